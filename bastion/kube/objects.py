@@ -1,0 +1,239 @@
+"""The API objects, cut down to the fields this program reads.
+
+`gc=False`: an object of these holds no cycle, and fifty thousand of them must not be walked by every full collection.
+Field names are the wire's (camelCase by `rename`); `None` is what the wire leaves out.
+"""
+
+from __future__ import annotations
+
+from sys import intern
+from typing import TypeVar
+
+import msgspec
+from msgspec.structs import force_setattr
+
+
+class Struct(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    """Compared by value: an update that changes none of these fields is no change (so no resourceVersion here)."""
+
+
+class Metadata(Struct, frozen=True):
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    creation_timestamp: str | None = None
+
+
+# --- pods
+
+
+class ContainerPort(Struct, frozen=True):
+    container_port: int = 0
+    name: str = ""
+
+
+class Container(Struct, frozen=True):
+    ports: tuple[ContainerPort, ...] | None = None
+
+
+class PodSpec(Struct, frozen=True):
+    containers: tuple[Container, ...] | None = None
+    host_network: bool = False
+
+
+class PodIP(Struct, frozen=True):
+    ip: str = ""
+
+
+class PodStatus(Struct, frozen=True):
+    phase: str = ""
+    pod_ip: str = msgspec.field(default="", name="podIP")
+    pod_ips: tuple[PodIP, ...] | None = msgspec.field(default=None, name="podIPs")
+
+
+class Pod(Struct, frozen=True):
+    metadata: Metadata
+    spec: PodSpec = PodSpec()
+    status: PodStatus = PodStatus()
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The pod's own addresses, the preferred family first; empty before it has one."""
+        if self.status.pod_ips:
+            return tuple(p.ip for p in self.status.pod_ips if p.ip)
+        return (self.status.pod_ip,) if self.status.pod_ip else ()
+
+    @property
+    def ports(self) -> list[ContainerPort]:
+        """The declared ports in the order of the containers."""
+        return [port for container in self.spec.containers or () for port in container.ports or ()]
+
+    @property
+    def terminal(self) -> bool:
+        """A pod that has ended keeps its status; its address may be somebody else's by now."""
+        return self.status.phase in ("Succeeded", "Failed")
+
+
+# --- services
+
+
+class ServicePort(Struct, frozen=True):
+    port: int = 0
+    name: str = ""
+    protocol: str = "TCP"
+    app_protocol: str | None = None
+
+
+class ServiceSpec(Struct, frozen=True):
+    ports: tuple[ServicePort, ...] | None = None
+    type: str = "ClusterIP"
+
+
+class Service(Struct, frozen=True):
+    metadata: Metadata
+    spec: ServiceSpec = ServiceSpec()
+
+
+# --- endpoint slices
+
+SERVICE_NAME_LABEL = "kubernetes.io/service-name"
+
+
+class EndpointPort(Struct, frozen=True):
+    port: int | None = None
+    name: str | None = None
+    protocol: str | None = None
+
+
+class EndpointConditions(Struct, frozen=True):
+    ready: bool | None = None
+
+
+class TargetRef(Struct, frozen=True):
+    kind: str = ""
+    namespace: str = ""
+    name: str = ""
+
+
+class SliceEndpoint(Struct, frozen=True):
+    addresses: tuple[str, ...] = ()
+    conditions: EndpointConditions = EndpointConditions()
+    target_ref: TargetRef | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Unknown (None) counts as ready (KEP-1672)."""
+        return self.conditions.ready is not False
+
+
+class SliceMetadata(Metadata, frozen=True):
+    labels: dict[str, str] | None = None
+
+
+class EndpointSlice(Struct, frozen=True):
+    metadata: SliceMetadata
+    endpoints: tuple[SliceEndpoint, ...] | None = None
+    ports: tuple[EndpointPort, ...] | None = None
+
+    @property
+    def service(self) -> str:
+        return (self.metadata.labels or {}).get(SERVICE_NAME_LABEL, "")
+
+
+# --- nodes
+
+
+class NodeAddress(Struct, frozen=True):
+    type: str = ""
+    address: str = ""
+
+
+class KubeletEndpoint(Struct, frozen=True):
+    port: int = msgspec.field(default=0, name="Port")
+
+
+class DaemonEndpoints(Struct, frozen=True):
+    kubelet_endpoint: KubeletEndpoint = KubeletEndpoint()
+
+
+class NodeStatus(Struct, frozen=True):
+    addresses: tuple[NodeAddress, ...] | None = None
+    daemon_endpoints: DaemonEndpoints = DaemonEndpoints()
+
+
+class Node(Struct, frozen=True):
+    metadata: Metadata
+    status: NodeStatus = NodeStatus()
+
+
+Object = Pod | Service | EndpointSlice | Node
+
+# What is watched: resource name, the path of its list, the struct of one.
+PATHS: dict[str, str] = {
+    "pods": "/api/v1/pods",
+    "services": "/api/v1/services",
+    "endpointslices": "/apis/discovery.k8s.io/v1/endpointslices",
+    "nodes": "/api/v1/nodes",
+}
+STRUCTS: dict[str, type[Object]] = {"pods": Pod, "services": Service, "endpointslices": EndpointSlice, "nodes": Node}
+
+
+def path_of(resource: str, namespace: str = "", name: str = "") -> str:
+    """The path of a list, or with a name of one object."""
+    path = PATHS[resource]
+    if namespace:
+        prefix, _, last = path.rpartition("/")
+        path = f"{prefix}/namespaces/{namespace}/{last}"
+    return f"{path}/{name}" if name else path
+
+
+# --- what is said fifty thousand times is kept once
+
+O = TypeVar("O", bound=Object)  # noqa: E741
+
+
+def compact(object: O) -> O:
+    """The same object.  Its names that many others say, too, are those others' (before anybody else has seen it)."""
+    metadata = object.metadata
+    force_setattr(metadata, "namespace", intern(metadata.namespace))
+    if isinstance(object, Pod):
+        _compact_pod(object)
+    elif isinstance(object, EndpointSlice):
+        _compact_slice(object, intern(metadata.namespace))
+    elif isinstance(object, Service):
+        force_setattr(object.spec, "type", intern(object.spec.type))
+        _compact_ports(object.spec.ports)
+    return object
+
+
+def _compact_pod(pod: Pod) -> None:
+    status = pod.status
+    force_setattr(status, "phase", intern(status.phase))
+    if status.pod_ips is not None and len(status.pod_ips) == 1 and status.pod_ips[0].ip == status.pod_ip:
+        force_setattr(status, "pod_ips", None)  # `addresses` is the same
+    for container in pod.spec.containers or ():
+        for port in container.ports or ():
+            force_setattr(port, "name", intern(port.name))
+
+
+def _compact_slice(piece: EndpointSlice, namespace: str) -> None:
+    if piece.metadata.labels is not None:
+        force_setattr(piece.metadata, "labels", {SERVICE_NAME_LABEL: piece.service})
+    for port in piece.ports or ():
+        force_setattr(port, "name", intern(port.name) if port.name is not None else None)
+        force_setattr(port, "protocol", intern(port.protocol) if port.protocol is not None else None)
+    for endpoint in piece.endpoints or ():
+        force_setattr(endpoint, "conditions", _CONDITIONS[endpoint.conditions.ready])
+        reference = endpoint.target_ref
+        if reference is not None:
+            force_setattr(reference, "kind", intern(reference.kind))
+            force_setattr(reference, "namespace", namespace if reference.namespace == namespace else intern(reference.namespace))
+
+
+def _compact_ports(ports: tuple[ServicePort, ...] | None) -> None:
+    for port in ports or ():
+        force_setattr(port, "name", intern(port.name))
+        force_setattr(port, "protocol", intern(port.protocol))
+
+
+_CONDITIONS = {ready: EndpointConditions(ready) for ready in (True, False, None)}

@@ -1,0 +1,173 @@
+"""What is said to a client when something is wrong: a Kubernetes `Status`.
+
+Wording, reasons and key order are kube-apiserver's, so that kubectl and client-go read them; more may follow
+after `: `.  Sources: apimachinery `api/errors`, apiserver `endpoints/handlers/responsewriters`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+if TYPE_CHECKING:
+    from bastion.kube.attributes import Attributes
+
+# Go's JSON encoder writes these escaped, so that a Status embedded in HTML stays inert.
+_GO_ESCAPES = ((b"<", b"\\u003c"), (b">", b"\\u003e"), (b"&", b"\\u0026"), ("\u2028".encode(), b"\\u2028"), ("\u2029".encode(), b"\\u2029"))
+
+_GO_CONTROLS = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}
+
+CONTENT_TYPE = b"application/json"
+
+
+class StatusError(Exception):
+    """An answer that the bastion itself makes.
+
+    `details` follows `metav1.StatusDetails` (name, group, kind, causes, retryAfterSeconds); `headers` are added to the
+    answer; `close` ends the client's connection after it.
+    """
+
+    def __init__(
+        self,
+        code: int,
+        reason: str,
+        message: str,
+        details: Mapping[str, Any] | None = None,
+        *,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+        close: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+        self.message = message
+        self.details = details
+        self.headers = headers
+        self.close = close
+
+    def body(self) -> bytes:
+        """The Status as JSON, ended by a newline."""
+        return status_body(self.code, self.reason, self.message, self.details)
+
+
+def status_body(code: int, reason: str, message: str, details: Mapping[str, Any] | None = None) -> bytes:
+    """A failure `Status` in kube-apiserver's key order; `reason` and `details` are left out when empty or None."""
+    status: dict[str, Any] = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": message}
+    if reason:
+        status["reason"] = reason
+    if details is not None:
+        status["details"] = details
+    status["code"] = code
+    try:
+        body = orjson.dumps(status)
+    except TypeError:  # a lone surrogate stands for a byte of a path that is no UTF-8; JSON cannot carry it
+        body = orjson.dumps(_printable(status))
+    for raw, escaped in _GO_ESCAPES:
+        if raw in body:
+            body = body.replace(raw, escaped)
+    return body + b"\n"
+
+
+def _printable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {key: _printable(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_printable(inner) for inner in value]
+    return value
+
+
+def quoted(text: str) -> str:
+    """`text` as Go's %q writes it: in double quotes, control and unprintable characters escaped."""
+    out = []
+    for char in text:
+        code = ord(char)
+        if char in '"\\':
+            out.append("\\" + char)
+        elif 0xDC80 <= code <= 0xDCFF:
+            out.append(f"\\x{code - 0xDC00:02x}")
+        elif char.isprintable():
+            out.append(char)
+        elif code < 0x80:
+            out.append(_GO_CONTROLS.get(char, f"\\x{code:02x}"))
+        else:
+            out.append(f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}")
+    return '"' + "".join(out) + '"'
+
+
+def bad_request(message: str, *, close: bool = False) -> StatusError:
+    return StatusError(400, "BadRequest", message, close=close)
+
+
+def unauthorized() -> StatusError:
+    """401 that never says why: the reason is for the log, not for whoever is guessing tokens."""
+    return StatusError(401, "Unauthorized", "Unauthorized", headers=((b"WWW-Authenticate", b'Bearer realm="kubernetes"'),))
+
+
+def forbidden(user: str, attributes: Attributes, reason: str = "") -> StatusError:
+    """403 in kube-apiserver's words, `: reason` after them where there is one."""
+    kind, group, name = attributes.resource, attributes.group, attributes.name
+    if not kind:
+        text = _inert(f"forbidden: User {quoted(user)} cannot {attributes.verb} path {quoted(attributes.path)}")
+        return StatusError(403, "Forbidden", _with_reason(text, reason), {})
+    qualified = f"{kind}.{group}" if group else kind
+    full = f"{kind}/{attributes.subresource}" if attributes.subresource else kind
+    where = f"in the namespace {quoted(attributes.namespace)}" if attributes.namespace else "at the cluster scope"
+    text = f"{qualified}{' ' + quoted(name) if name else ''} is forbidden: " + _inert(
+        f"User {quoted(user)} cannot {attributes.verb} resource {quoted(full)} in API group {quoted(group)} {where}"
+    )
+    details = {k: v for k, v in (("name", name), ("group", group), ("kind", kind)) if v}
+    return StatusError(403, "Forbidden", _with_reason(text, reason), details)
+
+
+def _inert(text: str) -> str:
+    """As kube-apiserver writes the part that it makes itself (F-44)."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _with_reason(text: str, reason: str) -> str:
+    return f"{text}: {reason}" if reason else text
+
+
+def refused(message: str, kind: str = "", name: str = "") -> StatusError:
+    """403 for something the caller has the right to, but this bastion does not offer."""
+    details = {k: v for k, v in (("name", name), ("kind", kind)) if v}
+    return StatusError(403, "Forbidden", message, details)
+
+
+def not_found(kind: str, name: str, why: str = "") -> StatusError:
+    return StatusError(404, "NotFound", _with_reason(f"{kind} {quoted(name)} not found", why), {"name": name, "kind": kind})
+
+
+def no_such_route() -> StatusError:
+    return StatusError(404, "NotFound", "the server could not find the requested resource", {})
+
+
+def method_not_allowed() -> StatusError:
+    return StatusError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {})
+
+
+def too_many_requests(message: str, retry_after: int = 1) -> StatusError:
+    return StatusError(429, "TooManyRequests", message, {"retryAfterSeconds": retry_after}, headers=_retry_after(retry_after))
+
+
+def service_unavailable(message: str, retry_after: int | None = None) -> StatusError:
+    """503; `retry_after` in seconds, None where trying again soon promises nothing."""
+    if retry_after is None:
+        return StatusError(503, "ServiceUnavailable", message)
+    return StatusError(503, "ServiceUnavailable", message, {"retryAfterSeconds": retry_after}, headers=_retry_after(retry_after))
+
+
+def gateway_timeout(message: str) -> StatusError:
+    return StatusError(504, "Timeout", message)
+
+
+def internal_error(message: str = "Internal error occurred") -> StatusError:
+    return StatusError(500, "InternalError", message)
+
+
+def _retry_after(seconds: int) -> tuple[tuple[bytes, bytes], ...]:
+    return ((b"Retry-After", str(seconds).encode()),)

@@ -1,0 +1,57 @@
+"""Who is asking: the answer of an authenticator (`authentication.k8s.io` UserInfo)."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote
+
+import msgspec
+
+ANONYMOUS = "system:anonymous"
+AUTHENTICATED_GROUP = "system:authenticated"
+UNAUTHENTICATED_GROUP = "system:unauthenticated"
+SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:"
+
+_BAD_ESCAPE = re.compile("%(?![0-9a-f]{2})")
+
+
+class User(msgspec.Struct, frozen=True, gc=False):
+    """`extra` is a tuple of (key, values), in the order given, so that a user can be compared and hashed."""
+
+    name: str
+    uid: str = ""
+    groups: tuple[str, ...] = ()
+    extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
+def anonymous() -> User:
+    return User(ANONYMOUS, groups=(UNAUTHENTICATED_GROUP,))
+
+
+def authenticated(user: User) -> User:
+    """`user` in the group of all who are known, as kube-apiserver's group adder puts it (last, once, never anonymous)."""
+    if user.name == ANONYMOUS or AUTHENTICATED_GROUP in user.groups or UNAUTHENTICATED_GROUP in user.groups:
+        return user
+    return msgspec.structs.replace(user, groups=(*user.groups, AUTHENTICATED_GROUP))
+
+
+def service_account(name: str) -> tuple[str, str] | None:
+    """(namespace, name) of the service account that a user name stands for, None for any other user."""
+    if not name.startswith(SERVICE_ACCOUNT_PREFIX):
+        return None
+    namespace, separator, account = name[len(SERVICE_ACCOUNT_PREFIX) :].partition(":")
+    return (namespace, account) if separator and namespace and account and ":" not in account else None
+
+
+def extra_key(raw: bytes) -> str:
+    """The key of an extra, from what a lower-case header name has after its prefix: percent-decoded.
+
+    What does not decode stays as it is.
+    """
+    text = raw.decode("latin-1")
+    if _BAD_ESCAPE.search(text):
+        return text
+    try:
+        return unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        return text

@@ -1,0 +1,205 @@
+"""Does a client read from us what it would read from kube-apiserver?  Bytes, wordings and quoting of a `Status`."""
+
+import json
+
+import pytest
+
+from bastion.kube import status
+from bastion.kube.attributes import Attributes
+from bastion.kube.status import StatusError, quoted, status_body
+
+RESOURCE = Attributes("get", namespace="ns", resource="services", subresource="proxy", name="https:foo:443")
+
+START = b'{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure",'
+BODIES = [
+    # what goes wrong, the body behind its start
+    pytest.param(status.unauthorized(), rb'"message":"Unauthorized","reason":"Unauthorized","code":401}', id="F-40"),
+    pytest.param(
+        status.not_found("pods", "x"),
+        rb'"message":"pods \"x\" not found","reason":"NotFound","details":{"name":"x","kind":"pods"},"code":404}',
+        id="L-1",
+    ),
+    pytest.param(
+        status.no_such_route(),
+        rb'"message":"the server could not find the requested resource","reason":"NotFound","details":{},"code":404}',
+        id="R-25",
+    ),
+    pytest.param(
+        status.method_not_allowed(),
+        rb'"message":"the server does not allow this method on the requested resource","reason":"MethodNotAllowed",'
+        rb'"details":{},"code":405}',
+        id="R-24",
+    ),
+    pytest.param(
+        status.forbidden("NAME", Attributes("GET", path="/whatever")),
+        rb'"message":"forbidden: User \"NAME\" cannot GET path \"/whatever\"","reason":"Forbidden","details":{},"code":403}',
+        id="C-EB-3",
+    ),
+    pytest.param(
+        status.forbidden("NAME", Attributes("GET", path="/<script>")),
+        rb'"message":"forbidden: User \"NAME\" cannot GET path \"/\u0026lt;script\u0026gt;\"","reason":"Forbidden",'
+        rb'"details":{},"code":403}',
+        id="C-EB-4",
+    ),
+    pytest.param(
+        status.forbidden("NAME", Attributes("get", resource="pod")),
+        rb'"message":"pod is forbidden: User \"NAME\" cannot get resource \"pod\" in API group \"\" at the cluster scope",'
+        rb'"reason":"Forbidden","details":{"kind":"pod"},"code":403}',
+        id="C-EB-5",
+    ),
+    pytest.param(
+        status.forbidden("NAME", Attributes("get", resource="pod", name="mypod")),
+        rb'"message":"pod \"mypod\" is forbidden: User \"NAME\" cannot get resource \"pod\" in API group \"\" at the cluster scope",'
+        rb'"reason":"Forbidden","details":{"name":"mypod","kind":"pod"},"code":403}',
+        id="C-EB-6",
+    ),
+    pytest.param(
+        status.forbidden("NAME", Attributes("get", "v2", namespace="test", resource="pod", subresource="quota")),
+        rb'"message":"pod.v2 is forbidden: User \"NAME\" cannot get resource \"pod/quota\" in API group \"v2\" in the namespace \"test\"",'
+        rb'"reason":"Forbidden","details":{"group":"v2","kind":"pod"},"code":403}',
+        id="C-EB-7",
+    ),
+    pytest.param(
+        status.service_unavailable("busy", retry_after=2),
+        rb'"message":"busy","reason":"ServiceUnavailable","details":{"retryAfterSeconds":2},"code":503}',
+        id="retry-after",
+    ),
+    pytest.param(StatusError(500, "", "plain"), rb'"message":"plain","code":500}', id="F-46-no-reason"),
+]
+
+
+@pytest.mark.parametrize(("error", "rest"), BODIES)
+def test_the_body_is_kube_apiservers_to_the_byte(error, rest):
+    assert error.body() == START + rest + b"\n"
+
+
+WORDINGS = [
+    pytest.param(
+        status.forbidden("x", RESOURCE, "why"),
+        'services "https:foo:443" is forbidden: User "x" cannot get resource "services/proxy" in API group "" in the namespace "ns": why',
+        id="F-42",
+    ),
+    pytest.param(
+        status.forbidden("x", Attributes("", namespace="ns", resource="pods", subresource="proxy", name="p")),
+        'pods "p" is forbidden: User "x" cannot  resource "pods/proxy" in API group "" in the namespace "ns"',
+        id="R-16-two-spaces",
+    ),
+    pytest.param(
+        status.forbidden("x", Attributes("get", resource="nodes", subresource="proxy", name="n")),
+        'nodes "n" is forbidden: User "x" cannot get resource "nodes/proxy" in API group "" at the cluster scope',
+        id="F-42-cluster",
+    ),
+    pytest.param(
+        status.forbidden("a<b>&c", RESOURCE, "a<b>"),
+        'services "https:foo:443" is forbidden: User "a&lt;b&gt;&amp;c" cannot get resource "services/proxy" in API group "" '
+        'in the namespace "ns": a<b>',
+        id="F-44-html-is-inert-but-in-the-reason",
+    ),
+    pytest.param(status.not_found("pods", "x", "gone"), 'pods "x" not found: gone', id="L-1-more-after-colon"),
+]
+
+
+@pytest.mark.parametrize(("error", "message"), WORDINGS)
+def test_the_message_is_kube_apiservers(error, message):
+    assert error.message == message
+    assert json.loads(error.body())["message"] == message
+
+
+ERRORS = [
+    (status.bad_request("m"), 400, "BadRequest", None),
+    (status.unauthorized(), 401, "Unauthorized", None),
+    (status.forbidden("u", RESOURCE), 403, "Forbidden", {"name": "https:foo:443", "kind": "services"}),
+    (status.refused("m"), 403, "Forbidden", {}),
+    (status.refused("m", "nodes", "n"), 403, "Forbidden", {"name": "n", "kind": "nodes"}),
+    (status.not_found("pods", "p"), 404, "NotFound", {"name": "p", "kind": "pods"}),
+    (status.too_many_requests("m"), 429, "TooManyRequests", {"retryAfterSeconds": 1}),
+    (status.internal_error(), 500, "InternalError", None),
+    (status.service_unavailable("m"), 503, "ServiceUnavailable", None),
+    (status.gateway_timeout("m"), 504, "Timeout", None),
+]
+
+
+@pytest.mark.parametrize(("error", "code", "reason", "details"), ERRORS, ids=lambda value: getattr(value, "reason", ""))
+def test_an_error_has_the_code_and_reason_of_kubernetes(error, code, reason, details):
+    assert (error.code, error.reason, str(error)) == (code, reason, error.message)
+    assert json.loads(error.body()).get("details") == details
+
+
+def test_details_keep_the_order_of_kubernetes():
+    details = json.loads(status.forbidden("u", Attributes("get", "apps", resource="deployments", name="d")).body())["details"]
+    assert list(details) == ["name", "group", "kind"]
+
+
+@pytest.mark.parametrize(
+    ("error", "headers"),
+    [
+        (status.unauthorized(), ((b"WWW-Authenticate", b'Bearer realm="kubernetes"'),)),
+        (status.too_many_requests("m", 7), ((b"Retry-After", b"7"),)),
+        (status.service_unavailable("m", 2), ((b"Retry-After", b"2"),)),
+        (status.service_unavailable("m"), ()),
+        (status.bad_request("m"), ()),
+    ],
+)
+def test_headers_say_what_the_client_can_do(error, headers):
+    assert error.headers == headers
+
+
+@pytest.mark.parametrize("close", [True, False])
+def test_only_a_connection_that_cannot_be_trusted_is_closed(close):
+    assert status.bad_request("m", close=close).close is close
+    assert not status.bad_request("m").close
+    assert not status.unauthorized().close
+
+
+ESCAPES = [
+    ("<script>", b"\\u003cscript\\u003e"),
+    ("a&b", b"a\\u0026b"),
+    ("\u2028\u2029", b"\\u2028\\u2029"),
+    ('say "x"', b'say \\"x\\"'),
+    ("今日は", "今日は".encode()),
+    ("tab\tnewline\n", b"tab\\tnewline\\n"),
+]
+
+
+@pytest.mark.parametrize(("text", "written"), ESCAPES, ids=ascii)
+def test_json_is_escaped_as_go_does(text, written):
+    body = status_body(400, "BadRequest", text)  # P-17
+    assert b'"message":"' + written + b'"' in body
+    assert json.loads(body)["message"] == text
+
+
+@pytest.mark.parametrize(
+    ("message", "details"),
+    [
+        ("caf\udce9", None),
+        ("caf\udce9", {"name": "caf\udce9", "kind": "pods"}),
+        ("plain", {"name": "caf\udce9", "kind": "pods"}),
+        ("plain", {"causes": [{"message": "caf\udce9"}]}),
+    ],
+    ids=["message", "both", "details", "causes"],
+)
+def test_a_byte_that_is_no_utf8_does_not_break_the_answer(message, details):
+    assert json.loads(status_body(404, "NotFound", message, details))["code"] == 404
+
+
+# strconv.Quote of Go; L-20
+QUOTED = [
+    ("foo", '"foo"'),
+    ("", '""'),
+    ('a"b', r'"a\"b"'),
+    ("a\\b", r'"a\\b"'),
+    ("a\nb\rc\td", r'"a\nb\rc\td"'),
+    ("\a\b\f\v", r'"\a\b\f\v"'),
+    ("\x00\x1b\x7f", r'"\x00\x1b\x7f"'),
+    ("\x85\xa0", r'"\u0085\u00a0"'),
+    ("\u200b\ufeff", r'"\u200b\ufeff"'),
+    ("\U000e0001", r'"\U000e0001"'),
+    ("\udc80\udcff", r'"\x80\xff"'),
+    ("é今ᛄ", '"é今ᛄ"'),
+    ("<&>", '"<&>"'),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), QUOTED, ids=ascii)
+def test_names_are_quoted_as_go_does(text, expected):
+    assert quoted(text) == expected
