@@ -1,0 +1,146 @@
+"""Which header fields pass on to a backend, and which come back to the client?
+
+RFC 9110 section 7.6.1 (Connection), RFC 9112 section 6 (framing); order of decisions as in kube-apiserver, less what a
+client might assert (`identity`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from bastion.kube.status import bad_request
+from bastion.message.cookies import restore_cookies
+from bastion.message.identity import asserts_identity
+
+Field = tuple[bytes, bytes, bytes]
+
+HOP_BY_HOP = frozenset(
+    (
+        b"connection",
+        b"keep-alive",
+        b"proxy-connection",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+        b"http2-settings",
+    )
+)
+# Fields that this hop writes anew, or answers itself.
+_OWN_REQUEST = frozenset((b"content-length", b"expect", b"authorization"))
+TOKEN_SUBPROTOCOL = b"base64url.bearer.authorization.k8s.io."  # an entry of Sec-WebSocket-Protocol that carries a credential
+_FRAMING = frozenset((b"host", b"content-length", b"transfer-encoding"))
+# What nearly every request carries, and always passes.
+_ORDINARY = frozenset(
+    (
+        b"host",
+        b"accept",
+        b"user-agent",
+        b"accept-encoding",
+        b"accept-language",
+        b"content-type",
+        b"cache-control",
+        b"origin",
+        b"referer",
+    )
+)
+_NOT_ANSWERED = HOP_BY_HOP | frozenset(
+    (
+        b"content-length",
+        b"access-control-allow-credentials",
+        b"access-control-allow-headers",
+        b"access-control-allow-methods",
+        b"access-control-allow-origin",
+        b"audit-id",  # this request's is ours
+        b"x-bastion-error",  # marks an answer that the bastion itself made
+    )
+)
+
+
+class Forwarded(msgspec.Struct, frozen=True, gc=False):
+    """What a backend is told about where the request came from; bytes as they stand in the header."""
+
+    client: bytes
+    host: bytes
+    proto: bytes
+    prefix: bytes
+    uri: bytes
+
+
+def nominated(fields: Iterable[Field]) -> frozenset[bytes]:
+    """The lower-case names in `Connection`.  Raises StatusError 400 where it names a field that the message needs."""
+    names = frozenset(
+        token for lower, _, value in fields if lower == b"connection" for part in value.split(b",") if (token := part.strip(b" \t").lower())
+    )
+    if names & _FRAMING:
+        raise bad_request("the Connection header names Host, Content-Length or Transfer-Encoding", close=True)
+    return names
+
+
+def to_backend(
+    fields: list[Field], forwarded: Forwarded, *, keep_authorization: bool, withheld: Callable[[bytes], bool] = asserts_identity
+) -> list[bytes]:
+    """The lines (with CRLF) of the request's own fields, and the truth about the forwarding.
+
+    `keep_authorization`: the client's own Authorization is meant for the backend.  `withheld`: which names are kept back.
+    """
+    named: frozenset[bytes] = frozenset()
+    for field in fields:
+        if field[0] == b"connection":
+            named = nominated(fields)
+            break
+    lines = []
+    for lower, name, value in fields:
+        if lower not in _ORDINARY or lower in named:
+            if lower in HOP_BY_HOP or lower in named:
+                continue
+            if lower in _OWN_REQUEST and not (keep_authorization and lower == b"authorization"):
+                continue
+            if withheld(lower):
+                continue
+            if lower == b"cookie":
+                value = restore_cookies(value, renamed=bool(forwarded.prefix)) or b""
+                if not value:
+                    continue
+            if lower == b"sec-websocket-protocol" and TOKEN_SUBPROTOCOL in value:
+                value = _without_token(value)
+                if not value:
+                    continue
+        lines.append(b"%b: %b\r\n" % (name, value))
+    prefix = b"X-Forwarded-Prefix: %b\r\n" % forwarded.prefix if forwarded.prefix else b""
+    lines.append(
+        b"X-Forwarded-For: %b\r\nX-Forwarded-Host: %b\r\nX-Forwarded-Proto: %b\r\n%bX-Forwarded-Uri: %b\r\n"
+        % (forwarded.client, forwarded.host, forwarded.proto, prefix, forwarded.uri)
+    )
+    return lines
+
+
+def subprotocols(fields: Iterable[Field]) -> list[bytes]:
+    """The entries of all Sec-WebSocket-Protocol fields, in order."""
+    return [entry.strip(b" \t") for value in values(fields, b"sec-websocket-protocol") for entry in value.split(b",")]
+
+
+def _without_token(protocols: bytes) -> bytes:
+    """A credential reaches no backend, also where a header authenticated the request."""
+    entries = (entry.strip(b" \t") for entry in protocols.split(b","))
+    return b",".join(entry for entry in entries if not entry.startswith(TOKEN_SUBPROTOCOL))
+
+
+def to_client(fields: list[Field]) -> list[Field]:
+    """The answer's fields without those of the hop, and without what would speak for the bastion."""
+    named: frozenset[bytes] = frozenset()
+    for lower, _, value in fields:
+        if lower == b"connection":
+            named |= frozenset(part.strip(b" \t").lower() for part in value.split(b","))
+    if named:
+        return [field for field in fields if field[0] not in _NOT_ANSWERED and field[0] not in named]
+    return [field for field in fields if field[0] not in _NOT_ANSWERED]
+
+
+def values(fields: Iterable[Field], name: bytes) -> list[bytes]:
+    """The values of the fields of a lower-case name, in order."""
+    return [value for lower, _, value in fields if lower == name]

@@ -1,0 +1,72 @@
+"""Is an upgrade asked for, and does an answer accept it?
+
+RFC 9110 section 7.8, RFC 6455 section 4.  Only listed protocols are tunnelled (kubernetes#72112); an upgrade to another one
+is an ordinary request, as RFC 9110 allows.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+import msgspec
+
+from bastion.kube.status import bad_request
+from bastion.message.headers import values
+
+Field = tuple[bytes, bytes, bytes]
+
+WEBSOCKET = b"websocket"
+PROTOCOLS = frozenset((WEBSOCKET, b"spdy/3.1"))
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
+
+
+class Asked(msgspec.Struct, frozen=True, gc=False):
+    """`protocol` as the client wrote it; `key` is the Sec-WebSocket-Key, empty where there is none."""
+
+    protocol: bytes
+    key: bytes = b""
+
+    @property
+    def websocket(self) -> bool:
+        return self.protocol.lower() == WEBSOCKET
+
+
+def asked_upgrade(method: str, minor: int, fields: list[Field], *, has_body: bool) -> Asked | None:
+    """None for an ordinary request.  Raises StatusError 400 for an upgrade that cannot be one."""
+    if minor == 0:  # RFC 9110, 7.8: Upgrade from HTTP/1.0 is ignored
+        return None
+    options = {token.strip(b" \t").lower() for value in values(fields, b"connection") for token in value.split(b",")}
+    offered = values(fields, b"upgrade")
+    if b"upgrade" not in options or len(offered) != 1 or offered[0].lower() not in PROTOCOLS:
+        return None
+    if has_body or values(fields, b"expect"):
+        raise bad_request("an upgrade request may have neither a body nor an expectation", close=True)  # CVE-2026-69243
+    keys = values(fields, b"sec-websocket-key")
+    asked = Asked(offered[0], keys[0] if keys else b"")
+    if asked.websocket and method != "GET":
+        raise bad_request("a WebSocket handshake is a GET request", close=True)
+    if len(keys) > 1:
+        raise bad_request("more than one Sec-WebSocket-Key", close=True)
+    return asked
+
+
+def accepts(asked: Asked, fields: list[Field]) -> bool:
+    """Whether a 101 with these fields switches to what was asked for, and proves it where a key was sent (RFC 6455, 4.1)."""
+    offered = values(fields, b"upgrade")
+    if len(offered) != 1 or offered[0].lower() != asked.protocol.lower():
+        return False
+    if not asked.websocket or not asked.key:
+        return True
+    proof = base64.b64encode(hashlib.sha1(asked.key + _GUID, usedforsecurity=False).digest())
+    return values(fields, b"sec-websocket-accept") == [proof]
+
+
+def request_lines(asked: Asked) -> bytes:
+    """The hop's own fields, for the backend."""
+    return b"Connection: Upgrade\r\nUpgrade: %b\r\n" % asked.protocol
+
+
+def answer_fields(asked: Asked) -> list[Field]:
+    """The hop's own fields, for the client."""
+    return [(b"connection", b"Connection", b"Upgrade"), (b"upgrade", b"Upgrade", asked.protocol)]
