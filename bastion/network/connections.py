@@ -1,0 +1,85 @@
+"""Which connections to backends are kept, and for whom?
+
+Kept per endpoint, and an endpoint is address, port, TLS and TLS identity: a kubelet's connection never serves a pod.
+The most recently used is taken first, so that the others age out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from bastion.clock import Deadlines
+from bastion.kube.endpoint import Endpoint
+from bastion.network.dial import Dialer
+from bastion.network.http1 import Connection
+
+IDLE_SECONDS = 60.0
+MAX_IDLE_PER_ENDPOINT = 256
+
+
+class ConnectionPool:
+    """Takes back what was used cleanly, closes the rest.  `idle`, `open` and `dialled` are counts for metrics and tests."""
+
+    def __init__(self, dialer: Dialer, deadlines: Deadlines) -> None:
+        self._dialer = dialer
+        self._deadlines = deadlines
+        self._idle: dict[Endpoint, deque[Connection]] = {}
+        self._open: set[Connection] = set()
+        self._loop = asyncio.get_running_loop()
+        self.dialled = 0
+
+    def take(self, endpoint: Endpoint) -> Connection | None:
+        """A kept connection, None where there is none."""
+        kept = self._idle.get(endpoint)
+        while kept:
+            connection = kept.pop()
+            if not kept:
+                del self._idle[endpoint]
+            connection.deadline = None
+            if connection.alive:
+                return connection
+        return None
+
+    async def dial(self, endpoint: Endpoint) -> Connection:
+        """A fresh connection.  Raises DialError."""
+        connection = await self._dialer.dial(endpoint, lambda: Connection(endpoint, self._loop, self._forget))
+        self.dialled += 1
+        self._open.add(connection)
+        self._deadlines.add(connection)
+        if not connection.alive:  # lost before it was known here
+            self._forget(connection)
+        return connection
+
+    def release(self, connection: Connection, *, clean: bool) -> None:
+        """`clean`: the whole request was sent and nothing was cancelled; the connection knows the rest itself."""
+        if not clean or not connection.reusable:
+            connection.close()
+            return
+        connection.rest()
+        kept = self._idle.setdefault(connection.endpoint, deque())
+        if len(kept) >= MAX_IDLE_PER_ENDPOINT:
+            kept.popleft().close()
+        kept.append(connection)
+        connection.deadline = self._loop.time() + IDLE_SECONDS
+
+    def close(self) -> None:
+        for connection in list(self._open):
+            connection.close()
+
+    @property
+    def idle(self) -> int:
+        return sum(map(len, self._idle.values()))
+
+    @property
+    def open(self) -> int:
+        return len(self._open)
+
+    def _forget(self, connection: Connection) -> None:
+        self._open.discard(connection)
+        self._deadlines.discard(connection)
+        kept = self._idle.get(connection.endpoint)
+        if kept is not None and connection in kept:
+            kept.remove(connection)
+            if not kept:
+                del self._idle[connection.endpoint]

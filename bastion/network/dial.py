@@ -1,0 +1,94 @@
+"""A connection to one endpoint: the address checked, the deadline kept, TLS spoken where the endpoint says so."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import socket
+import ssl
+from collections.abc import Callable
+from typing import TypeVar
+
+from bastion.clock import Deadlines
+from bastion.kube.endpoint import Endpoint
+from bastion.network.addresses import DialPolicy
+from bastion.network.errors import DialError
+from bastion.network.tls import ClientTLS
+from bastion.network.tlslayer import SharedBuffers, TLSLayer
+
+P = TypeVar("P", bound=asyncio.Protocol)
+
+_log = logging.getLogger("bastion.network")
+
+
+class Dialer:
+    """`connect_timeout` in seconds covers TCP and TLS together."""
+
+    def __init__(self, policy: DialPolicy, tls: ClientTLS, deadlines: Deadlines, connect_timeout: float = 5.0) -> None:
+        self._policy = policy
+        self._tls = tls
+        self._deadlines = deadlines
+        self._buffers = SharedBuffers()
+        self._connect_timeout = connect_timeout
+        self._unverified: set[Endpoint] = set()
+
+    async def dial(self, endpoint: Endpoint, factory: Callable[[], P]) -> P:
+        """The protocol, connected.  Raises DialError."""
+        if not self._policy.permits(endpoint.address, endpoint.port):
+            raise DialError(f"dial {endpoint}: address not allowed")
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                return await self._connect(endpoint, factory)
+        except TimeoutError as error:
+            raise DialError(f"dial {endpoint}: timed out after {self._connect_timeout:g} s") from error
+        except ssl.SSLError as error:
+            raise DialError(f"dial {endpoint}: TLS handshake failed: {_tls_cause(error)}") from error
+        except (OSError, ConnectionError) as error:
+            raise DialError(f"dial {endpoint}: {_cause(error)}") from error
+
+    async def _connect(self, endpoint: Endpoint, factory: Callable[[], P]) -> P:
+        loop = asyncio.get_running_loop()
+        # A socket of ours, so that the address connected is the one checked and nothing is ever resolved.
+        family = socket.AF_INET6 if ":" in endpoint.address else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await loop.sock_connect(sock, (endpoint.address, endpoint.port))
+            if not endpoint.tls:
+                _, protocol = await loop.create_connection(factory, sock=sock)
+                return protocol
+            context = self._tls.context(endpoint.identity)
+            if context.verify_mode == ssl.CERT_NONE:
+                self._say_unverified(endpoint)
+            protocol = factory()
+            layer = TLSLayer(protocol, context, self._deadlines, self._buffers, server_hostname=endpoint.address)
+            try:
+                await loop.create_connection(lambda: layer, sock=sock)
+                await layer.established
+            except BaseException:
+                layer.abandon()
+                raise
+            return protocol
+        except BaseException:
+            sock.close()
+            raise
+
+    def _say_unverified(self, endpoint: Endpoint) -> None:
+        if endpoint in self._unverified or len(self._unverified) >= 65536:
+            return
+        self._unverified.add(endpoint)
+        _log.warning("TLS to %s is not verified: the backend's certificate is taken as it is", endpoint)
+
+
+def _cause(error: OSError) -> str:
+    if error.errno is None or error.errno not in errno.errorcode:
+        return "the connection was closed"
+    return os.strerror(error.errno).lower()
+
+
+def _tls_cause(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate verification failed: {error.verify_message}"
+    return (error.reason or "protocol error").lower().replace("_", " ")

@@ -1,0 +1,437 @@
+"""One HTTP/1.1 connection to a backend: the request's bytes out, the answer in.
+
+httptools (llhttp, strict) reads the answer; what it lets pass and RFC 9112 does not is refused here.  Backends are
+hostile: heads are bounded, interim answers counted, and bytes that nobody asked for make the connection unusable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+import httptools
+
+from bastion.kube.endpoint import Endpoint
+from bastion.network.errors import NetworkError, ReceiveError, SendError, UpstreamTimeout
+from bastion.network.relay import Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_HEAD = 65536  # bytes of an answer's head
+MAX_FIELDS = 200
+MAX_INTERIM = 10
+HIGH_WATER = 262144  # bytes of a body held for a slow reader before the backend is made to wait
+
+Field = tuple[bytes, bytes, bytes]  # (lower-case name, name as written, value)
+
+_BODILESS = (204, 304)
+_REASON = bytes(b for b in range(256) if b == 0x09 or (b >= 0x20 and b != 0x7F))  # RFC 9112, 4
+
+
+class Answer:
+    """An answer as it comes.  `length` is the body's length in bytes; None where chunks or the connection's end delimit it."""
+
+    __slots__ = ("_chunks", "_connection", "_ended", "_error", "_held", "_waiter", "bodiless", "fields", "length", "reason", "status")
+
+    def __init__(self, connection: Connection, status: int, reason: bytes, fields: list[Field], length: int | None, bodiless: bool) -> None:
+        self._connection = connection
+        self.status = status
+        self.reason = reason
+        self.fields = fields
+        self.length = length
+        self.bodiless = bodiless
+        self._chunks: deque[bytes] = deque()
+        self._held = 0
+        self._ended = False
+        self._error: NetworkError | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    @property
+    def complete(self) -> bool:
+        """All of it has come (it may still be held here)."""
+        return self._ended
+
+    @property
+    def exhausted(self) -> bool:
+        """All of it has come and was read."""
+        return self._ended and not self._chunks
+
+    async def read(self) -> bytes:
+        """The next piece of the body, b"" at its end.  Raises NetworkError where it breaks off."""
+        while not self._chunks:
+            if self._ended:
+                return b""
+            if self._error is not None:
+                raise self._error
+            self._waiter = self._connection.loop.create_future()
+            await self._waiter
+        chunks = self._chunks
+        data = chunks.popleft() if len(chunks) == 1 else b"".join(chunks)
+        chunks.clear()
+        if self._held > HIGH_WATER:
+            self._connection.resume_reading()
+        self._held = 0
+        return data
+
+    # --- told by the connection
+
+    def feed(self, data: bytes) -> None:
+        self._chunks.append(data)
+        self._held += len(data)
+        if self._held > HIGH_WATER:
+            self._connection.pause_reading()
+        self._wake()
+
+    def end(self) -> None:
+        self._ended = True
+        self._wake()
+
+    def fail(self, error: NetworkError) -> None:
+        self._error = self._error or error  # the first is the cause, what follows its consequence
+        self._wake()
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
+
+
+class Connection(asyncio.Protocol):
+    """Used for one exchange at a time.  `lost` is called once, when the connection is gone."""
+
+    def __init__(self, endpoint: Endpoint, loop: asyncio.AbstractEventLoop, lost: Callable[[Connection], None]) -> None:
+        self.endpoint = endpoint
+        self.loop = loop
+        self.deadline: float | None = None
+        self.used = False  # it has carried an exchange before
+        self.idle_since = 0.0
+        self._lost = lost
+        self._transport: asyncio.Transport | None = None
+        self._parser: httptools.HttpResponseParser | None = None
+        self._answer: Answer | None = None
+        self._head: asyncio.Future[Answer] | None = None
+        self._busy = False
+        self._to_head = False  # the request was HEAD: its answer has no body
+        self._surplus = False
+        self._closed = False
+        self._until_close = False
+        self._moved = False  # the segment at hand brought some of the body
+        self._unmoved = 0  # bytes since then
+        self._to_switch = False  # the request asked for an upgrade: a 101 ends HTTP here
+        self._switched_over = False  # it did, and whoever takes the connection over may not be there yet
+        self._early = b""  # what followed a 101
+        self._early_end = False
+        self._body_idle = 0.0
+        self._write_waiter: asyncio.Future[None] | None = None
+        self._writable = True
+        self._answer_within = 0.0
+        # What has come of the answer's head:
+        self._fields: list[Field] = []
+        self._reason = b""
+        self._interim = 0
+        self._head_pieces: list[bytes] = []
+        self._head_size = self._field_bytes = 0
+        self._keep_alive = False
+
+    # --- one exchange
+
+    def begin(self, head: bytes, *, to_head: bool, answer_within: float, body_idle: float, to_switch: bool = False) -> None:
+        """Send a request head.  In seconds: the answer is due `answer_within` after `sent`, each piece of its body within `body_idle`."""
+        self._busy = True
+        self._to_head = to_head
+        self._to_switch = to_switch
+        self._answer = None
+        self._surplus = self._until_close = self._keep_alive = False
+        self._answer_within, self._body_idle = answer_within, body_idle
+        self._fields, self._reason, self._interim, self._head_size, self._field_bytes = [], b"", 0, 0, 0
+        self._head = self.loop.create_future()
+        if self._parser is None:
+            self._parser = httptools.HttpResponseParser(self)
+        if self._transport is None or self._closed:
+            self._broken(SendError(f"{self.endpoint} closed the connection"))
+        else:
+            self._transport.write(head)
+
+    def sent(self) -> None:
+        """The request is wholly sent: from here on the backend is waited for."""
+        if self._answer is None:
+            self.deadline = self.loop.time() + self._answer_within
+
+    async def answer(self) -> Answer:
+        """The answer, once its head is there.  Raises NetworkError."""
+        assert self._head is not None
+        return await self._head
+
+    def send(self, data: bytes) -> None:
+        """A piece of the request's body, framed as the head said.  Does nothing once the connection is lost."""
+        if self._transport is not None and not self._closed:
+            self._transport.write(data)
+
+    @property
+    def writable(self) -> bool:
+        return self._writable
+
+    async def drain(self) -> None:
+        """Returns when the backend takes more bytes, or is gone."""
+        if self._answer is None:
+            self.deadline = self.loop.time() + self._answer_within
+        while not self._writable and not self._closed:
+            if self._write_waiter is None:
+                self._write_waiter = self.loop.create_future()
+            await self._write_waiter
+        if self._answer is None:
+            self.deadline = None
+
+    @property
+    def reusable(self) -> bool:
+        """The exchange ended cleanly: the answer wholly read, nothing left over, and the backend keeps the connection."""
+        answer = self._answer
+        return answer is not None and answer.complete and self._keep_alive and not self._surplus and not self._closed
+
+    def rest(self) -> None:
+        """Between exchanges: a byte that comes now was not asked for."""
+        self._busy = False
+        self.used = True
+        self._answer = None
+        self._head = None
+        self.deadline = None
+
+    @property
+    def alive(self) -> bool:
+        return not self._closed and not self._surplus
+
+    def close(self) -> None:
+        """At once, whatever is under way."""
+        self._until_close = False  # an end of our making is not the end of a body
+        if not self._closed and self._transport is not None:
+            self._transport.abort()
+
+    def take_over(self) -> Stream:
+        """The raw connection, after a 101: whoever takes it sets a protocol of its own and resumes reading."""
+        assert self._transport is not None
+        self.deadline = None
+        return Stream(self._transport, self._early, lambda: self._lost(self), self._early_end)
+
+    def _switched(self, rest: bytes) -> None:
+        """The parser stands behind a 101 (or behind an answer that names another protocol, which it takes for one)."""
+        answer = self._answer
+        if answer is None or answer.status != 101 or self._head is None or self._transport is None:
+            self._malformed("an unasked switch of protocols")
+            return
+        self._transport.pause_reading()
+        self._switched_over = True
+        self._early = rest
+        if not self._head.done():
+            self._head.set_result(answer)
+
+    def resume_reading(self) -> None:
+        if self._transport is not None and not self._closed:
+            self._transport.resume_reading()
+            self.deadline = self.loop.time() + self._body_idle
+
+    def pause_reading(self) -> None:
+        """A reader who does not read is the client's affair, so the backend's deadline rests too."""
+        if self._transport is not None and not self._closed:
+            self._transport.pause_reading()
+            self.deadline = None
+
+    def expired(self) -> None:
+        what = "answer" if self._answer is None else "rest of its answer"
+        self._broken(UpstreamTimeout(f"timed out waiting for the {what} from {self.endpoint}"))
+        self.close()
+
+    # --- asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+
+    def data_received(self, data: bytes) -> None:
+        if self._switched_over:  # a paused TLS transport still hands over what it had read
+            self._early += data
+            return
+        if not self._busy or self._parser is None:
+            self._surplus = True
+            self.close()
+            return
+        self._moved = False
+        if self._answer is not None:
+            self.deadline = self.loop.time() + self._body_idle
+        else:
+            if not self._head_size and not data.startswith(b"HTTP/1."[: len(data)]):
+                self._malformed("malformed HTTP response")
+                return
+            self._head_size += len(data)
+            self._head_pieces.append(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as error:
+            self._switched(data[error.args[0] :])
+        except httptools.HttpParserCallbackError as error:
+            self._malformed(str(error.__context__ or error))
+        except httptools.HttpParserError:
+            self._malformed("malformed HTTP response")
+        else:
+            if self._answer is not None and self._answer.status == 101 and self._head is not None and not self._head.done():
+                self._malformed("a 101 that names no protocol")
+        answer = self._answer
+        self._unmoved = 0 if self._moved or answer is None or answer.complete else self._unmoved + len(data)
+        if self._unmoved > MAX_HEAD:
+            self._malformed(f"more than {MAX_HEAD} bytes of trailers or of a chunk's size line")
+        if self._answer is None and self._head_size > MAX_HEAD:
+            self._malformed(f"the answer's head is larger than {MAX_HEAD} bytes")
+
+    def eof_received(self) -> bool:
+        if self._switched_over:
+            self._early_end = True
+            return True
+        if self._until_close and self._answer is not None:
+            self._answer.end()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closed = True
+        if self._until_close and self._answer is not None and exc is None:
+            self._answer.end()
+        if self._answer is None and self._head_size == 0:
+            self._broken(SendError(f"{self.endpoint} closed the connection without an answer"))
+        else:
+            self._broken(ReceiveError(f"{self.endpoint} closed the connection in the midst of its answer"))
+        self.deadline = None
+        self._writable = True
+        self._release_writer()
+        self._lost(self)
+
+    def pause_writing(self) -> None:
+        self._writable = False
+
+    def resume_writing(self) -> None:
+        self._writable = True
+        self._release_writer()
+
+    def _release_writer(self) -> None:
+        if self._write_waiter is not None:
+            if not self._write_waiter.done():
+                self._write_waiter.set_result(None)
+            self._write_waiter = None
+
+    # --- the parser's callbacks
+
+    def on_message_begin(self) -> None:
+        if self._answer is not None:
+            self._surplus = True
+
+    def on_status(self, reason: bytes) -> None:
+        if reason.translate(None, _REASON):
+            raise ValueError("a control character in the reason phrase")
+        self._reason += reason
+
+    def on_header(self, name: bytes, value: bytes | None) -> None:
+        if self._surplus or self._answer is not None:  # a trailer: never a header
+            self._count(name, value)
+            return
+        stripped = (value or b"").strip(b" \t")
+        if stripped != value and name.lower() == b"transfer-encoding":
+            raise ValueError("blanks behind a Transfer-Encoding")  # the parser would not take it for chunked
+        self._fields.append((name.lower(), name, stripped))
+        self._count(name, value)
+        if len(self._fields) > MAX_FIELDS:
+            raise ValueError(f"the answer has more than {MAX_FIELDS} header fields")
+
+    def _count(self, name: bytes, value: bytes | None) -> None:
+        self._field_bytes += len(name) + len(value or b"") + 4
+        if self._field_bytes > MAX_HEAD:
+            raise ValueError(f"the answer's fields are larger than {MAX_HEAD} bytes")
+
+    def on_headers_complete(self) -> None:
+        if self._surplus:
+            return
+        parser = self._parser
+        assert parser is not None
+        status: int = parser.get_status_code()
+        version: str = parser.get_http_version()
+        if status < 100 or version not in ("1.1", "1.0") or (self._interim and not self._speaks_http()):
+            raise ValueError("no HTTP/1 answer")
+        if status == 101 and self._to_switch:
+            self._answer = Answer(self, status, self._reason, self._fields, None, bodiless=True)
+            self.deadline = None
+            return
+        if 100 <= status < 200:
+            self._interim += 1
+            if status == 101 or self._interim > MAX_INTERIM:
+                raise ValueError("an unasked switch of protocols" if status == 101 else f"more than {MAX_INTERIM} interim answers")
+            self._fields, self._reason = [], b""
+            return
+        length, chunked = framing(self._fields)
+        if chunked and version == "1.0":  # RFC 9112, 6.1: faulty framing
+            raise ValueError("chunks in HTTP/1.0")
+        bodiless = self._to_head or status in _BODILESS
+        self._keep_alive = parser.should_keep_alive()
+        self._until_close = not bodiless and length is None and not chunked
+        self._answer = answer = Answer(self, status, self._reason, self._fields, length, bodiless)
+        self._head_pieces.clear()
+        self.deadline = self.loop.time() + self._body_idle
+        if bodiless:
+            # llhttp cannot be told that this answer has no body: it would take the next one for it.
+            self._parser = None
+            self.deadline = None
+            answer.end()
+        if self._head is not None and not self._head.done():
+            self._head.set_result(answer)
+
+    def on_body(self, data: bytes) -> None:
+        if self._answer is None or self._surplus:
+            return
+        self._moved = True
+        if self._answer.bodiless:
+            self._surplus = True
+        else:
+            self._answer.feed(data)
+
+    def on_message_complete(self) -> None:
+        if self._answer is not None and not self._surplus:
+            self._until_close = False
+            self.deadline = None
+            self._answer.end()
+
+    def _speaks_http(self) -> bool:
+        """Whether the head behind the interim answers is HTTP's too: to the parser RTSP and ICE are as good."""
+        return b"".join(self._head_pieces).split(b"\r\n\r\n", self._interim)[self._interim].startswith(b"HTTP/1.")
+
+    # --- the end
+
+    def _malformed(self, what: str) -> None:
+        answer = self._answer
+        if answer is not None and answer.complete and answer.status != 101:
+            self._surplus = True
+        else:
+            self._broken(ReceiveError(f"{self.endpoint}: {what}"))
+        self.close()
+
+    def _broken(self, error: NetworkError) -> None:
+        if self._head is not None and not self._head.done():
+            self._head.set_exception(error)
+            self._head.exception()  # whoever waits gets it; nobody waiting is no fault
+        elif self._answer is not None and not self._answer.complete:
+            self._answer.fail(error)
+
+
+def framing(fields: list[Field]) -> tuple[int | None, bool]:
+    """(length, chunked) of an answer's body (RFC 9112, 6.3).  Raises ValueError where the fields contradict each other."""
+    length: int | None = None
+    chunked = False
+    for lower, _, value in fields:
+        if lower == b"content-length":
+            if not value.isdigit() or len(value) > 18 or (length is not None and length != int(value)):
+                raise ValueError("an invalid Content-Length")
+            length = int(value)
+        elif lower == b"transfer-encoding":
+            if chunked or value.lower() != b"chunked":
+                raise ValueError("an unsupported Transfer-Encoding")
+            chunked = True
+    if chunked and length is not None:
+        raise ValueError("both Content-Length and Transfer-Encoding")
+    return length, chunked

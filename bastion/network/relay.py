@@ -1,0 +1,187 @@
+"""Two connections joined: what comes from one goes to the other, as fast as the slower reads.
+
+Works by callbacks alone: a message costs no task and no future.  An end of input is passed on and the other direction
+goes on (half-close); an error ends both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+
+from bastion.clock import Deadlines
+from bastion.network.sockets import is_reset
+
+BUFFERED = 65536  # bytes written to a side that does not read, before the other side is made to wait
+CLOSE_SECONDS = 2.0  # for what is written to go out, and for the client to end as well, where the end was made
+FLUSH_SECONDS = 60.0  # without progress, where both sides ended by themselves: nothing that was sent is lost to a slow reader
+LOOK_SECONDS = 1.0  # between looks at a side that is not read from: it hears no reset
+
+
+class Stream(msgspec.Struct, frozen=True):
+    """A raw connection taken over: `early` came already; `lost` is called when it is gone; `ended`: nothing more will come."""
+
+    transport: asyncio.Transport
+    early: bytes
+    lost: Callable[[], None]
+    ended: bool = False
+
+
+class Side(asyncio.Protocol):
+    """One of the two ends; `seen`, if given, is told what comes from it."""
+
+    def __init__(self, relay: Relay, stream: Stream, seen: Callable[[bytes], None] | None) -> None:
+        self.transport = stream.transport
+        self.received = 0
+        self.ended = False  # it will send no more
+        self.gone = False
+        self.other: Side
+        self._relay = relay
+        self._seen = seen
+        self._lost = stream.lost
+
+    def data_received(self, data: bytes) -> None:
+        self.received += len(data)
+        if self._seen is not None:
+            self._seen(data)
+        self.other.transport.write(data)
+
+    def eof_received(self) -> bool:
+        self.ended = True
+        if self.other.ended or not self.other.transport.can_write_eof():
+            self._relay.end("")
+            return False
+        self.other.transport.write_eof()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.ended = self.gone = True
+        self._lost()
+        self._relay.end("" if exc is None else "connection reset")
+        self._relay.gone()
+
+    def pause_writing(self) -> None:
+        self.other.transport.pause_reading()
+        self._relay.look_after(self.other)
+
+    def resume_writing(self) -> None:
+        self._relay.leave_alone(self.other)
+        if not self.other.ended:
+            self.other.transport.resume_reading()
+
+
+class Leaving(asyncio.Protocol):
+    """Drops what a client still sends until it ends, too: closing before would reset the connection, and destroy the farewell unread."""
+
+    def __init__(self, side: Side) -> None:
+        self._side = side
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._side.connection_lost(exc)
+
+
+class Relay:
+    """`finished` is done at the end, with the reason (empty: they ended by themselves).
+
+    `idle` in seconds, 0 for never: without a byte for so long (at most twice) the tunnel ends.
+    """
+
+    def __init__(self, client: Stream, backend: Stream, deadlines: Deadlines, idle: float, seen: Callable[[bytes], None] | None) -> None:
+        """`seen` is told what comes from the backend."""
+        self.loop = asyncio.get_running_loop()
+        self.client, self.backend = Side(self, client, None), Side(self, backend, seen)
+        self.client.other, self.backend.other = self.backend, self.client
+        self.finished: asyncio.Future[str] = self.loop.create_future()
+        self._idle = idle
+        self._idle_at = self.loop.time() + idle if idle else float("inf")
+        self._moved = 0
+        self._paused: set[Side] = set()
+        self._unsent = 0
+        self.deadline: float | None = self._idle_at
+        self._deadlines = deadlines
+        deadlines.add(self)
+        sides = ((self.client, client.early), (self.backend, backend.early))
+        for side, _ in sides:
+            side.transport.set_write_buffer_limits(high=BUFFERED)
+            side.transport.set_protocol(side)
+        for side, early in sides:
+            if early:
+                side.data_received(early)
+        for side, stream in ((self.client, client), (self.backend, backend)):
+            if stream.ended:
+                side.eof_received()
+        for side, _ in sides:
+            if side.transport.is_closing():
+                side.gone = True  # its own protocol may have heard of it, and nobody will say it again
+                self.end("")
+            else:
+                side.transport.resume_reading()
+
+    def end(self, reason: str, farewell: bytes = b"") -> None:
+        """Close both sides; `farewell` still goes to the client."""
+        if self.finished.done():
+            return
+        self.finished.set_result(reason)
+        client = self.client.transport
+        last_words = farewell if not self.backend.ended else b""
+        if last_words:
+            client.write(last_words)
+        if last_words and not self.client.ended:
+            client.set_protocol(Leaving(self.client))
+            client.write_eof()
+            client.resume_reading()
+        else:
+            client.close()
+        self._unsent = self._pending()
+        self.deadline = self.loop.time() + (CLOSE_SECONDS if reason else FLUSH_SECONDS)
+        self.backend.transport.close()
+        self.gone()
+
+    def gone(self) -> None:
+        if self.client.gone and self.backend.gone:
+            self._deadlines.discard(self)
+
+    def look_after(self, side: Side) -> None:
+        """It is not read from for now."""
+        self._paused.add(side)
+        if not self.finished.done():
+            self.deadline = self.loop.time() + LOOK_SECONDS
+
+    def leave_alone(self, side: Side) -> None:
+        self._paused.discard(side)
+        if not self.finished.done():
+            self.deadline = self._idle_at
+
+    def expired(self) -> None:
+        now = self.loop.time()
+        if self.finished.done():
+            self._close_late(now)
+        # Where both directions ended in good order the socket is closed as well, with bytes still to be read.
+        elif any(is_reset(side.transport) for side in self._paused if not side.other.ended):
+            self.end("connection reset")
+        elif now >= self._idle_at and not self._has_moved():
+            self.end("idle")
+        else:
+            if now >= self._idle_at:
+                self._idle_at = now + self._idle
+            self.deadline = now + LOOK_SECONDS if self._paused else self._idle_at
+
+    def _has_moved(self) -> bool:
+        before, self._moved = self._moved, self.client.received + self.backend.received
+        return self._moved != before
+
+    def _pending(self) -> int:
+        return self.client.transport.get_write_buffer_size() + self.backend.transport.get_write_buffer_size()
+
+    def _close_late(self, now: float) -> None:
+        """As long as a slow reader takes something, it is waited for; not where the end was made from outside."""
+        pending = self._pending()
+        if not self.finished.result() and pending < self._unsent:
+            self._unsent = pending
+            self.deadline = now + FLUSH_SECONDS
+            return
+        for side in (self.client, self.backend):
+            if not side.gone:
+                side.transport.abort()

@@ -1,0 +1,51 @@
+"""What does the kernel know of a connection that nobody reads from right now?
+
+A paused transport hears neither FIN nor RST; the state of the socket tells.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+
+_ESTABLISHED = 1
+_CLOSE = 7  # of include/net/tcp_states.h: reset, or closed on both sides
+
+
+def _state(transport: asyncio.BaseTransport) -> int:
+    sock = transport.get_extra_info("socket")
+    try:
+        return int(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0])
+    except (OSError, AttributeError):
+        return _CLOSE if sock is None else _ESTABLISHED  # not Linux, or no TCP: nothing is known
+
+
+def reset_on_close(transport: asyncio.BaseTransport) -> None:
+    """Let the end of this connection be a RST."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def is_reset(transport: asyncio.BaseTransport) -> bool:
+    """The connection is gone in both directions."""
+    return _state(transport) == _CLOSE
+
+
+def peer_has_left(transport: asyncio.BaseTransport) -> bool:
+    """The peer has closed at least its own direction."""
+    return _state(transport) != _ESTABLISHED
+
+
+def is_local(address: str) -> bool:
+    """Whether this machine has the address: nobody else may bind it."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.bind((address, 0))
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,119 @@
+"""One round trip: a request's head and body to an endpoint, the answer back.
+
+The body is sent while the answer is awaited, because a backend may answer before it has read it all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from bastion.kube.endpoint import Endpoint
+from bastion.network.connections import ConnectionPool
+from bastion.network.http1 import Answer, Connection
+from bastion.network.relay import Stream
+
+ReadBody = Callable[[], Awaitable[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """Seconds."""
+
+    answer_head: float = 300.0
+    answer_idle: float = 3600.0
+
+
+class Body(Protocol):
+    """The request's body: `read` gives the next piece, b"" at the end; `chunked` says how it is framed towards the backend."""
+
+    @property
+    def chunked(self) -> bool: ...
+
+    async def read(self) -> bytes: ...
+
+
+class RoundTrip:
+    """A request under way on one connection.  `close` must be called, whatever happened; it keeps the connection if it may."""
+
+    def __init__(self, pool: ConnectionPool, connection: Connection, upload: asyncio.Task[None] | None) -> None:
+        self._pool = pool
+        self._connection = connection
+        self._upload = upload
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return self._connection.endpoint
+
+    async def answer(self) -> Answer:
+        """Raises NetworkError, or what reading the client's body raised."""
+        if self._upload is None:
+            return await self._connection.answer()
+        head = asyncio.ensure_future(self._connection.answer())
+        try:
+            await asyncio.wait((head, self._upload), return_when=asyncio.FIRST_COMPLETED)
+            if not head.done() and self._upload.done():
+                self._upload.result()  # the client's body is bad: no answer will come
+            return await head
+        finally:
+            head.cancel()
+
+    @property
+    def upload_failure(self) -> BaseException | None:
+        """What ended the upload early, None while it runs or when it went well."""
+        upload = self._upload
+        return upload.exception() if upload is not None and upload.done() and not upload.cancelled() else None
+
+    def take_over(self) -> Stream:
+        """The raw connection behind a 101."""
+        return self._connection.take_over()
+
+    def close(self, *, clean: bool) -> None:
+        upload = self._upload
+        if upload is not None and not (upload.done() and not upload.cancelled() and upload.exception() is None):
+            upload.cancel()
+            clean = False
+        self._pool.release(self._connection, clean=clean)
+
+
+class Transport:
+    """Sends requests over the pool's connections."""
+
+    def __init__(self, pool: ConnectionPool, deadlines: Deadlines) -> None:
+        self._pool = pool
+        self._deadlines = deadlines
+
+    async def upgrade(self, endpoint: Endpoint, head: bytes) -> RoundTrip:
+        """Ask for an upgrade on a connection of its own, never one that was kept.  Raises DialError."""
+        connection = await self._pool.dial(endpoint)
+        connection.begin(
+            head, to_head=False, answer_within=self._deadlines.answer_head, body_idle=self._deadlines.answer_idle, to_switch=True
+        )
+        connection.sent()
+        return RoundTrip(self._pool, connection, None)
+
+    async def connect(self, endpoint: Endpoint, *, fresh: bool = False) -> Connection:
+        """A kept connection or a new one; `fresh` insists on a new one.  Raises DialError."""
+        return (None if fresh else self._pool.take(endpoint)) or await self._pool.dial(endpoint)
+
+    def start(self, connection: Connection, method: str, head: bytes, body: Body | None) -> RoundTrip:
+        """`head` is the whole request head, its empty line included."""
+        connection.begin(head, to_head=method == "HEAD", answer_within=self._deadlines.answer_head, body_idle=self._deadlines.answer_idle)
+        if body is None:
+            connection.sent()
+            return RoundTrip(self._pool, connection, None)
+        return RoundTrip(self._pool, connection, asyncio.create_task(_upload(connection, body)))
+
+
+async def _upload(connection: Connection, body: Body) -> None:
+    while data := await body.read():
+        if body.chunked:
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        connection.send(data)
+        if not connection.writable:
+            await connection.drain()
+    if body.chunked:
+        connection.send(b"0\r\n\r\n")
+    connection.sent()

@@ -1,0 +1,166 @@
+"""Which address may be dialled?"""
+
+import pytest
+
+from bastion.config import network
+from bastion.network.addresses import DialPolicy, embedded_ipv4, parse_address
+
+PERMITTED = [
+    "10.0.0.1",  # L-4: private networks are where pods live
+    "172.16.0.1",
+    "192.168.0.1",
+    "100.64.0.1",  # CGNAT
+    "100.100.100.201",
+    "192.0.0.193",
+    "8.8.8.8",
+    "168.63.129.15",
+    "169.253.255.255",
+    "169.255.0.0",
+    "223.255.255.255",
+    "240.0.0.1",
+    "255.255.255.254",
+    "1.0.0.0",
+    "126.255.255.255",
+    "128.0.0.0",
+    "fd00::1",
+    "fd00:ec2::253",
+    "2001:db8::1",
+    "fec0::1",
+    "::ffff:10.0.0.1",
+    "64:ff9b::10.0.0.1",
+    "2002:a00:1::",  # 6to4 of 10.0.0.1
+]
+REFUSED = [
+    "0.0.0.0",
+    "0.255.255.255",
+    "127.0.0.1",
+    "127.255.255.255",
+    "169.254.0.0",
+    "169.254.169.254",
+    "169.254.170.2",
+    "169.254.255.255",
+    "100.100.100.200",  # Alibaba Cloud
+    "168.63.129.16",  # Azure
+    "192.0.0.192",  # Oracle Cloud
+    "224.0.0.1",
+    "239.255.255.255",
+    "255.255.255.255",
+    "::",
+    "::1",
+    "0:0:0:0:0:0:0:1",
+    "fe80::1",
+    "febf::1",
+    "ff02::1",
+    "fd00:ec2::254",
+    "fd00:0ec2:0:0:0:0:0:254",
+    "fd20:ce::254",
+    # an IPv4 address in other clothes
+    "::ffff:127.0.0.1",
+    "::ffff:7f00:1",
+    "::ffff:169.254.169.254",
+    "::ffff:0.0.0.0",
+    "::127.0.0.1",
+    "::169.254.169.254",
+    "64:ff9b::127.0.0.1",
+    "64:ff9b::a9fe:a9fe",
+    "2002:7f00:1::",
+    "2002:a9fe:a9fe::1",
+    # no literal address
+    "",
+    "localhost",
+    "example.com",
+    "10.0.0.1:80",
+    "[::1]",
+    "10.0.0",
+    "010.0.0.1",
+    "0x7f.0.0.1",
+    "127.1",
+    "2130706433",
+    " 10.0.0.1",
+    "10.0.0.1\n",
+    "١٠.0.0.1",
+    "fe80::1%eth0",
+    "fd00::1%eth0",
+    "10.0.0.1/8",
+]
+
+
+@pytest.mark.parametrize("address", PERMITTED)
+def test_an_ordinary_address_is_dialled(address):
+    assert DialPolicy().permits(address, 80)
+
+
+@pytest.mark.parametrize("address", REFUSED)
+def test_an_address_that_leads_elsewhere_is_refused(address):
+    policy = DialPolicy()
+    assert not policy.permits(address, 80)
+    assert not policy.permits(address, 80)  # also when the verdict is remembered
+
+
+@pytest.mark.parametrize(
+    ("allowed", "address", "permitted"),
+    [
+        ("127.0.0.0/8", "127.0.0.1", True),
+        ("127.0.0.2/32", "127.0.0.1", False),
+        ("169.254.0.0/16", "169.254.169.254", True),
+        ("::1/128", "::1", True),
+        ("::1/128", "127.0.0.1", False),
+        ("10.0.0.0/8", "127.0.0.1", False),
+        ("10.0.0.0/8", "192.168.0.1", True),  # allowing is no restriction
+        ("127.0.0.0/8", "localhost", False),
+    ],
+)
+def test_a_network_may_be_allowed(allowed, address, permitted):
+    assert DialPolicy([network(allowed)]).permits(address, 80) is permitted
+
+
+OWN = [
+    ("10.0.0.5", 8443, False),
+    ("10.0.0.5", 8080, True),
+    ("10.0.0.6", 8443, True),
+    ("::ffff:10.0.0.5", 8443, False),
+    ("::ffff:a00:5", 8443, False),
+    ("64:ff9b::10.0.0.5", 8443, False),
+    ("fd00::5", 6443, False),
+    ("fd00:0::5", 6443, False),
+    ("FD00::5", 6443, False),
+    ("fd00::5", 6444, True),
+]
+
+
+@pytest.mark.parametrize(("address", "port", "permitted"), OWN)
+def test_own_sockets_are_refused_however_they_are_written(address, port, permitted):
+    policy = DialPolicy(own=[("10.0.0.5", 8443), ("fd00::5", 6443)])
+    assert policy.permits(address, port) is permitted
+
+
+def test_own_sockets_are_refused_also_where_their_network_is_allowed():
+    policy = DialPolicy([network("10.0.0.0/8")], own=[("10.0.0.5", 8443)])
+    assert policy.permits("10.0.0.5", 80)
+    assert not policy.permits("10.0.0.5", 8443)
+
+
+def test_verdicts_are_bounded_and_stay_right():
+    policy = DialPolicy()
+    for i in range(1 << 16):
+        policy.permits(str(i), 80)
+    assert policy.permits("10.9.9.9", 80)
+    assert not policy.permits("127.0.0.1", 80)
+    assert all(len(known) <= 1 << 16 for known in vars(policy).values() if isinstance(known, dict))
+
+
+@pytest.mark.parametrize(
+    ("text", "inner"),
+    [
+        ("10.0.0.1", "10.0.0.1"),
+        ("::ffff:10.0.0.1", "10.0.0.1"),
+        ("::10.0.0.1", "10.0.0.1"),
+        ("2002:a00:1::5", "10.0.0.1"),
+        ("64:ff9b::a00:1", "10.0.0.1"),
+        ("fd00::1", "fd00::1"),
+        ("::1", "::1"),
+        ("::", "::"),
+    ],
+)
+def test_an_embedded_address_is_found(text, inner):
+    assert embedded_ipv4(parse_address(text)) == parse_address(inner)

@@ -1,0 +1,202 @@
+"""Which connections are kept, and for whom?"""
+
+import asyncio
+
+import pytest
+
+from bastion.clock import Deadlines
+from bastion.config import network
+from bastion.kube.endpoint import Endpoint
+from bastion.network.addresses import DialPolicy
+from bastion.network.connections import MAX_IDLE_PER_ENDPOINT, ConnectionPool
+from bastion.network.dial import Dialer
+from bastion.network.errors import SendError
+from tests.fakes import LOOPBACK, NO_KUBELET_TLS, Backend, ask, backend, head, run, start, until, wire
+
+EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+
+async def answered(transport, pool, endpoint):
+    """A fresh connection with one exchange behind it, not yet given back."""
+    connection = await pool.dial(endpoint)
+    trip = transport.start(connection, "GET", head(), None)
+    await trip.answer()
+    return connection
+
+
+def test_the_most_recently_used_is_taken_first():
+    async def main():
+        async with backend(EMPTY) as server, wire() as (transport, pool):
+            first, second = [await answered(transport, pool, server.endpoint()) for _ in range(2)]
+            pool.release(first, clean=True)
+            pool.release(second, clean=True)
+            assert pool.idle == 2
+            assert pool.take(server.endpoint()) is second
+            assert pool.take(server.endpoint()) is first
+            assert pool.take(server.endpoint()) is None
+            assert (pool.idle, pool.open, pool.dialled) == (0, 2, 2)
+            assert not pool._idle  # of an endpoint that has gone nothing is left
+
+    run(main())
+
+
+OTHERS = [
+    pytest.param(lambda e: Endpoint("127.0.0.2", e.port), id="another-address"),
+    pytest.param(lambda e: Endpoint(e.address, e.port + 1), id="another-port"),
+    pytest.param(lambda e: Endpoint(e.address, e.port, True), id="another-scheme"),
+    pytest.param(lambda e: Endpoint(e.address, e.port, False, "kubelet"), id="another-identity"),
+]
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_a_connection_serves_its_own_endpoint_alone(other):
+    async def main():
+        async with backend(EMPTY) as server, wire() as (transport, pool):
+            await ask(transport, server.endpoint())
+            assert pool.take(other(server.endpoint())) is None
+            assert pool.take(Endpoint(LOOPBACK, server.port)) is not None
+
+    run(main())
+
+
+def test_what_was_not_used_cleanly_is_closed():
+    async def main():
+        async with backend(EMPTY) as server, wire() as (transport, pool):
+            pool.release(await answered(transport, pool, server.endpoint()), clean=False)
+            assert pool.idle == 0
+            await until(lambda: pool.open == 0)
+
+    run(main())
+
+
+def test_an_answer_that_was_not_awaited_is_not_clean():
+    async def main():
+        async with backend() as server, wire() as (transport, pool):
+            trip = await start(transport, server.endpoint())
+            trip.close(clean=True)
+            assert pool.idle == 0
+            await until(lambda: pool.open == 0)
+
+    run(main())
+
+
+def test_half_an_answer_is_not_clean():
+    async def main():
+        async with backend(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe") as server, wire() as (transport, pool):
+            trip = await start(transport, server.endpoint())
+            assert await (await trip.answer()).read() == b"he"
+            trip.close(clean=True)
+            assert pool.idle == 0
+            await until(lambda: pool.open == 0)
+
+    run(main())
+
+
+@pytest.mark.parametrize("then", ["close", "reset"])
+def test_a_kept_connection_that_the_backend_ends_is_forgotten(then):
+    async def main():
+        async with backend(EMPTY, then=then) as server, wire() as (transport, pool):
+            connection = await answered(transport, pool, server.endpoint())
+            if connection.alive:
+                pool.release(connection, clean=True)
+            await until(lambda: pool.open == 0)
+            assert pool.idle == 0
+            assert pool.take(server.endpoint()) is None
+            assert not pool._idle
+
+    run(main())
+
+
+def test_a_kept_connection_that_dies_under_the_request_is_a_send_error():
+    async def main():
+        async def script(reader, writer):
+            await server.read_request(reader)
+            writer.write(EMPTY)
+            await server.read_request(reader)
+            writer.close()
+
+        async with Backend(script) as server, wire() as (transport, pool):
+            await ask(transport, server.endpoint())
+            connection = await transport.connect(server.endpoint())
+            assert connection.used
+            with pytest.raises(SendError, match="closed the connection without an answer"):
+                await transport.start(connection, "GET", head(), None).answer()
+            await until(lambda: pool.open == 0)
+
+    run(main())
+
+
+def test_a_fresh_connection_may_be_insisted_on():
+    async def main():
+        async with backend(EMPTY) as server, wire() as (transport, pool):
+            await ask(transport, server.endpoint())
+            connection = await transport.connect(server.endpoint(), fresh=True)
+            assert not connection.used
+            assert (pool.idle, pool.dialled) == (1, 2)
+
+    run(main())
+
+
+def test_only_so_many_are_kept_and_the_oldest_goes():
+    async def main():
+        async with backend(EMPTY) as server, wire() as (transport, pool):
+            connections = [await answered(transport, pool, server.endpoint()) for _ in range(MAX_IDLE_PER_ENDPOINT + 1)]
+            for connection in connections:
+                pool.release(connection, clean=True)
+            assert pool.idle == MAX_IDLE_PER_ENDPOINT
+            await until(lambda: pool.open == MAX_IDLE_PER_ENDPOINT)
+            assert not connections[0].alive
+            assert connections[1].alive
+
+    run(main())
+
+
+def test_closing_the_pool_closes_everything():
+    async def main():
+        async with backend(EMPTY, EMPTY) as server, wire() as (transport, pool):
+            await ask(transport, server.endpoint())
+            await pool.dial(server.endpoint())
+            assert (pool.open, pool.idle) == (2, 1)
+            pool.close()
+            await until(lambda: pool.open == 0)
+            assert pool.idle == 0
+            assert pool.take(server.endpoint()) is None
+            assert not pool._idle
+
+    run(main())
+
+
+class Stillborn:
+    """A dialer whose connections are lost before anybody knows them."""
+
+    async def dial(self, endpoint, factory):
+        connection = factory()
+        connection.connection_lost(None)
+        return connection
+
+
+def test_nothing_is_kept_of_a_connection_that_is_gone():
+    async def main():
+        async with backend(EMPTY) as server, Deadlines() as clock:
+            pool = ConnectionPool(Dialer(DialPolicy([network("127.0.0.0/8")]), NO_KUBELET_TLS, clock), clock)
+            await pool.dial(server.endpoint())
+            assert len(clock) == pool.open == 1
+            pool.close()
+            await until(lambda: pool.open == 0)
+            assert len(clock) == 0
+
+            pool = ConnectionPool(Stillborn(), clock)
+            assert not (await pool.dial(server.endpoint())).alive
+            assert len(clock) == pool.open == 0
+
+    run(main())
+
+
+def test_a_hundred_at_once_have_a_connection_each_and_leave_them_for_the_next():
+    async def main():
+        async with backend(*[EMPTY] * 5) as server, wire() as (transport, pool):
+            for _ in range(3):
+                await asyncio.gather(*(ask(transport, server.endpoint()) for _ in range(100)))
+            assert pool.dialled == server.connections == pool.idle == pool.open <= 100
+
+    run(main())

@@ -1,0 +1,222 @@
+"""One round trip: the body goes out while the answer is awaited, and nothing is kept that was not clean."""
+
+import asyncio
+
+import pytest
+
+from bastion.kube.status import bad_request
+from bastion.network.errors import NetworkError, SendError
+from tests.fakes import Backend, Upload, ask, backend, refused, run, start, until, whole, wire
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+MEBIBYTE = b"x" * (1 << 20)
+
+
+def echoing(received, *, until_end):
+    """A backend that takes `until_end(reader)` for the body before it answers."""
+
+    async def script(reader, writer):
+        while True:
+            await reader.readuntil(b"\r\n\r\n")
+            received.append(await until_end(reader))
+            writer.write(OK)
+
+    return Backend(script)
+
+
+@pytest.mark.parametrize(
+    ("chunked", "wire_form"),
+    [(False, b"hello world"), (True, b"5\r\nhello\r\n1\r\n \r\n5\r\nworld\r\n0\r\n\r\n")],
+    ids=["C-UA-35-length", "C-UA-37-chunks"],
+)
+def test_a_body_is_framed_as_the_head_says(chunked, wire_form):
+    async def main():
+        received = []
+        async with (
+            echoing(received, until_end=lambda reader: reader.readexactly(len(wire_form))) as server,
+            wire() as (transport, pool),
+        ):
+            for _ in range(2):
+                answer, body = await ask(transport, server.endpoint(), "POST", Upload([b"hello", b" ", b"world"], chunked=chunked))
+                assert (answer.status, body) == (200, b"ok")
+            assert received == [wire_form] * 2
+            assert (pool.dialled, pool.idle) == (1, 1)
+
+    run(main())
+
+
+def test_an_empty_body_in_chunks_is_its_end_alone():
+    async def main():
+        received = []
+        async with echoing(received, until_end=lambda reader: reader.readexactly(5)) as server, wire() as (transport, _):
+            await ask(transport, server.endpoint(), "POST", Upload([], chunked=True))
+            assert received == [b"0\r\n\r\n"]
+
+    run(main())
+
+
+def test_fifty_mebibytes_go_out_in_pieces_and_wait_for_the_backend():
+    async def main():
+        go = asyncio.Event()
+        received = 0
+
+        async def script(reader, writer):
+            nonlocal received
+            await server.read_request(reader)
+            await go.wait()
+            while received < 50 << 20:
+                received += len(await reader.read(1 << 20))
+            writer.write(OK)
+            await reader.read()
+
+        async with Backend(script) as server, wire() as (transport, pool):
+            upload = Upload([MEBIBYTE] * 50)
+            trip = await start(transport, server.endpoint(), "POST", upload)
+            taken = -1
+            while taken != upload.taken:  # until it takes no more
+                taken = upload.taken
+                await asyncio.sleep(0.1)
+            assert taken < 25  # the rest is with the client, save what the kernel holds
+            go.set()
+            assert await whole(await trip.answer()) == b"ok"
+            trip.close(clean=True)
+            assert received == 50 << 20
+            assert pool.idle == 1
+
+    run(main())
+
+
+@pytest.mark.parametrize("status", [b"413 Too Large", b"401 Unauthorized", b"200 OK"])
+def test_an_early_answer_is_handed_on_and_the_connection_is_not_kept(status):
+    async def main():
+        async def script(reader, writer):
+            await server.read_request(reader)
+            writer.write(b"HTTP/1.1 %b\r\nContent-Length: 5\r\n\r\nearly" % status)
+            await reader.read()
+
+        class Endless(Upload):
+            async def read(self):
+                self.taken += 1
+                if self.taken > 1:
+                    try:
+                        await asyncio.Event().wait()  # the client waits for the answer
+                    finally:
+                        left.set()
+                return b"x"
+
+        async with Backend(script) as server, wire() as (transport, pool):
+            left = asyncio.Event()
+            trip = await start(transport, server.endpoint(), "POST", Endless([], chunked=True))
+            answer = await trip.answer()
+            assert await whole(answer) == b"early"
+            trip.close(clean=True)
+            await left.wait()  # nobody reads the client's body any more
+            assert pool.idle == 0
+            await until(lambda: pool.open == 0)
+
+    run(main())
+
+
+def test_an_early_answer_to_an_upload_that_then_ends_well_is_clean():
+    async def main():
+        async def script(reader, writer):
+            await server.read_request(reader)
+            writer.write(OK)
+            await reader.readexactly(2)
+            await reader.read()
+
+        async with Backend(script) as server, wire() as (transport, pool):
+            upload = Upload([b"a", b"b"])
+            trip = await start(transport, server.endpoint(), "POST", upload)
+            assert await whole(await trip.answer()) == b"ok"
+            await until(lambda: upload.taken == 3)
+            await asyncio.sleep(0)
+            trip.close(clean=True)
+            assert pool.idle == 1
+
+    run(main())
+
+
+def test_a_client_that_breaks_its_body_fails_the_trip():
+    async def main():
+        async with backend(then="wait") as server, wire() as (transport, pool):
+            trip = await start(transport, server.endpoint(), "POST", Upload([b"x", bad_request("broken", close=True)], chunked=True))
+            with refused(400, "broken"):
+                await trip.answer()
+            assert trip.upload_failure is not None
+            trip.close(clean=True)
+            await until(lambda: pool.open == 0)
+            assert pool.idle == 0
+
+    run(main())
+
+
+def test_a_body_that_broke_is_never_ended_for_the_backend():
+    async def main():
+        received = []
+
+        async def script(reader, writer):
+            await server.read_request(reader)
+            received.append(await reader.read())
+
+        async with Backend(script) as server, wire() as (transport, _):
+            trip = await start(transport, server.endpoint(), "POST", Upload([b"x", bad_request("broken")], chunked=True))
+            with refused(400):
+                await trip.answer()
+            trip.close(clean=False)
+            await until(lambda: received)
+            assert received == [b"1\r\nx\r\n"]
+
+    run(main())
+
+
+@pytest.mark.parametrize("then", ["close", "reset"])
+def test_a_backend_that_goes_during_the_upload_is_a_network_error(then):
+    async def main():
+        async with backend(then=then) as server, wire() as (transport, pool):
+            trip = await start(transport, server.endpoint(), "POST", Upload([MEBIBYTE] * 50))
+            with pytest.raises(NetworkError) as caught:
+                await trip.answer()
+            assert isinstance(caught.value, SendError)
+            trip.close(clean=False)
+            await until(lambda: pool.open == 0)
+
+    run(main())
+
+
+def test_who_awaits_the_answer_may_be_cancelled():
+    async def main():
+        async with backend(then="wait") as server, wire() as (transport, pool):
+            for upload in (None, Upload([b"x"])):
+                trip = await start(transport, server.endpoint(), "POST", upload)
+                waiting = asyncio.ensure_future(trip.answer())
+                await asyncio.sleep(0.01)
+                waiting.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await waiting
+                trip.close(clean=False)
+            await until(lambda: pool.open == 0)
+
+    run(main())
+
+
+def test_without_a_body_there_is_no_upload_that_could_fail():
+    async def main():
+        async with backend(OK) as server, wire() as (transport, _):
+            trip = await start(transport, server.endpoint())
+            await trip.answer()
+            assert trip.upload_failure is None
+            trip.close(clean=True)
+
+    run(main())
+
+
+def test_the_head_is_sent_as_it_was_given():
+    async def main():
+        async with backend(OK) as server, wire() as (transport, _):
+            connection = await transport.connect(server.endpoint())
+            raw = b"GET /a%2Fb//..?x=%zz HTTP/1.1\r\nHost: h\r\nX-A: 1\r\nX-A: 2\r\n\r\n"
+            await transport.start(connection, "GET", raw, None).answer()
+            assert server.heads == [raw]
+
+    run(main())
