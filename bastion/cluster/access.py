@@ -1,0 +1,143 @@
+"""With which credentials, and whose certificates, is the API server spoken to right now?
+
+Everything is loaded again, in a thread (an exec plugin is a program that may take its time), when one of the files it came
+from changes, when the credentials are about to expire, and when the API server refused them.  What cannot be loaded
+again keeps what there was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from bastion.config import StartError
+from bastion.reload import Changes
+
+LOOK_EVERY = 1.0  # seconds between looks at the files
+EARLY = 30.0  # seconds before credentials expire
+AGAIN_AFTER = 5.0  # seconds between attempts at credentials that expire or were refused
+
+_log = logging.getLogger("bastion.cluster")
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """`made_of` tells whether the context of another one would be the same."""
+
+    made_of: tuple[Any, ...]
+    context: ssl.SSLContext
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """`server_name`: the name in the server's certificate where it is not the URL's host.  `expires` in seconds of the epoch."""
+
+    server: str
+    server_name: str
+    proxy: str
+    trust: Trust
+    authorization: str | None
+    expires: float | None
+    files: tuple[Path, ...]
+
+
+class Access(Protocol):
+    """How the API servers are spoken to.  `authorization` raises OSError where it cannot be told."""
+
+    @property
+    def server(self) -> str: ...
+
+    @property
+    def tls(self) -> ssl.SSLContext: ...
+
+    @property
+    def server_name(self) -> str: ...
+
+    @property
+    def proxy(self) -> str: ...
+
+    async def authorization(self) -> str | None: ...
+
+    async def refused(self, authorization: str | None) -> bool:
+        """The server did not take it.  True where there is another by now."""
+        ...
+
+
+class ApiAccess:
+    """`load` is blocking; the first call raises what it raises."""
+
+    def __init__(self, load: Callable[[], Loaded], clock: Callable[[], float] = time.time) -> None:
+        self._load = load
+        self._clock = clock
+        self._now = load()
+        self.server = self._now.server
+        self._changes = Changes(self._now.files)
+        self._tried = float("-inf")
+        self._loading: asyncio.Task[None] | None = None
+
+    @property
+    def tls(self) -> ssl.SSLContext:
+        return self._now.trust.context
+
+    @property
+    def server_name(self) -> str:
+        return self._now.server_name
+
+    @property
+    def proxy(self) -> str:
+        return self._now.proxy
+
+    async def authorization(self) -> str | None:
+        """The value of the Authorization header; None where a certificate says it all."""
+        if self._left() <= 0 and self._may_try():
+            self._begin()
+        if self._left() <= 0 and self._loading is not None:
+            await asyncio.shield(self._loading)
+        return self._now.authorization
+
+    async def refused(self, authorization: str | None) -> bool:
+        if self._now.authorization == authorization and (self._loading is not None or self._may_try()):
+            await asyncio.shield(self._begin())
+        return self._now.authorization != authorization
+
+    async def keep(self, interval: float = LOOK_EVERY) -> None:
+        """Until cancelled: files that change and credentials that expire are seen to before anybody needs them."""
+        while True:
+            await asyncio.sleep(interval)
+            if self._changes.happened() or (self._left() < EARLY and self._may_try()):
+                self._begin()
+
+    def _left(self) -> float:
+        """Seconds that the credentials are still good for."""
+        return self._now.expires - self._clock() if self._now.expires is not None else float("inf")
+
+    def _may_try(self) -> bool:
+        return time.monotonic() - self._tried >= AGAIN_AFTER
+
+    def _begin(self) -> asyncio.Task[None]:
+        if self._loading is None:
+            self._tried = time.monotonic()
+            self._loading = asyncio.create_task(self._load_again(), name="credentials")
+        return self._loading
+
+    async def _load_again(self) -> None:
+        try:
+            loaded = await asyncio.to_thread(self._load)
+        except (StartError, OSError) as error:
+            _log.error("%s; the credentials of before stay", error)
+            return
+        finally:
+            self._loading = None
+        if loaded.server != self._now.server:
+            _log.warning("the kubeconfig names another API server, %s: that takes a restart", loaded.server)
+        if loaded.files != self._now.files:
+            self._changes = Changes(loaded.files)
+        if loaded.trust.made_of == self._now.trust.made_of:
+            loaded = replace(loaded, trust=self._now.trust)  # so that connections made with this context are used on
+        self._now = loaded

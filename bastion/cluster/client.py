@@ -1,0 +1,217 @@
+"""Calls to the API server over httpx: get, list, watch, create.
+
+No redirects (CVE-2020-8561), no proxies from the environment, answers bounded, each call with a deadline.  Every call can
+be made again: reviews change nothing.  So one that broke is, once, and of several API servers on another one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from dataclasses import dataclass
+
+import httpx
+
+from bastion.cluster.access import Access
+from bastion.cluster.apiservers import ApiServer, ApiServers
+from bastion.cluster.connections import Connections
+from bastion.cluster.errors import ApiError
+from bastion.cluster.throttle import Throttle
+
+MAX_REVIEW = 1 << 20  # bytes of a review's answer
+MAX_REFUSAL = 1 << 16  # bytes of what an answer that is no good says
+MAX_LIST = 256 << 20  # bytes of a page of a list
+MAX_EVENT = 8 << 20  # bytes of one watch event
+WATCH_SILENCE = 35.0  # seconds without a byte before a watch is given up: a little longer than a watch is asked to last
+LIST_TIMEOUT = 60.0  # seconds for a page
+_ALWAYS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "bastion"}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One to be made; `background`: nobody waits for it."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    body: bytes | None
+    limit: int
+    timeout: float
+    background: bool = False
+
+
+class ApiClient:
+    """Use as an asynchronous context manager.  Everything raises ApiError.  `timeout` in seconds, for a whole call."""
+
+    def __init__(
+        self,
+        access: Access,
+        servers: ApiServers | None = None,
+        throttle: Throttle | None = None,
+        *,
+        timeout: float = 10.0,
+        watch_silence: float = WATCH_SILENCE,
+    ) -> None:
+        self._access = access
+        self._servers = servers or ApiServers([access.server])
+        self._throttle = throttle or Throttle()
+        self._connections = Connections(access)
+        self._timeout = timeout
+        self._watch_silence = watch_silence
+        self._probing: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> ApiClient:
+        if len(self._servers) > 1:
+            self._probing = asyncio.create_task(self._servers.watch(self._ready), name="probe API servers")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._probing is not None:
+            self._probing.cancel()
+            await asyncio.gather(self._probing, return_exceptions=True)
+        await self._connections.close()
+
+    async def get(self, path: str, query: dict[str, str]) -> bytes:
+        """Something that somebody waits for."""
+        return await self._call(Call("GET", path, query, None, MAX_LIST, self._timeout))
+
+    async def list(self, path: str, query: dict[str, str]) -> bytes:
+        """A page of what is read in the background."""
+        return await self._call(Call("GET", path, query, None, MAX_LIST, LIST_TIMEOUT, background=True))
+
+    async def create(self, path: str, body: bytes) -> bytes:
+        return await self._call(Call("POST", path, {}, body, MAX_REVIEW, self._timeout))
+
+    async def watch(self, path: str, query: dict[str, str]) -> AsyncGenerator[bytes, None]:
+        """The events, a line each."""
+        server = self._servers.current
+        call = Call("GET", path, query, None, MAX_EVENT, self._timeout, background=True)
+        async with contextlib.AsyncExitStack() as stack:
+            with self._told_as_api_errors(server):
+                async with server.call(self._timeout):
+                    await self._throttle.turn(background=True)
+                    response = await stack.enter_async_context(self._begun(server, call, await self._headers(call)))
+            pieces, pending = response.aiter_raw(), b""
+            while True:
+                with self._told_as_api_errors(server):
+                    async with server.call(self._watch_silence):
+                        piece = await anext(pieces, b"")
+                if not piece:
+                    return  # a line without its end is not a line
+                *lines, pending = (pending + piece).split(b"\n")
+                for line in lines:
+                    if line:
+                        yield line
+                if len(pending) > call.limit:
+                    raise ApiError(f"a watch event is larger than {call.limit} bytes")
+
+    async def _call(self, call: Call) -> bytes:
+        server = self._servers.current
+        try:
+            async with asyncio.timeout(call.timeout):
+                await self._throttle.turn(background=call.background)
+                headers = await self._headers(call)
+                try:
+                    return await self._made(server, call, headers)
+                except ApiError as error:
+                    if error.status == 401 and await self._access.refused(headers.get("Authorization")):
+                        return await self._made(server, call, await self._headers(call))
+                    again = self._once_more(server, error)
+                    if again is None:
+                        raise
+                    return await self._made(again, call, headers)
+        except TimeoutError as error:
+            self._servers.doubt()
+            raise ApiError(f"no answer within {call.timeout:g} s") from error
+
+    def _once_more(self, server: ApiServer, error: ApiError) -> ApiServer | None:
+        """Where to make a call that failed again, None where that makes no sense."""
+        if error.status and error.status < 500:
+            return None
+        return self._servers.other_than(server) or (server if error.broken else None)
+
+    async def _made(self, server: ApiServer, call: Call, headers: dict[str, str]) -> bytes:
+        with self._told_as_api_errors(server):
+            async with server.call(None), self._begun(server, call, headers) as response:
+                pieces, size = [], 0
+                async for piece in response.aiter_raw():
+                    pieces.append(piece)
+                    size += len(piece)
+                    if size > call.limit:
+                        raise ApiError(f"the answer is larger than {call.limit} bytes")
+                return b"".join(pieces)
+
+    @contextlib.asynccontextmanager
+    async def _begun(self, server: ApiServer, call: Call, headers: dict[str, str]) -> AsyncIterator[httpx.Response]:
+        """The answer's head has come, and it is a good one."""
+        extensions = {"sni_hostname": self._access.server_name} if self._access.server_name else {}
+        # A transport and no client: no cookies, no redirects, nothing that speaks unasked.
+        async with self._connections.transport(background=call.background) as http:
+            url, query = _url(server.url + call.path), call.query or None
+            request = httpx.Request(call.method, url, params=query, headers=headers, content=call.body, extensions=extensions)
+            response = await http.handle_async_request(request)
+            try:
+                if response.status_code not in (200, 201):
+                    await _drain(response)
+                    raise _refused(response)
+                yield response
+            finally:
+                await response.aclose()
+
+    @contextlib.contextmanager
+    def _told_as_api_errors(self, server: ApiServer) -> Iterator[None]:
+        try:
+            yield
+        except httpx.ConnectError as error:
+            self._servers.refused(server)
+            raise ApiError(_cause(error)) from error
+        except httpx.HTTPError as error:
+            self._servers.doubt()
+            raise ApiError(_cause(error), broken=True) from error
+        except TimeoutError as error:
+            raise ApiError("it fell silent, or is not well any more") from error
+
+    async def _headers(self, call: Call) -> dict[str, str]:
+        headers = {**_ALWAYS, "Content-Type": "application/json"} if call.body is not None else _ALWAYS
+        try:
+            authorization = await self._access.authorization()
+        except OSError as error:
+            raise ApiError(f"the bastion's own credentials cannot be read: {error.strerror or type(error).__name__}") from error
+        return headers | ({"Authorization": authorization} if authorization else {})
+
+    async def _ready(self, url: str) -> bool:
+        """A server that knows the bastion and does not let it ask is well, too."""
+        call = Call("GET", "/readyz", {}, None, MAX_REVIEW, 0, background=True)
+        try:
+            async with self._begun(ApiServer(url), call, await self._headers(call)):
+                return True
+        except ApiError as error:
+            return 0 < error.status < 500
+        except httpx.HTTPError:
+            return False
+
+
+@functools.lru_cache(256)
+def _url(text: str) -> httpx.URL:
+    """Reviews go to the same two again and again, and parsing is a tenth of their cost."""
+    return httpx.URL(text)
+
+
+async def _drain(response: httpx.Response) -> None:
+    """A connection whose answer was read to its end is used again."""
+    size = 0
+    async for piece in response.aiter_raw():
+        size += len(piece)
+        if size > MAX_REFUSAL:
+            return
+
+
+def _refused(response: httpx.Response) -> ApiError:
+    text = response.headers.get("retry-after", "")
+    return ApiError(f"the API server answered {response.status_code}", response.status_code, float(text) if text.isdigit() else 0.0)
+
+
+def _cause(error: httpx.HTTPError) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

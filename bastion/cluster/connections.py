@@ -1,0 +1,113 @@
+"""Over which connections is the API server called?  New ones are made with the certificates of the moment.
+
+What is under way over connections made with the certificates of before goes on to its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable
+
+import httpx
+
+from bastion.cluster.access import Access
+
+# A peer that is gone without a word is noticed within half a minute, whatever is waited for.
+_KEEPALIVE = [
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4),
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+]
+REVIEWS = 100  # connections for what somebody waits for
+KEPT = 20  # of these, while nobody waits
+
+
+class _Lanes:
+    """Transports of one connection each, the one used last taken first.
+
+    httpcore looks at every connection and every waiting request of a pool whenever one of them comes or goes: half the cost
+    of a review with 32 under way in one pool.
+    """
+
+    def __init__(self, make: Callable[[], httpx.AsyncHTTPTransport], most: int) -> None:
+        self._make = make
+        self._turn = asyncio.Semaphore(most)
+        self._free: list[httpx.AsyncHTTPTransport] = []
+
+    @contextlib.asynccontextmanager
+    async def transport(self) -> AsyncIterator[httpx.AsyncHTTPTransport]:
+        async with self._turn:
+            lane = self._free.pop() if self._free else self._make()
+            try:
+                yield lane
+            finally:
+                self._free.append(lane)
+                if len(self._free) > KEPT:
+                    await self._free.pop(0).aclose()
+
+    async def close(self) -> None:
+        for lane in self._free:
+            await lane.aclose()
+
+
+class _Generation:
+    """The transports that use one TLS context.  What is read in the background takes no connection from what is waited for."""
+
+    def __init__(self, tls: ssl.SSLContext, proxy: str) -> None:
+        self.tls = tls
+        self.calls = 0
+        self._waited_for = _Lanes(lambda: _transport(tls, proxy, 1), REVIEWS)
+        self._background = _transport(tls, proxy, None)
+
+    def transport(self, *, background: bool) -> contextlib.AbstractAsyncContextManager[httpx.AsyncHTTPTransport]:
+        return contextlib.nullcontext(self._background) if background else self._waited_for.transport()
+
+    async def close(self) -> None:
+        await self._waited_for.close()
+        await self._background.aclose()
+
+
+class Connections:
+    def __init__(self, access: Access) -> None:
+        self._access = access
+        self._newest = _Generation(access.tls, access.proxy)
+        self._older: set[_Generation] = set()
+
+    @contextlib.asynccontextmanager
+    async def transport(self, *, background: bool) -> AsyncIterator[httpx.AsyncHTTPTransport]:
+        generation = self._of_now()
+        generation.calls += 1
+        try:
+            async with generation.transport(background=background) as transport:
+                yield transport
+        finally:
+            generation.calls -= 1
+            for unused in [older for older in self._older if not older.calls]:
+                self._older.discard(unused)
+                await unused.close()
+
+    async def close(self) -> None:
+        for generation in (self._newest, *self._older):
+            await generation.close()
+
+    def __len__(self) -> int:
+        """Generations in use."""
+        return 1 + len(self._older)
+
+    def _of_now(self) -> _Generation:
+        if self._newest.tls is not self._access.tls:
+            self._older.add(self._newest)
+            self._newest = _Generation(self._access.tls, self._access.proxy)
+        return self._newest
+
+
+def _transport(tls: ssl.SSLContext, proxy: str, most: int | None) -> httpx.AsyncHTTPTransport:
+    limits = httpx.Limits(max_connections=most, max_keepalive_connections=20, keepalive_expiry=60.0)
+    return httpx.AsyncHTTPTransport(
+        verify=tls, limits=limits, trust_env=False, socket_options=_KEEPALIVE, proxy=httpx.Proxy(proxy) if proxy else None
+    )

@@ -1,0 +1,1 @@
+"""What exists, as the Kubernetes API says."""

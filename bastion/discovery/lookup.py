@@ -1,0 +1,117 @@
+"""Is a name that the catalog does not know there after all?  One live look at the API server, for what is a moment old.
+
+What is found goes into the catalog only where the watch has yet to come to it: what the watch has passed and the catalog
+does not hold is gone again, and nobody would take it out any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable
+from typing import Protocol
+
+import msgspec
+
+from bastion.cache import Cache
+from bastion.cluster.errors import ApiError
+from bastion.discovery.catalog import Catalog
+from bastion.discovery.reflector import age
+from bastion.kube.objects import SERVICE_NAME_LABEL, STRUCTS, compact, path_of
+from bastion.kube.status import StatusError, service_unavailable, too_many_requests
+from bastion.kube.target import Target
+from bastion.limits import Rate
+
+ABSENT = 1.0  # seconds for which a name that is not there is remembered
+MAX_NAME = 253
+
+_NAME = re.compile(r"[a-z0-9](?:[-.a-z0-9]*[a-z0-9])?")  # RFC 1123; the API server has no object of another name
+
+
+class Objects(Protocol):
+    """What is needed of the API server.  Raises ApiError."""
+
+    async def get(self, path: str, query: dict[str, str]) -> bytes: ...
+
+
+class Watched(Protocol):
+    """An informer; `version` is how far it has come."""
+
+    resource: str
+    namespace: str
+
+    @property
+    def version(self) -> str | None: ...
+
+
+class _Metadata(msgspec.Struct, rename="camel"):
+    name: str
+    namespace: str = ""
+    resource_version: str = ""
+
+
+class _Object(msgspec.Struct):
+    metadata: _Metadata
+
+
+class _List(msgspec.Struct):
+    items: list[msgspec.Raw] | None = None
+
+
+class Lookup:
+    """`budget` is one of users; `informers` are all that feed the catalog."""
+
+    def __init__(self, api: Objects, catalog: Catalog, informers: Iterable[Watched], budget: Rate) -> None:
+        self._api = api
+        self._catalog = catalog
+        self._informers = {(informer.resource, informer.namespace): informer for informer in informers}
+        self._budget = budget
+        self._found: Cache[bool] = Cache(lambda found: 0.0 if found else ABSENT)
+        self._now = asyncio.get_running_loop().time
+
+    async def settle(self, target: Target, user: str) -> None:
+        """Afterwards the catalog knows what there is.  Raises StatusError: 429 too many of this user, 503 not to be found out."""
+        key = (target.resource, target.namespace, target.name)
+        if self._found.get(key) is not None or not _possible(target):
+            return
+        if not self._found.in_flight(key):
+            if self._budget.exhausted(user, self._now()):
+                raise too_many_requests("too many names that are not known; try again shortly")
+            self._budget.spend(user, self._now())
+        try:
+            await self._found.find(key, lambda: self._look_up(*key))
+        except (ApiError, TimeoutError, ValueError) as error:
+            raise _unknown(target) from error
+
+    async def _look_up(self, resource: str, namespace: str, name: str) -> bool:
+        try:
+            found = await self._api.get(path_of(resource, namespace, name), {})
+        except ApiError as error:
+            if error.status in (403, 404):  # also where the bastion may not look: then its copy is all there is
+                return False
+            raise
+        if resource == "services":
+            selector = {"labelSelector": f"{SERVICE_NAME_LABEL}={name}", "limit": "500"}
+            slices = msgspec.json.decode(await self._api.get(path_of("endpointslices", namespace), selector), type=_List)
+            for piece in slices.items or ():
+                self._take("endpointslices", bytes(piece))
+        return self._take(resource, found)
+
+    def _take(self, resource: str, body: bytes) -> bool:
+        """Whether the watch will come to it."""
+        metadata = msgspec.json.decode(body, type=_Object).metadata
+        informer = self._informers.get((resource, metadata.namespace)) or self._informers.get((resource, ""))
+        if informer is None or (informer.version is not None and age(metadata.resource_version, informer.version) <= 0):
+            return False
+        found = msgspec.json.decode(body, type=STRUCTS[resource])
+        self._catalog.apply(resource, compact(found), (metadata.namespace, metadata.name))
+        return True
+
+
+def _possible(target: Target) -> bool:
+    return all(len(text) <= MAX_NAME and _NAME.fullmatch(text) for text in (target.name, target.namespace or "default"))
+
+
+def _unknown(target: Target) -> StatusError:
+    what = target.resource.removesuffix("s")
+    return service_unavailable(f"cannot find out whether the {what} is there: the Kubernetes API server did not answer", retry_after=1)

@@ -1,0 +1,225 @@
+"""Where does a target lead?  Target in, endpoints or StatusError out; no I/O.
+
+The rules are design 4.7 and 4.8: only addresses that the API gave and that belong to whom they should, ports by number
+or name, the scheme from the id or from what the port says of itself.  Wordings are kube-apiserver's (spec section 3).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+import msgspec
+
+from bastion.discovery.catalog import Catalog
+from bastion.kube.endpoint import KUBELET, Endpoint
+from bastion.kube.objects import Node, Pod, Service, ServicePort
+from bastion.kube.status import StatusError, bad_request, not_found, quoted, refused, service_unavailable
+from bastion.kube.target import Target
+from bastion.network.addresses import DialPolicy, parse_address
+
+_DIGITS = re.compile(r"[0-9]+")
+_INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
+_TLS_PORTS = (443, 8443)
+_APP_PROTOCOLS = {"https": True, "kubernetes.io/wss": True, "http": False, "kubernetes.io/ws": False, "kubernetes.io/h2c": False}
+_NODE_ADDRESS_TYPES = ("InternalIP", "ExternalIP", "Hostname")
+DEFAULT_KUBELET_PORT = 10250
+
+
+class Resolved(msgspec.Struct, frozen=True, gc=False):
+    """`key` names the thing that is balanced: requests with the same key take turns over `endpoints`."""
+
+    key: tuple[str, str, str, int]
+    endpoints: tuple[Endpoint, ...]
+
+
+class UnknownTarget(StatusError):
+    """404 as far as the catalog knows, which may be a moment behind."""
+
+    def __init__(self, target: Target) -> None:
+        plain = not_found(target.resource, target.name)
+        super().__init__(plain.code, plain.reason, plain.message, plain.details)
+        self.target = target
+
+
+class Resolver:
+    """`nodes`: whether targets of the resource nodes are served at all (--enable-node-proxy); `namespaces`: whose pods and
+    services are, empty for all (--namespaces)."""
+
+    def __init__(self, catalog: Catalog, policy: DialPolicy, *, nodes: bool, namespaces: Collection[str] = ()) -> None:
+        self._catalog = catalog
+        self._policy = policy
+        self._nodes = nodes
+        self._namespaces = frozenset(namespaces)
+
+    def resolve(self, target: Target) -> Resolved:
+        """Raises StatusError: 400 shape or address, 403 nodes not served, 404 not there (UnknownTarget), 503 not ready."""
+        if target.resource == "nodes" and not self._nodes:
+            raise refused("this bastion does not serve nodes: it was started without --enable-node-proxy", "nodes", target.id)
+        if self._namespaces and target.namespace and target.namespace not in self._namespaces:
+            served = ", ".join(sorted(self._namespaces))
+            raise not_found(target.resource, target.name, f"this bastion serves the namespaces {served} only")
+        if not all(self._catalog.synced.values()):
+            raise service_unavailable("this bastion has not yet read the cluster's objects; try again shortly", retry_after=1)
+        if target.resource == "services":
+            return self._service(target)
+        return self._pod(target) if target.resource == "pods" else self._node(target)
+
+    # --- services
+
+    def _service(self, target: Target) -> Resolved:
+        key = (target.namespace, target.name)
+        memo = self._catalog.memo.get(key)
+        if memo is not None:
+            known: Resolved | None = memo.get((target.scheme, target.port))
+            if known is not None:
+                return known
+        service = self._catalog.services.get(key)
+        if service is None:
+            raise UnknownTarget(target)
+        port = self._service_port(service, target)
+        endpoints = self._ready(target, port)
+        if not endpoints:
+            raise no_endpoints(target.id)
+        resolved = Resolved(("services", target.namespace, target.name, port.port), endpoints)
+        memo = self._catalog.memo.setdefault(key, {})
+        if len(memo) < 64:
+            memo[(target.scheme, target.port)] = resolved
+        return resolved
+
+    def _service_port(self, service: Service, target: Target) -> ServicePort:
+        if service.spec.type == "ExternalName":
+            raise no_endpoints(target.id, "an ExternalName is not followed")
+        ports = service.spec.ports or ()
+        if _INTEGER.fullmatch(target.port) and -(2**63) <= (number := int(target.port)) < 2**63:
+            port = next((p for p in ports if p.port == number), None)
+            if port is None:
+                raise service_unavailable(f"no service port {number} found for service {quoted(target.name)}: {_ports_offered(ports)}")
+        elif target.port:
+            port = next((p for p in ports if p.name == target.port), None)
+            if port is None:
+                raise no_endpoints(target.id, f"no port of this name: {_ports_offered(ports)}")
+        else:
+            port = ports[0] if len(ports) == 1 else next((p for p in ports if not p.name), None)
+            if port is None:
+                raise no_endpoints(target.id, f"say which port: {_ports_offered(ports)}")
+        if not any(piece.endpoints for piece in self._catalog.slices_of(target.namespace, target.name)):
+            raise no_endpoints(target.name)
+        return port
+
+    def _ready(self, target: Target, port: ServicePort) -> tuple[Endpoint, ...]:
+        tls = target.scheme == "https" if target.scheme else _speaks_tls(port.app_protocol, port.name, port.port)
+        found: dict[Endpoint, None] = {}
+        for piece in self._catalog.slices_of(target.namespace, target.name):
+            number = next((p.port for p in piece.ports or () if (p.name or "") == port.name), None)
+            if not number:
+                continue
+            for endpoint in piece.endpoints or ():
+                reference = endpoint.target_ref
+                if not endpoint.ready or reference is None or reference.kind != "Pod":
+                    continue
+                if reference.namespace and reference.namespace != target.namespace:
+                    continue  # CVE-2021-25740
+                pod = self._catalog.pods.get((target.namespace, reference.name))
+                for address in endpoint.addresses if pod is not None else ():
+                    assert pod is not None
+                    if self._catalog.owns(pod, address) and self._policy.permits(address, number):
+                        found[Endpoint(address, number, tls)] = None
+        return tuple(found)
+
+    # --- pods
+
+    def _pod(self, target: Target) -> Resolved:
+        pod = self._catalog.pods.get((target.namespace, target.name))
+        if pod is None:
+            raise UnknownTarget(target)
+        number, name = _pod_port(pod, target)
+        tls = target.scheme == "https" if target.scheme else _speaks_tls(None, name, number)
+        number = number or (443 if tls else 80)
+        addresses = pod.addresses
+        address = addresses[0] if addresses else ""
+        if not address:
+            raise _not_allowed("the pod has no address yet")
+        if pod.terminal:
+            raise _not_allowed(f"the pod has ended ({pod.status.phase}), its address may be another's")
+        if not self._catalog.owns(pod, address):
+            raise _not_allowed("the pod's address belongs to a newer pod")
+        if not self._policy.permits(address, number):
+            raise _not_allowed("not an address that may be dialled")
+        return Resolved(("pods", target.namespace, target.name, number), (Endpoint(address, number, tls),))
+
+    # --- nodes
+
+    def _node(self, target: Target) -> Resolved:
+        node = self._catalog.nodes.get(target.name)
+        if node is None:
+            raise UnknownTarget(target)
+        address = node_address(node)
+        if address is None:
+            raise service_unavailable(f"node {quoted(target.name)} has no address that is an IP")
+        kubelet = node.status.daemon_endpoints.kubelet_endpoint.port or DEFAULT_KUBELET_PORT
+        number = _port_number(target.port) if target.port else kubelet
+        if number is None:
+            raise bad_request(f"invalid node request {quoted(target.id)}: the port of a node is a number from 1 to 65535")
+        if not self._policy.permits(address, number):
+            raise _not_allowed("not an address that may be dialled")
+        if number == kubelet:
+            # Always TLS with the kubelet's own identity, whatever scheme is asked for (spec L-34).
+            endpoint = Endpoint(address, number, True, KUBELET)
+        else:
+            endpoint = Endpoint(address, number, target.scheme == "https" if target.scheme else _speaks_tls(None, "", number))
+        return Resolved(("nodes", "", target.name, number), (endpoint,))
+
+
+def node_address(node: Node) -> str | None:
+    """A literal address; names are never resolved (CVE-2020-8562)."""
+    addresses = node.status.addresses or ()
+    for kind in _NODE_ADDRESS_TYPES:
+        for address in addresses:
+            if address.type == kind and parse_address(address.address) is not None:
+                return address.address
+    return None
+
+
+def _pod_port(pod: Pod, target: Target) -> tuple[int, str]:
+    """(number, name) of the port asked for; number 0 where the pod declares none and none is asked for."""
+    if not target.port:
+        first = next(iter(pod.ports), None)
+        return (first.container_port, first.name) if first is not None else (0, "")
+    if _DIGITS.fullmatch(target.port):
+        number = _port_number(target.port)
+        if number is None:
+            raise bad_request(f"invalid pod request {quoted(target.id)}: a port is a number from 1 to 65535")
+        return number, next((p.name for p in pod.ports if p.container_port == number), "")
+    named = next((p for p in pod.ports if p.name == target.port), None)
+    if named is None:
+        raise bad_request(f"invalid pod request {quoted(target.id)}: the pod has no port named {quoted(target.port)}")
+    return named.container_port, named.name
+
+
+def _port_number(text: str) -> int | None:
+    number = int(text) if _DIGITS.fullmatch(text) and len(text) <= 5 else 0
+    return number if 1 <= number <= 65535 else None
+
+
+def _speaks_tls(app_protocol: str | None, name: str, number: int) -> bool:
+    said = _APP_PROTOCOLS.get((app_protocol or "").lower())
+    if said is not None:
+        return said
+    if name.startswith("http"):
+        return name.startswith("https")
+    return number in _TLS_PORTS
+
+
+def _ports_offered(ports: tuple[ServicePort, ...]) -> str:
+    if not ports:
+        return "it has no ports"
+    return "it has " + ", ".join(f"{p.name}:{p.port}" if p.name else str(p.port) for p in ports)
+
+
+def no_endpoints(name: str, why: str = "") -> StatusError:
+    return service_unavailable(f"no endpoints available for service {quoted(name)}" + (f": {why}" if why else ""))
+
+
+def _not_allowed(why: str) -> StatusError:
+    return bad_request(f"address not allowed: {why}")

@@ -1,0 +1,43 @@
+"""How a test's API servers are reached, and what they answer."""
+
+import ssl
+
+from bastion.cluster.apiservers import ApiServers
+from bastion.cluster.client import ApiClient
+from tests.fakes import LOOPBACK
+
+GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+
+
+class Access:
+    """`others` are the tokens that there are after one is refused."""
+
+    server_name = proxy = ""
+
+    def __init__(self, *ports, tls=None, others=()):
+        scheme = "http" if tls is None else "https"
+        self.servers = [f"{scheme}://{LOOPBACK}:{port}" for port in ports]
+        self.server = self.servers[0]
+        self.tls = tls or ssl.create_default_context()
+        self.token = "Bearer first"
+        self._others = list(others)
+
+    async def authorization(self):
+        return self.token
+
+    async def refused(self, authorization):
+        if self.token == authorization and self._others:
+            self.token = self._others.pop(0)
+        return self.token != authorization
+
+
+def first(servers):
+    return servers[0]
+
+
+def client(access, throttle=None, **options):
+    return ApiClient(access, ApiServers(access.servers, first), throttle, **options)
+
+
+def answer(status, body=b"{}", fields=b""):
+    return b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n%b\r\n%b" % (status, len(body), fields, body)

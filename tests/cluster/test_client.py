@@ -1,0 +1,262 @@
+"""What does a call to the API server do when it goes well, and what when it does not?  Over real connections."""
+
+import asyncio
+import ssl
+
+import pytest
+
+from bastion.certificates import Authority
+from bastion.cluster.connections import REVIEWS
+from bastion.cluster.errors import ApiError
+from bastion.cluster.throttle import Throttle
+from tests.cluster.access import GOOD, Access, answer, client
+from tests.fakes import Backend, backend, delivered, reset, run, server_tls, until
+
+
+def talk(work, *answers, then="wait"):
+    """`work(client, server)` with a client of a server that gives these answers on each connection."""
+
+    async def main():
+        async with backend(*answers, then=then) as server, client(Access(server.port)) as api:
+            return await work(api, server)
+
+    return run(main())
+
+
+def test_a_review_and_a_look_go_over_one_connection():
+    async def work(api, server):
+        assert await api.get("/api/v1/pods", {"limit": "5"}) == b"{}"
+        assert await api.create("/apis/x", b'{"a":1}') == b"{}"
+        return server
+
+    server = talk(work, GOOD, answer(201))
+    assert server.connections == 1
+    look, review = (head.decode().lower() for head in server.heads)
+    assert look.startswith("get /api/v1/pods?limit=5 http/1.1\r\n")
+    assert review.startswith("post /apis/x http/1.1\r\n")
+    for field in ("authorization: bearer first", "accept: application/json", "accept-encoding: identity", "user-agent: bastion"):
+        assert field in look and field in review
+    assert "content-type: application/json" in review
+    assert "cookie" not in review
+
+
+FAILURES = [
+    pytest.param(answer(500), 500, 0.0, id="500"),
+    pytest.param(answer(403), 403, 0.0, id="403"),
+    pytest.param(answer(404), 404, 0.0, id="404"),
+    pytest.param(answer(429, fields=b"Retry-After: 7\r\n"), 429, 7.0, id="429-that-says-when"),
+    pytest.param(answer(429, fields=b"Retry-After: soon\r\n"), 429, 0.0, id="429-that-does-not"),
+    pytest.param(answer(302, fields=b"Location: /elsewhere\r\n"), 302, 0.0, id="CVE-2020-8561-no-redirects"),
+    pytest.param(answer(200, b"x" * ((1 << 20) + 1)), 0, 0.0, id="an-answer-without-end"),
+    pytest.param(b"hunter2\r\n\r\n", 0, 0.0, id="no-http"),
+    pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n{}", 0, 0.0, id="half-an-answer"),
+]
+
+
+@pytest.mark.parametrize(("said", "status", "retry_after"), FAILURES)
+def test_a_failure_tells_what_the_catcher_needs(said, status, retry_after):
+    async def work(api, server):
+        with pytest.raises(ApiError) as caught:
+            await api.create("/apis/x", b"{}")
+        return server, caught.value
+
+    server, error = talk(work, said, then="close")
+    assert (error.status, error.retry_after) == (status, retry_after)
+    assert not any(b"elsewhere" in head.split(b"\r\n")[0] for head in server.heads)
+
+
+def test_a_call_over_a_connection_that_was_closed_meanwhile_is_made_again():
+    async def work(api, server):
+        for _ in range(3):
+            assert await api.create("/apis/x", b"{}") == b"{}"
+
+    talk(work, GOOD, then="reset")
+
+
+def test_a_call_that_breaks_is_made_again_once():
+    async def script(reader, writer):
+        await server.read_request(reader)
+        if len(server.heads) > 1:
+            writer.write(GOOD)
+        else:
+            reset(writer)
+
+    server = Backend(script)
+
+    async def main():
+        async with server, client(Access(server.port)) as api:
+            return await api.create("/apis/x", b"{}")
+
+    assert run(main()) == b"{}"
+    assert len(server.heads) == 2
+
+
+def test_a_server_that_always_breaks_is_asked_twice():
+    async def work(api, server):
+        with pytest.raises(ApiError):
+            await api.create("/apis/x", b"{}")
+        return server
+
+    async def script(reader, writer):
+        await server.read_request(reader)
+        reset(writer)
+
+    server = Backend(script)
+
+    async def main():
+        async with server, client(Access(server.port)) as api:
+            await work(api, server)
+
+    run(main())
+    assert len(server.heads) == 2
+
+
+def test_a_silent_server_is_given_up_at_the_deadline_and_leaves_nothing_behind():
+    async def main():
+        async with backend() as server, client(Access(server.port), timeout=0.1) as api:
+            asked = [asyncio.create_task(api.create("/apis/x", b"{}")) for _ in range(150)]
+            errors = await asyncio.gather(*asked, return_exceptions=True)
+            assert {type(error) for error in errors} == {ApiError}
+        async with backend(GOOD) as server, client(Access(server.port), timeout=5.0) as api:
+            assert await api.create("/apis/x", b"{}") == b"{}"
+
+    run(main())
+
+
+def test_reviews_use_a_hundred_connections_and_no_more():
+    async def main():
+        async with backend() as server, client(Access(server.port), timeout=20.0) as api:
+            asked = [asyncio.create_task(api.create("/apis/x", b"{}")) for _ in range(150)]
+            await until(lambda: server.connections >= REVIEWS)
+            await delivered()
+            assert server.connections == REVIEWS
+            for task in asked:
+                task.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+
+    run(main())
+
+
+def test_lists_take_no_connection_from_reviews():
+    """Two hundred watches are under way; a review is answered."""
+
+    async def script(reader, writer):
+        head = await server.read_request(reader)
+        if b"watch" in head:
+            await asyncio.Event().wait()
+        writer.write(GOOD)
+
+    server = Backend(script)
+
+    async def main():
+        async with server, client(Access(server.port)) as api:
+
+            async def watch():
+                async for _ in api.watch("/x", {"watch": "true"}):
+                    pass
+
+            watches = [asyncio.create_task(watch()) for _ in range(200)]
+            await until(lambda: server.connections == 200)
+            assert await api.create("/apis/x", b"{}") == b"{}"
+            for task in watches:
+                task.cancel()
+            await asyncio.gather(*watches, return_exceptions=True)
+
+    run(main())
+
+
+def test_calls_wait_for_their_turn_and_the_deadline_counts_that():
+    async def main():
+        async with backend(GOOD) as server, client(Access(server.port), Throttle(0.01, 1), timeout=0.2) as api:
+            assert await api.create("/apis/x", b"{}") == b"{}"
+            with pytest.raises(ApiError):
+                await api.create("/apis/x", b"{}")
+            return server
+
+    assert len(run(main()).heads) == 1
+
+
+# --- credentials
+
+
+def test_a_token_that_was_refused_is_replaced_and_the_call_made_again():
+    async def main():
+        async with backend(answer(401), GOOD) as server, client(Access(server.port, others=["Bearer second"])) as api:
+            assert await api.create("/apis/x", b"{}") == b"{}"
+            return server.heads
+
+    assert [b"Bearer second" in head for head in run(main())] == [False, True]
+
+
+def test_without_another_token_a_refusal_is_one():
+    async def work(api, server):
+        with pytest.raises(ApiError) as caught:
+            await api.create("/apis/x", b"{}")
+        return server, caught.value
+
+    server, error = talk(work, answer(401), answer(401))
+    assert (error.status, len(server.heads)) == (401, 1)
+
+
+def test_a_new_authority_counts_for_new_connections_and_ends_none():
+    """The server's certificate is renewed by another authority while a watch is under way."""
+    old, new = Authority("old"), Authority("new")
+    event = asyncio.Event()
+
+    async def script(reader, writer):
+        head = await server_of[writer.get_extra_info("sockname")[1]].read_request(reader)
+        if b"watch" not in head:
+            writer.write(GOOD)
+            return
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n{}\n")
+        await event.wait()
+        writer.write(b"{}\n")
+        writer.close()
+
+    def trusting(authority):
+        return ssl.create_default_context(cadata=authority.pem.decode())
+
+    server_of = {}
+
+    async def main():
+        async with Backend(script, server_tls(old)) as before, Backend(script, server_tls(new)) as after:
+            server_of.update({before.port: before, after.port: after})
+            access = Access(before.port, tls=trusting(old))
+            async with client(access) as api:
+                lines = api.watch("/x", {"watch": "true"})
+                assert await anext(lines) == b"{}"
+                assert await api.get("/y", {}) == b"{}"
+                access.tls = trusting(new)
+                with pytest.raises(ApiError, match="CERTIFICATE_VERIFY_FAILED"):
+                    await api.get("/y", {})  # a new connection, to the old server
+                event.set()
+                assert [line async for line in lines] == [b"{}"]
+            moved = Access(after.port, tls=trusting(new))
+            async with client(moved) as api:
+                assert await api.get("/y", {}) == b"{}"
+
+    run(main())
+
+
+def test_the_name_in_the_certificate_may_be_another_than_the_address():
+    authority = Authority("names")
+
+    async def main():
+        async with backend(GOOD, tls=server_tls(authority, "api.example")) as server:
+            access = Access(server.port, tls=ssl.create_default_context(cadata=authority.pem.decode()))
+            async with client(access) as api:
+                with pytest.raises(ApiError):
+                    await api.get("/", {})
+            access.server_name = "api.example"
+            async with client(access) as api:
+                assert await api.get("/", {}) == b"{}"
+
+    run(main())
+
+
+def test_with_one_server_nothing_is_probed():
+    async def work(api, server):
+        await asyncio.sleep(0.05)
+        return server.heads
+
+    assert talk(work) == []

@@ -1,0 +1,88 @@
+"""Who may call when?  On a clock that is put forward."""
+
+import asyncio
+
+import pytest
+
+from bastion.cluster.throttle import Throttle
+from tests.fakes import ClockLoop, pass_time, run, settle
+
+
+def on_a_clock(scene):
+    run(scene(), loop=ClockLoop)
+
+
+def calls(throttle, *kinds):
+    """Calls made one after the other; the list fills as they may begin."""
+    begun = []
+
+    async def call(number, background):
+        await throttle.turn(background=background)
+        begun.append((number, "read" if background else "review"))
+
+    tasks = [asyncio.create_task(call(i, kind == "read")) for i, kind in enumerate(kinds)]
+    return begun, tasks
+
+
+def test_without_a_limit_nobody_waits():
+    async def scene():
+        begun, _ = calls(Throttle(), *["review"] * 1000)
+        await settle()
+        assert len(begun) == 1000
+
+    on_a_clock(scene)
+
+
+def test_a_burst_at_once_and_then_so_many_a_second():
+    async def scene():
+        throttle = Throttle(10, 5)
+        begun, _ = calls(throttle, *["review"] * 20)
+        await settle()
+        assert len(begun) == 5
+        assert len(throttle) == 15
+        for expected in (6, 7, 8):
+            await pass_time(0.1001)
+            assert len(begun) == expected
+        for _ in range(12):
+            await pass_time(0.1001)
+        assert [number for number, _ in begun] == list(range(20)), "whoever came first"
+
+    on_a_clock(scene)
+
+
+@pytest.mark.parametrize("first", ["read", "review"])
+def test_neither_kind_starves_behind_the_other(first):
+    other = "review" if first == "read" else "read"
+
+    async def scene():
+        throttle = Throttle(10, 1)
+        begun, _ = calls(throttle, first, *[first] * 50, *[other] * 5)
+        for _ in range(10):
+            await pass_time(0.1001)
+        assert [kind for _, kind in begun].count(other) == 5, "every second turn is the other's"
+
+    on_a_clock(scene)
+
+
+def test_who_leaves_takes_no_turn():
+    async def scene():
+        throttle = Throttle(10, 1)
+        begun, tasks = calls(throttle, *["review"] * 4)
+        await settle()
+        tasks[1].cancel()
+        tasks[2].cancel()
+        await pass_time(0.1001)
+        assert [number for number, _ in begun] == [0, 3]
+
+    on_a_clock(scene)
+
+
+def test_what_was_not_used_is_kept_up_to_the_burst():
+    async def scene():
+        throttle = Throttle(10, 3)
+        await pass_time(3600)
+        begun, _ = calls(throttle, *["review"] * 5)
+        await settle()
+        assert len(begun) == 3
+
+    on_a_clock(scene)

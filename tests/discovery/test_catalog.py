@@ -1,0 +1,286 @@
+"""Does a look-up tell what the last change said, and does nobody hold what is not his?"""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bastion.discovery.catalog import Catalog
+from tests.fakes import backed_by, catalog_of, endpoints, node, pod, put, remove, service
+
+IP, OTHER = "10.0.0.1", "10.0.0.2"
+
+
+def name_of(object):
+    return object.metadata.name if object is not None else None
+
+
+# --- whose address is it?
+
+OWNERS = [
+    pytest.param([], None, id="nobody"),
+    pytest.param([pod("a", IP)], "a", id="one"),
+    pytest.param([pod("a", IP, phase="Succeeded")], None, id="succeeded"),
+    pytest.param([pod("a", IP, phase="Failed")], None, id="failed"),
+    pytest.param([pod("a", IP, phase="Pending")], "a", id="pending"),
+    pytest.param([pod("old", IP, created="2026-01-01T00:00:00Z"), pod("new", IP, created="2026-01-02T00:00:00Z")], "new", id="the-newest"),
+    pytest.param(
+        [pod("new", IP, created="2026-01-02T00:00:00Z"), pod("old", IP, created="2026-01-01T00:00:00Z")], "new", id="in-any-order"
+    ),
+    pytest.param(
+        [pod("old", IP, created="2026-01-01T00:00:00Z"), pod("ended", IP, created="2026-01-02T00:00:00Z", phase="Failed")],
+        "old",
+        id="the-ended-owns-nothing",
+    ),
+    pytest.param([pod("a", IP, uid="1"), pod("b", IP, uid="2")], "b", id="a-tie-is-broken-the-same-way"),
+    pytest.param([pod("b", IP, uid="2"), pod("a", IP, uid="1")], "b", id="a-tie-in-any-order"),
+    pytest.param([pod("host", IP, host_network=True, created="2026-01-09T00:00:00Z"), pod("own", IP)], "own", id="the-pod-network-first"),
+    pytest.param([pod("a", OTHER, IP)], "a", id="second-family"),
+]
+
+
+@pytest.mark.parametrize(("pods", "owner"), OWNERS)
+def test_an_address_belongs_to_the_newest_live_pod(pods, owner):
+    catalog = catalog_of(pods=pods)
+    assert name_of(catalog.owner_of(IP)) == owner
+    for raw in pods:
+        known = catalog.pods[("ns", raw["metadata"]["name"])]
+        assert catalog.owns(known, IP) is (known.metadata.name == owner)
+
+
+def test_pods_of_the_host_network_share_their_nodes_address():
+    catalog = catalog_of(
+        pods=[pod("a", IP, host_network=True), pod("b", IP, host_network=True), pod("ended", IP, host_network=True, phase="Failed")]
+    )
+    assert {name: catalog.owns(known, IP) for (_, name), known in catalog.pods.items()} == {"a": True, "b": True, "ended": False}
+
+
+def test_nobody_owns_an_address_that_he_does_not_have():
+    catalog = catalog_of(pods=[pod("a", IP), pod("b", OTHER)])
+    assert not catalog.owns(catalog.pods[("ns", "a")], OTHER)
+
+
+def test_an_address_is_taken_over_and_given_back():
+    catalog = catalog_of(pods=[pod("old", IP)])
+    old = catalog.pods[("ns", "old")]
+    put(catalog, "pods", pod("new", IP, namespace="other", created="2026-01-02T00:00:00Z"))
+    assert not catalog.owns(old, IP)
+    put(catalog, "pods", pod("new", IP, namespace="other", created="2026-01-02T00:00:00Z", phase="Failed"))
+    assert catalog.owns(old, IP)
+    remove(catalog, "pods", "new", "other")
+    assert catalog.owns(old, IP)
+    remove(catalog, "pods", "old")
+    assert catalog.owner_of(IP) is None
+
+
+def test_a_pod_that_moves_leaves_its_address():
+    catalog = catalog_of(pods=[pod("a", IP)])
+    put(catalog, "pods", pod("a", OTHER))
+    assert (name_of(catalog.owner_of(IP)), name_of(catalog.owner_of(OTHER))) == (None, "a")
+
+
+# --- slices
+
+
+def names_of(catalog, of, namespace="ns"):
+    return sorted(piece.metadata.name for piece in catalog.slices_of(namespace, of))
+
+
+def test_slices_are_found_by_namespace_and_service():
+    catalog = catalog_of(
+        endpointslices=[
+            endpoints("web", {}, name="web-1"),
+            endpoints("web", {}, name="web-2"),
+            endpoints("web", {}, name="web-1", namespace="other"),
+            endpoints("db", {}, name="db-1"),
+        ]
+    )
+    assert names_of(catalog, "web") == ["web-1", "web-2"]
+    assert names_of(catalog, "web", "other") == ["web-1"]
+    assert names_of(catalog, "none") == []
+
+
+def test_a_slice_that_changes_its_service_leaves_the_old_one():
+    catalog = catalog_of(endpointslices=[endpoints("web", {}, name="x")])
+    put(catalog, "endpointslices", endpoints("db", {}, name="x"))
+    assert (names_of(catalog, "web"), names_of(catalog, "db")) == ([], ["x"])
+    put(catalog, "endpointslices", endpoints("", {}, name="x"))
+    assert (names_of(catalog, "web"), names_of(catalog, "db")) == ([], [])
+    remove(catalog, "endpointslices", "x")
+
+
+# --- lists
+
+
+@pytest.mark.parametrize(
+    ("resource", "make", "namespace"),
+    [
+        ("pods", lambda name: pod(name, IP), "ns"),
+        ("services", service, "ns"),
+        ("endpointslices", lambda name: endpoints("web", {}, name=name), "ns"),
+        ("nodes", node, ""),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_a_whole_list_does_not_hold_is_gone(resource, make, namespace):
+    catalog = catalog_of(**{resource: [make("kept"), make("gone")]})
+    catalog.synced[resource] = False
+    catalog.retain(resource, {(namespace, "kept"), (namespace, "not-yet-applied")})
+    assert catalog.keys(resource) == {(namespace, "kept")}
+    assert catalog.synced[resource]
+
+
+def test_deleting_what_is_not_there_does_nothing():
+    catalog = Catalog()
+    for resource in ("pods", "services", "endpointslices", "nodes"):
+        remove(catalog, resource, "x")
+        assert catalog.keys(resource) == set()
+
+
+def test_a_list_of_one_namespace_says_nothing_about_another():
+    catalog = catalog_of(pods=[pod("gone", IP), pod("kept", OTHER, namespace="other")])
+    catalog.retain("pods", set(), "ns")
+    assert catalog.keys("pods") == {("other", "kept")}
+
+
+def test_a_resource_is_read_once_all_of_its_lists_are():
+    catalog = Catalog()
+    catalog.expect("pods", "a")
+    catalog.expect("pods", "b")
+    catalog.expect("services")
+    for resource, namespace, synced in (("pods", "a", False), ("services", "", False), ("pods", "b", True)):
+        assert not all(catalog.synced.values())
+        catalog.retain(resource, set(), namespace)
+        assert catalog.synced["pods"] is synced
+    assert catalog.synced == {"pods": True, "services": True}
+
+
+# --- what was worked out is dropped when what it came from changes
+
+WEB = [
+    ("services", service("web", {"port": 80})),
+    ("endpointslices", endpoints("web", {"": 80}, backed_by("a", IP))),
+    ("pods", pod("a", IP)),
+]
+CHANGES = [
+    pytest.param(lambda c: put(c, "services", service("web", {"port": 81})), id="service-changed"),
+    pytest.param(lambda c: put(c, "services", service("web", {"port": 80})), id="service-seen-again"),
+    pytest.param(lambda c: remove(c, "services", "web"), id="service-deleted"),
+    pytest.param(lambda c: put(c, "endpointslices", endpoints("web", {"": 81}, backed_by("a", IP))), id="slice-changed"),
+    pytest.param(lambda c: put(c, "endpointslices", endpoints("web", {"": 80}, name="web-2")), id="slice-added"),
+    pytest.param(lambda c: remove(c, "endpointslices", "web-1"), id="slice-deleted"),
+    pytest.param(lambda c: put(c, "endpointslices", endpoints("db", {"": 80}, backed_by("a", IP), name="web-1")), id="slice-moved"),
+    pytest.param(lambda c: put(c, "pods", pod("a", IP, phase="Failed")), id="pod-ended"),
+    pytest.param(lambda c: put(c, "pods", pod("a", OTHER)), id="pod-moved"),
+    pytest.param(lambda c: remove(c, "pods", "a"), id="pod-deleted"),
+    pytest.param(lambda c: put(c, "pods", pod("b", IP, created="2027-01-01T00:00:00Z")), id="address-taken-over"),
+    pytest.param(lambda c: put(c, "pods", pod("b", IP, namespace="other")), id="address-taken-over-elsewhere"),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_memo_is_dropped_when_what_it_came_from_changes(change):
+    catalog = Catalog()
+    for resource, raw in WEB:
+        put(catalog, resource, raw)
+    catalog.memo[("ns", "web")] = {"worked": "out"}
+    change(catalog)
+    assert ("ns", "web") not in catalog.memo
+
+
+def test_a_memo_outlives_what_it_did_not_come_from():
+    catalog = Catalog()
+    for resource, raw in WEB:
+        put(catalog, resource, raw)
+    catalog.memo[("ns", "web")] = {"worked": "out"}
+    put(catalog, "pods", pod("b", OTHER))
+    put(catalog, "pods", pod("a", IP))  # seen again, unchanged
+    put(catalog, "services", service("db"))
+    put(catalog, "services", service("web", namespace="other"))
+    put(catalog, "endpointslices", endpoints("web", {"": 80}, backed_by("a", IP)))  # unchanged
+    put(catalog, "endpointslices", endpoints("db", {"": 80}, backed_by("b", OTHER)))
+    put(catalog, "nodes", node("n"))
+    assert ("ns", "web") in catalog.memo
+
+
+def test_a_pod_of_two_services_drops_both_memos_also_after_one_of_them_left():
+    catalog = Catalog()
+    for of in ("one", "two"):
+        put(catalog, "endpointslices", endpoints(of, {"": 80}, backed_by("a", IP)))
+    put(catalog, "endpointslices", endpoints("one", {"": 80}, backed_by("a", IP), name="one-2"))
+    catalog.memo = {("ns", "one"): {}, ("ns", "two"): {}}
+    put(catalog, "pods", pod("a", IP))
+    assert catalog.memo == {}
+    remove(catalog, "endpointslices", "one-1")  # one-2 still names the address
+    catalog.memo = {("ns", "one"): {}, ("ns", "two"): {}}
+    remove(catalog, "pods", "a")
+    assert catalog.memo == {}
+    remove(catalog, "endpointslices", "one-2")
+    catalog.memo = {("ns", "one"): {}, ("ns", "two"): {}}
+    put(catalog, "pods", pod("a", IP))
+    assert catalog.memo == {("ns", "one"): {}}
+
+
+# --- who holds an address is told when its pod no longer has it
+
+LEAVING = [
+    # the pods there are, the change, the addresses told of
+    pytest.param([pod("a", IP)], lambda c: remove(c, "pods", "a"), [IP], id="deleted"),
+    pytest.param([pod("a", IP)], lambda c: put(c, "pods", pod("a", IP, phase="Failed")), [IP], id="ended"),
+    pytest.param([pod("a", IP)], lambda c: put(c, "pods", pod("a", OTHER)), [IP], id="moved"),
+    pytest.param([pod("a", IP, OTHER)], lambda c: put(c, "pods", pod("a", IP)), [OTHER], id="lost-one-of-two"),
+    pytest.param([pod("a", IP)], lambda c: put(c, "pods", pod("a", IP, uid="another")), [IP], id="another-pod-of-the-same-name"),
+    pytest.param([pod("a", IP)], lambda c: put(c, "pods", pod("a", IP, containers=[[80]])), [], id="changed-but-stays"),
+    pytest.param([pod("a", IP)], lambda c: put(c, "pods", pod("b", OTHER)), [], id="another-pod"),
+    pytest.param([pod("a")], lambda c: put(c, "pods", pod("a", IP)), [], id="an-address-at-last"),
+    pytest.param([pod("a", IP)], lambda c: c.retain("pods", set()), [IP], id="not-in-the-list"),
+    pytest.param(
+        [pod("a", IP, host_network=True), pod("b", IP, host_network=True)],
+        lambda c: remove(c, "pods", "a"),
+        [],
+        id="shared-and-another-stays",
+    ),
+    pytest.param([pod("a", IP, host_network=True)], lambda c: remove(c, "pods", "a"), [IP], id="shared-and-the-last-leaves"),
+]
+
+
+@pytest.mark.parametrize(("pods", "change", "told"), LEAVING)
+def test_an_address_that_its_pod_has_left_is_told(pods, change, told):
+    catalog, heard = catalog_of(pods=pods), []
+    catalog.address_gone.append(heard.append)
+    change(catalog)
+    assert heard == told
+
+
+# --- whatever happens
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["put", "remove"]),
+        st.sampled_from("ab"),
+        st.sampled_from([IP, OTHER]),
+        st.sampled_from(["Running", "Failed"]),
+        st.booleans(),
+    ),
+    max_size=25,
+)
+
+
+@given(STEPS)
+def test_the_indexes_say_what_a_catalog_built_anew_says(steps):
+    catalog, left = Catalog(), {}
+    for what, name, ip, phase, host in steps:
+        if what == "put":
+            left[name] = (pod(name, ip, phase=phase, host_network=host), endpoints("web", {"": 80}, backed_by(name, ip), name=f"s-{name}"))
+            put(catalog, "pods", left[name][0])
+            put(catalog, "endpointslices", left[name][1])
+        else:
+            left.pop(name, None)
+            remove(catalog, "pods", name)
+            remove(catalog, "endpointslices", f"s-{name}")
+    anew = catalog_of(pods=[raw for raw, _ in left.values()], endpointslices=[raw for _, raw in left.values()])
+    assert catalog.pods == anew.pods
+    assert names_of(catalog, "web") == names_of(anew, "web")
+    for ip in (IP, OTHER):
+        assert catalog.owner_of(ip) == anew.owner_of(ip)
+        for key, known in catalog.pods.items():
+            assert catalog.owns(known, ip) == anew.owns(anew.pods[key], ip)

@@ -1,0 +1,86 @@
+"""What may be asked for about the API server?"""
+
+import argparse
+
+import pytest
+
+from bastion import kubeapi
+from bastion.cli import build_parser
+from bastion.config import ConfigError, serve_config
+from bastion.kubeapi import KubeApi
+
+
+def asked(*flags):
+    return serve_config(build_parser().parse_args(["serve", *map(str, flags)]))
+
+
+def test_by_default_it_is_the_kubeconfigs_and_all_of_it():
+    assert asked().kube_api == KubeApi("", (), (), 200.0, 400.0)
+    assert asked().limits.lookup_qps == 20
+
+
+def test_every_flag_arrives():
+    given = asked(
+        *("--context", "prod", "--apiserver", "https://10.0.0.1:6443", "--apiserver=https://api.example/", "--namespaces", "a,b"),
+        *("--kube-api-qps", 50, "--kube-api-burst", 70, "--max-lookup-qps", 5),
+    )
+    assert given.kube_api == KubeApi("prod", ("https://10.0.0.1:6443", "https://api.example"), ("a", "b"), 50.0, 70)
+    assert given.limits.lookup_qps == 5
+
+
+def test_workers_share_the_calls():
+    given = asked("--workers", 3, "--kube-api-qps", 50, "--kube-api-burst", 10, "--max-lookup-qps", 20)
+    assert (given.kube_api.qps, given.kube_api.burst, given.limits.lookup_qps) == (pytest.approx(50 / 3), 4, 7)
+    assert asked("--workers", 3, "--kube-api-qps", 0).kube_api.qps == 0, "no limit stays none"
+
+
+SERVERS = [
+    ("https://10.0.0.1:6443", "https://10.0.0.1:6443"),
+    ("https://10.0.0.1:6443/", "https://10.0.0.1:6443"),
+    ("http://api", "http://api"),
+    ("https://[fd00::1]:6443", "https://[fd00::1]:6443"),
+    ("10.0.0.1:6443", None),
+    ("ftp://api", None),
+    ("https://api/path", None),
+    ("https://api?x", None),
+    ("https://user@api", None),
+    ("https://", None),
+    ("", None),
+]
+
+
+@pytest.mark.parametrize(("text", "url"), SERVERS)
+def test_a_server_is_scheme_host_and_port(text, url):
+    if url is None:
+        with pytest.raises(argparse.ArgumentTypeError):
+            kubeapi.server(text)
+    else:
+        assert kubeapi.server(text) == url
+
+
+NAMESPACES = [
+    ("a,b", ("a", "b")),
+    ("a,,b,a", ("a", "b")),
+    ("", ()),
+    ("A", None),
+    ("a b", None),
+    ("a/b", None),
+    ("-a", None),
+    ("x" * 64, None),
+]
+
+
+@pytest.mark.parametrize(("text", "names"), NAMESPACES)
+def test_namespaces_are_names_with_commas_between_them(text, names):
+    if names is None:
+        with pytest.raises(argparse.ArgumentTypeError):
+            kubeapi.namespaces(text)
+    else:
+        assert kubeapi.namespaces(text) == names
+
+
+@pytest.mark.parametrize("flags", [["--context", "x"], ["--apiserver", "https://x"]])
+def test_manifests_have_no_cluster(tmp_path, flags):
+    with pytest.raises(ConfigError) as caught:
+        asked("--manifests", tmp_path, *flags)
+    assert caught.value.mistakes == ["--manifests needs no cluster: --context and --apiserver have no meaning beside it"]
