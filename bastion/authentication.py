@@ -1,0 +1,229 @@
+"""How may clients prove who they are?  Flags of kube-apiserver's names in, one section or every mistake out."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+SIGNING_ALGORITHMS = ("RS256", "RS384", "RS512", "ES256", "ES384", "ES512")
+RESERVED = "system:"  # names that only Kubernetes itself gives
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """An OpenID Connect provider, and whom its tokens name.  `certificate_authority` in PEM, empty for the system's.
+
+    `groups_claim` empty: no groups.
+    """
+
+    url: str
+    audiences: tuple[str, ...]
+    username_prefix: str
+    username_claim: str = "sub"
+    groups_claim: str = ""
+    groups_prefix: str = ""
+    required_claims: tuple[tuple[str, str], ...] = ()
+    certificate_authority: str = ""
+    algorithms: frozenset[str] = frozenset(SIGNING_ALGORITHMS)
+
+
+@dataclass(frozen=True, slots=True)
+class FrontProxy:
+    """Names of headers, most preferred first; `allowed_names` empty for every certificate of the authority."""
+
+    authority: Path
+    usernames: tuple[str, ...]
+    groups: tuple[str, ...] = ()
+    uids: tuple[str, ...] = ()
+    extra_prefixes: tuple[str, ...] = ()
+    allowed_names: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Authentication:
+    """`client_authority` signs users' certificates.  `audiences`: those of which a token must have one (TokenReview)."""
+
+    client_authority: Path | None = None
+    front_proxy: FrontProxy | None = None
+    issuers: tuple[Issuer, ...] = ()
+    audiences: tuple[str, ...] = ()
+
+    @property
+    def authorities(self) -> tuple[Path, ...]:
+        """Whose certificates clients may show."""
+        front_proxy = self.front_proxy.authority if self.front_proxy is not None else None
+        return tuple(path for path in (self.client_authority, front_proxy) if path is not None)
+
+
+def of_flags(flags: argparse.Namespace) -> tuple[Authentication, list[str]]:
+    """The section, and what is wrong with it; files that are not there are somebody else's mistake."""
+    mistakes: list[str] = []
+    front_proxy = _front_proxy(flags, mistakes)
+    issuers = _issuers(flags, mistakes)
+    if flags.api_audiences and flags.manifests:
+        mistakes.append(
+            "--api-audiences means nothing with --manifests: the embedded API knows no audiences, and no token would be for one"
+        )
+    return Authentication(flags.client_ca_file, front_proxy, issuers, tuple(flags.api_audiences)), mistakes
+
+
+# --- flags
+
+# Every request has some of these, and backends need them: a user's name in one would reach them all.
+_ORDINARY = frozenset(
+    [
+        "accept",
+        "accept-encoding",
+        "accept-language",
+        "authorization",
+        "cache-control",
+        "connection",
+        "content-length",
+        "content-type",
+        "cookie",
+        "host",
+        "origin",
+        "referer",
+        "te",
+        "transfer-encoding",
+        "upgrade",
+        "user-agent",
+    ]
+)
+
+
+def _front_proxy(flags: argparse.Namespace, mistakes: list[str]) -> FrontProxy | None:
+    kinds = ("username_headers", "group_headers", "uid_headers", "extra_headers_prefix", "allowed_names")
+    if flags.requestheader_client_ca_file is None:
+        for kind in kinds:
+            if getattr(flags, f"requestheader_{kind}"):
+                mistakes.append(f"{_flag(kind)} means nothing without --requestheader-client-ca-file")
+        return None
+    if not flags.requestheader_username_headers:
+        mistakes.append("--requestheader-client-ca-file needs --requestheader-username-headers: which headers name the user?")
+    for kind in kinds[:4]:
+        for name in getattr(flags, f"requestheader_{kind}"):
+            taken = kind == "extra_headers_prefix" and any(ordinary.startswith(name.lower()) for ordinary in _ORDINARY)
+            if not _is_header(name) or name.lower() in _ORDINARY or taken:
+                mistakes.append(f"{_flag(kind)}: {name!r} is no header that a front proxy can name a user in")
+    return FrontProxy(
+        flags.requestheader_client_ca_file,
+        tuple(flags.requestheader_username_headers),
+        tuple(flags.requestheader_group_headers),
+        tuple(flags.requestheader_uid_headers),
+        tuple(flags.requestheader_extra_headers_prefix),
+        frozenset(flags.requestheader_allowed_names),
+    )
+
+
+def _flag(kind: str) -> str:
+    return f"--requestheader-{kind.replace('_', '-')}"
+
+
+def _is_header(name: str) -> bool:
+    """Not with `_`: some read X_User and X-User as the same."""
+    return name.isascii() and name.replace("-", "").isalnum()
+
+
+def _issuers(flags: argparse.Namespace, mistakes: list[str]) -> tuple[Issuer, ...]:
+    by_flags = flags.oidc_issuer_url or flags.oidc_client_id or flags.oidc_username_prefix or flags.oidc_groups_claim
+    by_flags = by_flags or flags.oidc_groups_prefix or flags.oidc_required_claim or flags.oidc_ca_file
+    if flags.authentication_config is not None:
+        if by_flags:
+            mistakes.append("--authentication-config and the --oidc flags exclude each other: an issuer is described in one place")
+        if not flags.authentication_config.exists():
+            return ()
+        from bastion.issuers import read_configuration  # only here: it takes YAML
+
+        try:
+            issuers, lines = read_configuration(flags.authentication_config.read_text())
+        except (OSError, ValueError) as error:
+            issuers, lines = (), [" ".join(str(error).split())]
+        mistakes += [f"--authentication-config: {flags.authentication_config}: {line}" for line in lines]
+        return issuers
+    if not by_flags:
+        return ()
+    for flag, why in (("issuer-url", "who?"), ("client-id", "for whom?"), ("username-prefix", "else a name could be anybody's")):
+        if not getattr(flags, f"oidc_{flag.replace('-', '_')}"):
+            mistakes.append(f"the --oidc flags need --oidc-{flag}: {why}")
+    if flags.oidc_issuer_url and (wrong := wrong_url(flags.oidc_issuer_url)):
+        mistakes.append(f"--oidc-issuer-url: {wrong}")
+    for kind in ("username", "groups"):
+        if wrong := wrong_prefix(getattr(flags, f"oidc_{kind}_prefix"), kind):
+            mistakes.append(f"--oidc-{kind}-prefix: {wrong}")
+    return (
+        Issuer(
+            flags.oidc_issuer_url,
+            (flags.oidc_client_id,),
+            flags.oidc_username_prefix,
+            flags.oidc_username_claim,
+            flags.oidc_groups_claim,
+            flags.oidc_groups_prefix,
+            tuple(flags.oidc_required_claim),
+            _text(flags.oidc_ca_file, mistakes),
+            frozenset(flags.oidc_signing_algs or ("RS256",)),
+        ),
+    )
+
+
+def _text(file: Path | None, mistakes: list[str]) -> str:
+    if file is None or not file.exists():
+        return ""
+    try:
+        return file.read_text()
+    except (OSError, ValueError):
+        mistakes.append(f"--oidc-ca-file: {file}: cannot be read as text")
+        return ""
+
+
+def wrong_url(url: str) -> str:
+    """Empty where nothing is."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        return f"{url!r} is no URL"
+    if not host or parts.username is not None or "?" in url or "#" in url:
+        return f"{url!r} is not scheme, host and path alone"
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
+        return f"{url!r} is not https"
+    return ""
+
+
+def is_loopback(host: str) -> bool:
+    """What is asked in plain text stays on this machine."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def wrong_prefix(prefix: str, kind: str) -> str:
+    if kind == "username" and prefix == "-":
+        return "a prefix is mandatory here, `-` (none) cannot be asked for"
+    return f"{prefix!r} is Kubernetes' own" if prefix.startswith(RESERVED) else ""
+
+
+# --- what a flag's value may be; each raises ArgumentTypeError
+
+
+def words(text: str) -> list[str]:
+    """A comma-separated list."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def algorithms(text: str) -> list[str]:
+    named = words(text)
+    if not named or not set(named) <= set(SIGNING_ALGORITHMS):
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of {', '.join(SIGNING_ALGORITHMS)}")
+    return named
+
+
+def claim(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not name or not separator:
+        raise argparse.ArgumentTypeError(f"{text!r} is no claim=value")
+    return name, value

@@ -1,0 +1,16 @@
+"""Lets in whoever shows no credentials, as system:anonymous (--anonymous-auth)."""
+
+from __future__ import annotations
+
+from bastion.authn.authenticator import Credentials
+from bastion.kube.user import User, anonymous
+
+
+class AnonymousAuthenticator:
+    """Bad credentials are never anonymous: they are refused (spec A-3)."""
+
+    def __init__(self) -> None:
+        self._user = anonymous()
+
+    async def authenticate(self, credentials: Credentials) -> User | None:
+        return self._user if credentials.token is None and not credentials.certificate else None

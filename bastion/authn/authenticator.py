@@ -1,0 +1,66 @@
+"""What an authenticator is, and how several are one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from bastion.kube.status import StatusError
+from bastion.kube.user import User
+
+Chain = tuple[bytes, ...]  # certificates in DER, the peer's own first; empty where it showed none
+
+
+class Credentials(msgspec.Struct, frozen=True, gc=False):
+    """What a request carries.  `token` is None where it carries no bearer token.
+
+    `explicit`: the token came in X-Bastion-Authorization, so that the request's own Authorization is the backend's.
+    `certificate`: what the client showed on this connection.  `asserted`: whom the headers of a front proxy name; that
+    counts only with the certificate of one.  `session`: the token came in a cookie of ours.
+    """
+
+    token: str | None = None
+    explicit: bool = False
+    certificate: Chain = ()
+    asserted: User | None = None
+    session: bool = False
+
+    def __repr__(self) -> str:
+        return "Credentials(…)"  # a secret is in no log
+
+
+class Authenticator(Protocol):
+    async def authenticate(self, credentials: Credentials) -> User | None:
+        """The user, or None where these credentials are not known here.  Raises StatusError where it could not be found out."""
+        ...
+
+
+class LocalAuthenticator(Authenticator, Protocol):
+    """One that asks nobody."""
+
+    def known(self, credentials: Credentials) -> User | None:
+        """What `authenticate` answers, at once."""
+        ...
+
+
+class FirstOf:
+    """The first that knows the credentials.  One that could not find out does not stop the others (kube-apiserver's union)."""
+
+    def __init__(self, authenticators: Sequence[Authenticator]) -> None:
+        self._authenticators = tuple(authenticators)
+
+    async def authenticate(self, credentials: Credentials) -> User | None:
+        failure: StatusError | None = None
+        for authenticator in self._authenticators:
+            try:
+                user = await authenticator.authenticate(credentials)
+            except StatusError as error:
+                failure = error
+                continue
+            if user is not None:
+                return user
+        if failure is not None:
+            raise failure
+        return None

@@ -1,0 +1,54 @@
+"""Which bearer token does a request carry?
+
+kube-apiserver's reading of `Authorization` (spec A-30..A-33), stricter where laxness has cost others: two credentials
+are none (400), a token is visible ASCII and nothing follows it (CVE-2023-48312).
+"""
+
+from __future__ import annotations
+
+from bastion.authn.authenticator import Credentials
+from bastion.kube.status import StatusError, bad_request, unauthorized
+
+Field = tuple[bytes, bytes, bytes]
+
+MAX_TOKEN = 16384  # bytes; the largest service account tokens are a tenth of it
+
+_NONE = Credentials()
+_VISIBLE = bytes(range(0x21, 0x7F))
+
+
+def bearer_credentials(fields: list[Field]) -> Credentials:
+    """Raises StatusError: 400 for two credentials, 401 for a bearer token that can be none, which is never anonymous."""
+    own: bytes | None = None
+    explicit: bytes | None = None
+    for lower, _, value in fields:
+        if lower == b"authorization":
+            if own is not None:
+                raise _twice("Authorization")
+            own = value
+        elif lower == b"x-bastion-authorization":
+            if explicit is not None:
+                raise _twice("X-Bastion-Authorization")
+            explicit = value
+    if explicit is not None:
+        token = bearer_token(explicit)
+        if token is None:
+            raise unauthorized()
+        return Credentials(token, explicit=True)
+    if own is None:
+        return _NONE
+    return Credentials(bearer_token(own))
+
+
+def bearer_token(value: bytes) -> str | None:
+    """The token; None where `value` is no `Bearer <token>` at all (A-31, A-32).  Raises StatusError 401 where it is a bad one."""
+    scheme, _, token = value.partition(b" ")
+    if scheme.lower() != b"bearer" or not token or token[:1] == b" ":
+        return None
+    if len(token) > MAX_TOKEN or token.translate(None, _VISIBLE):
+        raise unauthorized()
+    return token.decode("ascii")
+
+
+def _twice(name: str) -> StatusError:
+    return bad_request(f"more than one {name} header", close=True)

@@ -1,0 +1,62 @@
+"""Remembers who a token belongs to, and which tokens belong to nobody."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bastion.authn.authenticator import Authenticator, Credentials
+from bastion.authn.compact import expiry
+from bastion.authn.tokenreview import unreachable
+from bastion.cache import Cache
+from bastion.kube.user import User
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    user: User | None
+    lifetime: float  # seconds
+
+
+class CachedAuthenticator:
+    """`ttl` in seconds, for yes and for no; a failure to find out is never remembered, and a yes not past the token's own end.
+
+    `clock` is seconds since the epoch.  The key is a MAC of the token under a key of this process, so that a memory dump holds no token.
+    """
+
+    def __init__(self, inner: Authenticator, ttl: float = 10.0, clock: Callable[[], float] = time.time) -> None:
+        self._inner = inner
+        self._ttl = ttl
+        self._clock = clock
+        self._key = secrets.token_bytes(32)
+        self._cache: Cache[_Known] = Cache(lambda known: known.lifetime)
+
+    async def authenticate(self, credentials: Credentials) -> User | None:
+        token = credentials.token
+        if token is None:
+            return await self._inner.authenticate(credentials)
+        key = self._digest(token)
+        known = self._cache.get(key)
+        if known is None:
+            try:
+                known = await self._cache.find(key, lambda: self._look_up(credentials))
+            except TimeoutError as error:
+                raise unreachable("authenticate") from error
+        return known.user
+
+    def remembers(self, credentials: Credentials) -> bool:
+        """Whether these belong to somebody, as far as is remembered."""
+        known = self._cache.get(self._digest(credentials.token)) if credentials.token is not None else None
+        return known is not None and known.user is not None
+
+    def _digest(self, token: str) -> bytes:
+        return hashlib.blake2b(token.encode(), key=self._key, digest_size=32).digest()
+
+    async def _look_up(self, credentials: Credentials) -> _Known:
+        user = await self._inner.authenticate(credentials)
+        # What a token says of its end is unverified, and need not be: all it can do is to be asked about more often.
+        end = expiry(credentials.token or "") if user is not None else None
+        return _Known(user, self._ttl if end is None else min(self._ttl, end - self._clock()))

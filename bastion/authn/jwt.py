@@ -1,0 +1,115 @@
+"""Is a token signed by a key of its issuer?  The only file that knows python-jose, and of it nothing but the arithmetic.
+
+Its `jwt.decode` takes a token without `aud` or `exp`, ignores `kid`, `use`, the key's `alg` and `crit`, lets exceptions
+out and reads the clock itself: what stands in a token is read by `compact` and judged by `claims`, and here a key is
+chosen before a signature is looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from jose import jwk
+
+from bastion.authn.claims import BadToken
+from bastion.authn.compact import Compact, decoded, read_json
+
+MAX_KEYS = 100  # of a set
+MAX_KID = 256  # characters
+LEAST_RSA, LARGEST_RSA = 2048, 16384  # bits
+
+# What each algorithm takes: the type of the key and, of elliptic curves, the curve (RFC 7518, 3.1).  No HMAC: a public
+# key would pass for its secret (CVE-2024-33663).  PS256 and EdDSA are beyond the library.
+ALGORITHMS = {
+    "RS256": ("RSA", None),
+    "RS384": ("RSA", None),
+    "RS512": ("RSA", None),
+    "ES256": ("EC", "P-256"),
+    "ES384": ("EC", "P-384"),
+    "ES512": ("EC", "P-521"),
+}
+_PUBLIC = {"RSA": ("n", "e"), "EC": ("crv", "x", "y")}
+# Where to find another key, what else must be understood, how else the payload is to be read: the header is the attacker's.
+_REFUSED = frozenset(("crit", "jku", "jwk", "x5u", "x5c", "zip", "b64"))
+
+Keys = Mapping[tuple[str, str], Any]  # (kid, alg) -> a key of python-jose
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """The key that a token says it is signed with."""
+
+    kid: str
+    alg: str
+
+
+def wanted_key(compact: Compact, algorithms: frozenset[str]) -> Wanted:
+    """Raises BadToken."""
+    header = compact.header
+    if header is None:
+        raise BadToken("the header cannot be read")
+    if not _REFUSED.isdisjoint(header):
+        raise BadToken("the header has a field that is refused")
+    alg, kid = header.get("alg"), header.get("kid")
+    if not isinstance(alg, str) or alg not in algorithms or alg not in ALGORITHMS:
+        raise BadToken("signed with an algorithm that is not allowed")
+    if not isinstance(kid, str) or not 0 < len(kid) <= MAX_KID or not kid.isprintable():
+        raise BadToken("the header names no key")
+    return Wanted(kid, alg)
+
+
+def verify(compact: Compact, key: Any) -> None:
+    """Raises BadToken."""
+    try:
+        good = compact.signature is not None and key.verify(compact.signed, compact.signature) is True
+    except Exception as error:  # whatever the library makes of it: nothing but True is a yes
+        raise BadToken("the signature cannot be verified") from error
+    if not good:
+        raise BadToken("the signature is wrong")
+
+
+def read_keys(document: bytes) -> Keys:
+    """Those of a JSON Web Key Set (RFC 7517) that may sign.  Raises ValueError where there are none."""
+    found = read_json(document)
+    entries = found.get("keys") if isinstance(found, dict) else None
+    if not isinstance(entries, list):
+        raise ValueError("not a JSON Web Key Set")
+    keys: dict[tuple[str, str], Any] = {}
+    for entry in entries[:MAX_KEYS]:
+        for alg in ALGORITHMS:
+            if isinstance(entry, dict) and _may_sign(entry, alg) and (entry["kid"], alg) not in keys:
+                key = _key(entry, alg)
+                if key is not None:
+                    keys[entry["kid"], alg] = key
+    if not keys:
+        raise ValueError("a JSON Web Key Set without a key that may sign")
+    return keys
+
+
+def _may_sign(entry: Mapping[str, Any], alg: str) -> bool:
+    kind, curve = ALGORITHMS[alg]
+    operations = entry.get("key_ops", ["verify"])
+    return (
+        isinstance(entry.get("kid"), str)
+        and entry.get("kty") == kind
+        and (curve is None or entry.get("crv") == curve)
+        and entry.get("use", "sig") == "sig"
+        and entry.get("alg", alg) == alg
+        and isinstance(operations, list)
+        and "verify" in operations
+    )
+
+
+def _key(entry: Mapping[str, Any], alg: str) -> Any | None:
+    """None where its numbers make no key, or a weak one.  Of a private key only the public half is taken."""
+    public = {name: entry.get(name) for name in _PUBLIC[entry["kty"]]}
+    if not all(isinstance(value, str) for value in public.values()):
+        return None
+    modulus = decoded(str(public["n"])) if "n" in public else None
+    if "n" in public and (modulus is None or not LEAST_RSA <= int.from_bytes(modulus, "big").bit_length() <= LARGEST_RSA):
+        return None
+    try:
+        return jwk.construct({"kty": entry["kty"], **public}, alg)
+    except Exception:  # whatever the library makes of it
+        return None

@@ -1,0 +1,76 @@
+"""Whom does a front proxy speak for?  Its certificate proves the proxy, its headers name the user (--requestheader-*).
+
+kube-apiserver's reading (spec A-20..A-24).  Without a certificate of the front proxies' own authority the headers are
+nothing, and they reach no backend in any case (`message.identity`).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from bastion.authn.authenticator import Credentials
+from bastion.authn.x509 import CertificateVerifier
+from bastion.kube.user import User, authenticated, extra_key
+
+Field = tuple[bytes, bytes, bytes]
+
+
+class FrontProxyHeaders(msgspec.Struct, frozen=True):
+    """The names of the headers that are read, and the prefixes of those with extras; lower-case, in order of preference."""
+
+    usernames: tuple[bytes, ...]
+    groups: tuple[bytes, ...] = ()
+    uids: tuple[bytes, ...] = ()
+    extra_prefixes: tuple[bytes, ...] = ()
+
+    def names(self) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+        """All names, and all prefixes of names."""
+        return (*self.usernames, *self.groups, *self.uids), self.extra_prefixes
+
+    def asserted(self, fields: list[Field]) -> User | None:
+        """None where they name nobody, or not in UTF-8."""
+        try:
+            name = _first(self.usernames, fields)
+            if not name:
+                return None
+            groups = tuple(value.decode() for wanted in self.groups for lower, _, value in fields if lower == wanted)
+            return User(name, _first(self.uids, fields), groups, self._extra(fields))
+        except UnicodeDecodeError:
+            return None
+
+    def _extra(self, fields: list[Field]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        extra: dict[str, list[str]] = {}
+        for prefix in self.extra_prefixes:
+            for lower, _, value in fields:
+                if lower.startswith(prefix):
+                    extra.setdefault(extra_key(lower[len(prefix) :]), []).append(value.decode())
+        return tuple((key, tuple(values)) for key, values in extra.items())
+
+
+class FrontProxyAuthenticator:
+    """`allowed_names`: the common names that a front proxy's certificate may have; empty for any."""
+
+    def __init__(self, verifier: CertificateVerifier, allowed_names: frozenset[str]) -> None:
+        self._verifier = verifier
+        self._allowed_names = allowed_names
+
+    async def authenticate(self, credentials: Credentials) -> User | None:
+        return self.known(credentials)
+
+    def known(self, credentials: Credentials) -> User | None:
+        """The answer, which takes no waiting."""
+        if credentials.asserted is None or not credentials.certificate:
+            return None
+        proxy = self._verifier.verify(credentials.certificate)
+        if proxy is None or (self._allowed_names and proxy.common_name not in self._allowed_names):
+            return None
+        return authenticated(credentials.asserted)
+
+
+def _first(names: tuple[bytes, ...], fields: list[Field]) -> str:
+    """The first of these headers that is not empty; of a header that came twice only the first value counts."""
+    for name in names:
+        value = next((value for lower, _, value in fields if lower == name), b"")
+        if value:
+            return value.decode()
+    return ""

@@ -1,0 +1,56 @@
+"""A bearer token that a browser sends as a WebSocket subprotocol, because it can set no header (spec U-50..U-53)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+
+from msgspec import structs
+
+from bastion.authn.authenticator import Chain, Credentials
+from bastion.authn.bearer import MAX_TOKEN, bearer_credentials
+from bastion.authn.requestheader import FrontProxyHeaders
+from bastion.kube.status import unauthorized
+from bastion.message.headers import TOKEN_SUBPROTOCOL, subprotocols
+
+Field = tuple[bytes, bytes, bytes]
+
+_BASE64URL = re.compile(rb"[A-Za-z0-9_-]+")
+
+
+def subprotocol_token(fields: list[Field]) -> str | None:
+    """None where no token is offered.  Raises StatusError 401 where one is, but not as it should be.
+
+    It takes one token entry, unpadded base64url of visible ASCII, and at least one other protocol beside it.
+    """
+    offered = subprotocols(fields)
+    tokens = [entry for entry in offered if entry.startswith(TOKEN_SUBPROTOCOL)]
+    if not tokens or (len(tokens) == 1 and len(tokens[0]) == len(TOKEN_SUBPROTOCOL)):
+        return None
+    encoded = tokens[0][len(TOKEN_SUBPROTOCOL) :]
+    if len(tokens) > 1 or len(tokens) == len(offered) or not _BASE64URL.fullmatch(encoded) or len(encoded) > MAX_TOKEN * 4 // 3 + 1:
+        raise unauthorized()
+    try:
+        token = base64.urlsafe_b64decode(encoded + b"=" * (-len(encoded) % 4)).decode("ascii")
+    except (binascii.Error, UnicodeDecodeError) as error:
+        raise unauthorized() from error
+    if not token.isprintable() or " " in token:
+        raise unauthorized()
+    return token
+
+
+def request_credentials(
+    fields: list[Field], *, websocket: bool, certificate: Chain = (), front_proxy: FrontProxyHeaders | None = None
+) -> Credentials:
+    """Those in the headers; on a WebSocket handshake without any, the one among the subprotocols.  Raises StatusError.
+
+    With them goes the connection's certificate, unless X-Bastion-Authorization says that nothing else is looked at.
+    """
+    credentials = bearer_credentials(fields)
+    if websocket and credentials.token is None:
+        credentials = Credentials(subprotocol_token(fields))
+    if not certificate or credentials.explicit:
+        return credentials
+    asserted = front_proxy.asserted(fields) if front_proxy is not None else None
+    return structs.replace(credentials, certificate=certificate, asserted=asserted)

@@ -1,0 +1,47 @@
+"""Asks the API server who a bearer token belongs to (TokenReview, spec A-40..A-46)."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from bastion.authn.authenticator import Credentials
+from bastion.kube.review import TOKEN_REVIEWS, read_token_review, token_review, user_of
+from bastion.kube.status import StatusError, service_unavailable
+from bastion.kube.user import User, authenticated
+
+
+class Reviews(Protocol):
+    """What is needed of the API server."""
+
+    async def create(self, path: str, body: bytes) -> bytes:
+        """Raises ApiError (an OSError or ValueError will do as well)."""
+        ...
+
+
+class TokenReviewAuthenticator:
+    """An answer that says no is None; no answer is a 503 with Retry-After, never a 401 and never a yes."""
+
+    def __init__(self, api: Reviews, audiences: tuple[str, ...] = ()) -> None:
+        self._api = api
+        self._audiences = audiences
+
+    async def authenticate(self, credentials: Credentials) -> User | None:
+        if credentials.token is None:
+            return None
+        try:
+            status = read_token_review(await self._api.create(TOKEN_REVIEWS, token_review(credentials.token, self._audiences)))
+        except (OSError, ValueError) as error:
+            raise unreachable("authenticate") from error
+        if not status.authenticated or not status.user.username or not self._audience_fits(status.audiences):
+            return None
+        return authenticated(user_of(status.user))
+
+    def _audience_fits(self, granted: list[str] | None) -> bool:
+        """An answer without audiences comes from a server that knows only its own (A-42)."""
+        if not self._audiences:
+            return True
+        return granted is not None and not set(granted).isdisjoint(self._audiences)
+
+
+def unreachable(doing: str) -> StatusError:
+    return service_unavailable(f"cannot {doing} the request: the Kubernetes API server did not answer; try again shortly", retry_after=2)

@@ -1,0 +1,172 @@
+"""Whose is a client certificate?  Chains in, users out (--client-ca-file); the clock is an argument.
+
+kube-apiserver's mapping (spec A-10): the common name is the user, the organizations are the groups.  The TLS handshake
+took a certificate of any authority that it was given; here each is verified against one authority alone.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+
+import msgspec
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.verification import Criticality, ExtensionPolicy, Policy, PolicyBuilder, Store, VerificationError
+
+from bastion.authn.authenticator import Chain, Credentials
+from bastion.kube.user import User, authenticated
+
+UID = x509.ObjectIdentifier("1.3.6.1.4.1.57683.2")  # kubernetes.io's own attribute
+CREDENTIAL_ID = "authentication.kubernetes.io/credential-id"
+REMEMBERED = 1024  # chains
+REFUSED_SECONDS = 10.0  # for which a chain that did not verify is not verified again
+
+_CLIENT = frozenset((ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE))
+
+
+class Verified(msgspec.Struct, frozen=True):
+    """A certificate that is good until `until` (seconds since the epoch).  `user` is None where it names nobody."""
+
+    common_name: str
+    user: User | None
+    until: float
+
+
+class Trust:
+    """The certificates of one authority file."""
+
+    def __init__(self, pem: bytes) -> None:
+        """Raises ValueError where they cannot be used."""
+        self._anchors = x509.load_pem_x509_certificates(pem)
+        for anchor in self._anchors:
+            if not _is_supported(anchor):
+                raise ValueError("an authority whose key is neither RSA nor on a NIST curve")
+        self._store = Store(self._anchors)
+
+    def shares(self, other: Trust) -> bool:
+        """Whether both trust some authority."""
+        return any(anchor in other._anchors for anchor in self._anchors)
+
+    def verify(self, chain: Chain, now: float) -> Verified | None:
+        """None where the chain does not lead here, for clients, at this time."""
+        at = datetime.datetime.fromtimestamp(now, datetime.UTC)
+        policy = PolicyBuilder().store(self._store).time(at).extension_policies(ca_policy=_AUTHORITY, ee_policy=_LEAF)
+        try:
+            leaf, *intermediates = map(x509.load_der_x509_certificate, chain)
+            verified = policy.build_client_verifier().verify(leaf, intermediates).chain
+            until = min(certificate.not_valid_after_utc.timestamp() for certificate in verified)
+            return Verified(_common_name(leaf.subject), _named(leaf), until)
+        except (VerificationError, UnsupportedAlgorithm, ValueError, TypeError):
+            return None
+
+
+class CertificateVerifier:
+    """Verifies each chain once and not for every request; `clock` is seconds since the epoch.
+
+    `trust` is asked each time, so that a renewed authority file counts at once.
+    """
+
+    def __init__(self, trust: Callable[[], Trust], clock: Callable[[], float]) -> None:
+        self._trust = trust
+        self._clock = clock
+        self._against: Trust | None = None
+        self._known: dict[Chain, tuple[Verified | None, float]] = {}
+
+    def verify(self, chain: Chain) -> Verified | None:
+        trust, now = self._trust(), self._clock()
+        if trust is not self._against:
+            self._against, self._known = trust, {}
+        known = self._known.get(chain)
+        if known is not None and now < known[1]:
+            return known[0]
+        verified = trust.verify(chain, now)
+        if len(self._known) >= REMEMBERED:
+            del self._known[next(iter(self._known))]  # the oldest insertion
+        self._known[chain] = (verified, verified.until if verified is not None else now + REFUSED_SECONDS)
+        return verified
+
+
+class CertificateAuthenticator:
+    def __init__(self, verifier: CertificateVerifier) -> None:
+        self._verifier = verifier
+
+    async def authenticate(self, credentials: Credentials) -> User | None:
+        return self.known(credentials)
+
+    def known(self, credentials: Credentials) -> User | None:
+        """The answer, which takes no waiting."""
+        if not credentials.certificate:
+            return None
+        verified = self._verifier.verify(credentials.certificate)
+        return verified.user if verified is not None else None
+
+
+def user_of(certificate: x509.Certificate) -> User:
+    """Raises ValueError where it names nobody, or in a way that has more than one reading; TypeError where a name is no text."""
+    subject = certificate.subject
+    name = _common_name(subject)
+    if not name:
+        raise ValueError("no common name")
+    groups = tuple(_text(attribute) for attribute in subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME))
+    uids = [_text(attribute) for attribute in subject.get_attributes_for_oid(UID)]
+    if len(uids) > 1:
+        raise ValueError("expected 1 UID, but found multiple")
+    if uids == [""]:
+        raise ValueError("UID cannot be an empty string")
+    fingerprint = certificate.fingerprint(hashes.SHA256()).hex()
+    return User(name, "".join(uids), groups, ((CREDENTIAL_ID, (f"X509SHA256={fingerprint}",)),))
+
+
+def _named(certificate: x509.Certificate) -> User | None:
+    try:
+        return authenticated(user_of(certificate))
+    except (ValueError, TypeError):
+        return None
+
+
+def _common_name(subject: x509.Name) -> str:
+    """The last one, as Go reads it; empty where there is none."""
+    names = subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return _text(names[-1]) if names else ""
+
+
+def _text(attribute: x509.NameAttribute[str | bytes]) -> str:
+    value = attribute.value
+    if not isinstance(value, str):
+        raise ValueError("unable to parse a name's attribute into a string")
+    # CVE-2025-66220: behind a NUL one reader sees what another does not.
+    if value and not value.isprintable():
+        raise ValueError("a control character in a name")
+    return value
+
+
+# --- what a certificate of the chain must say of itself
+
+
+def _is_supported(anchor: x509.Certificate) -> bool:
+    return isinstance(anchor.public_key(), (RSAPublicKey, EllipticCurvePublicKey))
+
+
+def _for_clients(policy: Policy, certificate: x509.Certificate, usage: x509.ExtendedKeyUsage | None) -> None:
+    if usage is not None and _CLIENT.isdisjoint(usage):
+        raise ValueError("not for clients")
+
+
+def _may_sign(policy: Policy, certificate: x509.Certificate, usage: x509.KeyUsage | None) -> None:
+    if usage is not None and not usage.key_cert_sign:
+        raise ValueError("may not sign certificates")
+
+
+# The defaults are those of the web, which wants a DNS name in every certificate; a user has none.
+_LEAF = ExtensionPolicy.permit_all().may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, _for_clients)
+_AUTHORITY = (
+    ExtensionPolicy.permit_all()
+    .require_present(x509.BasicConstraints, Criticality.AGNOSTIC, None)  # that it says CA is verified in any case
+    .may_be_present(x509.KeyUsage, Criticality.AGNOSTIC, _may_sign)
+    .may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, _for_clients)
+)

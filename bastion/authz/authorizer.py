@@ -1,0 +1,23 @@
+"""What an authorizer is."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from bastion.kube.attributes import Attributes
+from bastion.kube.user import User
+
+
+class Decision(msgspec.Struct, frozen=True, gc=False):
+    """`reason` is for people: it follows the 403's own words."""
+
+    allowed: bool
+    reason: str = ""
+
+
+class Authorizer(Protocol):
+    async def authorize(self, user: User, attributes: Attributes) -> Decision:
+        """Raises StatusError where it could not be found out: that is no decision, and never an allow."""
+        ...

@@ -1,0 +1,194 @@
+"""Tokens that must be nobody's, by what is wrong with them.  AU-n are lines of the project's corpus of hostile requests."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from typing import Any
+
+from cryptography.hazmat.primitives import serialization
+
+from tests.authn.provider import Provider, assemble, b64, pem, public_jwk
+
+Forge = Callable[[Provider], str]
+
+
+def claims(**wrong: Any) -> Forge:
+    """Rightly signed, with these claims wrong; None leaves one out."""
+    return lambda p: p.odd(claims=p.claims(**wrong))
+
+
+def header(**wrong: Any) -> Forge:
+    return lambda p: p.odd(wrong)
+
+
+def text_claims(name: str, value: str) -> Forge:
+    """A claim's value as JSON text that no encoder writes."""
+    return lambda p: p.odd(claims=json.dumps(p.claims(**{name: "VALUE"})).replace('"VALUE"', value).encode())
+
+
+def changed(change: Callable[[list[str]], list[str]]) -> Forge:
+    """A good token whose three parts were changed."""
+    return lambda p: ".".join(change(p.token().split(".")))
+
+
+def _der(p: Provider) -> bytes:
+    return p.key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+def _openssh(p: Provider) -> bytes:
+    return p.key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+
+
+def _embedded(p: Provider) -> str:
+    return p.odd({"jwk": public_jwk(p.stranger, kid="good")}, key=p.stranger)
+
+
+def _trailing_bits(parts: list[str]) -> list[str]:
+    """Another spelling of the same signature: the last character has bits that nobody reads."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    signature = parts[2]
+    other = alphabet[alphabet.index(signature[-1]) ^ 1]
+    same = [base64.urlsafe_b64decode(s + "==") for s in (signature, signature[:-1] + other)]
+    assert same[0] == same[1]
+    return [*parts[:2], signature[:-1] + other]
+
+
+def _curve(alg: str, signature: bytes) -> Forge:
+    return lambda p: assemble({"alg": alg, "kid": alg}, p.claims(), signature)
+
+
+# Everything here is of the issuer as far as can be read, so it is decided here.
+DECIDED: dict[str, Forge] = {
+    # the algorithm
+    "AU-027 alg none": lambda p: assemble({"alg": "none", "kid": "good"}, p.claims()),
+    "AU-027 alg None": lambda p: assemble({"alg": "None", "kid": "good"}, p.claims()),
+    "AU-027 alg none with a good signature": header(alg="none"),
+    "AU-027 no alg": lambda p: p.odd(json.dumps({"kid": "good"}).encode()),
+    "alg null": header(alg=None),
+    "alg a list": header(alg=["RS256"]),
+    "alg rs256": header(alg="rs256"),
+    "alg PS256": header(alg="PS256"),
+    "alg EdDSA": header(alg="EdDSA"),
+    "an algorithm that the issuer may not use": lambda p: p.odd({"kid": "any-alg"}, alg="RS384"),
+    "HS256 with the PEM": lambda p: p.hmac(pem(p.key)),
+    "AU-030 HS256 with the JWK": lambda p: p.hmac(json.dumps(p.keys[0]).encode()),
+    "AU-031 HS256 with the DER": lambda p: p.hmac(_der(p)),
+    "AU-031 HS256 with the OpenSSH key": lambda p: p.hmac(_openssh(p)),
+    "HS256 with a secret of the key set": lambda p: p.hmac(b"s" * 32, kid="secret"),
+    # the key
+    "AU-044 kid ../../dev/null": header(kid="../../dev/null"),
+    "AU-045 kid with a quote": header(kid="x' OR '1'='1"),
+    "AU-046 kid a list": header(kid=["good"]),
+    "kid a number": header(kid=1),
+    "kid null": header(kid=None),
+    "kid empty": header(kid=""),
+    "kid with a line break": header(kid="good\n"),
+    "kid huge": header(kid="g" * 4096),
+    "no kid": lambda p: p.token(kid=None),
+    "the kid of another type": lambda p: p.odd({"kid": "ES256"}),
+    "AU-050 jwk": _embedded,
+    "AU-050 jwk of the right key": lambda p: p.odd({"jwk": p.keys[0]}),
+    "AU-051 x5c": header(x5c=["MIIB"]),
+    "jku": lambda p: p.odd({"jku": f"{p.url}/keys"}),
+    "x5u": lambda p: p.odd({"x5u": f"{p.url}/keys"}),
+    "AU-066 a key for encryption": header(kid="enc"),
+    "AU-067 a key for RS512": header(kid="rs512"),
+    "a key that may only sign": header(kid="may-only-sign"),
+    "another's key under the kid": lambda p: p.odd(key=p.stranger),
+    # the header
+    "AU-052 crit": header(crit=["urn:example:unknown"]),
+    "crit empty": header(crit=[]),
+    "b64": header(b64=False, crit=["b64"]),
+    "AU-055 zip": header(zip="DEF"),
+    "AU-057 alg twice": lambda p: p.odd(b'{"alg":"none","alg":"RS256","kid":"good"}'),
+    "AU-057 alg twice, the good one first": lambda p: p.odd(b'{"alg":"RS256","alg":"none","kid":"good"}'),
+    "AU-062 nested deeply": lambda p: p.odd(b"[" * 6000),
+    "AU-062 nested deeply in an object": lambda p: p.odd(b'{"alg":"RS256","kid":"good","x":' + b"[" * 2900 + b"]" * 2900 + b"}"),
+    "a header of more than 8 KiB": header(x="x" * 6200),
+    "a header that is a list": lambda p: p.odd(b'["alg","RS256"]'),
+    "a header that is no JSON": lambda p: p.odd(b"{alg:RS256}"),
+    "a header in UTF-16": lambda p: p.odd('{"alg":"RS256","kid":"good"}'.encode("utf-16")),
+    "a header with a BOM": lambda p: p.odd(b'\xef\xbb\xbf{"alg":"RS256","kid":"good"}'),
+    "a header that is not UTF-8": lambda p: p.odd(b'{"alg":"RS256","kid":"good","x":"\xff"}'),
+    "an empty header": changed(lambda parts: ["", *parts[1:]]),
+    # the signature
+    "no signature": changed(lambda parts: [*parts[:2], ""]),
+    "half a signature": changed(lambda parts: [*parts[:2], parts[2][:200]]),
+    "AU-065 trailing bits": changed(_trailing_bits),
+    "padding after the signature": changed(lambda parts: [*parts[:2], parts[2] + "="]),
+    "padding after the header": changed(lambda parts: [parts[0] + "=" * (-len(parts[0]) % 4 or 4), *parts[1:]]),
+    "a character that is ignored": changed(lambda parts: [*parts[:2], parts[2][:5] + "!" + parts[2][5:]]),
+    "the other alphabet": changed(lambda parts: [*parts[:2], parts[2].replace("-", "+").replace("_", "/") + "+"]),
+    "another's claims": changed(
+        lambda parts: [parts[0], b64(base64.urlsafe_b64decode(parts[1] + "==").replace(b"erin", b"root")), parts[2]]
+    ),
+    "zeros for an elliptic curve": _curve("ES256", bytes(64)),
+    "DER for an elliptic curve": lambda p: assemble({"alg": "ES256", "kid": "ES256"}, p.claims(), b"\x30\x06\x02\x01\x01\x02\x01\x01"),
+    "a curve too small": lambda p: p.odd({"alg": "ES512", "kid": "ES256"}, key=p.curves["ES256"], alg="ES256"),
+    # the dates
+    "expired": claims(exp=1_000_000_000),
+    "AU-036 no exp": claims(exp=None),
+    "AU-059 exp a string": lambda p: p.odd(claims=p.claims(exp=str(p.now + 600))),
+    "AU-060 exp 1e400": text_claims("exp", "1e400"),
+    "AU-061 exp null": text_claims("exp", "null"),
+    "exp true": claims(exp=True),
+    "exp a list": lambda p: p.odd(claims=p.claims(exp=[p.now + 600])),
+    "exp negative": claims(exp=-1),
+    "no iat": claims(iat=None),
+    "iat a string": lambda p: p.odd(claims=p.claims(iat=str(p.now))),
+    "iat in the future": lambda p: p.odd(claims=p.claims(iat=p.now + 400)),
+    "nbf in the future": lambda p: p.odd(claims=p.claims(nbf=p.now + 400)),
+    "nbf a string": claims(nbf="0"),
+    "nbf null": text_claims("nbf", "null"),
+    # for whom, by whom, of whom
+    "AU-037 no aud": claims(aud=None),
+    "AU-038 another's aud": claims(aud="other"),
+    "aud in another case": claims(aud="Bastion"),
+    "aud empty": claims(aud=[]),
+    "aud null": text_claims("aud", "null"),
+    "aud an object": claims(aud={"bastion": True}),
+    "aud a list with more than strings": claims(aud=["bastion", 1]),
+    "no sub": claims(sub=None),
+    "sub empty": claims(sub=""),
+    "sub a number": claims(sub=1),
+    "sub a list": claims(sub=["erin"]),
+    # names
+    "AU-070 the group system:masters": claims(groups=["devs", "system:masters"]),
+    "the group system:masters alone": claims(groups="system:masters"),
+    "AU-073 groups of numbers": claims(groups=["devs", 1]),
+    "AU-073 groups of objects": claims(groups=[{"name": "devs"}]),
+    "groups an object": claims(groups={"devs": True}),
+    "a group without a name": claims(groups=["devs", ""]),
+    "AU-077 NUL in the name": claims(sub="erin\0"),
+    "AU-077 a line break in the name": claims(sub="erin\nroot"),
+    "a lone surrogate in the name": claims(sub="erin\ud800"),
+    "a group with a line break": claims(groups=["devs\r\n"]),
+    "AU-078 a name of 300 characters": claims(sub="e" * 300),
+    "AU-079 501 groups": claims(groups=[f"g{n}" for n in range(501)]),
+}
+
+# What cannot be read as a token of anybody's in particular: only the API server may know.
+UNREADABLE: dict[str, Forge] = {
+    "two parts": changed(lambda parts: parts[:2]),
+    "AU-054 five parts": changed(lambda parts: [parts[0], "", *parts[1:], ""]),
+    "AU-056 four parts": changed(lambda parts: [*parts, parts[2]]),
+    "AU-056 four parts, the last empty": changed(lambda parts: [*parts, ""]),
+    "AU-040 another issuer": claims(iss="https://other.example.org"),
+    "AU-042 the issuer in another case": lambda p: p.odd(claims=p.claims(iss=p.url.upper())),
+    "the issuer with a slash": lambda p: p.odd(claims=p.claims(iss=p.url + "/")),
+    "no issuer": claims(iss=None),
+    "iss a list": lambda p: p.odd(claims=p.claims(iss=[p.url])),
+    "iss an object": lambda p: p.odd(claims=p.claims(iss={"url": p.url})),
+    "iss twice": lambda p: p.odd(claims=b'{"iss":"x",' + json.dumps(p.claims()).encode()[1:]),
+    "exp NaN": text_claims("exp", "NaN"),
+    "AU-060 exp Infinity": text_claims("exp", "Infinity"),
+    "AU-060 exp of five thousand digits": text_claims("exp", "9" * 5000),
+    "claims that are a list": lambda p: p.odd(claims=[p.claims()]),
+    "claims that are no JSON": lambda p: p.odd(claims=b"{"),
+    "claims nested deeply": lambda p: p.odd(claims=b"[" * 6000),
+    "claims with padding": changed(lambda parts: [parts[0], parts[1] + "=" * (-len(parts[1]) % 4 or 4), parts[2]]),
+    "empty claims": changed(lambda parts: [parts[0], "", parts[2]]),
+    "nothing but dots": lambda p: "..",
+}

@@ -1,0 +1,190 @@
+"""All ways to prove who one is, together: which comes first, and what is never anonymous (spec A-1..A-5)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from bastion.authentication import Authentication, FrontProxy, Issuer
+from bastion.authn.authenticator import Credentials
+from bastion.authn.authenticators import Authenticators, open_authenticators
+from bastion.authn.requestheader import FrontProxyHeaders
+from bastion.cluster.errors import ApiError
+from bastion.config import StartError
+from bastion.kube.user import User, anonymous
+from tests.authn.certificates import authority, issue
+from tests.fakes import Reviews, refused, run
+
+T = TypeVar("T")
+
+NOW = time.time()
+USERS, PROXIES = authority("users", now=NOW), authority("proxies", now=NOW)
+ERIN = (issue(USERS, "erin", "devs", now=NOW).der,)
+NAMELESS = (issue(USERS, None, now=NOW).der,)
+PROXY = (issue(PROXIES, "aggregator", now=NOW).der,)
+STRANGE = (issue(authority("strange", now=NOW), "erin", now=NOW).der,)
+FRANK = User("frank")
+BOB = {"authenticated": True, "audiences": ["api"], "user": {"username": "bob"}}
+NO = {"authenticated": False}
+DOWN = ApiError("connection refused")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Authentication:
+    for name, one in (("users", USERS), ("proxies", PROXIES)):
+        (tmp_path / name).write_bytes(one.pem)
+    (tmp_path / "tokens").write_text("in-the-file,tess,1\n")
+    return Authentication(tmp_path / "users", FrontProxy(tmp_path / "proxies", ("X-Remote-User",), ("X-Remote-Group",)), audiences=("api",))
+
+
+def opened(
+    talk: Callable[[Authenticators, Reviews], Awaitable[T]], settings: Authentication, *answers: object, anonymous: bool = True
+) -> T:
+    async def main() -> T:
+        async with AsyncExitStack() as stack:
+            api = Reviews(*answers)
+            file = settings.client_authority.parent / "tokens" if settings.client_authority is not None else None
+            return await talk(await open_authenticators(settings, file, api, stack, anonymous=anonymous, ttl=10.0), api)
+
+    return run(main())
+
+
+# what is carried, what the API server says of the token, whose it is; 503 where that cannot be known, None for nobody's
+UNION: dict[str, tuple[Credentials, object, str | int | None]] = {
+    "C-UN-4 nothing": (Credentials(), NO, "system:anonymous"),
+    "a certificate": (Credentials(certificate=ERIN), NO, "erin"),
+    "a token": (Credentials("t"), BOB, "bob"),
+    "a token of the file": (Credentials("in-the-file"), NO, "tess"),
+    "a front proxy": (Credentials(certificate=PROXY, asserted=FRANK), NO, "frank"),
+    "C-UN-2 AU-091 a certificate before a token": (Credentials("t", certificate=ERIN), BOB, "erin"),
+    "C-UN-2 a front proxy before a token": (Credentials("t", certificate=PROXY, asserted=FRANK), BOB, "frank"),
+    "C-UN-2 a certificate beside a bad token": (Credentials("bad", certificate=ERIN), NO, "erin"),
+    "C-UN-2 a certificate while the API server is away": (Credentials("t", certificate=ERIN), DOWN, "erin"),
+    "C-UN-1 a token beside a certificate of strangers": (Credentials("t", certificate=STRANGE), BOB, "bob"),
+    "C-UN-1 a token beside a nameless certificate": (Credentials("t", certificate=NAMELESS), BOB, "bob"),
+    "C-UN-1 a token beside a front proxy that names nobody": (Credentials("t", certificate=PROXY), BOB, "bob"),
+    "C-UN-1 a users' certificate with a front proxy's headers": (Credentials(certificate=ERIN, asserted=FRANK), NO, "erin"),
+    "C-UN-3 a file's token while the API server is away": (Credentials("in-the-file"), DOWN, "tess"),
+    "C-UN-5 all of it bad": (Credentials("bad", certificate=STRANGE, asserted=FRANK), NO, None),
+    "C-UN-6, C-UN-7 all of it bad, one undecided": (Credentials("t", certificate=STRANGE), DOWN, 503),
+    "A-3 a bad token is not anonymous": (Credentials("bad"), NO, None),
+    "A-3 a token that could not be looked up is not anonymous": (Credentials("t"), DOWN, 503),
+    "A-3 a bad certificate is not anonymous": (Credentials(certificate=STRANGE), NO, None),
+    "A-3 a nameless certificate is not anonymous": (Credentials(certificate=NAMELESS), NO, None),
+    "A-3 a front proxy that names nobody is not anonymous": (Credentials(certificate=PROXY), NO, None),
+    "headers without a certificate are nothing": (Credentials(asserted=FRANK), NO, "system:anonymous"),
+}
+
+
+@pytest.mark.parametrize("kind", ["fresh", "remembering"])
+@pytest.mark.parametrize(("credentials", "answer", "whose"), UNION.values(), ids=UNION)
+def test_who_it_is(settings: Authentication, credentials: Credentials, answer: object, whose: str | int | None, kind: str) -> None:
+    async def talk(authenticators: Authenticators, api: Reviews) -> None:
+        authenticator = getattr(authenticators, kind)
+        if isinstance(whose, int):
+            with refused(whose):
+                await authenticator.authenticate(credentials)
+            return
+        user = await authenticator.authenticate(credentials)
+        assert (user.name if user is not None else None) == whose
+        if user is not None and user != anonymous():
+            assert user.groups[-1] == "system:authenticated"  # C-GR-2
+
+    opened(talk, settings, answer)
+
+
+DECISION_POINT: dict[str, tuple[object, int | None]] = {
+    "AU-095 TokenReview answers 500": (ApiError("the API server answered 500", 500), 503),
+    "AU-096 TokenReview hangs": (TimeoutError(), 503),
+    "AU-099 of another audience": (BOB | {"audiences": ["other"]}, None),
+    "AU-099 of no audience": (BOB | {"audiences": []}, None),
+    "AU-100 a string for a boolean": (BOB | {"authenticated": "true"}, 503),
+    "AU-101 no status": (b'{"status":null}', 503),
+    "AU-101 an empty one": ({}, None),
+    "AU-106 a redirect": (ApiError("the API server answered 302", 302), 503),
+}
+
+
+@pytest.mark.parametrize(("answer", "code"), DECISION_POINT.values(), ids=DECISION_POINT)
+def test_what_is_no_clear_yes_is_none(settings: Authentication, answer: object, code: int | None) -> None:
+    """And no failure is remembered: the next request asks again."""
+
+    async def talk(authenticators: Authenticators, api: Reviews) -> None:
+        for _ in range(2):
+            if code is None:
+                assert await authenticators.remembering.authenticate(Credentials("t")) is None
+            else:
+                with refused(code):
+                    await authenticators.remembering.authenticate(Credentials("t"))
+        assert len(api.calls) == (1 if code is None else 2)
+
+    opened(talk, settings, answer)
+
+
+def test_without_a_flag_nobody_is_anonymous(settings: Authentication) -> None:
+    async def talk(authenticators: Authenticators, api: Reviews) -> None:
+        assert await authenticators.remembering.authenticate(Credentials()) is None
+
+    opened(talk, settings, NO, anonymous=False)
+
+
+def test_who_is_known_at_once_is_never_made_to_wait(settings: Authentication) -> None:
+    """The limit on failed authentications of one address is for the others there."""
+
+    async def talk(authenticators: Authenticators, api: Reviews) -> None:
+        for known in (Credentials(certificate=ERIN), Credentials("in-the-file"), Credentials(certificate=PROXY, asserted=FRANK)):
+            assert authenticators.remembers(known)
+        for unknown in (Credentials(), Credentials("t"), Credentials(certificate=STRANGE), Credentials(certificate=PROXY)):
+            assert not authenticators.remembers(unknown)
+        await authenticators.remembering.authenticate(Credentials("t"))
+        assert authenticators.remembers(Credentials("t"))
+        assert len(api.calls) == 1
+
+    opened(talk, settings, BOB)
+
+
+def test_the_audiences_are_asked_for_and_the_headers_told(settings: Authentication) -> None:
+    async def talk(authenticators: Authenticators, api: Reviews) -> None:
+        assert authenticators.headers == FrontProxyHeaders((b"x-remote-user",), (b"x-remote-group",))
+        assert await authenticators.fresh.authenticate(Credentials("t")) is None  # AU-099
+        assert api.calls[0][1]["spec"] == {"token": "t", "audiences": ["api"]}
+
+    opened(talk, settings, BOB | {"audiences": ["other"]})
+
+
+def test_an_issuers_tokens_are_not_asked_of_the_api_server() -> None:
+    settings = Authentication(issuers=(Issuer("https://issuer.example.org", ("a",), "oidc:"),))
+
+    async def talk(authenticators: Authenticators, api: Reviews) -> None:
+        user = await authenticators.remembering.authenticate(Credentials("opaque"))
+        assert user is not None
+        assert user.name == "bob"
+        token = "eyJhbGciOiJub25lIn0.eyJpc3MiOiJodHRwczovL2lzc3Vlci5leGFtcGxlLm9yZyJ9."
+        assert await authenticators.remembering.authenticate(Credentials(token)) is None
+        assert len(api.calls) == 1
+
+    opened(talk, settings, BOB)
+
+
+BAD_ISSUER = Authentication(issuers=(Issuer("https://issuer.example.org", ("a",), "oidc:", certificate_authority="nonsense"),))
+
+
+def test_an_issuers_authority_that_is_none_is_told_at_the_start() -> None:
+    with pytest.raises(StartError, match="cannot use the authority for https://issuer"):
+        opened(lambda *_: asyncio.sleep(0), BAD_ISSUER)
+
+
+def test_authorities_in_common_are_refused_unless_the_front_proxies_are_named(settings: Authentication, tmp_path: Path) -> None:
+    for allowed in (frozenset[str](), frozenset(("aggregator",))):
+        shared = Authentication(tmp_path / "users", FrontProxy(tmp_path / "users", ("X-Remote-User",), allowed_names=allowed))
+        if allowed:
+            opened(lambda *_: asyncio.sleep(0), shared)
+        else:
+            with pytest.raises(StartError, match="--requestheader-allowed-names"):
+                opened(lambda *_: asyncio.sleep(0), shared)

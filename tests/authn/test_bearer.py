@@ -1,0 +1,118 @@
+"""Which bearer token does a request carry?"""
+
+import pytest
+
+from bastion.authn.anonymous import AnonymousAuthenticator
+from bastion.authn.authenticator import Credentials, FirstOf
+from bastion.authn.bearer import MAX_TOKEN, bearer_credentials, bearer_token
+from tests.fakes import Knows, refused, run
+
+
+def fields(*lines):
+    parts = [line.partition(b": ") for line in lines]
+    return [(name.lower(), name, value) for name, _, value in parts]
+
+
+TOKENS = [
+    pytest.param(b"Bearer token", "token", id="C-BT-1"),
+    pytest.param(b"bearer token", "token", id="A-30-case"),
+    pytest.param(b"BEARER token", "token", id="A-30-upper"),
+    pytest.param(b"Bearer a.b-c_d~e+f/g==", "a.b-c_d~e+f/g==", id="RFC-6750-b64token"),
+    pytest.param(b"Bearer !~", "!~", id="the-first-and-the-last-visible"),
+    pytest.param(b"Bearer " + b"x" * MAX_TOKEN, "x" * MAX_TOKEN, id="as-long-as-may-be"),
+    pytest.param(b"Bearer", None, id="C-BT-9"),
+    pytest.param(b"Bearer ", None, id="C-BT-15"),
+    pytest.param(b"", None, id="C-BT-13"),
+    pytest.param(b"bear token", None, id="C-BT-10"),
+    pytest.param(b"Bearer: token", None, id="C-BT-11"),
+    pytest.param(b"Basic 123", None, id="C-BT-14"),
+    pytest.param(b"Bearer  token", None, id="C-BT-18-extra-space"),
+    pytest.param(b"Bearer\ttoken", None, id="tab"),
+    pytest.param(b"token", None, id="no-scheme"),
+]
+
+
+@pytest.mark.parametrize(("value", "token"), TOKENS)
+def test_a_token_is_what_follows_bearer(value, token):
+    assert bearer_token(value) == token
+
+
+BAD = [
+    # Stricter than kube-apiserver, which takes the first part (C-BT-2..4).
+    pytest.param(b"Bearer token a", id="C-BT-2-something-follows"),
+    pytest.param(b"Bearer token   a", id="C-BT-4-something-follows"),
+    pytest.param(b"Bearer token ", id="a-blank-follows"),
+    pytest.param(b"Bearer tok\xe9n", id="no-ascii"),
+    pytest.param(b"Bearer tok\x00en", id="control"),
+    pytest.param(b"Bearer token\x7f", id="DEL"),
+    pytest.param(b"Bearer " + b"x" * (MAX_TOKEN + 1), id="too-long"),
+]
+
+
+@pytest.mark.parametrize("value", BAD)
+def test_a_bad_token_is_refused_and_never_no_opinion(value):
+    with refused(401):
+        bearer_token(value)
+
+
+CARRIED = [
+    ([], Credentials()),
+    ([b"Host: h"], Credentials()),
+    ([b"Authorization: Bearer t"], Credentials("t")),
+    ([b"aUTHORIZATION: Bearer t"], Credentials("t")),
+    ([b"Authorization: Basic eA=="], Credentials()),
+    ([b"X-Bastion-Authorization: Bearer t"], Credentials("t", explicit=True)),
+    ([b"X-Bastion-Authorization: Bearer t", b"Authorization: Basic eA=="], Credentials("t", explicit=True)),
+    ([b"Authorization: Bearer mine", b"X-Bastion-Authorization: Bearer t"], Credentials("t", explicit=True)),
+    ([b"Proxy-Authorization: Bearer t"], Credentials()),
+    ([b"X-Authorization: Bearer t"], Credentials()),
+    ([b"Cookie: Authorization=Bearer t"], Credentials()),
+]
+
+
+@pytest.mark.parametrize(("lines", "credentials"), CARRIED)
+def test_credentials_are_taken_from_one_header(lines, credentials):
+    assert bearer_credentials(fields(*lines)) == credentials
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [b"Authorization: Bearer a", b"Authorization: Bearer b"],
+        [b"Authorization: Bearer a", b"Host: h", b"authorization: Bearer a"],
+        [b"Authorization: Basic eA==", b"Authorization: Bearer a"],
+        [b"X-Bastion-Authorization: Bearer a", b"X-Bastion-Authorization: Bearer a"],
+        [b"X-Bastion-Authorization: ", b"X-Bastion-Authorization: Bearer a"],
+    ],
+)
+def test_two_credentials_are_none(lines):
+    with refused(400, "more than one", close=True):
+        bearer_credentials(fields(*lines))
+
+
+@pytest.mark.parametrize("value", [b"", b"Basic eA==", b"Bearer ", b"Bearer a b", b"token"])
+def test_a_credential_that_is_for_the_bastion_alone_must_be_a_good_one(value):
+    with refused(401):
+        bearer_credentials(fields(b"X-Bastion-Authorization: " + value, b"Authorization: Bearer good"))
+
+
+@pytest.mark.parametrize("value", BAD)
+def test_a_bad_token_is_never_anonymous(value):
+    # A-3, P-60: only who shows no credentials is anonymous.
+    async def authenticate():
+        return await FirstOf([Knows(), AnonymousAuthenticator()]).authenticate(bearer_credentials(fields(b"Authorization: " + value)))
+
+    with refused(401):
+        run(authenticate())
+
+
+@pytest.mark.parametrize("value", [b"Basic eA==", b"Bearer", b"Bearer  token"], ids=["A-31-basic", "A-31-bare", "A-32-extra-space"])
+def test_what_is_no_bearer_token_is_no_opinion(value):
+    assert bearer_credentials(fields(b"Authorization: " + value)).token is None
+
+
+def test_credentials_do_not_show_themselves():
+    credentials = Credentials("hunter2")
+    assert "hunter2" not in repr(credentials)
+    assert "hunter2" not in str(credentials)
+    assert "hunter2" not in f"{[credentials]}"

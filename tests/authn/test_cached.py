@@ -1,0 +1,154 @@
+"""Is an answer about a token remembered for as long as it may be, and a failure not at all?"""
+
+import asyncio
+
+import pytest
+
+from bastion.authn.authenticator import Credentials
+from bastion.authn.cached import CachedAuthenticator
+from bastion.kube.status import StatusError, service_unavailable
+from bastion.kube.user import User
+from tests.fakes import ClockLoop, Knows, pass_time, refused, run, settle
+
+JANE = User("jane")
+GOOD, BAD = Credentials("good"), Credentials("bad")
+
+
+def conversation(steps, inner=None, **options):
+    """Run `steps(cached, inner)` with the clock in hand."""
+
+    async def main():
+        asked = inner or Knows({"good": JANE})
+        return await steps(CachedAuthenticator(asked, **options), asked)
+
+    return run(main(), ClockLoop)
+
+
+@pytest.mark.parametrize(("credentials", "user"), [(GOOD, JANE), (BAD, None)], ids=["yes", "no"])
+def test_an_answer_is_remembered_until_it_lapses(credentials, user):
+    async def steps(cached, inner):
+        for after, asked in ((0, 1), (9, 1), (0.9, 1), (0.2, 2), (9, 2)):
+            await pass_time(after)
+            assert await cached.authenticate(credentials) == user
+            assert len(inner.asked) == asked
+
+    conversation(steps, ttl=10)  # C-TC-2, C-TC-3
+
+
+def test_a_yes_outlives_the_server_that_said_it_and_no_longer_than_its_time():
+    async def steps(cached, inner):
+        await cached.authenticate(GOOD)
+        inner.failing = service_unavailable("down")
+        assert await cached.authenticate(GOOD) == JANE  # C-TR1-21
+        await pass_time(11)
+        with refused(503):
+            await cached.authenticate(GOOD)
+
+    conversation(steps)
+
+
+def test_a_failure_is_never_remembered():
+    async def steps(cached, inner):
+        inner.failing = service_unavailable("down")
+        for _ in range(2):
+            with refused(503):
+                await cached.authenticate(GOOD)
+        inner.failing = None
+        assert await cached.authenticate(GOOD) == JANE
+        assert len(inner.asked) == 3
+
+    conversation(steps)
+
+
+def test_tokens_do_not_share_an_answer():
+    async def steps(cached, inner):
+        assert await cached.authenticate(GOOD) == JANE
+        assert await cached.authenticate(BAD) is None
+        assert await cached.authenticate(Credentials("goo")) is None
+        assert await cached.authenticate(Credentials("good", explicit=True)) == JANE
+
+    conversation(steps)
+
+
+def test_no_credentials_are_asked_about_every_time():
+    async def steps(cached, inner):
+        await cached.authenticate(Credentials())
+        await cached.authenticate(Credentials())
+        assert inner.asked == [None, None]
+
+    conversation(steps)
+
+
+class Slow(Knows):
+    def __init__(self, users):
+        super().__init__(users)
+        self.gate = asyncio.Event()
+
+    async def authenticate(self, credentials):
+        self.asked.append(credentials.token)
+        await self.gate.wait()
+        return self.users.get(credentials.token)
+
+
+def test_many_who_ask_at_once_are_one_question():
+    async def main():
+        inner = Slow({"good": JANE})
+        cached = CachedAuthenticator(inner)
+        waiting = [asyncio.ensure_future(cached.authenticate(GOOD)) for _ in range(10)]
+        await settle()
+        inner.gate.set()
+        assert await asyncio.gather(*waiting) == [JANE] * 10
+        assert len(inner.asked) == 1  # C-TC-5
+
+    run(main())
+
+
+def test_the_first_who_asks_may_leave():
+    async def main():
+        inner = Slow({"good": JANE})
+        cached = CachedAuthenticator(inner)
+        first, second = (asyncio.ensure_future(cached.authenticate(GOOD)) for _ in range(2))
+        await settle()
+        first.cancel()
+        await settle()
+        inner.gate.set()
+        assert await second == JANE  # C-TC-6
+        assert first.cancelled()
+        assert len(inner.asked) == 1
+
+    run(main())
+
+
+def test_an_answer_that_never_comes_is_a_503():
+    async def main():
+        cached = CachedAuthenticator(Slow({}))
+        asking = asyncio.ensure_future(cached.authenticate(GOOD))
+        await pass_time(60)
+        with pytest.raises(StatusError) as caught:
+            await asking
+        assert (caught.value.code, caught.value.headers) == (503, ((b"Retry-After", b"2"),))
+
+    run(main(), ClockLoop)
+
+
+def test_it_can_be_asked_who_is_remembered_without_asking_anybody():
+    async def steps(cached, inner):
+        credentials = (GOOD, BAD, Credentials())
+        assert not any(cached.remembers(each) for each in credentials)
+        for each in credentials:
+            await cached.authenticate(each)
+        assert [cached.remembers(each) for each in credentials] == [True, False, False]
+        await pass_time(11)
+        assert not any(cached.remembers(each) for each in credentials)
+        assert len(inner.asked) == 3
+
+    conversation(steps)
+
+
+def test_no_token_is_kept_in_the_clear():
+    async def steps(cached, inner):
+        await cached.authenticate(Credentials("hunter2"))
+        assert len(cached._cache) == 1
+        assert "hunter2" not in repr(vars(cached._cache))
+
+    conversation(steps)

@@ -1,0 +1,279 @@
+"""What is sealed into a cookie, for whom does it open, and for how long?"""
+
+import base64
+import itertools
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bastion.authn.sealed import KEY_BYTES, Sealer, key_of
+from bastion.authn.session import (
+    APPLICATION_SECONDS,
+    MAX_SEALED,
+    SESSION_SECONDS,
+    SIGN_IN_SECONDS,
+    Session,
+    Sessions,
+    TokenTooLong,
+    is_local,
+    token_expiry,
+)
+from bastion.message.cookies import APPLICATION, RETURN, SESSION
+
+NOW = 1_800_000_000.5
+HOST = "bastion.example.test"
+
+
+def sealer(key=b"k" * KEY_BYTES):
+    counter = itertools.count()
+    return Sealer(key, lambda n: next(counter).to_bytes(n, "big"))
+
+
+def sessions(key=b"k" * KEY_BYTES):
+    return Sessions(sealer(key))
+
+
+def jwt(**claims):
+    part = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+    return f"eyJhbGciOiJSUzI1NiJ9.{part}.c2lnbmF0dXJl"
+
+
+def sealed(token="secret-token", kind=SESSION, host=HOST, now=NOW):
+    made = sessions()
+    return made.seal(kind, host, made.begin(token, now), now)
+
+
+def opened(value, kind=SESSION, host=HOST, now=NOW):
+    found = sessions().open(kind, host, value, now)
+    return None if found is None else found.token
+
+
+# --- who may open it
+
+
+def test_what_was_sealed_opens_where_it_was_sealed():
+    value, seconds = sealed()
+    assert opened(value) == "secret-token"
+    assert seconds == SESSION_SECONDS
+
+
+def test_the_token_cannot_be_read_from_it_and_two_sealings_differ():
+    made = sessions()
+    session = made.begin("secret-token", NOW)
+    one, other = (made.seal(SESSION, HOST, session, NOW)[0] for _ in range(2))
+    assert one != other
+    assert b"secret" not in base64.urlsafe_b64decode(one + b"==")
+    assert "secret" not in repr(session)
+
+
+@pytest.mark.parametrize("host", ["other.example.test", "", "bastion.example.tes", "BASTION.example.test", f"{HOST}:8443"])
+def test_on_another_host_it_is_nothing(host):
+    assert opened(sealed()[0], host=host) is None
+
+
+@pytest.mark.parametrize(("made_as", "read_as"), [(SESSION, APPLICATION), (APPLICATION, SESSION)])
+def test_one_kind_is_not_the_other(made_as, read_as):
+    assert opened(sealed(kind=made_as)[0], kind=read_as) is None
+
+
+def test_a_path_to_return_to_is_no_session():
+    path = sessions().seal_path(HOST, b"/secret-token", NOW)
+    assert all(opened(path, kind=kind) is None for kind in (SESSION, APPLICATION))
+
+
+def test_with_another_key_it_is_nothing():
+    assert sessions(b"x" * KEY_BYTES).open(SESSION, HOST, sealed()[0], NOW) is None
+
+
+def test_every_worker_with_the_key_opens_it():
+    assert sessions(key_of(b"s" * 40)).open(SESSION, HOST, _sealed_with(key_of(b"s" * 40)), NOW) is not None
+
+
+def _sealed_with(key):
+    made = sessions(key)
+    return made.seal(SESSION, HOST, made.begin("t", NOW), NOW)[0]
+
+
+@given(st.data())
+def test_changed_in_one_place_it_is_nothing(data):
+    raw = bytearray(base64.urlsafe_b64decode(sealed()[0] + b"=="))
+    at = data.draw(st.integers(0, len(raw) - 1))
+    raw[at] ^= data.draw(st.integers(1, 255))
+    assert opened(base64.urlsafe_b64encode(raw).rstrip(b"=")) is None
+
+
+@pytest.mark.parametrize("cut", [0, 1, 10, 16, 27, 28, 40, -1])
+def test_cut_short_it_is_nothing(cut):
+    assert opened(sealed()[0][:cut]) is None
+
+
+@given(st.binary(max_size=80))
+def test_whatever_else_comes_is_nothing(value):
+    assert opened(value) is None
+
+
+def test_one_that_is_longer_than_any_of_ours_is_not_even_looked_at():
+    assert opened(b"A" * (MAX_SEALED + 1)) is None
+
+
+# --- how long
+
+
+@pytest.mark.parametrize(("kind", "seconds"), [(SESSION, SESSION_SECONDS), (APPLICATION, APPLICATION_SECONDS)])
+def test_it_ends_on_the_second(kind, seconds):
+    value, _ = sealed(kind=kind)
+    assert opened(value, kind, now=NOW + seconds - 1) == "secret-token"
+    assert opened(value, kind, now=NOW + seconds) is None
+
+
+@pytest.mark.parametrize("kind", [SESSION, APPLICATION])
+def test_it_does_not_outlive_its_token(kind):
+    value, seconds = sealed(jwt(exp=int(NOW) + 600), kind)
+    assert seconds == 600
+    assert opened(value, kind, now=NOW + 599) is not None
+    assert opened(value, kind, now=NOW + 600) is None
+
+
+def test_an_applications_ends_with_the_session_it_came_from():
+    made = sessions()
+    session = made.begin("t", NOW)
+    late = NOW + SESSION_SECONDS - 60
+    value, seconds = made.seal(APPLICATION, HOST, session, late)
+    assert seconds == 60
+    assert made.open(APPLICATION, HOST, value, late + 61) is None
+
+
+@pytest.mark.parametrize("exp", [0, -5, 1, int(NOW), -1e300])
+def test_a_token_that_is_over_gives_none_that_lives(exp):
+    value, seconds = sealed(jwt(exp=exp))
+    assert seconds <= 0
+    assert opened(value) is None
+
+
+EXPIRIES = [
+    (jwt(exp=1_900_000_000), 1_900_000_000.0),
+    (jwt(exp=1_900_000_000.7), 1_900_000_000.7),
+    (jwt(iss="x"), None),
+    (jwt(exp=None), None),
+    (jwt(exp="1900000000"), None),
+    (jwt(exp=True), None),
+    (jwt(exp=[1]), None),
+    (jwt(exp=10**400), None),
+    (jwt(exp=1, deep=eval("[" * 60 + "]" * 60)), 1.0),
+    ("opaque", None),
+    ("a.b", None),
+    ("a.b.c.d", None),
+    ("a..c", None),
+    ("a.%%%.c", None),
+    ("a.é.c", None),
+    (f"a.{base64.urlsafe_b64encode(b'[1]').decode()}.c", None),
+    (f"a.{base64.urlsafe_b64encode(b'{').decode()}.c", None),
+    (f"a.{base64.urlsafe_b64encode(b'[' * 9000).decode()}.c", None),
+    (f"a.{base64.urlsafe_b64encode(bytes([255])).decode()}.c", None),
+]
+
+
+@pytest.mark.parametrize(("token", "expiry"), EXPIRIES)
+def test_the_expiry_that_a_token_states(token, expiry):
+    assert token_expiry(token) == expiry
+
+
+def test_an_expiry_far_away_does_not_make_it_longer():
+    assert sealed(jwt(exp=10**12))[1] == SESSION_SECONDS
+
+
+# --- how much
+
+
+def test_a_token_too_long_for_a_cookie_is_said_to_be():
+    made = sessions()
+    with pytest.raises(TokenTooLong):
+        made.seal(SESSION, HOST, made.begin("t" * 2700, NOW), NOW)
+
+
+def test_the_longest_cookie_is_one_that_browsers_keep():
+    made = sessions()
+    longest = max(n for n in range(2500, 2700) if _fits(made, n))
+    value, _ = made.seal(SESSION, HOST, Session("t" * longest, 2**31), NOW)
+    assert len(SESSION) + 1 + len(value) <= 4000
+    assert longest > 2600
+
+
+def _fits(made, length):
+    try:
+        made.seal(SESSION, HOST, made.begin("t" * length, NOW), NOW)
+    except TokenTooLong:
+        return False
+    return True
+
+
+# --- keys
+
+
+def test_a_key_is_made_of_whatever_a_file_holds():
+    assert len(key_of(b"x" * 32)) == KEY_BYTES
+    assert key_of(b"x" * 32) != key_of(b"x" * 33)
+
+
+@pytest.mark.parametrize("secret", [b"", b"hunter2", b"x" * 31])
+def test_too_little_to_be_a_secret_is_refused_and_not_quoted(secret):
+    with pytest.raises(ValueError, match="less than 32 bytes") as caught:
+        key_of(secret)
+    assert not secret or secret.decode() not in str(caught.value)
+
+
+# --- where to go afterwards
+
+LOCAL = [b"/", b"/a", b"/a//b", b"/a\\b", b"/a?b=//c", b"/%09/evil", b"/.//evil.test", b"/@evil.test", b"/a:b", b"/" + b"x" * 2000]
+ELSEWHERE = [
+    b"",
+    b"a",
+    b"//evil.test",
+    b"///evil.test",
+    b"/\\evil.test",
+    b"\\evil.test",
+    b"\\\\evil.test",
+    b"https://evil.test",
+    b"https:evil.test",
+    b"javascript:alert(1)",
+    b" /a",
+    b"/\t/evil.test",
+    b"/\n/evil.test",
+    b"/a\r\nSet-Cookie: x",
+    b"/a\x00",
+    "/é".encode(),
+    b"?a",
+    b"@evil.test",
+]
+
+
+@pytest.mark.parametrize("path", LOCAL)
+def test_a_path_of_this_host_is_remembered(path):
+    assert is_local(path)
+    assert sessions().open_path(HOST, sessions().seal_path(HOST, path, NOW), NOW) == path
+
+
+@pytest.mark.parametrize("path", ELSEWHERE)
+def test_what_might_lead_elsewhere_is_not(path):
+    assert not is_local(path)
+    assert sessions().seal_path(HOST, path, NOW) is None
+
+
+@pytest.mark.parametrize("path", [b"//evil.test", b"https://evil.test/"])
+def test_nor_is_it_believed_where_it_was_sealed_all_the_same(path):
+    value = sealer().seal(RETURN.decode(), HOST, path, int(NOW) + 60)
+    assert sessions().open_path(HOST, value, NOW) is None
+
+
+def test_a_path_is_remembered_for_a_quarter_of_an_hour_on_its_host():
+    value = sessions().seal_path(HOST, b"/a", NOW)
+    assert sessions().open_path(HOST, value, NOW + SIGN_IN_SECONDS - 1) == b"/a"
+    assert sessions().open_path(HOST, value, NOW + SIGN_IN_SECONDS) is None
+    assert sessions().open_path("other.test", value, NOW) is None
+    assert sessions().open_path(HOST, b"", NOW) is None
+
+
+def test_a_path_too_long_for_a_cookie_is_not_remembered():
+    assert sessions().seal_path(HOST, b"/" + b"x" * 3000, NOW) is None

@@ -1,0 +1,100 @@
+"""What is made of the API server's answer to a TokenReview?  A yes is a user, a no is None, anything else is a 503."""
+
+import pytest
+
+from bastion.authn.authenticator import Credentials
+from bastion.authn.tokenreview import TokenReviewAuthenticator
+from bastion.cluster.errors import ApiError
+from bastion.kube.user import User
+from tests.fakes import Reviews, refused, run
+
+YES = {"authenticated": True, "user": {"username": "somebody"}}
+SOMEBODY = User("somebody", groups=("system:authenticated",))
+
+
+def ask(*answers, audiences=(), token="t"):
+    api = Reviews(*answers)
+    return run(TokenReviewAuthenticator(api, audiences).authenticate(Credentials(token))), api.calls
+
+
+ANSWERS = [
+    # audiences asked for, the answer, the user
+    pytest.param((), YES, SOMEBODY, id="C-TR1-7"),
+    pytest.param(
+        (),
+        {
+            "authenticated": True,
+            "user": {"username": "somebody", "uid": "abcd-1234", "groups": ["stuff-dev", "main-eng"], "extra": {"foo": ["bar", "baz"]}},
+        },
+        User("somebody", "abcd-1234", ("stuff-dev", "main-eng", "system:authenticated"), (("foo", ("bar", "baz")),)),
+        id="C-TR1-8",
+    ),
+    pytest.param((), {"authenticated": False, "user": {"username": "garbage"}}, None, id="C-TR1-9"),
+    pytest.param((), {"authenticated": False}, None, id="C-TR1-10"),
+    pytest.param((), {}, None, id="silence-is-no"),
+    pytest.param((), {"authenticated": False, "error": "expired"}, None, id="A-41-error"),
+    pytest.param((), {"authenticated": True, "user": {}}, None, id="nobody"),
+    pytest.param((), {"authenticated": True, "user": {"username": ""}}, None, id="empty-name"),
+    pytest.param(("api",), YES | {"audiences": ["api", "other"]}, SOMEBODY, id="C-TR1-12"),
+    pytest.param(("other",), YES, None, id="C-TR1-14-unaware-of-audiences"),
+    pytest.param(("api",), YES | {"audiences": ["api"]}, SOMEBODY, id="C-TR1-15"),
+    pytest.param((), YES | {"audiences": ["api"]}, SOMEBODY, id="C-TR1-16-none-asked-for"),
+    pytest.param(("api",), YES | {"audiences": ["other"]}, None, id="C-TR1-17"),
+    pytest.param(("api",), YES | {"audiences": []}, None, id="no-audience"),
+    pytest.param(
+        (),
+        {
+            "authenticated": True,
+            "user": {"username": "system:serviceaccount:ns:sa", "groups": ["system:serviceaccounts", "system:authenticated"]},
+        },
+        User("system:serviceaccount:ns:sa", groups=("system:serviceaccounts", "system:authenticated")),
+        id="A-5-once",
+    ),
+]
+
+
+@pytest.mark.parametrize(("audiences", "status", "user"), ANSWERS)
+def test_an_answer_is_a_user_or_nobody(audiences, status, user):
+    found, calls = ask(status, audiences=audiences)
+    assert found == user
+    assert len(calls) == 1
+
+
+def test_the_question_is_a_token_review():
+    _, [(path, body)] = ask(YES, audiences=("api",), token="secret")
+    assert path == "/apis/authentication.k8s.io/v1/tokenreviews"
+    assert (body["apiVersion"], body["kind"]) == ("authentication.k8s.io/v1", "TokenReview")
+    assert body["spec"] == {"token": "secret", "audiences": ["api"]}
+
+
+NO_ANSWERS = [
+    ApiError("connection refused"),
+    ApiError("the API server answered 500", 500),
+    ApiError("the API server answered 403", 403),
+    ApiError("the API server answered 401", 401),
+    ConnectionResetError(),
+    TimeoutError(),
+    b"",
+    b"<html>",
+    b"{}",
+    b'{"status":{"authenticated":"true","user":{"username":"admin"}}}',
+]
+
+
+@pytest.mark.parametrize("answer", NO_ANSWERS, ids=repr)
+def test_no_answer_is_a_503_and_never_a_yes_or_a_no(answer):
+    with refused(503, "cannot authenticate") as _:
+        ask(answer)
+
+
+def test_the_client_is_told_when_to_come_again_and_nothing_of_the_cause():
+    api = Reviews(ApiError("10.0.0.1:6443: connection refused"))
+    with pytest.raises(Exception) as caught:
+        run(TokenReviewAuthenticator(api).authenticate(Credentials("secret")))
+    assert caught.value.headers == ((b"Retry-After", b"2"),)
+    assert b"10.0.0.1" not in caught.value.body()
+    assert b"secret" not in caught.value.body()
+
+
+def test_without_a_token_nobody_is_asked():
+    assert ask(YES, token=None) == (None, [])

@@ -1,0 +1,289 @@
+"""As whom may a user act?  Every case of kube-apiserver's own test (C-IM-1..25), under the legacy rules, and what they leave open."""
+
+import pytest
+
+from bastion.authz.authorizer import Decision
+from bastion.authz.impersonation import Impersonator, Wanted, impersonated, permissions, wanted_user
+from bastion.kube.attributes import Attributes
+from bastion.kube.status import service_unavailable
+from bastion.kube.user import User
+from tests.fakes import Decides, refused, run
+
+AUTHENTICATED = "system:authenticated"
+EXTRAS = "authentication.k8s.io"
+
+
+def decide(user, asked):
+    """The authorizer of kube-apiserver's test."""
+    groups = (*user.groups, "", "")
+    if user.name == "system:admin":
+        return True
+    if user.name in ("tester", "deny-me") or asked.verb != "impersonate":
+        return False
+    everything = "everything-impersonater" in groups
+    return (
+        (asked.resource == "users" and asked.group == "" and (groups[0] in ("wheel", "regular-impersonater") or everything))
+        or (asked.resource == "serviceaccounts" and groups[0] == "sa-impersonater")
+        or (asked.resource == "groups" and asked.group == "" and (groups[1] == "group-impersonater" or everything))
+        or (asked.resource == "userextras" and asked.group == EXTRAS and _extras(groups, asked))
+        or (asked.resource == "uids" and asked.group == EXTRAS and asked.name == "some-uid" and everything)
+    )
+
+
+def _extras(groups, asked):
+    return (
+        (asked.subresource == "scopes" and ("extra-setter-scopes" in groups or "everything-impersonater" in groups))
+        or (asked.subresource == "scopes" and asked.name == "scope-a" and "extra-setter-particular-scopes" in groups)
+        or (asked.subresource == "project" and "extra-setter-project" in groups)
+        or bool({"escaped-scopes", "almost-escaped-scopes"} & set(groups))
+    )
+
+
+def fields(user=None, groups=(), extra=(), uid=None):
+    found = [(b"Impersonate-User", user.encode())] if user is not None else []
+    found += [(b"Impersonate-Group", group.encode()) for group in groups]
+    found += [(b"Impersonate-Extra-" + key.encode(), value.encode()) for key, value in extra]
+    found += [(b"Impersonate-Uid", uid.encode())] if uid is not None else []
+    return [(name.lower(), name, value) for name, value in found]
+
+
+def dev(*groups):
+    return User("dev", groups=groups)
+
+
+SCOPE_A = [("scopes", "scope-a")]
+SCOPES = [("scopes", "scope-a"), ("scopes", "scope-b")]
+TESTER, ADMIN = User("tester"), User("system:admin")
+
+CASES = [
+    # requester, what is wanted, the resulting user or the code
+    pytest.param(TESTER, fields(), TESTER, id="C-IM-1"),
+    pytest.param(TESTER, fields("anyone"), 403, id="C-IM-2"),
+    pytest.param(TESTER, fields(groups=["some-group"]), 400, id="C-IM-3"),
+    pytest.param(TESTER, fields(extra=SCOPE_A), 400, id="C-IM-4"),
+    pytest.param(TESTER, fields(uid="some-uid"), 400, id="C-IM-5"),
+    pytest.param(dev("wheel"), fields("system:admin", ["some-group"]), 403, id="C-IM-6"),
+    pytest.param(
+        dev("wheel", "group-impersonater"),
+        fields("system:admin", ["some-group"]),
+        User("system:admin", groups=("some-group", AUTHENTICATED)),
+        id="C-IM-7",
+    ),
+    pytest.param(dev("wheel"), fields("system:admin", ["some-group"], SCOPE_A), 403, id="C-IM-8"),
+    pytest.param(dev("wheel", "extra-setter-project"), fields("system:admin", ["some-group"], SCOPE_A), 403, id="C-IM-9"),
+    pytest.param(dev("wheel", "extra-setter-particular-scopes"), fields("system:admin", ["some-group"], SCOPES), 403, id="C-IM-10"),
+    pytest.param(dev("wheel", "extra-setter-particular-scopes"), fields("system:admin", extra=SCOPES), 403, id="C-IM-10-the-extra-alone"),
+    pytest.param(
+        dev("wheel", "extra-setter-scopes"),
+        fields("system:admin", extra=SCOPES),
+        User("system:admin", groups=(AUTHENTICATED,), extra=(("scopes", ("scope-a", "scope-b")),)),
+        id="C-IM-11",
+    ),
+    pytest.param(
+        dev("wheel", "escaped-scopes"),
+        fields("system:admin", extra=[("example.com%2fescaped%e1%9b%84scopes", "scope-a")]),
+        User("system:admin", groups=(AUTHENTICATED,), extra=(("example.com/escapedᛄscopes", ("scope-a",)),)),
+        id="C-IM-12",
+    ),
+    pytest.param(
+        dev("wheel", "almost-escaped-scopes"),
+        fields("system:admin", extra=[("almost%zzpercent%xxencoded", "scope-a")]),
+        User("system:admin", groups=(AUTHENTICATED,), extra=(("almost%zzpercent%xxencoded", ("scope-a",)),)),
+        id="C-IM-13",
+    ),
+    pytest.param(dev("regular-impersonater"), fields("tester"), User("tester", groups=(AUTHENTICATED,)), id="C-IM-14"),
+    pytest.param(dev("sa-impersonater"), fields("tester"), 403, id="C-IM-15"),
+    pytest.param(
+        dev("sa-impersonater"),
+        fields("system:serviceaccount:foo:default"),
+        User("system:serviceaccount:foo:default", groups=("system:serviceaccounts", "system:serviceaccounts:foo", AUTHENTICATED)),
+        id="C-IM-16",
+    ),
+    pytest.param(ADMIN, fields("system:anonymous"), User("system:anonymous", groups=("system:unauthenticated",)), id="C-IM-17"),
+    pytest.param(ADMIN, fields("unknown", ["system:unauthenticated"]), User("unknown", groups=("system:unauthenticated",)), id="C-IM-18"),
+    pytest.param(ADMIN, fields("unknown", [AUTHENTICATED]), User("unknown", groups=(AUTHENTICATED,)), id="C-IM-19"),
+    pytest.param(
+        dev("wheel", "group-impersonater"),
+        fields("system:admin", ["some-group", AUTHENTICATED]),
+        User("system:admin", groups=("some-group", AUTHENTICATED)),
+        id="C-IM-20",
+    ),
+    pytest.param(ADMIN, fields("system:anonymous"), User("system:anonymous", groups=("system:unauthenticated",)), id="C-IM-21"),
+    pytest.param(
+        ADMIN,
+        fields("system:anonymous", ["system:unauthenticated"]),
+        User("system:anonymous", groups=("system:unauthenticated",)),
+        id="C-IM-22",
+    ),
+    pytest.param(
+        dev("everything-impersonater"), fields("tester", uid="some-uid"), User("tester", "some-uid", (AUTHENTICATED,)), id="C-IM-23"
+    ),
+    pytest.param(dev("everything-impersonater"), fields("tester", uid="disallowed-uid"), 403, id="C-IM-24"),
+    pytest.param(
+        dev("everything-impersonater"),
+        fields("tester", [AUTHENTICATED], SCOPES, "some-uid"),
+        User("tester", "some-uid", (AUTHENTICATED,), (("scopes", ("scope-a", "scope-b")),)),
+        id="C-IM-25",
+    ),
+    pytest.param(ADMIN, fields("", []), 400, id="an-empty-user-is-nobody"),
+    pytest.param(ADMIN, fields("", ["g"]), 400, id="I-1-groups-of-an-empty-user"),
+    pytest.param(User("deny-me"), fields("anyone"), 403, id="denied"),
+]
+
+
+@pytest.mark.parametrize(("user", "headers", "expected"), CASES)
+def test_a_user_acts_as_whom_it_may(user, headers, expected):
+    impersonator = Impersonator(Decides(decide))
+    if isinstance(expected, User):
+        assert run(impersonator.assume(user, headers)) == expected
+    else:
+        with refused(expected):
+            run(impersonator.assume(user, headers))
+
+
+ORDINARY = [(b"host", b"Host", b"h"), (b"impersonate-foo", b"Impersonate-Foo", b"x"), (b"impersonate", b"Impersonate", b"x")]
+
+
+def test_without_the_headers_nobody_is_asked():
+    inner = Decides(lambda user, attributes: False)
+    assert run(Impersonator(inner).assume(TESTER, ORDINARY)) is TESTER
+    assert inner.asked == []
+
+
+def asked_for(*headers):
+    """The permissions asked, while each is given."""
+    inner = Decides(lambda user, attributes: True)
+    run(Impersonator(inner).assume(dev(), list(*headers)))
+    return inner.asked
+
+
+def impersonate(resource, name, group="", namespace="", subresource=""):
+    return Attributes("impersonate", group, "v1", namespace, resource, subresource, name)
+
+
+def test_permissions_are_asked_in_the_legacy_order():
+    assert asked_for(fields("u", ["g1", "g2"], SCOPES, "1")) == [  # I-2
+        impersonate("users", "u"),
+        impersonate("groups", "g1"),
+        impersonate("groups", "g2"),
+        impersonate("userextras", "scope-a", EXTRAS, subresource="scopes"),
+        impersonate("userextras", "scope-b", EXTRAS, subresource="scopes"),
+        impersonate("uids", "1", EXTRAS),
+    ]
+
+
+def test_a_service_account_is_asked_for_in_its_namespace():
+    assert asked_for(fields("system:serviceaccount:ns:sa")) == [impersonate("serviceaccounts", "sa", namespace="ns")]
+
+
+@pytest.mark.parametrize("name", ["system:serviceaccount:ns", "system:serviceaccount:ns:a:b", "system:serviceaccount::a"])
+def test_what_only_looks_like_a_service_account_is_a_user(name):
+    assert asked_for(fields(name)) == [impersonate("users", name)]
+
+
+@pytest.mark.parametrize("denied", range(6))
+def test_one_permission_that_lacks_is_enough_and_nothing_is_asked_after_it(denied):
+    count = iter(range(6))
+    inner = Decides(lambda user, attributes: next(count) != denied)
+    with refused(403):
+        run(Impersonator(inner).assume(dev(), fields("u", ["g1", "g2"], SCOPES, "1")))
+    assert len(inner.asked) == denied + 1
+
+
+def test_the_real_user_is_the_one_who_is_asked_about():
+    seen = []
+    run(Impersonator(Decides(lambda user, attributes: seen.append(user) or True)).assume(dev("a"), fields("u", ["g"])))
+    assert seen == [dev("a")] * 2
+
+
+@pytest.mark.parametrize(
+    ("headers", "message"),
+    [
+        (
+            fields("anyone"),
+            'users "anyone" is forbidden: User "dev" cannot impersonate resource "users" in API group "" at the cluster scope: no',
+        ),
+        (
+            fields("system:serviceaccount:ns:sa"),
+            'serviceaccounts "sa" is forbidden: User "dev" cannot impersonate resource "serviceaccounts" in API group "" '
+            'in the namespace "ns": no',
+        ),
+    ],
+    ids=["user", "service-account"],
+)
+def test_the_403_is_that_of_the_permission_that_lacks(headers, message):
+    with refused(403, message):
+        run(Impersonator(Decides(lambda user, attributes: Decision(False, "no"))).assume(dev(), headers))
+
+
+def test_an_extra_that_may_not_be_set_names_its_key():
+    inner = Decides(lambda user, attributes: attributes.resource == "users")
+    with refused(
+        403, 'userextras.authentication.k8s.io "scope-a" is forbidden: User "dev" cannot impersonate resource "userextras/scopes"'
+    ):
+        run(Impersonator(inner).assume(dev(), fields("u", extra=SCOPE_A)))
+
+
+def test_what_could_not_be_found_out_is_not_allowed():
+    with refused(503):
+        run(Impersonator(Decides(bool, failing=service_unavailable("down"))).assume(dev(), fields("u")))
+
+
+TWICE = [
+    [("Impersonate-User", "a"), ("Impersonate-User", "b")],
+    [("Impersonate-User", ""), ("Impersonate-User", "b")],
+    [("Impersonate-User", "a"), ("Impersonate-Uid", "1"), ("Impersonate-Uid", "1")],
+    [("Impersonate-User", "a"), ("Impersonate-Uid", ""), ("Impersonate-Uid", "1")],
+]
+
+
+@pytest.mark.parametrize("lines", TWICE)
+def test_two_identities_are_none(lines):
+    with refused(400, "more than one"):
+        wanted_user([(name.lower().encode(), name.encode(), value.encode()) for name, value in lines])
+
+
+def test_a_header_that_is_no_utf8_is_refused():
+    with refused(400):
+        wanted_user([(b"impersonate-user", b"Impersonate-User", b"caf\xe9")])
+
+
+EXTRA_KEYS = [
+    (b"scopes", "scopes"),
+    (b"percent%20encoded", "percent encoded"),
+    (b"example.com%2fpercent%2520encoded", "example.com/percent%20encoded"),  # decoded once
+    (b"almost%zzpercent%xxencoded", "almost%zzpercent%xxencoded"),
+    (b"almost%2", "almost%2"),
+    (b"no%ffutf8", "no%ffutf8"),
+    (b"a+b", "a+b"),
+]
+
+
+@pytest.mark.parametrize(("raw", "key"), EXTRA_KEYS)
+def test_the_key_of_an_extra_is_decoded_once(raw, key):
+    wanted = wanted_user([(b"impersonate-user", b"", b"u"), (b"impersonate-extra-" + raw, b"", b"v")])
+    assert wanted.extra == ((key, ("v",)),)
+    assert permissions(wanted)[1].subresource == key
+
+
+GROUPS = [
+    # I-3
+    pytest.param(Wanted("u"), (AUTHENTICATED,), id="a-user"),
+    pytest.param(Wanted("u", ("g",)), ("g", AUTHENTICATED), id="given-groups-first"),
+    pytest.param(Wanted("system:serviceaccount:ns:sa", ("g",)), ("g", AUTHENTICATED), id="a-service-account-with-groups-has-no-others"),
+    pytest.param(Wanted("system:anonymous", ("g",)), ("g", "system:unauthenticated"), id="anonymous-with-groups"),
+    pytest.param(
+        Wanted("system:anonymous", (AUTHENTICATED,)), (AUTHENTICATED, "system:unauthenticated"), id="anonymous-is-always-unauthenticated"
+    ),
+    pytest.param(Wanted("u", ("system:unauthenticated",)), ("system:unauthenticated",), id="not-both"),
+]
+
+
+@pytest.mark.parametrize(("wanted", "groups"), GROUPS)
+def test_the_groups_that_result(wanted, groups):
+    assert impersonated(wanted) == User(wanted.user, "", groups, ())
+
+
+def test_nothing_of_the_real_user_is_left():
+    real = User("dev", "real-uid", ("secret-group",), (("real", ("x",)),))
+    assert run(Impersonator(Decides(lambda user, attributes: True)).assume(real, fields("u"))) == User("u", groups=(AUTHENTICATED,))
