@@ -1,0 +1,1 @@
+"""The side towards clients: reading requests strictly, writing answers, starting and stopping."""

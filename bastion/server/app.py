@@ -1,0 +1,96 @@
+"""Is a request for the bastion itself, or for the gateway?  Decided on the raw path: nothing is decoded or cleaned."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from bastion.kube.hostname import HostNames
+from bastion.kube.status import StatusError, service_unavailable
+from bastion.proxy.exchange import Exchange
+from bastion.proxy.gateway import Gateway
+from bastion.server.asgi import Application, AsgiExchange, Receive, Scope, Send, run_asgi
+
+OWN_PATHS = frozenset((b"/livez", b"/readyz", b"/healthz", b"/metrics", b"/version", b"/openapi.json"))
+OWN_PREFIXES = (b"/livez/", b"/readyz/", b"/healthz/")
+SIGN_IN_PATHS = frozenset((b"/login", b"/logout"))
+RESERVED = b"/.bastion/"  # the one prefix that an application on a host name of its own does not have
+
+
+class App:
+    """Serves exchanges of our own server, and is an ASGI application for any other (without upgrades there)."""
+
+    def __init__(
+        self, gateway: Gateway, web: Application, crowded: Callable[[], bool], hosts: HostNames | None = None, *, sign_in: bool = False
+    ) -> None:
+        """`crowded`: only the bastion's own paths are answered, so that its health stays visible.  `hosts`: those of applications."""
+        self._gateway = gateway
+        self._web = web
+        self._crowded = crowded
+        self._hosts = hosts
+        self._sign_in = sign_in
+
+    async def serve(self, exchange: Exchange) -> None:
+        if self._is_own(exchange.target.partition(b"?")[0], exchange.host):
+            await run_asgi(self._web, exchange)
+        elif self._crowded():
+            self._gateway.refuse(exchange, crowded())
+        else:
+            await self._gateway.serve(exchange)
+
+    def refuse(self, exchange: Exchange, error: StatusError) -> None:
+        self._gateway.refuse(exchange, error)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await _lifespan(scope, receive, send)
+            return
+        host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+        if self._is_own(scope.get("raw_path") or b"", host):
+            await self._web(scope, receive, send)
+            return
+        exchange = AsgiExchange(scope, receive, send)
+        await _unless_left(exchange, self._gateway.serve(exchange))
+        await exchange.drain()
+        if exchange.aborted:
+            raise ConnectionAbortedError("the backend's answer broke off")
+
+    def _is_own(self, path: bytes, host: bytes) -> bool:
+        if self._hosts is not None and self._hosts.covers(host):
+            return path.startswith(RESERVED)
+        return is_own(path) or (self._sign_in and (path in SIGN_IN_PATHS or path.startswith(RESERVED)))
+
+
+async def _unless_left(exchange: AsgiExchange, serving: Coroutine[Any, Any, None]) -> None:
+    """Serve it; a client that leaves frees its backend at once."""
+    task, left = asyncio.ensure_future(serving), asyncio.ensure_future(exchange.left())
+    try:
+        await asyncio.wait((task, left), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        left.cancel()
+        if not task.done():
+            task.cancel()
+        await asyncio.wait((task,))
+
+
+def crowded() -> StatusError:
+    error = service_unavailable("this bastion has nearly as many connections as it can have; try again shortly", retry_after=5)
+    error.close = True
+    return error
+
+
+def is_own(path: bytes) -> bool:
+    return path in OWN_PATHS or path.startswith(OWN_PREFIXES)
+
+
+async def _lifespan(scope: Scope, receive: Receive, send: Send) -> None:
+    """Whoever wired the application opened it already."""
+    if scope["type"] != "lifespan":
+        return
+    while True:
+        message = await receive()
+        kind = message["type"].removeprefix("lifespan.")
+        await send({"type": f"lifespan.{kind}.complete"})
+        if kind == "shutdown":
+            return

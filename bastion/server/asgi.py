@@ -1,0 +1,176 @@
+"""Two adapters: an ASGI application answers an exchange of ours; an exchange is made of another server's ASGI call."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from bastion.kube.status import CONTENT_TYPE, StatusError
+from bastion.network.relay import Stream
+from bastion.observe.record import new_audit_id
+from bastion.proxy.exchange import Exchange, Field
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+async def run_asgi(app: Application, exchange: Exchange) -> None:
+    """Let an ASGI application answer."""
+    path, _, query = exchange.target.partition(b"?")
+    scope: Scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": f"1.{exchange.minor}",
+        "method": exchange.method,
+        "scheme": exchange.scheme.decode(),
+        "path": unquote_to_bytes(path).decode("utf-8", "replace"),
+        "raw_path": path,
+        "query_string": query,
+        "root_path": "",
+        "headers": [(lower, value) for lower, _, value in exchange.fields],
+        "client": (exchange.client, 0),
+        "server": None,
+    }
+
+    async def receive() -> Message:
+        data = await exchange.body.read() if exchange.body is not None else b""
+        return {"type": "http.request", "body": data, "more_body": bool(data)}
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            fields = [(bytes(name).lower(), bytes(name).title(), bytes(value)) for name, value in message["headers"]]
+            length = next((int(value) for lower, _, value in fields if lower == b"content-length"), None)
+            kept = [field for field in fields if field[0] != b"content-length"]
+            exchange.start(message["status"], b"", kept, length, bodiless=exchange.method == "HEAD")
+        elif exchange.method == "HEAD":
+            if not message.get("more_body"):
+                exchange.finish()
+        elif message.get("more_body"):
+            exchange.write(message.get("body", b""))
+            await exchange.drain()
+        else:
+            exchange.finish(message.get("body", b""))
+
+    await app(scope, receive, send)
+
+
+class AsgiBody:
+    """The body of a request that another server reads."""
+
+    def __init__(self, receive: Receive, length: int | None) -> None:
+        self._receive = receive
+        self._ended = False
+        self.over = asyncio.Event()  # its last byte was read
+        self.length = length
+        self.chunked = length is None
+        self.touched = False
+        self.received = 0
+
+    async def read(self) -> bytes:
+        while not self._ended:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise asyncio.CancelledError
+            self._ended = not message.get("more_body", False)
+            if self._ended:
+                self.over.set()
+            data: bytes = message.get("body", b"")
+            if data:
+                self.touched = True
+                self.received += len(data)
+                return data
+        return b""
+
+
+class AsgiExchange:
+    """Implements `proxy.exchange.Exchange` over ASGI; what is written goes out in `drain` and after the exchange."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raw: bytes = scope.get("raw_path") or scope["path"].encode()
+        query: bytes = scope["query_string"]
+        self.target = raw + b"?" + query if query else raw
+        self.method: str = scope["method"]
+        self.minor = 0 if scope["http_version"] == "1.0" else 1
+        self.fields: list[Field] = [(bytes(name).lower(), bytes(name), bytes(value)) for name, value in scope["headers"]]
+        self.host = next((value for lower, _, value in self.fields if lower == b"host"), b"")
+        self.client = scope["client"][0] if scope.get("client") else ""
+        self.scheme = str(scope.get("scheme", "http")).encode()
+        self.certificate: tuple[bytes, ...] = ()  # ASGI does not tell
+        self.upgradable = self.upgrade_asked = False
+        self.audit_id = new_audit_id()
+        self.status = 0
+        self.bytes_out = 0
+        self._body = _body(self.fields, receive)
+        self.aborted = False
+        self._send = send
+        self._receive = receive
+        self._pending: list[Message] = []
+
+    @property
+    def body(self) -> AsgiBody | None:
+        return self._body
+
+    @property
+    def bytes_in(self) -> int:
+        return self._body.received if self._body is not None else 0
+
+    def start(self, status: int, reason: bytes, fields: list[Field], length: int | None, *, bodiless: bool = False) -> None:
+        self.status = status
+        headers = [(lower or name.lower(), value) for lower, name, value in fields]
+        headers.append((b"audit-id", self.audit_id.encode()))
+        if length is not None and status != 204:
+            headers.append((b"content-length", b"%d" % length))
+        self._pending.append({"type": "http.response.start", "status": status, "headers": headers})
+
+    def write(self, data: bytes) -> None:
+        self.bytes_out += len(data)
+        self._pending.append({"type": "http.response.body", "body": data, "more_body": True})
+
+    def finish(self, data: bytes = b"") -> None:
+        self.bytes_out += len(data)
+        self._pending.append({"type": "http.response.body", "body": data, "more_body": False})
+
+    @property
+    def writable(self) -> bool:
+        return False  # so that everything written is awaited
+
+    async def drain(self) -> None:
+        pending, self._pending = self._pending, []
+        for message in pending:
+            await self._send(message)
+
+    def abort(self) -> None:
+        self.aborted = True
+
+    async def left(self) -> None:
+        """Returns when the client has left; what it still sends of a body is not taken away from whoever reads it."""
+        if self._body is not None:
+            await self._body.over.wait()
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    def hijack(self, reason: bytes, fields: list[Field]) -> Stream:
+        raise NotImplementedError("ASGI cannot hand over a connection")
+
+    def send_status(self, error: StatusError) -> None:
+        if self.status:
+            self.abort()
+            return
+        body = error.body()
+        fields = [(b"", b"content-type", CONTENT_TYPE), *((b"", name, value) for name, value in error.headers)]
+        fields.append((b"", b"x-bastion-error", error.reason.encode() or b"%d" % error.code))
+        self.start(error.code, b"", fields, len(body))
+        self.finish(b"" if self.method == "HEAD" else body)
+
+
+def _body(fields: list[Field], receive: Receive) -> AsgiBody | None:
+    names = {lower: value for lower, _, value in fields}
+    length = names.get(b"content-length")
+    if length is None and b"transfer-encoding" not in names:
+        return None
+    return AsgiBody(receive, int(length) if length is not None else None)

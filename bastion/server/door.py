@@ -1,0 +1,46 @@
+"""May another client connect?  Counts connections, all in all and per client address; pure.
+
+The total comes from the descriptors this process may open: each connection may need one more towards a backend.  From
+CROWDED on only the bastion's own paths are answered, so that health stays visible; at the total accepting pauses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bastion.limits import Concurrency
+
+RESERVED = 128  # descriptors for files, the API server, logs
+CROWDED = 0.9  # of the total
+
+
+class Door:
+    """`exempt(address)`: trusted proxies, behind which there are many clients."""
+
+    def __init__(self, descriptors: int, per_address: int, exempt: Callable[[str], bool]) -> None:
+        self.total = max((descriptors - RESERVED) // 2, 16)
+        self._per_address = Concurrency(per_address)
+        self._exempt = exempt
+        self.inside = 0
+        self.turned_away = 0
+
+    def enter(self, address: str) -> bool:
+        """False where this address has as many as it may have.  Every True is followed by one `leave`."""
+        if not self._exempt(address) and not self._per_address.enter(address):
+            self.turned_away += 1
+            return False
+        self.inside += 1
+        return True
+
+    def leave(self, address: str) -> None:
+        self.inside -= 1
+        if not self._exempt(address):
+            self._per_address.leave(address)
+
+    @property
+    def crowded(self) -> bool:
+        return self.inside >= self.total * CROWDED
+
+    @property
+    def full(self) -> bool:
+        return self.inside >= self.total

@@ -1,0 +1,103 @@
+"""Accepts connections: a TLS handshake has a deadline, and a full process pauses instead of spinning."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+import ssl
+from collections.abc import Callable
+
+from bastion.network.tlslayer import SharedBuffers, TLSLayer
+from bastion.server.protocol import HttpProtocol, ServerState, client_address
+
+BACKLOG = 2048
+PAUSE_SECONDS = 0.5  # after running out of descriptors
+
+_log = logging.getLogger("bastion.server")
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+class Listener:
+    """One listening socket.  `tls` is asked for each connection, so that a renewed certificate serves the next one."""
+
+    def __init__(self, sock: socket.socket, tls: Callable[[], ssl.SSLContext] | None, state: ServerState) -> None:
+        self._socket = sock
+        self._tls = tls
+        self._state = state
+        self._door = state.door
+        self._buffers = SharedBuffers()
+        self._handshakes: set[asyncio.Task[None]] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._accept(), name="accept")
+
+    def stop(self) -> None:
+        """Accept no more; handshakes under way go on."""
+        if self._task is not None:
+            self._task.cancel()
+        self._socket.close()
+
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                while self._door.full:  # noqa: ASYNC110 the door is pure and wakes nobody
+                    await asyncio.sleep(PAUSE_SECONDS)
+                connection, peer = await loop.sock_accept(self._socket)
+            except OSError as error:
+                if error.errno not in _EXHAUSTED:
+                    _log.warning("accept: %s", error.strerror)
+                else:
+                    _log.error("accept: %s: pausing for %g s", error.strerror, PAUSE_SECONDS)
+                await asyncio.sleep(PAUSE_SECONDS)
+                continue
+            address = client_address(peer[0])
+            if not self._door.enter(address):
+                connection.close()
+                continue
+            task = loop.create_task(self._begin(connection, address))
+            self._handshakes.add(task)
+            task.add_done_callback(self._handshakes.discard)
+
+    async def _begin(self, connection: socket.socket, address: str) -> None:
+        loop = asyncio.get_running_loop()
+
+        def lost() -> None:
+            self._door.leave(address)
+
+        try:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._tls is None:
+                await loop.connect_accepted_socket(lambda: HttpProtocol(self._state, loop, lost), connection)
+            else:
+                context = self._tls()
+                await loop.connect_accepted_socket(
+                    lambda: TLSLayer(
+                        HttpProtocol(self._state, loop), context, self._state.deadlines, self._buffers, server_side=True, lost=lost
+                    ),
+                    connection,
+                )
+        except OSError as error:
+            _log.debug("a connection ended before its first request: %s", type(error).__name__)
+            connection.close()
+            lost()
+
+
+def bind(address: str, port: int) -> socket.socket:
+    """A listening socket.  Raises OSError."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6 and address == "::":
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        sock.bind((address, port))
+        sock.listen(BACKLOG)
+        sock.setblocking(False)
+    except OSError:
+        sock.close()
+        raise
+    return sock

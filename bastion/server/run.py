@@ -1,0 +1,125 @@
+"""Starts a server, tells it to stop, and waits for what is under way.
+
+uvicorn's Server is the frame (configuration, loop); its start and stop are replaced: it sets no handshake deadline,
+cannot pause accepting, re-raises SIGTERM (exit 143) and has one budget for everything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import ssl
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+
+import uvicorn
+
+from bastion.server.listener import Listener
+from bastion.server.protocol import HttpProtocol, ServerState
+
+CLOSING_SECONDS = 1.5  # for the last connections to be closed
+
+_log = logging.getLogger("bastion.server")
+
+
+@dataclass(frozen=True, slots=True)
+class Endings:
+    """Seconds: `delay` between being told to stop and accepting no more, `exchanges` and `tunnels` for those under way after that."""
+
+    delay: float = 0.0
+    exchanges: float = 30.0
+    tunnels: float = 60.0
+
+
+class Server(uvicorn.Server):
+    """`tls` None listens in plain on all `sockets`; those in `plain` always do."""
+
+    def __init__(
+        self, state: ServerState, endings: Endings, tls: Callable[[], ssl.SSLContext] | None, plain: list[socket.socket], app: object
+    ) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,  # type: ignore[arg-type]
+                http=HttpProtocol,
+                ws="none",
+                lifespan="off",
+                loop="uvloop",
+                log_config=None,
+                proxy_headers=False,
+                server_header=False,
+                date_header=False,
+                access_log=False,
+            )
+        )
+        self.state = state
+        self._endings = endings
+        self._tls = tls
+        self._plain = plain
+        self._stop = asyncio.Event()
+        self._listeners: list[Listener] = []
+
+    @property
+    def stopping(self) -> bool:
+        """Told to stop: readiness is gone, requests are still served."""
+        return self._stop.is_set()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._listeners = [Listener(sock, self._tls, self.state) for sock in sockets or []]
+        self._listeners += [Listener(sock, None, self.state) for sock in self._plain]
+        for listener in self._listeners:
+            listener.start()
+        self.started = True
+
+    async def main_loop(self) -> None:
+        await self._stop.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._endings.delay:
+            _log.info("stopping: not ready any more, accepting for another %g s", self._endings.delay)
+            await asyncio.sleep(self._endings.delay)
+        self.state.draining = True
+        for listener in self._listeners:
+            listener.stop()
+        for connection in list(self.state.connections):
+            connection.shut_down()
+        _log.info("stopping: %d exchanges under way", self.state.exchanges)
+        await self._end_by(self._endings.exchanges, self._abort_exchanges, self._endings.tunnels, self.state.end_tunnels)
+
+    async def _end_by(self, exchanges: float, end_exchanges: Callable[[], None], tunnels: float, end_tunnels: Callable[[], None]) -> None:
+        """Each kind has its own budget, in seconds; what is left after the larger one gets no more than a moment to be closed."""
+        began = asyncio.get_running_loop().time()
+        for budget, end in sorted(((exchanges, end_exchanges), (tunnels, end_tunnels)), key=lambda pair: pair[0]):
+            await self._idle(began + budget)
+            end()
+        await self._idle(asyncio.get_running_loop().time() + CLOSING_SECONDS)
+
+    async def _idle(self, until: float) -> None:
+        """Until there is no connection any more, or that moment of the loop's clock."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
+                await self.state.idle.wait()
+
+    def _abort_exchanges(self) -> None:
+        for connection in self.state.connections - self.state.hijacked:
+            connection.abort()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """The first SIGTERM or SIGINT stops in good order (exit 0), the second at once."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._signalled)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+    def _signalled(self) -> None:
+        if self._stop.is_set():
+            os._exit(1)
+        self._stop.set()

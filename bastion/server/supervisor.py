@@ -1,0 +1,72 @@
+"""Keeps N whole processes running on one port.
+
+The sockets are the supervisor's and outlive every worker: a worker that dies is replaced, and the port never closes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Mapping, Sequence
+
+_log = logging.getLogger("bastion.supervisor")
+
+BACKOFF = 1.0  # seconds between the death of a worker and its successor, where it died young
+YOUNG = 5.0  # seconds
+
+
+class Supervisor:
+    """`command` starts a worker; it inherits `descriptors` and `environment`."""
+
+    def __init__(self, command: Sequence[str], count: int, descriptors: Sequence[int], environment: Mapping[str, str]) -> None:
+        self._command = tuple(command)
+        self._count = count
+        self._descriptors = tuple(descriptors)
+        self._environment = {**os.environ, **environment}
+        self._processes: dict[int, asyncio.subprocess.Process] = {}
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> int:
+        """Until SIGTERM or SIGINT, and all workers have ended.  The exit status: 0 where every worker ended well."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._signalled)
+        statuses = await asyncio.gather(*(self._keep(index) for index in range(self._count)))
+        return max(statuses, default=0)
+
+    async def _keep(self, index: int) -> int:
+        """One worker after the other; the status of the last."""
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            process = await asyncio.create_subprocess_exec(
+                *self._command, env=self._environment, pass_fds=self._descriptors, stdin=asyncio.subprocess.DEVNULL
+            )
+            self._processes[index] = process
+            if self._stopping.is_set():
+                process.terminate()
+            status = await process.wait()
+            if self._stopping.is_set():
+                return status if status >= 0 else 1
+            _log.error("worker %d (pid %d) ended with status %d: starting another", index, process.pid, status)
+            if loop.time() - began < YOUNG:
+                await self._pause()
+                if self._stopping.is_set():
+                    return 1
+
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout(BACKOFF):
+                await self._stopping.wait()
+        except TimeoutError:
+            pass
+
+    def _signalled(self) -> None:
+        """Passed on; a second one ends the workers at once, as it does with a single process."""
+        again = self._stopping.is_set()
+        self._stopping.set()
+        for process in self._processes.values():
+            if process.returncode is None:
+                process.kill() if again else process.terminate()

@@ -1,0 +1,131 @@
+"""Whole processes on one port: started, told, replaced and ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bastion.server.supervisor import Supervisor
+from tests import fakes
+from tests.fakes import until
+
+# Writes its pid, the letter it was told and what it can do with the descriptor into a file of its own, and waits for the end.
+WORKER = """
+import os, pathlib, signal, socket, sys
+ending = int(os.environ.get("ENDING", "0"))
+signal.signal(signal.SIGTERM, lambda *_: os._exit(ending))
+port = socket.socket(fileno=int(sys.argv[2])).getsockname()[1]
+file = pathlib.Path(sys.argv[1], str(os.getpid()))
+file.with_suffix(".new").write_text(f"{os.environ['LETTER']} {port}")
+file.with_suffix(".new").rename(file)
+if ending < 0:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+while True:
+    signal.pause()
+"""
+
+
+@contextlib.asynccontextmanager
+async def supervised(folder: Path, count: int = 2, script: str = WORKER, **environment: str) -> AsyncIterator[asyncio.Task[int]]:
+    with socket.create_server((fakes.LOOPBACK, 0)) as sock:
+        command = [sys.executable, "-c", script, str(folder), str(sock.fileno())]
+        supervisor = Supervisor(command, count, [sock.fileno()], {"LETTER": "x", **environment})
+        running = asyncio.create_task(supervisor.run())
+        try:
+            yield running
+        finally:
+            for pid in pids(folder):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            await running
+
+
+def pids(folder: Path) -> list[int]:
+    """Of the workers that have begun, also of those that have ended."""
+    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit())
+
+
+def alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+def test_workers_inherit_the_sockets_and_are_told_the_rest(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with supervised(tmp_path) as running:
+            await until(lambda: len(pids(tmp_path)) == 2)
+            told = {(tmp_path / str(pid)).read_text() for pid in pids(tmp_path)}
+            assert len(told) == 1
+            assert told.pop().startswith("x ")
+            assert "LETTER" not in os.environ
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert await running == 0
+            assert not [pid for pid in pids(tmp_path) if alive(pid)]
+
+    fakes.run(main())
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_worker_that_ends_is_replaced(tmp_path: Path, number: signal.Signals) -> None:
+    async def main() -> None:
+        async with supervised(tmp_path) as running:
+            await until(lambda: len(pids(tmp_path)) == 2)
+            killed, other = pids(tmp_path)
+            os.kill(killed, number)
+            await until(lambda: len(pids(tmp_path)) == 3)
+            assert not alive(killed)
+            assert alive(other)
+            assert not running.done()
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert await running == 0
+
+    fakes.run(main())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_is_passed_on_and_the_worst_status_is_the_answer(tmp_path: Path, number: signal.Signals) -> None:
+    async def main() -> None:
+        async with supervised(tmp_path, ENDING="3") as running:
+            await until(lambda: len(pids(tmp_path)) == 2)
+            os.kill(os.getpid(), number)
+            assert await running == 3
+
+    fakes.run(main())
+
+
+def test_a_second_signal_ends_workers_that_do_not_listen(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with supervised(tmp_path, ENDING="-1") as running:
+            await until(lambda: len(pids(tmp_path)) == 2)
+            os.kill(os.getpid(), signal.SIGTERM)
+            await fakes.settle()
+            assert not running.done()
+            assert all(map(alive, pids(tmp_path)))
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert await running == 1
+            assert not [pid for pid in pids(tmp_path) if alive(pid)]
+
+    fakes.run(main())
+
+
+def test_workers_that_die_at_once_are_not_started_without_end(tmp_path: Path) -> None:
+    """And the pause between two of them does not delay the end."""
+    dying = "import os, pathlib, sys; pathlib.Path(sys.argv[1], str(os.getpid())).touch()"
+
+    async def main() -> None:
+        async with supervised(tmp_path, count=1, script=dying) as running:
+            await until(lambda: pids(tmp_path) and not alive(pids(tmp_path)[-1]))
+            for _ in range(20):
+                await asyncio.sleep(0.01)
+            assert len(pids(tmp_path)) == 1
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert await running == 1
+
+    fakes.run(main())
