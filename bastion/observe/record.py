@@ -1,0 +1,91 @@
+"""The record of one exchange: written by the way of the request, read by observers only."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from types import TracebackType
+
+from bastion.kube.requestinfo import RequestInfo
+from bastion.kube.user import User
+
+_clock = time.perf_counter
+
+
+class Record:
+    """`stages` holds the seconds spent in each, `seconds` the whole; `bytes_in` and `bytes_out` count bodies; `code` 0: no answer."""
+
+    __slots__ = (
+        "_stage",
+        "acting_as",
+        "audit_id",
+        "bytes_in",
+        "bytes_out",
+        "client",
+        "code",
+        "endpoint",
+        "error",
+        "info",
+        "method",
+        "outcome",
+        "path",
+        "seconds",
+        "stages",
+        "started",
+        "stream_in",
+        "stream_out",
+        "user",
+    )
+
+    def __init__(self, method: str, path: bytes, client: str, audit_id: str) -> None:
+        self.method = method
+        self.path = path
+        self.client = client
+        self.audit_id = audit_id
+        self.info: RequestInfo | None = None
+        self.user: User | None = None
+        self.acting_as: User | None = None
+        self.endpoint = ""
+        self.code = 0
+        self.error = ""  # why the bastion itself made the answer: a reason of Status, and what lies behind it
+        self.outcome = ""  # empty, or how the exchange was cut short, or why a tunnel ended
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.stream_in = 0  # of a tunnel, after the switch of protocols
+        self.stream_out = 0
+        self.stages: dict[str, float] = {}
+        self._stage = ("", 0.0)
+        self.seconds = 0.0
+        self.started = _clock()
+
+    def ended(self) -> None:
+        self.seconds = _clock() - self.started
+
+    def stage(self, name: str) -> Record:
+        """`with record.stage("authentication"):` measures what is inside."""
+        self._stage = (name, _clock())
+        return self
+
+    def __enter__(self) -> Record:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        name, began = self._stage
+        self.stages[name] = _clock() - began
+
+
+def new_audit_id() -> str:
+    return str(uuid.uuid4())
+
+
+class AuditIds:
+    """Names for requests, in the form of a UUID: random for this process, then counted, so that making one costs next to nothing."""
+
+    def __init__(self) -> None:
+        text = new_audit_id()
+        self._prefix = text[:24]
+        self._count = int(text[24:], 16)
+
+    def __call__(self) -> str:
+        self._count = (self._count + 1) & 0xFFFFFFFFFFFF
+        return f"{self._prefix}{self._count:012x}"

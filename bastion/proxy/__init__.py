@@ -1,0 +1,1 @@
+"""The way of a request: parsed, authenticated, authorized, resolved, sent."""

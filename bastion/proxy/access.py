@@ -1,0 +1,54 @@
+"""What a stream's access stands on, asked again while it lives: the token, whom its user acts as, what that user may.
+
+Past the remembered answers: the authenticator and the authorizer given here remember nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from bastion.authn.authenticator import Authenticator, Credentials
+from bastion.authz.authorizer import Authorizer
+from bastion.authz.impersonation import permissions, wanted_user
+from bastion.kube.attributes import Attributes
+from bastion.kube.user import User
+from bastion.proxy.exchange import Field
+from bastion.proxy.recheck import Recheck
+
+
+class StreamAccess:
+    def __init__(self, recheck: Recheck, authenticator: Authenticator, authorizer: Authorizer) -> None:
+        self._recheck = recheck
+        self._authenticator = authenticator
+        self._authorizer = authorizer
+
+    def watch(
+        self,
+        credentials: Credentials,
+        user: User,
+        fields: list[Field],
+        acting_as: User,
+        required: Sequence[Attributes],
+        end: Callable[[str], None],
+    ) -> Callable[[], None]:
+        """Call `end` with a reason once one answer is no.  Returns what ends the watch."""
+        wanted = wanted_user(fields)
+        questions = [(user, attributes) for attributes in (permissions(wanted) if wanted is not None else ())]
+        questions += [(acting_as, attributes) for attributes in required]
+        watches = [self._recheck.watch((credentials, user), partial(self._still_is, credentials, user), end)]
+        watches += [self._recheck.watch(question, partial(self._still_may, *question), end) for question in questions]
+
+        def unwatch() -> None:
+            for watch in watches:
+                watch()
+
+        return unwatch
+
+    async def _still_is(self, credentials: Credentials, user: User) -> bool:
+        """Also another identity is a no: what was authorized was the old one."""
+        now = await self._authenticator.authenticate(credentials)
+        return now is not None and (now.name, now.uid, now.groups) == (user.name, user.uid, user.groups)
+
+    async def _still_may(self, user: User, attributes: Attributes) -> bool:
+        return (await self._authorizer.authorize(user, attributes)).allowed

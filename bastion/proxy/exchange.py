@@ -1,0 +1,85 @@
+"""One request and its answer, as the server offers them to whoever answers."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from bastion.kube.status import StatusError
+from bastion.network.relay import Stream
+
+Field = tuple[bytes, bytes, bytes]  # (lower-case name, name as written, value)
+
+
+class Body(Protocol):
+    """The request's body.  `length` in bytes is None where it comes in chunks."""
+
+    @property
+    def length(self) -> int | None: ...
+
+    @property
+    def chunked(self) -> bool: ...
+
+    @property
+    def touched(self) -> bool:
+        """Whether a byte of it was taken: from then on the request cannot be sent again."""
+        ...
+
+    async def read(self) -> bytes:
+        """The next piece, b"" at the end.  Raises StatusError where the client breaks the framing."""
+        ...
+
+
+class Exchange(Protocol):
+    """`client` is the peer's address; `scheme` http or https; `minor` the x of HTTP/1.x; `body` None where there is none.
+
+    `certificate`: what the client showed in the TLS handshake, DER, its own first; empty where it showed none.
+    """
+
+    method: str
+    target: bytes
+    minor: int
+    host: bytes
+    fields: list[Field]
+    client: str
+    scheme: bytes
+    certificate: tuple[bytes, ...]
+    upgradable: bool  # the head has an Upgrade field, and this server can hand the connection over
+    upgrade_asked: bool  # set by the gateway: to a protocol that is tunnelled
+    audit_id: str
+    status: int  # 0 until the answer has begun
+    bytes_out: int
+
+    @property
+    def body(self) -> Body | None: ...
+
+    @property
+    def bytes_in(self) -> int: ...
+
+    def start(self, status: int, reason: bytes, fields: list[Field], length: int | None, *, bodiless: bool = False) -> None:
+        """Begin the answer.  `length` None: delimited as the client's HTTP version allows.  `bodiless`: `length` only tells."""
+        ...
+
+    def write(self, data: bytes) -> None: ...
+
+    @property
+    def writable(self) -> bool:
+        """False while the client does not read: `drain` before writing more."""
+        ...
+
+    async def drain(self) -> None: ...
+
+    def finish(self, data: bytes = b"") -> None:
+        """The answer ends with this last piece."""
+        ...
+
+    def abort(self) -> None:
+        """End the connection so that the client can tell a short body from a whole one."""
+        ...
+
+    def hijack(self, reason: bytes, fields: list[Field]) -> Stream:
+        """Answer 101 with these fields, and claim the raw connection with the bytes that came early."""
+        ...
+
+    def send_status(self, error: StatusError) -> None:
+        """The whole answer in one; does nothing but abort where an answer has begun."""
+        ...

@@ -1,0 +1,1 @@
+"""What the bastion says about itself over HTTP."""

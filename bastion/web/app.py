@@ -1,0 +1,211 @@
+"""What does the bastion answer about itself?  Health, metrics, version and the description of its API, in kube-apiserver's words.
+
+Proxied requests never come here: `server/` hands them to the gateway.  An answer to HEAD is that to GET; its body is
+left out by the server, as ASGI has it.  Source: apiserver `server/healthz/healthz.go`, apimachinery `version/types.go`.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi.responses import PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.routing import Match, Route
+
+from bastion import __version__
+from bastion.kube.status import CONTENT_TYPE, StatusError, internal_error, method_not_allowed, no_such_route, quoted
+from bastion.web.handoff import add_handoff
+from bastion.web.login import add_sign_in
+from bastion.web.proxied import ERROR_ANSWER, with_proxied_paths
+from bastion.web.visit import Desk
+
+Check = Callable[[], str | None]
+
+HEADERS = {"Cache-Control": "no-cache, private", "X-Content-Type-Options": "nosniff"}
+SUMMARY = "An apiserver-style bastion proxy for Kubernetes: pods, services and nodes over HTTP, under the cluster's own RBAC."
+
+# Go's names, as every Kubernetes client expects them in version.Info.
+_GO_MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+@dataclass(frozen=True, slots=True)
+class VersionInfo:
+    """`version.Info`; what has no meaning here is empty, as generated clients refuse an answer that lacks a field."""
+
+    major: str
+    minor: str
+    gitVersion: str
+    gitCommit: str
+    gitTreeState: str
+    buildDate: str
+    goVersion: str
+    pythonVersion: str
+    compiler: str
+    platform: str
+
+
+class Api(FastAPI):
+    """A FastAPI whose description also tells of the proxied paths, which are no routes of it."""
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            self.openapi_schema = with_proxied_paths(super().openapi())
+        return self.openapi_schema
+
+
+def create_app(
+    readiness: Mapping[str, Check], liveness: Mapping[str, Check], metrics: Callable[[], bytes], desk: Desk | None = None
+) -> FastAPI:
+    """A check answers None when all is well, else a short reason that anyone may read.
+
+    Checks and `metrics` (Prometheus' text format) are called on the event loop, where what they read stands still.
+    Without a `desk` nobody signs in.
+    """
+    app = Api(
+        title="bastion",
+        summary=SUMMARY,
+        version=__version__,
+        license_info={"name": "Apache License 2.0", "identifier": "Apache-2.0"},
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        responses={"default": ERROR_ANSWER},
+    )
+    for name, checks in (("livez", liveness), ("readyz", readiness), ("healthz", liveness)):
+        _add_health(app, name, checks)
+    _add_metrics(app, metrics)
+    _add_version(app)
+    add_sign_in(app, desk)
+    add_handoff(app, desk)
+    for status in (no_such_route(), method_not_allowed()):
+        app.add_exception_handler(status.code, _answering(status))
+    app.add_exception_handler(Exception, _answering(internal_error()))
+    return app
+
+
+def version_info() -> VersionInfo:
+    major, minor = __version__.split(".")[:2]
+    machine = platform.machine().lower()
+    return VersionInfo(
+        major=major,
+        minor=minor,
+        gitVersion=f"v{__version__}",
+        gitCommit="",
+        gitTreeState="",
+        buildDate="",
+        goVersion="",
+        pythonVersion=platform.python_version(),
+        compiler=platform.python_implementation().lower(),
+        platform=f"{platform.system().lower()}/{_GO_MACHINES.get(machine, machine)}",
+    )
+
+
+def health_report(name: str, checks: Mapping[str, Check], excluded: AbstractSet[str]) -> tuple[bool, str]:
+    """Whether all checks pass that are not excluded, and a line for each of them."""
+    lines, passed = [], True
+    for check, examine in checks.items():
+        if check in excluded:
+            lines.append(f"[+]{check} excluded: ok")
+            continue
+        reason = examine()
+        passed = passed and reason is None
+        lines.append(f"[+]{check} ok" if reason is None else f"[-]{check} failed: {reason}")
+    if unknown := sorted(excluded - checks.keys()):
+        lines.append(f"warn: some health checks cannot be excluded: no matches for {','.join(map(quoted, unknown))}")
+    lines.append(f"{name} check {'passed' if passed else 'failed'}")
+    return passed, "\n".join(lines) + "\n"
+
+
+def _add_health(app: FastAPI, name: str, checks: Mapping[str, Check]) -> None:
+    async def all_checks(
+        exclude: Annotated[list[str], Query(default_factory=list, description="Checks to leave out.")],
+        verbose: Annotated[str | None, Query(description="A line for each check; the value does not matter.")] = None,
+    ) -> Response:
+        passed, report = health_report(name, checks, frozenset(exclude))
+        if not passed:
+            return _plain(report, 500)
+        return _plain("ok" if verbose is None else report)
+
+    async def one_check(check: str) -> Response:
+        if check not in checks:
+            raise HTTPException(404)
+        reason = checks[check]()
+        return _plain("ok") if reason is None else _plain(f"internal server error: {reason}\n", 500)
+
+    # The names of checks may have slashes, as kube-apiserver's have.
+    _add_read(app, f"/{name}", all_checks, f"{name}All", "Whether all checks pass", _health_answers())
+    _add_read(app, f"/{name}/{{check:path}}", one_check, f"{name}One", "Whether one check passes", _health_answers())
+
+
+def _add_metrics(app: FastAPI, metrics: Callable[[], bytes]) -> None:
+    async def scrape() -> Response:
+        return Response(metrics(), headers=HEADERS, media_type=CONTENT_TYPE_LATEST)
+
+    _add_read(app, "/metrics", scrape, "metrics", "Metrics in Prometheus' text format", {200: _text("The metrics")})
+
+
+def _add_version(app: FastAPI) -> None:
+    info = version_info()
+
+    async def version(response: Response) -> VersionInfo:
+        response.headers.update(HEADERS)
+        return info
+
+    _add_read(app, "/version", version, "getCodeVersion", "The version of the bastion", {}, model=VersionInfo)
+
+
+def _add_read(
+    app: FastAPI,
+    path: str,
+    endpoint: Callable[..., Awaitable[object]],
+    operation: str,
+    summary: str,
+    answers: dict[int | str, dict[str, Any]],
+    model: type | None = None,
+) -> None:
+    # Two routes: FastAPI gives one route one operationId, and an operationId may stand in a description only once.
+    for method in ("GET", "HEAD"):
+        app.add_api_route(
+            path,
+            endpoint,
+            methods=[method],
+            operation_id=operation if method == "GET" else f"{operation}Head",
+            summary=summary,
+            responses=answers,
+            response_model=model,
+            response_class=PlainTextResponse if model is None else app.router.default_response_class,
+            tags=["bastion"],
+        )
+
+
+def _health_answers() -> dict[int | str, dict[str, Any]]:
+    return {200: _text("All is well"), 500: _text("A check failed; its reason is given")}
+
+
+def _text(description: str) -> dict[str, Any]:
+    return {"description": description, "content": {"text/plain": {"schema": {"type": "string"}}}}
+
+
+def _plain(text: str, code: int = 200) -> Response:
+    return PlainTextResponse(text, code, HEADERS)
+
+
+def _answering(status: StatusError) -> Callable[[Request, Exception], Awaitable[Response]]:
+    headers = HEADERS | {"X-Bastion-Error": status.reason}
+
+    async def answer(request: Request, _: Exception) -> Response:
+        # RFC 9110 section 15.5.6 wants Allow; that kube-apiserver leaves it out is an accident of its router.
+        allow = {"Allow": ", ".join(_allowed(request))} if status.code == 405 else {}
+        return Response(status.body(), status.code, headers | allow, CONTENT_TYPE.decode())
+
+    return answer
+
+
+def _allowed(request: Request) -> list[str]:
+    routes = (route for route in request.app.routes if isinstance(route, Route))
+    return sorted({method for route in routes if route.matches(request.scope)[0] is not Match.NONE for method in route.methods or ()})

@@ -1,0 +1,138 @@
+"""How does a person sign in and out?  `/login` takes a token, the authenticator decides, a cookie remembers.
+
+The form counts only when it is our own page's (RFC 6749's login CSRF is signing somebody in as another); where to go
+afterwards stands in a sealed cookie and never in a query (CVE-2021-21291).
+"""
+
+from __future__ import annotations
+
+import logging
+from urllib.parse import parse_qsl
+
+from fastapi import FastAPI, Request, Response
+
+from bastion.authn.authenticator import Credentials
+from bastion.authn.bearer import bearer_token
+from bastion.authn.session import TokenTooLong
+from bastion.kube.status import StatusError
+from bastion.message.cookies import RETURN, SESSION
+from bastion.web.pages import problem, sign_in_form, sign_out_form, signed_in
+from bastion.web.visit import Desk, Visit, add_form, add_page, see_other, with_cookie
+
+MAX_FORM = 16384  # bytes
+FORM = "application/x-www-form-urlencoded"
+NOT_ACCEPTED = "The cluster does not accept this token. It may have expired."
+TOO_LONG = "This token is too long for a cookie. Use one with fewer claims, or send it as a bearer token with each request."
+
+_log = logging.getLogger("bastion.web")
+
+
+class FormError(Exception):
+    """Why a form is none: what to answer."""
+
+    def __init__(self, answer: Response) -> None:
+        super().__init__()
+        self.answer = answer
+
+
+async def show_login(visit: Visit, desk: Desk, request: Request) -> Response:
+    session = visit.session(SESSION)
+    try:
+        user = await visit.user(session)
+    except StatusError as error:
+        return refusal(error)
+    return sign_in_form() if user is None else signed_in(user.name, user.groups, _addresses(desk))
+
+
+def _addresses(desk: Desk) -> list[str]:
+    own = [desk.application_url(f"<name>--<namespace>.svc.{desk.hosts.suffix}") + "/"] if desk.hosts is not None else []
+    return [*own, "/api/v1/namespaces/<namespace>/services/<name>/proxy/"]
+
+
+async def log_in(visit: Visit, desk: Desk, request: Request) -> Response:
+    if not visit.counts():
+        return cross_site()
+    try:
+        token = await submitted_token(request)
+        user = await desk.identify(Credentials(token), visit.client)
+    except FormError as error:
+        return error.answer
+    except StatusError as error:
+        return refusal(error)
+    now = desk.now()
+    session = desk.sessions.begin(token, now)
+    if user is None or session.until <= now:
+        _log.info("a sign-in from %s failed", visit.client)
+        return not_accepted()
+    try:
+        value, seconds = desk.sessions.seal(SESSION, visit.host, session, now)
+    except TokenTooLong:
+        return sign_in_form(400, TOO_LONG)
+    _log.info("%s signed in from %s", user.name, visit.client)
+    path = desk.sessions.open_path(visit.host, visit.cookie(RETURN), now)
+    response = with_cookie(see_other("/login" if path is None else path.decode()), SESSION, value, seconds)
+    return with_cookie(response, RETURN)
+
+
+async def show_logout(visit: Visit, desk: Desk, request: Request) -> Response:
+    return sign_out_form("/logout")
+
+
+async def log_out(visit: Visit, desk: Desk, request: Request) -> Response:
+    return with_cookie(see_other("/login"), SESSION) if visit.counts() else cross_site()
+
+
+async def submitted_token(request: Request) -> str:
+    """Raises FormError, or StatusError 401 where it can be no token."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
+        raise FormError(problem("That was no form", f"A form is sent as {FORM}.", 415, "/login", "Sign in"))
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MAX_FORM:
+            raise FormError(problem("That was too much", "A token is much shorter.", 413, "/login", "Sign in"))
+    try:
+        given = [value for key, value in parse_qsl(body.decode("ascii"), strict_parsing=True, max_num_fields=8) if key == "token"]
+    except ValueError:
+        given = []
+    token = bearer_token(b"Bearer " + given[0].strip().encode("utf-8", "replace")) if len(given) == 1 else None
+    if token is None:
+        raise FormError(sign_in_form(400, "There was no token."))
+    return token
+
+
+# --- what may go wrong
+
+
+def not_accepted() -> Response:
+    response = sign_in_form(401, NOT_ACCEPTED)
+    response.headers["WWW-Authenticate"] = 'Bearer realm="kubernetes"'  # RFC 9110, 15.5.2
+    return response
+
+
+def cross_site() -> Response:
+    return problem(
+        "That came from elsewhere", "This form counts only when it is sent from this host's own page.", 403, "/login", "Go there"
+    )
+
+
+def refusal(error: StatusError) -> Response:
+    """The form again, with what stands in the way; never what was typed."""
+    if error.code == 401:
+        return not_accepted()
+    response = sign_in_form(error.code, f"{error.message[:1].upper()}{error.message[1:]}.")
+    for name, value in error.headers:
+        response.raw_headers.append((name.lower(), value))
+    return response
+
+
+# --- where it is reached
+
+
+def add_sign_in(app: FastAPI, desk: Desk | None) -> None:
+    """Without a desk nobody signs in, and there are no such pages; the description has them all the same."""
+    schema = {"type": "object", "properties": {"token": {"type": "string", "format": "password"}}, "required": ["token"]}
+    add_page(app, desk, "/login", show_login, "showLogin", "The form to sign in with, or who is signed in")
+    add_form(app, desk, "/login", log_in, "login", "Sign in", {FORM: {"schema": schema}})
+    add_page(app, desk, "/logout", show_logout, "showLogout", "The button to sign out with")
+    add_form(app, desk, "/logout", log_out, "logout", "Sign out", {})

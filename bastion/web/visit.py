@@ -1,0 +1,149 @@
+"""What is known of a request to the bastion's own pages?"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.responses import HTMLResponse
+
+from bastion.authn.authenticator import Credentials
+from bastion.authn.crosssite import counts, provenance
+from bastion.authn.handoff import Handoff
+from bastion.authn.session import Session, Sessions
+from bastion.kube.hostname import HostNames, host_name
+from bastion.kube.user import User
+from bastion.message.cookies import own_cookie, set_own
+
+Field = tuple[bytes, bytes, bytes]
+Seen = Callable[[str, bytes, bytes, list[Field]], tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What signing in takes.
+
+    `identify` says whose credentials they are, to a client address (StatusError 429 for one that failed too often);
+    `seen` gives scheme and host as the browser has them; `public_url` and `hosts` are of a bastion with application hosts.
+    """
+
+    sessions: Sessions
+    handoff: Handoff
+    identify: Callable[[Credentials, str], Awaitable[User | None]]
+    seen: Seen
+    now: Callable[[], float]
+    public_url: str = ""
+    hosts: HostNames | None = None
+
+    def application_url(self, host: str) -> str:
+        """On the port where the main host is."""
+        port = urlsplit(self.public_url).port
+        return f"https://{host}:{port}" if port is not None else f"https://{host}"
+
+
+class Visit:
+    """One request."""
+
+    def __init__(self, request: Request, desk: Desk) -> None:
+        self._desk = desk
+        self.method = request.method
+        self.fields: list[Field] = [(name, name, value) for name, value in request.headers.raw]
+        self.client = request.client.host if request.client is not None else ""
+        self.scheme = str(request.scope["scheme"]).encode()
+        authority = next((value for name, value in request.headers.raw if name == b"host"), b"")
+        self.authority = authority
+        self.host = host_name(authority)
+        self.at_application = desk.hosts is not None and desk.hosts.covers(authority)
+        query: bytes = request.scope["query_string"]
+        raw: bytes = request.scope["raw_path"]
+        self.target = raw + b"?" + query if query else raw
+
+    def counts(self) -> bool:
+        """Whether its cookies, or its form, are those of our own pages or of a person who came here."""
+        seen = self._desk.seen(self.client, self.scheme, self.authority, self.fields)
+        return counts(provenance(self.method, self.fields, *seen))
+
+    def cookie(self, name: bytes) -> bytes:
+        return own_cookie(self.fields, name)
+
+    def session(self, kind: bytes) -> Session | None:
+        value = self.cookie(kind)
+        return self._desk.sessions.open(kind, self.host, value, self._desk.now()) if value and self.counts() else None
+
+    async def user(self, session: Session | None) -> User | None:
+        """Whose session it is, None where its token is nobody's any more.  Raises StatusError."""
+        return await self._desk.identify(Credentials(session.token), self.client) if session is not None else None
+
+
+def with_cookie(response: Response, name: bytes, value: bytes = b"", seconds: int = 0) -> Response:
+    response.raw_headers.append((b"set-cookie", set_own(name, value, seconds)))
+    return response
+
+
+def see_other(location: str) -> Response:
+    return Response(None, 303, {"Location": location, "Cache-Control": "no-store"})
+
+
+# --- where pages are reached
+
+Answer = Callable[[Visit, Desk, Request], Awaitable[Response]]
+Answers = dict[int | str, dict[str, Any]]
+
+_PAGE = {"content": {"text/html": {"schema": {"type": "string"}}}}
+PAGE_ANSWERS: Answers = {200: {"description": "The page", **_PAGE}, "default": {"description": "A page that says what went wrong", **_PAGE}}
+FORM_ANSWERS: Answers = {
+    303: {"description": "Done; go on there", "headers": {"Location": {"schema": {"type": "string"}}}},
+    "default": PAGE_ANSWERS["default"],
+}
+
+
+def add_page(app: FastAPI, desk: Desk | None, path: str, answer: Answer, operation: str, summary: str) -> None:
+    """`answer` is asked for GET and HEAD; without a desk there is no such page, though it is described."""
+    for method in ("GET", "HEAD"):
+        _add(app, desk, path, answer, method, operation=operation, summary=summary, described=method == "GET", takes={})
+
+
+def add_form(app: FastAPI, desk: Desk | None, path: str, answer: Answer, operation: str, summary: str, takes: dict[str, Any]) -> None:
+    """`takes`: the body's content types and schemas, for the description."""
+    _add(app, desk, path, answer, "POST", operation=operation, summary=summary, described=True, takes=takes)
+
+
+def add_step(app: FastAPI, desk: Desk | None, path: str, answer: Answer) -> None:
+    """One that a browser is sent through, and nobody asks for."""
+    _add(app, desk, path, answer, "GET", operation=path, summary="", described=False, takes={})
+
+
+def _add(
+    app: FastAPI,
+    desk: Desk | None,
+    path: str,
+    answer: Answer,
+    method: str,
+    *,
+    operation: str,
+    summary: str,
+    described: bool,
+    takes: dict[str, Any],
+) -> None:
+    async def endpoint(request: Request) -> Response:
+        if desk is None:
+            raise HTTPException(404)
+        return await answer(Visit(request, desk), desk, request)
+
+    app.add_api_route(
+        path,
+        endpoint,
+        methods=[method],
+        operation_id=operation,
+        summary=summary,
+        include_in_schema=described,
+        response_class=HTMLResponse,
+        response_model=None,
+        status_code=303 if method == "POST" else 200,
+        responses=FORM_ANSWERS if method == "POST" else PAGE_ANSWERS,
+        openapi_extra={"requestBody": {"required": True, "content": takes}} if takes else None,
+        tags=["sign-in"],
+    )

@@ -1,0 +1,57 @@
+"""An exchange without a connection: what was asked, and what was answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from bastion.kube.status import StatusError
+
+Field = tuple[bytes, bytes, bytes]
+
+
+def fields_of(*lines: str) -> list[Field]:
+    """`Name: value` as it would come."""
+    pairs = (line.split(": ", 1) for line in lines)
+    return [(name.lower().encode(), name.encode(), value.encode()) for name, value in pairs]
+
+
+@dataclass
+class Exchange:
+    """Implements `proxy.exchange.Exchange` as far as it is asked for; `refused` is the StatusError that was sent."""
+
+    method: str = "GET"
+    target: bytes = b"/"
+    fields: list[Field] = field(default_factory=list)
+    host: bytes = b"bastion.test"
+    client: str = "192.0.2.1"
+    scheme: bytes = b"https"
+    minor: int = 1
+    certificate: tuple[bytes, ...] = ()
+    upgradable: bool = False
+    upgrade_asked: bool = False
+    audit_id: str = "audit-id"
+    status: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    body: None = None
+    answered: list[Field] = field(default_factory=list)
+    length: int | None = None
+    finished: bool = False
+    aborted: bool = False
+    refused: StatusError | None = None
+
+    def start(self, status: int, reason: bytes, fields: list[Field], length: int | None, *, bodiless: bool = False) -> None:
+        assert not self.status
+        self.status, self.answered, self.length = status, fields, length
+
+    def finish(self, data: bytes = b"") -> None:
+        assert not self.finished
+        self.finished = True
+        self.bytes_out += len(data)
+
+    def abort(self) -> None:
+        self.aborted = True
+
+    def send_status(self, error: StatusError) -> None:
+        assert not self.finished
+        self.status, self.refused, self.finished = error.code, error, True

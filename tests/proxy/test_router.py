@@ -1,0 +1,53 @@
+"""Does a name that is not known get its second chance, and only that?"""
+
+import asyncio
+
+import pytest
+
+from bastion.balance.policies import RoundRobin
+from bastion.balance.pool import Balancer
+from bastion.discovery.resolver import Resolver, UnknownTarget
+from bastion.kube.requestinfo import request_info
+from bastion.network.addresses import DialPolicy
+from bastion.proxy.router import Router
+from tests.fakes import catalog_of, pod, put
+
+INFO = request_info("GET", b"/api/v1/namespaces/ns/pods/web:80/proxy/x?y")
+
+
+class Finds:
+    """A look-up that puts these into the catalog; `asked` are (name, user)."""
+
+    def __init__(self, catalog, *found):
+        self._catalog, self._found = catalog, found
+        self.asked = []
+
+    async def settle(self, target, user):
+        self.asked.append((target.name, user))
+        for raw in self._found:
+            put(self._catalog, "pods", raw)
+
+
+def settled(catalog, lookup):
+    router = Router(Resolver(catalog, DialPolicy(), nodes=False), Balancer(RoundRobin), lookup)
+    with pytest.raises(UnknownTarget) as caught:
+        router.route(INFO)
+    return asyncio.run(router.settle(INFO, caught.value, "alice"))
+
+
+def test_what_is_found_after_all_is_where_the_request_goes():
+    catalog = catalog_of()
+    lookup = Finds(catalog, pod("web", "10.0.0.1"))
+    route = settled(catalog, lookup)
+    assert ([str(endpoint) for endpoint in route.endpoints], route.target) == (["10.0.0.1:80"], b"/x?y")
+    assert lookup.asked == [("web", "alice")]
+
+
+def test_what_is_not_found_either_is_unknown():
+    with pytest.raises(UnknownTarget):
+        settled(catalog_of(), Finds(catalog_of()))
+
+
+def test_without_a_lookup_what_is_not_known_is_not_there():
+    with pytest.raises(UnknownTarget):
+        settled(catalog_of(), None)

@@ -1,0 +1,391 @@
+"""An upgrade on its way: what the backend is asked, what the client is told, and what ends the stream that comes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from bastion.clock import Deadlines
+from bastion.kube.endpoint import Endpoint
+from bastion.message.answers import Policy
+from bastion.message.headers import Forwarded
+from bastion.message.upgrade import Asked
+from bastion.network.connections import ConnectionPool
+from bastion.network.relay import Stream
+from bastion.observe.record import Record
+from bastion.proxy.forward import Envelope
+from bastion.proxy.router import Route
+from bastion.proxy.tunnel import StreamLimits, Tunneller, upgrade_head
+from tests.fakes import LOOPBACK, Backend, refused, run, settle, until, wire
+from tests.proxy.exchanges import Exchange, Field, fields_of
+from tests.tunnel.raw import Before, End, connection
+
+KEY, PROOF = b"dGhlIHNhbXBsZSBub25jZQ==", b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # RFC 6455, 1.3
+WEBSOCKET, SPDY = Asked(b"websocket", KEY), Asked(b"SPDY/3.1")
+YES = b"HTTP/1.1 101 Go on\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: " + PROOF + b"\r\nX-Own: kept\r\n\r\n"
+YES_TO_SPDY = b"HTTP/1.1 101 Go on\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n"
+UNLIMITED = StreamLimits(idle=0, duration=0)
+POLICY_VIOLATION, GOING_AWAY = b"\x88\x02\x03\xf0", b"\x88\x02\x03\xe9"
+ENVELOPE = Envelope(Forwarded(b"192.0.2.1", b"bastion.test", b"https", b"/prefix", b"/prefix/x"), False)
+
+
+@dataclass
+class Upgrading(Exchange):
+    """Its connection is one on loopback; `hijacking` is raised where the client has left."""
+
+    stream: Stream | None = None
+    hijacking: BaseException | None = None
+    reason: bytes = b""
+    body_sent: bytearray = field(default_factory=bytearray)
+    writable: bool = True
+
+    def write(self, data: bytes) -> None:
+        self.body_sent += data
+
+    def finish(self, data: bytes = b"") -> None:
+        super().finish(data)
+        self.body_sent += data
+
+    async def drain(self) -> None:
+        raise AssertionError("it is always writable")
+
+    def hijack(self, reason: bytes, fields: list[Field]) -> Stream:
+        if self.hijacking is not None:
+            raise self.hijacking
+        assert self.stream is not None
+        self.start(101, reason, fields, None)
+        self.reason = reason
+        return self.stream
+
+
+class Watches:
+    """What is told to end a stream; `over` counts the watches that were ended."""
+
+    def __init__(self) -> None:
+        self.ends: list[Callable[[str], None]] = []
+        self.over = 0
+
+    def __call__(self, end: Callable[[str], None]) -> Callable[[], None]:
+        self.ends.append(end)
+        return self._ended
+
+    def _ended(self) -> None:
+        self.over += 1
+
+
+class House:
+    """A tunneller, and a backend that takes upgrades."""
+
+    def __init__(self, tunneller: Tunneller, pool: ConnectionPool, backend: Backend) -> None:
+        self.tunneller, self.pool, self.backend = tunneller, pool, backend
+        self.watches = Watches()
+        self.record = Record("GET", b"/", "192.0.2.1", "audit-id")
+
+    def route(self, *before: Endpoint) -> Route:
+        return Route("key", [*before, self.backend.endpoint()], b"/chat?x=%20")
+
+    async def serve(self, exchange: Exchange, asked: Asked = WEBSOCKET, route: Route | None = None) -> None:
+        await self.tunneller.serve(exchange, route or self.route(), asked, ENVELOPE, self.record, self.watches)
+
+    @contextlib.asynccontextmanager
+    async def open(self, asked: Asked = WEBSOCKET) -> AsyncIterator[tuple[Upgrading, End, asyncio.Task[None]]]:
+        """(the exchange, its client, the task that serves it) of an upgrade that was accepted."""
+        count = len(self.tunneller)
+        async with upgrading() as (exchange, client):
+            serving = asyncio.create_task(self.serve(exchange, asked))
+            await until(lambda: len(self.tunneller) == count + 1 or serving.done())
+            yield exchange, client, serving
+            client.close()
+            await serving
+
+
+@contextlib.asynccontextmanager
+async def upgrading() -> AsyncIterator[tuple[Upgrading, End]]:
+    with connection(small=False) as (far, near):
+        _, before = await asyncio.get_running_loop().create_connection(Before, sock=near)
+        yield Upgrading(stream=Stream(before.transport, b"", lambda: None)), End(far)
+        before.transport.abort()
+        await settle()
+
+
+@contextlib.asynccontextmanager
+async def house(answer: bytes = YES, limits: StreamLimits = UNLIMITED) -> AsyncIterator[House]:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await backend.read_request(reader)
+        writer.write(answer)
+        while data := await reader.read(65536):
+            writer.write(data)
+        writer.close()
+
+    backend = Backend(script)
+    async with backend, wire() as (transport, pool), Deadlines() as deadlines:
+        yield House(Tunneller(transport, deadlines, limits, Policy()), pool, backend)
+
+
+def test_what_the_backend_is_asked() -> None:
+    exchange = Exchange(
+        fields=fields_of(
+            "Host: bastion.test",
+            "Connection: keep-alive, Upgrade, X-Hop",
+            "Upgrade: WebSocket",
+            "X-Hop: of this hop",
+            "Authorization: Bearer secret",
+            "X-Remote-User: root",
+            "Sec-WebSocket-Key: " + KEY.decode(),
+            "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits",
+            "Sec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io.c2VjcmV0, chat, more",
+            "Origin: https://elsewhere.test",
+        )
+    )
+    head = upgrade_head(exchange, b"/a%2Fb?x=%20", Asked(b"WebSocket", KEY), ENVELOPE)
+    first, *lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
+    assert first == b"GET /a%2Fb?x=%20 HTTP/1.1"
+    assert lines == [
+        b"Host: bastion.test",
+        b"Sec-WebSocket-Key: " + KEY,
+        b"Sec-WebSocket-Version: 13",
+        b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits",
+        b"Sec-WebSocket-Protocol: chat,more",
+        b"Origin: https://elsewhere.test",
+        b"X-Forwarded-For: 192.0.2.1",
+        b"X-Forwarded-Host: bastion.test",
+        b"X-Forwarded-Proto: https",
+        b"X-Forwarded-Prefix: /prefix",
+        b"X-Forwarded-Uri: /prefix/x",
+        b"Connection: Upgrade",
+        b"Upgrade: WebSocket",
+    ]
+
+
+def test_an_upgrade_that_is_accepted_becomes_a_stream() -> None:
+    async def main() -> None:
+        async with house() as h, h.open(Asked(b"WebSocket", KEY)) as (exchange, client, serving):
+            assert exchange.reason == b"Go on"
+            answered = {name: value for name, _, value in exchange.answered}
+            assert (answered[b"connection"], answered[b"upgrade"]) == (b"Upgrade", b"WebSocket")  # as the client wrote it
+            assert (answered[b"sec-websocket-accept"], answered[b"x-own"]) == (PROOF, b"kept")
+            await client.send(b"hello")
+            assert await client.read(5) == b"hello"
+            assert (len(h.tunneller), h.pool.open, len(h.watches.ends), h.watches.over) == (1, 1, 1, 0)
+            client.end()
+            await serving
+            assert (len(h.tunneller), h.watches.over) == (0, 1)
+            assert (h.record.outcome, h.record.stream_in, h.record.stream_out) == ("", 5, 5)
+            assert h.record.endpoint == str(h.backend.endpoint())
+            await until(lambda: not h.pool.open)
+            assert h.pool.idle == 0
+
+    run(main())
+
+
+REFUSALS = [
+    b"HTTP/1.1 403 No\r\nContent-Length: 7\r\nX-Why: own\r\n\r\nbecause",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-Why: own\r\n\r\n7\r\nbecause\r\n0\r\n\r\n",
+    b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 426 Other\r\nUpgrade: h2c\r\nContent-Length: 7\r\nX-Why: own\r\n\r\nbecause",
+]
+
+
+@pytest.mark.parametrize("answer", REFUSALS, ids=lambda answer: answer[9:12].decode())
+def test_a_refusal_is_passed_on_whole_and_its_connection_never_used_again(answer: bytes) -> None:
+    async def main() -> None:
+        async with house(answer) as h:
+            exchange = Upgrading()
+            await h.serve(exchange)
+            assert (exchange.finished, bytes(exchange.body_sent), exchange.aborted) == (True, b"because", False)
+            assert {name: value for name, _, value in exchange.answered}[b"x-why"] == b"own"
+            assert not {b"upgrade", b"connection"} & {name for name, _, _ in exchange.answered}
+            await until(lambda: not h.pool.open)
+            assert (h.pool.idle, len(h.tunneller), h.watches.ends) == (0, 0, [])
+
+    run(main())
+
+
+def test_a_refusal_that_breaks_off_is_visibly_broken() -> None:
+    async def main() -> None:
+        async with house(b"HTTP/1.1 403 No\r\nContent-Length: 700\r\n\r\nbecause") as h:
+            exchange = Upgrading()
+            serving = asyncio.create_task(h.serve(exchange))
+            await until(lambda: exchange.body_sent)
+            h.pool.close()
+            await serving
+            assert exchange.aborted
+            assert h.record.error
+            assert h.pool.open == 0
+
+    run(main())
+
+
+BAD = [
+    pytest.param(b"HTTP/1.1 101 Go on\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", WEBSOCKET, id="no proof"),
+    pytest.param(YES.replace(b"s3p", b"S3P"), WEBSOCKET, id="a wrong proof"),
+    pytest.param(YES_TO_SPDY, WEBSOCKET, id="another protocol"),
+    pytest.param(YES, SPDY, id="another protocol the other way round"),
+    pytest.param(b"HTTP/1.1 101 Go on\r\n\r\n", WEBSOCKET, id="no protocol"),
+    pytest.param(b"HTTP/1.1 101 Go on\r\nUpgrade: SPDY/3.1\r\n\r\n", SPDY, id="no Connection"),
+    pytest.param(b"rubbish", SPDY, id="no HTTP"),
+]
+
+
+@pytest.mark.parametrize(("answer", "asked"), BAD)
+def test_a_switch_that_was_not_asked_for_is_none(answer: bytes, asked: Asked) -> None:
+    async def main() -> None:
+        async with house(answer) as h:
+            exchange = Upgrading()
+            with refused(503):
+                await h.serve(exchange, asked)
+            assert exchange.status == 0
+            await until(lambda: not h.pool.open)
+            assert len(h.tunneller) == 0
+
+    run(main())
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), RuntimeError()], ids=["the client left", "a fault of our own"])
+def test_where_the_client_cannot_be_told_the_backend_is_let_go(error: BaseException) -> None:
+    async def main() -> None:
+        async with house() as h:
+            with pytest.raises(type(error)):
+                await h.serve(Upgrading(hijacking=error))
+            await until(lambda: not h.pool.open)
+            assert len(h.tunneller) == 0
+
+    run(main())
+
+
+def test_a_client_that_leaves_before_the_answer_takes_the_backends_connection_along() -> None:
+    async def main() -> None:
+        async with house(b"") as h:
+            serving = asyncio.create_task(h.serve(Upgrading()))
+            await until(lambda: h.backend.heads)
+            serving.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await serving
+            await until(lambda: not h.pool.open)
+
+    run(main())
+
+
+DEAD = Endpoint(LOOPBACK, 1, False)
+
+
+def test_an_endpoint_that_takes_no_connection_is_passed_over() -> None:
+    async def main() -> None:
+        async with house() as h, upgrading() as (exchange, client):
+            serving = asyncio.create_task(h.serve(exchange, route=h.route(DEAD, DEAD)))
+            await until(lambda: len(h.tunneller) or serving.done())
+            await client.send(b"there")
+            assert await client.read(5) == b"there"
+            assert h.record.endpoint == str(h.backend.endpoint())
+            client.close()
+            await serving
+
+    run(main())
+
+
+def test_when_three_took_none_the_client_is_told() -> None:
+    async def main() -> None:
+        async with house() as h:
+            with refused(503):
+                await h.serve(Upgrading(), route=h.route(DEAD, DEAD, DEAD))
+            assert h.backend.connections == 0
+
+    run(main())
+
+
+# --- what ends a stream
+
+End_ = Callable[[House], Awaitable[None]]
+
+
+async def access_is_gone(h: House) -> None:
+    h.watches.ends[0]("access revoked")
+
+
+async def the_pod_is_gone(h: House) -> None:
+    h.tunneller.address_gone("192.0.2.99")
+    assert len(h.tunneller) == 1
+    h.tunneller.address_gone(LOOPBACK)
+
+
+async def all_shall_end(h: House) -> None:
+    h.tunneller.end_all()
+
+
+@pytest.mark.parametrize(
+    ("ending", "told", "outcome"),
+    [
+        (access_is_gone, POLICY_VIOLATION, "access revoked"),
+        (the_pod_is_gone, GOING_AWAY, "the pod is gone"),
+        (all_shall_end, GOING_AWAY, "the bastion is stopping"),
+    ],
+)
+@pytest.mark.parametrize("said", [b"", b"\x81\x02hi", b"\x81\x02h", b"\x81"], ids=["nothing", "a frame", "most of a frame", "half a head"])
+def test_it_is_closed_and_the_client_told_between_frames(ending: End_, told: bytes, outcome: str, said: bytes) -> None:
+    async def main() -> None:
+        async with house() as h, h.open() as (_, client, serving):
+            await client.send(said)  # and the backend sends it back
+            assert await client.read(len(said)) == said
+            await ending(h)
+            assert await client.rest() == (told if said in (b"", b"\x81\x02hi") else b"")
+            await serving
+            assert (h.record.outcome, h.watches.over, len(h.tunneller)) == (outcome, 1, 0)
+            await until(lambda: not h.pool.open)
+            for again in (access_is_gone, all_shall_end):
+                await again(h)  # too late to matter
+
+    run(main())
+
+
+def test_what_is_no_websocket_is_told_nothing() -> None:
+    async def main() -> None:
+        async with house(YES_TO_SPDY) as h, h.open(SPDY) as (_, client, serving):
+            h.tunneller.end_all()
+            assert await client.rest() == b""
+            await serving
+
+    run(main())
+
+
+def test_the_longest_duration() -> None:
+    async def main() -> None:
+        async with house(limits=StreamLimits(duration=0.05)) as h, h.open() as (_, client, serving):
+            assert await client.rest() == GOING_AWAY
+            await serving
+            assert h.record.outcome == "the longest duration of a stream is over"
+
+    run(main())
+
+
+def test_of_many_streams_those_of_the_address_end() -> None:
+    async def main() -> None:
+        async with house() as h, h.open() as (_, one, first), h.open() as (_, two, second), h.open() as (_, three, third):
+            assert len(h.tunneller) == 3
+            two.end()
+            await second
+            assert len(h.tunneller) == 2
+            h.tunneller.address_gone(LOOPBACK)
+            assert await one.rest() == await three.rest() == GOING_AWAY
+            await asyncio.gather(first, third)
+            assert (len(h.tunneller), h.watches.over) == (0, 3)
+
+    run(main())
+
+
+def test_whoever_serves_is_cancelled_and_the_stream_goes_with_it() -> None:
+    async def main() -> None:
+        async with house() as h, upgrading() as (exchange, client):
+            serving = asyncio.create_task(h.serve(exchange))
+            await until(lambda: len(h.tunneller))
+            serving.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await serving
+            assert await client.rest() == b""
+            assert (h.watches.over, len(h.tunneller)) == (1, 0)
+            await until(lambda: not h.pool.open)
+
+    run(main())

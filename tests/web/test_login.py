@@ -1,0 +1,535 @@
+"""Who is signed in by a form, who is not, and where does it lead?"""
+
+import asyncio
+import base64
+import hashlib
+import html
+import itertools
+import re
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import httpx
+import pytest
+
+from bastion.authn.handoff import Handoff
+from bastion.authn.sealed import KEY_BYTES, Sealer
+from bastion.authn.session import APPLICATION_SECONDS, SESSION_SECONDS, Sessions
+from bastion.kube.hostname import HostNames
+from bastion.kube.status import service_unavailable, too_many_requests
+from bastion.kube.user import User
+from bastion.message.cookies import APPLICATION, HANDOFF, RETURN, SESSION
+from bastion.web.app import create_app
+from bastion.web.visit import Desk
+
+NOW = 1_800_000_000.0
+MAIN = "https://bastion.test:8443"
+APP = "https://web--shop.svc.proxy.test:8443"
+APP_HOST = "web--shop.svc.proxy.test"
+ALICE = User("alice", groups=("devs", "<script>alert(1)</script>"))
+TOKEN = "token-of-alice"
+LONG = "l" * 3000
+FORM = {"content-type": "application/x-www-form-urlencoded"}
+OURS = {"origin": MAIN, "sec-fetch-site": "same-origin", "sec-fetch-mode": "navigate"}
+PATH = "/api/v1/namespaces/shop/services/web/proxy/a?b=c"
+
+
+class Bastion:
+    """The pages, a clock, and who is known; `asked` are the tokens that were asked about."""
+
+    def __init__(self):
+        counter = itertools.count()
+        sealer = Sealer(b"k" * KEY_BYTES, lambda n: next(counter).to_bytes(n, "big"))
+        self.now = NOW
+        self.asked = []
+        self.failing = None
+        self.sessions, self.handoff = Sessions(sealer), Handoff(sealer)
+        self.desk = Desk(
+            self.sessions,
+            self.handoff,
+            self.identify,
+            lambda client, scheme, host, fields: (scheme, host),
+            lambda: self.now,
+            MAIN,
+            HostNames("proxy.test"),
+        )
+        self.app = create_app({}, {}, bytes, self.desk)
+
+    async def identify(self, credentials, client):
+        self.asked.append(credentials.token)
+        if self.failing is not None:
+            raise self.failing
+        return ALICE if credentials.token in (TOKEN, LONG) else None
+
+    def ask(self, method, url, cookies=None, **more):
+        """Nothing is kept from one to the next."""
+
+        async def send():
+            transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+            headers = {"cookie": "; ".join(f"{k}={v}" for k, v in cookies.items())} if cookies else {}
+            async with httpx.AsyncClient(transport=transport) as client:
+                return await client.request(method, url, headers=headers | more.pop("headers", {}), **more)
+
+        return asyncio.run(send())
+
+    def log_in(self, token=TOKEN, headers=OURS, cookies=None):
+        return self.ask("POST", f"{MAIN}/login", cookies, content=urlencode({"token": token}), headers=FORM | headers)
+
+
+@pytest.fixture
+def bastion():
+    return Bastion()
+
+
+def set_cookies(answer):
+    """name -> value; every one of them as strict as can be."""
+    found = {}
+    for line in answer.headers.get_list("set-cookie"):
+        pair, *attributes = line.split("; ")
+        assert attributes[:4] == ["Path=/", "Secure", "HttpOnly", "SameSite=Lax"], line
+        name, _, value = pair.partition("=")
+        assert name.startswith("__Host-bastion_")
+        assert (attributes[4] == "Max-Age=0") is (value == "")
+        found[name] = value
+    return found
+
+
+def signed_in(bastion, **more):
+    return {SESSION.decode(): set_cookies(bastion.log_in(**more))[SESSION.decode()]}
+
+
+# --- the form
+
+
+def test_who_is_not_signed_in_sees_a_form(bastion):
+    answer = bastion.ask("GET", f"{MAIN}/login")
+    assert answer.status_code == 200
+    assert '<form method="post" action="/login"' in answer.text
+    assert 'name="token"' in answer.text
+    assert not answer.headers.get_list("set-cookie")
+
+
+PAGES = ["/login", "/logout", "/.bastion/handoff", "/.bastion/handoff?to=evil.test"]
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_is_complete_in_itself_and_framed_by_nobody(bastion, path):
+    answer = bastion.ask("GET", MAIN + path)
+    policy = dict(part.split(" ", 1) for part in answer.headers["content-security-policy"].split("; "))
+    (style,) = re.findall(r"<style>(.*)</style>", answer.text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert policy == {
+        "default-src": "'none'",
+        "style-src": f"'sha256-{digest}'",
+        "form-action": "'self' https:",
+        "frame-ancestors": "'none'",
+        "base-uri": "'none'",
+    }
+    assert answer.headers["x-frame-options"] == "DENY"
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["referrer-policy"] == "same-origin"
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert not re.search(r"<script|<link|<img|<iframe|\ssrc=|\son\w+=|style=|url\(|http:", answer.text)
+    assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in answer.text
+
+
+def test_head_is_get_without_a_body(bastion):
+    assert bastion.ask("HEAD", f"{MAIN}/login").status_code == 200
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH"])
+def test_other_methods_are_not_for_it(bastion, method):
+    answer = bastion.ask(method, f"{MAIN}/login")
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == "GET, HEAD, POST"
+
+
+def test_without_sign_in_there_is_no_such_page():
+    transport = httpx.ASGITransport(create_app({}, {}, bytes))
+
+    async def get(path):
+        async with httpx.AsyncClient(transport=transport) as client:
+            return await client.get(MAIN + path)
+
+    for path in ("/login", "/logout", "/.bastion/handoff", "/.bastion/session"):
+        assert asyncio.run(get(path)).status_code == 404
+
+
+# --- signing in
+
+
+def test_a_token_that_is_known_signs_in(bastion):
+    answer = bastion.log_in()
+    assert (answer.status_code, answer.headers["location"]) == (303, "/login")
+    cookies = set_cookies(answer)
+    assert cookies.keys() == {SESSION.decode(), RETURN.decode()}
+    assert f"Max-Age={SESSION_SECONDS}" in answer.headers.get_list("set-cookie")[0]
+    assert TOKEN not in answer.text + str(answer.headers)
+    assert bastion.sessions.open(SESSION, "bastion.test", cookies[SESSION.decode()].encode(), NOW).token == TOKEN
+
+
+def test_who_is_signed_in_is_told_as_whom(bastion):
+    answer = bastion.ask("GET", f"{MAIN}/login", signed_in(bastion))
+    assert "<strong>alice</strong>" in answer.text
+    assert html.escape(ALICE.groups[1]) in answer.text
+    assert ALICE.groups[1] not in answer.text
+    assert 'name="token"' not in answer.text
+    assert "https://&lt;name&gt;--&lt;namespace&gt;.svc.proxy.test:8443/" in answer.text.replace("<wbr>", "")
+
+
+def test_a_token_around_which_there_is_space_is_taken_without_it(bastion):
+    assert bastion.log_in(f"  {TOKEN}\r\n").status_code == 303
+    assert bastion.asked == [TOKEN]
+
+
+WRONG = ["unknown", "two words", "tøken", "new\nline", "x" * 17000, "<script>alert(1)</script>"]
+
+
+@pytest.mark.parametrize("token", WRONG)
+def test_a_token_that_is_not_known_gets_the_form_again_and_no_echo(bastion, token):
+    answer = bastion.log_in(token)
+    assert answer.status_code == (413 if len(token) > 16384 else 401)
+    assert token not in answer.text
+    assert not answer.headers.get_list("set-cookie")
+    assert answer.headers["x-bastion-error"]
+    if answer.status_code == 401:
+        assert 'name="token"' in answer.text
+        assert answer.headers["www-authenticate"] == 'Bearer realm="kubernetes"'
+
+
+def test_a_token_that_is_over_by_its_own_account_does_not_sign_in(bastion):
+    claims = base64.urlsafe_b64encode(b'{"exp": %d}' % int(NOW)).decode().rstrip("=")
+    answer = bastion.log_in(f"a.{claims}.c")
+    assert answer.status_code == 401
+
+
+def test_a_token_too_long_for_a_cookie_is_refused_with_the_reason(bastion):
+    answer = bastion.log_in(LONG)
+    assert answer.status_code == 400
+    assert "too long for a cookie" in answer.text
+    assert LONG not in answer.text
+    assert not answer.headers.get_list("set-cookie")
+
+
+@pytest.mark.parametrize(("failing", "code"), [(too_many_requests("too many", 7), 429), (service_unavailable("no answer", 7), 503)])
+def test_what_keeps_it_from_being_found_out_is_said(bastion, failing, code):
+    bastion.failing = failing
+    answer = bastion.log_in()
+    assert (answer.status_code, answer.headers["retry-after"]) == (code, "7")
+    assert not answer.headers.get_list("set-cookie")
+    assert TOKEN not in answer.text
+
+
+BODIES = {
+    "none": b"",
+    "another field": b"tokens=x",
+    "an empty token": b"token=",
+    "blanks": b"token=%20%20",
+    "two tokens": b"token=token-of-alice&token=token-of-alice",
+    "many fields": b"&".join(b"f%d=1" % n for n in range(9)) + b"&token=token-of-alice",
+    "no form": b'{"token": "token-of-alice"}',
+    "not ASCII": b"token=\xff",
+}
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_a_form_without_a_token_asks_nobody(bastion, body):
+    answer = bastion.ask("POST", f"{MAIN}/login", content=body, headers=FORM | OURS)
+    assert answer.status_code in (400, 401)
+    assert not bastion.asked
+
+
+@pytest.mark.parametrize("kind", ["application/json", "multipart/form-data; boundary=x", "text/plain", ""])
+def test_what_is_no_form_is_refused(bastion, kind):
+    answer = bastion.ask("POST", f"{MAIN}/login", content=b"token=token-of-alice", headers={"content-type": kind} | OURS)
+    assert answer.status_code == 415
+
+
+def test_a_body_of_any_length_is_read_no_further_than_a_form_goes(bastion):
+    taken = 0
+
+    async def endless():
+        nonlocal taken
+        for _ in range(10_000):
+            taken += 1024
+            yield b"x" * 1024
+
+    answer = bastion.ask("POST", f"{MAIN}/login", content=endless(), headers=FORM | OURS)
+    assert answer.status_code == 413
+    assert taken < 40_000
+
+
+# --- whose form it is
+
+FOREIGN = [
+    {"origin": "https://evil.test", "sec-fetch-site": "cross-site"},
+    {"origin": "https://evil.test"},
+    {"origin": APP, "sec-fetch-site": "same-site"},
+    {"origin": "null"},
+    {"origin": "null", "sec-fetch-site": "cross-site"},
+    {"sec-fetch-site": "cross-site"},
+    {"sec-fetch-site": "same-site"},
+    {"sec-fetch-site": "none"},
+    {"origin": "https://bastion.test"},
+    {"origin": "http://bastion.test:8443"},
+    {},
+]
+
+
+@pytest.mark.parametrize("headers", FOREIGN)
+@pytest.mark.parametrize("path", ["/login", "/logout"])
+def test_a_form_of_another_site_signs_nobody_in_or_out(bastion, path, headers):
+    cookies = signed_in(bastion)
+    bastion.asked.clear()
+    answer = bastion.ask("POST", MAIN + path, cookies, content=urlencode({"token": TOKEN}), headers=FORM | headers)
+    assert answer.status_code == 403
+    assert not bastion.asked
+    assert not answer.headers.get_list("set-cookie")
+
+
+OWN = [
+    {"origin": MAIN},
+    {"origin": MAIN, "sec-fetch-site": "same-origin"},
+    {"sec-fetch-site": "same-origin"},
+    {"origin": "null", "sec-fetch-site": "same-origin"},
+]
+
+
+@pytest.mark.parametrize("headers", OWN)
+def test_a_form_of_our_own_page_counts(bastion, headers):
+    assert bastion.log_in(headers=headers).status_code == 303
+
+
+# --- where it leads
+
+
+def return_cookie(bastion, path, host="bastion.test", now=NOW):
+    return {RETURN.decode(): bastion.sessions.seal_path(host, path.encode(), now).decode()}
+
+
+def test_it_leads_back_to_the_path_that_was_stored(bastion):
+    answer = bastion.log_in(cookies=return_cookie(bastion, PATH))
+    assert answer.headers["location"] == PATH
+    assert set_cookies(answer)[RETURN.decode()] == ""
+
+
+def stored_elsewhere(bastion, path):
+    return {RETURN.decode(): bastion.sessions._sealer.seal(RETURN.decode(), "bastion.test", path, int(NOW) + 60).decode()}
+
+
+NOWHERE = {
+    "sealed for another host": lambda b: return_cookie(b, PATH, host="evil.test"),
+    "too old": lambda b: return_cookie(b, PATH, now=NOW - 901),
+    "in the clear": lambda b: {RETURN.decode(): "/api"},
+    "another host": lambda b: {RETURN.decode(): "https://evil.test/"},
+    "a session": lambda b: {RETURN.decode(): signed_in(b)[SESSION.decode()]},
+    "a host sealed by mistake": lambda b: stored_elsewhere(b, b"//evil.test/"),
+    "a host behind a backslash": lambda b: stored_elsewhere(b, b"/\\evil.test/"),
+}
+
+
+@pytest.mark.parametrize("cookies", NOWHERE.values(), ids=NOWHERE)
+def test_what_was_not_stored_leads_nowhere(bastion, cookies):
+    assert bastion.log_in(cookies=cookies(bastion)).headers["location"] == "/login"
+
+
+QUERIES = ["rd=//evil.test", "next=https://evil.test", "return=/%09/evil.test", "to=/\\evil.test", "request=/evil"]
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_a_query_leads_nowhere(bastion, query):
+    answer = bastion.ask("POST", f"{MAIN}/login?{query}", content=urlencode({"token": TOKEN}), headers=FORM | OURS)
+    assert answer.headers["location"] == "/login"
+
+
+# --- a session
+
+
+OVER = {
+    "too old": lambda b, cookie: setattr(b, "now", NOW + SESSION_SECONDS),
+    "of another host": lambda b, cookie: cookie.update(signed_in_at_another_host(b)),
+    "changed": lambda b, cookie: cookie.update({SESSION.decode(): cookie[SESSION.decode()][:-4] + "AAAA"}),
+    "of an application": lambda b, cookie: cookie.update(as_application(b)),
+    "twice": lambda b, cookie: cookie.update({" " + SESSION.decode(): "x"}),
+}
+
+
+def signed_in_at_another_host(bastion):
+    value, _ = bastion.sessions.seal(SESSION, "evil.test", bastion.sessions.begin(TOKEN, NOW), NOW)
+    return {SESSION.decode(): value.decode()}
+
+
+def as_application(bastion):
+    value, _ = bastion.sessions.seal(APPLICATION, "bastion.test", bastion.sessions.begin(TOKEN, NOW), NOW)
+    return {SESSION.decode(): value.decode()}
+
+
+@pytest.mark.parametrize("change", OVER.values(), ids=OVER)
+def test_a_session_that_is_none_asks_nobody(bastion, change):
+    cookies = signed_in(bastion)
+    change(bastion, cookies)
+    bastion.asked.clear()
+    assert 'name="token"' in bastion.ask("GET", f"{MAIN}/login", cookies).text
+    assert not bastion.asked
+
+
+def test_a_session_whose_token_is_nobodys_any_more_is_none(bastion):
+    made = bastion.sessions
+    value, _ = made.seal(SESSION, "bastion.test", made.begin("revoked", NOW), NOW)
+    assert 'name="token"' in bastion.ask("GET", f"{MAIN}/login", {SESSION.decode(): value.decode()}).text
+
+
+def test_signing_out_takes_the_cookie_away(bastion):
+    button = bastion.ask("GET", f"{MAIN}/logout", signed_in(bastion))
+    assert '<form method="post" action="/logout"' in button.text
+    assert not button.headers.get_list("set-cookie")
+    answer = bastion.ask("POST", f"{MAIN}/logout", signed_in(bastion), headers=OURS)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/login")
+    assert set_cookies(answer) == {SESSION.decode(): ""}
+
+
+# --- hand-off
+
+
+def begin(bastion, path="/x?y", host=APP_HOST):
+    """(the nonce's cookie, the URL that the browser is sent to)"""
+    nonce, request = bastion.handoff.begin(host, path.encode(), b"", bastion.now)
+    return {HANDOFF.decode(): nonce.decode()}, f"{MAIN}/.bastion/handoff?{urlencode({'to': host, 'request': request.decode()})}"
+
+
+def code_url(bastion, **more):
+    nonce, url = begin(bastion, **more)
+    return nonce, bastion.ask("GET", url, signed_in(bastion)).headers["location"]
+
+
+def test_who_is_signed_in_is_signed_in_at_an_application(bastion):
+    nonce, url = code_url(bastion)
+    assert url.startswith(f"{APP}/.bastion/session?code=")
+    answer = bastion.ask("GET", url, nonce)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/x?y")
+    cookies = set_cookies(answer)
+    assert cookies.keys() == {APPLICATION.decode(), HANDOFF.decode()}
+    assert f"Max-Age={APPLICATION_SECONDS}" in answer.headers.get_list("set-cookie")[0]
+    value = cookies[APPLICATION.decode()].encode()
+    assert bastion.sessions.open(APPLICATION, APP_HOST, value, NOW).token == TOKEN
+    assert bastion.sessions.open(APPLICATION, "other--shop.svc.proxy.test", value, NOW) is None
+    assert bastion.sessions.open(SESSION, "bastion.test", value, NOW) is None
+
+
+def test_who_is_not_signed_in_signs_in_first_and_comes_back(bastion):
+    _, url = begin(bastion)
+    answer = bastion.ask("GET", url)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/login")
+    back = bastion.log_in(cookies=set_cookies(answer)).headers["location"]
+    assert MAIN + back == url
+
+
+def test_the_longest_path_is_remembered_all_the_way(bastion):
+    path = "/" + "p" * 1535
+    _, url = begin(bastion, path=path)
+    back = bastion.log_in(cookies=set_cookies(bastion.ask("GET", url))).headers["location"]
+    assert MAIN + back == url
+
+
+ELSEWHERE = [
+    "evil.test",
+    "proxy.test",
+    "bastion.test",
+    "web--shop.svc.proxy.test.evil.test",
+    "web--shop.svc.proxy.test@evil.test",
+    "evil.test/web--shop.svc.proxy.test",
+    "evil.test#.svc.proxy.test",
+    "evil.test\\.svc.proxy.test",
+    "WEB--shop.svc.proxy.test",
+    "web--shop.svc.proxy.test:1",
+    "web--shop.svc.proxy.test.",
+    "web.svc.proxy.test",
+    "",
+]
+
+
+@pytest.mark.parametrize("to", ELSEWHERE)
+def test_a_code_is_given_to_no_other_host(bastion, to):
+    _, request = bastion.handoff.begin(to, b"/", b"", NOW)
+    query = urlencode({"to": to, "request": request.decode()})
+    answer = bastion.ask("GET", f"{MAIN}/.bastion/handoff?{query}", signed_in(bastion))
+    assert answer.status_code == 400
+    assert "location" not in answer.headers
+
+
+def test_a_code_is_given_only_where_it_was_asked_for(bastion):
+    for request in ("", "x", "A" * 200):
+        query = urlencode({"to": APP_HOST, "request": request})
+        answer = bastion.ask("GET", f"{MAIN}/.bastion/handoff?{query}", signed_in(bastion))
+        assert answer.status_code == 400
+        assert "location" not in answer.headers
+
+
+def test_a_page_cannot_fetch_a_code_for_another(bastion):
+    """A frame, an image or a fetch of another site has no session, whatever cookies it comes with."""
+    _, url = begin(bastion)
+    for said in ({"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}, {"sec-fetch-site": "same-site", "origin": APP}):
+        answer = bastion.ask("GET", url, signed_in(bastion), headers=said)
+        assert answer.headers["location"] == "/login"
+
+
+NOT_REDEEMED = {
+    "a second time": lambda b, nonce, url: b.ask("GET", url, nonce),
+    "after a minute": lambda b, nonce, url: setattr(b, "now", NOW + 61),
+}
+
+
+@pytest.mark.parametrize("spoil", NOT_REDEEMED.values(), ids=NOT_REDEEMED)
+def test_a_code_is_not_taken(bastion, spoil):
+    nonce, url = code_url(bastion)
+    spoil(bastion, nonce, url)
+    answer = bastion.ask("GET", url, nonce)
+    assert answer.status_code == 400
+    assert not answer.headers.get_list("set-cookie")
+
+
+def test_a_code_is_not_taken_at_another_application(bastion):
+    nonce, url = code_url(bastion)
+    elsewhere = url.replace("web--shop", "evil--shop")
+    assert bastion.ask("GET", elsewhere, nonce).status_code == 400
+
+
+@pytest.mark.parametrize("nonce", [{}, {HANDOFF.decode(): "Z" * 22}, {HANDOFF.decode(): ""}])
+def test_a_code_is_not_taken_from_another_browser(bastion, nonce):
+    mine, url = code_url(bastion)
+    answer = bastion.ask("GET", url, nonce)
+    assert answer.status_code == 400
+    assert not answer.headers.get_list("set-cookie")
+    assert 'href="/x?y"' in answer.text, "a way to try again"
+    assert bastion.ask("GET", url, mine).status_code == 303, "and whose it is can still use it"
+
+
+def test_in_a_second_tab_it_goes_on_with_the_session_of_the_first(bastion):
+    nonce, first = code_url(bastion)
+    _, second = code_url(bastion, path="/2")
+    session = set_cookies(bastion.ask("GET", first, nonce))
+    answer = bastion.ask("GET", second, {APPLICATION.decode(): session[APPLICATION.decode()]})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/2")
+
+
+def test_each_step_is_on_its_own_host_only(bastion):
+    nonce, url = code_url(bastion)
+    code = urlsplit(url).query
+    assert bastion.ask("GET", f"{MAIN}/.bastion/session?{code}", nonce).status_code == 404
+    assert bastion.ask("GET", f"{APP}/.bastion/handoff?to={APP_HOST}", signed_in(bastion)).status_code == 404
+    assert bastion.ask("GET", f"{MAIN}/.bastion/logout").status_code == 404
+    assert parse_qs(code)["code"]
+
+
+def test_after_signing_out_no_code_is_given(bastion):
+    cookies = set_cookies(bastion.ask("POST", f"{MAIN}/logout", signed_in(bastion), headers=OURS))
+    _, url = begin(bastion)
+    assert bastion.ask("GET", url, cookies).headers["location"] == "/login"
+
+
+def test_signing_out_of_an_application_takes_its_cookie_away(bastion):
+    assert '<form method="post" action="/.bastion/logout"' in bastion.ask("GET", f"{APP}/.bastion/logout").text
+    answer = bastion.ask("POST", f"{APP}/.bastion/logout", headers={"origin": APP})
+    assert set_cookies(answer) == {APPLICATION.decode(): ""}
+    assert f'href="{MAIN}/login"' in bastion.ask("GET", APP + answer.headers["location"]).text
+    assert bastion.ask("POST", f"{APP}/.bastion/logout", headers={"origin": MAIN}).status_code == 403
