@@ -1,0 +1,179 @@
+"""One request to the API: who, may they, what, the answer.  ASGI; the decisions are made elsewhere."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping
+
+import orjson
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from bastion.kube.attributes import Attributes
+from bastion.kube.status import (
+    CONTENT_TYPE,
+    StatusError,
+    bad_request,
+    forbidden,
+    internal_error,
+    method_not_allowed,
+    no_such_route,
+    quoted,
+    unauthorized,
+)
+from bastion.kube.user import User
+from bastion.standalone.asked import attributes, list_options, watch_options
+from bastion.standalone.discovery import version
+from bastion.standalone.lists import list_body
+from bastion.standalone.resources import BY_NAME, CREATE, Object, Resource
+from bastion.standalone.reviews import access_status, read_review, token_of, token_status
+from bastion.standalone.state import State
+from bastion.standalone.watches import Watches
+
+JSON = CONTENT_TYPE.decode()
+LARGEST_BODY = 1 << 20  # bytes
+HEALTH = ("/healthz", "/livez", "/readyz")
+
+log = logging.getLogger("bastion.standalone")
+
+
+class Api:
+    """`calls` counts what was answered, by kind: `list pods`, `watch pods`, `get pods`, `tokenreviews`, …"""
+
+    def __init__(self, state: State, watches: Watches, discovery: Mapping[str, Object], calls: Counter[str]) -> None:
+        self._state = state
+        self._watches = watches
+        self._discovery = discovery
+        self._calls = calls
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        try:
+            response = await self._answer(request)
+        except ClientDisconnect:
+            return
+        except StatusError as error:
+            response = _failure(error)
+        except Exception as error:
+            log.error("%s %s: %r", request.method, request.url.path, error)
+            response = _failure(internal_error())
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        path = request.scope["path"]
+        if path in HEALTH and request.method in ("GET", "HEAD"):
+            return PlainTextResponse("ok")
+        if path.rstrip("/") == "/version" and request.method in ("GET", "HEAD"):
+            return _json(version())
+        user = self._authenticate(request)
+        asked = attributes(request.method, request.scope["raw_path"].decode("latin-1"), request.query_params)
+        allowed, reason = self._state.rbac.authorize(user, asked)
+        if not allowed:
+            raise forbidden(user.name, asked, reason)
+        if not asked.resource:
+            return self._document(request.method, asked.path)
+        resource = _resource(asked)
+        if asked.verb not in resource.verbs:
+            raise method_not_allowed()
+        _require_json_is_accepted(request.headers.get("accept", ""))
+        if resource.verbs == CREATE:
+            return await self._review(request, resource, user)
+        return self._read(request, resource, asked)
+
+    def _authenticate(self, request: Request) -> User:
+        """Raises StatusError 401; 400 for an impersonation, which would go unheard and act with more rights than was meant."""
+        user = self._state.user(_bearer(request.headers.get("authorization", "")))
+        if user is None:
+            raise unauthorized()
+        if any(name.startswith("impersonate-") for name in request.headers):
+            raise bad_request("this API does not impersonate: use a token of the user's own")
+        return user
+
+    def _document(self, method: str, path: str) -> Response:
+        document = self._discovery.get(path.rstrip("/") or "/")
+        if document is None:
+            raise no_such_route()
+        if method not in ("GET", "HEAD"):
+            raise method_not_allowed()
+        return _json(document)
+
+    def _read(self, request: Request, resource: Resource, asked: Attributes) -> Response:
+        namespace = asked.namespace if resource.namespaced else ""
+        if asked.verb == "get":
+            entry = self._state.store.get((resource.name, namespace, asked.name))
+            self._calls[f"get {resource.name}"] += 1
+            if entry is None:
+                raise _not_found(resource, asked.name)
+            return Response(entry.body + b"\n", media_type=JSON)
+        if asked.verb == "watch":
+            watch = watch_options(request.query_params)
+            self._calls[f"watch {resource.name}"] += 1
+            return StreamingResponse(self._watches.lines(resource, namespace, watch), media_type=JSON)
+        body = list_body(self._state.store, resource, namespace, list_options(request.query_params))
+        self._calls[f"list {resource.name}"] += 1
+        return Response(body, media_type=JSON)
+
+    async def _review(self, request: Request, resource: Resource, user: User) -> Response:
+        review = read_review(await _body(request), request.headers.get("content-type", JSON), resource)
+        if resource.name == "tokenreviews":
+            status = token_status(self._state.user(token_of(review)))
+        else:
+            status = access_status(review, self._state.rbac, user if resource.name.startswith("self") else None)
+        self._calls[resource.name] += 1
+        head = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": review.get("metadata") or {}}
+        return _json({**head, "spec": review.get("spec") or {}, "status": status}, 201)
+
+
+def _bearer(authorization: str) -> str:
+    """The token, empty where there is none (apiserver `authentication/request/bearertoken`)."""
+    scheme, _, rest = authorization.strip().partition(" ")
+    return rest.partition(" ")[0] if scheme.lower() == "bearer" else ""
+
+
+def _resource(asked: Attributes) -> Resource:
+    resource = BY_NAME.get((asked.group, asked.resource)) if asked.version == "v1" else None
+    if resource is None or asked.subresource:
+        raise no_such_route()
+    below_a_namespace = asked.namespace and resource.name != "namespaces"
+    if (below_a_namespace and not resource.namespaced) or (asked.name and resource.verbs == CREATE):
+        raise no_such_route()
+    return resource
+
+
+def _require_json_is_accepted(accept: str) -> None:
+    kinds = [kind.partition(";")[0].strip() for kind in accept.split(",") if kind.strip()]
+    if kinds and not {JSON, "application/*", "*/*"} & set(kinds):
+        message = f"only the following media types are accepted: {JSON}, {JSON};stream=watch"
+        raise StatusError(406, "NotAcceptable", message)
+
+
+async def _body(request: Request) -> bytes:
+    """Raises StatusError 413."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > LARGEST_BODY:
+            message = f"Request entity too large: limit is {LARGEST_BODY}"
+            raise StatusError(413, "RequestEntityTooLarge", message, close=True)
+    return bytes(body)
+
+
+def _not_found(resource: Resource, name: str) -> StatusError:
+    details = {"name": name, "group": resource.group, "kind": resource.name}
+    message = f"{resource.qualified} {quoted(name)} not found"
+    return StatusError(404, "NotFound", message, {key: value for key, value in details.items() if value})
+
+
+def _json(value: Object, code: int = 200) -> Response:
+    return Response(orjson.dumps(value) + b"\n", code, media_type=JSON)
+
+
+def _failure(error: StatusError) -> Response:
+    response = Response(error.body(), error.code, media_type=JSON)
+    for name, value in error.headers:
+        response.headers[name.decode()] = value.decode()
+    if error.close:
+        response.headers["connection"] = "close"
+    return response

@@ -1,0 +1,179 @@
+"""What do the manifests on disk say?  Files in, checked objects out; all of them or none.
+
+The kinds served are read, others are kept out and named.  What an object lacks (uid, revision) is the store's to add.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from bastion.standalone.documents import documents
+from bastion.standalone.files import FileError
+from bastion.standalone.resources import BY_KIND, Key, Object, Resource, api_version
+from bastion.standalone.schema import Check, Invalid
+from bastion.standalone.shapes import shape
+
+SUFFIXES = (".yaml", ".yml", ".json")
+DEFAULT_NAMESPACE = "default"
+SERVERS_OWN = ("resourceVersion", "managedFields", "selfLink")
+SHAPES: dict[str, Check] = {r.kind: shape(r) for r in BY_KIND.values()}
+
+
+class ManifestError(FileError):
+    """`pods.yaml: document 3: spec.containers[0].ports[0].containerPort: must be …`"""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifests:
+    """`skipped` names (file, kind) of what is no business of this API."""
+
+    objects: dict[Key, Object] = field(default_factory=dict)
+    skipped: frozenset[tuple[str, str]] = frozenset()
+
+
+def load(paths: Sequence[Path]) -> Manifests:
+    """Every object in these files and folders.  Raises ManifestError at the first mistake."""
+    objects: dict[Key, Object] = {}
+    places: dict[Key, str] = {}
+    skipped: set[tuple[str, str]] = set()
+    for file in manifest_files(paths):
+        for place, value in _documents(file):
+            try:
+                for path, raw in _items(value, ""):
+                    resource = _resource(raw, path)
+                    if resource is None:
+                        skipped.add((str(file), raw["kind"]))
+                        continue
+                    key, object = _checked(resource, raw, path)
+                    if key in objects:
+                        raise Invalid(f"{_called(key)} is already in {places[key]}", _at(path, "metadata.name"))
+                    objects[key], places[key] = object, place
+            except Invalid as error:
+                raise ManifestError(f"{place}: {error}") from None
+    return Manifests(objects, frozenset(skipped))
+
+
+def _at(path: str, field: str) -> str:
+    return f"{path}.{field}" if path else field
+
+
+def _called(key: Key) -> str:
+    resource, namespace, name = key
+    return f"{resource} {namespace}/{name}" if namespace else f"{resource} {name}"
+
+
+# --- files
+
+
+def manifest_files(paths: Sequence[Path]) -> list[Path]:
+    """Files as given and those in folders, in order of name, none twice.  Raises ManifestError where there is nothing.
+
+    What starts with a dot is passed over: editors' leftovers, and the inner folders of a mounted ConfigMap.
+    """
+    found: dict[str, Path] = {}
+    for path in paths:
+        for file in _inside(path) if path.is_dir() else (path,):
+            if not file.exists():
+                raise ManifestError(f"{file}: no such file or folder")
+            found.setdefault(os.path.realpath(file), file)
+    return list(found.values())
+
+
+def _inside(folder: Path) -> list[Path]:
+    found = []
+    for root, folders, names in os.walk(folder, onerror=_unreadable):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(root, name) for name in names if name.endswith(SUFFIXES) and not name.startswith(".")]
+    return sorted(found)
+
+
+def _unreadable(error: OSError) -> None:
+    raise ManifestError(f"{error.filename}: {error.strerror}") from error
+
+
+def _documents(file: Path) -> Iterator[tuple[str, Any]]:
+    """(`pods.yaml: document 3`, what it says), without empty documents."""
+    number = 0
+    try:
+        for number, value in enumerate(documents(_text(file), as_json=file.suffix == ".json"), 1):
+            if value is not None:
+                yield f"{file}: document {number}", value
+    except ValueError as error:
+        raise ManifestError(f"{file}: document {number + 1}: {error}") from error
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ManifestError(f"{file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"{file}: is not UTF-8") from error
+
+
+# --- objects
+
+
+def _items(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """The objects of a document, each with the path that leads to it: one, or those of a List."""
+    if not isinstance(value, dict) or value.get("kind") != "List":
+        yield path, value
+        return
+    items = value.get("items") or []
+    if not isinstance(items, list):
+        raise Invalid("must be a list", _at(path, "items"))
+    for index, item in enumerate(items):
+        yield from _items(item, _at(path, f"items[{index}]"))
+
+
+def _resource(raw: Any, path: str) -> Resource | None:
+    """None for a kind that is not served.  Raises Invalid."""
+    if not isinstance(raw, dict):
+        raise Invalid("must be an object with apiVersion, kind and metadata", path)
+    for name in ("apiVersion", "kind"):
+        if not isinstance(raw.get(name), str) or not raw[name]:
+            raise Invalid("must be a string" if raw.get(name) else "must be set", _at(path, name))
+    group, _, version = raw["apiVersion"].rpartition("/")
+    resource = BY_KIND.get((group, raw["kind"]))
+    if resource is not None and version != "v1":
+        raise Invalid(f"must be {api_version(group)} for a {resource.kind}", _at(path, "apiVersion"))
+    return resource
+
+
+def _checked(resource: Resource, raw: Object, path: str) -> tuple[Key, Object]:
+    try:
+        SHAPES[resource.kind](raw)
+        object = _without_nulls(raw)
+        _refuse_what_is_no_json(object)
+    except Invalid as error:
+        raise (error.within(path) if path else error) from None
+    except RecursionError:
+        raise Invalid("is nested too deeply", path) from None
+    metadata = object["metadata"]
+    for name in SERVERS_OWN:
+        metadata.pop(name, None)
+    if resource.namespaced:
+        metadata["namespace"] = metadata.get("namespace") or DEFAULT_NAMESPACE
+    else:
+        metadata.pop("namespace", None)
+    return (resource.name, metadata.get("namespace", ""), metadata["name"]), object
+
+
+def _without_nulls(value: Any) -> Any:
+    """A copy without fields that are null: an API server does not keep them either."""
+    if isinstance(value, dict):
+        return {name: _without_nulls(inner) for name, inner in value.items() if inner is not None}
+    return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _refuse_what_is_no_json(object: Object) -> None:
+    try:
+        orjson.dumps(object)
+    except TypeError as error:  # an integer past 64 bits, !!binary, half a surrogate pair
+        raise Invalid(f"cannot be written as JSON: {error}") from None

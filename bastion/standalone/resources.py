@@ -1,0 +1,64 @@
+"""Which resources does this API serve, and what are they called?  A table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+Object = dict[str, Any]  # one API object, as in JSON
+Key = tuple[str, str, str]  # (resource, namespace or "", name)
+
+CORE = ""
+AUTHENTICATION = "authentication.k8s.io"
+AUTHORIZATION = "authorization.k8s.io"
+DISCOVERY = "discovery.k8s.io"
+RBAC_GROUP = "rbac.authorization.k8s.io"
+
+READ = ("get", "list", "watch")
+CREATE = ("create",)
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One row of a discovery document; all of these are version v1 of their group."""
+
+    name: str
+    kind: str
+    group: str = CORE
+    namespaced: bool = True
+    verbs: tuple[str, ...] = READ
+    short_names: tuple[str, ...] = ()
+
+    @property
+    def api_version(self) -> str:
+        return api_version(self.group)
+
+    @property
+    def qualified(self) -> str:
+        """`endpointslices.discovery.k8s.io`, `pods`."""
+        return f"{self.name}.{self.group}" if self.group else self.name
+
+
+def api_version(group: str) -> str:
+    return f"{group}/v1" if group else "v1"
+
+
+RESOURCES = (
+    Resource("endpoints", "Endpoints", short_names=("ep",)),
+    Resource("namespaces", "Namespace", namespaced=False, short_names=("ns",)),
+    Resource("nodes", "Node", namespaced=False, short_names=("no",)),
+    Resource("pods", "Pod", short_names=("po",)),
+    Resource("serviceaccounts", "ServiceAccount", short_names=("sa",)),
+    Resource("services", "Service", short_names=("svc",)),
+    Resource("endpointslices", "EndpointSlice", DISCOVERY),
+    Resource("clusterrolebindings", "ClusterRoleBinding", RBAC_GROUP, namespaced=False),
+    Resource("clusterroles", "ClusterRole", RBAC_GROUP, namespaced=False),
+    Resource("rolebindings", "RoleBinding", RBAC_GROUP),
+    Resource("roles", "Role", RBAC_GROUP),
+    Resource("tokenreviews", "TokenReview", AUTHENTICATION, namespaced=False, verbs=CREATE),
+    Resource("selfsubjectaccessreviews", "SelfSubjectAccessReview", AUTHORIZATION, namespaced=False, verbs=CREATE),
+    Resource("subjectaccessreviews", "SubjectAccessReview", AUTHORIZATION, namespaced=False, verbs=CREATE),
+)
+GROUPS = tuple(sorted({r.group for r in RESOURCES if r.group}))
+BY_NAME = {(r.group, r.name): r for r in RESOURCES}
+BY_KIND = {(r.group, r.kind): r for r in RESOURCES if r.verbs == READ}

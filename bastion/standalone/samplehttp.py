@@ -1,0 +1,98 @@
+"""Enough of HTTP/1.1 for the sample workloads: one request at a time per connection; bodies are read and dropped."""
+
+from __future__ import annotations
+
+import asyncio
+import http
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+LARGEST_HEAD = 64 * 1024
+LARGEST_BODY = 1 << 20
+IDLE = 75.0  # seconds a connection may wait for its next request
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRequest:
+    """`target` is the path with its query, as it came."""
+
+    method: str
+    target: str
+    headers: tuple[tuple[str, str], ...]
+
+    @property
+    def path(self) -> str:
+        return self.target.partition("?")[0]
+
+    def header(self, name: str) -> str:
+        """The first of this name (lower case), empty where there is none."""
+        return next((value for key, value in self.headers if key.lower() == name), "")
+
+
+@dataclass(frozen=True, slots=True)
+class SampleAnswer:
+    """`body` is whole, or comes in pieces for as long as the client stays."""
+
+    body: bytes | AsyncIterator[bytes]
+    content_type: str = "text/plain; charset=utf-8"
+    code: int = 200
+
+
+Answer = Callable[[SampleRequest], Awaitable[SampleAnswer]]
+
+
+async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Answer) -> None:
+    """Serves one connection until either side ends it."""
+    try:
+        while True:
+            async with asyncio.timeout(IDLE):
+                request = await _request(reader)
+            if request is None or not await _respond(writer, request, await answer(request)):
+                return
+    except (OSError, TimeoutError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        pass  # the client left, or does not speak HTTP
+    finally:
+        writer.close()
+
+
+async def _request(reader: asyncio.StreamReader) -> SampleRequest | None:
+    """None where the client has said everything.  Raises ValueError for what is no request served here."""
+    try:
+        head = await reader.readuntil(b"\r\n\r\n")
+    except asyncio.IncompleteReadError as error:
+        if error.partial:
+            raise
+        return None
+    first, *lines = head.decode("latin-1").split("\r\n")[:-2]
+    method, target, _ = first.split(" ")
+    headers = []
+    for line in lines:
+        name, separator, value = line.partition(":")
+        if not separator:
+            raise ValueError("a header without a colon")
+        headers.append((name, value.strip()))
+    request = SampleRequest(method, target, tuple(headers))
+    if request.header("transfer-encoding"):
+        raise ValueError("a body without a length is not read here")
+    if (length := int(request.header("content-length") or 0)) > LARGEST_BODY:
+        raise ValueError("a body of this length is not read here")
+    await reader.readexactly(length)
+    return request
+
+
+async def _respond(writer: asyncio.StreamWriter, request: SampleRequest, answer: SampleAnswer) -> bool:
+    """Whether the connection can carry another request."""
+    keep = request.header("connection").lower() != "close" and isinstance(answer.body, bytes)
+    head = [f"HTTP/1.1 {answer.code} {http.HTTPStatus(answer.code).phrase}", f"Content-Type: {answer.content_type}"]
+    head += [f"Content-Length: {len(answer.body)}"] if isinstance(answer.body, bytes) else ["Cache-Control: no-store"]
+    head += [f"Connection: {'keep-alive' if keep else 'close'}", "", ""]
+    writer.write("\r\n".join(head).encode("latin-1"))
+    if request.method != "HEAD":
+        if isinstance(answer.body, bytes):
+            writer.write(answer.body)
+        else:
+            async for piece in answer.body:
+                writer.write(piece)
+                await writer.drain()
+    await writer.drain()
+    return keep

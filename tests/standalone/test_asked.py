@@ -1,0 +1,119 @@
+"""What a request asks: attributes for RBAC, options of list and watch, selectors."""
+
+from __future__ import annotations
+
+import pytest
+
+from bastion.kube.attributes import Attributes
+from bastion.kube.status import StatusError
+from bastion.standalone.asked import attributes, list_options, watch_options
+from bastion.standalone.selectors import selection
+
+CORE = {"group": "", "version": "v1"}
+SLICES = {"group": "discovery.k8s.io", "version": "v1", "resource": "endpointslices"}
+ROWS = [
+    ("GET", "/api/v1/pods", {}, Attributes("list", resource="pods", **CORE)),
+    ("HEAD", "/api/v1/pods", {}, Attributes("list", resource="pods", **CORE)),
+    ("GET", "/api/v1/pods/", {}, Attributes("list", resource="pods", **CORE)),
+    ("GET", "/api/v1/pods", {"watch": "true"}, Attributes("watch", resource="pods", **CORE)),
+    ("GET", "/api/v1/pods", {"watch": "1"}, Attributes("watch", resource="pods", **CORE)),
+    ("GET", "/api/v1/pods", {"watch": "false"}, Attributes("list", resource="pods", **CORE)),
+    ("GET", "/api/v1/pods", {"watch": "0"}, Attributes("list", resource="pods", **CORE)),
+    ("GET", "/api/v1/namespaces/n/pods", {}, Attributes("list", namespace="n", resource="pods", **CORE)),
+    ("GET", "/api/v1/namespaces/n/pods/p", {}, Attributes("get", namespace="n", resource="pods", name="p", **CORE)),
+    ("GET", "/api/v1/namespaces/n/pods/p", {"watch": "1"}, Attributes("get", namespace="n", resource="pods", name="p", **CORE)),
+    (
+        "GET",
+        "/api/v1/namespaces/n/pods",
+        {"watch": "1", "fieldSelector": "metadata.name=p"},
+        Attributes("watch", namespace="n", resource="pods", name="p", **CORE),
+    ),
+    (
+        "POST",
+        "/api/v1/namespaces/n/pods/p/proxy/x/y",
+        {},
+        Attributes("create", namespace="n", resource="pods", subresource="proxy", name="p", **CORE),
+    ),
+    ("GET", "/api/v1/namespaces", {}, Attributes("list", resource="namespaces", **CORE)),
+    ("GET", "/api/v1/namespaces/n", {}, Attributes("get", namespace="n", resource="namespaces", name="n", **CORE)),
+    ("DELETE", "/api/v1/namespaces/n/pods", {}, Attributes("deletecollection", namespace="n", resource="pods", **CORE)),
+    ("DELETE", "/api/v1/nodes/x", {}, Attributes("delete", resource="nodes", name="x", **CORE)),
+    ("OPTIONS", "/api/v1/nodes/x", {}, Attributes("", resource="nodes", name="x", **CORE)),
+    ("GET", "/apis/discovery.k8s.io/v1/endpointslices", {}, Attributes("list", **SLICES)),
+    ("GET", "/apis/discovery.k8s.io/v1/namespaces/n/endpointslices/a%3Ab", {}, Attributes("get", namespace="n", name="a:b", **SLICES)),
+    ("GET", "/api", {}, Attributes("get", version="", path="/api")),
+    ("GET", "/api/v1", {}, Attributes("get", version="", path="/api/v1")),
+    ("GET", "/apis/discovery.k8s.io/v1", {}, Attributes("get", version="", path="/apis/discovery.k8s.io/v1")),
+    ("POST", "/metrics%20x", {}, Attributes("post", version="", path="/metrics x")),
+    ("GET", "/", {}, Attributes("get", version="", path="/")),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "query", "expected"), ROWS)
+def test_attributes(method: str, path: str, query: dict[str, str], expected: Attributes) -> None:
+    assert attributes(method, path, query) == expected
+
+
+def test_list_options() -> None:
+    empty = list_options({"resourceVersion": "0", "limit": ""})
+    assert (empty.limit, empty.cursor, empty.revision, empty.exact, bool(empty.selection)) == (0, "", None, False, False)
+    full = list_options({"limit": "5", "continue": "abc", "resourceVersion": "7", "resourceVersionMatch": "Exact"})
+    assert (full.limit, full.cursor, full.revision, full.exact) == (5, "abc", 7, True)
+
+
+def test_watch_options() -> None:
+    empty = watch_options({"resourceVersion": "0", "timeoutSeconds": "0"})
+    assert (empty.revision, empty.timeout, empty.bookmarks, empty.marks_initial) == (None, None, False, False)
+    full = watch_options({"resourceVersion": "9", "timeoutSeconds": "3", "allowWatchBookmarks": "true"})
+    assert (full.revision, full.timeout, full.bookmarks, full.marks_initial) == (9, 3.0, True, False)
+    streamed = watch_options({"resourceVersion": "9", "sendInitialEvents": "true", "allowWatchBookmarks": "true"})
+    assert (streamed.revision, streamed.marks_initial) == (None, True)
+
+
+@pytest.mark.parametrize("query", [{"limit": "-1"}, {"limit": "x"}, {"resourceVersion": "1.5"}, {"limit": "5_0"}, {"limit": "٥"}])
+def test_numbers_are_numbers(query: dict[str, str]) -> None:
+    with pytest.raises(StatusError) as caught:
+        list_options(query)
+    assert caught.value.code == 400
+
+
+METADATA = {"name": "a", "namespace": "n", "labels": {"app": "web", "tier": "front"}}
+
+
+@pytest.mark.parametrize(
+    ("labels", "fields", "chosen"),
+    [
+        ("", "", True),
+        ("app=web", "", True),
+        ("app==web", "", True),
+        ("app=web,tier=front", "", True),
+        (" app = web , tier = front ", "", True),
+        ("app=web,tier=back", "", False),
+        ("gone=", "", False),
+        ("", "metadata.name=a", True),
+        ("", "metadata.name=b", False),
+        ("", "metadata.name=a,metadata.namespace=n", True),
+        ("", "metadata.namespace=m", False),
+        ("app=web", "metadata.name=b", False),
+    ],
+)
+def test_selectors_choose(labels: str, fields: str, chosen: bool) -> None:
+    assert selection(labels, fields).chooses(METADATA) is chosen
+
+
+@pytest.mark.parametrize(
+    ("labels", "fields"),
+    [
+        ("app!=web", ""),
+        ("app in (web)", ""),
+        ("app", ""),
+        ("!app", ""),
+        ("=web", ""),
+        ("", "status.phase=Running"),
+        ("", "metadata.name!=a"),
+    ],
+)
+def test_other_selectors_are_refused(labels: str, fields: str) -> None:
+    with pytest.raises(StatusError) as caught:
+        selection(labels, fields)
+    assert caught.value.code == 400
