@@ -1,0 +1,202 @@
+"""What the commands do, once their flags are read."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import ssl
+import sys
+import tempfile
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+import uvloop
+
+from bastion.certificates import Authority, Pair
+from bastion.config import Config, Serving, StartError, serve_config
+from bastion.observe import logs
+from bastion.reload import Followed, follow
+from bastion.server.listener import bind
+from bastion.server.memory import settle_memory, tune_allocator
+from bastion.server.run import Endings, Server
+from bastion.server.supervisor import Supervisor
+from bastion.server.tls import ask_for_certificates, context_of, own_names, serving_context
+from bastion.wiring import Bastion, embedded_api, open_bastion, session_key
+
+_log = logging.getLogger("bastion.server")
+WORKER_READY = 10.0  # seconds
+_WORKER = "BASTION_WORKER"  # what a supervisor tells its workers, as JSON
+
+
+def serve(flags: argparse.Namespace, argv: Sequence[str]) -> int:
+    """The exit status."""
+    told = orjson.loads(os.environ.get(_WORKER, "{}"))
+    if told.get("kubeconfig"):  # the supervisor runs the embedded API
+        flags.manifests, flags.token_auth_file, flags.kubeconfig = [], None, Path(told["kubeconfig"])
+    if told:
+        flags.tls_cert_file, flags.tls_private_key_file = Path(told["certificate"]), Path(told["key"])
+    config = serve_config(flags)
+    if told:
+        config = replace(config, browsers=replace(config.browsers, key=bytes.fromhex(told["session_key"])))
+    logs.configure(config.verbosity)
+    if told:
+        inherited = [[socket.socket(fileno=fd) for fd in told[kind]] for kind in ("sockets", "plain")]
+        return _run(lambda: _serve(config, *inherited, ready_within=WORKER_READY))
+    if config.serving.workers > 1:
+        return _run(lambda: _supervise(config, argv))
+    return _run(lambda: _serve(config, *_sockets(config.serving)))
+
+
+def standalone(flags: argparse.Namespace) -> int:
+    from bastion.standalone import run
+
+    logs.configure(flags.verbosity)
+    return _run(lambda: _finally(run.run(flags.manifests, flags.token_auth_file, flags.bind_address, flags.port, flags.kubeconfig)))
+
+
+def demo(flags: argparse.Namespace) -> int:
+    from bastion import demo
+
+    logs.configure(flags.verbosity)
+    return _run(lambda: demo.run(flags.directory, flags.port))
+
+
+async def _serve(config: Config, sockets: list[socket.socket], plain: list[socket.socket], *, ready_within: float = 0.0) -> int:
+    """`ready_within`: seconds to wait for the objects before accepting; other workers serve meanwhile."""
+    tls = _serving_tls(config.serving, config.authentication.authorities)
+    async with open_bastion(config, sys.stdout.fileno()) as bastion:
+        endings = Endings(config.serving.shutdown_delay, tunnels=config.streams.drain)
+        server = Server(bastion.state, endings, tls, plain, bastion.app)
+        bastion.stopping = lambda: server.stopping
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(bastion.synced(), ready_within)
+        _announce(config.serving)
+        settle_memory()
+        background = [asyncio.create_task(work) for work in (follow([tls]), _settle(bastion))]
+        await server.serve(sockets=sockets)
+        for task in background:
+            task.cancel()
+    return 0
+
+
+async def _settle(bastion: Bastion) -> None:
+    await bastion.synced()
+    settle_memory()
+
+
+async def _supervise(config: Config, argv: Sequence[str]) -> int:
+    """Workers are this program anew, on sockets of ours; the certificate and the embedded API are one for all."""
+    sockets, plain = _sockets(config.serving)
+    async with contextlib.AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bastion-")))
+        _serving_tls(config.serving, config.authentication.authorities)  # a mistake is found here, not in each worker
+        certificate, key = config.serving.certificate, config.serving.key
+        if certificate is None or key is None:
+            certificate, key = _write_pair(folder, _self_signed(config.serving))
+        told: dict[str, Any] = {"certificate": str(certificate), "key": str(key)}
+        told["session_key"] = session_key(config.browsers).hex()
+        told["sockets"], told["plain"] = [s.fileno() for s in sockets], [s.fileno() for s in plain]
+        if config.source.manifests:
+            told["kubeconfig"] = str(folder / "kubeconfig")
+            _write_private(folder / "kubeconfig", (await embedded_api(config, stack)).kubeconfig().encode())
+        command = [sys.executable, "-m", "bastion", *argv]
+        return await Supervisor(
+            command, config.serving.workers, [*told["sockets"], *told["plain"]], {_WORKER: orjson.dumps(told).decode()}
+        ).run()
+
+
+def _announce(serving: Serving) -> None:
+    host = f"[{serving.bind_address}]" if ":" in serving.bind_address else serving.bind_address
+    _log.info("serving https://%s:%d", host, serving.port)
+    if serving.certificate is None:
+        _log.warning("no --tls-cert-file: the certificate was made just now, and no client trusts it")
+
+
+async def _finally(work: Coroutine[Any, Any, None]) -> int:
+    await work
+    return 0
+
+
+# --- what may go wrong before the first request
+
+
+def _tls(serving: Serving) -> ssl.SSLContext:
+    if serving.certificate is None or serving.key is None:
+        return context_of(_self_signed(serving))
+    try:
+        return serving_context(serving.certificate, serving.key)
+    except (OSError, ssl.SSLError) as error:
+        raise StartError(f"cannot use the certificate {serving.certificate} with the key {serving.key}: {_cause(error)}") from error
+
+
+def _serving_tls(serving: Serving, authorities: Sequence[Path]) -> Followed[ssl.SSLContext]:
+    """`authorities` sign clients' certificates.  Raises StartError; what is wrong with a file later on is said in the log."""
+    pair = _self_signed(serving) if serving.certificate is None or serving.key is None else None
+
+    def read() -> ssl.SSLContext:
+        if pair is not None:
+            context = context_of(pair)
+        else:
+            assert serving.certificate is not None and serving.key is not None
+            context = serving_context(serving.certificate, serving.key)
+        ask_for_certificates(context, authorities)
+        return context
+
+    if pair is None:
+        _tls(serving)
+    try:
+        what = "the certificate" if pair is not None else f"the certificate {serving.certificate} with its key"
+        return Followed(what, (serving.certificate, serving.key, *authorities), read)
+    except (OSError, ssl.SSLError) as error:
+        raise StartError(f"cannot use the clients' authorities {', '.join(map(str, authorities))}: {_cause(error)}") from error
+
+
+def _self_signed(serving: Serving) -> Pair:
+    return Authority("bastion").issue([*own_names(serving.bind_address), *serving.names], common_name="bastion")
+
+
+def _write_pair(folder: Path, pair: Pair) -> tuple[Path, Path]:
+    certificate, key = folder / "tls.crt", folder / "tls.key"
+    certificate.write_bytes(pair.certificate)
+    _write_private(key, pair.key)
+    return certificate, key
+
+
+def _write_private(path: Path, data: bytes) -> None:
+    path.touch(mode=0o600)
+    path.write_bytes(data)
+
+
+def _sockets(serving: Serving) -> tuple[list[socket.socket], list[socket.socket]]:
+    plain = [_bind("127.0.0.1", serving.insecure_port)] if serving.insecure_port else []
+    return [_bind(serving.bind_address, serving.port)], plain
+
+
+def _bind(address: str, port: int) -> socket.socket:
+    try:
+        return bind(address, port)
+    except OSError as error:
+        raise StartError(f"cannot listen on {address}:{port}: {_cause(error)}") from error
+
+
+def _run(start: Callable[[], Coroutine[Any, Any, int]]) -> int:
+    """Run to the end; what a user may have got wrong becomes a StartError."""
+    tune_allocator()
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(start())
+    except OSError as error:
+        raise StartError(f"{error.filename or ''}{': ' if error.filename else ''}{_cause(error)}") from error
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or "not a PEM certificate and key").lower().replace("_", " ")
+    return (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)

@@ -1,0 +1,153 @@
+"""`bastion demo`: a small cluster with four workloads and the bastion in front of it, ready to be pasted at."""
+
+from __future__ import annotations
+
+import base64
+import os
+import shlex
+import socket
+import sys
+from pathlib import Path
+
+import yaml
+
+from bastion.browsers import Browsers
+from bastion.certificates import Authority
+from bastion.config import Config, Kubelet, Limits, Pages, Serving, Source, Streams, Timeouts, network
+from bastion.server.listener import bind
+from bastion.server.run import Endings, Server
+from bastion.server.tls import context_of
+from bastion.standalone.workloads import MANIFESTS, NETWORK, Workloads, demo_tokens
+from bastion.wiring import open_bastion
+
+FRONTEND = "/api/v1/namespaces/shop/services/frontend/proxy/"
+ORDERS = "/api/v1/namespaces/shop/services/https:orders:/proxy/orders"
+TICKER = "/api/v1/namespaces/monitoring/services/ticker/proxy/events"
+HOST_SUFFIX = "proxy.localhost"  # browsers take every name under localhost for this machine (RFC 6761, 6.3)
+FRONTEND_HOST = f"frontend--shop.svc.{HOST_SUFFIX}"
+CHAT = "/api/v1/namespaces/shop/services/chat/proxy/"
+# For a WebSocket's URL, a CA and a token.
+SAY_HELLO = (
+    "import contextlib, ssl, sys; from websockets.sync.client import connect; url, ca, token = sys.argv[1:]; "
+    'tls = ssl.create_default_context(cafile=ca); who = dict(Authorization=f"Bearer {token}"); stack = contextlib.ExitStack(); '
+    "chat = stack.enter_context(connect(url, ssl=tls, proxy=None, additional_headers=who)); "
+    'chat.send("hello"); print(chat.recv()); stack.close()'
+)
+
+Tokens = dict[str, tuple[str, tuple[str, ...]]]
+
+
+async def run(folder: Path, port: int) -> int:
+    """Serves until it is told to stop.  Writes what a client needs (CA, tokens, kubeconfig) into `folder`."""
+    folder = folder.resolve()
+    folder.mkdir(exist_ok=True)
+    authority, tokens = Authority("bastion demo"), demo_tokens()
+    tls = context_of(authority.issue(["localhost", "127.0.0.1", "::1", *_browsers("").names()], common_name="localhost"))
+    sockets = [bind("127.0.0.1", port)]
+    url = f"https://localhost:{sockets[0].getsockname()[1]}"
+    _write(folder, authority.pem, tokens, url)
+    config = _config(folder, port, url)
+    log = os.open(folder / "access.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    async with Workloads(), open_bastion(config, log) as bastion:
+        server = Server(bastion.state, Endings(), lambda: tls, _no_sockets(), bastion.app)
+        bastion.stopping = lambda: server.stopping
+        await bastion.synced()
+        print(_welcome(folder, tokens, url), flush=True)
+        await server.serve(sockets=sockets)
+    return 0
+
+
+def _browsers(url: str) -> Browsers:
+    return Browsers(host_suffix=HOST_SUFFIX, public_url=url)
+
+
+def _config(folder: Path, port: int, url: str) -> Config:
+    return Config(
+        Serving("127.0.0.1", port, 0, None, None, 1, 0.0),
+        Streams(),
+        Timeouts(),
+        Limits(),
+        Pages(),
+        Source(None, (MANIFESTS,), folder / "tokens.csv"),
+        Kubelet(None, None, None, False),
+        nodes=False,
+        anonymous=False,
+        allow_targets=(network(NETWORK),),
+        trusted_proxies=(),
+        verbosity=0,
+        browsers=_browsers(url),
+    )
+
+
+def _no_sockets() -> list[socket.socket]:
+    return []
+
+
+def _write(folder: Path, ca: bytes, tokens: Tokens, url: str) -> None:
+    (folder / "ca.crt").write_bytes(ca)
+    rows = [f'{token},{user},{user},"{",".join(groups)}"\n' for user, (token, groups) in tokens.items()]
+    for name, text in (("tokens.csv", "".join(rows)), ("kubeconfig", _kubeconfig(ca, tokens, url))):
+        (folder / name).touch(mode=0o600)
+        (folder / name).write_text(text)
+
+
+def _kubeconfig(ca: bytes, tokens: Tokens, url: str) -> str:
+    """One context per user; the server is the bastion, so `kubectl get --raw` goes through it."""
+    cluster = {"server": url, "certificate-authority-data": base64.b64encode(ca).decode()}
+    return yaml.safe_dump(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "demo", "cluster": cluster}],
+            "users": [{"name": user, "user": {"token": token}} for user, (token, _) in tokens.items()],
+            "contexts": [{"name": user, "context": {"cluster": "demo", "user": user}} for user in tokens],
+            "current-context": next(iter(tokens)),
+        },
+        sort_keys=False,
+    )
+
+
+def _welcome(folder: Path, tokens: Tokens, url: str) -> str:
+    def curl(user: str, path: str, *options: str, at: str = url) -> str:
+        words = ["curl", *options, "--cacert", str(folder / "ca.crt"), "-H", f"Authorization: Bearer {tokens[user][0]}", at + path]
+        return "    " + " ".join(map(shlex.quote, words))
+
+    def chat(user: str) -> str:
+        words = (sys.executable, "-c", SAY_HELLO, url.replace("https", "wss", 1) + CHAT, str(folder / "ca.crt"), tokens[user][0])
+        return "    " + " ".join(map(shlex.quote, words))
+
+    port = url.rpartition(":")[2]
+    users = "\n".join(f"    {user:<8}{token}" for user, (token, _) in tokens.items())
+    return f"""
+The demo is up at {url}: namespaces shop and monitoring, four workloads, three users.
+
+Tokens:
+{users}
+
+Allowed: alice develops the shop, so its front page answers (twice, and another pod does):
+{curl("alice", FRONTEND, "-s")}
+
+Its orders speak HTTPS behind the bastion:
+{curl("alice", ORDERS, "-s")}
+
+Refused with 403: carol may look at the cluster, but not reach into it:
+{curl("carol", FRONTEND, "-s")}
+
+Streaming: bob follows the ticker's events as they come (Ctrl-C ends it):
+{curl("bob", TICKER, "-sN")}
+
+A WebSocket (for the websockets package, a development dependency): alice says hello, and hears it from the pod:
+{chat("alice")}
+
+In a browser (it warns, as it does not know {folder / "ca.crt"}): sign in with alice's token,
+    {url}/login
+and the shop's front page is on a host name of its own as well:
+    https://{FRONTEND_HOST}:{port}/
+With curl:
+{curl("alice", "/", "-s", "--resolve", f"{FRONTEND_HOST}:{port}:127.0.0.1", at=f"https://{FRONTEND_HOST}:{port}")}
+
+With kubectl:
+    kubectl --kubeconfig {shlex.quote(str(folder / "kubeconfig"))} get --raw {FRONTEND}
+
+Every request is a line in {folder / "access.log"}.  Ctrl-C here ends the demo.
+"""

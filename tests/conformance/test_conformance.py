@@ -1,0 +1,106 @@
+"""Does the bastion do with a request what kube-apiserver does, or on purpose something better?  Seen from both sides of it."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conformance import fixture
+from tests.conformance.backends import Backends
+from tests.conformance.cases import Case, load
+from tests.conformance.client import Client
+from tests.conformance.compare import differences
+from tests.conformance.processes import running, serving
+
+NET = f"127.98.{os.getpid() % 256}"  # so that two runs on one machine do not meet
+GROUPS = ["access", "answers", "html", "names", "paths", "redirects", "request_headers", "requests", "upgrades"]
+THROUGH_AN_API_SERVER = ["access", "names"]  # what depends on where objects and decisions come from
+TARGETS = ["--allow-target-cidr", f"{NET}.0/24", "--enable-node-proxy", "--kubelet-insecure-skip-tls-verify"]
+
+
+class Stage:
+    """The backends, and the loop that they and the client share; it turns only while a case is played."""
+
+    def __init__(self, runner: asyncio.Runner, backends: Backends) -> None:
+        self._runner = runner
+        self._backends = backends
+
+    def play(self, case: Case, client: Client) -> list[str]:
+        return self._runner.run(self._play(case, client))
+
+    async def _play(self, case: Case, client: Client) -> list[str]:
+        self._backends.begin(case.backend)
+        answer = await client.ask(case)
+        return differences(case, answer, await self._backends.end())
+
+
+def cases(groups: list[str]) -> list[object]:
+    loaded = [case for group in groups for case in load(group, NET)]
+    return [pytest.param(case, id=case.name) for case in loaded]
+
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with asyncio.Runner() as runner:
+        backends = Backends(NET, tmp_path_factory.mktemp("backends"))
+        try:
+            runner.run(backends.__aenter__())
+        except OSError as error:
+            if error.errno != errno.EADDRNOTAVAIL:
+                raise
+            pytest.skip(f"{NET}.0/24 is not on the loopback interface here, as it is on Linux")
+        yield Stage(runner, backends)
+        runner.run(backends.__aexit__())
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Flags that say what is there and who is who."""
+    folder = tmp_path_factory.mktemp("cluster")
+    (folder / "cluster.yaml").write_text(yaml.safe_dump_all(fixture.manifests(NET)))
+    (folder / "tokens.csv").write_text(fixture.tokens())
+    return ["--manifests", str(folder / "cluster.yaml"), "--token-auth-file", str(folder / "tokens.csv")]
+
+
+@pytest.fixture(scope="session")
+def over_manifests(cluster: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    with serving(*cluster, *TARGETS, log=tmp_path_factory.mktemp("serve") / "log") as port:
+        yield Client(port)
+
+
+@pytest.fixture(scope="session")
+def over_an_api_server(cluster: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    folder = tmp_path_factory.mktemp("api")
+    kubeconfig = folder / "kubeconfig"
+    standalone = ["standalone", *cluster, "--port", "0", "--kubeconfig", str(kubeconfig)]
+    with running(*standalone, ready=kubeconfig.exists, log=folder / "standalone.log"):
+        become("the-bastion", kubeconfig)
+        with serving("--kubeconfig", str(kubeconfig), *TARGETS, log=folder / "serve.log") as port:
+            yield Client(port)
+
+
+def become(user: str, kubeconfig: Path) -> None:
+    """It may do what it needs and no more, as in a cluster; the kubeconfig's first choice may do anything."""
+    config = yaml.safe_load(kubeconfig.read_text())
+    kubeconfig.write_text(yaml.safe_dump({**config, "current-context": user}))
+
+
+@pytest.mark.parametrize("case", cases(GROUPS))
+def test_over_manifests(case: Case, stage: Stage, over_manifests: Client) -> None:
+    verdict(case, stage.play(case, over_manifests))
+
+
+@pytest.mark.parametrize("case", cases(THROUGH_AN_API_SERVER))
+def test_over_an_api_server(case: Case, stage: Stage, over_an_api_server: Client) -> None:
+    verdict(case, stage.play(case, over_an_api_server))
+
+
+def verdict(case: Case, found: list[str]) -> None:
+    if found:
+        pytest.fail("\n".join(filter(None, [case.name, case.note, *found])), pytrace=False)

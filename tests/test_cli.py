@@ -1,0 +1,156 @@
+"""How does the program end where it cannot begin?  As a user sees it: an exit status, one line on stderr, never a traceback."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bastion import __version__
+from bastion.certificates import Authority
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def bastion(tmp_path):
+    """Runs `python -m bastion` in an empty home, away from any cluster; returns (status, stdout, lines of stderr)."""
+
+    def call(*arguments):
+        environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            [sys.executable, "-m", "bastion", *map(str, arguments)],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert "Traceback" not in done.stderr
+        return done.returncode, done.stdout, done.stderr.splitlines()
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    """The flags of a certificate that is a good one."""
+    folder = tmp_path_factory.mktemp("pair")
+    issued = Authority().issue(["localhost"])
+    (folder / "tls.crt").write_bytes(issued.certificate)
+    (folder / "tls.key").write_bytes(issued.key)
+    return [f"--tls-cert-file={folder / 'tls.crt'}", f"--tls-private-key-file={folder / 'tls.key'}"]
+
+
+def test_it_says_its_version(bastion):
+    assert bastion("version") == (0, f"bastion v{__version__}\n", [])
+
+
+def test_it_helps(bastion):
+    status, out, err = bastion("serve", "--help")
+    assert (status, err) == (0, [])
+    assert "--kubeconfig PATH" in out
+
+
+USAGE = [
+    pytest.param([], "bastion: the following arguments are required: COMMAND", id="no-command"),
+    pytest.param(["sing"], "bastion: argument COMMAND: invalid choice: 'sing'", id="unknown-command"),
+    pytest.param(["serve", "--nope"], "bastion: unrecognized arguments: --nope", id="unknown-flag"),
+    pytest.param(["serve", "--por=1"], "bastion: unrecognized arguments: --por=1", id="abbreviated-flag"),
+    pytest.param(["serve", "--port=http"], "bastion serve: argument --port: 'http' is no port", id="bad-value"),
+    pytest.param(["serve", "--manifests=none"], "bastion serve: --manifests: none: no such file", id="missing-file"),
+    pytest.param(
+        ["serve", "--tls-cert-file=/dev/null"], "bastion serve: --tls-cert-file and --tls-private-key-file belong", id="contradiction"
+    ),
+]
+
+
+@pytest.mark.parametrize(("arguments", "line"), USAGE)
+def test_a_mistake_in_the_usage_is_one_line_and_status_2(bastion, arguments, line):
+    status, out, err = bastion(*arguments)
+    assert (status, out) == (2, "")
+    assert len(err) == 1
+    assert err[0].startswith(line)
+
+
+def test_several_mistakes_are_a_line_each(bastion):
+    status, _, err = bastion("serve", "--manifests=none", "--kubeconfig=none", "--insecure-port=8443")
+    assert status == 2
+    assert len(err) == 4
+    assert all(line.startswith("bastion serve: --") for line in err)
+
+
+def fails(bastion, *arguments):
+    """The one line of a start that failed."""
+    status, out, err = bastion(*arguments)
+    assert (status, out) == (1, "")
+    assert len(err) == 1, err
+    return err[0]
+
+
+def test_a_port_in_use(bastion, pair):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        line = fails(bastion, "serve", f"--port={port}", *pair)
+    assert line == f"bastion serve: cannot listen on 127.0.0.1:{port}: address already in use"
+
+
+def test_a_certificate_that_is_none(bastion, tmp_path):
+    for name in ("tls.crt", "tls.key"):
+        (tmp_path / name).write_text("hunter2")
+    line = fails(bastion, "serve", "--port=0", "--tls-cert-file=tls.crt", "--tls-private-key-file=tls.key")
+    assert line.startswith("bastion serve: cannot use the certificate tls.crt with the key tls.key: ")
+    assert "hunter2" not in line
+
+
+def test_a_key_of_another_certificate(bastion, pair, tmp_path):
+    (tmp_path / "tls.key").write_bytes(Authority().issue(["localhost"]).key)
+    line = fails(bastion, "serve", "--port=0", pair[0], "--tls-private-key-file=tls.key")
+    assert line.endswith("with the key tls.key: key values mismatch")
+
+
+def test_an_authority_of_kubelets_that_is_none(bastion, pair, tmp_path):
+    (tmp_path / "ca.crt").write_text("none")
+    (tmp_path / "web.yaml").write_text("{kind: Pod, apiVersion: v1, metadata: {name: a}}")
+    line = fails(bastion, "serve", "--port=0", "--kubelet-certificate-authority=ca.crt", "--manifests=web.yaml", *pair)
+    assert line.startswith("bastion serve: ")
+    assert "ca.crt" in line, "which file it was"
+
+
+MANIFESTS = [
+    pytest.param("standalone", "a: [", "bad.yaml: document 1: line", id="no-yaml"),
+    pytest.param(
+        "serve",
+        "{kind: Pod, apiVersion: v1, metadata: {name: a}, spec: {containers: 3}}",
+        "bad.yaml: document 1: spec.containers",
+        id="no-pod",
+    ),
+]
+
+
+@pytest.mark.parametrize(("command", "text", "place"), MANIFESTS)
+def test_manifests_that_are_wrong(bastion, pair, tmp_path, command, text, place):
+    (tmp_path / "bad.yaml").write_text(text)
+    line = fails(bastion, command, "--port=0", "--manifests=bad.yaml", *(pair if command == "serve" else []))
+    assert line.startswith(f"bastion {command}: {place}")
+
+
+def test_a_token_file_that_is_wrong_is_told_without_its_tokens(bastion, pair, tmp_path):
+    (tmp_path / "tokens.csv").write_text("hunter2\n")
+    (tmp_path / "web.yaml").write_text("{kind: Pod, apiVersion: v1, metadata: {name: a}}")
+    line = fails(bastion, "serve", "--port=0", "--manifests=web.yaml", "--token-auth-file=tokens.csv", *pair)
+    assert "tokens.csv: line 1: " in line
+    assert "hunter2" not in line
+
+
+@pytest.mark.parametrize("text", ["a: [", "{kind: Config, current-context: x}"], ids=["no-yaml", "no-context"])
+def test_a_kubeconfig_that_is_none(bastion, pair, tmp_path, text):
+    (tmp_path / "config").write_text(text)
+    assert fails(bastion, "serve", "--port=0", "--kubeconfig=config", *pair).startswith("bastion serve: kubeconfig config: ")
+
+
+def test_no_cluster_at_all(bastion, pair):
+    line = fails(bastion, "serve", "--port=0", *pair)
+    assert line.startswith("bastion serve: no kubeconfig (--kubeconfig, KUBECONFIG, ~/.kube/config) and not in a cluster")

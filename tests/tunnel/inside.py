@@ -1,0 +1,69 @@
+"""A bastion in this very process and loop, where what it holds can be counted: tasks, deadlines, connections."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator
+
+from bastion import config
+from bastion.cli import build_parser
+from bastion.server.listener import bind
+from bastion.server.run import Endings, Server
+from bastion.server.tls import serving_context
+from bastion.wiring import Bastion as Wired
+from bastion.wiring import open_bastion
+from tests.e2e.harness import ALLOWED, Bastion, Cluster
+
+SOON = Endings(exchanges=0.1, tunnels=0.1)
+
+
+class Inside:
+    """`there` is where clients find it, as if it were a process of its own."""
+
+    def __init__(self, wired: Wired, server: Server, there: Bastion, serving: asyncio.Task[None]) -> None:
+        self._wired, self._server, self._serving = wired, server, serving
+        self.there = there
+
+    def held(self) -> dict[str, int]:
+        state = self._wired.state
+        return {
+            "tasks": len(asyncio.all_tasks()),
+            "deadlines": len(state.deadlines),
+            "connections": len(state.connections),
+            "hijacked": len(state.hijacked),
+            "exchanges": state.exchanges,
+            "backend connections": self._wired.pool.open,
+            "idle backend connections": self._wired.pool.idle,
+        }
+
+    async def stop(self) -> None:
+        """As by a signal from outside.  Returns when it has stopped."""
+        os.kill(os.getpid(), signal.SIGTERM)
+        await self._serving
+
+
+@contextlib.asynccontextmanager
+async def inside(cluster: Cluster, *flags: str, endings: Endings = SOON) -> AsyncIterator[Inside]:
+    sources = ("--manifests", str(cluster.manifests), "--token-auth-file", str(cluster.tokens), "--allow-target-cidr", ALLOWED)
+    asked = config.serve_config(build_parser().parse_args(["serve", *sources, *flags]))
+    certificate, key = cluster.serving
+    tls = serving_context(certificate, key)
+    secure, plain = bind("127.0.0.1", 0), bind("127.0.0.1", 0)
+    log = os.open(os.devnull, os.O_WRONLY)
+    there = Bastion(None, cluster, secure.getsockname()[1], plain.getsockname()[1], cluster.trust)  # type: ignore[arg-type]
+    async with open_bastion(asked, log) as wired:
+        server = Server(wired.state, endings, lambda: tls, [plain], wired.app)
+        await wired.synced()
+        serving = asyncio.create_task(server.serve(sockets=[secure]))
+        while not server.started:
+            await asyncio.sleep(0.001)
+        running = Inside(wired, server, there, serving)
+        try:
+            yield running
+        finally:
+            if not serving.done():
+                await running.stop()
+    os.close(log)
