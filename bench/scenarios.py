@@ -1,0 +1,76 @@
+"""What is asked of every proxy, and what of it is a promise of the project?  Tables; pure but for the scripts' secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bench import wrk
+from bench.fixture import Service
+from bench.ground import Ground
+from bench.outcome import Target
+from bench.turns import TURNS
+
+US = "bastion"
+LIFETIME = 10  # seconds for which the bastion remembers a decision
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """`path` below the first service.  Seconds: `warm_up` before each turn, `longest` for a turn whatever was asked for.
+
+    `looks_up`: the warm-up makes the proxy look up decisions that it then remembers for a LIFETIME.
+    """
+
+    path: str
+    connections: int
+    script: Callable[[Ground, Sequence[Service]], str]
+    turns: int = TURNS
+    warm_up: int = 1
+    longest: int = 60
+    looks_up: bool = False
+
+
+def _get(ground: Ground, _: Sequence[Service]) -> str:
+    return wrk.gets(ground.users[0])
+
+
+def _post(ground: Ground, _: Sequence[Service]) -> str:
+    return wrk.posts(ground.users[0], 10240)
+
+
+def _mix(ground: Ground, services: Sequence[Service]) -> str:
+    return wrk.mixed(ground.users, services)
+
+
+SCENARIOS = {
+    "get-c1": Scenario("/", 1, _get),
+    "get-c32": Scenario("/", 32, _get),
+    "get-c128": Scenario("/", 128, _get),
+    "get-1k": Scenario("/1k", 32, _get),
+    "get-64k": Scenario("/64k", 32, _get),
+    "post-10k": Scenario("/post", 32, _post),
+    # The thousand decisions are looked up while it warms up, and none lapses before the turn is over.
+    "mix": Scenario("/", 32, _mix, warm_up=6, longest=3, looks_up=True),
+}
+DOWNLOAD = "download"
+
+
+@dataclass(frozen=True, slots=True)
+class Quotient:
+    """A target: the bastion's `figure` in a scenario divided by `by`, a figure of the proxy `of`."""
+
+    target: Target
+    scenario: str
+    figure: str
+    of: str
+    by: str
+
+
+QUOTIENTS = (
+    Quotient(Target("CPU of a small GET, 32 connections, to Envoy's", 2.0, "x"), "get-c32", "cpu_us", "envoy", "cpu_us"),
+    Quotient(Target("CPU of the mix, 50 users and 20 services, to Envoy's", 2.4, "x"), "mix", "whole_us", "envoy", "whole_us"),
+    Quotient(Target("median time of a GET, 1 connection, to nginx's", 2.5, "x"), "get-c1", "p50_us", "nginx", "p50_us"),
+    Quotient(Target("download of 100 MiB, to nginx's speed", 0.8, "x", at_least=True), DOWNLOAD, "mib_s", "nginx", "mib_s"),
+    Quotient(Target("p99 to p50 of a GET, 128 connections", 3.0, "x"), "get-c128", "p99_us", US, "p50_us"),
+)
