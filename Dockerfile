@@ -1,0 +1,31 @@
+# What is in the image?  A Python, a virtual environment with bastion and exactly what requirements.lock says, and nothing to build with.
+
+FROM python:3.13-slim AS builder
+RUN python -m venv /opt/bastion
+WORKDIR /src
+# The dependencies first: a layer that stays while only bastion's own code changes.
+COPY requirements.lock ./
+RUN /opt/bastion/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
+COPY pyproject.toml README.md LICENSE ./
+COPY bastion ./bastion
+RUN /opt/bastion/bin/pip install --no-cache-dir --no-deps . && /opt/bastion/bin/pip uninstall --yes pip
+
+FROM python:3.13-slim
+ARG VERSION=dev
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="bastion" \
+      org.opencontainers.image.description="A standalone, apiserver-style bastion proxy for Kubernetes" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+COPY --from=builder /opt/bastion /opt/bastion
+# HOME: the user has no entry in /etc/passwd.  Bytecode is compiled already, and the root file system may be read-only.
+ENV PATH=/opt/bastion/bin:$PATH \
+    HOME=/tmp \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+USER 65532:65532
+EXPOSE 8443
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["bastion"]
+CMD ["serve", "--bind-address=0.0.0.0"]

@@ -1,0 +1,95 @@
+"""Is the image built from pinned parts, and does it run as nobody?  Read, not built: no container engine is needed."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def instructions(text):
+    """(keyword, arguments) in order, comments dropped and continued lines joined."""
+    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    joined = re.sub(r"\\\n\s*", "", "\n".join(lines))
+    return [(line.split(None, 1)[0].upper(), line.split(None, 1)[1]) for line in joined.splitlines()]
+
+
+def stages(text):
+    found = []
+    for keyword, arguments in instructions(text):
+        if keyword == "FROM":
+            found.append([])
+        found[-1].append((keyword, arguments))
+    return found
+
+
+STAGES = stages((ROOT / "Dockerfile").read_text())
+BUILDER, FINAL = STAGES[0], STAGES[-1]
+
+
+def every(keyword, stage):
+    return [arguments for name, arguments in stage if name == keyword]
+
+
+def only(keyword, stage):
+    (arguments,) = every(keyword, stage)
+    return arguments
+
+
+def test_it_is_built_in_one_stage_and_run_in_another():
+    assert len(STAGES) == 2
+    assert only("FROM", BUILDER).endswith(" AS builder")
+    assert [copied.split()[0] for copied in every("COPY", FINAL)] == ["--from=builder"]
+    assert every("RUN", FINAL) == []
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=["builder", "final"])
+def test_images_are_pinned_and_nothing_is_fetched_by_add(stage):
+    image = only("FROM", stage).split()[0]
+    assert re.fullmatch(r"python:3\.\d+-slim(@sha256:[0-9a-f]{64})?", image)
+    assert every("ADD", stage) == []
+
+
+def test_both_stages_have_the_same_python():
+    assert only("FROM", BUILDER).split()[0] == only("FROM", FINAL)
+
+
+def test_it_installs_what_the_lock_says_and_nothing_else():
+    locked, own = every("RUN", BUILDER)[1:]
+    assert {"--require-hashes", "requirements.lock"} <= set(locked.split())
+    assert "--no-deps" in own.split()
+
+
+def test_it_runs_as_a_user_that_is_not_root():
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", only("USER", FINAL))
+    assert [name for name, _ in FINAL].index("USER") > max(i for i, (name, _) in enumerate(FINAL) if name == "COPY")
+
+
+def test_it_starts_bastion_without_a_shell_and_stops_by_sigterm():
+    assert json.loads(only("ENTRYPOINT", FINAL)) == ["bastion"]
+    assert json.loads(only("CMD", FINAL)) == ["serve", "--bind-address=0.0.0.0"]
+    assert only("STOPSIGNAL", FINAL) == "SIGTERM"
+    assert only("EXPOSE", FINAL) == "8443"
+    assert "PATH=/opt/bastion/bin:$PATH" in only("ENV", FINAL)
+
+
+def test_it_tells_what_it_is():
+    labels = dict(re.findall(r'org\.opencontainers\.image\.(\w+)="([^"]*)"', only("LABEL", FINAL)))
+    assert labels.keys() == {"title", "description", "licenses", "version", "revision"}
+
+
+def test_no_secret_is_baked_in():
+    for stage in STAGES:
+        for keyword in ("ARG", "ENV"):
+            for arguments in every(keyword, stage):
+                assert not re.search(r"TOKEN|PASSWORD|SECRET|KEY", arguments, re.IGNORECASE)
+
+
+def test_only_what_is_copied_may_enter_the_build():
+    ignored = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
+    assert ignored[0] == "*"
+    allowed = {line[1:] for line in ignored if line.startswith("!")}
+    copied = {source.removeprefix("./") for arguments in every("COPY", BUILDER) for source in arguments.split()[:-1]}
+    assert allowed == copied

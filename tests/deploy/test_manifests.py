@@ -1,0 +1,207 @@
+"""Do the manifests fit together, and do they grant the bastion no more than it needs?"""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bastion import __version__
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+KUSTOMIZATION = yaml.safe_load((DEPLOY / "kustomization.yaml").read_text())
+DOCUMENTS = [document for name in KUSTOMIZATION["resources"] for document in yaml.safe_load_all((DEPLOY / name).read_text())]
+CLUSTER_WIDE = {"Namespace", "ClusterRole", "ClusterRoleBinding"}
+LABELS = {"app.kubernetes.io/name": "bastion"}
+
+
+def one(kind, name="bastion"):
+    (found,) = [document for document in DOCUMENTS if (document["kind"], document["metadata"]["name"]) == (kind, name)]
+    return found
+
+
+def rules_of(account):
+    """What is granted to a service account: (roles bound by name alone, rules of those that stand here)."""
+    roles = [
+        binding["roleRef"]["name"]
+        for binding in DOCUMENTS
+        if binding["kind"].endswith("RoleBinding") and account in [subject["name"] for subject in binding["subjects"]]
+    ]
+    here = {document["metadata"]["name"]: document["rules"] for document in DOCUMENTS if document["kind"] == "ClusterRole"}
+    return {role for role in roles if role not in here}, [rule for role in roles for rule in here.get(role, [])]
+
+
+DEPLOYMENT = one("Deployment")
+POD = DEPLOYMENT["spec"]["template"]["spec"]
+(CONTAINER,) = POD["containers"]
+
+
+def test_every_file_is_part_of_the_kustomization():
+    files = {path.name for path in DEPLOY.glob("*.yaml")} - {"kustomization.yaml"}
+    assert set(KUSTOMIZATION["resources"]) == files
+
+
+@pytest.mark.parametrize("path", sorted(DEPLOY.glob("*.yaml")), ids=lambda path: path.name)
+def test_a_file_opens_by_saying_what_it_answers(path):
+    assert re.match(r"# .*\?", path.read_text())
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: f"{document['kind']}/{document['metadata']['name']}")
+def test_every_object_says_what_and_where_it_is(document):
+    assert {"apiVersion", "kind", "metadata"} <= document.keys()
+    assert document["metadata"]["labels"].items() >= LABELS.items()
+    expected = None if document["kind"] in CLUSTER_WIDE else "bastion"
+    assert document["metadata"].get("namespace") == expected
+
+
+def test_no_secret_is_checked_in():
+    assert "Secret" not in {document["kind"] for document in DOCUMENTS}
+
+
+SELECTORS = [
+    ("Deployment", lambda spec: spec["selector"]["matchLabels"]),
+    ("Service", lambda spec: spec["selector"]),
+    ("PodDisruptionBudget", lambda spec: spec["selector"]["matchLabels"]),
+    ("NetworkPolicy", lambda spec: spec["podSelector"]["matchLabels"]),
+]
+
+
+@pytest.mark.parametrize(("kind", "selector"), SELECTORS, ids=[kind for kind, _ in SELECTORS])
+def test_every_selector_finds_the_pods(kind, selector):
+    assert selector(one(kind)["spec"]) == DEPLOYMENT["spec"]["template"]["metadata"]["labels"] == LABELS
+
+
+def test_replicas_are_spread_and_may_be_evicted_one_at_a_time():
+    assert DEPLOYMENT["spec"]["replicas"] == 2
+    assert one("PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
+    spread = POD["topologySpreadConstraints"]
+    assert {constraint["topologyKey"] for constraint in spread} == {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}
+    assert all(constraint["labelSelector"]["matchLabels"] == LABELS for constraint in spread)
+
+
+def test_port_names_agree():
+    names = {port["name"]: port["containerPort"] for port in CONTAINER["ports"]}
+    assert names == {"https": 8443}
+    assert [(port["port"], port["targetPort"]) for port in one("Service")["spec"]["ports"]] == [(443, "https")]
+    assert [port["port"] for rule in one("NetworkPolicy")["spec"]["ingress"] for port in rule["ports"]] == ["https"]
+    assert "--port=8443" in CONTAINER["args"]
+
+
+PROBES = [("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")]
+
+
+@pytest.mark.parametrize(("probe", "path"), PROBES)
+def test_probes_ask_over_https(probe, path):
+    assert CONTAINER[probe]["httpGet"] == {"path": path, "port": "https", "scheme": "HTTPS"}
+
+
+# --- what the bastion may
+
+
+def test_every_binding_names_a_role_and_an_account_that_exist():
+    roles = {document["metadata"]["name"] for document in DOCUMENTS if document["kind"] == "ClusterRole"} | {"system:auth-delegator"}
+    for document in DOCUMENTS:
+        if document["kind"] == "ClusterRoleBinding":
+            assert document["roleRef"]["name"] in roles
+            assert document["subjects"] == [{"kind": "ServiceAccount", "name": "bastion", "namespace": "bastion"}]
+    assert POD["serviceAccountName"] == one("ServiceAccount")["metadata"]["name"]
+
+
+def test_the_bastion_may_review_access_and_see_what_exists_and_nothing_else():
+    elsewhere, rules = rules_of("bastion")
+    granted = {(group, resource): set(rule["verbs"]) for rule in rules for group in rule["apiGroups"] for resource in rule["resources"]}
+    seen = {"get", "list", "watch"}
+    assert elsewhere == {"system:auth-delegator"}
+    assert granted == {("", "pods"): seen, ("", "services"): seen, ("", "nodes"): seen, ("discovery.k8s.io", "endpointslices"): seen}
+
+
+@pytest.mark.parametrize("word", ["*", "secrets", "impersonate", "/proxy", "/exec", "/portforward", "escalate", "bind", "nonResourceURLs"])
+def test_the_bastion_is_never_granted(word):
+    words = [word for rule in rules_of("bastion")[1] for key, values in rule.items() for word in (key, *values)]
+    assert not [granted for granted in words if word in granted]
+
+
+# --- what users may be given
+
+USER_ROLES = [("bastion-proxy-reader", ["get"]), ("bastion-proxy-editor", ["*"])]
+
+
+@pytest.mark.parametrize(("name", "verbs"), USER_ROLES)
+def test_a_user_role_grants_proxying_to_pods_and_services_alone(name, verbs):
+    role = one("ClusterRole", name)
+    assert role["rules"] == [{"apiGroups": [""], "resources": ["pods/proxy", "services/proxy"], "verbs": verbs}]
+    assert not [label for label in role["metadata"]["labels"] if "aggregate-to" in label]
+
+
+@pytest.mark.parametrize(("name", "verbs"), USER_ROLES)
+def test_a_user_role_is_bound_to_nobody(name, verbs):
+    assert name not in [document["roleRef"]["name"] for document in DOCUMENTS if "roleRef" in document]
+
+
+# --- how it runs
+
+
+def test_the_namespace_admits_restricted_pods_only():
+    assert one("Namespace")["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+def test_the_pod_is_restricted():
+    """https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted, and a read-only root besides."""
+    assert {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}}.items() <= POD[
+        "securityContext"
+    ].items()
+    assert CONTAINER["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers"} & POD.keys()
+    assert all(set(volume) - {"name"} <= {"secret", "emptyDir"} for volume in POD["volumes"])
+
+
+def test_it_is_the_user_of_the_image():
+    (user,) = re.findall(r"^USER (\d+):(\d+)$", (DEPLOY.parent / "Dockerfile").read_text(), re.MULTILINE)
+    assert user == (str(POD["securityContext"]["runAsUser"]), str(POD["securityContext"]["runAsGroup"]))
+
+
+def test_the_image_is_of_this_version():
+    assert CONTAINER["image"] == f"bastion:{__version__}"
+
+
+def test_the_key_lies_where_the_flags_say_and_only_the_pod_can_read_it():
+    (mount,) = [mount for mount in CONTAINER["volumeMounts"] if mount["name"] == "tls"]
+    (volume,) = [volume for volume in POD["volumes"] if volume["name"] == "tls"]
+    assert mount["readOnly"] is True
+    assert f"--tls-cert-file={mount['mountPath']}/tls.crt" in CONTAINER["args"]
+    assert f"--tls-private-key-file={mount['mountPath']}/tls.key" in CONTAINER["args"]
+    assert volume["secret"] == {"secretName": "bastion-tls", "defaultMode": 0o440}
+    assert POD["securityContext"]["fsGroup"] == POD["securityContext"]["runAsGroup"]
+
+
+def test_no_service_of_the_namespace_reaches_the_environment():
+    assert POD["enableServiceLinks"] is False
+
+
+def test_there_is_time_to_drain():
+    delay = int(re.search(r"--shutdown-delay-duration=(\d+)s", " ".join(CONTAINER["args"]))[1])
+    assert POD["terminationGracePeriodSeconds"] >= delay + 30
+
+
+def test_memory_is_limited_and_cpu_is_not():
+    assert CONTAINER["resources"]["requests"].keys() == {"cpu", "memory"}
+    assert CONTAINER["resources"]["limits"].keys() == {"memory"}
+
+
+def test_every_flag_exists():
+    from bastion.cli import build_parser
+
+    (commands,) = [action for action in build_parser()._actions if isinstance(action.choices, dict)]
+    known = {option for action in commands.choices["serve"]._actions for option in action.option_strings}
+    command, *flags = CONTAINER["args"]
+    assert command == "serve"
+    assert {flag.partition("=")[0] for flag in flags} <= known
+
+
+def test_the_readme_names_every_file_and_role():
+    readme = (DEPLOY / "README.md").read_text()
+    assert [name for name in (*KUSTOMIZATION["resources"], *(role for role, _ in USER_ROLES), "bastion-tls") if name not in readme] == []
