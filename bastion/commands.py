@@ -37,6 +37,7 @@ _WORKER = "BASTION_WORKER"  # what a supervisor tells its workers, as JSON
 
 def serve(flags: argparse.Namespace, argv: Sequence[str]) -> int:
     """The exit status."""
+    os.environ.pop("SSLKEYLOGFILE", None)  # else Python writes the keys of its connections there, and with them every token
     told = orjson.loads(os.environ.get(_WORKER, "{}"))
     if told.get("kubeconfig"):  # the supervisor runs the embedded API
         flags.manifests, flags.token_auth_file, flags.kubeconfig = [], None, Path(told["kubeconfig"])
@@ -69,12 +70,14 @@ def demo(flags: argparse.Namespace) -> int:
 
 
 async def _serve(config: Config, sockets: list[socket.socket], plain: list[socket.socket], *, ready_within: float = 0.0) -> int:
-    """`ready_within`: seconds to wait for the objects before accepting; other workers serve meanwhile."""
+    """`ready_within`: seconds that a worker waits for the objects before it accepts; others serve meanwhile."""
     tls = _serving_tls(config.serving, config.authentication.authorities)
     async with open_bastion(config, sys.stdout.fileno()) as bastion:
         endings = Endings(config.serving.shutdown_delay, tunnels=config.streams.drain)
         server = Server(bastion.state, endings, tls, plain, bastion.app)
         bastion.stopping = lambda: server.stopping
+        if ready_within:
+            server.stop_after(sys.stdin.fileno())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(bastion.synced(), ready_within)
         _announce(config.serving)

@@ -67,6 +67,17 @@ class Server(uvicorn.Server):
         """Told to stop: readiness is gone, requests are still served."""
         return self._stop.is_set()
 
+    def stop_after(self, pipe: int) -> None:
+        """Stop in good order once nobody holds the other end of this pipe any more."""
+        loop = asyncio.get_running_loop()
+
+        def readable() -> None:
+            if not os.read(pipe, 1):
+                loop.remove_reader(pipe)
+                self._stop.set()
+
+        loop.add_reader(pipe, readable)
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._listeners = [Listener(sock, self._tls, self.state) for sock in sockets or []]
         self._listeners += [Listener(sock, None, self.state) for sock in self._plain]

@@ -18,7 +18,10 @@ YOUNG = 5.0  # seconds
 
 
 class Supervisor:
-    """`command` starts a worker; it inherits `descriptors` and `environment`."""
+    """`command` starts a worker; it inherits `descriptors` and `environment`.
+
+    Its standard input is a pipe that says nothing and ends with the supervisor: even a killed one leaves no worker behind.
+    """
 
     def __init__(self, command: Sequence[str], count: int, descriptors: Sequence[int], environment: Mapping[str, str]) -> None:
         self._command = tuple(command)
@@ -42,7 +45,7 @@ class Supervisor:
         while True:
             began = loop.time()
             process = await asyncio.create_subprocess_exec(
-                *self._command, env=self._environment, pass_fds=self._descriptors, stdin=asyncio.subprocess.DEVNULL
+                *self._command, env=self._environment, pass_fds=self._descriptors, stdin=asyncio.subprocess.PIPE
             )
             self._processes[index] = process
             if self._stopping.is_set():

@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import socket
+import time
 from pathlib import Path
 
 import httpx
@@ -108,6 +109,14 @@ def children(pid: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+def alive(pid: int) -> bool:
+    """What has ended, and was not waited for by anybody, has no command line any more."""
+    try:
+        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def test_workers_share_a_port_and_are_replaced(cluster: Cluster, tmp_path: Path) -> None:
     pod = cluster.pod()
 
@@ -147,6 +156,18 @@ def test_workers_share_a_port_and_are_replaced(cluster: Cluster, tmp_path: Path)
 
     with serving(cluster, tmp_path, "--workers", 2) as bastion:
         asyncio.run(main(bastion))
+
+
+def test_workers_end_with_their_supervisor_however_it_ends(cluster: Cluster, tmp_path: Path) -> None:
+    with serving(cluster, tmp_path, "--workers", 2) as bastion:
+        program = bastion.program
+        asyncio.run(until(program, lambda: program.stderr.count("serving https://") == 2))
+        workers = children(program.process.pid)
+        program.process.kill()
+        program.process.wait()
+        while any(map(alive, workers)):  # the time limit of the test ends this
+            time.sleep(0.02)
+        assert refused(bastion.port)
 
 
 # --- listening
