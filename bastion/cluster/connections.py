@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable
 import httpx
 
 from bastion.cluster.access import Access
+from bastion.cluster.errors import ApiError
 
 # A peer that is gone without a word is noticed within half a minute, whatever is waited for.
 _KEEPALIVE = [
@@ -45,10 +46,15 @@ class _Lanes:
             lane = self._free.pop() if self._free else self._make()
             try:
                 yield lane
-            finally:
+            except ApiError:  # an answer that says no is one
                 self._free.append(lane)
-                if len(self._free) > KEPT:
-                    await self._free.pop(0).aclose()
+                raise
+            except BaseException:  # httpcore may never give back a connection whose request was cancelled
+                await asyncio.shield(lane.aclose())
+                raise
+            self._free.append(lane)
+            if len(self._free) > KEPT:
+                await self._free.pop(0).aclose()
 
     async def close(self) -> None:
         for lane in self._free:

@@ -137,6 +137,31 @@ def test_reviews_use_a_hundred_connections_and_no_more():
     run(main())
 
 
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_call_cancelled_at_any_moment_stands_in_nobodys_way(tls):
+    """After so many turns of the loop.  A connection that is never given back would make the next call wait for its deadline."""
+    authority = Authority("an authority")
+
+    async def main():
+        async def script(reader, writer):
+            while True:
+                await server.read_request(reader)
+                writer.write(GOOD)
+
+        server = Backend(script, server_tls(authority) if tls else None)
+        trust = ssl.create_default_context(cadata=authority.pem.decode())
+        async with server, client(Access(server.port, tls=trust if tls else None), timeout=5.0) as api:
+            for turns in range(60):
+                cancelled = asyncio.create_task(api.create("/apis/x", b"{}"))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                cancelled.cancel()
+                await asyncio.gather(cancelled, return_exceptions=True)
+                assert await api.create("/apis/x", b"{}") == b"{}"
+
+    run(main())
+
+
 def test_lists_take_no_connection_from_reviews():
     """Two hundred watches are under way; a review is answered."""
 
