@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn, Protocol
 
-from bench import ground, memory, peers, reviews, scale, suites, websocket
+from bench import ground, html, memory, peers, reviews, scale, suites, websocket
 from bench.outcome import Outcome, exit_status, verdict_table
 from bench.processes import NotRunning
 from bench.report import say
@@ -25,7 +25,7 @@ class Suite(Protocol):
         ...
 
 
-SUITES: dict[str, Suite] = {"peers": peers, "memory": memory, "reviews": reviews, "scale": scale, "websocket": websocket}
+SUITES: dict[str, Suite] = {"peers": peers, "memory": memory, "html": html, "reviews": reviews, "scale": scale, "websocket": websocket}
 LONGEST = 3600  # seconds for everything
 
 

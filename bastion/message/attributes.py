@@ -14,12 +14,14 @@ from functools import partial
 from itertools import islice
 
 from bastion.message.grammar import ATTRIBUTE, BLANK
-from bastion.message.mount import Mount, depth, rewrite_url, with_base
+from bastion.message.mount import Mount, depth, is_under, rewrite_url, with_base
 from bastion.message.rewrite import rewrite_refresh
+from bastion.message.tags import Usual
 
 MAX_ATTRIBUTES = 16  # rewritten in a tag
 MAX_REFERENCES = 16  # decoded in a URL
 MAX_CANDIDATES = 64  # rewritten in a srcset
+MAX_ORIGINS = 64  # remembered of a page
 
 _URLS = {
     "a area": "href",
@@ -43,16 +45,23 @@ _URLS = {
 }
 _CANDIDATES = {"img source": "srcset", "link": "imagesrcset"}
 _WORDS = {"a area": "ping"}
-_FREQUENT = frozenset((b"a", b"link", b"script", b"img", b"form"))
-_NEVER = rb"(?!)"
 _DOUBLE, _UNQUOTED = 2, 4  # the groups of a value in double quotes, and without
 _SPACE = b"\t\n\f\r "
 _C0_AND_SPACE = bytes(range(0x21))
 _DROPPED = b"\t\n\r"  # a browser reads URLs without these
-# A path on this host with nothing in it that could mean another place.
-_PATH = rb"""(?:(?:/[^\x00-\x20\x7f"/.\\%&?\#][^\x00-\x20\x7f"/\\%&?\#]*+)++/?|/)(?:[?\#][^\x00-\x1f"]*+)?"""
-# The two that need no closer look: such a path (1), or a reference that climbs by its first segments (2) alone.
-_CLEAR = re.compile(rb"(%b)|((?:\.\./)*+)(?!/)(?:[^\x00-\x20\x7f\\:%%&?\#.]++|\.(?!\.))*+(?:[?\#][^\x00-\x1f]*+)?" % _PATH)
+# What needs no closer look, in whatever quotes: a path on this host with nothing in it that could mean another place; a
+# reference that climbs by its first segments (a group) alone, or of a scheme that is left alone whatever follows; the
+# origin of a URL.  Atomic groups: possessive repeats of groups are right from Python 3.11.5 on (gh-106052).
+_PLAIN = rb"""[^\x00-\x20\x7f"'<>=`/\\%&?\#]"""
+_ESCAPE = rb"%(?!2[eEfF]|5[cC])"
+_REST = rb"""(?:[?\#][^\x00-\x20"'<>`]*+)?"""
+PATH = rb"(?=/)(?>(?:(?:/(?![/.])|%b)%b*+)+)%b" % (_ESCAPE, _PLAIN, _REST)
+_NO_PLACE = rb"""(?:mailto|tel|data|javascript):[^\x00-\x20"'<>`]*+"""
+_RELATIVE = rb"""(?!/)(?>(?:[^\x00-\x20\x7f"'<>=`\\:%%&?\#.]++|\.(?!\.)|%b)*)%b""" % (_ESCAPE, _REST)
+REFERENCE = rb"((?:\.\./)*+)(?:%b|%b)" % (_NO_PLACE, _RELATIVE)
+_CLEAR = re.compile(rb"(%b)|%b" % (PATH, REFERENCE))
+ORIGIN = rb"https?://[a-z0-9.:-]{1,100}+(?=/)"
+_ORIGIN = re.compile(ORIGIN)
 # A candidate: what is before its URL, the URL, and the descriptors up to the next comma outside of parentheses.
 _CANDIDATE = re.compile(rb"([%(b)b,]*+)([^%(b)b]*+)((?:(?<!,)[^,(]*+(?:\([^)]*+\)?[^,(]*+)*+)?)" % {b"b": BLANK})
 _WORD = re.compile(rb"([%(b)b]*+)([^%(b)b]*+)" % {b"b": BLANK})
@@ -68,7 +77,13 @@ class TagEditor:
     def __init__(self, mount: Mount) -> None:
         self._prefix = _escape(mount.prefix)
         self._based = False
+        self._elsewhere: set[bytes] = set()  # origins that were seen, and are not the application's
         self._start_from(mount)
+
+    @property
+    def usual(self) -> Usual:
+        plain = self._own and self._prefix == self._mount.prefix
+        return Usual(self._prefix if plain else b"", self._depth, self._elsewhere)
 
     def edits(self) -> dict[bytes, Callable[[bytes], bytes]]:
         """By lower-case tag name: what gives the tag as the client is to have it, of a complete one as it came."""
@@ -77,14 +92,6 @@ class TagEditor:
     def _edit(self, kind: _Kind, tag: bytes) -> bytes:
         if not (b"/" in tag or b"&" in tag or b"%" in tag or b".." in tag or self._depth < 0):
             return tag  # nothing in it names a place that moved
-        if (
-            self._own
-            and b'="/' in tag
-            and (usual := kind.usual(tag, kind.start)) is not None
-            and not usual[1].startswith(self._mount.prefix)
-        ):
-            at = usual.start(1)
-            return tag[:at] + self._prefix + tag[at:]
         match = kind.find(tag, kind.start)
         pieces: list[bytes] = []
         done = count = 0
@@ -132,8 +139,11 @@ class TagEditor:
             if clear.lastindex == 2:
                 if clear.end(2) <= self._depth:
                     return raw
-            elif self._own and not raw.startswith(mount.prefix):
-                return self._prefix + raw
+            elif self._own:
+                return raw if is_under(mount.prefix, raw) else self._prefix + raw
+        origin = _ORIGIN.match(raw)
+        if origin is not None and self._is_elsewhere(origin[0]):
+            return raw
         # Only what is before the query decides, and only that is ever written anew.
         cut = raw.find(b"?")
         head, tail = (raw, b"") if cut < 0 else (raw[:cut], raw[cut:])
@@ -147,6 +157,16 @@ class TagEditor:
         if b"&" in head and not text.isascii():
             return raw  # a reference's letter would need the page's charset
         return _escape(placed) + tail
+
+    def _is_elsewhere(self, origin: bytes) -> bool:
+        """Whether URLs that begin like this are another host's, whatever follows."""
+        if origin in self._elsewhere:
+            return True
+        root = origin + b"/"
+        if len(self._elsewhere) == MAX_ORIGINS or rewrite_url(self._mount, root) != root:
+            return False
+        self._elsewhere.add(origin)
+        return True
 
     def refresh(self, raw: bytes) -> bytes:
         return rewrite_refresh(raw, self.url) or raw
@@ -205,14 +225,9 @@ Match = Callable[[bytes, int], re.Match[bytes] | None]
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """Of one tag: its rules by attribute, and what finds the next of these from a position on, behind the name first.
-
-    `usual` matches the usual tag: one URL and nothing else of interest, in double quotes, clearly a path (1).  It is
-    there for speed, and only for the names that make up most of a page: each expression costs a start a millisecond.
-    """
+    """Of one tag: its rules by attribute, and what finds the next of these from a position on, behind the name first."""
 
     rules: dict[bytes, Rule]
-    usual: Match
     find: Match
     start: int
 
@@ -230,19 +245,12 @@ def _kinds() -> dict[bytes, _Kind]:
 
 def _kind(name: bytes, rules: dict[bytes, Rule]) -> _Kind:
     """`find` has the groups: the attribute's name, and its value in double quotes, in single ones, or without."""
-    words = {
-        b"b": BLANK,
-        b"any": ATTRIBUTE,
-        b"names": b"|".join(map(re.escape, rules)),
-        b"urls": b"|".join(re.escape(attribute) for attribute, rule in rules.items() if rule is TagEditor.url),
-        b"path": _PATH,
-    }
+    words = {b"b": BLANK, b"any": ATTRIBUTE, b"names": b"|".join(map(re.escape, rules))}
     others = rb"(?:[%(b)b/]*+ (?!(?i:%(names)b)[%(b)b]*+=) %(any)b)* [%(b)b/]*+"
-    usual = others + rb"""(?i:%(urls)b)[%(b)b]*+=[%(b)b]*+"(?=(%(path)b)")[^"]*+" """ + others + rb">"
     find = others + rb"""((?i:%(names)b)) [%(b)b]*+=[%(b)b]*+ (?: "([^"]*+)" | '([^']*+)' | ([^%(b)b"'>][^%(b)b>]*+) )"""
-    usual_tag = re.compile(usual % words if name in _FREQUENT else _NEVER, re.VERBOSE)
-    return _Kind(rules, usual_tag.match, re.compile(find % words, re.VERBOSE).match, 1 + len(name))
+    return _Kind(rules, re.compile(find % words, re.VERBOSE).match, 1 + len(name))
 
 
 _KINDS = _kinds()
 NAMES = frozenset(_KINDS)
+ATTRIBUTES = frozenset(attribute for kind in _KINDS.values() for attribute in kind.rules)

@@ -15,7 +15,7 @@ MAX_RATIO = 100  # decoded bytes for each encoded one
 UNJUDGED = 65536  # decoded bytes before the ratio counts
 SLICE = 16384  # encoded bytes looked at at once
 STEP = 32768  # decoded bytes at once
-LEVEL = 4  # of compression
+LEVEL = 1  # of compression: half the CPU of 4, for pages a tenth larger
 _MEMBER = 1024  # decoded bytes that a gzip member must bring, beyond the first few
 _FREE_MEMBERS = 64
 

@@ -15,6 +15,7 @@ from bastion.message.encoding import ENCODINGS, Decoder, Encoder, NotEncoded, Re
 from bastion.message.headers import Field, values
 from bastion.message.mount import Mount
 from bastion.message.tags import TagScanner, stops_at
+from bastion.message.usual import USUAL
 
 __all__ = ["HtmlRewriter", "Plan", "RewriteAborted", "plan"]
 
@@ -39,7 +40,7 @@ _NOT_ASCII = (
     b"csiso2022",
     b"hz-gb",
 )
-_STOPS = stops_at(NAMES)
+_STOPS = stops_at(NAMES, USUAL)
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -140,9 +141,12 @@ class _Page:
     """The decoded page: what of it is edited."""
 
     def __init__(self, mount: Mount, charset: bytes | None) -> None:
-        edits = TagEditor(mount).edits()
+        self._editor = TagEditor(mount)
+        edits = self._editor.edits()
         self._meta, edits[b"meta"] = edits[b"meta"], self._edit_meta
+        self._base, edits[b"base"] = edits[b"base"], self._edit_base
         self._scanner = TagScanner(edits, _STOPS)
+        self._scanner.usual = self._editor.usual
         self._charset = charset
         self._room = MAX_EDITED
         self._mark: bytes | None = b""  # the first bytes, as long as they may be a byte order mark
@@ -164,6 +168,11 @@ class _Page:
 
     def finish(self) -> bytes:
         return (self._mark or b"") + self._scanner.stop()
+
+    def _edit_base(self, tag: bytes) -> bytes:
+        edited = self._base(tag)
+        self._scanner.usual = self._editor.usual
+        return edited
 
     def _edit_meta(self, tag: bytes) -> bytes:
         if self._charset is None:

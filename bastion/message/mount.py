@@ -50,7 +50,7 @@ _DOT_DOT = frozenset((b"..", b".%2e", b"%2e.", b"%2e%2e"))  # so does the WHATWG
 def rewrite_url(mount: Mount, value: bytes) -> bytes | None:
     """The URL as the client is to have it; None where it must not have it.  Query and fragment stay as they came."""
     if value[:1] == b"/" and mount.request_path is not None and _ODD.search(value) is None:
-        return value if _is_under(mount.prefix, value) else mount.prefix + value
+        return value if is_under(mount.prefix, value) else mount.prefix + value
     value = value.strip(b" \t")
     if _CONTROL.search(value):
         return None  # a browser drops tabs and newlines, and then reads on
@@ -68,7 +68,7 @@ def rewrite_url(mount: Mount, value: bytes) -> bytes | None:
 
 def place(mount: Mount, path: bytes) -> bytes | None:
     """An absolute path under the prefix, without dot segments; what would climb out stops at the root.  None: not to be judged."""
-    if _is_under(mount.prefix, path):
+    if is_under(mount.prefix, path):
         path = path[len(mount.prefix) :]
     resolved = _resolve(path)
     return None if resolved is None else mount.prefix + resolved[0]
@@ -85,7 +85,7 @@ def with_base(mount: Mount, base: bytes) -> Mount:
         own = origin is not None
     if not own or path is None or b"\\" in path or _CONTROL.search(base):
         return replace(mount, request_path=None)
-    resolved = _resolve(path[len(mount.prefix) :] if _is_under(mount.prefix, path) else path)
+    resolved = _resolve(path[len(mount.prefix) :] if is_under(mount.prefix, path) else path)
     return replace(mount, request_path=resolved and resolved[0])
 
 
@@ -121,7 +121,7 @@ def _is_relative(head: bytes) -> bool:
     return head[:1] not in (b"/", b"\\") and _SCHEME.match(head) is None
 
 
-def _is_under(prefix: bytes, path: bytes) -> bool:
+def is_under(prefix: bytes, path: bytes) -> bool:
     return path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in (b"", b"/", b"?", b"#")
 
 

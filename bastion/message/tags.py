@@ -9,9 +9,11 @@ the few bytes that may begin one.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
+from typing import NamedTuple
 
 from bastion.message.grammar import ATTRIBUTES, BLANK, NAME, OpenTag
+from bastion.message.mount import is_under
 
 MAX_TAG = 65536  # bytes of a start tag; a longer one passes unedited
 MAX_EVENTS = 200_000  # tags and script comments looked at; then editing stops, for whoever sends a million of them
@@ -25,13 +27,18 @@ _RAW = {  # elements whose content is text up to their own end tag
     name: re.compile(rb"</%b[%b/>]" % (name, BLANK), re.IGNORECASE)
     for name in (b"style", b"title", b"textarea", b"xmp", b"iframe", b"noembed", b"noframes")
 }
-_CONTENT = FOREIGN | _RAW.keys() | {_SCRIPT, _PLAINTEXT}
+CONTENT = FOREIGN | _RAW.keys() | {_SCRIPT, _PLAINTEXT}
 _COMMENT, _BOGUS, _CDATA = re.compile(rb"--!?>"), re.compile(rb">"), re.compile(rb"\]\]>")
 # Within a script, `<!--` changes what ends it: then a `<script>` is nested, until `-->`.
 _PLAIN, _ESCAPED, _NESTED = (
     re.compile(pattern % {b"b": BLANK}, re.IGNORECASE)
     for pattern in (rb"<!--|</script[%(b)b/>]", rb"-->|</?script[%(b)b/>]", rb"-->|</script[%(b)b/>]")
 )
+# The groups of a usual tag: a plain path in double quotes, one in single quotes (with these) or without; how a reference
+# climbs; scheme and host of a URL; no URL at all.
+_PATH, _BARE, _CLIMB, _ORIGIN, _NOTHING = 1, 2, 4, 5, 6
+_NONE_USUAL = rb"(?!)()()()()()()"
+_TAG_NAME = re.compile(rb"</?(%b)" % NAME)
 _SLASH = ord("/")
 _LONGEST_END = len(b"</textarea>")
 # What an opening of markup may still turn into, at the end of a chunk.
@@ -41,12 +48,27 @@ Edit = Callable[[bytes], bytes]
 _Mode = Callable[[bytes, int, list[bytes]], int]
 
 
+class Usual(NamedTuple):
+    """What becomes of usual tags: `prefix` goes in before a path, empty where it takes a closer look.
+
+    References that climb by at most so many bytes of `../`, and URLs of origins that are `elsewhere`, stay as they are.
+    """
+
+    prefix: bytes
+    climb: int
+    elsewhere: Set[bytes]
+
+
 class TagScanner:
-    """`edits`, by lower-case name: what is called with a start tag and returns what takes its place; `stops`: at these names."""
+    """`edits`, by lower-case name: what is called with a start tag and returns what takes its place; `stops`: at these names.
+
+    `usual` may change at any edit.
+    """
 
     def __init__(self, edits: Mapping[bytes, Edit], stops: re.Pattern[bytes]) -> None:
         self._edits = edits
-        self._next = stops.match
+        self._stops = stops
+        self.usual = Usual(b"", -1, frozenset())
         self._mode: _Mode = self._data
         self._held = b""  # the start of something that more bytes decide
         self._open: OpenTag | None = None
@@ -78,24 +100,39 @@ class TagScanner:
         return len(buffer)
 
     def _data(self, buffer: bytes, start: int, out: list[bytes]) -> int:
-        position = start
-        while True:
-            match = self._next(buffer, position)
-            assert match is not None  # it may match nothing
-            position = match.end()
-            if match.lastindex is None:
+        """Until the mode changes, or at markup that does not end in this buffer."""
+        end = start
+        prefix, climb, elsewhere = self.usual
+        for match in self._stops.finditer(buffer, start):  # each begins where the last one ended
+            kind, end = match.lastindex, match.end()
+            if kind is None:
                 break
-            tag = match[1]
-            name = match[2].lower()
-            placed = self._placed(name, tag, self._edits.get(name))
-            if placed is not tag:
-                out += (buffer[start : match.start(1)], placed)
-                start = position
+            at = match.start(kind)
+            if self._events < MAX_EVENTS and self._growth <= MAX_GROWTH:
+                if kind == _NOTHING or (kind == _CLIMB and len(match[kind]) <= climb) or (kind == _ORIGIN and match[kind] in elsewhere):
+                    self._events += 1
+                    continue
+                if kind <= _BARE and prefix:
+                    self._events += 1
+                    if kind == _BARE:
+                        path = match[kind].strip(b"'")
+                        if not (path.startswith(prefix) and is_under(prefix, path)):
+                            out += (buffer[start:at], b'"', prefix, path, b'"')
+                            start = match.end(kind)
+                            self._growth += len(prefix) + len(path) + 2 - (start - at)
+                    elif not (buffer.startswith(prefix, at) and is_under(prefix, match[kind])):
+                        out += (buffer[start:at], prefix)
+                        start = at
+                        self._growth += len(prefix)
+                    continue
+            at = buffer.rfind(b"<", start, at)
+            out += (buffer[start:at], self._placed(buffer[at:end]))
+            start = end
             if self._mode != self._data:
-                out.append(buffer[start:position])
-                return position
-        out.append(buffer[start:position])
-        return self._markup(buffer, position, out) if position < len(buffer) else position
+                return end
+            prefix, climb, elsewhere = self.usual
+        out.append(buffer[start:end])
+        return self._markup(buffer, end, out) if end < len(buffer) else end
 
     def _markup(self, buffer: bytes, start: int, out: list[bytes]) -> int:
         """At a `<` of something that does not end in this buffer."""
@@ -165,9 +202,9 @@ class TagScanner:
         if tag.ended:
             self._open, self._mode = None, self._data
             if tag.size > MAX_TAG:
-                self._placed(tag.name, tag.bare, None)  # for what its content is
+                self._placed(tag.bare, edited=False)  # for what its content is
             else:
-                out.append(self._placed(tag.name, tag.taken(), self._edits.get(tag.name)))
+                out.append(self._placed(tag.taken()))
         return end
 
     # --- what they share
@@ -179,9 +216,13 @@ class TagScanner:
         self._held = buffer[keep:]
         return len(buffer)
 
-    def _placed(self, name: bytes, tag: bytes, edit: Edit | None) -> bytes:
-        """What takes the place of a complete tag: the very same object where nothing does."""
-        content = name in _CONTENT
+    def _placed(self, tag: bytes, *, edited: bool = True) -> bytes:
+        """What takes the place of a complete tag."""
+        match = _TAG_NAME.match(tag)
+        assert match is not None
+        name = match[1].lower()
+        edit = self._edits.get(name) if edited else None
+        content = name in CONTENT
         if tag[1] == _SLASH:
             self._foreign -= name in FOREIGN and self._foreign > 0 and not self._spent()
             return tag
@@ -191,9 +232,9 @@ class TagScanner:
             self._enter(name, closed=tag.endswith(b"/>"))
         if edit is None:
             return tag
-        edited = edit(tag)
-        self._growth += len(edited) - len(tag)
-        return edited
+        placed = edit(tag)
+        self._growth += len(placed) - len(tag)
+        return placed
 
     def _spent(self) -> bool:
         """Whether editing stops here, which it does for good."""
@@ -217,23 +258,30 @@ class TagScanner:
             self._end, self._mode = _RAW[name], self._in_raw
 
 
-def stops_at(names: Iterable[bytes]) -> re.Pattern[bytes]:
-    """Passes over what is no start tag of these names and changes nothing; then matches such a tag, if complete."""
+def stops_at(names: Iterable[bytes], usual: bytes = _NONE_USUAL) -> re.Pattern[bytes]:
+    """Passes over what is no start tag of these names and changes nothing; then matches such a tag, if complete.
+
+    `usual`: an expression for those that need no closer look, with the groups above.
+    """
     letters: dict[bytes, list[bytes]] = {}
-    for name in sorted(_CONTENT.union(names)):
+    for name in sorted(CONTENT.union(names)):
         letters.setdefault(name[:1], []).append(re.escape(name[1:]))
     # By first letter, which the engine tells from the next character alone.
-    stops = b"|".join(b"[%b%b](?i:%b)" % (letter, letter.upper(), b"|".join(rest)) for letter, rest in letters.items())
+    lower = b"|".join(b"%b(?:%b)" % (letter, b"|".join(rest)) for letter, rest in letters.items())
+    mixed = b"|".join(b"[%b%b](?i:%b)" % (letter, letter.upper(), b"|".join(rest)) for letter, rest in letters.items())
     return re.compile(
-        rb"""(?: [^<]*+
-          (?: <+ (?=[^a-zA-Z/!?])
-            | < (?: / (?!(?i:svg|math)[%(b)b/>]) (?: [a-zA-Z][^>"'=]*+> | %(name)b %(rest)b> | [^a-zA-Z>][^>]*+> | > )
-                  | (?!(?:%(stops)b)[%(b)b/>]) %(name)b (?: > | %(rest)b> )
-                  | !-- (?: -?> | (?:[^-]++|-(?!-!?>))*+ --!?> )
+        # Atomic groups: possessive repeats of groups are right from Python 3.11.5 on (gh-106052).
+        rb"""(?>(?: [^<]*+
+          < (?: / (?![sSmM](?i:vg|ath)[%(b)b/>]) (?: [a-zA-Z][^>"'=]*+> | %(name)b %(rest)b> | [^a-zA-Z>][^>]*+> | > )
+                  | (?!(?:%(lower)b)[%(b)b/>]) [a-z][a-z0-9]*+
+                      (?: > | (?= [%(b)b/]) (?>(?:[ ][a-z-]++="[^"]*+")*) (?: > | %(rest)b> ) )
+                  | (?=[a-z0-9]*+[^a-z0-9%(b)b/>]) (?!(?:%(mixed)b)[%(b)b/>]) %(name)b (?: > | %(rest)b> )
+                  | !-- (?: -?> | (?>(?:[^-]++|-(?!-!?>))*) --!?> )
                   | ! (?!--|\[CDATA\[) [^>]*+>
-                  | \?[^>]*+> )
-        ))* [^<]*+
-        (?: (</?(%(name)b)(?:>|%(rest)b>)) )?"""
-        % {b"stops": stops, b"b": BLANK, b"name": NAME, b"rest": ATTRIBUTES},
+                  | \?[^>]*+>
+                  | (?=[^a-zA-Z/!?]) )
+        )*) [^<]*+
+        (?: %(usual)b | </?(%(name)b)(?:>|%(rest)b>) )?"""
+        % {b"lower": lower, b"mixed": mixed, b"b": BLANK, b"name": NAME, b"rest": ATTRIBUTES, b"usual": usual},
         re.VERBOSE,
     )

@@ -1,7 +1,6 @@
 """Are encoded pages rewritten in their encoding, and do hostile ones cost little?"""
 
 import gzip
-import time
 import tracemalloc
 import zlib
 
@@ -9,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bastion.message.encoding import ENCODINGS
+from bastion.message.encoding import ENCODINGS, Decoder
 from bastion.message.html import MAX_EDITED, HtmlRewriter, RewriteAborted
 from bastion.message.mount import Mount
 from tests.message.test_rewrite import MOUNT, P
@@ -64,6 +63,20 @@ def test_a_page_goes_on_in_the_encoding_it_came_in(encoding, encode, decode):
     assert decode(rewritten(encode(b""), encoding)) == b""
 
 
+@codecs
+@settings(max_examples=60, deadline=None)
+@given(cuts=st.lists(st.integers(1, 900), min_size=1, max_size=30))
+def test_an_encoded_page_reads_the_same_wherever_it_is_cut(encoding, encode, decode, cuts):
+    page = b"".join(PAGE.splitlines(keepends=True)[:150])
+    body = encode(page)
+    rewriter = HtmlRewriter(MOUNT, encoding)
+    got = b""
+    for cut in cuts:
+        got += rewriter.feed(body[:cut])
+        body = body[cut:]
+    assert decode(got + rewriter.feed(body) + rewriter.finish()) == page.replace(b'"/', b'"%b/' % P)
+
+
 def test_the_members_of_a_gzip_file_are_one_page():
     body = gzip.compress(PAGE[:1000]) + gzip.compress(b"") + gzip.compress(PAGE[1000:])
     for after in (b"", b"\0" * 100, b"x", b"\x1f", b"garbage"):
@@ -112,11 +125,17 @@ def bomb(wbits, unit, size):
 @pytest.mark.parametrize("unit", [b"\0", b"<a href=/>", b"<!--"])
 def test_a_bomb_is_aborted_early(wbits, unit):
     body = bomb(wbits, unit, 64)
-    started = time.process_time()
+    encoding = b"gzip" if wbits == 31 else b"deflate"
     for step in (100, MIB):
         with pytest.raises(RewriteAborted):
-            rewritten(body, b"gzip" if wbits == 31 else b"deflate", step)
-    assert time.process_time() - started < 0.5
+            rewritten(body, encoding, step)
+        decoded = 0
+        decoder = Decoder(encoding)
+        with pytest.raises(RewriteAborted):
+            for i in range(0, len(body), step):
+                for piece in decoder.feed(body[i : i + step]):
+                    decoded += len(piece)
+        assert decoded < MIB
 
 
 def test_members_that_hold_nothing_are_aborted():
@@ -159,14 +178,12 @@ ADVERSE = {
 
 @pytest.mark.parametrize("name", ADVERSE)
 def test_no_page_costs_more_than_it_is_long(name):
-    """2 MiB in small pieces: minutes where it is quadratic.  And what is remembered of it is little."""
+    """2 MiB in small pieces: far longer than a test may take where it is quadratic.  And what is remembered of it is little."""
     page = ADVERSE[name](2 * MIB)
     rewriter = HtmlRewriter(LONG, b"")
-    started = time.process_time()
     for i in range(0, len(page), 512):
         rewriter.feed(page[i : i + 512])
     rewriter.finish()
-    assert time.process_time() - started < 4
 
     tracemalloc.start()
     rewriter = HtmlRewriter(LONG, b"")
@@ -178,7 +195,7 @@ def test_no_page_costs_more_than_it_is_long(name):
     assert peak < 8 * MIB
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(
     st.binary(max_size=200),
     st.sampled_from(sorted(ENCODINGS)),

@@ -115,6 +115,15 @@ def test_pages(page, expected):
     assert rewritten(page, NOWHERE) == page
 
 
+@pytest.mark.parametrize(("page", "expected"), PAGES)
+def test_pages_wherever_they_are_cut(page, expected):
+    page = _with_prefix(page)[:300]
+    whole = rewritten(page)
+    for cut in range(1, len(page)):
+        rewriter = HtmlRewriter(MOUNT)
+        assert rewriter.feed(page[:cut]) + rewriter.feed(page[cut:]) + rewriter.finish() == whole
+
+
 def _with_prefix(page):
     return page.replace(b"Pevil", P + b"evil").replace(b"P/", P + b"/")
 
@@ -272,14 +281,14 @@ PIECES += [
 HTMLISH = st.lists(st.sampled_from(PIECES), max_size=20).map(b"".join) | st.binary(max_size=60)
 
 
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 @given(HTMLISH)
 def test_nothing_raises_and_without_a_prefix_bytes_are_the_same(page):
     rewritten(page)
     assert rewritten(page, NOWHERE) == page
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(HTMLISH)
 def test_a_page_that_was_rewritten_is_not_rewritten_again(page):
     once = rewritten(page.replace(b"iso-2022", b"utf-8"), Mount(P, frozenset((BACKEND,)), b"/r/s", True))
