@@ -1,4 +1,4 @@
-"""`bastion demo`: a small cluster with four workloads and the bastion in front of it, ready to be pasted at."""
+"""`bastion demo`: a small cluster with sample workloads and the bastion in front of it, ready to be pasted at."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ ORDERS = "/api/v1/namespaces/shop/services/https:orders:/proxy/orders"
 TICKER = "/api/v1/namespaces/monitoring/services/ticker/proxy/events"
 HOST_SUFFIX = "proxy.localhost"  # browsers take every name under localhost for this machine (RFC 6761, 6.3)
 FRONTEND_HOST = f"frontend--shop.svc.{HOST_SUFFIX}"
+SITE_HOSTS = (f"guestbook--shop.svc.{HOST_SUFFIX}", f"noticeboard--shop.svc.{HOST_SUFFIX}")
+SITE = "/api/v1/namespaces/shop/services/guestbook/proxy/"
 CHAT = "/api/v1/namespaces/shop/services/chat/proxy/"
 # For a WebSocket's URL, a CA and a token.
 SAY_HELLO = (
@@ -117,9 +119,10 @@ def _welcome(folder: Path, tokens: Tokens, url: str) -> str:
         return "    " + " ".join(map(shlex.quote, words))
 
     port = url.rpartition(":")[2]
+    sites = "\n".join(f"    https://{host}:{port}/" for host in SITE_HOSTS)
     users = "\n".join(f"    {user:<8}{token}" for user, (token, _) in tokens.items())
     return f"""
-The demo is up at {url}: namespaces shop and monitoring, four workloads, three users.
+The demo is up at {url}: namespaces shop and monitoring, six workloads, three users.
 
 Tokens:
 {users}
@@ -139,11 +142,13 @@ Streaming: bob follows the ticker's events as they come (Ctrl-C ends it):
 A WebSocket (for the websockets package, a development dependency): alice says hello, and hears it from the pod:
 {chat("alice")}
 
-In a browser (it warns, as it does not know {folder / "ca.crt"}): sign in with alice's token,
-    {url}/login
-and the shop's front page is on a host name of its own as well:
-    https://{FRONTEND_HOST}:{port}/
-With curl:
+In a browser (it warns, and runs no service worker, until it trusts {folder / "ca.crt"}): sign in with alice's token.
+Two sites, each on a host name, and so an origin, of its own:
+{sites}
+The first of them under a path, where only its pages and links work:
+    {url}{SITE}
+
+A host name with curl:
 {curl("alice", "/", "-s", "--resolve", f"{FRONTEND_HOST}:{port}:127.0.0.1", at=f"https://{FRONTEND_HOST}:{port}")}
 
 With kubectl:

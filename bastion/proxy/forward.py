@@ -61,7 +61,7 @@ class Forwarder:
             self._waiting.leave(route.key)
         clean = False
         try:
-            clean = await hand_on(exchange, answer, trip.endpoint, route.target, envelope, self._policy)
+            clean = await hand_on(exchange, answer, trip.endpoint, envelope, self._policy)
         except (NetworkError, RewriteAborted) as error:
             record.error, record.outcome = str(error), "aborted"
             exchange.abort()
@@ -111,21 +111,22 @@ class Forwarder:
         raise failure or DialError("every endpoint failed several times in a row; one request every few seconds tries again")
 
 
-def present_answer(exchange: Exchange, answer: Answer, endpoint: Endpoint, target: bytes, envelope: Envelope, policy: Policy) -> Presented:
+def present_answer(exchange: Exchange, answer: Answer, endpoint: Endpoint, envelope: Envelope, policy: Policy) -> Presented:
     """The answer's head as the client is to have it."""
 
     def mount() -> Mount:
         authorities = {str(endpoint).encode(), *((endpoint.address.encode(),) if endpoint.port == (443 if endpoint.tls else 80) else ())}
-        path = target.partition(b"?")[0]
-        return Mount(envelope.forwarded.prefix, frozenset(authorities), path, exchange.scheme == b"https", exchange.host.lower())
+        path = forwarded.uri[len(forwarded.prefix) :]  # as the client asked for it: what was sent has a slash in any case
+        return Mount(forwarded.prefix, frozenset(authorities), path, exchange.scheme == b"https", exchange.host.lower())
 
-    asked = Asked(exchange.method, exchange.fields, bool(envelope.forwarded.prefix), envelope.session)
+    forwarded = envelope.forwarded
+    asked = Asked(exchange.method, exchange.fields, bool(forwarded.prefix), envelope.session)
     return present(asked, answer.status, answer.fields, answer.length, mount, policy)
 
 
-async def hand_on(exchange: Exchange, answer: Answer, endpoint: Endpoint, target: bytes, envelope: Envelope, policy: Policy) -> bool:
+async def hand_on(exchange: Exchange, answer: Answer, endpoint: Endpoint, envelope: Envelope, policy: Policy) -> bool:
     """True once the whole answer is with the client.  Raises NetworkError or RewriteAborted where it breaks off."""
-    presented = present_answer(exchange, answer, endpoint, target, envelope, policy)
+    presented = present_answer(exchange, answer, endpoint, envelope, policy)
     exchange.start(answer.status, answer.reason, presented.fields, presented.length, bodiless=answer.bodiless)
     if presented.rewriter is not None:
         return await _hand_on_edited(exchange, answer, presented.rewriter)

@@ -71,13 +71,13 @@ class Tunneller:
         except NetworkError as error:
             raise unreachable(error) from error
         if answer.status != 101:
-            await self._refuse(exchange, answer, trip, route, envelope, record)
+            await self._refuse(exchange, answer, trip, envelope, record)
             return
         frames = FrameCounter() if asked.websocket else None
         try:
             if not upgrade.accepts(asked, answer.fields):
                 raise service_unavailable(f"error trying to reach service: {endpoint} switched to a protocol that was not asked for")
-            presented = present_answer(exchange, answer, endpoint, route.target, envelope, self._policy)
+            presented = present_answer(exchange, answer, endpoint, envelope, self._policy)
             client = exchange.hijack(answer.reason, [*presented.fields, *upgrade.answer_fields(asked)])
         except BaseException:
             trip.close(clean=False)
@@ -116,10 +116,10 @@ class Tunneller:
             if not tunnels:
                 del self._open[address]
 
-    async def _refuse(self, exchange: Exchange, answer: Answer, trip: RoundTrip, route: Route, envelope: Envelope, record: Record) -> None:
+    async def _refuse(self, exchange: Exchange, answer: Answer, trip: RoundTrip, envelope: Envelope, record: Record) -> None:
         """The backend said no: its answer, whole, is the client's."""
         try:
-            await hand_on(exchange, answer, trip.endpoint, route.target, envelope, self._policy)
+            await hand_on(exchange, answer, trip.endpoint, envelope, self._policy)
         except (NetworkError, RewriteAborted) as error:
             record.error, record.outcome = str(error), "aborted"
             exchange.abort()

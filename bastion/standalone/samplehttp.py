@@ -1,4 +1,4 @@
-"""Enough of HTTP/1.1 for the sample workloads: one request at a time per connection; bodies are read and dropped."""
+"""Enough of HTTP/1.1 for the sample workloads: one request at a time per connection, whose body is read whole."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ class SampleRequest:
     method: str
     target: str
     headers: tuple[tuple[str, str], ...]
+    body: bytes = b""
 
     @property
     def path(self) -> str:
@@ -29,16 +30,24 @@ class SampleRequest:
         return next((value for key, value in self.headers if key.lower() == name), "")
 
 
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
 @dataclass(frozen=True, slots=True)
 class SampleAnswer:
-    """`body` is whole, or comes in pieces for as long as the client stays."""
+    """`body` is whole, or comes in pieces for as long as the client stays.
 
-    body: bytes | AsyncIterator[bytes]
+    With `talk` the connection is another protocol's from there on: 101, and no body.
+    """
+
+    body: bytes | AsyncIterator[bytes] = b""
     content_type: str = "text/plain; charset=utf-8"
     code: int = 200
+    headers: tuple[tuple[str, str], ...] = ()
+    talk: Talk | None = None
 
 
-Answer = Callable[[SampleRequest], Awaitable[SampleAnswer]]
+Answer = Callable[[SampleRequest], SampleAnswer]
 
 
 async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Answer) -> None:
@@ -47,7 +56,14 @@ async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, a
         while True:
             async with asyncio.timeout(IDLE):
                 request = await _request(reader)
-            if request is None or not await _respond(writer, request, await answer(request)):
+            if request is None:
+                return
+            said = answer(request)
+            if said.talk is not None:
+                writer.write(_head(101, [("Connection", "Upgrade"), *said.headers]))
+                await said.talk(reader, writer)
+                return
+            if not await _respond(writer, request, said):
                 return
     except (OSError, TimeoutError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
         pass  # the client left, or does not speak HTTP
@@ -76,17 +92,15 @@ async def _request(reader: asyncio.StreamReader) -> SampleRequest | None:
         raise ValueError("a body without a length is not read here")
     if (length := int(request.header("content-length") or 0)) > LARGEST_BODY:
         raise ValueError("a body of this length is not read here")
-    await reader.readexactly(length)
-    return request
+    return SampleRequest(method, target, tuple(headers), await reader.readexactly(length))
 
 
 async def _respond(writer: asyncio.StreamWriter, request: SampleRequest, answer: SampleAnswer) -> bool:
     """Whether the connection can carry another request."""
     keep = request.header("connection").lower() != "close" and isinstance(answer.body, bytes)
-    head = [f"HTTP/1.1 {answer.code} {http.HTTPStatus(answer.code).phrase}", f"Content-Type: {answer.content_type}"]
-    head += [f"Content-Length: {len(answer.body)}"] if isinstance(answer.body, bytes) else ["Cache-Control: no-store"]
-    head += [f"Connection: {'keep-alive' if keep else 'close'}", "", ""]
-    writer.write("\r\n".join(head).encode("latin-1"))
+    headers = [("Content-Type", answer.content_type)]
+    headers += [("Content-Length", str(len(answer.body)))] if isinstance(answer.body, bytes) else [("Cache-Control", "no-store")]
+    writer.write(_head(answer.code, [*headers, ("Connection", "keep-alive" if keep else "close"), *answer.headers]))
     if request.method != "HEAD":
         if isinstance(answer.body, bytes):
             writer.write(answer.body)
@@ -96,3 +110,8 @@ async def _respond(writer: asyncio.StreamWriter, request: SampleRequest, answer:
                 await writer.drain()
     await writer.drain()
     return keep
+
+
+def _head(code: int, headers: list[tuple[str, str]]) -> bytes:
+    lines = [f"HTTP/1.1 {code} {http.HTTPStatus(code).phrase}", *(f"{name}: {value}" for name, value in headers), "", ""]
+    return "\r\n".join(lines).encode("latin-1")

@@ -1,25 +1,24 @@
-"""The demo's cluster: four sample workloads as real servers, at the addresses and ports that its manifests say."""
+"""The demo's cluster: sample workloads as real servers, at the addresses and ports that its manifests say."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import functools
-import hashlib
 import html
 import json
-import re
 import secrets
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from bastion.certificates import Authority
 from bastion.standalone.manifests import load
 from bastion.standalone.resources import Object
-from bastion.standalone.samplehttp import LARGEST_BODY, LARGEST_HEAD, SampleAnswer, SampleRequest, converse
+from bastion.standalone.samplehttp import LARGEST_HEAD, Answer, SampleAnswer, SampleRequest, converse
+from bastion.standalone.samplesite import SampleSite
+from bastion.standalone.samplewebsocket import say_back
 from bastion.standalone.tls import server_context
 
 MANIFESTS = Path(__file__).with_name("demo")
@@ -27,8 +26,6 @@ NETWORK = "127.77.0.0/24"
 TICK = 1.0  # seconds between two events
 USERS = {"alice": ("developers",), "bob": (), "carol": ("auditors",)}
 JSON = "application/json"
-
-Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 def demo_tokens() -> dict[str, tuple[str, tuple[str, ...]]]:
@@ -60,22 +57,21 @@ class Workloads:
         await asyncio.gather(*self._conversations, return_exceptions=True)
 
     async def _serve(self, pod: Object) -> asyncio.Server:
-        application, serve = _application(pod)
+        application, name = APPLICATIONS[pod["metadata"]["labels"]["app"]], pod["metadata"]["name"]
         address, port = _place(pod)
         tls = await asyncio.to_thread(_unknown_certificate, address) if application.tls else None
-        accept = functools.partial(self._accept, serve)
+        accept = functools.partial(self._accept, await asyncio.to_thread(application.of_pod, name))
         try:
             return await asyncio.start_server(accept, address, port, ssl=tls, limit=LARGEST_HEAD)
         except OSError as error:
-            name = pod["metadata"]["name"]
             raise OSError(error.errno, f"the demo's pod {name} cannot listen at {address}:{port}: {error.strerror}") from error
 
-    async def _accept(self, serve: Serve, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _accept(self, answer: Answer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._conversations.add(task)
         try:
-            await serve(reader, writer)
+            await converse(reader, writer, answer)
         except asyncio.CancelledError:
             pass  # the end of the demo; asyncio's streams would report a task that was cancelled
         finally:
@@ -94,27 +90,28 @@ def _unknown_certificate(address: str) -> ssl.SSLContext:
 # --- the applications
 
 
+Page = Callable[[str, SampleRequest], SampleAnswer]
+
+
 @dataclass(frozen=True, slots=True)
 class Application:
-    """Path -> what is answered there; `talk` serves a whole connection instead.  All get the name of the pod."""
+    """`of_pod` gives, for the name of a pod, what answers its requests."""
 
-    pages: dict[str, Callable[[str, SampleRequest], SampleAnswer]] = field(default_factory=dict)
+    of_pod: Callable[[str], Answer]
     tls: bool = False
-    talk: Callable[[str, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]] | None = None
 
 
-def _application(pod: Object) -> tuple[Application, Serve]:
-    """The application, and what serves one of its connections."""
-    application = APPLICATIONS[pod["metadata"]["labels"]["app"]]
-    name: str = pod["metadata"]["name"]
-    if application.talk is not None:
-        return application, functools.partial(application.talk, name)
+def _pages(pages: dict[str, Page]) -> Callable[[str], Answer]:
+    """Path -> what is answered there, by which pod."""
 
-    async def answer(request: SampleRequest) -> SampleAnswer:
-        page = application.pages.get(request.path)
-        return page(name, request) if page is not None else SampleAnswer(b"not found\n", code=404)
+    def of_pod(pod: str) -> Answer:
+        return lambda request: pages.get(request.path, _not_found)(pod, request)
 
-    return application, functools.partial(converse, answer=answer)
+    return of_pod
+
+
+def _not_found(pod: str, request: SampleRequest) -> SampleAnswer:
+    return SampleAnswer(b"not found\n", code=404)
 
 
 PAGE = """<!doctype html>
@@ -168,85 +165,15 @@ def _metrics(pod: str, request: SampleRequest) -> SampleAnswer:
     return SampleAnswer(text.encode(), "text/plain; version=0.0.4; charset=utf-8")
 
 
-# --- chat, which speaks WebSocket (RFC 6455) and nothing else
-
-CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
-PROTOCOL_ERROR = (1002).to_bytes(2, "big")
-NO_WEBSOCKET = b"HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nConnection: Upgrade, close\r\nContent-Length: 0\r\n\r\n"
-_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-_KEY = re.compile(rb"(?im)^sec-websocket-key:[ \t]*([!-~]+)")
-_OFFERED = re.compile(rb"(?im)^sec-websocket-protocol:[ \t]*([!-+\--~]+)")
-
-
-async def _chat(pod: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Says back every message, the pod's name in front, until the client has said enough."""
-    try:
-        head = await reader.readuntil(b"\r\n\r\n")
-        key = _KEY.search(head)
-        writer.write(_switch(key[1], _OFFERED.search(head)) if key else NO_WEBSOCKET)
-        while key and await _say_back(pod.encode(), reader, writer):
-            await writer.drain()
-    except ValueError:
-        writer.write(_frame(CLOSE, PROTOCOL_ERROR))
-    except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-        pass  # the client left, or does not speak HTTP
-    finally:
-        writer.close()
-
-
-def _switch(key: bytes, offered: re.Match[bytes] | None) -> bytes:
-    """Of the subprotocols offered the first: a browser that offered some and got none would leave."""
-    accept = base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
-    chosen = b"Sec-WebSocket-Protocol: %b\r\n" % offered[1] if offered else b""
-    head = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %b\r\n%b\r\n"
-    return head % (accept, chosen)
-
-
-async def _say_back(pod: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-    """One message.  False where it was the last.  Raises ValueError for what is no WebSocket."""
-    message, kind = b"", CONTINUATION
-    while True:
-        final, opcode, data = await _read_frame(reader, LARGEST_BODY - len(message))
-        if opcode == CLOSE:
-            writer.write(_frame(CLOSE, data[:2]))
-            return False
-        if opcode == PING:
-            writer.write(_frame(PONG, data))
-        elif opcode != PONG:
-            if (opcode == CONTINUATION) != bool(kind):
-                raise ValueError("a message within a message, or the rest of none")
-            message, kind = message + data, kind or opcode
-            if final:
-                writer.write(_frame(kind, pod + b": " + message))
-                return True
-
-
-async def _read_frame(reader: asyncio.StreamReader, most: int) -> tuple[bool, int, bytes]:
-    """(whether it ends its message, opcode, payload)."""
-    first, second = await reader.readexactly(2)
-    length = second & 0x7F
-    if length > 125:
-        length = int.from_bytes(await reader.readexactly(2 if length == 126 else 8), "big")
-    if first & 0x70 or not second & 0x80 or length > most or first & 0xF not in (CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG):
-        raise ValueError("an extension, no mask, too much, or no kind of frame")
-    mask = await reader.readexactly(4)
-    masked = int.from_bytes(await reader.readexactly(length), "big")
-    unmasked = masked ^ int.from_bytes((mask * (length // 4 + 1))[:length], "big")
-    return bool(first & 0x80), first & 0xF, unmasked.to_bytes(length, "big")
-
-
-def _frame(opcode: int, payload: bytes) -> bytes:
-    size = len(payload)
-    if size < 126:
-        head = bytes((size,))
-    else:
-        head = b"\x7e" + size.to_bytes(2, "big") if size < 65536 else b"\x7f" + size.to_bytes(8, "big")
-    return bytes((0x80 | opcode,)) + head + payload
+def _site(pod: str) -> Answer:
+    return SampleSite(pod).answer
 
 
 APPLICATIONS = {
-    "frontend": Application({"/": _page, "/healthz": _health, "/headers": _headers}),
-    "orders": Application({"/orders": _orders, "/healthz": _health}, tls=True),
-    "ticker": Application({"/events": _events, "/metrics": _metrics, "/healthz": _health}),
-    "chat": Application(talk=_chat),
+    "frontend": Application(_pages({"/": _page, "/healthz": _health, "/headers": _headers})),
+    "orders": Application(_pages({"/orders": _orders, "/healthz": _health}), tls=True),
+    "ticker": Application(_pages({"/events": _events, "/metrics": _metrics, "/healthz": _health})),
+    "chat": Application(_pages({"/": say_back})),
+    "guestbook": Application(_site),
+    "noticeboard": Application(_site),
 }

@@ -35,8 +35,10 @@ button, .button { display: inline-block; width: 100%; margin: .9rem 0 0; padding
   cursor: pointer; }
 button:hover, .button:hover { filter: brightness(1.08); }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
+h1 + [role=alert] { margin-top: .9rem; }
 [role=alert] { padding: .65rem .8rem; color: var(--alert); background: var(--alert-ground); border-radius: 9px; }
 code { font: .9em ui-monospace, "SF Mono", Menlo, monospace; color: var(--text); overflow-wrap: anywhere; }
+code span { white-space: nowrap; }
 ul { display: flex; flex-wrap: wrap; gap: .4rem; margin: 0 0 1.1rem; padding: 0; list-style: none; }
 li { padding: .15rem .6rem; font-size: .875rem; color: var(--quiet); border: 1px solid var(--line); border-radius: 99px;
   overflow-wrap: anywhere; }
@@ -91,7 +93,7 @@ def sign_in_form(code: int = 200, alert: str = "") -> Response:
 def signed_in(user: str, groups: Sequence[str], addresses: Sequence[str]) -> Response:
     """`addresses`: the forms that an application's may have."""
     listed = "".join(f"<li>{escape(group)}</li>" for group in groups)
-    shown = "<br>or ".join(f"<code>{escape(address).replace('/', '/<wbr>')}</code>" for address in addresses)
+    shown = "<br>or ".join(f"<code>{_breakable(address)}</code>" for address in addresses)
     listed = f'<ul aria-label="Groups">{listed}</ul>\n' if listed else ""
     return page(
         "You are signed in",
@@ -114,6 +116,12 @@ def problem(title: str, text: str, code: int, link: str = "", label: str = "") -
     """`link` leads to where it may go on, as `label`."""
     button = f'\n<a class="button" href="{escape(link)}">{escape(label)}</a>' if link else ""
     return page(title, f'<p role="alert">{escape(text)}</p>{button}', code)
+
+
+def _breakable(address: str) -> str:
+    """HTML: a host name breaks before its suffix and not at the hyphens in front of it, a path behind each slash."""
+    label, dot, suffix = escape(address).partition(".")
+    return f"<span>{label}</span><wbr>.{suffix}" if dot else label.replace("/", "/<wbr>")
 
 
 def _sign_out_button(path: str) -> str:

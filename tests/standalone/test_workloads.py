@@ -252,7 +252,7 @@ OBJECTS = contents(load([MANIFESTS]).objects, load([BOOTSTRAP]).objects)
 def test_all_addresses_are_of_the_demos_network() -> None:
     network = ipaddress.ip_network(NETWORK)
     pods = [object for key, object in OBJECTS.items() if key[0] == "pods"]
-    assert len(pods) == 5
+    assert len(pods) == 7
     for pod in pods:
         assert ipaddress.ip_address(pod["status"]["podIP"]) in network
 
@@ -263,6 +263,8 @@ def test_all_addresses_are_of_the_demos_network() -> None:
         ("shop", "frontend", ("http", 80), ["127.77.0.10:8080", "127.77.0.11:8080"]),
         ("shop", "orders", ("https", 443), ["127.77.0.20:8443"]),
         ("shop", "chat", ("http", 80), ["127.77.0.40:8080"]),
+        ("shop", "guestbook", ("http", 80), ["127.77.0.50:8080"]),
+        ("shop", "noticeboard", ("http", 80), ["127.77.0.51:8080"]),
         ("monitoring", "ticker", ("http", 8080), ["127.77.0.30:8080"]),
     ],
 )
@@ -321,4 +323,5 @@ def test_the_embedded_api_serves_the_demo(tmp_path: Path) -> None:
             found: dict[str, Any] = (await get(server, "/api/v1/namespaces/shop/pods", tokens["carol"][0])).json()
             return found
 
-    assert [item["metadata"]["name"] for item in asyncio.run(main())["items"]] == ["chat-0", "frontend-0", "frontend-1", "orders-0"]
+    names = [item["metadata"]["name"] for item in asyncio.run(main())["items"]]
+    assert names == ["chat-0", "frontend-0", "frontend-1", "guestbook-0", "noticeboard-0", "orders-0"]

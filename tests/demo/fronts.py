@@ -1,0 +1,104 @@
+"""The demo as it runs, a second bastion before the same workloads, and a visitor with a browser."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from playwright.sync_api import Page
+
+from bastion.demo import HOST_SUFFIX
+from bastion.standalone.workloads import MANIFESTS, NETWORK
+from tests.e2e.harness import Program, free_port
+
+SITES = {"guestbook": "http://127.77.0.50:8080", "noticeboard": "http://127.77.0.51:8080"}  # the pods themselves
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """A bastion before the demo's workloads, reached at localhost.  `log` reads its access log."""
+
+    program: Program
+    port: int
+    tokens: Path
+    log: Callable[[], str]
+
+    @property
+    def url(self) -> str:
+        return f"https://localhost:{self.port}"
+
+    def token(self, user: str) -> str:
+        with self.tokens.open() as file:
+            return next(row[0] for row in csv.reader(file) if row[1] == user)
+
+    def by_host(self, service: str) -> str:
+        return f"https://{service}--shop.svc.{HOST_SUFFIX}:{self.port}/"
+
+    def by_path(self, service: str) -> str:
+        return f"{self.url}/api/v1/namespaces/shop/services/{service}/proxy/"
+
+    def lines(self) -> list[dict[str, Any]]:
+        """A line that is not wholly there yet is left for later."""
+        return [json.loads(line) for line in self.log().splitlines(keepends=True) if line.endswith("\n")]
+
+
+@contextlib.contextmanager
+def running_demo(make_folder: Callable[[], Path]) -> Iterator[Front]:
+    """Its workloads have addresses of their own: where another demo runs on this machine, its end is waited for."""
+    for attempt in range(60):
+        folder, port = make_folder(), free_port()
+        program = Program(folder, "demo", "--port", port, "--directory", folder / "files")
+        try:
+            while "Ctrl-C here ends the demo." not in program.stdout and program.process.poll() is None:
+                time.sleep(0.02)
+            if program.process.poll() is not None and "cannot listen" in program.stderr and attempt < 59:
+                time.sleep(1)
+                continue
+            assert program.process.poll() is None, program.stderr
+            yield Front(program, port, folder / "files" / "tokens.csv", (folder / "files" / "access.log").read_text)
+            return
+        finally:
+            program.end()
+
+
+@contextlib.contextmanager
+def another(demo: Front, folder: Path, *flags: object) -> Iterator[Front]:
+    """A bastion with these flags before the workloads of the demo."""
+    port = free_port()
+    source = ("--manifests", MANIFESTS, "--token-auth-file", demo.tokens, "--allow-target-cidr", NETWORK)
+    program = Program(folder, "serve", *source, "--port", port, *flags)
+    try:
+        front = Front(program, port, demo.tokens, lambda: program.stdout)
+        program.until(lambda: _ready(front))
+        yield front
+    finally:
+        program.end()
+
+
+def _ready(front: Front) -> bool:
+    try:
+        return httpx.get(f"{front.url}/readyz", verify=False, trust_env=False).is_success
+    except httpx.TransportError:
+        return False
+
+
+def arrive(page: Page, front: Front, url: str, user: str = "alice") -> None:
+    """Opens a page as somebody who is not signed in, which leads to the form and back."""
+    page.goto(url)
+    assert page.url == f"{front.url}/login"
+    page.get_by_label("Token").fill(front.token(user))
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(url)
+
+
+def seen(site: str) -> list[dict[str, str]]:
+    """The requests that the site's pod saw, as it tells itself: method, target, cookie."""
+    requests: list[dict[str, str]] = httpx.get(f"{SITES[site]}/api/seen", trust_env=False).json()
+    return requests
