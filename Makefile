@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint bench openapi lock clean
+.PHONY: demo test lint bench soak fuzz openapi lock clean
 
 demo: $(READY)
 	@$(BIN)/bastion demo
@@ -20,9 +20,19 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python -m bench
 
-# Long: 1 000 random scripts of faults, and an API server that is away for a minute.
+# Long, and best on a machine of its own: 1 000 random scripts of faults, an API server that is away for a minute, 210 000 requests whose
+# answers must be their own, everything that can break under a tunnel 2 000 times each, and 2 000 hostile peers of each kind.
 soak: $(READY)
 	BASTION_SOAK_ROUNDS=1000 $(BIN)/python -m pytest tests/discovery/test_faults.py tests/e2e/test_api_server_away.py
+	BASTION_SOAK_ROUNDS=10000 $(BIN)/python -m pytest tests/e2e/test_differential.py
+	BASTION_SOAK_ROUNDS=200000 $(BIN)/python -m pytest tests/e2e/test_cross_user.py
+	BASTION_SOAK_ROUNDS=2000 $(BIN)/python -m pytest tests/tunnel/test_faults.py
+	BASTION_SOAK_PEERS=2000 $(BIN)/python -m pytest -s tests/soak
+
+# Some ten million hostile inputs, led by coverage; more begin where these ended (.fuzz).
+fuzz: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'atheris>=3,<4'
+	$(BIN)/python -m tests.fuzz
 
 openapi: $(READY)
 	$(BIN)/python -m bastion.web.openapi > openapi/bastion.json
@@ -36,4 +46,4 @@ $(READY): pyproject.toml requirements-dev.lock tools/install
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .demo .fuzz .pytest_cache .mypy_cache .ruff_cache

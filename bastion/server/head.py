@@ -103,7 +103,7 @@ def _read_special(head: Head, special: list[Field]) -> None:
         elif lower == b"transfer-encoding":
             codings.append(value)
         elif lower == b"connection":
-            options += value.lower().replace(b"\t", b" ").replace(b" ", b"").split(b",")
+            options += [option.strip(b" \t") for option in value.lower().split(b",")]
         elif lower == b"expect":
             _read_expect(head, value)
         elif lower == b"upgrade":

@@ -152,6 +152,8 @@ class HttpProtocol(asyncio.Protocol):
         self._release_writer()
         if self._task is not None:
             self._task.cancel()
+            # One that has not begun yet never will: not even its own `finally` would tell that it is over.
+            self._task.add_done_callback(self.server.tasks.discard)
 
     def pause_writing(self) -> None:
         self.writable = False
@@ -245,8 +247,8 @@ class HttpProtocol(asyncio.Protocol):
 
     def _next(self) -> None:
         """Begin the next exchange if its head has come."""
-        if self._buffer[:2] == b"\r\n":  # RFC 9112, 2.2: an empty line before the request line is ignored
-            self._buffer = self._buffer[2:]
+        if self._buffer[:2] == b"\r\n":
+            self._buffer = _without_empty_lines(self._buffer)
             self._scanned = 0
         buffer = self._buffer
         if not buffer:
@@ -273,10 +275,10 @@ class HttpProtocol(asyncio.Protocol):
         fresh = buffer[self._scanned : end]
         if not fresh.count(b"\r\n") == fresh.count(b"\n") == fresh.count(b"\r"):
             raise bad_request("malformed request: a line that does not end in CRLF", close=True)
+        line_end = buffer.find(b"\r\n")
+        if line_end >= 0 and line_end + 2 > self._scanned:
+            read_request_line(buffer[:line_end])
         if self._scanned == 0:
-            line, crlf, _ = buffer.partition(b"\r\n")
-            if crlf:
-                read_request_line(line)
             self.deadline = min(self.deadline or float("inf"), self.loop.time() + self.server.timeouts.head)
         self._scanned = end
 
@@ -409,6 +411,14 @@ class HttpProtocol(asyncio.Protocol):
         if self._transport is not None:
             reset_on_close(self._transport)
             self._transport.abort()
+
+
+def _without_empty_lines(buffer: bytes) -> bytes:
+    """RFC 9112, 2.2: empty lines before the request line are ignored, whether they come with it or alone."""
+    start = 0
+    while buffer.startswith(b"\r\n", start):
+        start += 2
+    return buffer[start:]
 
 
 def client_address(text: str) -> str:

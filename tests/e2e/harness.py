@@ -142,10 +142,10 @@ def _node(name: str, address: str) -> Object:
 class Program:
     """`python -m bastion …`; what it prints goes to files, so that no pipe ever fills."""
 
-    def __init__(self, folder: Path, *arguments: object) -> None:
+    def __init__(self, folder: Path, *arguments: object, environment: dict[str, str] | None = None) -> None:
         self._out, self._err = folder / "stdout", folder / "stderr"
         command = [sys.executable, "-m", "bastion", *map(str, arguments)]
-        environment = {key: value for key, value in os.environ.items() if key != "KUBECONFIG" and not key.lower().endswith("_proxy")}
+        inherited = {key: value for key, value in os.environ.items() if key != "KUBECONFIG" and not key.lower().endswith("_proxy")}
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(
                 command,
@@ -153,7 +153,7 @@ class Program:
                 stdout=out,
                 stderr=err,
                 cwd=ROOT,
-                env=environment,
+                env=inherited | (environment or {}),
                 start_new_session=True,
                 preexec_fn=_end_with_the_tests,
             )
@@ -244,6 +244,7 @@ def serving(
     certificate: bool = True,
     ready: bool = True,
     port: int = 0,
+    environment: dict[str, str] | None = None,
 ) -> Iterator[Bastion]:
     """A bastion that is ready, or alive.  `source`: the flags that say where objects come from, else the cluster's manifests."""
     port, plain_port = port or free_port(), free_port()
@@ -257,7 +258,7 @@ def serving(
         trust = ssl.create_default_context()
         trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE
     ports = ("--port", port, "--insecure-port", plain_port)
-    program = Program(folder, "serve", *source, *tls, *ports, "--allow-target-cidr", ALLOWED, *flags)
+    program = Program(folder, "serve", *source, *tls, *ports, "--allow-target-cidr", ALLOWED, *flags, environment=environment)
     try:
         bastion = Bastion(program, cluster, port, plain_port, trust)
         program.until(lambda: bastion.passes("/readyz" if ready else "/livez"))

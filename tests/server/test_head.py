@@ -248,6 +248,7 @@ KEPT = [
     (1, [b"close", b"keep-alive"], False),
     (1, [b"closed"], True),
     (1, [b"x-close"], True),
+    (1, [b"cl ose"], True),
     (1, [b""], True),
     (0, [], False),
     (0, [b"keep-alive"], True),
@@ -257,6 +258,7 @@ KEPT = [
     (0, [b"keep-alive", b"close"], False),
     (0, [b"close", b"keep-alive"], False),
     (0, [b"keep-alives"], False),
+    (0, [b"keep- alive"], False),
 ]
 
 

@@ -157,10 +157,13 @@ class TLSPeer(Peer):
         self._tls = trust.wrap_bio(self._incoming, self._outgoing, server_hostname=fakes.LOOPBACK)
         self.told_the_end = False  # by TLS' own word
 
-    async def shake_hands(self) -> None:
+    async def shake_hands(self, request: bytes = b"") -> None:
+        """`request` goes out with the last of it."""
         while True:
             with contextlib.suppress(ssl.SSLWantReadError):
                 self._tls.do_handshake()
+                if request:
+                    self._tls.write(request)
                 await self._flush()
                 return
             await self._flush()
@@ -277,6 +280,7 @@ def status_of(body: bytes) -> str:
 # --- the head's deadline
 
 
+# RE-001
 def test_who_says_nothing_is_closed_without_a_word() -> None:
     async def talk() -> None:
         async with conversation() as c:
@@ -305,6 +309,7 @@ def test_half_a_head_is_answered_when_its_time_is_up(begun: bytes) -> None:
     clocked(talk)
 
 
+# RE-004
 @pytest.mark.parametrize("first", [False, True], ids=["the first request", "a later one"])
 def test_a_head_that_drips_gains_no_time(first: bool) -> None:
     async def talk() -> None:
@@ -335,6 +340,30 @@ def test_empty_lines_gain_no_time() -> None:
                     await peer.send(b"\r\n")
                 await pass_time(1)
             assert await peer.rest() == b""
+
+    clocked(talk)
+
+
+def test_empty_lines_before_a_request_are_passed_over() -> None:
+    async def talk() -> None:
+        async with conversation() as c:
+            for pieces in ([b"\r\n\r\n\r\n" + GET % b""], [b"\r\n", b"\r", b"\n\r\n", GET % b""]):
+                peer = await c.peer()
+                for piece in pieces:
+                    await peer.send(piece)
+                assert (await peer.answer())[0] == 200
+
+    clocked(talk)
+
+
+def test_a_request_line_that_is_none_is_refused_once_it_is_there() -> None:
+    async def talk() -> None:
+        async with conversation() as c:
+            for pieces in ([b"GET /\r\nHost: h\r\n"], [b"GE", b"T /\r", b"\nHo"]):
+                peer = await c.peer()
+                for piece in pieces:
+                    await peer.send(piece)
+                assert (await peer.answer())[0] == 400
 
     clocked(talk)
 
@@ -469,6 +498,7 @@ def test_nobody_waits_for_a_body_that_nobody_reads() -> None:
 # --- the reader's deadline
 
 
+# RE-007
 def test_a_reader_that_stalls_is_cut_off() -> None:
     async def talk() -> None:
         async with conversation(pour) as c:
@@ -899,6 +929,22 @@ def test_a_tls_client_that_leaves_ends_its_exchange() -> None:
                 leave(peer)
                 await until(lambda: not c.state.connections)
             assert c.app.left == c.app.served == [b"/1", b"/1"]
+
+    real(talk)
+
+
+def test_a_tls_client_that_is_gone_before_its_exchange_begins_leaves_nothing_behind() -> None:
+    """The end of its handshake and a request come in one segment, and a reset: the server's own end of the handshake finds nobody."""
+
+    async def talk() -> None:
+        async with conversation(never, tls=True) as c:
+            sock = socket.socket()
+            sock.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(sock, (fakes.LOOPBACK, c._port))
+            peer = TLSPeer(sock)
+            await peer.shake_hands(GET % b"1")
+            peer.reset()
+            await until(lambda: c.state.door.inside == 0)
 
     real(talk)
 
