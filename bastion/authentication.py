@@ -44,12 +44,17 @@ class FrontProxy:
 
 @dataclass(frozen=True, slots=True)
 class Authentication:
-    """`client_authority` signs users' certificates.  `audiences`: those of which a token must have one (TokenReview)."""
+    """`client_authority` signs users' certificates.  `audiences`: those of which a token must have one (TokenReview).
+
+    `issuers_file` describes the issuers, or `issuer_authority` signs the only one's certificate: as read at the start.
+    """
 
     client_authority: Path | None = None
     front_proxy: FrontProxy | None = None
     issuers: tuple[Issuer, ...] = ()
     audiences: tuple[str, ...] = ()
+    issuers_file: Path | None = None
+    issuer_authority: Path | None = None
 
     @property
     def authorities(self) -> tuple[Path, ...]:
@@ -67,7 +72,8 @@ def of_flags(flags: argparse.Namespace) -> tuple[Authentication, list[str]]:
         mistakes.append(
             "--api-audiences means nothing with --manifests: the embedded API knows no audiences, and no token would be for one"
         )
-    return Authentication(flags.client_ca_file, front_proxy, issuers, tuple(flags.api_audiences)), mistakes
+    files = (flags.authentication_config, flags.oidc_ca_file) if issuers else (None, None)
+    return Authentication(flags.client_ca_file, front_proxy, issuers, tuple(flags.api_audiences), *files), mistakes
 
 
 # --- flags
@@ -173,10 +179,18 @@ def _text(file: Path | None, mistakes: list[str]) -> str:
     if file is None or not file.exists():
         return ""
     try:
-        return file.read_text()
+        return authority_text(file)
     except (OSError, ValueError):
         mistakes.append(f"--oidc-ca-file: {file}: cannot be read as text")
         return ""
+
+
+def authority_text(file: Path) -> str:
+    """Raises OSError; ValueError also where there is none: an authority that is empty would mean all that the system trusts."""
+    text = file.read_text()
+    if not text.strip():
+        raise ValueError("empty")
+    return text
 
 
 def wrong_url(url: str) -> str:

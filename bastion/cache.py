@@ -52,6 +52,9 @@ class Cache(Generic[V]):
         """Whether somebody is finding it out right now."""
         return key in self._flights
 
+    def forget(self, key: Hashable) -> None:
+        self._entries.pop(key, None)
+
     def clear(self) -> None:
         self._entries.clear()
 

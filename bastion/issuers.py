@@ -1,4 +1,4 @@
-"""Which issuers does an AuthenticationConfiguration file describe?
+"""Which issuers does an AuthenticationConfiguration file describe, now?
 
 The file is a part of what kube-apiserver's --authentication-config takes: a field that means nothing here is refused by
 its path, so that no rule is left out in silence.
@@ -7,13 +7,27 @@ its path, so that no rule is left out in silence.
 from __future__ import annotations
 
 from collections.abc import Hashable
+from dataclasses import replace
 from typing import Any
 
 import yaml
 
-from bastion.authentication import Issuer, wrong_prefix, wrong_url
+from bastion.authentication import Authentication, Issuer, authority_text, wrong_prefix, wrong_url
 
 API_VERSIONS = ("apiserver.config.k8s.io/v1", "apiserver.config.k8s.io/v1beta1")
+
+
+def issuers_of(settings: Authentication) -> tuple[Issuer, ...]:
+    """Those of the settings, as their files are now.  Raises OSError; ValueError with every mistake."""
+    if settings.issuers_file is not None:
+        issuers, mistakes = read_configuration(settings.issuers_file.read_text())
+        if mistakes:
+            raise ValueError("; ".join(mistakes))
+        return issuers
+    if settings.issuer_authority is not None:
+        authority = authority_text(settings.issuer_authority)
+        return tuple(replace(issuer, certificate_authority=authority) for issuer in settings.issuers)
+    return settings.issuers
 
 
 def read_configuration(text: str) -> tuple[tuple[Issuer, ...], list[str]]:

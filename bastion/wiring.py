@@ -29,6 +29,7 @@ from bastion.cluster.access import ApiAccess
 from bastion.cluster.apiservers import ApiServers
 from bastion.cluster.client import ApiClient
 from bastion.cluster.kubeconfig import access_from_text, load_access
+from bastion.cluster.reviews import Reviews
 from bastion.cluster.throttle import Throttle
 from bastion.config import Config, StartError
 from bastion.discovery.catalog import Catalog
@@ -130,12 +131,13 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         presentation = Policy(config.pages.rewrite_html, config.pages.sandbox)
         tunneller = Tunneller(transport, deadlines, StreamLimits(streams.idle_timeout, streams.max_duration), presentation)
         catalog.address_gone.append(tunneller.address_gone)
+        reviews = Reviews(api)
         # With manifests the token file is the embedded API's own; on a cluster it is one more way to know somebody.
         token_file = None if config.source.manifests else config.source.token_file
         authenticators = await open_authenticators(
-            config.authentication, token_file, api, stack, anonymous=config.anonymous, ttl=config.memory.authentication
+            config.authentication, token_file, reviews, stack, anonymous=config.anonymous, ttl=config.memory.authentication
         )
-        fresh_authorizer = AccessReviewAuthorizer(api)
+        fresh_authorizer = AccessReviewAuthorizer(reviews)
         authorizer = CachedAuthorizer(fresh_authorizer, config.memory.authorized, config.memory.unauthorized)
         recheck = Recheck(streams.recheck_interval, streams.recheck_grace)
         guard = Guard(authenticators.remembering, authenticators.remembers, config.limits)

@@ -153,16 +153,21 @@ def _kubeconfig(ground: Ground, port: int) -> str:
 
 
 def _changes(scene: Scene, outcome: Outcome) -> None:
-    quiet, busy, behind = [], [], []
+    quiet, busy, behind, costs = [], [], [], []
     _load(scene)  # everything is warm
     for turn in range(TURNS):
+        begun = scene.program.cpu_seconds
         quiet.append(_load(scene))
+        between = scene.program.cpu_seconds
         with _changing(scene) as changed:
             busy.append(_load(scene))
+        request_us = (between - begun) / quiet[-1].requests * 1e6
+        costs.append(((scene.program.cpu_seconds - between) * 1e6 - busy[-1].requests * request_us) / changed[0])
         behind.append(_behind(scene, turn))
         say(
             f"changes   quiet {quiet[-1].rate:.0f}/s p99 {quiet[-1].p99_us} us; with {changed[0] / scene.ground.seconds:.0f} changes/s "
-            f"{busy[-1].rate:.0f}/s p99 {busy[-1].p99_us} us; {behind[-1]:.2f} s behind"
+            f"{busy[-1].rate:.0f}/s p99 {busy[-1].p99_us} us; {behind[-1]:.2f} s behind; "
+            f"{request_us:.0f} us of processor a request, {costs[-1]:.0f} a change"
         )
     ratio = statistics.median(load.p99_us for load in busy) / statistics.median(load.p99_us for load in quiet)
     failed = sum(load.failed for load in (*quiet, *busy))
@@ -173,6 +178,7 @@ def _changes(scene: Scene, outcome: Outcome) -> None:
         "busy_p99_us": [load.p99_us for load in busy],
         "rates": [round(load.rate) for load in (*quiet, *busy)],
         "behind": behind,
+        "change_cpu_us": costs,
         "rss_mib": scene.program.rss_mib,
     }
     outcome.judge(TARGETS["p99"], ratio)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import yaml
 from bastion.authentication import SIGNING_ALGORITHMS, Authentication, FrontProxy, Issuer
 from bastion.cli import build_parser
 from bastion.config import ConfigError, Memory, serve_config
-from bastion.issuers import read_configuration
+from bastion.issuers import issuers_of, read_configuration
 
 URL = "https://issuer.example.org/realm"
 OIDC = ("--oidc-issuer-url", URL, "--oidc-client-id", "bastion", "--oidc-username-prefix", "oidc:")
@@ -320,7 +321,8 @@ def test_no_yaml_or_yaml_with_more_than_one_reading(text: str, tmp_path: Path) -
 
 def test_an_authority_that_is_no_text(tmp_path: Path) -> None:
     (tmp_path / "ca.crt").write_bytes(b"\xff\xfe")
-    for path in (tmp_path, tmp_path / "ca.crt"):
+    (tmp_path / "empty.crt").write_text("\n")  # which would be every authority that the system trusts
+    for path in (tmp_path, tmp_path / "ca.crt", tmp_path / "empty.crt"):
         assert mistakes(*OIDC, "--oidc-ca-file", path) == [f"--oidc-ca-file: {path}: cannot be read as text"]
 
 
@@ -328,3 +330,28 @@ def test_a_file_that_is_no_text(tmp_path: Path) -> None:
     path = tmp_path / "authentication.yaml"
     path.write_bytes(b"\xff\xfe\x00")
     assert len(mistakes("--authentication-config", path)) == 1
+
+
+# --- read again
+
+
+def test_the_issuers_of_a_file_are_those_of_the_moment(tmp_path: Path) -> None:
+    path = tmp_path / "authentication.yaml"
+    path.write_text(yaml.safe_dump(document(ONE)))
+    settings = asked("--authentication-config", path)
+    path.write_text(yaml.safe_dump(document(TWO)))
+    assert [issuer.url for issuer in issuers_of(settings)] == [TWO["issuer"]["url"]]
+    path.write_text(yaml.safe_dump(changed("jwt.0.issuer.url", "http://x") | {"kind": "Config"}))
+    with pytest.raises(ValueError, match=r"^kind: must be .*; jwt\[0\]\.issuer\.url: 'http://x' is not https$"):
+        issuers_of(settings)
+
+
+def test_the_authority_of_the_issuer_of_the_flags_is_that_of_the_moment(ca: Path) -> None:
+    settings = asked(*OIDC, "--oidc-ca-file", ca)
+    ca.write_text("NEW")
+    [issuer] = issuers_of(settings)
+    assert issuer == replace(settings.issuers[0], certificate_authority="NEW")
+    ca.write_text("")
+    with pytest.raises(ValueError, match="empty"):
+        issuers_of(settings)
+    assert issuers_of(asked(*OIDC)) == asked(*OIDC).issuers

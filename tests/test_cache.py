@@ -234,6 +234,7 @@ def test_who_asks_while_an_answer_is_on_its_way_waits_for_that_one():
 # --- its size
 
 
+# CA-020
 def test_it_never_holds_more_than_its_size_and_the_oldest_goes_first():
     async def main():
         cache = Cache(lambda value: 10, size=3)

@@ -1,12 +1,13 @@
 """What may be asked for about the API server?"""
 
 import argparse
+from dataclasses import fields
 
 import pytest
 
 from bastion import kubeapi
 from bastion.cli import build_parser
-from bastion.config import ConfigError, serve_config
+from bastion.config import ConfigError, Limits, serve_config
 from bastion.kubeapi import KubeApi
 
 
@@ -32,6 +33,13 @@ def test_workers_share_the_calls():
     given = asked("--workers", 3, "--kube-api-qps", 50, "--kube-api-burst", 10, "--max-lookup-qps", 20)
     assert (given.kube_api.qps, given.kube_api.burst, given.limits.lookup_qps) == (pytest.approx(50 / 3), 4, 7)
     assert asked("--workers", 3, "--kube-api-qps", 0).kube_api.qps == 0, "no limit stays none"
+
+
+@pytest.mark.parametrize("limit", [field.name for field in fields(Limits)])
+def test_workers_share_every_limit(limit):
+    flag = f"--max-{limit.replace('_', '-')}"
+    assert getattr(asked("--workers", 3, flag, 10).limits, limit) == 4, "a part of one is one"
+    assert getattr(asked("--workers", 3, flag, 0).limits, limit) == 0, "no limit stays none"
 
 
 SERVERS = [

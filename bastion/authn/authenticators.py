@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from bastion.authentication import Authentication, FrontProxy, Issuer
+from bastion.authentication import Authentication, FrontProxy
 from bastion.authn.anonymous import AnonymousAuthenticator
 from bastion.authn.authenticator import Authenticator, Credentials, FirstOf, LocalAuthenticator
 from bastion.authn.cached import CachedAuthenticator
 from bastion.authn.requestheader import FrontProxyAuthenticator, FrontProxyHeaders
-from bastion.authn.tokenfile import TokenFileAuthenticator, read_token_file
+from bastion.authn.tokenfile import TokenFileAuthenticator, Tokens, read_token_file
 from bastion.authn.tokenreview import Reviews, TokenReviewAuthenticator
 from bastion.authn.x509 import CertificateAuthenticator, CertificateVerifier, Trust
 from bastion.config import StartError
 from bastion.reload import Followed, follow
+
+if TYPE_CHECKING:
+    from bastion.authn.oidc import Provider
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,27 +44,32 @@ async def open_authenticators(
     settings: Authentication, token_file: Path | None, reviews: Reviews, stack: AsyncExitStack, *, anonymous: bool, ttl: float
 ) -> Authenticators:
     """`ttl`: seconds for which the answer about a token counts.  Raises StartError, or OSError where a file cannot be read."""
-    trusts = {path: _trust(path) for path in settings.authorities}
-    if trusts:
-        task = asyncio.create_task(follow(trusts.values()), name="client authorities")
-        stack.callback(task.cancel)
-
     local: list[LocalAuthenticator] = []
+    followed: list[Followed[Any]] = []
     headers = None
-    if settings.front_proxy is not None:
-        _refuse_shared(settings, trusts)
-        headers = _headers(settings.front_proxy)
-        verifier = CertificateVerifier(trusts[settings.front_proxy.authority], time.time)
-        local.append(FrontProxyAuthenticator(verifier, settings.front_proxy.allowed_names))
-    if settings.client_authority is not None:
-        local.append(CertificateAuthenticator(CertificateVerifier(trusts[settings.client_authority], time.time)))
+    if settings.authorities:
+        trusts = Followed(_authorities(settings), settings.authorities, lambda: _trusts(settings))
+        followed.append(trusts)
+        if settings.front_proxy is not None:
+            headers = _headers(settings.front_proxy)
+            local.append(FrontProxyAuthenticator(_verifier(trusts, settings.front_proxy.authority), settings.front_proxy.allowed_names))
+        if settings.client_authority is not None:
+            local.append(CertificateAuthenticator(_verifier(trusts, settings.client_authority)))
     if token_file is not None:
-        local.append(TokenFileAuthenticator(read_token_file(token_file)))
+        known = Followed(f"the token file {token_file}", (token_file,), lambda: Tokens(read_token_file(token_file)))
+        followed.append(known)
+        local.append(TokenFileAuthenticator(known))
 
     tokens: Authenticator = TokenReviewAuthenticator(reviews, settings.audiences)
     if settings.issuers:
-        tokens = await _issued(settings.issuers, tokens, stack)
+        from bastion.authn.oidc import OidcAuthenticator  # only here: nobody else needs its libraries
+
+        providers = _providers(settings, stack)
+        followed.append(providers)
+        tokens = OidcAuthenticator(providers, tokens, time.time)
     cached = CachedAuthenticator(tokens, ttl)
+    task = asyncio.create_task(follow(followed), name="authentication files")
+    stack.callback(task.cancel)
 
     def remembers(credentials: Credentials) -> bool:
         return any(one.known(credentials) is not None for one in local) or cached.remembers(credentials)
@@ -69,33 +78,48 @@ async def open_authenticators(
     return Authenticators(_first_of([*local, tokens, *last]), _first_of([*local, cached, *last]), remembers, headers)
 
 
-async def _issued(issuers: tuple[Issuer, ...], otherwise: Authenticator, stack: AsyncExitStack) -> Authenticator:
-    from bastion.authn.oidc import OidcAuthenticator, Provider  # only here: nobody else needs its libraries
+def _providers(settings: Authentication, stack: AsyncExitStack) -> Followed[Mapping[str, Provider]]:
+    from bastion.authn.oidc import Providers
+    from bastion.issuers import issuers_of
 
-    providers = []
-    for issuer in issuers:
-        try:
-            provider = Provider(issuer, time.monotonic)
-        except (OSError, ValueError) as error:
-            raise StartError(f"cannot use the authority for {issuer.url}: not a PEM certificate") from error
-        providers.append(await stack.enter_async_context(provider))
-    return OidcAuthenticator(providers, otherwise, time.time)
-
-
-def _trust(path: Path) -> Followed[Trust]:
+    providers = Providers(lambda: issuers_of(settings), time.monotonic)
+    stack.callback(providers.close)
+    file = settings.issuers_file or settings.issuer_authority
     try:
-        return Followed(f"the authority {path}", (path,), lambda: Trust(path.read_bytes()))
+        return Followed(f"what is said of the issuers ({file})", (file,), providers.read)
+    except ValueError as error:
+        raise StartError(f"cannot use what is said of the issuers: {error}") from error
+
+
+def _verifier(trusts: Followed[dict[Path, Trust]], authority: Path) -> CertificateVerifier:
+    return CertificateVerifier(lambda: trusts()[authority], time.time)
+
+
+def _authorities(settings: Authentication) -> str:
+    return "the authority " + " or ".join(map(str, settings.authorities))
+
+
+def _trusts(settings: Authentication) -> dict[Path, Trust]:
+    """Raises StartError, also where the authorities may not be these two together: a new file changes nothing then."""
+    trusts = {path: _trust(path) for path in settings.authorities}
+    _refuse_shared(settings, trusts)
+    return trusts
+
+
+def _trust(path: Path) -> Trust:
+    try:
+        return Trust(path.read_bytes())
     except (OSError, ValueError) as error:
         cause = error.strerror if isinstance(error, OSError) else str(error)
         raise StartError(f"cannot use the authority {path}: {cause}") from error
 
 
-def _refuse_shared(settings: Authentication, trusts: dict[Path, Followed[Trust]]) -> None:
+def _refuse_shared(settings: Authentication, trusts: dict[Path, Trust]) -> None:
     """With one authority for both, everybody who has a certificate would be a front proxy, and so whoever he likes."""
     front_proxy, client = settings.front_proxy, settings.client_authority
     if front_proxy is None or client is None or front_proxy.allowed_names:
         return
-    if trusts[front_proxy.authority]().shares(trusts[client]()):
+    if trusts[front_proxy.authority].shares(trusts[client]):
         raise StartError(
             "--client-ca-file and --requestheader-client-ca-file have an authority in common: "
             "--requestheader-allowed-names must say which certificates are a front proxy's"

@@ -19,6 +19,7 @@ from bastion.kube.user import User
 class _Known:
     user: User | None
     lifetime: float  # seconds
+    end: float | None = None  # of the token (seconds since the epoch), None where it has none
 
 
 class CachedAuthenticator:
@@ -39,7 +40,7 @@ class CachedAuthenticator:
         if token is None:
             return await self._inner.authenticate(credentials)
         key = self._digest(token)
-        known = self._cache.get(key)
+        known = self._remembered(key)
         if known is None:
             try:
                 known = await self._cache.find(key, lambda: self._look_up(credentials))
@@ -49,8 +50,16 @@ class CachedAuthenticator:
 
     def remembers(self, credentials: Credentials) -> bool:
         """Whether these belong to somebody, as far as is remembered."""
-        known = self._cache.get(self._digest(credentials.token)) if credentials.token is not None else None
+        known = self._remembered(self._digest(credentials.token)) if credentials.token is not None else None
         return known is not None and known.user is not None
+
+    def _remembered(self, key: bytes) -> _Known | None:
+        """Nothing past the token's end, even where the clock was set meanwhile."""
+        known = self._cache.get(key)
+        if known is not None and known.end is not None and known.end <= self._clock():
+            self._cache.forget(key)
+            return None
+        return known
 
     def _digest(self, token: str) -> bytes:
         return hashlib.blake2b(token.encode(), key=self._key, digest_size=32).digest()
@@ -59,4 +68,4 @@ class CachedAuthenticator:
         user = await self._inner.authenticate(credentials)
         # What a token says of its end is unverified, and need not be: all it can do is to be asked about more often.
         end = expiry(credentials.token or "") if user is not None else None
-        return _Known(user, self._ttl if end is None else min(self._ttl, end - self._clock()))
+        return _Known(user, self._ttl if end is None else min(self._ttl, end - self._clock()), end)

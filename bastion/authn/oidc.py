@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import httpx
@@ -36,17 +36,17 @@ Clock = Callable[[], float]
 class OidcAuthenticator:
     """A token of one of these issuers is decided here and nowhere else; any other is asked of `otherwise`.
 
-    `clock` is seconds since the epoch.
+    `providers` by the issuers' URLs, asked for each time; `clock` is seconds since the epoch.
     """
 
-    def __init__(self, providers: Iterable[Provider], otherwise: Authenticator, clock: Clock) -> None:
-        self._providers = {provider.issuer.url: provider for provider in providers}
+    def __init__(self, providers: Callable[[], Mapping[str, Provider]], otherwise: Authenticator, clock: Clock) -> None:
+        self._providers = providers
         self._otherwise = otherwise
         self._clock = clock
 
     async def authenticate(self, credentials: Credentials) -> User | None:
         compact = read_compact(credentials.token) if credentials.token is not None else None
-        provider = self._providers.get(compact.issuer or "") if compact is not None else None
+        provider = self._providers().get(compact.issuer or "") if compact is not None else None
         if compact is None or provider is None:
             return await self._otherwise.authenticate(credentials)
         try:
@@ -63,40 +63,63 @@ class OidcAuthenticator:
         return user
 
 
+class Providers:
+    """One for each of the issuers that `describe` tells of.  `now` as for a Provider."""
+
+    def __init__(self, describe: Callable[[], Iterable[Issuer]], now: Clock) -> None:
+        self._describe = describe
+        self._now = now
+        self._known: dict[str, Provider] = {}
+
+    def read(self) -> Mapping[str, Provider]:
+        """As they are described now; one that stays keeps its keys.  Raises what `describe` raises, or ValueError."""
+        described = [Provider(issuer, self._now) for issuer in self._describe()]  # all, before one of them counts
+        self._known = {one.issuer.url: self._renewed(one) for one in described}
+        return self._known
+
+    def _renewed(self, described: Provider) -> Provider:
+        known = self._known.get(described.issuer.url)
+        if known is None:
+            return described
+        known.follow(described)
+        return known
+
+    def close(self) -> None:
+        for provider in self._known.values():
+            provider.close()
+
+
 class Provider:
-    """An issuer and its keys.  `now` is the seconds of a clock that is never set.  Use as an asynchronous context manager."""
+    """An issuer and its keys.  `now` is the seconds of a clock that is never set."""
 
     def __init__(self, issuer: Issuer, now: Clock) -> None:
-        """Raises ssl.SSLError where the issuer's authority is none."""
+        """Raises ValueError where the issuer's authority is none."""
         self.issuer = issuer
         self.fetches = 0  # attempts
         self._now = now
+        self._tls = _trusting(issuer)
         self._keys: Keys = {}
         self._asked: float | None = None  # when the last attempt began
         self._answered: float | None = None  # when the last one that succeeded did
+        self._due = False  # whether to ask again although the keys are not old
         self._failing = False
         self._flight: asyncio.Task[None] | None = None
-        self._http = httpx.AsyncClient(
-            verify=ssl.create_default_context(cadata=issuer.certificate_authority or None),
-            timeout=httpx.Timeout(FETCH_SECONDS),
-            trust_env=False,
-            follow_redirects=False,
-            headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "bastion"},
-        )
 
-    async def __aenter__(self) -> Provider:
-        return self
+    def follow(self, described: Provider) -> None:
+        """The same issuer by other rules; where another authority signs, the keys of before serve until they were asked for there."""
+        if described.issuer.certificate_authority != self.issuer.certificate_authority:
+            self._tls, self._asked, self._due = described._tls, None, True
+        self.issuer = described.issuer
 
-    async def __aexit__(self, *_: object) -> None:
+    def close(self) -> None:
         if self._flight is not None:
             self._flight.cancel()
-        await self._http.aclose()
 
     async def key(self, wanted: Wanted) -> Any:
         """Raises BadToken where the provider has none of this name, StatusError 503 where it could not be asked."""
         key = self._known(wanted)
         if key is not None:
-            if self._age(self._answered) >= REFRESH and self._may_ask():
+            if (self._due or self._age(self._answered) >= REFRESH) and self._may_ask():
                 self._begin()  # nobody waits for it
             return key
         if self._flight is not None or self._may_ask():
@@ -126,9 +149,10 @@ class Provider:
         return self._flight
 
     async def _fetch(self) -> None:
+        tls = self._tls
         try:
-            async with asyncio.timeout(FETCH_SECONDS):
-                self._keys = read_keys(await self._get(await self._keys_url()))
+            async with asyncio.timeout(FETCH_SECONDS), _client(tls) as http:
+                self._keys = read_keys(await _get(http, await self._keys_url(http)))
         except (OSError, ValueError, httpx.HTTPError, httpx.InvalidURL) as error:
             self._failing = True
             cause = " ".join(str(error).split()) or type(error).__name__
@@ -136,12 +160,13 @@ class Provider:
         else:
             self._failing = False
             self._answered = self._now()
+            self._due = self._tls is not tls
         finally:
             self._flight = None
 
-    async def _keys_url(self) -> str:
+    async def _keys_url(self, http: httpx.AsyncClient) -> str:
         """As the discovery document has it (OpenID Connect Discovery 1.0, 4)."""
-        document = read_json(await self._get(self.issuer.url.rstrip("/") + "/.well-known/openid-configuration"))
+        document = read_json(await _get(http, self.issuer.url.rstrip("/") + "/.well-known/openid-configuration"))
         if not isinstance(document, dict) or document.get("issuer") != self.issuer.url:
             raise ValueError("the discovery document is another issuer's")
         url = document.get("jwks_uri")
@@ -151,18 +176,37 @@ class Provider:
             raise ValueError("the jwks_uri is not https")
         return url
 
-    async def _get(self, url: str) -> bytes:
-        """A redirect is no answer (CVE-2020-8561)."""
-        async with self._http.stream("GET", url) as response:
-            if response.status_code != 200:
-                raise ValueError(f"{url} answered {response.status_code}")
-            pieces, size = [], 0
-            async for piece in response.aiter_raw():
-                pieces.append(piece)
-                size += len(piece)
-                if size > MAX_DOCUMENT:
-                    raise ValueError(f"{url} is larger than {MAX_DOCUMENT} bytes")
-            return b"".join(pieces)
+
+def _trusting(issuer: Issuer) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cadata=issuer.certificate_authority or None)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"the authority for {issuer.url} is not a PEM certificate") from error
+
+
+def _client(tls: ssl.SSLContext) -> httpx.AsyncClient:
+    """For one fetch: the next is due in an hour."""
+    return httpx.AsyncClient(
+        verify=tls,
+        timeout=httpx.Timeout(FETCH_SECONDS),
+        trust_env=False,
+        follow_redirects=False,
+        headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "bastion"},
+    )
+
+
+async def _get(http: httpx.AsyncClient, url: str) -> bytes:
+    """A redirect is no answer (CVE-2020-8561)."""
+    async with http.stream("GET", url) as response:
+        if response.status_code != 200:
+            raise ValueError(f"{url} answered {response.status_code}")
+        pieces, size = [], 0
+        async for piece in response.aiter_raw():
+            pieces.append(piece)
+            size += len(piece)
+            if size > MAX_DOCUMENT:
+                raise ValueError(f"{url} is larger than {MAX_DOCUMENT} bytes")
+        return b"".join(pieces)
 
 
 def undecided() -> StatusError:

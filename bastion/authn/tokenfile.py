@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 from bastion.authn.authenticator import Credentials
@@ -16,22 +17,32 @@ class TokenFileError(StartError):
     """Names file and line, never a token."""
 
 
-class TokenFileAuthenticator:
-    """Looks tokens up by their digests, so that the time taken says nothing about how much of a guess was right."""
+class Tokens:
+    """Looks them up by their digests, so that the time taken says nothing about how much of a guess was right."""
 
     def __init__(self, tokens: dict[str, User]) -> None:
         self._key = secrets.token_bytes(32)
         self._users = {self._digest(token): authenticated(user) for token, user in tokens.items()}
+
+    def owner(self, token: str) -> User | None:
+        return self._users.get(self._digest(token))
+
+    def _digest(self, token: str) -> bytes:
+        return hashlib.blake2b(token.encode(), key=self._key, digest_size=32).digest()
+
+
+class TokenFileAuthenticator:
+    """`tokens` is asked each time, so that a file that has changed counts at once."""
+
+    def __init__(self, tokens: Callable[[], Tokens]) -> None:
+        self._tokens = tokens
 
     async def authenticate(self, credentials: Credentials) -> User | None:
         return self.known(credentials)
 
     def known(self, credentials: Credentials) -> User | None:
         """The answer, which takes no waiting."""
-        return self._users.get(self._digest(credentials.token)) if credentials.token is not None else None
-
-    def _digest(self, token: str) -> bytes:
-        return hashlib.blake2b(token.encode(), key=self._key, digest_size=32).digest()
+        return self._tokens().owner(credentials.token) if credentials.token is not None else None
 
 
 def read_token_file(path: Path) -> dict[str, User]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import dataclass
 
@@ -27,6 +28,8 @@ MAX_EVENT = 8 << 20  # bytes of one watch event
 WATCH_SILENCE = 35.0  # seconds without a byte before a watch is given up: a little longer than a watch is asked to last
 LIST_TIMEOUT = 60.0  # seconds for a page
 _ALWAYS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "bastion"}
+
+_log = logging.getLogger("bastion.cluster")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ class ApiClient:
     ) -> None:
         self._access = access
         self._servers = servers or ApiServers([access.server])
-        self._throttle = throttle or Throttle()
+        self._throttle = throttle if throttle is not None else Throttle()  # one that nobody waits for is empty, and so false
         self._connections = Connections(access)
         self._timeout = timeout
         self._watch_silence = watch_silence
@@ -152,6 +155,7 @@ class ApiClient:
             url, query = _url(server.url + call.path), call.query or None
             request = httpx.Request(call.method, url, params=query, headers=headers, content=call.body, extensions=extensions)
             response = await http.handle_async_request(request)
+            _log.debug("%s %s: %d", call.method, call.path, response.status_code)
             try:
                 if response.status_code not in (200, 201):
                     await _drain(response)

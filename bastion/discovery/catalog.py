@@ -1,17 +1,19 @@
 """An indexed copy of the objects that are watched: who has which name, which address, which service.
 
 Pure: changes come in by `apply` and `replace`, look-ups read.  A look-up costs a dictionary access; what was worked
-out for a service (`memo`) is dropped when one of the objects it came from changes.
+out for a service or a pod (`memo`) is dropped when one of the objects it came from changes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from bastion.kube.objects import EndpointSlice, Node, Object, Pod, Service
 
+T = TypeVar("T")
 Key = tuple[str, str]  # (namespace, name)
+Memo = dict[Key, dict[Any, Any]]
 
 
 class Catalog:
@@ -22,9 +24,10 @@ class Catalog:
         self._slices: dict[Key, EndpointSlice] = {}
         self._slices_of: dict[Key, dict[Key, EndpointSlice]] = {}
         # Tuples: nearly always of one, and fifty thousand dictionaries or sets of one would take 15 MiB.
-        self._pods_at: dict[str, tuple[Key, ...]] = {}
+        self._pods_at: dict[str, tuple[Pod, ...]] = {}
         self._services_at: dict[str, tuple[Key, ...]] = {}  # address -> services whose slices name it
-        self.memo: dict[Key, dict[Any, Any]] = {}  # what a resolver worked out, per service
+        self.memo: Memo = {}  # what a resolver worked out, per service
+        self.pod_memo: Memo = {}  # and per pod
         self.synced: dict[str, bool] = {}  # per resource: has a whole list been seen?
         self._unread: set[tuple[str, str]] = set()  # (resource, namespace) of lists that have not been seen to their end
         self.address_gone: list[Callable[[str], None]] = []  # told of an address that its pod no longer has
@@ -40,19 +43,15 @@ class Catalog:
         Pods that have ended own nothing.  Pods of the host network share their node's address, so they own it together:
         the answer is one of them, and `owns` is the question to ask about one.
         """
-        keys = self._pods_at.get(address, ())
-        if len(keys) == 1:
-            only = self.pods[keys[0]]
-            return None if only.terminal else only
-        live = [pod for key in keys if not (pod := self.pods[key]).terminal]
+        live = [pod for pod in self._pods_at.get(address, ()) if not pod.terminal]
         own = [pod for pod in live if not pod.spec.host_network]
         return max(own or live, key=lambda pod: (pod.metadata.creation_timestamp or "", pod.metadata.uid), default=None)
 
     def owns(self, pod: Pod, address: str) -> bool:
-        if pod.terminal or address not in pod.addresses:
+        pods = self._pods_at.get(address, ())
+        if pod.terminal or pod not in pods:
             return False
-        keys = self._pods_at.get(address, ())
-        if len(keys) == 1 and self.pods[keys[0]] is pod:
+        if len(pods) == 1:
             return True
         owner = self.owner_of(address)
         return owner is not None and (owner is pod or (owner.spec.host_network and pod.spec.host_network))
@@ -98,22 +97,26 @@ class Catalog:
         old = self.pods.get(key)
         if old == new:
             return
-        if new is None:
-            self.pods.pop(key, None)
-        else:
+        if old is not None:
+            for address in old.addresses:
+                self._forget_at(address)
+                _leave(self._pods_at, address, old)
+        if new is not None:
             self.pods[key] = new
-        was, now = old.addresses if old is not None else (), new.addresses if new is not None else ()
-        for address in was:
-            if address not in now:
-                _leave(self._pods_at, address, key)
-        for address in now:
-            if address not in was:
-                _join(self._pods_at, address, key)
-        for address in {*was, *now}:
-            for service in self._services_at.get(address, ()):
-                self.memo.pop(service, None)
+            for address in new.addresses:
+                _join(self._pods_at, address, new)
+                self._forget_at(address)
+        else:
+            del self.pods[key]
         if old is not None:
             self._say_gone(old, new)
+
+    def _forget_at(self, address: str) -> None:
+        """What was worked out for the services and the pods there: whose the address is may have changed."""
+        for service in self._services_at.get(address, ()):
+            self.memo.pop(service, None)
+        for pod in self._pods_at.get(address, ()):
+            self.pod_memo.pop((pod.metadata.namespace, pod.metadata.name), None)
 
     def _say_gone(self, old: Pod, new: Pod | None) -> None:
         """Of the host network's pods only the last one takes the address along."""
@@ -167,12 +170,12 @@ def _addresses(piece: EndpointSlice) -> set[str]:
     return {address for endpoint in piece.endpoints or () for address in endpoint.addresses}
 
 
-def _join(index: dict[str, tuple[Key, ...]], address: str, key: Key) -> None:
-    index[address] = (*index.get(address, ()), key)
+def _join(index: dict[str, tuple[T, ...]], address: str, one: T) -> None:
+    index[address] = (*index.get(address, ()), one)
 
 
-def _leave(index: dict[str, tuple[Key, ...]], address: str, key: Key) -> None:
-    others = tuple(other for other in index.get(address, ()) if other != key)
+def _leave(index: dict[str, tuple[T, ...]], address: str, one: T) -> None:
+    others = tuple(other for other in index.get(address, ()) if other != one)
     if others:
         index[address] = others
     else:

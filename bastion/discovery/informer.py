@@ -14,6 +14,8 @@ from bastion.discovery.catalog import Catalog
 from bastion.discovery.reflector import GONE, Change, Reflector, WatchExpired
 from bastion.kube.objects import STRUCTS, Object, path_of
 
+AT_ONCE = 2  # events of a watch; then whoever waits for the loop goes first
+
 _log = logging.getLogger("bastion.discovery")
 
 
@@ -79,11 +81,15 @@ class Informer:
             self._catalog.retain(self.resource, keys, self.namespace)
 
     async def _watch(self, query: dict[str, str]) -> None:
+        events = 0
         async with contextlib.aclosing(self._api.watch(self._path, query)) as lines:
             async for line in lines:
                 change = self._reflector.event(line)
                 if change is not None:
                     self._apply(change)
+                events += 1
+                if events % AT_ONCE == 0:
+                    await asyncio.sleep(0)  # in a burst, too
         self._reflector.ended()
 
     def _apply(self, change: Change[Object]) -> None:

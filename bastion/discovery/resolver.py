@@ -11,19 +11,20 @@ from collections.abc import Collection
 
 import msgspec
 
-from bastion.discovery.catalog import Catalog
+from bastion.discovery.catalog import Catalog, Key, Memo
 from bastion.kube.endpoint import KUBELET, Endpoint
 from bastion.kube.objects import Node, Pod, Service, ServicePort
 from bastion.kube.status import StatusError, bad_request, not_found, quoted, refused, service_unavailable
 from bastion.kube.target import Target
 from bastion.network.addresses import DialPolicy, parse_address
 
-_DIGITS = re.compile(r"[0-9]+")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 _TLS_PORTS = (443, 8443)
 _APP_PROTOCOLS = {"https": True, "kubernetes.io/wss": True, "http": False, "kubernetes.io/ws": False, "kubernetes.io/h2c": False}
 _NODE_ADDRESS_TYPES = ("InternalIP", "ExternalIP", "Hostname")
 DEFAULT_KUBELET_PORT = 10250
+MOST_REMEMBERED = 32768  # services, and as many pods: some 20 MiB
+SERVICE_PORTS, POD_PORTS = 64, 4  # of one of them: a service has those it has, of a pod all 65535 may be asked for
 
 
 class Resolved(msgspec.Struct, frozen=True, gc=False):
@@ -59,7 +60,7 @@ class Resolver:
         if self._namespaces and target.namespace and target.namespace not in self._namespaces:
             served = ", ".join(sorted(self._namespaces))
             raise not_found(target.resource, target.name, f"this bastion serves the namespaces {served} only")
-        if not all(self._catalog.synced.values()):
+        if False in self._catalog.synced.values():
             raise service_unavailable("this bastion has not yet read the cluster's objects; try again shortly", retry_after=1)
         if target.resource == "services":
             return self._service(target)
@@ -69,11 +70,9 @@ class Resolver:
 
     def _service(self, target: Target) -> Resolved:
         key = (target.namespace, target.name)
-        memo = self._catalog.memo.get(key)
-        if memo is not None:
-            known: Resolved | None = memo.get((target.scheme, target.port))
-            if known is not None:
-                return known
+        known = _recalled(self._catalog.memo, key, target)
+        if known is not None:
+            return known
         service = self._catalog.services.get(key)
         if service is None:
             raise UnknownTarget(target)
@@ -81,11 +80,7 @@ class Resolver:
         endpoints = self._ready(target, port)
         if not endpoints:
             raise no_endpoints(target.id)
-        resolved = Resolved(("services", target.namespace, target.name, port.port), endpoints)
-        memo = self._catalog.memo.setdefault(key, {})
-        if len(memo) < 64:
-            memo[(target.scheme, target.port)] = resolved
-        return resolved
+        return _remembered(self._catalog.memo, key, target, Resolved(("services", *key, port.port), endpoints), SERVICE_PORTS)
 
     def _service_port(self, service: Service, target: Target) -> ServicePort:
         if service.spec.type == "ExternalName":
@@ -130,7 +125,11 @@ class Resolver:
     # --- pods
 
     def _pod(self, target: Target) -> Resolved:
-        pod = self._catalog.pods.get((target.namespace, target.name))
+        key = (target.namespace, target.name)
+        known = _recalled(self._catalog.pod_memo, key, target)
+        if known is not None:
+            return known
+        pod = self._catalog.pods.get(key)
         if pod is None:
             raise UnknownTarget(target)
         number, name = _pod_port(pod, target)
@@ -140,13 +139,13 @@ class Resolver:
         address = addresses[0] if addresses else ""
         if not address:
             raise _not_allowed("the pod has no address yet")
-        if pod.terminal:
-            raise _not_allowed(f"the pod has ended ({pod.status.phase}), its address may be another's")
         if not self._catalog.owns(pod, address):
-            raise _not_allowed("the pod's address belongs to a newer pod")
+            ended = f"the pod has ended ({pod.status.phase}), its address may be another's"
+            raise _not_allowed(ended if pod.terminal else "the pod's address belongs to a newer pod")
         if not self._policy.permits(address, number):
             raise _not_allowed("not an address that may be dialled")
-        return Resolved(("pods", target.namespace, target.name, number), (Endpoint(address, number, tls),))
+        resolved = Resolved(("pods", *key, number), (Endpoint(address, number, tls),))
+        return _remembered(self._catalog.pod_memo, key, target, resolved, POD_PORTS)
 
     # --- nodes
 
@@ -171,6 +170,23 @@ class Resolver:
         return Resolved(("nodes", "", target.name, number), (endpoint,))
 
 
+# --- what was worked out before, by scheme and port; the catalog drops it when what it came from changes
+
+
+def _recalled(memo: Memo, key: Key, target: Target) -> Resolved | None:
+    known = memo.get(key)
+    return known.get((target.scheme, target.port)) if known is not None else None
+
+
+def _remembered(memo: Memo, key: Key, target: Target, resolved: Resolved, most: int) -> Resolved:
+    if len(memo) >= MOST_REMEMBERED:
+        memo.clear()
+    known = memo.setdefault(key, {})
+    if len(known) < most:
+        known[(target.scheme, target.port)] = resolved
+    return resolved
+
+
 def node_address(node: Node) -> str | None:
     """A literal address; names are never resolved (CVE-2020-8562)."""
     addresses = node.status.addresses or ()
@@ -186,24 +202,31 @@ def _pod_port(pod: Pod, target: Target) -> tuple[int, str]:
     if not target.port:
         first = next(iter(pod.ports), None)
         return (first.container_port, first.name) if first is not None else (0, "")
-    if _DIGITS.fullmatch(target.port):
+    if _is_number(target.port):
         number = _port_number(target.port)
         if number is None:
             raise bad_request(f"invalid pod request {quoted(target.id)}: a port is a number from 1 to 65535")
-        return number, next((p.name for p in pod.ports if p.container_port == number), "")
-    named = next((p for p in pod.ports if p.name == target.port), None)
-    if named is None:
-        raise bad_request(f"invalid pod request {quoted(target.id)}: the pod has no port named {quoted(target.port)}")
-    return named.container_port, named.name
+        for port in pod.ports:
+            if port.container_port == number:
+                return number, port.name
+        return number, ""
+    for port in pod.ports:
+        if port.name == target.port:
+            return port.container_port, port.name
+    raise bad_request(f"invalid pod request {quoted(target.id)}: the pod has no port named {quoted(target.port)}")
+
+
+def _is_number(text: str) -> bool:
+    return text.isdigit() and text.isascii()
 
 
 def _port_number(text: str) -> int | None:
-    number = int(text) if _DIGITS.fullmatch(text) and len(text) <= 5 else 0
+    number = int(text) if _is_number(text) and len(text) <= 5 else 0
     return number if 1 <= number <= 65535 else None
 
 
 def _speaks_tls(app_protocol: str | None, name: str, number: int) -> bool:
-    said = _APP_PROTOCOLS.get((app_protocol or "").lower())
+    said = _APP_PROTOCOLS.get(app_protocol.lower()) if app_protocol else None
     if said is not None:
         return said
     if name.startswith("http"):

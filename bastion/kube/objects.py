@@ -64,9 +64,12 @@ class Pod(Struct, frozen=True):
         return (self.status.pod_ip,) if self.status.pod_ip else ()
 
     @property
-    def ports(self) -> list[ContainerPort]:
+    def ports(self) -> tuple[ContainerPort, ...]:
         """The declared ports in the order of the containers."""
-        return [port for container in self.spec.containers or () for port in container.ports or ()]
+        containers = self.spec.containers or ()
+        if len(containers) == 1:
+            return containers[0].ports or ()
+        return tuple(port for container in containers for port in container.ports or ())
 
     @property
     def terminal(self) -> bool:

@@ -5,10 +5,13 @@ Past the remembered answers: the authenticator and the authorizer given here rem
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
 from bastion.authn.authenticator import Authenticator, Credentials
+from bastion.authn.compact import expiry
 from bastion.authz.authorizer import Authorizer
 from bastion.authz.impersonation import permissions, wanted_user
 from bastion.kube.attributes import Attributes
@@ -16,12 +19,19 @@ from bastion.kube.user import User
 from bastion.proxy.exchange import Field
 from bastion.proxy.recheck import Recheck
 
+SLACK = 1.0  # seconds after a token's end: asked a moment too early, it would be good for another while
+
 
 class StreamAccess:
-    def __init__(self, recheck: Recheck, authenticator: Authenticator, authorizer: Authorizer) -> None:
+    """`clock` is seconds since the epoch."""
+
+    def __init__(
+        self, recheck: Recheck, authenticator: Authenticator, authorizer: Authorizer, clock: Callable[[], float] = time.time
+    ) -> None:
         self._recheck = recheck
         self._authenticator = authenticator
         self._authorizer = authorizer
+        self._clock = clock
 
     def watch(
         self,
@@ -36,7 +46,8 @@ class StreamAccess:
         wanted = wanted_user(fields)
         questions = [(user, attributes) for attributes in (permissions(wanted) if wanted is not None else ())]
         questions += [(acting_as, attributes) for attributes in required]
-        watches = [self._recheck.watch((credentials, user), partial(self._still_is, credentials, user), end)]
+        still_is = partial(self._still_is, credentials, user)
+        watches = [self._recheck.watch((credentials, user), still_is, end, self._good_for(credentials))]
         watches += [self._recheck.watch(question, partial(self._still_may, *question), end) for question in questions]
 
         def unwatch() -> None:
@@ -44,6 +55,11 @@ class StreamAccess:
                 watch()
 
         return unwatch
+
+    def _good_for(self, credentials: Credentials) -> float:
+        """Seconds until the token's own end, as far as it tells: unverified, all it can do is to be asked about more often."""
+        expires = expiry(credentials.token) if credentials.token is not None else None
+        return expires + SLACK - self._clock() if expires is not None else math.inf
 
     async def _still_is(self, credentials: Credentials, user: User) -> bool:
         """Also another identity is a no: what was authorized was the old one."""

@@ -1,13 +1,14 @@
 """Are those who hold a stream open still allowed to?  Each distinct question is asked again and again while a stream depends on it.
 
 The calls grow with distinct questions (a token, a user and what the user may) and not with streams.  A lookup that fails is
-no refusal: it is tried again for a grace period.
+no refusal: it is tried again for a grace period, unless the last yes was not to last so long.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Awaitable, Callable, Hashable
 
@@ -19,6 +20,7 @@ Refused = Callable[[str], None]
 _log = logging.getLogger("bastion.proxy")
 
 RETRY_SECONDS = 5.0  # between attempts while the API server does not answer
+OVERTIME = 30.0  # seconds between questions after the end of a yes: who decides allows for clocks that differ
 JITTER = 0.1  # of the interval, downwards: streams opened together are not asked about together for ever
 
 
@@ -30,13 +32,16 @@ class Recheck:
         self._grace = grace
         self._questions: dict[Hashable, _Question] = {}
 
-    def watch(self, key: Hashable, ask: Ask, refused: Refused) -> Callable[[], None]:
-        """Call `refused` with a reason once `ask` says no.  Returns what ends the watch."""
+    def watch(self, key: Hashable, ask: Ask, refused: Refused, good_for: float = math.inf) -> Callable[[], None]:
+        """Call `refused` with a reason once `ask` says no.  Returns what ends the watch.
+
+        `good_for`: seconds for which the yes of now is meant to last; when they are over is a time to ask, and to get an answer.
+        """
         if not self._interval:
             return _nothing
         question = self._questions.get(key)
         if question is None:
-            question = self._questions[key] = _Question(ask)
+            question = self._questions[key] = _Question(ask, asyncio.get_running_loop().time() + good_for)
             question.task = asyncio.create_task(self._ask_until_no(key, question), name="recheck")
         question.watchers.add(refused)
         return lambda: self._leave(key, question, refused)
@@ -63,13 +68,14 @@ class Recheck:
         answered = loop.time()
         pause = self._jittered()
         while True:
-            await asyncio.sleep(pause)
+            left = question.end - loop.time()
+            await asyncio.sleep(min(pause, left if left > 0 else OVERTIME))
             try:
                 if not await question.ask():
                     return "access revoked"
                 answered, pause = loop.time(), self._jittered()
             except StatusError:
-                if loop.time() - answered > self._interval + self._grace:
+                if loop.time() >= min(question.end, answered + self._interval + self._grace):
                     return "access could not be checked again"
                 pause = min(RETRY_SECONDS, self._interval)
             except Exception:
@@ -81,8 +87,9 @@ class Recheck:
 
 
 class _Question:
-    def __init__(self, ask: Ask) -> None:
+    def __init__(self, ask: Ask, end: float) -> None:
         self.ask = ask
+        self.end = end
         self.watchers: set[Refused] = set()
         self.task: asyncio.Task[None] | None = None
 

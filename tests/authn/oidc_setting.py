@@ -25,8 +25,19 @@ class Setting:
         self.wall = NOW
         self.time = 0.0
         self.api = Knows({"opaque": User("of-the-api")})
-        self.providers = [oidc.Provider(issuer, lambda: self.time) for issuer in issuers]
-        self.authenticator = OidcAuthenticator(self.providers, otherwise or self.api, lambda: self.wall)
+        self.issuers = issuers
+        self._providers = oidc.Providers(lambda: self.issuers, lambda: self.time)
+        self.known = self._providers.read()
+        self.authenticator = OidcAuthenticator(lambda: self.known, otherwise or self.api, lambda: self.wall)
+
+    @property
+    def providers(self) -> list[oidc.Provider]:
+        return list(self.known.values())
+
+    def describe(self, *issuers: Issuer) -> None:
+        """Otherwise than before.  Raises what reading them raises."""
+        self.issuers = issuers
+        self.known = self._providers.read()
 
     async def ask(self, token: str | None) -> User | None:
         return await self.authenticator.authenticate(Credentials(token))
@@ -34,9 +45,8 @@ class Setting:
     def pass_time(self, seconds: float) -> None:
         self.time += seconds
 
-    async def close(self) -> None:
-        for one in self.providers:
-            await one.__aexit__()
+    def close(self) -> None:
+        self._providers.close()
 
 
 def issuer(of: Provider, **rules: Any) -> Issuer:
@@ -49,6 +59,6 @@ def conversation(talk: Callable[[Setting], Awaitable[T]], *issuers: Issuer, loop
         try:
             return await talk(setting)
         finally:
-            await setting.close()
+            setting.close()
 
     return run(main(), loop) if loop is not None else run(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -19,7 +20,7 @@ from bastion.cluster.errors import ApiError
 from bastion.config import StartError
 from bastion.kube.user import User, anonymous
 from tests.authn.certificates import authority, issue
-from tests.fakes import Reviews, refused, run
+from tests.fakes import Reviews, refused, run, until
 
 T = TypeVar("T")
 
@@ -176,7 +177,7 @@ BAD_ISSUER = Authentication(issuers=(Issuer("https://issuer.example.org", ("a",)
 
 
 def test_an_issuers_authority_that_is_none_is_told_at_the_start() -> None:
-    with pytest.raises(StartError, match="cannot use the authority for https://issuer"):
+    with pytest.raises(StartError, match=r"the authority for https://issuer.* is not a PEM"):
         opened(lambda *_: asyncio.sleep(0), BAD_ISSUER)
 
 
@@ -188,3 +189,51 @@ def test_authorities_in_common_are_refused_unless_the_front_proxies_are_named(se
         else:
             with pytest.raises(StartError, match="--requestheader-allowed-names"):
                 opened(lambda *_: asyncio.sleep(0), shared)
+
+
+# --- files that change
+
+
+async def replaced(files: dict[Path, bytes], caplog: pytest.LogCaptureFixture) -> None:
+    """Returns once it is known of all."""
+    for file, content in files.items():
+        file.write_bytes(content)
+    await until(lambda: sum("changed and" in message for message in caplog.messages) == len(files))
+
+
+def test_files_that_change_are_read_again(settings: Authentication, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    tom, tess, frank = issue(USERS, "tom", now=NOW), Credentials("in-the-file"), Credentials(certificate=PROXY, asserted=FRANK)
+    users = authority("others", now=NOW)
+    anna = issue(users, "anna", now=NOW)
+
+    async def talk(authenticators: Authenticators, api: Reviews) -> None:
+        async def who(credentials: Credentials) -> str | None:
+            user = await authenticators.remembering.authenticate(credentials)
+            assert authenticators.remembers(credentials) is (user is not None)
+            return user.name if user is not None else None
+
+        tokens, certificates = [tess, Credentials("added")], [Credentials(certificate=(one.der,)) for one in (tom, anna)]
+        assert [await who(one) for one in [*tokens, *certificates, frank]] == ["tess", None, "tom", None, "frank"]
+        await replaced({tmp_path / "tokens": b"added,tina,1\n", tmp_path / "users": users.pem}, caplog)
+        assert [await who(one) for one in [*tokens, *certificates, frank]] == [None, "tina", None, "anna", "frank"]
+
+    opened(talk, settings, NO)
+    assert f"the token file {tmp_path / 'tokens'} changed and was read again" in caplog.messages
+
+
+def test_files_that_are_no_good_change_nothing(settings: Authentication, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Nor an authority that users and front proxies have in common: every user would be a front proxy, and so whoever he likes."""
+    carried = {"tess": Credentials("in-the-file"), "erin": Credentials(certificate=ERIN, asserted=FRANK)}
+
+    async def talk(authenticators: Authenticators, api: Reviews) -> None:
+        await replaced({tmp_path / "tokens": b"hunter2\n", tmp_path / "proxies": USERS.pem}, caplog)
+        for name, credentials in carried.items():
+            user = await authenticators.remembering.authenticate(credentials)
+            assert user is not None
+            assert user.name == name
+
+    opened(talk, settings, NO)
+    assert "line 1: needs at least three columns" in caplog.text
+    assert "--requestheader-allowed-names must say" in caplog.text
+    assert "hunter2" not in caplog.text

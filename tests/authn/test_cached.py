@@ -24,6 +24,7 @@ def conversation(steps, inner=None, **options):
     return run(main(), ClockLoop)
 
 
+# CA-006
 @pytest.mark.parametrize(("credentials", "user"), [(GOOD, JANE), (BAD, None)], ids=["yes", "no"])
 def test_an_answer_is_remembered_until_it_lapses(credentials, user):
     async def steps(cached, inner):
@@ -47,6 +48,7 @@ def test_a_yes_outlives_the_server_that_said_it_and_no_longer_than_its_time():
     conversation(steps)
 
 
+# CA-002
 def test_a_failure_is_never_remembered():
     async def steps(cached, inner):
         inner.failing = service_unavailable("down")
@@ -60,6 +62,7 @@ def test_a_failure_is_never_remembered():
     conversation(steps)
 
 
+# CA-001, CA-008
 def test_tokens_do_not_share_an_answer():
     async def steps(cached, inner):
         assert await cached.authenticate(GOOD) == JANE
@@ -90,6 +93,7 @@ class Slow(Knows):
         return self.users.get(credentials.token)
 
 
+# CA-014
 def test_many_who_ask_at_once_are_one_question():
     async def main():
         inner = Slow({"good": JANE})
@@ -145,6 +149,7 @@ def test_it_can_be_asked_who_is_remembered_without_asking_anybody():
     conversation(steps)
 
 
+# CA-010
 def test_no_token_is_kept_in_the_clear():
     async def steps(cached, inner):
         await cached.authenticate(Credentials("hunter2"))

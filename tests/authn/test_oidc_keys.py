@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import ssl
 import threading
 from collections.abc import Callable, Iterator
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from bastion.authentication import Issuer
 from bastion.authn import oidc
 from bastion.authn.jwt import MAX_KID
 from bastion.authn.oidc import KEEP, MAX_DOCUMENT, REFRESH, RETRY
@@ -284,7 +284,96 @@ def test_keys_of_an_https_issuer_do_not_come_in_plain_text() -> None:
 def test_what_is_no_certificate_is_told_at_the_start(own: tuple[Web, Provider]) -> None:
     async def main() -> None:
         for text in ("nonsense", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"):
-            with pytest.raises((ssl.SSLError, ValueError)):
+            with pytest.raises(ValueError, match="is not a PEM certificate"):
                 oidc.Provider(issuer(own[1], certificate_authority=text), lambda: 0.0)
 
     run(main())
+
+
+# --- issuers that are described otherwise while the program runs
+
+
+def test_other_rules_count_at_once_and_fetch_nothing(own: tuple[Web, Provider]) -> None:
+    web, of = own
+
+    async def talk(setting: Setting) -> None:
+        assert await setting.ask(of.token()) == ERIN
+        setting.describe(issuer(of, required_claims=(("hd", "x.org"),), groups_prefix="g:"))
+        assert await setting.ask(of.token()) is None
+        assert await setting.ask(of.token(hd="x.org")) == User("oidc:erin", groups=("g:devs", "system:authenticated"))
+        assert web.fetched == [DISCOVERY, KEYS]
+
+    conversation(talk, issuer(of))
+
+
+def test_an_issuer_that_is_taken_out_is_nobody_in_particular_and_a_new_one_is_asked(own: tuple[Web, Provider]) -> None:
+    web, one = own
+    two = Provider(f"{web.url}/two", NOW, one.key)
+    two.publish(web)
+
+    async def talk(setting: Setting) -> None:
+        assert await setting.ask(one.token()) == ERIN
+        setting.describe(issuer(two))
+        gone = one.token()
+        assert await setting.ask(gone) is None
+        assert setting.api.asked == [gone]
+        assert await setting.ask(two.token()) == ERIN
+
+    conversation(talk, issuer(one))
+
+
+def test_rules_that_change_while_keys_are_fetched_lose_nobody(own: tuple[Web, Provider]) -> None:
+    web, of = own
+    web.pages[KEYS].wait = answer = threading.Event()
+
+    async def talk(setting: Setting) -> None:
+        asking = asyncio.ensure_future(setting.ask(of.token()))
+        await until(lambda: KEYS in web.fetched)
+        setting.describe(issuer(of, groups_prefix="g:"))
+        answer.set()
+        assert await asking == ERIN, "by the rules of when it came"
+        assert web.fetched == [DISCOVERY, KEYS]
+
+    try:
+        conversation(talk, issuer(of))
+    finally:
+        answer.set()
+
+
+def test_an_authority_that_is_renewed_is_asked_soon_and_the_keys_serve_meanwhile() -> None:
+    authority = Authority("idp")
+    with provider(NOW, tls=server_tls(authority, "127.0.0.1")) as (web, of):
+        good = issuer(of, certificate_authority=authority.pem.decode())
+        strange = issuer(of, certificate_authority=Authority("other").pem.decode())
+
+        async def talk(setting: Setting) -> None:
+            with refused(503):
+                await setting.ask(of.token())
+            setting.describe(good)
+            assert await setting.ask(of.token()) == ERIN, "without a wait of half a minute"
+            setting.describe(strange)
+            assert await setting.ask(of.token()) == ERIN
+            await until(lambda: setting.providers[0]._flight is None)
+            assert setting.providers[0].fetches == 3
+            assert await setting.ask(of.token()) == ERIN, "the keys were good when they came"
+            setting.describe(good)
+            of.keys[:] = [public_jwk(of.stranger, kid="new")]
+            of.publish(web)
+            assert await setting.ask(of.token()) == ERIN
+            await until(lambda: setting.providers[0]._flight is None)
+            assert await setting.ask(of.token()) is None
+            assert await setting.ask(of.odd({"kid": "new"}, key=of.stranger)) == ERIN
+
+        conversation(talk, strange)
+
+
+def test_of_a_description_with_a_mistake_nothing_counts(own: tuple[Web, Provider]) -> None:
+    of = own[1]
+    broken = Issuer("https://two.example.org", ("a",), "two:", certificate_authority="nonsense")
+
+    async def talk(setting: Setting) -> None:
+        with pytest.raises(ValueError, match="https://two"):
+            setting.describe(issuer(of, groups_prefix="g:"), broken)
+        assert await setting.ask(of.token()) == ERIN
+
+    conversation(talk, issuer(of))

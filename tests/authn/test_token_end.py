@@ -43,6 +43,27 @@ def test_a_yes_is_remembered_but_not_past_the_tokens_end() -> None:
     run(main(), ClockLoop)
 
 
+def test_a_clock_that_is_set_shortens_no_memory_and_lengthens_none_past_the_end() -> None:
+    """CA-015, CA-016."""
+
+    async def main() -> None:
+        wall = NOW
+        with provider(NOW) as (_, of):
+            token = of.token(exp=NOW + 600)
+            known = Knows({token: ERIN, "opaque": ERIN})
+            cached = CachedAuthenticator(known, 10.0, lambda: wall)
+            carried = [Credentials(token), Credentials("opaque")]
+            for after, jump, asked in ((0.0, 0.0, 2), (5.0, -3600.0, 2), (1.0, 3600.0, 3)):
+                await pass_time(after)
+                wall = NOW + jump
+                for credentials in carried:
+                    assert await cached.authenticate(credentials) == ERIN
+                assert len(known.asked) == asked, "an hour later the end of the one with an end is past"
+            assert [cached.remembers(credentials) for credentials in carried] == [False, True]
+
+    run(main(), ClockLoop)
+
+
 def test_a_no_and_a_failure_are_remembered_as_ever() -> None:
     async def main() -> None:
         with provider(NOW) as (_, of):

@@ -24,6 +24,7 @@ def conversation(steps, decide=lambda user, attributes: True, **options):
     return run(main(), ClockLoop)
 
 
+# CA-004, CA-005
 @pytest.mark.parametrize(("allowed", "lasts"), [(True, 20), (False, 5)], ids=["C-SR-10-allow", "C-SR-13-deny"])
 def test_each_decision_has_its_own_lifetime(allowed, lasts):
     async def steps(cached, inner):
@@ -35,6 +36,7 @@ def test_each_decision_has_its_own_lifetime(allowed, lasts):
     conversation(steps, lambda user, attributes: Decision(allowed, "why"), authorized_ttl=20, unauthorized_ttl=5)
 
 
+# CA-003
 def test_a_remembered_decision_serves_until_it_lapses_then_503_and_never_an_allow():
     async def steps(cached, inner):
         await cached.authorize(JANE, GET)
@@ -67,6 +69,7 @@ OTHERS = [
 ]
 
 
+# CA-011
 @pytest.mark.parametrize(("user", "attributes"), OTHERS)
 def test_no_two_questions_share_an_answer(user, attributes):
     async def steps(cached, inner):

@@ -26,7 +26,7 @@ ANSWERS = [
     pytest.param({}, Decision(False), id="silence-is-no"),
     pytest.param({"allowed": False, "denied": True, "reason": "no"}, Decision(False, "no"), id="Z-11-deny"),
     pytest.param({"allowed": True, "denied": True}, Decision(False), id="Z-11-deny-wins"),
-    pytest.param({"allowed": True, "evaluationError": "x"}, Decision(True), id="F-45-allow-beside-an-error"),
+    pytest.param({"allowed": True, "evaluationError": "x"}, Decision(True), id="F-45-AU-103-allow-beside-an-error"),
     pytest.param({"allowed": False, "reason": "no", "evaluationError": "I'm sorry, Dave"}, Decision(False, "no"), id="C-IT-15"),
 ]
 
@@ -68,8 +68,8 @@ def test_the_question_is_the_whole_question(attributes, spec):
 
 NO_ANSWERS = [
     ApiError("connection refused"),
-    ApiError("the API server answered 500", 500),
-    ApiError("the API server answered 403", 403),
+    ApiError("the API server answered 500", 500),  # AU-104
+    ApiError("the API server answered 403", 403),  # AU-105: the bastion lost its own rights
     ConnectionResetError(),
     TimeoutError(),
     b"",

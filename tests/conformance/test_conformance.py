@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,15 +14,23 @@ import pytest
 import yaml
 
 from tests.conformance import fixture
+from tests.conformance.api import CountedApi, counted_api
 from tests.conformance.backends import Backends
 from tests.conformance.cases import Case, load
 from tests.conformance.client import Client
 from tests.conformance.compare import differences
-from tests.conformance.processes import running, serving
+from tests.conformance.processes import serving
 
 NET = f"127.98.{os.getpid() % 256}"  # so that two runs on one machine do not meet
 GROUPS = ["access", "answers", "html", "names", "paths", "redirects", "request_headers", "requests", "upgrades"]
-THROUGH_AN_API_SERVER = ["access", "names"]  # what depends on where objects and decisions come from
+WHO_AND_WHAT = ["access", "names"]  # what depends on where objects and decisions come from
+FOR_LONG = [
+    "--authentication-token-webhook-cache-ttl=1h",
+    "--authorization-webhook-cache-authorized-ttl=1h",
+    "--authorization-webhook-cache-unauthorized-ttl=1h",
+]
+LISTS = [f"list {resource}" for resource in ("pods", "services", "endpointslices", "nodes")]
+BEARER = re.compile(rb"(?i)authorization: bearer +(\S+)")
 TARGETS = ["--allow-target-cidr", f"{NET}.0/24", "--enable-node-proxy", "--kubelet-insecure-skip-tls-verify"]
 
 
@@ -40,9 +50,8 @@ class Stage:
         return differences(case, answer, await self._backends.end())
 
 
-def cases(groups: list[str]) -> list[object]:
-    loaded = [case for group in groups for case in load(group, NET)]
-    return [pytest.param(case, id=case.name) for case in loaded]
+CASES = [case for group in GROUPS for case in load(group, NET)]
+EVERY_CASE = pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 
 
 @pytest.fixture(scope="session")
@@ -75,14 +84,18 @@ def over_manifests(cluster: list[str], tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture(scope="session")
-def over_an_api_server(cluster: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    folder = tmp_path_factory.mktemp("api")
-    kubeconfig = folder / "kubeconfig"
-    standalone = ["standalone", *cluster, "--port", "0", "--kubeconfig", str(kubeconfig)]
-    with running(*standalone, ready=kubeconfig.exists, log=folder / "standalone.log"):
+def api(cluster: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[CountedApi, Path]]:
+    kubeconfig = tmp_path_factory.mktemp("api") / "kubeconfig"
+    with counted_api(Path(cluster[1]), Path(cluster[3]), kubeconfig) as counted:
         become("the-bastion", kubeconfig)
-        with serving("--kubeconfig", str(kubeconfig), *TARGETS, log=folder / "serve.log") as port:
-            yield Client(port)
+        yield counted, kubeconfig
+
+
+@pytest.fixture(scope="session")
+def over_an_api_server(api: tuple[CountedApi, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    log = tmp_path_factory.mktemp("serve") / "log"
+    with serving("--kubeconfig", str(api[1]), *TARGETS, *FOR_LONG, log=log) as port:
+        yield Client(port)
 
 
 def become(user: str, kubeconfig: Path) -> None:
@@ -91,14 +104,35 @@ def become(user: str, kubeconfig: Path) -> None:
     kubeconfig.write_text(yaml.safe_dump({**config, "current-context": user}))
 
 
-@pytest.mark.parametrize("case", cases(GROUPS))
+@EVERY_CASE
 def test_over_manifests(case: Case, stage: Stage, over_manifests: Client) -> None:
     verdict(case, stage.play(case, over_manifests))
 
 
-@pytest.mark.parametrize("case", cases(THROUGH_AN_API_SERVER))
+@EVERY_CASE
 def test_over_an_api_server(case: Case, stage: Stage, over_an_api_server: Client) -> None:
     verdict(case, stage.play(case, over_an_api_server))
+
+
+def test_the_api_server_is_asked_once_for_what_can_be_remembered(
+    stage: Stage, over_an_api_server: Client, api: tuple[CountedApi, Path]
+) -> None:
+    """Of who and whether; a name that nobody knows is asked for live, each time."""
+    played = [case for case in CASES if case.group in WHO_AND_WHAT]
+
+    def play() -> Counter[str]:
+        for case in played:
+            verdict(case, stage.play(case, over_an_api_server))
+        return api[0].calls()
+
+    first, second = play(), play()
+    assert {call: number for call, number in first.items() if call.startswith("list ")} == dict.fromkeys(LISTS, 1)
+    tokens = {token for case in CASES for token in BEARER.findall(case.request)}
+    assert 0 < first["tokenreviews"] <= len(tokens)
+    assert first["subjectaccessreviews"] > 0
+    live = {call: number for call, number in (second - first).items() if not call.startswith("watch ")}
+    assert all(call.startswith("get ") for call in live), live
+    assert sum(live.values()) <= sum(case.expect.get("status") == 404 for case in played)
 
 
 def verdict(case: Case, found: list[str]) -> None:

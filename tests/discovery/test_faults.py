@@ -242,6 +242,7 @@ def test_pages_of_a_large_list_and_a_token_that_expires_between_them():
     on_a_clock(scene)
 
 
+# CA-018
 def test_one_expiry_is_one_list():
     async def scene():
         api = filled()
@@ -294,6 +295,7 @@ def test_a_clock_that_jumps(jump):
     on_a_clock(scene)
 
 
+# CA-019
 def test_a_silent_watch_costs_no_more_than_35_seconds():
     async def scene():
         api = filled()

@@ -1,10 +1,13 @@
 """Where does an id lead?  kube-apiserver's own tables, and the bastion's rules where they differ: whose address it is, names, schemes."""
 
+import random
+
 import pytest
 
 from bastion.config import network
-from bastion.discovery.resolver import Resolver, UnknownTarget
+from bastion.discovery.resolver import MOST_REMEMBERED, Resolver, UnknownTarget
 from bastion.kube.endpoint import KUBELET, Endpoint
+from bastion.kube.status import StatusError
 from bastion.kube.target import parse_target
 from bastion.network.addresses import DialPolicy
 from tests.fakes import backed_by, catalog_of, endpoints, node, pod, put, refused, remove, service
@@ -417,6 +420,66 @@ def test_what_is_remembered_per_service_is_bounded():
             for scheme in ("", "http", "https"):
                 resolve(catalog, "services", f"{scheme}:s:{sign}{'0' * zeros}80")
     assert len(catalog.memo[("ns", "s")]) <= 64
+
+
+def test_what_is_remembered_per_pod_is_bounded():
+    catalog = catalog_of(pods=[pod("foo", V4)])
+    for port in range(1, 100):
+        assert leads_to(catalog, "pods", f"http:foo:{port}") == [f"http://1.2.3.4:{port}"]
+    assert len(catalog.pod_memo[("ns", "foo")]) <= 4
+
+
+def test_what_is_remembered_in_all_is_bounded():
+    catalog = catalog_of(pods=[pod(f"p{n}", f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}") for n in range(MOST_REMEMBERED + 1)])
+    for n in range(MOST_REMEMBERED + 1):
+        resolve(catalog, "pods", f"p{n}")
+    assert len(catalog.pod_memo) <= MOST_REMEMBERED
+
+
+def outcome(catalog, resource, id):
+    try:
+        return sorted(leads_to(catalog, resource, id))
+    except StatusError as error:
+        return (error.code, error.message)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_was_worked_out_before_is_what_would_be_worked_out_now(seed):
+    """After each of many changes, against a catalog that has seen nothing else."""
+    chance = random.Random(seed)
+    known = {"pods": {}, "services": {}, "endpointslices": {}}
+    catalog = catalog_of()
+    ids = [("pods", f"{name}{port}") for name in "abc" for port in ("", ":80", ":http")]
+    ids += [("services", f"{name}{port}") for name in "st" for port in ("", ":80", ":81")]
+    for _ in range(60):
+        resource, raw = some_object(chance)
+        name = raw["metadata"]["name"]
+        if chance.random() < 0.25:
+            known[resource].pop(name, None)
+            remove(catalog, resource, name)
+        else:
+            known[resource][name] = raw
+            put(catalog, resource, raw)
+        fresh = catalog_of(**{kind: raws.values() for kind, raws in known.items()})
+        for one in ids:
+            assert outcome(catalog, *one) == outcome(fresh, *one)
+
+
+def some_object(chance):
+    """(resource, raw)"""
+    kind, addresses = chance.choice(["pods", "services", "endpointslices"]), ("10.0.0.1", "10.0.0.2")
+    if kind == "pods":
+        name, ports = chance.choice("abc"), chance.choice([[], [[("http", 80)]], [[("http", 8080)]]])
+        how = {"phase": chance.choice(["Running", "Running", "Failed"]), "host_network": chance.random() < 0.3}
+        ips = chance.sample(addresses, chance.randrange(3))
+        return kind, pod(name, *ips, containers=ports, created=f"2026-01-0{chance.randrange(1, 4)}T00:00:00Z", **how)
+    if kind == "services":
+        return kind, service(
+            chance.choice("st"), *({"name": str(port), "port": port} for port in chance.sample((80, 81), chance.randrange(3)))
+        )
+    backing = [backed_by(chance.choice("abc"), address, ready=chance.random() < 0.7) for address in addresses]
+    name = chance.choice("st")
+    return kind, endpoints(name, {"80": 80, "81": 8081}, *backing, name=f"{name}-{chance.randrange(2)}")
 
 
 # --- nodes

@@ -6,6 +6,8 @@ import asyncio
 import time
 from pathlib import Path
 
+import yaml
+
 from tests.e2e.harness import ALICE, BOB, CAROL, DAVE, Bastion, Cluster, Place, serving, standalone
 from tests.e2e.wire import ask, assert_status, backend, request
 
@@ -13,6 +15,7 @@ MINUTE = 60.0
 REMEMBERED = {ALICE: 200, CAROL: 403, "guessed": 401}
 
 
+# CA-017
 def test_remembered_decisions_serve_until_they_lapse(cluster: Cluster, tmp_path: Path) -> None:
     pod, other = cluster.pod(), cluster.pod()
     (tmp_path / "api").mkdir()
@@ -89,3 +92,17 @@ def test_it_starts_without_an_api_server_and_says_what_it_waits_for(cluster: Clu
         assert "[-]pods failed: not yet read from the API server" in readiness.text
         assert bastion.get("/livez", token="").status_code == 200
         asyncio.run(main(bastion))
+
+
+def test_a_bastion_that_may_not_ask_allows_nobody_and_says_what_it_lacks(cluster: Cluster, tmp_path: Path) -> None:
+    """AU-105."""
+    (tmp_path / "bastion").mkdir()
+    with standalone(cluster, tmp_path) as (_, kubeconfig):
+        config = yaml.safe_load(kubeconfig.read_text())
+        kubeconfig.write_text(yaml.safe_dump({**config, "current-context": "bob"}))
+        with serving(cluster, tmp_path / "bastion", source=("--kubeconfig", kubeconfig), ready=False) as bastion:
+            answer = bastion.get(cluster.pod().path())
+            assert (answer.status_code, answer.json()["reason"]) == (503, "ServiceUnavailable")
+            bastion.program.until(lambda: "no tokenreviews: the API server answered 403" in bastion.program.stderr)
+            assert "needs the role system:auth-delegator" in bastion.program.stderr
+            assert not bastion.passes("/readyz")

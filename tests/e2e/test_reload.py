@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
 import ssl
 import threading
+import time
 from pathlib import Path
 
 from bastion.certificates import Authority, Pair
-from tests.e2e.harness import KUBELET_PORT, NODE, Bastion, Cluster, Program, free_port, serving
+from tests.authn.provider import CLIENT_ID, Provider, provider
+from tests.e2e.harness import KUBELET_PORT, NODE, Bastion, Cluster, Program, free_port, serving, standalone
 from tests.e2e.kubeapi import KubeApi
 from tests.e2e.test_lifecycle import children, until
 from tests.e2e.wire import Visit, ask, backend, client, request
@@ -119,6 +122,82 @@ def test_a_renewed_kubelet_certificate_is_shown_to_kubelets_and_ends_no_connecti
     flags = ("--kubelet-certificate-authority", authority, "--kubelet-client-certificate", certificate, "--kubelet-client-key", key)
     with serving(cluster, tmp_path, "--enable-node-proxy", "-v", 2, *flags) as bastion:
         asyncio.run(main(bastion))
+
+
+def test_tokens_and_issuers_that_change_count_and_end_no_connection(cluster: Cluster, tmp_path: Path) -> None:
+    """Of a token file, and of a file of issuers; what is broken keeps what there was, and is said without a token."""
+    tokens, description, pod = tmp_path / "own.csv", tmp_path / "authentication.yaml", cluster.pod()
+    tokens.write_text("of-the-file,tess,1,devs\n")
+
+    def describe(provider: Provider, group: str) -> str:
+        claims = {"username": {"claim": "sub", "prefix": "oidc:"}, "groups": {"claim": group}}
+        issuer = {"issuer": {"url": provider.url, "audiences": [CLIENT_ID]}, "claimMappings": claims}
+        return json.dumps({"apiVersion": "apiserver.config.k8s.io/v1", "kind": "AuthenticationConfiguration", "jwt": [issuer]})
+
+    async def main(bastion: Bastion, oidc: Provider) -> None:
+        program = bastion.program
+        async with backend(pod.address), client(bastion) as kept:
+
+            async def becomes(token: str, status: int) -> None:
+                """On a connection that was there before."""
+                while True:
+                    await kept.send(request(pod.path(), token=token))
+                    if (await kept.answer()).status == status:
+                        return
+                    await asyncio.sleep(0.05)
+
+            token = oidc.token(roles=["nobody"])
+            await becomes("of-the-file", 200)
+            await becomes(token, 200)
+            tokens.write_text("another,tess,1,devs\n")
+            await becomes("another", 200)
+            await becomes("of-the-file", 401)
+            description.write_text(describe(oidc, "roles"))
+            await becomes(token, 403)
+            tokens.write_text("hunter2\n")
+            description.write_text("kind: Config")
+            await until(program, lambda: complaints(program) == 2)
+            await becomes("another", 200)
+            await becomes(token, 403)
+            assert "kind: must be AuthenticationConfiguration" in program.stderr
+            assert "hunter2" not in program.stderr
+
+    with provider(time.time()) as (_, oidc), standalone(cluster, tmp_path) as (_, kubeconfig):
+        description.write_text(describe(oidc, "groups"))
+        (tmp_path / "bastion").mkdir()
+        flags = ("--token-auth-file", tokens, "--authentication-config", description, "--authentication-token-webhook-cache-ttl", "1s")
+        with serving(cluster, tmp_path / "bastion", *flags, source=("--kubeconfig", kubeconfig)) as bastion:
+            asyncio.run(main(bastion, oidc))
+
+
+def test_an_issuers_renewed_authority_is_trusted(cluster: Cluster, tmp_path: Path) -> None:
+    authority, pod = tmp_path / "idp.crt", cluster.pod()
+    authority.write_bytes(Authority("another").pem)
+    context = cluster.backend_tls("127.0.0.1")
+
+    async def main(bastion: Bastion, token: str) -> None:
+        async with backend(pod.address):
+            assert (await ask(bastion, request(pod.path(), token=token))).status == 503
+            authority.write_text("broken")
+            await until(bastion.program, lambda: "is not a PEM certificate; what was read before stays" in bastion.program.stderr)
+            authority.write_bytes(cluster.ca.read_bytes())
+            while (await ask(bastion, request(pod.path(), token=token))).status != 200:
+                bastion.program.until(lambda: True)
+                await asyncio.sleep(0.05)
+
+    with provider(time.time(), tls=context) as (_, oidc):
+        flags = (
+            "--oidc-issuer-url",
+            oidc.url,
+            "--oidc-client-id",
+            CLIENT_ID,
+            "--oidc-username-prefix",
+            "oidc:",
+            "--oidc-groups-claim",
+            "groups",
+        )
+        with serving(cluster, tmp_path, *flags, "--oidc-ca-file", authority) as bastion:
+            asyncio.run(main(bastion, oidc.token()))
 
 
 def test_an_api_server_that_comes_back_with_another_authority_and_token_is_reached_by_the_new_kubeconfig(

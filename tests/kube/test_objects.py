@@ -35,12 +35,12 @@ def test_the_addresses_of_a_pod(status, addresses):
 
 def test_ports_come_in_the_order_of_the_containers():
     pod = read(Pod, fakes.pod("p", containers=[[], [("web", 80), 81], [90]]))  # L-2
-    assert pod.ports == [ContainerPort(80, "web"), ContainerPort(81), ContainerPort(90)]
+    assert pod.ports == (ContainerPort(80, "web"), ContainerPort(81), ContainerPort(90))
 
 
 def test_init_and_ephemeral_containers_have_no_ports_of_the_pod():
     spec = {"initContainers": [{"ports": [{"containerPort": 1}]}], "ephemeralContainers": [{"ports": [{"containerPort": 2}]}]}
-    assert read(Pod, {"metadata": {}, "spec": spec}).ports == []  # L-2
+    assert read(Pod, {"metadata": {}, "spec": spec}).ports == ()  # L-2
 
 
 @pytest.mark.parametrize(

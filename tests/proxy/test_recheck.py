@@ -16,8 +16,9 @@ from bastion.kube.attributes import Attributes
 from bastion.kube.status import service_unavailable
 from bastion.kube.user import User
 from bastion.proxy.access import StreamAccess
-from bastion.proxy.recheck import RETRY_SECONDS, Recheck
+from bastion.proxy.recheck import OVERTIME, RETRY_SECONDS, Recheck
 from tests import fakes
+from tests.authn.provider import assemble
 from tests.fakes import ClockLoop, Decides, Knows, pass_time
 
 INTERVAL, GRACE = 60.0, 300.0
@@ -233,6 +234,65 @@ def test_a_fault_of_our_own_is_never_an_allow(caplog: pytest.LogCaptureFixture) 
     assert "ZeroDivisionError" in caplog.text
 
 
+# --- a yes that is meant to last for a while only
+
+
+@pytest.mark.parametrize("good_for", [10.0, 90.0, 1000.0])
+def test_when_it_is_over_it_is_asked_about_at_once(good_for: float) -> None:
+    async def main() -> None:
+        recheck, question, ended = Recheck(INTERVAL, GRACE), Question(), list[str]()
+        recheck.watch("key", question, ended.append, good_for)
+        began = asyncio.get_running_loop().time()
+        await live(good_for - 1)
+        assert not ended
+        question.answer = False
+        await live(2)
+        assert ended == [REVOKED]
+        assert good_for <= question.asked[-1] - began <= good_for + 1
+
+    run(main())
+
+
+def test_after_its_end_it_is_asked_about_more_often() -> None:
+    """Who decides may allow for clocks that differ, by half a minute or a whole one."""
+
+    async def main() -> None:
+        recheck, question, ended = Recheck(10 * INTERVAL, GRACE), Question(), list[str]()
+        recheck.watch("key", question, ended.append, 10.0)
+        await live(10 + 3 * OVERTIME + 5)
+        assert (len(question.asked), ended) == (4, [])
+
+    run(main())
+
+
+@pytest.mark.parametrize("good_for", [-5.0, 10.0, 200.0])
+def test_after_its_end_there_is_no_grace(good_for: float) -> None:
+    async def main() -> None:
+        recheck, question, ended = Recheck(INTERVAL, GRACE), Question(), list[str]()
+        recheck.watch("key", question, ended.append, good_for)
+        question.answer = NO_ANSWER
+        if good_for > 0:
+            await live(good_for - 1)
+            assert not ended
+        await live(2 if good_for > 0 else OVERTIME + 1)
+        assert ended == [UNCHECKED]
+
+    run(main())
+
+
+def test_before_its_end_there_is() -> None:
+    async def main() -> None:
+        recheck, question, ended = Recheck(INTERVAL, GRACE), Question(), list[str]()
+        recheck.watch("key", question, ended.append, 200.0)
+        question.answer = NO_ANSWER
+        await live(190)
+        question.answer = True
+        await live(20)
+        assert not ended
+
+    run(main())
+
+
 # --- the end of a question
 
 
@@ -285,6 +345,7 @@ ALICE, BOB = User("alice", "1", ("devs", "system:authenticated")), User("bob", "
 GET = Attributes("get", namespace="shop", resource="services", subresource="proxy", name="chat")
 CREATE = Attributes("create", namespace="shop", resource="services", subresource="proxy", name="chat")
 TOKEN = Credentials("token")
+NOW = 1_800_000_000.0
 
 
 class Access:
@@ -295,7 +356,7 @@ class Access:
         self.may: Callable[[User, Attributes], bool | Decision] = lambda user, attributes: True
         self.decides = Decides(lambda user, attributes: self.may(user, attributes))
         self.recheck = Recheck(INTERVAL, GRACE)
-        self.access = StreamAccess(self.recheck, self.knows, self.decides)
+        self.access = StreamAccess(self.recheck, self.knows, self.decides, lambda: NOW)
         self.ended: list[str] = []
 
     def open(
@@ -410,5 +471,26 @@ def test_a_stream_opened_under_a_new_identity_is_not_ended_for_the_old_one() -> 
         await live(2 * INTERVAL)
         assert access.ended == [REVOKED]
         assert later == []
+
+    run(main())
+
+
+def token_until(expires: object) -> str:
+    return assemble({"alg": "none"}, {"iss": "x", "exp": expires})
+
+
+# UP-045
+@pytest.mark.parametrize(("expires", "asked"), [(NOW + 5, 1), (NOW + 1000, 0), ("soon", 0), (None, 0)])
+def test_a_token_that_ends_sooner_is_asked_about_sooner(expires: object, asked: int) -> None:
+    async def main() -> None:
+        access, token = Access(), token_until(expires)
+        access.knows.users = {token: ALICE}
+        access.open(Credentials(token))
+        await live(4)
+        assert not access.knows.asked
+        await live(4)
+        assert len(access.knows.asked) == asked
+        assert not access.ended
+        assert not access.decides.asked, "what its user may is not asked sooner"
 
     run(main())
