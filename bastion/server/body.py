@@ -14,6 +14,7 @@ MAX_TRAILERS = 8192  # bytes
 
 # RFC 9112, 7.1: chunk-size = 1*HEXDIG; 15 digits are far more than a file.  Extensions without control characters.
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t -~\x80-\xff]*)?")
+_PLAIN_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})\r\n")  # as nearly all are
 _TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t -~\x80-\xff]*")
 
 
@@ -57,6 +58,8 @@ class ChunkedFraming:
             data, self._held = self._held + data, b""
         pieces: list[bytes] = []
         at = 0
+        if not self._remaining and not self._trailers:
+            pieces, at = _whole_chunks(data)
         while not self.done:
             if self._remaining > 2:
                 end = min(at + self._remaining - 2, len(data))
@@ -113,6 +116,23 @@ class ChunkedFraming:
             raise _malformed("more than 8 KiB of trailers")
         elif _TRAILER.fullmatch(line) is None:
             raise _malformed("a trailer field")
+
+
+def _whole_chunks(data: bytes) -> tuple[list[bytes], int]:
+    """(what the plain chunks that are wholly here hold, where the rest begins).
+
+    A client may send thousands of chunks of one byte at once: what they cost, everybody waits for.
+    """
+    pieces: list[bytes] = []
+    at, size_at = 0, _PLAIN_SIZE.match
+    while (match := size_at(data, at)) is not None:
+        start = match.end()
+        end = start + int(match[1], 16)
+        if end == start or data[end : end + 2] != b"\r\n":
+            break
+        pieces.append(data[start:end])
+        at = end + 2
+    return pieces if len(pieces) < 2 else [b"".join(pieces)], at
 
 
 Framing = LengthFraming | ChunkedFraming

@@ -8,6 +8,7 @@ uvloop allocates 256 KiB for each TLS read, and glibc maps and unmaps it every t
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import gc
 import sys
@@ -35,6 +36,17 @@ def settle_memory() -> None:
     """
     gc.collect()
     gc.freeze()
+    give_back()
+
+
+def clean_up() -> None:
+    """After many were served at once: what they left in cycles is no use to anybody.  Called by the loop."""
+    gc.collect()
+    asyncio.get_running_loop().run_in_executor(None, give_back)
+
+
+def give_back() -> None:
+    """Pages that are free go back to the system also where they lie between others that are not; takes some milliseconds."""
     if sys.platform.startswith("linux"):
         try:
             ctypes.CDLL("libc.so.6").malloc_trim(0)

@@ -1,4 +1,4 @@
-"""What does an open tunnel hold in memory, and does the bastion stay quick while thousands are opened?"""
+"""What does an open tunnel hold in memory, and does the bastion stay quick while thousands are opened (RE-051)?"""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ async def who(visit: Visit) -> None:
         await visit.answer(f"{visit.number} {shown.get('commonName', 'nobody')}".encode())
 
 
+# SS-071
 def test_a_kubelets_connection_never_serves_a_pod(bastion: Bastion, cluster: Cluster) -> None:
     """A pod of the host network has the node's address, and says it is at the kubelet's port."""
 

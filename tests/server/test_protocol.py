@@ -695,7 +695,7 @@ def test_a_client_that_leaves_ends_its_exchange_and_begins_no_other(sent: bytes,
                 peer.reset()
             else:
                 peer.sock.shutdown(socket.SHUT_WR)
-            await until(lambda: not c.state.connections)
+            await until(lambda: not c.state.connections and not c.state.tasks)
             assert c.app.left == c.app.served[:1]
             assert len(c.app.served) == 1
 
@@ -927,7 +927,7 @@ def test_a_tls_client_that_leaves_ends_its_exchange() -> None:
                 await peer.send(GET % b"1" + GET % b"2")
                 await until(lambda: c.state.tasks)
                 leave(peer)
-                await until(lambda: not c.state.connections)
+                await until(lambda: not c.state.connections and not c.state.tasks)
             assert c.app.left == c.app.served == [b"/1", b"/1"]
 
     real(talk)

@@ -1,0 +1,53 @@
+"""May another client connect, and when has a crowd left?"""
+
+from __future__ import annotations
+
+import pytest
+
+from bastion.server.door import CROWD, RESERVED, Door
+
+
+def door(descriptors: int = RESERVED + 4000, per_address: int = 0) -> Door:
+    return Door(descriptors, per_address, lambda address: address == "trusted")
+
+
+@pytest.mark.parametrize(("descriptors", "total"), [(RESERVED + 4000, 2000), (1024, 448), (RESERVED, 16), (0, 16)])
+def test_the_total_leaves_room_for_as_many_backends(descriptors: int, total: int) -> None:
+    assert door(descriptors).total == total
+
+
+def test_an_address_has_its_limit_and_others_and_trusted_ones_do_not_count() -> None:
+    some = door(per_address=2)
+    assert [some.enter("a") for _ in range(3)] == [True, True, False]
+    assert some.enter("b")
+    assert all(some.enter("trusted") for _ in range(9))
+    assert (some.inside, some.turned_away) == (12, 1)
+    some.leave("a")
+    assert some.enter("a")
+    some.leave("trusted")
+    assert some.inside == 11
+
+
+def test_it_is_crowded_before_it_is_full() -> None:
+    some = door(RESERVED + 40)
+    seen = []
+    for _ in range(20):
+        seen.append((some.crowded, some.full))
+        some.enter("a")
+    assert seen == [(False, False)] * 18 + [(True, False)] * 2
+    assert some.crowded and some.full
+
+
+@pytest.mark.parametrize(
+    ("came", "left", "crowd"), [(1000, 500, True), (1000, 499, False), (CROWD, CROWD, True), (CROWD - 1, CROWD - 1, False)]
+)
+def test_a_crowd_that_has_left_is_told_once(came: int, left: int, crowd: bool) -> None:
+    some = door()
+    for _ in range(came):
+        some.enter("a")
+    told = []
+    for _ in range(left):
+        some.leave("a")
+        told.append(some.crowd_has_left())
+    assert told == [False] * (left - 1) + [crowd]
+    assert not some.crowd_has_left()

@@ -1,0 +1,1 @@
+"""Many hostile peers at once; a few of them in `make test`, thousands in `make soak`."""
