@@ -67,7 +67,7 @@ class Presented(msgspec.Struct, frozen=True):
 def present(asked: Asked, status: int, fields: list[Field], length: int | None, mount: Callable[[], Mount], policy: Policy) -> Presented:
     """`length` of the backend's body in bytes; `mount` is asked only where something is to be placed."""
     fields = to_client(fields)
-    placed = html = cached = sniffed = foreign = False
+    placed = html = cached = private = sniffed = foreign = False
     for lower, _, value in fields:
         if lower in _PLACED:
             placed = True
@@ -75,6 +75,7 @@ def present(asked: Asked, status: int, fields: list[Field], length: int | None, 
             html = b"html" in value.lower()
         elif lower == b"cache-control":
             cached = True
+            private = private or b"private" in value.lower() or b"no-store" in value.lower()
         elif lower == b"x-content-type-options":
             sniffed = True
         elif lower in ORIGIN_WIDE:
@@ -94,6 +95,8 @@ def present(asked: Asked, status: int, fields: list[Field], length: int | None, 
             fields = rewrite_fields(where, fields)
     if not cached:
         fields.append(_PRIVATE)
+    elif not private:  # a cache in front must not show one user what another was shown
+        fields = _varying(fields, b"Authorization, X-Bastion-Authorization")
     if not sniffed:
         fields.append(_NOSNIFF)
     if asked.session:

@@ -355,7 +355,7 @@ class Connection(asyncio.Protocol):
         version: str = parser.get_http_version()
         if status < 100 or version not in ("1.1", "1.0") or (self._interim and not self._speaks_http()):
             raise ValueError("no HTTP/1 answer")
-        if status == 101 and self._to_switch:
+        if status == 101 and self._to_switch and version == "1.1":  # HTTP/1.0 knows no upgrade (RFC 9110, 7.8)
             self._answer = Answer(self, status, self._reason, self._fields, None, bodiless=True)
             self.deadline = None
             return
