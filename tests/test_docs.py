@@ -1,0 +1,41 @@
+"""Does what the pages for operators name exist?"""
+
+from __future__ import annotations
+
+import argparse
+import re
+
+import pytest
+
+from bastion.cli import build_parser
+from tests.e2e.harness import ROOT
+
+PAGES = ("README.md", "SECURITY.md", "docs/hardening.md", "deploy/README.md")
+OTHERS = {"--strict"}  # of mypy
+ELSEWHERE = re.compile(r"^\s*(?:curl|kubectl|openssl|docker|\(cd).*$|`kubectl[^`]*`", re.MULTILINE)
+
+
+def flags() -> set[str]:
+    """Of every command."""
+    found: set[str] = set()
+    pending: list[argparse.ArgumentParser] = [build_parser()]
+    while pending:
+        for action in pending.pop()._actions:
+            found.update(action.option_strings)
+            if isinstance(action, argparse._SubParsersAction):
+                pending += action.choices.values()
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_flag_exists(page: str) -> None:
+    text = ELSEWHERE.sub("", (ROOT / page).read_text())
+    known = flags()
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9]*(?:-[a-z0-9]+)*\b(?!-?[*…])", text))
+    assert named - known - OTHERS == set()
+
+
+def test_every_metric_exists() -> None:
+    source = (ROOT / "bastion/observe/metrics.py").read_text() + (ROOT / "bastion/wiring.py").read_text()
+    for name in set(re.findall(r"bastion_([a-z_]+)", (ROOT / "docs/hardening.md").read_text())):
+        assert re.search(rf'"(?:bastion_)?{name.removesuffix("_total")}"', source), name
