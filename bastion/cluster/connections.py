@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 
 import httpx
@@ -25,7 +26,7 @@ _KEEPALIVE = [
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
 ]
 REVIEWS = 100  # connections for what somebody waits for
-KEPT = 20  # of these, while nobody waits
+KEPT_SECONDS = 60.0  # unused
 
 
 class _Lanes:
@@ -38,26 +39,27 @@ class _Lanes:
     def __init__(self, make: Callable[[], httpx.AsyncHTTPTransport], most: int) -> None:
         self._make = make
         self._turn = asyncio.Semaphore(most)
-        self._free: list[httpx.AsyncHTTPTransport] = []
+        self._free: deque[tuple[httpx.AsyncHTTPTransport, float]] = deque()  # and since when
+        self._now = asyncio.get_running_loop().time
 
     @contextlib.asynccontextmanager
     async def transport(self) -> AsyncIterator[httpx.AsyncHTTPTransport]:
         async with self._turn:
-            lane = self._free.pop() if self._free else self._make()
+            lane = self._free.pop()[0] if self._free else self._make()
             try:
                 yield lane
             except ApiError:  # an answer that says no is one
-                self._free.append(lane)
+                self._free.append((lane, self._now()))
                 raise
             except BaseException:  # httpcore may never give back a connection whose request was cancelled
                 await asyncio.shield(lane.aclose())
                 raise
-            self._free.append(lane)
-            if len(self._free) > KEPT:
-                await self._free.pop(0).aclose()
+            self._free.append((lane, self._now()))
+            if self._free[0][1] < self._now() - KEPT_SECONDS:
+                await self._free.popleft()[0].aclose()
 
     async def close(self) -> None:
-        for lane in self._free:
+        for lane, _ in self._free:
             await lane.aclose()
 
 
