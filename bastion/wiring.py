@@ -61,7 +61,7 @@ from bastion.proxy.tunnel import StreamLimits, Tunneller
 from bastion.reload import follow
 from bastion.server.app import App
 from bastion.server.door import Door
-from bastion.server.protocol import ServerState, Timeouts
+from bastion.server.state import ServerState, Timeouts
 from bastion.web.app import create_app
 from bastion.web.visit import Desk
 

@@ -30,9 +30,9 @@ from bastion.kube.objects import STRUCTS
 from bastion.kube.status import StatusError
 from bastion.kube.user import User
 from bastion.network.addresses import DialPolicy
+from bastion.network.answer import Answer
 from bastion.network.connections import ConnectionPool
 from bastion.network.dial import Dialer
-from bastion.network.http1 import Answer
 from bastion.network.tls import ClientTLS
 from bastion.network.transport import Deadlines as UpstreamDeadlines
 from bastion.network.transport import RoundTrip, Transport

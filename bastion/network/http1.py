@@ -7,12 +7,12 @@ hostile: heads are bounded, interim answers counted, and bytes that nobody asked
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from typing import TYPE_CHECKING
 
 import httptools
 
 from bastion.kube.endpoint import Endpoint
+from bastion.network.answer import Answer, Field, framing
 from bastion.network.errors import NetworkError, ReceiveError, SendError, UpstreamTimeout
 from bastion.network.relay import Stream
 
@@ -22,82 +22,9 @@ if TYPE_CHECKING:
 MAX_HEAD = 65536  # bytes of an answer's head
 MAX_FIELDS = 200
 MAX_INTERIM = 10
-HIGH_WATER = 262144  # bytes of a body held for a slow reader before the backend is made to wait
-
-Field = tuple[bytes, bytes, bytes]  # (lower-case name, name as written, value)
 
 _BODILESS = (204, 304)
 _REASON = bytes(b for b in range(256) if b == 0x09 or (b >= 0x20 and b != 0x7F))  # RFC 9112, 4
-
-
-class Answer:
-    """An answer as it comes.  `length` is the body's length in bytes; None where chunks or the connection's end delimit it."""
-
-    __slots__ = ("_chunks", "_connection", "_ended", "_error", "_held", "_waiter", "bodiless", "fields", "length", "reason", "status")
-
-    def __init__(self, connection: Connection, status: int, reason: bytes, fields: list[Field], length: int | None, bodiless: bool) -> None:
-        self._connection = connection
-        self.status = status
-        self.reason = reason
-        self.fields = fields
-        self.length = length
-        self.bodiless = bodiless
-        self._chunks: deque[bytes] = deque()
-        self._held = 0
-        self._ended = False
-        self._error: NetworkError | None = None
-        self._waiter: asyncio.Future[None] | None = None
-
-    @property
-    def complete(self) -> bool:
-        """All of it has come (it may still be held here)."""
-        return self._ended
-
-    @property
-    def exhausted(self) -> bool:
-        """All of it has come and was read."""
-        return self._ended and not self._chunks
-
-    async def read(self) -> bytes:
-        """The next piece of the body, b"" at its end.  Raises NetworkError where it breaks off."""
-        while not self._chunks:
-            if self._ended:
-                return b""
-            if self._error is not None:
-                raise self._error
-            self._waiter = self._connection.loop.create_future()
-            await self._waiter
-        chunks = self._chunks
-        data = chunks.popleft() if len(chunks) == 1 else b"".join(chunks)
-        chunks.clear()
-        if self._held > HIGH_WATER:
-            self._connection.resume_reading()
-        self._held = 0
-        return data
-
-    # --- told by the connection
-
-    def feed(self, data: bytes) -> None:
-        self._chunks.append(data)
-        self._held += len(data)
-        if self._held > HIGH_WATER:
-            self._connection.pause_reading()
-        self._wake()
-
-    def end(self) -> None:
-        self._ended = True
-        self._wake()
-
-    def fail(self, error: NetworkError) -> None:
-        self._error = self._error or error  # the first is the cause, what follows its consequence
-        self._wake()
-
-    def _wake(self) -> None:
-        waiter = self._waiter
-        if waiter is not None:
-            self._waiter = None
-            if not waiter.done():
-                waiter.set_result(None)
 
 
 class Connection(asyncio.Protocol):
@@ -417,21 +344,3 @@ class Connection(asyncio.Protocol):
             self._head.exception()  # whoever waits gets it; nobody waiting is no fault
         elif self._answer is not None and not self._answer.complete:
             self._answer.fail(error)
-
-
-def framing(fields: list[Field]) -> tuple[int | None, bool]:
-    """(length, chunked) of an answer's body (RFC 9112, 6.3).  Raises ValueError where the fields contradict each other."""
-    length: int | None = None
-    chunked = False
-    for lower, _, value in fields:
-        if lower == b"content-length":
-            if not value.isdigit() or len(value) > 18 or (length is not None and length != int(value)):
-                raise ValueError("an invalid Content-Length")
-            length = int(value)
-        elif lower == b"transfer-encoding":
-            if chunked or value.lower() != b"chunked":
-                raise ValueError("an unsupported Transfer-Encoding")
-            chunked = True
-    if chunked and length is not None:
-        raise ValueError("both Content-Length and Transfer-Encoding")
-    return length, chunked

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bastion.kube.endpoint import Endpoint
+from bastion.network.answer import Answer
 from bastion.network.connections import ConnectionPool
-from bastion.network.http1 import Answer, Connection
+from bastion.network.http1 import Connection
 from bastion.network.relay import Stream
 
 ReadBody = Callable[[], Awaitable[bytes]]

@@ -16,8 +16,9 @@ from bastion.message.headers import Forwarded, to_backend
 from bastion.message.html import HtmlRewriter, RewriteAborted
 from bastion.message.identity import asserts_identity
 from bastion.message.mount import Mount
+from bastion.network.answer import Answer
 from bastion.network.errors import DialError, NetworkError, SendError, UpstreamTimeout
-from bastion.network.http1 import Answer, Connection
+from bastion.network.http1 import Connection
 from bastion.network.transport import RoundTrip, Transport
 from bastion.observe.record import Record
 from bastion.proxy.exchange import Exchange

@@ -20,8 +20,8 @@ from bastion.message.frames import GOING_AWAY, POLICY_VIOLATION, FrameCounter
 from bastion.message.headers import to_backend
 from bastion.message.html import RewriteAborted
 from bastion.message.upgrade import Asked
+from bastion.network.answer import Answer
 from bastion.network.errors import DialError, NetworkError
-from bastion.network.http1 import Answer
 from bastion.network.relay import Relay
 from bastion.network.transport import RoundTrip, Transport
 from bastion.observe.record import Record

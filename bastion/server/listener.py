@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 from bastion.network.tlslayer import SharedBuffers, TLSLayer
 from bastion.server.memory import clean_up
-from bastion.server.protocol import HttpProtocol, ServerState, client_address
+from bastion.server.protocol import HttpProtocol, client_address
+from bastion.server.state import ServerState
 
 BACKLOG = 2048
 PAUSE_SECONDS = 0.5  # after running out of descriptors

@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import Protocol
 
-from bastion.clock import Deadlines
 from bastion.kube.status import StatusError, bad_request
 from bastion.network.addresses import embedded_ipv4, parse_address
 from bastion.network.relay import Stream
 from bastion.network.sockets import peer_has_left, reset_on_close
-from bastion.observe.record import AuditIds
-from bastion.server.door import Door
-from bastion.server.exchange import DateLine, HttpExchange, RequestBody
+from bastion.server.exchange import HttpExchange, RequestBody
 from bastion.server.head import MAX_HEAD, Head, read_head, read_request_line, too_large
+from bastion.server.state import ServerState, nothing
 from bastion.server.tls import peer_certificates
 
 PIPELINED = 262144  # bytes of following requests held while one is served
@@ -28,66 +24,8 @@ LINGER_SECONDS = 10.0
 LOOK_SECONDS = 1.0  # between looks at a client that is not read from: it hears neither FIN nor RST
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Seconds.  `head` runs from the connection (or the first byte of a later request) to the end of the head."""
-
-    head: float = 10.0
-    keep_alive: float = 60.0
-    body_idle: float = 60.0
-    write_stall: float = 60.0
-
-
-class Application(Protocol):
-    async def serve(self, exchange: HttpExchange) -> None: ...
-
-    def refuse(self, exchange: HttpExchange, error: StatusError) -> None:
-        """A request whose head could not be read: answer it, and tell the observers."""
-        ...
-
-
-def _nothing() -> None:
-    pass
-
-
-@dataclass(slots=True)
-class ServerState:
-    """What the connections of one server share."""
-
-    app: Application
-    deadlines: Deadlines
-    door: Door = field(default_factory=lambda: Door(1 << 20, 0, lambda address: False))
-    timeouts: Timeouts = Timeouts()
-    end_tunnels: Callable[[], None] = _nothing
-    connections: set[HttpProtocol] = field(default_factory=set)
-    hijacked: set[HttpProtocol] = field(default_factory=set)  # of the connections, those that are tunnels
-    tasks: set[asyncio.Task[None]] = field(default_factory=set)
-    draining: bool = False
-    date_line: Callable[[], bytes] = field(default_factory=DateLine)
-    audit_id: Callable[[], str] = field(default_factory=AuditIds)
-    idle: asyncio.Event = field(default_factory=asyncio.Event)  # set while there is no connection
-
-    def __post_init__(self) -> None:
-        self.idle.set()
-
-    def opened(self, connection: HttpProtocol) -> None:
-        self.connections.add(connection)
-        self.deadlines.add(connection)
-        self.idle.clear()
-
-    def lost(self, connection: HttpProtocol) -> None:
-        self.connections.discard(connection)
-        self.deadlines.discard(connection)
-        if not self.connections:
-            self.idle.set()
-
-    @property
-    def exchanges(self) -> int:
-        return len(self.tasks)
-
-
 class HttpProtocol(asyncio.Protocol):
-    def __init__(self, server: ServerState, loop: asyncio.AbstractEventLoop, lost: Callable[[], None] = _nothing) -> None:
+    def __init__(self, server: ServerState, loop: asyncio.AbstractEventLoop, lost: Callable[[], None] = nothing) -> None:
         """`lost` is called once, when the connection is gone."""
         self.server = server
         self._lost = lost

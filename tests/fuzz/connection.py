@@ -14,7 +14,8 @@ import h11
 from bastion.clock import Deadlines
 from bastion.kube.status import StatusError
 from bastion.server.exchange import HttpExchange
-from bastion.server.protocol import HttpProtocol, ServerState
+from bastion.server.protocol import HttpProtocol
+from bastion.server.state import ServerState
 from tests.fuzz.pieces import HandLoop, HandTransport, cut
 
 _FRAMED = b"\x07POST /%b HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -18,7 +18,7 @@ from bastion.server.app import App
 from bastion.server.door import RESERVED, Door
 from bastion.server.exchange import GRACE_SECONDS, LEAST_RATE, HttpExchange
 from bastion.server.listener import Listener, bind
-from bastion.server.protocol import ServerState
+from bastion.server.state import ServerState
 from tests import fakes
 from tests.e2e.harness import ALICE, BOB, CAROL, LIVE, Bastion, Cluster, Place, serving
 from tests.e2e.kubeapi import KubeApi

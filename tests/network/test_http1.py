@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bastion.network.answer import framing
 from bastion.network.errors import NetworkError, ReceiveError, SendError, UpstreamTimeout
-from bastion.network.http1 import MAX_FIELDS, MAX_HEAD, MAX_INTERIM, Connection, framing
+from bastion.network.http1 import MAX_FIELDS, MAX_HEAD, MAX_INTERIM, Connection
 from bastion.network.transport import Deadlines
 from tests.fakes import Backend, ClockLoop, ask, backend, delivered, pass_time, run, start, until, whole, wire
 

@@ -19,7 +19,8 @@ from bastion.clock import Deadlines
 from bastion.kube.status import StatusError, bad_request
 from bastion.server.exchange import HIGH_WATER, HttpExchange
 from bastion.server.listener import Listener, bind
-from bastion.server.protocol import LINGER_BYTES, LINGER_SECONDS, PIPELINED, ServerState, Timeouts
+from bastion.server.protocol import LINGER_BYTES, LINGER_SECONDS, PIPELINED
+from bastion.server.state import ServerState, Timeouts
 from tests import fakes
 from tests.fakes import ClockLoop, pass_time, settle, until
 
