@@ -15,6 +15,7 @@ from bastion.clock import Deadlines
 from bastion.kube.endpoint import Endpoint
 from bastion.network.addresses import DialPolicy
 from bastion.network.errors import DialError
+from bastion.network.sockets import prepare
 from bastion.network.tls import ClientTLS
 from bastion.network.tlslayer import SharedBuffers, TLSLayer
 
@@ -54,7 +55,7 @@ class Dialer:
         family = socket.AF_INET6 if ":" in endpoint.address else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            prepare(sock)
             await loop.sock_connect(sock, (endpoint.address, endpoint.port))
             if not endpoint.tls:
                 _, protocol = await loop.create_connection(factory, sock=sock)
