@@ -12,6 +12,7 @@ import logging
 from typing import Protocol
 
 INTERVAL = 0.5
+AT_ONCE = 8  # are told in one turn of the loop: who came together is often late together, and nobody else is to wait for them
 
 _log = logging.getLogger("bastion")
 
@@ -52,9 +53,14 @@ class Deadlines:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(INTERVAL)
-            now = loop.time()
-            for waiter in [w for w in self._waiting if w.deadline is not None and w.deadline <= now]:
-                self._tell(waiter, now)
+            await self._sweep(loop.time())
+
+    async def _sweep(self, now: float) -> None:
+        late = [w for w in self._waiting if w.deadline is not None and w.deadline <= now]
+        for number, waiter in enumerate(late, 1):
+            self._tell(waiter, now)
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
 
     def _tell(self, waiter: Waiter, now: float) -> None:
         """Those told before may have sent this one away, or given it more time."""

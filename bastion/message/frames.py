@@ -5,21 +5,26 @@ from __future__ import annotations
 POLICY_VIOLATION = b"\x88\x02" + (1008).to_bytes(2, "big")  # a close frame, unmasked, as a server sends it
 GOING_AWAY = b"\x88\x02" + (1001).to_bytes(2, "big")
 
+MOST = 8192  # frames in one piece, 1.4 ms: who sends more of them than that has no frame of ours put in
+
 
 class FrameCounter:
     """Feed it one direction of a stream; `at_boundary` says whether a frame of ours could be put in here."""
 
-    __slots__ = ("_head", "_payload")
+    __slots__ = ("_head", "_lost", "_payload")
 
     def __init__(self) -> None:
+        self._lost = False  # of very many frames nobody counts the rest: everybody else would wait for that
         self._head = b""  # of a frame whose length is not known yet
         self._payload = 0  # bytes of the frame still to come
 
     @property
     def at_boundary(self) -> bool:
-        return not self._payload and not self._head
+        return not self._payload and not self._head and not self._lost
 
     def feed(self, data: bytes) -> None:
+        if self._lost:
+            return
         size = len(data)
         if size <= self._payload:
             self._payload -= size
@@ -29,9 +34,14 @@ class FrameCounter:
         if self._head:
             data, at, self._head = self._head + data, 0, b""
             size = len(data)
+        frames = 0
         while at < size:
             if size - at < 2:
                 break
+            frames += 1
+            if frames > MOST:
+                self._lost = True
+                return
             length = data[at + 1] & 0x7F
             head = 2
             if length == 126:

@@ -11,7 +11,7 @@ from bastion.network.errors import NetworkError
 if TYPE_CHECKING:
     from bastion.network.http1 import Connection
 
-HIGH_WATER = 262144  # bytes of a body held for a slow reader before the backend is made to wait
+HIGH_WATER = 131072  # bytes of a body held for a slow reader before the backend is made to wait
 
 Field = tuple[bytes, bytes, bytes]  # (lower-case name, name as written, value)
 
@@ -19,10 +19,24 @@ Field = tuple[bytes, bytes, bytes]  # (lower-case name, name as written, value)
 class Answer:
     """`length` is the body's length in bytes; None where chunks or the connection's end delimit it."""
 
-    __slots__ = ("_chunks", "_connection", "_ended", "_error", "_held", "_waiter", "bodiless", "fields", "length", "reason", "status")
+    __slots__ = (
+        "_chunks",
+        "_connection",
+        "_ended",
+        "_error",
+        "_held",
+        "_loop",
+        "_waiter",
+        "bodiless",
+        "fields",
+        "length",
+        "reason",
+        "status",
+    )
 
     def __init__(self, connection: Connection, status: int, reason: bytes, fields: list[Field], length: int | None, bodiless: bool) -> None:
-        self._connection = connection
+        self._connection: Connection | None = connection
+        self._loop = connection.loop
         self.status = status
         self.reason = reason
         self.fields = fields
@@ -44,6 +58,11 @@ class Answer:
         """All of it has come and was read."""
         return self._ended and not self._chunks
 
+    @property
+    def full(self) -> bool:
+        """So much of it is held here that the backend is made to wait."""
+        return self._held > HIGH_WATER
+
     async def read(self) -> bytes:
         """The next piece of the body, b"" at its end.  Raises NetworkError where it breaks off."""
         while not self._chunks:
@@ -51,14 +70,14 @@ class Answer:
                 return b""
             if self._error is not None:
                 raise self._error
-            self._waiter = self._connection.loop.create_future()
+            self._waiter = self._loop.create_future()
             await self._waiter
         chunks = self._chunks
         data = chunks.popleft() if len(chunks) == 1 else b"".join(chunks)
         chunks.clear()
-        if self._held > HIGH_WATER:
+        full, self._held = self.full, 0
+        if full and self._connection is not None:
             self._connection.resume_reading()
-        self._held = 0
         return data
 
     # --- told by the connection
@@ -66,7 +85,7 @@ class Answer:
     def feed(self, data: bytes) -> None:
         self._chunks.append(data)
         self._held += len(data)
-        if self._held > HIGH_WATER:
+        if self._held > HIGH_WATER and self._connection is not None:
             self._connection.pause_reading()
         self._wake()
 
@@ -77,6 +96,10 @@ class Answer:
     def fail(self, error: NetworkError) -> None:
         self._error = self._error or error  # the first is the cause, what follows its consequence
         self._wake()
+
+    def let_go(self) -> None:
+        """The connection is gone, or no longer HTTP's."""
+        self._connection = None
 
     def _wake(self) -> None:
         waiter = self._waiter

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 MAX_HEAD = 65536  # bytes of an answer's head
 MAX_FIELDS = 200
 MAX_INTERIM = 10
+AT_ONCE = 128  # chunks, about, in one turn of the loop: a quarter of a megabyte may hold 43 000, which are 9 ms of work
+PORTION = 2048  # bytes of a chunked answer given to the parser at once,
+LARGE_PORTION = 16384  # after one that held
+FEW = 8  # chunks at most
 
 _BODILESS = (204, 304)
 _REASON = bytes(b for b in range(256) if b == 0x09 or (b >= 0x20 and b != 0x7F))  # RFC 9112, 4
@@ -48,6 +52,9 @@ class Connection(asyncio.Protocol):
         self._until_close = False
         self._moved = False  # the segment at hand brought some of the body
         self._unmoved = 0  # bytes since then
+        self._chunks = 0  # of bodies, since others had a turn
+        self._portion = PORTION
+        self._unread = b""  # for the loop's next turn; reading is paused
         self._to_switch = False  # the request asked for an upgrade: a 101 ends HTTP here
         self._switched_over = False  # it did, and whoever takes the connection over may not be there yet
         self._early = b""  # what followed a 101
@@ -62,7 +69,7 @@ class Connection(asyncio.Protocol):
         self._interim = 0
         self._head_pieces: list[bytes] = []
         self._head_size = self._field_bytes = 0
-        self._keep_alive = False
+        self._keep_alive = self._chunked = False
 
     # --- one exchange
 
@@ -72,7 +79,7 @@ class Connection(asyncio.Protocol):
         self._to_head = to_head
         self._to_switch = to_switch
         self._answer = None
-        self._surplus = self._until_close = self._keep_alive = False
+        self._surplus = self._until_close = self._keep_alive = self._chunked = False
         self._answer_within, self._body_idle = answer_within, body_idle
         self._fields, self._reason, self._interim, self._head_size, self._field_bytes = [], b"", 0, 0, 0
         self._head = self.loop.create_future()
@@ -141,6 +148,7 @@ class Connection(asyncio.Protocol):
         """The raw connection, after a 101: whoever takes it sets a protocol of its own and resumes reading."""
         assert self._transport is not None
         self.deadline = None
+        self._let_go()
         return Stream(self._transport, self._early, lambda: self._lost(self), self._early_end)
 
     def _switched(self, rest: bytes) -> None:
@@ -156,9 +164,10 @@ class Connection(asyncio.Protocol):
             self._head.set_result(answer)
 
     def resume_reading(self) -> None:
-        if self._transport is not None and not self._closed:
+        if self._transport is not None and not self._closed and not self._unread:
             self._transport.resume_reading()
-            self.deadline = self.loop.time() + self._body_idle
+            if self._answer is not None and not self._answer.complete:
+                self.deadline = self.loop.time() + self._body_idle
 
     def pause_reading(self) -> None:
         """A reader who does not read is the client's affair, so the backend's deadline rests too."""
@@ -183,7 +192,45 @@ class Connection(asyncio.Protocol):
         if not self._busy or self._parser is None:
             self._surplus = True
             self.close()
+        elif self._unread:  # TLS hands over what it had read
+            self._unread += data
+        elif len(data) <= PORTION and self._chunks <= AT_ONCE:
+            self._received(data)
+        else:
+            self._in_portions(data)
+
+    def _in_portions(self, data: bytes) -> None:
+        """As long as chunks may come: nobody can tell beforehand how many they are."""
+        at = 0
+        while at < len(data) and self._transport is not None and not self._transport.is_closing():
+            if self._chunks > AT_ONCE:
+                self._unread = data[at:]
+                self._transport.pause_reading()
+                self.loop.call_soon(self._read_on)
+                return
+            answer = self._answer
+            end = at + self._portion if self._chunked or answer is None else len(data)
+            if self._switched_over:
+                self._early += data[at:end]
+            elif answer is not None and answer.complete:
+                self._surplus = True
+            else:
+                before = self._chunks
+                self._received(data[at:end])
+                self._portion = PORTION if self._chunks - before > FEW else LARGE_PORTION
+            at = end
+
+    def _read_on(self) -> None:
+        """Everybody else had a turn."""
+        data, self._unread = self._unread, b""
+        if not data or self._closed:
             return
+        self._chunks = 0
+        self._in_portions(data)
+        if not self._unread and not self._switched_over and (self._answer is None or not self._answer.full):
+            self.resume_reading()
+
+    def _received(self, data: bytes) -> None:
         self._moved = False
         if self._answer is not None:
             self.deadline = self.loop.time() + self._body_idle
@@ -194,7 +241,7 @@ class Connection(asyncio.Protocol):
             self._head_size += len(data)
             self._head_pieces.append(data)
         try:
-            self._parser.feed_data(data)
+            self._parser.feed_data(data)  # type: ignore[union-attr]
         except httptools.HttpParserUpgrade as error:
             self._switched(data[error.args[0] :])
         except httptools.HttpParserCallbackError as error:
@@ -215,12 +262,16 @@ class Connection(asyncio.Protocol):
         if self._switched_over:
             self._early_end = True
             return True
+        if self._unread:  # TLS had read the end already
+            data, self._unread = self._unread, b""
+            self._received(data)
         if self._until_close and self._answer is not None:
             self._answer.end()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closed = True
+        self._unread = b""
         if self._until_close and self._answer is not None and exc is None:
             self._answer.end()
         if self._answer is None and self._head_size == 0:
@@ -230,6 +281,7 @@ class Connection(asyncio.Protocol):
         self.deadline = None
         self._writable = True
         self._release_writer()
+        self._let_go()
         self._lost(self)
 
     def pause_writing(self) -> None:
@@ -297,6 +349,7 @@ class Connection(asyncio.Protocol):
             raise ValueError("chunks in HTTP/1.0")
         bodiless = self._to_head or status in _BODILESS
         self._keep_alive = parser.should_keep_alive()
+        self._chunked = chunked and not bodiless
         self._until_close = not bodiless and length is None and not chunked
         self._answer = answer = Answer(self, status, self._reason, self._fields, length, bodiless)
         self._head_pieces.clear()
@@ -313,6 +366,7 @@ class Connection(asyncio.Protocol):
         if self._answer is None or self._surplus:
             return
         self._moved = True
+        self._chunks += 1
         if self._answer.bodiless:
             self._surplus = True
         else:
@@ -329,6 +383,12 @@ class Connection(asyncio.Protocol):
         return b"".join(self._head_pieces).split(b"\r\n\r\n", self._interim)[self._interim].startswith(b"HTTP/1.")
 
     # --- the end
+
+    def _let_go(self) -> None:
+        """Of who holds this object: in a cycle, what came and nobody took would stay until the next full collection."""
+        self._parser = None
+        if self._answer is not None:
+            self._answer.let_go()
 
     def _malformed(self, what: str) -> None:
         answer = self._answer

@@ -61,18 +61,12 @@ class RoundTrip:
         finally:
             head.cancel()
 
-    @property
-    def upload_failure(self) -> BaseException | None:
-        """What ended the upload early, None while it runs or when it went well."""
-        upload = self._upload
-        return upload.exception() if upload is not None and upload.done() and not upload.cancelled() else None
-
     def take_over(self) -> Stream:
         """The raw connection behind a 101."""
         return self._connection.take_over()
 
     def close(self, *, clean: bool) -> None:
-        upload = self._upload
+        upload, self._upload = self._upload, None  # what it raised holds the frames that hold this: a cycle otherwise
         if upload is not None and not (upload.done() and not upload.cancelled() and upload.exception() is None):
             upload.cancel()
             clean = False

@@ -142,7 +142,7 @@ async def hand_on(exchange: Exchange, answer: Answer, endpoint: Endpoint, envelo
 
 
 async def _hand_on_edited(exchange: Exchange, answer: Answer, rewriter: HtmlRewriter) -> bool:
-    """In small pieces: what a compressed one unfolds to is sent before the next is looked at."""
+    """In small pieces, others having a turn in between: what a compressed one unfolds to is sent before the next is looked at."""
     while True:
         data = await answer.read()
         for at in range(0, len(data), EDITED_PIECE):
@@ -151,6 +151,8 @@ async def _hand_on_edited(exchange: Exchange, answer: Answer, rewriter: HtmlRewr
                 exchange.write(edited)
             if not exchange.writable:
                 await exchange.drain()
+            elif at + EDITED_PIECE < len(data):
+                await asyncio.sleep(0)
         if answer.exhausted:
             exchange.finish(rewriter.finish())
             return True

@@ -1,6 +1,7 @@
 """Where does a request's body end?  Framing by length or by chunks; bytes in, body bytes out.
 
-RFC 9112, sections 6 and 7.  Chunk extensions and trailers are read, bounded and dropped.
+RFC 9112, sections 6 and 7.  Chunk extensions and trailers are read, bounded and dropped.  A quarter of a megabyte
+may hold 43 000 chunks, which are 25 ms of work: so many are not read at once.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from bastion.kube.status import StatusError, bad_request
 
 MAX_CHUNK_LINE = 256  # bytes of a size and its extensions
 MAX_TRAILERS = 8192  # bytes
+AT_ONCE = 128  # chunks, 75 microseconds: another request takes half a dozen turns of the loop
 
 # RFC 9112, 7.1: chunk-size = 1*HEXDIG; 15 digits are far more than a file.  Extensions without control characters.
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t -~\x80-\xff]*)?")
@@ -53,13 +55,13 @@ class ChunkedFraming:
         self.done = False
 
     def feed(self, data: bytes) -> tuple[list[bytes], bytes]:
-        """(pieces of the body, what follows it).  Raises StatusError 400."""
+        """(pieces of the body, what follows it, or what is to be fed again later).  Raises StatusError 400."""
         if self._held:
             data, self._held = self._held + data, b""
         pieces: list[bytes] = []
-        at = 0
+        at = lines = 0
         if not self._remaining and not self._trailers:
-            pieces, at = _whole_chunks(data)
+            pieces, at, lines = _whole_chunks(data)
         while not self.done:
             if self._remaining > 2:
                 end = min(at + self._remaining - 2, len(data))
@@ -78,6 +80,9 @@ class ChunkedFraming:
                     raise _malformed("a chunk is not followed by CRLF")
                 at += 2
                 self._remaining = 0
+            if lines == AT_ONCE and not self._trailers:
+                return pieces, data[at:]
+            lines += 1
             end = data.find(b"\n", at)
             if end < 0:
                 self._check_unfinished(data, at)
@@ -118,21 +123,27 @@ class ChunkedFraming:
             raise _malformed("a trailer field")
 
 
-def _whole_chunks(data: bytes) -> tuple[list[bytes], int]:
-    """(what the plain chunks that are wholly here hold, where the rest begins).
+def _whole_chunks(data: bytes) -> tuple[list[bytes], int, int]:
+    """(what the first plain chunks hold that are wholly here, where the rest begins, how many they are).
 
     A client may send thousands of chunks of one byte at once: what they cost, everybody waits for.
     """
     pieces: list[bytes] = []
-    at, size_at = 0, _PLAIN_SIZE.match
-    while (match := size_at(data, at)) is not None:
-        start = match.end()
-        end = start + int(match[1], 16)
-        if end == start or data[end : end + 2] != b"\r\n":
+    at = size = 0
+    line = b"-"  # the last size line: most chunks are as large as the one before
+    while len(pieces) < AT_ONCE:
+        if not data.startswith(line, at):
+            match = _PLAIN_SIZE.match(data, at)
+            if match is None:
+                break
+            line, size = match[0], int(match[1], 16)
+        start = at + len(line)
+        end = start + size
+        if not size or not data.startswith(b"\r\n", end):
             break
         pieces.append(data[start:end])
         at = end + 2
-    return pieces if len(pieces) < 2 else [b"".join(pieces)], at
+    return pieces if len(pieces) < 2 else [b"".join(pieces)], at, len(pieces)
 
 
 Framing = LengthFraming | ChunkedFraming

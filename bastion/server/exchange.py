@@ -17,7 +17,7 @@ from bastion.server.head import Field, Head
 if TYPE_CHECKING:
     from bastion.server.protocol import HttpProtocol
 
-HIGH_WATER = 262144  # bytes of a body held before the client is made to wait
+HIGH_WATER = 131072  # bytes of a body held before the client is made to wait
 LEAST_RATE = 500  # bytes a second of a body, after
 GRACE_SECONDS = 30.0
 JOINED = 8192  # pieces up to this size are written in one with the head: one TLS record instead of two
@@ -65,6 +65,11 @@ class RequestBody:
         return self._framing.done
 
     @property
+    def full(self) -> bool:
+        """So much of it is held here that the client is made to wait."""
+        return self._held > HIGH_WATER
+
+    @property
     def promised(self) -> bool:
         """The client waits for a 100 before it sends the body; it was not given."""
         return self._expects_continue and not self.received
@@ -89,9 +94,9 @@ class RequestBody:
         pieces = self._pieces
         data = pieces.popleft() if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
-        if self._held > HIGH_WATER:
+        full, self._held = self.full, 0
+        if full:
             self._protocol.resume_reading()
-        self._held = 0
         self.touched = True
         return data
 
@@ -104,7 +109,7 @@ class RequestBody:
             self._pieces.append(piece)
             self._held += len(piece)
             self.received += len(piece)
-        if self._held > HIGH_WATER:
+        if self.full:
             self._protocol.pause_reading()
         if pieces or self._framing.done:
             self._wake()
@@ -116,7 +121,7 @@ class RequestBody:
         self._held = 0
 
     def fail(self, error: StatusError) -> None:
-        self._error = error
+        self._error = error.with_traceback(None)
         self._wake()
 
     @property
@@ -243,6 +248,7 @@ class HttpExchange:
         return self._protocol.hand_over()
 
     def send_status(self, error: StatusError) -> None:
+        error.__traceback__ = None  # its frames hold this exchange, whose body may hold the error: a cycle
         if self.status:
             self.abort()
             return

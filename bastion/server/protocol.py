@@ -40,6 +40,7 @@ class HttpProtocol(asyncio.Protocol):
         self._scanned = 0  # bytes of the buffer known to hold no end of a head, and no bare CR or LF
         self._exchange: HttpExchange | None = None
         self._body: RequestBody | None = None  # of the exchange, or the rest of one that lingers
+        self._unread = b""  # of a body with very many chunks, for the loop's next turn; reading is paused
         self._task: asyncio.Task[None] | None = None
         self._write_waiter: asyncio.Future[None] | None = None
         self._unsent = 0  # when last looked at, of what is on its way to a slow reader
@@ -65,6 +66,12 @@ class HttpProtocol(asyncio.Protocol):
         self.server.opened(self)
 
     def data_received(self, data: bytes) -> None:
+        if self._unread:  # TLS hands over what it had read
+            self._unread += data
+        else:
+            self._received(data)
+
+    def _received(self, data: bytes) -> None:
         if self._exchange is None and self._lingered < 0:
             if self._buffer:
                 self._buffer += data
@@ -85,13 +92,16 @@ class HttpProtocol(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self.deadline = None
+        self._unread = b""
+        self._exchange = self._body = None  # they hold this object, too
         self._lost()
         self.server.lost(self)
         self._release_writer()
-        if self._task is not None:
-            self._task.cancel()
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
             # One that has not begun yet never will: not even its own `finally` would tell that it is over.
-            self._task.add_done_callback(self.server.tasks.discard)
+            task.add_done_callback(self.server.tasks.discard)
 
     def pause_writing(self) -> None:
         self.writable = False
@@ -121,7 +131,9 @@ class HttpProtocol(asyncio.Protocol):
                 self.abort()  # an answer has begun: only its end can tell that the rest was not waited for
             else:
                 self._body.fail(StatusError(408, "Timeout", "timed out waiting for the request's body", close=True))
-        elif self._exchange is None and self._lingered < 0 and self._buffer:
+        elif self._exchange is not None:
+            return  # it was looked after for a while; nothing is waited for from this client
+        elif self._lingered < 0 and self._buffer:
             self._refuse(StatusError(408, "Timeout", "timed out waiting for the request's head", close=True))
         else:
             self.close()
@@ -177,7 +189,7 @@ class HttpProtocol(asyncio.Protocol):
             self.deadline = min(self.deadline or float("inf"), self.loop.time() + LOOK_SECONDS)
 
     def resume_reading(self) -> None:
-        if not self._reading and self._transport is not None:
+        if not self._reading and self._transport is not None and not self._unread:
             self._reading = True
             self._transport.resume_reading()
 
@@ -256,11 +268,26 @@ class HttpProtocol(asyncio.Protocol):
             body.fail(error)
             return
         if self._lingered >= 0:
-            self._linger(len(data), body)
+            self._linger(len(data) - len(rest), body)
         elif body.awaited:
             self.await_body()
-        if rest:
+        if not rest:
+            return
+        if body.complete:
             self._buffer += rest
+        else:
+            self._unread = rest
+            self.pause_reading()
+            self.loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        """Everybody else had a turn."""
+        if self._transport is None or self._closing:
+            return
+        data, self._unread = self._unread, b""
+        self._received(data)
+        if not self._unread and len(self._buffer) <= PIPELINED and not (self._body is not None and self._body.full):
+            self.resume_reading()
 
     def hand_over(self) -> Stream:
         """The raw connection, for whoever sets a protocol of its own on it and resumes reading."""
@@ -308,6 +335,8 @@ class HttpProtocol(asyncio.Protocol):
             self.loop.call_soon(self._go_on, self._keep_alive_after)
         elif self._lingered > LINGER_BYTES:
             self.close()
+        else:
+            self.resume_reading()
 
     def _go_on(self, keep_alive: bool) -> None:
         if not keep_alive or self.server.draining:

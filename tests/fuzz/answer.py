@@ -97,6 +97,7 @@ class Heard:
             if transport.closed:
                 break
             connection.data_received(piece)
+            loop.run()
         ended = mode & (_FIN | _RESET) and not transport.closed
         if ended and mode & _RESET:
             connection.connection_lost(ConnectionResetError())

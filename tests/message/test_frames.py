@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bastion.message.frames import GOING_AWAY, POLICY_VIOLATION, FrameCounter
+from bastion.message.frames import GOING_AWAY, MOST, POLICY_VIOLATION, FrameCounter
 
 LENGTHS = st.sampled_from([0, 1, 2, 124, 125, 126, 127, 255, 256, 1000, 65535, 65536, 65537]) | st.integers(0, 300)
 
@@ -105,3 +105,13 @@ def test_our_close_frames_are_whole_and_unmasked(close: bytes, code: int) -> Non
     counter = FrameCounter()
     counter.feed(close)
     assert counter.at_boundary
+
+
+def test_of_very_many_frames_nobody_counts_the_rest() -> None:
+    counter = FrameCounter()
+    counter.feed(frame(0) * MOST)
+    assert counter.at_boundary
+    counter.feed(frame(0) * (MOST + 1))
+    assert not counter.at_boundary
+    counter.feed(frame(5))
+    assert not counter.at_boundary

@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bastion.network.answer import framing
+from bastion.certificates import Authority
+from bastion.network import http1
+from bastion.network.answer import HIGH_WATER, framing
 from bastion.network.errors import NetworkError, ReceiveError, SendError, UpstreamTimeout
-from bastion.network.http1 import MAX_FIELDS, MAX_HEAD, MAX_INTERIM, Connection
+from bastion.network.http1 import LARGE_PORTION, MAX_FIELDS, MAX_HEAD, MAX_INTERIM, Connection
 from bastion.network.transport import Deadlines
-from tests.fakes import Backend, ClockLoop, ask, backend, delivered, pass_time, run, start, until, whole, wire
+from tests.fakes import Backend, ClockLoop, ask, backend, delivered, pass_time, run, server_tls, start, until, whole, wire
 
 OK = b"HTTP/1.1 200 OK\r\n"
 EMPTY = OK + b"Content-Length: 0\r\n\r\n"
@@ -324,6 +326,9 @@ class Nobody(asyncio.Transport):
     def abort(self):
         self.aborted = True
 
+    def is_closing(self):
+        return self.aborted
+
     def pause_reading(self):
         pass
 
@@ -396,6 +401,19 @@ def test_an_answer_is_the_same_in_any_pieces(cuts):
         == fed(GOOD)
         == (200, [(b"x-a", b"X-A", b"1"), (b"transfer-encoding", b"Transfer-Encoding", b"chunked")], b"hello!", None, True)
     )
+
+
+@pytest.mark.parametrize("at_once", [0, 1])
+@pytest.mark.parametrize("portion", [1, 2, 7, 50, len(GOOD) - 1])
+@pytest.mark.parametrize("behind", [b"", b"x", GOOD])
+def test_an_answer_is_the_same_in_any_portions(monkeypatch, portion, at_once, behind):
+    monkeypatch.setattr(http1, "PORTION", portion)
+    monkeypatch.setattr(http1, "LARGE_PORTION", portion)
+    monkeypatch.setattr(http1, "AT_ONCE", at_once)
+    answer, body, kept = exchange(GOOD + behind)
+    assert (answer.status, body, kept) == (200, b"hello!", not behind)
+    answer, body, kept = exchange(GOOD + behind, then="close")
+    assert (answer.status, body) == (200, b"hello!")
 
 
 # --- the framing of an answer, as a table
@@ -603,6 +621,65 @@ def test_a_kept_connection_rests_for_a_minute_and_is_closed():
         assert pool.idle == 0
 
     silence(EMPTY, steps)
+
+
+# --- very many chunks
+
+ONES = b"1\r\nx\r\n" * 100_000
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+AUTHORITY = Authority()
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("then", ["wait", "close"])
+def test_very_many_chunks_are_worked_off_in_portions(then, tls):
+    """Whoever else is served waits for one of them at most."""
+
+    async def main():
+        context = server_tls(AUTHORITY) if tls else None
+        async with backend(CHUNKED + ONES + b"0\r\n\r\n", then=then, tls=context) as server, wire() as (transport, pool):
+            trip = await start(transport, server.endpoint(tls=tls))
+            answer = await trip.answer()
+            pieces = []
+            while piece := await answer.read():
+                pieces.append(len(piece))
+            trip.close(clean=True)
+            assert sum(pieces) == len(ONES) // 6
+            # A portion may have come before the reader awoke; TLS hands over with the end what it had read, 64 KiB at most.
+            assert max(pieces) < (65536 if tls and then == "close" else 3 * LARGE_PORTION) / 6
+            if then == "wait":
+                assert pool.idle == 1
+
+    run(main())
+
+
+@pytest.mark.parametrize("behind", [b"0\r\n\r\n" + EMPTY, b"0\r\n\r\n" + EMPTY * 1000])
+def test_what_follows_very_many_chunks_makes_the_connection_unusable(behind):
+    answer, body, kept = exchange(CHUNKED + ONES + behind)
+    assert (answer.status, len(body), kept) == (200, len(ONES) // 6, False)
+
+
+@pytest.mark.parametrize("behind", [b"x\r\n", b"1\r\nxx\r\n" + ONES])
+def test_a_fault_in_very_many_chunks_is_an_error(behind):
+    failure(CHUNKED + ONES + behind)
+
+
+def test_very_many_chunks_that_nobody_reads_are_held_up_to_a_limit():
+    async def main():
+        async with backend(CHUNKED + ONES * 20, then="wait") as server, wire() as (transport, _):
+            trip = await start(transport, server.endpoint())
+            answer = await trip.answer()
+            held = -1
+            while answer._held != held:
+                held = answer._held
+                await asyncio.sleep(0.2)
+            assert HIGH_WATER < held < HIGH_WATER + 65536
+            size = 0
+            while size < len(ONES) * 20 // 6:
+                size += len(await answer.read())
+            trip.close(clean=False)
+
+    run(main())
 
 
 # --- back-pressure

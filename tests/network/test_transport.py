@@ -143,7 +143,6 @@ def test_a_client_that_breaks_its_body_fails_the_trip():
             trip = await start(transport, server.endpoint(), "POST", Upload([b"x", bad_request("broken", close=True)], chunked=True))
             with refused(400, "broken"):
                 await trip.answer()
-            assert trip.upload_failure is not None
             trip.close(clean=True)
             await until(lambda: pool.open == 0)
             assert pool.idle == 0
@@ -196,17 +195,6 @@ def test_who_awaits_the_answer_may_be_cancelled():
                     await waiting
                 trip.close(clean=False)
             await until(lambda: pool.open == 0)
-
-    run(main())
-
-
-def test_without_a_body_there_is_no_upload_that_could_fail():
-    async def main():
-        async with backend(OK) as server, wire() as (transport, _):
-            trip = await start(transport, server.endpoint())
-            await trip.answer()
-            assert trip.upload_failure is None
-            trip.close(clean=True)
 
     run(main())
 

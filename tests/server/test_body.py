@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bastion.kube.status import StatusError
-from bastion.server.body import MAX_CHUNK_LINE, MAX_TRAILERS, ChunkedFraming, LengthFraming
+from bastion.server.body import AT_ONCE, MAX_CHUNK_LINE, MAX_TRAILERS, ChunkedFraming, LengthFraming
 
 
 def fed(framing, *pieces):
@@ -20,6 +20,9 @@ def fed(framing, *pieces):
             continue
         try:
             found, rest = framing.feed(piece)
+            while rest and not framing.done:
+                more, rest = framing.feed(rest)
+                found += more
         except StatusError as error:
             assert (error.code, error.close) == (400, True)
             return None
@@ -161,6 +164,14 @@ def test_a_defect_is_refused_and_its_repair_is_accepted(defect, repair, size):
     # What is no line yet is refused as soon as it cannot become one, at the latest when a line ends.
     assert fed(ChunkedFraming(), *cut(defect + b"\r\n", size)) is None
     assert fed(ChunkedFraming(), *cut(repair, size))[1] == b""
+
+
+@pytest.mark.parametrize("chunk", [b"1\r\nx\r\n", b"1;x\r\nx\r\n"], ids=["plain", "extensions"])
+def test_very_many_chunks_are_not_read_at_once(chunk):
+    framing = ChunkedFraming()
+    pieces, rest = framing.feed(chunk * (3 * AT_ONCE) + b"0\r\n\r\nnext")
+    assert (b"".join(pieces), len(rest)) == (b"x" * AT_ONCE, 2 * AT_ONCE * len(chunk) + 9)
+    assert fed(framing, rest) == (b"x" * (2 * AT_ONCE), b"next")
 
 
 def test_a_chunk_may_be_large_and_is_not_held_back():

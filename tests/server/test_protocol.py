@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import socket
 import ssl
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -17,9 +19,10 @@ import uvloop
 from bastion.certificates import Authority
 from bastion.clock import Deadlines
 from bastion.kube.status import StatusError, bad_request
+from bastion.server.body import AT_ONCE
 from bastion.server.exchange import HIGH_WATER, HttpExchange
 from bastion.server.listener import Listener, bind
-from bastion.server.protocol import LINGER_BYTES, LINGER_SECONDS, PIPELINED
+from bastion.server.protocol import LINGER_BYTES, LINGER_SECONDS, PIPELINED, HttpProtocol
 from bastion.server.state import ServerState, Timeouts
 from tests import fakes
 from tests.fakes import ClockLoop, pass_time, settle, until
@@ -220,23 +223,37 @@ class Conversation:
             peer.sock.close()
 
 
+class Seen(set[HttpProtocol]):
+    """`all` that were ever in it."""
+
+    def __init__(self) -> None:
+        self.all: list[weakref.ref[HttpProtocol]] = []
+
+    def add(self, connection: HttpProtocol) -> None:
+        self.all.append(weakref.ref(connection))
+        super().add(connection)
+
+
 @contextlib.asynccontextmanager
 async def conversation(serve: Serve = echo, *, tls: bool = False) -> AsyncIterator[Conversation]:
-    """At its end no connection, task or descriptor is left."""
+    """At its end no connection, task or descriptor is left, nor what they held: nothing waits for the garbage collector."""
     context = fakes.server_tls(AUTHORITY) if tls else None
     await settle()
     before = descriptors()
     async with Deadlines() as deadlines:
         app = App(serve)
-        state = ServerState(app, deadlines, timeouts=TIMEOUTS)  # type: ignore[arg-type]
+        seen = Seen()
+        state = ServerState(app, deadlines, timeouts=TIMEOUTS, connections=seen)  # type: ignore[arg-type]
         sock = bind(fakes.LOOPBACK, 0)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)  # what the kernel takes is no matter here
         listener = Listener(sock, (lambda: context) if context is not None else None, state)
         talk = Conversation(app, state, sock.getsockname()[1], TLSPeer if tls else Peer)
         listener.start()
+        gc.disable()
         try:
             yield talk
         finally:
+            gc.enable()
             listener.stop()
             talk.hang_up()
         await until(state.idle.is_set)
@@ -244,6 +261,8 @@ async def conversation(serve: Serve = echo, *, tls: bool = False) -> AsyncIterat
         assert not state.connections
         assert state.door.inside == 0
         assert len(deadlines) == 0
+        await settle()
+        assert [connection for connection in seen.all if connection() is not None] == []
     await settle()
     assert asyncio.all_tasks() == {asyncio.current_task()}
     await until(lambda: descriptors() == before)
@@ -496,6 +515,36 @@ def test_nobody_waits_for_a_body_that_nobody_reads() -> None:
     clocked(talk)
 
 
+def test_a_client_that_was_made_to_wait_is_not_sent_away_for_it() -> None:
+    """It was looked after while it was not read from; then its body is taken, and the backend is slow with that."""
+
+    async def talk() -> None:
+        full, taken = asyncio.Event(), asyncio.Event()
+
+        async def slow(exchange: HttpExchange) -> None:
+            assert exchange.body is not None
+            await full.wait()
+            size = len(await exchange.body.read())
+            await taken.wait()
+            while piece := await exchange.body.read():
+                size += len(piece)
+            exchange.start(200, b"", [], 0)
+            exchange.finish()
+
+        async with conversation(slow) as c:
+            peer = await c.peer()
+            await peer.send(POST % (HIGH_WATER + 20))
+            await peer.send(bytes(HIGH_WATER + 10))
+            await until(lambda: any(not connection._reading for connection in c.state.connections))
+            full.set()
+            await quiet_for(peer, 3600)
+            taken.set()
+            await peer.send(bytes(10))
+            assert (await peer.answer())[0] == 200
+
+    clocked(talk)
+
+
 # --- the reader's deadline
 
 
@@ -610,6 +659,7 @@ def test_what_is_pipelined_is_held_up_to_a_limit() -> None:
             await _standing_still(peer)
             (connection,) = c.state.connections
             assert len(connection._buffer) < PIPELINED + 300_000
+            del connection
             assert c.app.served == [b"/first"]
             enough.set()
             with pytest.raises(ConnectionError):
@@ -638,10 +688,75 @@ def test_a_body_that_nobody_reads_is_held_up_to_a_limit(chunked: bool) -> None:
             await peer.send(head)
             pouring = asyncio.create_task(peer.pour(b"8000\r\n" + bytes(32768) + b"\r\n" if chunked else bytes(32768)))
             await _standing_still(peer)
-            assert HIGH_WATER <= exchanges[0].bytes_in < HIGH_WATER + 300_000  # a read of uvloop's brings 250 KiB at most
+            assert HIGH_WATER <= exchanges.pop().bytes_in < HIGH_WATER + 300_000  # a read of uvloop's brings 250 KiB at most
             enough.set()
             with pytest.raises(ConnectionError):
                 await pouring
+
+    real(talk)
+
+
+ONES = b"1\r\nx\r\n" * 100_000
+ONES_HEAD = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_very_many_chunks_are_worked_off_in_portions(tls: bool) -> None:
+    """Whoever else is served waits for one of them at most; what follows them is the next request."""
+    pieces: list[int] = []
+
+    async def count(exchange: HttpExchange) -> None:
+        while exchange.body is not None and (piece := await exchange.body.read()):
+            pieces.append(len(piece))
+        await echo(exchange)
+
+    async def talk() -> None:
+        async with conversation(count, tls=tls) as c:
+            peer = await c.peer()
+            sending = asyncio.create_task(peer.send(ONES_HEAD + ONES + b"0\r\n\r\n" + GET % b"next"))
+            assert (await peer.answer())[0] == 200
+            assert (await peer.answer())[2] == b"/next"
+            await sending
+        assert sum(pieces) == len(ONES) // 6
+        assert max(pieces) <= 2 * AT_ONCE  # a portion may have come before the reader awoke
+
+    real(talk)
+
+
+@pytest.mark.parametrize("behind", [b"x\r\n", b"1\r\nxx"])
+def test_a_fault_behind_very_many_chunks_is_a_400_and_the_end(behind: bytes) -> None:
+    async def talk() -> None:
+        async with conversation() as c:
+            peer = await c.peer()
+            with contextlib.suppress(ConnectionError):
+                await peer.send(ONES_HEAD + ONES + behind + ONES + GET % b"next")
+            assert (await peer.answer())[0] == 400
+            assert c.app.served == [b"/"]
+
+    real(talk)
+
+
+def test_very_many_chunks_that_nobody_wants_are_dropped_and_the_next_request_served() -> None:
+    async def talk() -> None:
+        async with conversation(lambda exchange: refusing(exchange) if exchange.body is not None else echo(exchange)) as c:
+            peer = await c.peer()
+            sending = asyncio.create_task(peer.send(ONES_HEAD + ONES + b"0\r\n\r\n" + GET % b"next"))
+            assert (await peer.answer())[0] == 400
+            assert (await peer.answer())[2] == b"/next"
+            await sending
+
+    real(talk)
+
+
+def test_who_leaves_in_the_midst_of_very_many_chunks_leaves_nothing() -> None:
+    async def talk() -> None:
+        async with conversation() as c:
+            peer = await c.peer()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    await peer.pour(ONES_HEAD + ONES)
+            peer.reset()
+            await until(lambda: not c.state.connections)
 
     real(talk)
 
@@ -661,7 +776,8 @@ def test_what_nobody_reads_is_written_up_to_a_limit() -> None:
             await settle()
             (connection,) = c.state.connections
             assert connection._pending() <= 262144 + 2 * 65536
-            assert exchanges[0].bytes_out < 4 << 20
+            assert exchanges.pop().bytes_out < 4 << 20
+            del connection
 
     real(talk)
 
@@ -886,6 +1002,7 @@ def test_stopping_closes_who_waits_and_lets_the_others_finish() -> None:
             c.state.draining = True
             for connection in list(c.state.connections):
                 connection.shut_down()
+            del connection
             assert (await new.rest(), await idle.rest()) == (b"", b"")
             ready.set()
             _, head, body = await busy.answer()
