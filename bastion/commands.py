@@ -24,7 +24,7 @@ from bastion.config import Config, Serving, StartError, serve_config
 from bastion.observe import logs
 from bastion.reload import Followed, follow
 from bastion.server.listener import bind
-from bastion.server.memory import settle_memory, tune_allocator
+from bastion.server.memory import keep_small, settle_memory, tune_allocator
 from bastion.server.run import Endings, Server
 from bastion.server.supervisor import Supervisor
 from bastion.server.tls import ask_for_certificates, context_of, own_names, serving_context
@@ -82,7 +82,7 @@ async def _serve(config: Config, sockets: list[socket.socket], plain: list[socke
             await asyncio.wait_for(bastion.synced(), ready_within)
         _announce(config.serving)
         settle_memory()
-        background = [asyncio.create_task(work) for work in (follow([tls]), _settle(bastion))]
+        background = [asyncio.create_task(work) for work in (follow([tls]), _settle(bastion), keep_small())]
         await server.serve(sockets=sockets)
         for task in background:
             task.cancel()

@@ -12,7 +12,6 @@ from bastion.limits import Concurrency
 
 RESERVED = 128  # descriptors for files, the API server, logs
 CROWDED = 0.9  # of the total
-CROWD = 64  # connections fewer than there were: worth cleaning up behind
 
 
 class Door:
@@ -24,7 +23,6 @@ class Door:
         self._exempt = exempt
         self.inside = 0
         self.turned_away = 0
-        self._most = 0  # inside since the last time that a crowd had left
 
     def enter(self, address: str) -> bool:
         """False where this address has as many as it may have.  Every True is followed by one `leave`."""
@@ -32,20 +30,12 @@ class Door:
             self.turned_away += 1
             return False
         self.inside += 1
-        self._most = max(self._most, self.inside)
         return True
 
     def leave(self, address: str) -> None:
         self.inside -= 1
         if not self._exempt(address):
             self._per_address.leave(address)
-
-    def crowd_has_left(self) -> bool:
-        """True once, when there are fewer than half of those who were here."""
-        if self._most - self.inside < max(CROWD, self._most / 2):
-            return False
-        self._most = self.inside
-        return True
 
     @property
     def crowded(self) -> bool:

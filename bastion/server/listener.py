@@ -9,14 +9,13 @@ import socket
 import ssl
 from collections.abc import Callable
 
+from bastion.network.sockets import prepare
 from bastion.network.tlslayer import SharedBuffers, TLSLayer
-from bastion.server.memory import clean_up
 from bastion.server.protocol import HttpProtocol, client_address
 from bastion.server.state import ServerState
 
 BACKLOG = 2048
 PAUSE_SECONDS = 0.5  # after running out of descriptors
-CLEAN_UP_SECONDS = 2.0  # after a crowd of connections has left, so that they are all gone
 
 _log = logging.getLogger("bastion.server")
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -70,11 +69,9 @@ class Listener:
 
         def lost() -> None:
             self._door.leave(address)
-            if self._door.crowd_has_left():
-                loop.call_later(CLEAN_UP_SECONDS, clean_up)
 
         try:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            prepare(connection)
             if self._tls is None:
                 await loop.connect_accepted_socket(lambda: HttpProtocol(self._state, loop, lost), connection)
             else:

@@ -1,10 +1,10 @@
-"""May another client connect, and when has a crowd left?"""
+"""May another client connect?"""
 
 from __future__ import annotations
 
 import pytest
 
-from bastion.server.door import CROWD, RESERVED, Door
+from bastion.server.door import RESERVED, Door
 
 
 def door(descriptors: int = RESERVED + 4000, per_address: int = 0) -> Door:
@@ -36,18 +36,3 @@ def test_it_is_crowded_before_it_is_full() -> None:
         some.enter("a")
     assert seen == [(False, False)] * 18 + [(True, False)] * 2
     assert some.crowded and some.full
-
-
-@pytest.mark.parametrize(
-    ("came", "left", "crowd"), [(1000, 500, True), (1000, 499, False), (CROWD, CROWD, True), (CROWD - 1, CROWD - 1, False)]
-)
-def test_a_crowd_that_has_left_is_told_once(came: int, left: int, crowd: bool) -> None:
-    some = door()
-    for _ in range(came):
-        some.enter("a")
-    told = []
-    for _ in range(left):
-        some.leave("a")
-        told.append(some.crowd_has_left())
-    assert told == [False] * (left - 1) + [crowd]
-    assert not some.crowd_has_left()
