@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, field
 ADDRESSES = 8  # 127.0.0.1 and those behind it, from which they come in turn
 AT_ONCE = 10  # of those that do not stay
 BIG = 1 << 30
-ONES = 1000  # chunks of one byte
+ONES = 3000  # chunks of one byte
 GONE = (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError)
 
 
