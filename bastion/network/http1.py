@@ -203,17 +203,18 @@ class Connection(asyncio.Protocol):
         """As long as chunks may come: nobody can tell beforehand how many they are."""
         at = 0
         while at < len(data) and self._transport is not None and not self._transport.is_closing():
-            if self._chunks > AT_ONCE:
-                self._unread = data[at:]
-                self._transport.pause_reading()
-                self.loop.call_soon(self._read_on)
-                return
             answer = self._answer
             end = at + self._portion if self._chunked or answer is None else len(data)
             if self._switched_over:
                 self._early += data[at:end]
             elif answer is not None and answer.complete:
+                # Said at once: were it kept for the next turn, it would be read as the beginning of the next answer.
                 self._surplus = True
+            elif self._chunks > AT_ONCE:
+                self._unread = data[at:]
+                self._transport.pause_reading()
+                self.loop.call_soon(self._read_on)
+                return
             else:
                 before = self._chunks
                 self._received(data[at:end])

@@ -35,6 +35,7 @@ class RequestBody:
         "_held",
         "_pieces",
         "_protocol",
+        "_unwanted",
         "_waited",
         "_waiter",
         "_waiting_since",
@@ -55,6 +56,7 @@ class RequestBody:
         self._pieces: deque[bytes] = deque()
         self._held = 0
         self._error: StatusError | None = None
+        self._unwanted = False
         self._waiter: asyncio.Future[None] | None = None
         self._waited = 0.0  # seconds in which nothing but the client was waited for
         self._waiting_since = 0.0
@@ -105,10 +107,12 @@ class RequestBody:
     def feed(self, data: bytes) -> bytes:
         """What follows the body.  Raises StatusError 400."""
         pieces, rest = self._framing.feed(data)
+        self.received += sum(map(len, pieces))
+        if self._unwanted:
+            return rest
         for piece in pieces:
             self._pieces.append(piece)
             self._held += len(piece)
-            self.received += len(piece)
         if self.full:
             self._protocol.pause_reading()
         if pieces or self._framing.done:
@@ -117,6 +121,7 @@ class RequestBody:
 
     def discard(self) -> None:
         """Nobody will read the rest."""
+        self._unwanted = True
         self._pieces.clear()
         self._held = 0
 

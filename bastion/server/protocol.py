@@ -275,9 +275,10 @@ class HttpProtocol(asyncio.Protocol):
             return
         if body.complete:
             self._buffer += rest
-        else:
+        elif self._transport is not None:
             self._unread = rest
-            self.pause_reading()
+            self._reading = False  # for one turn: nobody need look whether the client is still there
+            self._transport.pause_reading()
             self.loop.call_soon(self._read_on)
 
     def _read_on(self) -> None:
@@ -327,7 +328,6 @@ class HttpProtocol(asyncio.Protocol):
         self.resume_reading()
 
     def _linger(self, count: int, body: RequestBody) -> None:
-        body.discard()
         self._lingered += count
         if body.complete:
             self._lingered = -1
@@ -335,8 +335,6 @@ class HttpProtocol(asyncio.Protocol):
             self.loop.call_soon(self._go_on, self._keep_alive_after)
         elif self._lingered > LINGER_BYTES:
             self.close()
-        else:
-            self.resume_reading()
 
     def _go_on(self, keep_alive: bool) -> None:
         if not keep_alive or self.server.draining:

@@ -404,7 +404,7 @@ def test_an_answer_is_the_same_in_any_pieces(cuts):
 
 
 @pytest.mark.parametrize("at_once", [0, 1])
-@pytest.mark.parametrize("portion", [1, 2, 7, 50, len(GOOD) - 1])
+@pytest.mark.parametrize("portion", [1, 2, 7, 50, len(GOOD) - 1, len(GOOD)])
 @pytest.mark.parametrize("behind", [b"", b"x", GOOD])
 def test_an_answer_is_the_same_in_any_portions(monkeypatch, portion, at_once, behind):
     monkeypatch.setattr(http1, "PORTION", portion)

@@ -889,6 +889,23 @@ def test_the_rest_of_a_body_is_dropped_and_the_next_request_served() -> None:
     real(talk)
 
 
+@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunks"])
+def test_the_rest_of_a_body_may_take_a_while(chunked: bool) -> None:
+    """However much of it came at once, and in however many chunks."""
+
+    async def talk() -> None:
+        async with conversation(lambda exchange: refusing(exchange) if exchange.body else echo(exchange)) as c:
+            peer = await c.peer()
+            await peer.send(ONES_HEAD + b"1\r\nx\r\n" if chunked else POST % 800_000)
+            assert (await peer.answer())[0] == 400
+            await peer.send(ONES[:600_000] if chunked else bytes(600_000))
+            await quiet_for(peer, LINGER_SECONDS / 2)
+            await peer.send((b"0\r\n\r\n" if chunked else bytes(200_000)) + GET % b"next")
+            assert (await peer.answer())[2] == b"/next"
+
+    clocked(talk)
+
+
 def test_the_rest_of_a_body_is_not_waited_for_for_long() -> None:
     async def talk() -> None:
         async with conversation(refusing) as c:
