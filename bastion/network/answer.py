@@ -2,39 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
 from typing import TYPE_CHECKING
 
 from bastion.network.errors import NetworkError
+from bastion.network.held import HIGH_WATER, Held
 
 if TYPE_CHECKING:
     from bastion.network.http1 import Connection
 
-HIGH_WATER = 131072  # bytes of a body held for a slow reader before the backend is made to wait
-
 Field = tuple[bytes, bytes, bytes]  # (lower-case name, name as written, value)
 
 
-class Answer:
+class Answer(Held):
     """`length` is the body's length in bytes; None where chunks or the connection's end delimit it."""
 
-    __slots__ = (
-        "_chunks",
-        "_connection",
-        "_ended",
-        "_error",
-        "_held",
-        "_loop",
-        "_waiter",
-        "bodiless",
-        "fields",
-        "length",
-        "reason",
-        "status",
-    )
+    __slots__ = ("_connection", "_ended", "_error", "_loop", "bodiless", "fields", "length", "reason", "status")
 
     def __init__(self, connection: Connection, status: int, reason: bytes, fields: list[Field], length: int | None, bodiless: bool) -> None:
+        super().__init__()
         self._connection: Connection | None = connection
         self._loop = connection.loop
         self.status = status
@@ -42,11 +27,8 @@ class Answer:
         self.fields = fields
         self.length = length
         self.bodiless = bodiless
-        self._chunks: deque[bytes] = deque()
-        self._held = 0
         self._ended = False
         self._error: NetworkError | None = None
-        self._waiter: asyncio.Future[None] | None = None
 
     @property
     def complete(self) -> bool:
@@ -56,26 +38,18 @@ class Answer:
     @property
     def exhausted(self) -> bool:
         """All of it has come and was read."""
-        return self._ended and not self._chunks
-
-    @property
-    def full(self) -> bool:
-        """So much of it is held here that the backend is made to wait."""
-        return self._held > HIGH_WATER
+        return self._ended and not self._pieces
 
     async def read(self) -> bytes:
         """The next piece of the body, b"" at its end.  Raises NetworkError where it breaks off."""
-        while not self._chunks:
+        while not self._pieces:
             if self._ended:
                 return b""
             if self._error is not None:
                 raise self._error
             self._waiter = self._loop.create_future()
             await self._waiter
-        chunks = self._chunks
-        data = chunks.popleft() if len(chunks) == 1 else b"".join(chunks)
-        chunks.clear()
-        full, self._held = self.full, 0
+        full, data = self.full, self._take()
         if full and self._connection is not None:
             self._connection.resume_reading()
         return data
@@ -83,7 +57,7 @@ class Answer:
     # --- told by the connection
 
     def feed(self, data: bytes) -> None:
-        self._chunks.append(data)
+        self._pieces.append(data)
         self._held += len(data)
         if self._held > HIGH_WATER and self._connection is not None:
             self._connection.pause_reading()
@@ -100,13 +74,6 @@ class Answer:
     def let_go(self) -> None:
         """The connection is gone, or no longer HTTP's."""
         self._connection = None
-
-    def _wake(self) -> None:
-        waiter = self._waiter
-        if waiter is not None:
-            self._waiter = None
-            if not waiter.done():
-                waiter.set_result(None)
 
 
 def framing(fields: list[Field]) -> tuple[int | None, bool]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import http
 import time
-from collections import deque
 from email.utils import formatdate
 from typing import TYPE_CHECKING
 
 from bastion.kube.status import CONTENT_TYPE, StatusError
+from bastion.network.held import Held
 from bastion.network.relay import Stream
 from bastion.server.body import ChunkedFraming, Framing, LengthFraming
 from bastion.server.head import Field, Head
@@ -17,7 +16,6 @@ from bastion.server.head import Field, Head
 if TYPE_CHECKING:
     from bastion.server.protocol import HttpProtocol
 
-HIGH_WATER = 131072  # bytes of a body held before the client is made to wait
 LEAST_RATE = 500  # bytes a second of a body, after
 GRACE_SECONDS = 30.0
 JOINED = 8192  # pieces up to this size are written in one with the head: one TLS record instead of two
@@ -25,19 +23,16 @@ JOINED = 8192  # pieces up to this size are written in one with the head: one TL
 REASONS = {status.value: status.phrase.encode() for status in http.HTTPStatus}
 
 
-class RequestBody:
+class RequestBody(Held):
     """The body of one request; fed by the protocol, read by whoever forwards it."""
 
     __slots__ = (
         "_error",
         "_expects_continue",
         "_framing",
-        "_held",
-        "_pieces",
         "_protocol",
         "_unwanted",
         "_waited",
-        "_waiter",
         "_waiting_since",
         "chunked",
         "length",
@@ -46,6 +41,7 @@ class RequestBody:
     )
 
     def __init__(self, protocol: HttpProtocol, head: Head) -> None:
+        super().__init__()
         self._protocol = protocol
         self.length = head.length
         self.chunked = head.chunked
@@ -53,11 +49,8 @@ class RequestBody:
         self.received = 0
         self._framing: Framing = ChunkedFraming() if head.chunked else LengthFraming(head.length or 0)
         self._expects_continue = head.expects_continue
-        self._pieces: deque[bytes] = deque()
-        self._held = 0
         self._error: StatusError | None = None
         self._unwanted = False
-        self._waiter: asyncio.Future[None] | None = None
         self._waited = 0.0  # seconds in which nothing but the client was waited for
         self._waiting_since = 0.0
 
@@ -65,11 +58,6 @@ class RequestBody:
     def complete(self) -> bool:
         """Its last byte has come from the client (it may still be held here)."""
         return self._framing.done
-
-    @property
-    def full(self) -> bool:
-        """So much of it is held here that the client is made to wait."""
-        return self._held > HIGH_WATER
 
     @property
     def promised(self) -> bool:
@@ -93,10 +81,7 @@ class RequestBody:
             self._waited += self._protocol.loop.time() - self._waiting_since
             if self._waited > GRACE_SECONDS and self.received < self._waited * LEAST_RATE and not self._framing.done:
                 raise StatusError(408, "Timeout", f"the request's body comes slower than {LEAST_RATE} bytes a second", close=True)
-        pieces = self._pieces
-        data = pieces.popleft() if len(pieces) == 1 else b"".join(pieces)
-        pieces.clear()
-        full, self._held = self.full, 0
+        full, data = self.full, self._take()
         if full:
             self._protocol.resume_reading()
         self.touched = True
@@ -122,8 +107,7 @@ class RequestBody:
     def discard(self) -> None:
         """Nobody will read the rest."""
         self._unwanted = True
-        self._pieces.clear()
-        self._held = 0
+        self._drop()
 
     def fail(self, error: StatusError) -> None:
         self._error = error.with_traceback(None)
@@ -132,13 +116,6 @@ class RequestBody:
     @property
     def awaited(self) -> bool:
         return self._waiter is not None
-
-    def _wake(self) -> None:
-        waiter = self._waiter
-        if waiter is not None:
-            self._waiter = None
-            if not waiter.done():
-                waiter.set_result(None)
 
 
 class HttpExchange:

@@ -8,6 +8,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable
+from functools import partial
 
 from bastion.network.sockets import prepare
 from bastion.network.tlslayer import SharedBuffers, TLSLayer
@@ -67,9 +68,7 @@ class Listener:
     async def _begin(self, connection: socket.socket, address: str) -> None:
         loop = asyncio.get_running_loop()
 
-        def lost() -> None:
-            self._door.leave(address)
-
+        lost = partial(self._door.leave, address)
         try:
             prepare(connection)
             if self._tls is None:

@@ -12,25 +12,12 @@ import base64
 import pytest
 
 from tests.e2e.harness import ALICE, PORT, Bastion, Place
-from tests.e2e.wire import Visit, backend, client, request
-from tests.tunnel.ends import WEBSOCKET
+from tests.e2e.wire import backend, client, request
+from tests.hostile.test_twins import taking
+from tests.tunnel.ends import WEBSOCKET, accepting, echo
 
 LONG = "a" * 300
 LONGER = "a" * 70_000
-
-
-async def taking(visit: Visit) -> None:
-    await visit.head()
-    await visit.answer(b"reached")
-    await visit.ended()
-
-
-async def agreeing(visit: Visit) -> None:
-    """To any upgrade."""
-    await visit.head()
-    accept = b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
-    await visit.send(b"HTTP/1.1 101 Switching Protocols\r\n" + accept + b"\r\n")
-    await visit.ended()
 
 
 async def status_of(bastion: Bastion, data: bytes) -> int:
@@ -43,7 +30,7 @@ async def status_of(bastion: Bastion, data: bytes) -> int:
 
 def refused_and_repaired(bastion: Bastion, pod: Place, defect: bytes, repair: bytes, repaired: int = 200) -> None:
     async def main() -> None:
-        async with backend(pod.address, agreeing if repaired == 101 else taking) as behind:
+        async with backend(pod.address, accepting(echo) if repaired == 101 else taking) as behind:
             assert -500 < await status_of(bastion, defect) <= -400
             assert not behind.visits
             assert await status_of(bastion, repair) == repaired

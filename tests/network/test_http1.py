@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from bastion.certificates import Authority
 from bastion.network import http1
-from bastion.network.answer import HIGH_WATER, framing
+from bastion.network.answer import framing
 from bastion.network.errors import NetworkError, ReceiveError, SendError, UpstreamTimeout
+from bastion.network.held import HIGH_WATER
 from bastion.network.http1 import LARGE_PORTION, MAX_FIELDS, MAX_HEAD, MAX_INTERIM, Connection
 from bastion.network.transport import Deadlines
 from tests.fakes import Backend, ClockLoop, ask, backend, delivered, pass_time, run, server_tls, start, until, whole, wire
@@ -352,7 +353,7 @@ def fed(*pieces):
                 answer = await connection.answer()
         except TimeoutError:
             return None
-        return answer.status, answer.fields, b"".join(answer._chunks), answer._error, connection.reusable
+        return answer.status, answer.fields, b"".join(answer._pieces), answer._error, connection.reusable
 
     return run(main())
 

@@ -19,8 +19,9 @@ import uvloop
 from bastion.certificates import Authority
 from bastion.clock import Deadlines
 from bastion.kube.status import StatusError, bad_request
+from bastion.network.held import HIGH_WATER
 from bastion.server.body import AT_ONCE
-from bastion.server.exchange import HIGH_WATER, HttpExchange
+from bastion.server.exchange import HttpExchange
 from bastion.server.listener import Listener, bind
 from bastion.server.protocol import LINGER_BYTES, LINGER_SECONDS, PIPELINED, HttpProtocol
 from bastion.server.state import ServerState, Timeouts
