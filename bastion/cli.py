@@ -141,6 +141,8 @@ def _serve_flags(parser: argparse.ArgumentParser) -> None:
         "CIDR",
         "addresses that may be dialled although refused by default (may be repeated)",
     )
+    help = "a path that a generated client (OpenAPI-Generator/…, Swagger-Codegen/…) sends as one segment: its %%2F is a slash"
+    _switch(targets, "--decode-generated-client-paths", help, default=True)
     _switch(targets, "--enable-node-proxy", "serve /api/v1/nodes/<name>/proxy")
     _path(targets, "--kubelet-certificate-authority", "who signs the kubelets' serving certificates")
     _path(targets, "--kubelet-client-certificate", "shown to kubelets, and to nobody else")

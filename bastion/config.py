@@ -143,6 +143,7 @@ class Config:
     browsers: Browsers = Browsers()  # noqa: RUF009 frozen
     authentication: Authentication = Authentication()  # noqa: RUF009 frozen
     memory: Memory = Memory()
+    generated_clients: bool = True
 
 
 def serve_config(flags: argparse.Namespace) -> Config:
@@ -193,6 +194,7 @@ def serve_config(flags: argparse.Namespace) -> Config:
             flags.authorization_webhook_cache_authorized_ttl,
             flags.authorization_webhook_cache_unauthorized_ttl,
         ),
+        generated_clients=flags.decode_generated_client_paths,
     )
 
 

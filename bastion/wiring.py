@@ -157,6 +157,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             hosts=hosts,
             sign_in=sign_in,
             front_proxy=authenticators.headers,
+            generated_clients=config.generated_clients,
         )
         readiness = {resource: _synced(catalog, resource) for resource in resources}
         bastion = Bastion(None, None, catalog, pool)  # type: ignore[arg-type]

@@ -14,9 +14,11 @@ from bastion.authz.authorizer import Authorizer
 from bastion.authz.impersonation import Impersonator
 from bastion.discovery.resolver import UnknownTarget
 from bastion.kube.attributes import Attributes
+from bastion.kube.generatedclients import with_slashes
 from bastion.kube.hostname import HostNames
 from bastion.kube.requestinfo import request_info
 from bastion.kube.status import StatusError, forbidden, internal_error, no_such_route
+from bastion.message.headers import values
 from bastion.message.identity import withholding
 from bastion.message.upgrade import Asked, asked_upgrade
 from bastion.observe.observer import Observer
@@ -50,10 +52,12 @@ class Gateway:
         hosts: HostNames | None = None,
         sign_in: NoSignIn | None = None,
         front_proxy: FrontProxyHeaders | None = None,
+        generated_clients: bool = True,
     ) -> None:
         """`upgrade_requires_create`: the resources (pods, services, nodes) on which an upgrade needs verb create as well.
 
-        `hosts`: the host names that mean an application; None where none does.
+        `hosts`: the host names that mean an application; None where none does.  `generated_clients`: what they encode as one
+        segment is a path.
         """
         self._guard = guard
         self._impersonator = impersonator
@@ -68,6 +72,7 @@ class Gateway:
         self._hosts = hosts
         self._sign_in = sign_in or NoSignIn()
         self._front_proxy = front_proxy
+        self._generated_clients = generated_clients
         self._withheld = withholding(*front_proxy.names()) if front_proxy is not None else withholding(())
 
     async def serve(self, exchange: Exchange) -> None:
@@ -98,6 +103,10 @@ class Gateway:
     async def _serve(self, exchange: Exchange, record: Record) -> None:
         application = self._hosts.application(exchange.host) if self._hosts is not None else None
         record.info = info = request_info(exchange.method, exchange.target, application)
+        if self._generated_clients and info is not None and b"%2" in info.rest:
+            # Before anything is decided: backend, X-Forwarded-Uri and log are told of one and the same path.
+            record.info = info = with_slashes(info, values(exchange.fields, b"user-agent"))
+            record.path = info.prefix + info.rest.partition(b"?")[0]
         asked = _asked_upgrade(exchange) if exchange.upgradable else None
         with record.stage("authentication"):
             credentials = self._sign_in.credentials(exchange, asked, application)

@@ -216,6 +216,9 @@ def test_the_official_client_goes_through_the_bastion(bastion: Bastion, pod: Pla
             core = kubernetes.client.CoreV1Api(api)
             answer = core.connect_get_namespaced_pod_proxy_with_path(f"{pod.name}:8080", "default", "metrics", _preload_content=False)
             assert json.loads(answer.data)["target"] == "/metrics"
+            path = "api/v1/label/a%2Fb c/values"  # the client encodes all of it, slashes as well
+            answer = core.connect_get_namespaced_pod_proxy_with_path(f"{pod.name}:8080", "default", path, _preload_content=False)
+            assert json.loads(answer.data)["target"] == "/api/v1/label/a%252Fb%20c/values"
             with pytest.raises(kubernetes.client.ApiException) as caught:
                 core.connect_get_namespaced_pod_proxy("nobody", "default")
             assert (caught.value.status, json.loads(caught.value.body)["reason"]) == (404, "NotFound")

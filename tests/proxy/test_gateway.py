@@ -44,12 +44,15 @@ async def ok(exchange: Exchange) -> None:
 class House:
     """A gateway among fakes: `steps` are who was asked, in order; `records` what was observed; `sent` what was forwarded."""
 
-    def __init__(self, answer: Answer = ok, *, knows: Exception | None = None, decides: Exception | None = None) -> None:
+    def __init__(
+        self, answer: Answer = ok, *, knows: Exception | None = None, decides: Exception | None = None, generated_clients: bool = True
+    ) -> None:
         self.steps: list[str] = []
         self.records: list[tuple[Record, int]] = []
         self.sent: list[tuple[Route, Any]] = []
         self.asked: list[tuple[User, Attributes]] = []
         self._answer = answer
+        self._generated_clients = generated_clients
         self._knows = Knows({"alice": ALICE, "mallory": MALLORY}, knows)
         self._decides = Decides(self._allowed, decides)
 
@@ -87,6 +90,7 @@ class House:
             stream_access=None,  # type: ignore[arg-type]
             observer=Observes(self),  # type: ignore[arg-type]
             upgrade_requires_create=frozenset(),
+            generated_clients=self._generated_clients,
         )
 
     async def forward(self, exchange: Exchange, route: Route, envelope: Any) -> None:
@@ -241,6 +245,17 @@ def test_what_is_behind_the_prefix_is_sent_as_it_came(method: str, rest: bytes, 
     ((route, envelope),) = house.sent
     assert (route.target, list(route.endpoints)) == (target, [Endpoint("10.0.0.1", 80)])
     assert (envelope.forwarded.prefix, envelope.keep_authorization) == (POD, False)
+
+
+@pytest.mark.parametrize(("decode", "path"), [(True, b"/api/v1/query"), (False, b"/api%2Fv1%2Fquery")])
+def test_backend_forwarded_uri_and_log_agree_on_a_generated_clients_path(decode: bool, path: bytes) -> None:
+    house = House(generated_clients=decode)
+    agent = "User-Agent: OpenAPI-Generator/37.0.0/python"
+    house.serve(Exchange("GET", POD + b"/api%2Fv1%2Fquery?query=a%2Fb", fields_of(AS_ALICE, agent)))
+    ((route, envelope),) = house.sent
+    ((record, _),) = house.records
+    assert (route.target, envelope.forwarded.uri, record.path) == (path + b"?query=a%2Fb", POD + path, POD + path)
+    assert house.asked == [(ALICE, Attributes("get", "", "v1", "ns", "pods", "proxy", "web:80"))]
 
 
 def test_a_credential_for_the_bastion_leaves_the_other_to_the_backend() -> None:
