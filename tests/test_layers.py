@@ -62,6 +62,8 @@ PURE = [
     "authn/sealed.py",
     "authn/session.py",
     "authn/x509.py",
+    "authz/modes.py",
+    "authz/wanted.py",
     "standalone/rbac.py",
 ]
 IMPURE = {"asyncio", "time", "random", "socket", "threading", "secrets"}

@@ -9,6 +9,8 @@ import msgspec
 from bastion.kube.attributes import Attributes
 from bastion.kube.user import User
 
+Question = tuple[User, Attributes]  # may they?
+
 
 class Decision(msgspec.Struct, frozen=True, gc=False):
     """`reason` is for people: it follows the 403's own words."""

@@ -7,10 +7,13 @@ from urllib.parse import unquote
 
 import msgspec
 
+from bastion.kube.names import is_label, is_subdomain
+
 ANONYMOUS = "system:anonymous"
 AUTHENTICATED_GROUP = "system:authenticated"
 UNAUTHENTICATED_GROUP = "system:unauthenticated"
 SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:"
+NODE_PREFIX = "system:node:"
 
 _BAD_ESCAPE = re.compile("%(?![0-9a-f]{2})")
 
@@ -39,8 +42,14 @@ def service_account(name: str) -> tuple[str, str] | None:
     """(namespace, name) of the service account that a user name stands for, None for any other user."""
     if not name.startswith(SERVICE_ACCOUNT_PREFIX):
         return None
-    namespace, separator, account = name[len(SERVICE_ACCOUNT_PREFIX) :].partition(":")
-    return (namespace, account) if separator and namespace and account and ":" not in account else None
+    namespace, _, account = name[len(SERVICE_ACCOUNT_PREFIX) :].partition(":")
+    return (namespace, account) if is_label(namespace) and is_subdomain(account) else None
+
+
+def node_name(name: str) -> str | None:
+    """The node that a user name stands for, None for any other user."""
+    node = name[len(NODE_PREFIX) :]
+    return node if name.startswith(NODE_PREFIX) and is_subdomain(node) else None
 
 
 def extra_key(raw: bytes) -> str:

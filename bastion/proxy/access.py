@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from bastion.authn.authenticator import Authenticator, Credentials
 from bastion.authn.compact import expiry
-from bastion.authz.authorizer import Authorizer
-from bastion.authz.impersonation import permissions, wanted_user
+from bastion.authz.authorizer import Authorizer, Question
 from bastion.kube.attributes import Attributes
 from bastion.kube.user import User
-from bastion.proxy.exchange import Field
 from bastion.proxy.recheck import Recheck
 
 SLACK = 1.0  # seconds after a token's end: asked a moment too early, it would be good for another while
@@ -37,15 +35,10 @@ class StreamAccess:
         self,
         credentials: Credentials,
         user: User,
-        fields: list[Field],
-        acting_as: User,
-        required: Sequence[Attributes],
+        questions: Iterable[Question],
         end: Callable[[str], None],
     ) -> Callable[[], None]:
-        """Call `end` with a reason once one answer is no.  Returns what ends the watch."""
-        wanted = wanted_user(fields)
-        questions = [(user, attributes) for attributes in (permissions(wanted) if wanted is not None else ())]
-        questions += [(acting_as, attributes) for attributes in required]
+        """Call `end` with a reason once one answer is no.  Returns what ends the watch.  `questions` are those that admitted."""
         still_is = partial(self._still_is, credentials, user)
         watches = [self._recheck.watch((credentials, user), still_is, end, self._good_for(credentials))]
         watches += [self._recheck.watch(question, partial(self._still_may, *question), end) for question in questions]

@@ -122,8 +122,9 @@ class Gateway:
             raise no_such_route()
         with self._guard.place(user, tunnel=asked is not None):
             with record.stage("authorization"):
-                record.acting_as = acting_as = await self._impersonator.assume(user, exchange.fields)
                 required = self._required(info.attributes, asked)
+                assumed = await self._impersonator.assume(user, exchange.fields, required)
+                record.acting_as = acting_as = user if assumed is None else assumed.user
                 for attributes in required:
                     decision = await self._authorizer.authorize(acting_as, attributes)
                     if not decision.allowed:
@@ -139,7 +140,8 @@ class Gateway:
                 if asked is None:
                     await self._forwarder.serve(exchange, route, envelope, record)
                 else:
-                    watch = partial(self._stream_access.watch, credentials, user, exchange.fields, acting_as, required)
+                    questions = (*(assumed.questions if assumed is not None else ()), *((acting_as, one) for one in required))
+                    watch = partial(self._stream_access.watch, credentials, user, questions)
                     await self._tunneller.serve(exchange, route, asked, envelope, record, watch)
         return None
 

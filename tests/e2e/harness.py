@@ -125,8 +125,14 @@ def objects() -> list[Object]:
         role("proxy", rule("*", "core", "pods/proxy services/proxy nodes/proxy")),
         role("read-services", rule("get", "core", "services/proxy")),
         role("act-as", rule("impersonate", "core", "users", "alice carol"), rule("impersonate", "core", "groups", "devs")),
+        role(
+            "act-as-to-get",
+            rule("impersonate-on:user-info:get", "core", "pods/proxy"),
+            rule("impersonate:user-info", "authentication.k8s.io", "users groups", "alice devs"),
+        ),
         binding("devs", "ClusterRole/proxy", "Group/devs"),
         binding("bob", "ClusterRole/read-services", "User/bob"),
+        binding("bob-to-get", "ClusterRole/act-as-to-get", "User/bob"),
         binding("dave", "ClusterRole/act-as", "User/dave"),
     ]
 

@@ -71,7 +71,11 @@ IMPERSONATED = {
     "a group of nobody": (DAVE, AS_ALICE[1:], 400, None),
     "two users": (DAVE, (*AS_ALICE, "Impersonate-User: carol"), 400, None),
     "with X-Bastion-Authorization": ("", (*AS_ALICE, BASTION + DAVE), 200, "alice"),
+    "constrained to what is asked for": (BOB, AS_ALICE, 200, "alice"),
+    "constrained, without her group": (BOB, AS_ALICE[:1], 403, "alice"),
+    "constrained, to another user": (BOB, ("Impersonate-User: dave",), 403, None),
 }
+USERS = {ALICE: "alice", BOB: "bob"}
 
 
 @pytest.mark.parametrize(("token", "lines", "code", "acting"), IMPERSONATED.values(), ids=IMPERSONATED)
@@ -79,12 +83,18 @@ def test_impersonation(bastion: Bastion, pod: Place, token: str, lines: tuple[st
     answer, seen = asyncio.run(seen_by(bastion, pod, *lines, token=token))
     assert answer.status == code
     line = bastion.line(answer.one("Audit-Id"))
-    assert (line["user"], line.get("actingAs")) == ("alice" if token == ALICE else "dave", acting)
+    assert (line["user"], line.get("actingAs")) == (USERS.get(token, "dave"), acting)
     if code == 200:
         assert not any(name.startswith("impersonate-") for name in seen[0].names())
     else:
         assert_status(answer, code)
         assert not seen
+
+
+def test_acting_as_another_is_constrained_to_the_verb(bastion: Bastion, pod: Place) -> None:
+    answer = asyncio.run(ask(bastion, request(pod.path(), *AS_ALICE, token=BOB, method="DELETE")))
+    assert_status(answer, 403)
+    assert 'User "bob" cannot impersonate-on:user-info:delete resource "pods/proxy"' in answer.json()["message"]
 
 
 # --- identities that a client may not assert

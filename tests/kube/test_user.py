@@ -2,7 +2,7 @@
 
 import pytest
 
-from bastion.kube.user import User, anonymous, authenticated, service_account
+from bastion.kube.user import User, anonymous, authenticated, node_name, service_account
 
 GROUPS = [
     pytest.param("u", ("some-group",), ("some-group", "system:authenticated"), id="C-GR-2-added-last"),
@@ -38,6 +38,10 @@ ACCOUNTS = [
     ("system:serviceaccount:", None),
     ("system:serviceaccount:ns:a:b", None),
     ("system:serviceaccounts:ns:a", None),
+    ("system:serviceaccount:Ns:a", None),  # no namespace is called so, nor an account
+    ("system:serviceaccount:ns:A_b", None),
+    ("system:serviceaccount:a.b:c", None),
+    ("system:serviceaccount:ns:a.b", ("ns", "a.b")),
     ("System:serviceaccount:ns:a", None),
     ("jane", None),
     ("", None),
@@ -54,3 +58,20 @@ def test_users_are_values():
     assert one == two
     assert hash(one) == hash(two)
     assert one != User("u", "1", ("g",), (("k", ("w",)),))
+
+
+NODES = [
+    ("system:node:n1", "n1"),
+    ("system:node:n1.example.org", "n1.example.org"),
+    ("system:node:", None),
+    ("system:node:N1", None),
+    ("system:node:n1\n", None),
+    ("system:node:" + "n" * 254, None),
+    ("system:nodes:n1", None),
+    ("n1", None),
+]
+
+
+@pytest.mark.parametrize(("name", "expected"), NODES)
+def test_a_node_is_known_by_its_name(name, expected):
+    assert node_name(name) == expected

@@ -220,7 +220,11 @@ def test_whoever_acts_as_another_is_asked_about_first() -> None:
     house = House()
     exchange = house.serve(Exchange("GET", POD + b"/", fields_of(AS_ALICE, "Impersonate-User: mallory")))
     mallory = User("mallory", groups=("system:authenticated",))
-    assert [(user, asked.verb) for user, asked in house.asked] == [(ALICE, "impersonate"), (mallory, "get")]
+    assert [(user, asked.verb) for user, asked in house.asked] == [
+        (ALICE, "impersonate-on:user-info:get"),
+        (ALICE, "impersonate:user-info"),
+        (mallory, "get"),
+    ]
     assert exchange.status == 403
     ((record, _),) = house.records
     assert (record.user, record.acting_as) == (ALICE, mallory)

@@ -344,6 +344,7 @@ def test_all_are_told_even_where_telling_some_fails(failing: int) -> None:
 ALICE, BOB = User("alice", "1", ("devs", "system:authenticated")), User("bob", "2")
 GET = Attributes("get", namespace="shop", resource="services", subresource="proxy", name="chat")
 CREATE = Attributes("create", namespace="shop", resource="services", subresource="proxy", name="chat")
+IMPERSONATE = Attributes("impersonate", resource="users", name="bob")
 TOKEN = Credentials("token")
 NOW = 1_800_000_000.0
 
@@ -365,9 +366,10 @@ class Access:
         user: User = ALICE,
         acting_as: User | None = None,
         required: tuple[Attributes, ...] = (GET,),
-        fields: tuple[tuple[bytes, bytes, bytes], ...] = (),
+        questions: tuple[tuple[User, Attributes], ...] = (),
     ) -> Callable[[], None]:
-        return self.access.watch(credentials, user, list(fields), acting_as or user, required, self.ended.append)
+        asked = [*questions, *((acting_as or user, attributes) for attributes in required)]
+        return self.access.watch(credentials, user, asked, self.ended.append)
 
 
 def test_a_stream_stands_on_its_token_and_on_what_its_user_may() -> None:
@@ -436,7 +438,7 @@ def test_it_ends_when_one_of_them_falls(changed: Callable[[Access], None]) -> No
 def test_whoever_acts_as_somebody_must_still_be_allowed_to() -> None:
     async def main() -> None:
         access = Access()
-        access.open(acting_as=BOB, fields=((b"impersonate-user", b"Impersonate-User", b"bob"),))
+        access.open(acting_as=BOB, questions=((ALICE, IMPERSONATE),))
         assert len(access.recheck) == 3
         await live(INTERVAL)
         assert not access.ended
@@ -451,7 +453,7 @@ def test_what_is_asked_is_what_the_assumed_user_may() -> None:
     async def main() -> None:
         access = Access()
         access.may = lambda user, attributes: user == (ALICE if attributes.verb == "impersonate" else BOB)
-        access.open(acting_as=BOB, fields=((b"impersonate-user", b"Impersonate-User", b"bob"),))
+        access.open(acting_as=BOB, questions=((ALICE, IMPERSONATE),))
         await live(2 * INTERVAL)
         assert not access.ended
 
@@ -467,7 +469,7 @@ def test_a_stream_opened_under_a_new_identity_is_not_ended_for_the_old_one() -> 
         renewed = User("alice", "1", ("devs", "ops", "system:authenticated"))
         access.knows.users = {"token": renewed}
         later = list[str]()
-        access.access.watch(TOKEN, renewed, [], renewed, (GET,), later.append)
+        access.access.watch(TOKEN, renewed, [(renewed, GET)], later.append)
         await live(2 * INTERVAL)
         assert access.ended == [REVOKED]
         assert later == []

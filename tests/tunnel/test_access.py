@@ -71,6 +71,28 @@ def test_a_stream_ends_when_the_right_is_taken_away_and_its_client_is_told(stage
     stage.run(main())
 
 
+def test_a_stream_ends_when_its_holder_may_no_longer_act_as_another(stage: Stage) -> None:
+    """What is asked again is what admitted: constrained impersonation, of which both halves are bound together here."""
+
+    async def main() -> None:
+        tenant, other = stage.world.tenant(), stage.world.tenant()
+        acting = (*WEBSOCKET, f"Impersonate-User: {other.user}")
+        async with (
+            backend(other.pod.address, accepting(echo)),
+            tunnel(stage.bastion, other.pod.path(), acting, token=tenant.token) as stream,
+            tunnel(stage.bastion, other.pod.path(), token=other.token) as bystander,
+        ):
+            await stream.echoes()
+            await asyncio.sleep(2 * INTERVAL)
+            await stream.echoes()
+            stage.world.forbid_acting_as_others(tenant)
+            assert await quiet(stream) == POLICY_VIOLATION
+            assert await outcome(stage, stream) == REVOKED
+            await bystander.echoes()
+
+    stage.run(main())
+
+
 # UP-047
 def test_a_stream_ends_when_the_token_is_taken_away(stage: Stage) -> None:
     async def main() -> None:

@@ -24,7 +24,7 @@ REVIEWS = ("tokenreviews", "subjectaccessreviews")
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """A user who may `get` and `create` what is behind one pod, by a binding of its own."""
+    """A user who may `get` and `create` what is behind one pod, and `get` as anybody, by bindings of its own."""
 
     number: int
 
@@ -60,6 +60,9 @@ class World:
     def revoke(self, tenant: Tenant) -> None:
         self._take("RoleBinding", tenant.user)
 
+    def forbid_acting_as_others(self, tenant: Tenant) -> None:
+        self._take("ClusterRoleBinding", tenant.user)
+
     def delete_pod(self, tenant: Tenant) -> None:
         self._take("Pod", tenant.pod.name)
 
@@ -85,11 +88,16 @@ class World:
 
     @staticmethod
     def _objects() -> list[Object]:
-        found = [role("through", rule("get create", "core", "pods/proxy"))]
+        on, identity = (
+            rule("impersonate-on:user-info:get", "core", "pods/proxy"),
+            rule("impersonate:user-info", "authentication.k8s.io", "users"),
+        )
+        found = [role("through", rule("get create", "core", "pods/proxy")), role("as-anybody", on, identity)]
         for number in range(1, TENANTS + 1):
             tenant = Tenant(number)
             found.append(pod(tenant.pod.name, ip=tenant.pod.address, ports=[("http", PORT)]))
             found.append(binding(tenant.user, "ClusterRole/through", f"User/{tenant.user}", namespace="default"))
+            found.append(binding(tenant.user, "ClusterRole/as-anybody", f"User/{tenant.user}"))
         return found
 
     # --- the API server
