@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 SIGNING_ALGORITHMS = ("RS256", "RS384", "RS512", "ES256", "ES384", "ES512")
 RESERVED = "system:"  # names that only Kubernetes itself gives
+CLOCK_SKEW = 30.0  # seconds
+MOST_SKEW = 300.0  # past this an expired token would live on
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class Authentication:
     """`client_authority` signs users' certificates.  `audiences`: those of which a token must have one (TokenReview).
 
     `issuers_file` describes the issuers, or `issuer_authority` signs the only one's certificate: as read at the start.
+    `clock_skew`: seconds by which their clocks may differ from ours.
     """
 
     client_authority: Path | None = None
@@ -55,6 +58,7 @@ class Authentication:
     audiences: tuple[str, ...] = ()
     issuers_file: Path | None = None
     issuer_authority: Path | None = None
+    clock_skew: float = CLOCK_SKEW
 
     @property
     def authorities(self) -> tuple[Path, ...]:
@@ -72,8 +76,11 @@ def of_flags(flags: argparse.Namespace) -> tuple[Authentication, list[str]]:
         mistakes.append(
             "--api-audiences means nothing with --manifests: the embedded API knows no audiences, and no token would be for one"
         )
-    files = (flags.authentication_config, flags.oidc_ca_file) if issuers else (None, None)
-    return Authentication(flags.client_ca_file, front_proxy, issuers, tuple(flags.api_audiences), *files), mistakes
+    if flags.oidc_clock_skew > MOST_SKEW:
+        mistakes.append(f"--oidc-clock-skew: more than {MOST_SKEW:g}s: tokens would be good for so long after their end")
+    file, authority = (flags.authentication_config, flags.oidc_ca_file) if issuers else (None, None)
+    audiences = tuple(flags.api_audiences)
+    return Authentication(flags.client_ca_file, front_proxy, issuers, audiences, file, authority, flags.oidc_clock_skew), mistakes
 
 
 # --- flags

@@ -170,6 +170,7 @@ def _authentication_flags(group: argparse._ArgumentGroup) -> None:
     _repeated(group, "--oidc-required-claim", authentication.claim, "CLAIM=VALUE", "what a token must have as well (may be repeated)")
     _path(group, "--oidc-ca-file", "who signs the issuer's certificate; default the system's authorities")
     _listed(group, "--oidc-signing-algs", "default RS256", authentication.algorithms)
+    _duration(group, "--oidc-clock-skew", authentication.CLOCK_SKEW, "by how much the clocks of issuers may differ, at most 5m")
 
 
 def _standalone_flags(parser: argparse.ArgumentParser) -> None:

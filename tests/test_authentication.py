@@ -131,6 +131,7 @@ def test_an_issuer_with_all_of_its_rules(ca: Path) -> None:
     wanted = (("hd", "x.org"), ("a", "b=c"))
     issuer = Issuer(URL, ("bastion",), "oidc:", "email", "roles", "g:", wanted, "PEM", frozenset(("RS512", "ES256")))
     assert asked(*OIDC, *rules).issuers == (issuer,)
+    assert (asked(*OIDC).clock_skew, asked(*OIDC, "--oidc-clock-skew", "2m").clock_skew) == (30, 120)
     assert asked(*OIDC).issuers == (Issuer(URL, ("bastion",), "oidc:", algorithms=frozenset(("RS256",))),)
 
 
@@ -141,6 +142,7 @@ OIDC_MISTAKES = {
     "Kubernetes' prefix of groups": ((*OIDC, "--oidc-groups-prefix", "system:x:"), "--oidc-groups-prefix: 'system:x:' is"),
     "no issuer": (OIDC[2:], "need --oidc-issuer-url"),
     "no client": ((*OIDC[:2], *OIDC[4:]), "need --oidc-client-id"),
+    "clocks an hour apart": ((*OIDC, "--oidc-clock-skew", "1h"), "--oidc-clock-skew: more than 300s"),
     "a required claim alone": (("--oidc-required-claim=a=b",), "need --oidc-issuer-url"),
 }
 

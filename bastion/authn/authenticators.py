@@ -66,7 +66,7 @@ async def open_authenticators(
 
         providers = _providers(settings, stack)
         followed.append(providers)
-        tokens = OidcAuthenticator(providers, tokens, time.time)
+        tokens = OidcAuthenticator(providers, tokens, time.time, settings.clock_skew)
     cached = CachedAuthenticator(tokens, ttl)
     task = asyncio.create_task(follow(followed), name="authentication files")
     stack.callback(task.cancel)

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bastion.authentication import RESERVED, Issuer
+from bastion.authentication import CLOCK_SKEW, RESERVED, Issuer
 from bastion.authn.compact import number
 from bastion.kube.user import User, authenticated
 
-LEEWAY = 30.0  # seconds by which clocks may differ
 MAX_GROUPS = 500
 MAX_NAME = 256  # characters, with the prefix
 
@@ -23,12 +22,12 @@ class BadToken(Exception):
     """Why, in words for the log that hold nothing of the token."""
 
 
-def user_of(claims: Claims, issuer: Issuer, now: float) -> User:
-    """`now` in seconds since the epoch.  Raises BadToken."""
+def user_of(claims: Claims, issuer: Issuer, now: float, skew: float = CLOCK_SKEW) -> User:
+    """`now` in seconds since the epoch, `skew` those by which clocks may differ.  Raises BadToken."""
     if claims.get("iss") != issuer.url:
         raise BadToken("another issuer")
     _check_audience(claims.get("aud"), issuer.audiences)
-    _check_times(claims, now)
+    _check_times(claims, now, skew)
     subject = claims.get("sub")
     if not isinstance(subject, str) or not subject:
         raise BadToken("no subject")
@@ -46,18 +45,18 @@ def _check_audience(audience: object, accepted: tuple[str, ...]) -> None:
         raise BadToken("for another audience")
 
 
-def _check_times(claims: Claims, now: float) -> None:
-    expires, issued = number(claims.get("exp")), number(claims.get("iat"))
-    if expires is None or issued is None:
-        raise BadToken("exp or iat is missing, or no date")
-    if now >= expires + LEEWAY:
+def _check_times(claims: Claims, now: float, skew: float) -> None:
+    """`iat` and `nbf` may be left out (RFC 7519, 4.1; kube-apiserver takes such tokens), but not lie ahead; `exp` may not."""
+    expires = number(claims.get("exp"))
+    if expires is None:
+        raise BadToken("exp is missing, or no date")
+    if now >= expires + skew:
         raise BadToken("expired")
-    if now < issued - LEEWAY:
-        raise BadToken("issued in the future")
-    if "nbf" in claims:
-        begins = number(claims["nbf"])
-        if begins is None or now < begins - LEEWAY:
-            raise BadToken("not yet valid")
+    for claim, why in (("iat", "issued in the future"), ("nbf", "not yet valid")):
+        if claim in claims:
+            begins = number(claims[claim])
+            if begins is None or now < begins - skew:
+                raise BadToken(why)
 
 
 def _name(claims: Claims, issuer: Issuer) -> str:
@@ -66,13 +65,13 @@ def _name(claims: Claims, issuer: Issuer) -> str:
     if not isinstance(value, str) or not value:
         raise BadToken(f"the claim {claim} is not a string that names a user")
     if claim == "email":
-        _check_email(value, claims.get("email_verified"))
+        _check_email(value, claims.get("email_verified", True))
     return _prefixed(issuer.username_prefix, value)
 
 
 def _check_email(address: str, verified: object) -> None:
-    """Where the issuer does not say that it verified the address, whoever typed it in would be that user."""
-    if verified is not True:
+    """An address that the issuer says it did not verify is whatever somebody typed in; one of which it says nothing is believed."""
+    if verified is not True:  # nor a string, a number or null: kube-apiserver refuses these as well
         raise BadToken("the e-mail address is not verified")
     if address.count("@") != 1:  # CVE-2026-40574: a@evil@corp is of either domain, depending on who reads it
         raise BadToken("the e-mail address is none")

@@ -34,13 +34,14 @@ _PUBLIC = {"RSA": ("n", "e"), "EC": ("crv", "x", "y")}
 # Where to find another key, what else must be understood, how else the payload is to be read: the header is the attacker's.
 _REFUSED = frozenset(("crit", "jku", "jwk", "x5u", "x5c", "zip", "b64"))
 
-Keys = Mapping[tuple[str, str], Any]  # (kid, alg) -> a key of python-jose
+# (kid, alg) -> a key of python-jose.  Under (None, alg) stands the only one for an algorithm, where there is exactly one.
+Keys = Mapping[tuple[str | None, str], Any]
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """The key that a token says it is signed with."""
+    """The key that a token says it is signed with; `kid` None where it does not say (RFC 7515, 4.1.4: it need not)."""
 
-    kid: str
+    kid: str | None
     alg: str
 
 
@@ -51,9 +52,12 @@ def wanted_key(compact: Compact, algorithms: frozenset[str]) -> Wanted:
         raise BadToken("the header cannot be read")
     if not _REFUSED.isdisjoint(header):
         raise BadToken("the header has a field that is refused")
-    alg, kid = header.get("alg"), header.get("kid")
+    alg = header.get("alg")
     if not isinstance(alg, str) or alg not in algorithms or alg not in ALGORITHMS:
         raise BadToken("signed with an algorithm that is not allowed")
+    if "kid" not in header:
+        return Wanted(None, alg)
+    kid = header["kid"]
     if not isinstance(kid, str) or not 0 < len(kid) <= MAX_KID or not kid.isprintable():
         raise BadToken("the header names no key")
     return Wanted(kid, alg)
@@ -75,23 +79,28 @@ def read_keys(document: bytes) -> Keys:
     entries = found.get("keys") if isinstance(found, dict) else None
     if not isinstance(entries, list):
         raise ValueError("not a JSON Web Key Set")
-    keys: dict[tuple[str, str], Any] = {}
+    keys: dict[tuple[str | None, str], Any] = {}
+    several: set[str] = set()  # algorithms: a token without `kid` could be signed by any of these keys, and none is guessed
     for entry in entries[:MAX_KEYS]:
         for alg in ALGORITHMS:
-            if isinstance(entry, dict) and _may_sign(entry, alg) and (entry["kid"], alg) not in keys:
-                key = _key(entry, alg)
-                if key is not None:
-                    keys[entry["kid"], alg] = key
+            key = _key(entry, alg) if isinstance(entry, dict) and _may_sign(entry, alg) else None
+            if key is None:
+                continue
+            if (None, alg) in keys:
+                several.add(alg)
+            keys.setdefault((None, alg), key)
+            if isinstance(kid := entry.get("kid"), str):
+                keys.setdefault((kid, alg), key)
     if not keys:
         raise ValueError("a JSON Web Key Set without a key that may sign")
-    return keys
+    return {name: key for name, key in keys.items() if name[0] is not None or name[1] not in several}
 
 
 def _may_sign(entry: Mapping[str, Any], alg: str) -> bool:
     kind, curve = ALGORITHMS[alg]
     operations = entry.get("key_ops", ["verify"])
     return (
-        isinstance(entry.get("kid"), str)
+        isinstance(entry.get("kid", ""), str)
         and entry.get("kty") == kind
         and (curve is None or entry.get("crv") == curve)
         and entry.get("use", "sig") == "sig"

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from bastion.authentication import Issuer, wrong_url
+from bastion.authentication import CLOCK_SKEW, Issuer, wrong_url
 from bastion.authn.authenticator import Authenticator, Credentials
 from bastion.authn.claims import BadToken, user_of
 from bastion.authn.compact import Compact, read_compact, read_json
@@ -36,13 +36,16 @@ Clock = Callable[[], float]
 class OidcAuthenticator:
     """A token of one of these issuers is decided here and nowhere else; any other is asked of `otherwise`.
 
-    `providers` by the issuers' URLs, asked for each time; `clock` is seconds since the epoch.
+    `providers` by the issuers' URLs, asked for each time; `clock` is seconds since the epoch, and theirs may differ by `skew`.
     """
 
-    def __init__(self, providers: Callable[[], Mapping[str, Provider]], otherwise: Authenticator, clock: Clock) -> None:
+    def __init__(
+        self, providers: Callable[[], Mapping[str, Provider]], otherwise: Authenticator, clock: Clock, skew: float = CLOCK_SKEW
+    ) -> None:
         self._providers = providers
         self._otherwise = otherwise
         self._clock = clock
+        self._skew = skew
 
     async def authenticate(self, credentials: Credentials) -> User | None:
         compact = read_compact(credentials.token) if credentials.token is not None else None
@@ -58,8 +61,14 @@ class OidcAuthenticator:
     async def _decide(self, compact: Compact, provider: Provider) -> User:
         issuer = provider.issuer
         wanted = wanted_key(compact, issuer.algorithms)
-        user = user_of(compact.claims, issuer, self._clock())
-        verify(compact, await provider.key(wanted))
+        user = user_of(compact.claims, issuer, self._clock(), self._skew)
+        key = await provider.key(wanted)
+        try:
+            verify(compact, key)
+        except BadToken:
+            if wanted.kid is not None:
+                raise
+            verify(compact, await provider.successor(wanted, key))
         return user
 
 
@@ -118,14 +127,18 @@ class Provider:
     async def key(self, wanted: Wanted) -> Any:
         """Raises BadToken where the provider has none of this name, StatusError 503 where it could not be asked."""
         key = self._known(wanted)
-        if key is not None:
-            if (self._due or self._age(self._answered) >= REFRESH) and self._may_ask():
-                self._begin()  # nobody waits for it
-            return key
+        if key is None:
+            return await self.successor(wanted, None)
+        if (self._due or self._age(self._answered) >= REFRESH) and self._may_ask():
+            self._begin()  # nobody waits for it
+        return key
+
+    async def successor(self, wanted: Wanted, old: Any) -> Any:
+        """The key that took the place of `old`, which did not sign a token that names none.  Raises as `key` does."""
         if self._flight is not None or self._may_ask():
             await asyncio.shield(self._flight or self._begin())
-            key = self._known(wanted)
-        if key is not None:
+        key = self._known(wanted)
+        if key is not None and key is not old:
             return key
         if self._failing:
             raise undecided()

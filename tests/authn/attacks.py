@@ -86,7 +86,7 @@ DECIDED: dict[str, Forge] = {
     "kid empty": header(kid=""),
     "kid with a line break": header(kid="good\n"),
     "kid huge": header(kid="g" * 4096),
-    "no kid": lambda p: p.token(kid=None),
+    "no kid, where several keys could be meant": lambda p: p.token(kid=None),
     "the kid of another type": lambda p: p.odd({"kid": "ES256"}),
     "AU-050 jwk": _embedded,
     "AU-050 jwk of the right key": lambda p: p.odd({"jwk": p.keys[0]}),
@@ -136,7 +136,7 @@ DECIDED: dict[str, Forge] = {
     "exp true": claims(exp=True),
     "exp a list": lambda p: p.odd(claims=p.claims(exp=[p.now + 600])),
     "exp negative": claims(exp=-1),
-    "no iat": claims(iat=None),
+    "iat null": text_claims("iat", "null"),
     "iat a string": lambda p: p.odd(claims=p.claims(iat=str(p.now))),
     "iat in the future": lambda p: p.odd(claims=p.claims(iat=p.now + 400)),
     "nbf in the future": lambda p: p.odd(claims=p.claims(nbf=p.now + 400)),
@@ -167,6 +167,23 @@ DECIDED: dict[str, Forge] = {
     "a group with a line break": claims(groups=["devs\r\n"]),
     "AU-078 a name of 300 characters": claims(sub="e" * 300),
     "AU-079 501 groups": claims(groups=[f"g{n}" for n in range(501)]),
+}
+
+# Where the issuer has one key, for RS256 alone, and a token need not name it.
+WITHOUT_A_DOUBT: dict[str, Forge] = {
+    "signed by a stranger": lambda p: p.token_by(p.stranger),
+    "alg none": lambda p: assemble({"alg": "none"}, p.claims()),
+    "HS256 with the PEM": lambda p: p.hmac(pem(p.key), kid=...),
+    "HS256 with the JWK": lambda p: p.hmac(json.dumps(p.keys[0]).encode(), kid=...),
+    "of another algorithm of the type": lambda p: p.token_by(p.key, alg="RS384"),
+    "of another type": lambda p: p.token_by(p.curves["ES256"], alg="ES256"),
+    "its own key in the header": lambda p: p.token_by(p.stranger, jwk=public_jwk(p.stranger)),
+    "a kid that is null": header(kid=None),
+    "a kid that is empty": header(kid=""),
+    "a kid that is a number": header(kid=0),
+    "a kid that is nobody's": header(kid="other"),
+    "no signature": lambda p: p.token(kid=None).rpartition(".")[0] + ".",
+    "expired": lambda p: p.token(kid=None, exp=1),
 }
 
 # What cannot be read as a token of anybody's in particular: only the API server may know.

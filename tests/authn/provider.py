@@ -165,8 +165,14 @@ class Provider:
             header = {"alg": alg, "typ": "JWT", "kid": "good"} | (header or {})
         return assemble(header, self.claims() if claims is None else claims, key=key or self.key, alg=alg)
 
+    def token_by(self, key: Key, alg: str = "RS256", **header: Any) -> str:
+        """By hand and without a kid, whoever's the key is."""
+        return assemble({"alg": alg, "typ": "JWT"} | header, self.claims(), key=key, alg=alg)
+
     def hmac(self, secret: bytes, **header: Any) -> str:
-        token = assemble({"alg": "HS256", "kid": "good"} | header, self.claims())
+        """A member of `header` that is `...` is left out."""
+        made = {"alg": "HS256", "kid": "good"} | header
+        token = assemble({name: value for name, value in made.items() if value is not ...}, self.claims())
         head = token.rpartition(".")[0]
         return f"{head}.{b64(hmac.new(secret, head.encode(), hashlib.sha256).digest())}"
 

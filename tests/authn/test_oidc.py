@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from bastion.authentication import Issuer
 from bastion.kube.user import User
-from tests.authn.attacks import DECIDED, UNREADABLE, Forge
+from tests.authn.attacks import DECIDED, UNREADABLE, WITHOUT_A_DOUBT, Forge
 from tests.authn.oidc_setting import NOW, Setting, conversation, issuer
-from tests.authn.provider import Provider, Web, provider
+from tests.authn.provider import Provider, Web, provider, public_jwk
 
 ERIN = User("oidc:erin", groups=("devs", "system:authenticated"))
 
@@ -39,6 +39,42 @@ def test_an_attack_is_nobodys_and_fetches_nothing(shared: tuple[Web, Provider], 
         assert (web.fetched, setting.api.asked) == ([], [])
 
     conversation(talk, allowed)
+
+
+@pytest.fixture(scope="module", params=["good", None], ids=["of a key with a name", "of a key without"])
+def sole(request: pytest.FixtureRequest) -> Iterator[tuple[Web, Provider]]:
+    """A provider with one key, for RS256."""
+    with provider(NOW) as (web, of):
+        of.keys[:] = [public_jwk(of.key, kid=request.param, alg="RS256")]
+        of.publish(web)
+        yield web, of
+
+
+@pytest.mark.parametrize("forge", WITHOUT_A_DOUBT.values(), ids=WITHOUT_A_DOUBT)
+def test_a_key_that_need_not_be_named_is_no_way_in(sole: tuple[Web, Provider], forge: Forge) -> None:
+    """The twin is accepted before and after; no forgery makes the issuer be asked."""
+    web, of = sole
+
+    async def talk(setting: Setting) -> None:
+        assert await setting.ask(of.token(kid=None)) == ERIN
+        del web.fetched[:]
+        assert await setting.ask(forge(of)) is None
+        assert await setting.ask(of.token(kid=None)) == ERIN
+        assert (web.fetched, setting.api.asked) == ([], [])
+
+    conversation(talk, issuer(of, algorithms=frozenset(("RS256", "RS384", "ES256"))))
+
+
+@pytest.mark.parametrize(("skew", "off", "good"), [(30, 29, True), (30, 31, False), (0, 1, False), (300, 299, True), (300, 301, False)])
+@pytest.mark.parametrize("claim", ["exp", "iat", "nbf"])
+def test_clocks_may_differ_by_so_much(shared: tuple[Web, Provider], claim: str, skew: float, off: float, good: bool) -> None:
+    of = shared[1]
+    token = of.token(**{claim: NOW - off if claim == "exp" else NOW + off})
+
+    async def talk(setting: Setting) -> None:
+        assert await setting.ask(token) == (ERIN if good else None)
+
+    conversation(talk, issuer(of), skew=skew)
 
 
 @pytest.mark.parametrize("forge", UNREADABLE.values(), ids=UNREADABLE)

@@ -97,6 +97,54 @@ def test_a_key_that_was_withdrawn_is_gone_after_an_hour(own: tuple[Web, Provider
     conversation(talk, issuer(of))
 
 
+def test_a_key_that_no_token_names_is_asked_for_anew_where_it_did_not_sign(own: tuple[Web, Provider]) -> None:
+    """A key that took another's place is found at once, and a forgery makes the issuer be asked every 30 s at most."""
+    web, of = own
+    new = rsa.generate_private_key(65537, 2048)
+
+    def publish(key: rsa.RSAPrivateKey) -> None:
+        of.keys[:] = [public_jwk(key)]
+        of.publish(web)
+
+    async def talk(setting: Setting) -> None:
+        publish(of.key)
+        assert await setting.ask(of.token_by(of.key)) == ERIN
+        publish(new)
+        setting.pass_time(RETRY)
+        assert await asyncio.gather(*(setting.ask(of.token_by(new)) for _ in range(5))) == [ERIN] * 5
+        assert web.fetched == [DISCOVERY, KEYS] * 2
+        for _ in range(5):
+            assert await setting.ask(of.token_by(of.key)) is None
+            assert await setting.ask(of.token_by(of.stranger)) is None
+        assert web.fetched == [DISCOVERY, KEYS] * 2
+        setting.pass_time(RETRY)
+        for _ in range(5):
+            assert await setting.ask(of.token_by(of.stranger)) is None
+        assert web.fetched == [DISCOVERY, KEYS] * 3
+        down(web)
+        setting.pass_time(RETRY)
+        with refused(503):  # the issuer alone could tell whether this is its new key's
+            await setting.ask(of.token_by(of.stranger))
+        assert await setting.ask(of.token_by(new)) == ERIN
+
+    conversation(talk, issuer(of))
+
+
+def test_of_two_keys_none_is_guessed(own: tuple[Web, Provider]) -> None:
+    web, of = own
+    of.keys[:] = [public_jwk(of.key), public_jwk(of.stranger, kid="named"), public_jwk(of.curves["ES256"])]
+    of.publish(web)
+
+    async def talk(setting: Setting) -> None:
+        assert await setting.ask(of.token_by(of.key)) is None
+        assert await setting.ask(of.token_by(of.stranger)) is None
+        assert await setting.ask(of.odd({"kid": "named"}, key=of.stranger)) == ERIN
+        assert await setting.ask(of.token_by(of.curves["ES256"], alg="ES256")) == ERIN  # of its algorithm the only one
+        assert web.fetched == [DISCOVERY, KEYS]
+
+    conversation(talk, issuer(of, algorithms=frozenset(("RS256", "ES256"))))
+
+
 def down(web: Web) -> None:
     web.pages = {path: Page(b"", 503) for path in web.pages}
 
