@@ -146,8 +146,10 @@ def no_such_route() -> StatusError:
     return StatusError(404, "NotFound", "the server could not find the requested resource", {})
 
 
-def method_not_allowed() -> StatusError:
-    return StatusError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {})
+def method_not_allowed(*allowed: str) -> StatusError:
+    """`allowed`: the methods that are (RFC 9110, 15.5.6).  That kube-apiserver does not tell is an accident of its router."""
+    headers = ((b"Allow", ", ".join(allowed).encode()),)
+    return StatusError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {}, headers=headers)
 
 
 def too_many_requests(message: str, retry_after: int = 1) -> StatusError:

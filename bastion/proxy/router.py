@@ -10,7 +10,7 @@ from bastion.balance.pool import Balancer
 from bastion.discovery.lookup import Lookup
 from bastion.discovery.resolver import Resolver, UnknownTarget
 from bastion.kube.endpoint import KUBELET, Endpoint
-from bastion.kube.requestinfo import RequestInfo
+from bastion.kube.requestinfo import VERBS, RequestInfo
 from bastion.kube.status import method_not_allowed
 from bastion.kube.target import parse_target
 from bastion.proxy.kubelet import check_kubelet_request
@@ -36,7 +36,7 @@ class Router:
         """Raises StatusError.  Called only for a request that is authorized: it tells what exists."""
         attributes = info.attributes
         if not info.known_method:
-            raise method_not_allowed()
+            raise method_not_allowed(*VERBS)
         resolved = self._resolver.resolve(parse_target(attributes.resource, attributes.namespace, attributes.name))
         if resolved.endpoints[0].identity == KUBELET:
             check_kubelet_request(info.rest, attributes.name)

@@ -24,6 +24,8 @@ _TOKEN = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqr
 _LEGAL = bytes(b for b in range(256) if b in (0x09, 0x0A, 0x0D) or (b >= 0x20 and b != 0x7F))
 # RFC 9112, 3: request-line = method SP request-target SP HTTP-version; the target is visible ASCII without a fragment.
 _REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}) ([!\"$-~]+) HTTP/([0-9])\.([0-9])")
+# RFC 9110, 15.5.15: what is wrong with a head is that its target is too long, where the target is most of what may come.
+_LONG_TARGET = re.compile(rb"[!#$%%&'*+\-.^_`|~0-9A-Za-z]{1,32} [!\"$-~]{%d}" % (MAX_HEAD // 2))
 # RFC 9110, 7.2 and RFC 3986, 3.2.2: uri-host [ ":" port ], no userinfo, no path.
 _HOST = re.compile(rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=]+|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?")
 _SPECIAL = frozenset((b"host", b"content-length", b"transfer-encoding", b"connection", b"expect", b"audit-id", b"upgrade"))
@@ -148,6 +150,13 @@ def _origin_form(head: Head) -> bytes:
 
 def _malformed(why: str) -> StatusError:
     return bad_request(f"malformed request: {why}", close=True)
+
+
+def oversized(data: bytes) -> StatusError:
+    """For a head that begins with `data`, and is larger than a head may be."""
+    if _LONG_TARGET.match(data):
+        return StatusError(414, "URITooLong", f"the request target is too long: a head may have {MAX_HEAD} bytes with it", close=True)
+    return too_large(f"more than {MAX_HEAD} bytes")
 
 
 def too_large(why: str) -> StatusError:

@@ -14,7 +14,7 @@ from bastion.network.addresses import embedded_ipv4, parse_address
 from bastion.network.relay import Stream
 from bastion.network.sockets import peer_has_left, reset_on_close
 from bastion.server.exchange import HttpExchange, RequestBody
-from bastion.server.head import MAX_HEAD, Head, read_head, read_request_line, too_large
+from bastion.server.head import MAX_HEAD, Head, oversized, read_head, read_request_line
 from bastion.server.state import ServerState, nothing
 from bastion.server.tls import peer_certificates
 
@@ -209,7 +209,7 @@ class HttpProtocol(asyncio.Protocol):
                 self._await_head(buffer)
                 return
             if end > MAX_HEAD:
-                raise too_large(f"more than {MAX_HEAD} bytes")
+                raise oversized(buffer)
             head = read_head(buffer[:end])
         except StatusError as error:
             self._refuse(error)
@@ -220,7 +220,7 @@ class HttpProtocol(asyncio.Protocol):
     def _await_head(self, buffer: bytes) -> None:
         """More of the head is to come.  Raises StatusError where that cannot make it good."""
         if len(buffer) > MAX_HEAD:
-            raise too_large(f"more than {MAX_HEAD} bytes")
+            raise oversized(buffer)
         end = len(buffer) - 1 if buffer[-1:] == b"\r" else len(buffer)
         fresh = buffer[self._scanned : end]
         if not fresh.count(b"\r\n") == fresh.count(b"\n") == fresh.count(b"\r"):

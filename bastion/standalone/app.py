@@ -34,6 +34,7 @@ from bastion.standalone.watches import Watches
 
 JSON = CONTENT_TYPE.decode()
 LARGEST_BODY = 1 << 20  # bytes
+READING = ("GET", "HEAD")
 HEALTH = ("/healthz", "/livez", "/readyz")
 
 log = logging.getLogger("bastion.standalone")
@@ -63,9 +64,9 @@ class Api:
 
     async def _answer(self, request: Request) -> Response:
         path = request.scope["path"]
-        if path in HEALTH and request.method in ("GET", "HEAD"):
+        if path in HEALTH and request.method in READING:
             return PlainTextResponse("ok")
-        if path.rstrip("/") == "/version" and request.method in ("GET", "HEAD"):
+        if path.rstrip("/") == "/version" and request.method in READING:
             return _json(version())
         user = self._authenticate(request)
         asked = attributes(request.method, request.scope["raw_path"].decode("latin-1"), request.query_params)
@@ -76,7 +77,7 @@ class Api:
             return self._document(request.method, asked.path)
         resource = _resource(asked)
         if asked.verb not in resource.verbs:
-            raise method_not_allowed()
+            raise method_not_allowed(*(("POST",) if resource.verbs == CREATE else READING))
         _require_json_is_accepted(request.headers.get("accept", ""))
         if resource.verbs == CREATE:
             return await self._review(request, resource, user)
@@ -95,8 +96,8 @@ class Api:
         document = self._discovery.get(path.rstrip("/") or "/")
         if document is None:
             raise no_such_route()
-        if method not in ("GET", "HEAD"):
-            raise method_not_allowed()
+        if method not in READING:
+            raise method_not_allowed(*READING)
         return _json(document)
 
     def _read(self, request: Request, resource: Resource, asked: Attributes) -> Response:

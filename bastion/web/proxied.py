@@ -26,7 +26,8 @@ ERRORS = (
     (401, "Unauthorized", "No credential, or one that is not accepted.", "WWW-Authenticate"),
     (403, "Forbidden", "Not allowed, or not offered by this bastion.", ""),
     (404, "NotFound", "No such path, pod, service or node.", ""),
-    (405, "MethodNotAllowed", "A method that no proxied path takes.", ""),
+    (405, "MethodNotAllowed", "A method that no proxied path takes.", "Allow"),
+    (414, "URITooLong", "The path and query are too long.", ""),
     (429, "TooManyRequests", "Try again later.", "Retry-After"),
     (503, "ServiceUnavailable", "No backend could be reached, or the API server cannot be asked.", "Retry-After"),
     (504, "Timeout", "The backend did not answer in time.", ""),
@@ -37,6 +38,7 @@ HEADERS: Schema = {
         "description": "The reason. An answer without this header is the backend's own.",
         "schema": {"type": "string"},
     },
+    "Allow": {"description": "The methods that are taken.", "schema": {"type": "string"}},
     "WWW-Authenticate": {"description": "How to authenticate.", "schema": {"type": "string"}},
     "Retry-After": {"description": "Seconds to wait, where waiting promises something.", "schema": {"type": "integer", "minimum": 0}},
 }

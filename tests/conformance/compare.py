@@ -64,7 +64,7 @@ ADDED_TO_ANSWERS = FRAMING | {
     "x-content-type-options",
     "x-request-id",
 }
-OF_ITS_OWN_ANSWERS = ADDED_TO_ANSWERS | {"content-type", "location"}  # where no backend answered
+OF_ITS_OWN_ANSWERS = ADDED_TO_ANSWERS | {"allow", "content-type", "location"}  # where no backend answered
 LONG = 300  # characters of a text that a difference shows
 
 

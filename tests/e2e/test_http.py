@@ -183,6 +183,7 @@ UNREADABLE = {
     "an unknown coding": (f"{GET}Transfer-Encoding: gzip\r\n\r\n".encode(), 501),
     "an unknown expectation": (f"{GET}Expect: a-miracle\r\n\r\n".encode(), 417),
     "too many fields": ((GET + "X-A: b\r\n" * 101 + "\r\n").encode(), 431),
+    "too long a target": (("GET /" + "a" * 66000 + " HTTP/1.1\r\nHost: h\r\n\r\n").encode(), 414),
     "too large a head": ((GET + "X-A: " + "b" * 66000).encode(), 431),
     "a bad chunk": (f"{GET}Transfer-Encoding: chunked\r\n\r\nxyz\r\n".encode(), 400),
 }

@@ -138,7 +138,9 @@ def test_a_method_that_is_none_of_ours(bastion: Bastion, pod: Place) -> None:
     async def main() -> None:
         async with backend(pod.address) as behind:
             for method in ("TRACE", "CONNECT", "PROPFIND"):
-                assert_status(await ask(bastion, request(pod.path(), method=method)), 405, "MethodNotAllowed")
+                answer = await ask(bastion, request(pod.path(), method=method))
+                assert_status(answer, 405, "MethodNotAllowed")
+                assert answer.one("Allow") == "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
             assert not behind.visits
 
     asyncio.run(main())

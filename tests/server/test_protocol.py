@@ -644,6 +644,31 @@ def test_a_head_without_end_is_refused_before_it_ends() -> None:
     real(talk)
 
 
+TOO_LARGE = {
+    "a long target, without end": (b"GET /" + b"a" * 70_000, 414),
+    "a long target, complete": (b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: h\r\n\r\n", 414),
+    "a long query": (b"GET /?" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: h\r\n\r\n", 414),
+    "a long absolute target": (b"GET http://h/" + b"a" * 70_000, 414),
+    "most of it is the target": (b"GET /" + b"a" * 40_000 + b" HTTP/1.1\r\nHost: h\r\nX-A: " + b"b" * 30_000, 414),
+    "most of it is fields": (b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: h\r\nX-A: " + b"b" * 50_000, 431),
+    "no target": (b"a" * 70_000, 431),
+    "no method": (b" /" + b"a" * 70_000, 431),
+    "a target of control characters": (b"GET /" + b"\1" * 70_000, 431),
+}
+
+
+@pytest.mark.parametrize(("data", "code"), TOO_LARGE.values(), ids=TOO_LARGE)
+def test_a_head_that_is_too_large_says_what_of_it_is(data: bytes, code: int) -> None:
+    async def talk() -> None:
+        async with conversation() as c:
+            peer = await c.peer()
+            await peer.send(data)
+            assert (await peer.answer())[0] == code
+            assert c.app.refused == [code]
+
+    real(talk)
+
+
 def test_what_is_pipelined_is_held_up_to_a_limit() -> None:
     async def talk() -> None:
         enough = asyncio.Event()

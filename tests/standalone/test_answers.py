@@ -51,6 +51,8 @@ def test_what_is_not_served(tmp_path: Path, method: str, path: str, code: int, r
             response = await http.request(method, path)
             assert (response.status_code, response.headers["content-type"]) == (code, "application/json")
             assert (response.json()["kind"], response.json()["code"], response.json()["reason"]) == ("Status", code, reason)
+            allowed = ("POST" if path == TOKEN_REVIEWS else "GET, HEAD") if code == 405 else None
+            assert response.headers.get("allow") == allowed
 
     asyncio.run(main())
 
