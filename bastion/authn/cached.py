@@ -25,6 +25,9 @@ class _Known:
 class CachedAuthenticator:
     """`ttl` in seconds, for yes and for no; a failure to find out is never remembered, and a yes not past the token's own end.
 
+    kube-apiserver remembers for 10 s itself whose a token is: one that is taken away is good for the sum of the two.  No shorter
+    `ttl` for ServiceAccounts, whose tokens are asked about most: it would multiply the reviews, and those 10 s would stay.
+
     `clock` is seconds since the epoch.  The key is a MAC of the token under a key of this process, so that a memory dump holds no token.
     """
 
