@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from bastion.standalone.documents import documents
+from bastion.kube.documents import Document, documents
 from bastion.standalone.files import FileError
 from bastion.standalone.resources import BY_KIND, Key, Object, Resource, api_version
 from bastion.standalone.schema import Check, Invalid
@@ -43,13 +43,14 @@ def load(paths: Sequence[Path]) -> Manifests:
     places: dict[Key, str] = {}
     skipped: set[tuple[str, str]] = set()
     for file in manifest_files(paths):
-        for place, value in _documents(file):
+        for place, document in _documents(file):
             try:
-                for path, raw in _items(value, ""):
+                for path, raw in _items(document.value, ""):
                     resource = _resource(raw, path)
                     if resource is None:
                         skipped.add((str(file), raw["kind"]))
                         continue
+                    _refuse_repeated_names(document, path)
                     key, object = _checked(resource, raw, path)
                     if key in objects:
                         raise Invalid(f"{_called(key)} is already in {places[key]}", _at(path, "metadata.name"))
@@ -97,13 +98,13 @@ def _unreadable(error: OSError) -> None:
     raise ManifestError(f"{error.filename}: {error.strerror}") from error
 
 
-def _documents(file: Path) -> Iterator[tuple[str, Any]]:
+def _documents(file: Path) -> Iterator[tuple[str, Document]]:
     """(`pods.yaml: document 3`, what it says), without empty documents."""
     number = 0
     try:
-        for number, value in enumerate(documents(_text(file), as_json=file.suffix == ".json"), 1):
-            if value is not None:
-                yield f"{file}: document {number}", value
+        for number, document in enumerate(documents(_text(file), as_json=file.suffix == ".json"), 1):
+            if document.value is not None:
+                yield f"{file}: document {number}", document
     except ValueError as error:
         raise ManifestError(f"{file}: document {number + 1}: {error}") from error
 
@@ -121,15 +122,29 @@ def _text(file: Path) -> str:
 
 
 def _items(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """The objects of a document, each with the path that leads to it: one, or those of a List."""
-    if not isinstance(value, dict) or value.get("kind") != "List":
+    """The objects of a document, each with the path that leads to it: one, or those of a List or of a PodList and its kin."""
+    typed = _kind_of_items(value)
+    if typed is None:
         yield path, value
         return
     items = value.get("items") or []
     if not isinstance(items, list):
         raise Invalid("must be a list", _at(path, "items"))
     for index, item in enumerate(items):
-        yield from _items(item, _at(path, f"items[{index}]"))
+        # An API server writes a list's kind once; its items have none.
+        whole = {**typed, **item} if isinstance(item, dict) else item
+        yield from _items(whole, _at(path, f"items[{index}]"))
+
+
+def _kind_of_items(value: Any) -> Object | None:
+    """Apiversion and kind of a list's items: empty where each says its own, None where this is no list that is served."""
+    if not isinstance(value, dict) or not isinstance(kind := value.get("kind"), str) or not kind.endswith("List"):
+        return None
+    if kind == "List":
+        return {}
+    typed = {"apiVersion": value.get("apiVersion"), "kind": kind.removesuffix("List")}
+    group = str(typed["apiVersion"]).rpartition("/")[0]
+    return typed if (group, typed["kind"]) in BY_KIND else None
 
 
 def _resource(raw: Any, path: str) -> Resource | None:
@@ -144,6 +159,13 @@ def _resource(raw: Any, path: str) -> Resource | None:
     if resource is not None and version != "v1":
         raise Invalid(f"must be {api_version(group)} for a {resource.kind}", _at(path, "apiVersion"))
     return resource
+
+
+def _refuse_repeated_names(document: Document, path: str) -> None:
+    """Of what is served only: which of the two was meant, nobody knows."""
+    for repeated in document.repeated:
+        if repeated.startswith((_at(path, ""), f"{path}[") if path else ""):
+            raise Invalid("is there twice", repeated)
 
 
 def _checked(resource: Resource, raw: Object, path: str) -> tuple[Key, Object]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bastion.standalone.manifests import ManifestError, load
-from tests.standalone.objects import by_key, pod, service, write
+from bastion.standalone.resources import BY_KIND
+from tests.standalone.objects import RBAC_API, by_key, pod, service, write
 
 POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n"
 SERVICE = "apiVersion: v1\nkind: Service\nmetadata: {name: a}\n"
@@ -53,7 +55,7 @@ MISTAKES = [
     ),
     (
         "apiVersion: v1\nkind: Pod\nmetadata: {name: a, labels: {on: yes}}",
-        "document 1: metadata.labels.on: must be a string: put this key in quotes",
+        "document 1: metadata.labels[true]: must be a string: put it in quotes",
     ),
     (
         "apiVersion: v1\nkind: Pod\nmetadata: {name: a, labels: {a: true}}",
@@ -90,7 +92,6 @@ MISTAKES = [
         "document 1: status.conditions[0].status: must be one of True, False, Unknown",
     ),
     (POD + "metadata: {name: b}", "document 1: metadata: is there twice"),
-    (POD + "spec: {answer: 123456789012345678901234567890}", "document 1: cannot be written as JSON: Integer exceeds 64-bit range"),
     (POD + "spec: &again {again: [*again]}", "document 1: is nested too deeply"),
     (SERVICE + "spec: {ports: [{name: x}]}", "document 1: spec.ports[0].port: must be set"),
     (SERVICE + "spec: {ports: [{port: 99999}]}", "document 1: spec.ports[0].port: must be an integer between 1 and 65535"),
@@ -185,7 +186,11 @@ def test_mistake_is_named_in_one_line_by_file_document_and_field(tmp_path: Path,
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"apiVersion": "v1", "apiVersion": "v1"}', "document 1: apiVersion: is there twice"),
+        (
+            '{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "labels": {"a": "b", "a": "c"}}}',
+            "document 1: metadata.labels.a: is there twice",
+        ),
+        ('{"apiVersion": "v1", "kind": "Secret"} {"apiVersion": ', "document 2: line 1: Expecting value"),
         ('{"apiVersion": ', "document 1: line 1: Expecting value"),
         (
             '{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {"x": "\\ud800"}}',
@@ -240,6 +245,71 @@ def test_lists_are_taken_apart(tmp_path: Path) -> None:
     assert load([file]).objects == by_key(pod("a"), service("s"), pod("b"))
 
 
+TYPED_LISTS = [  # (the list, names of what it holds, kinds kept out)
+    ({"apiVersion": "v1", "kind": "PodList", "items": [{"metadata": {"name": "a"}}, {"metadata": {"name": "b"}}]}, ["a", "b"], set()),
+    (
+        {"apiVersion": "v1", "kind": "ServiceList", "items": [{"kind": "Service", "apiVersion": "v1", "metadata": {"name": "a"}}]},
+        ["a"],
+        set(),
+    ),
+    ({"apiVersion": RBAC_API, "kind": "ClusterRoleList", "items": [{"metadata": {"name": "a"}, "rules": None}]}, ["a"], set()),
+    ({"apiVersion": "v1", "kind": "PodList", "items": None}, [], set()),
+    ({"apiVersion": "v1", "kind": "PodList", "metadata": {"resourceVersion": "1"}}, [], set()),
+    ({"apiVersion": "apps/v1", "kind": "DeploymentList", "items": [{"metadata": {"name": "a"}}]}, [], {"DeploymentList"}),
+    ({"apiVersion": "example.test/v1", "kind": "PodList", "items": [{"metadata": {"name": "a"}}]}, [], {"PodList"}),
+    ({"apiVersion": "example.test/v1", "kind": "AllowList", "items": "anything"}, [], {"AllowList"}),
+    (
+        {"apiVersion": "v1", "kind": "List", "items": [{"apiVersion": "v1", "kind": "PodList", "items": [{"metadata": {"name": "a"}}]}]},
+        ["a"],
+        set(),
+    ),
+]
+
+
+@pytest.mark.parametrize(("value", "names", "kept_out"), TYPED_LISTS)
+def test_items_of_a_typed_list_are_of_its_kind(tmp_path: Path, value: Any, names: list[str], kept_out: set[str]) -> None:
+    file = write(tmp_path / "list.json", json.dumps(value))
+    found = load([file])
+    assert [key[2] for key in found.objects] == names
+    assert {kind for _, kind in found.skipped} == kept_out
+    for (resource, _, _), object in found.objects.items():
+        assert BY_KIND[object["apiVersion"].rpartition("/")[0], object["kind"]].name == resource
+
+
+def test_a_mistake_in_a_typed_list_names_the_item(tmp_path: Path) -> None:
+    file = write(tmp_path / "list.yaml", "apiVersion: v1\nkind: PodList\nitems: [{metadata: {name: a}}, {metadata: {}}]")
+    with pytest.raises(ManifestError, match=r"document 1: items\[1\]\.metadata\.name: must be set"):
+        load([file])
+
+
+NOT_JUDGED = [
+    "apiVersion: example.test/v1\nkind: Filter\nspec: {=: 1, 200: ok, on: off, 1.5: x, a: 1, a: 2}\n",
+    "apiVersion: v1\nkind: Secret\nmetadata: {name: 5}\ndata: [=, !vault x, 123456789012345678901234567890, 2026-01-02]\n",
+    '{"apiVersion": "v1", "kind": "Secret", "a": 1, "a": 2}\n',
+    "apiVersion: v1\nkind: List\nitems: [{apiVersion: v1, kind: Secret, a: {b: 1, b: 2}}]\n",
+]
+
+
+@pytest.mark.parametrize("other", NOT_JUDGED)
+def test_what_is_not_served_is_not_judged(tmp_path: Path, other: str) -> None:
+    assert list(load([write(tmp_path / "all.yaml", f"{other}---\n{POD}")]).objects) == [("pods", "default", "a")]
+
+
+def test_a_name_that_is_there_twice_is_judged_by_the_object_it_is_in(tmp_path: Path) -> None:
+    items = "[{apiVersion: v1, kind: Secret, a: 1, a: 2}, {apiVersion: v1, kind: Pod, metadata: {name: x, labels: {a: b, a: c}}}]"
+    with pytest.raises(ManifestError, match=r"document 1: items\[1\]\.metadata\.labels\.a: is there twice"):
+        load([write(tmp_path / "all.yaml", f"apiVersion: v1\nkind: List\nitems: {items}")])
+
+
+def test_objects_behind_one_another_are_documents_in_a_file_of_any_name(tmp_path: Path) -> None:
+    text = "\n".join(json.dumps(pod(name, labels={"smile": "\N{GRINNING FACE}"}), indent=2) for name in "abc")
+    assert "\\ud83d" in text
+    for name in ("pods.yaml", "pods.json"):
+        found = load([write(tmp_path / name, text)])
+        assert [key[2] for key in found.objects] == ["a", "b", "c"]
+        assert found.objects["pods", "default", "b"]["metadata"]["labels"] == {"smile": "\N{GRINNING FACE}"}
+
+
 def test_kinds_not_served_are_kept_out_and_named(tmp_path: Path) -> None:
     file = write(
         tmp_path / "all.yaml",
@@ -259,12 +329,12 @@ def test_what_the_server_sets_or_a_client_left_empty_is_not_kept(tmp_path: Path)
         """
         apiVersion: v1
         kind: Node
-        metadata: {name: n, namespace: odd, resourceVersion: "7", managedFields: [], uid: kept, labels: null}
+        metadata: {name: node, namespace: odd, resourceVersion: "7", managedFields: [], uid: kept, labels: null}
         status: {addresses: null, phase: ""}
         """,
     )
-    node = load([file]).objects["nodes", "", "n"]
-    assert node["metadata"] == {"name": "n", "uid": "kept"}
+    node = load([file]).objects["nodes", "", "node"]
+    assert node["metadata"] == {"name": "node", "uid": "kept"}
     assert node["status"] == {"phase": ""}
 
 
