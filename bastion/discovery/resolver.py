@@ -200,7 +200,7 @@ def node_address(node: Node) -> str | None:
 def _pod_port(pod: Pod, target: Target) -> tuple[int, str]:
     """(number, name) of the port asked for; number 0 where the pod declares none and none is asked for."""
     if not target.port:
-        first = next(iter(pod.ports), None)
+        first = pod.default_port
         return (first.container_port, first.name) if first is not None else (0, "")
     if _is_number(target.port):
         number = _port_number(target.port)

@@ -36,8 +36,18 @@ class Container(Struct, frozen=True):
     ports: tuple[ContainerPort, ...] | None = None
 
 
+class InitContainer(Container, frozen=True):
+    restart_policy: str = ""
+
+    @property
+    def sidecar(self) -> bool:
+        """It runs beside the others, and its ports are the pod's (KEP-753); one that ends before they begin has none."""
+        return self.restart_policy == "Always"
+
+
 class PodSpec(Struct, frozen=True):
     containers: tuple[Container, ...] | None = None
+    init_containers: tuple[InitContainer, ...] | None = None
     host_network: bool = False
 
 
@@ -65,11 +75,17 @@ class Pod(Struct, frozen=True):
 
     @property
     def ports(self) -> tuple[ContainerPort, ...]:
-        """The declared ports in the order of the containers."""
-        containers = self.spec.containers or ()
-        if len(containers) == 1:
+        """The declared ports in the order of the containers, those of sidecars last."""
+        containers, init = self.spec.containers or (), self.spec.init_containers
+        if len(containers) == 1 and not init:
             return containers[0].ports or ()
-        return tuple(port for container in containers for port in container.ports or ())
+        sidecars = (container for container in init or () if container.sidecar)
+        return tuple(port for container in (*containers, *sidecars) for port in container.ports or ())
+
+    @property
+    def default_port(self) -> ContainerPort | None:
+        """The first one of the containers: kube-apiserver looks for it there and not at sidecars."""
+        return next((port for container in self.spec.containers or () for port in container.ports or ()), None)
 
     @property
     def terminal(self) -> bool:
@@ -214,7 +230,10 @@ def _compact_pod(pod: Pod) -> None:
     force_setattr(status, "phase", intern(status.phase))
     if status.pod_ips is not None and len(status.pod_ips) == 1 and status.pod_ips[0].ip == status.pod_ip:
         force_setattr(status, "pod_ips", None)  # `addresses` is the same
-    for container in pod.spec.containers or ():
+    if pod.spec.init_containers is not None:
+        sidecars = tuple(container for container in pod.spec.init_containers if container.sidecar and container.ports)
+        force_setattr(pod.spec, "init_containers", sidecars or None)
+    for container in (*(pod.spec.containers or ()), *(pod.spec.init_containers or ())):
         for port in container.ports or ():
             force_setattr(port, "name", intern(port.name))
 

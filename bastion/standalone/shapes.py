@@ -48,12 +48,13 @@ container = fields(
     }
 )
 containers = each(container, unique=("name",))
+init_containers = both(containers, each(fields({"restartPolicy": string})))
 pod = fields(
     {
         "spec": fields(
             {
                 "containers": containers,
-                "initContainers": containers,
+                "initContainers": init_containers,
                 "nodeName": string,
                 "hostNetwork": boolean,
                 "serviceAccountName": string,

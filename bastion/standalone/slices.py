@@ -143,7 +143,9 @@ def _target(port: Mapping[str, Any], pod: Object) -> int | None:
     target = port.get("targetPort", port["port"])
     if isinstance(target, int):
         return target
-    for container in pod.get("spec", {}).get("containers", ()):
+    spec = pod.get("spec", {})
+    sidecars = (container for container in spec.get("initContainers", ()) if container.get("restartPolicy") == "Always")
+    for container in (*spec.get("containers", ()), *sidecars):
         for declared in container.get("ports", ()):
             if declared.get("name") == target and declared.get("protocol", "TCP") == port.get("protocol", "TCP"):
                 return int(declared["containerPort"])

@@ -43,6 +43,16 @@ def test_init_and_ephemeral_containers_have_no_ports_of_the_pod():
     assert read(Pod, {"metadata": {}, "spec": spec}).ports == ()  # L-2
 
 
+def test_ports_of_sidecars_come_after_those_of_containers():
+    init = [{"ports": [{"containerPort": 1}]}, {"restartPolicy": "Always", "ports": [{"name": "gateway", "containerPort": 2}]}]
+    raw = {"metadata": {}, "spec": {"initContainers": init, "containers": [{"ports": [{"containerPort": 3}]}]}}
+    for pod in (read(Pod, raw), compact(read(Pod, raw))):
+        assert pod.ports == (ContainerPort(3), ContainerPort(2, "gateway"))
+        assert pod.default_port == ContainerPort(3)
+    assert read(Pod, {"metadata": {}, "spec": {"initContainers": init}}).default_port is None
+    assert [len(pod.spec.init_containers) for pod in (read(Pod, raw), compact(read(Pod, raw)))] == [2, 1], "the rest is not kept"
+
+
 @pytest.mark.parametrize(
     ("phase", "terminal"), [("Succeeded", True), ("Failed", True), ("Running", False), ("Pending", False), ("Unknown", False), ("", False)]
 )

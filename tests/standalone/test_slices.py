@@ -38,6 +38,16 @@ V6_POD = pod("v6", ip="fd00::1")
 DUAL_POD = pod("dual", ip="10.0.0.1", ips=["10.0.0.1", "fd00::1"])
 UDP = {"ports": [{"name": "dns", "port": 53, "targetPort": "http", "protocol": "UDP"}]}
 
+
+def with_sidecars(pod: Object) -> Object:
+    """Init containers that declare the port `http`: one that ends, two that stay."""
+    init = [{"name": "ends", "ports": [{"name": "http", "containerPort": 80}]}]
+    init += [
+        {"name": f"stays-{number}", "restartPolicy": "Always", "ports": [{"name": "http", "containerPort": number}]} for number in (81, 82)
+    ]
+    return {**pod, "spec": {**pod["spec"], "initContainers": init}}
+
+
 FROM_PODS = [
     ("ready", [service("s", selector=WEB), pod("a")], one(("10.0.0.1", "RS"))),
     ("not ready", [service("s", selector=WEB), pod("a", ready=False)], one(("10.0.0.1", ""))),
@@ -61,6 +71,8 @@ FROM_PODS = [
     ),
     ("no target", [service("s", selector=WEB, ports=[{"port": 80}]), pod("a")], one(("10.0.0.1", "RS"), ports=[("", 80)])),
     ("name unknown to the pod", [service("s", selector=WEB), pod("a", ports=[("x", 1)])], one(("10.0.0.1", "RS"), ports=[])),
+    ("port of a sidecar", [service("s", selector=WEB), with_sidecars(pod("a", ports=[]))], one(("10.0.0.1", "RS"), ports=[("http", 81)])),
+    ("a container before a sidecar", [service("s", selector=WEB), with_sidecars(pod("a"))], one(("10.0.0.1", "RS"))),
     ("name of another protocol", [service("s", selector=WEB, **UDP), pod("a")], one(("10.0.0.1", "RS"), ports=[])),
     ("headless without ports", [service("s", selector=WEB, clusterIP="None", ports=[]), pod("a")], one(("10.0.0.1", "RS"), ports=[])),
     (
