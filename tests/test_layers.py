@@ -22,7 +22,20 @@ ROWS = [
     {"cluster", "network", "message", "balance", "observe"},
     {"kube"},
 ]
-ANYWHERE = {"authentication", "browsers", "cache", "certificates", "clock", "config", "issuers", "kubeapi", "limits", "reload", "__init__"}
+ANYWHERE = {
+    "authentication",
+    "browsers",
+    "cache",
+    "certificates",
+    "clock",
+    "config",
+    "issuers",
+    "kubeapi",
+    "limits",
+    "reload",
+    "trust",
+    "__init__",
+}
 STANDALONE_MAY = {"kube"}
 FOREIGN = {  # library -> the only places that may import it
     "kubernetes": {"cluster/kubeconfig.py"},
@@ -30,7 +43,7 @@ FOREIGN = {  # library -> the only places that may import it
     "httptools": {"network/http1.py"},
     "fastapi": {"web"},
     "httpx": {"authn/oidc.py", "cluster/client.py", "cluster/connections.py"},
-    "yaml": {"kube/documents.py", "cluster/kubeconfig.py", "issuers.py", "standalone", "demo.py"},
+    "yaml": {"kube/documents.py", "issuers.py", "standalone", "demo.py"},
 }
 PURE = [
     "kube",
@@ -41,6 +54,8 @@ PURE = [
     "discovery/reflector.py",
     "network/addresses.py",
     "network/errors.py",
+    "cluster/fields.py",
+    "cluster/proxies.py",
     "authentication.py",
     "browsers.py",
     "config.py",

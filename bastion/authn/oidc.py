@@ -21,6 +21,7 @@ from bastion.authn.compact import Compact, read_compact, read_json
 from bastion.authn.jwt import Keys, Wanted, read_keys, verify, wanted_key
 from bastion.kube.status import StatusError, service_unavailable
 from bastion.kube.user import User
+from bastion.trust import client_context
 
 RETRY = 30.0  # seconds between two attempts to fetch
 REFRESH = 3600.0  # seconds after which keys are fetched again behind the scenes: one that was withdrawn is gone then
@@ -192,8 +193,8 @@ class Provider:
 
 def _trusting(issuer: Issuer) -> ssl.SSLContext:
     try:
-        return ssl.create_default_context(cadata=issuer.certificate_authority or None)
-    except (OSError, ValueError) as error:
+        return client_context(issuer.certificate_authority.encode() or None)
+    except ValueError as error:
         raise ValueError(f"the authority for {issuer.url} is not a PEM certificate") from error
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from bastion.cluster.proxies import Proxies
 from bastion.config import StartError
 from bastion.reload import Changes
 
@@ -28,23 +29,25 @@ _log = logging.getLogger("bastion.cluster")
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """`made_of` tells whether the context of another one would be the same."""
+    """`to_proxy` is for a proxy that is itself spoken to over TLS.  `made_of` tells whether the contexts of another one, and
+    so its connections, would be the same."""
 
     made_of: tuple[Any, ...]
     context: ssl.SSLContext
+    proxies: Proxies
+    to_proxy: ssl.SSLContext | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """`server_name`: the name in the server's certificate where it is not the URL's host.  `expires` in seconds of the epoch."""
+    """`impersonation`: headers that every call has.  `expires` in seconds of the epoch."""
 
     server: str
-    server_name: str
-    proxy: str
     trust: Trust
     authorization: str | None
-    expires: float | None
     files: tuple[Path, ...]
+    impersonation: tuple[tuple[bytes, bytes], ...] = ()
+    expires: float | None = None
 
 
 class Access(Protocol):
@@ -57,10 +60,13 @@ class Access(Protocol):
     def tls(self) -> ssl.SSLContext: ...
 
     @property
-    def server_name(self) -> str: ...
+    def proxies(self) -> Proxies: ...
 
     @property
-    def proxy(self) -> str: ...
+    def proxy_tls(self) -> ssl.SSLContext | None: ...
+
+    @property
+    def impersonation(self) -> tuple[tuple[bytes, bytes], ...]: ...
 
     async def authorization(self) -> str | None: ...
 
@@ -86,12 +92,16 @@ class ApiAccess:
         return self._now.trust.context
 
     @property
-    def server_name(self) -> str:
-        return self._now.server_name
+    def proxies(self) -> Proxies:
+        return self._now.trust.proxies
 
     @property
-    def proxy(self) -> str:
-        return self._now.proxy
+    def proxy_tls(self) -> ssl.SSLContext | None:
+        return self._now.trust.to_proxy
+
+    @property
+    def impersonation(self) -> tuple[tuple[bytes, bytes], ...]:
+        return self._now.impersonation
 
     async def authorization(self) -> str | None:
         """The value of the Authorization header; None where a certificate says it all."""

@@ -1,6 +1,6 @@
 """Calls to the API server over httpx: get, list, watch, create.
 
-No redirects (CVE-2020-8561), no proxies from the environment, answers bounded, each call with a deadline.  Every call can
+No redirects (CVE-2020-8561), answers bounded, each call with a deadline.  Every call can
 be made again: reviews change nothing.  So one that broke is, once, and of several API servers on another one.
 """
 
@@ -149,11 +149,12 @@ class ApiClient:
     @contextlib.asynccontextmanager
     async def _begun(self, server: ApiServer, call: Call, headers: dict[str, str]) -> AsyncIterator[httpx.Response]:
         """The answer's head has come, and it is a good one."""
-        extensions = {"sni_hostname": self._access.server_name} if self._access.server_name else {}
         # A transport and no client: no cookies, no redirects, nothing that speaks unasked.
-        async with self._connections.transport(background=call.background) as http:
+        async with self._connections.transport(server.url, background=call.background) as http:
             url, query = _url(server.url + call.path), call.query or None
-            request = httpx.Request(call.method, url, params=query, headers=headers, content=call.body, extensions=extensions)
+            request = httpx.Request(call.method, url, params=query, headers=headers, content=call.body)
+            if self._access.impersonation:
+                request.headers = httpx.Headers([*request.headers.raw, *self._access.impersonation])
             response = await http.handle_async_request(request)
             _log.debug("%s %s: %d", call.method, call.path, response.status_code)
             try:

@@ -64,9 +64,12 @@ class _Lanes:
 
 
 class _Generation:
-    """The transports that use one TLS context.  What is read in the background takes no connection from what is waited for."""
+    """The transports that use one TLS context, and one proxy or none.
 
-    def __init__(self, tls: ssl.SSLContext, proxy: str) -> None:
+    What is read in the background takes no connection from what is waited for.
+    """
+
+    def __init__(self, tls: ssl.SSLContext, proxy: httpx.Proxy | None) -> None:
         self.tls = tls
         self.calls = 0
         self._waited_for = _Lanes(lambda: _transport(tls, proxy, 1), REVIEWS)
@@ -83,12 +86,12 @@ class _Generation:
 class Connections:
     def __init__(self, access: Access) -> None:
         self._access = access
-        self._newest = _Generation(access.tls, access.proxy)
+        self._newest: dict[str, _Generation] = {}  # by the API server's URL; those with the same proxy are one
         self._older: set[_Generation] = set()
 
     @contextlib.asynccontextmanager
-    async def transport(self, *, background: bool) -> AsyncIterator[httpx.AsyncHTTPTransport]:
-        generation = self._of_now()
+    async def transport(self, server: str, *, background: bool) -> AsyncIterator[httpx.AsyncHTTPTransport]:
+        generation = self._of_now(server)
         generation.calls += 1
         try:
             async with generation.transport(background=background) as transport:
@@ -100,22 +103,43 @@ class Connections:
                 await unused.close()
 
     async def close(self) -> None:
-        for generation in (self._newest, *self._older):
+        for generation in {*self._newest.values(), *self._older}:
             await generation.close()
 
     def __len__(self) -> int:
         """Generations in use."""
-        return 1 + len(self._older)
+        return len({*self._newest.values(), *self._older})
 
-    def _of_now(self) -> _Generation:
-        if self._newest.tls is not self._access.tls:
-            self._older.add(self._newest)
-            self._newest = _Generation(self._access.tls, self._access.proxy)
-        return self._newest
+    def _of_now(self, server: str) -> _Generation:
+        generation = self._newest.get(server)
+        if generation is None or generation.tls is not self._access.tls:
+            if generation is not None:
+                self._older.update(self._newest.values())
+                self._newest.clear()
+            generation = self._newest[server] = self._made(server)
+        return generation
+
+    def _made(self, server: str) -> _Generation:
+        access, proxy = self._access, self._access.proxies.of(server)
+        for other, generation in self._newest.items():
+            if access.proxies.of(other) == proxy:
+                return generation
+        return _Generation(access.tls, httpx.Proxy(proxy, ssl_context=access.proxy_tls) if proxy else None)
 
 
-def _transport(tls: ssl.SSLContext, proxy: str, most: int | None) -> httpx.AsyncHTTPTransport:
+class _OverSocks(httpx.AsyncHTTPTransport):
+    """httpcore asserts that a SOCKS proxy speaks SOCKS."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        try:
+            return await super().handle_async_request(request)
+        except httpx.HTTPError:
+            raise
+        except Exception as error:
+            raise httpx.ProxyError("the proxy does not speak SOCKS 5") from error
+
+
+def _transport(tls: ssl.SSLContext, proxy: httpx.Proxy | None, most: int | None) -> httpx.AsyncHTTPTransport:
     limits = httpx.Limits(max_connections=most, max_keepalive_connections=20, keepalive_expiry=60.0)
-    return httpx.AsyncHTTPTransport(
-        verify=tls, limits=limits, trust_env=False, socket_options=_KEEPALIVE, proxy=httpx.Proxy(proxy) if proxy else None
-    )
+    made = _OverSocks if proxy is not None and proxy.url.scheme.startswith("socks") else httpx.AsyncHTTPTransport
+    return made(verify=tls, limits=limits, trust_env=False, socket_options=_KEEPALIVE, proxy=proxy)

@@ -1,32 +1,46 @@
-"""How is the API server reached?  The one place for the official client: kubeconfig, contexts, exec plugins, in-cluster.
+"""How is the API server reached?  Files, or the pod that this runs in; what they hold is read as kubectl reads it.
 
-Only its configuration is used: models and watch of the official client are far too slow for fifty thousand pods.
-Where it differs from kubectl, kubectl is followed: of several files the first that names a current context wins, an
-empty KUBECONFIG is none, proxies come from the kubeconfig alone, and a token file is read again when it changes.
+Of several files the first that says something wins, relative paths begin where their file is, and everything that the fields
+name (tokens, certificates, plugins, proxies) is looked up here.  `fields.py` says what may stand beside what.
+The official client's loader is used inside a pod only: of a kubeconfig it leaves out `as`, `tls-server-name` behind a proxy
+and the environment's proxies, holds other precedences than kubectl, and leaves keys in temporary files.
 """
 
 from __future__ import annotations
 
-import datetime
+import base64
 import hashlib
+import logging
 import os
-import ssl
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import yaml
+from typing import Any
 
 from bastion.cluster.access import ApiAccess, Loaded, Trust
+from bastion.cluster.fields import (
+    AuthInfo,
+    Cluster,
+    Exec,
+    Mistake,
+    base_url,
+    check_cluster,
+    check_user,
+    decoded,
+    impersonation,
+    read,
+    unknown,
+)
+from bastion.cluster.plugins import Given, PluginError, run
+from bastion.cluster.proxies import Proxies, from_environment
 from bastion.config import StartError
-
-if TYPE_CHECKING:
-    from kubernetes.client import Configuration
-    from kubernetes.config.kube_config import KubeConfigLoader
+from bastion.kube.documents import documents
+from bastion.trust import client_context, show, warn_of_end
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 NOWHERE = "no kubeconfig (--kubeconfig, KUBECONFIG, ~/.kube/config) and not in a cluster"
+
+_log = logging.getLogger("bastion.cluster")
 
 
 class KubeconfigError(StartError):
@@ -61,8 +75,7 @@ def load_access(
 
 def access_from_text(kubeconfig: str) -> ApiAccess:
     """From a kubeconfig that this process made itself."""
-    content = yaml.safe_load(kubeconfig)
-    return ApiAccess(lambda: _of_files(content, None, (), "kubeconfig"))
+    return ApiAccess(lambda: _of_configs([_config(kubeconfig, Path("kubeconfig"))], Source((), "", {}, Path())))
 
 
 def _files(kubeconfig: Path | None, environ: Mapping[str, str]) -> tuple[Path, ...]:
@@ -74,109 +87,250 @@ def _files(kubeconfig: Path | None, environ: Mapping[str, str]) -> tuple[Path, .
 
 def _load(source: Source) -> Loaded:
     """Raises KubeconfigError in one line that names the files, never what is secret in them."""
-    from kubernetes.config import ConfigException  # 25 MiB and a fifth of a second: not before it is needed
-
     try:
-        return _of_kubeconfig(source) if source.files else _of_pod(source)
-    except KubeconfigError:
-        raise
-    except ConfigException as error:
-        raise KubeconfigError(f"{source.name}: {_one_line(error)}") from error
+        if not source.files:
+            return _of_pod(source)
+        return _of_configs([_config(path.read_text(encoding="utf-8-sig"), path) for path in source.files], source)
+    except UnicodeDecodeError as error:
+        raise KubeconfigError(f"{source.name}: is not UTF-8") from error
+    except (Mistake, ValueError) as error:
+        raise KubeconfigError(f"{source.name}: {error}") from error
     except OSError as error:
-        raise KubeconfigError(f"{source.name}: {error.filename or 'its certificates'} cannot be read: {_cause(error)}") from error
-    except Exception as error:  # the loader raises whatever YAML and base64 do
-        raise KubeconfigError(f"{source.name}: not a kubeconfig ({type(error).__name__})") from error
+        raise KubeconfigError(f"{source.name}: {error.filename} cannot be read: {error.strerror or error}") from error
 
 
-def _of_kubeconfig(source: Source) -> Loaded:
-    from kubernetes.config.kube_config import KubeConfigMerger
+# --- which of what the files hold?
 
-    merger: Any = KubeConfigMerger(os.pathsep.join(map(str, source.files)))  # type: ignore[no-untyped-call]
-    if merger.config is None:
-        raise KubeconfigError(f"{source.name}: holds nothing")
-    named = (content.get("current-context") for content in merger.config_files.values())
-    context = source.context or next(filter(None, named), "")
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a file holds under a name; `folder` is where its relative paths begin, `path` what it is called in messages."""
+
+    value: Any
+    folder: Path
+    path: str
+
+    def file(self, name: str) -> Path:
+        return Path(os.path.normpath(self.folder / name))
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A file; the entries by name."""
+
+    clusters: dict[str, Entry]
+    users: dict[str, Entry]
+    contexts: dict[str, Entry]
+    current_context: str = ""
+
+
+KINDS = {"clusters": "cluster", "users": "user", "contexts": "context"}
+
+
+def _config(text: str, file: Path) -> Config:
+    """Raises Mistake."""
+    try:
+        document = next(documents(text), None)
+    except ValueError as error:
+        raise Mistake(f"{file} is not a kubeconfig: {error}") from None
+    content = {} if document is None or document.value is None else document.value
+    if (
+        not isinstance(content, dict)
+        or content.get("kind") not in (None, "", "Config")
+        or content.get("apiVersion") not in (None, "", "v1")
+    ):
+        raise Mistake(f"{file} is not a kubeconfig: it must be an object of kind Config and apiVersion v1")
+    current = content.get("current-context") or ""
+    if not isinstance(current, str):
+        raise Mistake("current-context: must be a string")
+    folder = Path(os.path.abspath(file)).parent  # noqa: PTH100 a link's own folder, as kubectl has it
+    return Config(**{kind: dict(_entries(content, kind, folder)) for kind in KINDS}, current_context=current)
+
+
+def _entries(content: dict[str, Any], kind: str, folder: Path) -> Iterator[tuple[str, Entry]]:
+    names: set[str] = set()
+    listed = content.get(kind) or []
+    if not isinstance(listed, list):
+        raise Mistake(f"{kind}: must be a list")
+    for index, node in enumerate(listed):
+        name = node.get("name") if isinstance(node, dict) else None
+        if not isinstance(name, str):
+            raise Mistake(f"{kind}[{index}].name: must be a string")
+        if name in names:
+            raise Mistake(f"{kind}[{index}].name: {name} is there twice")
+        names.add(name)
+        yield name, Entry(node.get(KINDS[kind]), folder, f"{kind}[{name}].{KINDS[kind]}")
+
+
+def _first(configs: list[Config], kind: str, name: str, asked_by: str) -> Entry:
+    for config in configs:
+        if name in getattr(config, kind):
+            entry: Entry = getattr(config, kind)[name]
+            return entry
+    raise Mistake(f"{asked_by}: there is no {KINDS[kind]} with name {name}")
+
+
+def _of_configs(configs: list[Config], source: Source) -> Loaded:
+    """Raises Mistake."""
+    context = source.context or next(filter(None, (config.current_context for config in configs)), "")
     if not context:
-        raise KubeconfigError(f"{source.name}: it names no current-context (see --context)")
-    return _of_files(merger.config, context, source.files, source.name, merger.save_changes)
+        known = sorted({name for config in configs for name in config.contexts})
+        raise Mistake("it names no current-context: choose one with --context" + (f" ({', '.join(known)})" if known else ""))
+    chosen = _first(configs, "contexts", context, "--context" if source.context else "current-context")
+    named = chosen.value if isinstance(chosen.value, dict) else {}
+    if not named.get("cluster"):
+        raise Mistake(f"{chosen.path}.cluster: must be set")
+    cluster = _first(configs, "clusters", str(named["cluster"]), f"{chosen.path}.cluster")
+    user = Entry({}, cluster.folder, "users[].user")  # of nobody, as kubectl has it
+    if named.get("user"):
+        user = _first(configs, "users", str(named["user"]), f"{chosen.path}.user")
+    return _reached(cluster, user, source)
 
 
-def _of_files(content: Any, context: str | None, files: tuple[Path, ...], name: str, persist: Any = None) -> Loaded:
-    from kubernetes.client import Configuration
-    from kubernetes.config.kube_config import KubeConfigLoader
+# --- what it says
 
-    loader: Any = KubeConfigLoader(content, context, config_base_path=None, config_persister=persist)  # type: ignore[no-untyped-call]
-    configuration = Configuration()
-    loader.load_and_set(configuration)
-    if not getattr(loader, "host", ""):
-        raise KubeconfigError(f"{name}: the cluster of the context has no server")
-    user, base = _user(loader, content)
-    if "exec" in user and not configuration.api_key and not configuration.cert_file:
-        raise KubeconfigError(f"{name}: the exec plugin {user['exec'].get('command')!r} gave no credentials")
-    token_file = Path(os.path.normpath(base / user["tokenFile"])) if user.get("tokenFile") else None
-    if token_file is not None and not configuration.api_key:
-        raise KubeconfigError(f"{name}: the token file {token_file} is empty")
-    expiry: datetime.datetime | None = getattr(loader, "expiry", None)
-    return _loaded(
-        configuration,
-        (*files, *([token_file] if token_file else ())),
-        expires=expiry.timestamp() if expiry is not None else None,
-        proxy=getattr(loader, "proxy", "") or "",  # the configuration's own may come from the environment
+
+def _reached(at: Entry, by: Entry, source: Source) -> Loaded:
+    cluster, user = read(Cluster, at.value, at.path), read(AuthInfo, by.value, by.path)
+    for field in (*unknown(Cluster, at.value, at.path), *unknown(AuthInfo, by.value, by.path)):
+        _log.warning("%s: %s is no field of a kubeconfig; it is passed over", source.name, field)
+    check_cluster(cluster, at.path)
+    check_user(user, by.path)
+    credentials = user.has_token or user.has_password or user.has_certificate or user.exec is not None
+    server = base_url(cluster, at.path, credentials=credentials)
+    authorities, followed = _content(at, "certificate-authority", cluster.certificate_authority, cluster.certificate_authority_data)
+    if server.startswith("https:"):
+        shown = _credentials(by, user, cluster, authorities, source.environ)
+    else:
+        shown = Shown()
+        if credentials:
+            _log.warning("%s: the API server is spoken to in plain HTTP, so no credentials of %s are sent", source.name, by.path)
+    proxies = Proxies(cluster.proxy_url) if cluster.proxy_url else from_environment(source.environ)
+    return Loaded(
+        server=server,
+        trust=_trust(at, by, cluster, authorities, shown.given, proxies),
+        authorization=shown.authorization,
+        files=(*source.files, *followed, *shown.files),
+        impersonation=impersonation(user),
+        expires=shown.given.expires,
     )
 
 
-def _user(loader: KubeConfigLoader, content: Any) -> tuple[dict[str, Any], Path]:
-    """The user of the context, empty where there is none, and the directory its relative paths begin in."""
-    name = loader.current_context["context"].get("user")
-    users = content.value.get("users") if hasattr(content, "value") else content.get("users")
-    for node in users or ():
-        entry = getattr(node, "value", node)
-        if entry["name"] == name:
-            return entry.get("user") or {}, Path(getattr(node, "path", None) or ".").parent
-    return {}, Path()
+def _content(of: Entry, field: str, name: str, data: str) -> tuple[bytes | None, tuple[Path, ...]]:
+    """(what a file, or the field itself, holds; the file)."""
+    if data:
+        return decoded(data, f"{of.path}.{field}-data"), ()
+    if not name:
+        return None, ()
+    try:
+        return of.file(name).read_bytes(), (of.file(name),)
+    except OSError as error:
+        raise Mistake(f"{of.path}.{field}: {of.file(name)} cannot be read: {error.strerror}") from None
+
+
+def _trust(at: Entry, by: Entry, cluster: Cluster, authorities: bytes | None, given: Given, proxies: Proxies) -> Trust:
+    verify = not cluster.insecure_skip_tls_verify
+    try:
+        context = client_context(authorities, verify=verify, server_name=cluster.tls_server_name)
+    except ValueError as error:
+        raise Mistake(f"{at.path}.certificate-authority: {error}") from None
+    try:
+        if given.certificate:
+            show(context, given.certificate, given.key)
+    except ValueError as error:
+        raise Mistake(f"{by.path}.client-certificate: {error}") from None
+    warn_of_end(f"{at.path}.certificate-authority", authorities or b"")
+    warn_of_end(f"{by.path}.client-certificate", given.certificate)
+    material = hashlib.sha256(b"\0".join((authorities or b"", given.certificate, given.key))).digest()
+    return Trust(
+        (verify, cluster.tls_server_name, authorities is None, material, proxies),
+        context,
+        proxies,
+        # kubectl wants a proxy's certificate to be of the cluster's authority, which hardly any is: the system's will do, too.
+        client_context(authorities, verify=verify, and_system=True) if proxies.over_tls else None,
+    )
+
+
+# --- as whom?
+
+
+_NOTHING = Given()
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """`given` is empty but for a client certificate, and for when a plugin has to be asked again."""
+
+    authorization: str | None = None
+    given: Given = _NOTHING
+    files: tuple[Path, ...] = ()
+
+
+def _credentials(by: Entry, user: AuthInfo, cluster: Cluster, authorities: bytes | None, environ: Mapping[str, str]) -> Shown:
+    """A plugin is asked only where nothing else is there; a certificate and a token go together."""
+    if user.exec is not None and not (user.has_token or user.has_password or user.has_certificate):
+        given = _of_plugin(by, user.exec, cluster, authorities, environ)
+        return Shown(f"Bearer {given.token}" if given.token else None, replace(given, token=""))
+    certificate, files = _content(by, "client-certificate", user.client_certificate, user.client_certificate_data)
+    key, key_files = _content(by, "client-key", user.client_key, user.client_key_data) if certificate else (None, ())
+    given = Given(certificate=certificate or b"", key=key or b"")
+    if user.has_token:
+        token, token_files = _token(by, user)
+        return Shown(f"Bearer {token}", given, (*files, *key_files, *token_files))
+    if user.has_password:
+        pair = base64.b64encode(f"{user.username}:{user.password}".encode()).decode()
+        return Shown(f"Basic {pair}", given, (*files, *key_files))
+    return Shown(None, given, (*files, *key_files))
+
+
+def _token(by: Entry, user: AuthInfo) -> tuple[str, tuple[Path, ...]]:
+    """The file's comes first; the other one is for when the file cannot be read."""
+    if not user.token_file:
+        return user.token, ()
+    file = by.file(user.token_file)
+    try:
+        token = file.read_text(encoding="ascii").strip()
+        if token:
+            return token, (file,)
+    except UnicodeDecodeError:
+        raise Mistake(f"{by.path}.tokenFile: {file} holds no token") from None
+    except OSError as error:
+        if not user.token:
+            raise Mistake(f"{by.path}.tokenFile: {file} cannot be read: {error.strerror}") from None
+    if not user.token:
+        raise Mistake(f"{by.path}.tokenFile: {file} is empty")
+    return user.token, (file,)
+
+
+def _of_plugin(by: Entry, plugin: Exec, cluster: Cluster, authorities: bytes | None, environ: Mapping[str, str]) -> Given:
+    """Raises Mistake.  A command with a slash in it begins where its file is, one without is searched for."""
+    command = str(by.file(plugin.command)) if "/" in plugin.command else plugin.command
+    try:
+        return run(plugin, command, cluster, authorities, environ)
+    except PluginError as error:
+        raise Mistake(f"{by.path}.exec: the plugin {plugin.command!r} {error}") from None
+
+
+# --- inside a pod
 
 
 def _of_pod(source: Source) -> Loaded:
-    from kubernetes.client import Configuration
+    """Raises KubeconfigError, OSError, ValueError."""
+    from kubernetes.client import Configuration  # 25 MiB and a fifth of a second: not before it is needed
+    from kubernetes.config import ConfigException
     from kubernetes.config.incluster_config import InClusterConfigLoader
 
     token, ca = source.service_account / "token", source.service_account / "ca.crt"
     loader: Any = InClusterConfigLoader(str(token), str(ca), environ=source.environ)  # type: ignore[no-untyped-call]
     configuration = Configuration()
-    loader.load_and_set(configuration)
-    return _loaded(configuration, (token,))
-
-
-def _loaded(configuration: Configuration, files: tuple[Path, ...], *, expires: float | None = None, proxy: str = "") -> Loaded:
-    """Raises OSError where a certificate cannot be read."""
-    material = [configuration.ssl_ca_cert, configuration.cert_file, configuration.key_file]
-    followed = [Path(name) for name in material if name]
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in followed)).digest()
-    key = str(configuration.api_key.get("BearerToken") or "")
+    try:
+        loader.load_and_set(configuration)
+    except ConfigException as error:
+        raise KubeconfigError(f"{source.name}: {error}") from error
+    at, by = Entry({}, Path(), f"{ca}"), Entry({}, Path(), f"{token}")
     return Loaded(
-        server=configuration.host.rstrip("/"),
-        server_name=configuration.tls_server_name or "",
-        proxy=proxy,
-        trust=Trust((bool(configuration.verify_ssl), *material, digest), _context(configuration)),
-        authorization=" ".join(key.split()) or None,  # the loader keeps the line's end of a file
-        expires=expires,
-        files=(*files, *followed),
+        server=configuration.host,
+        trust=_trust(at, by, Cluster(), ca.read_bytes(), _NOTHING, from_environment(source.environ)),
+        authorization=" ".join(configuration.api_key["BearerToken"].split()),  # the loader keeps the line's end of a file
+        files=(token, ca),
     )
-
-
-def _context(configuration: Configuration) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=configuration.ssl_ca_cert or None)
-    if not configuration.verify_ssl:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    if configuration.cert_file:
-        context.load_cert_chain(configuration.cert_file, configuration.key_file)
-    return context
-
-
-def _cause(error: OSError) -> str:
-    return (error.reason or "not PEM").lower().replace("_", " ") if isinstance(error, ssl.SSLError) else (error.strerror or str(error))
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

@@ -7,6 +7,7 @@ certificate and the kubelet authority, and that certificate nowhere else (kubern
 from __future__ import annotations
 
 import contextlib
+import errno
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 from bastion.config import Kubelet
 from bastion.kube.endpoint import KUBELET
 from bastion.reload import Followed
+from bastion.trust import client_context, show, warn_of_end
 
 ALPN = ["http/1.1"]
 
@@ -42,16 +44,17 @@ def _unverified() -> ssl.SSLContext:
 
 def kubelet_context(kubelet: Kubelet) -> ssl.SSLContext:
     """Raises OSError that names the file."""
-    authority, certificate = kubelet.certificate_authority, kubelet.client_certificate
-    if kubelet.insecure_skip_tls_verify:
-        context = _unverified()
-    else:
-        with _naming(authority):
-            context = ssl.create_default_context(cafile=str(authority) if authority else None)
-        context.set_alpn_protocols(ALPN)
+    authority, certificate, key = kubelet.certificate_authority, kubelet.client_certificate, kubelet.client_key
+    with _naming(authority):
+        trusted = authority.read_bytes() if authority is not None else None
+        context = client_context(trusted, verify=not kubelet.insecure_skip_tls_verify)
+        warn_of_end(f"the certificate authority of kubelets ({authority})", trusted or b"")
+    context.set_alpn_protocols(ALPN)
     if certificate is not None:
         with _naming(certificate):
-            context.load_cert_chain(certificate, kubelet.client_key)
+            shown = certificate.read_bytes()
+            show(context, shown, key.read_bytes() if key is not None else shown)
+            warn_of_end(f"the client certificate for kubelets ({certificate})", shown)
     return context
 
 
@@ -60,5 +63,5 @@ def _naming(file: Path | None) -> Iterator[None]:
     """OpenSSL does not say in which file it was that it found nothing."""
     try:
         yield
-    except ssl.SSLError as error:
-        raise OSError(error.errno, (error.reason or "not PEM").lower().replace("_", " "), str(file)) from error
+    except ValueError as error:
+        raise OSError(errno.EINVAL, str(error), str(file)) from error

@@ -4,6 +4,7 @@ import ssl
 
 from bastion.cluster.apiservers import ApiServers
 from bastion.cluster.client import ApiClient
+from bastion.cluster.proxies import Proxies
 from tests.fakes import LOOPBACK
 
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -12,7 +13,7 @@ GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 class Access:
     """`others` are the tokens that there are after one is refused."""
 
-    server_name = proxy = ""
+    proxies, proxy_tls, impersonation = Proxies(), None, ()
 
     def __init__(self, *ports, tls=None, others=()):
         scheme = "http" if tls is None else "https"

@@ -9,6 +9,7 @@ from bastion.certificates import Authority
 from bastion.cluster.connections import REVIEWS
 from bastion.cluster.errors import ApiError
 from bastion.cluster.throttle import Throttle
+from bastion.trust import client_context
 from tests.cluster.access import GOOD, Access, answer, client
 from tests.fakes import Backend, backend, delivered, reset, run, server_tls, until
 
@@ -272,7 +273,7 @@ def test_the_name_in_the_certificate_may_be_another_than_the_address():
             async with client(access) as api:
                 with pytest.raises(ApiError):
                     await api.get("/", {})
-            access.server_name = "api.example"
+            access.tls = client_context(authority.pem, server_name="api.example")
             async with client(access) as api:
                 assert await api.get("/", {}) == b"{}"
 

@@ -1,123 +1,16 @@
-"""Where is the API server, and what is shown to it?  Real files and a real exec plugin; kubectl's rules where they are known."""
+"""Where is the API server, and what is shown to it?  Real files; kubectl's rules where they are known."""
 
 import asyncio
 import base64
 import json
 import ssl
-import stat
-import sys
-import textwrap
-import time
 
 import pytest
-import yaml
 
 from bastion.certificates import Authority
-from bastion.cluster.kubeconfig import KubeconfigError, load_access
+from bastion.cluster.kubeconfig import KubeconfigError
+from tests.cluster.kubeconfigs import AUTHORITY, LOOK, comes_to_be, config, kept, opened, plugin_of, token
 from tests.fakes import run, until
-
-AUTHORITY = Authority("kubeconfig tests")
-LOOK = 0.01  # seconds between looks at the files
-
-
-def config(server="https://10.0.0.1:6443", user=None, *, name="a", current=True, cluster=None):
-    """A kubeconfig with one context."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": name, "cluster": {"server": server, **(cluster or {})}}],
-        "users": [{"name": name, "user": user if user is not None else {"token": f"token-of-{name}"}}],
-        "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
-        **({"current-context": name} if current else {}),
-    }
-
-
-@pytest.fixture
-def write(tmp_path):
-    """Puts a kubeconfig (or any text) where it is asked for."""
-
-    def put(name, content):
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
-        return path
-
-    return put
-
-
-class Plugin:
-    """An exec plugin that gives what is in a file, and notes that it was asked."""
-
-    def __init__(self, folder):
-        self._answer, self._asked, script = folder / "answer.json", folder / "asked", folder / "plugin"
-        source = f"""
-            #!{sys.executable}
-            import json, os, sys
-            info = json.loads(os.environ["KUBERNETES_EXEC_INFO"])
-            with open({str(self._asked)!r}, "a") as file:
-                file.write(" ".join([info["kind"], os.environ.get("GREETING", ""), *sys.argv[1:]]) + "\\n")
-            text = open({str(self._answer)!r}).read()
-            sys.exit(text) if text.startswith("error") else print(text)
-        """
-        script.write_text(textwrap.dedent(source).lstrip())
-        script.chmod(script.stat().st_mode | stat.S_IXUSR)
-        self.user = {
-            "exec": {
-                "apiVersion": "client.authentication.k8s.io/v1",
-                "command": str(script),
-                "args": ["--for", "tests"],
-                "env": [{"name": "GREETING", "value": "hello"}],
-                "interactiveMode": "Never",
-            }
-        }
-
-    def gives(self, *, expires_in=None, **status):
-        if expires_in is not None:
-            status["expirationTimestamp"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + expires_in))
-        self._answer.write_text(json.dumps({"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": status}))
-
-    def fails(self):
-        self._answer.write_text("error: no credentials today")
-
-    @property
-    def asked(self):
-        return self._asked.read_text().splitlines() if self._asked.exists() else []
-
-
-@pytest.fixture
-def plugin(tmp_path):
-    return Plugin(tmp_path)
-
-
-def opened(tmp_path, kubeconfig=None, context="", **environ):
-    environ = {"HOME": str(tmp_path / "home"), **environ}
-    return load_access(kubeconfig, context, environ=environ, service_account=tmp_path / "service-account")
-
-
-def token(access):
-    return run(access.authorization())
-
-
-def kept(access, check):
-    """With `access` being kept up to date; `check` tells when all has come about."""
-
-    async def main():
-        keeping = asyncio.create_task(access.keep(LOOK))
-        try:
-            await check(access)
-        finally:
-            keeping.cancel()
-
-    run(main())
-
-
-async def comes_to_be(access, authorization):
-    for _ in range(3000):
-        if await access.authorization() == authorization:
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError(await access.authorization())
-
 
 # --- which file counts?
 
@@ -162,32 +55,8 @@ def test_a_context_is_chosen_by_name(tmp_path, write):
     assert opened(tmp_path, path).server == "https://a"
     chosen = opened(tmp_path, path, "b")
     assert (chosen.server, token(chosen)) == ("https://b", "Bearer token-of-b")
-    with pytest.raises(KubeconfigError, match="with name c in"):
+    with pytest.raises(KubeconfigError, match="--context: there is no context with name c"):
         opened(tmp_path, path, "c")
-
-
-BROKEN = [
-    pytest.param({"kind": "Config"}, "no current-context", id="nothing-in-it"),
-    pytest.param(config() | {"current-context": "b"}, "with name b in", id="no-such-context"),
-    pytest.param(config() | {"clusters": []}, "with name a in", id="no-such-cluster"),
-    pytest.param(config(cluster={"certificate-authority": "none.crt"}), "none.crt", id="no-such-authority"),
-    pytest.param(config(cluster={"certificate-authority-data": "bm9uZQ=="}), "certificates", id="an-authority-that-is-none"),
-    pytest.param(config(user={"tokenFile": "none"}), "none cannot be read: No such file", id="no-such-token-file"),
-    pytest.param(config(user={"exec": {"apiVersion": "v1", "command": "/none"}}), "'/none' gave no credentials", id="no-such-plugin"),
-    pytest.param("a: [", "not a kubeconfig", id="no-yaml"),
-    pytest.param("- hunter2", "not a kubeconfig", id="a-list"),
-]
-
-
-@pytest.mark.parametrize(("content", "said"), BROKEN)
-def test_what_is_wrong_is_one_line_that_names_the_file(tmp_path, write, content, said):
-    path = write("config", content)
-    with pytest.raises(KubeconfigError) as caught:
-        opened(tmp_path, path)
-    text = str(caught.value)
-    assert text.startswith(f"kubeconfig {path}: ")
-    assert said in text
-    assert "\n" not in text and "hunter2" not in text
 
 
 # --- what is shown
@@ -208,10 +77,10 @@ def test_paths_in_a_file_begin_where_the_file_is(tmp_path, write):
 def test_what_is_in_the_file_itself_is_read_from_there(tmp_path, write):
     pair = AUTHORITY.issue([], common_name="bastion", client=True)
     ca, certificate, key = (base64.b64encode(data).decode() for data in (AUTHORITY.pem, pair.certificate, pair.key))
-    cluster = {"certificate-authority-data": ca, "tls-server-name": "api.example", "proxy-url": "http://proxy.example:3128"}
+    cluster = {"certificate-authority-data": ca, "proxy-url": "http://proxy.example:3128"}
     user = {"client-certificate-data": certificate, "client-key-data": key}
     access = opened(tmp_path, write("config", config(user=user, cluster=cluster)), HTTPS_PROXY="http://not-this:1")
-    assert (token(access), access.server_name, access.proxy) == (None, "api.example", "http://proxy.example:3128")
+    assert (token(access), access.proxies.of(access.server)) == (None, "http://proxy.example:3128")
     assert access.tls.verify_mode is ssl.CERT_REQUIRED
 
 
@@ -225,51 +94,97 @@ def test_verification_is_left_out_only_where_the_file_says_so(tmp_path, write):
     assert opened(tmp_path, write("config", config())).tls.verify_mode is ssl.CERT_REQUIRED
 
 
-# --- exec plugins
+PRECEDENCES = [  # (the user, what is shown): as client-go decides
+    pytest.param({"token": "of-the-field", "tokenFile": "token"}, "Bearer of-the-file", id="the-file-before-the-field"),
+    pytest.param({"token": "of-the-field", "tokenFile": "none"}, "Bearer of-the-field", id="the-field-where-the-file-is-away"),
+    pytest.param({"token": "of-the-field", "tokenFile": "empty"}, "Bearer of-the-field", id="the-field-where-the-file-is-empty"),
+    pytest.param(plugin_of() | {"token": "of-the-field"}, "Bearer of-the-field", id="a-token-before-a-plugin"),
+    pytest.param(plugin_of() | {"username": "u", "password": "p"}, "Basic dTpw", id="a-password-before-a-plugin"),
+    pytest.param({"token": None, "username": "u", "password": "p"}, "Basic dTpw", id="a-null-is-nothing"),
+    pytest.param(None, None, id="nobody"),
+]
 
 
-def test_a_plugin_is_run_as_the_file_says_and_its_token_is_shown(tmp_path, write, plugin):
-    plugin.gives(token="of-the-plugin")
-    access = opened(tmp_path, write("config", config(user=plugin.user)))
-    assert token(access) == "Bearer of-the-plugin"
-    assert plugin.asked == ["ExecCredential hello --for tests"]
+@pytest.mark.parametrize(("user", "shown"), PRECEDENCES)
+def test_what_comes_first(tmp_path, write, user, shown):
+    write("token", "of-the-file\n")
+    write("empty", "\n")
+    content = config()
+    content["users"][0]["user"] = user
+    assert token(opened(tmp_path, write("config", content))) == shown
 
 
-def test_a_plugin_may_give_a_certificate(tmp_path, write, plugin):
-    pair = AUTHORITY.issue([], common_name="bastion", client=True)
-    plugin.gives(clientCertificateData=pair.certificate.decode(), clientKeyData=pair.key.decode())
-    access = opened(tmp_path, write("config", config(user=plugin.user)))
-    assert token(access) is None
+def test_nothing_secret_is_sent_in_plain_http(tmp_path, write, caplog):
+    """kubectl does the same, without a word."""
+    access = opened(tmp_path, write("config", config("http://10.0.0.1:8080", user={"token": "secret", "as": "u"})))
+    assert (access.server, token(access)) == ("http://10.0.0.1:8080", None)
+    assert access.impersonation == ((b"Impersonate-User", b"u"),)
+    assert "no credentials of users[a].user are sent" in caplog.text
 
 
-def test_a_plugin_is_asked_again_before_its_token_expires(tmp_path, write, plugin):
-    plugin.gives(token="first", expires_in=20)
-    access = opened(tmp_path, write("config", config(user=plugin.user)))
-    plugin.gives(token="second", expires_in=3600)
-    kept(access, lambda access: comes_to_be(access, "Bearer second"))
-    assert len(plugin.asked) == 2
+SERVERS = [
+    ("https://10.0.0.1:6443/", "https://10.0.0.1:6443"),
+    ("https://rancher.example/k8s/clusters/c-m-abc/?x=1#y", "https://rancher.example/k8s/clusters/c-m-abc"),
+    ("HTTPS://api.example", "https://api.example"),
+    ("https://[fd00::1]:6443", "https://[fd00::1]:6443"),
+    ("localhost:8080", "http://localhost:8080"),
+    ("10.0.0.1:8080", "http://10.0.0.1:8080"),
+]
 
 
-def test_a_token_that_has_expired_is_not_shown_while_another_can_be_had(tmp_path, write, plugin):
-    plugin.gives(token="first", expires_in=-5)
-    access = opened(tmp_path, write("config", config(user=plugin.user)))
-    plugin.gives(token="second", expires_in=3600)
-    assert token(access) == "Bearer second"
+@pytest.mark.parametrize(("server", "url"), SERVERS)
+def test_the_url_of_the_api_server(tmp_path, write, server, url):
+    assert opened(tmp_path, write("config", config(server, user={}))).server == url
 
 
-def test_a_plugin_that_fails_later_on_leaves_what_there_was_and_is_not_asked_all_the_time(tmp_path, write, plugin, caplog):
-    plugin.gives(token="first", expires_in=20)
-    access = opened(tmp_path, write("config", config(user=plugin.user)))
-    plugin.fails()
+def test_who_is_impersonated(tmp_path, write):
+    user = {"token": "t", "as": "jürgen", "as-uid": "7", "as-groups": ["a", "b"], "as-user-extra": {"Acme.test/scopes": ["x", "z"]}}
+    access = opened(tmp_path, write("config", config(user=user)))
+    assert access.impersonation == (
+        (b"Impersonate-User", "jürgen".encode()),
+        (b"Impersonate-Uid", b"7"),
+        (b"Impersonate-Group", b"a"),
+        (b"Impersonate-Group", b"b"),
+        (b"Impersonate-Extra-Acme.test%2Fscopes", b"x"),
+        (b"Impersonate-Extra-Acme.test%2Fscopes", b"z"),
+    )
+
+
+def test_proxies_come_from_the_file_or_else_from_the_environment(tmp_path, write):
+    plain, named = write("config", config()), write("named", config(cluster={"proxy-url": "socks5://proxy.example"}))
+    environ = {"HTTPS_PROXY": "proxy.example:3128", "NO_PROXY": "10.0.0.2"}
+    access = opened(tmp_path, plain, **environ)
+    assert access.proxies.of("https://10.0.0.1:6443") == "http://proxy.example:3128"
+    assert access.proxies.of("https://10.0.0.2:6443") == "", "each of several API servers is looked at"
+    assert opened(tmp_path, named, NO_PROXY="*").proxies.of("https://10.0.0.1:6443") == "socks5://proxy.example"
+    with pytest.raises(KubeconfigError, match="HTTPS_PROXY: a proxy is spoken to by http, https or socks5, not 'ftp'"):
+        opened(tmp_path, plain, HTTPS_PROXY="ftp://proxy.example")
+
+
+def test_another_proxy_is_used_without_a_restart(tmp_path, write):
+    access = opened(tmp_path, write("config", config(cluster={"proxy-url": "http://one.example"})))
+    before = access.tls
+    write("config", config(cluster={"proxy-url": "http://two.example"}))
 
     async def check(access):
-        await until(lambda: "stay" in caplog.text)
-        for _ in range(50):
-            assert await access.authorization() == "Bearer first"
-            await asyncio.sleep(LOOK)
+        await until(lambda: access.proxies.named == "http://two.example")
+        assert access.tls is not before, "which is what connections are made for anew"
 
     kept(access, check)
-    assert len(plugin.asked) == 2
+
+
+def test_a_field_that_is_none_is_told_of(tmp_path, write, caplog):
+    opened(
+        tmp_path, write("config", config(user={"token": "t", "tokenfile": "x"}, cluster={"extensions": [], "disable-compression": True}))
+    )
+    assert [record.getMessage().split(": ", 1)[1] for record in caplog.records] == [
+        "users[a].user.tokenfile is no field of a kubeconfig; it is passed over"
+    ]
+
+
+def test_a_file_is_json_as_well_and_a_byte_order_mark_is_nothing(tmp_path, write):
+    access = opened(tmp_path, write("config", "\N{BYTE ORDER MARK}" + json.dumps(config(name="\N{GRINNING FACE}"))))
+    assert token(access) == "Bearer token-of-\N{GRINNING FACE}".encode().decode()
 
 
 # --- what changes

@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from bastion.cluster.proxies import Proxies
 from tests.fakes import LOOPBACK, reset
 
 RESOURCES = ("pods", "services", "endpointslices")
@@ -29,7 +30,7 @@ Key = tuple[str, str]
 class Access:
     """How the bastion reaches it."""
 
-    server_name = proxy = ""
+    proxies, proxy_tls, impersonation = Proxies(), None, ()
 
     def __init__(self, port: int) -> None:
         self.server = f"http://{LOOPBACK}:{port}"

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from bastion.cluster.client import ApiClient
+from bastion.cluster.proxies import Proxies
 from bastion.discovery.catalog import Catalog
 from bastion.discovery.informer import Informer
 from tests.fakes import LOOPBACK, backed_by, endpoints, node, pod, run, service, until
@@ -17,7 +18,7 @@ from tests.fakes import LOOPBACK, backed_by, endpoints, node, pod, run, service,
 class Access:
     """Where the API server is, and a token to show it; `failures` of them cannot be read."""
 
-    server_name = proxy = ""
+    proxies, proxy_tls, impersonation = Proxies(), None, ()
 
     def __init__(self, port, failures=()):
         self.server = f"http://{LOOPBACK}:{port}"

@@ -1,0 +1,119 @@
+"""Whom do we believe over TLS, and as whom do we come?  The context of every client here that verifies: API servers, issuers, kubelets.
+
+Python asks more of an authority than the clients of Kubernetes do (Go's crypto/x509): since 3.13 it wants the key identifiers
+that RFC 5280, 4.2.1.1 lets a self-signed authority leave out, and before that a root where Go takes any certificate of
+the bundle.  Clusters whose authority was made years ago have neither.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import ssl
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+
+EXPIRES_SOON = 30 * 86400.0  # seconds
+
+_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+
+_log = logging.getLogger("bastion")
+
+
+def client_context(
+    authorities: bytes | None = None, *, verify: bool = True, server_name: str = "", and_system: bool = False
+) -> ssl.SSLContext:
+    """One that believes `authorities` (PEM), or without any (or `and_system`) those of the system.
+
+    Raises ValueError where there is no certificate in them.
+
+    `server_name`: what the server's certificate must be for, whatever is dialled.
+    """
+    pem = _certificates_in(authorities) if authorities is not None else None
+    context = _Named(server_name) if server_name else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.verify_flags = (context.verify_flags & ~ssl.VERIFY_X509_STRICT) | ssl.VERIFY_X509_PARTIAL_CHAIN
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if verify and (pem is None or and_system):
+        context.load_default_certs()
+    if pem is None:
+        return context
+    try:
+        context.load_verify_locations(cadata=pem)
+    except ssl.SSLError as error:
+        raise ValueError(_cause(error)) from error
+    return context
+
+
+def show(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
+    """With the client certificate and its key, PEM.  Raises ValueError where they are no pair."""
+    with tempfile.TemporaryDirectory() as folder:  # for the owner only; OpenSSL takes a pair from files and nothing else
+        files = Path(folder, "certificate"), Path(folder, "key")
+        for file, content in zip(files, (certificate, key), strict=True):
+            file.write_bytes(content)
+        try:
+            context.load_cert_chain(*files, password=_no_password)
+        except ssl.SSLError as error:
+            raise ValueError(_cause(error)) from error
+
+
+def _no_password() -> str:
+    """Without this OpenSSL asks for it at the terminal."""
+    raise ValueError("the key is encrypted")
+
+
+class _Named(ssl.SSLContext):
+    """For one name: an HTTP proxy's tunnel (httpcore) has no say about it."""
+
+    name: str
+
+    def __new__(cls, name: str) -> _Named:
+        context = super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
+        context.name = name
+        return context
+
+    def wrap_bio(
+        self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, server_side: bool = False, server_hostname: Any = None, session: Any = None
+    ) -> ssl.SSLObject:
+        return super().wrap_bio(incoming, outgoing, server_side, self.name, session)
+
+
+def _certificates_in(pem: bytes) -> str:
+    """What stands around them may be in any language, and Python takes ASCII only."""
+    found = _CERTIFICATE.findall(pem)
+    if not found:
+        raise ValueError("holds no certificate in PEM")
+    return b"\n".join(found).decode("ascii", "replace")
+
+
+def _cause(error: ssl.SSLError) -> str:
+    return (error.reason or "not PEM").lower().replace("_", " ")
+
+
+# --- certificates end
+
+
+def not_after(pem: bytes) -> float | None:
+    """When the first of the certificates to end ends, in seconds of the epoch; None where there is none that can be read."""
+    ends = []
+    for found in _CERTIFICATE.findall(pem):
+        try:
+            ends.append(x509.load_pem_x509_certificate(found).not_valid_after_utc.timestamp())
+        except ValueError:
+            continue  # OpenSSL decides what can be used
+    return min(ends, default=None)
+
+
+def warn_of_end(what: str, pem: bytes, now: float | None = None) -> None:
+    end = not_after(pem)
+    left = end - (time.time() if now is None else now) if end is not None else EXPIRES_SOON
+    if end is None or left >= EXPIRES_SOON:
+        return
+    day = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(end))
+    _log.warning("%s %s %s", what, "expires at" if left > 0 else "has expired at", day)

@@ -1,0 +1,24 @@
+"""What the tests of kubeconfigs begin with."""
+
+import pytest
+import yaml
+
+from tests.cluster.kubeconfigs import Plugin
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Puts a kubeconfig (or any text) where it is asked for."""
+
+    def put(name, content):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+        return path
+
+    return put
+
+
+@pytest.fixture
+def plugin(tmp_path):
+    return Plugin(tmp_path)

@@ -1,0 +1,106 @@
+"""Kubeconfigs, exec plugins, and what is made of them, for the tests."""
+
+import asyncio
+import json
+import stat
+import sys
+import textwrap
+import time
+
+from bastion.certificates import Authority
+from bastion.cluster.kubeconfig import load_access
+from tests.fakes import run
+
+AUTHORITY = Authority("kubeconfig tests")
+LOOK = 0.01  # seconds between looks at the files
+
+
+def config(server="https://10.0.0.1:6443", user=None, *, name="a", current=True, cluster=None):
+    """A kubeconfig with one context."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": name, "cluster": {"server": server, **(cluster or {})}}],
+        "users": [{"name": name, "user": user if user is not None else {"token": f"token-of-{name}"}}],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
+        **({"current-context": name} if current else {}),
+    }
+
+
+class Plugin:
+    """An exec plugin that gives what is in a file, and notes that it was asked."""
+
+    def __init__(self, folder):
+        self._answer, self._asked, self._told, script = folder / "answer.json", folder / "asked", folder / "told", folder / "plugin"
+        source = f"""
+            #!{sys.executable}
+            import json, os, sys
+            info = json.loads(os.environ["KUBERNETES_EXEC_INFO"])
+            open({str(self._told)!r}, "w").write(json.dumps(info))
+            with open({str(self._asked)!r}, "a") as file:
+                file.write(" ".join([info["kind"], os.environ.get("GREETING", ""), *sys.argv[1:]]) + "\\n")
+            text = open({str(self._answer)!r}).read()
+            sys.exit(text) if text.startswith("error") else print(text)
+        """
+        script.write_text(textwrap.dedent(source).lstrip())
+        script.chmod(script.stat().st_mode | stat.S_IXUSR)
+        self.user = {
+            "exec": {
+                "apiVersion": "client.authentication.k8s.io/v1",
+                "command": str(script),
+                "args": ["--for", "tests"],
+                "env": [{"name": "GREETING", "value": "hello"}],
+                "interactiveMode": "Never",
+            }
+        }
+
+    def gives(self, *, expires_in=None, **status):
+        if expires_in is not None:
+            status["expirationTimestamp"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + expires_in))
+        self._answer.write_text(json.dumps({"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": status}))
+
+    def fails(self):
+        self._answer.write_text("error: no credentials today")
+
+    @property
+    def info(self):
+        """KUBERNETES_EXEC_INFO of the last time."""
+        return json.loads(self._told.read_text())
+
+    @property
+    def asked(self):
+        return self._asked.read_text().splitlines() if self._asked.exists() else []
+
+
+def opened(tmp_path, kubeconfig=None, context="", **environ):
+    environ = {"HOME": str(tmp_path / "home"), **environ}
+    return load_access(kubeconfig, context, environ=environ, service_account=tmp_path / "service-account")
+
+
+def token(access):
+    return run(access.authorization())
+
+
+def kept(access, check):
+    """With `access` being kept up to date; `check` tells when all has come about."""
+
+    async def main():
+        keeping = asyncio.create_task(access.keep(LOOK))
+        try:
+            await check(access)
+        finally:
+            keeping.cancel()
+
+    run(main())
+
+
+async def comes_to_be(access, authorization):
+    for _ in range(3000):
+        if await access.authorization() == authorization:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(await access.authorization())
+
+
+def plugin_of(**fields):
+    return {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "/none", "interactiveMode": "Never", **fields}}
