@@ -124,7 +124,8 @@ class Connections:
         for other, generation in self._newest.items():
             if access.proxies.of(other) == proxy:
                 return generation
-        return _Generation(access.tls, httpx.Proxy(proxy, ssl_context=access.proxy_tls) if proxy else None)
+        tls = access.proxy_tls if proxy.startswith("https:") else None
+        return _Generation(access.tls, httpx.Proxy(proxy, ssl_context=tls) if proxy else None)
 
 
 class _OverSocks(httpx.AsyncHTTPTransport):

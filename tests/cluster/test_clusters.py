@@ -1,0 +1,147 @@
+"""Are the kubeconfigs that others' tools write used as they are meant?  Each against an API server that plays a part.
+
+The shapes are those of the tools; names, addresses and secrets are made up.
+"""
+
+import base64
+import json
+import sys
+
+import pytest
+import yaml
+
+from bastion.cluster.client import ApiClient
+from bastion.cluster.kubeconfig import KubeconfigError
+from tests.cluster.access import GOOD
+from tests.cluster.kubeconfigs import AUTHORITY, opened
+from tests.fakes import backend, run, server_tls
+
+CLIENT = AUTHORITY.issue([], common_name="kubernetes-admin", organizations=["system:masters"], client=True)
+
+
+def b64(data):
+    return base64.b64encode(data).decode()
+
+
+AUTHORITY_DATA = {"certificate-authority-data": b64(AUTHORITY.pem)}
+CLIENT_DATA = {"client-certificate-data": b64(CLIENT.certificate), "client-key-data": b64(CLIENT.key)}
+V1, V1BETA1 = "client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"
+
+
+def plugin(command, *args, version=V1BETA1, **fields):
+    return {"exec": {"apiVersion": version, "command": command, "args": list(args), "env": None, **fields}}
+
+
+EKS = plugin("aws", "--region", "eu-west-1", "eks", "get-token", "--cluster-name", "prod", "--output", "json", provideClusterInfo=False)
+EKS["exec"]["env"] = [{"name": "AWS_PROFILE", "value": "prod"}]
+GKE = plugin("gke-gcloud-auth-plugin", installHint="Install gke-gcloud-auth-plugin: https://example.test/gke", provideClusterInfo=True)
+AKS = plugin("kubelogin", "get-token", "--environment", "AzurePublicCloud", "--server-id", "6dae42f8", "--login", "azurecli")
+DIGITALOCEAN = plugin("doctl", "kubernetes", "cluster", "kubeconfig", "exec-credential", "--version=v1beta1", "--context=default", "0b5e")
+OPENSTACK = plugin("client-keystone-auth", version=V1, interactiveMode="Never")
+RANCHER = plugin("rancher", "token", "--server=rancher.example", "--user=u-abc")
+BELOW_RANCHER = "https://127.0.0.1:{port}/k8s/clusters/c-m-abc"
+MINIKUBE = [{"name": "cluster_info", "extension": {"provider": "minikube.sigs.k8s.io", "version": "v1.35.0"}}]
+FILES = {"ca.crt": AUTHORITY.pem, "client.crt": CLIENT.certificate, "client.key": CLIENT.key, "token": b"of-a-file\n"}
+BY_FILE = {"client-certificate": "client.crt", "client-key": "client.key"}
+
+BEARER = "Bearer of-a-plugin"
+USED = [  # (cluster, user, what Authorization says); {port} is the API server's
+    pytest.param(AUTHORITY_DATA, EKS, BEARER, id="eks"),
+    pytest.param(AUTHORITY_DATA, GKE, BEARER, id="gke"),
+    pytest.param(AUTHORITY_DATA, CLIENT_DATA | {"token": "of-aks"}, "Bearer of-aks", id="aks-local-account"),
+    pytest.param(AUTHORITY_DATA, AKS, BEARER, id="aks-entra-id"),
+    pytest.param(AUTHORITY_DATA, CLIENT_DATA, None, id="k3s"),
+    pytest.param(AUTHORITY_DATA, CLIENT_DATA, None, id="kind"),
+    pytest.param({"certificate-authority": "ca.crt", "extensions": MINIKUBE}, BY_FILE, None, id="minikube"),
+    pytest.param({"server": BELOW_RANCHER}, {"token": "kubeconfig-u:x"}, "Bearer kubeconfig-u:x", id="rancher"),
+    pytest.param({"server": "https://127.0.0.1:{port}/k8s/clusters/local/"}, RANCHER, BEARER, id="rancher-plugin"),
+    pytest.param({"insecure-skip-tls-verify": True}, {"token": "sha256~x"}, "Bearer sha256~x", id="openshift"),
+    pytest.param(AUTHORITY_DATA, DIGITALOCEAN, BEARER, id="digitalocean"),
+    pytest.param(AUTHORITY_DATA, OPENSTACK, BEARER, id="openstack"),
+    pytest.param(AUTHORITY_DATA, {"tokenFile": "token"}, "Bearer of-a-file", id="a-service-account"),
+    pytest.param(AUTHORITY_DATA | {"tls-server-name": "kube.example"}, {"token": "t"}, "Bearer t", id="through-a-tunnel"),
+    pytest.param({"disable-compression": True}, {"username": "admin", "password": "p"}, "Basic YWRtaW46cA==", id="a-password"),
+    pytest.param(AUTHORITY_DATA, {}, None, id="nobody"),
+]  # fmt: skip
+REFUSED = [
+    pytest.param(AUTHORITY_DATA, plugin("aws", version="client.authentication.k8s.io/v1alpha1"), "user.exec.apiVersion", id="eks-of-2021"),
+    pytest.param(AUTHORITY_DATA, {"auth-provider": {"name": "gcp", "config": {"cmd-path": "gcloud"}}}, "auth-provider", id="gke-of-2021"),
+    pytest.param(AUTHORITY_DATA, {"auth-provider": {"name": "azure", "config": {}}}, "kubelogin", id="aks-of-2021"),
+    pytest.param(AUTHORITY_DATA, {"auth-provider": {"name": "oidc"}}, "kubectl oidc-login", id="openid-connect"),
+    pytest.param({"server": "kube.example:6443"}, {"token": "t"}, "cluster.server", id="no-scheme"),
+    pytest.param(AUTHORITY_DATA, {"exec": {**GKE["exec"], "command": "not-there"}}, "example.test/gke", id="gke-not-installed"),
+    pytest.param(AUTHORITY_DATA | {"insecure-skip-tls-verify": True}, {"token": "t"}, "insecure-skip-tls-verify", id="openshift-both"),
+]  # fmt: skip
+
+
+def written(tmp_path, port, cluster, user):
+    server = cluster.get("server", "https://127.0.0.1:{port}").format(port=port)
+    authority = {} if "certificate-authority" in cluster or "insecure-skip-tls-verify" in cluster else AUTHORITY_DATA
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "preferences": {},
+        "current-context": "admin@it",
+        "clusters": [{"name": "other", "cluster": {"server": 5}}, {"name": "it", "cluster": {**authority, **cluster, "server": server}}],
+        "contexts": [{"name": "admin@it", "context": {"cluster": "it", "user": "admin", "namespace": "default"}}],
+        "users": [{"name": "admin", "user": user}],
+    }
+    path = tmp_path / "config"
+    path.write_text(yaml.safe_dump(content))
+    for name, data in FILES.items():
+        (tmp_path / name).write_bytes(data)
+    return path
+
+
+def installed(tmp_path, user):
+    """The program that the user's plugin is, on a path of its own."""
+    asked = user.get("exec")
+    if asked is not None and asked["command"] != "not-there":
+        said = {"apiVersion": asked["apiVersion"], "kind": "ExecCredential", "spec": {"interactive": False}}
+        said["status"] = {"token": "of-a-plugin", "expirationTimestamp": None}
+        program = tmp_path / "bin" / asked["command"]
+        program.parent.mkdir()
+        program.write_text(f"#!{sys.executable}\nprint('''{json.dumps(said)}''')\n")
+        program.chmod(0o700)
+    return str(tmp_path / "bin")
+
+
+@pytest.mark.parametrize(("cluster", "user", "authorization"), USED)
+def test_used(tmp_path, caplog, cluster, user, authorization):
+    name = "kube.example" if "tls-server-name" in cluster else "127.0.0.1"
+    user = {**user, "as": "system:serviceaccount:ops:bastion", "as-groups": ["ops", "auditors"]}
+    certificate_shown = []
+
+    async def main():
+        async with backend(GOOD, GOOD, GOOD, tls=server_tls(AUTHORITY, name, clients=AUTHORITY)) as server:
+            path = written(tmp_path, server.port, cluster, user)
+            access = opened(tmp_path, path, PATH=installed(tmp_path, user))
+            async with ApiClient(access) as api:
+                assert await api.get("/version", {}) == b"{}"
+                assert await api.create("/apis/authentication.k8s.io/v1/tokenreviews", b"{}") == b"{}"
+                async for _ in api.watch("/api/v1/pods", {"watch": "true"}):
+                    pass
+                certificate_shown.extend(writer.get_extra_info("peercert") for writer in server._writers)
+        return server.heads
+
+    heads = run(main())
+    prefix = cluster.get("server", "").partition("{port}")[2].rstrip("/")
+    assert [head.split(b" ")[1].decode() for head in heads] == [
+        f"{prefix}{path}" for path in ("/version", "/apis/authentication.k8s.io/v1/tokenreviews", "/api/v1/pods?watch=true")
+    ]
+    for head in heads:
+        fields = [line.split(": ", 1) for line in head.decode().split("\r\n")[1:] if line]
+        said = {name.lower(): value for name, value in fields}
+        assert said.get("authorization") == authorization
+        assert said["impersonate-user"] == "system:serviceaccount:ops:bastion"
+        assert [value for name, value in fields if name.lower() == "impersonate-group"] == ["ops", "auditors"]
+    assert all(bool(shown) == any(name.startswith("client-certificate") for name in user) for shown in certificate_shown)
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize(("cluster", "user", "field"), REFUSED)
+def test_refused(tmp_path, cluster, user, field):
+    path = written(tmp_path, 6443, cluster, user)
+    with pytest.raises(KubeconfigError) as caught:
+        opened(tmp_path, path, PATH=installed(tmp_path, user))
+    assert (field in str(caught.value) and "[admin]" in str(caught.value)) or "[it]" in str(caught.value)
