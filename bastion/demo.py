@@ -9,11 +9,10 @@ import socket
 import sys
 from pathlib import Path
 
-import yaml
-
 from bastion.browsers import Browsers
 from bastion.certificates import Authority
 from bastion.config import Config, Kubelet, Limits, Pages, Serving, Source, Streams, Timeouts, network
+from bastion.kube.documents import yaml_of
 from bastion.server.listener import bind
 from bastion.server.run import Endings, Server
 from bastion.server.tls import context_of
@@ -96,7 +95,7 @@ def _write(folder: Path, ca: bytes, tokens: Tokens, url: str) -> None:
 def _kubeconfig(ca: bytes, tokens: Tokens, url: str) -> str:
     """One context per user; the server is the bastion, so `kubectl get --raw` goes through it."""
     cluster = {"server": url, "certificate-authority-data": base64.b64encode(ca).decode()}
-    return yaml.safe_dump(
+    return yaml_of(
         {
             "apiVersion": "v1",
             "kind": "Config",
@@ -104,8 +103,7 @@ def _kubeconfig(ca: bytes, tokens: Tokens, url: str) -> str:
             "users": [{"name": user, "user": {"token": token}} for user, (token, _) in tokens.items()],
             "contexts": [{"name": user, "context": {"cluster": "demo", "user": user}} for user in tokens],
             "current-context": next(iter(tokens)),
-        },
-        sort_keys=False,
+        }
     )
 
 

@@ -43,7 +43,7 @@ FOREIGN = {  # library -> the only places that may import it
     "httptools": {"network/http1.py"},
     "fastapi": {"web"},
     "httpx": {"authn/oidc.py", "cluster/client.py", "cluster/connections.py"},
-    "yaml": {"kube/documents.py", "issuers.py", "standalone", "demo.py"},
+    "yaml": {"kube/documents.py", "issuers.py"},
 }
 PURE = [
     "kube",

@@ -206,6 +206,8 @@ def _reached(at: Entry, by: Entry, source: Source) -> Loaded:
         if credentials:
             _log.warning("%s: the API server is spoken to in plain HTTP, so no credentials of %s are sent", source.name, by.path)
     proxies = Proxies(cluster.proxy_url) if cluster.proxy_url else from_environment(source.environ)
+    if server.startswith("https://[") and proxies.of(server).startswith("http"):  # httpcore leaves out the brackets
+        raise Mistake(f"{at.path}.server: an HTTP proxy cannot be asked for an IPv6 address: write a name, or use a socks5 proxy")
     return Loaded(
         server=server,
         trust=_trust(at, by, cluster, authorities, shown.given, proxies),
@@ -240,7 +242,6 @@ def _trust(at: Entry, by: Entry, cluster: Cluster, authorities: bytes | None, gi
     except ValueError as error:
         raise Mistake(f"{by.path}.client-certificate: {error}") from None
     warn_of_end(f"{at.path}.certificate-authority", authorities or b"")
-    warn_of_end(f"{by.path}.client-certificate", given.certificate)
     material = hashlib.sha256(b"\0".join((authorities or b"", given.certificate, given.key))).digest()
     return Trust(
         (verify, cluster.tls_server_name, authorities is None, material, proxies),
@@ -274,6 +275,7 @@ def _credentials(by: Entry, user: AuthInfo, cluster: Cluster, authorities: bytes
     certificate, files = _content(by, "client-certificate", user.client_certificate, user.client_certificate_data)
     key, key_files = _content(by, "client-key", user.client_key, user.client_key_data) if certificate else (None, ())
     given = Given(certificate=certificate or b"", key=key or b"")
+    warn_of_end(f"{by.path}.client-certificate", given.certificate)  # a plugin's is short-lived on purpose
     if user.has_token:
         token, token_files = _token(by, user)
         return Shown(f"Bearer {token}", given, (*files, *key_files, *token_files))

@@ -252,6 +252,19 @@ def _settle_key(loader: _Loader, key: yaml.Node) -> str:
     return str(key.value)
 
 
+class _Dumper(yaml.SafeDumper):
+    """In quotes is what PyYAML reads as a string and kubectl does not."""
+
+
+for _kind, _pattern, _first in _PLAIN:
+    _Dumper.add_implicit_resolver(f"{_TAG}{_kind}", re.compile(rf"(?:{_pattern})\Z"), list(_first))
+
+
+def yaml_of(value: Any) -> str:
+    """A document that kubectl reads as what it is."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False)
+
+
 def _written(path: Path) -> str:
     steps: list[str] = []
     while path:

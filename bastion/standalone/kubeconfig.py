@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
+from bastion.kube.documents import yaml_of
 
 CLUSTER = "bastion"
 
@@ -25,7 +25,7 @@ def kubeconfig(url: str, ca: bytes, tokens: Mapping[str, str]) -> str:
         "users": [{"name": name, "user": {"token": token}} for name, token in tokens.items()],
         "current-context": next(iter(tokens)),
     }
-    return yaml.safe_dump(config, sort_keys=False)
+    return yaml_of(config)
 
 
 def context_name(user: str, taken: Iterable[str]) -> str:

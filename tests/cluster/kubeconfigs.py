@@ -1,11 +1,17 @@
 """Kubeconfigs, exec plugins, and what is made of them, for the tests."""
 
 import asyncio
+import datetime
 import json
 import stat
 import sys
 import textwrap
 import time
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from bastion.certificates import Authority
 from bastion.cluster.kubeconfig import load_access
@@ -104,3 +110,11 @@ async def comes_to_be(access, authorization):
 
 def plugin_of(**fields):
     return {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "/none", "interactiveMode": "Never", **fields}}
+
+
+def old_authority(day):
+    """PEM of one that was good for a day."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "old")])
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+    builder = builder.not_valid_before(day).not_valid_after(day + datetime.timedelta(days=1))
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()

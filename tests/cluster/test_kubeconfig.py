@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import datetime
 import json
 import ssl
 
@@ -9,8 +10,10 @@ import pytest
 
 from bastion.certificates import Authority
 from bastion.cluster.kubeconfig import KubeconfigError
-from tests.cluster.kubeconfigs import AUTHORITY, LOOK, comes_to_be, config, kept, opened, plugin_of, token
+from tests.cluster.kubeconfigs import AUTHORITY, LOOK, comes_to_be, config, kept, old_authority, opened, plugin_of, token
 from tests.fakes import run, until
+
+OLD = old_authority(datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC))
 
 # --- which file counts?
 
@@ -171,6 +174,12 @@ def test_another_proxy_is_used_without_a_restart(tmp_path, write):
         assert access.tls is not before, "which is what connections are made for anew"
 
     kept(access, check)
+
+
+def test_a_certificate_that_has_ended_is_told_of(tmp_path, write, caplog):
+    write("old.crt", OLD)
+    opened(tmp_path, write("config", config(cluster={"certificate-authority": "old.crt"})))
+    assert caplog.messages == ["clusters[a].cluster.certificate-authority has expired at 2025-01-02T00:00:00Z"]
 
 
 def test_a_field_that_is_none_is_told_of(tmp_path, write, caplog):

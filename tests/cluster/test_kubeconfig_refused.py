@@ -61,6 +61,12 @@ BROKEN = [
     ),
     refused("a-proxy-without-a-scheme", f"{C}.proxy-url: a proxy is spoken to by", cluster={"proxy-url": "proxy.example:3128"}),
     refused("a-proxy-that-is-nothing", f"{C}.proxy-url: names no host", cluster={"proxy-url": "socks5://"}),
+    refused(
+        "an-address-that-an-http-proxy-cannot-be-asked-for",
+        f"{C}.server: an HTTP proxy cannot be asked for an IPv6 address",
+        server="https://[fd00::1]:6443",
+        cluster={"proxy-url": "http://proxy.example:3128"},
+    ),
     # users
     refused("a-token-that-is-a-number", f"{U}.token: expected str, got int", user={"token": 12345}),
     refused("a-token-of-two-lines", f"{U}.token: holds a control character", user={"token": "a\nb"}),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bastion.kube.documents import documents
+from bastion.kube.documents import documents, yaml_of
 
 VALUES = [
     ("=", "="),
@@ -94,3 +94,9 @@ def test_a_mistake_is_told_in_a_line_after_what_comes_before_it(text, read, mist
     with pytest.raises(ValueError, match=f"^{mistake.replace('[', '.')}") as caught:
         list(found)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["y", "n", "off", "1e5", "0o14", "1_0", "=", "<<", "~", "12:30", "2026-01-02", "5", "true", "a: b", ""])
+def test_what_is_written_is_read_as_what_it_is(text):
+    (document,) = documents(yaml_of({"users": [{"name": text}]}))
+    assert document.value == {"users": [{"name": text}]}
