@@ -84,7 +84,7 @@ class AuthInfo(msgspec.Struct, frozen=True, rename="kebab"):
 
     @property
     def has_password(self) -> bool:
-        return bool(self.username or self.password)
+        return bool(self.username)
 
     @property
     def has_certificate(self) -> bool:
@@ -145,9 +145,9 @@ def check_user(user: AuthInfo, path: str) -> None:
     if user.auth_provider is not None:
         name = user.auth_provider.name
         raise Mistake(f"{path}.auth-provider: {name!r} is not supported; {ADVICE.get(name, _OTHER_ADVICE)}")
-    if user.has_token and user.has_password:
+    if (user.has_token and user.has_password) or (user.token and user.password):
         raise Mistake(f"{path}.username: contradicts the token beside it: there may be one way to log in")
-    for name in ("certificate", "key"):
+    for name in ("certificate", "key") if user.has_certificate else ():
         if getattr(user, f"client_{name}") and getattr(user, f"client_{name}_data"):
             raise Mistake(f"{path}.client-{name}: and client-{name}-data cannot both be set")
     if user.has_certificate and not (user.client_key or user.client_key_data):

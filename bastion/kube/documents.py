@@ -130,7 +130,7 @@ _STRING, _MERGE = f"{_TAG}str", f"{_TAG}merge"
 _BOOLEANS = {word: word in ("y", "yes", "true", "on") for word in ("y", "yes", "true", "on", "n", "no", "false", "off")}
 _PLAIN = (  # what stands without quotes, and the characters that it begins with
     ("bool", "|".join(form for word in _BOOLEANS for form in {word, word.capitalize(), word.upper()}), "yYnNtTfFoO"),
-    ("int", r"[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0o?[0-7_]+|[1-9][0-9_]*|0)", "-+0123456789"),
+    ("int", r"[-+]?(?:0[bB]_*[01][01_]*|0[xX]_*[0-9a-fA-F][0-9a-fA-F_]*|0[oO]?_*[0-7][0-7_]*|[1-9][0-9_]*|0)", "-+0123456789"),
     (
         "float",
         r"[-+]?(?:\.[0-9_]+|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",

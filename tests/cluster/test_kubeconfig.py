@@ -104,6 +104,8 @@ PRECEDENCES = [  # (the user, what is shown): as client-go decides
     pytest.param(plugin_of() | {"token": "of-the-field"}, "Bearer of-the-field", id="a-token-before-a-plugin"),
     pytest.param(plugin_of() | {"username": "u", "password": "p"}, "Basic dTpw", id="a-password-before-a-plugin"),
     pytest.param({"token": None, "username": "u", "password": "p"}, "Basic dTpw", id="a-null-is-nothing"),
+    pytest.param({"tokenFile": "token", "password": "p"}, "Bearer of-the-file", id="a-password-of-nobody-is-nothing"),
+    pytest.param({"token": "t", "client-key": "x", "client-key-data": "eA=="}, "Bearer t", id="keys-without-a-certificate-are-nothing"),
     pytest.param(None, None, id="nobody"),
 ]
 

@@ -72,6 +72,7 @@ BROKEN = [
     refused("a-token-of-two-lines", f"{U}.token: holds a control character", user={"token": "a\nb"}),
     refused("no-such-token-file", f"{U}.tokenFile: /", user={"tokenFile": "none"}),
     refused("two-ways-to-log-in", f"{U}.username: contradicts the token", user=TWO_LOGINS),
+    refused("a-file-and-a-password", f"{U}.username: contradicts the token", user={"tokenFile": "x", "username": "u", "password": "p"}),
     refused("groups-of-nobody", f"{U}.as: must be set", user={"token": "t", "as-groups": ["g"]}),
     refused("a-uid-of-nobody", f"{U}.as: must be set", user={"token": "t", "as-uid": "u"}),
     refused("groups-that-are-none", f"{U}.as-groups: expected array, got str", user={"token": "t", "as": "u", "as-groups": "g"}),
