@@ -12,12 +12,13 @@ import base64
 import hashlib
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from bastion.cluster.access import ApiAccess, Loaded, Trust
+from bastion.cluster.entries import Entry, chosen, config_of
 from bastion.cluster.fields import (
     AuthInfo,
     Cluster,
@@ -34,7 +35,6 @@ from bastion.cluster.fields import (
 from bastion.cluster.plugins import Given, PluginError, run
 from bastion.cluster.proxies import Proxies, from_environment
 from bastion.config import StartError
-from bastion.kube.documents import documents
 from bastion.trust import client_context, show, warn_of_end
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -75,7 +75,7 @@ def load_access(
 
 def access_from_text(kubeconfig: str) -> ApiAccess:
     """From a kubeconfig that this process made itself."""
-    return ApiAccess(lambda: _of_configs([_config(kubeconfig, Path("kubeconfig"))], Source((), "", {}, Path())))
+    return ApiAccess(lambda: _reached(*chosen([config_of(kubeconfig, Path("kubeconfig"))]), Source((), "", {}, Path())))
 
 
 def _files(kubeconfig: Path | None, environ: Mapping[str, str]) -> tuple[Path, ...]:
@@ -90,101 +90,14 @@ def _load(source: Source) -> Loaded:
     try:
         if not source.files:
             return _of_pod(source)
-        return _of_configs([_config(path.read_text(encoding="utf-8-sig"), path) for path in source.files], source)
+        configs = [config_of(path.read_text(encoding="utf-8-sig"), path) for path in source.files]
+        return _reached(*chosen(configs, source.context), source)
     except UnicodeDecodeError as error:
         raise KubeconfigError(f"{source.name}: is not UTF-8") from error
     except (Mistake, ValueError) as error:
         raise KubeconfigError(f"{source.name}: {error}") from error
     except OSError as error:
         raise KubeconfigError(f"{source.name}: {error.filename} cannot be read: {error.strerror or error}") from error
-
-
-# --- which of what the files hold?
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What a file holds under a name; `folder` is where its relative paths begin, `path` what it is called in messages."""
-
-    value: Any
-    folder: Path
-    path: str
-
-    def file(self, name: str) -> Path:
-        return Path(os.path.normpath(self.folder / name))
-
-
-@dataclass(frozen=True, slots=True)
-class Config:
-    """A file; the entries by name."""
-
-    clusters: dict[str, Entry]
-    users: dict[str, Entry]
-    contexts: dict[str, Entry]
-    current_context: str = ""
-
-
-KINDS = {"clusters": "cluster", "users": "user", "contexts": "context"}
-
-
-def _config(text: str, file: Path) -> Config:
-    """Raises Mistake."""
-    try:
-        document = next(documents(text), None)
-    except ValueError as error:
-        raise Mistake(f"{file} is not a kubeconfig: {error}") from None
-    content = {} if document is None or document.value is None else document.value
-    if (
-        not isinstance(content, dict)
-        or content.get("kind") not in (None, "", "Config")
-        or content.get("apiVersion") not in (None, "", "v1")
-    ):
-        raise Mistake(f"{file} is not a kubeconfig: it must be an object of kind Config and apiVersion v1")
-    current = content.get("current-context") or ""
-    if not isinstance(current, str):
-        raise Mistake("current-context: must be a string")
-    folder = Path(os.path.abspath(file)).parent  # noqa: PTH100 a link's own folder, as kubectl has it
-    return Config(**{kind: dict(_entries(content, kind, folder)) for kind in KINDS}, current_context=current)
-
-
-def _entries(content: dict[str, Any], kind: str, folder: Path) -> Iterator[tuple[str, Entry]]:
-    names: set[str] = set()
-    listed = content.get(kind) or []
-    if not isinstance(listed, list):
-        raise Mistake(f"{kind}: must be a list")
-    for index, node in enumerate(listed):
-        name = node.get("name") if isinstance(node, dict) else None
-        if not isinstance(name, str):
-            raise Mistake(f"{kind}[{index}].name: must be a string")
-        if name in names:
-            raise Mistake(f"{kind}[{index}].name: {name} is there twice")
-        names.add(name)
-        yield name, Entry(node.get(KINDS[kind]), folder, f"{kind}[{name}].{KINDS[kind]}")
-
-
-def _first(configs: list[Config], kind: str, name: str, asked_by: str) -> Entry:
-    for config in configs:
-        if name in getattr(config, kind):
-            entry: Entry = getattr(config, kind)[name]
-            return entry
-    raise Mistake(f"{asked_by}: there is no {KINDS[kind]} with name {name}")
-
-
-def _of_configs(configs: list[Config], source: Source) -> Loaded:
-    """Raises Mistake."""
-    context = source.context or next(filter(None, (config.current_context for config in configs)), "")
-    if not context:
-        known = sorted({name for config in configs for name in config.contexts})
-        raise Mistake("it names no current-context: choose one with --context" + (f" ({', '.join(known)})" if known else ""))
-    chosen = _first(configs, "contexts", context, "--context" if source.context else "current-context")
-    named = chosen.value if isinstance(chosen.value, dict) else {}
-    if not named.get("cluster"):
-        raise Mistake(f"{chosen.path}.cluster: must be set")
-    cluster = _first(configs, "clusters", str(named["cluster"]), f"{chosen.path}.cluster")
-    user = Entry({}, cluster.folder, "users[].user")  # of nobody, as kubectl has it
-    if named.get("user"):
-        user = _first(configs, "users", str(named["user"]), f"{chosen.path}.user")
-    return _reached(cluster, user, source)
 
 
 # --- what it says
