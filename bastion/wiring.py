@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from bastion.authn.authenticators import open_authenticators
 from bastion.authn.handoff import Handoff
+from bastion.authn.requestheader import FrontProxyHeaders
 from bastion.authn.sealed import KEY_BYTES, Sealer, key_of
 from bastion.authn.session import Sessions
 from bastion.authz.cached import CachedAuthorizer
@@ -39,6 +40,7 @@ from bastion.discovery.resolver import Resolver
 from bastion.kube.hostname import HostNames
 from bastion.limits import Concurrency, Rate
 from bastion.message.answers import Policy
+from bastion.message.identity import withholding
 from bastion.network.addresses import DialPolicy
 from bastion.network.connections import ConnectionPool
 from bastion.network.dial import Dialer
@@ -157,6 +159,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             hosts=hosts,
             sign_in=sign_in,
             front_proxy=authenticators.headers,
+            withheld=_withheld(config, authenticators.headers),
         )
         readiness = {resource: _synced(catalog, resource) for resource in resources}
         bastion = Bastion(None, None, catalog, pool)  # type: ignore[arg-type]
@@ -179,6 +182,11 @@ async def embedded_api(config: Config, stack: AsyncExitStack) -> ApiServer:
     from bastion.standalone.apiserver import ApiServer  # only here: nobody else needs its libraries
 
     return await stack.enter_async_context(ApiServer(config.source.manifests, config.source.token_file))
+
+
+def _withheld(config: Config, front_proxy: FrontProxyHeaders | None) -> Callable[[bytes], bool]:
+    names, prefixes = front_proxy.names() if front_proxy is not None else ((), ())
+    return withholding(names, prefixes, [name.lower().encode() for name in config.allow_headers])
 
 
 def _sign_in(browsers: Browsers, guard: Guard, origins: Origins, hosts: HostNames | None) -> tuple[NoSignIn, Desk | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from functools import partial
 
 from msgspec import structs
@@ -17,7 +18,7 @@ from bastion.kube.attributes import Attributes
 from bastion.kube.hostname import HostNames
 from bastion.kube.requestinfo import request_info
 from bastion.kube.status import StatusError, forbidden, internal_error, no_such_route
-from bastion.message.identity import withholding
+from bastion.message.identity import asserts_identity
 from bastion.message.upgrade import Asked, asked_upgrade
 from bastion.observe.observer import Observer
 from bastion.observe.record import Record
@@ -50,10 +51,11 @@ class Gateway:
         hosts: HostNames | None = None,
         sign_in: NoSignIn | None = None,
         front_proxy: FrontProxyHeaders | None = None,
+        withheld: Callable[[bytes], bool] = asserts_identity,
     ) -> None:
         """`upgrade_requires_create`: the resources (pods, services, nodes) on which an upgrade needs verb create as well.
 
-        `hosts`: the host names that mean an application; None where none does.
+        `hosts`: the host names that mean an application; None where none does.  `withheld`: which headers are kept from backends.
         """
         self._guard = guard
         self._impersonator = impersonator
@@ -68,7 +70,7 @@ class Gateway:
         self._hosts = hosts
         self._sign_in = sign_in or NoSignIn()
         self._front_proxy = front_proxy
-        self._withheld = withholding(*front_proxy.names()) if front_proxy is not None else withholding(())
+        self._withheld = withheld
 
     async def serve(self, exchange: Exchange) -> None:
         """Answers, whatever happens; raises nothing but CancelledError."""
