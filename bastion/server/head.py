@@ -11,6 +11,7 @@ import re
 import msgspec
 
 from bastion.kube.status import StatusError, bad_request
+from bastion.message.authority import is_authority
 
 Field = tuple[bytes, bytes, bytes]  # (lower-case name, name as written, value)
 
@@ -24,8 +25,6 @@ _TOKEN = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqr
 _LEGAL = bytes(b for b in range(256) if b in (0x09, 0x0A, 0x0D) or (b >= 0x20 and b != 0x7F))
 # RFC 9112, 3: request-line = method SP request-target SP HTTP-version; the target is visible ASCII without a fragment.
 _REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}) ([!\"$-~]+) HTTP/([0-9])\.([0-9])")
-# RFC 9110, 7.2 and RFC 3986, 3.2.2: uri-host [ ":" port ], no userinfo, no path.
-_HOST = re.compile(rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=]+|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?")
 _SPECIAL = frozenset((b"host", b"content-length", b"transfer-encoding", b"connection", b"expect", b"audit-id", b"upgrade"))
 
 
@@ -92,7 +91,7 @@ def _read_special(head: Head, special: list[Field]) -> None:
     for lower, _, value in special:
         if lower == b"host":
             # RFC 9112, 3.2: 400 to a request that lacks Host, has more than one, or an invalid one.
-            if host is not None or _HOST.fullmatch(value) is None:
+            if host is not None or not is_authority(value):
                 raise _malformed("Host must be given once, as a host and perhaps a port")
             host = value
         elif lower == b"content-length":
