@@ -20,7 +20,7 @@ import orjson
 import uvloop
 
 from bastion.certificates import Authority, Pair
-from bastion.config import Config, Serving, StartError, serve_config
+from bastion.config import INSECURE_ADDRESS, Config, Serving, StartError, serve_config
 from bastion.observe import logs
 from bastion.reload import Followed, follow
 from bastion.server.listener import bind
@@ -175,7 +175,7 @@ def _write_private(path: Path, data: bytes) -> None:
 
 
 def _sockets(serving: Serving) -> tuple[list[socket.socket], list[socket.socket]]:
-    plain = [_bind("127.0.0.1", serving.insecure_port)] if serving.insecure_port else []
+    plain = [_bind(INSECURE_ADDRESS, serving.insecure_port)] if serving.insecure_port else []
     return [_bind(serving.bind_address, serving.port)], plain
 
 

@@ -17,6 +17,8 @@ from bastion.message.identity import folded, is_odd, withholding
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+INSECURE_ADDRESS = "127.0.0.1"  # where --insecure-port listens, whatever --bind-address says
+
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h))+")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2

@@ -8,7 +8,7 @@ from bastion.kube.requestinfo import RequestInfo
 from bastion.kube.status import bad_request
 from bastion.message.authority import is_authority
 from bastion.message.headers import Forwarded, values
-from bastion.network.addresses import Network, embedded_ipv4, parse_address
+from bastion.network.addresses import Network, parse_address, unmapped
 from bastion.proxy.exchange import Exchange, Field
 
 
@@ -39,7 +39,7 @@ class Origins:
         if not self._trusted:
             return False
         address = parse_address(client)
-        return address is not None and any(a in network for network in self._trusted for a in (address, embedded_ipv4(address)))
+        return address is not None and any(a in network for network in self._trusted for a in (address, unmapped(address)))
 
 
 def _said_once(fields: list[Field], name: bytes, fits: Callable[[bytes], bool]) -> bytes:
