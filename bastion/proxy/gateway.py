@@ -92,7 +92,7 @@ class Gateway:
 
     def refuse(self, exchange: Exchange, error: StatusError) -> None:
         """A request that could not be read."""
-        record = Record(exchange.method, exchange.target, exchange.client, exchange.audit_id)
+        record = Record(exchange.method, exchange.target.partition(b"?")[0], exchange.client, exchange.audit_id)
         record.error = f"{error.reason}: {error.message}"
         exchange.send_status(error)
         self._observer.observe(record, exchange.status, 0, exchange.bytes_out)

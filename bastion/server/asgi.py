@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 
 from bastion.kube.status import CONTENT_TYPE, StatusError
 from bastion.network.relay import Stream
-from bastion.observe.record import new_audit_id
+from bastion.observe.auditids import new_audit_id
 from bastion.proxy.exchange import Exchange, Field
 
 Scope = MutableMapping[str, Any]

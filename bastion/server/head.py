@@ -12,6 +12,7 @@ import msgspec
 
 from bastion.kube.status import StatusError, bad_request
 from bastion.message.authority import is_authority
+from bastion.observe.auditids import is_ours
 
 Field = tuple[bytes, bytes, bytes]  # (lower-case name, name as written, value)
 
@@ -107,8 +108,8 @@ def _read_special(head: Head, special: list[Field]) -> None:
             _read_expect(head, value)
         elif lower == b"upgrade":
             head.upgrade = True
-        elif not head.audit_id and value.isascii() and len(value) <= 64:
-            head.audit_id = value.decode("ascii")
+        elif not head.audit_id and value.isascii() and len(value) <= 64 and not is_ours(said := value.decode("ascii")):
+            head.audit_id = said
     if host is None and head.minor == 1:
         raise _malformed("HTTP/1.1 requires a Host header")
     head.host = host or b""

@@ -318,6 +318,9 @@ AUDIT = [
     ([b"Audit-ID: " + b"x" * 65], ""),
     ([b"Audit-ID: caf\xe9"], ""),
     ([b"Audit-ID:"], ""),
+    ([b"Audit-ID: 6f1b2a70-3c5d-4e8f-9a1b-000000000001"], "6f1b2a70-3c5d-4e8f-9a1b-000000000001"),
+    ([b"Audit-ID: 6f1b2a70-3c5d-8e8f-9a1b-000000000001"], ""),  # the form of our own
+    ([b"Audit-ID: 6F1B2A70-3C5D-8E8F-9A1B-000000000001"], ""),
 ]
 
 
