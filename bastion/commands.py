@@ -19,6 +19,7 @@ from typing import Any
 import orjson
 import uvloop
 
+from bastion.authn.authenticators import trusts_of
 from bastion.certificates import Authority, Pair
 from bastion.config import INSECURE_ADDRESS, Config, Serving, StartError, serve_config
 from bastion.observe import logs
@@ -98,7 +99,9 @@ async def _supervise(config: Config, argv: Sequence[str]) -> int:
     sockets, plain = _sockets(config.serving)
     async with contextlib.AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bastion-")))
-        _serving_tls(config.serving, config.authentication.authorities)  # a mistake is found here, not in each worker
+        # A mistake is found here, not in each worker.
+        _serving_tls(config.serving, config.authentication.authorities)
+        trusts_of(config.authentication)
         certificate, key = config.serving.certificate, config.serving.key
         if certificate is None or key is None:
             certificate, key = _write_pair(folder, _self_signed(config.serving))

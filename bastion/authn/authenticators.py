@@ -49,7 +49,7 @@ async def open_authenticators(
     followed: list[Followed[Any]] = []
     headers = None
     if settings.authorities:
-        trusts = Followed(_authorities(settings), settings.authorities, lambda: _trusts(settings))
+        trusts = Followed(_authorities(settings), settings.authorities, lambda: trusts_of(settings))
         followed.append(trusts)
         if settings.front_proxy is not None:
             headers = _headers(settings.front_proxy)
@@ -100,7 +100,7 @@ def _authorities(settings: Authentication) -> str:
     return "the authority " + " or ".join(map(str, settings.authorities))
 
 
-def _trusts(settings: Authentication) -> dict[Path, Trust]:
+def trusts_of(settings: Authentication) -> dict[Path, Trust]:
     """Raises StartError, also where the authorities may not be these two together: a new file changes nothing then."""
     front_proxy, client = settings.front_proxy, settings.client_authority
     trusts = {client: _trust(client)} if client is not None else {}

@@ -31,6 +31,9 @@ REFUSED: tuple[Network, ...] = tuple(
         "fd00:ec2::23/128",  # metadata: EKS Pod Identity, as 169.254.170.23 is
         "fd00:ec2::254/128",  # metadata: AWS over IPv6
         "fd20:ce::254/128",  # metadata: Google Cloud over IPv6
+        "fd00:c1::a9fe:a9fe/128",  # metadata: Oracle Cloud over IPv6
+        "fd00:a9fe:a9fe::1/128",  # metadata: Akamai (Linode) over IPv6
+        "fd00:42::42/128",  # metadata: Scaleway over IPv6
         # Ways to somewhere else that no pod or node lives on, and only their operator knows where they lead.
         "64:ff9b:1::/48",  # NAT64 for local use (RFC 8215)
         "2001::/32",  # Teredo (RFC 4380)
