@@ -86,7 +86,7 @@ def of_flags(flags: argparse.Namespace) -> tuple[Authentication, list[str]]:
 # --- flags
 
 # Every request has some of these, and backends need them: a user's name in one would reach them all.
-_ORDINARY = frozenset(
+ORDINARY = frozenset(
     [
         "accept",
         "accept-encoding",
@@ -119,8 +119,8 @@ def _front_proxy(flags: argparse.Namespace, mistakes: list[str]) -> FrontProxy |
         mistakes.append("--requestheader-client-ca-file needs --requestheader-username-headers: which headers name the user?")
     for kind in kinds[:4]:
         for name in getattr(flags, f"requestheader_{kind}"):
-            taken = kind == "extra_headers_prefix" and any(ordinary.startswith(name.lower()) for ordinary in _ORDINARY)
-            if not _is_header(name) or name.lower() in _ORDINARY or taken:
+            taken = kind == "extra_headers_prefix" and any(ordinary.startswith(name.lower()) for ordinary in ORDINARY)
+            if not _is_header(name) or name.lower() in ORDINARY or taken:
                 mistakes.append(f"{_flag(kind)}: {name!r} is no header that a front proxy can name a user in")
     return FrontProxy(
         flags.requestheader_client_ca_file,
@@ -130,6 +130,12 @@ def _front_proxy(flags: argparse.Namespace, mistakes: list[str]) -> FrontProxy |
         tuple(flags.requestheader_extra_headers_prefix),
         frozenset(flags.requestheader_allowed_names),
     )
+
+
+def named_by_front_proxies(flags: argparse.Namespace) -> tuple[list[bytes], list[bytes]]:
+    """Headers, and beginnings of headers; lower-case."""
+    names = [*flags.requestheader_username_headers, *flags.requestheader_group_headers, *flags.requestheader_uid_headers]
+    return [name.lower().encode() for name in names], [name.lower().encode() for name in flags.requestheader_extra_headers_prefix]
 
 
 def _flag(kind: str) -> str:

@@ -91,6 +91,14 @@ def _serve_flags(parser: argparse.ArgumentParser) -> None:
     )
     _repeated(serving, "--trusted-proxy-cidr", config.network, "CIDR", "whose X-Forwarded-* headers count (may be repeated)")
 
+    _repeated(
+        serving,
+        "--allow-request-header",
+        config.odd_header,
+        "NAME",
+        "a header such as X_Tenant that reaches backends although its name is not of letters, digits and '-' alone (may be repeated)",
+    )
+
     streams = parser.add_argument_group("upgraded connections (WebSocket, SPDY)")
     defaults = config.Streams()
     _duration(streams, "--stream-recheck-interval", defaults.recheck_interval, "access is checked again so often; 0 never")

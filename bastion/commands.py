@@ -19,26 +19,26 @@ from typing import Any
 import orjson
 import uvloop
 
+from bastion.authn.authenticators import trusts_of
 from bastion.certificates import Authority, Pair
-from bastion.config import Config, Serving, StartError, serve_config
+from bastion.config import INSECURE_ADDRESS, Config, Serving, StartError, serve_config
 from bastion.observe import logs
 from bastion.reload import Followed, follow
 from bastion.server.listener import bind
 from bastion.server.memory import keep_small, settle_memory, tune_allocator
 from bastion.server.run import Endings, Server
-from bastion.server.supervisor import Supervisor
+from bastion.server.supervisor import Supervisor, told_by_supervisor
 from bastion.server.tls import ask_for_certificates, context_of, own_names, serving_context
 from bastion.wiring import Bastion, embedded_api, open_bastion, session_key
 
 _log = logging.getLogger("bastion.server")
 WORKER_READY = 10.0  # seconds
-_WORKER = "BASTION_WORKER"  # what a supervisor tells its workers, as JSON
 
 
 def serve(flags: argparse.Namespace, argv: Sequence[str]) -> int:
     """The exit status."""
     os.environ.pop("SSLKEYLOGFILE", None)  # else Python writes the keys of its connections there, and with them every token
-    told = orjson.loads(os.environ.get(_WORKER, "{}"))
+    told = orjson.loads(told_by_supervisor() or b"{}")
     if told.get("kubeconfig"):  # the supervisor runs the embedded API
         flags.manifests, flags.token_auth_file, flags.kubeconfig = [], None, Path(told["kubeconfig"])
     if told:
@@ -48,7 +48,7 @@ def serve(flags: argparse.Namespace, argv: Sequence[str]) -> int:
         config = replace(config, browsers=replace(config.browsers, key=bytes.fromhex(told["session_key"])))
     logs.configure(config.verbosity)
     if told:
-        inherited = [[socket.socket(fileno=fd) for fd in told[kind]] for kind in ("sockets", "plain")]
+        inherited = [[_inherited(fd) for fd in told[kind]] for kind in ("sockets", "plain")]
         return _run(lambda: _serve(config, *inherited, ready_within=WORKER_READY))
     if config.serving.workers > 1:
         return _run(lambda: _supervise(config, argv))
@@ -99,7 +99,9 @@ async def _supervise(config: Config, argv: Sequence[str]) -> int:
     sockets, plain = _sockets(config.serving)
     async with contextlib.AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bastion-")))
-        _serving_tls(config.serving, config.authentication.authorities)  # a mistake is found here, not in each worker
+        # A mistake is found here, not in each worker.
+        _serving_tls(config.serving, config.authentication.authorities)
+        trusts_of(config.authentication)
         certificate, key = config.serving.certificate, config.serving.key
         if certificate is None or key is None:
             certificate, key = _write_pair(folder, _self_signed(config.serving))
@@ -110,9 +112,7 @@ async def _supervise(config: Config, argv: Sequence[str]) -> int:
             told["kubeconfig"] = str(folder / "kubeconfig")
             _write_private(folder / "kubeconfig", (await embedded_api(config, stack)).kubeconfig().encode())
         command = [sys.executable, "-m", "bastion", *argv]
-        return await Supervisor(
-            command, config.serving.workers, [*told["sockets"], *told["plain"]], {_WORKER: orjson.dumps(told).decode()}
-        ).run()
+        return await Supervisor(command, config.serving.workers, [*told["sockets"], *told["plain"]], orjson.dumps(told)).run()
 
 
 def _announce(serving: Serving) -> None:
@@ -178,8 +178,14 @@ def _write_private(path: Path, data: bytes) -> None:
 
 
 def _sockets(serving: Serving) -> tuple[list[socket.socket], list[socket.socket]]:
-    plain = [_bind("127.0.0.1", serving.insecure_port)] if serving.insecure_port else []
+    plain = [_bind(INSECURE_ADDRESS, serving.insecure_port)] if serving.insecure_port else []
     return [_bind(serving.bind_address, serving.port)], plain
+
+
+def _inherited(descriptor: int) -> socket.socket:
+    """The supervisor's socket, for this process and none that it starts."""
+    os.set_inheritable(descriptor, False)
+    return socket.socket(fileno=descriptor)
 
 
 def _bind(address: str, port: int) -> socket.socket:

@@ -13,11 +13,15 @@ from bastion import authentication, browsers, kubeapi
 from bastion.authentication import Authentication
 from bastion.browsers import Browsers
 from bastion.kubeapi import KubeApi
+from bastion.message.identity import folded, is_odd, withholding
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+INSECURE_ADDRESS = "127.0.0.1"  # where --insecure-port listens, whatever --bind-address says
+
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h))+")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
 
 
@@ -144,6 +148,7 @@ class Config:
     authentication: Authentication = Authentication()  # noqa: RUF009 frozen
     memory: Memory = Memory()
     generated_clients: bool = True
+    allow_headers: tuple[str, ...] = ()
 
 
 def serve_config(flags: argparse.Namespace) -> Config:
@@ -195,6 +200,7 @@ def serve_config(flags: argparse.Namespace) -> Config:
             flags.authorization_webhook_cache_unauthorized_ttl,
         ),
         generated_clients=flags.decode_generated_client_paths,
+        allow_headers=tuple(flags.allow_request_header),
     )
 
 
@@ -215,6 +221,10 @@ def _contradictions(flags: argparse.Namespace) -> list[str]:
         found.append("--kubelet-insecure-skip-tls-verify and --kubelet-certificate-authority exclude each other")
     if flags.insecure_port and flags.insecure_port == flags.port:
         found.append("--insecure-port and --port must differ")
+    said = withholding(*authentication.named_by_front_proxies(flags))
+    for name in flags.allow_request_header:
+        if said(folded(name.encode())) or folded(name.encode()).decode() in authentication.ORDINARY:
+            found.append(f"--allow-request-header: a backend could read {name} as one of the headers that say who asks, or for what")
     return [*found, *kubeapi.contradictions(flags), *browsers.contradictions(flags)]
 
 
@@ -288,6 +298,13 @@ def resources(text: str) -> frozenset[str]:
     if not names <= {"pods", "services", "nodes"}:
         raise argparse.ArgumentTypeError(f"{text!r} is no list of pods, services and nodes")
     return names
+
+
+def odd_header(text: str) -> str:
+    """One that does not pass anyway."""
+    if not _TOKEN.fullmatch(text) or not is_odd(text.encode()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no header such as X_Tenant, with a character that is no letter, digit or '-'")
+    return text
 
 
 def network(text: str) -> Network:

@@ -10,11 +10,12 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from bastion.authn.authenticators import open_authenticators
 from bastion.authn.handoff import Handoff
+from bastion.authn.requestheader import FrontProxyHeaders
 from bastion.authn.sealed import KEY_BYTES, Sealer, key_of
 from bastion.authn.session import Sessions
 from bastion.authz.cached import CachedAuthorizer
@@ -31,7 +32,8 @@ from bastion.cluster.client import ApiClient
 from bastion.cluster.kubeconfig import access_from_text, load_access
 from bastion.cluster.reviews import Reviews
 from bastion.cluster.throttle import Throttle
-from bastion.config import Config, StartError
+from bastion.config import INSECURE_ADDRESS, Config, Serving, StartError
+from bastion.discovery.apiserver import NAMESPACE, api_server_sockets, look_once
 from bastion.discovery.catalog import Catalog
 from bastion.discovery.informer import Informer
 from bastion.discovery.lookup import Lookup
@@ -39,9 +41,11 @@ from bastion.discovery.resolver import Resolver
 from bastion.kube.hostname import HostNames
 from bastion.limits import Concurrency, Rate
 from bastion.message.answers import Policy
+from bastion.message.identity import withholding
 from bastion.network.addresses import DialPolicy
 from bastion.network.connections import ConnectionPool
 from bastion.network.dial import Dialer
+from bastion.network.names import ApiSockets
 from bastion.network.sockets import is_local
 from bastion.network.tls import ClientTLS
 from bastion.network.transport import Deadlines as UpstreamDeadlines
@@ -97,8 +101,19 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         api = await stack.enter_async_context(ApiClient(access, ApiServers(servers), throttle))
         _in_background(stack, access.keep(), "credentials")
         deadlines = await stack.enter_async_context(Deadlines())
-        policy = DialPolicy(config.allow_targets, _own_sockets(config, servers), _own_ports(config), is_local)
         catalog = Catalog()
+        apart = Catalog() if config.kube_api.namespaces and NAMESPACE not in config.kube_api.namespaces else catalog
+        named = ApiSockets(servers, time.monotonic, more=partial(look_once, api, apart) if apart is not catalog else None)
+        await named.look()
+        _in_background(stack, named.keep(), "API servers' addresses")
+        policy = DialPolicy(
+            config.allow_targets,
+            _own_sockets(config.serving),
+            _own_ports(config),
+            is_local,
+            lambda: (*named(), *api_server_sockets(apart)),
+            catalog.is_kubelet,
+        )
         resources = ["services", "endpointslices", "pods", *(["nodes"] if config.nodes else [])]
         informers = _informers(resources, api, catalog, config.kube_api.namespaces)
         for informer in informers:
@@ -158,6 +173,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             sign_in=sign_in,
             front_proxy=authenticators.headers,
             generated_clients=config.generated_clients,
+            withheld=_withheld(config, authenticators.headers),
         )
         readiness = {resource: _synced(catalog, resource) for resource in resources}
         bastion = Bastion(None, None, catalog, pool)  # type: ignore[arg-type]
@@ -180,6 +196,11 @@ async def embedded_api(config: Config, stack: AsyncExitStack) -> ApiServer:
     from bastion.standalone.apiserver import ApiServer  # only here: nobody else needs its libraries
 
     return await stack.enter_async_context(ApiServer(config.source.manifests, config.source.token_file))
+
+
+def _withheld(config: Config, front_proxy: FrontProxyHeaders | None) -> Callable[[bytes], bool]:
+    names, prefixes = front_proxy.names() if front_proxy is not None else ((), ())
+    return withholding(names, prefixes, [name.lower().encode() for name in config.allow_headers])
 
 
 def _sign_in(browsers: Browsers, guard: Guard, origins: Origins, hosts: HostNames | None) -> tuple[NoSignIn, Desk | None]:
@@ -221,13 +242,10 @@ def _own_ports(config: Config) -> tuple[int, ...]:
     return (config.serving.port,) if everywhere else ()
 
 
-def _own_sockets(config: Config, servers: Iterable[str]) -> set[tuple[str, int]]:
-    """This program's and the API servers' addresses: a target that leads there is a loop or an escalation."""
-    address = config.serving.bind_address
-    own = {(address, port) for port in (config.serving.port, config.serving.insecure_port) if port}
-    for server in map(urlsplit, servers):
-        own.add((server.hostname or "", server.port or (443 if server.scheme == "https" else 80)))
-    return own
+def _own_sockets(serving: Serving) -> set[tuple[str, int]]:
+    """A target that leads there is a loop, and the plain port is nobody's but this machine's."""
+    own = {(serving.bind_address, serving.port)}
+    return own | {(INSECURE_ADDRESS, serving.insecure_port)} if serving.insecure_port else own
 
 
 def _informers(resources: Iterable[str], api: ApiClient, catalog: Catalog, namespaces: Iterable[str]) -> list[Informer]:

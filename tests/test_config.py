@@ -1,6 +1,7 @@
 """What may be asked for, and is every mistake told, all at once?"""
 
 import argparse
+from pathlib import Path
 
 import pytest
 
@@ -258,3 +259,21 @@ def test_every_mistake_is_told_at_once(tmp_path):
 def test_the_error_says_all_of_it_too(tmp_path):
     with pytest.raises(ConfigError, match=r"exclude each other.*; .*no such file"):
         asked("--manifests", tmp_path, "--kubeconfig", tmp_path / "none")
+
+
+def test_an_odd_header_may_be_let_through() -> None:
+    assert asked("--allow-request-header", "X_Tenant", "--allow-request-header=a.b").allow_headers == ("X_Tenant", "a.b")
+
+
+@pytest.mark.parametrize("name", ["X-Tenant", "", "a b", "a:b", "X\u00e4_", "X_A,X_B"])
+def test_a_header_that_is_none_or_passes_anyway_is_no_value(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        asked("--allow-request-header", name)
+    assert "is no header such as X_Tenant" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["X_Remote_User", "x.forwarded-for", "Content_Length", "X_Acme", "X_More.Scopes"])
+def test_another_spelling_of_an_identity_is_not_let_through(name: str, there: Path) -> None:
+    names = ("--requestheader-username-headers=X-Acme", "--requestheader-extra-headers-prefix=X-More-")
+    [line] = mistakes("--requestheader-client-ca-file", there, *names, "--allow-request-header", name)
+    assert line.startswith(f"--allow-request-header: a backend could read {name} as")

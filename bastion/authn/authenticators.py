@@ -23,6 +23,7 @@ from bastion.authn.tokenfile import TokenFileAuthenticator, Tokens, read_token_f
 from bastion.authn.tokenreview import Reviews, TokenReviewAuthenticator
 from bastion.authn.x509 import CertificateAuthenticator, CertificateVerifier, Trust
 from bastion.config import StartError
+from bastion.kube.status import quoted
 from bastion.reload import Followed, follow
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ async def open_authenticators(
     followed: list[Followed[Any]] = []
     headers = None
     if settings.authorities:
-        trusts = Followed(_authorities(settings), settings.authorities, lambda: _trusts(settings))
+        trusts = Followed(_authorities(settings), settings.authorities, lambda: trusts_of(settings))
         followed.append(trusts)
         if settings.front_proxy is not None:
             headers = _headers(settings.front_proxy)
@@ -99,30 +100,32 @@ def _authorities(settings: Authentication) -> str:
     return "the authority " + " or ".join(map(str, settings.authorities))
 
 
-def _trusts(settings: Authentication) -> dict[Path, Trust]:
+def trusts_of(settings: Authentication) -> dict[Path, Trust]:
     """Raises StartError, also where the authorities may not be these two together: a new file changes nothing then."""
-    trusts = {path: _trust(path) for path in settings.authorities}
-    _refuse_shared(settings, trusts)
+    front_proxy, client = settings.front_proxy, settings.client_authority
+    trusts = {client: _trust(client)} if client is not None else {}
+    if front_proxy is not None and front_proxy.authority not in trusts:
+        # Also where the names are told: whom the clients' authority certified is a user, whatever the name.
+        trusts[front_proxy.authority] = _trust(front_proxy.authority, trusts[client] if client is not None else None)
+    if front_proxy is not None and client is not None and not front_proxy.allowed_names:
+        _refuse_covered(trusts[front_proxy.authority].covers(trusts[client]))
     return trusts
 
 
-def _trust(path: Path) -> Trust:
+def _trust(path: Path, apart_from: Trust | None = None) -> Trust:
     try:
-        return Trust(path.read_bytes())
+        return Trust(path.read_bytes(), apart_from)
     except (OSError, ValueError) as error:
         cause = error.strerror if isinstance(error, OSError) else str(error)
         raise StartError(f"cannot use the authority {path}: {cause}") from error
 
 
-def _refuse_shared(settings: Authentication, trusts: dict[Path, Trust]) -> None:
-    """With one authority for both, everybody who has a certificate would be a front proxy, and so whoever he likes."""
-    front_proxy, client = settings.front_proxy, settings.client_authority
-    if front_proxy is None or client is None or front_proxy.allowed_names:
-        return
-    if trusts[front_proxy.authority].shares(trusts[client]):
+def _refuse_covered(authority: str) -> None:
+    """Everybody who has a certificate would be a front proxy, and so whoever he likes."""
+    if authority:
         raise StartError(
-            "--client-ca-file and --requestheader-client-ca-file have an authority in common: "
-            "--requestheader-allowed-names must say which certificates are a front proxy's"
+            f"the authority {quoted(authority)} of --client-ca-file has a key that --requestheader-client-ca-file trusts, too, "
+            "or is below it: keep them apart, or --requestheader-allowed-names must say which certificates are a front proxy's"
         )
 
 

@@ -11,10 +11,11 @@ from collections.abc import Callable
 
 import msgspec
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from cryptography.x509.verification import Criticality, ExtensionPolicy, Policy, PolicyBuilder, Store, VerificationError
 
@@ -40,17 +41,29 @@ class Verified(msgspec.Struct, frozen=True):
 class Trust:
     """The certificates of one authority file."""
 
-    def __init__(self, pem: bytes) -> None:
-        """Raises ValueError where they cannot be used."""
+    def __init__(self, pem: bytes, apart_from: Trust | None = None) -> None:
+        """No chain counts that leads through an authority of `apart_from` alone.  Raises ValueError where they cannot be used."""
         self._anchors = x509.load_pem_x509_certificates(pem)
         for anchor in self._anchors:
             if not _is_supported(anchor):
                 raise ValueError("an authority whose key is neither RSA nor on a NIST curve")
         self._store = Store(self._anchors)
+        self._keys = frozenset(map(_key, self._anchors))
+        self._foreign = apart_from._keys - self._keys if apart_from is not None else frozenset()
 
-    def shares(self, other: Trust) -> bool:
-        """Whether both trust some authority."""
-        return any(anchor in other._anchors for anchor in self._anchors)
+    def covers(self, other: Trust) -> str:
+        """One of the other's authorities that is trusted here as well, by its subject; empty where there is none.
+
+        By its key, whichever certificate has it, or because one trusted here issued a certificate of that key, directly or through
+        others of both files.  What stands in neither file the chain itself shows, when it is verified.
+        """
+        trusted, rest = list(self._anchors), list(other._anchors)
+        for authority in trusted:  # grows as it is walked
+            below = [certificate for certificate in rest if _issued(certificate, authority)]
+            trusted += below
+            rest = [certificate for certificate in rest if certificate not in below]
+        keys = frozenset(map(_key, trusted))
+        return next((anchor.subject.rfc4514_string() for anchor in other._anchors if _key(anchor) in keys), "")
 
     def verify(self, chain: Chain, now: float) -> Verified | None:
         """None where the chain does not lead here, for clients, at this time."""
@@ -59,6 +72,8 @@ class Trust:
         try:
             leaf, *intermediates = map(x509.load_der_x509_certificate, chain)
             verified = policy.build_client_verifier().verify(leaf, intermediates).chain
+            if not self._foreign.isdisjoint(map(_key, verified)):
+                return None
             until = min(certificate.not_valid_after_utc.timestamp() for certificate in verified)
             return Verified(_common_name(leaf.subject), _named(leaf), until)
         except (VerificationError, UnsupportedAlgorithm, ValueError, TypeError):
@@ -146,6 +161,18 @@ def _text(attribute: x509.NameAttribute[str | bytes]) -> str:
 
 
 # --- what a certificate of the chain must say of itself
+
+
+def _key(certificate: x509.Certificate) -> bytes:
+    return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _issued(certificate: x509.Certificate, by: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(by)
+    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
+        return False
+    return True
 
 
 def _is_supported(anchor: x509.Certificate) -> bool:

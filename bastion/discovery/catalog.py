@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, TypeVar
 
+from bastion.discovery.kubelets import DEFAULT_KUBELET_PORT, Kubelets
 from bastion.kube.objects import EndpointSlice, Node, Object, Pod, Service
 
 T = TypeVar("T")
@@ -26,6 +27,7 @@ class Catalog:
         # Tuples: nearly always of one, and fifty thousand dictionaries or sets of one would take 15 MiB.
         self._pods_at: dict[str, tuple[Pod, ...]] = {}
         self._services_at: dict[str, tuple[Key, ...]] = {}  # address -> services whose slices name it
+        self._kubelets = Kubelets()
         self.memo: Memo = {}  # what a resolver worked out, per service
         self.pod_memo: Memo = {}  # and per pod
         self.synced: dict[str, bool] = {}  # per resource: has a whole list been seen?
@@ -33,6 +35,13 @@ class Catalog:
         self.address_gone: list[Callable[[str], None]] = []  # told of an address that its pod no longer has
 
     # --- look-ups
+
+    def is_kubelet(self, address: str, port: int) -> bool:
+        """Whether a node's kubelet listens there.  Of a node that is not known here its pods of the host network tell the address."""
+        ports = self._kubelets.ports(address)
+        if ports:
+            return port in ports
+        return port == DEFAULT_KUBELET_PORT and any(pod.spec.host_network and not pod.terminal for pod in self._pods_at.get(address, ()))
 
     def slices_of(self, namespace: str, service: str) -> Iterable[EndpointSlice]:
         return self._slices_of.get((namespace, service), {}).values()
@@ -66,10 +75,8 @@ class Catalog:
             self._apply_service(key, new if isinstance(new, Service) else None)
         elif resource == "endpointslices":
             self._apply_slice(key, new if isinstance(new, EndpointSlice) else None)
-        elif isinstance(new, Node):
-            self.nodes[key[1]] = new
         else:
-            self.nodes.pop(key[1], None)
+            self._apply_node(key[1], new if isinstance(new, Node) else None)
 
     def expect(self, resource: str, namespace: str = "") -> None:
         """A list of this resource (of one namespace, where one is named) is going to be read."""
@@ -125,6 +132,13 @@ class Catalog:
             if address not in kept and not (old.spec.host_network and self.owner_of(address) is not None):
                 for tell in self.address_gone:
                     tell(address)
+
+    def _apply_node(self, name: str, new: Node | None) -> None:
+        old = self.nodes.pop(name, None)
+        if new is not None:
+            self.nodes[name] = new
+        if old != new:
+            self._kubelets.replace(old, new)
 
     def _apply_service(self, key: Key, new: Service | None) -> None:
         if new is None:

@@ -12,6 +12,7 @@ from collections.abc import Collection
 import msgspec
 
 from bastion.discovery.catalog import Catalog, Key, Memo
+from bastion.discovery.kubelets import kubelet_port
 from bastion.kube.endpoint import KUBELET, Endpoint
 from bastion.kube.objects import Node, Pod, Service, ServicePort
 from bastion.kube.status import StatusError, bad_request, not_found, quoted, refused, service_unavailable
@@ -22,7 +23,6 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 _TLS_PORTS = (443, 8443)
 _APP_PROTOCOLS = {"https": True, "kubernetes.io/wss": True, "http": False, "kubernetes.io/ws": False, "kubernetes.io/h2c": False}
 _NODE_ADDRESS_TYPES = ("InternalIP", "ExternalIP", "Hostname")
-DEFAULT_KUBELET_PORT = 10250
 MOST_REMEMBERED = 32768  # services, and as many pods: some 20 MiB
 SERVICE_PORTS, POD_PORTS = 64, 4  # of one of them: a service has those it has, of a pod all 65535 may be asked for
 
@@ -118,9 +118,12 @@ class Resolver:
                 pod = self._catalog.pods.get((target.namespace, reference.name))
                 for address in endpoint.addresses if pod is not None else ():
                     assert pod is not None
-                    if self._catalog.owns(pod, address) and self._policy.permits(address, number):
+                    if self._catalog.owns(pod, address) and self._may_dial(address, number):
                         found[Endpoint(address, number, tls)] = None
         return tuple(found)
+
+    def _may_dial(self, address: str, port: int) -> bool:
+        return self._policy.permits(address, port) and not self._policy.reaches_kubelet(address, port)
 
     # --- pods
 
@@ -144,6 +147,8 @@ class Resolver:
             raise _not_allowed(ended if pod.terminal else "the pod's address belongs to a newer pod")
         if not self._policy.permits(address, number):
             raise _not_allowed("not an address that may be dialled")
+        if self._policy.reaches_kubelet(address, number):
+            raise refused("that is a kubelet, which is reached as its node (nodes/<name>) alone", "pods", target.id)
         resolved = Resolved(("pods", *key, number), (Endpoint(address, number, tls),))
         return _remembered(self._catalog.pod_memo, key, target, resolved, POD_PORTS)
 
@@ -156,13 +161,13 @@ class Resolver:
         address = node_address(node)
         if address is None:
             raise service_unavailable(f"node {quoted(target.name)} has no address that is an IP")
-        kubelet = node.status.daemon_endpoints.kubelet_endpoint.port or DEFAULT_KUBELET_PORT
+        kubelet = kubelet_port(node)
         number = _port_number(target.port) if target.port else kubelet
         if number is None:
             raise bad_request(f"invalid node request {quoted(target.id)}: the port of a node is a number from 1 to 65535")
         if not self._policy.permits(address, number):
             raise _not_allowed("not an address that may be dialled")
-        if number == kubelet:
+        if number == kubelet or self._policy.reaches_kubelet(address, number):
             # Always TLS with the kubelet's own identity, whatever scheme is asked for (spec L-34).
             endpoint = Endpoint(address, number, True, KUBELET)
         else:

@@ -106,6 +106,15 @@ class ServicePort(Struct, frozen=True):
 class ServiceSpec(Struct, frozen=True):
     ports: tuple[ServicePort, ...] | None = None
     type: str = "ClusterIP"
+    cluster_ip: str = msgspec.field(default="", name="clusterIP")
+    cluster_ips: tuple[str, ...] | None = msgspec.field(default=None, name="clusterIPs")
+
+    @property
+    def cluster_addresses(self) -> tuple[str, ...]:
+        """Empty for a headless service."""
+        if self.cluster_ips:
+            return tuple(address for address in self.cluster_ips if address != "None")
+        return (self.cluster_ip,) if self.cluster_ip not in ("", "None") else ()
 
 
 class Service(Struct, frozen=True):
@@ -221,6 +230,8 @@ def compact(object: O) -> O:
         _compact_slice(object, intern(metadata.namespace))
     elif isinstance(object, Service):
         force_setattr(object.spec, "type", intern(object.spec.type))
+        if object.spec.cluster_ips == (object.spec.cluster_ip,):
+            force_setattr(object.spec, "cluster_ips", None)  # `cluster_addresses` is the same
         _compact_ports(object.spec.ports)
     return object
 

@@ -23,17 +23,34 @@ REFUSED: tuple[Network, ...] = tuple(
         "168.63.129.16/32",  # metadata: Azure
         "192.0.0.192/32",  # metadata: Oracle Cloud
         "224.0.0.0/4",  # multicast
-        "255.255.255.255/32",
+        "240.0.0.0/4",  # reserved, and broadcast
         "::/128",
         "::1/128",
         "fe80::/10",
         "ff00::/8",
+        "fd00:ec2::23/128",  # metadata: EKS Pod Identity, as 169.254.170.23 is
         "fd00:ec2::254/128",  # metadata: AWS over IPv6
         "fd20:ce::254/128",  # metadata: Google Cloud over IPv6
+        "fd00:c1::a9fe:a9fe/128",  # metadata: Oracle Cloud over IPv6
+        "fd00:a9fe:a9fe::1/128",  # metadata: Akamai (Linode) over IPv6
+        "fd00:42::42/128",  # metadata: Scaleway over IPv6
+        # Ways to somewhere else that no pod or node lives on, and only their operator knows where they lead.
+        "64:ff9b:1::/48",  # NAT64 for local use (RFC 8215)
+        "2001::/32",  # Teredo (RFC 4380)
     )
 )
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_COMPATIBLE = ipaddress.ip_network("::/96")
+_LAST_32_BITS: tuple[ipaddress.IPv6Network, ...] = tuple(
+    ipaddress.IPv6Network(text)
+    for text in (
+        "::ffff:0:0/96",  # IPv4-mapped (RFC 4291)
+        "::/96",  # IPv4-compatible (RFC 4291)
+        "::ffff:0:0:0/96",  # IPv4-translated (RFC 2765)
+        "64:ff9b::/96",  # NAT64 (RFC 6052)
+        "64:ff9b:1::/48",
+    )
+)
+_ISATAP = (0x00005EFE, 0x02005EFE)  # the first half of an interface identifier (RFC 5214); the second is an IPv4 address
+_IPV4 = 0xFFFFFFFF
 
 
 def parse_address(text: str) -> Address | None:
@@ -45,56 +62,87 @@ def parse_address(text: str) -> Address | None:
     return None if isinstance(address, ipaddress.IPv6Address) and address.scope_id else address
 
 
-def embedded_ipv4(address: Address) -> Address:
-    """The IPv4 address that an IPv6 one stands for (mapped, compatible, 6to4, NAT64), else the address itself."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return address
-    if address.ipv4_mapped is not None:
-        return address.ipv4_mapped
+def unmapped(address: Address) -> Address:
+    """The IPv4 address of a peer that came over an IPv6 socket.  No other form counts: a peer may choose its own IPv6 address."""
+    return (isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped) or address
+
+
+def leads_to(address: Address) -> tuple[Address, ...]:
+    """The address itself, and the IPv4 addresses that a packet to it may end at: translated, or unpacked from a tunnel."""
+    if isinstance(address, ipaddress.IPv4Address) or int(address) <= 1:
+        return (address,)
+    number = int(address)
+    inside = [number & _IPV4] if (number >> 32) & _IPV4 in _ISATAP or any(address in network for network in _LAST_32_BITS) else []
     if address.sixtofour is not None:
-        return address.sixtofour
-    if address in _NAT64 or (address in _COMPATIBLE and int(address) > 1):
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return address
+        inside.append(int(address.sixtofour))
+    inside += map(int, address.teredo or ())
+    return (address, *map(ipaddress.IPv4Address, inside))
+
+
+Socket = tuple[str, int]  # (address as text, port)
 
 
 class DialPolicy:
-    """`allowed` networks win over the refused ones; `own` are (address, port) of this program's and the API servers' sockets."""
+    """`allowed` networks win over the refused ones; `own` are sockets of this program, and `api_servers` tells those of the API servers."""
 
     def __init__(
         self,
         allowed: Iterable[Network] = (),
-        own: Iterable[tuple[str, int]] = (),
+        own: Iterable[Socket] = (),
         own_ports: Iterable[int] = (),
         is_local: Callable[[str], bool] = lambda address: False,
+        api_servers: Callable[[], Iterable[Socket]] = tuple,
+        is_kubelet: Callable[[str, int], bool] = lambda address, port: False,
     ) -> None:
-        """`own_ports` are this program's on every address of this machine, which `is_local` knows."""
+        """`own_ports` are this program's on every address of this machine, which `is_local` knows.
+
+        `api_servers` and `is_kubelet` are asked each time, because clusters change.
+        """
         self._own_ports = frozenset(own_ports)
         self._is_local = is_local
         self._allowed = tuple(allowed)
-        self._own = frozenset((_canonical(address), port) for address, port in own)
-        self._known: dict[str, tuple[bool, str]] = {}  # address as written -> (verdict, canonical form)
+        self._own = frozenset((canonical(address), port) for address, port in own)
+        self._api_servers = api_servers
+        self._is_kubelet = is_kubelet
+        self._known: dict[str, tuple[bool, tuple[str, ...]]] = {}  # address as written -> (verdict, where it leads)
 
     def permits(self, address: str, port: int) -> bool:
-        known = self._known.get(address)
+        permitted, places = self._look(address)
+        if not permitted or any((place, port) in self._own for place in places):
+            return False
+        if port in self._own_ports and any(map(self._is_local, places)):
+            return False
+        return not any(number == port and canonical(server) in places for server, number in self._api_servers())
+
+    def reaches_kubelet(self, address: str, port: int) -> bool:
+        return any(self._is_kubelet(place, port) for place in self._look(address)[1])
+
+    def _look(self, text: str) -> tuple[bool, tuple[str, ...]]:
+        known = self._known.get(text)
         if known is None:
             if len(self._known) >= 65536:
                 self._known.clear()
-            known = self._known[address] = (self._judge(address), _canonical(address))
-        if not known[0] or (known[1], port) in self._own:
-            return False
-        return port not in self._own_ports or not self._is_local(known[1])
+            known = self._known[text] = self._judge(text)
+        return known
 
-    def _judge(self, text: str) -> bool:
+    def _judge(self, text: str) -> tuple[bool, tuple[str, ...]]:
         address = parse_address(text)
         if address is None:
-            return False
-        if any(address in network for network in self._allowed):
-            return True
-        inner = embedded_ipv4(address)
-        return not any(a in network for network in REFUSED for a in (address, inner))
+            return False, ()
+        places = leads_to(address)
+        permitted = any(address in network for network in self._allowed) or not any(
+            place in network for network in REFUSED for place in places
+        )
+        return permitted, tuple(map(canonical, map(str, places)))
 
 
-def _canonical(text: str) -> str:
+def canonical(text: str) -> str:
+    """One spelling for what is one place: of mapped and plain, and of unspecified and loopback, which a connection takes for the same."""
     address = parse_address(text)
-    return str(embedded_ipv4(address)) if address is not None else text
+    if address is None:
+        return text
+    plain = unmapped(address)
+    return _LOOPBACK[plain.version] if plain.is_unspecified else str(plain)
+
+
+_LOOPBACK = {4: "127.0.0.1", 6: "::1"}

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from bastion.clock import Deadlines
-from bastion.kube.endpoint import Endpoint
+from bastion.kube.endpoint import KUBELET, Endpoint
 from bastion.network.addresses import DialPolicy
 from bastion.network.errors import DialError
 from bastion.network.sockets import prepare
@@ -37,7 +37,7 @@ class Dialer:
 
     async def dial(self, endpoint: Endpoint, factory: Callable[[], P]) -> P:
         """The protocol, connected.  Raises DialError."""
-        if not self._policy.permits(endpoint.address, endpoint.port):
+        if not self._may_dial(endpoint):
             raise DialError(f"dial {endpoint}: address not allowed")
         try:
             async with asyncio.timeout(self._connect_timeout):
@@ -48,6 +48,11 @@ class Dialer:
             raise DialError(f"dial {endpoint}: TLS handshake failed: {_tls_cause(error)}") from error
         except (OSError, ConnectionError) as error:
             raise DialError(f"dial {endpoint}: {_cause(error)}") from error
+
+    def _may_dial(self, endpoint: Endpoint) -> bool:
+        """A kubelet is spoken to as such alone: as a pod it would be without the rule for kubelets."""
+        address, port = endpoint.address, endpoint.port
+        return self._policy.permits(address, port) and (endpoint.identity == KUBELET or not self._policy.reaches_kubelet(address, port))
 
     async def _connect(self, endpoint: Endpoint, factory: Callable[[], P]) -> P:
         loop = asyncio.get_running_loop()

@@ -1,26 +1,27 @@
-"""One JSON line per exchange.
+"""One JSON line per exchange, gathered and written a few times a second: a write per request would cost as much as the rest.
 
-The path is written without its query, which may hold a secret.  Lines are gathered and written a few times a second: a
-write per request would cost as much as the rest of the log.
+A reader who is slow loses nobody's lines to somebody else's: half of what is held is for users who are known, and none
+of them fills that half.  A line that is not written is counted.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 
-import msgspec
-
-from bastion.kube.attributes import Attributes
+from bastion.kube.user import ANONYMOUS
+from bastion.observe.accessline import access_line
 from bastion.observe.record import Record
-
-NO_RESOURCE = Attributes("")
-_encode = msgspec.json.Encoder().encode
 
 FLUSH_SECONDS = 0.2
 FLUSH_BYTES = 1 << 16
-HELD_BYTES = 8 << 20  # what is held for a reader that does not read, before lines are dropped (and counted)
+HELD_BYTES = 8 << 20  # for a reader that does not read, before lines are dropped
+FOR_ALL = HELD_BYTES // 2  # whoever comes; beyond it known users,
+FOR_ONE = HELD_BYTES // 16  # each up to so much of the whole
+
+_log = logging.getLogger("bastion")
 
 
 class AccessLog:
@@ -30,8 +31,11 @@ class AccessLog:
         self._descriptor = descriptor
         self._lines: list[bytes] = []
         self._size = 0
+        self._size_of: dict[str, int] = {}  # by user; empty for whom nobody knows
         self._task: asyncio.Task[None] | None = None
         self._writing = asyncio.Lock()
+        self._torn = False  # the last that was written is a part of a line
+        self._failing = False
         self.dropped = 0
 
     async def __aenter__(self) -> AccessLog:
@@ -44,12 +48,18 @@ class AccessLog:
         await self._flush()
 
     def observe(self, record: Record) -> None:
-        if self._size > HELD_BYTES:
+        user = record.user.name if record.user is not None and record.user.name != ANONYMOUS else ""
+        if self._size > FOR_ALL and not self._has_room(user):
             self.dropped += 1
             return
-        line = _encode(access_line(record))
+        line = access_line(record)
+        size = len(line) + 1
         self._lines.append(line)
-        self._size += len(line) + 1
+        self._size += size
+        self._size_of[user] = self._size_of.get(user, 0) + size
+
+    def _has_room(self, user: str) -> bool:
+        return user != "" and self._size <= HELD_BYTES and self._size_of.get(user, 0) <= FOR_ONE
 
     async def _run(self) -> None:
         while True:
@@ -60,72 +70,38 @@ class AccessLog:
 
     async def _flush(self) -> None:
         async with self._writing:
-            await asyncio.to_thread(self._write, self._take())
+            data = self._take()
+            if not data:
+                return
+            # A line that was torn ends here, so that the next one is whole.
+            left, cause = await asyncio.to_thread(self._write, b"\n" + data if self._torn else data)
+            written = len(data) - left
+            if written >= 0:
+                self._torn = written > 0 and data[written - 1 : written] != b"\n"
+            self.dropped += data.count(b"\n", max(written, 0))
+            self._say(cause)
 
     def _take(self) -> bytes:
         data = b"\n".join((*self._lines, b"")) if self._lines else b""
         self._lines.clear()
+        self._size_of.clear()
         self._size = 0
         return data
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: bytes) -> tuple[int, str]:
+        """(bytes that could not be written, why)."""
         view = memoryview(data)
         while view:
             try:
                 view = view[os.write(self._descriptor, view[:FLUSH_BYTES]) :]
             except BlockingIOError:
                 time.sleep(0.01)
-            except OSError:
-                return
+            except OSError as error:
+                return len(view), os.strerror(error.errno or 0)
+        return 0, ""
 
-
-class Line(msgspec.Struct, omit_defaults=True, gc=False):
-    """The fields of a line, in their order; what is empty is left out."""
-
-    time: float
-    msg: str
-    auditID: str
-    client: str
-    method: str
-    path: str
-    code: int
-    seconds: float
-    bytesIn: int
-    bytesOut: int
-    stages: dict[str, float]
-    user: str = ""
-    actingAs: str = ""
-    verb: str = ""
-    resource: str = ""
-    namespace: str = ""
-    name: str = ""
-    endpoint: str = ""
-    error: str = ""
-    outcome: str = ""
-
-
-def access_line(record: Record) -> Line:
-    user, acting = record.user, record.acting_as
-    attributes = record.info.attributes if record.info is not None else NO_RESOURCE
-    return Line(
-        time.time(),
-        "access",
-        record.audit_id,
-        record.client,
-        record.method,
-        record.path.decode("utf-8", "replace"),
-        record.code,
-        record.seconds,
-        record.bytes_in,
-        record.bytes_out,
-        record.stages,
-        user.name if user is not None else "",
-        acting.name if acting is not None and acting is not user else "",
-        attributes.verb,
-        attributes.resource,
-        attributes.namespace,
-        attributes.name,
-        record.endpoint,
-        record.error,
-        record.outcome,
-    )
+    def _say(self, cause: str) -> None:
+        """The first of a row of failures is news."""
+        if cause and not self._failing:
+            _log.error("the access log cannot be written (%s): lines are lost, and counted", cause.lower())
+        self._failing = bool(cause)

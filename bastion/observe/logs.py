@@ -7,13 +7,14 @@ import logging
 import re
 import sys
 
-# What a credential looks like wherever it might slip into a message.
+# What a credential looks like wherever it might slip into a message, and whatever a URL has behind its `?`.
 _SECRET = re.compile(
     r"(?is)\b(?:bearer|basic)\s+[^\s\"']+"
     r"|eyJ[\w-]{8,}\.[\w.-]+"
     r"|base64url\.bearer\.authorization\.k8s\.io\.[\w-]+"
     r"|(?:token|password|secret|api_key)[\"']?\s*[=:]\s*[\"']?[^&#\s\"'}]+"
     r"|(?<=://)[^/\s@]+(?=@)"
+    r"|(?<=[\w/%.~-]\?)[^\s\"'<>]+"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
 )
 

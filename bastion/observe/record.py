@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 from types import TracebackType
 
 from bastion.kube.requestinfo import RequestInfo
@@ -72,20 +71,3 @@ class Record:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         name, began = self._stage
         self.stages[name] = _clock() - began
-
-
-def new_audit_id() -> str:
-    return str(uuid.uuid4())
-
-
-class AuditIds:
-    """Names for requests, in the form of a UUID: random for this process, then counted, so that making one costs next to nothing."""
-
-    def __init__(self) -> None:
-        text = new_audit_id()
-        self._prefix = text[:24]
-        self._count = int(text[24:], 16)
-
-    def __call__(self) -> str:
-        self._count = (self._count + 1) & 0xFFFFFFFFFFFF
-        return f"{self._prefix}{self._count:012x}"

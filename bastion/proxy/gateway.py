@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from functools import partial
 
 from msgspec import structs
@@ -19,7 +20,7 @@ from bastion.kube.hostname import HostNames
 from bastion.kube.requestinfo import request_info
 from bastion.kube.status import StatusError, forbidden, internal_error, no_such_route
 from bastion.message.headers import values
-from bastion.message.identity import withholding
+from bastion.message.identity import asserts_identity
 from bastion.message.upgrade import Asked, asked_upgrade
 from bastion.observe.observer import Observer
 from bastion.observe.record import Record
@@ -52,12 +53,13 @@ class Gateway:
         hosts: HostNames | None = None,
         sign_in: NoSignIn | None = None,
         front_proxy: FrontProxyHeaders | None = None,
+        withheld: Callable[[bytes], bool] = asserts_identity,
         generated_clients: bool = True,
     ) -> None:
         """`upgrade_requires_create`: the resources (pods, services, nodes) on which an upgrade needs verb create as well.
 
-        `hosts`: the host names that mean an application; None where none does.  `generated_clients`: what they encode as one
-        segment is a path.
+        `hosts`: the host names that mean an application; None where none does.  `withheld`: which headers are kept from backends.
+        `generated_clients`: what they encode as one segment is a path.
         """
         self._guard = guard
         self._impersonator = impersonator
@@ -73,7 +75,7 @@ class Gateway:
         self._sign_in = sign_in or NoSignIn()
         self._front_proxy = front_proxy
         self._generated_clients = generated_clients
-        self._withheld = withholding(*front_proxy.names()) if front_proxy is not None else withholding(())
+        self._withheld = withheld
 
     async def serve(self, exchange: Exchange) -> None:
         """Answers, whatever happens; raises nothing but CancelledError."""
@@ -95,7 +97,7 @@ class Gateway:
 
     def refuse(self, exchange: Exchange, error: StatusError) -> None:
         """A request that could not be read."""
-        record = Record(exchange.method, exchange.target, exchange.client, exchange.audit_id)
+        record = Record(exchange.method, exchange.target.partition(b"?")[0], exchange.client, exchange.audit_id)
         record.error = f"{error.reason}: {error.message}"
         exchange.send_status(error)
         self._observer.observe(record, exchange.status, 0, exchange.bytes_out)

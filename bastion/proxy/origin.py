@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from bastion.kube.requestinfo import RequestInfo
+from bastion.kube.status import bad_request
+from bastion.message.authority import is_authority
 from bastion.message.headers import Forwarded, values
-from bastion.network.addresses import Network, embedded_ipv4, parse_address
+from bastion.network.addresses import Network, parse_address, unmapped
 from bastion.proxy.exchange import Exchange, Field
 
 
@@ -26,10 +28,10 @@ class Origins:
         return Forwarded(client, host, proto, info.prefix, info.prefix + path)
 
     def seen(self, client: str, scheme: bytes, host: bytes, fields: list[Field]) -> tuple[bytes, bytes]:
-        """(scheme, host) as they were where the request first arrived."""
+        """(scheme, host) as they were where the request first arrived.  Raises StatusError 400 where a proxy does not say that clearly."""
         if self.trusts(client):
-            host = next(iter(values(fields, b"x-forwarded-host")), host)
-            scheme = next(iter(values(fields, b"x-forwarded-proto")), scheme)
+            host = _said_once(fields, b"x-forwarded-host", is_authority) or host
+            scheme = _said_once(fields, b"x-forwarded-proto", bytes.isalpha) or scheme
         return scheme, host
 
     def trusts(self, client: str) -> bool:
@@ -37,4 +39,14 @@ class Origins:
         if not self._trusted:
             return False
         address = parse_address(client)
-        return address is not None and any(a in network for network in self._trusted for a in (address, embedded_ipv4(address)))
+        return address is not None and any(a in network for network in self._trusted for a in (address, unmapped(address)))
+
+
+def _said_once(fields: list[Field], name: bytes, fits: Callable[[bytes], bool]) -> bytes:
+    """Empty where it is not said.  Of several values, one may be the client's own."""
+    said = values(fields, name)
+    if not said:
+        return b""
+    if len(said) > 1 or not fits(said[0]):
+        raise bad_request(f"malformed request: {name.decode().title()} must be given once, as one value")
+    return said[0]

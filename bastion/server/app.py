@@ -7,7 +7,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from bastion.kube.hostname import HostNames
-from bastion.kube.status import StatusError, service_unavailable
+from bastion.kube.status import StatusError, bad_request, service_unavailable
+from bastion.message.authority import is_authority
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.gateway import Gateway
 from bastion.server.asgi import Application, AsgiExchange, Receive, Scope, Send, run_asgi
@@ -51,6 +52,10 @@ class App:
             await self._web(scope, receive, send)
             return
         exchange = AsgiExchange(scope, receive, send)
+        if not is_authority(exchange.host):  # the other server's parser may take more
+            self._gateway.refuse(exchange, bad_request("malformed request: Host must be given once, as a host and perhaps a port"))
+            await exchange.drain()
+            return
         await _unless_left(exchange, self._gateway.serve(exchange))
         await exchange.drain()
         if exchange.aborted:

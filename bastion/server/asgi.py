@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 
 from bastion.kube.status import CONTENT_TYPE, StatusError
 from bastion.network.relay import Stream
-from bastion.observe.record import new_audit_id
+from bastion.observe.auditids import new_audit_id
 from bastion.proxy.exchange import Exchange, Field
 
 Scope = MutableMapping[str, Any]
@@ -97,7 +97,7 @@ class AsgiExchange:
         self.method: str = scope["method"]
         self.minor = 0 if scope["http_version"] == "1.0" else 1
         self.fields: list[Field] = [(bytes(name).lower(), bytes(name), bytes(value)) for name, value in scope["headers"]]
-        self.host = next((value for lower, _, value in self.fields if lower == b"host"), b"")
+        self.host = b",".join(value for lower, _, value in self.fields if lower == b"host")
         self.client = scope["client"][0] if scope.get("client") else ""
         self.scheme = str(scope.get("scheme", "http")).encode()
         self.certificate: tuple[bytes, ...] = ()  # ASGI does not tell

@@ -11,6 +11,8 @@ import re
 import msgspec
 
 from bastion.kube.status import StatusError, bad_request
+from bastion.message.authority import is_authority
+from bastion.observe.auditids import is_ours
 
 Field = tuple[bytes, bytes, bytes]  # (lower-case name, name as written, value)
 
@@ -26,8 +28,6 @@ _LEGAL = bytes(b for b in range(256) if b in (0x09, 0x0A, 0x0D) or (b >= 0x20 an
 _REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}) ([!\"$-~]+) HTTP/([0-9])\.([0-9])")
 # RFC 9110, 15.5.15: what is wrong with a head is that its target is too long, where the target is most of what may come.
 _LONG_TARGET = re.compile(rb"[!#$%%&'*+\-.^_`|~0-9A-Za-z]{1,32} [!\"$-~]{%d}" % (MAX_HEAD // 2))
-# RFC 9110, 7.2 and RFC 3986, 3.2.2: uri-host [ ":" port ], no userinfo, no path.
-_HOST = re.compile(rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=]+|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?")
 _SPECIAL = frozenset((b"host", b"content-length", b"transfer-encoding", b"connection", b"expect", b"audit-id", b"upgrade"))
 
 
@@ -94,7 +94,7 @@ def _read_special(head: Head, special: list[Field]) -> None:
     for lower, _, value in special:
         if lower == b"host":
             # RFC 9112, 3.2: 400 to a request that lacks Host, has more than one, or an invalid one.
-            if host is not None or _HOST.fullmatch(value) is None:
+            if host is not None or not is_authority(value):
                 raise _malformed("Host must be given once, as a host and perhaps a port")
             host = value
         elif lower == b"content-length":
@@ -110,8 +110,8 @@ def _read_special(head: Head, special: list[Field]) -> None:
             _read_expect(head, value)
         elif lower == b"upgrade":
             head.upgrade = True
-        elif not head.audit_id and value.isascii() and len(value) <= 64:
-            head.audit_id = value.decode("ascii")
+        elif not head.audit_id and value.isascii() and len(value) <= 64 and not is_ours(said := value.decode("ascii")):
+            head.audit_id = said
     if host is None and head.minor == 1:
         raise _malformed("HTTP/1.1 requires a Host header")
     head.host = host or b""

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from bastion.kube.status import StatusError, bad_request
-from bastion.network.addresses import embedded_ipv4, parse_address
+from bastion.network.addresses import parse_address, unmapped
 from bastion.network.relay import Stream
 from bastion.network.sockets import peer_has_left, reset_on_close
 from bastion.server.exchange import HttpExchange, RequestBody
@@ -389,4 +389,4 @@ def _without_empty_lines(buffer: bytes) -> bytes:
 def client_address(text: str) -> str:
     """Without a scope, and an IPv4 address as such also where it came over an IPv6 socket."""
     address = parse_address(text.partition("%")[0])
-    return str(embedded_ipv4(address)) if address is not None else text
+    return str(unmapped(address)) if address is not None else text

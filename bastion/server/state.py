@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from bastion.clock import Deadlines
 from bastion.kube.status import StatusError
-from bastion.observe.record import AuditIds
+from bastion.observe.auditids import AuditIds
 from bastion.server.door import Door
 from bastion.server.exchange import DateLine, HttpExchange
 

@@ -1,6 +1,8 @@
 """Keeps N whole processes running on one port.
 
 The sockets are the supervisor's and outlive every worker: a worker that dies is replaced, and the port never closes.
+What a worker is told comes through a pipe, because it holds the key of all sessions: whoever may see a process sees its
+arguments, and every program that a worker starts (exec plugins) inherits its environment.
 """
 
 from __future__ import annotations
@@ -9,25 +11,26 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 _log = logging.getLogger("bastion.supervisor")
 
 BACKOFF = 1.0  # seconds between the death of a worker and its successor, where it died young
 YOUNG = 5.0  # seconds
+_PIPE = "BASTION_WORKER"  # which descriptor a worker is told through
 
 
 class Supervisor:
-    """`command` starts a worker; it inherits `descriptors` and `environment`.
+    """`command` starts a worker; it inherits `descriptors`, and `told` is what `told_by_supervisor` gives it (some 60 KiB at most).
 
     Its standard input is a pipe that says nothing and ends with the supervisor: even a killed one leaves no worker behind.
     """
 
-    def __init__(self, command: Sequence[str], count: int, descriptors: Sequence[int], environment: Mapping[str, str]) -> None:
+    def __init__(self, command: Sequence[str], count: int, descriptors: Sequence[int], told: bytes) -> None:
         self._command = tuple(command)
         self._count = count
         self._descriptors = tuple(descriptors)
-        self._environment = {**os.environ, **environment}
+        self._told = told
         self._processes: dict[int, asyncio.subprocess.Process] = {}
         self._stopping = asyncio.Event()
 
@@ -44,9 +47,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         while True:
             began = loop.time()
-            process = await asyncio.create_subprocess_exec(
-                *self._command, env=self._environment, pass_fds=self._descriptors, stdin=asyncio.subprocess.PIPE
-            )
+            process = await self._start()
             self._processes[index] = process
             if self._stopping.is_set():
                 process.terminate()
@@ -58,6 +59,20 @@ class Supervisor:
                 await self._pause()
                 if self._stopping.is_set():
                     return 1
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        pipe, end = os.pipe()
+        try:
+            os.write(end, self._told)
+            os.close(end)
+            return await asyncio.create_subprocess_exec(
+                *self._command,
+                env={**os.environ, _PIPE: str(pipe)},
+                pass_fds=(*self._descriptors, pipe),
+                stdin=asyncio.subprocess.PIPE,
+            )
+        finally:
+            os.close(pipe)
 
     async def _pause(self) -> None:
         try:
@@ -73,3 +88,12 @@ class Supervisor:
         for process in self._processes.values():
             if process.returncode is None:
                 process.kill() if again else process.terminate()
+
+
+def told_by_supervisor() -> bytes:
+    """Empty where there is none; whoever is started by this process is told nothing."""
+    pipe = os.environ.pop(_PIPE, "")
+    if not pipe:
+        return b""
+    with os.fdopen(int(pipe), "rb") as file:
+        return file.read()

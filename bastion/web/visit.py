@@ -15,6 +15,7 @@ from bastion.authn.crosssite import counts, provenance
 from bastion.authn.handoff import Handoff
 from bastion.authn.session import Session, Sessions
 from bastion.kube.hostname import HostNames, host_name
+from bastion.kube.status import StatusError
 from bastion.kube.user import User
 from bastion.message.cookies import own_cookie, set_own
 
@@ -63,7 +64,10 @@ class Visit:
 
     def counts(self) -> bool:
         """Whether its cookies, or its form, are those of our own pages or of a person who came here."""
-        seen = self._desk.seen(self.client, self.scheme, self.authority, self.fields)
+        try:
+            seen = self._desk.seen(self.client, self.scheme, self.authority, self.fields)
+        except StatusError:  # the proxy in front does not say clearly which host was asked for
+            return False
         return counts(provenance(self.method, self.fields, *seen))
 
     def cookie(self, name: bytes) -> bytes:

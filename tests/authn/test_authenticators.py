@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,7 +20,7 @@ from bastion.authn.requestheader import FrontProxyHeaders
 from bastion.cluster.errors import ApiError
 from bastion.config import StartError
 from bastion.kube.user import User, anonymous
-from tests.authn.certificates import authority, issue
+from tests.authn.certificates import Issued, authority, issue
 from tests.fakes import Reviews, refused, run, until
 
 T = TypeVar("T")
@@ -189,6 +190,46 @@ def test_authorities_in_common_are_refused_unless_the_front_proxies_are_named(se
         else:
             with pytest.raises(StartError, match="--requestheader-allowed-names"):
                 opened(lambda *_: asyncio.sleep(0), shared)
+
+
+@pytest.mark.parametrize("clients", [authority("below", PROXIES, now=NOW), authority("users", key=PROXIES.key, now=NOW)])
+def test_a_clients_authority_below_the_front_proxies_or_of_its_key_is_refused(
+    settings: Authentication, tmp_path: Path, clients: Issued
+) -> None:
+    (tmp_path / "users").write_bytes(clients.pem)
+    with pytest.raises(StartError, match=r"^the authority .* of --client-ca-file .* --requestheader-allowed-names must say [^\n]*$"):
+        opened(lambda *_: asyncio.sleep(0), settings)
+
+
+def test_a_user_whose_certificate_has_a_front_proxys_name_is_none(settings: Authentication, tmp_path: Path) -> None:
+    """The clients' authority is below that of the front proxies, whose names are told: it may certify such a name, too."""
+    clients = authority("below", PROXIES, now=NOW)
+    (tmp_path / "users").write_bytes(clients.pem)
+    assert settings.front_proxy is not None
+    named = replace(settings, front_proxy=replace(settings.front_proxy, allowed_names=frozenset(("aggregator",))))
+
+    async def talk(authenticators: Authenticators, api: Reviews) -> None:
+        chain = (issue(clients, "aggregator", now=NOW).der, clients.der)
+        for certificate, name in ((PROXY, "frank"), (chain, "aggregator")):
+            user = await authenticators.remembering.authenticate(Credentials(certificate=certificate, asserted=FRANK))
+            assert user is not None
+            assert user.name == name
+
+    opened(talk, named, NO)
+
+
+@pytest.mark.parametrize("clients", [authority("below", PROXIES, now=NOW), authority("users", key=PROXIES.key, now=NOW)])
+def test_a_reload_that_would_make_users_front_proxies_changes_nothing(
+    settings: Authentication, tmp_path: Path, caplog: pytest.LogCaptureFixture, clients: Issued
+) -> None:
+    async def talk(authenticators: Authenticators, api: Reviews) -> None:
+        await replaced({tmp_path / "users": clients.pem}, caplog)
+        user = await authenticators.remembering.authenticate(Credentials(certificate=ERIN))
+        assert user is not None
+        assert user.name == "erin"
+
+    opened(talk, settings, NO)
+    assert "cannot be used: the authority" in caplog.text
 
 
 # --- files that change

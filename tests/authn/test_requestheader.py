@@ -9,7 +9,7 @@ from bastion.authn.requestheader import FrontProxyAuthenticator, FrontProxyHeade
 from bastion.authn.subprotocol import request_credentials
 from bastion.authn.x509 import CertificateAuthenticator, CertificateVerifier, Trust
 from bastion.kube.user import User
-from bastion.message.identity import asserts_identity, withholding
+from bastion.message.identity import withholding
 from tests.authn.certificates import NOW, SERVER, Issued, authority, issue
 from tests.fakes import run
 
@@ -195,4 +195,3 @@ def test_configured_names_are_kept_from_backends() -> None:
         assert withheld(name)
     for name in (b"whose", b"x-who", b"x-more-x", b"accept"):
         assert not withheld(name)
-    assert withholding(()) is asserts_identity

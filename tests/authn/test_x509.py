@@ -253,9 +253,62 @@ def test_an_authority_that_could_verify_nothing_is_refused() -> None:
         Trust(authority("edwards", key=ed25519.Ed25519PrivateKey.generate()).pem)
 
 
-def test_authorities_in_common_are_found() -> None:
-    assert Trust(ROOT.pem + MIDDLE.pem).shares(Trust(OTHER.pem + MIDDLE.pem))
-    assert not Trust(ROOT.pem).shares(Trust(OTHER.pem))
+BELOW = authority("below", ROOT)
+FURTHER = authority("further", BELOW)
+RENEWED = authority("root", key=ROOT.key, ends=2 * 86400)  # another certificate of the same key
+ALIEN = authority("other")
+CROSSED = authority("other", ROOT, key=ALIEN.key)  # what ROOT says of its key
+
+# the front proxies' file, the clients' file, is one of the clients' authorities trusted there as well?
+COVERED: dict[str, tuple[tuple[Issued, ...], tuple[Issued, ...], str]] = {
+    "apart": ((ROOT,), (ALIEN,), ""),
+    "the same": ((ROOT,), (ROOT,), "CN=root"),
+    "one of several the same": ((OTHER, MIDDLE), (ROOT, MIDDLE), "CN=middle"),
+    "the same key, renewed": ((ROOT,), (RENEWED,), "CN=root"),
+    "the same key under another name": ((ROOT,), (authority("users", key=ROOT.key),), "CN=users"),
+    "issued by it": ((ROOT,), (BELOW,), "CN=below"),
+    "issued by it, its own issuer beside it": ((ROOT,), (FURTHER, BELOW), "CN=further"),
+    "issued by its renewed certificate": ((RENEWED,), (BELOW,), "CN=below"),
+    "cross-signed, as the clients' file has it": ((ROOT,), (CROSSED,), "CN=other"),
+    "cross-signed, both certificates there": ((ROOT,), (ALIEN, CROSSED), "CN=other"),
+    "cross-signed, as the front proxies' file has it": ((ROOT, CROSSED), (ALIEN,), "CN=other"),
+    "below what is cross-signed": ((ROOT, CROSSED), (authority("tenants", ALIEN),), "CN=tenants"),
+    "the front proxies' is below the clients'": ((BELOW,), (ROOT,), ""),
+    "of the same name, of another key": ((ROOT,), (authority("root"),), ""),
+    "siblings": ((BELOW,), (authority("beside", ROOT),), ""),
+}
+
+
+@pytest.mark.parametrize(("proxies", "clients", "found"), COVERED.values(), ids=COVERED)
+def test_an_authority_that_is_trusted_under_another_certificate_is_found(
+    proxies: tuple[Issued, ...], clients: tuple[Issued, ...], found: str
+) -> None:
+    assert _file(*proxies).covers(_file(*clients)) == found
+
+
+def test_no_chain_through_the_clients_authority_is_a_front_proxys() -> None:
+    """Also where neither file shows that it is below: the chain does."""
+    between = authority("between", ROOT)
+    clients = authority("clients", between)
+    proxies = Trust(ROOT.pem, apart_from=Trust(clients.pem))
+    assert proxies.covers(Trust(clients.pem)) == ""
+    erin = (issue(clients, "erin").der, clients.der, between.der)
+    crossed = authority("clients", ROOT, key=clients.key)
+    assert Trust(ROOT.pem).verify(erin, NOW) is not None
+    assert proxies.verify(erin, NOW) is None
+    assert proxies.verify((erin[0], crossed.der), NOW) is None
+    assert proxies.verify((issue(authority("tenants", clients), "erin").der, clients.der, between.der), NOW) is None
+    assert proxies.verify((issue(ROOT, "aggregator").der,), NOW) is not None
+    assert proxies.verify((issue(between, "aggregator").der, between.der), NOW) is not None
+
+
+def test_an_authority_of_both_files_is_no_stranger() -> None:
+    """Which of its certificates are front proxies' their names tell."""
+    assert Trust(ROOT.pem, apart_from=Trust(RENEWED.pem)).verify((issue(ROOT, "aggregator").der,), NOW) is not None
+
+
+def _file(*authorities: Issued) -> Trust:
+    return Trust(b"".join(one.pem for one in authorities))
 
 
 def _with_path_length(root: Issued, length: int) -> Issued:

@@ -168,14 +168,22 @@ def test_the_image_is_of_this_version():
     assert CONTAINER["image"] == f"bastion:{__version__}"
 
 
-def test_the_key_lies_where_the_flags_say_and_only_the_pod_can_read_it():
-    (mount,) = [mount for mount in CONTAINER["volumeMounts"] if mount["name"] == "tls"]
-    (volume,) = [volume for volume in POD["volumes"] if volume["name"] == "tls"]
+FILES = [
+    ("tls", "bastion-tls", {"--tls-cert-file": "tls.crt", "--tls-private-key-file": "tls.key"}),
+    ("session", "bastion-session", {"--session-key-file": "key"}),
+]
+
+
+@pytest.mark.parametrize(("name", "secret", "flags"), FILES, ids=[name for name, _, _ in FILES])
+def test_the_keys_lie_where_the_flags_say_and_only_the_pod_can_read_them(name, secret, flags):
+    (mount,) = [mount for mount in CONTAINER["volumeMounts"] if mount["name"] == name]
+    (volume,) = [volume for volume in POD["volumes"] if volume["name"] == name]
     assert mount["readOnly"] is True
-    assert f"--tls-cert-file={mount['mountPath']}/tls.crt" in CONTAINER["args"]
-    assert f"--tls-private-key-file={mount['mountPath']}/tls.key" in CONTAINER["args"]
-    assert volume["secret"] == {"secretName": "bastion-tls", "defaultMode": 0o440}
+    for flag, file in flags.items():
+        assert f"{flag}={mount['mountPath']}/{file}" in CONTAINER["args"]
+    assert volume["secret"] == {"secretName": secret, "defaultMode": 0o440}
     assert POD["securityContext"]["fsGroup"] == POD["securityContext"]["runAsGroup"]
+    assert f"create secret {'tls' if name == 'tls' else 'generic'} {secret}" in (DEPLOY / "README.md").read_text()
 
 
 def test_no_service_of_the_namespace_reaches_the_environment():

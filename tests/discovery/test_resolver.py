@@ -5,6 +5,7 @@ import random
 import pytest
 
 from bastion.config import network
+from bastion.discovery.apiserver import api_server_sockets
 from bastion.discovery.resolver import MOST_REMEMBERED, Resolver, UnknownTarget
 from bastion.kube.endpoint import KUBELET, Endpoint
 from bastion.kube.status import StatusError
@@ -572,6 +573,88 @@ def test_own_sockets_are_nobodys_endpoint():
     with refused(400, "address not allowed"):
         resolve(catalog, "pods", "a", policy=policy)
     assert leads_to(catalog, "pods", "a:81", policy=policy) == ["http://1.2.3.4:81"]
+
+
+# --- a kubelet, and an API server, however they are named
+
+NODE = "10.0.0.1"
+HOST_POD = pod("exporter", NODE, containers=[[9100]], host_network=True)
+KUBELETS = [
+    # nodes, pods, the pod's id; is it a kubelet?
+    pytest.param([node("n", ("InternalIP", NODE))], [HOST_POD], "exporter:10250", True, id="host-network"),
+    pytest.param([node("n", ("InternalIP", NODE))], [HOST_POD], "https:exporter:10250", True, id="by-https"),
+    pytest.param([node("n", ("InternalIP", NODE))], [HOST_POD], "exporter:9100", False, id="another-port"),
+    pytest.param([node("n", ("InternalIP", NODE), kubelet_port=5000)], [HOST_POD], "exporter:5000", True, id="the-port-that-it-declares"),
+    pytest.param([node("n", ("InternalIP", NODE), kubelet_port=5000)], [HOST_POD], "exporter:10250", False, id="declared-elsewhere"),
+    pytest.param([node("n", ("InternalIP", "10.0.0.9"), ("ExternalIP", NODE))], [HOST_POD], "exporter:10250", True, id="another-address"),
+    pytest.param([node("n", ("InternalIP", NODE))], [pod("forged", NODE)], "forged:10250", True, id="a-pod-that-says-it-is-there"),
+    pytest.param([node("n", ("InternalIP", NODE))], [pod("forged", "::ffff:10.0.0.1")], "forged:10250", True, id="mapped"),
+    pytest.param([], [HOST_POD], "exporter:10250", True, id="nodes-are-not-watched"),
+    pytest.param([], [HOST_POD, pod("forged", NODE)], "forged:10250", True, id="not-watched-beside-a-host-network-pod"),
+    pytest.param([], [pod("hook", "10.0.0.7")], "hook:10250", False, id="not-watched-a-pod-network-pod"),
+    pytest.param([node("n", ("InternalIP", NODE))], [pod("hook", "10.0.0.7")], "hook:10250", False, id="a-pod-network-pod"),
+]
+
+
+@pytest.mark.parametrize(("nodes", "pods", "id", "is_kubelet"), KUBELETS)
+def test_a_kubelet_is_reached_as_a_node_alone(nodes, pods, id, is_kubelet):
+    catalog = catalog_of(nodes=nodes, pods=pods)
+    policy = DialPolicy(is_kubelet=catalog.is_kubelet)
+    name = id.removeprefix("https:").partition(":")[0]
+    port = int(id.rpartition(":")[2])
+    put(catalog, "services", service(name, {"port": 80}))
+    put(catalog, "endpointslices", endpoints(name, {None: port}, backed_by(name, *catalog.pods[("ns", name)].addresses)))
+    for served in (True, False):  # --enable-node-proxy or not
+        if is_kubelet:
+            with refused(403, "is a kubelet"):
+                resolve(catalog, "pods", id, policy=policy, nodes=served)
+            with refused(503, "no endpoints available"):
+                resolve(catalog, "services", name, policy=policy, nodes=served)
+        else:
+            assert resolve(catalog, "pods", id, policy=policy, nodes=served).endpoints[0].port == port
+            assert resolve(catalog, "services", name, policy=policy, nodes=served).endpoints[0].port == port
+
+
+def test_of_two_nodes_at_one_address_both_kubelets_are_kubelets():
+    catalog = catalog_of(nodes=[node("a", ("InternalIP", NODE), kubelet_port=5000), node("b", ("InternalIP", NODE), kubelet_port=5001)])
+    policy = DialPolicy(is_kubelet=catalog.is_kubelet)
+    for id, identity in (("a:5000", KUBELET), ("a:5001", KUBELET), ("b:5000", KUBELET), ("a:5002", "")):
+        assert resolve(catalog, "nodes", id, policy=policy).endpoints[0].identity == identity
+
+
+def test_a_kubelet_is_known_as_long_as_its_node():
+    catalog = catalog_of(nodes=[node("a", ("InternalIP", NODE)), node("b", ("InternalIP", NODE))])
+    put(catalog, "nodes", node("a", ("InternalIP", "10.0.0.2"), kubelet_port=5000))
+    assert [catalog.is_kubelet(*socket) for socket in ((NODE, 10250), ("10.0.0.2", 5000), ("10.0.0.2", 10250))] == [True, True, False]
+    remove(catalog, "nodes", "b")
+    assert not catalog.is_kubelet(NODE, 10250)
+    remove(catalog, "nodes", "a")
+    assert not catalog.is_kubelet("10.0.0.2", 5000)
+    assert not catalog._kubelets._ports
+
+
+def test_the_api_servers_of_the_cluster_are_no_target():
+    """Their Service and its endpoints tell; no kubeconfig names them so."""
+    api = service("kubernetes", {"port": 443, "name": "https"}, namespace="default")
+    api["spec"] |= {"clusterIP": "10.96.0.1", "clusterIPs": ["10.96.0.1", "fd00:96::1"]}
+    slices = [endpoints("kubernetes", {"https": 6443}, {"addresses": ["10.0.0.1"]}, {"addresses": ["10.0.0.2"]}, namespace="default")]
+    pods = [pod(f"p{i}", address) for i, address in enumerate(["10.0.0.1", "10.0.0.2", "10.96.0.1", "fd00:96::1", "10.0.0.3"])]
+    catalog = catalog_of(services=[api], endpointslices=slices, pods=pods)
+    policy = DialPolicy(api_servers=lambda: api_server_sockets(catalog))
+    for id in ("p0:6443", "p1:6443", "p2:443", "p3:443"):
+        with refused(400, "address not allowed"):
+            resolve(catalog, "pods", id, policy=policy)
+    assert leads_to(catalog, "pods", "p0:8080", policy=policy) == ["http://10.0.0.1:8080"]
+    assert leads_to(catalog, "pods", "p4:6443", policy=policy) == ["http://10.0.0.3:6443"]
+    remove(catalog, "endpointslices", "kubernetes-1", namespace="default")
+    assert leads_to(catalog, "pods", "p1:6443", policy=policy) == ["http://10.0.0.2:6443"]
+
+
+@pytest.mark.parametrize("spec", [{}, {"clusterIP": "None"}, {"clusterIP": "None", "clusterIPs": ["None"]}])
+def test_a_headless_service_has_no_address(spec):
+    api = service("kubernetes", {"port": 443}, namespace="default")
+    api["spec"] |= spec
+    assert list(api_server_sockets(catalog_of(services=[api]))) == []
 
 
 # --- what is not known, and what is not served

@@ -111,10 +111,12 @@ def test_with_an_authority_that_cannot_be_used_it_does_not_listen(tmp_path: Path
     assert "Traceback" not in said
 
 
-def test_everybody_with_a_certificate_would_be_a_front_proxy(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_everybody_with_a_certificate_would_be_a_front_proxy(tmp_path: Path, workers: int) -> None:
     for name, pem in (("users.crt", USERS.pem), ("both.crt", PROXIES.pem + USERS.pem)):
         (tmp_path / name).write_bytes(pem)
     flags = ("--client-ca-file", tmp_path / "users.crt", "--requestheader-client-ca-file", tmp_path / "both.crt")
-    status, said = refused(*flags, "--requestheader-username-headers", "X-Remote-User")
+    status, said = refused(*flags, "--requestheader-username-headers", "X-Remote-User", "--workers", workers)
     assert status == 1
     assert "--requestheader-allowed-names" in said
+    assert said.count("\n") == 1

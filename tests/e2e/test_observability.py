@@ -115,8 +115,13 @@ def test_a_clients_own_audit_id_is_kept_if_it_is_one(bastion: Bastion, pod: Plac
         async with backend(pod.address):
             own = await ask(bastion, request(pod.path(), "Audit-Id: 3b0c7d2e-own"))
             assert own.one("Audit-Id") == "3b0c7d2e-own"
+            assert (await logged(bastion, own))["audit_id_from"] == "client"
+            first = await ask(bastion, request(pod.path()))
+            forged = await ask(bastion, request(pod.path(), f"Audit-Id: {first.one('Audit-Id')}"))
+            assert forged.one("Audit-Id") != first.one("Audit-Id")
+            assert "audit_id_from" not in await logged(bastion, forged)
             long = await ask(bastion, request(pod.path(), "Audit-Id: " + "x" * 65))
-            assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", long.one("Audit-Id"))
+            assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", long.one("Audit-Id"))
 
     asyncio.run(main())
 

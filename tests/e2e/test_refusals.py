@@ -176,6 +176,8 @@ def test_nodes_are_off_unless_asked_for(cluster: Cluster, tmp_path: Path) -> Non
                 answer = await ask(bastion, request(f"/api/v1/nodes/{name}/proxy/metrics"))
                 assert_status(answer, 403, "Forbidden")
                 assert "--enable-node-proxy" in answer.json()["message"]
+            by_pod = await ask(bastion, request(Place("on-node", NODE).path("/metrics", port=10250, scheme="https")))
+            assert_status(by_pod, 403, "Forbidden")
             answer = await ask(bastion, request("/api/v1/nodes/node-a/proxy/metrics", token=CAROL))
             assert_status(answer, 403, "Forbidden")
             assert "--enable-node-proxy" not in answer.json()["message"]

@@ -10,7 +10,7 @@ from bastion.kube.status import StatusError
 from bastion.message.answers import Asked, Policy, present
 from bastion.message.cookies import APPLICATION, HANDOFF, RETURN, SESSION, own_cookie
 from bastion.message.headers import Field, Forwarded, subprotocols, to_backend
-from bastion.message.identity import withholding
+from bastion.message.identity import DROPPED, DROPPED_PREFIXES, withholding
 from bastion.message.mount import Mount
 from bastion.message.upgrade import accepts, asked_upgrade
 from bastion.server.head import read_head
@@ -21,16 +21,8 @@ HOP_BY_HOP = set(
 )
 HOP_BY_HOP.add(b"http2-settings")
 ANEW = set(b"content-length expect authorization".split())  # what this hop writes itself, or answers
-BELIEVED = set(
-    b"x-bastion-authorization x-bastion-rewrite remote-user x-client-cert proxy cf-access-jwt-assertion teleport-jwt-assertion "
-    b"x-goog-iap-jwt-assertion x-goog-authenticated-user-email x-goog-authenticated-user-id x-pomerium-jwt-assertion x-amzn-oidc-data "
-    b"x-amzn-oidc-identity x-amzn-oidc-accesstoken x-ms-client-principal x-ms-client-principal-id x-ms-client-principal-name "
-    b"x-authentik-username x-authentik-groups x-token-subject x-original-url x-original-uri x-rewrite-url x-http-method "
-    b"x-http-method-override x-method-override x-real-ip true-client-ip cf-connecting-ip x-client-ip x-cluster-client-ip "
-    b"fastly-client-ip forwarded".split()
-)
-BELIEVED_PREFIXES = (b"x-remote-", b"impersonate-", b"x-forwarded-", b"x-auth-request-", b"x-webauth-", b"ssl-client-", b"x-ssl-")
-FRONT_PROXY = withholding([b"x-user"], [b"x-group-"])
+PLAIN = set(b"abcdefghijklmnopqrstuvwxyz0123456789-")
+FRONT_PROXY = withholding([b"x-acme-user"], [b"x-group-"])
 TRUTH = [b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-prefix", b"x-forwarded-uri"]
 OWN_COOKIES = (SESSION, RETURN, APPLICATION, HANDOFF)
 RENAMED = b"__secure-bastion-"
@@ -47,7 +39,7 @@ SEEDS = [
     b"\x02" + _H + b"Connection: close, X-A\r\nX-A: b\r\nCookie: a=b; __Host-bastion_session=s; __Secure-bastion-__Host-c=d;e",
     b"\x04"
     + _H
-    + b"X-User: root\r\nX-Group-1: a\r\nSec-WebSocket-Protocol: chat, base64url.bearer.authorization.k8s.io.dG9r, x\r\nTE: trailers",
+    + b"X-Acme-User: root\r\nX-Group-1: a\r\nSec-WebSocket-Protocol: chat, base64url.bearer.authorization.k8s.io.dG9r, x\r\nTE: trailers",
     b"\x00" + _H + b"Location: /x/../y?z#a\r\nContent-Location: http://10.0.0.1:8080/\r\nRefresh: 5; url='/z'\r\nLink: </a>; rel=x, <b>",
     b"\x08" + _H + b"Set-Cookie: a=b; Path=/x; Domain=h; Secure\r\nSet-Cookie: __Host-c=d; Path=/\r\nSet-Cookie: e",
     b"\x10" + _H + b'Content-Type: text/html; charset=utf-8\r\nContent-Encoding: gzip\r\nETag: "x"\r\nVary: a\r\nCache-Control: public',
@@ -157,8 +149,8 @@ def passing(fields: list[Field], named: set[bytes], *, keep_authorization: bool,
         lower = field[0]
         own = keep_authorization and lower == b"authorization"
         dropped = lower in HOP_BY_HOP or lower in named or (lower in ANEW and not own)
-        believed = b"_" in lower or lower in BELIEVED or lower.startswith(BELIEVED_PREFIXES)
-        believed = believed or (front_proxy and (lower == b"x-user" or lower.startswith(b"x-group-")))
+        believed = not set(lower) <= PLAIN or lower in DROPPED or lower.startswith(DROPPED_PREFIXES)
+        believed = believed or (front_proxy and (lower == b"x-acme-user" or lower.startswith(b"x-group-")))
         if not dropped and not believed:
             left.append(field)
     return left

@@ -118,6 +118,56 @@ def test_no_good_credential_is_written_down_or_handed_on(talkative: Setting, clu
 _HEADERS = re.compile(r"(?:repr\(|!r\}|%r).{0,40}(?:fields|headers|head\b)|(?:fields|headers|head)!r")
 
 
+IN_A_QUERY, IN_A_FIELD = "s3cr3t-in-the-query", "s3cr3t-in-a-field"
+GUESS = f"Bearer {IN_A_FIELD}"
+WS = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+
+# lines of a head, QUERY and TARGET put in; what it is refused with
+REFUSED: dict[str, tuple[str, int]] = {
+    "no Host": ("GET TARGET HTTP/1.1", 400),
+    "two hosts": ("GET TARGET HTTP/1.1\r\nHost: a\r\nHost: b", 400),
+    "a list of hosts": (f"GET TARGET HTTP/1.1\r\nHost: a,{IN_A_FIELD}", 400),
+    "userinfo": (f"GET http://u:{IN_A_FIELD}@bastion.test/?{IN_A_QUERY} HTTP/1.1\r\nHost: bastion.test", 400),
+    "another authority": (f"GET http://other/?{IN_A_QUERY} HTTP/1.1\r\nHost: bastion.test", 400),
+    "no such version": ("GET TARGET HTTP/3.1\r\nHost: bastion.test", 505),
+    "a name that is none": (f"GET TARGET HTTP/1.1\r\nHost: bastion.test\r\nAuthorization : {GUESS}", 400),
+    "a folded line": (f"GET TARGET HTTP/1.1\r\nHost: bastion.test\r\nX: a\r\n {IN_A_FIELD}", 400),
+    "a bare LF": (f"GET TARGET HTTP/1.1\r\nHost: bastion.test\r\nX: a\n{IN_A_FIELD}", 400),
+    "two lengths": ("GET TARGET HTTP/1.1\r\nHost: bastion.test\r\nContent-Length: 1\r\nContent-Length: 2", 400),
+    "too many fields": (f"GET TARGET HTTP/1.1\r\nHost: bastion.test\r\nCookie: a={IN_A_FIELD}" + "\r\nX: y" * 101, 431),
+    "a bad token": (f"GET TARGET HTTP/1.1\r\nHost: bastion.test\r\nAuthorization: {GUESS}", 401),
+    "two tokens": (f"GET TARGET HTTP/1.1\r\nHost: bastion.test\r\nAuthorization: {GUESS}\r\nAuthorization: {GUESS}", 400),
+    "two of our own": (f"GET TARGET HTTP/1.1\r\nHost: bastion.test\r\nX-Bastion-Authorization: {GUESS}\r\nX-Bastion-Authorization: x", 400),
+    "a bad subprotocol": (f"GET TARGET HTTP/1.1\r\nHost: bastion.test\r\n{WS}\r\nSec-WebSocket-Protocol: {SUBPROTOCOL}{IN_A_FIELD}!", 401),
+    "a password": (f"GET TARGET HTTP/1.1\r\nHost: bastion.test\r\nAuthorization: Basic {IN_A_FIELD}", 401),
+    "no route": (f"GET /nowhere?{IN_A_QUERY} HTTP/1.1\r\nHost: bastion.test\r\nAuthorization: Bearer {ALICE}", 404),
+    "no such pod": (
+        f"GET /api/v1/namespaces/default/pods/gone/proxy/?{IN_A_QUERY} HTTP/1.1\r\nHost: bastion.test\r\nAuthorization: Bearer {ALICE}",
+        404,
+    ),
+    "no such host": (f"GET /?{IN_A_QUERY} HTTP/1.1\r\nHost: a.b.c.svc.{SUFFIX}\r\nAuthorization: Bearer {ALICE}", 400),
+    "a kubelet's log query": (
+        f"GET /api/v1/nodes/node-a/proxy/logs?{IN_A_QUERY} HTTP/1.1\r\nHost: bastion.test\r\nAuthorization: Bearer {ALICE}",
+        403,
+    ),
+    "an unknown method": (f"BREW TARGET HTTP/1.1\r\nHost: bastion.test\r\nAuthorization: Bearer {ALICE}", 405),
+    "an expectation": ("GET TARGET HTTP/1.1\r\nHost: bastion.test\r\nExpect: more", 417),
+}
+
+
+@pytest.mark.parametrize(("head", "code"), REFUSED.values(), ids=REFUSED)
+def test_what_is_refused_leaves_no_secret_behind(talkative: Setting, pod: Place, head: str, code: int) -> None:
+    bastion = talkative.bastion
+    data = head.replace("TARGET", f"{pod.path()}?access_token={IN_A_QUERY}").encode() + b"\r\n\r\n"
+    answer = asyncio.run(ask(bastion, data))
+    assert answer.status == code, answer
+    bastion.line(answer.one("Audit-Id"))
+    written = bastion.program.stdout + bastion.program.stderr
+    for secret in (IN_A_QUERY, IN_A_FIELD):
+        assert secret not in written
+        assert secret not in answer.body.decode()
+
+
 def test_nothing_prints_headers() -> None:
     """A `repr` of headers in a message would hold credentials, and in a form that redaction may not know."""
     with contextlib.chdir(ROOT):

@@ -39,6 +39,12 @@ PODS = {
     "SS-062 multicast": "224.0.0.1",
     "SS-063 broadcast": "255.255.255.255",
     "SS-067 none yet": "",
+    "translated loopback": "::ffff:0:127.0.0.1",
+    "teredo loopback": "2001::80ff:fffe",
+    "isatap loopback": "2001:db8::5efe:7f00:1",
+    "local-nat64 loopback": "64:ff9b:1::7f00:1",
+    "eks pod identity": "fd00:ec2::23",
+    "reserved": "240.0.0.1",
 }
 
 
@@ -169,9 +175,9 @@ def moved(name: str, address: str) -> list[Object]:
     return [*objects(), pod(name, ip=address)]
 
 
-@pytest.fixture
-def changing(tmp_path: Path) -> Iterator[tuple[KubeApi, Bastion]]:
-    """Where its own sockets and the API server's are on loopback addresses that may be dialled."""
+@pytest.fixture(params=["127.0.0.1", "localhost"])
+def changing(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[tuple[KubeApi, Bastion]]:
+    """Where its own sockets and the API server's, by address or by name, are on loopback addresses that may be dialled."""
     (tmp_path / "api").mkdir()
     with KubeApi(tmp_path / "api") as api:
         port, api_port = free_port(), api.doors[0].port
@@ -180,6 +186,8 @@ def changing(tmp_path: Path) -> Iterator[tuple[KubeApi, Bastion]]:
         in_its_place["status"]["daemonEndpoints"] = {"kubeletEndpoint": {"Port": api_port}}
         api.show([*objects(), itself, in_its_place])
         flags = ("--allow-target-cidr", "127.0.0.1/32", "--enable-node-proxy", "--kubelet-insecure-skip-tls-verify")
+        api.kubeconfig.write_text(api.kubeconfig.read_text().replace("https://127.0.0.1:", f"https://{request.param}:"))
+        assert request.param in api.kubeconfig.read_text()
         with serving(Cluster(tmp_path), tmp_path, *flags, source=("--kubeconfig", api.kubeconfig), port=port) as running:
             yield api, running
 
@@ -189,6 +197,7 @@ def test_neither_the_bastion_nor_the_api_server_is_a_target(changing: tuple[Kube
     own, server = bastion.port, api.doors[0].port
     for case, path in {
         "SS-068": Place("itself", "").path(port=own, scheme="https"),
+        "its plain port": Place("itself", "").path(port=bastion.plain_port, scheme="http"),
         "SS-069": Place("itself", "").path("/api/v1/secrets", port=server, scheme="https"),
         "SS-088": f"/api/v1/nodes/api:{server}/proxy/metrics",
     }.items():

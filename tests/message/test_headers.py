@@ -54,7 +54,8 @@ PASSED = [  # H-9, H-10
     b"X-Empty: ",
     b"X-Bytes: caf\xe9",
     b"X-Forwardedfor: not one of ours",
-    b"Remote-Usernames: not the identity",
+    b"X-Remotely: not the identity",
+    b"X-Auth-Token: the client's own",
 ]
 
 
@@ -134,6 +135,8 @@ DROPPED = [
     b"X_Forwarded_User: admin",
     b"Remote_User: admin",
     b"X_Anything: x",
+    b"X.Remote.User: admin",
+    b"X~Anything: x",
 ]
 
 

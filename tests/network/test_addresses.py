@@ -3,7 +3,7 @@
 import pytest
 
 from bastion.config import network
-from bastion.network.addresses import DialPolicy, embedded_ipv4, parse_address
+from bastion.network.addresses import DialPolicy, leads_to, parse_address, unmapped
 
 PERMITTED = [
     "10.0.0.1",  # L-4: private networks are where pods live
@@ -17,8 +17,6 @@ PERMITTED = [
     "169.253.255.255",
     "169.255.0.0",
     "223.255.255.255",
-    "240.0.0.1",
-    "255.255.255.254",
     "1.0.0.0",
     "126.255.255.255",
     "128.0.0.0",
@@ -29,6 +27,11 @@ PERMITTED = [
     "::ffff:10.0.0.1",
     "64:ff9b::10.0.0.1",
     "2002:a00:1::",  # 6to4 of 10.0.0.1
+    "::ffff:0:10.0.0.1",  # translated
+    "2001:db8::5efe:a00:1",  # ISATAP
+    "2001:1::1",
+    "64:ff9b:2::1",
+    "2001:db8::5eff:7f00:1",
 ]
 REFUSED = [
     "0.0.0.0",
@@ -54,6 +57,18 @@ REFUSED = [
     "fd00:ec2::254",
     "fd00:0ec2:0:0:0:0:0:254",
     "fd20:ce::254",
+    "fd00:ec2::23",
+    "fd00:c1::a9fe:a9fe",
+    "fd00:a9fe:a9fe::1",
+    "fd00:42::42",
+    "240.0.0.1",
+    "255.255.255.254",
+    "2001::1",  # Teredo
+    "2001:0:4136:e378:8000:63bf:80ff:fffe",
+    "64:ff9b:1::1",  # NAT64 for local use
+    "64:ff9b:1::a00:1",
+    "64:ff9b:1:7f00:0:100::",
+    "64:ff9b:1:ffff:ffff:ffff:ffff:ffff",
     # an IPv4 address in other clothes
     "::ffff:127.0.0.1",
     "::ffff:7f00:1",
@@ -65,6 +80,12 @@ REFUSED = [
     "64:ff9b::a9fe:a9fe",
     "2002:7f00:1::",
     "2002:a9fe:a9fe::1",
+    "::ffff:0:7f00:1",  # translated
+    "::ffff:0:169.254.169.254",
+    "2001:db8::5efe:127.0.0.1",  # ISATAP
+    "fd00::200:5efe:a9fe:a9fe",
+    "::ffff:240.0.0.1",
+    "64:ff9b::f000:1",
     # no literal address
     "",
     "localhost",
@@ -126,6 +147,10 @@ OWN = [
     ("fd00:0::5", 6443, False),
     ("FD00::5", 6443, False),
     ("fd00::5", 6444, True),
+    ("::ffff:0:10.0.0.5", 8443, False),
+    ("2001:db8::5efe:10.0.0.5", 8443, False),
+    ("2002:a00:5::1", 8443, False),
+    ("2002:a00:5::1", 8444, True),
 ]
 
 
@@ -141,6 +166,33 @@ def test_own_sockets_are_refused_also_where_their_network_is_allowed():
     assert not policy.permits("10.0.0.5", 8443)
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0", "::ffff:127.0.0.1", "::ffff:0.0.0.0", "2001::80ff:fffe", "64:ff9b:1::7f00:1"])
+def test_a_loopback_socket_of_its_own_is_refused_in_every_form(address):
+    policy = DialPolicy([network("0.0.0.0/0"), network("::/0")], own=[("127.0.0.1", 8080)])
+    assert not policy.permits(address, 8080)
+    assert policy.permits(address, 8081)
+
+
+def test_the_api_servers_are_asked_for_each_time():
+    servers = []
+    policy = DialPolicy([network("10.0.0.0/8")], api_servers=lambda: servers)
+    assert policy.permits("10.0.0.7", 6443)
+    servers.append(("10.0.0.7", 6443))
+    assert not policy.permits("10.0.0.7", 6443)
+    assert not policy.permits("::ffff:10.0.0.7", 6443)
+    assert policy.permits("10.0.0.7", 6444)
+    servers.clear()
+    assert policy.permits("10.0.0.7", 6443)
+
+
+def test_a_kubelet_is_known_however_its_address_is_written():
+    policy = DialPolicy(is_kubelet=lambda address, port: (address, port) in {("10.0.0.7", 10250), ("fd00::7", 10250)})
+    for address in ("10.0.0.7", "::ffff:10.0.0.7", "64:ff9b::a00:7", "fd00:0::7", "FD00::7"):
+        assert policy.reaches_kubelet(address, 10250)
+        assert not policy.reaches_kubelet(address, 10251)
+    assert not policy.reaches_kubelet("10.0.0.8", 10250)
+
+
 def test_verdicts_are_bounded_and_stay_right():
     policy = DialPolicy()
     for i in range(1 << 16):
@@ -151,17 +203,37 @@ def test_verdicts_are_bounded_and_stay_right():
 
 
 @pytest.mark.parametrize(
-    ("text", "inner"),
+    ("text", "places"),
+    [
+        ("10.0.0.1", ["10.0.0.1"]),
+        ("::ffff:10.0.0.1", ["::ffff:10.0.0.1", "10.0.0.1"]),
+        ("::10.0.0.1", ["::10.0.0.1", "10.0.0.1"]),
+        ("::ffff:0:10.0.0.1", ["::ffff:0:a00:1", "10.0.0.1"]),
+        ("2002:a00:1::5", ["2002:a00:1::5", "10.0.0.1"]),
+        ("64:ff9b::a00:1", ["64:ff9b::a00:1", "10.0.0.1"]),
+        ("64:ff9b:1::a00:1", ["64:ff9b:1::a00:1", "10.0.0.1"]),
+        ("2001:0:a00:2::f5ff:fffe", ["2001:0:a00:2::f5ff:fffe", "10.0.0.2", "10.0.0.1"]),
+        ("fd00::5efe:a00:1", ["fd00::5efe:a00:1", "10.0.0.1"]),
+        ("fd00::1", ["fd00::1"]),
+        ("::1", ["::1"]),
+        ("::", ["::"]),
+    ],
+)
+def test_where_an_address_leads(text, places):
+    assert list(leads_to(parse_address(text))) == [parse_address(place) for place in places]
+
+
+@pytest.mark.parametrize(
+    ("text", "peer"),
     [
         ("10.0.0.1", "10.0.0.1"),
         ("::ffff:10.0.0.1", "10.0.0.1"),
-        ("::10.0.0.1", "10.0.0.1"),
-        ("2002:a00:1::5", "10.0.0.1"),
-        ("64:ff9b::a00:1", "10.0.0.1"),
         ("fd00::1", "fd00::1"),
-        ("::1", "::1"),
-        ("::", "::"),
+        # forms that whoever sends may choose
+        ("2002:a00:1::5", "2002:a00:1::5"),
+        ("2001:db8::5efe:a00:1", "2001:db8::5efe:a00:1"),
+        ("64:ff9b::a00:1", "64:ff9b::a00:1"),
     ],
 )
-def test_an_embedded_address_is_found(text, inner):
-    assert embedded_ipv4(parse_address(text)) == parse_address(inner)
+def test_a_peer_is_an_ipv4_one_only_where_the_kernel_says_so(text, peer):
+    assert unmapped(parse_address(text)) == parse_address(peer)

@@ -5,15 +5,18 @@ import contextlib
 import fcntl
 import json
 import os
+import resource
+import signal
 import struct
 import termios
 
-import msgspec
 import pytest
 
 from bastion.kube.requestinfo import request_info
 from bastion.kube.user import User
-from bastion.observe.accesslog import HELD_BYTES, AccessLog, access_line
+from bastion.observe.accessline import MAX_LINE, MAX_PATH, MAX_TEXT, access_line
+from bastion.observe.accesslog import FOR_ALL, FOR_ONE, HELD_BYTES, AccessLog
+from bastion.observe.auditids import new_audit_id
 from bastion.observe.record import Record
 from tests.fakes import run, until
 
@@ -21,15 +24,18 @@ TARGET = b"/api/v1/namespaces/ns/services/https:web:443/proxy/a%2Fb?access_token
 JANE, JOE = User("jane", groups=("secret-group",)), User("joe")
 
 
-def record(path=b"/x", **values):
-    one = Record("GET", path, "192.0.2.1", "id")
+OURS = new_audit_id()
+
+
+def record(path=b"/x", audit_id=OURS, **values):
+    one = Record("GET", path, "192.0.2.1", audit_id)
     for name, value in values.items():
         setattr(one, name, value)
     return one
 
 
 def line(one):
-    return json.loads(msgspec.json.encode(access_line(one)))
+    return json.loads(access_line(one))
 
 
 def proxied(**values):
@@ -44,7 +50,7 @@ def test_a_line_says_who_did_what_where_and_how_it_ended():
     assert said.pop("time") > 1.7e9
     assert said == {
         "msg": "access",
-        "auditID": "id",
+        "auditID": OURS,
         "client": "192.0.2.1",
         "method": "GET",
         "path": "/api/v1/namespaces/ns/services/https:web:443/proxy/a%2Fb",
@@ -164,57 +170,75 @@ def lines_of(descriptor, count):
     return b"".join(pieces)
 
 
-LONG = b"/" + b"x" * 60000
+LONG = b"/" + b"x" * 3500
 
 
-def test_a_reader_who_does_not_read_stalls_nobody_and_what_is_dropped_is_counted():
+def flood(log, **values):
+    """How many lines were taken before one was dropped."""
+    dropped, taken = log.dropped, 0
+    while log.dropped == dropped:
+        log.observe(record(LONG + b"%d" % taken, **values))
+        taken += 1
+    return taken - 1
+
+
+def test_a_reader_who_does_not_read_stalls_nobody_and_leaves_room_for_whom_is_known():
+    nobodys, anonymous = {}, {"user": User("system:anonymous")}
+
     async def main(read, write):
         async with AccessLog(write) as log:
-            log.observe(record(LONG + b"0"))
-            log.observe(record(LONG + b"1"))
+            early = 40
+            for i in range(early):
+                log.observe(record(LONG + b"%d" % i))
             await until(lambda: full(read))
-            observed = 2
-            while not log.dropped:
-                log.observe(record(LONG + b"%d" % observed))
-                observed += 1
-            assert HELD_BYTES // 60500 <= observed <= HELD_BYTES // 60000 + 4
-            log.observe(record())
-            assert log.dropped == 2
-            return observed - 1, await asyncio.to_thread(lines_of, read, observed - 1)
+            taken = flood(log, **nobodys)
+            assert FOR_ALL // 3800 <= taken <= FOR_ALL // 3500 + 1
+            assert flood(log, **anonymous) == 0
+            mallorys = flood(log, user=User("mallory"))
+            assert FOR_ONE // 3800 <= mallorys <= FOR_ONE // 3500 + 1
+            log.observe(record(b"/last", user=JANE))
+            assert log.dropped == 3
+            others = [flood(log, user=User(f"user{i}")) for i in range(20)]
+            assert sum(others) <= (HELD_BYTES - FOR_ALL) // 3500
+            assert others[-1] == 0
+            kept = early + taken + mallorys + 1 + sum(others)
+            return kept, mallorys + early + taken, await asyncio.to_thread(lines_of, read, kept)
 
     with pipe() as (read, write):
-        kept, data = run(main(read, write))
-    paths = [json.loads(line)["path"] for line in data.splitlines()]
-    assert [path.removeprefix(LONG.decode()) for path in paths] == [str(i) for i in range(kept)]
+        kept, last, data = run(main(read, write))
+    lines = [json.loads(line) for line in data.splitlines()]
+    assert len(lines) == kept
+    assert (lines[last]["path"], lines[last]["user"]) == ("/last", "jane")
 
 
 def test_lines_that_wait_at_the_end_do_not_mix_with_those_under_way():
     async def main(read, write):
         log = AccessLog(write)
         await log.__aenter__()
-        for i in range(8):
+        for i in range(40):
             log.observe(record(LONG + b"%d" % i))
         await until(lambda: full(read))
-        for i in range(8, 16):
+        for i in range(40, 80):
             log.observe(record(LONG + b"%d" % i))
         ending = asyncio.create_task(log.__aexit__(None, None, None))
         await asyncio.sleep(0.05)
-        reading = asyncio.create_task(asyncio.to_thread(lines_of, read, 16))
+        reading = asyncio.create_task(asyncio.to_thread(lines_of, read, 80))
         await ending
         return await reading
 
     with pipe() as (read, write):
         data = run(main(read, write))
     paths = [json.loads(line)["path"] for line in data.splitlines()]
-    assert [path.removeprefix(LONG.decode()) for path in paths] == [str(i) for i in range(16)]
+    assert [path.removeprefix(LONG.decode()) for path in paths] == [str(i) for i in range(80)]
 
 
-def test_a_reader_who_has_gone_ends_nothing():
+def test_a_reader_who_has_gone_ends_nothing_and_is_told_of_once(caplog):
     async def main(read, write):
         async with AccessLog(write) as log:
             os.close(read)
-            for _ in range(3):
+            for i in range(1, 4):
                 log.observe(record())
+                await until(lambda i=i: log.dropped == i)
 
     with pipe() as (read, write):
         run(main(read, write))
@@ -224,11 +248,80 @@ def test_a_descriptor_that_does_not_block_is_written_to_the_end():
     async def main(read, write):
         os.set_blocking(write, False)
         async with AccessLog(write) as log:
-            for i in range(4):
+            for i in range(40):
                 log.observe(record(LONG + b"%d" % i))
             await until(lambda: full(read))
-            reading = asyncio.create_task(asyncio.to_thread(lines_of, read, 4))
+            reading = asyncio.create_task(asyncio.to_thread(lines_of, read, 40))
         return await reading
 
     with pipe() as (read, write):
-        assert len(run(main(read, write)).splitlines()) == 4
+        assert len(run(main(read, write)).splitlines()) == 40
+
+
+def test_lines_that_a_full_disk_does_not_take_are_counted_and_the_next_is_whole(tmp_path):
+    """A file that may grow to so many bytes, as a disk has so many left: what fits of a write is written."""
+    size = len(access_line(record(LONG, seconds=0.1))) + 1
+    path, limit = tmp_path / "log", resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    async def main(descriptor):
+        async with AccessLog(descriptor) as log:
+            for _ in range(10):
+                log.observe(record(LONG))
+            await until(lambda: log.dropped)
+            resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+            log.observe(record(b"/whole"))
+        return log.dropped
+
+    with path.open("wb") as file:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3 * size + size // 2, limit[1]))
+        try:
+            dropped = run(main(file.fileno()))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+            signal.signal(signal.SIGXFSZ, before)
+    *whole, torn, last = path.read_bytes().splitlines()
+    assert (len(whole), dropped) == (3, 7)
+    assert [json.loads(line)["path"] for line in (*whole, last)] == [LONG.decode()] * 3 + ["/whole"]
+    with pytest.raises(ValueError):
+        json.loads(torn)
+
+
+# --- how long a line may be
+
+
+LONG_ID = "i" * 60000
+HUGE = {
+    "a path": {"path": b"/" + b"x" * 60000},
+    "a path that is no UTF-8": {"path": b"/" + b"\xff" * 60000},
+    "a path that JSON escapes": {"path": b"/" + b'"' * 60000},
+    "a name": {"path": f"/api/v1/namespaces/ns/pods/{LONG_ID}/proxy/".encode()},
+    "a user": {"user": User("u" * 60000), "acting_as": User("a" * 60000)},
+    "an error": {"error": "NotFound: " + "e" * 60000},
+}
+
+
+@pytest.mark.parametrize("values", HUGE.values(), ids=HUGE)
+def test_a_line_is_of_bounded_length_and_says_that_it_was_cut(values):
+    one = record(**values)
+    one.info = request_info("GET", one.path)
+    said = access_line(one)
+    assert len(said) <= 4 * MAX_LINE
+    fields = json.loads(said)
+    assert fields["cut"] is True
+    assert all(len(fields.get(name, "")) <= MAX_TEXT + 1 for name in ("user", "actingAs", "name", "error"))
+    assert len(fields["path"]) <= MAX_PATH + 1
+    assert any(isinstance(value, str) and value.endswith("…") for value in fields.values())
+
+
+def test_a_line_that_is_not_cut_does_not_say_so():
+    assert "cut" not in line(record(b"/" + b"x" * 3000))
+    assert line(record(b"/" + b"x" * 3000))["path"] == "/" + "x" * 3000
+
+
+# --- whose id it is
+
+
+@pytest.mark.parametrize(("audit_id", "by"), [(OURS, None), ("foo-bar-baz", "client"), ("3b0c7d2e-0000-4000-8000-000000000000", "client")])
+def test_an_id_that_a_client_chose_is_marked(audit_id, by):
+    assert line(record(audit_id=audit_id)).get("audit_id_from") == by

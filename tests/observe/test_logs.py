@@ -34,6 +34,8 @@ SECRETS = [
     pytest.param("{'token': 'hunter2'}", "hunter2", id="a-token-in-a-repr"),
     pytest.param("token: hunter2", "hunter2", id="a-token-in-YAML"),
     pytest.param("https://jane:hunter2@api.example/", "hunter2", id="a-password-in-a-URL"),
+    pytest.param("GET /x?code=hunter2", "hunter2", id="a-query"),
+    pytest.param("'/x/?hunter2'", "hunter2", id="a-query-without-a-name"),
     pytest.param("-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----", "hunter2", id="a-private-key"),
 ]
 
@@ -47,7 +49,9 @@ def test_a_credential_is_cut_out(text, secret):
 @pytest.mark.parametrize(
     ("text", "left"),
     [
-        ("GET /x?access_token=hunter2&y=1 by jane", "&y=1 by jane"),
+        ("GET /x?access_token=hunter2&y=1 by jane", "GET /x?[redacted] by jane"),
+        ("GET https://api/pods?hunter2 HTTP/1.1", "GET https://api/pods?[redacted] HTTP/1.1"),
+        ("token=hunter2&y=1 by jane", "&y=1 by jane"),
         ("Bearer hunter2 of jane", " of jane"),
         ("before Basic eA== after", "before "),
         (f"before {JWT} after", " after"),
@@ -65,6 +69,8 @@ def test_what_stands_beside_it_is_left(text, left):
         "tokens are read from tokens.csv",
         "cannot read pods from the API server: 401",
         "eyJ is how a token begins",
+        "which headers name the user?",
+        "who? nobody knows",
     ],
 )
 def test_what_is_no_secret_stays(text):

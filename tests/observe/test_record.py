@@ -5,8 +5,9 @@ import uuid
 
 import pytest
 
+from bastion.observe.auditids import AuditIds, is_ours, new_audit_id
 from bastion.observe.observer import Observer
-from bastion.observe.record import Record, new_audit_id
+from bastion.observe.record import Record
 
 
 def record():
@@ -77,9 +78,18 @@ def test_the_bytes_of_a_tunnel_are_counted_with_those_of_the_bodies():
     assert sink.seen[0][1:4] == (101, 11, 22)
 
 
-def test_an_audit_id_is_a_uuid_of_version_4_and_new_each_time():
-    ids = [new_audit_id() for _ in range(1000)]
-    assert len(set(ids)) == 1000
-    for id in ids:
-        assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", id)
-        assert uuid.UUID(id).version == 4
+def test_an_audit_id_is_a_uuid_of_version_8_and_new_each_time():
+    next_one = AuditIds()
+    for make in (new_audit_id, next_one):
+        ids = [make() for _ in range(1000)]
+        assert len(set(ids)) == 1000
+        for id in ids:
+            assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", id)
+            assert uuid.UUID(id).version == 8
+            assert is_ours(id)
+            assert is_ours(id.upper())
+
+
+@pytest.mark.parametrize("id", ["", "x", "foo-bar-baz", str(uuid.uuid4()), str(uuid.uuid1()), "x" * 36, "8" * 36, "8" * 64])
+def test_other_ids_are_no_ids_of_ours(id):
+    assert not is_ours(id)

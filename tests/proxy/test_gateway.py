@@ -335,3 +335,11 @@ def test_what_could_not_be_read_is_recorded_too() -> None:
     house.refuse(exchange)
     ((record, code),) = house.records
     assert (code, exchange.status, record.error, house.steps) == (400, 400, "BadRequest: malformed", [])
+
+
+def test_what_was_refused_unasked_is_recorded_without_its_query() -> None:
+    """As where the server is nearly full."""
+    house, exchange = House(), Exchange("GET", POD + b"/page?access_token=hunter2")
+    house.refuse(exchange)
+    ((record, _),) = house.records
+    assert record.path == POD + b"/page"

@@ -10,6 +10,7 @@ from bastion.config import network
 from bastion.kube.requestinfo import request_info
 from bastion.message.headers import Forwarded
 from bastion.proxy.origin import Origins
+from tests.fakes import refused
 from tests.proxy.exchanges import Exchange, fields_of
 
 PREFIX = b"/api/v1/namespaces/ns/pods/p:80/proxy"
@@ -63,3 +64,27 @@ def test_the_uri_is_the_prefix_and_the_raw_rest_without_its_query(rest: bytes, u
     assert info is not None
     told = Origins(()).forwarded(exchange, info)  # type: ignore[arg-type]
     assert (told.prefix, told.uri) == (prefix, prefix + uri)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("X-Forwarded-Host: a.test, b.test",),
+        ("X-Forwarded-Host: a.test,b.test",),
+        ("X-Forwarded-Host: a.test", "X-Forwarded-Host: a.test"),
+        ("X-Forwarded-Host: a.test:65536",),
+        ("X-Forwarded-Host: user@a.test",),
+        ("X-Forwarded-Host: a.test/x",),
+        ("X-Forwarded-Host: ",),
+        ("X-Forwarded-Proto: https, http",),
+        ("X-Forwarded-Proto: https", "X-Forwarded-Proto: http"),
+        ("X-Forwarded-Proto: ",),
+    ],
+)
+def test_a_trusted_proxy_that_does_not_say_one_host_is_refused_and_a_strangers_word_is_nothing(lines: tuple[str, ...]) -> None:
+    exchange = Exchange(target=PREFIX + b"/", fields=fields_of(*lines), client="10.1.2.3")
+    info = request_info("GET", exchange.target)
+    assert info is not None
+    with refused(400):
+        Origins([network("10.0.0.0/8")]).forwarded(exchange, info)
+    assert Origins([]).forwarded(exchange, info).host == b"bastion.test"

@@ -17,14 +17,18 @@ from bastion.server.supervisor import Supervisor
 from tests import fakes
 from tests.fakes import until
 
-# Writes its pid, the letter it was told and what it can do with the descriptor into a file of its own, and waits for the end.
+SECRET = "5ecre7"
+# Writes its pid, the letter it was told and the port of its socket into a file of its own, and waits for the end.
 WORKER = """
 import os, pathlib, signal, socket, sys
-ending = int(os.environ.get("ENDING", "0"))
+from bastion.server.supervisor import told_by_supervisor
+ending = int(sys.argv[3])
 signal.signal(signal.SIGTERM, lambda *_: os._exit(ending))
 port = socket.socket(fileno=int(sys.argv[2])).getsockname()[1]
 file = pathlib.Path(sys.argv[1], str(os.getpid()))
-file.with_suffix(".new").write_text(f"{os.environ['LETTER']} {port}")
+letter = told_by_supervisor().decode()
+assert not told_by_supervisor()
+file.with_suffix(".new").write_text(f"{letter} {port}")
 file.with_suffix(".new").rename(file)
 if ending < 0:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -34,10 +38,10 @@ while True:
 
 
 @contextlib.asynccontextmanager
-async def supervised(folder: Path, count: int = 2, script: str = WORKER, **environment: str) -> AsyncIterator[asyncio.Task[int]]:
+async def supervised(folder: Path, count: int = 2, script: str = WORKER, ending: int = 0) -> AsyncIterator[asyncio.Task[int]]:
     with socket.create_server((fakes.LOOPBACK, 0)) as sock:
-        command = [sys.executable, "-c", script, str(folder), str(sock.fileno())]
-        supervisor = Supervisor(command, count, [sock.fileno()], {"LETTER": "x", **environment})
+        command = [sys.executable, "-c", script, str(folder), str(sock.fileno()), str(ending)]
+        supervisor = Supervisor(command, count, [sock.fileno()], SECRET.encode())
         running = asyncio.create_task(supervisor.run())
         try:
             yield running
@@ -57,14 +61,16 @@ def alive(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
-def test_workers_inherit_the_sockets_and_are_told_the_rest(tmp_path: Path) -> None:
+def test_workers_inherit_the_sockets_and_are_told_the_rest_where_nobody_else_sees_it(tmp_path: Path) -> None:
     async def main() -> None:
         async with supervised(tmp_path) as running:
             await until(lambda: len(pids(tmp_path)) == 2)
             told = {(tmp_path / str(pid)).read_text() for pid in pids(tmp_path)}
             assert len(told) == 1
-            assert told.pop().startswith("x ")
-            assert "LETTER" not in os.environ
+            assert told.pop().startswith(SECRET + " ")
+            for pid in pids(tmp_path):
+                for file in ("environ", "cmdline"):
+                    assert SECRET.encode() not in Path(f"/proc/{pid}/{file}").read_bytes()
             os.kill(os.getpid(), signal.SIGTERM)
             assert await running == 0
             assert not [pid for pid in pids(tmp_path) if alive(pid)]
@@ -92,7 +98,7 @@ def test_a_worker_that_ends_is_replaced(tmp_path: Path, number: signal.Signals) 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_is_passed_on_and_the_worst_status_is_the_answer(tmp_path: Path, number: signal.Signals) -> None:
     async def main() -> None:
-        async with supervised(tmp_path, ENDING="3") as running:
+        async with supervised(tmp_path, ending=3) as running:
             await until(lambda: len(pids(tmp_path)) == 2)
             os.kill(os.getpid(), number)
             assert await running == 3
@@ -102,7 +108,7 @@ def test_a_signal_is_passed_on_and_the_worst_status_is_the_answer(tmp_path: Path
 
 def test_a_second_signal_ends_workers_that_do_not_listen(tmp_path: Path) -> None:
     async def main() -> None:
-        async with supervised(tmp_path, ENDING="-1") as running:
+        async with supervised(tmp_path, ending=-1) as running:
             await until(lambda: len(pids(tmp_path)) == 2)
             os.kill(os.getpid(), signal.SIGTERM)
             await fakes.settle()

@@ -1,0 +1,56 @@
+"""Where do the API servers listen, as the cluster itself says?  The Service default/kubernetes and its endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import msgspec
+
+from bastion.cluster.errors import ApiError
+from bastion.discovery.catalog import Catalog
+from bastion.kube.objects import SERVICE_NAME_LABEL, STRUCTS, path_of
+
+NAMESPACE, NAME = "default", "kubernetes"
+
+
+class Objects(Protocol):
+    """What is needed of the API server.  Raises ApiError."""
+
+    async def get(self, path: str, query: dict[str, str]) -> bytes: ...
+
+
+class _List(msgspec.Struct):
+    items: list[msgspec.Raw] | None = None
+
+
+def api_server_sockets(catalog: Catalog) -> Iterator[tuple[str, int]]:
+    """(address, port) of each; none where the catalog does not hold them."""
+    service = catalog.services.get((NAMESPACE, NAME))
+    if service is not None:
+        for port in service.spec.ports or ():
+            for address in service.spec.cluster_addresses:
+                yield address, port.port
+    for piece in catalog.slices_of(NAMESPACE, NAME):
+        for number in piece.ports or ():
+            for endpoint in piece.endpoints or ():
+                for address in endpoint.addresses:
+                    yield address, number.port or 0
+
+
+async def look_once(api: Objects, catalog: Catalog) -> None:
+    """Puts them into a catalog of their own, where their namespace is not watched (--namespaces).
+
+    Whom the bastion may not ask, or cannot, changes nothing: what was known stays.
+    """
+    try:
+        service = await api.get(path_of("services", NAMESPACE, NAME), {})
+        slices = await api.get(path_of("endpointslices", NAMESPACE), {"labelSelector": f"{SERVICE_NAME_LABEL}={NAME}", "limit": "100"})
+        pieces = [(NAME, "services", service)]
+        pieces += [(str(i), "endpointslices", bytes(raw)) for i, raw in enumerate(msgspec.json.decode(slices, type=_List).items or ())]
+        decoded = [(name, resource, msgspec.json.decode(raw, type=STRUCTS[resource])) for name, resource, raw in pieces]
+    except (ApiError, TimeoutError, ValueError):
+        return
+    catalog.retain("endpointslices", {(NAMESPACE, name) for name, _, _ in decoded})
+    for name, resource, one in decoded:
+        catalog.apply(resource, one, (NAMESPACE, name))

@@ -1,0 +1,38 @@
+"""Where do kubelets listen?  Every address of every node, and the port that the node declares; pure."""
+
+from __future__ import annotations
+
+from bastion.kube.objects import Node
+from bastion.network.addresses import canonical
+
+DEFAULT_KUBELET_PORT = 10250
+
+
+class Kubelets:
+    """By canonical address, because whoever writes a pod's status may spell it another way."""
+
+    def __init__(self) -> None:
+        self._ports: dict[str, tuple[int, ...]] = {}  # a port as often as there are nodes that declare it there
+
+    def ports(self, address: str) -> tuple[int, ...]:
+        """Empty where no node has this canonical address."""
+        return self._ports.get(address, ())
+
+    def replace(self, old: Node | None, new: Node | None) -> None:
+        if old is not None:
+            for address in _addresses(old):
+                left = list(self._ports.pop(address))
+                left.remove(kubelet_port(old))
+                if left:
+                    self._ports[address] = tuple(left)
+        if new is not None:
+            for address in _addresses(new):
+                self._ports[address] = (*self._ports.get(address, ()), kubelet_port(new))
+
+
+def kubelet_port(node: Node) -> int:
+    return node.status.daemon_endpoints.kubelet_endpoint.port or DEFAULT_KUBELET_PORT
+
+
+def _addresses(node: Node) -> set[str]:
+    return {canonical(address.address) for address in node.status.addresses or ()}

@@ -1,0 +1,89 @@
+"""What does the access log say of an exchange?  A line of JSON, of bounded length, and never a query, which may hold a secret."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from bastion.kube.attributes import Attributes
+from bastion.observe.auditids import is_ours
+from bastion.observe.record import Record
+
+NO_RESOURCE = Attributes("")
+MAX_LINE = 4096  # bytes; of a longer one the texts are cut
+MAX_PATH, MAX_TEXT = 2048, 512  # characters of one that is cut
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Line(msgspec.Struct, omit_defaults=True, gc=False):
+    """The fields of a line, in their order; what is empty is left out.  `cut`: some text is longer than it stands here."""
+
+    time: float
+    msg: str
+    auditID: str
+    client: str
+    method: str
+    path: str
+    code: int
+    seconds: float
+    bytesIn: int
+    bytesOut: int
+    stages: dict[str, float]
+    user: str = ""
+    actingAs: str = ""
+    verb: str = ""
+    resource: str = ""
+    namespace: str = ""
+    name: str = ""
+    endpoint: str = ""
+    error: str = ""
+    outcome: str = ""
+    audit_id_from: str = ""
+    cut: bool = False
+
+
+def access_line(record: Record) -> bytes:
+    line = _line(record)
+    encoded = _encode(line)
+    return encoded if len(encoded) <= MAX_LINE else _encode(_cut(line))
+
+
+def _line(record: Record) -> Line:
+    user, acting = record.user, record.acting_as
+    attributes = record.info.attributes if record.info is not None else NO_RESOURCE
+    return Line(
+        time.time(),
+        "access",
+        record.audit_id,
+        record.client,
+        record.method,
+        record.path.decode("utf-8", "replace"),
+        record.code,
+        record.seconds,
+        record.bytes_in,
+        record.bytes_out,
+        record.stages,
+        user.name if user is not None else "",
+        acting.name if acting is not None and acting is not user else "",
+        attributes.verb,
+        attributes.resource,
+        attributes.namespace,
+        attributes.name,
+        record.endpoint,
+        record.error,
+        record.outcome,
+        "" if is_ours(record.audit_id) else "client",
+    )
+
+
+def _cut(line: Line) -> Line:
+    """Names, users and errors as well: they repeat what the client said."""
+    for field in line.__struct_fields__:
+        value = getattr(line, field)
+        most = MAX_PATH if field == "path" else MAX_TEXT
+        if isinstance(value, str) and len(value) > most:
+            setattr(line, field, f"{value[:most]}…")
+            line.cut = True
+    return line
