@@ -25,7 +25,7 @@ class ConnectionPool:
         self._dialer = dialer
         self._deadlines = deadlines
         self._idle: dict[Endpoint, deque[Connection]] = {}
-        self._open: set[Connection] = set()
+        self._open: dict[str, set[Connection]] = {}  # by address
         self._loop = asyncio.get_running_loop()
         self.dialled = 0
 
@@ -45,7 +45,7 @@ class ConnectionPool:
         """A fresh connection.  Raises DialError."""
         connection = await self._dialer.dial(endpoint, lambda: Connection(endpoint, self._loop, self._forget))
         self.dialled += 1
-        self._open.add(connection)
+        self._open.setdefault(endpoint.address, set()).add(connection)
         self._deadlines.add(connection)
         if not connection.alive:  # lost before it was known here
             self._forget(connection)
@@ -63,9 +63,15 @@ class ConnectionPool:
         kept.append(connection)
         connection.deadline = self._loop.time() + IDLE_SECONDS
 
+    def address_left(self, address: str) -> None:
+        """By a pod or a node, and it may be another's by now: what is open there leads to the former, and serves nobody else."""
+        for connection in list(self._open.get(address, ())):
+            connection.retire()
+
     def close(self) -> None:
-        for connection in list(self._open):
-            connection.close()
+        for connections in list(self._open.values()):
+            for connection in list(connections):
+                connection.close()
 
     @property
     def idle(self) -> int:
@@ -73,10 +79,13 @@ class ConnectionPool:
 
     @property
     def open(self) -> int:
-        return len(self._open)
+        return sum(map(len, self._open.values()))
 
     def _forget(self, connection: Connection) -> None:
-        self._open.discard(connection)
+        there = self._open.get(connection.endpoint.address, set())
+        there.discard(connection)
+        if not there:
+            self._open.pop(connection.endpoint.address, None)
         self._deadlines.discard(connection)
         kept = self._idle.get(connection.endpoint)
         if kept is not None and connection in kept:

@@ -6,7 +6,6 @@ The body is sent while the answer is awaited, because a backend may answer befor
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,7 +15,7 @@ from bastion.network.connections import ConnectionPool
 from bastion.network.http1 import Connection
 from bastion.network.relay import Stream
 
-ReadBody = Callable[[], Awaitable[bytes]]
+READ_WITH_THEIR_BODY = frozenset(("POST", "PUT", "PATCH"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +27,24 @@ class Deadlines:
 
 
 class Body(Protocol):
-    """The request's body: `read` gives the next piece, b"" at the end; `chunked` says how it is framed towards the backend."""
+    """The request's body: `read` gives the next piece, b"" at the end; `chunked` says how it is framed towards the backend, `length`
+    is in bytes, None where it comes in chunks."""
+
+    @property
+    def length(self) -> int | None: ...
 
     @property
     def chunked(self) -> bool: ...
 
     async def read(self) -> bytes: ...
+
+
+def may_stay_unread(method: str, body: Body | None) -> bool:
+    """Whether the backend may answer without a look at the body, and take it for the next request.
+
+    RFC 9110, 9.3: in GET, HEAD, DELETE and OPTIONS a body means nothing in general.
+    """
+    return body is not None and body.length != 0 and method not in READ_WITH_THEIR_BODY
 
 
 class RoundTrip:
@@ -80,9 +91,8 @@ class Transport:
         self._pool = pool
         self._deadlines = deadlines
 
-    async def upgrade(self, endpoint: Endpoint, head: bytes) -> RoundTrip:
-        """Ask for an upgrade on a connection of its own, never one that was kept.  Raises DialError."""
-        connection = await self._pool.dial(endpoint)
+    def upgrade(self, connection: Connection, head: bytes) -> RoundTrip:
+        """Ask for an upgrade, on a connection that is not used for anything else."""
         connection.begin(
             head, to_head=False, answer_within=self._deadlines.answer_head, body_idle=self._deadlines.answer_idle, to_switch=True
         )
@@ -95,10 +105,18 @@ class Transport:
 
     def start(self, connection: Connection, method: str, head: bytes, body: Body | None) -> RoundTrip:
         """`head` is the whole request head, its empty line included."""
-        connection.begin(head, to_head=method == "HEAD", answer_within=self._deadlines.answer_head, body_idle=self._deadlines.answer_idle)
-        if body is None:
+        connection.begin(
+            head,
+            to_head=method == "HEAD",
+            answer_within=self._deadlines.answer_head,
+            body_idle=self._deadlines.answer_idle,
+            with_body=body is not None and body.length != 0,
+        )
+        if body is None or body.length == 0:
             connection.sent()
             return RoundTrip(self._pool, connection, None)
+        if may_stay_unread(method, body):
+            connection.retire()
         return RoundTrip(self._pool, connection, asyncio.create_task(_upload(connection, body)))
 
 

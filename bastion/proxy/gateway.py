@@ -28,6 +28,7 @@ from bastion.proxy.guard import Guard
 from bastion.proxy.origin import Origins
 from bastion.proxy.router import Router
 from bastion.proxy.signin import NoSignIn
+from bastion.proxy.streams import Streams
 from bastion.proxy.tunnel import Tunneller
 
 _log = logging.getLogger("bastion.proxy")
@@ -44,6 +45,7 @@ class Gateway:
         forwarder: Forwarder,
         tunneller: Tunneller,
         stream_access: StreamAccess,
+        streams: Streams,
         observer: Observer,
         *,
         upgrade_requires_create: frozenset[str],
@@ -63,6 +65,7 @@ class Gateway:
         self._forwarder = forwarder
         self._tunneller = tunneller
         self._stream_access = stream_access
+        self._streams = streams
         self._observer = observer
         self._upgrade_requires_create = upgrade_requires_create
         self._hosts = hosts
@@ -78,8 +81,8 @@ class Gateway:
         except StatusError as error:
             record.error = f"{error.reason}: {error.message}"
             exchange.send_status(error)
-        except asyncio.CancelledError:
-            record.outcome = "client-left"
+        except asyncio.CancelledError as cancelled:
+            record.outcome = str(cancelled.args[0]) if cancelled.args else "client-left"
             raise
         except Exception:
             _log.exception("a request failed inside the bastion (audit id %s)", exchange.audit_id)
@@ -126,12 +129,21 @@ class Gateway:
             if asked is None and info.rest[:1] != b"/" and exchange.method in ("GET", "HEAD"):
                 return redirect_to_slash(exchange, info.prefix, info.rest)
             envelope = Envelope(self._origins.forwarded(exchange, info), credentials.explicit, credentials.session, self._withheld)
-            with record.stage("upstream"):
-                if asked is None:
-                    await self._forwarder.serve(exchange, route, envelope, record)
-                else:
-                    watch = partial(self._stream_access.watch, credentials, user, exchange.fields, acting_as, required)
-                    await self._tunneller.serve(exchange, route, asked, envelope, record, watch)
+            watch = partial(self._stream_access.watch, credentials, user, exchange.fields, acting_as, required)
+            under_way = self._streams.begin(exchange, route, watch)
+            try:
+                with record.stage("upstream"):
+                    if asked is None:
+                        await self._forwarder.serve(exchange, route, envelope, record, under_way)
+                    else:
+                        await self._tunneller.serve(exchange, route, asked, envelope, record, under_way)
+            except asyncio.CancelledError:
+                if not under_way.reason:
+                    raise
+                record.outcome = under_way.reason
+                under_way.conclude()
+            finally:
+                under_way.over()
         return None
 
     def _required(self, attributes: Attributes, asked: Asked | None) -> tuple[Attributes, ...]:

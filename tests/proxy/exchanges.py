@@ -29,6 +29,7 @@ class Exchange:
     certificate: tuple[bytes, ...] = ()
     upgradable: bool = False
     upgrade_asked: bool = False
+    lasting: bool = False
     audit_id: str = "audit-id"
     status: int = 0
     bytes_in: int = 0

@@ -12,6 +12,7 @@ import pytest
 from bastion.authz.impersonation import Impersonator
 from bastion.balance.policies import RoundRobin
 from bastion.balance.pool import Balancer
+from bastion.clock import Deadlines
 from bastion.config import Limits
 from bastion.discovery.resolver import Resolver
 from bastion.kube.attributes import Attributes
@@ -20,10 +21,13 @@ from bastion.kube.status import bad_request, service_unavailable
 from bastion.kube.user import User
 from bastion.network.addresses import DialPolicy
 from bastion.observe.record import Record
+from bastion.proxy.access import StreamAccess
 from bastion.proxy.gateway import Gateway
 from bastion.proxy.guard import Guard
 from bastion.proxy.origin import Origins
+from bastion.proxy.recheck import Recheck
 from bastion.proxy.router import Route, Router
+from bastion.proxy.streams import StreamLimits, Streams, UnderWay
 from tests import fakes
 from tests.fakes import Decides, Knows, catalog_of
 from tests.proxy.exchanges import Exchange, fields_of
@@ -84,7 +88,8 @@ class House:
             origins=Origins(()),
             forwarder=Forwards(self),  # type: ignore[arg-type]
             tunneller=None,  # type: ignore[arg-type]
-            stream_access=None,  # type: ignore[arg-type]
+            stream_access=StreamAccess(Recheck(), self._knows, self._decides),  # type: ignore[arg-type]
+            streams=Streams(Deadlines(), StreamLimits()),
             observer=Observes(self),  # type: ignore[arg-type]
             upgrade_requires_create=frozenset(),
         )
@@ -113,7 +118,7 @@ class Forwards:
     def __init__(self, house: House) -> None:
         self._house = house
 
-    async def serve(self, exchange: Exchange, route: Route, envelope: Any, record: Record) -> None:
+    async def serve(self, exchange: Exchange, route: Route, envelope: Any, record: Record, under_way: UnderWay) -> None:
         await self._house.forward(exchange, route, envelope)
 
 
