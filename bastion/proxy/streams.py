@@ -84,6 +84,8 @@ class UnderWay:
         self._switched = tunnel
         if self._long is None:
             self._become_long()
+        else:
+            self._long.idle_at = math.inf
 
     def over(self) -> None:
         """Called once, however it ended."""
