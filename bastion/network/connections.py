@@ -1,7 +1,8 @@
 """Which connections to backends are kept, and for whom?
 
 Kept per endpoint, and an endpoint is address, port, TLS and TLS identity: a kubelet's connection never serves a pod.
-The most recently used is taken first, so that the others age out.
+The most recently used is taken first, so that the others age out.  One that carried somebody's body serves nobody else: whether
+the backend read all of it only the backend knows, and what it left it takes for the next request.
 """
 
 from __future__ import annotations
@@ -29,11 +30,18 @@ class ConnectionPool:
         self._loop = asyncio.get_running_loop()
         self.dialled = 0
 
-    def take(self, endpoint: Endpoint) -> Connection | None:
-        """A kept connection, None where there is none."""
+    def take(self, endpoint: Endpoint, owner: str = "") -> Connection | None:
+        """A kept connection that is nobody's or the owner's, None where there is none."""
         kept = self._idle.get(endpoint)
         while kept:
             connection = kept.pop()
+            if connection.owner is not None and connection.owner != owner:
+                kept.append(connection)
+                found = next((one for one in reversed(kept) if one.owner is None or one.owner == owner), None)
+                if found is None:
+                    return None
+                kept.remove(found)
+                connection = found
             if not kept:
                 del self._idle[endpoint]
             connection.deadline = None

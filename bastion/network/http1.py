@@ -40,6 +40,7 @@ class Connection(asyncio.Protocol):
         self.loop = loop
         self.deadline: float | None = None
         self.used = False  # it has carried an exchange before
+        self.owner: str | None = None  # whose it is: of what they sent, something may have been left unread
         self._lost = lost
         self._transport: asyncio.Transport | None = None
         self._parser: httptools.HttpResponseParser | None = None

@@ -99,12 +99,12 @@ class Transport:
         connection.sent()
         return RoundTrip(self._pool, connection, None)
 
-    async def connect(self, endpoint: Endpoint, *, fresh: bool = False) -> Connection:
+    async def connect(self, endpoint: Endpoint, owner: str = "", *, fresh: bool = False) -> Connection:
         """A kept connection or a new one; `fresh` insists on a new one.  Raises DialError."""
-        return (None if fresh else self._pool.take(endpoint)) or await self._pool.dial(endpoint)
+        return (None if fresh else self._pool.take(endpoint, owner)) or await self._pool.dial(endpoint)
 
-    def start(self, connection: Connection, method: str, head: bytes, body: Body | None) -> RoundTrip:
-        """`head` is the whole request head, its empty line included."""
+    def start(self, connection: Connection, method: str, head: bytes, body: Body | None, owner: str = "") -> RoundTrip:
+        """`head` is the whole request head, its empty line included; `owner` names whose request it is, empty where nobody knows."""
         connection.begin(
             head,
             to_head=method == "HEAD",
@@ -115,7 +115,9 @@ class Transport:
         if body is None or body.length == 0:
             connection.sent()
             return RoundTrip(self._pool, connection, None)
-        if may_stay_unread(method, body):
+        if owner and not may_stay_unread(method, body):
+            connection.owner = owner
+        else:
             connection.retire()
         return RoundTrip(self._pool, connection, asyncio.create_task(_upload(connection, body)))
 

@@ -33,12 +33,13 @@ EDITED_PIECE = 16384  # bytes of a page given to its rewriter at once
 
 class Envelope(msgspec.Struct, frozen=True, gc=False):
     """What the bastion itself decided about a request: where it came from, whose Authorization it carries, whether a session's cookie
-    authenticated it, which of its headers are kept back."""
+    authenticated it, which of its headers are kept back, and whose it is (a user's name, empty where nobody said it)."""
 
     forwarded: Forwarded
     keep_authorization: bool
     session: bool = False
     withheld: Callable[[bytes], bool] = asserts_identity
+    owner: str = ""
 
 
 class Forwarder:
@@ -78,10 +79,10 @@ class Forwarder:
         """Raises NetworkError or StatusError: from the client's body, or because the target is gone by now."""
         attempts = Attempts(route, self._router)
         while True:
-            connection = await self._connect(attempts, record)
+            connection = await self._connect(attempts, envelope.owner, record)
             under_way.reached(connection.endpoint)
             reused = connection.used
-            trip = self._transport.start(connection, exchange.method, head, exchange.body)
+            trip = self._transport.start(connection, exchange.method, head, exchange.body, envelope.owner)
             if envelope.keep_authorization and binds_request(exchange.fields):
                 connection.retire()
             try:
@@ -101,12 +102,12 @@ class Forwarder:
                 self._outliers.succeeded(connection.endpoint)
                 return trip, answer
 
-    async def _connect(self, attempts: Attempts, record: Record) -> Connection:
+    async def _connect(self, attempts: Attempts, owner: str, record: Record) -> Connection:
         """To the first endpoint that takes a connection.  Raises DialError, and StatusError where the target is gone by now."""
         while (endpoint := self._choose(attempts.candidates())) is not None:
             record.endpoint = str(endpoint)
             try:
-                connection = await self._transport.connect(endpoint, fresh=attempts.fresh)
+                connection = await self._transport.connect(endpoint, owner, fresh=attempts.fresh)
             except DialError as error:
                 self._outliers.failed(endpoint, self._now())
                 attempts.failed(endpoint, error)

@@ -17,6 +17,7 @@ from bastion.kube.attributes import Attributes
 from bastion.kube.hostname import HostNames
 from bastion.kube.requestinfo import request_info
 from bastion.kube.status import StatusError, forbidden, internal_error, no_such_route
+from bastion.kube.user import ANONYMOUS
 from bastion.message.identity import withholding
 from bastion.message.upgrade import Asked, asked_upgrade
 from bastion.observe.observer import Observer
@@ -128,7 +129,8 @@ class Gateway:
                 route = await self._router.settle(info, unknown, user.name)
             if asked is None and info.rest[:1] != b"/" and exchange.method in ("GET", "HEAD"):
                 return redirect_to_slash(exchange, info.prefix, info.rest)
-            envelope = Envelope(self._origins.forwarded(exchange, info), credentials.explicit, credentials.session, self._withheld)
+            owner = user.name if user.name != ANONYMOUS else ""
+            envelope = Envelope(self._origins.forwarded(exchange, info), credentials.explicit, credentials.session, self._withheld, owner)
             watch = partial(self._stream_access.watch, credentials, user, exchange.fields, acting_as, required)
             under_way = self._streams.begin(exchange, route, watch)
             try:

@@ -173,6 +173,68 @@ def test_a_connection_is_kept_where_the_body_was_read_for_sure(method, status, p
     run(main())
 
 
+def test_a_connection_that_carried_somebodys_body_serves_nobody_else():
+    """Whether the backend read all of it nobody can tell: here it reads none."""
+
+    async def main():
+        async def script(reader, writer):
+            while True:
+                line = (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")[0]
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(line), line))
+
+        async with Backend(script) as server, wire() as (transport, _):
+            await ask(transport, server.endpoint(), "GET", owner="bob")
+            upload = Upload([b"GET /next HTTP/1.1\r\n\r\n"])
+            await ask(transport, server.endpoint(), "POST", upload, owner="mallory")
+            for owner in ("alice", "bob", ""):
+                _, body = await ask(transport, server.endpoint(), owner=owner)
+                assert body == b"GET / HTTP/1.1"
+            assert server.connections == 2
+            await ask(transport, server.endpoint(), owner="mallory")
+            assert server.connections == 2
+
+    run(main())
+
+
+def test_among_those_kept_each_finds_the_last_one_that_it_may_use():
+    async def main():
+        async with answering() as server, wire() as (transport, pool):
+            trips = [await start(transport, server.endpoint(), "POST", Upload([b"x"]), owner) for owner in ("a", "b", "a", "c")]
+            trips += [await start(transport, server.endpoint()) for _ in range(2)]
+            mine = [trip._connection for trip in trips]
+            for trip in trips:
+                await whole(await trip.answer())
+                await until(lambda trip=trip: trip._upload is None or trip._upload.done())
+                trip.close(clean=True)
+            assert pool.idle == 6
+            taken = [pool.take(server.endpoint(), owner) for owner in ("a", "a", "b", "b", "a", "a", "c", "d")]
+            assert [mine.index(one) if one else None for one in taken] == [5, 4, 1, None, 2, 0, 3, None]
+            assert pool.idle == 0
+
+    run(main())
+
+
+@pytest.mark.parametrize(("owner", "kept"), [("alice", 1), ("", 0)])
+def test_of_those_whom_nobody_knows_no_body_is_kept(owner, kept):
+    async def main():
+        async with answering() as server, wire() as (transport, pool):
+            await ask(transport, server.endpoint(), "POST", Upload([b"x"]), owner)
+            assert pool.idle == kept
+
+    run(main())
+
+
+def answering():
+    async def script(reader, writer):
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            if head.startswith(b"POST"):
+                await reader.readexactly(1)
+            writer.write(OK)
+
+    return Backend(script)
+
+
 LOGINS = [
     (b"WWW-Authenticate: NTLM", False),
     (b"WWW-Authenticate: Negotiate oYG2MIGz", False),
