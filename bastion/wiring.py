@@ -132,11 +132,8 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         outliers = Outliers()
         presentation = Policy(config.pages.rewrite_html, config.pages.sandbox)
         router = Router(Resolver(catalog, policy, nodes=config.nodes, namespaces=config.kube_api.namespaces), Balancer(RoundRobin), lookup)
-        streams = Streams(deadlines, _stream_limits(config.streams))
         tunneller = Tunneller(transport, router, deadlines, config.streams.idle_timeout, presentation)
         catalog.address_left.append(pool.address_left)
-        catalog.address_gone.append(streams.address_gone)
-        catalog.node_gone.append(streams.node_gone)
         reviews = Reviews(api)
         # With manifests the token file is the embedded API's own; on a cluster it is one more way to know somebody.
         token_file = None if config.source.manifests else config.source.token_file
@@ -146,6 +143,10 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         fresh_authorizer = AccessReviewAuthorizer(reviews)
         authorizer = CachedAuthorizer(fresh_authorizer, config.memory.authorized, config.memory.unauthorized)
         recheck = Recheck(config.streams.recheck_interval, config.streams.recheck_grace)
+        stream_access = StreamAccess(recheck, authenticators.fresh, fresh_authorizer)
+        streams = Streams(deadlines, _stream_limits(config.streams), stream_access.watch)
+        catalog.address_gone.append(streams.address_gone)
+        catalog.node_gone.append(streams.node_gone)
         guard = Guard(authenticators.remembering, authenticators.remembers, config.limits)
         hosts = HostNames(config.browsers.host_suffix) if config.browsers.host_suffix else None
         sign_in, desk = _sign_in(config.browsers, guard, origins, hosts)
@@ -157,7 +158,6 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             origins,
             Forwarder(transport, router, outliers, Concurrency(config.limits.waiting_per_target), presentation),
             tunneller,
-            StreamAccess(recheck, authenticators.fresh, fresh_authorizer),
             streams,
             Observer((log, metrics)),
             upgrade_requires_create=config.streams.require_create,

@@ -103,10 +103,10 @@ class Connection(asyncio.Protocol):
         if self._answer is None:
             self.deadline = self.loop.time() + self._answer_within
 
-    async def answer(self) -> Answer:
-        """The answer, once its head is there.  Raises NetworkError."""
+    def answer(self) -> asyncio.Future[Answer]:
+        """The answer, once its head is there; or a NetworkError."""
         assert self._head is not None
-        return await self._head
+        return self._head
 
     def send(self, data: bytes) -> None:
         """A piece of the request's body, framed as the head said.  Does nothing once the connection is lost."""
@@ -341,7 +341,7 @@ class Connection(asyncio.Protocol):
         if stripped != value and name.lower() == b"transfer-encoding":
             raise ValueError("blanks behind a Transfer-Encoding")  # the parser would not take it for chunked
         lower = name.lower()
-        if lower in CHALLENGES and binds_answer(stripped):
+        if len(lower) > 15 and lower in CHALLENGES and binds_answer(stripped):
             self._last = True  # whoever comes next on it would be taken for the one who logs in
         self._fields.append((lower, name, stripped))
         self._count(name, value)

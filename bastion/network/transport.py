@@ -63,7 +63,7 @@ class RoundTrip:
         """Raises NetworkError, or what reading the client's body raised."""
         if self._upload is None:
             return await self._connection.answer()
-        head = asyncio.ensure_future(self._connection.answer())
+        head = self._connection.answer()
         try:
             await asyncio.wait((head, self._upload), return_when=asyncio.FIRST_COMPLETED)
             if not head.done() and self._upload.done():
@@ -98,6 +98,10 @@ class Transport:
         )
         connection.sent()
         return RoundTrip(self._pool, connection, None)
+
+    def kept(self, endpoint: Endpoint, owner: str) -> Connection | None:
+        """A kept connection, None where there is none."""
+        return self._pool.take(endpoint, owner)
 
     async def connect(self, endpoint: Endpoint, owner: str = "", *, fresh: bool = False) -> Connection:
         """A kept connection or a new one; `fresh` insists on a new one.  Raises DialError."""

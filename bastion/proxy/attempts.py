@@ -1,4 +1,4 @@
-"""Where does an exchange try next?  First where its target was found to lead just now, then, each time, where it leads by then.
+"""Where does an exchange try next, after its first attempt failed?  Where its target leads by now.
 
 A dial takes up to seconds, and an address that a pod had may be given to another's, of another namespace, meanwhile.
 """
@@ -18,27 +18,23 @@ MAX_ATTEMPTS = 3  # connections tried, kept ones too, before the client is told
 class Attempts:
     """Of one exchange.  `fresh`: a kept connection died under it, so only new ones are good enough."""
 
-    __slots__ = ("_failed", "_left", "_route", "_router", "failure", "fresh")
-
-    def __init__(self, route: Route, router: Router) -> None:
+    def __init__(self, route: Route, router: Router, *, fresh: bool = False) -> None:
         self._route = route
         self._router = router
-        self._left = MAX_ATTEMPTS
-        self._failed: tuple[Endpoint, ...] = ()
+        self._left = MAX_ATTEMPTS - 1
+        self._failed: list[Endpoint] = []
         self.failure: DialError | None = None
-        self.fresh = False
+        self.fresh = fresh
 
     def candidates(self) -> Sequence[Endpoint]:
         """For the next attempt, in the order to try; none once enough was tried.  Raises StatusError: the target may be gone by now."""
-        self._left -= 1
-        if self._left == MAX_ATTEMPTS - 1:
-            return self._route.endpoints
-        if self._left < 0:
+        if not self._left:
             return ()
+        self._left -= 1
         return [endpoint for endpoint in self._router.again(self._route) if endpoint not in self._failed]
 
     def failed(self, endpoint: Endpoint, failure: DialError) -> None:
-        self._failed += (endpoint,)
+        self._failed.append(endpoint)
         self.failure = failure
 
     def arrived(self, connection: Connection) -> bool:

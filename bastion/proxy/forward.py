@@ -77,10 +77,17 @@ class Forwarder:
         self, exchange: Exchange, route: Route, head: bytes, envelope: Envelope, record: Record, under_way: UnderWay
     ) -> tuple[RoundTrip, Answer]:
         """Raises NetworkError or StatusError: from the client's body, or because the target is gone by now."""
-        attempts = Attempts(route, self._router)
+        attempts: Attempts | None = None
+        endpoint = self._choose(route.endpoints)
+        connection = self._transport.kept(endpoint, envelope.owner) if endpoint is not None else None
         while True:
-            connection = await self._connect(attempts, envelope.owner, record)
-            under_way.reached(connection.endpoint)
+            if connection is None:
+                attempts = attempts or Attempts(route, self._router)
+                connection = await self._connect(attempts, endpoint, envelope.owner, record)
+            under_way.endpoint = connection.endpoint
+            record.endpoint = str(connection.endpoint)
+            if under_way.long is not None:
+                under_way.moved()
             reused = connection.used
             trip = self._transport.start(connection, exchange.method, head, exchange.body, envelope.owner)
             if envelope.keep_authorization and binds_request(exchange.fields):
@@ -90,11 +97,14 @@ class Forwarder:
             except NetworkError as error:
                 trip.close(clean=False)
                 touched = exchange.body is not None and exchange.body.touched
-                if not may_resend(error, exchange.method, reused=reused, body_touched=touched, resent=attempts.fresh):
+                resent = attempts is not None and attempts.fresh
+                if not may_resend(error, exchange.method, reused=reused, body_touched=touched, resent=resent):
                     if isinstance(error, (SendError, UpstreamTimeout)):
                         self._outliers.failed(connection.endpoint, self._now())
                     raise
+                attempts = attempts or Attempts(route, self._router)
                 attempts.fresh = True
+                endpoint, connection = self._choose(attempts.candidates()), None
             except BaseException:
                 trip.close(clean=False)
                 raise
@@ -102,9 +112,9 @@ class Forwarder:
                 self._outliers.succeeded(connection.endpoint)
                 return trip, answer
 
-    async def _connect(self, attempts: Attempts, owner: str, record: Record) -> Connection:
-        """To the first endpoint that takes a connection.  Raises DialError, and StatusError where the target is gone by now."""
-        while (endpoint := self._choose(attempts.candidates())) is not None:
+    async def _connect(self, attempts: Attempts, endpoint: Endpoint | None, owner: str, record: Record) -> Connection:
+        """To `endpoint`, or to the next that takes a connection.  Raises DialError, and StatusError where the target is gone by now."""
+        while endpoint is not None:
             record.endpoint = str(endpoint)
             try:
                 connection = await self._transport.connect(endpoint, owner, fresh=attempts.fresh)
@@ -114,6 +124,7 @@ class Forwarder:
             else:
                 if attempts.arrived(connection):
                     return connection
+            endpoint = self._choose(attempts.candidates())
         raise attempts.failure or DialError("every endpoint failed several times in a row; one request every few seconds tries again")
 
     def _choose(self, candidates: Sequence[Endpoint]) -> Endpoint | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from functools import partial
 
 from msgspec import structs
 
@@ -22,7 +21,6 @@ from bastion.message.identity import withholding
 from bastion.message.upgrade import Asked, asked_upgrade
 from bastion.observe.observer import Observer
 from bastion.observe.record import Record
-from bastion.proxy.access import StreamAccess
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.forward import Envelope, Forwarder
 from bastion.proxy.guard import Guard
@@ -45,7 +43,6 @@ class Gateway:
         origins: Origins,
         forwarder: Forwarder,
         tunneller: Tunneller,
-        stream_access: StreamAccess,
         streams: Streams,
         observer: Observer,
         *,
@@ -65,7 +62,6 @@ class Gateway:
         self._origins = origins
         self._forwarder = forwarder
         self._tunneller = tunneller
-        self._stream_access = stream_access
         self._streams = streams
         self._observer = observer
         self._upgrade_requires_create = upgrade_requires_create
@@ -131,8 +127,7 @@ class Gateway:
                 return redirect_to_slash(exchange, info.prefix, info.rest)
             owner = user.name if user.name != ANONYMOUS else ""
             envelope = Envelope(self._origins.forwarded(exchange, info), credentials.explicit, credentials.session, self._withheld, owner)
-            watch = partial(self._stream_access.watch, credentials, user, exchange.fields, acting_as, required)
-            under_way = self._streams.begin(exchange, route, watch)
+            under_way = self._streams.begin(exchange, route, (credentials, user, exchange.fields, acting_as, required))
             try:
                 with record.stage("upstream"):
                     if asked is None:
@@ -145,7 +140,7 @@ class Gateway:
                 record.outcome = under_way.reason
                 under_way.conclude()
             finally:
-                under_way.over()
+                self._streams.over(under_way)
         return None
 
     def _required(self, attributes: Attributes, asked: Asked | None) -> tuple[Attributes, ...]:

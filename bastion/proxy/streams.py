@@ -1,7 +1,7 @@
 """What is under way for long, and what ends it?  Tunnels, event streams, watches, slow transfers.
 
 An exchange that outlives the interval in which access is asked about again is as long as a stream, and is held to the same: it
-is asked about, has the limits of streams, and ends with its pod or node.  Before that it costs a place in the sweep of deadlines.
+is asked about, has the limits of streams, and ends with its pod or node.  Before that it costs a place in a set.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -19,7 +19,7 @@ from bastion.kube.status import refused, service_unavailable
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.router import Route
 
-Watch = Callable[[Callable[[str], None], float], Callable[[], None]]
+Watch = Callable[..., Callable[[], None]]  # the questions, whom to tell that the answer is no, how many seconds ago it was yes
 
 POD_GONE, NODE_GONE, STOPPING = "the pod is gone", "the node is gone", "the bastion is stopping"
 TOO_LONG, IDLE = "the longest duration of a stream is over", "idle"
@@ -33,161 +33,157 @@ class StreamLimits(msgspec.Struct, frozen=True):
     long: float = 60.0
 
 
-class Switched(Protocol):
+Place = tuple[bool, str]  # (whether a node, or else a pod, is served from there; address)
+
+
+class Tunnel(Protocol):
     """A connection that was taken over.  `revoked`: its client may not have it any more."""
 
     def end(self, reason: str, *, revoked: bool) -> None: ...
 
 
-class UnderWay:
-    """One exchange, from before its backend is asked; `watch` asks about its access, given what ends it and how long ago it was allowed."""
+class UnderWay(msgspec.Struct, eq=False):
+    """One exchange, from before its backend is asked; `questions` are what its access stands on.
 
-    __slots__ = (
-        "_began",
-        "_endpoint",
-        "_exchange",
-        "_long",
-        "_revoked",
-        "_route",
-        "_streams",
-        "_switched",
-        "_task",
-        "_watch",
-        "deadline",
-        "reason",
-    )
+    One is made per request, so what only long ones need is with `long`.
+    """
 
-    def __init__(self, streams: Streams, exchange: Exchange, route: Route, watch: Watch) -> None:
-        self._streams = streams
-        self._exchange = exchange
-        self._route = route
-        self._watch = watch
-        self._task = asyncio.current_task()
-        self._began = now = streams.now()
-        self._endpoint: Endpoint | None = None
-        self._long: _Long | None = None
-        self._switched: Switched | None = None
-        self._revoked = False
-        self.deadline: float | None = now + streams.long_after
-        self.reason = ""  # why it was ended from outside; empty: it was not
+    streams: Streams
+    exchange: Exchange
+    route: Route
+    questions: tuple[Any, ...]
+    task: asyncio.Task[None] | None
+    endpoint: Endpoint | None = None  # where it is served from
+    began: float = 0.0  # seconds of the loop's clock; 0 until it was seen to be under way
+    long: Long | None = None
+    tunnel: Tunnel | None = None
+    reason: str = ""  # why it was ended from outside; empty: it was not
+    revoked: bool = False
 
-    def reached(self, endpoint: Endpoint) -> None:
-        """It is served from there."""
-        if self._long is not None:
-            self._streams.leave(self, self._place())
-        self._endpoint = endpoint
-        if self._long is not None:
-            self._streams.join(self, self._place())
+    def moved(self) -> None:
+        """It is served from elsewhere by now."""
+        if self.long is not None:
+            self.long.leave()
+            self.long.join()
 
-    def switched(self, tunnel: Switched) -> None:
+    def switched(self, tunnel: Tunnel) -> None:
         """From here on it is a stream."""
-        self._switched = tunnel
-        if self._long is None:
-            self._become_long()
+        self.tunnel = tunnel
+        if self.long is None:
+            self.streams.lasts(self)
         else:
-            self._long.idle_at = math.inf
-
-    def over(self) -> None:
-        """Called once, however it ended."""
-        self._streams.over(self)
-        if self._long is not None:
-            self._streams.leave(self, self._place())
-            self._long.unwatch()
+            self.long.idle_at = math.inf
 
     def end(self, reason: str, *, revoked: bool = True) -> None:
-        if self._switched is not None:
-            self._switched.end(reason, revoked=revoked)
-        elif not self.reason and self._task is not None:
-            self.reason, self._revoked = reason, revoked
-            self._task.cancel()
+        if self.tunnel is not None:
+            self.tunnel.end(reason, revoked=revoked)
+        elif not self.reason and self.task is not None:
+            self.reason, self.revoked = reason, revoked
+            self.task.cancel()
 
     def conclude(self) -> None:
         """In its own task, after it was cancelled by `end`: the client is told.  Raises StatusError where no answer has begun."""
-        if self._task is not None:
-            self._task.uncancel()
-        if not self._exchange.status:
-            raise (refused if self._revoked else service_unavailable)(f"this request took long and was ended: {self.reason}")
-        self._exchange.abort()
+        if self.task is not None:
+            self.task.uncancel()
+        if not self.exchange.status:
+            raise (refused if self.revoked else service_unavailable)(f"this request took long and was ended: {self.reason}")
+        self.exchange.abort()
+
+
+class Long:
+    """What one that lasts long is held to; in the sweep of deadlines."""
+
+    def __init__(self, of: UnderWay, limits: StreamLimits, now: float, places: dict[Place, set[UnderWay]]) -> None:
+        self._of = of
+        self._idle = limits.idle
+        self._places = places
+        self._place: Place = (False, "")
+        self._moved = -1
+        self._end_at = of.began + limits.duration if limits.duration else math.inf
+        # What moves in a tunnel its relay knows.
+        self.idle_at = now + limits.idle if limits.idle and of.tunnel is None else math.inf
+        self.deadline: float | None = min(self._end_at, self.idle_at)
+        self.unwatch: Callable[[], None] = _nothing
+
+    def join(self) -> None:
+        self._place = self._of.route.to_node, self._of.endpoint.address if self._of.endpoint is not None else ""
+        self._places.setdefault(self._place, set()).add(self._of)
+
+    def leave(self) -> None:
+        there = self._places[self._place]
+        there.discard(self._of)
+        if not there:
+            del self._places[self._place]
 
     def expired(self) -> None:
-        if self._long is None:
-            self._become_long()
-            return
-        now = self._streams.now()
-        if now >= self._long.end_at:
-            self.end(TOO_LONG, revoked=False)
-        elif now >= self._long.idle_at and not self._has_moved(self._long):
-            self.end(IDLE, revoked=False)
+        now = self._of.streams.now()
+        if now >= self._end_at:
+            self._of.end(TOO_LONG, revoked=False)
+        elif now >= self.idle_at and not self._has_moved():
+            self._of.end(IDLE, revoked=False)
         else:
-            if now >= self._long.idle_at:
-                self._long.idle_at = now + self._streams.limits.idle
-            self.deadline = min(self._long.end_at, self._long.idle_at)
+            if now >= self.idle_at:
+                self.idle_at = now + self._idle
+            self.deadline = min(self._end_at, self.idle_at)
 
-    def _become_long(self) -> None:
-        now, limits = self._streams.now(), self._streams.limits
-        self._exchange.lasting = True
-        end_at = self._began + limits.duration if limits.duration else math.inf
-        # What moves in a tunnel its relay knows.
-        idle_at = now + limits.idle if limits.idle and self._switched is None else math.inf
-        self.deadline = min(end_at, idle_at)
-        self._long = _Long(end_at, idle_at)
-        self._streams.join(self, self._place())
-        self._long.unwatch = self._watch(self.end, now - self._began)
-
-    def _has_moved(self, long: _Long) -> bool:
+    def _has_moved(self) -> bool:
         """How long an answer may be waited for is not a stream's affair."""
-        before, long.moved = long.moved, self._exchange.bytes_in + self._exchange.bytes_out
-        return long.moved != before or not self._exchange.status
-
-    def _place(self) -> Place:
-        return self._route.to_node, self._endpoint.address if self._endpoint is not None else ""
-
-
-Place = tuple[bool, str]  # (whether a node, or else a pod, is served from there; address)
-
-
-class _Long:
-    """What is known of a long one alone; `end_at` and `idle_at` in seconds of the loop's clock."""
-
-    __slots__ = ("end_at", "idle_at", "moved", "unwatch")
-
-    def __init__(self, end_at: float, idle_at: float) -> None:
-        self.end_at = end_at
-        self.idle_at = idle_at
-        self.moved = -1
-        self.unwatch: Callable[[], None] = _nothing
+        exchange = self._of.exchange
+        before, self._moved = self._moved, exchange.bytes_in + exchange.bytes_out
+        return self._moved != before or not exchange.status
 
 
 class Streams:
-    """All that is under way; its length is how many of them are long."""
+    """All that is under way; its length is how many of them are long.  `watch` asks about the questions of one."""
 
-    def __init__(self, deadlines: Deadlines, limits: StreamLimits) -> None:
-        self.limits = limits
-        self.long_after = min(limits.long, limits.duration or math.inf)
+    def __init__(self, deadlines: Deadlines, limits: StreamLimits, watch: Watch) -> None:
+        self._limits = limits
+        self._long_after = min(limits.long, limits.duration or math.inf)
+        self._watch = watch
         self.now = asyncio.get_running_loop().time
-        self._deadlines = deadlines
+        self._young: set[UnderWay] = set()
         self._long: dict[Place, set[UnderWay]] = {}
         self._stopping = False
+        self._deadlines = deadlines
+        self.deadline: float | None = 0.0
+        deadlines.add(self)
 
-    def begin(self, exchange: Exchange, route: Route, watch: Watch) -> UnderWay:
-        """In the exchange's own task.  `over` of what is returned must be called."""
-        under_way = UnderWay(self, exchange, route, watch)
-        self._deadlines.add(under_way)
+    def begin(self, exchange: Exchange, route: Route, questions: tuple[Any, ...]) -> UnderWay:
+        """In the exchange's own task.  `over` must follow, however it ends."""
+        under_way = UnderWay(self, exchange, route, questions, asyncio.current_task())
+        self._young.add(under_way)
         return under_way
 
     def over(self, under_way: UnderWay) -> None:
-        self._deadlines.discard(under_way)
+        self._young.discard(under_way)
+        if under_way.long is not None:
+            self._deadlines.discard(under_way.long)
+            under_way.long.leave()
+            under_way.long.unwatch()
+            under_way.long = None
 
-    def join(self, under_way: UnderWay, place: Place) -> None:
-        self._long.setdefault(place, set()).add(under_way)
+    def expired(self) -> None:
+        """Twice a second: which of the young ones have grown long?"""
+        now = self.now()
+        self.deadline = now
+        for under_way in list(self._young):
+            if not under_way.began:
+                under_way.began = now
+            elif now - under_way.began >= self._long_after:
+                self.lasts(under_way)
+
+    def lasts(self, under_way: UnderWay) -> None:
+        """It is a long one from now on."""
+        now = self.now()
+        under_way.began = under_way.began or now
+        under_way.exchange.lasting = True
+        under_way.long = long = Long(under_way, self._limits, now, self._long)
+        self._young.discard(under_way)
+        self._deadlines.add(long)
+        long.join()
+        long.unwatch = self._watch(*under_way.questions, under_way.end, now - under_way.began)
         if self._stopping:
             under_way.end(STOPPING, revoked=False)
-
-    def leave(self, under_way: UnderWay, place: Place) -> None:
-        there = self._long[place]
-        there.discard(under_way)
-        if not there:
-            del self._long[place]
 
     def __len__(self) -> int:
         return sum(map(len, self._long.values()))

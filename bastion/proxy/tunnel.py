@@ -77,19 +77,21 @@ class Tunneller:
 
     async def _ask(self, route: Route, head: bytes, record: Record, under_way: UnderWay) -> RoundTrip:
         """On a connection of its own, never one that was kept.  Raises DialError, and StatusError where the target is gone by now."""
-        attempts = Attempts(route, self._router)
-        attempts.fresh = True
-        while candidates := attempts.candidates():
+        attempts = Attempts(route, self._router, fresh=True)
+        candidates = route.endpoints
+        while candidates:
             endpoint = candidates[0]
             record.endpoint = str(endpoint)
             try:
                 connection = await self._transport.connect(endpoint, fresh=True)
             except DialError as error:
                 attempts.failed(endpoint, error)
-                continue
-            if attempts.arrived(connection):
-                under_way.reached(endpoint)
-                return self._transport.upgrade(connection, head)
+            else:
+                if attempts.arrived(connection):
+                    under_way.endpoint = endpoint
+                    under_way.moved()
+                    return self._transport.upgrade(connection, head)
+            candidates = attempts.candidates()
         raise attempts.failure or DialError("its address became another's while it was dialled")
 
     async def _hold(self, tunnel: Tunnel, relay: Relay, record: Record, under_way: UnderWay) -> None:

@@ -48,12 +48,12 @@ class House:
         """Raises StatusError."""
         exchange = Asking(method, fields=fields_of(*fields))
         route = route_to(*endpoints)
-        under_way = self.streams.begin(exchange, route, lambda end, ago: lambda: None)
+        under_way = self.streams.begin(exchange, route, ())
         envelope = structs.replace(ENVELOPE, keep_authorization=kept)
         try:
             await self.forwarder.serve(exchange, route, envelope, Record(method, b"/", "192.0.2.1", "audit-id"), under_way)
         finally:
-            under_way.over()
+            self.streams.over(under_way)
         return exchange
 
 
@@ -62,7 +62,7 @@ async def house() -> AsyncIterator[House]:
     async with wire() as (transport, pool), Deadlines() as deadlines:
         router = Standing()
         forwarder = Forwarder(transport, router, Outliers(), Concurrency(0), Policy())
-        yield House(forwarder, router, Streams(deadlines, StreamLimits()), pool)
+        yield House(forwarder, router, Streams(deadlines, StreamLimits(), lambda end, ago: lambda: None), pool)
 
 
 class Dying(Backend):

@@ -21,11 +21,9 @@ from bastion.kube.status import bad_request, service_unavailable
 from bastion.kube.user import User
 from bastion.network.addresses import DialPolicy
 from bastion.observe.record import Record
-from bastion.proxy.access import StreamAccess
 from bastion.proxy.gateway import Gateway
 from bastion.proxy.guard import Guard
 from bastion.proxy.origin import Origins
-from bastion.proxy.recheck import Recheck
 from bastion.proxy.router import Route, Router
 from bastion.proxy.streams import StreamLimits, Streams, UnderWay
 from tests import fakes
@@ -88,8 +86,7 @@ class House:
             origins=Origins(()),
             forwarder=Forwards(self),  # type: ignore[arg-type]
             tunneller=None,  # type: ignore[arg-type]
-            stream_access=StreamAccess(Recheck(), self._knows, self._decides),  # type: ignore[arg-type]
-            streams=Streams(Deadlines(), StreamLimits()),
+            streams=Streams(Deadlines(), StreamLimits(), lambda *questions: lambda: None),
             observer=Observes(self),  # type: ignore[arg-type]
             upgrade_requires_create=frozenset(),
         )

@@ -82,9 +82,8 @@ class Watches:
 class House:
     """A tunneller, what is under way, and a backend that takes upgrades."""
 
-    def __init__(self, tunneller: Tunneller, streams: Streams, pool: ConnectionPool, backend: Backend) -> None:
-        self.tunneller, self.streams, self.pool, self.backend = tunneller, streams, pool, backend
-        self.watches = Watches()
+    def __init__(self, tunneller: Tunneller, streams: Streams, watches: Watches, pool: ConnectionPool, backend: Backend) -> None:
+        self.tunneller, self.streams, self.watches, self.pool, self.backend = tunneller, streams, watches, pool, backend
         self.record = Record("GET", b"/", "192.0.2.1", "audit-id")
 
     def route(self, *before: Endpoint) -> Route:
@@ -92,11 +91,11 @@ class House:
 
     async def serve(self, exchange: Exchange, asked: Asked = WEBSOCKET, route: Route | None = None) -> None:
         route = route or self.route()
-        under_way = self.streams.begin(exchange, route, self.watches)
+        under_way = self.streams.begin(exchange, route, ())
         try:
             await self.tunneller.serve(exchange, route, asked, ENVELOPE, self.record, under_way)
         finally:
-            under_way.over()
+            self.streams.over(under_way)
 
     @contextlib.asynccontextmanager
     async def open(self, asked: Asked = WEBSOCKET) -> AsyncIterator[tuple[Upgrading, End, asyncio.Task[None]]]:
@@ -130,7 +129,9 @@ async def house(answer: bytes = YES, limits: StreamLimits = UNLIMITED) -> AsyncI
 
     backend = Backend(script)
     async with backend, wire() as (transport, pool), Deadlines() as deadlines:
-        yield House(Tunneller(transport, Standing(), deadlines, limits.idle, Policy()), Streams(deadlines, limits), pool, backend)
+        watches = Watches()
+        tunneller = Tunneller(transport, Standing(), deadlines, limits.idle, Policy())
+        yield House(tunneller, Streams(deadlines, limits, watches), watches, pool, backend)
 
 
 def test_what_the_backend_is_asked() -> None:
