@@ -60,6 +60,10 @@ class Exchange(Protocol):
         """Begin the answer.  `length` None: delimited as the client's HTTP version allows.  `bodiless`: `length` only tells."""
         ...
 
+    def flush(self) -> None:
+        """Send the head of the answer now, not together with what comes first of its body."""
+        ...
+
     def write(self, data: bytes) -> None: ...
 
     @property

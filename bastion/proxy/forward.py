@@ -151,6 +151,8 @@ async def hand_on(exchange: Exchange, answer: Answer, endpoint: Endpoint, envelo
     """True once the whole answer is with the client.  Raises NetworkError or RewriteAborted where it breaks off."""
     presented = present_answer(exchange, answer, endpoint, envelope, policy)
     exchange.start(answer.status, answer.reason, presented.fields, presented.length, bodiless=answer.bodiless)
+    if presented.length is None and not answer.ready:
+        exchange.flush()  # the first event may be an hour away, and whoever asked wants to know that it is listened to
     if presented.rewriter is not None:
         return await _hand_on_edited(exchange, answer, presented.rewriter)
     while True:

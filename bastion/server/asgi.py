@@ -127,6 +127,9 @@ class AsgiExchange:
             headers.append((b"content-length", b"%d" % length))
         self._pending.append({"type": "http.response.start", "status": status, "headers": headers})
 
+    def flush(self) -> None:
+        """What is written goes out in `drain`."""
+
     def write(self, data: bytes) -> None:
         self.bytes_out += len(data)
         self._pending.append({"type": "http.response.body", "body": data, "more_body": True})

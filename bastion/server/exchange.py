@@ -204,6 +204,9 @@ class HttpExchange:
         parts.append(b"\r\n")
         self._head = b"".join(parts)
 
+    def flush(self) -> None:
+        self._send(b"", b"")
+
     def write(self, data: bytes) -> None:
         self.bytes_out += len(data)
         self._send(data, b"")
@@ -227,7 +230,7 @@ class HttpExchange:
         self.finished = True
         self.keep_alive = False
         if self._delimited:
-            self._send(b"", b"")
+            self.flush()
             self._protocol.break_off()
         else:
             self._protocol.abort()

@@ -45,6 +45,9 @@ class Exchange:
         assert not self.status
         self.status, self.answered, self.length = status, fields, length
 
+    def flush(self) -> None:
+        assert self.status
+
     def finish(self, data: bytes = b"") -> None:
         assert not self.finished
         self.finished = True
