@@ -21,6 +21,7 @@ from bastion.proxy.router import Route
 
 Watch = Callable[..., Callable[[], None]]  # the questions, whom to tell that the answer is no, how many seconds ago it was yes
 
+AT_ONCE = 64  # grow long in one turn of the loop
 POD_GONE, NODE_GONE, STOPPING = "the pod is gone", "the node is gone", "the bastion is stopping"
 TOO_LONG, IDLE = "the longest duration of a stream is over", "idle"
 
@@ -98,7 +99,7 @@ class Long:
         self._idle = limits.idle
         self._places = places
         self._place: Place = (False, "")
-        self._moved = -1
+        self._moved = self._bytes()
         self._end_at = of.began + limits.duration if limits.duration else math.inf
         # What moves in a tunnel its relay knows.
         self.idle_at = now + limits.idle if limits.idle and of.tunnel is None else math.inf
@@ -128,9 +129,11 @@ class Long:
 
     def _has_moved(self) -> bool:
         """How long an answer may be waited for is not a stream's affair."""
-        exchange = self._of.exchange
-        before, self._moved = self._moved, exchange.bytes_in + exchange.bytes_out
-        return self._moved != before or not exchange.status
+        before, self._moved = self._moved, self._bytes()
+        return self._moved != before or not self._of.exchange.status
+
+    def _bytes(self) -> int:
+        return self._of.exchange.bytes_in + self._of.exchange.bytes_out
 
 
 class Streams:
@@ -140,7 +143,8 @@ class Streams:
         self._limits = limits
         self._long_after = min(limits.long, limits.duration or math.inf)
         self._watch = watch
-        self.now = asyncio.get_running_loop().time
+        self._loop = asyncio.get_running_loop()
+        self.now = self._loop.time
         self._young: set[UnderWay] = set()
         self._long: dict[Place, set[UnderWay]] = {}
         self._stopping = False
@@ -166,11 +170,16 @@ class Streams:
         """Twice a second: which of the young ones have grown long?"""
         now = self.now()
         self.deadline = now
+        grown = 0
         for under_way in list(self._young):
             if not under_way.began:
                 under_way.began = now
             elif now - under_way.began >= self._long_after:
                 self.lasts(under_way)
+                grown += 1
+                if grown == AT_ONCE:
+                    self._loop.call_soon(self.expired)  # others have a turn
+                    return
 
     def lasts(self, under_way: UnderWay) -> None:
         """It is a long one from now on."""

@@ -12,7 +12,7 @@ import pytest
 from bastion.clock import Deadlines
 from bastion.kube.endpoint import Endpoint
 from bastion.kube.status import StatusError
-from bastion.proxy.streams import IDLE, NODE_GONE, POD_GONE, STOPPING, TOO_LONG, StreamLimits, Streams, UnderWay
+from bastion.proxy.streams import AT_ONCE, IDLE, NODE_GONE, POD_GONE, STOPPING, TOO_LONG, StreamLimits, Streams, UnderWay
 from tests import fakes
 from tests.fakes import ClockLoop, pass_time, settle
 from tests.proxy.exchanges import Exchange
@@ -158,7 +158,8 @@ def test_without_a_byte_it_ends_and_with_one_it_does_not() -> None:
         for one in (silent, up, down):
             one.exchange.status = 200
         async with house(silent, up, down, waits, limits=StreamLimits(30, 0, LONG)):
-            for _ in range(20):
+            for tens in range(20):
+                assert silent.outcome == ("under way" if tens < 9 else IDLE) or tens == 9
                 up.exchange.bytes_in += 1
                 down.exchange.bytes_out += 1
                 await live(10)
@@ -224,6 +225,25 @@ def test_one_that_grows_long_after_all_were_ended_ends_too() -> None:
             await live(LONG + 2)
             assert late.outcome == STOPPING
             await serving
+
+    run(main())
+
+
+def test_many_that_grow_long_together_do_so_in_several_turns() -> None:
+    async def main() -> None:
+        ones = [One() for _ in range(3 * AT_ONCE + 5)]
+        async with house(*ones) as streams:
+            seen = set()
+
+            async def look() -> None:
+                while len(streams) < len(ones):
+                    seen.add(len(streams))
+                    await asyncio.sleep(0)
+
+            looking = asyncio.create_task(look())
+            await live(LONG + 3)
+            await looking
+            assert {AT_ONCE, 2 * AT_ONCE, 3 * AT_ONCE} <= seen
 
     run(main())
 
