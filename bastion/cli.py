@@ -99,7 +99,7 @@ def _serve_flags(parser: argparse.ArgumentParser) -> None:
         "a header such as X_Tenant that reaches backends although its name is not of letters, digits and '-' alone (may be repeated)",
     )
 
-    streams = parser.add_argument_group("upgraded connections (WebSocket, SPDY)")
+    streams = parser.add_argument_group("streams: upgraded connections, and exchanges that outlive --stream-recheck-interval")
     defaults = config.Streams()
     _duration(streams, "--stream-recheck-interval", defaults.recheck_interval, "access is checked again so often; 0 never")
     _duration(streams, "--stream-recheck-grace", defaults.recheck_grace, "how long a check may fail to get an answer")

@@ -75,7 +75,8 @@ class Kubelet:
 
 @dataclass(frozen=True, slots=True)
 class Streams:
-    """Upgraded connections; seconds, 0 for no limit (`recheck_interval` 0: access is not checked again)."""
+    """Upgraded connections, and exchanges that outlive `recheck_interval`; seconds, 0 for no limit (`recheck_interval` 0: access is not
+    checked again, and what takes a minute is a stream)."""
 
     recheck_interval: float = 60.0
     recheck_grace: float = 300.0

@@ -33,6 +33,7 @@ from bastion.cluster.kubeconfig import access_from_text, load_access
 from bastion.cluster.reviews import Reviews
 from bastion.cluster.throttle import Throttle
 from bastion.config import INSECURE_ADDRESS, Config, Serving, StartError
+from bastion.config import Streams as StreamConfig
 from bastion.discovery.apiserver import NAMESPACE, api_server_sockets, look_once
 from bastion.discovery.catalog import Catalog
 from bastion.discovery.informer import Informer
@@ -61,7 +62,8 @@ from bastion.proxy.origin import Origins
 from bastion.proxy.recheck import Recheck
 from bastion.proxy.router import Router
 from bastion.proxy.signin import NoSignIn, SignIn
-from bastion.proxy.tunnel import StreamLimits, Tunneller
+from bastion.proxy.streams import StreamLimits, Streams
+from bastion.proxy.tunnel import Tunneller
 from bastion.reload import follow
 from bastion.server.app import App
 from bastion.server.door import Door
@@ -120,7 +122,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             _in_background(stack, informer.run(), f"informer-{informer.resource}")
         lookup = Lookup(api, catalog, informers, Rate(config.limits.lookup_qps, config.limits.lookup_qps))
 
-        timeouts, streams = config.timeouts, config.streams
+        timeouts = config.timeouts
         client_tls = ClientTLS(config.kubelet)
         _in_background(stack, follow([client_tls.kubelet]), "kubelet certificates")
         dialer = Dialer(policy, client_tls, deadlines, timeouts.connect)
@@ -133,7 +135,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
                 "requests_in_flight": bastion.state.exchanges,
                 "client_connections": len(bastion.state.connections),
                 "client_connections_turned_away": door.turned_away,
-                "streams": len(tunneller),
+                "streams": len(streams),
                 "backends_failing": len(outliers),
                 "stream_access_questions": len(recheck),
                 "backend_connections": pool.open,
@@ -144,8 +146,9 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         transport = Transport(pool, UpstreamDeadlines(timeouts.response_header, timeouts.response_idle))
         outliers = Outliers()
         presentation = Policy(config.pages.rewrite_html, config.pages.sandbox)
-        tunneller = Tunneller(transport, deadlines, StreamLimits(streams.idle_timeout, streams.max_duration), presentation)
-        catalog.address_gone.append(tunneller.address_gone)
+        router = Router(Resolver(catalog, policy, nodes=config.nodes, namespaces=config.kube_api.namespaces), Balancer(RoundRobin), lookup)
+        tunneller = Tunneller(transport, router, deadlines, config.streams.idle_timeout, presentation)
+        catalog.address_left.append(pool.address_left)
         reviews = Reviews(api)
         # With manifests the token file is the embedded API's own; on a cluster it is one more way to know somebody.
         token_file = None if config.source.manifests else config.source.token_file
@@ -154,7 +157,11 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         )
         fresh_authorizer = AccessReviewAuthorizer(reviews)
         authorizer = CachedAuthorizer(fresh_authorizer, config.memory.authorized, config.memory.unauthorized)
-        recheck = Recheck(streams.recheck_interval, streams.recheck_grace)
+        recheck = Recheck(config.streams.recheck_interval, config.streams.recheck_grace)
+        stream_access = StreamAccess(recheck, authenticators.fresh, fresh_authorizer)
+        streams = Streams(deadlines, _stream_limits(config.streams), stream_access.watch)
+        catalog.address_gone.append(streams.address_gone)
+        catalog.node_gone.append(streams.node_gone)
         guard = Guard(authenticators.remembering, authenticators.remembers, config.limits)
         hosts = HostNames(config.browsers.host_suffix) if config.browsers.host_suffix else None
         sign_in, desk = _sign_in(config.browsers, guard, origins, hosts)
@@ -162,13 +169,13 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             guard,
             Impersonator(authorizer),
             authorizer,
-            Router(Resolver(catalog, policy, nodes=config.nodes, namespaces=config.kube_api.namespaces), Balancer(RoundRobin), lookup),
+            router,
             origins,
-            Forwarder(transport, outliers, Concurrency(config.limits.waiting_per_target), presentation),
+            Forwarder(transport, router, outliers, Concurrency(config.limits.waiting_per_target), presentation),
             tunneller,
-            StreamAccess(recheck, authenticators.fresh, fresh_authorizer),
+            streams,
             Observer((log, metrics)),
-            upgrade_requires_create=streams.require_create,
+            upgrade_requires_create=config.streams.require_create,
             hosts=hosts,
             sign_in=sign_in,
             front_proxy=authenticators.headers,
@@ -181,7 +188,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         door = Door(_descriptors(), config.limits.connections_per_address, origins.trusts)
         web = create_app(readiness, {"ping": lambda: None}, metrics.text, desk)
         bastion.app = App(gateway, web, lambda: door.crowded, hosts, sign_in=desk is not None)
-        bastion.state = ServerState(bastion.app, deadlines, door, Timeouts(*_server_timeouts(config)), tunneller.end_all)
+        bastion.state = ServerState(bastion.app, deadlines, door, Timeouts(*_server_timeouts(config)), streams.end_all)
         yield bastion
 
 
@@ -221,6 +228,12 @@ def session_key(browsers: Browsers) -> bytes:
         return key_of(browsers.key_file.read_bytes())
     except ValueError as error:
         raise StartError(f"--session-key-file: {browsers.key_file} {error}") from error
+
+
+def _stream_limits(streams: StreamConfig) -> StreamLimits:
+    """What is never asked about again is long after a minute."""
+    usual = StreamLimits()
+    return StreamLimits(streams.idle_timeout, streams.max_duration, streams.recheck_interval or usual.long)
 
 
 def _descriptors() -> int:

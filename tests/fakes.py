@@ -281,6 +281,7 @@ class Upload:
     def __init__(self, pieces: Iterable[bytes | Exception], *, chunked: bool = False) -> None:
         self._pieces = iter(pieces)
         self.chunked = chunked
+        self.length = None if chunked else -1  # how long nobody asks, only whether it is nothing
         self.taken = 0
 
     async def read(self) -> bytes:
@@ -296,10 +297,12 @@ def head(method: str = "GET", fields: bytes = b"") -> bytes:
     return method.encode() + b" / HTTP/1.1\r\nHost: backend\r\n" + fields + b"\r\n"
 
 
-async def start(transport: Transport, endpoint: Endpoint, method: str = "GET", upload: Upload | None = None) -> RoundTrip:
+async def start(
+    transport: Transport, endpoint: Endpoint, method: str = "GET", upload: Upload | None = None, owner: str = "alice"
+) -> RoundTrip:
     """A request on a kept connection or a new one."""
     framing = b"Transfer-Encoding: chunked\r\n" if upload is not None and upload.chunked else b""
-    return transport.start(await transport.connect(endpoint), method, head(method, framing), upload)
+    return transport.start(await transport.connect(endpoint, owner), method, head(method, framing), upload, owner)
 
 
 async def whole(answer: Answer) -> bytes:
@@ -310,9 +313,11 @@ async def whole(answer: Answer) -> bytes:
     return b"".join(pieces)
 
 
-async def ask(transport: Transport, endpoint: Endpoint, method: str = "GET", upload: Upload | None = None) -> tuple[Answer, bytes]:
+async def ask(
+    transport: Transport, endpoint: Endpoint, method: str = "GET", upload: Upload | None = None, owner: str = "alice"
+) -> tuple[Answer, bytes]:
     """One whole exchange."""
-    trip = await start(transport, endpoint, method, upload)
+    trip = await start(transport, endpoint, method, upload, owner)
     clean = False
     try:
         answer = await trip.answer()

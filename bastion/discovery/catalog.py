@@ -33,6 +33,8 @@ class Catalog:
         self.synced: dict[str, bool] = {}  # per resource: has a whole list been seen?
         self._unread: set[tuple[str, str]] = set()  # (resource, namespace) of lists that have not been seen to their end
         self.address_gone: list[Callable[[str], None]] = []  # told of an address that its pod no longer has
+        self.address_left: list[Callable[[str], None]] = []  # and of one that any pod or node no longer has, though others may
+        self.node_gone: list[Callable[[str], None]] = []  # and of one that its node no longer has
 
     # --- look-ups
 
@@ -113,6 +115,8 @@ class Catalog:
             for address in new.addresses:
                 _join(self._pods_at, address, new)
                 self._forget_at(address)
+                if len(self._pods_at[address]) > 1 and not new.spec.host_network and (old is None or old.metadata.uid != new.metadata.uid):
+                    _tell(self.address_left, address)  # nobody has said yet that the one before is gone
         else:
             del self.pods[key]
         if old is not None:
@@ -129,9 +133,10 @@ class Catalog:
         """Of the host network's pods only the last one takes the address along."""
         kept = new.addresses if new is not None and not new.terminal and new.metadata.uid == old.metadata.uid else ()
         for address in old.addresses:
+            if address not in kept:
+                _tell(self.address_left, address)
             if address not in kept and not (old.spec.host_network and self.owner_of(address) is not None):
-                for tell in self.address_gone:
-                    tell(address)
+                _tell(self.address_gone, address)
 
     def _apply_node(self, name: str, new: Node | None) -> None:
         old = self.nodes.pop(name, None)
@@ -139,6 +144,13 @@ class Catalog:
             self.nodes[name] = new
         if old != new:
             self._kubelets.replace(old, new)
+        if old is not None:
+            same = new is not None and new.metadata.uid == old.metadata.uid
+            kept = [address.address for address in new.status.addresses or ()] if same and new is not None else ()
+            for address in dict.fromkeys(address.address for address in old.status.addresses or ()):
+                if address not in kept:
+                    _tell(self.address_left, address)
+                    _tell(self.node_gone, address)
 
     def _apply_service(self, key: Key, new: Service | None) -> None:
         if new is None:
@@ -182,6 +194,11 @@ class Catalog:
 
 def _addresses(piece: EndpointSlice) -> set[str]:
     return {address for endpoint in piece.endpoints or () for address in endpoint.addresses}
+
+
+def _tell(all_of: list[Callable[[str], None]], address: str) -> None:
+    for tell in all_of:
+        tell(address)
 
 
 def _join(index: dict[str, tuple[T, ...]], address: str, one: T) -> None:

@@ -36,6 +36,11 @@ class Answer(Held):
         return self._ended
 
     @property
+    def ready(self) -> bool:
+        """Something of its body is here, or it has none."""
+        return self._ended or bool(self._pieces)
+
+    @property
     def exhausted(self) -> bool:
         """All of it has come and was read."""
         return self._ended and not self._pieces

@@ -1,7 +1,8 @@
 """Which connections to backends are kept, and for whom?
 
 Kept per endpoint, and an endpoint is address, port, TLS and TLS identity: a kubelet's connection never serves a pod.
-The most recently used is taken first, so that the others age out.
+The most recently used is taken first, so that the others age out.  One that carried somebody's body serves nobody else: whether
+the backend read all of it only the backend knows, and what it left it takes for the next request.
 """
 
 from __future__ import annotations
@@ -25,15 +26,22 @@ class ConnectionPool:
         self._dialer = dialer
         self._deadlines = deadlines
         self._idle: dict[Endpoint, deque[Connection]] = {}
-        self._open: set[Connection] = set()
+        self._open: dict[str, set[Connection]] = {}  # by address
         self._loop = asyncio.get_running_loop()
         self.dialled = 0
 
-    def take(self, endpoint: Endpoint) -> Connection | None:
-        """A kept connection, None where there is none."""
+    def take(self, endpoint: Endpoint, owner: str = "") -> Connection | None:
+        """A kept connection that is nobody's or the owner's, None where there is none."""
         kept = self._idle.get(endpoint)
         while kept:
             connection = kept.pop()
+            if connection.owner is not None and connection.owner != owner:
+                kept.append(connection)
+                found = next((one for one in reversed(kept) if one.owner is None or one.owner == owner), None)
+                if found is None:
+                    return None
+                kept.remove(found)
+                connection = found
             if not kept:
                 del self._idle[endpoint]
             connection.deadline = None
@@ -45,7 +53,7 @@ class ConnectionPool:
         """A fresh connection.  Raises DialError."""
         connection = await self._dialer.dial(endpoint, lambda: Connection(endpoint, self._loop, self._forget))
         self.dialled += 1
-        self._open.add(connection)
+        self._open.setdefault(endpoint.address, set()).add(connection)
         self._deadlines.add(connection)
         if not connection.alive:  # lost before it was known here
             self._forget(connection)
@@ -63,9 +71,15 @@ class ConnectionPool:
         kept.append(connection)
         connection.deadline = self._loop.time() + IDLE_SECONDS
 
+    def address_left(self, address: str) -> None:
+        """By a pod or a node, and it may be another's by now: what is open there leads to the former, and serves nobody else."""
+        for connection in list(self._open.get(address, ())):
+            connection.retire()
+
     def close(self) -> None:
-        for connection in list(self._open):
-            connection.close()
+        for connections in list(self._open.values()):
+            for connection in list(connections):
+                connection.close()
 
     @property
     def idle(self) -> int:
@@ -73,10 +87,13 @@ class ConnectionPool:
 
     @property
     def open(self) -> int:
-        return len(self._open)
+        return sum(map(len, self._open.values()))
 
     def _forget(self, connection: Connection) -> None:
-        self._open.discard(connection)
+        there = self._open.get(connection.endpoint.address, set())
+        there.discard(connection)
+        if not there:
+            self._open.pop(connection.endpoint.address, None)
         self._deadlines.discard(connection)
         kept = self._idle.get(connection.endpoint)
         if kept is not None and connection in kept:

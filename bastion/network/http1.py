@@ -14,6 +14,7 @@ import httptools
 from bastion.kube.endpoint import Endpoint
 from bastion.network.answer import Answer, Field, framing
 from bastion.network.errors import NetworkError, ReceiveError, SendError, UpstreamTimeout
+from bastion.network.logins import CHALLENGES, binds_answer
 from bastion.network.relay import Stream
 
 if TYPE_CHECKING:
@@ -39,13 +40,16 @@ class Connection(asyncio.Protocol):
         self.loop = loop
         self.deadline: float | None = None
         self.used = False  # it has carried an exchange before
-        self.idle_since = 0.0
+        self.owner: str | None = None  # whose it is: of what they sent, something may have been left unread
         self._lost = lost
         self._transport: asyncio.Transport | None = None
         self._parser: httptools.HttpResponseParser | None = None
         self._answer: Answer | None = None
         self._head: asyncio.Future[Answer] | None = None
         self._busy = False
+        self._last = False  # no exchange after this one, whatever its end
+        self._sending = False  # of the request at hand not all is sent
+        self._with_body = False
         self._to_head = False  # the request was HEAD: its answer has no body
         self._surplus = False
         self._closed = False
@@ -73,9 +77,12 @@ class Connection(asyncio.Protocol):
 
     # --- one exchange
 
-    def begin(self, head: bytes, *, to_head: bool, answer_within: float, body_idle: float, to_switch: bool = False) -> None:
+    def begin(
+        self, head: bytes, *, to_head: bool, answer_within: float, body_idle: float, to_switch: bool = False, with_body: bool = False
+    ) -> None:
         """Send a request head.  In seconds: the answer is due `answer_within` after `sent`, each piece of its body within `body_idle`."""
-        self._busy = True
+        self._busy = self._sending = True
+        self._with_body = with_body
         self._to_head = to_head
         self._to_switch = to_switch
         self._answer = None
@@ -92,13 +99,14 @@ class Connection(asyncio.Protocol):
 
     def sent(self) -> None:
         """The request is wholly sent: from here on the backend is waited for."""
+        self._sending = False
         if self._answer is None:
             self.deadline = self.loop.time() + self._answer_within
 
-    async def answer(self) -> Answer:
-        """The answer, once its head is there.  Raises NetworkError."""
+    def answer(self) -> asyncio.Future[Answer]:
+        """The answer, once its head is there; or a NetworkError."""
         assert self._head is not None
-        return await self._head
+        return self._head
 
     def send(self, data: bytes) -> None:
         """A piece of the request's body, framed as the head said.  Does nothing once the connection is lost."""
@@ -122,9 +130,19 @@ class Connection(asyncio.Protocol):
 
     @property
     def reusable(self) -> bool:
-        """The exchange ended cleanly: the answer wholly read, nothing left over, and the backend keeps the connection."""
+        """The exchange ended cleanly: the answer wholly read, nothing left over, the backend keeps the connection, and nothing tells
+        against the next exchange on it."""
         answer = self._answer
-        return answer is not None and answer.complete and self._keep_alive and not self._surplus and not self._closed
+        if answer is None or not answer.complete or not self._keep_alive or self._surplus or self._closed or self._last:
+            return False
+        # Who refuses or redirects may not have read the body, and what is left of it would be the next request.
+        return not self._with_body or 200 <= answer.status < 300
+
+    def retire(self) -> None:
+        """It is not used again after the exchange under way."""
+        self._last = True
+        if not self._busy:
+            self.close()
 
     def rest(self) -> None:
         """Between exchanges: a byte that comes now was not asked for."""
@@ -179,6 +197,9 @@ class Connection(asyncio.Protocol):
         what = "answer" if self._answer is None else "rest of its answer"
         self._broken(UpstreamTimeout(f"timed out waiting for the {what} from {self.endpoint}"))
         self.close()
+
+    def _unsent(self) -> bool:
+        return self._transport is not None and self._transport.get_write_buffer_size() > 0
 
     # --- asyncio.Protocol
 
@@ -236,9 +257,12 @@ class Connection(asyncio.Protocol):
         if self._answer is not None:
             self.deadline = self.loop.time() + self._body_idle
         else:
-            if not self._head_size and not data.startswith(b"HTTP/1."[: len(data)]):
-                self._malformed("malformed HTTP response")
-                return
+            if not self._head_size:
+                if not data.startswith(b"HTTP/1."[: len(data)]):
+                    self._malformed("malformed HTTP response")
+                    return
+                if self._sending or (self._with_body and self._unsent()):
+                    self._last = True  # who answers before the body is there may leave it unread
             self._head_size += len(data)
             self._head_pieces.append(data)
         try:
@@ -316,7 +340,10 @@ class Connection(asyncio.Protocol):
         stripped = (value or b"").strip(b" \t")
         if stripped != value and name.lower() == b"transfer-encoding":
             raise ValueError("blanks behind a Transfer-Encoding")  # the parser would not take it for chunked
-        self._fields.append((name.lower(), name, stripped))
+        lower = name.lower()
+        if len(lower) > 15 and lower in CHALLENGES and binds_answer(stripped):
+            self._last = True  # whoever comes next on it would be taken for the one who logs in
+        self._fields.append((lower, name, stripped))
         self._count(name, value)
         if len(self._fields) > MAX_FIELDS:
             raise ValueError(f"the answer has more than {MAX_FIELDS} header fields")

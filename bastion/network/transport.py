@@ -6,7 +6,6 @@ The body is sent while the answer is awaited, because a backend may answer befor
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,7 +15,7 @@ from bastion.network.connections import ConnectionPool
 from bastion.network.http1 import Connection
 from bastion.network.relay import Stream
 
-ReadBody = Callable[[], Awaitable[bytes]]
+READ_WITH_THEIR_BODY = frozenset(("POST", "PUT", "PATCH"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +27,24 @@ class Deadlines:
 
 
 class Body(Protocol):
-    """The request's body: `read` gives the next piece, b"" at the end; `chunked` says how it is framed towards the backend."""
+    """The request's body: `read` gives the next piece, b"" at the end; `chunked` says how it is framed towards the backend, `length`
+    is in bytes, None where it comes in chunks."""
+
+    @property
+    def length(self) -> int | None: ...
 
     @property
     def chunked(self) -> bool: ...
 
     async def read(self) -> bytes: ...
+
+
+def may_stay_unread(method: str, body: Body | None) -> bool:
+    """Whether the backend may answer without a look at the body, and take it for the next request.
+
+    RFC 9110, 9.3: in GET, HEAD, DELETE and OPTIONS a body means nothing in general.
+    """
+    return body is not None and body.length != 0 and method not in READ_WITH_THEIR_BODY
 
 
 class RoundTrip:
@@ -52,7 +63,7 @@ class RoundTrip:
         """Raises NetworkError, or what reading the client's body raised."""
         if self._upload is None:
             return await self._connection.answer()
-        head = asyncio.ensure_future(self._connection.answer())
+        head = self._connection.answer()
         try:
             await asyncio.wait((head, self._upload), return_when=asyncio.FIRST_COMPLETED)
             if not head.done() and self._upload.done():
@@ -80,25 +91,38 @@ class Transport:
         self._pool = pool
         self._deadlines = deadlines
 
-    async def upgrade(self, endpoint: Endpoint, head: bytes) -> RoundTrip:
-        """Ask for an upgrade on a connection of its own, never one that was kept.  Raises DialError."""
-        connection = await self._pool.dial(endpoint)
+    def upgrade(self, connection: Connection, head: bytes) -> RoundTrip:
+        """Ask for an upgrade, on a connection that is not used for anything else."""
         connection.begin(
             head, to_head=False, answer_within=self._deadlines.answer_head, body_idle=self._deadlines.answer_idle, to_switch=True
         )
         connection.sent()
         return RoundTrip(self._pool, connection, None)
 
-    async def connect(self, endpoint: Endpoint, *, fresh: bool = False) -> Connection:
-        """A kept connection or a new one; `fresh` insists on a new one.  Raises DialError."""
-        return (None if fresh else self._pool.take(endpoint)) or await self._pool.dial(endpoint)
+    def kept(self, endpoint: Endpoint, owner: str) -> Connection | None:
+        """A kept connection, None where there is none."""
+        return self._pool.take(endpoint, owner)
 
-    def start(self, connection: Connection, method: str, head: bytes, body: Body | None) -> RoundTrip:
-        """`head` is the whole request head, its empty line included."""
-        connection.begin(head, to_head=method == "HEAD", answer_within=self._deadlines.answer_head, body_idle=self._deadlines.answer_idle)
-        if body is None:
+    async def connect(self, endpoint: Endpoint, owner: str = "", *, fresh: bool = False) -> Connection:
+        """A kept connection or a new one; `fresh` insists on a new one.  Raises DialError."""
+        return (None if fresh else self._pool.take(endpoint, owner)) or await self._pool.dial(endpoint)
+
+    def start(self, connection: Connection, method: str, head: bytes, body: Body | None, owner: str = "") -> RoundTrip:
+        """`head` is the whole request head, its empty line included; `owner` names whose request it is, empty where nobody knows."""
+        connection.begin(
+            head,
+            to_head=method == "HEAD",
+            answer_within=self._deadlines.answer_head,
+            body_idle=self._deadlines.answer_idle,
+            with_body=body is not None and body.length != 0,
+        )
+        if body is None or body.length == 0:
             connection.sent()
             return RoundTrip(self._pool, connection, None)
+        if owner and not may_stay_unread(method, body):
+            connection.owner = owner
+        else:
+            connection.retire()
         return RoundTrip(self._pool, connection, asyncio.create_task(_upload(connection, body)))
 
 

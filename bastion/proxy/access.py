@@ -37,11 +37,15 @@ class StreamAccess:
         user: User,
         questions: Iterable[Question],
         end: Callable[[str], None],
+        ago: float = 0.0,
     ) -> Callable[[], None]:
-        """Call `end` with a reason once one answer is no.  Returns what ends the watch.  `questions` are those that admitted."""
+        """Call `end` with a reason once one answer is no; `ago` seconds ago they were yes.  Returns what ends the watch.
+
+        `questions` are those that admitted.
+        """
         still_is = partial(self._still_is, credentials, user)
-        watches = [self._recheck.watch((credentials, user), still_is, end, self._good_for(credentials))]
-        watches += [self._recheck.watch(question, partial(self._still_may, *question), end) for question in questions]
+        watches = [self._recheck.watch((credentials, user), still_is, end, self._good_for(credentials), ago)]
+        watches += [self._recheck.watch(question, partial(self._still_may, *question), end, ago=ago) for question in questions]
 
         def unwatch() -> None:
             for watch in watches:
@@ -57,7 +61,12 @@ class StreamAccess:
     async def _still_is(self, credentials: Credentials, user: User) -> bool:
         """Also another identity is a no: what was authorized was the old one."""
         now = await self._authenticator.authenticate(credentials)
-        return now is not None and (now.name, now.uid, now.groups) == (user.name, user.uid, user.groups)
+        return now is not None and _identity(now) == _identity(user)
 
     async def _still_may(self, user: User, attributes: Attributes) -> bool:
         return (await self._authorizer.authorize(user, attributes)).allowed
+
+
+def _identity(user: User) -> tuple[object, ...]:
+    """All that an authorizer may look at; in which order groups and extras are told says nothing."""
+    return user.name, user.uid, frozenset(user.groups), frozenset((key, frozenset(values)) for key, values in user.extra)

@@ -45,6 +45,7 @@ class Exchange(Protocol):
     certificate: tuple[bytes, ...]
     upgradable: bool  # the head has an Upgrade field, and this server can hand the connection over
     upgrade_asked: bool  # set by the gateway: to a protocol that is tunnelled
+    lasting: bool  # set once it has been under way for long: a server that stops gives it the time of streams
     audit_id: str
     status: int  # 0 until the answer has begun
     bytes_out: int
@@ -57,6 +58,10 @@ class Exchange(Protocol):
 
     def start(self, status: int, reason: bytes, fields: list[Field], length: int | None, *, bodiless: bool = False) -> None:
         """Begin the answer.  `length` None: delimited as the client's HTTP version allows.  `bodiless`: `length` only tells."""
+        ...
+
+    def flush(self) -> None:
+        """Send the head of the answer now, not together with what comes first of its body."""
         ...
 
     def write(self, data: bytes) -> None: ...
@@ -73,7 +78,7 @@ class Exchange(Protocol):
         ...
 
     def abort(self) -> None:
-        """End the connection so that the client can tell a short body from a whole one."""
+        """What was written still goes out; then the connection ends so that the client can tell a short body from a whole one."""
         ...
 
     def hijack(self, reason: bytes, fields: list[Field]) -> Stream:

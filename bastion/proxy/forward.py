@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -19,43 +19,47 @@ from bastion.message.mount import Mount
 from bastion.network.answer import Answer
 from bastion.network.errors import DialError, NetworkError, SendError, UpstreamTimeout
 from bastion.network.http1 import Connection
-from bastion.network.transport import RoundTrip, Transport
+from bastion.network.logins import binds_request
+from bastion.network.transport import RoundTrip, Transport, may_stay_unread
 from bastion.observe.record import Record
+from bastion.proxy.attempts import Attempts
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.retry import UPSTREAM_STATUS, may_resend
-from bastion.proxy.router import Route
+from bastion.proxy.router import Route, Router
+from bastion.proxy.streams import UnderWay
 
 EDITED_PIECE = 16384  # bytes of a page given to its rewriter at once
-MAX_DIALS = 3  # endpoints tried before the client is told
 
 
 class Envelope(msgspec.Struct, frozen=True, gc=False):
     """What the bastion itself decided about a request: where it came from, whose Authorization it carries, whether a session's cookie
-    authenticated it, which of its headers are kept back."""
+    authenticated it, which of its headers are kept back, and whose it is (a user's name, empty where nobody said it)."""
 
     forwarded: Forwarded
     keep_authorization: bool
     session: bool = False
     withheld: Callable[[bytes], bool] = asserts_identity
+    owner: str = ""
 
 
 class Forwarder:
     """`waiting` bounds the exchanges that wait for one target's answer; `outliers` knows which endpoints keep failing."""
 
-    def __init__(self, transport: Transport, outliers: Outliers, waiting: Concurrency, policy: Policy) -> None:
+    def __init__(self, transport: Transport, router: Router, outliers: Outliers, waiting: Concurrency, policy: Policy) -> None:
+        self._router = router
         self._transport = transport
         self._policy = policy
         self._outliers = outliers
         self._waiting = waiting
         self._now = asyncio.get_running_loop().time
 
-    async def serve(self, exchange: Exchange, route: Route, envelope: Envelope, record: Record) -> None:
+    async def serve(self, exchange: Exchange, route: Route, envelope: Envelope, record: Record, under_way: UnderWay) -> None:
         """Raises StatusError as long as the answer has not begun; after that it aborts."""
         head = request_head(exchange, route, envelope)
         if not self._waiting.enter(route.key):
             raise service_unavailable("too many requests wait for this target already; try again shortly", retry_after=1)
         try:
-            trip, answer = await self._ask(exchange, route, head, record)
+            trip, answer = await self._ask(exchange, route, head, envelope, record, under_way)
         except NetworkError as error:
             raise unreachable(error) from error
         finally:
@@ -69,23 +73,38 @@ class Forwarder:
         finally:
             trip.close(clean=clean)
 
-    async def _ask(self, exchange: Exchange, route: Route, head: bytes, record: Record) -> tuple[RoundTrip, Answer]:
-        """Raises NetworkError or, from the client's body, StatusError."""
-        fresh = False
+    async def _ask(
+        self, exchange: Exchange, route: Route, head: bytes, envelope: Envelope, record: Record, under_way: UnderWay
+    ) -> tuple[RoundTrip, Answer]:
+        """Raises NetworkError or StatusError: from the client's body, or because the target is gone by now."""
+        attempts: Attempts | None = None
+        endpoint = self._choose(route.endpoints)
+        connection = self._transport.kept(endpoint, envelope.owner) if endpoint is not None else None
         while True:
-            connection = await self._connect(route, record, fresh=fresh)
+            if connection is None:
+                attempts = attempts or Attempts(route, self._router)
+                connection = await self._connect(attempts, endpoint, envelope.owner, record)
+            under_way.endpoint = connection.endpoint
+            record.endpoint = str(connection.endpoint)
+            if under_way.long is not None:
+                under_way.moved()
             reused = connection.used
-            trip = self._transport.start(connection, exchange.method, head, exchange.body)
+            trip = self._transport.start(connection, exchange.method, head, exchange.body, envelope.owner)
+            if envelope.keep_authorization and binds_request(exchange.fields):
+                connection.retire()
             try:
                 answer = await trip.answer()
             except NetworkError as error:
                 trip.close(clean=False)
                 touched = exchange.body is not None and exchange.body.touched
-                if not may_resend(error, exchange.method, reused=reused, body_touched=touched, resent=fresh):
+                resent = attempts is not None and attempts.fresh
+                if not may_resend(error, exchange.method, reused=reused, body_touched=touched, resent=resent):
                     if isinstance(error, (SendError, UpstreamTimeout)):
                         self._outliers.failed(connection.endpoint, self._now())
                     raise
-                fresh = True
+                attempts = attempts or Attempts(route, self._router)
+                attempts.fresh = True
+                endpoint, connection = self._choose(attempts.candidates()), None
             except BaseException:
                 trip.close(clean=False)
                 raise
@@ -93,23 +112,26 @@ class Forwarder:
                 self._outliers.succeeded(connection.endpoint)
                 return trip, answer
 
-    async def _connect(self, route: Route, record: Record, *, fresh: bool) -> Connection:
-        """To the first endpoint that takes a connection."""
-        failure: DialError | None = None
-        dials = 0
-        for endpoint in route.endpoints:
-            if not self._outliers.worth_a_try(endpoint, self._now()):
-                continue
+    async def _connect(self, attempts: Attempts, endpoint: Endpoint | None, owner: str, record: Record) -> Connection:
+        """To `endpoint`, or to the next that takes a connection.  Raises DialError, and StatusError where the target is gone by now."""
+        while endpoint is not None:
             record.endpoint = str(endpoint)
             try:
-                return await self._transport.connect(endpoint, fresh=fresh)
+                connection = await self._transport.connect(endpoint, owner, fresh=attempts.fresh)
             except DialError as error:
                 self._outliers.failed(endpoint, self._now())
-                failure = error
-                dials += 1
-                if dials == MAX_DIALS:
-                    break
-        raise failure or DialError("every endpoint failed several times in a row; one request every few seconds tries again")
+                attempts.failed(endpoint, error)
+            else:
+                if attempts.arrived(connection):
+                    return connection
+            endpoint = self._choose(attempts.candidates())
+        raise attempts.failure or DialError("every endpoint failed several times in a row; one request every few seconds tries again")
+
+    def _choose(self, candidates: Sequence[Endpoint]) -> Endpoint | None:
+        for endpoint in candidates:
+            if self._outliers.worth_a_try(endpoint, self._now()):
+                return endpoint
+        return None
 
 
 def present_answer(exchange: Exchange, answer: Answer, endpoint: Endpoint, envelope: Envelope, policy: Policy) -> Presented:
@@ -129,6 +151,8 @@ async def hand_on(exchange: Exchange, answer: Answer, endpoint: Endpoint, envelo
     """True once the whole answer is with the client.  Raises NetworkError or RewriteAborted where it breaks off."""
     presented = present_answer(exchange, answer, endpoint, envelope, policy)
     exchange.start(answer.status, answer.reason, presented.fields, presented.length, bodiless=answer.bodiless)
+    if presented.length is None and not answer.ready:
+        exchange.flush()  # the first event may be an hour away, and whoever asked wants to know that it is listened to
     if presented.rewriter is not None:
         return await _hand_on_edited(exchange, answer, presented.rewriter)
     while True:
@@ -168,6 +192,8 @@ def request_head(exchange: Exchange, route: Route, envelope: Envelope) -> bytes:
         framing = b"Transfer-Encoding: chunked\r\n\r\n"
     else:
         framing = b"Content-Length: %d\r\n\r\n" % (body.length or 0)
+    if may_stay_unread(exchange.method, body):  # a backend that keeps to HTTP reads no request behind this one
+        framing = b"Connection: close\r\n" + framing
     if not exchange.host:  # an HTTP/1.0 client may leave it out, HTTP/1.1 may not (RFC 9112, 3.2)
         lines.append(b"Host: %b\r\n" % str(route.endpoints[0]).encode())
     return b"%b %b HTTP/1.1\r\n%b%b" % (exchange.method.encode(), route.target, b"".join(lines), framing)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from functools import partial
 
 from msgspec import structs
 
@@ -19,18 +18,19 @@ from bastion.kube.generatedclients import with_slashes
 from bastion.kube.hostname import HostNames
 from bastion.kube.requestinfo import request_info
 from bastion.kube.status import StatusError, forbidden, internal_error, no_such_route
+from bastion.kube.user import ANONYMOUS
 from bastion.message.headers import values
 from bastion.message.identity import asserts_identity
 from bastion.message.upgrade import Asked, asked_upgrade
 from bastion.observe.observer import Observer
 from bastion.observe.record import Record
-from bastion.proxy.access import StreamAccess
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.forward import Envelope, Forwarder
 from bastion.proxy.guard import Guard
 from bastion.proxy.origin import Origins
 from bastion.proxy.router import Router
 from bastion.proxy.signin import NoSignIn
+from bastion.proxy.streams import Streams
 from bastion.proxy.tunnel import Tunneller
 
 _log = logging.getLogger("bastion.proxy")
@@ -46,7 +46,7 @@ class Gateway:
         origins: Origins,
         forwarder: Forwarder,
         tunneller: Tunneller,
-        stream_access: StreamAccess,
+        streams: Streams,
         observer: Observer,
         *,
         upgrade_requires_create: frozenset[str],
@@ -68,7 +68,7 @@ class Gateway:
         self._origins = origins
         self._forwarder = forwarder
         self._tunneller = tunneller
-        self._stream_access = stream_access
+        self._streams = streams
         self._observer = observer
         self._upgrade_requires_create = upgrade_requires_create
         self._hosts = hosts
@@ -85,8 +85,8 @@ class Gateway:
         except StatusError as error:
             record.error = f"{error.reason}: {error.message}"
             exchange.send_status(error)
-        except asyncio.CancelledError:
-            record.outcome = "client-left"
+        except asyncio.CancelledError as cancelled:
+            record.outcome = str(cancelled.args[0]) if cancelled.args else "client-left"
             raise
         except Exception:
             _log.exception("a request failed inside the bastion (audit id %s)", exchange.audit_id)
@@ -137,14 +137,25 @@ class Gateway:
                 route = await self._router.settle(info, unknown, user.name)
             if asked is None and info.rest[:1] != b"/" and exchange.method in ("GET", "HEAD"):
                 return redirect_to_slash(exchange, info.prefix, info.rest)
-            envelope = Envelope(self._origins.forwarded(exchange, info), credentials.explicit, credentials.session, self._withheld)
-            with record.stage("upstream"):
-                if asked is None:
-                    await self._forwarder.serve(exchange, route, envelope, record)
-                else:
-                    questions = (*(assumed.questions if assumed is not None else ()), *((acting_as, one) for one in required))
-                    watch = partial(self._stream_access.watch, credentials, user, questions)
-                    await self._tunneller.serve(exchange, route, asked, envelope, record, watch)
+            owner = user.name if user.name != ANONYMOUS else ""
+            envelope = Envelope(self._origins.forwarded(exchange, info), credentials.explicit, credentials.session, self._withheld, owner)
+            questions = [(acting_as, one) for one in required]
+            if assumed is not None:
+                questions = [*assumed.questions, *questions]
+            under_way = self._streams.begin(exchange, route, (credentials, user, questions))
+            try:
+                with record.stage("upstream"):
+                    if asked is None:
+                        await self._forwarder.serve(exchange, route, envelope, record, under_way)
+                    else:
+                        await self._tunneller.serve(exchange, route, asked, envelope, record, under_way)
+            except asyncio.CancelledError:
+                if not under_way.reason:
+                    raise
+                record.outcome = under_way.reason
+                under_way.conclude()
+            finally:
+                self._streams.over(under_way)
         return None
 
     def _required(self, attributes: Attributes, asked: Asked | None) -> tuple[Attributes, ...]:

@@ -1,4 +1,4 @@
-"""Are those who hold a stream open still allowed to?  Each distinct question is asked again and again while a stream depends on it.
+"""Are those whose exchange lasts long still allowed it?  Each distinct question is asked again and again while a stream depends on it.
 
 The calls grow with distinct questions (a token, a user and what the user may) and not with streams.  A lookup that fails is
 no refusal: it is tried again for a grace period, unless the last yes was not to last so long.
@@ -32,16 +32,18 @@ class Recheck:
         self._grace = grace
         self._questions: dict[Hashable, _Question] = {}
 
-    def watch(self, key: Hashable, ask: Ask, refused: Refused, good_for: float = math.inf) -> Callable[[], None]:
+    def watch(self, key: Hashable, ask: Ask, refused: Refused, good_for: float = math.inf, ago: float = 0.0) -> Callable[[], None]:
         """Call `refused` with a reason once `ask` says no.  Returns what ends the watch.
 
-        `good_for`: seconds for which the yes of now is meant to last; when they are over is a time to ask, and to get an answer.
+        `good_for`: seconds from now for which the yes is meant to last; when they are over is a time to ask, and to get an answer.
+        `ago`: seconds since that yes.
         """
         if not self._interval:
             return _nothing
         question = self._questions.get(key)
         if question is None:
-            question = self._questions[key] = _Question(ask, asyncio.get_running_loop().time() + good_for)
+            now = asyncio.get_running_loop().time()
+            question = self._questions[key] = _Question(ask, now + good_for, now - ago)
             question.task = asyncio.create_task(self._ask_until_no(key, question), name="recheck")
         question.watchers.add(refused)
         return lambda: self._leave(key, question, refused)
@@ -65,8 +67,8 @@ class Recheck:
     async def _keep_asking(self, question: _Question) -> str:
         """Why the streams are to end."""
         loop = asyncio.get_running_loop()
-        answered = loop.time()
-        pause = self._jittered()
+        answered = question.since
+        pause = max(0.0, answered + self._jittered() - loop.time())
         while True:
             left = question.end - loop.time()
             await asyncio.sleep(min(pause, left if left > 0 else OVERTIME))
@@ -87,9 +89,10 @@ class Recheck:
 
 
 class _Question:
-    def __init__(self, ask: Ask, end: float) -> None:
+    def __init__(self, ask: Ask, end: float, since: float) -> None:
         self.ask = ask
         self.end = end
+        self.since = since
         self.watchers: set[Refused] = set()
         self.task: asyncio.Task[None] | None = None
 

@@ -1,14 +1,14 @@
-"""Which endpoints serve a request, and in which order are they tried?"""
+"""Which endpoints serve a request, and in which order are they tried?  Asked anew before every dial after the first."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from bastion.balance.pool import Balancer
 from bastion.discovery.lookup import Lookup
-from bastion.discovery.resolver import Resolver, UnknownTarget
+from bastion.discovery.resolver import Resolved, Resolver, UnknownTarget
 from bastion.kube.endpoint import KUBELET, Endpoint
 from bastion.kube.requestinfo import VERBS, RequestInfo
 from bastion.kube.status import method_not_allowed
@@ -17,11 +17,17 @@ from bastion.proxy.kubelet import check_kubelet_request
 
 
 class Route(msgspec.Struct, frozen=True, gc=False):
-    """`endpoints` in the order to try; `target` is path and query for the backend; `key` names what is balanced."""
+    """`endpoints` in the order to try; `target` is path and query for the backend; `key` names what is balanced, its resource first;
+    `info` is what it was chosen for."""
 
-    key: Hashable
+    key: tuple[str, str, str, int]
     endpoints: Sequence[Endpoint]
     target: bytes
+    info: RequestInfo
+
+    @property
+    def to_node(self) -> bool:
+        return self.key[0] == "nodes"
 
 
 class Router:
@@ -34,14 +40,31 @@ class Router:
 
     def route(self, info: RequestInfo) -> Route:
         """Raises StatusError.  Called only for a request that is authorized: it tells what exists."""
-        attributes = info.attributes
         if not info.known_method:
             raise method_not_allowed(*VERBS)
+        resolved = self._resolve(info)
+        rest = info.rest
+        endpoints = self._balancer.order(resolved.key, resolved.endpoints)
+        return Route(resolved.key, endpoints, rest if rest[:1] == b"/" else b"/" + rest, info)
+
+    def again(self, route: Route) -> Sequence[Endpoint]:
+        """Where the target leads by now, in the order chosen at first.  Raises StatusError: it may be gone.
+
+        Between two dials seconds may pass, and an address that a pod had may be another's, of another namespace.
+        """
+        before, now = dict.fromkeys(route.endpoints), dict.fromkeys(self._resolve(route.info).endpoints)
+        return (*(endpoint for endpoint in before if endpoint in now), *(endpoint for endpoint in now if endpoint not in before))
+
+    def leads_to(self, route: Route, endpoint: Endpoint) -> bool:
+        """Whether it still is one of the target's.  Raises StatusError: the target may be gone."""
+        return endpoint in self._resolve(route.info).endpoints
+
+    def _resolve(self, info: RequestInfo) -> Resolved:
+        attributes = info.attributes
         resolved = self._resolver.resolve(parse_target(attributes.resource, attributes.namespace, attributes.name))
         if resolved.endpoints[0].identity == KUBELET:
             check_kubelet_request(info.rest, attributes.name)
-        rest = info.rest
-        return Route(resolved.key, self._balancer.order(resolved.key, resolved.endpoints), rest if rest[:1] == b"/" else b"/" + rest)
+        return resolved
 
     async def settle(self, info: RequestInfo, unknown: UnknownTarget, user: str) -> Route:
         """The route after all, where the API server knows what the catalog does not know yet.  Raises StatusError."""

@@ -7,12 +7,8 @@ CVE-2025-64763); any other answer is passed on whole, and the connection to the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-
-import msgspec
 
 from bastion.clock import Deadlines
-from bastion.kube.endpoint import Endpoint
 from bastion.kube.status import service_unavailable
 from bastion.message import upgrade
 from bastion.message.answers import Policy
@@ -25,48 +21,42 @@ from bastion.network.errors import DialError, NetworkError
 from bastion.network.relay import Relay
 from bastion.network.transport import RoundTrip, Transport
 from bastion.observe.record import Record
+from bastion.proxy.attempts import Attempts
 from bastion.proxy.exchange import Exchange
-from bastion.proxy.forward import MAX_DIALS, Envelope, hand_on, present_answer, unreachable
-from bastion.proxy.router import Route
-
-Watch = Callable[[Callable[[str], None]], Callable[[], None]]
-
-
-class StreamLimits(msgspec.Struct, frozen=True):
-    """Seconds, 0 for no limit."""
-
-    idle: float = 3600.0
-    duration: float = 43200.0
+from bastion.proxy.forward import Envelope, hand_on, present_answer, unreachable
+from bastion.proxy.router import Route, Router
+from bastion.proxy.streams import UnderWay
 
 
 class Tunnel:
     """One that is open.  `end` closes it; the reason goes to the record."""
 
-    def __init__(self, relay: Relay, endpoint: Endpoint, frames: FrameCounter | None) -> None:
-        self.endpoint = endpoint
+    def __init__(self, relay: Relay, frames: FrameCounter | None) -> None:
         self._relay = relay
         self._frames = frames
 
-    def end(self, reason: str, close: bytes = POLICY_VIOLATION) -> None:
-        """`close` is the close frame for a WebSocket client, where one can be put in."""
+    def end(self, reason: str, *, revoked: bool) -> None:
+        """A WebSocket client gets a close frame, where one can be put in."""
+        close = POLICY_VIOLATION if revoked else GOING_AWAY
         self._relay.end(reason, close if self._frames is not None and self._frames.at_boundary else b"")
 
 
 class Tunneller:
     """`policy` is for the heads of answers, as with any other request."""
 
-    def __init__(self, transport: Transport, deadlines: Deadlines, limits: StreamLimits, policy: Policy) -> None:
+    def __init__(self, transport: Transport, router: Router, deadlines: Deadlines, idle: float, policy: Policy) -> None:
+        """`idle` in seconds, 0 for never: without a byte for so long a tunnel ends."""
         self._transport = transport
         self._policy = policy
         self._deadlines = deadlines
-        self._limits = limits
-        self._open: dict[str, set[Tunnel]] = {}  # by address
+        self._router = router
+        self._idle = idle
 
-    async def serve(self, exchange: Exchange, route: Route, asked: Asked, envelope: Envelope, record: Record, watch: Watch) -> None:
-        """`watch` is given what ends the tunnel, and returns what ends the watch.  Raises StatusError before the answer has begun."""
+    async def serve(self, exchange: Exchange, route: Route, asked: Asked, envelope: Envelope, record: Record, under_way: UnderWay) -> None:
+        """Raises StatusError before the answer has begun."""
         head = upgrade_head(exchange, route.target, asked, envelope)
         try:
-            trip, endpoint = await self._ask(route, head, record)
+            trip = await self._ask(route, head, record, under_way)
             answer = await _answered(trip)
         except NetworkError as error:
             raise unreachable(error) from error
@@ -76,45 +66,42 @@ class Tunneller:
         frames = FrameCounter() if asked.websocket else None
         try:
             if not upgrade.accepts(asked, answer.fields):
-                raise service_unavailable(f"error trying to reach service: {endpoint} switched to a protocol that was not asked for")
-            presented = present_answer(exchange, answer, endpoint, envelope, self._policy)
+                raise service_unavailable(f"error trying to reach service: {trip.endpoint} switched to a protocol that was not asked for")
+            presented = present_answer(exchange, answer, trip.endpoint, envelope, self._policy)
             client = exchange.hijack(answer.reason, [*presented.fields, *upgrade.answer_fields(asked)])
         except BaseException:
             trip.close(clean=False)
             raise
-        relay = Relay(client, trip.take_over(), self._deadlines, self._limits.idle, frames.feed if frames is not None else None)
-        await self._hold(Tunnel(relay, endpoint, frames), relay, record, watch)
+        relay = Relay(client, trip.take_over(), self._deadlines, self._idle, frames.feed if frames is not None else None)
+        await self._hold(Tunnel(relay, frames), relay, record, under_way)
 
-    async def _ask(self, route: Route, head: bytes, record: Record) -> tuple[RoundTrip, Endpoint]:
-        failure: DialError | None = None
-        for endpoint in route.endpoints[:MAX_DIALS]:
+    async def _ask(self, route: Route, head: bytes, record: Record, under_way: UnderWay) -> RoundTrip:
+        """On a connection of its own, never one that was kept.  Raises DialError, and StatusError where the target is gone by now."""
+        attempts = Attempts(route, self._router, fresh=True)
+        candidates = route.endpoints
+        while candidates:
+            endpoint = candidates[0]
             record.endpoint = str(endpoint)
             try:
-                return await self._transport.upgrade(endpoint, head), endpoint
+                connection = await self._transport.connect(endpoint, fresh=True)
             except DialError as error:
-                failure = error
-        assert failure is not None
-        raise failure
+                attempts.failed(endpoint, error)
+            else:
+                if attempts.arrived(connection):
+                    under_way.endpoint = endpoint
+                    under_way.moved()
+                    return self._transport.upgrade(connection, head)
+            candidates = attempts.candidates()
+        raise attempts.failure or DialError("its address became another's while it was dialled")
 
-    async def _hold(self, tunnel: Tunnel, relay: Relay, record: Record, watch: Watch) -> None:
+    async def _hold(self, tunnel: Tunnel, relay: Relay, record: Record, under_way: UnderWay) -> None:
         """Until the tunnel ends."""
-        address = tunnel.endpoint.address
-        self._open.setdefault(address, set()).add(tunnel)
-        unwatch = watch(tunnel.end)
-        limit = self._limits.duration
-        timer = relay.loop.call_later(limit, tunnel.end, "the longest duration of a stream is over", GOING_AWAY) if limit else None
+        under_way.switched(tunnel)
         try:
             record.outcome = await asyncio.shield(relay.finished)  # cancelled or not, the relay tells how it ended
         finally:
             relay.end("cancelled")
-            unwatch()
-            if timer is not None:
-                timer.cancel()
             record.stream_in, record.stream_out = relay.client.received, relay.backend.received
-            tunnels = self._open[address]
-            tunnels.discard(tunnel)
-            if not tunnels:
-                del self._open[address]
 
     async def _refuse(self, exchange: Exchange, answer: Answer, trip: RoundTrip, envelope: Envelope, record: Record) -> None:
         """The backend said no: its answer, whole, is the client's."""
@@ -125,21 +112,6 @@ class Tunneller:
             exchange.abort()
         finally:
             trip.close(clean=False)
-
-    # --- what ends tunnels from outside
-
-    def address_gone(self, address: str) -> None:
-        """The pod at this address is no more."""
-        for tunnel in list(self._open.get(address, ())):
-            tunnel.end("the pod is gone", GOING_AWAY)
-
-    def end_all(self) -> None:
-        for tunnels in list(self._open.values()):
-            for tunnel in list(tunnels):
-                tunnel.end("the bastion is stopping", GOING_AWAY)
-
-    def __len__(self) -> int:
-        return sum(map(len, self._open.values()))
 
 
 def upgrade_head(exchange: Exchange, target: bytes, asked: Asked, envelope: Envelope) -> bytes:

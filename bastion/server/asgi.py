@@ -101,7 +101,7 @@ class AsgiExchange:
         self.client = scope["client"][0] if scope.get("client") else ""
         self.scheme = str(scope.get("scheme", "http")).encode()
         self.certificate: tuple[bytes, ...] = ()  # ASGI does not tell
-        self.upgradable = self.upgrade_asked = False
+        self.upgradable = self.upgrade_asked = self.lasting = False
         self.audit_id = new_audit_id()
         self.status = 0
         self.bytes_out = 0
@@ -126,6 +126,9 @@ class AsgiExchange:
         if length is not None and status != 204:
             headers.append((b"content-length", b"%d" % length))
         self._pending.append({"type": "http.response.start", "status": status, "headers": headers})
+
+    def flush(self) -> None:
+        """What is written goes out in `drain`."""
 
     def write(self, data: bytes) -> None:
         self.bytes_out += len(data)

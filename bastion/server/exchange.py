@@ -124,6 +124,7 @@ class HttpExchange:
     __slots__ = (
         "_body",
         "_chunked",
+        "_delimited",
         "_head",
         "_protocol",
         "audit_id",
@@ -134,6 +135,7 @@ class HttpExchange:
         "finished",
         "host",
         "keep_alive",
+        "lasting",
         "method",
         "minor",
         "scheme",
@@ -157,11 +159,12 @@ class HttpExchange:
         self.audit_id = head.audit_id or protocol.server.audit_id()
         self.keep_alive = head.keep_alive
         self.upgradable = head.upgrade
-        self.upgrade_asked = False
+        self.upgrade_asked = self.lasting = False
         self.status = 0
         self.bytes_out = 0
         self.finished = False
         self._chunked = False
+        self._delimited = True  # something but the end of the connection tells where the answer ends
         self._head = b""
 
     @property
@@ -191,7 +194,7 @@ class HttpExchange:
                 self._chunked = True
                 parts.append(b"Transfer-Encoding: chunked\r\n")
             else:
-                self.keep_alive = False
+                self.keep_alive = self._delimited = False
         if self._protocol.server.draining and status != 101:
             self.keep_alive = False
         if not self.keep_alive:
@@ -200,6 +203,9 @@ class HttpExchange:
             parts.append(b"Connection: keep-alive\r\n")
         parts.append(b"\r\n")
         self._head = b"".join(parts)
+
+    def flush(self) -> None:
+        self._send(b"", b"")
 
     def write(self, data: bytes) -> None:
         self.bytes_out += len(data)
@@ -220,8 +226,14 @@ class HttpExchange:
         await self._protocol.drain()
 
     def abort(self) -> None:
+        """Missing bytes, or a missing last chunk, tell it all; a reset would destroy what came of the answer (RFC 9112, 8)."""
         self.finished = True
-        self._protocol.abort()
+        self.keep_alive = False
+        if self._delimited:
+            self.flush()
+            self._protocol.break_off()
+        else:
+            self._protocol.abort()
 
     def hijack(self, reason: bytes, fields: list[Field]) -> Stream:
         self.keep_alive = True  # the Connection field is the upgrade's

@@ -128,7 +128,7 @@ class HttpProtocol(asyncio.Protocol):
             self.deadline = self.loop.time() + LOOK_SECONDS
         elif self._exchange is not None and self._body is not None and self._body.awaited:
             if self._exchange.status:
-                self.abort()  # an answer has begun: only its end can tell that the rest was not waited for
+                self.end_exchange()  # an answer has begun: only its end can tell that the rest was not waited for
             else:
                 self._body.fail(StatusError(408, "Timeout", "timed out waiting for the request's body", close=True))
         elif self._exchange is not None:
@@ -260,7 +260,8 @@ class HttpProtocol(asyncio.Protocol):
             rest = body.feed(data)
         except StatusError as error:
             if self._exchange is None or self._exchange.status:
-                self.abort()
+                self._body = None
+                self.end_exchange()
                 return
             # Where this body ends nobody knows, so nothing that follows is a request.
             self._exchange.keep_alive = False
@@ -311,7 +312,8 @@ class HttpProtocol(asyncio.Protocol):
         if self._transport is None or self._closing:
             return
         if not exchange.finished:
-            self.abort()
+            exchange.abort()
+        if self._closing:
             return
         self._exchange = None
         body = self._body
@@ -369,6 +371,29 @@ class HttpProtocol(asyncio.Protocol):
             self._unsent = self._pending()
             self._transport.close()
             self.deadline = self._stalled_at = self.loop.time() + (self.server.timeouts.write_stall if self._unsent else LINGER_SECONDS)
+
+    @property
+    def lasting(self) -> bool:
+        return self._exchange is not None and self._exchange.lasting
+
+    def end_exchange(self, reason: str = "") -> None:
+        """From outside; what came of its answer is the client's.  `reason` is for the record."""
+        exchange, task = self._exchange, self._task
+        if exchange is None:
+            self.close()
+            return
+        exchange.abort()
+        if task is not None:
+            task.cancel(reason or None)
+
+    def break_off(self) -> None:
+        """After what is written has gone out; what a client still sends is taken first, or the kernel would make a reset of it."""
+        if self._transport is None or self._closing:
+            return
+        if self._body is not None and not self._body.complete and self._transport.can_write_eof():
+            self._transport.write_eof()
+        else:
+            self.close()
 
     def abort(self) -> None:
         """With a reset: where nothing else delimits an answer, a FIN would end it as if it were whole."""

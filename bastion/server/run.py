@@ -29,7 +29,8 @@ _log = logging.getLogger("bastion.server")
 
 @dataclass(frozen=True, slots=True)
 class Endings:
-    """Seconds: `delay` between being told to stop and accepting no more, `exchanges` and `tunnels` for those under way after that."""
+    """Seconds: `delay` between being told to stop and accepting no more, `exchanges` and `tunnels` for those under way after that;
+    an exchange that lasts long is as good as a tunnel."""
 
     delay: float = 0.0
     exchanges: float = 30.0
@@ -99,7 +100,7 @@ class Server(uvicorn.Server):
         for connection in list(self.state.connections):
             connection.shut_down()
         _log.info("stopping: %d exchanges under way", self.state.exchanges)
-        await self._end_by(self._endings.exchanges, self._abort_exchanges, self._endings.tunnels, self.state.end_tunnels)
+        await self._end_by(self._endings.exchanges, self._end_exchanges, self._endings.tunnels, self.state.end_tunnels)
 
     async def _end_by(self, exchanges: float, end_exchanges: Callable[[], None], tunnels: float, end_tunnels: Callable[[], None]) -> None:
         """Each kind has its own budget, in seconds; what is left after the larger one gets no more than a moment to be closed."""
@@ -115,9 +116,11 @@ class Server(uvicorn.Server):
             async with asyncio.timeout_at(until):
                 await self.state.idle.wait()
 
-    def _abort_exchanges(self) -> None:
+    def _end_exchanges(self) -> None:
+        """But for those that last long: they have the time of tunnels."""
         for connection in self.state.connections - self.state.hijacked:
-            connection.abort()
+            if not connection.lasting:
+                connection.end_exchange("the bastion is stopping")
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:

@@ -252,6 +252,32 @@ def test_an_address_that_its_pod_has_left_is_told(pods, change, told):
     assert heard == told
 
 
+NODE, MOVED = node("n", ("InternalIP", IP), ("Hostname", "n")), node("n", ("InternalIP", OTHER), ("Hostname", "n"))
+HOSTED = [pod("a", IP, host_network=True), pod("b", IP, host_network=True)]
+
+LEFT = [
+    # the pods and nodes there are, the change, the addresses that were left, those that are gone with their node
+    pytest.param([pod("a", IP)], [], lambda c: remove(c, "pods", "a"), [IP], [], id="a-pod"),
+    pytest.param(HOSTED, [], lambda c: remove(c, "pods", "a"), [IP], [], id="one-of-two-that-share"),
+    pytest.param([pod("a", IP)], [], lambda c: put(c, "pods", pod("b", IP)), [IP], [], id="taken-over-before-it-was-left"),
+    pytest.param(HOSTED[:1], [], lambda c: put(c, "pods", HOSTED[1]), [], [], id="shared-from-now-on"),
+    pytest.param([pod("a", IP)], [], lambda c: put(c, "pods", pod("a", IP, containers=[[80]])), [], [], id="changed"),
+    pytest.param([], [NODE], lambda c: remove(c, "nodes", "n"), [IP, "n"], [IP, "n"], id="a-node"),
+    pytest.param([], [NODE], lambda c: put(c, "nodes", MOVED), [IP], [IP], id="a-node-moved"),
+    pytest.param([], [NODE], lambda c: put(c, "nodes", NODE), [], [], id="a-node-that-stays"),
+    pytest.param([], [NODE], lambda c: c.retain("nodes", set()), [IP, "n"], [IP, "n"], id="a-node-not-in-the-list"),
+]
+
+
+@pytest.mark.parametrize(("pods", "nodes", "change", "left", "gone"), LEFT)
+def test_an_address_that_may_be_anothers_by_now_is_told(pods, nodes, change, left, gone):
+    catalog, heard, of_nodes = catalog_of(pods=pods, nodes=nodes), [], []
+    catalog.address_left.append(heard.append)
+    catalog.node_gone.append(of_nodes.append)
+    change(catalog)
+    assert (heard, of_nodes) == (left, gone)
+
+
 # --- whatever happens
 
 STEPS = st.lists(

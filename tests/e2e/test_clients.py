@@ -178,7 +178,7 @@ def test_httpx_speaks_every_method(bastion: Bastion, pod: Place) -> None:
                 response = await http.request(method, pod.path("/x"), content=b"" if method == "GET" else b"body")
                 said = response.json()
                 assert (said["method"], said["body"]) == (method, "" if method == "GET" else "body")
-            assert len(behind.visits) == 1
+            assert len(behind.visits) == 2  # none after the DELETE's body, which a backend may leave unread
 
     asyncio.run(main())
 

@@ -194,5 +194,7 @@ def _compare(ours: Received, theirs: Received, drawn: Drawn, prefix: bytes) -> N
     framing = [
         b"%b: %b" % (name, value.lower()) for lower, name, value in theirs.fields if lower in (b"content-length", b"transfer-encoding")
     ]
+    if drawn.method not in (b"POST", b"PUT", b"PATCH") and framing not in ([], [b"Content-Length: 0"]):
+        framing.insert(0, b"Connection: close")
     came = [b"%b: %b" % (name, value) for _, name, value in ours.fields]
     assert came == [*(b"%b: %b" % (name, value) for _, name, value in expected), *truth, *framing]

@@ -269,6 +269,21 @@ def test_a_client_that_leaves_an_answer_frees_its_backend(bastion: Bastion, pod:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("head", [b"Transfer-Encoding: chunked", b"Connection: close"], ids=["chunked", "until-close"])
+def test_the_head_of_a_stream_comes_before_its_first_event(bastion: Bastion, pod: Place, head: bytes) -> None:
+    async def main() -> None:
+        async def serve(visit: Visit) -> None:
+            await visit.head()
+            await visit.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n%b\r\n\r\n" % head)
+            await visit.ended()
+
+        async with backend(pod.address, serve), client(bastion) as wire:
+            await wire.send(request(pod.path()))
+            assert (await asyncio.wait_for(wire.head(), 20)).status == 200
+
+    asyncio.run(main())
+
+
 # --- a backend that breaks in the midst of its answer
 
 LENGTH = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + b"x" * 40

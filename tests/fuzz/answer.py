@@ -104,7 +104,7 @@ class Heard:
         elif ended:
             connection.eof_received()
             connection.connection_lost(None)
-        self.answer: Answer | None = _now(connection.answer())
+        self.answer: Answer | None = _now(connection.answer().__await__())
         self.body = b""
         while self.answer is not None and not self.answer.exhausted and (data := _now(self.answer.read())):
             self.body += data

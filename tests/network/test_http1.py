@@ -345,6 +345,7 @@ def fed(*pieces):
         transport = Nobody()
         connection.connection_made(transport)
         connection.begin(b"", to_head=False, answer_within=1, body_idle=1)
+        connection.sent()
         for piece in pieces:
             if not transport.aborted:
                 connection.data_received(piece)

@@ -117,22 +117,145 @@ def test_an_early_answer_is_handed_on_and_the_connection_is_not_kept(status):
     run(main())
 
 
-def test_an_early_answer_to_an_upload_that_then_ends_well_is_clean():
+@pytest.mark.parametrize("first", [OK, b"H", b"HTTP/1.1 100 Continue\r\n\r\n"], ids=["whole", "its first byte", "an interim one"])
+def test_after_an_answer_that_began_early_the_connection_is_not_kept(first):
+    """However well the upload then ends: whether the backend reads it nobody knows, and what it leaves is its next request."""
+
     async def main():
+        early, go = asyncio.Event(), asyncio.Event()
+
         async def script(reader, writer):
             await server.read_request(reader)
-            writer.write(OK)
+            writer.write(first)
+            await early.wait()
             await reader.readexactly(2)
+            writer.write(OK[1:] if first == b"H" else b"" if first == OK else OK)
             await reader.read()
 
+        class Late(Upload):
+            async def read(self):
+                if self.taken:
+                    await go.wait()
+                return await super().read()
+
         async with Backend(script) as server, wire() as (transport, pool):
-            upload = Upload([b"a", b"b"])
-            trip = await start(transport, server.endpoint(), "POST", upload)
+            trip = await start(transport, server.endpoint(), "POST", Late([b"a", b"b"]))
+            await until(lambda: trip._connection._head_size)
+            early.set()
+            go.set()
             assert await whole(await trip.answer()) == b"ok"
-            await until(lambda: upload.taken == 3)
-            await asyncio.sleep(0)
+            await until(lambda: trip._upload.done())
             trip.close(clean=True)
-            assert pool.idle == 1
+            assert pool.idle == 0
+
+    run(main())
+
+
+@pytest.mark.parametrize("pieces", [[], [b"GET /next HTTP/1.1\r\n\r\n"]], ids=["nothing", "something"])
+@pytest.mark.parametrize("status", [200, 201, 303, 404, 500])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "OPTIONS", "POST", "PUT", "PATCH"])
+def test_a_connection_is_kept_where_the_body_was_read_for_sure(method, status, pieces):
+    """A GET's means nothing to most who get it, and who refuses or redirects need not look at one."""
+
+    async def main():
+        async def script(reader, writer):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                await reader.readexactly(sum(map(len, pieces)))
+                writer.write(b"HTTP/1.1 %d X\r\nContent-Length: 2\r\n\r\n%b" % (status, b"" if head.startswith(b"HEAD") else b"ok"))
+
+        async with Backend(script) as server, wire() as (transport, pool):
+            upload = Upload(pieces)
+            upload.length = sum(map(len, pieces))
+            await ask(transport, server.endpoint(), method, upload)
+            assert pool.idle == (not pieces or (method in ("POST", "PUT", "PATCH") and status < 300))
+
+    run(main())
+
+
+def test_a_connection_that_carried_somebodys_body_serves_nobody_else():
+    """Whether the backend read all of it nobody can tell: here it reads none."""
+
+    async def main():
+        async def script(reader, writer):
+            while True:
+                line = (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")[0]
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(line), line))
+
+        async with Backend(script) as server, wire() as (transport, _):
+            await ask(transport, server.endpoint(), "GET", owner="bob")
+            upload = Upload([b"GET /next HTTP/1.1\r\n\r\n"])
+            await ask(transport, server.endpoint(), "POST", upload, owner="mallory")
+            for owner in ("alice", "bob", ""):
+                _, body = await ask(transport, server.endpoint(), owner=owner)
+                assert body == b"GET / HTTP/1.1"
+            assert server.connections == 2
+            await ask(transport, server.endpoint(), owner="mallory")
+            assert server.connections == 2
+
+    run(main())
+
+
+def test_among_those_kept_each_finds_the_last_one_that_it_may_use():
+    async def main():
+        async with answering() as server, wire() as (transport, pool):
+            trips = [await start(transport, server.endpoint(), "POST", Upload([b"x"]), owner) for owner in ("a", "b", "a", "c")]
+            trips += [await start(transport, server.endpoint()) for _ in range(2)]
+            mine = [trip._connection for trip in trips]
+            for trip in trips:
+                await whole(await trip.answer())
+                await until(lambda trip=trip: trip._upload is None or trip._upload.done())
+                trip.close(clean=True)
+            assert pool.idle == 6
+            taken = [pool.take(server.endpoint(), owner) for owner in ("a", "a", "b", "b", "a", "a", "c", "d")]
+            assert [mine.index(one) if one else None for one in taken] == [5, 4, 1, None, 2, 0, 3, None]
+            assert pool.idle == 0
+
+    run(main())
+
+
+@pytest.mark.parametrize(("owner", "kept"), [("alice", 1), ("", 0)])
+def test_of_those_whom_nobody_knows_no_body_is_kept(owner, kept):
+    async def main():
+        async with answering() as server, wire() as (transport, pool):
+            await ask(transport, server.endpoint(), "POST", Upload([b"x"]), owner)
+            assert pool.idle == kept
+
+    run(main())
+
+
+def answering():
+    async def script(reader, writer):
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            if head.startswith(b"POST"):
+                await reader.readexactly(1)
+            writer.write(OK)
+
+    return Backend(script)
+
+
+LOGINS = [
+    (b"WWW-Authenticate: NTLM", False),
+    (b"WWW-Authenticate: Negotiate oYG2MIGz", False),
+    (b'www-authenticate: Basic realm="x, y", negotiate', False),
+    (b"Proxy-Authenticate: Kerberos", False),
+    (b'WWW-Authenticate: Basic realm="x"\r\nWWW-Authenticate: NTLM', False),
+    (b'WWW-Authenticate: Basic realm="x", charset = "UTF-8"', True),
+    (b'WWW-Authenticate: Bearer error="invalid_token", Digest realm="x"', True),
+    (b"WWW-Authenticate:", True),
+    (b"X-WWW-Authenticate: NTLM", True),
+]
+
+
+@pytest.mark.parametrize("status", [200, 401, 407])
+@pytest.mark.parametrize(("line", "kept"), LOGINS)
+def test_a_connection_that_logs_somebody_in_is_not_kept(line, kept, status):
+    async def main():
+        answer = b"HTTP/1.1 %d X\r\n%b\r\nContent-Length: 2\r\n\r\nok" % (status, line)
+        async with backend(answer) as server, wire() as (transport, pool):
+            await ask(transport, server.endpoint())
+            assert pool.idle == kept
 
     run(main())
 

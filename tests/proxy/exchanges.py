@@ -29,6 +29,7 @@ class Exchange:
     certificate: tuple[bytes, ...] = ()
     upgradable: bool = False
     upgrade_asked: bool = False
+    lasting: bool = False
     audit_id: str = "audit-id"
     status: int = 0
     bytes_in: int = 0
@@ -43,6 +44,9 @@ class Exchange:
     def start(self, status: int, reason: bytes, fields: list[Field], length: int | None, *, bodiless: bool = False) -> None:
         assert not self.status
         self.status, self.answered, self.length = status, fields, length
+
+    def flush(self) -> None:
+        assert self.status
 
     def finish(self, data: bytes = b"") -> None:
         assert not self.finished

@@ -12,6 +12,7 @@ import pytest
 from bastion.authz.impersonation import Impersonator
 from bastion.balance.policies import RoundRobin
 from bastion.balance.pool import Balancer
+from bastion.clock import Deadlines
 from bastion.config import Limits
 from bastion.discovery.resolver import Resolver
 from bastion.kube.attributes import Attributes
@@ -24,6 +25,7 @@ from bastion.proxy.gateway import Gateway
 from bastion.proxy.guard import Guard
 from bastion.proxy.origin import Origins
 from bastion.proxy.router import Route, Router
+from bastion.proxy.streams import StreamLimits, Streams, UnderWay
 from tests import fakes
 from tests.fakes import Decides, Knows, catalog_of
 from tests.proxy.exchanges import Exchange, fields_of
@@ -87,7 +89,7 @@ class House:
             origins=Origins(()),
             forwarder=Forwards(self),  # type: ignore[arg-type]
             tunneller=None,  # type: ignore[arg-type]
-            stream_access=None,  # type: ignore[arg-type]
+            streams=Streams(Deadlines(), StreamLimits(), lambda *questions: lambda: None),
             observer=Observes(self),  # type: ignore[arg-type]
             upgrade_requires_create=frozenset(),
             generated_clients=self._generated_clients,
@@ -117,7 +119,7 @@ class Forwards:
     def __init__(self, house: House) -> None:
         self._house = house
 
-    async def serve(self, exchange: Exchange, route: Route, envelope: Any, record: Record) -> None:
+    async def serve(self, exchange: Exchange, route: Route, envelope: Any, record: Record, under_way: UnderWay) -> None:
         await self._house.forward(exchange, route, envelope)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from bastion.authn.authenticator import Credentials
 from bastion.authz.authorizer import Decision
@@ -65,6 +66,23 @@ def test_asked_once_per_interval_or_a_little_sooner() -> None:
         assert all(0.9 * INTERVAL - 1 <= gap <= INTERVAL + 2 for gap in gaps), gaps  # a second of this clock's steps
         assert len(set(gaps)) > 1, "no jitter"
         assert not ended
+
+    run(main())
+
+
+@pytest.mark.parametrize("ago", [10.0, INTERVAL, 10 * INTERVAL])
+def test_a_yes_of_some_time_ago_is_asked_about_sooner(ago: float) -> None:
+    async def main() -> None:
+        recheck, question, ended = Recheck(INTERVAL, GRACE), Question(), list[str]()
+        recheck.watch("key", question, ended.append, ago=ago)
+        await live(max(0.0, 0.9 * INTERVAL - ago - 1))
+        assert not question.asked or ago > 0.9 * INTERVAL
+        await live(min(0.1 * INTERVAL + 3, INTERVAL - 1))
+        assert len(question.asked) == 1
+        await live(0.9 * INTERVAL - 10)
+        assert len(question.asked) == 1
+        await live(0.1 * INTERVAL + 10)
+        assert len(question.asked) == 2
 
     run(main())
 
@@ -417,12 +435,17 @@ def as_a_namesake(access: Access) -> None:
     access.knows.users = {"token": User("alice", "9", ALICE.groups)}
 
 
+def with_another_extra(access: Access) -> None:
+    access.knows.users = {"token": structs.replace(ALICE, extra=(("scopes", ("read", "write")),))}
+
+
 def without_one_of_the_rights(access: Access) -> None:
     access.may = lambda user, attributes: attributes.verb != "create"
 
 
 @pytest.mark.parametrize(
-    "changed", [without_the_token, with_the_token_somebody_elses, with_other_groups, as_a_namesake, without_one_of_the_rights]
+    "changed",
+    [without_the_token, with_the_token_somebody_elses, with_other_groups, as_a_namesake, with_another_extra, without_one_of_the_rights],
 )
 def test_it_ends_when_one_of_them_falls(changed: Callable[[Access], None]) -> None:
     async def main() -> None:
@@ -431,6 +454,18 @@ def test_it_ends_when_one_of_them_falls(changed: Callable[[Access], None]) -> No
         changed(access)
         await live(INTERVAL)
         assert access.ended == [REVOKED]
+
+    run(main())
+
+
+def test_in_which_order_groups_and_extras_are_told_says_nothing() -> None:
+    async def main() -> None:
+        access, user = Access(), structs.replace(ALICE, groups=("a", "b"), extra=(("x", ("1", "2")), ("y", ())))
+        access.open(user=user)
+        access.may = lambda who, attributes: True
+        access.knows.users = {"token": structs.replace(user, groups=("b", "a"), extra=(("y", ()), ("x", ("2", "1"))))}
+        await live(2 * INTERVAL)
+        assert not access.ended
 
     run(main())
 

@@ -19,9 +19,11 @@ from bastion.network.relay import Stream
 from bastion.observe.record import Record
 from bastion.proxy.forward import Envelope
 from bastion.proxy.router import Route
-from bastion.proxy.tunnel import StreamLimits, Tunneller, upgrade_head
+from bastion.proxy.streams import StreamLimits, Streams
+from bastion.proxy.tunnel import Tunneller, upgrade_head
 from tests.fakes import LOOPBACK, Backend, refused, run, settle, until, wire
 from tests.proxy.exchanges import Exchange, Field, fields_of
+from tests.proxy.routes import Standing, route_to
 from tests.tunnel.raw import Before, End, connection
 
 KEY, PROOF = b"dGhlIHNhbXBsZSBub25jZQ==", b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # RFC 6455, 1.3
@@ -69,7 +71,7 @@ class Watches:
         self.ends: list[Callable[[str], None]] = []
         self.over = 0
 
-    def __call__(self, end: Callable[[str], None]) -> Callable[[], None]:
+    def __call__(self, end: Callable[[str], None], ago: float) -> Callable[[], None]:
         self.ends.append(end)
         return self._ended
 
@@ -78,26 +80,30 @@ class Watches:
 
 
 class House:
-    """A tunneller, and a backend that takes upgrades."""
+    """A tunneller, what is under way, and a backend that takes upgrades."""
 
-    def __init__(self, tunneller: Tunneller, pool: ConnectionPool, backend: Backend) -> None:
-        self.tunneller, self.pool, self.backend = tunneller, pool, backend
-        self.watches = Watches()
+    def __init__(self, tunneller: Tunneller, streams: Streams, watches: Watches, pool: ConnectionPool, backend: Backend) -> None:
+        self.tunneller, self.streams, self.watches, self.pool, self.backend = tunneller, streams, watches, pool, backend
         self.record = Record("GET", b"/", "192.0.2.1", "audit-id")
 
     def route(self, *before: Endpoint) -> Route:
-        return Route("key", [*before, self.backend.endpoint()], b"/chat?x=%20")
+        return route_to(*before, self.backend.endpoint(), target=b"/chat?x=%20")
 
     async def serve(self, exchange: Exchange, asked: Asked = WEBSOCKET, route: Route | None = None) -> None:
-        await self.tunneller.serve(exchange, route or self.route(), asked, ENVELOPE, self.record, self.watches)
+        route = route or self.route()
+        under_way = self.streams.begin(exchange, route, ())
+        try:
+            await self.tunneller.serve(exchange, route, asked, ENVELOPE, self.record, under_way)
+        finally:
+            self.streams.over(under_way)
 
     @contextlib.asynccontextmanager
     async def open(self, asked: Asked = WEBSOCKET) -> AsyncIterator[tuple[Upgrading, End, asyncio.Task[None]]]:
         """(the exchange, its client, the task that serves it) of an upgrade that was accepted."""
-        count = len(self.tunneller)
+        count = len(self.streams)
         async with upgrading() as (exchange, client):
             serving = asyncio.create_task(self.serve(exchange, asked))
-            await until(lambda: len(self.tunneller) == count + 1 or serving.done())
+            await until(lambda: len(self.streams) == count + 1 or serving.done())
             yield exchange, client, serving
             client.close()
             await serving
@@ -123,7 +129,9 @@ async def house(answer: bytes = YES, limits: StreamLimits = UNLIMITED) -> AsyncI
 
     backend = Backend(script)
     async with backend, wire() as (transport, pool), Deadlines() as deadlines:
-        yield House(Tunneller(transport, deadlines, limits, Policy()), pool, backend)
+        watches = Watches()
+        tunneller = Tunneller(transport, Standing(), deadlines, limits.idle, Policy())
+        yield House(tunneller, Streams(deadlines, limits, watches), watches, pool, backend)
 
 
 def test_what_the_backend_is_asked() -> None:
@@ -171,10 +179,10 @@ def test_an_upgrade_that_is_accepted_becomes_a_stream() -> None:
             assert (answered[b"sec-websocket-accept"], answered[b"x-own"]) == (PROOF, b"kept")
             await client.send(b"hello")
             assert await client.read(5) == b"hello"
-            assert (len(h.tunneller), h.pool.open, len(h.watches.ends), h.watches.over) == (1, 1, 1, 0)
+            assert (len(h.streams), h.pool.open, len(h.watches.ends), h.watches.over) == (1, 1, 1, 0)
             client.end()
             await serving
-            assert (len(h.tunneller), h.watches.over) == (0, 1)
+            assert (len(h.streams), h.watches.over) == (0, 1)
             assert (h.record.outcome, h.record.stream_in, h.record.stream_out) == ("", 5, 5)
             assert h.record.endpoint == str(h.backend.endpoint())
             await until(lambda: not h.pool.open)
@@ -200,7 +208,7 @@ def test_a_refusal_is_passed_on_whole_and_its_connection_never_used_again(answer
             assert {name: value for name, _, value in exchange.answered}[b"x-why"] == b"own"
             assert not {b"upgrade", b"connection"} & {name for name, _, _ in exchange.answered}
             await until(lambda: not h.pool.open)
-            assert (h.pool.idle, len(h.tunneller), h.watches.ends) == (0, 0, [])
+            assert (h.pool.idle, len(h.streams), h.watches.ends) == (0, 0, [])
 
     run(main())
 
@@ -240,7 +248,7 @@ def test_a_switch_that_was_not_asked_for_is_none(answer: bytes, asked: Asked) ->
                 await h.serve(exchange, asked)
             assert exchange.status == 0
             await until(lambda: not h.pool.open)
-            assert len(h.tunneller) == 0
+            assert len(h.streams) == 0
 
     run(main())
 
@@ -252,7 +260,7 @@ def test_where_the_client_cannot_be_told_the_backend_is_let_go(error: BaseExcept
             with pytest.raises(type(error)):
                 await h.serve(Upgrading(hijacking=error))
             await until(lambda: not h.pool.open)
-            assert len(h.tunneller) == 0
+            assert len(h.streams) == 0
 
     run(main())
 
@@ -270,14 +278,14 @@ def test_a_client_that_leaves_before_the_answer_takes_the_backends_connection_al
     run(main())
 
 
-DEAD = Endpoint(LOOPBACK, 1, False)
+DEAD, DEAD_TOO, AND_DEAD = (Endpoint(LOOPBACK, port, False) for port in (1, 2, 3))
 
 
 def test_an_endpoint_that_takes_no_connection_is_passed_over() -> None:
     async def main() -> None:
         async with house() as h, upgrading() as (exchange, client):
-            serving = asyncio.create_task(h.serve(exchange, route=h.route(DEAD, DEAD)))
-            await until(lambda: len(h.tunneller) or serving.done())
+            serving = asyncio.create_task(h.serve(exchange, route=h.route(DEAD, DEAD_TOO)))
+            await until(lambda: len(h.streams) or serving.done())
             await client.send(b"there")
             assert await client.read(5) == b"there"
             assert h.record.endpoint == str(h.backend.endpoint())
@@ -291,7 +299,7 @@ def test_when_three_took_none_the_client_is_told() -> None:
     async def main() -> None:
         async with house() as h:
             with refused(503):
-                await h.serve(Upgrading(), route=h.route(DEAD, DEAD, DEAD))
+                await h.serve(Upgrading(), route=h.route(DEAD, DEAD_TOO, AND_DEAD))
             assert h.backend.connections == 0
 
     run(main())
@@ -307,13 +315,13 @@ async def access_is_gone(h: House) -> None:
 
 
 async def the_pod_is_gone(h: House) -> None:
-    h.tunneller.address_gone("192.0.2.99")
-    assert len(h.tunneller) == 1
-    h.tunneller.address_gone(LOOPBACK)
+    h.streams.address_gone("192.0.2.99")
+    assert len(h.streams) == 1
+    h.streams.address_gone(LOOPBACK)
 
 
 async def all_shall_end(h: House) -> None:
-    h.tunneller.end_all()
+    h.streams.end_all()
 
 
 @pytest.mark.parametrize(
@@ -333,7 +341,7 @@ def test_it_is_closed_and_the_client_told_between_frames(ending: End_, told: byt
             await ending(h)
             assert await client.rest() == (told if said in (b"", b"\x81\x02hi") else b"")
             await serving
-            assert (h.record.outcome, h.watches.over, len(h.tunneller)) == (outcome, 1, 0)
+            assert (h.record.outcome, h.watches.over, len(h.streams)) == (outcome, 1, 0)
             await until(lambda: not h.pool.open)
             for again in (access_is_gone, all_shall_end):
                 await again(h)  # too late to matter
@@ -344,7 +352,7 @@ def test_it_is_closed_and_the_client_told_between_frames(ending: End_, told: byt
 def test_what_is_no_websocket_is_told_nothing() -> None:
     async def main() -> None:
         async with house(YES_TO_SPDY) as h, h.open(SPDY) as (_, client, serving):
-            h.tunneller.end_all()
+            h.streams.end_all()
             assert await client.rest() == b""
             await serving
 
@@ -364,14 +372,14 @@ def test_the_longest_duration() -> None:
 def test_of_many_streams_those_of_the_address_end() -> None:
     async def main() -> None:
         async with house() as h, h.open() as (_, one, first), h.open() as (_, two, second), h.open() as (_, three, third):
-            assert len(h.tunneller) == 3
+            assert len(h.streams) == 3
             two.end()
             await second
-            assert len(h.tunneller) == 2
-            h.tunneller.address_gone(LOOPBACK)
+            assert len(h.streams) == 2
+            h.streams.address_gone(LOOPBACK)
             assert await one.rest() == await three.rest() == GOING_AWAY
             await asyncio.gather(first, third)
-            assert (len(h.tunneller), h.watches.over) == (0, 3)
+            assert (len(h.streams), h.watches.over) == (0, 3)
 
     run(main())
 
@@ -380,12 +388,12 @@ def test_whoever_serves_is_cancelled_and_the_stream_goes_with_it() -> None:
     async def main() -> None:
         async with house() as h, upgrading() as (exchange, client):
             serving = asyncio.create_task(h.serve(exchange))
-            await until(lambda: len(h.tunneller))
+            await until(lambda: len(h.streams))
             serving.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await serving
             assert await client.rest() == b""
-            assert (h.watches.over, len(h.tunneller)) == (1, 0)
+            assert (h.watches.over, len(h.streams)) == (1, 0)
             await until(lambda: not h.pool.open)
 
     run(main())

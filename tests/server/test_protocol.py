@@ -1024,6 +1024,72 @@ def test_an_abort_is_a_reset() -> None:
     real(talk)
 
 
+DELIMITED = {"a length": 1 << 20, "chunks": None}
+
+
+@pytest.mark.parametrize("uploading", [False, True], ids=["a request", "a request whose body is under way"])
+@pytest.mark.parametrize("length", DELIMITED.values(), ids=DELIMITED)
+@pytest.mark.parametrize("how", ["abort", "raise", "shut down"])
+def test_what_came_of_an_answer_that_breaks_off_is_delivered_and_a_fin_follows(length: int | None, uploading: bool, how: str) -> None:
+    """Also to one who reads it late; a reset would destroy it (RFC 9112, 8)."""
+    sent = bytes(100_000)
+
+    async def talk() -> None:
+        go = asyncio.Event()
+
+        async def breaking(exchange: HttpExchange) -> None:
+            exchange.start(200, b"", [], length)
+            exchange.write(sent)
+            await go.wait()
+            if how == "abort":
+                exchange.abort()
+            elif how == "raise":
+                raise asyncio.CancelledError
+            else:
+                await asyncio.Event().wait()
+
+        async with conversation(breaking) as c:
+            peer = await c.peer()
+            await peer.send(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n" + bytes(50_000) if uploading else GET % b"")
+            await until(lambda: c.app.served)
+            go.set()
+            await settle()
+            if how == "shut down":
+                for connection in list(c.state.connections):
+                    connection.end_exchange("stopping")
+                del connection  # what is left behind is counted
+            if uploading:
+                await peer.send(bytes(50_000))  # and nobody wants it any more
+            await settle()
+            data = b""
+            while piece := await asyncio.get_running_loop().sock_recv(peer.sock, 4096):  # raises where it is reset
+                data += piece
+            body = data.partition(b"\r\n\r\n")[2]
+            assert body == (sent if length else b"186a0\r\n" + sent + b"\r\n")
+            peer.sock.close()
+            await until(lambda: not c.state.connections and not c.state.exchanges)
+
+    real(talk)
+
+
+def test_the_head_of_an_answer_that_breaks_off_at_once_is_delivered_too() -> None:
+    async def breaking(exchange: HttpExchange) -> None:
+        exchange.start(200, b"", [], 100)
+        exchange.abort()
+
+    async def talk() -> None:
+        async with conversation(breaking) as c:
+            peer = await c.peer()
+            await peer.send(GET % b"")
+            data = b""
+            while piece := await asyncio.get_running_loop().sock_recv(peer.sock, 4096):
+                data += piece
+            assert data.startswith(b"HTTP/1.1 200 OK\r\n")
+            assert data.endswith(b"Content-Length: 100\r\n\r\n")
+
+    real(talk)
+
+
 # --- stopping
 
 

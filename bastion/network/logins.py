@@ -1,0 +1,68 @@
+"""Does a login hold for the connection it came over, or for its request alone?
+
+After NTLM or Negotiate (RFC 4559) a server takes whatever follows on the connection for the same person's, so such a
+connection is nobody else's.  Of a scheme that is not listed here nobody can tell.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+Field = tuple[bytes, bytes, bytes]  # (lower-case name, name as written, value)
+
+# The schemes with which each request says anew who asks (IANA's registry of them, and those of the clouds).
+PER_REQUEST = frozenset(
+    (
+        b"basic",
+        b"bearer",
+        b"digest",
+        b"dpop",
+        b"gnap",
+        b"hoba",
+        b"hmac",
+        b"mutual",
+        b"oauth",
+        b"privatetoken",
+        b"scram-sha-1",
+        b"scram-sha-256",
+        b"signature",
+        b"token",
+        b"apikey",
+        b"api-key",
+        b"vapid",
+        b"aws4-hmac-sha256",
+        b"sharedkey",
+    )
+)
+CHALLENGES = frozenset((b"www-authenticate", b"proxy-authenticate"))
+_QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_CREDENTIALS = frozenset((b"authorization", b"proxy-authorization"))
+
+
+def binds_request(fields: Iterable[Field]) -> bool:
+    """Whether an Authorization among a request's fields may log its connection in."""
+    return any(lower in _CREDENTIALS and _first_word(value) not in PER_REQUEST for lower, _, value in fields)
+
+
+def binds_answer(challenges: bytes) -> bool:
+    """Whether one of the challenges (a WWW-Authenticate or Proxy-Authenticate field's value) is of such a scheme.
+
+    Each scheme stands at the beginning or behind a comma, and so do parameters (RFC 9110, 11.6.1).
+    """
+    for element in _QUOTED.sub(b"", challenges).split(b","):
+        word = _first_word(element)
+        if word and word not in PER_REQUEST and not _is_parameter(element):
+            return True
+    return False
+
+
+def _first_word(text: bytes) -> bytes:
+    words = text.split(None, 1)
+    return words[0].lower() if words else b""
+
+
+def _is_parameter(element: bytes) -> bool:
+    """`name=value`, blanks around the sign allowed."""
+    name, sign, _ = element.partition(b"=")
+    return bool(sign) and len(name.split()) == 1

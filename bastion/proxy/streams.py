@@ -1,0 +1,222 @@
+"""What is under way for long, and what ends it?  Tunnels, event streams, watches, slow transfers.
+
+An exchange that outlives the interval in which access is asked about again is as long as a stream, and is held to the same: it
+is asked about, has the limits of streams, and ends with its pod or node.  Before that it costs a place in a set.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import msgspec
+
+from bastion.clock import Deadlines
+from bastion.kube.endpoint import Endpoint
+from bastion.kube.status import refused, service_unavailable
+from bastion.proxy.exchange import Exchange
+from bastion.proxy.router import Route
+
+Watch = Callable[..., Callable[[], None]]  # the questions, whom to tell that the answer is no, how many seconds ago it was yes
+
+AT_ONCE = 64  # grow long in one turn of the loop
+POD_GONE, NODE_GONE, STOPPING = "the pod is gone", "the node is gone", "the bastion is stopping"
+TOO_LONG, IDLE = "the longest duration of a stream is over", "idle"
+
+
+class StreamLimits(msgspec.Struct, frozen=True):
+    """Seconds, 0 for no limit; `long` is when an exchange becomes one of those that last long."""
+
+    idle: float = 3600.0
+    duration: float = 43200.0
+    long: float = 60.0
+
+
+Place = tuple[bool, str]  # (whether a node, or else a pod, is served from there; address)
+
+
+class Tunnel(Protocol):
+    """A connection that was taken over.  `revoked`: its client may not have it any more."""
+
+    def end(self, reason: str, *, revoked: bool) -> None: ...
+
+
+class UnderWay(msgspec.Struct, eq=False):
+    """One exchange, from before its backend is asked; `questions` are what its access stands on.
+
+    One is made per request, so what only long ones need is with `long`.
+    """
+
+    streams: Streams
+    exchange: Exchange
+    route: Route
+    questions: tuple[Any, ...]
+    task: asyncio.Task[None] | None
+    endpoint: Endpoint | None = None  # where it is served from
+    began: float = 0.0  # seconds of the loop's clock; 0 until it was seen to be under way
+    long: Long | None = None
+    tunnel: Tunnel | None = None
+    reason: str = ""  # why it was ended from outside; empty: it was not
+    revoked: bool = False
+
+    def moved(self) -> None:
+        """It is served from elsewhere by now."""
+        if self.long is not None:
+            self.long.leave()
+            self.long.join()
+
+    def switched(self, tunnel: Tunnel) -> None:
+        """From here on it is a stream."""
+        self.tunnel = tunnel
+        if self.long is None:
+            self.streams.lasts(self)
+        else:
+            self.long.idle_at = math.inf
+
+    def end(self, reason: str, *, revoked: bool = True) -> None:
+        if self.tunnel is not None:
+            self.tunnel.end(reason, revoked=revoked)
+        elif not self.reason and self.task is not None:
+            self.reason, self.revoked = reason, revoked
+            self.task.cancel()
+
+    def conclude(self) -> None:
+        """In its own task, after it was cancelled by `end`: the client is told.  Raises StatusError where no answer has begun."""
+        if self.task is not None:
+            self.task.uncancel()
+        if not self.exchange.status:
+            raise (refused if self.revoked else service_unavailable)(f"this request took long and was ended: {self.reason}")
+        self.exchange.abort()
+
+
+class Long:
+    """What one that lasts long is held to; in the sweep of deadlines."""
+
+    def __init__(self, of: UnderWay, limits: StreamLimits, now: float, places: dict[Place, set[UnderWay]]) -> None:
+        self._of = of
+        self._idle = limits.idle
+        self._places = places
+        self._place: Place = (False, "")
+        self._moved = self._bytes()
+        self._end_at = of.began + limits.duration if limits.duration else math.inf
+        # What moves in a tunnel its relay knows.
+        self.idle_at = now + limits.idle if limits.idle and of.tunnel is None else math.inf
+        self.deadline: float | None = min(self._end_at, self.idle_at)
+        self.unwatch: Callable[[], None] = _nothing
+
+    def join(self) -> None:
+        self._place = self._of.route.to_node, self._of.endpoint.address if self._of.endpoint is not None else ""
+        self._places.setdefault(self._place, set()).add(self._of)
+
+    def leave(self) -> None:
+        there = self._places[self._place]
+        there.discard(self._of)
+        if not there:
+            del self._places[self._place]
+
+    def expired(self) -> None:
+        now = self._of.streams.now()
+        if now >= self._end_at:
+            self._of.end(TOO_LONG, revoked=False)
+        elif now >= self.idle_at and not self._has_moved():
+            self._of.end(IDLE, revoked=False)
+        else:
+            if now >= self.idle_at:
+                self.idle_at = now + self._idle
+            self.deadline = min(self._end_at, self.idle_at)
+
+    def _has_moved(self) -> bool:
+        """How long an answer may be waited for is not a stream's affair."""
+        before, self._moved = self._moved, self._bytes()
+        return self._moved != before or not self._of.exchange.status
+
+    def _bytes(self) -> int:
+        return self._of.exchange.bytes_in + self._of.exchange.bytes_out
+
+
+class Streams:
+    """All that is under way; its length is how many of them are long.  `watch` asks about the questions of one."""
+
+    def __init__(self, deadlines: Deadlines, limits: StreamLimits, watch: Watch) -> None:
+        self._limits = limits
+        self._long_after = min(limits.long, limits.duration or math.inf)
+        self._watch = watch
+        self._loop = asyncio.get_running_loop()
+        self.now = self._loop.time
+        self._young: set[UnderWay] = set()
+        self._long: dict[Place, set[UnderWay]] = {}
+        self._stopping = False
+        self._deadlines = deadlines
+        self.deadline: float | None = 0.0
+        deadlines.add(self)
+
+    def begin(self, exchange: Exchange, route: Route, questions: tuple[Any, ...]) -> UnderWay:
+        """In the exchange's own task.  `over` must follow, however it ends."""
+        under_way = UnderWay(self, exchange, route, questions, asyncio.current_task())
+        self._young.add(under_way)
+        return under_way
+
+    def over(self, under_way: UnderWay) -> None:
+        self._young.discard(under_way)
+        if under_way.long is not None:
+            self._deadlines.discard(under_way.long)
+            under_way.long.leave()
+            under_way.long.unwatch()
+            under_way.long = None
+
+    def expired(self) -> None:
+        """Twice a second: which of the young ones have grown long?"""
+        now = self.now()
+        self.deadline = now
+        grown = 0
+        for under_way in list(self._young):
+            if not under_way.began:
+                under_way.began = now
+            elif now - under_way.began >= self._long_after:
+                self.lasts(under_way)
+                grown += 1
+                if grown == AT_ONCE:
+                    self._loop.call_soon(self.expired)  # others have a turn
+                    return
+
+    def lasts(self, under_way: UnderWay) -> None:
+        """It is a long one from now on."""
+        now = self.now()
+        under_way.began = under_way.began or now
+        under_way.exchange.lasting = True
+        under_way.long = long = Long(under_way, self._limits, now, self._long)
+        self._young.discard(under_way)
+        self._deadlines.add(long)
+        long.join()
+        long.unwatch = self._watch(*under_way.questions, under_way.end, now - under_way.began)
+        if self._stopping:
+            under_way.end(STOPPING, revoked=False)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._long.values()))
+
+    # --- what ends them from outside
+
+    def address_gone(self, address: str) -> None:
+        """Its pod is no more."""
+        self._end_at((False, address), POD_GONE)
+
+    def node_gone(self, address: str) -> None:
+        """Its node is no more, and with it whatever shares its address."""
+        self._end_at((True, address), NODE_GONE)
+        self._end_at((False, address), NODE_GONE)
+
+    def _end_at(self, place: Place, reason: str) -> None:
+        for under_way in list(self._long.get(place, ())):
+            under_way.end(reason, revoked=False)
+
+    def end_all(self) -> None:
+        self._stopping = True
+        for place in list(self._long):
+            self._end_at(place, STOPPING)
+
+
+def _nothing() -> None:
+    pass

@@ -1,0 +1,34 @@
+"""Routes without a catalog, and what says where a target leads by now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bastion.kube.attributes import Attributes
+from bastion.kube.endpoint import Endpoint
+from bastion.kube.requestinfo import RequestInfo
+from bastion.kube.status import StatusError
+from bastion.proxy.router import Route, Router
+
+INFO = RequestInfo(Attributes("get", "", "v1", "ns", "pods", "proxy", "web"), b"/prefix", b"/x", True)
+
+
+def route_to(*endpoints: Endpoint, target: bytes = b"/x", resource: str = "pods") -> Route:
+    return Route((resource, "ns", "web", 80), endpoints, target, INFO)
+
+
+class Standing(Router):
+    """Where a target led it leads still; unless it is told otherwise.  `asked` counts the questions."""
+
+    def __init__(self) -> None:
+        self.now: Sequence[Endpoint] | StatusError | None = None
+        self.asked = 0
+
+    def again(self, route: Route) -> Sequence[Endpoint]:
+        self.asked += 1
+        if isinstance(self.now, StatusError):
+            raise self.now
+        return route.endpoints if self.now is None else self.now
+
+    def leads_to(self, route: Route, endpoint: Endpoint) -> bool:
+        return endpoint in self.again(route)

@@ -1,0 +1,251 @@
+"""Where a request goes, and where it goes next: never to an address that its target has no more."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+from msgspec import structs
+
+from bastion.balance.outlier import Outliers
+from bastion.clock import Deadlines
+from bastion.kube.endpoint import Endpoint
+from bastion.kube.status import StatusError, not_found, service_unavailable
+from bastion.limits import Concurrency
+from bastion.message.answers import Policy
+from bastion.message.headers import Forwarded
+from bastion.network.connections import ConnectionPool
+from bastion.observe.record import Record
+from bastion.proxy.forward import Envelope, Forwarder, request_head
+from bastion.proxy.streams import StreamLimits, Streams
+from tests.fakes import LOOPBACK, Backend, Upload, run, until, wire
+from tests.proxy.exchanges import Exchange, fields_of
+from tests.proxy.routes import Standing, route_to
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+ENVELOPE = Envelope(Forwarded(b"192.0.2.1", b"bastion.test", b"https", b"/prefix", b"/prefix/x"), False)
+DEAD = [Endpoint(LOOPBACK, port, False) for port in (1, 2, 3, 4)]
+
+
+@dataclass
+class Asking(Exchange):
+    writable: bool = True
+
+    def write(self, data: bytes) -> None:
+        self.bytes_out += len(data)
+
+
+class House:
+    """A forwarder; `router` says where the target leads by now."""
+
+    def __init__(self, forwarder: Forwarder, router: Standing, streams: Streams, pool: ConnectionPool) -> None:
+        self.forwarder, self.router, self.streams, self.pool = forwarder, router, streams, pool
+
+    async def ask(self, *endpoints: Endpoint, method: str = "GET", fields: tuple[str, ...] = (), kept: bool = False) -> Exchange:
+        """Raises StatusError."""
+        exchange = Asking(method, fields=fields_of(*fields))
+        route = route_to(*endpoints)
+        under_way = self.streams.begin(exchange, route, ())
+        envelope = structs.replace(ENVELOPE, keep_authorization=kept)
+        try:
+            await self.forwarder.serve(exchange, route, envelope, Record(method, b"/", "192.0.2.1", "audit-id"), under_way)
+        finally:
+            self.streams.over(under_way)
+        return exchange
+
+
+@contextlib.asynccontextmanager
+async def house() -> AsyncIterator[House]:
+    async with wire() as (transport, pool), Deadlines() as deadlines:
+        router = Standing()
+        forwarder = Forwarder(transport, router, Outliers(), Concurrency(0), Policy())
+        yield House(forwarder, router, Streams(deadlines, StreamLimits(), lambda end, ago: lambda: None), pool)
+
+
+class Dying(Backend):
+    """Answers the first request of each connection, and dies under the second; `dead` then lets nobody see what comes."""
+
+    def __init__(self) -> None:
+        super().__init__(self._play)
+        self.asked = asyncio.Event()
+        self.die = asyncio.Event()
+
+    async def _play(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self.read_request(reader)
+        writer.write(OK)
+        await self.read_request(reader)
+        self.asked.set()
+        await self.die.wait()
+        writer.transport.abort()
+
+
+def answering() -> Backend:
+    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await backend.read_request(reader)
+            writer.write(OK)
+
+    backend = Backend(play)
+    return backend
+
+
+# --- the target is asked about before every attempt after the first
+
+
+GONE = [not_found("pods", "web"), service_unavailable("no endpoints available for service")]
+
+
+@pytest.mark.parametrize("gone", GONE, ids=["404", "503"])
+def test_a_request_is_not_sent_again_to_an_address_whose_pod_is_gone(gone: StatusError) -> None:
+    async def main() -> None:
+        async with house() as h, Dying() as old:
+            await h.ask(old.endpoint())
+            asking = asyncio.create_task(h.ask(old.endpoint()))
+            await old.asked.wait()
+            h.router.now = gone
+            old.die.set()
+            with pytest.raises(StatusError) as told:
+                await asking
+            assert told.value is gone
+            assert (old.connections, len(old.heads)) == (1, 2)
+
+    run(main())
+
+
+def test_it_is_sent_to_where_the_target_leads_by_then() -> None:
+    async def main() -> None:
+        async with house() as h, Dying() as old, answering() as new:
+            await h.ask(old.endpoint())
+            asking = asyncio.create_task(h.ask(old.endpoint()))
+            await old.asked.wait()
+            h.router.now = [new.endpoint()]
+            old.die.set()
+            assert (await asking).status == 200
+            assert (old.connections, len(new.heads)) == (1, 1)
+
+    run(main())
+
+
+def test_on_a_kept_connection_nothing_is_asked_again() -> None:
+    async def main() -> None:
+        async with house() as h, answering() as backend:
+            await h.ask(backend.endpoint())
+            h.router.asked = 0
+            for _ in range(3):
+                await h.ask(backend.endpoint())
+            assert (h.router.asked, backend.connections) == (0, 1)
+
+    run(main())
+
+
+def test_after_a_dial_that_failed_only_what_is_there_now_is_dialled() -> None:
+    async def main() -> None:
+        async with house() as h, answering() as former, answering() as new:
+            h.router.now = [DEAD[0], new.endpoint()]
+            assert (await h.ask(DEAD[0], former.endpoint())).status == 200
+            assert (former.connections, new.connections) == (0, 1)
+
+    run(main())
+
+
+def test_an_address_that_became_anothers_while_it_was_dialled_is_sent_nothing() -> None:
+    async def main() -> None:
+        async with house() as h, answering() as anothers, answering() as new:
+            h.router.now = [new.endpoint()]
+            assert (await h.ask(anothers.endpoint())).status == 200
+            assert (anothers.heads, len(new.heads)) == ([], 1)
+            h.router.now = GONE[0]
+            with pytest.raises(StatusError) as told:
+                await h.ask(anothers.endpoint())
+            assert told.value is GONE[0]
+            assert not anothers.heads
+            await until(lambda: h.pool.open == 1)
+
+    run(main())
+
+
+@pytest.mark.parametrize("dead", [1, 2, 3, 4])
+def test_the_attempts_have_one_budget(dead: int) -> None:
+    async def main() -> None:
+        async with house() as h, answering() as last:
+            asking = h.ask(*DEAD[:dead], last.endpoint())
+            if dead < 3:
+                assert (await asking).status == 200
+            else:
+                with pytest.raises(StatusError) as told:
+                    await asking
+                assert (told.value.code, last.connections) == (503, 0)
+
+    run(main())
+
+
+def test_a_kept_connection_that_died_is_one_of_them() -> None:
+    async def main() -> None:
+        async with house() as h, Dying() as old, answering() as last:
+            await h.ask(old.endpoint())
+            asking = asyncio.create_task(h.ask(old.endpoint()))
+            await old.asked.wait()
+            h.router.now = [*DEAD[:2], last.endpoint()]
+            old.die.set()
+            with pytest.raises(StatusError):
+                await asking
+            assert last.connections == 0
+
+    run(main())
+
+
+# --- a kept connection
+
+
+def test_what_is_open_to_an_address_serves_nobody_after_its_pod_has_left() -> None:
+    async def main() -> None:
+        async with house() as h, answering() as backend:
+            await h.ask(backend.endpoint())
+            h.pool.address_left("192.0.2.99")
+            assert h.pool.idle == 1
+            h.pool.address_left(LOOPBACK)
+            await until(lambda: not h.pool.open)
+            await h.ask(backend.endpoint())
+            assert backend.connections == 2
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("line", "kept"),
+    [("NTLM TlRM", False), ("Negotiate YII=", False), ("Kerberos x", False), ("Basic eDp5", True), ("Bearer x", True)],
+)
+def test_a_login_of_a_connection_is_nobody_elses(line: str, kept: bool) -> None:
+    async def main() -> None:
+        async with house() as h, answering() as backend:
+            field = f"Authorization: {line}"
+            await h.ask(backend.endpoint(), fields=(field,), kept=True)
+            assert h.pool.idle == kept
+            await h.ask(backend.endpoint(), fields=(field,))  # the bastion's own: the backend does not see it
+            assert h.pool.idle == 1
+
+    run(main())
+
+
+# --- what a backend may leave unread
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "OPTIONS", "POST", "PUT", "PATCH"])
+def test_a_body_that_may_stay_unread_is_the_last_thing_on_its_connection(method: str, chunked: bool) -> None:
+    exchange = Exchange(method)
+    exchange.body = Upload([], chunked=chunked)  # type: ignore[assignment]
+    head = request_head(exchange, route_to(DEAD[0]), ENVELOPE)  # type: ignore[arg-type]
+    assert (b"\r\nConnection: close\r\n" in head) is (method not in ("POST", "PUT", "PATCH"))
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_without_a_body_it_is_not(method: str) -> None:
+    exchange = Exchange(method)
+    assert b"Connection" not in request_head(exchange, route_to(DEAD[0]), ENVELOPE)  # type: ignore[arg-type]
+    exchange.body = Upload([])  # type: ignore[assignment]
+    exchange.body.length = 0  # type: ignore[attr-defined]
+    assert b"Connection" not in request_head(exchange, route_to(DEAD[0]), ENVELOPE)  # type: ignore[arg-type]
