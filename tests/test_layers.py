@@ -22,7 +22,20 @@ ROWS = [
     {"cluster", "network", "message", "balance", "observe"},
     {"kube"},
 ]
-ANYWHERE = {"authentication", "browsers", "cache", "certificates", "clock", "config", "issuers", "kubeapi", "limits", "reload", "__init__"}
+ANYWHERE = {
+    "authentication",
+    "browsers",
+    "cache",
+    "certificates",
+    "clock",
+    "config",
+    "issuers",
+    "kubeapi",
+    "limits",
+    "reload",
+    "turns",
+    "__init__",
+}
 STANDALONE_MAY = {"kube"}
 FOREIGN = {  # library -> the only places that may import it
     "kubernetes": {"cluster/kubeconfig.py"},
@@ -47,6 +60,7 @@ PURE = [
     "issuers.py",
     "kubeapi.py",
     "limits.py",
+    "turns.py",
     "proxy/retry.py",
     "proxy/router.py",
     "proxy/kubelet.py",
