@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -56,6 +57,19 @@ def embedded_ipv4(address: Address) -> Address:
     if address in _NAT64 or (address in _COMPATIBLE and int(address) > 1):
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address
+
+
+def client_of(text: str) -> str:
+    """Whom limits per client are kept for: an IPv6 client is a /64, of which it may use any address (RFC 4862, RFC 8981)."""
+    return text if ":" not in text else _prefix(text)
+
+
+@lru_cache(4096)
+def _prefix(text: str) -> str:
+    address = parse_address(text)
+    if not isinstance(address, ipaddress.IPv6Address):
+        return text
+    return str(ipaddress.ip_network((int(address) >> 64 << 64, 64)))
 
 
 class DialPolicy:
