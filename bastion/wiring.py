@@ -37,7 +37,7 @@ from bastion.discovery.informer import Informer
 from bastion.discovery.lookup import Lookup
 from bastion.discovery.resolver import Resolver
 from bastion.kube.hostname import HostNames
-from bastion.limits import Concurrency, Rate
+from bastion.limits import Rate, Shares
 from bastion.message.answers import Policy
 from bastion.network.addresses import DialPolicy
 from bastion.network.connections import ConnectionPool
@@ -120,6 +120,8 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
                 "client_connections_turned_away": door.turned_away,
                 "streams": len(tunneller),
                 "backends_failing": len(outliers),
+                "backends_failing_for_one_user": outliers.of_users,
+                "api_calls_waiting": api.waiting,
                 "stream_access_questions": len(recheck),
                 "backend_connections": pool.open,
                 "backend_connections_idle": pool.idle,
@@ -149,7 +151,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             authorizer,
             Router(Resolver(catalog, policy, nodes=config.nodes, namespaces=config.kube_api.namespaces), Balancer(RoundRobin), lookup),
             origins,
-            Forwarder(transport, outliers, Concurrency(config.limits.waiting_per_target), presentation),
+            Forwarder(transport, outliers, Shares(config.limits.waiting_per_target), presentation),
             tunneller,
             StreamAccess(recheck, authenticators.fresh, fresh_authorizer),
             Observer((log, metrics)),
@@ -187,7 +189,7 @@ def _sign_in(browsers: Browsers, guard: Guard, origins: Origins, hosts: HostName
         return NoSignIn(), None
     sealer = Sealer(session_key(browsers), os.urandom)
     sessions, handoff = Sessions(sealer), Handoff(sealer)
-    desk = Desk(sessions, handoff, guard.identify, origins.seen, time.time, browsers.public_url, hosts)
+    desk = Desk(sessions, handoff, guard.identify, origins.client, origins.seen, time.time, browsers.public_url, hosts)
     return SignIn(sessions, handoff, origins, browsers.public_url, time.time), desk
 
 

@@ -12,6 +12,7 @@ from bastion.authz.authorizer import Authorizer
 from bastion.kube.attributes import Attributes
 from bastion.kube.status import bad_request, forbidden
 from bastion.kube.user import ANONYMOUS, AUTHENTICATED_GROUP, UNAUTHENTICATED_GROUP, User, extra_key, service_account
+from bastion.turns import Key
 
 Field = tuple[bytes, bytes, bytes]
 
@@ -33,13 +34,13 @@ class Impersonator:
     def __init__(self, authorizer: Authorizer) -> None:
         self._authorizer = authorizer
 
-    async def assume(self, user: User, fields: list[Field]) -> User:
+    async def assume(self, user: User, fields: list[Field], asker: Key) -> User:
         """The user to act as: `user` where nobody else is asked for.  Raises StatusError 400 or 403."""
         wanted = wanted_user(fields)
         if wanted is None:
             return user
         for attributes in permissions(wanted):
-            decision = await self._authorizer.authorize(user, attributes)
+            decision = await self._authorizer.authorize(user, attributes, asker)
             if not decision.allowed:
                 raise forbidden(user.name, attributes, decision.reason)
         return impersonated(wanted)

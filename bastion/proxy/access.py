@@ -18,6 +18,7 @@ from bastion.kube.attributes import Attributes
 from bastion.kube.user import User
 from bastion.proxy.exchange import Field
 from bastion.proxy.recheck import Recheck
+from bastion.turns import STREAM, Key
 
 SLACK = 1.0  # seconds after a token's end: asked a moment too early, it would be good for another while
 
@@ -44,11 +45,12 @@ class StreamAccess:
     ) -> Callable[[], None]:
         """Call `end` with a reason once one answer is no.  Returns what ends the watch."""
         wanted = wanted_user(fields)
+        line = (STREAM, user.name)
         questions = [(user, attributes) for attributes in (permissions(wanted) if wanted is not None else ())]
         questions += [(acting_as, attributes) for attributes in required]
         still_is = partial(self._still_is, credentials, user)
         watches = [self._recheck.watch((credentials, user), still_is, end, self._good_for(credentials))]
-        watches += [self._recheck.watch(question, partial(self._still_may, *question), end) for question in questions]
+        watches += [self._recheck.watch(question, partial(self._still_may, *question, line), end) for question in questions]
 
         def unwatch() -> None:
             for watch in watches:
@@ -63,8 +65,8 @@ class StreamAccess:
 
     async def _still_is(self, credentials: Credentials, user: User) -> bool:
         """Also another identity is a no: what was authorized was the old one."""
-        now = await self._authenticator.authenticate(credentials)
+        now = await self._authenticator.authenticate(credentials, (STREAM, user.name))
         return now is not None and (now.name, now.uid, now.groups) == (user.name, user.uid, user.groups)
 
-    async def _still_may(self, user: User, attributes: Attributes) -> bool:
-        return (await self._authorizer.authorize(user, attributes)).allowed
+    async def _still_may(self, user: User, attributes: Attributes, line: Key) -> bool:
+        return (await self._authorizer.authorize(user, attributes, line)).allowed

@@ -10,7 +10,7 @@ import msgspec
 from bastion.balance.outlier import Outliers
 from bastion.kube.endpoint import Endpoint
 from bastion.kube.status import StatusError, gateway_timeout, service_unavailable
-from bastion.limits import Concurrency
+from bastion.limits import Shares
 from bastion.message.answers import Asked, Policy, Presented, present
 from bastion.message.headers import Forwarded, to_backend
 from bastion.message.html import HtmlRewriter, RewriteAborted
@@ -24,6 +24,8 @@ from bastion.observe.record import Record
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.retry import UPSTREAM_STATUS, may_resend
 from bastion.proxy.router import Route
+from bastion.proxy.waiting import Place, Upload
+from bastion.turns import USER, Key
 
 EDITED_PIECE = 16384  # bytes of a page given to its rewriter at once
 MAX_DIALS = 3  # endpoints tried before the client is told
@@ -31,18 +33,19 @@ MAX_DIALS = 3  # endpoints tried before the client is told
 
 class Envelope(msgspec.Struct, frozen=True, gc=False):
     """What the bastion itself decided about a request: where it came from, whose Authorization it carries, whether a session's cookie
-    authenticated it, which of its headers are kept back."""
+    authenticated it, which of its headers are kept back, and whose share of what all share it takes."""
 
     forwarded: Forwarded
     keep_authorization: bool
     session: bool = False
     withheld: Callable[[bytes], bool] = asserts_identity
+    asker: Key = (USER, "")
 
 
 class Forwarder:
     """`waiting` bounds the exchanges that wait for one target's answer; `outliers` knows which endpoints keep failing."""
 
-    def __init__(self, transport: Transport, outliers: Outliers, waiting: Concurrency, policy: Policy) -> None:
+    def __init__(self, transport: Transport, outliers: Outliers, waiting: Shares, policy: Policy) -> None:
         self._transport = transport
         self._policy = policy
         self._outliers = outliers
@@ -52,14 +55,14 @@ class Forwarder:
     async def serve(self, exchange: Exchange, route: Route, envelope: Envelope, record: Record) -> None:
         """Raises StatusError as long as the answer has not begun; after that it aborts."""
         head = request_head(exchange, route, envelope)
-        if not self._waiting.enter(route.key):
-            raise service_unavailable("too many requests wait for this target already; try again shortly", retry_after=1)
+        place = Place(self._waiting, route.key, envelope.asker)
+        body = Upload(exchange.body, place) if exchange.body is not None else None
         try:
-            trip, answer = await self._ask(exchange, route, head, record)
+            trip, answer = await self._ask(exchange, route, head, body, envelope.asker, record)
         except NetworkError as error:
             raise unreachable(error) from error
         finally:
-            self._waiting.leave(route.key)
+            place.leave()
         clean = False
         try:
             clean = await hand_on(exchange, answer, trip.endpoint, envelope, self._policy)
@@ -69,47 +72,48 @@ class Forwarder:
         finally:
             trip.close(clean=clean)
 
-    async def _ask(self, exchange: Exchange, route: Route, head: bytes, record: Record) -> tuple[RoundTrip, Answer]:
+    async def _ask(
+        self, exchange: Exchange, route: Route, head: bytes, body: Upload | None, asker: Key, record: Record
+    ) -> tuple[RoundTrip, Answer]:
         """Raises NetworkError or, from the client's body, StatusError."""
         fresh = False
         while True:
-            connection = await self._connect(route, record, fresh=fresh)
+            connection = await self._connect(route, asker, record, fresh=fresh)
             reused = connection.used
-            trip = self._transport.start(connection, exchange.method, head, exchange.body)
+            trip = self._transport.start(connection, exchange.method, head, body)
             try:
                 answer = await trip.answer()
             except NetworkError as error:
                 trip.close(clean=False)
                 touched = exchange.body is not None and exchange.body.touched
                 if not may_resend(error, exchange.method, reused=reused, body_touched=touched, resent=fresh):
-                    if isinstance(error, (SendError, UpstreamTimeout)):
-                        self._outliers.failed(connection.endpoint, self._now())
+                    if isinstance(error, UpstreamTimeout) or (isinstance(error, SendError) and not reused):
+                        self._outliers.unanswered(connection.endpoint, asker, self._now())
                     raise
                 fresh = True
             except BaseException:
                 trip.close(clean=False)
                 raise
             else:
-                self._outliers.succeeded(connection.endpoint)
+                self._outliers.answered(connection.endpoint, asker)
                 return trip, answer
 
-    async def _connect(self, route: Route, record: Record, *, fresh: bool) -> Connection:
+    async def _connect(self, route: Route, asker: Key, record: Record, *, fresh: bool) -> Connection:
         """To the first endpoint that takes a connection."""
         failure: DialError | None = None
         dials = 0
-        for endpoint in route.endpoints:
-            if not self._outliers.worth_a_try(endpoint, self._now()):
-                continue
+        for endpoint in self._outliers.order(route.endpoints, asker, self._now()):
             record.endpoint = str(endpoint)
             try:
                 return await self._transport.connect(endpoint, fresh=fresh)
             except DialError as error:
-                self._outliers.failed(endpoint, self._now())
+                self._outliers.undialled(endpoint, asker, self._now())
                 failure = error
                 dials += 1
                 if dials == MAX_DIALS:
                     break
-        raise failure or DialError("every endpoint failed several times in a row; one request every few seconds tries again")
+        assert failure is not None
+        raise failure
 
 
 def present_answer(exchange: Exchange, answer: Answer, endpoint: Endpoint, envelope: Envelope, policy: Policy) -> Presented:

@@ -24,7 +24,7 @@ from bastion.observe.record import Record
 from bastion.proxy.access import StreamAccess
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.forward import Envelope, Forwarder
-from bastion.proxy.guard import Guard
+from bastion.proxy.guard import Guard, asker_of
 from bastion.proxy.origin import Origins
 from bastion.proxy.router import Router
 from bastion.proxy.signin import NoSignIn
@@ -72,9 +72,10 @@ class Gateway:
 
     async def serve(self, exchange: Exchange) -> None:
         """Answers, whatever happens; raises nothing but CancelledError."""
-        record = Record(exchange.method, exchange.target.partition(b"?")[0], exchange.client, exchange.audit_id)
+        client = self._origins.client(exchange.client, exchange.fields)
+        record = Record(exchange.method, exchange.target.partition(b"?")[0], client, exchange.audit_id)
         try:
-            await self._serve(exchange, record)
+            await self._serve(exchange, client, record)
         except StatusError as error:
             record.error = f"{error.reason}: {error.message}"
             exchange.send_status(error)
@@ -90,12 +91,13 @@ class Gateway:
 
     def refuse(self, exchange: Exchange, error: StatusError) -> None:
         """A request that could not be read."""
-        record = Record(exchange.method, exchange.target, exchange.client, exchange.audit_id)
+        client = self._origins.client(exchange.client, exchange.fields)
+        record = Record(exchange.method, exchange.target, client, exchange.audit_id)
         record.error = f"{error.reason}: {error.message}"
         exchange.send_status(error)
         self._observer.observe(record, exchange.status, 0, exchange.bytes_out)
 
-    async def _serve(self, exchange: Exchange, record: Record) -> None:
+    async def _serve(self, exchange: Exchange, client: str, record: Record) -> None:
         application = self._hosts.application(exchange.host) if self._hosts is not None else None
         record.info = info = request_info(exchange.method, exchange.target, application)
         asked = _asked_upgrade(exchange) if exchange.upgradable else None
@@ -106,26 +108,28 @@ class Gateway:
                 credentials = request_credentials(
                     exchange.fields, websocket=websocket, certificate=exchange.certificate, front_proxy=self._front_proxy
                 )
-            record.user = user = await self._guard.identify(credentials, exchange.client)
+            record.user = user = await self._guard.identify(credentials, client, partial(self._origins.foreign, exchange))
         if user is None:
             return self._sign_in.turn_away(exchange, info, application)
         if info is None:
             raise no_such_route()
-        with self._guard.place(user, tunnel=asked is not None):
+        asker = asker_of(user, client)
+        with self._guard.place(asker, tunnel=asked is not None):
             with record.stage("authorization"):
-                record.acting_as = acting_as = await self._impersonator.assume(user, exchange.fields)
+                record.acting_as = acting_as = await self._impersonator.assume(user, exchange.fields, asker)
                 required = self._required(info.attributes, asked)
                 for attributes in required:
-                    decision = await self._authorizer.authorize(acting_as, attributes)
+                    decision = await self._authorizer.authorize(acting_as, attributes, asker)
                     if not decision.allowed:
                         raise forbidden(acting_as.name, attributes, decision.reason)
             try:
                 route = self._router.route(info)
             except UnknownTarget as unknown:
-                route = await self._router.settle(info, unknown, user.name)
+                route = await self._router.settle(info, unknown, asker)
             if asked is None and info.rest[:1] != b"/" and exchange.method in ("GET", "HEAD"):
                 return redirect_to_slash(exchange, info.prefix, info.rest)
-            envelope = Envelope(self._origins.forwarded(exchange, info), credentials.explicit, credentials.session, self._withheld)
+            forwarded = self._origins.forwarded(exchange, info)
+            envelope = Envelope(forwarded, credentials.explicit, credentials.session, self._withheld, asker)
             with record.stage("upstream"):
                 if asked is None:
                     await self._forwarder.serve(exchange, route, envelope, record)

@@ -9,25 +9,65 @@ from types import TracebackType
 from bastion.authn.authenticator import Authenticator, Credentials
 from bastion.config import Limits
 from bastion.kube.status import too_many_requests
-from bastion.kube.user import User
-from bastion.limits import Concurrency, Rate
+from bastion.kube.user import ANONYMOUS, User
+from bastion.limits import Concurrency, Rate, SecondTries
+from bastion.network.addresses import client_of
+from bastion.turns import ADDRESS, USER, Key
+
+SECOND_TRIES = 5.0  # a second, of one address that is over its limit
 
 
 class Place:
     """One of a user's places, held while the exchange lasts."""
 
-    __slots__ = ("_places", "_user")
+    __slots__ = ("_asker", "_places")
 
-    def __init__(self, places: Concurrency, user: str) -> None:
+    def __init__(self, places: Concurrency, asker: Key) -> None:
         self._places = places
-        self._user = user
+        self._asker = asker
 
     def __enter__(self) -> None:
-        if not self._places.enter(self._user):
+        if not self._places.enter(self._asker):
             raise too_many_requests("too many requests or streams of this user are under way; try again shortly")
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._places.leave(self._user)
+        self._places.leave(self._asker)
+
+
+class Failures:
+    """Of client addresses.  One that is over its limit is refused what is not known, but for what comes a second time.
+
+    Whoever has a good token comes again with it (client-go does so after the Retry-After of a 429); whoever guesses has
+    another guess, and to make each of them twice brings a few more a second.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._spent = Rate(limits.authentication_failure_qps, limits.authentication_failure_burst)
+        self._again = SecondTries()
+        self._tries = Rate(SECOND_TRIES, SECOND_TRIES)
+
+    def exhausted(self, client: str, now: float) -> bool:
+        return self._spent.exhausted(client, now)
+
+    def spend(self, client: str, now: float) -> None:
+        self._spent.spend(client, now)
+
+    def second_try(self, client: str, token: str, now: float) -> bool:
+        """Whether this one may be looked at all the same."""
+        this = (client, hash(token))
+        if not self._again.due(this) or self._tries.exhausted(client, now):
+            return False
+        self._tries.spend(client, now)
+        self._again.use(this)
+        return True
+
+    def good(self, client: str, token: str) -> None:
+        """It was somebody's."""
+        self._again.forget((client, hash(token)))
+
+
+def never() -> bool:
+    return False
 
 
 class Guard:
@@ -36,20 +76,40 @@ class Guard:
     def __init__(self, authenticator: Authenticator, remembers: Callable[[Credentials], bool], limits: Limits) -> None:
         self._authenticator = authenticator
         self._remembers = remembers
-        self._failures = Rate(limits.authentication_failure_qps, limits.authentication_failure_burst)
+        self._own = Failures(limits)
+        self._foreign = Failures(limits)
         self._exchanges = Concurrency(limits.exchanges_per_user)
         self._tunnels = Concurrency(limits.tunnels_per_user)
         self._now = asyncio.get_running_loop().time
 
-    async def identify(self, credentials: Credentials, client: str) -> User | None:
-        """Raises StatusError 429 where too many from this address failed lately."""
-        if self._failures.exhausted(client, self._now()) and not self._remembers(credentials):
-            raise too_many_requests("too many failed authentications from this address; try again shortly")
-        user = await self._authenticator.authenticate(credentials)
-        if user is None and credentials.token is not None:
-            self._failures.spend(client, self._now())
+    async def identify(self, credentials: Credentials, client: str, foreign: Callable[[], bool] = never) -> User | None:
+        """Raises StatusError 429 where too many from this address failed lately.
+
+        `foreign` tells whether a page of another site made a browser send this: its failures are not those of the
+        browser's owner, and have a budget of their own, as any program can say so.
+        """
+        client = client_of(client)
+        if credentials.token is None:  # nothing that could be guessed
+            return await self._authenticator.authenticate(credentials, (ADDRESS, client))
+        now = self._now()
+        noisy = self._own.exhausted(client, now) or self._foreign.exhausted(client, now)
+        if noisy and not self._remembers(credentials):
+            failures = self._foreign if foreign() else self._own
+            if failures.exhausted(client, now) and not failures.second_try(client, credentials.token, now):
+                raise too_many_requests("too many failed authentications from this address; try again shortly")
+        user = await self._authenticator.authenticate(credentials, (ADDRESS, client))
+        if user is None:
+            (self._foreign if foreign() else self._own).spend(client, self._now())
+        elif noisy:
+            self._own.good(client, credentials.token)
+            self._foreign.good(client, credentials.token)
         return user
 
-    def place(self, user: User, *, tunnel: bool) -> Place:
-        """`with guard.place(user, …):` raises StatusError 429 where the user has no place left."""
-        return Place(self._tunnels if tunnel else self._exchanges, user.name)
+    def place(self, asker: Key, *, tunnel: bool) -> Place:
+        """`with guard.place(asker, …):` raises StatusError 429 where no place is left."""
+        return Place(self._tunnels if tunnel else self._exchanges, asker)
+
+
+def asker_of(user: User, client: str) -> Key:
+    """Whose share of what all share a request takes.  Nobody in particular is many: each address has its own."""
+    return (USER, user.name) if user.name != ANONYMOUS else (ADDRESS, client_of(client))

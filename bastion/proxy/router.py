@@ -14,6 +14,7 @@ from bastion.kube.requestinfo import RequestInfo
 from bastion.kube.status import method_not_allowed
 from bastion.kube.target import parse_target
 from bastion.proxy.kubelet import check_kubelet_request
+from bastion.turns import Key
 
 
 class Route(msgspec.Struct, frozen=True, gc=False):
@@ -43,9 +44,9 @@ class Router:
         rest = info.rest
         return Route(resolved.key, self._balancer.order(resolved.key, resolved.endpoints), rest if rest[:1] == b"/" else b"/" + rest)
 
-    async def settle(self, info: RequestInfo, unknown: UnknownTarget, user: str) -> Route:
+    async def settle(self, info: RequestInfo, unknown: UnknownTarget, asker: Key) -> Route:
         """The route after all, where the API server knows what the catalog does not know yet.  Raises StatusError."""
         if self._lookup is None:
             raise unknown
-        await self._lookup.settle(unknown.target, user)
+        await self._lookup.settle(unknown.target, asker)
         return self.route(info)

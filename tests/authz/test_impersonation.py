@@ -7,7 +7,7 @@ from bastion.authz.impersonation import Impersonator, Wanted, impersonated, perm
 from bastion.kube.attributes import Attributes
 from bastion.kube.status import service_unavailable
 from bastion.kube.user import User
-from tests.fakes import Decides, refused, run
+from tests.fakes import SOMEBODY, Decides, refused, run
 
 AUTHENTICATED = "system:authenticated"
 EXTRAS = "authentication.k8s.io"
@@ -135,10 +135,10 @@ CASES = [
 def test_a_user_acts_as_whom_it_may(user, headers, expected):
     impersonator = Impersonator(Decides(decide))
     if isinstance(expected, User):
-        assert run(impersonator.assume(user, headers)) == expected
+        assert run(impersonator.assume(user, headers, SOMEBODY)) == expected
     else:
         with refused(expected):
-            run(impersonator.assume(user, headers))
+            run(impersonator.assume(user, headers, SOMEBODY))
 
 
 ORDINARY = [(b"host", b"Host", b"h"), (b"impersonate-foo", b"Impersonate-Foo", b"x"), (b"impersonate", b"Impersonate", b"x")]
@@ -146,14 +146,14 @@ ORDINARY = [(b"host", b"Host", b"h"), (b"impersonate-foo", b"Impersonate-Foo", b
 
 def test_without_the_headers_nobody_is_asked():
     inner = Decides(lambda user, attributes: False)
-    assert run(Impersonator(inner).assume(TESTER, ORDINARY)) is TESTER
+    assert run(Impersonator(inner).assume(TESTER, ORDINARY, SOMEBODY)) is TESTER
     assert inner.asked == []
 
 
 def asked_for(*headers):
     """The permissions asked, while each is given."""
     inner = Decides(lambda user, attributes: True)
-    run(Impersonator(inner).assume(dev(), list(*headers)))
+    run(Impersonator(inner).assume(dev(), list(*headers), SOMEBODY))
     return inner.asked
 
 
@@ -186,13 +186,13 @@ def test_one_permission_that_lacks_is_enough_and_nothing_is_asked_after_it(denie
     count = iter(range(6))
     inner = Decides(lambda user, attributes: next(count) != denied)
     with refused(403):
-        run(Impersonator(inner).assume(dev(), fields("u", ["g1", "g2"], SCOPES, "1")))
+        run(Impersonator(inner).assume(dev(), fields("u", ["g1", "g2"], SCOPES, "1"), SOMEBODY))
     assert len(inner.asked) == denied + 1
 
 
 def test_the_real_user_is_the_one_who_is_asked_about():
     seen = []
-    run(Impersonator(Decides(lambda user, attributes: seen.append(user) or True)).assume(dev("a"), fields("u", ["g"])))
+    run(Impersonator(Decides(lambda user, attributes: seen.append(user) or True)).assume(dev("a"), fields("u", ["g"]), SOMEBODY))
     assert seen == [dev("a")] * 2
 
 
@@ -213,7 +213,7 @@ def test_the_real_user_is_the_one_who_is_asked_about():
 )
 def test_the_403_is_that_of_the_permission_that_lacks(headers, message):
     with refused(403, message):
-        run(Impersonator(Decides(lambda user, attributes: Decision(False, "no"))).assume(dev(), headers))
+        run(Impersonator(Decides(lambda user, attributes: Decision(False, "no"))).assume(dev(), headers, SOMEBODY))
 
 
 def test_an_extra_that_may_not_be_set_names_its_key():
@@ -221,12 +221,12 @@ def test_an_extra_that_may_not_be_set_names_its_key():
     with refused(
         403, 'userextras.authentication.k8s.io "scope-a" is forbidden: User "dev" cannot impersonate resource "userextras/scopes"'
     ):
-        run(Impersonator(inner).assume(dev(), fields("u", extra=SCOPE_A)))
+        run(Impersonator(inner).assume(dev(), fields("u", extra=SCOPE_A), SOMEBODY))
 
 
 def test_what_could_not_be_found_out_is_not_allowed():
     with refused(503):
-        run(Impersonator(Decides(bool, failing=service_unavailable("down"))).assume(dev(), fields("u")))
+        run(Impersonator(Decides(bool, failing=service_unavailable("down"))).assume(dev(), fields("u"), SOMEBODY))
 
 
 TWICE = [
@@ -286,4 +286,6 @@ def test_the_groups_that_result(wanted, groups):
 
 def test_nothing_of_the_real_user_is_left():
     real = User("dev", "real-uid", ("secret-group",), (("real", ("x",)),))
-    assert run(Impersonator(Decides(lambda user, attributes: True)).assume(real, fields("u"))) == User("u", groups=(AUTHENTICATED,))
+    assert run(Impersonator(Decides(lambda user, attributes: True)).assume(real, fields("u"), SOMEBODY)) == User(
+        "u", groups=(AUTHENTICATED,)
+    )
