@@ -11,8 +11,6 @@ from bastion.turns import Asker, Lines, Shared, keys_of
 
 Place = asyncio.Future[None]
 
-REFUSED_AFTER = 1.0  # seconds: told at once, whoever asks again at once would cost all others more than the refused question
-
 
 class Queue:
     """`passed_on` is called for a turn whose owner had left when it came."""
@@ -26,7 +24,6 @@ class Queue:
         place: Place = asyncio.get_running_loop().create_future()
         admitted = [self._lines.add(key, place) for key in keys_of(asker)]
         if not any(admitted):
-            await asyncio.sleep(REFUSED_AFTER)
             raise too_many_requests("too many questions of this user or address wait for the Kubernetes API server; try again shortly")
         if isinstance(asker, Shared):
             asker.waits(lambda key: self._lines.add(key, place))

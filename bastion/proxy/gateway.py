@@ -77,8 +77,7 @@ class Gateway:
         try:
             await self._serve(exchange, client, record)
         except StatusError as error:
-            record.error = f"{error.reason}: {error.message}"
-            exchange.send_status(error)
+            await self._say_no(exchange, error, client, record)
         except asyncio.CancelledError:
             record.outcome = "client-left"
             raise
@@ -88,6 +87,16 @@ class Gateway:
             exchange.send_status(internal_error())
         finally:
             self._observer.observe(record, exchange.status, exchange.bytes_in, exchange.bytes_out)
+
+    async def _say_no(self, exchange: Exchange, error: StatusError, client: str, record: Record) -> None:
+        record.error = f"{error.reason}: {error.message}"
+        if error.code == 429:
+            try:
+                await self._guard.hold_back(client)
+            except asyncio.CancelledError:
+                record.outcome = "client-left"
+                raise
+        exchange.send_status(error)
 
     def refuse(self, exchange: Exchange, error: StatusError) -> None:
         """A request that could not be read."""

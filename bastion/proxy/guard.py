@@ -15,6 +15,8 @@ from bastion.network.addresses import client_of
 from bastion.turns import ADDRESS, USER, Key
 
 SECOND_TRIES = 5.0  # a second, of one address that is over its limit
+REFUSALS = 50.0  # a second, told one address at once; those beyond after
+HELD_BACK = 1.0  # second, which is what Retry-After says
 
 
 class Place:
@@ -80,6 +82,7 @@ class Guard:
         self._foreign = Failures(limits)
         self._exchanges = Concurrency(limits.exchanges_per_user)
         self._tunnels = Concurrency(limits.tunnels_per_user)
+        self._refusals = Rate(REFUSALS, REFUSALS)
         self._now = asyncio.get_running_loop().time
 
     async def identify(self, credentials: Credentials, client: str, foreign: Callable[[], bool] = never) -> User | None:
@@ -104,6 +107,14 @@ class Guard:
             self._own.good(client, credentials.token)
             self._foreign.good(client, credentials.token)
         return user
+
+    async def hold_back(self, client: str) -> None:
+        """Before a 429 is told: hundreds of connections that ask again at once cost everybody more than what was refused."""
+        client = client_of(client)
+        if self._refusals.exhausted(client, self._now()):
+            await asyncio.sleep(HELD_BACK)
+        else:
+            self._refusals.spend(client, self._now())
 
     def place(self, asker: Key, *, tunnel: bool) -> Place:
         """`with guard.place(asker, …):` raises StatusError 429 where no place is left."""

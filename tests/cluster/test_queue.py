@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from bastion.cache import Cache
-from bastion.cluster.queue import REFUSED_AFTER, Gate, Queue
+from bastion.cluster.queue import Gate, Queue
 from bastion.cluster.throttle import Throttle
 from bastion.turns import ADDRESS, BACKGROUND, MOST_WAITING, STREAM, USER, Asker, Key
 from tests.fakes import ClockLoop, pass_time, refused, run, settle
@@ -71,7 +71,7 @@ def test_beyond_what_one_may_have_waiting_is_a_429_and_nobody_elses() -> None:
         calls = Calls(Throttle(0.1, 1))
         calls.by(MALLORY, 1 + MOST + 1)
         calls.by(ALICE)
-        await pass_time(REFUSED_AFTER + 0.1)
+        await settle()
         [done] = [task for task in calls.tasks if task.done() and task.exception() is not None]
         with refused(429, "try again shortly"):
             await done

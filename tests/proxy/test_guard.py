@@ -11,9 +11,9 @@ from bastion.authn.authenticator import Credentials
 from bastion.config import Limits
 from bastion.kube.status import StatusError
 from bastion.kube.user import User, anonymous
-from bastion.proxy.guard import SECOND_TRIES, Guard, asker_of
+from bastion.proxy.guard import HELD_BACK, REFUSALS, SECOND_TRIES, Guard, asker_of
 from bastion.turns import ADDRESS, USER, Key
-from tests.fakes import ClockLoop, Knows, pass_time, refused, run
+from tests.fakes import ClockLoop, Knows, pass_time, refused, run, settle
 
 ALICE = User("alice")
 BURST = 5
@@ -130,6 +130,19 @@ def test_what_another_sites_page_sends_spends_nothing_of_its_visitors_and_is_lim
         assert await it.guesses(BURST + 1) == [401] * BURST + [429]
         with refused(429, "from this address"):
             await it.guard.identify(Credentials("another"), HERE)
+
+    scene(play)
+
+
+def test_refusals_beyond_so_many_a_second_are_told_later_and_those_of_others_at_once() -> None:
+    async def play(it: Scene) -> None:
+        told = [asyncio.create_task(it.guard.hold_back(HERE)) for _ in range(int(REFUSALS) + 9)]
+        told.append(asyncio.create_task(it.guard.hold_back(THERE)))
+        await settle()
+        assert [task.done() for task in told].count(False) == 9
+        assert told[-1].done()
+        await pass_time(HELD_BACK + 0.1)
+        assert all(task.done() for task in told)
 
     scene(play)
 
