@@ -50,20 +50,19 @@ class Shares:
     def enter(self, target: Hashable, user: Hashable) -> bool:
         """False where the target is full and this user has a share.  Every True is followed by one `leave`."""
         users = self._taken.get(target)
-        if users is not None and self._most and sum(users.values()) >= self._most:
-            own = users.get(user, 0)
-            if own >= max(1, self._most // (len(users) + (not own))):
-                return False
-        self.take(target, user)
+        if users is None:  # the usual case, and every request's
+            self._taken[target] = {user: 1}
+            return True
+        own = users.get(user, 0)
+        if self._most and sum(users.values()) >= self._most and own >= max(1, self._most // (len(users) + (not own))):
+            return False
+        users[user] = own + 1
         return True
 
     def take(self, target: Hashable, user: Hashable) -> None:
         """A place, in any case."""
-        users = self._taken.get(target)
-        if users is None:
-            self._taken[target] = {user: 1}
-        else:
-            users[user] = users.get(user, 0) + 1
+        users = self._taken.setdefault(target, {})
+        users[user] = users.get(user, 0) + 1
 
     def leave(self, target: Hashable, user: Hashable) -> None:
         users = self._taken[target]

@@ -142,7 +142,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         fresh_authorizer = AccessReviewAuthorizer(reviews)
         authorizer = CachedAuthorizer(fresh_authorizer, config.memory.authorized, config.memory.unauthorized)
         recheck = Recheck(streams.recheck_interval, streams.recheck_grace)
-        guard = Guard(authenticators.remembering, authenticators.remembers, config.limits)
+        guard = Guard(authenticators.remembering, authenticators.remembers, config.limits, origins.foreign)
         hosts = HostNames(config.browsers.host_suffix) if config.browsers.host_suffix else None
         sign_in, desk = _sign_in(config.browsers, guard, origins, hosts)
         gateway = Gateway(

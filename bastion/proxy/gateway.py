@@ -117,7 +117,7 @@ class Gateway:
                 credentials = request_credentials(
                     exchange.fields, websocket=websocket, certificate=exchange.certificate, front_proxy=self._front_proxy
                 )
-            record.user = user = await self._guard.identify(credentials, client, partial(self._origins.foreign, exchange))
+            record.user = user = await self._guard.identify(credentials, client, exchange)
         if user is None:
             return self._sign_in.turn_away(exchange, info, application)
         if info is None:

@@ -12,6 +12,7 @@ from bastion.kube.status import too_many_requests
 from bastion.kube.user import ANONYMOUS, User
 from bastion.limits import Concurrency, Rate, SecondTries
 from bastion.network.addresses import client_of
+from bastion.proxy.exchange import Exchange
 from bastion.turns import ADDRESS, USER, Key
 
 SECOND_TRIES = 5.0  # a second, of one address that is over its limit
@@ -36,7 +37,7 @@ class Place:
         self._places.leave(self._asker)
 
 
-class Failures:
+class Failures(Rate):
     """Of client addresses.  One that is over its limit is refused what is not known, but for what comes a second time.
 
     Whoever has a good token comes again with it (client-go does so after the Retry-After of a 429); whoever guesses has
@@ -44,15 +45,9 @@ class Failures:
     """
 
     def __init__(self, limits: Limits) -> None:
-        self._spent = Rate(limits.authentication_failure_qps, limits.authentication_failure_burst)
+        super().__init__(limits.authentication_failure_qps, limits.authentication_failure_burst)
         self._again = SecondTries()
         self._tries = Rate(SECOND_TRIES, SECOND_TRIES)
-
-    def exhausted(self, client: str, now: float) -> bool:
-        return self._spent.exhausted(client, now)
-
-    def spend(self, client: str, now: float) -> None:
-        self._spent.spend(client, now)
 
     def second_try(self, client: str, token: str, now: float) -> bool:
         """Whether this one may be looked at all the same."""
@@ -68,16 +63,23 @@ class Failures:
         self._again.forget((client, hash(token)))
 
 
-def never() -> bool:
-    return False
-
-
 class Guard:
-    """`remembers` tells at once whether credentials are known to belong to somebody: those are never limited."""
+    """`remembers` tells at once whether credentials are known to belong to somebody: those are never limited.
 
-    def __init__(self, authenticator: Authenticator, remembers: Callable[[Credentials], bool], limits: Limits) -> None:
+    `foreign` tells whether a page of another site made a browser send a request: its failures are not those of the browser's
+    owner, and have a budget of their own, as any program can say so.
+    """
+
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        remembers: Callable[[Credentials], bool],
+        limits: Limits,
+        foreign: Callable[[Exchange], bool],
+    ) -> None:
         self._authenticator = authenticator
         self._remembers = remembers
+        self._is_foreign = foreign
         self._own = Failures(limits)
         self._foreign = Failures(limits)
         self._exchanges = Concurrency(limits.exchanges_per_user)
@@ -85,28 +87,27 @@ class Guard:
         self._refusals = Rate(REFUSALS, REFUSALS)
         self._now = asyncio.get_running_loop().time
 
-    async def identify(self, credentials: Credentials, client: str, foreign: Callable[[], bool] = never) -> User | None:
-        """Raises StatusError 429 where too many from this address failed lately.
-
-        `foreign` tells whether a page of another site made a browser send this: its failures are not those of the
-        browser's owner, and have a budget of their own, as any program can say so.
-        """
+    async def identify(self, credentials: Credentials, client: str, exchange: Exchange | None = None) -> User | None:
+        """Raises StatusError 429 where too many from this address failed lately.  `exchange` None: it is our own page's."""
         client = client_of(client)
         if credentials.token is None:  # nothing that could be guessed
             return await self._authenticator.authenticate(credentials, (ADDRESS, client))
         now = self._now()
         noisy = self._own.exhausted(client, now) or self._foreign.exhausted(client, now)
         if noisy and not self._remembers(credentials):
-            failures = self._foreign if foreign() else self._own
+            failures = self._failures(exchange)
             if failures.exhausted(client, now) and not failures.second_try(client, credentials.token, now):
                 raise too_many_requests("too many failed authentications from this address; try again shortly")
         user = await self._authenticator.authenticate(credentials, (ADDRESS, client))
         if user is None:
-            (self._foreign if foreign() else self._own).spend(client, self._now())
+            self._failures(exchange).spend(client, self._now())
         elif noisy:
             self._own.good(client, credentials.token)
             self._foreign.good(client, credentials.token)
         return user
+
+    def _failures(self, exchange: Exchange | None) -> Failures:
+        return self._foreign if exchange is not None and self._is_foreign(exchange) else self._own
 
     async def hold_back(self, client: str) -> None:
         """Before a 429 is told: hundreds of connections that ask again at once cost everybody more than what was refused."""

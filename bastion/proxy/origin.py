@@ -35,7 +35,7 @@ class Origins:
         trusted; what stands before an address that is not is that one's own word.  Where an entry is no address, the
         proxy that wrote it is all that is known; where all are trusted, the first of them.
         """
-        if not self.trusts(peer):
+        if not self._trusted or not self.trusts(peer):
             return peer
         said = b",".join(values(fields, b"x-forwarded-for"))
         client = peer

@@ -38,7 +38,9 @@ class Place:
 
     def leave(self) -> None:
         self._over = True
-        self.give_up()
+        if self._held:
+            self._held = False
+            self._shares.leave(self._target, self._user)
 
 
 class Upload:

@@ -14,6 +14,7 @@ from bastion.kube.user import User, anonymous
 from bastion.proxy.guard import HELD_BACK, REFUSALS, SECOND_TRIES, Guard, asker_of
 from bastion.turns import ADDRESS, USER, Key
 from tests.fakes import ClockLoop, Knows, pass_time, refused, run, settle
+from tests.proxy.exchanges import Exchange
 
 ALICE = User("alice")
 BURST = 5
@@ -27,12 +28,12 @@ class Scene:
         self.knows = Knows({"alice": ALICE})
         self.remembered: set[str | None] = set()
         limits = Limits(authentication_failure_qps=1.0, authentication_failure_burst=BURST)
-        self.guard = Guard(self.knows, lambda credentials: credentials.token in self.remembered, limits)
+        self.guard = Guard(self.knows, lambda credentials: credentials.token in self.remembered, limits, lambda exchange: True)
 
     async def ask(self, token: str | None, client: str = HERE, *, foreign: bool = False) -> int:
         """The status that comes of it."""
         try:
-            user = await self.guard.identify(Credentials(token), client, lambda: foreign)
+            user = await self.guard.identify(Credentials(token), client, Exchange() if foreign else None)  # type: ignore[arg-type]
         except StatusError as error:
             return error.code
         if user is not None:
@@ -165,7 +166,7 @@ def test_whose_share_a_request_takes(user: User, client: str, asker: Key) -> Non
 
 def test_nobody_in_particular_is_limited_by_address() -> None:
     async def main() -> None:
-        guard = Guard(Knows(), lambda credentials: False, Limits(exchanges_per_user=1))
+        guard = Guard(Knows(), lambda credentials: False, Limits(exchanges_per_user=1), lambda exchange: False)
         with guard.place(asker_of(anonymous(), HERE), tunnel=False):
             with refused(429), guard.place(asker_of(anonymous(), HERE), tunnel=False):
                 pass
