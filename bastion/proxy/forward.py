@@ -55,14 +55,19 @@ class Forwarder:
     async def serve(self, exchange: Exchange, route: Route, envelope: Envelope, record: Record) -> None:
         """Raises StatusError as long as the answer has not begun; after that it aborts."""
         head = request_head(exchange, route, envelope)
-        place = Place(self._waiting, route.key, envelope.asker)
-        body = Upload(exchange.body, place) if exchange.body is not None else None
+        asker = envelope.asker
+        if not self._waiting.enter(route.key, asker):
+            raise service_unavailable("too many requests wait for this target already; try again shortly", retry_after=1)
+        upload = Upload(exchange.body, Place(self._waiting, route.key, asker)) if exchange.body is not None else None
         try:
-            trip, answer = await self._ask(exchange, route, head, body, envelope.asker, record)
+            trip, answer = await self._ask(exchange, route, head, upload, asker, record)
         except NetworkError as error:
             raise unreachable(error) from error
         finally:
-            place.leave()
+            if upload is None:
+                self._waiting.leave(route.key, asker)
+            else:
+                upload.place.leave()
         clean = False
         try:
             clean = await hand_on(exchange, answer, trip.endpoint, envelope, self._policy)
@@ -73,14 +78,14 @@ class Forwarder:
             trip.close(clean=clean)
 
     async def _ask(
-        self, exchange: Exchange, route: Route, head: bytes, body: Upload | None, asker: Key, record: Record
+        self, exchange: Exchange, route: Route, head: bytes, upload: Upload | None, asker: Key, record: Record
     ) -> tuple[RoundTrip, Answer]:
         """Raises NetworkError or, from the client's body, StatusError."""
         fresh = False
         while True:
             connection = await self._connect(route, asker, record, fresh=fresh)
             reused = connection.used
-            trip = self._transport.start(connection, exchange.method, head, body)
+            trip = self._transport.start(connection, exchange.method, head, upload)
             try:
                 answer = await trip.answer()
             except NetworkError as error:

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from bastion.kube.status import service_unavailable
 from bastion.limits import Shares
 from bastion.proxy.exchange import Body
 
 
 class Place:
-    """One at a target.  `leave` must be called, whatever happened; after it the others do nothing."""
+    """One at a target that was entered.  `leave` must be called, whatever happened; after it the others do nothing."""
 
     __slots__ = ("_held", "_over", "_shares", "_target", "_user")
 
     def __init__(self, shares: Shares, target: Hashable, user: Hashable) -> None:
-        """Raises StatusError 503 where there is none."""
-        if not shares.enter(target, user):
-            raise service_unavailable("too many requests wait for this target already; try again shortly", retry_after=1)
         self._shares = shares
         self._target = target
         self._user = user
@@ -38,24 +34,22 @@ class Place:
 
     def leave(self) -> None:
         self._over = True
-        if self._held:
-            self._held = False
-            self._shares.leave(self._target, self._user)
+        self.give_up()
 
 
 class Upload:
     """A request's body, read on behalf of whoever has this place."""
 
-    __slots__ = ("_body", "_place", "chunked")
+    __slots__ = ("_body", "chunked", "place")
 
     def __init__(self, body: Body, place: Place) -> None:
         self.chunked = body.chunked
         self._body = body
-        self._place = place
+        self.place = place
 
     async def read(self) -> bytes:
-        self._place.give_up()
+        self.place.give_up()
         try:
             return await self._body.read()
         finally:
-            self._place.take_again()
+            self.place.take_again()

@@ -7,7 +7,7 @@ import asyncio
 from bastion.kube.status import bad_request
 from bastion.limits import Shares
 from bastion.proxy.waiting import Place, Upload
-from tests.fakes import refused, run, settle
+from tests.fakes import run, settle
 
 
 class SlowBody:
@@ -30,17 +30,16 @@ class SlowBody:
 def test_while_the_client_is_waited_for_the_place_is_somebody_elses() -> None:
     async def main() -> None:
         shares, body = Shares(1), SlowBody()
+        assert shares.enter("t", "mallory")
         upload = Upload(body, Place(shares, "t", "mallory"))
-        with refused(503, "try again shortly"):
-            Place(shares, "t", "mallory")
+        assert not shares.enter("t", "mallory")
         reading = asyncio.create_task(upload.read())
         await settle()
-        other = Place(shares, "t", "mallory")
+        assert shares.enter("t", "mallory")
         body.pieces.put_nowait(b"last")
         assert await reading == b"last"
-        other.leave()
-        with refused(503):  # the backend has the request, and is waited for
-            Place(shares, "t", "mallory")
+        shares.leave("t", "mallory")
+        assert not shares.enter("t", "mallory"), "the backend has the request, and is waited for"
 
     run(main())
 
@@ -49,6 +48,7 @@ def test_however_it_ends_nothing_is_left() -> None:
     async def main() -> None:
         for ending in ("answered early", "cancelled", "broken", "plain"):
             shares, body = Shares(1), SlowBody()
+            assert shares.enter("t", "a")
             place = Place(shares, "t", "a")
             reading = asyncio.create_task(Upload(body, place).read())
             await settle()
