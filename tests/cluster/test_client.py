@@ -123,6 +123,18 @@ def test_a_silent_server_is_given_up_at_the_deadline_and_leaves_nothing_behind()
     run(main())
 
 
+def test_who_waits_too_long_for_a_turn_is_told_so_and_the_server_is_not_blamed():
+    async def main():
+        async with backend(GOOD) as server, client(Access(server.port), Throttle(0.01, 1), timeout=0.1) as api:
+            assert await api.create("/apis/x", b"{}", SOMEBODY) == b"{}"
+            with pytest.raises(ApiError, match=r"no turn within 0\.1 s: more is asked than --kube-api-qps lets through"):
+                await api.create("/apis/x", b"{}", SOMEBODY)
+            assert api.waiting == 0
+            assert len(server.heads) == 1
+
+    run(main())
+
+
 def test_reviews_use_a_hundred_connections_and_no_more():
     async def main():
         async with backend() as server, client(Access(server.port), timeout=20.0) as api:
