@@ -1,7 +1,8 @@
 """What was found out a moment ago, and who is finding it out right now.
 
 Success and failure have lifetimes of their own; an error is never remembered.  However many ask for one key, one
-lookup runs: detached from whoever asked first, so that a client that leaves takes nobody's answer with it.
+lookup runs: detached from whoever asked first, so that a client that leaves takes nobody's answer with it.  It waits for
+its turn in the line of each who asks, so that nobody waits behind what else the first one asked.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
+
+from bastion.turns import Asker, Shared
 
 V = TypeVar("V")
 
@@ -23,7 +26,7 @@ class Cache(Generic[V]):
         self._size = size
         self._timeout = timeout
         self._entries: dict[Hashable, tuple[V, float]] = {}
-        self._flights: dict[Hashable, asyncio.Task[V]] = {}
+        self._flights: dict[Hashable, tuple[asyncio.Task[V], Shared]] = {}
         self._loop = asyncio.get_running_loop()
         self._insertions = 0
 
@@ -37,16 +40,19 @@ class Cache(Generic[V]):
         del self._entries[key]
         return None
 
-    async def find(self, key: Hashable, look_up: Callable[[], Awaitable[V]]) -> V:
-        """What is remembered, or what `look_up` says.  Raises what it raises, or TimeoutError."""
+    async def find(self, key: Hashable, look_up: Callable[[Shared], Awaitable[V]], asker: Asker) -> V:
+        """What is remembered, or what `look_up` says, on behalf of all who ask meanwhile.  Raises what it raises, or TimeoutError."""
         value = self.get(key)
         if value is not None:
             return value
         flight = self._flights.get(key)
         if flight is None:
-            flight = self._flights[key] = asyncio.create_task(self._fly(key, look_up))
-            flight.add_done_callback(_observe)
-        return await asyncio.shield(flight)
+            shared = Shared(asker)
+            flight = self._flights[key] = asyncio.create_task(self._fly(key, look_up, shared)), shared
+            flight[0].add_done_callback(_observe)
+        else:
+            flight[1].join(asker)
+        return await asyncio.shield(flight[0])
 
     def in_flight(self, key: Hashable) -> bool:
         """Whether somebody is finding it out right now."""
@@ -61,10 +67,10 @@ class Cache(Generic[V]):
     def __len__(self) -> int:
         return len(self._entries)
 
-    async def _fly(self, key: Hashable, look_up: Callable[[], Awaitable[V]]) -> V:
+    async def _fly(self, key: Hashable, look_up: Callable[[Shared], Awaitable[V]], shared: Shared) -> V:
         try:
             async with asyncio.timeout(self._timeout):
-                value = await look_up()
+                value = await look_up(shared)
         finally:
             del self._flights[key]
         lifetime = self._lifetime(value)

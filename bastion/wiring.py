@@ -40,7 +40,7 @@ from bastion.discovery.informer import Informer
 from bastion.discovery.lookup import Lookup
 from bastion.discovery.resolver import Resolver
 from bastion.kube.hostname import HostNames
-from bastion.limits import Concurrency, Rate
+from bastion.limits import Rate, Shares
 from bastion.message.answers import Policy
 from bastion.message.identity import withholding
 from bastion.network.addresses import DialPolicy
@@ -137,6 +137,8 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
                 "client_connections_turned_away": door.turned_away,
                 "streams": len(streams),
                 "backends_failing": len(outliers),
+                "backends_failing_for_one_user": outliers.of_users,
+                "api_calls_waiting": api.waiting,
                 "stream_access_questions": len(recheck),
                 "backend_connections": pool.open,
                 "backend_connections_idle": pool.idle,
@@ -162,7 +164,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         streams = Streams(deadlines, _stream_limits(config.streams), stream_access.watch)
         catalog.address_gone.append(streams.address_gone)
         catalog.node_gone.append(streams.node_gone)
-        guard = Guard(authenticators.remembering, authenticators.remembers, config.limits)
+        guard = Guard(authenticators.remembering, authenticators.remembers, config.limits, origins.foreign)
         hosts = HostNames(config.browsers.host_suffix) if config.browsers.host_suffix else None
         sign_in, desk = _sign_in(config.browsers, guard, origins, hosts)
         gateway = Gateway(
@@ -171,7 +173,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             authorizer,
             router,
             origins,
-            Forwarder(transport, router, outliers, Concurrency(config.limits.waiting_per_target), presentation),
+            Forwarder(transport, router, outliers, Shares(config.limits.waiting_per_target), presentation),
             tunneller,
             streams,
             Observer((log, metrics)),
@@ -216,7 +218,7 @@ def _sign_in(browsers: Browsers, guard: Guard, origins: Origins, hosts: HostName
         return NoSignIn(), None
     sealer = Sealer(session_key(browsers), os.urandom)
     sessions, handoff = Sessions(sealer), Handoff(sealer)
-    desk = Desk(sessions, handoff, guard.identify, origins.seen, time.time, browsers.public_url, hosts)
+    desk = Desk(sessions, handoff, guard.identify, origins.client, origins.seen, time.time, browsers.public_url, hosts)
     return SignIn(sessions, handoff, origins, browsers.public_url, time.time), desk
 
 

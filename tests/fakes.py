@@ -36,10 +36,12 @@ from bastion.network.dial import Dialer
 from bastion.network.tls import ClientTLS
 from bastion.network.transport import Deadlines as UpstreamDeadlines
 from bastion.network.transport import RoundTrip, Transport
+from bastion.turns import USER, Asker, Key
 
 T = TypeVar("T")
 
 LOOPBACK = "127.0.0.1"
+SOMEBODY: Key = (USER, "somebody")  # who asks, where it does not matter
 PATIENCE = 30.0  # seconds after which a test has hung
 
 
@@ -121,7 +123,7 @@ class Knows:
         self.failing = failing
         self.asked: list[str | None] = []
 
-    async def authenticate(self, credentials: Credentials) -> User | None:
+    async def authenticate(self, credentials: Credentials, asker: Asker) -> User | None:
         self.asked.append(credentials.token)
         if self.failing is not None:
             raise self.failing
@@ -136,7 +138,7 @@ class Decides:
         self.failing = failing
         self.asked: list[Attributes] = []
 
-    async def authorize(self, user: User, attributes: Attributes) -> Decision:
+    async def authorize(self, user: User, attributes: Attributes, asker: Asker) -> Decision:
         self.asked.append(attributes)
         if self.failing is not None:
             raise self.failing
@@ -151,7 +153,7 @@ class Reviews:
         self._answers = deque(answers)
         self.calls: list[tuple[str, dict[str, Any]]] = []
 
-    async def create(self, path: str, body: bytes) -> bytes:
+    async def create(self, path: str, body: bytes, asker: Asker) -> bytes:
         self.calls.append((path, orjson.loads(body)))
         answer = self._answers.popleft() if len(self._answers) > 1 else self._answers[0]
         if isinstance(answer, Exception):

@@ -34,6 +34,7 @@ ANYWHERE = {
     "limits",
     "reload",
     "trust",
+    "turns",
     "__init__",
 }
 STANDALONE_MAY = {"kube"}
@@ -66,6 +67,7 @@ PURE = [
     "kubeapi.py",
     "limits.py",
     "proxy/attempts.py",
+    "turns.py",
     "proxy/retry.py",
     "proxy/router.py",
     "proxy/kubelet.py",

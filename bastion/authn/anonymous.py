@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bastion.authn.authenticator import Credentials
 from bastion.kube.user import User, anonymous
+from bastion.turns import Asker
 
 
 class AnonymousAuthenticator:
@@ -12,5 +13,5 @@ class AnonymousAuthenticator:
     def __init__(self) -> None:
         self._user = anonymous()
 
-    async def authenticate(self, credentials: Credentials) -> User | None:
+    async def authenticate(self, credentials: Credentials, asker: Asker) -> User | None:
         return self._user if credentials.token is None and not credentials.certificate else None

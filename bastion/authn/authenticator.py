@@ -9,6 +9,7 @@ import msgspec
 
 from bastion.kube.status import StatusError
 from bastion.kube.user import User
+from bastion.turns import Asker
 
 Chain = tuple[bytes, ...]  # certificates in DER, the peer's own first; empty where it showed none
 
@@ -32,8 +33,11 @@ class Credentials(msgspec.Struct, frozen=True, gc=False):
 
 
 class Authenticator(Protocol):
-    async def authenticate(self, credentials: Credentials) -> User | None:
-        """The user, or None where these credentials are not known here.  Raises StatusError where it could not be found out."""
+    async def authenticate(self, credentials: Credentials, asker: Asker) -> User | None:
+        """The user, or None where these credentials are not known here.  Raises StatusError where it could not be found out.
+
+        `asker` is in whose line a question to the API server waits.
+        """
         ...
 
 
@@ -51,11 +55,11 @@ class FirstOf:
     def __init__(self, authenticators: Sequence[Authenticator]) -> None:
         self._authenticators = tuple(authenticators)
 
-    async def authenticate(self, credentials: Credentials) -> User | None:
+    async def authenticate(self, credentials: Credentials, asker: Asker) -> User | None:
         failure: StatusError | None = None
         for authenticator in self._authenticators:
             try:
-                user = await authenticator.authenticate(credentials)
+                user = await authenticator.authenticate(credentials, asker)
             except StatusError as error:
                 failure = error
                 continue

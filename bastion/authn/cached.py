@@ -7,12 +7,14 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from bastion.authn.authenticator import Authenticator, Credentials
 from bastion.authn.compact import expiry
 from bastion.authn.tokenreview import unreachable
 from bastion.cache import Cache
 from bastion.kube.user import User
+from bastion.turns import Asker
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +40,15 @@ class CachedAuthenticator:
         self._key = secrets.token_bytes(32)
         self._cache: Cache[_Known] = Cache(lambda known: known.lifetime)
 
-    async def authenticate(self, credentials: Credentials) -> User | None:
+    async def authenticate(self, credentials: Credentials, asker: Asker) -> User | None:
         token = credentials.token
         if token is None:
-            return await self._inner.authenticate(credentials)
+            return await self._inner.authenticate(credentials, asker)
         key = self._digest(token)
         known = self._remembered(key)
         if known is None:
             try:
-                known = await self._cache.find(key, lambda: self._look_up(credentials))
+                known = await self._cache.find(key, partial(self._look_up, credentials), asker)
             except TimeoutError as error:
                 raise unreachable("authenticate") from error
         return known.user
@@ -67,8 +69,8 @@ class CachedAuthenticator:
     def _digest(self, token: str) -> bytes:
         return hashlib.blake2b(token.encode(), key=self._key, digest_size=32).digest()
 
-    async def _look_up(self, credentials: Credentials) -> _Known:
-        user = await self._inner.authenticate(credentials)
+    async def _look_up(self, credentials: Credentials, asker: Asker) -> _Known:
+        user = await self._inner.authenticate(credentials, asker)
         # What a token says of its end is unverified, and need not be: all it can do is to be asked about more often.
         end = expiry(credentials.token or "") if user is not None else None
         return _Known(user, self._ttl if end is None else min(self._ttl, end - self._clock()), end)

@@ -62,3 +62,8 @@ def counts(request: Provenance) -> bool:
         return own or safe
     # A link on another site may lead here; a frame, an image, a script, a fetch or a form of its may not.
     return request.method == "GET" and request.mode == b"navigate" and request.dest in (b"", b"document") and not own
+
+
+def elsewhere(request: Provenance) -> bool:
+    """Whether a browser says that a page of another origin made it send this.  A program says nothing, or whatever it likes."""
+    return (request.origin != b"" and request.origin not in request.own) or request.site in (b"cross-site", b"same-site")

@@ -22,6 +22,7 @@ from bastion.authn.jwt import Keys, Wanted, read_keys, verify, wanted_key
 from bastion.kube.status import StatusError, service_unavailable
 from bastion.kube.user import User
 from bastion.trust import client_context
+from bastion.turns import Asker
 
 RETRY = 30.0  # seconds between two attempts to fetch
 REFRESH = 3600.0  # seconds after which keys are fetched again behind the scenes: one that was withdrawn is gone then
@@ -48,11 +49,11 @@ class OidcAuthenticator:
         self._clock = clock
         self._skew = skew
 
-    async def authenticate(self, credentials: Credentials) -> User | None:
+    async def authenticate(self, credentials: Credentials, asker: Asker) -> User | None:
         compact = read_compact(credentials.token) if credentials.token is not None else None
         provider = self._providers().get(compact.issuer or "") if compact is not None else None
         if compact is None or provider is None:
-            return await self._otherwise.authenticate(credentials)
+            return await self._otherwise.authenticate(credentials, asker)
         try:
             return await self._decide(compact, provider)
         except BadToken as reason:

@@ -11,6 +11,7 @@ import msgspec
 from bastion.authn.authenticator import Credentials
 from bastion.authn.x509 import CertificateVerifier
 from bastion.kube.user import User, authenticated, extra_key
+from bastion.turns import Asker
 
 Field = tuple[bytes, bytes, bytes]
 
@@ -54,7 +55,7 @@ class FrontProxyAuthenticator:
         self._verifier = verifier
         self._allowed_names = allowed_names
 
-    async def authenticate(self, credentials: Credentials) -> User | None:
+    async def authenticate(self, credentials: Credentials, asker: Asker) -> User | None:
         return self.known(credentials)
 
     def known(self, credentials: Credentials) -> User | None:

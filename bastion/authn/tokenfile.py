@@ -11,6 +11,7 @@ from pathlib import Path
 from bastion.authn.authenticator import Credentials
 from bastion.config import StartError
 from bastion.kube.user import User, authenticated
+from bastion.turns import Asker
 
 
 class TokenFileError(StartError):
@@ -37,7 +38,7 @@ class TokenFileAuthenticator:
     def __init__(self, tokens: Callable[[], Tokens]) -> None:
         self._tokens = tokens
 
-    async def authenticate(self, credentials: Credentials) -> User | None:
+    async def authenticate(self, credentials: Credentials, asker: Asker) -> User | None:
         return self.known(credentials)
 
     def known(self, credentials: Credentials) -> User | None:

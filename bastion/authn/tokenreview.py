@@ -8,12 +8,13 @@ from bastion.authn.authenticator import Credentials
 from bastion.kube.review import TOKEN_REVIEWS, read_token_review, token_review, user_of
 from bastion.kube.status import StatusError, service_unavailable
 from bastion.kube.user import User, authenticated
+from bastion.turns import Asker
 
 
 class Reviews(Protocol):
     """What is needed of the API server."""
 
-    async def create(self, path: str, body: bytes) -> bytes:
+    async def create(self, path: str, body: bytes, asker: Asker) -> bytes:
         """Raises ApiError (an OSError or ValueError will do as well)."""
         ...
 
@@ -25,11 +26,11 @@ class TokenReviewAuthenticator:
         self._api = api
         self._audiences = audiences
 
-    async def authenticate(self, credentials: Credentials) -> User | None:
+    async def authenticate(self, credentials: Credentials, asker: Asker) -> User | None:
         if credentials.token is None:
             return None
         try:
-            status = read_token_review(await self._api.create(TOKEN_REVIEWS, token_review(credentials.token, self._audiences)))
+            status = read_token_review(await self._api.create(TOKEN_REVIEWS, token_review(credentials.token, self._audiences), asker))
         except (OSError, ValueError) as error:
             raise unreachable("authenticate") from error
         if not status.authenticated or not status.user.username or not self._audience_fits(status.audiences):

@@ -21,6 +21,7 @@ from cryptography.x509.verification import Criticality, ExtensionPolicy, Policy,
 
 from bastion.authn.authenticator import Chain, Credentials
 from bastion.kube.user import User, authenticated
+from bastion.turns import Asker
 
 UID = x509.ObjectIdentifier("1.3.6.1.4.1.57683.2")  # kubernetes.io's own attribute
 CREDENTIAL_ID = "authentication.kubernetes.io/credential-id"
@@ -110,7 +111,7 @@ class CertificateAuthenticator:
     def __init__(self, verifier: CertificateVerifier) -> None:
         self._verifier = verifier
 
-    async def authenticate(self, credentials: Credentials) -> User | None:
+    async def authenticate(self, credentials: Credentials, asker: Asker) -> User | None:
         return self.known(credentials)
 
     def known(self, credentials: Credentials) -> User | None:

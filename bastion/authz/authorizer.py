@@ -8,6 +8,7 @@ import msgspec
 
 from bastion.kube.attributes import Attributes
 from bastion.kube.user import User
+from bastion.turns import Asker
 
 Question = tuple[User, Attributes]  # may they?
 
@@ -20,6 +21,9 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
 
 
 class Authorizer(Protocol):
-    async def authorize(self, user: User, attributes: Attributes) -> Decision:
-        """Raises StatusError where it could not be found out: that is no decision, and never an allow."""
+    async def authorize(self, user: User, attributes: Attributes, asker: Asker) -> Decision:
+        """Raises StatusError where it could not be found out: that is no decision, and never an allow.
+
+        `asker` is in whose line a question to the API server waits: whoever makes the request, whomever they act as.
+        """
         ...

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from msgspec import structs
 
 from bastion.authz.authorizer import Authorizer, Decision
@@ -9,6 +11,7 @@ from bastion.authz.sar import unreachable
 from bastion.cache import Cache
 from bastion.kube.attributes import Attributes
 from bastion.kube.user import User
+from bastion.turns import Asker
 
 LONGEST = 10000  # characters of a question that is remembered (Z-12): longer ones are made up to fill a memory
 
@@ -20,14 +23,14 @@ class CachedAuthorizer:
         self._inner = inner
         self._cache: Cache[Decision] = Cache(lambda d: authorized_ttl if d.allowed else unauthorized_ttl)
 
-    async def authorize(self, user: User, attributes: Attributes) -> Decision:
+    async def authorize(self, user: User, attributes: Attributes, asker: Asker) -> Decision:
         key = (user, attributes)
         decision = self._cache.get(key)
         if decision is not None:
             return decision
         if sum(map(len, structs.astuple(attributes))) >= LONGEST:
-            return await self._inner.authorize(user, attributes)
+            return await self._inner.authorize(user, attributes, asker)
         try:
-            return await self._cache.find(key, lambda: self._inner.authorize(user, attributes))
+            return await self._cache.find(key, partial(self._inner.authorize, user, attributes), asker)
         except TimeoutError as error:
             raise unreachable() from error

@@ -12,6 +12,7 @@ from bastion.authz.wanted import Field, wanted_user
 from bastion.kube.attributes import Attributes
 from bastion.kube.status import StatusError, forbidden, internal_error
 from bastion.kube.user import User
+from bastion.turns import Key
 
 REMEMBERED = 10000  # users whose last mode is known
 
@@ -28,7 +29,7 @@ class Impersonator:
         self._authorizer = authorizer
         self._last: dict[str, str] = {}  # the mode that last admitted a user of this name, the latest at the end
 
-    async def assume(self, user: User, fields: list[Field], required: Sequence[Attributes]) -> Assumed | None:
+    async def assume(self, user: User, fields: list[Field], required: Sequence[Attributes], asker: Key) -> Assumed | None:
         """None where nobody else is asked for.  `required`: what the request is for.  Raises StatusError 400 or 403."""
         wanted = wanted_user(fields)
         if wanted is None:
@@ -38,24 +39,24 @@ class Impersonator:
             tried = mode(name, user, wanted, required)
             if tried is None:
                 continue
-            questions, refusal = await self._ask(user, tried)
+            questions, refusal = await self._ask(user, tried, asker)
             if refusal is None:
                 self._remember(user, name)
                 return Assumed(tried.acting_as, questions)
             first = first or refusal
         raise first or internal_error()  # legacy is for everybody, so there is a refusal
 
-    async def _ask(self, user: User, tried: Mode) -> tuple[tuple[Question, ...], StatusError | None]:
+    async def _ask(self, user: User, tried: Mode, asker: Key) -> tuple[tuple[Question, ...], StatusError | None]:
         """(what was allowed, why the mode is refused: None where it is not)."""
         allowed: list[Question] = []
         for step in tried.steps:
             if step.never:
                 return (), forbidden(user.name, step.each[0], step.never)
-            if step.at_once is not None and (await self._authorizer.authorize(tried.asker, step.at_once)).allowed:
+            if step.at_once is not None and (await self._authorizer.authorize(tried.asker, step.at_once, asker)).allowed:
                 allowed.append((tried.asker, step.at_once))
                 continue
             for attributes in step.each:
-                decision = await self._authorizer.authorize(tried.asker, attributes)
+                decision = await self._authorizer.authorize(tried.asker, attributes, asker)
                 if not decision.allowed:
                     return (), forbidden(user.name, attributes, decision.reason)
                 allowed.append((tried.asker, attributes))

@@ -20,6 +20,7 @@ from bastion.cluster.apiservers import ApiServer, ApiServers
 from bastion.cluster.connections import Connections
 from bastion.cluster.errors import ApiError
 from bastion.cluster.throttle import Throttle
+from bastion.turns import BACKGROUND, Asker
 
 MAX_REVIEW = 1 << 20  # bytes of a review's answer
 MAX_REFUSAL = 1 << 16  # bytes of what an answer that is no good says
@@ -34,7 +35,7 @@ _log = logging.getLogger("bastion.cluster")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One to be made; `background`: nobody waits for it."""
+    """One to be made, on behalf of `asker`."""
 
     method: str
     path: str
@@ -42,11 +43,14 @@ class Call:
     body: bytes | None
     limit: int
     timeout: float
-    background: bool = False
+    asker: Asker = BACKGROUND
 
 
 class ApiClient:
-    """Use as an asynchronous context manager.  Everything raises ApiError.  `timeout` in seconds, for a whole call."""
+    """Use as an asynchronous context manager.  Everything raises ApiError.  `timeout` in seconds, for a whole call.
+
+    What is asked on somebody's behalf also raises StatusError 429 where too much of that waits already.
+    """
 
     def __init__(
         self,
@@ -76,25 +80,29 @@ class ApiClient:
             await asyncio.gather(self._probing, return_exceptions=True)
         await self._connections.close()
 
-    async def get(self, path: str, query: dict[str, str]) -> bytes:
-        """Something that somebody waits for."""
-        return await self._call(Call("GET", path, query, None, MAX_LIST, self._timeout))
+    @property
+    def waiting(self) -> int:
+        """Calls whose turn has not come."""
+        return len(self._throttle) + self._connections.waiting
+
+    async def get(self, path: str, query: dict[str, str], asker: Asker) -> bytes:
+        return await self._call(Call("GET", path, query, None, MAX_LIST, self._timeout, asker))
 
     async def list(self, path: str, query: dict[str, str]) -> bytes:
         """A page of what is read in the background."""
-        return await self._call(Call("GET", path, query, None, MAX_LIST, LIST_TIMEOUT, background=True))
+        return await self._call(Call("GET", path, query, None, MAX_LIST, LIST_TIMEOUT))
 
-    async def create(self, path: str, body: bytes) -> bytes:
-        return await self._call(Call("POST", path, {}, body, MAX_REVIEW, self._timeout))
+    async def create(self, path: str, body: bytes, asker: Asker) -> bytes:
+        return await self._call(Call("POST", path, {}, body, MAX_REVIEW, self._timeout, asker))
 
     async def watch(self, path: str, query: dict[str, str]) -> AsyncGenerator[bytes, None]:
         """The events, a line each."""
         server = self._servers.current
-        call = Call("GET", path, query, None, MAX_EVENT, self._timeout, background=True)
+        call = Call("GET", path, query, None, MAX_EVENT, self._timeout)
         async with contextlib.AsyncExitStack() as stack:
             with self._told_as_api_errors(server):
                 async with server.call(self._timeout):
-                    await self._throttle.turn(background=True)
+                    await self._throttle.turn(BACKGROUND)
                     response = await stack.enter_async_context(self._begun(server, call, await self._headers(call)))
             pieces, pending = response.aiter_raw(), b""
             while True:
@@ -112,9 +120,11 @@ class ApiClient:
 
     async def _call(self, call: Call) -> bytes:
         server = self._servers.current
+        begun = False
         try:
             async with asyncio.timeout(call.timeout):
-                await self._throttle.turn(background=call.background)
+                await self._throttle.turn(call.asker)
+                begun = True
                 headers = await self._headers(call)
                 try:
                     return await self._made(server, call, headers)
@@ -126,6 +136,8 @@ class ApiClient:
                         raise
                     return await self._made(again, call, headers)
         except TimeoutError as error:
+            if not begun:
+                raise ApiError(f"no turn within {call.timeout:g} s: more is asked than --kube-api-qps lets through") from error
             self._servers.doubt()
             raise ApiError(f"no answer within {call.timeout:g} s") from error
 
@@ -150,7 +162,7 @@ class ApiClient:
     async def _begun(self, server: ApiServer, call: Call, headers: dict[str, str]) -> AsyncIterator[httpx.Response]:
         """The answer's head has come, and it is a good one."""
         # A transport and no client: no cookies, no redirects, nothing that speaks unasked.
-        async with self._connections.transport(server.url, background=call.background) as http:
+        async with self._connections.transport(server.url, call.asker) as http:
             url, query = _url(server.url + call.path), call.query or None
             request = httpx.Request(call.method, url, params=query, headers=headers, content=call.body)
             if self._access.impersonation:
@@ -188,7 +200,7 @@ class ApiClient:
 
     async def _ready(self, url: str) -> bool:
         """A server that knows the bastion and does not let it ask is well, too."""
-        call = Call("GET", "/readyz", {}, None, MAX_REVIEW, 0, background=True)
+        call = Call("GET", "/readyz", {}, None, MAX_REVIEW, 0)
         try:
             async with self._begun(ApiServer(url), call, await self._headers(call)):
                 return True

@@ -16,6 +16,8 @@ import httpx
 
 from bastion.cluster.access import Access
 from bastion.cluster.errors import ApiError
+from bastion.cluster.queue import Gate
+from bastion.turns import BACKGROUND, Asker
 
 # A peer that is gone without a word is noticed within half a minute, whatever is waited for.
 _KEEPALIVE = [
@@ -38,13 +40,13 @@ class _Lanes:
 
     def __init__(self, make: Callable[[], httpx.AsyncHTTPTransport], most: int) -> None:
         self._make = make
-        self._turn = asyncio.Semaphore(most)
+        self._gate = Gate(most)
         self._free: deque[tuple[httpx.AsyncHTTPTransport, float]] = deque()  # and since when
         self._now = asyncio.get_running_loop().time
 
     @contextlib.asynccontextmanager
-    async def transport(self) -> AsyncIterator[httpx.AsyncHTTPTransport]:
-        async with self._turn:
+    async def transport(self, asker: Asker) -> AsyncIterator[httpx.AsyncHTTPTransport]:
+        async with self._gate.inside(asker):
             lane = self._free.pop()[0] if self._free else self._make()
             try:
                 yield lane
@@ -57,6 +59,10 @@ class _Lanes:
             self._free.append((lane, self._now()))
             if self._free[0][1] < self._now() - KEPT_SECONDS:
                 await self._free.popleft()[0].aclose()
+
+    @property
+    def waiting(self) -> int:
+        return len(self._gate)
 
     async def close(self) -> None:
         for lane, _ in self._free:
@@ -75,8 +81,12 @@ class _Generation:
         self._waited_for = _Lanes(lambda: _transport(tls, proxy, 1), REVIEWS)
         self._background = _transport(tls, proxy, None)
 
-    def transport(self, *, background: bool) -> contextlib.AbstractAsyncContextManager[httpx.AsyncHTTPTransport]:
-        return contextlib.nullcontext(self._background) if background else self._waited_for.transport()
+    def transport(self, asker: Asker) -> contextlib.AbstractAsyncContextManager[httpx.AsyncHTTPTransport]:
+        return contextlib.nullcontext(self._background) if asker == BACKGROUND else self._waited_for.transport(asker)
+
+    @property
+    def waiting(self) -> int:
+        return self._waited_for.waiting
 
     async def close(self) -> None:
         await self._waited_for.close()
@@ -90,17 +100,22 @@ class Connections:
         self._older: set[_Generation] = set()
 
     @contextlib.asynccontextmanager
-    async def transport(self, server: str, *, background: bool) -> AsyncIterator[httpx.AsyncHTTPTransport]:
+    async def transport(self, server: str, asker: Asker) -> AsyncIterator[httpx.AsyncHTTPTransport]:
         generation = self._of_now(server)
         generation.calls += 1
         try:
-            async with generation.transport(background=background) as transport:
+            async with generation.transport(asker) as transport:
                 yield transport
         finally:
             generation.calls -= 1
             for unused in [older for older in self._older if not older.calls]:
                 self._older.discard(unused)
                 await unused.close()
+
+    @property
+    def waiting(self) -> int:
+        """Calls for which no connection is free."""
+        return sum(generation.waiting for generation in {*self._newest.values(), *self._older})
 
     async def close(self) -> None:
         for generation in {*self._newest.values(), *self._older}:

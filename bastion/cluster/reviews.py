@@ -7,6 +7,7 @@ import logging
 from typing import Protocol
 
 from bastion.cluster.errors import ApiError
+from bastion.turns import Asker
 
 EVERY = 30.0  # seconds between two lines about the same reviews
 HINTS = {401: " to the bastion's own credentials", 403: " (the bastion itself needs the role system:auth-delegator)"}
@@ -15,7 +16,7 @@ _log = logging.getLogger("bastion.cluster")
 
 
 class Creates(Protocol):
-    async def create(self, path: str, body: bytes) -> bytes: ...
+    async def create(self, path: str, body: bytes, asker: Asker) -> bytes: ...
 
 
 class Reviews:
@@ -25,10 +26,10 @@ class Reviews:
         self._api = api
         self._said: dict[str, float] = {}  # path -> when
 
-    async def create(self, path: str, body: bytes) -> bytes:
-        """Raises ApiError."""
+    async def create(self, path: str, body: bytes, asker: Asker) -> bytes:
+        """Raises ApiError, or StatusError 429 where too much of this asker waits already."""
         try:
-            return await self._api.create(path, body)
+            return await self._api.create(path, body, asker)
         except ApiError as error:
             self._say(path, error)
             raise

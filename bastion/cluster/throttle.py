@@ -1,13 +1,15 @@
-"""How fast may the API server be called?  One budget; what waits for it takes turns, kind by kind.
+"""How fast may the API server be called?  One budget; what waits for it takes turns, by kind of asker and by asker.
 
-Somebody waits for a review or a look-up; a list or a watch runs in the background.  Neither kind starves behind the other:
-while both wait, every second turn is the other's.
+Somebody waits for a review or a look-up; a list or a watch runs in the background.  No kind starves behind another, and no
+user behind another's questions.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+
+from bastion.cluster.queue import Queue
+from bastion.turns import Asker
 
 
 class Throttle:
@@ -18,24 +20,21 @@ class Throttle:
         self._burst = max(burst, 1.0)
         self._tokens = self._burst
         self._as_of = 0.0
-        self._lines: tuple[deque[asyncio.Future[None]], ...] = (deque(), deque())
-        self._last = 0  # whose turn it was
+        self._queue = Queue(self._give_back)
         self._timer: asyncio.TimerHandle | None = None
 
-    async def turn(self, *, background: bool) -> None:
-        """Returns once a call may begin."""
+    async def turn(self, asker: Asker) -> None:
+        """Returns once a call may begin.  Raises StatusError 429 where as many of this asker wait as may."""
         if not self._per_second:
             return
         loop = asyncio.get_running_loop()
-        if not any(self._lines) and self._take(loop.time()):
+        if not self._queue and self._take(loop.time()):
             return
-        place: asyncio.Future[None] = loop.create_future()
-        self._lines[background].append(place)
         self._wake_later(loop)
-        await place
+        await self._queue.wait(asker)
 
     def __len__(self) -> int:
-        return sum(map(len, self._lines))
+        return len(self._queue)
 
     def _take(self, now: float) -> bool:
         self._tokens = min(self._burst, self._tokens + (now - self._as_of) * self._per_second)
@@ -45,22 +44,18 @@ class Throttle:
         self._tokens -= 1
         return True
 
+    def _give_back(self) -> None:
+        self._tokens += 1
+
     def _wake_later(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._timer is None:
             self._timer = loop.call_later(max(0.0, (1 - self._tokens) / self._per_second), self._wake, loop)
 
     def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
-        while (line := self._next()) is not None:
+        while self._queue:
             if not self._take(loop.time()):
                 self._wake_later(loop)
                 return
-            self._last = line
-            self._lines[line].popleft().set_result(None)
-
-    def _next(self) -> int | None:
-        """Which line's turn it is; those at the heads who have left are dropped."""
-        for line in self._lines:
-            while line and line[0].done():
-                line.popleft()
-        return next((i for i in (1 - self._last, self._last) if self._lines[i]), None)
+            if not self._queue.wake():  # who waited has left
+                self._give_back()

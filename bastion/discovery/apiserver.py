@@ -10,6 +10,7 @@ import msgspec
 from bastion.cluster.errors import ApiError
 from bastion.discovery.catalog import Catalog
 from bastion.kube.objects import SERVICE_NAME_LABEL, STRUCTS, path_of
+from bastion.turns import BACKGROUND, Asker
 
 NAMESPACE, NAME = "default", "kubernetes"
 
@@ -17,7 +18,7 @@ NAMESPACE, NAME = "default", "kubernetes"
 class Objects(Protocol):
     """What is needed of the API server.  Raises ApiError."""
 
-    async def get(self, path: str, query: dict[str, str]) -> bytes: ...
+    async def get(self, path: str, query: dict[str, str], asker: Asker) -> bytes: ...
 
 
 class _List(msgspec.Struct):
@@ -44,8 +45,9 @@ async def look_once(api: Objects, catalog: Catalog) -> None:
     Whom the bastion may not ask, or cannot, changes nothing: what was known stays.
     """
     try:
-        service = await api.get(path_of("services", NAMESPACE, NAME), {})
-        slices = await api.get(path_of("endpointslices", NAMESPACE), {"labelSelector": f"{SERVICE_NAME_LABEL}={NAME}", "limit": "100"})
+        service = await api.get(path_of("services", NAMESPACE, NAME), {}, BACKGROUND)
+        selector = {"labelSelector": f"{SERVICE_NAME_LABEL}={NAME}", "limit": "100"}
+        slices = await api.get(path_of("endpointslices", NAMESPACE), selector, BACKGROUND)
         pieces = [(NAME, "services", service)]
         pieces += [(str(i), "endpointslices", bytes(raw)) for i, raw in enumerate(msgspec.json.decode(slices, type=_List).items or ())]
         decoded = [(name, resource, msgspec.json.decode(raw, type=STRUCTS[resource])) for name, resource, raw in pieces]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterable
+from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -21,6 +22,7 @@ from bastion.kube.objects import SERVICE_NAME_LABEL, STRUCTS, compact, path_of
 from bastion.kube.status import StatusError, service_unavailable, too_many_requests
 from bastion.kube.target import Target
 from bastion.limits import Rate
+from bastion.turns import Asker, Key
 
 ABSENT = 1.0  # seconds for which a name that is not there is remembered
 MAX_NAME = 253
@@ -31,7 +33,7 @@ _NAME = re.compile(r"[a-z0-9](?:[-.a-z0-9]*[a-z0-9])?")  # RFC 1123; the API ser
 class Objects(Protocol):
     """What is needed of the API server.  Raises ApiError."""
 
-    async def get(self, path: str, query: dict[str, str]) -> bytes: ...
+    async def get(self, path: str, query: dict[str, str], asker: Asker) -> bytes: ...
 
 
 class Watched(Protocol):
@@ -59,7 +61,7 @@ class _List(msgspec.Struct):
 
 
 class Lookup:
-    """`budget` is one of users; `informers` are all that feed the catalog."""
+    """`budget` is one of those who ask; `informers` are all that feed the catalog."""
 
     def __init__(self, api: Objects, catalog: Catalog, informers: Iterable[Watched], budget: Rate) -> None:
         self._api = api
@@ -69,30 +71,30 @@ class Lookup:
         self._found: Cache[bool] = Cache(lambda found: 0.0 if found else ABSENT)
         self._now = asyncio.get_running_loop().time
 
-    async def settle(self, target: Target, user: str) -> None:
-        """Afterwards the catalog knows what there is.  Raises StatusError: 429 too many of this user, 503 not to be found out."""
+    async def settle(self, target: Target, asker: Key) -> None:
+        """Afterwards the catalog knows what there is.  Raises StatusError: 429 too many of this one, 503 not to be found out."""
         key = (target.resource, target.namespace, target.name)
         if self._found.get(key) is not None or not _possible(target):
             return
         if not self._found.in_flight(key):
-            if self._budget.exhausted(user, self._now()):
+            if self._budget.exhausted(asker, self._now()):
                 raise too_many_requests("too many names that are not known; try again shortly")
-            self._budget.spend(user, self._now())
+            self._budget.spend(asker, self._now())
         try:
-            await self._found.find(key, lambda: self._look_up(*key))
+            await self._found.find(key, partial(self._look_up, *key), asker)
         except (ApiError, TimeoutError, ValueError) as error:
             raise _unknown(target) from error
 
-    async def _look_up(self, resource: str, namespace: str, name: str) -> bool:
+    async def _look_up(self, resource: str, namespace: str, name: str, asker: Asker) -> bool:
         try:
-            found = await self._api.get(path_of(resource, namespace, name), {})
+            found = await self._api.get(path_of(resource, namespace, name), {}, asker)
         except ApiError as error:
             if error.status in (403, 404):  # also where the bastion may not look: then its copy is all there is
                 return False
             raise
         if resource == "services":
             selector = {"labelSelector": f"{SERVICE_NAME_LABEL}={name}", "limit": "500"}
-            slices = msgspec.json.decode(await self._api.get(path_of("endpointslices", namespace), selector), type=_List)
+            slices = msgspec.json.decode(await self._api.get(path_of("endpointslices", namespace), selector, asker), type=_List)
             for piece in slices.items or ():
                 self._take("endpointslices", bytes(piece))
         return self._take(resource, found)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -80,6 +81,19 @@ def leads_to(address: Address) -> tuple[Address, ...]:
 
 
 Socket = tuple[str, int]  # (address as text, port)
+
+
+def client_of(text: str) -> str:
+    """Whom limits per client are kept for: an IPv6 client is a /64, of which it may use any address (RFC 4862, RFC 8981)."""
+    return text if ":" not in text else _prefix(text)
+
+
+@lru_cache(4096)
+def _prefix(text: str) -> str:
+    address = parse_address(text)
+    if not isinstance(address, ipaddress.IPv6Address):
+        return text
+    return str(ipaddress.ip_network((int(address) >> 64 << 64, 64)))
 
 
 class DialPolicy:

@@ -16,6 +16,7 @@ from bastion.authz.authorizer import Authorizer, Question
 from bastion.kube.attributes import Attributes
 from bastion.kube.user import User
 from bastion.proxy.recheck import Recheck
+from bastion.turns import STREAM, Key
 
 SLACK = 1.0  # seconds after a token's end: asked a moment too early, it would be good for another while
 
@@ -43,9 +44,10 @@ class StreamAccess:
 
         `questions` are those that admitted.
         """
+        line = (STREAM, user.name)
         still_is = partial(self._still_is, credentials, user)
         watches = [self._recheck.watch((credentials, user), still_is, end, self._good_for(credentials), ago)]
-        watches += [self._recheck.watch(question, partial(self._still_may, *question), end, ago=ago) for question in questions]
+        watches += [self._recheck.watch(question, partial(self._still_may, *question, line), end, ago=ago) for question in questions]
 
         def unwatch() -> None:
             for watch in watches:
@@ -60,11 +62,11 @@ class StreamAccess:
 
     async def _still_is(self, credentials: Credentials, user: User) -> bool:
         """Also another identity is a no: what was authorized was the old one."""
-        now = await self._authenticator.authenticate(credentials)
+        now = await self._authenticator.authenticate(credentials, (STREAM, user.name))
         return now is not None and _identity(now) == _identity(user)
 
-    async def _still_may(self, user: User, attributes: Attributes) -> bool:
-        return (await self._authorizer.authorize(user, attributes)).allowed
+    async def _still_may(self, user: User, attributes: Attributes, line: Key) -> bool:
+        return (await self._authorizer.authorize(user, attributes, line)).allowed
 
 
 def _identity(user: User) -> tuple[object, ...]:

@@ -30,7 +30,8 @@ class Body(Protocol):
 
 
 class Exchange(Protocol):
-    """`client` is the peer's address; `scheme` http or https; `minor` the x of HTTP/1.x; `body` None where there is none.
+    """`client` is the peer's address, which may be a proxy's (`origin`); `scheme` http or https; `minor` the x of
+    HTTP/1.x; `body` None where there is none.
 
     `certificate`: what the client showed in the TLS handshake, DER, its own first; empty where it showed none.
     """

@@ -10,7 +10,7 @@ import msgspec
 from bastion.balance.outlier import Outliers
 from bastion.kube.endpoint import Endpoint
 from bastion.kube.status import StatusError, gateway_timeout, service_unavailable
-from bastion.limits import Concurrency
+from bastion.limits import Shares
 from bastion.message.answers import Asked, Policy, Presented, present
 from bastion.message.headers import Forwarded, to_backend
 from bastion.message.html import HtmlRewriter, RewriteAborted
@@ -27,25 +27,32 @@ from bastion.proxy.exchange import Exchange
 from bastion.proxy.retry import UPSTREAM_STATUS, may_resend
 from bastion.proxy.router import Route, Router
 from bastion.proxy.streams import UnderWay
+from bastion.proxy.waiting import Place, Upload
+from bastion.turns import USER, Key
 
 EDITED_PIECE = 16384  # bytes of a page given to its rewriter at once
 
 
 class Envelope(msgspec.Struct, frozen=True, gc=False):
     """What the bastion itself decided about a request: where it came from, whose Authorization it carries, whether a session's cookie
-    authenticated it, which of its headers are kept back, and whose it is (a user's name, empty where nobody said it)."""
+    authenticated it, which of its headers are kept back, and whose share of what all share it takes."""
 
     forwarded: Forwarded
     keep_authorization: bool
     session: bool = False
     withheld: Callable[[bytes], bool] = asserts_identity
-    owner: str = ""
+    asker: Key = (USER, "")
+
+    @property
+    def owner(self) -> str:
+        """Whose a connection is that carried its body: a user's name, empty where nobody said it."""
+        return self.asker[1] if self.asker[0] is USER else ""
 
 
 class Forwarder:
     """`waiting` bounds the exchanges that wait for one target's answer; `outliers` knows which endpoints keep failing."""
 
-    def __init__(self, transport: Transport, router: Router, outliers: Outliers, waiting: Concurrency, policy: Policy) -> None:
+    def __init__(self, transport: Transport, router: Router, outliers: Outliers, waiting: Shares, policy: Policy) -> None:
         self._router = router
         self._transport = transport
         self._policy = policy
@@ -56,14 +63,19 @@ class Forwarder:
     async def serve(self, exchange: Exchange, route: Route, envelope: Envelope, record: Record, under_way: UnderWay) -> None:
         """Raises StatusError as long as the answer has not begun; after that it aborts."""
         head = request_head(exchange, route, envelope)
-        if not self._waiting.enter(route.key):
+        asker = envelope.asker
+        if not self._waiting.enter(route.key, asker):
             raise service_unavailable("too many requests wait for this target already; try again shortly", retry_after=1)
+        upload = Upload(exchange.body, Place(self._waiting, route.key, asker)) if exchange.body is not None else None
         try:
-            trip, answer = await self._ask(exchange, route, head, envelope, record, under_way)
+            trip, answer = await self._ask(exchange, route, head, upload, envelope, record, under_way)
         except NetworkError as error:
             raise unreachable(error) from error
         finally:
-            self._waiting.leave(route.key)
+            if upload is None:
+                self._waiting.leave(route.key, asker)
+            else:
+                upload.place.leave()
         clean = False
         try:
             clean = await hand_on(exchange, answer, trip.endpoint, envelope, self._policy)
@@ -74,22 +86,23 @@ class Forwarder:
             trip.close(clean=clean)
 
     async def _ask(
-        self, exchange: Exchange, route: Route, head: bytes, envelope: Envelope, record: Record, under_way: UnderWay
+        self, exchange: Exchange, route: Route, head: bytes, upload: Upload | None, envelope: Envelope, record: Record, under_way: UnderWay
     ) -> tuple[RoundTrip, Answer]:
         """Raises NetworkError or StatusError: from the client's body, or because the target is gone by now."""
         attempts: Attempts | None = None
-        endpoint = self._choose(route.endpoints)
+        asker = envelope.asker
+        endpoint = self._choose(route.endpoints, asker)
         connection = self._transport.kept(endpoint, envelope.owner) if endpoint is not None else None
         while True:
             if connection is None:
                 attempts = attempts or Attempts(route, self._router)
-                connection = await self._connect(attempts, endpoint, envelope.owner, record)
+                connection = await self._connect(attempts, endpoint, envelope, record)
             under_way.endpoint = connection.endpoint
             record.endpoint = str(connection.endpoint)
             if under_way.long is not None:
                 under_way.moved()
             reused = connection.used
-            trip = self._transport.start(connection, exchange.method, head, exchange.body, envelope.owner)
+            trip = self._transport.start(connection, exchange.method, head, upload, envelope.owner)
             if envelope.keep_authorization and binds_request(exchange.fields):
                 connection.retire()
             try:
@@ -99,39 +112,36 @@ class Forwarder:
                 touched = exchange.body is not None and exchange.body.touched
                 resent = attempts is not None and attempts.fresh
                 if not may_resend(error, exchange.method, reused=reused, body_touched=touched, resent=resent):
-                    if isinstance(error, (SendError, UpstreamTimeout)):
-                        self._outliers.failed(connection.endpoint, self._now())
+                    if isinstance(error, UpstreamTimeout) or (isinstance(error, SendError) and not reused):
+                        self._outliers.unanswered(connection.endpoint, asker, self._now())
                     raise
                 attempts = attempts or Attempts(route, self._router)
                 attempts.fresh = True
-                endpoint, connection = self._choose(attempts.candidates()), None
+                endpoint, connection = self._choose(attempts.candidates(), asker), None
             except BaseException:
                 trip.close(clean=False)
                 raise
             else:
-                self._outliers.succeeded(connection.endpoint)
+                self._outliers.answered(connection.endpoint, asker)
                 return trip, answer
 
-    async def _connect(self, attempts: Attempts, endpoint: Endpoint | None, owner: str, record: Record) -> Connection:
+    async def _connect(self, attempts: Attempts, endpoint: Endpoint | None, envelope: Envelope, record: Record) -> Connection:
         """To `endpoint`, or to the next that takes a connection.  Raises DialError, and StatusError where the target is gone by now."""
         while endpoint is not None:
             record.endpoint = str(endpoint)
             try:
-                connection = await self._transport.connect(endpoint, owner, fresh=attempts.fresh)
+                connection = await self._transport.connect(endpoint, envelope.owner, fresh=attempts.fresh)
             except DialError as error:
-                self._outliers.failed(endpoint, self._now())
+                self._outliers.undialled(endpoint, envelope.asker, self._now())
                 attempts.failed(endpoint, error)
             else:
                 if attempts.arrived(connection):
                     return connection
-            endpoint = self._choose(attempts.candidates())
-        raise attempts.failure or DialError("every endpoint failed several times in a row; one request every few seconds tries again")
+            endpoint = self._choose(attempts.candidates(), envelope.asker)
+        raise attempts.failure or DialError("no endpoint that the target leads to by now took a connection")
 
-    def _choose(self, candidates: Sequence[Endpoint]) -> Endpoint | None:
-        for endpoint in candidates:
-            if self._outliers.worth_a_try(endpoint, self._now()):
-                return endpoint
-        return None
+    def _choose(self, candidates: Sequence[Endpoint], asker: Key) -> Endpoint | None:
+        return next(iter(self._outliers.order(candidates, asker, self._now())), None)
 
 
 def present_answer(exchange: Exchange, answer: Answer, endpoint: Endpoint, envelope: Envelope, policy: Policy) -> Presented:

@@ -18,7 +18,6 @@ from bastion.kube.generatedclients import with_slashes
 from bastion.kube.hostname import HostNames
 from bastion.kube.requestinfo import request_info
 from bastion.kube.status import StatusError, forbidden, internal_error, no_such_route
-from bastion.kube.user import ANONYMOUS
 from bastion.message.headers import values
 from bastion.message.identity import asserts_identity
 from bastion.message.upgrade import Asked, asked_upgrade
@@ -26,7 +25,7 @@ from bastion.observe.observer import Observer
 from bastion.observe.record import Record
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.forward import Envelope, Forwarder
-from bastion.proxy.guard import Guard
+from bastion.proxy.guard import Guard, asker_of
 from bastion.proxy.origin import Origins
 from bastion.proxy.router import Router
 from bastion.proxy.signin import NoSignIn
@@ -79,12 +78,12 @@ class Gateway:
 
     async def serve(self, exchange: Exchange) -> None:
         """Answers, whatever happens; raises nothing but CancelledError."""
-        record = Record(exchange.method, exchange.target.partition(b"?")[0], exchange.client, exchange.audit_id)
+        client = self._origins.client(exchange.client, exchange.fields)
+        record = Record(exchange.method, exchange.target.partition(b"?")[0], client, exchange.audit_id)
         try:
-            await self._serve(exchange, record)
+            await self._serve(exchange, client, record)
         except StatusError as error:
-            record.error = f"{error.reason}: {error.message}"
-            exchange.send_status(error)
+            await self._say_no(exchange, error, client, record)
         except asyncio.CancelledError as cancelled:
             record.outcome = str(cancelled.args[0]) if cancelled.args else "client-left"
             raise
@@ -95,14 +94,25 @@ class Gateway:
         finally:
             self._observer.observe(record, exchange.status, exchange.bytes_in, exchange.bytes_out)
 
+    async def _say_no(self, exchange: Exchange, error: StatusError, client: str, record: Record) -> None:
+        record.error = f"{error.reason}: {error.message}"
+        if error.code == 429:
+            try:
+                await self._guard.hold_back(client)
+            except asyncio.CancelledError:
+                record.outcome = "client-left"
+                raise
+        exchange.send_status(error)
+
     def refuse(self, exchange: Exchange, error: StatusError) -> None:
         """A request that could not be read."""
-        record = Record(exchange.method, exchange.target.partition(b"?")[0], exchange.client, exchange.audit_id)
+        client = self._origins.client(exchange.client, exchange.fields)
+        record = Record(exchange.method, exchange.target.partition(b"?")[0], client, exchange.audit_id)
         record.error = f"{error.reason}: {error.message}"
         exchange.send_status(error)
         self._observer.observe(record, exchange.status, 0, exchange.bytes_out)
 
-    async def _serve(self, exchange: Exchange, record: Record) -> None:
+    async def _serve(self, exchange: Exchange, client: str, record: Record) -> None:
         application = self._hosts.application(exchange.host) if self._hosts is not None else None
         record.info = info = request_info(exchange.method, exchange.target, application)
         if self._generated_clients and info is not None and b"%2" in info.rest:
@@ -117,28 +127,29 @@ class Gateway:
                 credentials = request_credentials(
                     exchange.fields, websocket=websocket, certificate=exchange.certificate, front_proxy=self._front_proxy
                 )
-            record.user = user = await self._guard.identify(credentials, exchange.client)
+            record.user = user = await self._guard.identify(credentials, client, exchange)
         if user is None:
             return self._sign_in.turn_away(exchange, info, application)
         if info is None:
             raise no_such_route()
-        with self._guard.place(user, tunnel=asked is not None):
+        asker = asker_of(user, client)
+        with self._guard.place(asker, tunnel=asked is not None):
             with record.stage("authorization"):
                 required = self._required(info.attributes, asked)
-                assumed = await self._impersonator.assume(user, exchange.fields, required)
+                assumed = await self._impersonator.assume(user, exchange.fields, required, asker)
                 record.acting_as = acting_as = user if assumed is None else assumed.user
                 for attributes in required:
-                    decision = await self._authorizer.authorize(acting_as, attributes)
+                    decision = await self._authorizer.authorize(acting_as, attributes, asker)
                     if not decision.allowed:
                         raise forbidden(acting_as.name, attributes, decision.reason)
             try:
                 route = self._router.route(info)
             except UnknownTarget as unknown:
-                route = await self._router.settle(info, unknown, user.name)
+                route = await self._router.settle(info, unknown, asker)
             if asked is None and info.rest[:1] != b"/" and exchange.method in ("GET", "HEAD"):
                 return redirect_to_slash(exchange, info.prefix, info.rest)
-            owner = user.name if user.name != ANONYMOUS else ""
-            envelope = Envelope(self._origins.forwarded(exchange, info), credentials.explicit, credentials.session, self._withheld, owner)
+            forwarded = self._origins.forwarded(exchange, info)
+            envelope = Envelope(forwarded, credentials.explicit, credentials.session, self._withheld, asker)
             questions = [(acting_as, one) for one in required]
             if assumed is not None:
                 questions = [*assumed.questions, *questions]

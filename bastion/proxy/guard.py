@@ -9,47 +9,119 @@ from types import TracebackType
 from bastion.authn.authenticator import Authenticator, Credentials
 from bastion.config import Limits
 from bastion.kube.status import too_many_requests
-from bastion.kube.user import User
-from bastion.limits import Concurrency, Rate
+from bastion.kube.user import ANONYMOUS, User
+from bastion.limits import Concurrency, Rate, SecondTries
+from bastion.network.addresses import client_of
+from bastion.proxy.exchange import Exchange
+from bastion.turns import ADDRESS, USER, Key
+
+SECOND_TRIES = 5.0  # a second, of one address that is over its limit
+REFUSALS = 50.0  # a second, told one address at once; those beyond after
+HELD_BACK = 1.0  # second, which is what Retry-After says
 
 
 class Place:
     """One of a user's places, held while the exchange lasts."""
 
-    __slots__ = ("_places", "_user")
+    __slots__ = ("_asker", "_places")
 
-    def __init__(self, places: Concurrency, user: str) -> None:
+    def __init__(self, places: Concurrency, asker: Key) -> None:
         self._places = places
-        self._user = user
+        self._asker = asker
 
     def __enter__(self) -> None:
-        if not self._places.enter(self._user):
+        if not self._places.enter(self._asker):
             raise too_many_requests("too many requests or streams of this user are under way; try again shortly")
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._places.leave(self._user)
+        self._places.leave(self._asker)
+
+
+class Failures(Rate):
+    """Of client addresses.  One that is over its limit is refused what is not known, but for what comes a second time.
+
+    Whoever has a good token comes again with it (client-go does so after the Retry-After of a 429); whoever guesses has
+    another guess, and to make each of them twice brings a few more a second.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        super().__init__(limits.authentication_failure_qps, limits.authentication_failure_burst)
+        self._again = SecondTries()
+        self._tries = Rate(SECOND_TRIES, SECOND_TRIES)
+
+    def second_try(self, client: str, token: str, now: float) -> bool:
+        """Whether this one may be looked at all the same."""
+        this = (client, hash(token))
+        if not self._again.due(this) or self._tries.exhausted(client, now):
+            return False
+        self._tries.spend(client, now)
+        self._again.use(this)
+        return True
+
+    def good(self, client: str, token: str) -> None:
+        """It was somebody's."""
+        self._again.forget((client, hash(token)))
 
 
 class Guard:
-    """`remembers` tells at once whether credentials are known to belong to somebody: those are never limited."""
+    """`remembers` tells at once whether credentials are known to belong to somebody: those are never limited.
 
-    def __init__(self, authenticator: Authenticator, remembers: Callable[[Credentials], bool], limits: Limits) -> None:
+    `foreign` tells whether a page of another site made a browser send a request: its failures are not those of the browser's
+    owner, and have a budget of their own, as any program can say so.
+    """
+
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        remembers: Callable[[Credentials], bool],
+        limits: Limits,
+        foreign: Callable[[Exchange], bool],
+    ) -> None:
         self._authenticator = authenticator
         self._remembers = remembers
-        self._failures = Rate(limits.authentication_failure_qps, limits.authentication_failure_burst)
+        self._is_foreign = foreign
+        self._own = Failures(limits)
+        self._foreign = Failures(limits)
         self._exchanges = Concurrency(limits.exchanges_per_user)
         self._tunnels = Concurrency(limits.tunnels_per_user)
+        self._refusals = Rate(REFUSALS, REFUSALS)
         self._now = asyncio.get_running_loop().time
 
-    async def identify(self, credentials: Credentials, client: str) -> User | None:
-        """Raises StatusError 429 where too many from this address failed lately."""
-        if self._failures.exhausted(client, self._now()) and not self._remembers(credentials):
-            raise too_many_requests("too many failed authentications from this address; try again shortly")
-        user = await self._authenticator.authenticate(credentials)
-        if user is None and credentials.token is not None:
-            self._failures.spend(client, self._now())
+    async def identify(self, credentials: Credentials, client: str, exchange: Exchange | None = None) -> User | None:
+        """Raises StatusError 429 where too many from this address failed lately.  `exchange` None: it is our own page's."""
+        client = client_of(client)
+        if credentials.token is None:  # nothing that could be guessed
+            return await self._authenticator.authenticate(credentials, (ADDRESS, client))
+        now = self._now()
+        noisy = self._own.exhausted(client, now) or self._foreign.exhausted(client, now)
+        if noisy and not self._remembers(credentials):
+            failures = self._failures(exchange)
+            if failures.exhausted(client, now) and not failures.second_try(client, credentials.token, now):
+                raise too_many_requests("too many failed authentications from this address; try again shortly")
+        user = await self._authenticator.authenticate(credentials, (ADDRESS, client))
+        if user is None:
+            self._failures(exchange).spend(client, self._now())
+        elif noisy:
+            self._own.good(client, credentials.token)
+            self._foreign.good(client, credentials.token)
         return user
 
-    def place(self, user: User, *, tunnel: bool) -> Place:
-        """`with guard.place(user, …):` raises StatusError 429 where the user has no place left."""
-        return Place(self._tunnels if tunnel else self._exchanges, user.name)
+    def _failures(self, exchange: Exchange | None) -> Failures:
+        return self._foreign if exchange is not None and self._is_foreign(exchange) else self._own
+
+    async def hold_back(self, client: str) -> None:
+        """Before a 429 is told: hundreds of connections that ask again at once cost everybody more than what was refused."""
+        client = client_of(client)
+        if self._refusals.exhausted(client, self._now()):
+            await asyncio.sleep(HELD_BACK)
+        else:
+            self._refusals.spend(client, self._now())
+
+    def place(self, asker: Key, *, tunnel: bool) -> Place:
+        """`with guard.place(asker, …):` raises StatusError 429 where no place is left."""
+        return Place(self._tunnels if tunnel else self._exchanges, asker)
+
+
+def asker_of(user: User, client: str) -> Key:
+    """Whose share of what all share a request takes.  Nobody in particular is many: each address has its own."""
+    return (USER, user.name) if user.name != ANONYMOUS else (ADDRESS, client_of(client))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from bastion.authn.crosssite import elsewhere, provenance
 from bastion.kube.requestinfo import RequestInfo
 from bastion.kube.status import bad_request
 from bastion.message.authority import is_authority
 from bastion.message.headers import Forwarded, values
-from bastion.network.addresses import Network, parse_address, unmapped
+from bastion.network.addresses import Address, Network, parse_address, unmapped
 from bastion.proxy.exchange import Exchange, Field
+
+MOST_HOPS = 32  # looked at
 
 
 class Origins:
@@ -26,6 +29,31 @@ class Origins:
         proto, host = self.seen(exchange.client, exchange.scheme, exchange.host, exchange.fields)
         path = info.rest.partition(b"?")[0]
         return Forwarded(client, host, proto, info.prefix, info.prefix + path)
+
+    def client(self, peer: str, fields: list[Field]) -> str:
+        """The address whose doing a request is: the peer's, or the last one that X-Forwarded-For names which is no trusted proxy.
+
+        Each proxy appends whom it was asked by, so the list is read from its end for as long as those who wrote it are
+        trusted; what stands before an address that is not is that one's own word.  Where an entry is no address, the
+        proxy that wrote it is all that is known; where all are trusted, the first of them.
+        """
+        if not self._trusted or not self.trusts(peer):
+            return peer
+        said = b",".join(values(fields, b"x-forwarded-for"))
+        client = peer
+        for hop in reversed(said.rsplit(b",", MOST_HOPS)[-MOST_HOPS:]):
+            address = _address_of(hop)
+            if address is None:
+                return client
+            client = str(unmapped(address))
+            if not self.trusts(client):
+                return client
+        return client
+
+    def foreign(self, exchange: Exchange) -> bool:
+        """Whether a page that is not of this host made a browser send it."""
+        seen = self.seen(exchange.client, exchange.scheme, exchange.host, exchange.fields)
+        return elsewhere(provenance(exchange.method, exchange.fields, *seen))
 
     def seen(self, client: str, scheme: bytes, host: bytes, fields: list[Field]) -> tuple[bytes, bytes]:
         """(scheme, host) as they were where the request first arrived.  Raises StatusError 400 where a proxy does not say that clearly."""
@@ -50,3 +78,13 @@ def _said_once(fields: list[Field], name: bytes, fits: Callable[[bytes], bool]) 
     if len(said) > 1 or not fits(said[0]):
         raise bad_request(f"malformed request: {name.decode().title()} must be given once, as one value")
     return said[0]
+
+
+def _address_of(hop: bytes) -> Address | None:
+    """Of an entry, which may have a port behind it (Azure's gateways write one) and then brackets around an IPv6 address."""
+    text = hop.strip(b" \t").decode("latin-1")
+    if text[:1] == "[":
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    return parse_address(text)

@@ -14,6 +14,7 @@ from bastion.kube.requestinfo import VERBS, RequestInfo
 from bastion.kube.status import method_not_allowed
 from bastion.kube.target import parse_target
 from bastion.proxy.kubelet import check_kubelet_request
+from bastion.turns import Key
 
 
 class Route(msgspec.Struct, frozen=True, gc=False):
@@ -66,9 +67,9 @@ class Router:
             check_kubelet_request(info.rest, attributes.name)
         return resolved
 
-    async def settle(self, info: RequestInfo, unknown: UnknownTarget, user: str) -> Route:
+    async def settle(self, info: RequestInfo, unknown: UnknownTarget, asker: Key) -> Route:
         """The route after all, where the API server knows what the catalog does not know yet.  Raises StatusError."""
         if self._lookup is None:
             raise unknown
-        await self._lookup.settle(unknown.target, user)
+        await self._lookup.settle(unknown.target, asker)
         return self.route(info)

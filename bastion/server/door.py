@@ -1,4 +1,4 @@
-"""May another client connect?  Counts connections, all in all and per client address; pure.
+"""May another client connect?  Counts connections, all in all and per client (an IPv6 client is a /64); pure.
 
 The total comes from the descriptors this process may open: each connection may need one more towards a backend.  From
 CROWDED on only the bastion's own paths are answered, so that health stays visible; at the total accepting pauses.
@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bastion.limits import Concurrency
+from bastion.network.addresses import client_of
 
 RESERVED = 128  # descriptors for files, the API server, logs
 CROWDED = 0.9  # of the total
+BUSY = 0.5  # from here on nobody has more than a share
 
 
 class Door:
@@ -19,6 +21,7 @@ class Door:
 
     def __init__(self, descriptors: int, per_address: int, exempt: Callable[[str], bool]) -> None:
         self.total = max((descriptors - RESERVED) // 2, 16)
+        self._limited = per_address > 0
         self._per_address = Concurrency(per_address)
         self._exempt = exempt
         self.inside = 0
@@ -26,7 +29,7 @@ class Door:
 
     def enter(self, address: str) -> bool:
         """False where this address has as many as it may have.  Every True is followed by one `leave`."""
-        if not self._exempt(address) and not self._per_address.enter(address):
+        if not self._exempt(address) and not self._enter(client_of(address)):
             self.turned_away += 1
             return False
         self.inside += 1
@@ -35,7 +38,17 @@ class Door:
     def leave(self, address: str) -> None:
         self.inside -= 1
         if not self._exempt(address):
-            self._per_address.leave(address)
+            self._per_address.leave(client_of(address))
+
+    def _enter(self, client: str) -> bool:
+        # With few descriptors the limit of one client may be all that there are: there is room for one more client, at least.
+        if (
+            self._limited
+            and self.inside >= self.total * BUSY
+            and self._per_address.of(client) >= self.total // (len(self._per_address) + 1)
+        ):
+            return False
+        return self._per_address.enter(client)
 
     @property
     def crowded(self) -> bool:

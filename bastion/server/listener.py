@@ -17,6 +17,7 @@ from bastion.server.state import ServerState
 
 BACKLOG = 2048
 PAUSE_SECONDS = 0.5  # after running out of descriptors
+AT_ONCE = 64  # connections taken in one turn of the loop, at most
 
 _log = logging.getLogger("bastion.server")
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -45,25 +46,36 @@ class Listener:
 
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()
+        # One in each turn, so that workers share what comes; but where turns are long and many come, whoever comes would wait
+        # a turn for each who came before: so more and more for as long as more are there.
+        at_once = 1
         while True:
             try:
                 while self._door.full:  # noqa: ASYNC110 the door is pure and wakes nobody
                     await asyncio.sleep(PAUSE_SECONDS)
-                connection, peer = await loop.sock_accept(self._socket)
+                self._admit(*await loop.sock_accept(self._socket))
+                for _ in range(at_once - 1):
+                    if not self._door.full:
+                        self._admit(*self._socket.accept())
+                at_once = min(at_once * 2, AT_ONCE)
+            except BlockingIOError:
+                at_once = 1  # that were all
             except OSError as error:
                 if error.errno not in _EXHAUSTED:
                     _log.warning("accept: %s", error.strerror)
                 else:
                     _log.error("accept: %s: pausing for %g s", error.strerror, PAUSE_SECONDS)
                 await asyncio.sleep(PAUSE_SECONDS)
-                continue
-            address = client_address(peer[0])
-            if not self._door.enter(address):
-                connection.close()
-                continue
-            task = loop.create_task(self._begin(connection, address))
-            self._handshakes.add(task)
-            task.add_done_callback(self._handshakes.discard)
+
+    def _admit(self, connection: socket.socket, peer: tuple[str, int]) -> None:
+        address = client_address(peer[0])
+        if not self._door.enter(address):
+            connection.close()
+            return
+        connection.setblocking(False)
+        task = asyncio.get_running_loop().create_task(self._begin(connection, address))
+        self._handshakes.add(task)
+        task.add_done_callback(self._handshakes.discard)
 
     async def _begin(self, connection: socket.socket, address: str) -> None:
         loop = asyncio.get_running_loop()

@@ -21,6 +21,7 @@ from bastion.message.cookies import own_cookie, set_own
 
 Field = tuple[bytes, bytes, bytes]
 Seen = Callable[[str, bytes, bytes, list[Field]], tuple[bytes, bytes]]
+Client = Callable[[str, list[Field]], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +29,14 @@ class Desk:
     """What signing in takes.
 
     `identify` says whose credentials they are, to a client address (StatusError 429 for one that failed too often);
-    `seen` gives scheme and host as the browser has them; `public_url` and `hosts` are of a bastion with application hosts.
+    `client` gives that address and `seen` scheme and host as the browser has them;
+    `public_url` and `hosts` are of a bastion with application hosts.
     """
 
     sessions: Sessions
     handoff: Handoff
     identify: Callable[[Credentials, str], Awaitable[User | None]]
+    client: Client
     seen: Seen
     now: Callable[[], float]
     public_url: str = ""
@@ -52,7 +55,8 @@ class Visit:
         self._desk = desk
         self.method = request.method
         self.fields: list[Field] = [(name, name, value) for name, value in request.headers.raw]
-        self.client = request.client.host if request.client is not None else ""
+        self._peer = request.client.host if request.client is not None else ""
+        self.client = desk.client(self._peer, self.fields)
         self.scheme = str(request.scope["scheme"]).encode()
         authority = next((value for name, value in request.headers.raw if name == b"host"), b"")
         self.authority = authority
@@ -65,7 +69,7 @@ class Visit:
     def counts(self) -> bool:
         """Whether its cookies, or its form, are those of our own pages or of a person who came here."""
         try:
-            seen = self._desk.seen(self.client, self.scheme, self.authority, self.fields)
+            seen = self._desk.seen(self._peer, self.scheme, self.authority, self.fields)
         except StatusError:  # the proxy in front does not say clearly which host was asked for
             return False
         return counts(provenance(self.method, self.fields, *seen))

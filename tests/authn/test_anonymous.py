@@ -5,7 +5,7 @@ import pytest
 from bastion.authn.anonymous import AnonymousAuthenticator
 from bastion.authn.authenticator import Credentials
 from bastion.kube.user import User
-from tests.fakes import run
+from tests.fakes import SOMEBODY, run
 
 
 @pytest.mark.parametrize(
@@ -19,4 +19,4 @@ from tests.fakes import run
     ids=["none", "some", "empty", "explicit"],
 )
 def test_only_who_shows_no_credentials_is_anonymous(credentials, user):
-    assert run(AnonymousAuthenticator().authenticate(credentials)) == user
+    assert run(AnonymousAuthenticator().authenticate(credentials, SOMEBODY)) == user

@@ -5,7 +5,7 @@ import pytest
 from bastion.authn.anonymous import AnonymousAuthenticator
 from bastion.authn.authenticator import Credentials, FirstOf
 from bastion.authn.bearer import MAX_TOKEN, bearer_credentials, bearer_token
-from tests.fakes import Knows, refused, run
+from tests.fakes import SOMEBODY, Knows, refused, run
 
 
 def fields(*lines):
@@ -100,7 +100,9 @@ def test_a_credential_that_is_for_the_bastion_alone_must_be_a_good_one(value):
 def test_a_bad_token_is_never_anonymous(value):
     # A-3, P-60: only who shows no credentials is anonymous.
     async def authenticate():
-        return await FirstOf([Knows(), AnonymousAuthenticator()]).authenticate(bearer_credentials(fields(b"Authorization: " + value)))
+        return await FirstOf([Knows(), AnonymousAuthenticator()]).authenticate(
+            bearer_credentials(fields(b"Authorization: " + value)), SOMEBODY
+        )
 
     with refused(401):
         run(authenticate())

@@ -8,7 +8,7 @@ from bastion.authn.authenticator import Credentials
 from bastion.authn.cached import CachedAuthenticator
 from bastion.kube.status import StatusError, service_unavailable
 from bastion.kube.user import User
-from tests.fakes import ClockLoop, Knows, pass_time, refused, run, settle
+from tests.fakes import SOMEBODY, ClockLoop, Knows, pass_time, refused, run, settle
 
 JANE = User("jane")
 GOOD, BAD = Credentials("good"), Credentials("bad")
@@ -30,7 +30,7 @@ def test_an_answer_is_remembered_until_it_lapses(credentials, user):
     async def steps(cached, inner):
         for after, asked in ((0, 1), (9, 1), (0.9, 1), (0.2, 2), (9, 2)):
             await pass_time(after)
-            assert await cached.authenticate(credentials) == user
+            assert await cached.authenticate(credentials, SOMEBODY) == user
             assert len(inner.asked) == asked
 
     conversation(steps, ttl=10)  # C-TC-2, C-TC-3
@@ -38,12 +38,12 @@ def test_an_answer_is_remembered_until_it_lapses(credentials, user):
 
 def test_a_yes_outlives_the_server_that_said_it_and_no_longer_than_its_time():
     async def steps(cached, inner):
-        await cached.authenticate(GOOD)
+        await cached.authenticate(GOOD, SOMEBODY)
         inner.failing = service_unavailable("down")
-        assert await cached.authenticate(GOOD) == JANE  # C-TR1-21
+        assert await cached.authenticate(GOOD, SOMEBODY) == JANE  # C-TR1-21
         await pass_time(11)
         with refused(503):
-            await cached.authenticate(GOOD)
+            await cached.authenticate(GOOD, SOMEBODY)
 
     conversation(steps)
 
@@ -54,9 +54,9 @@ def test_a_failure_is_never_remembered():
         inner.failing = service_unavailable("down")
         for _ in range(2):
             with refused(503):
-                await cached.authenticate(GOOD)
+                await cached.authenticate(GOOD, SOMEBODY)
         inner.failing = None
-        assert await cached.authenticate(GOOD) == JANE
+        assert await cached.authenticate(GOOD, SOMEBODY) == JANE
         assert len(inner.asked) == 3
 
     conversation(steps)
@@ -65,18 +65,18 @@ def test_a_failure_is_never_remembered():
 # CA-001, CA-008
 def test_tokens_do_not_share_an_answer():
     async def steps(cached, inner):
-        assert await cached.authenticate(GOOD) == JANE
-        assert await cached.authenticate(BAD) is None
-        assert await cached.authenticate(Credentials("goo")) is None
-        assert await cached.authenticate(Credentials("good", explicit=True)) == JANE
+        assert await cached.authenticate(GOOD, SOMEBODY) == JANE
+        assert await cached.authenticate(BAD, SOMEBODY) is None
+        assert await cached.authenticate(Credentials("goo"), SOMEBODY) is None
+        assert await cached.authenticate(Credentials("good", explicit=True), SOMEBODY) == JANE
 
     conversation(steps)
 
 
 def test_no_credentials_are_asked_about_every_time():
     async def steps(cached, inner):
-        await cached.authenticate(Credentials())
-        await cached.authenticate(Credentials())
+        await cached.authenticate(Credentials(), SOMEBODY)
+        await cached.authenticate(Credentials(), SOMEBODY)
         assert inner.asked == [None, None]
 
     conversation(steps)
@@ -87,7 +87,7 @@ class Slow(Knows):
         super().__init__(users)
         self.gate = asyncio.Event()
 
-    async def authenticate(self, credentials):
+    async def authenticate(self, credentials, asker):
         self.asked.append(credentials.token)
         await self.gate.wait()
         return self.users.get(credentials.token)
@@ -98,7 +98,7 @@ def test_many_who_ask_at_once_are_one_question():
     async def main():
         inner = Slow({"good": JANE})
         cached = CachedAuthenticator(inner)
-        waiting = [asyncio.ensure_future(cached.authenticate(GOOD)) for _ in range(10)]
+        waiting = [asyncio.ensure_future(cached.authenticate(GOOD, SOMEBODY)) for _ in range(10)]
         await settle()
         inner.gate.set()
         assert await asyncio.gather(*waiting) == [JANE] * 10
@@ -111,7 +111,7 @@ def test_the_first_who_asks_may_leave():
     async def main():
         inner = Slow({"good": JANE})
         cached = CachedAuthenticator(inner)
-        first, second = (asyncio.ensure_future(cached.authenticate(GOOD)) for _ in range(2))
+        first, second = (asyncio.ensure_future(cached.authenticate(GOOD, SOMEBODY)) for _ in range(2))
         await settle()
         first.cancel()
         await settle()
@@ -126,7 +126,7 @@ def test_the_first_who_asks_may_leave():
 def test_an_answer_that_never_comes_is_a_503():
     async def main():
         cached = CachedAuthenticator(Slow({}))
-        asking = asyncio.ensure_future(cached.authenticate(GOOD))
+        asking = asyncio.ensure_future(cached.authenticate(GOOD, SOMEBODY))
         await pass_time(60)
         with pytest.raises(StatusError) as caught:
             await asking
@@ -140,7 +140,7 @@ def test_it_can_be_asked_who_is_remembered_without_asking_anybody():
         credentials = (GOOD, BAD, Credentials())
         assert not any(cached.remembers(each) for each in credentials)
         for each in credentials:
-            await cached.authenticate(each)
+            await cached.authenticate(each, SOMEBODY)
         assert [cached.remembers(each) for each in credentials] == [True, False, False]
         await pass_time(11)
         assert not any(cached.remembers(each) for each in credentials)
@@ -152,7 +152,7 @@ def test_it_can_be_asked_who_is_remembered_without_asking_anybody():
 # CA-010
 def test_no_token_is_kept_in_the_clear():
     async def steps(cached, inner):
-        await cached.authenticate(Credentials("hunter2"))
+        await cached.authenticate(Credentials("hunter2"), SOMEBODY)
         assert len(cached._cache) == 1
         assert "hunter2" not in repr(vars(cached._cache))
 

@@ -6,7 +6,7 @@ from bastion.authn.anonymous import AnonymousAuthenticator
 from bastion.authn.authenticator import Credentials, FirstOf
 from bastion.kube.status import service_unavailable
 from bastion.kube.user import User, anonymous
-from tests.fakes import Knows, refused, run
+from tests.fakes import SOMEBODY, Knows, refused, run
 
 ONE, OTHER = User("one"), User("other")
 DOWN = service_unavailable("down", retry_after=2)
@@ -31,7 +31,7 @@ UNION = [
 
 @pytest.mark.parametrize(("authenticators", "user"), UNION)
 def test_the_first_that_knows_answers(authenticators, user):
-    assert run(FirstOf(authenticators()).authenticate(Credentials("t"))) == user
+    assert run(FirstOf(authenticators()).authenticate(Credentials("t"), SOMEBODY)) == user
 
 
 @pytest.mark.parametrize(
@@ -39,26 +39,26 @@ def test_the_first_that_knows_answers(authenticators, user):
 )
 def test_a_failure_is_told_where_nobody_knew(authenticators):
     with refused(503, "down"):
-        run(FirstOf(authenticators).authenticate(Credentials("t")))
+        run(FirstOf(authenticators).authenticate(Credentials("t"), SOMEBODY))
 
 
 def test_nobody_is_asked_after_the_first_that_knows():
     last = knows(OTHER)
-    run(FirstOf([knows(ONE), last]).authenticate(Credentials("t")))
+    run(FirstOf([knows(ONE), last]).authenticate(Credentials("t"), SOMEBODY))
     assert last.asked == []
 
 
 def test_a_bad_token_is_not_anonymous():
     authenticators = FirstOf([knows(ONE), AnonymousAuthenticator()])
-    assert run(authenticators.authenticate(Credentials("bad"))) is None
-    assert run(authenticators.authenticate(Credentials())) == anonymous()
+    assert run(authenticators.authenticate(Credentials("bad"), SOMEBODY)) is None
+    assert run(authenticators.authenticate(Credentials(), SOMEBODY)) == anonymous()
 
 
 def test_what_could_not_be_found_out_is_not_anonymous_either():
     with refused(503):
-        run(FirstOf([fails(), AnonymousAuthenticator()]).authenticate(Credentials("t")))
+        run(FirstOf([fails(), AnonymousAuthenticator()]).authenticate(Credentials("t"), SOMEBODY))
 
 
 def test_what_is_no_answer_at_all_is_not_swallowed():
     with pytest.raises(ZeroDivisionError):
-        run(FirstOf([Knows(failing=ZeroDivisionError()), knows(ONE)]).authenticate(Credentials("t")))
+        run(FirstOf([Knows(failing=ZeroDivisionError()), knows(ONE)]).authenticate(Credentials("t"), SOMEBODY))

@@ -11,7 +11,7 @@ from bastion.authn.x509 import CertificateAuthenticator, CertificateVerifier, Tr
 from bastion.kube.user import User
 from bastion.message.identity import withholding
 from tests.authn.certificates import NOW, SERVER, Issued, authority, issue
-from tests.fakes import run
+from tests.fakes import SOMEBODY, run
 
 Field = tuple[bytes, bytes, bytes]
 
@@ -132,7 +132,7 @@ def known(certificate: Issued | None, *lines: str, allowed: str = "") -> User | 
     front = FrontProxyAuthenticator(verifiers[0], frozenset(allowed.split()))
     chain = (certificate.der,) if certificate is not None else ()
     credentials = request_credentials(fields(*lines), websocket=False, certificate=chain, front_proxy=headers())
-    assert run(front.authenticate(credentials)) == front.known(credentials)
+    assert run(front.authenticate(credentials, SOMEBODY)) == front.known(credentials)
     found = front.known(credentials)
     return found if found is not None else CertificateAuthenticator(verifiers[1]).known(credentials)
 

@@ -8,7 +8,7 @@ from bastion.kube.status import service_unavailable
 from bastion.kube.user import User
 from tests.authn.oidc_setting import NOW
 from tests.authn.provider import provider
-from tests.fakes import ClockLoop, Knows, pass_time, refused, run
+from tests.fakes import SOMEBODY, ClockLoop, Knows, pass_time, refused, run
 
 ERIN = User("oidc:erin", groups=("devs", "system:authenticated"))
 
@@ -31,13 +31,13 @@ def test_a_yes_is_remembered_but_not_past_the_tokens_end() -> None:
                 del known.asked[:]
                 for after, asked in ((0.0, 1), (lifetime - 0.5, 1), (1.0, 2)):
                     await pass_time(after)
-                    assert await cached.authenticate(Credentials(token)) == ERIN
+                    assert await cached.authenticate(Credentials(token), SOMEBODY) == ERIN
                     assert len(known.asked) == asked, token
             expired = of.token(exp=NOW - 5)  # still within the leeway: accepted, and asked about each time
             known.users = {expired: ERIN}
             del known.asked[:]
             for _ in range(3):
-                assert await cached.authenticate(Credentials(expired)) == ERIN
+                assert await cached.authenticate(Credentials(expired), SOMEBODY) == ERIN
             assert len(known.asked) == 3
 
     run(main(), ClockLoop)
@@ -57,7 +57,7 @@ def test_a_clock_that_is_set_shortens_no_memory_and_lengthens_none_past_the_end(
                 await pass_time(after)
                 wall = NOW + jump
                 for credentials in carried:
-                    assert await cached.authenticate(credentials) == ERIN
+                    assert await cached.authenticate(credentials, SOMEBODY) == ERIN
                 assert len(known.asked) == asked, "an hour later the end of the one with an end is past"
             assert [cached.remembers(credentials) for credentials in carried] == [False, True]
 
@@ -72,12 +72,12 @@ def test_a_no_and_a_failure_are_remembered_as_ever() -> None:
             token = of.token(exp=NOW + 1)
             for after, asked in ((0, 1), (9, 1), (2, 2)):
                 await pass_time(after)
-                assert await cached.authenticate(Credentials(token)) is None
+                assert await cached.authenticate(Credentials(token), SOMEBODY) is None
                 assert len(known.asked) == asked
             known.failing = service_unavailable("down")
             for _ in range(2):
                 with refused(503):
-                    await cached.authenticate(Credentials("other"))
+                    await cached.authenticate(Credentials("other"), SOMEBODY)
             assert len(known.asked) == 4
 
     run(main(), ClockLoop)

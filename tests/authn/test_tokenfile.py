@@ -5,7 +5,7 @@ import pytest
 from bastion.authn.authenticator import Credentials
 from bastion.authn.tokenfile import TokenFileAuthenticator, TokenFileError, Tokens, read_token_file
 from bastion.kube.user import User
-from tests.fakes import run
+from tests.fakes import SOMEBODY, run
 
 
 def read(tmp_path, text):
@@ -75,7 +75,7 @@ def test_a_file_that_is_not_there_is_the_systems_error(tmp_path):
 )
 def test_a_token_is_looked_up_whole(token, user):
     tokens = Tokens({"t": User("alice", "1", ("a",))})
-    assert run(TokenFileAuthenticator(lambda: tokens).authenticate(Credentials(token))) == user
+    assert run(TokenFileAuthenticator(lambda: tokens).authenticate(Credentials(token), SOMEBODY)) == user
 
 
 def test_no_token_is_kept_in_the_clear():
@@ -86,4 +86,4 @@ def test_no_token_is_kept_in_the_clear():
 
 def test_an_empty_file_lets_nobody_in():
     nobody = Tokens({})
-    assert run(TokenFileAuthenticator(lambda: nobody).authenticate(Credentials("t"))) is None
+    assert run(TokenFileAuthenticator(lambda: nobody).authenticate(Credentials("t"), SOMEBODY)) is None

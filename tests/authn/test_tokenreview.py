@@ -6,6 +6,7 @@ from bastion.authn.authenticator import Credentials
 from bastion.authn.tokenreview import TokenReviewAuthenticator
 from bastion.cluster.errors import ApiError
 from bastion.kube.user import User
+from tests.fakes import SOMEBODY as ASKER
 from tests.fakes import Reviews, refused, run
 
 YES = {"authenticated": True, "user": {"username": "somebody"}}
@@ -14,7 +15,7 @@ SOMEBODY = User("somebody", groups=("system:authenticated",))
 
 def ask(*answers, audiences=(), token="t"):
     api = Reviews(*answers)
-    return run(TokenReviewAuthenticator(api, audiences).authenticate(Credentials(token))), api.calls
+    return run(TokenReviewAuthenticator(api, audiences).authenticate(Credentials(token), ASKER)), api.calls
 
 
 ANSWERS = [
@@ -90,7 +91,7 @@ def test_no_answer_is_a_503_and_never_a_yes_or_a_no(answer):
 def test_the_client_is_told_when_to_come_again_and_nothing_of_the_cause():
     api = Reviews(ApiError("10.0.0.1:6443: connection refused"))
     with pytest.raises(Exception) as caught:
-        run(TokenReviewAuthenticator(api).authenticate(Credentials("secret")))
+        run(TokenReviewAuthenticator(api).authenticate(Credentials("secret"), ASKER))
     assert caught.value.headers == ((b"Retry-After", b"2"),)
     assert b"10.0.0.1" not in caught.value.body()
     assert b"secret" not in caught.value.body()

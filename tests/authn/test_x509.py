@@ -10,7 +10,7 @@ from bastion.authn.authenticator import Credentials
 from bastion.authn.x509 import CREDENTIAL_ID, REMEMBERED, CertificateAuthenticator, CertificateVerifier, Trust, user_of
 from bastion.kube.user import User
 from tests.authn.certificates import ANY, CLIENT, NOW, SERVER, Issued, authority, issue
-from tests.fakes import run
+from tests.fakes import SOMEBODY, run
 
 ROOT = authority("root")
 OTHER = authority("root")  # the same name, another key
@@ -29,7 +29,7 @@ UNKNOWN = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x0
 def known(*chain: Issued, trust: Trust = TRUST, now: float = NOW) -> User | None:
     """Whom a chain, its own certificate first, makes its owner."""
     authenticator = CertificateAuthenticator(CertificateVerifier(lambda: trust, lambda: now))
-    return run(authenticator.authenticate(Credentials(certificate=tuple(one.der for one in chain))))
+    return run(authenticator.authenticate(Credentials(certificate=tuple(one.der for one in chain)), SOMEBODY))
 
 
 def user(of: Issued, name: str, *groups: str, uid: str = "") -> User:

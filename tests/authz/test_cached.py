@@ -10,7 +10,7 @@ from bastion.authz.cached import CachedAuthorizer
 from bastion.kube.attributes import Attributes
 from bastion.kube.status import service_unavailable
 from bastion.kube.user import User
-from tests.fakes import ClockLoop, Decides, pass_time, refused, run, settle
+from tests.fakes import SOMEBODY, ClockLoop, Decides, pass_time, refused, run, settle
 
 JANE = User("jane", "1", ("devs",), (("scopes", ("a", "b")),))
 GET = Attributes("get", namespace="ns", resource="pods", subresource="proxy", name="foo:80")
@@ -30,7 +30,7 @@ def test_each_decision_has_its_own_lifetime(allowed, lasts):
     async def steps(cached, inner):
         for after, asked in ((0, 1), (lasts - 0.5, 1), (1, 2), (0, 2)):
             await pass_time(after)
-            assert await cached.authorize(JANE, GET) == Decision(allowed, "why")
+            assert await cached.authorize(JANE, GET, SOMEBODY) == Decision(allowed, "why")
             assert len(inner.asked) == asked
 
     conversation(steps, lambda user, attributes: Decision(allowed, "why"), authorized_ttl=20, unauthorized_ttl=5)
@@ -39,15 +39,15 @@ def test_each_decision_has_its_own_lifetime(allowed, lasts):
 # CA-003
 def test_a_remembered_decision_serves_until_it_lapses_then_503_and_never_an_allow():
     async def steps(cached, inner):
-        await cached.authorize(JANE, GET)
+        await cached.authorize(JANE, GET, SOMEBODY)
         inner.failing = service_unavailable("down")
-        assert (await cached.authorize(JANE, GET)).allowed
+        assert (await cached.authorize(JANE, GET, SOMEBODY)).allowed
         await pass_time(11)
         for _ in range(2):
             with refused(503):
-                await cached.authorize(JANE, GET)
+                await cached.authorize(JANE, GET, SOMEBODY)
         inner.failing = None
-        assert (await cached.authorize(JANE, GET)).allowed
+        assert (await cached.authorize(JANE, GET, SOMEBODY)).allowed
 
     conversation(steps)
 
@@ -73,9 +73,9 @@ OTHERS = [
 @pytest.mark.parametrize(("user", "attributes"), OTHERS)
 def test_no_two_questions_share_an_answer(user, attributes):
     async def steps(cached, inner):
-        assert (await cached.authorize(JANE, GET)).allowed
-        assert not (await cached.authorize(user, attributes)).allowed
-        assert (await cached.authorize(JANE, GET)).allowed
+        assert (await cached.authorize(JANE, GET, SOMEBODY)).allowed
+        assert not (await cached.authorize(user, attributes, SOMEBODY)).allowed
+        assert (await cached.authorize(JANE, GET, SOMEBODY)).allowed
 
     conversation(steps, lambda u, a: (u, a) == (JANE, GET))
 
@@ -87,8 +87,8 @@ def test_a_question_of_ten_thousand_bytes_is_not_remembered(allowed, length, ask
     long = Attributes("", name="x" * length)  # and the version, v1
 
     async def steps(cached, inner):
-        await cached.authorize(JANE, long)
-        await cached.authorize(JANE, long)
+        await cached.authorize(JANE, long, SOMEBODY)
+        await cached.authorize(JANE, long, SOMEBODY)
         assert len(inner.asked) == asked
 
     conversation(steps, lambda user, attributes: allowed)
@@ -99,14 +99,14 @@ def test_many_who_ask_at_once_are_one_question():
         gate = asyncio.Event()
 
         class Slow(Decides):
-            async def authorize(self, user, attributes):
+            async def authorize(self, user, attributes, asker):
                 self.asked.append(attributes)
                 await gate.wait()
                 return Decision(True)
 
         inner = Slow(lambda user, attributes: True)
         cached = CachedAuthorizer(inner)
-        first, *others = (asyncio.ensure_future(cached.authorize(JANE, GET)) for _ in range(10))
+        first, *others = (asyncio.ensure_future(cached.authorize(JANE, GET, SOMEBODY)) for _ in range(10))
         await settle()
         first.cancel()
         await settle()
@@ -120,10 +120,10 @@ def test_many_who_ask_at_once_are_one_question():
 def test_a_decision_that_never_comes_is_a_503():
     async def main():
         class Silent(Decides):
-            async def authorize(self, user, attributes):
+            async def authorize(self, user, attributes, asker):
                 await asyncio.Event().wait()
 
-        asking = asyncio.ensure_future(CachedAuthorizer(Silent(bool)).authorize(JANE, GET))
+        asking = asyncio.ensure_future(CachedAuthorizer(Silent(bool)).authorize(JANE, GET, SOMEBODY))
         await pass_time(60)
         with refused(503, "cannot authorize"):
             await asking

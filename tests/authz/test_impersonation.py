@@ -9,7 +9,7 @@ from bastion.authz.wanted import Wanted, impersonated, wanted_user
 from bastion.kube.attributes import Attributes
 from bastion.kube.status import service_unavailable
 from bastion.kube.user import User
-from tests.fakes import Decides, refused, run
+from tests.fakes import SOMEBODY, Decides, refused, run
 
 AUTHENTICATED = "system:authenticated"
 EXTRAS = "authentication.k8s.io"
@@ -18,7 +18,7 @@ GET = Attributes("get", namespace="bar", resource="pods", subresource="proxy", n
 
 def assume(inner, user, headers, required=(GET,)):
     """Whom `user` acts as."""
-    assumed = run(Impersonator(inner).assume(user, headers, required))
+    assumed = run(Impersonator(inner).assume(user, headers, required, SOMEBODY))
     return user if assumed is None else assumed.user
 
 
@@ -159,7 +159,7 @@ ORDINARY = [(b"host", b"Host", b"h"), (b"impersonate-foo", b"Impersonate-Foo", b
 
 def test_without_the_headers_nobody_is_asked():
     inner = Decides(lambda user, attributes: False)
-    assert run(Impersonator(inner).assume(TESTER, ORDINARY, (GET,))) is None
+    assert run(Impersonator(inner).assume(TESTER, ORDINARY, (GET,), SOMEBODY)) is None
     assert inner.asked == []
 
 
@@ -228,10 +228,10 @@ def test_the_403_is_that_of_the_permission_that_lacks(headers, message):
     """To one who was lately admitted by the legacy rules: these are tried first then."""
     inner = Decides(legacy)
     impersonator = Impersonator(inner)
-    run(impersonator.assume(dev(), fields("before"), (GET,)))
+    run(impersonator.assume(dev(), fields("before"), (GET,), SOMEBODY))
     inner.decide = lambda user, attributes: Decision(False, "no")
     with refused(403, message):
-        run(impersonator.assume(dev(), headers, (GET,)))
+        run(impersonator.assume(dev(), headers, (GET,), SOMEBODY))
 
 
 def test_what_could_not_be_found_out_is_not_allowed():
@@ -273,7 +273,7 @@ EXTRA_KEYS = [
 def test_the_key_of_an_extra_is_decoded_once(raw, key):
     wanted = wanted_user([(b"impersonate-user", b"", b"u"), (b"impersonate-extra-" + raw, b"", b"v")])
     assert wanted.extra == ((key, ("v",)),)
-    tried = mode(LEGACY, dev(), wanted, (GET,))
+    tried = mode(LEGACY, dev(), wanted, (GET,), SOMEBODY)
     assert tried.steps[1].each[0].subresource == key
 
 

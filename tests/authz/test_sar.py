@@ -8,7 +8,7 @@ from bastion.cluster.errors import ApiError
 from bastion.kube.attributes import Attributes
 from bastion.kube.status import StatusError
 from bastion.kube.user import User
-from tests.fakes import Reviews, refused, run
+from tests.fakes import SOMEBODY, Reviews, refused, run
 
 JANE = User("jane", groups=("devs",))
 GET = Attributes("get", namespace="ns", resource="pods", subresource="proxy", name="foo:80")
@@ -16,7 +16,7 @@ GET = Attributes("get", namespace="ns", resource="pods", subresource="proxy", na
 
 def ask(answer, attributes=GET):
     api = Reviews(answer)
-    return run(AccessReviewAuthorizer(api).authorize(JANE, attributes)), api.calls
+    return run(AccessReviewAuthorizer(api).authorize(JANE, attributes, SOMEBODY)), api.calls
 
 
 ANSWERS = [

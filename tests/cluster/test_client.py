@@ -11,7 +11,7 @@ from bastion.cluster.errors import ApiError
 from bastion.cluster.throttle import Throttle
 from bastion.trust import client_context
 from tests.cluster.access import GOOD, Access, answer, client
-from tests.fakes import Backend, backend, delivered, reset, run, server_tls, until
+from tests.fakes import SOMEBODY, Backend, backend, delivered, reset, run, server_tls, until
 
 
 def talk(work, *answers, then="wait"):
@@ -26,8 +26,8 @@ def talk(work, *answers, then="wait"):
 
 def test_a_review_and_a_look_go_over_one_connection():
     async def work(api, server):
-        assert await api.get("/api/v1/pods", {"limit": "5"}) == b"{}"
-        assert await api.create("/apis/x", b'{"a":1}') == b"{}"
+        assert await api.get("/api/v1/pods", {"limit": "5"}, SOMEBODY) == b"{}"
+        assert await api.create("/apis/x", b'{"a":1}', SOMEBODY) == b"{}"
         return server
 
     server = talk(work, GOOD, answer(201))
@@ -58,7 +58,7 @@ FAILURES = [
 def test_a_failure_tells_what_the_catcher_needs(said, status, retry_after):
     async def work(api, server):
         with pytest.raises(ApiError) as caught:
-            await api.create("/apis/x", b"{}")
+            await api.create("/apis/x", b"{}", SOMEBODY)
         return server, caught.value
 
     server, error = talk(work, said, then="close")
@@ -69,7 +69,7 @@ def test_a_failure_tells_what_the_catcher_needs(said, status, retry_after):
 def test_a_call_over_a_connection_that_was_closed_meanwhile_is_made_again():
     async def work(api, server):
         for _ in range(3):
-            assert await api.create("/apis/x", b"{}") == b"{}"
+            assert await api.create("/apis/x", b"{}", SOMEBODY) == b"{}"
 
     talk(work, GOOD, then="reset")
 
@@ -86,7 +86,7 @@ def test_a_call_that_breaks_is_made_again_once():
 
     async def main():
         async with server, client(Access(server.port)) as api:
-            return await api.create("/apis/x", b"{}")
+            return await api.create("/apis/x", b"{}", SOMEBODY)
 
     assert run(main()) == b"{}"
     assert len(server.heads) == 2
@@ -95,7 +95,7 @@ def test_a_call_that_breaks_is_made_again_once():
 def test_a_server_that_always_breaks_is_asked_twice():
     async def work(api, server):
         with pytest.raises(ApiError):
-            await api.create("/apis/x", b"{}")
+            await api.create("/apis/x", b"{}", SOMEBODY)
         return server
 
     async def script(reader, writer):
@@ -115,11 +115,23 @@ def test_a_server_that_always_breaks_is_asked_twice():
 def test_a_silent_server_is_given_up_at_the_deadline_and_leaves_nothing_behind():
     async def main():
         async with backend() as server, client(Access(server.port), timeout=0.1) as api:
-            asked = [asyncio.create_task(api.create("/apis/x", b"{}")) for _ in range(150)]
+            asked = [asyncio.create_task(api.create("/apis/x", b"{}", SOMEBODY)) for _ in range(150)]
             errors = await asyncio.gather(*asked, return_exceptions=True)
             assert {type(error) for error in errors} == {ApiError}
         async with backend(GOOD) as server, client(Access(server.port), timeout=5.0) as api:
-            assert await api.create("/apis/x", b"{}") == b"{}"
+            assert await api.create("/apis/x", b"{}", SOMEBODY) == b"{}"
+
+    run(main())
+
+
+def test_who_waits_too_long_for_a_turn_is_told_so_and_the_server_is_not_blamed():
+    async def main():
+        async with backend(GOOD) as server, client(Access(server.port), Throttle(0.01, 1), timeout=0.1) as api:
+            assert await api.create("/apis/x", b"{}", SOMEBODY) == b"{}"
+            with pytest.raises(ApiError, match=r"no turn within 0\.1 s: more is asked than --kube-api-qps lets through"):
+                await api.create("/apis/x", b"{}", SOMEBODY)
+            assert api.waiting == 0
+            assert len(server.heads) == 1
 
     run(main())
 
@@ -127,7 +139,7 @@ def test_a_silent_server_is_given_up_at_the_deadline_and_leaves_nothing_behind()
 def test_reviews_use_a_hundred_connections_and_no_more():
     async def main():
         async with backend() as server, client(Access(server.port), timeout=20.0) as api:
-            asked = [asyncio.create_task(api.create("/apis/x", b"{}")) for _ in range(150)]
+            asked = [asyncio.create_task(api.create("/apis/x", b"{}", SOMEBODY)) for _ in range(150)]
             await until(lambda: server.connections >= REVIEWS)
             await delivered()
             assert server.connections == REVIEWS
@@ -153,12 +165,12 @@ def test_a_call_cancelled_at_any_moment_stands_in_nobodys_way(tls):
         trust = ssl.create_default_context(cadata=authority.pem.decode())
         async with server, client(Access(server.port, tls=trust if tls else None), timeout=5.0) as api:
             for turns in range(60):
-                cancelled = asyncio.create_task(api.create("/apis/x", b"{}"))
+                cancelled = asyncio.create_task(api.create("/apis/x", b"{}", SOMEBODY))
                 for _ in range(turns):
                     await asyncio.sleep(0)
                 cancelled.cancel()
                 await asyncio.gather(cancelled, return_exceptions=True)
-                assert await api.create("/apis/x", b"{}") == b"{}"
+                assert await api.create("/apis/x", b"{}", SOMEBODY) == b"{}"
 
     run(main())
 
@@ -183,7 +195,7 @@ def test_lists_take_no_connection_from_reviews():
 
             watches = [asyncio.create_task(watch()) for _ in range(200)]
             await until(lambda: server.connections == 200)
-            assert await api.create("/apis/x", b"{}") == b"{}"
+            assert await api.create("/apis/x", b"{}", SOMEBODY) == b"{}"
             for task in watches:
                 task.cancel()
             await asyncio.gather(*watches, return_exceptions=True)
@@ -194,9 +206,9 @@ def test_lists_take_no_connection_from_reviews():
 def test_calls_wait_for_their_turn_and_the_deadline_counts_that():
     async def main():
         async with backend(GOOD) as server, client(Access(server.port), Throttle(0.01, 1), timeout=0.2) as api:
-            assert await api.create("/apis/x", b"{}") == b"{}"
+            assert await api.create("/apis/x", b"{}", SOMEBODY) == b"{}"
             with pytest.raises(ApiError):
-                await api.create("/apis/x", b"{}")
+                await api.create("/apis/x", b"{}", SOMEBODY)
             return server
 
     assert len(run(main()).heads) == 1
@@ -208,7 +220,7 @@ def test_calls_wait_for_their_turn_and_the_deadline_counts_that():
 def test_a_token_that_was_refused_is_replaced_and_the_call_made_again():
     async def main():
         async with backend(answer(401), GOOD) as server, client(Access(server.port, others=["Bearer second"])) as api:
-            assert await api.create("/apis/x", b"{}") == b"{}"
+            assert await api.create("/apis/x", b"{}", SOMEBODY) == b"{}"
             return server.heads
 
     assert [b"Bearer second" in head for head in run(main())] == [False, True]
@@ -217,7 +229,7 @@ def test_a_token_that_was_refused_is_replaced_and_the_call_made_again():
 def test_without_another_token_a_refusal_is_one():
     async def work(api, server):
         with pytest.raises(ApiError) as caught:
-            await api.create("/apis/x", b"{}")
+            await api.create("/apis/x", b"{}", SOMEBODY)
         return server, caught.value
 
     server, error = talk(work, answer(401), answer(401))
@@ -251,15 +263,15 @@ def test_a_new_authority_counts_for_new_connections_and_ends_none():
             async with client(access) as api:
                 lines = api.watch("/x", {"watch": "true"})
                 assert await anext(lines) == b"{}"
-                assert await api.get("/y", {}) == b"{}"
+                assert await api.get("/y", {}, SOMEBODY) == b"{}"
                 access.tls = trusting(new)
                 with pytest.raises(ApiError, match="CERTIFICATE_VERIFY_FAILED"):
-                    await api.get("/y", {})  # a new connection, to the old server
+                    await api.get("/y", {}, SOMEBODY)  # a new connection, to the old server
                 event.set()
                 assert [line async for line in lines] == [b"{}"]
             moved = Access(after.port, tls=trusting(new))
             async with client(moved) as api:
-                assert await api.get("/y", {}) == b"{}"
+                assert await api.get("/y", {}, SOMEBODY) == b"{}"
 
     run(main())
 
@@ -272,10 +284,10 @@ def test_the_name_in_the_certificate_may_be_another_than_the_address():
             access = Access(server.port, tls=ssl.create_default_context(cadata=authority.pem.decode()))
             async with client(access) as api:
                 with pytest.raises(ApiError):
-                    await api.get("/", {})
+                    await api.get("/", {}, SOMEBODY)
             access.tls = client_context(authority.pem, server_name="api.example")
             async with client(access) as api:
-                assert await api.get("/", {}) == b"{}"
+                assert await api.get("/", {}, SOMEBODY) == b"{}"
 
     run(main())
 

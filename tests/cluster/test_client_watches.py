@@ -7,7 +7,7 @@ import pytest
 
 from bastion.cluster.errors import ApiError
 from tests.cluster.access import GOOD, Access, answer, client
-from tests.fakes import Backend, backend, reset, run, until
+from tests.fakes import SOMEBODY, Backend, backend, reset, run, until
 
 
 def stream(*pieces, then="close"):
@@ -89,8 +89,8 @@ def test_a_call_goes_on_at_another_server_where_the_first_one_refuses_connection
         async with backend(GOOD) as away, backend(GOOD, GOOD, GOOD, GOOD) as other:
             dead = away.port
         async with backend(*[GOOD] * 20) as other, client(Access(dead, other.port)) as api:
-            assert await api.create("/apis/x", b"{}") == b"{}"
-            assert await api.get("/y", {}) == b"{}"
+            assert await api.create("/apis/x", b"{}", SOMEBODY) == b"{}"
+            assert await api.get("/y", {}, SOMEBODY) == b"{}"
 
     run(main())
 
@@ -98,7 +98,7 @@ def test_a_call_goes_on_at_another_server_where_the_first_one_refuses_connection
 def test_a_call_goes_on_at_another_server_where_the_first_one_fails():
     async def main():
         async with backend(*[answer(503)] * 20) as ill, backend(*[GOOD] * 20) as well, client(Access(ill.port, well.port)) as api:
-            assert await api.create("/apis/x", b"{}") == b"{}"
+            assert await api.create("/apis/x", b"{}", SOMEBODY) == b"{}"
 
     run(main())
 
@@ -120,14 +120,14 @@ def test_a_watch_and_a_review_at_a_server_that_falls_silent_are_ended_and_resume
             seen = []
             watching = asyncio.create_task(watched(api, seen))
             await until(lambda: seen)
-            review = asyncio.create_task(api.create("/apis/x", b"{}"))
+            review = asyncio.create_task(api.create("/apis/x", b"{}", SOMEBODY))
             await until(lambda: any(b"/apis/x" in head for head in silent.heads))
             alive.clear()
             assert await review == b"{}", "made again where it is answered"
             with pytest.raises(ApiError):
                 await watching
             assert any(b"/apis/x" in head for head in other.heads)
-            assert await api.get("/z", {}) == b"{}"
+            assert await api.get("/z", {}, SOMEBODY) == b"{}"
             assert any(b"/z" in head for head in other.heads)
 
     run(main())

@@ -6,7 +6,7 @@ from bastion.cluster.errors import ApiError
 from bastion.cluster.reviews import EVERY, Reviews
 from bastion.kube.review import ACCESS_REVIEWS, TOKEN_REVIEWS
 from tests import fakes
-from tests.fakes import ClockLoop, pass_time, run
+from tests.fakes import SOMEBODY, ClockLoop, pass_time, run
 
 FORBIDDEN = ApiError("the API server answered 403", 403)
 
@@ -22,9 +22,9 @@ def said(caplog, *answers, paths=(ACCESS_REVIEWS,), pauses=()):
                 for answer in answers:
                     if isinstance(answer, Exception):
                         with pytest.raises(type(answer)):
-                            await reviews.create(path, b'{"spec":{"token":"hunter2"}}')
+                            await reviews.create(path, b'{"spec":{"token":"hunter2"}}', SOMEBODY)
                     else:
-                        assert await reviews.create(path, b"{}") == answer
+                        assert await reviews.create(path, b"{}", SOMEBODY) == answer
 
     run(main(), ClockLoop)
     assert "hunter2" not in caplog.text

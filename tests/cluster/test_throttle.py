@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from bastion.cluster.throttle import Throttle
-from tests.fakes import ClockLoop, pass_time, run, settle
+from bastion.turns import BACKGROUND
+from tests.fakes import SOMEBODY, ClockLoop, pass_time, run, settle
 
 
 def on_a_clock(scene):
@@ -17,7 +18,7 @@ def calls(throttle, *kinds):
     begun = []
 
     async def call(number, background):
-        await throttle.turn(background=background)
+        await throttle.turn(BACKGROUND if background else SOMEBODY)
         begun.append((number, "read" if background else "review"))
 
     tasks = [asyncio.create_task(call(i, kind == "read")) for i, kind in enumerate(kinds)]

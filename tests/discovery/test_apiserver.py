@@ -18,7 +18,7 @@ class Api:
     def __init__(self, **answers: object) -> None:
         self.answers = answers
 
-    async def get(self, path: str, query: dict[str, str]) -> bytes:
+    async def get(self, path: str, query: dict[str, str], asker: object) -> bytes:
         answer = self.answers[path.rpartition("/")[2]]
         if isinstance(answer, Exception):
             raise answer

@@ -34,7 +34,7 @@ class Api:
         self.go = asyncio.Event()
         self.go.set()
 
-    async def get(self, path, query):
+    async def get(self, path, query, asker):
         self.asked.append((path, query))
         await self.go.wait()
         found = self.objects.get(path, NONE)
@@ -61,7 +61,7 @@ class Scene:
         try:
             return self.resolver.resolve(target).endpoints
         except UnknownTarget:
-            await self.lookup.settle(target, user)
+            await self.lookup.settle(target, ("user", user))
             return self.resolver.resolve(target).endpoints
 
 

@@ -82,7 +82,7 @@ class House:
         catalog = catalog_of(pods=[fakes.pod("web", "10.0.0.1", containers=[[80]])])
         authorizer: Any = Step(self.steps, "authorize", self._decides)
         return Gateway(
-            guard=Guard(Step(self.steps, "authenticate", self._knows), lambda credentials: False, Limits()),  # type: ignore[arg-type]
+            guard=Guard(Step(self.steps, "authenticate", self._knows), lambda credentials: False, Limits(), lambda exchange: False),  # type: ignore[arg-type]
             impersonator=Impersonator(authorizer),
             authorizer=authorizer,
             router=Step(self.steps, "route", Router(Resolver(catalog, DialPolicy(), nodes=False), Balancer(RoundRobin))),  # type: ignore[arg-type]

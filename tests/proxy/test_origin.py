@@ -88,3 +88,61 @@ def test_a_trusted_proxy_that_does_not_say_one_host_is_refused_and_a_strangers_w
     with refused(400):
         Origins([network("10.0.0.0/8")]).forwarded(exchange, info)
     assert Origins([]).forwarded(exchange, info).host == b"bastion.test"
+
+
+# --- whose doing it is
+
+# peer, X-Forwarded-For, client; 10.0.0.0/8 and fd00::/8 are trusted
+CLIENTS: dict[str, tuple[str, tuple[str, ...], str]] = {
+    "nobody between": ("192.0.2.1", (), "192.0.2.1"),
+    "a stranger's word": ("192.0.2.1", ("203.0.113.66",), "192.0.2.1"),
+    "a trusted proxy's": ("10.0.0.1", ("203.0.113.66",), "203.0.113.66"),
+    "what a client made up before it": ("10.0.0.1", ("198.51.100.7, 203.0.113.66",), "203.0.113.66"),
+    "in two lines": ("10.0.0.1", ("198.51.100.7", "203.0.113.66"), "203.0.113.66"),
+    "two proxies": ("10.0.0.1", ("198.51.100.7, 203.0.113.66, 10.0.0.2",), "203.0.113.66"),
+    "a client with a trusted address in its own word": ("10.0.0.1", ("10.0.0.9, 203.0.113.66",), "203.0.113.66"),
+    "all trusted": ("10.0.0.1", ("10.0.0.3, 10.0.0.2",), "10.0.0.3"),
+    "it says nothing": ("10.0.0.1", (), "10.0.0.1"),
+    "it says an empty one": ("10.0.0.1", ("",), "10.0.0.1"),
+    "unknown": ("10.0.0.1", ("203.0.113.66, unknown",), "10.0.0.1"),
+    "unknown before another proxy": ("10.0.0.1", ("203.0.113.66, unknown, 10.0.0.2",), "10.0.0.2"),
+    "with a port": ("10.0.0.1", ("203.0.113.66:4711",), "203.0.113.66"),
+    "IPv6": ("fd00::1", ("2001:DB8:0:0::5",), "2001:db8::5"),
+    "IPv6 in brackets": ("fd00::1", ("[2001:db8::5]",), "2001:db8::5"),
+    "IPv6 with a port": ("fd00::1", ("[2001:db8::5]:4711",), "2001:db8::5"),
+    "mapped": ("10.0.0.1", ("::ffff:203.0.113.66",), "203.0.113.66"),
+    "mapped and trusted": ("10.0.0.1", ("203.0.113.66, ::ffff:10.0.0.2",), "203.0.113.66"),
+    "with a scope": ("10.0.0.1", ("fe80::1%eth0",), "10.0.0.1"),
+    "no address": ("10.0.0.1", ("203.0.113.66<script>",), "10.0.0.1"),
+    "very many": ("10.0.0.1", ("198.51.100.7, " * 2000 + "203.0.113.66",), "203.0.113.66"),
+    "very many proxies": ("10.0.0.1", ("203.0.113.66" + ", 10.0.0.2" * 2000,), "10.0.0.2"),
+}
+
+
+@pytest.mark.parametrize(("peer", "said", "client"), CLIENTS.values(), ids=CLIENTS)
+def test_whose_doing_a_request_is(peer: str, said: tuple[str, ...], client: str) -> None:
+    origins = Origins(map(network, ("10.0.0.0/8", "fd00::/8")))
+    assert origins.client(peer, fields_of(*(f"X-Forwarded-For: {value}" for value in said))) == client
+
+
+FOREIGN: dict[str, tuple[tuple[str, ...], bool]] = {
+    "a program": ((), False),
+    "a page of ours": (("Origin: https://bastion.test", "Sec-Fetch-Site: same-origin"), False),
+    "the address bar": (("Sec-Fetch-Site: none",), False),
+    "another site's page": (("Origin: https://evil.test", "Sec-Fetch-Site: cross-site"), True),
+    "another site's page in an old browser": (("Origin: https://evil.test",), True),
+    "a sandboxed page": (("Origin: null",), True),
+    "a sibling's page": (("Origin: https://other.bastion.test", "Sec-Fetch-Site: same-site"), True),
+    "a link elsewhere": (("Sec-Fetch-Site: cross-site",), True),
+}
+
+
+@pytest.mark.parametrize(("lines", "foreign"), FOREIGN.values(), ids=FOREIGN)
+def test_whether_another_sites_page_made_a_browser_send_it(lines: tuple[str, ...], foreign: bool) -> None:
+    assert Origins(()).foreign(Exchange(fields=fields_of(*lines))) is foreign  # type: ignore[arg-type]
+
+
+def test_what_is_ours_is_seen_from_the_browser_behind_a_trusted_proxy() -> None:
+    exchange = Exchange(fields=fields_of("Origin: https://example.org", "X-Forwarded-Host: example.org"), client="10.1.2.3")
+    assert not Origins([network("10.0.0.0/8")]).foreign(exchange)  # type: ignore[arg-type]
+    assert Origins(()).foreign(exchange)  # type: ignore[arg-type]

@@ -22,8 +22,8 @@ class Finds:
         self._catalog, self._found = catalog, found
         self.asked = []
 
-    async def settle(self, target, user):
-        self.asked.append((target.name, user))
+    async def settle(self, target, asker):
+        self.asked.append((target.name, asker))
         for raw in self._found:
             put(self._catalog, "pods", raw)
 

@@ -1,0 +1,82 @@
+"""Waiting for a turn at the API server: who wants much waits behind himself, and not before everybody else."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+from bastion.kube.status import too_many_requests
+from bastion.turns import Asker, Lines, Shared, keys_of
+
+Place = asyncio.Future[None]
+
+
+class Queue:
+    """`passed_on` is called for a turn whose owner had left when it came."""
+
+    def __init__(self, passed_on: Callable[[], None]) -> None:
+        self._lines: Lines[Place] = Lines()
+        self._passed_on = passed_on
+
+    async def wait(self, asker: Asker) -> None:
+        """Returns when it is their turn.  Raises StatusError 429 where as many of each of them wait as may."""
+        place: Place = asyncio.get_running_loop().create_future()
+        admitted = [self._lines.add(key, place) for key in keys_of(asker)]
+        if not any(admitted):
+            raise too_many_requests("too many questions of this user or address wait for the Kubernetes API server; try again shortly")
+        if isinstance(asker, Shared):
+            asker.waits(lambda key: self._lines.add(key, place))
+        try:
+            await place
+        except asyncio.CancelledError:
+            if place.done() and not place.cancelled():
+                self._passed_on()
+            raise
+        finally:
+            if isinstance(asker, Shared):
+                asker.waits(None)
+            for key in keys_of(asker):
+                self._lines.discard(key, place)
+
+    def wake(self) -> bool:
+        """Give the next its turn; False where nobody waits."""
+        while (place := self._lines.next()) is not None:
+            if not place.done():
+                place.set_result(None)
+                return True
+        return False
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def __bool__(self) -> bool:
+        return bool(self._lines)
+
+
+class Gate:
+    """At most `most` inside at once; what waits outside takes turns."""
+
+    def __init__(self, most: int) -> None:
+        self._free = most
+        self._queue = Queue(self._leave)
+
+    @contextlib.asynccontextmanager
+    async def inside(self, asker: Asker) -> AsyncIterator[None]:
+        """Raises StatusError 429 as the queue does."""
+        if self._free:
+            self._free -= 1
+        else:
+            await self._queue.wait(asker)  # for the place of somebody who leaves
+        try:
+            yield
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        if not self._queue.wake():
+            self._free += 1
+
+    def __len__(self) -> int:
+        """How many wait."""
+        return len(self._queue)
