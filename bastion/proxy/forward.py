@@ -30,12 +30,12 @@ MAX_DIALS = 3  # endpoints tried before the client is told
 
 
 class Envelope(msgspec.Struct, frozen=True, gc=False):
-    """What the bastion itself decided about a request: where it came from, whose Authorization it carries, whether a session's cookie
-    authenticated it, which of its headers are kept back."""
+    """What the bastion itself decided about a request: where it came from, whose Authorization it carries, whether a browser
+    may have shown its credential unasked, which of its headers are kept back."""
 
     forwarded: Forwarded
     keep_authorization: bool
-    session: bool = False
+    ambient: bool = True
     withheld: Callable[[bytes], bool] = asserts_identity
 
 
@@ -121,7 +121,7 @@ def present_answer(exchange: Exchange, answer: Answer, endpoint: Endpoint, envel
         return Mount(forwarded.prefix, frozenset(authorities), path, exchange.scheme == b"https", exchange.host.lower())
 
     forwarded = envelope.forwarded
-    asked = Asked(exchange.method, exchange.fields, bool(forwarded.prefix), envelope.session)
+    asked = Asked(exchange.method, exchange.fields, bool(forwarded.prefix), envelope.ambient)
     return present(asked, answer.status, answer.fields, answer.length, mount, policy)
 
 

@@ -9,7 +9,6 @@ from functools import partial
 from msgspec import structs
 
 from bastion.authn.requestheader import FrontProxyHeaders
-from bastion.authn.subprotocol import request_credentials
 from bastion.authz.authorizer import Authorizer
 from bastion.authz.impersonation import Impersonator
 from bastion.discovery.resolver import UnknownTarget
@@ -18,10 +17,12 @@ from bastion.kube.hostname import HostNames
 from bastion.kube.requestinfo import request_info
 from bastion.kube.status import StatusError, forbidden, internal_error, no_such_route
 from bastion.message.identity import withholding
+from bastion.message.ownorigin import DATA, RULES
 from bastion.message.upgrade import Asked, asked_upgrade
 from bastion.observe.observer import Observer
 from bastion.observe.record import Record
 from bastion.proxy.access import StreamAccess
+from bastion.proxy.credentials import CredentialReader
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.forward import Envelope, Forwarder
 from bastion.proxy.guard import Guard
@@ -67,7 +68,7 @@ class Gateway:
         self._upgrade_requires_create = upgrade_requires_create
         self._hosts = hosts
         self._sign_in = sign_in or NoSignIn()
-        self._front_proxy = front_proxy
+        self._credentials = CredentialReader(self._sign_in, origins, front_proxy)
         self._withheld = withholding(*front_proxy.names()) if front_proxy is not None else withholding(())
 
     async def serve(self, exchange: Exchange) -> None:
@@ -100,12 +101,7 @@ class Gateway:
         record.info = info = request_info(exchange.method, exchange.target, application)
         asked = _asked_upgrade(exchange) if exchange.upgradable else None
         with record.stage("authentication"):
-            credentials = self._sign_in.credentials(exchange, asked, application)
-            if credentials is None:
-                websocket = asked is not None and asked.websocket
-                credentials = request_credentials(
-                    exchange.fields, websocket=websocket, certificate=exchange.certificate, front_proxy=self._front_proxy
-                )
+            credentials = self._credentials.read(exchange, asked, application)
             record.user = user = await self._guard.identify(credentials, exchange.client)
         if user is None:
             return self._sign_in.turn_away(exchange, info, application)
@@ -125,7 +121,8 @@ class Gateway:
                 route = await self._router.settle(info, unknown, user.name)
             if asked is None and info.rest[:1] != b"/" and exchange.method in ("GET", "HEAD"):
                 return redirect_to_slash(exchange, info.prefix, info.rest)
-            envelope = Envelope(self._origins.forwarded(exchange, info), credentials.explicit, credentials.session, self._withheld)
+            ambient = RULES[credentials.kind].ambient
+            envelope = Envelope(self._origins.forwarded(exchange, info), credentials.explicit, ambient, self._withheld)
             with record.stage("upstream"):
                 if asked is None:
                     await self._forwarder.serve(exchange, route, envelope, record)
@@ -147,7 +144,7 @@ class Gateway:
 
 def redirect_to_slash(exchange: Exchange, prefix: bytes, query: bytes) -> None:
     """`…/proxy` is no directory: relative links in the page would lose its last segment (spec R-45)."""
-    exchange.start(301, b"Moved Permanently", [(b"location", b"Location", prefix + b"/" + query)], 0)
+    exchange.start(301, b"Moved Permanently", [(b"location", b"Location", prefix + b"/" + query), *DATA], 0)
     exchange.finish()
 
 

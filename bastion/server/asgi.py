@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from bastion.kube.status import CONTENT_TYPE, StatusError
+from bastion.kube.status import StatusError
+from bastion.message.ownorigin import status_fields
 from bastion.network.relay import Stream
 from bastion.observe.record import new_audit_id
 from bastion.proxy.exchange import Exchange, Field
@@ -162,9 +163,7 @@ class AsgiExchange:
             self.abort()
             return
         body = error.body()
-        fields = [(b"", b"content-type", CONTENT_TYPE), *((b"", name, value) for name, value in error.headers)]
-        fields.append((b"", b"x-bastion-error", error.reason.encode() or b"%d" % error.code))
-        self.start(error.code, b"", fields, len(body))
+        self.start(error.code, b"", status_fields(error), len(body))
         self.finish(b"" if self.method == "HEAD" else body)
 
 
