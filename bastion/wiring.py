@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from bastion.authn.authenticators import open_authenticators
 from bastion.authn.handoff import Handoff
+from bastion.authn.once import UsedHere, UsedInFolder
 from bastion.authn.sealed import KEY_BYTES, Sealer, key_of
 from bastion.authn.session import Sessions
 from bastion.authz.cached import CachedAuthorizer
@@ -186,7 +187,7 @@ def _sign_in(browsers: Browsers, guard: Guard, origins: Origins, hosts: HostName
     if not browsers.sign_in:
         return NoSignIn(), None
     sealer = Sealer(session_key(browsers), os.urandom)
-    sessions, handoff = Sessions(sealer), Handoff(sealer)
+    sessions, handoff = Sessions(sealer), Handoff(sealer, UsedHere() if browsers.used is None else UsedInFolder(browsers.used))
     desk = Desk(sessions, handoff, guard.identify, origins.seen, time.time, browsers.public_url, hosts)
     return SignIn(sessions, handoff, origins, browsers.public_url, time.time), desk
 

@@ -9,6 +9,7 @@ from bastion.authn.authenticator import Credentials
 from bastion.authn.bearer import bearer_credentials
 from bastion.authn.crosssite import credential_counts, provenance
 from bastion.authn.handoff import Handoff
+from bastion.authn.pairs import PAIR_SECONDS
 from bastion.authn.session import SIGN_IN_SECONDS, Sessions
 from bastion.authn.subprotocol import request_credentials
 from bastion.kube.hostname import Application, host_name
@@ -75,7 +76,7 @@ class SignIn(NoSignIn):
         host, known = host_name(exchange.host), own_cookie(exchange.fields, HANDOFF)
         nonce, request = self._handoff.begin(host, exchange.target, known, self._now())
         query = urlencode({"to": host, "request": request.decode()})
-        see_other(exchange, f"{self._public_url}{HANDOFF_PATH}?{query}".encode(), set_own(HANDOFF, nonce, SIGN_IN_SECONDS))
+        see_other(exchange, f"{self._public_url}{HANDOFF_PATH}?{query}".encode(), set_own(HANDOFF, nonce, PAIR_SECONDS))
 
 
 def _has_token(exchange: Exchange, asked: Asked | None) -> bool:
