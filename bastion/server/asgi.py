@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 from bastion.kube.status import StatusError
 from bastion.message.ownorigin import status_fields
 from bastion.network.relay import Stream
-from bastion.observe.record import new_audit_id
+from bastion.observe.record import Record, new_audit_id
 from bastion.proxy.exchange import Exchange, Field
 
 Scope = MutableMapping[str, Any]
@@ -20,8 +20,8 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-async def run_asgi(app: Application, exchange: Exchange) -> None:
-    """Let an ASGI application answer."""
+async def run_asgi(app: Application, exchange: Exchange, record: Record | None = None) -> None:
+    """Let an ASGI application answer; it may write in the record, which it finds in its scope."""
     path, _, query = exchange.target.partition(b"?")
     scope: Scope = {
         "type": "http",
@@ -36,6 +36,7 @@ async def run_asgi(app: Application, exchange: Exchange) -> None:
         "headers": [(lower, value) for lower, _, value in exchange.fields],
         "client": (exchange.client, 0),
         "server": None,
+        "bastion.record": record,
     }
 
     async def receive() -> Message:

@@ -14,7 +14,8 @@ from bastion.authn.session import SIGN_IN_SECONDS
 from bastion.kube.hostname import host_name
 from bastion.kube.status import StatusError
 from bastion.message.cookies import APPLICATION, HANDOFF, PAIRS, RETURN, SESSION
-from bastion.web.login import cross_site, refusal
+from bastion.observe.signins import Outcome
+from bastion.web.login import refusal, signed_out
 from bastion.web.pages import problem, sign_out_form, signed_out_here
 from bastion.web.visit import Desk, Visit, add_form, add_page, add_step, see_other, with_cookie
 
@@ -50,9 +51,11 @@ async def lead_on(visit: Visit, desk: Desk, request: Request) -> Response:
     else:
         asked = desk.handoff.proved(to, proof.encode(), session, now)
     if asked is None:
+        visit.record.outcome = Outcome.HAND_OFF_REFUSED
         return problem("That took too long", "Open the application again.", 400, desk.application_url(to), "Open it")
     pairs = visit.cookie(PAIRS)
     if (pair := paired(pairs, to, asked.browser)) in UNPAIRED:
+        visit.record.outcome = Outcome.HAND_OFF_REFUSED
         return problem(*UNPAIRED[pair], 400)
     if proof is None:
         return see_other(_session_url(desk, to, code=desk.handoff.grant(to, asked, session, now)))
@@ -70,14 +73,17 @@ async def take_code(visit: Visit, desk: Desk, request: Request) -> Response:
     else:
         redeemed = desk.handoff.redeem(visit.host, request.query_params.get("code", "").encode(), nonce, now)
     if redeemed is None:
+        visit.record.outcome = Outcome.HAND_OFF_REFUSED
         return problem("This link is used up", "It signs in once, and within a minute.", 400, "/", "Open the application")
     path = redeemed.path.decode()
     if not redeemed.bound:
         if visit.session(APPLICATION) is not None:  # signed in meanwhile, in another tab
             return see_other(path)
+        visit.record.outcome = Outcome.HAND_OFF_REFUSED
         return problem("This began in another browser", "Or this one keeps no cookies for this host.", 400, path, "Try again")
     if redeemed.session is None:
         return see_other(f"{desk.public_url}/.bastion/handoff?{urlencode({'to': visit.host, 'proof': redeemed.proof.decode()})}")
+    visit.record.outcome = Outcome.HANDED_OFF
     value, seconds = desk.sessions.seal(APPLICATION, visit.host, redeemed.session, now)
     return with_cookie(with_cookie(see_other(path), APPLICATION, value, seconds), HANDOFF, nonce, PAIR_SECONDS)
 
@@ -97,7 +103,7 @@ async def show_logout(visit: Visit, desk: Desk, request: Request) -> Response:
 async def log_out(visit: Visit, desk: Desk, request: Request) -> Response:
     if not visit.at_application:
         raise HTTPException(404)
-    return with_cookie(see_other("/.bastion/logout?done"), APPLICATION) if visit.counts() else cross_site()
+    return signed_out(visit, "/.bastion/logout?done", APPLICATION)
 
 
 def add_handoff(app: FastAPI, desk: Desk | None) -> None:

@@ -543,6 +543,27 @@ def test_who_fails_too_often_is_told_to_wait(cluster: Cluster, tmp_path: Path) -
         assert [answer.status_code for answer in answers] == [401, 401, 401, 429, 429]
         assert answers[-1].headers["retry-after"]
         assert 'name="token"' in answers[-1].text
+        browser.send("POST", f"{bastion.url}/login", {"Origin": "https://evil.test"}, content="token=guess-6")
+        bastion.program.until(lambda: len(recorded(bastion)) == 7)
+        assert recorded(bastion) == [
+            ("GET", "/login", 200, ""),
+            *[("POST", "/login", 401, "not-accepted")] * 3,
+            *[("POST", "/login", 429, "too-many-failures")] * 2,
+            ("POST", "/login", 403, "cross-site"),
+        ]
+        assert all(line["client"] == "127.0.0.1" for line in bastion.lines())
+        said = [line["msg"] for line in bastion.log() if line["level"] == "warning" and "sign-in" in line["msg"]]
+        assert len(said) == 6, "at the default verbosity"
+        assert all(answer.headers["audit-id"] in line for answer, line in zip(answers, said, strict=False))
+        metrics = bastion.get("/metrics", token="").text
+        for outcome, count in (("not-accepted", 3), ("too-many-failures", 2), ("cross-site", 1), ("signed-in", 0)):
+            assert f'bastion_sign_ins_total{{outcome="{outcome}"}} {count}.0' in metrics
+        assert 'bastion_requests_total{code="401",namespace="",resource="",verb=""} 3.0' in metrics
+        assert "guess-" not in bastion.program.stdout + bastion.program.stderr + metrics
+
+
+def recorded(bastion: Bastion) -> list[tuple[str, str, int, str]]:
+    return [(line["method"], line["path"], line["code"], line.get("outcome", "")) for line in bastion.lines()]
 
 
 def statuses(bastion: Bastion, path: str, cookie: str, times: int) -> set[int]:
