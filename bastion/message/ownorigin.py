@@ -21,6 +21,8 @@ Field = tuple[bytes, bytes, bytes]
 class Kind(enum.Enum):
     """What a request shows of who is asking."""
 
+    __hash__ = object.__hash__  # each is one; Enum's own is Python code, and every request is looked up here
+
     TOKEN = "token"  # noqa: S105  in Authorization, X-Bastion-Authorization or a WebSocket's subprotocol
     COOKIE = "cookie"  # of ours: a session, on the main host or an application's
     FRONT_PROXY = "front proxy"  # its certificate, and headers that name a user
