@@ -69,10 +69,11 @@ SANDBOX: Field = (
 
 # --- by kind of answer of the bastion's own
 
+_NOSNIFF: Field = (b"x-content-type-options", b"X-Content-Type-Options", b"nosniff")
 _APART: tuple[Field, ...] = (
     (b"cross-origin-opener-policy", b"Cross-Origin-Opener-Policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"Cross-Origin-Resource-Policy", b"same-origin"),
-    (b"x-content-type-options", b"X-Content-Type-Options", b"nosniff"),
+    _NOSNIFF,
 )
 
 
@@ -98,12 +99,20 @@ def page_fields(style: str) -> tuple[Field, ...]:
     )
 
 
-def status_fields(error: StatusError) -> list[Field]:
-    """Those of a Status as an answer, but for its length."""
+def data_fields(asked: list[Field]) -> tuple[Field, ...]:
+    """Those of DATA where a browser asked; programs get what kube-apiserver would tell them.  `asked`: the request's fields.
+
+    W3C Fetch Metadata: every browser says where its answer goes, and no page can keep it from that.
+    """
+    return DATA if any(lower == b"sec-fetch-dest" or lower == b"sec-fetch-mode" for lower, _, _ in asked) else (_NOSNIFF,)
+
+
+def status_fields(error: StatusError, asked: list[Field]) -> list[Field]:
+    """Those of a Status as an answer to a request with the fields `asked`, but for its length."""
     return [
         (b"content-type", b"Content-Type", CONTENT_TYPE),
         (b"cache-control", b"Cache-Control", b"no-cache, private"),
-        *DATA,
+        *data_fields(asked),
         *((name.lower(), name, value) for name, value in error.headers),
         (b"x-bastion-error", b"X-Bastion-Error", error.reason.encode() or b"%d" % error.code),
     ]

@@ -17,7 +17,7 @@ from bastion.kube.hostname import HostNames
 from bastion.kube.requestinfo import request_info
 from bastion.kube.status import StatusError, forbidden, internal_error, no_such_route
 from bastion.message.identity import withholding
-from bastion.message.ownorigin import DATA, RULES
+from bastion.message.ownorigin import RULES, data_fields
 from bastion.message.upgrade import Asked, asked_upgrade
 from bastion.observe.observer import Observer
 from bastion.observe.record import Record
@@ -144,7 +144,7 @@ class Gateway:
 
 def redirect_to_slash(exchange: Exchange, prefix: bytes, query: bytes) -> None:
     """`…/proxy` is no directory: relative links in the page would lose its last segment (spec R-45)."""
-    exchange.start(301, b"Moved Permanently", [(b"location", b"Location", prefix + b"/" + query), *DATA], 0)
+    exchange.start(301, b"Moved Permanently", [(b"location", b"Location", prefix + b"/" + query), *data_fields(exchange.fields)], 0)
     exchange.finish()
 
 

@@ -164,7 +164,7 @@ class AsgiExchange:
             self.abort()
             return
         body = error.body()
-        self.start(error.code, b"", status_fields(error), len(body))
+        self.start(error.code, b"", status_fields(error, self.fields), len(body))
         self.finish(b"" if self.method == "HEAD" else body)
 
 

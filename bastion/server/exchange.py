@@ -238,7 +238,7 @@ class HttpExchange:
         if error.close or (self._body is not None and self._body.promised):
             self.keep_alive = False
         body = error.body()
-        self.start(error.code, b"", status_fields(error), len(body))
+        self.start(error.code, b"", status_fields(error, self.fields), len(body))
         self.finish(b"" if self.method == "HEAD" else body)
 
     def _send(self, data: bytes, tail: bytes) -> None:

@@ -138,6 +138,7 @@ def test_what_a_browser_shows_unasked_is_sandboxed_and_does_not_count_elsewhere(
         answer, seen = asyncio.run(seen_by(connection, pod, *lines, *EVIL, method=method))
         assert_status(answer, 403)  # nobody in particular, whom this bastion lets in, may not
         assert 'User "system:anonymous" cannot' in answer.json()["message"]
+        assert answer.one("Content-Security-Policy").startswith("default-src 'none'; ")
         assert not seen
 
 

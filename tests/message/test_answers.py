@@ -2,9 +2,10 @@
 
 import pytest
 
+from bastion.kube.status import unauthorized
 from bastion.message.answers import Asked, Policy, present
 from bastion.message.mount import Mount
-from bastion.message.ownorigin import DATA, RULES, SANDBOX, CrossSite, Kind, Rule, page_fields
+from bastion.message.ownorigin import DATA, RULES, SANDBOX, CrossSite, Kind, Rule, page_fields, status_fields
 
 PREFIX = b"/api/v1/namespaces/shop/services/web/proxy"
 PAGE = (b"content-type", b"Content-Type", b"text/html")
@@ -125,3 +126,12 @@ def test_an_answer_of_the_bastions_own_lets_nothing_in(fields):
     assert said[b"cross-origin-opener-policy"] == said[b"cross-origin-resource-policy"] == b"same-origin"
     assert said[b"x-content-type-options"] == b"nosniff"
     assert all(name.lower() == lower for lower, name, _ in fields)
+
+
+@pytest.mark.parametrize("mark", [field("Sec-Fetch-Mode", b"navigate"), field("Sec-Fetch-Dest", b"iframe"), field("Sec-Fetch-Dest", b"")])
+def test_a_browser_is_told_how_to_keep_a_status_apart_and_a_program_what_it_always_was(mark):
+    fields = status_fields(unauthorized(), [PAGE, mark])
+    assert set(DATA) <= set(fields)
+    assert {lower for lower, _, _ in status_fields(unauthorized(), [PAGE])} == {
+        *(b"content-type", b"cache-control", b"x-content-type-options", b"www-authenticate", b"x-bastion-error")
+    }
