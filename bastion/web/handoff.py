@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from urllib.parse import urlencode
 
 from fastapi import FastAPI, HTTPException, Request, Response
 
 from bastion.authn.pairs import PAIR_SECONDS, Pair, paired, with_pair
-from bastion.authn.session import SIGN_IN_SECONDS
+from bastion.authn.session import SIGN_IN_SECONDS, Session
 from bastion.kube.hostname import host_name
 from bastion.kube.status import StatusError
 from bastion.message.cookies import APPLICATION, HANDOFF, PAIRS, RETURN, SESSION
@@ -41,22 +42,24 @@ async def lead_on(visit: Visit, desk: Desk, request: Request) -> Response:
         user = await visit.user(session)
     except StatusError as error:
         return refusal(error)
-    now = desk.now()
     if session is None or user is None:
-        path = desk.sessions.seal_path(visit.host, visit.target, now)
+        path = desk.sessions.seal_path(visit.host, visit.target, desk.now())
         return with_cookie(see_other("/login"), RETURN, path or b"", SIGN_IN_SECONDS if path else 0)
-    proof = request.query_params.get("proof")
+    return _next_step(visit, desk, to, session, request.query_params)
+
+
+def _next_step(visit: Visit, desk: Desk, to: str, session: Session, query: Mapping[str, str]) -> Response:
+    """Of somebody who is signed in."""
+    now, pairs, proof = desk.now(), visit.cookie(PAIRS), query.get("proof")
     if proof is None:
-        asked = desk.handoff.asked(to, request.query_params.get("request", "").encode(), now)
+        asked = desk.handoff.asked(to, query.get("request", "").encode(), now)
     else:
         asked = desk.handoff.proved(to, proof.encode(), session, now)
     if asked is None:
-        visit.record.outcome = Outcome.HAND_OFF_REFUSED
-        return problem("That took too long", "Open the application again.", 400, desk.application_url(to), "Open it")
-    pairs = visit.cookie(PAIRS)
-    if (pair := paired(pairs, to, asked.browser)) in UNPAIRED:
-        visit.record.outcome = Outcome.HAND_OFF_REFUSED
-        return problem(*UNPAIRED[pair], 400)
+        return _refused(visit, problem("That took too long", "Open the application again.", 400, desk.application_url(to), "Open it"))
+    pair = paired(pairs, to, asked.browser)
+    if pair in UNPAIRED:
+        return _refused(visit, problem(*UNPAIRED[pair], 400))
     if proof is None:
         return see_other(_session_url(desk, to, code=desk.handoff.grant(to, asked, session, now)))
     answer = see_other(_session_url(desk, to, entry=desk.handoff.admit(to, asked, session, now)))
@@ -73,19 +76,23 @@ async def take_code(visit: Visit, desk: Desk, request: Request) -> Response:
     else:
         redeemed = desk.handoff.redeem(visit.host, request.query_params.get("code", "").encode(), nonce, now)
     if redeemed is None:
-        visit.record.outcome = Outcome.HAND_OFF_REFUSED
-        return problem("This link is used up", "It signs in once, and within a minute.", 400, "/", "Open the application")
+        return _refused(visit, problem("This link is used up", "It signs in once, and within a minute.", 400, "/", "Open the application"))
     path = redeemed.path.decode()
     if not redeemed.bound:
         if visit.session(APPLICATION) is not None:  # signed in meanwhile, in another tab
             return see_other(path)
-        visit.record.outcome = Outcome.HAND_OFF_REFUSED
-        return problem("This began in another browser", "Or this one keeps no cookies for this host.", 400, path, "Try again")
+        said = problem("This began in another browser", "Or this one keeps no cookies for this host.", 400, path, "Try again")
+        return _refused(visit, said)
     if redeemed.session is None:
         return see_other(f"{desk.public_url}/.bastion/handoff?{urlencode({'to': visit.host, 'proof': redeemed.proof.decode()})}")
     visit.record.outcome = Outcome.HANDED_OFF
     value, seconds = desk.sessions.seal(APPLICATION, visit.host, redeemed.session, now)
     return with_cookie(with_cookie(see_other(path), APPLICATION, value, seconds), HANDOFF, nonce, PAIR_SECONDS)
+
+
+def _refused(visit: Visit, answer: Response) -> Response:
+    visit.record.outcome = Outcome.HAND_OFF_REFUSED
+    return answer
 
 
 def _session_url(desk: Desk, host: str, **said: bytes) -> str:
