@@ -17,6 +17,7 @@ _PUBLIC_URL = re.compile(r"https://([a-z0-9.-]+)(?::([0-9]{1,5}))?/?")
 class Browsers:
     """`sign_in`: people may.  `key_file`: what cookies are sealed with; `key` instead where a supervisor gave it; else one is made.
 
+    `used`: a folder in which workers tell each other what is good only once; None for a process that is alone.
     With a `host_suffix` applications have host names of their own under it, and `public_url` is where the bastion is reached.
     """
 
@@ -25,6 +26,7 @@ class Browsers:
     host_suffix: str = ""
     public_url: str = ""
     key: bytes = b""
+    used: Path | None = None
 
     def names(self) -> tuple[str, ...]:
         """Those that a certificate made here has beside the address."""

@@ -45,7 +45,7 @@ def serve(flags: argparse.Namespace, argv: Sequence[str]) -> int:
         flags.tls_cert_file, flags.tls_private_key_file = Path(told["certificate"]), Path(told["key"])
     config = serve_config(flags)
     if told:
-        config = replace(config, browsers=replace(config.browsers, key=bytes.fromhex(told["session_key"])))
+        config = replace(config, browsers=replace(config.browsers, key=bytes.fromhex(told["session_key"]), used=Path(told["used"])))
     logs.configure(config.verbosity)
     if told:
         inherited = [[_inherited(fd) for fd in told[kind]] for kind in ("sockets", "plain")]
@@ -106,6 +106,8 @@ async def _supervise(config: Config, argv: Sequence[str]) -> int:
         if certificate is None or key is None:
             certificate, key = _write_pair(folder, _self_signed(config.serving))
         told: dict[str, Any] = {"certificate": str(certificate), "key": str(key)}
+        (folder / "used").mkdir(mode=0o700)
+        told["used"] = str(folder / "used")
         told["session_key"] = session_key(config.browsers).hex()
         told["sockets"], told["plain"] = [s.fileno() for s in sockets], [s.fileno() for s in plain]
         if config.source.manifests:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from bastion.authn.authenticators import open_authenticators
 from bastion.authn.handoff import Handoff
+from bastion.authn.once import UsedHere, UsedInFolder
 from bastion.authn.requestheader import FrontProxyHeaders
 from bastion.authn.sealed import KEY_BYTES, Sealer, key_of
 from bastion.authn.session import Sessions
@@ -54,6 +55,7 @@ from bastion.network.transport import Transport
 from bastion.observe.accesslog import AccessLog
 from bastion.observe.metrics import Metrics
 from bastion.observe.observer import Observer
+from bastion.observe.signins import SignIns
 from bastion.proxy.access import StreamAccess
 from bastion.proxy.forward import Forwarder
 from bastion.proxy.gateway import Gateway
@@ -189,7 +191,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         readiness["shutdown"] = lambda: "shutting down" if bastion.stopping() else None
         door = Door(_descriptors(), config.limits.connections_per_address, origins.trusts)
         web = create_app(readiness, {"ping": lambda: None}, metrics.text, desk)
-        bastion.app = App(gateway, web, lambda: door.crowded, hosts, sign_in=desk is not None)
+        bastion.app = App(gateway, web, lambda: door.crowded, hosts, _sign_ins(metrics, log) if desk is not None else None)
         bastion.state = ServerState(bastion.app, deadlines, door, Timeouts(*_server_timeouts(config)), streams.end_all)
         yield bastion
 
@@ -217,9 +219,15 @@ def _sign_in(browsers: Browsers, guard: Guard, origins: Origins, hosts: HostName
     if not browsers.sign_in:
         return NoSignIn(), None
     sealer = Sealer(session_key(browsers), os.urandom)
-    sessions, handoff = Sessions(sealer), Handoff(sealer)
+    sessions, handoff = Sessions(sealer), Handoff(sealer, UsedHere() if browsers.used is None else UsedInFolder(browsers.used))
     desk = Desk(sessions, handoff, guard.identify, origins.client, origins.seen, time.time, browsers.public_url, hosts)
     return SignIn(sessions, handoff, origins, browsers.public_url, time.time), desk
+
+
+def _sign_ins(metrics: Metrics, log: AccessLog) -> Observer:
+    counted = SignIns(time.monotonic)
+    metrics.add(counted)
+    return Observer((log, metrics, counted))
 
 
 def session_key(browsers: Browsers) -> bytes:

@@ -79,6 +79,8 @@ PURE = [
     "authn/crosssite.py",
     "authn/handoff.py",
     "authn/jwt.py",
+    "authn/once.py",
+    "authn/pairs.py",
     "authn/requestheader.py",
     "authn/sealed.py",
     "authn/session.py",

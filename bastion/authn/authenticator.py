@@ -9,6 +9,7 @@ import msgspec
 
 from bastion.kube.status import StatusError
 from bastion.kube.user import User
+from bastion.message.ownorigin import Kind
 from bastion.turns import Asker
 
 Chain = tuple[bytes, ...]  # certificates in DER, the peer's own first; empty where it showed none
@@ -27,6 +28,15 @@ class Credentials(msgspec.Struct, frozen=True, gc=False):
     certificate: Chain = ()
     asserted: User | None = None
     session: bool = False
+
+    @property
+    def kind(self) -> Kind:
+        """By what counts first: a certificate is looked at before a token that came with it."""
+        if self.session:
+            return Kind.COOKIE
+        if self.certificate:
+            return Kind.CERTIFICATE if self.asserted is None else Kind.FRONT_PROXY
+        return Kind.NOTHING if self.token is None else Kind.TOKEN
 
     def __repr__(self) -> str:
         return "Credentials(…)"  # a secret is in no log

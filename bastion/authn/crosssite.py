@@ -1,4 +1,4 @@
-"""Does a cookie count, or did another site make the browser send it?
+"""Does a credential that a browser shows unasked count, or did another site make it?
 
 A browser adds a cookie to whatever request any page makes.  What it says of where a request came from (Origin, RFC 6454;
 Sec-Fetch-*, W3C Fetch Metadata) no page can forge.  Every application is another site here, also a sibling under the
@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import msgspec
+
+from bastion.message.ownorigin import CrossSite
 
 SAFE = frozenset(("GET", "HEAD", "OPTIONS"))  # RFC 9110, 9.2.1
 
@@ -44,6 +46,18 @@ def own_origins(scheme: bytes, host: bytes) -> frozenset[bytes]:
     """Behind something that ends TLS the scheme here is http and the browser's https: a page of that host is ours all the same."""
     name = host.lower()
     return frozenset((b"https://" + name.removesuffix(b":443"), scheme + b"://" + name))
+
+
+def credential_counts(rule: CrossSite, request: Provenance) -> bool:
+    """Whether a credential of this rule counts for this request."""
+    match rule:
+        case CrossSite.COUNTS:
+            return True
+        case CrossSite.UNLESS_MARKED:
+            marked = request.site or request.mode or request.dest or request.origin
+            return not marked or counts(request)
+        case CrossSite.ONLY_OURS:
+            return counts(request)
 
 
 def counts(request: Provenance) -> bool:

@@ -14,46 +14,71 @@ import msgspec
 from bastion.message.headers import Field, to_client, values
 from bastion.message.html import HtmlRewriter, plan
 from bastion.message.mount import Mount
+from bastion.message.ownorigin import SANDBOX
 from bastion.message.rewrite import rewrite_fields
 
 # Fields that speak for an origin, not for an answer.
 ORIGIN_WIDE = frozenset(
     (
+        # what browsers keep for the origin, or throw away
         b"clear-site-data",
         b"service-worker-allowed",
+        b"use-as-dictionary",  # RFC 9842: for any URL of the origin that matches
+        b"shared-storage-write",
+        # how it is reached, and whom it may be embedded by
         b"strict-transport-security",
         b"public-key-pins",
         b"public-key-pins-report-only",
+        b"expect-ct",
         b"alt-svc",
+        b"origin-agent-cluster",  # the first answer decides for all pages
+        b"access-control-allow-private-network",
+        b"activate-storage-access",
+        # what is reported of it, and to whom
         b"nel",
         b"report-to",
         b"reporting-endpoints",
+        b"observe-browsing-topics",
+        b"attribution-reporting-info",
+        b"attribution-reporting-register-source",
+        b"attribution-reporting-register-trigger",
+        b"attribution-reporting-register-os-source",
+        b"attribution-reporting-register-os-trigger",
+        # which client hints all its requests carry (RFC 8942)
+        b"accept-ch",
+        b"accept-ch-lifetime",
+        b"critical-ch",
+        # who is signed in there: FedCM, and sessions bound to a device
+        b"set-login",
+        b"idp-signin-status",
+        b"secure-session-registration",
+        b"secure-session-challenge",
+        b"sec-session-registration",
+        b"sec-session-challenge",
     )
 )
+# What Clear-Site-Data may name on a host of the application's own: `cookies` are those of all hosts under one domain.
+_CLEARED_ALONE = (b'"cache"', b'"storage"', b'"executionContexts"', b'"clientHints"', b'"prefetchCache"', b'"prerenderCache"')
+_EVERYTHING = b'"cache", "storage", "executionContexts"'
 _PLACED = frozenset((b"location", b"content-location", b"refresh", b"link", b"set-cookie"))
 _NOSNIFF: Field = (b"x-content-type-options", b"X-Content-Type-Options", b"nosniff")
 _PRIVATE: Field = (b"cache-control", b"Cache-Control", b"private")
-_SANDBOX: Field = (
-    b"content-security-policy",
-    b"Content-Security-Policy",
-    b"sandbox allow-scripts allow-forms allow-popups allow-downloads",
-)
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """`edit_html`: pages are rewritten.  `sandbox`: an answer that a session cookie authenticated gets an origin of its own."""
+    """`edit_html`: pages are rewritten.  `sandbox`: an answer that no token asked for gets an origin of its own."""
 
     edit_html: bool = True
     sandbox: bool = True
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """What the request has to say in it.  `prefixed`: the application is mounted under a path; `session`: a cookie authenticated it."""
+    """What the request has to say in it.  `prefixed`: the application is mounted under a path; `ambient`: no token asked (`ownorigin`)."""
 
     method: str
     fields: list[Field]
     prefixed: bool
-    session: bool
+    ambient: bool
 
 
 class Presented(msgspec.Struct, frozen=True):
@@ -81,6 +106,8 @@ def present(asked: Asked, status: int, fields: list[Field], length: int | None, 
         elif lower in ORIGIN_WIDE:
             foreign = True
     if not asked.prefixed:
+        if foreign:
+            fields = _clearing_alone(fields)
         return Presented(rewrite_fields(mount(), fields) if placed else fields, length)
     if foreign:
         fields = [field for field in fields if field[0] not in ORIGIN_WIDE]
@@ -99,13 +126,26 @@ def present(asked: Asked, status: int, fields: list[Field], length: int | None, 
         fields = _varying(fields, b"Authorization, X-Bastion-Authorization")
     if not sniffed:
         fields.append(_NOSNIFF)
-    if asked.session:
+    if asked.ambient:
         fields = _varying(fields, b"Cookie")
         if policy.sandbox:
-            fields.append(_SANDBOX)
+            fields.append(SANDBOX)
     return Presented(fields, length, rewriter)
 
 
 def _varying(fields: list[Field], name: bytes) -> list[Field]:
     """The answer depends on one more field of the request (RFC 9110, 12.5.5)."""
     return [*fields, (b"vary", b"Vary", name)]
+
+
+def _clearing_alone(fields: list[Field]) -> list[Field]:
+    """Clear-Site-Data without what it would do to other hosts; not at all where nothing is left."""
+    kept = []
+    for lower, name, value in fields:
+        if lower == b"clear-site-data":
+            named = [part.strip(b" \t") for part in value.split(b",")]
+            value = _EVERYTHING if b'"*"' in named else b", ".join(part for part in named if part in _CLEARED_ALONE)
+            if not value:
+                continue
+        kept.append((lower, name, value))
+    return kept

@@ -12,10 +12,11 @@ from collections.abc import Iterable
 
 from bastion.message.mount import Mount, place
 
-# The bastion's own: who is signed in, where to go after signing in, and on an application's host who is signed in there,
-# and who asked to be.
+# The bastion's own: who is signed in, where to go after signing in, by what this browser is known at applications' hosts;
+# and on such a host who is signed in there, and what this browser is known by.
 SESSION = b"__Host-bastion_session"
 RETURN = b"__Host-bastion_return"
+PAIRS = b"__Host-bastion_pairs"
 APPLICATION = b"__Host-bastion_app"
 HANDOFF = b"__Host-bastion_handoff"
 

@@ -13,6 +13,7 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 
 from bastion.observe.record import Record
 
@@ -59,6 +60,10 @@ class Metrics:
         if key not in self._requests and len(self._requests) >= MAX_SERIES:
             return ("other", *key[1:])
         return key
+
+    def add(self, collector: Collector) -> None:
+        """What somebody else counts."""
+        self._registry.register(collector)
 
     def text(self) -> bytes:
         return generate_latest(self._registry)

@@ -47,7 +47,7 @@ class Record:
         self.endpoint = ""
         self.code = 0
         self.error = ""  # why the bastion itself made the answer: a reason of Status, and what lies behind it
-        self.outcome = ""  # empty, or how the exchange was cut short, or why a tunnel ended
+        self.outcome = ""  # empty, or how the exchange was cut short, why a tunnel ended, what came of signing in
         self.bytes_in = 0
         self.bytes_out = 0
         self.stream_in = 0  # of a tunnel, after the switch of protocols

@@ -34,12 +34,12 @@ EDITED_PIECE = 16384  # bytes of a page given to its rewriter at once
 
 
 class Envelope(msgspec.Struct, frozen=True, gc=False):
-    """What the bastion itself decided about a request: where it came from, whose Authorization it carries, whether a session's cookie
-    authenticated it, which of its headers are kept back, and whose share of what all share it takes."""
+    """What the bastion itself decided about a request: where it came from, whose Authorization it carries, whether a browser
+    may have shown its credential unasked, which of its headers are kept back, and whose share of what all share it takes."""
 
     forwarded: Forwarded
     keep_authorization: bool
-    session: bool = False
+    ambient: bool = True
     withheld: Callable[[bytes], bool] = asserts_identity
     asker: Key = (USER, "")
 
@@ -153,7 +153,7 @@ def present_answer(exchange: Exchange, answer: Answer, endpoint: Endpoint, envel
         return Mount(forwarded.prefix, frozenset(authorities), path, exchange.scheme == b"https", exchange.host.lower())
 
     forwarded = envelope.forwarded
-    asked = Asked(exchange.method, exchange.fields, bool(forwarded.prefix), envelope.session)
+    asked = Asked(exchange.method, exchange.fields, bool(forwarded.prefix), envelope.ambient)
     return present(asked, answer.status, answer.fields, answer.length, mount, policy)
 
 

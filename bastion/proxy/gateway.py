@@ -9,7 +9,6 @@ from collections.abc import Callable
 from msgspec import structs
 
 from bastion.authn.requestheader import FrontProxyHeaders
-from bastion.authn.subprotocol import request_credentials
 from bastion.authz.authorizer import Authorizer
 from bastion.authz.impersonation import Impersonator
 from bastion.discovery.resolver import UnknownTarget
@@ -20,9 +19,11 @@ from bastion.kube.requestinfo import request_info
 from bastion.kube.status import StatusError, forbidden, internal_error, no_such_route
 from bastion.message.headers import values
 from bastion.message.identity import asserts_identity
+from bastion.message.ownorigin import RULES, data_fields
 from bastion.message.upgrade import Asked, asked_upgrade
 from bastion.observe.observer import Observer
 from bastion.observe.record import Record
+from bastion.proxy.credentials import CredentialReader
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.forward import Envelope, Forwarder
 from bastion.proxy.guard import Guard, asker_of
@@ -72,7 +73,7 @@ class Gateway:
         self._upgrade_requires_create = upgrade_requires_create
         self._hosts = hosts
         self._sign_in = sign_in or NoSignIn()
-        self._front_proxy = front_proxy
+        self._credentials = CredentialReader(self._sign_in, origins, front_proxy)
         self._generated_clients = generated_clients
         self._withheld = withheld
 
@@ -121,12 +122,7 @@ class Gateway:
             record.path = info.prefix + info.rest.partition(b"?")[0]
         asked = _asked_upgrade(exchange) if exchange.upgradable else None
         with record.stage("authentication"):
-            credentials = self._sign_in.credentials(exchange, asked, application)
-            if credentials is None:
-                websocket = asked is not None and asked.websocket
-                credentials = request_credentials(
-                    exchange.fields, websocket=websocket, certificate=exchange.certificate, front_proxy=self._front_proxy
-                )
+            credentials = self._credentials.read(exchange, asked, application)
             record.user = user = await self._guard.identify(credentials, client, exchange)
         if user is None:
             return self._sign_in.turn_away(exchange, info, application)
@@ -149,7 +145,8 @@ class Gateway:
             if asked is None and info.rest[:1] != b"/" and exchange.method in ("GET", "HEAD"):
                 return redirect_to_slash(exchange, info.prefix, info.rest)
             forwarded = self._origins.forwarded(exchange, info)
-            envelope = Envelope(forwarded, credentials.explicit, credentials.session, self._withheld, asker)
+            ambient = RULES[credentials.kind].ambient
+            envelope = Envelope(forwarded, credentials.explicit, ambient, self._withheld, asker)
             questions = [(acting_as, one) for one in required]
             if assumed is not None:
                 questions = [*assumed.questions, *questions]
@@ -182,7 +179,7 @@ class Gateway:
 
 def redirect_to_slash(exchange: Exchange, prefix: bytes, query: bytes) -> None:
     """`…/proxy` is no directory: relative links in the page would lose its last segment (spec R-45)."""
-    exchange.start(301, b"Moved Permanently", [(b"location", b"Location", prefix + b"/" + query)], 0)
+    exchange.start(301, b"Moved Permanently", [(b"location", b"Location", prefix + b"/" + query), *data_fields(exchange.fields)], 0)
     exchange.finish()
 
 

@@ -7,8 +7,9 @@ from urllib.parse import urlencode
 
 from bastion.authn.authenticator import Credentials
 from bastion.authn.bearer import bearer_credentials
-from bastion.authn.crosssite import counts, provenance
+from bastion.authn.crosssite import credential_counts, provenance
 from bastion.authn.handoff import Handoff
+from bastion.authn.pairs import PAIR_SECONDS
 from bastion.authn.session import SIGN_IN_SECONDS, Sessions
 from bastion.authn.subprotocol import request_credentials
 from bastion.kube.hostname import Application, host_name
@@ -16,6 +17,7 @@ from bastion.kube.requestinfo import RequestInfo
 from bastion.kube.status import unauthorized
 from bastion.message.cookies import APPLICATION, HANDOFF, RETURN, SESSION, own_cookie, set_own
 from bastion.message.headers import values
+from bastion.message.ownorigin import DATA, RULES, Kind
 from bastion.message.upgrade import Asked
 from bastion.proxy.exchange import Exchange, Field
 from bastion.proxy.origin import Origins
@@ -55,7 +57,8 @@ class SignIn(NoSignIn):
         if _has_token(exchange, asked) if application is None else values(exchange.fields, b"x-bastion-authorization"):
             return None
         seen = self._origins.seen(exchange.client, exchange.scheme, exchange.host, exchange.fields)
-        if not counts(provenance(exchange.method, exchange.fields, *seen, upgrade=asked is not None)):
+        said = provenance(exchange.method, exchange.fields, *seen, upgrade=asked is not None)
+        if not credential_counts(RULES[Kind.COOKIE].cross_site, said):
             return None
         session = self._sessions.open(kind, host_name(exchange.host), value, self._now())
         return None if session is None else Credentials(session.token, explicit=application is not None, session=True)
@@ -73,7 +76,7 @@ class SignIn(NoSignIn):
         host, known = host_name(exchange.host), own_cookie(exchange.fields, HANDOFF)
         nonce, request = self._handoff.begin(host, exchange.target, known, self._now())
         query = urlencode({"to": host, "request": request.decode()})
-        see_other(exchange, f"{self._public_url}{HANDOFF_PATH}?{query}".encode(), set_own(HANDOFF, nonce, SIGN_IN_SECONDS))
+        see_other(exchange, f"{self._public_url}{HANDOFF_PATH}?{query}".encode(), set_own(HANDOFF, nonce, PAIR_SECONDS))
 
 
 def _has_token(exchange: Exchange, asked: Asked | None) -> bool:
@@ -95,6 +98,7 @@ def see_other(exchange: Exchange, location: bytes, cookie: bytes) -> None:
         (b"location", b"Location", location),
         (b"set-cookie", b"Set-Cookie", cookie),
         (b"cache-control", b"Cache-Control", b"no-store"),
+        *DATA,
     ]
     exchange.start(303, b"See Other", fields, 0)
     exchange.finish()

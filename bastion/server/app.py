@@ -9,6 +9,8 @@ from typing import Any
 from bastion.kube.hostname import HostNames
 from bastion.kube.status import StatusError, bad_request, service_unavailable
 from bastion.message.authority import is_authority
+from bastion.observe.observer import Observer
+from bastion.observe.record import Record
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.gateway import Gateway
 from bastion.server.asgi import Application, AsgiExchange, Receive, Scope, Send, run_asgi
@@ -23,18 +25,26 @@ class App:
     """Serves exchanges of our own server, and is an ASGI application for any other (without upgrades there)."""
 
     def __init__(
-        self, gateway: Gateway, web: Application, crowded: Callable[[], bool], hosts: HostNames | None = None, *, sign_in: bool = False
+        self,
+        gateway: Gateway,
+        web: Application,
+        crowded: Callable[[], bool],
+        hosts: HostNames | None = None,
+        sign_ins: Observer | None = None,
     ) -> None:
-        """`crowded`: only the bastion's own paths are answered, so that its health stays visible.  `hosts`: those of applications."""
+        """`crowded`: only the bastion's own paths are answered, so that its health stays visible.  `hosts`: those of applications.
+
+        `sign_ins` is told of what people sign in and out with; None where nobody does.
+        """
         self._gateway = gateway
         self._web = web
         self._crowded = crowded
         self._hosts = hosts
-        self._sign_in = sign_in
+        self._sign_ins = sign_ins
 
     async def serve(self, exchange: Exchange) -> None:
         if self._is_own(exchange.target.partition(b"?")[0], exchange.host):
-            await run_asgi(self._web, exchange)
+            await self._answer(exchange)
         elif self._crowded():
             self._gateway.refuse(exchange, crowded())
         else:
@@ -48,12 +58,13 @@ class App:
             await _lifespan(scope, receive, send)
             return
         host = next((value for name, value in scope["headers"] if name == b"host"), b"")
-        if self._is_own(scope.get("raw_path") or b"", host):
-            await self._web(scope, receive, send)
-            return
         exchange = AsgiExchange(scope, receive, send)
         if not is_authority(exchange.host):  # the other server's parser may take more
             self._gateway.refuse(exchange, bad_request("malformed request: Host must be given once, as a host and perhaps a port"))
+            await exchange.drain()
+            return
+        if self._is_own(scope.get("raw_path") or b"", host):
+            await self._answer(exchange)
             await exchange.drain()
             return
         await _unless_left(exchange, self._gateway.serve(exchange))
@@ -61,10 +72,25 @@ class App:
         if exchange.aborted:
             raise ConnectionAbortedError("the backend's answer broke off")
 
+    async def _answer(self, exchange: Exchange) -> None:
+        """One of the bastion's own paths.  Who asks how it is, and how often, is in no record; who signs in is."""
+        path = exchange.target.partition(b"?")[0]
+        if self._sign_ins is None or is_own(path):
+            await run_asgi(self._web, exchange)
+            return
+        record = Record(exchange.method, path, exchange.client, exchange.audit_id)
+        try:
+            await run_asgi(self._web, exchange, record)
+        except asyncio.CancelledError:
+            record.outcome = "client-left"
+            raise
+        finally:
+            self._sign_ins.observe(record, exchange.status, exchange.bytes_in, exchange.bytes_out)
+
     def _is_own(self, path: bytes, host: bytes) -> bool:
         if self._hosts is not None and self._hosts.covers(host):
             return path.startswith(RESERVED)
-        return is_own(path) or (self._sign_in and (path in SIGN_IN_PATHS or path.startswith(RESERVED)))
+        return is_own(path) or (self._sign_ins is not None and (path in SIGN_IN_PATHS or path.startswith(RESERVED)))
 
 
 async def _unless_left(exchange: AsgiExchange, serving: Coroutine[Any, Any, None]) -> None:

@@ -7,9 +7,11 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from bastion.kube.status import CONTENT_TYPE, StatusError
+from bastion.kube.status import StatusError
+from bastion.message.ownorigin import status_fields
 from bastion.network.relay import Stream
 from bastion.observe.auditids import new_audit_id
+from bastion.observe.record import Record
 from bastion.proxy.exchange import Exchange, Field
 
 Scope = MutableMapping[str, Any]
@@ -19,8 +21,8 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-async def run_asgi(app: Application, exchange: Exchange) -> None:
-    """Let an ASGI application answer."""
+async def run_asgi(app: Application, exchange: Exchange, record: Record | None = None) -> None:
+    """Let an ASGI application answer; it may write in the record, which it finds in its scope."""
     path, _, query = exchange.target.partition(b"?")
     scope: Scope = {
         "type": "http",
@@ -35,6 +37,7 @@ async def run_asgi(app: Application, exchange: Exchange) -> None:
         "headers": [(lower, value) for lower, _, value in exchange.fields],
         "client": (exchange.client, 0),
         "server": None,
+        "bastion.record": record,
     }
 
     async def receive() -> Message:
@@ -165,9 +168,7 @@ class AsgiExchange:
             self.abort()
             return
         body = error.body()
-        fields = [(b"", b"content-type", CONTENT_TYPE), *((b"", name, value) for name, value in error.headers)]
-        fields.append((b"", b"x-bastion-error", error.reason.encode() or b"%d" % error.code))
-        self.start(error.code, b"", fields, len(body))
+        self.start(error.code, b"", status_fields(error, self.fields), len(body))
         self.finish(b"" if self.method == "HEAD" else body)
 
 

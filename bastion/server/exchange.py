@@ -7,7 +7,8 @@ import time
 from email.utils import formatdate
 from typing import TYPE_CHECKING
 
-from bastion.kube.status import CONTENT_TYPE, StatusError
+from bastion.kube.status import StatusError
+from bastion.message.ownorigin import status_fields
 from bastion.network.held import Held
 from bastion.network.relay import Stream
 from bastion.server.body import ChunkedFraming, Framing, LengthFraming
@@ -249,14 +250,7 @@ class HttpExchange:
         if error.close or (self._body is not None and self._body.promised):
             self.keep_alive = False
         body = error.body()
-        fields: list[Field] = [
-            (b"", b"Content-Type", CONTENT_TYPE),
-            (b"", b"X-Content-Type-Options", b"nosniff"),
-            (b"", b"Cache-Control", b"no-cache, private"),
-        ]
-        fields += [(b"", name, value) for name, value in error.headers]
-        fields.append((b"", b"X-Bastion-Error", error.reason.encode() or b"%d" % error.code))
-        self.start(error.code, b"", fields, len(body))
+        self.start(error.code, b"", status_fields(error, self.fields), len(body))
         self.finish(b"" if self.method == "HEAD" else body)
 
     def _send(self, data: bytes, tail: bytes) -> None:

@@ -16,9 +16,11 @@ from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.routing import Match, Route
+from starlette.types import Receive, Scope, Send
 
 from bastion import __version__
 from bastion.kube.status import CONTENT_TYPE, StatusError, internal_error, method_not_allowed, no_such_route, quoted
+from bastion.web.guarded import guarding
 from bastion.web.handoff import add_handoff
 from bastion.web.login import add_sign_in
 from bastion.web.proxied import ERROR_ANSWER, with_proxied_paths
@@ -26,7 +28,7 @@ from bastion.web.visit import Desk
 
 Check = Callable[[], str | None]
 
-HEADERS = {"Cache-Control": "no-cache, private", "X-Content-Type-Options": "nosniff"}
+HEADERS = {"Cache-Control": "no-cache, private"}
 SUMMARY = "An apiserver-style bastion proxy for Kubernetes: pods, services and nodes over HTTP, under the cluster's own RBAC."
 
 # Go's names, as every Kubernetes client expects them in version.Info.
@@ -50,7 +52,13 @@ class VersionInfo:
 
 
 class Api(FastAPI):
-    """A FastAPI whose description also tells of the proxied paths, which are no routes of it."""
+    """A FastAPI whose description also tells of the proxied paths, which are no routes of it.
+
+    Whatever it answers, also where FastAPI itself does, is the bastion's own: none is without the fields of one.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await super().__call__(scope, receive, guarding(send) if scope["type"] == "http" else send)
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:

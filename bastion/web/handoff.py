@@ -1,26 +1,37 @@
-"""How does an application's host learn who is signed in on the main host?  Two steps that a browser is sent through.
+"""How does an application's host learn who is signed in on the main host?  Steps that a browser is sent through (`authn.handoff`).
 
-`/.bastion/handoff` on the main host gives out a code, to hosts of applications only; `/.bastion/session` on that
-application's host takes it.
+`/.bastion/handoff` on the main host, for hosts of applications only, and `/.bastion/session` on that application's host, twice each.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from urllib.parse import urlencode
 
 from fastapi import FastAPI, HTTPException, Request, Response
 
-from bastion.authn.session import SIGN_IN_SECONDS
+from bastion.authn.pairs import PAIR_SECONDS, Pair, paired, with_pair
+from bastion.authn.session import SIGN_IN_SECONDS, Session
 from bastion.kube.hostname import host_name
 from bastion.kube.status import StatusError
-from bastion.message.cookies import APPLICATION, HANDOFF, RETURN, SESSION
-from bastion.web.login import cross_site, refusal
+from bastion.message.cookies import APPLICATION, HANDOFF, PAIRS, RETURN, SESSION
+from bastion.observe.signins import Outcome
+from bastion.web.login import refusal, signed_out
 from bastion.web.pages import problem, sign_out_form, signed_out_here
 from bastion.web.visit import Desk, Visit, add_form, add_page, add_step, see_other, with_cookie
 
+_CLEAR = "clear the cookies and site data of the application's host and of this one in this browser, and open the application again."
+UNPAIRED = {
+    Pair.OTHER: (
+        "This began in another browser",
+        f"Or the application's cookies were cleared and this host's were not. If it was you, {_CLEAR}",
+    ),
+    Pair.NO_ROOM: ("Too many applications", f"This browser cannot tell more of them apart. To begin anew, {_CLEAR}"),
+}
 
-async def give_code(visit: Visit, desk: Desk, request: Request) -> Response:
-    """On the main host."""
+
+async def lead_on(visit: Visit, desk: Desk, request: Request) -> Response:
+    """On the main host: from a request to a code, from a proof to an entry."""
     if desk.hosts is None or visit.at_application:
         raise HTTPException(404)
     to = request.query_params.get("to", "")
@@ -31,32 +42,61 @@ async def give_code(visit: Visit, desk: Desk, request: Request) -> Response:
         user = await visit.user(session)
     except StatusError as error:
         return refusal(error)
-    now = desk.now()
     if session is None or user is None:
-        path = desk.sessions.seal_path(visit.host, visit.target, now)
+        path = desk.sessions.seal_path(visit.host, visit.target, desk.now())
         return with_cookie(see_other("/login"), RETURN, path or b"", SIGN_IN_SECONDS if path else 0)
-    code = desk.handoff.grant(to, request.query_params.get("request", "").encode(), session, now)
-    if code is None:
-        return problem("That took too long", "Open the application again.", 400, desk.application_url(to), "Open it")
-    return see_other(f"{desk.application_url(to)}/.bastion/session?{urlencode({'code': code.decode()})}")
+    return _next_step(visit, desk, to, session, request.query_params)
+
+
+def _next_step(visit: Visit, desk: Desk, to: str, session: Session, query: Mapping[str, str]) -> Response:
+    """Of somebody who is signed in."""
+    now, pairs, proof = desk.now(), visit.cookie(PAIRS), query.get("proof")
+    if proof is None:
+        asked = desk.handoff.asked(to, query.get("request", "").encode(), now)
+    else:
+        asked = desk.handoff.proved(to, proof.encode(), session, now)
+    if asked is None:
+        return _refused(visit, problem("That took too long", "Open the application again.", 400, desk.application_url(to), "Open it"))
+    pair = paired(pairs, to, asked.browser)
+    if pair in UNPAIRED:
+        return _refused(visit, problem(*UNPAIRED[pair], 400))
+    if proof is None:
+        return see_other(_session_url(desk, to, code=desk.handoff.grant(to, asked, session, now)))
+    answer = see_other(_session_url(desk, to, entry=desk.handoff.admit(to, asked, session, now)))
+    return with_cookie(answer, PAIRS, with_pair(pairs, to, asked.browser), PAIR_SECONDS)
 
 
 async def take_code(visit: Visit, desk: Desk, request: Request) -> Response:
-    """On the application's host."""
+    """On the application's host: from a code to a proof, from an entry to a session."""
     if not visit.at_application:
         raise HTTPException(404)
-    now = desk.now()
-    code = request.query_params.get("code", "").encode()
-    redeemed = desk.handoff.redeem(visit.host, code, visit.cookie(HANDOFF), now)
+    now, nonce, entry = desk.now(), visit.cookie(HANDOFF), request.query_params.get("entry")
+    if entry is not None:
+        redeemed = desk.handoff.enter(visit.host, entry.encode(), nonce, now)
+    else:
+        redeemed = desk.handoff.redeem(visit.host, request.query_params.get("code", "").encode(), nonce, now)
     if redeemed is None:
-        return problem("This link is used up", "It signs in once, and within a minute.", 400, "/", "Open the application")
+        return _refused(visit, problem("This link is used up", "It signs in once, and within a minute.", 400, "/", "Open the application"))
     path = redeemed.path.decode()
     if not redeemed.bound:
         if visit.session(APPLICATION) is not None:  # signed in meanwhile, in another tab
             return see_other(path)
-        return problem("This began in another browser", "Or this one keeps no cookies for this host.", 400, path, "Try again")
+        said = problem("This began in another browser", "Or this one keeps no cookies for this host.", 400, path, "Try again")
+        return _refused(visit, said)
+    if redeemed.session is None:
+        return see_other(f"{desk.public_url}/.bastion/handoff?{urlencode({'to': visit.host, 'proof': redeemed.proof.decode()})}")
+    visit.record.outcome = Outcome.HANDED_OFF
     value, seconds = desk.sessions.seal(APPLICATION, visit.host, redeemed.session, now)
-    return with_cookie(with_cookie(see_other(path), APPLICATION, value, seconds), HANDOFF)
+    return with_cookie(with_cookie(see_other(path), APPLICATION, value, seconds), HANDOFF, nonce, PAIR_SECONDS)
+
+
+def _refused(visit: Visit, answer: Response) -> Response:
+    visit.record.outcome = Outcome.HAND_OFF_REFUSED
+    return answer
+
+
+def _session_url(desk: Desk, host: str, **said: bytes) -> str:
+    return f"{desk.application_url(host)}/.bastion/session?{urlencode({name: value.decode() for name, value in said.items()})}"
 
 
 async def show_logout(visit: Visit, desk: Desk, request: Request) -> Response:
@@ -70,11 +110,11 @@ async def show_logout(visit: Visit, desk: Desk, request: Request) -> Response:
 async def log_out(visit: Visit, desk: Desk, request: Request) -> Response:
     if not visit.at_application:
         raise HTTPException(404)
-    return with_cookie(see_other("/.bastion/logout?done"), APPLICATION) if visit.counts() else cross_site()
+    return signed_out(visit, "/.bastion/logout?done", APPLICATION)
 
 
 def add_handoff(app: FastAPI, desk: Desk | None) -> None:
-    add_step(app, desk, "/.bastion/handoff", give_code)
+    add_step(app, desk, "/.bastion/handoff", lead_on)
     add_step(app, desk, "/.bastion/session", take_code)
     add_page(app, desk, "/.bastion/logout", show_logout, "showApplicationLogout", "On an application's host: the button to sign out with")
     add_form(app, desk, "/.bastion/logout", log_out, "applicationLogout", "On an application's host: sign out", {})

@@ -16,6 +16,7 @@ from bastion.authn.bearer import bearer_token
 from bastion.authn.session import TokenTooLong
 from bastion.kube.status import StatusError
 from bastion.message.cookies import RETURN, SESSION
+from bastion.observe.signins import Outcome
 from bastion.web.pages import problem, sign_in_form, sign_out_form, signed_in
 from bastion.web.visit import Desk, Visit, add_form, add_page, see_other, with_cookie
 
@@ -23,6 +24,8 @@ MAX_FORM = 16384  # bytes
 FORM = "application/x-www-form-urlencoded"
 NOT_ACCEPTED = "The cluster does not accept this token. It may have expired."
 TOO_LONG = "This token is too long for a cookie. Use one with fewer claims, or send it as a bearer token with each request."
+
+OUTCOME_OF = {401: Outcome.NOT_ACCEPTED, 429: Outcome.TOO_MANY_FAILURES}  # else the token could not be asked about
 
 _log = logging.getLogger("bastion.web")
 
@@ -51,23 +54,28 @@ def _addresses(desk: Desk) -> list[str]:
 
 async def log_in(visit: Visit, desk: Desk, request: Request) -> Response:
     if not visit.counts():
-        return cross_site()
+        return cross_site(visit)
     try:
         token = await submitted_token(request)
         user = await desk.identify(Credentials(token), visit.client)
     except FormError as error:
+        visit.record.outcome = Outcome.UNUSABLE
         return error.answer
     except StatusError as error:
+        visit.record.outcome = OUTCOME_OF.get(error.code, Outcome.UNAVAILABLE)
         return refusal(error)
     now = desk.now()
     session = desk.sessions.begin(token, now)
     if user is None or session.until <= now:
-        _log.info("a sign-in from %s failed", visit.client)
+        visit.record.outcome = Outcome.NOT_ACCEPTED
         return not_accepted()
+    visit.record.user = user
     try:
         value, seconds = desk.sessions.seal(SESSION, visit.host, session, now)
     except TokenTooLong:
+        visit.record.outcome = Outcome.UNUSABLE
         return sign_in_form(400, TOO_LONG)
+    visit.record.outcome = Outcome.SIGNED_IN
     _log.info("%s signed in from %s", user.name, visit.client)
     path = desk.sessions.open_path(visit.host, visit.cookie(RETURN), now)
     response = with_cookie(see_other("/login" if path is None else path.decode()), SESSION, value, seconds)
@@ -79,7 +87,7 @@ async def show_logout(visit: Visit, desk: Desk, request: Request) -> Response:
 
 
 async def log_out(visit: Visit, desk: Desk, request: Request) -> Response:
-    return with_cookie(see_other("/login"), SESSION) if visit.counts() else cross_site()
+    return signed_out(visit, "/login", SESSION)
 
 
 async def submitted_token(request: Request) -> str:
@@ -110,7 +118,16 @@ def not_accepted() -> Response:
     return response
 
 
-def cross_site() -> Response:
+def signed_out(visit: Visit, location: str, cookie: bytes) -> Response:
+    """The answer to a form that takes the cookie away."""
+    if not visit.counts():
+        return cross_site(visit)
+    visit.record.outcome = Outcome.SIGNED_OUT
+    return with_cookie(see_other(location), cookie)
+
+
+def cross_site(visit: Visit) -> Response:
+    visit.record.outcome = Outcome.CROSS_SITE
     return problem(
         "That came from elsewhere", "This form counts only when it is sent from this host's own page.", 403, "/login", "Go there"
     )

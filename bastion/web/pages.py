@@ -10,6 +10,9 @@ from http import HTTPStatus
 
 from fastapi import Response
 
+from bastion.message.ownorigin import page_fields
+from bastion.web.guarded import headers_of
+
 STYLE = """
 :root { color-scheme: light dark; --ground: #f3f5f9; --card: #fff; --text: #172033; --quiet: #5a6478; --line: #d6dce7; --accent: #2456c9;
   --on-accent: #fff; --alert: #a3202b; --alert-ground: #fdecee; }
@@ -46,21 +49,8 @@ footer { margin-top: 1.4rem; padding-top: 1rem; border-top: 1px solid var(--line
 """
 LOGO = '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M4 3h4v3h2V3h4v3h2V3h4v7l-2 2v9h-4v-4a2 2 0 0 0-4 0v4H6v-9l-2-2z"/></svg>'
 
-# form-action has to name where the form's answer redirects to, too, and that is wherever the application sends its visitors.
-_POLICY = (
-    f"default-src 'none'; style-src 'sha256-{base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()}'; "
-    "form-action 'self' https:; frame-ancestors 'none'; base-uri 'none'"
-)
-HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": _POLICY,
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    # Not no-referrer: that would turn the Origin of our own forms into `null`.
-    "Referrer-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-}
+_DIGEST = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+HEADERS = {"Cache-Control": "no-store", **headers_of(page_fields(f"'sha256-{_DIGEST}'"))}
 
 
 def page(title: str, content: str, code: int = 200) -> Response:

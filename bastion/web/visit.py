@@ -18,6 +18,7 @@ from bastion.kube.hostname import HostNames, host_name
 from bastion.kube.status import StatusError
 from bastion.kube.user import User
 from bastion.message.cookies import own_cookie, set_own
+from bastion.observe.record import Record
 
 Field = tuple[bytes, bytes, bytes]
 Seen = Callable[[str, bytes, bytes, list[Field]], tuple[bytes, bytes]]
@@ -53,6 +54,7 @@ class Visit:
 
     def __init__(self, request: Request, desk: Desk) -> None:
         self._desk = desk
+        self.record: Record = request.scope.get("bastion.record") or Record(request.method, b"", "", "")
         self.method = request.method
         self.fields: list[Field] = [(name, name, value) for name, value in request.headers.raw]
         self._peer = request.client.host if request.client is not None else ""
@@ -83,7 +85,9 @@ class Visit:
 
     async def user(self, session: Session | None) -> User | None:
         """Whose session it is, None where its token is nobody's any more.  Raises StatusError."""
-        return await self._desk.identify(Credentials(session.token), self.client) if session is not None else None
+        user = await self._desk.identify(Credentials(session.token), self.client) if session is not None else None
+        self.record.user = user
+        return user
 
 
 def with_cookie(response: Response, name: bytes, value: bytes = b"", seconds: int = 0) -> Response:

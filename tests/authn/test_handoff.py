@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from bastion.authn.handoff import CODE_SECONDS, MAX_PATH, Handoff
+from bastion.authn.once import UsedHere
 from bastion.authn.sealed import KEY_BYTES, Sealer
 from bastion.authn.session import SIGN_IN_SECONDS, Session
 
@@ -13,62 +14,105 @@ APP, OTHER = "web--shop.svc.proxy.example.test", "evil--shop.svc.proxy.example.t
 ALICE = Session("token-of-alice", int(NOW) + 3600)
 
 
-def handoff(start=0, **more):
+def handoff(start=0):
     counter = itertools.count(start)
-    return Handoff(Sealer(b"k" * KEY_BYTES, lambda n: next(counter).to_bytes(n, "big")), **more)
+    return Handoff(Sealer(b"k" * KEY_BYTES, lambda n: next(counter).to_bytes(n, "big")), UsedHere())
 
 
 def code_for(made, host=APP, path=b"/a?b", nonce=b""):
     """(the nonce in the browser, a code)"""
     nonce, request = made.begin(host, path, nonce, NOW)
-    return nonce, made.grant(host, request, ALICE, NOW)
+    return nonce, made.grant(host, made.asked(host, request, NOW), ALICE, NOW)
 
 
-def test_a_code_tells_who_and_where_to():
+def entry_for(made, host=APP, path=b"/a?b", nonce=b""):
+    nonce, code = code_for(made, host, path, nonce)
+    proof = made.redeem(host, code, nonce, NOW).proof
+    return nonce, made.admit(host, made.proved(host, proof, ALICE, NOW), ALICE, NOW)
+
+
+# Both are taken in the same way: how to get one, how to take it.
+STEPS = {"code": (code_for, Handoff.redeem), "entry": (entry_for, Handoff.enter)}
+
+
+@pytest.fixture(params=STEPS.values(), ids=STEPS)
+def step(request):
+    return request.param
+
+
+def test_it_tells_where_to_and_whose_it_is_and_nothing_of_the_token(step):
+    made, (get, take) = handoff(), step
+    nonce, sealed = get(made)
+    redeemed = take(made, APP, sealed, nonce, NOW + 1)
+    assert (redeemed.path, redeemed.bound) == (b"/a?b", True)
+    assert ALICE.token.encode() not in sealed + redeemed.proof
+
+
+def test_only_an_entry_tells_of_the_session():
     made = handoff()
     nonce, code = code_for(made)
-    redeemed = made.redeem(APP, code, nonce, NOW + 1)
-    assert (redeemed.session, redeemed.path, redeemed.bound) == (ALICE, b"/a?b", True)
-    assert redeemed.session.token.encode() not in code
+    redeemed = made.redeem(APP, code, nonce, NOW)
+    assert redeemed.session is None
+    assert made.enter(APP, code, nonce, NOW) is None
+    nonce, entry = entry_for(made)
+    assert made.redeem(APP, entry, nonce, NOW) is None
+    assert made.enter(APP, entry, nonce, NOW).session == ALICE
 
 
-def test_it_is_good_once():
+OTHERS = [Session("token-of-mallory", ALICE.until), Session(ALICE.token, ALICE.until + 1)]
+
+
+@pytest.mark.parametrize("session", OTHERS)
+def test_a_proof_is_of_the_session_that_was_there_when_the_code_was_granted(session):
     made = handoff()
     nonce, code = code_for(made)
-    assert made.redeem(APP, code, nonce, NOW) is not None
-    assert made.redeem(APP, code, nonce, NOW) is None
+    proof = made.redeem(APP, code, nonce, NOW).proof
+    assert made.proved(APP, proof, session, NOW) is None
+    assert made.proved(OTHER, proof, ALICE, NOW) is None
+    assert made.proved(APP, proof, ALICE, NOW + CODE_SECONDS) is None
+    assert made.proved(APP, code, ALICE, NOW) is None, "a code proves nothing"
+    assert made.proved(APP, proof, ALICE, NOW).path == b"/a?b"
 
 
-def test_in_another_process_it_is_still_this_browsers_alone():
-    nonce, code = code_for(handoff())
+def test_it_is_good_once(step):
+    made, (get, take) = handoff(), step
+    nonce, sealed = get(made)
+    assert take(made, APP, sealed, nonce, NOW) is not None
+    assert take(made, APP, sealed, nonce, NOW) is None
+
+
+def test_in_another_replica_it_is_still_this_browsers_alone(step):
+    get, take = step
+    nonce, sealed = get(handoff())
     elsewhere = handoff(start=1000)
-    assert elsewhere.redeem(APP, code, b"", NOW).bound is False
-    assert elsewhere.redeem(APP, code, nonce, NOW).bound is True
+    assert take(elsewhere, APP, sealed, b"", NOW).bound is False
+    assert take(elsewhere, APP, sealed, nonce, NOW).bound is True
 
 
-def test_somebody_elses_browser_does_not_get_it_and_does_not_use_it_up():
-    made = handoff()
-    nonce, code = code_for(made)
+def test_somebody_elses_browser_does_not_get_it_and_does_not_use_it_up(step):
+    made, (get, take) = handoff(), step
+    nonce, sealed = get(made)
     stranger, _ = code_for(made)
     assert stranger != nonce
     for other in (stranger, b"", nonce[:-1], nonce + b"A"):
-        assert made.redeem(APP, code, other, NOW).bound is False
-    assert made.redeem(APP, code, nonce, NOW).bound is True
+        told = take(made, APP, sealed, other, NOW)
+        assert (told.bound, told.proof, told.session) == (False, b"", None)
+    assert take(made, APP, sealed, nonce, NOW).bound is True
 
 
 @pytest.mark.parametrize("host", [OTHER, "bastion.example.test", "", APP.upper()])
-def test_on_another_host_it_is_no_code(host):
-    made = handoff()
-    nonce, code = code_for(made)
-    assert made.redeem(host, code, nonce, NOW) is None
-    assert made.redeem(APP, code, nonce, NOW) is not None
+def test_on_another_host_it_is_no_code(host, step):
+    made, (get, take) = handoff(), step
+    nonce, sealed = get(made)
+    assert take(made, host, sealed, nonce, NOW) is None
+    assert take(made, APP, sealed, nonce, NOW) is not None
 
 
-def test_it_lives_for_a_minute():
-    made = handoff()
-    nonce, code = code_for(made)
-    assert made.redeem(APP, code, nonce, NOW + CODE_SECONDS) is None
-    assert made.redeem(APP, code, nonce, NOW + CODE_SECONDS - 1) is not None
+def test_it_lives_for_a_minute(step):
+    made, (get, take) = handoff(), step
+    nonce, sealed = get(made)
+    assert take(made, APP, sealed, nonce, NOW + CODE_SECONDS) is None
+    assert take(made, APP, sealed, nonce, NOW + CODE_SECONDS - 1) is not None
 
 
 @pytest.mark.parametrize("at", range(0, 400, 7))
@@ -83,22 +127,22 @@ def test_changed_it_is_no_code(at):
 def test_a_request_is_no_code_and_a_code_no_request():
     made = handoff()
     nonce, request = made.begin(APP, b"/", b"", NOW)
-    code = made.grant(APP, request, ALICE, NOW)
+    code = made.grant(APP, made.asked(APP, request, NOW), ALICE, NOW)
     assert made.redeem(APP, request, nonce, NOW) is None
-    assert made.grant(APP, code, ALICE, NOW) is None
+    assert made.asked(APP, code, NOW) is None
 
 
 @pytest.mark.parametrize("request_", [b"", b"x", b"A" * 100])
 def test_what_was_never_asked_for_is_not_granted(request_):
-    assert handoff().grant(APP, request_, ALICE, NOW) is None
+    assert handoff().asked(APP, request_, NOW) is None
 
 
 def test_a_request_is_of_one_host_and_lives_as_long_as_one_takes_to_sign_in():
     made = handoff()
     _, request = made.begin(APP, b"/", b"", NOW)
-    assert made.grant(OTHER, request, ALICE, NOW) is None
-    assert made.grant(APP, request, ALICE, NOW + SIGN_IN_SECONDS - 1) is not None
-    assert made.grant(APP, request, ALICE, NOW + SIGN_IN_SECONDS) is None
+    assert made.asked(OTHER, request, NOW) is None
+    assert made.asked(APP, request, NOW + SIGN_IN_SECONDS - 1) is not None
+    assert made.asked(APP, request, NOW + SIGN_IN_SECONDS) is None
 
 
 def test_two_tabs_of_one_browser_share_a_nonce():
@@ -130,20 +174,3 @@ def test_it_leads_to_a_path_of_that_host_only(asked, remembered):
     made = handoff()
     nonce, code = code_for(made, path=asked)
     assert made.redeem(APP, code, nonce, NOW).path == remembered
-
-
-def test_what_was_used_is_forgotten_when_it_is_too_old_anyway():
-    made = handoff(room=10)
-    nonce, _ = made.begin(APP, b"/", b"", NOW)
-
-    def use(now):
-        _, request = made.begin(APP, b"/", nonce, now)
-        code = made.grant(APP, request, ALICE, now)
-        assert made.redeem(APP, code, nonce, now).bound
-        return code
-
-    for _ in range(10):
-        use(NOW)
-    recent = use(NOW + CODE_SECONDS + 1)
-    assert len(made) == 1
-    assert made.redeem(APP, recent, nonce, NOW + CODE_SECONDS + 2) is None

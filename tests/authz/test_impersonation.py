@@ -273,7 +273,7 @@ EXTRA_KEYS = [
 def test_the_key_of_an_extra_is_decoded_once(raw, key):
     wanted = wanted_user([(b"impersonate-user", b"", b"u"), (b"impersonate-extra-" + raw, b"", b"v")])
     assert wanted.extra == ((key, ("v",)),)
-    tried = mode(LEGACY, dev(), wanted, (GET,), SOMEBODY)
+    tried = mode(LEGACY, dev(), wanted, (GET,))
     assert tried.steps[1].each[0].subresource == key
 
 

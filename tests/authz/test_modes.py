@@ -9,7 +9,7 @@ from bastion.authz.wanted import Wanted
 from bastion.kube.attributes import Attributes
 from bastion.kube.user import User
 from tests.authz.test_impersonation import AUTHENTICATED, GET, assume, dev, fields
-from tests.fakes import Decides, refused, run
+from tests.fakes import SOMEBODY, Decides, refused, run
 
 NODE_NAME = "authentication.kubernetes.io/node-name"
 MASKED = "authentication.kubernetes.io/associated-node-keys"
@@ -236,13 +236,13 @@ CONSTRAINED = {
 def test_constrained_impersonation(user, headers, allowed, result, asked):
     inner = Allows(*allowed)
     if isinstance(result, User):
-        assumed = run(Impersonator(inner).assume(user, headers, (GET,)))
+        assumed = run(Impersonator(inner).assume(user, headers, (GET,), SOMEBODY))
         assert assumed.user == result
         assert {told(attributes) for _, attributes in assumed.questions} <= inner.allowed  # what a stream is asked about again
         assert len(assumed.questions) >= 1
     else:
         with refused(403, result if isinstance(result, str) else ""):
-            run(Impersonator(inner).assume(user, headers, (GET,)))
+            run(Impersonator(inner).assume(user, headers, (GET,), SOMEBODY))
     assert inner.asked == asked
     constrained = {group for question, group in inner.groups.items() if question.startswith("impersonate:")}
     assert constrained <= {"authentication.k8s.io"}
@@ -279,7 +279,7 @@ def test_an_extra_without_a_value_is_nobodys_when_constrained():
 def test_the_node_that_one_is_on_is_asked_for_without_its_name():
     """One answer is good for the service account on all its nodes."""
     inner = Allows(on("associated-node"), identity("associated-node", "nodes", "*"))
-    run(Impersonator(inner).assume(BOUND, fields(NODE), (GET,)))
+    run(Impersonator(inner).assume(BOUND, fields(NODE), (GET,), SOMEBODY))
     assert inner.askers == [User(BOUND.name, "u", BOUND.groups, ((MASKED, ("a.io/b", NODE_NAME)),))] * 2
 
 
@@ -296,15 +296,15 @@ def test_the_mode_that_admitted_last_is_tried_first():  # C-CI-21
         inner = Allows(on("user-info"), "impersonate users /anyone", *ANYONE[1:])
         impersonator = Impersonator(inner)
         inner.allowed -= {ANYONE[1]}
-        await impersonator.assume(dev(), fields("anyone"), (GET,))
+        await impersonator.assume(dev(), fields("anyone"), (GET,), SOMEBODY)
         first, inner.asked = inner.asked, []
-        await impersonator.assume(dev(), fields("anyone"), (GET,))
+        await impersonator.assume(dev(), fields("anyone"), (GET,), SOMEBODY)
         assert (first, inner.asked) == ([*ANYONE, "impersonate users /anyone"], ["impersonate users /anyone"])
         inner.asked = []
-        await impersonator.assume(User("another"), fields("anyone"), (GET,))
+        await impersonator.assume(User("another"), fields("anyone"), (GET,), SOMEBODY)
         assert inner.asked == first
         inner.asked, inner.allowed = [], set(ANYONE)
-        assert await impersonator.assume(dev(), fields("anyone"), (GET,))  # what was taken away does not stand in the way
+        assert await impersonator.assume(dev(), fields("anyone"), (GET,), SOMEBODY)  # what was taken away does not stand in the way
         assert inner.asked == ["impersonate users /anyone", *ANYONE]
 
     run(main())
@@ -315,10 +315,10 @@ def test_not_everybodys_last_mode_is_known():
         inner = Allows("impersonate users /u")
         impersonator = Impersonator(inner)
         for n in range(REMEMBERED + 1):
-            await impersonator.assume(User(f"dev-{n}"), fields("u"), (GET,))
+            await impersonator.assume(User(f"dev-{n}"), fields("u"), (GET,), SOMEBODY)
         for name, count in (("dev-0", 2), (f"dev-{REMEMBERED}", 1)):
             inner.asked = []
-            await impersonator.assume(User(name), fields("u"), (GET,))
+            await impersonator.assume(User(name), fields("u"), (GET,), SOMEBODY)
             assert len(inner.asked) == count
 
     run(main())

@@ -9,7 +9,7 @@ from bastion.cluster.errors import ApiError
 from bastion.cluster.proxies import Proxies
 from bastion.trust import client_context
 from tests.cluster.access import GOOD, Access, client
-from tests.fakes import LOOPBACK, Backend, backend, run, server_tls
+from tests.fakes import LOOPBACK, SOMEBODY, Backend, backend, run, server_tls
 
 AUTHORITY = Authority("proxies")
 
@@ -88,7 +88,7 @@ def test_through_a_proxy(url, made, told, server_name):
                 access.proxies = Proxies(url.format(f"{LOOPBACK}:{proxy.port}"))
                 access.proxy_tls = client_context(AUTHORITY.pem)
                 async with client(access) as api:
-                    assert await api.get("/version", {}) == b"{}"
+                    assert await api.get("/version", {}, SOMEBODY) == b"{}"
                     assert await api.list("/version", {}) == b"{}"
             return server.heads
 
@@ -120,7 +120,7 @@ def test_a_proxy_that_does_not_help_is_told_of(scheme, answer, said):
             access.proxies = Proxies(f"{scheme}://{LOOPBACK}:{proxy.port}")
             async with client(access) as api:
                 with pytest.raises(ApiError) as caught:
-                    await api.get("/version", {})
+                    await api.get("/version", {}, SOMEBODY)
             return str(caught.value)
 
     assert said in run(main())
@@ -133,9 +133,9 @@ def test_each_api_server_has_its_own_way():
             access.servers = [f"http://{LOOPBACK}:{near.port}", "http://kube.example:6443"]
             access.proxies = Proxies(http=f"http://{LOOPBACK}:{proxy.port}")
             async with client(access) as api:
-                assert await api.get("/near", {}) == b"{}"
+                assert await api.get("/near", {}, SOMEBODY) == b"{}"
                 api._servers.refused(api._servers.current)
-                assert await api.get("/far", {}) == b"{}"
+                assert await api.get("/far", {}, SOMEBODY) == b"{}"
             return [[head.split(b"\r\n")[0] for head in server.heads if b"/readyz" not in head] for server in (near, proxy)]
 
     assert run(main()) == [[b"GET /near HTTP/1.1"], [b"GET http://kube.example:6443/far HTTP/1.1"]]

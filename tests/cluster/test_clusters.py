@@ -14,7 +14,7 @@ from bastion.cluster.client import ApiClient
 from bastion.cluster.kubeconfig import KubeconfigError
 from tests.cluster.access import GOOD
 from tests.cluster.kubeconfigs import AUTHORITY, opened
-from tests.fakes import backend, run, server_tls
+from tests.fakes import SOMEBODY, backend, run, server_tls
 
 CLIENT = AUTHORITY.issue([], common_name="kubernetes-admin", organizations=["system:masters"], client=True)
 
@@ -117,8 +117,8 @@ def test_used(tmp_path, caplog, cluster, user, authorization):
             path = written(tmp_path, server.port, cluster, user)
             access = opened(tmp_path, path, PATH=installed(tmp_path, user))
             async with ApiClient(access) as api:
-                assert await api.get("/version", {}) == b"{}"
-                assert await api.create("/apis/authentication.k8s.io/v1/tokenreviews", b"{}") == b"{}"
+                assert await api.get("/version", {}, SOMEBODY) == b"{}"
+                assert await api.create("/apis/authentication.k8s.io/v1/tokenreviews", b"{}", SOMEBODY) == b"{}"
                 async for _ in api.watch("/api/v1/pods", {"watch": "true"}):
                     pass
                 certificate_shown.extend(writer.get_extra_info("peercert") for writer in server._writers)

@@ -17,7 +17,7 @@ FLAGS = (
     "--disable-dev-shm-usage --no-proxy-server --ignore-certificate-errors"
 )
 # Every name under localhost is this machine (RFC 6761, 6.3), and there are no others.
-ONLY_HERE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE *.localhost, EXCLUDE 127.0.0.1"
+ONLY_HERE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE *.localhost, EXCLUDE 127.0.0.1, EXCLUDE 127.77.0.*"
 
 
 @pytest.fixture(scope="package")

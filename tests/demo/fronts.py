@@ -69,9 +69,9 @@ def running_demo(make_folder: Callable[[], Path]) -> Iterator[Front]:
 
 
 @contextlib.contextmanager
-def another(demo: Front, folder: Path, *flags: object) -> Iterator[Front]:
+def another(demo: Front, folder: Path, *flags: object, port: int = 0) -> Iterator[Front]:
     """A bastion with these flags before the workloads of the demo."""
-    port = free_port()
+    port = port or free_port()
     source = ("--manifests", MANIFESTS, "--token-auth-file", demo.tokens, "--allow-target-cidr", NETWORK)
     program = Program(folder, "serve", *source, "--port", port, *flags)
     try:

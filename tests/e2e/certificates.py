@@ -59,6 +59,6 @@ def pair_of(issued: Issued, *chain: Issued) -> Pair:
     return Pair(b"".join(one.pem for one in (issued, *chain)), issued.key_pem)
 
 
-async def seen_by(bastion: Bastion, pod: Place, *lines: str, token: str = "") -> tuple[Message, list[Message]]:
+async def seen_by(bastion: Bastion, pod: Place, *lines: str, token: str = "", method: str = "GET") -> tuple[Message, list[Message]]:
     async with backend(pod.address) as behind:
-        return await ask(bastion, request(pod.path(), *lines, token=token)), behind.requests
+        return await ask(bastion, request(pod.path(), *lines, token=token, method=method)), behind.requests

@@ -120,3 +120,30 @@ def test_everybody_with_a_certificate_would_be_a_front_proxy(tmp_path: Path, wor
     assert status == 1
     assert "--requestheader-allowed-names" in said
     assert said.count("\n") == 1
+
+
+# --- in a browser, whose cookie at the front proxy is as ambient as ours
+
+EVIL = ("Origin: https://evil.test", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document")
+
+
+@pytest.mark.parametrize("who", ["front proxy", "certificate"])
+def test_what_a_browser_shows_unasked_is_sandboxed_and_does_not_count_elsewhere(
+    guarded: Bastion, pod: Place, tmp_path: Path, who: str
+) -> None:
+    pair = proxys() if who == "front proxy" else USERS.issue([], common_name="erin", organizations=["devs"], client=True)
+    connection, lines = showing(guarded, tmp_path, pair), ERIN if who == "front proxy" else ()
+    for method in ("GET", "POST"):
+        answer, seen = asyncio.run(seen_by(connection, pod, *lines, method=method))
+        assert (answer.status, len(seen)) == (200, 1), "a program, which says nothing of where it is"
+        assert answer.one("Content-Security-Policy").startswith("sandbox allow-scripts ")
+        answer, seen = asyncio.run(seen_by(connection, pod, *lines, *EVIL, method=method))
+        assert_status(answer, 403)  # nobody in particular, whom this bastion lets in, may not
+        assert 'User "system:anonymous" cannot' in answer.json()["message"]
+        assert answer.one("Content-Security-Policy").startswith("default-src 'none'; ")
+        assert not seen
+
+
+def test_what_a_token_asked_for_is_not_sandboxed(guarded: Bastion, pod: Place) -> None:
+    answer, _ = asyncio.run(seen_by(guarded, pod, token=ALICE))
+    assert (answer.status, answer.all("Content-Security-Policy")) == (200, [])

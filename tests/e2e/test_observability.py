@@ -7,8 +7,9 @@ import re
 from typing import Any
 
 import pytest
+import yaml
 
-from tests.e2e.harness import BOB, CAROL, DAVE, LIVE, Bastion, Place
+from tests.e2e.harness import BOB, CAROL, DAVE, LIVE, ROOT, Bastion, Place
 from tests.e2e.wire import Client, Message, Visit, ask, backend, client, request
 
 PAIR = Place("pair", LIVE, "services")
@@ -205,6 +206,42 @@ def test_metrics_count_by_namespace_resource_verb_and_code(bastion: Bastion, pod
         assert 'bastion_body_bytes_total{direction="in"}' in after
 
     asyncio.run(main())
+
+
+# A metric's name and what it is asked for in braces; the words of the language are followed by `(` or stand alone.
+SELECTOR = re.compile(r"((?:bastion|process)_\w+)(?:\{([^}]*)\})?")
+MATCHER = re.compile(r'(\w+)(=~?)"([^"]*)"')
+
+
+def selects(selector: re.Match[str], name: str, labels: dict[str, str]) -> bool:
+    asked = MATCHER.findall(selector[2] or "")
+    return name == selector[1] and all(
+        re.fullmatch(value if op == "=~" else re.escape(value), labels.get(key, "")) for key, op, value in asked
+    )
+
+
+def test_what_to_watch_is_there_to_be_watched(bastion: Bastion, pod: Place) -> None:
+    """Each expression of the page for operators, as it is pasted, asks for something that a bastion tells; and each alternative of it."""
+    (rules,) = re.findall(r"```yaml\n(groups:.*?)```", (ROOT / "docs/hardening.md").read_text(), re.DOTALL)
+    expressions = [rule["expr"] for group in yaml.safe_load(rules)["groups"] for rule in group["rules"]]
+    assert len(expressions) > 8
+
+    async def main() -> str:
+        await ask(bastion, request(pod.path()))  # 503: nobody listens
+        for data in (request(pod.path(), token=""), b"no request at all\r\n\r\n", request("/", f"X-Long: {'x' * 70000}")):
+            await ask(bastion, data)
+        return (await ask(bastion, request("/metrics", token=""))).body.decode()
+
+    series = re.findall(r"^(\w+)(?:\{(.*)\})? ", asyncio.run(main()), re.MULTILINE)
+    told = [(name, dict(re.findall(r'(\w+)="([^"]*)"', labels))) for name, labels in series]
+    for expression in expressions:
+        selectors = list(SELECTOR.finditer(expression))
+        assert selectors, expression
+        assert expression.count("(") == expression.count(")")
+        for selector in selectors:
+            assert any(selects(selector, name, labels) for name, labels in told), expression
+            for outcome in re.findall(r'outcome=~"([^"]*)"', selector[0]):
+                assert set(outcome.split("|")) <= {labels["outcome"] for name, labels in told if name == selector[1]}, expression
 
 
 def test_what_is_in_flight_is_counted_until_it_ends(bastion: Bastion, pod: Place) -> None:

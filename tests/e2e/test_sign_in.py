@@ -18,7 +18,7 @@ from tests.e2e.harness import ALICE, BOB, CAROL, LIVE, TLS_PORT, Bastion, Cluste
 from tests.e2e.wire import Backend, ask, assert_status, backend, client, request
 
 SUFFIX = "proxy.localhost"
-SESSION, APPLICATION, HANDOFF, RETURN = (f"__Host-bastion_{name}" for name in ("session", "app", "handoff", "return"))
+SESSION, APPLICATION, HANDOFF, RETURN, PAIRS = (f"__Host-bastion_{name}" for name in ("session", "app", "handoff", "return", "pairs"))
 ACCEPTS = f"Accept: {HTML}"
 
 
@@ -408,8 +408,8 @@ def test_a_visitor_of_an_application_signs_in_at_the_bastion_and_comes_back(site
             assert (page.status_code, browser.trail[-1]) == (200, url)
             assert page.json()["target"] == "/a//b?c=d"
             app = site.host(pod).partition(":")[0]
-            assert browser.cookies[app].keys() == {APPLICATION}
-            assert browser.cookies["localhost"].keys() == {SESSION}
+            assert browser.cookies[app].keys() == {APPLICATION, HANDOFF}
+            assert browser.cookies["localhost"].keys() == {SESSION, PAIRS}
             assert not any(seen.all("Cookie") for seen in behind.requests)
             # and from now on without a detour
             await off_loop(browser.visit, url)
@@ -469,12 +469,14 @@ def test_a_code_is_good_once_for_one_browser_on_one_host(site: Site, cluster: Cl
             browser = await off_loop(site.signed_in)
             page = await off_loop(browser.visit, f"https://{site.host(pod)}/")
             assert page.status_code == 200
-            (step,) = [step for step in browser.trail if "code=" in step]
-            again = await off_loop(browser.send, "GET", step, NAVIGATION)
-            assert again.status_code == 400
-            assert not again.headers.get_list("set-cookie")
-            elsewhere = await off_loop(browser.send, "GET", step.replace(site.host(pod), site.host(other)), NAVIGATION)
-            assert elsewhere.status_code == 400
+            steps = [step for step in browser.trail if "code=" in step or "entry=" in step]
+            assert len(steps) == 2
+            for step in steps:
+                again = await off_loop(browser.send, "GET", step, NAVIGATION)
+                assert again.status_code == 400
+                assert not again.headers.get_list("set-cookie")
+                elsewhere = await off_loop(browser.send, "GET", step.replace(site.host(pod), site.host(other)), NAVIGATION)
+                assert elsewhere.status_code == 400
 
             # a fresh one, stolen before it was used
             fresh = await off_loop(site.signed_in)
@@ -483,10 +485,28 @@ def test_a_code_is_good_once_for_one_browser_on_one_host(site: Site, cluster: Cl
             thief = site.browser()
             stolen = await off_loop(thief.send, "GET", second.headers["location"], NAVIGATION)
             assert (stolen.status_code, thief.cookies) == (400, {})
-            mine = await off_loop(fresh.send, "GET", second.headers["location"], NAVIGATION)
-            assert (mine.status_code, mine.headers["location"]) == (303, "/x")
+            for _ in ("the code", "its proof", "the entry"):
+                second = await off_loop(fresh.send, "GET", second.headers["location"], NAVIGATION)
+            assert (second.status_code, second.headers["location"]) == (303, "/x")
 
     asyncio.run(main())
+
+
+def test_a_code_is_good_once_among_all_workers(cluster: Cluster, tmp_path: Path, pod: Place) -> None:
+    """And who began elsewhere is left with a proof that he has no session for."""
+    port = free_port()
+    flags = ("--workers", 3, "--proxy-host-suffix", SUFFIX, "--public-url", f"https://localhost:{port}")
+    certificate, key = cluster.pair("workers", "127.0.0.1", "localhost", f"*.pod.{SUFFIX}")
+    with serving(cluster, tmp_path, *flags, "--tls-cert-file", certificate, "--tls-private-key-file", key, port=port) as bastion:
+        site = Site(bastion, f"https://localhost:{port}")
+        visitor, other = site.signed_in(), site.browser()
+        begun = other.send("GET", f"https://{site.host(pod)}/x", NAVIGATION)
+        code = visitor.send("GET", begun.headers["location"], NAVIGATION).headers["location"]
+        answers = [other.send("GET", code, NAVIGATION) for _ in range(12)]
+        assert sorted(answer.status_code for answer in answers) == [303, *[400] * 11]
+        (proof,) = [answer.headers["location"] for answer in answers if answer.status_code == 303]
+        assert other.send("GET", proof, NAVIGATION).headers["location"] == "/login"
+        assert APPLICATION not in other.cookies[site.host(pod).partition(":")[0]]
 
 
 def test_signing_out_ends_new_hand_offs(site: Site, cluster: Cluster, pod: Place) -> None:
@@ -498,7 +518,7 @@ def test_signing_out_ends_new_hand_offs(site: Site, cluster: Cluster, pod: Place
             assert (await off_loop(browser.visit, f"https://{site.host(pod)}/")).status_code == 200
             ours = NAVIGATION | {"Origin": site.url, "Sec-Fetch-Site": "same-origin"}
             await off_loop(browser.send, "POST", f"{site.url}/logout", ours)
-            assert browser.cookies["localhost"] == {}
+            assert browser.cookies["localhost"].keys() == {PAIRS}
             await off_loop(browser.visit, f"https://{site.host(other)}/")
             assert browser.trail[-1] == f"{site.url}/login"
             # the one that is there lives on, for an hour at most
@@ -523,6 +543,27 @@ def test_who_fails_too_often_is_told_to_wait(cluster: Cluster, tmp_path: Path) -
         assert [answer.status_code for answer in answers] == [401, 401, 401, 429, 429]
         assert answers[-1].headers["retry-after"]
         assert 'name="token"' in answers[-1].text
+        browser.send("POST", f"{bastion.url}/login", {"Origin": "https://evil.test"}, content="token=guess-6")
+        bastion.program.until(lambda: len(recorded(bastion)) == 7)
+        assert recorded(bastion) == [
+            ("GET", "/login", 200, ""),
+            *[("POST", "/login", 401, "not-accepted")] * 3,
+            *[("POST", "/login", 429, "too-many-failures")] * 2,
+            ("POST", "/login", 403, "cross-site"),
+        ]
+        assert all(line["client"] == "127.0.0.1" for line in bastion.lines())
+        said = [line["msg"] for line in bastion.log() if line["level"] == "warning" and "sign-in" in line["msg"]]
+        assert len(said) == 6, "at the default verbosity"
+        assert all(answer.headers["audit-id"] in line for answer, line in zip(answers, said, strict=False))
+        metrics = bastion.get("/metrics", token="").text
+        for outcome, count in (("not-accepted", 3), ("too-many-failures", 2), ("cross-site", 1), ("signed-in", 0)):
+            assert f'bastion_sign_ins_total{{outcome="{outcome}"}} {count}.0' in metrics
+        assert 'bastion_requests_total{code="401",namespace="",resource="",verb=""} 3.0' in metrics
+        assert "guess-" not in bastion.program.stdout + bastion.program.stderr + metrics
+
+
+def recorded(bastion: Bastion) -> list[tuple[str, str, int, str]]:
+    return [(line["method"], line["path"], line["code"], line.get("outcome", "")) for line in bastion.lines()]
 
 
 def statuses(bastion: Bastion, path: str, cookie: str, times: int) -> set[int]:
@@ -587,8 +628,8 @@ def test_no_token_cookie_or_code_is_in_any_log(site: Site, pod: Place) -> None:
             await off_loop(site.bastion.line, page.headers["audit-id"])
             written = site.bastion.program.stdout + site.bastion.program.stderr
             secrets = [value for jar in browser.cookies.values() for value in jar.values()]
-            secrets += [step.partition("code=")[2] for step in browser.trail if "code=" in step]
-            assert len(secrets) >= 3
+            secrets += [step.rpartition("=")[2] for step in browser.trail if "session?" in step or "proof=" in step]
+            assert len(secrets) >= 7
             assert not [secret for secret in (ALICE, "m4rk3d-guess", *secrets) if secret in written]
             assert "alice signed in from 127.0.0.1" in written
 

@@ -27,6 +27,7 @@ TRUTH = [b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-forw
 OWN_COOKIES = (SESSION, RETURN, APPLICATION, HANDOFF)
 RENAMED = b"__secure-bastion-"
 ORIGIN_WIDE = set(
+    b"accept-ch critical-ch set-login use-as-dictionary secure-session-registration sec-session-registration origin-agent-cluster "
     b"clear-site-data service-worker-allowed strict-transport-security public-key-pins public-key-pins-report-only alt-svc nel report-to "
     b"reporting-endpoints".split()
 )

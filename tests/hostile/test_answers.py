@@ -218,6 +218,10 @@ FIELDS = {
     "RS-040 what other origins may": (CORS, lacks("Access-Control-Allow-Origin")),
     "RS-041 Clear-Site-Data": (b'Clear-Site-Data: "*"', lacks("Clear-Site-Data")),
     "RS-042 a service worker for all": (b"Service-Worker-Allowed: /", lacks("Service-Worker-Allowed")),
+    "RS-042 client hints, sign-in and dictionaries of an origin": (
+        b'Accept-CH: A\r\nCritical-CH: A\r\nSet-Login: logged-out\r\nUse-As-Dictionary: match="/*"\r\nOrigin-Agent-Cluster: ?0',
+        lacks("Accept-CH", "Critical-CH", "Set-Login", "Use-As-Dictionary", "Origin-Agent-Cluster"),
+    ),
     "RS-046 Alt-Svc": (b'Alt-Svc: h3="evil.example:443"', lacks("Alt-Svc")),
     "RS-047 reports": (REPORT, lacks("NEL", "Report-To")),
     "RS-048 Refresh elsewhere is the application's own": (

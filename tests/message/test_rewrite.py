@@ -214,7 +214,7 @@ def goes_to(value, base=P + b"/r/s"):
     if value.startswith(b"//"):
         host, _, path = value.lstrip(b"/").partition(b"/")
         host = re.sub(rb"%([0-9a-fA-F]{2})", lambda m: bytes([int(m[1], 16)]), host.rpartition(b"@")[2]).lower()
-        return re.sub(rb":0*(443|80)?\Z", b"", host).rstrip(b"."), _without_dots(b"/" + path)
+        return re.sub(rb":0*(443|80)?\Z", b"", host).removesuffix(b"."), _without_dots(b"/" + path)
     if not value:
         return None  # it stays where it is
     return b"bastion.test", _without_dots(value if value.startswith(b"/") else base.rpartition(b"/")[0] + b"/" + value)

@@ -14,7 +14,7 @@ from bastion.balance.outlier import Outliers
 from bastion.clock import Deadlines
 from bastion.kube.endpoint import Endpoint
 from bastion.kube.status import StatusError, not_found, service_unavailable
-from bastion.limits import Concurrency
+from bastion.limits import Shares
 from bastion.message.answers import Policy
 from bastion.message.headers import Forwarded
 from bastion.network.connections import ConnectionPool
@@ -61,7 +61,7 @@ class House:
 async def house() -> AsyncIterator[House]:
     async with wire() as (transport, pool), Deadlines() as deadlines:
         router = Standing()
-        forwarder = Forwarder(transport, router, Outliers(), Concurrency(0), Policy())
+        forwarder = Forwarder(transport, router, Outliers(), Shares(0), Policy())
         yield House(forwarder, router, Streams(deadlines, StreamLimits(), lambda end, ago: lambda: None), pool)
 
 

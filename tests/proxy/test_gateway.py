@@ -19,6 +19,7 @@ from bastion.kube.attributes import Attributes
 from bastion.kube.endpoint import Endpoint
 from bastion.kube.status import bad_request, service_unavailable
 from bastion.kube.user import User
+from bastion.message.ownorigin import data_fields
 from bastion.network.addresses import DialPolicy
 from bastion.observe.record import Record
 from bastion.proxy.gateway import Gateway
@@ -277,7 +278,7 @@ def test_a_credential_for_the_bastion_leaves_the_other_to_the_backend() -> None:
 def test_a_redirect_adds_the_slash_and_changes_nothing_else(prefix: bytes, rest: bytes, location: bytes) -> None:
     exchange = House().serve(Exchange("GET", prefix + rest, fields_of(AS_ALICE)))
     assert (exchange.status, exchange.length) == (301, 0)
-    assert exchange.answered == [(b"location", b"Location", prefix + location)]
+    assert exchange.answered == [(b"location", b"Location", prefix + location), *data_fields([])]
 
 
 # --- what goes wrong

@@ -172,3 +172,20 @@ def test_no_route_has_a_page_that_loads_from_elsewhere():
         "/logout",
         *(f"/.bastion/{name}" for name in ("handoff", "session", "logout")),
     }
+
+
+# --- what keeps the origin the bastion's own (message.ownorigin)
+
+OWN = ["/healthz", "/readyz/nothing", "/livez", "/metrics", "/version", "/openapi.json", "/nowhere", "/healthz?exclude=%zz", "/.bastion/x"]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+@pytest.mark.parametrize("path", OWN)
+def test_nothing_of_its_own_answers_can_run_or_be_framed(path, method):
+    for answer in (ask(path, method), ask(path, method, liveness=MIXED, readiness=MIXED, metrics=broken)):
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+        assert answer.headers.get_list("content-security-policy") == [answer.headers["content-security-policy"]]
+        assert answer.headers["cross-origin-opener-policy"] == "same-origin"
+        assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+        assert answer.headers["x-content-type-options"] == "nosniff"

@@ -1,0 +1,26 @@
+"""The fields with which the bastion's origin is kept its own (`message.ownorigin`), for answers that an ASGI framework writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from starlette.types import Message, Send
+
+from bastion.message.ownorigin import DATA, Field
+
+
+def headers_of(fields: Iterable[Field]) -> dict[str, str]:
+    return {name.decode(): value.decode() for _, name, value in fields}
+
+
+def guarding(send: Send) -> Send:
+    """Adds what any answer of the bastion's own has; a page says more of these itself."""
+
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            there = {bytes(name).lower() for name, _ in message["headers"]}
+            added = [(lower, value) for lower, _, value in DATA if lower not in there]
+            message = {**message, "headers": [*message["headers"], *added]}
+        await send(message)
+
+    return sent

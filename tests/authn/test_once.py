@@ -1,0 +1,58 @@
+"""Is what is good once good once, also among processes?"""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from bastion.authn.once import UsedHere, UsedInFolder
+
+NOW = 1_800_000_000
+ID = bytes(range(16))
+
+
+@pytest.fixture(params=[UsedHere, UsedInFolder])
+def once(request, tmp_path):
+    return request.param() if request.param is UsedHere else UsedInFolder(tmp_path)
+
+
+def test_the_first_is_one(once):
+    assert [once.first(ID, NOW + 60, NOW + n) for n in range(3)] == [True, False, False]
+    assert once.first(ID[::-1], NOW + 60, NOW)
+
+
+def test_of_all_who_come_at_once_one_is_first(tmp_path):
+    """Processes, as workers are; and in each of them many at a time."""
+    program = (
+        "import sys; from pathlib import Path; from bastion.authn.once import UsedInFolder; sys.stdin.read(1); "
+        f"print(sum(UsedInFolder(Path({str(tmp_path)!r})).first({ID!r}, {NOW + 60}, {NOW}) for _ in range(50)))"
+    )
+    workers = [
+        subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(3)
+    ]
+    with ThreadPoolExecutor(3) as pool:
+        counts = list(pool.map(lambda worker: worker.communicate("x")[0], workers))
+    assert sum(map(int, counts)) == 1
+
+
+def test_what_is_over_is_forgotten_when_there_is_much_of_it():
+    once = UsedHere(room=10)
+    for n in range(10):
+        once.first(b"%d" % n, NOW + 60, NOW)
+    assert once.first(ID, NOW + 121, NOW + 61)
+    assert len(once) == 1
+    assert not once.first(ID, NOW + 121, NOW + 62)
+
+
+def test_a_folder_is_swept_once_a_minute(tmp_path):
+    once, other = UsedInFolder(tmp_path), UsedInFolder(tmp_path)
+    for n in range(10):
+        assert once.first(b"%d" % n, NOW + 60, NOW)
+    assert other.first(ID, NOW + 121, NOW + 61)
+    assert once.first(ID[::-1], NOW + 121, NOW + 61)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_where_nothing_can_be_written_down_nothing_is_first(tmp_path):
+    assert not UsedInFolder(tmp_path / "gone").first(ID, NOW + 60, NOW)

@@ -1,0 +1,65 @@
+"""Is it recorded that somebody tried to sign in?"""
+
+import logging
+
+import pytest
+
+from bastion.observe.record import Record
+from bastion.observe.signins import FAILURES, LINES_PER_SECOND, Outcome, SignIns
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def tried(sign_ins, outcome, client="192.0.2.1"):
+    record = Record("POST", b"/login", client, "the-audit-id")
+    record.outcome = outcome
+    sign_ins.observe(record)
+
+
+def counts(sign_ins):
+    (family,) = sign_ins.collect()
+    return {sample.labels["outcome"]: sample.value for sample in family.samples}
+
+
+def test_every_outcome_is_there_before_it_happens(clock):
+    assert counts(SignIns(clock)) == dict.fromkeys(map(str, Outcome), 0)
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_it_is_counted_and_a_failure_has_a_line(clock, caplog, outcome):
+    sign_ins = SignIns(clock)
+    with caplog.at_level(logging.WARNING, "bastion"):
+        tried(sign_ins, outcome)
+    assert counts(sign_ins)[outcome] == 1
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == (outcome in FAILURES)
+    assert all("192.0.2.1" in line and "the-audit-id" in line for line in lines)
+    assert (outcome in FAILURES) is (outcome not in ("signed-in", "signed-out", "handed-off"))
+
+
+@pytest.mark.parametrize("outcome", ["", "client-left"])
+def test_what_is_no_attempt_is_not_counted(clock, outcome):
+    sign_ins = SignIns(clock)
+    tried(sign_ins, outcome)
+    assert not any(counts(sign_ins).values())
+
+
+def test_nobody_fills_the_log_by_failing(clock, caplog):
+    sign_ins = SignIns(clock)
+    for _ in range(100):
+        tried(sign_ins, Outcome.CROSS_SITE)
+    assert len(caplog.records) == LINES_PER_SECOND
+    clock.now += 1
+    tried(sign_ins, Outcome.CROSS_SITE)
+    assert f"{100 - LINES_PER_SECOND} more" in caplog.records[-1].getMessage()
+    assert counts(sign_ins)["cross-site"] == 101
