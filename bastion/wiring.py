@@ -58,6 +58,7 @@ from bastion.proxy.recheck import Recheck
 from bastion.proxy.router import Router
 from bastion.proxy.signin import NoSignIn, SignIn
 from bastion.proxy.tunnel import StreamLimits, Tunneller
+from bastion.proxy.turns import Turns
 from bastion.reload import follow
 from bastion.server.app import App
 from bastion.server.door import Door
@@ -128,8 +129,9 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         )
         transport = Transport(pool, UpstreamDeadlines(timeouts.response_header, timeouts.response_idle))
         outliers = Outliers()
+        turns = Turns()
         presentation = Policy(config.pages.rewrite_html, config.pages.sandbox)
-        tunneller = Tunneller(transport, deadlines, StreamLimits(streams.idle_timeout, streams.max_duration), presentation)
+        tunneller = Tunneller(transport, deadlines, StreamLimits(streams.idle_timeout, streams.max_duration), presentation, turns)
         catalog.address_gone.append(tunneller.address_gone)
         reviews = Reviews(api)
         # With manifests the token file is the embedded API's own; on a cluster it is one more way to know somebody.
@@ -147,9 +149,14 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             guard,
             Impersonator(authorizer),
             authorizer,
-            Router(Resolver(catalog, policy, nodes=config.nodes, namespaces=config.kube_api.namespaces), Balancer(RoundRobin), lookup),
+            Router(
+                Resolver(catalog, policy, nodes=config.nodes, namespaces=config.kube_api.namespaces),
+                Balancer(RoundRobin),
+                turns.take,
+                lookup,
+            ),
             origins,
-            Forwarder(transport, outliers, Concurrency(config.limits.waiting_per_target), presentation),
+            Forwarder(transport, outliers, Concurrency(config.limits.waiting_per_target), presentation, turns),
             tunneller,
             StreamAccess(recheck, authenticators.fresh, fresh_authorizer),
             Observer((log, metrics)),

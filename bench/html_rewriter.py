@@ -50,7 +50,8 @@ def _rewrite(planned: Plan, pieces: Iterable[bytes]) -> tuple[float, bool]:
     try:
         rewriter = planned.rewriter()
         for piece in pieces:
-            rewriter.feed(piece)
+            for _ in rewriter.feed(piece):
+                pass
         rewriter.finish()
     except RewriteAborted:
         aborted = True

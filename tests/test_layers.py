@@ -22,7 +22,20 @@ ROWS = [
     {"cluster", "network", "message", "balance", "observe"},
     {"kube"},
 ]
-ANYWHERE = {"authentication", "browsers", "cache", "certificates", "clock", "config", "issuers", "kubeapi", "limits", "reload", "__init__"}
+ANYWHERE = {
+    "authentication",
+    "browsers",
+    "cache",
+    "certificates",
+    "clock",
+    "config",
+    "issuers",
+    "kubeapi",
+    "limits",
+    "reload",
+    "rounds",
+    "__init__",
+}
 STANDALONE_MAY = {"kube"}
 FOREIGN = {  # library -> the only places that may import it
     "kubernetes": {"cluster/kubeconfig.py"},
@@ -37,6 +50,7 @@ PURE = [
     "message",
     "balance",
     "discovery/catalog.py",
+    "discovery/index.py",
     "discovery/resolver.py",
     "discovery/reflector.py",
     "network/addresses.py",
@@ -47,6 +61,7 @@ PURE = [
     "issuers.py",
     "kubeapi.py",
     "limits.py",
+    "rounds.py",
     "proxy/retry.py",
     "proxy/router.py",
     "proxy/kubelet.py",

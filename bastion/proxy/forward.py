@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 import msgspec
 
@@ -24,29 +25,32 @@ from bastion.observe.record import Record
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.retry import UPSTREAM_STATUS, may_resend
 from bastion.proxy.router import Route
+from bastion.proxy.turns import Turns
 
-EDITED_PIECE = 16384  # bytes of a page given to its rewriter at once
 MAX_DIALS = 3  # endpoints tried before the client is told
 
 
 class Envelope(msgspec.Struct, frozen=True, gc=False):
-    """What the bastion itself decided about a request: where it came from, whose Authorization it carries, whether a session's cookie
-    authenticated it, which of its headers are kept back."""
+    """What the bastion itself decided about a request: where it came from, whose Authorization it carries, which user it is,
+    whether a session's cookie authenticated it, which of its headers are kept back."""
 
     forwarded: Forwarded
     keep_authorization: bool
+    user: str = ""
     session: bool = False
     withheld: Callable[[bytes], bool] = asserts_identity
 
 
 class Forwarder:
-    """`waiting` bounds the exchanges that wait for one target's answer; `outliers` knows which endpoints keep failing."""
+    """`waiting` bounds the exchanges that wait for one target's answer; `outliers` knows which endpoints keep failing; `turns`: of
+    pages that are edited."""
 
-    def __init__(self, transport: Transport, outliers: Outliers, waiting: Concurrency, policy: Policy) -> None:
+    def __init__(self, transport: Transport, outliers: Outliers, waiting: Concurrency, policy: Policy, turns: Turns) -> None:
         self._transport = transport
         self._policy = policy
         self._outliers = outliers
         self._waiting = waiting
+        self._turns = turns
         self._now = asyncio.get_running_loop().time
 
     async def serve(self, exchange: Exchange, route: Route, envelope: Envelope, record: Record) -> None:
@@ -62,7 +66,7 @@ class Forwarder:
             self._waiting.leave(route.key)
         clean = False
         try:
-            clean = await hand_on(exchange, answer, trip.endpoint, envelope, self._policy)
+            clean = await hand_on(exchange, answer, trip.endpoint, envelope, self._policy, self._turns)
         except (NetworkError, RewriteAborted) as error:
             record.error, record.outcome = str(error), "aborted"
             exchange.abort()
@@ -125,12 +129,12 @@ def present_answer(exchange: Exchange, answer: Answer, endpoint: Endpoint, envel
     return present(asked, answer.status, answer.fields, answer.length, mount, policy)
 
 
-async def hand_on(exchange: Exchange, answer: Answer, endpoint: Endpoint, envelope: Envelope, policy: Policy) -> bool:
+async def hand_on(exchange: Exchange, answer: Answer, endpoint: Endpoint, envelope: Envelope, policy: Policy, turns: Turns) -> bool:
     """True once the whole answer is with the client.  Raises NetworkError or RewriteAborted where it breaks off."""
     presented = present_answer(exchange, answer, endpoint, envelope, policy)
     exchange.start(answer.status, answer.reason, presented.fields, presented.length, bodiless=answer.bodiless)
     if presented.rewriter is not None:
-        return await _hand_on_edited(exchange, answer, presented.rewriter)
+        return await _hand_on_edited(exchange, answer, presented.rewriter, partial(turns.take, envelope.user))
     while True:
         data = await answer.read()
         if answer.exhausted:
@@ -141,18 +145,19 @@ async def hand_on(exchange: Exchange, answer: Answer, endpoint: Endpoint, envelo
             await exchange.drain()
 
 
-async def _hand_on_edited(exchange: Exchange, answer: Answer, rewriter: HtmlRewriter) -> bool:
-    """In small pieces, others having a turn in between: what a compressed one unfolds to is sent before the next is looked at."""
+async def _hand_on_edited(exchange: Exchange, answer: Answer, rewriter: HtmlRewriter, turn: Callable[[], Awaitable[None]]) -> bool:
+    """In steps of bounded work: what a compressed piece unfolds to is sent before more of it is looked at."""
     while True:
-        data = await answer.read()
-        for at in range(0, len(data), EDITED_PIECE):
-            edited = rewriter.feed(data[at : at + EDITED_PIECE])
+        steps = rewriter.feed(await answer.read())
+        while True:
+            await turn()
+            edited = next(steps, None)
+            if edited is None:
+                break
             if edited:
                 exchange.write(edited)
             if not exchange.writable:
                 await exchange.drain()
-            elif at + EDITED_PIECE < len(data):
-                await asyncio.sleep(0)
         if answer.exhausted:
             exchange.finish(rewriter.finish())
             return True

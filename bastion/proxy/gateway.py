@@ -12,7 +12,7 @@ from bastion.authn.requestheader import FrontProxyHeaders
 from bastion.authn.subprotocol import request_credentials
 from bastion.authz.authorizer import Authorizer
 from bastion.authz.impersonation import Impersonator
-from bastion.discovery.resolver import UnknownTarget
+from bastion.discovery.resolver import Unsettled
 from bastion.kube.attributes import Attributes
 from bastion.kube.hostname import HostNames
 from bastion.kube.requestinfo import request_info
@@ -121,11 +121,13 @@ class Gateway:
                         raise forbidden(acting_as.name, attributes, decision.reason)
             try:
                 route = self._router.route(info)
-            except UnknownTarget as unknown:
-                route = await self._router.settle(info, unknown, user.name)
+            except Unsettled as unsettled:
+                route = await self._router.settle(info, unsettled, user.name)
             if asked is None and info.rest[:1] != b"/" and exchange.method in ("GET", "HEAD"):
                 return redirect_to_slash(exchange, info.prefix, info.rest)
-            envelope = Envelope(self._origins.forwarded(exchange, info), credentials.explicit, credentials.session, self._withheld)
+            envelope = Envelope(
+                self._origins.forwarded(exchange, info), credentials.explicit, user.name, credentials.session, self._withheld
+            )
             with record.stage("upstream"):
                 if asked is None:
                     await self._forwarder.serve(exchange, route, envelope, record)

@@ -28,6 +28,7 @@ from bastion.observe.record import Record
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.forward import MAX_DIALS, Envelope, hand_on, present_answer, unreachable
 from bastion.proxy.router import Route
+from bastion.proxy.turns import Turns
 
 Watch = Callable[[Callable[[str], None]], Callable[[], None]]
 
@@ -53,11 +54,12 @@ class Tunnel:
 
 
 class Tunneller:
-    """`policy` is for the heads of answers, as with any other request."""
+    """`policy` is for the heads of answers, `turns` for pages that are edited, as with any other request."""
 
-    def __init__(self, transport: Transport, deadlines: Deadlines, limits: StreamLimits, policy: Policy) -> None:
+    def __init__(self, transport: Transport, deadlines: Deadlines, limits: StreamLimits, policy: Policy, turns: Turns) -> None:
         self._transport = transport
         self._policy = policy
+        self._turns = turns
         self._deadlines = deadlines
         self._limits = limits
         self._open: dict[str, set[Tunnel]] = {}  # by address
@@ -119,7 +121,7 @@ class Tunneller:
     async def _refuse(self, exchange: Exchange, answer: Answer, trip: RoundTrip, envelope: Envelope, record: Record) -> None:
         """The backend said no: its answer, whole, is the client's."""
         try:
-            await hand_on(exchange, answer, trip.endpoint, envelope, self._policy)
+            await hand_on(exchange, answer, trip.endpoint, envelope, self._policy, self._turns)
         except (NetworkError, RewriteAborted) as error:
             record.error, record.outcome = str(error), "aborted"
             exchange.abort()

@@ -20,6 +20,7 @@ from bastion.observe.record import Record
 from bastion.proxy.forward import Envelope
 from bastion.proxy.router import Route
 from bastion.proxy.tunnel import StreamLimits, Tunneller, upgrade_head
+from bastion.proxy.turns import Turns
 from tests.fakes import LOOPBACK, Backend, refused, run, settle, until, wire
 from tests.proxy.exchanges import Exchange, Field, fields_of
 from tests.tunnel.raw import Before, End, connection
@@ -123,7 +124,7 @@ async def house(answer: bytes = YES, limits: StreamLimits = UNLIMITED) -> AsyncI
 
     backend = Backend(script)
     async with backend, wire() as (transport, pool), Deadlines() as deadlines:
-        yield House(Tunneller(transport, deadlines, limits, Policy()), pool, backend)
+        yield House(Tunneller(transport, deadlines, limits, Policy(), Turns()), pool, backend)
 
 
 def test_what_the_backend_is_asked() -> None:
