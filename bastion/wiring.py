@@ -47,7 +47,7 @@ from bastion.network.tls import ClientTLS
 from bastion.network.transport import Deadlines as UpstreamDeadlines
 from bastion.network.transport import Transport
 from bastion.observe.accesslog import AccessLog
-from bastion.observe.metrics import Metrics
+from bastion.observe.metrics import Metrics, Rendered
 from bastion.observe.observer import Observer
 from bastion.proxy.access import StreamAccess
 from bastion.proxy.forward import Forwarder
@@ -169,7 +169,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         bastion = Bastion(None, None, catalog, pool)  # type: ignore[arg-type]
         readiness["shutdown"] = lambda: "shutting down" if bastion.stopping() else None
         door = Door(_descriptors(), config.limits.connections_per_address, origins.trusts)
-        web = create_app(readiness, {"ping": lambda: None}, metrics.text, desk)
+        web = create_app(readiness, {"ping": lambda: None}, Rendered(metrics.text, time.monotonic), desk)
         bastion.app = App(gateway, web, lambda: door.crowded, hosts, sign_in=desk is not None)
         bastion.state = ServerState(bastion.app, deadlines, door, Timeouts(*_server_timeouts(config)), tunneller.end_all)
         yield bastion

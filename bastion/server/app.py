@@ -15,6 +15,8 @@ from bastion.server.asgi import Application, AsgiExchange, Receive, Scope, Send,
 OWN_PATHS = frozenset((b"/livez", b"/readyz", b"/healthz", b"/metrics", b"/version", b"/openapi.json"))
 OWN_PREFIXES = (b"/livez/", b"/readyz/", b"/healthz/")
 SIGN_IN_PATHS = frozenset((b"/login", b"/logout"))
+MAX_URI = 8192  # bytes of an own path with its query
+MAX_PARAMETERS = 64
 RESERVED = b"/.bastion/"  # the one prefix that an application on a host name of its own does not have
 
 
@@ -32,8 +34,12 @@ class App:
         self._sign_in = sign_in
 
     async def serve(self, exchange: Exchange) -> None:
-        if self._is_own(exchange.target.partition(b"?")[0], exchange.host):
-            await run_asgi(self._web, exchange)
+        path, _, query = exchange.target.partition(b"?")
+        if self._is_own(path, exchange.host):
+            if _is_too_long(path, query):
+                exchange.send_status(uri_too_long())
+            else:
+                await run_asgi(self._web, exchange)
         elif self._crowded():
             self._gateway.refuse(exchange, crowded())
         else:
@@ -47,10 +53,16 @@ class App:
             await _lifespan(scope, receive, send)
             return
         host = next((value for name, value in scope["headers"] if name == b"host"), b"")
-        if self._is_own(scope.get("raw_path") or b"", host):
+        path = scope.get("raw_path") or b""
+        own = self._is_own(path, host)
+        if own and not _is_too_long(path, scope["query_string"]):
             await self._web(scope, receive, send)
             return
         exchange = AsgiExchange(scope, receive, send)
+        if own:
+            exchange.send_status(uri_too_long())
+            await exchange.drain()
+            return
         await _unless_left(exchange, self._gateway.serve(exchange))
         await exchange.drain()
         if exchange.aborted:
@@ -60,6 +72,16 @@ class App:
         if self._hosts is not None and self._hosts.covers(host):
             return path.startswith(RESERVED)
         return is_own(path) or (self._sign_in and (path in SIGN_IN_PATHS or path.startswith(RESERVED)))
+
+
+def _is_too_long(path: bytes, query: bytes) -> bool:
+    """Anybody may ask for an own path, and what it takes to read this one is done in one turn of the loop."""
+    return len(path) + len(query) > MAX_URI or query.count(b"&") >= MAX_PARAMETERS
+
+
+def uri_too_long() -> StatusError:
+    message = f"the bastion's own paths take {MAX_URI} bytes with the query, and {MAX_PARAMETERS} parameters"
+    return StatusError(414, "RequestURITooLong", message)
 
 
 async def _unless_left(exchange: AsgiExchange, serving: Coroutine[Any, Any, None]) -> None:
