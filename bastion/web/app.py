@@ -85,6 +85,7 @@ def create_app(
     for status in (no_such_route(), method_not_allowed()):
         app.add_exception_handler(status.code, _answering(status))
     app.add_exception_handler(Exception, _answering(internal_error()))
+    app.openapi()  # kept: to make it takes longer than a request may
     return app
 
 
