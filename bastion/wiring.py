@@ -169,7 +169,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         bastion = Bastion(None, None, catalog, pool)  # type: ignore[arg-type]
         readiness["shutdown"] = lambda: "shutting down" if bastion.stopping() else None
         door = Door(_descriptors(), config.limits.connections_per_address, origins.trusts)
-        web = create_app(readiness, {"ping": lambda: None}, Rendered(metrics.text, time.monotonic), desk)
+        web = create_app(readiness, {"ping": lambda: None}, Rendered(metrics.text), desk)
         bastion.app = App(gateway, web, lambda: door.crowded, hosts, sign_in=desk is not None)
         bastion.state = ServerState(bastion.app, deadlines, door, Timeouts(*_server_timeouts(config)), tunneller.end_all)
         yield bastion

@@ -6,6 +6,7 @@ for the requests: thousands of series took it 50 ms, in which nobody else is ser
 
 from __future__ import annotations
 
+import asyncio
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
@@ -112,20 +113,24 @@ class Metrics:
 
 
 class Rendered:
-    """What was rendered last, where that is less than a second ago: whoever asks a thousand times a second pays for one."""
+    """What is rendered, at most once a second, for all who wait for it: never old, and a thousand who ask pay for one."""
 
-    def __init__(self, render: Callable[[], bytes], now: Callable[[], float]) -> None:
+    def __init__(self, render: Callable[[], bytes]) -> None:
         self._render = render
-        self._now = now
-        self._text = b""
-        self._until = float("-inf")
+        self._loop = asyncio.get_running_loop()
+        self._due = 0.0
+        self._next: asyncio.Task[bytes] | None = None
 
-    def __call__(self) -> bytes:
-        now = self._now()
-        if now >= self._until:
-            self._text = self._render()
-            self._until = now + RENDER_SECONDS
-        return self._text
+    async def __call__(self) -> bytes:
+        if self._next is None:
+            self._next = self._loop.create_task(self._when_due())
+        return await asyncio.shield(self._next)
+
+    async def _when_due(self) -> bytes:
+        await asyncio.sleep(self._due - self._loop.time())
+        self._next = None
+        self._due = self._loop.time() + RENDER_SECONDS
+        return self._render()
 
 
 def _cumulated(counts: list[float]) -> list[tuple[str, float]]:

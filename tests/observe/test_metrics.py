@@ -1,5 +1,8 @@
 """What is Prometheus told, and can whoever asks fill the registry?"""
 
+import asyncio
+from itertools import pairwise
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -7,6 +10,7 @@ from bastion.kube.requestinfo import request_info
 from bastion.kube.user import User
 from bastion.observe.metrics import BUCKETS, MAX_SERIES, NAMESPACE_SERIES, Metrics, Rendered
 from bastion.observe.record import Record
+from tests.fakes import ClockLoop, pass_time, run
 
 WEB = b"/api/v1/namespaces/ns/services/web/proxy/secret-path"
 
@@ -117,18 +121,27 @@ def test_whatever_happens_the_series_are_bounded():
     assert len(samples(observed(*flood), "bastion_requests_total")) <= MAX_SERIES + 100
 
 
-def test_what_was_rendered_serves_for_a_second():
-    now, rendered = [10.0], []
+def test_it_is_rendered_once_a_second_for_all_who_ask():
+    rendered = []
 
     def render():
-        rendered.append(now[0])
+        rendered.append(asyncio.get_running_loop().time())
         return b"%d" % len(rendered)
 
-    text = Rendered(render, lambda: now[0])
-    seen = []
-    for now[0] in (10.0, 10.5, 10.99, 11.0, 11.5, 300.0):
-        seen.append(text())
-    assert (seen, rendered) == ([b"1", b"1", b"1", b"2", b"2", b"3"], [10.0, 11.0, 300.0])
+    async def main():
+        text = Rendered(render)
+        assert [await text(), len(rendered)] == [b"1", 1]
+        waiting = [asyncio.ensure_future(text()) for _ in range(100)]
+        await pass_time(0.9)
+        assert not any(one.done() for one in waiting)
+        waiting[0].cancel()  # whoever leaves takes nothing from the others
+        await pass_time(0.2)
+        assert {one.result() for one in waiting[1:]} == {b"2"}
+        await pass_time(60)
+        assert await text() == b"3"
+        assert all(later - before >= 1 for before, later in pairwise(rendered))
+
+    run(main(), ClockLoop)
 
 
 def test_durations_are_cumulated_in_buckets():
