@@ -35,7 +35,7 @@ from bastion.config import Config, StartError
 from bastion.discovery.catalog import Catalog
 from bastion.discovery.informer import Informer
 from bastion.discovery.lookup import Lookup
-from bastion.discovery.resolver import Resolver
+from bastion.discovery.resolver import MOST_LISTED, Resolver
 from bastion.kube.hostname import HostNames
 from bastion.limits import Concurrency, Rate
 from bastion.message.answers import Policy
@@ -150,7 +150,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             Impersonator(authorizer),
             authorizer,
             Router(
-                Resolver(catalog, policy, nodes=config.nodes, namespaces=config.kube_api.namespaces),
+                Resolver(catalog, policy, nodes=config.nodes, namespaces=config.kube_api.namespaces, beyond=_said_once()),
                 Balancer(RoundRobin),
                 turns.take,
                 lookup,
@@ -247,6 +247,18 @@ def _informers(resources: Iterable[str], api: ApiClient, catalog: Catalog, names
 
 def _synced(catalog: Catalog, resource: str):  # type: ignore[no-untyped-def]
     return lambda: None if catalog.synced.get(resource) else "not yet read from the API server"
+
+
+def _said_once() -> Callable[[tuple[str, str]], None]:
+    """Tells the operator of a service whose slices list more than is looked at, and of a thousand of them."""
+    said: set[tuple[str, str]] = set()
+
+    def say(service: tuple[str, str]) -> None:
+        if service not in said and len(said) < 1024:
+            said.add(service)
+            _log.warning("service %s/%s: its EndpointSlices list more than %d endpoints, the others are not used", *service, MOST_LISTED)
+
+    return say
 
 
 def _in_background(stack: AsyncExitStack, work: Awaitable[None], name: str) -> None:

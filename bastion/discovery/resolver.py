@@ -7,7 +7,7 @@ or name, the scheme from the id or from what the port says of itself.  Wordings 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import msgspec
 
@@ -75,13 +75,22 @@ class Share(msgspec.Struct, gc=False):
 
 class Resolver:
     """`nodes`: whether targets of the resource nodes are served at all (--enable-node-proxy); `namespaces`: whose pods and
-    services are, empty for all (--namespaces)."""
+    services are, empty for all (--namespaces); `beyond` is told of a service that lists more than is looked at."""
 
-    def __init__(self, catalog: Catalog, policy: DialPolicy, *, nodes: bool, namespaces: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        policy: DialPolicy,
+        *,
+        nodes: bool,
+        namespaces: Collection[str] = (),
+        beyond: Callable[[Key], None] = lambda service: None,
+    ) -> None:
         self._catalog = catalog
         self._policy = policy
         self._nodes = nodes
         self._namespaces = frozenset(namespaces)
+        self._beyond = beyond
 
     def resolve(self, target: Target) -> Resolved:
         """Raises StatusError: 400 shape or address, 403 nodes not served, 404 not there (UnknownTarget), 503 not ready, or Unfinished."""
@@ -152,6 +161,7 @@ class Resolver:
         for key, piece in self._catalog.slices_of(target.namespace, target.name).items():
             room -= 1 + len(piece.endpoints or ()) + len(piece.ports or ())
             if room < 0:
+                self._beyond((target.namespace, target.name))
                 return
             yield key, piece
 

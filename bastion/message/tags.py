@@ -19,7 +19,7 @@ MAX_TAG = 65536  # bytes of a start tag; a longer one passes unedited
 MAX_EVENTS = 200_000  # tags and script comments looked at; then editing stops, for whoever sends a million of them
 MAX_GROWTH = 4 << 20  # bytes that edits may add to a page
 STEP = 16384  # bytes walked at once, which bounds what the regular expressions remember
-WORK = 1024  # units in a step: a usual tag, 64 bytes that go in before its path, 8 bytes of a tag that takes a closer look
+WORK = 512  # units in a step: a usual tag, 64 bytes that go in before its path, 8 bytes of a tag that takes a closer look
 
 FOREIGN = frozenset((b"svg", b"math"))
 _SCRIPT = b"script"

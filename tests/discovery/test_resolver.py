@@ -694,9 +694,11 @@ def test_beyond_what_a_service_may_list_nothing_is_looked_at(empty):
         services=[service("s", {"port": 80})],
         endpointslices=[*(endpoints("s", {"": 80}, *full, name=f"s-{n}") for n in range(count)), last],
     )
-    resolver = Resolver(catalog, DialPolicy(), nodes=False)
+    beyond = []
+    resolver = Resolver(catalog, DialPolicy(), nodes=False, beyond=beyond.append)
     with refused(503, f"none is ready among the first {MOST_LISTED} that its slices list, and no more are looked at"):
         in_turns(resolver, parse_target("services", "ns", "s"))
+    assert set(beyond) == {("ns", "s")}
 
 
 def test_a_service_of_very_many_ports_names_a_few():
