@@ -32,10 +32,11 @@ from bastion.cluster.kubeconfig import access_from_text, load_access
 from bastion.cluster.reviews import Reviews
 from bastion.cluster.throttle import Throttle
 from bastion.config import Config, StartError
+from bastion.discovery.backing import MOST_LISTED
 from bastion.discovery.catalog import Catalog
 from bastion.discovery.informer import Informer
 from bastion.discovery.lookup import Lookup
-from bastion.discovery.resolver import MOST_LISTED, Resolver
+from bastion.discovery.resolver import Resolver
 from bastion.kube.hostname import HostNames
 from bastion.limits import Concurrency, Rate
 from bastion.message.answers import Policy

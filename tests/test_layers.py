@@ -50,6 +50,7 @@ PURE = [
     "message",
     "balance",
     "discovery/catalog.py",
+    "discovery/backing.py",
     "discovery/index.py",
     "discovery/resolver.py",
     "discovery/reflector.py",

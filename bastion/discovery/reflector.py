@@ -20,7 +20,7 @@ O = TypeVar("O", bound=Object)  # noqa: E741
 Key = tuple[str, str]
 
 PAGE = 500  # objects, and fewer where these are large
-PAGE_BYTES = 2 << 20  # what a page should take: it is taken apart in one step, and held as a whole
+PAGE_BYTES = 1 << 20  # what a page should take: it is taken apart in one step, and held as a whole
 SLICE = 25  # objects decoded at a time, or so many bytes of them: others want the processor, too
 SLICE_BYTES = 65536
 WATCH_SECONDS = 30  # a watch that is stuck is noticed shortly after it should have ended

@@ -7,14 +7,15 @@ or name, the scheme from the id or from what the port says of itself.  Wordings 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 
 import msgspec
 
+from bastion.discovery.backing import Backing, Unsettled, no_endpoints
 from bastion.discovery.catalog import Catalog, Key
 from bastion.discovery.index import Memo
 from bastion.kube.endpoint import KUBELET, Endpoint
-from bastion.kube.objects import EndpointSlice, Node, Pod, Service, ServicePort, SliceEndpoint
+from bastion.kube.objects import Node, Pod, Service, ServicePort
 from bastion.kube.status import StatusError, bad_request, not_found, quoted, refused, service_unavailable
 from bastion.kube.target import Target
 from bastion.network.addresses import DialPolicy, parse_address
@@ -25,11 +26,6 @@ _APP_PROTOCOLS = {"https": True, "kubernetes.io/wss": True, "http": False, "kube
 _NODE_ADDRESS_TYPES = ("InternalIP", "ExternalIP", "Hostname")
 DEFAULT_KUBELET_PORT = 10250
 SERVICE_PORTS, POD_PORTS = 64, 4  # of one of them: a service has those it has, of a pod all 65535 may be asked for
-SLICE_PORTS = 8
-# What one service lists in its slices: endpoints, ports and the slices themselves.  Several times what a cluster of 5000
-# nodes needs; slices beyond it are not looked at.
-MOST_LISTED = 40_000
-AT_ONCE = 256  # addresses looked at for the first time in one turn of the loop: a few milliseconds
 PORTS_NAMED = 16  # in an error
 
 
@@ -41,20 +37,6 @@ class Resolved(msgspec.Struct, frozen=True, gc=False):
     lacking: str = ""
 
 
-class Unsettled(StatusError):
-    """Not the last word: the router's `settle` finds out."""
-
-
-class Unfinished(Unsettled):
-    """There is more to look at than fits a turn of the loop: resolved again, it goes on where it stopped."""
-
-    def __init__(self, target: Target) -> None:
-        plain = service_unavailable(
-            f"the endpoints of service {quoted(target.name)} are still being read; try again shortly", retry_after=1
-        )
-        super().__init__(plain.code, plain.reason, plain.message, plain.details, headers=plain.headers)
-
-
 class UnknownTarget(Unsettled):
     """404 as far as the catalog knows, which may be a moment behind."""
 
@@ -62,15 +44,6 @@ class UnknownTarget(Unsettled):
         plain = not_found(target.resource, target.name)
         super().__init__(plain.code, plain.reason, plain.message, plain.details)
         self.target = target
-
-
-class Share(msgspec.Struct, gc=False):
-    """Of a slice, for a port: its endpoints that may be dialled, and those that nobody has looked at yet."""
-
-    number: int
-    tls: bool
-    rest: Iterator[SliceEndpoint]
-    ready: list[Endpoint]
 
 
 class Resolver:
@@ -90,7 +63,7 @@ class Resolver:
         self._policy = policy
         self._nodes = nodes
         self._namespaces = frozenset(namespaces)
-        self._beyond = beyond
+        self._backing = Backing(catalog, policy, beyond)
 
     def resolve(self, target: Target) -> Resolved:
         """Raises StatusError: 400 shape or address, 403 nodes not served, 404 not there (UnknownTarget), 503 not ready, or Unfinished."""
@@ -115,8 +88,9 @@ class Resolver:
             if service is None:
                 raise UnknownTarget(target)
             port = self._service_port(service, target)
-            endpoints = self._ready(target, port)
-            lacking = "" if endpoints else self._why_none(target)
+            tls = target.scheme == "https" if target.scheme else _speaks_tls(port.app_protocol, port.name, port.port)
+            endpoints = self._backing.ready(target, port.name, tls)
+            lacking = "" if endpoints else self._backing.why_none(target)
             resolved = Resolved(("services", *key, port.port), endpoints, lacking)
             known = _remembered(self._catalog.memo, key, target, resolved, SERVICE_PORTS)
         if not known.endpoints:
@@ -140,73 +114,6 @@ class Resolver:
             if port is None:
                 raise no_endpoints(target.id, f"say which port: {_ports_offered(ports)}")
         return port
-
-    def _ready(self, target: Target, port: ServicePort) -> tuple[Endpoint, ...]:
-        """Raises Unfinished."""
-        tls = target.scheme == "https" if target.scheme else _speaks_tls(port.app_protocol, port.name, port.port)
-        shares = []
-        left = AT_ONCE
-        for key, piece in self._listed(target):
-            number = next((p.port for p in piece.ports or () if (p.name or "") == port.name), None)
-            if number:
-                share = self._share(key, piece, number, tls)
-                left -= self._look(share, target.namespace, left)
-                if left <= 0:
-                    raise Unfinished(target)
-                shares.append(share.ready)
-        return tuple(dict.fromkeys(endpoint for share in shares for endpoint in share))
-
-    def _listed(self, target: Target) -> Iterator[tuple[Key, EndpointSlice]]:
-        room = MOST_LISTED
-        for key, piece in self._catalog.slices_of(target.namespace, target.name).items():
-            room -= 1 + len(piece.endpoints or ()) + len(piece.ports or ())
-            if room < 0:
-                self._beyond((target.namespace, target.name))
-                return
-            yield key, piece
-
-    def _share(self, key: Key, piece: EndpointSlice, number: int, tls: bool) -> Share:
-        known = self._catalog.slice_memo.of(*key)
-        share = known.get((number, tls))
-        if share is None:
-            if len(known) >= SLICE_PORTS:
-                known.clear()
-            share = known[(number, tls)] = Share(number, tls, iter(piece.endpoints or ()), [])
-        return share
-
-    def _look(self, share: Share, namespace: str, most: int) -> int:
-        """How many addresses were looked at: about `most`, or all that the share had left."""
-        looked = 0
-        for endpoint in share.rest:
-            share.ready += self._dialled(endpoint, namespace, share)
-            looked += len(endpoint.addresses) or 1
-            if looked >= most:
-                break
-        return looked
-
-    def _dialled(self, endpoint: SliceEndpoint, namespace: str, share: Share) -> list[Endpoint]:
-        reference = endpoint.target_ref
-        if not endpoint.ready or reference is None or reference.kind != "Pod":
-            return []
-        if reference.namespace and reference.namespace != namespace:
-            return []  # CVE-2021-25740
-        pod = self._catalog.pods.get((namespace, reference.name))
-        if pod is None:
-            return []
-        return [
-            Endpoint(address, share.number, share.tls)
-            for address in endpoint.addresses
-            if self._catalog.owns(pod, address) and self._policy.permits(address, share.number)
-        ]
-
-    def _why_none(self, target: Target) -> str:
-        pieces = self._catalog.slices_of(target.namespace, target.name)
-        listed = list(self._listed(target))
-        if len(listed) < len(pieces):
-            return no_endpoints(
-                target.id, f"none is ready among the first {MOST_LISTED} that its slices list, and no more are looked at"
-            ).message
-        return no_endpoints(target.id if any(piece.endpoints for _, piece in listed) else target.name).message
 
     # --- pods
 
@@ -324,10 +231,6 @@ def _ports_offered(ports: tuple[ServicePort, ...]) -> str:
         return "it has no ports"
     named = ", ".join(f"{p.name}:{p.port}" if p.name else str(p.port) for p in ports[:PORTS_NAMED])
     return f"it has {named}" + (f" and {len(ports) - PORTS_NAMED} more" if len(ports) > PORTS_NAMED else "")
-
-
-def no_endpoints(name: str, why: str = "") -> StatusError:
-    return service_unavailable(f"no endpoints available for service {quoted(name)}" + (f": {why}" if why else ""))
 
 
 def _not_allowed(why: str) -> StatusError:

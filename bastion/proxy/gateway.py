@@ -12,7 +12,7 @@ from bastion.authn.requestheader import FrontProxyHeaders
 from bastion.authn.subprotocol import request_credentials
 from bastion.authz.authorizer import Authorizer
 from bastion.authz.impersonation import Impersonator
-from bastion.discovery.resolver import Unsettled
+from bastion.discovery.backing import Unsettled
 from bastion.kube.attributes import Attributes
 from bastion.kube.hostname import HostNames
 from bastion.kube.requestinfo import request_info

@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 import msgspec
 
 from bastion.balance.pool import Balancer
+from bastion.discovery.backing import Unfinished, Unsettled
 from bastion.discovery.lookup import Lookup
-from bastion.discovery.resolver import Resolver, Unfinished, UnknownTarget, Unsettled
+from bastion.discovery.resolver import Resolver, UnknownTarget
 from bastion.kube.endpoint import KUBELET, Endpoint
 from bastion.kube.requestinfo import RequestInfo
 from bastion.kube.status import method_not_allowed

@@ -67,7 +67,7 @@ def test_a_page_is_as_long_as_its_objects_are_small():
     assert reflector.ask().query == {"limit": "500"}
     reflector.page(large(50, 200_000))
     reflector.failed(410)
-    assert reflector.ask().query == {"limit": "10"}
+    assert reflector.ask().query == {"limit": "5"}
     reflector.page(large(10, 100))
     reflector.failed(410)
     assert reflector.ask().query == {"limit": "500"}

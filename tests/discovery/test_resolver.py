@@ -5,8 +5,9 @@ import random
 import pytest
 
 from bastion.config import network
+from bastion.discovery.backing import AT_ONCE, MOST_LISTED, Unfinished
 from bastion.discovery.catalog import MOST_REMEMBERED
-from bastion.discovery.resolver import AT_ONCE, MOST_LISTED, Resolver, Unfinished, UnknownTarget
+from bastion.discovery.resolver import Resolver, UnknownTarget
 from bastion.kube.endpoint import KUBELET, Endpoint
 from bastion.kube.status import StatusError
 from bastion.kube.target import parse_target

@@ -362,7 +362,9 @@ class Lists:
         at, limit = int(query.get("continue") or 0), int(query["limit"])
         more = {"continue": str(at + limit)} if at + limit < len(self._items) else {}
         metadata = json.dumps({"resourceVersion": "10", **more})
-        return f'{{"metadata":{metadata},"items":[{",".join(self._items[at : at + limit])}]}}'.encode()
+        body = f'{{"metadata":{metadata},"items":[{",".join(self._items[at : at + limit])}]}}'.encode()
+        await asyncio.sleep(0)  # what it takes to say it is another's turn
+        return body
 
     async def watch(self, path: str, query: dict[str, str]) -> AsyncGenerator[bytes, None]:
         for event in self._events:
