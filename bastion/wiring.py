@@ -36,6 +36,7 @@ from bastion.cluster.throttle import Throttle
 from bastion.config import INSECURE_ADDRESS, Config, Serving, StartError
 from bastion.config import Streams as StreamConfig
 from bastion.discovery.apiserver import NAMESPACE, api_server_sockets, look_once
+from bastion.discovery.backing import MOST_LISTED
 from bastion.discovery.catalog import Catalog
 from bastion.discovery.informer import Informer
 from bastion.discovery.lookup import Lookup
@@ -53,7 +54,7 @@ from bastion.network.tls import ClientTLS
 from bastion.network.transport import Deadlines as UpstreamDeadlines
 from bastion.network.transport import Transport
 from bastion.observe.accesslog import AccessLog
-from bastion.observe.metrics import Metrics
+from bastion.observe.metrics import Metrics, Rendered
 from bastion.observe.observer import Observer
 from bastion.observe.signins import SignIns
 from bastion.proxy.access import StreamAccess
@@ -66,6 +67,7 @@ from bastion.proxy.router import Router
 from bastion.proxy.signin import NoSignIn, SignIn
 from bastion.proxy.streams import StreamLimits, Streams
 from bastion.proxy.tunnel import Tunneller
+from bastion.proxy.turns import Turns
 from bastion.reload import follow
 from bastion.server.app import App
 from bastion.server.door import Door
@@ -149,9 +151,15 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         )
         transport = Transport(pool, UpstreamDeadlines(timeouts.response_header, timeouts.response_idle))
         outliers = Outliers()
+        turns = Turns()
         presentation = Policy(config.pages.rewrite_html, config.pages.sandbox)
-        router = Router(Resolver(catalog, policy, nodes=config.nodes, namespaces=config.kube_api.namespaces), Balancer(RoundRobin), lookup)
-        tunneller = Tunneller(transport, router, deadlines, config.streams.idle_timeout, presentation)
+        router = Router(
+            Resolver(catalog, policy, nodes=config.nodes, namespaces=config.kube_api.namespaces, beyond=_said_once()),
+            Balancer(RoundRobin),
+            turns.take,
+            lookup,
+        )
+        tunneller = Tunneller(transport, router, deadlines, config.streams.idle_timeout, presentation, turns)
         catalog.address_left.append(pool.address_left)
         reviews = Reviews(api)
         # With manifests the token file is the embedded API's own; on a cluster it is one more way to know somebody.
@@ -175,7 +183,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             authorizer,
             router,
             origins,
-            Forwarder(transport, router, outliers, Shares(config.limits.waiting_per_target), presentation),
+            Forwarder(transport, router, outliers, Shares(config.limits.waiting_per_target), presentation, turns),
             tunneller,
             streams,
             Observer((log, metrics)),
@@ -190,7 +198,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         bastion = Bastion(None, None, catalog, pool)  # type: ignore[arg-type]
         readiness["shutdown"] = lambda: "shutting down" if bastion.stopping() else None
         door = Door(_descriptors(), config.limits.connections_per_address, origins.trusts)
-        web = create_app(readiness, {"ping": lambda: None}, metrics.text, desk)
+        web = create_app(readiness, {"ping": lambda: None}, Rendered(metrics.text), desk)
         bastion.app = App(gateway, web, lambda: door.crowded, hosts, _sign_ins(metrics, log) if desk is not None else None)
         bastion.state = ServerState(bastion.app, deadlines, door, Timeouts(*_server_timeouts(config)), streams.end_all)
         yield bastion
@@ -282,6 +290,18 @@ def _informers(resources: Iterable[str], api: ApiClient, catalog: Catalog, names
 
 def _synced(catalog: Catalog, resource: str):  # type: ignore[no-untyped-def]
     return lambda: None if catalog.synced.get(resource) else "not yet read from the API server"
+
+
+def _said_once() -> Callable[[tuple[str, str]], None]:
+    """Tells the operator of a service whose slices list more than is looked at, and of a thousand of them."""
+    said: set[tuple[str, str]] = set()
+
+    def say(service: tuple[str, str]) -> None:
+        if service not in said and len(said) < 1024:
+            said.add(service)
+            _log.warning("service %s/%s: its EndpointSlices list more than %d endpoints, the others are not used", *service, MOST_LISTED)
+
+    return say
 
 
 def _in_background(stack: AsyncExitStack, work: Awaitable[None], name: str) -> None:

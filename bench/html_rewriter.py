@@ -16,10 +16,10 @@ from pathlib import Path
 
 from bastion.message.html import Plan, RewriteAborted, plan
 from bastion.message.mount import Mount
-from bastion.proxy.forward import EDITED_PIECE
 from bastion.server.memory import tune_allocator
 
 TIMES = 15
+READ = 65536  # bytes that come from a backend at once
 LONG = 1.0  # seconds: what takes this long is not repeated
 MOUNT = Mount(
     b"/api/v1/namespaces/shop/services/frontend:http/proxy", frozenset((b"10.0.0.5:8080",)), b"/docs/v1/page", True, b"bastion.test"
@@ -50,7 +50,8 @@ def _rewrite(planned: Plan, pieces: Iterable[bytes]) -> tuple[float, bool]:
     try:
         rewriter = planned.rewriter()
         for piece in pieces:
-            rewriter.feed(piece)
+            for _ in rewriter.feed(piece):
+                pass
         rewriter.finish()
     except RewriteAborted:
         aborted = True
@@ -60,7 +61,7 @@ def _rewrite(planned: Plan, pieces: Iterable[bytes]) -> tuple[float, bool]:
 def _pieces(file: Path) -> Iterator[bytes]:
     """As the proxy has them."""
     with file.open("rb") as body:
-        while piece := body.read(EDITED_PIECE):
+        while piece := body.read(READ):
             yield piece
 
 

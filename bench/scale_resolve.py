@@ -58,5 +58,5 @@ def _filled(cluster: Cluster) -> Catalog:
             for change in listed.changes:
                 catalog.apply(resource, change.object, change.key)
             if listed.keys is not None:
-                catalog.retain(resource, listed.keys)
+                list(catalog.retain(resource, listed.keys))
     return catalog

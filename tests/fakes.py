@@ -96,6 +96,11 @@ async def until(condition: Callable[[], object]) -> None:
         await asyncio.sleep(0.001)
 
 
+async def a_turn(user: str) -> None:
+    """A step of long work may be done after the next turn of the loop, whoever's it is."""
+    await asyncio.sleep(0)
+
+
 async def delivered() -> None:
     """Long enough for what was written on loopback to be read at the other end: a reset would destroy it."""
     for _ in range(10):

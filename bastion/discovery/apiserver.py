@@ -32,7 +32,7 @@ def api_server_sockets(catalog: Catalog) -> Iterator[tuple[str, int]]:
         for port in service.spec.ports or ():
             for address in service.spec.cluster_addresses:
                 yield address, port.port
-    for piece in catalog.slices_of(NAMESPACE, NAME):
+    for piece in catalog.slices_of(NAMESPACE, NAME).values():
         for number in piece.ports or ():
             for endpoint in piece.endpoints or ():
                 for address in endpoint.addresses:
@@ -53,6 +53,7 @@ async def look_once(api: Objects, catalog: Catalog) -> None:
         decoded = [(name, resource, msgspec.json.decode(raw, type=STRUCTS[resource])) for name, resource, raw in pieces]
     except (ApiError, TimeoutError, ValueError):
         return
-    catalog.retain("endpointslices", {(NAMESPACE, name) for name, _, _ in decoded})
+    for _ in catalog.retain("endpointslices", {(NAMESPACE, name) for name, _, _ in decoded}):
+        pass  # a handful
     for name, resource, one in decoded:
         catalog.apply(resource, one, (NAMESPACE, name))

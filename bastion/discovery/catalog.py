@@ -1,20 +1,25 @@
 """An indexed copy of the objects that are watched: who has which name, which address, which service.
 
-Pure: changes come in by `apply` and `replace`, look-ups read.  A look-up costs a dictionary access; what was worked
-out for a service or a pod (`memo`) is dropped when one of the objects it came from changes.
+Pure: changes come in by `apply` and `retain`, look-ups read.  A look-up costs a dictionary access; what was worked out
+for a service, a slice or a pod (`memo`) is dropped when one of the objects it came from changes.  A change costs what
+changed, however many objects its tenant wrote besides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from itertools import islice
 
+from bastion.discovery.index import Index, Memo
 from bastion.discovery.kubelets import DEFAULT_KUBELET_PORT, Kubelets
 from bastion.kube.objects import EndpointSlice, Node, Object, Pod, Service
 
-T = TypeVar("T")
+MOST_REMEMBERED = 32768  # services, and as many pods and slices: some 20 MiB
+WIDE = 256  # slices that name one pod: of more it is cheaper to forget the whole namespace
+LOOKED_AT = 2048  # keys compared in one step of `retain`
+TAKEN_OUT = 64  # objects, in one step
+
 Key = tuple[str, str]  # (namespace, name)
-Memo = dict[Key, dict[Any, Any]]
 
 
 class Catalog:
@@ -24,12 +29,13 @@ class Catalog:
         self.nodes: dict[str, Node] = {}
         self._slices: dict[Key, EndpointSlice] = {}
         self._slices_of: dict[Key, dict[Key, EndpointSlice]] = {}
-        # Tuples: nearly always of one, and fifty thousand dictionaries or sets of one would take 15 MiB.
-        self._pods_at: dict[str, tuple[Pod, ...]] = {}
-        self._services_at: dict[str, tuple[Key, ...]] = {}  # address -> services whose slices name it
+        self._naming: dict[str, Index[Key]] = {}  # namespace -> its pods by name -> its slices that name them
+        self._own_at: Index[Key] = Index()  # address -> live pods of the pod network
+        self._host_at: Index[Key] = Index()  # address -> live pods of the host network
         self._kubelets = Kubelets()
-        self.memo: Memo = {}  # what a resolver worked out, per service
-        self.pod_memo: Memo = {}  # and per pod
+        self.memo = Memo(MOST_REMEMBERED)  # what a resolver worked out, per service
+        self.slice_memo = Memo(MOST_REMEMBERED)  # per slice
+        self.pod_memo = Memo(MOST_REMEMBERED)  # and per pod
         self.synced: dict[str, bool] = {}  # per resource: has a whole list been seen?
         self._unread: set[tuple[str, str]] = set()  # (resource, namespace) of lists that have not been seen to their end
         self.address_gone: list[Callable[[str], None]] = []  # told of an address that its pod no longer has
@@ -43,10 +49,10 @@ class Catalog:
         ports = self._kubelets.ports(address)
         if ports:
             return port in ports
-        return port == DEFAULT_KUBELET_PORT and any(pod.spec.host_network and not pod.terminal for pod in self._pods_at.get(address, ()))
+        return port == DEFAULT_KUBELET_PORT and bool(self._host_at.get(address))
 
-    def slices_of(self, namespace: str, service: str) -> Iterable[EndpointSlice]:
-        return self._slices_of.get((namespace, service), {}).values()
+    def slices_of(self, namespace: str, service: str) -> Mapping[Key, EndpointSlice]:
+        return self._slices_of.get((namespace, service), {})
 
     def owner_of(self, address: str) -> Pod | None:
         """The pod that an address belongs to: of several live ones on the pod network the newest.
@@ -54,18 +60,18 @@ class Catalog:
         Pods that have ended own nothing.  Pods of the host network share their node's address, so they own it together:
         the answer is one of them, and `owns` is the question to ask about one.
         """
-        live = [pod for pod in self._pods_at.get(address, ()) if not pod.terminal]
-        own = [pod for pod in live if not pod.spec.host_network]
-        return max(own or live, key=lambda pod: (pod.metadata.creation_timestamp or "", pod.metadata.uid), default=None)
+        own = self._own_at.get(address)
+        keys = own or islice(self._host_at.get(address), 1)
+        return max(
+            (self.pods[key] for key in keys), key=lambda pod: (pod.metadata.creation_timestamp or "", pod.metadata.uid), default=None
+        )
 
     def owns(self, pod: Pod, address: str) -> bool:
-        pods = self._pods_at.get(address, ())
-        if pod.terminal or pod not in pods:
-            return False
-        if len(pods) == 1:
-            return True
-        owner = self.owner_of(address)
-        return owner is not None and (owner is pod or (owner.spec.host_network and pod.spec.host_network))
+        key = (pod.metadata.namespace, pod.metadata.name)
+        own = self._own_at.get(address)
+        if pod.spec.host_network:
+            return not own and key in self._host_at.get(address)
+        return key in own and (len(own) == 1 or self.owner_of(address) is self.pods[key])
 
     # --- changes
 
@@ -85,10 +91,16 @@ class Catalog:
         self._unread.add((resource, namespace))
         self.synced[resource] = False
 
-    def retain(self, resource: str, keys: Collection[Key], namespace: str = "") -> None:
-        """A whole list was seen: what it did not hold is gone."""
-        for key in [key for key in self._keys(resource) if key not in keys and (not namespace or key[0] == namespace)]:
-            self.apply(resource, None, key)
+    def retain(self, resource: str, keys: Collection[Key], namespace: str = "") -> Iterator[None]:
+        """A whole list was seen: what it did not hold is gone.  In steps: all is done once the last was taken."""
+        known = iter(list(self._keys(resource)))
+        while some := list(islice(known, LOOKED_AT)):
+            gone = iter([key for key in some if key not in keys and (not namespace or key[0] == namespace)])
+            while few := list(islice(gone, TAKEN_OUT)):
+                for key in few:
+                    self.apply(resource, None, key)
+                yield
+            yield
         self._unread.discard((resource, namespace))
         self.synced[resource] = all(unread != resource for unread, _ in self._unread)
 
@@ -107,27 +119,49 @@ class Catalog:
         if old == new:
             return
         if old is not None:
-            for address in old.addresses:
-                self._forget_at(address)
-                _leave(self._pods_at, address, old)
+            self._forget_around(key, old)
+            self._index_pod(key, old, Index.leave)
         if new is not None:
             self.pods[key] = new
-            for address in new.addresses:
-                _join(self._pods_at, address, new)
-                self._forget_at(address)
-                if len(self._pods_at[address]) > 1 and not new.spec.host_network and (old is None or old.metadata.uid != new.metadata.uid):
+            self._index_pod(key, new, Index.join)
+            self._forget_around(key, new)
+            for address in new.addresses if old is None or old.metadata.uid != new.metadata.uid else ():
+                if len(self._own_at.get(address)) > 1 and not new.spec.host_network:
                     _tell(self.address_left, address)  # nobody has said yet that the one before is gone
         else:
             del self.pods[key]
         if old is not None:
             self._say_gone(old, new)
 
-    def _forget_at(self, address: str) -> None:
-        """What was worked out for the services and the pods there: whose the address is may have changed."""
-        for service in self._services_at.get(address, ()):
-            self.memo.pop(service, None)
-        for pod in self._pods_at.get(address, ()):
-            self.pod_memo.pop((pod.metadata.namespace, pod.metadata.name), None)
+    def _index_pod(self, key: Key, pod: Pod, change: Callable[[Index[Key], str, Key], None]) -> None:
+        """Pods that have ended keep their address, by the thousand, and own nothing."""
+        index = self._host_at if pod.spec.host_network else self._own_at
+        for address in () if pod.terminal else pod.addresses:
+            change(index, address, key)
+
+    def _forget_around(self, key: Key, pod: Pod) -> None:
+        """What was worked out for a pod, and for those at its addresses: whose these are may have changed."""
+        self._forget_pod(key)
+        for address in pod.addresses:
+            for other in self._own_at.get(address):
+                if other != key:
+                    self._forget_pod(other)
+            # Of the host network's pods none takes the address from another.
+            for other in () if pod.spec.host_network else self._host_at.get(address):
+                self._forget_pod(other)
+
+    def _forget_pod(self, key: Key) -> None:
+        namespace, name = key
+        self.pod_memo.forget(namespace, name)
+        index = self._naming.get(namespace)
+        slices = index.get(name) if index is not None else ()
+        if len(slices) > WIDE:
+            self.memo.forget_all(namespace)
+            self.slice_memo.forget_all(namespace)
+            return
+        for piece in slices:
+            self.slice_memo.forget(*piece)
+            self.memo.forget(namespace, self._slices[piece].service)
 
     def _say_gone(self, old: Pod, new: Pod | None) -> None:
         """Of the host network's pods only the last one takes the address along."""
@@ -157,7 +191,7 @@ class Catalog:
             self.services.pop(key, None)
         else:
             self.services[key] = new
-        self.memo.pop(key, None)
+        self.memo.forget(*key)
 
     def _apply_slice(self, key: Key, new: EndpointSlice | None) -> None:
         old = self._slices.get(key)
@@ -165,35 +199,30 @@ class Catalog:
             return
         if new is not None and not new.service:
             new = None
+        before, after = _named(old), _named(new)
+        index = self._naming.setdefault(key[0], Index())
+        for name in before - after:
+            index.leave(name, key)
+        for name in after - before:
+            index.join(name, key)
+        if not index:
+            del self._naming[key[0]]
+        self.slice_memo.forget(*key)
         if old is not None:
             del self._slices[key]
-            self._unindex_slice(key, old, kept=new if new is not None and new.service == old.service else None)
+            self._leave_service(key, old.service)
         if new is not None:
             self._slices[key] = new
-            service = (key[0], new.service)
-            self._slices_of.setdefault(service, {})[key] = new
-            for address in _addresses(new):
-                if service not in self._services_at.get(address, ()):
-                    _join(self._services_at, address, service)
-            self.memo.pop(service, None)
+            self._slices_of.setdefault((key[0], new.service), {})[key] = new
+            self.memo.forget(key[0], new.service)
 
-    def _unindex_slice(self, key: Key, old: EndpointSlice, kept: EndpointSlice | None) -> None:
-        """`kept` is what takes the place of `old`, of the same service."""
-        service = (key[0], old.service)
-        remaining = self._slices_of.get(service, {})
-        remaining.pop(key, None)
+    def _leave_service(self, key: Key, name: str) -> None:
+        service = (key[0], name)
+        remaining = self._slices_of[service]
+        del remaining[key]
         if not remaining:
-            self._slices_of.pop(service, None)
-        self.memo.pop(service, None)
-        gone = _addresses(old) - (_addresses(kept) if kept is not None else set())
-        for other in remaining.values() if gone else ():
-            gone -= _addresses(other)
-        for address in gone:
-            _leave(self._services_at, address, service)
-
-
-def _addresses(piece: EndpointSlice) -> set[str]:
-    return {address for endpoint in piece.endpoints or () for address in endpoint.addresses}
+            del self._slices_of[service]
+        self.memo.forget(*service)
 
 
 def _tell(all_of: list[Callable[[str], None]], address: str) -> None:
@@ -201,13 +230,7 @@ def _tell(all_of: list[Callable[[str], None]], address: str) -> None:
         tell(address)
 
 
-def _join(index: dict[str, tuple[T, ...]], address: str, one: T) -> None:
-    index[address] = (*index.get(address, ()), one)
-
-
-def _leave(index: dict[str, tuple[T, ...]], address: str, one: T) -> None:
-    others = tuple(other for other in index.get(address, ()) if other != one)
-    if others:
-        index[address] = others
-    else:
-        index.pop(address, None)
+def _named(piece: EndpointSlice | None) -> set[str]:
+    """The pods that a slice names."""
+    references = (endpoint.target_ref for endpoint in piece.endpoints or ()) if piece is not None else ()
+    return {reference.name for reference in references if reference is not None}

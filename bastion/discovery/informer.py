@@ -14,7 +14,8 @@ from bastion.discovery.catalog import Catalog
 from bastion.discovery.reflector import GONE, Change, Reflector, WatchExpired
 from bastion.kube.objects import STRUCTS, Object, path_of
 
-AT_ONCE = 2  # events of a watch; then whoever waits for the loop goes first
+AT_ONCE = 2  # events of a watch, or so many bytes of them; then whoever waits for the loop goes first
+BYTES_AT_ONCE = 65536
 
 _log = logging.getLogger("bastion.discovery")
 
@@ -78,17 +79,20 @@ class Informer:
             await asyncio.sleep(0)  # whoever waits for the loop goes first
         keys = self._reflector.listed()
         if keys is not None:
-            self._catalog.retain(self.resource, keys, self.namespace)
+            for _ in self._catalog.retain(self.resource, keys, self.namespace):
+                await asyncio.sleep(0)
 
     async def _watch(self, query: dict[str, str]) -> None:
-        events = 0
+        events = size = 0
         async with contextlib.aclosing(self._api.watch(self._path, query)) as lines:
             async for line in lines:
                 change = self._reflector.event(line)
                 if change is not None:
                     self._apply(change)
                 events += 1
-                if events % AT_ONCE == 0:
+                size += len(line)
+                if events == AT_ONCE or size >= BYTES_AT_ONCE:
+                    events = size = 0
                     await asyncio.sleep(0)  # in a burst, too
         self._reflector.ended()
 

@@ -26,6 +26,7 @@ from bastion.turns import Asker, Key
 
 ABSENT = 1.0  # seconds for which a name that is not there is remembered
 MAX_NAME = 253
+SLICES = 25  # of a service that is a moment old; the watch brings the others
 
 _NAME = re.compile(r"[a-z0-9](?:[-.a-z0-9]*[a-z0-9])?")  # RFC 1123; the API server has no object of another name
 
@@ -93,10 +94,11 @@ class Lookup:
                 return False
             raise
         if resource == "services":
-            selector = {"labelSelector": f"{SERVICE_NAME_LABEL}={name}", "limit": "500"}
+            selector = {"labelSelector": f"{SERVICE_NAME_LABEL}={name}", "limit": str(SLICES)}
             slices = msgspec.json.decode(await self._api.get(path_of("endpointslices", namespace), selector, asker), type=_List)
             for piece in slices.items or ():
                 self._take("endpointslices", bytes(piece))
+                await asyncio.sleep(0)  # each may have a thousand endpoints
         return self._take(resource, found)
 
     def _take(self, resource: str, body: bytes) -> bool:

@@ -19,8 +19,10 @@ O = TypeVar("O", bound=Object)  # noqa: E741
 
 Key = tuple[str, str]
 
-PAGE = 500
-SLICE = 25  # objects decoded at a time: a page is four megabytes, and others want the processor, too
+PAGE = 500  # objects, and fewer where these are large
+PAGE_BYTES = 1 << 20  # what a page should take: it is taken apart in one step, and held as a whole
+SLICE = 25  # objects decoded at a time, or so many bytes of them: others want the processor, too
+SLICE_BYTES = 65536
 WATCH_SECONDS = 30  # a watch that is stuck is noticed shortly after it should have ended
 BACKOFF_FIRST, BACKOFF_MOST = 0.25, 8.0  # seconds
 DOUBLINGS = 5  # from the first to the most
@@ -98,6 +100,7 @@ class Reflector(Generic[O]):
         self._expiries = 0  # in a row: without a watch that ended well
         self._events = 0
         self._retry_after = 0.0
+        self._page = PAGE
 
     @property
     def version(self) -> str | None:
@@ -106,7 +109,7 @@ class Reflector(Generic[O]):
 
     def ask(self) -> Ask:
         if self._version is None:
-            query = {"limit": str(PAGE)}
+            query = {"limit": str(self._page)}
             if self._continue:
                 query["continue"] = self._continue
             else:
@@ -139,10 +142,12 @@ class Reflector(Generic[O]):
             raise ValueError("a list without a resourceVersion")
         items = page.items or []
         keys: list[Key] = []
-        for at in range(0, len(items), SLICE):
-            changes = [self._change(compact(self._object.decode(raw))) for raw in items[at : at + SLICE]]
+        for some in _at_once(items):
+            changes = [self._change(compact(self._object.decode(raw))) for raw in some]
             keys += [change.key for change in changes]
             yield changes
+        if items:  # also for the next list: a slice may have a thousand endpoints, and then there are tens of megabytes in 500
+            self._page = max(1, min(PAGE, PAGE_BYTES * len(items) // len(body)))
         self._keys.update(keys)
         self._continue = page.metadata.continue_
         if not self._continue:
@@ -206,6 +211,19 @@ class Reflector(Generic[O]):
     def _change(self, decoded: O) -> Change[O]:
         metadata: Metadata = decoded.metadata
         return Change((metadata.namespace, metadata.name), decoded)
+
+
+def _at_once(items: list[msgspec.Raw]) -> Iterator[list[msgspec.Raw]]:
+    some: list[msgspec.Raw] = []
+    size = 0
+    for raw in items:
+        some.append(raw)
+        size += len(memoryview(raw))
+        if len(some) == SLICE or size >= SLICE_BYTES:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
 
 
 class WatchExpired(Exception):

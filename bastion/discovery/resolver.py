@@ -7,11 +7,13 @@ or name, the scheme from the id or from what the port says of itself.  Wordings 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import msgspec
 
-from bastion.discovery.catalog import Catalog, Key, Memo
+from bastion.discovery.backing import Backing, Unsettled, no_endpoints
+from bastion.discovery.catalog import Catalog, Key
+from bastion.discovery.index import Memo
 from bastion.discovery.kubelets import kubelet_port
 from bastion.kube.endpoint import KUBELET, Endpoint
 from bastion.kube.objects import Node, Pod, Service, ServicePort
@@ -23,18 +25,19 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 _TLS_PORTS = (443, 8443)
 _APP_PROTOCOLS = {"https": True, "kubernetes.io/wss": True, "http": False, "kubernetes.io/ws": False, "kubernetes.io/h2c": False}
 _NODE_ADDRESS_TYPES = ("InternalIP", "ExternalIP", "Hostname")
-MOST_REMEMBERED = 32768  # services, and as many pods: some 20 MiB
 SERVICE_PORTS, POD_PORTS = 64, 4  # of one of them: a service has those it has, of a pod all 65535 may be asked for
+PORTS_NAMED = 16  # in an error
 
 
 class Resolved(msgspec.Struct, frozen=True, gc=False):
-    """`key` names the thing that is balanced: requests with the same key take turns over `endpoints`."""
+    """`key` names the thing that is balanced: requests with the same key take turns over `endpoints`; `lacking` says why there are none."""
 
     key: tuple[str, str, str, int]
     endpoints: tuple[Endpoint, ...]
+    lacking: str = ""
 
 
-class UnknownTarget(StatusError):
+class UnknownTarget(Unsettled):
     """404 as far as the catalog knows, which may be a moment behind."""
 
     def __init__(self, target: Target) -> None:
@@ -45,16 +48,25 @@ class UnknownTarget(StatusError):
 
 class Resolver:
     """`nodes`: whether targets of the resource nodes are served at all (--enable-node-proxy); `namespaces`: whose pods and
-    services are, empty for all (--namespaces)."""
+    services are, empty for all (--namespaces); `beyond` is told of a service that lists more than is looked at."""
 
-    def __init__(self, catalog: Catalog, policy: DialPolicy, *, nodes: bool, namespaces: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        policy: DialPolicy,
+        *,
+        nodes: bool,
+        namespaces: Collection[str] = (),
+        beyond: Callable[[Key], None] = lambda service: None,
+    ) -> None:
         self._catalog = catalog
         self._policy = policy
         self._nodes = nodes
         self._namespaces = frozenset(namespaces)
+        self._backing = Backing(catalog, policy, beyond)
 
     def resolve(self, target: Target) -> Resolved:
-        """Raises StatusError: 400 shape or address, 403 nodes not served, 404 not there (UnknownTarget), 503 not ready."""
+        """Raises StatusError: 400 shape or address, 403 nodes not served, 404 not there (UnknownTarget), 503 not ready, or Unfinished."""
         if target.resource == "nodes" and not self._nodes:
             raise refused("this bastion does not serve nodes: it was started without --enable-node-proxy", "nodes", target.id)
         if self._namespaces and target.namespace and target.namespace not in self._namespaces:
@@ -71,16 +83,19 @@ class Resolver:
     def _service(self, target: Target) -> Resolved:
         key = (target.namespace, target.name)
         known = _recalled(self._catalog.memo, key, target)
-        if known is not None:
-            return known
-        service = self._catalog.services.get(key)
-        if service is None:
-            raise UnknownTarget(target)
-        port = self._service_port(service, target)
-        endpoints = self._ready(target, port)
-        if not endpoints:
-            raise no_endpoints(target.id)
-        return _remembered(self._catalog.memo, key, target, Resolved(("services", *key, port.port), endpoints), SERVICE_PORTS)
+        if known is None:
+            service = self._catalog.services.get(key)
+            if service is None:
+                raise UnknownTarget(target)
+            port = self._service_port(service, target)
+            tls = target.scheme == "https" if target.scheme else _speaks_tls(port.app_protocol, port.name, port.port)
+            endpoints = self._backing.ready(target, port.name, tls)
+            lacking = "" if endpoints else self._backing.why_none(target)
+            resolved = Resolved(("services", *key, port.port), endpoints, lacking)
+            known = _remembered(self._catalog.memo, key, target, resolved, SERVICE_PORTS)
+        if not known.endpoints:
+            raise service_unavailable(known.lacking)
+        return known
 
     def _service_port(self, service: Service, target: Target) -> ServicePort:
         if service.spec.type == "ExternalName":
@@ -98,32 +113,7 @@ class Resolver:
             port = ports[0] if len(ports) == 1 else next((p for p in ports if not p.name), None)
             if port is None:
                 raise no_endpoints(target.id, f"say which port: {_ports_offered(ports)}")
-        if not any(piece.endpoints for piece in self._catalog.slices_of(target.namespace, target.name)):
-            raise no_endpoints(target.name)
         return port
-
-    def _ready(self, target: Target, port: ServicePort) -> tuple[Endpoint, ...]:
-        tls = target.scheme == "https" if target.scheme else _speaks_tls(port.app_protocol, port.name, port.port)
-        found: dict[Endpoint, None] = {}
-        for piece in self._catalog.slices_of(target.namespace, target.name):
-            number = next((p.port for p in piece.ports or () if (p.name or "") == port.name), None)
-            if not number:
-                continue
-            for endpoint in piece.endpoints or ():
-                reference = endpoint.target_ref
-                if not endpoint.ready or reference is None or reference.kind != "Pod":
-                    continue
-                if reference.namespace and reference.namespace != target.namespace:
-                    continue  # CVE-2021-25740
-                pod = self._catalog.pods.get((target.namespace, reference.name))
-                for address in endpoint.addresses if pod is not None else ():
-                    assert pod is not None
-                    if self._catalog.owns(pod, address) and self._may_dial(address, number):
-                        found[Endpoint(address, number, tls)] = None
-        return tuple(found)
-
-    def _may_dial(self, address: str, port: int) -> bool:
-        return self._policy.permits(address, port) and not self._policy.reaches_kubelet(address, port)
 
     # --- pods
 
@@ -179,16 +169,15 @@ class Resolver:
 
 
 def _recalled(memo: Memo, key: Key, target: Target) -> Resolved | None:
-    known = memo.get(key)
+    known = memo.get(*key)
     return known.get((target.scheme, target.port)) if known is not None else None
 
 
 def _remembered(memo: Memo, key: Key, target: Target, resolved: Resolved, most: int) -> Resolved:
-    if len(memo) >= MOST_REMEMBERED:
-        memo.clear()
-    known = memo.setdefault(key, {})
-    if len(known) < most:
-        known[(target.scheme, target.port)] = resolved
+    known = memo.of(*key)
+    if len(known) >= most:
+        known.clear()  # a port has many spellings
+    known[(target.scheme, target.port)] = resolved
     return resolved
 
 
@@ -242,11 +231,8 @@ def _speaks_tls(app_protocol: str | None, name: str, number: int) -> bool:
 def _ports_offered(ports: tuple[ServicePort, ...]) -> str:
     if not ports:
         return "it has no ports"
-    return "it has " + ", ".join(f"{p.name}:{p.port}" if p.name else str(p.port) for p in ports)
-
-
-def no_endpoints(name: str, why: str = "") -> StatusError:
-    return service_unavailable(f"no endpoints available for service {quoted(name)}" + (f": {why}" if why else ""))
+    named = ", ".join(f"{p.name}:{p.port}" if p.name else str(p.port) for p in ports[:PORTS_NAMED])
+    return f"it has {named}" + (f" and {len(ports) - PORTS_NAMED} more" if len(ports) > PORTS_NAMED else "")
 
 
 def _not_allowed(why: str) -> StatusError:

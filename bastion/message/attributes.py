@@ -20,7 +20,7 @@ from bastion.message.tags import Usual
 
 MAX_ATTRIBUTES = 16  # rewritten in a tag
 MAX_REFERENCES = 16  # decoded in a URL
-MAX_CANDIDATES = 64  # rewritten in a srcset
+MAX_CANDIDATES = 64  # rewritten in a tag's srcset
 MAX_ORIGINS = 64  # remembered of a page
 
 _URLS = {
@@ -77,6 +77,7 @@ class TagEditor:
     def __init__(self, mount: Mount) -> None:
         self._prefix = _escape(mount.prefix)
         self._based = False
+        self._candidates = 0  # that may still be rewritten in this tag
         self._elsewhere: set[bytes] = set()  # origins that were seen, and are not the application's
         self._start_from(mount)
 
@@ -93,6 +94,7 @@ class TagEditor:
         if not (b"/" in tag or b"&" in tag or b"%" in tag or b".." in tag or self._depth < 0):
             return tag  # nothing in it names a place that moved
         match = kind.find(tag, kind.start)
+        self._candidates = MAX_CANDIDATES
         pieces: list[bytes] = []
         done = count = 0
         while match is not None and count < MAX_ATTRIBUTES:
@@ -180,7 +182,8 @@ class TagEditor:
     def _each(self, item: re.Pattern[bytes], raw: bytes) -> bytes:
         pieces = []
         done = 0
-        for match in islice(item.finditer(raw), MAX_CANDIDATES):
+        for match in islice(item.finditer(raw), self._candidates):
+            self._candidates -= 1
             start, end = match.span(2)
             url = raw[start:end].rstrip(b",") if item is _CANDIDATE else raw[start:end]
             pieces += [raw[done:start], self.url(url), raw[start + len(url) : end]]

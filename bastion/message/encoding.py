@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 MAX_RATIO = 100  # decoded bytes for each encoded one
 UNJUDGED = 65536  # decoded bytes before the ratio counts
-SLICE = 16384  # encoded bytes looked at at once
-STEP = 32768  # decoded bytes at once
+SLICE = 8192  # encoded bytes looked at at once
+STEP = 16384  # decoded bytes at once
 LEVEL = 1  # of compression: half the CPU of 4, for pages a tenth larger
 _MEMBER = 1024  # decoded bytes that a gzip member must bring, beyond the first few
 _FREE_MEMBERS = 64
@@ -77,7 +77,10 @@ class Decoder:
         return self._given > 0
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """What the data decodes to, in pieces of at most STEP bytes.  Raises NotEncoded and RewriteAborted."""
+        """What the data decodes to, in steps: each takes at most SLICE bytes and gives at most STEP, or none.
+
+        Raises NotEncoded and RewriteAborted.
+        """
         for start in range(0, len(data), SLICE):
             rest = self._held + data[start : start + SLICE]
             self._held = b""
@@ -87,8 +90,7 @@ class Decoder:
                 before = len(rest)
                 piece, rest = self._inflate(rest)
                 self._count(before - len(rest), len(piece))
-                if piece:
-                    yield piece
+                yield piece
 
     def encoder(self) -> Encoder:
         """For a body in the encoding that was found."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bastion.message.attributes import NAMES, TagEditor, charset_named, names_refresh
@@ -80,9 +81,10 @@ def plan(mount: Mount, method: str, status: int, fields: list[Field]) -> Plan | 
 
 
 class HtmlRewriter:
-    """Rewrites one body.  Fed in any chunks, it gives the same page; small ones, of 16 KiB or so, keep steps short.
+    """Rewrites one body.  Fed in any chunks, it gives the same page.
 
-    `feed` and `finish` raise RewriteAborted, and nothing else.
+    `feed` does nothing but when it is asked for the next step, and a step is bounded by the work it takes, however much the
+    chunk unfolds to: each is to be taken before the next chunk.  `feed` and `finish` raise RewriteAborted, and nothing else.
     """
 
     def __init__(self, mount: Mount, encoding: bytes = b"", charset: bytes | None = None) -> None:
@@ -92,26 +94,34 @@ class HtmlRewriter:
         self._undecided = bytearray()  # what came before anything was decoded
         self._untouched = False  # the body is not what its Content-Encoding says
 
-    def feed(self, data: bytes) -> bytes:
+    def feed(self, data: bytes) -> Iterator[bytes]:
         if self._untouched:
-            return data
-        if self._decoder is None:
-            return self._page.feed(data)
-        if not self._decoder.begun:
+            yield data
+        elif self._decoder is None:
+            yield from self._page.feed(data)
+        else:
+            yield from self._decoded(self._decoder, data)
+
+    def _decoded(self, decoder: Decoder, data: bytes) -> Iterator[bytes]:
+        if not decoder.begun:
             self._undecided += data
+        given = False
         try:
-            out = [self._encoded(self._decoder, self._page.feed(piece)) for piece in self._decoder.feed(data)]
+            for piece in decoder.feed(data):
+                for edited in self._page.feed(piece):
+                    given = True
+                    yield self._encoded(decoder, edited)
         except NotEncoded as error:
-            if self._decoder.begun:
+            if decoder.begun:
                 raise RewriteAborted(f"the body cannot be decoded: {error}") from error
-            return self._give_back()
-        if self._decoder.begun:
+            yield self._give_back()
+            return
+        if decoder.begun:
             self._undecided.clear()
         elif len(self._undecided) > _UNDECIDED:
             raise RewriteAborted("the body decodes to nothing")
-        if out and self._encoder is not None:
-            out.append(self._encoder.flush(zlib.Z_SYNC_FLUSH))  # a page that comes slowly is seen as it comes
-        return b"".join(out)
+        if given and self._encoder is not None:
+            yield self._encoder.flush(zlib.Z_SYNC_FLUSH)  # a page that comes slowly is seen as it comes
 
     def finish(self) -> bytes:
         if self._untouched:
@@ -151,20 +161,20 @@ class _Page:
         self._room = MAX_EDITED
         self._mark: bytes | None = b""  # the first bytes, as long as they may be a byte order mark
 
-    def feed(self, data: bytes) -> bytes:
+    def feed(self, data: bytes) -> Iterator[bytes]:
         if self._mark is not None and data:
             data, self._mark = self._mark + data, None
             if data in (b"\xff", b"\xfe"):
                 self._mark = data
-                return b""
+                return
             if data.startswith(_UTF16_MARKS):
                 self._scanner.stop()
-        if len(data) <= self._room:
-            self._room -= len(data)
-            return self._scanner.feed(data)
-        edited, rest = self._scanner.feed(data[: self._room]), data[self._room :]
-        self._room = 0
-        return edited + self._scanner.stop() + self._scanner.feed(rest)
+        edited, rest = data[: self._room], data[self._room :]
+        self._room -= len(edited)
+        yield from self._scanner.feed(edited)
+        if rest:
+            yield self._scanner.stop()
+            yield from self._scanner.feed(rest)
 
     def finish(self) -> bytes:
         return (self._mark or b"") + self._scanner.stop()

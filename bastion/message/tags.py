@@ -9,7 +9,7 @@ the few bytes that may begin one.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from typing import NamedTuple
 
 from bastion.message.grammar import ATTRIBUTES, BLANK, NAME, OpenTag
@@ -18,7 +18,8 @@ from bastion.message.mount import is_under
 MAX_TAG = 65536  # bytes of a start tag; a longer one passes unedited
 MAX_EVENTS = 200_000  # tags and script comments looked at; then editing stops, for whoever sends a million of them
 MAX_GROWTH = 4 << 20  # bytes that edits may add to a page
-STEP = 32768  # bytes walked at once, which bounds what the regular expressions remember
+STEP = 16384  # bytes walked at once, which bounds what the regular expressions remember
+WORK = 512  # units in a step: a usual tag, 64 bytes that go in before its path, 8 bytes of a tag that takes a closer look
 
 FOREIGN = frozenset((b"svg", b"math"))
 _SCRIPT = b"script"
@@ -76,16 +77,20 @@ class TagScanner:
         self._end = _COMMENT
         self._events = 0
         self._growth = 0
+        self._left = 0  # of the work of this step
 
-    def feed(self, data: bytes) -> bytes:
-        out: list[bytes] = []
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """What becomes of it, in steps: each walks at most STEP bytes, and fewer where these are much work."""
         for start in range(0, len(data), STEP):
             buffer = self._held + data[start : start + STEP]
             self._held = b""
             position = 0
             while position < len(buffer):
-                position = self._mode(buffer, position, out)
-        return b"".join(out)
+                out: list[bytes] = []
+                self._left = WORK
+                while position < len(buffer) and self._left > 0:
+                    position = self._mode(buffer, position, out)
+                yield b"".join(out)
 
     def stop(self) -> bytes:
         """No more is edited: what was held, as it came."""
@@ -100,10 +105,15 @@ class TagScanner:
         return len(buffer)
 
     def _data(self, buffer: bytes, start: int, out: list[bytes]) -> int:
-        """Until the mode changes, or at markup that does not end in this buffer."""
+        """Until the mode changes, the step's work is done, or at markup that does not end in this buffer."""
         end = start
         prefix, climb, elsewhere = self.usual
+        left, cost = self._left, 1 + len(prefix) // 64
         for match in self._stops.finditer(buffer, start):  # each begins where the last one ended
+            if left <= 0:
+                self._left = left
+                out.append(buffer[start:end])
+                return end
             kind, end = match.lastindex, match.end()
             if kind is None:
                 break
@@ -111,9 +121,11 @@ class TagScanner:
             if self._events < MAX_EVENTS and self._growth <= MAX_GROWTH:
                 if kind == _NOTHING or (kind == _CLIMB and len(match[kind]) <= climb) or (kind == _ORIGIN and match[kind] in elsewhere):
                     self._events += 1
+                    left -= 1
                     continue
                 if kind <= _BARE and prefix:
                     self._events += 1
+                    left -= cost
                     if kind == _BARE:
                         path = match[kind].strip(b"'")
                         if not (path.startswith(prefix) and is_under(prefix, path)):
@@ -126,11 +138,13 @@ class TagScanner:
                         self._growth += len(prefix)
                     continue
             at = buffer.rfind(b"<", start, at)
+            self._left = left
             out += (buffer[start:at], self._placed(buffer[at:end]))
-            start = end
+            start, left = end, self._left
             if self._mode != self._data:
                 return end
             prefix, climb, elsewhere = self.usual
+        self._left = left
         out.append(buffer[start:end])
         return self._markup(buffer, end, out) if end < len(buffer) else end
 
@@ -218,6 +232,7 @@ class TagScanner:
 
     def _placed(self, tag: bytes, *, edited: bool = True) -> bytes:
         """What takes the place of a complete tag."""
+        self._left -= 2
         match = _TAG_NAME.match(tag)
         assert match is not None
         name = match[1].lower()
@@ -233,6 +248,7 @@ class TagScanner:
         if edit is None:
             return tag
         placed = edit(tag)
+        self._left -= (len(tag) + len(placed)) // 8
         self._growth += len(placed) - len(tag)
         return placed
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import msgspec
 
@@ -27,10 +28,9 @@ from bastion.proxy.exchange import Exchange
 from bastion.proxy.retry import UPSTREAM_STATUS, may_resend
 from bastion.proxy.router import Route, Router
 from bastion.proxy.streams import UnderWay
+from bastion.proxy.turns import Turns
 from bastion.proxy.waiting import Place, Upload
 from bastion.turns import USER, Key
-
-EDITED_PIECE = 16384  # bytes of a page given to its rewriter at once
 
 
 class Envelope(msgspec.Struct, frozen=True, gc=False):
@@ -50,14 +50,16 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
 
 
 class Forwarder:
-    """`waiting` bounds the exchanges that wait for one target's answer; `outliers` knows which endpoints keep failing."""
+    """`waiting` bounds the exchanges that wait for one target's answer; `outliers` knows which endpoints keep failing; `turns`: of
+    pages that are edited."""
 
-    def __init__(self, transport: Transport, router: Router, outliers: Outliers, waiting: Shares, policy: Policy) -> None:
+    def __init__(self, transport: Transport, router: Router, outliers: Outliers, waiting: Shares, policy: Policy, turns: Turns) -> None:
         self._router = router
         self._transport = transport
         self._policy = policy
         self._outliers = outliers
         self._waiting = waiting
+        self._turns = turns
         self._now = asyncio.get_running_loop().time
 
     async def serve(self, exchange: Exchange, route: Route, envelope: Envelope, record: Record, under_way: UnderWay) -> None:
@@ -78,7 +80,7 @@ class Forwarder:
                 upload.place.leave()
         clean = False
         try:
-            clean = await hand_on(exchange, answer, trip.endpoint, envelope, self._policy)
+            clean = await hand_on(exchange, answer, trip.endpoint, envelope, self._policy, self._turns)
         except (NetworkError, RewriteAborted) as error:
             record.error, record.outcome = str(error), "aborted"
             exchange.abort()
@@ -95,7 +97,7 @@ class Forwarder:
         connection = self._transport.kept(endpoint, envelope.owner) if endpoint is not None else None
         while True:
             if connection is None:
-                attempts = attempts or Attempts(route, self._router)
+                attempts = attempts or Attempts(route, self._router, asker)
                 connection = await self._connect(attempts, endpoint, envelope, record)
             under_way.endpoint = connection.endpoint
             record.endpoint = str(connection.endpoint)
@@ -115,9 +117,9 @@ class Forwarder:
                     if isinstance(error, UpstreamTimeout) or (isinstance(error, SendError) and not reused):
                         self._outliers.unanswered(connection.endpoint, asker, self._now())
                     raise
-                attempts = attempts or Attempts(route, self._router)
+                attempts = attempts or Attempts(route, self._router, asker)
                 attempts.fresh = True
-                endpoint, connection = self._choose(attempts.candidates(), asker), None
+                endpoint, connection = self._choose(await attempts.candidates(), asker), None
             except BaseException:
                 trip.close(clean=False)
                 raise
@@ -135,9 +137,9 @@ class Forwarder:
                 self._outliers.undialled(endpoint, envelope.asker, self._now())
                 attempts.failed(endpoint, error)
             else:
-                if attempts.arrived(connection):
+                if await attempts.arrived(connection):
                     return connection
-            endpoint = self._choose(attempts.candidates(), envelope.asker)
+            endpoint = self._choose(await attempts.candidates(), envelope.asker)
         raise attempts.failure or DialError("no endpoint that the target leads to by now took a connection")
 
     def _choose(self, candidates: Sequence[Endpoint], asker: Key) -> Endpoint | None:
@@ -157,14 +159,14 @@ def present_answer(exchange: Exchange, answer: Answer, endpoint: Endpoint, envel
     return present(asked, answer.status, answer.fields, answer.length, mount, policy)
 
 
-async def hand_on(exchange: Exchange, answer: Answer, endpoint: Endpoint, envelope: Envelope, policy: Policy) -> bool:
+async def hand_on(exchange: Exchange, answer: Answer, endpoint: Endpoint, envelope: Envelope, policy: Policy, turns: Turns) -> bool:
     """True once the whole answer is with the client.  Raises NetworkError or RewriteAborted where it breaks off."""
     presented = present_answer(exchange, answer, endpoint, envelope, policy)
     exchange.start(answer.status, answer.reason, presented.fields, presented.length, bodiless=answer.bodiless)
     if presented.length is None and not answer.ready:
         exchange.flush()  # the first event may be an hour away, and whoever asked wants to know that it is listened to
     if presented.rewriter is not None:
-        return await _hand_on_edited(exchange, answer, presented.rewriter)
+        return await _hand_on_edited(exchange, answer, presented.rewriter, partial(turns.take, envelope.asker))
     while True:
         data = await answer.read()
         if answer.exhausted:
@@ -175,18 +177,19 @@ async def hand_on(exchange: Exchange, answer: Answer, endpoint: Endpoint, envelo
             await exchange.drain()
 
 
-async def _hand_on_edited(exchange: Exchange, answer: Answer, rewriter: HtmlRewriter) -> bool:
-    """In small pieces, others having a turn in between: what a compressed one unfolds to is sent before the next is looked at."""
+async def _hand_on_edited(exchange: Exchange, answer: Answer, rewriter: HtmlRewriter, turn: Callable[[], Awaitable[None]]) -> bool:
+    """In steps of bounded work: what a compressed piece unfolds to is sent before more of it is looked at."""
     while True:
-        data = await answer.read()
-        for at in range(0, len(data), EDITED_PIECE):
-            edited = rewriter.feed(data[at : at + EDITED_PIECE])
+        steps = rewriter.feed(await answer.read())
+        while True:
+            await turn()
+            edited = next(steps, None)
+            if edited is None:
+                break
             if edited:
                 exchange.write(edited)
             if not exchange.writable:
                 await exchange.drain()
-            elif at + EDITED_PIECE < len(data):
-                await asyncio.sleep(0)
         if answer.exhausted:
             exchange.finish(rewriter.finish())
             return True

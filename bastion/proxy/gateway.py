@@ -11,7 +11,7 @@ from msgspec import structs
 from bastion.authn.requestheader import FrontProxyHeaders
 from bastion.authz.authorizer import Authorizer
 from bastion.authz.impersonation import Impersonator
-from bastion.discovery.resolver import UnknownTarget
+from bastion.discovery.backing import Unsettled
 from bastion.kube.attributes import Attributes
 from bastion.kube.generatedclients import with_slashes
 from bastion.kube.hostname import HostNames
@@ -140,8 +140,8 @@ class Gateway:
                         raise forbidden(acting_as.name, attributes, decision.reason)
             try:
                 route = self._router.route(info)
-            except UnknownTarget as unknown:
-                route = await self._router.settle(info, unknown, asker)
+            except Unsettled as unsettled:
+                route = await self._router.settle(info, unsettled, asker)
             if asked is None and info.rest[:1] != b"/" and exchange.method in ("GET", "HEAD"):
                 return redirect_to_slash(exchange, info.prefix, info.rest)
             forwarded = self._origins.forwarded(exchange, info)

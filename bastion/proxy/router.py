@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
 from bastion.balance.pool import Balancer
+from bastion.discovery.backing import Unfinished, Unsettled
 from bastion.discovery.lookup import Lookup
 from bastion.discovery.resolver import Resolved, Resolver, UnknownTarget
 from bastion.kube.endpoint import KUBELET, Endpoint
@@ -15,6 +16,8 @@ from bastion.kube.status import method_not_allowed
 from bastion.kube.target import parse_target
 from bastion.proxy.kubelet import check_kubelet_request
 from bastion.turns import Key
+
+MOST_TURNS = 1000  # of the loop for one request; then its client may come again
 
 
 class Route(msgspec.Struct, frozen=True, gc=False):
@@ -32,11 +35,14 @@ class Route(msgspec.Struct, frozen=True, gc=False):
 
 
 class Router:
-    """`lookup` None: what the catalog does not know is not there."""
+    """`turn` returns when a user may have the next step of long work done; `lookup` None: what the catalog does not know is not there."""
 
-    def __init__(self, resolver: Resolver, balancer: Balancer, lookup: Lookup | None = None) -> None:
+    def __init__(
+        self, resolver: Resolver, balancer: Balancer, turn: Callable[[Key], Awaitable[None]], lookup: Lookup | None = None
+    ) -> None:
         self._resolver = resolver
         self._balancer = balancer
+        self._turn = turn
         self._lookup = lookup
 
     def route(self, info: RequestInfo) -> Route:
@@ -48,17 +54,17 @@ class Router:
         endpoints = self._balancer.order(resolved.key, resolved.endpoints)
         return Route(resolved.key, endpoints, rest if rest[:1] == b"/" else b"/" + rest, info)
 
-    def again(self, route: Route) -> Sequence[Endpoint]:
+    async def again(self, route: Route, asker: Key) -> Sequence[Endpoint]:
         """Where the target leads by now, in the order chosen at first.  Raises StatusError: it may be gone.
 
         Between two dials seconds may pass, and an address that a pod had may be another's, of another namespace.
         """
-        before, now = dict.fromkeys(route.endpoints), dict.fromkeys(self._resolve(route.info).endpoints)
+        before, now = dict.fromkeys(route.endpoints), dict.fromkeys((await self._settled(route.info, asker)).endpoints)
         return (*(endpoint for endpoint in before if endpoint in now), *(endpoint for endpoint in now if endpoint not in before))
 
-    def leads_to(self, route: Route, endpoint: Endpoint) -> bool:
+    async def leads_to(self, route: Route, endpoint: Endpoint, asker: Key) -> bool:
         """Whether it still is one of the target's.  Raises StatusError: the target may be gone."""
-        return endpoint in self._resolve(route.info).endpoints
+        return endpoint in (await self._settled(route.info, asker)).endpoints
 
     def _resolve(self, info: RequestInfo) -> Resolved:
         attributes = info.attributes
@@ -67,9 +73,19 @@ class Router:
             check_kubelet_request(info.rest, attributes.name)
         return resolved
 
-    async def settle(self, info: RequestInfo, unknown: UnknownTarget, asker: Key) -> Route:
-        """The route after all, where the API server knows what the catalog does not know yet.  Raises StatusError."""
-        if self._lookup is None:
-            raise unknown
-        await self._lookup.settle(unknown.target, asker)
+    async def settle(self, info: RequestInfo, unsettled: Unsettled, asker: Key) -> Route:
+        """The route after all: where the API server knows what the catalog does not, or much is to be looked at.  Raises StatusError."""
+        if isinstance(unsettled, UnknownTarget):
+            if self._lookup is None:
+                raise unsettled
+            await self._lookup.settle(unsettled.target, asker)
+        await self._settled(info, asker)
         return self.route(info)
+
+    async def _settled(self, info: RequestInfo, asker: Key) -> Resolved:
+        for _ in range(MOST_TURNS):
+            try:
+                return self._resolve(info)
+            except Unfinished:
+                await self._turn(asker)
+        return self._resolve(info)

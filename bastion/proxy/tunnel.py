@@ -26,6 +26,8 @@ from bastion.proxy.exchange import Exchange
 from bastion.proxy.forward import Envelope, hand_on, present_answer, unreachable
 from bastion.proxy.router import Route, Router
 from bastion.proxy.streams import UnderWay
+from bastion.proxy.turns import Turns
+from bastion.turns import Key
 
 
 class Tunnel:
@@ -42,12 +44,13 @@ class Tunnel:
 
 
 class Tunneller:
-    """`policy` is for the heads of answers, as with any other request."""
+    """`policy` is for the heads of answers, `turns` for pages that are edited, as with any other request."""
 
-    def __init__(self, transport: Transport, router: Router, deadlines: Deadlines, idle: float, policy: Policy) -> None:
+    def __init__(self, transport: Transport, router: Router, deadlines: Deadlines, idle: float, policy: Policy, turns: Turns) -> None:
         """`idle` in seconds, 0 for never: without a byte for so long a tunnel ends."""
         self._transport = transport
         self._policy = policy
+        self._turns = turns
         self._deadlines = deadlines
         self._router = router
         self._idle = idle
@@ -56,7 +59,7 @@ class Tunneller:
         """Raises StatusError before the answer has begun."""
         head = upgrade_head(exchange, route.target, asked, envelope)
         try:
-            trip = await self._ask(route, head, record, under_way)
+            trip = await self._ask(route, head, envelope.asker, record, under_way)
             answer = await _answered(trip)
         except NetworkError as error:
             raise unreachable(error) from error
@@ -75,9 +78,9 @@ class Tunneller:
         relay = Relay(client, trip.take_over(), self._deadlines, self._idle, frames.feed if frames is not None else None)
         await self._hold(Tunnel(relay, frames), relay, record, under_way)
 
-    async def _ask(self, route: Route, head: bytes, record: Record, under_way: UnderWay) -> RoundTrip:
+    async def _ask(self, route: Route, head: bytes, asker: Key, record: Record, under_way: UnderWay) -> RoundTrip:
         """On a connection of its own, never one that was kept.  Raises DialError, and StatusError where the target is gone by now."""
-        attempts = Attempts(route, self._router, fresh=True)
+        attempts = Attempts(route, self._router, asker, fresh=True)
         candidates = route.endpoints
         while candidates:
             endpoint = candidates[0]
@@ -87,11 +90,11 @@ class Tunneller:
             except DialError as error:
                 attempts.failed(endpoint, error)
             else:
-                if attempts.arrived(connection):
+                if await attempts.arrived(connection):
                     under_way.endpoint = endpoint
                     under_way.moved()
                     return self._transport.upgrade(connection, head)
-            candidates = attempts.candidates()
+            candidates = await attempts.candidates()
         raise attempts.failure or DialError("its address became another's while it was dialled")
 
     async def _hold(self, tunnel: Tunnel, relay: Relay, record: Record, under_way: UnderWay) -> None:
@@ -106,7 +109,7 @@ class Tunneller:
     async def _refuse(self, exchange: Exchange, answer: Answer, trip: RoundTrip, envelope: Envelope, record: Record) -> None:
         """The backend said no: its answer, whole, is the client's."""
         try:
-            await hand_on(exchange, answer, trip.endpoint, envelope, self._policy)
+            await hand_on(exchange, answer, trip.endpoint, envelope, self._policy, self._turns)
         except (NetworkError, RewriteAborted) as error:
             record.error, record.outcome = str(error), "aborted"
             exchange.abort()

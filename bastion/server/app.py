@@ -18,6 +18,8 @@ from bastion.server.asgi import Application, AsgiExchange, Receive, Scope, Send,
 OWN_PATHS = frozenset((b"/livez", b"/readyz", b"/healthz", b"/metrics", b"/version", b"/openapi.json"))
 OWN_PREFIXES = (b"/livez/", b"/readyz/", b"/healthz/")
 SIGN_IN_PATHS = frozenset((b"/login", b"/logout"))
+MAX_URI = 8192  # bytes of an own path with its query
+MAX_PARAMETERS = 64
 RESERVED = b"/.bastion/"  # the one prefix that an application on a host name of its own does not have
 
 
@@ -43,8 +45,9 @@ class App:
         self._sign_ins = sign_ins
 
     async def serve(self, exchange: Exchange) -> None:
-        if self._is_own(exchange.target.partition(b"?")[0], exchange.host):
-            await self._answer(exchange)
+        path, _, query = exchange.target.partition(b"?")
+        if self._is_own(path, exchange.host):
+            await self._answer(exchange, path, query)
         elif self._crowded():
             self._gateway.refuse(exchange, crowded())
         else:
@@ -57,14 +60,14 @@ class App:
         if scope["type"] != "http":
             await _lifespan(scope, receive, send)
             return
-        host = next((value for name, value in scope["headers"] if name == b"host"), b"")
         exchange = AsgiExchange(scope, receive, send)
         if not is_authority(exchange.host):  # the other server's parser may take more
             self._gateway.refuse(exchange, bad_request("malformed request: Host must be given once, as a host and perhaps a port"))
             await exchange.drain()
             return
-        if self._is_own(scope.get("raw_path") or b"", host):
-            await self._answer(exchange)
+        path, _, query = exchange.target.partition(b"?")
+        if self._is_own(path, exchange.host):
+            await self._answer(exchange, path, query)
             await exchange.drain()
             return
         await _unless_left(exchange, self._gateway.serve(exchange))
@@ -72,9 +75,11 @@ class App:
         if exchange.aborted:
             raise ConnectionAbortedError("the backend's answer broke off")
 
-    async def _answer(self, exchange: Exchange) -> None:
+    async def _answer(self, exchange: Exchange, path: bytes, query: bytes) -> None:
         """One of the bastion's own paths.  Who asks how it is, and how often, is in no record; who signs in is."""
-        path = exchange.target.partition(b"?")[0]
+        if _is_too_long(path, query):
+            exchange.send_status(uri_too_long())
+            return
         if self._sign_ins is None or is_own(path):
             await run_asgi(self._web, exchange)
             return
@@ -91,6 +96,16 @@ class App:
         if self._hosts is not None and self._hosts.covers(host):
             return path.startswith(RESERVED)
         return is_own(path) or (self._sign_ins is not None and (path in SIGN_IN_PATHS or path.startswith(RESERVED)))
+
+
+def _is_too_long(path: bytes, query: bytes) -> bool:
+    """Anybody may ask for an own path, and what it takes to read this one is done in one turn of the loop."""
+    return len(path) + len(query) > MAX_URI or query.count(b"&") >= MAX_PARAMETERS
+
+
+def uri_too_long() -> StatusError:
+    message = f"the bastion's own paths take {MAX_URI} bytes with the query, and {MAX_PARAMETERS} parameters"
+    return StatusError(414, "RequestURITooLong", message)
 
 
 async def _unless_left(exchange: AsgiExchange, serving: Coroutine[Any, Any, None]) -> None:

@@ -67,11 +67,11 @@ class Api(FastAPI):
 
 
 def create_app(
-    readiness: Mapping[str, Check], liveness: Mapping[str, Check], metrics: Callable[[], bytes], desk: Desk | None = None
+    readiness: Mapping[str, Check], liveness: Mapping[str, Check], metrics: Callable[[], Awaitable[bytes]], desk: Desk | None = None
 ) -> FastAPI:
     """A check answers None when all is well, else a short reason that anyone may read.
 
-    Checks and `metrics` (Prometheus' text format) are called on the event loop, where what they read stands still.
+    Checks are called on the event loop, where what they read stands still; `metrics` gives Prometheus' text format.
     Without a `desk` nobody signs in.
     """
     app = Api(
@@ -93,6 +93,7 @@ def create_app(
     for status in (no_such_route(), method_not_allowed()):
         app.add_exception_handler(status.code, _answering(status))
     app.add_exception_handler(Exception, _answering(internal_error()))
+    app.openapi()  # kept: to make it takes longer than a request may
     return app
 
 
@@ -150,9 +151,9 @@ def _add_health(app: FastAPI, name: str, checks: Mapping[str, Check]) -> None:
     _add_read(app, f"/{name}/{{check:path}}", one_check, f"{name}One", "Whether one check passes", _health_answers())
 
 
-def _add_metrics(app: FastAPI, metrics: Callable[[], bytes]) -> None:
+def _add_metrics(app: FastAPI, metrics: Callable[[], Awaitable[bytes]]) -> None:
     async def scrape() -> Response:
-        return Response(metrics(), headers=HEADERS, media_type=CONTENT_TYPE_LATEST)
+        return Response(await metrics(), headers=HEADERS, media_type=CONTENT_TYPE_LATEST)
 
     _add_read(app, "/metrics", scrape, "metrics", "Metrics in Prometheus' text format", {200: _text("The metrics")})
 

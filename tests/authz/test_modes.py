@@ -36,7 +36,7 @@ class Allows:
         self.asked, self.askers = [], []
         self.groups = {}
 
-    async def authorize(self, user, attributes):
+    async def authorize(self, user, attributes, asker):
         self.asked.append(told(attributes))
         self.askers.append(user)
         self.groups[told(attributes)] = attributes.group

@@ -1,10 +1,13 @@
 """Does a look-up tell what the last change said, and does nobody hold what is not his?"""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bastion.discovery.catalog import Catalog
+from bastion.discovery.catalog import TAKEN_OUT, WIDE, Catalog
+from bastion.discovery.index import Index, Memo
 from tests.fakes import backed_by, catalog_of, endpoints, node, pod, put, remove, service
 
 IP, OTHER = "10.0.0.1", "10.0.0.2"
@@ -82,7 +85,7 @@ def test_a_pod_that_moves_leaves_its_address():
 
 
 def names_of(catalog, of, namespace="ns"):
-    return sorted(piece.metadata.name for piece in catalog.slices_of(namespace, of))
+    return sorted(piece.metadata.name for piece in catalog.slices_of(namespace, of).values())
 
 
 def test_slices_are_found_by_namespace_and_service():
@@ -124,7 +127,7 @@ def test_a_slice_that_changes_its_service_leaves_the_old_one():
 def test_what_a_whole_list_does_not_hold_is_gone(resource, make, namespace):
     catalog = catalog_of(**{resource: [make("kept"), make("gone")]})
     catalog.synced[resource] = False
-    catalog.retain(resource, {(namespace, "kept"), (namespace, "not-yet-applied")})
+    list(catalog.retain(resource, {(namespace, "kept"), (namespace, "not-yet-applied")}))
     assert catalog.keys(resource) == {(namespace, "kept")}
     assert catalog.synced[resource]
 
@@ -138,7 +141,7 @@ def test_deleting_what_is_not_there_does_nothing():
 
 def test_a_list_of_one_namespace_says_nothing_about_another():
     catalog = catalog_of(pods=[pod("gone", IP), pod("kept", OTHER, namespace="other")])
-    catalog.retain("pods", set(), "ns")
+    list(catalog.retain("pods", set(), "ns"))
     assert catalog.keys("pods") == {("other", "kept")}
 
 
@@ -149,7 +152,7 @@ def test_a_resource_is_read_once_all_of_its_lists_are():
     catalog.expect("services")
     for resource, namespace, synced in (("pods", "a", False), ("services", "", False), ("pods", "b", True)):
         assert not all(catalog.synced.values())
-        catalog.retain(resource, set(), namespace)
+        list(catalog.retain(resource, set(), namespace))
         assert catalog.synced["pods"] is synced
     assert catalog.synced == {"pods": True, "services": True}
 
@@ -182,16 +185,16 @@ def test_a_memo_is_dropped_when_what_it_came_from_changes(change):
     catalog = Catalog()
     for resource, raw in WEB:
         put(catalog, resource, raw)
-    catalog.memo[("ns", "web")] = {"worked": "out"}
+    catalog.memo.of("ns", "web")["worked"] = "out"
     change(catalog)
-    assert ("ns", "web") not in catalog.memo
+    assert catalog.memo.get("ns", "web") is None
 
 
 def test_a_memo_outlives_what_it_did_not_come_from():
     catalog = Catalog()
     for resource, raw in WEB:
         put(catalog, resource, raw)
-    catalog.memo[("ns", "web")] = {"worked": "out"}
+    catalog.memo.of("ns", "web")["worked"] = "out"
     put(catalog, "pods", pod("b", OTHER))
     put(catalog, "pods", pod("a", IP))  # seen again, unchanged
     put(catalog, "services", service("db"))
@@ -199,7 +202,7 @@ def test_a_memo_outlives_what_it_did_not_come_from():
     put(catalog, "endpointslices", endpoints("web", {"": 80}, backed_by("a", IP)))  # unchanged
     put(catalog, "endpointslices", endpoints("db", {"": 80}, backed_by("b", OTHER)))
     put(catalog, "nodes", node("n"))
-    assert ("ns", "web") in catalog.memo
+    assert catalog.memo.get("ns", "web") == {"worked": "out"}
 
 
 def test_a_pod_of_two_services_drops_both_memos_also_after_one_of_them_left():
@@ -207,17 +210,19 @@ def test_a_pod_of_two_services_drops_both_memos_also_after_one_of_them_left():
     for of in ("one", "two"):
         put(catalog, "endpointslices", endpoints(of, {"": 80}, backed_by("a", IP)))
     put(catalog, "endpointslices", endpoints("one", {"": 80}, backed_by("a", IP), name="one-2"))
-    catalog.memo = {("ns", "one"): {}, ("ns", "two"): {}}
-    put(catalog, "pods", pod("a", IP))
-    assert catalog.memo == {}
-    remove(catalog, "endpointslices", "one-1")  # one-2 still names the address
-    catalog.memo = {("ns", "one"): {}, ("ns", "two"): {}}
-    remove(catalog, "pods", "a")
-    assert catalog.memo == {}
+    assert dropped(catalog, lambda: put(catalog, "pods", pod("a", IP))) == ["one", "two"]
+    remove(catalog, "endpointslices", "one-1")  # one-2 still names the pod
+    assert dropped(catalog, lambda: remove(catalog, "pods", "a")) == ["one", "two"]
     remove(catalog, "endpointslices", "one-2")
-    catalog.memo = {("ns", "one"): {}, ("ns", "two"): {}}
-    put(catalog, "pods", pod("a", IP))
-    assert catalog.memo == {("ns", "one"): {}}
+    assert dropped(catalog, lambda: put(catalog, "pods", pod("a", IP))) == ["two"]
+
+
+def dropped(catalog, change):
+    """The services, of two, whose memo is no more."""
+    for name in ("one", "two"):
+        catalog.memo.of("ns", name)
+    change()
+    return [name for name in ("one", "two") if catalog.memo.get("ns", name) is None]
 
 
 # --- who holds an address is told when its pod no longer has it
@@ -232,7 +237,7 @@ LEAVING = [
     pytest.param([pod("a", IP)], lambda c: put(c, "pods", pod("a", IP, containers=[[80]])), [], id="changed-but-stays"),
     pytest.param([pod("a", IP)], lambda c: put(c, "pods", pod("b", OTHER)), [], id="another-pod"),
     pytest.param([pod("a")], lambda c: put(c, "pods", pod("a", IP)), [], id="an-address-at-last"),
-    pytest.param([pod("a", IP)], lambda c: c.retain("pods", set()), [IP], id="not-in-the-list"),
+    pytest.param([pod("a", IP)], lambda c: list(c.retain("pods", set())), [IP], id="not-in-the-list"),
     pytest.param(
         [pod("a", IP, host_network=True), pod("b", IP, host_network=True)],
         lambda c: remove(c, "pods", "a"),
@@ -265,7 +270,7 @@ LEFT = [
     pytest.param([], [NODE], lambda c: remove(c, "nodes", "n"), [IP, "n"], [IP, "n"], id="a-node"),
     pytest.param([], [NODE], lambda c: put(c, "nodes", MOVED), [IP], [IP], id="a-node-moved"),
     pytest.param([], [NODE], lambda c: put(c, "nodes", NODE), [], [], id="a-node-that-stays"),
-    pytest.param([], [NODE], lambda c: c.retain("nodes", set()), [IP, "n"], [IP, "n"], id="a-node-not-in-the-list"),
+    pytest.param([], [NODE], lambda c: list(c.retain("nodes", set())), [IP, "n"], [IP, "n"], id="a-node-not-in-the-list"),
 ]
 
 
@@ -311,3 +316,88 @@ def test_the_indexes_say_what_a_catalog_built_anew_says(steps):
         assert catalog.owner_of(ip) == anew.owner_of(ip)
         for key, known in catalog.pods.items():
             assert catalog.owns(known, ip) == anew.owns(anew.pods[key], ip)
+
+
+# --- a change costs what changed, not what a tenant wrote besides
+
+
+class Counted(dict):
+    """The pods, counting how often one is looked at."""
+
+    looks = 0
+
+    def __getitem__(self, key):
+        Counted.looks += 1
+        return super().__getitem__(key)
+
+
+def test_pods_that_have_ended_cost_nothing_at_their_old_address():
+    catalog = catalog_of(pods=[pod(f"job-{n}", IP, phase="Succeeded") for n in range(3000)])
+    assert (catalog.owner_of(IP), len(catalog._own_at)) == (None, 0)
+    put(catalog, "pods", pod("live", IP))
+    assert name_of(catalog.owner_of(IP)) == "live"
+
+
+def test_whether_a_pod_of_the_host_network_owns_its_address_takes_no_look_at_the_others():
+    catalog = catalog_of(pods=[pod(f"p{n}", IP, host_network=True) for n in range(500)])
+    catalog.pods = Counted(catalog.pods)
+    Counted.looks = 0
+    assert all(catalog.owns(known, IP) for known in catalog.pods.values())
+    assert Counted.looks == 0
+
+
+def test_a_pod_named_by_very_many_slices_drops_their_memos_at_once():
+    catalog = catalog_of(
+        endpointslices=[endpoints(f"s{n}", {"": 80}, backed_by("a", IP)) for n in range(WIDE + 1)]
+        + [endpoints("s", {"": 80}, backed_by("a", IP, namespace="other"), namespace="other")]
+    )
+    for memo in (catalog.memo, catalog.slice_memo):
+        for name in ("s0", "unrelated"):
+            memo.of("ns", name)
+        memo.of("other", "s")
+    put(catalog, "pods", pod("a", IP))
+    assert [len(catalog.memo), len(catalog.slice_memo)] == [1, 1]  # those of another namespace
+
+
+def test_a_pod_drops_nothing_of_a_namespace_that_only_lists_its_address():
+    """A tenant may write anybody's address into thousands of slices: what they lead to is no pod of his."""
+    catalog = catalog_of(endpointslices=[endpoints("s", {"": 80}, backed_by("a", IP, namespace="other"), namespace="other")])
+    catalog.memo.of("other", "s")
+    put(catalog, "pods", pod("a", IP))
+    assert len(catalog.memo) == 1
+
+
+def test_what_a_list_no_longer_holds_is_taken_out_in_steps():
+    catalog = catalog_of(pods=[pod(f"p{n}", f"10.0.{n >> 8}.{n & 255}") for n in range(5000)])
+    catalog.expect("pods")
+    left = [len(catalog.pods) for _ in catalog.retain("pods", {("ns", "p0")})]
+    assert max(before - after for before, after in pairwise([5000, *left])) <= TAKEN_OUT
+    assert (len(catalog.pods), catalog.synced["pods"]) == (1, True)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 12))))
+def test_an_index_holds_what_joined_and_did_not_leave(changes):
+    index, known = Index(), {}
+    for joins, one in changes:
+        if joins:
+            index.join("key", one)
+            known.setdefault(one)
+        else:
+            index.leave("key", one)
+            known.pop(one, None)
+        assert list(index.get("key")) == list(known)
+        assert len(index) == bool(known)
+
+
+def test_a_memo_forgets_by_name_by_namespace_and_all_at_its_bound():
+    memo = Memo(3)
+    for name in ("a", "b"):
+        memo.of("ns", name)["x"] = name
+    memo.of("other", "a")["x"] = "other"
+    memo.forget("ns", "a")
+    assert (memo.get("ns", "a"), memo.get("ns", "b"), len(memo)) == (None, {"x": "b"}, 2)
+    memo.forget_all("ns")
+    assert (memo.get("ns", "b"), memo.get("other", "a"), len(memo)) == (None, {"x": "other"}, 1)
+    for name in ("c", "d", "e"):
+        memo.of("ns", name)
+    assert (memo.get("other", "a"), memo.get("ns", "e"), len(memo)) == (None, {}, 1)

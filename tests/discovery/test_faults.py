@@ -69,7 +69,7 @@ class Scene:
 
 
 def _slices(catalog, namespace, name):
-    return sorted(catalog.slices_of(namespace, name), key=lambda piece: piece.metadata.name)
+    return sorted(catalog.slices_of(namespace, name).values(), key=lambda piece: piece.metadata.name)
 
 
 @contextlib.asynccontextmanager

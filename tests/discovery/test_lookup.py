@@ -90,7 +90,7 @@ def test_a_service_is_found_with_its_slices():
         slices = {"items": [of_version(endpoints("web", {"": 8080}, backed_by("web-1", "10.0.0.1")), "103")]}
         it = Scene({SERVICE: of_version(service("web", {"port": 80}), "102"), SLICES: slices}, pods=[pod("web-1", "10.0.0.1")])
         assert [str(endpoint) for endpoint in await it.endpoints("services", "web")] == ["10.0.0.1:8080"]
-        assert it.api.asked == [(SERVICE, {}), (SLICES, {"labelSelector": "kubernetes.io/service-name=web", "limit": "500"})]
+        assert it.api.asked == [(SERVICE, {}), (SLICES, {"labelSelector": "kubernetes.io/service-name=web", "limit": "25"})]
 
     on_a_clock(scene)
 

@@ -49,6 +49,30 @@ def names(changes):
     return [(change.key, change.object is not None) for change in changes]
 
 
+def large(count, size):
+    """A page of so many objects of so many bytes each."""
+    items = [pod(f"p{n}") | {"filler": "x" * size} for n in range(count)]
+    return json.dumps({"metadata": {"resourceVersion": "10"}, "items": items}).encode()
+
+
+def test_few_large_objects_are_decoded_at_once():
+    """A slice of a thousand endpoints is as much work as hundreds of pods."""
+    assert [len(some) for some in Reflector(Pod).slices(large(60, 0))] == [25, 25, 10]
+    assert [len(some) for some in Reflector(Pod).slices(large(10, 40_000))] == [2] * 5
+    assert [len(some) for some in Reflector(Pod).slices(large(3, 200_000))] == [1] * 3
+
+
+def test_a_page_is_as_long_as_its_objects_are_small():
+    reflector = Reflector(Pod)
+    assert reflector.ask().query == {"limit": "500"}
+    reflector.page(large(50, 200_000))
+    reflector.failed(410)
+    assert reflector.ask().query == {"limit": "5"}
+    reflector.page(large(10, 100))
+    reflector.failed(410)
+    assert reflector.ask().query == {"limit": "500"}
+
+
 def test_first_the_list_then_the_watch_from_there():
     reflector = Reflector(Pod, watch_seconds=60)
     ask = reflector.ask()

@@ -6,7 +6,9 @@ import pytest
 
 from bastion.config import network
 from bastion.discovery.apiserver import api_server_sockets
-from bastion.discovery.resolver import MOST_REMEMBERED, Resolver, UnknownTarget
+from bastion.discovery.backing import AT_ONCE, MOST_LISTED, Unfinished
+from bastion.discovery.catalog import MOST_REMEMBERED
+from bastion.discovery.resolver import Resolver, UnknownTarget
 from bastion.kube.endpoint import KUBELET, Endpoint
 from bastion.kube.status import StatusError
 from bastion.kube.target import parse_target
@@ -373,9 +375,9 @@ AFTER = [
     pytest.param(lambda c: put(c, "pods", pod("a", V4, phase="Failed")), 503, id="pod-ended"),
     pytest.param(lambda c: put(c, "pods", pod("a", "9.9.9.9")), 503, id="pod-moved"),
     pytest.param(lambda c: put(c, "pods", pod("b", V4, namespace="other", created=NEWER)), 503, id="address-taken-over"),
-    pytest.param(lambda c: c.retain("pods", set()), 503, id="pods-relisted"),
-    pytest.param(lambda c: c.retain("endpointslices", set()), 503, id="slices-relisted"),
-    pytest.param(lambda c: c.retain("services", set()), 404, id="services-relisted"),
+    pytest.param(lambda c: list(c.retain("pods", set())), 503, id="pods-relisted"),
+    pytest.param(lambda c: list(c.retain("endpointslices", set())), 503, id="slices-relisted"),
+    pytest.param(lambda c: list(c.retain("services", set())), 404, id="services-relisted"),
 ]
 
 
@@ -420,14 +422,14 @@ def test_what_is_remembered_per_service_is_bounded():
         for sign in ("", "+"):
             for scheme in ("", "http", "https"):
                 resolve(catalog, "services", f"{scheme}:s:{sign}{'0' * zeros}80")
-    assert len(catalog.memo[("ns", "s")]) <= 64
+    assert len(catalog.memo.get("ns", "s")) <= 64
 
 
 def test_what_is_remembered_per_pod_is_bounded():
     catalog = catalog_of(pods=[pod("foo", V4)])
     for port in range(1, 100):
         assert leads_to(catalog, "pods", f"http:foo:{port}") == [f"http://1.2.3.4:{port}"]
-    assert len(catalog.pod_memo[("ns", "foo")]) <= 4
+    assert len(catalog.pod_memo.get("ns", "foo")) <= 4
 
 
 def test_what_is_remembered_in_all_is_bounded():
@@ -684,3 +686,106 @@ def test_with_namespaces_the_others_are_not_served_and_nobody_need_look():
     with pytest.raises(Exception) as caught:
         resolver.resolve(parse_target("services", "other", "p"))
     assert not isinstance(caught.value, UnknownTarget)
+
+
+# --- what one service may make anybody look at
+
+
+class Counting(DialPolicy):
+    """Counts the addresses it is asked about."""
+
+    asked = 0
+
+    def permits(self, address, port):
+        self.asked += 1
+        return super().permits(address, port)
+
+
+def large(slices, each, *, live=True):
+    """A service of so many slices with so many endpoints each."""
+
+    def address(n):
+        return f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}"
+
+    named = [[slice * each + n for n in range(each)] for slice in range(slices)]
+    return catalog_of(
+        pods=[pod(f"p{n}", address(n)) for some in named for n in some] if live else [],
+        services=[service("s", {"port": 80})],
+        endpointslices=[
+            endpoints("s", {"": 80}, *(backed_by(f"p{n}", address(n)) for n in some), name=f"s-{slice}") for slice, some in enumerate(named)
+        ],
+    )
+
+
+def in_turns(resolver, target):
+    """(what it leads to, how many turns were not enough)"""
+    unfinished = 0
+    while True:
+        try:
+            return resolver.resolve(target), unfinished
+        except Unfinished:
+            unfinished += 1
+
+
+def test_a_large_service_is_looked_at_in_turns():
+    policy = Counting()
+    resolver = Resolver(large(5, 1000), policy, nodes=False)
+    target = parse_target("services", "ns", "s")
+    with pytest.raises(Unfinished) as caught:
+        resolver.resolve(target)
+    assert policy.asked == AT_ONCE
+    assert (caught.value.code, caught.value.headers) == (503, ((b"Retry-After", b"1"),))
+    resolved, unfinished = in_turns(resolver, target)
+    assert len(resolved.endpoints) == 5000
+    assert policy.asked == 5000
+    assert unfinished <= 5000 // AT_ONCE + 5
+    assert resolver.resolve(target) is resolved
+
+
+def test_after_a_change_only_the_slice_that_names_the_pod_is_looked_at_again():
+    policy = Counting()
+    catalog = large(5, 100)
+    resolver = Resolver(catalog, policy, nodes=False)
+    target = parse_target("services", "ns", "s")
+    in_turns(resolver, target)
+    before = policy.asked
+    put(catalog, "pods", pod("p7", "10.0.0.7", phase="Failed"))
+    resolved, _ = in_turns(resolver, target)
+    assert len(resolved.endpoints) == 499
+    assert policy.asked - before == 99
+
+
+def test_a_service_that_nobody_backs_is_looked_at_once():
+    catalog = large(3, 50, live=False)
+    resolver = Resolver(catalog, DialPolicy(), nodes=False)
+    target = parse_target("services", "ns", "s")
+    for _ in range(2):
+        with refused(503, 'no endpoints available for service "s"'):
+            resolver.resolve(target)
+        catalog.slices_of = None  # not looked at any more
+    del catalog.slices_of
+    put(catalog, "pods", pod("p0", "10.0.0.0"))
+    assert leads_to(catalog, "services", "s") == ["http://10.0.0.0:80"]
+
+
+@pytest.mark.parametrize("empty", [True, False], ids=["slices-without-endpoints", "endpoints"])
+def test_beyond_what_a_service_may_list_nothing_is_looked_at(empty):
+    full = [] if empty else [backed_by("nobody", V4)] * 1000
+    count = MOST_LISTED // (2 + len(full)) + 1
+    last = endpoints("s", {"": 80}, backed_by("a", V4), name="last")
+    catalog = catalog_of(
+        pods=[pod("a", V4)],
+        services=[service("s", {"port": 80})],
+        endpointslices=[*(endpoints("s", {"": 80}, *full, name=f"s-{n}") for n in range(count)), last],
+    )
+    beyond = []
+    resolver = Resolver(catalog, DialPolicy(), nodes=False, beyond=beyond.append)
+    with refused(503, f"none is ready among the first {MOST_LISTED} that its slices list, and no more are looked at"):
+        in_turns(resolver, parse_target("services", "ns", "s"))
+    assert set(beyond) == {("ns", "s")}
+
+
+def test_a_service_of_very_many_ports_names_a_few():
+    catalog = catalog_of(services=[service("s", *({"port": n, "name": f"p{n}"} for n in range(1, 3000)))])
+    with refused(503, "p16:16 and 2983 more"):
+        resolve(catalog, "services", "s:nope")

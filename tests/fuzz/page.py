@@ -114,7 +114,7 @@ def _check_scanner(page: bytes, pieces: list[bytes]) -> None:
     for parts in ([page], pieces):
         tags: list[bytes] = []
         scanner = TagScanner(dict.fromkeys(NAMES, lambda tag, tags=tags: tags.append(tag) or tag), _STOPS)  # type: ignore[misc]
-        assert b"".join([*map(scanner.feed, parts), scanner.stop()]) == page
+        assert b"".join([done for part in parts for done in scanner.feed(part)] + [scanner.stop()]) == page
         found.append(tags)
     assert found[0] == found[1]
     assert all(tag[:1] == b"<" and tag[-1:] == b">" for tag in found[0])
@@ -148,6 +148,6 @@ def _decoded(encoding: bytes, data: bytes) -> bytes:
 
 def _rewritten(rewriter: HtmlRewriter, pieces: list[bytes]) -> bytes | None:
     try:
-        return b"".join([*map(rewriter.feed, pieces), rewriter.finish()])
+        return b"".join([done for piece in pieces for done in rewriter.feed(piece)] + [rewriter.finish()])
     except RewriteAborted:
         return None

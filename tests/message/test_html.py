@@ -1,6 +1,8 @@
 """Which pages are rewritten, and how do they read then?"""
 
 import gzip
+import random
+import zlib
 
 import pytest
 from hypothesis import given, settings
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 
 from bastion.message.html import MAX_EDITED, HtmlRewriter, plan
 from bastion.message.mount import Mount
+from bastion.message.tags import STEP, WORK
 from tests.message.test_rewrite import BACKEND, MOUNT, P
 
 NOWHERE = Mount(b"", frozenset((BACKEND,)), b"/r/s", True, b"bastion.test")
@@ -16,9 +19,9 @@ NOWHERE = Mount(b"", frozenset((BACKEND,)), b"/r/s", True, b"bastion.test")
 def rewritten(page, mount=MOUNT, charset=None):
     """The page in one piece; in single bytes it is the same."""
     once, slowly = HtmlRewriter(mount, charset=charset), HtmlRewriter(mount, charset=charset)
-    result = once.feed(page) + once.finish()
+    result = b"".join(once.feed(page)) + once.finish()
     if len(page) < 5000:
-        assert b"".join(slowly.feed(page[i : i + 1]) for i in range(len(page))) + slowly.finish() == result
+        assert b"".join(done for i in range(len(page)) for done in slowly.feed(page[i : i + 1])) + slowly.finish() == result
     return result
 
 
@@ -121,7 +124,7 @@ def test_pages_wherever_they_are_cut(page, expected):
     whole = rewritten(page)
     for cut in range(1, len(page)):
         rewriter = HtmlRewriter(MOUNT)
-        assert rewriter.feed(page[:cut]) + rewriter.feed(page[cut:]) + rewriter.finish() == whole
+        assert b"".join([*rewriter.feed(page[:cut]), *rewriter.feed(page[cut:])]) + rewriter.finish() == whole
 
 
 def _with_prefix(page):
@@ -177,7 +180,9 @@ def test_editing_stops_at_eight_mebibytes():
     assert rewritten(page) == page.replace(b"/x", P + b"/x", 1)
     assert rewritten(b"x" + page) == b"x" + page
     rewriter = HtmlRewriter(MOUNT)
-    assert b"".join(rewriter.feed(page[i : i + 99999]) for i in range(0, len(page), 99999)) == page.replace(b"/x", P + b"/x", 1)
+    assert b"".join(done for i in range(0, len(page), 99999) for done in rewriter.feed(page[i : i + 99999])) == page.replace(
+        b"/x", P + b"/x", 1
+    )
 
 
 # --- which answers
@@ -233,7 +238,7 @@ def test_fields_that_spoke_of_other_bytes_are_corrected():
     planned = plan(MOUNT, "GET", 200, fields(*lines, b"Accept-Ranges: bytes", b"Content-Encoding: gzip", b"Vary: a"))
     assert planned.fields == fields(HTML, b'ETag: W/"v1"', b"Content-Encoding: gzip", b"Vary: a")
     rewriter = planned.rewriter()
-    page = rewriter.feed(gzip.compress(b"<a href='/x'>")) + rewriter.finish()
+    page = b"".join(rewriter.feed(gzip.compress(b"<a href='/x'>"))) + rewriter.finish()
     assert gzip.decompress(page) == b'<a href="%b/x">' % P
 
 
@@ -293,3 +298,55 @@ def test_nothing_raises_and_without_a_prefix_bytes_are_the_same(page):
 def test_a_page_that_was_rewritten_is_not_rewritten_again(page):
     once = rewritten(page.replace(b"iso-2022", b"utf-8"), Mount(P, frozenset((BACKEND,)), b"/r/s", True))
     assert rewritten(once, Mount(P, frozenset((BACKEND,)), b"/r/s", True)) == once
+
+
+# --- a step is bounded by the work it takes, not by the bytes that came
+
+DEAR = [
+    pytest.param(b"<a href=/x>", id="usual-tags"),
+    pytest.param(b"<A HREF=/&amp;x>", id="tags-that-take-a-closer-look"),
+    pytest.param(b"<a href=../x>", id="climbing"),
+    pytest.param(b"<img srcset='" + b" /a%2f&," * 62 + b"'>", id="srcset"),
+    pytest.param(b"<a ping='" + b"/& " * 64 + b"'>", id="ping"),
+    pytest.param(b"<svg></svg>", id="foreign"),
+    pytest.param(b"<style></style>", id="raw"),
+    pytest.param(b"<", id="openings"),
+]
+
+
+@pytest.mark.parametrize("encoding", [b"", b"gzip", b"deflate"])
+@pytest.mark.parametrize("piece", DEAR)
+def test_a_step_is_bounded_by_what_it_decodes_and_edits(piece, encoding):
+    """Also where sixteen kilobytes unfold to a megabyte."""
+    noise = random.Random(1)
+    # Beyond a hundred times its size a body is given up.
+    page = b"".join(piece * (20_000 // len(piece)) + b"<!--%x-->" % noise.getrandbits(2000) for _ in range(20))
+    body = {b"": bytes, b"gzip": gzip.compress, b"deflate": zlib.compress}[encoding](page)
+    steps = list(HtmlRewriter(MOUNT, encoding).feed(body))
+    edits = rewritten(page).count(P)
+    assert len(steps) >= max(len(page) // STEP, edits // WORK)
+    if not encoding:
+        assert max(step.count(P) for step in steps) <= WORK
+        assert max(map(len, steps)) <= STEP + WORK * len(P) * 2
+
+
+@pytest.mark.parametrize("piece", DEAR)
+def test_a_longer_prefix_makes_for_shorter_steps(piece):
+    """What goes in is work, too: it is compressed and sent."""
+    prefix = b"/" + b"p" * 4000
+    page = (piece * (100_000 // len(piece)))[:100_000]
+    steps = list(HtmlRewriter(Mount(prefix, frozenset((BACKEND,)), b"/r/s", True, b"bastion.test")).feed(page))
+    assert max(map(len, steps)) <= 8 * STEP + 64 * len(prefix)
+
+
+def test_nothing_is_done_before_it_is_asked_for():
+    rewriter = HtmlRewriter(MOUNT, b"gzip")
+    first = next(rewriter.feed(gzip.compress(b"<a href=/x>" * 5000)))
+    assert len(zlib.decompressobj(31).decompress(first)) <= STEP + WORK * len(P) * 2
+
+
+def test_a_tags_urls_are_bounded_however_often_it_says_srcset():
+    tag = b"<img " + b" ".join(b"srcset='" + b", ".join([b"/x"] * 60) + b"'" for _ in range(10)) + b">"
+    rewriter = HtmlRewriter(MOUNT)
+    edited = b"".join(rewriter.feed(tag)) + rewriter.finish()
+    assert 60 < edited.count(P + b"/x") <= 64

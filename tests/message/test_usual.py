@@ -19,12 +19,12 @@ MOUNTS += [Mount(b"/p'\"<&>", frozenset(), b"/r/s", True), Mount(b"/p", frozense
 
 def long_way(page, mount):
     scanner = TagScanner(TagEditor(mount).edits(), LONG_WAY)
-    return scanner.feed(page) + scanner.stop()
+    return b"".join(scanner.feed(page)) + scanner.stop()
 
 
 def rewritten(mount, *pieces):
     rewriter = HtmlRewriter(mount)
-    return b"".join([rewriter.feed(piece) for piece in pieces]) + rewriter.finish()
+    return b"".join(done for piece in pieces for done in rewriter.feed(piece)) + rewriter.finish()
 
 
 @pytest.mark.parametrize(

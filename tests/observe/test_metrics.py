@@ -1,12 +1,16 @@
 """What is Prometheus told, and can whoever asks fill the registry?"""
 
+import asyncio
+from itertools import pairwise
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bastion.kube.requestinfo import request_info
 from bastion.kube.user import User
-from bastion.observe.metrics import BUCKETS, MAX_SERIES, Metrics
+from bastion.observe.metrics import BUCKETS, MAX_SERIES, NAMESPACE_SERIES, Metrics, Rendered
 from bastion.observe.record import Record
+from tests.fakes import ClockLoop, pass_time, run
 
 WEB = b"/api/v1/namespaces/ns/services/web/proxy/secret-path"
 
@@ -75,7 +79,7 @@ def test_a_flood_of_namespaces_ends_in_one():
     flood = [record(b"/api/v1/namespaces/n%d/pods/p/proxy" % i) for i in range(MAX_SERIES + 100)]
     counted = samples(observed(*flood, flood[0]), "bastion_requests_total")
     assert len(counted) <= MAX_SERIES + 1
-    assert counted[labels(namespace="other", resource="pods", verb="get", code="200")] == 100.0
+    assert counted[labels(namespace="other", resource="pods", verb="get", code="2xx")] == 100.0
     assert counted[labels(namespace="n0", resource="pods", verb="get", code="200")] == 2.0
     assert sum(counted.values()) == MAX_SERIES + 101
 
@@ -83,6 +87,61 @@ def test_a_flood_of_namespaces_ends_in_one():
 def test_a_flood_of_unknown_namespaces_is_none():
     flood = [record(b"/api/v1/namespaces/n%d/pods/p/proxy" % i, code=403, endpoint="") for i in range(1000)]
     assert samples(observed(*flood), "bastion_requests_total") == {labels(namespace="", resource="pods", verb="get", code="403"): 1000.0}
+
+
+UNREGISTERED = [(299, "2xx"), (420, "4xx"), (599, "5xx"), (600, "other"), (999, "other"), (200, "200"), (418, "418"), (0, "0")]
+
+
+@pytest.mark.parametrize(("code", "label"), UNREGISTERED)
+def test_codes_that_nobody_registered_are_grouped(code, label):
+    counted = samples(observed(record(code=code)), "bastion_requests_total")
+    assert list(counted) == [labels(namespace="ns", resource="services", verb="get", code=label)]
+
+
+def test_one_namespace_cannot_crowd_out_the_others():
+    """Its backends answer with every code there is, to every verb."""
+    methods = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+    flood = [
+        record(b"/api/v1/namespaces/mallory/%b/x/proxy" % resource, method, code)
+        for resource in (b"pods", b"services")
+        for method in methods
+        for code in range(100, 1000)
+    ]
+    metrics = observed(*flood)
+    for n in range(1000):
+        metrics.observe(record(b"/api/v1/namespaces/n%d/pods/p/proxy" % n))
+    counted = samples(metrics, "bastion_requests_total")
+    assert sum(dict(key)["namespace"] == "mallory" for key in counted) <= NAMESPACE_SERIES + 2 * len(methods) * 6
+    assert all(labels(namespace=f"n{n}", resource="pods", verb="get", code="200") in counted for n in range(1000))
+    assert sum(counted.values()) == len(flood) + 1000
+
+
+def test_whatever_happens_the_series_are_bounded():
+    flood = [record(b"/api/v1/namespaces/n%d/pods/p/proxy" % n, code=100 + n % 900) for n in range(2 * MAX_SERIES)]
+    assert len(samples(observed(*flood), "bastion_requests_total")) <= MAX_SERIES + 100
+
+
+def test_it_is_rendered_once_a_second_for_all_who_ask():
+    rendered = []
+
+    def render():
+        rendered.append(asyncio.get_running_loop().time())
+        return b"%d" % len(rendered)
+
+    async def main():
+        text = Rendered(render)
+        assert [await text(), len(rendered)] == [b"1", 1]
+        waiting = [asyncio.ensure_future(text()) for _ in range(100)]
+        await pass_time(0.9)
+        assert not any(one.done() for one in waiting)
+        waiting[0].cancel()  # whoever leaves takes nothing from the others
+        await pass_time(0.2)
+        assert {one.result() for one in waiting[1:]} == {b"2"}
+        await pass_time(60)
+        assert await text() == b"3"
+        assert all(later - before >= 1 for before, later in pairwise(rendered))
+
+    run(main(), ClockLoop)
 
 
 def test_durations_are_cumulated_in_buckets():

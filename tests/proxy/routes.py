@@ -9,6 +9,7 @@ from bastion.kube.endpoint import Endpoint
 from bastion.kube.requestinfo import RequestInfo
 from bastion.kube.status import StatusError
 from bastion.proxy.router import Route, Router
+from bastion.turns import Key
 
 INFO = RequestInfo(Attributes("get", "", "v1", "ns", "pods", "proxy", "web"), b"/prefix", b"/x", True)
 
@@ -24,11 +25,11 @@ class Standing(Router):
         self.now: Sequence[Endpoint] | StatusError | None = None
         self.asked = 0
 
-    def again(self, route: Route) -> Sequence[Endpoint]:
+    async def again(self, route: Route, asker: Key) -> Sequence[Endpoint]:
         self.asked += 1
         if isinstance(self.now, StatusError):
             raise self.now
         return route.endpoints if self.now is None else self.now
 
-    def leads_to(self, route: Route, endpoint: Endpoint) -> bool:
-        return endpoint in self.again(route)
+    async def leads_to(self, route: Route, endpoint: Endpoint, asker: Key) -> bool:
+        return endpoint in await self.again(route, asker)

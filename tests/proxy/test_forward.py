@@ -21,6 +21,7 @@ from bastion.network.connections import ConnectionPool
 from bastion.observe.record import Record
 from bastion.proxy.forward import Envelope, Forwarder, request_head
 from bastion.proxy.streams import StreamLimits, Streams
+from bastion.proxy.turns import Turns
 from tests.fakes import LOOPBACK, Backend, Upload, run, until, wire
 from tests.proxy.exchanges import Exchange, fields_of
 from tests.proxy.routes import Standing, route_to
@@ -61,7 +62,7 @@ class House:
 async def house() -> AsyncIterator[House]:
     async with wire() as (transport, pool), Deadlines() as deadlines:
         router = Standing()
-        forwarder = Forwarder(transport, router, Outliers(), Shares(0), Policy())
+        forwarder = Forwarder(transport, router, Outliers(), Shares(0), Policy(), Turns())
         yield House(forwarder, router, Streams(deadlines, StreamLimits(), lambda end, ago: lambda: None), pool)
 
 

@@ -86,7 +86,7 @@ class House:
             guard=Guard(Step(self.steps, "authenticate", self._knows), lambda credentials: False, Limits(), lambda exchange: False),  # type: ignore[arg-type]
             impersonator=Impersonator(authorizer),
             authorizer=authorizer,
-            router=Step(self.steps, "route", Router(Resolver(catalog, DialPolicy(), nodes=False), Balancer(RoundRobin))),  # type: ignore[arg-type]
+            router=Step(self.steps, "route", Router(Resolver(catalog, DialPolicy(), nodes=False), Balancer(RoundRobin), fakes.a_turn)),  # type: ignore[arg-type]
             origins=Origins(()),
             forwarder=Forwards(self),  # type: ignore[arg-type]
             tunneller=None,  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from bastion.discovery.resolver import Resolver, UnknownTarget
 from bastion.kube.requestinfo import request_info
 from bastion.network.addresses import DialPolicy
 from bastion.proxy.router import Router
-from tests.fakes import catalog_of, pod, put
+from tests.fakes import a_turn, catalog_of, pod, put
 
 INFO = request_info("GET", b"/api/v1/namespaces/ns/pods/web:80/proxy/x?y")
 
@@ -29,7 +29,7 @@ class Finds:
 
 
 def settled(catalog, lookup):
-    router = Router(Resolver(catalog, DialPolicy(), nodes=False), Balancer(RoundRobin), lookup)
+    router = Router(Resolver(catalog, DialPolicy(), nodes=False), Balancer(RoundRobin), a_turn, lookup)
     with pytest.raises(UnknownTarget) as caught:
         router.route(INFO)
     return asyncio.run(router.settle(INFO, caught.value, "alice"))

@@ -21,6 +21,7 @@ from bastion.proxy.forward import Envelope
 from bastion.proxy.router import Route
 from bastion.proxy.streams import StreamLimits, Streams
 from bastion.proxy.tunnel import Tunneller, upgrade_head
+from bastion.proxy.turns import Turns
 from tests.fakes import LOOPBACK, Backend, refused, run, settle, until, wire
 from tests.proxy.exchanges import Exchange, Field, fields_of
 from tests.proxy.routes import Standing, route_to
@@ -130,7 +131,7 @@ async def house(answer: bytes = YES, limits: StreamLimits = UNLIMITED) -> AsyncI
     backend = Backend(script)
     async with backend, wire() as (transport, pool), Deadlines() as deadlines:
         watches = Watches()
-        tunneller = Tunneller(transport, Standing(), deadlines, limits.idle, Policy())
+        tunneller = Tunneller(transport, Standing(), deadlines, limits.idle, Policy(), Turns())
         yield House(tunneller, Streams(deadlines, limits, watches), watches, pool, backend)
 
 

@@ -255,3 +255,13 @@ class Exchange:
         pass
 
     finish = write
+
+
+def test_an_own_path_that_is_too_long_is_refused(host: Host) -> None:
+    async def talk(app: Hosted) -> None:
+        for path in ("/readyz?" + "a" * 8200, "/livez?" + "a&" * 70, "/readyz/" + "x" * 8200):
+            response = await app.request("GET", path, token="")
+            assert (response.status_code, response.json()["reason"]) == (414, "RequestURITooLong")
+        assert (await app.request("GET", "/readyz?" + "exclude=x&" * 60 + "verbose", token="")).status_code == 200
+
+    host(talk)

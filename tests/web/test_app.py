@@ -22,8 +22,11 @@ def broken():
 
 
 def ask(path, method="GET", readiness=FINE, liveness=FINE, metrics=lambda: b"up 1\n"):
+    async def text():
+        return metrics()
+
     async def send():
-        transport = httpx.ASGITransport(create_app(readiness, liveness, metrics), raise_app_exceptions=False)
+        transport = httpx.ASGITransport(create_app(readiness, liveness, text), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="https://bastion") as client:
             return await client.request(method, path)
 

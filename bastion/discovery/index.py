@@ -1,0 +1,83 @@
+"""Who names whom, and what was worked out from it?  Dictionaries whose changes cost the same however much a tenant wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, Generic, TypeVar
+
+FEW = 8
+
+V = TypeVar("V")
+
+
+class Index(Generic[V]):
+    """Several values for a key, in the order they came.
+
+    Nearly always it is one, and fifty thousand dictionaries or sets of one would take 15 MiB: so they are tuples, and
+    dictionaries only where a change would have to copy many.
+    """
+
+    def __init__(self) -> None:
+        self._values: dict[str, tuple[V, ...] | dict[V, None]] = {}
+
+    def get(self, key: str) -> Collection[V]:
+        return self._values.get(key, ())
+
+    def join(self, key: str, one: V) -> None:
+        known = self._values.get(key, ())
+        if isinstance(known, dict):
+            known[one] = None
+        elif one not in known:
+            joined = (*known, one)
+            self._values[key] = joined if len(joined) <= FEW else dict.fromkeys(joined)
+
+    def leave(self, key: str, one: V) -> None:
+        known = self._values.get(key, ())
+        if isinstance(known, dict):
+            known.pop(one, None)
+        else:
+            known = tuple(other for other in known if other != one)
+            self._values[key] = known
+        if not known:
+            self._values.pop(key, None)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+class Memo:
+    """What was worked out about an object, by namespace and name; a whole namespace is forgotten as fast as one name."""
+
+    def __init__(self, most: int) -> None:
+        """`most` objects are remembered; then all begins anew."""
+        self._most = most
+        self._known: dict[str, dict[str, dict[Any, Any]]] = {}
+        self._count = 0
+
+    def get(self, namespace: str, name: str) -> dict[Any, Any] | None:
+        known = self._known.get(namespace)
+        return known.get(name) if known is not None else None
+
+    def of(self, namespace: str, name: str) -> dict[Any, Any]:
+        """To be written into."""
+        known = self.get(namespace, name)
+        if known is None:
+            if self._count >= self._most:
+                self._known.clear()
+                self._count = 0
+            known = self._known.setdefault(namespace, {})[name] = {}
+            self._count += 1
+        return known
+
+    def forget(self, namespace: str, name: str) -> None:
+        known = self._known.get(namespace)
+        if known is not None and known.pop(name, None) is not None:
+            self._count -= 1
+            if not known:
+                del self._known[namespace]
+
+    def forget_all(self, namespace: str) -> None:
+        self._count -= len(self._known.pop(namespace, ()))
+
+    def __len__(self) -> int:
+        return self._count
