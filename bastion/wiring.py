@@ -29,7 +29,10 @@ from bastion.cluster.access import ApiAccess
 from bastion.cluster.apiservers import ApiServers
 from bastion.cluster.client import ApiClient
 from bastion.cluster.kubeconfig import access_from_text, load_access
+from bastion.cluster.outages import Outages
 from bastion.cluster.reviews import Reviews
+from bastion.cluster.rights import needed
+from bastion.cluster.standing import Standing
 from bastion.cluster.throttle import Throttle
 from bastion.config import Config, StartError
 from bastion.discovery.catalog import Catalog
@@ -79,6 +82,7 @@ class Bastion:
     state: ServerState
     catalog: Catalog
     pool: ConnectionPool
+    standing: Standing
     stopping: Callable[[], bool] = bool
 
     async def synced(self) -> None:
@@ -94,15 +98,20 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         access = await _access(config, stack)
         servers = config.kube_api.servers or (access.server,)
         throttle = Throttle(config.kube_api.qps, config.kube_api.burst)
-        api = await stack.enter_async_context(ApiClient(access, ApiServers(servers), throttle))
+        apiservers = ApiServers(servers)
+        api = await stack.enter_async_context(ApiClient(access, apiservers, throttle))
         _in_background(stack, access.keep(), "credentials")
         deadlines = await stack.enter_async_context(Deadlines())
         policy = DialPolicy(config.allow_targets, _own_sockets(config, servers), _own_ports(config), is_local)
         catalog = Catalog()
         resources = ["services", "endpointslices", "pods", *(["nodes"] if config.nodes else [])]
-        informers = _informers(resources, api, catalog, config.kube_api.namespaces)
+        outages = Outages(lambda: apiservers.current.url)
+        informers = _informers(resources, api, catalog, config.kube_api.namespaces, outages)
         for informer in informers:
             _in_background(stack, informer.run(), f"informer-{informer.resource}")
+        rights = needed((informer.resource, informer.namespace) for informer in informers)
+        standing = Standing(api, access.authorization, rights, outages)
+        _in_background(stack, standing.keep(), "the bastion's own rights")
         lookup = Lookup(api, catalog, informers, Rate(config.limits.lookup_qps, config.limits.lookup_qps))
 
         timeouts, streams = config.timeouts, config.streams
@@ -131,7 +140,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         presentation = Policy(config.pages.rewrite_html, config.pages.sandbox)
         tunneller = Tunneller(transport, deadlines, StreamLimits(streams.idle_timeout, streams.max_duration), presentation)
         catalog.address_gone.append(tunneller.address_gone)
-        reviews = Reviews(api)
+        reviews = Reviews(api, outages)
         # With manifests the token file is the embedded API's own; on a cluster it is one more way to know somebody.
         token_file = None if config.source.manifests else config.source.token_file
         authenticators = await open_authenticators(
@@ -159,7 +168,9 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             front_proxy=authenticators.headers,
         )
         readiness = {resource: _synced(catalog, resource) for resource in resources}
-        bastion = Bastion(None, None, catalog, pool)  # type: ignore[arg-type]
+        readiness |= {_watch_name(informer): informer.why_not_ready for informer in informers}
+        readiness["reviews"] = standing.why_not_ready
+        bastion = Bastion(None, None, catalog, pool, standing)  # type: ignore[arg-type]
         readiness["shutdown"] = lambda: "shutting down" if bastion.stopping() else None
         door = Door(_descriptors(), config.limits.connections_per_address, origins.trusts)
         web = create_app(readiness, {"ping": lambda: None}, metrics.text, desk)
@@ -229,13 +240,17 @@ def _own_sockets(config: Config, servers: Iterable[str]) -> set[tuple[str, int]]
     return own
 
 
-def _informers(resources: Iterable[str], api: ApiClient, catalog: Catalog, namespaces: Iterable[str]) -> list[Informer]:
+def _informers(resources: Iterable[str], api: ApiClient, catalog: Catalog, namespaces: Iterable[str], outages: Outages) -> list[Informer]:
     """One for each resource, or with --namespaces one for each of them; nodes are in no namespace."""
     return [
-        Informer(resource, api, catalog, namespace)
+        Informer(resource, api, catalog, namespace, outages)
         for resource in resources
         for namespace in (tuple(namespaces) if resource != "nodes" else ()) or ("",)
     ]
+
+
+def _watch_name(informer: Informer) -> str:
+    return f"watch-{informer.resource}" + (f"/{informer.namespace}" if informer.namespace else "")
 
 
 def _synced(catalog: Catalog, resource: str):  # type: ignore[no-untyped-def]

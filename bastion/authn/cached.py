@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from bastion.authn.authenticator import Authenticator, Credentials
 from bastion.authn.compact import expiry
-from bastion.authn.tokenreview import unreachable
+from bastion.authn.tokenreview import DOING
 from bastion.cache import Cache
+from bastion.cluster.outage import unanswered
 from bastion.kube.user import User
 
 
@@ -45,7 +46,7 @@ class CachedAuthenticator:
             try:
                 known = await self._cache.find(key, lambda: self._look_up(credentials))
             except TimeoutError as error:
-                raise unreachable("authenticate") from error
+                raise unanswered(DOING, error) from error
         return known.user
 
     def remembers(self, credentials: Credentials) -> bool:

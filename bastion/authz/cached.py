@@ -5,8 +5,9 @@ from __future__ import annotations
 from msgspec import structs
 
 from bastion.authz.authorizer import Authorizer, Decision
-from bastion.authz.sar import unreachable
+from bastion.authz.sar import DOING
 from bastion.cache import Cache
+from bastion.cluster.outage import unanswered
 from bastion.kube.attributes import Attributes
 from bastion.kube.user import User
 
@@ -30,4 +31,4 @@ class CachedAuthorizer:
         try:
             return await self._cache.find(key, lambda: self._inner.authorize(user, attributes))
         except TimeoutError as error:
-            raise unreachable() from error
+            raise unanswered(DOING, error) from error

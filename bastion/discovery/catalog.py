@@ -29,6 +29,7 @@ class Catalog:
         self.memo: Memo = {}  # what a resolver worked out, per service
         self.pod_memo: Memo = {}  # and per pod
         self.synced: dict[str, bool] = {}  # per resource: has a whole list been seen?
+        self.refused: set[str] = set()  # of the resources not synced, those that the API server does not let the bastion list
         self._unread: set[tuple[str, str]] = set()  # (resource, namespace) of lists that have not been seen to their end
         self.address_gone: list[Callable[[str], None]] = []  # told of an address that its pod no longer has
 
@@ -80,6 +81,7 @@ class Catalog:
         """A whole list was seen: what it did not hold is gone."""
         for key in [key for key in self._keys(resource) if key not in keys and (not namespace or key[0] == namespace)]:
             self.apply(resource, None, key)
+        self.refused.discard(resource)
         self._unread.discard((resource, namespace))
         self.synced[resource] = all(unread != resource for unread, _ in self._unread)
 

@@ -5,6 +5,7 @@ import random
 import pytest
 
 from bastion.config import network
+from bastion.discovery.catalog import Catalog
 from bastion.discovery.resolver import MOST_REMEMBERED, Resolver, UnknownTarget
 from bastion.kube.endpoint import KUBELET, Endpoint
 from bastion.kube.status import StatusError
@@ -562,6 +563,21 @@ def test_before_the_lists_were_read_nothing_is_said_to_be_missing(missing, resou
     catalog.synced[missing] = False
     with refused(503, "try again"):
         resolve(catalog, resource, id)
+
+
+def test_before_a_list_that_the_bastion_may_not_have_nobody_is_told_to_come_back():
+    catalog = Catalog()
+    for resource in ("pods", "services"):
+        catalog.expect(resource)
+    resolver = Resolver(catalog, DialPolicy(), nodes=False)
+    with refused(503, "try again shortly"):
+        resolver.resolve(parse_target("services", "ns", "web"))
+    catalog.refused.add("services")
+    with refused(503, "the bastion itself may not list services at the Kubernetes API server"):
+        resolver.resolve(parse_target("services", "ns", "web"))
+    catalog.retain("services", set())
+    with refused(503, "try again shortly"):
+        resolver.resolve(parse_target("services", "ns", "web"))
 
 
 def test_own_sockets_are_nobodys_endpoint():
