@@ -146,6 +146,7 @@ def _serve_flags(parser: argparse.ArgumentParser) -> None:
     _path(targets, "--kubelet-client-certificate", "shown to kubelets, and to nobody else")
     _path(targets, "--kubelet-client-key", "its private key")
     _switch(targets, "--kubelet-insecure-skip-tls-verify", "take any kubelet's certificate")
+    _switch(parser.add_argument_group("other"), "--check", "say what a start would say, what is missing included, and end: status 0 or 1")
     _verbosity(parser)
 
 

@@ -37,7 +37,7 @@ class ConfigError(Exception):
 class Serving:
     """Where and how to listen.  `insecure_port` 0: no plain listener.  Durations in seconds.
 
-    `names`: those that a certificate made here has beside the address.
+    `names`: those that a certificate made here has beside the address.  `self_signed`: it is one that was made here.
     """
 
     bind_address: str
@@ -48,6 +48,7 @@ class Serving:
     workers: int
     shutdown_delay: float
     names: tuple[str, ...] = ()
+    self_signed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +162,7 @@ def serve_config(flags: argparse.Namespace) -> Config:
             flags.workers,
             flags.shutdown_delay_duration,
             browsers.of_flags(flags).names(),
+            flags.tls_cert_file is None,
         ),
         Streams(
             flags.stream_recheck_interval,

@@ -65,7 +65,7 @@ def _browsers(url: str) -> Browsers:
 
 def _config(folder: Path, port: int, url: str) -> Config:
     return Config(
-        Serving("127.0.0.1", port, 0, None, None, 1, 0.0),
+        Serving("127.0.0.1", port, 0, None, None, 1, 0.0, self_signed=True),
         Streams(),
         Timeouts(),
         Limits(),

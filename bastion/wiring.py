@@ -50,6 +50,7 @@ from bastion.network.tls import ClientTLS
 from bastion.network.transport import Deadlines as UpstreamDeadlines
 from bastion.network.transport import Transport
 from bastion.observe.accesslog import AccessLog
+from bastion.observe.expiry import Expiry, files_of
 from bastion.observe.metrics import Metrics
 from bastion.observe.observer import Observer
 from bastion.proxy.access import StreamAccess
@@ -83,7 +84,15 @@ class Bastion:
     catalog: Catalog
     pool: ConnectionPool
     standing: Standing
+    outages: Outages
+    expiry: Expiry
+    reload: Callable[[], None]
     stopping: Callable[[], bool] = bool
+
+    @property
+    def ready(self) -> bool:
+        """Everything was read once, and the API server has said whether the bastion may review."""
+        return all(self.catalog.synced.values()) and self.standing.asked.is_set()
 
     async def synced(self) -> None:
         """Returns when every resource was read once."""
@@ -135,6 +144,20 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
                 "access_log_lines_dropped": log.dropped,
             }
         )
+        expiry = Expiry(files_of(config, lambda: access.certificate))
+        _in_background(stack, expiry.keep(), "the ends of certificates")
+        metrics.add(
+            "certificate_expiry_timestamp_seconds",
+            "When a certificate ends, of a chain or bundle the first that does (seconds since the epoch)",
+            ("certificate",),
+            lambda: {(what,): end.at for what, end in expiry.ends.items()},
+        )
+        metrics.add(
+            "api_right_granted",
+            "Whether the API server allows the bastion what it needs (1), or does not (0)",
+            ("verb", "resource", "namespace"),
+            lambda: {(r.verb, r.qualified, r.namespace): float(r not in standing.missing) for r in rights if standing.asked.is_set()},
+        )
         transport = Transport(pool, UpstreamDeadlines(timeouts.response_header, timeouts.response_idle))
         outliers = Outliers()
         presentation = Policy(config.pages.rewrite_html, config.pages.sandbox)
@@ -151,7 +174,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         recheck = Recheck(streams.recheck_interval, streams.recheck_grace)
         guard = Guard(authenticators.remembering, authenticators.remembers, config.limits)
         hosts = HostNames(config.browsers.host_suffix) if config.browsers.host_suffix else None
-        sign_in, desk = _sign_in(config.browsers, guard, origins, hosts)
+        sign_in, desk = _sign_in(config.browsers, guard, origins, hosts, strict_transport=not config.serving.self_signed)
         gateway = Gateway(
             guard,
             Impersonator(authorizer),
@@ -167,10 +190,17 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             sign_in=sign_in,
             front_proxy=authenticators.headers,
         )
+
+        def reload() -> None:
+            for followed in (client_tls.kubelet, *authenticators.followed):
+                followed.again()
+            access.again()
+            expiry.look()
+
         readiness = {resource: _synced(catalog, resource) for resource in resources}
         readiness |= {_watch_name(informer): informer.why_not_ready for informer in informers}
         readiness["reviews"] = standing.why_not_ready
-        bastion = Bastion(None, None, catalog, pool, standing)  # type: ignore[arg-type]
+        bastion = Bastion(None, None, catalog, pool, standing, outages, expiry, reload)  # type: ignore[arg-type]
         readiness["shutdown"] = lambda: "shutting down" if bastion.stopping() else None
         door = Door(_descriptors(), config.limits.connections_per_address, origins.trusts)
         web = create_app(readiness, {"ping": lambda: None}, metrics.text, desk)
@@ -192,13 +222,15 @@ async def embedded_api(config: Config, stack: AsyncExitStack) -> ApiServer:
     return await stack.enter_async_context(ApiServer(config.source.manifests, config.source.token_file))
 
 
-def _sign_in(browsers: Browsers, guard: Guard, origins: Origins, hosts: HostNames | None) -> tuple[NoSignIn, Desk | None]:
+def _sign_in(
+    browsers: Browsers, guard: Guard, origins: Origins, hosts: HostNames | None, *, strict_transport: bool
+) -> tuple[NoSignIn, Desk | None]:
     """(what the gateway needs for it, what the pages need)."""
     if not browsers.sign_in:
         return NoSignIn(), None
     sealer = Sealer(session_key(browsers), os.urandom)
     sessions, handoff = Sessions(sealer), Handoff(sealer)
-    desk = Desk(sessions, handoff, guard.identify, origins.seen, time.time, browsers.public_url, hosts)
+    desk = Desk(sessions, handoff, guard.identify, origins.seen, time.time, browsers.public_url, hosts, strict_transport)
     return SignIn(sessions, handoff, origins, browsers.public_url, time.time), desk
 
 

@@ -45,6 +45,7 @@ class Loaded:
     authorization: str | None
     expires: float | None
     files: tuple[Path, ...]
+    certificate: Path | None = None  # that the API server is shown
 
 
 class Access(Protocol):
@@ -93,6 +94,10 @@ class ApiAccess:
     def proxy(self) -> str:
         return self._now.proxy
 
+    @property
+    def certificate(self) -> Path | None:
+        return self._now.certificate
+
     async def authorization(self) -> str | None:
         """The value of the Authorization header; None where a certificate says it all."""
         if self._left() <= 0 and self._may_try():
@@ -112,6 +117,10 @@ class ApiAccess:
             await asyncio.sleep(interval)
             if self._changes.happened() or (self._left() < EARLY and self._may_try()):
                 self._begin()
+
+    def again(self) -> None:
+        """Load everything again now, whatever has changed."""
+        self._begin()
 
     def _left(self) -> float:
         """Seconds that the credentials are still good for."""

@@ -161,6 +161,7 @@ def _loaded(configuration: Configuration, files: tuple[Path, ...], *, expires: f
         authorization=" ".join(key.split()) or None,  # the loader keeps the line's end of a file
         expires=expires,
         files=(*files, *followed),
+        certificate=Path(configuration.cert_file) if configuration.cert_file else None,
     )
 
 

@@ -67,6 +67,20 @@ class Outages:
         if outage is not None and outage.error.status == 403:
             self.answered(right)
 
+    @property
+    def server(self) -> str:
+        return self._server()
+
+    def lines(self) -> list[str]:
+        """What is kept from the bastion right now: a line for each cause."""
+        causes: dict[str, list[Right]] = {}
+        for right, outage in self._now.items():
+            causes.setdefault(str(outage.error), []).append(right)
+        return [self._explained(rights) for rights in causes.values()]
+
+    def _explained(self, rights: Sequence[Right]) -> str:
+        return explained(self._now[rights[0]].error, rights, self._server(), self.identity)
+
     def _tell_soon(self) -> None:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(MOMENT, self._tell)
@@ -80,7 +94,7 @@ class Outages:
                 causes.setdefault(str(outage.error), []).append(right)
                 outage.said = True
         for rights in causes.values():
-            _log.warning("%s", explained(self._now[rights[0]].error, rights, self._server(), self.identity))
+            _log.warning("%s", self._explained(rights))
         if self._over:
             _log.warning("%s", ended(self._over, self._server()))
             self._over.clear()

@@ -6,7 +6,7 @@ Counted in plain dictionaries, because every request passes here; prometheus-cli
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.gc_collector import GCCollector
@@ -20,6 +20,7 @@ MAX_SERIES = 4096  # label sets kept apart; a flood of namespaces ends in one ca
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 
 Labels = tuple[str, str, str, int]  # namespace, resource, verb, code
+Values = Callable[[], Mapping[tuple[str, ...], float]]  # by the values of the labels
 
 
 class Metrics:
@@ -31,10 +32,15 @@ class Metrics:
             collector(registry=self._registry)
         self._registry.register(self)
         self._gauges = gauges
+        self._labelled: list[tuple[str, str, tuple[str, ...], Values]] = []
         self._requests: dict[Labels, int] = {}
         self._durations: dict[str, list[float]] = {}  # per resource: a count per bucket, the last beyond all, and the sum
         self._stages: dict[str, float] = {}
         self._bytes_in = self._bytes_out = 0
+
+    def add(self, name: str, help: str, labels: tuple[str, ...], values: Values) -> None:
+        """A gauge with labels; `values` is asked for when somebody looks."""
+        self._labelled.append((name, help, labels, values))
 
     def observe(self, record: Record) -> None:
         key = self._labels(record)
@@ -83,6 +89,11 @@ class Metrics:
         yield size
         for name, value in self._gauges().items():
             yield GaugeMetricFamily(f"bastion_{name}", name.replace("_", " "), value=value)
+        for name, help, labels, values in self._labelled:
+            family = GaugeMetricFamily(f"bastion_{name}", help, labels=labels)
+            for label, value in values().items():
+                family.add_metric(label, value)
+            yield family
 
 
 def _cumulated(counts: list[float]) -> list[tuple[str, float]]:

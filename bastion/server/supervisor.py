@@ -15,6 +15,7 @@ _log = logging.getLogger("bastion.supervisor")
 
 BACKOFF = 1.0  # seconds between the death of a worker and its successor, where it died young
 YOUNG = 5.0  # seconds
+NUMBER = "BASTION_WORKER_NUMBER"  # tells each which of them it is
 
 
 class Supervisor:
@@ -29,6 +30,8 @@ class Supervisor:
         self._descriptors = tuple(descriptors)
         self._environment = {**os.environ, **environment}
         self._processes: dict[int, asyncio.subprocess.Process] = {}
+        self._began: dict[int, float] = {}  # by process, when
+        self._starting = asyncio.Lock()
         self._stopping = asyncio.Event()
 
     async def run(self) -> int:
@@ -36,6 +39,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled)
+        loop.add_signal_handler(signal.SIGHUP, self._hung_up)
         statuses = await asyncio.gather(*(self._keep(index) for index in range(self._count)))
         return max(statuses, default=0)
 
@@ -43,21 +47,38 @@ class Supervisor:
         """One worker after the other; the status of the last."""
         loop = asyncio.get_running_loop()
         while True:
-            began = loop.time()
-            process = await asyncio.create_subprocess_exec(
-                *self._command, env=self._environment, pass_fds=self._descriptors, stdin=asyncio.subprocess.PIPE
-            )
-            self._processes[index] = process
-            if self._stopping.is_set():
-                process.terminate()
+            async with self._starting:  # one at a time, so that a signal is heard between two of them
+                if self._stopping.is_set():
+                    return 0
+                process = await self._start(index)
+            began = self._began[process.pid] = loop.time()
             status = await process.wait()
+            del self._began[process.pid]
             if self._stopping.is_set():
-                return status if status >= 0 else 1
+                # One that dies of the signal was not yet there to obey it, and served nobody.
+                return status if status >= 0 else int(status != -signal.SIGTERM)
             _log.error("worker %d (pid %d) ended with status %d: starting another", index, process.pid, status)
             if loop.time() - began < YOUNG:
                 await self._pause()
                 if self._stopping.is_set():
                     return 1
+
+    async def _start(self, index: int) -> asyncio.subprocess.Process:
+        environment = {**self._environment, NUMBER: str(index)}
+        process = self._processes[index] = await asyncio.create_subprocess_exec(
+            *self._command, env=environment, pass_fds=self._descriptors, stdin=asyncio.subprocess.PIPE
+        )
+        if self._stopping.is_set():
+            process.terminate()
+        await asyncio.sleep(0)
+        return process
+
+    def _hung_up(self) -> None:
+        """Passed on to those who listen by now; the younger ones have just read everything."""
+        now = asyncio.get_running_loop().time()
+        for process in self._processes.values():
+            if process.returncode is None and now - self._began.get(process.pid, now) >= YOUNG:
+                process.send_signal(signal.SIGHUP)
 
     async def _pause(self) -> None:
         try:
