@@ -104,7 +104,6 @@ async def _settle(bastion: Bastion, began: float) -> None:
     await bastion.synced()
     seconds = asyncio.get_running_loop().time() - began
     settle_memory()
-    await bastion.standing.asked.wait()
     _start_log.info("%s", ready_line(bastion, seconds))
 
 
@@ -121,6 +120,7 @@ async def _check(config: Config) -> int:
     _serving_tls(config.serving, config.authentication.authorities)
     for sock in (*sockets, *plain):
         sock.close()
+    logging.getLogger("bastion").setLevel(logging.CRITICAL)  # all of it is in what is told at the end
     return await check(config)
 
 

@@ -95,8 +95,8 @@ class Bastion:
         return all(self.catalog.synced.values()) and self.standing.asked.is_set()
 
     async def synced(self) -> None:
-        """Returns when every resource was read once."""
-        while not all(self.catalog.synced.values()):  # noqa: ASYNC110 the catalog is pure and wakes nobody
+        """Returns when it is `ready`."""
+        while not self.ready:  # noqa: ASYNC110 the catalog is pure and wakes nobody
             await asyncio.sleep(0.02)
 
 

@@ -238,4 +238,8 @@ def _refused(response: httpx.Response) -> ApiError:
 
 
 def _cause(error: httpx.HTTPError) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    """What the system said, where it did: of several addresses that were tried httpx only says that all failed."""
+    below: BaseException | None = error
+    while below is not None and not (isinstance(below, OSError) and below.strerror):
+        below = below.exceptions[-1] if isinstance(below, BaseExceptionGroup) else below.__cause__ or below.__context__
+    return " ".join(str(error if below is None else below.strerror).split()) or type(error).__name__

@@ -24,10 +24,14 @@ class Supervisor:
     Its standard input is a pipe that says nothing and ends with the supervisor: even a killed one leaves no worker behind.
     """
 
-    def __init__(self, command: Sequence[str], count: int, descriptors: Sequence[int], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, command: Sequence[str], count: int, descriptors: Sequence[int], environment: Mapping[str, str], *, young: float = YOUNG
+    ) -> None:
+        """`young`: seconds before a worker is expected to serve, and to listen to signals."""
         self._command = tuple(command)
         self._count = count
         self._descriptors = tuple(descriptors)
+        self._young = young
         self._environment = {**os.environ, **environment}
         self._processes: dict[int, asyncio.subprocess.Process] = {}
         self._began: dict[int, float] = {}  # by process, when
@@ -58,7 +62,7 @@ class Supervisor:
                 # One that dies of the signal was not yet there to obey it, and served nobody.
                 return status if status >= 0 else int(status != -signal.SIGTERM)
             _log.error("worker %d (pid %d) ended with status %d: starting another", index, process.pid, status)
-            if loop.time() - began < YOUNG:
+            if loop.time() - began < self._young:
                 await self._pause()
                 if self._stopping.is_set():
                     return 1
@@ -77,7 +81,7 @@ class Supervisor:
         """Passed on to those who listen by now; the younger ones have just read everything."""
         now = asyncio.get_running_loop().time()
         for process in self._processes.values():
-            if process.returncode is None and now - self._began.get(process.pid, now) >= YOUNG:
+            if process.returncode is None and now - self._began.get(process.pid, now) >= self._young:
                 process.send_signal(signal.SIGHUP)
 
     async def _pause(self) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import dataclasses
 import hashlib
 import html
 import itertools
@@ -533,3 +534,31 @@ def test_signing_out_of_an_application_takes_its_cookie_away(bastion):
     assert set_cookies(answer) == {APPLICATION.decode(): ""}
     assert f'href="{MAIN}/login"' in bastion.ask("GET", APP + answer.headers["location"]).text
     assert bastion.ask("POST", f"{APP}/.bastion/logout", headers={"origin": MAIN}).status_code == 403
+
+
+# --- over TLS alone, from now on
+
+
+@pytest.mark.parametrize(
+    ("strict", "url", "said"),
+    [
+        (True, f"{MAIN}/login", "max-age=31536000"),
+        (True, f"{MAIN}/logout", "max-age=31536000"),
+        (False, f"{MAIN}/login", None),
+        (True, f"{MAIN.replace('https', 'http')}/login", None),
+        (True, f"https://{APP_HOST}/.bastion/logout", None),
+    ],
+    ids=["sign-in", "sign-out", "self-made", "plain", "an-application's-host"],
+)
+def test_own_pages_are_for_tls_alone_unless_the_certificate_is_self_made(strict, url, said):
+    bastion = Bastion()
+    desk = dataclasses.replace(bastion.desk, strict_transport=strict)
+
+    async def main():
+        transport = httpx.ASGITransport(create_app({}, {}, bytes, desk))
+        async with httpx.AsyncClient(transport=transport) as http:
+            return await http.get(url)
+
+    answer = asyncio.run(main())
+    assert answer.status_code == 200
+    assert answer.headers.get("Strict-Transport-Security") == said
