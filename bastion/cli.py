@@ -181,9 +181,11 @@ def _standalone_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _demo_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--port", type=config.port, default=8443, metavar="PORT", help="HTTPS on loopback; default %(default)s")
     parser.add_argument(
-        "--directory", type=Path, default=Path(".demo"), metavar="PATH", help="for CA, tokens, kubeconfig; default ./%(default)s"
+        "--port", type=config.port, default=None, metavar="PORT", help="HTTPS on loopback; default the first free from 8443"
+    )
+    parser.add_argument(
+        "--directory", type=Path, default=None, metavar="PATH", help="for CA, tokens, kubeconfig; default ./.demo, or the next that is free"
     )
     _verbosity(parser)
 
