@@ -27,8 +27,11 @@ def ready_line(bastion: Bastion, seconds: float) -> str:
     catalog = bastion.catalog
     counts = {"services": len(catalog.services), "pods": len(catalog.pods), "nodes": len(catalog.nodes)}
     read = ", ".join(f"{count} {resource}" for resource, count in counts.items() if resource in catalog.synced)
-    identity = f" as {bastion.standing.identity}" if bastion.standing.identity else ""
-    return f"ready: {read}, {seconds:.1f} s; watching{identity} at {bastion.outages.server}"
+    return f"ready: {read}, {seconds:.1f} s; watching{_identity(bastion)} at {bastion.outages.server}"
+
+
+def _identity(bastion: Bastion) -> str:
+    return f" as {bastion.standing.identity}" if bastion.standing.identity else ""
 
 
 async def check(config: Config) -> int:
@@ -72,7 +75,7 @@ def _findings(bastion: Bastion, seconds: float) -> Iterator[str]:
     if bastion.ready:
         yield ready_line(bastion, seconds)
     else:
-        yield f"not ready: {bastion.outages.server} as {bastion.standing.identity or 'nobody it knows'}"
+        yield f"not ready: watching{_identity(bastion)} at {bastion.outages.server}"
     standing = bastion.standing
     if standing.asked.is_set():
         yield f"rights: {len(standing.rights) - len(standing.missing)} of {len(standing.rights)}"

@@ -91,7 +91,7 @@ async def _serve(config: Config, sockets: list[socket.socket], plain: list[socke
             server.stop_after(sys.stdin.fileno())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(bastion.synced(), ready_within)
-        _announce(config.serving)
+        _announce(config.serving, sockets)
         settle_memory()
         background = [asyncio.create_task(work) for work in (follow([tls]), _settle(bastion, began), keep_small())]
         await server.serve(sockets=sockets)
@@ -152,9 +152,10 @@ async def _supervise(config: Config, argv: Sequence[str]) -> int:
         ).run()
 
 
-def _announce(serving: Serving) -> None:
+def _announce(serving: Serving, sockets: list[socket.socket]) -> None:
     host = f"[{serving.bind_address}]" if ":" in serving.bind_address else serving.bind_address
-    _log.info("serving https://%s:%d", host, serving.port)
+    for sock in sockets:
+        _log.info("serving https://%s:%d", host, sock.getsockname()[1])
     if serving.self_signed:
         _start_log.warning("no --tls-cert-file: the certificate was made just now, and no client trusts it")
 

@@ -182,11 +182,11 @@ def test_a_check_without_an_api_server_fails_with_one_line(bastion, pair, tmp_pa
     (tmp_path / "config").write_text(json.dumps({"kind": "Config", "apiVersion": "v1", "current-context": "x", **parts}))
     status, out, err = bastion("serve", "--check", "--port=0", "--kubeconfig=config", *pair)
     assert status == 1
-    assert out.startswith(f"not ready: {server}")
+    assert out.startswith(f"not ready: watching at {server}\n")
     assert len(err) == 1, err
     assert err[0].startswith(f"bastion serve: {server} does not answer: ")
     assert "connection refused" in err[0].lower()
-    assert "get, " not in err[0] and "list endpointslices, pods, services" in err[0]
+    assert "cannot list endpointslices, pods, services; nothing listens there" in err[0]
 
 
 def test_more_workers_than_the_machine_carries(bastion, pair):

@@ -11,6 +11,7 @@ import contextlib
 import functools
 import logging
 import random
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import dataclass
 
@@ -202,7 +203,9 @@ class ApiClient:
         try:
             authorization = await self._access.authorization()
         except OSError as error:
-            raise ApiError(f"the bastion's own credentials cannot be read: {error.strerror or type(error).__name__}", 401) from error
+            raise ApiError(
+                f"the bastion's own credentials cannot be read: {error.strerror or type(error).__name__}", 401, answered=False
+            ) from error
         return headers | ({"Authorization": authorization} if authorization else {})
 
     async def _ready(self, url: str) -> bool:
@@ -242,4 +245,5 @@ def _cause(error: httpx.HTTPError) -> str:
     below: BaseException | None = error
     while below is not None and not (isinstance(below, OSError) and below.strerror):
         below = below.exceptions[-1] if isinstance(below, BaseExceptionGroup) else below.__cause__ or below.__context__
-    return " ".join(str(error if below is None else below.strerror).split()) or type(error).__name__
+    text = str(error if below is None else below.strerror)
+    return " ".join(re.sub(r" \(_ssl\.c:\d+\)$", "", text).split()) or type(error).__name__

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bastion.cluster.errors import ApiError
-from bastion.cluster.rights import Right, commands, listed
+from bastion.cluster.rights import AUTHORIZATION, Right, commands, listed
 
 MOMENT = 0.5  # seconds in which failures are gathered
 AGAIN, MOST = 30.0, 600.0  # seconds after which a cause is said again: the first time, and at most
@@ -112,6 +112,7 @@ class Outages:
 
 
 CERTIFICATES = "is certificate-authority in the kubeconfig the one that signed its certificate, and is the name the one in it?"
+ASKING = Right("create", "selfsubjectaccessreviews", AUTHORIZATION)  # the bastion, about itself
 HINTS = (  # what a message holds -> what to look at
     ("certificate verify failed", CERTIFICATES),
     ("hostname mismatch", CERTIFICATES),
@@ -126,13 +127,17 @@ HINTS = (  # what a message holds -> what to look at
 
 def explained(error: ApiError, rights: Sequence[Right], server: str, identity: str) -> str:
     """One line: where, what, as whom, and what mends it."""
-    rights, who = sorted(rights), identity or "the bastion"
+    who = identity or "the bastion"
+    # That it cannot even ask about itself says nothing where it cannot work either.
+    rights = sorted(right for right in rights if right != ASKING) or [ASKING]
     lost = f"cannot {listed(rights)}"
     if error.status == 403:
         return f"{server} answered 403: {who} may not {listed(rights)}; this allows it: {commands(rights, identity)}"
+    if error.status == 401 and not error.answered:
+        return f"{server} is not asked: {error}: {lost}"
     if error.status == 401:
         hint = "with the same kubeconfig `kubectl auth whoami` fails, too, until its token or certificate is renewed"
-        return f"{server} answered 401: it does not accept the bastion's credentials, {lost}; {hint} ({error})"
+        return f"{server} answered 401: it does not accept the bastion's credentials: {lost}; {hint}"
     if error.status == 429:
         return f"{server} is overloaded (429): {lost}; see apiserver_flowcontrol_rejected_requests_total there"
     if error.status:

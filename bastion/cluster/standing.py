@@ -12,8 +12,8 @@ from dataclasses import replace
 from typing import Protocol, TypeVar
 
 from bastion.cluster.errors import ApiError
-from bastion.cluster.outages import Outages
-from bastion.cluster.rights import AUTHORIZATION, REVIEW_TOKENS, REVIEWS, Right
+from bastion.cluster.outages import ASKING, Outages
+from bastion.cluster.rights import REVIEW_TOKENS, REVIEWS, Right
 from bastion.kube.review import (
     OWN_ACCESS_REVIEWS,
     OWN_REVIEWS,
@@ -28,7 +28,6 @@ from bastion.kube.review import (
 
 EVERY = 60.0  # seconds
 SOON = 5.0  # seconds, while it is not known to be allowed to review
-ASKING = Right("create", "selfsubjectaccessreviews", AUTHORIZATION)
 UNKNOWN = (404, 405)  # an API server without such a review: what it would say shows when the right is used
 
 T = TypeVar("T")
@@ -114,7 +113,9 @@ class Standing:
         try:
             authorization = await self._authorization()
         except OSError as error:
-            raise ApiError(f"the bastion's own credentials cannot be read: {error.strerror or type(error).__name__}", 401) from error
+            raise ApiError(
+                f"the bastion's own credentials cannot be read: {error.strerror or type(error).__name__}", 401, answered=False
+            ) from error
         scheme, _, token = (authorization or "").partition(" ")
         return token if scheme.lower() == "bearer" and token else None
 

@@ -100,6 +100,11 @@ def test_an_answer_that_is_none_comes_with_what_to_look_at(caplog, error):
     assert str(error.status) in line and "list pods" in line and (";" in line)
 
 
+def test_credentials_that_cannot_be_read_are_no_answer(caplog):
+    [line] = told(caplog, failed(LIST, ApiError("the bastion's own credentials cannot be read: No such file", 401, answered=False)))
+    assert line == "https://api:6443 is not asked: the bastion's own credentials cannot be read: No such file: cannot list pods"
+
+
 # --- rights in words, and as commands
 
 

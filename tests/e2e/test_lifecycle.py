@@ -138,6 +138,7 @@ def test_workers_share_a_port_and_are_replaced(cluster: Cluster, tmp_path: Path)
 
         async with backend(pod.address):
             await until(program, lambda: program.stderr.count("serving https://") == 2)
+            await until(program, lambda: program.stderr.count('"ready: ') == 1)  # of what is the same in all of them one tells
             for worker in workers:
                 await answered_while_stopped(worker)
 
