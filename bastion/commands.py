@@ -36,6 +36,7 @@ from bastion.wiring import Bastion, embedded_api, open_bastion, session_key
 _log = logging.getLogger("bastion.server")
 _start_log = logging.getLogger("bastion.start")
 WORKER_READY = 10.0  # seconds
+UNDONE = 1.0  # seconds for a start to be undone
 _WORKER = "BASTION_WORKER"  # what a supervisor tells its workers, as JSON
 
 
@@ -232,9 +233,30 @@ def _run(start: Callable[[], Coroutine[Any, Any, int]]) -> int:
     tune_allocator()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(start())
+            return runner.run(_stoppable(start()))
     except OSError as error:
         raise StartError(f"{error.filename or ''}{': ' if error.filename else ''}{_cause(error)}") from error
+
+
+async def _stoppable(work: Coroutine[Any, Any, int]) -> int:
+    """SIGTERM before whatever serves has handlers of its own: what was begun is undone, status 0.  A second one ends at once."""
+    loop, task, told = asyncio.get_running_loop(), asyncio.ensure_future(work), False
+
+    def signalled() -> None:
+        nonlocal told
+        if told:
+            os._exit(1)
+        told = True
+        task.cancel()
+        loop.call_later(UNDONE, os._exit, 0)  # an exec plugin that hangs is waited for in a thread that nothing ends
+
+    loop.add_signal_handler(signal.SIGTERM, signalled)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if not told:
+            raise
+        return 0
 
 
 def _cause(error: Exception) -> str:
