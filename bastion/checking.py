@@ -57,7 +57,7 @@ async def _settled(bastion: Bastion, began: float) -> None:
     loop = asyncio.get_running_loop()
     while not bastion.ready and loop.time() - began < PATIENCE:
         await asyncio.sleep(0.02)
-        if bastion.outages.lines() and loop.time() - began > SETTLED:
+        if bastion.standing.tried and bastion.outages.lines() and loop.time() - began > SETTLED:
             return
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from bastion.cluster.errors import ApiError
 from bastion.cluster.rights import AUTHORIZATION, Right, commands, listed
 
-MOMENT = 0.5  # seconds in which failures are gathered
+MOMENT = 1.0  # seconds in which failures are gathered
 AGAIN, MOST = 30.0, 600.0  # seconds after which a cause is said again: the first time, and at most
 FORGOTTEN = 2 * MOST
 

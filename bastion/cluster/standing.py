@@ -53,6 +53,7 @@ class Standing:
         self.rights = tuple(rights)
         self.missing: frozenset[Right] = frozenset()
         self.asked = asyncio.Event()  # once there was a whole answer
+        self.tried = False  # whether or not there was an answer
         self._reviewed = False
 
     @property
@@ -74,6 +75,7 @@ class Standing:
                 await self.ask()
             except ApiError as error:
                 self._outages.failed(ASKING, error)
+            self.tried = True
             await asyncio.sleep(EVERY if self._reviewed else SOON)
 
     async def ask(self) -> None:

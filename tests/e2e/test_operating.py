@@ -30,7 +30,7 @@ def test_rights_that_are_lost_are_told_to_everybody_and_turn_nothing_red(cluster
             user["user"] = {"token": BOB}
         api.kubeconfig.write_text(yaml.safe_dump(config))
         with serving(cluster, tmp_path / "bastion", source=("--kubeconfig", api.kubeconfig), ready=False) as bastion:
-            bastion.program.until(lambda: "answered 403: bob may not get, list, watch pods, services; " in bastion.program.stderr)
+            bastion.program.until(lambda: "answered 403: bob may not " in bastion.program.stderr)
             assert "create clusterrole bastion-discovery" in bastion.program.stderr
             refused = bastion.get(cluster.pod().path())
             assert (refused.status_code, refused.headers.get("Retry-After")) == (503, None)
