@@ -1,12 +1,13 @@
-# What a newcomer runs: `make demo`, `make test`.  Everything needed is installed into ./.venv.
+# What a newcomer runs: `make demo`, `make test`.  Everything needed is installed into ./.venv, for the demo only what runs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RUNS := $(VENV)/.runs
 READY := $(VENV)/.ready
 
 .PHONY: demo test lint bench soak fuzz openapi lock clean
 
-demo: $(READY)
+demo: $(RUNS)
 	@$(BIN)/bastion demo
 
 test: $(READY)
@@ -42,8 +43,12 @@ lock: $(READY)
 	tools/lock $(VENV)
 
 $(READY): pyproject.toml requirements-dev.lock tools/install
-	PYTHON=$(PYTHON) tools/install $(VENV)
+	@PYTHON=$(PYTHON) tools/install $(VENV) requirements-dev.lock
+	@touch $(RUNS) $@
+
+$(RUNS): pyproject.toml requirements.lock tools/install
+	@PYTHON=$(PYTHON) tools/install $(VENV) requirements.lock
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .demo .fuzz .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .demo .demo-* .fuzz .pytest_cache .mypy_cache .ruff_cache

@@ -20,6 +20,15 @@ _BACKDATED = datetime.timedelta(minutes=5)  # clocks differ
 
 
 @dataclass(frozen=True, slots=True)
+class Certificate:
+    """What it is for, where it stands, and what stands there (PEM, one or several)."""
+
+    purpose: str
+    where: str
+    pem: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Pair:
     """A certificate (with its chain) and its private key, both PEM."""
 

@@ -156,6 +156,7 @@ def _serve_flags(parser: argparse.ArgumentParser) -> None:
     _path(targets, "--kubelet-client-certificate", "shown to kubelets, and to nobody else")
     _path(targets, "--kubelet-client-key", "its private key")
     _switch(targets, "--kubelet-insecure-skip-tls-verify", "take any kubelet's certificate")
+    _switch(parser.add_argument_group("other"), "--check", "say what a start would say, what is missing included, and end: status 0 or 1")
     _verbosity(parser)
 
 
@@ -191,9 +192,11 @@ def _standalone_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _demo_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--port", type=config.port, default=8443, metavar="PORT", help="HTTPS on loopback; default %(default)s")
     parser.add_argument(
-        "--directory", type=Path, default=Path(".demo"), metavar="PATH", help="for CA, tokens, kubeconfig; default ./%(default)s"
+        "--port", type=config.port, default=None, metavar="PORT", help="HTTPS on loopback; default the first free from 8443"
+    )
+    parser.add_argument(
+        "--directory", type=Path, default=None, metavar="PATH", help="for CA, tokens, kubeconfig; default ./.demo, or the next that is free"
     )
     _verbosity(parser)
 

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import socket
 import ssl
 import sys
@@ -21,18 +22,22 @@ import uvloop
 
 from bastion.authn.authenticators import trusts_of
 from bastion.certificates import Authority, Pair
+from bastion.checking import check, examine, ready_line
 from bastion.config import INSECURE_ADDRESS, Config, Serving, StartError, serve_config
 from bastion.observe import logs
 from bastion.reload import Followed, follow
+from bastion.server.capacity import this_machine, too_many
 from bastion.server.listener import bind
 from bastion.server.memory import keep_small, settle_memory, tune_allocator
 from bastion.server.run import Endings, Server
-from bastion.server.supervisor import Supervisor, told_by_supervisor
+from bastion.server.supervisor import NUMBER, Supervisor, told_by_supervisor
 from bastion.server.tls import ask_for_certificates, context_of, own_names, serving_context
 from bastion.wiring import Bastion, embedded_api, open_bastion, session_key
 
 _log = logging.getLogger("bastion.server")
+_start_log = logging.getLogger("bastion.start")
 WORKER_READY = 10.0  # seconds
+UNDONE = 1.0  # seconds for a start to be undone
 
 
 def serve(flags: argparse.Namespace, argv: Sequence[str]) -> int:
@@ -46,7 +51,12 @@ def serve(flags: argparse.Namespace, argv: Sequence[str]) -> int:
     config = serve_config(flags)
     if told:
         config = replace(config, browsers=replace(config.browsers, key=bytes.fromhex(told["session_key"]), used=Path(told["used"])))
+        config = replace(config, serving=replace(config.serving, self_signed=told["self_signed"]))
     logs.configure(config.verbosity)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to be read again
+    logging.getLogger("bastion.start").disabled = os.environ.get(NUMBER, "0") != "0"  # what one worker says is said for all
+    if flags.check:
+        return _run(lambda: _check(config))
     if told:
         inherited = [[_inherited(fd) for fd in told[kind]] for kind in ("sockets", "plain")]
         return _run(lambda: _serve(config, *inherited, ready_within=WORKER_READY))
@@ -72,7 +82,9 @@ def demo(flags: argparse.Namespace) -> int:
 async def _serve(config: Config, sockets: list[socket.socket], plain: list[socket.socket], *, ready_within: float = 0.0) -> int:
     """`ready_within`: seconds that a worker waits for the objects before it accepts; others serve meanwhile."""
     tls = _serving_tls(config.serving, config.authentication.authorities)
+    began = asyncio.get_running_loop().time()
     async with open_bastion(config, sys.stdout.fileno()) as bastion:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload, bastion, tls)
         endings = Endings(config.serving.shutdown_delay, tunnels=config.streams.drain)
         server = Server(bastion.state, endings, tls, plain, bastion.app)
         bastion.stopping = lambda: server.stopping
@@ -80,22 +92,47 @@ async def _serve(config: Config, sockets: list[socket.socket], plain: list[socke
             server.stop_after(sys.stdin.fileno())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(bastion.synced(), ready_within)
-        _announce(config.serving)
+        _announce(config.serving, sockets)
         settle_memory()
-        background = [asyncio.create_task(work) for work in (follow([tls]), _settle(bastion), keep_small())]
+        background = [asyncio.create_task(work) for work in (follow([tls]), _settle(bastion, began), keep_small())]
         await server.serve(sockets=sockets)
         for task in background:
             task.cancel()
     return 0
 
 
-async def _settle(bastion: Bastion) -> None:
+async def _settle(bastion: Bastion, began: float) -> None:
     await bastion.synced()
+    seconds = asyncio.get_running_loop().time() - began
     settle_memory()
+    _start_log.info("%s", ready_line(bastion, seconds))
+
+
+def _reload(bastion: Bastion, tls: Followed[ssl.SSLContext]) -> None:
+    _log.info("SIGHUP: reading all files again")
+    tls.again()
+    bastion.reload()
+
+
+async def _check(config: Config) -> int:
+    """Everything that a start does but serving."""
+    _refuse_too_many(config.serving.workers)
+    sockets, plain = _sockets(config.serving)
+    _serving_tls(config.serving, config.authentication.authorities)
+    for sock in (*sockets, *plain):
+        sock.close()
+    logging.getLogger("bastion").setLevel(logging.CRITICAL)  # all of it is in what is told at the end
+    return await check(config)
+
+
+def _refuse_too_many(workers: int) -> None:
+    if (reason := too_many(workers, this_machine())) is not None:
+        raise StartError(reason)
 
 
 async def _supervise(config: Config, argv: Sequence[str]) -> int:
     """Workers are this program anew, on sockets of ours; the certificate and the embedded API are one for all."""
+    _refuse_too_many(config.serving.workers)
     sockets, plain = _sockets(config.serving)
     async with contextlib.AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bastion-")))
@@ -105,7 +142,7 @@ async def _supervise(config: Config, argv: Sequence[str]) -> int:
         certificate, key = config.serving.certificate, config.serving.key
         if certificate is None or key is None:
             certificate, key = _write_pair(folder, _self_signed(config.serving))
-        told: dict[str, Any] = {"certificate": str(certificate), "key": str(key)}
+        told: dict[str, Any] = {"certificate": str(certificate), "key": str(key), "self_signed": config.serving.certificate is None}
         (folder / "used").mkdir(mode=0o700)
         told["used"] = str(folder / "used")
         told["session_key"] = session_key(config.browsers).hex()
@@ -113,15 +150,17 @@ async def _supervise(config: Config, argv: Sequence[str]) -> int:
         if config.source.manifests:
             told["kubeconfig"] = str(folder / "kubeconfig")
             _write_private(folder / "kubeconfig", (await embedded_api(config, stack)).kubeconfig().encode())
+        await examine(config)
         command = [sys.executable, "-m", "bastion", *argv]
         return await Supervisor(command, config.serving.workers, [*told["sockets"], *told["plain"]], orjson.dumps(told)).run()
 
 
-def _announce(serving: Serving) -> None:
+def _announce(serving: Serving, sockets: list[socket.socket]) -> None:
     host = f"[{serving.bind_address}]" if ":" in serving.bind_address else serving.bind_address
-    _log.info("serving https://%s:%d", host, serving.port)
-    if serving.certificate is None:
-        _log.warning("no --tls-cert-file: the certificate was made just now, and no client trusts it")
+    for sock in sockets:
+        _log.info("serving https://%s:%d", host, sock.getsockname()[1])
+    if serving.self_signed:
+        _start_log.warning("no --tls-cert-file: the certificate was made just now, and no client trusts it")
 
 
 async def _finally(work: Coroutine[Any, Any, None]) -> int:
@@ -202,9 +241,30 @@ def _run(start: Callable[[], Coroutine[Any, Any, int]]) -> int:
     tune_allocator()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(start())
+            return runner.run(_stoppable(start()))
     except OSError as error:
         raise StartError(f"{error.filename or ''}{': ' if error.filename else ''}{_cause(error)}") from error
+
+
+async def _stoppable(work: Coroutine[Any, Any, int]) -> int:
+    """SIGTERM before whatever serves has handlers of its own: what was begun is undone, status 0.  A second one ends at once."""
+    loop, task, told = asyncio.get_running_loop(), asyncio.ensure_future(work), False
+
+    def signalled() -> None:
+        nonlocal told
+        if told:
+            os._exit(1)
+        told = True
+        task.cancel()
+        loop.call_later(UNDONE, os._exit, 0)  # an exec plugin that hangs is waited for in a thread that nothing ends
+
+    loop.add_signal_handler(signal.SIGTERM, signalled)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if not told:
+            raise
+        return 0
 
 
 def _cause(error: Exception) -> str:

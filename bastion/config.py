@@ -41,7 +41,7 @@ class ConfigError(Exception):
 class Serving:
     """Where and how to listen.  `insecure_port` 0: no plain listener.  Durations in seconds.
 
-    `names`: those that a certificate made here has beside the address.
+    `names`: those that a certificate made here has beside the address.  `self_signed`: it is one that was made here.
     """
 
     bind_address: str
@@ -52,6 +52,7 @@ class Serving:
     workers: int
     shutdown_delay: float
     names: tuple[str, ...] = ()
+    self_signed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +169,7 @@ def serve_config(flags: argparse.Namespace) -> Config:
             flags.workers,
             flags.shutdown_delay_duration,
             browsers.of_flags(flags).names(),
+            flags.tls_cert_file is None,
         ),
         Streams(
             flags.stream_recheck_interval,

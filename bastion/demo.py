@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import errno
+import fcntl
 import os
 import shlex
 import socket
@@ -11,14 +14,15 @@ from pathlib import Path
 
 from bastion.browsers import Browsers
 from bastion.certificates import Authority
-from bastion.config import Config, Kubelet, Limits, Pages, Serving, Source, Streams, Timeouts, network
+from bastion.config import Config, Kubelet, Limits, Pages, Serving, Source, StartError, Streams, Timeouts, network
 from bastion.kube.documents import yaml_of
 from bastion.server.listener import bind
 from bastion.server.run import Endings, Server
 from bastion.server.tls import context_of
-from bastion.standalone.workloads import MANIFESTS, NETWORK, Workloads, demo_tokens
+from bastion.standalone.workloads import NETWORKS, Workloads, demo_tokens, manifests_at
 from bastion.wiring import open_bastion
 
+PORT, MOST = 8443, 100  # where it begins to look for a port, and how many it looks at
 FRONTEND = "/api/v1/namespaces/shop/services/frontend/proxy/"
 ORDERS = "/api/v1/namespaces/shop/services/https:orders:/proxy/orders"
 TICKER = "/api/v1/namespaces/monitoring/services/ticker/proxy/events"
@@ -38,18 +42,69 @@ SAY_HELLO = (
 Tokens = dict[str, tuple[str, tuple[str, ...]]]
 
 
-async def run(folder: Path, port: int) -> int:
-    """Serves until it is told to stop.  Writes what a client needs (CA, tokens, kubeconfig) into `folder`."""
-    folder = folder.resolve()
-    folder.mkdir(exist_ok=True)
+async def run(folder: Path | None, port: int | None) -> int:
+    """Serves until it is told to stop.  Writes what a client needs (CA, tokens, kubeconfig) into `folder`.
+
+    What is None is found: another demo on this machine has the usual folder, port and addresses.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        folder = _own_folder(folder, stack)
+        sockets = [_own_socket(port)]
+        print("starting the sample workloads and a small cluster ...", flush=True)
+        network = await _own_network(folder / "manifests", stack)
+        return await _serve(folder, sockets, network)
+
+
+def _own_folder(folder: Path | None, stack: contextlib.ExitStack | contextlib.AsyncExitStack) -> Path:
+    """One that no other demo uses.  Raises StartError."""
+    candidates = [folder] if folder is not None else [Path(".demo"), *(Path(f".demo-{number}") for number in range(2, MOST))]
+    for candidate in candidates:
+        candidate.mkdir(exist_ok=True)
+        lock = os.open(candidate / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            continue
+        stack.callback(os.close, lock)
+        return candidate.resolve()
+    raise StartError(f"{candidates[0]} is another demo's, which is running: see --directory")
+
+
+def _own_socket(port: int | None) -> socket.socket:
+    """Raises StartError."""
+    for candidate in [port] if port is not None else range(PORT, PORT + MOST):
+        try:
+            return bind("127.0.0.1", candidate)
+        except OSError as error:
+            taken = f"cannot listen on 127.0.0.1:{candidate}: {(error.strerror or str(error)).lower()}"
+            if error.errno != errno.EADDRINUSE:
+                break
+    raise StartError(taken)
+
+
+async def _own_network(manifests: Path, stack: contextlib.AsyncExitStack) -> str:
+    """Where the workloads run now; `manifests` say so.  Raises OSError that names the address that could not be had."""
+    for number, candidate in enumerate(NETWORKS, 1):
+        try:
+            await stack.enter_async_context(Workloads(manifests_at(candidate, manifests)))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or number == len(NETWORKS):
+                raise
+        else:
+            return candidate
+    raise AssertionError("there are networks")
+
+
+async def _serve(folder: Path, sockets: list[socket.socket], network: str) -> int:
+    port = sockets[0].getsockname()[1]
     authority, tokens = Authority("bastion demo"), demo_tokens()
     tls = context_of(authority.issue(["localhost", "127.0.0.1", "::1", *_browsers("").names()], common_name="localhost"))
-    sockets = [bind("127.0.0.1", port)]
-    url = f"https://localhost:{sockets[0].getsockname()[1]}"
+    url = f"https://localhost:{port}"
     _write(folder, authority.pem, tokens, url)
-    config = _config(folder, port, url)
+    config = _config(folder, port, url, network)
     log = os.open(folder / "access.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    async with Workloads(), open_bastion(config, log) as bastion:
+    async with open_bastion(config, log) as bastion:
         server = Server(bastion.state, Endings(), lambda: tls, _no_sockets(), bastion.app)
         bastion.stopping = lambda: server.stopping
         await bastion.synced()
@@ -62,18 +117,18 @@ def _browsers(url: str) -> Browsers:
     return Browsers(host_suffix=HOST_SUFFIX, public_url=url)
 
 
-def _config(folder: Path, port: int, url: str) -> Config:
+def _config(folder: Path, port: int, url: str, own_network: str) -> Config:
     return Config(
-        Serving("127.0.0.1", port, 0, None, None, 1, 0.0),
+        Serving("127.0.0.1", port, 0, None, None, 1, 0.0, self_signed=True),
         Streams(),
         Timeouts(),
         Limits(),
         Pages(),
-        Source(None, (MANIFESTS,), folder / "tokens.csv"),
+        Source(None, (folder / "manifests",), folder / "tokens.csv"),
         Kubelet(None, None, None, False),
         nodes=False,
         anonymous=False,
-        allow_targets=(network(NETWORK),),
+        allow_targets=(network(own_network),),
         trusted_proxies=(),
         verbosity=0,
         browsers=_browsers(url),

@@ -44,6 +44,10 @@ class Changes:
         self._known = mark(self._files)
         self._seen = self._known
 
+    def seen(self) -> None:
+        """What they are now is no change."""
+        self._known = self._seen = mark(self._files)
+
     def happened(self) -> bool:
         before, self._seen = self._seen, mark(self._files)
         if self._seen == self._known or self._seen != before:
@@ -66,14 +70,18 @@ class Followed(Generic[T]):
         return self._value
 
     def look(self) -> None:
-        if not self._changes.happened():
-            return
+        if self._changes.happened():
+            self.again(" changed and")
+
+    def again(self, happened: str = "") -> None:
+        """Read now, whether or not anything has changed.  `happened` is for the log."""
+        self._changes.seen()
         try:
             self._value = self._read()
         except (OSError, ValueError, StartError) as error:
-            _log.error("%s changed and cannot be used: %s; what was read before stays", self._what, " ".join(str(error).split()))
+            _log.error("%s%s cannot be used: %s; what was read before stays", self._what, happened, " ".join(str(error).split()))
         else:
-            _log.info("%s changed and was read again", self._what)
+            _log.info("%s%s was read again", self._what, happened)
 
 
 async def follow(followed: Iterable[Followed[Any]], interval: float = LOOK_EVERY) -> None:

@@ -7,21 +7,15 @@ the bundle.  Clusters whose authority was made years ago have neither.
 
 from __future__ import annotations
 
-import logging
 import re
 import ssl
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 from cryptography import x509
 
-EXPIRES_SOON = 30 * 86400.0  # seconds
-
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
-
-_log = logging.getLogger("bastion")
 
 
 def client_context(
@@ -108,12 +102,3 @@ def not_after(pem: bytes) -> float | None:
         except ValueError:
             continue  # OpenSSL decides what can be used
     return min(ends, default=None)
-
-
-def warn_of_end(what: str, pem: bytes, now: float | None = None) -> None:
-    end = not_after(pem)
-    left = end - (time.time() if now is None else now) if end is not None else EXPIRES_SOON
-    if end is None or left >= EXPIRES_SOON:
-        return
-    day = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(end))
-    _log.warning("%s %s %s", what, "expires at" if left > 0 else "has expired at", day)

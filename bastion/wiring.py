@@ -31,7 +31,10 @@ from bastion.cluster.access import ApiAccess
 from bastion.cluster.apiservers import ApiServers
 from bastion.cluster.client import ApiClient
 from bastion.cluster.kubeconfig import access_from_text, load_access
+from bastion.cluster.outages import Outages
 from bastion.cluster.reviews import Reviews
+from bastion.cluster.rights import needed
+from bastion.cluster.standing import Standing
 from bastion.cluster.throttle import Throttle
 from bastion.config import INSECURE_ADDRESS, Config, Serving, StartError
 from bastion.config import Streams as StreamConfig
@@ -54,6 +57,7 @@ from bastion.network.tls import ClientTLS
 from bastion.network.transport import Deadlines as UpstreamDeadlines
 from bastion.network.transport import Transport
 from bastion.observe.accesslog import AccessLog
+from bastion.observe.expiry import Expiry, certificates_of
 from bastion.observe.metrics import Metrics, Rendered
 from bastion.observe.observer import Observer
 from bastion.observe.signins import SignIns
@@ -89,11 +93,20 @@ class Bastion:
     state: ServerState
     catalog: Catalog
     pool: ConnectionPool
+    standing: Standing
+    outages: Outages
+    expiry: Expiry
+    reload: Callable[[], None]
     stopping: Callable[[], bool] = bool
 
+    @property
+    def ready(self) -> bool:
+        """Everything was read once, and the API server has said whether the bastion may review."""
+        return all(self.catalog.synced.values()) and self.standing.asked.is_set()
+
     async def synced(self) -> None:
-        """Returns when every resource was read once."""
-        while not all(self.catalog.synced.values()):  # noqa: ASYNC110 the catalog is pure and wakes nobody
+        """Returns when it is `ready`."""
+        while not self.ready:  # noqa: ASYNC110 the catalog is pure and wakes nobody
             await asyncio.sleep(0.02)
 
 
@@ -104,7 +117,8 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         access = await _access(config, stack)
         servers = config.kube_api.servers or (access.server,)
         throttle = Throttle(config.kube_api.qps, config.kube_api.burst)
-        api = await stack.enter_async_context(ApiClient(access, ApiServers(servers), throttle))
+        apiservers = ApiServers(servers)
+        api = await stack.enter_async_context(ApiClient(access, apiservers, throttle))
         _in_background(stack, access.keep(), "credentials")
         deadlines = await stack.enter_async_context(Deadlines())
         catalog = Catalog()
@@ -121,9 +135,13 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             catalog.is_kubelet,
         )
         resources = ["services", "endpointslices", "pods", *(["nodes"] if config.nodes else [])]
-        informers = _informers(resources, api, catalog, config.kube_api.namespaces)
+        outages = Outages(lambda: apiservers.current.url)
+        informers = _informers(resources, api, catalog, config.kube_api.namespaces, outages)
         for informer in informers:
             _in_background(stack, informer.run(), f"informer-{informer.resource}")
+        rights = needed((informer.resource, informer.namespace) for informer in informers)
+        standing = Standing(api, access.authorization, rights, outages)
+        _in_background(stack, standing.keep(), "the bastion's own rights")
         lookup = Lookup(api, catalog, informers, Rate(config.limits.lookup_qps, config.limits.lookup_qps))
 
         timeouts = config.timeouts
@@ -149,6 +167,20 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
                 "access_log_lines_dropped": log.dropped,
             }
         )
+        expiry = Expiry(certificates_of(config, lambda: access.certificates))
+        _in_background(stack, expiry.keep(), "the ends of certificates")
+        metrics.add_gauge(
+            "certificate_expiry_timestamp_seconds",
+            "When a certificate ends, of a chain or bundle the first that does (seconds since the epoch)",
+            ("certificate",),
+            lambda: {(what,): end.at for what, end in expiry.ends.items()},
+        )
+        metrics.add_gauge(
+            "api_right_granted",
+            "Whether the API server allows the bastion what it needs (1), or does not (0)",
+            ("verb", "resource", "namespace"),
+            lambda: {(r.verb, r.qualified, r.namespace): float(r not in standing.missing) for r in rights if standing.asked.is_set()},
+        )
         transport = Transport(pool, UpstreamDeadlines(timeouts.response_header, timeouts.response_idle))
         outliers = Outliers()
         turns = Turns()
@@ -161,7 +193,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         )
         tunneller = Tunneller(transport, router, deadlines, config.streams.idle_timeout, presentation, turns)
         catalog.address_left.append(pool.address_left)
-        reviews = Reviews(api)
+        reviews = Reviews(api, outages)
         # With manifests the token file is the embedded API's own; on a cluster it is one more way to know somebody.
         token_file = None if config.source.manifests else config.source.token_file
         authenticators = await open_authenticators(
@@ -176,7 +208,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         catalog.node_gone.append(streams.node_gone)
         guard = Guard(authenticators.remembering, authenticators.remembers, config.limits, origins.foreign)
         hosts = HostNames(config.browsers.host_suffix) if config.browsers.host_suffix else None
-        sign_in, desk = _sign_in(config.browsers, guard, origins, hosts)
+        sign_in, desk = _sign_in(config.browsers, guard, origins, hosts, strict_transport=not config.serving.self_signed)
         gateway = Gateway(
             guard,
             Impersonator(authorizer),
@@ -194,8 +226,17 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             generated_clients=config.generated_clients,
             withheld=_withheld(config, authenticators.headers),
         )
+
+        def reload() -> None:
+            for followed in (client_tls.kubelet, *authenticators.followed):
+                followed.again()
+            access.again()
+            expiry.look()
+
         readiness = {resource: _synced(catalog, resource) for resource in resources}
-        bastion = Bastion(None, None, catalog, pool)  # type: ignore[arg-type]
+        readiness |= {_watch_name(informer): informer.why_not_ready for informer in informers}
+        readiness["reviews"] = standing.why_not_ready
+        bastion = Bastion(None, None, catalog, pool, standing, outages, expiry, reload)  # type: ignore[arg-type]
         readiness["shutdown"] = lambda: "shutting down" if bastion.stopping() else None
         door = Door(_descriptors(), config.limits.connections_per_address, origins.trusts)
         web = create_app(readiness, {"ping": lambda: None}, Rendered(metrics.text), desk)
@@ -222,13 +263,15 @@ def _withheld(config: Config, front_proxy: FrontProxyHeaders | None) -> Callable
     return withholding(names, prefixes, [name.lower().encode() for name in config.allow_headers])
 
 
-def _sign_in(browsers: Browsers, guard: Guard, origins: Origins, hosts: HostNames | None) -> tuple[NoSignIn, Desk | None]:
+def _sign_in(
+    browsers: Browsers, guard: Guard, origins: Origins, hosts: HostNames | None, *, strict_transport: bool
+) -> tuple[NoSignIn, Desk | None]:
     """(what the gateway needs for it, what the pages need)."""
     if not browsers.sign_in:
         return NoSignIn(), None
     sealer = Sealer(session_key(browsers), os.urandom)
     sessions, handoff = Sessions(sealer), Handoff(sealer, UsedHere() if browsers.used is None else UsedInFolder(browsers.used))
-    desk = Desk(sessions, handoff, guard.identify, origins.client, origins.seen, time.time, browsers.public_url, hosts)
+    desk = Desk(sessions, handoff, guard.identify, origins.client, origins.seen, time.time, browsers.public_url, hosts, strict_transport)
     return SignIn(sessions, handoff, origins, browsers.public_url, time.time), desk
 
 
@@ -279,13 +322,17 @@ def _own_sockets(serving: Serving) -> set[tuple[str, int]]:
     return own | {(INSECURE_ADDRESS, serving.insecure_port)} if serving.insecure_port else own
 
 
-def _informers(resources: Iterable[str], api: ApiClient, catalog: Catalog, namespaces: Iterable[str]) -> list[Informer]:
+def _informers(resources: Iterable[str], api: ApiClient, catalog: Catalog, namespaces: Iterable[str], outages: Outages) -> list[Informer]:
     """One for each resource, or with --namespaces one for each of them; nodes are in no namespace."""
     return [
-        Informer(resource, api, catalog, namespace)
+        Informer(resource, api, catalog, namespace, outages)
         for resource in resources
         for namespace in (tuple(namespaces) if resource != "nodes" else ()) or ("",)
     ]
+
+
+def _watch_name(informer: Informer) -> str:
+    return f"watch-{informer.resource}" + (f"/{informer.namespace}" if informer.namespace else "")
 
 
 def _synced(catalog: Catalog, resource: str):  # type: ignore[no-untyped-def]

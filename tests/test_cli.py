@@ -1,6 +1,8 @@
 """How does the program end where it cannot begin?  As a user sees it: an exit status, one line on stderr, never a traceback."""
 
+import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -154,3 +156,44 @@ def test_a_kubeconfig_that_is_none(bastion, pair, tmp_path, text):
 def test_no_cluster_at_all(bastion, pair):
     line = fails(bastion, "serve", "--port=0", *pair)
     assert line.startswith("bastion serve: no kubeconfig (--kubeconfig, KUBECONFIG, ~/.kube/config) and not in a cluster")
+
+
+# --- --check, and what a start tells
+
+
+MANIFEST = "{kind: Pod, apiVersion: v1, metadata: {name: a, namespace: default}}"
+
+
+def test_a_check_says_what_a_start_would_say_and_ends(bastion, pair, tmp_path):
+    (tmp_path / "web.yaml").write_text(MANIFEST)
+    status, out, err = bastion("serve", "--check", "--port=0", "--manifests=web.yaml", *pair)
+    assert (status, err) == (0, [])
+    assert re.match(r"ready: 0 services, 1 pods, [0-9.]+ s; watching as system:bastion at https://127\.0\.0\.1:[0-9]+\n", out)
+    assert "rights: 10 of 10\n" in out
+    assert "certificate: serving until " in out
+
+
+def test_a_check_without_an_api_server_fails_with_one_line(bastion, pair, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        server = f"https://127.0.0.1:{sock.getsockname()[1]}"
+    cluster = {"name": "c", "cluster": {"server": server}}
+    context = {"name": "x", "context": {"cluster": "c", "user": "u"}}
+    parts = {"clusters": [cluster], "users": [{"name": "u", "user": {"token": "t"}}], "contexts": [context]}
+    (tmp_path / "config").write_text(json.dumps({"kind": "Config", "apiVersion": "v1", "current-context": "x", **parts}))
+    status, out, err = bastion("serve", "--check", "--port=0", "--kubeconfig=config", *pair)
+    assert status == 1
+    assert out.startswith(f"not ready: watching at {server}\n")
+    assert len(err) == 1, err
+    assert err[0].startswith(f"bastion serve: {server} does not answer: ")
+    assert "connection refused" in err[0].lower()
+    assert "cannot list endpointslices, pods, services; nothing listens there" in err[0]
+
+
+def test_more_workers_than_the_machine_carries(bastion, pair):
+    line = fails(bastion, "serve", "--port=0", "--workers=100000", *pair)
+    assert line.startswith("bastion serve: --workers 100000: this machine carries ")
+
+
+def test_a_mistake_in_a_file_is_one_line_with_workers_too(bastion, pair, tmp_path):
+    (tmp_path / "config").write_text("a: [")
+    assert fails(bastion, "serve", "--port=0", "--workers=2", "--kubeconfig=config", *pair).startswith("bastion serve: kubeconfig config: ")

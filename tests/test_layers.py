@@ -14,7 +14,7 @@ ROWS = [
     {"__main__"},
     {"cli"},
     {"commands"},
-    {"demo"},
+    {"checking", "demo"},
     {"wiring"},
     {"server", "web", "standalone"},
     {"proxy"},

@@ -14,7 +14,7 @@ from bastion.authn.oidc import _trusting
 from bastion.certificates import Authority
 from bastion.config import Kubelet
 from bastion.network.tls import kubelet_context
-from bastion.trust import client_context, not_after, show, warn_of_end
+from bastion.trust import client_context, not_after, show
 
 NOW = datetime.datetime.now(datetime.UTC)
 DAY = datetime.timedelta(days=1)
@@ -134,17 +134,8 @@ def test_a_key_of_another_certificate_is_told_of():
         show(client_context(), ROOT.server()[0], ROOT.server()[1])
 
 
-ENDS = [(91, "x has expired at "), (65, "x expires at "), (59, "")]
-
-
-@pytest.mark.parametrize(("days", "said"), ENDS)
-def test_the_end_of_a_certificate_is_told_a_month_before(caplog, days, said):
+def test_the_first_of_a_bundle_to_end_is_its_end():
     bundle = Authority("a year").pem + PEMS["root"]
     assert not_after(bundle) == ROOT.certificate.not_valid_after_utc.timestamp()
-    warn_of_end("x", bundle, (NOW + days * DAY).timestamp())
-    assert [message.startswith(said) for message in caplog.messages] == ([True] if said else [])
-
-
-def test_what_is_no_certificate_does_not_end(caplog):
-    warn_of_end("x", b"nonsense")
-    assert not_after(b"") is None and not caplog.messages
+    assert not_after(b"") is None
+    assert not_after(b"nonsense") is None

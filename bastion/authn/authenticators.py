@@ -33,12 +33,14 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Authenticators:
     """`remembering` is for requests, `fresh` for streams, which ask rarely and want to know.  `remembers` tells at once
-    whether credentials are known to be somebody's.  `headers`: those of a front proxy, None where there is none."""
+    whether credentials are known to be somebody's.  `headers`: those of a front proxy, None where there is none.
+    `followed`: the files of all this, looked at already."""
 
     fresh: Authenticator
     remembering: Authenticator
     remembers: Callable[[Credentials], bool]
     headers: FrontProxyHeaders | None
+    followed: tuple[Followed[Any], ...]
 
 
 async def open_authenticators(
@@ -76,7 +78,7 @@ async def open_authenticators(
         return any(one.known(credentials) is not None for one in local) or cached.remembers(credentials)
 
     last = [AnonymousAuthenticator()] if anonymous else []
-    return Authenticators(_first_of([*local, tokens, *last]), _first_of([*local, cached, *last]), remembers, headers)
+    return Authenticators(_first_of([*local, tokens, *last]), _first_of([*local, cached, *last]), remembers, headers, tuple(followed))
 
 
 def _providers(settings: Authentication, stack: AsyncExitStack) -> Followed[Mapping[str, Provider]]:

@@ -11,8 +11,9 @@ from functools import partial
 
 from bastion.authn.authenticator import Authenticator, Credentials
 from bastion.authn.compact import expiry
-from bastion.authn.tokenreview import unreachable
+from bastion.authn.tokenreview import DOING
 from bastion.cache import Cache
+from bastion.cluster.outage import unanswered
 from bastion.kube.user import User
 from bastion.turns import Asker
 
@@ -50,7 +51,7 @@ class CachedAuthenticator:
             try:
                 known = await self._cache.find(key, partial(self._look_up, credentials), asker)
             except TimeoutError as error:
-                raise unreachable("authenticate") from error
+                raise unanswered(DOING, error) from error
         return known.user
 
     def remembers(self, credentials: Credentials) -> bool:

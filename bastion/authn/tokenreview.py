@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Protocol
 
 from bastion.authn.authenticator import Credentials
+from bastion.cluster.outage import unanswered
 from bastion.kube.review import TOKEN_REVIEWS, read_token_review, token_review, user_of
-from bastion.kube.status import StatusError, service_unavailable
 from bastion.kube.user import User, authenticated
 from bastion.turns import Asker
+
+DOING = "authenticate the request"
 
 
 class Reviews(Protocol):
@@ -32,7 +34,7 @@ class TokenReviewAuthenticator:
         try:
             status = read_token_review(await self._api.create(TOKEN_REVIEWS, token_review(credentials.token, self._audiences), asker))
         except (OSError, ValueError) as error:
-            raise unreachable("authenticate") from error
+            raise unanswered(DOING, error) from error
         if not status.authenticated or not status.user.username or not self._audience_fits(status.audiences):
             return None
         return authenticated(user_of(status.user))
@@ -42,7 +44,3 @@ class TokenReviewAuthenticator:
         if not self._audiences:
             return True
         return granted is not None and not set(granted).isdisjoint(self._audiences)
-
-
-def unreachable(doing: str) -> StatusError:
-    return service_unavailable(f"cannot {doing} the request: the Kubernetes API server did not answer; try again shortly", retry_after=2)

@@ -7,8 +7,9 @@ from functools import partial
 from msgspec import structs
 
 from bastion.authz.authorizer import Authorizer, Decision
-from bastion.authz.sar import unreachable
+from bastion.authz.sar import DOING
 from bastion.cache import Cache
+from bastion.cluster.outage import unanswered
 from bastion.kube.attributes import Attributes
 from bastion.kube.user import User
 from bastion.turns import Asker
@@ -33,4 +34,4 @@ class CachedAuthorizer:
         try:
             return await self._cache.find(key, partial(self._inner.authorize, user, attributes), asker)
         except TimeoutError as error:
-            raise unreachable() from error
+            raise unanswered(DOING, error) from error

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Protocol
 
 from bastion.authz.authorizer import Decision
+from bastion.cluster.outage import unanswered
 from bastion.kube.attributes import Attributes
 from bastion.kube.review import ACCESS_REVIEWS, access_review, read_access_review
-from bastion.kube.status import StatusError, service_unavailable
 from bastion.kube.user import User
 from bastion.turns import Asker
+
+DOING = "authorize the request"
 
 
 class Reviews(Protocol):
@@ -26,10 +28,6 @@ class AccessReviewAuthorizer:
         try:
             status = read_access_review(await self._api.create(ACCESS_REVIEWS, access_review(user, attributes), asker))
         except (OSError, ValueError) as error:
-            raise unreachable() from error
+            raise unanswered(DOING, error) from error
         # Denied wins over allowed (Z-11); an evaluation error beside an allow is an allow (F-45).
         return Decision(status.allowed and not status.denied, status.reason)
-
-
-def unreachable() -> StatusError:
-    return service_unavailable("cannot authorize the request: the Kubernetes API server did not answer; try again shortly", retry_after=2)

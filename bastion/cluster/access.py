@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from bastion.certificates import Certificate
 from bastion.cluster.proxies import Proxies
 from bastion.config import StartError
 from bastion.reload import Changes
@@ -40,7 +41,7 @@ class Trust:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """`impersonation`: headers that every call has.  `expires` in seconds of the epoch."""
+    """`impersonation`: headers that every call has.  `expires` in seconds of the epoch.  `certificates`: those that somebody renews."""
 
     server: str
     trust: Trust
@@ -48,6 +49,7 @@ class Loaded:
     files: tuple[Path, ...]
     impersonation: tuple[tuple[bytes, bytes], ...] = ()
     expires: float | None = None
+    certificates: tuple[Certificate, ...] = ()
 
 
 class Access(Protocol):
@@ -103,6 +105,10 @@ class ApiAccess:
     def impersonation(self) -> tuple[tuple[bytes, bytes], ...]:
         return self._now.impersonation
 
+    @property
+    def certificates(self) -> tuple[Certificate, ...]:
+        return self._now.certificates
+
     async def authorization(self) -> str | None:
         """The value of the Authorization header; None where a certificate says it all."""
         if self._left() <= 0 and self._may_try():
@@ -122,6 +128,10 @@ class ApiAccess:
             await asyncio.sleep(interval)
             if self._changes.happened() or (self._left() < EARLY and self._may_try()):
                 self._begin()
+
+    def again(self) -> None:
+        """Load everything again now, whatever has changed."""
+        self._begin()
 
     def _left(self) -> float:
         """Seconds that the credentials are still good for."""

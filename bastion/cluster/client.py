@@ -10,6 +10,8 @@ import asyncio
 import contextlib
 import functools
 import logging
+import random
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import dataclass
 
@@ -27,6 +29,8 @@ MAX_REFUSAL = 1 << 16  # bytes of what an answer that is no good says
 MAX_LIST = 256 << 20  # bytes of a page of a list
 MAX_EVENT = 8 << 20  # bytes of one watch event
 WATCH_SILENCE = 35.0  # seconds without a byte before a watch is given up: a little longer than a watch is asked to last
+TIMEOUT = 8.0  # seconds for a call: less than a cache waits for it, else why it failed is never told, and less than an operator waits
+BUSY_PAUSE = 1.0  # seconds after a 429 that does not say how long
 LIST_TIMEOUT = 60.0  # seconds for a page
 _ALWAYS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "bastion"}
 
@@ -46,6 +50,12 @@ class Call:
     asker: Asker = BACKGROUND
 
 
+class _Turn:
+    """Whether a call got as far as the API server: the failure of one that waited in vain says nothing of it."""
+
+    came = False
+
+
 class ApiClient:
     """Use as an asynchronous context manager.  Everything raises ApiError.  `timeout` in seconds, for a whole call.
 
@@ -58,7 +68,7 @@ class ApiClient:
         servers: ApiServers | None = None,
         throttle: Throttle | None = None,
         *,
-        timeout: float = 10.0,
+        timeout: float = TIMEOUT,
         watch_silence: float = WATCH_SILENCE,
     ) -> None:
         self._access = access
@@ -96,7 +106,7 @@ class ApiClient:
         return await self._call(Call("POST", path, {}, body, MAX_REVIEW, self._timeout, asker))
 
     async def watch(self, path: str, query: dict[str, str]) -> AsyncGenerator[bytes, None]:
-        """The events, a line each."""
+        """An empty line once it has begun, then the events, a line each."""
         server = self._servers.current
         call = Call("GET", path, query, None, MAX_EVENT, self._timeout)
         async with contextlib.AsyncExitStack() as stack:
@@ -104,6 +114,7 @@ class ApiClient:
                 async with server.call(self._timeout):
                     await self._throttle.turn(BACKGROUND)
                     response = await stack.enter_async_context(self._begun(server, call, await self._headers(call)))
+            yield b""
             pieces, pending = response.aiter_raw(), b""
             while True:
                 with self._told_as_api_errors(server):
@@ -119,27 +130,43 @@ class ApiClient:
                     raise ApiError(f"a watch event is larger than {call.limit} bytes")
 
     async def _call(self, call: Call) -> bytes:
-        server = self._servers.current
-        begun = False
+        turn = _Turn()
         try:
-            async with asyncio.timeout(call.timeout):
-                await self._throttle.turn(call.asker)
-                begun = True
-                headers = await self._headers(call)
-                try:
-                    return await self._made(server, call, headers)
-                except ApiError as error:
-                    if error.status == 401 and await self._access.refused(headers.get("Authorization")):
-                        return await self._made(server, call, await self._headers(call))
-                    again = self._once_more(server, error)
-                    if again is None:
-                        raise
-                    return await self._made(again, call, headers)
+            async with asyncio.timeout(call.timeout) as deadline:
+                while True:
+                    try:
+                        return await self._attempt(call, turn)
+                    except ApiError as error:
+                        pause = self._until_less_busy(call, error)
+                        if pause is None or asyncio.get_running_loop().time() + pause >= (deadline.when() or 0.0):
+                            raise
+                    await asyncio.sleep(pause)
         except TimeoutError as error:
-            if not begun:
+            if not turn.came:
                 raise ApiError(f"no turn within {call.timeout:g} s: more is asked than --kube-api-qps lets through") from error
             self._servers.doubt()
             raise ApiError(f"no answer within {call.timeout:g} s") from error
+
+    async def _attempt(self, call: Call, turn: _Turn) -> bytes:
+        server = self._servers.current
+        await self._throttle.turn(call.asker)
+        turn.came = True
+        headers = await self._headers(call)
+        try:
+            return await self._made(server, call, headers)
+        except ApiError as error:
+            if error.status == 401 and await self._access.refused(headers.get("Authorization")):
+                return await self._made(server, call, await self._headers(call))
+            again = self._once_more(server, error)
+            if again is None:
+                raise
+            return await self._made(again, call, headers)
+
+    def _until_less_busy(self, call: Call, error: ApiError) -> float | None:
+        """Seconds to wait, None where the failure stands: what reads in the background waits by itself."""
+        if error.status != 429 or call.asker == BACKGROUND:
+            return None
+        return (error.retry_after or BUSY_PAUSE) * (1 + random.random() / 4)  # all are told the same, and should not come together
 
     def _once_more(self, server: ApiServer, error: ApiError) -> ApiServer | None:
         """Where to make a call that failed again, None where that makes no sense."""
@@ -195,7 +222,9 @@ class ApiClient:
         try:
             authorization = await self._access.authorization()
         except OSError as error:
-            raise ApiError(f"the bastion's own credentials cannot be read: {error.strerror or type(error).__name__}") from error
+            raise ApiError(
+                f"the bastion's own credentials cannot be read: {error.strerror or type(error).__name__}", 401, answered=False
+            ) from error
         return headers | ({"Authorization": authorization} if authorization else {})
 
     async def _ready(self, url: str) -> bool:
@@ -231,4 +260,9 @@ def _refused(response: httpx.Response) -> ApiError:
 
 
 def _cause(error: httpx.HTTPError) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    """What the system said, where it did: of several addresses that were tried httpx only says that all failed."""
+    below: BaseException | None = error
+    while below is not None and not (isinstance(below, OSError) and below.strerror):
+        below = below.exceptions[-1] if isinstance(below, BaseExceptionGroup) else below.__cause__ or below.__context__
+    text = str(error if below is None else below.strerror)
+    return " ".join(re.sub(r" \(_ssl\.c:\d+\)$", "", text).split()) or type(error).__name__

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bastion.certificates import Certificate
 from bastion.cluster.access import ApiAccess, Loaded, Trust
 from bastion.cluster.entries import Entry, chosen, config_of
 from bastion.cluster.fields import (
@@ -35,7 +36,7 @@ from bastion.cluster.fields import (
 from bastion.cluster.plugins import Given, PluginError, run
 from bastion.cluster.proxies import Proxies, from_environment
 from bastion.config import StartError
-from bastion.trust import client_context, show, warn_of_end
+from bastion.trust import client_context, show
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 NOWHERE = "no kubeconfig (--kubeconfig, KUBECONFIG, ~/.kube/config) and not in a cluster"
@@ -128,7 +129,16 @@ def _reached(at: Entry, by: Entry, source: Source) -> Loaded:
         files=(*source.files, *followed, *shown.files),
         impersonation=impersonation(user),
         expires=shown.given.expires,
+        certificates=_renewed(at, by, user, authorities, shown.given),
     )
+
+
+def _renewed(at: Entry, by: Entry, user: AuthInfo, authorities: bytes | None, given: Given) -> tuple[Certificate, ...]:
+    """Those whose end somebody must know: a plugin's are short-lived on purpose."""
+    found = [Certificate("kubeconfig-ca", f"{at.path}.certificate-authority", authorities)] if authorities else []
+    if given.certificate and user.has_certificate:
+        found.append(Certificate("kubeconfig-client", f"{by.path}.client-certificate", given.certificate))
+    return tuple(found)
 
 
 def _content(of: Entry, field: str, name: str, data: str) -> tuple[bytes | None, tuple[Path, ...]]:
@@ -154,7 +164,6 @@ def _trust(at: Entry, by: Entry, cluster: Cluster, authorities: bytes | None, gi
             show(context, given.certificate, given.key)
     except ValueError as error:
         raise Mistake(f"{by.path}.client-certificate: {error}") from None
-    warn_of_end(f"{at.path}.certificate-authority", authorities or b"")
     material = hashlib.sha256(b"\0".join((authorities or b"", given.certificate, given.key))).digest()
     return Trust(
         (verify, cluster.tls_server_name, authorities is None, material, proxies),
@@ -188,7 +197,6 @@ def _credentials(by: Entry, user: AuthInfo, cluster: Cluster, authorities: bytes
     certificate, files = _content(by, "client-certificate", user.client_certificate, user.client_certificate_data)
     key, key_files = _content(by, "client-key", user.client_key, user.client_key_data) if certificate else (None, ())
     given = Given(certificate=certificate or b"", key=key or b"")
-    warn_of_end(f"{by.path}.client-certificate", given.certificate)  # a plugin's is short-lived on purpose
     if user.has_token:
         token, token_files = _token(by, user)
         return Shown(f"Bearer {token}", given, (*files, *key_files, *token_files))

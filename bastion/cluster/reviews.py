@@ -1,18 +1,16 @@
-"""Do reviews get answers?  Who asks only hears that there is none; why is news for the operator, now and then."""
+"""Do reviews get answers?  Who asks only hears that there is none; why is for the operator."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from typing import Protocol
 
 from bastion.cluster.errors import ApiError
+from bastion.cluster.outages import Outages
+from bastion.cluster.rights import REVIEW_ACCESS, REVIEW_TOKENS
+from bastion.kube.review import ACCESS_REVIEWS, TOKEN_REVIEWS
 from bastion.turns import Asker
 
-EVERY = 30.0  # seconds between two lines about the same reviews
-HINTS = {401: " to the bastion's own credentials", 403: " (the bastion itself needs the role system:auth-delegator)"}
-
-_log = logging.getLogger("bastion.cluster")
+RIGHTS = {TOKEN_REVIEWS: REVIEW_TOKENS, ACCESS_REVIEWS: REVIEW_ACCESS}
 
 
 class Creates(Protocol):
@@ -20,25 +18,18 @@ class Creates(Protocol):
 
 
 class Reviews:
-    """`api`, and its failures in the log."""
+    """`api`, and its failures in `outages`."""
 
-    def __init__(self, api: Creates) -> None:
+    def __init__(self, api: Creates, outages: Outages) -> None:
         self._api = api
-        self._said: dict[str, float] = {}  # path -> when
+        self._outages = outages
 
     async def create(self, path: str, body: bytes, asker: Asker) -> bytes:
         """Raises ApiError, or StatusError 429 where too much of this asker waits already."""
         try:
-            return await self._api.create(path, body, asker)
+            answer = await self._api.create(path, body, asker)
         except ApiError as error:
-            self._say(path, error)
+            self._outages.failed(RIGHTS[path], error)
             raise
-
-    def _say(self, path: str, error: ApiError) -> None:
-        now = asyncio.get_running_loop().time()
-        if now - self._said.get(path, float("-inf")) < EVERY:
-            return
-        self._said[path] = now
-        _log.warning(
-            "no %s: %s%s; what is not remembered is answered with 503", path.rpartition("/")[2], error, HINTS.get(error.status, "")
-        )
+        self._outages.answered(RIGHTS[path])
+        return answer

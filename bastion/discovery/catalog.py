@@ -37,6 +37,7 @@ class Catalog:
         self.slice_memo = Memo(MOST_REMEMBERED)  # per slice
         self.pod_memo = Memo(MOST_REMEMBERED)  # and per pod
         self.synced: dict[str, bool] = {}  # per resource: has a whole list been seen?
+        self.refused: set[str] = set()  # of the resources not synced, those that the API server does not let the bastion list
         self._unread: set[tuple[str, str]] = set()  # (resource, namespace) of lists that have not been seen to their end
         self.address_gone: list[Callable[[str], None]] = []  # told of an address that its pod no longer has
         self.address_left: list[Callable[[str], None]] = []  # and of one that any pod or node no longer has, though others may
@@ -101,6 +102,7 @@ class Catalog:
                     self.apply(resource, None, key)
                 yield
             yield
+        self.refused.discard(resource)
         self._unread.discard((resource, namespace))
         self.synced[resource] = all(unread != resource for unread, _ in self._unread)
 

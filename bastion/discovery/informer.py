@@ -10,10 +10,13 @@ from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from bastion.cluster.errors import ApiError
+from bastion.cluster.outages import Outages
+from bastion.cluster.rights import reading
 from bastion.discovery.catalog import Catalog
 from bastion.discovery.reflector import GONE, Change, Reflector, WatchExpired
 from bastion.kube.objects import STRUCTS, Object, path_of
 
+STALE = 60.0  # seconds without a sign of life: a watch is asked to last for half of it, and says so when it begins and ends
 AT_ONCE = 2  # events of a watch, or so many bytes of them; then whoever waits for the loop goes first
 BYTES_AT_ONCE = 65536
 
@@ -21,7 +24,7 @@ _log = logging.getLogger("bastion.discovery")
 
 
 class Lists(Protocol):
-    """What is needed of the API server.  Both raise ApiError."""
+    """What is needed of the API server.  Both raise ApiError.  A watch begins with an empty line, as soon as it is answered."""
 
     async def list(self, path: str, query: dict[str, str]) -> bytes: ...
 
@@ -31,7 +34,7 @@ class Lists(Protocol):
 class Informer:
     """Keeps one resource of the catalog (in one namespace, where one is named) equal to the API server's."""
 
-    def __init__(self, resource: str, api: Lists, catalog: Catalog, namespace: str = "") -> None:
+    def __init__(self, resource: str, api: Lists, catalog: Catalog, namespace: str = "", outages: Outages | None = None) -> None:
         self.resource = resource
         self.namespace = namespace
         self.lists = 0
@@ -39,13 +42,29 @@ class Informer:
         self._api = api
         self._catalog = catalog
         self._reflector: Reflector[Object] = Reflector(STRUCTS[resource])
-        self._failing = False
+        self._rights = {right.verb: right for right in reading(resource, namespace)}
+        self._outages = outages if outages is not None else Outages()
+        self._heard: float | None = None
+        self._refused = False
+        self._asking = self._rights["list"]
         catalog.expect(resource, namespace)
 
     @property
     def version(self) -> str | None:
         """All that was up to this resourceVersion is known; None while a list is due."""
         return self._reflector.version
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since the API server last gave a sign of life for this; None before the first."""
+        return asyncio.get_running_loop().time() - self._heard if self._heard is not None else None
+
+    def why_not_ready(self) -> str | None:
+        """A right that was lost is no reason: one slip in RBAC must not take out all replicas."""
+        age = self.age
+        if age is None:
+            return "not yet read from the API server"
+        return f"nothing heard from the API server for {age:.0f} s" if age > STALE and not self._refused else None
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -55,17 +74,16 @@ class Informer:
                 await self._once()
             except ApiError as error:
                 self._reflector.failed(error.status, error.retry_after)
-                self._say(error)
+                self._failed(error)
             except WatchExpired as error:
                 self._say_expired(error)
             except ValueError as error:
                 self._reflector.failed()
-                self._say(error)
-            else:
-                self._failing = False
+                self._failed(ApiError(f"what it sent cannot be read: {error}"))
 
     async def _once(self) -> None:
         ask = self._reflector.ask()
+        self._asking = self._rights["watch" if ask.watch else "list"]
         if ask.watch:
             await self._watch(ask.query)
         else:
@@ -73,10 +91,12 @@ class Informer:
 
     async def _list(self, query: dict[str, str]) -> None:
         self.lists += "continue" not in query
-        for changes in self._reflector.slices(await self._api.list(self._path, query)):
+        page = await self._api.list(self._path, query)
+        for changes in self._reflector.slices(page):
             for change in changes:
                 self._apply(change)
             await asyncio.sleep(0)  # whoever waits for the loop goes first
+        self._answered()
         keys = self._reflector.listed()
         if keys is not None:
             for _ in self._catalog.retain(self.resource, keys, self.namespace):
@@ -86,6 +106,9 @@ class Informer:
         events = size = 0
         async with contextlib.aclosing(self._api.watch(self._path, query)) as lines:
             async for line in lines:
+                self._answered()
+                if not line:
+                    continue
                 change = self._reflector.event(line)
                 if change is not None:
                     self._apply(change)
@@ -94,18 +117,26 @@ class Informer:
                 if events == AT_ONCE or size >= BYTES_AT_ONCE:
                     events = size = 0
                     await asyncio.sleep(0)  # in a burst, too
+        self._answered()
         self._reflector.ended()
 
     def _apply(self, change: Change[Object]) -> None:
         self._catalog.apply(self.resource, change.object, change.key)
 
-    def _say(self, error: Exception) -> None:
-        """The first of a row of failures is news, the others are not."""
-        if isinstance(error, ApiError) and error.status == GONE:
+    def _answered(self) -> None:
+        self._heard = asyncio.get_running_loop().time()
+        self._refused = False
+        self._outages.answered(self._asking)
+
+    def _failed(self, error: ApiError) -> None:
+        if error.status == GONE:
             return self._say_expired(error)
-        if not self._failing:
-            _log.warning("cannot read %s from the API server: %s; retrying with back-off", self._path, error)
-        self._failing = True
+        self._refused = error.status in (401, 403)
+        if self._refused and not self._catalog.synced.get(self.resource):
+            self._catalog.refused.add(self.resource)
+        else:
+            self._catalog.refused.discard(self.resource)
+        self._outages.failed(self._asking, error)
         return None
 
     def _say_expired(self, error: Exception) -> None:

@@ -16,10 +16,11 @@ import msgspec
 
 from bastion.cache import Cache
 from bastion.cluster.errors import ApiError
+from bastion.cluster.outage import unanswered
 from bastion.discovery.catalog import Catalog
 from bastion.discovery.reflector import age
 from bastion.kube.objects import SERVICE_NAME_LABEL, STRUCTS, compact, path_of
-from bastion.kube.status import StatusError, service_unavailable, too_many_requests
+from bastion.kube.status import too_many_requests
 from bastion.kube.target import Target
 from bastion.limits import Rate
 from bastion.turns import Asker, Key
@@ -84,7 +85,7 @@ class Lookup:
         try:
             await self._found.find(key, partial(self._look_up, *key), asker)
         except (ApiError, TimeoutError, ValueError) as error:
-            raise _unknown(target) from error
+            raise unanswered(f"find out whether the {target.resource.removesuffix('s')} is there", error) from error
 
     async def _look_up(self, resource: str, namespace: str, name: str, asker: Asker) -> bool:
         try:
@@ -114,8 +115,3 @@ class Lookup:
 
 def _possible(target: Target) -> bool:
     return all(len(text) <= MAX_NAME and _NAME.fullmatch(text) for text in (target.name, target.namespace or "default"))
-
-
-def _unknown(target: Target) -> StatusError:
-    what = target.resource.removesuffix("s")
-    return service_unavailable(f"cannot find out whether the {what} is there: the Kubernetes API server did not answer", retry_after=1)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 
 import msgspec
 
+from bastion.cluster.outage import unreadable
 from bastion.discovery.backing import Backing, Unsettled, no_endpoints
 from bastion.discovery.catalog import Catalog, Key
 from bastion.discovery.index import Memo
@@ -73,6 +74,8 @@ class Resolver:
             served = ", ".join(sorted(self._namespaces))
             raise not_found(target.resource, target.name, f"this bastion serves the namespaces {served} only")
         if False in self._catalog.synced.values():
+            if self._catalog.refused:
+                raise unreadable(", ".join(sorted(self._catalog.refused)))
             raise service_unavailable("this bastion has not yet read the cluster's objects; try again shortly", retry_after=1)
         if target.resource == "services":
             return self._service(target)

@@ -15,6 +15,8 @@ from bastion.kube.user import User
 
 TOKEN_REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"  # noqa: S105 a path
 ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+OWN_REVIEWS = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+OWN_ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
 class UserInfo(msgspec.Struct):
@@ -35,6 +37,14 @@ class TokenReviewAnswer(msgspec.Struct):
     status: TokenReviewStatus
 
 
+class OwnReviewStatus(msgspec.Struct, rename="camel"):
+    user_info: UserInfo
+
+
+class OwnReviewAnswer(msgspec.Struct):
+    status: OwnReviewStatus
+
+
 class AccessReviewStatus(msgspec.Struct):
     allowed: bool = False
     denied: bool = False
@@ -46,6 +56,7 @@ class AccessReviewAnswer(msgspec.Struct):
     status: AccessReviewStatus
 
 
+_own_answer = msgspec.json.Decoder(OwnReviewAnswer)
 _token_answer = msgspec.json.Decoder(TokenReviewAnswer)
 _access_answer = msgspec.json.Decoder(AccessReviewAnswer)
 
@@ -87,3 +98,21 @@ def access_review(user: User, attributes: Attributes) -> bytes:
 def read_access_review(body: bytes) -> AccessReviewStatus:
     """Raises ValueError where `body` is no SubjectAccessReview."""
     return _access_answer.decode(body).status
+
+
+# --- about whoever asks
+
+
+def own_review() -> bytes:
+    return orjson.dumps({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"})
+
+
+def read_own_review(body: bytes) -> str:
+    """Who asked, by name.  Raises ValueError where `body` is no SelfSubjectReview."""
+    return _own_answer.decode(body).status.user_info.username
+
+
+def own_access_review(verb: str, resource: str, group: str, namespace: str) -> bytes:
+    asked = {"verb": verb, "resource": resource, "group": group, "namespace": namespace}
+    spec = {"resourceAttributes": {name: value for name, value in asked.items() if value}}
+    return orjson.dumps({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": spec})

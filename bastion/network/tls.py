@@ -15,7 +15,7 @@ from pathlib import Path
 from bastion.config import Kubelet
 from bastion.kube.endpoint import KUBELET
 from bastion.reload import Followed
-from bastion.trust import client_context, show, warn_of_end
+from bastion.trust import client_context, show
 
 ALPN = ["http/1.1"]
 
@@ -48,13 +48,11 @@ def kubelet_context(kubelet: Kubelet) -> ssl.SSLContext:
     with _naming(authority):
         trusted = authority.read_bytes() if authority is not None else None
         context = client_context(trusted, verify=not kubelet.insecure_skip_tls_verify)
-        warn_of_end(f"the certificate authority of kubelets ({authority})", trusted or b"")
     context.set_alpn_protocols(ALPN)
     if certificate is not None:
         with _naming(certificate):
             shown = certificate.read_bytes()
             show(context, shown, key.read_bytes() if key is not None else shown)
-            warn_of_end(f"the client certificate for kubelets ({certificate})", shown)
     return context
 
 

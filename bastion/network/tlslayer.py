@@ -44,12 +44,15 @@ class TLSLayer(asyncio.BufferedProtocol):
         server_side: bool = False,
         server_hostname: str | None = None,
         lost: Callable[[], None] | None = None,
+        not_tls: Callable[[ssl.SSLError, memoryview], bytes] | None = None,
     ) -> None:
-        """`lost` is called once the plain connection is gone, however far the handshake came."""
+        """`lost` is called once the plain connection is gone, however far the handshake came.  `not_tls`: what is answered
+        in plain to a handshake that failed on these bytes (empty: the alert)."""
         self._application = application
         self._deadlines = deadlines
         self._buffers = buffers
         self._lost = lost
+        self._not_tls = not_tls
         self._loop = asyncio.get_running_loop()
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
@@ -135,7 +138,11 @@ class TLSLayer(asyncio.BufferedProtocol):
             self._flush()
             return
         except ssl.SSLError as error:
-            self._flush()  # the alert
+            answer = self._not_tls(error, self._buffers.wire) if self._not_tls is not None else b""
+            if answer and self._transport is not None:
+                self._transport.write(answer)
+            else:
+                self._flush()  # the alert
             self._fail(error)
             return
         self._ready = True

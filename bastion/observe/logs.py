@@ -44,6 +44,7 @@ def configure(verbosity: int) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("bastion").setLevel(logging.DEBUG if verbosity >= 4 else logging.INFO if verbosity else logging.WARNING)
-    logging.getLogger("bastion.server").setLevel(logging.DEBUG if verbosity >= 4 else logging.INFO)
+    for always in ("bastion.server", "bastion.start"):
+        logging.getLogger(always).setLevel(logging.DEBUG if verbosity >= 4 else logging.INFO)
     if verbosity >= 4:
         root.setLevel(logging.INFO)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -27,6 +27,7 @@ _REQUESTS = "bastion_requests"
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 
 Labels = tuple[str, str, str, str]  # namespace, resource, verb, code
+Values = Callable[[], Mapping[tuple[str, ...], float]]  # by the values of the labels
 
 # A backend says whatever number it likes: those that nobody registered are told apart by their first digit, like all codes
 # of a namespace that has too many.
@@ -44,12 +45,17 @@ class Metrics:
             collector(registry=self._registry)
         self._registry.register(self)
         self._gauges = gauges
+        self._labelled: list[tuple[str, str, tuple[str, ...], Values]] = []
         self._requests: dict[Labels, int] = {}
         self._lines: dict[Labels, str] = {}  # of the text, up to the count
         self._series: dict[str, int] = {}  # per namespace
         self._durations: dict[str, list[float]] = {}  # per resource: a count per bucket, the last beyond all, and the sum
         self._stages: dict[str, float] = {}
         self._bytes_in = self._bytes_out = 0
+
+    def add_gauge(self, name: str, help: str, labels: tuple[str, ...], values: Values) -> None:
+        """A gauge with labels; `values` is asked for when somebody looks."""
+        self._labelled.append((name, help, labels, values))
 
     def observe(self, record: Record) -> None:
         key = self._labels(record)
@@ -115,6 +121,11 @@ class Metrics:
         yield size
         for name, value in self._gauges().items():
             yield GaugeMetricFamily(f"bastion_{name}", name.replace("_", " "), value=value)
+        for name, help, labels, values in self._labelled:
+            family = GaugeMetricFamily(f"bastion_{name}", help, labels=labels)
+            for label, value in values().items():
+                family.add_metric(label, value)
+            yield family
 
 
 class Rendered:

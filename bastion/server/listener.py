@@ -12,6 +12,7 @@ from functools import partial
 
 from bastion.network.sockets import prepare
 from bastion.network.tlslayer import SharedBuffers, TLSLayer
+from bastion.server import plaintext
 from bastion.server.protocol import HttpProtocol, client_address
 from bastion.server.state import ServerState
 
@@ -89,7 +90,13 @@ class Listener:
                 context = self._tls()
                 await loop.connect_accepted_socket(
                     lambda: TLSLayer(
-                        HttpProtocol(self._state, loop), context, self._state.deadlines, self._buffers, server_side=True, lost=lost
+                        HttpProtocol(self._state, loop),
+                        context,
+                        self._state.deadlines,
+                        self._buffers,
+                        server_side=True,
+                        lost=lost,
+                        not_tls=plaintext.answer,
                     ),
                     connection,
                 )

@@ -18,6 +18,7 @@ _log = logging.getLogger("bastion.supervisor")
 BACKOFF = 1.0  # seconds between the death of a worker and its successor, where it died young
 YOUNG = 5.0  # seconds
 _PIPE = "BASTION_WORKER"  # which descriptor a worker is told through
+NUMBER = "BASTION_WORKER_NUMBER"  # tells each which of them it is
 
 
 class Supervisor:
@@ -26,12 +27,16 @@ class Supervisor:
     Its standard input is a pipe that says nothing and ends with the supervisor: even a killed one leaves no worker behind.
     """
 
-    def __init__(self, command: Sequence[str], count: int, descriptors: Sequence[int], told: bytes) -> None:
+    def __init__(self, command: Sequence[str], count: int, descriptors: Sequence[int], told: bytes, *, young: float = YOUNG) -> None:
+        """`young`: seconds before a worker is expected to serve, and to listen to signals."""
         self._command = tuple(command)
         self._count = count
         self._descriptors = tuple(descriptors)
         self._told = told
+        self._young = young
         self._processes: dict[int, asyncio.subprocess.Process] = {}
+        self._began: dict[int, float] = {}  # by process, when
+        self._starting = asyncio.Lock()
         self._stopping = asyncio.Event()
 
     async def run(self) -> int:
@@ -39,6 +44,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled)
+        loop.add_signal_handler(signal.SIGHUP, self._hung_up)
         statuses = await asyncio.gather(*(self._keep(index) for index in range(self._count)))
         return max(statuses, default=0)
 
@@ -46,33 +52,46 @@ class Supervisor:
         """One worker after the other; the status of the last."""
         loop = asyncio.get_running_loop()
         while True:
-            began = loop.time()
-            process = await self._start()
-            self._processes[index] = process
-            if self._stopping.is_set():
-                process.terminate()
+            async with self._starting:  # one at a time, so that a signal is heard between two of them
+                if self._stopping.is_set():
+                    return 0
+                process = await self._start(index)
+            began = self._began[process.pid] = loop.time()
             status = await process.wait()
+            del self._began[process.pid]
             if self._stopping.is_set():
-                return status if status >= 0 else 1
+                # One that dies of the signal was not yet there to obey it, and served nobody.
+                return status if status >= 0 else int(status != -signal.SIGTERM)
             _log.error("worker %d (pid %d) ended with status %d: starting another", index, process.pid, status)
-            if loop.time() - began < YOUNG:
+            if loop.time() - began < self._young:
                 await self._pause()
                 if self._stopping.is_set():
                     return 1
 
-    async def _start(self) -> asyncio.subprocess.Process:
+    async def _start(self, index: int) -> asyncio.subprocess.Process:
         pipe, end = os.pipe()
         try:
             os.write(end, self._told)
             os.close(end)
-            return await asyncio.create_subprocess_exec(
+            process = self._processes[index] = await asyncio.create_subprocess_exec(
                 *self._command,
-                env={**os.environ, _PIPE: str(pipe)},
+                env={**os.environ, _PIPE: str(pipe), NUMBER: str(index)},
                 pass_fds=(*self._descriptors, pipe),
                 stdin=asyncio.subprocess.PIPE,
             )
         finally:
             os.close(pipe)
+        if self._stopping.is_set():
+            process.terminate()
+        await asyncio.sleep(0)
+        return process
+
+    def _hung_up(self) -> None:
+        """Passed on to those who listen by now; the younger ones have just read everything."""
+        now = asyncio.get_running_loop().time()
+        for process in self._processes.values():
+            if process.returncode is None and now - self._began.get(process.pid, now) >= self._young:
+                process.send_signal(signal.SIGHUP)
 
     async def _pause(self) -> None:
         try:

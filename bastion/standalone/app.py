@@ -28,7 +28,7 @@ from bastion.standalone.asked import attributes, list_options, watch_options
 from bastion.standalone.discovery import version
 from bastion.standalone.lists import list_body
 from bastion.standalone.resources import BY_NAME, CREATE, Object, Resource
-from bastion.standalone.reviews import access_status, read_review, token_of, token_status
+from bastion.standalone.reviews import access_status, own_status, read_review, token_of, token_status
 from bastion.standalone.state import State
 from bastion.standalone.watches import Watches
 
@@ -118,7 +118,9 @@ class Api:
 
     async def _review(self, request: Request, resource: Resource, user: User) -> Response:
         review = read_review(await _body(request), request.headers.get("content-type", JSON), resource)
-        if resource.name == "tokenreviews":
+        if resource.name == "selfsubjectreviews":
+            status = own_status(user)
+        elif resource.name == "tokenreviews":
             status = token_status(self._state.user(token_of(review)))
         else:
             status = access_status(review, self._state.rbac, user if resource.name.startswith("self") else None)

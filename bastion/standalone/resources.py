@@ -55,6 +55,7 @@ RESOURCES = (
     Resource("clusterroles", "ClusterRole", RBAC_GROUP, namespaced=False),
     Resource("rolebindings", "RoleBinding", RBAC_GROUP),
     Resource("roles", "Role", RBAC_GROUP),
+    Resource("selfsubjectreviews", "SelfSubjectReview", AUTHENTICATION, namespaced=False, verbs=CREATE),
     Resource("tokenreviews", "TokenReview", AUTHENTICATION, namespaced=False, verbs=CREATE),
     Resource("selfsubjectaccessreviews", "SelfSubjectAccessReview", AUTHORIZATION, namespaced=False, verbs=CREATE),
     Resource("subjectaccessreviews", "SubjectAccessReview", AUTHORIZATION, namespaced=False, verbs=CREATE),

@@ -90,8 +90,17 @@ def token_status(user: User | None) -> Object:
     """None is a token that nobody has."""
     if user is None:
         return {"user": {}, "authenticated": False, "error": "invalid bearer token"}
+    return {"authenticated": True, "user": _info(user)}
+
+
+def own_status(user: User) -> Object:
+    """Of a SelfSubjectReview."""
+    return {"userInfo": _info(user)}
+
+
+def _info(user: User) -> Object:
     info: Object = {"username": user.name, "uid": user.uid, "groups": list(user.groups), "extra": dict(user.extra)}
-    return {"authenticated": True, "user": {name: value for name, value in info.items() if value}}
+    return {name: value for name, value in info.items() if value}
 
 
 def access_status(review: Object, rbac: RBAC, myself: User | None) -> Object:

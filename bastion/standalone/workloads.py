@@ -22,7 +22,8 @@ from bastion.standalone.samplewebsocket import say_back
 from bastion.standalone.tls import server_context
 
 MANIFESTS = Path(__file__).with_name("demo")
-NETWORK = "127.77.0.0/24"
+NETWORK = "127.77.0.0/24"  # in the manifests; another demo on this machine has another of NETWORKS
+NETWORKS = tuple(f"127.77.{number}.0/24" for number in range(256))
 TICK = 1.0  # seconds between two events
 USERS = {"alice": ("developers",), "bob": (), "carol": ("auditors",)}
 JSON = "application/json"
@@ -33,15 +34,25 @@ def demo_tokens() -> dict[str, tuple[str, tuple[str, ...]]]:
     return {user: (secrets.token_urlsafe(24), groups) for user, groups in USERS.items()}
 
 
+def manifests_at(network: str, folder: Path) -> Path:
+    """The demo's manifests, with all its addresses in this one of NETWORKS; written into `folder`."""
+    folder.mkdir(exist_ok=True)
+    here, there = (prefix.removesuffix("0/24") for prefix in (NETWORK, network))
+    for file in MANIFESTS.glob("*.yaml"):
+        (folder / file.name).write_text(file.read_text().replace(here, there))
+    return folder
+
+
 class Workloads:
     """Use as an asynchronous context manager.  Entering raises OSError where an address or port is taken."""
 
-    def __init__(self) -> None:
+    def __init__(self, manifests: Path = MANIFESTS) -> None:
+        self._manifests = manifests
         self._open = contextlib.AsyncExitStack()
         self._conversations: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Workloads:
-        objects = (await asyncio.to_thread(load, [MANIFESTS])).objects
+        objects = (await asyncio.to_thread(load, [self._manifests])).objects
         async with contextlib.AsyncExitStack() as opening:
             for key, pod in objects.items():
                 if key[0] == "pods":

@@ -20,6 +20,8 @@ from bastion.kube.user import User
 from bastion.message.cookies import own_cookie, set_own
 from bastion.observe.record import Record
 
+STRICT_TRANSPORT = "max-age=31536000"  # not of the hosts below: they may be somebody else's
+
 Field = tuple[bytes, bytes, bytes]
 Seen = Callable[[str, bytes, bytes, list[Field]], tuple[bytes, bytes]]
 Client = Callable[[str, list[Field]], str]
@@ -32,6 +34,7 @@ class Desk:
     `identify` says whose credentials they are, to a client address (StatusError 429 for one that failed too often);
     `client` gives that address and `seen` scheme and host as the browser has them;
     `public_url` and `hosts` are of a bastion with application hosts.
+    `strict_transport`: browsers are told to come over TLS alone from now on.
     """
 
     sessions: Sessions
@@ -42,6 +45,7 @@ class Desk:
     now: Callable[[], float]
     public_url: str = ""
     hosts: HostNames | None = None
+    strict_transport: bool = False
 
     def application_url(self, host: str) -> str:
         """On the port where the main host is."""
@@ -143,7 +147,12 @@ def _add(
     async def endpoint(request: Request) -> Response:
         if desk is None:
             raise HTTPException(404)
-        return await answer(Visit(request, desk), desk, request)
+        visit = Visit(request, desk)
+        response = await answer(visit, desk, request)
+        # Of an application's host the application decides; in plain it would be ignored (RFC 6797, 8.1).
+        if desk.strict_transport and visit.scheme == b"https" and not visit.at_application:
+            response.headers["Strict-Transport-Security"] = STRICT_TRANSPORT
+        return response
 
     app.add_api_route(
         path,

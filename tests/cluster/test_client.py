@@ -14,11 +14,11 @@ from tests.cluster.access import GOOD, Access, answer, client
 from tests.fakes import SOMEBODY, Backend, backend, delivered, reset, run, server_tls, until
 
 
-def talk(work, *answers, then="wait"):
+def talk(work, *answers, then="wait", **options):
     """`work(client, server)` with a client of a server that gives these answers on each connection."""
 
     async def main():
-        async with backend(*answers, then=then) as server, client(Access(server.port)) as api:
+        async with backend(*answers, then=then) as server, client(Access(server.port), **options) as api:
             return await work(api, server)
 
     return run(main())
@@ -61,9 +61,35 @@ def test_a_failure_tells_what_the_catcher_needs(said, status, retry_after):
             await api.create("/apis/x", b"{}", SOMEBODY)
         return server, caught.value
 
-    server, error = talk(work, said, then="close")
+    server, error = talk(work, said, then="close", timeout=0.9)  # less than a 429 that does not say how long is waited for
     assert (error.status, error.retry_after) == (status, retry_after)
     assert not any(b"elsewhere" in head.split(b"\r\n")[0] for head in server.heads)
+
+
+BUSY = answer(429, fields=b"Retry-After: 1\r\n")
+
+
+def test_a_server_that_is_busy_is_waited_for_as_long_as_it_says():
+    """It has a queue of its own, and refuses for a moment: no reason to refuse a user."""
+
+    async def work(api, server):
+        began = asyncio.get_running_loop().time()
+        assert await api.create("/apis/x", b"{}", SOMEBODY) == b"{}"
+        return server, asyncio.get_running_loop().time() - began
+
+    server, seconds = talk(work, BUSY, GOOD)
+    assert len(server.heads) == 2
+    assert 1 <= seconds < 2
+
+
+def test_what_is_read_in_the_background_is_told_at_once_that_a_server_is_busy():
+    async def work(api, server):
+        with pytest.raises(ApiError) as caught:
+            await api.list("/api/v1/pods", {})
+        return server, caught.value
+
+    server, error = talk(work, BUSY, GOOD)
+    assert (error.status, error.retry_after, len(server.heads)) == (429, 1.0, 1)
 
 
 def test_a_call_over_a_connection_that_was_closed_meanwhile_is_made_again():
@@ -262,7 +288,7 @@ def test_a_new_authority_counts_for_new_connections_and_ends_none():
             access = Access(before.port, tls=trusting(old))
             async with client(access) as api:
                 lines = api.watch("/x", {"watch": "true"})
-                assert await anext(lines) == b"{}"
+                assert [await anext(lines), await anext(lines)] == [b"", b"{}"]
                 assert await api.get("/y", {}, SOMEBODY) == b"{}"
                 access.tls = trusting(new)
                 with pytest.raises(ApiError, match="CERTIFICATE_VERIFY_FAILED"):

@@ -30,6 +30,7 @@ def stream(*pieces, then="close"):
 
 async def watched(api, seen):
     async with contextlib.aclosing(api.watch("/x", {"watch": "true"})) as lines:
+        assert await anext(lines) == b"", "it has begun"
         async for line in lines:
             seen.append(line)
 

@@ -178,10 +178,12 @@ def test_another_proxy_is_used_without_a_restart(tmp_path, write):
     kept(access, check)
 
 
-def test_a_certificate_that_has_ended_is_told_of(tmp_path, write, caplog):
+def test_the_certificates_that_somebody_renews_are_named(tmp_path, write):
     write("old.crt", OLD)
-    opened(tmp_path, write("config", config(cluster={"certificate-authority": "old.crt"})))
-    assert caplog.messages == ["clusters[a].cluster.certificate-authority has expired at 2025-01-02T00:00:00Z"]
+    access = opened(tmp_path, write("config", config(cluster={"certificate-authority": "old.crt"})))
+    assert [(one.purpose, one.where, one.pem) for one in access.certificates] == [
+        ("kubeconfig-ca", "clusters[a].cluster.certificate-authority", OLD.encode())
+    ]
 
 
 def test_a_field_that_is_none_is_told_of(tmp_path, write, caplog):

@@ -15,7 +15,6 @@ import httpx
 from playwright.sync_api import Page
 
 from bastion.demo import HOST_SUFFIX
-from bastion.standalone.workloads import MANIFESTS, NETWORK
 from tests.e2e.harness import Program, free_port
 
 SITES = {"guestbook": "http://127.77.0.50:8080", "noticeboard": "http://127.77.0.51:8080"}  # the pods themselves
@@ -51,18 +50,19 @@ class Front:
 
 @contextlib.contextmanager
 def running_demo(make_folder: Callable[[], Path]) -> Iterator[Front]:
-    """Its workloads have addresses of their own: where another demo runs on this machine, its end is waited for."""
+    """At the addresses of SITES: where another demo on this machine has them, its end is waited for."""
     for attempt in range(60):
         folder, port = make_folder(), free_port()
-        program = Program(folder, "demo", "--port", port, "--directory", folder / "files")
+        files = folder / "files"
+        program = Program(folder, "demo", "--port", port, "--directory", files)
         try:
             while "Ctrl-C here ends the demo." not in program.stdout and program.process.poll() is None:
                 time.sleep(0.02)
-            if program.process.poll() is not None and "cannot listen" in program.stderr and attempt < 59:
+            assert program.process.poll() is None, program.stderr
+            if attempt < 59 and "127.77.0.50" not in (files / "manifests" / "shop.yaml").read_text():
                 time.sleep(1)
                 continue
-            assert program.process.poll() is None, program.stderr
-            yield Front(program, port, folder / "files" / "tokens.csv", (folder / "files" / "access.log").read_text)
+            yield Front(program, port, files / "tokens.csv", (files / "access.log").read_text)
             return
         finally:
             program.end()
@@ -72,7 +72,7 @@ def running_demo(make_folder: Callable[[], Path]) -> Iterator[Front]:
 def another(demo: Front, folder: Path, *flags: object, port: int = 0) -> Iterator[Front]:
     """A bastion with these flags before the workloads of the demo."""
     port = port or free_port()
-    source = ("--manifests", MANIFESTS, "--token-auth-file", demo.tokens, "--allow-target-cidr", NETWORK)
+    source = ("--manifests", demo.tokens.parent / "manifests", "--token-auth-file", demo.tokens, "--allow-target-cidr", "127.77.0.0/16")
     program = Program(folder, "serve", *source, "--port", port, *flags)
     try:
         front = Front(program, port, demo.tokens, lambda: program.stdout)

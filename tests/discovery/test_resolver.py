@@ -7,7 +7,7 @@ import pytest
 from bastion.config import network
 from bastion.discovery.apiserver import api_server_sockets
 from bastion.discovery.backing import AT_ONCE, MOST_LISTED, Unfinished
-from bastion.discovery.catalog import MOST_REMEMBERED
+from bastion.discovery.catalog import MOST_REMEMBERED, Catalog
 from bastion.discovery.resolver import Resolver, UnknownTarget
 from bastion.kube.endpoint import KUBELET, Endpoint
 from bastion.kube.status import StatusError
@@ -565,6 +565,21 @@ def test_before_the_lists_were_read_nothing_is_said_to_be_missing(missing, resou
     catalog.synced[missing] = False
     with refused(503, "try again"):
         resolve(catalog, resource, id)
+
+
+def test_before_a_list_that_the_bastion_may_not_have_nobody_is_told_to_come_back():
+    catalog = Catalog()
+    for resource in ("pods", "services"):
+        catalog.expect(resource)
+    resolver = Resolver(catalog, DialPolicy(), nodes=False)
+    with refused(503, "try again shortly"):
+        resolver.resolve(parse_target("services", "ns", "web"))
+    catalog.refused.add("services")
+    with refused(503, "the bastion itself may not list services at the Kubernetes API server"):
+        resolver.resolve(parse_target("services", "ns", "web"))
+    list(catalog.retain("services", set()))
+    with refused(503, "try again shortly"):
+        resolver.resolve(parse_target("services", "ns", "web"))
 
 
 def test_own_sockets_are_nobodys_endpoint():

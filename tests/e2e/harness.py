@@ -148,7 +148,7 @@ def _node(name: str, address: str) -> Object:
 class Program:
     """`python -m bastion …`; what it prints goes to files, so that no pipe ever fills."""
 
-    def __init__(self, folder: Path, *arguments: object, environment: dict[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, *arguments: object, environment: dict[str, str] | None = None, cwd: Path = ROOT) -> None:
         self._out, self._err = folder / "stdout", folder / "stderr"
         command = [sys.executable, "-m", "bastion", *map(str, arguments)]
         inherited = {key: value for key, value in os.environ.items() if key != "KUBECONFIG" and not key.lower().endswith("_proxy")}
@@ -158,7 +158,7 @@ class Program:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
-                cwd=ROOT,
+                cwd=cwd,
                 env=inherited | (environment or {}),
                 start_new_session=True,
                 preexec_fn=_end_with_the_tests,

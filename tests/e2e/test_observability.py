@@ -282,7 +282,9 @@ OWN = {
     "/readyz/pods": (200, b"ok"),
     "/readyz?verbose": (
         200,
-        b"[+]services ok\n[+]endpointslices ok\n[+]pods ok\n[+]nodes ok\n[+]shutdown ok\nreadyz check passed\n",
+        b"[+]services ok\n[+]endpointslices ok\n[+]pods ok\n[+]nodes ok\n"
+        b"[+]watch-services ok\n[+]watch-endpointslices ok\n[+]watch-pods ok\n[+]watch-nodes ok\n[+]reviews ok\n"
+        b"[+]shutdown ok\nreadyz check passed\n",
     ),
     "/livez?verbose": (200, b"[+]ping ok\nlivez check passed\n"),
 }

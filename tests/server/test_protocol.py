@@ -1176,7 +1176,7 @@ def test_a_tls_client_that_is_gone_before_its_exchange_begins_leaves_nothing_beh
     real(talk)
 
 
-def test_what_is_no_tls_is_closed() -> None:
+def test_plain_http_where_tls_is_spoken_is_told_so_and_closed() -> None:
     async def talk() -> None:
         async with conversation(tls=True) as c:
             sock = socket.socket()
@@ -1185,7 +1185,7 @@ def test_what_is_no_tls_is_closed() -> None:
             await loop.sock_connect(sock, (fakes.LOOPBACK, c._port))
             with contextlib.closing(sock):
                 await Peer(sock).send(GET % b"")
-                assert b"HTTP/1.1" not in await Peer(sock).rest()
+                assert (await Peer(sock).rest()).startswith(b"HTTP/1.1 400 Bad Request\r\n")
             await until(lambda: c.state.door.inside == 0)
             assert not c.app.served
 

@@ -135,3 +135,38 @@ def test_workers_that_die_at_once_are_not_started_without_end(tmp_path: Path) ->
             assert await running == 1
 
     fakes.run(main())
+
+
+def test_a_stop_while_many_are_started_ends_at_once(tmp_path: Path) -> None:
+    """Those that are there end, and no more are started."""
+    many = 300
+
+    async def main() -> None:
+        async with supervised(tmp_path, count=many) as running:
+            await until(lambda: pids(tmp_path))
+            os.kill(os.getpid(), signal.SIGTERM)
+            async with asyncio.timeout(5):
+                assert await running == 0
+            assert not [pid for pid in pids(tmp_path) if alive(pid)]
+            assert len(pids(tmp_path)) < many
+
+    fakes.run(main())
+
+
+def test_a_hangup_is_passed_on_to_those_who_listen_by_now(tmp_path: Path) -> None:
+    hears = WORKER.replace("ending = ", "signal.signal(signal.SIGHUP, lambda *_: file.with_suffix('.hup').touch())\nending = ")
+
+    async def main() -> None:
+        with socket.create_server((fakes.LOOPBACK, 0)) as sock:
+            command = [sys.executable, "-c", hears, str(tmp_path), str(sock.fileno())]
+            running = asyncio.create_task(Supervisor(command, 2, [sock.fileno()], b"x", young=0.2).run())
+            await until(lambda: len(pids(tmp_path)) == 2)
+            started = asyncio.get_running_loop().time()
+            os.kill(os.getpid(), signal.SIGHUP)
+            await until(lambda: asyncio.get_running_loop().time() > started + 0.3)
+            os.kill(os.getpid(), signal.SIGHUP)
+            await until(lambda: len(list(tmp_path.glob("*.hup"))) == 2)
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert await running == 0
+
+    fakes.run(main())

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import dataclasses
 import hashlib
 import html
 import re
@@ -14,7 +15,7 @@ from bastion.authn.session import SESSION_SECONDS
 from bastion.kube.status import service_unavailable, too_many_requests
 from bastion.message.cookies import APPLICATION, RETURN, SESSION
 from bastion.web.app import create_app
-from tests.web.visits import ALICE, APP, FORM, LONG, MAIN, NOW, OURS, PATH, TOKEN, bastion, set_cookies, signed_in
+from tests.web.visits import ALICE, APP, APP_HOST, FORM, LONG, MAIN, NOW, OURS, PATH, TOKEN, bastion, set_cookies, signed_in
 
 __all__ = ["bastion"]  # a fixture
 
@@ -308,3 +309,30 @@ def test_signing_out_takes_the_cookie_away(bastion):
     answer = bastion.ask("POST", f"{MAIN}/logout", signed_in(bastion), headers=OURS)
     assert (answer.status_code, answer.headers["location"]) == (303, "/login")
     assert set_cookies(answer) == {SESSION.decode(): ""}
+
+
+# --- over TLS alone, from now on
+
+
+@pytest.mark.parametrize(
+    ("strict", "url", "said"),
+    [
+        (True, f"{MAIN}/login", "max-age=31536000"),
+        (True, f"{MAIN}/logout", "max-age=31536000"),
+        (False, f"{MAIN}/login", None),
+        (True, f"{MAIN.replace('https', 'http')}/login", None),
+        (True, f"https://{APP_HOST}/.bastion/logout", None),
+    ],
+    ids=["sign-in", "sign-out", "self-made", "plain", "an-application's-host"],
+)
+def test_own_pages_are_for_tls_alone_unless_the_certificate_is_self_made(bastion, strict, url, said):
+    desk = dataclasses.replace(bastion.desk, strict_transport=strict)
+
+    async def main():
+        transport = httpx.ASGITransport(create_app({}, {}, bytes, desk))
+        async with httpx.AsyncClient(transport=transport) as http:
+            return await http.get(url)
+
+    answer = asyncio.run(main())
+    assert answer.status_code == 200
+    assert answer.headers.get("Strict-Transport-Security") == said

@@ -1,0 +1,33 @@
+"""What does somebody hear who speaks plain HTTP where TLS is spoken?  A 400 that says so; pure."""
+
+from __future__ import annotations
+
+import re
+import ssl
+
+from bastion.kube.status import CONTENT_TYPE, bad_request
+
+_REQUEST = re.compile(rb"[A-Z]{3,20} ")  # a TLS record begins with a byte below 32
+_OPENSSL = ("HTTP_REQUEST", "HTTPS_PROXY_REQUEST")  # what it makes of it, also where it came byte by byte
+
+
+def answer(error: ssl.SSLError, came: memoryview) -> bytes:
+    """To a handshake that failed with `error` when these bytes came; empty where they are no HTTP request."""
+    if error.reason in _OPENSSL or _REQUEST.match(came[:32]):
+        return _ANSWER
+    return b""
+
+
+def _whole() -> bytes:
+    refusal = bad_request("client sent an HTTP request to an HTTPS server: use https:// here")
+    body = refusal.body()
+    head = (
+        b"HTTP/1.1 400 Bad Request",
+        b"Content-Type: " + CONTENT_TYPE,
+        b"Content-Length: %d" % len(body),
+        b"X-Bastion-Error: BadRequest",
+    )
+    return b"\r\n".join((*head, b"Connection: close", b"", body))
+
+
+_ANSWER = _whole()

@@ -1,0 +1,85 @@
+"""Does a client hear why the API server did not answer the bastion, and is it sent back only where that helps?"""
+
+import asyncio
+import json
+
+import pytest
+
+from bastion.authn.authenticator import Credentials
+from bastion.authn.cached import CachedAuthenticator
+from bastion.authn.tokenreview import TokenReviewAuthenticator
+from bastion.authz.cached import CachedAuthorizer
+from bastion.authz.sar import AccessReviewAuthorizer
+from bastion.cache import Cache
+from bastion.cluster.client import TIMEOUT
+from bastion.cluster.errors import ApiError
+from bastion.cluster.outage import unanswered, unreadable
+from bastion.kube.attributes import Attributes
+from bastion.kube.status import StatusError
+from bastion.kube.user import User
+from tests import fakes
+
+CAUSES = [
+    pytest.param(
+        ApiError("x", 401), "the bastion itself may not ask the Kubernetes API server, which refuses its credentials", None, id="401"
+    ),
+    pytest.param(ApiError("x", 403), "the bastion itself may not ask the Kubernetes API server for this", None, id="403"),
+    pytest.param(ApiError("x", 429, 7.2), "the Kubernetes API server is overloaded; try again shortly", 8, id="429"),
+    pytest.param(ApiError("x", 429), "the Kubernetes API server is overloaded; try again shortly", 2, id="429-that-does-not-say-when"),
+    pytest.param(ApiError("x", 429, 86400.0), "the Kubernetes API server is overloaded; try again shortly", 60, id="429-tomorrow"),
+    pytest.param(ApiError("x", 500), "the Kubernetes API server answered 500; try again shortly", 2, id="500"),
+    pytest.param(ApiError("connection refused"), "the Kubernetes API server did not answer; try again shortly", 2, id="refused"),
+    pytest.param(TimeoutError(), "the Kubernetes API server did not answer; try again shortly", 2, id="timeout"),
+    pytest.param(ValueError("hunter2"), "the Kubernetes API server's answer could not be read; try again shortly", 2, id="no-review"),
+]
+
+
+async def authenticated(api):
+    return await TokenReviewAuthenticator(api).authenticate(Credentials("token"), SOMEBODY)
+
+
+async def authenticated_and_remembered(api):
+    return await CachedAuthenticator(TokenReviewAuthenticator(api)).authenticate(Credentials("token"), SOMEBODY)
+
+
+async def authorized(api):
+    return await AccessReviewAuthorizer(api).authorize(User("alice"), Attributes("get", resource="pods"), SOMEBODY)
+
+
+async def authorized_and_remembered(api):
+    return await CachedAuthorizer(AccessReviewAuthorizer(api)).authorize(User("alice"), Attributes("get", resource="pods"), SOMEBODY)
+
+
+@pytest.mark.parametrize("ask", [authenticated, authenticated_and_remembered, authorized, authorized_and_remembered])
+@pytest.mark.parametrize(("error", "said", "retry_after"), CAUSES)
+def test_each_cause_is_told_for_what_it_is(ask, error, said, retry_after):
+    async def main():
+        with pytest.raises(StatusError) as caught:
+            await ask(fakes.Reviews(error))
+        return caught.value
+
+    told = fakes.run(main())
+    assert (told.code, told.reason) == (503, "ServiceUnavailable")
+    assert said in told.message
+    assert told.message.startswith(
+        "cannot authenticate the request: " if "authenticated" in ask.__name__ else "cannot authorize the request: "
+    )
+    assert told.headers == (((b"Retry-After", str(retry_after).encode()),) if retry_after else ())
+    assert json.loads(told.body()).get("details") == ({"retryAfterSeconds": retry_after} if retry_after else None)
+    assert "hunter2" not in told.message
+
+
+def test_what_may_never_be_listed_is_not_to_be_asked_for_again_shortly():
+    told = unreadable("pods, services")
+    assert (told.code, told.headers) == (503, ())
+    assert told.message.startswith("the bastion itself may not list pods, services ")
+    assert "try again" not in told.message + unanswered("x", ApiError("x", 403)).message
+
+
+def test_a_call_gives_up_before_whoever_waits_for_it():
+    """Else why it failed would never be told: a cache only knows that it waited in vain."""
+
+    async def main():
+        return Cache(lambda value: 0.0)._timeout
+
+    assert asyncio.run(main()) > TIMEOUT

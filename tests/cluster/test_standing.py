@@ -1,0 +1,131 @@
+"""Does the bastion know who it is and what it may, and is one slip in RBAC no outage?"""
+
+import asyncio
+
+import orjson
+import pytest
+
+from bastion.cluster.errors import ApiError
+from bastion.cluster.outages import Outages
+from bastion.cluster.rights import REVIEW_ACCESS, REVIEW_TOKENS, Right, needed
+from bastion.cluster.standing import EVERY, SOON, Standing
+from bastion.turns import BACKGROUND
+from tests.fakes import ClockLoop, pass_time, run, settle
+
+ACCOUNT = "system:serviceaccount:bastion:bastion"
+RIGHTS = needed([("pods", ""), ("services", "shop"), ("services", "infra")])
+NO = ApiError("the API server answered 403", 403)
+NONE = ApiError("the API server answered 404", 404)
+AWAY = ApiError("connection refused")
+
+
+class Api:
+    """An API server that allows what is in `rights`; `fails` are raised, by resource."""
+
+    def __init__(self, rights=RIGHTS, **fails):
+        self.rights, self.fails, self.calls = set(rights), fails, []
+
+    async def create(self, path, body, asker):
+        assert asker == BACKGROUND, "nobody waits for it"
+        resource, asked = path.rpartition("/")[2], orjson.loads(body)
+        self.calls.append(resource)
+        if resource in self.fails:
+            raise self.fails[resource]
+        if resource == "tokenreviews":
+            if REVIEW_TOKENS not in self.rights:
+                raise NO
+            assert asked["spec"]["token"] == "own"
+            status = {"authenticated": True, "user": {"username": ACCOUNT}}
+        elif resource == "selfsubjectreviews":
+            status = {"userInfo": {"username": ACCOUNT}}
+        else:
+            about = asked["spec"]["resourceAttributes"]
+            right = Right(about["verb"], about["resource"], about.get("group", ""), about.get("namespace", ""))
+            status = {"allowed": right in self.rights}
+        return orjson.dumps({"status": status})
+
+
+def standing(api, authorization="Bearer own"):
+    async def header():
+        return authorization
+
+    return Standing(api, header, RIGHTS, Outages())
+
+
+def ask(api, authorization="Bearer own"):
+    async def main():
+        one = standing(api, authorization)
+        await one.ask()
+        return one
+
+    return run(main(), ClockLoop)
+
+
+def without(*rights):
+    return [right for right in RIGHTS if right not in rights]
+
+
+LACKING = [
+    pytest.param(Api(), [], None, id="nothing"),
+    pytest.param(Api(without(REVIEW_TOKENS)), [REVIEW_TOKENS], "create tokenreviews", id="reviews-of-tokens"),
+    pytest.param(Api(without(REVIEW_ACCESS)), [REVIEW_ACCESS], "create subjectaccessreviews", id="reviews-of-access"),
+    pytest.param(Api([]), list(RIGHTS), "create tokenreviews, subjectaccessreviews", id="everything"),
+    pytest.param(Api(without(RIGHTS[2])), [RIGHTS[2]], None, id="to-read"),
+    pytest.param(
+        Api(without(Right("watch", "services", "", "infra"))), [Right("watch", "services", "", "infra")], None, id="in-one-namespace"
+    ),
+    pytest.param(Api(selfsubjectaccessreviews=NONE), [], None, id="nobody-tells"),
+    pytest.param(Api(selfsubjectaccessreviews=NO), [], None, id="not-allowed-to-ask"),
+]
+
+
+@pytest.mark.parametrize(("api", "missing", "reason"), LACKING)
+@pytest.mark.parametrize("authorization", ["Bearer own", None], ids=["token", "certificate"])
+def test_it_knows_what_it_lacks_and_is_not_ready_where_it_may_not_review(api, missing, reason, authorization):
+    one = ask(api, authorization)
+    assert one.missing == frozenset(missing)
+    assert (one.why_not_ready() or "").endswith(reason or "")
+    assert (one.why_not_ready() is None) is (reason is None)
+    assert one.identity == ACCOUNT
+
+
+def test_a_right_in_all_namespaces_is_one_question():
+    rights = needed([("services", "")]) + RIGHTS
+    api = Api(rights)
+    ask(api)
+    assert api.calls.count("selfsubjectaccessreviews") == len({(right.verb, right.resource) for right in RIGHTS})
+
+
+def test_a_bastion_without_a_token_reviews_none():
+    api = Api()
+    ask(api, None)
+    assert "tokenreviews" not in api.calls
+
+
+def test_an_api_server_that_has_no_such_review_still_says_who_it_is_from_the_token():
+    assert ask(Api(selfsubjectreviews=NONE)).identity == ACCOUNT
+    assert ask(Api(selfsubjectreviews=NONE), None).identity == ""
+
+
+def test_it_is_asked_again_and_a_right_that_is_lost_later_turns_nothing_red(caplog):
+    async def main():
+        api = Api(tokenreviews=AWAY)
+        one = standing(api)
+        task = asyncio.create_task(one.keep())
+        await settle()
+        assert one.why_not_ready() == "the API server has not yet said whether the bastion may review"
+        api.fails = {}
+        await pass_time(SOON + 0.1)
+        assert one.why_not_ready() is None
+        api.rights.clear()
+        calls = len(api.calls)
+        await pass_time(EVERY - 1)
+        assert len(api.calls) == calls
+        await pass_time(2)
+        await pass_time(1)
+        assert one.missing == frozenset(RIGHTS)
+        assert one.why_not_ready() is None
+        assert [message for message in caplog.messages if "may not create subjectaccessreviews" in message]
+        task.cancel()
+
+    run(main(), ClockLoop)
