@@ -51,7 +51,7 @@ class Forwarder:
 
     async def serve(self, exchange: Exchange, route: Route, envelope: Envelope, record: Record) -> None:
         """Raises StatusError as long as the answer has not begun; after that it aborts."""
-        head = request_head(exchange, route, envelope)
+        head = request_head(exchange, route, envelope, self._policy)
         if not self._waiting.enter(route.key):
             raise service_unavailable("too many requests wait for this target already; try again shortly", retry_after=1)
         try:
@@ -158,9 +158,15 @@ async def _hand_on_edited(exchange: Exchange, answer: Answer, rewriter: HtmlRewr
             return True
 
 
-def request_head(exchange: Exchange, route: Route, envelope: Envelope) -> bytes:
+def request_head(exchange: Exchange, route: Route, envelope: Envelope, policy: Policy) -> bytes:
     """The head for the backend, its framing written anew."""
-    lines = to_backend(exchange.fields, envelope.forwarded, keep_authorization=envelope.keep_authorization, withheld=envelope.withheld)
+    lines = to_backend(
+        exchange.fields,
+        envelope.forwarded,
+        keep_authorization=envelope.keep_authorization,
+        withheld=envelope.withheld,
+        editing=policy.edit_html,
+    )
     body = exchange.body
     if body is None:
         framing = b"\r\n"
