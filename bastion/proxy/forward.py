@@ -118,7 +118,10 @@ def present_answer(exchange: Exchange, answer: Answer, endpoint: Endpoint, envel
     def mount() -> Mount:
         authorities = {str(endpoint).encode(), *((endpoint.address.encode(),) if endpoint.port == (443 if endpoint.tls else 80) else ())}
         path = forwarded.uri[len(forwarded.prefix) :]  # as the client asked for it: what was sent has a slash in any case
-        return Mount(forwarded.prefix, frozenset(authorities), path, exchange.scheme == b"https", exchange.host.lower())
+        asked, host = forwarded.host.lower(), exchange.host.lower()
+        if host and host != asked:
+            authorities.add(host)  # by which a proxy in front calls the bastion
+        return Mount(forwarded.prefix, frozenset(authorities), path, forwarded.proto == b"https", asked)
 
     forwarded = envelope.forwarded
     asked = Asked(exchange.method, exchange.fields, bool(forwarded.prefix), envelope.session)
