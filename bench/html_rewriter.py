@@ -30,7 +30,7 @@ STATUS = Path("/proc/self/status")
 def main(file: Path, encoding: bytes = b"identity") -> None:
     tune_allocator()
     fields = [(b"content-type", b"Content-Type", b"text/html"), (b"content-encoding", b"Content-Encoding", encoding)]
-    planned = plan(MOUNT, "GET", 200, fields)
+    planned = plan(MOUNT, 200, fields)
     assert planned is not None
     _rewrite(planned, [b"<p>"])
     ctypes.CDLL(None).malloc_trim(0)  # or what the start has left over would be used first

@@ -2,7 +2,7 @@
 
 Under a path prefix every application speaks from the bastion's own origin: what would speak for that whole origin is
 dropped, and links, cookies and pages are put under the prefix.  On a host name of its own an application keeps all but
-the Domain of its cookies.
+the Domain of its cookies, and the `http:` of its own URLs where the client came over TLS.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from bastion.message.headers import Field, to_client, values
 from bastion.message.html import HtmlRewriter, plan
 from bastion.message.mount import Mount
 from bastion.message.ownorigin import SANDBOX
-from bastion.message.rewrite import rewrite_fields
+from bastion.message.rewrite import PLACED, rewrite_fields
 
 # Fields that speak for an origin, not for an answer.
 ORIGIN_WIDE = frozenset(
@@ -60,7 +60,6 @@ ORIGIN_WIDE = frozenset(
 # What Clear-Site-Data may name on a host of the application's own: `cookies` are those of all hosts under one domain.
 _CLEARED_ALONE = (b'"cache"', b'"storage"', b'"executionContexts"', b'"clientHints"', b'"prefetchCache"', b'"prerenderCache"')
 _EVERYTHING = b'"cache", "storage", "executionContexts"'
-_PLACED = frozenset((b"location", b"content-location", b"refresh", b"link", b"set-cookie"))
 _NOSNIFF: Field = (b"x-content-type-options", b"X-Content-Type-Options", b"nosniff")
 _PRIVATE: Field = (b"cache-control", b"Cache-Control", b"private")
 
@@ -94,7 +93,7 @@ def present(asked: Asked, status: int, fields: list[Field], length: int | None, 
     fields = to_client(fields)
     placed = html = cached = private = sniffed = foreign = False
     for lower, _, value in fields:
-        if lower in _PLACED:
+        if lower in PLACED:
             placed = True
         elif lower == b"content-type":
             html = b"html" in value.lower()
@@ -105,21 +104,20 @@ def present(asked: Asked, status: int, fields: list[Field], length: int | None, 
             sniffed = True
         elif lower in ORIGIN_WIDE:
             foreign = True
-    if not asked.prefixed:
-        if foreign:
-            fields = _clearing_alone(fields)
-        return Presented(rewrite_fields(mount(), fields) if placed else fields, length)
-    if foreign:
-        fields = [field for field in fields if field[0] not in ORIGIN_WIDE]
     rewriter = None
+    if foreign:
+        fields = [field for field in fields if field[0] not in ORIGIN_WIDE] if asked.prefixed else _clearing_alone(fields)
     if placed or html:
         where = mount()
         edit = html and policy.edit_html and b"none" not in values(asked.fields, b"x-bastion-rewrite")
-        planned = plan(where, asked.method, status, fields) if edit else None
+        planned = plan(where, status, fields) if edit else None
         if planned is not None:
-            fields, length, rewriter = _varying(planned.fields, b"X-Bastion-Rewrite"), None, planned.rewriter()
+            fields, length = _varying(planned.fields, b"X-Bastion-Rewrite"), None
+            rewriter = None if asked.method == "HEAD" else planned.rewriter()
         if placed:
             fields = rewrite_fields(where, fields)
+    if not asked.prefixed:
+        return Presented(fields, length, rewriter)
     if not cached:
         fields.append(_PRIVATE)
     elif not private:  # a cache in front must not show one user what another was shown

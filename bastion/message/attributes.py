@@ -9,12 +9,12 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
 from bastion.message.grammar import ATTRIBUTE, BLANK
-from bastion.message.mount import Mount, depth, is_under, rewrite_url, with_base
+from bastion.message.mount import Mount, depth, is_placed, rewrite_url, with_base
 from bastion.message.rewrite import rewrite_refresh
 from bastion.message.tags import Usual
 
@@ -79,7 +79,7 @@ class TagEditor:
         self._based = False
         self._candidates = 0  # that may still be rewritten in this tag
         self._elsewhere: set[bytes] = set()  # origins that were seen, and are not the application's
-        self._start_from(mount)
+        self._start_from(replace(mount, document=True))
 
     @property
     def usual(self) -> Usual:
@@ -93,6 +93,8 @@ class TagEditor:
     def _edit(self, kind: _Kind, tag: bytes) -> bytes:
         if not (b"/" in tag or b"&" in tag or b"%" in tag or b".." in tag or self._depth < 0):
             return tag  # nothing in it names a place that moved
+        if not self._prefix and b":" not in tag and b"&" not in tag:
+            return tag  # on a host of its own only whole URLs change
         match = kind.find(tag, kind.start)
         self._candidates = MAX_CANDIDATES
         pieces: list[bytes] = []
@@ -142,7 +144,7 @@ class TagEditor:
                 if clear.end(2) <= self._depth:
                     return raw
             elif self._own:
-                return raw if is_under(mount.prefix, raw) else self._prefix + raw
+                return raw if is_placed(mount.prefix, raw) else self._prefix + raw
         origin = _ORIGIN.match(raw)
         if origin is not None and self._is_elsewhere(origin[0]):
             return raw

@@ -1,15 +1,15 @@
 """What does an encoded body hold, and how is another one encoded the same way?
 
-Content-Encoding gzip, deflate (as RFC 9110 says, and raw as some servers send it) and, where the library is there, br.
-Bodies are hostile: they are decoded in bounded steps, and one that grows beyond reason is given up.
+Content-Encoding gzip and deflate (as RFC 9110 says, and raw as some servers send it).  Not br and zstd, whose decoders
+remember up to 16 MiB of each page under way, against gzip's 32 KiB: pages in these are not asked for (`accepted`).  Bodies
+are hostile: they are decoded in bounded steps, and one that grows beyond reason is given up.
 """
 
 from __future__ import annotations
 
-import importlib
 import zlib
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Protocol
 
 MAX_RATIO = 100  # decoded bytes for each encoded one
 UNJUDGED = 65536  # decoded bytes before the ratio counts
@@ -43,18 +43,7 @@ class _Inflater(Protocol):
     def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
 
 
-def _brotli() -> Any:
-    """The library if it is there, in a version that can be told how much to decode at once (1.2)."""
-    try:
-        library: Any = importlib.import_module("brotli")
-        library.Decompressor().process(b"", output_buffer_limit=STEP)
-    except (ImportError, AttributeError, TypeError):
-        return None
-    return library
-
-
-_BROTLI = _brotli()
-ENCODINGS = frozenset((b"gzip", b"x-gzip", b"deflate", *((b"br",) if _BROTLI else ())))
+ENCODINGS = frozenset((b"gzip", b"x-gzip", b"deflate"))
 
 
 class Decoder:
@@ -94,15 +83,10 @@ class Decoder:
 
     def encoder(self) -> Encoder:
         """For a body in the encoding that was found."""
-        if self._encoding == b"br":
-            return _BrotliEncoder()
         return zlib.compressobj(LEVEL, zlib.DEFLATED, self._wbits)
 
     def _begin(self, data: bytes) -> bool:
         """False where it takes more bytes to know, or nothing but padding follows."""
-        if self._encoding == b"br":
-            self._inflater = _BrotliInflater()
-            return True
         if len(data) < 2:
             self._held = data
             return False
@@ -149,37 +133,3 @@ class Decoder:
         self._given += given
         if self._given > UNJUDGED and self._given > MAX_RATIO * self._taken:
             raise RewriteAborted("the body decodes to more than a hundred times its size")
-
-
-class _BrotliInflater:
-    """brotli's decoder in the words of zlib's."""
-
-    unused_data = b""
-    unconsumed_tail = b""  # it keeps that itself
-
-    def __init__(self) -> None:
-        self._decoder = _BROTLI.Decompressor()
-
-    @property
-    def eof(self) -> bool:
-        return bool(self._decoder.is_finished())
-
-    def decompress(self, data: bytes, max_length: int) -> bytes:
-        try:
-            piece = bytes(self._decoder.process(data, output_buffer_limit=max_length))
-            while len(piece) < max_length and not self._decoder.can_accept_more_data():
-                piece += bytes(self._decoder.process(b"", output_buffer_limit=max_length))
-            return piece
-        except _BROTLI.error as error:
-            raise zlib.error(str(error)) from error
-
-
-class _BrotliEncoder:
-    def __init__(self) -> None:
-        self._encoder = _BROTLI.Compressor(quality=LEVEL)
-
-    def compress(self, data: bytes) -> bytes:
-        return bytes(self._encoder.process(data))
-
-    def flush(self, mode: int = zlib.Z_FINISH) -> bytes:
-        return bytes(self._encoder.finish() if mode == zlib.Z_FINISH else self._encoder.flush())

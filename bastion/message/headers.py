@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from bastion.kube.status import bad_request
+from bastion.message.accepted import offered
 from bastion.message.cookies import restore_cookies
 from bastion.message.identity import asserts_identity
 
@@ -40,7 +41,6 @@ _ORDINARY = frozenset(
         b"host",
         b"accept",
         b"user-agent",
-        b"accept-encoding",
         b"accept-language",
         b"content-type",
         b"cache-control",
@@ -82,11 +82,17 @@ def nominated(fields: Iterable[Field]) -> frozenset[bytes]:
 
 
 def to_backend(
-    fields: list[Field], forwarded: Forwarded, *, keep_authorization: bool, withheld: Callable[[bytes], bool] = asserts_identity
+    fields: list[Field],
+    forwarded: Forwarded,
+    *,
+    keep_authorization: bool,
+    withheld: Callable[[bytes], bool] = asserts_identity,
+    editing: bool = False,
 ) -> list[bytes]:
     """The lines (with CRLF) of the request's own fields, and the truth about the forwarding.
 
     `keep_authorization`: the client's own Authorization is meant for the backend.  `withheld`: which names are kept back.
+    `editing`: a page in the answer is edited.
     """
     named: frozenset[bytes] = frozenset()
     for field in fields:
@@ -97,6 +103,9 @@ def to_backend(
     for lower, name, value in fields:
         if lower not in _ORDINARY or lower in named:
             if lower in HOP_BY_HOP or lower in named:
+                continue
+            if lower == b"accept-encoding":
+                lines.append(b"%b: %b\r\n" % (name, offered(value, fields) if editing else value))
                 continue
             if lower in _OWN_REQUEST and not (keep_authorization and lower == b"authorization"):
                 continue

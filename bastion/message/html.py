@@ -26,6 +26,7 @@ _BODILESS = frozenset((204, 205, 206, 304))
 # Of bytes that are not sent; a part of a rewritten page cannot be asked for.
 _STALE = frozenset((b"content-length", b"digest", b"content-digest", b"repr-digest", b"content-md5", b"accept-ranges"))
 _CHARSET = re.compile(rb""";[ \t]*+charset[ \t]*+=[ \t]*+["']?([^"';\s]++)""", re.IGNORECASE)
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
 # Where a byte that reads `<` may be a part of another character (WHATWG Encoding; the rest is what no browser knows).
 _NOT_ASCII = (
     b"utf-16",
@@ -58,19 +59,25 @@ class Plan:
         return HtmlRewriter(self.mount, self.encoding, self.charset)
 
 
-def plan(mount: Mount, method: str, status: int, fields: list[Field]) -> Plan | None:
-    """None where the answer passes as it is."""
-    if not mount.prefix or method == "HEAD" or status < 200 or status in _BODILESS:
+def plan(mount: Mount, status: int, fields: list[Field]) -> Plan | None:
+    """None where the answer passes as it is.  To a HEAD, which has no body, is said what a GET would be told."""
+    if not (mount.prefix or mount.secure) or status < 200 or status in _BODILESS:
         return None
     types = values(fields, b"content-type")
     if len(types) != 1 or types[0].partition(b";")[0].strip(b" \t").lower() != b"text/html":
         return None
     names = {field[0] for field in fields}
-    if b"location" in names or b"content-range" in names or not _fits(values(fields, b"content-length")):
+    if (
+        b"location" in names
+        or b"content-range" in names
+        or _is_download(values(fields, b"content-disposition"))
+        or not _fits(values(fields, b"content-length"))
+    ):
         return None
-    encoding = b",".join(values(fields, b"content-encoding")).strip(b" \t").lower()
-    if encoding == b"identity":
-        encoding = b""
+    encodings = [
+        name for value in values(fields, b"content-encoding") for part in value.split(b",") if (name := part.strip(b" \t").lower())
+    ]
+    encoding = b",".join(name for name in encodings if name != b"identity")
     if encoding and encoding not in ENCODINGS:
         return None  # one that is not known here, or several
     named = _CHARSET.search(types[0])
@@ -196,6 +203,15 @@ class _Page:
 def _corrected(field: Field) -> Field:
     lower, name, value = field
     return (lower, name, b"W/" + value) if lower == b"etag" and value.startswith(b'"') else field
+
+
+def _is_download(dispositions: list[bytes]) -> bool:
+    """Whether it is a file for the disk, where no link under a prefix leads anywhere.
+
+    What is not `inline` is (RFC 6266 section 4.2); a parameter alone, as browsers have it, is not.
+    """
+    kinds = [value.partition(b";")[0].strip(b" \t").lower() for value in dispositions]
+    return any(_TOKEN.fullmatch(kind) is not None and kind != b"inline" for kind in kinds)
 
 
 def _ascii_compatible(charset: bytes) -> bool:

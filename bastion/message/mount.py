@@ -18,10 +18,10 @@ class Mount:
 
     `prefix` is the raw path up to and with `/proxy`, without the slash behind it; empty where the application has an
     origin of its own, and then URLs stay as they are.  `hosts` are the authorities (lower case; without a port, the
-    scheme's) that mean the backend itself: its URLs lose scheme and host.  `host`, the request's Host, means it too,
-    but URLs keep it, as behind kube-apiserver.  `request_path` is the path at the backend, empty where the client left
-    out even the slash; None in a page whose base is elsewhere, so that its references are too.  `secure`: the client's
-    connection is TLS.
+    scheme's) that mean the backend itself: its URLs lose scheme and host.  `host`, as the client wrote it (lower case),
+    means it too, but URLs keep it, as behind kube-apiserver.  `request_path` is the path at the backend, empty where the
+    client left out even the slash; None in a page whose base is elsewhere, so that its references are too.  `secure`: the
+    client came over TLS.  `document`: the URLs are of a page, whose links to other proxied applications are what they say.
     """
 
     prefix: bytes
@@ -29,9 +29,15 @@ class Mount:
     request_path: bytes | None
     secure: bool
     host: bytes = b""
+    document: bool = False
 
 
 REFUSED_SCHEMES = frozenset((b"javascript", b"data", b"vbscript"))
+API = b"/api/v1/"
+_PROXIED = re.compile(rb"%b(?:namespaces/[^/?#]++/(?:pods|services)|nodes)/[^/?#]++/proxy(?![^/?#])" % API)
+# An application that knows nothing of TLS in front of it: by its own host it means the place that the client is at.
+_SECURED = {b"http": b"https", b"ws": b"wss"}
+_INSECURE = re.compile(rb"(?:http|ws):", re.IGNORECASE)
 _DEFAULT_PORTS = {b"http": b"80", b"https": b"443", b"ws": b"80", b"wss": b"443"}
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _TAIL = re.compile(rb"[?#]")
@@ -50,7 +56,8 @@ _DOT_DOT = frozenset((b"..", b".%2e", b"%2e.", b"%2e%2e"))  # so does the WHATWG
 def rewrite_url(mount: Mount, value: bytes) -> bytes | None:
     """The URL as the client is to have it; None where it must not have it.  Query and fragment stay as they came."""
     if value[:1] == b"/" and mount.request_path is not None and _ODD.search(value) is None:
-        return value if is_under(mount.prefix, value) else mount.prefix + value
+        there = is_placed if mount.document else is_under
+        return value if there(mount.prefix, value) else mount.prefix + value
     value = value.strip(b" \t")
     if _CONTROL.search(value):
         return None  # a browser drops tabs and newlines, and then reads on
@@ -60,8 +67,10 @@ def rewrite_url(mount: Mount, value: bytes) -> bytes | None:
     origin, path = _origin(mount, head)
     if path is None:
         return None
-    if origin is None or not mount.prefix:
+    if origin is None:
         return value
+    if not mount.prefix:
+        return origin + path + tail if origin and mount.secure and _INSECURE.match(head) else value
     placed = place(mount, path)
     return None if placed is None else origin + placed + tail
 
@@ -70,6 +79,8 @@ def place(mount: Mount, path: bytes) -> bytes | None:
     """An absolute path under the prefix, without dot segments; what would climb out stops at the root.  None: not to be judged."""
     if is_under(mount.prefix, path):
         path = path[len(mount.prefix) :]
+    elif mount.document and path.startswith(API) and (other := _resolve(path)) and _PROXIED.match(other[0]):
+        return other[0]
     resolved = _resolve(path)
     return None if resolved is None else mount.prefix + resolved[0]
 
@@ -125,6 +136,11 @@ def is_under(prefix: bytes, path: bytes) -> bool:
     return path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in (b"", b"/", b"?", b"#")
 
 
+def is_placed(prefix: bytes, path: bytes) -> bool:
+    """Whether a link in a page needs no prefix: the application's own is there, or that of another one."""
+    return is_under(prefix, path) or _PROXIED.match(path) is not None
+
+
 def _origin(mount: Mount, head: bytes) -> tuple[bytes | None, bytes | None]:
     """What to write before the path, and the path at the backend; None for an origin elsewhere, and for no judgement.
 
@@ -149,7 +165,10 @@ def _origin(mount: Mount, head: bytes) -> tuple[bytes | None, bytes | None]:
         return None, None
     if named & mount.hosts:
         return b"", slash + path or b"/"
-    if mount.host and mount.host.lower() in named:
+    secured = _SECURED.get(scheme) if mount.secure else None
+    if secured and mount.host in named | (_names(secured, authority) or frozenset()):
+        return secured + b"://" + mount.host, slash + path or b"/"
+    if mount.host in named:
         return head[:start] + b"//" + authority.rpartition(b"@")[2], slash + path or b"/"
     return None, head
 

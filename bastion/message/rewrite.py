@@ -1,11 +1,12 @@
 """What must change in an answer's header fields, so that an application stays under its prefix?
 
-Location, Content-Location, Refresh, Link and Set-Cookie.  kube-apiserver rewrites Location alone, and there
+Location and its kin, Refresh, Link and Set-Cookie.  kube-apiserver rewrites Location alone, and there
 decodes what was encoded; here what is encoded stays encoded.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 
@@ -60,6 +61,23 @@ def _location(mount: Mount, value: bytes) -> bytes | None:
     return url and _ILLEGAL.sub(_escaped, url)
 
 
+def _instead(mount: Mount, value: bytes) -> bytes | None:
+    """What a script shows as the page's address, or a word that it is not to."""
+    return value if value in (b"false", b"true") else _location(mount, value)
+
+
+def _hx_location(mount: Mount, value: bytes) -> bytes | None:
+    """htmx takes a URL, or the arguments of its own request as an object whose `path` is one."""
+    if not value.startswith(b"{"):
+        return _location(mount, value)
+    try:
+        arguments = json.loads(value.decode("latin-1"))  # as scripts read header fields
+        path = _location(mount, arguments["path"].encode())
+    except (ValueError, RecursionError, KeyError, AttributeError):
+        return None  # htmx goes nowhere then, or who knows where
+    return None if path is None else json.dumps(arguments | {"path": path.decode()}).encode()
+
+
 def _refresh(mount: Mount, value: bytes) -> bytes | None:
     return rewrite_refresh(value, lambda url: rewrite_url(mount, url))
 
@@ -91,5 +109,14 @@ _RULES: dict[bytes, Callable[[Mount, bytes], bytes | None]] = {
     b"refresh": _refresh,
     b"link": _link,
     b"set-cookie": place_cookie,
+    # where scripts of well-known libraries go, or what they show as the page's address: htmx, Turbo(links), Inertia, Unpoly
+    b"hx-location": _hx_location,
+    b"hx-redirect": _location,
+    b"hx-push-url": _instead,
+    b"hx-replace-url": _instead,
+    b"turbolinks-location": _location,
+    b"x-inertia-location": _location,
+    b"x-up-location": _location,
 }
-_SINGLE = frozenset((b"location", b"content-location", b"refresh"))
+PLACED = frozenset(_RULES)
+_SINGLE = PLACED - {b"link", b"set-cookie"}

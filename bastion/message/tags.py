@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from typing import NamedTuple
 
 from bastion.message.grammar import ATTRIBUTES, BLANK, NAME, OpenTag
-from bastion.message.mount import is_under
+from bastion.message.mount import API, is_placed
 
 MAX_TAG = 65536  # bytes of a start tag; a longer one passes unedited
 MAX_EVENTS = 200_000  # tags and script comments looked at; then editing stops, for whoever sends a million of them
@@ -128,11 +128,11 @@ class TagScanner:
                     left -= cost
                     if kind == _BARE:
                         path = match[kind].strip(b"'")
-                        if not (path.startswith(prefix) and is_under(prefix, path)):
+                        if not (path.startswith((prefix, API)) and is_placed(prefix, path)):
                             out += (buffer[start:at], b'"', prefix, path, b'"')
                             start = match.end(kind)
                             self._growth += len(prefix) + len(path) + 2 - (start - at)
-                    elif not (buffer.startswith(prefix, at) and is_under(prefix, match[kind])):
+                    elif not (buffer.startswith((prefix, API), at) and is_placed(prefix, match[kind])):
                         out += (buffer[start:at], prefix)
                         start = at
                         self._growth += len(prefix)

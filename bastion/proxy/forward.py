@@ -64,7 +64,7 @@ class Forwarder:
 
     async def serve(self, exchange: Exchange, route: Route, envelope: Envelope, record: Record, under_way: UnderWay) -> None:
         """Raises StatusError as long as the answer has not begun; after that it aborts."""
-        head = request_head(exchange, route, envelope)
+        head = request_head(exchange, route, envelope, self._policy)
         asker = envelope.asker
         if not self._waiting.enter(route.key, asker):
             raise service_unavailable("too many requests wait for this target already; try again shortly", retry_after=1)
@@ -152,7 +152,10 @@ def present_answer(exchange: Exchange, answer: Answer, endpoint: Endpoint, envel
     def mount() -> Mount:
         authorities = {str(endpoint).encode(), *((endpoint.address.encode(),) if endpoint.port == (443 if endpoint.tls else 80) else ())}
         path = forwarded.uri[len(forwarded.prefix) :]  # as the client asked for it: what was sent has a slash in any case
-        return Mount(forwarded.prefix, frozenset(authorities), path, exchange.scheme == b"https", exchange.host.lower())
+        asked, host = forwarded.host.lower(), exchange.host.lower()
+        if host and host != asked:
+            authorities.add(host)  # by which a proxy in front calls the bastion
+        return Mount(forwarded.prefix, frozenset(authorities), path, forwarded.proto == b"https", asked)
 
     forwarded = envelope.forwarded
     asked = Asked(exchange.method, exchange.fields, bool(forwarded.prefix), envelope.ambient)
@@ -195,9 +198,15 @@ async def _hand_on_edited(exchange: Exchange, answer: Answer, rewriter: HtmlRewr
             return True
 
 
-def request_head(exchange: Exchange, route: Route, envelope: Envelope) -> bytes:
+def request_head(exchange: Exchange, route: Route, envelope: Envelope, policy: Policy) -> bytes:
     """The head for the backend, its framing written anew."""
-    lines = to_backend(exchange.fields, envelope.forwarded, keep_authorization=envelope.keep_authorization, withheld=envelope.withheld)
+    lines = to_backend(
+        exchange.fields,
+        envelope.forwarded,
+        keep_authorization=envelope.keep_authorization,
+        withheld=envelope.withheld,
+        editing=policy.edit_html,
+    )
     body = exchange.body
     if body is None:
         framing = b"\r\n"

@@ -18,6 +18,7 @@ from bastion.kube.attributes import Attributes
 from bastion.kube.status import StatusError
 from bastion.kube.user import User
 from tests import fakes
+from tests.fakes import SOMEBODY
 
 CAUSES = [
     pytest.param(

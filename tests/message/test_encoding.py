@@ -43,10 +43,6 @@ CODECS = {
     "deflate": (b"deflate", deflated(15), inflated(15)),
     "raw deflate": (b"deflate", deflated(-15), inflated(-15)),
 }
-if b"br" in ENCODINGS:
-    import brotli
-
-    CODECS["br"] = (b"br", brotli.compress, brotli.decompress)
 codecs = pytest.mark.parametrize(("encoding", "encode", "decode"), CODECS.values(), ids=list(CODECS))
 
 
@@ -105,7 +101,7 @@ def test_what_came_cut_short_goes_on_cut_short(encoding, encode, decode):
     body = encode(PAGE)
     got = rewritten(body[: len(body) // 2], encoding)
     assert got
-    with pytest.raises((AssertionError, zlib.error) if encoding != b"br" else brotli.error):
+    with pytest.raises((AssertionError, zlib.error)):
         decode(got)
 
 

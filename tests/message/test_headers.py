@@ -25,9 +25,9 @@ def fields(*lines):
     return [(name.lower(), name, value.strip()) for name, _, value in parts]
 
 
-def sent(*lines, keep_authorization=False):
+def sent(*lines, keep_authorization=False, editing=False):
     """What a backend gets of these lines, the truth about the forwarding cut off."""
-    text = b"".join(to_backend(fields(*lines), FORWARDED, keep_authorization=keep_authorization))
+    text = b"".join(to_backend(fields(*lines), FORWARDED, keep_authorization=keep_authorization, editing=editing))
     assert text.endswith(b"".join(TOLD))
     return text.removesuffix(b"".join(TOLD)).split(b"\r\n")[:-1]
 
@@ -67,6 +67,43 @@ def test_what_is_the_clients_own_passes_as_written(line):
 def test_order_and_duplicates_are_kept():
     lines = [b"X-A: 1", b"Cookie: a", b"X-B: 2", b"X-A: 3", b"Cookie: b"]  # P-12
     assert sent(*lines) == lines
+
+
+BROWSER = b"Accept: text/html,application/xhtml+xml,*/*;q=0.8"
+OFFERED = [  # of a browser, and what a backend is offered
+    (b"gzip, deflate, br, zstd", b"gzip, deflate"),
+    (b"gzip;q=1.0,DEFLATE ; q=0.5", None),
+    (b"identity;q=0, x-gzip", None),
+    (b"gzip", None),
+    (b"", None),
+    (b"br;q=1, GZip;q=0.5", b"GZip;q=0.5"),
+    (b"xz;q=0, zstd;q=0.1, gzip", b"xz;q=0, gzip"),
+    (b"br;q=0, gzip", None),
+    (b"br;q=0, dcb, gzip, *;q=0.1", b"br;q=0, gzip"),
+    (b"br;q=0.000, dcz;q=0.001, deflate", b"br;q=0.000, deflate"),
+    (b"gzip, br" + b" " * 200, b"gzip"),
+    (b"compress, *;q=0, identity", b"*;q=0, identity"),
+    (b"*", b""),
+    (b"br", b""),
+    (b"br;q=x, zstd", b""),
+    (b"gzip;q=0, *", b"gzip;q=0"),
+    # then nothing would be left to choose
+    (b"br, identity;q=0", None),
+    (b"br, *;q=0", None),
+]
+
+
+@pytest.mark.parametrize(("came", "goes"), OFFERED)
+def test_a_backend_is_offered_what_a_page_can_be_decoded_from(came, goes):
+    line = b"Accept-Encoding: " + came.strip()
+    expected = line if goes is None else b"Accept-Encoding: " + goes
+    for wish in (BROWSER, b"Accept: TEXT/HTML", b"Sec-Fetch-Dest: empty", b"Sec-Fetch-Dest: iframe"):
+        assert sent(wish, line, editing=True) == [wish, expected]
+        assert sent(line, wish, editing=True) == [expected, wish]
+    for wish in (b"Accept: application/json", b"Accept: */*", b"Sec-Fetch-Dest: script", b"User-Agent: curl/8"):
+        assert sent(line, wish, editing=True) == [line, wish]
+    assert sent(line, BROWSER, b"X-Bastion-Rewrite: none", editing=True) == [line, BROWSER]
+    assert sent(line, BROWSER) == [line, BROWSER]
 
 
 DROPPED = [

@@ -1,6 +1,7 @@
 """Does whatever an answer's header names stay under the application's prefix?"""
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import example, given, settings
@@ -73,7 +74,14 @@ LOCATIONS = [
     (b"http://[FD00:0::1]:8080/x", P + b"/x"),
     # the host that the client asked
     (b"https://bastion.test/login", b"https://bastion.test" + P + b"/login"),
-    (b"http://bastion.test/login", b"http://bastion.test" + P + b"/login"),
+    (b"http://bastion.test/login", b"https://bastion.test" + P + b"/login"),
+    (b"http://BASTION.test:80?x", b"https://bastion.test" + P + b"/?x"),
+    (b"http://bastion.test:443/x", b"https://bastion.test" + P + b"/x"),
+    (b"http://u@bastion.test" + P + b"/x", b"https://bastion.test" + P + b"/x"),
+    (b"ws://bastion.test/x", b"wss://bastion.test" + P + b"/x"),
+    (b"http://bastion.test:8080/x", b"http://bastion.test:8080/x"),
+    # another application's prefix: only a page's links mean it, a redirect could make a browser ask it unasked
+    (b"/api/v1/namespaces/x/services/y/proxy/", P + b"/api/v1/namespaces/x/services/y/proxy/"),
     (b"https://bastion.test" + P + b"/x", b"https://bastion.test" + P + b"/x"),
     (b"https://BASTION.test:443", b"https://BASTION.test:443" + P + b"/"),
     (b"//bastion.test/x", b"//bastion.test" + P + b"/x"),
@@ -115,8 +123,13 @@ LOCATIONS = [
 ]
 
 
+LIKE_LOCATION = b"""
+    Location Content-Location HX-Location HX-Redirect HX-Push-Url HX-Replace-Url Turbolinks-Location X-Inertia-Location X-Up-Location
+"""
+
+
 @pytest.mark.parametrize(("value", "expected"), LOCATIONS)
-@pytest.mark.parametrize("name", [b"Location", b"Content-Location"])
+@pytest.mark.parametrize("name", LIKE_LOCATION.split())
 def test_locations_stay_under_the_prefix(name, value, expected):
     assert answer(name + b": " + value) == ([] if expected is None else [name + b": " + expected])
 
@@ -138,6 +151,23 @@ FIELDS = [
     ),
     (b"Link: <javascript:x>; rel=preload, </c>", None),
     (b"Link: /c>; <", b"Link: /c>; <"),
+    (b"Refresh: 0; url=http://bastion.test/b", b"Refresh: 0; url=https://bastion.test" + P + b"/b"),
+    (b"Link: <http://bastion.test/c>; rel=next", b"Link: <https://bastion.test" + P + b"/c>; rel=next"),
+    (b"HX-Push-Url: false", b"HX-Push-Url: false"),
+    (b"HX-Replace-Url: true", b"HX-Replace-Url: true"),
+    (b'HX-Location: {"path": "/x?y", "target": "#t"}', b'HX-Location: {"path": "' + P + b'/x?y", "target": "#t"}'),
+    (b'HX-Location: {"path":"/a","values":{"path":"/b\xe9"}}', b'HX-Location: {"path": "' + P + b'/a", "values": {"path": "/b\\u00e9"}}'),
+    (
+        b'HX-Location: {"path": "/a", "path": "http://bastion.test/\\u00e9"}',
+        b'HX-Location: {"path": "https://bastion.test' + P + b'/%C3%A9"}',
+    ),
+    (b'HX-Location: {"path": "https://example.test/"}', b'HX-Location: {"path": "https://example.test/"}'),
+    (b'HX-Location: {"path": "javascript:x"}', None),
+    (b'HX-Location: {"path": 1}', None),
+    (b'HX-Location: {"target": "#t"}', None),
+    (b'HX-Location: {"path": "/x"', None),
+    (b'HX-Location: {"path": "\\ud800"}', None),
+    (b'HX-Location: {"path": ' + b"[" * 60000, None),
     (b"Link: " + b"</>," * 101, None),
     (b"Server: /x", b"Server: /x"),
 ]
@@ -165,6 +195,12 @@ def test_an_origin_of_its_own_keeps_what_may_pass():
     for value in (b"/x", b"/a/../b", b"../../x", b"http://10.0.0.5:8080/x", b"https://app.test/x"):
         assert rewrite_url(own, value) == value
     assert rewrite_url(own, b"javascript:x") is None
+    assert answer(b"Location: http://app.test/x?y", mount=own) == [b"Location: https://app.test/x?y"]
+    assert answer(b"Location: http://app.test", mount=own) == [b"Location: https://app.test/"]
+    assert answer(b"Link: <http://APP.test:80/../x>", mount=own) == [b"Link: <https://app.test/../x>"]
+    over_http = replace(own, secure=False)
+    for mount, value in ((own, b"http://u@other.test/x"), (own, b"https://u@app.test/x"), (over_http, b"http://app.test/x")):
+        assert rewrite_url(mount, value) == value
 
 
 BASES = [

@@ -158,7 +158,7 @@ def test_a_hangup_is_passed_on_to_those_who_listen_by_now(tmp_path: Path) -> Non
 
     async def main() -> None:
         with socket.create_server((fakes.LOOPBACK, 0)) as sock:
-            command = [sys.executable, "-c", hears, str(tmp_path), str(sock.fileno())]
+            command = [sys.executable, "-c", hears, str(tmp_path), str(sock.fileno()), "0"]
             running = asyncio.create_task(Supervisor(command, 2, [sock.fileno()], b"x", young=0.2).run())
             await until(lambda: len(pids(tmp_path)) == 2)
             started = asyncio.get_running_loop().time()

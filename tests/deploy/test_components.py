@@ -1,0 +1,81 @@
+"""Does what may be added to the manifests fit them, and grant no more than its purpose needs?"""
+
+import re
+
+import pytest
+import yaml
+
+from bastion.cli import build_parser
+from tests.deploy.test_manifests import CONTAINER, DEPLOY, LABELS, one
+
+COMPONENTS = sorted(path.parent for path in DEPLOY.glob("components/*/kustomization.yaml"))
+BASTION = {"name": "bastion", "namespace": "bastion"}
+
+
+def documents(component):
+    names = yaml.safe_load((component / "kustomization.yaml").read_text())["resources"]
+    return [document for name in names for document in yaml.safe_load_all((component / name).read_text())]
+
+
+def named(name):
+    return {document["kind"]: document for document in documents(DEPLOY / "components" / name)}
+
+
+components = pytest.mark.parametrize("component", COMPONENTS, ids=lambda path: path.name)
+
+
+@components
+def test_a_component_is_whole_and_says_what_it_is_for(component):
+    kustomization = yaml.safe_load((component / "kustomization.yaml").read_text())
+    assert (kustomization["apiVersion"], kustomization["kind"]) == ("kustomize.config.k8s.io/v1alpha1", "Component")
+    assert {path.name for path in component.iterdir()} == {"kustomization.yaml", *kustomization["resources"]}
+    assert all(re.match(r"# .*\?", path.read_text()) for path in component.iterdir())
+    assert f"`components/{component.name}`" in (DEPLOY / "README.md").read_text()
+
+
+@components
+def test_its_objects_are_of_the_cluster_and_labelled(component):
+    for document in documents(component):
+        assert document["metadata"]["labels"].items() >= LABELS.items()
+        assert "namespace" not in document["metadata"]
+
+
+@components
+def test_its_patches_fit_the_deployment(component):
+    for patch in yaml.safe_load((component / "kustomization.yaml").read_text()).get("patches", ()):
+        assert one(patch["target"]["kind"], patch["target"]["name"])
+        for step in yaml.safe_load(patch["patch"]):
+            assert (step["op"], step["path"]) == ("add", "/spec/template/spec/containers/0/args/-")
+            assert step["value"] not in CONTAINER["args"]
+            build_parser().parse_args([*CONTAINER["args"], step["value"]])
+
+
+def test_who_serves_nodes_may_see_them_and_nothing_else():
+    objects = named("nodes")
+    assert objects["ClusterRole"]["rules"] == [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "list", "watch"]}]
+    assert objects["ClusterRoleBinding"]["roleRef"]["name"] == objects["ClusterRole"]["metadata"]["name"]
+    assert objects["ClusterRoleBinding"]["subjects"] == [{"kind": "ServiceAccount", **BASTION}]
+    assert "--enable-node-proxy" in (DEPLOY / "components/nodes/kustomization.yaml").read_text()
+
+
+def test_the_reviews_of_the_bastion_alone_have_seats_of_their_own():
+    objects = named("flowcontrol")
+    schema, level = objects["FlowSchema"], objects["PriorityLevelConfiguration"]
+    assert {document["apiVersion"] for document in (schema, level)} == {"flowcontrol.apiserver.k8s.io/v1"}
+    assert schema["spec"]["priorityLevelConfiguration"]["name"] == level["metadata"]["name"]
+    assert 900 < schema["spec"]["matchingPrecedence"] < 9000  # kube-system's service accounts, and all others
+    (rule,) = schema["spec"]["rules"]
+    assert rule["subjects"] == [{"kind": "ServiceAccount", "serviceAccount": BASTION}]
+    asked = {(group, resource) for each in rule["resourceRules"] for group in each["apiGroups"] for resource in each["resources"]}
+    access = {("authorization.k8s.io", name) for name in ("subjectaccessreviews", "selfsubjectaccessreviews")}
+    assert asked == {("authentication.k8s.io", "tokenreviews"), *access}
+    assert all(each["verbs"] == ["create"] and each["clusterScope"] is True for each in rule["resourceRules"])
+
+
+def test_reviews_are_queued_before_they_are_refused():
+    limited = named("flowcontrol")["PriorityLevelConfiguration"]["spec"]["limited"]
+    queuing = limited["limitResponse"]["queuing"]
+    assert limited["limitResponse"]["type"] == "Queue"
+    # What the API server's own validation asks for.
+    assert 1 <= queuing["handSize"] <= queuing["queues"] and queuing["queueLengthLimit"] > 0
+    assert limited["nominalConcurrencyShares"] > 0 and 0 <= limited["lendablePercent"] <= 100
