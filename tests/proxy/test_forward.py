@@ -239,14 +239,14 @@ def test_a_login_of_a_connection_is_nobody_elses(line: str, kept: bool) -> None:
 def test_a_body_that_may_stay_unread_is_the_last_thing_on_its_connection(method: str, chunked: bool) -> None:
     exchange = Exchange(method)
     exchange.body = Upload([], chunked=chunked)  # type: ignore[assignment]
-    head = request_head(exchange, route_to(DEAD[0]), ENVELOPE)  # type: ignore[arg-type]
+    head = request_head(exchange, route_to(DEAD[0]), ENVELOPE, Policy())  # type: ignore[arg-type]
     assert (b"\r\nConnection: close\r\n" in head) is (method not in ("POST", "PUT", "PATCH"))
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
 def test_without_a_body_it_is_not(method: str) -> None:
     exchange = Exchange(method)
-    assert b"Connection" not in request_head(exchange, route_to(DEAD[0]), ENVELOPE)  # type: ignore[arg-type]
+    assert b"Connection" not in request_head(exchange, route_to(DEAD[0]), ENVELOPE, Policy())  # type: ignore[arg-type]
     exchange.body = Upload([])  # type: ignore[assignment]
     exchange.body.length = 0  # type: ignore[attr-defined]
-    assert b"Connection" not in request_head(exchange, route_to(DEAD[0]), ENVELOPE)  # type: ignore[arg-type]
+    assert b"Connection" not in request_head(exchange, route_to(DEAD[0]), ENVELOPE, Policy())  # type: ignore[arg-type]
