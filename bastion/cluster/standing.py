@@ -1,7 +1,7 @@
 """Who is the bastion at the API server, and is it allowed what it needs?  Asked at start and every minute.
 
-It asks about itself: a TokenReview of its own token shows that it may review, a SelfSubjectAccessReview for each right
-what it lacks before a user meets it.
+A review of each kind, as for a user's request, shows that it may review; a SelfSubjectAccessReview for each other right what it
+lacks before a user meets it.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from typing import Protocol, TypeVar
 
 from bastion.cluster.errors import ApiError
 from bastion.cluster.outages import ASKING, Outages
-from bastion.cluster.rights import REVIEW_TOKENS, REVIEWS, Right
+from bastion.cluster.rights import REVIEW_ACCESS, REVIEW_TOKENS, REVIEWS, Right
+from bastion.kube.attributes import Attributes
 from bastion.kube.review import (
+    ACCESS_REVIEWS,
     OWN_ACCESS_REVIEWS,
     OWN_REVIEWS,
     TOKEN_REVIEWS,
+    access_review,
     own_access_review,
     own_review,
     read_access_review,
@@ -25,11 +28,15 @@ from bastion.kube.review import (
     read_token_review,
     token_review,
 )
+from bastion.kube.user import anonymous
 from bastion.turns import BACKGROUND, Asker
 
 EVERY = 60.0  # seconds
 SOON = 5.0  # seconds, while it is not known to be allowed to review
 UNKNOWN = (404, 405)  # an API server without such a review: what it would say shows when the right is used
+
+ANY_QUESTION = Attributes("get", "", "v1", "default", "services", "proxy", "bastion")
+NOBODYS_TOKEN = "of-nobody"  # noqa: S105
 
 T = TypeVar("T")
 Say = Callable[[], Awaitable[str | None]]
@@ -62,11 +69,15 @@ class Standing:
         return self._outages.identity
 
     def why_not_ready(self) -> str | None:
-        """A right that is lost later is for the log and the metrics: one slip in RBAC must not take out all replicas."""
-        if self._reviewed:
+        """A right that is lost later is for the log and the metrics: one slip in RBAC must not take out all replicas.
+
+        Only a no is red.  Whether the API server is there at all the watches say; one that does not answer these questions
+        may well answer those of users.
+        """
+        if self._reviewed or (self.tried and not self.asked.is_set()):
             return None
-        if not self.asked.is_set():
-            return "the API server has not yet said whether the bastion may review"
+        if not self.tried:
+            return "the API server has not yet been asked whether the bastion may review"
         return f"the bastion itself may not create {', '.join(right.resource for right in REVIEWS if right in self.missing)}"
 
     async def keep(self) -> None:
@@ -76,19 +87,26 @@ class Standing:
                 await self.ask()
             except ApiError as error:
                 self._outages.failed(ASKING, error)
-            self.tried = True
             await asyncio.sleep(EVERY if self._reviewed else SOON)
 
     async def ask(self) -> None:
         """Raises ApiError where the API server says neither yes nor no."""
+        try:
+            await self._ask()
+        finally:
+            self.tried = True
+
+    async def _ask(self) -> None:
         missing = set()
         if not await self._may_review_tokens():
             missing.add(REVIEW_TOKENS)
+        if await self._asked(ACCESS_REVIEWS, access_review(anonymous(), ANY_QUESTION)) is None:
+            missing.add(REVIEW_ACCESS)
         if not self._outages.identity:
             self._outages.identity = await self._own_name()
         everywhere: dict[Right, bool] = {}
         for right in self.rights:
-            if right not in missing and not await self._may(right, everywhere):
+            if right not in REVIEWS and not await self._may(right, everywhere):
                 missing.add(right)
         self.missing = frozenset(missing)
         self._reviewed = self._reviewed or not missing & set(REVIEWS)
@@ -101,11 +119,11 @@ class Standing:
                 self._outages.granted(right)
 
     async def _may_review_tokens(self) -> bool:
-        """As far as can be told without a token of one's own."""
+        """Without a token of its own a SelfSubjectAccessReview that says yes is enough: any other token would be on record as a failure."""
         token = await self._own_token()
-        if token is None:
+        if token is None and await self._allowed(REVIEW_TOKENS):
             return True
-        answer = await self._asked(TOKEN_REVIEWS, token_review(token))
+        answer = await self._asked(TOKEN_REVIEWS, token_review(token or NOBODYS_TOKEN))
         if answer is None:
             return False
         status = _read(read_token_review, answer)
@@ -123,7 +141,11 @@ class Standing:
         return token if scheme.lower() == "bearer" and token else None
 
     async def _own_name(self) -> str:
-        return _read(read_own_review, await self._asked(OWN_REVIEWS, own_review())) or ""
+        """Empty where that cannot be found out: it is for the log alone."""
+        try:
+            return _read(read_own_review, await self._asked(OWN_REVIEWS, own_review())) or ""
+        except ApiError:
+            return ""
 
     async def _may(self, right: Right, everywhere: dict[Right, bool]) -> bool:
         """A right in all namespaces is one in each of them, and one question for all of them."""

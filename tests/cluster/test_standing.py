@@ -7,7 +7,7 @@ import pytest
 
 from bastion.cluster.errors import ApiError
 from bastion.cluster.outages import Outages
-from bastion.cluster.rights import REVIEW_ACCESS, REVIEW_TOKENS, Right, needed
+from bastion.cluster.rights import REVIEW_ACCESS, REVIEW_TOKENS, REVIEWS, Right, needed
 from bastion.cluster.standing import EVERY, SOON, Standing
 from bastion.turns import BACKGROUND
 from tests.fakes import ClockLoop, pass_time, run, settle
@@ -34,8 +34,12 @@ class Api:
         if resource == "tokenreviews":
             if REVIEW_TOKENS not in self.rights:
                 raise NO
-            assert asked["spec"]["token"] == "own"
-            status = {"authenticated": True, "user": {"username": ACCOUNT}}
+            own = asked["spec"]["token"] == "own"
+            status = {"authenticated": own, "user": {"username": ACCOUNT} if own else {}}
+        elif resource == "subjectaccessreviews":
+            if REVIEW_ACCESS not in self.rights:
+                raise NO
+            status = {"allowed": False}
         elif resource == "selfsubjectreviews":
             status = {"userInfo": {"username": ACCOUNT}}
         else:
@@ -93,7 +97,7 @@ def test_a_right_in_all_namespaces_is_one_question():
     rights = needed([("services", "")]) + RIGHTS
     api = Api(rights)
     ask(api)
-    assert api.calls.count("selfsubjectaccessreviews") == len({(right.verb, right.resource) for right in RIGHTS})
+    assert api.calls.count("selfsubjectaccessreviews") == len({(right.verb, right.resource) for right in RIGHTS if right not in REVIEWS})
 
 
 def test_a_bastion_without_a_token_reviews_none():
@@ -113,7 +117,7 @@ def test_it_is_asked_again_and_a_right_that_is_lost_later_turns_nothing_red(capl
         one = standing(api)
         task = asyncio.create_task(one.keep())
         await settle()
-        assert one.why_not_ready() == "the API server has not yet said whether the bastion may review"
+        assert one.why_not_ready() is None, "no answer is no refusal: the watches tell whether there is an API server"
         api.fails = {}
         await pass_time(SOON + 0.1)
         assert one.why_not_ready() is None
