@@ -39,6 +39,7 @@ def test_rights_that_are_lost_are_told_to_everybody_and_turn_nothing_red(cluster
             api.show([*objects(), *RIGHTS])
             bastion.program.until(lambda: bastion.passes("/readyz"))
             bastion.program.until(lambda: "answers again, after " in bastion.program.stderr)
+            bastion.program.until(lambda: '"ready: ' in bastion.program.stderr)
             ready = [line["msg"] for line in bastion.log() if line["msg"].startswith("ready: ")]
             assert re.fullmatch(r"ready: \d+ services, \d+ pods, [0-9.]+ s; watching as bob at https://127\.0\.0\.1:\d+", ready[0])
 

@@ -558,7 +558,7 @@ def test_who_fails_too_often_is_told_to_wait(cluster: Cluster, tmp_path: Path) -
         metrics = bastion.get("/metrics", token="").text
         for outcome, count in (("not-accepted", 3), ("too-many-failures", 2), ("cross-site", 1), ("signed-in", 0)):
             assert f'bastion_sign_ins_total{{outcome="{outcome}"}} {count}.0' in metrics
-        assert 'bastion_requests_total{code="401",namespace="",resource="",verb=""} 3.0' in metrics
+        assert 'bastion_requests_total{namespace="",resource="",verb="",code="401"} 3.0' in metrics
         assert "guess-" not in bastion.program.stdout + bastion.program.stderr + metrics
 
 
