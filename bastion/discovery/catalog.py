@@ -41,6 +41,7 @@ class Catalog:
         self._unread: set[tuple[str, str]] = set()  # (resource, namespace) of lists that have not been seen to their end
         self.address_gone: list[Callable[[str], None]] = []  # told of an address that its pod no longer has
         self.address_left: list[Callable[[str], None]] = []  # and of one that any pod or node no longer has, though others may
+        self.endpoint_left: list[Callable[[str], None]] = []  # of one that a slice no longer has as ready, though its pod may live
         self.node_gone: list[Callable[[str], None]] = []  # and of one that its node no longer has
 
     # --- look-ups
@@ -217,6 +218,9 @@ class Catalog:
             self._slices[key] = new
             self._slices_of.setdefault((key[0], new.service), {})[key] = new
             self.memo.forget(key[0], new.service)
+        if old is not None and self.endpoint_left:
+            for address in _ready(old) - _ready(new):
+                _tell(self.endpoint_left, address)
 
     def _leave_service(self, key: Key, name: str) -> None:
         service = (key[0], name)
@@ -230,6 +234,11 @@ class Catalog:
 def _tell(all_of: list[Callable[[str], None]], address: str) -> None:
     for tell in all_of:
         tell(address)
+
+
+def _ready(piece: EndpointSlice | None) -> set[str]:
+    ready = (endpoint.addresses for endpoint in piece.endpoints or () if endpoint.ready) if piece is not None else ()
+    return {address for addresses in ready for address in addresses}
 
 
 def _named(piece: EndpointSlice | None) -> set[str]:
