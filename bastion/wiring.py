@@ -22,6 +22,7 @@ from bastion.authn.session import Sessions
 from bastion.authz.cached import CachedAuthorizer
 from bastion.authz.impersonation import Impersonator
 from bastion.authz.sar import AccessReviewAuthorizer
+from bastion.balance.families import Families
 from bastion.balance.outlier import Outliers
 from bastion.balance.policies import RoundRobin
 from bastion.balance.pool import Balancer
@@ -190,9 +191,12 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             Balancer(RoundRobin),
             turns.take,
             lookup,
+            Families(),
+            asyncio.get_running_loop().time,
         )
         tunneller = Tunneller(transport, router, deadlines, config.streams.idle_timeout, presentation, turns)
         catalog.address_left.append(pool.address_left)
+        catalog.endpoint_left.append(pool.endpoint_left)
         reviews = Reviews(api, outages)
         # With manifests the token file is the embedded API's own; on a cluster it is one more way to know somebody.
         token_file = None if config.source.manifests else config.source.token_file

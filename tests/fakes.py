@@ -26,7 +26,7 @@ from bastion.config import Kubelet, network
 from bastion.discovery.catalog import Catalog
 from bastion.kube.attributes import Attributes
 from bastion.kube.endpoint import Endpoint
-from bastion.kube.objects import STRUCTS
+from bastion.kube.objects import STRUCTS, compact
 from bastion.kube.status import StatusError
 from bastion.kube.user import User
 from bastion.network.addresses import DialPolicy
@@ -421,7 +421,7 @@ def node(name: str, *addresses: tuple[str, str], kubelet_port: int = 0) -> dict[
 
 def put(catalog: Catalog, resource: str, raw: dict[str, Any]) -> None:
     """An object was added or changed."""
-    object = msgspec.convert(raw, STRUCTS[resource])
+    object = compact(msgspec.convert(raw, STRUCTS[resource]))
     catalog.apply(resource, object, (object.metadata.namespace, object.metadata.name))
 
 

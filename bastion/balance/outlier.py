@@ -10,7 +10,7 @@ Taken means tried last, and by one request each few seconds; it is never a reaso
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import TypeVar
 
 E = TypeVar("E", bound=Hashable)
@@ -51,13 +51,13 @@ class Outliers:
         self._all: OrderedDict[Hashable, _Run] = OrderedDict()  # endpoint -> since its last answer to anybody
         self._users: OrderedDict[Hashable, OrderedDict[Hashable, _Run]] = OrderedDict()  # user -> endpoint -> since its last to this one
 
-    def order(self, endpoints: Sequence[E], user: Hashable, now: float) -> Iterable[E]:
+    def order(self, endpoints: Iterable[E], user: Hashable, now: float) -> Iterable[E]:
         """Those worth a try as they stand, and then the others.  To go on to one that is failing is the probe of it."""
         if not self._all and not self._users:
             return endpoints
         return self._in_order(endpoints, user, now)
 
-    def _in_order(self, endpoints: Sequence[E], user: Hashable, now: float) -> Iterator[E]:
+    def _in_order(self, endpoints: Iterable[E], user: Hashable, now: float) -> Iterator[E]:
         others = []
         for endpoint in endpoints:
             if self.worth_a_try(endpoint, user, now):
@@ -76,6 +76,14 @@ class Outliers:
         for run in taken:
             run.until = now + self._probe_seconds
         return True
+
+    def well(self, endpoint: Hashable, user: Hashable) -> bool:
+        """Whether nothing is known against it; asking is no probe."""
+        if not self._all and not self._users:
+            return True
+        runs, everybody = self._users.get(user), self._all.get(endpoint)
+        own = runs.get(endpoint) if runs is not None else None
+        return not any(run is not None and self._is_taken(run, everybody) for run in (own, everybody))
 
     def answered(self, endpoint: Hashable, user: Hashable) -> None:
         """It is well, and well for this user; another one's own failures are that one's."""

@@ -16,6 +16,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import dataclass
 
 import httpx
+import msgspec
 
 from bastion.cluster.access import Access
 from bastion.cluster.apiservers import ApiServer, ApiServers
@@ -32,6 +33,8 @@ WATCH_SILENCE = 35.0  # seconds without a byte before a watch is given up: a lit
 TIMEOUT = 8.0  # seconds for a call: less than a cache waits for it, else why it failed is never told, and less than an operator waits
 BUSY_PAUSE = 1.0  # seconds after a 429 that does not say how long
 LIST_TIMEOUT = 60.0  # seconds for a page
+TIMED_OUT = 504
+_TOO_LARGE = "Too large resource version"
 _ALWAYS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "bastion"}
 
 _log = logging.getLogger("bastion.cluster")
@@ -198,8 +201,7 @@ class ApiClient:
             _log.debug("%s %s: %d", call.method, call.path, response.status_code)
             try:
                 if response.status_code not in (200, 201):
-                    await _drain(response)
-                    raise _refused(response)
+                    raise _refused(response, await _drained(response))
                 yield response
             finally:
                 await response.aclose()
@@ -245,18 +247,50 @@ def _url(text: str) -> httpx.URL:
     return httpx.URL(text)
 
 
-async def _drain(response: httpx.Response) -> None:
-    """A connection whose answer was read to its end is used again."""
-    size = 0
+class _Cause(msgspec.Struct):
+    reason: str = ""
+    message: str = ""
+
+
+class _Details(msgspec.Struct):
+    causes: list[_Cause] | None = None
+
+
+class _Status(msgspec.Struct):
+    message: str = ""
+    details: _Details | None = None
+
+
+async def _drained(response: httpx.Response) -> bytes:
+    """What it says.  A connection whose answer was read to its end is used again."""
+    said = b""
     async for piece in response.aiter_raw():
-        size += len(piece)
-        if size > MAX_REFUSAL:
-            return
+        said += piece
+        if len(said) > MAX_REFUSAL:
+            break
+    return said
 
 
-def _refused(response: httpx.Response) -> ApiError:
+def _refused(response: httpx.Response, said: bytes) -> ApiError:
     text = response.headers.get("retry-after", "")
-    return ApiError(f"the API server answered {response.status_code}", response.status_code, float(text) if text.isdigit() else 0.0)
+    return ApiError(
+        f"the API server answered {response.status_code}",
+        response.status_code,
+        float(text) if text.isdigit() else 0.0,
+        ahead=response.status_code == TIMED_OUT and _is_ahead(said),
+    )
+
+
+def _is_ahead(said: bytes) -> bool:
+    """apiserver `storage/errors.go`.  Before 1.18.6 the cause had no reason, so that client-go looks at its message, too."""
+    try:
+        status = msgspec.json.decode(said, type=_Status)
+    except msgspec.DecodeError:
+        return False
+    causes = (status.details.causes if status.details is not None else None) or ()
+    return _TOO_LARGE in status.message or any(
+        cause.reason == "ResourceVersionTooLarge" or cause.message.startswith(_TOO_LARGE) for cause in causes
+    )
 
 
 def _cause(error: httpx.HTTPError) -> str:

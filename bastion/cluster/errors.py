@@ -7,11 +7,21 @@ class ApiError(OSError):
     """`status` is the HTTP status, 0 where no answer came; `retry_after` in seconds, 0 where the server did not say.
 
     `broken`: there was a connection, and it ended before the answer did.  Not `answered`: a status that stands for what was
-    found out without asking.
+    found out without asking.  `ahead`: what was asked for is of a resourceVersion that the API server has not come to.
     """
 
-    def __init__(self, message: str, status: int = 0, retry_after: float = 0.0, *, broken: bool = False, answered: bool = True) -> None:
+    def __init__(
+        self,
+        message: str,
+        status: int = 0,
+        retry_after: float = 0.0,
+        *,
+        broken: bool = False,
+        answered: bool = True,
+        ahead: bool = False,
+    ) -> None:
         super().__init__(message)
+        self.ahead = ahead
         self.status = status
         self.retry_after = retry_after
         self.broken = broken

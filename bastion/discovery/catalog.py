@@ -41,6 +41,8 @@ class Catalog:
         self._unread: set[tuple[str, str]] = set()  # (resource, namespace) of lists that have not been seen to their end
         self.address_gone: list[Callable[[str], None]] = []  # told of an address that its pod no longer has
         self.address_left: list[Callable[[str], None]] = []  # and of one that any pod or node no longer has, though others may
+        self.endpoint_left: list[Callable[[str], None]] = []  # of one that a slice no longer has as ready, though its pod may live
+        self.went_back: list[Callable[[str], None]] = []  # why what is known is of another past than the API server's
         self.node_gone: list[Callable[[str], None]] = []  # and of one that its node no longer has
 
     # --- look-ups
@@ -76,6 +78,10 @@ class Catalog:
 
     # --- changes
 
+    def doubt(self, why: str) -> None:
+        """All of it is to be listed anew: the API server's data went back in time, for every resource alike."""
+        _tell(self.went_back, why)
+
     def apply(self, resource: str, new: Object | None, key: Key) -> None:
         """One object was added or changed, or (None) deleted."""
         if resource == "pods":
@@ -105,6 +111,11 @@ class Catalog:
         self.refused.discard(resource)
         self._unread.discard((resource, namespace))
         self.synced[resource] = all(unread != resource for unread, _ in self._unread)
+
+    def holds(self, resource: str, key: Key) -> bool:
+        if resource == "nodes":
+            return key[1] in self.nodes
+        return key in (self.pods if resource == "pods" else self.services if resource == "services" else self._slices)
 
     def keys(self, resource: str) -> set[Key]:
         return set(self._keys(resource))
@@ -217,6 +228,9 @@ class Catalog:
             self._slices[key] = new
             self._slices_of.setdefault((key[0], new.service), {})[key] = new
             self.memo.forget(key[0], new.service)
+        if old is not None and self.endpoint_left:
+            for address in _ready(old) - _ready(new):
+                _tell(self.endpoint_left, address)
 
     def _leave_service(self, key: Key, name: str) -> None:
         service = (key[0], name)
@@ -227,9 +241,14 @@ class Catalog:
         self.memo.forget(*service)
 
 
-def _tell(all_of: list[Callable[[str], None]], address: str) -> None:
+def _tell(all_of: list[Callable[[str], None]], what: str) -> None:
     for tell in all_of:
-        tell(address)
+        tell(what)
+
+
+def _ready(piece: EndpointSlice | None) -> set[str]:
+    ready = (endpoint.addresses for endpoint in piece.endpoints or () if endpoint.ready) if piece is not None else ()
+    return {address for addresses in ready for address in addresses}
 
 
 def _named(piece: EndpointSlice | None) -> set[str]:

@@ -15,6 +15,7 @@ from bastion.cluster.rights import reading
 from bastion.discovery.catalog import Catalog
 from bastion.discovery.reflector import GONE, Change, Reflector, WatchExpired
 from bastion.kube.objects import STRUCTS, Object, path_of
+from bastion.turns import BACKGROUND, Asker
 
 STALE = 60.0  # seconds without a sign of life: a watch is asked to last for half of it, and says so when it begins and ends
 AT_ONCE = 2  # events of a watch, or so many bytes of them; then whoever waits for the loop goes first
@@ -24,11 +25,13 @@ _log = logging.getLogger("bastion.discovery")
 
 
 class Lists(Protocol):
-    """What is needed of the API server.  Both raise ApiError.  A watch begins with an empty line, as soon as it is answered."""
+    """What is needed of the API server.  All raise ApiError.  A watch begins with an empty line, as soon as it is answered."""
 
     async def list(self, path: str, query: dict[str, str]) -> bytes: ...
 
     def watch(self, path: str, query: dict[str, str]) -> AsyncGenerator[bytes, None]: ...
+
+    async def get(self, path: str, query: dict[str, str], asker: Asker) -> bytes: ...
 
 
 class Informer:
@@ -47,6 +50,10 @@ class Informer:
         self._heard: float | None = None
         self._refused = False
         self._asking = self._rights["list"]
+        self._doubted = ""  # why
+        self._since: float | None = None  # when the watch at hand began
+        self._watching: asyncio.Timeout | None = None
+        catalog.went_back.append(self.doubt)
         catalog.expect(resource, namespace)
 
     @property
@@ -71,9 +78,10 @@ class Informer:
         while True:
             await asyncio.sleep(self._reflector.delay(random.random()))
             try:
+                self._settle_doubt()
                 await self._once()
             except ApiError as error:
-                self._reflector.failed(error.status, error.retry_after)
+                self._reflector.failed(error.status, error.retry_after, ahead=error.ahead, lasted=self._lasted())
                 self._failed(error)
             except WatchExpired as error:
                 self._say_expired(error)
@@ -81,7 +89,14 @@ class Informer:
                 self._reflector.failed()
                 self._failed(ApiError(f"what it sent cannot be read: {error}"))
 
+    def _settle_doubt(self) -> None:
+        """Raises WatchExpired."""
+        why, self._doubted = self._doubted, ""
+        if why and self._reflector.version is not None:
+            self._reflector.went_back(why)
+
     async def _once(self) -> None:
+        self._since = None
         ask = self._reflector.ask()
         self._asking = self._rights["watch" if ask.watch else "list"]
         if ask.watch:
@@ -102,15 +117,38 @@ class Informer:
             for _ in self._catalog.retain(self.resource, keys, self.namespace):
                 await asyncio.sleep(0)
 
+    def doubt(self, why: str) -> None:
+        """What is known was taken back: it is listed anew, and at once."""
+        self._doubted = why
+        if self._watching is not None and not self._watching.expired():
+            self._watching.reschedule(0.0)
+
     async def _watch(self, query: dict[str, str]) -> None:
+        """Raises WatchExpired, also where it was doubted meanwhile."""
+        try:
+            async with asyncio.timeout(None) as self._watching:
+                await self._follow(query)
+        except TimeoutError:
+            pass
+        finally:
+            self._watching = None
+        self._reflector.ended(self._lasted())
+
+    def _lasted(self) -> float:
+        """Seconds since the watch at hand began, 0 where it did not."""
+        return asyncio.get_running_loop().time() - self._since if self._since is not None else 0.0
+
+    async def _follow(self, query: dict[str, str]) -> None:
         events = size = 0
         async with contextlib.aclosing(self._api.watch(self._path, query)) as lines:
             async for line in lines:
                 self._answered()
                 if not line:
+                    await self._begun()
                     continue
                 change = self._reflector.event(line)
                 if change is not None:
+                    self._check(change)
                     self._apply(change)
                 events += 1
                 size += len(line)
@@ -118,7 +156,21 @@ class Informer:
                     events = size = 0
                     await asyncio.sleep(0)  # in a burst, too
         self._answered()
-        self._reflector.ended()
+
+    async def _begun(self) -> None:
+        """Raises ApiError, and WatchExpired where the API server's data is of an earlier time."""
+        self._since = asyncio.get_running_loop().time()
+        query = self._reflector.begun()
+        if query is not None:
+            self._asking = self._rights["list"]
+            self._reflector.checked(await self._api.get(self._path, query, BACKGROUND))
+            self._answered()
+            self._asking = self._rights["watch"]
+
+    def _check(self, change: Change[Object]) -> None:
+        """What happens to an object that is not known happened in another past.  Of slices those without a service are not kept here."""
+        if change.of_known and self.resource != "endpointslices" and not self._catalog.holds(self.resource, change.key):
+            self._catalog.doubt(f"{'/'.join(filter(None, change.key))} was changed and never came to be")
 
     def _apply(self, change: Change[Object]) -> None:
         self._catalog.apply(self.resource, change.object, change.key)
@@ -129,7 +181,7 @@ class Informer:
         self._outages.answered(self._asking)
 
     def _failed(self, error: ApiError) -> None:
-        if error.status == GONE:
+        if error.ahead or error.status == GONE:
             return self._say_expired(error)
         self._refused = error.status in (401, 403)
         if self._refused and not self._catalog.synced.get(self.resource):
@@ -140,4 +192,4 @@ class Informer:
         return None
 
     def _say_expired(self, error: Exception) -> None:
-        _log.info("where %s was to go on is no longer known (%s): listing anew", self._path, error)
+        _log.info("what came next of %s is no longer known (%s): listing anew", self._path, error)

@@ -1,7 +1,8 @@
 """Is a name that the catalog does not know there after all?  One live look at the API server, for what is a moment old.
 
 What is found goes into the catalog only where the watch has yet to come to it: what the watch has passed and the catalog
-does not hold is gone again, and nobody would take it out any more.
+does not hold is gone again, and nobody would take it out any more.  Unless the watch had passed it before the API server was
+asked: then there are two pasts (etcd was restored from a backup), and the catalog is of the one that is no more.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from bastion.cache import Cache
 from bastion.cluster.errors import ApiError
 from bastion.cluster.outage import unanswered
 from bastion.discovery.catalog import Catalog
-from bastion.discovery.reflector import age
+from bastion.discovery.reflector import age, is_passed
 from bastion.kube.objects import SERVICE_NAME_LABEL, STRUCTS, compact, path_of
 from bastion.kube.status import too_many_requests
 from bastion.kube.target import Target
@@ -88,25 +89,43 @@ class Lookup:
             raise unanswered(f"find out whether the {target.resource.removesuffix('s')} is there", error) from error
 
     async def _look_up(self, resource: str, namespace: str, name: str, asker: Asker) -> bool:
+        informer = self._informer(resource, namespace)
+        before = informer.version if informer is not None and not self._catalog.holds(resource, (namespace, name)) else None
         try:
             found = await self._api.get(path_of(resource, namespace, name), {}, asker)
         except ApiError as error:
             if error.status in (403, 404):  # also where the bastion may not look: then its copy is all there is
                 return False
             raise
+        back = self._went_back(resource, found, before)
         if resource == "services":
             selector = {"labelSelector": f"{SERVICE_NAME_LABEL}={name}", "limit": str(SLICES)}
             slices = msgspec.json.decode(await self._api.get(path_of("endpointslices", namespace), selector, asker), type=_List)
             for piece in slices.items or ():
-                self._take("endpointslices", bytes(piece))
+                self._take("endpointslices", bytes(piece), passed=back)
                 await asyncio.sleep(0)  # each may have a thousand endpoints
-        return self._take(resource, found)
+        return self._take(resource, found, passed=back)
 
-    def _take(self, resource: str, body: bytes) -> bool:
-        """Whether the watch will come to it."""
+    def _informer(self, resource: str, namespace: str) -> Watched | None:
+        return self._informers.get((resource, namespace)) or self._informers.get((resource, ""))
+
+    def _went_back(self, resource: str, body: bytes, before: str | None) -> bool:
+        """Whether this cannot be, where all up to `before` was known when it was asked for: then all is listed anew."""
         metadata = msgspec.json.decode(body, type=_Object).metadata
-        informer = self._informers.get((resource, metadata.namespace)) or self._informers.get((resource, ""))
-        if informer is None or (informer.version is not None and age(metadata.resource_version, informer.version) <= 0):
+        informer, key = self._informer(resource, metadata.namespace), (metadata.namespace, metadata.name)
+        if not is_passed(metadata.resource_version, before) or self._catalog.holds(resource, key):
+            return False
+        if informer is None or not is_passed(metadata.resource_version, informer.version):
+            return False  # a list is under way already
+        self._catalog.doubt(f"{'/'.join(filter(None, key))} of {metadata.resource_version} is there, and {before} knew nothing of it")
+        return True
+
+    def _take(self, resource: str, body: bytes, *, passed: bool = False) -> bool:
+        """Whether the watch will come to it; or, where the watch has `passed` it wrongly, the list."""
+        metadata = msgspec.json.decode(body, type=_Object).metadata
+        informer = self._informer(resource, metadata.namespace)
+        behind = informer is not None and informer.version is not None and age(metadata.resource_version, informer.version) <= 0
+        if informer is None or (behind and not passed):
             return False
         found = msgspec.json.decode(body, type=STRUCTS[resource])
         self._catalog.apply(resource, compact(found), (metadata.namespace, metadata.name))

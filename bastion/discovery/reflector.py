@@ -2,14 +2,16 @@
 
 Pure: time and chance are arguments.  Source: client-go `tools/cache/reflector.go`; what goes beyond it is that every
 failure, also of a watch that ends at once, is answered with a back-off (a client that reconnects without one was seen
-to make 1 800 requests a second), and that a watch whose events are out of order is not believed: a list is due.
+to make 1 800 requests a second), and that a watch whose events are out of order is not believed: a list is due.  So it is
+where the API server's data went back in time (etcd was restored, or emptied): a watch from a version that is yet to come
+is silent, and then leaves out what happened before; hence the check of each that goes on after a break, once it has begun.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 import msgspec
 
@@ -27,6 +29,7 @@ WATCH_SECONDS = 30  # a watch that is stuck is noticed shortly after it should h
 BACKOFF_FIRST, BACKOFF_MOST = 0.25, 8.0  # seconds
 DOUBLINGS = 5  # from the first to the most
 GONE = 410
+CHECKS = 3  # that are answered with something else, and then it is watched again
 
 
 class _ListMeta(msgspec.Struct, rename="camel"):
@@ -71,10 +74,11 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Change(Generic[O]):
-    """`object` is None where the key was deleted."""
+    """`object` is None where the key was deleted.  `of_known`: it can only happen to what is known."""
 
     key: Key
     object: O | None
+    of_known: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,9 @@ class Reflector(Generic[O]):
         self._keys: set[Key] = set()
         self._failures = 0
         self._expiries = 0  # in a row: without a watch that ended well
+        self._checking = False  # nothing was heard for a while, and the API server may have been given older data
+        self._asked = False  # it is being checked
+        self._unchecked = 0  # in a row: checks that were answered, and with something else
         self._events = 0
         self._retry_after = 0.0
         self._page = PAGE
@@ -152,6 +159,7 @@ class Reflector(Generic[O]):
         self._continue = page.metadata.continue_
         if not self._continue:
             self._version = page.metadata.resource_version
+            self._checking = True
         self._succeeded()
 
     def listed(self) -> set[Key] | None:
@@ -160,6 +168,28 @@ class Reflector(Generic[O]):
             return None
         keys, self._keys = self._keys, set()
         return keys
+
+    # --- the check
+
+    def begun(self) -> dict[str, str] | None:
+        """The watch has begun, and ends where its API server does.  What that is to be asked now: has it come as far as we have?"""
+        if not self._checking or self._version is None:
+            return None
+        self._asked = True
+        return {"limit": "1", "resourceVersion": self._version, "resourceVersionMatch": "NotOlderThan"}
+
+    def checked(self, body: bytes) -> None:
+        """Raises ValueError where the body is no list, WatchExpired where it is of a time before ours."""
+        version = _page.decode(body).metadata.resource_version
+        if self._version is not None and age(version, self._version) < 0:  # it should have said that it has not come so far
+            self.went_back(f"it is at {version}, and was at {self._version}")
+        self._checking, self._asked, self._unchecked = False, False, 0
+
+    def went_back(self, why: str) -> NoReturn:
+        """What is known was taken back: a list is due, and at once.  Raises WatchExpired."""
+        self._succeeded()
+        self._expired()
+        raise WatchExpired(why)
 
     # --- watches
 
@@ -177,40 +207,58 @@ class Reflector(Generic[O]):
             raise disorder
         change: Change[O] | None = None
         if event.type == "DELETED":
-            change = Change((metadata.namespace, metadata.name), None)
+            change = Change((metadata.namespace, metadata.name), None, of_known=True)
         elif event.type in ("ADDED", "MODIFIED"):
-            change = self._change(compact(self._object_of_event.decode(line).object))
+            change = self._change(compact(self._object_of_event.decode(line).object), of_known=event.type == "MODIFIED")
         self._events += 1
         self._succeeded()
         if version:
             self._version = version
         return change
 
-    def ended(self) -> None:
-        """The watch ended in good order.  One that ends without an event is not asked for again at once."""
+    def ended(self, lasted: float = WATCH_SECONDS) -> None:
+        """The watch ended in good order, after so many seconds.  One that ends without an event is not asked for again at once.
+
+        An API server that has come as far as we have says so with a bookmark before it ends a watch, and ends none before its time
+        unless it ends itself.
+        """
         self._expiries = 0
+        self._checking = not self._events or lasted < self._watch_seconds - 1
         if not self._events:
             self._failures = min(self._failures + 1, 2)
 
-    def failed(self, status: int = 0, retry_after: float = 0.0) -> None:
-        """A request failed; `status` is the answer's, 0 where there was none."""
-        if status == GONE:
+    def failed(self, status: int = 0, retry_after: float = 0.0, *, ahead: bool = False, lasted: float = 0.0) -> None:
+        """A request failed; `status` is the answer's, 0 where there was none; `ahead`: the API server has not come as far as we have;
+        `lasted`: so many seconds after it began to be answered."""
+        if lasted > BACKOFF_MOST:  # what failed before has been well since
+            self._succeeded()
+        if ahead and self._version is not None:
+            self._succeeded()
+        if ahead or status == GONE:
             self._expired()
             return
+        if self._asked and status:
+            # One that lets nobody list, or cannot be asked this, may well be watched.
+            self._unchecked += 1
+            self._checking = self._unchecked < CHECKS and (status in (401, 429) or status >= 500)
+        elif not self._checking:
+            self._checking, self._unchecked = True, 0
+        self._asked = False
         self._failures += 1
         self._retry_after = min(retry_after, 60.0)
 
     def _expired(self) -> None:
         """Where the watch, or the list, was to go on is forgotten.  Once that is no reason to wait, again and again it is."""
         self._version, self._continue = None, ""
+        self._checking = self._asked = False
         self._expiries += 1
 
     def _succeeded(self) -> None:
         self._failures, self._retry_after = 0, 0.0
 
-    def _change(self, decoded: O) -> Change[O]:
+    def _change(self, decoded: O, *, of_known: bool = False) -> Change[O]:
         metadata: Metadata = decoded.metadata
-        return Change((metadata.namespace, metadata.name), decoded)
+        return Change((metadata.namespace, metadata.name), decoded, of_known)
 
 
 def _at_once(items: list[msgspec.Raw]) -> Iterator[list[msgspec.Raw]]:
@@ -227,7 +275,7 @@ def _at_once(items: list[msgspec.Raw]) -> Iterator[list[msgspec.Raw]]:
 
 
 class WatchExpired(Exception):
-    """The server no longer knows what came after the version asked for; the argument is its code, or what was out of order."""
+    """What came after the version asked for is no longer known, or never came to be; the argument is a code, or what was out of order."""
 
 
 def age(version: str, than: str) -> int:
@@ -235,3 +283,8 @@ def age(version: str, than: str) -> int:
     if not all(text.isascii() and text.isdigit() for text in (version, than)):
         return 0
     return int(version) - int(than)
+
+
+def is_passed(version: str, by: str | None) -> bool:
+    """Whether all that was up to `by` tells of `version`; no where that cannot be told."""
+    return by is not None and all(text.isascii() and text.isdigit() for text in (version, by)) and int(version) <= int(by)

@@ -17,7 +17,7 @@ from bastion.discovery.catalog import Catalog, Key
 from bastion.discovery.index import Memo
 from bastion.discovery.kubelets import kubelet_port
 from bastion.kube.endpoint import KUBELET, Endpoint
-from bastion.kube.objects import Node, Pod, Service, ServicePort
+from bastion.kube.objects import TCP, Node, Pod, Service, ServicePort
 from bastion.kube.status import StatusError, bad_request, not_found, quoted, refused, service_unavailable
 from bastion.kube.target import Target
 from bastion.network.addresses import DialPolicy, parse_address
@@ -31,11 +31,15 @@ PORTS_NAMED = 16  # in an error
 
 
 class Resolved(msgspec.Struct, frozen=True, gc=False):
-    """`key` names the thing that is balanced: requests with the same key take turns over `endpoints`; `lacking` says why there are none."""
+    """`key` names the thing that is balanced: requests with the same key take turns over `endpoints`; `lacking` says why there are none.
+
+    `standby` are the same pods in their other address family, for a dial that fails.
+    """
 
     key: tuple[str, str, str, int]
     endpoints: tuple[Endpoint, ...]
     lacking: str = ""
+    standby: tuple[Endpoint, ...] = ()
 
 
 class UnknownTarget(Unsettled):
@@ -92,9 +96,9 @@ class Resolver:
                 raise UnknownTarget(target)
             port = self._service_port(service, target)
             tls = target.scheme == "https" if target.scheme else _speaks_tls(port.app_protocol, port.name, port.port)
-            endpoints = self._backing.ready(target, port.name, tls)
-            lacking = "" if endpoints else self._backing.why_none(target)
-            resolved = Resolved(("services", *key, port.port), endpoints, lacking)
+            backers = self._backing.of(target, port.name, tls, service.spec.first_family)
+            lacking = "" if backers.endpoints else self._backing.why_none(target)
+            resolved = Resolved(("services", *key, port.port), backers.endpoints, lacking, backers.standby)
             known = _remembered(self._catalog.memo, key, target, resolved, SERVICE_PORTS)
         if not known.endpoints:
             raise service_unavailable(known.lacking)
@@ -103,7 +107,9 @@ class Resolver:
     def _service_port(self, service: Service, target: Target) -> ServicePort:
         if service.spec.type == "ExternalName":
             raise no_endpoints(target.id, "an ExternalName is not followed")
-        ports = service.spec.ports or ()
+        ports = tuple(port for port in service.spec.ports or () if port.protocol == TCP)
+        if not ports and service.spec.ports:
+            raise no_endpoints(target.id, f"HTTP is spoken over TCP; {_ports_offered(service.spec.ports)}")
         if _INTEGER.fullmatch(target.port) and -(2**63) <= (number := int(target.port)) < 2**63:
             port = next((p for p in ports if p.port == number), None)
             if port is None:
@@ -132,9 +138,15 @@ class Resolver:
         tls = target.scheme == "https" if target.scheme else _speaks_tls(None, name, number)
         number = number or (443 if tls else 80)
         addresses = pod.addresses
-        address = addresses[0] if addresses else ""
-        if not address:
+        if not addresses:
             raise _not_allowed("the pod has no address yet")
+        self._check_pod_address(pod, addresses[0], number, target)
+        others = tuple(Endpoint(address, number, tls) for address in addresses[1:] if self._may_stand_by(pod, address, number))
+        resolved = Resolved(("pods", *key, number), (Endpoint(addresses[0], number, tls),), standby=others)
+        return _remembered(self._catalog.pod_memo, key, target, resolved, POD_PORTS)
+
+    def _check_pod_address(self, pod: Pod, address: str, number: int, target: Target) -> None:
+        """Raises StatusError."""
         if not self._catalog.owns(pod, address):
             ended = f"the pod has ended ({pod.status.phase}), its address may be another's"
             raise _not_allowed(ended if pod.terminal else "the pod's address belongs to a newer pod")
@@ -142,8 +154,10 @@ class Resolver:
             raise _not_allowed("not an address that may be dialled")
         if self._policy.reaches_kubelet(address, number):
             raise refused("that is a kubelet, which is reached as its node (nodes/<name>) alone", "pods", target.id)
-        resolved = Resolved(("pods", *key, number), (Endpoint(address, number, tls),))
-        return _remembered(self._catalog.pod_memo, key, target, resolved, POD_PORTS)
+
+    def _may_stand_by(self, pod: Pod, address: str, number: int) -> bool:
+        permitted = self._policy.permits(address, number) and not self._policy.reaches_kubelet(address, number)
+        return permitted and self._catalog.owns(pod, address)
 
     # --- nodes
 
@@ -203,14 +217,22 @@ def _pod_port(pod: Pod, target: Target) -> tuple[int, str]:
         number = _port_number(target.port)
         if number is None:
             raise bad_request(f"invalid pod request {quoted(target.id)}: a port is a number from 1 to 65535")
-        for port in pod.ports:
-            if port.container_port == number:
-                return number, port.name
-        return number, ""
-    for port in pod.ports:
-        if port.name == target.port:
+        declared = [port for port in pod.ports if port.container_port == number]
+        spoken = next((port for port in declared if port.protocol == TCP), None)
+        if declared and spoken is None:
+            raise bad_request(f"invalid pod request {quoted(target.id)}: {_not_tcp(declared[0].protocol)}")
+        return number, spoken.name if spoken is not None else ""
+    named = [port for port in pod.ports if port.name == target.port]
+    for port in named:
+        if port.protocol == TCP:
             return port.container_port, port.name
+    if named:
+        raise bad_request(f"invalid pod request {quoted(target.id)}: {_not_tcp(named[0].protocol)}")
     raise bad_request(f"invalid pod request {quoted(target.id)}: the pod has no port named {quoted(target.port)}")
+
+
+def _not_tcp(protocol: str) -> str:
+    return f"the port is of {protocol}, and HTTP is spoken over TCP"
 
 
 def _is_number(text: str) -> bool:
@@ -234,8 +256,13 @@ def _speaks_tls(app_protocol: str | None, name: str, number: int) -> bool:
 def _ports_offered(ports: tuple[ServicePort, ...]) -> str:
     if not ports:
         return "it has no ports"
-    named = ", ".join(f"{p.name}:{p.port}" if p.name else str(p.port) for p in ports[:PORTS_NAMED])
+    named = ", ".join(map(_port_offered, ports[:PORTS_NAMED]))
     return f"it has {named}" + (f" and {len(ports) - PORTS_NAMED} more" if len(ports) > PORTS_NAMED else "")
+
+
+def _port_offered(port: ServicePort) -> str:
+    offered = f"{port.name}:{port.port}" if port.name else str(port.port)
+    return offered if port.protocol == TCP else f"{offered}/{port.protocol}"
 
 
 def _not_allowed(why: str) -> StatusError:

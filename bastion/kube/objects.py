@@ -6,6 +6,8 @@ Field names are the wire's (camelCase by `rename`); `None` is what the wire leav
 
 from __future__ import annotations
 
+from ipaddress import IPv6Address
+from itertools import product
 from sys import intern
 from typing import TypeVar
 
@@ -24,12 +26,20 @@ class Metadata(Struct, frozen=True):
     creation_timestamp: str | None = None
 
 
+TCP = "TCP"  # HTTP is spoken over nothing else
+
+
+def family_of(address: str) -> str:
+    return "IPv6" if ":" in address else "IPv4"
+
+
 # --- pods
 
 
 class ContainerPort(Struct, frozen=True):
     container_port: int = 0
     name: str = ""
+    protocol: str = TCP
 
 
 class Container(Struct, frozen=True):
@@ -84,8 +94,9 @@ class Pod(Struct, frozen=True):
 
     @property
     def default_port(self) -> ContainerPort | None:
-        """The first one of the containers: kube-apiserver looks for it there and not at sidecars."""
-        return next((port for container in self.spec.containers or () for port in container.ports or ()), None)
+        """The first one of the containers that HTTP can be spoken to: kube-apiserver looks for it there and not at sidecars."""
+        ports = (port for container in self.spec.containers or () for port in container.ports or ())
+        return next((port for port in ports if port.protocol == TCP), None)
 
     @property
     def terminal(self) -> bool:
@@ -99,7 +110,7 @@ class Pod(Struct, frozen=True):
 class ServicePort(Struct, frozen=True):
     port: int = 0
     name: str = ""
-    protocol: str = "TCP"
+    protocol: str = TCP
     app_protocol: str | None = None
 
 
@@ -108,6 +119,14 @@ class ServiceSpec(Struct, frozen=True):
     type: str = "ClusterIP"
     cluster_ip: str = msgspec.field(default="", name="clusterIP")
     cluster_ips: tuple[str, ...] | None = msgspec.field(default=None, name="clusterIPs")
+    ip_families: tuple[str, ...] | None = None
+
+    @property
+    def first_family(self) -> str:
+        """The one that its clients are meant to use (KEP-563); of a service that says neither it nor an address, empty."""
+        if self.ip_families:
+            return self.ip_families[0]
+        return family_of(self.cluster_addresses[0]) if self.cluster_addresses else ""
 
     @property
     def cluster_addresses(self) -> tuple[str, ...]:
@@ -130,11 +149,13 @@ SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 class EndpointPort(Struct, frozen=True):
     port: int | None = None
     name: str | None = None
-    protocol: str | None = None
+    protocol: str | None = None  # None: TCP
 
 
 class EndpointConditions(Struct, frozen=True):
     ready: bool | None = None
+    serving: bool | None = None
+    terminating: bool | None = None
 
 
 class TargetRef(Struct, frozen=True):
@@ -152,6 +173,11 @@ class SliceEndpoint(Struct, frozen=True):
     def ready(self) -> bool:
         """Unknown (None) counts as ready (KEP-1672)."""
         return self.conditions.ready is not False
+
+    @property
+    def serves_while_ending(self) -> bool:
+        """Good where none is ready (KEP-1669); whether it serves is taken for granted as kube-proxy does, that it ends is not."""
+        return self.conditions.terminating is True and self.conditions.serving is not False
 
 
 class SliceMetadata(Metadata, frozen=True):
@@ -232,13 +258,21 @@ def compact(object: O) -> O:
         force_setattr(object.spec, "type", intern(object.spec.type))
         if object.spec.cluster_ips == (object.spec.cluster_ip,):
             force_setattr(object.spec, "cluster_ips", None)  # `cluster_addresses` is the same
+        if object.spec.ip_families is not None:
+            force_setattr(object.spec, "ip_families", tuple(map(intern, object.spec.ip_families)))
         _compact_ports(object.spec.ports)
+    elif isinstance(object, Node):
+        for address in object.status.addresses or ():
+            force_setattr(address, "address", one_spelling(address.address))
     return object
 
 
 def _compact_pod(pod: Pod) -> None:
     status = pod.status
     force_setattr(status, "phase", intern(status.phase))
+    force_setattr(status, "pod_ip", one_spelling(status.pod_ip))
+    for own in status.pod_ips or ():
+        force_setattr(own, "ip", one_spelling(own.ip))
     if status.pod_ips is not None and len(status.pod_ips) == 1 and status.pod_ips[0].ip == status.pod_ip:
         force_setattr(status, "pod_ips", None)  # `addresses` is the same
     if pod.spec.init_containers is not None:
@@ -247,6 +281,7 @@ def _compact_pod(pod: Pod) -> None:
     for container in (*(pod.spec.containers or ()), *(pod.spec.init_containers or ())):
         for port in container.ports or ():
             force_setattr(port, "name", intern(port.name))
+            force_setattr(port, "protocol", intern(port.protocol))
 
 
 def _compact_slice(piece: EndpointSlice, namespace: str) -> None:
@@ -256,7 +291,10 @@ def _compact_slice(piece: EndpointSlice, namespace: str) -> None:
         force_setattr(port, "name", intern(port.name) if port.name is not None else None)
         force_setattr(port, "protocol", intern(port.protocol) if port.protocol is not None else None)
     for endpoint in piece.endpoints or ():
-        force_setattr(endpoint, "conditions", _CONDITIONS[endpoint.conditions.ready])
+        said = endpoint.conditions
+        force_setattr(endpoint, "conditions", _CONDITIONS[said.ready, said.serving, said.terminating])
+        if any(":" in address for address in endpoint.addresses):
+            force_setattr(endpoint, "addresses", tuple(map(one_spelling, endpoint.addresses)))
         reference = endpoint.target_ref
         if reference is not None:
             force_setattr(reference, "kind", intern(reference.kind))
@@ -269,4 +307,14 @@ def _compact_ports(ports: tuple[ServicePort, ...] | None) -> None:
         force_setattr(port, "protocol", intern(port.protocol))
 
 
-_CONDITIONS = {ready: EndpointConditions(ready) for ready in (True, False, None)}
+_CONDITIONS = {said: EndpointConditions(*said) for said in product((True, False, None), repeat=3)}
+
+
+def one_spelling(address: str) -> str:
+    """An IPv6 address has many (RFC 5952), and a pod's status may have another than its slice; what is no address stays as it is."""
+    if ":" not in address:
+        return address
+    try:
+        return str(IPv6Address(address))
+    except ValueError:
+        return address

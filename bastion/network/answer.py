@@ -97,3 +97,13 @@ def framing(fields: list[Field]) -> tuple[int | None, bool]:
     if chunked and length is not None:
         raise ValueError("both Content-Length and Transfer-Encoding")
     return length, chunked
+
+
+def kept_for(value: bytes) -> float | None:
+    """Seconds of `timeout=` in a Keep-Alive field (RFC 2068, 19.7.1.1, as servers still send it); None where it says nothing."""
+    for parameter in value.split(b","):
+        name, _, seconds = parameter.strip().partition(b"=")
+        seconds = seconds.strip(b' \t"')
+        if name.strip().lower() == b"timeout" and seconds.isdigit() and len(seconds) < 10:
+            return float(seconds)
+    return None

@@ -16,6 +16,7 @@ from bastion.network.dial import Dialer
 from bastion.network.http1 import Connection
 
 IDLE_SECONDS = 60.0
+MARGIN = 1.0  # seconds before a backend ends a connection, by its own word, that it is no longer used
 MAX_IDLE_PER_ENDPOINT = 256
 
 
@@ -30,8 +31,11 @@ class ConnectionPool:
         self._loop = asyncio.get_running_loop()
         self.dialled = 0
 
-    def take(self, endpoint: Endpoint, owner: str = "") -> Connection | None:
-        """A kept connection that is nobody's or the owner's, None where there is none."""
+    def take(self, endpoint: Endpoint, owner: str = "", *, sure: bool = False) -> Connection | None:
+        """A kept connection that is nobody's or the owner's, None where there is none.
+
+        `sure`: what is sent cannot be sent again, so that one more look at the socket is worth a system call.
+        """
         kept = self._idle.get(endpoint)
         while kept:
             connection = kept.pop()
@@ -44,14 +48,18 @@ class ConnectionPool:
                 connection = found
             if not kept:
                 del self._idle[endpoint]
-            connection.deadline = None
-            if connection.alive:
-                return connection
+            deadline, connection.deadline = connection.deadline, None
+            if not connection.alive:
+                continue
+            if sure and (connection.has_ended() or (deadline or 0.0) <= self._loop.time()):
+                connection.close()
+                continue
+            return connection
         return None
 
-    async def dial(self, endpoint: Endpoint) -> Connection:
+    async def dial(self, endpoint: Endpoint, patience: float | None = None) -> Connection:
         """A fresh connection.  Raises DialError."""
-        connection = await self._dialer.dial(endpoint, lambda: Connection(endpoint, self._loop, self._forget))
+        connection = await self._dialer.dial(endpoint, lambda: Connection(endpoint, self._loop, self._forget), patience)
         self.dialled += 1
         self._open.setdefault(endpoint.address, set()).add(connection)
         self._deadlines.add(connection)
@@ -69,12 +77,21 @@ class ConnectionPool:
         if len(kept) >= MAX_IDLE_PER_ENDPOINT:
             kept.popleft().close()
         kept.append(connection)
-        connection.deadline = self._loop.time() + IDLE_SECONDS
+        idle = IDLE_SECONDS
+        if connection.kept_for is not None:
+            idle = min(idle, max(connection.kept_for - MARGIN, connection.kept_for / 2))
+        connection.deadline = self._loop.time() + idle
 
     def address_left(self, address: str) -> None:
         """By a pod or a node, and it may be another's by now: what is open there leads to the former, and serves nobody else."""
         for connection in list(self._open.get(address, ())):
             connection.retire()
+
+    def endpoint_left(self, address: str) -> None:
+        """Out of a service, and the pod may live on: nothing is kept for it that nobody may come for."""
+        for connection in list(self._open.get(address, ())):
+            if not connection.busy:
+                connection.close()
 
     def close(self) -> None:
         for connections in list(self._open.values()):

@@ -21,6 +21,9 @@ from bastion.network.tlslayer import SharedBuffers, TLSLayer
 
 P = TypeVar("P", bound=asyncio.Protocol)
 
+# What the system says where no way leads to an address: also where it has none of that family itself.
+_NO_WAY = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN, errno.ETIMEDOUT, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+
 _log = logging.getLogger("bastion.network")
 
 
@@ -35,33 +38,44 @@ class Dialer:
         self._connect_timeout = connect_timeout
         self._unverified: set[Endpoint] = set()
 
-    async def dial(self, endpoint: Endpoint, factory: Callable[[], P]) -> P:
-        """The protocol, connected.  Raises DialError."""
+    async def dial(self, endpoint: Endpoint, factory: Callable[[], P], patience: float | None = None) -> P:
+        """The protocol, connected.  `patience` in seconds is for TCP alone, where that is to take less.  Raises DialError."""
         if not self._may_dial(endpoint):
             raise DialError(f"dial {endpoint}: address not allowed")
+        patience = min(patience or self._connect_timeout, self._connect_timeout)
+        reached = False
+
+        def protocol() -> P:
+            nonlocal reached
+            reached = True
+            return factory()
+
         try:
             async with asyncio.timeout(self._connect_timeout):
-                return await self._connect(endpoint, factory)
+                return await self._connect(endpoint, protocol, patience)
         except TimeoutError as error:
-            raise DialError(f"dial {endpoint}: timed out after {self._connect_timeout:g} s") from error
+            raise DialError(
+                f"dial {endpoint}: timed out after {self._connect_timeout if reached else patience:g} s", silent=not reached
+            ) from error
         except ssl.SSLError as error:
             raise DialError(f"dial {endpoint}: TLS handshake failed: {_tls_cause(error)}") from error
         except (OSError, ConnectionError) as error:
-            raise DialError(f"dial {endpoint}: {_cause(error)}") from error
+            raise DialError(f"dial {endpoint}: {_cause(error)}", silent=error.errno in _NO_WAY) from error
 
     def _may_dial(self, endpoint: Endpoint) -> bool:
         """A kubelet is spoken to as such alone: as a pod it would be without the rule for kubelets."""
         address, port = endpoint.address, endpoint.port
         return self._policy.permits(address, port) and (endpoint.identity == KUBELET or not self._policy.reaches_kubelet(address, port))
 
-    async def _connect(self, endpoint: Endpoint, factory: Callable[[], P]) -> P:
+    async def _connect(self, endpoint: Endpoint, factory: Callable[[], P], patience: float) -> P:
         loop = asyncio.get_running_loop()
         # A socket of ours, so that the address connected is the one checked and nothing is ever resolved.
         family = socket.AF_INET6 if ":" in endpoint.address else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
             prepare(sock)
-            await loop.sock_connect(sock, (endpoint.address, endpoint.port))
+            async with asyncio.timeout(patience):
+                await loop.sock_connect(sock, (endpoint.address, endpoint.port))
             if not endpoint.tls:
                 _, protocol = await loop.create_connection(factory, sock=sock)
                 return protocol

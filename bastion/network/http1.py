@@ -7,12 +7,13 @@ hostile: heads are bounded, interim answers counted, and bytes that nobody asked
 from __future__ import annotations
 
 import asyncio
+import select
 from typing import TYPE_CHECKING
 
 import httptools
 
 from bastion.kube.endpoint import Endpoint
-from bastion.network.answer import Answer, Field, framing
+from bastion.network.answer import Answer, Field, framing, kept_for
 from bastion.network.errors import NetworkError, ReceiveError, SendError, UpstreamTimeout
 from bastion.network.logins import CHALLENGES, binds_answer
 from bastion.network.relay import Stream
@@ -40,6 +41,7 @@ class Connection(asyncio.Protocol):
         self.loop = loop
         self.deadline: float | None = None
         self.used = False  # it has carried an exchange before
+        self.kept_for: float | None = None  # seconds for which the backend keeps it, where its last answer said so
         self.owner: str | None = None  # whose it is: of what they sent, something may have been left unread
         self._lost = lost
         self._transport: asyncio.Transport | None = None
@@ -155,6 +157,19 @@ class Connection(asyncio.Protocol):
     @property
     def alive(self) -> bool:
         return not self._closed and not self._surplus
+
+    @property
+    def busy(self) -> bool:
+        """An exchange is under way, or is about to be: a new connection is for somebody."""
+        return self._busy or not self.used
+
+    def has_ended(self) -> bool:
+        """Between exchanges: whether the system has an end, or a byte that nobody asked for, which the loop has yet to read."""
+        if self._transport is None or self._closed:
+            return True
+        looking = select.poll()
+        looking.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN | select.POLLRDHUP)
+        return bool(looking.poll(0))
 
     def close(self) -> None:
         """At once, whatever is under way."""
@@ -343,6 +358,8 @@ class Connection(asyncio.Protocol):
         lower = name.lower()
         if len(lower) > 15 and lower in CHALLENGES and binds_answer(stripped):
             self._last = True  # whoever comes next on it would be taken for the one who logs in
+        elif lower == b"keep-alive":
+            self.kept_for = kept_for(stripped)
         self._fields.append((lower, name, stripped))
         self._count(name, value)
         if len(self._fields) > MAX_FIELDS:

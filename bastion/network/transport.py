@@ -99,13 +99,16 @@ class Transport:
         connection.sent()
         return RoundTrip(self._pool, connection, None)
 
-    def kept(self, endpoint: Endpoint, owner: str) -> Connection | None:
-        """A kept connection, None where there is none."""
-        return self._pool.take(endpoint, owner)
+    def kept(self, endpoint: Endpoint, owner: str, *, sure: bool = False) -> Connection | None:
+        """A kept connection, None where there is none; `sure` looks at it once more, for what cannot be sent again."""
+        return self._pool.take(endpoint, owner, sure=sure)
 
-    async def connect(self, endpoint: Endpoint, owner: str = "", *, fresh: bool = False) -> Connection:
-        """A kept connection or a new one; `fresh` insists on a new one.  Raises DialError."""
-        return (None if fresh else self._pool.take(endpoint, owner)) or await self._pool.dial(endpoint)
+    async def connect(
+        self, endpoint: Endpoint, owner: str = "", *, fresh: bool = False, sure: bool = False, patience: float | None = None
+    ) -> Connection:
+        """A kept connection or a new one; `fresh` insists on a new one, and `patience` is in seconds for TCP.  Raises DialError."""
+        kept = None if fresh else self._pool.take(endpoint, owner, sure=sure)
+        return kept or await self._pool.dial(endpoint, patience)
 
     def start(self, connection: Connection, method: str, head: bytes, body: Body | None, owner: str = "") -> RoundTrip:
         """`head` is the whole request head, its empty line included; `owner` names whose request it is, empty where nobody knows."""

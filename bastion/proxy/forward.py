@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
 import msgspec
@@ -25,7 +25,7 @@ from bastion.network.transport import RoundTrip, Transport, may_stay_unread
 from bastion.observe.record import Record
 from bastion.proxy.attempts import Attempts
 from bastion.proxy.exchange import Exchange
-from bastion.proxy.retry import UPSTREAM_STATUS, may_resend
+from bastion.proxy.retry import IDEMPOTENT, UPSTREAM_STATUS, may_resend
 from bastion.proxy.router import Route, Router
 from bastion.proxy.streams import UnderWay
 from bastion.proxy.turns import Turns
@@ -94,11 +94,12 @@ class Forwarder:
         attempts: Attempts | None = None
         asker = envelope.asker
         endpoint = self._choose(route.endpoints, asker)
-        connection = self._transport.kept(endpoint, envelope.owner) if endpoint is not None else None
+        sure = exchange.method not in IDEMPOTENT or exchange.body is not None
+        connection = self._transport.kept(endpoint, envelope.owner, sure=sure) if endpoint is not None else None
         while True:
             if connection is None:
-                attempts = attempts or Attempts(route, self._router, asker)
-                connection = await self._connect(attempts, endpoint, envelope, record)
+                attempts = attempts or self._attempts(route, asker)
+                connection = await self._connect(attempts, endpoint, envelope, record, sure=sure)
             under_way.endpoint = connection.endpoint
             record.endpoint = str(connection.endpoint)
             if under_way.long is not None:
@@ -117,7 +118,7 @@ class Forwarder:
                     if isinstance(error, UpstreamTimeout) or (isinstance(error, SendError) and not reused):
                         self._outliers.unanswered(connection.endpoint, asker, self._now())
                     raise
-                attempts = attempts or Attempts(route, self._router, asker)
+                attempts = attempts or self._attempts(route, asker)
                 attempts.fresh = True
                 endpoint, connection = self._choose(await attempts.candidates(), asker), None
             except BaseException:
@@ -127,12 +128,18 @@ class Forwarder:
                 self._outliers.answered(connection.endpoint, asker)
                 return trip, answer
 
-    async def _connect(self, attempts: Attempts, endpoint: Endpoint | None, envelope: Envelope, record: Record) -> Connection:
+    def _attempts(self, route: Route, asker: Key) -> Attempts:
+        return Attempts(route, self._router, asker, self._now, lambda endpoint: self._outliers.well(endpoint, asker))
+
+    async def _connect(
+        self, attempts: Attempts, endpoint: Endpoint | None, envelope: Envelope, record: Record, *, sure: bool
+    ) -> Connection:
         """To `endpoint`, or to the next that takes a connection.  Raises DialError, and StatusError where the target is gone by now."""
         while endpoint is not None:
             record.endpoint = str(endpoint)
             try:
-                connection = await self._transport.connect(endpoint, envelope.owner, fresh=attempts.fresh)
+                patience = attempts.patience(endpoint)
+                connection = await self._transport.connect(endpoint, envelope.owner, fresh=attempts.fresh, sure=sure, patience=patience)
             except DialError as error:
                 self._outliers.undialled(endpoint, envelope.asker, self._now())
                 attempts.failed(endpoint, error)
@@ -142,7 +149,7 @@ class Forwarder:
             endpoint = self._choose(await attempts.candidates(), envelope.asker)
         raise attempts.failure or DialError("no endpoint that the target leads to by now took a connection")
 
-    def _choose(self, candidates: Sequence[Endpoint], asker: Key) -> Endpoint | None:
+    def _choose(self, candidates: Iterable[Endpoint], asker: Key) -> Endpoint | None:
         return next(iter(self._outliers.order(candidates, asker, self._now())), None)
 
 

@@ -6,11 +6,13 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
+from bastion.balance.families import Families
 from bastion.balance.pool import Balancer
 from bastion.discovery.backing import Unfinished, Unsettled
 from bastion.discovery.lookup import Lookup
 from bastion.discovery.resolver import Resolved, Resolver, UnknownTarget
 from bastion.kube.endpoint import KUBELET, Endpoint
+from bastion.kube.objects import family_of
 from bastion.kube.requestinfo import VERBS, RequestInfo
 from bastion.kube.status import method_not_allowed
 from bastion.kube.target import parse_target
@@ -28,6 +30,7 @@ class Route(msgspec.Struct, frozen=True, gc=False):
     endpoints: Sequence[Endpoint]
     target: bytes
     info: RequestInfo
+    resolved: Resolved | None = None
 
     @property
     def to_node(self) -> bool:
@@ -35,15 +38,24 @@ class Route(msgspec.Struct, frozen=True, gc=False):
 
 
 class Router:
-    """`turn` returns when a user may have the next step of long work done; `lookup` None: what the catalog does not know is not there."""
+    """`turn` returns when a user may have the next step of long work done; `lookup` None: what the catalog does not know is not there;
+    `families` knows which address families lead nowhere, by the clock `now`."""
 
     def __init__(
-        self, resolver: Resolver, balancer: Balancer, turn: Callable[[Key], Awaitable[None]], lookup: Lookup | None = None
+        self,
+        resolver: Resolver,
+        balancer: Balancer,
+        turn: Callable[[Key], Awaitable[None]],
+        lookup: Lookup | None = None,
+        families: Families | None = None,
+        now: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._resolver = resolver
         self._balancer = balancer
         self._turn = turn
         self._lookup = lookup
+        self._families = families if families is not None else Families()
+        self._now = now
 
     def route(self, info: RequestInfo) -> Route:
         """Raises StatusError.  Called only for a request that is authorized: it tells what exists."""
@@ -51,20 +63,41 @@ class Router:
             raise method_not_allowed(*VERBS)
         resolved = self._resolve(info)
         rest = info.rest
-        endpoints = self._balancer.order(resolved.key, resolved.endpoints)
-        return Route(resolved.key, endpoints, rest if rest[:1] == b"/" else b"/" + rest, info)
+        endpoints = self._balancer.order(resolved.key, resolved.endpoints) if not resolved.standby else self._with_standby(resolved)
+        return Route(resolved.key, endpoints, rest if rest[:1] == b"/" else b"/" + rest, info, resolved)
+
+    def _with_standby(self, resolved: Resolved) -> Sequence[Endpoint]:
+        """In turn in the first family, and the same pods' other addresses behind; the other way round where the first leads nowhere."""
+        first, other = resolved.endpoints, resolved.standby
+        if self._families.is_last(resolved.key, family_of(first[0].address), self._now()):
+            first, other = other, first
+        return tuple(dict.fromkeys((*self._balancer.order(resolved.key, first), *other)))
 
     async def again(self, route: Route, asker: Key) -> Sequence[Endpoint]:
         """Where the target leads by now, in the order chosen at first.  Raises StatusError: it may be gone.
 
         Between two dials seconds may pass, and an address that a pod had may be another's, of another namespace.
         """
-        before, now = dict.fromkeys(route.endpoints), dict.fromkeys((await self._settled(route.info, asker)).endpoints)
+        resolved = await self._settled(route.info, asker)
+        if resolved is route.resolved:
+            return route.endpoints
+        before, now = dict.fromkeys(route.endpoints), dict.fromkeys((*resolved.endpoints, *resolved.standby))
         return (*(endpoint for endpoint in before if endpoint in now), *(endpoint for endpoint in now if endpoint not in before))
 
     async def leads_to(self, route: Route, endpoint: Endpoint, asker: Key) -> bool:
         """Whether it still is one of the target's.  Raises StatusError: the target may be gone."""
-        return endpoint in (await self._settled(route.info, asker)).endpoints
+        resolved = await self._settled(route.info, asker)
+        return endpoint in resolved.endpoints or endpoint in resolved.standby
+
+    def dialled(self, route: Route, endpoint: Endpoint, *, silent: bool) -> None:
+        """A new connection went there, or (`silent`) nobody answered; a refusal is neither."""
+        if route.resolved is None or not route.resolved.standby:
+            return
+        family = family_of(endpoint.address)
+        if silent:
+            self._families.silent(route.key, family, self._now())
+        else:
+            self._families.answered(route.key, family)
 
     def _resolve(self, info: RequestInfo) -> Resolved:
         attributes = info.attributes

@@ -54,6 +54,7 @@ class Tunneller:
         self._deadlines = deadlines
         self._router = router
         self._idle = idle
+        self._now = asyncio.get_running_loop().time
 
     async def serve(self, exchange: Exchange, route: Route, asked: Asked, envelope: Envelope, record: Record, under_way: UnderWay) -> None:
         """Raises StatusError before the answer has begun."""
@@ -80,13 +81,12 @@ class Tunneller:
 
     async def _ask(self, route: Route, head: bytes, asker: Key, record: Record, under_way: UnderWay) -> RoundTrip:
         """On a connection of its own, never one that was kept.  Raises DialError, and StatusError where the target is gone by now."""
-        attempts = Attempts(route, self._router, asker, fresh=True)
-        candidates = route.endpoints
-        while candidates:
-            endpoint = candidates[0]
+        attempts = Attempts(route, self._router, asker, self._now, fresh=True)
+        endpoint = next(iter(route.endpoints), None)
+        while endpoint is not None:
             record.endpoint = str(endpoint)
             try:
-                connection = await self._transport.connect(endpoint, fresh=True)
+                connection = await self._transport.connect(endpoint, fresh=True, patience=attempts.patience(endpoint))
             except DialError as error:
                 attempts.failed(endpoint, error)
             else:
@@ -94,7 +94,7 @@ class Tunneller:
                     under_way.endpoint = endpoint
                     under_way.moved()
                     return self._transport.upgrade(connection, head)
-            candidates = await attempts.candidates()
+            endpoint = next(iter(await attempts.candidates()), None)
         raise attempts.failure or DialError("its address became another's while it was dialled")
 
     async def _hold(self, tunnel: Tunnel, relay: Relay, record: Record, under_way: UnderWay) -> None:

@@ -41,7 +41,7 @@ log = logging.getLogger("bastion.standalone")
 
 
 class Api:
-    """`calls` counts what was answered, by kind: `list pods`, `watch pods`, `get pods`, `tokenreviews`, …"""
+    """`calls` counts what was answered, by kind: `list pods`, `check pods`, `watch pods`, `get pods`, `tokenreviews`, …"""
 
     def __init__(self, state: State, watches: Watches, discovery: Mapping[str, Object], calls: Counter[str]) -> None:
         self._state = state
@@ -113,7 +113,8 @@ class Api:
             self._calls[f"watch {resource.name}"] += 1
             return StreamingResponse(self._watches.lines(resource, namespace, watch), media_type=JSON)
         body = list_body(self._state.store, resource, namespace, list_options(request.query_params))
-        self._calls[f"list {resource.name}"] += 1
+        asked_how_far = "resourceVersionMatch" in request.query_params  # by who watches, after a break
+        self._calls[f"{'check' if asked_how_far else 'list'} {resource.name}"] += 1
         return Response(body, media_type=JSON)
 
     async def _review(self, request: Request, resource: Resource, user: User) -> Response:

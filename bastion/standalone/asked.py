@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from urllib.parse import unquote
 
 from bastion.kube.attributes import Attributes
-from bastion.kube.status import bad_request
+from bastion.kube.status import StatusError, bad_request, quoted
 from bastion.standalone.lists import ListOptions
 from bastion.standalone.selectors import Selection, selection
 from bastion.standalone.watches import WatchOptions
@@ -61,15 +61,33 @@ def chosen(query: Query) -> Selection:
 
 
 def list_options(query: Query) -> ListOptions:
-    """Raises StatusError 400."""
-    revision = _number(query, "resourceVersion")
+    """Raises StatusError 400, and 422 where the options do not go together."""
+    revision, match = _number(query, "resourceVersion"), query.get("resourceVersionMatch", "")
+    limit = _number(query, "limit") or 0
+    if match:
+        _check_match(match, revision, query)
     return ListOptions(
         chosen(query),
-        limit=_number(query, "limit") or 0,
+        limit=limit,
         cursor=query.get("continue", ""),
         revision=revision or None,  # 0 is any revision, absent the newest: here they are the same
-        exact=query.get("resourceVersionMatch") == "Exact",
+        exact=match == "Exact" or (not match and limit > 0),
     )
+
+
+def _check_match(match: str, revision: int | None, query: Query) -> None:
+    """Source: apimachinery `meta/internalversion/validation`."""
+    wrong = ""
+    if revision is None:
+        wrong = "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"
+    elif query.get("continue"):
+        wrong = "Forbidden: resourceVersionMatch is forbidden when continue is provided"
+    elif match not in ("Exact", "NotOlderThan"):
+        wrong = f'Unsupported value: {quoted(match)}: supported values: "Exact", "NotOlderThan"'
+    elif match == "Exact" and revision == 0:
+        wrong = 'Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
+    if wrong:
+        raise StatusError(422, "Invalid", f'ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: {wrong}')
 
 
 def watch_options(query: Query) -> WatchOptions:

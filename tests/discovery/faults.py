@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from tests.discovery.scripted_api import Fault, Request, ScriptedApi
+from tests.discovery.scripted_api import TOO_LARGE, Fault, Request, ScriptedApi
 from tests.fakes import reset
 
 
@@ -176,3 +176,12 @@ async def _lines(api: ScriptedApi, request: Request) -> AsyncIterator[AsyncItera
         yield lines
     finally:
         await lines.aclose()  # type: ignore[attr-defined]
+
+
+# --- of the check after a watch that broke
+
+
+async def too_large(api: ScriptedApi, request: Request) -> None:
+    """A replica that is behind, and stays it for the three seconds that it waits."""
+    request.send(504, TOO_LARGE)
+    await request.writer.drain()

@@ -25,6 +25,7 @@ BOOKMARKS = 10.0  # seconds
 
 Raw = dict[str, Any]
 Key = tuple[str, str]
+Saved = tuple[int, dict[str, dict[Key, Raw]]]
 
 
 class Access:
@@ -55,6 +56,7 @@ class Request:
         self.resource, *rest = parts[2:] if self.namespace else parts
         self.name = rest[0] if rest else ""
         self.watch = self.query.get("watch") == "true"
+        self.check = "resourceVersionMatch" in self.query
 
     def send(self, status: int, body: bytes, fields: str = "") -> None:
         head = f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\nContent-Type: application/json\r\n{fields}\r\n"
@@ -104,6 +106,24 @@ class ScriptedApi:
         self._history.clear()
         self._snapshots.clear()
 
+    def keep(self) -> Saved:
+        """A backup of etcd."""
+        return self.revision, {resource: dict(objects) for resource, objects in self.objects.items()}
+
+    async def restore(self, saved: Saved, *, bumped: bool = False) -> None:
+        """As etcdctl does it, the API server starting anew; `bumped`: with revisions that go on (--bump-revision --mark-compacted)."""
+        revision, objects = saved
+        self.objects = {resource: dict(kept) for resource, kept in objects.items()}
+        if bumped:
+            self.revision += 1_000_000_000
+            self.forget()
+        else:
+            self.revision = revision
+            self._forgotten = min(self._forgotten, revision)
+            self._history = [event for event in self._history if event[0] <= revision]
+            self._snapshots.clear()
+        await self.cut()
+
     def _change(self, kind: str, resource: str, key: Key, raw: Raw) -> None:
         self.revision += 1
         raw = {**raw, "metadata": {**raw["metadata"], "resourceVersion": str(self.revision)}}
@@ -148,7 +168,7 @@ class ScriptedApi:
         try:
             while True:
                 request = Request(await reader.readuntil(b"\r\n\r\n"), reader, writer)
-                what = "watch" if request.watch else "get" if request.name else "list"
+                what = "watch" if request.watch else "get" if request.name else "check" if request.check else "list"
                 self.requests[what, request.resource] += 1
                 faults = self.faults[what, request.resource]
                 await (faults.popleft() if faults else _GOOD[what])(self, request)
@@ -163,6 +183,8 @@ class ScriptedApi:
     def page(self, request: Request) -> tuple[int, bytes]:
         """Status and body of a page; later pages are of the moment of the first one."""
         query = request.query
+        if request.check and int(query["resourceVersion"]) > self.revision:
+            return 504, TOO_LARGE
         if "continue" in query:
             begun, at = json.loads(base64.b64decode(query["continue"]))
             if begun not in self._snapshots:
@@ -200,13 +222,19 @@ class ScriptedApi:
                 async with asyncio.timeout(min(BOOKMARKS, ends - loop.time())):
                     await changed.wait()
                     continue
-            if after >= self._forgotten and not changed.is_set():
+            if self.revision >= after >= self._forgotten and not changed.is_set():  # one of the future waits in silence
                 after = self.revision
                 yield _line("BOOKMARK", {"metadata": {"resourceVersion": str(after)}})
 
 
 def _line(kind: str, raw: Raw) -> bytes:
     return json.dumps({"type": kind, "object": raw}).encode() + b"\n"
+
+
+TOO_LARGE = (
+    b'{"kind":"Status","code":504,"reason":"Timeout","message":"Timeout: Too large resource version: 7, current: 5",'
+    b'"details":{"causes":[{"reason":"ResourceVersionTooLarge","message":"Too large resource version"}],"retryAfterSeconds":1}}'
+)
 
 
 async def _good_list(api: ScriptedApi, request: Request) -> None:
@@ -228,4 +256,4 @@ async def _good_get(api: ScriptedApi, request: Request) -> None:
     await request.writer.drain()
 
 
-_GOOD: dict[str, Fault] = {"list": _good_list, "watch": _good_watch, "get": _good_get}
+_GOOD: dict[str, Fault] = {"list": _good_list, "check": _good_list, "watch": _good_watch, "get": _good_get}

@@ -283,6 +283,26 @@ def test_an_address_that_may_be_anothers_by_now_is_told(pods, nodes, change, lef
     assert (heard, of_nodes) == (left, gone)
 
 
+OF_TWO = [backed_by("a", IP), backed_by("b", OTHER)]
+LEAVING = [
+    pytest.param(endpoints("web", {"": 80}, OF_TWO[0]), [OTHER], id="out-of-the-slice"),
+    pytest.param(endpoints("web", {"": 80}, OF_TWO[0], backed_by("b", OTHER, ready=False)), [OTHER], id="not-ready-any-more"),
+    pytest.param(endpoints("web", {"": 81}, *OF_TWO), [], id="another-port"),
+    pytest.param(None, [IP, OTHER], id="the-slice-is-gone"),
+]
+
+
+@pytest.mark.parametrize(("changed", "left"), LEAVING)
+def test_an_endpoint_that_leaves_a_slice_is_told(changed, left):
+    catalog, heard = catalog_of(pods=[pod("a", IP), pod("b", OTHER)], endpointslices=[endpoints("web", {"": 80}, *OF_TWO)]), []
+    catalog.endpoint_left.append(heard.append)
+    if changed is None:
+        remove(catalog, "endpointslices", "web-1")
+    else:
+        put(catalog, "endpointslices", changed)
+    assert sorted(heard) == left
+
+
 # --- whatever happens
 
 STEPS = st.lists(
@@ -313,7 +333,8 @@ def test_the_indexes_say_what_a_catalog_built_anew_says(steps):
     assert catalog.pods == anew.pods
     assert names_of(catalog, "web") == names_of(anew, "web")
     for ip in (IP, OTHER):
-        assert catalog.owner_of(ip) == anew.owner_of(ip)
+        owner, of_anew = catalog.owner_of(ip), anew.owner_of(ip)
+        assert owner == of_anew or (owner.spec.host_network and of_anew.spec.host_network), "these own it together"
         for key, known in catalog.pods.items():
             assert catalog.owns(known, ip) == anew.owns(anew.pods[key], ip)
 

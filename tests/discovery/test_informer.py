@@ -35,10 +35,14 @@ class Access:
 
 
 class Api:
-    """An API server that takes one step of its script per request, whatever is asked; after the last it stays silent."""
+    """An API server that takes one step of its script per request, whatever is asked; after the last it stays silent.
+
+    Whether it has come as far as its client, after a watch that broke, it has always.
+    """
 
     def __init__(self, *steps):
         self._steps = list(steps)
+        self.checks = []  # the versions it was asked about
         self.asked = []  # (path, query)
         self.heads = []
         self._silence = asyncio.Event()
@@ -48,6 +52,11 @@ class Api:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
                 target = urlsplit(head.split()[1])
+                query = dict(parse_qsl(target.query))
+                if "resourceVersionMatch" in query:
+                    self.checks.append(query["resourceVersion"])
+                    await page(version=query["resourceVersion"])(writer)
+                    continue
                 self.heads.append(head)
                 self.asked.append((target.path, dict(parse_qsl(target.query))))
                 if not self._steps:

@@ -26,6 +26,9 @@ class Lists:
             raise self.lists
         return PAGE
 
+    async def get(self, path, query, asker):
+        return PAGE
+
     async def watch(self, path, query):
         if self.watches is not None:
             raise self.watches

@@ -115,14 +115,49 @@ def test_what_is_known_costs_nothing():
 
 
 @pytest.mark.parametrize("version", ["99", "100", "", "abc"])
-def test_what_the_watch_has_passed_and_the_copy_does_not_hold_is_gone(version):
+def test_what_the_watch_passed_meanwhile_and_the_copy_does_not_hold_is_gone(version):
     """Else a deletion that was on its way while we looked would leave a pod that nobody takes out any more."""
 
     async def scene():
-        it = Scene({POD: of_version(pod("web", "10.0.0.1"), version)})
+        it = Scene({POD: of_version(pod("web", "10.0.0.1"), version)}, version="90")
+        doubts = []
+        it.catalog.went_back.append(doubts.append)
+        it.api.go.clear()
+        asking = asyncio.create_task(it.endpoints("pods", "web:80"))
+        await settle()
+        for informer in it.informers:
+            informer.version = "100"
+        it.api.go.set()
         with refused(404):
+            await asking
+        assert (it.catalog.keys("pods"), doubts) == (set(), [])
+
+    on_a_clock(scene)
+
+
+@pytest.mark.parametrize(("version", "proof"), [("99", True), ("100", True), ("", False), ("abc", False)])
+def test_what_the_watch_had_passed_before_it_was_looked_for_is_there_because_time_went_back(version, proof):
+    async def scene():
+        it = Scene({POD: of_version(pod("web", "10.0.0.1"), version)})
+        doubts = []
+        it.catalog.went_back.append(doubts.append)
+        if proof:
+            assert await it.endpoints("pods", "web:80")
+            assert doubts == [f"ns/web of {version} is there, and 100 knew nothing of it"]
             await it.endpoints("pods", "web:80")
-        assert it.catalog.keys("pods") == set()
+        else:
+            with refused(404):
+                await it.endpoints("pods", "web:80")
+        assert len(doubts) == proof
+
+    on_a_clock(scene)
+
+
+def test_a_service_of_another_past_is_found_with_its_slices():
+    async def scene():
+        slices = {"items": [of_version(endpoints("web", {"": 8080}, backed_by("web-1", "10.0.0.1")), "93")]}
+        it = Scene({SERVICE: of_version(service("web", {"port": 80}), "92"), SLICES: slices}, pods=[pod("web-1", "10.0.0.1")])
+        assert [str(endpoint) for endpoint in await it.endpoints("services", "web")] == ["10.0.0.1:8080"]
 
     on_a_clock(scene)
 

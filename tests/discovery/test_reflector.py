@@ -11,6 +11,7 @@ from bastion.kube.objects import Pod
 from tests.fakes import pod
 
 LIST = {"limit": "500"}
+CHECK = {"limit": "1", "resourceVersion": "8", "resourceVersionMatch": "NotOlderThan"}
 
 
 def page(*names, version="10", more=""):
@@ -172,11 +173,86 @@ def test_a_watch_refused_as_too_old_is_followed_by_a_list():
 
 
 @pytest.mark.parametrize("status", [0, 401, 403, 404, 429, 500, 503])
-def test_another_failure_of_the_watch_is_followed_by_the_same_watch(status):
+def test_another_failure_of_the_watch_is_followed_by_the_same_watch_and_a_check(status):
     reflector = listed("a", version="8")
     reflector.ask()
     reflector.failed(status)
+    assert reflector.delay(0) > 0
     assert reflector.ask().query == watch("8")
+    assert reflector.begun() == CHECK
+    reflector.checked(page("a", version="9"))
+    assert reflector.begun() is None
+
+
+def broken(version="8"):
+    """Its watch broke."""
+    reflector = listed("a", version=version)
+    reflector.ask()
+    reflector.failed()
+    reflector.ask()
+    assert reflector.begun()
+    return reflector
+
+
+def test_an_api_server_that_has_not_come_as_far_is_listed_at_once_and_once():
+    reflector = broken()
+    for _ in range(5):
+        reflector.failed()  # it was away
+    assert reflector.begun() == CHECK
+    reflector.failed(504, ahead=True)
+    assert (reflector.ask().query, reflector.delay(0)) == (LIST, 0)
+    list(reflector.slices(page("b", version="5")))
+    assert reflector.listed() == {("ns", "b")}
+    assert reflector.ask().query == watch("5")
+
+
+def test_one_that_stays_behind_is_listed_less_and_less():
+    reflector, delays = broken(), []
+    for _ in range(6):
+        reflector.failed(504, ahead=True)
+        delays.append(reflector.delay(0))
+        list(reflector.slices(page("a", version="8")))
+        reflector.failed()
+    assert delays == [0, 0.25, 0.5, 1, 2, 4]
+
+
+def test_an_answer_of_an_earlier_time_is_as_good_a_proof():
+    reflector = broken()
+    with pytest.raises(WatchExpired):
+        reflector.checked(page("a", version="7"))
+    assert reflector.ask().query == LIST
+
+
+@pytest.mark.parametrize(("status", "checks"), [(400, 1), (403, 1), (404, 1), (401, 3), (429, 3), (500, 3), (504, 3), (0, 20)])
+def test_what_cannot_be_checked_is_watched_all_the_same(status, checks):
+    """But one that is away has not been asked."""
+    reflector, asked = broken(), 0
+    while asked < 20:
+        reflector.failed(status)
+        asked += 1
+        if reflector.begun() is None:
+            break
+    assert asked == checks
+
+
+ENDS = [
+    pytest.param([], 30.0, True, id="without-a-sign-of-how-far-it-has-come"),
+    pytest.param([bookmark("9")], 30.0, False, id="at-its-time-with-a-bookmark"),
+    pytest.param([event("ADDED", "b", "9")], 30.0, False, id="with-an-event"),
+    pytest.param([bookmark("9")], 3.0, True, id="before-its-time"),
+]
+
+
+@pytest.mark.parametrize(("lines", "lasted", "check"), ENDS)
+def test_a_watch_that_ends_is_checked_where_something_is_odd(lines, lasted, check):
+    reflector = listed("a", version="8")
+    reflector.ask()
+    reflector.begun()
+    reflector.checked(page("a", version="8"))
+    for line in lines:
+        reflector.event(line)
+    reflector.ended(lasted)
+    assert (reflector.begun() is not None) is check
 
 
 BAD_LINES = [
@@ -412,3 +488,12 @@ def test_an_event_of_a_deletion_needs_no_more_than_a_name():
     reflector.ask()
     line = b'{"type":"DELETED","object":{"metadata":{"name":"a","namespace":"ns","resourceVersion":"11"},"spec":7}}'
     assert names([reflector.event(line)]) == [(("ns", "a"), False)]
+
+
+def test_a_watch_that_was_well_for_a_while_makes_up_for_what_failed_before_it():
+    reflector = broken()
+    for _ in range(6):
+        reflector.failed()
+    assert reflector.delay(0) == 8
+    reflector.failed(lasted=30.0)
+    assert reflector.delay(0) == 0.25

@@ -229,12 +229,6 @@ def test_a_port_without_a_name_serves_who_asks_for_none_among_many():
     assert leads_to(catalog, "services", "s") == ["http://1.2.3.4:2"]
 
 
-def test_two_ports_of_one_number_are_the_first():
-    dns = service("dns", {"name": "udp", "port": 53, "protocol": "UDP"}, {"name": "tcp", "port": 53})
-    catalog = catalog_of(pods=[pod("a", V4)], services=[dns], endpointslices=[endpoints("dns", {"tcp": 54, "udp": 53}, backed_by("a", V4))])
-    assert leads_to(catalog, "services", "dns:53") == ["http://1.2.3.4:53"]  # L-11
-
-
 def one_service(*slice_endpoints, pods=(), port=None, slice_ports=None, **more):
     """A service `s` with these endpoints."""
     return catalog_of(

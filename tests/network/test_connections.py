@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from bastion.certificates import Authority
 from bastion.clock import Deadlines
 from bastion.config import network
 from bastion.kube.endpoint import Endpoint
@@ -11,7 +12,7 @@ from bastion.network.addresses import DialPolicy
 from bastion.network.connections import MAX_IDLE_PER_ENDPOINT, ConnectionPool
 from bastion.network.dial import Dialer
 from bastion.network.errors import SendError
-from tests.fakes import LOOPBACK, NO_KUBELET_TLS, Backend, ask, backend, head, run, start, until, wire
+from tests.fakes import LOOPBACK, NO_KUBELET_TLS, Backend, ask, backend, head, run, server_tls, start, until, wire
 
 EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
@@ -169,7 +170,7 @@ def test_closing_the_pool_closes_everything():
 class Stillborn:
     """A dialer whose connections are lost before anybody knows them."""
 
-    async def dial(self, endpoint, factory):
+    async def dial(self, endpoint, factory, patience):
         connection = factory()
         connection.connection_lost(None)
         return connection
@@ -198,5 +199,58 @@ def test_a_hundred_at_once_have_a_connection_each_and_leave_them_for_the_next():
             for _ in range(3):
                 await asyncio.gather(*(ask(transport, server.endpoint()) for _ in range(100)))
             assert pool.dialled == server.connections == pool.idle == pool.open <= 100
+
+    run(main())
+
+
+# --- a backend that says how long it keeps a connection
+
+KEPT_FOR = [
+    pytest.param(b"timeout=5, max=100", 4.0, id="Apache"),
+    pytest.param(b"timeout=5", 4.0, id="Node"),
+    pytest.param(b"timeout=1", 0.5, id="short"),
+    pytest.param(b"timeout=0", 0.0, id="not-at-all"),
+    pytest.param(b'max=5, Timeout = "9"', 8.0, id="spelled-otherwise"),
+    pytest.param(b"timeout=600", 60.0, id="longer-than-ours"),
+    pytest.param(b"timeout=soon", 60.0, id="no-number"),
+    pytest.param(b"max=3", 60.0, id="says-nothing-of-it"),
+]
+
+
+@pytest.mark.parametrize(("said", "seconds"), KEPT_FOR)
+def test_a_connection_is_kept_no_longer_than_its_backend_keeps_it(said, seconds):
+    async def main():
+        answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nKeep-Alive: %b\r\n\r\n" % said
+        async with backend(answer) as server, wire() as (transport, pool):
+            connection = await answered(transport, pool, server.endpoint())
+            begun = asyncio.get_running_loop().time()
+            pool.release(connection, clean=True)
+            assert connection.deadline - begun == pytest.approx(seconds, abs=0.05)
+
+    run(main())
+
+
+def test_past_that_it_is_good_for_what_may_be_sent_again_alone():
+    async def main():
+        async with backend(EMPTY) as server, wire() as (transport, pool):
+            for sure in (False, True):
+                connection = await answered(transport, pool, server.endpoint())
+                pool.release(connection, clean=True)
+                connection.deadline = asyncio.get_running_loop().time()  # and the sweep has yet to come
+                assert (pool.take(server.endpoint(), sure=sure) is connection) is not sure
+
+    run(main())
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_one_that_is_well_is_taken_for_what_cannot_be_sent_again(tls):
+    async def main():
+        context = server_tls(Authority("of backends")) if tls else None
+        async with backend(EMPTY, EMPTY, tls=context) as server, wire() as (transport, _):
+            for _ in range(2):
+                trip = transport.start(await transport.connect(server.endpoint(tls=tls), sure=True), "POST", head("POST"), None)
+                await trip.answer()
+                trip.close(clean=True)
+            assert server.connections == 1
 
     run(main())

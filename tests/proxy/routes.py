@@ -31,5 +31,8 @@ class Standing(Router):
             raise self.now
         return route.endpoints if self.now is None else self.now
 
+    def dialled(self, route: Route, endpoint: Endpoint, *, silent: bool) -> None:
+        """Every target here has one family."""
+
     async def leads_to(self, route: Route, endpoint: Endpoint, asker: Key) -> bool:
         return endpoint in await self.again(route, asker)

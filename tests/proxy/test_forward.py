@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -168,22 +170,32 @@ def test_an_address_that_became_anothers_while_it_was_dialled_is_sent_nothing() 
     run(main())
 
 
-@pytest.mark.parametrize("dead", [1, 2, 3, 4])
-def test_the_attempts_have_one_budget(dead: int) -> None:
+@pytest.mark.parametrize("dead", [1, 3, 40])
+def test_however_many_take_no_connection_the_one_that_does_is_found(dead: int) -> None:
     async def main() -> None:
         async with house() as h, answering() as last:
-            asking = h.ask(*DEAD[:dead], last.endpoint())
-            if dead < 3:
-                assert (await asking).status == 200
-            else:
-                with pytest.raises(StatusError) as told:
-                    await asking
-                assert (told.value.code, last.connections) == (503, 0)
+            gone = [Endpoint(LOOPBACK, port, False) for port in range(1, dead + 1)]
+            assert (await h.ask(*gone, last.endpoint())).status == 200
+            assert last.connections == 1
 
     run(main())
 
 
-def test_a_kept_connection_that_died_is_one_of_them() -> None:
+def test_of_those_known_to_fail_a_few_are_tried_and_no_more() -> None:
+    async def main() -> None:
+        async with house() as h:
+            for _ in range(5):  # in a row
+                with pytest.raises(StatusError):
+                    await h.ask(*DEAD)
+            h.router.asked = 0
+            with pytest.raises(StatusError) as told:
+                await h.ask(*DEAD)
+            assert (told.value.code, h.router.asked) == (503, 3)
+
+    run(main())
+
+
+def test_also_after_a_kept_connection_that_died() -> None:
     async def main() -> None:
         async with house() as h, Dying() as old, answering() as last:
             await h.ask(old.endpoint())
@@ -191,14 +203,61 @@ def test_a_kept_connection_that_died_is_one_of_them() -> None:
             await old.asked.wait()
             h.router.now = [*DEAD[:2], last.endpoint()]
             old.die.set()
-            with pytest.raises(StatusError):
-                await asking
-            assert last.connections == 0
+            assert (await asking).status == 200
+            assert last.connections == 1
 
     run(main())
 
 
 # --- a kept connection
+
+
+class EndsUnread(Backend):
+    """Answers, and ends the connection as soon as it is told to: the loop has no turn in between to read the end."""
+
+    def __init__(self) -> None:
+        super().__init__(self._play)
+        self.ended = asyncio.Event()
+
+    async def _play(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while not self.ended.is_set():
+            await self.read_request(reader)
+            writer.write(OK)
+
+    def end(self) -> None:
+        """In this very turn of the loop, so that ours has not read it."""
+        for writer in self._writers:
+            with socket.socket(fileno=os.dup(writer.get_extra_info("socket").fileno())) as sock:
+                sock.shutdown(socket.SHUT_WR)
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+def test_what_cannot_be_sent_again_takes_no_kept_connection_that_has_ended(method: str) -> None:
+    async def main() -> None:
+        async with house() as h, EndsUnread() as backend:
+            await h.ask(backend.endpoint(), method="GET")
+            backend.end()
+            assert (await h.ask(backend.endpoint(), method=method)).status == 200
+            assert (backend.connections, len(backend.heads)) == (2, 2)
+
+    run(main())
+
+
+def test_an_endpoint_that_leaves_its_service_keeps_no_idle_connection_and_what_is_under_way_goes_on() -> None:
+    async def main() -> None:
+        async with house() as h, answering() as backend, Dying() as busy:
+            await h.ask(backend.endpoint())
+            await h.ask(busy.endpoint())
+            asking = asyncio.create_task(h.ask(busy.endpoint()))
+            await busy.asked.wait()
+            h.pool.endpoint_left(LOOPBACK)
+            await until(lambda: h.pool.open == 1)
+            assert not asking.done()
+            h.router.now = [backend.endpoint()]
+            busy.die.set()
+            assert (await asking).status == 200
+
+    run(main())
 
 
 def test_what_is_open_to_an_address_serves_nobody_after_its_pod_has_left() -> None:

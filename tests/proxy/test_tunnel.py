@@ -296,11 +296,11 @@ def test_an_endpoint_that_takes_no_connection_is_passed_over() -> None:
     run(main())
 
 
-def test_when_three_took_none_the_client_is_told() -> None:
+def test_when_none_takes_a_connection_the_client_is_told() -> None:
     async def main() -> None:
         async with house() as h:
             with refused(503):
-                await h.serve(Upgrading(), route=h.route(DEAD, DEAD_TOO, AND_DEAD))
+                await h.serve(Upgrading(), route=route_to(DEAD, DEAD_TOO, AND_DEAD))
             assert h.backend.connections == 0
 
     run(main())

@@ -57,8 +57,9 @@ def test_attributes(method: str, path: str, query: dict[str, str], expected: Att
 def test_list_options() -> None:
     empty = list_options({"resourceVersion": "0", "limit": ""})
     assert (empty.limit, empty.cursor, empty.revision, empty.exact, bool(empty.selection)) == (0, "", None, False, False)
-    full = list_options({"limit": "5", "continue": "abc", "resourceVersion": "7", "resourceVersionMatch": "Exact"})
-    assert (full.limit, full.cursor, full.revision, full.exact) == (5, "abc", 7, True)
+    full = list_options({"limit": "5", "resourceVersion": "7", "resourceVersionMatch": "Exact"})
+    assert (full.limit, full.revision, full.exact) == (5, 7, True)
+    assert list_options({"limit": "5", "continue": "abc"}).cursor == "abc"
 
 
 def test_watch_options() -> None:
@@ -117,3 +118,26 @@ def test_other_selectors_are_refused(labels: str, fields: str) -> None:
     with pytest.raises(StatusError) as caught:
         selection(labels, fields)
     assert caught.value.code == 400
+
+
+MATCHES = [
+    pytest.param({"resourceVersion": "7", "resourceVersionMatch": "NotOlderThan", "limit": "1"}, False, id="at-least-as-new"),
+    pytest.param({"resourceVersion": "7", "resourceVersionMatch": "Exact"}, True, id="exactly"),
+    pytest.param({"resourceVersion": "7"}, False, id="not-said"),
+    pytest.param({"resourceVersion": "7", "limit": "1"}, True, id="not-said-of-pages"),
+    pytest.param({"resourceVersionMatch": "NotOlderThan"}, "unless resourceVersion is provided", id="than-what"),
+    pytest.param({"resourceVersion": "7", "resourceVersionMatch": "Exact", "continue": "x"}, "when continue is", id="of-later"),
+    pytest.param({"resourceVersion": "7", "resourceVersionMatch": "Newest"}, 'Unsupported value: "Newest"', id="unknown"),
+    pytest.param({"resourceVersion": "0", "resourceVersionMatch": "Exact"}, "forbidden for resourceVersion", id="exactly-any"),
+]
+
+
+@pytest.mark.parametrize(("query", "expected"), MATCHES)
+def test_how_a_revision_is_meant(query, expected):
+    if isinstance(expected, bool):
+        assert list_options(query).exact is expected
+        return
+    with pytest.raises(StatusError) as caught:
+        list_options(query)
+    assert caught.value.code == 422
+    assert expected in caught.value.message
