@@ -44,7 +44,8 @@ class TokenReviewAuthenticator:
         except (OSError, ValueError) as error:
             raise unanswered(DOING, error) from error
         if not status.authenticated:
-            raise NotAccepted(self._expired(credentials.token) or f"TokenReview: {status.error[:MAX_ERROR] or 'not authenticated'}")
+            said = status.error.replace(credentials.token, "[redacted]")[:MAX_ERROR] if credentials.token else ""
+            raise NotAccepted(self._expired(credentials.token) or f"TokenReview: {said or 'not authenticated'}")
         if not status.user.username:
             raise NotAccepted("TokenReview: authenticated, but nobody is named")
         if not self._audience_fits(status.audiences):

@@ -10,7 +10,7 @@ from bastion.kube.attributes import Attributes
 from bastion.observe.auditids import is_ours
 from bastion.observe.moments import rfc3339
 from bastion.observe.record import Record
-from bastion.observe.texts import agent, redact
+from bastion.observe.texts import agent
 
 ENDED, LASTS = "access", "access-lasts"
 NO_RESOURCE = Attributes("")
@@ -83,7 +83,7 @@ def line_of(record: Record, msg: str) -> Line:
         record.host.decode("utf-8", "replace") if record.host else "",
         record.endpoint,
         record.error,
-        redact(record.cause) if record.cause else "",
+        record.cause,
         record.outcome,
         agent(record.agent) if record.agent else "",
         "" if is_ours(record.audit_id) else "client",

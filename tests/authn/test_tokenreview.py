@@ -112,6 +112,7 @@ def jwt(**claims):
 CAUSES = [
     ({"authenticated": False}, "opaque", (), "TokenReview: not authenticated"),
     ({"error": "invalid bearer token"}, "opaque", (), "TokenReview: invalid bearer token"),
+    ({"error": "no user has opaque"}, "opaque", (), "TokenReview: no user has [redacted]"),
     ({"error": "x" * 10_000}, "opaque", (), "TokenReview: " + "x" * 256),
     ({"error": "token has expired"}, jwt(exp=1_700_000_000), (), "expired at 2023-11-14T22:13:20Z"),
     ({"error": "revoked"}, jwt(exp=1_900_000_000), (), "TokenReview: revoked"),

@@ -64,7 +64,7 @@ LINES: dict[str, tuple[bytes, dict[str, Any], list[str]]] = {
         STAGES[:1],
     ),
     "no bearer token": (request("PATH", "Authorization: Basic eA==", token=""), {"code": 401, "cause": "scheme Basic"}, STAGES[:1]),
-    "a token of nobody": (request("PATH", token="of-nobody"), {"code": 401, "cause": "TokenReview: not authenticated"}, STAGES[:1]),
+    "a token of nobody": (request("PATH", token="of-nobody"), {"code": 401, "cause": "TokenReview: invalid bearer token"}, STAGES[:1]),
     "not allowed": (request("PATH", token=CAROL), {"code": 403, "user": "carol", "verb": "get"}, STAGES[:2]),
     "impersonation": (
         request("PATH", "Impersonate-User: carol", token=DAVE),

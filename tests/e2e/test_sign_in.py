@@ -536,7 +536,7 @@ def test_signing_out_ends_new_hand_offs(site: Site, cluster: Cluster, pod: Place
 
 def test_who_fails_too_often_is_told_to_wait(cluster: Cluster, tmp_path: Path) -> None:
     limits = ("--max-authentication-failure-burst=3", "--max-authentication-failure-qps=1")
-    with serving(cluster, tmp_path, *limits) as bastion:
+    with serving(cluster, tmp_path, *limits, "--metrics-authorization=false") as bastion:
         browser = Browser(bastion.trust)
         browser.visit(f"{bastion.url}/login")
         answers = [browser.sign_in(f"guess-{n}") for n in range(5)]

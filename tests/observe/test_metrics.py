@@ -25,10 +25,10 @@ def test_it_is_rendered_once_a_second_for_all_who_ask():
         text = Rendered(render)
         assert [await text(), len(rendered)] == [b"1", 1]
         waiting = [asyncio.ensure_future(text()) for _ in range(100)]
-        await pass_time(0.9)
+        await pass_time(0.5)
         assert not any(one.done() for one in waiting)
         waiting[0].cancel()  # whoever leaves takes nothing from the others
-        await pass_time(0.2)
+        await pass_time(0.6)
         assert {one.result() for one in waiting[1:]} == {b"2"}
         await pass_time(60)
         assert await text() == b"3"
