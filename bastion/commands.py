@@ -108,7 +108,7 @@ async def _serve(config: Config, sockets: Sockets, *, ready_within: float = 0.0)
             server.stop_after(sys.stdin.fileno())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(bastion.synced(), ready_within)
-        _announce(config.serving, sockets.tls)
+        _announce(config.serving, sockets)
         settle_memory()
         background = [asyncio.create_task(work) for work in (follow([tls]), _settle(bastion, began), keep_small())]
         await server.serve(sockets=sockets.tls)
@@ -176,10 +176,12 @@ async def _supervise(config: Config, argv: Sequence[str]) -> int:
         return await Supervisor(command, config.serving.workers, [sock.fileno() for sock in sockets.all], orjson.dumps(told)).run()
 
 
-def _announce(serving: Serving, sockets: list[socket.socket]) -> None:
+def _announce(serving: Serving, sockets: Sockets) -> None:
     host = f"[{serving.bind_address}]" if ":" in serving.bind_address else serving.bind_address
-    for sock in sockets:
+    for sock in sockets.tls:
         _log.info("serving https://%s:%d", host, sock.getsockname()[1])
+    for sock in sockets.aside:
+        _log.info("serving /metrics in plain HTTP, to whoever can reach it, at %s port %d", *sock.getsockname()[:2])
     if serving.self_signed:
         _start_log.warning("no --tls-cert-file: the certificate was made just now, and no client trusts it")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -18,7 +19,7 @@ from bastion.network.connections import ConnectionPool
 from bastion.observe.accesslog import AccessLog
 from bastion.observe.collecting import Worker
 from bastion.observe.expiry import Expiry
-from bastion.observe.families import Family, Together, counter, gauge, text
+from bastion.observe.families import Family, Together, counter, gauge, pieces
 from bastion.observe.metrics import Metrics
 from bastion.observing import Observing
 from bastion.proxy.recheck import Recheck
@@ -156,11 +157,19 @@ async def telling(observing: Observing, metrics: Metrics, stack: AsyncExitStack)
             stack.callback(server.close)
 
             async def of_all() -> bytes:
-                return text(await worker.of_all())
+                return await _written(await worker.of_all())
 
             return of_all
 
     async def alone() -> bytes:
-        return text(metrics.families())
+        return await _written(metrics.families())
 
     return alone
+
+
+async def _written(families: Iterable[Family]) -> bytes:
+    found = []
+    for piece in pieces(families):
+        found.append(piece)
+        await asyncio.sleep(0)
+    return b"".join(found)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import functools
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import TypeVar
 
@@ -17,12 +17,13 @@ import msgspec
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)  # seconds
 
+AT_ONCE = 32  # series (of histograms each has some twenty lines)
+
 Labels = tuple[str, ...]  # the values, in the order of the names
 L = TypeVar("L", bound=Labels)
 Counts = list[float]  # a histogram: one per bucket, one beyond all, and the sum
 Histograms = dict[Labels, Counts]
 
-_BOUNDS = (*map(str, BUCKETS), "+Inf")
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 
@@ -53,11 +54,11 @@ class Family(msgspec.Struct):
 
 
 def counter(name: str, help: str, labels: tuple[str, ...], samples: Mapping[L, float]) -> Family:
-    return Family(f"{name}_total", Kind.COUNTER, help, labels, dict(samples.items()))
+    return Family(f"{name}_total", Kind.COUNTER, help, labels, {key: float(value) for key, value in samples.items()})
 
 
 def gauge(name: str, help: str, labels: tuple[str, ...], samples: Mapping[L, float], together: Together = Together.SUM) -> Family:
-    return Family(name, Kind.GAUGE, help, labels, dict(samples.items()), together)
+    return Family(name, Kind.GAUGE, help, labels, {key: float(value) for key, value in samples.items()}, together)
 
 
 def histogram(name: str, help: str, labels: tuple[str, ...], samples: Mapping[L, Counts]) -> Family:
@@ -76,33 +77,44 @@ def add_duration(histograms: Histograms, key: Labels, seconds: float) -> None:
 
 def text(families: Iterable[Family]) -> bytes:
     """Prometheus' text format, version 0.0.4."""
-    lines = []
+    return b"".join(pieces(families))
+
+
+def pieces(families: Iterable[Family]) -> Iterator[bytes]:
+    """Of that format: each is done in a millisecond or two, so that others have their turns between them."""
     for family in families:
-        lines.append(f"# HELP {family.name} {_help(family.help)}\n# TYPE {family.name} {family.kind}\n")
-        for values, value in family.samples.items():
-            if isinstance(value, list):
-                lines += _histogram(family, values, value)
-            else:
-                lines.append(f"{family.name}{_labels(family.labels, values)} {float(value)!r}\n")
-    return "".join(lines).encode("utf-8", "replace")
+        lines = [f"# HELP {family.name} {_help(family.help)}\n# TYPE {family.name} {family.kind}\n"]
+        written = _histogram(family) if family.kind is Kind.HISTOGRAM else _plain(family)
+        for one in written:
+            lines.append(one)
+            if len(lines) >= AT_ONCE:
+                yield "".join(lines).encode("utf-8", "replace")
+                lines.clear()
+        yield "".join(lines).encode("utf-8", "replace")
 
 
-def _histogram(family: Family, values: Labels, counts: Counts) -> Iterable[str]:
-    names = (*family.labels, "le")
-    totals = [*accumulate(counts[:-1])]
-    for bound, total in zip(_BOUNDS, totals, strict=True):
-        yield f"{family.name}_bucket{_labels(names, (*values, bound))} {total!r}\n"
-    yield f"{family.name}_count{_labels(family.labels, values)} {totals[-1]!r}\n"
-    yield f"{family.name}_sum{_labels(family.labels, values)} {counts[-1]!r}\n"
+def _plain(family: Family) -> Iterator[str]:
+    for values, value in family.samples.items():
+        labels = _labels(family.labels, values)
+        yield f"{family.name}{{{labels}}} {value!r}\n" if labels else f"{family.name} {value!r}\n"
 
 
-@functools.lru_cache(32768)
+def _histogram(family: Family) -> Iterator[str]:
+    """A series at a time."""
+    starts = [f'{family.name}_bucket{{le="{bound}"' for bound in (*map(str, BUCKETS), "+Inf")]
+    for values, counts in family.samples.items():
+        assert isinstance(counts, list)
+        labels = _labels(family.labels, values)
+        more, whole = (f",{labels}", f"{{{labels}}}") if labels else ("", "")
+        totals = [*accumulate(counts[:-1])]
+        lines = [f"{start}{more}}} {total!r}\n" for start, total in zip(starts, totals, strict=True)]
+        yield f"{''.join(lines)}{family.name}_count{whole} {totals[-1]!r}\n{family.name}_sum{whole} {counts[-1]!r}\n"
+
+
+@functools.lru_cache(16384)
 def _labels(names: tuple[str, ...], values: Labels) -> str:
     """In the order of their names, as prometheus-client has them."""
-    if not names:
-        return ""
-    named = sorted(zip(names, values, strict=True))
-    return "{" + ",".join(f'{name}="{value.translate(_ESCAPES)}"' for name, value in named) + "}"
+    return ",".join(f'{name}="{value.translate(_ESCAPES)}"' for name, value in sorted(zip(names, values, strict=True)))
 
 
 def _help(text: str) -> str:
