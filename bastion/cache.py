@@ -29,6 +29,7 @@ class Cache(Generic[V]):
         self._flights: dict[Hashable, tuple[asyncio.Task[V], Shared]] = {}
         self._loop = asyncio.get_running_loop()
         self._insertions = 0
+        self.hits = self.misses = 0
 
     def get(self, key: Hashable) -> V | None:
         """What is remembered, None where nothing is, or no longer."""
@@ -36,6 +37,7 @@ class Cache(Generic[V]):
         if entry is None:
             return None
         if entry[1] > self._loop.time():
+            self.hits += 1
             return entry[0]
         del self._entries[key]
         return None
@@ -45,6 +47,7 @@ class Cache(Generic[V]):
         value = self.get(key)
         if value is not None:
             return value
+        self.misses += 1
         flight = self._flights.get(key)
         if flight is None:
             shared = Shared(asker)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from bastion import __version__, authentication, browsers, config, kubeapi
+from bastion import __version__, authentication, browsers, config, kubeapi, observing
 
 TIMEOUTS = {
     "request_header": "a request's head, from its first byte (or the connection) to its end",
@@ -156,8 +156,28 @@ def _serve_flags(parser: argparse.ArgumentParser) -> None:
     _path(targets, "--kubelet-client-certificate", "shown to kubelets, and to nobody else")
     _path(targets, "--kubelet-client-key", "its private key")
     _switch(targets, "--kubelet-insecure-skip-tls-verify", "take any kubelet's certificate")
+    _observing_flags(parser.add_argument_group("what is told of what happens"))
     _switch(parser.add_argument_group("other"), "--check", "say what a start would say, what is missing included, and end: status 0 or 1")
     _verbosity(parser)
+
+
+def _observing_flags(group: argparse._ArgumentGroup) -> None:
+    _log_format(group)
+    help = "how many pods, services and nodes /metrics tells apart, by namespace and name; default 0"
+    group.add_argument("--metrics-targets", type=config.count, default=0, metavar="N", help=help)
+    _switch(group, "--metrics-authorization", "/metrics is for those who may `get` that path (RBAC's nonResourceURLs)", default=True)
+    group.add_argument(
+        "--metrics-bind-address",
+        type=observing.listen_address,
+        default=None,
+        metavar="[IP:]PORT",
+        help="/metrics in plain HTTP and for whoever can reach it, on loopback where no address is given; default off",
+    )
+
+
+def _log_format(parser: argparse._ArgumentGroup | argparse.ArgumentParser) -> None:
+    help = "of the access log and of stderr; default text at a terminal, else json"
+    parser.add_argument("--log-format", choices=observing.LOG_FORMATS, default="", help=help)
 
 
 def _authentication_flags(group: argparse._ArgumentGroup) -> None:
@@ -188,6 +208,7 @@ def _standalone_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bind-address", type=config.address, default="127.0.0.1", metavar="IP", help="default %(default)s")
     parser.add_argument("--port", type=config.port, default=6443, metavar="PORT", help="HTTPS, 0 for any; default %(default)s")
     parser.add_argument("--kubeconfig", type=Path, default=Path("kubeconfig"), metavar="PATH", help="written here; default ./%(default)s")
+    _log_format(parser)
     _verbosity(parser)
 
 
@@ -198,6 +219,7 @@ def _demo_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--directory", type=Path, default=None, metavar="PATH", help="for CA, tokens, kubeconfig; default ./.demo, or the next that is free"
     )
+    _log_format(parser)
     _verbosity(parser)
 
 
@@ -229,7 +251,15 @@ def _duration(parser: argparse._ArgumentGroup, flag: str, default: float, help: 
 
 
 def _verbosity(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-v", "--v", type=int, dest="verbosity", default=0, metavar="LEVEL", help="log verbosity; default %(default)s")
+    parser.add_argument(
+        "-v",
+        "--v",
+        type=int,
+        dest="verbosity",
+        default=0,
+        metavar="LEVEL",
+        help="0 what needs attention, 1 what happens, 4 each call; default %(default)s",
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -13,7 +13,7 @@ import ssl
 import sys
 import tempfile
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from bastion.certificates import Authority, Pair
 from bastion.checking import check, examine, ready_line
 from bastion.config import INSECURE_ADDRESS, Config, Serving, StartError, serve_config
 from bastion.observe import logs
+from bastion.observe.collecting import Collecting
 from bastion.reload import Followed, follow
 from bastion.server.capacity import this_machine, too_many
 from bastion.server.listener import bind
@@ -40,6 +41,19 @@ WORKER_READY = 10.0  # seconds
 UNDONE = 1.0  # seconds for a start to be undone
 
 
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """Where it listens: with TLS, in plain, and for whoever wants metrics and nothing else."""
+
+    tls: list[socket.socket]
+    plain: list[socket.socket]
+    aside: list[socket.socket]
+
+    @property
+    def all(self) -> tuple[socket.socket, ...]:
+        return (*self.tls, *self.plain, *self.aside)
+
+
 def serve(flags: argparse.Namespace, argv: Sequence[str]) -> int:
     """The exit status."""
     os.environ.pop("SSLKEYLOGFILE", None)  # else Python writes the keys of its connections there, and with them every token
@@ -52,41 +66,43 @@ def serve(flags: argparse.Namespace, argv: Sequence[str]) -> int:
     if told:
         config = replace(config, browsers=replace(config.browsers, key=bytes.fromhex(told["session_key"]), used=Path(told["used"])))
         config = replace(config, serving=replace(config.serving, self_signed=told["self_signed"]))
-    logs.configure(config.verbosity)
+        config = replace(config, observing=replace(config.observing, folder=Path(told["metrics"]), number=os.environ.get(NUMBER, "0")))
+    logs.configure(config.verbosity, config.observing.log_format)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to be read again
     logging.getLogger("bastion.start").disabled = os.environ.get(NUMBER, "0") != "0"  # what one worker says is said for all
     if flags.check:
         return _run(lambda: _check(config))
     if told:
-        inherited = [[_inherited(fd) for fd in told[kind]] for kind in ("sockets", "plain")]
-        return _run(lambda: _serve(config, *inherited, ready_within=WORKER_READY))
+        inherited = Sockets(*([_inherited(fd) for fd in told[kind]] for kind in ("sockets", "plain", "aside")))
+        return _run(lambda: _serve(config, inherited, ready_within=WORKER_READY))
     if config.serving.workers > 1:
         return _run(lambda: _supervise(config, argv))
-    return _run(lambda: _serve(config, *_sockets(config.serving)))
+    return _run(lambda: _serve(config, _sockets(config)))
 
 
 def standalone(flags: argparse.Namespace) -> int:
     from bastion.standalone import run
 
-    logs.configure(flags.verbosity)
+    logs.configure(flags.verbosity, flags.log_format)
     return _run(lambda: _finally(run.run(flags.manifests, flags.token_auth_file, flags.bind_address, flags.port, flags.kubeconfig)))
 
 
 def demo(flags: argparse.Namespace) -> int:
     from bastion import demo
 
-    logs.configure(flags.verbosity)
-    return _run(lambda: demo.run(flags.directory, flags.port))
+    logs.configure(flags.verbosity, flags.log_format)
+    return _run(lambda: demo.run(flags.directory, flags.port, flags.log_format))
 
 
-async def _serve(config: Config, sockets: list[socket.socket], plain: list[socket.socket], *, ready_within: float = 0.0) -> int:
+async def _serve(config: Config, sockets: Sockets, *, ready_within: float = 0.0) -> int:
     """`ready_within`: seconds that a worker waits for the objects before it accepts; others serve meanwhile."""
     tls = _serving_tls(config.serving, config.authentication.authorities)
     began = asyncio.get_running_loop().time()
     async with open_bastion(config, sys.stdout.fileno()) as bastion:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload, bastion, tls)
         endings = Endings(config.serving.shutdown_delay, tunnels=config.streams.drain)
-        server = Server(bastion.state, endings, tls, plain, bastion.app)
+        aside = [(sock, bastion.metrics) for sock in sockets.aside]
+        server = Server(bastion.state, endings, tls, sockets.plain, bastion.app, aside)
         bastion.stopping = lambda: server.stopping
         if ready_within:
             server.stop_after(sys.stdin.fileno())
@@ -95,7 +111,7 @@ async def _serve(config: Config, sockets: list[socket.socket], plain: list[socke
         _announce(config.serving, sockets)
         settle_memory()
         background = [asyncio.create_task(work) for work in (follow([tls]), _settle(bastion, began), keep_small())]
-        await server.serve(sockets=sockets)
+        await server.serve(sockets=sockets.tls)
         for task in background:
             task.cancel()
     return 0
@@ -117,9 +133,9 @@ def _reload(bastion: Bastion, tls: Followed[ssl.SSLContext]) -> None:
 async def _check(config: Config) -> int:
     """Everything that a start does but serving."""
     _refuse_too_many(config.serving.workers)
-    sockets, plain = _sockets(config.serving)
+    sockets = _sockets(config)
     _serving_tls(config.serving, config.authentication.authorities)
-    for sock in (*sockets, *plain):
+    for sock in sockets.all:
         sock.close()
     logging.getLogger("bastion").setLevel(logging.CRITICAL)  # all of it is in what is told at the end
     return await check(config)
@@ -133,7 +149,7 @@ def _refuse_too_many(workers: int) -> None:
 async def _supervise(config: Config, argv: Sequence[str]) -> int:
     """Workers are this program anew, on sockets of ours; the certificate and the embedded API are one for all."""
     _refuse_too_many(config.serving.workers)
-    sockets, plain = _sockets(config.serving)
+    sockets = _sockets(config)
     async with contextlib.AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bastion-")))
         # A mistake is found here, not in each worker.
@@ -146,19 +162,26 @@ async def _supervise(config: Config, argv: Sequence[str]) -> int:
         (folder / "used").mkdir(mode=0o700)
         told["used"] = str(folder / "used")
         told["session_key"] = session_key(config.browsers).hex()
-        told["sockets"], told["plain"] = [s.fileno() for s in sockets], [s.fileno() for s in plain]
+        told |= {
+            kind: [sock.fileno() for sock in some]
+            for kind, some in (("sockets", sockets.tls), ("plain", sockets.plain), ("aside", sockets.aside))
+        }
+        told["metrics"] = str(folder)
+        stack.callback((await Collecting(folder, [*map(str, range(config.serving.workers))]).answering()).close)
         if config.source.manifests:
             told["kubeconfig"] = str(folder / "kubeconfig")
             _write_private(folder / "kubeconfig", (await embedded_api(config, stack)).kubeconfig().encode())
         await examine(config)
         command = [sys.executable, "-m", "bastion", *argv]
-        return await Supervisor(command, config.serving.workers, [*told["sockets"], *told["plain"]], orjson.dumps(told)).run()
+        return await Supervisor(command, config.serving.workers, [sock.fileno() for sock in sockets.all], orjson.dumps(told)).run()
 
 
-def _announce(serving: Serving, sockets: list[socket.socket]) -> None:
+def _announce(serving: Serving, sockets: Sockets) -> None:
     host = f"[{serving.bind_address}]" if ":" in serving.bind_address else serving.bind_address
-    for sock in sockets:
+    for sock in sockets.tls:
         _log.info("serving https://%s:%d", host, sock.getsockname()[1])
+    for sock in sockets.aside:
+        _log.info("serving /metrics in plain HTTP, to whoever can reach it, at %s port %d", *sock.getsockname()[:2])
     if serving.self_signed:
         _start_log.warning("no --tls-cert-file: the certificate was made just now, and no client trusts it")
 
@@ -218,9 +241,13 @@ def _write_private(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
 
-def _sockets(serving: Serving) -> tuple[list[socket.socket], list[socket.socket]]:
-    plain = [_bind(INSECURE_ADDRESS, serving.insecure_port)] if serving.insecure_port else []
-    return [_bind(serving.bind_address, serving.port)], plain
+def _sockets(config: Config) -> Sockets:
+    serving, aside = config.serving, config.observing.metrics_address
+    return Sockets(
+        [_bind(serving.bind_address, serving.port)],
+        [_bind(INSECURE_ADDRESS, serving.insecure_port)] if serving.insecure_port else [],
+        [_bind(*aside)] if aside is not None else [],
+    )
 
 
 def _inherited(descriptor: int) -> socket.socket:

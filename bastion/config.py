@@ -9,11 +9,12 @@ import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from bastion import authentication, browsers, kubeapi
+from bastion import authentication, browsers, kubeapi, observing
 from bastion.authentication import Authentication
 from bastion.browsers import Browsers
 from bastion.kubeapi import KubeApi
 from bastion.message.identity import folded, is_odd, withholding
+from bastion.observing import Observing
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -151,6 +152,7 @@ class Config:
     memory: Memory = Memory()
     generated_clients: bool = True
     allow_headers: tuple[str, ...] = ()
+    observing: Observing = Observing()  # noqa: RUF009 frozen
 
 
 def serve_config(flags: argparse.Namespace) -> Config:
@@ -204,6 +206,7 @@ def serve_config(flags: argparse.Namespace) -> Config:
         ),
         generated_clients=flags.decode_generated_client_paths,
         allow_headers=tuple(flags.allow_request_header),
+        observing=observing.of_flags(flags),
     )
 
 
@@ -228,7 +231,7 @@ def _contradictions(flags: argparse.Namespace) -> list[str]:
     for name in flags.allow_request_header:
         if said(folded(name.encode())) or folded(name.encode()).decode() in authentication.ORDINARY:
             found.append(f"--allow-request-header: a backend could read {name} as one of the headers that say who asks, or for what")
-    return [*found, *kubeapi.contradictions(flags), *browsers.contradictions(flags)]
+    return [*found, *kubeapi.contradictions(flags), *browsers.contradictions(flags), *observing.contradictions(flags)]
 
 
 def _missing_files(flags: argparse.Namespace) -> list[str]:

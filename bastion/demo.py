@@ -10,12 +10,14 @@ import os
 import shlex
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from bastion.browsers import Browsers
 from bastion.certificates import Authority
 from bastion.config import Config, Kubelet, Limits, Pages, Serving, Source, StartError, Streams, Timeouts, network
 from bastion.kube.documents import yaml_of
+from bastion.observing import Observing
 from bastion.server.listener import bind
 from bastion.server.run import Endings, Server
 from bastion.server.tls import context_of
@@ -42,7 +44,7 @@ SAY_HELLO = (
 Tokens = dict[str, tuple[str, tuple[str, ...]]]
 
 
-async def run(folder: Path | None, port: int | None) -> int:
+async def run(folder: Path | None, port: int | None, log_format: str = "") -> int:
     """Serves until it is told to stop.  Writes what a client needs (CA, tokens, kubeconfig) into `folder`.
 
     What is None is found: another demo on this machine has the usual folder, port and addresses.
@@ -52,7 +54,7 @@ async def run(folder: Path | None, port: int | None) -> int:
         sockets = [_own_socket(port)]
         print("starting the sample workloads and a small cluster ...", flush=True)
         network = await _own_network(folder / "manifests", stack)
-        return await _serve(folder, sockets, network)
+        return await _serve(folder, sockets, network, log_format)
 
 
 def _own_folder(folder: Path | None, stack: contextlib.ExitStack | contextlib.AsyncExitStack) -> Path:
@@ -96,13 +98,13 @@ async def _own_network(manifests: Path, stack: contextlib.AsyncExitStack) -> str
     raise AssertionError("there are networks")
 
 
-async def _serve(folder: Path, sockets: list[socket.socket], network: str) -> int:
+async def _serve(folder: Path, sockets: list[socket.socket], network: str, log_format: str) -> int:
     port = sockets[0].getsockname()[1]
     authority, tokens = Authority("bastion demo"), demo_tokens()
     tls = context_of(authority.issue(["localhost", "127.0.0.1", "::1", *_browsers("").names()], common_name="localhost"))
     url = f"https://localhost:{port}"
     _write(folder, authority.pem, tokens, url)
-    config = _config(folder, port, url, network)
+    config = replace(_config(folder, port, url, network), observing=Observing(log_format))
     log = os.open(folder / "access.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     async with open_bastion(config, log) as bastion:
         server = Server(bastion.state, Endings(), lambda: tls, _no_sockets(), bastion.app)

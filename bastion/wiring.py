@@ -37,7 +37,7 @@ from bastion.cluster.reviews import Reviews
 from bastion.cluster.rights import needed
 from bastion.cluster.standing import Standing
 from bastion.cluster.throttle import Throttle
-from bastion.config import INSECURE_ADDRESS, Config, Serving, StartError
+from bastion.config import INSECURE_ADDRESS, Config, StartError
 from bastion.config import Streams as StreamConfig
 from bastion.discovery.apiserver import NAMESPACE, api_server_sockets, look_once
 from bastion.discovery.backing import MOST_LISTED
@@ -47,6 +47,7 @@ from bastion.discovery.lookup import Lookup
 from bastion.discovery.resolver import Resolver
 from bastion.kube.hostname import HostNames
 from bastion.limits import Rate, Shares
+from bastion.measuring import Remembers, caches, certificates, copies, granted, held, telling
 from bastion.message.answers import Policy
 from bastion.message.identity import withholding
 from bastion.network.addresses import DialPolicy
@@ -58,14 +59,22 @@ from bastion.network.tls import ClientTLS
 from bastion.network.transport import Deadlines as UpstreamDeadlines
 from bastion.network.transport import Transport
 from bastion.observe.accesslog import AccessLog
+from bastion.observe.apicalls import ApiCalls
 from bastion.observe.expiry import Expiry, certificates_of
+from bastion.observe.logs import access_lines
 from bastion.observe.metrics import Metrics, Rendered
 from bastion.observe.observer import Observer
+from bastion.observe.process import Process
+from bastion.observe.record import Record
+from bastion.observe.requests import Requests
 from bastion.observe.signins import SignIns
 from bastion.proxy.access import StreamAccess
+from bastion.proxy.credentials import CredentialReader
+from bastion.proxy.exchange import Exchange
 from bastion.proxy.forward import Forwarder
 from bastion.proxy.gateway import Gateway
 from bastion.proxy.guard import Guard
+from bastion.proxy.nonresource import NonResource
 from bastion.proxy.origin import Origins
 from bastion.proxy.recheck import Recheck
 from bastion.proxy.router import Router
@@ -76,6 +85,7 @@ from bastion.proxy.turns import Turns
 from bastion.reload import follow
 from bastion.server.app import App
 from bastion.server.door import Door
+from bastion.server.metricsport import MetricsPort
 from bastion.server.state import ServerState, Timeouts
 from bastion.web.app import create_app
 from bastion.web.visit import Desk
@@ -88,10 +98,12 @@ _log = logging.getLogger("bastion")
 
 @dataclass(slots=True)
 class Bastion:
-    """`app` answers; `state` is what its server shares; `catalog` what it knows; `stopping` is set by whoever stops it."""
+    """`app` answers; `state` is what its server shares, `metrics` that of --metrics-bind-address; `catalog` what it knows;
+    `stopping` is set by whoever stops it."""
 
     app: App
     state: ServerState
+    metrics: ServerState
     catalog: Catalog
     pool: ConnectionPool
     standing: Standing
@@ -119,7 +131,8 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         servers = config.kube_api.servers or (access.server,)
         throttle = Throttle(config.kube_api.qps, config.kube_api.burst)
         apiservers = ApiServers(servers)
-        api = await stack.enter_async_context(ApiClient(access, apiservers, throttle))
+        calls = ApiCalls()
+        api = await stack.enter_async_context(ApiClient(access, apiservers, throttle, observe=calls.observe))
         _in_background(stack, access.keep(), "credentials")
         deadlines = await stack.enter_async_context(Deadlines())
         catalog = Catalog()
@@ -129,7 +142,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         _in_background(stack, named.keep(), "API servers' addresses")
         policy = DialPolicy(
             config.allow_targets,
-            _own_sockets(config.serving),
+            _own_sockets(config),
             _own_ports(config),
             is_local,
             lambda: (*named(), *api_server_sockets(apart)),
@@ -151,37 +164,13 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         dialer = Dialer(policy, client_tls, deadlines, timeouts.connect)
         pool = ConnectionPool(dialer, deadlines)
         stack.callback(pool.close)
-        log = await stack.enter_async_context(AccessLog(access_log))
+        observing = config.observing
+        log = await stack.enter_async_context(AccessLog(access_log, access_lines(observing.log_format, access_log)))
+        requests = Requests(observing.targets)
+        observer = Observer((log, requests))
         origins = Origins(config.trusted_proxies)
-        metrics = Metrics(
-            lambda: {
-                "requests_in_flight": bastion.state.exchanges,
-                "client_connections": len(bastion.state.connections),
-                "client_connections_turned_away": door.turned_away,
-                "streams": len(streams),
-                "backends_failing": len(outliers),
-                "backends_failing_for_one_user": outliers.of_users,
-                "api_calls_waiting": api.waiting,
-                "stream_access_questions": len(recheck),
-                "backend_connections": pool.open,
-                "backend_connections_idle": pool.idle,
-                "access_log_lines_dropped": log.dropped,
-            }
-        )
         expiry = Expiry(certificates_of(config, lambda: access.certificates))
         _in_background(stack, expiry.keep(), "the ends of certificates")
-        metrics.add_gauge(
-            "certificate_expiry_timestamp_seconds",
-            "When a certificate ends, of a chain or bundle the first that does (seconds since the epoch)",
-            ("certificate",),
-            lambda: {(what,): end.at for what, end in expiry.ends.items()},
-        )
-        metrics.add_gauge(
-            "api_right_granted",
-            "Whether the API server allows the bastion what it needs (1), or does not (0)",
-            ("verb", "resource", "namespace"),
-            lambda: {(r.verb, r.qualified, r.namespace): float(r not in standing.missing) for r in rights if standing.asked.is_set()},
-        )
         transport = Transport(pool, UpstreamDeadlines(timeouts.response_header, timeouts.response_idle))
         outliers = Outliers()
         turns = Turns()
@@ -207,22 +196,23 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         authorizer = CachedAuthorizer(fresh_authorizer, config.memory.authorized, config.memory.unauthorized)
         recheck = Recheck(config.streams.recheck_interval, config.streams.recheck_grace)
         stream_access = StreamAccess(recheck, authenticators.fresh, fresh_authorizer)
-        streams = Streams(deadlines, _stream_limits(config.streams), stream_access.watch)
+        streams = Streams(deadlines, _stream_limits(config.streams), stream_access.watch, _told_by(observer))
         catalog.address_gone.append(streams.address_gone)
         catalog.node_gone.append(streams.node_gone)
         guard = Guard(authenticators.remembering, authenticators.remembers, config.limits, origins.foreign)
         hosts = HostNames(config.browsers.host_suffix) if config.browsers.host_suffix else None
         sign_in, desk = _sign_in(config.browsers, guard, origins, hosts, strict_transport=not config.serving.self_signed)
+        impersonator = Impersonator(authorizer)
         gateway = Gateway(
             guard,
-            Impersonator(authorizer),
+            impersonator,
             authorizer,
             router,
             origins,
             Forwarder(transport, router, outliers, Shares(config.limits.waiting_per_target), presentation, turns),
             tunneller,
             streams,
-            Observer((log, metrics)),
+            observer,
             upgrade_requires_create=config.streams.require_create,
             hosts=hosts,
             sign_in=sign_in,
@@ -240,11 +230,34 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         readiness = {resource: _synced(catalog, resource) for resource in resources}
         readiness |= {_watch_name(informer): informer.why_not_ready for informer in informers}
         readiness["reviews"] = standing.why_not_ready
-        bastion = Bastion(None, None, catalog, pool, standing, outages, expiry, reload)  # type: ignore[arg-type]
+        bastion = Bastion(None, None, None, catalog, pool, standing, outages, expiry, reload)  # type: ignore[arg-type]
         readiness["shutdown"] = lambda: "shutting down" if bastion.stopping() else None
         door = Door(_descriptors(), config.limits.connections_per_address, origins.trusts)
-        web = create_app(readiness, {"ping": lambda: None}, Rendered(metrics.text), desk)
-        bastion.app = App(gateway, web, lambda: door.crowded, hosts, _sign_ins(metrics, log) if desk is not None else None)
+        sign_ins = SignIns(time.monotonic)
+        remembering: dict[str, Remembers] = {"authentication": authenticators.cache, "authorization": authorizer, "lookup": lookup}
+        metrics = Metrics(
+            requests.families,
+            held(lambda: bastion.state, streams, outliers, api, recheck, pool, log),
+            caches(remembering),
+            calls.families,
+            copies(catalog, informers),
+            granted(rights, standing),
+            certificates(expiry),
+            *((sign_ins.families,) if desk is not None else ()),
+            Process().families,
+        )
+        web = create_app(readiness, {"ping": lambda: None}, Rendered(await telling(observing, metrics, stack)), desk)
+        reader = CredentialReader(sign_in, origins, authenticators.headers)
+        own = NonResource(reader, guard, impersonator, authorizer, origins, observer)
+        bastion.app = App(
+            gateway,
+            web,
+            lambda: door.crowded,
+            hosts,
+            Observer((log, requests, sign_ins)) if desk is not None else None,
+            own.admits if observing.authorization else None,
+        )
+        bastion.metrics = ServerState(MetricsPort(web), deadlines, door)
         bastion.state = ServerState(bastion.app, deadlines, door, Timeouts(*_server_timeouts(config)), streams.end_all)
         yield bastion
 
@@ -279,10 +292,8 @@ def _sign_in(
     return SignIn(sessions, handoff, origins, browsers.public_url, time.time), desk
 
 
-def _sign_ins(metrics: Metrics, log: AccessLog) -> Observer:
-    counted = SignIns(time.monotonic)
-    metrics.add(counted)
-    return Observer((log, metrics, counted))
+def _told_by(observer: Observer) -> Callable[[Record, Exchange], None]:
+    return lambda record, exchange: observer.lasts(record, exchange.status, exchange.bytes_in, exchange.bytes_out)
 
 
 def session_key(browsers: Browsers) -> bytes:
@@ -316,13 +327,13 @@ def _server_timeouts(config: Config) -> tuple[float, ...]:
 
 def _own_ports(config: Config) -> tuple[int, ...]:
     """Where it listens on every address, its port is its own on each of them."""
-    everywhere = config.serving.bind_address in ("0.0.0.0", "::")  # noqa: S104
-    return (config.serving.port,) if everywhere else ()
+    return tuple(port for address, port in _own_sockets(config) if address in ("0.0.0.0", "::"))  # noqa: S104
 
 
-def _own_sockets(serving: Serving) -> set[tuple[str, int]]:
-    """A target that leads there is a loop, and the plain port is nobody's but this machine's."""
-    own = {(serving.bind_address, serving.port)}
+def _own_sockets(config: Config) -> set[tuple[str, int]]:
+    """A target that leads there is a loop, and the plain ports are nobody's but whose they were meant to be."""
+    serving, aside = config.serving, config.observing.metrics_address
+    own = {(serving.bind_address, serving.port)} | ({aside} if aside is not None else set())
     return own | {(INSECURE_ADDRESS, serving.insecure_port)} if serving.insecure_port else own
 
 

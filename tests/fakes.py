@@ -18,7 +18,7 @@ import orjson
 import pytest
 import uvloop
 
-from bastion.authn.authenticator import Credentials
+from bastion.authn.authenticator import Authenticator, Credentials, NotAccepted
 from bastion.authz.authorizer import Decision
 from bastion.certificates import Authority, Pair
 from bastion.clock import Deadlines
@@ -133,6 +133,21 @@ class Knows:
         if self.failing is not None:
             raise self.failing
         return self.users.get(credentials.token or "")
+
+
+async def owner(authenticator: Authenticator, credentials: Credentials, asker: Asker = SOMEBODY) -> User | None:
+    """Whose they are; None also where it is known why they are nobody's."""
+    try:
+        return await authenticator.authenticate(credentials, asker)
+    except NotAccepted:
+        return None
+
+
+async def why_not(authenticator: Authenticator, credentials: Credentials) -> str:
+    """Why they are nobody's."""
+    with pytest.raises(NotAccepted) as refused:
+        await authenticator.authenticate(credentials, SOMEBODY)
+    return refused.value.cause
 
 
 class Decides:

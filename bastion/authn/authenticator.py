@@ -15,12 +15,22 @@ from bastion.turns import Asker
 Chain = tuple[bytes, ...]  # certificates in DER, the peer's own first; empty where it showed none
 
 
+_UNKNOWN = {
+    Kind.NOTHING: "no credentials",
+    Kind.TOKEN: "a token that nobody knows",
+    Kind.COOKIE: "a session whose token nobody knows",
+    Kind.CERTIFICATE: "a client certificate of no authority that counts, or that names nobody",
+    Kind.FRONT_PROXY: "a front proxy's headers with a client certificate that is none of a front proxy",
+}
+
+
 class Credentials(msgspec.Struct, frozen=True, gc=False):
     """What a request carries.  `token` is None where it carries no bearer token.
 
     `explicit`: the token came in X-Bastion-Authorization, so that the request's own Authorization is the backend's.
     `certificate`: what the client showed on this connection.  `asserted`: whom the headers of a front proxy name; that
-    counts only with the certificate of one.  `session`: the token came in a cookie of ours.
+    counts only with the certificate of one.  `session`: the token came in a cookie of ours.  `note`: what there was that is
+    no credential here, for the log.
     """
 
     token: str | None = None
@@ -28,6 +38,7 @@ class Credentials(msgspec.Struct, frozen=True, gc=False):
     certificate: Chain = ()
     asserted: User | None = None
     session: bool = False
+    note: str = ""
 
     @property
     def kind(self) -> Kind:
@@ -38,13 +49,27 @@ class Credentials(msgspec.Struct, frozen=True, gc=False):
             return Kind.CERTIFICATE if self.asserted is None else Kind.FRONT_PROXY
         return Kind.NOTHING if self.token is None else Kind.TOKEN
 
+    @property
+    def unknown(self) -> str:
+        """Why they are nobody's, where nobody said more."""
+        return self.note if self.note and self.kind is Kind.NOTHING else _UNKNOWN[self.kind]
+
     def __repr__(self) -> str:
         return "Credentials(…)"  # a secret is in no log
 
 
+class NotAccepted(Exception):
+    """These credentials are nobody's, and `cause` is why: for the log, never for whoever guesses."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
 class Authenticator(Protocol):
     async def authenticate(self, credentials: Credentials, asker: Asker) -> User | None:
-        """The user, or None where these credentials are not known here.  Raises StatusError where it could not be found out.
+        """The user, or None where these credentials are not known here.  Raises NotAccepted where it is known why they are
+        nobody's, StatusError where it could not be found out.
 
         `asker` is in whose line a question to the API server waits.
         """
@@ -66,12 +91,15 @@ class FirstOf:
         self._authenticators = tuple(authenticators)
 
     async def authenticate(self, credentials: Credentials, asker: Asker) -> User | None:
-        failure: StatusError | None = None
+        failure: StatusError | NotAccepted | None = None
         for authenticator in self._authenticators:
             try:
                 user = await authenticator.authenticate(credentials, asker)
             except StatusError as error:
                 failure = error
+                continue
+            except NotAccepted as refused:
+                failure = failure or refused
                 continue
             if user is not None:
                 return user

@@ -34,13 +34,14 @@ if TYPE_CHECKING:
 class Authenticators:
     """`remembering` is for requests, `fresh` for streams, which ask rarely and want to know.  `remembers` tells at once
     whether credentials are known to be somebody's.  `headers`: those of a front proxy, None where there is none.
-    `followed`: the files of all this, looked at already."""
+    `followed`: the files of all this, looked at already.  `cache`: what `remembering` remembers of tokens."""
 
     fresh: Authenticator
     remembering: Authenticator
     remembers: Callable[[Credentials], bool]
     headers: FrontProxyHeaders | None
     followed: tuple[Followed[Any], ...]
+    cache: CachedAuthenticator
 
 
 async def open_authenticators(
@@ -78,7 +79,8 @@ async def open_authenticators(
         return any(one.known(credentials) is not None for one in local) or cached.remembers(credentials)
 
     last = [AnonymousAuthenticator()] if anonymous else []
-    return Authenticators(_first_of([*local, tokens, *last]), _first_of([*local, cached, *last]), remembers, headers, tuple(followed))
+    fresh, remembering = _first_of([*local, tokens, *last]), _first_of([*local, cached, *last])
+    return Authenticators(fresh, remembering, remembers, headers, tuple(followed), cached)
 
 
 def _providers(settings: Authentication, stack: AsyncExitStack) -> Followed[Mapping[str, Provider]]:

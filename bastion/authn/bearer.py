@@ -15,6 +15,26 @@ MAX_TOKEN = 16384  # bytes; the largest service account tokens are a tenth of it
 
 _NONE = Credentials()
 _VISIBLE = bytes(range(0x21, 0x7F))
+# IANA's registry of HTTP authentication schemes, and two that clouds and old clients use.
+_SCHEMES = {
+    name.lower().encode(): name
+    for name in [
+        "Basic",
+        "Concealed",
+        "Digest",
+        "DPoP",
+        "GNAP",
+        "HOBA",
+        "Mutual",
+        "Negotiate",
+        "NTLM",
+        "OAuth",
+        "PrivateToken",
+        "Token",
+        "AWS4-HMAC-SHA256",
+        "vapid",
+    ]
+}
 
 
 def bearer_credentials(fields: list[Field]) -> Credentials:
@@ -33,11 +53,12 @@ def bearer_credentials(fields: list[Field]) -> Credentials:
     if explicit is not None:
         token = bearer_token(explicit)
         if token is None:
-            raise unauthorized()
+            raise unauthorized(f"X-Bastion-Authorization: {_note(explicit)}")
         return Credentials(token, explicit=True)
     if own is None:
         return _NONE
-    return Credentials(bearer_token(own))
+    token = bearer_token(own)
+    return Credentials(token, note=_note(own) if token is None else "")
 
 
 def bearer_token(value: bytes) -> str | None:
@@ -46,8 +67,17 @@ def bearer_token(value: bytes) -> str | None:
     if scheme.lower() != b"bearer" or not token or token[:1] == b" ":
         return None
     if len(token) > MAX_TOKEN or token.translate(None, _VISIBLE):
-        raise unauthorized()
+        raise unauthorized("a bearer token that can be none: too long, or not of visible ASCII")
     return token.decode("ascii")
+
+
+def _note(value: bytes) -> str:
+    """What it is instead.  Only a scheme that is known is named: a value without one may be the secret itself."""
+    scheme, separator, _ = value.partition(b" ")
+    if scheme.lower() == b"bearer":
+        return "scheme Bearer without a token"
+    known = _SCHEMES.get(scheme.lower()) if separator else None
+    return f"scheme {known}" if known is not None else "no bearer token"
 
 
 def _twice(name: str) -> StatusError:

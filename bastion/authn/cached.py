@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from bastion.authn.authenticator import Authenticator, Credentials
+from bastion.authn.authenticator import Authenticator, Credentials, NotAccepted
 from bastion.authn.compact import expiry
 from bastion.authn.tokenreview import DOING
 from bastion.cache import Cache
@@ -23,6 +23,7 @@ class _Known:
     user: User | None
     lifetime: float  # seconds
     end: float | None = None  # of the token (seconds since the epoch), None where it has none
+    cause: str = ""  # why it is nobody's, where that is known
 
 
 class CachedAuthenticator:
@@ -52,7 +53,14 @@ class CachedAuthenticator:
                 known = await self._cache.find(key, partial(self._look_up, credentials), asker)
             except TimeoutError as error:
                 raise unanswered(DOING, error) from error
+        if known.cause:
+            raise NotAccepted(known.cause)
         return known.user
+
+    @property
+    def lookups(self) -> tuple[int, int]:
+        """How often it was remembered, and how often not."""
+        return self._cache.hits, self._cache.misses
 
     def remembers(self, credentials: Credentials) -> bool:
         """Whether these belong to somebody, as far as is remembered."""
@@ -71,7 +79,10 @@ class CachedAuthenticator:
         return hashlib.blake2b(token.encode(), key=self._key, digest_size=32).digest()
 
     async def _look_up(self, credentials: Credentials, asker: Asker) -> _Known:
-        user = await self._inner.authenticate(credentials, asker)
+        try:
+            user = await self._inner.authenticate(credentials, asker)
+        except NotAccepted as refused:
+            return _Known(None, self._ttl, cause=refused.cause)
         # What a token says of its end is unverified, and need not be: all it can do is to be asked about more often.
         end = expiry(credentials.token or "") if user is not None else None
         return _Known(user, self._ttl if end is None else min(self._ttl, end - self._clock()), end)

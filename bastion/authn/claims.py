@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bastion.authentication import CLOCK_SKEW, RESERVED, Issuer
-from bastion.authn.compact import number
+from bastion.authn.compact import date, number
 from bastion.kube.user import User, authenticated
 
 MAX_GROUPS = 500
@@ -51,7 +51,7 @@ def _check_times(claims: Claims, now: float, skew: float) -> None:
     if expires is None:
         raise BadToken("exp is missing, or no date")
     if now >= expires + skew:
-        raise BadToken("expired")
+        raise BadToken(f"expired at {date(expires)}")
     for claim, why in (("iat", "issued in the future"), ("nbf", "not yet valid")):
         if claim in claims:
             begins = number(claims[claim])

@@ -7,6 +7,7 @@ exactly three parts.
 from __future__ import annotations
 
 import base64
+import datetime
 import json
 from typing import Any, NoReturn
 
@@ -50,6 +51,14 @@ def expiry(token: str) -> float | None:
     """When a JWT says that it expires (seconds since the epoch), unverified; None where it says nothing of the kind."""
     compact = read_compact(token)
     return number(compact.claims.get("exp")) if compact is not None else None
+
+
+def date(seconds: float) -> str:
+    """RFC 3339, in UTC; a year beyond what a calendar has is told as the number that it is."""
+    try:
+        return datetime.datetime.fromtimestamp(int(seconds), datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return f"{seconds:.0f}"
 
 
 def number(value: object) -> float | None:

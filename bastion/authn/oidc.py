@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 
 from bastion.authentication import CLOCK_SKEW, Issuer, wrong_url
-from bastion.authn.authenticator import Authenticator, Credentials
+from bastion.authn.authenticator import Authenticator, Credentials, NotAccepted
 from bastion.authn.claims import BadToken, user_of
 from bastion.authn.compact import Compact, read_compact, read_json
 from bastion.authn.jwt import Keys, Wanted, read_keys, verify, wanted_key
@@ -58,7 +58,7 @@ class OidcAuthenticator:
             return await self._decide(compact, provider)
         except BadToken as reason:
             _log.info("a token of %s was refused: %s", provider.issuer.url, reason)
-            return None
+            raise NotAccepted(str(reason)) from reason
 
     async def _decide(self, compact: Compact, provider: Provider) -> User:
         issuer = provider.issuer

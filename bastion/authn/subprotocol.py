@@ -16,6 +16,8 @@ from bastion.message.headers import TOKEN_SUBPROTOCOL, subprotocols
 
 Field = tuple[bytes, bytes, bytes]
 
+MALFORMED = "a token among the WebSocket subprotocols that can be none"
+
 _BASE64URL = re.compile(rb"[A-Za-z0-9_-]+")
 
 
@@ -30,13 +32,13 @@ def subprotocol_token(fields: list[Field]) -> str | None:
         return None
     encoded = tokens[0][len(TOKEN_SUBPROTOCOL) :]
     if len(tokens) > 1 or len(tokens) == len(offered) or not _BASE64URL.fullmatch(encoded) or len(encoded) > MAX_TOKEN * 4 // 3 + 1:
-        raise unauthorized()
+        raise unauthorized(MALFORMED)
     try:
         token = base64.urlsafe_b64decode(encoded + b"=" * (-len(encoded) % 4)).decode("ascii")
     except (binascii.Error, UnicodeDecodeError) as error:
-        raise unauthorized() from error
+        raise unauthorized(MALFORMED) from error
     if not token.isprintable() or " " in token:
-        raise unauthorized()
+        raise unauthorized(MALFORMED)
     return token
 
 
@@ -48,8 +50,8 @@ def request_credentials(
     With them goes the connection's certificate, unless X-Bastion-Authorization says that nothing else is looked at.
     """
     credentials = bearer_credentials(fields)
-    if websocket and credentials.token is None:
-        credentials = Credentials(subprotocol_token(fields))
+    if websocket and credentials.token is None and (token := subprotocol_token(fields)) is not None:
+        credentials = Credentials(token)
     if not certificate or credentials.explicit:
         return credentials
     asserted = front_proxy.asserted(fields) if front_proxy is not None else None

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Protocol
 
-from bastion.authn.authenticator import Credentials
+from bastion.authn.authenticator import Credentials, NotAccepted
+from bastion.authn.compact import date, expiry
 from bastion.cluster.outage import unanswered
 from bastion.kube.review import TOKEN_REVIEWS, read_token_review, token_review, user_of
 from bastion.kube.user import User, authenticated
 from bastion.turns import Asker
 
 DOING = "authenticate the request"
+MAX_ERROR = 256  # characters of what a review says of a token
 
 
 class Reviews(Protocol):
@@ -22,11 +26,15 @@ class Reviews(Protocol):
 
 
 class TokenReviewAuthenticator:
-    """An answer that says no is None; no answer is a 503 with Retry-After, never a 401 and never a yes."""
+    """An answer that says no is NotAccepted; no answer is a 503 with Retry-After, never a 401 and never a yes.
 
-    def __init__(self, api: Reviews, audiences: tuple[str, ...] = ()) -> None:
+    `clock` is seconds since the epoch.
+    """
+
+    def __init__(self, api: Reviews, audiences: tuple[str, ...] = (), clock: Callable[[], float] = time.time) -> None:
         self._api = api
         self._audiences = audiences
+        self._clock = clock
 
     async def authenticate(self, credentials: Credentials, asker: Asker) -> User | None:
         if credentials.token is None:
@@ -35,9 +43,19 @@ class TokenReviewAuthenticator:
             status = read_token_review(await self._api.create(TOKEN_REVIEWS, token_review(credentials.token, self._audiences), asker))
         except (OSError, ValueError) as error:
             raise unanswered(DOING, error) from error
-        if not status.authenticated or not status.user.username or not self._audience_fits(status.audiences):
-            return None
+        if not status.authenticated:
+            said = status.error.replace(credentials.token, "[redacted]")[:MAX_ERROR] if credentials.token else ""
+            raise NotAccepted(self._expired(credentials.token) or f"TokenReview: {said or 'not authenticated'}")
+        if not status.user.username:
+            raise NotAccepted("TokenReview: authenticated, but nobody is named")
+        if not self._audience_fits(status.audiences):
+            raise NotAccepted("TokenReview: authenticated, but for none of --api-audiences")
         return authenticated(user_of(status.user))
+
+    def _expired(self, token: str) -> str:
+        """What a token says of its end is unverified: good enough for the log."""
+        end = expiry(token)
+        return f"expired at {date(end)}" if end is not None and end <= self._clock() else ""
 
     def _audience_fits(self, granted: list[str] | None) -> bool:
         """An answer without audiences comes from a server that knows only its own (A-42)."""

@@ -35,3 +35,8 @@ class CachedAuthorizer:
             return await self._cache.find(key, partial(self._inner.authorize, user, attributes), asker)
         except TimeoutError as error:
             raise unanswered(DOING, error) from error
+
+    @property
+    def lookups(self) -> tuple[int, int]:
+        """How often it was remembered, and how often not."""
+        return self._cache.hits, self._cache.misses

@@ -12,7 +12,8 @@ import functools
 import logging
 import random
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 
 import httpx
@@ -52,6 +53,21 @@ class Call:
     timeout: float
     asker: Asker = BACKGROUND
 
+    @property
+    def verb(self) -> str:
+        """As Kubernetes names it."""
+        if self.method == "POST":
+            return "create"
+        if "watch" in self.query:
+            return "watch"
+        return "list" if {"limit", "labelSelector"} & self.query.keys() else "get"
+
+    @property
+    def resource(self) -> str:
+        """Empty for a path of no object's."""
+        *_, before, last = self.path.split("/")
+        return before if self.verb == "get" else last
+
 
 class _Turn:
     """Whether a call got as far as the API server: the failure of one that waited in vain says nothing of it."""
@@ -61,6 +77,7 @@ class _Turn:
 
 class ApiClient:
     """Use as an asynchronous context manager.  Everything raises ApiError.  `timeout` in seconds, for a whole call.
+    `observe` is told of each: verb, resource, code (0: no answer), seconds to its head.
 
     What is asked on somebody's behalf also raises StatusError 429 where too much of that waits already.
     """
@@ -71,6 +88,7 @@ class ApiClient:
         servers: ApiServers | None = None,
         throttle: Throttle | None = None,
         *,
+        observe: Callable[[str, str, int, float], None] = lambda verb, resource, code, seconds: None,
         timeout: float = TIMEOUT,
         watch_silence: float = WATCH_SILENCE,
     ) -> None:
@@ -78,6 +96,7 @@ class ApiClient:
         self._servers = servers or ApiServers([access.server])
         self._throttle = throttle if throttle is not None else Throttle()  # one that nobody waits for is empty, and so false
         self._connections = Connections(access)
+        self._observe = observe
         self._timeout = timeout
         self._watch_silence = watch_silence
         self._probing: asyncio.Task[None] | None = None
@@ -197,7 +216,12 @@ class ApiClient:
             request = httpx.Request(call.method, url, params=query, headers=headers, content=call.body)
             if self._access.impersonation:
                 request.headers = httpx.Headers([*request.headers.raw, *self._access.impersonation])
-            response = await http.handle_async_request(request)
+            began, code = time.perf_counter(), 0
+            try:
+                response = await http.handle_async_request(request)
+                code = response.status_code
+            finally:
+                self._observe(call.verb, call.resource, code, time.perf_counter() - began)
             _log.debug("%s %s: %d", call.method, call.path, response.status_code)
             try:
                 if response.status_code not in (200, 201):

@@ -88,6 +88,11 @@ class Lookup:
         except (ApiError, TimeoutError, ValueError) as error:
             raise unanswered(f"find out whether the {target.resource.removesuffix('s')} is there", error) from error
 
+    @property
+    def lookups(self) -> tuple[int, int]:
+        """How often it was remembered that a name is not there, and how often not."""
+        return self._found.hits, self._found.misses
+
     async def _look_up(self, resource: str, namespace: str, name: str, asker: Asker) -> bool:
         informer = self._informer(resource, namespace)
         before = informer.version if informer is not None and not self._catalog.holds(resource, (namespace, name)) else None

@@ -26,7 +26,7 @@ class StatusError(Exception):
     """An answer that the bastion itself makes.
 
     `details` follows `metav1.StatusDetails` (name, group, kind, causes, retryAfterSeconds); `headers` are added to the
-    answer; `close` ends the client's connection after it.
+    answer; `close` ends the client's connection after it; `cause` is for the log and never told.
     """
 
     def __init__(
@@ -38,6 +38,7 @@ class StatusError(Exception):
         *,
         headers: tuple[tuple[bytes, bytes], ...] = (),
         close: bool = False,
+        cause: str = "",
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -46,6 +47,7 @@ class StatusError(Exception):
         self.details = details
         self.headers = headers
         self.close = close
+        self.cause = cause
 
     def body(self) -> bytes:
         """The Status as JSON, ended by a newline."""
@@ -102,9 +104,9 @@ def bad_request(message: str, *, close: bool = False) -> StatusError:
     return StatusError(400, "BadRequest", message, close=close)
 
 
-def unauthorized() -> StatusError:
-    """401 that never says why: the reason is for the log, not for whoever is guessing tokens."""
-    return StatusError(401, "Unauthorized", "Unauthorized", headers=((b"WWW-Authenticate", b'Bearer realm="kubernetes"'),))
+def unauthorized(cause: str = "") -> StatusError:
+    """401 that never says why: the cause is for the log, not for whoever is guessing tokens."""
+    return StatusError(401, "Unauthorized", "Unauthorized", headers=((b"WWW-Authenticate", b'Bearer realm="kubernetes"'),), cause=cause)
 
 
 def forbidden(user: str, attributes: Attributes, reason: str = "") -> StatusError:

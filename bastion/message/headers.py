@@ -150,6 +150,14 @@ def to_client(fields: list[Field]) -> list[Field]:
     return [field for field in fields if field[0] not in _NOT_ANSWERED]
 
 
+def first_value(fields: Iterable[Field], name: bytes) -> bytes:
+    """That of the first field of a lower-case name; empty where there is none."""
+    for lower, _, value in fields:
+        if lower == name:
+            return value
+    return b""
+
+
 def values(fields: Iterable[Field], name: bytes) -> list[bytes]:
     """The values of the fields of a lower-case name, in order."""
     return [value for lower, _, value in fields if lower == name]

@@ -8,8 +8,11 @@ import msgspec
 
 from bastion.kube.attributes import Attributes
 from bastion.observe.auditids import is_ours
+from bastion.observe.moments import rfc3339
 from bastion.observe.record import Record
+from bastion.observe.texts import agent
 
+ENDED, LASTS = "access", "access-lasts"
 NO_RESOURCE = Attributes("")
 MAX_LINE = 4096  # bytes; of a longer one the texts are cut
 MAX_PATH, MAX_TEXT = 2048, 512  # characters of one that is cut
@@ -18,9 +21,12 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Line(msgspec.Struct, omit_defaults=True, gc=False):
-    """The fields of a line, in their order; what is empty is left out.  `cut`: some text is longer than it stands here."""
+    """The fields of a line, in their order; what is empty is left out.  `cut`: some text is longer than it stands here.
 
-    time: float
+    Durations are in seconds.  `msg` is `access`, or `access-lasts` of one that has become long and goes on.
+    """
+
+    time: str
     msg: str
     auditID: str
     client: str
@@ -37,25 +43,28 @@ class Line(msgspec.Struct, omit_defaults=True, gc=False):
     resource: str = ""
     namespace: str = ""
     name: str = ""
+    host: str = ""
     endpoint: str = ""
     error: str = ""
+    cause: str = ""
     outcome: str = ""
+    userAgent: str = ""
     audit_id_from: str = ""
     cut: bool = False
 
 
-def access_line(record: Record) -> bytes:
-    line = _line(record)
+def access_line(record: Record, msg: str = ENDED) -> bytes:
+    line = line_of(record, msg)
     encoded = _encode(line)
-    return encoded if len(encoded) <= MAX_LINE else _encode(_cut(line))
+    return encoded if len(encoded) <= MAX_LINE else _encode(cut(line))
 
 
-def _line(record: Record) -> Line:
+def line_of(record: Record, msg: str) -> Line:
     user, acting = record.user, record.acting_as
     attributes = record.info.attributes if record.info is not None else NO_RESOURCE
     return Line(
-        time.time(),
-        "access",
+        rfc3339(time.time()),
+        msg,
         record.audit_id,
         record.client,
         record.method,
@@ -71,14 +80,17 @@ def _line(record: Record) -> Line:
         attributes.resource,
         attributes.namespace,
         attributes.name,
+        record.host.decode("utf-8", "replace") if record.host else "",
         record.endpoint,
         record.error,
+        record.cause,
         record.outcome,
+        agent(record.agent) if record.agent else "",
         "" if is_ours(record.audit_id) else "client",
     )
 
 
-def _cut(line: Line) -> Line:
+def cut(line: Line) -> Line:
     """Names, users and errors as well: they repeat what the client said."""
     for field in line.__struct_fields__:
         value = getattr(line, field)

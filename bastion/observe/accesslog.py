@@ -1,4 +1,4 @@
-"""One JSON line per exchange, gathered and written a few times a second: a write per request would cost as much as the rest.
+"""One line per exchange, and one when it becomes long; gathered and written a few times a second, as a write per request costs too much.
 
 A reader who is slow loses nobody's lines to somebody else's: half of what is held is for users who are known, and none
 of them fills that half.  A line that is not written is counted.
@@ -10,9 +10,10 @@ import asyncio
 import logging
 import os
 import time
+from collections.abc import Callable
 
 from bastion.kube.user import ANONYMOUS
-from bastion.observe.accessline import access_line
+from bastion.observe.accessline import ENDED, LASTS, access_line
 from bastion.observe.record import Record
 
 FLUSH_SECONDS = 0.2
@@ -25,10 +26,11 @@ _log = logging.getLogger("bastion")
 
 
 class AccessLog:
-    """Writes to a file descriptor that is never closed here.  Use as an asynchronous context manager."""
+    """Writes to a file descriptor that is never closed here.  Use as an asynchronous context manager.  `written` makes a line."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, written: Callable[[Record, str], bytes] = access_line) -> None:
         self._descriptor = descriptor
+        self._written = written
         self._lines: list[bytes] = []
         self._size = 0
         self._size_of: dict[str, int] = {}  # by user; empty for whom nobody knows
@@ -48,11 +50,17 @@ class AccessLog:
         await self._flush()
 
     def observe(self, record: Record) -> None:
+        self._add(record, ENDED)
+
+    def lasts(self, record: Record) -> None:
+        self._add(record, LASTS)
+
+    def _add(self, record: Record, msg: str) -> None:
         user = record.user.name if record.user is not None and record.user.name != ANONYMOUS else ""
         if self._size > FOR_ALL and not self._has_room(user):
             self.dropped += 1
             return
-        line = access_line(record)
+        line = self._written(record, msg)
         size = len(line) + 1
         self._lines.append(line)
         self._size += size

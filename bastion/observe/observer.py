@@ -1,4 +1,4 @@
-"""Tells everybody who wants to know that an exchange is over: the access log and the metrics."""
+"""Tells everybody who wants to know that an exchange is over, or lasts long: the access log and the metrics."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ from bastion.observe.record import Record
 
 
 class Sink(Protocol):
-    def observe(self, record: Record) -> None: ...
+    def observe(self, record: Record) -> None:
+        """It is over."""
+        ...
+
+    def lasts(self, record: Record) -> None:
+        """It is a long one, and goes on."""
+        ...
 
 
 class Observer:
@@ -18,7 +24,17 @@ class Observer:
 
     def observe(self, record: Record, code: int, bytes_in: int, bytes_out: int) -> None:
         """`code` is 0 where no answer began; the bytes are those of the bodies."""
-        record.code, record.bytes_in, record.bytes_out = code, bytes_in + record.stream_in, bytes_out + record.stream_out
-        record.ended()
+        _so_far(record, code, bytes_in, bytes_out)
         for sink in self._sinks:
             sink.observe(record)
+
+    def lasts(self, record: Record, code: int, bytes_in: int, bytes_out: int) -> None:
+        """As `observe`, of one that has become long; it ends later."""
+        _so_far(record, code, bytes_in, bytes_out)
+        for sink in self._sinks:
+            sink.lasts(record)
+
+
+def _so_far(record: Record, code: int, bytes_in: int, bytes_out: int) -> None:
+    record.code, record.bytes_in, record.bytes_out = code, bytes_in + record.stream_in, bytes_out + record.stream_out
+    record.ended()

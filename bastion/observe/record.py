@@ -17,13 +17,17 @@ class Record:
     __slots__ = (
         "_stage",
         "acting_as",
+        "agent",
         "audit_id",
+        "backend",
         "bytes_in",
         "bytes_out",
+        "cause",
         "client",
         "code",
         "endpoint",
         "error",
+        "host",
         "info",
         "method",
         "outcome",
@@ -45,6 +49,10 @@ class Record:
         self.user: User | None = None
         self.acting_as: User | None = None
         self.endpoint = ""
+        self.host = b""  # of an application that has one of its own
+        self.agent = b""  # what the client calls itself
+        self.backend = False  # whether the answer is a backend's, and not the bastion's own
+        self.cause = ""  # why nobody is known to be asking: for the log, never for the client
         self.code = 0
         self.error = ""  # why the bastion itself made the answer: a reason of Status, and what lies behind it
         self.outcome = ""  # empty, or how the exchange was cut short, why a tunnel ended, what came of signing in

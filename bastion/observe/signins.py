@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import enum
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
-from prometheus_client.metrics_core import CounterMetricFamily, Metric
-from prometheus_client.registry import Collector
-
+from bastion.observe.families import Family, counter
 from bastion.observe.record import Record
 
 
@@ -43,7 +41,7 @@ LINES_PER_SECOND = 10  # so that nobody fills the log by failing
 _log = logging.getLogger("bastion.signin")
 
 
-class SignIns(Collector):
+class SignIns:
     """`clock` in seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -58,12 +56,12 @@ class SignIns(Collector):
         if record.outcome in FAILURES:
             self._say(record)
 
-    def collect(self) -> Iterable[Metric]:
-        """Called by prometheus-client."""
-        family = CounterMetricFamily("bastion_sign_ins", "What came of signing in and out", labels=("outcome",))
-        for outcome, count in self._counts.items():
-            family.add_metric((outcome,), count)
-        yield family
+    def families(self) -> list[Family]:
+        counts = {(outcome,): float(count) for outcome, count in self._counts.items()}
+        return [counter("bastion_sign_ins", "What came of signing in and out.", ("outcome",), counts)]
+
+    def lasts(self, record: Record) -> None:
+        """None does."""
 
     def _say(self, record: Record) -> None:
         now = self._clock()

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from bastion.authn.authenticator import Authenticator, Credentials
+from bastion.authn.authenticator import Authenticator, Credentials, NotAccepted
 from bastion.authn.compact import expiry
 from bastion.authz.authorizer import Authorizer, Question
 from bastion.kube.attributes import Attributes
@@ -62,7 +62,10 @@ class StreamAccess:
 
     async def _still_is(self, credentials: Credentials, user: User) -> bool:
         """Also another identity is a no: what was authorized was the old one."""
-        now = await self._authenticator.authenticate(credentials, (STREAM, user.name))
+        try:
+            now = await self._authenticator.authenticate(credentials, (STREAM, user.name))
+        except NotAccepted:
+            return False
         return now is not None and _identity(now) == _identity(user)
 
     async def _still_may(self, user: User, attributes: Attributes, line: Key) -> bool:

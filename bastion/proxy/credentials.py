@@ -13,7 +13,7 @@ from bastion.proxy.exchange import Exchange
 from bastion.proxy.origin import Origins
 from bastion.proxy.signin import NoSignIn
 
-_NONE = Credentials()
+_NONE = Credentials(note="credentials that another site's page made the browser send")
 
 
 class CredentialReader:

@@ -78,6 +78,7 @@ class Forwarder:
                 self._waiting.leave(route.key, asker)
             else:
                 upload.place.leave()
+        record.backend = True
         clean = False
         try:
             clean = await hand_on(exchange, answer, trip.endpoint, envelope, self._policy, self._turns)

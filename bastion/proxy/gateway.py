@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from msgspec import structs
 
+from bastion.authn.authenticator import NotAccepted
 from bastion.authn.requestheader import FrontProxyHeaders
 from bastion.authz.authorizer import Authorizer
 from bastion.authz.impersonation import Impersonator
@@ -17,7 +18,7 @@ from bastion.kube.generatedclients import with_slashes
 from bastion.kube.hostname import HostNames
 from bastion.kube.requestinfo import request_info
 from bastion.kube.status import StatusError, forbidden, internal_error, no_such_route
-from bastion.message.headers import values
+from bastion.message.headers import first_value, values
 from bastion.message.identity import asserts_identity
 from bastion.message.ownorigin import RULES, data_fields
 from bastion.message.upgrade import Asked, asked_upgrade
@@ -81,6 +82,7 @@ class Gateway:
         """Answers, whatever happens; raises nothing but CancelledError."""
         client = self._origins.client(exchange.client, exchange.fields)
         record = Record(exchange.method, exchange.target.partition(b"?")[0], client, exchange.audit_id)
+        record.agent = first_value(exchange.fields, b"user-agent")
         try:
             await self._serve(exchange, client, record)
         except StatusError as error:
@@ -96,7 +98,8 @@ class Gateway:
             self._observer.observe(record, exchange.status, exchange.bytes_in, exchange.bytes_out)
 
     async def _say_no(self, exchange: Exchange, error: StatusError, client: str, record: Record) -> None:
-        record.error = f"{error.reason}: {error.message}"
+        record.error, record.cause = f"{error.reason}: {error.message}", error.cause or record.cause
+        record.backend = record.backend and exchange.status != 0
         if error.code == 429:
             try:
                 await self._guard.hold_back(client)
@@ -109,12 +112,15 @@ class Gateway:
         """A request that could not be read."""
         client = self._origins.client(exchange.client, exchange.fields)
         record = Record(exchange.method, exchange.target.partition(b"?")[0], client, exchange.audit_id)
+        record.agent = first_value(exchange.fields, b"user-agent")
         record.error = f"{error.reason}: {error.message}"
         exchange.send_status(error)
         self._observer.observe(record, exchange.status, 0, exchange.bytes_out)
 
     async def _serve(self, exchange: Exchange, client: str, record: Record) -> None:
         application = self._hosts.application(exchange.host) if self._hosts is not None else None
+        if application is not None:
+            record.host = exchange.host
         record.info = info = request_info(exchange.method, exchange.target, application)
         if self._generated_clients and info is not None and b"%2" in info.rest:
             # Before anything is decided: backend, X-Forwarded-Uri and log are told of one and the same path.
@@ -123,8 +129,12 @@ class Gateway:
         asked = _asked_upgrade(exchange) if exchange.upgradable else None
         with record.stage("authentication"):
             credentials = self._credentials.read(exchange, asked, application)
-            record.user = user = await self._guard.identify(credentials, client, exchange)
+            try:
+                record.user = user = await self._guard.identify(credentials, client, exchange)
+            except NotAccepted as refused:
+                record.cause, user = refused.cause, None
         if user is None:
+            record.cause = record.cause or credentials.unknown
             return self._sign_in.turn_away(exchange, info, application)
         if info is None:
             raise no_such_route()
@@ -150,7 +160,7 @@ class Gateway:
             questions = [(acting_as, one) for one in required]
             if assumed is not None:
                 questions = [*assumed.questions, *questions]
-            under_way = self._streams.begin(exchange, route, (credentials, user, questions))
+            under_way = self._streams.begin(exchange, route, (credentials, user, questions), record)
             try:
                 with record.stage("upstream"):
                     if asked is None:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from types import TracebackType
 
-from bastion.authn.authenticator import Authenticator, Credentials
+from bastion.authn.authenticator import Authenticator, Credentials, NotAccepted
 from bastion.config import Limits
 from bastion.kube.status import too_many_requests
 from bastion.kube.user import ANONYMOUS, User
@@ -88,7 +88,7 @@ class Guard:
         self._now = asyncio.get_running_loop().time
 
     async def identify(self, credentials: Credentials, client: str, exchange: Exchange | None = None) -> User | None:
-        """Raises StatusError 429 where too many from this address failed lately.  `exchange` None: it is our own page's."""
+        """Raises NotAccepted, and StatusError 429 where too many from this address failed lately.  `exchange` None: our own page's."""
         client = client_of(client)
         if credentials.token is None:  # nothing that could be guessed
             return await self._authenticator.authenticate(credentials, (ADDRESS, client))
@@ -98,7 +98,11 @@ class Guard:
             failures = self._failures(exchange)
             if failures.exhausted(client, now) and not failures.second_try(client, credentials.token, now):
                 raise too_many_requests("too many failed authentications from this address; try again shortly")
-        user = await self._authenticator.authenticate(credentials, (ADDRESS, client))
+        try:
+            user = await self._authenticator.authenticate(credentials, (ADDRESS, client))
+        except NotAccepted:
+            self._failures(exchange).spend(client, self._now())
+            raise
         if user is None:
             self._failures(exchange).spend(client, self._now())
         elif noisy:

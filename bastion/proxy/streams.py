@@ -16,9 +16,11 @@ import msgspec
 from bastion.clock import Deadlines
 from bastion.kube.endpoint import Endpoint
 from bastion.kube.status import refused, service_unavailable
+from bastion.observe.record import Record
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.router import Route
 
+Tell = Callable[[Record, Exchange], None]
 Watch = Callable[..., Callable[[], None]]  # the questions, whom to tell that the answer is no, how many seconds ago it was yes
 
 AT_ONCE = 64  # grow long in one turn of the loop
@@ -53,6 +55,7 @@ class UnderWay(msgspec.Struct, eq=False):
     exchange: Exchange
     route: Route
     questions: tuple[Any, ...]
+    record: Record
     task: asyncio.Task[None] | None
     endpoint: Endpoint | None = None  # where it is served from
     began: float = 0.0  # seconds of the loop's clock; 0 until it was seen to be under way
@@ -137,12 +140,14 @@ class Long:
 
 
 class Streams:
-    """All that is under way; its length is how many of them are long.  `watch` asks about the questions of one."""
+    """All that is under way; its length is how many of them are long.  `watch` asks about the questions of one, `tell` is told
+    of each that becomes long."""
 
-    def __init__(self, deadlines: Deadlines, limits: StreamLimits, watch: Watch) -> None:
+    def __init__(self, deadlines: Deadlines, limits: StreamLimits, watch: Watch, tell: Tell = lambda record, exchange: None) -> None:
         self._limits = limits
         self._long_after = min(limits.long, limits.duration or math.inf)
         self._watch = watch
+        self._tell = tell
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time
         self._young: set[UnderWay] = set()
@@ -152,9 +157,9 @@ class Streams:
         self.deadline: float | None = 0.0
         deadlines.add(self)
 
-    def begin(self, exchange: Exchange, route: Route, questions: tuple[Any, ...]) -> UnderWay:
+    def begin(self, exchange: Exchange, route: Route, questions: tuple[Any, ...], record: Record) -> UnderWay:
         """In the exchange's own task.  `over` must follow, however it ends."""
-        under_way = UnderWay(self, exchange, route, questions, asyncio.current_task())
+        under_way = UnderWay(self, exchange, route, questions, record, asyncio.current_task())
         self._young.add(under_way)
         return under_way
 
@@ -190,6 +195,7 @@ class Streams:
         self._young.discard(under_way)
         self._deadlines.add(long)
         long.join()
+        self._tell(under_way.record, under_way.exchange)
         long.unwatch = self._watch(*under_way.questions, under_way.end, now - under_way.began)
         if self._stopping:
             under_way.end(STOPPING, revoked=False)

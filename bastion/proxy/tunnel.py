@@ -72,6 +72,7 @@ class Tunneller:
             if not upgrade.accepts(asked, answer.fields):
                 raise service_unavailable(f"error trying to reach service: {trip.endpoint} switched to a protocol that was not asked for")
             presented = present_answer(exchange, answer, trip.endpoint, envelope, self._policy)
+            record.backend = True
             client = exchange.hijack(answer.reason, [*presented.fields, *upgrade.answer_fields(asked)])
         except BaseException:
             trip.close(clean=False)
@@ -108,6 +109,7 @@ class Tunneller:
 
     async def _refuse(self, exchange: Exchange, answer: Answer, trip: RoundTrip, envelope: Envelope, record: Record) -> None:
         """The backend said no: its answer, whole, is the client's."""
+        record.backend = True
         try:
             await hand_on(exchange, answer, trip.endpoint, envelope, self._policy, self._turns)
         except (NetworkError, RewriteAborted) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from bastion.kube.hostname import HostNames
@@ -14,8 +14,9 @@ from bastion.observe.record import Record
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.gateway import Gateway
 from bastion.server.asgi import Application, AsgiExchange, Receive, Scope, Send, run_asgi
+from bastion.server.metricsport import METRICS
 
-OWN_PATHS = frozenset((b"/livez", b"/readyz", b"/healthz", b"/metrics", b"/version", b"/openapi.json"))
+OWN_PATHS = frozenset((b"/livez", b"/readyz", b"/healthz", METRICS, b"/version", b"/openapi.json"))
 OWN_PREFIXES = (b"/livez/", b"/readyz/", b"/healthz/")
 SIGN_IN_PATHS = frozenset((b"/login", b"/logout"))
 MAX_URI = 8192  # bytes of an own path with its query
@@ -33,16 +34,19 @@ class App:
         crowded: Callable[[], bool],
         hosts: HostNames | None = None,
         sign_ins: Observer | None = None,
+        admits: Callable[[Exchange, bytes], Awaitable[bool]] | None = None,
     ) -> None:
         """`crowded`: only the bastion's own paths are answered, so that its health stays visible.  `hosts`: those of applications.
 
-        `sign_ins` is told of what people sign in and out with; None where nobody does.
+        `sign_ins` is told of what people sign in and out with; None where nobody does.  `admits`: whether who asks may have
+        /metrics, which is answered where not; None where everybody may.
         """
         self._gateway = gateway
         self._web = web
         self._crowded = crowded
         self._hosts = hosts
         self._sign_ins = sign_ins
+        self._admits = admits
 
     async def serve(self, exchange: Exchange) -> None:
         path, _, query = exchange.target.partition(b"?")
@@ -79,6 +83,8 @@ class App:
         """One of the bastion's own paths.  Who asks how it is, and how often, is in no record; who signs in is."""
         if _is_too_long(path, query):
             exchange.send_status(uri_too_long())
+            return
+        if path == METRICS and self._admits is not None and exchange.method in ("GET", "HEAD") and not await self._admits(exchange, path):
             return
         if self._sign_ins is None or is_own(path):
             await run_asgi(self._web, exchange)

@@ -13,7 +13,7 @@ import os
 import signal
 import socket
 import ssl
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
 import uvicorn
@@ -38,10 +38,16 @@ class Endings:
 
 
 class Server(uvicorn.Server):
-    """`tls` None listens in plain on all `sockets`; those in `plain` always do."""
+    """`tls` None listens in plain on all `sockets`; those in `plain` always do, and those in `aside` for a state of their own."""
 
     def __init__(
-        self, state: ServerState, endings: Endings, tls: Callable[[], ssl.SSLContext] | None, plain: list[socket.socket], app: object
+        self,
+        state: ServerState,
+        endings: Endings,
+        tls: Callable[[], ssl.SSLContext] | None,
+        plain: list[socket.socket],
+        app: object,
+        aside: Sequence[tuple[socket.socket, ServerState]] = (),
     ) -> None:
         super().__init__(
             uvicorn.Config(
@@ -61,6 +67,7 @@ class Server(uvicorn.Server):
         self._endings = endings
         self._tls = tls
         self._plain = plain
+        self._aside = tuple(aside)
         self._stop = asyncio.Event()
         self._listeners: list[Listener] = []
 
@@ -83,6 +90,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._listeners = [Listener(sock, self._tls, self.state) for sock in sockets or []]
         self._listeners += [Listener(sock, None, self.state) for sock in self._plain]
+        self._listeners += [Listener(sock, None, state) for sock, state in self._aside]
         for listener in self._listeners:
             listener.start()
         self.started = True
@@ -94,11 +102,12 @@ class Server(uvicorn.Server):
         if self._endings.delay:
             _log.info("stopping: not ready any more, accepting for another %g s", self._endings.delay)
             await asyncio.sleep(self._endings.delay)
-        self.state.draining = True
         for listener in self._listeners:
             listener.stop()
-        for connection in list(self.state.connections):
-            connection.shut_down()
+        for state in (self.state, *(state for _, state in self._aside)):
+            state.draining = True
+            for connection in list(state.connections):
+                connection.shut_down()
         _log.info("stopping: %d exchanges under way", self.state.exchanges)
         await self._end_by(self._endings.exchanges, self._end_exchanges, self._endings.tunnels, self.state.end_tunnels)
 

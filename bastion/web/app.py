@@ -29,6 +29,7 @@ from bastion.web.visit import Desk
 Check = Callable[[], str | None]
 
 HEADERS = {"Cache-Control": "no-cache, private"}
+METRICS = "Metrics in Prometheus' text format, for those who may `get` this path unless --metrics-authorization=false"
 SUMMARY = "An apiserver-style bastion proxy for Kubernetes: pods, services and nodes over HTTP, under the cluster's own RBAC."
 
 # Go's names, as every Kubernetes client expects them in version.Info.
@@ -155,7 +156,7 @@ def _add_metrics(app: FastAPI, metrics: Callable[[], Awaitable[bytes]]) -> None:
     async def scrape() -> Response:
         return Response(await metrics(), headers=HEADERS, media_type=CONTENT_TYPE_LATEST)
 
-    _add_read(app, "/metrics", scrape, "metrics", "Metrics in Prometheus' text format", {200: _text("The metrics")})
+    _add_read(app, "/metrics", scrape, "metrics", METRICS, {200: _text("The metrics")})
 
 
 def _add_version(app: FastAPI) -> None:

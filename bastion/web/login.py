@@ -11,7 +11,6 @@ from urllib.parse import parse_qsl
 
 from fastapi import FastAPI, Request, Response
 
-from bastion.authn.authenticator import Credentials
 from bastion.authn.bearer import bearer_token
 from bastion.authn.session import TokenTooLong
 from bastion.kube.status import StatusError
@@ -57,7 +56,7 @@ async def log_in(visit: Visit, desk: Desk, request: Request) -> Response:
         return cross_site(visit)
     try:
         token = await submitted_token(request)
-        user = await desk.identify(Credentials(token), visit.client)
+        user = await visit.owner(token)
     except FormError as error:
         visit.record.outcome = Outcome.UNUSABLE
         return error.answer

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse
 
-from bastion.authn.authenticator import Credentials
+from bastion.authn.authenticator import Credentials, NotAccepted
 from bastion.authn.crosssite import counts, provenance
 from bastion.authn.handoff import Handoff
 from bastion.authn.session import Session, Sessions
@@ -31,7 +31,7 @@ Client = Callable[[str, list[Field]], str]
 class Desk:
     """What signing in takes.
 
-    `identify` says whose credentials they are, to a client address (StatusError 429 for one that failed too often);
+    `identify` says whose credentials they are, to a client address (NotAccepted, StatusError 429 for one that failed too often);
     `client` gives that address and `seen` scheme and host as the browser has them;
     `public_url` and `hosts` are of a bastion with application hosts.
     `strict_transport`: browsers are told to come over TLS alone from now on.
@@ -89,9 +89,16 @@ class Visit:
 
     async def user(self, session: Session | None) -> User | None:
         """Whose session it is, None where its token is nobody's any more.  Raises StatusError."""
-        user = await self._desk.identify(Credentials(session.token), self.client) if session is not None else None
-        self.record.user = user
-        return user
+        self.record.user = await self.owner(session.token) if session is not None else None
+        return self.record.user
+
+    async def owner(self, token: str) -> User | None:
+        """Whose it is.  Raises StatusError."""
+        try:
+            return await self._desk.identify(Credentials(token), self.client)
+        except NotAccepted as refused:
+            self.record.cause = refused.cause
+            return None
 
 
 def with_cookie(response: Response, name: bytes, value: bytes = b"", seconds: int = 0) -> Response:

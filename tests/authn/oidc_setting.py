@@ -11,7 +11,7 @@ from bastion.authn.authenticator import Authenticator, Credentials
 from bastion.authn.oidc import OidcAuthenticator
 from bastion.kube.user import User
 from tests.authn.provider import CLIENT_ID, Provider
-from tests.fakes import SOMEBODY, Knows, run
+from tests.fakes import Knows, owner, run
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ class Setting:
         self.known = self._providers.read()
 
     async def ask(self, token: str | None) -> User | None:
-        return await self.authenticator.authenticate(Credentials(token), SOMEBODY)
+        return await owner(self.authenticator, Credentials(token))
 
     def pass_time(self, seconds: float) -> None:
         self.time += seconds

@@ -21,7 +21,7 @@ from bastion.cluster.errors import ApiError
 from bastion.config import StartError
 from bastion.kube.user import User, anonymous
 from tests.authn.certificates import Issued, authority, issue
-from tests.fakes import SOMEBODY, Reviews, refused, run, until
+from tests.fakes import SOMEBODY, Reviews, owner, refused, run, until
 
 T = TypeVar("T")
 
@@ -93,7 +93,7 @@ def test_who_it_is(settings: Authentication, credentials: Credentials, answer: o
             with refused(whose):
                 await authenticator.authenticate(credentials, SOMEBODY)
             return
-        user = await authenticator.authenticate(credentials, SOMEBODY)
+        user = await owner(authenticator, credentials)
         assert (user.name if user is not None else None) == whose
         if user is not None and user != anonymous():
             assert user.groups[-1] == "system:authenticated"  # C-GR-2
@@ -120,7 +120,7 @@ def test_what_is_no_clear_yes_is_none(settings: Authentication, answer: object, 
     async def talk(authenticators: Authenticators, api: Reviews) -> None:
         for _ in range(2):
             if code is None:
-                assert await authenticators.remembering.authenticate(Credentials("t"), SOMEBODY) is None
+                assert await owner(authenticators.remembering, Credentials("t")) is None
             else:
                 with refused(code):
                     await authenticators.remembering.authenticate(Credentials("t"), SOMEBODY)
@@ -131,7 +131,7 @@ def test_what_is_no_clear_yes_is_none(settings: Authentication, answer: object, 
 
 def test_without_a_flag_nobody_is_anonymous(settings: Authentication) -> None:
     async def talk(authenticators: Authenticators, api: Reviews) -> None:
-        assert await authenticators.remembering.authenticate(Credentials(), SOMEBODY) is None
+        assert await owner(authenticators.remembering, Credentials()) is None
 
     opened(talk, settings, NO, anonymous=False)
 
@@ -154,7 +154,7 @@ def test_who_is_known_at_once_is_never_made_to_wait(settings: Authentication) ->
 def test_the_audiences_are_asked_for_and_the_headers_told(settings: Authentication) -> None:
     async def talk(authenticators: Authenticators, api: Reviews) -> None:
         assert authenticators.headers == FrontProxyHeaders((b"x-remote-user",), (b"x-remote-group",))
-        assert await authenticators.fresh.authenticate(Credentials("t"), SOMEBODY) is None  # AU-099
+        assert await owner(authenticators.fresh, Credentials("t")) is None  # AU-099
         assert api.calls[0][1]["spec"] == {"token": "t", "audiences": ["api"]}
 
     opened(talk, settings, BOB | {"audiences": ["other"]})
@@ -164,11 +164,11 @@ def test_an_issuers_tokens_are_not_asked_of_the_api_server() -> None:
     settings = Authentication(issuers=(Issuer("https://issuer.example.org", ("a",), "oidc:"),))
 
     async def talk(authenticators: Authenticators, api: Reviews) -> None:
-        user = await authenticators.remembering.authenticate(Credentials("opaque"), SOMEBODY)
+        user = await owner(authenticators.remembering, Credentials("opaque"))
         assert user is not None
         assert user.name == "bob"
         token = "eyJhbGciOiJub25lIn0.eyJpc3MiOiJodHRwczovL2lzc3Vlci5leGFtcGxlLm9yZyJ9."
-        assert await authenticators.remembering.authenticate(Credentials(token), SOMEBODY) is None
+        assert await owner(authenticators.remembering, Credentials(token)) is None
         assert len(api.calls) == 1
 
     opened(talk, settings, BOB)
@@ -211,7 +211,7 @@ def test_a_user_whose_certificate_has_a_front_proxys_name_is_none(settings: Auth
     async def talk(authenticators: Authenticators, api: Reviews) -> None:
         chain = (issue(clients, "aggregator", now=NOW).der, clients.der)
         for certificate, name in ((PROXY, "frank"), (chain, "aggregator")):
-            user = await authenticators.remembering.authenticate(Credentials(certificate=certificate, asserted=FRANK), SOMEBODY)
+            user = await owner(authenticators.remembering, Credentials(certificate=certificate, asserted=FRANK))
             assert user is not None
             assert user.name == name
 
@@ -224,7 +224,7 @@ def test_a_reload_that_would_make_users_front_proxies_changes_nothing(
 ) -> None:
     async def talk(authenticators: Authenticators, api: Reviews) -> None:
         await replaced({tmp_path / "users": clients.pem}, caplog)
-        user = await authenticators.remembering.authenticate(Credentials(certificate=ERIN), SOMEBODY)
+        user = await owner(authenticators.remembering, Credentials(certificate=ERIN))
         assert user is not None
         assert user.name == "erin"
 
@@ -250,7 +250,7 @@ def test_files_that_change_are_read_again(settings: Authentication, tmp_path: Pa
 
     async def talk(authenticators: Authenticators, api: Reviews) -> None:
         async def who(credentials: Credentials) -> str | None:
-            user = await authenticators.remembering.authenticate(credentials, SOMEBODY)
+            user = await owner(authenticators.remembering, credentials)
             assert authenticators.remembers(credentials) is (user is not None)
             return user.name if user is not None else None
 
@@ -270,7 +270,7 @@ def test_files_that_are_no_good_change_nothing(settings: Authentication, tmp_pat
     async def talk(authenticators: Authenticators, api: Reviews) -> None:
         await replaced({tmp_path / "tokens": b"hunter2\n", tmp_path / "proxies": USERS.pem}, caplog)
         for name, credentials in carried.items():
-            user = await authenticators.remembering.authenticate(credentials, SOMEBODY)
+            user = await owner(authenticators.remembering, credentials)
             assert user is not None
             assert user.name == name
 

@@ -1,10 +1,12 @@
 """Which bearer token does a request carry?"""
 
 import pytest
+from msgspec import structs
 
 from bastion.authn.anonymous import AnonymousAuthenticator
 from bastion.authn.authenticator import Credentials, FirstOf
 from bastion.authn.bearer import MAX_TOKEN, bearer_credentials, bearer_token
+from bastion.kube.status import StatusError
 from tests.fakes import SOMEBODY, Knows, refused, run
 
 
@@ -72,7 +74,42 @@ CARRIED = [
 
 @pytest.mark.parametrize(("lines", "credentials"), CARRIED)
 def test_credentials_are_taken_from_one_header(lines, credentials):
-    assert bearer_credentials(fields(*lines)) == credentials
+    assert structs.replace(bearer_credentials(fields(*lines)), note="") == credentials
+
+
+NOTES = [
+    ([b"Host: h"], ""),
+    ([b"Authorization: Bearer t"], ""),
+    ([b"Authorization: Basic eA=="], "scheme Basic"),
+    ([b"Authorization: basic eA=="], "scheme Basic"),
+    ([b"Authorization: AWS4-HMAC-SHA256 Credential=secret"], "scheme AWS4-HMAC-SHA256"),
+    ([b"Authorization: bearer"], "scheme Bearer without a token"),
+    ([b"Authorization: Bearer  secret"], "scheme Bearer without a token"),
+    ([b"Authorization: secret"], "no bearer token"),
+    ([b"Authorization: secret words"], "no bearer token"),
+    ([b"Authorization: Basic"], "no bearer token"),
+    ([b"X-Bastion-Authorization: Bearer t", b"Authorization: Basic eA=="], ""),
+]
+
+
+@pytest.mark.parametrize(("lines", "note"), NOTES)
+def test_what_is_no_bearer_token_is_named_for_the_log_and_no_secret_is(lines, note):
+    assert bearer_credentials(fields(*lines)).note == note
+
+
+MALFORMED = [
+    (b"X-Bastion-Authorization: Basic eA==", "X-Bastion-Authorization: scheme Basic"),
+    (b"Authorization: Bearer a\xffb", "can be none"),
+]
+
+
+@pytest.mark.parametrize(("line", "cause"), MALFORMED)
+def test_why_a_credential_is_refused_is_for_the_log_alone(line, cause):
+    with pytest.raises(StatusError) as refused:
+        bearer_credentials(fields(line))
+    assert cause in refused.value.cause
+    assert refused.value.message == "Unauthorized"
+    assert cause.encode() not in refused.value.body()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,8 @@
 """What is made of the API server's answer to a TokenReview?  A yes is a user, a no is None, anything else is a 503."""
 
+import base64
+import json
+
 import pytest
 
 from bastion.authn.authenticator import Credentials
@@ -7,7 +10,7 @@ from bastion.authn.tokenreview import TokenReviewAuthenticator
 from bastion.cluster.errors import ApiError
 from bastion.kube.user import User
 from tests.fakes import SOMEBODY as ASKER
-from tests.fakes import Reviews, refused, run
+from tests.fakes import Reviews, owner, refused, run, why_not
 
 YES = {"authenticated": True, "user": {"username": "somebody"}}
 SOMEBODY = User("somebody", groups=("system:authenticated",))
@@ -15,7 +18,7 @@ SOMEBODY = User("somebody", groups=("system:authenticated",))
 
 def ask(*answers, audiences=(), token="t"):
     api = Reviews(*answers)
-    return run(TokenReviewAuthenticator(api, audiences).authenticate(Credentials(token), ASKER)), api.calls
+    return run(owner(TokenReviewAuthenticator(api, audiences), Credentials(token), ASKER)), api.calls
 
 
 ANSWERS = [
@@ -99,3 +102,27 @@ def test_the_client_is_told_when_to_come_again_and_nothing_of_the_cause():
 
 def test_without_a_token_nobody_is_asked():
     assert ask(YES, token=None) == (None, [])
+
+
+def jwt(**claims):
+    parts = (base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in ({"alg": "RS256"}, claims))
+    return ".".join((*parts, "c2ln"))
+
+
+CAUSES = [
+    ({"authenticated": False}, "opaque", (), "TokenReview: not authenticated"),
+    ({"error": "invalid bearer token"}, "opaque", (), "TokenReview: invalid bearer token"),
+    ({"error": "no user has opaque"}, "opaque", (), "TokenReview: no user has [redacted]"),
+    ({"error": "x" * 10_000}, "opaque", (), "TokenReview: " + "x" * 256),
+    ({"error": "token has expired"}, jwt(exp=1_700_000_000), (), "expired at 2023-11-14T22:13:20Z"),
+    ({"error": "revoked"}, jwt(exp=1_900_000_000), (), "TokenReview: revoked"),
+    ({"error": "no"}, jwt(exp=-1), (), "TokenReview: no"),
+    ({"authenticated": True}, "opaque", (), "TokenReview: authenticated, but nobody is named"),
+    (YES, "opaque", ("bastion",), "TokenReview: authenticated, but for none of --api-audiences"),
+]
+
+
+@pytest.mark.parametrize(("status", "token", "audiences", "cause"), CAUSES)
+def test_why_it_is_nobodys(status, token, audiences, cause):
+    authenticator = TokenReviewAuthenticator(Reviews(status), audiences, lambda: 1_800_000_000.0)
+    assert run(why_not(authenticator, Credentials(token))) == cause

@@ -1,6 +1,7 @@
 """What does a call to the API server do when it goes well, and what when it does not?  Over real connections."""
 
 import asyncio
+import contextlib
 import ssl
 
 import pytest
@@ -39,6 +40,29 @@ def test_a_review_and_a_look_go_over_one_connection():
         assert field in look and field in review
     assert "content-type: application/json" in review
     assert "cookie" not in review
+
+
+CALLS = [
+    (lambda api: api.get("/api/v1/namespaces/ns/pods/a", {}, SOMEBODY), GOOD, ("get", "pods", 200)),
+    (lambda api: api.get("/api/v1/namespaces/ns/pods/a", {}, SOMEBODY), answer(404), ("get", "pods", 404)),
+    (lambda api: api.get("/apis/x/v1/namespaces/ns/slices", {"labelSelector": "a=b"}, SOMEBODY), GOOD, ("list", "slices", 200)),
+    (lambda api: api.list("/api/v1/pods", {"limit": "500"}), GOOD, ("list", "pods", 200)),
+    (lambda api: api.create("/apis/x/v1/tokenreviews", b"{}", SOMEBODY), answer(201), ("create", "tokenreviews", 201)),
+    (lambda api: api.list("/api/v1/pods", {"limit": "500"}), b"hunter2\r\n\r\n", ("list", "pods", 0)),
+]
+
+
+@pytest.mark.parametrize(("call", "said", "expected"), CALLS)
+def test_each_call_is_told_by_verb_resource_and_code(call, said, expected):
+    told = []
+
+    async def work(api, server):
+        with contextlib.suppress(ApiError):
+            await call(api)
+
+    talk(work, said, observe=lambda *one: told.append(one))
+    assert {one[:3] for one in told} == {expected}
+    assert all(0 <= one[3] < 30 for one in told)
 
 
 FAILURES = [

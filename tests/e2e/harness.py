@@ -23,7 +23,7 @@ import httpx
 
 from bastion.certificates import Authority
 from bastion.standalone.resources import Object
-from tests.standalone.objects import binding, pod, role, rule, service
+from tests.standalone.objects import binding, path_rule, pod, role, rule, service
 
 ROOT = Path(__file__).parent.parent.parent
 PORT, TLS_PORT, KUBELET_PORT = 8080, 8443, 10250
@@ -130,7 +130,9 @@ def objects() -> list[Object]:
             rule("impersonate-on:user-info:get", "core", "pods/proxy"),
             rule("impersonate:user-info", "authentication.k8s.io", "users groups", "alice devs"),
         ),
+        role("metrics", path_rule("get", "/metrics")),
         binding("devs", "ClusterRole/proxy", "Group/devs"),
+        binding("devs-metrics", "ClusterRole/metrics", "Group/devs"),
         binding("bob", "ClusterRole/read-services", "User/bob"),
         binding("bob-to-get", "ClusterRole/act-as-to-get", "User/bob"),
         binding("dave", "ClusterRole/act-as", "User/dave"),
@@ -229,7 +231,7 @@ class Bastion:
 
     def line(self, audit_id: str) -> dict[str, Any]:
         """The one line of an exchange, once it is written."""
-        return self.program.until(lambda: [line for line in self.lines() if line["auditID"] == audit_id])[0]
+        return self.program.until(lambda: [line for line in self.lines() if line["auditID"] == audit_id and line["msg"] == "access"])[0]
 
     def log(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.program.stderr.splitlines(keepends=True) if line.endswith("\n")]

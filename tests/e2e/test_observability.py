@@ -27,7 +27,9 @@ async def logged(bastion: Bastion, answer: Message) -> dict[str, Any]:
 def test_a_line_says_who_did_what_and_how_it_went(bastion: Bastion, pod: Place) -> None:
     async def main() -> None:
         async with backend(pod.address):
-            answer = await ask(bastion, request(pod.path("/a%2Fb/?q=1&r=2"), method="POST", body=b"twelve bytes"))
+            answer = await ask(
+                bastion, request(pod.path("/a%2Fb/?q=1&r=2"), "User-Agent: a-client/1.0", method="POST", body=b"twelve bytes")
+            )
             line = await logged(bastion, answer)
             assert list(line["stages"]) == STAGES
             assert 0 < sum(line["stages"].values()) <= line["seconds"]
@@ -49,13 +51,20 @@ def test_a_line_says_who_did_what_and_how_it_went(bastion: Bastion, pod: Place) 
                 "namespace": "default",
                 "name": f"{pod.name}:8080",
                 "endpoint": f"{pod.address}:8080",
+                "userAgent": "a-client/1.0",
             }
 
     asyncio.run(main())
 
 
 LINES: dict[str, tuple[bytes, dict[str, Any], list[str]]] = {
-    "no credentials": (request("PATH", token=""), {"code": 401, "resource": "pods", "error": "Unauthorized: Unauthorized"}, STAGES[:1]),
+    "no credentials": (
+        request("PATH", token=""),
+        {"code": 401, "resource": "pods", "error": "Unauthorized: Unauthorized", "cause": "no credentials"},
+        STAGES[:1],
+    ),
+    "no bearer token": (request("PATH", "Authorization: Basic eA==", token=""), {"code": 401, "cause": "scheme Basic"}, STAGES[:1]),
+    "a token of nobody": (request("PATH", token="of-nobody"), {"code": 401, "cause": "TokenReview: invalid bearer token"}, STAGES[:1]),
     "not allowed": (request("PATH", token=CAROL), {"code": 403, "user": "carol", "verb": "get"}, STAGES[:2]),
     "impersonation": (
         request("PATH", "Impersonate-User: carol", token=DAVE),
@@ -164,7 +173,7 @@ def test_a_line_says_how_an_exchange_was_cut_short(bastion: Bastion, pod: Place,
 REQUESTS = re.compile(r"bastion_requests_total\{([^}]*)\} ([0-9.]+)")
 
 
-LABELS = ("namespace", "resource", "verb", "code")
+LABELS = ("namespace", "resource", "verb", "code", "by")
 
 
 def counts(text: str) -> dict[tuple[str, ...], float]:
@@ -179,7 +188,7 @@ def counts(text: str) -> dict[tuple[str, ...], float]:
 
 def test_metrics_count_by_namespace_resource_verb_and_code(bastion: Bastion, pod: Place) -> None:
     async def main() -> None:
-        before = counts((await ask(bastion, request("/metrics", token=""))).body.decode())
+        before = counts((await ask(bastion, request("/metrics"))).body.decode())
         async with backend(LIVE), backend(pod.address):
             for _ in range(3):
                 assert (await ask(bastion, request(pod.path(), method="PATCH", body=b"x" * 1000))).status == 200
@@ -187,22 +196,22 @@ def test_metrics_count_by_namespace_resource_verb_and_code(bastion: Bastion, pod
             await ask(bastion, request(pod.path(), token=CAROL))
             await ask(bastion, request(pod.path(), token=""))
             await ask(bastion, request("/nowhere-in-particular"))
-        answer = await ask(bastion, request("/metrics", token=""))
+        answer = await ask(bastion, request("/metrics"))
         after = answer.body.decode()
         assert answer.one("Content-Type").startswith("text/plain")
         for values, more in (
-            (("default", "pods", "patch", "200"), 3),
-            (("default", "services", "get", "200"), 1),
-            (("", "pods", "get", "403"), 1),
-            (("", "pods", "get", "401"), 1),
-            (("", "", "", "404"), 1),
+            (("default", "pods", "patch", "200", "backend"), 3),
+            (("default", "services", "get", "200", "backend"), 1),
+            (("", "pods", "get", "403", "bastion"), 1),
+            (("", "pods", "get", "401", "bastion"), 1),
+            (("", "", "", "404", "bastion"), 1),
         ):
             assert counts(after).get(values, 0) - before.get(values, 0) == more, values
         assert not [word for word in ("alice", "carol", pod.name, pod.address, "/proxy", "particular", "devs") if word in after]
         for name in ("requests_in_flight", "client_connections", "backend_connections", "backend_connections_idle"):
             assert re.search(rf"^bastion_{name} [0-9.]+$", after, re.MULTILINE), name
-        assert 'bastion_stage_seconds_total{stage="upstream"}' in after
-        assert 'bastion_request_duration_seconds_bucket{le="+Inf",resource="pods"}' in after
+        assert 'bastion_stage_duration_seconds_count{stage="upstream"}' in after
+        assert 'bastion_request_duration_seconds_bucket{le="+Inf",namespace="default",resource="pods"}' in after
         assert 'bastion_body_bytes_total{direction="in"}' in after
 
     asyncio.run(main())
@@ -230,7 +239,7 @@ def test_what_to_watch_is_there_to_be_watched(bastion: Bastion, pod: Place) -> N
         await ask(bastion, request(pod.path()))  # 503: nobody listens
         for data in (request(pod.path(), token=""), b"no request at all\r\n\r\n", request("/", f"X-Long: {'x' * 70000}")):
             await ask(bastion, data)
-        return (await ask(bastion, request("/metrics", token=""))).body.decode()
+        return (await ask(bastion, request("/metrics"))).body.decode()
 
     series = re.findall(r"^(\w+)(?:\{(.*)\})? ", asyncio.run(main()), re.MULTILINE)
     told = [(name, dict(re.findall(r'(\w+)="([^"]*)"', labels))) for name, labels in series]

@@ -2,11 +2,17 @@
 
 import json
 import logging
+import os
+import pty
+import re
 import sys
 
 import pytest
 
-from bastion.observe.logs import JSONFormatter, configure, redact
+from bastion.observe.accessline import access_line
+from bastion.observe.accesstext import text_line
+from bastion.observe.logs import JSONFormatter, TextFormatter, access_lines, configure, written_as
+from bastion.observe.texts import redact
 
 JWT = "eyJhbGciOiJSUzI1NiIsImtpZCI6IjEifQ.eyJzdWIiOiJqYW5lIn0.c2lnbmF0dXJl_-"
 
@@ -91,7 +97,7 @@ def test_an_event_is_one_line_of_json():
     text = formatted("hello %s", 'a\nb"c')
     assert "\n" not in text
     line = json.loads(text)
-    assert line.pop("time") > 1.7e9
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d\d\dZ", line.pop("time"))
     assert line == {"level": "warning", "logger": "bastion.test", "msg": 'hello a\nb"c'}
 
 
@@ -151,3 +157,40 @@ def test_configured_twice_it_says_everything_once(stderr):
     configure(0)
     logging.getLogger("bastion").warning("once")
     assert len(stderr()) == 1
+
+
+# --- text, for people
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_an_event_is_a_line_of_text(colour):
+    try:
+        raise ValueError("token=hunter2")
+    except ValueError:
+        record = logging.LogRecord("bastion.test", logging.WARNING, "", 0, "a\nb \x1b[2J %s", ("token=hunter2",), sys.exc_info())
+    text = TextFormatter(colour=colour).format(record)
+    if colour:
+        assert "\x1b[33mwarning\x1b[0m" in text
+        text = re.sub(r"\x1b\[[\d;]*m", "", text)
+    first, *trace = text.splitlines()
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT[\d:]{8}\.\d{3}Z warning test: a\\nb \\x1b\[2J \[redacted\]", first)
+    assert trace
+    assert all(line.startswith("    ") for line in trace)
+    assert "hunter2" not in text
+
+
+def test_text_is_for_terminals_and_json_for_what_collects_logs():
+    reader, writer = os.pipe()
+    terminal, other = pty.openpty()
+    try:
+        assert [written_as("", writer), written_as("", other), written_as("text", writer), written_as("json", other)] == [
+            "json",
+            "text",
+            "text",
+            "json",
+        ]
+        assert access_lines("", writer) is access_line
+        assert access_lines("text", writer) is text_line
+    finally:
+        for end in (reader, writer, terminal, other):
+            os.close(end)

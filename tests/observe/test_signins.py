@@ -27,8 +27,8 @@ def tried(sign_ins, outcome, client="192.0.2.1"):
 
 
 def counts(sign_ins):
-    (family,) = sign_ins.collect()
-    return {sample.labels["outcome"]: sample.value for sample in family.samples}
+    (family,) = sign_ins.families()
+    return {outcome: count for (outcome,), count in family.samples.items()}
 
 
 def test_every_outcome_is_there_before_it_happens(clock):

@@ -26,6 +26,7 @@ KINDS = {
     "certificate": (Credentials(certificate=SHOWN), Kind.CERTIFICATE),
     "asserted": (Credentials(certificate=SHOWN, asserted=User("erin")), Kind.FRONT_PROXY),
     "session": (Credentials("t", session=True), Kind.COOKIE),
+    "note": (Credentials(note="scheme Basic"), Kind.NOTHING),
 }
 
 

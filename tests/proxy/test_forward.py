@@ -51,10 +51,11 @@ class House:
         """Raises StatusError."""
         exchange = Asking(method, fields=fields_of(*fields))
         route = route_to(*endpoints)
-        under_way = self.streams.begin(exchange, route, ())
+        record = Record(method, b"/", "192.0.2.1", "audit-id")
+        under_way = self.streams.begin(exchange, route, (), record)
         envelope = structs.replace(ENVELOPE, keep_authorization=kept)
         try:
-            await self.forwarder.serve(exchange, route, envelope, Record(method, b"/", "192.0.2.1", "audit-id"), under_way)
+            await self.forwarder.serve(exchange, route, envelope, record, under_way)
         finally:
             self.streams.over(under_way)
         return exchange

@@ -12,6 +12,7 @@ import pytest
 from bastion.clock import Deadlines
 from bastion.kube.endpoint import Endpoint
 from bastion.kube.status import StatusError
+from bastion.observe.record import Record
 from bastion.proxy.streams import AT_ONCE, IDLE, NODE_GONE, POD_GONE, STOPPING, TOO_LONG, StreamLimits, Streams, UnderWay
 from tests import fakes
 from tests.fakes import ClockLoop, pass_time, settle
@@ -20,6 +21,7 @@ from tests.proxy.routes import route_to
 
 LONG = 60.0
 ENDLESS = StreamLimits(0, 0, LONG)
+RECORD = Record("GET", b"/", "192.0.2.1", "audit-id")
 AT, ELSEWHERE = Endpoint("10.0.0.1", 80), Endpoint("10.0.0.2", 80)
 
 
@@ -51,7 +53,7 @@ class One:
 
     async def serve(self, streams: Streams) -> None:
         route = route_to(resource=self._resource)
-        self.under_way = under_way = streams.begin(self.exchange, route, (self,))  # type: ignore[arg-type]
+        self.under_way = under_way = streams.begin(self.exchange, route, (self,), RECORD)  # type: ignore[arg-type]
         if self._at is not None:
             under_way.endpoint = self._at
         try:
@@ -283,5 +285,22 @@ def test_a_tunnel_is_long_from_the_first() -> None:
             await live(1000)
             assert ended == [("access revoked", True), (POD_GONE, False), (TOO_LONG, False)]
             assert one.outcome == "under way"
+
+    run(main())
+
+
+def test_whoever_keeps_records_is_told_of_each_that_becomes_long() -> None:
+    async def main() -> None:
+        told = []
+        async with Deadlines() as deadlines:
+            one, streams = One(), Streams(deadlines, StreamLimits(), One.watch, lambda record, exchange: told.append((record, exchange)))
+            task = asyncio.create_task(one.serve(streams))
+            await pass_time(1)
+            assert not told
+            await pass_time(LONG + 1)
+            await pass_time(LONG + 1)
+            assert told == [(RECORD, one.exchange)]
+            one.go.set()
+            await task
 
     run(main())

@@ -92,7 +92,7 @@ class House:
 
     async def serve(self, exchange: Exchange, asked: Asked = WEBSOCKET, route: Route | None = None) -> None:
         route = route or self.route()
-        under_way = self.streams.begin(exchange, route, ())
+        under_way = self.streams.begin(exchange, route, (), self.record)
         try:
             await self.tunneller.serve(exchange, route, asked, ENVELOPE, self.record, under_way)
         finally:

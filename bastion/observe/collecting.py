@@ -1,0 +1,141 @@
+"""One scrape tells of all workers: each answers the supervisor, which answers the one that was scraped.
+
+The supervisor, because it outlives workers: what one had counted when it died counts on, so that no counter goes back.
+Over Unix sockets in a folder of the supervisor's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from bastion.observe.families import Family, Kind, Together, add, gauge, merged
+
+PATIENCE = 1.0  # seconds for a worker to answer; the supervisor gets twice as much
+
+_log = logging.getLogger("bastion.metrics")
+
+
+class Told(msgspec.Struct):
+    """`process` tells a worker from the one that had its number before."""
+
+    process: int
+    families: list[Family]
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_told = msgspec.msgpack.Decoder(Told)
+_families = msgspec.msgpack.Decoder(list[Family])
+
+
+async def answer_at(path: Path, answer: Callable[[], Awaitable[bytes]]) -> asyncio.Server:
+    """Whoever connects is told, and the connection is closed."""
+    path.unlink(missing_ok=True)  # of one that died
+
+    async def tell(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            writer.write(await answer())
+            await writer.drain()
+        writer.close()
+
+    return await asyncio.start_unix_server(tell, path)
+
+
+async def asked(path: Path, patience: float) -> bytes:
+    """Raises OSError, TimeoutError."""
+    async with asyncio.timeout(patience):
+        reader, writer = await asyncio.open_unix_connection(path, limit=1 << 20)
+        try:
+            pieces = []
+            while piece := await reader.read(1 << 20):
+                pieces.append(piece)
+            return b"".join(pieces)
+        finally:
+            writer.close()
+
+
+class Worker:
+    """One of the workers.  `families`: what this one tells; `process` its id."""
+
+    def __init__(self, folder: Path, number: str, process: int, families: Callable[[], list[Family]]) -> None:
+        self._folder = folder
+        self._number = number
+        self._process = process
+        self._families = families
+
+    async def answering(self) -> asyncio.Server:
+        return await answer_at(socket_of(self._folder, self._number), self._answer)
+
+    async def _answer(self) -> bytes:
+        return _encode(Told(self._process, self._families()))
+
+    async def of_all(self) -> list[Family]:
+        """Where the supervisor does not answer, of this one alone."""
+        try:
+            return _families.decode(await asked(supervisor_of(self._folder), 2 * PATIENCE))
+        except (OSError, ValueError) as error:  # TimeoutError is one, msgspec's errors are the other
+            _log.warning("the supervisor does not tell of the other workers: %s", error or "no answer")
+            return merged({self._number: self._families()})
+
+
+class Collecting:
+    """The supervisor's part."""
+
+    def __init__(self, folder: Path, numbers: Sequence[str]) -> None:
+        self._folder = folder
+        self._numbers = tuple(numbers)
+        self._last: dict[str, Told] = {}
+        self._gone: dict[str, Family] = {}  # counters of workers that are no more
+
+    async def answering(self) -> asyncio.Server:
+        return await answer_at(supervisor_of(self._folder), self._answer)
+
+    async def _answer(self) -> bytes:
+        return _encode(await self.families())
+
+    async def families(self) -> list[Family]:
+        """Of one that does not answer in time the counters stay, and the rest is not known."""
+        answered = [number for number in await asyncio.gather(*map(self._ask, self._numbers)) if number]
+        told = {
+            number: last.families if number in answered else [family for family in last.families if _counts(family)]
+            for number, last in self._last.items()
+        }
+        help = "Worker processes whose state this tells; of the others only what they had counted."
+        return [gauge("bastion_workers", help, (), {(): len(answered)}), *merged({**told, "": [*self._gone.values()]})]
+
+    async def _ask(self, number: str) -> str:
+        """The number where it answered."""
+        try:
+            told = _told.decode(await asked(socket_of(self._folder, number), PATIENCE))
+        except (OSError, ValueError):
+            return ""
+        last = self._last.get(number)
+        if last is not None and last.process != told.process:
+            self._keep(last)
+        self._last[number] = told
+        return number
+
+    def _keep(self, last: Told) -> None:
+        for family in filter(_counts, last.families):
+            known = self._gone.get(family.name)
+            if known is None:
+                self._gone[family.name] = family
+            else:
+                add(known.samples, family)
+
+
+def _counts(family: Family) -> bool:
+    return family.kind is not Kind.GAUGE and family.together is Together.SUM
+
+
+def socket_of(folder: Path, number: str) -> Path:
+    return folder / f"{number}.sock"
+
+
+def supervisor_of(folder: Path) -> Path:
+    return folder / "all.sock"

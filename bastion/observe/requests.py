@@ -1,0 +1,140 @@
+"""How many requests were there, what came of them, and how long did they take?  Never a path or a user as a label.
+
+Counted in plain dictionaries, because every request passes here.  Nothing that a client, a user or a backend makes up
+crowds out what is told of the others.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from http import HTTPStatus
+
+from bastion.observe.families import BUCKETS, Counts, Family, Histograms, add_duration, counter, histogram, no_counts
+from bastion.observe.record import Record
+
+MAX_SERIES = 4096  # label sets kept apart; a flood of namespaces ends in one called "other"
+NAMESPACE_SERIES = 64  # of one namespace; beyond them codes are told apart by their first digit only
+MAX_DURATIONS = 512  # namespaces and resources whose durations are kept apart
+OTHER = "other"
+BACKEND, BASTION = "backend", "bastion"
+
+Key = tuple[str, str, str, str, str]
+KEY = ("namespace", "resource", "verb", "code", "by")
+TARGET = ("namespace", "resource", "target")
+
+# A backend says whatever number it likes: those that nobody registered are told apart by their first digit, like all codes
+# of a namespace that has too many.
+_CLASSES = {code: f"{code // 100}xx" if code < 600 else OTHER for code in range(100, 1000)}
+_CODES = _CLASSES | {0: "0"} | {status.value: str(status.value) for status in HTTPStatus}
+
+
+class Requests:
+    """`targets`: how many pods, services and nodes are told apart by name, the first that are reached; 0 for none."""
+
+    def __init__(self, targets: int = 0) -> None:
+        self._targets = targets
+        self._counts: dict[Key, tuple[Counts, Counts]] = {}  # how many (in a list of one), and the durations that these are part of
+        self._series: dict[str, int] = {}  # per namespace
+        self._durations: Histograms = {}
+        self._stages: dict[str, Counts] = {}
+        self._bytes_in = self._bytes_out = self._long = 0
+        self._target_counts: dict[tuple[str, ...], int] = {}
+        self._target_durations: Histograms = {}
+
+    def observe(self, record: Record) -> None:
+        key = self._key(record)
+        count, durations = self._counts.get(key) or self._added(key)
+        count[0] += 1
+        seconds = record.seconds
+        durations[bisect_left(BUCKETS, seconds)] += 1
+        durations[-1] += seconds
+        for name, seconds in record.stages.items():
+            counts = self._stages.get(name) or self._stages.setdefault(name, no_counts())
+            counts[bisect_left(BUCKETS, seconds)] += 1
+            counts[-1] += seconds
+        self._bytes_in += record.bytes_in
+        self._bytes_out += record.bytes_out
+        if self._targets and record.endpoint:
+            self._observe_target(record)
+
+    def lasts(self, record: Record) -> None:
+        self._long += 1
+
+    def _key(self, record: Record) -> Key:
+        code, by = _CODES.get(record.code, OTHER), BACKEND if record.backend else BASTION
+        if record.info is None:
+            return ("", "", "", code, by)
+        attributes = record.info.attributes
+        # A namespace is named only once a request reached something in it: else whoever asks could fill the registry.
+        return (attributes.namespace if record.endpoint else "", attributes.resource, attributes.verb, code, by)
+
+    def _added(self, key: Key) -> tuple[Counts, Counts]:
+        namespace, resource, verb, code, by = key
+        if self._series.get(namespace, 0) >= NAMESPACE_SERIES and code.isdigit():
+            key = (namespace, resource, verb, _CLASSES.get(int(code), code), by)
+        if key not in self._counts and len(self._counts) >= MAX_SERIES:
+            key = (OTHER, resource, verb, _CLASSES.get(int(code), code) if code.isdigit() else code, by)
+        if key not in self._counts:
+            self._counts[key] = [0.0], self._durations_of(key[0], key[1])
+            self._series[key[0]] = self._series.get(key[0], 0) + 1
+        return self._counts[key]
+
+    def _durations_of(self, namespace: str, resource: str) -> Counts:
+        known = (namespace, resource) in self._durations or len(self._durations) < MAX_DURATIONS
+        return self._durations.setdefault((namespace if known else OTHER, resource), no_counts())
+
+    def _observe_target(self, record: Record) -> None:
+        assert record.info is not None  # what has an endpoint is a proxied request
+        attributes = record.info.attributes
+        target = (attributes.namespace, attributes.resource, _object(attributes.name))
+        if target not in self._target_durations and len(self._target_durations) >= self._targets:
+            target = (OTHER, attributes.resource, OTHER)
+        add_duration(self._target_durations, target, record.seconds)
+        key = (*target, _CLASSES.get(record.code, "0"), BACKEND if record.backend else BASTION)
+        self._target_counts[key] = self._target_counts.get(key, 0) + 1
+
+    def families(self) -> list[Family]:
+        found = [
+            counter(
+                "bastion_requests",
+                "Exchanges that ended, by who made the answer: a backend, or the bastion itself.",
+                KEY,
+                {key: count[0] for key, (count, _) in self._counts.items()},
+            ),
+            histogram(
+                "bastion_request_duration_seconds", "From the head of a request to the end of its exchange.", KEY[:2], self._durations
+            ),
+            histogram(
+                "bastion_stage_duration_seconds",
+                "What an exchange spent in each of its stages.",
+                ("stage",),
+                {(name,): c for name, c in self._stages.items()},
+            ),
+            counter(
+                "bastion_body_bytes",
+                "Bytes of bodies and of tunnels, from clients (in) and to them (out).",
+                ("direction",),
+                {("in",): self._bytes_in, ("out",): self._bytes_out},
+            ),
+            counter(
+                "bastion_streams_begun", "Exchanges that became long: tunnels, and whatever outlives the recheck.", (), {(): self._long}
+            ),
+        ]
+        if self._targets:
+            names = (*TARGET, "code", "by")
+            found += [
+                counter(
+                    "bastion_target_requests",
+                    "Exchanges that reached an endpoint, by target and class of code.",
+                    names,
+                    self._target_counts,
+                ),
+                histogram("bastion_target_request_duration_seconds", "How long these took.", TARGET, self._target_durations),
+            ]
+        return found
+
+
+def _object(id: str) -> str:
+    """Of `[scheme:]name[:port]` the name: `web`, `web:80` and `http:web:80` are one service."""
+    parts = id.split(":")
+    return parts[1] if len(parts) == 3 else parts[0]

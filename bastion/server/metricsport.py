@@ -1,0 +1,25 @@
+"""What answers at --metrics-bind-address: /metrics, to whoever can reach it, and nothing else."""
+
+from __future__ import annotations
+
+from bastion.kube.status import StatusError, no_such_route
+from bastion.proxy.exchange import Exchange
+from bastion.server.asgi import Application, run_asgi
+
+METRICS = b"/metrics"
+
+
+class MetricsPort:
+    """Implements `server.state.Application`."""
+
+    def __init__(self, web: Application) -> None:
+        self._web = web
+
+    async def serve(self, exchange: Exchange) -> None:
+        if exchange.target.partition(b"?")[0] != METRICS:
+            exchange.send_status(no_such_route())
+            return
+        await run_asgi(self._web, exchange)
+
+    def refuse(self, exchange: Exchange, error: StatusError) -> None:
+        exchange.send_status(error)
