@@ -8,6 +8,7 @@ import socket
 import ssl
 import struct
 import tempfile
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -49,17 +50,20 @@ PATIENCE = 30.0  # seconds after which a test has hung
 
 
 class ClockLoop(asyncio.SelectorEventLoop):
-    """A loop whose clock can be put forward: what lasts an hour is tested in no time."""
+    """A loop whose clock stands still until it is put forward: what lasts an hour is tested in no time, on a busy machine as well.
+
+    So `asyncio.sleep` lasts until the test says so; what takes real time (a socket, a thread) is awaited with `until` or `moment`.
+    """
 
     def __init__(self) -> None:
-        self._ahead = 0.0
+        self._now = float(int(time.monotonic()))  # whole seconds: halves and quarters add up exactly
         super().__init__()
 
     def time(self) -> float:
-        return super().time() + self._ahead
+        return self._now
 
     def advance(self, seconds: float) -> None:
-        self._ahead += seconds
+        self._now += seconds
 
 
 def run(work: Coroutine[Any, Any, T], loop: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop) -> T:
@@ -90,10 +94,18 @@ async def pass_time(seconds: float) -> None:
     await settle()
 
 
+async def moment(seconds: float) -> None:
+    """Real time, on every loop."""
+    if isinstance(asyncio.get_running_loop(), ClockLoop):
+        await asyncio.to_thread(time.sleep, seconds)
+    else:
+        await asyncio.sleep(seconds)
+
+
 async def until(condition: Callable[[], object]) -> None:
     """Wait until `condition()` is true; the deadline of the whole test ends a wait for what never comes."""
     while not condition():
-        await asyncio.sleep(0.001)
+        await moment(0.001)
 
 
 async def a_turn(user: str) -> None:
@@ -104,7 +116,7 @@ async def a_turn(user: str) -> None:
 async def delivered() -> None:
     """Long enough for what was written on loopback to be read at the other end: a reset would destroy it."""
     for _ in range(10):
-        await asyncio.sleep(0.002)
+        await moment(0.002)
 
 
 @contextlib.contextmanager

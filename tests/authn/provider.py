@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import hashlib
 import hmac
 import json
@@ -24,6 +25,12 @@ HASHES = {"256": hashes.SHA256, "384": hashes.SHA384, "512": hashes.SHA512}
 CURVES = {"ES256": ("P-256", ec.SECP256R1()), "ES384": ("P-384", ec.SECP384R1()), "ES512": ("P-521", ec.SECP521R1())}
 
 Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+
+
+@functools.cache
+def rsa_key(name: str, bits: int = 2048) -> rsa.RSAPrivateKey:
+    """Made once: it takes a tenth of a second, or a second."""
+    return rsa.generate_private_key(65537, bits)
 
 
 def b64(data: bytes) -> str:
@@ -119,11 +126,11 @@ class Web:
 class Provider:
     """What an issuer has.  `now` is what its clock shows."""
 
-    def __init__(self, url: str, now: float, rsa_key: rsa.RSAPrivateKey) -> None:
+    def __init__(self, url: str, now: float, key: rsa.RSAPrivateKey) -> None:
         self.url = url
         self.now = now
-        self.key = rsa_key
-        self.stranger = rsa.generate_private_key(65537, 2048)
+        self.key = key
+        self.stranger = rsa_key("stranger")
         self.curves = {alg: ec.generate_private_key(curve) for alg, (_, curve) in CURVES.items()}
         self.keys = [
             public_jwk(self.key, kid="good", use="sig", alg="RS256"),
@@ -181,6 +188,6 @@ class Provider:
 def provider(now: float, path: str = "", tls: ssl.SSLContext | None = None) -> Iterator[tuple[Web, Provider]]:
     """One that has published itself."""
     with Web(tls) as web:
-        made = Provider(web.url + path, now, rsa.generate_private_key(65537, 2048))
+        made = Provider(web.url + path, now, rsa_key("good"))
         made.publish(web)
         yield web, made

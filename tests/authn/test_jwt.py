@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec
 from jose.backends import ECKey, RSAKey
 
 from bastion.authentication import CLOCK_SKEW, SIGNING_ALGORITHMS, Issuer
@@ -14,11 +14,11 @@ from bastion.authn.claims import MAX_GROUPS, MAX_NAME, BadToken, user_of
 from bastion.authn.compact import decoded, expiry, number, read_compact, read_json
 from bastion.authn.jwt import ALGORITHMS, MAX_KEYS, read_keys, verify, wanted_key
 from bastion.kube.user import User
-from tests.authn.provider import CLIENT_ID, Provider, assemble, b64, public_jwk
+from tests.authn.provider import CLIENT_ID, Provider, assemble, b64, public_jwk, rsa_key
 
 NOW = 1_800_000_000.0
 URL = "https://issuer.example.org/realm"
-PROVIDER = Provider(URL, NOW, rsa.generate_private_key(65537, 2048))
+PROVIDER = Provider(URL, NOW, rsa_key("good"))
 KEYS = read_keys(PROVIDER.key_set)
 ISSUER = Issuer(URL, (CLIENT_ID, "other"), "oidc:", groups_claim="groups")
 
@@ -242,7 +242,7 @@ UNUSABLE = {
     "operations that are no list": public_jwk(RSA, kid="k", key_ops="verify"),
     "a kid that is a number": public_jwk(RSA, kid=1),
     "without a type": public_jwk(RSA, kid="k", kty=None),
-    "of 1024 bits": public_jwk(rsa.generate_private_key(65537, 1024), kid="k"),
+    "of 1024 bits": public_jwk(rsa_key("short", 1024), kid="k"),
     "without a modulus": public_jwk(RSA, kid="k", n=None),
     "without an exponent": public_jwk(RSA, kid="k", e=None),
     "an even exponent": public_jwk(RSA, kid="k", e=b64(b"\x02")),

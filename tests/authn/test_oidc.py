@@ -7,13 +7,12 @@ import logging
 from collections.abc import Iterator
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from bastion.authentication import Issuer
 from bastion.kube.user import User
 from tests.authn.attacks import DECIDED, UNREADABLE, WITHOUT_A_DOUBT, Forge
 from tests.authn.oidc_setting import NOW, Setting, conversation, issuer
-from tests.authn.provider import Provider, Web, provider, public_jwk
+from tests.authn.provider import Provider, Web, provider, public_jwk, rsa_key
 
 ERIN = User("oidc:erin", groups=("devs", "system:authenticated"))
 
@@ -131,8 +130,8 @@ def test_no_token_is_in_the_log(shared: tuple[Web, Provider], caplog: pytest.Log
 
 def test_issuers_do_not_speak_for_each_other() -> None:
     with Web() as web:
-        key = rsa.generate_private_key(65537, 2048)
-        one, two = (Provider(f"{web.url}/{name}", NOW, rsa.generate_private_key(65537, 2048)) for name in ("one", "two"))
+        key = rsa_key("third")
+        one, two = (Provider(f"{web.url}/{name}", NOW, rsa_key(name)) for name in ("one", "two"))
         for made in (one, two):
             made.publish(web)
         rules = (issuer(one), Issuer(two.url, ("for-two",), "two:", "preferred_username", groups_claim="roles", groups_prefix="two:"))

@@ -17,7 +17,7 @@ from bastion.authn.oidc import KEEP, MAX_DOCUMENT, REFRESH, RETRY
 from bastion.certificates import Authority
 from bastion.kube.user import User
 from tests.authn.oidc_setting import NOW, Setting, conversation, issuer
-from tests.authn.provider import Page, Provider, Web, provider, public_jwk
+from tests.authn.provider import Page, Provider, Web, provider, public_jwk, rsa_key
 from tests.fakes import ClockLoop, pass_time, refused, run, server_tls, until
 
 ERIN = User("oidc:erin", groups=("devs", "system:authenticated"))
@@ -44,7 +44,7 @@ def test_keys_are_fetched_once_for_all_who_need_them(own: tuple[Web, Provider]) 
 
 def test_an_unknown_key_is_asked_for_at_most_every_30_seconds(own: tuple[Web, Provider]) -> None:
     web, of = own
-    new = rsa.generate_private_key(65537, 2048)
+    new = rsa_key("new")
 
     async def talk(setting: Setting) -> None:
         rotated = of.odd({"kid": "new"}, key=new)
@@ -100,7 +100,7 @@ def test_a_key_that_was_withdrawn_is_gone_after_an_hour(own: tuple[Web, Provider
 def test_a_key_that_no_token_names_is_asked_for_anew_where_it_did_not_sign(own: tuple[Web, Provider]) -> None:
     """A key that took another's place is found at once, and a forgery makes the issuer be asked every 30 s at most."""
     web, of = own
-    new = rsa.generate_private_key(65537, 2048)
+    new = rsa_key("new")
 
     def publish(key: rsa.RSAPrivateKey) -> None:
         of.keys[:] = [public_jwk(key)]

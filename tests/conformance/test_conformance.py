@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -20,8 +19,9 @@ from tests.conformance.cases import Case, load
 from tests.conformance.client import Client
 from tests.conformance.compare import differences
 from tests.conformance.processes import serving
+from tests.loopback import own_network
 
-NET = f"127.98.{os.getpid() % 256}"  # so that two runs on one machine do not meet
+NET = own_network(98)
 GROUPS = ["access", "answers", "html", "names", "paths", "redirects", "request_headers", "requests", "upgrades"]
 WHO_AND_WHAT = ["access", "names"]  # what depends on where objects and decisions come from
 FOR_LONG = [

@@ -17,12 +17,12 @@ FLAGS = (
     "--disable-dev-shm-usage --no-proxy-server --ignore-certificate-errors"
 )
 # Every name under localhost is this machine (RFC 6761, 6.3), and there are no others.
-ONLY_HERE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE *.localhost, EXCLUDE 127.0.0.1, EXCLUDE 127.77.0.*"
+ONLY_HERE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE *.localhost, EXCLUDE 127.0.0.1, EXCLUDE 127.77.*"
 
 
 @pytest.fixture(scope="package")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
-    with running_demo(lambda: tmp_path_factory.mktemp("demo")) as front:
+    with running_demo(tmp_path_factory.mktemp("demo")) as front:
         yield front
 
 

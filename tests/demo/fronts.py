@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
-import time
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +15,10 @@ import httpx
 from playwright.sync_api import Page
 
 from bastion.demo import HOST_SUFFIX
-from tests.e2e.harness import Program, free_port
+from tests.e2e.harness import Program
+from tests.loopback import free_port
 
-SITES = {"guestbook": "http://127.77.0.50:8080", "noticeboard": "http://127.77.0.51:8080"}  # the pods themselves
+SITES = {"guestbook": ".50", "noticeboard": ".51"}  # where in the demo's network their pods are
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class Front:
 
     program: Program
     port: int
+    network: str  # of the workloads, without the last number
     tokens: Path
     log: Callable[[], str]
 
@@ -43,39 +45,43 @@ class Front:
     def by_path(self, service: str) -> str:
         return f"{self.url}/api/v1/namespaces/shop/services/{service}/proxy/"
 
+    def seen(self, site: str) -> list[dict[str, str]]:
+        """The requests that the site's pod saw, as it tells itself: method, target, cookie."""
+        url = f"http://{self.network}{SITES[site]}:8080/api/seen"
+        requests: list[dict[str, str]] = httpx.get(url, trust_env=False).json()
+        return requests
+
     def lines(self) -> list[dict[str, Any]]:
         """A line that is not wholly there yet is left for later."""
         return [json.loads(line) for line in self.log().splitlines(keepends=True) if line.endswith("\n")]
 
 
 @contextlib.contextmanager
-def running_demo(make_folder: Callable[[], Path]) -> Iterator[Front]:
-    """At the addresses of SITES: where another demo on this machine has them, its end is waited for."""
-    for attempt in range(60):
-        folder, port = make_folder(), free_port()
-        files = folder / "files"
-        program = Program(folder, "demo", "--port", port, "--directory", files)
-        try:
-            while "Ctrl-C here ends the demo." not in program.stdout and program.process.poll() is None:
-                time.sleep(0.02)
-            assert program.process.poll() is None, program.stderr
-            if attempt < 59 and "127.77.0.50" not in (files / "manifests" / "shop.yaml").read_text():
-                time.sleep(1)
-                continue
-            yield Front(program, port, files / "tokens.csv", (files / "access.log").read_text)
-            return
-        finally:
-            program.end()
+def running_demo(folder: Path) -> Iterator[Front]:
+    port, files = free_port(), folder / "files"
+    program = Program(folder, "demo", "--port", port, "--directory", files)
+    try:
+        program.until(lambda: "Ctrl-C here ends the demo." in program.stdout)
+        yield Front(program, port, network_of(files), files / "tokens.csv", (files / "access.log").read_text)
+    finally:
+        program.end()
+
+
+def network_of(files: Path) -> str:
+    """Which network the demo that has this folder found free."""
+    (network,) = set(re.findall(r"podIP: (127\.77\.\d+)\.", (files / "manifests" / "shop.yaml").read_text()))
+    return str(network)
 
 
 @contextlib.contextmanager
 def another(demo: Front, folder: Path, *flags: object, port: int = 0) -> Iterator[Front]:
     """A bastion with these flags before the workloads of the demo."""
     port = port or free_port()
-    source = ("--manifests", demo.tokens.parent / "manifests", "--token-auth-file", demo.tokens, "--allow-target-cidr", "127.77.0.0/16")
-    program = Program(folder, "serve", *source, "--port", port, *flags)
+    source = ("--manifests", demo.tokens.parent / "manifests", "--token-auth-file", demo.tokens)
+    targets = ("--allow-target-cidr", f"{demo.network}.0/24")
+    program = Program(folder, "serve", *source, *targets, "--port", port, *flags)
     try:
-        front = Front(program, port, demo.tokens, lambda: program.stdout)
+        front = Front(program, port, demo.network, demo.tokens, lambda: program.stdout)
         program.until(lambda: _ready(front))
         yield front
     finally:
@@ -96,9 +102,3 @@ def arrive(page: Page, front: Front, url: str, user: str = "alice") -> None:
     page.get_by_label("Token").fill(front.token(user))
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url(url)
-
-
-def seen(site: str) -> list[dict[str, str]]:
-    """The requests that the site's pod saw, as it tells itself: method, target, cookie."""
-    requests: list[dict[str, str]] = httpx.get(f"{SITES[site]}/api/seen", trust_env=False).json()
-    return requests

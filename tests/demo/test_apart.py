@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page
 
 from bastion.demo import HOST_SUFFIX
-from tests.demo.fronts import SITES, Front, arrive, seen
+from tests.demo.fronts import SITES, Front, arrive
 
 pytestmark = pytest.mark.timeout(600)  # the first time the browser may have to be installed
 
@@ -42,7 +42,7 @@ def test_what_an_application_sets_stays_with_it(page: Page, fronts: Fronts, name
     assert (_sent(page), _secret(page)) == (["__Host-csrf", "visits"], secret)
     assert _bastions_own(page) == own
     assert own
-    told = {site: " ".join(request["cookie"] for request in seen(site)) for site in SITES}
+    told = {site: " ".join(request["cookie"] for request in front.seen(site)) for site in SITES}
     assert secret in told["guestbook"]
     assert secret not in told["noticeboard"]
     assert "bastion" not in told["guestbook"] + told["noticeboard"]

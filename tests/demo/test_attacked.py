@@ -15,14 +15,13 @@ import pytest
 from playwright.sync_api import Page
 
 from bastion.demo import HOST_SUFFIX
-from tests.demo.fronts import Front, another, arrive, seen
+from tests.demo.fronts import Front, another, arrive
 from tests.e2e.browser import NAVIGATION
-from tests.e2e.harness import free_port
+from tests.loopback import free_port
 from tests.standalone.objects import binding, pod, role, rule, service
 
 pytestmark = pytest.mark.timeout(600)  # the first time the browser may have to be installed
 
-ADDRESS = "127.77.0.90"
 EVIL = "evil--open.svc." + HOST_SUFFIX
 PATH = "/api/v1/namespaces/open/services/evil/proxy"
 
@@ -60,8 +59,8 @@ class Attacker(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self) -> None:
-        super().__init__((ADDRESS, 8080), _Attack)
+    def __init__(self, address: str) -> None:
+        super().__init__((address, 8080), _Attack)
         self.leaked: list[str] = []
         self.pages: dict[str, tuple[str, str]] = {"/": ("text/html", APPLICATION), "/worker.js": ("text/javascript", WORKER)}
 
@@ -89,13 +88,18 @@ class _Attack(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def attacker() -> Iterator[Attacker]:
-    with Attacker() as server:
+def attacker(demo: Front) -> Iterator[Attacker]:
+    with Attacker(_address(demo)) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         yield server
         server.shutdown()
         thread.join()
+
+
+def _address(demo: Front) -> str:
+    """Where the demo has nothing."""
+    return f"{demo.network}.90"
 
 
 @contextlib.contextmanager
@@ -104,7 +108,7 @@ def attacked(demo: Front, folder: Path, *flags: object, port: int = 0) -> Iterat
     everybody = ("User/system:anonymous", "Group/system:authenticated")
     objects: list[Any] = [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "open"}},
-        pod("evil", namespace="open", ip=ADDRESS, labels={"app": "evil"}, ports=[("http", 8080)]),
+        pod("evil", namespace="open", ip=_address(demo), labels={"app": "evil"}, ports=[("http", 8080)]),
         service("evil", namespace="open", selector={"app": "evil"}),
         role("see-open", rule("*", "core", "services/proxy"), namespace="open"),
         binding("see-open", "Role/see-open", *everybody, namespace="open"),
@@ -126,11 +130,11 @@ def test_a_page_that_everybody_may_see_is_not_the_bastions_in_a_frame_of_another
         target = front.by_path("guestbook") + "from-a-frame"
         attacker.pages["/framed"] = ("text/html", FRAMED.replace("TARGET", target))
         attacker.pages["/framing"] = ("text/html", FRAMING.replace("TARGET", f"{front.url}{PATH}/framed"))
-        page.goto(f"http://{ADDRESS}:8080/framing")
+        page.goto(f"http://{_address(demo)}:8080/framing")
         page.frame_locator("iframe").locator("button").click()
         page.wait_for_function("document.title")
         assert json.loads(page.title()) == ["null", "TypeError", "SecurityError", "SecurityError"]
-        assert not [request for request in seen("guestbook") if request["target"] == "/from-a-frame"]
+        assert not [request for request in front.seen("guestbook") if request["target"] == "/from-a-frame"]
         # what the bastion says of itself is shown to a person all the same
         page.goto(f"{front.url}/version")
         assert "gitVersion" in (page.text_content("body") or "")

@@ -14,7 +14,7 @@ from playwright.sync_api import Page
 
 from bastion.certificates import Authority
 from bastion.demo import HOST_SUFFIX
-from tests.demo.fronts import Front, arrive, seen
+from tests.demo.fronts import Front, arrive
 
 pytestmark = pytest.mark.timeout(600)  # the first time the browser may have to be installed
 
@@ -120,11 +120,11 @@ def test_a_page_from_elsewhere_cannot_act_with_the_session(page: Page, demo: Fro
     demo.program.until(lambda: arrived().keys() >= SENT)
     assert all(codes.keys() <= {401, 303} and not any(codes.values()) for codes in arrived().values()), arrived()
     page.goto(f"{victim}{mark}visit")  # the visitor still can
-    assert [request["target"] for request in seen("guestbook") if mark in request["target"]] == [f"/{mark}visit"]
+    assert [request["target"] for request in demo.seen("guestbook") if mark in request["target"]] == [f"/{mark}visit"]
 
 
 def test_without_the_sandbox_an_application_acts_on_another(page: Page, unsandboxed: Front) -> None:
     """Under a path they share an origin: this is what the sandbox is for."""
     arrive(page, unsandboxed, unsandboxed.by_path("noticeboard"))
     assert page.evaluate("url => fetch(url).then(answer => answer.status)", unsandboxed.by_path("guestbook") + "from-an-application") == 404
-    assert [request["method"] for request in seen("guestbook") if request["target"] == "/from-an-application"] == ["GET"]
+    assert [request["method"] for request in unsandboxed.seen("guestbook") if request["target"] == "/from-an-application"] == ["GET"]

@@ -7,7 +7,6 @@ import ctypes
 import itertools
 import json
 import os
-import random
 import signal
 import socket
 import ssl
@@ -23,6 +22,7 @@ import httpx
 
 from bastion.certificates import Authority
 from bastion.standalone.resources import Object
+from tests.loopback import free_port, own_network
 from tests.standalone.objects import binding, path_rule, pod, role, rule, service
 
 ROOT = Path(__file__).parent.parent.parent
@@ -30,8 +30,7 @@ PORT, TLS_PORT, KUBELET_PORT = 8080, 8443, 10250
 PODS = 200
 PATIENCE = 20.0  # seconds
 
-# Two runs on one machine keep out of each other's way.
-NETWORK = f"127.97.{os.getpid() % 256}"
+NETWORK = own_network(97)
 ALLOWED = "127.97.0.0/16"
 
 # In no word that anybody else writes: a line that holds one of these holds a credential.
@@ -297,12 +296,3 @@ def own_address() -> str:
             return "127.0.0.1"
         address: str = sock.getsockname()[0]
         return address
-
-
-def free_port() -> int:
-    """Below the range that the kernel gives to connections, so that none of them takes it before we do."""
-    while True:
-        port = random.randrange(20000, 32000)
-        with socket.socket() as sock, contextlib.suppress(OSError):
-            sock.bind(("0.0.0.0", port))
-            return port

@@ -16,7 +16,8 @@ import httpx
 
 from bastion.standalone.apiserver import ApiServer
 from bastion.standalone.resources import Object
-from tests.e2e.harness import TOKENS, free_port, objects
+from tests.e2e.harness import TOKENS, objects
+from tests.loopback import free_port
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.authn.attacks import DECIDED, UNREADABLE, Forge, claims
-from tests.authn.provider import CLIENT_ID, Provider, Web, rsa
+from tests.authn.provider import CLIENT_ID, Provider, Web, rsa_key
 from tests.e2e.harness import ALICE, Bastion, Cluster, Place, serving
 from tests.e2e.wire import ask, assert_status, backend, request
 
@@ -53,7 +53,7 @@ class Setting:
 def setting(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting]:
     folder, now = tmp_path_factory.mktemp("oidc"), time.time()
     with Web() as web:
-        key = rsa.generate_private_key(65537, 2048)
+        key = rsa_key("good")
         main, mail = (Provider(f"{web.url}/{name}", now, key) for name in ("main", "mail"))
         for provider in (main, mail):
             provider.publish(web)

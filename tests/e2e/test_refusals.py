@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.harness import ALICE, BOB, CAROL, LIVE, NETWORK, NODE, Bastion, Cluster, Place, free_port, own_address, serving
+from tests.e2e.harness import ALICE, BOB, CAROL, LIVE, NETWORK, NODE, Bastion, Cluster, Place, own_address, serving
 from tests.e2e.wire import ask, assert_status, backend, request, sending
+from tests.loopback import free_port
 from tests.standalone.objects import pod as manifest_pod
 
 DEFAULT = "/api/v1/namespaces/default"

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from bastion.certificates import Authority, Pair
 from tests.authn.provider import CLIENT_ID, Provider, provider
-from tests.e2e.harness import KUBELET_PORT, NODE, Bastion, Cluster, Program, free_port, serving, standalone
+from tests.e2e.harness import KUBELET_PORT, NODE, Bastion, Cluster, Program, serving, standalone
 from tests.e2e.kubeapi import KubeApi
 from tests.e2e.test_lifecycle import children, until
 from tests.e2e.wire import Visit, ask, backend, client, request
+from tests.loopback import free_port
 
 
 def put(pair: Pair, certificate: Path, key: Path) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.authn.provider import CLIENT_ID, Provider, Web, rsa
+from tests.authn.provider import CLIENT_ID, Provider, Web, rsa_key
 from tests.e2e.browser import Browser
 from tests.e2e.certificates import PROXIES, USERS, proxys, showing, users
 from tests.e2e.harness import ALICE, KUBELET_PORT, NODE, ROOT, TOKENS, Bastion, Cluster, Place, serving
@@ -45,7 +45,7 @@ def talkative(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Ite
     (folder / "session.key").write_text(SEALING)
     certificate, key = cluster.pair("kubelet-client", client=True)
     with Web() as web:
-        issuer = Provider(f"{web.url}/main", time.time(), rsa.generate_private_key(65537, 2048))
+        issuer = Provider(f"{web.url}/main", time.time(), rsa_key("good"))
         issuer.publish(web)
         one = {
             "issuer": {"url": issuer.url, "audiences": [CLIENT_ID]},

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from bastion.standalone.resources import Object
-from tests.e2e.harness import NETWORK, PORT, Bastion, Cluster, Place, free_port, objects, serving
+from tests.e2e.harness import NETWORK, PORT, Bastion, Cluster, Place, objects, serving
 from tests.e2e.kubeapi import KubeApi
 from tests.e2e.wire import Message, ask, assert_status, backend, request
+from tests.loopback import free_port
 from tests.standalone.objects import pod, service
 
 GOOD, OTHER, FLEETING = (f"{NETWORK}.{n}" for n in (247, 248, 249))

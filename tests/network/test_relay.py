@@ -14,7 +14,7 @@ import uvloop
 from bastion.clock import Deadlines
 from bastion.network.relay import CLOSE_SECONDS, Relay, Stream
 from tests import fakes
-from tests.fakes import ClockLoop, pass_time, settle, until
+from tests.fakes import ClockLoop, moment, pass_time, settle, until
 from tests.tunnel.raw import PIECE, Before, End, connection
 
 MIB = 1 << 20
@@ -338,7 +338,7 @@ async def settled(count: Callable[[], int]) -> int:
     while seen < 20:
         seen = seen + 1 if count() == last else 0
         last = count()
-        await asyncio.sleep(0.01)
+        await moment(0.01)
     return last
 
 

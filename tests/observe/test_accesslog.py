@@ -323,6 +323,9 @@ def test_a_line_that_is_not_cut_does_not_say_so():
 # --- whose id it is
 
 
-@pytest.mark.parametrize(("audit_id", "by"), [(OURS, None), ("foo-bar-baz", "client"), ("3b0c7d2e-0000-4000-8000-000000000000", "client")])
+@pytest.mark.parametrize(
+    ("audit_id", "by"),
+    [pytest.param(OURS, None, id="ours"), ("foo-bar-baz", "client"), ("3b0c7d2e-0000-4000-8000-000000000000", "client")],
+)
 def test_an_id_that_a_client_chose_is_marked(audit_id, by):
     assert line(record(audit_id=audit_id)).get("audit_id_from") == by

@@ -9,6 +9,7 @@ import json
 import random
 import socket
 import ssl
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -25,17 +26,26 @@ from bastion.standalone.contents import contents
 from bastion.standalone.manifests import load
 from bastion.standalone.rbac import RBAC
 from bastion.standalone.tokens import read_tokens, token_file
-from bastion.standalone.workloads import MANIFESTS, NETWORK, Workloads, demo_tokens
+from bastion.standalone.workloads import MANIFESTS, NETWORK, Workloads, demo_tokens, manifests_at
+from tests.loopback import own_network
 from tests.standalone.api import get
 from tests.standalone.objects import write
 
-FRONTENDS = ("http://127.77.0.10:8080", "http://127.77.0.11:8080")
-ORDERS, TICKER, CHAT = "https://127.77.0.20:8443", "http://127.77.0.30:8080", "ws://127.77.0.40:8080/"
+HERE = own_network(76)  # what is asked is where it was moved to; beside it a demo may be running
+FRONTENDS = (f"http://{HERE}.10:8080", f"http://{HERE}.11:8080")
+ORDERS, TICKER, CHAT = f"https://{HERE}.20:8443", f"http://{HERE}.30:8080", f"ws://{HERE}.40:8080/"
+
+
+@contextlib.asynccontextmanager
+async def workloads() -> AsyncIterator[None]:
+    with tempfile.TemporaryDirectory() as folder:
+        async with Workloads(manifests_at(f"{HERE}.0/24", Path(folder))):
+            yield
 
 
 @contextlib.asynccontextmanager
 async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with Workloads(), httpx.AsyncClient(verify=False, trust_env=False, timeout=60) as http:
+    async with workloads(), httpx.AsyncClient(verify=False, trust_env=False, timeout=60) as http:
         yield http
 
 
@@ -64,7 +74,7 @@ def test_orders_speaks_tls_that_nobody_has_reason_to_trust() -> None:
             assert (await http.get(f"{ORDERS}/orders")).json()["pod"] == "orders-0"
             assert (await http.get(f"{ORDERS}/healthz")).text == "ok\n"
             with pytest.raises(ssl.SSLCertVerificationError):
-                await asyncio.open_connection("127.77.0.20", 8443, ssl=ssl.create_default_context())
+                await asyncio.open_connection(f"{HERE}.20", 8443, ssl=ssl.create_default_context())
 
     asyncio.run(main())
 
@@ -84,7 +94,7 @@ def test_ticker_ticks_and_counts() -> None:
 
 @contextlib.asynccontextmanager
 async def chatting(**more: Any) -> AsyncIterator[ClientConnection]:
-    async with Workloads(), connect(CHAT, proxy=None, **more) as socket:
+    async with workloads(), connect(CHAT, proxy=None, **more) as socket:
         yield socket
 
 
@@ -195,7 +205,7 @@ async def _first(lines: AsyncIterator[str], start: str, count: int) -> AsyncIter
 def test_what_is_no_request_ends_the_connection(sent: bytes) -> None:
     async def main() -> None:
         async with client() as http:
-            reader, writer = await asyncio.open_connection("127.77.0.10", 8080)
+            reader, writer = await asyncio.open_connection(f"{HERE}.10", 8080)
             writer.write(sent)
             with contextlib.suppress(ConnectionResetError):
                 assert await reader.read() == b""
@@ -207,8 +217,8 @@ def test_what_is_no_request_ends_the_connection(sent: bytes) -> None:
 
 def test_connections_are_kept_and_closed_as_asked() -> None:
     async def main() -> None:
-        async with Workloads():
-            reader, writer = await asyncio.open_connection("127.77.0.10", 8080)
+        async with workloads():
+            reader, writer = await asyncio.open_connection(f"{HERE}.10", 8080)
             writer.write(b"GET /healthz HTTP/1.1\r\n\r\nGET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n")
             assert (await reader.read()).count(b"\r\n\r\nok\n") == 2
             writer.close()
@@ -218,13 +228,13 @@ def test_connections_are_kept_and_closed_as_asked() -> None:
 
 def test_stopping_ends_what_still_streams_and_frees_the_ports() -> None:
     async def main() -> None:
-        async with Workloads():
-            reader, writer = await asyncio.open_connection("127.77.0.30", 8080)
+        async with workloads():
+            reader, writer = await asyncio.open_connection(f"{HERE}.30", 8080)
             writer.write(b"GET /events HTTP/1.1\r\n\r\n")
             await reader.readuntil(b"data")
         await reader.read()
         writer.close()
-        async with Workloads():
+        async with workloads():
             pass
 
     asyncio.run(main())
@@ -233,12 +243,12 @@ def test_stopping_ends_what_still_streams_and_frees_the_ports() -> None:
 def test_an_address_in_use_is_said_and_nothing_stays_open() -> None:
     async def main() -> None:
         with (
-            socket.create_server(("127.77.0.30", 8080)),
-            pytest.raises(OSError, match=r"the demo's pod ticker-0 cannot listen at 127\.77\.0\.30:8080: .*in use"),
+            socket.create_server((f"{HERE}.30", 8080)),
+            pytest.raises(OSError, match=rf"the demo's pod ticker-0 cannot listen at {HERE}\.30:8080: .*in use"),
         ):
-            async with Workloads():
+            async with workloads():
                 raise AssertionError("it started")
-        async with Workloads():
+        async with workloads():
             pass
 
     asyncio.run(main())

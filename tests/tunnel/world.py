@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +12,11 @@ from typing import Any
 
 from bastion.standalone.apiserver import ApiServer
 from bastion.standalone.resources import Object
-from tests.e2e.harness import PORT, Bastion, Cluster, Place, free_port, serving
+from tests.e2e.harness import PORT, Bastion, Cluster, Place, serving
+from tests.loopback import free_port, own_network
 from tests.standalone.objects import binding, pod, role, rule
 
-NETWORK = f"127.96.{os.getpid() % 256}"
+NETWORK = own_network(96)
 TENANTS = 40
 ADDRESS_RANGE = "127.96.0.0/16"
 REVIEWS = ("tokenreviews", "subjectaccessreviews")
