@@ -84,7 +84,7 @@ from bastion.proxy.tunnel import Tunneller
 from bastion.proxy.turns import Turns
 from bastion.reload import follow
 from bastion.server.app import App
-from bastion.server.door import Door
+from bastion.server.door import Door, room
 from bastion.server.metricsport import MetricsPort
 from bastion.server.state import ServerState, Timeouts
 from bastion.web.app import create_app
@@ -162,7 +162,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         client_tls = ClientTLS(config.kubelet)
         _in_background(stack, follow([client_tls.kubelet]), "kubelet certificates")
         dialer = Dialer(policy, client_tls, deadlines, timeouts.connect)
-        pool = ConnectionPool(dialer, deadlines)
+        pool = ConnectionPool(dialer, deadlines, room(_descriptors()))
         stack.callback(pool.close)
         observing = config.observing
         log = await stack.enter_async_context(AccessLog(access_log, access_lines(observing.log_format, access_log)))

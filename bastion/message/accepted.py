@@ -16,6 +16,7 @@ _KNOWN = ENCODINGS | {b"identity", b""}
 _USUAL = frozenset((b"gzip", b"gzip, deflate", b"identity"))
 _REFUSED = re.compile(rb";[ \t]*+q=0(?:\.0*+)?[ \t]*+\Z", re.IGNORECASE)
 _LONGEST = 128  # bytes of a value that is remembered
+_READ = 4096  # bytes of one that is read: browsers write some 40
 # What a browser makes of the answer (Sec-Fetch-Dest) where that may be a page, or a piece of one that a script puts in.
 _PAGES = frozenset((b"document", b"iframe", b"frame", b"fencedframe", b"embed", b"object", b"empty"))
 
@@ -24,6 +25,8 @@ def offered(value: bytes, fields: Iterable[tuple[bytes, bytes, bytes]]) -> bytes
     """An Accept-Encoding for the backend; `fields` are those of the request."""
     if value in _USUAL:
         return value
+    if len(value) > _READ:
+        return b"identity" if _may_show_a_page(fields) else value
     left = _decodable(value) if len(value) <= _LONGEST else _decodable.__wrapped__(value)
     return left if left == value or _may_show_a_page(fields) else value
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from urllib.parse import quote_from_bytes
 
 from bastion.message.cookies import place_cookie
 from bastion.message.headers import Field
@@ -17,7 +18,7 @@ from bastion.message.mount import Mount, rewrite_url
 MAX_LINKS = 100  # in one Link field, each of which grows by the prefix
 
 # What no URI holds (RFC 3986 section 2) is escaped: some client might show it as markup.
-_ILLEGAL = re.compile(rb"[^!#-;=?-Z\[\]_a-z~]")
+_LEGAL = "!#$%&'()*+,/:;=?@[]"  # beside letters, digits and `_.-~`
 # `5; url='/x'`: the delay, and the URL in or without quotes (WHATWG HTML, shared declarative refresh steps).
 _REFRESH = re.compile(
     rb"""[\t\n\f\r ]*+[0-9.]++(?:[\t\n\f\r ]*+[;,]|[\t\n\f\r ])[\t\n\f\r ]*+(?:url[\t\n\f\r ]*+=[\t\n\f\r ]*+)?"""
@@ -58,7 +59,7 @@ def rewrite_refresh(value: bytes, rewrite: Callable[[bytes], bytes | None]) -> b
 
 def _location(mount: Mount, value: bytes) -> bytes | None:
     url = rewrite_url(mount, value)
-    return url and _ILLEGAL.sub(_escaped, url)
+    return url and quote_from_bytes(url, _LEGAL).encode()
 
 
 def _instead(mount: Mount, value: bytes) -> bytes | None:
@@ -97,10 +98,6 @@ def _link(mount: Mount, value: bytes) -> bytes | None:
         pieces += [value[done : match.start(1)], url]
         done = match.end(1)
     return b"".join([*pieces, value[done:]])
-
-
-def _escaped(match: re.Match[bytes]) -> bytes:
-    return b"%%%02X" % match[0][0]
 
 
 _RULES: dict[bytes, Callable[[Mount, bytes], bytes | None]] = {

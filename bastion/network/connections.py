@@ -3,6 +3,8 @@
 Kept per endpoint, and an endpoint is address, port, TLS and TLS identity: a kubelet's connection never serves a pod.
 The most recently used is taken first, so that the others age out.  One that carried somebody's body serves nobody else: whether
 the backend read all of it only the backend knows, and what it left it takes for the next request.
+
+A pod may listen on every port it has, so what is kept is bounded in all: it makes room for what is needed, longest unused first.
 """
 
 from __future__ import annotations
@@ -18,16 +20,23 @@ from bastion.network.http1 import Connection
 IDLE_SECONDS = 60.0
 MARGIN = 1.0  # seconds before a backend ends a connection, by its own word, that it is no longer used
 MAX_IDLE_PER_ENDPOINT = 256
+MAX_IDLE = 4096  # in all
 
 
 class ConnectionPool:
-    """Takes back what was used cleanly, closes the rest.  `idle`, `open` and `dialled` are counts for metrics and tests."""
+    """Takes back what was used cleanly, closes the rest.  `idle`, `open` and `dialled` are counts for metrics and tests.
 
-    def __init__(self, dialer: Dialer, deadlines: Deadlines) -> None:
+    `most` may be open, and more than that only where all of them are in use: an exchange needs one.
+    """
+
+    def __init__(self, dialer: Dialer, deadlines: Deadlines, most: int = 1 << 20) -> None:
         self._dialer = dialer
         self._deadlines = deadlines
         self._idle: dict[Endpoint, deque[Connection]] = {}
         self._open: dict[str, set[Connection]] = {}  # by address
+        self._resting: dict[Connection, None] = {}  # all that are idle, the longest first
+        self._most = most
+        self._count = 0  # open, and being dialled
         self._loop = asyncio.get_running_loop()
         self.dialled = 0
 
@@ -46,6 +55,7 @@ class ConnectionPool:
                     return None
                 kept.remove(found)
                 connection = found
+            self._resting.pop(connection, None)
             if not kept:
                 del self._idle[endpoint]
             deadline, connection.deadline = connection.deadline, None
@@ -59,7 +69,14 @@ class ConnectionPool:
 
     async def dial(self, endpoint: Endpoint, patience: float | None = None) -> Connection:
         """A fresh connection.  Raises DialError."""
-        connection = await self._dialer.dial(endpoint, lambda: Connection(endpoint, self._loop, self._forget), patience)
+        while self._count >= self._most and self._resting:
+            self._drop_longest()
+        self._count += 1
+        try:
+            connection = await self._dialer.dial(endpoint, lambda: Connection(endpoint, self._loop, self._forget), patience)
+        except BaseException:
+            self._count -= 1
+            raise
         self.dialled += 1
         self._open.setdefault(endpoint.address, set()).add(connection)
         self._deadlines.add(connection)
@@ -75,8 +92,13 @@ class ConnectionPool:
         connection.rest()
         kept = self._idle.setdefault(connection.endpoint, deque())
         if len(kept) >= MAX_IDLE_PER_ENDPOINT:
-            kept.popleft().close()
+            oldest = kept.popleft()
+            self._resting.pop(oldest, None)
+            oldest.close()
         kept.append(connection)
+        self._resting[connection] = None
+        if len(self._resting) > MAX_IDLE:
+            self._drop_longest()
         idle = IDLE_SECONDS
         if connection.kept_for is not None:
             idle = min(idle, max(connection.kept_for - MARGIN, connection.kept_for / 2))
@@ -106,12 +128,20 @@ class ConnectionPool:
     def open(self) -> int:
         return sum(map(len, self._open.values()))
 
+    def _drop_longest(self) -> None:
+        connection = next(iter(self._resting))
+        self._forget(connection)  # now: that it is closed is told in the next turn of the loop
+        connection.close()
+
     def _forget(self, connection: Connection) -> None:
         there = self._open.get(connection.endpoint.address, set())
-        there.discard(connection)
+        if connection in there:
+            there.discard(connection)
+            self._count -= 1
         if not there:
             self._open.pop(connection.endpoint.address, None)
         self._deadlines.discard(connection)
+        self._resting.pop(connection, None)
         kept = self._idle.get(connection.endpoint)
         if kept is not None and connection in kept:
             kept.remove(connection)

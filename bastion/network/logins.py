@@ -36,7 +36,7 @@ PER_REQUEST = frozenset(
     )
 )
 CHALLENGES = frozenset((b"www-authenticate", b"proxy-authenticate"))
-_QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_QUOTED = re.compile(rb'"(?:[^"\\]++|\\.?)*+("?)', re.DOTALL)  # without an end it goes to the end: each byte is read once
 _CREDENTIALS = frozenset((b"authorization", b"proxy-authorization"))
 
 
@@ -50,11 +50,16 @@ def binds_answer(challenges: bytes) -> bool:
 
     Each scheme stands at the beginning or behind a comma, and so do parameters (RFC 9110, 11.6.1).
     """
-    for element in _QUOTED.sub(b"", challenges).split(b","):
+    for element in _QUOTED.sub(_unquoted, challenges).split(b","):
         word = _first_word(element)
         if word and word not in PER_REQUEST and not _is_parameter(element):
             return True
     return False
+
+
+def _unquoted(quoted: re.Match[bytes]) -> bytes:
+    """Nothing; but what stands in a string without an end nobody can tell, and it may be a scheme."""
+    return b"" if quoted[1] else b",?"
 
 
 def _first_word(text: bytes) -> bytes:

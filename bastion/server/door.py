@@ -16,11 +16,16 @@ CROWDED = 0.9  # of the total
 BUSY = 0.5  # from here on nobody has more than a share
 
 
+def room(descriptors: int) -> int:
+    """For connections of clients, and for as many to backends."""
+    return max((descriptors - RESERVED) // 2, 16)
+
+
 class Door:
     """`exempt(address)`: trusted proxies, behind which there are many clients."""
 
     def __init__(self, descriptors: int, per_address: int, exempt: Callable[[str], bool]) -> None:
-        self.total = max((descriptors - RESERVED) // 2, 16)
+        self.total = room(descriptors)
         self._limited = per_address > 0
         self._per_address = Concurrency(per_address)
         self._exempt = exempt

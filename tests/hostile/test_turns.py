@@ -17,6 +17,8 @@ import pytest
 
 from bastion.discovery.catalog import Catalog
 from bastion.discovery.informer import Informer
+from bastion.message.rewrite import PLACED
+from bastion.network.logins import CHALLENGES
 from tests.e2e.harness import ALICE, CAROL
 from tests.fakes import backed_by, endpoints, pod, put, service
 from tests.hostile.watched import Watched, watched
@@ -244,6 +246,48 @@ def test_answers(house, answer):
         assert house.send(ask(house.path + "/"), answer).startswith(b"HTTP/1.1 ")
 
     held(house, act)
+
+
+# Whatever a field's reader may look for, again and again: each field that somebody reads against each of them.
+UNITS = (b'"\\', b'"', b",", b"a b,", b";", b"; q=0, ", b"a=b; ", b"<", b"'", b"../", b"%2e%2e/", b"\xff", b"[", b"{")
+READ_OF_REQUESTS = (
+    *(
+        "Accept",
+        "Accept-Encoding",
+        "Authorization",
+        "Connection",
+        "Content-Type",
+        "Cookie",
+        "Expect",
+        "Forwarded",
+        "Origin",
+        "Referer",
+        "TE",
+    ),
+    *("Sec-Fetch-Dest", "Sec-Fetch-Mode", "Sec-Fetch-Site", "Sec-WebSocket-Protocol", "Upgrade", "User-Agent", "Proxy-Authorization"),
+    *("X-Bastion-Rewrite", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Audit-Id"),
+)
+READ_OF_ANSWERS = (
+    *(name.decode() for name in sorted(PLACED | CHALLENGES)),
+    *("Cache-Control", "Clear-Site-Data", "Connection", "Content-Encoding", "Content-Type", "Transfer-Encoding", "Upgrade", "Vary"),
+)
+BEGINNINGS = {"hx-location": b'{"path": "/', "refresh": b"0; url=/"}
+
+
+@pytest.mark.parametrize("name", READ_OF_REQUESTS)
+def test_what_is_read_of_a_request(house, name):
+    also = (b"Accept: text/html", b"User-Agent: OpenAPI-Generator/1", b"X-Bastion-Authorization: Bearer " + ALICE.encode())
+    for unit in UNITS:
+        field = name.encode() + b": x" + many(unit)
+        held(house, lambda field=field: house.send(ask(house.path + "/a%2Fb", field, *also, token=""), plain(b"ok")))
+
+
+@pytest.mark.parametrize("name", READ_OF_ANSWERS)
+def test_what_is_read_of_an_answer(house, name):
+    start = BEGINNINGS.get(name, b"/")
+    for unit in UNITS:
+        answer = plain(b"x", name.encode() + b": " + start + many(unit))
+        held(house, lambda answer=answer: house.send(ask(house.path + "/"), answer))
 
 
 PAGES = {

@@ -8,10 +8,11 @@ from bastion.certificates import Authority
 from bastion.clock import Deadlines
 from bastion.config import network
 from bastion.kube.endpoint import Endpoint
+from bastion.network import connections
 from bastion.network.addresses import DialPolicy
 from bastion.network.connections import MAX_IDLE_PER_ENDPOINT, ConnectionPool
 from bastion.network.dial import Dialer
-from bastion.network.errors import SendError
+from bastion.network.errors import DialError, SendError
 from tests.fakes import LOOPBACK, NO_KUBELET_TLS, Backend, ask, backend, head, run, server_tls, start, until, wire
 
 EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -174,6 +175,86 @@ class Stillborn:
         connection = factory()
         connection.connection_lost(None)
         return connection
+
+
+class Everywhere:
+    """A dialer of connections to wherever, which are open until they are closed."""
+
+    async def dial(self, endpoint, factory):
+        connection = factory()
+        connection.connection_made(Ended(connection))
+        return connection
+
+
+class Ended:
+    """A transport that tells of its end in the next turn of the loop, as asyncio's do."""
+
+    def __init__(self, connection):
+        self._connection = connection
+
+    def write(self, data):
+        pass
+
+    def abort(self):
+        asyncio.get_running_loop().call_soon(self._connection.connection_lost, None)
+
+    def get_write_buffer_size(self):
+        return 0
+
+
+async def rested(pool, *ports):
+    """One to each, used and given back."""
+    for port in ports:
+        connection = await pool.dial(Endpoint(LOOPBACK, port))
+        connection.begin(b"", to_head=False, answer_within=1, body_idle=1)
+        connection.sent()
+        connection.data_received(EMPTY)
+        pool.release(connection, clean=True)
+
+
+def test_what_rests_makes_room_for_what_is_needed():
+    """Promise 9: a pod that listens on every port leaves no connection to it behind for each."""
+
+    async def main():
+        async with Deadlines() as clock:
+            pool = ConnectionPool(Everywhere(), clock, most=4)
+            busy = await pool.dial(Endpoint(LOOPBACK, 1))
+            await rested(pool, *range(2, 100))
+            assert pool.open == 4
+            assert [port for port in range(100) if pool.take(Endpoint(LOOPBACK, port)) is not None] == [97, 98, 99]  # and `busy` lives
+            assert busy.alive
+            # An exchange that needs one has it, also where all are in use.
+            assert (await pool.dial(Endpoint(LOOPBACK, 100))).alive
+            assert pool.open == 5
+            pool.close()
+            await until(lambda: pool.open == pool._count == 0)
+            assert not pool._resting
+
+    run(main())
+
+
+def test_a_dial_that_fails_takes_no_room():
+    async def main():
+        async with Deadlines() as clock:
+            pool = ConnectionPool(Dialer(DialPolicy(), NO_KUBELET_TLS, clock), clock, most=4)
+            for _ in range(8):
+                with pytest.raises(DialError):
+                    await pool.dial(Endpoint(LOOPBACK, 1))
+            assert pool._count == 0
+
+    run(main())
+
+
+def test_so_many_rest_in_all(monkeypatch):
+    monkeypatch.setattr(connections, "MAX_IDLE", 3)
+
+    async def main():
+        async with Deadlines() as clock:
+            pool = ConnectionPool(Everywhere(), clock)
+            await rested(pool, *range(10))
+            assert pool.idle == pool.open == 3
+
+    run(main())
 
 
 def test_nothing_is_kept_of_a_connection_that_is_gone():

@@ -29,6 +29,8 @@ def test_of_a_request(name, value, binds):
         (b'Basic realm="a, Negotiate"', False),
         (b'Basic realm="a \\" , b", NTLM', True),
         (b'Basic realm="never ended, NTLM', True),
+        (b'Basic realm="never ended \\', True),
+        (b'Basic realm="', True),
         (b"", False),
         (b" , ", False),
     ],

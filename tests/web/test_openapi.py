@@ -46,6 +46,20 @@ def test_a_running_bastion_serves_the_same():
     assert asyncio.run(get()).json() == json.loads(CHECKED_IN.read_text())
 
 
+def test_it_is_written_once_for_all_who_ask():
+    app = create_app({}, {}, bytes)
+
+    async def get():
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://bastion") as client:
+            first = await client.get("/openapi.json")
+            app.openapi_schema = {"written": "again"}
+            return first, await client.get("/openapi.json")
+
+    first, second = asyncio.run(get())
+    assert first.headers["content-type"] == "application/json"
+    assert first.content == second.content
+
+
 def test_every_operation_has_a_name_of_its_own():
     names = [operation["operationId"] for _, _, operation in operations()]
     assert len(names) == len(set(names))
