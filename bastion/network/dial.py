@@ -36,7 +36,7 @@ class Dialer:
         self._deadlines = deadlines
         self._buffers = SharedBuffers()
         self._connect_timeout = connect_timeout
-        self._unverified: set[Endpoint] = set()
+        self._unverified: set[str] = set()  # addresses
 
     async def dial(self, endpoint: Endpoint, factory: Callable[[], P], patience: float | None = None) -> P:
         """The protocol, connected.  `patience` in seconds is for TCP alone, where that is to take less.  Raises DialError."""
@@ -96,9 +96,9 @@ class Dialer:
             raise
 
     def _say_unverified(self, endpoint: Endpoint) -> None:
-        if endpoint in self._unverified or len(self._unverified) >= 65536:
+        if endpoint.address in self._unverified or len(self._unverified) >= 65536:  # not per port: one pod may have them all
             return
-        self._unverified.add(endpoint)
+        self._unverified.add(endpoint.address)
         _log.warning("TLS to %s is not verified: the backend's certificate is taken as it is", endpoint)
 
 
