@@ -52,6 +52,7 @@ class Share(msgspec.Struct, gc=False):
     rest: Iterator[SliceEndpoint]
     ready: list[Backed]
     ending: list[Backed]
+    families: set[str]
 
 
 class Backers(msgspec.Struct, frozen=True, gc=False):
@@ -82,7 +83,8 @@ class Backing:
                     raise Unfinished(target)
                 shares.append(share)
         ready = [backed for share in shares for backed in share.ready]
-        return by_family(ready or [backed for share in shares for backed in share.ending], family)
+        families = set().union(*(share.families for share in shares))
+        return by_family(ready or [backed for share in shares for backed in share.ending], families, family)
 
     def _listed(self, target: Target) -> Iterator[tuple[Key, EndpointSlice]]:
         room = MOST_LISTED
@@ -99,7 +101,7 @@ class Backing:
         if share is None:
             if len(known) >= SLICE_PORTS:
                 known.clear()
-            share = known[(number, tls)] = Share(number, tls, iter(piece.endpoints or ()), [], [])
+            share = known[(number, tls)] = Share(number, tls, iter(piece.endpoints or ()), [], [], set())
         return share
 
     def _look(self, share: Share, namespace: str, most: int) -> int:
@@ -124,11 +126,13 @@ class Backing:
         pod = self._catalog.pods.get((namespace, reference.name))
         if pod is None:
             return []
-        return [
+        found = [
             (reference.name, Endpoint(address, share.number, share.tls))
             for address in endpoint.addresses
             if self._catalog.owns(pod, address) and self._may_dial(address, share.number)
         ]
+        share.families.update(family_of(to.address) for _, to in found)
+        return found
 
     def _may_dial(self, address: str, port: int) -> bool:
         return self._policy.permits(address, port) and not self._policy.reaches_kubelet(address, port)
@@ -143,9 +147,11 @@ class Backing:
         return no_endpoints(target.id if any(piece.endpoints for _, piece in listed) else target.name).message
 
 
-def by_family(found: Sequence[Backed], family: str) -> Backers:
-    """Each pod in this family where it has an address of it (it has one of each at most); without a family, in the lower one."""
-    families = {family_of(endpoint.address) for _, endpoint in found}
+def by_family(found: Sequence[Backed], families: set[str], family: str) -> Backers:
+    """Each pod in this family where it has an address of it (it has one of each at most); without a family, in the lower one.
+
+    `families` are those that were found.
+    """
     if len(families) < 2:
         return Backers(tuple(dict.fromkeys(endpoint for _, endpoint in found)))  # pods of the host network may share one
     family = family or min(families)

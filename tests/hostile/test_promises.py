@@ -40,7 +40,7 @@ HELD = [
         "no query reaches a log, whatever a request was refused for",
         "hostile/test_secrets.py::test_what_is_refused_leaves_no_secret_behind",
     ),
-    (3, "a metric", "observe/test_metrics.py::test_neither_paths_nor_users_nor_addresses_are_labels"),
+    (3, "a metric", "observe/test_requests.py::test_neither_paths_nor_users_nor_addresses_are_labels"),
     (3, "A client's own `Authorization`", "proxy/test_gateway.py::test_a_credential_for_the_bastion_leaves_the_other_to_the_backend"),
     (
         3,

@@ -180,7 +180,7 @@ class Stillborn:
 class Everywhere:
     """A dialer of connections to wherever, which are open until they are closed."""
 
-    async def dial(self, endpoint, factory):
+    async def dial(self, endpoint, factory, patience=None):
         connection = factory()
         connection.connection_made(Ended(connection))
         return connection

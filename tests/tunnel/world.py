@@ -131,7 +131,15 @@ async def running(folder: Path, *flags: object) -> AsyncIterator[tuple[World, Ba
     apart.mkdir()
     kubeconfig = apart / "kubeconfig"
     kubeconfig.write_text(world.api.kubeconfig())
-    program = serving(Cluster(apart), apart, "--allow-target-cidr", ADDRESS_RANGE, *flags, source=("--kubeconfig", kubeconfig))
+    program = serving(
+        Cluster(apart),
+        apart,
+        "--allow-target-cidr",
+        ADDRESS_RANGE,
+        "--metrics-authorization=false",
+        *flags,
+        source=("--kubeconfig", kubeconfig),
+    )
     bastion = await asyncio.to_thread(program.__enter__)
     try:
         yield world, bastion
