@@ -13,6 +13,7 @@ import ctypes
 import gc
 import itertools
 import os
+import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
@@ -362,7 +363,22 @@ async def _own_body(wire: Client, head: Message, asked: Asked) -> bytes:
 
 
 def _held(there: Inside) -> dict[str, int]:
-    return {**there.held(), "descriptors": len(os.listdir("/proc/self/fd"))}
+    ports = {there.there.port, there.there.plain_port, PORT}
+    return {**there.held(), "descriptors": sum(_counts(int(name), ports) for name in os.listdir("/proc/self/fd"))}
+
+
+def _counts(descriptor: int, ports: set[int]) -> bool:
+    """All but connections elsewhere: the API server is in this process too, and its client keeps those for a minute after the last use."""
+    try:
+        sock = socket.socket(fileno=descriptor)
+    except OSError:
+        return True  # no socket, or gone meanwhile
+    try:
+        return sock.family != socket.AF_INET or not ports.isdisjoint((sock.getsockname()[1], sock.getpeername()[1]))
+    except OSError:
+        return True  # it listens
+    finally:
+        sock.detach()
 
 
 def _memory() -> int:
