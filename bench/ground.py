@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bastion.certificates import Authority
+from bastion.runtime.certificates import Authority
 from bench.fixture import BACKEND_PORT, User
 from bench.processes import Processes
 

@@ -14,8 +14,8 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from bastion.message.html import Plan, RewriteAborted, plan
 from bastion.message.mount import Mount
+from bastion.message.page.html import Plan, RewriteAborted, plan
 from bastion.server.memory import tune_allocator
 
 TIMES = 15

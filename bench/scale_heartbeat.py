@@ -15,10 +15,10 @@ from pathlib import Path
 
 import uvloop
 
-from bastion.cli import build_parser
-from bastion.config import Config, serve_config
+from bastion.cli.main import build_parser
 from bastion.server.memory import settle_memory, tune_allocator
-from bastion.wiring import open_bastion
+from bastion.settings.config import Config, serve_config
+from bastion.wiring.bastion import open_bastion
 
 EVERY = 0.001  # seconds
 

@@ -6,13 +6,13 @@ import random
 import time
 from collections.abc import Sequence
 
-from bastion.config import network
 from bastion.discovery.catalog import Catalog
 from bastion.discovery.reflector import Reflector
 from bastion.discovery.resolver import Resolver
 from bastion.kube.objects import PATHS, STRUCTS, Object
 from bastion.kube.target import Target, parse_target
 from bastion.network.addresses import DialPolicy
+from bastion.settings.config import network
 from bench.scale_objects import Cluster
 
 PAGE = 500

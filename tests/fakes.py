@@ -21,9 +21,6 @@ import uvloop
 
 from bastion.authn.authenticator import Authenticator, Credentials, NotAccepted
 from bastion.authz.authorizer import Decision
-from bastion.certificates import Authority, Pair
-from bastion.clock import Deadlines
-from bastion.config import Kubelet, network
 from bastion.discovery.catalog import Catalog
 from bastion.kube.attributes import Attributes
 from bastion.kube.endpoint import Endpoint
@@ -31,13 +28,16 @@ from bastion.kube.objects import STRUCTS, compact
 from bastion.kube.status import StatusError
 from bastion.kube.user import User
 from bastion.network.addresses import DialPolicy
-from bastion.network.answer import Answer
 from bastion.network.connections import ConnectionPool
 from bastion.network.dial import Dialer
-from bastion.network.tls import ClientTLS
+from bastion.network.http1.answer import Answer
+from bastion.network.tls.contexts import ClientTLS
 from bastion.network.transport import Deadlines as UpstreamDeadlines
 from bastion.network.transport import RoundTrip, Transport
-from bastion.turns import USER, Asker, Key
+from bastion.runtime.certificates import Authority, Pair
+from bastion.runtime.deadlines import Deadlines
+from bastion.runtime.turns import USER, Asker, Key
+from bastion.settings.config import Kubelet, network
 
 T = TypeVar("T")
 

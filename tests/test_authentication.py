@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
-from bastion.authentication import SIGNING_ALGORITHMS, Authentication, FrontProxy, Issuer
-from bastion.cli import build_parser
-from bastion.config import ConfigError, Memory, serve_config
-from bastion.issuers import issuers_of, read_configuration
+from bastion.cli.main import build_parser
+from bastion.runtime.errors import ConfigError
+from bastion.settings.authentication import Authentication, FrontProxy
+from bastion.settings.config import Memory, serve_config
+from bastion.settings.issuer import SIGNING_ALGORITHMS, Issuer
+from bastion.settings.issuers import issuers_of, read_configuration
 
 URL = "https://issuer.example.org/realm"
 OIDC = ("--oidc-issuer-url", URL, "--oidc-client-id", "bastion", "--oidc-username-prefix", "oidc:")

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from bastion.browsers import Browsers, host_suffix, public_url
-from bastion.cli import build_parser
-from bastion.config import ConfigError, serve_config
+from bastion.cli.main import build_parser
+from bastion.runtime.errors import ConfigError
+from bastion.settings.browsers import Browsers, host_suffix, public_url
+from bastion.settings.config import serve_config
 
 
 def asked(*flags):

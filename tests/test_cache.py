@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from bastion.cache import SWEEP_EVERY, Cache
+from bastion.runtime.cache import SWEEP_EVERY, Cache
 from tests.fakes import SOMEBODY, ClockLoop, pass_time, run, settle
 
 

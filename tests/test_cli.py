@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bastion import __version__
-from bastion.certificates import Authority
+from bastion.runtime.certificates import Authority
 
 ROOT = Path(__file__).parents[1]
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from bastion.clock import INTERVAL, Deadlines
+from bastion.runtime.deadlines import INTERVAL, Deadlines
 from tests.fakes import ClockLoop, pass_time, run
 
 

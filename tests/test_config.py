@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from bastion import config
-from bastion.cli import build_parser
-from bastion.config import ConfigError, serve_config
+from bastion.cli.main import build_parser
+from bastion.runtime.errors import ConfigError
+from bastion.settings import config
+from bastion.settings.config import serve_config
 
 
 def asked(*flags):

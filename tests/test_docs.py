@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from bastion.cli import build_parser
+from bastion.cli.main import build_parser
 from tests.e2e.harness import ROOT
 
 PAGES = ("README.md", "SECURITY.md", "docs/hardening.md", "deploy/README.md")
@@ -36,6 +36,6 @@ def test_every_flag_exists(page: str) -> None:
 
 
 def test_every_metric_exists() -> None:
-    source = "".join(file.read_text() for file in (*(ROOT / "bastion/observe").glob("*.py"), ROOT / "bastion/measuring.py"))
+    source = "".join(file.read_text() for file in (*(ROOT / "bastion/observe").glob("*.py"), ROOT / "bastion/wiring/measuring.py"))
     for name in set(re.findall(r"bastion_([a-z_]+[a-z])\b", (ROOT / "docs/hardening.md").read_text())):
         assert re.search(rf'"(?:bastion_)?{name.removesuffix("_total")}"', source), name

@@ -5,10 +5,11 @@ from dataclasses import fields
 
 import pytest
 
-from bastion import kubeapi
-from bastion.cli import build_parser
-from bastion.config import ConfigError, Limits, serve_config
-from bastion.kubeapi import KubeApi
+from bastion.cli.main import build_parser
+from bastion.runtime.errors import ConfigError
+from bastion.settings import kubeapi
+from bastion.settings.config import Limits, serve_config
+from bastion.settings.kubeapi import KubeApi
 
 
 def asked(*flags):

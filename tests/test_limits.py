@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bastion.limits import MAX_KEYS, Concurrency, Rate, SecondTries, Shares
+from bastion.runtime.limits import MAX_KEYS, Concurrency, Rate, SecondTries, Shares
 
 
 def test_each_key_has_its_own_number_at_once() -> None:

@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from bastion.observing import Observing, listen_address
+from bastion.settings.observing import Observing, listen_address
 from tests.test_config import asked, mistakes
 
 ADDRESSES = [

@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from bastion.config import StartError
-from bastion.reload import Changes, Followed, follow
+from bastion.runtime.errors import StartError
+from bastion.runtime.follow import Changes, Followed, follow
 from tests.fakes import run, until
 
 

@@ -1,6 +1,6 @@
 """Does everybody get a turn, however many things one of them waits with?"""
 
-from bastion.rounds import Rounds
+from bastion.runtime.rounds import Rounds
 
 
 def test_one_of_each_key_in_a_round_and_within_a_key_in_order():

@@ -9,12 +9,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from bastion.authentication import Issuer
 from bastion.authn.oidc import _trusting
-from bastion.certificates import Authority
-from bastion.config import Kubelet
-from bastion.network.tls import kubelet_context
-from bastion.trust import client_context, not_after, show
+from bastion.network.tls.contexts import kubelet_context
+from bastion.runtime.certificates import Authority
+from bastion.runtime.trust import client_context, not_after, show
+from bastion.settings.config import Kubelet
+from bastion.settings.issuer import Issuer
 
 NOW = datetime.datetime.now(datetime.UTC)
 DAY = datetime.timedelta(days=1)

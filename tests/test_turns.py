@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bastion.turns import ADDRESS, BACKGROUND, MOST_WAITING, STREAM, USER, Key, Lines, Shared
+from bastion.runtime.turns import ADDRESS, BACKGROUND, MOST_WAITING, STREAM, USER, Key, Lines, Shared
 
 A, B, C = ((USER, name) for name in "abc")
 X, Y = ((ADDRESS, name) for name in "xy")

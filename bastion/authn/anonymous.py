@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bastion.authn.authenticator import Credentials
 from bastion.kube.user import User, anonymous
-from bastion.turns import Asker
+from bastion.runtime.turns import Asker
 
 
 class AnonymousAuthenticator:

@@ -10,7 +10,7 @@ import msgspec
 from bastion.kube.status import StatusError
 from bastion.kube.user import User
 from bastion.message.ownorigin import Kind
-from bastion.turns import Asker
+from bastion.runtime.turns import Asker
 
 Chain = tuple[bytes, ...]  # certificates in DER, the peer's own first; empty where it showed none
 

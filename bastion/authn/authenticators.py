@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bastion.authentication import Authentication, FrontProxy
 from bastion.authn.anonymous import AnonymousAuthenticator
 from bastion.authn.authenticator import Authenticator, Credentials, FirstOf, LocalAuthenticator
 from bastion.authn.cached import CachedAuthenticator
@@ -22,9 +21,10 @@ from bastion.authn.requestheader import FrontProxyAuthenticator, FrontProxyHeade
 from bastion.authn.tokenfile import TokenFileAuthenticator, Tokens, read_token_file
 from bastion.authn.tokenreview import Reviews, TokenReviewAuthenticator
 from bastion.authn.x509 import CertificateAuthenticator, CertificateVerifier, Trust
-from bastion.config import StartError
 from bastion.kube.status import quoted
-from bastion.reload import Followed, follow
+from bastion.runtime.errors import StartError
+from bastion.runtime.follow import Followed, follow
+from bastion.settings.authentication import Authentication, FrontProxy
 
 if TYPE_CHECKING:
     from bastion.authn.oidc import Provider
@@ -85,7 +85,7 @@ async def open_authenticators(
 
 def _providers(settings: Authentication, stack: AsyncExitStack) -> Followed[Mapping[str, Provider]]:
     from bastion.authn.oidc import Providers
-    from bastion.issuers import issuers_of
+    from bastion.settings.authentication import issuers_of
 
     providers = Providers(lambda: issuers_of(settings), time.monotonic)
     stack.callback(providers.close)

@@ -1,4 +1,4 @@
-"""Which bearer token does a request carry?
+"""· Which bearer token does a request carry?
 
 kube-apiserver's reading of `Authorization` (spec A-30..A-33), stricter where laxness has cost others: two credentials
 are none (400), a token is visible ASCII and nothing follows it (CVE-2023-48312).

@@ -12,10 +12,10 @@ from functools import partial
 from bastion.authn.authenticator import Authenticator, Credentials, NotAccepted
 from bastion.authn.compact import expiry
 from bastion.authn.tokenreview import DOING
-from bastion.cache import Cache
 from bastion.cluster.outage import unanswered
 from bastion.kube.user import User
-from bastion.turns import Asker
+from bastion.runtime.cache import Cache
+from bastion.runtime.turns import Asker
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Whose is a token with these claims, by the rules of its issuer?  kube-apiserver's OIDC mapping, stricter (spec A-4).
+"""· Whose is a token with these claims, by the rules of its issuer?  kube-apiserver's OIDC mapping, stricter (spec A-4).
 
 Nothing here looks at a signature: claims are checked first, because that is cheap, and fetches nothing.
 """
@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bastion.authentication import CLOCK_SKEW, RESERVED, Issuer
 from bastion.authn.compact import date, number
 from bastion.kube.user import User, authenticated
+from bastion.settings.issuer import CLOCK_SKEW, RESERVED, Issuer
 
 MAX_GROUPS = 500
 MAX_NAME = 256  # characters, with the prefix

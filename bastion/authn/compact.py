@@ -1,4 +1,4 @@
-"""What stands in a JWT?  A strict reader of the compact form (RFC 7515, 7.1); it verifies nothing.
+"""· What stands in a JWT?  A strict reader of the compact form (RFC 7515, 7.1); it verifies nothing.
 
 Strict because readers that differ are an attack: one spelling per token (no padding, no spare bits), each name once,
 exactly three parts.

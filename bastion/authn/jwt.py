@@ -1,4 +1,4 @@
-"""Is a token signed by a key of its issuer?  The only file that knows python-jose, and of it nothing but the arithmetic.
+"""· Is a token signed by a key of its issuer?  The only file that knows python-jose, and of it nothing but the arithmetic.
 
 Its `jwt.decode` takes a token without `aud` or `exp`, ignores `kid`, `use`, the key's `alg` and `crit`, lets exceptions
 out and reads the clock itself: what stands in a token is read by `compact` and judged by `claims`, and here a key is

@@ -14,15 +14,15 @@ from typing import Any
 
 import httpx
 
-from bastion.authentication import CLOCK_SKEW, Issuer, wrong_url
 from bastion.authn.authenticator import Authenticator, Credentials, NotAccepted
 from bastion.authn.claims import BadToken, user_of
 from bastion.authn.compact import Compact, read_compact, read_json
 from bastion.authn.jwt import Keys, Wanted, read_keys, verify, wanted_key
 from bastion.kube.status import StatusError, service_unavailable
 from bastion.kube.user import User
-from bastion.trust import client_context
-from bastion.turns import Asker
+from bastion.runtime.trust import client_context
+from bastion.runtime.turns import Asker
+from bastion.settings.issuer import CLOCK_SKEW, Issuer, wrong_url
 
 RETRY = 30.0  # seconds between two attempts to fetch
 REFRESH = 3600.0  # seconds after which keys are fetched again behind the scenes: one that was withdrawn is gone then

@@ -1,4 +1,4 @@
-"""Whom does a front proxy speak for?  Its certificate proves the proxy, its headers name the user (--requestheader-*).
+"""· Whom does a front proxy speak for?  Its certificate proves the proxy, its headers name the user (--requestheader-*).
 
 kube-apiserver's reading (spec A-20..A-24).  Without a certificate of the front proxies' own authority the headers are
 nothing, and they reach no backend in any case (`message.identity`).
@@ -11,7 +11,7 @@ import msgspec
 from bastion.authn.authenticator import Credentials
 from bastion.authn.x509 import CertificateVerifier
 from bastion.kube.user import User, authenticated, extra_key
-from bastion.turns import Asker
+from bastion.runtime.turns import Asker
 
 Field = tuple[bytes, bytes, bytes]
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bastion.authn.authenticator import Credentials
-from bastion.config import StartError
 from bastion.kube.user import User, authenticated
-from bastion.turns import Asker
+from bastion.runtime.errors import StartError
+from bastion.runtime.turns import Asker
 
 
 class TokenFileError(StartError):

@@ -11,7 +11,7 @@ from bastion.authn.compact import date, expiry
 from bastion.cluster.outage import unanswered
 from bastion.kube.review import TOKEN_REVIEWS, read_token_review, token_review, user_of
 from bastion.kube.user import User, authenticated
-from bastion.turns import Asker
+from bastion.runtime.turns import Asker
 
 DOING = "authenticate the request"
 MAX_ERROR = 256  # characters of what a review says of a token

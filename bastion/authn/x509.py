@@ -1,4 +1,4 @@
-"""Whose is a client certificate?  Chains in, users out (--client-ca-file); the clock is an argument.
+"""· Whose is a client certificate?  Chains in, users out (--client-ca-file); the clock is an argument.
 
 kube-apiserver's mapping (spec A-10): the common name is the user, the organizations are the groups.  The TLS handshake
 took a certificate of any authority that it was given; here each is verified against one authority alone.
@@ -21,7 +21,7 @@ from cryptography.x509.verification import Criticality, ExtensionPolicy, Policy,
 
 from bastion.authn.authenticator import Chain, Credentials
 from bastion.kube.user import User, authenticated
-from bastion.turns import Asker
+from bastion.runtime.turns import Asker
 
 UID = x509.ObjectIdentifier("1.3.6.1.4.1.57683.2")  # kubernetes.io's own attribute
 CREDENTIAL_ID = "authentication.kubernetes.io/credential-id"

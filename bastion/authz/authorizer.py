@@ -8,7 +8,7 @@ import msgspec
 
 from bastion.kube.attributes import Attributes
 from bastion.kube.user import User
-from bastion.turns import Asker
+from bastion.runtime.turns import Asker
 
 Question = tuple[User, Attributes]  # may they?
 

@@ -8,11 +8,11 @@ from msgspec import structs
 
 from bastion.authz.authorizer import Authorizer, Decision
 from bastion.authz.sar import DOING
-from bastion.cache import Cache
 from bastion.cluster.outage import unanswered
 from bastion.kube.attributes import Attributes
 from bastion.kube.user import User
-from bastion.turns import Asker
+from bastion.runtime.cache import Cache
+from bastion.runtime.turns import Asker
 
 LONGEST = 10000  # characters of a question that is remembered (Z-12): longer ones are made up to fill a memory
 

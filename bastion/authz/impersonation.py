@@ -12,7 +12,7 @@ from bastion.authz.wanted import Field, wanted_user
 from bastion.kube.attributes import Attributes
 from bastion.kube.status import StatusError, forbidden, internal_error
 from bastion.kube.user import User
-from bastion.turns import Key
+from bastion.runtime.turns import Key
 
 REMEMBERED = 10000  # users whose last mode is known
 

@@ -1,4 +1,4 @@
-"""What must a user be allowed in order to act as another?  kube-apiserver's rules of impersonation as of 1.36.
+"""· What must a user be allowed in order to act as another?  kube-apiserver's rules of impersonation as of 1.36.
 
 Sources: apiserver `pkg/endpoints/filters/impersonation` (`constrained_impersonation.go`, `mode.go`) and KEP-5284.
 

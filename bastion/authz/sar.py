@@ -9,7 +9,7 @@ from bastion.cluster.outage import unanswered
 from bastion.kube.attributes import Attributes
 from bastion.kube.review import ACCESS_REVIEWS, access_review, read_access_review
 from bastion.kube.user import User
-from bastion.turns import Asker
+from bastion.runtime.turns import Asker
 
 DOING = "authorize the request"
 

@@ -1,4 +1,4 @@
-"""As whom does a request ask to act?  Its `Impersonate-*` headers, and the identity that they make.
+"""· As whom does a request ask to act?  Its `Impersonate-*` headers, and the identity that they make.
 
 Source: apiserver `pkg/endpoints/filters/impersonation` (spec I-1, I-3).
 """

@@ -1,1 +1,1 @@
-"""Which of several endpoints?"""
+"""· Which of several endpoints?"""

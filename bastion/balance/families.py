@@ -1,4 +1,4 @@
-"""Does a target's address family lead anywhere?  Outcomes of dials in, which family goes last out; time is an argument.
+"""· Does a target's address family lead anywhere?  Outcomes of dials in, which family goes last out; time is an argument.
 
 A cluster may have a second family whose routes end nowhere, or rules that drop it.  Two dials in a row that nobody
 answered, and none that was, put that family last for its target; now and then one request tries it first again.

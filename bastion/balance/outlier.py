@@ -1,4 +1,4 @@
-"""Which endpoint is worth a try, and for whom?  Outcomes in, an order out; time is an argument.
+"""· Which endpoint is worth a try, and for whom?  Outcomes in, an order out; time is an argument.
 
 What a user asks for may be what makes an endpoint fail: a path on which the application breaks down, an answer that takes
 hours.  So a failure counts for its user: several in a row take the endpoint from that user alone.  It is taken from

@@ -1,4 +1,4 @@
-"""In which order are the endpoints of a service tried?"""
+"""· In which order are the endpoints of a service tried?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The turn of each service port, kept while the service is in use."""
+"""· The turn of each service port, kept while the service is in use."""
 
 from __future__ import annotations
 

@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from bastion.certificates import Certificate
 from bastion.cluster.proxies import Proxies
-from bastion.config import StartError
-from bastion.reload import Changes
+from bastion.runtime.certificates import Certificate
+from bastion.runtime.errors import StartError
+from bastion.runtime.follow import Changes
 
 LOOK_EVERY = 1.0  # seconds between looks at the files
 EARLY = 30.0  # seconds before credentials expire

@@ -24,7 +24,7 @@ from bastion.cluster.apiservers import ApiServer, ApiServers
 from bastion.cluster.connections import Connections
 from bastion.cluster.errors import ApiError
 from bastion.cluster.throttle import Throttle
-from bastion.turns import BACKGROUND, Asker
+from bastion.runtime.turns import BACKGROUND, Asker
 
 MAX_REVIEW = 1 << 20  # bytes of a review's answer
 MAX_REFUSAL = 1 << 16  # bytes of what an answer that is no good says

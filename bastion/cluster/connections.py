@@ -17,7 +17,7 @@ import httpx
 from bastion.cluster.access import Access
 from bastion.cluster.errors import ApiError
 from bastion.cluster.queue import Gate
-from bastion.turns import BACKGROUND, Asker
+from bastion.runtime.turns import BACKGROUND, Asker
 
 # A peer that is gone without a word is noticed within half a minute, whatever is waited for.
 _KEEPALIVE = [

@@ -1,4 +1,4 @@
-"""Which fields has a kubeconfig, and which of them go together?  clientcmd/v1 and client-go's validation of it; pure.
+"""· Which fields has a kubeconfig, and which of them go together?  clientcmd/v1 and client-go's validation of it; pure.
 
 Each field of Cluster, AuthInfo and ExecConfig is here: it is honoured, or the file is refused by the field's name.
 """

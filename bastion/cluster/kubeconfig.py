@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bastion.certificates import Certificate
 from bastion.cluster.access import ApiAccess, Loaded, Trust
 from bastion.cluster.entries import Entry, chosen, config_of
 from bastion.cluster.fields import (
@@ -35,8 +34,9 @@ from bastion.cluster.fields import (
 )
 from bastion.cluster.plugins import Given, PluginError, run
 from bastion.cluster.proxies import Proxies, from_environment
-from bastion.config import StartError
-from bastion.trust import client_context, show
+from bastion.runtime.certificates import Certificate
+from bastion.runtime.errors import StartError
+from bastion.runtime.trust import client_context, show
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 NOWHERE = "no kubeconfig (--kubeconfig, KUBECONFIG, ~/.kube/config) and not in a cluster"

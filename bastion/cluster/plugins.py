@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from bastion.cluster.fields import Cluster, Exec, extension
-from bastion.trust import not_after
+from bastion.runtime.trust import not_after
 
 FOR_PLUGINS = "client.authentication.k8s.io/exec"  # the extension of a cluster that is told to a plugin
 PATIENCE = 60.0  # seconds, where there is nobody to type something

@@ -1,4 +1,4 @@
-"""Through which proxy is an API server reached?  What the kubeconfig names, else what the environment says; pure.
+"""· Through which proxy is an API server reached?  What the kubeconfig names, else what the environment says; pure.
 
 As client-go has it (golang.org/x/net/http/httpproxy): `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` in capitals before the same
 in small letters, a proxy without a scheme is an http one, and what is on this machine is reached directly.

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 
 from bastion.kube.status import too_many_requests
-from bastion.turns import Asker, Lines, Shared, keys_of
+from bastion.runtime.turns import Asker, Lines, Shared, keys_of
 
 Place = asyncio.Future[None]
 

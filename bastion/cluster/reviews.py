@@ -8,7 +8,7 @@ from bastion.cluster.errors import ApiError
 from bastion.cluster.outages import Outages
 from bastion.cluster.rights import REVIEW_ACCESS, REVIEW_TOKENS
 from bastion.kube.review import ACCESS_REVIEWS, TOKEN_REVIEWS
-from bastion.turns import Asker
+from bastion.runtime.turns import Asker
 
 RIGHTS = {TOKEN_REVIEWS: REVIEW_TOKENS, ACCESS_REVIEWS: REVIEW_ACCESS}
 

@@ -29,7 +29,7 @@ from bastion.kube.review import (
     token_review,
 )
 from bastion.kube.user import anonymous
-from bastion.turns import BACKGROUND, Asker
+from bastion.runtime.turns import BACKGROUND, Asker
 
 EVERY = 60.0  # seconds
 SOON = 5.0  # seconds, while it is not known to be allowed to review

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from bastion.cluster.queue import Queue
-from bastion.turns import Asker
+from bastion.runtime.turns import Asker
 
 
 class Throttle:

@@ -1,4 +1,4 @@
-"""Where do the API servers listen, as the cluster itself says?  The Service default/kubernetes and its endpoints."""
+"""· Where do the API servers listen, as the cluster itself says?  The Service default/kubernetes and its endpoints."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 from bastion.cluster.errors import ApiError
 from bastion.discovery.catalog import Catalog
 from bastion.kube.objects import SERVICE_NAME_LABEL, STRUCTS, path_of
-from bastion.turns import BACKGROUND, Asker
+from bastion.runtime.turns import BACKGROUND, Asker
 
 NAMESPACE, NAME = "default", "kubernetes"
 

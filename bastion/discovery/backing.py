@@ -1,4 +1,4 @@
-"""Which endpoints back a service?  Those of its slices that are ready, and whose address is that of the pod they name.
+"""· Which endpoints back a service?  Those of its slices that are ready, and whose address is that of the pod they name.
 
 Where none is ready, those that serve while they end (KEP-1669).  A pod of two address families is one endpoint, of the
 family that the service names first; its other address stands by.

@@ -1,4 +1,4 @@
-"""An indexed copy of the objects that are watched: who has which name, which address, which service.
+"""· An indexed copy of the objects that are watched: who has which name, which address, which service.
 
 Pure: changes come in by `apply` and `retain`, look-ups read.  A look-up costs a dictionary access; what was worked out
 for a service, a slice or a pod (`memo`) is dropped when one of the objects it came from changes.  A change costs what

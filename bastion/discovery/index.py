@@ -1,4 +1,4 @@
-"""Who names whom, and what was worked out from it?  Dictionaries whose changes cost the same however much a tenant wrote."""
+"""· Who names whom, and what was worked out from it?  Dictionaries whose changes cost the same however much a tenant wrote."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from bastion.cluster.rights import reading
 from bastion.discovery.catalog import Catalog
 from bastion.discovery.reflector import GONE, Change, Reflector, WatchExpired
 from bastion.kube.objects import STRUCTS, Object, path_of
-from bastion.turns import BACKGROUND, Asker
+from bastion.runtime.turns import BACKGROUND, Asker
 
 STALE = 60.0  # seconds without a sign of life: a watch is asked to last for half of it, and says so when it begins and ends
 AT_ONCE = 2  # events of a watch, or so many bytes of them; then whoever waits for the loop goes first

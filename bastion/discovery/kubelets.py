@@ -1,4 +1,4 @@
-"""Where do kubelets listen?  Every address of every node, and the port that the node declares; pure."""
+"""· Where do kubelets listen?  Every address of every node, and the port that the node declares; pure."""
 
 from __future__ import annotations
 

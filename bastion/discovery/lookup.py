@@ -15,7 +15,6 @@ from typing import Protocol
 
 import msgspec
 
-from bastion.cache import Cache
 from bastion.cluster.errors import ApiError
 from bastion.cluster.outage import unanswered
 from bastion.discovery.catalog import Catalog
@@ -23,8 +22,9 @@ from bastion.discovery.reflector import age, is_passed
 from bastion.kube.objects import SERVICE_NAME_LABEL, STRUCTS, compact, path_of
 from bastion.kube.status import too_many_requests
 from bastion.kube.target import Target
-from bastion.limits import Rate
-from bastion.turns import Asker, Key
+from bastion.runtime.cache import Cache
+from bastion.runtime.limits import Rate
+from bastion.runtime.turns import Asker, Key
 
 ABSENT = 1.0  # seconds for which a name that is not there is remembered
 MAX_NAME = 253

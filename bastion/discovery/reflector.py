@@ -1,4 +1,4 @@
-"""How does a copy of a list stay true?  List-watch as a state machine: what to ask next, what an answer changes.
+"""· How does a copy of a list stay true?  List-watch as a state machine: what to ask next, what an answer changes.
 
 Pure: time and chance are arguments.  Source: client-go `tools/cache/reflector.go`; what goes beyond it is that every
 failure, also of a watch that ends at once, is answered with a back-off (a client that reconnects without one was seen

@@ -1,4 +1,4 @@
-"""Where does a target lead?  Target in, endpoints or StatusError out; no I/O.
+"""· Where does a target lead?  Target in, endpoints or StatusError out; no I/O.
 
 The rules are design 4.7 and 4.8: only addresses that the API gave and that belong to whom they should, ports by number
 or name, the scheme from the id or from what the port says of itself.  Wordings are kube-apiserver's (spec section 3).

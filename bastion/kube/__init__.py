@@ -1,1 +1,1 @@
-"""The words of Kubernetes: values and their wire forms.  Imports nothing of ours."""
+"""· The words of Kubernetes: values and their wire forms.  Imports nothing of ours."""

@@ -1,4 +1,4 @@
-"""What is asked of an authorizer about one action (`authorization.k8s.io` ResourceAttributes or NonResourceAttributes)."""
+"""· What is asked of an authorizer about one action (`authorization.k8s.io` ResourceAttributes or NonResourceAttributes)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which documents does a file hold?  YAML and JSON as Kubernetes' own tools read them (sigs.k8s.io/yaml, go-yaml of version 2).
+"""· Which documents does a file hold?  YAML and JSON as Kubernetes' own tools read them (sigs.k8s.io/yaml, go-yaml of version 2).
 
 That is YAML 1.1 without some of it: a plain `=` and a date are strings, 12:30 is no number of base 60, `y` and `off` are
 booleans, and a key that is a number or a boolean is the string that JSON would have.  Of a name that stands twice the last

@@ -1,4 +1,4 @@
-"""One place that may be dialled: an address the API gave, a port, and how to speak there."""
+"""· One place that may be dialled: an address the API gave, a port, and how to speak there."""
 
 from __future__ import annotations
 

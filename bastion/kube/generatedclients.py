@@ -1,4 +1,4 @@
-"""Is this path one that a generated client could not write otherwise?
+"""· Is this path one that a generated client could not write otherwise?
 
 The OpenAPI description of `…/proxy/{path}` says that `path` is one segment, so clients generated from it encode its
 slashes: `connect_get_namespaced_service_proxy_with_path(…, "api/v1/query")` asks for `…/proxy/api%2Fv1%2Fquery`.

@@ -1,4 +1,4 @@
-"""Which application does a host name mean?  `[https--]<name>[--<port>]--<namespace>.svc.<suffix>`, or `.pod.`.
+"""· Which application does a host name mean?  `[https--]<name>[--<port>]--<namespace>.svc.<suffix>`, or `.pod.`.
 
 Each application gets an origin of its own, so that absolute paths work and browsers keep applications apart.  The
 target, and the question for the authorizer, are those of the path form.

@@ -1,4 +1,4 @@
-"""The API objects, cut down to the fields this program reads.
+"""· The API objects, cut down to the fields this program reads.
 
 `gc=False`: an object of these holds no cycle, and fifty thousand of them must not be walked by every full collection.
 Field names are the wire's (camelCase by `rename`); `None` is what the wire leaves out.

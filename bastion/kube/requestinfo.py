@@ -1,4 +1,4 @@
-"""Which resource does a request target name, and what is left for the backend?
+"""· Which resource does a request target name, and what is left for the backend?
 
 Decided on the raw bytes of the request target; each fixed segment is percent-decoded once, and what follows
 `…/proxy` is never touched (design: byte-exact).  Source: apiserver `endpoints/request/requestinfo.go`.

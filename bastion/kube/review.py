@@ -1,4 +1,4 @@
-"""TokenReview and SubjectAccessReview: the body that goes out, the answer that comes in.
+"""· TokenReview and SubjectAccessReview: the body that goes out, the answer that comes in.
 
 Shapes: `authentication.k8s.io/v1`, `authorization.k8s.io/v1`.
 """

@@ -1,4 +1,4 @@
-"""What is said to a client when something is wrong: a Kubernetes `Status`.
+"""· What is said to a client when something is wrong: a Kubernetes `Status`.
 
 Wording, reasons and key order are kube-apiserver's, so that kubectl and client-go read them; more may follow
 after `: `.  Sources: apimachinery `api/errors`, apiserver `endpoints/handlers/responsewriters`.

@@ -1,4 +1,4 @@
-"""`[scheme:]name[:port]`: the id by which a pod, a service or a node is named in a proxy path.
+"""· `[scheme:]name[:port]`: the id by which a pod, a service or a node is named in a proxy path.
 
 Source: apimachinery `util/net/port_split.go`.
 """

@@ -1,4 +1,4 @@
-"""Who is asking: the answer of an authenticator (`authentication.k8s.io` UserInfo)."""
+"""· Who is asking: the answer of an authenticator (`authentication.k8s.io` UserInfo)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which encodings is a backend offered, where its answer may be a page that a browser shows, and that is edited on its way?
+"""· Which encodings is a backend offered, where its answer may be a page that a browser shows, and that is edited on its way?
 
 Those that can be decoded here.  Others are taken away, and none is added: a page in one of them would pass unedited, and
 every link of it lead out of the prefix.  What else is asked for, and what programs ask for, is offered as it came.
@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-from bastion.message.encoding import ENCODINGS
+from bastion.message.page.encoding import ENCODINGS
 
 _KNOWN = ENCODINGS | {b"identity", b""}
 _USUAL = frozenset((b"gzip", b"gzip, deflate", b"identity"))

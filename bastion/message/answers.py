@@ -1,4 +1,4 @@
-"""What of a backend's answer reaches the client, and what is said in addition?
+"""· What of a backend's answer reaches the client, and what is said in addition?
 
 Under a path prefix every application speaks from the bastion's own origin: what would speak for that whole origin is
 dropped, and links, cookies and pages are put under the prefix.  On a host name of its own an application keeps all but
@@ -12,9 +12,9 @@ from collections.abc import Callable
 import msgspec
 
 from bastion.message.headers import Field, to_client, values
-from bastion.message.html import HtmlRewriter, plan
 from bastion.message.mount import Mount
 from bastion.message.ownorigin import SANDBOX
+from bastion.message.page.html import HtmlRewriter, plan
 from bastion.message.rewrite import PLACED, rewrite_fields
 
 # Fields that speak for an origin, not for an answer.

@@ -1,4 +1,4 @@
-"""Which cookies may an application set, under which name and path, and which of the client's does it see?
+"""· Which cookies may an application set, under which name and path, and which of the client's does it see?
 
 Every application under a prefix shares the bastion's origin; the Path is all that keeps their cookies apart (it is no
 security boundary against scripts), and the bastion's own cookies are neither shown to an application nor set by one.

@@ -1,4 +1,4 @@
-"""How is a tag written, and where does it end?
+"""· How is a tag written, and where does it end?
 
 WHATWG HTML 13.2.5.6 to 13.2.5.40, over bytes.  Once as an expression, for tags that are there from `<` to `>`; and
 once state by state, for a tag that comes in pieces: no byte is looked at twice, however small they are.

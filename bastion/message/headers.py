@@ -1,4 +1,4 @@
-"""Which header fields pass on to a backend, and which come back to the client?
+"""· Which header fields pass on to a backend, and which come back to the client?
 
 RFC 9110 section 7.6.1 (Connection), RFC 9112 section 6 (framing); order of decisions as in kube-apiserver, less what a
 client might assert (`identity`).

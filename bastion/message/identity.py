@@ -1,4 +1,4 @@
-"""Which request headers may not reach a backend, because a backend would believe them?
+"""· Which request headers may not reach a backend, because a backend would believe them?
 
 The one explicit list: identities, addresses and requests that proxies in front of a backend assert.  A client does not get
 to say them (CVE-2025-64484, CVE-2025-54468), and this program tells a backend nothing about who is asking.  What a client

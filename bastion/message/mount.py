@@ -1,4 +1,4 @@
-"""Where does a URL that an application gave point to, seen from under its prefix?
+"""· Where does a URL that an application gave point to, seen from under its prefix?
 
 An application believes that it lives at `/` of its own host.  Here it lives under `/api/v1/…/proxy` of the bastion's:
 what means the application comes back under that prefix, what means another host is left alone, and what cannot be

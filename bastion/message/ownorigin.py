@@ -1,4 +1,4 @@
-"""What keeps the bastion's origin its own?  Which credentials a browser shows unasked, and what each kind of answer says in addition.
+"""· What keeps the bastion's origin its own?  Which credentials a browser shows unasked, and what each kind of answer says in addition.
 
 Under a path prefix every application answers from this origin, and a script that runs in it could act as whoever visits.
 So what a browser got without meaning to is sandboxed, and the bastion's own answers run, load and embed nothing.

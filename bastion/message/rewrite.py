@@ -1,4 +1,4 @@
-"""What must change in an answer's header fields, so that an application stays under its prefix?
+"""· What must change in an answer's header fields, so that an application stays under its prefix?
 
 Location and its kin, Refresh, Link and Set-Cookie.  kube-apiserver rewrites Location alone, and there
 decodes what was encoded; here what is encoded stays encoded.

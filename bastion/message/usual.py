@@ -1,4 +1,4 @@
-"""Which tags say at a glance what becomes of them?
+"""· Which tags say at a glance what becomes of them?
 
 Most links of most pages: lower-case, one URL and nothing else of interest, and that URL a plain path or reference.
 One expression finds them, so that they cost no step of Python, or little; every other tag takes the long way, to the
@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 
-from bastion.message.attributes import ATTRIBUTES, NAMES, ORIGIN, PATH, REFERENCE
 from bastion.message.grammar import BLANK
-from bastion.message.tags import CONTENT
+from bastion.message.page.attributes import ATTRIBUTES, NAMES, ORIGIN, PATH, REFERENCE
+from bastion.message.page.tags import CONTENT
 
 # No `<` in them, so that a tag begins at the last one before its URL.
 _OTHERS = rb"""(?>(?:

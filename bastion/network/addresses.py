@@ -1,4 +1,4 @@
-"""May this address be dialled?
+"""· May this address be dialled?
 
 Only addresses that the Kubernetes API gave get here, but whoever may write a pod's status writes them: loopback, metadata
 services and this program's own sockets are refused on the very address dialled (CVE-2020-8555, CVE-2022-3294, kubernetes#119270).

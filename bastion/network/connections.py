@@ -12,10 +12,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from bastion.clock import Deadlines
 from bastion.kube.endpoint import Endpoint
 from bastion.network.dial import Dialer
-from bastion.network.http1 import Connection
+from bastion.network.http1.connection import Connection
+from bastion.runtime.deadlines import Deadlines
 
 IDLE_SECONDS = 60.0
 MARGIN = 1.0  # seconds before a backend ends a connection, by its own word, that it is no longer used

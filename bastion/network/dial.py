@@ -11,13 +11,13 @@ import ssl
 from collections.abc import Callable
 from typing import TypeVar
 
-from bastion.clock import Deadlines
 from bastion.kube.endpoint import KUBELET, Endpoint
 from bastion.network.addresses import DialPolicy
 from bastion.network.errors import DialError
 from bastion.network.sockets import prepare
-from bastion.network.tls import ClientTLS
-from bastion.network.tlslayer import SharedBuffers, TLSLayer
+from bastion.network.tls.contexts import ClientTLS
+from bastion.network.tls.layer import SharedBuffers, TLSLayer
+from bastion.runtime.deadlines import Deadlines
 
 P = TypeVar("P", bound=asyncio.Protocol)
 

@@ -1,4 +1,4 @@
-"""What went wrong on the way to a backend, by phase, so that a retry can ask whether anything was sent."""
+"""· What went wrong on the way to a backend, by phase, so that a retry can ask whether anything was sent."""
 
 from __future__ import annotations
 

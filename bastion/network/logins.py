@@ -1,4 +1,4 @@
-"""Does a login hold for the connection it came over, or for its request alone?
+"""· Does a login hold for the connection it came over, or for its request alone?
 
 After NTLM or Negotiate (RFC 4559) a server takes whatever follows on the connection for the same person's, so such a
 connection is nobody else's.  Of a scheme that is not listed here nobody can tell.

@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from bastion.clock import Deadlines
 from bastion.network.sockets import is_reset
+from bastion.runtime.deadlines import Deadlines
 
 BUFFERED = 65536  # bytes written to a side that does not read, before the other side is made to wait
 CLOSE_SECONDS = 2.0  # for what is written to go out, and for the client to end as well, where the end was made

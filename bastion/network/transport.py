@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bastion.kube.endpoint import Endpoint
-from bastion.network.answer import Answer
 from bastion.network.connections import ConnectionPool
-from bastion.network.http1 import Connection
+from bastion.network.http1.answer import Answer
+from bastion.network.http1.connection import Connection
 from bastion.network.relay import Stream
 
 READ_WITH_THEIR_BODY = frozenset(("POST", "PUT", "PATCH"))

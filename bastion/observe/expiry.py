@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from cryptography import x509
 
-from bastion.certificates import Certificate
-from bastion.config import Config
+from bastion.runtime.certificates import Certificate
+from bastion.settings.config import Config
 
 EARLY = 30 * 86400.0  # seconds
 LOOK_EVERY = 60.0  # seconds; files are renewed while the program runs

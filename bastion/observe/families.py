@@ -1,4 +1,4 @@
-"""What is a metric, how is it written for Prometheus, and what becomes of those of several processes?
+"""· What is a metric, how is it written for Prometheus, and what becomes of those of several processes?
 
 Plain values, so that they can be sent from one process to another; written here, as prometheus-client took 50 ms for
 thousands of series, in which nobody else is served.

@@ -1,4 +1,4 @@
-"""What may not stand in a log?  Secrets, and whatever would end a line or steer a terminal."""
+"""· What may not stand in a log?  Secrets, and whatever would end a line or steer a terminal."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from bastion.authz.authorizer import Authorizer, Question
 from bastion.kube.attributes import Attributes
 from bastion.kube.user import User
 from bastion.proxy.recheck import Recheck
-from bastion.turns import STREAM, Key
+from bastion.runtime.turns import STREAM, Key
 
 SLACK = 1.0  # seconds after a token's end: asked a moment too early, it would be good for another while
 

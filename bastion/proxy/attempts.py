@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Sequence
 from bastion.kube.endpoint import Endpoint
 from bastion.kube.objects import family_of
 from bastion.network.errors import DialError
-from bastion.network.http1 import Connection
+from bastion.network.http1.connection import Connection
 from bastion.proxy.router import Route, Router
-from bastion.turns import Key
+from bastion.runtime.turns import Key
 
 MAX_ATTEMPTS = 3  # connections tried, kept ones too, before only those are that are not known to fail
 MOST_DIALS = 256  # however many stand by

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bastion.authn.authenticator import Credentials
-from bastion.authn.crosssite import credential_counts, provenance
 from bastion.authn.requestheader import FrontProxyHeaders
 from bastion.authn.subprotocol import request_credentials
 from bastion.kube.hostname import Application
@@ -12,6 +11,7 @@ from bastion.message.upgrade import Asked
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.origin import Origins
 from bastion.proxy.signin import NoSignIn
+from bastion.signin.crosssite import credential_counts, provenance
 
 _NONE = Credentials(note="credentials that another site's page made the browser send")
 

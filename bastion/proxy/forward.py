@@ -11,15 +11,14 @@ import msgspec
 from bastion.balance.outlier import Outliers
 from bastion.kube.endpoint import Endpoint
 from bastion.kube.status import StatusError, gateway_timeout, service_unavailable
-from bastion.limits import Shares
 from bastion.message.answers import Asked, Policy, Presented, present
 from bastion.message.headers import Forwarded, to_backend
-from bastion.message.html import HtmlRewriter, RewriteAborted
 from bastion.message.identity import asserts_identity
 from bastion.message.mount import Mount
-from bastion.network.answer import Answer
+from bastion.message.page.html import HtmlRewriter, RewriteAborted
 from bastion.network.errors import DialError, NetworkError, SendError, UpstreamTimeout
-from bastion.network.http1 import Connection
+from bastion.network.http1.answer import Answer
+from bastion.network.http1.connection import Connection
 from bastion.network.logins import binds_request
 from bastion.network.transport import RoundTrip, Transport, may_stay_unread
 from bastion.observe.record import Record
@@ -30,7 +29,8 @@ from bastion.proxy.router import Route, Router
 from bastion.proxy.streams import UnderWay
 from bastion.proxy.turns import Turns
 from bastion.proxy.waiting import Place, Upload
-from bastion.turns import USER, Key
+from bastion.runtime.limits import Shares
+from bastion.runtime.turns import USER, Key
 
 
 class Envelope(msgspec.Struct, frozen=True, gc=False):

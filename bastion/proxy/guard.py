@@ -7,13 +7,13 @@ from collections.abc import Callable
 from types import TracebackType
 
 from bastion.authn.authenticator import Authenticator, Credentials, NotAccepted
-from bastion.config import Limits
 from bastion.kube.status import too_many_requests
 from bastion.kube.user import ANONYMOUS, User
-from bastion.limits import Concurrency, Rate, SecondTries
 from bastion.network.addresses import client_of
 from bastion.proxy.exchange import Exchange
-from bastion.turns import ADDRESS, USER, Key
+from bastion.runtime.limits import Concurrency, Rate, SecondTries
+from bastion.runtime.turns import ADDRESS, USER, Key
+from bastion.settings.config import Limits
 
 SECOND_TRIES = 5.0  # a second, of one address that is over its limit
 REFUSALS = 50.0  # a second, told one address at once; those beyond after

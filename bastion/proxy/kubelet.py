@@ -1,4 +1,4 @@
-"""What may be asked of a kubelet through this proxy?
+"""· What may be asked of a kubelet through this proxy?
 
 `get nodes/proxy` is as good as root on the node wherever the kubelet's exec endpoints are in reach (kubernetes#136550),
 so these are refused, and so is any spelling of a path that the kubelet might read differently than we do.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from bastion.authn.crosssite import elsewhere, provenance
 from bastion.kube.requestinfo import RequestInfo
 from bastion.kube.status import bad_request
 from bastion.message.authority import is_authority
 from bastion.message.headers import Forwarded, values
 from bastion.network.addresses import Address, Network, parse_address, unmapped
 from bastion.proxy.exchange import Exchange, Field
+from bastion.signin.crosssite import elsewhere, provenance
 
 MOST_HOPS = 32  # looked at
 

@@ -1,4 +1,4 @@
-"""May a request that failed be sent again?"""
+"""· May a request that failed be sent again?"""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from bastion.kube.requestinfo import VERBS, RequestInfo
 from bastion.kube.status import method_not_allowed
 from bastion.kube.target import parse_target
 from bastion.proxy.kubelet import check_kubelet_request
-from bastion.turns import Key
+from bastion.runtime.turns import Key
 
 MOST_TURNS = 1000  # of the loop for one request; then its client may come again
 

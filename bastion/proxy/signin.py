@@ -7,10 +7,6 @@ from urllib.parse import urlencode
 
 from bastion.authn.authenticator import Credentials
 from bastion.authn.bearer import bearer_credentials
-from bastion.authn.crosssite import credential_counts, provenance
-from bastion.authn.handoff import Handoff
-from bastion.authn.pairs import PAIR_SECONDS
-from bastion.authn.session import SIGN_IN_SECONDS, Sessions
 from bastion.authn.subprotocol import request_credentials
 from bastion.kube.hostname import Application, host_name
 from bastion.kube.requestinfo import RequestInfo
@@ -21,6 +17,10 @@ from bastion.message.ownorigin import DATA, RULES, Kind
 from bastion.message.upgrade import Asked
 from bastion.proxy.exchange import Exchange, Field
 from bastion.proxy.origin import Origins
+from bastion.signin.crosssite import credential_counts, provenance
+from bastion.signin.handoff import Handoff
+from bastion.signin.pairs import PAIR_SECONDS
+from bastion.signin.session import SIGN_IN_SECONDS, Sessions
 
 LOGIN = "/login"
 HANDOFF_PATH = "/.bastion/handoff"

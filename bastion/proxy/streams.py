@@ -13,12 +13,12 @@ from typing import Any, Protocol
 
 import msgspec
 
-from bastion.clock import Deadlines
 from bastion.kube.endpoint import Endpoint
 from bastion.kube.status import refused, service_unavailable
 from bastion.observe.record import Record
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.router import Route
+from bastion.runtime.deadlines import Deadlines
 
 Tell = Callable[[Record, Exchange], None]
 Watch = Callable[..., Callable[[], None]]  # the questions, whom to tell that the answer is no, how many seconds ago it was yes

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import asyncio
 
-from bastion.clock import Deadlines
 from bastion.kube.status import service_unavailable
 from bastion.message import upgrade
 from bastion.message.answers import Policy
 from bastion.message.frames import GOING_AWAY, POLICY_VIOLATION, FrameCounter
 from bastion.message.headers import to_backend
-from bastion.message.html import RewriteAborted
+from bastion.message.page.html import RewriteAborted
 from bastion.message.upgrade import Asked
-from bastion.network.answer import Answer
 from bastion.network.errors import DialError, NetworkError
+from bastion.network.http1.answer import Answer
 from bastion.network.relay import Relay
 from bastion.network.transport import RoundTrip, Transport
 from bastion.observe.record import Record
@@ -27,7 +26,8 @@ from bastion.proxy.forward import Envelope, hand_on, present_answer, unreachable
 from bastion.proxy.router import Route, Router
 from bastion.proxy.streams import UnderWay
 from bastion.proxy.turns import Turns
-from bastion.turns import Key
+from bastion.runtime.deadlines import Deadlines
+from bastion.runtime.turns import Key
 
 
 class Tunnel:

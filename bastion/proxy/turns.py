@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Hashable
 
-from bastion.rounds import Rounds
+from bastion.runtime.rounds import Rounds
 
 USERS = 4  # that do a step in one turn of the loop
 

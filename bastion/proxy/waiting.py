@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from bastion.limits import Shares
 from bastion.proxy.exchange import Body
+from bastion.runtime.limits import Shares
 
 
 class Place:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bastion.limits import Concurrency
 from bastion.network.addresses import client_of
+from bastion.runtime.limits import Concurrency
 
 RESERVED = 128  # descriptors for files, the API server, logs
 CROWDED = 0.9  # of the total

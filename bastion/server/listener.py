@@ -11,9 +11,9 @@ from collections.abc import Callable
 from functools import partial
 
 from bastion.network.sockets import prepare
-from bastion.network.tlslayer import SharedBuffers, TLSLayer
+from bastion.network.tls.layer import SharedBuffers, TLSLayer
 from bastion.server import plaintext
-from bastion.server.protocol import HttpProtocol, client_address
+from bastion.server.http1.protocol import HttpProtocol, client_address
 from bastion.server.state import ServerState
 
 BACKLOG = 2048

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 import uvicorn
 
+from bastion.server.http1.protocol import HttpProtocol
 from bastion.server.listener import Listener
-from bastion.server.protocol import HttpProtocol
 from bastion.server.state import ServerState
 
 CLOSING_SECONDS = 1.5  # for the last connections to be closed

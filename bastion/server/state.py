@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from bastion.clock import Deadlines
 from bastion.kube.status import StatusError
 from bastion.observe.auditids import AuditIds
+from bastion.proxy.exchange import Exchange
+from bastion.runtime.deadlines import Deadlines
+from bastion.server.dates import DateLine
 from bastion.server.door import Door
-from bastion.server.exchange import DateLine, HttpExchange
-
-if TYPE_CHECKING:
-    from bastion.server.protocol import HttpProtocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +25,27 @@ class Timeouts:
     write_stall: float = 60.0
 
 
-class Application(Protocol):
-    async def serve(self, exchange: HttpExchange) -> None: ...
+class ClientConnection(Protocol):
+    """One of a client's, under whatever version of HTTP.  `lasting`: what is under way there is a stream."""
 
-    def refuse(self, exchange: HttpExchange, error: StatusError) -> None:
+    deadline: float | None
+
+    @property
+    def lasting(self) -> bool: ...
+
+    def expired(self) -> None: ...
+
+    def end_exchange(self, reason: str) -> None: ...
+
+    def shut_down(self) -> None:
+        """No more requests after the one under way."""
+        ...
+
+
+class Application(Protocol):
+    async def serve(self, exchange: Exchange) -> None: ...
+
+    def refuse(self, exchange: Exchange, error: StatusError) -> None:
         """A request whose head could not be read: answer it, and tell the observers."""
         ...
 
@@ -46,8 +61,8 @@ class ServerState:
     door: Door = field(default_factory=lambda: Door(1 << 20, 0, lambda address: False))
     timeouts: Timeouts = Timeouts()
     end_tunnels: Callable[[], None] = nothing
-    connections: set[HttpProtocol] = field(default_factory=set)
-    hijacked: set[HttpProtocol] = field(default_factory=set)  # of the connections, those that are tunnels
+    connections: set[ClientConnection] = field(default_factory=set)
+    hijacked: set[ClientConnection] = field(default_factory=set)  # of the connections, those that are tunnels
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     draining: bool = False
     date_line: Callable[[], bytes] = field(default_factory=DateLine)
@@ -57,12 +72,12 @@ class ServerState:
     def __post_init__(self) -> None:
         self.idle.set()
 
-    def opened(self, connection: HttpProtocol) -> None:
+    def opened(self, connection: ClientConnection) -> None:
         self.connections.add(connection)
         self.deadlines.add(connection)
         self.idle.clear()
 
-    def lost(self, connection: HttpProtocol) -> None:
+    def lost(self, connection: ClientConnection) -> None:
         self.connections.discard(connection)
         self.deadlines.discard(connection)
         if not self.connections:

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from bastion.certificates import Pair
+from bastion.runtime.certificates import Pair
 
 _DER = 2  # _ssl.ENCODING_DER
 

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import uvicorn
 
-from bastion.certificates import Authority
 from bastion.kube.user import User
+from bastion.runtime.certificates import Authority
 from bastion.standalone.app import Api
 from bastion.standalone.discovery import documents
 from bastion.standalone.files import FollowedFiles

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from bastion.config import StartError
+from bastion.runtime.errors import StartError
 
 T = TypeVar("T")
 Fingerprint = tuple[tuple[str, int, int, int], ...]

@@ -1,4 +1,4 @@
-"""May this user do this?  RBAC as kube-apiserver evaluates it; pure.
+"""· May this user do this?  RBAC as kube-apiserver evaluates it; pure.
 
 Bindings are indexed by whom they name, so that a question costs a few look-ups however many bindings there are.
 Aggregated ClusterRoles come with their rules filled in (`contents`).  Sources: `plugin/pkg/auth/authorizer/rbac/rbac.go`,

@@ -6,7 +6,7 @@ import ssl
 import tempfile
 from pathlib import Path
 
-from bastion.certificates import Pair
+from bastion.runtime.certificates import Pair
 
 
 def server_context(pair: Pair) -> ssl.SSLContext:

@@ -10,12 +10,12 @@ from urllib.parse import urlencode
 
 from fastapi import FastAPI, HTTPException, Request, Response
 
-from bastion.authn.pairs import PAIR_SECONDS, Pair, paired, with_pair
-from bastion.authn.session import SIGN_IN_SECONDS, Session
 from bastion.kube.hostname import host_name
 from bastion.kube.status import StatusError
 from bastion.message.cookies import APPLICATION, HANDOFF, PAIRS, RETURN, SESSION
 from bastion.observe.signins import Outcome
+from bastion.signin.pairs import PAIR_SECONDS, Pair, paired, with_pair
+from bastion.signin.session import SIGN_IN_SECONDS, Session
 from bastion.web.login import refusal, signed_out
 from bastion.web.pages import problem, sign_out_form, signed_out_here
 from bastion.web.visit import Desk, Visit, add_form, add_page, add_step, see_other, with_cookie

@@ -12,10 +12,10 @@ from urllib.parse import parse_qsl
 from fastapi import FastAPI, Request, Response
 
 from bastion.authn.bearer import bearer_token
-from bastion.authn.session import TokenTooLong
 from bastion.kube.status import StatusError
 from bastion.message.cookies import RETURN, SESSION
 from bastion.observe.signins import Outcome
+from bastion.signin.session import TokenTooLong
 from bastion.web.pages import problem, sign_in_form, sign_out_form, signed_in
 from bastion.web.visit import Desk, Visit, add_form, add_page, see_other, with_cookie
 

@@ -11,14 +11,14 @@ from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse
 
 from bastion.authn.authenticator import Credentials, NotAccepted
-from bastion.authn.crosssite import counts, provenance
-from bastion.authn.handoff import Handoff
-from bastion.authn.session import Session, Sessions
 from bastion.kube.hostname import HostNames, host_name
 from bastion.kube.status import StatusError
 from bastion.kube.user import User
 from bastion.message.cookies import own_cookie, set_own
 from bastion.observe.record import Record
+from bastion.signin.crosssite import counts, provenance
+from bastion.signin.handoff import Handoff
+from bastion.signin.session import Session, Sessions
 
 STRICT_TRANSPORT = "max-age=31536000"  # not of the hosts below: they may be somebody else's
 

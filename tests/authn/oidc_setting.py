@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from bastion.authentication import CLOCK_SKEW, Issuer
 from bastion.authn import oidc
 from bastion.authn.authenticator import Authenticator, Credentials
 from bastion.authn.oidc import OidcAuthenticator
 from bastion.kube.user import User
+from bastion.settings.issuer import CLOCK_SKEW, Issuer
 from tests.authn.provider import CLIENT_ID, Provider
 from tests.fakes import Knows, owner, run
 

@@ -13,13 +13,14 @@ from typing import TypeVar
 
 import pytest
 
-from bastion.authentication import Authentication, FrontProxy, Issuer
 from bastion.authn.authenticator import Credentials
 from bastion.authn.authenticators import Authenticators, open_authenticators
 from bastion.authn.requestheader import FrontProxyHeaders
 from bastion.cluster.errors import ApiError
-from bastion.config import StartError
 from bastion.kube.user import User, anonymous
+from bastion.runtime.errors import StartError
+from bastion.settings.authentication import Authentication, FrontProxy
+from bastion.settings.issuer import Issuer
 from tests.authn.certificates import Issued, authority, issue
 from tests.fakes import SOMEBODY, Reviews, owner, refused, run, until
 

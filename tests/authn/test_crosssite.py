@@ -2,7 +2,7 @@
 
 import pytest
 
-from bastion.authn.crosssite import counts, own_origins, provenance
+from bastion.signin.crosssite import counts, own_origins, provenance
 
 HOST = b"bastion.example.test:8443"
 OWN, SIBLING, EVIL = b"https://bastion.example.test:8443", b"https://web--shop.svc.example.test:8443", b"https://evil.test"

@@ -4,10 +4,10 @@ import itertools
 
 import pytest
 
-from bastion.authn.handoff import CODE_SECONDS, MAX_PATH, Handoff
-from bastion.authn.once import UsedHere
-from bastion.authn.sealed import KEY_BYTES, Sealer
-from bastion.authn.session import SIGN_IN_SECONDS, Session
+from bastion.signin.handoff import CODE_SECONDS, MAX_PATH, Handoff
+from bastion.signin.once import UsedHere
+from bastion.signin.sealed import KEY_BYTES, Sealer
+from bastion.signin.session import SIGN_IN_SECONDS, Session
 
 NOW = 1_800_000_000.0
 APP, OTHER = "web--shop.svc.proxy.example.test", "evil--shop.svc.proxy.example.test"

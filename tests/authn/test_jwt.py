@@ -9,11 +9,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from jose.backends import ECKey, RSAKey
 
-from bastion.authentication import CLOCK_SKEW, SIGNING_ALGORITHMS, Issuer
 from bastion.authn.claims import MAX_GROUPS, MAX_NAME, BadToken, user_of
 from bastion.authn.compact import decoded, expiry, number, read_compact, read_json
 from bastion.authn.jwt import ALGORITHMS, MAX_KEYS, read_keys, verify, wanted_key
 from bastion.kube.user import User
+from bastion.settings.issuer import CLOCK_SKEW, SIGNING_ALGORITHMS, Issuer
 from tests.authn.provider import CLIENT_ID, Provider, assemble, b64, public_jwk, rsa_key
 
 NOW = 1_800_000_000.0

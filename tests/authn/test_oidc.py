@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from bastion.authentication import Issuer
 from bastion.kube.user import User
+from bastion.settings.issuer import Issuer
 from tests.authn.attacks import DECIDED, UNREADABLE, WITHOUT_A_DOUBT, Forge
 from tests.authn.oidc_setting import NOW, Setting, conversation, issuer
 from tests.authn.provider import Provider, Web, provider, public_jwk, rsa_key

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from bastion.authentication import Issuer
 from bastion.authn import oidc
 from bastion.authn.jwt import MAX_KID
 from bastion.authn.oidc import KEEP, MAX_DOCUMENT, REFRESH, RETRY
-from bastion.certificates import Authority
 from bastion.kube.user import User
+from bastion.runtime.certificates import Authority
+from bastion.settings.issuer import Issuer
 from tests.authn.oidc_setting import NOW, Setting, conversation, issuer
 from tests.authn.provider import Page, Provider, Web, provider, public_jwk, rsa_key
 from tests.fakes import ClockLoop, pass_time, refused, run, server_tls, until

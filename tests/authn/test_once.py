@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from bastion.authn.once import UsedHere, UsedInFolder
+from bastion.signin.once import UsedHere, UsedInFolder
 
 NOW = 1_800_000_000
 ID = bytes(range(16))
@@ -25,7 +25,7 @@ def test_the_first_is_one(once):
 def test_of_all_who_come_at_once_one_is_first(tmp_path):
     """Processes, as workers are; and in each of them many at a time."""
     program = (
-        "import sys; from pathlib import Path; from bastion.authn.once import UsedInFolder; sys.stdin.read(1); "
+        "import sys; from pathlib import Path; from bastion.signin.once import UsedInFolder; sys.stdin.read(1); "
         f"print(sum(UsedInFolder(Path({str(tmp_path)!r})).first({ID!r}, {NOW + 60}, {NOW}) for _ in range(50)))"
     )
     workers = [

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from bastion.authn.pairs import MOST_PAIRS, Pair, paired, with_pair
+from bastion.signin.pairs import MOST_PAIRS, Pair, paired, with_pair
 
 HOST, OTHER = "web--shop.svc.proxy.test", "evil--shop.svc.proxy.test"
 MINE, ANOTHERS = hashlib.sha256(b"mine").digest(), hashlib.sha256(b"another's").digest()

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bastion.authn.sealed import KEY_BYTES, Sealer, key_of
-from bastion.authn.session import (
+from bastion.message.cookies import APPLICATION, RETURN, SESSION
+from bastion.signin.sealed import KEY_BYTES, Sealer, key_of
+from bastion.signin.session import (
     APPLICATION_SECONDS,
     MAX_SEALED,
     SESSION_SECONDS,
@@ -20,7 +21,6 @@ from bastion.authn.session import (
     is_local,
     token_expiry,
 )
-from bastion.message.cookies import APPLICATION, RETURN, SESSION
 
 NOW = 1_800_000_000.5
 HOST = "bastion.example.test"

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from bastion.certificates import Authority
 from bastion.cluster.kubeconfig import load_access
+from bastion.runtime.certificates import Authority
 from tests.fakes import run
 
 AUTHORITY = Authority("kubeconfig tests")

@@ -6,11 +6,11 @@ import ssl
 
 import pytest
 
-from bastion.certificates import Authority
 from bastion.cluster.connections import REVIEWS
 from bastion.cluster.errors import ApiError
 from bastion.cluster.throttle import Throttle
-from bastion.trust import client_context
+from bastion.runtime.certificates import Authority
+from bastion.runtime.trust import client_context
 from tests.cluster.access import GOOD, Access, answer, client
 from tests.fakes import SOMEBODY, Backend, backend, delivered, reset, run, server_tls, until
 

@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from bastion.certificates import Authority
 from bastion.cluster.errors import ApiError
 from bastion.cluster.proxies import Proxies
-from bastion.trust import client_context
+from bastion.runtime.certificates import Authority
+from bastion.runtime.trust import client_context
 from tests.cluster.access import GOOD, Access, client
 from tests.fakes import LOOPBACK, SOMEBODY, Backend, backend, run, server_tls
 

@@ -8,8 +8,8 @@ import ssl
 
 import pytest
 
-from bastion.certificates import Authority
 from bastion.cluster.kubeconfig import KubeconfigError
+from bastion.runtime.certificates import Authority
 from tests.cluster.kubeconfigs import AUTHORITY, LOOK, comes_to_be, config, kept, old_authority, opened, plugin_of, token
 from tests.fakes import run, until
 

@@ -10,13 +10,13 @@ from bastion.authn.cached import CachedAuthenticator
 from bastion.authn.tokenreview import TokenReviewAuthenticator
 from bastion.authz.cached import CachedAuthorizer
 from bastion.authz.sar import AccessReviewAuthorizer
-from bastion.cache import Cache
 from bastion.cluster.client import TIMEOUT
 from bastion.cluster.errors import ApiError
 from bastion.cluster.outage import unanswered, unreadable
 from bastion.kube.attributes import Attributes
 from bastion.kube.status import StatusError
 from bastion.kube.user import User
+from bastion.runtime.cache import Cache
 from tests import fakes
 from tests.fakes import SOMEBODY
 

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from bastion.cache import Cache
 from bastion.cluster.queue import Gate, Queue
 from bastion.cluster.throttle import Throttle
-from bastion.turns import ADDRESS, BACKGROUND, MOST_WAITING, STREAM, USER, Asker, Key
+from bastion.runtime.cache import Cache
+from bastion.runtime.turns import ADDRESS, BACKGROUND, MOST_WAITING, STREAM, USER, Asker, Key
 from tests.fakes import ClockLoop, pass_time, refused, run, settle
 
 ALICE, MALLORY = (USER, "alice"), (USER, "mallory")

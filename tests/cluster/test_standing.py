@@ -9,7 +9,7 @@ from bastion.cluster.errors import ApiError
 from bastion.cluster.outages import Outages
 from bastion.cluster.rights import REVIEW_ACCESS, REVIEW_TOKENS, REVIEWS, Right, needed
 from bastion.cluster.standing import EVERY, SOON, Standing
-from bastion.turns import BACKGROUND
+from bastion.runtime.turns import BACKGROUND
 from tests.fakes import ClockLoop, pass_time, run, settle
 
 ACCOUNT = "system:serviceaccount:bastion:bastion"

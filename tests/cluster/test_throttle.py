@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from bastion.cluster.throttle import Throttle
-from bastion.turns import BACKGROUND
+from bastion.runtime.turns import BACKGROUND
 from tests.fakes import SOMEBODY, ClockLoop, pass_time, run, settle
 
 

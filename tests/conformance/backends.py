@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bastion.certificates import Authority
+from bastion.runtime.certificates import Authority
 from tests.conformance.cases import Step
 from tests.conformance.wire import LIMIT, Headers, play, read_body, read_head
 

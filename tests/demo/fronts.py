@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 from playwright.sync_api import Page
 
-from bastion.demo import HOST_SUFFIX
+from bastion.demo.run import HOST_SUFFIX
 from tests.e2e.harness import Program
 from tests.loopback import free_port
 

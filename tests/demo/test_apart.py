@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page
 
-from bastion.demo import HOST_SUFFIX
+from bastion.demo.run import HOST_SUFFIX
 from tests.demo.fronts import SITES, Front, arrive
 
 pytestmark = pytest.mark.timeout(600)  # the first time the browser may have to be installed

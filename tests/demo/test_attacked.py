@@ -14,7 +14,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page
 
-from bastion.demo import HOST_SUFFIX
+from bastion.demo.run import HOST_SUFFIX
 from tests.demo.fronts import Front, another, arrive
 from tests.e2e.browser import NAVIGATION
 from tests.loopback import free_port

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
-from bastion.certificates import Authority
-from bastion.demo import HOST_SUFFIX
+from bastion.demo.run import HOST_SUFFIX
+from bastion.runtime.certificates import Authority
 from tests.demo.fronts import Front, arrive
 
 pytestmark = pytest.mark.timeout(600)  # the first time the browser may have to be installed

@@ -10,8 +10,8 @@ from bastion.cluster.errors import ApiError
 from bastion.discovery.lookup import Lookup
 from bastion.discovery.resolver import Resolver, UnknownTarget
 from bastion.kube.target import parse_target
-from bastion.limits import Rate
 from bastion.network.addresses import DialPolicy
+from bastion.runtime.limits import Rate
 from tests.fakes import ClockLoop, backed_by, catalog_of, endpoints, node, pass_time, pod, refused, remove, run, service, settle
 
 NONE = ApiError("the API server answered 404", 404)

@@ -10,7 +10,7 @@ import pytest
 from bastion.cluster.client import ApiClient
 from bastion.discovery.lookup import Lookup
 from bastion.kube.target import parse_target
-from bastion.limits import Rate
+from bastion.runtime.limits import Rate
 from tests.discovery import faults
 from tests.discovery.scripted_api import RESOURCES, Access
 from tests.discovery.test_faults import ROUNDS, change, copying, filled, on_a_clock

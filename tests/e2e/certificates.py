@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bastion.certificates import Authority, Pair
+from bastion.runtime.certificates import Authority, Pair
 from tests.authn.certificates import Issued
 from tests.e2e.harness import Bastion, Cluster, Place, serving
 from tests.e2e.wire import Message, ask, backend, request

@@ -20,7 +20,7 @@ from typing import Any
 
 import httpx
 
-from bastion.certificates import Authority
+from bastion.runtime.certificates import Authority
 from bastion.standalone.resources import Object
 from tests.loopback import free_port, own_network
 from tests.standalone.objects import binding, path_rule, pod, role, rule, service

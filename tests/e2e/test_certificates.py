@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bastion.certificates import Pair
+from bastion.runtime.certificates import Pair
 from tests.authn.certificates import SERVER, Issued, issue
 from tests.authn.certificates import authority as make_authority
 from tests.e2e.certificates import USERS, guarded, pair_of, proxys, seen_by, showing, users

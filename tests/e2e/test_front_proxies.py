@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bastion.certificates import Authority
+from bastion.runtime.certificates import Authority
 from tests.e2e.certificates import PROXIES, USERS, guarded, proxys, seen_by, showing
 from tests.e2e.harness import ALICE, ROOT, Bastion, Cluster, Place, serving
 from tests.e2e.wire import GONE, assert_status

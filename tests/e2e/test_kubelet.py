@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bastion.certificates import Authority
+from bastion.runtime.certificates import Authority
 from tests.e2e.harness import KUBELET_PORT, NODE, OTHER_NODE, Bastion, Cluster, Place
 from tests.e2e.wire import Visit, ask, assert_status, backend, request
 

@@ -12,7 +12,7 @@ import threading
 import time
 from pathlib import Path
 
-from bastion.certificates import Authority, Pair
+from bastion.runtime.certificates import Authority, Pair
 from tests.authn.provider import CLIENT_ID, Provider, provider
 from tests.e2e.harness import KUBELET_PORT, NODE, Bastion, Cluster, Program, serving, standalone
 from tests.e2e.kubeapi import KubeApi

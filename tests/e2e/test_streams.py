@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from bastion.server.protocol import PIPELINED as PIPELINED_BYTES
+from bastion.server.http1.protocol import PIPELINED as PIPELINED_BYTES
 from tests.e2e.harness import TLS_PORT, Bastion, Place
 from tests.e2e.wire import Client, Visit, ask, backend, client, request
 

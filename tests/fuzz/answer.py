@@ -20,9 +20,9 @@ from typing import Any
 import h11
 
 from bastion.kube.endpoint import Endpoint
-from bastion.network.answer import Answer
 from bastion.network.errors import NetworkError
-from bastion.network.http1 import Connection
+from bastion.network.http1.answer import Answer
+from bastion.network.http1.connection import Connection
 from tests.fuzz.pieces import HandLoop, HandTransport, cut
 
 _OK = b"HTTP/1.1 200 OK\r\n"

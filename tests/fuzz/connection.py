@@ -11,10 +11,10 @@ from typing import Any
 
 import h11
 
-from bastion.clock import Deadlines
 from bastion.kube.status import StatusError
-from bastion.server.exchange import HttpExchange
-from bastion.server.protocol import HttpProtocol
+from bastion.runtime.deadlines import Deadlines
+from bastion.server.http1.exchange import HttpExchange
+from bastion.server.http1.protocol import HttpProtocol
 from bastion.server.state import ServerState
 from tests.fuzz.pieces import HandLoop, HandTransport, cut
 

@@ -13,7 +13,7 @@ from typing import Any
 import h11
 
 from bastion.kube.status import StatusError
-from bastion.server.head import Head, read_head
+from bastion.server.http1.head import Head, read_head
 from tests.fuzz.connection import spoken
 from tests.fuzz.pieces import cut
 

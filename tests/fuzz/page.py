@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import zlib
 
-from bastion.message.attributes import NAMES
-from bastion.message.encoding import ENCODINGS, Decoder, NotEncoded
-from bastion.message.html import HtmlRewriter, RewriteAborted
 from bastion.message.mount import Mount
-from bastion.message.tags import TagScanner, stops_at
+from bastion.message.page.attributes import NAMES
+from bastion.message.page.encoding import ENCODINGS, Decoder, NotEncoded
+from bastion.message.page.html import HtmlRewriter, RewriteAborted
+from bastion.message.page.tags import TagScanner, stops_at
 from tests.fuzz.pieces import cut, in_pieces, size_of_pieces
 
 PREFIX = b"/api/v1/namespaces/ns/pods/web/proxy"

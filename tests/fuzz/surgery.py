@@ -13,7 +13,7 @@ from bastion.message.headers import Field, Forwarded, subprotocols, to_backend
 from bastion.message.identity import DROPPED, DROPPED_PREFIXES, withholding
 from bastion.message.mount import Mount
 from bastion.message.upgrade import accepts, asked_upgrade
-from bastion.server.head import read_head
+from bastion.server.http1.head import read_head
 
 PREFIX = b"/api/v1/namespaces/ns/pods/web/proxy"
 HOP_BY_HOP = set(

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from bastion.clock import Deadlines
 from bastion.kube.status import StatusError
+from bastion.runtime.deadlines import Deadlines
 from bastion.server.app import App
 from bastion.server.door import RESERVED, Door
-from bastion.server.exchange import GRACE_SECONDS, LEAST_RATE, HttpExchange
+from bastion.server.http1.exchange import GRACE_SECONDS, LEAST_RATE, HttpExchange
 from bastion.server.listener import Listener, bind
 from bastion.server.state import ServerState
 from tests import fakes

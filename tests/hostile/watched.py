@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bastion.cli import build_parser
-from bastion.config import serve_config
+from bastion.cli.main import build_parser
 from bastion.server.listener import Listener, bind
-from bastion.wiring import Bastion, open_bastion
+from bastion.settings.config import serve_config
+from bastion.wiring.bastion import Bastion, open_bastion
 from tests.e2e.harness import ALLOWED, PORT, Cluster
 from tests.fakes import LOOPBACK
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bastion.message.encoding import ENCODINGS, Decoder
-from bastion.message.html import MAX_EDITED, HtmlRewriter, RewriteAborted
 from bastion.message.mount import Mount
+from bastion.message.page.encoding import ENCODINGS, Decoder
+from bastion.message.page.html import MAX_EDITED, HtmlRewriter, RewriteAborted
 from tests.message.test_rewrite import MOUNT, P
 
 PAGE = b"<!DOCTYPE html>" + b"".join(b'<p>%d<a href="/item/%d">%x</a></p>\n' % (n, n * 7919, n**9) for n in range(3000))

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bastion.message.html import MAX_EDITED, HtmlRewriter, plan
 from bastion.message.mount import Mount
-from bastion.message.tags import STEP, WORK
+from bastion.message.page.html import MAX_EDITED, HtmlRewriter, plan
+from bastion.message.page.tags import STEP, WORK
 from tests.message.test_rewrite import BACKEND, MOUNT, P
 
 NOWHERE = Mount(b"", frozenset((BACKEND,)), b"/r/s", True, b"bastion.test")

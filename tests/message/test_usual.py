@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bastion.message.attributes import NAMES, TagEditor
-from bastion.message.html import HtmlRewriter
 from bastion.message.mount import Mount
-from bastion.message.tags import MAX_EVENTS, MAX_GROWTH, TagScanner, stops_at
+from bastion.message.page.attributes import NAMES, TagEditor
+from bastion.message.page.html import HtmlRewriter
+from bastion.message.page.tags import MAX_EVENTS, MAX_GROWTH, TagScanner, stops_at
 from bastion.message.usual import USUAL
 from tests.message.test_rewrite import BACKEND, P
 

@@ -4,15 +4,15 @@ import asyncio
 
 import pytest
 
-from bastion.certificates import Authority
-from bastion.clock import Deadlines
-from bastion.config import network
 from bastion.kube.endpoint import Endpoint
 from bastion.network import connections
 from bastion.network.addresses import DialPolicy
 from bastion.network.connections import MAX_IDLE_PER_ENDPOINT, ConnectionPool
 from bastion.network.dial import Dialer
 from bastion.network.errors import DialError, SendError
+from bastion.runtime.certificates import Authority
+from bastion.runtime.deadlines import Deadlines
+from bastion.settings.config import network
 from tests.fakes import LOOPBACK, NO_KUBELET_TLS, Backend, ask, backend, head, run, server_tls, start, until, wire
 
 EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"

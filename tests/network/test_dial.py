@@ -8,14 +8,14 @@ import socket
 
 import pytest
 
-from bastion.certificates import Authority
-from bastion.clock import Deadlines
-from bastion.config import Kubelet
 from bastion.kube.endpoint import KUBELET, Endpoint
 from bastion.network.addresses import DialPolicy
 from bastion.network.dial import Dialer
 from bastion.network.errors import DialError
-from bastion.network.tls import ClientTLS
+from bastion.network.tls.contexts import ClientTLS
+from bastion.runtime.certificates import Authority
+from bastion.runtime.deadlines import Deadlines
+from bastion.settings.config import Kubelet
 from tests.fakes import LOOPBACK, NO_KUBELET, Backend, ask, backend, files, head, run, server_tls, until, wire
 
 EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bastion.certificates import Authority
-from bastion.network import http1
-from bastion.network.answer import framing
 from bastion.network.errors import NetworkError, ReceiveError, SendError, UpstreamTimeout
 from bastion.network.held import HIGH_WATER
-from bastion.network.http1 import LARGE_PORTION, MAX_FIELDS, MAX_HEAD, MAX_INTERIM, Connection
+from bastion.network.http1 import connection as http1
+from bastion.network.http1.answer import framing
+from bastion.network.http1.connection import LARGE_PORTION, MAX_FIELDS, MAX_HEAD, MAX_INTERIM, Connection
 from bastion.network.transport import Deadlines
+from bastion.runtime.certificates import Authority
 from tests.fakes import Backend, ClockLoop, ask, backend, delivered, pass_time, run, server_tls, start, until, whole, wire
 
 OK = b"HTTP/1.1 200 OK\r\n"

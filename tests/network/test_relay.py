@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import uvloop
 
-from bastion.clock import Deadlines
 from bastion.network.relay import CLOSE_SECONDS, Relay, Stream
+from bastion.runtime.deadlines import Deadlines
 from tests import fakes
 from tests.fakes import ClockLoop, moment, pass_time, settle, until
 from tests.tunnel.raw import PIECE, Before, End, connection

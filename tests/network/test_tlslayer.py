@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import uvloop
 
-from bastion.certificates import Authority
-from bastion.clock import Deadlines
-from bastion.network.tlslayer import CLOSE_SECONDS, HANDSHAKE_SECONDS, SharedBuffers, TLSLayer
+from bastion.network.tls.layer import CLOSE_SECONDS, HANDSHAKE_SECONDS, SharedBuffers, TLSLayer
+from bastion.runtime.certificates import Authority
+from bastion.runtime.deadlines import Deadlines
 from tests import fakes
 from tests.fakes import LOOPBACK, ClockLoop, pass_time, server_tls, settle, until
 from tests.tunnel.peer import PIECE, Peer

@@ -8,8 +8,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from bastion.certificates import Certificate
 from bastion.observe.expiry import SAY_EVERY, Expiry, end_of
+from bastion.runtime.certificates import Certificate
 
 NOW = 1_800_000_000.0
 DAY = 86400.0

@@ -9,7 +9,7 @@ from bastion.kube.endpoint import Endpoint
 from bastion.kube.requestinfo import RequestInfo
 from bastion.kube.status import StatusError
 from bastion.proxy.router import Route, Router
-from bastion.turns import Key
+from bastion.runtime.turns import Key
 
 INFO = RequestInfo(Attributes("get", "", "v1", "ns", "pods", "proxy", "web"), b"/prefix", b"/x", True)
 

@@ -13,10 +13,8 @@ import pytest
 from msgspec import structs
 
 from bastion.balance.outlier import Outliers
-from bastion.clock import Deadlines
 from bastion.kube.endpoint import Endpoint
 from bastion.kube.status import StatusError, not_found, service_unavailable
-from bastion.limits import Shares
 from bastion.message.answers import Policy
 from bastion.message.headers import Forwarded
 from bastion.network.connections import ConnectionPool
@@ -24,6 +22,8 @@ from bastion.observe.record import Record
 from bastion.proxy.forward import Envelope, Forwarder, request_head
 from bastion.proxy.streams import StreamLimits, Streams
 from bastion.proxy.turns import Turns
+from bastion.runtime.deadlines import Deadlines
+from bastion.runtime.limits import Shares
 from tests.fakes import LOOPBACK, Backend, Upload, run, until, wire
 from tests.proxy.exchanges import Exchange, fields_of
 from tests.proxy.routes import Standing, route_to

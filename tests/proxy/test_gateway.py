@@ -12,8 +12,6 @@ import pytest
 from bastion.authz.impersonation import Impersonator
 from bastion.balance.policies import RoundRobin
 from bastion.balance.pool import Balancer
-from bastion.clock import Deadlines
-from bastion.config import Limits
 from bastion.discovery.resolver import Resolver
 from bastion.kube.attributes import Attributes
 from bastion.kube.endpoint import Endpoint
@@ -27,6 +25,8 @@ from bastion.proxy.guard import Guard
 from bastion.proxy.origin import Origins
 from bastion.proxy.router import Route, Router
 from bastion.proxy.streams import StreamLimits, Streams, UnderWay
+from bastion.runtime.deadlines import Deadlines
+from bastion.settings.config import Limits
 from tests import fakes
 from tests.fakes import Decides, Knows, catalog_of
 from tests.proxy.exchanges import Exchange, fields_of

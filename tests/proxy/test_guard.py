@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from bastion.authn.authenticator import Credentials
-from bastion.config import Limits
 from bastion.kube.status import StatusError
 from bastion.kube.user import User, anonymous
 from bastion.proxy.guard import HELD_BACK, REFUSALS, SECOND_TRIES, Guard, asker_of
-from bastion.turns import ADDRESS, USER, Key
+from bastion.runtime.turns import ADDRESS, USER, Key
+from bastion.settings.config import Limits
 from tests.fakes import ClockLoop, Knows, pass_time, refused, run, settle
 from tests.proxy.exchanges import Exchange
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from bastion.clock import Deadlines
 from bastion.kube.endpoint import Endpoint
 from bastion.kube.status import StatusError
 from bastion.observe.record import Record
 from bastion.proxy.streams import AT_ONCE, IDLE, NODE_GONE, POD_GONE, STOPPING, TOO_LONG, StreamLimits, Streams, UnderWay
+from bastion.runtime.deadlines import Deadlines
 from tests import fakes
 from tests.fakes import ClockLoop, pass_time, settle
 from tests.proxy.exchanges import Exchange

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from bastion.clock import Deadlines
 from bastion.kube.endpoint import Endpoint
 from bastion.message.answers import Policy
 from bastion.message.headers import Forwarded
@@ -22,6 +21,7 @@ from bastion.proxy.router import Route
 from bastion.proxy.streams import StreamLimits, Streams
 from bastion.proxy.tunnel import Tunneller, upgrade_head
 from bastion.proxy.turns import Turns
+from bastion.runtime.deadlines import Deadlines
 from tests.fakes import LOOPBACK, Backend, refused, run, settle, until, wire
 from tests.proxy.exchanges import Exchange, Field, fields_of
 from tests.proxy.routes import Standing, route_to

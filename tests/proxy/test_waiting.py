@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from bastion.kube.status import bad_request
-from bastion.limits import Shares
 from bastion.proxy.waiting import Place, Upload
+from bastion.runtime.limits import Shares
 from tests.fakes import run, settle
 
 

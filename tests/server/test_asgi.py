@@ -14,11 +14,11 @@ import httpx
 import pytest
 import uvicorn
 
-from bastion.cli import build_parser
-from bastion.config import serve_config
+from bastion.cli.main import build_parser
 from bastion.server.asgi import run_asgi
 from bastion.server.listener import bind
-from bastion.wiring import open_bastion
+from bastion.settings.config import serve_config
+from bastion.wiring.bastion import open_bastion
 from tests import fakes
 from tests.e2e.harness import ALICE, ALLOWED, CAROL, Cluster, Place
 from tests.e2e.wire import Visit, backend, sending

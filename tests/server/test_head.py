@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bastion.kube.status import StatusError
-from bastion.server.head import MAX_FIELDS, Head, read_head, read_request_line
+from bastion.server.http1.head import MAX_FIELDS, Head, read_head, read_request_line
 from tests.fakes import refused
 
 

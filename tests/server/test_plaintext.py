@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from bastion.certificates import Authority
-from bastion.clock import Deadlines
+from bastion.runtime.certificates import Authority
+from bastion.runtime.deadlines import Deadlines
 from bastion.server.listener import Listener, bind
 from bastion.server.state import ServerState
 from bastion.server.tls import context_of

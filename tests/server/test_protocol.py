@@ -16,14 +16,14 @@ from dataclasses import dataclass, field
 import pytest
 import uvloop
 
-from bastion.certificates import Authority
-from bastion.clock import Deadlines
 from bastion.kube.status import StatusError, bad_request
 from bastion.network.held import HIGH_WATER
-from bastion.server.body import AT_ONCE
-from bastion.server.exchange import HttpExchange
+from bastion.runtime.certificates import Authority
+from bastion.runtime.deadlines import Deadlines
+from bastion.server.http1.body import AT_ONCE
+from bastion.server.http1.exchange import HttpExchange
+from bastion.server.http1.protocol import LINGER_BYTES, LINGER_SECONDS, PIPELINED, HttpProtocol
 from bastion.server.listener import Listener, bind
-from bastion.server.protocol import LINGER_BYTES, LINGER_SECONDS, PIPELINED, HttpProtocol
 from bastion.server.state import ServerState, Timeouts
 from tests import fakes
 from tests.fakes import ClockLoop, pass_time, settle, until

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from bastion.standalone.samplehttp import SampleAnswer, SampleRequest
-from bastion.standalone.samplesite import KEPT, SEEN, SampleSite
+from bastion.demo.samplehttp import SampleAnswer, SampleRequest
+from bastion.demo.samplesite import KEPT, SEEN, SampleSite
 
 TOKEN = "0123456789abcdef"
 

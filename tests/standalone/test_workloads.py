@@ -19,6 +19,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK
 
+from bastion.demo.workloads import MANIFESTS, NETWORK, Workloads, demo_tokens, manifests_at
 from bastion.kube.attributes import Attributes
 from bastion.kube.user import User
 from bastion.standalone.apiserver import BOOTSTRAP, ApiServer
@@ -26,7 +27,6 @@ from bastion.standalone.contents import contents
 from bastion.standalone.manifests import load
 from bastion.standalone.rbac import RBAC
 from bastion.standalone.tokens import read_tokens, token_file
-from bastion.standalone.workloads import MANIFESTS, NETWORK, Workloads, demo_tokens, manifests_at
 from tests.loopback import own_network
 from tests.standalone.api import get
 from tests.standalone.objects import write

@@ -8,13 +8,13 @@ import os
 import signal
 from collections.abc import AsyncIterator
 
-from bastion import config
-from bastion.cli import build_parser
+from bastion.cli.main import build_parser
 from bastion.server.listener import bind
 from bastion.server.run import Endings, Server
 from bastion.server.tls import serving_context
-from bastion.wiring import Bastion as Wired
-from bastion.wiring import open_bastion
+from bastion.settings import config
+from bastion.wiring.bastion import Bastion as Wired
+from bastion.wiring.bastion import open_bastion
 from tests.e2e.harness import ALLOWED, Bastion, Cluster
 
 SOON = Endings(exchanges=0.1, tunnels=0.1)

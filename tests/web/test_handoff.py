@@ -4,8 +4,8 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
-from bastion.authn.session import APPLICATION_SECONDS
 from bastion.message.cookies import APPLICATION, HANDOFF, PAIRS, SESSION
+from bastion.signin.session import APPLICATION_SECONDS
 from tests.web.visits import ANOTHER, APP, APP_HOST, MAIN, NOW, OURS, TOKEN, bastion, set_cookies, signed_in
 
 __all__ = ["bastion"]  # a fixture

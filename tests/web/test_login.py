@@ -11,9 +11,9 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
-from bastion.authn.session import SESSION_SECONDS
 from bastion.kube.status import service_unavailable, too_many_requests
 from bastion.message.cookies import APPLICATION, RETURN, SESSION
+from bastion.signin.session import SESSION_SECONDS
 from bastion.web.app import create_app
 from tests.web.visits import ALICE, APP, APP_HOST, FORM, LONG, MAIN, NOW, OURS, PATH, TOKEN, bastion, set_cookies, signed_in
 

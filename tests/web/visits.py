@@ -7,13 +7,13 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
-from bastion.authn.handoff import Handoff
-from bastion.authn.once import UsedHere
-from bastion.authn.sealed import KEY_BYTES, Sealer
-from bastion.authn.session import Sessions
 from bastion.kube.hostname import HostNames
 from bastion.kube.user import User
 from bastion.message.cookies import SESSION
+from bastion.signin.handoff import Handoff
+from bastion.signin.once import UsedHere
+from bastion.signin.sealed import KEY_BYTES, Sealer
+from bastion.signin.session import Sessions
 from bastion.web.app import create_app
 from bastion.web.visit import Desk
 

@@ -1,0 +1,104 @@
+"""Can it serve?  What the start tells, and `bastion serve --check`, which tells all of it and ends."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+
+from bastion.authn.authenticators import open_authenticators
+from bastion.cluster.errors import ApiError
+from bastion.cluster.kubeconfig import load_access
+from bastion.cluster.outages import Outages
+from bastion.cluster.reviews import Reviews
+from bastion.network.tls.contexts import ClientTLS
+from bastion.settings.config import Config
+from bastion.wiring.bastion import Bastion, open_bastion
+
+PATIENCE = 12.0  # seconds: a little longer than a call to an API server that hangs
+SETTLED = 1.0  # seconds after which what has failed has failed
+
+
+def ready_line(bastion: Bastion, seconds: float) -> str:
+    """`ready: 6 services, 6 pods, 0.4 s; watching as …`."""
+    catalog = bastion.catalog
+    counts = {"services": len(catalog.services), "pods": len(catalog.pods), "nodes": len(catalog.nodes)}
+    read = ", ".join(f"{count} {resource}" for resource, count in counts.items() if resource in catalog.synced)
+    return f"ready: {read}, {seconds:.1f} s; watching{_identity(bastion)} at {bastion.outages.server}"
+
+
+def _identity(bastion: Bastion) -> str:
+    return f" as {bastion.standing.identity}" if bastion.standing.identity else ""
+
+
+async def check(config: Config) -> int:
+    """The exit status: 0 where it could serve, with nothing missing and nothing expired."""
+    began = asyncio.get_running_loop().time()
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        async with open_bastion(config, nowhere) as bastion:
+            await _settled(bastion, began)
+            seconds = asyncio.get_running_loop().time() - began
+            mistakes = [*bastion.outages.lines(), *_not_ready(bastion), *bastion.expiry.look()]
+            for line in _findings(bastion, seconds):
+                sys.stdout.write(f"{line}\n")
+    finally:
+        os.close(nowhere)
+    for mistake in mistakes:
+        sys.stderr.write(f"bastion serve: {mistake}\n")
+    return 1 if mistakes else 0
+
+
+async def _settled(bastion: Bastion, began: float) -> None:
+    """The catalog is pure and wakes nobody: it is looked at again and again."""
+    loop = asyncio.get_running_loop()
+    while not bastion.ready and loop.time() - began < PATIENCE:
+        await asyncio.sleep(0.02)
+        if bastion.standing.tried and bastion.outages.lines() and loop.time() - began > SETTLED:
+            return
+
+
+def _not_ready(bastion: Bastion) -> Iterator[str]:
+    """Where no outage says why."""
+    if not bastion.outages.lines():
+        unread = [resource for resource, synced in bastion.catalog.synced.items() if not synced]
+        if unread:
+            yield f"{bastion.outages.server} has not sent all {', '.join(unread)} within {PATIENCE:g} s"
+        elif (reason := bastion.standing.why_not_ready()) is not None:
+            yield reason
+
+
+def _findings(bastion: Bastion, seconds: float) -> Iterator[str]:
+    if bastion.ready:
+        yield ready_line(bastion, seconds)
+    else:
+        yield f"not ready: watching{_identity(bastion)} at {bastion.outages.server}"
+    standing = bastion.standing
+    if standing.asked.is_set():
+        yield f"rights: {len(standing.rights) - len(standing.missing)} of {len(standing.rights)}"
+    for what, end in bastion.expiry.ends.items():
+        yield f"certificate: {what} until {datetime.datetime.fromtimestamp(end.at, datetime.UTC):%Y-%m-%d}"
+
+
+# --- before workers are started
+
+
+async def examine(config: Config) -> None:
+    """What is wrong with a file is found here, once, and not in each worker.  Raises StartError, OSError."""
+    ClientTLS(config.kubelet)
+    if not config.source.manifests:
+        await asyncio.to_thread(load_access, config.source.kubeconfig, config.kube_api.context)
+    async with AsyncExitStack() as stack:
+        reviews = Reviews(_Nobody(), Outages())
+        token_file = None if config.source.manifests else config.source.token_file
+        await open_authenticators(config.authentication, token_file, reviews, stack, anonymous=False, ttl=0.0)
+
+
+class _Nobody:
+    """No API server: nothing is asked."""
+
+    async def create(self, path: str, body: bytes, asker: object) -> bytes:
+        raise ApiError("nobody is asked")

@@ -1,0 +1,1 @@
+"""A cluster in a box with sample workloads, and the bastion in front of it."""

@@ -1,0 +1,214 @@
+"""`bastion demo`: a small cluster with sample workloads and the bastion in front of it, ready to be pasted at."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import errno
+import fcntl
+import os
+import shlex
+import socket
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from bastion.demo.workloads import NETWORKS, Workloads, demo_tokens, manifests_at
+from bastion.kube.documents import yaml_of
+from bastion.runtime.certificates import Authority
+from bastion.runtime.errors import StartError
+from bastion.server.listener import bind
+from bastion.server.run import Endings, Server
+from bastion.server.tls import context_of
+from bastion.settings.browsers import Browsers
+from bastion.settings.config import Config, Kubelet, Limits, Pages, Serving, Source, Streams, Timeouts, network
+from bastion.settings.observing import Observing
+from bastion.wiring.bastion import open_bastion
+
+PORT, MOST = 8443, 100  # where it begins to look for a port, and how many it looks at
+FRONTEND = "/api/v1/namespaces/shop/services/frontend/proxy/"
+ORDERS = "/api/v1/namespaces/shop/services/https:orders:/proxy/orders"
+TICKER = "/api/v1/namespaces/monitoring/services/ticker/proxy/events"
+HOST_SUFFIX = "proxy.localhost"  # browsers take every name under localhost for this machine (RFC 6761, 6.3)
+FRONTEND_HOST = f"frontend--shop.svc.{HOST_SUFFIX}"
+SITE_HOSTS = (f"guestbook--shop.svc.{HOST_SUFFIX}", f"noticeboard--shop.svc.{HOST_SUFFIX}")
+SITE = "/api/v1/namespaces/shop/services/guestbook/proxy/"
+CHAT = "/api/v1/namespaces/shop/services/chat/proxy/"
+# For a WebSocket's URL, a CA and a token.
+SAY_HELLO = (
+    "import contextlib, ssl, sys; from websockets.sync.client import connect; url, ca, token = sys.argv[1:]; "
+    'tls = ssl.create_default_context(cafile=ca); who = dict(Authorization=f"Bearer {token}"); stack = contextlib.ExitStack(); '
+    "chat = stack.enter_context(connect(url, ssl=tls, proxy=None, additional_headers=who)); "
+    'chat.send("hello"); print(chat.recv()); stack.close()'
+)
+
+Tokens = dict[str, tuple[str, tuple[str, ...]]]
+
+
+async def run(folder: Path | None, port: int | None, log_format: str = "") -> int:
+    """Serves until it is told to stop.  Writes what a client needs (CA, tokens, kubeconfig) into `folder`.
+
+    What is None is found: another demo on this machine has the usual folder, port and addresses.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        folder = _own_folder(folder, stack)
+        sockets = [_own_socket(port)]
+        print("starting the sample workloads and a small cluster ...", flush=True)
+        network = await _own_network(folder / "manifests", stack)
+        return await _serve(folder, sockets, network, log_format)
+
+
+def _own_folder(folder: Path | None, stack: contextlib.ExitStack | contextlib.AsyncExitStack) -> Path:
+    """One that no other demo uses.  Raises StartError."""
+    candidates = [folder] if folder is not None else [Path(".demo"), *(Path(f".demo-{number}") for number in range(2, MOST))]
+    for candidate in candidates:
+        candidate.mkdir(exist_ok=True)
+        lock = os.open(candidate / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            continue
+        stack.callback(os.close, lock)
+        return candidate.resolve()
+    raise StartError(f"{candidates[0]} is another demo's, which is running: see --directory")
+
+
+def _own_socket(port: int | None) -> socket.socket:
+    """Raises StartError."""
+    for candidate in [port] if port is not None else range(PORT, PORT + MOST):
+        try:
+            return bind("127.0.0.1", candidate)
+        except OSError as error:
+            taken = f"cannot listen on 127.0.0.1:{candidate}: {(error.strerror or str(error)).lower()}"
+            if error.errno != errno.EADDRINUSE:
+                break
+    raise StartError(taken)
+
+
+async def _own_network(manifests: Path, stack: contextlib.AsyncExitStack) -> str:
+    """Where the workloads run now; `manifests` say so.  Raises OSError that names the address that could not be had."""
+    for number, candidate in enumerate(NETWORKS, 1):
+        try:
+            await stack.enter_async_context(Workloads(manifests_at(candidate, manifests)))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or number == len(NETWORKS):
+                raise
+        else:
+            return candidate
+    raise AssertionError("there are networks")
+
+
+async def _serve(folder: Path, sockets: list[socket.socket], network: str, log_format: str) -> int:
+    port = sockets[0].getsockname()[1]
+    authority, tokens = Authority("bastion demo"), demo_tokens()
+    tls = context_of(authority.issue(["localhost", "127.0.0.1", "::1", *_browsers("").names()], common_name="localhost"))
+    url = f"https://localhost:{port}"
+    _write(folder, authority.pem, tokens, url)
+    config = replace(_config(folder, port, url, network), observing=Observing(log_format))
+    log = os.open(folder / "access.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    async with open_bastion(config, log) as bastion:
+        server = Server(bastion.state, Endings(), lambda: tls, _no_sockets(), bastion.app)
+        bastion.stopping = lambda: server.stopping
+        await bastion.synced()
+        print(_welcome(folder, tokens, url), flush=True)
+        await server.serve(sockets=sockets)
+    return 0
+
+
+def _browsers(url: str) -> Browsers:
+    return Browsers(host_suffix=HOST_SUFFIX, public_url=url)
+
+
+def _config(folder: Path, port: int, url: str, own_network: str) -> Config:
+    return Config(
+        Serving("127.0.0.1", port, 0, None, None, 1, 0.0, self_signed=True),
+        Streams(),
+        Timeouts(),
+        Limits(),
+        Pages(),
+        Source(None, (folder / "manifests",), folder / "tokens.csv"),
+        Kubelet(None, None, None, False),
+        nodes=False,
+        anonymous=False,
+        allow_targets=(network(own_network),),
+        trusted_proxies=(),
+        verbosity=0,
+        browsers=_browsers(url),
+    )
+
+
+def _no_sockets() -> list[socket.socket]:
+    return []
+
+
+def _write(folder: Path, ca: bytes, tokens: Tokens, url: str) -> None:
+    (folder / "ca.crt").write_bytes(ca)
+    rows = [f'{token},{user},{user},"{",".join(groups)}"\n' for user, (token, groups) in tokens.items()]
+    for name, text in (("tokens.csv", "".join(rows)), ("kubeconfig", _kubeconfig(ca, tokens, url))):
+        (folder / name).touch(mode=0o600)
+        (folder / name).write_text(text)
+
+
+def _kubeconfig(ca: bytes, tokens: Tokens, url: str) -> str:
+    """One context per user; the server is the bastion, so `kubectl get --raw` goes through it."""
+    cluster = {"server": url, "certificate-authority-data": base64.b64encode(ca).decode()}
+    return yaml_of(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "demo", "cluster": cluster}],
+            "users": [{"name": user, "user": {"token": token}} for user, (token, _) in tokens.items()],
+            "contexts": [{"name": user, "context": {"cluster": "demo", "user": user}} for user in tokens],
+            "current-context": next(iter(tokens)),
+        }
+    )
+
+
+def _welcome(folder: Path, tokens: Tokens, url: str) -> str:
+    def curl(user: str, path: str, *options: str, at: str = url) -> str:
+        words = ["curl", *options, "--cacert", str(folder / "ca.crt"), "-H", f"Authorization: Bearer {tokens[user][0]}", at + path]
+        return "    " + " ".join(map(shlex.quote, words))
+
+    def chat(user: str) -> str:
+        words = (sys.executable, "-c", SAY_HELLO, url.replace("https", "wss", 1) + CHAT, str(folder / "ca.crt"), tokens[user][0])
+        return "    " + " ".join(map(shlex.quote, words))
+
+    port = url.rpartition(":")[2]
+    sites = "\n".join(f"    https://{host}:{port}/" for host in SITE_HOSTS)
+    users = "\n".join(f"    {user:<8}{token}" for user, (token, _) in tokens.items())
+    return f"""
+The demo is up at {url}: namespaces shop and monitoring, six workloads, three users.
+
+Tokens:
+{users}
+
+Allowed: alice develops the shop, so its front page answers (twice, and another pod does):
+{curl("alice", FRONTEND, "-s")}
+
+Its orders speak HTTPS behind the bastion:
+{curl("alice", ORDERS, "-s")}
+
+Refused with 403: carol may look at the cluster, but not reach into it:
+{curl("carol", FRONTEND, "-s")}
+
+Streaming: bob follows the ticker's events as they come (Ctrl-C ends it):
+{curl("bob", TICKER, "-sN")}
+
+A WebSocket (for the websockets package, a development dependency): alice says hello, and hears it from the pod:
+{chat("alice")}
+
+In a browser (it warns, and runs no service worker, until it trusts {folder / "ca.crt"}): sign in with alice's token.
+Two sites, each on a host name, and so an origin, of its own:
+{sites}
+The first of them under a path, where only its pages and links work:
+    {url}{SITE}
+
+A host name with curl:
+{curl("alice", "/", "-s", "--resolve", f"{FRONTEND_HOST}:{port}:127.0.0.1", at=f"https://{FRONTEND_HOST}:{port}")}
+
+With kubectl:
+    kubectl --kubeconfig {shlex.quote(str(folder / "kubeconfig"))} get --raw {FRONTEND}
+
+Every request is a line in {folder / "access.log"}.  Ctrl-C here ends the demo.
+"""

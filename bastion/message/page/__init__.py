@@ -1,0 +1,1 @@
+"""· Pages of HTML, edited as they pass."""

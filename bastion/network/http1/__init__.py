@@ -1,0 +1,1 @@
+"""A connection to a backend over HTTP/1.1."""

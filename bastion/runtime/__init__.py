@@ -1,0 +1,1 @@
+"""What any room may use: memory of answers, deadlines, limits, turns, followed files, certificates, errors."""

@@ -1,0 +1,97 @@
+"""What was found out a moment ago, and who is finding it out right now.
+
+Success and failure have lifetimes of their own; an error is never remembered.  However many ask for one key, one
+lookup runs: detached from whoever asked first, so that a client that leaves takes nobody's answer with it.  It waits for
+its turn in the line of each who asks, so that nobody waits behind what else the first one asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Generic, TypeVar
+
+from bastion.runtime.turns import Asker, Shared
+
+V = TypeVar("V")
+
+SWEEP_EVERY = 1024  # insertions between sweeps for what has lapsed
+
+
+class Cache(Generic[V]):
+    """`lifetime(value)` in seconds, 0 for not at all; `size` bounds the entries, `timeout` (seconds) a lookup."""
+
+    def __init__(self, lifetime: Callable[[V], float], *, size: int = 16384, timeout: float = 10.0) -> None:
+        self._lifetime = lifetime
+        self._size = size
+        self._timeout = timeout
+        self._entries: dict[Hashable, tuple[V, float]] = {}
+        self._flights: dict[Hashable, tuple[asyncio.Task[V], Shared]] = {}
+        self._loop = asyncio.get_running_loop()
+        self._insertions = 0
+        self.hits = self.misses = 0
+
+    def get(self, key: Hashable) -> V | None:
+        """What is remembered, None where nothing is, or no longer."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        if entry[1] > self._loop.time():
+            self.hits += 1
+            return entry[0]
+        del self._entries[key]
+        return None
+
+    async def find(self, key: Hashable, look_up: Callable[[Shared], Awaitable[V]], asker: Asker) -> V:
+        """What is remembered, or what `look_up` says, on behalf of all who ask meanwhile.  Raises what it raises, or TimeoutError."""
+        value = self.get(key)
+        if value is not None:
+            return value
+        self.misses += 1
+        flight = self._flights.get(key)
+        if flight is None:
+            shared = Shared(asker)
+            flight = self._flights[key] = asyncio.create_task(self._fly(key, look_up, shared)), shared
+            flight[0].add_done_callback(_observe)
+        else:
+            flight[1].join(asker)
+        return await asyncio.shield(flight[0])
+
+    def in_flight(self, key: Hashable) -> bool:
+        """Whether somebody is finding it out right now."""
+        return key in self._flights
+
+    def forget(self, key: Hashable) -> None:
+        self._entries.pop(key, None)
+
+    def clear(self) -> None:
+        self._entries.clear()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    async def _fly(self, key: Hashable, look_up: Callable[[Shared], Awaitable[V]], shared: Shared) -> V:
+        try:
+            async with asyncio.timeout(self._timeout):
+                value = await look_up(shared)
+        finally:
+            del self._flights[key]
+        lifetime = self._lifetime(value)
+        if lifetime > 0:
+            self._put(key, value, lifetime)
+        return value
+
+    def _put(self, key: Hashable, value: V, lifetime: float) -> None:
+        now = self._loop.time()
+        self._insertions += 1
+        if self._insertions % SWEEP_EVERY == 0 or len(self._entries) >= self._size:
+            self._entries = {k: e for k, e in self._entries.items() if e[1] > now}
+        while len(self._entries) >= self._size:
+            del self._entries[next(iter(self._entries))]  # the oldest insertion
+        self._entries[key] = (value, now + lifetime)
+
+
+def _observe(flight: asyncio.Task[V]) -> None:
+    """A lookup that fails after everybody left is nobody's unhandled error."""
+    if not flight.cancelled():
+        flight.exception()

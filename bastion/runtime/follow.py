@@ -1,0 +1,93 @@
+"""Have the files changed that this was made of?  Certificates and keys are renewed while the program runs.
+
+Files are looked at every second (time, size and inode: a mounted Secret is a symbolic link that turns) and read once two
+looks agree, so that a pair is not read between the writing of its certificate and of its key.  What cannot be read keeps
+what there was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from bastion.runtime.errors import StartError
+
+T = TypeVar("T")
+Mark = tuple[tuple[int, int, int], ...]
+
+LOOK_EVERY = 1.0  # seconds
+
+_log = logging.getLogger("bastion")
+
+
+def mark(files: Iterable[Path]) -> Mark:
+    """What changes when one of the files does; a file that is not there has a mark, too."""
+    return tuple(map(_of_one, files))
+
+
+def _of_one(file: Path) -> tuple[int, int, int]:
+    try:
+        status = file.stat()
+    except OSError:
+        return (0, 0, 0)
+    return (status.st_mtime_ns, status.st_size, status.st_ino)
+
+
+class Changes:
+    """Tells once of each change of the files, as soon as it has come to rest."""
+
+    def __init__(self, files: Iterable[Path]) -> None:
+        self._files = tuple(files)
+        self._known = mark(self._files)
+        self._seen = self._known
+
+    def seen(self) -> None:
+        """What they are now is no change."""
+        self._known = self._seen = mark(self._files)
+
+    def happened(self) -> bool:
+        before, self._seen = self._seen, mark(self._files)
+        if self._seen == self._known or self._seen != before:
+            return False
+        self._known = self._seen
+        return True
+
+
+class Followed(Generic[T]):
+    """What `read` makes of the files; `what` says what that is, for the log.  Called, it is the value of the moment."""
+
+    def __init__(self, what: str, files: Iterable[Path | None], read: Callable[[], T]) -> None:
+        """Raises whatever `read` raises."""
+        self._what = what
+        self._changes = Changes(file for file in files if file is not None)
+        self._read = read
+        self._value = read()
+
+    def __call__(self) -> T:
+        return self._value
+
+    def look(self) -> None:
+        if self._changes.happened():
+            self.again(" changed and")
+
+    def again(self, happened: str = "") -> None:
+        """Read now, whether or not anything has changed.  `happened` is for the log."""
+        self._changes.seen()
+        try:
+            self._value = self._read()
+        except (OSError, ValueError, StartError) as error:
+            _log.error("%s%s cannot be used: %s; what was read before stays", self._what, happened, " ".join(str(error).split()))
+        else:
+            _log.info("%s%s was read again", self._what, happened)
+
+
+async def follow(followed: Iterable[Followed[Any]], interval: float = LOOK_EVERY) -> None:
+    """Until cancelled."""
+    everything = tuple(followed)
+    while True:
+        await asyncio.sleep(interval)
+        for one in everything:
+            one.look()

@@ -1,0 +1,130 @@
+"""· How many at once, and how often?  Counters and token buckets; pure: time is an argument."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+
+MAX_KEYS = 65536
+
+
+class Concurrency:
+    """At most `most` at once per key; 0 for no limit."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._counts: dict[Hashable, int] = {}
+
+    def enter(self, key: Hashable) -> bool:
+        """False where the key is at its limit.  Every True is followed by one `leave`."""
+        count = self._counts.get(key, 0)
+        if self._most and count >= self._most:
+            return False
+        self._counts[key] = count + 1
+        return True
+
+    def of(self, key: Hashable) -> int:
+        return self._counts.get(key, 0)
+
+    def leave(self, key: Hashable) -> None:
+        count = self._counts[key] - 1
+        if count:
+            self._counts[key] = count
+        else:
+            del self._counts[key]
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+
+class Shares:
+    """Of `most` places at each target no user has more than a share while others want some; 0 for no limit.
+
+    Where all are taken, whoever has fewer than an even share (the places divided by those who are there) still gets one.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._taken: dict[Hashable, dict[Hashable, int]] = {}  # target -> user -> places
+
+    def enter(self, target: Hashable, user: Hashable) -> bool:
+        """False where the target is full and this user has a share.  Every True is followed by one `leave`."""
+        users = self._taken.get(target)
+        if users is None:  # the usual case, and every request's
+            self._taken[target] = {user: 1}
+            return True
+        own = users.get(user, 0)
+        if self._most and sum(users.values()) >= self._most and own >= max(1, self._most // (len(users) + (not own))):
+            return False
+        users[user] = own + 1
+        return True
+
+    def take(self, target: Hashable, user: Hashable) -> None:
+        """A place, in any case."""
+        users = self._taken.setdefault(target, {})
+        users[user] = users.get(user, 0) + 1
+
+    def leave(self, target: Hashable, user: Hashable) -> None:
+        users = self._taken[target]
+        if users[user] > 1:
+            users[user] -= 1
+        elif len(users) > 1:
+            del users[user]
+        else:
+            del self._taken[target]
+
+    def __len__(self) -> int:
+        """Targets at which somebody has a place."""
+        return len(self._taken)
+
+
+class SecondTries:
+    """What comes a second time has one chance, until it is forgotten.  The newest `most` are remembered."""
+
+    def __init__(self, most: int = MAX_KEYS) -> None:
+        self._most = most
+        self._had: OrderedDict[Hashable, bool] = OrderedDict()  # what came before -> whether it had its chance
+
+    def due(self, item: Hashable) -> bool:
+        """Whether it came before and had no chance yet; from now on it came before."""
+        if item in self._had:
+            return not self._had[item]
+        if len(self._had) >= self._most:
+            self._had.popitem(last=False)
+        self._had[item] = False
+        return False
+
+    def use(self, item: Hashable) -> None:
+        self._had[item] = True
+
+    def forget(self, item: Hashable) -> None:
+        self._had.pop(item, None)
+
+    def __len__(self) -> int:
+        return len(self._had)
+
+
+class Rate:
+    """A token bucket per key: `per_second` on average (0 for no limit), `burst` at once."""
+
+    def __init__(self, per_second: float, burst: float) -> None:
+        self._per_second = per_second
+        self._burst = burst
+        self._spent: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()  # key -> (tokens taken, as of), the latest last
+
+    def exhausted(self, key: Hashable, now: float) -> bool:
+        state = self._spent.get(key)
+        return state is not None and self._per_second > 0 and self._left(state, now) < 1
+
+    def spend(self, key: Hashable, now: float) -> None:
+        state = self._spent.pop(key, (0.0, now))
+        if len(self._spent) >= MAX_KEYS:
+            self._spent.popitem(last=False)  # whoever spent longest ago has most of it back
+        self._spent[key] = (self._burst - self._left(state, now) + 1, now)
+
+    def _left(self, state: tuple[float, float], now: float) -> float:
+        spent, since = state
+        return min(self._burst, self._burst - spent + (now - since) * self._per_second)
+
+    def __len__(self) -> int:
+        return len(self._spent)

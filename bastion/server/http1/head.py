@@ -1,0 +1,163 @@
+"""· Is this a request head, and what does it say?  Strict: each rule stands under the RFC sentence it enforces.
+
+Whatever another parser might read differently is refused (400, connection closed), because the request goes on to a
+parser that is not ours.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from bastion.kube.status import StatusError, bad_request
+from bastion.message.authority import is_authority
+from bastion.observe.auditids import is_ours
+
+Field = tuple[bytes, bytes, bytes]  # (lower-case name, name as written, value)
+
+MAX_HEAD = 65536  # bytes
+MAX_FIELDS = 100
+MAX_LENGTH_DIGITS = 18  # a Content-Length below 2^60
+
+# RFC 9110, 5.6.2: token = 1*tchar
+_TOKEN = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+# RFC 9110, 5.5: field values are visible characters, SP, HTAB and obs-text; CR and LF are counted apart.
+_LEGAL = bytes(b for b in range(256) if b in (0x09, 0x0A, 0x0D) or (b >= 0x20 and b != 0x7F))
+# RFC 9112, 3: request-line = method SP request-target SP HTTP-version; the target is visible ASCII without a fragment.
+_REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}) ([!\"$-~]+) HTTP/([0-9])\.([0-9])")
+# RFC 9110, 15.5.15: what is wrong with a head is that its target is too long, where the target is most of what may come.
+_LONG_TARGET = re.compile(rb"[!#$%%&'*+\-.^_`|~0-9A-Za-z]{1,32} [!\"$-~]{%d}" % (MAX_HEAD // 2))
+_SPECIAL = frozenset((b"host", b"content-length", b"transfer-encoding", b"connection", b"expect", b"audit-id", b"upgrade"))
+
+
+class Head(msgspec.Struct):
+    """`length` is None without Content-Length; `host` is empty only in HTTP/1.0; `keep_alive` is what the client asks for."""
+
+    method: str
+    target: bytes
+    minor: int
+    fields: list[Field]
+    host: bytes
+    length: int | None
+    chunked: bool
+    keep_alive: bool
+    expects_continue: bool
+    audit_id: str
+    upgrade: bool = False
+
+
+def read_head(data: bytes) -> Head:
+    """`data` is everything before the empty line, without the CRLF that ends it.  Raises StatusError."""
+    # RFC 9112, 2.2: CRLF ends a line; a bare CR or LF is no line end, and nothing else may be made of it.
+    lines = data.split(b"\r\n")
+    breaks = len(lines) - 1
+    if data.count(b"\n") != breaks or data.count(b"\r") != breaks or data.translate(None, _LEGAL):
+        raise _malformed("a control character, or a line that does not end in CRLF")
+    method, target, minor = read_request_line(lines[0])
+    if breaks > MAX_FIELDS:
+        raise too_large(f"more than {MAX_FIELDS} header fields")
+    fields: list[Field] = []
+    special: list[Field] = []
+    for i in range(1, breaks + 1):
+        name, colon, value = lines[i].partition(b":")
+        # RFC 9112, 5.1: no whitespace between name and colon; 5.2: no line folding (such a line has no token for a name).
+        if not colon or not name or name.translate(None, _TOKEN):
+            raise _malformed("a header field whose name is not a token")
+        lower = name.lower()
+        field = (lower, name, value.strip(b" \t"))
+        fields.append(field)
+        if lower in _SPECIAL:
+            special.append(field)
+    head = Head(method, target, minor, fields, b"", None, False, minor == 1, False, "")
+    _read_special(head, special)
+    if target[:1] != b"/":
+        head.target = _origin_form(head)
+    return head
+
+
+def read_request_line(line: bytes) -> tuple[str, bytes, int]:
+    """(method, target, minor version).  Raises StatusError."""
+    match = _REQUEST_LINE.fullmatch(line)
+    if match is None:
+        raise _malformed("the request line is not `method SP target SP HTTP-version`")
+    method, target, major, minor = match.groups()
+    if major != b"1" or minor not in (b"0", b"1"):
+        raise StatusError(505, "", "this server speaks HTTP/1.1 and HTTP/1.0", close=True)
+    return method.decode("ascii"), target, int(minor)
+
+
+def _read_special(head: Head, special: list[Field]) -> None:
+    host: bytes | None = None
+    codings: list[bytes] = []
+    options: list[bytes] = []
+    for lower, _, value in special:
+        if lower == b"host":
+            # RFC 9112, 3.2: 400 to a request that lacks Host, has more than one, or an invalid one.
+            if host is not None or not is_authority(value):
+                raise _malformed("Host must be given once, as a host and perhaps a port")
+            host = value
+        elif lower == b"content-length":
+            # RFC 9110, 8.6: 1*DIGIT.  Twice the same would be tolerable; the chain behind us may think otherwise.
+            if head.length is not None or not value.isdigit() or len(value) > MAX_LENGTH_DIGITS:
+                raise _malformed("Content-Length must be given once, as decimal digits")
+            head.length = int(value)
+        elif lower == b"transfer-encoding":
+            codings.append(value)
+        elif lower == b"connection":
+            options += [option.strip(b" \t") for option in value.lower().split(b",")]
+        elif lower == b"expect":
+            _read_expect(head, value)
+        elif lower == b"upgrade":
+            head.upgrade = True
+        elif not head.audit_id and value.isascii() and len(value) <= 64 and not is_ours(said := value.decode("ascii")):
+            head.audit_id = said
+    if host is None and head.minor == 1:
+        raise _malformed("HTTP/1.1 requires a Host header")
+    head.host = host or b""
+    if options:  # RFC 9112, 9.3: close wins, and HTTP/1.0 must ask to be kept
+        head.keep_alive = b"close" not in options and (head.minor == 1 or b"keep-alive" in options)
+    if codings:
+        _read_codings(head, codings)
+
+
+def _read_expect(head: Head, value: bytes) -> None:
+    # RFC 9110, 10.1.1: 417 for an expectation that cannot be met; one from HTTP/1.0 is ignored.
+    if value.lower() != b"100-continue":
+        raise StatusError(417, "ExpectationFailed", "the only expectation that can be met is 100-continue", close=True)
+    head.expects_continue = head.minor == 1
+
+
+def _read_codings(head: Head, codings: list[bytes]) -> None:
+    # RFC 9112, 6.1: a message with both, or from HTTP/1.0 with a coding, has faulty framing: no attempt to repair it.
+    if head.length is not None or head.minor == 0 or len(codings) > 1:
+        raise _malformed("Transfer-Encoding beside Content-Length, twice, or in HTTP/1.0")
+    if codings[0].lower() != b"chunked":
+        raise StatusError(501, "NotImplemented", "the only transfer coding understood is chunked", close=True)
+    head.chunked = True
+
+
+def _origin_form(head: Head) -> bytes:
+    """The path and query of an absolute-form target (RFC 9112, 3.2.2), which must be for the host that Host names."""
+    for scheme in (b"http://", b"https://"):
+        if head.target[: len(scheme)].lower() == scheme:
+            authority, slash, rest = head.target[len(scheme) :].partition(b"/")
+            if slash and authority.lower() == head.host.lower():
+                return b"/" + rest
+            raise _malformed("an absolute target for another authority than Host")
+    raise _malformed("a request target must begin with /")
+
+
+def _malformed(why: str) -> StatusError:
+    return bad_request(f"malformed request: {why}", close=True)
+
+
+def oversized(data: bytes) -> StatusError:
+    """For a head that begins with `data`, and is larger than a head may be."""
+    if _LONG_TARGET.match(data):
+        return StatusError(414, "URITooLong", f"the request target is too long: a head may have {MAX_HEAD} bytes with it", close=True)
+    return too_large(f"more than {MAX_HEAD} bytes")
+
+
+def too_large(why: str) -> StatusError:
+    return StatusError(431, "RequestHeaderFieldsTooLarge", f"the request head is too large: {why}", close=True)

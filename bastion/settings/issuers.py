@@ -1,0 +1,120 @@
+"""· Which issuers does an AuthenticationConfiguration file describe, now?
+
+The file is a part of what kube-apiserver's --authentication-config takes: a field that means nothing here is refused by
+its path, so that no rule is left out in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+import yaml
+
+from bastion.settings.issuer import Issuer, wrong_prefix, wrong_url
+
+API_VERSIONS = ("apiserver.config.k8s.io/v1", "apiserver.config.k8s.io/v1beta1")
+
+
+def read_configuration(text: str) -> tuple[tuple[Issuer, ...], list[str]]:
+    """The issuers, and every mistake by its path.  Raises ValueError where it is no YAML."""
+    try:
+        document = yaml.load(text, Loader=_Loader)  # noqa: S506 a SafeLoader
+    except yaml.YAMLError as error:
+        raise ValueError(f"not YAML: {error}") from error
+    reader = _Reader()
+    top = reader.object(document, "", ("apiVersion", "kind", "jwt"))
+    if top.get("kind") != "AuthenticationConfiguration":
+        reader.mistakes.append("kind: must be AuthenticationConfiguration")
+    if top.get("apiVersion") not in API_VERSIONS:
+        reader.mistakes.append(f"apiVersion: must be {' or '.join(API_VERSIONS)}")
+    issuers = tuple(_issuer(reader, entry, f"jwt[{i}]") for i, entry in enumerate(reader.list(top, "jwt", "")))
+    for i, issuer in enumerate(issuers):
+        if issuer.url and issuer.url in (other.url for other in issuers[:i]):
+            reader.mistakes.append(f"jwt[{i}].issuer.url: {issuer.url} is there twice")
+    return issuers, reader.mistakes
+
+
+class _Loader(yaml.SafeLoader):
+    """A name that stands there twice is a mistake: which of the two is meant?"""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        mapping = super().construct_mapping(node, deep)
+        if len(mapping) != len(node.value):
+            raise yaml.constructor.ConstructorError(None, None, "a name stands there twice", node.start_mark)
+        return mapping
+
+
+class _Reader:
+    """Takes a document apart; what is not as it should be is a line in `mistakes`."""
+
+    def __init__(self) -> None:
+        self.mistakes: list[str] = []
+
+    def object(self, value: Any, path: str, known: tuple[str, ...]) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            self.mistakes.append(f"{path or 'the document'}: must be an object")
+            return {}
+        self.mistakes += [f"{_join(path, name)}: unknown, or not supported here" for name in value if name not in known]
+        return value
+
+    def list(self, parent: dict[str, Any], name: str, path: str) -> list[Any]:
+        value = parent.get(name)
+        if not isinstance(value, list) or not value:
+            self.mistakes.append(f"{_join(path, name)}: must be a list that is not empty")
+            return []
+        return value
+
+    def text(self, parent: dict[str, Any], name: str, path: str, *, required: bool = True, empty: bool = False) -> str:
+        value = parent.get(name)
+        if value is None and not required:
+            return ""
+        if not isinstance(value, str) or not (value or empty):
+            self.mistakes.append(f"{_join(path, name)}: must be a string{'' if empty else ' that is not empty'}")
+            return ""
+        return value
+
+    def wrong(self, path: str, why: str) -> None:
+        if why:
+            self.mistakes.append(f"{path}: {why}")
+
+
+def _join(path: str, name: object) -> str:
+    return f"{path}.{name}" if path else str(name)
+
+
+def _issuer(reader: _Reader, value: Any, path: str) -> Issuer:
+    entry = reader.object(value, path, ("issuer", "claimMappings", "claimValidationRules"))
+    at = f"{path}.issuer"
+    issuer = reader.object(entry.get("issuer"), at, ("url", "certificateAuthority", "audiences", "audienceMatchPolicy"))
+    url = reader.text(issuer, "url", at)
+    reader.wrong(f"{at}.url", wrong_url(url) if url else "")
+    audiences = reader.list(issuer, "audiences", at)
+    if not all(isinstance(audience, str) and audience for audience in audiences):
+        reader.wrong(f"{at}.audiences", "must be strings that are not empty")
+    if issuer.get("audienceMatchPolicy", "MatchAny") not in ("MatchAny", ""):
+        reader.wrong(f"{at}.audienceMatchPolicy", "must be MatchAny")
+    authority = reader.text(issuer, "certificateAuthority", at, required=False, empty=True)
+    at = f"{path}.claimMappings"
+    mappings = reader.object(entry.get("claimMappings"), at, ("username", "groups"))
+    username_claim, username_prefix = _mapping(reader, mappings.get("username"), f"{at}.username", "username")
+    groups = mappings.get("groups")
+    groups_claim, groups_prefix = _mapping(reader, groups, f"{at}.groups", "groups") if groups is not None else ("", "")
+    rules = reader.list(entry, "claimValidationRules", path) if entry.get("claimValidationRules") is not None else []
+    required = tuple(_rule(reader, rule, f"{path}.claimValidationRules[{i}]") for i, rule in enumerate(rules))
+    return Issuer(url, tuple(audiences), username_prefix, username_claim, groups_claim, groups_prefix, required, authority)
+
+
+def _mapping(reader: _Reader, value: Any, path: str, kind: str) -> tuple[str, str]:
+    """(claim, prefix)"""
+    mapping = reader.object(value, path, ("claim", "prefix"))
+    mandatory = kind == "username"  # else a name could be anybody's
+    claim = reader.text(mapping, "claim", path)
+    prefix = reader.text(mapping, "prefix", path, required=mandatory, empty=not mandatory)
+    reader.wrong(f"{path}.prefix", wrong_prefix(prefix, kind))
+    return claim, prefix
+
+
+def _rule(reader: _Reader, value: Any, path: str) -> tuple[str, str]:
+    rule = reader.object(value, path, ("claim", "requiredValue"))
+    return reader.text(rule, "claim", path), reader.text(rule, "requiredValue", path, empty=True)

@@ -1,0 +1,55 @@
+"""· Was this used before?  In this process, or in any of the workers of a replica."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+ROOM = 65536  # kept before it is looked through for what is over
+
+
+class UsedHere:
+    """For a process that is alone.  Implements `authn.handoff.Once`."""
+
+    def __init__(self, room: int = ROOM) -> None:
+        self._room = room
+        self._used: dict[bytes, int] = {}
+
+    def first(self, id: bytes, until: int, now: float) -> bool:
+        if id in self._used:
+            return False
+        if len(self._used) >= self._room:
+            self._used = {used: over for used, over in self._used.items() if over > now}
+        self._used[id] = until
+        return True
+
+    def __len__(self) -> int:
+        return len(self._used)
+
+
+class UsedInFolder:
+    """For processes that share a folder nobody else has: an empty file for each, which one of them alone can create (O_EXCL).
+
+    Implements `authn.handoff.Once`.  Where a file cannot be created it counts as used.
+    """
+
+    SWEEP_SECONDS = 60.0
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._swept = 0.0
+
+    def first(self, id: bytes, until: int, now: float) -> bool:
+        try:
+            if now - self._swept >= self.SWEEP_SECONDS:
+                self._swept = now
+                self._sweep(now)
+            os.close(os.open(self._folder / f"{until}-{id.hex()}", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        except OSError:
+            return False
+        return True
+
+    def _sweep(self, now: float) -> None:
+        for file in self._folder.iterdir():
+            if int(file.name.partition("-")[0]) <= now:
+                file.unlink(missing_ok=True)  # another worker may have been here first

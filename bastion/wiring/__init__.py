@@ -1,0 +1,1 @@
+"""Settings in, every object out: the only room that knows all constructors."""
