@@ -12,10 +12,10 @@ import yaml
 
 from bastion.cli.main import build_parser
 from bastion.runtime.errors import ConfigError
-from bastion.settings.authentication import Authentication, FrontProxy
+from bastion.settings.authentication import Authentication, FrontProxy, issuers_of
 from bastion.settings.config import Memory, serve_config
 from bastion.settings.issuer import SIGNING_ALGORITHMS, Issuer
-from bastion.settings.issuers import issuers_of, read_configuration
+from bastion.settings.issuers import read_configuration
 
 URL = "https://issuer.example.org/realm"
 OIDC = ("--oidc-issuer-url", URL, "--oidc-client-id", "bastion", "--oidc-username-prefix", "oidc:")
