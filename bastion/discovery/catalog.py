@@ -17,7 +17,8 @@ from bastion.kube.objects import EndpointSlice, Node, Object, Pod, Service
 MOST_REMEMBERED = 32768  # services, and as many pods and slices: some 20 MiB
 WIDE = 256  # slices that name one pod: of more it is cheaper to forget the whole namespace
 LOOKED_AT = 2048  # keys compared in one step of `retain`
-TAKEN_OUT = 64  # objects, in one step
+TAKEN_OUT = 64  # objects, in one step,
+ENDPOINTS = 32  # and as many endpoints of a slice are like one
 
 Key = tuple[str, str]  # (namespace, name)
 
@@ -102,11 +103,13 @@ class Catalog:
         """A whole list was seen: what it did not hold is gone.  In steps: all is done once the last was taken."""
         known = iter(list(self._keys(resource)))
         while some := list(islice(known, LOOKED_AT)):
-            gone = iter([key for key in some if key not in keys and (not namespace or key[0] == namespace)])
-            while few := list(islice(gone, TAKEN_OUT)):
-                for key in few:
-                    self.apply(resource, None, key)
-                yield
+            work = 0
+            for key in [key for key in some if key not in keys and (not namespace or key[0] == namespace)]:
+                work += self._weight(resource, key)
+                self.apply(resource, None, key)
+                if work >= TAKEN_OUT:
+                    work = 0
+                    yield
             yield
         self.refused.discard(resource)
         self._unread.discard((resource, namespace))
@@ -116,6 +119,10 @@ class Catalog:
         if resource == "nodes":
             return key[1] in self.nodes
         return key in (self.pods if resource == "pods" else self.services if resource == "services" else self._slices)
+
+    def _weight(self, resource: str, key: Key) -> int:
+        """Of taking an object out, in small objects: of a slice each endpoint has its place in an index."""
+        return 1 + len(self._slices[key].endpoints or ()) // ENDPOINTS if resource == "endpointslices" else 1
 
     def keys(self, resource: str) -> set[Key]:
         return set(self._keys(resource))

@@ -422,3 +422,11 @@ def test_a_memo_forgets_by_name_by_namespace_and_all_at_its_bound():
     for name in ("c", "d", "e"):
         memo.of("ns", name)
     assert (memo.get("other", "a"), memo.get("ns", "e"), len(memo)) == (None, {}, 1)
+
+
+def test_of_large_slices_few_are_taken_out_in_a_step():
+    backing = [backed_by(f"p-{n}", f"10.0.{n >> 8}.{n & 255}") for n in range(1000)]
+    catalog = catalog_of(endpointslices=[endpoints("web", {"": 80}, *backing, name=f"web-{number}") for number in range(10)])
+    steps = [len(catalog.keys("endpointslices")) for _ in catalog.retain("endpointslices", set())]
+    assert max(before - after for before, after in pairwise([10, *steps])) <= 2
+    assert steps[-1] == 0
