@@ -25,7 +25,14 @@ class Suite(Protocol):
         ...
 
 
-SUITES: dict[str, Suite] = {"peers": peers, "memory": memory, "html": html, "reviews": reviews, "scale": scale, "websocket": websocket}
+SUITES: dict[str, Suite] = {
+    "peers": peers,
+    "memory": memory,
+    "html": html,
+    "reviews": reviews,
+    "scale": scale,
+    "websocket": websocket,
+}
 LONGEST = 3600  # seconds for everything
 
 
@@ -44,7 +51,9 @@ def main() -> int:
     _end_in_order()
     outcomes = {suite: _run(suite, parts, flags.seconds) for suite, parts in wanted.items()}
     say("", verdict_table(verdict for outcome in outcomes.values() for verdict in outcome.verdicts))
-    say(*(f"FAILED {suite}: {failure}" for suite, outcome in outcomes.items() for failure in outcome.failures))
+    say(
+        *(f"FAILED {suite}: {failure}" for suite, outcome in outcomes.items() for failure in outcome.failures)
+    )
     if flags.json:
         flags.json.write_text(json.dumps(_as_json(outcomes), indent=1) + "\n")
     return exit_status(outcomes.values())
@@ -63,7 +72,9 @@ def _run(suite: str, parts: tuple[str, ...], seconds: int) -> Outcome:
 def _flags() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="a suite, or SUITE:PART")
-    parser.add_argument("--seconds", type=int, default=3, metavar="N", help="how long a load lasts; default %(default)s")
+    parser.add_argument(
+        "--seconds", type=int, default=3, metavar="N", help="how long a load lasts; default %(default)s"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures here")
     parser.add_argument("--list", action="store_true", help="the suites and their parts")
     return parser.parse_args()
@@ -85,7 +96,8 @@ def _as_json(outcomes: dict[str, Outcome]) -> dict[str, object]:
         suite: {
             "figures": outcome.figures,
             "targets": [
-                {"target": v.target.what, "limit": str(v.target), "measured": v.measured, "result": v.word} for v in outcome.verdicts
+                {"target": v.target.what, "limit": str(v.target), "measured": v.measured, "result": v.word}
+                for v in outcome.verdicts
             ],
             "failures": outcome.failures,
         }

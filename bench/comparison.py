@@ -12,10 +12,11 @@ Results = dict[str, Row]  # scenario -> row
 
 
 def spread(cpu_us: float, lookup_seconds: float, lifetime: float) -> float:
-    """What a request costs when the lookups of a lifetime are shared by all requests of a busy core in that time.
+    """What a request costs when the lookups of a lifetime are shared by all requests of a busy core in that
+    time.
 
-    `cpu_us`: of a request while everything is remembered.  Measured over a whole lifetime it would depend on how many
-    requests the rest of the machine let through meanwhile.
+    `cpu_us`: of a request while everything is remembered.  Measured over a whole lifetime it would depend on
+    how many requests the rest of the machine let through meanwhile.
     """
     return cpu_us * lifetime / (lifetime - lookup_seconds) if lookup_seconds < lifetime else float("inf")
 

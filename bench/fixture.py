@@ -38,7 +38,9 @@ class User:
 
 def web_services(network: str, count: int) -> tuple[Service, ...]:
     """Two pods each.  `network` is the first three numbers of an address."""
-    return tuple(Service(f"web-{i:02}", (f"{network}.{10 + 2 * i}", f"{network}.{11 + 2 * i}")) for i in range(count))
+    return tuple(
+        Service(f"web-{i:02}", (f"{network}.{10 + 2 * i}", f"{network}.{11 + 2 * i}")) for i in range(count)
+    )
 
 
 def token_file(users: Iterable[User]) -> str:
@@ -79,7 +81,10 @@ def _service(service: Service) -> dict[str, Any]:
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": service.name, "namespace": NAMESPACE},
-        "spec": {"selector": {"app": service.name}, "ports": [{"name": "http", "port": 80, "targetPort": BACKEND_PORT}]},
+        "spec": {
+            "selector": {"app": service.name},
+            "ports": [{"name": "http", "port": 80, "targetPort": BACKEND_PORT}],
+        },
     }
 
 
@@ -87,8 +92,20 @@ def _pod(service: Service, number: int, address: str) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": f"{service.name}-{number}", "namespace": NAMESPACE, "labels": {"app": service.name}},
-        "spec": {"containers": [{"name": "web", "image": "bench/web", "ports": [{"name": "http", "containerPort": BACKEND_PORT}]}]},
+        "metadata": {
+            "name": f"{service.name}-{number}",
+            "namespace": NAMESPACE,
+            "labels": {"app": service.name},
+        },
+        "spec": {
+            "containers": [
+                {
+                    "name": "web",
+                    "image": "bench/web",
+                    "ports": [{"name": "http", "containerPort": BACKEND_PORT}],
+                }
+            ]
+        },
         "status": {
             "phase": "Running",
             "podIP": address,

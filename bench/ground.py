@@ -1,4 +1,6 @@
-"""The ground all suites stand on: two cores, a directory, loopback addresses that are free, a certificate, users."""
+"""The ground all suites stand on: two cores, a directory, loopback addresses that are free, a certificate,
+users.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +65,11 @@ def prepared(seconds: int) -> Iterator[Ground]:
     for tool, package in NEEDED.items():
         require(tool, package)
     raise_descriptor_limit()
-    with tempfile.TemporaryDirectory(prefix="bastion-bench-") as name, Processes(Path(name)) as processes, _on_core(load_core):
+    with (
+        tempfile.TemporaryDirectory(prefix="bastion-bench-") as name,
+        Processes(Path(name)) as processes,
+        _on_core(load_core),
+    ):
         users = tuple(User(f"user-{i:02}", secrets.token_urlsafe(24)) for i in range(USERS))
         ground = Ground(Path(name), processes, free_network(), proxy_core, load_core, seconds, users)
         _write_certificate(ground)
@@ -89,7 +95,10 @@ def free_network() -> str:
         network = f"127.99.{third}"
         if _free(f"{network}.10"):
             return network
-    raise Unable(f"somebody listens on port {BACKEND_PORT} of all of 127.99.0.10 … 127.99.9.10: the backends have no place")
+    raise Unable(
+        f"somebody listens on port {BACKEND_PORT} of all of 127.99.0.10 … 127.99.9.10: the backends have no"
+        " place"
+    )
 
 
 def raise_descriptor_limit() -> None:

@@ -65,7 +65,16 @@ def _rewritten(ground: Ground, name: str) -> dict[str, float]:
     body = BODIES[name]()
     file = ground.directory / "body"
     file.write_bytes(body.data)
-    command = ["taskset", "-c", str(ground.proxy_core), sys.executable, "-m", "bench.html_rewriter", str(file), body.encoding]
+    command = [
+        "taskset",
+        "-c",
+        str(ground.proxy_core),
+        sys.executable,
+        "-m",
+        "bench.html_rewriter",
+        str(file),
+        body.encoding,
+    ]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST, check=True)
         figures: dict[str, float] = json.loads(done.stdout)
@@ -97,12 +106,22 @@ def _others(ground: Ground, outcome: Outcome) -> None:
         load = wrk.run(ground, url, CONNECTIONS, ground.seconds, script)
         return Sample((programs[name].cpu_seconds - before) / load.requests * 1e6, load.failed)
 
-    figures = {name: medians(samples) for name, samples in in_turn({name: name for name in ports}, measure, TURNS).items()}
+    figures = {
+        name: medians(samples)
+        for name, samples in in_turn({name: name for name in ports}, measure, TURNS).items()
+    }
     outcome.figures["others"] = figures
     outcome.failures += _failures(figures)
-    say("64 KiB that are no HTML: " + ", ".join(f"{row['cpu_us']:.0f} µs {name} rewriting" for name, row in figures.items()))
+    say(
+        "64 KiB that are no HTML: "
+        + ", ".join(f"{row['cpu_us']:.0f} µs {name} rewriting" for name, row in figures.items())
+    )
     outcome.judge(OTHERS, figures["with"]["cpu_us"] / figures["without"]["cpu_us"])
 
 
 def _failures(figures: Mapping[str, Mapping[str, float]]) -> list[str]:
-    return [f"others: {row['failed']:.0f} requests failed {name} rewriting" for name, row in figures.items() if row["failed"]]
+    return [
+        f"others: {row['failed']:.0f} requests failed {name} rewriting"
+        for name, row in figures.items()
+        if row["failed"]
+    ]

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 MIB = 1 << 20
 WORDS = re.findall(
     r"\w+",
-    "the of and request answer server cluster pod node volume claim policy label selector version object field value list watch event "
-    "controller schedule namespace default ingress network address port name status ready pending running failed reason message",
+    "the of and request answer server cluster pod node volume claim policy label selector version object"
+    " field value list watch event controller schedule namespace default ingress network address port name"
+    " status ready pending running failed reason message",
 )
 HEAD = (
-    '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Page &mdash; Application</title>\n'
-    '<link rel="stylesheet" href="/static/css/app.3f2c1.css"><script src="/static/js/app.9ab21.js"></script></head>\n<body>\n'
+    '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Page &mdash;'
+    ' Application</title>\n<link rel="stylesheet" href="/static/css/app.3f2c1.css"><script'
+    ' src="/static/js/app.9ab21.js"></script></head>\n<body>\n'
 )
 Part = Callable[[random.Random], str]
 
@@ -40,33 +42,42 @@ def documentation(chance: random.Random) -> str:
     """A section as Sphinx writes it: navigation, text with references, a listing with colours."""
     name = "-".join(_words(chance, 3))
     toc = "".join(
-        f'<li class="toctree-l2"><a class="reference internal" href="{_way(chance)}">{_text(chance, 3)}</a></li>\n' for _ in range(4)
+        '<li class="toctree-l2"><a class="reference internal"'
+        f' href="{_way(chance)}">{_text(chance, 3)}</a></li>\n'
+        for _ in range(4)
     )
     references = "".join(
-        f'{_text(chance, 25)} <a class=\'reference external\' href="{_way(chance)}"><code class="docutils literal notranslate">'
-        f'<span class="pre">{_text(chance, 1)}</span></code></a> {_text(chance, 20)}.\n'
+        f'{_text(chance, 25)} <a class=\'reference external\' href="{_way(chance)}"><code class="docutils'
+        f' literal notranslate"><span class="pre">{_text(chance, 1)}</span></code></a> {_text(chance, 20)}.\n'
         for _ in range(3)
     )
     listing = "\n".join(_listing(chance) for _ in range(8))
     return (
-        f'<ul>\n{toc}</ul>\n<section id="{name}">\n<h2>{_text(chance, 3)}'
-        f'<a class="headerlink" href="#{name}" title="Link to this heading">¶</a></h2>\n<p>{references}</p>\n<p>{_text(chance, 60)}</p>\n'
-        f'<div class="highlight-python notranslate"><div class="highlight"><pre><span></span>{listing}</pre></div>\n</div>\n</section>\n'
+        f'<ul>\n{toc}</ul>\n<section id="{name}">\n<h2>{_text(chance, 3)}<a class="headerlink" href="#{name}"'
+        f' title="Link to this heading">¶</a></h2>\n<p>{references}</p>\n<p>{_text(chance, 60)}</p>\n<div'
+        ' class="highlight-python notranslate"><div'
+        f' class="highlight"><pre><span></span>{listing}</pre></div>\n</div>\n</section>\n'
     )
 
 
 def dashboard(chance: random.Random) -> str:
     """A panel with what its script shows, inlined."""
-    rows = ",".join(f'{{"time":{chance.randrange(1 << 40)},"value":{chance.random()},"label":"{_text(chance, 2)}"}}' for _ in range(40))
+    rows = ",".join(
+        f'{{"time":{chance.randrange(1 << 40)},"value":{chance.random()},"label":"{_text(chance, 2)}"}}'
+        for _ in range(40)
+    )
     points = " ".join(f"{chance.randrange(999)},{chance.randrange(99)}" for _ in range(40))
     script = "".join(
-        f"if (a<b && c>d) {{ panel.html('<div class=\"{_text(chance, 1)}\">' + rows[{n}].label + '</div>'); }}\n" for n in range(9)
+        f"if (a<b && c>d) {{ panel.html('<div class=\"{_text(chance, 1)}\">' + rows[{n}].label + '</div>');"
+        " }\n"
+        for n in range(9)
     )
     return (
-        f'<div class="panel col-6" data-panel="{chance.randrange(99)}"><h3><i class="icon icon-chart"></i> {_text(chance, 2)}</h3>'
-        f'<svg width="400" height="100" viewBox="0 0 400 100"><polyline class="line" points="{points}"/><use href="/icons.svg#x"/></svg>'
-        f'<button type="button" class="btn btn-primary" aria-label="Refresh">Refresh</button><a href="{_way(chance)}">More</a></div>\n'
-        f"<script>\nvar rows = [{rows}];\n{script}</script>\n"
+        f'<div class="panel col-6" data-panel="{chance.randrange(99)}"><h3><i class="icon icon-chart"></i>'
+        f' {_text(chance, 2)}</h3><svg width="400" height="100" viewBox="0 0 400 100"><polyline class="line"'
+        f' points="{points}"/><use href="/icons.svg#x"/></svg><button type="button" class="btn btn-primary"'
+        f' aria-label="Refresh">Refresh</button><a href="{_way(chance)}">More</a></div>\n<script>\nvar rows ='
+        f" [{rows}];\n{script}</script>\n"
     )
 
 
@@ -75,9 +86,11 @@ def table(chance: random.Random) -> str:
     name = "-".join(_words(chance, 2)) + f"-{chance.randrange(1 << 30):x}"
     link = f"/ns/default/pods/{name}"
     return (
-        f'<tr class="row"><td><input type="checkbox" name="sel" value="{name}"></td><td class="name"><a href="{link}">{name}</a></td>'
-        f'<td>{_text(chance, 2)}</td><td><a href="/ns/default">default</a></td><td class="num">{chance.randrange(9999)}</td>'
-        f'<td><span class="badge badge-success">Running</span></td><td><a class="btn" href="{link}/logs?tail=100">logs</a></td></tr>\n'
+        f'<tr class="row"><td><input type="checkbox" name="sel" value="{name}"></td><td class="name"><a'
+        f' href="{link}">{name}</a></td><td>{_text(chance, 2)}</td><td><a'
+        f' href="/ns/default">default</a></td><td class="num">{chance.randrange(9999)}</td><td><span'
+        ' class="badge badge-success">Running</span></td><td><a class="btn"'
+        f' href="{link}/logs?tail=100">logs</a></td></tr>\n'
     )
 
 
@@ -91,8 +104,9 @@ def minified(chance: random.Random) -> str:
     name = _text(chance, 1)
     items = f"<ul><li>{_text(chance, 3)}<li>{_text(chance, 3)}</ul>"
     return (
-        f"<div class=card id={name}{chance.randrange(999)}><a href={_way(chance)} class=title>{_text(chance, 4)}</a><img alt={name} "
-        f"src=/img/{name}.webp loading=lazy width=320 height=200><p>{_text(chance, 18)}{items}</div>"
+        f"<div class=card id={name}{chance.randrange(999)}><a href={_way(chance)}"
+        f" class=title>{_text(chance, 4)}</a><img alt={name} src=/img/{name}.webp loading=lazy width=320"
+        f" height=200><p>{_text(chance, 18)}{items}</div>"
     )
 
 
@@ -106,14 +120,21 @@ def entities(chance: random.Random) -> str:
 def _listing(chance: random.Random) -> str:
     name, value = _words(chance, 2)
     return (
-        f'    <span class="n">{name}</span> <span class="o">=</span> <span class="bp">self</span><span class="o">.</span>'
-        f'<span class="n">{value}</span><span class="p">(</span><span class="s2">&quot;{value}&quot;</span><span class="p">)</span>'
+        f'    <span class="n">{name}</span> <span class="o">=</span> <span class="bp">self</span><span'
+        f' class="o">.</span><span class="n">{value}</span><span class="p">(</span><span'
+        f' class="s2">&quot;{value}&quot;</span><span class="p">)</span>'
     )
 
 
 def _way(chance: random.Random) -> str:
     """To pages of the application, and of another host."""
-    ways = ("/docs/v1.31/{0}/{1}/", "/{0}/{1}.html#{2}", "../{0}/{1}.html", "{0}.html#{2}", "https://{0}.example.test/{1}/{2}")
+    ways = (
+        "/docs/v1.31/{0}/{1}/",
+        "/{0}/{1}.html#{2}",
+        "../{0}/{1}.html",
+        "{0}.html#{2}",
+        "https://{0}.example.test/{1}/{2}",
+    )
     return chance.choice(ways).format(*_words(chance, 3))
 
 
@@ -176,7 +197,10 @@ PAGES: dict[str, Callable[[], Body]] = {
     "entities": lambda: _plain(page(entities).encode()),
     "entities, gzip": lambda: _gzip(entities),
 }
-WORST: dict[str, Callable[[], Body]] = {"links": lambda: _plain(page(links).encode()), "links, gzip": lambda: _gzip(links)}
+WORST: dict[str, Callable[[], Body]] = {
+    "links": lambda: _plain(page(links).encode()),
+    "links, gzip": lambda: _gzip(links),
+}
 BOMBS: dict[str, Callable[[], Body]] = {
     "256 MiB of zeros, gzip": lambda: _encoded("gzip", [bytes(MIB)] * 256),
     "256 MiB of links, deflate": lambda: _encoded("deflate", [b'<a href="/x">' * (MIB // 13)] * 256),

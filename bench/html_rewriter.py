@@ -1,7 +1,8 @@
 """python -m bench.html_rewriter FILE [ENCODING]: what does rewriting this body cost?
 
-Prints, as JSON, seconds of CPU, the least of several times, and by how many MiB the process grew the first time.  A process
-for each body, which did not make it: memory that is free for reuse would hide what this takes.
+Prints, as JSON, seconds of CPU, the least of several times, and by how many MiB the process grew the first
+time.  A process for each body, which did not make it: memory that is free for reuse would hide what this
+takes.
 """
 
 from __future__ import annotations
@@ -22,14 +23,21 @@ TIMES = 15
 READ = 65536  # bytes that come from a backend at once
 LONG = 1.0  # seconds: what takes this long is not repeated
 MOUNT = Mount(
-    b"/api/v1/namespaces/shop/services/frontend:http/proxy", frozenset((b"10.0.0.5:8080",)), b"/docs/v1/page", True, b"bastion.test"
+    b"/api/v1/namespaces/shop/services/frontend:http/proxy",
+    frozenset((b"10.0.0.5:8080",)),
+    b"/docs/v1/page",
+    True,
+    b"bastion.test",
 )
 STATUS = Path("/proc/self/status")
 
 
 def main(file: Path, encoding: bytes = b"identity") -> None:
     tune_allocator()
-    fields = [(b"content-type", b"Content-Type", b"text/html"), (b"content-encoding", b"Content-Encoding", encoding)]
+    fields = [
+        (b"content-type", b"Content-Type", b"text/html"),
+        (b"content-encoding", b"Content-Encoding", encoding),
+    ]
     planned = plan(MOUNT, 200, fields)
     assert planned is not None
     _rewrite(planned, [b"<p>"])

@@ -22,7 +22,11 @@ def rss_mib(pid: int) -> float:
 
 
 def family(pid: int) -> list[int]:
-    parents = {int(entry.name): _parent(_read(int(entry.name), "stat")) for entry in PROC.iterdir() if entry.name.isdigit()}
+    parents = {
+        int(entry.name): _parent(_read(int(entry.name), "stat"))
+        for entry in PROC.iterdir()
+        if entry.name.isdigit()
+    }
     return descendants(pid, parents)
 
 

@@ -59,7 +59,11 @@ def run(ground: Ground, parts: tuple[str, ...]) -> Outcome:
     outcome.figures = {"idle_mib": idle, "warm_mib": base}
     for part in (part for part in PARTS if part in parts):
         try:
-            peak = _requests(scene, outcome) if part == "requests" else streams.run(_peak(scene, _TRANSFERS[part](scene)))
+            peak = (
+                _requests(scene, outcome)
+                if part == "requests"
+                else streams.run(_peak(scene, _TRANSFERS[part](scene)))
+            )
         except (streams.Broken, OSError, asyncio.IncompleteReadError, TimeoutError) as error:
             outcome.failures.append(f"{part}: {error!r}")
             continue
@@ -76,7 +80,9 @@ def _scene(ground: Ground) -> Scene:
     ground.processes.start("backend", nginx.backend(ground, [web]), ground.load_core)
     ground.processes.start("sink", backend.command(sink), ground.load_core)
     port = free_port()
-    program = ground.processes.start("bastion", bastion.over_manifests(ground, port, [web, sink]), ground.proxy_core)
+    program = ground.processes.start(
+        "bastion", bastion.over_manifests(ground, port, [web, sink]), ground.proxy_core
+    )
     await_answer(ground, program, port, web, nginx.GREETING.encode())
     return Scene(ground, program, port, web, sink)
 

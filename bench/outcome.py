@@ -44,7 +44,10 @@ class Verdict:
 
 @dataclass(slots=True)
 class Outcome:
-    """What a suite found.  `figures` goes into the JSON file; `failures` are sentences, and any one fails the run."""
+    """What a suite found.
+
+    `figures` goes into the JSON file; `failures` are sentences, and any one fails the run.
+    """
 
     figures: dict[str, Any] = field(default_factory=dict)
     verdicts: list[Verdict] = field(default_factory=list)
@@ -64,9 +67,14 @@ def exit_status(outcomes: Iterable[Outcome]) -> int:
 
 def verdict_table(verdicts: Iterable[Verdict]) -> str:
     rows = [("target", "limit", "measured", "")]
-    rows += [(v.target.what, str(v.target), _measured(v), v.word + (f": {v.why}" if v.why else "")) for v in verdicts]
+    rows += [
+        (v.target.what, str(v.target), _measured(v), v.word + (f": {v.why}" if v.why else ""))
+        for v in verdicts
+    ]
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
-    return "\n".join(f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}  {d}".rstrip() for a, b, c, d in rows)
+    return "\n".join(
+        f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}  {d}".rstrip() for a, b, c, d in rows
+    )
 
 
 def _measured(verdict: Verdict) -> str:

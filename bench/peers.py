@@ -1,7 +1,9 @@
-"""What does a request cost in the bastion, and in nginx, HAProxy and Envoy on the same machine at the same time?
+"""What does a request cost in the bastion, and in nginx, HAProxy and Envoy on the same machine at the same
+time?
 
-All proxies run at once on one core, each over the same backends; those that are not measured idle.  Every scenario goes
-through them in turn, several times, and the medians count: a noisy moment meets all alike, or only one of the turns.
+All proxies run at once on one core, each over the same backends; those that are not measured idle.  Every
+scenario goes through them in turn, several times, and the medians count: a noisy moment meets all alike, or
+only one of the turns.
 """
 
 from __future__ import annotations
@@ -49,8 +51,8 @@ class Running:
 class Sample:
     """Latencies as the client saw them, CPU of the proxy for each request.
 
-    `busy` is the proxy's share of its core: far below 1 it was the load that set rate and latencies, not the proxy.
-    `lookups_s` is the CPU that the warm-up took beyond what as many requests took later.
+    `busy` is the proxy's share of its core: far below 1 it was the load that set rate and latencies, not the
+    proxy. `lookups_s` is the CPU that the warm-up took beyond what as many requests took later.
     """
 
     rate: float
@@ -85,9 +87,15 @@ def run(ground: Ground, parts: tuple[str, ...]) -> Outcome:
         else:
             results[name] = _loads(ground, proxies, SCENARIOS[name], services)
         say(*lines(name, results[name]))
-    memory = {name: {"idle_mib": idle[name], "after_mib": running.program.rss_mib} for name, running in proxies.items()}
+    memory = {
+        name: {"idle_mib": idle[name], "after_mib": running.program.rss_mib}
+        for name, running in proxies.items()
+    }
     say(*lines("memory", memory))
-    say("\nThe bastion's figures divided by each peer's", ratios(results, [name for name in PROXIES if name != US]))
+    say(
+        "\nThe bastion's figures divided by each peer's",
+        ratios(results, [name for name in PROXIES if name != US]),
+    )
     outcome.figures = {**results, "memory": memory}
     outcome.failures = _failures(results)
     _judge(outcome, results, parts, absent)
@@ -114,13 +122,17 @@ def _start_all(ground: Ground, services: Sequence[Service]) -> tuple[dict[str, R
 # --- measuring
 
 
-def _loads(ground: Ground, proxies: Mapping[str, Running], scenario: Scenario, services: Sequence[Service]) -> Row:
+def _loads(
+    ground: Ground, proxies: Mapping[str, Running], scenario: Scenario, services: Sequence[Service]
+) -> Row:
     script = scenario.script(ground, services)
 
     def load(running: Running, seconds: int) -> tuple[wrk.Load, float]:
         before = running.program.cpu_seconds
         try:
-            done = wrk.run(ground, running.url(services[0], scenario.path), scenario.connections, seconds, script)
+            done = wrk.run(
+                ground, running.url(services[0], scenario.path), scenario.connections, seconds, script
+            )
         finally:
             running.program.require()
         return done, running.program.cpu_seconds - before
@@ -130,7 +142,13 @@ def _loads(ground: Ground, proxies: Mapping[str, Running], scenario: Scenario, s
         done, cpu = load(running, min(ground.seconds, scenario.longest))
         lookups = max(0.0, warm_up_cpu - warm_up.requests * cpu / done.requests)
         return Sample(
-            done.rate, done.p50_us, done.p99_us, cpu / done.requests * 1e6, cpu / done.seconds, lookups, done.failed + warm_up.failed
+            done.rate,
+            done.p50_us,
+            done.p99_us,
+            cpu / done.requests * 1e6,
+            cpu / done.seconds,
+            lookups,
+            done.failed + warm_up.failed,
         )
 
     row = {name: medians(samples) for name, samples in in_turn(proxies, measure, scenario.turns).items()}
@@ -151,8 +169,27 @@ def _downloads(ground: Ground, proxies: Mapping[str, Running], service: Service)
 def _download(ground: Ground, url: str) -> float | None:
     """MiB/s, None where not all of it came."""
     require("curl", "curl")
-    command = ["taskset", "-c", str(ground.load_core), "curl", "-s", "--http1.1", "--cacert", str(ground.directory / "ca.crt")]
-    command += ["-m", "60", "-o", "/dev/null", "-w", "%{http_code} %{size_download} %{speed_download}", "--config", "-", url]
+    command = [
+        "taskset",
+        "-c",
+        str(ground.load_core),
+        "curl",
+        "-s",
+        "--http1.1",
+        "--cacert",
+        str(ground.directory / "ca.crt"),
+    ]
+    command += [
+        "-m",
+        "60",
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{http_code} %{size_download} %{speed_download}",
+        "--config",
+        "-",
+        url,
+    ]
     secret = f'header = "Authorization: {ground.users[0].authorization}"\n'
     said = subprocess.run(command, input=secret, capture_output=True, text=True, timeout=90).stdout
     found = re.fullmatch(r"200 (\d+) (\d+)(?:\.\d+)?", said)
@@ -177,7 +214,10 @@ def _judge(outcome: Outcome, results: Results, parts: tuple[str, ...], absent: M
 
 
 def disturbed(ours: Mapping[str, float], scenario: str) -> str:
-    """Many connections keep a bastion busy.  Where they did not, something else had its core, or the load's."""
+    """Many connections keep a bastion busy.
+
+    Where they did not, something else had its core, or the load's.
+    """
     if scenario not in SCENARIOS or SCENARIOS[scenario].connections == 1 or ours["busy"] >= QUIET:
         return ""
     return f"the bastion had only {ours['busy']:.0%} of its core, repeat on a quiet machine"

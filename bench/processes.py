@@ -36,7 +36,9 @@ class Program:
     def require(self) -> None:
         """Raises NotRunning."""
         if self.process.poll() is not None:
-            raise NotRunning(f"{self.name} has ended with status {self.process.returncode}:\n{self.last_words()}")
+            raise NotRunning(
+                f"{self.name} has ended with status {self.process.returncode}:\n{self.last_words()}"
+            )
 
     def last_words(self) -> str:
         return "\n".join(line[:400] for line in self.stderr.read_text(errors="replace").splitlines()[-5:])
@@ -52,7 +54,9 @@ class Processes:
     def __enter__(self) -> Processes:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for program in self._programs:
             _signal(program, signal.SIGTERM)
         for program in list(self._programs):
@@ -63,7 +67,13 @@ class Processes:
         # Should this process be killed outright, the kernel still asks its children to end.
         command = ("taskset", "-c", str(core), "setpriv", "--pdeathsig", "TERM", *command)
         with stderr.open("wb") as errors:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True)
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                start_new_session=True,
+            )
         program = Program(name, process, stderr)
         self._programs.append(program)
         return program

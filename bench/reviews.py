@@ -26,7 +26,8 @@ TARGETS = {
 }
 
 USERS, SERVICES = 10, 2
-CONNECTIONS = 5  # of each user to each service, all at once: a question is asked once, however many wait for its answer
+# of each user to each service, all at once: a question is asked once, however many wait for its answer
+CONNECTIONS = 5
 EACH = 100  # requests on a connection
 WITHIN = 10.0  # seconds: what is remembered lapses after that
 LONGEST = 120.0
@@ -58,11 +59,17 @@ async def _run(ground: Ground) -> Outcome:
 
 def _outcome(good: int, wrong: list[str], seconds: float, asked: dict[str, int]) -> Outcome:
     outcome = Outcome(figures={"requests": good, "seconds": seconds, **asked})
-    say(f"{good} requests in {seconds:.1f} s: " + ", ".join(f"{count} {name}" for name, count in asked.items()))
+    say(
+        f"{good} requests in {seconds:.1f} s: "
+        + ", ".join(f"{count} {name}" for name, count in asked.items())
+    )
     if wrong:
         outcome.failures.append(f"{len(wrong)} connections failed, the first: {wrong[0]}")
     if seconds > WITHIN:
-        outcome.skip(TARGETS.values(), f"the requests took {seconds:.1f} s, more than the {WITHIN:g} s for which answers are remembered")
+        outcome.skip(
+            TARGETS.values(),
+            f"the requests took {seconds:.1f} s, more than the {WITHIN:g} s for which answers are remembered",
+        )
         return outcome
     for name, target in TARGETS.items():
         outcome.judge(target, asked[name])
@@ -72,8 +79,12 @@ def _outcome(good: int, wrong: list[str], seconds: float, asked: dict[str, int])
 async def _ask_all(ground: Ground, port: int, services: Collection[Service]) -> tuple[int, list[str]]:
     """How many were answered well, and what went wrong on the connections that broke."""
     pairs = itertools.product(ground.users[1 : 1 + USERS], services, range(CONNECTIONS))
-    done = await asyncio.gather(*(_ask(ground, port, user, service) for user, service, _ in pairs), return_exceptions=True)
-    return sum(n for n in done if isinstance(n, int)), [repr(error) for error in done if isinstance(error, BaseException)]
+    done = await asyncio.gather(
+        *(_ask(ground, port, user, service) for user, service, _ in pairs), return_exceptions=True
+    )
+    return sum(n for n in done if isinstance(n, int)), [
+        repr(error) for error in done if isinstance(error, BaseException)
+    ]
 
 
 async def _ask(ground: Ground, port: int, user: User, service: Service) -> int:

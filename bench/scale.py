@@ -1,4 +1,6 @@
-"""Does a bastion keep up with a large cluster?  50 000 pods of 8 KiB, 10 000 services, 50 000 endpoints, 1 000 nodes.
+"""Does a bastion keep up with a large cluster?
+
+50 000 pods of 8 KiB, 10 000 services, 50 000 endpoints, 1 000 nodes.
 
 The API server is a process of its own that makes these objects as they are asked for, and talks TLS.
 """
@@ -78,10 +80,23 @@ def _sync(ground: Ground, cluster: Cluster, outcome: Outcome) -> Scene:
     markers = [Service(f"marker-{turn}", (f"{ground.network}.{200 + turn}",)) for turn in range(TURNS)]
     ground.processes.start("backend", nginx.backend(ground, [*live, *markers]), ground.load_core)
     api_port, port, plain_port = free_port(), free_port(), free_port()
-    command = [sys.executable, "-m", "bench.scale_api", str(api_port), ground.network, str(ground.certificate), str(ground.key)]
+    command = [
+        sys.executable,
+        "-m",
+        "bench.scale_api",
+        str(api_port),
+        ground.network,
+        str(ground.certificate),
+        str(ground.key),
+    ]
     ground.processes.start("api", command, ground.load_core)
     kubeconfig = ground.file("kubeconfig", _kubeconfig(ground, api_port))
-    command = [*bastion.over_kubeconfig(ground, port, kubeconfig), "--enable-node-proxy", "--insecure-port", str(plain_port)]
+    command = [
+        *bastion.over_kubeconfig(ground, port, kubeconfig),
+        "--enable-node-proxy",
+        "--insecure-port",
+        str(plain_port),
+    ]
     begun = time.monotonic()
     program = ground.processes.start("bastion", command, ground.proxy_core)
     scene = Scene(ground, cluster, api_port, port, plain_port, program, live)
@@ -91,10 +106,17 @@ def _sync(ground: Ground, cluster: Cluster, outcome: Outcome) -> Scene:
     rss, cpu = program.rss_mib, program.cpu_seconds
     heart = _pauses(scene, kubeconfig)
     say(
-        f"sync      {seconds:.1f} s, {cpu:.1f} s of processor, {rss:.0f} MiB ({peak:.0f} at most), "
-        f"longest pause {heart['longest_net_ms']:.1f} ms ({heart['longest_ms']:.1f} with other programs) in {heart['beats']} heartbeats"
+        f"sync      {seconds:.1f} s, {cpu:.1f} s of processor, {rss:.0f} MiB ({peak:.0f} at most), longest"
+        f" pause {heart['longest_net_ms']:.1f} ms ({heart['longest_ms']:.1f} with other programs) in"
+        f" {heart['beats']} heartbeats"
     )
-    outcome.figures["sync"] = {"seconds": seconds, "cpu_seconds": cpu, "rss_mib": rss, "peak_mib": peak, "heart": heart}
+    outcome.figures["sync"] = {
+        "seconds": seconds,
+        "cpu_seconds": cpu,
+        "rss_mib": rss,
+        "peak_mib": peak,
+        "heart": heart,
+    }
     outcome.judge(TARGETS["sync"], seconds)
     outcome.judge(TARGETS["rss"], max(rss, peak))
     outcome.judge(TARGETS["pause"], heart["longest_net_ms"])
@@ -128,7 +150,11 @@ def _pauses(scene: Scene, kubeconfig: Path) -> dict[str, float]:
     """What a heartbeat on the loop sees while another bastion reads everything."""
     command = ["taskset", "-c", str(scene.ground.proxy_core), sys.executable, "-m", "bench.scale_heartbeat"]
     try:
-        done = subprocess.run([*command, "--enable-node-proxy", "--kubeconfig", str(kubeconfig)], capture_output=True, timeout=LONGEST)
+        done = subprocess.run(
+            [*command, "--enable-node-proxy", "--kubeconfig", str(kubeconfig)],
+            capture_output=True,
+            timeout=LONGEST,
+        )
         seen: dict[str, float] = json.loads(done.stdout)
     except (subprocess.TimeoutExpired, ValueError) as error:
         raise NotRunning(f"the heartbeat has nothing to tell: {error}") from error
@@ -162,12 +188,15 @@ def _changes(scene: Scene, outcome: Outcome) -> None:
         with _changing(scene) as changed:
             busy.append(_load(scene))
         request_us = (between - begun) / quiet[-1].requests * 1e6
-        costs.append(((scene.program.cpu_seconds - between) * 1e6 - busy[-1].requests * request_us) / changed[0])
+        costs.append(
+            ((scene.program.cpu_seconds - between) * 1e6 - busy[-1].requests * request_us) / changed[0]
+        )
         behind.append(_behind(scene, turn))
         say(
-            f"changes   quiet {quiet[-1].rate:.0f}/s p99 {quiet[-1].p99_us} us; with {changed[0] / scene.ground.seconds:.0f} changes/s "
-            f"{busy[-1].rate:.0f}/s p99 {busy[-1].p99_us} us; {behind[-1]:.2f} s behind; "
-            f"{request_us:.0f} us of processor a request, {costs[-1]:.0f} a change"
+            f"changes   quiet {quiet[-1].rate:.0f}/s p99 {quiet[-1].p99_us} us; with"
+            f" {changed[0] / scene.ground.seconds:.0f} changes/s {busy[-1].rate:.0f}/s p99 {busy[-1].p99_us}"
+            f" us; {behind[-1]:.2f} s behind; {request_us:.0f} us of processor a request, {costs[-1]:.0f} a"
+            " change"
         )
     ratio = statistics.median(load.p99_us for load in busy) / statistics.median(load.p99_us for load in quiet)
     failed = sum(load.failed for load in (*quiet, *busy))
@@ -188,7 +217,8 @@ def _changes(scene: Scene, outcome: Outcome) -> None:
 def _load(scene: Scene) -> wrk.Load:
     """Requests at a steady rate to services whose pods are there."""
     prefixes = ", ".join(
-        f'"/api/v1/namespaces/{scene.cluster.namespace(i)}/services/{service.name}:80/proxy/"' for i, service in enumerate(scene.live)
+        f'"/api/v1/namespaces/{scene.cluster.namespace(i)}/services/{service.name}:80/proxy/"'
+        for i, service in enumerate(scene.live)
     )
     script = f"""
 local paths, turn = {{ {prefixes} }}, 0
@@ -198,7 +228,9 @@ function request()
   return wrk.format("GET", paths[turn])
 end
 {wrk.gets(scene.ground.users[0])}"""
-    return wrk.run(scene.ground, f"https://127.0.0.1:{scene.port}/", CONNECTIONS, scene.ground.seconds, script)
+    return wrk.run(
+        scene.ground, f"https://127.0.0.1:{scene.port}/", CONNECTIONS, scene.ground.seconds, script
+    )
 
 
 @contextlib.contextmanager
@@ -236,7 +268,9 @@ def _behind(scene: Scene, turn: int) -> float:
 
 
 def _api(scene: Scene, path: str) -> bytes:
-    connection = http.client.HTTPSConnection("127.0.0.1", scene.api_port, timeout=LONGEST, context=scene.ground.client_tls())
+    connection = http.client.HTTPSConnection(
+        "127.0.0.1", scene.api_port, timeout=LONGEST, context=scene.ground.client_tls()
+    )
     try:
         connection.request("GET", path)
         return connection.getresponse().read()

@@ -1,7 +1,7 @@
 """python -m bench.scale_api: an API server of a large cluster: lists, watches, and yes to every review.
 
-`/changes?rate=&seconds=` makes so many changes a second, tells watchers, and answers with their number once all were sent;
-`/marker` adds one pod that no list has, so that one can see when a watcher has come to it.
+`/changes?rate=&seconds=` makes so many changes a second, tells watchers, and answers with their number once
+all were sent; `/marker` adds one pod that no list has, so that one can see when a watcher has come to it.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ class Api:
 
     async def _answer(self, path: str, query: dict[str, str], writer: asyncio.StreamWriter) -> None:
         if path in self._cluster.makers:
-            await (self._watch(path, query, writer) if query.get("watch") else self._list(path, query, writer))
+            await (
+                self._watch(path, query, writer) if query.get("watch") else self._list(path, query, writer)
+            )
         elif path.endswith("tokenreviews"):
             _send(writer, _TOKEN_REVIEW, 201)
         elif path.endswith("subjectaccessreviews"):
@@ -74,20 +76,30 @@ class Api:
         end = min(begin + limit, count)
         more = str(end) if end < count else ""
         items = b",".join(make(number, self._revision) for number in range(begin, end))
-        _send(writer, b'{"metadata":{"resourceVersion":"%d","continue":"%b"},"items":[%b]}' % (self._revision, more.encode(), items))
+        _send(
+            writer,
+            b'{"metadata":{"resourceVersion":"%d","continue":"%b"},"items":[%b]}'
+            % (self._revision, more.encode(), items),
+        )
 
     # --- watches
 
     async def _watch(self, path: str, query: dict[str, str], writer: asyncio.StreamWriter) -> None:
         since = int(query["resourceVersion"])
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
         writer.write(b"".join(chunk for revision, of, chunk in self._told if revision > since and of == path))
         self._watchers[path].add(writer)
         loop = asyncio.get_running_loop()
         ends = loop.time() + float(query["timeoutSeconds"])
         while loop.time() < ends:
             await asyncio.sleep(min(BOOKMARKS, max(0.0, ends - loop.time())))
-            writer.write(_chunk(b'{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"%d"}}}\n' % self._revision))
+            writer.write(
+                _chunk(
+                    b'{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"%d"}}}\n' % self._revision
+                )
+            )
         self._watchers[path].discard(writer)
         writer.write(b"0\r\n\r\n")
 
@@ -117,10 +129,14 @@ class Api:
         if what < 0.5:
             self._tell(PODS, b"MODIFIED", cluster.pod(number, self._revision))
         elif what < 0.75:
-            self._tell(PODS, b"MODIFIED", cluster.pod(number, self._revision, chance.choice(("Running", "Failed"))))
+            self._tell(
+                PODS, b"MODIFIED", cluster.pod(number, self._revision, chance.choice(("Running", "Failed")))
+            )
         else:
             number %= cluster.services
-            self._tell(SLICES, b"MODIFIED", cluster.slice(number, self._revision, chance.choice(("true", "false"))))
+            self._tell(
+                SLICES, b"MODIFIED", cluster.slice(number, self._revision, chance.choice(("true", "false")))
+            )
 
     def _marker(self, name: str, address: str) -> bytes:
         """A pod like the first one, of another name and address."""
@@ -134,7 +150,10 @@ def _chunk(data: bytes) -> bytes:
 
 
 def _send(writer: asyncio.StreamWriter, body: bytes, status: int = 200) -> None:
-    writer.write(b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % (status, len(body)) + body)
+    writer.write(
+        b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % (status, len(body))
+        + body
+    )
 
 
 async def main(port: int, network: str, certificate: Path, key: Path) -> None:

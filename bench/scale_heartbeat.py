@@ -1,7 +1,8 @@
-"""python -m bench.scale_heartbeat FLAGS: the bastion's own wiring, and a heartbeat beside it on the same loop, until all is read.
+"""python -m bench.scale_heartbeat FLAGS: the bastion's own wiring, and a heartbeat beside it on the same
+loop, until all is read.
 
-Prints, as JSON, the longest time between two beats: as seen, and net of that for which this program could have run and
-another had the core (other programs are no pause of the bastion's).
+Prints, as JSON, the longest time between two beats: as seen, and net of that for which this program could
+have run and another had the core (other programs are no pause of the bastion's).
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ async def beat(beats: list[tuple[float, float]]) -> None:
 
 
 def _held_up() -> float:
-    """Seconds that this thread waited for a core so far (sched-stats: the second number); 0 where nobody tells."""
+    """Seconds that this thread waited for a core so far (sched-stats: the second number); 0 where nobody
+    tells.
+    """
     try:
         return int(Path(f"/proc/{os.getpid()}/schedstat").read_text().split()[1]) / 1e9
     except (OSError, IndexError, ValueError):
@@ -59,4 +62,6 @@ async def main(config: Config) -> dict[str, float]:
 if __name__ == "__main__":
     tune_allocator()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        json.dump(runner.run(main(serve_config(build_parser().parse_args(["serve", *sys.argv[1:]])))), sys.stdout)
+        json.dump(
+            runner.run(main(serve_config(build_parser().parse_args(["serve", *sys.argv[1:]])))), sys.stdout
+        )

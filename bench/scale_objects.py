@@ -1,4 +1,6 @@
-"""A large cluster as its API server would tell of it: JSON made from templates, so that making it costs next to nothing.  Pure."""
+"""A large cluster as its API server would tell of it: JSON made from templates, so that making it costs next
+to nothing. Pure.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +12,21 @@ POD_BYTES = 8 << 10
 _CREATED = "2026-01-01T00:00:00Z"
 
 # What a real pod is full of and nobody here reads.
-_FIELDS = (
-    '{"manager":"kubelet","operation":"Update","apiVersion":"v1","time":"2026-01-01T00:00:00Z","fieldsType":"FieldsV1","fieldsV1":{%s}}'
+_FIELDS = '{"manager":"kubelet","operation":"Update","apiVersion":"v1","time":"2026-01-01T00:00:00Z","fieldsType":"FieldsV1","fieldsV1":{%s}}'
+_FIELD = (
+    '"f:conditions":{"k:{\\"type\\":\\"Ready\\"}":{".":{},"f:lastProbeTime":{},"f:status":{},"f:type":{}}}'
 )
-_FIELD = '"f:conditions":{"k:{\\"type\\":\\"Ready\\"}":{".":{},"f:lastProbeTime":{},"f:status":{},"f:type":{}}}'
 _POD = (
     '{"apiVersion":"v1","kind":"Pod","metadata":{"name":"%s","generateName":"web-","namespace":"%s","uid":"%08d-0000-4000-8000-000000000000",'
-    '"resourceVersion":"%d","creationTimestamp":"' + _CREATED + '","labels":{"app":"web","pod-template-hash":"7d9c%05d","tier":"front"},'
+    '"resourceVersion":"%d","creationTimestamp":"'
+    + _CREATED
+    + '","labels":{"app":"web","pod-template-hash":"7d9c%05d","tier":"front"},'
     '"managedFields":[%s]},"spec":{"nodeName":"node-%d","serviceAccountName":"default","restartPolicy":"Always","containers":'
     '[{"name":"web","image":"registry.example.com/web:1.2.3","resources":{"limits":{"cpu":"1","memory":"1Gi"}},'
     '"ports":[{"name":"http","containerPort":8080,"protocol":"TCP"}]}]},"status":{"phase":"%s","hostIP":"192.168.0.%d",'
-    '"podIP":"%s","podIPs":[{"ip":"%s"}],"conditions":[{"type":"Ready","status":"True","lastTransitionTime":"' + _CREATED + '"}]}}'
+    '"podIP":"%s","podIPs":[{"ip":"%s"}],"conditions":[{"type":"Ready","status":"True","lastTransitionTime":"'
+    + _CREATED
+    + '"}]}}'
 )
 _ENDPOINT = (
     '{"addresses":["%s"],"conditions":{"ready":%s,"serving":true,"terminating":false},"nodeName":"node-%d",'
@@ -34,7 +40,9 @@ _SLICE = (
 )
 _SERVICE = (
     '{"apiVersion":"v1","kind":"Service","metadata":{"name":"%s","namespace":"%s","uid":"%08d-0000-4000-a000-000000000000",'
-    '"resourceVersion":"%d","creationTimestamp":"' + _CREATED + '","labels":{"app":"web"}},"spec":{"type":"ClusterIP",'
+    '"resourceVersion":"%d","creationTimestamp":"'
+    + _CREATED
+    + '","labels":{"app":"web"}},"spec":{"type":"ClusterIP",'
     '"clusterIP":"10.96.0.1","ports":[{"name":"http","port":80,"protocol":"TCP","targetPort":8080}],"selector":{"app":"web"}}}'
 )
 _NODE = (
@@ -46,7 +54,10 @@ _NODE = (
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Pod number n backs service number n modulo `services`.  The last pods of the first `live` services are at addresses of `network`."""
+    """Pod number n backs service number n modulo `services`.
+
+    The last pods of the first `live` services are at addresses of `network`.
+    """
 
     network: str
     pods: int = 50_000
@@ -79,8 +90,25 @@ class Cluster:
         return f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"
 
     def pod(self, number: int, revision: int, phase: str = "Running") -> bytes:
-        name, namespace, address, node = self.pod_name(number), self.namespace(number), self.address(number), number % self.nodes
-        values = (name, namespace, number, revision, number, _MANAGED, node, phase, node % 250, address, address)
+        name, namespace, address, node = (
+            self.pod_name(number),
+            self.namespace(number),
+            self.address(number),
+            number % self.nodes,
+        )
+        values = (
+            name,
+            namespace,
+            number,
+            revision,
+            number,
+            _MANAGED,
+            node,
+            phase,
+            node % 250,
+            address,
+            address,
+        )
         return (_POD % values).encode()
 
     def service(self, number: int, revision: int) -> bytes:

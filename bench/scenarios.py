@@ -1,4 +1,7 @@
-"""What is asked of every proxy, and what of it is a promise of the project?  Tables; pure but for the scripts' secrets."""
+"""What is asked of every proxy, and what of it is a promise of the project?
+
+Tables; pure but for the scripts' secrets.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,9 @@ LIFETIME = 10  # seconds for which the bastion remembers a decision
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """`path` below the first service.  Seconds: `warm_up` before each turn, `longest` for a turn whatever was asked for.
+    """`path` below the first service.
+
+    Seconds: `warm_up` before each turn, `longest` for a turn whatever was asked for.
 
     `looks_up`: the warm-up makes the proxy look up decisions that it then remembers for a LIFETIME.
     """
@@ -68,9 +73,33 @@ class Quotient:
 
 
 QUOTIENTS = (
-    Quotient(Target("CPU of a small GET, 32 connections, to Envoy's", 2.0, "x"), "get-c32", "cpu_us", "envoy", "cpu_us"),
-    Quotient(Target("CPU of the mix, 50 users and 20 services, to Envoy's", 2.4, "x"), "mix", "whole_us", "envoy", "whole_us"),
-    Quotient(Target("median time of a GET, 1 connection, to nginx's", 2.5, "x"), "get-c1", "p50_us", "nginx", "p50_us"),
-    Quotient(Target("download of 100 MiB, to nginx's speed", 0.8, "x", at_least=True), DOWNLOAD, "mib_s", "nginx", "mib_s"),
+    Quotient(
+        Target("CPU of a small GET, 32 connections, to Envoy's", 2.0, "x"),
+        "get-c32",
+        "cpu_us",
+        "envoy",
+        "cpu_us",
+    ),
+    Quotient(
+        Target("CPU of the mix, 50 users and 20 services, to Envoy's", 2.4, "x"),
+        "mix",
+        "whole_us",
+        "envoy",
+        "whole_us",
+    ),
+    Quotient(
+        Target("median time of a GET, 1 connection, to nginx's", 2.5, "x"),
+        "get-c1",
+        "p50_us",
+        "nginx",
+        "p50_us",
+    ),
+    Quotient(
+        Target("download of 100 MiB, to nginx's speed", 0.8, "x", at_least=True),
+        DOWNLOAD,
+        "mib_s",
+        "nginx",
+        "mib_s",
+    ),
     Quotient(Target("p99 to p50 of a GET, 128 connections", 3.0, "x"), "get-c128", "p99_us", US, "p50_us"),
 )

@@ -1,4 +1,6 @@
-"""Requests whose bodies are too large for one piece, or that are too many to make one at a time: asyncio over TLS."""
+"""Requests whose bodies are too large for one piece, or that are too many to make one at a time: asyncio over
+TLS.
+"""
 
 from __future__ import annotations
 

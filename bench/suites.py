@@ -18,6 +18,7 @@ def chosen(names: Sequence[str], suites: Mapping[str, Parts]) -> dict[str, Parts
     if unknown:
         raise Unknown(f"no such suite or part: {', '.join(unknown)} (see --list)")
     wanted = {
-        suite: tuple(part for part in parts if not names or suite in names or f"{suite}:{part}" in names) for suite, parts in suites.items()
+        suite: tuple(part for part in parts if not names or suite in names or f"{suite}:{part}" in names)
+        for suite, parts in suites.items()
     }
     return {suite: parts for suite, parts in wanted.items() if parts}

@@ -1,4 +1,6 @@
-"""Measures several things in turn, several times, so that a noisy moment meets all alike; the medians count."""
+"""Measures several things in turn, several times, so that a noisy moment meets all alike; the medians
+count.
+"""
 
 from __future__ import annotations
 
@@ -27,4 +29,7 @@ def in_turn(proxies: Mapping[str, P], measure: Callable[[P], S], turns: int = TU
 def medians(samples: Sequence[DataclassInstance]) -> dict[str, float]:
     """Of each figure by itself; what failed is added up."""
     figures = list(map(asdict, samples))
-    return {name: (sum if name == "failed" else statistics.median)(f[name] for f in figures) for name in figures[0]}
+    return {
+        name: (sum if name == "failed" else statistics.median)(f[name] for f in figures)
+        for name in figures[0]
+    }

@@ -1,4 +1,7 @@
-"""What does a WebSocket tunnel cost, in time, speed and memory?  Skipped where the bastion passes no upgrades on."""
+"""What does a WebSocket tunnel cost, in time, speed and memory?
+
+Skipped where the bastion passes no upgrades on.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +73,12 @@ class Scene:
     def bastion(self) -> Proxy:
         """A fresh one: memory that another part has used and left would hide what this one takes."""
         port, plain = free_port(), free_port()
-        return self._started("bastion", bastion.over_manifests(self.ground, port, self.services, insecure_port=plain), port, plain)
+        return self._started(
+            "bastion",
+            bastion.over_manifests(self.ground, port, self.services, insecure_port=plain),
+            port,
+            plain,
+        )
 
     def nginx(self) -> Proxy:
         """Raises Unable."""
@@ -136,12 +144,17 @@ def _echo(scene: Scene, outcome: Outcome) -> Figures:
     ground, proxies = scene.ground, _pair(scene)
 
     def measure(proxy: Proxy) -> echo.Echoes:
-        return streams.run(echo.measure(proxy.tls, proxy.program, scene.tunnels, ground.users, ground.seconds))
+        return streams.run(
+            echo.measure(proxy.tls, proxy.program, scene.tunnels, ground.users, ground.seconds)
+        )
 
     found = {name: medians(samples) for name, samples in in_turn(proxies, measure).items()}
     _stop(scene, proxies.values())
     for name, f in found.items():
-        say(f"echo        {name:8} {f['rate']:9.0f} messages/s   CPU {f['cpu_us']:6.1f} us/message   busy {f['busy']:4.0%}")
+        say(
+            f"echo        {name:8} {f['rate']:9.0f} messages/s   CPU {f['cpu_us']:6.1f} us/message   busy"
+            f" {f['busy']:4.0%}"
+        )
     outcome.judge(CPU, found["bastion"]["cpu_us"] / found["nginx"]["cpu_us"])
     return found
 
@@ -169,20 +182,31 @@ def _throughput(scene: Scene, outcome: Outcome) -> Figures:
 def _crowd(scene: Scene, outcome: Outcome, *, plain: bool) -> Figures:
     proxy = scene.bastion()
     count = possible(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
-    found = crowd.measure(scene.ground, proxy.plain if plain else proxy.tls, proxy.port, proxy.program, scene.tunnels, count)
+    found = crowd.measure(
+        scene.ground, proxy.plain if plain else proxy.tls, proxy.port, proxy.program, scene.tunnels, count
+    )
     _stop(scene, [proxy])
     kind = "plain" if plain else "TLS"
-    say(f"crowd       {count} {kind} tunnels, {found.kib_each:.1f} KiB each, p99 of /livez {found.livez_p99_ms:.1f} ms")
+    say(
+        f"crowd       {count} {kind} tunnels, {found.kib_each:.1f} KiB each, p99 of /livez"
+        f" {found.livez_p99_ms:.1f} ms"
+    )
     if found.livez_failed:
         outcome.failures.append(f"GET /livez failed {found.livez_failed} times while tunnels were opened")
-    why = "" if count == CROWD else f"with {count} tunnels only: more descriptors are not allowed here (ulimit -n)"
+    why = (
+        ""
+        if count == CROWD
+        else f"with {count} tunnels only: more descriptors are not allowed here (ulimit -n)"
+    )
     outcome.judge(PLAIN_EACH if plain else TLS_EACH, found.kib_each, why)
     outcome.judge(PLAIN_LIVEZ if plain else TLS_LIVEZ, found.livez_p99_ms)
     return asdict(found)
 
 
 def possible(descriptors: int) -> int:
-    """Tunnels: two descriptors each, some hundred for the rest, and room left: a bastion that is nearly full takes no more."""
+    """Tunnels: two descriptors each, some hundred for the rest, and room left: a bastion that is nearly full
+    takes no more.
+    """
     return min(CROWD, max(1, (descriptors - 300) * 2 // 5))
 
 
@@ -190,7 +214,10 @@ def _stall(scene: Scene, outcome: Outcome) -> Figures:
     proxy = scene.bastion()
     found = stall.measure(proxy.tls, proxy.program, scene.tunnels, scene.ground.users[0])
     _stop(scene, [proxy])
-    say(f"stall       {found.mib_each:.2f} MiB held for a reader that stopped, {found.still_written} bytes still written to it")
+    say(
+        f"stall       {found.mib_each:.2f} MiB held for a reader that stopped, {found.still_written} bytes"
+        " still written to it"
+    )
     outcome.judge(HELD, found.mib_each)
     outcome.judge(STOPPED, found.still_written)
     return asdict(found)

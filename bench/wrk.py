@@ -50,7 +50,9 @@ def posts(user: User, size: int) -> str:
 
 
 def mixed(users: Sequence[User], services: Sequence[Service]) -> str:
-    """Every user asks every service in turn; the requests are made beforehand, so that the load stays cheap."""
+    """Every user asks every service in turn; the requests are made beforehand, so that the load stays
+    cheap.
+    """
     return f"""
 local tokens = {{ {", ".join(f'"{user.authorization}"' for user in users)} }}
 local prefixes = {{ {", ".join(f'"{service.prefix}"' for service in services)} }}

@@ -1,11 +1,15 @@
-"""How the whole suite is run: `pytest` alone takes several processes, `pytest SOMETHING` one, as who looks into it wants."""
+"""How the whole suite is run: `pytest` alone takes several processes, `pytest SOMETHING` one, as who looks
+into it wants.
+"""
 
 from __future__ import annotations
 
 import pytest
 
-PROCESSES = 4  # also on two cores: most of the time the tests wait, for real deadlines and for programs that start
-LONGEST = ("e2e", "fuzz", "tunnel", "hostile", "demo", "soak", "conformance")  # folders; they begin first, so that none is left for the end
+# also on two cores: most of the time the tests wait, for real deadlines and for programs that start
+PROCESSES = 4
+# folders; they begin first, so that none is left for the end
+LONGEST = ("e2e", "fuzz", "tunnel", "hostile", "demo", "soak", "conformance")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

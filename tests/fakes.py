@@ -1,4 +1,6 @@
-"""Stand-ins for what is outside: a clock, an API server, backends, authenticators; and the objects they speak of."""
+"""Stand-ins for what is outside: a clock, an API server, backends, authenticators; and the objects they speak
+of.
+"""
 
 from __future__ import annotations
 
@@ -50,9 +52,11 @@ PATIENCE = 30.0  # seconds after which a test has hung
 
 
 class ClockLoop(asyncio.SelectorEventLoop):
-    """A loop whose clock stands still until it is put forward: what lasts an hour is tested in no time, on a busy machine as well.
+    """A loop whose clock stands still until it is put forward: what lasts an hour is tested in no time, on a
+    busy machine as well.
 
-    So `asyncio.sleep` lasts until the test says so; what takes real time (a socket, a thread) is awaited with `until` or `moment`.
+    So `asyncio.sleep` lasts until the test says so; what takes real time (a socket, a thread) is awaited with
+    `until` or `moment`.
     """
 
     def __init__(self) -> None:
@@ -66,8 +70,12 @@ class ClockLoop(asyncio.SelectorEventLoop):
         self._now += seconds
 
 
-def run(work: Coroutine[Any, Any, T], loop: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop) -> T:
-    """Run `work` to its end, on the loop that the program itself runs on; on ClockLoop where a test moves the clock."""
+def run(
+    work: Coroutine[Any, Any, T], loop: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+) -> T:
+    """Run `work` to its end, on the loop that the program itself runs on; on ClockLoop where a test moves the
+    clock.
+    """
 
     async def bounded() -> T:
         if loop is ClockLoop:
@@ -121,7 +129,9 @@ async def delivered() -> None:
 
 @contextlib.contextmanager
 def refused(code: int, containing: str = "", *, close: bool | None = None) -> Iterator[None]:
-    """What is inside raises a StatusError of this code; `close` says whether it ends the connection, None where no matter."""
+    """What is inside raises a StatusError of this code; `close` says whether it ends the connection, None
+    where no matter.
+    """
     with pytest.raises(StatusError) as caught:
         yield
     assert caught.value.code == code, caught.value.message
@@ -133,7 +143,9 @@ def refused(code: int, containing: str = "", *, close: bool | None = None) -> It
 
 
 class Knows:
-    """An authenticator of these tokens; `asked` are the tokens it was asked for, `failing` is raised instead of an answer."""
+    """An authenticator of these tokens; `asked` are the tokens it was asked for, `failing` is raised instead
+    of an answer.
+    """
 
     def __init__(self, users: Mapping[str, User] = {}, failing: Exception | None = None) -> None:
         self.users = users
@@ -147,7 +159,9 @@ class Knows:
         return self.users.get(credentials.token or "")
 
 
-async def owner(authenticator: Authenticator, credentials: Credentials, asker: Asker = SOMEBODY) -> User | None:
+async def owner(
+    authenticator: Authenticator, credentials: Credentials, asker: Asker = SOMEBODY
+) -> User | None:
     """Whose they are; None also where it is known why they are nobody's."""
     try:
         return await authenticator.authenticate(credentials, asker)
@@ -165,7 +179,9 @@ async def why_not(authenticator: Authenticator, credentials: Credentials) -> str
 class Decides:
     """An authorizer that decides by a function; `asked` are its questions."""
 
-    def __init__(self, decide: Callable[[User, Attributes], bool | Decision], failing: Exception | None = None) -> None:
+    def __init__(
+        self, decide: Callable[[User, Attributes], bool | Decision], failing: Exception | None = None
+    ) -> None:
         self.decide = decide
         self.failing = failing
         self.asked: list[Attributes] = []
@@ -179,7 +195,9 @@ class Decides:
 
 
 class Reviews:
-    """The API server as reviews see it: each call takes the next answer (an exception is raised), the last one stays."""
+    """The API server as reviews see it: each call takes the next answer (an exception is raised), the last
+    one stays.
+    """
 
     def __init__(self, *answers: dict[str, Any] | bytes | Exception) -> None:
         self._answers = deque(answers)
@@ -332,11 +350,17 @@ def head(method: str = "GET", fields: bytes = b"") -> bytes:
 
 
 async def start(
-    transport: Transport, endpoint: Endpoint, method: str = "GET", upload: Upload | None = None, owner: str = "alice"
+    transport: Transport,
+    endpoint: Endpoint,
+    method: str = "GET",
+    upload: Upload | None = None,
+    owner: str = "alice",
 ) -> RoundTrip:
     """A request on a kept connection or a new one."""
     framing = b"Transfer-Encoding: chunked\r\n" if upload is not None and upload.chunked else b""
-    return transport.start(await transport.connect(endpoint, owner), method, head(method, framing), upload, owner)
+    return transport.start(
+        await transport.connect(endpoint, owner), method, head(method, framing), upload, owner
+    )
 
 
 async def whole(answer: Answer) -> bytes:
@@ -348,7 +372,11 @@ async def whole(answer: Answer) -> bytes:
 
 
 async def ask(
-    transport: Transport, endpoint: Endpoint, method: str = "GET", upload: Upload | None = None, owner: str = "alice"
+    transport: Transport,
+    endpoint: Endpoint,
+    method: str = "GET",
+    upload: Upload | None = None,
+    owner: str = "alice",
 ) -> tuple[Answer, bytes]:
     """One whole exchange."""
     trip = await start(transport, endpoint, method, upload, owner)
@@ -403,30 +431,50 @@ def pod(
     uid: str = "",
 ) -> dict[str, Any]:
     """`containers` are lists of ports, each a number or (name, number)."""
-    ports = [[{"containerPort": p} if isinstance(p, int) else {"name": p[0], "containerPort": p[1]} for p in c] for c in containers]
+    ports = [
+        [{"containerPort": p} if isinstance(p, int) else {"name": p[0], "containerPort": p[1]} for p in c]
+        for c in containers
+    ]
     return {
-        "metadata": {"name": name, "namespace": namespace, "uid": uid or f"uid-{name}", "creationTimestamp": created},
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "uid": uid or f"uid-{name}",
+            "creationTimestamp": created,
+        },
         "spec": {"containers": [{"ports": p} if p else {} for p in ports], "hostNetwork": host_network},
         "status": {"phase": phase, "podIPs": [{"ip": ip} for ip in ips]} | ({"podIP": ips[0]} if ips else {}),
     }
 
 
-def service(name: str, *ports: dict[str, Any], namespace: str = "ns", type: str = "ClusterIP") -> dict[str, Any]:
+def service(
+    name: str, *ports: dict[str, Any], namespace: str = "ns", type: str = "ClusterIP"
+) -> dict[str, Any]:
     return {"metadata": {"name": name, "namespace": namespace}, "spec": {"type": type, "ports": list(ports)}}
 
 
 def endpoints(
-    of: str, ports: Mapping[str | None, int | None], *endpoints: dict[str, Any], name: str = "", namespace: str = "ns"
+    of: str,
+    ports: Mapping[str | None, int | None],
+    *endpoints: dict[str, Any],
+    name: str = "",
+    namespace: str = "ns",
 ) -> dict[str, Any]:
     """An EndpointSlice of the service `of`; `ports` by name."""
     return {
-        "metadata": {"name": name or f"{of}-1", "namespace": namespace, "labels": {"kubernetes.io/service-name": of}},
+        "metadata": {
+            "name": name or f"{of}-1",
+            "namespace": namespace,
+            "labels": {"kubernetes.io/service-name": of},
+        },
         "ports": [{"name": n, "port": p} for n, p in ports.items()],
         "endpoints": list(endpoints),
     }
 
 
-def backed_by(target: str, *addresses: str, ready: bool | None = True, kind: str = "Pod", namespace: str = "ns") -> dict[str, Any]:
+def backed_by(
+    target: str, *addresses: str, ready: bool | None = True, kind: str = "Pod", namespace: str = "ns"
+) -> dict[str, Any]:
     """An endpoint of a slice."""
     return {
         "addresses": list(addresses),
@@ -437,7 +485,9 @@ def backed_by(target: str, *addresses: str, ready: bool | None = True, kind: str
 
 def node(name: str, *addresses: tuple[str, str], kubelet_port: int = 0) -> dict[str, Any]:
     """`addresses` are (type, address)."""
-    status: dict[str, Any] = {"addresses": [{"type": kind, "address": address} for kind, address in addresses]}
+    status: dict[str, Any] = {
+        "addresses": [{"type": kind, "address": address} for kind, address in addresses]
+    }
     if kubelet_port:
         status["daemonEndpoints"] = {"kubeletEndpoint": {"Port": kubelet_port}}
     return {"metadata": {"name": name}, "status": status}

@@ -1,4 +1,7 @@
-"""Which addresses and ports of loopback are this process's own?  Several test runs, each in several processes, share one machine."""
+"""Which addresses and ports of loopback are this process's own?
+
+Several test runs, each in several processes, share one machine.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,16 @@ import random
 import socket
 
 _KEEPER = 1097  # a port where nothing listens; below those of `free_port`
-_held: list[socket.socket] = []  # the claims, which the kernel takes back when this process ends, however it does
+# the claims, which the kernel takes back when this process ends, however it does
+_held: list[socket.socket] = []
 
 
 @functools.cache
 def own_network(second: int) -> str:
     """`127.SECOND.x`: 256 addresses that no other process takes while this one lives.
 
-    What cannot be claimed is used all the same: not every system has all of 127.0.0.0/8, and then those who need it see it themselves.
+    What cannot be claimed is used all the same: not every system has all of 127.0.0.0/8, and then those who
+    need it see it themselves.
     """
     first = os.getpid()  # not always the same ones: the last run's connections may linger there
     for number in range(256):

@@ -1,4 +1,7 @@
-"""How may clients prove who they are?  Flags and the issuers' file: what is understood, and is every mistake told by its path?"""
+"""How may clients prove who they are?
+
+Flags and the issuers' file: what is understood, and is every mistake told by its path?
+"""
 
 from __future__ import annotations
 
@@ -67,9 +70,17 @@ def test_certificates_of_users_and_front_proxies(ca: Path) -> None:
     other.touch()
     flags = (
         *("--client-ca-file", ca, "--requestheader-client-ca-file", other),
-        *("--requestheader-username-headers", "X-Remote-User,Who", "--requestheader-username-headers", "Third"),
+        *(
+            "--requestheader-username-headers",
+            "X-Remote-User,Who",
+            "--requestheader-username-headers",
+            "Third",
+        ),
         *("--requestheader-group-headers=X-Remote-Group", "--requestheader-uid-headers=X-Remote-Uid"),
-        *("--requestheader-extra-headers-prefix=X-Remote-Extra-", "--requestheader-allowed-names=aggregator, front"),
+        *(
+            "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+            "--requestheader-allowed-names=aggregator, front",
+        ),
     )
     found = asked(*flags)
     front = FrontProxy(
@@ -87,12 +98,21 @@ def test_certificates_of_users_and_front_proxies(ca: Path) -> None:
 
 FRONT = {
     "no header": ((), "needs --requestheader-username-headers"),
-    "Authorization": (("--requestheader-username-headers", "Authorization"), "'Authorization' is no header that a front proxy"),
+    "Authorization": (
+        ("--requestheader-username-headers", "Authorization"),
+        "'Authorization' is no header that a front proxy",
+    ),
     "Cookie among others": (("--requestheader-username-headers", "X,cookie"), "'cookie' is no header"),
     "with an underscore": (("--requestheader-username-headers", "X_User"), "'X_User' is no header"),
     "with a blank": (("--requestheader-username-headers", "X User"), "'X User' is no header"),
-    "a group in Host": (("--requestheader-username-headers=X", "--requestheader-group-headers=Host"), "group-headers: 'Host'"),
-    "a prefix of much else": (("--requestheader-username-headers=X", "--requestheader-extra-headers-prefix=Acc"), "prefix: 'Acc'"),
+    "a group in Host": (
+        ("--requestheader-username-headers=X", "--requestheader-group-headers=Host"),
+        "group-headers: 'Host'",
+    ),
+    "a prefix of much else": (
+        ("--requestheader-username-headers=X", "--requestheader-extra-headers-prefix=Acc"),
+        "prefix: 'Acc'",
+    ),
 }
 
 
@@ -104,12 +124,20 @@ def test_a_front_proxys_headers_are_its_own(ca: Path, flags: tuple[str, ...], sa
 
 def test_flags_that_would_mean_nothing(ca: Path) -> None:
     flags = ("--requestheader-username-headers=X", "--requestheader-allowed-names=a")
-    assert [line.split()[0] for line in mistakes(*flags)] == ["--requestheader-username-headers", "--requestheader-allowed-names"]
+    assert [line.split()[0] for line in mistakes(*flags)] == [
+        "--requestheader-username-headers",
+        "--requestheader-allowed-names",
+    ]
 
 
-@pytest.mark.parametrize("flag", ["--client-ca-file", "--requestheader-client-ca-file", "--oidc-ca-file", "--authentication-config"])
+@pytest.mark.parametrize(
+    "flag",
+    ["--client-ca-file", "--requestheader-client-ca-file", "--oidc-ca-file", "--authentication-config"],
+)
 def test_a_file_that_is_not_there(flag: str, tmp_path: Path) -> None:
-    lines = mistakes(flag, tmp_path / "none", "--requestheader-username-headers=X", *(OIDC if "oidc" in flag else ()))
+    lines = mistakes(
+        flag, tmp_path / "none", "--requestheader-username-headers=X", *(OIDC if "oidc" in flag else ())
+    )
     assert f"{flag}: {tmp_path / 'none'}: no such file" in lines
 
 
@@ -131,7 +159,9 @@ def test_an_issuer_with_all_of_its_rules(ca: Path) -> None:
         ),
     )
     wanted = (("hd", "x.org"), ("a", "b=c"))
-    issuer = Issuer(URL, ("bastion",), "oidc:", "email", "roles", "g:", wanted, "PEM", frozenset(("RS512", "ES256")))
+    issuer = Issuer(
+        URL, ("bastion",), "oidc:", "email", "roles", "g:", wanted, "PEM", frozenset(("RS512", "ES256"))
+    )
     assert asked(*OIDC, *rules).issuers == (issuer,)
     assert (asked(*OIDC).clock_skew, asked(*OIDC, "--oidc-clock-skew", "2m").clock_skew) == (30, 120)
     assert asked(*OIDC).issuers == (Issuer(URL, ("bastion",), "oidc:", algorithms=frozenset(("RS256",))),)
@@ -141,7 +171,10 @@ OIDC_MISTAKES = {
     "no prefix": (OIDC[:4], "need --oidc-username-prefix"),
     "a prefix that is none": ((*OIDC[:4], "--oidc-username-prefix", "-"), "`-` (none) cannot be asked for"),
     "Kubernetes' prefix": ((*OIDC[:4], "--oidc-username-prefix", "system:"), "'system:' is Kubernetes' own"),
-    "Kubernetes' prefix of groups": ((*OIDC, "--oidc-groups-prefix", "system:x:"), "--oidc-groups-prefix: 'system:x:' is"),
+    "Kubernetes' prefix of groups": (
+        (*OIDC, "--oidc-groups-prefix", "system:x:"),
+        "--oidc-groups-prefix: 'system:x:' is",
+    ),
     "no issuer": (OIDC[2:], "need --oidc-issuer-url"),
     "no client": ((*OIDC[:2], *OIDC[4:]), "need --oidc-client-id"),
     "clocks an hour apart": ((*OIDC, "--oidc-clock-skew", "1h"), "--oidc-clock-skew: more than 300s"),
@@ -191,7 +224,9 @@ def test_a_url_that_is_none_of_an_issuer(url: str) -> None:
     assert line.startswith("--oidc-issuer-url: ")
 
 
-@pytest.mark.parametrize("value", ["HS256", "none", "RS256,none", "RS256,HS256", "rs256", "PS256", "EdDSA", "", ","])
+@pytest.mark.parametrize(
+    "value", ["HS256", "none", "RS256,none", "RS256,HS256", "rs256", "PS256", "EdDSA", "", ","]
+)
 def test_only_algorithms_with_a_public_key(value: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         build_parser().parse_args(["serve", "--oidc-signing-algs", value])
@@ -208,8 +243,16 @@ def test_a_required_claim_has_a_name_and_a_value(value: str, capsys: pytest.Capt
 # --- issuers by file
 
 ONE: dict[str, Any] = {
-    "issuer": {"url": URL, "certificateAuthority": "PEM", "audiences": ["a", "b"], "audienceMatchPolicy": "MatchAny"},
-    "claimMappings": {"username": {"claim": "email", "prefix": "oidc:"}, "groups": {"claim": "roles", "prefix": ""}},
+    "issuer": {
+        "url": URL,
+        "certificateAuthority": "PEM",
+        "audiences": ["a", "b"],
+        "audienceMatchPolicy": "MatchAny",
+    },
+    "claimMappings": {
+        "username": {"claim": "email", "prefix": "oidc:"},
+        "groups": {"claim": "roles", "prefix": ""},
+    },
     "claimValidationRules": [{"claim": "hd", "requiredValue": "x.org"}],
 }
 TWO: dict[str, Any] = {
@@ -219,7 +262,11 @@ TWO: dict[str, Any] = {
 
 
 def document(*entries: Any, **more: Any) -> dict[str, Any]:
-    return {"apiVersion": "apiserver.config.k8s.io/v1", "kind": "AuthenticationConfiguration", "jwt": list(entries)} | more
+    return {
+        "apiVersion": "apiserver.config.k8s.io/v1",
+        "kind": "AuthenticationConfiguration",
+        "jwt": list(entries),
+    } | more
 
 
 @pytest.mark.parametrize("version", ["v1", "v1beta1"])
@@ -281,17 +328,37 @@ WRONG = [
     ("jwt.0.claimMappings.extra", [], f"jwt[0].claimMappings.extra: {FIELD}"),
     ("jwt.0.claimMappings.username", NOWHERE, "jwt[0].claimMappings.username: must be an object"),
     ("jwt.0.claimMappings.username.expression", "x", f"jwt[0].claimMappings.username.expression: {FIELD}"),
-    ("jwt.0.claimMappings.username.claim", "", "jwt[0].claimMappings.username.claim: must be a string that is not empty"),
-    ("jwt.0.claimMappings.username.prefix", "", "jwt[0].claimMappings.username.prefix: must be a string that is not empty"),
-    ("jwt.0.claimMappings.username.prefix", NOWHERE, "jwt[0].claimMappings.username.prefix: must be a string that is not empty"),
-    ("jwt.0.claimMappings.username.prefix", "-", "jwt[0].claimMappings.username.prefix: a prefix is mandatory"),
+    (
+        "jwt.0.claimMappings.username.claim",
+        "",
+        "jwt[0].claimMappings.username.claim: must be a string that is not empty",
+    ),
+    (
+        "jwt.0.claimMappings.username.prefix",
+        "",
+        "jwt[0].claimMappings.username.prefix: must be a string that is not empty",
+    ),
+    (
+        "jwt.0.claimMappings.username.prefix",
+        NOWHERE,
+        "jwt[0].claimMappings.username.prefix: must be a string that is not empty",
+    ),
+    (
+        "jwt.0.claimMappings.username.prefix",
+        "-",
+        "jwt[0].claimMappings.username.prefix: a prefix is mandatory",
+    ),
     ("jwt.0.claimMappings.username.prefix", "system:", "jwt[0].claimMappings.username.prefix: 'system:' is"),
     ("jwt.0.claimMappings.groups.prefix", "system:", "jwt[0].claimMappings.groups.prefix: 'system:' is"),
     ("jwt.0.claimMappings.groups.claim", NOWHERE, "jwt[0].claimMappings.groups.claim: must be a string"),
     ("jwt.0.claimValidationRules", {}, "jwt[0].claimValidationRules: must be a list"),
     ("jwt.0.claimValidationRules.0.expression", "x", f"jwt[0].claimValidationRules[0].expression: {FIELD}"),
     ("jwt.0.claimValidationRules.0.claim", NOWHERE, "jwt[0].claimValidationRules[0].claim: must be a string"),
-    ("jwt.0.claimValidationRules.0.requiredValue", True, "jwt[0].claimValidationRules[0].requiredValue: must be a string"),
+    (
+        "jwt.0.claimValidationRules.0.requiredValue",
+        True,
+        "jwt[0].claimValidationRules[0].requiredValue: must be a string",
+    ),
 ]
 
 
@@ -314,7 +381,15 @@ def test_no_object_at_all(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "a: b: c", "kind: A\nkind: B", "jwt:\n- issuer: {url: x, url: y}", "!!python/object:os.system {}", "\0"]
+    "text",
+    [
+        "{",
+        "a: b: c",
+        "kind: A\nkind: B",
+        "jwt:\n- issuer: {url: x, url: y}",
+        "!!python/object:os.system {}",
+        "\0",
+    ],
 )
 def test_no_yaml_or_yaml_with_more_than_one_reading(text: str, tmp_path: Path) -> None:
     path = tmp_path / "authentication.yaml"
@@ -346,7 +421,9 @@ def test_the_issuers_of_a_file_are_those_of_the_moment(tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump(document(TWO)))
     assert [issuer.url for issuer in issuers_of(settings)] == [TWO["issuer"]["url"]]
     path.write_text(yaml.safe_dump(changed("jwt.0.issuer.url", "http://x") | {"kind": "Config"}))
-    with pytest.raises(ValueError, match=r"^kind: must be .*; jwt\[0\]\.issuer\.url: 'http://x' is not https$"):
+    with pytest.raises(
+        ValueError, match=r"^kind: must be .*; jwt\[0\]\.issuer\.url: 'http://x' is not https$"
+    ):
         issuers_of(settings)
 
 

@@ -36,8 +36,21 @@ def test_a_value_is_read(kind, text, value):
 
 NONSENSE = [
     *((host_suffix, text) for text in ("a b", "a_b", "*.a", "a..b", "-a", "https://a", "a:1", "a/b", "é")),
-    *((public_url, text) for text in ("a", "http://a", "https://", "https://a/b", "https://a?b", "https://a#b", "https://u@a")),
-    *((public_url, text) for text in ("https://a:", "https://a:0x1", "https://a:65536", "https://a b", "https://-a", "https://a\n")),
+    *(
+        (public_url, text)
+        for text in ("a", "http://a", "https://", "https://a/b", "https://a?b", "https://a#b", "https://u@a")
+    ),
+    *(
+        (public_url, text)
+        for text in (
+            "https://a:",
+            "https://a:0x1",
+            "https://a:65536",
+            "https://a b",
+            "https://-a",
+            "https://a\n",
+        )
+    ),
 ]
 
 
@@ -55,13 +68,21 @@ def test_what_is_not_said_has_a_default():
 def test_every_flag_arrives_where_it_belongs(tmp_path):
     key = tmp_path / "key"
     key.touch()
-    flags = ("--sign-in=false", f"--session-key-file={key}", "--proxy-host-suffix=p.test", "--public-url=https://b.test")
+    flags = (
+        "--sign-in=false",
+        f"--session-key-file={key}",
+        "--proxy-host-suffix=p.test",
+        "--public-url=https://b.test",
+    )
     assert asked(*flags) == Browsers(False, key, "p.test", "https://b.test")
 
 
 CONTRADICTIONS = [
     (["--proxy-host-suffix=p.test"], "--proxy-host-suffix needs --public-url"),
-    (["--proxy-host-suffix=p.test", "--public-url=https://b.p.test"], "--public-url may not be under --proxy-host-suffix"),
+    (
+        ["--proxy-host-suffix=p.test", "--public-url=https://b.p.test"],
+        "--public-url may not be under --proxy-host-suffix",
+    ),
     ([f"--session-key-file={Path(__file__).parent / 'none'}"], "--session-key-file: "),
 ]
 
@@ -80,5 +101,9 @@ def test_beside_the_suffix_the_bastion_may_be(url):
 
 
 def test_a_certificate_made_here_has_all_the_names():
-    assert Browsers(host_suffix="p.test", public_url="https://b.test:8443").names() == ("b.test", "*.svc.p.test", "*.pod.p.test")
+    assert Browsers(host_suffix="p.test", public_url="https://b.test:8443").names() == (
+        "b.test",
+        "*.svc.p.test",
+        "*.pod.p.test",
+    )
     assert Browsers().names() == ()

@@ -160,7 +160,9 @@ def test_whoever_leaves_takes_nobodys_answer_along(leaving):
         await settle()
         gate.set()
         results = await asyncio.gather(*waiting, return_exceptions=True)
-        assert [isinstance(result, asyncio.CancelledError) for result in results] == [i == leaving for i in range(3)]
+        assert [isinstance(result, asyncio.CancelledError) for result in results] == [
+            i == leaving for i in range(3)
+        ]
         assert look_up.calls == 1
 
     run(main())
@@ -253,7 +255,12 @@ def test_what_has_lapsed_goes_before_what_has_not():
             await cache.find(key, Lookup()(key), SOMEBODY)
         await pass_time(6)
         await cache.find("new", Lookup()("new"), SOMEBODY)
-        assert [bool(cache.get(key)) for key in ("long", "short", "other", "new")] == [True, False, True, True]
+        assert [bool(cache.get(key)) for key in ("long", "short", "other", "new")] == [
+            True,
+            False,
+            True,
+            True,
+        ]
 
     on_the_clock(main)
 

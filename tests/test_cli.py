@@ -1,4 +1,7 @@
-"""How does the program end where it cannot begin?  As a user sees it: an exit status, one line on stderr, never a traceback."""
+"""How does the program end where it cannot begin?
+
+As a user sees it: an exit status, one line on stderr, never a traceback.
+"""
 
 import json
 import os
@@ -18,7 +21,9 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture
 def bastion(tmp_path):
-    """Runs `python -m bastion` in an empty home, away from any cluster; returns (status, stdout, lines of stderr)."""
+    """Runs `python -m bastion` in an empty home, away from any cluster; returns (status, stdout, lines of
+    stderr).
+    """
 
     def call(*arguments):
         environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
@@ -61,10 +66,16 @@ USAGE = [
     pytest.param(["sing"], "bastion: argument COMMAND: invalid choice: 'sing'", id="unknown-command"),
     pytest.param(["serve", "--nope"], "bastion: unrecognized arguments: --nope", id="unknown-flag"),
     pytest.param(["serve", "--por=1"], "bastion: unrecognized arguments: --por=1", id="abbreviated-flag"),
-    pytest.param(["serve", "--port=http"], "bastion serve: argument --port: 'http' is no port", id="bad-value"),
-    pytest.param(["serve", "--manifests=none"], "bastion serve: --manifests: none: no such file", id="missing-file"),
     pytest.param(
-        ["serve", "--tls-cert-file=/dev/null"], "bastion serve: --tls-cert-file and --tls-private-key-file belong", id="contradiction"
+        ["serve", "--port=http"], "bastion serve: argument --port: 'http' is no port", id="bad-value"
+    ),
+    pytest.param(
+        ["serve", "--manifests=none"], "bastion serve: --manifests: none: no such file", id="missing-file"
+    ),
+    pytest.param(
+        ["serve", "--tls-cert-file=/dev/null"],
+        "bastion serve: --tls-cert-file and --tls-private-key-file belong",
+        id="contradiction",
     ),
 ]
 
@@ -116,7 +127,9 @@ def test_a_key_of_another_certificate(bastion, pair, tmp_path):
 def test_an_authority_of_kubelets_that_is_none(bastion, pair, tmp_path):
     (tmp_path / "ca.crt").write_text("none")
     (tmp_path / "web.yaml").write_text("{kind: Pod, apiVersion: v1, metadata: {name: a}}")
-    line = fails(bastion, "serve", "--port=0", "--kubelet-certificate-authority=ca.crt", "--manifests=web.yaml", *pair)
+    line = fails(
+        bastion, "serve", "--port=0", "--kubelet-certificate-authority=ca.crt", "--manifests=web.yaml", *pair
+    )
     assert line.startswith("bastion serve: ")
     assert "ca.crt" in line, "which file it was"
 
@@ -147,15 +160,21 @@ def test_a_token_file_that_is_wrong_is_told_without_its_tokens(bastion, pair, tm
     assert "hunter2" not in line
 
 
-@pytest.mark.parametrize("text", ["a: [", "{kind: Config, current-context: x}"], ids=["no-yaml", "no-context"])
+@pytest.mark.parametrize(
+    "text", ["a: [", "{kind: Config, current-context: x}"], ids=["no-yaml", "no-context"]
+)
 def test_a_kubeconfig_that_is_none(bastion, pair, tmp_path, text):
     (tmp_path / "config").write_text(text)
-    assert fails(bastion, "serve", "--port=0", "--kubeconfig=config", *pair).startswith("bastion serve: kubeconfig config: ")
+    assert fails(bastion, "serve", "--port=0", "--kubeconfig=config", *pair).startswith(
+        "bastion serve: kubeconfig config: "
+    )
 
 
 def test_no_cluster_at_all(bastion, pair):
     line = fails(bastion, "serve", "--port=0", *pair)
-    assert line.startswith("bastion serve: no kubeconfig (--kubeconfig, KUBECONFIG, ~/.kube/config) and not in a cluster")
+    assert line.startswith(
+        "bastion serve: no kubeconfig (--kubeconfig, KUBECONFIG, ~/.kube/config) and not in a cluster"
+    )
 
 
 # --- --check, and what a start tells
@@ -168,7 +187,10 @@ def test_a_check_says_what_a_start_would_say_and_ends(bastion, pair, tmp_path):
     (tmp_path / "web.yaml").write_text(MANIFEST)
     status, out, err = bastion("serve", "--check", "--port=0", "--manifests=web.yaml", *pair)
     assert (status, err) == (0, [])
-    assert re.match(r"ready: 0 services, 1 pods, [0-9.]+ s; watching as system:bastion at https://127\.0\.0\.1:[0-9]+\n", out)
+    assert re.match(
+        r"ready: 0 services, 1 pods, [0-9.]+ s; watching as system:bastion at https://127\.0\.0\.1:[0-9]+\n",
+        out,
+    )
     assert "rights: 10 of 10\n" in out
     assert "certificate: serving until " in out
 
@@ -179,7 +201,9 @@ def test_a_check_without_an_api_server_fails_with_one_line(bastion, pair, tmp_pa
     cluster = {"name": "c", "cluster": {"server": server}}
     context = {"name": "x", "context": {"cluster": "c", "user": "u"}}
     parts = {"clusters": [cluster], "users": [{"name": "u", "user": {"token": "t"}}], "contexts": [context]}
-    (tmp_path / "config").write_text(json.dumps({"kind": "Config", "apiVersion": "v1", "current-context": "x", **parts}))
+    (tmp_path / "config").write_text(
+        json.dumps({"kind": "Config", "apiVersion": "v1", "current-context": "x", **parts})
+    )
     status, out, err = bastion("serve", "--check", "--port=0", "--kubeconfig=config", *pair)
     assert status == 1
     assert out.startswith(f"not ready: watching at {server}\n")
@@ -196,4 +220,6 @@ def test_more_workers_than_the_machine_carries(bastion, pair):
 
 def test_a_mistake_in_a_file_is_one_line_with_workers_too(bastion, pair, tmp_path):
     (tmp_path / "config").write_text("a: [")
-    assert fails(bastion, "serve", "--port=0", "--workers=2", "--kubeconfig=config", *pair).startswith("bastion serve: kubeconfig config: ")
+    assert fails(bastion, "serve", "--port=0", "--workers=2", "--kubeconfig=config", *pair).startswith(
+        "bastion serve: kubeconfig config: "
+    )

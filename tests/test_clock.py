@@ -29,7 +29,9 @@ def sweeping(steps):
     run(main(), ClockLoop)
 
 
-@pytest.mark.parametrize(("due", "after", "told"), [(10, 9, 0), (10, 11, 1), (0, 1, 1), (-5, 1, 1), (None, 1000, 0)])
+@pytest.mark.parametrize(
+    ("due", "after", "told"), [(10, 9, 0), (10, 11, 1), (0, 1, 1), (-5, 1, 1), (None, 1000, 0)]
+)
 def test_a_waiter_is_told_once_its_deadline_has_passed(due, after, told):
     async def steps(deadlines, now):
         waiter = Waiter(None if due is None else now + due)

@@ -116,16 +116,38 @@ NONSENSE = [
         )
     ),
     *((config.boolean, text) for text in ("", "yes", "no", "on", "2", "tru", "true ", "None")),
-    *((config.port, text) for text in ("", "-1", "+80", "65536", "80.0", "0x50", "8_0", "٨٠", " 80", "80\n", "http")),
+    *(
+        (config.port, text)
+        for text in ("", "-1", "+80", "65536", "80.0", "0x50", "8_0", "٨٠", " 80", "80\n", "http")
+    ),
     *((config.count, text) for text in ("", "-1", "+1", "1.0", "1_0", "١", " 1", "unlimited")),
-    *((config.resources, text) for text in ("pod", "Pods", "pods services", "pods, nodes", "*", "pods;nodes")),
+    *(
+        (config.resources, text)
+        for text in ("pod", "Pods", "pods services", "pods, nodes", "*", "pods;nodes")
+    ),
     *((config.positive, text) for text in ("", "0", "-1", "+1", "1.0", "1_0", "١", " 1")),
-    *((config.address, text) for text in ("", "localhost", "127.0.0.1:80", "[::1]", "10.0.0.0/8", "010.0.0.1", "127.1")),
-    *((config.network, text) for text in ("", "10.0.0.1/8", "10.0.0.0/33", "10.0.0.0/255.0.0.255", "localhost", "10/8", "10.0.0.0/ 8")),
+    *(
+        (config.address, text)
+        for text in ("", "localhost", "127.0.0.1:80", "[::1]", "10.0.0.0/8", "010.0.0.1", "127.1")
+    ),
+    *(
+        (config.network, text)
+        for text in (
+            "",
+            "10.0.0.1/8",
+            "10.0.0.0/33",
+            "10.0.0.0/255.0.0.255",
+            "localhost",
+            "10/8",
+            "10.0.0.0/ 8",
+        )
+    ),
 ]
 
 
-@pytest.mark.parametrize(("kind", "text"), NONSENSE, ids=lambda value: repr(value) if isinstance(value, str) else value.__name__)
+@pytest.mark.parametrize(
+    ("kind", "text"), NONSENSE, ids=lambda value: repr(value) if isinstance(value, str) else value.__name__
+)
 def test_nonsense_is_refused_and_quoted(kind, text):
     with pytest.raises(argparse.ArgumentTypeError) as caught:
         kind(text)
@@ -139,7 +161,13 @@ def test_nonsense_is_refused_and_quoted(kind, text):
 def test_what_is_not_said_has_a_default():
     given = asked()
     serving = given.serving
-    assert (serving.bind_address, serving.port, serving.insecure_port, serving.workers, serving.shutdown_delay) == (
+    assert (
+        serving.bind_address,
+        serving.port,
+        serving.insecure_port,
+        serving.workers,
+        serving.shutdown_delay,
+    ) == (
         "127.0.0.1",
         8443,
         0,
@@ -149,12 +177,24 @@ def test_what_is_not_said_has_a_default():
     assert (serving.certificate, serving.key) == (None, None)
     assert (given.source.kubeconfig, given.source.manifests, given.source.token_file) == (None, (), None)
     assert given.kubelet == config.Kubelet(None, None, None, False)
-    assert (given.nodes, given.anonymous, given.allow_targets, given.trusted_proxies, given.verbosity) == (False, False, (), (), 0)
+    assert (given.nodes, given.anonymous, given.allow_targets, given.trusted_proxies, given.verbosity) == (
+        False,
+        False,
+        (),
+        (),
+        0,
+    )
 
 
 def test_every_flag_arrives_where_it_belongs(there):
     given = asked(
-        *("--bind-address=0.0.0.0", "--port=1", "--insecure-port=2", "--workers=3", "--shutdown-delay-duration=4s"),
+        *(
+            "--bind-address=0.0.0.0",
+            "--port=1",
+            "--insecure-port=2",
+            "--workers=3",
+            "--shutdown-delay-duration=4s",
+        ),
         *(
             "--tls-cert-file",
             there,
@@ -167,8 +207,19 @@ def test_every_flag_arrives_where_it_belongs(there):
             "--manifests",
             there.parent,
         ),
-        *("--kubelet-certificate-authority", there, "--kubelet-client-certificate", there, "--kubelet-client-key", there),
-        *("--allow-target-cidr=10.0.0.0/8", "--allow-target-cidr=fd00::/8", "--trusted-proxy-cidr=192.0.2.0/24"),
+        *(
+            "--kubelet-certificate-authority",
+            there,
+            "--kubelet-client-certificate",
+            there,
+            "--kubelet-client-key",
+            there,
+        ),
+        *(
+            "--allow-target-cidr=10.0.0.0/8",
+            "--allow-target-cidr=fd00::/8",
+            "--trusted-proxy-cidr=192.0.2.0/24",
+        ),
         *("--enable-node-proxy", "--anonymous-auth=true", "-v", "4"),
     )
     assert given.serving == config.Serving("0.0.0.0", 1, 2, there, there, 3, 4.0)
@@ -195,8 +246,13 @@ def test_a_switch_may_be_given_a_value(flags, on):
 
 
 CONTRADICTIONS = [
-    # flags that contradict each other (FILE is one that is there), what is said, the same without the contradiction
-    (["--manifests=FILE", "--kubeconfig=FILE"], "--manifests and --kubeconfig exclude each other", ["--manifests=FILE"]),
+    # flags that contradict each other (FILE is one that is there), what is said, the same without the
+    # contradiction
+    (
+        ["--manifests=FILE", "--kubeconfig=FILE"],
+        "--manifests and --kubeconfig exclude each other",
+        ["--manifests=FILE"],
+    ),
     (
         ["--tls-cert-file=FILE"],
         "--tls-cert-file and --tls-private-key-file belong together",
@@ -208,19 +264,33 @@ CONTRADICTIONS = [
         "--kubelet-client-certificate and --kubelet-client-key belong together",
         ["--kubelet-client-certificate=FILE", "--kubelet-client-key=FILE"],
     ),
-    (["--kubelet-client-key=FILE"], "--kubelet-client-certificate and --kubelet-client-key belong together", []),
+    (
+        ["--kubelet-client-key=FILE"],
+        "--kubelet-client-certificate and --kubelet-client-key belong together",
+        [],
+    ),
     (
         ["--kubelet-insecure-skip-tls-verify", "--kubelet-certificate-authority=FILE"],
         "--kubelet-insecure-skip-tls-verify and --kubelet-certificate-authority exclude each other",
         ["--kubelet-insecure-skip-tls-verify=false", "--kubelet-certificate-authority=FILE"],
     ),
-    (["--port=8080", "--insecure-port=8080"], "--insecure-port and --port must differ", ["--port=8080", "--insecure-port=8081"]),
-    (["--port=0", "--insecure-port=8443", "--port=8443"], "--insecure-port and --port must differ", ["--port=0", "--insecure-port=0"]),
+    (
+        ["--port=8080", "--insecure-port=8080"],
+        "--insecure-port and --port must differ",
+        ["--port=8080", "--insecure-port=8081"],
+    ),
+    (
+        ["--port=0", "--insecure-port=8443", "--port=8443"],
+        "--insecure-port and --port must differ",
+        ["--port=0", "--insecure-port=0"],
+    ),
 ]
 
 
 @pytest.mark.parametrize(
-    ("flags", "said", "repaired"), CONTRADICTIONS, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
+    ("flags", "said", "repaired"),
+    CONTRADICTIONS,
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_flags_that_contradict_each_other_are_told(there, flags, said, repaired):
     def placed(flags):
@@ -249,7 +319,18 @@ def test_a_file_that_is_not_there_is_told_by_its_flag(tmp_path, there, flag):
 def test_every_mistake_is_told_at_once(tmp_path):
     none = tmp_path / "none"
     told = mistakes(
-        *("--manifests", none, "--manifests", none / "2", "--kubeconfig", none, "--tls-cert-file", none, "--kubelet-client-key", none),
+        *(
+            "--manifests",
+            none,
+            "--manifests",
+            none / "2",
+            "--kubeconfig",
+            none,
+            "--tls-cert-file",
+            none,
+            "--kubelet-client-key",
+            none,
+        ),
         *("--insecure-port=8443", "--token-auth-file", none),
     )
     assert len(told) == len(set(told)) == 4 + 6
@@ -263,17 +344,24 @@ def test_the_error_says_all_of_it_too(tmp_path):
 
 
 def test_an_odd_header_may_be_let_through() -> None:
-    assert asked("--allow-request-header", "X_Tenant", "--allow-request-header=a.b").allow_headers == ("X_Tenant", "a.b")
+    assert asked("--allow-request-header", "X_Tenant", "--allow-request-header=a.b").allow_headers == (
+        "X_Tenant",
+        "a.b",
+    )
 
 
 @pytest.mark.parametrize("name", ["X-Tenant", "", "a b", "a:b", "X\u00e4_", "X_A,X_B"])
-def test_a_header_that_is_none_or_passes_anyway_is_no_value(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_header_that_is_none_or_passes_anyway_is_no_value(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit):
         asked("--allow-request-header", name)
     assert "is no header such as X_Tenant" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["X_Remote_User", "x.forwarded-for", "Content_Length", "X_Acme", "X_More.Scopes"])
+@pytest.mark.parametrize(
+    "name", ["X_Remote_User", "x.forwarded-for", "Content_Length", "X_Acme", "X_More.Scopes"]
+)
 def test_another_spelling_of_an_identity_is_not_let_through(name: str, there: Path) -> None:
     names = ("--requestheader-username-headers=X-Acme", "--requestheader-extra-headers-prefix=X-More-")
     [line] = mistakes("--requestheader-client-ca-file", there, *names, "--allow-request-header", name)

@@ -23,16 +23,30 @@ def test_by_default_it_is_the_kubeconfigs_and_all_of_it():
 
 def test_every_flag_arrives():
     given = asked(
-        *("--context", "prod", "--apiserver", "https://10.0.0.1:6443", "--apiserver=https://api.example/", "--namespaces", "a,b"),
+        *(
+            "--context",
+            "prod",
+            "--apiserver",
+            "https://10.0.0.1:6443",
+            "--apiserver=https://api.example/",
+            "--namespaces",
+            "a,b",
+        ),
         *("--kube-api-qps", 50, "--kube-api-burst", 70, "--max-lookup-qps", 5),
     )
-    assert given.kube_api == KubeApi("prod", ("https://10.0.0.1:6443", "https://api.example"), ("a", "b"), 50.0, 70)
+    assert given.kube_api == KubeApi(
+        "prod", ("https://10.0.0.1:6443", "https://api.example"), ("a", "b"), 50.0, 70
+    )
     assert given.limits.lookup_qps == 5
 
 
 def test_workers_share_the_calls():
     given = asked("--workers", 3, "--kube-api-qps", 50, "--kube-api-burst", 10, "--max-lookup-qps", 20)
-    assert (given.kube_api.qps, given.kube_api.burst, given.limits.lookup_qps) == (pytest.approx(50 / 3), 4, 7)
+    assert (given.kube_api.qps, given.kube_api.burst, given.limits.lookup_qps) == (
+        pytest.approx(50 / 3),
+        4,
+        7,
+    )
     assert asked("--workers", 3, "--kube-api-qps", 0).kube_api.qps == 0, "no limit stays none"
 
 
@@ -92,4 +106,6 @@ def test_namespaces_are_names_with_commas_between_them(text, names):
 def test_manifests_have_no_cluster(tmp_path, flags):
     with pytest.raises(ConfigError) as caught:
         asked("--manifests", tmp_path, *flags)
-    assert caught.value.mistakes == ["--manifests needs no cluster: --context and --apiserver have no meaning beside it"]
+    assert caught.value.mistakes == [
+        "--manifests needs no cluster: --context and --apiserver have no meaning beside it"
+    ]

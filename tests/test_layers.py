@@ -1,7 +1,7 @@
 """The drawing of the architecture: which room may import which, and what keeps away from clocks and sockets.
 
-Every file of the package has a rank.  A file whose first line has a `·` is pure: neither it nor what it imports touches time, chance,
-tasks or sockets.
+Every file of the package has a rank.  A file whose first line has a `·` is pure: neither it nor what it
+imports touches time, chance, tasks or sockets.
 """
 
 from __future__ import annotations
@@ -40,7 +40,18 @@ FOREIGN = {  # library -> the only places that may import it
     "httpx": {"authn/oidc.py", "cluster/client.py", "cluster/connections.py"},
     "yaml": {"kube/documents.py", "settings/issuers.py"},
 }
-IMPURE = {"asyncio", "time", "random", "socket", "threading", "secrets", "uvloop", "uvicorn", "httpx", "httptools"}
+IMPURE = {
+    "asyncio",
+    "time",
+    "random",
+    "socket",
+    "threading",
+    "secrets",
+    "uvloop",
+    "uvicorn",
+    "httpx",
+    "httptools",
+}
 
 FILES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
 PURE = [path for path in FILES if "·" in (ROOT / path).read_text().partition("\n")[0]]
@@ -64,7 +75,10 @@ def file_of(name: str) -> Path | None:
     if parts[0] != "bastion":
         return None
     for end in range(len(parts), 0, -1):
-        for path in (Path(*parts[1:end]).with_suffix(".py") if end > 1 else Path("__init__.py"), Path(*parts[1:end], "__init__.py")):
+        for path in (
+            Path(*parts[1:end]).with_suffix(".py") if end > 1 else Path("__init__.py"),
+            Path(*parts[1:end], "__init__.py"),
+        ):
             if path in FILES:
                 return path
     raise AssertionError(f"{name} is no file")

@@ -11,7 +11,12 @@ from bastion.runtime.limits import MAX_KEYS, Concurrency, Rate, SecondTries, Sha
 
 def test_each_key_has_its_own_number_at_once() -> None:
     limit = Concurrency(2)
-    assert [limit.enter("a"), limit.enter("a"), limit.enter("a"), limit.enter("b")] == [True, True, False, True]
+    assert [limit.enter("a"), limit.enter("a"), limit.enter("a"), limit.enter("b")] == [
+        True,
+        True,
+        False,
+        True,
+    ]
     limit.leave("a")
     assert limit.enter("a")
     for key in ("a", "a", "b"):

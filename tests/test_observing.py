@@ -24,7 +24,20 @@ def test_without_an_address_it_is_loopback(text, value):
     assert listen_address(text) == value
 
 
-@pytest.mark.parametrize("text", ["", ":", "localhost:9090", "127.0.0.1", "127.0.0.1:99999", "127.0.0.1:x", "[::1]", "1:2:3", "9090\u0661"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ":",
+        "localhost:9090",
+        "127.0.0.1",
+        "127.0.0.1:99999",
+        "127.0.0.1:x",
+        "[::1]",
+        "1:2:3",
+        "9090\u0661",
+    ],
+)
 def test_what_is_no_address_is_refused(text):
     with pytest.raises(argparse.ArgumentTypeError):
         listen_address(text)

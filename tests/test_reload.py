@@ -68,7 +68,9 @@ def test_what_is_read_again_takes_the_place_of_what_was(file):
     assert followed() == "two"
 
 
-@pytest.mark.parametrize("error", [OSError(2, "No such file", "x"), ValueError("not PEM"), StartError("no good")], ids=repr)
+@pytest.mark.parametrize(
+    "error", [OSError(2, "No such file", "x"), ValueError("not PEM"), StartError("no good")], ids=repr
+)
 def test_what_cannot_be_read_keeps_what_there_was_and_is_said_once(file, caplog, error):
     def read():
         text = file.read_text()

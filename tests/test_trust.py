@@ -21,16 +21,26 @@ DAY = datetime.timedelta(days=1)
 
 
 class Bare:
-    """An authority without keyUsage and key identifiers, as clusters had them; `below` makes one under another."""
+    """An authority without keyUsage and key identifiers, as clusters had them; `below` makes one under
+    another.
+    """
 
     def __init__(self, name, below=None):
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        self.certificate = (below or self).sign(self.name, self.key, x509.BasicConstraints(ca=True, path_length=None))
+        self.certificate = (below or self).sign(
+            self.name, self.key, x509.BasicConstraints(ca=True, path_length=None)
+        )
 
     def sign(self, name, key, *extensions):
-        builder = x509.CertificateBuilder().subject_name(name).issuer_name(self.name).public_key(key.public_key())
-        builder = builder.serial_number(x509.random_serial_number()).not_valid_before(NOW - DAY).not_valid_after(NOW + 90 * DAY)
+        builder = (
+            x509.CertificateBuilder().subject_name(name).issuer_name(self.name).public_key(key.public_key())
+        )
+        builder = (
+            builder.serial_number(x509.random_serial_number())
+            .not_valid_before(NOW - DAY)
+            .not_valid_after(NOW + 90 * DAY)
+        )
         for extension in extensions:
             builder = builder.add_extension(extension, critical=True)
         return builder.sign(self.key, hashes.SHA256())
@@ -101,7 +111,9 @@ def test_what_stands_around_certificates_is_nothing():
     assert len(client_context(bundle).get_ca_certs()) == 2
 
 
-@pytest.mark.parametrize("nothing", [b"", b"nonsense", b"-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----"])
+@pytest.mark.parametrize(
+    "nothing", [b"", b"nonsense", b"-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----"]
+)
 def test_no_authority_is_a_mistake(nothing):
     with pytest.raises(ValueError, match=r"."):
         client_context(nothing)
@@ -110,7 +122,9 @@ def test_no_authority_is_a_mistake(nothing):
 def test_all_contexts_that_verify_are_of_one_kind(tmp_path):
     (tmp_path / "ca.crt").write_bytes(PEMS["root"])
     kubelet = kubelet_context(Kubelet(tmp_path / "ca.crt", None, None, False))
-    issuer = _trusting(Issuer("https://issuer.example", ("a",), "oidc:", certificate_authority=PEMS["root"].decode()))
+    issuer = _trusting(
+        Issuer("https://issuer.example", ("a",), "oidc:", certificate_authority=PEMS["root"].decode())
+    )
     for context in (client_context(), client_context(PEMS["root"]), kubelet, issuer):
         assert not context.verify_flags & ssl.VERIFY_X509_STRICT
         assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)

@@ -42,7 +42,9 @@ def test_turns(coming: list[Key], served: list[Key]) -> None:
 @pytest.mark.parametrize("kind", MOST_WAITING)
 def test_a_line_is_bounded_and_others_are_not_shorter_for_it(kind: str) -> None:
     lines: Lines[int] = Lines()
-    assert [lines.add((kind, "a"), n) for n in range(MOST_WAITING[kind] + 1)] == [True] * MOST_WAITING[kind] + [False]
+    assert [lines.add((kind, "a"), n) for n in range(MOST_WAITING[kind] + 1)] == [True] * MOST_WAITING[
+        kind
+    ] + [False]
     assert lines.add((kind, "b"), 1)
     lines.discard((kind, "a"), 0)
     assert lines.add((kind, "a"), 1000)

@@ -27,10 +27,10 @@ _UNKNOWN = {
 class Credentials(msgspec.Struct, frozen=True, gc=False):
     """What a request carries.  `token` is None where it carries no bearer token.
 
-    `explicit`: the token came in X-Bastion-Authorization, so that the request's own Authorization is the backend's.
-    `certificate`: what the client showed on this connection.  `asserted`: whom the headers of a front proxy name; that
-    counts only with the certificate of one.  `session`: the token came in a cookie of ours.  `note`: what there was that is
-    no credential here, for the log.
+    `explicit`: the token came in X-Bastion-Authorization, so that the request's own Authorization is the
+    backend's. `certificate`: what the client showed on this connection.  `asserted`: whom the headers of a
+    front proxy name; that counts only with the certificate of one.  `session`: the token came in a cookie of
+    ours.  `note`: what there was that is no credential here, for the log.
     """
 
     token: str | None = None
@@ -68,8 +68,10 @@ class NotAccepted(Exception):
 
 class Authenticator(Protocol):
     async def authenticate(self, credentials: Credentials, asker: Asker) -> User | None:
-        """The user, or None where these credentials are not known here.  Raises NotAccepted where it is known why they are
-        nobody's, StatusError where it could not be found out.
+        """The user, or None where these credentials are not known here.
+
+        Raises NotAccepted where it is known why they are nobody's, StatusError where it could not be found
+        out.
 
         `asker` is in whose line a question to the API server waits.
         """
@@ -85,7 +87,10 @@ class LocalAuthenticator(Authenticator, Protocol):
 
 
 class FirstOf:
-    """The first that knows the credentials.  One that could not find out does not stop the others (kube-apiserver's union)."""
+    """The first that knows the credentials.
+
+    One that could not find out does not stop the others (kube-apiserver's union).
+    """
 
     def __init__(self, authenticators: Sequence[Authenticator]) -> None:
         self._authenticators = tuple(authenticators)

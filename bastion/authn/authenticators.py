@@ -1,7 +1,7 @@
 """Which ways to prove who one is are there, and in which order are they tried?
 
-As kube-apiserver has it (spec A-1..A-4): front proxy, client certificate, bearer token (file, issuers, TokenReview), and
-nobody in particular at last.  The first that knows the credentials answers.
+As kube-apiserver has it (spec A-1..A-4): front proxy, client certificate, bearer token (file, issuers,
+TokenReview), and nobody in particular at last.  The first that knows the credentials answers.
 """
 
 from __future__ import annotations
@@ -32,9 +32,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Authenticators:
-    """`remembering` is for requests, `fresh` for streams, which ask rarely and want to know.  `remembers` tells at once
-    whether credentials are known to be somebody's.  `headers`: those of a front proxy, None where there is none.
-    `followed`: the files of all this, looked at already.  `cache`: what `remembering` remembers of tokens."""
+    """`remembering` is for requests, `fresh` for streams, which ask rarely and want to know.
+
+    `remembers` tells at once whether credentials are known to be somebody's.  `headers`: those of a front
+    proxy, None where there is none. `followed`: the files of all this, looked at already.  `cache`: what
+    `remembering` remembers of tokens.
+    """
 
     fresh: Authenticator
     remembering: Authenticator
@@ -45,9 +48,18 @@ class Authenticators:
 
 
 async def open_authenticators(
-    settings: Authentication, token_file: Path | None, reviews: Reviews, stack: AsyncExitStack, *, anonymous: bool, ttl: float
+    settings: Authentication,
+    token_file: Path | None,
+    reviews: Reviews,
+    stack: AsyncExitStack,
+    *,
+    anonymous: bool,
+    ttl: float,
 ) -> Authenticators:
-    """`ttl`: seconds for which the answer about a token counts.  Raises StartError, or OSError where a file cannot be read."""
+    """`ttl`: seconds for which the answer about a token counts.
+
+    Raises StartError, or OSError where a file cannot be read.
+    """
     local: list[LocalAuthenticator] = []
     followed: list[Followed[Any]] = []
     headers = None
@@ -56,11 +68,17 @@ async def open_authenticators(
         followed.append(trusts)
         if settings.front_proxy is not None:
             headers = _headers(settings.front_proxy)
-            local.append(FrontProxyAuthenticator(_verifier(trusts, settings.front_proxy.authority), settings.front_proxy.allowed_names))
+            local.append(
+                FrontProxyAuthenticator(
+                    _verifier(trusts, settings.front_proxy.authority), settings.front_proxy.allowed_names
+                )
+            )
         if settings.client_authority is not None:
             local.append(CertificateAuthenticator(_verifier(trusts, settings.client_authority)))
     if token_file is not None:
-        known = Followed(f"the token file {token_file}", (token_file,), lambda: Tokens(read_token_file(token_file)))
+        known = Followed(
+            f"the token file {token_file}", (token_file,), lambda: Tokens(read_token_file(token_file))
+        )
         followed.append(known)
         local.append(TokenFileAuthenticator(known))
 
@@ -105,12 +123,16 @@ def _authorities(settings: Authentication) -> str:
 
 
 def trusts_of(settings: Authentication) -> dict[Path, Trust]:
-    """Raises StartError, also where the authorities may not be these two together: a new file changes nothing then."""
+    """Raises StartError, also where the authorities may not be these two together: a new file changes nothing
+    then.
+    """
     front_proxy, client = settings.front_proxy, settings.client_authority
     trusts = {client: _trust(client)} if client is not None else {}
     if front_proxy is not None and front_proxy.authority not in trusts:
         # Also where the names are told: whom the clients' authority certified is a user, whatever the name.
-        trusts[front_proxy.authority] = _trust(front_proxy.authority, trusts[client] if client is not None else None)
+        trusts[front_proxy.authority] = _trust(
+            front_proxy.authority, trusts[client] if client is not None else None
+        )
     if front_proxy is not None and client is not None and not front_proxy.allowed_names:
         _refuse_covered(trusts[front_proxy.authority].covers(trusts[client]))
     return trusts
@@ -128,8 +150,9 @@ def _refuse_covered(authority: str) -> None:
     """Everybody who has a certificate would be a front proxy, and so whoever he likes."""
     if authority:
         raise StartError(
-            f"the authority {quoted(authority)} of --client-ca-file has a key that --requestheader-client-ca-file trusts, too, "
-            "or is below it: keep them apart, or --requestheader-allowed-names must say which certificates are a front proxy's"
+            f"the authority {quoted(authority)} of --client-ca-file has a key that"
+            " --requestheader-client-ca-file trusts, too, or is below it: keep them apart, or"
+            " --requestheader-allowed-names must say which certificates are a front proxy's"
         )
 
 

@@ -1,7 +1,7 @@
 """· Which bearer token does a request carry?
 
-kube-apiserver's reading of `Authorization` (spec A-30..A-33), stricter where laxness has cost others: two credentials
-are none (400), a token is visible ASCII and nothing follows it (CVE-2023-48312).
+kube-apiserver's reading of `Authorization` (spec A-30..A-33), stricter where laxness has cost others: two
+credentials are none (400), a token is visible ASCII and nothing follows it (CVE-2023-48312).
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ _SCHEMES = {
 
 
 def bearer_credentials(fields: list[Field]) -> Credentials:
-    """Raises StatusError: 400 for two credentials, 401 for a bearer token that can be none, which is never anonymous."""
+    """Raises StatusError: 400 for two credentials, 401 for a bearer token that can be none, which is never
+    anonymous.
+    """
     own: bytes | None = None
     explicit: bytes | None = None
     for lower, _, value in fields:
@@ -62,7 +64,10 @@ def bearer_credentials(fields: list[Field]) -> Credentials:
 
 
 def bearer_token(value: bytes) -> str | None:
-    """The token; None where `value` is no `Bearer <token>` at all (A-31, A-32).  Raises StatusError 401 where it is a bad one."""
+    """The token; None where `value` is no `Bearer <token>` at all (A-31, A-32).
+
+    Raises StatusError 401 where it is a bad one.
+    """
     scheme, _, token = value.partition(b" ")
     if scheme.lower() != b"bearer" or not token or token[:1] == b" ":
         return None
@@ -72,7 +77,10 @@ def bearer_token(value: bytes) -> str | None:
 
 
 def _note(value: bytes) -> str:
-    """What it is instead.  Only a scheme that is known is named: a value without one may be the secret itself."""
+    """What it is instead.
+
+    Only a scheme that is known is named: a value without one may be the secret itself.
+    """
     scheme, separator, _ = value.partition(b" ")
     if scheme.lower() == b"bearer":
         return "scheme Bearer without a token"

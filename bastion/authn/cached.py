@@ -27,15 +27,20 @@ class _Known:
 
 
 class CachedAuthenticator:
-    """`ttl` in seconds, for yes and for no; a failure to find out is never remembered, and a yes not past the token's own end.
+    """`ttl` in seconds, for yes and for no; a failure to find out is never remembered, and a yes not past the
+    token's own end.
 
-    kube-apiserver remembers for 10 s itself whose a token is: one that is taken away is good for the sum of the two.  No shorter
-    `ttl` for ServiceAccounts, whose tokens are asked about most: it would multiply the reviews, and those 10 s would stay.
+    kube-apiserver remembers for 10 s itself whose a token is: one that is taken away is good for the sum of
+    the two.  No shorter `ttl` for ServiceAccounts, whose tokens are asked about most: it would multiply the
+    reviews, and those 10 s would stay.
 
-    `clock` is seconds since the epoch.  The key is a MAC of the token under a key of this process, so that a memory dump holds no token.
+    `clock` is seconds since the epoch.  The key is a MAC of the token under a key of this process, so that a
+    memory dump holds no token.
     """
 
-    def __init__(self, inner: Authenticator, ttl: float = 10.0, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, inner: Authenticator, ttl: float = 10.0, clock: Callable[[], float] = time.time
+    ) -> None:
         self._inner = inner
         self._ttl = ttl
         self._clock = clock
@@ -83,6 +88,7 @@ class CachedAuthenticator:
             user = await self._inner.authenticate(credentials, asker)
         except NotAccepted as refused:
             return _Known(None, self._ttl, cause=refused.cause)
-        # What a token says of its end is unverified, and need not be: all it can do is to be asked about more often.
+        # What a token says of its end is unverified, and need not be: all it can do is to be asked about more
+        # often.
         end = expiry(credentials.token or "") if user is not None else None
         return _Known(user, self._ttl if end is None else min(self._ttl, end - self._clock()), end)

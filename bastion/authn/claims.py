@@ -1,4 +1,5 @@
-"""· Whose is a token with these claims, by the rules of its issuer?  kube-apiserver's OIDC mapping, stricter (spec A-4).
+"""· Whose is a token with these claims, by the rules of its issuer?  kube-apiserver's OIDC mapping, stricter
+(spec A-4).
 
 Nothing here looks at a signature: claims are checked first, because that is cheap, and fetches nothing.
 """
@@ -46,7 +47,9 @@ def _check_audience(audience: object, accepted: tuple[str, ...]) -> None:
 
 
 def _check_times(claims: Claims, now: float, skew: float) -> None:
-    """`iat` and `nbf` may be left out (RFC 7519, 4.1; kube-apiserver takes such tokens), but not lie ahead; `exp` may not."""
+    """`iat` and `nbf` may be left out (RFC 7519, 4.1; kube-apiserver takes such tokens), but not lie ahead;
+    `exp` may not.
+    """
     expires = number(claims.get("exp"))
     if expires is None:
         raise BadToken("exp is missing, or no date")
@@ -70,7 +73,9 @@ def _name(claims: Claims, issuer: Issuer) -> str:
 
 
 def _check_email(address: str, verified: object) -> None:
-    """An address that the issuer says it did not verify is whatever somebody typed in; one of which it says nothing is believed."""
+    """An address that the issuer says it did not verify is whatever somebody typed in; one of which it says
+    nothing is believed.
+    """
     if verified is not True:  # nor a string, a number or null: kube-apiserver refuses these as well
         raise BadToken("the e-mail address is not verified")
     if address.count("@") != 1:  # CVE-2026-40574: a@evil@corp is of either domain, depending on who reads it

@@ -1,7 +1,7 @@
 """· What stands in a JWT?  A strict reader of the compact form (RFC 7515, 7.1); it verifies nothing.
 
-Strict because readers that differ are an attack: one spelling per token (no padding, no spare bits), each name once,
-exactly three parts.
+Strict because readers that differ are an attack: one spelling per token (no padding, no spare bits), each
+name once, exactly three parts.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ def read_compact(token: str) -> Compact | None:
 
 
 def expiry(token: str) -> float | None:
-    """When a JWT says that it expires (seconds since the epoch), unverified; None where it says nothing of the kind."""
+    """When a JWT says that it expires (seconds since the epoch), unverified; None where it says nothing of
+    the kind.
+    """
     compact = read_compact(token)
     return number(compact.claims.get("exp")) if compact is not None else None
 
@@ -62,7 +64,10 @@ def date(seconds: float) -> str:
 
 
 def number(value: object) -> float | None:
-    """A NumericDate (RFC 7519, 2): None for whatever is none.  A date that is a string, a bool, or infinite is none."""
+    """A NumericDate (RFC 7519, 2): None for whatever is none.
+
+    A date that is a string, a bool, or infinite is none.
+    """
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1 << 53:
         return None
     return float(value)

@@ -1,8 +1,10 @@
-"""· Is a token signed by a key of its issuer?  The only file that knows python-jose, and of it nothing but the arithmetic.
+"""· Is a token signed by a key of its issuer?
 
-Its `jwt.decode` takes a token without `aud` or `exp`, ignores `kid`, `use`, the key's `alg` and `crit`, lets exceptions
-out and reads the clock itself: what stands in a token is read by `compact` and judged by `claims`, and here a key is
-chosen before a signature is looked at.
+The only file that knows python-jose, and of it nothing but the arithmetic.
+
+Its `jwt.decode` takes a token without `aud` or `exp`, ignores `kid`, `use`, the key's `alg` and `crit`, lets
+exceptions out and reads the clock itself: what stands in a token is read by `compact` and judged by `claims`,
+and here a key is chosen before a signature is looked at.
 """
 
 from __future__ import annotations
@@ -20,8 +22,8 @@ MAX_KEYS = 100  # of a set
 MAX_KID = 256  # characters
 LEAST_RSA, LARGEST_RSA = 2048, 16384  # bits
 
-# What each algorithm takes: the type of the key and, of elliptic curves, the curve (RFC 7518, 3.1).  No HMAC: a public
-# key would pass for its secret (CVE-2024-33663).  PS256 and EdDSA are beyond the library.
+# What each algorithm takes: the type of the key and, of elliptic curves, the curve (RFC 7518, 3.1).  No HMAC:
+# a public key would pass for its secret (CVE-2024-33663).  PS256 and EdDSA are beyond the library.
 ALGORITHMS = {
     "RS256": ("RSA", None),
     "RS384": ("RSA", None),
@@ -31,15 +33,19 @@ ALGORITHMS = {
     "ES512": ("EC", "P-521"),
 }
 _PUBLIC = {"RSA": ("n", "e"), "EC": ("crv", "x", "y")}
-# Where to find another key, what else must be understood, how else the payload is to be read: the header is the attacker's.
+# Where to find another key, what else must be understood, how else the payload is to be read: the header is
+# the attacker's.
 _REFUSED = frozenset(("crit", "jku", "jwk", "x5u", "x5c", "zip", "b64"))
 
-# (kid, alg) -> a key of python-jose.  Under (None, alg) stands the only one for an algorithm, where there is exactly one.
+# (kid, alg) -> a key of python-jose.  Under (None, alg) stands the only one for an algorithm, where there is
+# exactly one.
 Keys = Mapping[tuple[str | None, str], Any]
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """The key that a token says it is signed with; `kid` None where it does not say (RFC 7515, 4.1.4: it need not)."""
+    """The key that a token says it is signed with; `kid` None where it does not say (RFC 7515, 4.1.4: it need
+    not).
+    """
 
     kid: str | None
     alg: str
@@ -80,7 +86,8 @@ def read_keys(document: bytes) -> Keys:
     if not isinstance(entries, list):
         raise ValueError("not a JSON Web Key Set")
     keys: dict[tuple[str | None, str], Any] = {}
-    several: set[str] = set()  # algorithms: a token without `kid` could be signed by any of these keys, and none is guessed
+    # algorithms: a token without `kid` could be signed by any of these keys, and none is guessed
+    several: set[str] = set()
     for entry in entries[:MAX_KEYS]:
         for alg in ALGORITHMS:
             key = _key(entry, alg) if isinstance(entry, dict) and _may_sign(entry, alg) else None
@@ -116,7 +123,9 @@ def _key(entry: Mapping[str, Any], alg: str) -> Any | None:
     if not all(isinstance(value, str) for value in public.values()):
         return None
     modulus = decoded(str(public["n"])) if "n" in public else None
-    if "n" in public and (modulus is None or not LEAST_RSA <= int.from_bytes(modulus, "big").bit_length() <= LARGEST_RSA):
+    if "n" in public and (
+        modulus is None or not LEAST_RSA <= int.from_bytes(modulus, "big").bit_length() <= LARGEST_RSA
+    ):
         return None
     try:
         return jwk.construct({"kty": entry["kty"], **public}, alg)

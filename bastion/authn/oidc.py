@@ -1,7 +1,7 @@
 """Asks OpenID Connect providers for their keys, and decides about the tokens that say to be theirs.
 
-Keys are fetched when a token needs them, and kept: an unknown `kid` asks again at most every 30 s, and a provider that
-is away costs only those whom its last answer does not tell about.
+Keys are fetched when a token needs them, and kept: an unknown `kid` asks again at most every 30 s, and a
+provider that is away costs only those whom its last answer does not tell about.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from bastion.runtime.turns import Asker
 from bastion.settings.issuer import CLOCK_SKEW, Issuer, wrong_url
 
 RETRY = 30.0  # seconds between two attempts to fetch
-REFRESH = 3600.0  # seconds after which keys are fetched again behind the scenes: one that was withdrawn is gone then
+# seconds after which keys are fetched again behind the scenes: one that was withdrawn is gone then
+REFRESH = 3600.0
 KEEP = 86400.0  # seconds for which keys are good without having been fetched again
 FETCH_SECONDS = 5.0  # for both documents
 MAX_DOCUMENT = 262144  # bytes
@@ -38,11 +39,16 @@ Clock = Callable[[], float]
 class OidcAuthenticator:
     """A token of one of these issuers is decided here and nowhere else; any other is asked of `otherwise`.
 
-    `providers` by the issuers' URLs, asked for each time; `clock` is seconds since the epoch, and theirs may differ by `skew`.
+    `providers` by the issuers' URLs, asked for each time; `clock` is seconds since the epoch, and theirs may
+    differ by `skew`.
     """
 
     def __init__(
-        self, providers: Callable[[], Mapping[str, Provider]], otherwise: Authenticator, clock: Clock, skew: float = CLOCK_SKEW
+        self,
+        providers: Callable[[], Mapping[str, Provider]],
+        otherwise: Authenticator,
+        clock: Clock,
+        skew: float = CLOCK_SKEW,
     ) -> None:
         self._providers = providers
         self._otherwise = otherwise
@@ -83,8 +89,12 @@ class Providers:
         self._known: dict[str, Provider] = {}
 
     def read(self) -> Mapping[str, Provider]:
-        """As they are described now; one that stays keeps its keys.  Raises what `describe` raises, or ValueError."""
-        described = [Provider(issuer, self._now) for issuer in self._describe()]  # all, before one of them counts
+        """As they are described now; one that stays keeps its keys.
+
+        Raises what `describe` raises, or ValueError.
+        """
+        # all, before one of them counts
+        described = [Provider(issuer, self._now) for issuer in self._describe()]
         self._known = {one.issuer.url: self._renewed(one) for one in described}
         return self._known
 
@@ -117,7 +127,9 @@ class Provider:
         self._flight: asyncio.Task[None] | None = None
 
     def follow(self, described: Provider) -> None:
-        """The same issuer by other rules; where another authority signs, the keys of before serve until they were asked for there."""
+        """The same issuer by other rules; where another authority signs, the keys of before serve until they
+        were asked for there.
+        """
         if described.issuer.certificate_authority != self.issuer.certificate_authority:
             self._tls, self._asked, self._due = described._tls, None, True
         self.issuer = described.issuer
@@ -127,7 +139,9 @@ class Provider:
             self._flight.cancel()
 
     async def key(self, wanted: Wanted) -> Any:
-        """Raises BadToken where the provider has none of this name, StatusError 503 where it could not be asked."""
+        """Raises BadToken where the provider has none of this name, StatusError 503 where it could not be
+        asked.
+        """
         key = self._known(wanted)
         if key is None:
             return await self.successor(wanted, None)
@@ -136,7 +150,10 @@ class Provider:
         return key
 
     async def successor(self, wanted: Wanted, old: Any) -> Any:
-        """The key that took the place of `old`, which did not sign a token that names none.  Raises as `key` does."""
+        """The key that took the place of `old`, which did not sign a token that names none.
+
+        Raises as `key` does.
+        """
         if self._flight is not None or self._may_ask():
             await asyncio.shield(self._flight or self._begin())
         key = self._known(wanted)
@@ -181,7 +198,9 @@ class Provider:
 
     async def _keys_url(self, http: httpx.AsyncClient) -> str:
         """As the discovery document has it (OpenID Connect Discovery 1.0, 4)."""
-        document = read_json(await _get(http, self.issuer.url.rstrip("/") + "/.well-known/openid-configuration"))
+        document = read_json(
+            await _get(http, self.issuer.url.rstrip("/") + "/.well-known/openid-configuration")
+        )
         if not isinstance(document, dict) or document.get("issuer") != self.issuer.url:
             raise ValueError("the discovery document is another issuer's")
         url = document.get("jwks_uri")
@@ -225,5 +244,8 @@ async def _get(http: httpx.AsyncClient, url: str) -> bytes:
 
 
 def undecided() -> StatusError:
-    message = "cannot authenticate the request: the keys of its token's issuer could not be fetched; try again shortly"
+    message = (
+        "cannot authenticate the request: the keys of its token's issuer could not be fetched; try again"
+        " shortly"
+    )
     return service_unavailable(message, retry_after=5)

@@ -1,7 +1,9 @@
-"""· Whom does a front proxy speak for?  Its certificate proves the proxy, its headers name the user (--requestheader-*).
+"""· Whom does a front proxy speak for?
 
-kube-apiserver's reading (spec A-20..A-24).  Without a certificate of the front proxies' own authority the headers are
-nothing, and they reach no backend in any case (`message.identity`).
+Its certificate proves the proxy, its headers name the user (--requestheader-*).
+
+kube-apiserver's reading (spec A-20..A-24).  Without a certificate of the front proxies' own authority the
+headers are nothing, and they reach no backend in any case (`message.identity`).
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ Field = tuple[bytes, bytes, bytes]
 
 
 class FrontProxyHeaders(msgspec.Struct, frozen=True):
-    """The names of the headers that are read, and the prefixes of those with extras; lower-case, in order of preference."""
+    """The names of the headers that are read, and the prefixes of those with extras; lower-case, in order of
+    preference.
+    """
 
     usernames: tuple[bytes, ...]
     groups: tuple[bytes, ...] = ()
@@ -34,7 +38,9 @@ class FrontProxyHeaders(msgspec.Struct, frozen=True):
             name = _first(self.usernames, fields)
             if not name:
                 return None
-            groups = tuple(value.decode() for wanted in self.groups for lower, _, value in fields if lower == wanted)
+            groups = tuple(
+                value.decode() for wanted in self.groups for lower, _, value in fields if lower == wanted
+            )
             return User(name, _first(self.uids, fields), groups, self._extra(fields))
         except UnicodeDecodeError:
             return None
@@ -69,7 +75,9 @@ class FrontProxyAuthenticator:
 
 
 def _first(names: tuple[bytes, ...], fields: list[Field]) -> str:
-    """The first of these headers that is not empty; of a header that came twice only the first value counts."""
+    """The first of these headers that is not empty; of a header that came twice only the first value
+    counts.
+    """
     for name in names:
         value = next((value for lower, _, value in fields if lower == name), b"")
         if value:

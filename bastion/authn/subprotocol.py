@@ -1,4 +1,6 @@
-"""A bearer token that a browser sends as a WebSocket subprotocol, because it can set no header (spec U-50..U-53)."""
+"""A bearer token that a browser sends as a WebSocket subprotocol, because it can set no header (spec
+U-50..U-53).
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,12 @@ def subprotocol_token(fields: list[Field]) -> str | None:
     if not tokens or (len(tokens) == 1 and len(tokens[0]) == len(TOKEN_SUBPROTOCOL)):
         return None
     encoded = tokens[0][len(TOKEN_SUBPROTOCOL) :]
-    if len(tokens) > 1 or len(tokens) == len(offered) or not _BASE64URL.fullmatch(encoded) or len(encoded) > MAX_TOKEN * 4 // 3 + 1:
+    if (
+        len(tokens) > 1
+        or len(tokens) == len(offered)
+        or not _BASE64URL.fullmatch(encoded)
+        or len(encoded) > MAX_TOKEN * 4 // 3 + 1
+    ):
         raise unauthorized(MALFORMED)
     try:
         token = base64.urlsafe_b64decode(encoded + b"=" * (-len(encoded) % 4)).decode("ascii")
@@ -43,11 +50,18 @@ def subprotocol_token(fields: list[Field]) -> str | None:
 
 
 def request_credentials(
-    fields: list[Field], *, websocket: bool, certificate: Chain = (), front_proxy: FrontProxyHeaders | None = None
+    fields: list[Field],
+    *,
+    websocket: bool,
+    certificate: Chain = (),
+    front_proxy: FrontProxyHeaders | None = None,
 ) -> Credentials:
-    """Those in the headers; on a WebSocket handshake without any, the one among the subprotocols.  Raises StatusError.
+    """Those in the headers; on a WebSocket handshake without any, the one among the subprotocols.
 
-    With them goes the connection's certificate, unless X-Bastion-Authorization says that nothing else is looked at.
+    Raises StatusError.
+
+    With them goes the connection's certificate, unless X-Bastion-Authorization says that nothing else is
+    looked at.
     """
     credentials = bearer_credentials(fields)
     if websocket and credentials.token is None and (token := subprotocol_token(fields)) is not None:

@@ -19,7 +19,9 @@ class TokenFileError(StartError):
 
 
 class Tokens:
-    """Looks them up by their digests, so that the time taken says nothing about how much of a guess was right."""
+    """Looks them up by their digests, so that the time taken says nothing about how much of a guess was
+    right.
+    """
 
     def __init__(self, tokens: dict[str, User]) -> None:
         self._key = secrets.token_bytes(32)

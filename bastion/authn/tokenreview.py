@@ -26,12 +26,15 @@ class Reviews(Protocol):
 
 
 class TokenReviewAuthenticator:
-    """An answer that says no is NotAccepted; no answer is a 503 with Retry-After, never a 401 and never a yes.
+    """An answer that says no is NotAccepted; no answer is a 503 with Retry-After, never a 401 and never a
+    yes.
 
     `clock` is seconds since the epoch.
     """
 
-    def __init__(self, api: Reviews, audiences: tuple[str, ...] = (), clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, api: Reviews, audiences: tuple[str, ...] = (), clock: Callable[[], float] = time.time
+    ) -> None:
         self._api = api
         self._audiences = audiences
         self._clock = clock
@@ -40,12 +43,18 @@ class TokenReviewAuthenticator:
         if credentials.token is None:
             return None
         try:
-            status = read_token_review(await self._api.create(TOKEN_REVIEWS, token_review(credentials.token, self._audiences), asker))
+            status = read_token_review(
+                await self._api.create(TOKEN_REVIEWS, token_review(credentials.token, self._audiences), asker)
+            )
         except (OSError, ValueError) as error:
             raise unanswered(DOING, error) from error
         if not status.authenticated:
-            said = status.error.replace(credentials.token, "[redacted]")[:MAX_ERROR] if credentials.token else ""
-            raise NotAccepted(self._expired(credentials.token) or f"TokenReview: {said or 'not authenticated'}")
+            said = (
+                status.error.replace(credentials.token, "[redacted]")[:MAX_ERROR] if credentials.token else ""
+            )
+            raise NotAccepted(
+                self._expired(credentials.token) or f"TokenReview: {said or 'not authenticated'}"
+            )
         if not status.user.username:
             raise NotAccepted("TokenReview: authenticated, but nobody is named")
         if not self._audience_fits(status.audiences):

@@ -1,7 +1,8 @@
 """· Whose is a client certificate?  Chains in, users out (--client-ca-file); the clock is an argument.
 
-kube-apiserver's mapping (spec A-10): the common name is the user, the organizations are the groups.  The TLS handshake
-took a certificate of any authority that it was given; here each is verified against one authority alone.
+kube-apiserver's mapping (spec A-10): the common name is the user, the organizations are the groups.  The TLS
+handshake took a certificate of any authority that it was given; here each is verified against one authority
+alone.
 """
 
 from __future__ import annotations
@@ -17,7 +18,14 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from cryptography.x509.verification import Criticality, ExtensionPolicy, Policy, PolicyBuilder, Store, VerificationError
+from cryptography.x509.verification import (
+    Criticality,
+    ExtensionPolicy,
+    Policy,
+    PolicyBuilder,
+    Store,
+    VerificationError,
+)
 
 from bastion.authn.authenticator import Chain, Credentials
 from bastion.kube.user import User, authenticated
@@ -32,7 +40,10 @@ _CLIENT = frozenset((ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EX
 
 
 class Verified(msgspec.Struct, frozen=True):
-    """A certificate that is good until `until` (seconds since the epoch).  `user` is None where it names nobody."""
+    """A certificate that is good until `until` (seconds since the epoch).
+
+    `user` is None where it names nobody.
+    """
 
     common_name: str
     user: User | None
@@ -43,7 +54,10 @@ class Trust:
     """The certificates of one authority file."""
 
     def __init__(self, pem: bytes, apart_from: Trust | None = None) -> None:
-        """No chain counts that leads through an authority of `apart_from` alone.  Raises ValueError where they cannot be used."""
+        """No chain counts that leads through an authority of `apart_from` alone.
+
+        Raises ValueError where they cannot be used.
+        """
         self._anchors = x509.load_pem_x509_certificates(pem)
         for anchor in self._anchors:
             if not _is_supported(anchor):
@@ -53,10 +67,12 @@ class Trust:
         self._foreign = apart_from._keys - self._keys if apart_from is not None else frozenset()
 
     def covers(self, other: Trust) -> str:
-        """One of the other's authorities that is trusted here as well, by its subject; empty where there is none.
+        """One of the other's authorities that is trusted here as well, by its subject; empty where there is
+        none.
 
-        By its key, whichever certificate has it, or because one trusted here issued a certificate of that key, directly or through
-        others of both files.  What stands in neither file the chain itself shows, when it is verified.
+        By its key, whichever certificate has it, or because one trusted here issued a certificate of that
+        key, directly or through others of both files.  What stands in neither file the chain itself shows,
+        when it is verified.
         """
         trusted, rest = list(self._anchors), list(other._anchors)
         for authority in trusted:  # grows as it is walked
@@ -64,12 +80,19 @@ class Trust:
             trusted += below
             rest = [certificate for certificate in rest if certificate not in below]
         keys = frozenset(map(_key, trusted))
-        return next((anchor.subject.rfc4514_string() for anchor in other._anchors if _key(anchor) in keys), "")
+        return next(
+            (anchor.subject.rfc4514_string() for anchor in other._anchors if _key(anchor) in keys), ""
+        )
 
     def verify(self, chain: Chain, now: float) -> Verified | None:
         """None where the chain does not lead here, for clients, at this time."""
         at = datetime.datetime.fromtimestamp(now, datetime.UTC)
-        policy = PolicyBuilder().store(self._store).time(at).extension_policies(ca_policy=_AUTHORITY, ee_policy=_LEAF)
+        policy = (
+            PolicyBuilder()
+            .store(self._store)
+            .time(at)
+            .extension_policies(ca_policy=_AUTHORITY, ee_policy=_LEAF)
+        )
         try:
             leaf, *intermediates = map(x509.load_der_x509_certificate, chain)
             verified = policy.build_client_verifier().verify(leaf, intermediates).chain
@@ -123,12 +146,16 @@ class CertificateAuthenticator:
 
 
 def user_of(certificate: x509.Certificate) -> User:
-    """Raises ValueError where it names nobody, or in a way that has more than one reading; TypeError where a name is no text."""
+    """Raises ValueError where it names nobody, or in a way that has more than one reading; TypeError where a
+    name is no text.
+    """
     subject = certificate.subject
     name = _common_name(subject)
     if not name:
         raise ValueError("no common name")
-    groups = tuple(_text(attribute) for attribute in subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME))
+    groups = tuple(
+        _text(attribute) for attribute in subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+    )
     uids = [_text(attribute) for attribute in subject.get_attributes_for_oid(UID)]
     if len(uids) > 1:
         raise ValueError("expected 1 UID, but found multiple")
@@ -194,7 +221,8 @@ def _may_sign(policy: Policy, certificate: x509.Certificate, usage: x509.KeyUsag
 _LEAF = ExtensionPolicy.permit_all().may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, _for_clients)
 _AUTHORITY = (
     ExtensionPolicy.permit_all()
-    .require_present(x509.BasicConstraints, Criticality.AGNOSTIC, None)  # that it says CA is verified in any case
+    # that it says CA is verified in any case
+    .require_present(x509.BasicConstraints, Criticality.AGNOSTIC, None)
     .may_be_present(x509.KeyUsage, Criticality.AGNOSTIC, _may_sign)
     .may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, _for_clients)
 )

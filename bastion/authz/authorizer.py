@@ -24,6 +24,7 @@ class Authorizer(Protocol):
     async def authorize(self, user: User, attributes: Attributes, asker: Asker) -> Decision:
         """Raises StatusError where it could not be found out: that is no decision, and never an allow.
 
-        `asker` is in whose line a question to the API server waits: whoever makes the request, whomever they act as.
+        `asker` is in whose line a question to the API server waits: whoever makes the request, whomever they
+        act as.
         """
         ...

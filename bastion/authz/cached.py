@@ -14,13 +14,19 @@ from bastion.kube.user import User
 from bastion.runtime.cache import Cache
 from bastion.runtime.turns import Asker
 
-LONGEST = 10000  # characters of a question that is remembered (Z-12): longer ones are made up to fill a memory
+# characters of a question that is remembered (Z-12): longer ones are made up to fill a memory
+LONGEST = 10000
 
 
 class CachedAuthorizer:
-    """Lifetimes in seconds, of an allow and of a deny.  The key is the whole question: no two questions share an answer."""
+    """Lifetimes in seconds, of an allow and of a deny.
 
-    def __init__(self, inner: Authorizer, authorized_ttl: float = 10.0, unauthorized_ttl: float = 10.0) -> None:
+    The key is the whole question: no two questions share an answer.
+    """
+
+    def __init__(
+        self, inner: Authorizer, authorized_ttl: float = 10.0, unauthorized_ttl: float = 10.0
+    ) -> None:
         self._inner = inner
         self._cache: Cache[Decision] = Cache(lambda d: authorized_ttl if d.allowed else unauthorized_ttl)
 

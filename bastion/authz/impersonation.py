@@ -1,4 +1,7 @@
-"""As whom does a user act?  `Impersonate-*` headers, each permitted by reviews; which ones is a matter of `modes`."""
+"""As whom does a user act?
+
+`Impersonate-*` headers, each permitted by reviews; which ones is a matter of `modes`.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +30,16 @@ class Assumed(msgspec.Struct, frozen=True, gc=False):
 class Impersonator:
     def __init__(self, authorizer: Authorizer) -> None:
         self._authorizer = authorizer
-        self._last: dict[str, str] = {}  # the mode that last admitted a user of this name, the latest at the end
+        # the mode that last admitted a user of this name, the latest at the end
+        self._last: dict[str, str] = {}
 
-    async def assume(self, user: User, fields: list[Field], required: Sequence[Attributes], asker: Key) -> Assumed | None:
-        """None where nobody else is asked for.  `required`: what the request is for.  Raises StatusError 400 or 403."""
+    async def assume(
+        self, user: User, fields: list[Field], required: Sequence[Attributes], asker: Key
+    ) -> Assumed | None:
+        """None where nobody else is asked for.
+
+        `required`: what the request is for.  Raises StatusError 400 or 403.
+        """
         wanted = wanted_user(fields)
         if wanted is None:
             return None
@@ -46,13 +55,18 @@ class Impersonator:
             first = first or refusal
         raise first or internal_error()  # legacy is for everybody, so there is a refusal
 
-    async def _ask(self, user: User, tried: Mode, asker: Key) -> tuple[tuple[Question, ...], StatusError | None]:
+    async def _ask(
+        self, user: User, tried: Mode, asker: Key
+    ) -> tuple[tuple[Question, ...], StatusError | None]:
         """(what was allowed, why the mode is refused: None where it is not)."""
         allowed: list[Question] = []
         for step in tried.steps:
             if step.never:
                 return (), forbidden(user.name, step.each[0], step.never)
-            if step.at_once is not None and (await self._authorizer.authorize(tried.asker, step.at_once, asker)).allowed:
+            if (
+                step.at_once is not None
+                and (await self._authorizer.authorize(tried.asker, step.at_once, asker)).allowed
+            ):
                 allowed.append((tried.asker, step.at_once))
                 continue
             for attributes in step.each:

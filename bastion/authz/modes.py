@@ -1,24 +1,37 @@
-"""· What must a user be allowed in order to act as another?  kube-apiserver's rules of impersonation as of 1.36.
+"""· What must a user be allowed in order to act as another?  kube-apiserver's rules of impersonation as of
+1.36.
 
-Sources: apiserver `pkg/endpoints/filters/impersonation` (`constrained_impersonation.go`, `mode.go`) and KEP-5284.
+Sources: apiserver `pkg/endpoints/filters/impersonation` (`constrained_impersonation.go`, `mode.go`) and
+KEP-5284.
 
-1. There are five modes, tried in the order associated-node, arbitrary-node, serviceaccount, user-info, legacy.  The first
-   that allows everything it asks decides as whom the request is made; the one that last did so for this user is tried
+1. There are five modes, tried in the order associated-node, arbitrary-node, serviceaccount, user-info,
+   legacy.  The first
+   that allows everything it asks decides as whom the request is made; the one that last did so for this user
+   is tried
    before the others.  Where none does, the answer is the refusal of the one tried first.
-2. A mode is for some identities only.  The node modes: `system:node:<name>` and nothing else (no group, uid or extra);
-   serviceaccount: `system:serviceaccount:<namespace>:<name>` and nothing else; user-info: every name that is neither a
-   node's nor a service account's; legacy: all.  associated-node is for service accounts alone, whose token is bound to
+2. A mode is for some identities only.  The node modes: `system:node:<name>` and nothing else (no group, uid
+   or extra);
+   serviceaccount: `system:serviceaccount:<namespace>:<name>` and nothing else; user-info: every name that is
+   neither a
+   node's nor a service account's; legacy: all.  associated-node is for service accounts alone, whose token is
+   bound to
    that very node (one value of the extra `authentication.kubernetes.io/node-name`).
-3. The first four are constrained: they ask for verb `impersonate-on:<mode>:<verb>` on what the request is for, and for
+3. The first four are constrained: they ask for verb `impersonate-on:<mode>:<verb>` on what the request is
+   for, and for
    verb `impersonate:<mode>` on the identity.  legacy asks for verb `impersonate` on the identity alone.
-4. The identity is its name (resource `nodes`, `serviceaccounts` in their namespace, or `users`), `uids`, each of `groups`,
-   each value of `userextras/<key>`, in this order.  All are of group `authentication.k8s.io`; but for legacy, which knows
+4. The identity is its name (resource `nodes`, `serviceaccounts` in their namespace, or `users`), `uids`, each
+   of `groups`,
+   each value of `userextras/<key>`, in this order.  All are of group `authentication.k8s.io`; but for legacy,
+   which knows
    no nodes, names and groups are of the core group.
-5. Constrained, four groups and more are first asked for as one, by the name `*`; so are extras of four keys or four
+5. Constrained, four groups and more are first asked for as one, by the name `*`; so are extras of four keys
+   or four
    values and more, as `userextras/*`.  Where that is refused they are asked for one by one.
-6. Constrained, nobody may act in group `system:masters` or in one without a name, nor with an extra whose key is no
+6. Constrained, nobody may act in group `system:masters` or in one without a name, nor with an extra whose key
+   is no
    lower-case path under a domain, or which is empty.
-7. associated-node asks for the node by the name `*`, and tells the authorizer the keys of the user's extras only: one
+7. associated-node asks for the node by the name `*`, and tells the authorizer the keys of the user's extras
+   only: one
    answer is good for the service account on all its nodes.
 8. A constrained node is in group `system:nodes`.
 """
@@ -47,7 +60,9 @@ _PATH = re.compile(r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+")
 
 
 class Step(msgspec.Struct, frozen=True):
-    """Allowed where `at_once` is, or else `each` of these; `never` says why it is to nobody, and `each` then what that is said of."""
+    """Allowed where `at_once` is, or else `each` of these; `never` says why it is to nobody, and `each` then
+    what that is said of.
+    """
 
     each: tuple[Attributes, ...]
     at_once: Attributes | None = None
@@ -63,7 +78,10 @@ class Mode(msgspec.Struct, frozen=True):
 
 
 def mode(name: str, user: User, wanted: Wanted, required: Sequence[Attributes]) -> Mode | None:
-    """The mode of this name, None where it is not for such an identity.  `required`: what the request is for."""
+    """The mode of this name, None where it is not for such an identity.
+
+    `required`: what the request is for.
+    """
     if not _fits(name, user, wanted):
         return None
     if name == LEGACY:
@@ -79,7 +97,9 @@ def _fits(name: str, user: User, wanted: Wanted) -> bool:
     node, account = node_name(wanted.user), service_account(wanted.user)
     if name == "associated-node":
         bound = next((values for key, values in user.extra if key == NODE_NAME), ())
-        return node is not None and wanted.bare and service_account(user.name) is not None and bound == (node,)
+        return (
+            node is not None and wanted.bare and service_account(user.name) is not None and bound == (node,)
+        )
     if name == "arbitrary-node":
         return node is not None and wanted.bare
     if name == "serviceaccount":
@@ -97,9 +117,17 @@ def _identity(verb: str, wanted: Wanted, group: str) -> tuple[Step, ...]:
     if wanted.uid:
         steps.append(Step((Attributes(verb, _AUTHENTICATION, resource="uids", name=wanted.uid),)))
     if wanted.groups:
-        steps.append(_groups(Attributes(verb, group, resource="groups"), wanted.groups, constrained=bool(group)))
+        steps.append(
+            _groups(Attributes(verb, group, resource="groups"), wanted.groups, constrained=bool(group))
+        )
     if wanted.extra:
-        steps.append(_extras(Attributes(verb, _AUTHENTICATION, resource="userextras"), wanted.extra, constrained=bool(group)))
+        steps.append(
+            _extras(
+                Attributes(verb, _AUTHENTICATION, resource="userextras"),
+                wanted.extra,
+                constrained=bool(group),
+            )
+        )
     return tuple(steps)
 
 
@@ -108,7 +136,9 @@ def _name(verb: str, name: str, group: str) -> Attributes:
     if account is not None:
         return Attributes(verb, group, namespace=account[0], resource="serviceaccounts", name=account[1])
     if node is not None:
-        return Attributes(verb, group, resource="nodes", name="*" if verb == "impersonate:associated-node" else node)
+        return Attributes(
+            verb, group, resource="nodes", name="*" if verb == "impersonate:associated-node" else node
+        )
     return Attributes(verb, group, resource="users", name=name)
 
 
@@ -116,7 +146,10 @@ def _groups(asked: Attributes, groups: tuple[str, ...], *, constrained: bool) ->
     if constrained and "" in groups:
         return Step((asked,), never="impersonating the empty string group is not allowed")
     if constrained and "system:masters" in groups:
-        return Step((structs.replace(asked, name="system:masters"),), never="impersonating the system:masters group is not allowed")
+        return Step(
+            (structs.replace(asked, name="system:masters"),),
+            never="impersonating the system:masters group is not allowed",
+        )
     at_once = structs.replace(asked, name="*") if constrained and len(groups) >= MANY else None
     return Step(tuple(structs.replace(asked, name=group) for group in groups), at_once)
 
@@ -125,18 +158,26 @@ def _extras(asked: Attributes, extra: tuple[tuple[str, tuple[str, ...]], ...], *
     if constrained and (wrong := next(filter(None, map(_wrong_extra, extra)), "")):
         return Step((asked,), never=wrong)
     values = [(key, value) for key, values in extra for value in values]
-    at_once = structs.replace(asked, subresource="*", name="*") if constrained and len(values) >= MANY else None
+    at_once = (
+        structs.replace(asked, subresource="*", name="*") if constrained and len(values) >= MANY else None
+    )
     return Step(tuple(structs.replace(asked, subresource=key, name=value) for key, value in values), at_once)
 
 
 def _wrong_extra(extra: tuple[str, tuple[str, ...]]) -> str:
-    """Why nobody may have it, empty where somebody may.  The key comes from a lower-cased header, but decoded after that."""
+    """Why nobody may have it, empty where somebody may.
+
+    The key comes from a lower-cased header, but decoded after that.
+    """
     key, values = extra
     if not key:
         return "impersonating the empty string key in extra is not allowed"
     domain, slash, path = key.partition("/")
     if not slash or not is_subdomain(domain) or not _PATH.fullmatch(path):
-        return "impersonating an invalid key in extra is not allowed: must be a domain-prefixed path (such as acme.io/foo)"
+        return (
+            "impersonating an invalid key in extra is not allowed: must be a domain-prefixed path (such as"
+            " acme.io/foo)"
+        )
     if key != key.lower():
         return "impersonating a non-lowercase key in extra is not allowed"
     return "impersonating the empty string value in extra is not allowed" if "" in values else ""

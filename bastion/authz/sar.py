@@ -26,7 +26,9 @@ class AccessReviewAuthorizer:
 
     async def authorize(self, user: User, attributes: Attributes, asker: Asker) -> Decision:
         try:
-            status = read_access_review(await self._api.create(ACCESS_REVIEWS, access_review(user, attributes), asker))
+            status = read_access_review(
+                await self._api.create(ACCESS_REVIEWS, access_review(user, attributes), asker)
+            )
         except (OSError, ValueError) as error:
             raise unanswered(DOING, error) from error
         # Denied wins over allowed (Z-11); an evaluation error beside an allow is an allow (F-45).

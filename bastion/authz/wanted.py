@@ -8,7 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bastion.kube.status import bad_request
-from bastion.kube.user import ANONYMOUS, AUTHENTICATED_GROUP, UNAUTHENTICATED_GROUP, User, extra_key, service_account
+from bastion.kube.user import (
+    ANONYMOUS,
+    AUTHENTICATED_GROUP,
+    UNAUTHENTICATED_GROUP,
+    User,
+    extra_key,
+    service_account,
+)
 
 Field = tuple[bytes, bytes, bytes]
 
@@ -57,12 +64,17 @@ def wanted_user(fields: list[Field]) -> Wanted | None:
     if not asked:
         return None
     if not user:
-        raise bad_request("Impersonate-Group, -Uid and -Extra headers need an Impersonate-User that is not empty")
-    return Wanted(user, tuple(groups), uid or "", tuple((key, tuple(values)) for key, values in extra.items()))
+        raise bad_request(
+            "Impersonate-Group, -Uid and -Extra headers need an Impersonate-User that is not empty"
+        )
+    return Wanted(
+        user, tuple(groups), uid or "", tuple((key, tuple(values)) for key, values in extra.items())
+    )
 
 
 def impersonated(wanted: Wanted, fixed: tuple[str, ...] = ()) -> User:
-    """The identity that results (I-3): the groups asked for, those of a service account, and that one is known.
+    """The identity that results (I-3): the groups asked for, those of a service account, and that one is
+    known.
 
     `fixed`: the groups that whoever has such a name is in, whatever is asked for.
     """

@@ -1,8 +1,10 @@
-"""· Does a target's address family lead anywhere?  Outcomes of dials in, which family goes last out; time is an argument.
+"""· Does a target's address family lead anywhere?
 
-A cluster may have a second family whose routes end nowhere, or rules that drop it.  Two dials in a row that nobody
-answered, and none that was, put that family last for its target; now and then one request tries it first again.
-Only the order changes: where a pod has no other address, that one is dialled.
+Outcomes of dials in, which family goes last out; time is an argument.
+
+A cluster may have a second family whose routes end nowhere, or rules that drop it.  Two dials in a row that
+nobody answered, and none that was, put that family last for its target; now and then one request tries it
+first again. Only the order changes: where a pod has no other address, that one is dialled.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ class _Silence:
 
 
 class Families:
-    """Remembers only what does not answer, per target: what one tenant's pods do changes nothing for another's."""
+    """Remembers only what does not answer, per target: what one tenant's pods do changes nothing for
+    another's.
+    """
 
     def __init__(self) -> None:
         self._silent: OrderedDict[tuple[Hashable, str], _Silence] = OrderedDict()
@@ -38,7 +42,8 @@ class Families:
                 self._silent.popitem(last=False)
             run = self._silent[target, family] = _Silence()
         run.count += 1
-        if run.count == SILENT:  # later ones are those of requests that had nothing else, and put off no probe
+        # later ones are those of requests that had nothing else, and put off no probe
+        if run.count == SILENT:
             run.until = now + run.pause
 
     def answered(self, target: Hashable, family: str) -> None:

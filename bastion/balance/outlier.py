@@ -1,8 +1,9 @@
 """· Which endpoint is worth a try, and for whom?  Outcomes in, an order out; time is an argument.
 
-What a user asks for may be what makes an endpoint fail: a path on which the application breaks down, an answer that takes
-hours.  So a failure counts for its user: several in a row take the endpoint from that user alone.  It is taken from
-everybody where it cannot be dialled, or where several in a row were of more than one user.
+What a user asks for may be what makes an endpoint fail: a path on which the application breaks down, an
+answer that takes hours.  So a failure counts for its user: several in a row take the endpoint from that user
+alone.  It is taken from everybody where it cannot be dialled, or where several in a row were of more than one
+user.
 
 Taken means tried last, and by one request each few seconds; it is never a reason to try nothing.
 """
@@ -49,10 +50,14 @@ class Outliers:
         self._failures = failures
         self._probe_seconds = probe_seconds
         self._all: OrderedDict[Hashable, _Run] = OrderedDict()  # endpoint -> since its last answer to anybody
-        self._users: OrderedDict[Hashable, OrderedDict[Hashable, _Run]] = OrderedDict()  # user -> endpoint -> since its last to this one
+        # user -> endpoint -> since its last to this one
+        self._users: OrderedDict[Hashable, OrderedDict[Hashable, _Run]] = OrderedDict()
 
     def order(self, endpoints: Iterable[E], user: Hashable, now: float) -> Iterable[E]:
-        """Those worth a try as they stand, and then the others.  To go on to one that is failing is the probe of it."""
+        """Those worth a try as they stand, and then the others.
+
+        To go on to one that is failing is the probe of it.
+        """
         if not self._all and not self._users:
             return endpoints
         return self._in_order(endpoints, user, now)
@@ -67,7 +72,9 @@ class Outliers:
         yield from others
 
     def worth_a_try(self, endpoint: Hashable, user: Hashable, now: float) -> bool:
-        """A yes for one that is failing is the probe: the next is due later, and for this user later still if it fails."""
+        """A yes for one that is failing is the probe: the next is due later, and for this user later still if
+        it fails.
+        """
         runs, everybody = self._users.get(user), self._all.get(endpoint)
         own = runs.get(endpoint) if runs is not None else None
         taken = [run for run in (own, everybody) if run is not None and self._is_taken(run, everybody)]
@@ -100,7 +107,9 @@ class Outliers:
     def unanswered(self, endpoint: Hashable, user: Hashable, now: float) -> None:
         """A connection was there, and no answer came of it."""
         self._failed(endpoint, user, now, dialled=True)
-        run = _kept(_kept(self._users, user, MAX_USERS, OrderedDict), endpoint, MAX_OF_A_USER, lambda: _Run(user))
+        run = _kept(
+            _kept(self._users, user, MAX_USERS, OrderedDict), endpoint, MAX_OF_A_USER, lambda: _Run(user)
+        )
         run.failed(user, dialled=True)
         # Whose every try fails tries ever more rarely, so that the tries of others are not spent on theirs.
         beyond = max(0, run.count - self._failures)

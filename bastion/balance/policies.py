@@ -10,7 +10,9 @@ T = TypeVar("T")
 
 class Policy(Protocol):
     def order(self, endpoints: Sequence[T]) -> Sequence[T]:
-        """All of `endpoints`, the one to try first at the front; the others stand by for a dial that fails."""
+        """All of `endpoints`, the one to try first at the front; the others stand by for a dial that
+        fails.
+        """
         ...
 
 

@@ -26,7 +26,9 @@ def ready_line(bastion: Bastion, seconds: float) -> str:
     """`ready: 6 services, 6 pods, 0.4 s; watching as …`."""
     catalog = bastion.catalog
     counts = {"services": len(catalog.services), "pods": len(catalog.pods), "nodes": len(catalog.nodes)}
-    read = ", ".join(f"{count} {resource}" for resource, count in counts.items() if resource in catalog.synced)
+    read = ", ".join(
+        f"{count} {resource}" for resource, count in counts.items() if resource in catalog.synced
+    )
     return f"ready: {read}, {seconds:.1f} s; watching{_identity(bastion)} at {bastion.outages.server}"
 
 

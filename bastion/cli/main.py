@@ -1,7 +1,7 @@
 """`bastion serve | standalone | demo | version`: flags in, one run function called.
 
-argparse, not a CLI library: kube-apiserver's flags need repetition, `--flag=false` and one-line errors, no colours, and
-`bastion version` should not import half a framework.
+argparse, not a CLI library: kube-apiserver's flags need repetition, `--flag=false` and one-line errors, no
+colours, and `bastion version` should not import half a framework.
 """
 
 from __future__ import annotations
@@ -47,44 +47,115 @@ class Parser(argparse.ArgumentParser):
 
 
 def build_parser() -> Parser:
-    parser = Parser(prog="bastion", description="A standalone, apiserver-style bastion proxy for Kubernetes.", allow_abbrev=False)
+    parser = Parser(
+        prog="bastion",
+        description="A standalone, apiserver-style bastion proxy for Kubernetes.",
+        allow_abbrev=False,
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
-    _serve_flags(commands.add_parser("serve", help="serve pods, services and nodes of a cluster, or of manifests", allow_abbrev=False))
-    _standalone_flags(commands.add_parser("standalone", help="serve manifests as a small Kubernetes API", allow_abbrev=False))
-    _demo_flags(commands.add_parser("demo", help="sample workloads and the bastion in front of them", allow_abbrev=False))
+    _serve_flags(
+        commands.add_parser(
+            "serve", help="serve pods, services and nodes of a cluster, or of manifests", allow_abbrev=False
+        )
+    )
+    _standalone_flags(
+        commands.add_parser(
+            "standalone", help="serve manifests as a small Kubernetes API", allow_abbrev=False
+        )
+    )
+    _demo_flags(
+        commands.add_parser(
+            "demo", help="sample workloads and the bastion in front of them", allow_abbrev=False
+        )
+    )
     commands.add_parser("version", help="print the version")
     return parser
 
 
 def _serve_flags(parser: argparse.ArgumentParser) -> None:
     source = parser.add_argument_group("where objects and decisions come from")
-    _path(source, "--kubeconfig", "the cluster; without it KUBECONFIG, ~/.kube/config, or the pod this runs in")
-    source.add_argument("--context", default="", metavar="NAME", help="of the kubeconfig; default its current one")
-    _repeated(source, "--apiserver", kubeapi.server, "URL", "instead of the kubeconfig's; of several one that is well (may be repeated)")
-    source.add_argument("--namespaces", type=kubeapi.namespaces, default=(), metavar="A,B", help="watch and serve these alone; default all")
+    _path(
+        source, "--kubeconfig", "the cluster; without it KUBECONFIG, ~/.kube/config, or the pod this runs in"
+    )
+    source.add_argument(
+        "--context", default="", metavar="NAME", help="of the kubeconfig; default its current one"
+    )
+    _repeated(
+        source,
+        "--apiserver",
+        kubeapi.server,
+        "URL",
+        "instead of the kubeconfig's; of several one that is well (may be repeated)",
+    )
+    source.add_argument(
+        "--namespaces",
+        type=kubeapi.namespaces,
+        default=(),
+        metavar="A,B",
+        help="watch and serve these alone; default all",
+    )
     for name, default, what in (("qps", 200, "per second"), ("burst", 400, "at once")):
         help = f"calls to the API server {what}, shared by all workers; default {default}"
         source.add_argument(f"--kube-api-{name}", type=config.count, default=default, metavar="N", help=help)
-    _repeated(source, "--manifests", Path, "PATH", "no cluster: serve these manifests (a file or folder; may be repeated)")
+    _repeated(
+        source,
+        "--manifests",
+        Path,
+        "PATH",
+        "no cluster: serve these manifests (a file or folder; may be repeated)",
+    )
     _path(source, "--token-auth-file", 'static tokens, a CSV of token,user,uid,"group,group"')
     _switch(source, "--anonymous-auth", "let requests without credentials in as system:anonymous")
 
-    _authentication_flags(parser.add_argument_group("who is asking, besides bearer tokens that the API server knows"))
+    _authentication_flags(
+        parser.add_argument_group("who is asking, besides bearer tokens that the API server knows")
+    )
     remembered = parser.add_argument_group("how long an answer of the API server counts")
     memory = config.Memory()
-    _duration(remembered, "--authentication-token-webhook-cache-ttl", memory.authentication, "whose a token is")
-    _duration(remembered, "--authorization-webhook-cache-authorized-ttl", memory.authorized, "that somebody may")
-    _duration(remembered, "--authorization-webhook-cache-unauthorized-ttl", memory.unauthorized, "that somebody may not")
+    _duration(
+        remembered, "--authentication-token-webhook-cache-ttl", memory.authentication, "whose a token is"
+    )
+    _duration(
+        remembered, "--authorization-webhook-cache-authorized-ttl", memory.authorized, "that somebody may"
+    )
+    _duration(
+        remembered,
+        "--authorization-webhook-cache-unauthorized-ttl",
+        memory.unauthorized,
+        "that somebody may not",
+    )
 
     serving = parser.add_argument_group("serving")
     serving.add_argument(
-        "--bind-address", type=config.address, default="127.0.0.1", metavar="IP", help="default %(default)s; 0.0.0.0 for all"
+        "--bind-address",
+        type=config.address,
+        default="127.0.0.1",
+        metavar="IP",
+        help="default %(default)s; 0.0.0.0 for all",
     )
-    serving.add_argument("--port", type=config.port, default=8443, metavar="PORT", help="HTTPS; default %(default)s")
-    serving.add_argument("--insecure-port", type=config.port, default=0, metavar="PORT", help="plain HTTP on loopback only; default off")
-    _path(serving, "--tls-cert-file", "the certificate shown to clients, with its chain (PEM); without it one is made")
+    serving.add_argument(
+        "--port", type=config.port, default=8443, metavar="PORT", help="HTTPS; default %(default)s"
+    )
+    serving.add_argument(
+        "--insecure-port",
+        type=config.port,
+        default=0,
+        metavar="PORT",
+        help="plain HTTP on loopback only; default off",
+    )
+    _path(
+        serving,
+        "--tls-cert-file",
+        "the certificate shown to clients, with its chain (PEM); without it one is made",
+    )
     _path(serving, "--tls-private-key-file", "its private key (PEM)")
-    serving.add_argument("--workers", type=config.positive, default=1, metavar="N", help="whole processes on one port; default %(default)s")
+    serving.add_argument(
+        "--workers",
+        type=config.positive,
+        default=1,
+        metavar="N",
+        help="whole processes on one port; default %(default)s",
+    )
     serving.add_argument(
         "--shutdown-delay-duration",
         type=config.duration,
@@ -92,22 +163,45 @@ def _serve_flags(parser: argparse.ArgumentParser) -> None:
         metavar="DURATION",
         help="after SIGTERM: not ready, but still accepting, for so long; default 0s",
     )
-    _repeated(serving, "--trusted-proxy-cidr", config.network, "CIDR", "whose X-Forwarded-* headers count (may be repeated)")
+    _repeated(
+        serving,
+        "--trusted-proxy-cidr",
+        config.network,
+        "CIDR",
+        "whose X-Forwarded-* headers count (may be repeated)",
+    )
 
     _repeated(
         serving,
         "--allow-request-header",
         config.odd_header,
         "NAME",
-        "a header such as X_Tenant that reaches backends although its name is not of letters, digits and '-' alone (may be repeated)",
+        "a header such as X_Tenant that reaches backends although its name is not of letters, digits and '-'"
+        " alone (may be repeated)",
     )
 
-    streams = parser.add_argument_group("streams: upgraded connections, and exchanges that outlive --stream-recheck-interval")
+    streams = parser.add_argument_group(
+        "streams: upgraded connections, and exchanges that outlive --stream-recheck-interval"
+    )
     defaults = config.Streams()
-    _duration(streams, "--stream-recheck-interval", defaults.recheck_interval, "access is checked again so often; 0 never")
-    _duration(streams, "--stream-recheck-grace", defaults.recheck_grace, "how long a check may fail to get an answer")
-    _duration(streams, "--stream-idle-timeout", defaults.idle_timeout, "without a byte for so long it ends; 0 never")
-    _duration(streams, "--stream-max-duration", defaults.max_duration, "the longest a stream lives; 0 for ever")
+    _duration(
+        streams,
+        "--stream-recheck-interval",
+        defaults.recheck_interval,
+        "access is checked again so often; 0 never",
+    )
+    _duration(
+        streams,
+        "--stream-recheck-grace",
+        defaults.recheck_grace,
+        "how long a check may fail to get an answer",
+    )
+    _duration(
+        streams, "--stream-idle-timeout", defaults.idle_timeout, "without a byte for so long it ends; 0 never"
+    )
+    _duration(
+        streams, "--stream-max-duration", defaults.max_duration, "the longest a stream lives; 0 for ever"
+    )
     _duration(streams, "--stream-drain", defaults.drain, "what streams get after SIGTERM")
     streams.add_argument(
         "--upgrade-require-create",
@@ -118,12 +212,31 @@ def _serve_flags(parser: argparse.ArgumentParser) -> None:
     )
 
     pages = parser.add_argument_group("pages under the path prefix")
-    _switch(pages, "--rewrite-html", "put links in HTML under the prefix (off per request: X-Bastion-Rewrite: none)", default=True)
-    _switch(pages, "--sandbox-pages", "answers that a session cookie got are sandboxed: all applications share this origin", default=True)
+    _switch(
+        pages,
+        "--rewrite-html",
+        "put links in HTML under the prefix (off per request: X-Bastion-Rewrite: none)",
+        default=True,
+    )
+    _switch(
+        pages,
+        "--sandbox-pages",
+        "answers that a session cookie got are sandboxed: all applications share this origin",
+        default=True,
+    )
 
     pages = parser.add_argument_group("browsers")
-    _switch(pages, "--sign-in", "serve /login, take its cookie for a credential, and send visitors of pages there", default=True)
-    _path(pages, "--session-key-file", "a secret of 32 bytes or more for those cookies, the same for all replicas; without it one is made")
+    _switch(
+        pages,
+        "--sign-in",
+        "serve /login, take its cookie for a credential, and send visitors of pages there",
+        default=True,
+    )
+    _path(
+        pages,
+        "--session-key-file",
+        "a secret of 32 bytes or more for those cookies, the same for all replicas; without it one is made",
+    )
     pages.add_argument(
         "--proxy-host-suffix",
         type=browsers.host_suffix,
@@ -131,7 +244,9 @@ def _serve_flags(parser: argparse.ArgumentParser) -> None:
         metavar="DOMAIN",
         help="a host name per application: [https--]<name>[--<port>]--<namespace>.svc.DOMAIN (or .pod.)",
     )
-    pages.add_argument("--public-url", type=browsers.public_url, default="", metavar="URL", help="where to sign in for those")
+    pages.add_argument(
+        "--public-url", type=browsers.public_url, default="", metavar="URL", help="where to sign in for those"
+    )
 
     timeouts = parser.add_argument_group("timeouts")
     for field, what in TIMEOUTS.items():
@@ -141,7 +256,11 @@ def _serve_flags(parser: argparse.ArgumentParser) -> None:
     for field, what in LIMITS.items():
         default = int(getattr(config.Limits(), field))
         limits.add_argument(
-            f"--max-{field.replace('_', '-')}", type=config.count, default=default, metavar="N", help=f"{what}; default {default}"
+            f"--max-{field.replace('_', '-')}",
+            type=config.count,
+            default=default,
+            metavar="N",
+            help=f"{what}; default {default}",
         )
 
     targets = parser.add_argument_group("targets")
@@ -152,7 +271,10 @@ def _serve_flags(parser: argparse.ArgumentParser) -> None:
         "CIDR",
         "addresses that may be dialled although refused by default (may be repeated)",
     )
-    help = "a path that a generated client (OpenAPI-Generator/…, Swagger-Codegen/…) sends as one segment: its %%2F is a slash"
+    help = (
+        "a path that a generated client (OpenAPI-Generator/…, Swagger-Codegen/…) sends as one segment: its"
+        " %%2F is a slash"
+    )
     _switch(targets, "--decode-generated-client-paths", help, default=True)
     _switch(targets, "--enable-node-proxy", "serve /api/v1/nodes/<name>/proxy")
     _path(targets, "--kubelet-certificate-authority", "who signs the kubelets' serving certificates")
@@ -160,7 +282,11 @@ def _serve_flags(parser: argparse.ArgumentParser) -> None:
     _path(targets, "--kubelet-client-key", "its private key")
     _switch(targets, "--kubelet-insecure-skip-tls-verify", "take any kubelet's certificate")
     _observing_flags(parser.add_argument_group("what is told of what happens"))
-    _switch(parser.add_argument_group("other"), "--check", "say what a start would say, what is missing included, and end: status 0 or 1")
+    _switch(
+        parser.add_argument_group("other"),
+        "--check",
+        "say what a start would say, what is missing included, and end: status 0 or 1",
+    )
     _verbosity(parser)
 
 
@@ -168,13 +294,21 @@ def _observing_flags(group: argparse._ArgumentGroup) -> None:
     _log_format(group)
     help = "how many pods, services and nodes /metrics tells apart, by namespace and name; default 0"
     group.add_argument("--metrics-targets", type=config.count, default=0, metavar="N", help=help)
-    _switch(group, "--metrics-authorization", "/metrics is for those who may `get` that path (RBAC's nonResourceURLs)", default=True)
+    _switch(
+        group,
+        "--metrics-authorization",
+        "/metrics is for those who may `get` that path (RBAC's nonResourceURLs)",
+        default=True,
+    )
     group.add_argument(
         "--metrics-bind-address",
         type=observing.listen_address,
         default=None,
         metavar="[IP:]PORT",
-        help="/metrics in plain HTTP and for whoever can reach it, on loopback where no address is given; default off",
+        help=(
+            "/metrics in plain HTTP and for whoever can reach it, on loopback where no address is given;"
+            " default off"
+        ),
     )
 
 
@@ -185,42 +319,84 @@ def _log_format(parser: argparse._ArgumentGroup | argparse.ArgumentParser) -> No
 
 def _authentication_flags(group: argparse._ArgumentGroup) -> None:
     _listed(group, "--api-audiences", "a token must be for one of these (TokenReview)")
-    _path(group, "--client-ca-file", "who signs clients' certificates: the common name is the user, organizations are groups")
-    _path(group, "--requestheader-client-ca-file", "who signs the certificates of front proxies, whose headers name the user")
+    _path(
+        group,
+        "--client-ca-file",
+        "who signs clients' certificates: the common name is the user, organizations are groups",
+    )
+    _path(
+        group,
+        "--requestheader-client-ca-file",
+        "who signs the certificates of front proxies, whose headers name the user",
+    )
     _listed(group, "--requestheader-allowed-names", "common names of such certificates; default any")
     _listed(group, "--requestheader-username-headers", "headers that name the user, such as X-Remote-User")
     _listed(group, "--requestheader-group-headers", "headers that name groups, such as X-Remote-Group")
     _listed(group, "--requestheader-uid-headers", "headers with the user's UID, such as X-Remote-Uid")
-    _listed(group, "--requestheader-extra-headers-prefix", "what headers with extras begin with, such as X-Remote-Extra-")
-    _path(group, "--authentication-config", "an AuthenticationConfiguration with any number of OpenID Connect issuers, instead of --oidc-*")
+    _listed(
+        group,
+        "--requestheader-extra-headers-prefix",
+        "what headers with extras begin with, such as X-Remote-Extra-",
+    )
+    _path(
+        group,
+        "--authentication-config",
+        "an AuthenticationConfiguration with any number of OpenID Connect issuers, instead of --oidc-*",
+    )
     _text(group, "--oidc-issuer-url", "an OpenID Connect issuer whose tokens are taken, https", "URL")
     _text(group, "--oidc-client-id", "the audience they must be for", "ID")
     _text(group, "--oidc-username-claim", "which of their claims is the user's name", "CLAIM", "sub")
     _text(group, "--oidc-username-prefix", "put before it; mandatory", "PREFIX")
     _text(group, "--oidc-groups-claim", "which claim lists groups; default none", "CLAIM")
     _text(group, "--oidc-groups-prefix", "put before each", "PREFIX")
-    _repeated(group, "--oidc-required-claim", authentication.claim, "CLAIM=VALUE", "what a token must have as well (may be repeated)")
+    _repeated(
+        group,
+        "--oidc-required-claim",
+        authentication.claim,
+        "CLAIM=VALUE",
+        "what a token must have as well (may be repeated)",
+    )
     _path(group, "--oidc-ca-file", "who signs the issuer's certificate; default the system's authorities")
     _listed(group, "--oidc-signing-algs", "default RS256", authentication.algorithms)
-    _duration(group, "--oidc-clock-skew", CLOCK_SKEW, "by how much the clocks of issuers may differ, at most 5m")
+    _duration(
+        group, "--oidc-clock-skew", CLOCK_SKEW, "by how much the clocks of issuers may differ, at most 5m"
+    )
 
 
 def _standalone_flags(parser: argparse.ArgumentParser) -> None:
     _repeated(parser, "--manifests", Path, "PATH", "the objects (a file or folder; may be repeated)")
     _path(parser, "--token-auth-file", 'static tokens, a CSV of token,user,uid,"group,group"')
-    parser.add_argument("--bind-address", type=config.address, default="127.0.0.1", metavar="IP", help="default %(default)s")
-    parser.add_argument("--port", type=config.port, default=6443, metavar="PORT", help="HTTPS, 0 for any; default %(default)s")
-    parser.add_argument("--kubeconfig", type=Path, default=Path("kubeconfig"), metavar="PATH", help="written here; default ./%(default)s")
+    parser.add_argument(
+        "--bind-address", type=config.address, default="127.0.0.1", metavar="IP", help="default %(default)s"
+    )
+    parser.add_argument(
+        "--port", type=config.port, default=6443, metavar="PORT", help="HTTPS, 0 for any; default %(default)s"
+    )
+    parser.add_argument(
+        "--kubeconfig",
+        type=Path,
+        default=Path("kubeconfig"),
+        metavar="PATH",
+        help="written here; default ./%(default)s",
+    )
     _log_format(parser)
     _verbosity(parser)
 
 
 def _demo_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--port", type=config.port, default=None, metavar="PORT", help="HTTPS on loopback; default the first free from 8443"
+        "--port",
+        type=config.port,
+        default=None,
+        metavar="PORT",
+        help="HTTPS on loopback; default the first free from 8443",
     )
     parser.add_argument(
-        "--directory", type=Path, default=None, metavar="PATH", help="for CA, tokens, kubeconfig; default ./.demo, or the next that is free"
+        "--directory",
+        type=Path,
+        default=None,
+        metavar="PATH",
+        help="for CA, tokens, kubeconfig; default ./.demo, or the next that is free",
     )
     _log_format(parser)
     _verbosity(parser)
@@ -231,26 +407,43 @@ def _path(parser: argparse._ArgumentGroup | argparse.ArgumentParser, flag: str, 
 
 
 def _repeated(
-    parser: argparse._ArgumentGroup | argparse.ArgumentParser, flag: str, kind: Callable[[str], object], metavar: str, help: str
+    parser: argparse._ArgumentGroup | argparse.ArgumentParser,
+    flag: str,
+    kind: Callable[[str], object],
+    metavar: str,
+    help: str,
 ) -> None:
     parser.add_argument(flag, type=kind, action="append", default=[], metavar=metavar, help=help)
 
 
 def _text(parser: argparse._ArgumentGroup, flag: str, help: str, metavar: str, default: str = "") -> None:
-    parser.add_argument(flag, default=default, metavar=metavar, help=f"{help}; default {default}" if default else help)
+    parser.add_argument(
+        flag, default=default, metavar=metavar, help=f"{help}; default {default}" if default else help
+    )
 
 
-def _listed(parser: argparse._ArgumentGroup, flag: str, help: str, kind: Callable[[str], list[str]] = authentication.words) -> None:
-    parser.add_argument(flag, type=kind, action="extend", default=[], metavar="A,B", help=f"{help} (may be repeated)")
+def _listed(
+    parser: argparse._ArgumentGroup,
+    flag: str,
+    help: str,
+    kind: Callable[[str], list[str]] = authentication.words,
+) -> None:
+    parser.add_argument(
+        flag, type=kind, action="extend", default=[], metavar="A,B", help=f"{help} (may be repeated)"
+    )
 
 
 def _switch(parser: argparse._ArgumentGroup, flag: str, help: str, *, default: bool = False) -> None:
     help = f"{help}; default {str(default).lower()}"
-    parser.add_argument(flag, type=config.boolean, nargs="?", const=True, default=default, metavar="true|false", help=help)
+    parser.add_argument(
+        flag, type=config.boolean, nargs="?", const=True, default=default, metavar="true|false", help=help
+    )
 
 
 def _duration(parser: argparse._ArgumentGroup, flag: str, default: float, help: str) -> None:
-    parser.add_argument(flag, type=config.duration, default=default, metavar="DURATION", help=f"{help}; default {default:g}s")
+    parser.add_argument(
+        flag, type=config.duration, default=default, metavar="DURATION", help=f"{help}; default {default:g}s"
+    )
 
 
 def _verbosity(parser: argparse.ArgumentParser) -> None:

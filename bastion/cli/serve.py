@@ -57,7 +57,8 @@ class Sockets:
 
 def serve(flags: argparse.Namespace, argv: Sequence[str]) -> int:
     """The exit status."""
-    os.environ.pop("SSLKEYLOGFILE", None)  # else Python writes the keys of its connections there, and with them every token
+    # else Python writes the keys of its connections there, and with them every token
+    os.environ.pop("SSLKEYLOGFILE", None)
     told = orjson.loads(told_by_supervisor() or b"{}")
     if told.get("kubeconfig"):  # the supervisor runs the embedded API
         flags.manifests, flags.token_auth_file, flags.kubeconfig = [], None, Path(told["kubeconfig"])
@@ -65,16 +66,29 @@ def serve(flags: argparse.Namespace, argv: Sequence[str]) -> int:
         flags.tls_cert_file, flags.tls_private_key_file = Path(told["certificate"]), Path(told["key"])
     config = serve_config(flags)
     if told:
-        config = replace(config, browsers=replace(config.browsers, key=bytes.fromhex(told["session_key"]), used=Path(told["used"])))
+        config = replace(
+            config,
+            browsers=replace(
+                config.browsers, key=bytes.fromhex(told["session_key"]), used=Path(told["used"])
+            ),
+        )
         config = replace(config, serving=replace(config.serving, self_signed=told["self_signed"]))
-        config = replace(config, observing=replace(config.observing, folder=Path(told["metrics"]), number=os.environ.get(NUMBER, "0")))
+        config = replace(
+            config,
+            observing=replace(
+                config.observing, folder=Path(told["metrics"]), number=os.environ.get(NUMBER, "0")
+            ),
+        )
     logs.configure(config.verbosity, config.observing.log_format)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to be read again
-    logging.getLogger("bastion.start").disabled = os.environ.get(NUMBER, "0") != "0"  # what one worker says is said for all
+    # what one worker says is said for all
+    logging.getLogger("bastion.start").disabled = os.environ.get(NUMBER, "0") != "0"
     if flags.check:
         return _run(lambda: _check(config))
     if told:
-        inherited = Sockets(*([_inherited(fd) for fd in told[kind]] for kind in ("sockets", "plain", "aside")))
+        inherited = Sockets(
+            *([_inherited(fd) for fd in told[kind]] for kind in ("sockets", "plain", "aside"))
+        )
         return _run(lambda: _serve(config, inherited, ready_within=WORKER_READY))
     if config.serving.workers > 1:
         return _run(lambda: _supervise(config, argv))
@@ -85,7 +99,11 @@ def standalone(flags: argparse.Namespace) -> int:
     from bastion.standalone import run
 
     logs.configure(flags.verbosity, flags.log_format)
-    return _run(lambda: _finally(run.run(flags.manifests, flags.token_auth_file, flags.bind_address, flags.port, flags.kubeconfig)))
+    return _run(
+        lambda: _finally(
+            run.run(flags.manifests, flags.token_auth_file, flags.bind_address, flags.port, flags.kubeconfig)
+        )
+    )
 
 
 def demo(flags: argparse.Namespace) -> int:
@@ -96,7 +114,9 @@ def demo(flags: argparse.Namespace) -> int:
 
 
 async def _serve(config: Config, sockets: Sockets, *, ready_within: float = 0.0) -> int:
-    """`ready_within`: seconds that a worker waits for the objects before it accepts; others serve meanwhile."""
+    """`ready_within`: seconds that a worker waits for the objects before it accepts; others serve
+    meanwhile.
+    """
     tls = _serving_tls(config.serving, config.authentication.authorities)
     began = asyncio.get_running_loop().time()
     async with open_bastion(config, sys.stdout.fileno()) as bastion:
@@ -111,7 +131,9 @@ async def _serve(config: Config, sockets: Sockets, *, ready_within: float = 0.0)
             await asyncio.wait_for(bastion.synced(), ready_within)
         _announce(config.serving, sockets)
         settle_memory()
-        background = [asyncio.create_task(work) for work in (follow([tls]), _settle(bastion, began), keep_small())]
+        background = [
+            asyncio.create_task(work) for work in (follow([tls]), _settle(bastion, began), keep_small())
+        ]
         await server.serve(sockets=sockets.tls)
         for task in background:
             task.cancel()
@@ -148,7 +170,9 @@ def _refuse_too_many(workers: int) -> None:
 
 
 async def _supervise(config: Config, argv: Sequence[str]) -> int:
-    """Workers are this program anew, on sockets of ours; the certificate and the embedded API are one for all."""
+    """Workers are this program anew, on sockets of ours; the certificate and the embedded API are one for
+    all.
+    """
     _refuse_too_many(config.serving.workers)
     sockets = _sockets(config)
     async with contextlib.AsyncExitStack() as stack:
@@ -159,7 +183,11 @@ async def _supervise(config: Config, argv: Sequence[str]) -> int:
         certificate, key = config.serving.certificate, config.serving.key
         if certificate is None or key is None:
             certificate, key = _write_pair(folder, _self_signed(config.serving))
-        told: dict[str, Any] = {"certificate": str(certificate), "key": str(key), "self_signed": config.serving.certificate is None}
+        told: dict[str, Any] = {
+            "certificate": str(certificate),
+            "key": str(key),
+            "self_signed": config.serving.certificate is None,
+        }
         (folder / "used").mkdir(mode=0o700)
         told["used"] = str(folder / "used")
         told["session_key"] = session_key(config.browsers).hex()
@@ -168,13 +196,17 @@ async def _supervise(config: Config, argv: Sequence[str]) -> int:
             for kind, some in (("sockets", sockets.tls), ("plain", sockets.plain), ("aside", sockets.aside))
         }
         told["metrics"] = str(folder)
-        stack.callback((await Collecting(folder, [*map(str, range(config.serving.workers))]).answering()).close)
+        stack.callback(
+            (await Collecting(folder, [*map(str, range(config.serving.workers))]).answering()).close
+        )
         if config.source.manifests:
             told["kubeconfig"] = str(folder / "kubeconfig")
             _write_private(folder / "kubeconfig", (await embedded_api(config, stack)).kubeconfig().encode())
         await examine(config)
         command = [sys.executable, "-m", "bastion", *argv]
-        return await Supervisor(command, config.serving.workers, [sock.fileno() for sock in sockets.all], orjson.dumps(told)).run()
+        return await Supervisor(
+            command, config.serving.workers, [sock.fileno() for sock in sockets.all], orjson.dumps(told)
+        ).run()
 
 
 def _announce(serving: Serving, sockets: Sockets) -> None:
@@ -182,7 +214,9 @@ def _announce(serving: Serving, sockets: Sockets) -> None:
     for sock in sockets.tls:
         _log.info("serving https://%s:%d", host, sock.getsockname()[1])
     for sock in sockets.aside:
-        _log.info("serving /metrics in plain HTTP, to whoever can reach it, at %s port %d", *sock.getsockname()[:2])
+        _log.info(
+            "serving /metrics in plain HTTP, to whoever can reach it, at %s port %d", *sock.getsockname()[:2]
+        )
     if serving.self_signed:
         _start_log.warning("no --tls-cert-file: the certificate was made just now, and no client trusts it")
 
@@ -201,11 +235,16 @@ def _tls(serving: Serving) -> ssl.SSLContext:
     try:
         return serving_context(serving.certificate, serving.key)
     except (OSError, ssl.SSLError) as error:
-        raise StartError(f"cannot use the certificate {serving.certificate} with the key {serving.key}: {_cause(error)}") from error
+        raise StartError(
+            f"cannot use the certificate {serving.certificate} with the key {serving.key}: {_cause(error)}"
+        ) from error
 
 
 def _serving_tls(serving: Serving, authorities: Sequence[Path]) -> Followed[ssl.SSLContext]:
-    """`authorities` sign clients' certificates.  Raises StartError; what is wrong with a file later on is said in the log."""
+    """`authorities` sign clients' certificates.
+
+    Raises StartError; what is wrong with a file later on is said in the log.
+    """
     pair = _self_signed(serving) if serving.certificate is None or serving.key is None else None
 
     def read() -> ssl.SSLContext:
@@ -220,14 +259,20 @@ def _serving_tls(serving: Serving, authorities: Sequence[Path]) -> Followed[ssl.
     if pair is None:
         _tls(serving)
     try:
-        what = "the certificate" if pair is not None else f"the certificate {serving.certificate} with its key"
+        what = (
+            "the certificate" if pair is not None else f"the certificate {serving.certificate} with its key"
+        )
         return Followed(what, (serving.certificate, serving.key, *authorities), read)
     except (OSError, ssl.SSLError) as error:
-        raise StartError(f"cannot use the clients' authorities {', '.join(map(str, authorities))}: {_cause(error)}") from error
+        raise StartError(
+            f"cannot use the clients' authorities {', '.join(map(str, authorities))}: {_cause(error)}"
+        ) from error
 
 
 def _self_signed(serving: Serving) -> Pair:
-    return Authority("bastion").issue([*own_names(serving.bind_address), *serving.names], common_name="bastion")
+    return Authority("bastion").issue(
+        [*own_names(serving.bind_address), *serving.names], common_name="bastion"
+    )
 
 
 def _write_pair(folder: Path, pair: Pair) -> tuple[Path, Path]:
@@ -275,7 +320,10 @@ def _run(start: Callable[[], Coroutine[Any, Any, int]]) -> int:
 
 
 async def _stoppable(work: Coroutine[Any, Any, int]) -> int:
-    """SIGTERM before whatever serves has handlers of its own: what was begun is undone, status 0.  A second one ends at once."""
+    """SIGTERM before whatever serves has handlers of its own: what was begun is undone, status 0.
+
+    A second one ends at once.
+    """
     loop, task, told = asyncio.get_running_loop(), asyncio.ensure_future(work), False
 
     def signalled() -> None:
@@ -284,7 +332,8 @@ async def _stoppable(work: Coroutine[Any, Any, int]) -> int:
             os._exit(1)
         told = True
         task.cancel()
-        loop.call_later(UNDONE, os._exit, 0)  # an exec plugin that hangs is waited for in a thread that nothing ends
+        # an exec plugin that hangs is waited for in a thread that nothing ends
+        loop.call_later(UNDONE, os._exit, 0)
 
     loop.add_signal_handler(signal.SIGTERM, signalled)
     try:

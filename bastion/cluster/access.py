@@ -1,8 +1,8 @@
 """With which credentials, and whose certificates, is the API server spoken to right now?
 
-Everything is loaded again, in a thread (an exec plugin is a program that may take its time), when one of the files it came
-from changes, when the credentials are about to expire, and when the API server refused them.  What cannot be loaded
-again keeps what there was.
+Everything is loaded again, in a thread (an exec plugin is a program that may take its time), when one of the
+files it came from changes, when the credentials are about to expire, and when the API server refused them.
+What cannot be loaded again keeps what there was.
 """
 
 from __future__ import annotations
@@ -30,8 +30,10 @@ _log = logging.getLogger("bastion.cluster")
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """`to_proxy` is for a proxy that is itself spoken to over TLS.  `made_of` tells whether the contexts of another one, and
-    so its connections, would be the same."""
+    """`to_proxy` is for a proxy that is itself spoken to over TLS.
+
+    `made_of` tells whether the contexts of another one, and so its connections, would be the same.
+    """
 
     made_of: tuple[Any, ...]
     context: ssl.SSLContext
@@ -41,7 +43,10 @@ class Trust:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """`impersonation`: headers that every call has.  `expires` in seconds of the epoch.  `certificates`: those that somebody renews."""
+    """`impersonation`: headers that every call has.
+
+    `expires` in seconds of the epoch.  `certificates`: those that somebody renews.
+    """
 
     server: str
     trust: Trust
@@ -123,7 +128,9 @@ class ApiAccess:
         return self._now.authorization != authorization
 
     async def keep(self, interval: float = LOOK_EVERY) -> None:
-        """Until cancelled: files that change and credentials that expire are seen to before anybody needs them."""
+        """Until cancelled: files that change and credentials that expire are seen to before anybody needs
+        them.
+        """
         while True:
             await asyncio.sleep(interval)
             if self._changes.happened() or (self._left() < EARLY and self._may_try()):
@@ -159,5 +166,6 @@ class ApiAccess:
         if loaded.files != self._now.files:
             self._changes = Changes(loaded.files)
         if loaded.trust.made_of == self._now.trust.made_of:
-            loaded = replace(loaded, trust=self._now.trust)  # so that connections made with this context are used on
+            # so that connections made with this context are used on
+            loaded = replace(loaded, trust=self._now.trust)
         self._now = loaded

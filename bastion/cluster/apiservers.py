@@ -1,7 +1,8 @@
 """Which API server is asked?  Of several the one in use as long as it is well, else another that is.
 
-Each is asked for `/readyz` every second, so that one that fails, or only stays silent, is left within two; the calls under
-way there are ended, for whoever made them to make them again.  One that comes back has to be well twice in a row.
+Each is asked for `/readyz` every second, so that one that fails, or only stays silent, is left within two;
+the calls under way there are ended, for whoever made them to make them again.  One that comes back has to be
+well twice in a row.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ _log = logging.getLogger("bastion.cluster")
 
 
 class ApiServer:
-    """One of them: its URL, how often it was well in a row since it last was not, and the calls under way there."""
+    """One of them: its URL, how often it was well in a row since it last was not, and the calls under way
+    there.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
@@ -55,7 +58,9 @@ class ApiServer:
 class ApiServers:
     """`urls` in any order: each program starts with one by chance, so that many do not all load the first."""
 
-    def __init__(self, urls: Sequence[str], choose: Callable[[Sequence[ApiServer]], ApiServer] = random.choice) -> None:
+    def __init__(
+        self, urls: Sequence[str], choose: Callable[[Sequence[ApiServer]], ApiServer] = random.choice
+    ) -> None:
         self._servers = [ApiServer(url) for url in dict.fromkeys(urls)]
         self._choose = choose
         self._doubt = asyncio.Event()

@@ -30,8 +30,11 @@ MAX_REVIEW = 1 << 20  # bytes of a review's answer
 MAX_REFUSAL = 1 << 16  # bytes of what an answer that is no good says
 MAX_LIST = 256 << 20  # bytes of a page of a list
 MAX_EVENT = 8 << 20  # bytes of one watch event
-WATCH_SILENCE = 35.0  # seconds without a byte before a watch is given up: a little longer than a watch is asked to last
-TIMEOUT = 8.0  # seconds for a call: less than a cache waits for it, else why it failed is never told, and less than an operator waits
+# seconds without a byte before a watch is given up: a little longer than a watch is asked to last
+WATCH_SILENCE = 35.0
+# seconds for a call: less than a cache waits for it, else why it failed is never told, and less than an
+# operator waits
+TIMEOUT = 8.0
 BUSY_PAUSE = 1.0  # seconds after a 429 that does not say how long
 LIST_TIMEOUT = 60.0  # seconds for a page
 TIMED_OUT = 504
@@ -70,14 +73,18 @@ class Call:
 
 
 class _Turn:
-    """Whether a call got as far as the API server: the failure of one that waited in vain says nothing of it."""
+    """Whether a call got as far as the API server: the failure of one that waited in vain says nothing of
+    it.
+    """
 
     came = False
 
 
 class ApiClient:
-    """Use as an asynchronous context manager.  Everything raises ApiError.  `timeout` in seconds, for a whole call.
-    `observe` is told of each: verb, resource, code (0: no answer), seconds to its head.
+    """Use as an asynchronous context manager.
+
+    Everything raises ApiError.  `timeout` in seconds, for a whole call. `observe` is told of each: verb,
+    resource, code (0: no answer), seconds to its head.
 
     What is asked on somebody's behalf also raises StatusError 429 where too much of that waits already.
     """
@@ -94,7 +101,8 @@ class ApiClient:
     ) -> None:
         self._access = access
         self._servers = servers or ApiServers([access.server])
-        self._throttle = throttle if throttle is not None else Throttle()  # one that nobody waits for is empty, and so false
+        # one that nobody waits for is empty, and so false
+        self._throttle = throttle if throttle is not None else Throttle()
         self._connections = Connections(access)
         self._observe = observe
         self._timeout = timeout
@@ -135,7 +143,9 @@ class ApiClient:
             with self._told_as_api_errors(server):
                 async with server.call(self._timeout):
                     await self._throttle.turn(BACKGROUND)
-                    response = await stack.enter_async_context(self._begun(server, call, await self._headers(call)))
+                    response = await stack.enter_async_context(
+                        self._begun(server, call, await self._headers(call))
+                    )
             yield b""
             pieces, pending = response.aiter_raw(), b""
             while True:
@@ -160,12 +170,16 @@ class ApiClient:
                         return await self._attempt(call, turn)
                     except ApiError as error:
                         pause = self._until_less_busy(call, error)
-                        if pause is None or asyncio.get_running_loop().time() + pause >= (deadline.when() or 0.0):
+                        if pause is None or asyncio.get_running_loop().time() + pause >= (
+                            deadline.when() or 0.0
+                        ):
                             raise
                     await asyncio.sleep(pause)
         except TimeoutError as error:
             if not turn.came:
-                raise ApiError(f"no turn within {call.timeout:g} s: more is asked than --kube-api-qps lets through") from error
+                raise ApiError(
+                    f"no turn within {call.timeout:g} s: more is asked than --kube-api-qps lets through"
+                ) from error
             self._servers.doubt()
             raise ApiError(f"no answer within {call.timeout:g} s") from error
 
@@ -188,7 +202,8 @@ class ApiClient:
         """Seconds to wait, None where the failure stands: what reads in the background waits by itself."""
         if error.status != 429 or call.asker == BACKGROUND:
             return None
-        return (error.retry_after or BUSY_PAUSE) * (1 + random.random() / 4)  # all are told the same, and should not come together
+        # all are told the same, and should not come together
+        return (error.retry_after or BUSY_PAUSE) * (1 + random.random() / 4)
 
     def _once_more(self, server: ApiServer, error: ApiError) -> ApiServer | None:
         """Where to make a call that failed again, None where that makes no sense."""
@@ -208,7 +223,9 @@ class ApiClient:
                 return b"".join(pieces)
 
     @contextlib.asynccontextmanager
-    async def _begun(self, server: ApiServer, call: Call, headers: dict[str, str]) -> AsyncIterator[httpx.Response]:
+    async def _begun(
+        self, server: ApiServer, call: Call, headers: dict[str, str]
+    ) -> AsyncIterator[httpx.Response]:
         """The answer's head has come, and it is a good one."""
         # A transport and no client: no cookies, no redirects, nothing that speaks unasked.
         async with self._connections.transport(server.url, call.asker) as http:
@@ -249,7 +266,9 @@ class ApiClient:
             authorization = await self._access.authorization()
         except OSError as error:
             raise ApiError(
-                f"the bastion's own credentials cannot be read: {error.strerror or type(error).__name__}", 401, answered=False
+                f"the bastion's own credentials cannot be read: {error.strerror or type(error).__name__}",
+                401,
+                answered=False,
             ) from error
         return headers | ({"Authorization": authorization} if authorization else {})
 
@@ -306,7 +325,10 @@ def _refused(response: httpx.Response, said: bytes) -> ApiError:
 
 
 def _is_ahead(said: bytes) -> bool:
-    """apiserver `storage/errors.go`.  Before 1.18.6 the cause had no reason, so that client-go looks at its message, too."""
+    """apiserver `storage/errors.go`.
+
+    Before 1.18.6 the cause had no reason, so that client-go looks at its message, too.
+    """
     try:
         status = msgspec.json.decode(said, type=_Status)
     except msgspec.DecodeError:
@@ -318,9 +340,15 @@ def _is_ahead(said: bytes) -> bool:
 
 
 def _cause(error: httpx.HTTPError) -> str:
-    """What the system said, where it did: of several addresses that were tried httpx only says that all failed."""
+    """What the system said, where it did: of several addresses that were tried httpx only says that all
+    failed.
+    """
     below: BaseException | None = error
     while below is not None and not (isinstance(below, OSError) and below.strerror):
-        below = below.exceptions[-1] if isinstance(below, BaseExceptionGroup) else below.__cause__ or below.__context__
+        below = (
+            below.exceptions[-1]
+            if isinstance(below, BaseExceptionGroup)
+            else below.__cause__ or below.__context__
+        )
     text = str(error if below is None else below.strerror)
     return " ".join(re.sub(r" \(_ssl\.c:\d+\)$", "", text).split()) or type(error).__name__

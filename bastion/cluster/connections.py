@@ -34,8 +34,8 @@ KEPT_SECONDS = 60.0  # unused
 class _Lanes:
     """Transports of one connection each, the one used last taken first.
 
-    httpcore looks at every connection and every waiting request of a pool whenever one of them comes or goes: half the cost
-    of a review with 32 under way in one pool.
+    httpcore looks at every connection and every waiting request of a pool whenever one of them comes or goes:
+    half the cost of a review with 32 under way in one pool.
     """
 
     def __init__(self, make: Callable[[], httpx.AsyncHTTPTransport], most: int) -> None:
@@ -82,7 +82,11 @@ class _Generation:
         self._background = _transport(tls, proxy, None)
 
     def transport(self, asker: Asker) -> contextlib.AbstractAsyncContextManager[httpx.AsyncHTTPTransport]:
-        return contextlib.nullcontext(self._background) if asker == BACKGROUND else self._waited_for.transport(asker)
+        return (
+            contextlib.nullcontext(self._background)
+            if asker == BACKGROUND
+            else self._waited_for.transport(asker)
+        )
 
     @property
     def waiting(self) -> int:
@@ -96,7 +100,8 @@ class _Generation:
 class Connections:
     def __init__(self, access: Access) -> None:
         self._access = access
-        self._newest: dict[str, _Generation] = {}  # by the API server's URL; those with the same proxy are one
+        # by the API server's URL; those with the same proxy are one
+        self._newest: dict[str, _Generation] = {}
         self._older: set[_Generation] = set()
 
     @contextlib.asynccontextmanager
@@ -157,5 +162,7 @@ class _OverSocks(httpx.AsyncHTTPTransport):
 
 def _transport(tls: ssl.SSLContext, proxy: httpx.Proxy | None, most: int | None) -> httpx.AsyncHTTPTransport:
     limits = httpx.Limits(max_connections=most, max_keepalive_connections=20, keepalive_expiry=60.0)
-    made = _OverSocks if proxy is not None and proxy.url.scheme.startswith("socks") else httpx.AsyncHTTPTransport
+    made = (
+        _OverSocks if proxy is not None and proxy.url.scheme.startswith("socks") else httpx.AsyncHTTPTransport
+    )
     return made(verify=tls, limits=limits, trust_env=False, socket_options=_KEEPALIVE, proxy=proxy)

@@ -17,7 +17,9 @@ from bastion.kube.documents import documents
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a file holds under a name; `folder` is where its relative paths begin, `path` what it is called in messages."""
+    """What a file holds under a name; `folder` is where its relative paths begin, `path` what it is called in
+    messages.
+    """
 
     value: Any
     folder: Path
@@ -88,7 +90,10 @@ def chosen(configs: Sequence[Config], asked_for: str = "") -> tuple[Entry, Entry
     context = asked_for or next(filter(None, (config.current_context for config in configs)), "")
     if not context:
         known = sorted({name for config in configs for name in config.contexts})
-        raise Mistake("it names no current-context: choose one with --context" + (f" ({', '.join(known)})" if known else ""))
+        raise Mistake(
+            "it names no current-context: choose one with --context"
+            + (f" ({', '.join(known)})" if known else "")
+        )
     found = _first(configs, "contexts", context, "--context" if asked_for else "current-context")
     named = found.value if isinstance(found.value, dict) else {}
     if not named.get("cluster"):

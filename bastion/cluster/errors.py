@@ -4,10 +4,12 @@ from __future__ import annotations
 
 
 class ApiError(OSError):
-    """`status` is the HTTP status, 0 where no answer came; `retry_after` in seconds, 0 where the server did not say.
+    """`status` is the HTTP status, 0 where no answer came; `retry_after` in seconds, 0 where the server did
+    not say.
 
-    `broken`: there was a connection, and it ended before the answer did.  Not `answered`: a status that stands for what was
-    found out without asking.  `ahead`: what was asked for is of a resourceVersion that the API server has not come to.
+    `broken`: there was a connection, and it ended before the answer did.  Not `answered`: a status that
+    stands for what was found out without asking.  `ahead`: what was asked for is of a resourceVersion that
+    the API server has not come to.
     """
 
     def __init__(

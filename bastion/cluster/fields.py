@@ -1,6 +1,8 @@
-"""· Which fields has a kubeconfig, and which of them go together?  clientcmd/v1 and client-go's validation of it; pure.
+"""· Which fields has a kubeconfig, and which of them go together?  clientcmd/v1 and client-go's validation of
+it; pure.
 
-Each field of Cluster, AuthInfo and ExecConfig is here: it is honoured, or the file is refused by the field's name.
+Each field of Cluster, AuthInfo and ExecConfig is here: it is honoured, or the file is refused by the field's
+name.
 """
 
 from __future__ import annotations
@@ -18,9 +20,14 @@ from bastion.cluster.proxies import wrong
 
 EXEC_API = "client.authentication.k8s.io/"
 ADVICE = {  # auth-provider -> what took its place
-    "gcp": "kubectl has it no more either: use gke-gcloud-auth-plugin as an exec plugin (gcloud container clusters get-credentials)",
+    "gcp": (
+        "kubectl has it no more either: use gke-gcloud-auth-plugin as an exec plugin (gcloud container"
+        " clusters get-credentials)"
+    ),
     "azure": "kubectl has it no more either: use kubelogin as an exec plugin (kubelogin convert-kubeconfig)",
-    "oidc": "use an exec plugin that renews the token (kubectl oidc-login get-token), or a ServiceAccount's token",
+    "oidc": (
+        "use an exec plugin that renews the token (kubectl oidc-login get-token), or a ServiceAccount's token"
+    ),
     "openstack": "kubectl has it no more either: use client-keystone-auth as an exec plugin",
 }
 _OTHER_ADVICE = "use an exec plugin, a client certificate or a ServiceAccount's token"
@@ -134,8 +141,13 @@ def check_cluster(cluster: Cluster, path: str) -> None:
         raise Mistake(f"{path}.server: must be set")
     if cluster.certificate_authority and cluster.certificate_authority_data:
         raise Mistake(f"{path}.certificate-authority: and certificate-authority-data cannot both be set")
-    if cluster.insecure_skip_tls_verify and (cluster.certificate_authority or cluster.certificate_authority_data):
-        raise Mistake(f"{path}.insecure-skip-tls-verify: contradicts the certificate-authority beside it: take out one of them")
+    if cluster.insecure_skip_tls_verify and (
+        cluster.certificate_authority or cluster.certificate_authority_data
+    ):
+        raise Mistake(
+            f"{path}.insecure-skip-tls-verify: contradicts the certificate-authority beside it: take out one"
+            " of them"
+        )
     if cluster.proxy_url and (mistake := wrong(cluster.proxy_url)):
         raise Mistake(f"{path}.proxy-url: {mistake}")
 
@@ -174,19 +186,26 @@ def check_exec(plugin: Exec, path: str) -> None:
         raise Mistake(f"{path}.command: must be set")
     version = plugin.api_version.removeprefix(EXEC_API)
     if version == "v1alpha1":
-        raise Mistake(f"{path}.apiVersion: {EXEC_API}v1alpha1 was removed from Kubernetes 1.24: renew the file with the tool that wrote it")
+        raise Mistake(
+            f"{path}.apiVersion: {EXEC_API}v1alpha1 was removed from Kubernetes 1.24: renew the file with the"
+            " tool that wrote it"
+        )
     if version not in ("v1", "v1beta1"):
         raise Mistake(f"{path}.apiVersion: must be {EXEC_API}v1 or {EXEC_API}v1beta1")
     if not all(variable.name for variable in plugin.env):
         raise Mistake(f"{path}.env: each variable must have a name")
-    if plugin.interactive_mode not in ("Never", "IfAvailable", "Always") and (plugin.interactive_mode or version == "v1"):
+    if plugin.interactive_mode not in ("Never", "IfAvailable", "Always") and (
+        plugin.interactive_mode or version == "v1"
+    ):
         raise Mistake(f"{path}.interactiveMode: must be Never, IfAvailable or Always")
 
 
 def base_url(cluster: Cluster, path: str, *, credentials: bool) -> str:
-    """Of the API server, as client-go makes it of `server`: without a scheme it is http, to which nothing secret is sent.
+    """Of the API server, as client-go makes it of `server`: without a scheme it is http, to which nothing
+    secret is sent.
 
-    That is refused where something secret stands beside it: kubectl leaves it out without a word.  Raises Mistake.
+    That is refused where something secret stands beside it: kubectl leaves it out without a word.  Raises
+    Mistake.
     """
     text = cluster.server
     try:
@@ -216,7 +235,11 @@ def impersonation(user: AuthInfo) -> tuple[tuple[bytes, bytes], ...]:
     """The headers that every call has."""
     said = [("Impersonate-User", user.impersonate), ("Impersonate-Uid", user.impersonate_uid)]
     said += [("Impersonate-Group", group) for group in user.impersonate_groups]
-    said += [(f"Impersonate-Extra-{_escaped(key)}", value) for key, values in sorted(user.impersonate_extra.items()) for value in values]
+    said += [
+        (f"Impersonate-Extra-{_escaped(key)}", value)
+        for key, values in sorted(user.impersonate_extra.items())
+        for value in values
+    ]
     return tuple((name.encode(), value.encode()) for name, value in said if value) if user.impersonate else ()
 
 
@@ -227,4 +250,6 @@ def _escaped(key: str) -> str:
 def extension(cluster: Cluster, name: str) -> Any:
     """What is meant for somebody, None where there is nothing."""
     named = cluster.extensions if isinstance(cluster.extensions, list) else ()
-    return next((one.get("extension") for one in named if isinstance(one, Mapping) and one.get("name") == name), None)
+    return next(
+        (one.get("extension") for one in named if isinstance(one, Mapping) and one.get("name") == name), None
+    )

@@ -1,9 +1,12 @@
-"""How is the API server reached?  Files, or the pod that this runs in; what they hold is read as kubectl reads it.
+"""How is the API server reached?
 
-Of several files the first that says something wins, relative paths begin where their file is, and everything that the fields
-name (tokens, certificates, plugins, proxies) is looked up here.  `fields.py` says what may stand beside what.
-The official client's loader is used inside a pod only: of a kubeconfig it leaves out `as`, `tls-server-name` behind a proxy
-and the environment's proxies, holds other precedences than kubectl, and leaves keys in temporary files.
+Files, or the pod that this runs in; what they hold is read as kubectl reads it.
+
+Of several files the first that says something wins, relative paths begin where their file is, and everything
+that the fields name (tokens, certificates, plugins, proxies) is looked up here.  `fields.py` says what may
+stand beside what. The official client's loader is used inside a pod only: of a kubeconfig it leaves out `as`,
+`tls-server-name` behind a proxy and the environment's proxies, holds other precedences than kubectl, and
+leaves keys in temporary files.
 """
 
 from __future__ import annotations
@@ -69,21 +72,28 @@ def load_access(
     environ: Mapping[str, str] = os.environ,
     service_account: Path = SERVICE_ACCOUNT,
 ) -> ApiAccess:
-    """From the file given; else KUBECONFIG (a list of files); else ~/.kube/config; else from inside a pod.  Raises KubeconfigError."""
+    """From the file given; else KUBECONFIG (a list of files); else ~/.kube/config; else from inside a pod.
+
+    Raises KubeconfigError.
+    """
     source = Source(_files(kubeconfig, environ), context, environ, service_account)
     return ApiAccess(lambda: _load(source))
 
 
 def access_from_text(kubeconfig: str) -> ApiAccess:
     """From a kubeconfig that this process made itself."""
-    return ApiAccess(lambda: _reached(*chosen([config_of(kubeconfig, Path("kubeconfig"))]), Source((), "", {}, Path())))
+    return ApiAccess(
+        lambda: _reached(*chosen([config_of(kubeconfig, Path("kubeconfig"))]), Source((), "", {}, Path()))
+    )
 
 
 def _files(kubeconfig: Path | None, environ: Mapping[str, str]) -> tuple[Path, ...]:
     if kubeconfig is not None:
         return (kubeconfig,)
     named = [Path(name).expanduser() for name in environ.get("KUBECONFIG", "").split(os.pathsep) if name]
-    return tuple(path for path in named or [Path(environ.get("HOME", "/"), ".kube", "config")] if path.exists())
+    return tuple(
+        path for path in named or [Path(environ.get("HOME", "/"), ".kube", "config")] if path.exists()
+    )
 
 
 def _load(source: Source) -> Loaded:
@@ -98,7 +108,9 @@ def _load(source: Source) -> Loaded:
     except (Mistake, ValueError) as error:
         raise KubeconfigError(f"{source.name}: {error}") from error
     except OSError as error:
-        raise KubeconfigError(f"{source.name}: {error.filename} cannot be read: {error.strerror or error}") from error
+        raise KubeconfigError(
+            f"{source.name}: {error.filename} cannot be read: {error.strerror or error}"
+        ) from error
 
 
 # --- what it says
@@ -112,16 +124,26 @@ def _reached(at: Entry, by: Entry, source: Source) -> Loaded:
     check_user(user, by.path)
     credentials = user.has_token or user.has_password or user.has_certificate or user.exec is not None
     server = base_url(cluster, at.path, credentials=credentials)
-    authorities, followed = _content(at, "certificate-authority", cluster.certificate_authority, cluster.certificate_authority_data)
+    authorities, followed = _content(
+        at, "certificate-authority", cluster.certificate_authority, cluster.certificate_authority_data
+    )
     if server.startswith("https:"):
         shown = _credentials(by, user, cluster, authorities, source.environ)
     else:
         shown = Shown()
         if credentials:
-            _log.warning("%s: the API server is spoken to in plain HTTP, so no credentials of %s are sent", source.name, by.path)
+            _log.warning(
+                "%s: the API server is spoken to in plain HTTP, so no credentials of %s are sent",
+                source.name,
+                by.path,
+            )
     proxies = Proxies(cluster.proxy_url) if cluster.proxy_url else from_environment(source.environ)
-    if server.startswith("https://[") and proxies.of(server).startswith("http"):  # httpcore leaves out the brackets
-        raise Mistake(f"{at.path}.server: an HTTP proxy cannot be asked for an IPv6 address: write a name, or use a socks5 proxy")
+    # httpcore leaves out the brackets
+    if server.startswith("https://[") and proxies.of(server).startswith("http"):
+        raise Mistake(
+            f"{at.path}.server: an HTTP proxy cannot be asked for an IPv6 address: write a name, or use a"
+            " socks5 proxy"
+        )
     return Loaded(
         server=server,
         trust=_trust(at, by, cluster, authorities, shown.given, proxies),
@@ -133,9 +155,13 @@ def _reached(at: Entry, by: Entry, source: Source) -> Loaded:
     )
 
 
-def _renewed(at: Entry, by: Entry, user: AuthInfo, authorities: bytes | None, given: Given) -> tuple[Certificate, ...]:
+def _renewed(
+    at: Entry, by: Entry, user: AuthInfo, authorities: bytes | None, given: Given
+) -> tuple[Certificate, ...]:
     """Those whose end somebody must know: a plugin's are short-lived on purpose."""
-    found = [Certificate("kubeconfig-ca", f"{at.path}.certificate-authority", authorities)] if authorities else []
+    found = (
+        [Certificate("kubeconfig-ca", f"{at.path}.certificate-authority", authorities)] if authorities else []
+    )
     if given.certificate and user.has_certificate:
         found.append(Certificate("kubeconfig-client", f"{by.path}.client-certificate", given.certificate))
     return tuple(found)
@@ -153,7 +179,9 @@ def _content(of: Entry, field: str, name: str, data: str) -> tuple[bytes | None,
         raise Mistake(f"{of.path}.{field}: {of.file(name)} cannot be read: {error.strerror}") from None
 
 
-def _trust(at: Entry, by: Entry, cluster: Cluster, authorities: bytes | None, given: Given, proxies: Proxies) -> Trust:
+def _trust(
+    at: Entry, by: Entry, cluster: Cluster, authorities: bytes | None, given: Given, proxies: Proxies
+) -> Trust:
     verify = not cluster.insecure_skip_tls_verify
     try:
         context = client_context(authorities, verify=verify, server_name=cluster.tls_server_name)
@@ -169,7 +197,8 @@ def _trust(at: Entry, by: Entry, cluster: Cluster, authorities: bytes | None, gi
         (verify, cluster.tls_server_name, authorities is None, material, proxies),
         context,
         proxies,
-        # kubectl wants a proxy's certificate to be of the cluster's authority, which hardly any is: the system's will do, too.
+        # kubectl wants a proxy's certificate to be of the cluster's authority, which hardly any is: the
+        # system's will do, too.
         client_context(authorities, verify=verify, and_system=True) if proxies.over_tls else None,
     )
 
@@ -189,13 +218,19 @@ class Shown:
     files: tuple[Path, ...] = ()
 
 
-def _credentials(by: Entry, user: AuthInfo, cluster: Cluster, authorities: bytes | None, environ: Mapping[str, str]) -> Shown:
+def _credentials(
+    by: Entry, user: AuthInfo, cluster: Cluster, authorities: bytes | None, environ: Mapping[str, str]
+) -> Shown:
     """A plugin is asked only where nothing else is there; a certificate and a token go together."""
     if user.exec is not None and not (user.has_token or user.has_password or user.has_certificate):
         given = _of_plugin(by, user.exec, cluster, authorities, environ)
         return Shown(f"Bearer {given.token}" if given.token else None, replace(given, token=""))
-    certificate, files = _content(by, "client-certificate", user.client_certificate, user.client_certificate_data)
-    key, key_files = _content(by, "client-key", user.client_key, user.client_key_data) if certificate else (None, ())
+    certificate, files = _content(
+        by, "client-certificate", user.client_certificate, user.client_certificate_data
+    )
+    key, key_files = (
+        _content(by, "client-key", user.client_key, user.client_key_data) if certificate else (None, ())
+    )
     given = Given(certificate=certificate or b"", key=key or b"")
     if user.has_token:
         token, token_files = _token(by, user)
@@ -225,7 +260,9 @@ def _token(by: Entry, user: AuthInfo) -> tuple[str, tuple[Path, ...]]:
     return user.token, (file,)
 
 
-def _of_plugin(by: Entry, plugin: Exec, cluster: Cluster, authorities: bytes | None, environ: Mapping[str, str]) -> Given:
+def _of_plugin(
+    by: Entry, plugin: Exec, cluster: Cluster, authorities: bytes | None, environ: Mapping[str, str]
+) -> Given:
     """Raises Mistake.  A command with a slash in it begins where its file is, one without is searched for."""
     command = str(by.file(plugin.command)) if "/" in plugin.command else plugin.command
     try:
@@ -254,6 +291,7 @@ def _of_pod(source: Source) -> Loaded:
     return Loaded(
         server=configuration.host,
         trust=_trust(at, by, Cluster(), ca.read_bytes(), _NOTHING, from_environment(source.environ)),
-        authorization=" ".join(configuration.api_key["BearerToken"].split()),  # the loader keeps the line's end of a file
+        # the loader keeps the line's end of a file
+        authorization=" ".join(configuration.api_key["BearerToken"].split()),
         files=(token, ca),
     )

@@ -1,4 +1,6 @@
-"""What is a client told where the API server did not say what the bastion asked it?  Each cause for what it is.
+"""What is a client told where the API server did not say what the bastion asked it?
+
+Each cause for what it is.
 
 Whoever hears "try again shortly" does: it is said only where that helps.
 """
@@ -26,11 +28,19 @@ def _cause(error: Exception) -> tuple[str, int | None]:
     """Why, and after how many seconds it may be otherwise (None: nobody knows)."""
     status = error.status if isinstance(error, ApiError) else 0
     if status == 401:
-        return f"the bastion itself may not ask the Kubernetes API server, which refuses its credentials; {ITSELF}", None
+        return (
+            (
+                "the bastion itself may not ask the Kubernetes API server, which refuses its credentials;"
+                f" {ITSELF}"
+            ),
+            None,
+        )
     if status == 403:
         return f"the bastion itself may not ask the Kubernetes API server for this; {ITSELF}", None
     if status == 429 and isinstance(error, ApiError):
-        return "the Kubernetes API server is overloaded; try again shortly", min(MOST, max(AGAIN, math.ceil(error.retry_after)))
+        return "the Kubernetes API server is overloaded; try again shortly", min(
+            MOST, max(AGAIN, math.ceil(error.retry_after))
+        )
     if status:
         return f"the Kubernetes API server answered {status}; try again shortly", AGAIN
     if isinstance(error, ValueError):
@@ -40,4 +50,6 @@ def _cause(error: Exception) -> tuple[str, int | None]:
 
 def unreadable(resources: str) -> StatusError:
     """503 for objects that the bastion has never been allowed to list."""
-    return service_unavailable(f"the bastion itself may not list {resources} at the Kubernetes API server; {ITSELF}")
+    return service_unavailable(
+        f"the bastion itself may not list {resources} at the Kubernetes API server; {ITSELF}"
+    )

@@ -1,7 +1,9 @@
-"""What does the API server keep from the bastion, why, and since when?  For the operator: one line for a cause, and one for its end.
+"""What does the API server keep from the bastion, why, and since when?
 
-What fails within a moment is summed up.  The same again is said again after half a minute, then more and more rarely;
-another cause, and that it works again, are news.
+For the operator: one line for a cause, and one for its end.
+
+What fails within a moment is summed up.  The same again is said again after half a minute, then more and more
+rarely; another cause, and that it works again, are news.
 """
 
 from __future__ import annotations
@@ -37,7 +39,9 @@ class _Said:
 
 
 class Outages:
-    """`server` is asked for the URL when something is said; `identity` is whom the bastion is there, empty while nobody knows."""
+    """`server` is asked for the URL when something is said; `identity` is whom the bastion is there, empty
+    while nobody knows.
+    """
 
     def __init__(self, server: Callable[[], str] = lambda: "the API server") -> None:
         self._server = server
@@ -111,14 +115,20 @@ class Outages:
         return True
 
 
-CERTIFICATES = "is certificate-authority in the kubeconfig the one that signed its certificate, and is the name the one in it?"
+CERTIFICATES = (
+    "is certificate-authority in the kubeconfig the one that signed its certificate, and is the name the one"
+    " in it?"
+)
 ASKING = Right("create", "selfsubjectaccessreviews", AUTHORIZATION)  # the bastion, about itself
 HINTS = (  # what a message holds -> what to look at
     ("certificate verify failed", CERTIFICATES),
     ("hostname mismatch", CERTIFICATES),
     ("name or service not known", "its name is not in the DNS: see `server` in the kubeconfig"),
     ("name resolution", "the DNS does not answer: see /etc/resolv.conf, and `server` in the kubeconfig"),
-    ("connection refused", "nothing listens there: see `server` in the kubeconfig, and whether the API server runs"),
+    (
+        "connection refused",
+        "nothing listens there: see `server` in the kubeconfig, and whether the API server runs",
+    ),
     ("no answer within", "it takes connections and does not answer: see its load, and what is on the way"),
     ("unreachable", "there is no route to it from here"),
     ("attempts failed", "see `server` in the kubeconfig, and firewalls on the way"),
@@ -132,14 +142,22 @@ def explained(error: ApiError, rights: Sequence[Right], server: str, identity: s
     rights = sorted(right for right in rights if right != ASKING) or [ASKING]
     lost = f"cannot {listed(rights)}"
     if error.status == 403:
-        return f"{server} answered 403: {who} may not {listed(rights)}; this allows it: {commands(rights, identity)}"
+        return (
+            f"{server} answered 403: {who} may not {listed(rights)}; this allows it:"
+            f" {commands(rights, identity)}"
+        )
     if error.status == 401 and not error.answered:
         return f"{server} is not asked: {error}: {lost}"
     if error.status == 401:
-        hint = "with the same kubeconfig `kubectl auth whoami` fails, too, until its token or certificate is renewed"
+        hint = (
+            "with the same kubeconfig `kubectl auth whoami` fails, too, until its token or certificate is"
+            " renewed"
+        )
         return f"{server} answered 401: it does not accept the bastion's credentials: {lost}; {hint}"
     if error.status == 429:
-        return f"{server} is overloaded (429): {lost}; see apiserver_flowcontrol_rejected_requests_total there"
+        return (
+            f"{server} is overloaded (429): {lost}; see apiserver_flowcontrol_rejected_requests_total there"
+        )
     if error.status:
         return f"{server} answered {error.status}: {lost}; see `kubectl get --raw '/readyz?verbose'`"
     hints = [hint for word, hint in HINTS if word in str(error).lower()]

@@ -1,4 +1,7 @@
-"""Which credentials does an exec plugin give?  One run of a program, asked and understood as client-go does."""
+"""Which credentials does an exec plugin give?
+
+One run of a program, asked and understood as client-go does.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,9 @@ class PluginError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """`expires` in seconds of the epoch; None where the plugin did not say and there is no certificate that does."""
+    """`expires` in seconds of the epoch; None where the plugin did not say and there is no certificate that
+    does.
+    """
 
     token: str = ""
     certificate: bytes = b""
@@ -38,7 +43,9 @@ class Given:
     expires: float | None = None
 
 
-def run(plugin: Exec, command: str, cluster: Cluster, authorities: bytes | None, environ: Mapping[str, str]) -> Given:
+def run(
+    plugin: Exec, command: str, cluster: Cluster, authorities: bytes | None, environ: Mapping[str, str]
+) -> Given:
     """`command`: where the file is that the plugin names.  Raises PluginError."""
     interactive = plugin.interactive_mode != "Never" and sys.stdin is not None and sys.stdin.isatty()
     if plugin.interactive_mode == "Always" and not interactive:
@@ -67,7 +74,11 @@ def run(plugin: Exec, command: str, cluster: Cluster, authorities: bytes | None,
     except subprocess.TimeoutExpired as error:
         raise PluginError(f"gave no answer within {PATIENCE:g} s") from error
     if done.returncode:
-        raise PluginError(f"ended with status {done.returncode}: {_one_line((done.stderr or b'').decode(errors='replace'))}".rstrip(": "))
+        raise PluginError(
+            f"ended with status {done.returncode}: {_one_line((done.stderr or b'').decode(errors='replace'))}".rstrip(
+                ": "
+            )
+        )
     return _given(done.stdout, plugin.api_version)
 
 
@@ -100,17 +111,27 @@ def _given(output: bytes, api_version: str) -> Given:
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise PluginError("put out no ExecCredential") from None  # and what it put out may be secret
     if said.kind != "ExecCredential" or said.api_version != api_version:
-        raise PluginError(f"put out a {said.api_version} {said.kind} and no {api_version} ExecCredential"[:MOST_TOLD])
+        raise PluginError(
+            f"put out a {said.api_version} {said.kind} and no {api_version} ExecCredential"[:MOST_TOLD]
+        )
     status = said.status or _Status()
-    certificate, key = (status.client_certificate_data or "").encode(), (status.client_key_data or "").encode()
+    certificate, key = (
+        (status.client_certificate_data or "").encode(),
+        (status.client_key_data or "").encode(),
+    )
     if bool(certificate) != bool(key):
         raise PluginError("gave a certificate or a key, but not both")
     if not status.token and not certificate:
         raise PluginError("gave no credentials")
     if not re.fullmatch(r"[\x20-\x7e]*", status.token or ""):
         raise PluginError("gave a token that is none")
-    # A certificate that has ended is refused by a broken handshake, not by a 401: it has to be renewed before.
-    end = status.expiration_timestamp.timestamp() if status.expiration_timestamp is not None else not_after(certificate)
+    # A certificate that has ended is refused by a broken handshake, not by a 401: it has to be renewed
+    # before.
+    end = (
+        status.expiration_timestamp.timestamp()
+        if status.expiration_timestamp is not None
+        else not_after(certificate)
+    )
     return Given(status.token or "", certificate, key, end)
 
 

@@ -1,7 +1,10 @@
-"""· Through which proxy is an API server reached?  What the kubeconfig names, else what the environment says; pure.
+"""· Through which proxy is an API server reached?
 
-As client-go has it (golang.org/x/net/http/httpproxy): `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` in capitals before the same
-in small letters, a proxy without a scheme is an http one, and what is on this machine is reached directly.
+What the kubeconfig names, else what the environment says; pure.
+
+As client-go has it (golang.org/x/net/http/httpproxy): `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` in capitals
+before the same in small letters, a proxy without a scheme is an http one, and what is on this machine is
+reached directly.
 """
 
 from __future__ import annotations
@@ -33,7 +36,13 @@ class Proxies:
         parts = urlsplit(url)
         proxy = self.https if parts.scheme == "https" else self.http
         host, port = (parts.hostname or "").lower(), parts.port or DEFAULT_PORTS[parts.scheme]
-        return "" if not proxy or _is_here(host) or any(excepts(host, port) for excepts in _exceptions(self.no_proxy)) else proxy
+        return (
+            ""
+            if not proxy
+            or _is_here(host)
+            or any(excepts(host, port) for excepts in _exceptions(self.no_proxy))
+            else proxy
+        )
 
     @property
     def over_tls(self) -> bool:
@@ -42,7 +51,10 @@ class Proxies:
 
 def from_environment(environ: Mapping[str, str]) -> Proxies:
     """Raises ValueError that names the variable."""
-    said = {name: environ.get(name) or environ.get(name.lower(), "") for name in ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")}
+    said = {
+        name: environ.get(name) or environ.get(name.lower(), "")
+        for name in ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
+    }
     for name in ("HTTPS_PROXY", "HTTP_PROXY"):
         if said[name]:
             said[name] = said[name] if "://" in said[name] else f"http://{said[name]}"
@@ -81,7 +93,9 @@ def _exceptions(text: str) -> Iterator[Exception_]:
         elif entry:
             name, port = _host_and_port(entry)
             if name:
-                yield _equal(address, port) if (address := _address(name)) is not None else _domain(name, port)
+                yield (
+                    _equal(address, port) if (address := _address(name)) is not None else _domain(name, port)
+                )
 
 
 def _inside(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> Exception_:

@@ -1,4 +1,6 @@
-"""Waiting for a turn at the API server: who wants much waits behind himself, and not before everybody else."""
+"""Waiting for a turn at the API server: who wants much waits behind himself, and not before everybody
+else.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +22,17 @@ class Queue:
         self._passed_on = passed_on
 
     async def wait(self, asker: Asker) -> None:
-        """Returns when it is their turn.  Raises StatusError 429 where as many of each of them wait as may."""
+        """Returns when it is their turn.
+
+        Raises StatusError 429 where as many of each of them wait as may.
+        """
         place: Place = asyncio.get_running_loop().create_future()
         admitted = [self._lines.add(key, place) for key in keys_of(asker)]
         if not any(admitted):
-            raise too_many_requests("too many questions of this user or address wait for the Kubernetes API server; try again shortly")
+            raise too_many_requests(
+                "too many questions of this user or address wait for the Kubernetes API server; try again"
+                " shortly"
+            )
         if isinstance(asker, Shared):
             asker.waits(lambda key: self._lines.add(key, place))
         try:

@@ -1,4 +1,6 @@
-"""What does the bastion need to be allowed at the API server, and which kubectl command allows what is missing?  Pure."""
+"""What does the bastion need to be allowed at the API server, and which kubectl command allows what is
+missing? Pure.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,8 @@ def listed(rights: Iterable[Right]) -> str:
     for (resource, namespace), lacking in verbs.items():
         resources.setdefault((", ".join(sorted(lacking)), namespace), []).append(resource)
     return "; ".join(
-        f"{lacking} {', '.join(names)}{f' in {namespace}' if namespace else ''}" for (lacking, namespace), names in resources.items()
+        f"{lacking} {', '.join(names)}{f' in {namespace}' if namespace else ''}"
+        for (lacking, namespace), names in resources.items()
     )
 
 
@@ -61,7 +64,10 @@ def commands(rights: Iterable[Right], identity: str) -> str:
     """What a cluster's administrator pastes: one role for a namespace.  `identity` empty: not known."""
     subject, made, lacking = _subject(identity), [], set(rights)
     if lacking & set(REVIEWS):
-        made.append(f"kubectl create clusterrolebinding bastion-auth-delegator --clusterrole=system:auth-delegator {subject}")
+        made.append(
+            "kubectl create clusterrolebinding bastion-auth-delegator --clusterrole=system:auth-delegator"
+            f" {subject}"
+        )
     read = sorted(right for right in lacking if right not in REVIEWS)
     for namespace in sorted({right.namespace for right in read}):
         here = [right for right in read if right.namespace == namespace]
@@ -69,7 +75,9 @@ def commands(rights: Iterable[Right], identity: str) -> str:
         resources = ",".join(dict.fromkeys(right.qualified for right in here))
         kind, where = ("role", f" -n {namespace}") if namespace else ("clusterrole", "")
         made.append(f"kubectl create{where} {kind} bastion-discovery --verb={verbs} --resource={resources}")
-        made.append(f"kubectl create{where} {kind}binding bastion-discovery --{kind}=bastion-discovery {subject}")
+        made.append(
+            f"kubectl create{where} {kind}binding bastion-discovery --{kind}=bastion-discovery {subject}"
+        )
     return " && ".join(made)
 
 

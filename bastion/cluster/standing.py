@@ -1,7 +1,7 @@
 """Who is the bastion at the API server, and is it allowed what it needs?  Asked at start and every minute.
 
-A review of each kind, as for a user's request, shows that it may review; a SelfSubjectAccessReview for each other right what it
-lacks before a user meets it.
+A review of each kind, as for a user's request, shows that it may review; a SelfSubjectAccessReview for each
+other right what it lacks before a user meets it.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ class Creates(Protocol):
 
 
 class Standing:
-    """`authorization` gives the header that the bastion sends, None where a certificate says who it is (it may raise OSError).
+    """`authorization` gives the header that the bastion sends, None where a certificate says who it is (it
+    may raise OSError).
 
     `rights` are what it needs; `missing` those that it was last known to lack.
     """
@@ -69,16 +70,20 @@ class Standing:
         return self._outages.identity
 
     def why_not_ready(self) -> str | None:
-        """A right that is lost later is for the log and the metrics: one slip in RBAC must not take out all replicas.
+        """A right that is lost later is for the log and the metrics: one slip in RBAC must not take out all
+        replicas.
 
-        Only a no is red.  Whether the API server is there at all the watches say; one that does not answer these questions
-        may well answer those of users.
+        Only a no is red.  Whether the API server is there at all the watches say; one that does not answer
+        these questions may well answer those of users.
         """
         if self._reviewed or (self.tried and not self.asked.is_set()):
             return None
         if not self.tried:
             return "the API server has not yet been asked whether the bastion may review"
-        return f"the bastion itself may not create {', '.join(right.resource for right in REVIEWS if right in self.missing)}"
+        return (
+            "the bastion itself may not create"
+            f" {', '.join(right.resource for right in REVIEWS if right in self.missing)}"
+        )
 
     async def keep(self) -> None:
         """Until cancelled."""
@@ -119,7 +124,9 @@ class Standing:
                 self._outages.granted(right)
 
     async def _may_review_tokens(self) -> bool:
-        """Without a token of its own a SelfSubjectAccessReview that says yes is enough: any other token would be on record as a failure."""
+        """Without a token of its own a SelfSubjectAccessReview that says yes is enough: any other token would
+        be on record as a failure.
+        """
         token = await self._own_token()
         if token is None and await self._allowed(REVIEW_TOKENS):
             return True
@@ -127,7 +134,9 @@ class Standing:
         if answer is None:
             return False
         status = _read(read_token_review, answer)
-        self._outages.identity = (status.user.username if status is not None else "") or self._outages.identity
+        self._outages.identity = (
+            status.user.username if status is not None else ""
+        ) or self._outages.identity
         return True
 
     async def _own_token(self) -> str | None:
@@ -135,7 +144,9 @@ class Standing:
             authorization = await self._authorization()
         except OSError as error:
             raise ApiError(
-                f"the bastion's own credentials cannot be read: {error.strerror or type(error).__name__}", 401, answered=False
+                f"the bastion's own credentials cannot be read: {error.strerror or type(error).__name__}",
+                401,
+                answered=False,
             ) from error
         scheme, _, token = (authorization or "").partition(" ")
         return token if scheme.lower() == "bearer" and token else None

@@ -1,7 +1,9 @@
-"""How fast may the API server be called?  One budget; what waits for it takes turns, by kind of asker and by asker.
+"""How fast may the API server be called?
 
-Somebody waits for a review or a look-up; a list or a watch runs in the background.  No kind starves behind another, and no
-user behind another's questions.
+One budget; what waits for it takes turns, by kind of asker and by asker.
+
+Somebody waits for a review or a look-up; a list or a watch runs in the background.  No kind starves behind
+another, and no user behind another's questions.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""`bastion demo`: a small cluster with sample workloads and the bastion in front of it, ready to be pasted at."""
+"""`bastion demo`: a small cluster with sample workloads and the bastion in front of it, ready to be pasted
+at.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,17 @@ from bastion.server.listener import bind
 from bastion.server.run import Endings, Server
 from bastion.server.tls import context_of
 from bastion.settings.browsers import Browsers
-from bastion.settings.config import Config, Kubelet, Limits, Pages, Serving, Source, Streams, Timeouts, network
+from bastion.settings.config import (
+    Config,
+    Kubelet,
+    Limits,
+    Pages,
+    Serving,
+    Source,
+    Streams,
+    Timeouts,
+    network,
+)
 from bastion.settings.observing import Observing
 from bastion.wiring.bastion import open_bastion
 
@@ -36,10 +48,10 @@ SITE = "/api/v1/namespaces/shop/services/guestbook/proxy/"
 CHAT = "/api/v1/namespaces/shop/services/chat/proxy/"
 # For a WebSocket's URL, a CA and a token.
 SAY_HELLO = (
-    "import contextlib, ssl, sys; from websockets.sync.client import connect; url, ca, token = sys.argv[1:]; "
-    'tls = ssl.create_default_context(cafile=ca); who = dict(Authorization=f"Bearer {token}"); stack = contextlib.ExitStack(); '
-    "chat = stack.enter_context(connect(url, ssl=tls, proxy=None, additional_headers=who)); "
-    'chat.send("hello"); print(chat.recv()); stack.close()'
+    "import contextlib, ssl, sys; from websockets.sync.client import connect; url, ca, token = sys.argv[1:];"
+    ' tls = ssl.create_default_context(cafile=ca); who = dict(Authorization=f"Bearer {token}"); stack ='
+    " contextlib.ExitStack(); chat = stack.enter_context(connect(url, ssl=tls, proxy=None,"
+    ' additional_headers=who)); chat.send("hello"); print(chat.recv()); stack.close()'
 )
 
 Tokens = dict[str, tuple[str, tuple[str, ...]]]
@@ -60,7 +72,11 @@ async def run(folder: Path | None, port: int | None, log_format: str = "") -> in
 
 def _own_folder(folder: Path | None, stack: contextlib.ExitStack | contextlib.AsyncExitStack) -> Path:
     """One that no other demo uses.  Raises StartError."""
-    candidates = [folder] if folder is not None else [Path(".demo"), *(Path(f".demo-{number}") for number in range(2, MOST))]
+    candidates = (
+        [folder]
+        if folder is not None
+        else [Path(".demo"), *(Path(f".demo-{number}") for number in range(2, MOST))]
+    )
     for candidate in candidates:
         candidate.mkdir(exist_ok=True)
         lock = os.open(candidate / "lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -87,7 +103,10 @@ def _own_socket(port: int | None) -> socket.socket:
 
 
 async def _own_network(manifests: Path, stack: contextlib.AsyncExitStack) -> str:
-    """Where the workloads run now; `manifests` say so.  Raises OSError that names the address that could not be had."""
+    """Where the workloads run now; `manifests` say so.
+
+    Raises OSError that names the address that could not be had.
+    """
     for number, candidate in enumerate(NETWORKS, 1):
         try:
             await stack.enter_async_context(Workloads(manifests_at(candidate, manifests)))
@@ -102,7 +121,9 @@ async def _own_network(manifests: Path, stack: contextlib.AsyncExitStack) -> str
 async def _serve(folder: Path, sockets: list[socket.socket], network: str, log_format: str) -> int:
     port = sockets[0].getsockname()[1]
     authority, tokens = Authority("bastion demo"), demo_tokens()
-    tls = context_of(authority.issue(["localhost", "127.0.0.1", "::1", *_browsers("").names()], common_name="localhost"))
+    tls = context_of(
+        authority.issue(["localhost", "127.0.0.1", "::1", *_browsers("").names()], common_name="localhost")
+    )
     url = f"https://localhost:{port}"
     _write(folder, authority.pem, tokens, url)
     config = replace(_config(folder, port, url, network), observing=Observing(log_format))
@@ -167,11 +188,26 @@ def _kubeconfig(ca: bytes, tokens: Tokens, url: str) -> str:
 
 def _welcome(folder: Path, tokens: Tokens, url: str) -> str:
     def curl(user: str, path: str, *options: str, at: str = url) -> str:
-        words = ["curl", *options, "--cacert", str(folder / "ca.crt"), "-H", f"Authorization: Bearer {tokens[user][0]}", at + path]
+        words = [
+            "curl",
+            *options,
+            "--cacert",
+            str(folder / "ca.crt"),
+            "-H",
+            f"Authorization: Bearer {tokens[user][0]}",
+            at + path,
+        ]
         return "    " + " ".join(map(shlex.quote, words))
 
     def chat(user: str) -> str:
-        words = (sys.executable, "-c", SAY_HELLO, url.replace("https", "wss", 1) + CHAT, str(folder / "ca.crt"), tokens[user][0])
+        words = (
+            sys.executable,
+            "-c",
+            SAY_HELLO,
+            url.replace("https", "wss", 1) + CHAT,
+            str(folder / "ca.crt"),
+            tokens[user][0],
+        )
         return "    " + " ".join(map(shlex.quote, words))
 
     port = url.rpartition(":")[2]

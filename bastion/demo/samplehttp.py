@@ -1,4 +1,6 @@
-"""Enough of HTTP/1.1 for the sample workloads: one request at a time per connection, whose body is read whole."""
+"""Enough of HTTP/1.1 for the sample workloads: one request at a time per connection, whose body is read
+whole.
+"""
 
 from __future__ import annotations
 
@@ -99,8 +101,14 @@ async def _respond(writer: asyncio.StreamWriter, request: SampleRequest, answer:
     """Whether the connection can carry another request."""
     keep = request.header("connection").lower() != "close" and isinstance(answer.body, bytes)
     headers = [("Content-Type", answer.content_type)]
-    headers += [("Content-Length", str(len(answer.body)))] if isinstance(answer.body, bytes) else [("Cache-Control", "no-store")]
-    writer.write(_head(answer.code, [*headers, ("Connection", "keep-alive" if keep else "close"), *answer.headers]))
+    headers += (
+        [("Content-Length", str(len(answer.body)))]
+        if isinstance(answer.body, bytes)
+        else [("Cache-Control", "no-store")]
+    )
+    writer.write(
+        _head(answer.code, [*headers, ("Connection", "keep-alive" if keep else "close"), *answer.headers])
+    )
     if request.method != "HEAD":
         if isinstance(answer.body, bytes):
             writer.write(answer.body)
@@ -113,5 +121,10 @@ async def _respond(writer: asyncio.StreamWriter, request: SampleRequest, answer:
 
 
 def _head(code: int, headers: list[tuple[str, str]]) -> bytes:
-    lines = [f"HTTP/1.1 {code} {http.HTTPStatus(code).phrase}", *(f"{name}: {value}" for name, value in headers), "", ""]
+    lines = [
+        f"HTTP/1.1 {code} {http.HTTPStatus(code).phrase}",
+        *(f"{name}: {value}" for name, value in headers),
+        "",
+        "",
+    ]
     return "\r\n".join(lines).encode("latin-1")

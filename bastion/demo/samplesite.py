@@ -1,7 +1,7 @@
 """A web application as they are written: as if it lived at the root of a host of its own.
 
-Absolute links, assets and redirects, cookies for `/` and for the host, and URLs that its scripts and style sheets make;
-its pages and what belongs to them are in `site/`.
+Absolute links, assets and redirects, cookies for `/` and for the host, and URLs that its scripts and style
+sheets make; its pages and what belongs to them are in `site/`.
 """
 
 from __future__ import annotations
@@ -33,8 +33,14 @@ class SampleSite:
 
     def __init__(self, pod: str) -> None:
         self._pod = pod
-        self._files = {f"/{file.name}": (file.read_bytes(), TYPES[file.suffix]) for file in FOLDER.iterdir() if file.suffix in TYPES}
-        self._home, self._about = (Template((FOLDER / f"{name}.html").read_text()) for name in ("home", "about"))
+        self._files = {
+            f"/{file.name}": (file.read_bytes(), TYPES[file.suffix])
+            for file in FOLDER.iterdir()
+            if file.suffix in TYPES
+        }
+        self._home, self._about = (
+            Template((FOLDER / f"{name}.html").read_text()) for name in ("home", "about")
+        )
         self._entries: deque[tuple[str, str]] = deque([("the house", "Welcome! Leave a line.")], maxlen=KEPT)
         self._seen: deque[dict[str, str]] = deque(maxlen=SEEN)
         self._visits = 0
@@ -51,13 +57,19 @@ class SampleSite:
         }
 
     def answer(self, request: SampleRequest) -> SampleAnswer:
-        self._seen.append({"method": request.method, "target": request.target, "cookie": request.header("cookie")})
+        self._seen.append(
+            {"method": request.method, "target": request.target, "cookie": request.header("cookie")}
+        )
         method = "GET" if request.method == "HEAD" else request.method
         page = self._pages.get((method, request.path))
         if page is not None:
             return page(request)
         content, kind = self._files.get(request.path, (b"", ""))
-        return SampleAnswer(content, kind) if kind and method == "GET" else SampleAnswer(b"not found\n", code=404)
+        return (
+            SampleAnswer(content, kind)
+            if kind and method == "GET"
+            else SampleAnswer(b"not found\n", code=404)
+        )
 
     def _show_home(self, request: SampleRequest) -> SampleAnswer:
         self._visits += 1
@@ -65,10 +77,16 @@ class SampleSite:
         csrf = cookies.get(CSRF, "")
         if not csrf.isalnum() or not csrf.isascii():
             csrf = secrets.token_hex(12)
-        entries = "".join(f"<li><q>{html.escape(said)}</q> <cite>{html.escape(who)}</cite></li>\n" for who, said in self._entries)
+        entries = "".join(
+            f"<li><q>{html.escape(said)}</q> <cite>{html.escape(who)}</cite></li>\n"
+            for who, said in self._entries
+        )
         sent = html.escape(", ".join(sorted(cookies)) or "none")
         page = self._render(self._home, request, entries=entries, csrf=html.escape(csrf), sent=sent)
-        setting = (_set_cookie(f"{CSRF}={csrf}", "Path=/", "Secure"), _set_cookie(f"visits={self._visits}", "Path=/"))
+        setting = (
+            _set_cookie(f"{CSRF}={csrf}", "Path=/", "Secure"),
+            _set_cookie(f"visits={self._visits}", "Path=/"),
+        )
         return SampleAnswer(page, HTML, headers=setting)
 
     def _show_about(self, request: SampleRequest) -> SampleAnswer:
@@ -76,7 +94,12 @@ class SampleSite:
 
     def _render(self, template: Template, request: SampleRequest, **more: str) -> bytes:
         """`more` is HTML."""
-        said = {"pod": self._pod, "title": self._pod.rpartition("-")[0], "user": _user(request), "url": _own_url(request)}
+        said = {
+            "pod": self._pod,
+            "title": self._pod.rpartition("-")[0],
+            "user": _user(request),
+            "url": _own_url(request),
+        }
         return template.substitute({key: html.escape(value) for key, value in said.items()} | more).encode()
 
     def _log_in(self, request: SampleRequest) -> SampleAnswer:

@@ -25,10 +25,15 @@ def say_back(name: str, request: SampleRequest) -> SampleAnswer:
     key = request.header("sec-websocket-key")
     if not key:
         return NO_WEBSOCKET
-    accept = base64.b64encode(hashlib.sha1(key.encode("latin-1") + _GUID, usedforsecurity=False).digest()).decode()
+    accept = base64.b64encode(
+        hashlib.sha1(key.encode("latin-1") + _GUID, usedforsecurity=False).digest()
+    ).decode()
     offered = request.header("sec-websocket-protocol").partition(",")[0].strip()
     chosen = (("Sec-WebSocket-Protocol", offered),) if offered else ()
-    return SampleAnswer(headers=(UPGRADE, ("Sec-WebSocket-Accept", accept), *chosen), talk=functools.partial(_talk, name.encode()))
+    return SampleAnswer(
+        headers=(UPGRADE, ("Sec-WebSocket-Accept", accept), *chosen),
+        talk=functools.partial(_talk, name.encode()),
+    )
 
 
 async def _talk(name: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -64,7 +69,12 @@ async def _read_frame(reader: asyncio.StreamReader, most: int) -> tuple[bool, in
     length = second & 0x7F
     if length > 125:
         length = int.from_bytes(await reader.readexactly(2 if length == 126 else 8), "big")
-    if first & 0x70 or not second & 0x80 or length > most or first & 0xF not in (CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG):
+    if (
+        first & 0x70
+        or not second & 0x80
+        or length > most
+        or first & 0xF not in (CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG)
+    ):
         raise ValueError("an extension, no mask, too much, or no kind of frame")
     mask = await reader.readexactly(4)
     masked = int.from_bytes(await reader.readexactly(length), "big")

@@ -75,9 +75,13 @@ class Workloads:
         try:
             return await asyncio.start_server(accept, address, port, ssl=tls, limit=LARGEST_HEAD)
         except OSError as error:
-            raise OSError(error.errno, f"the demo's pod {name} cannot listen at {address}:{port}: {error.strerror}") from error
+            raise OSError(
+                error.errno, f"the demo's pod {name} cannot listen at {address}:{port}: {error.strerror}"
+            ) from error
 
-    async def _accept(self, answer: Answer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _accept(
+        self, answer: Answer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._conversations.add(task)
@@ -150,7 +154,12 @@ def _health(pod: str, request: SampleRequest) -> SampleAnswer:
 
 
 def _headers(pod: str, request: SampleRequest) -> SampleAnswer:
-    said = {"pod": pod, "method": request.method, "target": request.target, "headers": [list(header) for header in request.headers]}
+    said = {
+        "pod": pod,
+        "method": request.method,
+        "target": request.target,
+        "headers": [list(header) for header in request.headers],
+    }
     return SampleAnswer(json.dumps(said, indent=2).encode() + b"\n", JSON)
 
 

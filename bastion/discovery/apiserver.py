@@ -1,4 +1,7 @@
-"""· Where do the API servers listen, as the cluster itself says?  The Service default/kubernetes and its endpoints."""
+"""· Where do the API servers listen, as the cluster itself says?
+
+The Service default/kubernetes and its endpoints.
+"""
 
 from __future__ import annotations
 
@@ -49,8 +52,14 @@ async def look_once(api: Objects, catalog: Catalog) -> None:
         selector = {"labelSelector": f"{SERVICE_NAME_LABEL}={NAME}", "limit": "100"}
         slices = await api.get(path_of("endpointslices", NAMESPACE), selector, BACKGROUND)
         pieces = [(NAME, "services", service)]
-        pieces += [(str(i), "endpointslices", bytes(raw)) for i, raw in enumerate(msgspec.json.decode(slices, type=_List).items or ())]
-        decoded = [(name, resource, msgspec.json.decode(raw, type=STRUCTS[resource])) for name, resource, raw in pieces]
+        pieces += [
+            (str(i), "endpointslices", bytes(raw))
+            for i, raw in enumerate(msgspec.json.decode(slices, type=_List).items or ())
+        ]
+        decoded = [
+            (name, resource, msgspec.json.decode(raw, type=STRUCTS[resource]))
+            for name, resource, raw in pieces
+        ]
     except (ApiError, TimeoutError, ValueError):
         return
     for _ in catalog.retain("endpointslices", {(NAMESPACE, name) for name, _, _ in decoded}):

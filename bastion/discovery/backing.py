@@ -1,7 +1,9 @@
-"""· Which endpoints back a service?  Those of its slices that are ready, and whose address is that of the pod they name.
+"""· Which endpoints back a service?
 
-Where none is ready, those that serve while they end (KEP-1669).  A pod of two address families is one endpoint, of the
-family that the service names first; its other address stands by.
+Those of its slices that are ready, and whose address is that of the pod they name.
+
+Where none is ready, those that serve while they end (KEP-1669).  A pod of two address families is one
+endpoint, of the family that the service names first; its other address stands by.
 
 A tenant may write any number of slices: a little is looked at in one turn of the loop, what was looked at is
 remembered until it changes, and of one service no more than so much.
@@ -21,8 +23,8 @@ from bastion.kube.target import Target
 from bastion.network.addresses import DialPolicy
 
 SLICE_PORTS = 8
-# What one service lists in its slices: endpoints, ports and the slices themselves.  Several times what a cluster of 5000
-# nodes needs; slices beyond it are not looked at.
+# What one service lists in its slices: endpoints, ports and the slices themselves.  Several times what a
+# cluster of 5000 nodes needs; slices beyond it are not looked at.
 MOST_LISTED = 40_000
 AT_ONCE = 256  # addresses looked at for the first time in one turn of the loop: a few milliseconds
 
@@ -36,7 +38,8 @@ class Unfinished(Unsettled):
 
     def __init__(self, target: Target) -> None:
         plain = service_unavailable(
-            f"the endpoints of service {quoted(target.name)} are still being read; try again shortly", retry_after=1
+            f"the endpoints of service {quoted(target.name)} are still being read; try again shortly",
+            retry_after=1,
         )
         super().__init__(plain.code, plain.reason, plain.message, plain.details, headers=plain.headers)
 
@@ -56,7 +59,10 @@ class Share(msgspec.Struct, gc=False):
 
 
 class Backers(msgspec.Struct, frozen=True, gc=False):
-    """`endpoints`: one of each pod.  `standby`: one of each pod in the other family, where it has one; empty where no pod has two."""
+    """`endpoints`: one of each pod.
+
+    `standby`: one of each pod in the other family, where it has one; empty where no pod has two.
+    """
 
     endpoints: tuple[Endpoint, ...]
     standby: tuple[Endpoint, ...] = ()
@@ -71,11 +77,17 @@ class Backing:
         self._beyond = beyond
 
     def of(self, target: Target, port: str, tls: bool, family: str) -> Backers:
-        """Of the service's port of this name; `family` goes first, empty where that is open.  Raises Unfinished."""
+        """Of the service's port of this name; `family` goes first, empty where that is open.
+
+        Raises Unfinished.
+        """
         shares = []
         left = AT_ONCE
         for key, piece in self._listed(target):
-            number = next((p.port for p in piece.ports or () if (p.name or "") == port and (p.protocol or TCP) == TCP), None)
+            number = next(
+                (p.port for p in piece.ports or () if (p.name or "") == port and (p.protocol or TCP) == TCP),
+                None,
+            )
             if number:
                 share = self._share(key, piece, number, tls)
                 left -= self._look(share, target.namespace, left)
@@ -142,18 +154,22 @@ class Backing:
         listed = list(self._listed(target))
         if len(listed) < len(pieces):
             return no_endpoints(
-                target.id, f"none is ready among the first {MOST_LISTED} that its slices list, and no more are looked at"
+                target.id,
+                f"none is ready among the first {MOST_LISTED} that its slices list, and no more are"
+                " looked at",
             ).message
         return no_endpoints(target.id if any(piece.endpoints for _, piece in listed) else target.name).message
 
 
 def by_family(found: Sequence[Backed], families: set[str], family: str) -> Backers:
-    """Each pod in this family where it has an address of it (it has one of each at most); without a family, in the lower one.
+    """Each pod in this family where it has an address of it (it has one of each at most); without a family,
+    in the lower one.
 
     `families` are those that were found.
     """
     if len(families) < 2:
-        return Backers(tuple(dict.fromkeys(endpoint for _, endpoint in found)))  # pods of the host network may share one
+        # pods of the host network may share one
+        return Backers(tuple(dict.fromkeys(endpoint for _, endpoint in found)))
     family = family or min(families)
     first = [backed for backed in found if family_of(backed[1].address) == family]
     other = [backed for backed in found if family_of(backed[1].address) != family]
@@ -168,4 +184,6 @@ def _before(first: Sequence[Backed], other: Sequence[Backed]) -> tuple[Endpoint,
 
 
 def no_endpoints(name: str, why: str = "") -> StatusError:
-    return service_unavailable(f"no endpoints available for service {quoted(name)}" + (f": {why}" if why else ""))
+    return service_unavailable(
+        f"no endpoints available for service {quoted(name)}" + (f": {why}" if why else "")
+    )

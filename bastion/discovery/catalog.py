@@ -1,8 +1,8 @@
 """· An indexed copy of the objects that are watched: who has which name, which address, which service.
 
-Pure: changes come in by `apply` and `retain`, look-ups read.  A look-up costs a dictionary access; what was worked out
-for a service, a slice or a pod (`memo`) is dropped when one of the objects it came from changes.  A change costs what
-changed, however many objects its tenant wrote besides.
+Pure: changes come in by `apply` and `retain`, look-ups read.  A look-up costs a dictionary access; what was
+worked out for a service, a slice or a pod (`memo`) is dropped when one of the objects it came from changes.
+A change costs what changed, however many objects its tenant wrote besides.
 """
 
 from __future__ import annotations
@@ -38,18 +38,26 @@ class Catalog:
         self.slice_memo = Memo(MOST_REMEMBERED)  # per slice
         self.pod_memo = Memo(MOST_REMEMBERED)  # and per pod
         self.synced: dict[str, bool] = {}  # per resource: has a whole list been seen?
-        self.refused: set[str] = set()  # of the resources not synced, those that the API server does not let the bastion list
-        self._unread: set[tuple[str, str]] = set()  # (resource, namespace) of lists that have not been seen to their end
+        # of the resources not synced, those that the API server does not let the bastion list
+        self.refused: set[str] = set()
+        # (resource, namespace) of lists that have not been seen to their end
+        self._unread: set[tuple[str, str]] = set()
         self.address_gone: list[Callable[[str], None]] = []  # told of an address that its pod no longer has
-        self.address_left: list[Callable[[str], None]] = []  # and of one that any pod or node no longer has, though others may
-        self.endpoint_left: list[Callable[[str], None]] = []  # of one that a slice no longer has as ready, though its pod may live
-        self.went_back: list[Callable[[str], None]] = []  # why what is known is of another past than the API server's
+        # and of one that any pod or node no longer has, though others may
+        self.address_left: list[Callable[[str], None]] = []
+        # of one that a slice no longer has as ready, though its pod may live
+        self.endpoint_left: list[Callable[[str], None]] = []
+        # why what is known is of another past than the API server's
+        self.went_back: list[Callable[[str], None]] = []
         self.node_gone: list[Callable[[str], None]] = []  # and of one that its node no longer has
 
     # --- look-ups
 
     def is_kubelet(self, address: str, port: int) -> bool:
-        """Whether a node's kubelet listens there.  Of a node that is not known here its pods of the host network tell the address."""
+        """Whether a node's kubelet listens there.
+
+        Of a node that is not known here its pods of the host network tell the address.
+        """
         ports = self._kubelets.ports(address)
         if ports:
             return port in ports
@@ -61,13 +69,15 @@ class Catalog:
     def owner_of(self, address: str) -> Pod | None:
         """The pod that an address belongs to: of several live ones on the pod network the newest.
 
-        Pods that have ended own nothing.  Pods of the host network share their node's address, so they own it together:
-        the answer is one of them, and `owns` is the question to ask about one.
+        Pods that have ended own nothing.  Pods of the host network share their node's address, so they own it
+        together: the answer is one of them, and `owns` is the question to ask about one.
         """
         own = self._own_at.get(address)
         keys = own or islice(self._host_at.get(address), 1)
         return max(
-            (self.pods[key] for key in keys), key=lambda pod: (pod.metadata.creation_timestamp or "", pod.metadata.uid), default=None
+            (self.pods[key] for key in keys),
+            key=lambda pod: (pod.metadata.creation_timestamp or "", pod.metadata.uid),
+            default=None,
         )
 
     def owns(self, pod: Pod, address: str) -> bool:
@@ -80,7 +90,9 @@ class Catalog:
     # --- changes
 
     def doubt(self, why: str) -> None:
-        """All of it is to be listed anew: the API server's data went back in time, for every resource alike."""
+        """All of it is to be listed anew: the API server's data went back in time, for every resource
+        alike.
+        """
         _tell(self.went_back, why)
 
     def apply(self, resource: str, new: Object | None, key: Key) -> None:
@@ -100,7 +112,10 @@ class Catalog:
         self.synced[resource] = False
 
     def retain(self, resource: str, keys: Collection[Key], namespace: str = "") -> Iterator[None]:
-        """A whole list was seen: what it did not hold is gone.  In steps: all is done once the last was taken."""
+        """A whole list was seen: what it did not hold is gone.
+
+        In steps: all is done once the last was taken.
+        """
         known = iter(list(self._keys(resource)))
         while some := list(islice(known, LOOKED_AT)):
             work = 0
@@ -118,7 +133,9 @@ class Catalog:
     def holds(self, resource: str, key: Key) -> bool:
         if resource == "nodes":
             return key[1] in self.nodes
-        return key in (self.pods if resource == "pods" else self.services if resource == "services" else self._slices)
+        return key in (
+            self.pods if resource == "pods" else self.services if resource == "services" else self._slices
+        )
 
     def _weight(self, resource: str, key: Key) -> int:
         """Of taking an object out, in small objects: of a slice each endpoint has its place in an index."""
@@ -185,7 +202,11 @@ class Catalog:
 
     def _say_gone(self, old: Pod, new: Pod | None) -> None:
         """Of the host network's pods only the last one takes the address along."""
-        kept = new.addresses if new is not None and not new.terminal and new.metadata.uid == old.metadata.uid else ()
+        kept = (
+            new.addresses
+            if new is not None and not new.terminal and new.metadata.uid == old.metadata.uid
+            else ()
+        )
         for address in old.addresses:
             if address not in kept:
                 _tell(self.address_left, address)
@@ -200,7 +221,11 @@ class Catalog:
             self._kubelets.replace(old, new)
         if old is not None:
             same = new is not None and new.metadata.uid == old.metadata.uid
-            kept = [address.address for address in new.status.addresses or ()] if same and new is not None else ()
+            kept = (
+                [address.address for address in new.status.addresses or ()]
+                if same and new is not None
+                else ()
+            )
             for address in dict.fromkeys(address.address for address in old.status.addresses or ()):
                 if address not in kept:
                     _tell(self.address_left, address)
@@ -254,7 +279,11 @@ def _tell(all_of: list[Callable[[str], None]], what: str) -> None:
 
 
 def _ready(piece: EndpointSlice | None) -> set[str]:
-    ready = (endpoint.addresses for endpoint in piece.endpoints or () if endpoint.ready) if piece is not None else ()
+    ready = (
+        (endpoint.addresses for endpoint in piece.endpoints or () if endpoint.ready)
+        if piece is not None
+        else ()
+    )
     return {address for addresses in ready for address in addresses}
 
 

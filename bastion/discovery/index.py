@@ -1,4 +1,7 @@
-"""· Who names whom, and what was worked out from it?  Dictionaries whose changes cost the same however much a tenant wrote."""
+"""· Who names whom, and what was worked out from it?
+
+Dictionaries whose changes cost the same however much a tenant wrote.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,8 @@ V = TypeVar("V")
 class Index(Generic[V]):
     """Several values for a key, in the order they came.
 
-    Nearly always it is one, and fifty thousand dictionaries or sets of one would take 15 MiB: so they are tuples, and
-    dictionaries only where a change would have to copy many.
+    Nearly always it is one, and fifty thousand dictionaries or sets of one would take 15 MiB: so they are
+    tuples, and dictionaries only where a change would have to copy many.
     """
 
     def __init__(self) -> None:
@@ -46,7 +49,9 @@ class Index(Generic[V]):
 
 
 class Memo:
-    """What was worked out about an object, by namespace and name; a whole namespace is forgotten as fast as one name."""
+    """What was worked out about an object, by namespace and name; a whole namespace is forgotten as fast as
+    one name.
+    """
 
     def __init__(self, most: int) -> None:
         """`most` objects are remembered; then all begins anew."""

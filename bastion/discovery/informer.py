@@ -17,7 +17,8 @@ from bastion.discovery.reflector import GONE, Change, Reflector, WatchExpired
 from bastion.kube.objects import STRUCTS, Object, path_of
 from bastion.runtime.turns import BACKGROUND, Asker
 
-STALE = 60.0  # seconds without a sign of life: a watch is asked to last for half of it, and says so when it begins and ends
+# seconds without a sign of life: a watch is asked to last for half of it, and says so when it begins and ends
+STALE = 60.0
 AT_ONCE = 2  # events of a watch, or so many bytes of them; then whoever waits for the loop goes first
 BYTES_AT_ONCE = 65536
 
@@ -25,7 +26,10 @@ _log = logging.getLogger("bastion.discovery")
 
 
 class Lists(Protocol):
-    """What is needed of the API server.  All raise ApiError.  A watch begins with an empty line, as soon as it is answered."""
+    """What is needed of the API server.
+
+    All raise ApiError.  A watch begins with an empty line, as soon as it is answered.
+    """
 
     async def list(self, path: str, query: dict[str, str]) -> bytes: ...
 
@@ -37,7 +41,9 @@ class Lists(Protocol):
 class Informer:
     """Keeps one resource of the catalog (in one namespace, where one is named) equal to the API server's."""
 
-    def __init__(self, resource: str, api: Lists, catalog: Catalog, namespace: str = "", outages: Outages | None = None) -> None:
+    def __init__(
+        self, resource: str, api: Lists, catalog: Catalog, namespace: str = "", outages: Outages | None = None
+    ) -> None:
         self.resource = resource
         self.namespace = namespace
         self.lists = 0
@@ -71,7 +77,11 @@ class Informer:
         age = self.age
         if age is None:
             return "not yet read from the API server"
-        return f"nothing heard from the API server for {age:.0f} s" if age > STALE and not self._refused else None
+        return (
+            f"nothing heard from the API server for {age:.0f} s"
+            if age > STALE and not self._refused
+            else None
+        )
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -81,7 +91,9 @@ class Informer:
                 self._settle_doubt()
                 await self._once()
             except ApiError as error:
-                self._reflector.failed(error.status, error.retry_after, ahead=error.ahead, lasted=self._lasted())
+                self._reflector.failed(
+                    error.status, error.retry_after, ahead=error.ahead, lasted=self._lasted()
+                )
                 self._failed(error)
             except WatchExpired as error:
                 self._say_expired(error)
@@ -168,8 +180,15 @@ class Informer:
             self._asking = self._rights["watch"]
 
     def _check(self, change: Change[Object]) -> None:
-        """What happens to an object that is not known happened in another past.  Of slices those without a service are not kept here."""
-        if change.of_known and self.resource != "endpointslices" and not self._catalog.holds(self.resource, change.key):
+        """What happens to an object that is not known happened in another past.
+
+        Of slices those without a service are not kept here.
+        """
+        if (
+            change.of_known
+            and self.resource != "endpointslices"
+            and not self._catalog.holds(self.resource, change.key)
+        ):
             self._catalog.doubt(f"{'/'.join(filter(None, change.key))} was changed and never came to be")
 
     def _apply(self, change: Change[Object]) -> None:

@@ -12,7 +12,8 @@ class Kubelets:
     """By canonical address, because whoever writes a pod's status may spell it another way."""
 
     def __init__(self) -> None:
-        self._ports: dict[str, tuple[int, ...]] = {}  # a port as often as there are nodes that declare it there
+        # a port as often as there are nodes that declare it there
+        self._ports: dict[str, tuple[int, ...]] = {}
 
     def ports(self, address: str) -> tuple[int, ...]:
         """Empty where no node has this canonical address."""

@@ -1,8 +1,11 @@
-"""Is a name that the catalog does not know there after all?  One live look at the API server, for what is a moment old.
+"""Is a name that the catalog does not know there after all?
 
-What is found goes into the catalog only where the watch has yet to come to it: what the watch has passed and the catalog
-does not hold is gone again, and nobody would take it out any more.  Unless the watch had passed it before the API server was
-asked: then there are two pasts (etcd was restored from a backup), and the catalog is of the one that is no more.
+One live look at the API server, for what is a moment old.
+
+What is found goes into the catalog only where the watch has yet to come to it: what the watch has passed and
+the catalog does not hold is gone again, and nobody would take it out any more.  Unless the watch had passed
+it before the API server was asked: then there are two pasts (etcd was restored from a backup), and the
+catalog is of the one that is no more.
 """
 
 from __future__ import annotations
@@ -30,7 +33,8 @@ ABSENT = 1.0  # seconds for which a name that is not there is remembered
 MAX_NAME = 253
 SLICES = 25  # of a service that is a moment old; the watch brings the others
 
-_NAME = re.compile(r"[a-z0-9](?:[-.a-z0-9]*[a-z0-9])?")  # RFC 1123; the API server has no object of another name
+# RFC 1123; the API server has no object of another name
+_NAME = re.compile(r"[a-z0-9](?:[-.a-z0-9]*[a-z0-9])?")
 
 
 class Objects(Protocol):
@@ -75,7 +79,10 @@ class Lookup:
         self._now = asyncio.get_running_loop().time
 
     async def settle(self, target: Target, asker: Key) -> None:
-        """Afterwards the catalog knows what there is.  Raises StatusError: 429 too many of this one, 503 not to be found out."""
+        """Afterwards the catalog knows what there is.
+
+        Raises StatusError: 429 too many of this one, 503 not to be found out.
+        """
         key = (target.resource, target.namespace, target.name)
         if self._found.get(key) is not None or not _possible(target):
             return
@@ -86,7 +93,9 @@ class Lookup:
         try:
             await self._found.find(key, partial(self._look_up, *key), asker)
         except (ApiError, TimeoutError, ValueError) as error:
-            raise unanswered(f"find out whether the {target.resource.removesuffix('s')} is there", error) from error
+            raise unanswered(
+                f"find out whether the {target.resource.removesuffix('s')} is there", error
+            ) from error
 
     @property
     def lookups(self) -> tuple[int, int]:
@@ -95,17 +104,24 @@ class Lookup:
 
     async def _look_up(self, resource: str, namespace: str, name: str, asker: Asker) -> bool:
         informer = self._informer(resource, namespace)
-        before = informer.version if informer is not None and not self._catalog.holds(resource, (namespace, name)) else None
+        before = (
+            informer.version
+            if informer is not None and not self._catalog.holds(resource, (namespace, name))
+            else None
+        )
         try:
             found = await self._api.get(path_of(resource, namespace, name), {}, asker)
         except ApiError as error:
-            if error.status in (403, 404):  # also where the bastion may not look: then its copy is all there is
+            # also where the bastion may not look: then its copy is all there is
+            if error.status in (403, 404):
                 return False
             raise
         back = self._went_back(resource, found, before)
         if resource == "services":
             selector = {"labelSelector": f"{SERVICE_NAME_LABEL}={name}", "limit": str(SLICES)}
-            slices = msgspec.json.decode(await self._api.get(path_of("endpointslices", namespace), selector, asker), type=_List)
+            slices = msgspec.json.decode(
+                await self._api.get(path_of("endpointslices", namespace), selector, asker), type=_List
+            )
             for piece in slices.items or ():
                 self._take("endpointslices", bytes(piece), passed=back)
                 await asyncio.sleep(0)  # each may have a thousand endpoints
@@ -115,21 +131,30 @@ class Lookup:
         return self._informers.get((resource, namespace)) or self._informers.get((resource, ""))
 
     def _went_back(self, resource: str, body: bytes, before: str | None) -> bool:
-        """Whether this cannot be, where all up to `before` was known when it was asked for: then all is listed anew."""
+        """Whether this cannot be, where all up to `before` was known when it was asked for: then all is
+        listed anew.
+        """
         metadata = msgspec.json.decode(body, type=_Object).metadata
         informer, key = self._informer(resource, metadata.namespace), (metadata.namespace, metadata.name)
         if not is_passed(metadata.resource_version, before) or self._catalog.holds(resource, key):
             return False
         if informer is None or not is_passed(metadata.resource_version, informer.version):
             return False  # a list is under way already
-        self._catalog.doubt(f"{'/'.join(filter(None, key))} of {metadata.resource_version} is there, and {before} knew nothing of it")
+        self._catalog.doubt(
+            f"{'/'.join(filter(None, key))} of {metadata.resource_version} is there, and {before} knew"
+            " nothing of it"
+        )
         return True
 
     def _take(self, resource: str, body: bytes, *, passed: bool = False) -> bool:
         """Whether the watch will come to it; or, where the watch has `passed` it wrongly, the list."""
         metadata = msgspec.json.decode(body, type=_Object).metadata
         informer = self._informer(resource, metadata.namespace)
-        behind = informer is not None and informer.version is not None and age(metadata.resource_version, informer.version) <= 0
+        behind = (
+            informer is not None
+            and informer.version is not None
+            and age(metadata.resource_version, informer.version) <= 0
+        )
         if informer is None or (behind and not passed):
             return False
         found = msgspec.json.decode(body, type=STRUCTS[resource])
@@ -138,4 +163,7 @@ class Lookup:
 
 
 def _possible(target: Target) -> bool:
-    return all(len(text) <= MAX_NAME and _NAME.fullmatch(text) for text in (target.name, target.namespace or "default"))
+    return all(
+        len(text) <= MAX_NAME and _NAME.fullmatch(text)
+        for text in (target.name, target.namespace or "default")
+    )

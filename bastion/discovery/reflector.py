@@ -1,10 +1,13 @@
-"""· How does a copy of a list stay true?  List-watch as a state machine: what to ask next, what an answer changes.
+"""· How does a copy of a list stay true?
 
-Pure: time and chance are arguments.  Source: client-go `tools/cache/reflector.go`; what goes beyond it is that every
-failure, also of a watch that ends at once, is answered with a back-off (a client that reconnects without one was seen
-to make 1 800 requests a second), and that a watch whose events are out of order is not believed: a list is due.  So it is
-where the API server's data went back in time (etcd was restored, or emptied): a watch from a version that is yet to come
-is silent, and then leaves out what happened before; hence the check of each that goes on after a break, once it has begun.
+List-watch as a state machine: what to ask next, what an answer changes.
+
+Pure: time and chance are arguments.  Source: client-go `tools/cache/reflector.go`; what goes beyond it is
+that every failure, also of a watch that ends at once, is answered with a back-off (a client that reconnects
+without one was seen to make 1 800 requests a second), and that a watch whose events are out of order is not
+believed: a list is due.  So it is where the API server's data went back in time (etcd was restored, or
+emptied): a watch from a version that is yet to come is silent, and then leaves out what happened before;
+hence the check of each that goes on after a break, once it has begun.
 """
 
 from __future__ import annotations
@@ -83,7 +86,10 @@ class Change(Generic[O]):
 
 @dataclass(frozen=True, slots=True)
 class Listed(Generic[O]):
-    """A page.  `keys` are those of the whole list once it is complete (what is not among them is gone), None before."""
+    """A page.
+
+    `keys` are those of the whole list once it is complete (what is not among them is gone), None before.
+    """
 
     changes: list[Change[O]]
     keys: set[Key] | None
@@ -95,14 +101,17 @@ class Reflector(Generic[O]):
     def __init__(self, struct: type[O], watch_seconds: int = WATCH_SECONDS) -> None:
         self._object = msgspec.json.Decoder(struct)
         # An event's object without a copy of its bytes in between.
-        self._object_of_event: msgspec.json.Decoder[Any] = msgspec.json.Decoder(msgspec.defstruct("EventObject", [("object", struct)]))
+        self._object_of_event: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
+            msgspec.defstruct("EventObject", [("object", struct)])
+        )
         self._watch_seconds = watch_seconds
         self._version: str | None = None  # where the watch goes on; None: a list is due
         self._continue = ""
         self._keys: set[Key] = set()
         self._failures = 0
         self._expiries = 0  # in a row: without a watch that ended well
-        self._checking = False  # nothing was heard for a while, and the API server may have been given older data
+        # nothing was heard for a while, and the API server may have been given older data
+        self._checking = False
         self._asked = False  # it is being checked
         self._unchecked = 0  # in a row: checks that were answered, and with something else
         self._events = 0
@@ -130,7 +139,9 @@ class Reflector(Generic[O]):
         """Seconds to wait before asking; `chance` in [0, 1) spreads many of these over time."""
         if self._retry_after:
             return self._retry_after * (1 + chance / 4)
-        failures = max(self._failures, self._expiries - 1 if self._version is None and not self._continue else 0)
+        failures = max(
+            self._failures, self._expiries - 1 if self._version is None and not self._continue else 0
+        )
         if not failures:
             return 0.0
         return float(min(BACKOFF_MOST, BACKOFF_FIRST * 2 ** min(failures - 1, DOUBLINGS)) * (1 - chance / 2))
@@ -143,7 +154,10 @@ class Reflector(Generic[O]):
         return Listed(changes, self.listed())
 
     def slices(self, body: bytes) -> Iterator[list[Change[O]]]:
-        """The changes of a page, some at a time; the page counts once all were taken.  Raises ValueError where the body is no list."""
+        """The changes of a page, some at a time; the page counts once all were taken.
+
+        Raises ValueError where the body is no list.
+        """
         page = _page.decode(body)
         if not page.metadata.resource_version:
             raise ValueError("a list without a resourceVersion")
@@ -153,7 +167,9 @@ class Reflector(Generic[O]):
             changes = [self._change(compact(self._object.decode(raw))) for raw in some]
             keys += [change.key for change in changes]
             yield changes
-        if items:  # also for the next list: a slice may have a thousand endpoints, and then there are tens of megabytes in 500
+        # also for the next list: a slice may have a thousand endpoints, and then there are tens of megabytes
+        # in 500
+        if items:
             self._page = max(1, min(PAGE, PAGE_BYTES * len(items) // len(body)))
         self._keys.update(keys)
         self._continue = page.metadata.continue_
@@ -172,7 +188,10 @@ class Reflector(Generic[O]):
     # --- the check
 
     def begun(self) -> dict[str, str] | None:
-        """The watch has begun, and ends where its API server does.  What that is to be asked now: has it come as far as we have?"""
+        """The watch has begun, and ends where its API server does.
+
+        What that is to be asked now: has it come as far as we have?
+        """
         if not self._checking or self._version is None:
             return None
         self._asked = True
@@ -181,7 +200,8 @@ class Reflector(Generic[O]):
     def checked(self, body: bytes) -> None:
         """Raises ValueError where the body is no list, WatchExpired where it is of a time before ours."""
         version = _page.decode(body).metadata.resource_version
-        if self._version is not None and age(version, self._version) < 0:  # it should have said that it has not come so far
+        # it should have said that it has not come so far
+        if self._version is not None and age(version, self._version) < 0:
             self.went_back(f"it is at {version}, and was at {self._version}")
         self._checking, self._asked, self._unchecked = False, False, 0
 
@@ -194,7 +214,10 @@ class Reflector(Generic[O]):
     # --- watches
 
     def event(self, line: bytes) -> Change[O] | None:
-        """None for what changes nothing.  Raises ValueError for a line that is no event, WatchExpired where a new list is due."""
+        """None for what changes nothing.
+
+        Raises ValueError for a line that is no event, WatchExpired where a new list is due.
+        """
         event = _event.decode(line)
         metadata = event.object.metadata
         if event.type == "ERROR":
@@ -209,7 +232,9 @@ class Reflector(Generic[O]):
         if event.type == "DELETED":
             change = Change((metadata.namespace, metadata.name), None, of_known=True)
         elif event.type in ("ADDED", "MODIFIED"):
-            change = self._change(compact(self._object_of_event.decode(line).object), of_known=event.type == "MODIFIED")
+            change = self._change(
+                compact(self._object_of_event.decode(line).object), of_known=event.type == "MODIFIED"
+            )
         self._events += 1
         self._succeeded()
         if version:
@@ -217,19 +242,24 @@ class Reflector(Generic[O]):
         return change
 
     def ended(self, lasted: float = WATCH_SECONDS) -> None:
-        """The watch ended in good order, after so many seconds.  One that ends without an event is not asked for again at once.
+        """The watch ended in good order, after so many seconds.
 
-        An API server that has come as far as we have says so with a bookmark before it ends a watch, and ends none before its time
-        unless it ends itself.
+        One that ends without an event is not asked for again at once.
+
+        An API server that has come as far as we have says so with a bookmark before it ends a watch, and ends
+        none before its time unless it ends itself.
         """
         self._expiries = 0
         self._checking = not self._events or lasted < self._watch_seconds - 1
         if not self._events:
             self._failures = min(self._failures + 1, 2)
 
-    def failed(self, status: int = 0, retry_after: float = 0.0, *, ahead: bool = False, lasted: float = 0.0) -> None:
-        """A request failed; `status` is the answer's, 0 where there was none; `ahead`: the API server has not come as far as we have;
-        `lasted`: so many seconds after it began to be answered."""
+    def failed(
+        self, status: int = 0, retry_after: float = 0.0, *, ahead: bool = False, lasted: float = 0.0
+    ) -> None:
+        """A request failed; `status` is the answer's, 0 where there was none; `ahead`: the API server has not
+        come as far as we have; `lasted`: so many seconds after it began to be answered.
+        """
         if lasted > BACKOFF_MOST:  # what failed before has been well since
             self._succeeded()
         if ahead and self._version is not None:
@@ -248,7 +278,10 @@ class Reflector(Generic[O]):
         self._retry_after = min(retry_after, 60.0)
 
     def _expired(self) -> None:
-        """Where the watch, or the list, was to go on is forgotten.  Once that is no reason to wait, again and again it is."""
+        """Where the watch, or the list, was to go on is forgotten.
+
+        Once that is no reason to wait, again and again it is.
+        """
         self._version, self._continue = None, ""
         self._checking = self._asked = False
         self._expiries += 1
@@ -275,11 +308,15 @@ def _at_once(items: list[msgspec.Raw]) -> Iterator[list[msgspec.Raw]]:
 
 
 class WatchExpired(Exception):
-    """What came after the version asked for is no longer known, or never came to be; the argument is a code, or what was out of order."""
+    """What came after the version asked for is no longer known, or never came to be; the argument is a code,
+    or what was out of order.
+    """
 
 
 def age(version: str, than: str) -> int:
-    """Below 0 where a resourceVersion is older, above where it is younger, as far as can be told (KEP-5504: they are numbers)."""
+    """Below 0 where a resourceVersion is older, above where it is younger, as far as can be told (KEP-5504:
+    they are numbers).
+    """
     if not all(text.isascii() and text.isdigit() for text in (version, than)):
         return 0
     return int(version) - int(than)
@@ -287,4 +324,8 @@ def age(version: str, than: str) -> int:
 
 def is_passed(version: str, by: str | None) -> bool:
     """Whether all that was up to `by` tells of `version`; no where that cannot be told."""
-    return by is not None and all(text.isascii() and text.isdigit() for text in (version, by)) and int(version) <= int(by)
+    return (
+        by is not None
+        and all(text.isascii() and text.isdigit() for text in (version, by))
+        and int(version) <= int(by)
+    )

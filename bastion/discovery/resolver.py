@@ -1,7 +1,8 @@
 """· Where does a target lead?  Target in, endpoints or StatusError out; no I/O.
 
-The rules are design 4.7 and 4.8: only addresses that the API gave and that belong to whom they should, ports by number
-or name, the scheme from the id or from what the port says of itself.  Wordings are kube-apiserver's (spec section 3).
+The rules are design 4.7 and 4.8: only addresses that the API gave and that belong to whom they should, ports
+by number or name, the scheme from the id or from what the port says of itself.  Wordings are kube-apiserver's
+(spec section 3).
 """
 
 from __future__ import annotations
@@ -24,14 +25,22 @@ from bastion.network.addresses import DialPolicy, parse_address
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 _TLS_PORTS = (443, 8443)
-_APP_PROTOCOLS = {"https": True, "kubernetes.io/wss": True, "http": False, "kubernetes.io/ws": False, "kubernetes.io/h2c": False}
+_APP_PROTOCOLS = {
+    "https": True,
+    "kubernetes.io/wss": True,
+    "http": False,
+    "kubernetes.io/ws": False,
+    "kubernetes.io/h2c": False,
+}
 _NODE_ADDRESS_TYPES = ("InternalIP", "ExternalIP", "Hostname")
-SERVICE_PORTS, POD_PORTS = 64, 4  # of one of them: a service has those it has, of a pod all 65535 may be asked for
+# of one of them: a service has those it has, of a pod all 65535 may be asked for
+SERVICE_PORTS, POD_PORTS = 64, 4
 PORTS_NAMED = 16  # in an error
 
 
 class Resolved(msgspec.Struct, frozen=True, gc=False):
-    """`key` names the thing that is balanced: requests with the same key take turns over `endpoints`; `lacking` says why there are none.
+    """`key` names the thing that is balanced: requests with the same key take turns over `endpoints`;
+    `lacking` says why there are none.
 
     `standby` are the same pods in their other address family, for a dial that fails.
     """
@@ -52,8 +61,10 @@ class UnknownTarget(Unsettled):
 
 
 class Resolver:
-    """`nodes`: whether targets of the resource nodes are served at all (--enable-node-proxy); `namespaces`: whose pods and
-    services are, empty for all (--namespaces); `beyond` is told of a service that lists more than is looked at."""
+    """`nodes`: whether targets of the resource nodes are served at all (--enable-node-proxy); `namespaces`:
+    whose pods and services are, empty for all (--namespaces); `beyond` is told of a service that lists more
+    than is looked at.
+    """
 
     def __init__(
         self,
@@ -71,16 +82,24 @@ class Resolver:
         self._backing = Backing(catalog, policy, beyond)
 
     def resolve(self, target: Target) -> Resolved:
-        """Raises StatusError: 400 shape or address, 403 nodes not served, 404 not there (UnknownTarget), 503 not ready, or Unfinished."""
+        """Raises StatusError: 400 shape or address, 403 nodes not served, 404 not there (UnknownTarget), 503
+        not ready, or Unfinished.
+        """
         if target.resource == "nodes" and not self._nodes:
-            raise refused("this bastion does not serve nodes: it was started without --enable-node-proxy", "nodes", target.id)
+            raise refused(
+                "this bastion does not serve nodes: it was started without --enable-node-proxy",
+                "nodes",
+                target.id,
+            )
         if self._namespaces and target.namespace and target.namespace not in self._namespaces:
             served = ", ".join(sorted(self._namespaces))
             raise not_found(target.resource, target.name, f"this bastion serves the namespaces {served} only")
         if False in self._catalog.synced.values():
             if self._catalog.refused:
                 raise unreadable(", ".join(sorted(self._catalog.refused)))
-            raise service_unavailable("this bastion has not yet read the cluster's objects; try again shortly", retry_after=1)
+            raise service_unavailable(
+                "this bastion has not yet read the cluster's objects; try again shortly", retry_after=1
+            )
         if target.resource == "services":
             return self._service(target)
         return self._pod(target) if target.resource == "pods" else self._node(target)
@@ -95,7 +114,11 @@ class Resolver:
             if service is None:
                 raise UnknownTarget(target)
             port = self._service_port(service, target)
-            tls = target.scheme == "https" if target.scheme else _speaks_tls(port.app_protocol, port.name, port.port)
+            tls = (
+                target.scheme == "https"
+                if target.scheme
+                else _speaks_tls(port.app_protocol, port.name, port.port)
+            )
             backers = self._backing.of(target, port.name, tls, service.spec.first_family)
             lacking = "" if backers.endpoints else self._backing.why_none(target)
             resolved = Resolved(("services", *key, port.port), backers.endpoints, lacking, backers.standby)
@@ -113,7 +136,10 @@ class Resolver:
         if _INTEGER.fullmatch(target.port) and -(2**63) <= (number := int(target.port)) < 2**63:
             port = next((p for p in ports if p.port == number), None)
             if port is None:
-                raise service_unavailable(f"no service port {number} found for service {quoted(target.name)}: {_ports_offered(ports)}")
+                raise service_unavailable(
+                    f"no service port {number} found for service {quoted(target.name)}:"
+                    f" {_ports_offered(ports)}"
+                )
         elif target.port:
             port = next((p for p in ports if p.name == target.port), None)
             if port is None:
@@ -141,7 +167,11 @@ class Resolver:
         if not addresses:
             raise _not_allowed("the pod has no address yet")
         self._check_pod_address(pod, addresses[0], number, target)
-        others = tuple(Endpoint(address, number, tls) for address in addresses[1:] if self._may_stand_by(pod, address, number))
+        others = tuple(
+            Endpoint(address, number, tls)
+            for address in addresses[1:]
+            if self._may_stand_by(pod, address, number)
+        )
         resolved = Resolved(("pods", *key, number), (Endpoint(addresses[0], number, tls),), standby=others)
         return _remembered(self._catalog.pod_memo, key, target, resolved, POD_PORTS)
 
@@ -153,10 +183,14 @@ class Resolver:
         if not self._policy.permits(address, number):
             raise _not_allowed("not an address that may be dialled")
         if self._policy.reaches_kubelet(address, number):
-            raise refused("that is a kubelet, which is reached as its node (nodes/<name>) alone", "pods", target.id)
+            raise refused(
+                "that is a kubelet, which is reached as its node (nodes/<name>) alone", "pods", target.id
+            )
 
     def _may_stand_by(self, pod: Pod, address: str, number: int) -> bool:
-        permitted = self._policy.permits(address, number) and not self._policy.reaches_kubelet(address, number)
+        permitted = self._policy.permits(address, number) and not self._policy.reaches_kubelet(
+            address, number
+        )
         return permitted and self._catalog.owns(pod, address)
 
     # --- nodes
@@ -171,14 +205,18 @@ class Resolver:
         kubelet = kubelet_port(node)
         number = _port_number(target.port) if target.port else kubelet
         if number is None:
-            raise bad_request(f"invalid node request {quoted(target.id)}: the port of a node is a number from 1 to 65535")
+            raise bad_request(
+                f"invalid node request {quoted(target.id)}: the port of a node is a number from 1 to 65535"
+            )
         if not self._policy.permits(address, number):
             raise _not_allowed("not an address that may be dialled")
         if number == kubelet or self._policy.reaches_kubelet(address, number):
             # Always TLS with the kubelet's own identity, whatever scheme is asked for (spec L-34).
             endpoint = Endpoint(address, number, True, KUBELET)
         else:
-            endpoint = Endpoint(address, number, target.scheme == "https" if target.scheme else _speaks_tls(None, "", number))
+            endpoint = Endpoint(
+                address, number, target.scheme == "https" if target.scheme else _speaks_tls(None, "", number)
+            )
         return Resolved(("nodes", "", target.name, number), (endpoint,))
 
 
@@ -228,7 +266,9 @@ def _pod_port(pod: Pod, target: Target) -> tuple[int, str]:
             return port.container_port, port.name
     if named:
         raise bad_request(f"invalid pod request {quoted(target.id)}: {_not_tcp(named[0].protocol)}")
-    raise bad_request(f"invalid pod request {quoted(target.id)}: the pod has no port named {quoted(target.port)}")
+    raise bad_request(
+        f"invalid pod request {quoted(target.id)}: the pod has no port named {quoted(target.port)}"
+    )
 
 
 def _not_tcp(protocol: str) -> str:

@@ -1,4 +1,6 @@
-"""· What is asked of an authorizer about one action (`authorization.k8s.io` ResourceAttributes or NonResourceAttributes)."""
+"""· What is asked of an authorizer about one action (`authorization.k8s.io` ResourceAttributes or
+NonResourceAttributes).
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,10 @@ import msgspec
 
 
 class Attributes(msgspec.Struct, frozen=True, gc=False):
-    """A resource request where `resource` is set, else a request for `path`.  An empty `verb` is a verb (OPTIONS)."""
+    """A resource request where `resource` is set, else a request for `path`.
+
+    An empty `verb` is a verb (OPTIONS).
+    """
 
     verb: str
     group: str = ""

@@ -1,8 +1,11 @@
-"""· Which documents does a file hold?  YAML and JSON as Kubernetes' own tools read them (sigs.k8s.io/yaml, go-yaml of version 2).
+"""· Which documents does a file hold?
 
-That is YAML 1.1 without some of it: a plain `=` and a date are strings, 12:30 is no number of base 60, `y` and `off` are
-booleans, and a key that is a number or a boolean is the string that JSON would have.  Of a name that stands twice the last
-one counts, but the document says so: a strict reader refuses what it takes at its word.
+YAML and JSON as Kubernetes' own tools read them (sigs.k8s.io/yaml, go-yaml of version 2).
+
+That is YAML 1.1 without some of it: a plain `=` and a date are strings, 12:30 is no number of base 60, `y`
+and `off` are booleans, and a key that is a number or a boolean is the string that JSON would have.  Of a name
+that stands twice the last one counts, but the document says so: a strict reader refuses what it takes at its
+word.
 """
 
 from __future__ import annotations
@@ -19,7 +22,9 @@ import yaml
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """`value` is None where there is nothing; `repeated` holds the path of each name that is there twice: `spec.ports[0].name`."""
+    """`value` is None where there is nothing; `repeated` holds the path of each name that is there twice:
+    `spec.ports[0].name`.
+    """
 
     value: Any
     repeated: tuple[str, ...] = ()
@@ -28,7 +33,8 @@ class Document:
 def documents(text: str, *, as_json: bool = False) -> Iterator[Document]:
     """What begins with `{` is JSON, several objects one behind the other too, whatever the file is called.
 
-    Raises ValueError with a message of one line at the first document that cannot be read; those before it were given out.
+    Raises ValueError with a message of one line at the first document that cannot be read; those before it
+    were given out.
     """
     for piece, line in _pieces(text):
         try:
@@ -127,10 +133,20 @@ def _paths(value: Any, path: Path) -> Iterator[str]:
 
 _TAG = "tag:yaml.org,2002:"
 _STRING, _MERGE = f"{_TAG}str", f"{_TAG}merge"
-_BOOLEANS = {word: word in ("y", "yes", "true", "on") for word in ("y", "yes", "true", "on", "n", "no", "false", "off")}
+_BOOLEANS = {
+    word: word in ("y", "yes", "true", "on") for word in ("y", "yes", "true", "on", "n", "no", "false", "off")
+}
 _PLAIN = (  # what stands without quotes, and the characters that it begins with
-    ("bool", "|".join(form for word in _BOOLEANS for form in {word, word.capitalize(), word.upper()}), "yYnNtTfFoO"),
-    ("int", r"[-+]?(?:0[bB]_*[01][01_]*|0[xX]_*[0-9a-fA-F][0-9a-fA-F_]*|0[oO]?_*[0-7][0-7_]*|[1-9][0-9_]*|0)", "-+0123456789"),
+    (
+        "bool",
+        "|".join(form for word in _BOOLEANS for form in {word, word.capitalize(), word.upper()}),
+        "yYnNtTfFoO",
+    ),
+    (
+        "int",
+        r"[-+]?(?:0[bB]_*[01][01_]*|0[xX]_*[0-9a-fA-F][0-9a-fA-F_]*|0[oO]?_*[0-7][0-7_]*|[1-9][0-9_]*|0)",
+        "-+0123456789",
+    ),
     (
         "float",
         r"[-+]?(?:\.[0-9_]+|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
@@ -145,7 +161,9 @@ class _Loader(yaml.CSafeLoader):
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 where PyYAML looks
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """What `<<` names stands where `<<` does, so that a name before it gives way (YAML has it the other way; go-yaml has not)."""
+        """What `<<` names stands where `<<` does, so that a name before it gives way (YAML has it the other
+        way; go-yaml has not).
+        """
         pairs = []
         for key, value in node.value:
             if key.tag != _MERGE:
@@ -153,7 +171,9 @@ class _Loader(yaml.CSafeLoader):
                 continue
             for one in reversed(value.value) if isinstance(value, yaml.SequenceNode) else (value,):
                 if not isinstance(one, yaml.MappingNode):
-                    raise yaml.constructor.ConstructorError(None, None, "only a mapping can be merged", one.start_mark)
+                    raise yaml.constructor.ConstructorError(
+                        None, None, "only a mapping can be merged", one.start_mark
+                    )
                 self.flatten_mapping(one)
                 pairs += one.value
         node.value = pairs
@@ -194,7 +214,10 @@ _INDENTED = re.compile(rf"^[ ?:-]{{{MOST_LEVELS},}}", re.MULTILINE)
 
 
 def _refuse_too_deep(piece: str) -> None:
-    """Raises RecursionError.  The events are counted only where the text looks like it: that costs half of reading it."""
+    """Raises RecursionError.
+
+    The events are counted only where the text looks like it: that costs half of reading it.
+    """
     levels = accumulate(1 if bracket in "[{" else -1 for bracket in _BRACKETS.findall(piece))
     if max(levels, default=0) < MOST_LEVELS and not _INDENTED.search(piece):
         return
@@ -215,7 +238,8 @@ def _yaml(piece: str) -> Iterator[Document]:
             repeated: list[str] = []
             _settle_keys(loader, node, (), set(), repeated)
             yield Document(loader.construct_document(node), tuple(repeated))
-    except (ValueError, OverflowError, KeyError, AttributeError) as error:  # `!!int x`: a tag that its value does not fit
+    except (ValueError, OverflowError, KeyError, AttributeError) as error:
+        # `!!int x`: a tag that its value does not fit
         raise yaml.YAMLError("a value does not fit its tag") from error
     finally:
         loader.dispose()
@@ -247,7 +271,9 @@ def _settle_key(loader: _Loader, key: yaml.Node) -> str:
     value = loader.construct_object(key, deep=True)
     del loader.constructed_objects[key]
     if not isinstance(value, bool | int | float | str):
-        raise yaml.constructor.ConstructorError(None, None, "a key must be a string, a number or a boolean", key.start_mark)
+        raise yaml.constructor.ConstructorError(
+            None, None, "a key must be a string, a number or a boolean", key.start_mark
+        )
     key.tag, key.value = _STRING, str(value).lower() if isinstance(value, bool) else str(value)
     return str(key.value)
 

@@ -8,7 +8,8 @@ KUBELET = "kubelet"
 
 
 class Endpoint(msgspec.Struct, frozen=True, gc=False):
-    """`address` is a literal IP; `identity` names the TLS identity used there: empty (none, unverified) or KUBELET.
+    """`address` is a literal IP; `identity` names the TLS identity used there: empty (none, unverified) or
+    KUBELET.
 
     Connections are kept per endpoint, so that nothing of a kubelet's is ever used for a pod.
     """

@@ -1,9 +1,10 @@
 """· Is this path one that a generated client could not write otherwise?
 
-The OpenAPI description of `…/proxy/{path}` says that `path` is one segment, so clients generated from it encode its
-slashes: `connect_get_namespaced_service_proxy_with_path(…, "api/v1/query")` asks for `…/proxy/api%2Fv1%2Fquery`.
-kube-apiserver decodes every path and never notices.  Here what others encode stays encoded (design: byte-exact); only
-where the client says to be such a one, and the rest of the path is a single segment, is `%2F` the slash that was meant.
+The OpenAPI description of `…/proxy/{path}` says that `path` is one segment, so clients generated from it
+encode its slashes: `connect_get_namespaced_service_proxy_with_path(…, "api/v1/query")` asks for
+`…/proxy/api%2Fv1%2Fquery`. kube-apiserver decodes every path and never notices.  Here what others encode
+stays encoded (design: byte-exact); only where the client says to be such a one, and the rest of the path is a
+single segment, is `%2F` the slash that was meant.
 """
 
 from __future__ import annotations
@@ -12,16 +13,20 @@ from msgspec import structs
 
 from bastion.kube.requestinfo import RequestInfo
 
-# How the official clients begin their User-Agent: most generators' default, the one of before 2018, and Java's own.
-# JavaScript's and C#'s, which encode as well, say nothing that would tell them from any other program.
+# How the official clients begin their User-Agent: most generators' default, the one of before 2018, and
+# Java's own. JavaScript's and C#'s, which encode as well, say nothing that would tell them from any other
+# program.
 GENERATED = (b"OpenAPI-Generator/", b"Swagger-Codegen/", b"Kubernetes Java Client/")
 
 
 def with_slashes(info: RequestInfo, user_agents: list[bytes]) -> RequestInfo:
-    """`info` with the slashes of its rest decoded, or as it is.  `user_agents`: the values of all such fields.
+    """`info` with the slashes of its rest decoded, or as it is.
 
-    Nothing else is decoded: what the client was given as `a%2Fb` it sends as `a%252Fb`, and that stays.  Never for a
-    node, whose kubelet refuses encoded paths, nor under an application's own host name, which no such client speaks to.
+    `user_agents`: the values of all such fields.
+
+    Nothing else is decoded: what the client was given as `a%2Fb` it sends as `a%252Fb`, and that stays.
+    Never for a node, whose kubelet refuses encoded paths, nor under an application's own host name, which no
+    such client speaks to.
     """
     path, mark, query = info.rest.partition(b"?")
     one_segment = path[:1] == b"/" and b"/" not in path[1:]

@@ -1,7 +1,9 @@
-"""· Which application does a host name mean?  `[https--]<name>[--<port>]--<namespace>.svc.<suffix>`, or `.pod.`.
+"""· Which application does a host name mean?
 
-Each application gets an origin of its own, so that absolute paths work and browsers keep applications apart.  The
-target, and the question for the authorizer, are those of the path form.
+`[https--]<name>[--<port>]--<namespace>.svc.<suffix>`, or `.pod.`.
+
+Each application gets an origin of its own, so that absolute paths work and browsers keep applications apart.
+The target, and the question for the authorizer, are those of the path form.
 """
 
 from __future__ import annotations
@@ -40,7 +42,10 @@ class HostNames:
         return _without_port(host.lower()).endswith(self._ending)
 
     def application(self, host: bytes) -> Application | None:
-        """None for a Host that is not under the suffix.  Raises StatusError 400 for one that is and means no application."""
+        """None for a Host that is not under the suffix.
+
+        Raises StatusError 400 for one that is and means no application.
+        """
         name = _without_port(host.lower())
         if not name.endswith(self._ending):
             return None
@@ -58,9 +63,10 @@ class HostNames:
 
     def _unfit(self, host: str) -> StatusError:
         return bad_request(
-            f"the host name {quoted(host)} means no application: it is [https--]<name>[--<port>]--<namespace>.svc.{self.suffix} "
-            f"(or .pod.), the first label of at most {MAX_LABEL} characters and no part of it with '--' or '.'; "
-            "what does not fit is reached by its path, /api/v1/namespaces/<namespace>/services/<[scheme:]name[:port]>/proxy/"
+            f"the host name {quoted(host)} means no application: it is"
+            f" [https--]<name>[--<port>]--<namespace>.svc.{self.suffix} (or .pod.), the first label of at"
+            f" most {MAX_LABEL} characters and no part of it with '--' or '.'; what does not fit is reached"
+            " by its path, /api/v1/namespaces/<namespace>/services/<[scheme:]name[:port]>/proxy/"
         )
 
 

@@ -1,4 +1,6 @@
-"""· Which names does Kubernetes take?  apimachinery `util/validation`: DNS labels and subdomains (RFC 1123)."""
+"""· Which names does Kubernetes take?  apimachinery `util/validation`: DNS labels and subdomains (RFC
+1123).
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """· The API objects, cut down to the fields this program reads.
 
-`gc=False`: an object of these holds no cycle, and fifty thousand of them must not be walked by every full collection.
-Field names are the wire's (camelCase by `rename`); `None` is what the wire leaves out.
+`gc=False`: an object of these holds no cycle, and fifty thousand of them must not be walked by every full
+collection. Field names are the wire's (camelCase by `rename`); `None` is what the wire leaves out.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from msgspec.structs import force_setattr
 
 
 class Struct(msgspec.Struct, gc=False, frozen=True, rename="camel"):
-    """Compared by value: an update that changes none of these fields is no change (so no resourceVersion here)."""
+    """Compared by value: an update that changes none of these fields is no change (so no resourceVersion
+    here).
+    """
 
 
 class Metadata(Struct, frozen=True):
@@ -51,7 +53,9 @@ class InitContainer(Container, frozen=True):
 
     @property
     def sidecar(self) -> bool:
-        """It runs beside the others, and its ports are the pod's (KEP-753); one that ends before they begin has none."""
+        """It runs beside the others, and its ports are the pod's (KEP-753); one that ends before they begin
+        has none.
+        """
         return self.restart_policy == "Always"
 
 
@@ -94,7 +98,9 @@ class Pod(Struct, frozen=True):
 
     @property
     def default_port(self) -> ContainerPort | None:
-        """The first one of the containers that HTTP can be spoken to: kube-apiserver looks for it there and not at sidecars."""
+        """The first one of the containers that HTTP can be spoken to: kube-apiserver looks for it there and
+        not at sidecars.
+        """
         ports = (port for container in self.spec.containers or () for port in container.ports or ())
         return next((port for port in ports if port.protocol == TCP), None)
 
@@ -123,7 +129,9 @@ class ServiceSpec(Struct, frozen=True):
 
     @property
     def first_family(self) -> str:
-        """The one that its clients are meant to use (KEP-563); of a service that says neither it nor an address, empty."""
+        """The one that its clients are meant to use (KEP-563); of a service that says neither it nor an
+        address, empty.
+        """
         if self.ip_families:
             return self.ip_families[0]
         return family_of(self.cluster_addresses[0]) if self.cluster_addresses else ""
@@ -176,7 +184,9 @@ class SliceEndpoint(Struct, frozen=True):
 
     @property
     def serves_while_ending(self) -> bool:
-        """Good where none is ready (KEP-1669); whether it serves is taken for granted as kube-proxy does, that it ends is not."""
+        """Good where none is ready (KEP-1669); whether it serves is taken for granted as kube-proxy does,
+        that it ends is not.
+        """
         return self.conditions.terminating is True and self.conditions.serving is not False
 
 
@@ -229,7 +239,12 @@ PATHS: dict[str, str] = {
     "endpointslices": "/apis/discovery.k8s.io/v1/endpointslices",
     "nodes": "/api/v1/nodes",
 }
-STRUCTS: dict[str, type[Object]] = {"pods": Pod, "services": Service, "endpointslices": EndpointSlice, "nodes": Node}
+STRUCTS: dict[str, type[Object]] = {
+    "pods": Pod,
+    "services": Service,
+    "endpointslices": EndpointSlice,
+    "nodes": Node,
+}
 
 
 def path_of(resource: str, namespace: str = "", name: str = "") -> str:
@@ -247,7 +262,10 @@ O = TypeVar("O", bound=Object)  # noqa: E741
 
 
 def compact(object: O) -> O:
-    """The same object.  Its names that many others say, too, are those others' (before anybody else has seen it)."""
+    """The same object.
+
+    Its names that many others say, too, are those others' (before anybody else has seen it).
+    """
     metadata = object.metadata
     force_setattr(metadata, "namespace", intern(metadata.namespace))
     if isinstance(object, Pod):
@@ -276,7 +294,9 @@ def _compact_pod(pod: Pod) -> None:
     if status.pod_ips is not None and len(status.pod_ips) == 1 and status.pod_ips[0].ip == status.pod_ip:
         force_setattr(status, "pod_ips", None)  # `addresses` is the same
     if pod.spec.init_containers is not None:
-        sidecars = tuple(container for container in pod.spec.init_containers if container.sidecar and container.ports)
+        sidecars = tuple(
+            container for container in pod.spec.init_containers if container.sidecar and container.ports
+        )
         force_setattr(pod.spec, "init_containers", sidecars or None)
     for container in (*(pod.spec.containers or ()), *(pod.spec.init_containers or ())):
         for port in container.ports or ():
@@ -298,7 +318,11 @@ def _compact_slice(piece: EndpointSlice, namespace: str) -> None:
         reference = endpoint.target_ref
         if reference is not None:
             force_setattr(reference, "kind", intern(reference.kind))
-            force_setattr(reference, "namespace", namespace if reference.namespace == namespace else intern(reference.namespace))
+            force_setattr(
+                reference,
+                "namespace",
+                namespace if reference.namespace == namespace else intern(reference.namespace),
+            )
 
 
 def _compact_ports(ports: tuple[ServicePort, ...] | None) -> None:
@@ -311,7 +335,9 @@ _CONDITIONS = {said: EndpointConditions(*said) for said in product((True, False,
 
 
 def one_spelling(address: str) -> str:
-    """An IPv6 address has many (RFC 5952), and a pod's status may have another than its slice; what is no address stays as it is."""
+    """An IPv6 address has many (RFC 5952), and a pod's status may have another than its slice; what is no
+    address stays as it is.
+    """
     if ":" not in address:
         return address
     try:

@@ -92,7 +92,9 @@ def access_review(user: User, attributes: Attributes) -> bytes:
         spec["resourceAttributes"] = {n: v for n in names if (v := getattr(attributes, n)) or n == "verb"}
     else:
         spec["nonResourceAttributes"] = {"path": attributes.path, "verb": attributes.verb}
-    return orjson.dumps({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec})
+    return orjson.dumps(
+        {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
+    )
 
 
 def read_access_review(body: bytes) -> AccessReviewStatus:
@@ -115,4 +117,6 @@ def read_own_review(body: bytes) -> str:
 def own_access_review(verb: str, resource: str, group: str, namespace: str) -> bytes:
     asked = {"verb": verb, "resource": resource, "group": group, "namespace": namespace}
     spec = {"resourceAttributes": {name: value for name, value in asked.items() if value}}
-    return orjson.dumps({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": spec})
+    return orjson.dumps(
+        {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": spec}
+    )

@@ -15,7 +15,13 @@ if TYPE_CHECKING:
     from bastion.kube.attributes import Attributes
 
 # Go's JSON encoder writes these escaped, so that a Status embedded in HTML stays inert.
-_GO_ESCAPES = ((b"<", b"\\u003c"), (b">", b"\\u003e"), (b"&", b"\\u0026"), ("\u2028".encode(), b"\\u2028"), ("\u2029".encode(), b"\\u2029"))
+_GO_ESCAPES = (
+    (b"<", b"\\u003c"),
+    (b">", b"\\u003e"),
+    (b"&", b"\\u0026"),
+    ("\u2028".encode(), b"\\u2028"),
+    ("\u2029".encode(), b"\\u2029"),
+)
 
 _GO_CONTROLS = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}
 
@@ -25,8 +31,8 @@ CONTENT_TYPE = b"application/json"
 class StatusError(Exception):
     """An answer that the bastion itself makes.
 
-    `details` follows `metav1.StatusDetails` (name, group, kind, causes, retryAfterSeconds); `headers` are added to the
-    answer; `close` ends the client's connection after it; `cause` is for the log and never told.
+    `details` follows `metav1.StatusDetails` (name, group, kind, causes, retryAfterSeconds); `headers` are
+    added to the answer; `close` ends the client's connection after it; `cause` is for the log and never told.
     """
 
     def __init__(
@@ -55,8 +61,16 @@ class StatusError(Exception):
 
 
 def status_body(code: int, reason: str, message: str, details: Mapping[str, Any] | None = None) -> bytes:
-    """A failure `Status` in kube-apiserver's key order; `reason` and `details` are left out when empty or None."""
-    status: dict[str, Any] = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": message}
+    """A failure `Status` in kube-apiserver's key order; `reason` and `details` are left out when empty or
+    None.
+    """
+    status: dict[str, Any] = {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Failure",
+        "message": message,
+    }
     if reason:
         status["reason"] = reason
     if details is not None:
@@ -106,20 +120,31 @@ def bad_request(message: str, *, close: bool = False) -> StatusError:
 
 def unauthorized(cause: str = "") -> StatusError:
     """401 that never says why: the cause is for the log, not for whoever is guessing tokens."""
-    return StatusError(401, "Unauthorized", "Unauthorized", headers=((b"WWW-Authenticate", b'Bearer realm="kubernetes"'),), cause=cause)
+    return StatusError(
+        401,
+        "Unauthorized",
+        "Unauthorized",
+        headers=((b"WWW-Authenticate", b'Bearer realm="kubernetes"'),),
+        cause=cause,
+    )
 
 
 def forbidden(user: str, attributes: Attributes, reason: str = "") -> StatusError:
     """403 in kube-apiserver's words, `: reason` after them where there is one."""
     kind, group, name = attributes.resource, attributes.group, attributes.name
     if not kind:
-        text = _inert(f"forbidden: User {quoted(user)} cannot {attributes.verb} path {quoted(attributes.path)}")
+        text = _inert(
+            f"forbidden: User {quoted(user)} cannot {attributes.verb} path {quoted(attributes.path)}"
+        )
         return StatusError(403, "Forbidden", _with_reason(text, reason), {})
     qualified = f"{kind}.{group}" if group else kind
     full = f"{kind}/{attributes.subresource}" if attributes.subresource else kind
-    where = f"in the namespace {quoted(attributes.namespace)}" if attributes.namespace else "at the cluster scope"
+    where = (
+        f"in the namespace {quoted(attributes.namespace)}" if attributes.namespace else "at the cluster scope"
+    )
     text = f"{qualified}{' ' + quoted(name) if name else ''} is forbidden: " + _inert(
-        f"User {quoted(user)} cannot {attributes.verb} resource {quoted(full)} in API group {quoted(group)} {where}"
+        f"User {quoted(user)} cannot {attributes.verb} resource {quoted(full)} in API group {quoted(group)}"
+        f" {where}"
     )
     details = {k: v for k, v in (("name", name), ("group", group), ("kind", kind)) if v}
     return StatusError(403, "Forbidden", _with_reason(text, reason), details)
@@ -141,7 +166,9 @@ def refused(message: str, kind: str = "", name: str = "") -> StatusError:
 
 
 def not_found(kind: str, name: str, why: str = "") -> StatusError:
-    return StatusError(404, "NotFound", _with_reason(f"{kind} {quoted(name)} not found", why), {"name": name, "kind": kind})
+    return StatusError(
+        404, "NotFound", _with_reason(f"{kind} {quoted(name)} not found", why), {"name": name, "kind": kind}
+    )
 
 
 def no_such_route() -> StatusError:
@@ -149,20 +176,37 @@ def no_such_route() -> StatusError:
 
 
 def method_not_allowed(*allowed: str) -> StatusError:
-    """`allowed`: the methods that are (RFC 9110, 15.5.6).  That kube-apiserver does not tell is an accident of its router."""
+    """`allowed`: the methods that are (RFC 9110, 15.5.6).
+
+    That kube-apiserver does not tell is an accident of its router.
+    """
     headers = ((b"Allow", ", ".join(allowed).encode()),)
-    return StatusError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {}, headers=headers)
+    return StatusError(
+        405,
+        "MethodNotAllowed",
+        "the server does not allow this method on the requested resource",
+        {},
+        headers=headers,
+    )
 
 
 def too_many_requests(message: str, retry_after: int = 1) -> StatusError:
-    return StatusError(429, "TooManyRequests", message, {"retryAfterSeconds": retry_after}, headers=_retry_after(retry_after))
+    return StatusError(
+        429, "TooManyRequests", message, {"retryAfterSeconds": retry_after}, headers=_retry_after(retry_after)
+    )
 
 
 def service_unavailable(message: str, retry_after: int | None = None) -> StatusError:
     """503; `retry_after` in seconds, None where trying again soon promises nothing."""
     if retry_after is None:
         return StatusError(503, "ServiceUnavailable", message)
-    return StatusError(503, "ServiceUnavailable", message, {"retryAfterSeconds": retry_after}, headers=_retry_after(retry_after))
+    return StatusError(
+        503,
+        "ServiceUnavailable",
+        message,
+        {"retryAfterSeconds": retry_after},
+        headers=_retry_after(retry_after),
+    )
 
 
 def gateway_timeout(message: str) -> StatusError:

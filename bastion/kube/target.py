@@ -13,7 +13,9 @@ SCHEMES = ("", "http", "https")
 
 
 class Target(msgspec.Struct, frozen=True, gc=False):
-    """`resource` is pods, services or nodes; `scheme` and `port` are empty where the id does not say; `id` is the id as written."""
+    """`resource` is pods, services or nodes; `scheme` and `port` are empty where the id does not say; `id` is
+    the id as written.
+    """
 
     resource: str
     namespace: str
@@ -37,11 +39,14 @@ def parse_target(resource: str, namespace: str, id: str) -> Target:
     if not name or scheme not in SCHEMES:
         raise _invalid(resource, id)
     if name in (".", "..") or "/" in name or "%" in name:
-        raise bad_request(f"Name parameter invalid: {quoted(name)}: may not be '.', '..' or contain '/' or '%'")
+        raise bad_request(
+            f"Name parameter invalid: {quoted(name)}: may not be '.', '..' or contain '/' or '%'"
+        )
     return Target(resource, namespace, name, scheme, port, id)
 
 
 def _invalid(resource: str, id: str) -> StatusError:
     return bad_request(
-        f"invalid {resource.removesuffix('s')} request {quoted(id)}: an id is [scheme:]name[:port], the scheme http or https"
+        f"invalid {resource.removesuffix('s')} request {quoted(id)}: an id is [scheme:]name[:port], the"
+        " scheme http or https"
     )

@@ -32,7 +32,9 @@ def anonymous() -> User:
 
 
 def authenticated(user: User) -> User:
-    """`user` in the group of all who are known, as kube-apiserver's group adder puts it (last, once, never anonymous)."""
+    """`user` in the group of all who are known, as kube-apiserver's group adder puts it (last, once, never
+    anonymous).
+    """
     if user.name == ANONYMOUS or AUTHENTICATED_GROUP in user.groups or UNAUTHENTICATED_GROUP in user.groups:
         return user
     return msgspec.structs.replace(user, groups=(*user.groups, AUTHENTICATED_GROUP))

@@ -1,8 +1,9 @@
 """· What of a backend's answer reaches the client, and what is said in addition?
 
-Under a path prefix every application speaks from the bastion's own origin: what would speak for that whole origin is
-dropped, and links, cookies and pages are put under the prefix.  On a host name of its own an application keeps all but
-the Domain of its cookies, and the `http:` of its own URLs where the client came over TLS.
+Under a path prefix every application speaks from the bastion's own origin: what would speak for that whole
+origin is dropped, and links, cookies and pages are put under the prefix.  On a host name of its own an
+application keeps all but the Domain of its cookies, and the `http:` of its own URLs where the client came
+over TLS.
 """
 
 from __future__ import annotations
@@ -57,22 +58,36 @@ ORIGIN_WIDE = frozenset(
         b"sec-session-challenge",
     )
 )
-# What Clear-Site-Data may name on a host of the application's own: `cookies` are those of all hosts under one domain.
-_CLEARED_ALONE = (b'"cache"', b'"storage"', b'"executionContexts"', b'"clientHints"', b'"prefetchCache"', b'"prerenderCache"')
+# What Clear-Site-Data may name on a host of the application's own: `cookies` are those of all hosts under one
+# domain.
+_CLEARED_ALONE = (
+    b'"cache"',
+    b'"storage"',
+    b'"executionContexts"',
+    b'"clientHints"',
+    b'"prefetchCache"',
+    b'"prerenderCache"',
+)
 _EVERYTHING = b'"cache", "storage", "executionContexts"'
 _NOSNIFF: Field = (b"x-content-type-options", b"X-Content-Type-Options", b"nosniff")
 _PRIVATE: Field = (b"cache-control", b"Cache-Control", b"private")
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """`edit_html`: pages are rewritten.  `sandbox`: an answer that no token asked for gets an origin of its own."""
+    """`edit_html`: pages are rewritten.
+
+    `sandbox`: an answer that no token asked for gets an origin of its own.
+    """
 
     edit_html: bool = True
     sandbox: bool = True
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """What the request has to say in it.  `prefixed`: the application is mounted under a path; `ambient`: no token asked (`ownorigin`)."""
+    """What the request has to say in it.
+
+    `prefixed`: the application is mounted under a path; `ambient`: no token asked (`ownorigin`).
+    """
 
     method: str
     fields: list[Field]
@@ -88,7 +103,14 @@ class Presented(msgspec.Struct, frozen=True):
     rewriter: HtmlRewriter | None = None
 
 
-def present(asked: Asked, status: int, fields: list[Field], length: int | None, mount: Callable[[], Mount], policy: Policy) -> Presented:
+def present(
+    asked: Asked,
+    status: int,
+    fields: list[Field],
+    length: int | None,
+    mount: Callable[[], Mount],
+    policy: Policy,
+) -> Presented:
     """`length` of the backend's body in bytes; `mount` is asked only where something is to be placed."""
     fields = to_client(fields)
     placed = html = cached = private = sniffed = foreign = False
@@ -106,7 +128,11 @@ def present(asked: Asked, status: int, fields: list[Field], length: int | None, 
             foreign = True
     rewriter = None
     if foreign:
-        fields = [field for field in fields if field[0] not in ORIGIN_WIDE] if asked.prefixed else _clearing_alone(fields)
+        fields = (
+            [field for field in fields if field[0] not in ORIGIN_WIDE]
+            if asked.prefixed
+            else _clearing_alone(fields)
+        )
     if placed or html:
         where = mount()
         edit = html and policy.edit_html and b"none" not in values(asked.fields, b"x-bastion-rewrite")
@@ -142,7 +168,11 @@ def _clearing_alone(fields: list[Field]) -> list[Field]:
     for lower, name, value in fields:
         if lower == b"clear-site-data":
             named = [part.strip(b" \t") for part in value.split(b",")]
-            value = _EVERYTHING if b'"*"' in named else b", ".join(part for part in named if part in _CLEARED_ALONE)
+            value = (
+                _EVERYTHING
+                if b'"*"' in named
+                else b", ".join(part for part in named if part in _CLEARED_ALONE)
+            )
             if not value:
                 continue
         kept.append((lower, name, value))

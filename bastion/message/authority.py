@@ -1,7 +1,7 @@
 """· Is this one authority, `host[:port]`, as a Host field or an absolute target has it?
 
-RFC 9110, 7.2 and RFC 3986, 3.2 without userinfo, and narrower: who reads a list, an encoded character or a port beyond 65535
-reads it differently than the next one does.
+RFC 9110, 7.2 and RFC 3986, 3.2 without userinfo, and narrower: who reads a list, an encoded character or a
+port beyond 65535 reads it differently than the next one does.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """· Which cookies may an application set, under which name and path, and which of the client's does it see?
 
-Every application under a prefix shares the bastion's origin; the Path is all that keeps their cookies apart (it is no
-security boundary against scripts), and the bastion's own cookies are neither shown to an application nor set by one.
-RFC 6265, and 6265bis for name prefixes and cookies without a name.
+Every application under a prefix shares the bastion's origin; the Path is all that keeps their cookies apart
+(it is no security boundary against scripts), and the bastion's own cookies are neither shown to an
+application nor set by one. RFC 6265, and 6265bis for name prefixes and cookies without a name.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Iterable
 
 from bastion.message.mount import Mount, place
 
-# The bastion's own: who is signed in, where to go after signing in, by what this browser is known at applications' hosts;
-# and on such a host who is signed in there, and what this browser is known by.
+# The bastion's own: who is signed in, where to go after signing in, by what this browser is known at
+# applications' hosts; and on such a host who is signed in there, and what this browser is known by.
 SESSION = b"__Host-bastion_session"
 RETURN = b"__Host-bastion_return"
 PAIRS = b"__Host-bastion_pairs"
@@ -22,17 +22,22 @@ HANDOFF = b"__Host-bastion_handoff"
 
 _BLANK = b" \t"
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-# A request for `/a;Domain=x/b` must not add an attribute; without a Path a browser takes the same default itself.
+# A request for `/a;Domain=x/b` must not add an attribute; without a Path a browser takes the same default
+# itself.
 _UNWRITABLE = re.compile(rb"[\x00-\x1f\x7f;]")
 # Compared in lower case, as browsers compare name prefixes.
 _RESERVED = (b"__host-bastion", b"__secure-bastion", b"bastion_")
 _HOST_ONLY = b"__host-"
-# A `__Host-` cookie must have the path `/`, which is not the application's; `__Secure-` keeps what else it promises.
+# A `__Host-` cookie must have the path `/`, which is not the application's; `__Secure-` keeps what else it
+# promises.
 _RENAMED = b"__Secure-bastion-"
 
 
 def place_cookie(mount: Mount, value: bytes) -> bytes | None:
-    """A Set-Cookie value as the client is to have it: its Path under the prefix, no Domain, Secure over TLS.  None: not at all."""
+    """A Set-Cookie value as the client is to have it: its Path under the prefix, no Domain, Secure over TLS.
+
+    None: not at all.
+    """
     if _CONTROL.search(value):
         return None
     pair, *attributes = value.split(b";")
@@ -52,8 +57,8 @@ def place_cookie(mount: Mount, value: bytes) -> bytes | None:
 def restore_cookies(value: bytes, *, renamed: bool = True) -> bytes | None:
     """The request's Cookie as the application set it, without the bastion's own; None where nothing is left.
 
-    `renamed`: where `__Host-` cookies were.  On a host name of its own they were not, and there such a name may be the
-    doing of a sibling's script, which can set `__Secure-` cookies for the domain of both.
+    `renamed`: where `__Host-` cookies were.  On a host name of its own they were not, and there such a name
+    may be the doing of a sibling's script, which can set `__Secure-` cookies for the domain of both.
     """
     if b"bastion" not in value.lower():
         return value
@@ -71,9 +76,11 @@ def restore_cookies(value: bytes, *, renamed: bool = True) -> bytes | None:
 
 
 def own_cookie(fields: Iterable[tuple[bytes, bytes, bytes]], name: bytes) -> bytes:
-    """The value of one of the bastion's own in a request; empty where there is none, or several that cannot all be it.
+    """The value of one of the bastion's own in a request; empty where there is none, or several that cannot
+    all be it.
 
-    By hand: http.cookies takes seconds for some 60 KiB (CVE-2024-7592), and reads more into a value than browsers put there.
+    By hand: http.cookies takes seconds for some 60 KiB (CVE-2024-7592), and reads more into a value than
+    browsers put there.
     """
     found: list[bytes] = []
     for lower, _, line in fields:

@@ -1,4 +1,7 @@
-"""· Does a WebSocket stream stand at the end of a frame?  Counts header lengths and looks at nothing else (RFC 6455, 5.2)."""
+"""· Does a WebSocket stream stand at the end of a frame?
+
+Counts header lengths and looks at nothing else (RFC 6455, 5.2).
+"""
 
 from __future__ import annotations
 

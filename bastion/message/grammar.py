@@ -1,7 +1,8 @@
 """· How is a tag written, and where does it end?
 
-WHATWG HTML 13.2.5.6 to 13.2.5.40, over bytes.  Once as an expression, for tags that are there from `<` to `>`; and
-once state by state, for a tag that comes in pieces: no byte is looked at twice, however small they are.
+WHATWG HTML 13.2.5.6 to 13.2.5.40, over bytes.  Once as an expression, for tags that are there from `<` to
+`>`; and once state by state, for a tag that comes in pieces: no byte is looked at twice, however small they
+are.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ NAME = rb"[a-zA-Z][^%b/>]*+" % BLANK
 # A value, certainly complete: what follows it is there.
 _VALUE = rb"""(?: "[^"]*+" | '[^']*+' | [^%(b)b"'>][^%(b)b>]*+(?=[%(b)b>]) | (?=>) )""" % {b"b": BLANK}
 # An attribute, complete.  The first character of its name may be `=`.
-ATTRIBUTE = rb"[^%(b)b/>][^%(b)b/>=]*+ (?: [%(b)b]*+=[%(b)b]*+ %(value)b | (?![%(b)b]*+(?:=|\Z)) )" % {b"b": BLANK, b"value": _VALUE}
+ATTRIBUTE = rb"[^%(b)b/>][^%(b)b/>=]*+ (?: [%(b)b]*+=[%(b)b]*+ %(value)b | (?![%(b)b]*+(?:=|\Z)) )" % {
+    b"b": BLANK,
+    b"value": _VALUE,
+}
 ATTRIBUTES = rb"(?:[%(b)b/]*+ %(attribute)b)* [%(b)b/]*+" % {b"b": BLANK, b"attribute": ATTRIBUTE}
 # All three are written for re.VERBOSE.
 
@@ -65,16 +69,22 @@ class OpenTag:
 
 def _state(skip: bytes, otherwise: str, **then: str) -> tuple[re.Pattern[bytes], dict[int, str], str]:
     codes = {"slash": b"/", "equals": b"=", "gt": b">", "double": b'"', "single": b"'", "blank": b"\t\n\f\r "}
-    return re.compile(skip, re.VERBOSE), {code: state for key, state in then.items() for code in codes[key]}, otherwise
+    return (
+        re.compile(skip, re.VERBOSE),
+        {code: state for key, state in then.items() for code in codes[key]},
+        otherwise,
+    )
 
 
-# State: what is passed over there, and to which state the character behind it leads; one not named leads to the second,
-# and is looked at again there, but that it begins an attribute whatever it is.
+# State: what is passed over there, and to which state the character behind it leads; one not named leads to
+# the second, and is looked at again there, but that it begins an attribute whatever it is.
 _STATES = {
     "open": _state(rb"</?", "name"),
     "name": _state(rb"[^%b/>]*+" % BLANK, "name", blank="before", slash="before", gt="end"),
     "before": _state(ATTRIBUTES, "attribute", gt="end"),
-    "attribute": _state(rb"[^%b/>=]*+" % BLANK, "attribute", blank="after", slash="before", equals="value", gt="end"),
+    "attribute": _state(
+        rb"[^%b/>=]*+" % BLANK, "attribute", blank="after", slash="before", equals="value", gt="end"
+    ),
     "after": _state(rb"[%b]*+" % BLANK, "before", slash="before", equals="value", gt="end"),
     "value": _state(rb"[%b]*+" % BLANK, "unquoted", double="double", single="single", gt="end"),
     "double": _state(rb'[^"]*+', "double", double="before"),

@@ -1,7 +1,7 @@
 """· Which header fields pass on to a backend, and which come back to the client?
 
-RFC 9110 section 7.6.1 (Connection), RFC 9112 section 6 (framing); order of decisions as in kube-apiserver, less what a
-client might assert (`identity`).
+RFC 9110 section 7.6.1 (Connection), RFC 9112 section 6 (framing); order of decisions as in kube-apiserver,
+less what a client might assert (`identity`).
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ HOP_BY_HOP = frozenset(
 )
 # Fields that this hop writes anew, or answers itself.
 _OWN_REQUEST = frozenset((b"content-length", b"expect", b"authorization"))
-TOKEN_SUBPROTOCOL = b"base64url.bearer.authorization.k8s.io."  # an entry of Sec-WebSocket-Protocol that carries a credential
+# an entry of Sec-WebSocket-Protocol that carries a credential
+TOKEN_SUBPROTOCOL = b"base64url.bearer.authorization.k8s.io."
 _FRAMING = frozenset((b"host", b"content-length", b"transfer-encoding"))
 # What nearly every request carries, and always passes.
 _ORDINARY = frozenset(
@@ -72,9 +73,16 @@ class Forwarded(msgspec.Struct, frozen=True, gc=False):
 
 
 def nominated(fields: Iterable[Field]) -> frozenset[bytes]:
-    """The lower-case names in `Connection`.  Raises StatusError 400 where it names a field that the message needs."""
+    """The lower-case names in `Connection`.
+
+    Raises StatusError 400 where it names a field that the message needs.
+    """
     names = frozenset(
-        token for lower, _, value in fields if lower == b"connection" for part in value.split(b",") if (token := part.strip(b" \t").lower())
+        token
+        for lower, _, value in fields
+        if lower == b"connection"
+        for part in value.split(b",")
+        if (token := part.strip(b" \t").lower())
     )
     if names & _FRAMING:
         raise bad_request("the Connection header names Host, Content-Length or Transfer-Encoding", close=True)
@@ -91,8 +99,8 @@ def to_backend(
 ) -> list[bytes]:
     """The lines (with CRLF) of the request's own fields, and the truth about the forwarding.
 
-    `keep_authorization`: the client's own Authorization is meant for the backend.  `withheld`: which names are kept back.
-    `editing`: a page in the answer is edited.
+    `keep_authorization`: the client's own Authorization is meant for the backend.  `withheld`: which names
+    are kept back. `editing`: a page in the answer is edited.
     """
     named: frozenset[bytes] = frozenset()
     for field in fields:
@@ -130,7 +138,11 @@ def to_backend(
 
 def subprotocols(fields: Iterable[Field]) -> list[bytes]:
     """The entries of all Sec-WebSocket-Protocol fields, in order."""
-    return [entry.strip(b" \t") for value in values(fields, b"sec-websocket-protocol") for entry in value.split(b",")]
+    return [
+        entry.strip(b" \t")
+        for value in values(fields, b"sec-websocket-protocol")
+        for entry in value.split(b",")
+    ]
 
 
 def _without_token(protocols: bytes) -> bytes:

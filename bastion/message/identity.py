@@ -1,8 +1,9 @@
 """· Which request headers may not reach a backend, because a backend would believe them?
 
-The one explicit list: identities, addresses and requests that proxies in front of a backend assert.  A client does not get
-to say them (CVE-2025-64484, CVE-2025-54468), and this program tells a backend nothing about who is asking.  What a client
-proves itself to a backend (X-Auth-Token, X-API-Key, a token of its own) is no assertion and passes.
+The one explicit list: identities, addresses and requests that proxies in front of a backend assert.  A client
+does not get to say them (CVE-2025-64484, CVE-2025-54468), and this program tells a backend nothing about who
+is asking.  What a client proves itself to a backend (X-Auth-Token, X-API-Key, a token of its own) is no
+assertion and passes.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import string
 from collections.abc import Callable, Collection, Iterable
 from functools import lru_cache
 
-# CGI and its heirs make `_` of every other character (lighttpd: X.Remote.User is HTTP_X_REMOTE_USER), so that a name
-# with one is another spelling of the name with `-`.
+# CGI and its heirs make `_` of every other character (lighttpd: X.Remote.User is HTTP_X_REMOTE_USER), so that
+# a name with one is another spelling of the name with `-`.
 _PLAIN = (string.ascii_letters + string.digits + "-").encode()
 _FOLDED = bytes(byte if byte in _PLAIN else ord("-") for byte in range(256))
 REMEMBERED, REMEMBERED_LENGTH = 1024, 64  # names, and bytes of one: what clients may fill is bounded in both
@@ -20,7 +21,9 @@ REMEMBERED, REMEMBERED_LENGTH = 1024, 64  # names, and bytes of one: what client
 # Products whose every header of that beginning is theirs to say.
 FAMILIES = {
     "kube-apiserver's own front proxies": ("x-remote-", "impersonate-"),
-    "forwarding, as all proxies tell it; Envoy's and Traefik's client certificates, oauth2-proxy": ("x-forwarded-",),
+    "forwarding, as all proxies tell it; Envoy's and Traefik's client certificates, oauth2-proxy": (
+        "x-forwarded-",
+    ),
     "what the request was before a proxy changed it": ("x-original-",),
     "the peer's address, port and scheme (nginx)": ("x-real-",),
     "Authelia, and forward authentication of others": ("remote-",),
@@ -36,12 +39,24 @@ FAMILIES = {
     "Google's Identity-Aware Proxy and App Engine": ("x-goog-iap-", "x-goog-authenticated-", "x-appengine-"),
     "AWS load balancers": ("x-amzn-oidc-", "x-amzn-mtls-"),
     "Azure App Service and Front Door": ("x-ms-client-principal", "x-ms-token-", "x-arr-", "x-azure-"),
-    "RFC 9440, and nginx, Apache, HAProxy, IIS before it": ("client-cert", "x-client-cert", "ssl-client-", "x-ssl-"),
+    "RFC 9440, and nginx, Apache, HAProxy, IIS before it": (
+        "client-cert",
+        "x-client-cert",
+        "ssl-client-",
+        "x-ssl-",
+    ),
     "Envoy, Istio, Linkerd": ("x-envoy-", "x-istio-", "x-jwt-", "l5d-"),
     "Kubeflow": ("kubeflow-",),
     "OpenSearch and CouchDB behind a proxy": ("x-proxy-", "x-auth-couchdb-"),
     "mod_auth_openidc, Shibboleth": ("oidc-", "x-oidc-", "shib-", "x-shib-"),
-    "SiteMinder, Oracle Access Manager, WebSEAL, WebLogic": ("sm-", "oam-", "osso-", "iv-", "wl-proxy-", "proxy-client-"),
+    "SiteMinder, Oracle Access Manager, WebSEAL, WebLogic": (
+        "sm-",
+        "oam-",
+        "osso-",
+        "iv-",
+        "wl-proxy-",
+        "proxy-client-",
+    ),
     "Vercel": ("x-vercel-",),
 }
 DROPPED_PREFIXES = tuple(prefix.encode() for prefixes in FAMILIES.values() for prefix in prefixes)
@@ -108,7 +123,9 @@ DROPPED = frozenset(
 
 
 def asserts_identity(name: bytes) -> bool:
-    """Whether a header of this lower-case name is kept from backends: one of the list, or any that is spelled oddly."""
+    """Whether a header of this lower-case name is kept from backends: one of the list, or any that is spelled
+    oddly.
+    """
     return is_odd(name) or name in DROPPED or name.startswith(DROPPED_PREFIXES)
 
 
@@ -122,8 +139,11 @@ def folded(name: bytes) -> bytes:
     return name.lower().translate(_FOLDED)
 
 
-def withholding(names: Collection[bytes] = (), prefixes: Iterable[bytes] = (), allowed: Collection[bytes] = ()) -> Callable[[bytes], bool]:
-    """`asserts_identity`, and these names and prefixes besides: what a front proxy of ours was configured to say.
+def withholding(
+    names: Collection[bytes] = (), prefixes: Iterable[bytes] = (), allowed: Collection[bytes] = ()
+) -> Callable[[bytes], bool]:
+    """`asserts_identity`, and these names and prefixes besides: what a front proxy of ours was configured to
+    say.
 
     `allowed` are odd names that pass all the same, unless another spelling of them is kept back.
     """

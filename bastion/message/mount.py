@@ -1,8 +1,9 @@
 """· Where does a URL that an application gave point to, seen from under its prefix?
 
-An application believes that it lives at `/` of its own host.  Here it lives under `/api/v1/…/proxy` of the bastion's:
-what means the application comes back under that prefix, what means another host is left alone, and what cannot be
-judged is refused.  "Means" is what a browser makes of it (WHATWG URL), which reads more into a value than RFC 3986.
+An application believes that it lives at `/` of its own host.  Here it lives under `/api/v1/…/proxy` of the
+bastion's: what means the application comes back under that prefix, what means another host is left alone, and
+what cannot be judged is refused.  "Means" is what a browser makes of it (WHATWG URL), which reads more into a
+value than RFC 3986.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from ipaddress import AddressValueError, IPv6Address
 class Mount:
     """Where an application is mounted, for the answer to one request.
 
-    `prefix` is the raw path up to and with `/proxy`, without the slash behind it; empty where the application has an
-    origin of its own, and then URLs stay as they are.  `hosts` are the authorities (lower case; without a port, the
-    scheme's) that mean the backend itself: its URLs lose scheme and host.  `host`, as the client wrote it (lower case),
-    means it too, but URLs keep it, as behind kube-apiserver.  `request_path` is the path at the backend, empty where the
-    client left out even the slash; None in a page whose base is elsewhere, so that its references are too.  `secure`: the
-    client came over TLS.  `document`: the URLs are of a page, whose links to other proxied applications are what they say.
+    `prefix` is the raw path up to and with `/proxy`, without the slash behind it; empty where the application
+    has an origin of its own, and then URLs stay as they are.  `hosts` are the authorities (lower case;
+    without a port, the scheme's) that mean the backend itself: its URLs lose scheme and host.  `host`, as the
+    client wrote it (lower case), means it too, but URLs keep it, as behind kube-apiserver.  `request_path` is
+    the path at the backend, empty where the client left out even the slash; None in a page whose base is
+    elsewhere, so that its references are too.  `secure`: the client came over TLS.  `document`: the URLs are
+    of a page, whose links to other proxied applications are what they say.
     """
 
     prefix: bytes
@@ -35,14 +37,16 @@ class Mount:
 REFUSED_SCHEMES = frozenset((b"javascript", b"data", b"vbscript"))
 API = b"/api/v1/"
 _PROXIED = re.compile(rb"%b(?:namespaces/[^/?#]++/(?:pods|services)|nodes)/[^/?#]++/proxy(?![^/?#])" % API)
-# An application that knows nothing of TLS in front of it: by its own host it means the place that the client is at.
+# An application that knows nothing of TLS in front of it: by its own host it means the place that the client
+# is at.
 _SECURED = {b"http": b"https", b"ws": b"wss"}
 _INSECURE = re.compile(rb"(?:http|ws):", re.IGNORECASE)
 _DEFAULT_PORTS = {b"http": b"80", b"https": b"443", b"ws": b"80", b"wss": b"443"}
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _TAIL = re.compile(rb"[?#]")
 _SCHEME = re.compile(rb"([a-zA-Z][a-zA-Z0-9+.\-]*+):")
-# Whatever needs a closer look than "a path to put behind the prefix": dots, escaped dots and slashes, backslashes.
+# Whatever needs a closer look than "a path to put behind the prefix": dots, escaped dots and slashes,
+# backslashes.
 _ODD = re.compile(rb"[\x00-\x1f\x7f\\]|/[./]|%2[eEfF]|%5[cC]|\s\Z")
 _HIDDEN_SLASH = re.compile(rb"%2f|%5c")
 _AUTHORITY = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=:\[\]\-]+")
@@ -54,7 +58,10 @@ _DOT_DOT = frozenset((b"..", b".%2e", b"%2e.", b"%2e%2e"))  # so does the WHATWG
 
 
 def rewrite_url(mount: Mount, value: bytes) -> bytes | None:
-    """The URL as the client is to have it; None where it must not have it.  Query and fragment stay as they came."""
+    """The URL as the client is to have it; None where it must not have it.
+
+    Query and fragment stay as they came.
+    """
     if value[:1] == b"/" and mount.request_path is not None and _ODD.search(value) is None:
         there = is_placed if mount.document else is_under
         return value if there(mount.prefix, value) else mount.prefix + value
@@ -76,7 +83,10 @@ def rewrite_url(mount: Mount, value: bytes) -> bytes | None:
 
 
 def place(mount: Mount, path: bytes) -> bytes | None:
-    """An absolute path under the prefix, without dot segments; what would climb out stops at the root.  None: not to be judged."""
+    """An absolute path under the prefix, without dot segments; what would climb out stops at the root.
+
+    None: not to be judged.
+    """
     if is_under(mount.prefix, path):
         path = path[len(mount.prefix) :]
     elif mount.document and path.startswith(API) and (other := _resolve(path)) and _PROXIED.match(other[0]):
@@ -89,7 +99,9 @@ def with_base(mount: Mount, base: bytes) -> Mount:
     """The mount for what follows `<base href>` in a page."""
     head, _ = split_tail(base)
     if _is_relative(head):
-        path: bytes | None = (mount.request_path or b"/").rpartition(b"/")[0] + b"/" + head if head else mount.request_path
+        path: bytes | None = (
+            (mount.request_path or b"/").rpartition(b"/")[0] + b"/" + head if head else mount.request_path
+        )
         own = mount.request_path is not None
     else:
         origin, path = _origin(mount, head)
@@ -101,7 +113,9 @@ def with_base(mount: Mount, base: bytes) -> Mount:
 
 
 def depth(request_path: bytes) -> int:
-    """How many segments a reference may climb from there; -1 where even one that does not climb is to be looked at."""
+    """How many segments a reference may climb from there; -1 where even one that does not climb is to be
+    looked at.
+    """
     if not request_path or b"/." in request_path or b"/%2" in request_path:
         return -1
     return request_path.count(b"/") - 1
@@ -142,7 +156,8 @@ def is_placed(prefix: bytes, path: bytes) -> bool:
 
 
 def _origin(mount: Mount, head: bytes) -> tuple[bytes | None, bytes | None]:
-    """What to write before the path, and the path at the backend; None for an origin elsewhere, and for no judgement.
+    """What to write before the path, and the path at the backend; None for an origin elsewhere, and for no
+    judgement.
 
     A reference that is a path only has the origin b"".
     """
@@ -174,7 +189,9 @@ def _origin(mount: Mount, head: bytes) -> tuple[bytes | None, bytes | None]:
 
 
 def _names(scheme: bytes, authority: bytes) -> frozenset[bytes] | None:
-    """The ways to write this authority's host and port, lower case; empty for what no browser takes, None for no judgement."""
+    """The ways to write this authority's host and port, lower case; empty for what no browser takes, None for
+    no judgement.
+    """
     authority = authority.rpartition(b"@")[2]
     if not _AUTHORITY.fullmatch(authority):
         return None  # escaped or Unicode letters, which browsers decode to who knows which host
@@ -198,7 +215,8 @@ def _names(scheme: bytes, authority: bytes) -> frozenset[bytes] | None:
 
 
 def _resolve(path: bytes) -> tuple[bytes, bool] | None:
-    """The path without dot segments, and whether it tried to climb above the root (RFC 3986 5.2.4, as browsers read it).
+    """The path without dot segments, and whether it tried to climb above the root (RFC 3986 5.2.4, as
+    browsers read it).
 
     None where an escaped slash hides a dot segment: whether that one counts depends on who reads it.
     """

@@ -1,7 +1,10 @@
-"""· What keeps the bastion's origin its own?  Which credentials a browser shows unasked, and what each kind of answer says in addition.
+"""· What keeps the bastion's origin its own?
 
-Under a path prefix every application answers from this origin, and a script that runs in it could act as whoever visits.
-So what a browser got without meaning to is sandboxed, and the bastion's own answers run, load and embed nothing.
+Which credentials a browser shows unasked, and what each kind of answer says in addition.
+
+Under a path prefix every application answers from this origin, and a script that runs in it could act as
+whoever visits. So what a browser got without meaning to is sandboxed, and the bastion's own answers run, load
+and embed nothing.
 """
 
 from __future__ import annotations
@@ -34,7 +37,8 @@ class CrossSite(enum.Enum):
     """Does the credential count where another site's page made the browser ask?"""
 
     COUNTS = "counts"
-    UNLESS_MARKED = "unless marked"  # not where `Origin` or `Sec-Fetch-*` says so; without any of them a program asks
+    # not where `Origin` or `Sec-Fetch-*` says so; without any of them a program asks
+    UNLESS_MARKED = "unless marked"
     ONLY_OURS = "only ours"  # only for what can be told to be our own page's, or a person's
 
 
@@ -49,13 +53,15 @@ RULES = MappingProxyType(
     {
         # Whoever sends it holds it: no form, frame or link can make a browser add one.
         Kind.TOKEN: Rule(ambient=False, cross_site=CrossSite.COUNTS),
-        # Only browsers have it, and it is theirs to prove that a page of ours asked: old ones leave out what would tell.
+        # Only browsers have it, and it is theirs to prove that a page of ours asked: old ones leave out what
+        # would tell.
         Kind.COOKIE: Rule(ambient=True, cross_site=CrossSite.ONLY_OURS),
         # Behind it is a cookie of the proxy's own, or of its single sign-on; also programs come through it.
         Kind.FRONT_PROXY: Rule(ambient=True, cross_site=CrossSite.UNLESS_MARKED),
         # curl has it, and so has a browser whose user picked it once.
         Kind.CERTIFICATE: Rule(ambient=True, cross_site=CrossSite.UNLESS_MARKED),
-        # Any page may see what anybody may see; but a page that came so is in the browser of somebody who is more than that.
+        # Any page may see what anybody may see; but a page that came so is in the browser of somebody who is
+        # more than that.
         Kind.NOTHING: Rule(ambient=True, cross_site=CrossSite.COUNTS),
     }
 )
@@ -78,7 +84,8 @@ _APART: tuple[Field, ...] = (
 
 
 def _policy(*directives: str) -> Field:
-    # Not `sandbox`: with an opener policy beside it, HTML ("navigation params") has browsers show an error page instead.
+    # Not `sandbox`: with an opener policy beside it, HTML ("navigation params") has browsers show an error
+    # page instead.
     text = "; ".join(("default-src 'none'", *directives, "frame-ancestors 'none'", "base-uri 'none'"))
     return (b"content-security-policy", b"Content-Security-Policy", text.encode())
 
@@ -89,7 +96,8 @@ DATA = (_policy("form-action 'none'"), *_APART)
 
 def page_fields(style: str) -> tuple[Field, ...]:
     """Of HTML without scripts; `style` is the source (CSP 3) of its one style sheet."""
-    # form-action has to name where the form's answer redirects to, too, and that is wherever the application sends its visitors.
+    # form-action has to name where the form's answer redirects to, too, and that is wherever the application
+    # sends its visitors.
     return (
         _policy(f"style-src {style}", "form-action 'self' https:"),
         *_APART,
@@ -100,11 +108,17 @@ def page_fields(style: str) -> tuple[Field, ...]:
 
 
 def data_fields(asked: list[Field]) -> tuple[Field, ...]:
-    """Those of DATA where a browser asked; programs get what kube-apiserver would tell them.  `asked`: the request's fields.
+    """Those of DATA where a browser asked; programs get what kube-apiserver would tell them.
+
+    `asked`: the request's fields.
 
     W3C Fetch Metadata: every browser says where its answer goes, and no page can keep it from that.
     """
-    return DATA if any(lower == b"sec-fetch-dest" or lower == b"sec-fetch-mode" for lower, _, _ in asked) else (_NOSNIFF,)
+    return (
+        DATA
+        if any(lower == b"sec-fetch-dest" or lower == b"sec-fetch-mode" for lower, _, _ in asked)
+        else (_NOSNIFF,)
+    )
 
 
 def status_fields(error: StatusError, asked: list[Field]) -> list[Field]:

@@ -106,7 +106,8 @@ _RULES: dict[bytes, Callable[[Mount, bytes], bytes | None]] = {
     b"refresh": _refresh,
     b"link": _link,
     b"set-cookie": place_cookie,
-    # where scripts of well-known libraries go, or what they show as the page's address: htmx, Turbo(links), Inertia, Unpoly
+    # where scripts of well-known libraries go, or what they show as the page's address: htmx, Turbo(links),
+    # Inertia, Unpoly
     b"hx-location": _hx_location,
     b"hx-redirect": _location,
     b"hx-push-url": _instead,

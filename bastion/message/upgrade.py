@@ -1,7 +1,7 @@
 """· Is an upgrade asked for, and does an answer accept it?
 
-RFC 9110 section 7.8, RFC 6455 section 4.  Only listed protocols are tunnelled (kubernetes#72112); an upgrade to another one
-is an ordinary request, as RFC 9110 allows.
+RFC 9110 section 7.8, RFC 6455 section 4.  Only listed protocols are tunnelled (kubernetes#72112); an upgrade
+to another one is an ordinary request, as RFC 9110 allows.
 """
 
 from __future__ import annotations
@@ -36,12 +36,15 @@ def asked_upgrade(method: str, minor: int, fields: list[Field], *, has_body: boo
     """None for an ordinary request.  Raises StatusError 400 for an upgrade that cannot be one."""
     if minor == 0:  # RFC 9110, 7.8: Upgrade from HTTP/1.0 is ignored
         return None
-    options = {token.strip(b" \t").lower() for value in values(fields, b"connection") for token in value.split(b",")}
+    options = {
+        token.strip(b" \t").lower() for value in values(fields, b"connection") for token in value.split(b",")
+    }
     offered = values(fields, b"upgrade")
     if b"upgrade" not in options or len(offered) != 1 or offered[0].lower() not in PROTOCOLS:
         return None
     if has_body or values(fields, b"expect"):
-        raise bad_request("an upgrade request may have neither a body nor an expectation", close=True)  # CVE-2026-69243
+        # CVE-2026-69243
+        raise bad_request("an upgrade request may have neither a body nor an expectation", close=True)
     keys = values(fields, b"sec-websocket-key")
     asked = Asked(offered[0], keys[0] if keys else b"")
     if asked.websocket and method != "GET":
@@ -52,7 +55,9 @@ def asked_upgrade(method: str, minor: int, fields: list[Field], *, has_body: boo
 
 
 def accepts(asked: Asked, fields: list[Field]) -> bool:
-    """Whether a 101 with these fields switches to what was asked for, and proves it where a key was sent (RFC 6455, 4.1)."""
+    """Whether a 101 with these fields switches to what was asked for, and proves it where a key was sent (RFC
+    6455, 4.1).
+    """
     offered = values(fields, b"upgrade")
     if len(offered) != 1 or offered[0].lower() != asked.protocol.lower():
         return False

@@ -1,8 +1,8 @@
 """· Which tags say at a glance what becomes of them?
 
-Most links of most pages: lower-case, one URL and nothing else of interest, and that URL a plain path or reference.
-One expression finds them, so that they cost no step of Python, or little; every other tag takes the long way, to the
-same result.
+Most links of most pages: lower-case, one URL and nothing else of interest, and that URL a plain path or
+reference. One expression finds them, so that they cost no step of Python, or little; every other tag takes
+the long way, to the same result.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """· May this address be dialled?
 
-Only addresses that the Kubernetes API gave get here, but whoever may write a pod's status writes them: loopback, metadata
-services and this program's own sockets are refused on the very address dialled (CVE-2020-8555, CVE-2022-3294, kubernetes#119270).
+Only addresses that the Kubernetes API gave get here, but whoever may write a pod's status writes them:
+loopback, metadata services and this program's own sockets are refused on the very address dialled
+(CVE-2020-8555, CVE-2022-3294, kubernetes#119270).
 """
 
 from __future__ import annotations
@@ -50,12 +51,15 @@ _LAST_32_BITS: tuple[ipaddress.IPv6Network, ...] = tuple(
         "64:ff9b:1::/48",
     )
 )
-_ISATAP = (0x00005EFE, 0x02005EFE)  # the first half of an interface identifier (RFC 5214); the second is an IPv4 address
+# the first half of an interface identifier (RFC 5214); the second is an IPv4 address
+_ISATAP = (0x00005EFE, 0x02005EFE)
 _IPV4 = 0xFFFFFFFF
 
 
 def parse_address(text: str) -> Address | None:
-    """None where `text` is no literal address; forms that carry an IPv4 address inside are not unwrapped here."""
+    """None where `text` is no literal address; forms that carry an IPv4 address inside are not unwrapped
+    here.
+    """
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
@@ -64,16 +68,25 @@ def parse_address(text: str) -> Address | None:
 
 
 def unmapped(address: Address) -> Address:
-    """The IPv4 address of a peer that came over an IPv6 socket.  No other form counts: a peer may choose its own IPv6 address."""
+    """The IPv4 address of a peer that came over an IPv6 socket.
+
+    No other form counts: a peer may choose its own IPv6 address.
+    """
     return (isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped) or address
 
 
 def leads_to(address: Address) -> tuple[Address, ...]:
-    """The address itself, and the IPv4 addresses that a packet to it may end at: translated, or unpacked from a tunnel."""
+    """The address itself, and the IPv4 addresses that a packet to it may end at: translated, or unpacked from
+    a tunnel.
+    """
     if isinstance(address, ipaddress.IPv4Address) or int(address) <= 1:
         return (address,)
     number = int(address)
-    inside = [number & _IPV4] if (number >> 32) & _IPV4 in _ISATAP or any(address in network for network in _LAST_32_BITS) else []
+    inside = (
+        [number & _IPV4]
+        if (number >> 32) & _IPV4 in _ISATAP or any(address in network for network in _LAST_32_BITS)
+        else []
+    )
     if address.sixtofour is not None:
         inside.append(int(address.sixtofour))
     inside += map(int, address.teredo or ())
@@ -84,7 +97,9 @@ Socket = tuple[str, int]  # (address as text, port)
 
 
 def client_of(text: str) -> str:
-    """Whom limits per client are kept for: an IPv6 client is a /64, of which it may use any address (RFC 4862, RFC 8981)."""
+    """Whom limits per client are kept for: an IPv6 client is a /64, of which it may use any address (RFC
+    4862, RFC 8981).
+    """
     return text if ":" not in text else _prefix(text)
 
 
@@ -97,7 +112,9 @@ def _prefix(text: str) -> str:
 
 
 class DialPolicy:
-    """`allowed` networks win over the refused ones; `own` are sockets of this program, and `api_servers` tells those of the API servers."""
+    """`allowed` networks win over the refused ones; `own` are sockets of this program, and `api_servers`
+    tells those of the API servers.
+    """
 
     def __init__(
         self,
@@ -118,7 +135,8 @@ class DialPolicy:
         self._own = frozenset((canonical(address), port) for address, port in own)
         self._api_servers = api_servers
         self._is_kubelet = is_kubelet
-        self._known: dict[str, tuple[bool, tuple[str, ...]]] = {}  # address as written -> (verdict, where it leads)
+        # address as written -> (verdict, where it leads)
+        self._known: dict[str, tuple[bool, tuple[str, ...]]] = {}
 
     def permits(self, address: str, port: int) -> bool:
         permitted, places = self._look(address)
@@ -126,7 +144,9 @@ class DialPolicy:
             return False
         if port in self._own_ports and any(map(self._is_local, places)):
             return False
-        return not any(number == port and canonical(server) in places for server, number in self._api_servers())
+        return not any(
+            number == port and canonical(server) in places for server, number in self._api_servers()
+        )
 
     def reaches_kubelet(self, address: str, port: int) -> bool:
         return any(self._is_kubelet(place, port) for place in self._look(address)[1])
@@ -151,7 +171,9 @@ class DialPolicy:
 
 
 def canonical(text: str) -> str:
-    """One spelling for what is one place: of mapped and plain, and of unspecified and loopback, which a connection takes for the same."""
+    """One spelling for what is one place: of mapped and plain, and of unspecified and loopback, which a
+    connection takes for the same.
+    """
     address = parse_address(text)
     if address is None:
         return text

@@ -1,10 +1,12 @@
 """Which connections to backends are kept, and for whom?
 
-Kept per endpoint, and an endpoint is address, port, TLS and TLS identity: a kubelet's connection never serves a pod.
-The most recently used is taken first, so that the others age out.  One that carried somebody's body serves nobody else: whether
-the backend read all of it only the backend knows, and what it left it takes for the next request.
+Kept per endpoint, and an endpoint is address, port, TLS and TLS identity: a kubelet's connection never serves
+a pod. The most recently used is taken first, so that the others age out.  One that carried somebody's body
+serves nobody else: whether the backend read all of it only the backend knows, and what it left it takes for
+the next request.
 
-A pod may listen on every port it has, so what is kept is bounded in all: it makes room for what is needed, longest unused first.
+A pod may listen on every port it has, so what is kept is bounded in all: it makes room for what is needed,
+longest unused first.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ MAX_IDLE = 4096  # in all
 
 
 class ConnectionPool:
-    """Takes back what was used cleanly, closes the rest.  `idle`, `open` and `dialled` are counts for metrics and tests.
+    """Takes back what was used cleanly, closes the rest.
+
+    `idle`, `open` and `dialled` are counts for metrics and tests.
 
     `most` may be open, and more than that only where all of them are in use: an exchange needs one.
     """
@@ -73,7 +77,9 @@ class ConnectionPool:
             self._drop_longest()
         self._count += 1
         try:
-            connection = await self._dialer.dial(endpoint, lambda: Connection(endpoint, self._loop, self._forget), patience)
+            connection = await self._dialer.dial(
+                endpoint, lambda: Connection(endpoint, self._loop, self._forget), patience
+            )
         except BaseException:
             self._count -= 1
             raise
@@ -85,7 +91,9 @@ class ConnectionPool:
         return connection
 
     def release(self, connection: Connection, *, clean: bool) -> None:
-        """`clean`: the whole request was sent and nothing was cancelled; the connection knows the rest itself."""
+        """`clean`: the whole request was sent and nothing was cancelled; the connection knows the rest
+        itself.
+        """
         if not clean or not connection.reusable:
             connection.close()
             return
@@ -105,7 +113,9 @@ class ConnectionPool:
         connection.deadline = self._loop.time() + idle
 
     def address_left(self, address: str) -> None:
-        """By a pod or a node, and it may be another's by now: what is open there leads to the former, and serves nobody else."""
+        """By a pod or a node, and it may be another's by now: what is open there leads to the former, and
+        serves nobody else.
+        """
         for connection in list(self._open.get(address, ())):
             connection.retire()
 

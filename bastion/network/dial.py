@@ -1,4 +1,6 @@
-"""A connection to one endpoint: the address checked, the deadline kept, TLS spoken where the endpoint says so."""
+"""A connection to one endpoint: the address checked, the deadline kept, TLS spoken where the endpoint says
+so.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,15 @@ from bastion.runtime.deadlines import Deadlines
 P = TypeVar("P", bound=asyncio.Protocol)
 
 # What the system says where no way leads to an address: also where it has none of that family itself.
-_NO_WAY = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN, errno.ETIMEDOUT, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+_NO_WAY = (
+    errno.ENETUNREACH,
+    errno.EHOSTUNREACH,
+    errno.ENETDOWN,
+    errno.EHOSTDOWN,
+    errno.ETIMEDOUT,
+    errno.EADDRNOTAVAIL,
+    errno.EAFNOSUPPORT,
+)
 
 _log = logging.getLogger("bastion.network")
 
@@ -30,7 +40,9 @@ _log = logging.getLogger("bastion.network")
 class Dialer:
     """`connect_timeout` in seconds covers TCP and TLS together."""
 
-    def __init__(self, policy: DialPolicy, tls: ClientTLS, deadlines: Deadlines, connect_timeout: float = 5.0) -> None:
+    def __init__(
+        self, policy: DialPolicy, tls: ClientTLS, deadlines: Deadlines, connect_timeout: float = 5.0
+    ) -> None:
         self._policy = policy
         self._tls = tls
         self._deadlines = deadlines
@@ -39,7 +51,10 @@ class Dialer:
         self._unverified: set[str] = set()  # addresses
 
     async def dial(self, endpoint: Endpoint, factory: Callable[[], P], patience: float | None = None) -> P:
-        """The protocol, connected.  `patience` in seconds is for TCP alone, where that is to take less.  Raises DialError."""
+        """The protocol, connected.
+
+        `patience` in seconds is for TCP alone, where that is to take less.  Raises DialError.
+        """
         if not self._may_dial(endpoint):
             raise DialError(f"dial {endpoint}: address not allowed")
         patience = min(patience or self._connect_timeout, self._connect_timeout)
@@ -55,7 +70,8 @@ class Dialer:
                 return await self._connect(endpoint, protocol, patience)
         except TimeoutError as error:
             raise DialError(
-                f"dial {endpoint}: timed out after {self._connect_timeout if reached else patience:g} s", silent=not reached
+                f"dial {endpoint}: timed out after {self._connect_timeout if reached else patience:g} s",
+                silent=not reached,
             ) from error
         except ssl.SSLError as error:
             raise DialError(f"dial {endpoint}: TLS handshake failed: {_tls_cause(error)}") from error
@@ -65,7 +81,9 @@ class Dialer:
     def _may_dial(self, endpoint: Endpoint) -> bool:
         """A kubelet is spoken to as such alone: as a pod it would be without the rule for kubelets."""
         address, port = endpoint.address, endpoint.port
-        return self._policy.permits(address, port) and (endpoint.identity == KUBELET or not self._policy.reaches_kubelet(address, port))
+        return self._policy.permits(address, port) and (
+            endpoint.identity == KUBELET or not self._policy.reaches_kubelet(address, port)
+        )
 
     async def _connect(self, endpoint: Endpoint, factory: Callable[[], P], patience: float) -> P:
         loop = asyncio.get_running_loop()
@@ -83,7 +101,9 @@ class Dialer:
             if context.verify_mode == ssl.CERT_NONE:
                 self._say_unverified(endpoint)
             protocol = factory()
-            layer = TLSLayer(protocol, context, self._deadlines, self._buffers, server_hostname=endpoint.address)
+            layer = TLSLayer(
+                protocol, context, self._deadlines, self._buffers, server_hostname=endpoint.address
+            )
             try:
                 await loop.create_connection(lambda: layer, sock=sock)
                 await layer.established
@@ -96,7 +116,8 @@ class Dialer:
             raise
 
     def _say_unverified(self, endpoint: Endpoint) -> None:
-        if endpoint.address in self._unverified or len(self._unverified) >= 65536:  # not per port: one pod may have them all
+        # not per port: one pod may have them all
+        if endpoint.address in self._unverified or len(self._unverified) >= 65536:
             return
         self._unverified.add(endpoint.address)
         _log.warning("TLS to %s is not verified: the backend's certificate is taken as it is", endpoint)

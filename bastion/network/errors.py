@@ -8,7 +8,10 @@ class NetworkError(Exception):
 
 
 class DialError(NetworkError):
-    """No connection: not one byte of the request was sent.  `silent`: nobody is there who would say no, or no way leads there."""
+    """No connection: not one byte of the request was sent.
+
+    `silent`: nobody is there who would say no, or no way leads there.
+    """
 
     def __init__(self, message: str, *, silent: bool = False) -> None:
         super().__init__(message)

@@ -1,7 +1,7 @@
 """· Does a login hold for the connection it came over, or for its request alone?
 
-After NTLM or Negotiate (RFC 4559) a server takes whatever follows on the connection for the same person's, so such a
-connection is nobody else's.  Of a scheme that is not listed here nobody can tell.
+After NTLM or Negotiate (RFC 4559) a server takes whatever follows on the connection for the same person's, so
+such a connection is nobody else's.  Of a scheme that is not listed here nobody can tell.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ PER_REQUEST = frozenset(
     )
 )
 CHALLENGES = frozenset((b"www-authenticate", b"proxy-authenticate"))
-_QUOTED = re.compile(rb'"(?:[^"\\]++|\\.?)*+("?)', re.DOTALL)  # without an end it goes to the end: each byte is read once
+# without an end it goes to the end: each byte is read once
+_QUOTED = re.compile(rb'"(?:[^"\\]++|\\.?)*+("?)', re.DOTALL)
 _CREDENTIALS = frozenset((b"authorization", b"proxy-authorization"))
 
 
@@ -46,7 +47,8 @@ def binds_request(fields: Iterable[Field]) -> bool:
 
 
 def binds_answer(challenges: bytes) -> bool:
-    """Whether one of the challenges (a WWW-Authenticate or Proxy-Authenticate field's value) is of such a scheme.
+    """Whether one of the challenges (a WWW-Authenticate or Proxy-Authenticate field's value) is of such a
+    scheme.
 
     Each scheme stands at the beginning or behind a comma, and so do parameters (RFC 9110, 11.6.1).
     """

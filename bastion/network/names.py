@@ -1,7 +1,9 @@
-"""Which sockets do the API servers' URLs lead to?  Names are resolved at the start and again and again, off the way of requests.
+"""Which sockets do the API servers' URLs lead to?
 
-No target is ever resolved: this is only to know what may not be dialled.  An address that a name had lately still counts,
-because names with many addresses give a few at a time.
+Names are resolved at the start and again and again, off the way of requests.
+
+No target is ever resolved: this is only to know what may not be dialled.  An address that a name had lately
+still counts, because names with many addresses give a few at a time.
 """
 
 from __future__ import annotations
@@ -33,7 +35,10 @@ async def addresses_of(host: str, port: int) -> Iterable[str]:
 
 
 class ApiSockets:
-    """Called, it tells all (address, port).  `clock` in seconds from anywhere; `more` is to be looked at as often, for somebody else."""
+    """Called, it tells all (address, port).
+
+    `clock` in seconds from anywhere; `more` is to be looked at as often, for somebody else.
+    """
 
     def __init__(
         self,
@@ -78,7 +83,11 @@ class ApiSockets:
                 found = await self._resolve(host, port)
         except (OSError, TimeoutError, UnicodeError) as error:
             if host not in self._failing:  # the first of a row is news
-                _log.warning("cannot resolve %s, the API server: a target with its address would be dialled (%s)", host, _cause(error))
+                _log.warning(
+                    "cannot resolve %s, the API server: a target with its address would be dialled (%s)",
+                    host,
+                    _cause(error),
+                )
             self._failing.add(host)
             return
         self._failing.discard(host)

@@ -1,7 +1,7 @@
 """Two connections joined: what comes from one goes to the other, as fast as the slower reads.
 
-Works by callbacks alone: a message costs no task and no future.  An end of input is passed on and the other direction
-goes on (half-close); an error ends both.
+Works by callbacks alone: a message costs no task and no future.  An end of input is passed on and the other
+direction goes on (half-close); an error ends both.
 """
 
 from __future__ import annotations
@@ -15,13 +15,17 @@ from bastion.network.sockets import is_reset
 from bastion.runtime.deadlines import Deadlines
 
 BUFFERED = 65536  # bytes written to a side that does not read, before the other side is made to wait
-CLOSE_SECONDS = 2.0  # for what is written to go out, and for the client to end as well, where the end was made
-FLUSH_SECONDS = 60.0  # without progress, where both sides ended by themselves: nothing that was sent is lost to a slow reader
+# for what is written to go out, and for the client to end as well, where the end was made
+CLOSE_SECONDS = 2.0
+# without progress, where both sides ended by themselves: nothing that was sent is lost to a slow reader
+FLUSH_SECONDS = 60.0
 LOOK_SECONDS = 1.0  # between looks at a side that is not read from: it hears no reset
 
 
 class Stream(msgspec.Struct, frozen=True):
-    """A raw connection taken over: `early` came already; `lost` is called when it is gone; `ended`: nothing more will come."""
+    """A raw connection taken over: `early` came already; `lost` is called when it is gone; `ended`: nothing
+    more will come.
+    """
 
     transport: asyncio.Transport
     early: bytes
@@ -73,7 +77,9 @@ class Side(asyncio.Protocol):
 
 
 class Leaving(asyncio.Protocol):
-    """Drops what a client still sends until it ends, too: closing before would reset the connection, and destroy the farewell unread."""
+    """Drops what a client still sends until it ends, too: closing before would reset the connection, and
+    destroy the farewell unread.
+    """
 
     def __init__(self, side: Side) -> None:
         self._side = side
@@ -88,7 +94,14 @@ class Relay:
     `idle` in seconds, 0 for never: without a byte for so long (at most twice) the tunnel ends.
     """
 
-    def __init__(self, client: Stream, backend: Stream, deadlines: Deadlines, idle: float, seen: Callable[[bytes], None] | None) -> None:
+    def __init__(
+        self,
+        client: Stream,
+        backend: Stream,
+        deadlines: Deadlines,
+        idle: float,
+        seen: Callable[[bytes], None] | None,
+    ) -> None:
         """`seen` is told what comes from the backend."""
         self.loop = asyncio.get_running_loop()
         self.client, self.backend = Side(self, client, None), Side(self, backend, seen)
@@ -176,7 +189,9 @@ class Relay:
         return self.client.transport.get_write_buffer_size() + self.backend.transport.get_write_buffer_size()
 
     def _close_late(self, now: float) -> None:
-        """As long as a slow reader takes something, it is waited for; not where the end was made from outside."""
+        """As long as a slow reader takes something, it is waited for; not where the end was made from
+        outside.
+        """
         pending = self._pending()
         if not self.finished.result() and pending < self._unsent:
             self._unsent = pending

@@ -17,7 +17,9 @@ _CLOSE = 7  # of include/net/tcp_states.h: reset, or closed on both sides
 
 
 def prepare(sock: socket.socket) -> None:
-    """Small writes go out at once; of large ones the kernel takes a little at a time (2.5 MiB otherwise, also where nobody reads)."""
+    """Small writes go out at once; of large ones the kernel takes a little at a time (2.5 MiB otherwise, also
+    where nobody reads).
+    """
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if hasattr(socket, "TCP_NOTSENT_LOWAT"):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)

@@ -27,8 +27,9 @@ class Deadlines:
 
 
 class Body(Protocol):
-    """The request's body: `read` gives the next piece, b"" at the end; `chunked` says how it is framed towards the backend, `length`
-    is in bytes, None where it comes in chunks."""
+    """The request's body: `read` gives the next piece, b"" at the end; `chunked` says how it is framed
+    towards the backend, `length` is in bytes, None where it comes in chunks.
+    """
 
     @property
     def length(self) -> int | None: ...
@@ -48,9 +49,14 @@ def may_stay_unread(method: str, body: Body | None) -> bool:
 
 
 class RoundTrip:
-    """A request under way on one connection.  `close` must be called, whatever happened; it keeps the connection if it may."""
+    """A request under way on one connection.
 
-    def __init__(self, pool: ConnectionPool, connection: Connection, upload: asyncio.Task[None] | None) -> None:
+    `close` must be called, whatever happened; it keeps the connection if it may.
+    """
+
+    def __init__(
+        self, pool: ConnectionPool, connection: Connection, upload: asyncio.Task[None] | None
+    ) -> None:
         self._pool = pool
         self._connection = connection
         self._upload = upload
@@ -77,8 +83,11 @@ class RoundTrip:
         return self._connection.take_over()
 
     def close(self, *, clean: bool) -> None:
-        upload, self._upload = self._upload, None  # what it raised holds the frames that hold this: a cycle otherwise
-        if upload is not None and not (upload.done() and not upload.cancelled() and upload.exception() is None):
+        # what it raised holds the frames that hold this: a cycle otherwise
+        upload, self._upload = self._upload, None
+        if upload is not None and not (
+            upload.done() and not upload.cancelled() and upload.exception() is None
+        ):
             upload.cancel()
             clean = False
         self._pool.release(self._connection, clean=clean)
@@ -94,24 +103,43 @@ class Transport:
     def upgrade(self, connection: Connection, head: bytes) -> RoundTrip:
         """Ask for an upgrade, on a connection that is not used for anything else."""
         connection.begin(
-            head, to_head=False, answer_within=self._deadlines.answer_head, body_idle=self._deadlines.answer_idle, to_switch=True
+            head,
+            to_head=False,
+            answer_within=self._deadlines.answer_head,
+            body_idle=self._deadlines.answer_idle,
+            to_switch=True,
         )
         connection.sent()
         return RoundTrip(self._pool, connection, None)
 
     def kept(self, endpoint: Endpoint, owner: str, *, sure: bool = False) -> Connection | None:
-        """A kept connection, None where there is none; `sure` looks at it once more, for what cannot be sent again."""
+        """A kept connection, None where there is none; `sure` looks at it once more, for what cannot be sent
+        again.
+        """
         return self._pool.take(endpoint, owner, sure=sure)
 
     async def connect(
-        self, endpoint: Endpoint, owner: str = "", *, fresh: bool = False, sure: bool = False, patience: float | None = None
+        self,
+        endpoint: Endpoint,
+        owner: str = "",
+        *,
+        fresh: bool = False,
+        sure: bool = False,
+        patience: float | None = None,
     ) -> Connection:
-        """A kept connection or a new one; `fresh` insists on a new one, and `patience` is in seconds for TCP.  Raises DialError."""
+        """A kept connection or a new one; `fresh` insists on a new one, and `patience` is in seconds for TCP.
+
+        Raises DialError.
+        """
         kept = None if fresh else self._pool.take(endpoint, owner, sure=sure)
         return kept or await self._pool.dial(endpoint, patience)
 
-    def start(self, connection: Connection, method: str, head: bytes, body: Body | None, owner: str = "") -> RoundTrip:
-        """`head` is the whole request head, its empty line included; `owner` names whose request it is, empty where nobody knows."""
+    def start(
+        self, connection: Connection, method: str, head: bytes, body: Body | None, owner: str = ""
+    ) -> RoundTrip:
+        """`head` is the whole request head, its empty line included; `owner` names whose request it is, empty
+        where nobody knows.
+        """
         connection.begin(
             head,
             to_head=method == "HEAD",

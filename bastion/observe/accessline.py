@@ -1,4 +1,7 @@
-"""What does the access log say of an exchange?  A line of JSON, of bounded length, and never a query, which may hold a secret."""
+"""What does the access log say of an exchange?
+
+A line of JSON, of bounded length, and never a query, which may hold a secret.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,9 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Line(msgspec.Struct, omit_defaults=True, gc=False):
-    """The fields of a line, in their order; what is empty is left out.  `cut`: some text is longer than it stands here.
+    """The fields of a line, in their order; what is empty is left out.
+
+    `cut`: some text is longer than it stands here.
 
     Durations are in seconds.  `msg` is `access`, or `access-lasts` of one that has become long and goes on.
     """

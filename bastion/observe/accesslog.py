@@ -1,7 +1,8 @@
-"""One line per exchange, and one when it becomes long; gathered and written a few times a second, as a write per request costs too much.
+"""One line per exchange, and one when it becomes long; gathered and written a few times a second, as a write
+per request costs too much.
 
-A reader who is slow loses nobody's lines to somebody else's: half of what is held is for users who are known, and none
-of them fills that half.  A line that is not written is counted.
+A reader who is slow loses nobody's lines to somebody else's: half of what is held is for users who are known,
+and none of them fills that half.  A line that is not written is counted.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ _log = logging.getLogger("bastion")
 
 
 class AccessLog:
-    """Writes to a file descriptor that is never closed here.  Use as an asynchronous context manager.  `written` makes a line."""
+    """Writes to a file descriptor that is never closed here.
+
+    Use as an asynchronous context manager.  `written` makes a line.
+    """
 
     def __init__(self, descriptor: int, written: Callable[[Record, str], bytes] = access_line) -> None:
         self._descriptor = descriptor

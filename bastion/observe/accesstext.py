@@ -1,4 +1,6 @@
-"""The access log for people: when, what came of it, who asked for what and how long it took; the rest as name=value."""
+"""The access log for people: when, what came of it, who asked for what and how long it took; the rest as
+name=value.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,22 @@ from bastion.observe.record import Record
 from bastion.observe.texts import inert
 
 # What stands in the sentence already, or says nothing to a person.
-_SAID = frozenset(("time", "msg", "method", "path", "host", "code", "seconds", "stages", "verb", "resource", "namespace", "name"))
+_SAID = frozenset(
+    (
+        "time",
+        "msg",
+        "method",
+        "path",
+        "host",
+        "code",
+        "seconds",
+        "stages",
+        "verb",
+        "resource",
+        "namespace",
+        "name",
+    )
+)
 _GREEN, _CYAN, _YELLOW, _RED, _DIM, _OFF = (f"\x1b[{code}m" for code in ("32", "36", "33", "31", "2", "0"))
 _COLOURS = {0: _RED, 1: _GREEN, 2: _GREEN, 3: _CYAN, 4: _YELLOW}  # by the first digit of the code
 
@@ -32,7 +49,10 @@ def _plain(line: Line) -> str:
 def _coloured(line: Line) -> str:
     colour = _COLOURS.get(line.code // 100, _RED)
     took = _milliseconds(line.seconds)
-    return f"{_DIM}{line.time}{_OFF} {colour}{_code(line)}{_OFF} {_what(line)} {colour}{took}{_OFF} {_DIM}{_rest(line)}{_OFF}"
+    return (
+        f"{_DIM}{line.time}{_OFF} {colour}{_code(line)}{_OFF} {_what(line)} {colour}{took}{_OFF}"
+        f" {_DIM}{_rest(line)}{_OFF}"
+    )
 
 
 def _code(line: Line) -> str:
@@ -49,11 +69,19 @@ def _milliseconds(seconds: float) -> str:
 
 
 def _rest(line: Line) -> str:
-    told = [(field, value) for field in line.__struct_fields__ if field not in _SAID and (value := getattr(line, field))]
+    told = [
+        (field, value)
+        for field in line.__struct_fields__
+        if field not in _SAID and (value := getattr(line, field))
+    ]
     stages = [(stage, _milliseconds(seconds)) for stage, seconds in line.stages.items()]
     return " ".join(f"{name}={_value(value)}" for name, value in (*told, *stages))
 
 
 def _value(value: object) -> str:
     text = inert(str(value))
-    return text if text and not any(one in text for one in ' "=') else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return (
+        text
+        if text and not any(one in text for one in ' "=')
+        else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    )

@@ -20,6 +20,16 @@ class ApiCalls:
 
     def families(self) -> list[Family]:
         return [
-            counter("bastion_api_requests", "Calls to the API server, by what it answered; 0: nothing.", (*NAMES, "code"), self._counts),
-            histogram("bastion_api_request_duration_seconds", "From a call to the head of its answer.", NAMES, self._durations),
+            counter(
+                "bastion_api_requests",
+                "Calls to the API server, by what it answered; 0: nothing.",
+                (*NAMES, "code"),
+                self._counts,
+            ),
+            histogram(
+                "bastion_api_request_duration_seconds",
+                "From a call to the head of its answer.",
+                NAMES,
+                self._durations,
+            ),
         ]

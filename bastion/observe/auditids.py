@@ -1,4 +1,7 @@
-"""What is a request called, in its answer and in the log?  Names of ours have a form that is taken from no client."""
+"""What is a request called, in its answer and in the log?
+
+Names of ours have a form that is taken from no client.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """One scrape tells of all workers: each answers the supervisor, which answers the one that was scraped.
 
-The supervisor, because it outlives workers: what one had counted when it died counts on, so that no counter goes back.
-Over Unix sockets in a folder of the supervisor's own.
+The supervisor, because it outlives workers: what one had counted when it died counts on, so that no counter
+goes back. Over Unix sockets in a folder of the supervisor's own.
 """
 
 from __future__ import annotations
@@ -102,11 +102,16 @@ class Collecting:
         """Of one that does not answer in time the counters stay, and the rest is not known."""
         answered = [number for number in await asyncio.gather(*map(self._ask, self._numbers)) if number]
         told = {
-            number: last.families if number in answered else [family for family in last.families if _counts(family)]
+            number: last.families
+            if number in answered
+            else [family for family in last.families if _counts(family)]
             for number, last in self._last.items()
         }
         help = "Worker processes whose state this tells; of the others only what they had counted."
-        return [gauge("bastion_workers", help, (), {(): len(answered)}), *merged({**told, "": [*self._gone.values()]})]
+        return [
+            gauge("bastion_workers", help, (), {(): len(answered)}),
+            *merged({**told, "": [*self._gone.values()]}),
+        ]
 
     async def _ask(self, number: str) -> str:
         """The number where it answered."""

@@ -1,6 +1,7 @@
 """When do the certificates end that the bastion shows or trusts?  A warning in time, and a gauge to alert on.
 
-Of a file with several (a chain, a bundle of authorities) the one that ends first counts: whatever stands on it fails then.
+Of a file with several (a chain, a bundle of authorities) the one that ends first counts: whatever stands on
+it fails then.
 """
 
 from __future__ import annotations
@@ -45,11 +46,17 @@ def warning(what: str, where: str, end: End, now: float) -> str | None:
     if end.at - now > EARLY:
         return None
     date = datetime.datetime.fromtimestamp(end.at, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    when = f"expires in {(end.at - now) / 86400:.0f} days, at {date}" if end.at > now else f"expired at {date}"
-    return f"the {what} certificate {where} ({end.subject}) {when}: renew it, files are read again by themselves"
+    when = (
+        f"expires in {(end.at - now) / 86400:.0f} days, at {date}" if end.at > now else f"expired at {date}"
+    )
+    return (
+        f"the {what} certificate {where} ({end.subject}) {when}: renew it, files are read again by themselves"
+    )
 
 
-def certificates_of(config: Config, of_kubeconfig: Callable[[], Iterable[Certificate]]) -> Callable[[], list[Certificate]]:
+def certificates_of(
+    config: Config, of_kubeconfig: Callable[[], Iterable[Certificate]]
+) -> Callable[[], list[Certificate]]:
     """All that can be read at the moment: whoever uses the others tells of that."""
     proofs = config.authentication
     files = {
@@ -73,7 +80,9 @@ def certificates_of(config: Config, of_kubeconfig: Callable[[], Iterable[Certifi
 class Expiry:
     """`certificates` of the moment; `clock`: seconds of the epoch."""
 
-    def __init__(self, certificates: Callable[[], Iterable[Certificate]], clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, certificates: Callable[[], Iterable[Certificate]], clock: Callable[[], float] = time.time
+    ) -> None:
         self._certificates = certificates
         self._clock = clock
         self._said: dict[tuple[str, End, bool], float] = {}

@@ -1,7 +1,7 @@
 """· What is a metric, how is it written for Prometheus, and what becomes of those of several processes?
 
-Plain values, so that they can be sent from one process to another; written here, as prometheus-client took 50 ms for
-thousands of series, in which nobody else is served.
+Plain values, so that they can be sent from one process to another; written here, as prometheus-client took 50
+ms for thousands of series, in which nobody else is served.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import TypeVar
 
 import msgspec
 
-BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)  # seconds
+# seconds
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 
 AT_ONCE = 32  # series (of histograms each has some twenty lines)
 
@@ -54,11 +55,21 @@ class Family(msgspec.Struct):
 
 
 def counter(name: str, help: str, labels: tuple[str, ...], samples: Mapping[L, float]) -> Family:
-    return Family(f"{name}_total", Kind.COUNTER, help, labels, {key: float(value) for key, value in samples.items()})
+    return Family(
+        f"{name}_total", Kind.COUNTER, help, labels, {key: float(value) for key, value in samples.items()}
+    )
 
 
-def gauge(name: str, help: str, labels: tuple[str, ...], samples: Mapping[L, float], together: Together = Together.SUM) -> Family:
-    return Family(name, Kind.GAUGE, help, labels, {key: float(value) for key, value in samples.items()}, together)
+def gauge(
+    name: str,
+    help: str,
+    labels: tuple[str, ...],
+    samples: Mapping[L, float],
+    together: Together = Together.SUM,
+) -> Family:
+    return Family(
+        name, Kind.GAUGE, help, labels, {key: float(value) for key, value in samples.items()}, together
+    )
 
 
 def histogram(name: str, help: str, labels: tuple[str, ...], samples: Mapping[L, Counts]) -> Family:
@@ -108,13 +119,18 @@ def _histogram(family: Family) -> Iterator[str]:
         more, whole = (f",{labels}", f"{{{labels}}}") if labels else ("", "")
         totals = [*accumulate(counts[:-1])]
         lines = [f"{start}{more}}} {total!r}\n" for start, total in zip(starts, totals, strict=True)]
-        yield f"{''.join(lines)}{family.name}_count{whole} {totals[-1]!r}\n{family.name}_sum{whole} {counts[-1]!r}\n"
+        yield (
+            f"{''.join(lines)}{family.name}_count{whole} {totals[-1]!r}\n{family.name}_sum{whole}"
+            f" {counts[-1]!r}\n"
+        )
 
 
 @functools.lru_cache(16384)
 def _labels(names: tuple[str, ...], values: Labels) -> str:
     """In the order of their names, as prometheus-client has them."""
-    return ",".join(f'{name}="{value.translate(_ESCAPES)}"' for name, value in sorted(zip(names, values, strict=True)))
+    return ",".join(
+        f'{name}="{value.translate(_ESCAPES)}"' for name, value in sorted(zip(names, values, strict=True))
+    )
 
 
 def _help(text: str) -> str:
@@ -132,7 +148,9 @@ def merged(told: Mapping[str, Sequence[Family]]) -> list[Family]:
             one = _apart(family, worker) if family.together is Together.APART else family
             known = whole.get(one.name)
             if known is None:
-                whole[one.name] = Family(one.name, one.kind, one.help, one.labels, {**one.samples}, one.together)
+                whole[one.name] = Family(
+                    one.name, one.kind, one.help, one.labels, {**one.samples}, one.together
+                )
             else:
                 add(known.samples, one)
     return [*whole.values()]
@@ -147,7 +165,11 @@ def add(samples: dict[Labels, float | Counts], family: Family) -> None:
 
 def _joined(together: Together, one: float | Counts, other: float | Counts) -> float | Counts:
     if isinstance(one, list) or isinstance(other, list):
-        return [a + b for a, b in zip(one, other, strict=True)] if isinstance(one, list) and isinstance(other, list) else other
+        return (
+            [a + b for a, b in zip(one, other, strict=True)]
+            if isinstance(one, list) and isinstance(other, list)
+            else other
+        )
     if together is Together.SUM:
         return one + other
     return min(one, other) if together is Together.LEAST else max(one, other)

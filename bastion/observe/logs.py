@@ -53,14 +53,19 @@ class TextFormatter(logging.Formatter):
 
 
 def configure(verbosity: int, form: str = "") -> None:
-    """-v 0: what needs attention, and that it serves; 1..3: what happens; 4 and above: everything.  `form` as `written_as` has it."""
+    """-v 0: what needs attention, and that it serves; 1..3: what happens; 4 and above: everything.
+
+    `form` as `written_as` has it.
+    """
     handler = logging.StreamHandler(sys.stderr)
     text = written_as(form, STDERR) == TEXT
     handler.setFormatter(TextFormatter(colour=is_coloured(STDERR)) if text else JSONFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    logging.getLogger("bastion").setLevel(logging.DEBUG if verbosity >= 4 else logging.INFO if verbosity else logging.WARNING)
+    logging.getLogger("bastion").setLevel(
+        logging.DEBUG if verbosity >= 4 else logging.INFO if verbosity else logging.WARNING
+    )
     for always in ("bastion.server", "bastion.start"):
         logging.getLogger(always).setLevel(logging.DEBUG if verbosity >= 4 else logging.INFO)
     if verbosity >= 4:
@@ -75,7 +80,9 @@ def access_lines(form: str, descriptor: int) -> Callable[[Record, str], bytes]:
 
 
 def written_as(form: str, descriptor: int) -> str:
-    """What was asked for; where nothing was, text for a person at a terminal and JSON for whatever collects logs."""
+    """What was asked for; where nothing was, text for a person at a terminal and JSON for whatever collects
+    logs.
+    """
     return form or (TEXT if os.isatty(descriptor) else JSON)
 
 

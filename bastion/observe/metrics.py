@@ -23,7 +23,9 @@ class Metrics:
 
 
 class Rendered:
-    """What is rendered, at most once a second, for all who wait for it: never old, and a thousand who ask pay for one."""
+    """What is rendered, at most once a second, for all who wait for it: never old, and a thousand who ask pay
+    for one.
+    """
 
     def __init__(self, render: Callable[[], Awaitable[bytes]]) -> None:
         self._render = render

@@ -1,4 +1,6 @@
-"""Tells everybody who wants to know that an exchange is over, or lasts long: the access log and the metrics."""
+"""Tells everybody who wants to know that an exchange is over, or lasts long: the access log and the
+metrics.
+"""
 
 from __future__ import annotations
 
@@ -36,5 +38,9 @@ class Observer:
 
 
 def _so_far(record: Record, code: int, bytes_in: int, bytes_out: int) -> None:
-    record.code, record.bytes_in, record.bytes_out = code, bytes_in + record.stream_in, bytes_out + record.stream_out
+    record.code, record.bytes_in, record.bytes_out = (
+        code,
+        bytes_in + record.stream_in,
+        bytes_out + record.stream_out,
+    )
     record.ended()

@@ -1,4 +1,6 @@
-"""What is told of the process itself: memory, processor time, descriptors, garbage collections, as prometheus-client counts them."""
+"""What is told of the process itself: memory, processor time, descriptors, garbage collections, as
+prometheus-client counts them.
+"""
 
 from __future__ import annotations
 
@@ -29,5 +31,7 @@ class Process:
             name = f"{metric.name}_total" if metric.type == "counter" else metric.name
             labels = tuple(metric.samples[0].labels) if metric.samples else ()
             samples = {tuple(one.labels.values()): one.value for one in metric.samples if one.name == name}
-            found.append(Family(name, Kind(metric.type), metric.documentation, labels, {**samples}, Together.APART))
+            found.append(
+                Family(name, Kind(metric.type), metric.documentation, labels, {**samples}, Together.APART)
+            )
         return found

@@ -12,7 +12,9 @@ _clock = time.perf_counter
 
 
 class Record:
-    """`stages` holds the seconds spent in each, `seconds` the whole; `bytes_in` and `bytes_out` count bodies; `code` 0: no answer."""
+    """`stages` holds the seconds spent in each, `seconds` the whole; `bytes_in` and `bytes_out` count bodies;
+    `code` 0: no answer.
+    """
 
     __slots__ = (
         "_stage",
@@ -55,7 +57,8 @@ class Record:
         self.cause = ""  # why nobody is known to be asking: for the log, never for the client
         self.code = 0
         self.error = ""  # why the bastion itself made the answer: a reason of Status, and what lies behind it
-        self.outcome = ""  # empty, or how the exchange was cut short, why a tunnel ended, what came of signing in
+        # empty, or how the exchange was cut short, why a tunnel ended, what came of signing in
+        self.outcome = ""
         self.bytes_in = 0
         self.bytes_out = 0
         self.stream_in = 0  # of a tunnel, after the switch of protocols
@@ -76,6 +79,8 @@ class Record:
     def __enter__(self) -> Record:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         name, began = self._stage
         self.stages[name] = _clock() - began

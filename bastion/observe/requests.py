@@ -1,7 +1,9 @@
-"""How many requests were there, what came of them, and how long did they take?  Never a path or a user as a label.
+"""How many requests were there, what came of them, and how long did they take?
 
-Counted in plain dictionaries, because every request passes here.  Nothing that a client, a user or a backend makes up
-crowds out what is told of the others.
+Never a path or a user as a label.
+
+Counted in plain dictionaries, because every request passes here.  Nothing that a client, a user or a backend
+makes up crowds out what is told of the others.
 """
 
 from __future__ import annotations
@@ -9,7 +11,16 @@ from __future__ import annotations
 from bisect import bisect_left
 from http import HTTPStatus
 
-from bastion.observe.families import BUCKETS, Counts, Family, Histograms, add_duration, counter, histogram, no_counts
+from bastion.observe.families import (
+    BUCKETS,
+    Counts,
+    Family,
+    Histograms,
+    add_duration,
+    counter,
+    histogram,
+    no_counts,
+)
 from bastion.observe.record import Record
 
 MAX_SERIES = 4096  # label sets kept apart; a flood of namespaces ends in one called "other"
@@ -22,18 +33,21 @@ Key = tuple[str, str, str, str, str]
 KEY = ("namespace", "resource", "verb", "code", "by")
 TARGET = ("namespace", "resource", "target")
 
-# A backend says whatever number it likes: those that nobody registered are told apart by their first digit, like all codes
-# of a namespace that has too many.
+# A backend says whatever number it likes: those that nobody registered are told apart by their first digit,
+# like all codes of a namespace that has too many.
 _CLASSES = {code: f"{code // 100}xx" if code < 600 else OTHER for code in range(100, 1000)}
 _CODES = _CLASSES | {0: "0"} | {status.value: str(status.value) for status in HTTPStatus}
 
 
 class Requests:
-    """`targets`: how many pods, services and nodes are told apart by name, the first that are reached; 0 for none."""
+    """`targets`: how many pods, services and nodes are told apart by name, the first that are reached; 0 for
+    none.
+    """
 
     def __init__(self, targets: int = 0) -> None:
         self._targets = targets
-        self._counts: dict[Key, tuple[Counts, Counts]] = {}  # how many (in a list of one), and the durations that these are part of
+        # how many (in a list of one), and the durations that these are part of
+        self._counts: dict[Key, tuple[Counts, Counts]] = {}
         self._series: dict[str, int] = {}  # per namespace
         self._durations: Histograms = {}
         self._stages: dict[str, Counts] = {}
@@ -65,8 +79,15 @@ class Requests:
         if record.info is None:
             return ("", "", "", code, by)
         attributes = record.info.attributes
-        # A namespace is named only once a request reached something in it: else whoever asks could fill the registry.
-        return (attributes.namespace if record.endpoint else "", attributes.resource, attributes.verb, code, by)
+        # A namespace is named only once a request reached something in it: else whoever asks could fill the
+        # registry.
+        return (
+            attributes.namespace if record.endpoint else "",
+            attributes.resource,
+            attributes.verb,
+            code,
+            by,
+        )
 
     def _added(self, key: Key) -> tuple[Counts, Counts]:
         namespace, resource, verb, code, by = key
@@ -102,7 +123,10 @@ class Requests:
                 {key: count[0] for key, (count, _) in self._counts.items()},
             ),
             histogram(
-                "bastion_request_duration_seconds", "From the head of a request to the end of its exchange.", KEY[:2], self._durations
+                "bastion_request_duration_seconds",
+                "From the head of a request to the end of its exchange.",
+                KEY[:2],
+                self._durations,
             ),
             histogram(
                 "bastion_stage_duration_seconds",
@@ -117,7 +141,10 @@ class Requests:
                 {("in",): self._bytes_in, ("out",): self._bytes_out},
             ),
             counter(
-                "bastion_streams_begun", "Exchanges that became long: tunnels, and whatever outlives the recheck.", (), {(): self._long}
+                "bastion_streams_begun",
+                "Exchanges that became long: tunnels, and whatever outlives the recheck.",
+                (),
+                {(): self._long},
             ),
         ]
         if self._targets:
@@ -129,7 +156,12 @@ class Requests:
                     names,
                     self._target_counts,
                 ),
-                histogram("bastion_target_request_duration_seconds", "How long these took.", TARGET, self._target_durations),
+                histogram(
+                    "bastion_target_request_duration_seconds",
+                    "How long these took.",
+                    TARGET,
+                    self._target_durations,
+                ),
             ]
         return found
 

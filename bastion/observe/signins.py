@@ -46,7 +46,8 @@ class SignIns:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._counts = dict.fromkeys(map(str, Outcome), 0)  # there from the start: a rate needs a value before the first
+        # there from the start: a rate needs a value before the first
+        self._counts = dict.fromkeys(map(str, Outcome), 0)
         self._second = 0.0
         self._said = self._unsaid = 0
 
@@ -72,4 +73,10 @@ class SignIns:
             return
         self._said += 1
         more, self._unsaid = f", and {self._unsaid} more failed before it" if self._unsaid else "", 0
-        _log.warning("a sign-in from %s failed: %s (audit id %s)%s", record.client, FAILURES[record.outcome], record.audit_id, more)
+        _log.warning(
+            "a sign-in from %s failed: %s (audit id %s)%s",
+            record.client,
+            FAILURES[record.outcome],
+            record.audit_id,
+            more,
+        )

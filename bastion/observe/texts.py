@@ -25,7 +25,9 @@ def redact(text: str) -> str:
 
 def inert(text: str) -> str:
     """On one line, and nothing that a terminal obeys (CVE-2003-0063 and its kin: a log is read there)."""
-    return text if text.isprintable() else "".join(one if one.isprintable() else _escaped(one) for one in text)
+    return (
+        text if text.isprintable() else "".join(one if one.isprintable() else _escaped(one) for one in text)
+    )
 
 
 def _escaped(one: str) -> str:
@@ -34,5 +36,8 @@ def _escaped(one: str) -> str:
 
 @functools.lru_cache(512)
 def agent(value: bytes) -> str:
-    """A User-Agent for the log: of bounded length, on one line, and without what looks like a secret.  There are few different ones."""
+    """A User-Agent for the log: of bounded length, on one line, and without what looks like a secret.
+
+    There are few different ones.
+    """
     return inert(redact(value[: 4 * MAX_AGENT].decode("utf-8", "replace")))[:MAX_AGENT]

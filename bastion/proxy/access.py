@@ -1,4 +1,5 @@
-"""What a stream's access stands on, asked again while it lives: the token, whom its user acts as, what that user may.
+"""What a stream's access stands on, asked again while it lives: the token, whom its user acts as, what that
+user may.
 
 Past the remembered answers: the authenticator and the authorizer given here remember nothing.
 """
@@ -25,7 +26,11 @@ class StreamAccess:
     """`clock` is seconds since the epoch."""
 
     def __init__(
-        self, recheck: Recheck, authenticator: Authenticator, authorizer: Authorizer, clock: Callable[[], float] = time.time
+        self,
+        recheck: Recheck,
+        authenticator: Authenticator,
+        authorizer: Authorizer,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._recheck = recheck
         self._authenticator = authenticator
@@ -40,14 +45,19 @@ class StreamAccess:
         end: Callable[[str], None],
         ago: float = 0.0,
     ) -> Callable[[], None]:
-        """Call `end` with a reason once one answer is no; `ago` seconds ago they were yes.  Returns what ends the watch.
+        """Call `end` with a reason once one answer is no; `ago` seconds ago they were yes.
+
+        Returns what ends the watch.
 
         `questions` are those that admitted.
         """
         line = (STREAM, user.name)
         still_is = partial(self._still_is, credentials, user)
         watches = [self._recheck.watch((credentials, user), still_is, end, self._good_for(credentials), ago)]
-        watches += [self._recheck.watch(question, partial(self._still_may, *question, line), end, ago=ago) for question in questions]
+        watches += [
+            self._recheck.watch(question, partial(self._still_may, *question, line), end, ago=ago)
+            for question in questions
+        ]
 
         def unwatch() -> None:
             for watch in watches:
@@ -56,7 +66,9 @@ class StreamAccess:
         return unwatch
 
     def _good_for(self, credentials: Credentials) -> float:
-        """Seconds until the token's own end, as far as it tells: unverified, all it can do is to be asked about more often."""
+        """Seconds until the token's own end, as far as it tells: unverified, all it can do is to be asked
+        about more often.
+        """
         expires = expiry(credentials.token) if credentials.token is not None else None
         return expires + SLACK - self._clock() if expires is not None else math.inf
 
@@ -74,4 +86,9 @@ class StreamAccess:
 
 def _identity(user: User) -> tuple[object, ...]:
     """All that an authorizer may look at; in which order groups and extras are told says nothing."""
-    return user.name, user.uid, frozenset(user.groups), frozenset((key, frozenset(values)) for key, values in user.extra)
+    return (
+        user.name,
+        user.uid,
+        frozenset(user.groups),
+        frozenset((key, frozenset(values)) for key, values in user.extra),
+    )

@@ -1,6 +1,7 @@
 """Where does an exchange try next, after its first attempt failed?  Where its target leads by now.
 
-A dial takes up to seconds, and an address that a pod had may be given to another's, of another namespace, meanwhile.
+A dial takes up to seconds, and an address that a pod had may be given to another's, of another namespace,
+meanwhile.
 """
 
 from __future__ import annotations
@@ -17,12 +18,16 @@ from bastion.runtime.turns import Key
 MAX_ATTEMPTS = 3  # connections tried, kept ones too, before only those are that are not known to fail
 MOST_DIALS = 256  # however many stand by
 DIALLING = 15.0  # seconds after which no further one is tried
-PATIENCE = 1.5  # seconds for a TCP connection while others stand by: a SYN that was lost is sent again after one
+# seconds for a TCP connection while others stand by: a SYN that was lost is sent again after one
+PATIENCE = 1.5
 
 
 class Attempts:
-    """Of one exchange.  `fresh`: a kept connection died under it, so only new ones are good enough; `well` says whether an
-    endpoint is not known to fail; `now` is the clock."""
+    """Of one exchange.
+
+    `fresh`: a kept connection died under it, so only new ones are good enough; `well` says whether an
+    endpoint is not known to fail; `now` is the clock.
+    """
 
     def __init__(
         self,
@@ -53,12 +58,16 @@ class Attempts:
         return PATIENCE if len(self._untried) > (endpoint in self._untried) else None
 
     async def candidates(self) -> Iterable[Endpoint]:
-        """For the next attempt, in the order to try; none once enough was tried.  Raises StatusError: the target may be gone by now."""
+        """For the next attempt, in the order to try; none once enough was tried.
+
+        Raises StatusError: the target may be gone by now.
+        """
         if self._tried >= MOST_DIALS or self._now() >= self._until:
             return ()
         self._tried += 1
         led = await self._router.again(self._route, self._asker)
-        if led is not self._known:  # one of forty thousand may be the next, and they are not to be gone through for each
+        # one of forty thousand may be the next, and they are not to be gone through for each
+        if led is not self._known:
             self._known = led
             self._untried = dict.fromkeys(endpoint for endpoint in led if endpoint not in self._failed)
         if self._tried <= MAX_ATTEMPTS:
@@ -80,7 +89,9 @@ class Attempts:
         self.failure = failure
 
     async def arrived(self, connection: Connection) -> bool:
-        """Whether the target still leads to where a new connection went; where not it is closed.  Raises StatusError as `candidates`.
+        """Whether the target still leads to where a new connection went; where not it is closed.
+
+        Raises StatusError as `candidates`.
 
         A kept one was taken in the turn of the loop in which it was decided where to go.
         """

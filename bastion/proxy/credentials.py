@@ -1,4 +1,7 @@
-"""Which credentials of a request count?  A cookie, or what headers and the connection show; never by another site's doing."""
+"""Which credentials of a request count?
+
+A cookie, or what headers and the connection show; never by another site's doing.
+"""
 
 from __future__ import annotations
 

@@ -30,10 +30,11 @@ class Body(Protocol):
 
 
 class Exchange(Protocol):
-    """`client` is the peer's address, which may be a proxy's (`origin`); `scheme` http or https; `minor` the x of
-    HTTP/1.x; `body` None where there is none.
+    """`client` is the peer's address, which may be a proxy's (`origin`); `scheme` http or https; `minor` the
+    x of HTTP/1.x; `body` None where there is none.
 
-    `certificate`: what the client showed in the TLS handshake, DER, its own first; empty where it showed none.
+    `certificate`: what the client showed in the TLS handshake, DER, its own first; empty where it showed
+    none.
     """
 
     method: str
@@ -57,8 +58,13 @@ class Exchange(Protocol):
     @property
     def bytes_in(self) -> int: ...
 
-    def start(self, status: int, reason: bytes, fields: list[Field], length: int | None, *, bodiless: bool = False) -> None:
-        """Begin the answer.  `length` None: delimited as the client's HTTP version allows.  `bodiless`: `length` only tells."""
+    def start(
+        self, status: int, reason: bytes, fields: list[Field], length: int | None, *, bodiless: bool = False
+    ) -> None:
+        """Begin the answer.
+
+        `length` None: delimited as the client's HTTP version allows.  `bodiless`: `length` only tells.
+        """
         ...
 
     def flush(self) -> None:
@@ -79,7 +85,9 @@ class Exchange(Protocol):
         ...
 
     def abort(self) -> None:
-        """What was written still goes out; then the connection ends so that the client can tell a short body from a whole one."""
+        """What was written still goes out; then the connection ends so that the client can tell a short body
+        from a whole one.
+        """
         ...
 
     def hijack(self, reason: bytes, fields: list[Field]) -> Stream:

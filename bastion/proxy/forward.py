@@ -34,8 +34,10 @@ from bastion.runtime.turns import USER, Key
 
 
 class Envelope(msgspec.Struct, frozen=True, gc=False):
-    """What the bastion itself decided about a request: where it came from, whose Authorization it carries, whether a browser
-    may have shown its credential unasked, which of its headers are kept back, and whose share of what all share it takes."""
+    """What the bastion itself decided about a request: where it came from, whose Authorization it carries,
+    whether a browser may have shown its credential unasked, which of its headers are kept back, and whose
+    share of what all share it takes.
+    """
 
     forwarded: Forwarded
     keep_authorization: bool
@@ -50,10 +52,19 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
 
 
 class Forwarder:
-    """`waiting` bounds the exchanges that wait for one target's answer; `outliers` knows which endpoints keep failing; `turns`: of
-    pages that are edited."""
+    """`waiting` bounds the exchanges that wait for one target's answer; `outliers` knows which endpoints keep
+    failing; `turns`: of pages that are edited.
+    """
 
-    def __init__(self, transport: Transport, router: Router, outliers: Outliers, waiting: Shares, policy: Policy, turns: Turns) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        router: Router,
+        outliers: Outliers,
+        waiting: Shares,
+        policy: Policy,
+        turns: Turns,
+    ) -> None:
         self._router = router
         self._transport = transport
         self._policy = policy
@@ -62,13 +73,21 @@ class Forwarder:
         self._turns = turns
         self._now = asyncio.get_running_loop().time
 
-    async def serve(self, exchange: Exchange, route: Route, envelope: Envelope, record: Record, under_way: UnderWay) -> None:
+    async def serve(
+        self, exchange: Exchange, route: Route, envelope: Envelope, record: Record, under_way: UnderWay
+    ) -> None:
         """Raises StatusError as long as the answer has not begun; after that it aborts."""
         head = request_head(exchange, route, envelope, self._policy)
         asker = envelope.asker
         if not self._waiting.enter(route.key, asker):
-            raise service_unavailable("too many requests wait for this target already; try again shortly", retry_after=1)
-        upload = Upload(exchange.body, Place(self._waiting, route.key, asker)) if exchange.body is not None else None
+            raise service_unavailable(
+                "too many requests wait for this target already; try again shortly", retry_after=1
+            )
+        upload = (
+            Upload(exchange.body, Place(self._waiting, route.key, asker))
+            if exchange.body is not None
+            else None
+        )
         try:
             trip, answer = await self._ask(exchange, route, head, upload, envelope, record, under_way)
         except NetworkError as error:
@@ -89,14 +108,25 @@ class Forwarder:
             trip.close(clean=clean)
 
     async def _ask(
-        self, exchange: Exchange, route: Route, head: bytes, upload: Upload | None, envelope: Envelope, record: Record, under_way: UnderWay
+        self,
+        exchange: Exchange,
+        route: Route,
+        head: bytes,
+        upload: Upload | None,
+        envelope: Envelope,
+        record: Record,
+        under_way: UnderWay,
     ) -> tuple[RoundTrip, Answer]:
-        """Raises NetworkError or StatusError: from the client's body, or because the target is gone by now."""
+        """Raises NetworkError or StatusError: from the client's body, or because the target is gone by
+        now.
+        """
         attempts: Attempts | None = None
         asker = envelope.asker
         endpoint = self._choose(route.endpoints, asker)
         sure = exchange.method not in IDEMPOTENT or exchange.body is not None
-        connection = self._transport.kept(endpoint, envelope.owner, sure=sure) if endpoint is not None else None
+        connection = (
+            self._transport.kept(endpoint, envelope.owner, sure=sure) if endpoint is not None else None
+        )
         while True:
             if connection is None:
                 attempts = attempts or self._attempts(route, asker)
@@ -130,17 +160,24 @@ class Forwarder:
                 return trip, answer
 
     def _attempts(self, route: Route, asker: Key) -> Attempts:
-        return Attempts(route, self._router, asker, self._now, lambda endpoint: self._outliers.well(endpoint, asker))
+        return Attempts(
+            route, self._router, asker, self._now, lambda endpoint: self._outliers.well(endpoint, asker)
+        )
 
     async def _connect(
         self, attempts: Attempts, endpoint: Endpoint | None, envelope: Envelope, record: Record, *, sure: bool
     ) -> Connection:
-        """To `endpoint`, or to the next that takes a connection.  Raises DialError, and StatusError where the target is gone by now."""
+        """To `endpoint`, or to the next that takes a connection.
+
+        Raises DialError, and StatusError where the target is gone by now.
+        """
         while endpoint is not None:
             record.endpoint = str(endpoint)
             try:
                 patience = attempts.patience(endpoint)
-                connection = await self._transport.connect(endpoint, envelope.owner, fresh=attempts.fresh, sure=sure, patience=patience)
+                connection = await self._transport.connect(
+                    endpoint, envelope.owner, fresh=attempts.fresh, sure=sure, patience=patience
+                )
             except DialError as error:
                 self._outliers.undialled(endpoint, envelope.asker, self._now())
                 attempts.failed(endpoint, error)
@@ -154,12 +191,18 @@ class Forwarder:
         return next(iter(self._outliers.order(candidates, asker, self._now())), None)
 
 
-def present_answer(exchange: Exchange, answer: Answer, endpoint: Endpoint, envelope: Envelope, policy: Policy) -> Presented:
+def present_answer(
+    exchange: Exchange, answer: Answer, endpoint: Endpoint, envelope: Envelope, policy: Policy
+) -> Presented:
     """The answer's head as the client is to have it."""
 
     def mount() -> Mount:
-        authorities = {str(endpoint).encode(), *((endpoint.address.encode(),) if endpoint.port == (443 if endpoint.tls else 80) else ())}
-        path = forwarded.uri[len(forwarded.prefix) :]  # as the client asked for it: what was sent has a slash in any case
+        authorities = {
+            str(endpoint).encode(),
+            *((endpoint.address.encode(),) if endpoint.port == (443 if endpoint.tls else 80) else ()),
+        }
+        # as the client asked for it: what was sent has a slash in any case
+        path = forwarded.uri[len(forwarded.prefix) :]
         asked, host = forwarded.host.lower(), exchange.host.lower()
         if host and host != asked:
             authorities.add(host)  # by which a proxy in front calls the bastion
@@ -170,14 +213,22 @@ def present_answer(exchange: Exchange, answer: Answer, endpoint: Endpoint, envel
     return present(asked, answer.status, answer.fields, answer.length, mount, policy)
 
 
-async def hand_on(exchange: Exchange, answer: Answer, endpoint: Endpoint, envelope: Envelope, policy: Policy, turns: Turns) -> bool:
-    """True once the whole answer is with the client.  Raises NetworkError or RewriteAborted where it breaks off."""
+async def hand_on(
+    exchange: Exchange, answer: Answer, endpoint: Endpoint, envelope: Envelope, policy: Policy, turns: Turns
+) -> bool:
+    """True once the whole answer is with the client.
+
+    Raises NetworkError or RewriteAborted where it breaks off.
+    """
     presented = present_answer(exchange, answer, endpoint, envelope, policy)
     exchange.start(answer.status, answer.reason, presented.fields, presented.length, bodiless=answer.bodiless)
     if presented.length is None and not answer.ready:
-        exchange.flush()  # the first event may be an hour away, and whoever asked wants to know that it is listened to
+        # the first event may be an hour away, and whoever asked wants to know that it is listened to
+        exchange.flush()
     if presented.rewriter is not None:
-        return await _hand_on_edited(exchange, answer, presented.rewriter, partial(turns.take, envelope.asker))
+        return await _hand_on_edited(
+            exchange, answer, presented.rewriter, partial(turns.take, envelope.asker)
+        )
     while True:
         data = await answer.read()
         if answer.exhausted:
@@ -188,7 +239,9 @@ async def hand_on(exchange: Exchange, answer: Answer, endpoint: Endpoint, envelo
             await exchange.drain()
 
 
-async def _hand_on_edited(exchange: Exchange, answer: Answer, rewriter: HtmlRewriter, turn: Callable[[], Awaitable[None]]) -> bool:
+async def _hand_on_edited(
+    exchange: Exchange, answer: Answer, rewriter: HtmlRewriter, turn: Callable[[], Awaitable[None]]
+) -> bool:
     """In steps of bounded work: what a compressed piece unfolds to is sent before more of it is looked at."""
     while True:
         steps = rewriter.feed(await answer.read())
@@ -222,7 +275,8 @@ def request_head(exchange: Exchange, route: Route, envelope: Envelope, policy: P
         framing = b"Transfer-Encoding: chunked\r\n\r\n"
     else:
         framing = b"Content-Length: %d\r\n\r\n" % (body.length or 0)
-    if may_stay_unread(exchange.method, body):  # a backend that keeps to HTTP reads no request behind this one
+    # a backend that keeps to HTTP reads no request behind this one
+    if may_stay_unread(exchange.method, body):
         framing = b"Connection: close\r\n" + framing
     if not exchange.host:  # an HTTP/1.0 client may leave it out, HTTP/1.1 may not (RFC 9112, 3.2)
         lines.append(b"Host: %b\r\n" % str(route.endpoints[0]).encode())

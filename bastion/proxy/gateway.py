@@ -57,10 +57,11 @@ class Gateway:
         withheld: Callable[[bytes], bool] = asserts_identity,
         generated_clients: bool = True,
     ) -> None:
-        """`upgrade_requires_create`: the resources (pods, services, nodes) on which an upgrade needs verb create as well.
+        """`upgrade_requires_create`: the resources (pods, services, nodes) on which an upgrade needs verb
+        create as well.
 
-        `hosts`: the host names that mean an application; None where none does.  `withheld`: which headers are kept from backends.
-        `generated_clients`: what they encode as one segment is a path.
+        `hosts`: the host names that mean an application; None where none does.  `withheld`: which headers are
+        kept from backends. `generated_clients`: what they encode as one segment is a path.
         """
         self._guard = guard
         self._impersonator = impersonator
@@ -179,17 +180,27 @@ class Gateway:
     def _required(self, attributes: Attributes, asked: Asked | None) -> tuple[Attributes, ...]:
         """What the user must be allowed.
 
-        A WebSocket is a GET, so `get` on nodes/proxy would be enough to talk to whatever takes one there: where it is
-        asked for, an upgrade needs `create` as well (KEP-4006 does so for exec, attach and portforward).
+        A WebSocket is a GET, so `get` on nodes/proxy would be enough to talk to whatever takes one there:
+        where it is asked for, an upgrade needs `create` as well (KEP-4006 does so for exec, attach and
+        portforward).
         """
-        if asked is None or attributes.verb == "create" or attributes.resource not in self._upgrade_requires_create:
+        if (
+            asked is None
+            or attributes.verb == "create"
+            or attributes.resource not in self._upgrade_requires_create
+        ):
             return (attributes,)
         return (attributes, structs.replace(attributes, verb="create"))
 
 
 def redirect_to_slash(exchange: Exchange, prefix: bytes, query: bytes) -> None:
     """`…/proxy` is no directory: relative links in the page would lose its last segment (spec R-45)."""
-    exchange.start(301, b"Moved Permanently", [(b"location", b"Location", prefix + b"/" + query), *data_fields(exchange.fields)], 0)
+    exchange.start(
+        301,
+        b"Moved Permanently",
+        [(b"location", b"Location", prefix + b"/" + query), *data_fields(exchange.fields)],
+        0,
+    )
     exchange.finish()
 
 

@@ -1,4 +1,7 @@
-"""Who may ask, how often, and how much at once?  Limits per client address and per user; nobody pays for another's failures."""
+"""Who may ask, how often, and how much at once?
+
+Limits per client address and per user; nobody pays for another's failures.
+"""
 
 from __future__ import annotations
 
@@ -31,17 +34,23 @@ class Place:
 
     def __enter__(self) -> None:
         if not self._places.enter(self._asker):
-            raise too_many_requests("too many requests or streams of this user are under way; try again shortly")
+            raise too_many_requests(
+                "too many requests or streams of this user are under way; try again shortly"
+            )
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._places.leave(self._asker)
 
 
 class Failures(Rate):
-    """Of client addresses.  One that is over its limit is refused what is not known, but for what comes a second time.
+    """Of client addresses.
 
-    Whoever has a good token comes again with it (client-go does so after the Retry-After of a 429); whoever guesses has
-    another guess, and to make each of them twice brings a few more a second.
+    One that is over its limit is refused what is not known, but for what comes a second time.
+
+    Whoever has a good token comes again with it (client-go does so after the Retry-After of a 429); whoever
+    guesses has another guess, and to make each of them twice brings a few more a second.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -66,8 +75,8 @@ class Failures(Rate):
 class Guard:
     """`remembers` tells at once whether credentials are known to belong to somebody: those are never limited.
 
-    `foreign` tells whether a page of another site made a browser send a request: its failures are not those of the browser's
-    owner, and have a budget of their own, as any program can say so.
+    `foreign` tells whether a page of another site made a browser send a request: its failures are not those
+    of the browser's owner, and have a budget of their own, as any program can say so.
     """
 
     def __init__(
@@ -87,8 +96,13 @@ class Guard:
         self._refusals = Rate(REFUSALS, REFUSALS)
         self._now = asyncio.get_running_loop().time
 
-    async def identify(self, credentials: Credentials, client: str, exchange: Exchange | None = None) -> User | None:
-        """Raises NotAccepted, and StatusError 429 where too many from this address failed lately.  `exchange` None: our own page's."""
+    async def identify(
+        self, credentials: Credentials, client: str, exchange: Exchange | None = None
+    ) -> User | None:
+        """Raises NotAccepted, and StatusError 429 where too many from this address failed lately.
+
+        `exchange` None: our own page's.
+        """
         client = client_of(client)
         if credentials.token is None:  # nothing that could be guessed
             return await self._authenticator.authenticate(credentials, (ADDRESS, client))
@@ -97,7 +111,9 @@ class Guard:
         if noisy and not self._remembers(credentials):
             failures = self._failures(exchange)
             if failures.exhausted(client, now) and not failures.second_try(client, credentials.token, now):
-                raise too_many_requests("too many failed authentications from this address; try again shortly")
+                raise too_many_requests(
+                    "too many failed authentications from this address; try again shortly"
+                )
         try:
             user = await self._authenticator.authenticate(credentials, (ADDRESS, client))
         except NotAccepted:
@@ -114,7 +130,9 @@ class Guard:
         return self._foreign if exchange is not None and self._is_foreign(exchange) else self._own
 
     async def hold_back(self, client: str) -> None:
-        """Before a 429 is told: hundreds of connections that ask again at once cost everybody more than what was refused."""
+        """Before a 429 is told: hundreds of connections that ask again at once cost everybody more than what
+        was refused.
+        """
         client = client_of(client)
         if self._refusals.exhausted(client, self._now()):
             await asyncio.sleep(HELD_BACK)
@@ -127,5 +145,8 @@ class Guard:
 
 
 def asker_of(user: User, client: str) -> Key:
-    """Whose share of what all share a request takes.  Nobody in particular is many: each address has its own."""
+    """Whose share of what all share a request takes.
+
+    Nobody in particular is many: each address has its own.
+    """
     return (USER, user.name) if user.name != ANONYMOUS else (ADDRESS, client_of(client))

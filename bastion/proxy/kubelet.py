@@ -1,7 +1,8 @@
 """· What may be asked of a kubelet through this proxy?
 
-`get nodes/proxy` is as good as root on the node wherever the kubelet's exec endpoints are in reach (kubernetes#136550),
-so these are refused, and so is any spelling of a path that the kubelet might read differently than we do.
+`get nodes/proxy` is as good as root on the node wherever the kubelet's exec endpoints are in reach
+(kubernetes#136550), so these are refused, and so is any spelling of a path that the kubelet might read
+differently than we do.
 """
 
 from __future__ import annotations
@@ -15,8 +16,15 @@ def check_kubelet_request(rest: bytes, id: str) -> None:
     """`rest` is path and query behind `…/proxy`.  Raises StatusError 400 or 403."""
     path, _, query = rest.partition(b"?")
     segments = path.split(b"/")[1:]
-    if b"%" in path or b"\\" in path or any(segment in (b".", b"..") for segment in segments) or b"" in segments[:-1]:
-        raise bad_request("the path of a request to a kubelet may not have dots, empty segments or percent-encoding")
+    if (
+        b"%" in path
+        or b"\\" in path
+        or any(segment in (b".", b"..") for segment in segments)
+        or b"" in segments[:-1]
+    ):
+        raise bad_request(
+            "the path of a request to a kubelet may not have dots, empty segments or percent-encoding"
+        )
     first = segments[0].lower() if segments else b""
     if first in REFUSED:
         raise _refused(id, f"/{first.decode('ascii', 'replace')}")
@@ -26,5 +34,8 @@ def check_kubelet_request(rest: bytes, id: str) -> None:
 
 def _refused(id: str, what: str) -> StatusError:
     return refused(
-        f"this bastion does not pass {what} on to a kubelet: it would be command execution or log queries on the node", "nodes", id
+        f"this bastion does not pass {what} on to a kubelet: it would be command execution or log queries on"
+        " the node",
+        "nodes",
+        id,
     )

@@ -1,4 +1,7 @@
-"""May whoever asks read a path of the bastion's own, such as /metrics?  As kube-apiserver asks about its own: `get` on the path."""
+"""May whoever asks read a path of the bastion's own, such as /metrics?
+
+As kube-apiserver asks about its own: `get` on the path.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,9 @@ from bastion.proxy.origin import Origins
 
 
 class NonResource:
-    """Who is refused is on record, as anywhere else: else tokens could be tried here and nobody would know."""
+    """Who is refused is on record, as anywhere else: else tokens could be tried here and nobody would
+    know.
+    """
 
     def __init__(
         self,

@@ -1,4 +1,7 @@
-"""Where did a request come from?  What a client says of it counts only when the client is a proxy that is trusted."""
+"""Where did a request come from?
+
+What a client says of it counts only when the client is a proxy that is trusted.
+"""
 
 from __future__ import annotations
 
@@ -31,11 +34,13 @@ class Origins:
         return Forwarded(client, host, proto, info.prefix, info.prefix + path)
 
     def client(self, peer: str, fields: list[Field]) -> str:
-        """The address whose doing a request is: the peer's, or the last one that X-Forwarded-For names which is no trusted proxy.
+        """The address whose doing a request is: the peer's, or the last one that X-Forwarded-For names which
+        is no trusted proxy.
 
-        Each proxy appends whom it was asked by, so the list is read from its end for as long as those who wrote it are
-        trusted; what stands before an address that is not is that one's own word.  Where an entry is no address, the
-        proxy that wrote it is all that is known; where all are trusted, the first of them.
+        Each proxy appends whom it was asked by, so the list is read from its end for as long as those who
+        wrote it are trusted; what stands before an address that is not is that one's own word.  Where an
+        entry is no address, the proxy that wrote it is all that is known; where all are trusted, the first of
+        them.
         """
         if not self._trusted or not self.trusts(peer):
             return peer
@@ -56,7 +61,10 @@ class Origins:
         return elsewhere(provenance(exchange.method, exchange.fields, *seen))
 
     def seen(self, client: str, scheme: bytes, host: bytes, fields: list[Field]) -> tuple[bytes, bytes]:
-        """(scheme, host) as they were where the request first arrived.  Raises StatusError 400 where a proxy does not say that clearly."""
+        """(scheme, host) as they were where the request first arrived.
+
+        Raises StatusError 400 where a proxy does not say that clearly.
+        """
         if self.trusts(client):
             host = _said_once(fields, b"x-forwarded-host", is_authority) or host
             scheme = _said_once(fields, b"x-forwarded-proto", bytes.isalpha) or scheme
@@ -67,7 +75,9 @@ class Origins:
         if not self._trusted:
             return False
         address = parse_address(client)
-        return address is not None and any(a in network for network in self._trusted for a in (address, unmapped(address)))
+        return address is not None and any(
+            a in network for network in self._trusted for a in (address, unmapped(address))
+        )
 
 
 def _said_once(fields: list[Field], name: bytes, fits: Callable[[bytes], bool]) -> bytes:
@@ -81,7 +91,9 @@ def _said_once(fields: list[Field], name: bytes, fits: Callable[[bytes], bool]) 
 
 
 def _address_of(hop: bytes) -> Address | None:
-    """Of an entry, which may have a port behind it (Azure's gateways write one) and then brackets around an IPv6 address."""
+    """Of an entry, which may have a port behind it (Azure's gateways write one) and then brackets around an
+    IPv6 address.
+    """
     text = hop.strip(b" \t").decode("latin-1")
     if text[:1] == "[":
         text = text[1:].partition("]")[0]

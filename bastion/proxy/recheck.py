@@ -1,7 +1,9 @@
-"""Are those whose exchange lasts long still allowed it?  Each distinct question is asked again and again while a stream depends on it.
+"""Are those whose exchange lasts long still allowed it?
 
-The calls grow with distinct questions (a token, a user and what the user may) and not with streams.  A lookup that fails is
-no refusal: it is tried again for a grace period, unless the last yes was not to last so long.
+Each distinct question is asked again and again while a stream depends on it.
+
+The calls grow with distinct questions (a token, a user and what the user may) and not with streams.  A lookup
+that fails is no refusal: it is tried again for a grace period, unless the last yes was not to last so long.
 """
 
 from __future__ import annotations
@@ -32,11 +34,13 @@ class Recheck:
         self._grace = grace
         self._questions: dict[Hashable, _Question] = {}
 
-    def watch(self, key: Hashable, ask: Ask, refused: Refused, good_for: float = math.inf, ago: float = 0.0) -> Callable[[], None]:
+    def watch(
+        self, key: Hashable, ask: Ask, refused: Refused, good_for: float = math.inf, ago: float = 0.0
+    ) -> Callable[[], None]:
         """Call `refused` with a reason once `ask` says no.  Returns what ends the watch.
 
-        `good_for`: seconds from now for which the yes is meant to last; when they are over is a time to ask, and to get an answer.
-        `ago`: seconds since that yes.
+        `good_for`: seconds from now for which the yes is meant to last; when they are over is a time to ask,
+        and to get an answer. `ago`: seconds since that yes.
         """
         if not self._interval:
             return _nothing

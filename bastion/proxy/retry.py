@@ -8,12 +8,20 @@ from bastion.network.errors import DialError, NetworkError, ReceiveError, SendEr
 IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))
 
 # A timeout is the backend's, the rest are of the connection to it.
-UPSTREAM_STATUS: dict[type[NetworkError], int] = {DialError: 503, SendError: 503, ReceiveError: 503, UpstreamTimeout: 504}
+UPSTREAM_STATUS: dict[type[NetworkError], int] = {
+    DialError: 503,
+    SendError: 503,
+    ReceiveError: 503,
+    UpstreamTimeout: 504,
+}
 
 
 def may_resend(error: NetworkError, method: str, *, reused: bool, body_touched: bool, resent: bool) -> bool:
-    """Once, on a fresh connection: where a kept connection died before a byte of the answer, and nothing was taken from the client.
+    """Once, on a fresh connection: where a kept connection died before a byte of the answer, and nothing was
+    taken from the client.
 
     Whether the backend acted on the request before it closed cannot be known, hence idempotent methods only.
     """
-    return isinstance(error, SendError) and reused and not resent and not body_touched and method in IDEMPOTENT
+    return (
+        isinstance(error, SendError) and reused and not resent and not body_touched and method in IDEMPOTENT
+    )

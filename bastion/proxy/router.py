@@ -1,4 +1,7 @@
-"""Which endpoints serve a request, and in which order are they tried?  Asked anew before every dial after the first."""
+"""Which endpoints serve a request, and in which order are they tried?
+
+Asked anew before every dial after the first.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +26,9 @@ MOST_TURNS = 1000  # of the loop for one request; then its client may come again
 
 
 class Route(msgspec.Struct, frozen=True, gc=False):
-    """`endpoints` in the order to try; `target` is path and query for the backend; `key` names what is balanced, its resource first;
-    `info` is what it was chosen for."""
+    """`endpoints` in the order to try; `target` is path and query for the backend; `key` names what is
+    balanced, its resource first; `info` is what it was chosen for.
+    """
 
     key: tuple[str, str, str, int]
     endpoints: Sequence[Endpoint]
@@ -38,8 +42,9 @@ class Route(msgspec.Struct, frozen=True, gc=False):
 
 
 class Router:
-    """`turn` returns when a user may have the next step of long work done; `lookup` None: what the catalog does not know is not there;
-    `families` knows which address families lead nowhere, by the clock `now`."""
+    """`turn` returns when a user may have the next step of long work done; `lookup` None: what the catalog
+    does not know is not there; `families` knows which address families lead nowhere, by the clock `now`.
+    """
 
     def __init__(
         self,
@@ -63,11 +68,17 @@ class Router:
             raise method_not_allowed(*VERBS)
         resolved = self._resolve(info)
         rest = info.rest
-        endpoints = self._balancer.order(resolved.key, resolved.endpoints) if not resolved.standby else self._with_standby(resolved)
+        endpoints = (
+            self._balancer.order(resolved.key, resolved.endpoints)
+            if not resolved.standby
+            else self._with_standby(resolved)
+        )
         return Route(resolved.key, endpoints, rest if rest[:1] == b"/" else b"/" + rest, info, resolved)
 
     def _with_standby(self, resolved: Resolved) -> Sequence[Endpoint]:
-        """In turn in the first family, and the same pods' other addresses behind; the other way round where the first leads nowhere."""
+        """In turn in the first family, and the same pods' other addresses behind; the other way round where
+        the first leads nowhere.
+        """
         first, other = resolved.endpoints, resolved.standby
         if self._families.is_last(resolved.key, family_of(first[0].address), self._now()):
             first, other = other, first
@@ -76,13 +87,17 @@ class Router:
     async def again(self, route: Route, asker: Key) -> Sequence[Endpoint]:
         """Where the target leads by now, in the order chosen at first.  Raises StatusError: it may be gone.
 
-        Between two dials seconds may pass, and an address that a pod had may be another's, of another namespace.
+        Between two dials seconds may pass, and an address that a pod had may be another's, of another
+        namespace.
         """
         resolved = await self._settled(route.info, asker)
         if resolved is route.resolved:
             return route.endpoints
         before, now = dict.fromkeys(route.endpoints), dict.fromkeys((*resolved.endpoints, *resolved.standby))
-        return (*(endpoint for endpoint in before if endpoint in now), *(endpoint for endpoint in now if endpoint not in before))
+        return (
+            *(endpoint for endpoint in before if endpoint in now),
+            *(endpoint for endpoint in now if endpoint not in before),
+        )
 
     async def leads_to(self, route: Route, endpoint: Endpoint, asker: Key) -> bool:
         """Whether it still is one of the target's.  Raises StatusError: the target may be gone."""
@@ -101,13 +116,17 @@ class Router:
 
     def _resolve(self, info: RequestInfo) -> Resolved:
         attributes = info.attributes
-        resolved = self._resolver.resolve(parse_target(attributes.resource, attributes.namespace, attributes.name))
+        resolved = self._resolver.resolve(
+            parse_target(attributes.resource, attributes.namespace, attributes.name)
+        )
         if resolved.endpoints[0].identity == KUBELET:
             check_kubelet_request(info.rest, attributes.name)
         return resolved
 
     async def settle(self, info: RequestInfo, unsettled: Unsettled, asker: Key) -> Route:
-        """The route after all: where the API server knows what the catalog does not, or much is to be looked at.  Raises StatusError."""
+        """The route after all: where the API server knows what the catalog does not, or much is to be looked
+        at. Raises StatusError.
+        """
         if isinstance(unsettled, UnknownTarget):
             if self._lookup is None:
                 raise unsettled

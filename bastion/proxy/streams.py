@@ -1,7 +1,8 @@
 """What is under way for long, and what ends it?  Tunnels, event streams, watches, slow transfers.
 
-An exchange that outlives the interval in which access is asked about again is as long as a stream, and is held to the same: it
-is asked about, has the limits of streams, and ends with its pod or node.  Before that it costs a place in a set.
+An exchange that outlives the interval in which access is asked about again is as long as a stream, and is
+held to the same: it is asked about, has the limits of streams, and ends with its pod or node.  Before that it
+costs a place in a set.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from bastion.proxy.router import Route
 from bastion.runtime.deadlines import Deadlines
 
 Tell = Callable[[Record, Exchange], None]
-Watch = Callable[..., Callable[[], None]]  # the questions, whom to tell that the answer is no, how many seconds ago it was yes
+# the questions, whom to tell that the answer is no, how many seconds ago it was yes
+Watch = Callable[..., Callable[[], None]]
 
 AT_ONCE = 64  # grow long in one turn of the loop
 POD_GONE, NODE_GONE, STOPPING = "the pod is gone", "the node is gone", "the bastion is stopping"
@@ -86,18 +88,25 @@ class UnderWay(msgspec.Struct, eq=False):
             self.task.cancel()
 
     def conclude(self) -> None:
-        """In its own task, after it was cancelled by `end`: the client is told.  Raises StatusError where no answer has begun."""
+        """In its own task, after it was cancelled by `end`: the client is told.
+
+        Raises StatusError where no answer has begun.
+        """
         if self.task is not None:
             self.task.uncancel()
         if not self.exchange.status:
-            raise (refused if self.revoked else service_unavailable)(f"this request took long and was ended: {self.reason}")
+            raise (refused if self.revoked else service_unavailable)(
+                f"this request took long and was ended: {self.reason}"
+            )
         self.exchange.abort()
 
 
 class Long:
     """What one that lasts long is held to; in the sweep of deadlines."""
 
-    def __init__(self, of: UnderWay, limits: StreamLimits, now: float, places: dict[Place, set[UnderWay]]) -> None:
+    def __init__(
+        self, of: UnderWay, limits: StreamLimits, now: float, places: dict[Place, set[UnderWay]]
+    ) -> None:
         self._of = of
         self._idle = limits.idle
         self._places = places
@@ -110,7 +119,10 @@ class Long:
         self.unwatch: Callable[[], None] = _nothing
 
     def join(self) -> None:
-        self._place = self._of.route.to_node, self._of.endpoint.address if self._of.endpoint is not None else ""
+        self._place = (
+            self._of.route.to_node,
+            self._of.endpoint.address if self._of.endpoint is not None else "",
+        )
         self._places.setdefault(self._place, set()).add(self._of)
 
     def leave(self) -> None:
@@ -140,10 +152,18 @@ class Long:
 
 
 class Streams:
-    """All that is under way; its length is how many of them are long.  `watch` asks about the questions of one, `tell` is told
-    of each that becomes long."""
+    """All that is under way; its length is how many of them are long.
 
-    def __init__(self, deadlines: Deadlines, limits: StreamLimits, watch: Watch, tell: Tell = lambda record, exchange: None) -> None:
+    `watch` asks about the questions of one, `tell` is told of each that becomes long.
+    """
+
+    def __init__(
+        self,
+        deadlines: Deadlines,
+        limits: StreamLimits,
+        watch: Watch,
+        tell: Tell = lambda record, exchange: None,
+    ) -> None:
         self._limits = limits
         self._long_after = min(limits.long, limits.duration or math.inf)
         self._watch = watch

@@ -1,7 +1,8 @@
 """Switches protocols: asks the backend for the upgrade, and joins the two connections once both agree.
 
-Nothing of the client reaches the backend before a 101 that matches what was asked (CVE-2018-1002105, CVE-2020-8559,
-CVE-2025-64763); any other answer is passed on whole, and the connection to the backend is never used again.
+Nothing of the client reaches the backend before a 101 that matches what was asked (CVE-2018-1002105,
+CVE-2020-8559, CVE-2025-64763); any other answer is passed on whole, and the connection to the backend is
+never used again.
 """
 
 from __future__ import annotations
@@ -46,7 +47,15 @@ class Tunnel:
 class Tunneller:
     """`policy` is for the heads of answers, `turns` for pages that are edited, as with any other request."""
 
-    def __init__(self, transport: Transport, router: Router, deadlines: Deadlines, idle: float, policy: Policy, turns: Turns) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        router: Router,
+        deadlines: Deadlines,
+        idle: float,
+        policy: Policy,
+        turns: Turns,
+    ) -> None:
         """`idle` in seconds, 0 for never: without a byte for so long a tunnel ends."""
         self._transport = transport
         self._policy = policy
@@ -56,7 +65,15 @@ class Tunneller:
         self._idle = idle
         self._now = asyncio.get_running_loop().time
 
-    async def serve(self, exchange: Exchange, route: Route, asked: Asked, envelope: Envelope, record: Record, under_way: UnderWay) -> None:
+    async def serve(
+        self,
+        exchange: Exchange,
+        route: Route,
+        asked: Asked,
+        envelope: Envelope,
+        record: Record,
+        under_way: UnderWay,
+    ) -> None:
         """Raises StatusError before the answer has begun."""
         head = upgrade_head(exchange, route.target, asked, envelope)
         try:
@@ -70,24 +87,36 @@ class Tunneller:
         frames = FrameCounter() if asked.websocket else None
         try:
             if not upgrade.accepts(asked, answer.fields):
-                raise service_unavailable(f"error trying to reach service: {trip.endpoint} switched to a protocol that was not asked for")
+                raise service_unavailable(
+                    f"error trying to reach service: {trip.endpoint} switched to a protocol that was not"
+                    " asked for"
+                )
             presented = present_answer(exchange, answer, trip.endpoint, envelope, self._policy)
             record.backend = True
             client = exchange.hijack(answer.reason, [*presented.fields, *upgrade.answer_fields(asked)])
         except BaseException:
             trip.close(clean=False)
             raise
-        relay = Relay(client, trip.take_over(), self._deadlines, self._idle, frames.feed if frames is not None else None)
+        relay = Relay(
+            client, trip.take_over(), self._deadlines, self._idle, frames.feed if frames is not None else None
+        )
         await self._hold(Tunnel(relay, frames), relay, record, under_way)
 
-    async def _ask(self, route: Route, head: bytes, asker: Key, record: Record, under_way: UnderWay) -> RoundTrip:
-        """On a connection of its own, never one that was kept.  Raises DialError, and StatusError where the target is gone by now."""
+    async def _ask(
+        self, route: Route, head: bytes, asker: Key, record: Record, under_way: UnderWay
+    ) -> RoundTrip:
+        """On a connection of its own, never one that was kept.
+
+        Raises DialError, and StatusError where the target is gone by now.
+        """
         attempts = Attempts(route, self._router, asker, self._now, fresh=True)
         endpoint = next(iter(route.endpoints), None)
         while endpoint is not None:
             record.endpoint = str(endpoint)
             try:
-                connection = await self._transport.connect(endpoint, fresh=True, patience=attempts.patience(endpoint))
+                connection = await self._transport.connect(
+                    endpoint, fresh=True, patience=attempts.patience(endpoint)
+                )
             except DialError as error:
                 attempts.failed(endpoint, error)
             else:
@@ -102,12 +131,15 @@ class Tunneller:
         """Until the tunnel ends."""
         under_way.switched(tunnel)
         try:
-            record.outcome = await asyncio.shield(relay.finished)  # cancelled or not, the relay tells how it ended
+            # cancelled or not, the relay tells how it ended
+            record.outcome = await asyncio.shield(relay.finished)
         finally:
             relay.end("cancelled")
             record.stream_in, record.stream_out = relay.client.received, relay.backend.received
 
-    async def _refuse(self, exchange: Exchange, answer: Answer, trip: RoundTrip, envelope: Envelope, record: Record) -> None:
+    async def _refuse(
+        self, exchange: Exchange, answer: Answer, trip: RoundTrip, envelope: Envelope, record: Record
+    ) -> None:
         """The backend said no: its answer, whole, is the client's."""
         record.backend = True
         try:
@@ -120,8 +152,18 @@ class Tunneller:
 
 
 def upgrade_head(exchange: Exchange, target: bytes, asked: Asked, envelope: Envelope) -> bytes:
-    lines = to_backend(exchange.fields, envelope.forwarded, keep_authorization=envelope.keep_authorization, withheld=envelope.withheld)
-    return b"%b %b HTTP/1.1\r\n%b%b\r\n" % (exchange.method.encode(), target, b"".join(lines), upgrade.request_lines(asked))
+    lines = to_backend(
+        exchange.fields,
+        envelope.forwarded,
+        keep_authorization=envelope.keep_authorization,
+        withheld=envelope.withheld,
+    )
+    return b"%b %b HTTP/1.1\r\n%b%b\r\n" % (
+        exchange.method.encode(),
+        target,
+        b"".join(lines),
+        upgrade.request_lines(asked),
+    )
 
 
 async def _answered(trip: RoundTrip) -> Answer:

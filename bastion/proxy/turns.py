@@ -1,7 +1,9 @@
-"""When may a long piece of work do its next step?  One step per user and turn of the event loop, others' requests in between.
+"""When may a long piece of work do its next step?
 
-Twenty pages that one user has edited take as long as they take, and cost the others of each turn of the loop no more
-than one page does.
+One step per user and turn of the event loop, others' requests in between.
+
+Twenty pages that one user has edited take as long as they take, and cost the others of each turn of the loop
+no more than one page does.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Who waits for a target's answer?  A place is for what waits for the backend, not for what a slow client has yet to send."""
+"""Who waits for a target's answer?
+
+A place is for what waits for the backend, not for what a slow client has yet to send.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,10 @@ from bastion.runtime.limits import Shares
 
 
 class Place:
-    """One at a target that was entered.  `leave` must be called, whatever happened; after it the others do nothing."""
+    """One at a target that was entered.
+
+    `leave` must be called, whatever happened; after it the others do nothing.
+    """
 
     __slots__ = ("_held", "_over", "_shares", "_target", "_user")
 
@@ -27,7 +33,10 @@ class Place:
             self._shares.leave(self._target, self._user)
 
     def take_again(self) -> None:
-        """The backend is waited for.  It is given in any case: the backend has a part of the request already."""
+        """The backend is waited for.
+
+        It is given in any case: the backend has a part of the request already.
+        """
         if not self._held and not self._over:
             self._held = True
             self._shares.take(self._target, self._user)

@@ -1,1 +1,3 @@
-"""What any room may use: memory of answers, deadlines, limits, turns, followed files, certificates, errors."""
+"""What any room may use: memory of answers, deadlines, limits, turns, followed files, certificates,
+errors.
+"""

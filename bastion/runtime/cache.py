@@ -1,8 +1,9 @@
 """What was found out a moment ago, and who is finding it out right now.
 
-Success and failure have lifetimes of their own; an error is never remembered.  However many ask for one key, one
-lookup runs: detached from whoever asked first, so that a client that leaves takes nobody's answer with it.  It waits for
-its turn in the line of each who asks, so that nobody waits behind what else the first one asked.
+Success and failure have lifetimes of their own; an error is never remembered.  However many ask for one key,
+one lookup runs: detached from whoever asked first, so that a client that leaves takes nobody's answer with
+it.  It waits for its turn in the line of each who asks, so that nobody waits behind what else the first one
+asked.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ SWEEP_EVERY = 1024  # insertions between sweeps for what has lapsed
 
 
 class Cache(Generic[V]):
-    """`lifetime(value)` in seconds, 0 for not at all; `size` bounds the entries, `timeout` (seconds) a lookup."""
+    """`lifetime(value)` in seconds, 0 for not at all; `size` bounds the entries, `timeout` (seconds) a
+    lookup.
+    """
 
     def __init__(self, lifetime: Callable[[V], float], *, size: int = 16384, timeout: float = 10.0) -> None:
         self._lifetime = lifetime
@@ -43,7 +46,10 @@ class Cache(Generic[V]):
         return None
 
     async def find(self, key: Hashable, look_up: Callable[[Shared], Awaitable[V]], asker: Asker) -> V:
-        """What is remembered, or what `look_up` says, on behalf of all who ask meanwhile.  Raises what it raises, or TimeoutError."""
+        """What is remembered, or what `look_up` says, on behalf of all who ask meanwhile.
+
+        Raises what it raises, or TimeoutError.
+        """
         value = self.get(key)
         if value is not None:
             return value

@@ -56,10 +56,21 @@ class Authority:
         """The authority's own certificate, for those who shall trust it."""
         return self._certificate.public_bytes(serialization.Encoding.PEM)
 
-    def issue(self, names: Sequence[str], *, common_name: str = "", organizations: Sequence[str] = (), client: bool = False) -> Pair:
-        """A pair for `names` (DNS names and literal addresses); `client` makes it a client certificate instead."""
+    def issue(
+        self,
+        names: Sequence[str],
+        *,
+        common_name: str = "",
+        organizations: Sequence[str] = (),
+        client: bool = False,
+    ) -> Pair:
+        """A pair for `names` (DNS names and literal addresses); `client` makes it a client certificate
+        instead.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
-        subject = [x509.NameAttribute(NameOID.COMMON_NAME, (common_name or (names[0] if names else "bastion"))[:64])]
+        subject = [
+            x509.NameAttribute(NameOID.COMMON_NAME, (common_name or (names[0] if names else "bastion"))[:64])
+        ]
         subject += [x509.NameAttribute(NameOID.ORGANIZATION_NAME, o) for o in organizations]
         usage = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
         builder = (
@@ -67,18 +78,26 @@ class Authority:
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(authority=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False
+            )
         )
         if names:
-            builder = builder.add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
+            builder = builder.add_extension(
+                x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False
+            )
         certificate = builder.sign(self._key, hashes.SHA256())
         return Pair(
             certificate.public_bytes(serialization.Encoding.PEM) + self.pem,
-            key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            ),
         )
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
+) -> x509.CertificateBuilder:
     now = datetime.datetime.now(datetime.UTC)
     return (
         x509.CertificateBuilder()

@@ -1,8 +1,8 @@
 """Which waits have lasted too long?  One sweep over all that wait, instead of a timer per wait.
 
-A timer costs a microsecond to set and one to cancel; a request would need five.  What waits sets its own `deadline`
-(seconds of the loop's clock, None while it waits for nothing) and is swept twice a second, so that a deadline is late
-by at most half a second.
+A timer costs a microsecond to set and one to cancel; a request would need five.  What waits sets its own
+`deadline` (seconds of the loop's clock, None while it waits for nothing) and is swept twice a second, so that
+a deadline is late by at most half a second.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import logging
 from typing import Protocol
 
 INTERVAL = 0.5
-AT_ONCE = 8  # are told in one turn of the loop: who came together is often late together, and nobody else is to wait for them
+# are told in one turn of the loop: who came together is often late together, and nobody else is to wait for
+# them
+AT_ONCE = 8
 
 _log = logging.getLogger("bastion")
 

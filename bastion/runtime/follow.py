@@ -1,8 +1,8 @@
 """Have the files changed that this was made of?  Certificates and keys are renewed while the program runs.
 
-Files are looked at every second (time, size and inode: a mounted Secret is a symbolic link that turns) and read once two
-looks agree, so that a pair is not read between the writing of its certificate and of its key.  What cannot be read keeps
-what there was.
+Files are looked at every second (time, size and inode: a mounted Secret is a symbolic link that turns) and
+read once two looks agree, so that a pair is not read between the writing of its certificate and of its key.
+What cannot be read keeps what there was.
 """
 
 from __future__ import annotations
@@ -57,7 +57,10 @@ class Changes:
 
 
 class Followed(Generic[T]):
-    """What `read` makes of the files; `what` says what that is, for the log.  Called, it is the value of the moment."""
+    """What `read` makes of the files; `what` says what that is, for the log.
+
+    Called, it is the value of the moment.
+    """
 
     def __init__(self, what: str, files: Iterable[Path | None], read: Callable[[], T]) -> None:
         """Raises whatever `read` raises."""
@@ -79,7 +82,12 @@ class Followed(Generic[T]):
         try:
             self._value = self._read()
         except (OSError, ValueError, StartError) as error:
-            _log.error("%s%s cannot be used: %s; what was read before stays", self._what, happened, " ".join(str(error).split()))
+            _log.error(
+                "%s%s cannot be used: %s; what was read before stays",
+                self._what,
+                happened,
+                " ".join(str(error).split()),
+            )
         else:
             _log.info("%s%s was read again", self._what, happened)
 

@@ -40,7 +40,8 @@ class Concurrency:
 class Shares:
     """Of `most` places at each target no user has more than a share while others want some; 0 for no limit.
 
-    Where all are taken, whoever has fewer than an even share (the places divided by those who are there) still gets one.
+    Where all are taken, whoever has fewer than an even share (the places divided by those who are there)
+    still gets one.
     """
 
     def __init__(self, most: int) -> None:
@@ -48,13 +49,20 @@ class Shares:
         self._taken: dict[Hashable, dict[Hashable, int]] = {}  # target -> user -> places
 
     def enter(self, target: Hashable, user: Hashable) -> bool:
-        """False where the target is full and this user has a share.  Every True is followed by one `leave`."""
+        """False where the target is full and this user has a share.
+
+        Every True is followed by one `leave`.
+        """
         users = self._taken.get(target)
         if users is None:  # the usual case, and every request's
             self._taken[target] = {user: 1}
             return True
         own = users.get(user, 0)
-        if self._most and sum(users.values()) >= self._most and own >= max(1, self._most // (len(users) + (not own))):
+        if (
+            self._most
+            and sum(users.values()) >= self._most
+            and own >= max(1, self._most // (len(users) + (not own)))
+        ):
             return False
         users[user] = own + 1
         return True
@@ -83,7 +91,8 @@ class SecondTries:
 
     def __init__(self, most: int = MAX_KEYS) -> None:
         self._most = most
-        self._had: OrderedDict[Hashable, bool] = OrderedDict()  # what came before -> whether it had its chance
+        # what came before -> whether it had its chance
+        self._had: OrderedDict[Hashable, bool] = OrderedDict()
 
     def due(self, item: Hashable) -> bool:
         """Whether it came before and had no chance yet; from now on it came before."""
@@ -110,7 +119,8 @@ class Rate:
     def __init__(self, per_second: float, burst: float) -> None:
         self._per_second = per_second
         self._burst = burst
-        self._spent: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()  # key -> (tokens taken, as of), the latest last
+        # key -> (tokens taken, as of), the latest last
+        self._spent: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
 
     def exhausted(self, key: Hashable, now: float) -> bool:
         state = self._spent.get(key)

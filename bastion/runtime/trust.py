@@ -1,8 +1,10 @@
-"""Whom do we believe over TLS, and as whom do we come?  The context of every client here that verifies: API servers, issuers, kubelets.
+"""Whom do we believe over TLS, and as whom do we come?
 
-Python asks more of an authority than the clients of Kubernetes do (Go's crypto/x509): since 3.13 it wants the key identifiers
-that RFC 5280, 4.2.1.1 lets a self-signed authority leave out, and before that a root where Go takes any certificate of
-the bundle.  Clusters whose authority was made years ago have neither.
+The context of every client here that verifies: API servers, issuers, kubelets.
+
+Python asks more of an authority than the clients of Kubernetes do (Go's crypto/x509): since 3.13 it wants the
+key identifiers that RFC 5280, 4.2.1.1 lets a self-signed authority leave out, and before that a root where Go
+takes any certificate of the bundle.  Clusters whose authority was made years ago have neither.
 """
 
 from __future__ import annotations
@@ -47,7 +49,8 @@ def client_context(
 
 def show(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
     """With the client certificate and its key, PEM.  Raises ValueError where they are no pair."""
-    with tempfile.TemporaryDirectory() as folder:  # for the owner only; OpenSSL takes a pair from files and nothing else
+    # for the owner only; OpenSSL takes a pair from files and nothing else
+    with tempfile.TemporaryDirectory() as folder:
         files = Path(folder, "certificate"), Path(folder, "key")
         for file, content in zip(files, (certificate, key), strict=True):
             file.write_bytes(content)
@@ -73,7 +76,12 @@ class _Named(ssl.SSLContext):
         return context
 
     def wrap_bio(
-        self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, server_side: bool = False, server_hostname: Any = None, session: Any = None
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: Any = None,
+        session: Any = None,
     ) -> ssl.SSLObject:
         return super().wrap_bio(incoming, outgoing, server_side, self.name, session)
 
@@ -94,7 +102,9 @@ def _cause(error: ssl.SSLError) -> str:
 
 
 def not_after(pem: bytes) -> float | None:
-    """When the first of the certificates to end ends, in seconds of the epoch; None where there is none that can be read."""
+    """When the first of the certificates to end ends, in seconds of the epoch; None where there is none that
+    can be read.
+    """
     ends = []
     for found in _CERTIFICATE.findall(pem):
         try:

@@ -19,11 +19,14 @@ ADDRESS = "address"  # of a client, before its user is known
 STREAM = "stream"  # a user's access, asked about again: nobody can put that off by asking for more
 BACKGROUND = ("background", "")
 
-MOST_WAITING = {USER: 100, ADDRESS: 100}  # in one line; the others are as many as there are streams and resources
+# in one line; the others are as many as there are streams and resources
+MOST_WAITING = {USER: 100, ADDRESS: 100}
 
 
 class Shared:
-    """Those for whom one question is asked: they join while it waits, and it has a place in the line of each."""
+    """Those for whom one question is asked: they join while it waits, and it has a place in the line of
+    each.
+    """
 
     __slots__ = ("_waits", "keys")
 

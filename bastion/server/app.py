@@ -1,4 +1,7 @@
-"""Is a request for the bastion itself, or for the gateway?  Decided on the raw path: nothing is decoded or cleaned."""
+"""Is a request for the bastion itself, or for the gateway?
+
+Decided on the raw path: nothing is decoded or cleaned.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,9 @@ RESERVED = b"/.bastion/"  # the one prefix that an application on a host name of
 
 
 class App:
-    """Serves exchanges of our own server, and is an ASGI application for any other (without upgrades there)."""
+    """Serves exchanges of our own server, and is an ASGI application for any other (without upgrades
+    there).
+    """
 
     def __init__(
         self,
@@ -36,10 +41,12 @@ class App:
         sign_ins: Observer | None = None,
         admits: Callable[[Exchange, bytes], Awaitable[bool]] | None = None,
     ) -> None:
-        """`crowded`: only the bastion's own paths are answered, so that its health stays visible.  `hosts`: those of applications.
+        """`crowded`: only the bastion's own paths are answered, so that its health stays visible.
 
-        `sign_ins` is told of what people sign in and out with; None where nobody does.  `admits`: whether who asks may have
-        /metrics, which is answered where not; None where everybody may.
+        `hosts`: those of applications.
+
+        `sign_ins` is told of what people sign in and out with; None where nobody does.  `admits`: whether who
+        asks may have /metrics, which is answered where not; None where everybody may.
         """
         self._gateway = gateway
         self._web = web
@@ -66,7 +73,10 @@ class App:
             return
         exchange = AsgiExchange(scope, receive, send)
         if not is_authority(exchange.host):  # the other server's parser may take more
-            self._gateway.refuse(exchange, bad_request("malformed request: Host must be given once, as a host and perhaps a port"))
+            self._gateway.refuse(
+                exchange,
+                bad_request("malformed request: Host must be given once, as a host and perhaps a port"),
+            )
             await exchange.drain()
             return
         path, _, query = exchange.target.partition(b"?")
@@ -80,11 +90,19 @@ class App:
             raise ConnectionAbortedError("the backend's answer broke off")
 
     async def _answer(self, exchange: Exchange, path: bytes, query: bytes) -> None:
-        """One of the bastion's own paths.  Who asks how it is, and how often, is in no record; who signs in is."""
+        """One of the bastion's own paths.
+
+        Who asks how it is, and how often, is in no record; who signs in is.
+        """
         if _is_too_long(path, query):
             exchange.send_status(uri_too_long())
             return
-        if path == METRICS and self._admits is not None and exchange.method in ("GET", "HEAD") and not await self._admits(exchange, path):
+        if (
+            path == METRICS
+            and self._admits is not None
+            and exchange.method in ("GET", "HEAD")
+            and not await self._admits(exchange, path)
+        ):
             return
         if self._sign_ins is None or is_own(path):
             await run_asgi(self._web, exchange)
@@ -101,7 +119,9 @@ class App:
     def _is_own(self, path: bytes, host: bytes) -> bool:
         if self._hosts is not None and self._hosts.covers(host):
             return path.startswith(RESERVED)
-        return is_own(path) or (self._sign_ins is not None and (path in SIGN_IN_PATHS or path.startswith(RESERVED)))
+        return is_own(path) or (
+            self._sign_ins is not None and (path in SIGN_IN_PATHS or path.startswith(RESERVED))
+        )
 
 
 def _is_too_long(path: bytes, query: bytes) -> bool:
@@ -127,7 +147,9 @@ async def _unless_left(exchange: AsgiExchange, serving: Coroutine[Any, Any, None
 
 
 def crowded() -> StatusError:
-    error = service_unavailable("this bastion has nearly as many connections as it can have; try again shortly", retry_after=5)
+    error = service_unavailable(
+        "this bastion has nearly as many connections as it can have; try again shortly", retry_after=5
+    )
     error.close = True
     return error
 

@@ -1,4 +1,6 @@
-"""Two adapters: an ASGI application answers an exchange of ours; an exchange is made of another server's ASGI call."""
+"""Two adapters: an ASGI application answers an exchange of ours; an exchange is made of another server's ASGI
+call.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ async def run_asgi(app: Application, exchange: Exchange, record: Record | None =
 
     async def send(message: Message) -> None:
         if message["type"] == "http.response.start":
-            fields = [(bytes(name).lower(), bytes(name).title(), bytes(value)) for name, value in message["headers"]]
+            fields = [
+                (bytes(name).lower(), bytes(name).title(), bytes(value)) for name, value in message["headers"]
+            ]
             length = next((int(value) for lower, _, value in fields if lower == b"content-length"), None)
             kept = [field for field in fields if field[0] != b"content-length"]
             exchange.start(message["status"], b"", kept, length, bodiless=exchange.method == "HEAD")
@@ -91,7 +95,9 @@ class AsgiBody:
 
 
 class AsgiExchange:
-    """Implements `proxy.exchange.Exchange` over ASGI; what is written goes out in `drain` and after the exchange."""
+    """Implements `proxy.exchange.Exchange` over ASGI; what is written goes out in `drain` and after the
+    exchange.
+    """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         raw: bytes = scope.get("raw_path") or scope["path"].encode()
@@ -99,7 +105,9 @@ class AsgiExchange:
         self.target = raw + b"?" + query if query else raw
         self.method: str = scope["method"]
         self.minor = 0 if scope["http_version"] == "1.0" else 1
-        self.fields: list[Field] = [(bytes(name).lower(), bytes(name), bytes(value)) for name, value in scope["headers"]]
+        self.fields: list[Field] = [
+            (bytes(name).lower(), bytes(name), bytes(value)) for name, value in scope["headers"]
+        ]
         self.host = b",".join(value for lower, _, value in self.fields if lower == b"host")
         self.client = scope["client"][0] if scope.get("client") else ""
         self.scheme = str(scope.get("scheme", "http")).encode()
@@ -122,7 +130,9 @@ class AsgiExchange:
     def bytes_in(self) -> int:
         return self._body.received if self._body is not None else 0
 
-    def start(self, status: int, reason: bytes, fields: list[Field], length: int | None, *, bodiless: bool = False) -> None:
+    def start(
+        self, status: int, reason: bytes, fields: list[Field], length: int | None, *, bodiless: bool = False
+    ) -> None:
         self.status = status
         headers = [(lower or name.lower(), value) for lower, name, value in fields]
         headers.append((b"audit-id", self.audit_id.encode()))
@@ -154,7 +164,9 @@ class AsgiExchange:
         self.aborted = True
 
     async def left(self) -> None:
-        """Returns when the client has left; what it still sends of a body is not taken away from whoever reads it."""
+        """Returns when the client has left; what it still sends of a body is not taken away from whoever
+        reads it.
+        """
         if self._body is not None:
             await self._body.over.wait()
         while (await self._receive())["type"] != "http.disconnect":

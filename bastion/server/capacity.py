@@ -1,4 +1,6 @@
-"""How many workers can this machine carry?  The first of memory, processors and descriptors that does not suffice, told with its figures.
+"""How many workers can this machine carry?
+
+The first of memory, processors and descriptors that does not suffice, told with its figures.
 
 More would not serve more: they starve each other, and stopping them takes as long as starting them did.
 """
@@ -12,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MEMORY = 96 << 20  # bytes of a worker before it knows a single object
-PER_PROCESSOR = 16  # a worker is one busy loop: beyond a few for each processor all they do is wait for each other
+# a worker is one busy loop: beyond a few for each processor all they do is wait for each other
+PER_PROCESSOR = 16
 DESCRIPTORS, RESERVED = 4, 64  # of the supervisor: for each worker, and for itself
 
 CGROUP = Path("/sys/fs/cgroup")
@@ -31,12 +34,25 @@ class Machine:
 def too_many(workers: int, machine: Machine) -> str | None:
     """Why so many are too many, None where they are not.  One can always be tried."""
     limits = (
-        (machine.memory // MEMORY, f"{machine.memory >> 20} MiB of memory are free, and each takes {MEMORY >> 20} MiB or more"),
-        (machine.processors * PER_PROCESSOR, f"there are {machine.processors} processors, and each carries {PER_PROCESSOR} at most"),
-        ((machine.descriptors - RESERVED) // DESCRIPTORS, f"the supervisor may open {machine.descriptors} files (ulimit -n)"),
+        (
+            machine.memory // MEMORY,
+            f"{machine.memory >> 20} MiB of memory are free, and each takes {MEMORY >> 20} MiB or more",
+        ),
+        (
+            machine.processors * PER_PROCESSOR,
+            f"there are {machine.processors} processors, and each carries {PER_PROCESSOR} at most",
+        ),
+        (
+            (machine.descriptors - RESERVED) // DESCRIPTORS,
+            f"the supervisor may open {machine.descriptors} files (ulimit -n)",
+        ),
     )
     most, reason = min(limits)
-    return f"--workers {workers}: this machine carries {max(most, 1)}: {reason}" if workers > max(most, 1) else None
+    return (
+        f"--workers {workers}: this machine carries {max(most, 1)}: {reason}"
+        if workers > max(most, 1)
+        else None
+    )
 
 
 def this_machine(proc: Path = PROC, cgroup: Path = CGROUP) -> Machine:
@@ -45,7 +61,8 @@ def this_machine(proc: Path = PROC, cgroup: Path = CGROUP) -> Machine:
     free = [int(found[1]) << 10] if found else []
     limit = _text(cgroup / "memory.max").strip()
     if limit.isdigit():
-        files = re.search(r"^inactive_file (\d+)$", _text(cgroup / "memory.stat"), re.MULTILINE)  # given back when it is needed
+        # given back when it is needed
+        files = re.search(r"^inactive_file (\d+)$", _text(cgroup / "memory.stat"), re.MULTILINE)
         used = int(_text(cgroup / "memory.current").strip() or 0) - (int(files[1]) if files else 0)
         free.append(int(limit) - used)
     processors = len(os.sched_getaffinity(0))
@@ -53,7 +70,11 @@ def this_machine(proc: Path = PROC, cgroup: Path = CGROUP) -> Machine:
     if quota.isdigit() and period.isdigit():
         processors = min(processors, max(1, -(-int(quota) // int(period))))
     _, descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return Machine(min(free, default=1 << 40), processors, descriptors if descriptors != resource.RLIM_INFINITY else 1 << 20)
+    return Machine(
+        min(free, default=1 << 40),
+        processors,
+        descriptors if descriptors != resource.RLIM_INFINITY else 1 << 20,
+    )
 
 
 def _text(file: Path) -> str:

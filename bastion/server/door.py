@@ -1,7 +1,8 @@
 """May another client connect?  Counts connections, all in all and per client (an IPv6 client is a /64); pure.
 
-The total comes from the descriptors this process may open: each connection may need one more towards a backend.  From
-CROWDED on only the bastion's own paths are answered, so that health stays visible; at the total accepting pauses.
+The total comes from the descriptors this process may open: each connection may need one more towards a
+backend.  From CROWDED on only the bastion's own paths are answered, so that health stays visible; at the
+total accepting pauses.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ class Door:
             self._per_address.leave(client_of(address))
 
     def _enter(self, client: str) -> bool:
-        # With few descriptors the limit of one client may be all that there are: there is room for one more client, at least.
+        # With few descriptors the limit of one client may be all that there are: there is room for one more
+        # client, at least.
         if (
             self._limited
             and self.inside >= self.total * BUSY

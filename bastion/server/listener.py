@@ -25,9 +25,14 @@ _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class Listener:
-    """One listening socket.  `tls` is asked for each connection, so that a renewed certificate serves the next one."""
+    """One listening socket.
 
-    def __init__(self, sock: socket.socket, tls: Callable[[], ssl.SSLContext] | None, state: ServerState) -> None:
+    `tls` is asked for each connection, so that a renewed certificate serves the next one.
+    """
+
+    def __init__(
+        self, sock: socket.socket, tls: Callable[[], ssl.SSLContext] | None, state: ServerState
+    ) -> None:
         self._socket = sock
         self._tls = tls
         self._state = state
@@ -47,8 +52,8 @@ class Listener:
 
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()
-        # One in each turn, so that workers share what comes; but where turns are long and many come, whoever comes would wait
-        # a turn for each who came before: so more and more for as long as more are there.
+        # One in each turn, so that workers share what comes; but where turns are long and many come, whoever
+        # comes would wait a turn for each who came before: so more and more for as long as more are there.
         at_once = 1
         while True:
             try:

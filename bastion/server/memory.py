@@ -1,4 +1,7 @@
-"""Memory: what the C library and the garbage collector are told.  Does nothing where the C library is not glibc."""
+"""Memory: what the C library and the garbage collector are told.
+
+Does nothing where the C library is not glibc.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,18 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 class _Mallinfo(ctypes.Structure):
     """mallinfo(3)."""
 
-    _names = ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost")
+    _names = (
+        "arena",
+        "ordblks",
+        "smblks",
+        "hblks",
+        "hblkhd",
+        "usmblks",
+        "fsmblks",
+        "uordblks",
+        "fordblks",
+        "keepcost",
+    )
     _fields_ = [(name, ctypes.c_size_t) for name in _names]
 
 
@@ -36,8 +50,9 @@ def _glibc() -> ctypes.CDLL | None:
 def tune_allocator() -> None:
     """Keeps the C library from returning and fetching the same pages for every TLS read.
 
-    uvloop allocates 256 KiB for each TLS read, and glibc maps and unmaps it every time by luck of its moving threshold: 31
-    or 44 microseconds a request.  Both thresholds are raised together; the trim threshold alone makes things worse.
+    uvloop allocates 256 KiB for each TLS read, and glibc maps and unmaps it every time by luck of its moving
+    threshold: 31 or 44 microseconds a request.  Both thresholds are raised together; the trim threshold alone
+    makes things worse.
     """
     if (libc := _glibc()) is not None:
         libc.mallopt(_M_MMAP_THRESHOLD, 1 << 20)
@@ -46,7 +61,8 @@ def tune_allocator() -> None:
 
 
 def settle_memory() -> None:
-    """What is here now stays: no collection need look at it again, and what was free in between goes back to the system.
+    """What is here now stays: no collection need look at it again, and what was free in between goes back to
+    the system.
 
     A full collection takes 17 ms at 255 000 objects.
     """
@@ -58,8 +74,8 @@ def settle_memory() -> None:
 async def keep_small() -> None:
     """For ever: what many connections held at once goes back to the system when it is free again.
 
-    glibc keeps free pages that lie between others: 2 000 handshakes left 98 MiB behind, until as many came again.  Python's own
-    arenas stay at the most that was in use: 2 000 requests under way at once are 25 MiB.
+    glibc keeps free pages that lie between others: 2 000 handshakes left 98 MiB behind, until as many came
+    again.  Python's own arenas stay at the most that was in use: 2 000 requests under way at once are 25 MiB.
     """
     settled = idle()
     while True:
@@ -70,7 +86,9 @@ async def keep_small() -> None:
 
 
 def idle() -> int:
-    """Bytes in memory that the C library did not give to anybody (or that others than it hold); 0 where it does not tell."""
+    """Bytes in memory that the C library did not give to anybody (or that others than it hold); 0 where it
+    does not tell.
+    """
     if (libc := _glibc()) is None:
         return 0
     resident = int(Path("/proc/self/statm").read_bytes().split()[1]) * resource.getpagesize()
@@ -80,6 +98,8 @@ def idle() -> int:
 
 
 def give_back() -> None:
-    """Pages that are free go back to the system also where they lie between others that are not; takes some milliseconds."""
+    """Pages that are free go back to the system also where they lie between others that are not; takes some
+    milliseconds.
+    """
     if (libc := _glibc()) is not None:
         libc.malloc_trim(0)

@@ -1,7 +1,7 @@
 """Starts a server, tells it to stop, and waits for what is under way.
 
-uvicorn's Server is the frame (configuration, loop); its start and stop are replaced: it sets no handshake deadline,
-cannot pause accepting, re-raises SIGTERM (exit 143) and has one budget for everything.
+uvicorn's Server is the frame (configuration, loop); its start and stop are replaced: it sets no handshake
+deadline, cannot pause accepting, re-raises SIGTERM (exit 143) and has one budget for everything.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ _log = logging.getLogger("bastion.server")
 
 @dataclass(frozen=True, slots=True)
 class Endings:
-    """Seconds: `delay` between being told to stop and accepting no more, `exchanges` and `tunnels` for those under way after that;
-    an exchange that lasts long is as good as a tunnel."""
+    """Seconds: `delay` between being told to stop and accepting no more, `exchanges` and `tunnels` for those
+    under way after that; an exchange that lasts long is as good as a tunnel.
+    """
 
     delay: float = 0.0
     exchanges: float = 30.0
@@ -38,7 +39,9 @@ class Endings:
 
 
 class Server(uvicorn.Server):
-    """`tls` None listens in plain on all `sockets`; those in `plain` always do, and those in `aside` for a state of their own."""
+    """`tls` None listens in plain on all `sockets`; those in `plain` always do, and those in `aside` for a
+    state of their own.
+    """
 
     def __init__(
         self,
@@ -109,12 +112,24 @@ class Server(uvicorn.Server):
             for connection in list(state.connections):
                 connection.shut_down()
         _log.info("stopping: %d exchanges under way", self.state.exchanges)
-        await self._end_by(self._endings.exchanges, self._end_exchanges, self._endings.tunnels, self.state.end_tunnels)
+        await self._end_by(
+            self._endings.exchanges, self._end_exchanges, self._endings.tunnels, self.state.end_tunnels
+        )
 
-    async def _end_by(self, exchanges: float, end_exchanges: Callable[[], None], tunnels: float, end_tunnels: Callable[[], None]) -> None:
-        """Each kind has its own budget, in seconds; what is left after the larger one gets no more than a moment to be closed."""
+    async def _end_by(
+        self,
+        exchanges: float,
+        end_exchanges: Callable[[], None],
+        tunnels: float,
+        end_tunnels: Callable[[], None],
+    ) -> None:
+        """Each kind has its own budget, in seconds; what is left after the larger one gets no more than a
+        moment to be closed.
+        """
         began = asyncio.get_running_loop().time()
-        for budget, end in sorted(((exchanges, end_exchanges), (tunnels, end_tunnels)), key=lambda pair: pair[0]):
+        for budget, end in sorted(
+            ((exchanges, end_exchanges), (tunnels, end_tunnels)), key=lambda pair: pair[0]
+        ):
             await self._idle(began + budget)
             end()
         await self._idle(asyncio.get_running_loop().time() + CLOSING_SECONDS)

@@ -1,4 +1,7 @@
-"""What do the connections of one server share?  Its application, its limits in time and number, and who is connected."""
+"""What do the connections of one server share?
+
+Its application, its limits in time and number, and who is connected.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,10 @@ from bastion.server.door import Door
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds.  `head` runs from the connection (or the first byte of a later request) to the end of the head."""
+    """Seconds.
+
+    `head` runs from the connection (or the first byte of a later request) to the end of the head.
+    """
 
     head: float = 10.0
     keep_alive: float = 60.0

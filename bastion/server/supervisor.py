@@ -1,8 +1,8 @@
 """Keeps N whole processes running on one port.
 
-The sockets are the supervisor's and outlive every worker: a worker that dies is replaced, and the port never closes.
-What a worker is told comes through a pipe, because it holds the key of all sessions: whoever may see a process sees its
-arguments, and every program that a worker starts (exec plugins) inherits its environment.
+The sockets are the supervisor's and outlive every worker: a worker that dies is replaced, and the port never
+closes. What a worker is told comes through a pipe, because it holds the key of all sessions: whoever may see
+a process sees its arguments, and every program that a worker starts (exec plugins) inherits its environment.
 """
 
 from __future__ import annotations
@@ -22,12 +22,22 @@ NUMBER = "BASTION_WORKER_NUMBER"  # tells each which of them it is
 
 
 class Supervisor:
-    """`command` starts a worker; it inherits `descriptors`, and `told` is what `told_by_supervisor` gives it (some 60 KiB at most).
+    """`command` starts a worker; it inherits `descriptors`, and `told` is what `told_by_supervisor` gives it
+    (some 60 KiB at most).
 
-    Its standard input is a pipe that says nothing and ends with the supervisor: even a killed one leaves no worker behind.
+    Its standard input is a pipe that says nothing and ends with the supervisor: even a killed one leaves no
+    worker behind.
     """
 
-    def __init__(self, command: Sequence[str], count: int, descriptors: Sequence[int], told: bytes, *, young: float = YOUNG) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        count: int,
+        descriptors: Sequence[int],
+        told: bytes,
+        *,
+        young: float = YOUNG,
+    ) -> None:
         """`young`: seconds before a worker is expected to serve, and to listen to signals."""
         self._command = tuple(command)
         self._count = count
@@ -40,7 +50,10 @@ class Supervisor:
         self._stopping = asyncio.Event()
 
     async def run(self) -> int:
-        """Until SIGTERM or SIGINT, and all workers have ended.  The exit status: 0 where every worker ended well."""
+        """Until SIGTERM or SIGINT, and all workers have ended.
+
+        The exit status: 0 where every worker ended well.
+        """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled)
@@ -62,7 +75,9 @@ class Supervisor:
             if self._stopping.is_set():
                 # One that dies of the signal was not yet there to obey it, and served nobody.
                 return status if status >= 0 else int(status != -signal.SIGTERM)
-            _log.error("worker %d (pid %d) ended with status %d: starting another", index, process.pid, status)
+            _log.error(
+                "worker %d (pid %d) ended with status %d: starting another", index, process.pid, status
+            )
             if loop.time() - began < self._young:
                 await self._pause()
                 if self._stopping.is_set():

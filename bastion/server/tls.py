@@ -46,15 +46,19 @@ MAX_CHAIN = 8  # certificates of a client that are looked at
 
 
 def ask_for_certificates(context: ssl.SSLContext, authorities: Iterable[Path]) -> None:
-    """Clients may show a certificate of any of these authorities; another one fails the handshake.  Raises OSError or ssl.SSLError.
+    """Clients may show a certificate of any of these authorities; another one fails the handshake.
 
-    Whom a certificate makes its owner is decided later, against one authority at a time: OpenSSL does not say which it was.
+    Raises OSError or ssl.SSLError.
+
+    Whom a certificate makes its owner is decided later, against one authority at a time: OpenSSL does not say
+    which it was.
     """
     for authority in authorities:
         context.load_verify_locations(authority)
         context.verify_mode = ssl.CERT_OPTIONAL
     if context.verify_mode == ssl.CERT_OPTIONAL:
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # an intermediate in the file is an authority, as it is for Go
+        # an intermediate in the file is an authority, as it is for Go
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         # A ticket would outlive what it was given for: who resumes without a certificate has none.
         context.options |= ssl.OP_NO_TICKET
         context.num_tickets = 0
@@ -67,6 +71,7 @@ def peer_certificates(tls: ssl.SSLObject) -> tuple[bytes, ...]:
         return ()
     if hasattr(tls, "get_unverified_chain"):  # from Python 3.13 on
         return tuple(tls.get_unverified_chain()[:MAX_CHAIN])
-    # The same call, where it is not public yet; without it a chain with intermediates could not be verified again.
+    # The same call, where it is not public yet; without it a chain with intermediates could not be verified
+    # again.
     chain = tls._sslobj.get_unverified_chain()  # type: ignore[attr-defined]
     return tuple(certificate.public_bytes(_DER) for certificate in chain[:MAX_CHAIN])

@@ -1,4 +1,7 @@
-"""· How may clients prove who they are?  Flags of kube-apiserver's names in, one section or every mistake out."""
+"""· How may clients prove who they are?
+
+Flags of kube-apiserver's names in, one section or every mistake out.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,23 @@ import argparse
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bastion.settings.issuer import CLOCK_SKEW, SIGNING_ALGORITHMS, Issuer, authority_text, wrong_prefix, wrong_url
+from bastion.settings.issuer import (
+    CLOCK_SKEW,
+    SIGNING_ALGORITHMS,
+    Issuer,
+    authority_text,
+    wrong_prefix,
+    wrong_url,
+)
 
 MOST_SKEW = 300.0  # past this an expired token would live on
 
 
 @dataclass(frozen=True, slots=True)
 class FrontProxy:
-    """Names of headers, most preferred first; `allowed_names` empty for every certificate of the authority."""
+    """Names of headers, most preferred first; `allowed_names` empty for every certificate of the
+    authority.
+    """
 
     authority: Path
     usernames: tuple[str, ...]
@@ -25,10 +37,12 @@ class FrontProxy:
 
 @dataclass(frozen=True, slots=True)
 class Authentication:
-    """`client_authority` signs users' certificates.  `audiences`: those of which a token must have one (TokenReview).
+    """`client_authority` signs users' certificates.
 
-    `issuers_file` describes the issuers, or `issuer_authority` signs the only one's certificate: as read at the start.
-    `clock_skew`: seconds by which their clocks may differ from ours.
+    `audiences`: those of which a token must have one (TokenReview).
+
+    `issuers_file` describes the issuers, or `issuer_authority` signs the only one's certificate: as read at
+    the start. `clock_skew`: seconds by which their clocks may differ from ours.
     """
 
     client_authority: Path | None = None
@@ -68,13 +82,18 @@ def of_flags(flags: argparse.Namespace) -> tuple[Authentication, list[str]]:
     issuers = _issuers(flags, mistakes)
     if flags.api_audiences and flags.manifests:
         mistakes.append(
-            "--api-audiences means nothing with --manifests: the embedded API knows no audiences, and no token would be for one"
+            "--api-audiences means nothing with --manifests: the embedded API knows no audiences, and no"
+            " token would be for one"
         )
     if flags.oidc_clock_skew > MOST_SKEW:
-        mistakes.append(f"--oidc-clock-skew: more than {MOST_SKEW:g}s: tokens would be good for so long after their end")
+        mistakes.append(
+            f"--oidc-clock-skew: more than {MOST_SKEW:g}s: tokens would be good for so long after their end"
+        )
     file, authority = (flags.authentication_config, flags.oidc_ca_file) if issuers else (None, None)
     audiences = tuple(flags.api_audiences)
-    return Authentication(flags.client_ca_file, front_proxy, issuers, audiences, file, authority, flags.oidc_clock_skew), mistakes
+    return Authentication(
+        flags.client_ca_file, front_proxy, issuers, audiences, file, authority, flags.oidc_clock_skew
+    ), mistakes
 
 
 # --- flags
@@ -110,10 +129,15 @@ def _front_proxy(flags: argparse.Namespace, mistakes: list[str]) -> FrontProxy |
                 mistakes.append(f"{_flag(kind)} means nothing without --requestheader-client-ca-file")
         return None
     if not flags.requestheader_username_headers:
-        mistakes.append("--requestheader-client-ca-file needs --requestheader-username-headers: which headers name the user?")
+        mistakes.append(
+            "--requestheader-client-ca-file needs --requestheader-username-headers: which headers name the"
+            " user?"
+        )
     for kind in kinds[:4]:
         for name in getattr(flags, f"requestheader_{kind}"):
-            taken = kind == "extra_headers_prefix" and any(ordinary.startswith(name.lower()) for ordinary in ORDINARY)
+            taken = kind == "extra_headers_prefix" and any(
+                ordinary.startswith(name.lower()) for ordinary in ORDINARY
+            )
             if not _is_header(name) or name.lower() in ORDINARY or taken:
                 mistakes.append(f"{_flag(kind)}: {name!r} is no header that a front proxy can name a user in")
     return FrontProxy(
@@ -128,8 +152,14 @@ def _front_proxy(flags: argparse.Namespace, mistakes: list[str]) -> FrontProxy |
 
 def named_by_front_proxies(flags: argparse.Namespace) -> tuple[list[bytes], list[bytes]]:
     """Headers, and beginnings of headers; lower-case."""
-    names = [*flags.requestheader_username_headers, *flags.requestheader_group_headers, *flags.requestheader_uid_headers]
-    return [name.lower().encode() for name in names], [name.lower().encode() for name in flags.requestheader_extra_headers_prefix]
+    names = [
+        *flags.requestheader_username_headers,
+        *flags.requestheader_group_headers,
+        *flags.requestheader_uid_headers,
+    ]
+    return [name.lower().encode() for name in names], [
+        name.lower().encode() for name in flags.requestheader_extra_headers_prefix
+    ]
 
 
 def _flag(kind: str) -> str:
@@ -142,11 +172,16 @@ def _is_header(name: str) -> bool:
 
 
 def _issuers(flags: argparse.Namespace, mistakes: list[str]) -> tuple[Issuer, ...]:
-    by_flags = flags.oidc_issuer_url or flags.oidc_client_id or flags.oidc_username_prefix or flags.oidc_groups_claim
+    by_flags = (
+        flags.oidc_issuer_url or flags.oidc_client_id or flags.oidc_username_prefix or flags.oidc_groups_claim
+    )
     by_flags = by_flags or flags.oidc_groups_prefix or flags.oidc_required_claim or flags.oidc_ca_file
     if flags.authentication_config is not None:
         if by_flags:
-            mistakes.append("--authentication-config and the --oidc flags exclude each other: an issuer is described in one place")
+            mistakes.append(
+                "--authentication-config and the --oidc flags exclude each other: an issuer is described in"
+                " one place"
+            )
         if not flags.authentication_config.exists():
             return ()
         from bastion.settings.issuers import read_configuration  # only here: it takes YAML
@@ -159,7 +194,11 @@ def _issuers(flags: argparse.Namespace, mistakes: list[str]) -> tuple[Issuer, ..
         return issuers
     if not by_flags:
         return ()
-    for flag, why in (("issuer-url", "who?"), ("client-id", "for whom?"), ("username-prefix", "else a name could be anybody's")):
+    for flag, why in (
+        ("issuer-url", "who?"),
+        ("client-id", "for whom?"),
+        ("username-prefix", "else a name could be anybody's"),
+    ):
         if not getattr(flags, f"oidc_{flag.replace('-', '_')}"):
             mistakes.append(f"the --oidc flags need --oidc-{flag}: {why}")
     if flags.oidc_issuer_url and (wrong := wrong_url(flags.oidc_issuer_url)):

@@ -15,10 +15,13 @@ _PUBLIC_URL = re.compile(r"https://([a-z0-9.-]+)(?::([0-9]{1,5}))?/?")
 
 @dataclass(frozen=True, slots=True)
 class Browsers:
-    """`sign_in`: people may.  `key_file`: what cookies are sealed with; `key` instead where a supervisor gave it; else one is made.
+    """`sign_in`: people may.
 
-    `used`: a folder in which workers tell each other what is good only once; None for a process that is alone.
-    With a `host_suffix` applications have host names of their own under it, and `public_url` is where the bastion is reached.
+    `key_file`: what cookies are sealed with; `key` instead where a supervisor gave it; else one is made.
+
+    `used`: a folder in which workers tell each other what is good only once; None for a process that is
+    alone. With a `host_suffix` applications have host names of their own under it, and `public_url` is where
+    the bastion is reached.
     """
 
     sign_in: bool = True
@@ -66,5 +69,9 @@ def public_url(text: str) -> str:
         return ""
     match = _PUBLIC_URL.fullmatch(text.lower())
     if match is None or not is_dns_name(match[1]) or int(match[2] or 443) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no URL such as https://bastion.example.test:8443, without a path")
-    return f"https://{match[1]}:{int(match[2])}" if match[2] and int(match[2]) != 443 else f"https://{match[1]}"
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no URL such as https://bastion.example.test:8443, without a path"
+        )
+    return (
+        f"https://{match[1]}:{int(match[2])}" if match[2] and int(match[2]) != 443 else f"https://{match[1]}"
+    )

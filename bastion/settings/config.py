@@ -1,4 +1,6 @@
-"""· What was asked for on the command line, checked as a whole: flags in, Config or every mistake at once out."""
+"""· What was asked for on the command line, checked as a whole: flags in, Config or every mistake at once
+out.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,8 @@ _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
 class Serving:
     """Where and how to listen.  `insecure_port` 0: no plain listener.  Durations in seconds.
 
-    `names`: those that a certificate made here has beside the address.  `self_signed`: it is one that was made here.
+    `names`: those that a certificate made here has beside the address.  `self_signed`: it is one that was
+    made here.
     """
 
     bind_address: str
@@ -66,8 +69,9 @@ class Kubelet:
 
 @dataclass(frozen=True, slots=True)
 class Streams:
-    """Upgraded connections, and exchanges that outlive `recheck_interval`; seconds, 0 for no limit (`recheck_interval` 0: access is not
-    checked again, and what takes a minute is a stream)."""
+    """Upgraded connections, and exchanges that outlive `recheck_interval`; seconds, 0 for no limit
+    (`recheck_interval` 0: access is not checked again, and what takes a minute is a stream).
+    """
 
     recheck_interval: float = 60.0
     recheck_grace: float = 300.0
@@ -79,8 +83,11 @@ class Streams:
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds.  From clients: a head, the next request, a piece of a body, progress of a reader; to backends: a connection,
-    an answer's head, a piece of its body."""
+    """Seconds.
+
+    From clients: a head, the next request, a piece of a body, progress of a reader; to backends: a
+    connection, an answer's head, a piece of its body.
+    """
 
     request_header: float = 10.0
     keep_alive: float = 60.0
@@ -93,7 +100,10 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """`rewrite_html`: links in pages are put under the prefix.  `sandbox`: a page that a session cookie got has an origin of its own."""
+    """`rewrite_html`: links in pages are put under the prefix.
+
+    `sandbox`: a page that a session cookie got has an origin of its own.
+    """
 
     rewrite_html: bool = True
     sandbox: bool = True
@@ -114,7 +124,9 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """For how many seconds an answer of the API server counts: whose a token is, that somebody may, that somebody may not."""
+    """For how many seconds an answer of the API server counts: whose a token is, that somebody may, that
+    somebody may not.
+    """
 
     authentication: float = 10.0
     authorized: float = 10.0
@@ -213,14 +225,24 @@ def _contradictions(flags: argparse.Namespace) -> list[str]:
     if bool(flags.kubelet_client_certificate) != bool(flags.kubelet_client_key):
         found.append("--kubelet-client-certificate and --kubelet-client-key belong together")
     if flags.kubelet_insecure_skip_tls_verify and flags.kubelet_certificate_authority:
-        found.append("--kubelet-insecure-skip-tls-verify and --kubelet-certificate-authority exclude each other")
+        found.append(
+            "--kubelet-insecure-skip-tls-verify and --kubelet-certificate-authority exclude each other"
+        )
     if flags.insecure_port and flags.insecure_port == flags.port:
         found.append("--insecure-port and --port must differ")
     said = withholding(*authentication.named_by_front_proxies(flags))
     for name in flags.allow_request_header:
         if said(folded(name.encode())) or folded(name.encode()).decode() in authentication.ORDINARY:
-            found.append(f"--allow-request-header: a backend could read {name} as one of the headers that say who asks, or for what")
-    return [*found, *kubeapi.contradictions(flags), *browsers.contradictions(flags), *observing.contradictions(flags)]
+            found.append(
+                f"--allow-request-header: a backend could read {name} as one of the headers that say who"
+                " asks, or for what"
+            )
+    return [
+        *found,
+        *kubeapi.contradictions(flags),
+        *browsers.contradictions(flags),
+        *observing.contradictions(flags),
+    ]
 
 
 def _missing_files(flags: argparse.Namespace) -> list[str]:
@@ -238,8 +260,14 @@ def _missing_files(flags: argparse.Namespace) -> list[str]:
         "kubelet_client_certificate",
         "kubelet_client_key",
     )
-    given = [(name, getattr(flags, name)) for name in names] + [("manifests", path) for path in flags.manifests]
-    return [f"--{name.replace('_', '-')}: {path}: no such file" for name, path in given if path is not None and not path.exists()]
+    given = [(name, getattr(flags, name)) for name in names] + [
+        ("manifests", path) for path in flags.manifests
+    ]
+    return [
+        f"--{name.replace('_', '-')}: {path}: no such file"
+        for name, path in given
+        if path is not None and not path.exists()
+    ]
 
 
 # --- what a flag's value may be; each raises ArgumentTypeError
@@ -298,7 +326,9 @@ def resources(text: str) -> frozenset[str]:
 def odd_header(text: str) -> str:
     """One that does not pass anyway."""
     if not _TOKEN.fullmatch(text) or not is_odd(text.encode()):
-        raise argparse.ArgumentTypeError(f"{text!r} is no header such as X_Tenant, with a character that is no letter, digit or '-'")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no header such as X_Tenant, with a character that is no letter, digit or '-'"
+        )
     return text
 
 
@@ -306,4 +336,6 @@ def network(text: str) -> Network:
     try:
         return ipaddress.ip_network(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no network such as 10.0.0.0/8 (with no host bits set)") from error
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no network such as 10.0.0.0/8 (with no host bits set)"
+        ) from error

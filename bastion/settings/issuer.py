@@ -14,7 +14,9 @@ CLOCK_SKEW = 30.0  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """An OpenID Connect provider, and whom its tokens name.  `certificate_authority` in PEM, empty for the system's.
+    """An OpenID Connect provider, and whom its tokens name.
+
+    `certificate_authority` in PEM, empty for the system's.
 
     `groups_claim` empty: no groups.
     """
@@ -31,7 +33,9 @@ class Issuer:
 
 
 def authority_text(file: Path) -> str:
-    """Raises OSError; ValueError also where there is none: an authority that is empty would mean all that the system trusts."""
+    """Raises OSError; ValueError also where there is none: an authority that is empty would mean all that the
+    system trusts.
+    """
     text = file.read_text()
     if not text.strip():
         raise ValueError("empty")

@@ -1,7 +1,7 @@
 """· Which issuers does an AuthenticationConfiguration file describe, now?
 
-The file is a part of what kube-apiserver's --authentication-config takes: a field that means nothing here is refused by
-its path, so that no rule is left out in silence.
+The file is a part of what kube-apiserver's --authentication-config takes: a field that means nothing here is
+refused by its path, so that no rule is left out in silence.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ def read_configuration(text: str) -> tuple[tuple[Issuer, ...], list[str]]:
         reader.mistakes.append("kind: must be AuthenticationConfiguration")
     if top.get("apiVersion") not in API_VERSIONS:
         reader.mistakes.append(f"apiVersion: must be {' or '.join(API_VERSIONS)}")
-    issuers = tuple(_issuer(reader, entry, f"jwt[{i}]") for i, entry in enumerate(reader.list(top, "jwt", "")))
+    issuers = tuple(
+        _issuer(reader, entry, f"jwt[{i}]") for i, entry in enumerate(reader.list(top, "jwt", ""))
+    )
     for i, issuer in enumerate(issuers):
         if issuer.url and issuer.url in (other.url for other in issuers[:i]):
             reader.mistakes.append(f"jwt[{i}].issuer.url: {issuer.url} is there twice")
@@ -55,7 +57,9 @@ class _Reader:
         if not isinstance(value, dict):
             self.mistakes.append(f"{path or 'the document'}: must be an object")
             return {}
-        self.mistakes += [f"{_join(path, name)}: unknown, or not supported here" for name in value if name not in known]
+        self.mistakes += [
+            f"{_join(path, name)}: unknown, or not supported here" for name in value if name not in known
+        ]
         return value
 
     def list(self, parent: dict[str, Any], name: str, path: str) -> list[Any]:
@@ -65,12 +69,16 @@ class _Reader:
             return []
         return value
 
-    def text(self, parent: dict[str, Any], name: str, path: str, *, required: bool = True, empty: bool = False) -> str:
+    def text(
+        self, parent: dict[str, Any], name: str, path: str, *, required: bool = True, empty: bool = False
+    ) -> str:
         value = parent.get(name)
         if value is None and not required:
             return ""
         if not isinstance(value, str) or not (value or empty):
-            self.mistakes.append(f"{_join(path, name)}: must be a string{'' if empty else ' that is not empty'}")
+            self.mistakes.append(
+                f"{_join(path, name)}: must be a string{'' if empty else ' that is not empty'}"
+            )
             return ""
         return value
 
@@ -86,7 +94,9 @@ def _join(path: str, name: object) -> str:
 def _issuer(reader: _Reader, value: Any, path: str) -> Issuer:
     entry = reader.object(value, path, ("issuer", "claimMappings", "claimValidationRules"))
     at = f"{path}.issuer"
-    issuer = reader.object(entry.get("issuer"), at, ("url", "certificateAuthority", "audiences", "audienceMatchPolicy"))
+    issuer = reader.object(
+        entry.get("issuer"), at, ("url", "certificateAuthority", "audiences", "audienceMatchPolicy")
+    )
     url = reader.text(issuer, "url", at)
     reader.wrong(f"{at}.url", wrong_url(url) if url else "")
     audiences = reader.list(issuer, "audiences", at)
@@ -99,10 +109,25 @@ def _issuer(reader: _Reader, value: Any, path: str) -> Issuer:
     mappings = reader.object(entry.get("claimMappings"), at, ("username", "groups"))
     username_claim, username_prefix = _mapping(reader, mappings.get("username"), f"{at}.username", "username")
     groups = mappings.get("groups")
-    groups_claim, groups_prefix = _mapping(reader, groups, f"{at}.groups", "groups") if groups is not None else ("", "")
-    rules = reader.list(entry, "claimValidationRules", path) if entry.get("claimValidationRules") is not None else []
+    groups_claim, groups_prefix = (
+        _mapping(reader, groups, f"{at}.groups", "groups") if groups is not None else ("", "")
+    )
+    rules = (
+        reader.list(entry, "claimValidationRules", path)
+        if entry.get("claimValidationRules") is not None
+        else []
+    )
     required = tuple(_rule(reader, rule, f"{path}.claimValidationRules[{i}]") for i, rule in enumerate(rules))
-    return Issuer(url, tuple(audiences), username_prefix, username_claim, groups_claim, groups_prefix, required, authority)
+    return Issuer(
+        url,
+        tuple(audiences),
+        username_prefix,
+        username_claim,
+        groups_claim,
+        groups_prefix,
+        required,
+        authority,
+    )
 
 
 def _mapping(reader: _Reader, value: Any, path: str, kind: str) -> tuple[str, str]:

@@ -13,8 +13,9 @@ _SERVER = re.compile(r"https?://(?:[-.A-Za-z0-9]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1
 
 @dataclass(frozen=True, slots=True)
 class KubeApi:
-    """`context` empty: the kubeconfig's current one; `servers` empty: the kubeconfig's; `namespaces` empty: all; `qps` (calls per
-    second) 0: no limit."""
+    """`context` empty: the kubeconfig's current one; `servers` empty: the kubeconfig's; `namespaces` empty:
+    all; `qps` (calls per second) 0: no limit.
+    """
 
     context: str = ""
     servers: tuple[str, ...] = ()

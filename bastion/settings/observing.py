@@ -16,8 +16,9 @@ MOST_TARGETS = 1024  # each is some twenty series
 class Observing:
     """`log_format` empty: as it suits whoever reads.  `targets`: how many are told apart in metrics.
 
-    `authorization`: /metrics is for those who may get it.  `metrics_address`: a plain listener for it without that; None for none.
-    `folder`: where workers meet who tell as one, None where there is one process; `number`: which of them this is.
+    `authorization`: /metrics is for those who may get it.  `metrics_address`: a plain listener for it without
+    that; None for none. `folder`: where workers meet who tell as one, None where there is one process;
+    `number`: which of them this is.
     """
 
     log_format: str = ""
@@ -29,12 +30,17 @@ class Observing:
 
 
 def of_flags(flags: argparse.Namespace) -> Observing:
-    return Observing(flags.log_format, flags.metrics_targets, flags.metrics_authorization, flags.metrics_bind_address)
+    return Observing(
+        flags.log_format, flags.metrics_targets, flags.metrics_authorization, flags.metrics_bind_address
+    )
 
 
 def contradictions(flags: argparse.Namespace) -> list[str]:
     found = []
-    if flags.metrics_bind_address is not None and flags.metrics_bind_address[1] in (flags.port, flags.insecure_port):
+    if flags.metrics_bind_address is not None and flags.metrics_bind_address[1] in (
+        flags.port,
+        flags.insecure_port,
+    ):
         found.append("--metrics-bind-address needs a port of its own")
     if flags.metrics_targets > MOST_TARGETS:
         found.append(f"--metrics-targets: at most {MOST_TARGETS}: each is some twenty series")
@@ -53,5 +59,7 @@ def listen_address(text: str) -> tuple[str, int] | None:
     try:
         address = str(ipaddress.ip_address(host)) if host else LOOPBACK
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no IP address and port such as 127.0.0.1:9090") from error
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no IP address and port such as 127.0.0.1:9090"
+        ) from error
     return (address, int(port)) if int(port) else None

@@ -1,8 +1,8 @@
 """· Does a credential that a browser shows unasked count, or did another site make it?
 
-A browser adds a cookie to whatever request any page makes.  What it says of where a request came from (Origin, RFC 6454;
-Sec-Fetch-*, W3C Fetch Metadata) no page can forge.  Every application is another site here, also a sibling under the
-same domain, to which SameSite cookies are sent all the same.
+A browser adds a cookie to whatever request any page makes.  What it says of where a request came from
+(Origin, RFC 6454; Sec-Fetch-*, W3C Fetch Metadata) no page can forge.  Every application is another site
+here, also a sibling under the same domain, to which SameSite cookies are sent all the same.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ _NAMES = (b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest", b"origin")
 
 
 class Provenance(msgspec.Struct, frozen=True, gc=False):
-    """What a request says of where it came from; a field it does not have is empty.  `own` are this server's own origins."""
+    """What a request says of where it came from; a field it does not have is empty.
+
+    `own` are this server's own origins.
+    """
 
     method: str
     own: frozenset[bytes]
@@ -31,7 +34,12 @@ class Provenance(msgspec.Struct, frozen=True, gc=False):
 
 
 def provenance(
-    method: str, fields: Iterable[tuple[bytes, bytes, bytes]], scheme: bytes, host: bytes, *, upgrade: bool = False
+    method: str,
+    fields: Iterable[tuple[bytes, bytes, bytes]],
+    scheme: bytes,
+    host: bytes,
+    *,
+    upgrade: bool = False,
 ) -> Provenance:
     """`scheme` and `host` as the client has them.  A field given twice has a value that means nothing."""
     said = dict.fromkeys(_NAMES, b"")
@@ -43,7 +51,9 @@ def provenance(
 
 
 def own_origins(scheme: bytes, host: bytes) -> frozenset[bytes]:
-    """Behind something that ends TLS the scheme here is http and the browser's https: a page of that host is ours all the same."""
+    """Behind something that ends TLS the scheme here is http and the browser's https: a page of that host is
+    ours all the same.
+    """
     name = host.lower()
     return frozenset((b"https://" + name.removesuffix(b":443"), scheme + b"://" + name))
 
@@ -64,20 +74,33 @@ def counts(request: Provenance) -> bool:
     """The rules, first match decides."""
     own = request.origin in request.own
     safe = request.method in SAFE
-    if request.upgrade:  # the same-origin policy knows no WebSockets: only Origin tells (cross-site WebSocket hijacking)
+    # the same-origin policy knows no WebSockets: only Origin tells (cross-site WebSocket hijacking)
+    if request.upgrade:
         return own
     if request.origin not in (b"", b"null") and not own:
         return False
-    if request.site == b"same-origin":  # also where Origin is `null`, as a page with Referrer-Policy: no-referrer has it
+    # also where Origin is `null`, as a page with Referrer-Policy: no-referrer has it
+    if request.site == b"same-origin":
         return True
     if request.origin == b"null":
         return False
     if request.site in (b"", b"none"):  # a browser that does not say, or a person at the address bar
         return own or safe
     # A link on another site may lead here; a frame, an image, a script, a fetch or a form of its may not.
-    return request.method == "GET" and request.mode == b"navigate" and request.dest in (b"", b"document") and not own
+    return (
+        request.method == "GET"
+        and request.mode == b"navigate"
+        and request.dest in (b"", b"document")
+        and not own
+    )
 
 
 def elsewhere(request: Provenance) -> bool:
-    """Whether a browser says that a page of another origin made it send this.  A program says nothing, or whatever it likes."""
-    return (request.origin != b"" and request.origin not in request.own) or request.site in (b"cross-site", b"same-site")
+    """Whether a browser says that a page of another origin made it send this.
+
+    A program says nothing, or whatever it likes.
+    """
+    return (request.origin != b"" and request.origin not in request.own) or request.site in (
+        b"cross-site",
+        b"same-site",
+    )

@@ -1,15 +1,18 @@
 """· How does somebody who signed in on the main host come to be signed in on an application's?
 
-A browser is sent back and forth, and carries what each host sealed for the other, all of it for that application's host:
+A browser is sent back and forth, and carries what each host sealed for the other, all of it for that
+application's host:
 
     application  request  a digest of a nonce that this browser has here, as a cookie (after PKCE, RFC 7636)
     main         code     and of the session that this browser has there
     application  proof    the code came to the browser with the nonce
-    main         entry    the proof came to the browser with the session: the session, for the browser with the nonce
+    main         entry    the proof came to the browser with the session: the session, for the browser with
+    the nonce
     application           a cookie of its own
 
-Whoever sees a code (an application's service worker sees every URL of its host) is not the browser with the session, and
-one who asks others to bring the proof there is found out by `pairs`.  Code and entry live for a minute and are good once.
+Whoever sees a code (an application's service worker sees every URL of its host) is not the browser with the
+session, and one who asks others to bring the proof there is found out by `pairs`.  Code and entry live for a
+minute and are good once.
 """
 
 from __future__ import annotations
@@ -32,7 +35,9 @@ _NONCE = re.compile(rb"[A-Za-z0-9_-]{22}")
 
 class Once(Protocol):
     def first(self, id: bytes, until: int, now: float) -> bool:
-        """Whether nobody had this before; it need not be known any more after `until`, in seconds since the epoch as `now` is."""
+        """Whether nobody had this before; it need not be known any more after `until`, in seconds since the
+        epoch as `now` is.
+        """
         ...
 
 
@@ -66,7 +71,9 @@ _entry = msgspec.msgpack.Decoder(_Entry).decode
 
 
 class Redeemed(msgspec.Struct, frozen=True):
-    """What a code or an entry that is good says.  `bound`: it is this browser's; else nothing more is told than the path.
+    """What a code or an entry that is good says.
+
+    `bound`: it is this browser's; else nothing more is told than the path.
 
     `proof` is what to show on the main host, `session` what was shown there: one of them.
     """
@@ -94,7 +101,9 @@ class Handoff:
     def grant(self, host: str, asked: Asked, session: Session, now: float) -> bytes:
         """The code."""
         until = int(now) + CODE_SECONDS
-        return self._sealer.seal("code", host, _encode(Granted(self._sealer.chance(16), until, asked, _visitor(session))), until)
+        return self._sealer.seal(
+            "code", host, _encode(Granted(self._sealer.chance(16), until, asked, _visitor(session))), until
+        )
 
     def proved(self, host: str, proof: bytes, session: Session, now: float) -> Asked | None:
         """None where it is no proof, too old, or another session's."""
@@ -105,19 +114,29 @@ class Handoff:
     def admit(self, host: str, asked: Asked, session: Session, now: float) -> bytes:
         """The entry."""
         until = int(now) + CODE_SECONDS
-        return self._sealer.seal("entry", host, _encode(_Entry(self._sealer.chance(16), until, asked, session)), until)
+        return self._sealer.seal(
+            "entry", host, _encode(_Entry(self._sealer.chance(16), until, asked, session)), until
+        )
 
     # --- on the application's
 
     def begin(self, host: str, path: bytes, nonce: bytes, now: float) -> tuple[bytes, bytes]:
-        """(the nonce for the cookie, the request).  A `nonce` that the browser has already serves again: it is known by that."""
+        """(the nonce for the cookie, the request).
+
+        A `nonce` that the browser has already serves again: it is known by that.
+        """
         if _NONCE.fullmatch(nonce) is None:
             nonce = base64.urlsafe_b64encode(self._sealer.chance(16)).rstrip(b"=")
         path = path if is_local(path) and len(path) <= MAX_PATH else b"/"
-        return nonce, self._sealer.seal("request", host, _encode(Asked(_digest(nonce), path)), int(now) + SIGN_IN_SECONDS)
+        return nonce, self._sealer.seal(
+            "request", host, _encode(Asked(_digest(nonce), path)), int(now) + SIGN_IN_SECONDS
+        )
 
     def redeem(self, host: str, code: bytes, nonce: bytes, now: float) -> Redeemed | None:
-        """None where it is no code of this host, too old, or used.  One that is not this browser's is not used up by it."""
+        """None where it is no code of this host, too old, or used.
+
+        One that is not this browser's is not used up by it.
+        """
         data = self._sealer.open("code", host, code, now)
         if data is None:
             return None
@@ -126,7 +145,11 @@ class Handoff:
             return Redeemed(granted.asked.path, bound=False)
         if not self._once.first(granted.id, granted.until, now):
             return None
-        return Redeemed(granted.asked.path, bound=True, proof=self._sealer.seal("proof", host, data, int(now) + CODE_SECONDS))
+        return Redeemed(
+            granted.asked.path,
+            bound=True,
+            proof=self._sealer.seal("proof", host, data, int(now) + CODE_SECONDS),
+        )
 
     def enter(self, host: str, entry: bytes, nonce: bytes, now: float) -> Redeemed | None:
         """As `redeem`."""

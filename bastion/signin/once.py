@@ -28,7 +28,8 @@ class UsedHere:
 
 
 class UsedInFolder:
-    """For processes that share a folder nobody else has: an empty file for each, which one of them alone can create (O_EXCL).
+    """For processes that share a folder nobody else has: an empty file for each, which one of them alone can
+    create (O_EXCL).
 
     Implements `authn.handoff.Once`.  Where a file cannot be created it counts as used.
     """
@@ -44,7 +45,9 @@ class UsedInFolder:
             if now - self._swept >= self.SWEEP_SECONDS:
                 self._swept = now
                 self._sweep(now)
-            os.close(os.open(self._folder / f"{until}-{id.hex()}", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            os.close(
+                os.open(self._folder / f"{until}-{id.hex()}", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            )
         except OSError:
             return False
         return True

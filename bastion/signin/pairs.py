@@ -1,9 +1,12 @@
-"""· By which nonce is this browser known at an application's host?  What a cookie of the main host remembers of it.
+"""· By which nonce is this browser known at an application's host?
 
-An application's service worker stands between a browser and every URL of its host, and may send the main host on with what
-somebody else's browser was given there.  It cannot read or set this cookie, nor the nonce's, and it can only have come to
-be after this browser was signed in there for the first time: the nonce of that time is the one that counts ever after.
-Pure.  A full memory forgets nothing, as whoever can fill it would make room for a nonce of his own.
+What a cookie of the main host remembers of it.
+
+An application's service worker stands between a browser and every URL of its host, and may send the main host
+on with what somebody else's browser was given there.  It cannot read or set this cookie, nor the nonce's, and
+it can only have come to be after this browser was signed in there for the first time: the nonce of that time
+is the one that counts ever after. Pure.  A full memory forgets nothing, as whoever can fill it would make
+room for a nonce of his own.
 """
 
 from __future__ import annotations
@@ -54,4 +57,6 @@ def _entries(cookie: bytes) -> list[bytes]:
 
 def _entry(host: str, browser: bytes) -> bytes:
     """The first 8 characters are the host's."""
-    return base64.urlsafe_b64encode(hashlib.sha256(host.encode()).digest()[:_HOST_BYTES] + browser[:_BROWSER_BYTES])
+    return base64.urlsafe_b64encode(
+        hashlib.sha256(host.encode()).digest()[:_HOST_BYTES] + browser[:_BROWSER_BYTES]
+    )

@@ -1,7 +1,7 @@
 """· How is something handed to a browser so that it comes back unread and unchanged?
 
-AES-256-GCM: what is sealed for one purpose on one host opens for no other purpose, on no other host, and not after its
-time.  Pure: the time is an argument, chance is given.
+AES-256-GCM: what is sealed for one purpose on one host opens for no other purpose, on no other host, and not
+after its time.  Pure: the time is an argument, chance is given.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ class Sealer:
         """Base64url without padding.  `until` in seconds since the epoch."""
         nonce = self.chance(_NONCE_BYTES)
         plain = until.to_bytes(_TIME_BYTES, "big") + data
-        return base64.urlsafe_b64encode(nonce + self._cipher.encrypt(nonce, plain, _bound(purpose, host))).rstrip(b"=")
+        return base64.urlsafe_b64encode(
+            nonce + self._cipher.encrypt(nonce, plain, _bound(purpose, host))
+        ).rstrip(b"=")
 
     def open(self, purpose: str, host: str, sealed: bytes, now: float) -> bytes | None:
         """None where it was sealed for something else, is over, or was never sealed here."""
@@ -46,7 +48,10 @@ class Sealer:
 
 
 def key_of(secret: bytes) -> bytes:
-    """The key that a file's content stands for.  Raises ValueError where that is too little to be a secret."""
+    """The key that a file's content stands for.
+
+    Raises ValueError where that is too little to be a secret.
+    """
     if len(secret) < KEY_BYTES:
         raise ValueError(f"holds less than {KEY_BYTES} bytes")
     return hashlib.blake2b(secret, digest_size=KEY_BYTES, person=b"bastion-session").digest()

@@ -1,7 +1,7 @@
 """· What a browser carries instead of a bearer token: the token itself, sealed into a cookie of one host.
 
-Nothing is kept here, so that every worker and replica with the same key knows every session; hence a session cannot be
-taken back, only its token can.  Pure: the time is an argument.
+Nothing is kept here, so that every worker and replica with the same key knows every session; hence a session
+cannot be taken back, only its token can.  Pure: the time is an argument.
 """
 
 from __future__ import annotations
@@ -76,12 +76,19 @@ class Sessions:
 
 
 def is_local(path: bytes) -> bool:
-    """A path on this very host to every browser (CVE-2021-21291 and its kin: `//host` and `/\\host` are other hosts)."""
-    return path[:1] == b"/" and path[1:2] not in (b"/", b"\\") and path.isascii() and path.decode().isprintable()
+    """A path on this very host to every browser (CVE-2021-21291 and its kin: `//host` and `/\\host` are other
+    hosts).
+    """
+    return (
+        path[:1] == b"/" and path[1:2] not in (b"/", b"\\") and path.isascii() and path.decode().isprintable()
+    )
 
 
 def token_expiry(token: str) -> float | None:
-    """The `exp` that a JWT states, unverified: it may only shorten what a review of the token allowed.  None where there is none."""
+    """The `exp` that a JWT states, unverified: it may only shorten what a review of the token allowed.
+
+    None where there is none.
+    """
     parts = token.split(".")
     if len(parts) != 3:
         return None

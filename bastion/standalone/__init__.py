@@ -1,1 +1,3 @@
-"""A small Kubernetes API in one process: manifests on disk, list and watch, TokenReview, SubjectAccessReview, RBAC."""
+"""A small Kubernetes API in one process: manifests on disk, list and watch, TokenReview, SubjectAccessReview,
+RBAC.
+"""

@@ -36,7 +36,8 @@ from bastion.standalone.watches import BOOKMARK_INTERVAL, Watches
 BOOTSTRAP = Path(__file__).with_name("bootstrap.yaml")
 INTERNAL_CONTEXT = "bastion"
 INTERNAL_USER = User("system:bastion", groups=(SUPERUSERS,))
-KEEP_ALIVE = 90  # seconds, kube-apiserver's; uvicorn's own 5 would close connections under a client's next request
+# seconds, kube-apiserver's; uvicorn's own 5 would close connections under a client's next request
+KEEP_ALIVE = 90
 GRACE = 1.0  # seconds for requests under way when the server stops
 
 log = logging.getLogger("bastion.standalone")
@@ -45,7 +46,8 @@ log = logging.getLogger("bastion.standalone")
 class ApiServer:
     """Use as an asynchronous context manager; `url` is known inside of it.
 
-    `poll_interval` and `bookmark_interval` in seconds.  `extra_tokens`: token -> user, beside those of the file.
+    `poll_interval` and `bookmark_interval` in seconds.  `extra_tokens`: token -> user, beside those of the
+    file.
     """
 
     def __init__(
@@ -71,8 +73,12 @@ class ApiServer:
         self._bookmark_interval = bookmark_interval
         self._history = history
         self._defaults = load([BOOTSTRAP]).objects
-        self._manifests = FollowedFiles(lambda: manifest_files(manifests), lambda: snapshot(load(manifests), self._defaults))
-        self._tokens = FollowedFiles(lambda: [token_file], lambda: read_tokens(token_file)) if token_file else None
+        self._manifests = FollowedFiles(
+            lambda: manifest_files(manifests), lambda: snapshot(load(manifests), self._defaults)
+        )
+        self._tokens = (
+            FollowedFiles(lambda: [token_file], lambda: read_tokens(token_file)) if token_file else None
+        )
         self._warned: set[tuple[str, str]] = set()
         self._open = contextlib.AsyncExitStack()
 
@@ -97,7 +103,9 @@ class ApiServer:
         await self._open.aclose()
 
     def kubeconfig(self) -> str:
-        """YAML with the internal identity as the first and current context, and one context per user of the token file."""
+        """YAML with the internal identity as the first and current context, and one context per user of the
+        token file.
+        """
         of_user = {user.name: token for token, user in self._state.tokens.items()}
         contexts = {INTERNAL_CONTEXT: self._token}
         for name, token in of_user.items():
@@ -148,7 +156,12 @@ class ApiServer:
         self._warned |= snapshot.skipped
         changes = self._state.show(snapshot, _now().strftime("%Y-%m-%dT%H:%M:%SZ"))
         self._watches.notify()
-        log.info("manifests read: %d added, %d modified, %d deleted", changes.added, changes.modified, changes.deleted)
+        log.info(
+            "manifests read: %d added, %d modified, %d deleted",
+            changes.added,
+            changes.modified,
+            changes.deleted,
+        )
 
 
 class _Server(uvicorn.Server):
@@ -204,7 +217,9 @@ def _config(api: Api, tls: ssl.SSLContext) -> uvicorn.Config:
 def _listener(address: str, port: int) -> socket.socket:
     """Raises OSError that names the address."""
     try:
-        family, kind, protocol, _, target = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        family, kind, protocol, _, target = socket.getaddrinfo(
+            address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
         raise OSError(error.errno, f"cannot listen at {address}: {error.strerror}") from error

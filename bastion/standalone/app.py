@@ -41,9 +41,13 @@ log = logging.getLogger("bastion.standalone")
 
 
 class Api:
-    """`calls` counts what was answered, by kind: `list pods`, `check pods`, `watch pods`, `get pods`, `tokenreviews`, …"""
+    """`calls` counts what was answered, by kind: `list pods`, `check pods`, `watch pods`, `get pods`,
+    `tokenreviews`, …
+    """
 
-    def __init__(self, state: State, watches: Watches, discovery: Mapping[str, Object], calls: Counter[str]) -> None:
+    def __init__(
+        self, state: State, watches: Watches, discovery: Mapping[str, Object], calls: Counter[str]
+    ) -> None:
         self._state = state
         self._watches = watches
         self._discovery = discovery
@@ -84,7 +88,9 @@ class Api:
         return self._read(request, resource, asked)
 
     def _authenticate(self, request: Request) -> User:
-        """Raises StatusError 401; 400 for an impersonation, which would go unheard and act with more rights than was meant."""
+        """Raises StatusError 401; 400 for an impersonation, which would go unheard and act with more rights
+        than was meant.
+        """
         user = self._state.user(_bearer(request.headers.get("authorization", "")))
         if user is None:
             raise unauthorized()
@@ -124,9 +130,15 @@ class Api:
         elif resource.name == "tokenreviews":
             status = token_status(self._state.user(token_of(review)))
         else:
-            status = access_status(review, self._state.rbac, user if resource.name.startswith("self") else None)
+            status = access_status(
+                review, self._state.rbac, user if resource.name.startswith("self") else None
+            )
         self._calls[resource.name] += 1
-        head = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": review.get("metadata") or {}}
+        head = {
+            "kind": resource.kind,
+            "apiVersion": resource.api_version,
+            "metadata": review.get("metadata") or {},
+        }
         return _json({**head, "spec": review.get("spec") or {}, "status": status}, 201)
 
 

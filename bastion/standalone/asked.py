@@ -1,4 +1,6 @@
-"""What does a request to this API ask?  Method, path and query in; the question for RBAC and the options out; pure.
+"""What does a request to this API ask?
+
+Method, path and query in; the question for RBAC and the options out; pure.
 
 Source: apiserver `endpoints/request/requestinfo.go`.
 """
@@ -87,7 +89,9 @@ def _check_match(match: str, revision: int | None, query: Query) -> None:
     elif match == "Exact" and revision == 0:
         wrong = 'Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
     if wrong:
-        raise StatusError(422, "Invalid", f'ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: {wrong}')
+        raise StatusError(
+            422, "Invalid", f'ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: {wrong}'
+        )
 
 
 def watch_options(query: Query) -> WatchOptions:

@@ -1,4 +1,7 @@
-"""What does the cluster hold, given these manifests?  What a cluster's own controllers would add is added here; pure."""
+"""What does the cluster hold, given these manifests?
+
+What a cluster's own controllers would add is added here; pure.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,9 @@ def contents(own: Mapping[Key, Object], defaults: Mapping[Key, Object]) -> dict[
     """`own` (the manifests') wins over `defaults`.  Nothing that was passed in is changed."""
     objects = {**defaults, **own}
     objects = {**_mentioned_namespaces(objects), **objects}
-    objects |= {key: _with_api_group(object) for key, object in objects.items() if key[0].endswith("rolebindings")}
+    objects |= {
+        key: _with_api_group(object) for key, object in objects.items() if key[0].endswith("rolebindings")
+    }
     objects |= _aggregated(objects)
     return objects | {key: slice for key, slice in derived_slices(objects).items() if key not in objects}
 
@@ -32,7 +37,10 @@ def _mentioned_namespaces(objects: Mapping[Key, Object]) -> dict[Key, Object]:
 
 def _with_api_group(binding: Object) -> Object:
     """Clients insist on the group that the API server fills in where it was left out."""
-    subjects = [{"apiGroup": RBAC_GROUP} | s if s["kind"] != "ServiceAccount" else s for s in binding.get("subjects", ())]
+    subjects = [
+        {"apiGroup": RBAC_GROUP} | s if s["kind"] != "ServiceAccount" else s
+        for s in binding.get("subjects", ())
+    ]
     return {**binding, "roleRef": {"apiGroup": RBAC_GROUP} | binding["roleRef"], "subjects": subjects}
 
 
@@ -40,7 +48,9 @@ def _with_api_group(binding: Object) -> Object:
 
 
 def _aggregated(objects: Mapping[Key, Object]) -> dict[Key, Object]:
-    """Roles with an aggregationRule hold the rules of the roles that it selects, whatever they said themselves."""
+    """Roles with an aggregationRule hold the rules of the roles that it selects, whatever they said
+    themselves.
+    """
     roles = {name: role for (resource, _, name), role in objects.items() if resource == "clusterroles"}
     return {
         ("clusterroles", "", name): {**role, "rules": _rules(name, roles, set())}

@@ -25,7 +25,14 @@ def documents(address: str) -> dict[str, Object]:
 def version() -> Object:
     """`k8s.io/apimachinery/pkg/version.Info`."""
     major, minor = KUBERNETES
-    built = {"gitCommit": "", "gitTreeState": "", "buildDate": "1970-01-01T00:00:00Z", "goVersion": "", "compiler": "", "platform": ""}
+    built = {
+        "gitCommit": "",
+        "gitTreeState": "",
+        "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": "",
+        "compiler": "",
+        "platform": "",
+    }
     return {"major": major, "minor": minor, "gitVersion": f"v{major}.{minor}.0-bastion", **built}
 
 
@@ -40,7 +47,12 @@ def _group(group: str) -> Object:
 
 def _resources(group: str) -> Object:
     rows = [_row(resource) for resource in RESOURCES if resource.group == group]
-    return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": api_version(group), "resources": rows}
+    return {
+        "kind": "APIResourceList",
+        "apiVersion": "v1",
+        "groupVersion": api_version(group),
+        "resources": rows,
+    }
 
 
 def _row(resource: Resource) -> Object:

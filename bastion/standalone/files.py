@@ -1,6 +1,7 @@
 """What do these files say now?  A value read from files, and read again when they have changed.
 
-`read` and `fingerprint` are blocking and run in a thread; a mistake found on the way keeps the value there was.
+`read` and `fingerprint` are blocking and run in a thread; a mistake found on the way keeps the value there
+was.
 """
 
 from __future__ import annotations
@@ -53,7 +54,10 @@ class FollowedFiles(Generic[T]):
         return await asyncio.to_thread(self._read)
 
     async def changed(self) -> T | None:
-        """The new value, None where there is none.  A mistake is logged once for every change of the files."""
+        """The new value, None where there is none.
+
+        A mistake is logged once for every change of the files.
+        """
         mark = await asyncio.to_thread(self._mark)
         if mark == self._seen:
             return None

@@ -41,7 +41,9 @@ def write_private(path: Path, text: str) -> None:
     """Readable by the owner only, and never half there: written beside and renamed.  Raises OSError."""
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        with os.fdopen(
+            os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
+        ) as file:
             file.write(text)
         beside.replace(path)
     except OSError:

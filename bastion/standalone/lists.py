@@ -1,4 +1,7 @@
-"""What does a list answer?  One page of a generation of the store, and the token that leads to the next; pure."""
+"""What does a list answer?
+
+One page of a generation of the store, and the token that leads to the next; pure.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,10 @@ class ListOptions:
 
 
 def list_body(store: Store, resource: Resource, namespace: str, options: ListOptions) -> bytes:
-    """The JSON of a list.  Raises StatusError: 400, 410 (what the token leads to is forgotten), 504 (revision unknown)."""
+    """The JSON of a list.
+
+    Raises StatusError: 400, 410 (what the token leads to is forgotten), 504 (revision unknown).
+    """
     generation, after = _beginning(store, options)
     entries = _chosen(generation, resource, namespace, options.selection, after)
     page = list(islice(entries, options.limit)) if options.limit else list(entries)
@@ -39,11 +45,15 @@ def list_body(store: Store, resource: Resource, namespace: str, options: ListOpt
         metadata["continue"] = _cursor(generation.revision, page[-1])
         if not options.selection:
             metadata["remainingItemCount"] = rest
-    head = orjson.dumps({"kind": f"{resource.kind}List", "apiVersion": resource.api_version, "metadata": metadata})
+    head = orjson.dumps(
+        {"kind": f"{resource.kind}List", "apiVersion": resource.api_version, "metadata": metadata}
+    )
     return b'%b,"items":[%b]}\n' % (head[:-1], b",".join(entry.body for entry in page))
 
 
-def _chosen(g: Generation, resource: Resource, namespace: str, selection: Selection, after: Place | None) -> Iterator[Entry]:
+def _chosen(
+    g: Generation, resource: Resource, namespace: str, selection: Selection, after: Place | None
+) -> Iterator[Entry]:
     for place, entry in g.tables.get(resource.name, {}).items():
         if namespace and place[0] != namespace:
             continue
@@ -57,7 +67,9 @@ def _beginning(store: Store, options: ListOptions) -> tuple[Generation, Place | 
         try:
             return store.generation(revision), after
         except (Expired, FromTheFuture):
-            raise expired("The provided continue parameter is too old to display a consistent list result.") from None
+            raise expired(
+                "The provided continue parameter is too old to display a consistent list result."
+            ) from None
     if options.revision is None:
         return store.now, None
     try:

@@ -1,6 +1,7 @@
 """What do the manifests on disk say?  Files in, checked objects out; all of them or none.
 
-The kinds served are read, others are kept out and named.  What an object lacks (uid, revision) is the store's to add.
+The kinds served are read, others are kept out and named.  What an object lacks (uid, revision) is the store's
+to add.
 """
 
 from __future__ import annotations
@@ -53,7 +54,9 @@ def load(paths: Sequence[Path]) -> Manifests:
                     _refuse_repeated_names(document, path)
                     key, object = _checked(resource, raw, path)
                     if key in objects:
-                        raise Invalid(f"{_called(key)} is already in {places[key]}", _at(path, "metadata.name"))
+                        raise Invalid(
+                            f"{_called(key)} is already in {places[key]}", _at(path, "metadata.name")
+                        )
                     objects[key], places[key] = object, place
             except Invalid as error:
                 raise ManifestError(f"{place}: {error}") from None
@@ -73,7 +76,9 @@ def _called(key: Key) -> str:
 
 
 def manifest_files(paths: Sequence[Path]) -> list[Path]:
-    """Files as given and those in folders, in order of name, none twice.  Raises ManifestError where there is nothing.
+    """Files as given and those in folders, in order of name, none twice.
+
+    Raises ManifestError where there is nothing.
 
     What starts with a dot is passed over: editors' leftovers, and the inner folders of a mounted ConfigMap.
     """
@@ -122,7 +127,9 @@ def _text(file: Path) -> str:
 
 
 def _items(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """The objects of a document, each with the path that leads to it: one, or those of a List or of a PodList and its kin."""
+    """The objects of a document, each with the path that leads to it: one, or those of a List or of a PodList
+    and its kin.
+    """
     typed = _kind_of_items(value)
     if typed is None:
         yield path, value
@@ -137,8 +144,14 @@ def _items(value: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def _kind_of_items(value: Any) -> Object | None:
-    """Apiversion and kind of a list's items: empty where each says its own, None where this is no list that is served."""
-    if not isinstance(value, dict) or not isinstance(kind := value.get("kind"), str) or not kind.endswith("List"):
+    """Apiversion and kind of a list's items: empty where each says its own, None where this is no list that
+    is served.
+    """
+    if (
+        not isinstance(value, dict)
+        or not isinstance(kind := value.get("kind"), str)
+        or not kind.endswith("List")
+    ):
         return None
     if kind == "List":
         return {}

@@ -1,7 +1,9 @@
-"""What does a review say that came as protobuf?  kubectl and client-go send no JSON for `auth can-i`, and do not fall back.
+"""What does a review say that came as protobuf?  kubectl and client-go send no JSON for `auth can-i`, and do
+not fall back.
 
-Only strings and what holds them, which is all that a review is made of.  Sources: apimachinery `runtime/serializer/protobuf`
-(the envelope), `k8s.io/api/authentication/v1/generated.proto` and `authorization/v1` (the field numbers).
+Only strings and what holds them, which is all that a review is made of.  Sources: apimachinery
+`runtime/serializer/protobuf` (the envelope), `k8s.io/api/authentication/v1/generated.proto` and
+`authorization/v1` (the field numbers).
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Field number -> name, by the kind of the field: a string, several, a message, a map of messages to string."""
+    """Field number -> name, by the kind of the field: a string, several, a message, a map of messages to
+    string.
+    """
 
     strings: dict[int, str] = field(default_factory=dict)
     lists: dict[int, str] = field(default_factory=dict)
@@ -26,7 +30,9 @@ class Message:
 
 
 METADATA = Message({1: "name", 3: "namespace"})
-RESOURCE = Message(dict(enumerate(("namespace", "verb", "group", "version", "resource", "subresource", "name"), 1)))
+RESOURCE = Message(
+    dict(enumerate(("namespace", "verb", "group", "version", "resource", "subresource", "name"), 1))
+)
 PATH = Message({1: "path", 2: "verb"})
 ATTRIBUTES = {1: ("resourceAttributes", RESOURCE), 2: ("nonResourceAttributes", PATH)}
 EXTRA_VALUES = Message(lists={1: "items"})
@@ -64,7 +70,9 @@ def _read(data: bytes, message: Message) -> dict[str, Any]:
             found[name] = {**found.get(name, {}), **_read(value, inner)}
         elif number in message.maps:
             entry = _read(value, Message({1: "key"}, messages={2: ("value", EXTRA_VALUES)}))
-            found.setdefault(message.maps[number], {})[entry.get("key", "")] = entry.get("value", {}).get("items", [])
+            found.setdefault(message.maps[number], {})[entry.get("key", "")] = entry.get("value", {}).get(
+                "items", []
+            )
     return found
 
 

@@ -1,8 +1,9 @@
 """· May this user do this?  RBAC as kube-apiserver evaluates it; pure.
 
-Bindings are indexed by whom they name, so that a question costs a few look-ups however many bindings there are.
-Aggregated ClusterRoles come with their rules filled in (`contents`).  Sources: `plugin/pkg/auth/authorizer/rbac/rbac.go`,
-`pkg/apis/rbac/v1/evaluation_helpers.go`, `pkg/registry/rbac/validation/rule.go`.
+Bindings are indexed by whom they name, so that a question costs a few look-ups however many bindings there
+are. Aggregated ClusterRoles come with their rules filled in (`contents`).  Sources:
+`plugin/pkg/auth/authorizer/rbac/rbac.go`, `pkg/apis/rbac/v1/evaluation_helpers.go`,
+`pkg/registry/rbac/validation/rule.go`.
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ def path_matches(pattern: str, path: str) -> bool:
 class Grant:
     """What one subject gets from one binding.  `order` is (binding, subject), as they are evaluated.
 
-    `rules` is None where the role does not exist; `text` is then what is wrong, else whom the rules are given to.
+    `rules` is None where the role does not exist; `text` is then what is wrong, else whom the rules are given
+    to.
     """
 
     order: tuple[int, int]
@@ -88,7 +90,10 @@ class RBAC:
             self._add(binding, number)
 
     def authorize(self, user: User, attributes: Attributes) -> tuple[bool, str]:
-        """(allowed, why).  Why not is said only where a role is missing; no rule that matches is no reason."""
+        """(allowed, why).
+
+        Why not is said only where a role is missing; no rule that matches is no reason.
+        """
         if SUPERUSERS in user.groups:
             return True, ""
         missing: list[str] = []
@@ -125,7 +130,9 @@ class RBAC:
                 text = f"RBAC: allowed by {given} to {described}"
             if holder:
                 is_group = subject["kind"] == "Group"
-                self._grants.setdefault((namespace, is_group, holder), []).append(Grant((number, index), rules, text))
+                self._grants.setdefault((namespace, is_group, holder), []).append(
+                    Grant((number, index), rules, text)
+                )
 
 
 def _order(grant: Grant) -> tuple[int, int]:
@@ -137,16 +144,22 @@ def _sorted(bindings: Iterable[Object]) -> list[Object]:
 
 
 def _subject(subject: Object, namespace: str) -> tuple[str, str]:
-    """(user or group it stands for, its description); a service account without a namespace is one of the binding's."""
+    """(user or group it stands for, its description); a service account without a namespace is one of the
+    binding's.
+    """
     name = subject["name"]
     if subject["kind"] != "ServiceAccount":
         return name, f"{subject['kind']} {quoted(name)}"
     home = subject.get("namespace") or namespace
-    return (f"{SERVICE_ACCOUNT_PREFIX}{home}:{name}" if home else ""), f"ServiceAccount {quoted(f'{name}/{home}')}"
+    return (
+        f"{SERVICE_ACCOUNT_PREFIX}{home}:{name}" if home else ""
+    ), f"ServiceAccount {quoted(f'{name}/{home}')}"
 
 
 def _rule(rule: Object) -> Rule:
-    verbs, groups, resources, names = (frozenset(rule.get(f, ())) for f in ("verbs", "apiGroups", "resources", "resourceNames"))
+    verbs, groups, resources, names = (
+        frozenset(rule.get(f, ())) for f in ("verbs", "apiGroups", "resources", "resourceNames")
+    )
     return Rule(verbs, groups, resources, names, tuple(rule.get("nonResourceURLs", ())))
 
 

@@ -57,7 +57,9 @@ RESOURCES = (
     Resource("roles", "Role", RBAC_GROUP),
     Resource("selfsubjectreviews", "SelfSubjectReview", AUTHENTICATION, namespaced=False, verbs=CREATE),
     Resource("tokenreviews", "TokenReview", AUTHENTICATION, namespaced=False, verbs=CREATE),
-    Resource("selfsubjectaccessreviews", "SelfSubjectAccessReview", AUTHORIZATION, namespaced=False, verbs=CREATE),
+    Resource(
+        "selfsubjectaccessreviews", "SelfSubjectAccessReview", AUTHORIZATION, namespaced=False, verbs=CREATE
+    ),
     Resource("subjectaccessreviews", "SubjectAccessReview", AUTHORIZATION, namespaced=False, verbs=CREATE),
 )
 GROUPS = tuple(sorted({r.group for r in RESOURCES if r.group}))

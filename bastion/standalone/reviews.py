@@ -1,7 +1,9 @@
-"""What does a review answer?  The body of a TokenReview or (Self)SubjectAccessReview in, its status out; pure.
+"""What does a review answer?
 
-Audiences are not looked at and none are answered, which tells the client so (`authentication.k8s.io/v1`, TokenReviewStatus).
-Sources: `pkg/registry/authentication/tokenreview`, `pkg/apis/authorization/validation`.
+The body of a TokenReview or (Self)SubjectAccessReview in, its status out; pure.
+
+Audiences are not looked at and none are answered, which tells the client so (`authentication.k8s.io/v1`,
+TokenReviewStatus). Sources: `pkg/registry/authentication/tokenreview`, `pkg/apis/authorization/validation`.
 """
 
 from __future__ import annotations
@@ -62,7 +64,10 @@ def read_review(body: bytes, content_type: str, resource: Resource) -> Object:
     """The review as it was sent.  Raises StatusError 415, and 400 where it is none of this kind."""
     kind = content_type.partition(";")[0].strip().lower()
     if kind not in MEDIA_TYPES:
-        message = f"the body of the request was in an unknown format - accepted media types include: {', '.join(MEDIA_TYPES)}"
+        message = (
+            "the body of the request was in an unknown format - accepted media types include:"
+            f" {', '.join(MEDIA_TYPES)}"
+        )
         raise StatusError(415, "UnsupportedMediaType", message)
     try:
         review = protobuf.review(body, resource.kind) if kind == protobuf.MEDIA_TYPE else orjson.loads(body)
@@ -99,12 +104,20 @@ def own_status(user: User) -> Object:
 
 
 def _info(user: User) -> Object:
-    info: Object = {"username": user.name, "uid": user.uid, "groups": list(user.groups), "extra": dict(user.extra)}
+    info: Object = {
+        "username": user.name,
+        "uid": user.uid,
+        "groups": list(user.groups),
+        "extra": dict(user.extra),
+    }
     return {name: value for name, value in info.items() if value}
 
 
 def access_status(review: Object, rbac: RBAC, myself: User | None) -> Object:
-    """`myself` is who asks, for the Self kind; None where the review says about whom.  Raises StatusError 400, 422."""
+    """`myself` is who asks, for the Self kind; None where the review says about whom.
+
+    Raises StatusError 400, 422.
+    """
     spec = _converted(review.get("spec") or {}, AccessReviewSpec, "spec")
     kind = "SubjectAccessReview" if myself is None else "SelfSubjectAccessReview"
     mistakes = list(_mistakes(spec, named=myself is None))
@@ -119,9 +132,12 @@ def _attributes(spec: AccessReviewSpec) -> Attributes:
     if (asked := spec.resource_attributes) is None:
         asked_path = spec.non_resource_attributes or NonResourceAttributes()
         return Attributes(asked_path.verb, path=asked_path.path, version="")
-    # No resource at all is allowed by the rules that allow all of them, and by no other: as if `*` were its name.
+    # No resource at all is allowed by the rules that allow all of them, and by no other: as if `*` were its
+    # name.
     resource = asked.resource or "*"
-    return Attributes(asked.verb, asked.group, asked.version, asked.namespace, resource, asked.subresource, asked.name)
+    return Attributes(
+        asked.verb, asked.group, asked.version, asked.namespace, resource, asked.subresource, asked.name
+    )
 
 
 def _mistakes(spec: AccessReviewSpec, *, named: bool) -> list[tuple[str, str, str]]:
@@ -129,7 +145,13 @@ def _mistakes(spec: AccessReviewSpec, *, named: bool) -> list[tuple[str, str, st
     found = []
     if spec.resource_attributes and spec.non_resource_attributes:
         asked = orjson.dumps(msgspec.to_builtins(spec.non_resource_attributes)).decode()
-        found.append(("spec.nonResourceAttributes", asked, "cannot be specified in combination with resourceAttributes"))
+        found.append(
+            (
+                "spec.nonResourceAttributes",
+                asked,
+                "cannot be specified in combination with resourceAttributes",
+            )
+        )
     if not spec.resource_attributes and not spec.non_resource_attributes:
         wrong = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
         found.append(("spec.resourceAttributes", "null", wrong))
@@ -140,7 +162,8 @@ def _mistakes(spec: AccessReviewSpec, *, named: bool) -> list[tuple[str, str, st
 
 def _invalid(kind: str, mistakes: list[tuple[str, str, str]]) -> StatusError:
     causes = [
-        {"reason": "FieldValueInvalid", "message": f"Invalid value: {value}: {wrong}", "field": field} for field, value, wrong in mistakes
+        {"reason": "FieldValueInvalid", "message": f"Invalid value: {value}: {wrong}", "field": field}
+        for field, value, wrong in mistakes
     ]
     texts = [f"{field}: Invalid value: {value}: {wrong}" for field, value, wrong in mistakes]
     text = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"

@@ -12,8 +12,13 @@ from bastion.standalone.apiserver import ApiServer
 from bastion.standalone.kubeconfig import write_private
 
 
-async def run(manifests: Sequence[Path], token_file: Path | None, address: str, port: int, kubeconfig_out: Path) -> None:
-    """Serves until SIGINT or SIGTERM.  Raises ManifestError, TokenFileError, OSError before it says that it serves."""
+async def run(
+    manifests: Sequence[Path], token_file: Path | None, address: str, port: int, kubeconfig_out: Path
+) -> None:
+    """Serves until SIGINT or SIGTERM.
+
+    Raises ManifestError, TokenFileError, OSError before it says that it serves.
+    """
     async with ApiServer(manifests, token_file, address=address, port=port) as server:
         ended = _ended()
         await asyncio.to_thread(write_private, kubeconfig_out, server.kubeconfig())

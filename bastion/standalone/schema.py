@@ -1,7 +1,7 @@
 """Does a value have the shape it must have?  Small checks that combine into the shape of a manifest.
 
-A check takes a value and returns nothing, or raises Invalid; the path to the wrong field is put together while the
-exception travels up, so that a manifest that is right pays nothing for it.
+A check takes a value and returns nothing, or raises Invalid; the path to the wrong field is put together
+while the exception travels up, so that a manifest that is right pays nothing for it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Does a selector choose this object?  The selectors of list and watch (text), and those inside of objects."""
+"""Does a selector choose this object?
+
+The selectors of list and watch (text), and those inside of objects.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,9 @@ def _terms(text: str, which: str) -> tuple[tuple[str, str], ...]:
         key, separator, value = term.partition("=")
         key, value = key.strip(), value.removeprefix("=").strip()
         if not separator or not key or any(sign in f"{key}{value}" for sign in "!=()<> "):
-            raise bad_request(f"unable to parse the {which} selector {quoted(text)}: only key=value is supported here")
+            raise bad_request(
+                f"unable to parse the {which} selector {quoted(text)}: only key=value is supported here"
+            )
         terms.append((key, value))
     return tuple(terms)
 
@@ -65,6 +70,9 @@ _OPERATORS: dict[str, Callable[[str | None, list[str]], bool]] = {
 
 def label_selector_matches(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
     """`metav1.LabelSelector`: an empty one matches everything."""
-    return all(labels.get(key) == value for key, value in (selector.get("matchLabels") or {}).items()) and all(
-        _OPERATORS[r["operator"]](labels.get(r["key"]), r.get("values") or []) for r in selector.get("matchExpressions") or ()
+    return all(
+        labels.get(key) == value for key, value in (selector.get("matchLabels") or {}).items()
+    ) and all(
+        _OPERATORS[r["operator"]](labels.get(r["key"]), r.get("values") or [])
+        for r in selector.get("matchExpressions") or ()
     )

@@ -1,4 +1,6 @@
-"""What shape must an object of each kind have?  Only what this API, the bastion and common clients read is looked at.
+"""What shape must an object of each kind have?
+
+Only what this API, the bastion and common clients read is looked at.
 
 Source: the validation of Kubernetes 1.36 (`pkg/apis/*/validation`), cut down to types, ranges and duplicates.
 """
@@ -42,7 +44,10 @@ container = fields(
         "name": string,
         "image": string,
         "ports": each(
-            fields({"containerPort": port_number, "name": string, "protocol": protocol}, required=("containerPort",)),
+            fields(
+                {"containerPort": port_number, "name": string, "protocol": protocol},
+                required=("containerPort",),
+            ),
             unique=("name",),
         ),
     }
@@ -101,7 +106,13 @@ def service_ports(value: Any) -> None:
 
 _service_ports = each(
     fields(
-        {"name": string, "port": port_number, "targetPort": port_name_or_number, "protocol": protocol, "appProtocol": string},
+        {
+            "name": string,
+            "port": port_number,
+            "targetPort": port_name_or_number,
+            "protocol": protocol,
+            "appProtocol": string,
+        },
         required=("port",),
     ),
     unique=("name",),
@@ -131,7 +142,9 @@ service = fields(
 
 endpoint_port = {"name": string, "port": port_number, "protocol": protocol, "appProtocol": string}
 endpoint_addresses = each(
-    fields({"ip": address, "hostname": string, "nodeName": string, "targetRef": target_ref}, required=("ip",)),
+    fields(
+        {"ip": address, "hostname": string, "nodeName": string, "targetRef": target_ref}, required=("ip",)
+    ),
 )
 endpoints = fields(
     {
@@ -154,7 +167,9 @@ def slice_addresses(value: Object) -> None:
     for index, endpoint in enumerate(value.get("endpoints") or ()):
         for position, text in enumerate(endpoint["addresses"]):
             if version and not is_address(text, version):
-                raise Invalid(f"must be an {value['addressType']} address", f"endpoints[{index}].addresses[{position}]")
+                raise Invalid(
+                    f"must be an {value['addressType']} address", f"endpoints[{index}].addresses[{position}]"
+                )
 
 
 endpoint_slice = both(
@@ -181,7 +196,13 @@ endpoint_slice = both(
 
 # --- RBAC
 
-rule = {"verbs": some_strings, "apiGroups": strings, "resources": strings, "resourceNames": strings, "nonResourceURLs": strings}
+rule = {
+    "verbs": some_strings,
+    "apiGroups": strings,
+    "resources": strings,
+    "resourceNames": strings,
+    "nonResourceURLs": strings,
+}
 
 
 def whole_rule(value: Object) -> None:
@@ -199,10 +220,13 @@ def role_rule(value: Object) -> None:
 cluster_rules = each(both(fields(rule, required=("verbs",)), whole_rule))
 role = fields({"rules": each(both(fields(rule, required=("verbs",)), role_rule, whole_rule))})
 requirement = fields(
-    {"key": string, "operator": choice("In", "NotIn", "Exists", "DoesNotExist"), "values": strings}, required=("key", "operator")
+    {"key": string, "operator": choice("In", "NotIn", "Exists", "DoesNotExist"), "values": strings},
+    required=("key", "operator"),
 )
 label_selector = fields({"matchLabels": string_map, "matchExpressions": each(requirement)})
-cluster_role = fields({"rules": cluster_rules, "aggregationRule": fields({"clusterRoleSelectors": each(label_selector)})})
+cluster_role = fields(
+    {"rules": cluster_rules, "aggregationRule": fields({"clusterRoleSelectors": each(label_selector)})}
+)
 
 
 def subject_group(value: Object) -> None:
@@ -213,7 +237,12 @@ def subject_group(value: Object) -> None:
 
 subject = both(
     fields(
-        {"kind": choice("User", "Group", "ServiceAccount"), "name": string, "namespace": string, "apiGroup": string},
+        {
+            "kind": choice("User", "Group", "ServiceAccount"),
+            "name": string,
+            "namespace": string,
+            "apiGroup": string,
+        },
         required=("kind", "name"),
     ),
     subject_group,
@@ -221,7 +250,10 @@ subject = both(
 
 
 def binding(*kinds: str) -> Check:
-    role_ref = fields({"apiGroup": choice(RBAC_GROUP), "kind": choice(*kinds), "name": path_segment}, required=("kind", "name"))
+    role_ref = fields(
+        {"apiGroup": choice(RBAC_GROUP), "kind": choice(*kinds), "name": path_segment},
+        required=("kind", "name"),
+    )
     return fields({"roleRef": role_ref, "subjects": each(subject)}, required=("roleRef",))
 
 
@@ -244,7 +276,13 @@ LABEL_NAMED = {"Namespace", "Service"}
 
 
 def _metadata(resource: Resource) -> Check:
-    name = path_segment if resource.group == RBAC_GROUP else dns_label if resource.kind in LABEL_NAMED else dns_subdomain
+    name = (
+        path_segment
+        if resource.group == RBAC_GROUP
+        else dns_label
+        if resource.kind in LABEL_NAMED
+        else dns_subdomain
+    )
     checks: dict[str, Check] = {"name": name, "uid": string, "labels": string_map, "annotations": string_map}
     checks |= {"creationTimestamp": string, "deletionTimestamp": string}
     if resource.namespaced:

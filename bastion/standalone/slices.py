@@ -1,7 +1,10 @@
-"""Which EndpointSlices does a Service have that nobody wrote down?  Services, Pods and Endpoints in, slices out; pure.
+"""Which EndpointSlices does a Service have that nobody wrote down?
 
-In a cluster controllers make them.  Here they are made of the Endpoints of the same name, or where there are none, of the
-pods that the selector chooses.  Sources: `pkg/controller/util/endpoint`, `staging/src/k8s.io/endpointslice`.
+Services, Pods and Endpoints in, slices out; pure.
+
+In a cluster controllers make them.  Here they are made of the Endpoints of the same name, or where there are
+none, of the pods that the selector chooses.  Sources: `pkg/controller/util/endpoint`,
+`staging/src/k8s.io/endpointslice`.
 """
 
 from __future__ import annotations
@@ -68,7 +71,8 @@ def _slices_of(service: Object, endpoints: Object | None, pods: Mapping[Label, l
 
 def _slice(service: Object, group: Group, members: list[Object], number: int) -> Object:
     family, ports = group
-    # Named after what its endpoints have in common, so that a pod that comes or goes changes a slice and replaces none.
+    # Named after what its endpoints have in common, so that a pod that comes or goes changes a slice and
+    # replaces none.
     digest = hashlib.sha256(repr((group, number)).encode()).hexdigest()[:10]
     name = service["metadata"]["name"]
     return {
@@ -109,7 +113,9 @@ def _from_subsets(endpoints: Object) -> dict[Group, list[Object]]:
                     "addresses": [address["ip"]],
                     "conditions": _conditions(ready=ready, serving=ready, terminating=False),
                 }
-                member |= {name: address[name] for name in ("hostname", "nodeName", "targetRef") if name in address}
+                member |= {
+                    name: address[name] for name in ("hostname", "nodeName", "targetRef") if name in address
+                }
                 groups[_family(address["ip"]), ports].append(member)
     return groups
 
@@ -128,7 +134,11 @@ def _from_pods(spec: Mapping[str, Any], pods: Iterable[Object]) -> dict[Group, l
     for pod in pods:
         labels = pod["metadata"].get("labels", {})
         if all(labels.get(key) == value for key, value in wanted) and not _ended(pod):
-            ports = tuple(_port(port, number) for port in spec.get("ports", ()) if (number := _target(port, pod)) is not None)
+            ports = tuple(
+                _port(port, number)
+                for port in spec.get("ports", ())
+                if (number := _target(port, pod)) is not None
+            )
             for address in _addresses(spec, pod):
                 groups[_family(address), ports].append(_member(spec, pod, address))
     return groups
@@ -144,28 +154,46 @@ def _target(port: Mapping[str, Any], pod: Object) -> int | None:
     if isinstance(target, int):
         return target
     spec = pod.get("spec", {})
-    sidecars = (container for container in spec.get("initContainers", ()) if container.get("restartPolicy") == "Always")
+    sidecars = (
+        container
+        for container in spec.get("initContainers", ())
+        if container.get("restartPolicy") == "Always"
+    )
     for container in (*spec.get("containers", ()), *sidecars):
         for declared in container.get("ports", ()):
-            if declared.get("name") == target and declared.get("protocol", "TCP") == port.get("protocol", "TCP"):
+            if declared.get("name") == target and declared.get("protocol", "TCP") == port.get(
+                "protocol", "TCP"
+            ):
                 return int(declared["containerPort"])
     return None
 
 
 def _addresses(spec: Mapping[str, Any], pod: Object) -> list[str]:
-    """The pod's address of each family that the service has; of a service that does not say, the pod's first."""
+    """The pod's address of each family that the service has; of a service that does not say, the pod's
+    first.
+    """
     status = pod.get("status", {})
     own = [entry["ip"] for entry in status.get("podIPs", ())] or [status.get("podIP", "")]
     own = [address for address in own if address]
     families = spec.get("ipFamilies") or ()
     if not families and own:
-        families = (_family(spec["clusterIP"]) if spec.get("clusterIP") not in (None, "", "None") else _family(own[0]),)
-    return [next(a for a in own if _family(a) == family) for family in families if any(_family(a) == family for a in own)]
+        families = (
+            _family(spec["clusterIP"])
+            if spec.get("clusterIP") not in (None, "", "None")
+            else _family(own[0]),
+        )
+    return [
+        next(a for a in own if _family(a) == family)
+        for family in families
+        if any(_family(a) == family for a in own)
+    ]
 
 
 def _member(spec: Mapping[str, Any], pod: Object, address: str) -> Object:
     metadata = pod["metadata"]
-    serving = any(c["type"] == "Ready" and c["status"] == "True" for c in pod.get("status", {}).get("conditions", ()))
+    serving = any(
+        c["type"] == "Ready" and c["status"] == "True" for c in pod.get("status", {}).get("conditions", ())
+    )
     terminating = "deletionTimestamp" in metadata
     ready = bool(spec.get("publishNotReadyAddresses")) or (serving and not terminating)
     member: Object = {

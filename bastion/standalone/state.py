@@ -1,4 +1,7 @@
-"""What does the API know at this moment?  Objects, who may do what, whose token is whose; owned by the ApiServer."""
+"""What does the API know at this moment?
+
+Objects, who may do what, whose token is whose; owned by the ApiServer.
+"""
 
 from __future__ import annotations
 

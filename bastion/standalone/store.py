@@ -1,4 +1,6 @@
-"""What exists, since when, and what happened last?  Whole contents in; entries, lists and events out; no clock, no I/O.
+"""What exists, since when, and what happened last?
+
+Whole contents in; entries, lists and events out; no clock, no I/O.
 
 Revisions only grow.  Objects that stay what they are keep theirs; an object that changes keeps its uid.
 """
@@ -78,7 +80,9 @@ class Changes:
 
 
 class Store:
-    """`revision` is where counting starts: later than that of any former process, if it is made of the clock."""
+    """`revision` is where counting starts: later than that of any former process, if it is made of the
+    clock.
+    """
 
     def __init__(self, revision: int = 1, history: int = HISTORY) -> None:
         self._history = history
@@ -123,7 +127,8 @@ class Store:
     def replace(self, contents: Mapping[Key, Object], time: str) -> Changes:
         """From now on there is exactly this.  `time` (RFC 3339) is when new objects came to be.
 
-        The first contents are a beginning, not a change: nobody has seen anything else, so they are no events.
+        The first contents are a beginning, not a change: nobody has seen anything else, so they are no
+        events.
         """
         tables: dict[str, Table] = {}
         events: list[Event] = []
@@ -159,7 +164,11 @@ class Store:
 def _entry(key: Key, content: Object, old: Entry | None, revision: int, time: str, *, reborn: bool) -> Entry:
     """A uid says which object of this name: the same at every start, another after a deletion."""
     given = content["metadata"]
-    uid = old.metadata["uid"] if old else str(uuid.uuid5(_UIDS, "/".join(key) + (f"@{revision}" if reborn else "")))
+    uid = (
+        old.metadata["uid"]
+        if old
+        else str(uuid.uuid5(_UIDS, "/".join(key) + (f"@{revision}" if reborn else "")))
+    )
     created = old.metadata["creationTimestamp"] if old else time
     own = {"uid": given.get("uid") or uid, "creationTimestamp": given.get("creationTimestamp") or created}
     metadata = {**given, **own, "resourceVersion": str(revision)}

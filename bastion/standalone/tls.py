@@ -13,7 +13,8 @@ def server_context(pair: Pair) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
-    with tempfile.TemporaryDirectory() as folder:  # for the owner only; OpenSSL takes a pair from files and nothing else
+    # for the owner only; OpenSSL takes a pair from files and nothing else
+    with tempfile.TemporaryDirectory() as folder:
         certificate, key = Path(folder, "certificate"), Path(folder, "key")
         certificate.write_bytes(pair.certificate)
         key.write_bytes(pair.key)

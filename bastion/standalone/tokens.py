@@ -37,7 +37,9 @@ def read_tokens(path: Path) -> dict[str, User]:
                 continue
             token, user = _entry(row, f"{path}: line {rows.line_num}")
             if token in tokens:
-                log.warning("%s: line %d: this token is there twice, the last line counts", path, rows.line_num)
+                log.warning(
+                    "%s: line %d: this token is there twice, the last line counts", path, rows.line_num
+                )
             tokens[token] = user
     except csv.Error as error:
         raise TokenFileError(f"{path}: line {rows.line_num}: {error}") from None
@@ -46,7 +48,9 @@ def read_tokens(path: Path) -> dict[str, User]:
 
 def _entry(row: list[str], where: str) -> tuple[str, User]:
     if len(row) < 3:
-        raise TokenFileError(f"{where}: must have at least 3 columns (token, user name, user uid), found {len(row)}")
+        raise TokenFileError(
+            f"{where}: must have at least 3 columns (token, user name, user uid), found {len(row)}"
+        )
     token, name, uid = row[:3]
     if not token or not name:
         raise TokenFileError(f"{where}: the {'user name' if token else 'token'} is empty")
@@ -57,5 +61,7 @@ def _entry(row: list[str], where: str) -> tuple[str, User]:
 def token_file(users: Mapping[str, tuple[str, Sequence[str]]]) -> str:
     """The text of a token file: user name -> (token, groups)."""
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows([token, name, name, ",".join(groups)] for name, (token, groups) in users.items())
+    csv.writer(text, lineterminator="\n").writerows(
+        [token, name, name, ",".join(groups)] for name, (token, groups) in users.items()
+    )
     return text.getvalue()

@@ -1,7 +1,9 @@
-"""What is there to tell a client that watches?  Events of the store, as lines of JSON, until the client or this API ends it.
+"""What is there to tell a client that watches?
 
-A watch holds no queue: it knows the revision it has come to and reads on from there, so a slow reader costs nothing and is
-told 410 once the history has moved past it, as by a real API server.
+Events of the store, as lines of JSON, until the client or this API ends it.
+
+A watch holds no queue: it knows the revision it has come to and reads on from there, so a slow reader costs
+nothing and is told 410 once the history has moved past it, as by a real API server.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ BOOKMARK_INTERVAL = 30.0
 
 @dataclass(frozen=True, slots=True)
 class WatchOptions:
-    """`revision` None: begin with the state as it is.  `timeout` in seconds, None for as long as both sides live.
+    """`revision` None: begin with the state as it is.
+
+    `timeout` in seconds, None for as long as both sides live.
 
     `marks_initial` (sendInitialEvents) asks for a bookmark behind the state.
     """
@@ -99,7 +103,9 @@ def _earlier(*times: float | None) -> float | None:
 
 
 def event_line(event: Event, resource: Resource, namespace: str, selection: Selection) -> bytes | None:
-    """What an event is to one watch: an object that comes to be chosen is ADDED, one that ceases to be is DELETED."""
+    """What an event is to one watch: an object that comes to be chosen is ADDED, one that ceases to be is
+    DELETED.
+    """
     if event.resource != resource.name:
         return None
     old = event.old if event.old is not None and _wanted(event.old, namespace, selection) else None
@@ -116,7 +122,9 @@ def _wanted(entry: Entry, namespace: str, selection: Selection) -> bool:
 
 
 def _forgotten(error: Exception, revision: int, current: int) -> StatusError:
-    """410 in both cases: kube-apiserver would let a watch from the future wait in silence and miss what comes before it."""
+    """410 in both cases: kube-apiserver would let a watch from the future wait in silence and miss what comes
+    before it.
+    """
     if isinstance(error, Expired):
         return expired(too_old(revision, error.oldest))
     return expired(f"too large resource version: {revision} ({current})")
@@ -128,4 +136,7 @@ def _line(type: bytes, body: bytes) -> bytes:
 
 def _bookmark(resource: Resource, revision: int, annotations: dict[str, str]) -> bytes:
     metadata = {"resourceVersion": str(revision)} | ({"annotations": annotations} if annotations else {})
-    return _line(b"BOOKMARK", orjson.dumps({"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}))
+    return _line(
+        b"BOOKMARK",
+        orjson.dumps({"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}),
+    )

@@ -1,7 +1,10 @@
-"""What does the bastion answer about itself?  Health, metrics, version and the description of its API, in kube-apiserver's words.
+"""What does the bastion answer about itself?
 
-Proxied requests never come here: `server/` hands them to the gateway.  An answer to HEAD is that to GET; its body is
-left out by the server, as ASGI has it.  Source: apiserver `server/healthz/healthz.go`, apimachinery `version/types.go`.
+Health, metrics, version and the description of its API, in kube-apiserver's words.
+
+Proxied requests never come here: `server/` hands them to the gateway.  An answer to HEAD is that to GET; its
+body is left out by the server, as ASGI has it.  Source: apiserver `server/healthz/healthz.go`, apimachinery
+`version/types.go`.
 """
 
 from __future__ import annotations
@@ -19,7 +22,14 @@ from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
 
 from bastion import __version__
-from bastion.kube.status import CONTENT_TYPE, StatusError, internal_error, method_not_allowed, no_such_route, quoted
+from bastion.kube.status import (
+    CONTENT_TYPE,
+    StatusError,
+    internal_error,
+    method_not_allowed,
+    no_such_route,
+    quoted,
+)
 from bastion.web.guarded import guarding
 from bastion.web.handoff import add_handoff
 from bastion.web.login import add_sign_in
@@ -29,8 +39,14 @@ from bastion.web.visit import Desk
 Check = Callable[[], str | None]
 
 HEADERS = {"Cache-Control": "no-cache, private"}
-METRICS = "Metrics in Prometheus' text format, for those who may `get` this path unless --metrics-authorization=false"
-SUMMARY = "An apiserver-style bastion proxy for Kubernetes: pods, services and nodes over HTTP, under the cluster's own RBAC."
+METRICS = (
+    "Metrics in Prometheus' text format, for those who may `get` this path unless"
+    " --metrics-authorization=false"
+)
+SUMMARY = (
+    "An apiserver-style bastion proxy for Kubernetes: pods, services and nodes over HTTP, under the cluster's"
+    " own RBAC."
+)
 
 # Go's names, as every Kubernetes client expects them in version.Info.
 _GO_MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -38,7 +54,9 @@ _GO_MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 @dataclass(frozen=True, slots=True)
 class VersionInfo:
-    """`version.Info`; what has no meaning here is empty, as generated clients refuse an answer that lacks a field."""
+    """`version.Info`; what has no meaning here is empty, as generated clients refuse an answer that lacks a
+    field.
+    """
 
     major: str
     minor: str
@@ -55,7 +73,8 @@ class VersionInfo:
 class Api(FastAPI):
     """A FastAPI whose description also tells of the proxied paths, which are no routes of it.
 
-    Whatever it answers, also where FastAPI itself does, is the bastion's own: none is without the fields of one.
+    Whatever it answers, also where FastAPI itself does, is the bastion's own: none is without the fields of
+    one.
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -79,12 +98,15 @@ class Api(FastAPI):
 
 
 def create_app(
-    readiness: Mapping[str, Check], liveness: Mapping[str, Check], metrics: Callable[[], Awaitable[bytes]], desk: Desk | None = None
+    readiness: Mapping[str, Check],
+    liveness: Mapping[str, Check],
+    metrics: Callable[[], Awaitable[bytes]],
+    desk: Desk | None = None,
 ) -> FastAPI:
     """A check answers None when all is well, else a short reason that anyone may read.
 
-    Checks are called on the event loop, where what they read stands still; `metrics` gives Prometheus' text format.
-    Without a `desk` nobody signs in.
+    Checks are called on the event loop, where what they read stands still; `metrics` gives Prometheus' text
+    format. Without a `desk` nobody signs in.
     """
     app = Api(
         title="bastion",
@@ -137,7 +159,9 @@ def health_report(name: str, checks: Mapping[str, Check], excluded: AbstractSet[
         passed = passed and reason is None
         lines.append(f"[+]{check} ok" if reason is None else f"[-]{check} failed: {reason}")
     if unknown := sorted(excluded - checks.keys()):
-        lines.append(f"warn: some health checks cannot be excluded: no matches for {','.join(map(quoted, unknown))}")
+        lines.append(
+            f"warn: some health checks cannot be excluded: no matches for {','.join(map(quoted, unknown))}"
+        )
     lines.append(f"{name} check {'passed' if passed else 'failed'}")
     return passed, "\n".join(lines) + "\n"
 
@@ -145,7 +169,9 @@ def health_report(name: str, checks: Mapping[str, Check], excluded: AbstractSet[
 def _add_health(app: FastAPI, name: str, checks: Mapping[str, Check]) -> None:
     async def all_checks(
         exclude: Annotated[list[str], Query(default_factory=list, description="Checks to leave out.")],
-        verbose: Annotated[str | None, Query(description="A line for each check; the value does not matter.")] = None,
+        verbose: Annotated[
+            str | None, Query(description="A line for each check; the value does not matter.")
+        ] = None,
     ) -> Response:
         passed, report = health_report(name, checks, frozenset(exclude))
         if not passed:
@@ -160,7 +186,9 @@ def _add_health(app: FastAPI, name: str, checks: Mapping[str, Check]) -> None:
 
     # The names of checks may have slashes, as kube-apiserver's have.
     _add_read(app, f"/{name}", all_checks, f"{name}All", "Whether all checks pass", _health_answers())
-    _add_read(app, f"/{name}/{{check:path}}", one_check, f"{name}One", "Whether one check passes", _health_answers())
+    _add_read(
+        app, f"/{name}/{{check:path}}", one_check, f"{name}One", "Whether one check passes", _health_answers()
+    )
 
 
 def _add_metrics(app: FastAPI, metrics: Callable[[], Awaitable[bytes]]) -> None:
@@ -189,7 +217,8 @@ def _add_read(
     answers: dict[int | str, dict[str, Any]],
     model: type | None = None,
 ) -> None:
-    # Two routes: FastAPI gives one route one operationId, and an operationId may stand in a description only once.
+    # Two routes: FastAPI gives one route one operationId, and an operationId may stand in a description only
+    # once.
     for method in ("GET", "HEAD"):
         app.add_api_route(
             path,
@@ -229,4 +258,11 @@ def _answering(status: StatusError) -> Callable[[Request, Exception], Awaitable[
 
 def _allowed(request: Request) -> list[str]:
     routes = (route for route in request.app.routes if isinstance(route, Route))
-    return sorted({method for route in routes if route.matches(request.scope)[0] is not Match.NONE for method in route.methods or ()})
+    return sorted(
+        {
+            method
+            for route in routes
+            if route.matches(request.scope)[0] is not Match.NONE
+            for method in route.methods or ()
+        }
+    )

@@ -1,4 +1,6 @@
-"""The fields with which the bastion's origin is kept its own (`message.ownorigin`), for answers that an ASGI framework writes."""
+"""The fields with which the bastion's origin is kept its own (`message.ownorigin`), for answers that an ASGI
+framework writes.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,9 @@
-"""How does an application's host learn who is signed in on the main host?  Steps that a browser is sent through (`authn.handoff`).
+"""How does an application's host learn who is signed in on the main host?
 
-`/.bastion/handoff` on the main host, for hosts of applications only, and `/.bastion/session` on that application's host, twice each.
+Steps that a browser is sent through (`authn.handoff`).
+
+`/.bastion/handoff` on the main host, for hosts of applications only, and `/.bastion/session` on that
+application's host, twice each.
 """
 
 from __future__ import annotations
@@ -20,13 +23,19 @@ from bastion.web.login import refusal, signed_out
 from bastion.web.pages import problem, sign_out_form, signed_out_here
 from bastion.web.visit import Desk, Visit, add_form, add_page, add_step, see_other, with_cookie
 
-_CLEAR = "clear the cookies and site data of the application's host and of this one in this browser, and open the application again."
+_CLEAR = (
+    "clear the cookies and site data of the application's host and of this one in this browser, and open the"
+    " application again."
+)
 UNPAIRED = {
     Pair.OTHER: (
         "This began in another browser",
         f"Or the application's cookies were cleared and this host's were not. If it was you, {_CLEAR}",
     ),
-    Pair.NO_ROOM: ("Too many applications", f"This browser cannot tell more of them apart. To begin anew, {_CLEAR}"),
+    Pair.NO_ROOM: (
+        "Too many applications",
+        f"This browser cannot tell more of them apart. To begin anew, {_CLEAR}",
+    ),
 }
 
 
@@ -56,7 +65,12 @@ def _next_step(visit: Visit, desk: Desk, to: str, session: Session, query: Mappi
     else:
         asked = desk.handoff.proved(to, proof.encode(), session, now)
     if asked is None:
-        return _refused(visit, problem("That took too long", "Open the application again.", 400, desk.application_url(to), "Open it"))
+        return _refused(
+            visit,
+            problem(
+                "That took too long", "Open the application again.", 400, desk.application_url(to), "Open it"
+            ),
+        )
     pair = paired(pairs, to, asked.browser)
     if pair in UNPAIRED:
         return _refused(visit, problem(*UNPAIRED[pair], 400))
@@ -76,18 +90,37 @@ async def take_code(visit: Visit, desk: Desk, request: Request) -> Response:
     else:
         redeemed = desk.handoff.redeem(visit.host, request.query_params.get("code", "").encode(), nonce, now)
     if redeemed is None:
-        return _refused(visit, problem("This link is used up", "It signs in once, and within a minute.", 400, "/", "Open the application"))
+        return _refused(
+            visit,
+            problem(
+                "This link is used up",
+                "It signs in once, and within a minute.",
+                400,
+                "/",
+                "Open the application",
+            ),
+        )
     path = redeemed.path.decode()
     if not redeemed.bound:
         if visit.session(APPLICATION) is not None:  # signed in meanwhile, in another tab
             return see_other(path)
-        said = problem("This began in another browser", "Or this one keeps no cookies for this host.", 400, path, "Try again")
+        said = problem(
+            "This began in another browser",
+            "Or this one keeps no cookies for this host.",
+            400,
+            path,
+            "Try again",
+        )
         return _refused(visit, said)
     if redeemed.session is None:
-        return see_other(f"{desk.public_url}/.bastion/handoff?{urlencode({'to': visit.host, 'proof': redeemed.proof.decode()})}")
+        return see_other(
+            f"{desk.public_url}/.bastion/handoff?{urlencode({'to': visit.host, 'proof': redeemed.proof.decode()})}"
+        )
     visit.record.outcome = Outcome.HANDED_OFF
     value, seconds = desk.sessions.seal(APPLICATION, visit.host, redeemed.session, now)
-    return with_cookie(with_cookie(see_other(path), APPLICATION, value, seconds), HANDOFF, nonce, PAIR_SECONDS)
+    return with_cookie(
+        with_cookie(see_other(path), APPLICATION, value, seconds), HANDOFF, nonce, PAIR_SECONDS
+    )
 
 
 def _refused(visit: Visit, answer: Response) -> Response:
@@ -116,5 +149,14 @@ async def log_out(visit: Visit, desk: Desk, request: Request) -> Response:
 def add_handoff(app: FastAPI, desk: Desk | None) -> None:
     add_step(app, desk, "/.bastion/handoff", lead_on)
     add_step(app, desk, "/.bastion/session", take_code)
-    add_page(app, desk, "/.bastion/logout", show_logout, "showApplicationLogout", "On an application's host: the button to sign out with")
-    add_form(app, desk, "/.bastion/logout", log_out, "applicationLogout", "On an application's host: sign out", {})
+    add_page(
+        app,
+        desk,
+        "/.bastion/logout",
+        show_logout,
+        "showApplicationLogout",
+        "On an application's host: the button to sign out with",
+    )
+    add_form(
+        app, desk, "/.bastion/logout", log_out, "applicationLogout", "On an application's host: sign out", {}
+    )

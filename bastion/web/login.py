@@ -1,7 +1,7 @@
 """How does a person sign in and out?  `/login` takes a token, the authenticator decides, a cookie remembers.
 
-The form counts only when it is our own page's (RFC 6749's login CSRF is signing somebody in as another); where to go
-afterwards stands in a sealed cookie and never in a query (CVE-2021-21291).
+The form counts only when it is our own page's (RFC 6749's login CSRF is signing somebody in as another);
+where to go afterwards stands in a sealed cookie and never in a query (CVE-2021-21291).
 """
 
 from __future__ import annotations
@@ -22,9 +22,13 @@ from bastion.web.visit import Desk, Visit, add_form, add_page, see_other, with_c
 MAX_FORM = 16384  # bytes
 FORM = "application/x-www-form-urlencoded"
 NOT_ACCEPTED = "The cluster does not accept this token. It may have expired."
-TOO_LONG = "This token is too long for a cookie. Use one with fewer claims, or send it as a bearer token with each request."
+TOO_LONG = (
+    "This token is too long for a cookie. Use one with fewer claims, or send it as a bearer token with each"
+    " request."
+)
 
-OUTCOME_OF = {401: Outcome.NOT_ACCEPTED, 429: Outcome.TOO_MANY_FAILURES}  # else the token could not be asked about
+# else the token could not be asked about
+OUTCOME_OF = {401: Outcome.NOT_ACCEPTED, 429: Outcome.TOO_MANY_FAILURES}
 
 _log = logging.getLogger("bastion.web")
 
@@ -47,7 +51,11 @@ async def show_login(visit: Visit, desk: Desk, request: Request) -> Response:
 
 
 def _addresses(desk: Desk) -> list[str]:
-    own = [desk.application_url(f"<name>--<namespace>.svc.{desk.hosts.suffix}") + "/"] if desk.hosts is not None else []
+    own = (
+        [desk.application_url(f"<name>--<namespace>.svc.{desk.hosts.suffix}") + "/"]
+        if desk.hosts is not None
+        else []
+    )
     return [*own, "/api/v1/namespaces/<namespace>/services/<name>/proxy/"]
 
 
@@ -97,12 +105,20 @@ async def submitted_token(request: Request) -> str:
     async for piece in request.stream():
         body += piece
         if len(body) > MAX_FORM:
-            raise FormError(problem("That was too much", "A token is much shorter.", 413, "/login", "Sign in"))
+            raise FormError(
+                problem("That was too much", "A token is much shorter.", 413, "/login", "Sign in")
+            )
     try:
-        given = [value for key, value in parse_qsl(body.decode("ascii"), strict_parsing=True, max_num_fields=8) if key == "token"]
+        given = [
+            value
+            for key, value in parse_qsl(body.decode("ascii"), strict_parsing=True, max_num_fields=8)
+            if key == "token"
+        ]
     except ValueError:
         given = []
-    token = bearer_token(b"Bearer " + given[0].strip().encode("utf-8", "replace")) if len(given) == 1 else None
+    token = (
+        bearer_token(b"Bearer " + given[0].strip().encode("utf-8", "replace")) if len(given) == 1 else None
+    )
     if token is None:
         raise FormError(sign_in_form(400, "There was no token."))
     return token
@@ -128,7 +144,11 @@ def signed_out(visit: Visit, location: str, cookie: bytes) -> Response:
 def cross_site(visit: Visit) -> Response:
     visit.record.outcome = Outcome.CROSS_SITE
     return problem(
-        "That came from elsewhere", "This form counts only when it is sent from this host's own page.", 403, "/login", "Go there"
+        "That came from elsewhere",
+        "This form counts only when it is sent from this host's own page.",
+        403,
+        "/login",
+        "Go there",
     )
 
 
@@ -147,7 +167,11 @@ def refusal(error: StatusError) -> Response:
 
 def add_sign_in(app: FastAPI, desk: Desk | None) -> None:
     """Without a desk nobody signs in, and there are no such pages; the description has them all the same."""
-    schema = {"type": "object", "properties": {"token": {"type": "string", "format": "password"}}, "required": ["token"]}
+    schema = {
+        "type": "object",
+        "properties": {"token": {"type": "string", "format": "password"}},
+        "required": ["token"],
+    }
     add_page(app, desk, "/login", show_login, "showLogin", "The form to sign in with, or who is signed in")
     add_form(app, desk, "/login", log_in, "login", "Sign in", {FORM: {"schema": schema}})
     add_page(app, desk, "/logout", show_logout, "showLogout", "The button to sign out with")

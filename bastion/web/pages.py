@@ -1,4 +1,7 @@
-"""What do the bastion's own pages look like?  Plain HTML: no script, nothing loaded from anywhere; what is put in is escaped."""
+"""What do the bastion's own pages look like?
+
+Plain HTML: no script, nothing loaded from anywhere; what is put in is escaped.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,10 @@ li { padding: .15rem .6rem; font-size: .875rem; color: var(--quiet); border: 1px
   overflow-wrap: anywhere; }
 footer { margin-top: 1.4rem; padding-top: 1rem; border-top: 1px solid var(--line); font-size: .875rem; color: var(--quiet); }
 """
-LOGO = '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M4 3h4v3h2V3h4v3h2V3h4v7l-2 2v9h-4v-4a2 2 0 0 0-4 0v4H6v-9l-2-2z"/></svg>'
+LOGO = (
+    '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M4 3h4v3h2V3h4v3h2V3h4v7l-2 2v9h-4v-4a2 2 0 0 0-4'
+    ' 0v4H6v-9l-2-2z"/></svg>'
+)
 
 _DIGEST = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 HEADERS = {"Cache-Control": "no-store", **headers_of(page_fields(f"'sha256-{_DIGEST}'"))}
@@ -57,7 +63,8 @@ def page(title: str, content: str, code: int = 200) -> Response:
     """`content` is HTML, `title` is text."""
     text = (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n<meta name="robots" content="noindex">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n<meta name="robots"'
+        ' content="noindex">\n'
         f"<title>{escape(title)} · bastion</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
         f"<header>{LOGO}bastion</header>\n<h1>{escape(title)}</h1>\n{content}\n</main>\n</body>\n</html>\n"
     )
@@ -69,13 +76,13 @@ def sign_in_form(code: int = 200, alert: str = "") -> Response:
     said = f'<p role="alert">{escape(alert)}</p>\n' if alert else ""
     return page(
         "Sign in",
-        f"<p>with a token of the cluster. It decides what you may reach.</p>\n{said}"
-        '<form method="post" action="/login" autocomplete="off">\n<label for="token">Token</label>\n'
-        '<input id="token" name="token" type="password" required autofocus autocomplete="off" '
-        'autocapitalize="off" autocorrect="off" spellcheck="false" '
-        'maxlength="16384">\n<button>Sign in</button>\n</form>\n'
-        "<footer>No token at hand? <code>kubectl create token &lt;service&#8209;account&gt;</code> makes one. Yours is kept in this "
-        "browser, sealed, for eight hours at most.</footer>",
+        f'<p>with a token of the cluster. It decides what you may reach.</p>\n{said}<form method="post"'
+        ' action="/login" autocomplete="off">\n<label for="token">Token</label>\n<input id="token"'
+        ' name="token" type="password" required autofocus autocomplete="off" autocapitalize="off"'
+        ' autocorrect="off" spellcheck="false" maxlength="16384">\n<button>Sign'
+        " in</button>\n</form>\n<footer>No token at hand? <code>kubectl create token"
+        " &lt;service&#8209;account&gt;</code> makes one. Yours is kept in this browser, sealed, for eight"
+        " hours at most.</footer>",
         code,
     )
 
@@ -87,7 +94,8 @@ def signed_in(user: str, groups: Sequence[str], addresses: Sequence[str]) -> Res
     listed = f'<ul aria-label="Groups">{listed}</ul>\n' if listed else ""
     return page(
         "You are signed in",
-        f"<p>as <strong>{escape(user)}</strong></p>\n{listed}<p>Applications are at<br>{shown}</p>\n{_sign_out_button('/logout')}",
+        f"<p>as <strong>{escape(user)}</strong></p>\n{listed}<p>Applications are"
+        f" at<br>{shown}</p>\n{_sign_out_button('/logout')}",
     )
 
 
@@ -98,7 +106,9 @@ def sign_out_form(path: str) -> Response:
 def signed_out_here(main: str) -> Response:
     """Of an application's host; `main` is where to sign out of them all."""
     return page(
-        "You are signed out", f'<p>of this application. You may still be signed in at <a href="{escape(main)}">the bastion</a>.</p>'
+        "You are signed out",
+        f'<p>of this application. You may still be signed in at <a href="{escape(main)}">the'
+        " bastion</a>.</p>",
     )
 
 
@@ -109,7 +119,9 @@ def problem(title: str, text: str, code: int, link: str = "", label: str = "") -
 
 
 def _breakable(address: str) -> str:
-    """HTML: a host name breaks before its suffix and not at the hyphens in front of it, a path behind each slash."""
+    """HTML: a host name breaks before its suffix and not at the hyphens in front of it, a path behind each
+    slash.
+    """
     label, dot, suffix = escape(address).partition(".")
     return f"<span>{label}</span><wbr>.{suffix}" if dot else label.replace("/", "/<wbr>")
 

@@ -1,7 +1,7 @@
 """How are the proxied paths described in OpenAPI?  Names as in Kubernetes' own description; no I/O.
 
-The gateway serves these paths without FastAPI, so their description is written here, from the table of verbs that the
-authorizer is asked with.
+The gateway serves these paths without FastAPI, so their description is written here, from the table of verbs
+that the authorizer is asked with.
 """
 
 from __future__ import annotations
@@ -29,7 +29,12 @@ ERRORS = (
     (405, "MethodNotAllowed", "A method that no proxied path takes.", "Allow"),
     (414, "URITooLong", "The path and query are too long.", ""),
     (429, "TooManyRequests", "Try again later.", "Retry-After"),
-    (503, "ServiceUnavailable", "No backend could be reached, or the API server cannot be asked.", "Retry-After"),
+    (
+        503,
+        "ServiceUnavailable",
+        "No backend could be reached, or the API server cannot be asked.",
+        "Retry-After",
+    ),
     (504, "Timeout", "The backend did not answer in time.", ""),
 )
 
@@ -40,7 +45,10 @@ HEADERS: Schema = {
     },
     "Allow": {"description": "The methods that are taken.", "schema": {"type": "string"}},
     "WWW-Authenticate": {"description": "How to authenticate.", "schema": {"type": "string"}},
-    "Retry-After": {"description": "Seconds to wait, where waiting promises something.", "schema": {"type": "integer", "minimum": 0}},
+    "Retry-After": {
+        "description": "Seconds to wait, where waiting promises something.",
+        "schema": {"type": "integer", "minimum": 0},
+    },
 }
 
 STATUS: Schema = {
@@ -74,8 +82,10 @@ PARAMETERS: Schema = {
         "name": "name",
         "in": "path",
         "required": True,
-        "description": "`[scheme:]name[:port]`, the scheme `http` or `https`, the port a number or a name. RBAC's `resourceNames` "
-        "compares the whole of it: `web`, `web:80` and `http:web:80` are three names.",
+        "description": (
+            "`[scheme:]name[:port]`, the scheme `http` or `https`, the port a number or a name. RBAC's"
+            " `resourceNames` compares the whole of it: `web`, `web:80` and `http:web:80` are three names."
+        ),
         "schema": {"type": "string", "minLength": 1},
         "examples": {
             "name": {"value": "web"},
@@ -94,7 +104,9 @@ PARAMETERS: Schema = {
         "name": "path",
         "in": "path",
         "required": True,
-        "description": "The path at the backend. It may hold slashes, unencoded, and goes there as the bytes that came.",
+        "description": (
+            "The path at the backend. It may hold slashes, unencoded, and goes there as the bytes that came."
+        ),
         "schema": {"type": "string"},
     },
     "query": {
@@ -117,15 +129,19 @@ SECURITY_SCHEMES: Schema = {
         "type": "apiKey",
         "in": "header",
         "name": "X-Bastion-Authorization",
-        "description": "`Bearer` and a token. Where it is sent it is the only credential looked at, and the backend gets the "
-        "client's own `Authorization` untouched.",
+        "description": (
+            "`Bearer` and a token. Where it is sent it is the only credential looked at, and the backend gets"
+            " the client's own `Authorization` untouched."
+        ),
     },
     "SessionCookie": {
         "type": "apiKey",
         "in": "cookie",
         "name": SESSION.decode(),
-        "description": "What `/login` sets. It counts only where no token is sent, and not for what another site made the browser send; "
-        "the backend does not get to see it.",
+        "description": (
+            "What `/login` sets. It counts only where no token is sent, and not for what another site made"
+            " the browser send; the backend does not get to see it."
+        ),
     },
 }
 
@@ -137,7 +153,9 @@ UPGRADED: Schema = {"description": "The backend speaks `websocket` or `SPDY/3.1`
 def _error(description: str, *headers: str) -> Schema:
     return {
         "description": description,
-        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in ("X-Bastion-Error", *headers) if name},
+        "headers": {
+            name: {"$ref": f"#/components/headers/{name}"} for name in ("X-Bastion-Error", *headers) if name
+        },
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Status"}}},
     }
 
@@ -158,7 +176,10 @@ def with_proxied_paths(schema: Schema) -> Schema:
     return {
         **schema,
         "paths": {**schema["paths"], **_paths()},
-        "components": {**components, **{kind: {**components.get(kind, {}), **entries} for kind, entries in added.items()}},
+        "components": {
+            **components,
+            **{kind: {**components.get(kind, {}), **entries} for kind, entries in added.items()},
+        },
     }
 
 
@@ -167,12 +188,16 @@ def _paths() -> Schema:
     for prefix, words, resource in RESOURCES:
         names = ["namespace", "name"] if "{namespace}" in prefix else ["name"]
         paths[f"{prefix}/proxy"] = _path_item(f"{words}Proxy", resource, [*names, "query"])
-        paths[f"{prefix}/proxy/{{path}}"] = _path_item(f"{words}ProxyWithPath", resource, [*names, "path", "query"])
+        paths[f"{prefix}/proxy/{{path}}"] = _path_item(
+            f"{words}ProxyWithPath", resource, [*names, "path", "query"]
+        )
     return paths
 
 
 def _path_item(words: str, resource: str, parameters: list[str]) -> Schema:
-    item: Schema = {method.lower(): _operation(method, verb, words, resource) for method, verb in VERBS.items()}
+    item: Schema = {
+        method.lower(): _operation(method, verb, words, resource) for method, verb in VERBS.items()
+    }
     item["parameters"] = [{"$ref": f"#/components/parameters/{name}"} for name in parameters]
     return item
 
@@ -193,7 +218,11 @@ def _operation(method: str, verb: str, words: str, resource: str) -> Schema:
 
 def _needs(verb: str, resource: str) -> str:
     named = f"the verb `{verb}`" if verb else "the empty verb, which only a rule for `*` grants,"
-    off = " Nodes are not offered unless the bastion was started with `--enable-node-proxy`." if resource == "nodes" else ""
+    off = (
+        " Nodes are not offered unless the bastion was started with `--enable-node-proxy`."
+        if resource == "nodes"
+        else ""
+    )
     return f"Needs {named} on `{resource}/proxy`.{off}"
 
 

@@ -31,10 +31,10 @@ Client = Callable[[str, list[Field]], str]
 class Desk:
     """What signing in takes.
 
-    `identify` says whose credentials they are, to a client address (NotAccepted, StatusError 429 for one that failed too often);
-    `client` gives that address and `seen` scheme and host as the browser has them;
-    `public_url` and `hosts` are of a bastion with application hosts.
-    `strict_transport`: browsers are told to come over TLS alone from now on.
+    `identify` says whose credentials they are, to a client address (NotAccepted, StatusError 429 for one that
+    failed too often); `client` gives that address and `seen` scheme and host as the browser has them;
+    `public_url` and `hosts` are of a bastion with application hosts. `strict_transport`: browsers are told to
+    come over TLS alone from now on.
     """
 
     sessions: Sessions
@@ -85,7 +85,11 @@ class Visit:
 
     def session(self, kind: bytes) -> Session | None:
         value = self.cookie(kind)
-        return self._desk.sessions.open(kind, self.host, value, self._desk.now()) if value and self.counts() else None
+        return (
+            self._desk.sessions.open(kind, self.host, value, self._desk.now())
+            if value and self.counts()
+            else None
+        )
 
     async def user(self, session: Session | None) -> User | None:
         """Whose session it is, None where its token is nobody's any more.  Raises StatusError."""
@@ -116,20 +120,43 @@ Answer = Callable[[Visit, Desk, Request], Awaitable[Response]]
 Answers = dict[int | str, dict[str, Any]]
 
 _PAGE = {"content": {"text/html": {"schema": {"type": "string"}}}}
-PAGE_ANSWERS: Answers = {200: {"description": "The page", **_PAGE}, "default": {"description": "A page that says what went wrong", **_PAGE}}
+PAGE_ANSWERS: Answers = {
+    200: {"description": "The page", **_PAGE},
+    "default": {"description": "A page that says what went wrong", **_PAGE},
+}
 FORM_ANSWERS: Answers = {
     303: {"description": "Done; go on there", "headers": {"Location": {"schema": {"type": "string"}}}},
     "default": PAGE_ANSWERS["default"],
 }
 
 
-def add_page(app: FastAPI, desk: Desk | None, path: str, answer: Answer, operation: str, summary: str) -> None:
+def add_page(
+    app: FastAPI, desk: Desk | None, path: str, answer: Answer, operation: str, summary: str
+) -> None:
     """`answer` is asked for GET and HEAD; without a desk there is no such page, though it is described."""
     for method in ("GET", "HEAD"):
-        _add(app, desk, path, answer, method, operation=operation, summary=summary, described=method == "GET", takes={})
+        _add(
+            app,
+            desk,
+            path,
+            answer,
+            method,
+            operation=operation,
+            summary=summary,
+            described=method == "GET",
+            takes={},
+        )
 
 
-def add_form(app: FastAPI, desk: Desk | None, path: str, answer: Answer, operation: str, summary: str, takes: dict[str, Any]) -> None:
+def add_form(
+    app: FastAPI,
+    desk: Desk | None,
+    path: str,
+    answer: Answer,
+    operation: str,
+    summary: str,
+    takes: dict[str, Any],
+) -> None:
     """`takes`: the body's content types and schemas, for the description."""
     _add(app, desk, path, answer, "POST", operation=operation, summary=summary, described=True, takes=takes)
 

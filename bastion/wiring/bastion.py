@@ -99,8 +99,9 @@ _log = logging.getLogger("bastion")
 
 @dataclass(slots=True)
 class Bastion:
-    """`app` answers; `state` is what its server shares, `metrics` that of --metrics-bind-address; `catalog` what it knows;
-    `stopping` is set by whoever stops it."""
+    """`app` answers; `state` is what its server shares, `metrics` that of --metrics-bind-address; `catalog`
+    what it knows; `stopping` is set by whoever stops it.
+    """
 
     app: App
     state: ServerState
@@ -126,7 +127,10 @@ class Bastion:
 
 @asynccontextmanager
 async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion]:
-    """Everything, running; closed again at the end.  `access_log` is a file descriptor.  Raises StartError."""
+    """Everything, running; closed again at the end.
+
+    `access_log` is a file descriptor.  Raises StartError.
+    """
     async with AsyncExitStack() as stack:
         access = await _access(config, stack)
         servers = config.kube_api.servers or (access.server,)
@@ -137,8 +141,14 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         _in_background(stack, access.keep(), "credentials")
         deadlines = await stack.enter_async_context(Deadlines())
         catalog = Catalog()
-        apart = Catalog() if config.kube_api.namespaces and NAMESPACE not in config.kube_api.namespaces else catalog
-        named = ApiSockets(servers, time.monotonic, more=partial(look_once, api, apart) if apart is not catalog else None)
+        apart = (
+            Catalog()
+            if config.kube_api.namespaces and NAMESPACE not in config.kube_api.namespaces
+            else catalog
+        )
+        named = ApiSockets(
+            servers, time.monotonic, more=partial(look_once, api, apart) if apart is not catalog else None
+        )
         await named.look()
         _in_background(stack, named.keep(), "API servers' addresses")
         policy = DialPolicy(
@@ -166,7 +176,9 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         pool = ConnectionPool(dialer, deadlines, room(_descriptors()))
         stack.callback(pool.close)
         observing = config.observing
-        log = await stack.enter_async_context(AccessLog(access_log, access_lines(observing.log_format, access_log)))
+        log = await stack.enter_async_context(
+            AccessLog(access_log, access_lines(observing.log_format, access_log))
+        )
         requests = Requests(observing.targets)
         observer = Observer((log, requests))
         origins = Origins(config.trusted_proxies)
@@ -177,7 +189,13 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         turns = Turns()
         presentation = Policy(config.pages.rewrite_html, config.pages.sandbox)
         router = Router(
-            Resolver(catalog, policy, nodes=config.nodes, namespaces=config.kube_api.namespaces, beyond=_said_once()),
+            Resolver(
+                catalog,
+                policy,
+                nodes=config.nodes,
+                namespaces=config.kube_api.namespaces,
+                beyond=_said_once(),
+            ),
             Balancer(RoundRobin),
             turns.take,
             lookup,
@@ -188,10 +206,16 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         catalog.address_left.append(pool.address_left)
         catalog.endpoint_left.append(pool.endpoint_left)
         reviews = Reviews(api, outages)
-        # With manifests the token file is the embedded API's own; on a cluster it is one more way to know somebody.
+        # With manifests the token file is the embedded API's own; on a cluster it is one more way to know
+        # somebody.
         token_file = None if config.source.manifests else config.source.token_file
         authenticators = await open_authenticators(
-            config.authentication, token_file, reviews, stack, anonymous=config.anonymous, ttl=config.memory.authentication
+            config.authentication,
+            token_file,
+            reviews,
+            stack,
+            anonymous=config.anonymous,
+            ttl=config.memory.authentication,
         )
         fresh_authorizer = AccessReviewAuthorizer(reviews)
         authorizer = CachedAuthorizer(fresh_authorizer, config.memory.authorized, config.memory.unauthorized)
@@ -202,7 +226,9 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         catalog.node_gone.append(streams.node_gone)
         guard = Guard(authenticators.remembering, authenticators.remembers, config.limits, origins.foreign)
         hosts = HostNames(config.browsers.host_suffix) if config.browsers.host_suffix else None
-        sign_in, desk = _sign_in(config.browsers, guard, origins, hosts, strict_transport=not config.serving.self_signed)
+        sign_in, desk = _sign_in(
+            config.browsers, guard, origins, hosts, strict_transport=not config.serving.self_signed
+        )
         impersonator = Impersonator(authorizer)
         gateway = Gateway(
             guard,
@@ -210,7 +236,9 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             authorizer,
             router,
             origins,
-            Forwarder(transport, router, outliers, Shares(config.limits.waiting_per_target), presentation, turns),
+            Forwarder(
+                transport, router, outliers, Shares(config.limits.waiting_per_target), presentation, turns
+            ),
             tunneller,
             streams,
             observer,
@@ -235,7 +263,11 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         readiness["shutdown"] = lambda: "shutting down" if bastion.stopping() else None
         door = Door(_descriptors(), config.limits.connections_per_address, origins.trusts)
         sign_ins = SignIns(time.monotonic)
-        remembering: dict[str, Remembers] = {"authentication": authenticators.cache, "authorization": authorizer, "lookup": lookup}
+        remembering: dict[str, Remembers] = {
+            "authentication": authenticators.cache,
+            "authorization": authorizer,
+            "lookup": lookup,
+        }
         metrics = Metrics(
             requests.families,
             held(lambda: bastion.state, streams, outliers, api, recheck, pool, log),
@@ -247,7 +279,9 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             *((sign_ins.families,) if desk is not None else ()),
             Process().families,
         )
-        web = create_app(readiness, {"ping": lambda: None}, Rendered(await telling(observing, metrics, stack)), desk)
+        web = create_app(
+            readiness, {"ping": lambda: None}, Rendered(await telling(observing, metrics, stack)), desk
+        )
         reader = CredentialReader(sign_in, origins, authenticators.headers)
         own = NonResource(reader, guard, impersonator, authorizer, origins, observer)
         bastion.app = App(
@@ -259,7 +293,9 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             own.admits if observing.authorization else None,
         )
         bastion.metrics = ServerState(MetricsPort(web), deadlines, door)
-        bastion.state = ServerState(bastion.app, deadlines, door, Timeouts(*_server_timeouts(config)), streams.end_all)
+        bastion.state = ServerState(
+            bastion.app, deadlines, door, Timeouts(*_server_timeouts(config)), streams.end_all
+        )
         yield bastion
 
 
@@ -288,13 +324,28 @@ def _sign_in(
     if not browsers.sign_in:
         return NoSignIn(), None
     sealer = Sealer(session_key(browsers), os.urandom)
-    sessions, handoff = Sessions(sealer), Handoff(sealer, UsedHere() if browsers.used is None else UsedInFolder(browsers.used))
-    desk = Desk(sessions, handoff, guard.identify, origins.client, origins.seen, time.time, browsers.public_url, hosts, strict_transport)
+    sessions, handoff = (
+        Sessions(sealer),
+        Handoff(sealer, UsedHere() if browsers.used is None else UsedInFolder(browsers.used)),
+    )
+    desk = Desk(
+        sessions,
+        handoff,
+        guard.identify,
+        origins.client,
+        origins.seen,
+        time.time,
+        browsers.public_url,
+        hosts,
+        strict_transport,
+    )
     return SignIn(sessions, handoff, origins, browsers.public_url, time.time), desk
 
 
 def _told_by(observer: Observer) -> Callable[[Record, Exchange], None]:
-    return lambda record, exchange: observer.lasts(record, exchange.status, exchange.bytes_in, exchange.bytes_out)
+    return lambda record, exchange: observer.lasts(
+        record, exchange.status, exchange.bytes_in, exchange.bytes_out
+    )
 
 
 def session_key(browsers: Browsers) -> bytes:
@@ -332,13 +383,17 @@ def _own_ports(config: Config) -> tuple[int, ...]:
 
 
 def _own_sockets(config: Config) -> set[tuple[str, int]]:
-    """A target that leads there is a loop, and the plain ports are nobody's but whose they were meant to be."""
+    """A target that leads there is a loop, and the plain ports are nobody's but whose they were meant to
+    be.
+    """
     serving, aside = config.serving, config.observing.metrics_address
     own = {(serving.bind_address, serving.port)} | ({aside} if aside is not None else set())
     return own | {(INSECURE_ADDRESS, serving.insecure_port)} if serving.insecure_port else own
 
 
-def _informers(resources: Iterable[str], api: ApiClient, catalog: Catalog, namespaces: Iterable[str], outages: Outages) -> list[Informer]:
+def _informers(
+    resources: Iterable[str], api: ApiClient, catalog: Catalog, namespaces: Iterable[str], outages: Outages
+) -> list[Informer]:
     """One for each resource, or with --namespaces one for each of them; nodes are in no namespace."""
     return [
         Informer(resource, api, catalog, namespace, outages)
@@ -362,12 +417,18 @@ def _said_once() -> Callable[[tuple[str, str]], None]:
     def say(service: tuple[str, str]) -> None:
         if service not in said and len(said) < 1024:
             said.add(service)
-            _log.warning("service %s/%s: its EndpointSlices list more than %d endpoints, the others are not used", *service, MOST_LISTED)
+            _log.warning(
+                "service %s/%s: its EndpointSlices list more than %d endpoints, the others are not used",
+                *service,
+                MOST_LISTED,
+            )
 
     return say
 
 
 def _in_background(stack: AsyncExitStack, work: Awaitable[None], name: str) -> None:
     task = asyncio.ensure_future(work)
-    task.add_done_callback(lambda t: _log.critical("%s ended: %r", name, t.exception()) if not t.cancelled() else None)
+    task.add_done_callback(
+        lambda t: _log.critical("%s ended: %r", name, t.exception()) if not t.cancelled() else None
+    )
     stack.callback(task.cancel)

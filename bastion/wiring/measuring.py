@@ -38,7 +38,9 @@ class Remembers(Protocol):
         ...
 
 
-def numbers(gauges: Mapping[str, tuple[str, Number]], counters: Mapping[str, tuple[str, Number]]) -> Callable[[], list[Family]]:
+def numbers(
+    gauges: Mapping[str, tuple[str, Number]], counters: Mapping[str, tuple[str, Number]]
+) -> Callable[[], list[Family]]:
     """By name: a sentence, and whom to ask."""
 
     def families() -> list[Family]:
@@ -64,20 +66,41 @@ def held(
         {
             "requests_in_flight": ("Exchanges under way.", lambda: state().exchanges),
             "client_connections": ("Connections from clients.", lambda: len(state().connections)),
-            "streams": ("Exchanges under way that have become long, tunnels among them.", lambda: len(streams)),
-            "backends_failing": ("Endpoints that are tried last because they failed lately.", lambda: len(outliers)),
-            "backends_failing_for_one_user": ("Endpoints that one user's requests alone found failing.", lambda: outliers.of_users),
-            "api_calls_waiting": ("Calls to the API server whose turn has not come (--kube-api-qps).", lambda: api.waiting),
-            "stream_access_questions": ("Questions about access that are asked again for streams.", lambda: len(recheck)),
+            "streams": (
+                "Exchanges under way that have become long, tunnels among them.",
+                lambda: len(streams),
+            ),
+            "backends_failing": (
+                "Endpoints that are tried last because they failed lately.",
+                lambda: len(outliers),
+            ),
+            "backends_failing_for_one_user": (
+                "Endpoints that one user's requests alone found failing.",
+                lambda: outliers.of_users,
+            ),
+            "api_calls_waiting": (
+                "Calls to the API server whose turn has not come (--kube-api-qps).",
+                lambda: api.waiting,
+            ),
+            "stream_access_questions": (
+                "Questions about access that are asked again for streams.",
+                lambda: len(recheck),
+            ),
             "backend_connections": ("Connections to backends.", lambda: pool.open),
-            "backend_connections_idle": ("Connections to backends that are kept for a next request.", lambda: pool.idle),
+            "backend_connections_idle": (
+                "Connections to backends that are kept for a next request.",
+                lambda: pool.idle,
+            ),
         },
         {
             "client_connections_turned_away": (
                 "Connections that were closed because too many were open.",
                 lambda: state().door.turned_away,
             ),
-            "access_log_lines_dropped": ("Lines of the access log that could not be written.", lambda: log.dropped),
+            "access_log_lines_dropped": (
+                "Lines of the access log that could not be written.",
+                lambda: log.dropped,
+            ),
         },
     )
 
@@ -87,7 +110,11 @@ def caches(remembering: Mapping[str, Remembers]) -> Callable[[], list[Family]]:
 
     def families() -> list[Family]:
         told = {name: one.lookups for name, one in remembering.items()}
-        samples = {(name, result): float(n) for name, both in told.items() for result, n in zip(("hit", "miss"), both, strict=True)}
+        samples = {
+            (name, result): float(n)
+            for name, both in told.items()
+            for result, n in zip(("hit", "miss"), both, strict=True)
+        }
         return [counter("bastion_cache_lookups", help, ("cache", "result"), samples)]
 
     return families
@@ -100,21 +127,31 @@ def copies(catalog: Catalog, informers: Iterable[Informer]) -> Callable[[], list
 
     def families() -> list[Family]:
         objects = {"services": len(catalog.services), "pods": len(catalog.pods), "nodes": len(catalog.nodes)}
-        known = {(resource,): float(count) for resource, count in objects.items() if resource in catalog.synced}
+        known = {
+            (resource,): float(count) for resource, count in objects.items() if resource in catalog.synced
+        }
         ages = {(one.resource, one.namespace): one.age for one in watched}
         lists = {(one.resource, one.namespace): float(one.lists) for one in watched}
         return [
-            gauge("bastion_objects", "Objects of the API server that are known.", ("resource",), known, Together.MOST),
+            gauge(
+                "bastion_objects",
+                "Objects of the API server that are known.",
+                ("resource",),
+                known,
+                Together.MOST,
+            ),
             gauge(
                 "bastion_watch_age_seconds",
-                "Since the API server last gave a sign of life on the watch of a resource; a watch renews itself every 30 s.",
+                "Since the API server last gave a sign of life on the watch of a resource; a watch renews"
+                " itself every 30 s.",
                 names,
                 {key: age for key, age in ages.items() if age is not None},
                 Together.MOST,
             ),
             counter(
                 "bastion_lists",
-                "Whole lists that were asked for: one at the start, and one whenever a watch could not go on.",
+                "Whole lists that were asked for: one at the start, and one whenever a watch could not"
+                " go on.",
                 names,
                 lists,
             ),
@@ -128,7 +165,11 @@ def certificates(expiry: Expiry) -> Callable[[], list[Family]]:
 
     def families() -> list[Family]:
         ends = {(what,): end.at for what, end in expiry.ends.items()}
-        return [gauge("bastion_certificate_expiry_timestamp_seconds", help, ("certificate",), ends, Together.LEAST)]
+        return [
+            gauge(
+                "bastion_certificate_expiry_timestamp_seconds", help, ("certificate",), ends, Together.LEAST
+            )
+        ]
 
     return families
 
@@ -139,13 +180,21 @@ def granted(rights: Iterable[Right], standing: Standing) -> Callable[[], list[Fa
 
     def families() -> list[Family]:
         known = asked if standing.asked.is_set() else []
-        samples = {(one.verb, one.qualified, one.namespace): float(one not in standing.missing) for one in known}
-        return [gauge("bastion_api_right_granted", help, ("verb", "resource", "namespace"), samples, Together.LEAST)]
+        samples = {
+            (one.verb, one.qualified, one.namespace): float(one not in standing.missing) for one in known
+        }
+        return [
+            gauge(
+                "bastion_api_right_granted", help, ("verb", "resource", "namespace"), samples, Together.LEAST
+            )
+        ]
 
     return families
 
 
-async def telling(observing: Observing, metrics: Metrics, stack: AsyncExitStack) -> Callable[[], Awaitable[bytes]]:
+async def telling(
+    observing: Observing, metrics: Metrics, stack: AsyncExitStack
+) -> Callable[[], Awaitable[bytes]]:
     """Who writes it all down: for all workers, where there are several."""
     if observing.folder is not None:
         worker = Worker(observing.folder, observing.number, os.getpid(), metrics.families)

@@ -1,4 +1,6 @@
-"""The bastion: one process, over manifests of its own or an API server's, that authenticates and authorizes every request."""
+"""The bastion: one process, over manifests of its own or an API server's, that authenticates and authorizes
+every request.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +12,18 @@ from bench.fixture import Service, manifests, token_file
 from bench.ground import Ground
 
 
-def over_manifests(ground: Ground, port: int, services: Sequence[Service], *, insecure_port: int = 0) -> list[str]:
+def over_manifests(
+    ground: Ground, port: int, services: Sequence[Service], *, insecure_port: int = 0
+) -> list[str]:
     """The command; the embedded API runs in the same process and its work is counted, too."""
     objects, tokens = written(ground, services)
-    return [*_serve(ground, port, insecure_port), "--manifests", str(objects), "--token-auth-file", str(tokens)]
+    return [
+        *_serve(ground, port, insecure_port),
+        "--manifests",
+        str(objects),
+        "--token-auth-file",
+        str(tokens),
+    ]
 
 
 def over_kubeconfig(ground: Ground, port: int, kubeconfig: Path) -> list[str]:
@@ -22,7 +32,9 @@ def over_kubeconfig(ground: Ground, port: int, kubeconfig: Path) -> list[str]:
 
 def written(ground: Ground, services: Sequence[Service]) -> tuple[Path, Path]:
     """The manifests, and the token file."""
-    return ground.file("cluster.yaml", manifests(services)), ground.file("tokens.csv", token_file(ground.users))
+    return ground.file("cluster.yaml", manifests(services)), ground.file(
+        "tokens.csv", token_file(ground.users)
+    )
 
 
 def _serve(ground: Ground, port: int, insecure_port: int) -> list[str]:

@@ -17,7 +17,12 @@ EXTENSIONS = "type.googleapis.com/envoy.extensions"
 
 def proxy(ground: Ground, port: int, services: Sequence[Service]) -> list[str]:
     """The command.  Raises Unable."""
-    configuration = {"static_resources": {"listeners": [_listener(ground, port, services)], "clusters": [_cluster(s) for s in services]}}
+    configuration = {
+        "static_resources": {
+            "listeners": [_listener(ground, port, services)],
+            "clusters": [_cluster(s) for s in services],
+        }
+    }
     file = ground.file("envoy.json", json.dumps(configuration))
     return [_executable(), "-c", str(file), "--concurrency", "1", "-l", "error", "--disable-hot-restart"]
 
@@ -36,8 +41,13 @@ def _executable() -> str:
 
 
 def _listener(ground: Ground, port: int, services: Sequence[Service]) -> dict[str, Any]:
-    pair = {"certificate_chain": {"filename": str(ground.certificate)}, "private_key": {"filename": str(ground.key)}}
-    tls = _typed("transport_sockets.tls.v3.DownstreamTlsContext", common_tls_context={"tls_certificates": [pair]})
+    pair = {
+        "certificate_chain": {"filename": str(ground.certificate)},
+        "private_key": {"filename": str(ground.key)},
+    }
+    tls = _typed(
+        "transport_sockets.tls.v3.DownstreamTlsContext", common_tls_context={"tls_certificates": [pair]}
+    )
     router = {"name": "router", "typed_config": _typed("filters.http.router.v3.Router")}
     manager = _typed(
         "filters.network.http_connection_manager.v3.HttpConnectionManager",
@@ -45,13 +55,19 @@ def _listener(ground: Ground, port: int, services: Sequence[Service]) -> dict[st
         http_filters=[router],
         route_config={"virtual_hosts": [_host(services)]},
     )
-    chain = {"transport_socket": {"name": "tls", "typed_config": tls}, "filters": [{"name": "http", "typed_config": manager}]}
+    chain = {
+        "transport_socket": {"name": "tls", "typed_config": tls},
+        "filters": [{"name": "http", "typed_config": manager}],
+    }
     return {"address": _address("127.0.0.1", port), "filter_chains": [chain]}
 
 
 def _host(services: Sequence[Service]) -> dict[str, Any]:
     routes = [
-        {"match": {"prefix": f"{service.prefix}/"}, "route": {"cluster": service.name, "prefix_rewrite": "/", "timeout": "0s"}}
+        {
+            "match": {"prefix": f"{service.prefix}/"},
+            "route": {"cluster": service.name, "prefix_rewrite": "/", "timeout": "0s"},
+        }
         for service in services
     ]
     return {"name": "all", "domains": ["*"], "request_headers_to_remove": ["authorization"], "routes": routes}

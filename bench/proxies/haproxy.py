@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from bench.fixture import BACKEND_PORT, Service
 from bench.ground import Ground, require
 
-# The seventh piece of /api/v1/namespaces/bench/services/web-00:80/proxy/ between slashes is the backend's name.
+# The seventh piece of /api/v1/namespaces/bench/services/web-00:80/proxy/ between slashes is the backend's
+# name.
 FRONTEND = """
 global
   nbthread 1

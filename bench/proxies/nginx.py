@@ -12,7 +12,8 @@ MIB = 1 << 20
 FILES = {"1k": 1 << 10, "64k": 1 << 16, "100m": 100 * MIB, "1g": 1024 * MIB}
 GREETING = "hello from backend\n"
 
-# The body of a POST is read to its end before it is answered, as a real backend would: `return` alone answers at once.
+# The body of a POST is read to its end before it is answered, as a real backend would: `return` alone answers
+# at once.
 BACKEND = """
   upstream answered {{ server unix:{directory}/answered.sock; keepalive 64; keepalive_requests 10000000; }}
   server {{ listen unix:{directory}/answered.sock; return 200 "ok\\n"; }}
@@ -48,7 +49,9 @@ def backend(ground: Ground, services: Sequence[Service]) -> list[str]:
     for name, size in FILES.items():
         with (www / name).open("wb") as file:
             file.truncate(size)
-    listens = " ".join(f"listen {address}:{BACKEND_PORT};" for service in services for address in service.addresses)
+    listens = " ".join(
+        f"listen {address}:{BACKEND_PORT};" for service in services for address in service.addresses
+    )
     return _command(ground, "backend", BACKEND.format(directory=ground.directory, listens=listens))
 
 
@@ -59,7 +62,9 @@ def proxy(ground: Ground, port: int, services: Sequence[Service], *, tunnels: bo
         ground=ground,
         port=port,
         upstreams="\n  ".join(_upstream(service) for service in services),
-        locations="\n    ".join(f"location ^~ {s.prefix}/ {{ proxy_pass http://{s.name}/; }}" for s in services),
+        locations="\n    ".join(
+            f"location ^~ {s.prefix}/ {{ proxy_pass http://{s.name}/; }}" for s in services
+        ),
         connection="$connection_upgrade" if tunnels else '""',
         upgrade="$http_upgrade" if tunnels else '""',
     )
@@ -81,9 +86,20 @@ def _command(ground: Ground, name: str, http: str) -> list[str]:
         "events { worker_connections 16384; }",
         "http {",
         "  access_log off; keepalive_requests 10000000; keepalive_timeout 300s;",
-        *(f"  {kind}_temp_path {directory}/{name}-{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")),
+        *(
+            f"  {kind}_temp_path {directory}/{name}-{kind};"
+            for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        ),
         f"{http}\n}}\n",
     ]
     if os.geteuid() == 0:
         configuration.insert(0, "user root;")  # nobody could not read a directory that is ours alone
-    return ["nginx", "-e", "stderr", "-p", str(directory), "-c", str(ground.file(f"{name}.conf", "\n".join(configuration)))]
+    return [
+        "nginx",
+        "-e",
+        "stderr",
+        "-p",
+        str(directory),
+        "-c",
+        str(ground.file(f"{name}.conf", "\n".join(configuration))),
+    ]

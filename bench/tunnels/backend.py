@@ -1,7 +1,8 @@
 """The backend of uploads and tunnels: `python -m bench.tunnels.backend ADDRESS`.
 
-POST anything: takes the body and answers with its length.   GET /counts: the bytes it has `written` to and `received` from tunnels.
-Upgrades: /echo sends each frame's payload back, /sink takes everything, /source sends frames for as long as they are taken.
+POST anything: takes the body and answers with its length.  GET /counts: the bytes it has `written` to and
+`received` from tunnels. Upgrades: /echo sends each frame's payload back, /sink takes everything, /source
+sends frames for as long as they are taken.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ class Counts:
         self.received = 0
 
     def as_json(self) -> bytes:
-        return json.dumps({"written": sum(source.handed_over() for source in self.sources), "received": self.received}).encode()
+        return json.dumps(
+            {"written": sum(source.handed_over() for source in self.sources), "received": self.received}
+        ).encode()
 
 
 class Conversation(asyncio.Protocol):
@@ -70,7 +73,9 @@ class Conversation(asyncio.Protocol):
         head, rest = bytes(self._buffer[:end]), bytes(self._buffer[end + 4 :])
         self._buffer.clear()
         line, *lines = head.split(b"\r\n")
-        fields = {name.lower(): value.strip() for name, _, value in (field.partition(b":") for field in lines)}
+        fields = {
+            name.lower(): value.strip() for name, _, value in (field.partition(b":") for field in lines)
+        }
         self._begin(line.split(b" ")[0], line.split(b" ")[1], fields)
         if rest:
             self._take(rest)
@@ -119,8 +124,9 @@ class Conversation(asyncio.Protocol):
 
 
 def _switched(key: bytes) -> bytes:
-    return b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: %b\r\n\r\n" % accept(
-        key
+    return (
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade:"
+        b" websocket\r\nSec-WebSocket-Accept: %b\r\n\r\n" % accept(key)
     )
 
 

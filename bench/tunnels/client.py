@@ -41,7 +41,9 @@ class Entrance:
 class Tunnel:
     """Opened by the constructor.  Raises Refused, Broken, OSError."""
 
-    def __init__(self, entrance: Entrance, service: Service, path: str, user: User, source: str = "127.0.0.1") -> None:
+    def __init__(
+        self, entrance: Entrance, service: Service, path: str, user: User, source: str = "127.0.0.1"
+    ) -> None:
         self.socket = entrance.connect(source)
         self._buffer = bytearray()
         try:

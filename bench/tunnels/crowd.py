@@ -1,4 +1,6 @@
-"""What does an open tunnel hold in memory, and does the bastion stay quick while thousands are opened (RE-051)?"""
+"""What does an open tunnel hold in memory, and does the bastion stay quick while thousands are opened
+(RE-051)?
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ class Crowd:
     livez_failed: int
 
 
-def measure(ground: Ground, entrance: Entrance, tls_port: int, program: Program, service: Service, count: int) -> Crowd:
+def measure(
+    ground: Ground, entrance: Entrance, tls_port: int, program: Program, service: Service, count: int
+) -> Crowd:
     """Raises Refused, Broken, OSError."""
     for tunnel in [_used(entrance, service, ground.users, i) for i in range(PRACTICE)]:
         tunnel.close()
@@ -49,10 +53,14 @@ def measure(ground: Ground, entrance: Entrance, tls_port: int, program: Program,
                 tunnel.close()
     if len(probe.seconds) < 10:
         raise Broken(f"GET /livez was answered only {len(probe.seconds)} times, failed {probe.failed} times")
-    return Crowd(count, gained * 1024 / count, statistics.quantiles(probe.seconds, n=100)[98] * 1000, probe.failed)
+    return Crowd(
+        count, gained * 1024 / count, statistics.quantiles(probe.seconds, n=100)[98] * 1000, probe.failed
+    )
 
 
-def _fill(tunnels: list[Tunnel], entrance: Entrance, service: Service, users: Sequence[User], count: int) -> None:
+def _fill(
+    tunnels: list[Tunnel], entrance: Entrance, service: Service, users: Sequence[User], count: int
+) -> None:
     deadline = time.monotonic() + LONGEST
     while len(tunnels) < count:
         if time.monotonic() > deadline:
@@ -72,10 +80,15 @@ def _used(entrance: Entrance, service: Service, users: Sequence[User], number: i
 
 
 class Probe:
-    """Asks GET /livez on one connection, again and again, while it is open.  `seconds` holds how long each took."""
+    """Asks GET /livez on one connection, again and again, while it is open.
+
+    `seconds` holds how long each took.
+    """
 
     def __init__(self, ground: Ground, port: int) -> None:
-        self._connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=10, context=ground.client_tls())
+        self._connection = http.client.HTTPSConnection(
+            "127.0.0.1", port, timeout=10, context=ground.client_tls()
+        )
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="livez")
         self.seconds: list[float] = []

@@ -1,4 +1,7 @@
-"""What does a message cost a proxy?  Small frames go there and back on many tunnels, one at a time on each."""
+"""What does a message cost a proxy?
+
+Small frames go there and back on many tunnels, one at a time on each.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,10 @@ class Echoes:
 
 
 class Bouncer(asyncio.Protocol):
-    """Sends a frame, waits for its payload to come back, and so on.  `broken` says what went wrong, None while nothing did."""
+    """Sends a frame, waits for its payload to come back, and so on.
+
+    `broken` says what went wrong, None while nothing did.
+    """
 
     def __init__(self, path: str, user: User) -> None:
         key = base64.b64encode(secrets.token_bytes(16)).decode()
@@ -84,7 +90,9 @@ class Bouncer(asyncio.Protocol):
         self._transport.abort()
 
 
-async def measure(entrance: Entrance, program: Program, service: Service, users: Sequence[User], seconds: float) -> Echoes:
+async def measure(
+    entrance: Entrance, program: Program, service: Service, users: Sequence[User], seconds: float
+) -> Echoes:
     """Raises Broken, OSError, TimeoutError."""
     path = f"{service.prefix}/echo"
     bouncers = await asyncio.gather(*(_open(entrance, path, users[i % len(users)]) for i in range(TUNNELS)))
@@ -108,7 +116,9 @@ async def measure(entrance: Entrance, program: Program, service: Service, users:
 async def _open(entrance: Entrance, path: str, user: User) -> Bouncer:
     async with asyncio.timeout(OPENING):
         loop = asyncio.get_running_loop()
-        _, bouncer = await loop.create_connection(lambda: Bouncer(path, user), "127.0.0.1", entrance.port, ssl=entrance.tls)
+        _, bouncer = await loop.create_connection(
+            lambda: Bouncer(path, user), "127.0.0.1", entrance.port, ssl=entrance.tls
+        )
         head: bytes = await bouncer.opened
     if not head.startswith(b"HTTP/1.1 101 "):
         raise Broken(f"an upgrade was answered with {head[:40]!r}")

@@ -16,8 +16,8 @@ def accept(key: bytes) -> bytes:
 
 def handshake(path: str, key: str, authorization: str) -> bytes:
     return (
-        f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {authorization}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-        f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n"
+        f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {authorization}\r\nConnection:"
+        f" Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n"
     ).encode()
 
 
@@ -35,7 +35,9 @@ def frame(payload: bytes, mask: bytes = b"") -> bytes:
 
 
 def take(buffer: bytearray) -> bytes | None:
-    """The payload of the first frame, unmasked and removed from the buffer; None where it is not yet whole."""
+    """The payload of the first frame, unmasked and removed from the buffer; None where it is not yet
+    whole.
+    """
     if len(buffer) < 2:
         return None
     size, offset = buffer[1] & 0x7F, 2

@@ -16,7 +16,10 @@ WATCHING = 2.0  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Stall:
-    """`mib_each`: memory held for a reader.  `still_written`: bytes that the backends could write after the buffers were full."""
+    """`mib_each`: memory held for a reader.
+
+    `still_written`: bytes that the backends could write after the buffers were full.
+    """
 
     mib_each: float
     still_written: int

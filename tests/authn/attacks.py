@@ -1,4 +1,7 @@
-"""Tokens that must be nobody's, by what is wrong with them.  AU-n are lines of the project's corpus of hostile requests."""
+"""Tokens that must be nobody's, by what is wrong with them.
+
+AU-n are lines of the project's corpus of hostile requests.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,9 @@ def changed(change: Callable[[list[str]], list[str]]) -> Forge:
 
 
 def _der(p: Provider) -> bytes:
-    return p.key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return p.key.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
 
 
 def _openssh(p: Provider) -> bytes:
@@ -105,7 +110,9 @@ DECIDED: dict[str, Forge] = {
     "AU-057 alg twice": lambda p: p.odd(b'{"alg":"none","alg":"RS256","kid":"good"}'),
     "AU-057 alg twice, the good one first": lambda p: p.odd(b'{"alg":"RS256","alg":"none","kid":"good"}'),
     "AU-062 nested deeply": lambda p: p.odd(b"[" * 6000),
-    "AU-062 nested deeply in an object": lambda p: p.odd(b'{"alg":"RS256","kid":"good","x":' + b"[" * 2900 + b"]" * 2900 + b"}"),
+    "AU-062 nested deeply in an object": lambda p: p.odd(
+        b'{"alg":"RS256","kid":"good","x":' + b"[" * 2900 + b"]" * 2900 + b"}"
+    ),
     "a header of more than 8 KiB": header(x="x" * 6200),
     "a header that is a list": lambda p: p.odd(b'["alg","RS256"]'),
     "a header that is no JSON": lambda p: p.odd(b"{alg:RS256}"),
@@ -118,15 +125,27 @@ DECIDED: dict[str, Forge] = {
     "half a signature": changed(lambda parts: [*parts[:2], parts[2][:200]]),
     "AU-065 trailing bits": changed(_trailing_bits),
     "padding after the signature": changed(lambda parts: [*parts[:2], parts[2] + "="]),
-    "padding after the header": changed(lambda parts: [parts[0] + "=" * (-len(parts[0]) % 4 or 4), *parts[1:]]),
+    "padding after the header": changed(
+        lambda parts: [parts[0] + "=" * (-len(parts[0]) % 4 or 4), *parts[1:]]
+    ),
     "a character that is ignored": changed(lambda parts: [*parts[:2], parts[2][:5] + "!" + parts[2][5:]]),
-    "the other alphabet": changed(lambda parts: [*parts[:2], parts[2].replace("-", "+").replace("_", "/") + "+"]),
+    "the other alphabet": changed(
+        lambda parts: [*parts[:2], parts[2].replace("-", "+").replace("_", "/") + "+"]
+    ),
     "another's claims": changed(
-        lambda parts: [parts[0], b64(base64.urlsafe_b64decode(parts[1] + "==").replace(b"erin", b"root")), parts[2]]
+        lambda parts: [
+            parts[0],
+            b64(base64.urlsafe_b64decode(parts[1] + "==").replace(b"erin", b"root")),
+            parts[2],
+        ]
     ),
     "zeros for an elliptic curve": _curve("ES256", bytes(64)),
-    "DER for an elliptic curve": lambda p: assemble({"alg": "ES256", "kid": "ES256"}, p.claims(), b"\x30\x06\x02\x01\x01\x02\x01\x01"),
-    "a curve too small": lambda p: p.odd({"alg": "ES512", "kid": "ES256"}, key=p.curves["ES256"], alg="ES256"),
+    "DER for an elliptic curve": lambda p: assemble(
+        {"alg": "ES256", "kid": "ES256"}, p.claims(), b"\x30\x06\x02\x01\x01\x02\x01\x01"
+    ),
+    "a curve too small": lambda p: p.odd(
+        {"alg": "ES512", "kid": "ES256"}, key=p.curves["ES256"], alg="ES256"
+    ),
     # the dates
     "expired": claims(exp=1_000_000_000),
     "AU-036 no exp": claims(exp=None),
@@ -205,7 +224,9 @@ UNREADABLE: dict[str, Forge] = {
     "claims that are a list": lambda p: p.odd(claims=[p.claims()]),
     "claims that are no JSON": lambda p: p.odd(claims=b"{"),
     "claims nested deeply": lambda p: p.odd(claims=b"[" * 6000),
-    "claims with padding": changed(lambda parts: [parts[0], parts[1] + "=" * (-len(parts[1]) % 4 or 4), parts[2]]),
+    "claims with padding": changed(
+        lambda parts: [parts[0], parts[1] + "=" * (-len(parts[1]) % 4 or 4), parts[2]]
+    ),
     "empty claims": changed(lambda parts: [parts[0], "", parts[2]]),
     "nothing but dots": lambda p: "..",
 }

@@ -17,7 +17,11 @@ from bastion.authn.x509 import UID
 NOW = 1_800_000_000.0  # what the clock of these tests shows
 DAY = 86400.0
 
-CLIENT, SERVER, ANY = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE
+CLIENT, SERVER, ANY = (
+    ExtendedKeyUsageOID.CLIENT_AUTH,
+    ExtendedKeyUsageOID.SERVER_AUTH,
+    ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,
+)
 CN, O = NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME  # noqa: E741
 Key = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
@@ -78,7 +82,9 @@ def issue(
         builder = builder.add_extension(x509.ExtendedKeyUsage(list(usage)), critical=False)
     for extension, critical in extensions:
         builder = builder.add_extension(extension, critical=critical)
-    return Issued(builder.sign(signer, None if isinstance(signer, ed25519.Ed25519PrivateKey) else hashes.SHA256()), key)
+    return Issued(
+        builder.sign(signer, None if isinstance(signer, ed25519.Ed25519PrivateKey) else hashes.SHA256()), key
+    )
 
 
 def authority(name: str = "CA", by: Issued | None = None, **more: object) -> Issued:

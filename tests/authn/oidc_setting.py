@@ -1,4 +1,6 @@
-"""An authenticator for issuers as the tests of it have it: the API server behind it, and both clocks in hand."""
+"""An authenticator for issuers as the tests of it have it: the API server behind it, and both clocks in
+hand.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +23,18 @@ NOW = 1_800_000_000.0
 class Setting:
     """An authenticator for some issuers, the API server behind it, and both clocks."""
 
-    def __init__(self, *issuers: Issuer, otherwise: Authenticator | None = None, skew: float = CLOCK_SKEW) -> None:
+    def __init__(
+        self, *issuers: Issuer, otherwise: Authenticator | None = None, skew: float = CLOCK_SKEW
+    ) -> None:
         self.wall = NOW
         self.time = 0.0
         self.api = Knows({"opaque": User("of-the-api")})
         self.issuers = issuers
         self._providers = oidc.Providers(lambda: self.issuers, lambda: self.time)
         self.known = self._providers.read()
-        self.authenticator = OidcAuthenticator(lambda: self.known, otherwise or self.api, lambda: self.wall, skew)
+        self.authenticator = OidcAuthenticator(
+            lambda: self.known, otherwise or self.api, lambda: self.wall, skew
+        )
 
     @property
     def providers(self) -> list[oidc.Provider]:
@@ -53,7 +59,9 @@ def issuer(of: Provider, **rules: Any) -> Issuer:
     return Issuer(of.url, (CLIENT_ID,), "oidc:", **{"groups_claim": "groups"} | rules)
 
 
-def conversation(talk: Callable[[Setting], Awaitable[T]], *issuers: Issuer, loop: Any = None, skew: float = CLOCK_SKEW) -> T:
+def conversation(
+    talk: Callable[[Setting], Awaitable[T]], *issuers: Issuer, loop: Any = None, skew: float = CLOCK_SKEW
+) -> T:
     async def main() -> T:
         setting = Setting(*issuers, skew=skew)
         try:

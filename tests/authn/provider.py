@@ -1,4 +1,6 @@
-"""An OpenID Connect provider on loopback: keys, tokens good and bad, and pages that are counted when they are fetched."""
+"""An OpenID Connect provider on loopback: keys, tokens good and bad, and pages that are counted when they are
+fetched.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,11 @@ from jose import jwt
 
 CLIENT_ID = "bastion"
 HASHES = {"256": hashes.SHA256, "384": hashes.SHA384, "512": hashes.SHA512}
-CURVES = {"ES256": ("P-256", ec.SECP256R1()), "ES384": ("P-384", ec.SECP384R1()), "ES512": ("P-521", ec.SECP521R1())}
+CURVES = {
+    "ES256": ("P-256", ec.SECP256R1()),
+    "ES384": ("P-384", ec.SECP384R1()),
+    "ES512": ("P-521", ec.SECP521R1()),
+}
 
 Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
@@ -54,7 +60,9 @@ def public_jwk(key: Key, **more: Any) -> dict[str, Any]:
 
 
 def pem(key: Key) -> bytes:
-    return key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
 
 
 def sign(key: Key, alg: str, data: bytes) -> bytes:
@@ -66,7 +74,9 @@ def sign(key: Key, alg: str, data: bytes) -> bytes:
     return r.to_bytes(size, "big") + s.to_bytes(size, "big")
 
 
-def assemble(header: Any, claims: Any, signature: bytes | str = b"", *, key: Key | None = None, alg: str = "RS256") -> str:
+def assemble(
+    header: Any, claims: Any, signature: bytes | str = b"", *, key: Key | None = None, alg: str = "RS256"
+) -> str:
     """A token by hand: parts that are bytes stand as they are, and a `key` signs whatever stands there."""
     parts = [b64(part if isinstance(part, bytes) else json.dumps(part).encode()) for part in (header, claims)]
     head = ".".join(parts)
@@ -156,17 +166,33 @@ class Provider:
 
     def claims(self, **more: Any) -> dict[str, Any]:
         """Of a good token; `more` of None leaves one out."""
-        made = {"iss": self.url, "aud": CLIENT_ID, "sub": "erin", "iat": self.now - 10, "exp": self.now + 600, "groups": ["devs"]}
+        made = {
+            "iss": self.url,
+            "aud": CLIENT_ID,
+            "sub": "erin",
+            "iat": self.now - 10,
+            "exp": self.now + 600,
+            "groups": ["devs"],
+        }
         return {name: value for name, value in (made | more).items() if value is not None}
 
     def token(self, *, kid: str | None = "good", alg: str = "RS256", **claims: Any) -> str:
         """By python-jose, as a provider makes it."""
         key = self.curves.get(alg, self.key)
-        secret = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        made: str = jwt.encode(self.claims(**claims), secret.decode(), algorithm=alg, headers={"kid": kid} if kid is not None else None)
+        secret = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        made: str = jwt.encode(
+            self.claims(**claims),
+            secret.decode(),
+            algorithm=alg,
+            headers={"kid": kid} if kid is not None else None,
+        )
         return made
 
-    def odd(self, header: Any = None, claims: Any = None, *, key: Key | None = None, alg: str = "RS256") -> str:
+    def odd(
+        self, header: Any = None, claims: Any = None, *, key: Key | None = None, alg: str = "RS256"
+    ) -> str:
         """By hand, rightly signed all the same; a `header` that is an object is added to a good one."""
         if header is None or isinstance(header, dict):
             header = {"alg": alg, "typ": "JWT", "kid": "good"} | (header or {})

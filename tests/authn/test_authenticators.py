@@ -43,22 +43,34 @@ def settings(tmp_path: Path) -> Authentication:
     for name, one in (("users", USERS), ("proxies", PROXIES)):
         (tmp_path / name).write_bytes(one.pem)
     (tmp_path / "tokens").write_text("in-the-file,tess,1\n")
-    return Authentication(tmp_path / "users", FrontProxy(tmp_path / "proxies", ("X-Remote-User",), ("X-Remote-Group",)), audiences=("api",))
+    return Authentication(
+        tmp_path / "users",
+        FrontProxy(tmp_path / "proxies", ("X-Remote-User",), ("X-Remote-Group",)),
+        audiences=("api",),
+    )
 
 
 def opened(
-    talk: Callable[[Authenticators, Reviews], Awaitable[T]], settings: Authentication, *answers: object, anonymous: bool = True
+    talk: Callable[[Authenticators, Reviews], Awaitable[T]],
+    settings: Authentication,
+    *answers: object,
+    anonymous: bool = True,
 ) -> T:
     async def main() -> T:
         async with AsyncExitStack() as stack:
             api = Reviews(*answers)
-            file = settings.client_authority.parent / "tokens" if settings.client_authority is not None else None
-            return await talk(await open_authenticators(settings, file, api, stack, anonymous=anonymous, ttl=10.0), api)
+            file = (
+                settings.client_authority.parent / "tokens" if settings.client_authority is not None else None
+            )
+            return await talk(
+                await open_authenticators(settings, file, api, stack, anonymous=anonymous, ttl=10.0), api
+            )
 
     return run(main())
 
 
-# what is carried, what the API server says of the token, whose it is; 503 where that cannot be known, None for nobody's
+# what is carried, what the API server says of the token, whose it is; 503 where that cannot be known, None
+# for nobody's
 UNION: dict[str, tuple[Credentials, object, str | int | None]] = {
     "C-UN-4 nothing": (Credentials(), NO, "system:anonymous"),
     "a certificate": (Credentials(certificate=ERIN), NO, "erin"),
@@ -66,13 +78,25 @@ UNION: dict[str, tuple[Credentials, object, str | int | None]] = {
     "a token of the file": (Credentials("in-the-file"), NO, "tess"),
     "a front proxy": (Credentials(certificate=PROXY, asserted=FRANK), NO, "frank"),
     "C-UN-2 AU-091 a certificate before a token": (Credentials("t", certificate=ERIN), BOB, "erin"),
-    "C-UN-2 a front proxy before a token": (Credentials("t", certificate=PROXY, asserted=FRANK), BOB, "frank"),
+    "C-UN-2 a front proxy before a token": (
+        Credentials("t", certificate=PROXY, asserted=FRANK),
+        BOB,
+        "frank",
+    ),
     "C-UN-2 a certificate beside a bad token": (Credentials("bad", certificate=ERIN), NO, "erin"),
     "C-UN-2 a certificate while the API server is away": (Credentials("t", certificate=ERIN), DOWN, "erin"),
     "C-UN-1 a token beside a certificate of strangers": (Credentials("t", certificate=STRANGE), BOB, "bob"),
     "C-UN-1 a token beside a nameless certificate": (Credentials("t", certificate=NAMELESS), BOB, "bob"),
-    "C-UN-1 a token beside a front proxy that names nobody": (Credentials("t", certificate=PROXY), BOB, "bob"),
-    "C-UN-1 a users' certificate with a front proxy's headers": (Credentials(certificate=ERIN, asserted=FRANK), NO, "erin"),
+    "C-UN-1 a token beside a front proxy that names nobody": (
+        Credentials("t", certificate=PROXY),
+        BOB,
+        "bob",
+    ),
+    "C-UN-1 a users' certificate with a front proxy's headers": (
+        Credentials(certificate=ERIN, asserted=FRANK),
+        NO,
+        "erin",
+    ),
     "C-UN-3 a file's token while the API server is away": (Credentials("in-the-file"), DOWN, "tess"),
     "C-UN-5 all of it bad": (Credentials("bad", certificate=STRANGE, asserted=FRANK), NO, None),
     "C-UN-6, C-UN-7 all of it bad, one undecided": (Credentials("t", certificate=STRANGE), DOWN, 503),
@@ -87,7 +111,9 @@ UNION: dict[str, tuple[Credentials, object, str | int | None]] = {
 
 @pytest.mark.parametrize("kind", ["fresh", "remembering"])
 @pytest.mark.parametrize(("credentials", "answer", "whose"), UNION.values(), ids=UNION)
-def test_who_it_is(settings: Authentication, credentials: Credentials, answer: object, whose: str | int | None, kind: str) -> None:
+def test_who_it_is(
+    settings: Authentication, credentials: Credentials, answer: object, whose: str | int | None, kind: str
+) -> None:
     async def talk(authenticators: Authenticators, api: Reviews) -> None:
         authenticator = getattr(authenticators, kind)
         if isinstance(whose, int):
@@ -141,9 +167,18 @@ def test_who_is_known_at_once_is_never_made_to_wait(settings: Authentication) ->
     """The limit on failed authentications of one address is for the others there."""
 
     async def talk(authenticators: Authenticators, api: Reviews) -> None:
-        for known in (Credentials(certificate=ERIN), Credentials("in-the-file"), Credentials(certificate=PROXY, asserted=FRANK)):
+        for known in (
+            Credentials(certificate=ERIN),
+            Credentials("in-the-file"),
+            Credentials(certificate=PROXY, asserted=FRANK),
+        ):
             assert authenticators.remembers(known)
-        for unknown in (Credentials(), Credentials("t"), Credentials(certificate=STRANGE), Credentials(certificate=PROXY)):
+        for unknown in (
+            Credentials(),
+            Credentials("t"),
+            Credentials(certificate=STRANGE),
+            Credentials(certificate=PROXY),
+        ):
             assert not authenticators.remembers(unknown)
         await authenticators.remembering.authenticate(Credentials("t"), SOMEBODY)
         assert authenticators.remembers(Credentials("t"))
@@ -175,7 +210,9 @@ def test_an_issuers_tokens_are_not_asked_of_the_api_server() -> None:
     opened(talk, settings, BOB)
 
 
-BAD_ISSUER = Authentication(issuers=(Issuer("https://issuer.example.org", ("a",), "oidc:", certificate_authority="nonsense"),))
+BAD_ISSUER = Authentication(
+    issuers=(Issuer("https://issuer.example.org", ("a",), "oidc:", certificate_authority="nonsense"),)
+)
 
 
 def test_an_issuers_authority_that_is_none_is_told_at_the_start() -> None:
@@ -183,9 +220,13 @@ def test_an_issuers_authority_that_is_none_is_told_at_the_start() -> None:
         opened(lambda *_: asyncio.sleep(0), BAD_ISSUER)
 
 
-def test_authorities_in_common_are_refused_unless_the_front_proxies_are_named(settings: Authentication, tmp_path: Path) -> None:
+def test_authorities_in_common_are_refused_unless_the_front_proxies_are_named(
+    settings: Authentication, tmp_path: Path
+) -> None:
     for allowed in (frozenset[str](), frozenset(("aggregator",))):
-        shared = Authentication(tmp_path / "users", FrontProxy(tmp_path / "users", ("X-Remote-User",), allowed_names=allowed))
+        shared = Authentication(
+            tmp_path / "users", FrontProxy(tmp_path / "users", ("X-Remote-User",), allowed_names=allowed)
+        )
         if allowed:
             opened(lambda *_: asyncio.sleep(0), shared)
         else:
@@ -193,33 +234,48 @@ def test_authorities_in_common_are_refused_unless_the_front_proxies_are_named(se
                 opened(lambda *_: asyncio.sleep(0), shared)
 
 
-@pytest.mark.parametrize("clients", [authority("below", PROXIES, now=NOW), authority("users", key=PROXIES.key, now=NOW)])
+@pytest.mark.parametrize(
+    "clients", [authority("below", PROXIES, now=NOW), authority("users", key=PROXIES.key, now=NOW)]
+)
 def test_a_clients_authority_below_the_front_proxies_or_of_its_key_is_refused(
     settings: Authentication, tmp_path: Path, clients: Issued
 ) -> None:
     (tmp_path / "users").write_bytes(clients.pem)
-    with pytest.raises(StartError, match=r"^the authority .* of --client-ca-file .* --requestheader-allowed-names must say [^\n]*$"):
+    with pytest.raises(
+        StartError,
+        match=r"^the authority .* of --client-ca-file .* --requestheader-allowed-names must say [^\n]*$",
+    ):
         opened(lambda *_: asyncio.sleep(0), settings)
 
 
-def test_a_user_whose_certificate_has_a_front_proxys_name_is_none(settings: Authentication, tmp_path: Path) -> None:
-    """The clients' authority is below that of the front proxies, whose names are told: it may certify such a name, too."""
+def test_a_user_whose_certificate_has_a_front_proxys_name_is_none(
+    settings: Authentication, tmp_path: Path
+) -> None:
+    """The clients' authority is below that of the front proxies, whose names are told: it may certify such a
+    name, too.
+    """
     clients = authority("below", PROXIES, now=NOW)
     (tmp_path / "users").write_bytes(clients.pem)
     assert settings.front_proxy is not None
-    named = replace(settings, front_proxy=replace(settings.front_proxy, allowed_names=frozenset(("aggregator",))))
+    named = replace(
+        settings, front_proxy=replace(settings.front_proxy, allowed_names=frozenset(("aggregator",)))
+    )
 
     async def talk(authenticators: Authenticators, api: Reviews) -> None:
         chain = (issue(clients, "aggregator", now=NOW).der, clients.der)
         for certificate, name in ((PROXY, "frank"), (chain, "aggregator")):
-            user = await owner(authenticators.remembering, Credentials(certificate=certificate, asserted=FRANK))
+            user = await owner(
+                authenticators.remembering, Credentials(certificate=certificate, asserted=FRANK)
+            )
             assert user is not None
             assert user.name == name
 
     opened(talk, named, NO)
 
 
-@pytest.mark.parametrize("clients", [authority("below", PROXIES, now=NOW), authority("users", key=PROXIES.key, now=NOW)])
+@pytest.mark.parametrize(
+    "clients", [authority("below", PROXIES, now=NOW), authority("users", key=PROXIES.key, now=NOW)]
+)
 def test_a_reload_that_would_make_users_front_proxies_changes_nothing(
     settings: Authentication, tmp_path: Path, caplog: pytest.LogCaptureFixture, clients: Issued
 ) -> None:
@@ -243,9 +299,15 @@ async def replaced(files: dict[Path, bytes], caplog: pytest.LogCaptureFixture) -
     await until(lambda: sum("changed and" in message for message in caplog.messages) == len(files))
 
 
-def test_files_that_change_are_read_again(settings: Authentication, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_files_that_change_are_read_again(
+    settings: Authentication, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO)
-    tom, tess, frank = issue(USERS, "tom", now=NOW), Credentials("in-the-file"), Credentials(certificate=PROXY, asserted=FRANK)
+    tom, tess, frank = (
+        issue(USERS, "tom", now=NOW),
+        Credentials("in-the-file"),
+        Credentials(certificate=PROXY, asserted=FRANK),
+    )
     users = authority("others", now=NOW)
     anna = issue(users, "anna", now=NOW)
 
@@ -255,17 +317,36 @@ def test_files_that_change_are_read_again(settings: Authentication, tmp_path: Pa
             assert authenticators.remembers(credentials) is (user is not None)
             return user.name if user is not None else None
 
-        tokens, certificates = [tess, Credentials("added")], [Credentials(certificate=(one.der,)) for one in (tom, anna)]
-        assert [await who(one) for one in [*tokens, *certificates, frank]] == ["tess", None, "tom", None, "frank"]
+        tokens, certificates = (
+            [tess, Credentials("added")],
+            [Credentials(certificate=(one.der,)) for one in (tom, anna)],
+        )
+        assert [await who(one) for one in [*tokens, *certificates, frank]] == [
+            "tess",
+            None,
+            "tom",
+            None,
+            "frank",
+        ]
         await replaced({tmp_path / "tokens": b"added,tina,1\n", tmp_path / "users": users.pem}, caplog)
-        assert [await who(one) for one in [*tokens, *certificates, frank]] == [None, "tina", None, "anna", "frank"]
+        assert [await who(one) for one in [*tokens, *certificates, frank]] == [
+            None,
+            "tina",
+            None,
+            "anna",
+            "frank",
+        ]
 
     opened(talk, settings, NO)
     assert f"the token file {tmp_path / 'tokens'} changed and was read again" in caplog.messages
 
 
-def test_files_that_are_no_good_change_nothing(settings: Authentication, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Nor an authority that users and front proxies have in common: every user would be a front proxy, and so whoever he likes."""
+def test_files_that_are_no_good_change_nothing(
+    settings: Authentication, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nor an authority that users and front proxies have in common: every user would be a front proxy, and so
+    whoever he likes.
+    """
     carried = {"tess": Credentials("in-the-file"), "erin": Credentials(certificate=ERIN, asserted=FRANK)}
 
     async def talk(authenticators: Authenticators, api: Reviews) -> None:

@@ -145,7 +145,9 @@ def test_a_bad_token_is_never_anonymous(value):
         run(authenticate())
 
 
-@pytest.mark.parametrize("value", [b"Basic eA==", b"Bearer", b"Bearer  token"], ids=["A-31-basic", "A-31-bare", "A-32-extra-space"])
+@pytest.mark.parametrize(
+    "value", [b"Basic eA==", b"Bearer", b"Bearer  token"], ids=["A-31-basic", "A-31-bare", "A-32-extra-space"]
+)
 def test_what_is_no_bearer_token_is_no_opinion(value):
     assert bearer_credentials(fields(b"Authorization: " + value)).token is None
 

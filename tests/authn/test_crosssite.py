@@ -5,11 +5,20 @@ import pytest
 from bastion.signin.crosssite import counts, own_origins, provenance
 
 HOST = b"bastion.example.test:8443"
-OWN, SIBLING, EVIL = b"https://bastion.example.test:8443", b"https://web--shop.svc.example.test:8443", b"https://evil.test"
+OWN, SIBLING, EVIL = (
+    b"https://bastion.example.test:8443",
+    b"https://web--shop.svc.example.test:8443",
+    b"https://evil.test",
+)
 
 
 def asked(method, upgrade=False, **said):
-    names = {"site": b"sec-fetch-site", "mode": b"sec-fetch-mode", "dest": b"sec-fetch-dest", "origin": b"origin"}
+    names = {
+        "site": b"sec-fetch-site",
+        "mode": b"sec-fetch-mode",
+        "dest": b"sec-fetch-dest",
+        "origin": b"origin",
+    }
     fields = [(names[key], names[key].title(), value) for key, value in said.items()]
     return counts(provenance(method, fields, b"https", HOST, upgrade=upgrade))
 
@@ -25,7 +34,10 @@ COUNTS = {
     "a frame": ("GET", {"site": b"same-origin", "mode": b"navigate", "dest": b"iframe"}),
     "a form": ("POST", {"site": b"same-origin", "mode": b"navigate", "dest": b"document", "origin": OWN}),
     "a form in an old browser": ("POST", {"origin": OWN}),
-    "a form of a page without a referrer": ("POST", {"site": b"same-origin", "mode": b"navigate", "origin": b"null"}),
+    "a form of a page without a referrer": (
+        "POST",
+        {"site": b"same-origin", "mode": b"navigate", "origin": b"null"},
+    ),
     "a fetch": ("PUT", {"site": b"same-origin", "mode": b"cors", "dest": b"empty", "origin": OWN}),
     "a fetch that deletes": ("DELETE", {"site": b"same-origin", "mode": b"cors", "origin": OWN}),
     "a fetch without an Origin": ("POST", {"site": b"same-origin", "mode": b"cors"}),
@@ -34,13 +46,22 @@ COUNTS = {
 }
 NEVER = {
     # --- another site's page
-    "a cross-site form": ("POST", {"site": b"cross-site", "mode": b"navigate", "dest": b"document", "origin": EVIL}),
+    "a cross-site form": (
+        "POST",
+        {"site": b"cross-site", "mode": b"navigate", "dest": b"document", "origin": EVIL},
+    ),
     "a cross-site form in an old browser": ("POST", {"origin": EVIL}),
     "a cross-site form without an Origin": ("POST", {}),
-    "a cross-site form that hides where it is from": ("POST", {"site": b"cross-site", "mode": b"navigate", "origin": b"null"}),
+    "a cross-site form that hides where it is from": (
+        "POST",
+        {"site": b"cross-site", "mode": b"navigate", "origin": b"null"},
+    ),
     "the same in an old browser": ("POST", {"origin": b"null"}),
     "a cross-site fetch": ("GET", {"site": b"cross-site", "mode": b"cors", "dest": b"empty", "origin": EVIL}),
-    "a cross-site fetch without an Origin": ("GET", {"site": b"cross-site", "mode": b"no-cors", "dest": b"empty"}),
+    "a cross-site fetch without an Origin": (
+        "GET",
+        {"site": b"cross-site", "mode": b"no-cors", "dest": b"empty"},
+    ),
     "a cross-site fetch in an old browser": ("GET", {"origin": EVIL}),
     "a cross-site fetch from a sandbox": ("GET", {"site": b"cross-site", "mode": b"cors", "origin": b"null"}),
     "the same in an old browser, with GET": ("GET", {"origin": b"null"}),
@@ -51,9 +72,15 @@ NEVER = {
     "a cross-site HEAD": ("HEAD", {"site": b"cross-site", "mode": b"no-cors"}),
     "a cross-site ping": ("POST", {"site": b"cross-site", "mode": b"no-cors", "origin": EVIL}),
     # --- a sibling's page: the same site to a browser, another to us
-    "a sibling's fetch": ("GET", {"site": b"same-site", "mode": b"cors", "dest": b"empty", "origin": SIBLING}),
+    "a sibling's fetch": (
+        "GET",
+        {"site": b"same-site", "mode": b"cors", "dest": b"empty", "origin": SIBLING},
+    ),
     "a sibling's image": ("GET", {"site": b"same-site", "mode": b"no-cors", "dest": b"image"}),
-    "a sibling's form": ("POST", {"site": b"same-site", "mode": b"navigate", "dest": b"document", "origin": SIBLING}),
+    "a sibling's form": (
+        "POST",
+        {"site": b"same-site", "mode": b"navigate", "dest": b"document", "origin": SIBLING},
+    ),
     "a sibling's frame": ("GET", {"site": b"same-site", "mode": b"navigate", "dest": b"iframe"}),
     # --- what no browser sends
     "an Origin that belies the site": ("POST", {"site": b"same-origin", "mode": b"cors", "origin": EVIL}),

@@ -35,7 +35,9 @@ def test_the_first_that_knows_answers(authenticators, user):
 
 
 @pytest.mark.parametrize(
-    "authenticators", [[fails()], [fails(), fails()], [fails(), Knows()], [Knows(), fails()]], ids=["one", "C-UN-6", "first", "last"]
+    "authenticators",
+    [[fails()], [fails(), fails()], [fails(), Knows()], [Knows(), fails()]],
+    ids=["one", "C-UN-6", "first", "last"],
 )
 def test_a_failure_is_told_where_nobody_knew(authenticators):
     with refused(503, "down"):
@@ -61,4 +63,6 @@ def test_what_could_not_be_found_out_is_not_anonymous_either():
 
 def test_what_is_no_answer_at_all_is_not_swallowed():
     with pytest.raises(ZeroDivisionError):
-        run(FirstOf([Knows(failing=ZeroDivisionError()), knows(ONE)]).authenticate(Credentials("t"), SOMEBODY))
+        run(
+            FirstOf([Knows(failing=ZeroDivisionError()), knows(ONE)]).authenticate(Credentials("t"), SOMEBODY)
+        )

@@ -1,4 +1,7 @@
-"""What is read in a token, what is made of its claims, and which key verifies it?  No network, and the clock is in hand."""
+"""What is read in a token, what is made of its claims, and which key verifies it?
+
+No network, and the clock is in hand.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,23 @@ def user(name: str, *groups: str) -> User:
 # --- reading
 
 DATES = [(0, 0.0), (1, 1.0), (1.5, 1.5), (1_800_000_000, 1.8e9), (1e10, 1e10)]
-NO_DATES = [None, True, False, "1", "", [], {}, -1, -0.5, 1 << 53, 10**400, 1e16, float("inf"), float("-inf"), float("nan")]
+NO_DATES = [
+    None,
+    True,
+    False,
+    "1",
+    "",
+    [],
+    {},
+    -1,
+    -0.5,
+    1 << 53,
+    10**400,
+    1e16,
+    float("inf"),
+    float("-inf"),
+    float("nan"),
+]
 
 
 @pytest.mark.parametrize(("value", "date"), DATES)
@@ -54,7 +73,22 @@ def test_no_date(value: object) -> None:
 
 
 ENCODED = {"": b"", "AA": b"\0", "AAA": b"\0\0", "AAAA": b"\0\0\0", "_-8": b"\xff\xef"}
-NOT_ENCODED = ["A", "AB", "AAB", "AA==", "AAA=", "AAAA=", "AA\n", " AA", "A A", "+/8", "AA.", "ÄÄ", "A" * 5, "____="]
+NOT_ENCODED = [
+    "A",
+    "AB",
+    "AAB",
+    "AA==",
+    "AAA=",
+    "AAAA=",
+    "AA\n",
+    " AA",
+    "A A",
+    "+/8",
+    "AA.",
+    "ÄÄ",
+    "A" * 5,
+    "____=",
+]
 
 
 @pytest.mark.parametrize(("text", "data"), ENCODED.items())
@@ -117,10 +151,22 @@ MAPPED: dict[str, tuple[dict[str, Any], dict[str, Any], User]] = {
         {"username_claim": "preferred_username"},
         user("oidc:e", "devs"),
     ),
-    "an e-mail address of which nothing is said": ({"email": "e@x.org"}, {"username_claim": "email"}, user("oidc:e@x.org", "devs")),
-    "another claim beside an address that nobody verified": ({"email_verified": False}, {}, user("oidc:erin", "devs")),
+    "an e-mail address of which nothing is said": (
+        {"email": "e@x.org"},
+        {"username_claim": "email"},
+        user("oidc:e@x.org", "devs"),
+    ),
+    "another claim beside an address that nobody verified": (
+        {"email_verified": False},
+        {},
+        user("oidc:erin", "devs"),
+    ),
     "no iat": ({"iat": None}, {}, user("oidc:erin", "devs")),
-    "an e-mail address": ({"email": "e@x.org", "email_verified": True}, {"username_claim": "email"}, user("oidc:e@x.org", "devs")),
+    "an e-mail address": (
+        {"email": "e@x.org", "email_verified": True},
+        {"username_claim": "email"},
+        user("oidc:e@x.org", "devs"),
+    ),
     "a group of system's by another prefix": (
         {"groups": ["system:masters"]},
         {"groups_prefix": "oidc:"},
@@ -136,13 +182,25 @@ MAPPED: dict[str, tuple[dict[str, Any], dict[str, Any], User]] = {
         {},
         user("oidc:erin", *(str(n) for n in range(MAX_GROUPS))),
     ),
-    "a name as long as may be": ({"sub": "e" * (MAX_NAME - 5)}, {}, user("oidc:" + "e" * (MAX_NAME - 5), "devs")),
+    "a name as long as may be": (
+        {"sub": "e" * (MAX_NAME - 5)},
+        {},
+        user("oidc:" + "e" * (MAX_NAME - 5), "devs"),
+    ),
     "AU-080 letters that look like others": ({"sub": "еrin"}, {}, user("oidc:еrin", "devs")),
     "AU-080 letters that NFKC changes": ({"sub": "ｅｒｉｎ"}, {}, user("oidc:ｅｒｉｎ", "devs")),
     "a list of audiences": ({"aud": ["x", CLIENT_ID]}, {}, user("oidc:erin", "devs")),
     "the other audience": ({"aud": "other"}, {}, user("oidc:erin", "devs")),
-    "a claim as required": ({"hd": "x.org"}, {"required_claims": (("hd", "x.org"),)}, user("oidc:erin", "devs")),
-    "at_hash, which is of another token (AU-069)": ({"at_hash": "x", "nonce": "n", "azp": "z", "jti": "j"}, {}, user("oidc:erin", "devs")),
+    "a claim as required": (
+        {"hd": "x.org"},
+        {"required_claims": (("hd", "x.org"),)},
+        user("oidc:erin", "devs"),
+    ),
+    "at_hash, which is of another token (AU-069)": (
+        {"at_hash": "x", "nonce": "n", "azp": "z", "jti": "j"},
+        {},
+        user("oidc:erin", "devs"),
+    ),
     "a date with a fraction": ({"exp": NOW + 0.5, "iat": NOW - 0.5}, {}, user("oidc:erin", "devs")),
     "just expired": ({"exp": NOW - CLOCK_SKEW + 1}, {}, user("oidc:erin", "devs")),
     "just issued": ({"iat": NOW + CLOCK_SKEW - 1}, {}, user("oidc:erin", "devs")),
@@ -157,13 +215,28 @@ def test_a_token_is_a_users(claims: dict[str, Any], rules: dict[str, Any], whose
 
 
 REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "AU-074 an address that nobody verified": ({"email": "e@x.org", "email_verified": False}, {"username_claim": "email"}),
-    "an address of two domains of which nothing is said": ({"email": "a@evil.com@x.org"}, {"username_claim": "email"}),
+    "AU-074 an address that nobody verified": (
+        {"email": "e@x.org", "email_verified": False},
+        {"username_claim": "email"},
+    ),
+    "an address of two domains of which nothing is said": (
+        {"email": "a@evil.com@x.org"},
+        {"username_claim": "email"},
+    ),
     "no address at all, of which nothing is said": ({"email": "erin"}, {"username_claim": "email"}),
     "AU-074 a number for a boolean": ({"email": "e@x.org", "email_verified": 1}, {"username_claim": "email"}),
-    "AU-074 an object for a boolean": ({"email": "e@x.org", "email_verified": {"is": True}}, {"username_claim": "email"}),
-    "AU-074 a string for a boolean": ({"email": "e@x.org", "email_verified": "true"}, {"username_claim": "email"}),
-    "AU-075 an address of two domains": ({"email": "a@evil.com@x.org", "email_verified": True}, {"username_claim": "email"}),
+    "AU-074 an object for a boolean": (
+        {"email": "e@x.org", "email_verified": {"is": True}},
+        {"username_claim": "email"},
+    ),
+    "AU-074 a string for a boolean": (
+        {"email": "e@x.org", "email_verified": "true"},
+        {"username_claim": "email"},
+    ),
+    "AU-075 an address of two domains": (
+        {"email": "a@evil.com@x.org", "email_verified": True},
+        {"username_claim": "email"},
+    ),
     "no address at all": ({"email": "erin", "email_verified": True}, {"username_claim": "email"}),
     "without the claim": ({}, {"username_claim": "preferred_username"}),
     "a claim that is a number": ({"uid": 5}, {"username_claim": "uid"}),
@@ -190,7 +263,11 @@ def test_a_token_is_nobodys(claims: dict[str, Any], rules: dict[str, Any]) -> No
 
 def test_null_is_something_said_of_an_address() -> None:
     with pytest.raises(BadToken, match="not verified"):
-        user_of(PROVIDER.claims(email="e@x.org") | {"email_verified": None}, Issuer(URL, (CLIENT_ID,), "oidc:", "email"), NOW)
+        user_of(
+            PROVIDER.claims(email="e@x.org") | {"email_verified": None},
+            Issuer(URL, (CLIENT_ID,), "oidc:", "email"),
+            NOW,
+        )
 
 
 def test_the_reason_holds_nothing_of_the_token() -> None:
@@ -211,7 +288,8 @@ def test_every_algorithm_on_the_list_works(alg: str) -> None:
 
 def test_the_list_is_the_librarys_and_the_flags_alike() -> None:
     assert tuple(ALGORITHMS) == SIGNING_ALGORITHMS
-    assert {key.__module__ for key in (RSAKey, ECKey)} == {"jose.backends.cryptography_backend"}  # not ecdsa: CVE-2024-23342
+    # not ecdsa: CVE-2024-23342
+    assert {key.__module__ for key in (RSAKey, ECKey)} == {"jose.backends.cryptography_backend"}
 
 
 RSA, P256 = PROVIDER.key, PROVIDER.curves["ES256"]
@@ -220,7 +298,10 @@ USABLE = {
     "for one algorithm": (public_jwk(RSA, kid="k", alg="RS384"), {"RS384"}),
     "to verify": (public_jwk(RSA, kid="k", key_ops=["verify"]), {"RS256", "RS384", "RS512"}),
     "a curve": (public_jwk(P256, kid="k"), {"ES256"}),
-    "with a certificate beside it": (public_jwk(RSA, kid="k", x5c=["MIIB"], x5t="x"), {"RS256", "RS384", "RS512"}),
+    "with a certificate beside it": (
+        public_jwk(RSA, kid="k", x5c=["MIIB"], x5t="x"),
+        {"RS256", "RS384", "RS512"},
+    ),
     "a private key, of which the public half is taken": (public_jwk(P256, kid="k", d="AAAA"), {"ES256"}),
 }
 
@@ -269,22 +350,47 @@ def test_a_key_that_may_not(jwk: object) -> None:
 
 SOLE = {
     "one": ([public_jwk(RSA)], {(None, "RS256"), (None, "RS384"), (None, "RS512")}),
-    "one of each type": ([public_jwk(RSA, alg="RS256"), public_jwk(P256)], {(None, "RS256"), (None, "ES256")}),
-    "one of each algorithm": ([public_jwk(RSA, alg=alg) for alg in ("RS256", "RS512")], {(None, "RS256"), (None, "RS512")}),
-    "one to sign and one to encrypt": ([public_jwk(RSA, kid="e", use="enc"), public_jwk(P256, alg="ES256")], {(None, "ES256")}),
+    "one of each type": (
+        [public_jwk(RSA, alg="RS256"), public_jwk(P256)],
+        {(None, "RS256"), (None, "ES256")},
+    ),
+    "one of each algorithm": (
+        [public_jwk(RSA, alg=alg) for alg in ("RS256", "RS512")],
+        {(None, "RS256"), (None, "RS512")},
+    ),
+    "one to sign and one to encrypt": (
+        [public_jwk(RSA, kid="e", use="enc"), public_jwk(P256, alg="ES256")],
+        {(None, "ES256")},
+    ),
     "two": ([public_jwk(P256), public_jwk(P256)], set()),
     "two, one of them named": ([public_jwk(P256), public_jwk(P256, kid="k")], {("k", "ES256")}),
     "two of one name": ([public_jwk(P256, kid="k"), public_jwk(P256, kid="k")], {("k", "ES256")}),
-    "two for RS256, one of them for all": ([public_jwk(RSA), public_jwk(RSA, alg="RS256")], {(None, "RS384"), (None, "RS512")}),
+    "two for RS256, one of them for all": (
+        [public_jwk(RSA), public_jwk(RSA, alg="RS256")],
+        {(None, "RS384"), (None, "RS512")},
+    ),
 }
 
 
 @pytest.mark.parametrize(("entries", "names"), SOLE.values(), ids=SOLE)
-def test_a_key_need_not_be_named_where_it_is_the_only_one(entries: list[dict[str, Any]], names: set[tuple[str | None, str]]) -> None:
+def test_a_key_need_not_be_named_where_it_is_the_only_one(
+    entries: list[dict[str, Any]], names: set[tuple[str | None, str]]
+) -> None:
     assert set(read_keys(json.dumps({"keys": entries}).encode())) == names
 
 
-NO_SETS = [b"", b"{}", b"[]", b"null", b'{"keys":{}}', b'{"keys":[]}', b'{"keys":null}', b"<html>", b"[" * 100_000, b"\xff"]
+NO_SETS = [
+    b"",
+    b"{}",
+    b"[]",
+    b"null",
+    b'{"keys":{}}',
+    b'{"keys":[]}',
+    b'{"keys":null}',
+    b"<html>",
+    b"[" * 100_000,
+    b"\xff",
+]
 
 
 @pytest.mark.parametrize("document", NO_SETS, ids=lambda document: repr(document)[:20])
@@ -295,7 +401,11 @@ def test_no_key_set(document: bytes) -> None:
 
 def test_of_two_keys_of_one_name_the_first_counts_and_no_set_is_endless() -> None:
     other = ec.generate_private_key(ec.SECP256R1())
-    entries = [public_jwk(P256, kid="k"), public_jwk(other, kid="k"), *(public_jwk(P256, kid=f"k{n}") for n in range(MAX_KEYS))]
+    entries = [
+        public_jwk(P256, kid="k"),
+        public_jwk(other, kid="k"),
+        *(public_jwk(P256, kid=f"k{n}") for n in range(MAX_KEYS)),
+    ]
     keys = read_keys(json.dumps({"keys": entries}).encode())
     assert len(keys) == MAX_KEYS - 1  # and none that is the only one
     compact = read_compact(PROVIDER.token(kid="k", alg="ES256"))

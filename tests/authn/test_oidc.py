@@ -1,4 +1,7 @@
-"""Whose tokens are taken, and what does it take to say no?  Against a provider on loopback that counts what it is asked for."""
+"""Whose tokens are taken, and what does it take to say no?
+
+Against a provider on loopback that counts what it is asked for.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,9 @@ def shared() -> Iterator[tuple[Web, Provider]]:
 
 @pytest.mark.parametrize("forge", DECIDED.values(), ids=DECIDED)
 def test_an_attack_is_nobodys_and_fetches_nothing(shared: tuple[Web, Provider], forge: Forge) -> None:
-    """Decided here, without asking the API server either; the good token next to it is accepted, before and after."""
+    """Decided here, without asking the API server either; the good token next to it is accepted, before and
+    after.
+    """
     web, of = shared
     allowed = issuer(of, algorithms=frozenset(("RS256", "ES256", "ES512")))
 
@@ -64,9 +69,14 @@ def test_a_key_that_need_not_be_named_is_no_way_in(sole: tuple[Web, Provider], f
     conversation(talk, issuer(of, algorithms=frozenset(("RS256", "RS384", "ES256"))))
 
 
-@pytest.mark.parametrize(("skew", "off", "good"), [(30, 29, True), (30, 31, False), (0, 1, False), (300, 299, True), (300, 301, False)])
+@pytest.mark.parametrize(
+    ("skew", "off", "good"),
+    [(30, 29, True), (30, 31, False), (0, 1, False), (300, 299, True), (300, 301, False)],
+)
 @pytest.mark.parametrize("claim", ["exp", "iat", "nbf"])
-def test_clocks_may_differ_by_so_much(shared: tuple[Web, Provider], claim: str, skew: float, off: float, good: bool) -> None:
+def test_clocks_may_differ_by_so_much(
+    shared: tuple[Web, Provider], claim: str, skew: float, off: float, good: bool
+) -> None:
     of = shared[1]
     token = of.token(**{claim: NOW - off if claim == "exp" else NOW + off})
 
@@ -77,7 +87,9 @@ def test_clocks_may_differ_by_so_much(shared: tuple[Web, Provider], claim: str, 
 
 
 @pytest.mark.parametrize("forge", UNREADABLE.values(), ids=UNREADABLE)
-def test_what_is_no_token_of_the_issuers_is_the_api_servers_to_know(shared: tuple[Web, Provider], forge: Forge) -> None:
+def test_what_is_no_token_of_the_issuers_is_the_api_servers_to_know(
+    shared: tuple[Web, Provider], forge: Forge
+) -> None:
     web, of = shared
 
     async def talk(setting: Setting) -> None:
@@ -134,14 +146,25 @@ def test_issuers_do_not_speak_for_each_other() -> None:
         one, two = (Provider(f"{web.url}/{name}", NOW, rsa_key(name)) for name in ("one", "two"))
         for made in (one, two):
             made.publish(web)
-        rules = (issuer(one), Issuer(two.url, ("for-two",), "two:", "preferred_username", groups_claim="roles", groups_prefix="two:"))
+        rules = (
+            issuer(one),
+            Issuer(
+                two.url,
+                ("for-two",),
+                "two:",
+                "preferred_username",
+                groups_claim="roles",
+                groups_prefix="two:",
+            ),
+        )
 
         async def talk(setting: Setting) -> None:
             assert await setting.ask(one.token()) == ERIN
             named = two.token(aud="for-two", preferred_username="tess", roles=["x"])
             assert await setting.ask(named) == User("two:tess", groups=("two:x", "system:authenticated"))
             assert await setting.ask(two.token()) is None  # for the other's audience
-            assert await setting.ask(one.odd(claims=one.claims(iss=two.url, aud="for-two"))) is None  # signed by the other
+            # signed by the other
+            assert await setting.ask(one.odd(claims=one.claims(iss=two.url, aud="for-two"))) is None
             assert await setting.ask(two.odd(claims=two.claims(iss=one.url))) is None
             assert await setting.ask(two.odd(claims=two.claims(iss=f"{web.url}/three"), key=key)) is None
 

@@ -1,4 +1,7 @@
-"""What is fetched of a provider, when, and what is not taken from it?  The clock that keys age by is in hand."""
+"""What is fetched of a provider, when, and what is not taken from it?
+
+The clock that keys age by is in hand.
+"""
 
 from __future__ import annotations
 
@@ -98,7 +101,9 @@ def test_a_key_that_was_withdrawn_is_gone_after_an_hour(own: tuple[Web, Provider
 
 
 def test_a_key_that_no_token_names_is_asked_for_anew_where_it_did_not_sign(own: tuple[Web, Provider]) -> None:
-    """A key that took another's place is found at once, and a forgery makes the issuer be asked every 30 s at most."""
+    """A key that took another's place is found at once, and a forgery makes the issuer be asked every 30 s at
+    most.
+    """
     web, of = own
     new = rsa_key("new")
 
@@ -139,7 +144,8 @@ def test_of_two_keys_none_is_guessed(own: tuple[Web, Provider]) -> None:
         assert await setting.ask(of.token_by(of.key)) is None
         assert await setting.ask(of.token_by(of.stranger)) is None
         assert await setting.ask(of.odd({"kid": "named"}, key=of.stranger)) == ERIN
-        assert await setting.ask(of.token_by(of.curves["ES256"], alg="ES256")) == ERIN  # of its algorithm the only one
+        # of its algorithm the only one
+        assert await setting.ask(of.token_by(of.curves["ES256"], alg="ES256")) == ERIN
         assert web.fetched == [DISCOVERY, KEYS]
 
     conversation(talk, issuer(of, algorithms=frozenset(("RS256", "ES256"))))
@@ -149,7 +155,9 @@ def down(web: Web) -> None:
     web.pages = {path: Page(b"", 503) for path in web.pages}
 
 
-def test_a_provider_that_is_away_costs_only_those_it_alone_could_tell_about(own: tuple[Web, Provider]) -> None:
+def test_a_provider_that_is_away_costs_only_those_it_alone_could_tell_about(
+    own: tuple[Web, Provider],
+) -> None:
     """Known keys serve for a day, an unknown one is a 503 without a fetch each time."""
     web, of = own
 
@@ -206,7 +214,9 @@ def test_a_failing_issuer_costs_the_others_nothing() -> None:
 
 
 BROKEN: dict[str, Callable[[Web, Provider], object]] = {
-    "a discovery document of another issuer": lambda web, of: of.publish(web, issuer="https://other.example.org"),
+    "a discovery document of another issuer": lambda web, of: of.publish(
+        web, issuer="https://other.example.org"
+    ),
     "an issuer with a slash": lambda web, of: of.publish(web, issuer=of.url + "/"),
     "no issuer": lambda web, of: of.publish(web, issuer=None),
     "no jwks_uri": lambda web, of: of.publish(web, jwks_uri=None),
@@ -221,19 +231,27 @@ BROKEN: dict[str, Callable[[Web, Provider], object]] = {
         {DISCOVERY: Page(b"", 302, {"Location": "/moved"}), "/moved": web.pages[DISCOVERY]}
     ),
     "no keys": lambda web, of: web.pages.pop(KEYS),
-    "a redirect to the keys": lambda web, of: web.pages.update({KEYS: Page(b"", 307, {"Location": "/moved"}), "/moved": web.pages[KEYS]}),
+    "a redirect to the keys": lambda web, of: web.pages.update(
+        {KEYS: Page(b"", 307, {"Location": "/moved"}), "/moved": web.pages[KEYS]}
+    ),
     "keys with status 500": lambda web, of: web.pages.update({KEYS: Page(of.key_set, 500)}),
     "keys with status 203": lambda web, of: web.pages.update({KEYS: Page(of.key_set, 203)}),
     "too many bytes": lambda web, of: web.pages.update({KEYS: Page(of.key_set + b" " * MAX_DOCUMENT)}),
-    "compressed": lambda web, of: web.pages.update({KEYS: Page(gzip.compress(of.key_set), 200, {"Content-Encoding": "gzip"})}),
-    "no key that may sign": lambda web, of: web.pages.update({KEYS: Page(b'{"keys":[{"kty":"oct","kid":"good","k":"AAAA"}]}')}),
+    "compressed": lambda web, of: web.pages.update(
+        {KEYS: Page(gzip.compress(of.key_set), 200, {"Content-Encoding": "gzip"})}
+    ),
+    "no key that may sign": lambda web, of: web.pages.update(
+        {KEYS: Page(b'{"keys":[{"kty":"oct","kid":"good","k":"AAAA"}]}')}
+    ),
     "nested deeply": lambda web, of: web.pages.update({KEYS: Page(b"[" * 200_000)}),
     "keys twice": lambda web, of: web.pages.update({KEYS: Page(b'{"keys":[],' + of.key_set[1:])}),
 }
 
 
 @pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
-def test_a_broken_provider_is_a_503_and_nobodys_yes(own: tuple[Web, Provider], broken: Callable[[Web, Provider], object]) -> None:
+def test_a_broken_provider_is_a_503_and_nobodys_yes(
+    own: tuple[Web, Provider], broken: Callable[[Web, Provider], object]
+) -> None:
     web, of = own
     broken(web, of)
 
@@ -281,7 +299,9 @@ def test_who_asked_first_may_leave(own: tuple[Web, Provider]) -> None:
     web.pages[KEYS].wait = answer = threading.Event()
 
     async def talk(setting: Setting) -> None:
-        first, second = (asyncio.ensure_future(setting.ask(of.token(sub=name))) for name in ("first", "second"))
+        first, second = (
+            asyncio.ensure_future(setting.ask(of.token(sub=name))) for name in ("first", "second")
+        )
         await until(lambda: KEYS in web.fetched)
         first.cancel()
         answer.set()
@@ -348,13 +368,17 @@ def test_other_rules_count_at_once_and_fetch_nothing(own: tuple[Web, Provider]) 
         assert await setting.ask(of.token()) == ERIN
         setting.describe(issuer(of, required_claims=(("hd", "x.org"),), groups_prefix="g:"))
         assert await setting.ask(of.token()) is None
-        assert await setting.ask(of.token(hd="x.org")) == User("oidc:erin", groups=("g:devs", "system:authenticated"))
+        assert await setting.ask(of.token(hd="x.org")) == User(
+            "oidc:erin", groups=("g:devs", "system:authenticated")
+        )
         assert web.fetched == [DISCOVERY, KEYS]
 
     conversation(talk, issuer(of))
 
 
-def test_an_issuer_that_is_taken_out_is_nobody_in_particular_and_a_new_one_is_asked(own: tuple[Web, Provider]) -> None:
+def test_an_issuer_that_is_taken_out_is_nobody_in_particular_and_a_new_one_is_asked(
+    own: tuple[Web, Provider],
+) -> None:
     web, one = own
     two = Provider(f"{web.url}/two", NOW, one.key)
     two.publish(web)

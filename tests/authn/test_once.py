@@ -25,11 +25,15 @@ def test_the_first_is_one(once):
 def test_of_all_who_come_at_once_one_is_first(tmp_path):
     """Processes, as workers are; and in each of them many at a time."""
     program = (
-        "import sys; from pathlib import Path; from bastion.signin.once import UsedInFolder; sys.stdin.read(1); "
-        f"print(sum(UsedInFolder(Path({str(tmp_path)!r})).first({ID!r}, {NOW + 60}, {NOW}) for _ in range(50)))"
+        "import sys; from pathlib import Path; from bastion.signin.once import UsedInFolder;"
+        f" sys.stdin.read(1); print(sum(UsedInFolder(Path({str(tmp_path)!r})).first({ID!r}, {NOW + 60},"
+        f" {NOW}) for _ in range(50)))"
     )
     workers = [
-        subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(3)
+        subprocess.Popen(
+            [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(3)
     ]
     with ThreadPoolExecutor(3) as pool:
         counts = list(pool.map(lambda worker: worker.communicate("x")[0], workers))

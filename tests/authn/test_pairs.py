@@ -31,7 +31,10 @@ def test_nothing_makes_room_for_another_nonce():
     assert paired(cookie, HOST, MINE) is Pair.NO_ROOM
     assert paired(cookie, "0--shop.svc.proxy.test", hashlib.sha256(b"0").digest()) is Pair.SAME
     assert paired(cookie, "0--shop.svc.proxy.test", MINE) is Pair.OTHER
-    assert len(cookie) + len("__Host-bastion_pairs=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=34560000") < 4096
+    assert (
+        len(cookie) + len("__Host-bastion_pairs=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=34560000")
+        < 4096
+    )
 
 
 @pytest.mark.parametrize("cookie", [b"x", b"x" * 21, b"=" * 20, b"\xff" * 20, b"a b" * 20])

@@ -1,4 +1,7 @@
-"""Whom do a front proxy's headers name?  Rows C-RH-n are those of kube-apiserver's own requestheader_test.go."""
+"""Whom do a front proxy's headers name?
+
+Rows C-RH-n are those of kube-apiserver's own requestheader_test.go.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,16 @@ from tests.fakes import SOMEBODY, run
 Field = tuple[bytes, bytes, bytes]
 
 
-def headers(usernames: str = "X-Remote-User", groups: str = "", uids: str = "", extra: str = "") -> FrontProxyHeaders:
+def headers(
+    usernames: str = "X-Remote-User", groups: str = "", uids: str = "", extra: str = ""
+) -> FrontProxyHeaders:
     """Blank-separated names, as they are configured."""
-    return FrontProxyHeaders(*(tuple(name.lower().encode() for name in names.split()) for names in (usernames, groups, uids, extra)))
+    return FrontProxyHeaders(
+        *(
+            tuple(name.lower().encode() for name in names.split())
+            for names in (usernames, groups, uids, extra)
+        )
+    )
 
 
 def fields(*lines: str) -> list[Field]:
@@ -60,7 +70,11 @@ NAMED = {
     "C-RH-1 nothing configured": (headers(usernames=""), (BOB,), None),
     "C-RH-2 no such header": (headers(), (), None),
     "C-RH-3": (headers(groups="X-Remote-Group", extra="X-Remote-Extra-"), (BOB,), User("Bob")),
-    "C-RH-4 names that are alike": (headers(), ("Prefixed-X-Remote-User-With-Suffix: Bob", "X-Remote-User-With-Suffix: Bob"), None),
+    "C-RH-4 names that are alike": (
+        headers(),
+        ("Prefixed-X-Remote-User-With-Suffix: Bob", "X-Remote-User-With-Suffix: Bob"),
+        None,
+    ),
     "C-RH-5 only the first value of each": (
         headers("X-Remote-User A-Second-X-Remote-User Another-X-Remote-User"),
         (
@@ -76,19 +90,41 @@ NAMED = {
     "C-RH-7 no group": (headers(groups="X-Remote-Group"), (BOB,), User("Bob")),
     "C-RH-8 groups in order, not split": (
         headers(groups="X-Remote-Group-1 X-Remote-Group-2"),
-        (BOB, "X-Remote-Group-2: two-a", "X-Remote-Group-1: one-a", "X-Remote-Group-1: one-b", "X-Remote-Group-2: two,b"),
+        (
+            BOB,
+            "X-Remote-Group-2: two-a",
+            "X-Remote-Group-1: one-a",
+            "X-Remote-Group-1: one-b",
+            "X-Remote-Group-2: two,b",
+        ),
         User("Bob", groups=("one-a", "one-b", "two-a", "two,b")),
     ),
-    "C-RH-9": (headers(groups="X-Remote-GROUP"), (BOB, "x-remote-group: Users"), User("Bob", groups=("Users",))),
+    "C-RH-9": (
+        headers(groups="X-Remote-GROUP"),
+        (BOB, "x-remote-group: Users"),
+        User("Bob", groups=("Users",)),
+    ),
     "C-RH-10 no uid": (headers(uids="X-Remote-Uid"), (BOB,), User("Bob")),
-    "C-RH-11 another header's uid": (headers(uids="X-Remote-Uid"), (BOB, "X-Remote-Uid-1: one", "X-Remote-Uid-2: two"), User("Bob")),
+    "C-RH-11 another header's uid": (
+        headers(uids="X-Remote-Uid"),
+        (BOB, "X-Remote-Uid-1: one", "X-Remote-Uid-2: two"),
+        User("Bob"),
+    ),
     "C-RH-12 the first uid": (
         headers(uids="X-Remote-Uid-1 X-Remote-Uid-2"),
         (BOB, "X-Remote-Uid-2: two", "X-Remote-Uid-1: one"),
         User("Bob", "one"),
     ),
-    "C-RH-13 extras": (headers(extra="X-Remote-Extra-1- X-Remote-Extra-2-"), (BOB, *EXTRAS), User("Bob", extra=EXTRA)),
-    "C-RH-14 and others": (headers(extra="X-Remote-Extra-1- X-Remote-Extra-2-"), (BOB, *EXTRAS, "X-Other: x"), User("Bob", extra=EXTRA)),
+    "C-RH-13 extras": (
+        headers(extra="X-Remote-Extra-1- X-Remote-Extra-2-"),
+        (BOB, *EXTRAS),
+        User("Bob", extra=EXTRA),
+    ),
+    "C-RH-14 and others": (
+        headers(extra="X-Remote-Extra-1- X-Remote-Extra-2-"),
+        (BOB, *EXTRAS, "X-Other: x"),
+        User("Bob", extra=EXTRA),
+    ),
     "C-RH-15 escaped keys": (
         headers(extra="X-Remote-Extra-"),
         (BOB, *(f"X-Remote-Extra-{key}: v" for key in ESCAPED)),
@@ -101,7 +137,9 @@ NAMED = {
 
 
 @pytest.mark.parametrize(("configured", "lines", "user"), NAMED.values(), ids=NAMED)
-def test_the_headers_name_a_user(configured: FrontProxyHeaders, lines: tuple[str, ...], user: User | None) -> None:
+def test_the_headers_name_a_user(
+    configured: FrontProxyHeaders, lines: tuple[str, ...], user: User | None
+) -> None:
     assert configured.asserted(fields(*lines)) == user
 
 
@@ -131,7 +169,9 @@ def known(certificate: Issued | None, *lines: str, allowed: str = "") -> User | 
     verifiers = [_verifier(Trust(one.pem)) for one in (PROXIES, USERS)]
     front = FrontProxyAuthenticator(verifiers[0], frozenset(allowed.split()))
     chain = (certificate.der,) if certificate is not None else ()
-    credentials = request_credentials(fields(*lines), websocket=False, certificate=chain, front_proxy=headers())
+    credentials = request_credentials(
+        fields(*lines), websocket=False, certificate=chain, front_proxy=headers()
+    )
     assert run(front.authenticate(credentials, SOMEBODY)) == front.known(credentials)
     found = front.known(credentials)
     return found if found is not None else CertificateAuthenticator(verifiers[1]).known(credentials)
@@ -139,7 +179,8 @@ def known(certificate: Issued | None, *lines: str, allowed: str = "") -> User | 
 
 def test_the_certificate_of_a_front_proxy_makes_the_headers_count() -> None:
     assert known(PROXY, BOB) == User("Bob", groups=("system:authenticated",))
-    assert known(PROXY, BOB, allowed="other aggregator") == User("Bob", groups=("system:authenticated",))  # C-X5-25
+    # C-X5-25
+    assert known(PROXY, BOB, allowed="other aggregator") == User("Bob", groups=("system:authenticated",))
 
 
 REFUSED = {
@@ -180,7 +221,9 @@ def test_with_a_token_of_its_own_kind_nothing_else_is_looked_at() -> None:
 
 
 def test_what_a_request_carries_is_compared_and_never_shown() -> None:
-    credentials = request_credentials(fields(BOB), websocket=False, certificate=(PROXY.der,), front_proxy=headers())
+    credentials = request_credentials(
+        fields(BOB), websocket=False, certificate=(PROXY.der,), front_proxy=headers()
+    )
     assert credentials == Credentials(certificate=(PROXY.der,), asserted=User("Bob"))
     assert hash(credentials) == hash(Credentials(certificate=(PROXY.der,), asserted=User("Bob")))
     assert "Bob" not in repr(credentials)
@@ -191,7 +234,16 @@ def test_what_a_request_carries_is_compared_and_never_shown() -> None:
 
 def test_configured_names_are_kept_from_backends() -> None:
     withheld = withholding(*headers("Who", "Team", "Number", "More-").names())
-    for name in (b"who", b"team", b"number", b"more-", b"more-x", b"x-remote-user", b"x-remote-extra-x", b"a_b"):
+    for name in (
+        b"who",
+        b"team",
+        b"number",
+        b"more-",
+        b"more-x",
+        b"x-remote-user",
+        b"x-remote-extra-x",
+        b"a_b",
+    ):
         assert withheld(name)
     for name in (b"whose", b"x-who", b"x-more-x", b"accept"):
         assert not withheld(name)

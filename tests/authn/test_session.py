@@ -68,7 +68,9 @@ def test_the_token_cannot_be_read_from_it_and_two_sealings_differ():
     assert "secret" not in repr(session)
 
 
-@pytest.mark.parametrize("host", ["other.example.test", "", "bastion.example.tes", "BASTION.example.test", f"{HOST}:8443"])
+@pytest.mark.parametrize(
+    "host", ["other.example.test", "", "bastion.example.tes", "BASTION.example.test", f"{HOST}:8443"]
+)
 def test_on_another_host_it_is_nothing(host):
     assert opened(sealed()[0], host=host) is None
 
@@ -121,7 +123,9 @@ def test_one_that_is_longer_than_any_of_ours_is_not_even_looked_at():
 # --- how long
 
 
-@pytest.mark.parametrize(("kind", "seconds"), [(SESSION, SESSION_SECONDS), (APPLICATION, APPLICATION_SECONDS)])
+@pytest.mark.parametrize(
+    ("kind", "seconds"), [(SESSION, SESSION_SECONDS), (APPLICATION, APPLICATION_SECONDS)]
+)
 def test_it_ends_on_the_second(kind, seconds):
     value, _ = sealed(kind=kind)
     assert opened(value, kind, now=NOW + seconds - 1) == "secret-token"
@@ -226,7 +230,18 @@ def test_too_little_to_be_a_secret_is_refused_and_not_quoted(secret):
 
 # --- where to go afterwards
 
-LOCAL = [b"/", b"/a", b"/a//b", b"/a\\b", b"/a?b=//c", b"/%09/evil", b"/.//evil.test", b"/@evil.test", b"/a:b", b"/" + b"x" * 2000]
+LOCAL = [
+    b"/",
+    b"/a",
+    b"/a//b",
+    b"/a\\b",
+    b"/a?b=//c",
+    b"/%09/evil",
+    b"/.//evil.test",
+    b"/@evil.test",
+    b"/a:b",
+    b"/" + b"x" * 2000,
+]
 ELSEWHERE = [
     b"",
     b"a",

@@ -85,7 +85,9 @@ REFUSED = [
     pytest.param((encoded(b"token\n") + ",dummy",), id="a line end in the token"),
     pytest.param((encoded(b"to\x00ken") + ",dummy",), id="a NUL in the token"),
     pytest.param((encoded(b"\x7f") + ",dummy",), id="DEL"),
-    pytest.param((encoded(b"x" * (MAX_TOKEN + 1)) + ",dummy",), id="longer than a token in Authorization may be"),
+    pytest.param(
+        (encoded(b"x" * (MAX_TOKEN + 1)) + ",dummy",), id="longer than a token in Authorization may be"
+    ),
 ]
 
 
@@ -95,7 +97,10 @@ def test_a_token_that_is_not_as_it_should_be_is_refused_and_never_anonymous(valu
         subprotocol_token(offers(*values))
 
 
-@given(st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=100), st.integers(0, 3))
+@given(
+    st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=100),
+    st.integers(0, 3),
+)
 def test_any_token_comes_back_as_it_went(token: str, place: int) -> None:
     entries = ["a", "b", "c"]
     entries.insert(place, encoded(token.encode()))
@@ -133,12 +138,16 @@ TAKEN = [
 
 
 @pytest.mark.parametrize(("fields", "websocket", "credentials"), TAKEN)
-def test_it_is_consulted_after_the_headers(fields: list[Field], websocket: bool, credentials: Credentials) -> None:
+def test_it_is_consulted_after_the_headers(
+    fields: list[Field], websocket: bool, credentials: Credentials
+) -> None:
     assert request_credentials(fields, websocket=websocket) == credentials
 
 
 def test_a_bad_header_is_not_made_good_by_a_subprotocol() -> None:
     with refused(401):
-        request_credentials([(b"authorization", b"Authorization", b"Bearer a b"), *offers(f"{TOKEN},dummy")], websocket=True)
+        request_credentials(
+            [(b"authorization", b"Authorization", b"Bearer a b"), *offers(f"{TOKEN},dummy")], websocket=True
+        )
     with refused(400):
         request_credentials([AUTHORIZED, AUTHORIZED, *offers(f"{TOKEN},dummy")], websocket=True)

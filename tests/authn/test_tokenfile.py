@@ -44,7 +44,8 @@ MISTAKES = [
     ("hunter2,,1\n", "line 1"),
     ("t,alice,1\n\nhunter2,,1\n", "line 3"),
     (b"hunter2,\xff,1\n", "UTF-8"),
-    ('t,alice,1,"a\nhunter2,bob,2\n', "line"),  # a quote that is never closed would make a group of bob's token
+    # a quote that is never closed would make a group of bob's token
+    ('t,alice,1,"a\nhunter2,bob,2\n', "line"),
     ('t,alice,1,"a"b,c\nhunter2,bob,2\n', "line"),
 ]
 
@@ -79,7 +80,12 @@ def test_a_token_is_looked_up_whole(token, user):
 
 
 def test_no_token_is_kept_in_the_clear():
-    kept = [key for known in vars(Tokens({"hunter2": User("alice")})).values() if isinstance(known, dict) for key in known]
+    kept = [
+        key
+        for known in vars(Tokens({"hunter2": User("alice")})).values()
+        if isinstance(known, dict)
+        for key in known
+    ]
     assert kept
     assert not any("hunter2" in str(key) for key in kept)
 

@@ -1,4 +1,7 @@
-"""What is made of the API server's answer to a TokenReview?  A yes is a user, a no is None, anything else is a 503."""
+"""What is made of the API server's answer to a TokenReview?
+
+A yes is a user, a no is None, anything else is a 503.
+"""
 
 import base64
 import json
@@ -28,9 +31,19 @@ ANSWERS = [
         (),
         {
             "authenticated": True,
-            "user": {"username": "somebody", "uid": "abcd-1234", "groups": ["stuff-dev", "main-eng"], "extra": {"foo": ["bar", "baz"]}},
+            "user": {
+                "username": "somebody",
+                "uid": "abcd-1234",
+                "groups": ["stuff-dev", "main-eng"],
+                "extra": {"foo": ["bar", "baz"]},
+            },
         },
-        User("somebody", "abcd-1234", ("stuff-dev", "main-eng", "system:authenticated"), (("foo", ("bar", "baz")),)),
+        User(
+            "somebody",
+            "abcd-1234",
+            ("stuff-dev", "main-eng", "system:authenticated"),
+            (("foo", ("bar", "baz")),),
+        ),
         id="C-TR1-8",
     ),
     pytest.param((), {"authenticated": False, "user": {"username": "garbage"}}, None, id="C-TR1-9"),
@@ -49,7 +62,10 @@ ANSWERS = [
         (),
         {
             "authenticated": True,
-            "user": {"username": "system:serviceaccount:ns:sa", "groups": ["system:serviceaccounts", "system:authenticated"]},
+            "user": {
+                "username": "system:serviceaccount:ns:sa",
+                "groups": ["system:serviceaccounts", "system:authenticated"],
+            },
         },
         User("system:serviceaccount:ns:sa", groups=("system:serviceaccounts", "system:authenticated")),
         id="A-5-once",
@@ -105,7 +121,10 @@ def test_without_a_token_nobody_is_asked():
 
 
 def jwt(**claims):
-    parts = (base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in ({"alg": "RS256"}, claims))
+    parts = (
+        base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode()
+        for part in ({"alg": "RS256"}, claims)
+    )
     return ".".join((*parts, "c2ln"))
 
 

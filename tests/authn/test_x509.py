@@ -7,7 +7,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from bastion.authn.authenticator import Credentials
-from bastion.authn.x509 import CREDENTIAL_ID, REMEMBERED, CertificateAuthenticator, CertificateVerifier, Trust, user_of
+from bastion.authn.x509 import (
+    CREDENTIAL_ID,
+    REMEMBERED,
+    CertificateAuthenticator,
+    CertificateVerifier,
+    Trust,
+    user_of,
+)
 from bastion.kube.user import User
 from tests.authn.certificates import ANY, CLIENT, NOW, SERVER, Issued, authority, issue
 from tests.fakes import SOMEBODY, run
@@ -20,9 +27,22 @@ STALE_MIDDLE = authority("stale", ROOT, ends=-60)
 SERVERS_MIDDLE = authority("servers", ROOT, usage=[SERVER])
 NO_AUTHORITY = issue(ROOT, "no authority")
 KEY_USAGE = dict.fromkeys(
-    ["content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "crl_sign", "encipher_only", "decipher_only"], False
+    [
+        "content_commitment",
+        "key_encipherment",
+        "data_encipherment",
+        "key_agreement",
+        "crl_sign",
+        "encipher_only",
+        "decipher_only",
+    ],
+    False,
 )
-MAY_NOT_SIGN = authority("may not sign", ROOT, extensions=[(x509.KeyUsage(digital_signature=True, key_cert_sign=False, **KEY_USAGE), True)])
+MAY_NOT_SIGN = authority(
+    "may not sign",
+    ROOT,
+    extensions=[(x509.KeyUsage(digital_signature=True, key_cert_sign=False, **KEY_USAGE), True)],
+)
 UNKNOWN = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00")
 
 
@@ -33,17 +53,34 @@ def known(*chain: Issued, trust: Trust = TRUST, now: float = NOW) -> User | None
 
 
 def user(of: Issued, name: str, *groups: str, uid: str = "") -> User:
-    return User(name, uid, (*groups, "system:authenticated"), ((CREDENTIAL_ID, (f"X509SHA256={of.fingerprint}",)),))
+    return User(
+        name, uid, (*groups, "system:authenticated"), ((CREDENTIAL_ID, (f"X509SHA256={of.fingerprint}",)),)
+    )
 
 
 MAPPED = {
     "C-X5-5 any usage": (issue(ROOT, "127.0.0.1", "My Org", usage=[ANY]), "127.0.0.1", ("My Org",), ""),
-    "C-X5-6 a uid": (issue(ROOT, "client_cn", "My Org", uids=["client_id"]), "client_cn", ("My Org",), "client_id"),
-    "C-X5-11 three organizations": (issue(ROOT, "cn", "My Org", "My Org 1", "My Org 2"), "cn", ("My Org", "My Org 1", "My Org 2"), ""),
+    "C-X5-6 a uid": (
+        issue(ROOT, "client_cn", "My Org", uids=["client_id"]),
+        "client_cn",
+        ("My Org",),
+        "client_id",
+    ),
+    "C-X5-11 three organizations": (
+        issue(ROOT, "cn", "My Org", "My Org 1", "My Org 2"),
+        "cn",
+        ("My Org", "My Org 1", "My Org 2"),
+        "",
+    ),
     "C-X5-23 valid": (issue(ROOT, "joe"), "joe", (), ""),
     "no usage said": (issue(ROOT, "joe", usage=None), "joe", (), ""),
     "for servers and clients": (issue(ROOT, "joe", usage=[SERVER, CLIENT]), "joe", (), ""),
-    "Kubernetes' own names": (issue(ROOT, "system:node:a", "system:nodes"), "system:node:a", ("system:nodes",), ""),
+    "Kubernetes' own names": (
+        issue(ROOT, "system:node:a", "system:nodes"),
+        "system:node:a",
+        ("system:nodes",),
+        "",
+    ),
     "not Latin": (issue(ROOT, "今日は", "Ελλάδα"), "今日は", ("Ελλάδα",), ""),
     "a uid like a name": (issue(ROOT, "joe", uids=["system:masters"]), "joe", (), "system:masters"),
 }
@@ -171,9 +208,19 @@ def test_of_several_common_names_the_last_counts_as_for_go() -> None:
     key = client.key
     assert isinstance(key, ec.EllipticCurvePrivateKey)
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, cn) for cn in ("first", "last")])
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+    )
     valid = client.certificate.not_valid_before_utc, client.certificate.not_valid_after_utc
-    made = builder.not_valid_before(valid[0]).not_valid_after(valid[1]).sign(key, client.certificate.signature_hash_algorithm)
+    made = (
+        builder.not_valid_before(valid[0])
+        .not_valid_after(valid[1])
+        .sign(key, client.certificate.signature_hash_algorithm)
+    )
     assert user_of(made).name == "last"
 
 
@@ -208,7 +255,10 @@ def test_a_chain_is_verified_once_and_not_for_every_request() -> None:
 
 def test_no_certificate_outlives_its_end_or_its_authoritys() -> None:
     middle = authority("middle", ROOT, ends=3600)
-    chains = {7200.0: (issue(ROOT, "joe", ends=7200).der,), 3600.0: (issue(middle, "joe", ends=7200).der, middle.der)}
+    chains = {
+        7200.0: (issue(ROOT, "joe", ends=7200).der,),
+        3600.0: (issue(middle, "joe", ends=7200).der, middle.der),
+    }
     for ends, chain in chains.items():
         setting = Setting()
         setting.now = NOW + ends - 1
@@ -242,7 +292,9 @@ def test_the_memory_is_bounded() -> None:
 # --- files of authorities
 
 
-@pytest.mark.parametrize("pem", [b"", b"nonsense", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", ROOT.key_pem])
+@pytest.mark.parametrize(
+    "pem", [b"", b"nonsense", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", ROOT.key_pem]
+)
 def test_a_file_without_an_authority_is_refused(pem: bytes) -> None:
     with pytest.raises(ValueError):
         Trust(pem)
@@ -297,14 +349,20 @@ def test_no_chain_through_the_clients_authority_is_a_front_proxys() -> None:
     assert Trust(ROOT.pem).verify(erin, NOW) is not None
     assert proxies.verify(erin, NOW) is None
     assert proxies.verify((erin[0], crossed.der), NOW) is None
-    assert proxies.verify((issue(authority("tenants", clients), "erin").der, clients.der, between.der), NOW) is None
+    assert (
+        proxies.verify((issue(authority("tenants", clients), "erin").der, clients.der, between.der), NOW)
+        is None
+    )
     assert proxies.verify((issue(ROOT, "aggregator").der,), NOW) is not None
     assert proxies.verify((issue(between, "aggregator").der, between.der), NOW) is not None
 
 
 def test_an_authority_of_both_files_is_no_stranger() -> None:
     """Which of its certificates are front proxies' their names tell."""
-    assert Trust(ROOT.pem, apart_from=Trust(RENEWED.pem)).verify((issue(ROOT, "aggregator").der,), NOW) is not None
+    assert (
+        Trust(ROOT.pem, apart_from=Trust(RENEWED.pem)).verify((issue(ROOT, "aggregator").der,), NOW)
+        is not None
+    )
 
 
 def _file(*authorities: Issued) -> Trust:

@@ -25,7 +25,9 @@ def conversation(steps, decide=lambda user, attributes: True, **options):
 
 
 # CA-004, CA-005
-@pytest.mark.parametrize(("allowed", "lasts"), [(True, 20), (False, 5)], ids=["C-SR-10-allow", "C-SR-13-deny"])
+@pytest.mark.parametrize(
+    ("allowed", "lasts"), [(True, 20), (False, 5)], ids=["C-SR-10-allow", "C-SR-13-deny"]
+)
 def test_each_decision_has_its_own_lifetime(allowed, lasts):
     async def steps(cached, inner):
         for after, asked in ((0, 1), (lasts - 0.5, 1), (1, 2), (0, 2)):
@@ -33,7 +35,9 @@ def test_each_decision_has_its_own_lifetime(allowed, lasts):
             assert await cached.authorize(JANE, GET, SOMEBODY) == Decision(allowed, "why")
             assert len(inner.asked) == asked
 
-    conversation(steps, lambda user, attributes: Decision(allowed, "why"), authorized_ttl=20, unauthorized_ttl=5)
+    conversation(
+        steps, lambda user, attributes: Decision(allowed, "why"), authorized_ttl=20, unauthorized_ttl=5
+    )
 
 
 # CA-003

@@ -1,4 +1,7 @@
-"""As whom may a user act?  Every case of kube-apiserver's own test (C-IM-1..25), under the legacy rules, and what they leave open."""
+"""As whom may a user act?
+
+Every case of kube-apiserver's own test (C-IM-1..25), under the legacy rules, and what they leave open.
+"""
 
 import pytest
 
@@ -36,9 +39,17 @@ def decide(user, asked):
         return False
     everything = "everything-impersonater" in groups
     return (
-        (asked.resource == "users" and asked.group == "" and (groups[0] in ("wheel", "regular-impersonater") or everything))
+        (
+            asked.resource == "users"
+            and asked.group == ""
+            and (groups[0] in ("wheel", "regular-impersonater") or everything)
+        )
         or (asked.resource == "serviceaccounts" and groups[0] == "sa-impersonater")
-        or (asked.resource == "groups" and asked.group == "" and (groups[1] == "group-impersonater" or everything))
+        or (
+            asked.resource == "groups"
+            and asked.group == ""
+            and (groups[1] == "group-impersonater" or everything)
+        )
         or (asked.resource == "userextras" and asked.group == EXTRAS and _extras(groups, asked))
         or (asked.resource == "uids" and asked.group == EXTRAS and asked.name == "some-uid" and everything)
     )
@@ -46,8 +57,15 @@ def decide(user, asked):
 
 def _extras(groups, asked):
     return (
-        (asked.subresource == "scopes" and ("extra-setter-scopes" in groups or "everything-impersonater" in groups))
-        or (asked.subresource == "scopes" and asked.name == "scope-a" and "extra-setter-particular-scopes" in groups)
+        (
+            asked.subresource == "scopes"
+            and ("extra-setter-scopes" in groups or "everything-impersonater" in groups)
+        )
+        or (
+            asked.subresource == "scopes"
+            and asked.name == "scope-a"
+            and "extra-setter-particular-scopes" in groups
+        )
         or (asked.subresource == "project" and "extra-setter-project" in groups)
         or bool({"escaped-scopes", "almost-escaped-scopes"} & set(groups))
     )
@@ -84,9 +102,24 @@ CASES = [
         id="C-IM-7",
     ),
     pytest.param(dev("wheel"), fields("system:admin", ["some-group"], SCOPE_A), 403, id="C-IM-8"),
-    pytest.param(dev("wheel", "extra-setter-project"), fields("system:admin", ["some-group"], SCOPE_A), 403, id="C-IM-9"),
-    pytest.param(dev("wheel", "extra-setter-particular-scopes"), fields("system:admin", ["some-group"], SCOPES), 403, id="C-IM-10"),
-    pytest.param(dev("wheel", "extra-setter-particular-scopes"), fields("system:admin", extra=SCOPES), 403, id="C-IM-10-the-extra-alone"),
+    pytest.param(
+        dev("wheel", "extra-setter-project"),
+        fields("system:admin", ["some-group"], SCOPE_A),
+        403,
+        id="C-IM-9",
+    ),
+    pytest.param(
+        dev("wheel", "extra-setter-particular-scopes"),
+        fields("system:admin", ["some-group"], SCOPES),
+        403,
+        id="C-IM-10",
+    ),
+    pytest.param(
+        dev("wheel", "extra-setter-particular-scopes"),
+        fields("system:admin", extra=SCOPES),
+        403,
+        id="C-IM-10-the-extra-alone",
+    ),
     pytest.param(
         dev("wheel", "extra-setter-scopes"),
         fields("system:admin", extra=SCOPES),
@@ -105,24 +138,46 @@ CASES = [
         User("system:admin", groups=(AUTHENTICATED,), extra=(("almost%zzpercent%xxencoded", ("scope-a",)),)),
         id="C-IM-13",
     ),
-    pytest.param(dev("regular-impersonater"), fields("tester"), User("tester", groups=(AUTHENTICATED,)), id="C-IM-14"),
+    pytest.param(
+        dev("regular-impersonater"), fields("tester"), User("tester", groups=(AUTHENTICATED,)), id="C-IM-14"
+    ),
     pytest.param(dev("sa-impersonater"), fields("tester"), 403, id="C-IM-15"),
     pytest.param(
         dev("sa-impersonater"),
         fields("system:serviceaccount:foo:default"),
-        User("system:serviceaccount:foo:default", groups=("system:serviceaccounts", "system:serviceaccounts:foo", AUTHENTICATED)),
+        User(
+            "system:serviceaccount:foo:default",
+            groups=("system:serviceaccounts", "system:serviceaccounts:foo", AUTHENTICATED),
+        ),
         id="C-IM-16",
     ),
-    pytest.param(ADMIN, fields("system:anonymous"), User("system:anonymous", groups=("system:unauthenticated",)), id="C-IM-17"),
-    pytest.param(ADMIN, fields("unknown", ["system:unauthenticated"]), User("unknown", groups=("system:unauthenticated",)), id="C-IM-18"),
-    pytest.param(ADMIN, fields("unknown", [AUTHENTICATED]), User("unknown", groups=(AUTHENTICATED,)), id="C-IM-19"),
+    pytest.param(
+        ADMIN,
+        fields("system:anonymous"),
+        User("system:anonymous", groups=("system:unauthenticated",)),
+        id="C-IM-17",
+    ),
+    pytest.param(
+        ADMIN,
+        fields("unknown", ["system:unauthenticated"]),
+        User("unknown", groups=("system:unauthenticated",)),
+        id="C-IM-18",
+    ),
+    pytest.param(
+        ADMIN, fields("unknown", [AUTHENTICATED]), User("unknown", groups=(AUTHENTICATED,)), id="C-IM-19"
+    ),
     pytest.param(
         dev("wheel", "group-impersonater"),
         fields("system:admin", ["some-group", AUTHENTICATED]),
         User("system:admin", groups=("some-group", AUTHENTICATED)),
         id="C-IM-20",
     ),
-    pytest.param(ADMIN, fields("system:anonymous"), User("system:anonymous", groups=("system:unauthenticated",)), id="C-IM-21"),
+    pytest.param(
+        ADMIN,
+        fields("system:anonymous"),
+        User("system:anonymous", groups=("system:unauthenticated",)),
+        id="C-IM-21",
+    ),
     pytest.param(
         ADMIN,
         fields("system:anonymous", ["system:unauthenticated"]),
@@ -130,7 +185,10 @@ CASES = [
         id="C-IM-22",
     ),
     pytest.param(
-        dev("everything-impersonater"), fields("tester", uid="some-uid"), User("tester", "some-uid", (AUTHENTICATED,)), id="C-IM-23"
+        dev("everything-impersonater"),
+        fields("tester", uid="some-uid"),
+        User("tester", "some-uid", (AUTHENTICATED,)),
+        id="C-IM-23",
     ),
     pytest.param(dev("everything-impersonater"), fields("tester", uid="disallowed-uid"), 403, id="C-IM-24"),
     pytest.param(
@@ -154,7 +212,11 @@ def test_a_user_acts_as_whom_it_may(user, headers, expected):
             assume(Decides(decide), user, headers)
 
 
-ORDINARY = [(b"host", b"Host", b"h"), (b"impersonate-foo", b"Impersonate-Foo", b"x"), (b"impersonate", b"Impersonate", b"x")]
+ORDINARY = [
+    (b"host", b"Host", b"h"),
+    (b"impersonate-foo", b"Impersonate-Foo", b"x"),
+    (b"impersonate", b"Impersonate", b"x"),
+]
 
 
 def test_without_the_headers_nobody_is_asked():
@@ -186,10 +248,14 @@ def test_permissions_are_asked_in_the_order_of_1_36():
 
 
 def test_a_service_account_is_asked_for_in_its_namespace():
-    assert asked_for(fields("system:serviceaccount:ns:sa")) == [impersonate("serviceaccounts", "sa", namespace="ns")]
+    assert asked_for(fields("system:serviceaccount:ns:sa")) == [
+        impersonate("serviceaccounts", "sa", namespace="ns")
+    ]
 
 
-@pytest.mark.parametrize("name", ["system:serviceaccount:ns", "system:serviceaccount:ns:a:b", "system:serviceaccount::a"])
+@pytest.mark.parametrize(
+    "name", ["system:serviceaccount:ns", "system:serviceaccount:ns:a:b", "system:serviceaccount::a"]
+)
 def test_what_only_looks_like_a_service_account_is_a_user(name):
     assert asked_for(fields(name)) == [impersonate("users", name)]
 
@@ -214,12 +280,17 @@ def test_the_real_user_is_the_one_who_is_asked_about():
     [
         (
             fields("anyone"),
-            'users "anyone" is forbidden: User "dev" cannot impersonate resource "users" in API group "" at the cluster scope: no',
+            (
+                'users "anyone" is forbidden: User "dev" cannot impersonate resource "users" in API group ""'
+                " at the cluster scope: no"
+            ),
         ),
         (
             fields("system:serviceaccount:ns:sa"),
-            'serviceaccounts "sa" is forbidden: User "dev" cannot impersonate resource "serviceaccounts" in API group "" '
-            'in the namespace "ns": no',
+            (
+                'serviceaccounts "sa" is forbidden: User "dev" cannot impersonate resource "serviceaccounts"'
+                ' in API group "" in the namespace "ns": no'
+            ),
         ),
     ],
     ids=["user", "service-account"],
@@ -281,10 +352,18 @@ GROUPS = [
     # I-3
     pytest.param(Wanted("u"), (AUTHENTICATED,), id="a-user"),
     pytest.param(Wanted("u", ("g",)), ("g", AUTHENTICATED), id="given-groups-first"),
-    pytest.param(Wanted("system:serviceaccount:ns:sa", ("g",)), ("g", AUTHENTICATED), id="a-service-account-with-groups-has-no-others"),
-    pytest.param(Wanted("system:anonymous", ("g",)), ("g", "system:unauthenticated"), id="anonymous-with-groups"),
     pytest.param(
-        Wanted("system:anonymous", (AUTHENTICATED,)), (AUTHENTICATED, "system:unauthenticated"), id="anonymous-is-always-unauthenticated"
+        Wanted("system:serviceaccount:ns:sa", ("g",)),
+        ("g", AUTHENTICATED),
+        id="a-service-account-with-groups-has-no-others",
+    ),
+    pytest.param(
+        Wanted("system:anonymous", ("g",)), ("g", "system:unauthenticated"), id="anonymous-with-groups"
+    ),
+    pytest.param(
+        Wanted("system:anonymous", (AUTHENTICATED,)),
+        (AUTHENTICATED, "system:unauthenticated"),
+        id="anonymous-is-always-unauthenticated",
     ),
     pytest.param(Wanted("u", ("system:unauthenticated",)), ("system:unauthenticated",), id="not-both"),
 ]
@@ -297,4 +376,6 @@ def test_the_groups_that_result(wanted, groups):
 
 def test_nothing_of_the_real_user_is_left():
     real = User("dev", "real-uid", ("secret-group",), (("real", ("x",)),))
-    assert assume(Decides(lambda user, attributes: True), real, fields("u")) == User("u", groups=(AUTHENTICATED,))
+    assert assume(Decides(lambda user, attributes: True), real, fields("u")) == User(
+        "u", groups=(AUTHENTICATED,)
+    )

@@ -1,4 +1,6 @@
-"""Constrained impersonation (KEP-5284): every case of kube-apiserver's own test (C-CI-1..21), and what they leave open."""
+"""Constrained impersonation (KEP-5284): every case of kube-apiserver's own test (C-CI-1..21), and what they
+leave open.
+"""
 
 import pytest
 
@@ -45,7 +47,12 @@ class Allows:
 
 ANYONE = [on("user-info"), identity("user-info", "users", "anyone")]
 ACCOUNT, NODE = "system:serviceaccount:default:sa", "system:node:node1"
-BOUND = User("system:serviceaccount:default:agent", "u", ("system:serviceaccounts",), ((NODE_NAME, ("node1",)), ("a.io/b", ("c",))))
+BOUND = User(
+    "system:serviceaccount:default:agent",
+    "u",
+    ("system:serviceaccounts",),
+    ((NODE_NAME, ("node1",)), ("a.io/b", ("c",))),
+)
 FOUR = ["g1", "g2", "g3", "g4"]
 VALUES = [("a.io/k", f"v{n}") for n in range(4)]
 
@@ -62,8 +69,10 @@ CONSTRAINED = {
         dev(),
         fields("anyone"),
         ANYONE[:1],
-        'users.authentication.k8s.io "anyone" is forbidden: User "dev" cannot impersonate:user-info resource "users" in API group '
-        '"authentication.k8s.io" at the cluster scope: deny by default',
+        (
+            'users.authentication.k8s.io "anyone" is forbidden: User "dev" cannot impersonate:user-info'
+            ' resource "users" in API group "authentication.k8s.io" at the cluster scope: deny by default'
+        ),
         [*ANYONE, "impersonate users /anyone"],
     ),
     "C-CI-2a both": (dev(), fields("anyone"), ANYONE, User("anyone", groups=(AUTHENTICATED,)), ANYONE),
@@ -71,8 +80,10 @@ CONSTRAINED = {
         dev(),
         fields("anyone"),
         ANYONE[1:],
-        'pods "foo" is forbidden: User "dev" cannot impersonate-on:user-info:get resource "pods/proxy" in API group "" in the '
-        'namespace "bar": deny by default',
+        (
+            'pods "foo" is forbidden: User "dev" cannot impersonate-on:user-info:get resource "pods/proxy" in'
+            ' API group "" in the namespace "bar": deny by default'
+        ),
         [ANYONE[0], "impersonate users /anyone"],
     ),
     "C-CI-3 a service account": (
@@ -92,7 +103,11 @@ CONSTRAINED = {
     "a service account with a group is the legacy rules'": (
         dev(),
         fields(ACCOUNT, ["g"]),
-        [on("serviceaccount"), identity("serviceaccount", "serviceaccounts", "sa", "default"), on("user-info")],
+        [
+            on("serviceaccount"),
+            identity("serviceaccount", "serviceaccounts", "sa", "default"),
+            on("user-info"),
+        ],
         'cannot impersonate resource "serviceaccounts" in API group "" in the namespace "default"',
         ["impersonate serviceaccounts default/sa"],
     ),
@@ -100,7 +115,10 @@ CONSTRAINED = {
         dev(),
         fields(NODE),
         [on("arbitrary-node")],
-        'nodes.authentication.k8s.io "node1" is forbidden: User "dev" cannot impersonate:arbitrary-node resource "nodes"',
+        (
+            'nodes.authentication.k8s.io "node1" is forbidden: User "dev" cannot impersonate:arbitrary-node'
+            ' resource "nodes"'
+        ),
         [on("arbitrary-node"), identity("arbitrary-node", "nodes", "node1"), f"impersonate users /{NODE}"],
     ),
     "C-CI-6 a node": (
@@ -128,7 +146,10 @@ CONSTRAINED = {
         dev(),
         fields("u", ["g"], [("pandas.io/scopes", "a")]),
         [on("user-info"), NAMED, *ids("user-info", "groups", "g")],
-        'userextras.authentication.k8s.io "a" is forbidden: User "dev" cannot impersonate:user-info resource "userextras/pandas.io/scopes"',
+        (
+            'userextras.authentication.k8s.io "a" is forbidden: User "dev" cannot impersonate:user-info'
+            ' resource "userextras/pandas.io/scopes"'
+        ),
         [
             on("user-info"),
             NAMED,
@@ -142,7 +163,12 @@ CONSTRAINED = {
         fields("u", extra=VALUES),
         [on("user-info"), NAMED, *ids("user-info", "userextras/a.io/k", "v0", "v1", "v2", "v3")],
         User("u", groups=(AUTHENTICATED,), extra=(("a.io/k", ("v0", "v1", "v2", "v3")),)),
-        [on("user-info"), NAMED, *ids("user-info", "userextras/*", "*"), *ids("user-info", "userextras/a.io/k", "v0", "v1", "v2", "v3")],
+        [
+            on("user-info"),
+            NAMED,
+            *ids("user-info", "userextras/*", "*"),
+            *ids("user-info", "userextras/a.io/k", "v0", "v1", "v2", "v3"),
+        ],
     ),
     "C-CI-9 the node that one is on": (
         BOUND,
@@ -156,7 +182,11 @@ CONSTRAINED = {
         fields("system:node:node2"),
         [on("associated-node"), identity("associated-node", "nodes", "*"), on("arbitrary-node")],
         'nodes.authentication.k8s.io "node2" is forbidden',
-        [on("arbitrary-node"), identity("arbitrary-node", "nodes", "node2"), "impersonate users /system:node:node2"],
+        [
+            on("arbitrary-node"),
+            identity("arbitrary-node", "nodes", "node2"),
+            "impersonate users /system:node:node2",
+        ],
     ),
     "C-CI-10 no service account": (
         User("dev", extra=BOUND.extra),
@@ -183,8 +213,11 @@ CONSTRAINED = {
         dev(),
         fields("u", ["system:masters"]),
         [on("user-info"), NAMED, *ids("user-info", "groups", "system:masters", "*")],
-        'groups.authentication.k8s.io "system:masters" is forbidden: User "dev" cannot impersonate:user-info resource "groups" in API '
-        'group "authentication.k8s.io" at the cluster scope: impersonating the system:masters group is not allowed',
+        (
+            'groups.authentication.k8s.io "system:masters" is forbidden: User "dev" cannot'
+            ' impersonate:user-info resource "groups" in API group "authentication.k8s.io" at the cluster'
+            " scope: impersonating the system:masters group is not allowed"
+        ),
         [on("user-info"), NAMED, "impersonate users /u"],
     ),
     "system:masters among many": (
@@ -232,13 +265,16 @@ CONSTRAINED = {
 }
 
 
-@pytest.mark.parametrize(("user", "headers", "allowed", "result", "asked"), CONSTRAINED.values(), ids=CONSTRAINED)
+@pytest.mark.parametrize(
+    ("user", "headers", "allowed", "result", "asked"), CONSTRAINED.values(), ids=CONSTRAINED
+)
 def test_constrained_impersonation(user, headers, allowed, result, asked):
     inner = Allows(*allowed)
     if isinstance(result, User):
         assumed = run(Impersonator(inner).assume(user, headers, (GET,), SOMEBODY))
         assert assumed.user == result
-        assert {told(attributes) for _, attributes in assumed.questions} <= inner.allowed  # what a stream is asked about again
+        # what a stream is asked about again
+        assert {told(attributes) for _, attributes in assumed.questions} <= inner.allowed
         assert len(assumed.questions) >= 1
     else:
         with refused(403, result if isinstance(result, str) else ""):
@@ -273,7 +309,11 @@ def test_an_extra_that_nobody_may_have_when_constrained(key, why):
 
 def test_an_extra_without_a_value_is_nobodys_when_constrained():
     with refused(403, "the empty string value"):
-        assume(Decides(lambda user, attributes: ":" in attributes.verb), dev(), fields("u", extra=[("a.io/k", "")]))
+        assume(
+            Decides(lambda user, attributes: ":" in attributes.verb),
+            dev(),
+            fields("u", extra=[("a.io/k", "")]),
+        )
 
 
 def test_the_node_that_one_is_on_is_asked_for_without_its_name():
@@ -283,12 +323,23 @@ def test_the_node_that_one_is_on_is_asked_for_without_its_name():
     assert inner.askers == [User(BOUND.name, "u", BOUND.groups, ((MASKED, ("a.io/b", NODE_NAME)),))] * 2
 
 
-@pytest.mark.parametrize(("required", "verbs"), [(("",), ["impersonate-on:user-info:"]), (("get", "create"), ["get", "create"])])
+@pytest.mark.parametrize(
+    ("required", "verbs"), [(("",), ["impersonate-on:user-info:"]), (("get", "create"), ["get", "create"])]
+)
 def test_every_verb_of_the_request_is_asked_for(required, verbs):
     """An upgrade of a node needs `create` as well, so acting as another for it does."""
     inner = Decides(lambda user, attributes: True)
-    assume(inner, dev(), fields("u"), tuple(Attributes(verb, resource="nodes", subresource="proxy", name="n") for verb in required))
-    assert [asked.verb.removeprefix("impersonate-on:user-info:") or asked.verb for asked in inner.asked if "-on:" in asked.verb] == verbs
+    assume(
+        inner,
+        dev(),
+        fields("u"),
+        tuple(Attributes(verb, resource="nodes", subresource="proxy", name="n") for verb in required),
+    )
+    assert [
+        asked.verb.removeprefix("impersonate-on:user-info:") or asked.verb
+        for asked in inner.asked
+        if "-on:" in asked.verb
+    ] == verbs
 
 
 def test_the_mode_that_admitted_last_is_tried_first():  # C-CI-21
@@ -304,7 +355,8 @@ def test_the_mode_that_admitted_last_is_tried_first():  # C-CI-21
         await impersonator.assume(User("another"), fields("anyone"), (GET,), SOMEBODY)
         assert inner.asked == first
         inner.asked, inner.allowed = [], set(ANYONE)
-        assert await impersonator.assume(dev(), fields("anyone"), (GET,), SOMEBODY)  # what was taken away does not stand in the way
+        # what was taken away does not stand in the way
+        assert await impersonator.assume(dev(), fields("anyone"), (GET,), SOMEBODY)
         assert inner.asked == ["impersonate users /anyone", *ANYONE]
 
     run(main())
@@ -325,6 +377,13 @@ def test_not_everybodys_last_mode_is_known():
 
 
 def test_the_legacy_rules_are_for_everybody():
-    wanted = [Wanted("u"), Wanted(NODE), Wanted(ACCOUNT), Wanted(ACCOUNT, ("g",)), Wanted(NODE, uid="1"), Wanted("")]
+    wanted = [
+        Wanted("u"),
+        Wanted(NODE),
+        Wanted(ACCOUNT),
+        Wanted(ACCOUNT, ("g",)),
+        Wanted(NODE, uid="1"),
+        Wanted(""),
+    ]
     assert MODES[-1] == LEGACY
     assert all(mode(LEGACY, dev(), one, (GET,)) is not None for one in wanted)

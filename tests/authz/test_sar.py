@@ -21,13 +21,21 @@ def ask(answer, attributes=GET):
 
 ANSWERS = [
     pytest.param({"allowed": True}, Decision(True), id="Z-11-allow"),
-    pytest.param({"allowed": True, "reason": "RBAC: allowed"}, Decision(True, "RBAC: allowed"), id="Z-7-reason"),
+    pytest.param(
+        {"allowed": True, "reason": "RBAC: allowed"}, Decision(True, "RBAC: allowed"), id="Z-7-reason"
+    ),
     pytest.param({"allowed": False}, Decision(False), id="Z-11-no-opinion-is-no"),
     pytest.param({}, Decision(False), id="silence-is-no"),
     pytest.param({"allowed": False, "denied": True, "reason": "no"}, Decision(False, "no"), id="Z-11-deny"),
     pytest.param({"allowed": True, "denied": True}, Decision(False), id="Z-11-deny-wins"),
-    pytest.param({"allowed": True, "evaluationError": "x"}, Decision(True), id="F-45-AU-103-allow-beside-an-error"),
-    pytest.param({"allowed": False, "reason": "no", "evaluationError": "I'm sorry, Dave"}, Decision(False, "no"), id="C-IT-15"),
+    pytest.param(
+        {"allowed": True, "evaluationError": "x"}, Decision(True), id="F-45-AU-103-allow-beside-an-error"
+    ),
+    pytest.param(
+        {"allowed": False, "reason": "no", "evaluationError": "I'm sorry, Dave"},
+        Decision(False, "no"),
+        id="C-IT-15",
+    ),
 ]
 
 

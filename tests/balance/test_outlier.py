@@ -33,12 +33,18 @@ ROWS: dict[str, tuple[list[tuple[str, str]], set[str]]] = {
     "not yet": ([(MALLORY, DIED)] * (FAILURES - 1), set()),
     "one user's": ([(MALLORY, DIED)] * FAILURES, {MALLORY}),
     "one user's, very many": ([(MALLORY, DIED)] * 1000, {MALLORY}),
-    "one user's, and others are answered": ([(MALLORY, DIED)] * 50 + [(ALICE, ANSWERED)] + [(BOB, DIED)], {MALLORY}),
+    "one user's, and others are answered": (
+        [(MALLORY, DIED)] * 50 + [(ALICE, ANSWERED)] + [(BOB, DIED)],
+        {MALLORY},
+    ),
     "one user's, who is answered": ([(MALLORY, DIED)] * 50 + [(MALLORY, ANSWERED)], set()),
     "not in a row": ([(MALLORY, DIED), (MALLORY, ANSWERED)] * FAILURES, set()),
     "of two users": ([(ALICE, DIED), (BOB, DIED)] * FAILURES, {ALICE, BOB, MALLORY}),
     "of two users, few": ([(ALICE, DIED), (BOB, DIED)] * 2, set()),
-    "of two users, then an answer to one": ([(ALICE, DIED), (BOB, DIED)] * FAILURES + [(ALICE, ANSWERED)], {BOB}),
+    "of two users, then an answer to one": (
+        [(ALICE, DIED), (BOB, DIED)] * FAILURES + [(ALICE, ANSWERED)],
+        {BOB},
+    ),
     "no connection, one user's": ([(MALLORY, UNDIALLED)] * FAILURES, {ALICE, BOB, MALLORY}),
     "no connection, not yet": ([(MALLORY, UNDIALLED)] * (FAILURES - 1), set()),
     "no connection in between": ([(MALLORY, DIED), (MALLORY, UNDIALLED)] * (FAILURES - 1), set()),
@@ -64,7 +70,10 @@ def test_taken_is_tried_last_and_never_not_at_all() -> None:
 
 def test_one_request_each_few_seconds_tries_again() -> None:
     outliers = history(Outliers(), *[(ALICE, UNDIALLED)] * FAILURES)
-    seen = [outliers.worth_a_try(A, ALICE, now) for now in (1.0, PROBE_SECONDS, PROBE_SECONDS, PROBE_SECONDS + 1, 2 * PROBE_SECONDS)]
+    seen = [
+        outliers.worth_a_try(A, ALICE, now)
+        for now in (1.0, PROBE_SECONDS, PROBE_SECONDS, PROBE_SECONDS + 1, 2 * PROBE_SECONDS)
+    ]
     assert seen == [False, True, False, False, True]
 
 

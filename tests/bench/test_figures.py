@@ -54,10 +54,19 @@ def test_a_skipped_target_says_why() -> None:
 
 def test_wrk_figures() -> None:
     load = wrk.read_figures("Requests/sec:  10\nfigures 5000 2000000 310 990 7\n")
-    assert (load.requests, load.seconds, load.p50_us, load.p99_us, load.failed, load.rate) == (5000, 2.0, 310, 990, 7, 2500.0)
+    assert (load.requests, load.seconds, load.p50_us, load.p99_us, load.failed, load.rate) == (
+        5000,
+        2.0,
+        310,
+        990,
+        7,
+        2500.0,
+    )
 
 
-@pytest.mark.parametrize("output", ["", "figures 0 1000000 0 0 0\n", "unable to connect to 127.0.0.1:1 Connection refused\n"])
+@pytest.mark.parametrize(
+    "output", ["", "figures 0 1000000 0 0 0\n", "unable to connect to 127.0.0.1:1 Connection refused\n"]
+)
 def test_no_wrk_figures(output: str) -> None:
     with pytest.raises(wrk.LoadFailed):
         wrk.read_figures(output)
@@ -120,7 +129,9 @@ def test_turns_go_around() -> None:
     assert asked == ["a", "b", "a", "b"]
 
 
-@pytest.mark.parametrize(("cpu", "lookups", "whole"), [(100, 0, 100), (100, 2, 125), (100, 5, 200), (100, 10, float("inf"))])
+@pytest.mark.parametrize(
+    ("cpu", "lookups", "whole"), [(100, 0, 100), (100, 2, 125), (100, 5, 200), (100, 10, float("inf"))]
+)
 def test_lookups_are_shared_by_the_requests_of_a_lifetime(cpu: float, lookups: float, whole: float) -> None:
     assert spread(cpu, lookups, 10) == whole
 
@@ -139,13 +150,18 @@ def test_a_disturbed_measurement_is_told(scenario: str, busy: float, told: bool)
     assert bool(disturbed({"busy": busy}, scenario)) == told
 
 
-@pytest.mark.parametrize(("descriptors", "tunnels"), [(20_000, 4000), (10_300, 4000), (10_299, 3999), (1024, 289), (100, 1)])
+@pytest.mark.parametrize(
+    ("descriptors", "tunnels"), [(20_000, 4000), (10_300, 4000), (10_299, 3999), (1024, 289), (100, 1)]
+)
 def test_no_more_tunnels_than_descriptors_allow(descriptors: int, tunnels: int) -> None:
     assert possible(descriptors) == tunnels
 
 
 def test_fixture() -> None:
     services = web_services("127.99.3", 2)
-    assert [service.addresses for service in services] == [("127.99.3.10", "127.99.3.11"), ("127.99.3.12", "127.99.3.13")]
+    assert [service.addresses for service in services] == [
+        ("127.99.3.10", "127.99.3.11"),
+        ("127.99.3.12", "127.99.3.13"),
+    ]
     assert manifests(services).count('"kind": "Pod"') == 4
     assert token_file([User("a", "secret")]) == 'secret,a,,"bench:users"\n'

@@ -14,7 +14,8 @@ MASK = b"\x37\xfa\x21\x3d"
     [
         (b"", b"", b"\x82\x00"),
         (b"Hello", b"", b"\x82\x05Hello"),
-        (b"Hello", MASK, b"\x82\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"),  # 5.7, with the opcode of binary data
+        # 5.7, with the opcode of binary data
+        (b"Hello", MASK, b"\x82\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"),
         (bytes(125), b"", b"\x82\x7d" + bytes(125)),
         (bytes(126), b"", b"\x82\x7e\x00\x7e" + bytes(126)),
         (bytes(65535), b"", b"\x82\x7e\xff\xff" + bytes(65535)),

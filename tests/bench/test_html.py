@@ -9,7 +9,9 @@ import pytest
 from bench.html_pages import BOMBS, PAGES
 
 
-@pytest.mark.parametrize("name", ["documentation", "dashboard, gzip", "documentation, deflate", "documentation, latin-1"])
+@pytest.mark.parametrize(
+    "name", ["documentation", "dashboard, gzip", "documentation, deflate", "documentation, latin-1"]
+)
 def test_a_page_is_a_mebibyte_and_always_the_same(name: str) -> None:
     body = PAGES[name]()
     assert body == PAGES[name]()

@@ -13,7 +13,9 @@ from bench.processes import NotRunning, Processes
 
 CORE = min(os.sched_getaffinity(0))
 
-pytestmark = pytest.mark.skipif(not (shutil.which("taskset") and shutil.which("setpriv")), reason="needs util-linux")
+pytestmark = pytest.mark.skipif(
+    not (shutil.which("taskset") and shutil.which("setpriv")), reason="needs util-linux"
+)
 
 
 def running(pid: int) -> bool:

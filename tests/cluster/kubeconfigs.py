@@ -37,7 +37,12 @@ class Plugin:
     """An exec plugin that gives what is in a file, and notes that it was asked."""
 
     def __init__(self, folder):
-        self._answer, self._asked, self._told, script = folder / "answer.json", folder / "asked", folder / "told", folder / "plugin"
+        self._answer, self._asked, self._told, script = (
+            folder / "answer.json",
+            folder / "asked",
+            folder / "told",
+            folder / "plugin",
+        )
         source = f"""
             #!{sys.executable}
             import json, os, sys
@@ -62,8 +67,14 @@ class Plugin:
 
     def gives(self, *, expires_in=None, **status):
         if expires_in is not None:
-            status["expirationTimestamp"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + expires_in))
-        self._answer.write_text(json.dumps({"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": status}))
+            status["expirationTimestamp"] = time.strftime(
+                "%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + expires_in)
+            )
+        self._answer.write_text(
+            json.dumps(
+                {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": status}
+            )
+        )
 
     def fails(self):
         self._answer.write_text("error: no credentials today")
@@ -109,12 +120,28 @@ async def comes_to_be(access, authorization):
 
 
 def plugin_of(**fields):
-    return {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "/none", "interactiveMode": "Never", **fields}}
+    return {
+        "exec": {
+            "apiVersion": "client.authentication.k8s.io/v1",
+            "command": "/none",
+            "interactiveMode": "Never",
+            **fields,
+        }
+    }
 
 
 def old_authority(day):
     """PEM of one that was good for a day."""
-    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "old")])
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+    key, name = (
+        ec.generate_private_key(ec.SECP256R1()),
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "old")]),
+    )
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+    )
     builder = builder.not_valid_before(day).not_valid_after(day + datetime.timedelta(days=1))
     return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()

@@ -1,4 +1,7 @@
-"""What does a call to the API server do when it goes well, and what when it does not?  Over real connections."""
+"""What does a call to the API server do when it goes well, and what when it does not?
+
+Over real connections.
+"""
 
 import asyncio
 import contextlib
@@ -36,7 +39,12 @@ def test_a_review_and_a_look_go_over_one_connection():
     look, review = (head.decode().lower() for head in server.heads)
     assert look.startswith("get /api/v1/pods?limit=5 http/1.1\r\n")
     assert review.startswith("post /apis/x http/1.1\r\n")
-    for field in ("authorization: bearer first", "accept: application/json", "accept-encoding: identity", "user-agent: bastion"):
+    for field in (
+        "authorization: bearer first",
+        "accept: application/json",
+        "accept-encoding: identity",
+        "user-agent: bastion",
+    ):
         assert field in look and field in review
     assert "content-type: application/json" in review
     assert "cookie" not in review
@@ -45,9 +53,17 @@ def test_a_review_and_a_look_go_over_one_connection():
 CALLS = [
     (lambda api: api.get("/api/v1/namespaces/ns/pods/a", {}, SOMEBODY), GOOD, ("get", "pods", 200)),
     (lambda api: api.get("/api/v1/namespaces/ns/pods/a", {}, SOMEBODY), answer(404), ("get", "pods", 404)),
-    (lambda api: api.get("/apis/x/v1/namespaces/ns/slices", {"labelSelector": "a=b"}, SOMEBODY), GOOD, ("list", "slices", 200)),
+    (
+        lambda api: api.get("/apis/x/v1/namespaces/ns/slices", {"labelSelector": "a=b"}, SOMEBODY),
+        GOOD,
+        ("list", "slices", 200),
+    ),
     (lambda api: api.list("/api/v1/pods", {"limit": "500"}), GOOD, ("list", "pods", 200)),
-    (lambda api: api.create("/apis/x/v1/tokenreviews", b"{}", SOMEBODY), answer(201), ("create", "tokenreviews", 201)),
+    (
+        lambda api: api.create("/apis/x/v1/tokenreviews", b"{}", SOMEBODY),
+        answer(201),
+        ("create", "tokenreviews", 201),
+    ),
     (lambda api: api.list("/api/v1/pods", {"limit": "500"}), b"hunter2\r\n\r\n", ("list", "pods", 0)),
 ]
 
@@ -85,7 +101,8 @@ def test_a_failure_tells_what_the_catcher_needs(said, status, retry_after):
             await api.create("/apis/x", b"{}", SOMEBODY)
         return server, caught.value
 
-    server, error = talk(work, said, then="close", timeout=0.9)  # less than a 429 that does not say how long is waited for
+    # less than a 429 that does not say how long is waited for
+    server, error = talk(work, said, then="close", timeout=0.9)
     assert (error.status, error.retry_after) == (status, retry_after)
     assert not any(b"elsewhere" in head.split(b"\r\n")[0] for head in server.heads)
 
@@ -176,9 +193,14 @@ def test_a_silent_server_is_given_up_at_the_deadline_and_leaves_nothing_behind()
 
 def test_who_waits_too_long_for_a_turn_is_told_so_and_the_server_is_not_blamed():
     async def main():
-        async with backend(GOOD) as server, client(Access(server.port), Throttle(0.01, 1), timeout=0.1) as api:
+        async with (
+            backend(GOOD) as server,
+            client(Access(server.port), Throttle(0.01, 1), timeout=0.1) as api,
+        ):
             assert await api.create("/apis/x", b"{}", SOMEBODY) == b"{}"
-            with pytest.raises(ApiError, match=r"no turn within 0\.1 s: more is asked than --kube-api-qps lets through"):
+            with pytest.raises(
+                ApiError, match=r"no turn within 0\.1 s: more is asked than --kube-api-qps lets through"
+            ):
                 await api.create("/apis/x", b"{}", SOMEBODY)
             assert api.waiting == 0
             assert len(server.heads) == 1
@@ -202,7 +224,10 @@ def test_reviews_use_a_hundred_connections_and_no_more():
 
 @pytest.mark.parametrize("tls", [False, True])
 def test_a_call_cancelled_at_any_moment_stands_in_nobodys_way(tls):
-    """After so many turns of the loop.  A connection that is never given back would make the next call wait for its deadline."""
+    """After so many turns of the loop.
+
+    A connection that is never given back would make the next call wait for its deadline.
+    """
     authority = Authority("an authority")
 
     async def main():
@@ -255,7 +280,10 @@ def test_lists_take_no_connection_from_reviews():
 
 def test_calls_wait_for_their_turn_and_the_deadline_counts_that():
     async def main():
-        async with backend(GOOD) as server, client(Access(server.port), Throttle(0.01, 1), timeout=0.2) as api:
+        async with (
+            backend(GOOD) as server,
+            client(Access(server.port), Throttle(0.01, 1), timeout=0.2) as api,
+        ):
             assert await api.create("/apis/x", b"{}", SOMEBODY) == b"{}"
             with pytest.raises(ApiError):
                 await api.create("/apis/x", b"{}", SOMEBODY)
@@ -269,7 +297,10 @@ def test_calls_wait_for_their_turn_and_the_deadline_counts_that():
 
 def test_a_token_that_was_refused_is_replaced_and_the_call_made_again():
     async def main():
-        async with backend(answer(401), GOOD) as server, client(Access(server.port, others=["Bearer second"])) as api:
+        async with (
+            backend(answer(401), GOOD) as server,
+            client(Access(server.port, others=["Bearer second"])) as api,
+        ):
             assert await api.create("/apis/x", b"{}", SOMEBODY) == b"{}"
             return server.heads
 

@@ -64,7 +64,9 @@ def socks_proxy(port, seen):
 
 KINDS = [  # (the proxy's URL, the proxy, what it was told first)
     pytest.param("http://{}", http_proxy, b"CONNECT kube.example:6443 HTTP/1.1\r\n", id="http"),
-    pytest.param("http://u:p%40@{}", http_proxy, b"CONNECT kube.example:6443 HTTP/1.1\r\n", id="http-with-a-password"),
+    pytest.param(
+        "http://u:p%40@{}", http_proxy, b"CONNECT kube.example:6443 HTTP/1.1\r\n", id="http-with-a-password"
+    ),
     pytest.param("https://{}", http_proxy, b"CONNECT kube.example:6443 HTTP/1.1\r\n", id="https"),
     pytest.param("socks5://{}", socks_proxy, b"kube.example", id="socks5"),
     pytest.param("socks5h://{}", socks_proxy, b"kube.example", id="socks5h"),
@@ -75,7 +77,9 @@ KINDS = [  # (the proxy's URL, the proxy, what it was told first)
 @pytest.mark.parametrize(("url", "made", "told"), KINDS)
 @pytest.mark.parametrize("server_name", ["", "other.example"])
 def test_through_a_proxy(url, made, told, server_name):
-    """The name is the proxy's to look up; the certificate is the API server's, also where it has another name."""
+    """The name is the proxy's to look up; the certificate is the API server's, also where it has another
+    name.
+    """
     seen = []
     tls = server_tls(AUTHORITY, server_name or "kube.example")
 
@@ -99,9 +103,16 @@ def test_through_a_proxy(url, made, told, server_name):
 
 
 FAILURES = [
-    pytest.param("http", b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "407 Proxy Authentication Required", id="who-are-you"),
+    pytest.param(
+        "http",
+        b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n",
+        "407 Proxy Authentication Required",
+        id="who-are-you",
+    ),
     pytest.param("http", b"SSH-2.0-OpenSSH\r\n", "disconnected", id="no-http"),
-    pytest.param("socks5", b"HTTP/1.1 400 Bad Request\r\n\r\n", "the proxy does not speak SOCKS 5", id="no-socks"),
+    pytest.param(
+        "socks5", b"HTTP/1.1 400 Bad Request\r\n\r\n", "the proxy does not speak SOCKS 5", id="no-socks"
+    ),
     pytest.param("socks5", b"\x05\xff", "Requested", id="no-way-to-log-in"),
     pytest.param("socks5", b"", "the proxy does not speak SOCKS 5", id="nothing"),
 ]
@@ -136,6 +147,9 @@ def test_each_api_server_has_its_own_way():
                 assert await api.get("/near", {}, SOMEBODY) == b"{}"
                 api._servers.refused(api._servers.current)
                 assert await api.get("/far", {}, SOMEBODY) == b"{}"
-            return [[head.split(b"\r\n")[0] for head in server.heads if b"/readyz" not in head] for server in (near, proxy)]
+            return [
+                [head.split(b"\r\n")[0] for head in server.heads if b"/readyz" not in head]
+                for server in (near, proxy)
+            ]
 
     assert run(main()) == [[b"GET /near HTTP/1.1"], [b"GET http://kube.example:6443/far HTTP/1.1"]]

@@ -1,4 +1,7 @@
-"""What is a watch, and where does a call go when one of several API servers is away?  Over real connections."""
+"""What is a watch, and where does a call go when one of several API servers is away?
+
+Over real connections.
+"""
 
 import asyncio
 import contextlib
@@ -98,7 +101,11 @@ def test_a_call_goes_on_at_another_server_where_the_first_one_refuses_connection
 
 def test_a_call_goes_on_at_another_server_where_the_first_one_fails():
     async def main():
-        async with backend(*[answer(503)] * 20) as ill, backend(*[GOOD] * 20) as well, client(Access(ill.port, well.port)) as api:
+        async with (
+            backend(*[answer(503)] * 20) as ill,
+            backend(*[GOOD] * 20) as well,
+            client(Access(ill.port, well.port)) as api,
+        ):
             assert await api.create("/apis/x", b"{}", SOMEBODY) == b"{}"
 
     run(main())

@@ -1,4 +1,6 @@
-"""Are the kubeconfigs that others' tools write used as they are meant?  Each against an API server that plays a part.
+"""Are the kubeconfigs that others' tools write used as they are meant?
+
+Each against an API server that plays a part.
 
 The shapes are those of the tools; names, addresses and secrets are made up.
 """
@@ -32,16 +34,54 @@ def plugin(command, *args, version=V1BETA1, **fields):
     return {"exec": {"apiVersion": version, "command": command, "args": list(args), "env": None, **fields}}
 
 
-EKS = plugin("aws", "--region", "eu-west-1", "eks", "get-token", "--cluster-name", "prod", "--output", "json", provideClusterInfo=False)
+EKS = plugin(
+    "aws",
+    "--region",
+    "eu-west-1",
+    "eks",
+    "get-token",
+    "--cluster-name",
+    "prod",
+    "--output",
+    "json",
+    provideClusterInfo=False,
+)
 EKS["exec"]["env"] = [{"name": "AWS_PROFILE", "value": "prod"}]
-GKE = plugin("gke-gcloud-auth-plugin", installHint="Install gke-gcloud-auth-plugin: https://example.test/gke", provideClusterInfo=True)
-AKS = plugin("kubelogin", "get-token", "--environment", "AzurePublicCloud", "--server-id", "6dae42f8", "--login", "azurecli")
-DIGITALOCEAN = plugin("doctl", "kubernetes", "cluster", "kubeconfig", "exec-credential", "--version=v1beta1", "--context=default", "0b5e")
+GKE = plugin(
+    "gke-gcloud-auth-plugin",
+    installHint="Install gke-gcloud-auth-plugin: https://example.test/gke",
+    provideClusterInfo=True,
+)
+AKS = plugin(
+    "kubelogin",
+    "get-token",
+    "--environment",
+    "AzurePublicCloud",
+    "--server-id",
+    "6dae42f8",
+    "--login",
+    "azurecli",
+)
+DIGITALOCEAN = plugin(
+    "doctl",
+    "kubernetes",
+    "cluster",
+    "kubeconfig",
+    "exec-credential",
+    "--version=v1beta1",
+    "--context=default",
+    "0b5e",
+)
 OPENSTACK = plugin("client-keystone-auth", version=V1, interactiveMode="Never")
 RANCHER = plugin("rancher", "token", "--server=rancher.example", "--user=u-abc")
 BELOW_RANCHER = "https://127.0.0.1:{port}/k8s/clusters/c-m-abc"
 MINIKUBE = [{"name": "cluster_info", "extension": {"provider": "minikube.sigs.k8s.io", "version": "v1.35.0"}}]
-FILES = {"ca.crt": AUTHORITY.pem, "client.crt": CLIENT.certificate, "client.key": CLIENT.key, "token": b"of-a-file\n"}
+FILES = {
+    "ca.crt": AUTHORITY.pem,
+    "client.crt": CLIENT.certificate,
+    "client.key": CLIENT.key,
+    "token": b"of-a-file\n",
+}
 BY_FILE = {"client-certificate": "client.crt", "client-key": "client.key"}
 
 BEARER = "Bearer of-a-plugin"
@@ -76,14 +116,21 @@ REFUSED = [
 
 def written(tmp_path, port, cluster, user):
     server = cluster.get("server", "https://127.0.0.1:{port}").format(port=port)
-    authority = {} if "certificate-authority" in cluster or "insecure-skip-tls-verify" in cluster else AUTHORITY_DATA
+    authority = (
+        {} if "certificate-authority" in cluster or "insecure-skip-tls-verify" in cluster else AUTHORITY_DATA
+    )
     content = {
         "apiVersion": "v1",
         "kind": "Config",
         "preferences": {},
         "current-context": "admin@it",
-        "clusters": [{"name": "other", "cluster": {"server": 5}}, {"name": "it", "cluster": {**authority, **cluster, "server": server}}],
-        "contexts": [{"name": "admin@it", "context": {"cluster": "it", "user": "admin", "namespace": "default"}}],
+        "clusters": [
+            {"name": "other", "cluster": {"server": 5}},
+            {"name": "it", "cluster": {**authority, **cluster, "server": server}},
+        ],
+        "contexts": [
+            {"name": "admin@it", "context": {"cluster": "it", "user": "admin", "namespace": "default"}}
+        ],
         "users": [{"name": "admin", "user": user}],
     }
     path = tmp_path / "config"
@@ -118,7 +165,9 @@ def test_used(tmp_path, caplog, cluster, user, authorization):
             access = opened(tmp_path, path, PATH=installed(tmp_path, user))
             async with ApiClient(access) as api:
                 assert await api.get("/version", {}, SOMEBODY) == b"{}"
-                assert await api.create("/apis/authentication.k8s.io/v1/tokenreviews", b"{}", SOMEBODY) == b"{}"
+                assert (
+                    await api.create("/apis/authentication.k8s.io/v1/tokenreviews", b"{}", SOMEBODY) == b"{}"
+                )
                 async for _ in api.watch("/api/v1/pods", {"watch": "true"}):
                     pass
                 certificate_shown.extend(writer.get_extra_info("peercert") for writer in server._writers)
@@ -127,7 +176,8 @@ def test_used(tmp_path, caplog, cluster, user, authorization):
     heads = run(main())
     prefix = cluster.get("server", "").partition("{port}")[2].rstrip("/")
     assert [head.split(b" ")[1].decode() for head in heads] == [
-        f"{prefix}{path}" for path in ("/version", "/apis/authentication.k8s.io/v1/tokenreviews", "/api/v1/pods?watch=true")
+        f"{prefix}{path}"
+        for path in ("/version", "/apis/authentication.k8s.io/v1/tokenreviews", "/api/v1/pods?watch=true")
     ]
     for head in heads:
         fields = [line.split(": ", 1) for line in head.decode().split("\r\n")[1:] if line]
@@ -135,7 +185,10 @@ def test_used(tmp_path, caplog, cluster, user, authorization):
         assert said.get("authorization") == authorization
         assert said["impersonate-user"] == "system:serviceaccount:ops:bastion"
         assert [value for name, value in fields if name.lower() == "impersonate-group"] == ["ops", "auditors"]
-    assert all(bool(shown) == any(name.startswith("client-certificate") for name in user) for shown in certificate_shown)
+    assert all(
+        bool(shown) == any(name.startswith("client-certificate") for name in user)
+        for shown in certificate_shown
+    )
     assert not caplog.messages
 
 

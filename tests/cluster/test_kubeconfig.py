@@ -10,7 +10,17 @@ import pytest
 
 from bastion.cluster.kubeconfig import KubeconfigError
 from bastion.runtime.certificates import Authority
-from tests.cluster.kubeconfigs import AUTHORITY, LOOK, comes_to_be, config, kept, old_authority, opened, plugin_of, token
+from tests.cluster.kubeconfigs import (
+    AUTHORITY,
+    LOOK,
+    comes_to_be,
+    config,
+    kept,
+    old_authority,
+    opened,
+    plugin_of,
+    token,
+)
 from tests.fakes import run, until
 
 OLD = old_authority(datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC))
@@ -34,7 +44,10 @@ def test_the_order_is_flag_then_environment_then_home_then_pod(tmp_path, write):
 
 
 def test_with_none_of_them_it_says_where_it_looked(tmp_path):
-    with pytest.raises(KubeconfigError, match=r"^no kubeconfig \(--kubeconfig, KUBECONFIG, ~/.kube/config\) and not in a cluster"):
+    with pytest.raises(
+        KubeconfigError,
+        match=r"^no kubeconfig \(--kubeconfig, KUBECONFIG, ~/.kube/config\) and not in a cluster",
+    ):
         opened(tmp_path)
 
 
@@ -42,7 +55,9 @@ def test_several_files_are_one_and_the_first_that_says_something_wins(tmp_path, 
     """As kubectl merges them; the official Python client lets the last current-context win."""
     one = config("https://one", name="one", current=False)
     two = config("https://two", name="two")
-    three = config("https://three", name="three") | {"clusters": [{"name": "two", "cluster": {"server": "https://not-this"}}]}
+    three = config("https://three", name="three") | {
+        "clusters": [{"name": "two", "cluster": {"server": "https://not-this"}}]
+    }
     files = ":".join(str(write(f"{i}/config", content)) for i, content in enumerate([one, two, three]))
     access = opened(tmp_path, KUBECONFIG=f"{files}:{tmp_path / 'not-there'}")
     assert (access.server, token(access)) == ("https://two", "Bearer token-of-two")
@@ -72,17 +87,25 @@ def test_paths_in_a_file_begin_where_the_file_is(tmp_path, write):
     write("deep/tls.crt", pair.certificate.decode())
     write("deep/tls.key", pair.key.decode())
     user = {"tokenFile": "token", "client-certificate": "tls.crt", "client-key": "tls.key"}
-    access = opened(tmp_path, write("deep/config", config(user=user, cluster={"certificate-authority": "ca.crt"})))
+    access = opened(
+        tmp_path, write("deep/config", config(user=user, cluster={"certificate-authority": "ca.crt"}))
+    )
     assert token(access) == "Bearer from-a-file"
-    assert [authority["subject"] for authority in access.tls.get_ca_certs()] == [((("commonName", "kubeconfig tests CA"),),)]
+    assert [authority["subject"] for authority in access.tls.get_ca_certs()] == [
+        ((("commonName", "kubeconfig tests CA"),),)
+    ]
 
 
 def test_what_is_in_the_file_itself_is_read_from_there(tmp_path, write):
     pair = AUTHORITY.issue([], common_name="bastion", client=True)
-    ca, certificate, key = (base64.b64encode(data).decode() for data in (AUTHORITY.pem, pair.certificate, pair.key))
+    ca, certificate, key = (
+        base64.b64encode(data).decode() for data in (AUTHORITY.pem, pair.certificate, pair.key)
+    )
     cluster = {"certificate-authority-data": ca, "proxy-url": "http://proxy.example:3128"}
     user = {"client-certificate-data": certificate, "client-key-data": key}
-    access = opened(tmp_path, write("config", config(user=user, cluster=cluster)), HTTPS_PROXY="http://not-this:1")
+    access = opened(
+        tmp_path, write("config", config(user=user, cluster=cluster)), HTTPS_PROXY="http://not-this:1"
+    )
     assert (token(access), access.proxies.of(access.server)) == (None, "http://proxy.example:3128")
     assert access.tls.verify_mode is ssl.CERT_REQUIRED
 
@@ -93,19 +116,42 @@ def test_a_password_is_shown_as_one(tmp_path, write):
 
 
 def test_verification_is_left_out_only_where_the_file_says_so(tmp_path, write):
-    assert opened(tmp_path, write("config", config(cluster={"insecure-skip-tls-verify": True}))).tls.verify_mode is ssl.CERT_NONE
+    assert (
+        opened(tmp_path, write("config", config(cluster={"insecure-skip-tls-verify": True}))).tls.verify_mode
+        is ssl.CERT_NONE
+    )
     assert opened(tmp_path, write("config", config())).tls.verify_mode is ssl.CERT_REQUIRED
 
 
 PRECEDENCES = [  # (the user, what is shown): as client-go decides
-    pytest.param({"token": "of-the-field", "tokenFile": "token"}, "Bearer of-the-file", id="the-file-before-the-field"),
-    pytest.param({"token": "of-the-field", "tokenFile": "none"}, "Bearer of-the-field", id="the-field-where-the-file-is-away"),
-    pytest.param({"token": "of-the-field", "tokenFile": "empty"}, "Bearer of-the-field", id="the-field-where-the-file-is-empty"),
-    pytest.param(plugin_of() | {"token": "of-the-field"}, "Bearer of-the-field", id="a-token-before-a-plugin"),
-    pytest.param(plugin_of() | {"username": "u", "password": "p"}, "Basic dTpw", id="a-password-before-a-plugin"),
+    pytest.param(
+        {"token": "of-the-field", "tokenFile": "token"}, "Bearer of-the-file", id="the-file-before-the-field"
+    ),
+    pytest.param(
+        {"token": "of-the-field", "tokenFile": "none"},
+        "Bearer of-the-field",
+        id="the-field-where-the-file-is-away",
+    ),
+    pytest.param(
+        {"token": "of-the-field", "tokenFile": "empty"},
+        "Bearer of-the-field",
+        id="the-field-where-the-file-is-empty",
+    ),
+    pytest.param(
+        plugin_of() | {"token": "of-the-field"}, "Bearer of-the-field", id="a-token-before-a-plugin"
+    ),
+    pytest.param(
+        plugin_of() | {"username": "u", "password": "p"}, "Basic dTpw", id="a-password-before-a-plugin"
+    ),
     pytest.param({"token": None, "username": "u", "password": "p"}, "Basic dTpw", id="a-null-is-nothing"),
-    pytest.param({"tokenFile": "token", "password": "p"}, "Bearer of-the-file", id="a-password-of-nobody-is-nothing"),
-    pytest.param({"token": "t", "client-key": "x", "client-key-data": "eA=="}, "Bearer t", id="keys-without-a-certificate-are-nothing"),
+    pytest.param(
+        {"tokenFile": "token", "password": "p"}, "Bearer of-the-file", id="a-password-of-nobody-is-nothing"
+    ),
+    pytest.param(
+        {"token": "t", "client-key": "x", "client-key-data": "eA=="},
+        "Bearer t",
+        id="keys-without-a-certificate-are-nothing",
+    ),
     pytest.param(None, None, id="nobody"),
 ]
 
@@ -121,7 +167,9 @@ def test_what_comes_first(tmp_path, write, user, shown):
 
 def test_nothing_secret_is_sent_in_plain_http(tmp_path, write, caplog):
     """kubectl does the same, without a word."""
-    access = opened(tmp_path, write("config", config("http://10.0.0.1:8080", user={"token": "secret", "as": "u"})))
+    access = opened(
+        tmp_path, write("config", config("http://10.0.0.1:8080", user={"token": "secret", "as": "u"}))
+    )
     assert (access.server, token(access)) == ("http://10.0.0.1:8080", None)
     assert access.impersonation == ((b"Impersonate-User", b"u"),)
     assert "no credentials of users[a].user are sent" in caplog.text
@@ -143,7 +191,13 @@ def test_the_url_of_the_api_server(tmp_path, write, server, url):
 
 
 def test_who_is_impersonated(tmp_path, write):
-    user = {"token": "t", "as": "jürgen", "as-uid": "7", "as-groups": ["a", "b"], "as-user-extra": {"Acme.test/scopes": ["x", "z"]}}
+    user = {
+        "token": "t",
+        "as": "jürgen",
+        "as-uid": "7",
+        "as-groups": ["a", "b"],
+        "as-user-extra": {"Acme.test/scopes": ["x", "z"]},
+    }
     access = opened(tmp_path, write("config", config(user=user)))
     assert access.impersonation == (
         (b"Impersonate-User", "jürgen".encode()),
@@ -156,13 +210,20 @@ def test_who_is_impersonated(tmp_path, write):
 
 
 def test_proxies_come_from_the_file_or_else_from_the_environment(tmp_path, write):
-    plain, named = write("config", config()), write("named", config(cluster={"proxy-url": "socks5://proxy.example"}))
+    plain, named = (
+        write("config", config()),
+        write("named", config(cluster={"proxy-url": "socks5://proxy.example"})),
+    )
     environ = {"HTTPS_PROXY": "proxy.example:3128", "NO_PROXY": "10.0.0.2"}
     access = opened(tmp_path, plain, **environ)
     assert access.proxies.of("https://10.0.0.1:6443") == "http://proxy.example:3128"
     assert access.proxies.of("https://10.0.0.2:6443") == "", "each of several API servers is looked at"
-    assert opened(tmp_path, named, NO_PROXY="*").proxies.of("https://10.0.0.1:6443") == "socks5://proxy.example"
-    with pytest.raises(KubeconfigError, match="HTTPS_PROXY: a proxy is spoken to by http, https or socks5, not 'ftp'"):
+    assert (
+        opened(tmp_path, named, NO_PROXY="*").proxies.of("https://10.0.0.1:6443") == "socks5://proxy.example"
+    )
+    with pytest.raises(
+        KubeconfigError, match="HTTPS_PROXY: a proxy is spoken to by http, https or socks5, not 'ftp'"
+    ):
         opened(tmp_path, plain, HTTPS_PROXY="ftp://proxy.example")
 
 
@@ -188,7 +249,13 @@ def test_the_certificates_that_somebody_renews_are_named(tmp_path, write):
 
 def test_a_field_that_is_none_is_told_of(tmp_path, write, caplog):
     opened(
-        tmp_path, write("config", config(user={"token": "t", "tokenfile": "x"}, cluster={"extensions": [], "disable-compression": True}))
+        tmp_path,
+        write(
+            "config",
+            config(
+                user={"token": "t", "tokenfile": "x"}, cluster={"extensions": [], "disable-compression": True}
+            ),
+        ),
     )
     assert [record.getMessage().split(": ", 1)[1] for record in caplog.records] == [
         "users[a].user.tokenfile is no field of a kubeconfig; it is passed over"
@@ -196,7 +263,9 @@ def test_a_field_that_is_none_is_told_of(tmp_path, write, caplog):
 
 
 def test_a_file_is_json_as_well_and_a_byte_order_mark_is_nothing(tmp_path, write):
-    access = opened(tmp_path, write("config", "\N{BYTE ORDER MARK}" + json.dumps(config(name="\N{GRINNING FACE}"))))
+    access = opened(
+        tmp_path, write("config", "\N{BYTE ORDER MARK}" + json.dumps(config(name="\N{GRINNING FACE}")))
+    )
     assert token(access) == "Bearer token-of-\N{GRINNING FACE}".encode().decode()
 
 
@@ -240,7 +309,9 @@ def test_a_token_file_that_breaks_keeps_the_old_token_and_says_so_once(tmp_path,
         await comes_to_be(access, "Bearer second")
 
     kept(access, check)
-    assert [record.getMessage().count("is empty") for record in caplog.records if record.levelname == "ERROR"] == [1]
+    assert [
+        record.getMessage().count("is empty") for record in caplog.records if record.levelname == "ERROR"
+    ] == [1]
 
 
 def test_the_kubeconfig_itself_is_read_again(tmp_path, write):
@@ -252,7 +323,10 @@ def test_the_kubeconfig_itself_is_read_again(tmp_path, write):
 def test_a_new_authority_makes_a_new_context_and_a_new_token_does_not(tmp_path, write):
     write("ca.crt", AUTHORITY.pem.decode())
     write("token", "first")
-    access = opened(tmp_path, write("config", config(user={"tokenFile": "token"}, cluster={"certificate-authority": "ca.crt"})))
+    access = opened(
+        tmp_path,
+        write("config", config(user={"tokenFile": "token"}, cluster={"certificate-authority": "ca.crt"})),
+    )
     before = access.tls
 
     async def check(access):
@@ -261,7 +335,9 @@ def test_a_new_authority_makes_a_new_context_and_a_new_token_does_not(tmp_path, 
         assert access.tls is before
         write("ca.crt", Authority("renewed").pem.decode())
         await until(lambda: access.tls is not before)
-        assert [authority["subject"] for authority in access.tls.get_ca_certs()] == [((("commonName", "renewed CA"),),)]
+        assert [authority["subject"] for authority in access.tls.get_ca_certs()] == [
+            ((("commonName", "renewed CA"),),)
+        ]
 
     kept(access, check)
 
@@ -275,6 +351,8 @@ def test_what_the_api_server_refused_is_loaded_again_at_once(tmp_path, write):
         write("token", "second")
         assert await access.refused(refused)
         assert await access.authorization() == "Bearer second"
-        assert not await access.refused("Bearer second"), "there is no other, and asking all the time helps nobody"
+        assert not await access.refused("Bearer second"), (
+            "there is no other, and asking all the time helps nobody"
+        )
 
     run(main())

@@ -1,4 +1,6 @@
-"""Does a client hear why the API server did not answer the bastion, and is it sent back only where that helps?"""
+"""Does a client hear why the API server did not answer the bastion, and is it sent back only where that
+helps?
+"""
 
 import asyncio
 import json
@@ -22,16 +24,50 @@ from tests.fakes import SOMEBODY
 
 CAUSES = [
     pytest.param(
-        ApiError("x", 401), "the bastion itself may not ask the Kubernetes API server, which refuses its credentials", None, id="401"
+        ApiError("x", 401),
+        "the bastion itself may not ask the Kubernetes API server, which refuses its credentials",
+        None,
+        id="401",
     ),
-    pytest.param(ApiError("x", 403), "the bastion itself may not ask the Kubernetes API server for this", None, id="403"),
-    pytest.param(ApiError("x", 429, 7.2), "the Kubernetes API server is overloaded; try again shortly", 8, id="429"),
-    pytest.param(ApiError("x", 429), "the Kubernetes API server is overloaded; try again shortly", 2, id="429-that-does-not-say-when"),
-    pytest.param(ApiError("x", 429, 86400.0), "the Kubernetes API server is overloaded; try again shortly", 60, id="429-tomorrow"),
-    pytest.param(ApiError("x", 500), "the Kubernetes API server answered 500; try again shortly", 2, id="500"),
-    pytest.param(ApiError("connection refused"), "the Kubernetes API server did not answer; try again shortly", 2, id="refused"),
-    pytest.param(TimeoutError(), "the Kubernetes API server did not answer; try again shortly", 2, id="timeout"),
-    pytest.param(ValueError("hunter2"), "the Kubernetes API server's answer could not be read; try again shortly", 2, id="no-review"),
+    pytest.param(
+        ApiError("x", 403),
+        "the bastion itself may not ask the Kubernetes API server for this",
+        None,
+        id="403",
+    ),
+    pytest.param(
+        ApiError("x", 429, 7.2), "the Kubernetes API server is overloaded; try again shortly", 8, id="429"
+    ),
+    pytest.param(
+        ApiError("x", 429),
+        "the Kubernetes API server is overloaded; try again shortly",
+        2,
+        id="429-that-does-not-say-when",
+    ),
+    pytest.param(
+        ApiError("x", 429, 86400.0),
+        "the Kubernetes API server is overloaded; try again shortly",
+        60,
+        id="429-tomorrow",
+    ),
+    pytest.param(
+        ApiError("x", 500), "the Kubernetes API server answered 500; try again shortly", 2, id="500"
+    ),
+    pytest.param(
+        ApiError("connection refused"),
+        "the Kubernetes API server did not answer; try again shortly",
+        2,
+        id="refused",
+    ),
+    pytest.param(
+        TimeoutError(), "the Kubernetes API server did not answer; try again shortly", 2, id="timeout"
+    ),
+    pytest.param(
+        ValueError("hunter2"),
+        "the Kubernetes API server's answer could not be read; try again shortly",
+        2,
+        id="no-review",
+    ),
 ]
 
 
@@ -40,18 +76,26 @@ async def authenticated(api):
 
 
 async def authenticated_and_remembered(api):
-    return await CachedAuthenticator(TokenReviewAuthenticator(api)).authenticate(Credentials("token"), SOMEBODY)
+    return await CachedAuthenticator(TokenReviewAuthenticator(api)).authenticate(
+        Credentials("token"), SOMEBODY
+    )
 
 
 async def authorized(api):
-    return await AccessReviewAuthorizer(api).authorize(User("alice"), Attributes("get", resource="pods"), SOMEBODY)
+    return await AccessReviewAuthorizer(api).authorize(
+        User("alice"), Attributes("get", resource="pods"), SOMEBODY
+    )
 
 
 async def authorized_and_remembered(api):
-    return await CachedAuthorizer(AccessReviewAuthorizer(api)).authorize(User("alice"), Attributes("get", resource="pods"), SOMEBODY)
+    return await CachedAuthorizer(AccessReviewAuthorizer(api)).authorize(
+        User("alice"), Attributes("get", resource="pods"), SOMEBODY
+    )
 
 
-@pytest.mark.parametrize("ask", [authenticated, authenticated_and_remembered, authorized, authorized_and_remembered])
+@pytest.mark.parametrize(
+    "ask", [authenticated, authenticated_and_remembered, authorized, authorized_and_remembered]
+)
 @pytest.mark.parametrize(("error", "said", "retry_after"), CAUSES)
 def test_each_cause_is_told_for_what_it_is(ask, error, said, retry_after):
     async def main():
@@ -63,10 +107,14 @@ def test_each_cause_is_told_for_what_it_is(ask, error, said, retry_after):
     assert (told.code, told.reason) == (503, "ServiceUnavailable")
     assert said in told.message
     assert told.message.startswith(
-        "cannot authenticate the request: " if "authenticated" in ask.__name__ else "cannot authorize the request: "
+        "cannot authenticate the request: "
+        if "authenticated" in ask.__name__
+        else "cannot authorize the request: "
     )
     assert told.headers == (((b"Retry-After", str(retry_after).encode()),) if retry_after else ())
-    assert json.loads(told.body()).get("details") == ({"retryAfterSeconds": retry_after} if retry_after else None)
+    assert json.loads(told.body()).get("details") == (
+        {"retryAfterSeconds": retry_after} if retry_after else None
+    )
     assert "hunter2" not in told.message
 
 

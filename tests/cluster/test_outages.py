@@ -37,25 +37,49 @@ def failed(right, error):
 
 def test_one_cause_is_one_line_with_where_what_who_and_how_to_mend_it(caplog):
     """Also where its consequences come one by one."""
-    [line] = told(caplog, *(failed(right, FORBIDDEN) for right in needed([("pods", ""), ("services", ""), ("endpointslices", "")])))
-    assert line == (
-        f"https://api:6443 answered 403: {ACCOUNT} may not create subjectaccessreviews, tokenreviews; get, list, watch pods, services; "
-        "list, watch endpointslices; this allows it: "
-        "kubectl create clusterrolebinding bastion-auth-delegator --clusterrole=system:auth-delegator --serviceaccount=bastion:bastion"
-        " && kubectl create clusterrole bastion-discovery --verb=get,list,watch --resource=pods,services,endpointslices.discovery.k8s.io"
-        " && kubectl create clusterrolebinding bastion-discovery --clusterrole=bastion-discovery --serviceaccount=bastion:bastion"
+    [line] = told(
+        caplog,
+        *(
+            failed(right, FORBIDDEN)
+            for right in needed([("pods", ""), ("services", ""), ("endpointslices", "")])
+        ),
+    )
+    assert (
+        line
+        == f"https://api:6443 answered 403: {ACCOUNT} may not create subjectaccessreviews, tokenreviews; get,"
+        " list, watch pods, services; list, watch endpointslices; this allows it: kubectl create"
+        " clusterrolebinding bastion-auth-delegator --clusterrole=system:auth-delegator"
+        " --serviceaccount=bastion:bastion && kubectl create clusterrole bastion-discovery"
+        " --verb=get,list,watch --resource=pods,services,endpointslices.discovery.k8s.io && kubectl"
+        " create clusterrolebinding bastion-discovery --clusterrole=bastion-discovery"
+        " --serviceaccount=bastion:bastion"
     )
 
 
 def test_two_causes_are_two_lines(caplog):
     lines = told(caplog, failed(LIST, FORBIDDEN), failed(REVIEW_TOKENS, BROKEN))
-    assert [line.partition(":6443 ")[2].partition(":")[0] for line in lines] == ["answered 403", "answered 500"]
+    assert [line.partition(":6443 ")[2].partition(":")[0] for line in lines] == [
+        "answered 403",
+        "answered 500",
+    ]
 
 
 def test_a_cause_that_changes_is_news_at_once_and_that_it_works_again_too(caplog):
-    lines = told(caplog, failed(LIST, SILENT), 3, failed(LIST, BROKEN), 3, failed(LIST, BROKEN), 3, ("answered", LIST), 3)
+    lines = told(
+        caplog,
+        failed(LIST, SILENT),
+        3,
+        failed(LIST, BROKEN),
+        3,
+        failed(LIST, BROKEN),
+        3,
+        ("answered", LIST),
+        3,
+    )
     assert len(lines) == 3
-    assert lines[0].startswith("https://api:6443 does not answer: no answer within 8 s: cannot list pods; it takes connections")
+    assert lines[0].startswith(
+        "https://api:6443 does not answer: no answer within 8 s: cannot list pods; it takes connections"
+    )
     assert lines[1].startswith("https://api:6443 answered 500: cannot list pods")
     assert lines[2] == "https://api:6443 answers again, after 9 s: can list pods"
 
@@ -66,7 +90,11 @@ def test_what_goes_on_is_said_more_and_more_rarely(caplog):
 
 
 def test_what_comes_and_goes_does_not_fill_the_log(caplog):
-    steps = [step for _ in range(50) for step in (failed(REVIEW_ACCESS, SILENT), MOMENT, ("answered", REVIEW_ACCESS), MOMENT)]
+    steps = [
+        step
+        for _ in range(50)
+        for step in (failed(REVIEW_ACCESS, SILENT), MOMENT, ("answered", REVIEW_ACCESS), MOMENT)
+    ]
     assert len(told(caplog, *steps)) <= 2 * (1 + 50 * 2 * MOMENT / AGAIN) + 1
 
 
@@ -77,11 +105,16 @@ def test_what_worked_all_the_time_works_again_without_a_word(caplog):
 def test_a_right_that_was_given_ends_only_the_want_of_it(caplog):
     assert len(told(caplog, failed(LIST, SILENT), 1, ("granted", LIST), 1)) == 1
     caplog.clear()
-    assert told(caplog, failed(LIST, FORBIDDEN), 1, ("granted", LIST), 1)[1].startswith("https://api:6443 answers again, after ")
+    assert told(caplog, failed(LIST, FORBIDDEN), 1, ("granted", LIST), 1)[1].startswith(
+        "https://api:6443 answers again, after "
+    )
 
 
 HINTS = [
-    ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: unable to get local issuer certificate", "certificate-authority"),
+    (
+        "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: unable to get local issuer certificate",
+        "certificate-authority",
+    ),
     ("[Errno -2] Name or service not known", "DNS"),
     ("[Errno 111] Connection refused", "nothing listens there"),
     ("no answer within 8 s", "does not answer: see its load"),
@@ -101,8 +134,17 @@ def test_an_answer_that_is_none_comes_with_what_to_look_at(caplog, error):
 
 
 def test_credentials_that_cannot_be_read_are_no_answer(caplog):
-    [line] = told(caplog, failed(LIST, ApiError("the bastion's own credentials cannot be read: No such file", 401, answered=False)))
-    assert line == "https://api:6443 is not asked: the bastion's own credentials cannot be read: No such file: cannot list pods"
+    [line] = told(
+        caplog,
+        failed(
+            LIST, ApiError("the bastion's own credentials cannot be read: No such file", 401, answered=False)
+        ),
+    )
+    assert (
+        line
+        == "https://api:6443 is not asked: the bastion's own credentials cannot be read: No such file: cannot"
+        " list pods"
+    )
 
 
 # --- rights in words, and as commands

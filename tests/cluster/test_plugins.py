@@ -21,7 +21,11 @@ def test_a_plugin_is_run_as_the_file_says_and_its_token_is_shown(tmp_path, write
 
 def test_a_plugin_may_give_a_certificate(tmp_path, write, plugin):
     pair = AUTHORITY.issue([], common_name="bastion", client=True)
-    plugin.gives(clientCertificateData=pair.certificate.decode(), clientKeyData=pair.key.decode(), expirationTimestamp=None)
+    plugin.gives(
+        clientCertificateData=pair.certificate.decode(),
+        clientKeyData=pair.key.decode(),
+        expirationTimestamp=None,
+    )
     access = opened(tmp_path, write("config", config(user=plugin.user)))
     assert token(access) is None
 
@@ -52,14 +56,19 @@ def test_what_a_plugin_gives(tmp_path, write, plugin, status, outcome):
 
 def test_a_plugin_that_fails_is_quoted_in_a_line(tmp_path, write, plugin):
     plugin.fails()
-    with pytest.raises(KubeconfigError, match=r"exec: the plugin '.*plugin' ended with status 1: error: no credentials today$"):
+    with pytest.raises(
+        KubeconfigError,
+        match=r"exec: the plugin '.*plugin' ended with status 1: error: no credentials today$",
+    ):
         opened(tmp_path, write("config", config(user=plugin.user)))
 
 
 def test_a_plugin_of_another_version_is_refused(tmp_path, write, plugin):
     plugin.gives(token="t")
     plugin.user["exec"]["apiVersion"] = "client.authentication.k8s.io/v1beta1"
-    with pytest.raises(KubeconfigError, match=r"put out a client\.authentication\.k8s\.io/v1 ExecCredential and no"):
+    with pytest.raises(
+        KubeconfigError, match=r"put out a client\.authentication\.k8s\.io/v1 ExecCredential and no"
+    ):
         opened(tmp_path, write("config", config(user=plugin.user)))
 
 
@@ -68,14 +77,19 @@ def test_a_plugin_beside_the_file_or_on_the_path(tmp_path, write, plugin):
     plugin.user["exec"]["command"] = "./plugin"
     assert token(opened(tmp_path, write("config", config(user=plugin.user)))) == "Bearer t"
     plugin.user["exec"]["command"] = "plugin"
-    assert token(opened(tmp_path, write("config", config(user=plugin.user)), PATH=str(tmp_path))) == "Bearer t"
+    assert (
+        token(opened(tmp_path, write("config", config(user=plugin.user)), PATH=str(tmp_path))) == "Bearer t"
+    )
 
 
 def test_a_plugin_is_told_of_the_cluster_where_it_asks(tmp_path, write, plugin):
     plugin.gives(token="t")
     plugin.user["exec"]["provideClusterInfo"] = True
     write("ca.crt", AUTHORITY.pem.decode())
-    extensions = [{"name": "other", "extension": 1}, {"name": "client.authentication.k8s.io/exec", "extension": {"audience": "a"}}]
+    extensions = [
+        {"name": "other", "extension": 1},
+        {"name": "client.authentication.k8s.io/exec", "extension": {"audience": "a"}},
+    ]
     cluster = {"certificate-authority": "ca.crt", "tls-server-name": "api.example", "extensions": extensions}
     opened(tmp_path, write("config", config(user=plugin.user, cluster=cluster)))
     assert plugin.info["spec"] == {
@@ -117,7 +131,9 @@ def test_a_token_that_has_expired_is_not_shown_while_another_can_be_had(tmp_path
     assert token(access) == "Bearer second"
 
 
-def test_a_plugin_that_fails_later_on_leaves_what_there_was_and_is_not_asked_all_the_time(tmp_path, write, plugin, caplog):
+def test_a_plugin_that_fails_later_on_leaves_what_there_was_and_is_not_asked_all_the_time(
+    tmp_path, write, plugin, caplog
+):
     plugin.gives(token="first", expires_in=20)
     access = opened(tmp_path, write("config", config(user=plugin.user)))
     plugin.fails()

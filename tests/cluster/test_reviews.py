@@ -35,8 +35,13 @@ def said(caplog, *answers, paths=(ACCESS_REVIEWS,)):
 def test_a_right_that_the_bastion_lacks_is_said_with_what_gives_it(caplog):
     """AU-105."""
     [line] = said(caplog, FORBIDDEN, paths=(ACCESS_REVIEWS, TOKEN_REVIEWS))
-    assert line.startswith("https://api:6443 answered 403: the bastion may not create subjectaccessreviews, tokenreviews; ")
-    assert "kubectl create clusterrolebinding bastion-auth-delegator --clusterrole=system:auth-delegator --user=NAME" in line
+    assert line.startswith(
+        "https://api:6443 answered 403: the bastion may not create subjectaccessreviews, tokenreviews; "
+    )
+    assert (
+        "kubectl create clusterrolebinding bastion-auth-delegator --clusterrole=system:auth-delegator"
+        " --user=NAME" in line
+    )
 
 
 def test_many_failures_are_one_line(caplog):

@@ -44,7 +44,9 @@ class Api:
             status = {"userInfo": {"username": ACCOUNT}}
         else:
             about = asked["spec"]["resourceAttributes"]
-            right = Right(about["verb"], about["resource"], about.get("group", ""), about.get("namespace", ""))
+            right = Right(
+                about["verb"], about["resource"], about.get("group", ""), about.get("namespace", "")
+            )
             status = {"allowed": right in self.rights}
         return orjson.dumps({"status": status})
 
@@ -72,11 +74,16 @@ def without(*rights):
 LACKING = [
     pytest.param(Api(), [], None, id="nothing"),
     pytest.param(Api(without(REVIEW_TOKENS)), [REVIEW_TOKENS], "create tokenreviews", id="reviews-of-tokens"),
-    pytest.param(Api(without(REVIEW_ACCESS)), [REVIEW_ACCESS], "create subjectaccessreviews", id="reviews-of-access"),
+    pytest.param(
+        Api(without(REVIEW_ACCESS)), [REVIEW_ACCESS], "create subjectaccessreviews", id="reviews-of-access"
+    ),
     pytest.param(Api([]), list(RIGHTS), "create tokenreviews, subjectaccessreviews", id="everything"),
     pytest.param(Api(without(RIGHTS[2])), [RIGHTS[2]], None, id="to-read"),
     pytest.param(
-        Api(without(Right("watch", "services", "", "infra"))), [Right("watch", "services", "", "infra")], None, id="in-one-namespace"
+        Api(without(Right("watch", "services", "", "infra"))),
+        [Right("watch", "services", "", "infra")],
+        None,
+        id="in-one-namespace",
     ),
     pytest.param(Api(selfsubjectaccessreviews=NONE), [], None, id="nobody-tells"),
     pytest.param(Api(selfsubjectaccessreviews=NO), [], None, id="not-allowed-to-ask"),
@@ -97,7 +104,9 @@ def test_a_right_in_all_namespaces_is_one_question():
     rights = needed([("services", "")]) + RIGHTS
     api = Api(rights)
     ask(api)
-    assert api.calls.count("selfsubjectaccessreviews") == len({(right.verb, right.resource) for right in RIGHTS if right not in REVIEWS})
+    assert api.calls.count("selfsubjectaccessreviews") == len(
+        {(right.verb, right.resource) for right in RIGHTS if right not in REVIEWS}
+    )
 
 
 def test_a_bastion_without_a_token_reviews_none():
@@ -117,7 +126,9 @@ def test_it_is_asked_again_and_a_right_that_is_lost_later_turns_nothing_red(capl
         one = standing(api)
         task = asyncio.create_task(one.keep())
         await settle()
-        assert one.why_not_ready() is None, "no answer is no refusal: the watches tell whether there is an API server"
+        assert one.why_not_ready() is None, (
+            "no answer is no refusal: the watches tell whether there is an API server"
+        )
         api.fails = {}
         await pass_time(SOON + 0.1)
         assert one.why_not_ready() is None

@@ -1,7 +1,7 @@
 """The embedded API as a process of its own, and what it was asked for so far.
 
-`python -m tests.conformance.api MANIFESTS TOKENS KUBECONFIG` writes the kubeconfig, says so with a line, answers every line with
-its counts as JSON, and ends with its input.
+`python -m tests.conformance.api MANIFESTS TOKENS KUBECONFIG` writes the kubeconfig, says so with a line,
+answers every line with its counts as JSON, and ends with its input.
 """
 
 from __future__ import annotations

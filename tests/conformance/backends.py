@@ -1,4 +1,6 @@
-"""The pods and the node: every address of the cluster that somebody listens on, doing what the case at hand says."""
+"""The pods and the node: every address of the cluster that somebody listens on, doing what the case at hand
+says.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,10 @@ class Arrival:
 
 
 class Backends:
-    """Use as an asynchronous context manager.  Cases come one after another, each with connections of its own."""
+    """Use as an asynchronous context manager.
+
+    Cases come one after another, each with connections of its own.
+    """
 
     def __init__(self, net: str, scratch: Path) -> None:
         self._net = net
@@ -59,7 +64,9 @@ class Backends:
         for host, port in LISTENING:
             serve = functools.partial(self._serve, f"{host}:{port}")
             context = tls if port in SPEAKS_TLS else None
-            self._servers.append(await asyncio.start_server(serve, self._net + host, port, ssl=context, limit=LIMIT))
+            self._servers.append(
+                await asyncio.start_server(serve, self._net + host, port, ssl=context, limit=LIMIT)
+            )
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -1,4 +1,6 @@
-"""What is asked, and what must come of it?  `cases/*.yaml` read, checked for mistakes and spelled out in bytes.
+"""What is asked, and what must come of it?
+
+`cases/*.yaml` read, checked for mistakes and spelled out in bytes.
 
 A file is a list of cases; its name is that of their group.  Every key a case may have:
 
@@ -15,11 +17,12 @@ A file is a list of cases; its name is that of their group.  Every key a case ma
     client:   [step, …]: what the client does once it has been answered 101
     expect:   what must come of it: see compare.py
 
-A step is `answer: 200 OK` (with `headers: [Name: value, …]`, and with `body`, whose length is then announced), `send: text`,
-`receive: 5` (bytes) or `receive: all` (until the end), `echo`, or `close`.  Text that follows text is one write.
+A step is `answer: 200 OK` (with `headers: [Name: value, …]`, and with `body`, whose length is then
+announced), `send: text`, `receive: 5` (bytes) or `receive: all` (until the end), `echo`, or `close`.  Text
+that follows text is one write.
 
-In all text a character is a byte (Latin-1) and `{net}` the network's prefix; `{repeat: ab, times: 3}` is `ababab`, and
-`{join: [text, …]}` is one text.
+In all text a character is a byte (Latin-1) and `{net}` the network's prefix; `{repeat: ab, times: 3}` is
+`ababab`, and `{join: [text, …]}` is one text.
 """
 
 from __future__ import annotations
@@ -42,7 +45,8 @@ SEEN = {"backend", "line", "headers", "body", "received"}
 DEFAULT_ANSWER = {"answer": "200 OK", "headers": [{"Content-Type": "text/plain"}], "body": "ok\n"}
 
 Pairs = Sequence[Mapping[str, str]]
-Step = tuple[str, bytes | int | None]  # ("send", bytes) ("receive", how many, or None for all) ("echo", None) ("close", None)
+# ("send", bytes) ("receive", how many, or None for all) ("echo", None) ("close", None)
+Step = tuple[str, bytes | int | None]
 
 
 class Mistake(Exception):
@@ -131,7 +135,9 @@ def _request(
     fields = [f"Host: {HOST}", *([f"Authorization: Bearer {token(user)}"] if user else []), *_lines(headers)]
     if chunks is not None:
         fields.append("Transfer-Encoding: chunked")
-        content = "".join(f"{len(chunk):x}\r\n{chunk}\r\n" for chunk in chunks) + "\r\n".join(["0", *_lines(trailers), "", ""])
+        content = "".join(f"{len(chunk):x}\r\n{chunk}\r\n" for chunk in chunks) + "\r\n".join(
+            ["0", *_lines(trailers), "", ""]
+        )
     else:
         content = body or ""
         if content or method in ("POST", "PUT", "PATCH"):

@@ -1,4 +1,7 @@
-"""What does the client see?  Bytes sent on a connection of their own, and the answer as it comes: nothing mended, nothing hidden."""
+"""What does the client see?
+
+Bytes sent on a connection of their own, and the answer as it comes: nothing mended, nothing hidden.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,11 @@ PATIENCE = 8.0  # seconds for a case
 
 @dataclass(slots=True)
 class Answer:
-    """`ended`: whole, cut (a part of the body is missing), closed (there is no answer), or silence (the time is over).
+    """`ended`: whole, cut (a part of the body is missing), closed (there is no answer), or silence (the time
+    is over).
 
-    `received` is what came after a 101; `then` the status and body of the second answer, its status `closed` for none.
+    `received` is what came after a 101; `then` the status and body of the second answer, its status `closed`
+    for none.
     """
 
     status: int | None = None

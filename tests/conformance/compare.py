@@ -9,7 +9,8 @@ What an `expect` may state, and what it does not state is free:
     received:  [text, …]: what the client's script received after a 101
     ended:     whole, if it does not say; cut, closed or silence
     then:      {status, body} of the second answer; `closed` for no answer
-    seen:      [{backend, line, headers, body, received}, …]: what the backends got; [] for nothing.  A body that is not
+    seen:      [{backend, line, headers, body, received}, …]: what the backends got; [] for nothing.  A body
+    that is not
                stated is empty.  Or `lines:A || B`: whatever they got had one of these request lines.
 
 A text may be a pattern:
@@ -19,8 +20,9 @@ A text may be a pattern:
     says:…     this, or this and more after `: `
     gunzip:…   this, once decompressed
 
-For what a backend gets there are rules that no case need repeat: the client's own Host and address, none of its credentials,
-and no header that the client did not send, but for those a proxy adds.  So for answers: no header that the backend did not send.
+For what a backend gets there are rules that no case need repeat: the client's own Host and address, none of
+its credentials, and no header that the client did not send, but for those a proxy adds.  So for answers: no
+header that the backend did not send.
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ from tests.conformance.cases import HOST, Case
 from tests.conformance.client import Answer
 
 SEEN_ALWAYS = {"host": HOST, "x-forwarded-for": "127.0.0.1", "authorization": None}
-FRAMING = {"connection", "content-length", "date", "keep-alive", "transfer-encoding"}  # each connection has its own
+# each connection has its own
+FRAMING = {"connection", "content-length", "date", "keep-alive", "transfer-encoding"}
 ADDED_TO_REQUESTS = FRAMING | {
     "host",
     "x-forwarded-for",
@@ -90,7 +93,13 @@ def _of_the_answer(expect: Mapping[str, Any], answer: Answer) -> Iterator[str]:
 
 
 def _status_object(expect: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": expect["status"], **expect["failure"]}
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "status": "Failure",
+        "code": expect["status"],
+        **expect["failure"],
+    }
 
 
 def _json(text: str) -> Any:
@@ -100,12 +109,16 @@ def _json(text: str) -> Any:
         return text
 
 
-def _of_the_arrivals(expect: str | Sequence[Mapping[str, Any]] | None, seen: Sequence[Arrival]) -> Iterator[str]:
+def _of_the_arrivals(
+    expect: str | Sequence[Mapping[str, Any]] | None, seen: Sequence[Arrival]
+) -> Iterator[str]:
     if expect is None:
         return
     if isinstance(expect, str):
         lines = expect.removeprefix("lines:").split(" || ")
-        yield from (f"seen: wanted {' or '.join(lines)}, got {got.line}" for got in seen if got.line not in lines)
+        yield from (
+            f"seen: wanted {' or '.join(lines)}, got {got.line}" for got in seen if got.line not in lines
+        )
     elif len(expect) != len(seen):
         yield f"seen: wanted {len(expect)} requests, got {[(got.backend, got.line) for got in seen]}"
     else:
@@ -113,7 +126,9 @@ def _of_the_arrivals(expect: str | Sequence[Mapping[str, Any]] | None, seen: Seq
             for key, value in {"body": "", **want}.items():
                 if key != "headers":
                     yield from _compare(value, getattr(got, key), f"seen[{i}].{key}")
-            yield from _compare_headers({**SEEN_ALWAYS, **want.get("headers", {})}, got.headers, f"seen[{i}].headers")
+            yield from _compare_headers(
+                {**SEEN_ALWAYS, **want.get("headers", {})}, got.headers, f"seen[{i}].headers"
+            )
 
 
 def _compare_headers(want: Mapping[str, Any], got: Mapping[str, list[str]], place: str) -> Iterator[str]:
@@ -124,8 +139,13 @@ def _compare_headers(want: Mapping[str, Any], got: Mapping[str, list[str]], plac
 def _inventions(case: Case, answer: Answer, seen: Sequence[Arrival]) -> Iterator[str]:
     asked = _field_names([case.request, case.then])
     for i, arrival in enumerate(seen):
-        yield from (f"seen[{i}].headers.{name}: nobody sent it" for name in arrival.headers.keys() - asked - ADDED_TO_REQUESTS)
-    answered = _field_names([what for act, what in case.backend if isinstance(what, bytes)]) if seen else set()
+        yield from (
+            f"seen[{i}].headers.{name}: nobody sent it"
+            for name in arrival.headers.keys() - asked - ADDED_TO_REQUESTS
+        )
+    answered = (
+        _field_names([what for act, what in case.backend if isinstance(what, bytes)]) if seen else set()
+    )
     own = not seen or "failure" in case.expect or "x-bastion-error" in answer.headers
     allowed = (OF_ITS_OWN_ANSWERS if own else ADDED_TO_ANSWERS) | answered
     yield from (f"headers.{name}: nobody sent it" for name in answer.headers.keys() - allowed)

@@ -1,4 +1,6 @@
-"""What cluster do the cases speak of?  Its objects, its users and their tokens, for pods on the loopback net of your choice.
+"""What cluster do the cases speak of?
+
+Its objects, its users and their tokens, for pods on the loopback net of your choice.
 
 Everything is a row below; the functions only give the rows their Kubernetes shape.
 """
@@ -42,7 +44,10 @@ NODES = [  # name, address
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """`address`: its host number, a whole address, or None while it has none.  `ports`: those of each container."""
+    """`address`: its host number, a whole address, or None while it has none.
+
+    `ports`: those of each container.
+    """
 
     name: str
     address: str | None
@@ -103,9 +108,15 @@ SERVICES = [
     Service("web", [Slice([WEB_0, WEB_1])]),
     Service("single", [Slice([WEB_0])]),
     Service("unnamed", [Slice([WEB_0], [("", 8080)])], [("", 80, 8080)]),
-    Service("multi", [Slice([MULTI], [("http", 8080), ("metrics", 9090)])], [("http", 80, 8080), ("metrics", 9090, 9090)]),
+    Service(
+        "multi",
+        [Slice([MULTI], [("http", 8080), ("metrics", 9090)])],
+        [("http", 80, 8080), ("metrics", 9090, 9090)],
+    ),
     Service("tls", [Slice([TLS], [("https", 8443)])], [("https", 443, 8443)]),
-    Service("split", [Slice([WEB_0]), Slice([WEB_1], [("alt", 8081)])], [("http", 80, 8080), ("alt", 81, 8081)]),
+    Service(
+        "split", [Slice([WEB_0]), Slice([WEB_1], [("alt", 8081)])], [("http", 80, 8080), ("alt", 81, 8081)]
+    ),
     Service("noeps"),
     Service("empty", without_subsets=True),
     Service("notready", [Slice([UNREADY])]),
@@ -123,7 +134,10 @@ SERVICES = [
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A role and its binding, to a user or `group:<name>`.  `rules`: (resources, verbs, names); a resource may be `name.group`."""
+    """A role and its binding, to a user or `group:<name>`.
+
+    `rules`: (resources, verbs, names); a resource may be `name.group`.
+    """
 
     subject: str
     rules: Sequence[tuple[Sequence[str], Sequence[str], Sequence[str]]]
@@ -181,14 +195,20 @@ def _whole(address: str, net: str) -> str:
 def _node(name: str, address: str | None, net: str) -> Object:
     status: Object = {"addresses": []}
     if address is not None:
-        status["addresses"] = [{"type": kind, "address": _whole(address, net)} for kind in ("InternalIP", "Hostname")]
+        status["addresses"] = [
+            {"type": kind, "address": _whole(address, net)} for kind in ("InternalIP", "Hostname")
+        ]
         status["daemonEndpoints"] = {"kubeletEndpoint": {"Port": 10250}}
     return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "status": status}
 
 
 def _pod(pod: Pod, net: str) -> Object:
     containers = [
-        {"name": f"c{i}", "image": "example.test/app", "ports": [{"name": name, "containerPort": number} for name, number in ports]}
+        {
+            "name": f"c{i}",
+            "image": "example.test/app",
+            "ports": [{"name": name, "containerPort": number} for name, number in ports],
+        }
         for i, ports in enumerate(pod.containers)
     ]
     status: Object = {"phase": "Running", "conditions": [{"type": "Ready", "status": str(pod.ready)}]}
@@ -205,7 +225,9 @@ def _pod(pod: Pod, net: str) -> Object:
 
 
 def _service(service: Service, net: str) -> Iterator[Object]:
-    spec: Object = {"ports": [{"name": name, "port": port, "targetPort": target} for name, port, target in service.ports]}
+    spec: Object = {
+        "ports": [{"name": name, "port": port, "targetPort": target} for name, port, target in service.ports]
+    }
     if service.kind == "ExternalName":
         spec |= {"type": "ExternalName", "externalName": "example.test"}
     if service.headless:
@@ -218,7 +240,11 @@ def _service(service: Service, net: str) -> Iterator[Object]:
         yield {
             "apiVersion": "discovery.k8s.io/v1",
             "kind": "EndpointSlice",
-            "metadata": {**metadata, "name": f"{service.name}-{i}", "labels": {"kubernetes.io/service-name": service.name}},
+            "metadata": {
+                **metadata,
+                "name": f"{service.name}-{i}",
+                "labels": {"kubernetes.io/service-name": service.name},
+            },
             "addressType": "IPv4",
             "endpoints": [_endpoint(pod, slice.says, net) for pod in slice.pods],
             "ports": [{"name": name, "port": number, "protocol": "TCP"} for name, number in slice.ports],

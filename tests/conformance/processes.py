@@ -30,7 +30,9 @@ def serving(*flags: str, log: Path) -> Iterator[int]:
 def running(*arguments: str, ready: Callable[[], bool], log: Path) -> Iterator[None]:
     """Any command of the bastion.  Raises RuntimeError with the end of its log if it does not get ready."""
     with log.open("wb") as output:
-        process = subprocess.Popen([sys.executable, "-m", "bastion", *arguments], stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bastion", *arguments], stdout=output, stderr=subprocess.STDOUT
+        )
     try:
         deadline = time.monotonic() + STARTS_WITHIN
         while not ready():
@@ -49,7 +51,9 @@ def running(*arguments: str, ready: Callable[[], bool], log: Path) -> Iterator[N
 
 def answers_ready(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"https://127.0.0.1:{port}/readyz", timeout=2, context=ssl._create_unverified_context()) as answer:
+        with urllib.request.urlopen(
+            f"https://127.0.0.1:{port}/readyz", timeout=2, context=ssl._create_unverified_context()
+        ) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False  # 503, or nobody there yet

@@ -18,7 +18,10 @@ from tests.conformance.test_conformance import GROUPS, NET
 ANSWER = Answer(200, {"content-type": ["text/plain"], "x-two": ["1", "2"]}, "ok\n", ended="whole")
 ARRIVAL = Arrival(".10:8080", "GET /z HTTP/1.1", {"host": ["bastion.test"], "x-forwarded-for": ["127.0.0.1"]})
 SEEN = {"backend": ".10:8080", "line": "GET /z HTTP/1.1"}
-FAILURE = '{"kind":"Status","apiVersion":"v1","status":"Failure","code":404,"reason":"NotFound","message":"no: why","details":{"name":"x"}}'
+FAILURE = (
+    '{"kind":"Status","apiVersion":"v1","status":"Failure","code":404,"reason":"NotFound","message":"no:'
+    ' why","details":{"name":"x"}}'
+)
 MISSING = Answer(404, {"content-type": ["application/json"]}, FAILURE, ended="whole")
 
 
@@ -31,7 +34,12 @@ def asked(expect: Mapping[str, Any], **more: Any) -> Case:
     "expect",
     [
         {},
-        {"status": 200, "headers": {"content-type": "text/plain", "x-two": ["1", "2"], "x-none": None}, "body": "ok\n", "seen": [SEEN]},
+        {
+            "status": 200,
+            "headers": {"content-type": "text/plain", "x-two": ["1", "2"], "x-none": None},
+            "body": "ok\n",
+            "seen": [SEEN],
+        },
         {"status": "any:200|400", "headers": {"content-type": "re:text/.*"}, "body": "re:o.\n"},
         {"seen": "lines:GET /y HTTP/1.1 || GET /z HTTP/1.1"},
         {"seen": [{}]},
@@ -89,9 +97,13 @@ def test_what_no_case_need_say_of_an_answer() -> None:
     invented = dataclasses.replace(ANSWER, headers={**ANSWER.headers, "x-more": ["1"]})
     assert differences(asked({}), invented, [ARRIVAL]) == ["headers.x-more: nobody sent it"]
     assert not differences(
-        asked({}, backend={"send": "HTTP/1.1 200 OK\r\nX-More: 1\r\nX-Two: 1\r\nContent-Type: x\r\n"}), invented, [ARRIVAL]
+        asked({}, backend={"send": "HTTP/1.1 200 OK\r\nX-More: 1\r\nX-Two: 1\r\nContent-Type: x\r\n"}),
+        invented,
+        [ARRIVAL],
     )
-    assert differences(asked({}), dataclasses.replace(ANSWER, ended="cut"), [ARRIVAL]) == ["ended: wanted 'whole', got 'cut'"]
+    assert differences(asked({}), dataclasses.replace(ANSWER, ended="cut"), [ARRIVAL]) == [
+        "ended: wanted 'whole', got 'cut'"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -117,7 +129,9 @@ def test_compressed_bodies_are_compared_by_what_they_carry() -> None:
 
 
 def test_a_case_is_spelled_out() -> None:
-    made = asked({}, method="PUT", headers=[{"X-Long": {"repeat": "ab", "times": 2}}], body={"join": ["{net}", "!"]})
+    made = asked(
+        {}, method="PUT", headers=[{"X-Long": {"repeat": "ab", "times": 2}}], body={"join": ["{net}", "!"]}
+    )
     head, _, body = made.request.decode().partition("\r\n\r\n")
     assert head.split("\r\n") == [
         "PUT /z HTTP/1.1",
@@ -127,14 +141,29 @@ def test_a_case_is_spelled_out() -> None:
         f"Content-Length: {len(body)}",
     ]
     assert body == f"{NET}!"
-    assert asked({}, chunks=["abc"], trailers=[{"X-Sum": "1"}]).request.endswith(b"chunked\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 1\r\n\r\n")
+    assert asked({}, chunks=["abc"], trailers=[{"X-Sum": "1"}]).request.endswith(
+        b"chunked\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 1\r\n\r\n"
+    )
     assert asked({}, raw=["GET / HTTP/1.0", "", "early"]).request == b"GET / HTTP/1.0\r\n\r\nearly"
 
 
 def test_text_after_text_is_one_write() -> None:
-    steps = [{"answer": "200 OK", "body": "ok"}, {"send": "more"}, {"receive": 4}, {"receive": "all"}, "echo", "close"]
+    steps = [
+        {"answer": "200 OK", "body": "ok"},
+        {"send": "more"},
+        {"receive": 4},
+        {"receive": "all"},
+        "echo",
+        "close",
+    ]
     sent = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokmore"
-    assert asked({}, backend=steps).backend == [("send", sent), ("receive", 4), ("receive", None), ("echo", None), ("close", None)]
+    assert asked({}, backend=steps).backend == [
+        ("send", sent),
+        ("receive", 4),
+        ("receive", None),
+        ("echo", None),
+        ("close", None),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,7 @@
-"""Does the bastion do with a request what kube-apiserver does, or on purpose something better?  Seen from both sides of it."""
+"""Does the bastion do with a request what kube-apiserver does, or on purpose something better?
+
+Seen from both sides of it.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,17 @@ from tests.conformance.processes import serving
 from tests.loopback import own_network
 
 NET = own_network(98)
-GROUPS = ["access", "answers", "html", "names", "paths", "redirects", "request_headers", "requests", "upgrades"]
+GROUPS = [
+    "access",
+    "answers",
+    "html",
+    "names",
+    "paths",
+    "redirects",
+    "request_headers",
+    "requests",
+    "upgrades",
+]
 WHO_AND_WHAT = ["access", "names"]  # what depends on where objects and decisions come from
 FOR_LONG = [
     "--authentication-token-webhook-cache-ttl=1h",
@@ -92,7 +105,9 @@ def api(cluster: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.fixture(scope="session")
-def over_an_api_server(api: tuple[CountedApi, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+def over_an_api_server(
+    api: tuple[CountedApi, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Client]:
     log = tmp_path_factory.mktemp("serve") / "log"
     with serving("--kubeconfig", str(api[1]), *TARGETS, *FOR_LONG, log=log) as port:
         yield Client(port)
@@ -117,7 +132,10 @@ def test_over_an_api_server(case: Case, stage: Stage, over_an_api_server: Client
 def test_the_api_server_is_asked_once_for_what_can_be_remembered(
     stage: Stage, over_an_api_server: Client, api: tuple[CountedApi, Path]
 ) -> None:
-    """Of who and whether; a name that nobody knows is asked for live, each time.  And once a minute the bastion asks about itself."""
+    """Of who and whether; a name that nobody knows is asked for live, each time.
+
+    And once a minute the bastion asks about itself.
+    """
     played = [case for case in CASES if case.group in WHO_AND_WHAT]
 
     def play() -> Counter[str]:
@@ -126,11 +144,17 @@ def test_the_api_server_is_asked_once_for_what_can_be_remembered(
         return api[0].calls()
 
     first, second = play(), play()
-    assert {call: number for call, number in first.items() if call.startswith("list ")} == dict.fromkeys(LISTS, 1)
+    assert {call: number for call, number in first.items() if call.startswith("list ")} == dict.fromkeys(
+        LISTS, 1
+    )
     tokens = {token for case in CASES for token in BEARER.findall(case.request)}
     assert 0 < first["tokenreviews"] <= len(tokens) + 2
     assert first["subjectaccessreviews"] > 0
-    live = {call: number for call, number in (second - first).items() if not call.startswith(("watch ", "selfsubject"))}
+    live = {
+        call: number
+        for call, number in (second - first).items()
+        if not call.startswith(("watch ", "selfsubject"))
+    }
     assert live.pop("tokenreviews", 0) <= 1
     assert all(call.startswith("get ") for call in live), live
     assert sum(live.values()) <= sum(case.expect.get("status") == 404 for case in played)

@@ -13,7 +13,10 @@ Headers = Mapping[str, list[str]]  # by lower-case name, values in the order the
 
 
 async def read_head(reader: StreamReader, begun: bytes = b"") -> tuple[str, Headers]:
-    """The first line, and the headers; `begun` was read before.  Raises IncompleteReadError where there is no whole head."""
+    """The first line, and the headers; `begun` was read before.
+
+    Raises IncompleteReadError where there is no whole head.
+    """
     first, *lines = (begun + await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
     headers: dict[str, list[str]] = {}
     for line in filter(None, lines):
@@ -23,7 +26,10 @@ async def read_head(reader: StreamReader, begun: bytes = b"") -> tuple[str, Head
 
 
 async def read_body(reader: StreamReader, headers: Headers, *, until_end: bool = False) -> str:
-    """`until_end`: what an answer without a length does.  Raises IncompleteReadError or ValueError where it is cut."""
+    """`until_end`: what an answer without a length does.
+
+    Raises IncompleteReadError or ValueError where it is cut.
+    """
     if "chunked" in "".join(headers.get("transfer-encoding", ())).lower():
         return (await _read_chunks(reader)).decode("latin-1")
     if "content-length" in headers:
@@ -40,7 +46,9 @@ async def _read_chunks(reader: StreamReader) -> bytes:
     return body
 
 
-async def play(script: Sequence[Step], reader: StreamReader, writer: StreamWriter, received: list[str]) -> bool:
+async def play(
+    script: Sequence[Step], reader: StreamReader, writer: StreamWriter, received: list[str]
+) -> bool:
     """Whether the connection stays open; what comes in is appended to `received`."""
     for act, what in script:
         if act == "send" and isinstance(what, bytes):

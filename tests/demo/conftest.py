@@ -13,11 +13,15 @@ from tests.demo.fronts import Front, another, running_demo
 from tests.e2e.harness import ROOT
 
 FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync "
-    "--disable-dev-shm-usage --no-proxy-server --ignore-certificate-errors"
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    " --disable-component-update --disable-sync --disable-dev-shm-usage --no-proxy-server"
+    " --ignore-certificate-errors"
 )
 # Every name under localhost is this machine (RFC 6761, 6.3), and there are no others.
-ONLY_HERE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE *.localhost, EXCLUDE 127.0.0.1, EXCLUDE 127.77.*"
+ONLY_HERE = (
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE *.localhost, EXCLUDE 127.0.0.1,"
+    " EXCLUDE 127.77.*"
+)
 
 
 @pytest.fixture(scope="package")
@@ -52,5 +56,8 @@ def _chromium() -> str:
     if (found := shutil.which("chromium")) is None:
         done = subprocess.run([ROOT / "tools" / "need-debian", "chromium"], capture_output=True, text=True)
         if (found := shutil.which("chromium")) is None:
-            pytest.skip(f"there is no chromium, and it could not be installed: {done.stderr.strip() or done.stdout.strip()}")
+            pytest.skip(
+                "there is no chromium, and it could not be installed:"
+                f" {done.stderr.strip() or done.stdout.strip()}"
+            )
     return found

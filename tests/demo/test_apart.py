@@ -14,7 +14,10 @@ pytestmark = pytest.mark.timeout(600)  # the first time the browser may have to 
 
 By = Callable[[Front, str], str]
 Fronts = dict[str, Front]
-SET = "cookie => { try { document.cookie = cookie; } catch (error) { if (error.name !== 'SecurityError') throw error; } }"
+SET = (
+    "cookie => { try { document.cookie = cookie; } catch (error) { if (error.name !== 'SecurityError') throw"
+    " error; } }"
+)
 MODES = [("demo", Front.by_host), ("unsandboxed", Front.by_path), ("demo", Front.by_path)]
 
 
@@ -62,7 +65,8 @@ AT_GUESTBOOK = "Path=/api/v1/namespaces/shop/services/guestbook/proxy"
                 f"__Host-csrf=1; Path=/; Secure; Domain=svc.{HOST_SUFFIX}",
                 f"at-parent=1; Path=/; Domain=svc.{HOST_SUFFIX}",
             ],
-            # Browsers let scripts set cookies for a parent domain that is no public suffix; nobody in between could tell.
+            # Browsers let scripts set cookies for a parent domain that is no public suffix; nobody in between
+            # could tell.
             {"at-parent"},
         ),
         ("demo", Front.by_path, [f"at-path=1; {AT_GUESTBOOK}"], set()),
@@ -70,7 +74,9 @@ AT_GUESTBOOK = "Path=/api/v1/namespaces/shop/services/guestbook/proxy"
         ("unsandboxed", Front.by_path, [f"at-path=1; {AT_GUESTBOOK}"], {"at-path"}),
     ],
 )
-def test_what_a_script_sets(page: Page, fronts: Fronts, name: str, by: By, cookies: list[str], reaching: set[str]) -> None:
+def test_what_a_script_sets(
+    page: Page, fronts: Fronts, name: str, by: By, cookies: list[str], reaching: set[str]
+) -> None:
     front = fronts[name]
     arrive(page, front, by(front, "guestbook"))
     secret = _secret(page)
@@ -94,7 +100,9 @@ def _secret(page: Page) -> str:
 
 
 def _script_sees(page: Page) -> str:
-    seen: str = page.evaluate("() => { try { return document.cookie; } catch (error) { return error.name; } }")
+    seen: str = page.evaluate(
+        "() => { try { return document.cookie; } catch (error) { return error.name; } }"
+    )
     return seen
 
 

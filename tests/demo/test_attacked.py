@@ -1,4 +1,7 @@
-"""What does an application that attacks its visitors get, in a browser and to the end?  Nothing of anybody's session."""
+"""What does an application that attacks its visitors get, in a browser and to the end?
+
+Nothing of anybody's session.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,8 @@ pytestmark = pytest.mark.timeout(600)  # the first time the browser may have to 
 EVIL = "evil--open.svc." + HOST_SUFFIX
 PATH = "/api/v1/namespaces/open/services/evil/proxy"
 
-# Tries to act on another application by itself, and through a page of the bastion's own; tells the page around it what came of it.
+# Tries to act on another application by itself, and through a page of the bastion's own; tells the page
+# around it what came of it.
 FRAMED = """<button>a game</button><script>
 document.querySelector("button").onclick = async () => {
   const told = [self.origin];
@@ -43,7 +47,8 @@ FRAMING = """<script>onmessage = message => { document.title = JSON.stringify(me
 APPLICATION = """<h1>app</h1><script>
 navigator.serviceWorker.register("/worker.js").then(() => navigator.serviceWorker.ready).then(() => { document.title = "ready"; });
 </script>"""
-# Keeps from the bastion every step of signing in that comes by, and hands it to whoever listens at the application.
+# Keeps from the bastion every step of signing in that comes by, and hands it to whoever listens at the
+# application.
 WORKER = """
 addEventListener("install", event => event.waitUntil(skipWaiting()));
 addEventListener("activate", event => event.waitUntil(clients.claim()));
@@ -55,14 +60,20 @@ addEventListener("fetch", event => {
 
 
 class Attacker(ThreadingHTTPServer):
-    """The application's pod, and the page of another site.  `pages`: path -> (type, content); `leaked` is what its worker saw."""
+    """The application's pod, and the page of another site.
+
+    `pages`: path -> (type, content); `leaked` is what its worker saw.
+    """
 
     daemon_threads = True
 
     def __init__(self, address: str) -> None:
         super().__init__((address, 8080), _Attack)
         self.leaked: list[str] = []
-        self.pages: dict[str, tuple[str, str]] = {"/": ("text/html", APPLICATION), "/worker.js": ("text/javascript", WORKER)}
+        self.pages: dict[str, tuple[str, str]] = {
+            "/": ("text/html", APPLICATION),
+            "/worker.js": ("text/javascript", WORKER),
+        }
 
 
 class _Attack(BaseHTTPRequestHandler):
@@ -140,7 +151,9 @@ def test_a_page_that_everybody_may_see_is_not_the_bastions_in_a_frame_of_another
         assert "gitVersion" in (page.text_content("body") or "")
 
 
-def test_an_applications_worker_gets_nobody_signed_in_elsewhere(page: Page, demo: Front, attacker: Attacker, tmp_path: Path) -> None:
+def test_an_applications_worker_gets_nobody_signed_in_elsewhere(
+    page: Page, demo: Front, attacker: Attacker, tmp_path: Path
+) -> None:
     port = free_port()
     flags = ("--proxy-host-suffix", HOST_SUFFIX, "--public-url", f"https://localhost:{port}")
     with attacked(demo, tmp_path, *flags, port=port) as front:
@@ -149,11 +162,15 @@ def test_an_applications_worker_gets_nobody_signed_in_elsewhere(page: Page, demo
         nonce = begun.headers["set-cookie"].partition(";")[0]
         arrive(page, front, url)
         page.wait_for_function("document.title == 'ready'")
-        attacker.pages["/lure"] = ("text/html", f"<script>location = {json.dumps(begun.headers['location'])}</script>")
+        attacker.pages["/lure"] = (
+            "text/html",
+            f"<script>location = {json.dumps(begun.headers['location'])}</script>",
+        )
         page.goto(url + "lure")
         page.get_by_text("This began in another browser").wait_for()
         assert not attacker.leaked
-        # In a browser that was never signed in there a code is granted; it is of no use to who began, and of none without the nonce.
+        # In a browser that was never signed in there a code is granted; it is of no use to who began, and of
+        # none without the nonce.
         own = [cookie for cookie in page.context.cookies() if cookie["name"] == "__Host-bastion_pairs"]
         assert len(own) == 1
         page.context.clear_cookies(name="__Host-bastion_pairs")
@@ -165,7 +182,10 @@ def test_an_applications_worker_gets_nobody_signed_in_elsewhere(page: Page, demo
         assert "set-cookie" not in taken.headers
         assert _elsewhere(front, code.partition(f":{port}")[2], {}).status_code == 400
         proved = httpx.get(
-            taken.headers["location"].replace("//localhost", "//127.0.0.1"), headers=NAVIGATION, verify=False, trust_env=False
+            taken.headers["location"].replace("//localhost", "//127.0.0.1"),
+            headers=NAVIGATION,
+            verify=False,
+            trust_env=False,
         )
         assert proved.headers["location"] == "/login"
 

@@ -25,9 +25,13 @@ TALK = """([url, token]) => new Promise(resolve => {
 
 def test_a_browser_talks_to_the_chat(page: Page, demo: Front) -> None:
     url = demo.by_path("chat").replace("https", "wss", 1)
-    alice, nobody, carol = (page.evaluate(TALK, [url, token]) for token in (demo.token("alice"), "nobody's", demo.token("carol")))
+    alice, nobody, carol = (
+        page.evaluate(TALK, [url, token]) for token in (demo.token("alice"), "nobody's", demo.token("carol"))
+    )
     assert (alice["protocol"], alice["code"], alice["clean"]) == ("chat", 4001, True)
     assert alice["said"] == ["chat-0: grüße", "chat-0: " + "x" * 100_000, [*b"chat-0: ", 0, 1, 254, 255]]
     assert nobody == carol == {"protocol": "", "said": [], "code": 1006, "clean": False}
-    demo.program.until(lambda: {101, 401, 403} <= {line["code"] for line in demo.lines() if "/chat/" in line["path"]})
+    demo.program.until(
+        lambda: {101, 401, 403} <= {line["code"] for line in demo.lines() if "/chat/" in line["path"]}
+    )
     assert demo.token("alice") not in demo.log()

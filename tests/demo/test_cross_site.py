@@ -1,4 +1,7 @@
-"""What can a page of somebody else do with a visitor's session?  Nothing: the application does not even hear of it."""
+"""What can a page of somebody else do with a visitor's session?
+
+Nothing: the application does not even hear of it.
+"""
 
 from __future__ import annotations
 
@@ -92,7 +95,8 @@ By = Callable[[Front, str], str]
         # Another site.
         ("127.0.0.1", Front.by_path),
         ("127.0.0.1", Front.by_host),
-        # To a browser the same site as the bastion, and as the applications: SameSite cookies are sent along, whatever the port.
+        # To a browser the same site as the bastion, and as the applications: SameSite cookies are sent along,
+        # whatever the port.
         ("localhost", Front.by_path),
         (f"evil.svc.{HOST_SUFFIX}", Front.by_host),
         # Another application.
@@ -100,7 +104,9 @@ By = Callable[[Front, str], str]
         ("", Front.by_host),
     ],
 )
-def test_a_page_from_elsewhere_cannot_act_with_the_session(page: Page, demo: Front, elsewhere: int, attacker: str, by: By) -> None:
+def test_a_page_from_elsewhere_cannot_act_with_the_session(
+    page: Page, demo: Front, elsewhere: int, attacker: str, by: By
+) -> None:
     victim = by(demo, "guestbook")
     arrive(page, demo, victim)
     page.goto(f"https://{attacker}:{elsewhere}/" if attacker else by(demo, "noticeboard"))
@@ -118,13 +124,27 @@ def test_a_page_from_elsewhere_cannot_act_with_the_session(page: Page, demo: Fro
         return found
 
     demo.program.until(lambda: arrived().keys() >= SENT)
-    assert all(codes.keys() <= {401, 303} and not any(codes.values()) for codes in arrived().values()), arrived()
+    assert all(codes.keys() <= {401, 303} and not any(codes.values()) for codes in arrived().values()), (
+        arrived()
+    )
     page.goto(f"{victim}{mark}visit")  # the visitor still can
-    assert [request["target"] for request in demo.seen("guestbook") if mark in request["target"]] == [f"/{mark}visit"]
+    assert [request["target"] for request in demo.seen("guestbook") if mark in request["target"]] == [
+        f"/{mark}visit"
+    ]
 
 
 def test_without_the_sandbox_an_application_acts_on_another(page: Page, unsandboxed: Front) -> None:
     """Under a path they share an origin: this is what the sandbox is for."""
     arrive(page, unsandboxed, unsandboxed.by_path("noticeboard"))
-    assert page.evaluate("url => fetch(url).then(answer => answer.status)", unsandboxed.by_path("guestbook") + "from-an-application") == 404
-    assert [request["method"] for request in unsandboxed.seen("guestbook") if request["target"] == "/from-an-application"] == ["GET"]
+    assert (
+        page.evaluate(
+            "url => fetch(url).then(answer => answer.status)",
+            unsandboxed.by_path("guestbook") + "from-an-application",
+        )
+        == 404
+    )
+    assert [
+        request["method"]
+        for request in unsandboxed.seen("guestbook")
+        if request["target"] == "/from-an-application"
+    ] == ["GET"]

@@ -16,7 +16,13 @@ def test_the_line_to_paste_talks_to_the_chat(demo: Front) -> None:
 
 def test_the_same_line_with_another_users_token_is_refused(demo: Front) -> None:
     line = next(line for line in demo.program.stdout.splitlines() if "websockets.sync" in line)
-    done = subprocess.run(line.replace(demo.token("alice"), demo.token("carol")), shell=True, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        line.replace(demo.token("alice"), demo.token("carol")),
+        shell=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert done.stdout == ""
     assert "HTTP 403" in done.stderr
 

@@ -1,4 +1,5 @@
-"""A web application that believes in a host of its own, in a browser: what works of it, and what does not, and where?
+"""A web application that believes in a host of its own, in a browser: what works of it, and what does not,
+and where?
 
 Each journey begins as a visitor's does: at the application, who is sent to the form and back.
 """
@@ -90,7 +91,9 @@ def test_on_a_host_name_everything_works(page: Page, demo: Front) -> None:
     assert _journey(page, demo, demo.by_host("guestbook")) == _expected(HOST)
 
 
-def test_under_a_path_all_works_but_absolute_urls_of_scripts_and_style_sheets(page: Page, unsandboxed: Front) -> None:
+def test_under_a_path_all_works_but_absolute_urls_of_scripts_and_style_sheets(
+    page: Page, unsandboxed: Front
+) -> None:
     assert _journey(page, unsandboxed, unsandboxed.by_path("guestbook")) == _expected(PATH)
 
 

@@ -32,7 +32,10 @@ def page(program: Program, folder: Path) -> httpx.Response:
     assert found is not None
     token = (folder / "tokens.csv").read_text().split(",")[0]
     with httpx.Client(verify=False, trust_env=False) as http:
-        return http.get(f"{found[1]}/api/v1/namespaces/shop/services/frontend/proxy/", headers={"Authorization": f"Bearer {token}"})
+        return http.get(
+            f"{found[1]}/api/v1/namespaces/shop/services/frontend/proxy/",
+            headers={"Authorization": f"Bearer {token}"},
+        )
 
 
 def test_two_demos_from_one_folder(tmp_path: Path) -> None:
@@ -58,4 +61,7 @@ def test_a_folder_that_was_asked_for_and_is_anothers_is_said(tmp_path: Path) -> 
         (tmp_path / "two").mkdir()
         program = Program(tmp_path / "two", "demo", "--directory", tmp_path / "x", "--port", free_port())
         assert program.wait() == 1
-        assert program.stderr == f"bastion demo: {tmp_path / 'x'} is another demo's, which is running: see --directory\n"
+        assert (
+            program.stderr
+            == f"bastion demo: {tmp_path / 'x'} is another demo's, which is running: see --directory\n"
+        )

@@ -27,7 +27,10 @@ components = pytest.mark.parametrize("component", COMPONENTS, ids=lambda path: p
 @components
 def test_a_component_is_whole_and_says_what_it_is_for(component):
     kustomization = yaml.safe_load((component / "kustomization.yaml").read_text())
-    assert (kustomization["apiVersion"], kustomization["kind"]) == ("kustomize.config.k8s.io/v1alpha1", "Component")
+    assert (kustomization["apiVersion"], kustomization["kind"]) == (
+        "kustomize.config.k8s.io/v1alpha1",
+        "Component",
+    )
     assert {path.name for path in component.iterdir()} == {"kustomization.yaml", *kustomization["resources"]}
     assert all(re.match(r"# .*\?", path.read_text()) for path in component.iterdir())
     assert f"`components/{component.name}`" in (DEPLOY / "README.md").read_text()
@@ -52,7 +55,9 @@ def test_its_patches_fit_the_deployment(component):
 
 def test_who_serves_nodes_may_see_them_and_nothing_else():
     objects = named("nodes")
-    assert objects["ClusterRole"]["rules"] == [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "list", "watch"]}]
+    assert objects["ClusterRole"]["rules"] == [
+        {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "list", "watch"]}
+    ]
     assert objects["ClusterRoleBinding"]["roleRef"]["name"] == objects["ClusterRole"]["metadata"]["name"]
     assert objects["ClusterRoleBinding"]["subjects"] == [{"kind": "ServiceAccount", **BASTION}]
     assert "--enable-node-proxy" in (DEPLOY / "components/nodes/kustomization.yaml").read_text()
@@ -66,7 +71,12 @@ def test_the_reviews_of_the_bastion_alone_have_seats_of_their_own():
     assert 900 < schema["spec"]["matchingPrecedence"] < 9000  # kube-system's service accounts, and all others
     (rule,) = schema["spec"]["rules"]
     assert rule["subjects"] == [{"kind": "ServiceAccount", "serviceAccount": BASTION}]
-    asked = {(group, resource) for each in rule["resourceRules"] for group in each["apiGroups"] for resource in each["resources"]}
+    asked = {
+        (group, resource)
+        for each in rule["resourceRules"]
+        for group in each["apiGroups"]
+        for resource in each["resources"]
+    }
     access = {("authorization.k8s.io", name) for name in ("subjectaccessreviews", "selfsubjectaccessreviews")}
     assert asked == {("authentication.k8s.io", "tokenreviews"), *access}
     assert all(each["verbs"] == ["create"] and each["clusterScope"] is True for each in rule["resourceRules"])

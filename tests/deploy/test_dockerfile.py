@@ -1,4 +1,7 @@
-"""Is the image built from pinned parts, and does it run as nobody?  Read, not built: no container engine is needed."""
+"""Is the image built from pinned parts, and does it run as nobody?
+
+Read, not built: no container engine is needed.
+"""
 
 import json
 import re
@@ -64,7 +67,9 @@ def test_it_installs_what_the_lock_says_and_nothing_else():
 
 def test_it_runs_as_a_user_that_is_not_root():
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", only("USER", FINAL))
-    assert [name for name, _ in FINAL].index("USER") > max(i for i, (name, _) in enumerate(FINAL) if name == "COPY")
+    assert [name for name, _ in FINAL].index("USER") > max(
+        i for i, (name, _) in enumerate(FINAL) if name == "COPY"
+    )
 
 
 def test_it_starts_bastion_without_a_shell_and_stops_by_sigterm():
@@ -88,8 +93,14 @@ def test_no_secret_is_baked_in():
 
 
 def test_only_what_is_copied_may_enter_the_build():
-    ignored = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
+    ignored = [
+        line
+        for line in (ROOT / ".dockerignore").read_text().splitlines()
+        if line and not line.startswith("#")
+    ]
     assert ignored[0] == "*"
     allowed = {line[1:] for line in ignored if line.startswith("!")}
-    copied = {source.removeprefix("./") for arguments in every("COPY", BUILDER) for source in arguments.split()[:-1]}
+    copied = {
+        source.removeprefix("./") for arguments in every("COPY", BUILDER) for source in arguments.split()[:-1]
+    }
     assert allowed == copied

@@ -12,13 +12,19 @@ from bastion.server.run import CLOSING_SECONDS, Endings
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 KUSTOMIZATION = yaml.safe_load((DEPLOY / "kustomization.yaml").read_text())
-DOCUMENTS = [document for name in KUSTOMIZATION["resources"] for document in yaml.safe_load_all((DEPLOY / name).read_text())]
+DOCUMENTS = [
+    document
+    for name in KUSTOMIZATION["resources"]
+    for document in yaml.safe_load_all((DEPLOY / name).read_text())
+]
 CLUSTER_WIDE = {"Namespace", "ClusterRole", "ClusterRoleBinding"}
 LABELS = {"app.kubernetes.io/name": "bastion"}
 
 
 def one(kind, name="bastion"):
-    (found,) = [document for document in DOCUMENTS if (document["kind"], document["metadata"]["name"]) == (kind, name)]
+    (found,) = [
+        document for document in DOCUMENTS if (document["kind"], document["metadata"]["name"]) == (kind, name)
+    ]
     return found
 
 
@@ -27,10 +33,17 @@ def rules_of(account):
     roles = [
         binding["roleRef"]["name"]
         for binding in DOCUMENTS
-        if binding["kind"].endswith("RoleBinding") and account in [subject["name"] for subject in binding["subjects"]]
+        if binding["kind"].endswith("RoleBinding")
+        and account in [subject["name"] for subject in binding["subjects"]]
     ]
-    here = {document["metadata"]["name"]: document["rules"] for document in DOCUMENTS if document["kind"] == "ClusterRole"}
-    return {role for role in roles if role not in here}, [rule for role in roles for rule in here.get(role, [])]
+    here = {
+        document["metadata"]["name"]: document["rules"]
+        for document in DOCUMENTS
+        if document["kind"] == "ClusterRole"
+    }
+    return {role for role in roles if role not in here}, [
+        rule for role in roles for rule in here.get(role, [])
+    ]
 
 
 DEPLOYMENT = one("Deployment")
@@ -48,7 +61,9 @@ def test_a_file_opens_by_saying_what_it_answers(path):
     assert re.match(r"# .*\?", path.read_text())
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: f"{document['kind']}/{document['metadata']['name']}")
+@pytest.mark.parametrize(
+    "document", DOCUMENTS, ids=lambda document: f"{document['kind']}/{document['metadata']['name']}"
+)
 def test_every_object_says_what_and_where_it_is(document):
     assert {"apiVersion", "kind", "metadata"} <= document.keys()
     assert document["metadata"]["labels"].items() >= LABELS.items()
@@ -77,15 +92,22 @@ def test_replicas_are_spread_and_may_be_evicted_one_at_a_time():
     assert DEPLOYMENT["spec"]["replicas"] == 2
     assert one("PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
     spread = POD["topologySpreadConstraints"]
-    assert {constraint["topologyKey"] for constraint in spread} == {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}
+    assert {constraint["topologyKey"] for constraint in spread} == {
+        "kubernetes.io/hostname",
+        "topology.kubernetes.io/zone",
+    }
     assert all(constraint["labelSelector"]["matchLabels"] == LABELS for constraint in spread)
 
 
 def test_port_names_agree():
     names = {port["name"]: port["containerPort"] for port in CONTAINER["ports"]}
     assert names == {"https": 8443}
-    assert [(port["port"], port["targetPort"]) for port in one("Service")["spec"]["ports"]] == [(443, "https")]
-    assert [port["port"] for rule in one("NetworkPolicy")["spec"]["ingress"] for port in rule["ports"]] == ["https"]
+    assert [(port["port"], port["targetPort"]) for port in one("Service")["spec"]["ports"]] == [
+        (443, "https")
+    ]
+    assert [port["port"] for rule in one("NetworkPolicy")["spec"]["ingress"] for port in rule["ports"]] == [
+        "https"
+    ]
     assert "--port=8443" in CONTAINER["args"]
 
 
@@ -101,25 +123,43 @@ def test_probes_ask_over_https(probe, path):
 
 
 def test_every_binding_names_a_role_and_an_account_that_exist():
-    roles = {document["metadata"]["name"] for document in DOCUMENTS if document["kind"] == "ClusterRole"} | {"system:auth-delegator"}
+    roles = {document["metadata"]["name"] for document in DOCUMENTS if document["kind"] == "ClusterRole"} | {
+        "system:auth-delegator"
+    }
     for document in DOCUMENTS:
         if document["kind"] == "ClusterRoleBinding":
             assert document["roleRef"]["name"] in roles
-            assert document["subjects"] == [{"kind": "ServiceAccount", "name": "bastion", "namespace": "bastion"}]
+            assert document["subjects"] == [
+                {"kind": "ServiceAccount", "name": "bastion", "namespace": "bastion"}
+            ]
     assert POD["serviceAccountName"] == one("ServiceAccount")["metadata"]["name"]
 
 
 def test_the_bastion_may_review_access_and_see_what_exists_and_nothing_else():
     elsewhere, rules = rules_of("bastion")
-    granted = {(group, resource): set(rule["verbs"]) for rule in rules for group in rule["apiGroups"] for resource in rule["resources"]}
+    granted = {
+        (group, resource): set(rule["verbs"])
+        for rule in rules
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
     seen = {"get", "list", "watch"}
     assert elsewhere == {"system:auth-delegator"}
-    assert granted == {("", "pods"): seen, ("", "services"): seen, ("discovery.k8s.io", "endpointslices"): {"list", "watch"}}
+    assert granted == {
+        ("", "pods"): seen,
+        ("", "services"): seen,
+        ("discovery.k8s.io", "endpointslices"): {"list", "watch"},
+    }
 
 
-@pytest.mark.parametrize("word", ["*", "secrets", "impersonate", "/proxy", "/exec", "/portforward", "escalate", "bind", "nonResourceURLs"])
+@pytest.mark.parametrize(
+    "word",
+    ["*", "secrets", "impersonate", "/proxy", "/exec", "/portforward", "escalate", "bind", "nonResourceURLs"],
+)
 def test_the_bastion_is_never_granted(word):
-    words = [word for rule in rules_of("bastion")[1] for key, values in rule.items() for word in (key, *values)]
+    words = [
+        word for rule in rules_of("bastion")[1] for key, values in rule.items() for word in (key, *values)
+    ]
     assert not [granted for granted in words if word in granted]
 
 
@@ -131,7 +171,9 @@ USER_ROLES = [("bastion-proxy-reader", ["get"]), ("bastion-proxy-editor", ["*"])
 @pytest.mark.parametrize(("name", "verbs"), USER_ROLES)
 def test_a_user_role_grants_proxying_to_pods_and_services_alone(name, verbs):
     role = one("ClusterRole", name)
-    assert role["rules"] == [{"apiGroups": [""], "resources": ["pods/proxy", "services/proxy"], "verbs": verbs}]
+    assert role["rules"] == [
+        {"apiGroups": [""], "resources": ["pods/proxy", "services/proxy"], "verbs": verbs}
+    ]
     assert not [label for label in role["metadata"]["labels"] if "aggregate-to" in label]
 
 
@@ -148,10 +190,14 @@ def test_the_namespace_admits_restricted_pods_only():
 
 
 def test_the_pod_is_restricted():
-    """https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted, and a read-only root besides."""
-    assert {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}}.items() <= POD[
-        "securityContext"
-    ].items()
+    """https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted, and a read-only root
+    besides.
+    """
+    assert {
+        "runAsNonRoot": True,
+        "runAsUser": 65532,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }.items() <= POD["securityContext"].items()
     assert CONTAINER["securityContext"] == {
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,
@@ -185,7 +231,10 @@ def test_the_keys_lie_where_the_flags_say_and_only_the_pod_can_read_them(name, s
         assert f"{flag}={mount['mountPath']}/{file}" in CONTAINER["args"]
     assert volume["secret"] == {"secretName": secret, "defaultMode": 0o440}
     assert POD["securityContext"]["fsGroup"] == POD["securityContext"]["runAsGroup"]
-    assert f"create secret {'tls' if name == 'tls' else 'generic'} {secret}" in (DEPLOY / "README.md").read_text()
+    assert (
+        f"create secret {'tls' if name == 'tls' else 'generic'} {secret}"
+        in (DEPLOY / "README.md").read_text()
+    )
 
 
 def test_no_service_of_the_namespace_reaches_the_environment():
@@ -213,4 +262,8 @@ def test_every_flag_exists():
 
 def test_the_readme_names_every_file_and_role():
     readme = (DEPLOY / "README.md").read_text()
-    assert [name for name in (*KUSTOMIZATION["resources"], *(role for role, _ in USER_ROLES), "bastion-tls") if name not in readme] == []
+    assert [
+        name
+        for name in (*KUSTOMIZATION["resources"], *(role for role, _ in USER_ROLES), "bastion-tls")
+        if name not in readme
+    ] == []

@@ -1,8 +1,8 @@
 """An API server that knows the truth about three resources, and misbehaves on cue.
 
-What it holds is `objects`; `put` and `remove` change it and make events.  A fault is queued for the next list or the next
-watch of a resource and takes the place of the good answer; without one, it is a good API server: paged lists of one
-moment, watches with bookmarks, 410 for what it has forgotten.
+What it holds is `objects`; `put` and `remove` change it and make events.  A fault is queued for the next list
+or the next watch of a resource and takes the place of the good answer; without one, it is a good API server:
+paged lists of one moment, watches with bookmarks, 410 for what it has forgotten.
 """
 
 from __future__ import annotations
@@ -59,7 +59,10 @@ class Request:
         self.check = "resourceVersionMatch" in self.query
 
     def send(self, status: int, body: bytes, fields: str = "") -> None:
-        head = f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\nContent-Type: application/json\r\n{fields}\r\n"
+        head = (
+            f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\nContent-Type:"
+            f" application/json\r\n{fields}\r\n"
+        )
         self.writer.write(head.encode() + body)
 
     def begin(self) -> None:
@@ -82,7 +85,8 @@ class ScriptedApi:
         self.objects: dict[str, dict[Key, Raw]] = {resource: {} for resource in RESOURCES}
         self.revision = 100
         self.requests: Counter[tuple[str, str]] = Counter()  # (what, resource) -> how often
-        self.faults: dict[tuple[str, str], deque[Fault]] = defaultdict(deque)  # (what, resource) -> for the next ones
+        # (what, resource) -> for the next ones
+        self.faults: dict[tuple[str, str], deque[Fault]] = defaultdict(deque)
         self._history: list[tuple[int, str, str, Raw]] = []  # revision, resource, type, object
         self._forgotten = 0  # up to this revision
         self._snapshots: dict[str, list[Raw]] = {}  # lists under way: what there was when they began
@@ -111,7 +115,9 @@ class ScriptedApi:
         return self.revision, {resource: dict(objects) for resource, objects in self.objects.items()}
 
     async def restore(self, saved: Saved, *, bumped: bool = False) -> None:
-        """As etcdctl does it, the API server starting anew; `bumped`: with revisions that go on (--bump-revision --mark-compacted)."""
+        """As etcdctl does it, the API server starting anew; `bumped`: with revisions that go on
+        (--bump-revision --mark-compacted).
+        """
         revision, objects = saved
         self.objects = {resource: dict(kept) for resource, kept in objects.items()}
         if bumped:
@@ -168,7 +174,15 @@ class ScriptedApi:
         try:
             while True:
                 request = Request(await reader.readuntil(b"\r\n\r\n"), reader, writer)
-                what = "watch" if request.watch else "get" if request.name else "check" if request.check else "list"
+                what = (
+                    "watch"
+                    if request.watch
+                    else "get"
+                    if request.name
+                    else "check"
+                    if request.check
+                    else "list"
+                )
                 self.requests[what, request.resource] += 1
                 faults = self.faults[what, request.resource]
                 await (faults.popleft() if faults else _GOOD[what])(self, request)
@@ -190,26 +204,36 @@ class ScriptedApi:
             if begun not in self._snapshots:
                 return 410, b'{"kind":"Status","code":410}'
         else:
-            begun, at = f"{self.revision}/{request.resource}/{request.namespace}/{sum(self.requests.values())}", 0
+            begun, at = (
+                f"{self.revision}/{request.resource}/{request.namespace}/{sum(self.requests.values())}",
+                0,
+            )
             found = self.objects[request.resource].items()
             self._snapshots[begun] = [raw for key, raw in sorted(found) if request.namespace in ("", key[0])]
         items, limit = self._snapshots[begun], int(query.get("limit", "500"))
         metadata = {"resourceVersion": begun.split("/")[0]}
         if at + limit < len(items):
             metadata["continue"] = base64.b64encode(json.dumps([begun, at + limit]).encode()).decode()
-        return 200, json.dumps({"kind": "List", "metadata": metadata, "items": items[at : at + limit]}).encode()
+        return 200, json.dumps(
+            {"kind": "List", "metadata": metadata, "items": items[at : at + limit]}
+        ).encode()
 
     def events(self, request: Request, after: int) -> list[tuple[int, bytes]]:
         return [
             (revision, _line(kind, raw))
             for revision, resource, kind, raw in self._history
-            if revision > after and resource == request.resource and request.namespace in ("", raw["metadata"].get("namespace", ""))
+            if revision > after
+            and resource == request.resource
+            and request.namespace in ("", raw["metadata"].get("namespace", ""))
         ]
 
     async def lines(self, request: Request) -> AsyncIterator[bytes]:
         """Of a watch, until it should end; each with the line's end."""
         loop = asyncio.get_running_loop()
-        after, ends = int(request.query["resourceVersion"]), loop.time() + float(request.query["timeoutSeconds"])
+        after, ends = (
+            int(request.query["resourceVersion"]),
+            loop.time() + float(request.query["timeoutSeconds"]),
+        )
         while loop.time() < ends:
             changed = self._changed
             if after < self._forgotten:
@@ -222,7 +246,8 @@ class ScriptedApi:
                 async with asyncio.timeout(min(BOOKMARKS, ends - loop.time())):
                     await changed.wait()
                     continue
-            if self.revision >= after >= self._forgotten and not changed.is_set():  # one of the future waits in silence
+            # one of the future waits in silence
+            if self.revision >= after >= self._forgotten and not changed.is_set():
                 after = self.revision
                 yield _line("BOOKMARK", {"metadata": {"resourceVersion": str(after)}})
 
@@ -232,8 +257,9 @@ def _line(kind: str, raw: Raw) -> bytes:
 
 
 TOO_LARGE = (
-    b'{"kind":"Status","code":504,"reason":"Timeout","message":"Timeout: Too large resource version: 7, current: 5",'
-    b'"details":{"causes":[{"reason":"ResourceVersionTooLarge","message":"Too large resource version"}],"retryAfterSeconds":1}}'
+    b'{"kind":"Status","code":504,"reason":"Timeout","message":"Timeout: Too large resource version: 7,'
+    b' current: 5","details":{"causes":[{"reason":"ResourceVersionTooLarge","message":"Too large resource'
+    b' version"}],"retryAfterSeconds":1}}'
 )
 
 

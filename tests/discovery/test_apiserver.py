@@ -28,7 +28,9 @@ class Api:
 def kubernetes(*addresses: str) -> Api:
     one = service("kubernetes", {"port": 443}, namespace="default")
     one["spec"]["clusterIP"] = "10.96.0.1"
-    piece = endpoints("kubernetes", {None: 6443}, *({"addresses": [address]} for address in addresses), namespace="default")
+    piece = endpoints(
+        "kubernetes", {None: 6443}, *({"addresses": [address]} for address in addresses), namespace="default"
+    )
     return Api(kubernetes=one, endpointslices={"items": [piece]})
 
 
@@ -40,7 +42,9 @@ def test_what_the_cluster_says_is_known_and_forgotten() -> None:
     assert set(api_server_sockets(catalog)) == {("10.96.0.1", 443), ("10.0.0.3", 6443)}
 
 
-@pytest.mark.parametrize("answer", [ApiError("forbidden", 403), ApiError("away"), TimeoutError(), b"{", b"[]"])
+@pytest.mark.parametrize(
+    "answer", [ApiError("forbidden", 403), ApiError("away"), TimeoutError(), b"{", b"[]"]
+)
 @pytest.mark.parametrize("which", ["kubernetes", "endpointslices"])
 def test_no_answer_changes_nothing(which: str, answer: object) -> None:
     catalog, api = Catalog(), kubernetes("10.0.0.1")

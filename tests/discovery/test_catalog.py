@@ -25,18 +25,31 @@ OWNERS = [
     pytest.param([pod("a", IP, phase="Succeeded")], None, id="succeeded"),
     pytest.param([pod("a", IP, phase="Failed")], None, id="failed"),
     pytest.param([pod("a", IP, phase="Pending")], "a", id="pending"),
-    pytest.param([pod("old", IP, created="2026-01-01T00:00:00Z"), pod("new", IP, created="2026-01-02T00:00:00Z")], "new", id="the-newest"),
     pytest.param(
-        [pod("new", IP, created="2026-01-02T00:00:00Z"), pod("old", IP, created="2026-01-01T00:00:00Z")], "new", id="in-any-order"
+        [pod("old", IP, created="2026-01-01T00:00:00Z"), pod("new", IP, created="2026-01-02T00:00:00Z")],
+        "new",
+        id="the-newest",
     ),
     pytest.param(
-        [pod("old", IP, created="2026-01-01T00:00:00Z"), pod("ended", IP, created="2026-01-02T00:00:00Z", phase="Failed")],
+        [pod("new", IP, created="2026-01-02T00:00:00Z"), pod("old", IP, created="2026-01-01T00:00:00Z")],
+        "new",
+        id="in-any-order",
+    ),
+    pytest.param(
+        [
+            pod("old", IP, created="2026-01-01T00:00:00Z"),
+            pod("ended", IP, created="2026-01-02T00:00:00Z", phase="Failed"),
+        ],
         "old",
         id="the-ended-owns-nothing",
     ),
     pytest.param([pod("a", IP, uid="1"), pod("b", IP, uid="2")], "b", id="a-tie-is-broken-the-same-way"),
     pytest.param([pod("b", IP, uid="2"), pod("a", IP, uid="1")], "b", id="a-tie-in-any-order"),
-    pytest.param([pod("host", IP, host_network=True, created="2026-01-09T00:00:00Z"), pod("own", IP)], "own", id="the-pod-network-first"),
+    pytest.param(
+        [pod("host", IP, host_network=True, created="2026-01-09T00:00:00Z"), pod("own", IP)],
+        "own",
+        id="the-pod-network-first",
+    ),
     pytest.param([pod("a", OTHER, IP)], "a", id="second-family"),
 ]
 
@@ -52,9 +65,17 @@ def test_an_address_belongs_to_the_newest_live_pod(pods, owner):
 
 def test_pods_of_the_host_network_share_their_nodes_address():
     catalog = catalog_of(
-        pods=[pod("a", IP, host_network=True), pod("b", IP, host_network=True), pod("ended", IP, host_network=True, phase="Failed")]
+        pods=[
+            pod("a", IP, host_network=True),
+            pod("b", IP, host_network=True),
+            pod("ended", IP, host_network=True, phase="Failed"),
+        ]
     )
-    assert {name: catalog.owns(known, IP) for (_, name), known in catalog.pods.items()} == {"a": True, "b": True, "ended": False}
+    assert {name: catalog.owns(known, IP) for (_, name), known in catalog.pods.items()} == {
+        "a": True,
+        "b": True,
+        "ended": False,
+    }
 
 
 def test_nobody_owns_an_address_that_he_does_not_have():
@@ -168,15 +189,26 @@ CHANGES = [
     pytest.param(lambda c: put(c, "services", service("web", {"port": 81})), id="service-changed"),
     pytest.param(lambda c: put(c, "services", service("web", {"port": 80})), id="service-seen-again"),
     pytest.param(lambda c: remove(c, "services", "web"), id="service-deleted"),
-    pytest.param(lambda c: put(c, "endpointslices", endpoints("web", {"": 81}, backed_by("a", IP))), id="slice-changed"),
-    pytest.param(lambda c: put(c, "endpointslices", endpoints("web", {"": 80}, name="web-2")), id="slice-added"),
+    pytest.param(
+        lambda c: put(c, "endpointslices", endpoints("web", {"": 81}, backed_by("a", IP))), id="slice-changed"
+    ),
+    pytest.param(
+        lambda c: put(c, "endpointslices", endpoints("web", {"": 80}, name="web-2")), id="slice-added"
+    ),
     pytest.param(lambda c: remove(c, "endpointslices", "web-1"), id="slice-deleted"),
-    pytest.param(lambda c: put(c, "endpointslices", endpoints("db", {"": 80}, backed_by("a", IP), name="web-1")), id="slice-moved"),
+    pytest.param(
+        lambda c: put(c, "endpointslices", endpoints("db", {"": 80}, backed_by("a", IP), name="web-1")),
+        id="slice-moved",
+    ),
     pytest.param(lambda c: put(c, "pods", pod("a", IP, phase="Failed")), id="pod-ended"),
     pytest.param(lambda c: put(c, "pods", pod("a", OTHER)), id="pod-moved"),
     pytest.param(lambda c: remove(c, "pods", "a"), id="pod-deleted"),
-    pytest.param(lambda c: put(c, "pods", pod("b", IP, created="2027-01-01T00:00:00Z")), id="address-taken-over"),
-    pytest.param(lambda c: put(c, "pods", pod("b", IP, namespace="other")), id="address-taken-over-elsewhere"),
+    pytest.param(
+        lambda c: put(c, "pods", pod("b", IP, created="2027-01-01T00:00:00Z")), id="address-taken-over"
+    ),
+    pytest.param(
+        lambda c: put(c, "pods", pod("b", IP, namespace="other")), id="address-taken-over-elsewhere"
+    ),
 ]
 
 
@@ -232,9 +264,18 @@ LEAVING = [
     pytest.param([pod("a", IP)], lambda c: remove(c, "pods", "a"), [IP], id="deleted"),
     pytest.param([pod("a", IP)], lambda c: put(c, "pods", pod("a", IP, phase="Failed")), [IP], id="ended"),
     pytest.param([pod("a", IP)], lambda c: put(c, "pods", pod("a", OTHER)), [IP], id="moved"),
-    pytest.param([pod("a", IP, OTHER)], lambda c: put(c, "pods", pod("a", IP)), [OTHER], id="lost-one-of-two"),
-    pytest.param([pod("a", IP)], lambda c: put(c, "pods", pod("a", IP, uid="another")), [IP], id="another-pod-of-the-same-name"),
-    pytest.param([pod("a", IP)], lambda c: put(c, "pods", pod("a", IP, containers=[[80]])), [], id="changed-but-stays"),
+    pytest.param(
+        [pod("a", IP, OTHER)], lambda c: put(c, "pods", pod("a", IP)), [OTHER], id="lost-one-of-two"
+    ),
+    pytest.param(
+        [pod("a", IP)],
+        lambda c: put(c, "pods", pod("a", IP, uid="another")),
+        [IP],
+        id="another-pod-of-the-same-name",
+    ),
+    pytest.param(
+        [pod("a", IP)], lambda c: put(c, "pods", pod("a", IP, containers=[[80]])), [], id="changed-but-stays"
+    ),
     pytest.param([pod("a", IP)], lambda c: put(c, "pods", pod("b", OTHER)), [], id="another-pod"),
     pytest.param([pod("a")], lambda c: put(c, "pods", pod("a", IP)), [], id="an-address-at-last"),
     pytest.param([pod("a", IP)], lambda c: list(c.retain("pods", set())), [IP], id="not-in-the-list"),
@@ -244,7 +285,12 @@ LEAVING = [
         [],
         id="shared-and-another-stays",
     ),
-    pytest.param([pod("a", IP, host_network=True)], lambda c: remove(c, "pods", "a"), [IP], id="shared-and-the-last-leaves"),
+    pytest.param(
+        [pod("a", IP, host_network=True)],
+        lambda c: remove(c, "pods", "a"),
+        [IP],
+        id="shared-and-the-last-leaves",
+    ),
 ]
 
 
@@ -257,20 +303,40 @@ def test_an_address_that_its_pod_has_left_is_told(pods, change, told):
     assert heard == told
 
 
-NODE, MOVED = node("n", ("InternalIP", IP), ("Hostname", "n")), node("n", ("InternalIP", OTHER), ("Hostname", "n"))
+NODE, MOVED = (
+    node("n", ("InternalIP", IP), ("Hostname", "n")),
+    node("n", ("InternalIP", OTHER), ("Hostname", "n")),
+)
 HOSTED = [pod("a", IP, host_network=True), pod("b", IP, host_network=True)]
 
 LEFT = [
-    # the pods and nodes there are, the change, the addresses that were left, those that are gone with their node
+    # the pods and nodes there are, the change, the addresses that were left, those that are gone with their
+    # node
     pytest.param([pod("a", IP)], [], lambda c: remove(c, "pods", "a"), [IP], [], id="a-pod"),
     pytest.param(HOSTED, [], lambda c: remove(c, "pods", "a"), [IP], [], id="one-of-two-that-share"),
-    pytest.param([pod("a", IP)], [], lambda c: put(c, "pods", pod("b", IP)), [IP], [], id="taken-over-before-it-was-left"),
+    pytest.param(
+        [pod("a", IP)],
+        [],
+        lambda c: put(c, "pods", pod("b", IP)),
+        [IP],
+        [],
+        id="taken-over-before-it-was-left",
+    ),
     pytest.param(HOSTED[:1], [], lambda c: put(c, "pods", HOSTED[1]), [], [], id="shared-from-now-on"),
-    pytest.param([pod("a", IP)], [], lambda c: put(c, "pods", pod("a", IP, containers=[[80]])), [], [], id="changed"),
+    pytest.param(
+        [pod("a", IP)], [], lambda c: put(c, "pods", pod("a", IP, containers=[[80]])), [], [], id="changed"
+    ),
     pytest.param([], [NODE], lambda c: remove(c, "nodes", "n"), [IP, "n"], [IP, "n"], id="a-node"),
     pytest.param([], [NODE], lambda c: put(c, "nodes", MOVED), [IP], [IP], id="a-node-moved"),
     pytest.param([], [NODE], lambda c: put(c, "nodes", NODE), [], [], id="a-node-that-stays"),
-    pytest.param([], [NODE], lambda c: list(c.retain("nodes", set())), [IP, "n"], [IP, "n"], id="a-node-not-in-the-list"),
+    pytest.param(
+        [],
+        [NODE],
+        lambda c: list(c.retain("nodes", set())),
+        [IP, "n"],
+        [IP, "n"],
+        id="a-node-not-in-the-list",
+    ),
 ]
 
 
@@ -286,7 +352,11 @@ def test_an_address_that_may_be_anothers_by_now_is_told(pods, nodes, change, lef
 OF_TWO = [backed_by("a", IP), backed_by("b", OTHER)]
 LEAVING = [
     pytest.param(endpoints("web", {"": 80}, OF_TWO[0]), [OTHER], id="out-of-the-slice"),
-    pytest.param(endpoints("web", {"": 80}, OF_TWO[0], backed_by("b", OTHER, ready=False)), [OTHER], id="not-ready-any-more"),
+    pytest.param(
+        endpoints("web", {"": 80}, OF_TWO[0], backed_by("b", OTHER, ready=False)),
+        [OTHER],
+        id="not-ready-any-more",
+    ),
     pytest.param(endpoints("web", {"": 81}, *OF_TWO), [], id="another-port"),
     pytest.param(None, [IP, OTHER], id="the-slice-is-gone"),
 ]
@@ -294,7 +364,12 @@ LEAVING = [
 
 @pytest.mark.parametrize(("changed", "left"), LEAVING)
 def test_an_endpoint_that_leaves_a_slice_is_told(changed, left):
-    catalog, heard = catalog_of(pods=[pod("a", IP), pod("b", OTHER)], endpointslices=[endpoints("web", {"": 80}, *OF_TWO)]), []
+    catalog, heard = (
+        catalog_of(
+            pods=[pod("a", IP), pod("b", OTHER)], endpointslices=[endpoints("web", {"": 80}, *OF_TWO)]
+        ),
+        [],
+    )
     catalog.endpoint_left.append(heard.append)
     if changed is None:
         remove(catalog, "endpointslices", "web-1")
@@ -322,19 +397,26 @@ def test_the_indexes_say_what_a_catalog_built_anew_says(steps):
     catalog, left = Catalog(), {}
     for what, name, ip, phase, host in steps:
         if what == "put":
-            left[name] = (pod(name, ip, phase=phase, host_network=host), endpoints("web", {"": 80}, backed_by(name, ip), name=f"s-{name}"))
+            left[name] = (
+                pod(name, ip, phase=phase, host_network=host),
+                endpoints("web", {"": 80}, backed_by(name, ip), name=f"s-{name}"),
+            )
             put(catalog, "pods", left[name][0])
             put(catalog, "endpointslices", left[name][1])
         else:
             left.pop(name, None)
             remove(catalog, "pods", name)
             remove(catalog, "endpointslices", f"s-{name}")
-    anew = catalog_of(pods=[raw for raw, _ in left.values()], endpointslices=[raw for _, raw in left.values()])
+    anew = catalog_of(
+        pods=[raw for raw, _ in left.values()], endpointslices=[raw for _, raw in left.values()]
+    )
     assert catalog.pods == anew.pods
     assert names_of(catalog, "web") == names_of(anew, "web")
     for ip in (IP, OTHER):
         owner, of_anew = catalog.owner_of(ip), anew.owner_of(ip)
-        assert owner == of_anew or (owner.spec.host_network and of_anew.spec.host_network), "these own it together"
+        assert owner == of_anew or (owner.spec.host_network and of_anew.spec.host_network), (
+            "these own it together"
+        )
         for key, known in catalog.pods.items():
             assert catalog.owns(known, ip) == anew.owns(anew.pods[key], ip)
 
@@ -382,7 +464,9 @@ def test_a_pod_named_by_very_many_slices_drops_their_memos_at_once():
 
 def test_a_pod_drops_nothing_of_a_namespace_that_only_lists_its_address():
     """A tenant may write anybody's address into thousands of slices: what they lead to is no pod of his."""
-    catalog = catalog_of(endpointslices=[endpoints("s", {"": 80}, backed_by("a", IP, namespace="other"), namespace="other")])
+    catalog = catalog_of(
+        endpointslices=[endpoints("s", {"": 80}, backed_by("a", IP, namespace="other"), namespace="other")]
+    )
     catalog.memo.of("other", "s")
     put(catalog, "pods", pod("a", IP))
     assert len(catalog.memo) == 1
@@ -426,7 +510,9 @@ def test_a_memo_forgets_by_name_by_namespace_and_all_at_its_bound():
 
 def test_of_large_slices_few_are_taken_out_in_a_step():
     backing = [backed_by(f"p-{n}", f"10.0.{n >> 8}.{n & 255}") for n in range(1000)]
-    catalog = catalog_of(endpointslices=[endpoints("web", {"": 80}, *backing, name=f"web-{number}") for number in range(10)])
+    catalog = catalog_of(
+        endpointslices=[endpoints("web", {"": 80}, *backing, name=f"web-{number}") for number in range(10)]
+    )
     steps = [len(catalog.keys("endpointslices")) for _ in catalog.retain("endpointslices", set())]
     assert max(before - after for before, after in pairwise([10, *steps])) <= 2
     assert steps[-1] == 0

@@ -44,7 +44,9 @@ class Scene:
         ours = self.catalog
         if not all(ours.synced.get(resource) for resource in RESOURCES):
             return False
-        if (ours.pods, ours.services) != (truth.pods, truth.services) or ours.keys("endpointslices") != truth.keys("endpointslices"):
+        if (ours.pods, ours.services) != (truth.pods, truth.services) or ours.keys(
+            "endpointslices"
+        ) != truth.keys("endpointslices"):
             return False
         names = [(key[0], of) for key in truth.services for of in ("web", "db")]
         addresses = {address for known in truth.pods.values() for address in known.addresses}
@@ -76,7 +78,11 @@ def _slices(catalog, namespace, name):
 async def copying(api, *, namespaces=("",)):
     async with api.serving(), ApiClient(Access(api.port)) as client:
         catalog = Catalog()
-        informers = [Informer(resource, client, catalog, namespace) for resource in RESOURCES for namespace in namespaces]
+        informers = [
+            Informer(resource, client, catalog, namespace)
+            for resource in RESOURCES
+            for namespace in namespaces
+        ]
         tasks = [asyncio.create_task(informer.run()) for informer in informers]
         try:
             yield Scene(api, catalog, informers, tasks)
@@ -97,7 +103,13 @@ def some_object(chance):
     kind = chance.choice(RESOURCES)
     if kind == "pods":
         name = f"{name}-{chance.randrange(5)}"
-        raw = pod(name, ip, namespace=namespace, uid=f"{namespace}-{name}", phase=chance.choice(["Running", "Running", "Failed"]))
+        raw = pod(
+            name,
+            ip,
+            namespace=namespace,
+            uid=f"{namespace}-{name}",
+            phase=chance.choice(["Running", "Running", "Failed"]),
+        )
     elif kind == "services":
         raw = service(name, {"port": chance.randrange(80, 90)}, namespace=namespace)
     else:
@@ -212,10 +224,14 @@ def test_a_reset_at_every_byte_of_an_event():
             api.faults["watch", "pods"].extend(faults.cut_at(offset) for offset in range(1, event + 1))
             api.put("pods", pod("web-0", "10.0.0.1", namespace="a"))
             while api.faults["watch", "pods"]:
-                # A cut in the middle leaves the event to be sent again; one behind its end needs another event.
+                # A cut in the middle leaves the event to be sent again; one behind its end needs another
+                # event.
                 await copy.pass_time(10)
                 if copy.equal():
-                    api.put("pods", pod("web-0", f"10.0.1.{len(api.faults['watch', 'pods']) % 250}", namespace="a"))
+                    api.put(
+                        "pods",
+                        pod("web-0", f"10.0.1.{len(api.faults['watch', 'pods']) % 250}", namespace="a"),
+                    )
             await copy.becomes_equal()
             assert api.requests["list", "pods"] == lists, "not one of them takes a list"
 
@@ -237,7 +253,9 @@ def test_pages_of_a_large_list_and_a_token_that_expires_between_them():
         api.faults["list", "pods"].append(expire)
         async with copying(api) as copy:
             await copy.becomes_equal()
-            assert api.requests["list", "pods"] == 2 + 4, "the first page, the expired one, and then four good ones"
+            assert api.requests["list", "pods"] == 2 + 4, (
+                "the first page, the expired one, and then four good ones"
+            )
 
     on_a_clock(scene)
 
@@ -330,7 +348,9 @@ def test_an_api_server_that_only_fails_is_asked_less_and_less():
         async with copying(api) as copy:
             await copy.pass_time(600)
             for resource in RESOURCES:
-                assert 75 <= api.requests["list", resource] <= 160, "each eight seconds at the least, and jittered"
+                assert 75 <= api.requests["list", resource] <= 160, (
+                    "each eight seconds at the least, and jittered"
+                )
 
     on_a_clock(scene)
 
@@ -396,7 +416,9 @@ async def something(copy, chance):
         for _ in range(chance.randrange(1, 6)):
             change(api, chance)
     elif what < 0.75:
-        api.faults["watch", resource].append(chance.choice([*WATCH_FAULTS.values(), faults.cut_at(chance.randrange(600))]))
+        api.faults["watch", resource].append(
+            chance.choice([*WATCH_FAULTS.values(), faults.cut_at(chance.randrange(600))])
+        )
     elif what < 0.85:
         api.faults["list", resource].append(chance.choice(list(LIST_FAULTS.values())))
     elif what < 0.9:

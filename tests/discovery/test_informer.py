@@ -1,4 +1,7 @@
-"""Does the catalog come to equal the API server's lists, and stay so through whatever goes wrong?  Over real HTTP."""
+"""Does the catalog come to equal the API server's lists, and stay so through whatever goes wrong?
+
+Over real HTTP.
+"""
 
 import asyncio
 import contextlib
@@ -35,7 +38,8 @@ class Access:
 
 
 class Api:
-    """An API server that takes one step of its script per request, whatever is asked; after the last it stays silent.
+    """An API server that takes one step of its script per request, whatever is asked; after the last it stays
+    silent.
 
     Whether it has come as far as its client, after a watch that broke, it has always.
     """
@@ -79,7 +83,9 @@ def streams(*lines, then="end", cut=0):
     """A watch: these events in pieces of `cut` bytes, and then the end, a broken connection, or silence."""
 
     async def step(writer):
-        data = b"".join((line if isinstance(line, bytes) else json.dumps(line).encode()) + b"\n" for line in lines)
+        data = b"".join(
+            (line if isinstance(line, bytes) else json.dumps(line).encode()) + b"\n" for line in lines
+        )
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         for at in range(0, len(data), cut or len(data) or 1):
             piece = data[at : at + (cut or len(data))]
@@ -96,7 +102,9 @@ def streams(*lines, then="end", cut=0):
 
 
 def page(*objects, version="10", more=""):
-    return answers({"kind": "List", "metadata": {"resourceVersion": version, "continue": more}, "items": list(objects)})
+    return answers(
+        {"kind": "List", "metadata": {"resourceVersion": version, "continue": more}, "items": list(objects)}
+    )
 
 
 def event(kind, raw, version="11"):
@@ -108,7 +116,10 @@ def bookmark(version):
     return {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": version}}}
 
 
-EXPIRED = {"type": "ERROR", "object": {"kind": "Status", "metadata": {}, "status": "Failure", "reason": "Expired", "code": 410}}
+EXPIRED = {
+    "type": "ERROR",
+    "object": {"kind": "Status", "metadata": {}, "status": "Failure", "reason": "Expired", "code": 410},
+}
 
 
 def conversation(check, *steps, resource="pods", failures=()):
@@ -139,7 +150,9 @@ def pods(catalog):
 
 def test_a_list_then_events():
     catalog, api = conversation(
-        lambda catalog, api: pods(catalog) == {"b", "c"} and catalog.pods[("ns", "b")].addresses == ("10.0.0.9",),
+        lambda catalog, api: (
+            pods(catalog) == {"b", "c"} and catalog.pods[("ns", "b")].addresses == ("10.0.0.9",)
+        ),
         page(pod("a"), pod("b"), version="7"),
         streams(
             event("ADDED", pod("c"), "8"),
@@ -161,7 +174,11 @@ def test_a_list_then_events():
 RESOURCES = [
     ("pods", pod("x"), "/api/v1/pods"),
     ("services", service("x", {"port": 80}), "/api/v1/services"),
-    ("endpointslices", endpoints("x", {"": 80}, backed_by("x", "10.0.0.1")), "/apis/discovery.k8s.io/v1/endpointslices"),
+    (
+        "endpointslices",
+        endpoints("x", {"": 80}, backed_by("x", "10.0.0.1")),
+        "/apis/discovery.k8s.io/v1/endpointslices",
+    ),
     ("nodes", node("x", ("InternalIP", "10.0.0.1")), "/api/v1/nodes"),
 ]
 
@@ -182,7 +199,10 @@ def test_until_the_whole_list_was_seen_nothing_is_synced():
 
 def test_pages_come_together():
     catalog, _ = conversation(
-        lambda catalog, api: catalog.synced["pods"], page(pod("a"), more="t1"), page(pod("b"), more="t2"), page(pod("c"))
+        lambda catalog, api: catalog.synced["pods"],
+        page(pod("a"), more="t1"),
+        page(pod("b"), more="t2"),
+        page(pod("c")),
     )
     assert pods(catalog) == {"a", "b", "c"}
 
@@ -190,7 +210,11 @@ def test_pages_come_together():
 @pytest.mark.parametrize("cut", [1, 7, 100])
 def test_an_event_may_come_in_any_pieces(cut):
     events = [event("ADDED", pod(name), str(11 + i)) for i, name in enumerate("bcd")]
-    catalog, _ = conversation(lambda catalog, api: len(pods(catalog)) == 4, page(pod("a")), streams(*events, then=asyncio.Event(), cut=cut))
+    catalog, _ = conversation(
+        lambda catalog, api: len(pods(catalog)) == 4,
+        page(pod("a")),
+        streams(*events, then=asyncio.Event(), cut=cut),
+    )
     assert pods(catalog) == set("abcd")
 
 
@@ -223,13 +247,20 @@ EXPIRIES = [
 
 @pytest.mark.parametrize("expiry", EXPIRIES)
 def test_after_an_expiry_the_list_says_what_is_gone(expiry):
-    catalog, api = conversation(lambda catalog, api: pods(catalog) == {"c"}, page(pod("a")), expiry, page(pod("c"), version="50"))
+    catalog, api = conversation(
+        lambda catalog, api: pods(catalog) == {"c"}, page(pod("a")), expiry, page(pod("c"), version="50")
+    )
     assert api.asked[2][1] == {"limit": "500"}
     assert catalog.synced["pods"]
 
 
 def test_until_the_new_list_has_come_the_old_copy_serves():
-    catalog, _ = conversation(lambda catalog, api: len(api.asked) == 4, page(pod("a")), streams(EXPIRED), page(pod("b"), more="token"))
+    catalog, _ = conversation(
+        lambda catalog, api: len(api.asked) == 4,
+        page(pod("a")),
+        streams(EXPIRED),
+        page(pod("b"), more="token"),
+    )
     assert pods(catalog) == {"a", "b"}
     assert catalog.synced["pods"]
 
@@ -253,7 +284,9 @@ FAILURES = [
     pytest.param(answers(b"", 302, "Location: http://127.0.0.1:1/\r\n"), id="CVE-2020-8561-no-redirects"),
     pytest.param(answers(b"<html>"), id="no-json"),
     pytest.param(answers({"items": []}), id="no-list"),
-    pytest.param(answers(b'{"metadata":{"resourceVersion":"1"},"items":[{"metadata":7}]}'), id="a-broken-object"),
+    pytest.param(
+        answers(b'{"metadata":{"resourceVersion":"1"},"items":[{"metadata":7}]}'), id="a-broken-object"
+    ),
     pytest.param(lambda writer: writer.close() or asyncio.sleep(0), id="closed-without-an-answer"),
 ]
 
@@ -267,7 +300,11 @@ def test_a_list_that_fails_is_asked_for_again(failure):
 
 @pytest.mark.parametrize(
     "failure",
-    [*FAILURES[:6], pytest.param(streams(b"not json"), id="no-event"), pytest.param(streams(b'{"type":"ADDED"}'), id="half-an-event")],
+    [
+        *FAILURES[:6],
+        pytest.param(streams(b"not json"), id="no-event"),
+        pytest.param(streams(b'{"type":"ADDED"}'), id="half-an-event"),
+    ],
 )
 def test_a_watch_that_fails_is_asked_for_again(failure):
     catalog, api = conversation(
@@ -280,7 +317,11 @@ def test_a_watch_that_fails_is_asked_for_again(failure):
     assert catalog.synced["pods"]
 
 
-@pytest.mark.parametrize("failure", [FileNotFoundError(2, "No such file or directory"), PermissionError(13, "Permission denied")], ids=repr)
+@pytest.mark.parametrize(
+    "failure",
+    [FileNotFoundError(2, "No such file or directory"), PermissionError(13, "Permission denied")],
+    ids=repr,
+)
 def test_a_token_that_cannot_be_read_for_a_moment_does_not_end_the_informer(failure):
     catalog, _ = conversation(lambda catalog, api: catalog.synced["pods"], page(pod("a")), failures=[failure])
     assert pods(catalog) == {"a"}
@@ -306,8 +347,16 @@ def test_a_server_that_cannot_be_reached_is_tried_again(caplog):
 
 
 def test_the_first_of_a_row_of_failures_is_news_and_the_others_are_not(caplog):
-    conversation(lambda catalog, api: catalog.synced["pods"], answers({}, 500), answers({}, 500), answers({}, 500), page(pod("a")))
-    assert ["500" in record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [True]
+    conversation(
+        lambda catalog, api: catalog.synced["pods"],
+        answers({}, 500),
+        answers({}, 500),
+        answers({}, 500),
+        page(pod("a")),
+    )
+    assert ["500" in record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        True
+    ]
 
 
 def test_while_a_page_is_read_whoever_waits_for_the_loop_goes_first():

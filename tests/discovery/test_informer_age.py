@@ -1,4 +1,6 @@
-"""Does an informer know since when it has heard nothing, and whether that is the network's doing or a right's?"""
+"""Does an informer know since when it has heard nothing, and whether that is the network's doing or a
+right's?
+"""
 
 import asyncio
 import contextlib

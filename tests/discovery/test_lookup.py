@@ -1,4 +1,6 @@
-"""Is a name that the catalog does not know settled by one look at the API server, and does nobody turn that on it?"""
+"""Is a name that the catalog does not know settled by one look at the API server, and does nobody turn that
+on it?
+"""
 
 import asyncio
 import json
@@ -12,7 +14,20 @@ from bastion.discovery.resolver import Resolver, UnknownTarget
 from bastion.kube.target import parse_target
 from bastion.network.addresses import DialPolicy
 from bastion.runtime.limits import Rate
-from tests.fakes import ClockLoop, backed_by, catalog_of, endpoints, node, pass_time, pod, refused, remove, run, service, settle
+from tests.fakes import (
+    ClockLoop,
+    backed_by,
+    catalog_of,
+    endpoints,
+    node,
+    pass_time,
+    pod,
+    refused,
+    remove,
+    run,
+    service,
+    settle,
+)
 
 NONE = ApiError("the API server answered 404", 404)
 AWAY = ApiError("it does not answer")
@@ -51,7 +66,9 @@ class Scene:
     def __init__(self, objects=None, version="100", budget=20.0, informers=None, **known):
         self.api = Api(objects or {})
         self.catalog = catalog_of(**known)
-        self.informers = informers or [Informer(resource, version) for resource in ("pods", "services", "endpointslices", "nodes")]
+        self.informers = informers or [
+            Informer(resource, version) for resource in ("pods", "services", "endpointslices", "nodes")
+        ]
         self.lookup = Lookup(self.api, self.catalog, self.informers, Rate(budget, budget))
         self.resolver = Resolver(self.catalog, DialPolicy(), nodes=True)
 
@@ -88,9 +105,15 @@ def test_a_pod_that_is_younger_than_the_copy_is_found():
 def test_a_service_is_found_with_its_slices():
     async def scene():
         slices = {"items": [of_version(endpoints("web", {"": 8080}, backed_by("web-1", "10.0.0.1")), "103")]}
-        it = Scene({SERVICE: of_version(service("web", {"port": 80}), "102"), SLICES: slices}, pods=[pod("web-1", "10.0.0.1")])
+        it = Scene(
+            {SERVICE: of_version(service("web", {"port": 80}), "102"), SLICES: slices},
+            pods=[pod("web-1", "10.0.0.1")],
+        )
         assert [str(endpoint) for endpoint in await it.endpoints("services", "web")] == ["10.0.0.1:8080"]
-        assert it.api.asked == [(SERVICE, {}), (SLICES, {"labelSelector": "kubernetes.io/service-name=web", "limit": "25"})]
+        assert it.api.asked == [
+            (SERVICE, {}),
+            (SLICES, {"labelSelector": "kubernetes.io/service-name=web", "limit": "25"}),
+        ]
 
     on_a_clock(scene)
 
@@ -116,7 +139,9 @@ def test_what_is_known_costs_nothing():
 
 @pytest.mark.parametrize("version", ["99", "100", "", "abc"])
 def test_what_the_watch_passed_meanwhile_and_the_copy_does_not_hold_is_gone(version):
-    """Else a deletion that was on its way while we looked would leave a pod that nobody takes out any more."""
+    """Else a deletion that was on its way while we looked would leave a pod that nobody takes out any
+    more.
+    """
 
     async def scene():
         it = Scene({POD: of_version(pod("web", "10.0.0.1"), version)}, version="90")
@@ -156,7 +181,10 @@ def test_what_the_watch_had_passed_before_it_was_looked_for_is_there_because_tim
 def test_a_service_of_another_past_is_found_with_its_slices():
     async def scene():
         slices = {"items": [of_version(endpoints("web", {"": 8080}, backed_by("web-1", "10.0.0.1")), "93")]}
-        it = Scene({SERVICE: of_version(service("web", {"port": 80}), "92"), SLICES: slices}, pods=[pod("web-1", "10.0.0.1")])
+        it = Scene(
+            {SERVICE: of_version(service("web", {"port": 80}), "92"), SLICES: slices},
+            pods=[pod("web-1", "10.0.0.1")],
+        )
         assert [str(endpoint) for endpoint in await it.endpoints("services", "web")] == ["10.0.0.1:8080"]
 
     on_a_clock(scene)
@@ -201,7 +229,9 @@ def test_however_many_ask_for_one_name_one_look_is_taken():
     async def scene():
         it = Scene({POD: of_version(pod("web", "10.0.0.1"), "101")}, budget=1.0)
         it.api.go.clear()
-        asking = [asyncio.create_task(it.endpoints("pods", "web:80", user=f"user-{i % 3}")) for i in range(60)]
+        asking = [
+            asyncio.create_task(it.endpoints("pods", "web:80", user=f"user-{i % 3}")) for i in range(60)
+        ]
         await settle()
         it.api.go.set()
         assert len(await asyncio.gather(*asking)) == 60
@@ -230,7 +260,9 @@ def test_a_user_who_looks_for_too_many_names_waits_and_nobody_else_does():
     on_a_clock(scene)
 
 
-@pytest.mark.parametrize("name", ["Web", "web_1", "-web", "web-", "wéb", "a b", "x" * 254, "..x", "web?x", "web#x", "web\n"])
+@pytest.mark.parametrize(
+    "name", ["Web", "web_1", "-web", "web-", "wéb", "a b", "x" * 254, "..x", "web?x", "web#x", "web\n"]
+)
 def test_a_name_that_no_object_can_have_is_not_asked_for(name):
     async def scene():
         it = Scene()

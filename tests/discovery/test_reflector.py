@@ -1,4 +1,7 @@
-"""How does a copy of a list stay true?  Conversations: what is asked next, after which answer, and how long before."""
+"""How does a copy of a list stay true?
+
+Conversations: what is asked next, after which answer, and how long before.
+"""
 
 import json
 
@@ -16,7 +19,9 @@ CHECK = {"limit": "1", "resourceVersion": "8", "resourceVersionMatch": "NotOlder
 
 def page(*names, version="10", more=""):
     metadata = {"resourceVersion": version} | ({"continue": more} if more else {})
-    return json.dumps({"kind": "PodList", "metadata": metadata, "items": [pod(name) for name in names]}).encode()
+    return json.dumps(
+        {"kind": "PodList", "metadata": metadata, "items": [pod(name) for name in names]}
+    ).encode()
 
 
 def event(kind, name, version="11"):
@@ -26,16 +31,30 @@ def event(kind, name, version="11"):
 
 
 def bookmark(version):
-    return json.dumps({"type": "BOOKMARK", "object": {"kind": "Pod", "metadata": {"resourceVersion": version}}}).encode()
+    return json.dumps(
+        {"type": "BOOKMARK", "object": {"kind": "Pod", "metadata": {"resourceVersion": version}}}
+    ).encode()
 
 
 def expired(code=410):
-    status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": "Expired", "code": code}
+    status = {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Failure",
+        "reason": "Expired",
+        "code": code,
+    }
     return json.dumps({"type": "ERROR", "object": status}).encode()
 
 
 def watch(version, seconds=30):
-    return {"watch": "true", "resourceVersion": version, "allowWatchBookmarks": "true", "timeoutSeconds": str(seconds)}
+    return {
+        "watch": "true",
+        "resourceVersion": version,
+        "allowWatchBookmarks": "true",
+        "timeoutSeconds": str(seconds),
+    }
 
 
 def listed(*names, **options):
@@ -223,7 +242,9 @@ def test_an_answer_of_an_earlier_time_is_as_good_a_proof():
     assert reflector.ask().query == LIST
 
 
-@pytest.mark.parametrize(("status", "checks"), [(400, 1), (403, 1), (404, 1), (401, 3), (429, 3), (500, 3), (504, 3), (0, 20)])
+@pytest.mark.parametrize(
+    ("status", "checks"), [(400, 1), (403, 1), (404, 1), (401, 3), (429, 3), (500, 3), (504, 3), (0, 20)]
+)
 def test_what_cannot_be_checked_is_watched_all_the_same(status, checks):
     """But one that is away has not been asked."""
     reflector, asked = broken(), 0
@@ -277,7 +298,16 @@ def test_a_line_that_is_no_event_is_an_error_and_the_watch_goes_on_where_it_was(
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"null", b"[]", b"{}", b'{"metadata":{},"items":{}}', b'{"metadata":{},"items":[{"metadata":3}]}', b"<html>"]
+    "body",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"{}",
+        b'{"metadata":{},"items":{}}',
+        b'{"metadata":{},"items":[{"metadata":3}]}',
+        b"<html>",
+    ],
 )
 def test_a_body_that_is_no_list_is_an_error_and_the_list_is_due_still(body):
     reflector = Reflector(Pod)
@@ -337,7 +367,9 @@ def test_an_api_server_that_was_away_for_two_hours_is_asked_again():
     assert reflector.delay(0.0) == 0.0
 
 
-@pytest.mark.parametrize("step", [lambda r: r.page(page("a")), lambda r: r.event(bookmark("5"))], ids=["list", "event"])
+@pytest.mark.parametrize(
+    "step", [lambda r: r.page(page("a")), lambda r: r.event(bookmark("5"))], ids=["list", "event"]
+)
 def test_success_ends_the_waiting(step):
     reflector = Reflector(Pod)
     for _ in range(5):
@@ -388,7 +420,9 @@ def test_a_watch_that_expires_each_time_is_not_a_storm_of_lists():
 
 
 def test_an_event_from_before_what_is_known_is_followed_by_a_list():
-    """Out of order, or of a server that went back in time (etcd restored): only a list tells what is true now."""
+    """Out of order, or of a server that went back in time (etcd restored): only a list tells what is true
+    now.
+    """
     reflector = listed("a", version="10")
     reflector.ask()
     reflector.event(event("ADDED", "b", "12"))

@@ -1,4 +1,6 @@
-"""Where does an id lead?  kube-apiserver's own tables, and the bastion's rules where they differ: whose address it is, names, schemes."""
+"""Where does an id lead?  kube-apiserver's own tables, and the bastion's rules where they differ: whose
+address it is, names, schemes.
+"""
 
 import random
 
@@ -25,7 +27,9 @@ def resolve(catalog, resource, id, *, nodes=True, policy=None, namespace="ns"):
 
 def leads_to(catalog, resource, id, **options):
     """The endpoints as `scheme://address:port`, in order of the slices."""
-    return [f"{'https' if e.tls else 'http'}://{e}" for e in resolve(catalog, resource, id, **options).endpoints]
+    return [
+        f"{'https' if e.tls else 'http'}://{e}" for e in resolve(catalog, resource, id, **options).endpoints
+    ]
 
 
 # --- pods
@@ -51,14 +55,20 @@ PODS = [
     pytest.param([[9376]], [V4], ":foo:", "http://1.2.3.4:9376", id="empty-scheme-and-port"),
     # ports by name (kube-apiserver panics: L-6, P-43)
     pytest.param([[80, ("admin", 9000)]], [V4], "foo:admin", "http://1.2.3.4:9000", id="named"),
-    pytest.param([[80], [("admin", 9000)]], [V4], "foo:admin", "http://1.2.3.4:9000", id="named-in-another-container"),
+    pytest.param(
+        [[80], [("admin", 9000)]], [V4], "foo:admin", "http://1.2.3.4:9000", id="named-in-another-container"
+    ),
     pytest.param([[("a", 1), ("a", 2)]], [V4], "foo:a", "http://1.2.3.4:1", id="the-first-of-a-name"),
     # the scheme: the container port's name, its number
     pytest.param([[("https", 9376)]], [V4], "foo", "https://1.2.3.4:9376", id="name-https"),
-    pytest.param([[("https-admin", 9376)]], [V4], "foo:9376", "https://1.2.3.4:9376", id="name-https-by-number"),
+    pytest.param(
+        [[("https-admin", 9376)]], [V4], "foo:9376", "https://1.2.3.4:9376", id="name-https-by-number"
+    ),
     pytest.param([[("http", 443)]], [V4], "foo", "http://1.2.3.4:443", id="name-http-beats-the-number"),
     pytest.param([[("web", 443)]], [V4], "foo", "https://1.2.3.4:443", id="number-443"),
-    pytest.param([[("https", 9376)]], [V4], "http:foo:https", "http://1.2.3.4:9376", id="the-id-beats-the-name"),
+    pytest.param(
+        [[("https", 9376)]], [V4], "http:foo:https", "http://1.2.3.4:9376", id="the-id-beats-the-name"
+    ),
     pytest.param([], [V4], "foo:443", "https://1.2.3.4:443", id="undeclared-443"),
     pytest.param([], [V4], "foo:8443", "https://1.2.3.4:8443", id="undeclared-8443"),
     pytest.param([], [V4], "foo:4443", "http://1.2.3.4:4443", id="another-number"),
@@ -97,20 +107,38 @@ def test_a_pod_whose_address_may_not_be_dialled_is_refused(raw):
 
 def test_a_network_may_be_allowed():
     policy = DialPolicy([network("127.0.0.0/8")])
-    assert leads_to(catalog_of(pods=[pod("foo", "127.0.0.1")]), "pods", "foo", policy=policy) == ["http://127.0.0.1:80"]
+    assert leads_to(catalog_of(pods=[pod("foo", "127.0.0.1")]), "pods", "foo", policy=policy) == [
+        "http://127.0.0.1:80"
+    ]
 
 
 @pytest.mark.parametrize(
-    "id", ["foo:99999", "foo:0", "foo:65536", "foo:000080", "foo:nope", "foo:+80", "foo:-1", "foo: 80", "foo:８０", "foo:8_0"]
+    "id",
+    [
+        "foo:99999",
+        "foo:0",
+        "foo:65536",
+        "foo:000080",
+        "foo:nope",
+        "foo:+80",
+        "foo:-1",
+        "foo: 80",
+        "foo:８０",
+        "foo:8_0",
+    ],
 )
 def test_a_port_that_a_pod_cannot_have_is_refused(id):
     with refused(400, "invalid pod request"):
         resolve(catalog_of(pods=[pod("foo", V4, containers=[[80]])]), "pods", id)
 
 
-@pytest.mark.parametrize(("resource", "id"), [("pods", "x"), ("pods", "https:x:443"), ("services", "x:80"), ("nodes", "x")])
+@pytest.mark.parametrize(
+    ("resource", "id"), [("pods", "x"), ("pods", "https:x:443"), ("services", "x:80"), ("nodes", "x")]
+)
 def test_what_is_not_there_is_not_found_by_its_bare_name(resource, id):
-    catalog = catalog_of(pods=[pod("x", V4, namespace="other")], services=[service("x", {"port": 80}, namespace="other")])
+    catalog = catalog_of(
+        pods=[pod("x", V4, namespace="other")], services=[service("x", {"port": 80}, namespace="other")]
+    )
     with refused(404, f'{resource} "x" not found'):  # C-PL-16, L-1, L-11, L-30
         resolve(catalog, resource, id)
 
@@ -133,7 +161,9 @@ def test_a_newer_pod_that_has_ended_takes_nothing_over():
 
 
 def test_pods_of_the_host_network_share_the_nodes_address():
-    catalog = catalog_of(pods=[pod("a", V4, host_network=True), pod("b", V4, host_network=True, created=NEWER)])
+    catalog = catalog_of(
+        pods=[pod("a", V4, host_network=True), pod("b", V4, host_network=True, created=NEWER)]
+    )
     assert leads_to(catalog, "pods", "a") == leads_to(catalog, "pods", "b") == ["http://1.2.3.4:80"]
 
 
@@ -148,7 +178,11 @@ def test_a_pod_of_the_host_network_does_not_own_what_a_pod_has():
 
 P, Q = {"name": "p", "port": 93}, {"name": "q", "port": 76}
 REGISTRY = {
-    "pods": [pod("unnamed", "1.2.3.4", "1.2.3.5"), pod("named", "1.2.3.6", "1.2.3.7"), pod("no-endpoints", "9.9.9.9")],
+    "pods": [
+        pod("unnamed", "1.2.3.4", "1.2.3.5"),
+        pod("named", "1.2.3.6", "1.2.3.7"),
+        pod("no-endpoints", "9.9.9.9"),
+    ],
     "services": [
         service("unnamed", {"port": 93}),
         service("unnamed2", {"port": 93}),
@@ -196,19 +230,38 @@ NO_SERVICES = [
     pytest.param("unnamed:80", 503, 'no service port 80 found for service "unnamed"', id="C-SL-6"),
     pytest.param("named:bad", 503, 'no endpoints available for service "named:bad"', id="C-SL-14"),
     pytest.param("no-endpoints", 503, 'no endpoints available for service "no-endpoints"', id="C-SL-15"),
-    pytest.param("https:no-endpoints:93", 503, 'no endpoints available for service "no-endpoints"', id="L-14-the-bare-name"),
-    pytest.param("https:no-slices:93", 503, 'no endpoints available for service "no-slices"', id="L-14-no-slices"),
+    pytest.param(
+        "https:no-endpoints:93",
+        503,
+        'no endpoints available for service "no-endpoints"',
+        id="L-14-the-bare-name",
+    ),
+    pytest.param(
+        "https:no-slices:93", 503, 'no endpoints available for service "no-slices"', id="L-14-no-slices"
+    ),
     pytest.param("non-existent", 404, 'services "non-existent" not found', id="C-SL-16"),
     pytest.param("named", 503, 'no endpoints available for service "named"', id="two-ports-need-a-name"),
-    pytest.param("named:81", 503, 'no service port 81 found for service "named"', id="L-11-not-the-targets-port"),
+    pytest.param(
+        "named:81", 503, 'no service port 81 found for service "named"', id="L-11-not-the-targets-port"
+    ),
     pytest.param("unnamed:-1", 503, 'no service port -1 found for service "unnamed"', id="L-11-negative"),
     pytest.param("unnamed:0x5d", 503, 'no endpoints available for service "unnamed:0x5d"', id="L-11-no-hex"),
     pytest.param("unnamed:9_3", 503, "no endpoints", id="P-41-underscore"),
     pytest.param("unnamed: 93", 503, "no endpoints", id="P-41-blank"),
     pytest.param("unnamed:９３", 503, "no endpoints", id="P-41-digits-of-others"),
-    pytest.param("unnamed:9223372036854775807", 503, "no service port 9223372036854775807", id="L-11-the-most-of-64-bits"),
+    pytest.param(
+        "unnamed:9223372036854775807",
+        503,
+        "no service port 9223372036854775807",
+        id="L-11-the-most-of-64-bits",
+    ),
     pytest.param("unnamed:9223372036854775808", 503, "no endpoints", id="L-11-beyond-64-bits"),
-    pytest.param("unnamed:-9223372036854775808", 503, "no service port -9223372036854775808", id="L-11-the-least-of-64-bits"),
+    pytest.param(
+        "unnamed:-9223372036854775808",
+        503,
+        "no service port -9223372036854775808",
+        id="L-11-the-least-of-64-bits",
+    ),
     pytest.param("unnamed:-9223372036854775809", 503, "no endpoints", id="L-11-below-64-bits"),
     pytest.param("named:P", 503, "no endpoints", id="names-have-case"),
 ]
@@ -234,7 +287,9 @@ def one_service(*slice_endpoints, pods=(), port=None, slice_ports=None, **more):
     return catalog_of(
         pods=pods or [pod("a", V4)],
         services=[service("s", port or {"port": 80}, **more)],
-        endpointslices=[endpoints("s", slice_ports or {(port or {}).get("name", ""): 8080}, *slice_endpoints)],
+        endpointslices=[
+            endpoints("s", slice_ports or {(port or {}).get("name", ""): 8080}, *slice_endpoints)
+        ],
     )
 
 
@@ -244,9 +299,14 @@ OWNED = [
     pytest.param(backed_by("a", V4, ready=None), [pod("a", V4)], 1, id="unknown-readiness-is-ready"),
     pytest.param(backed_by("a", V4, ready=False), [pod("a", V4)], 0, id="L-15-not-ready"),
     pytest.param({"addresses": [V4]}, [pod("a", V4)], 0, id="L-16-no-target"),
-    pytest.param(backed_by("a", V4, namespace="other"), [pod("a", V4)], 0, id="L-16-target-in-another-namespace"),
     pytest.param(
-        backed_by("a", V4, namespace="other"), [pod("a", V4, namespace="other")], 0, id="CVE-2021-25740-that-pod-is-another-namespaces"
+        backed_by("a", V4, namespace="other"), [pod("a", V4)], 0, id="L-16-target-in-another-namespace"
+    ),
+    pytest.param(
+        backed_by("a", V4, namespace="other"),
+        [pod("a", V4, namespace="other")],
+        0,
+        id="CVE-2021-25740-that-pod-is-another-namespaces",
     ),
     pytest.param(backed_by("a", V4), [pod("a", V4, namespace="other")], 0, id="a-pod-of-that-name-elsewhere"),
     pytest.param(backed_by("a", V4, kind="Node"), [pod("a", V4)], 0, id="no-pod"),
@@ -254,13 +314,27 @@ OWNED = [
     pytest.param(backed_by("a", "9.9.9.9"), [pod("a", V4)], 0, id="L-16-not-the-pods-address"),
     pytest.param(backed_by("a", V4, "9.9.9.9"), [pod("a", V4)], 1, id="one-of-two-addresses"),
     pytest.param(backed_by("a", V4), [pod("a", V4, phase="Succeeded")], 0, id="ended"),
-    pytest.param(backed_by("a", V4), [pod("a", V4), pod("b", V4, namespace="other", created=NEWER)], 0, id="taken-over"),
-    pytest.param(backed_by("a", V4), [pod("a", V4), pod("b", V4, created=NEWER, phase="Failed")], 1, id="not-taken-over"),
-    pytest.param(backed_by("a", V4), [pod("a", V4, host_network=True), pod("b", V4, host_network=True, created=NEWER)], 1, id="shared"),
+    pytest.param(
+        backed_by("a", V4), [pod("a", V4), pod("b", V4, namespace="other", created=NEWER)], 0, id="taken-over"
+    ),
+    pytest.param(
+        backed_by("a", V4),
+        [pod("a", V4), pod("b", V4, created=NEWER, phase="Failed")],
+        1,
+        id="not-taken-over",
+    ),
+    pytest.param(
+        backed_by("a", V4),
+        [pod("a", V4, host_network=True), pod("b", V4, host_network=True, created=NEWER)],
+        1,
+        id="shared",
+    ),
     pytest.param(backed_by("a", V6), [pod("a", V4, V6)], 1, id="second-family"),
     pytest.param(backed_by("a", "127.0.0.1"), [pod("a", "127.0.0.1")], 0, id="loopback"),
     pytest.param(backed_by("a", "169.254.169.254"), [pod("a", "169.254.169.254")], 0, id="metadata"),
-    pytest.param(backed_by("a", "example.com"), [pod("a", "example.com")], 0, id="FQDN-slices-are-not-resolved"),
+    pytest.param(
+        backed_by("a", "example.com"), [pod("a", "example.com")], 0, id="FQDN-slices-are-not-resolved"
+    ),
 ]
 
 
@@ -292,7 +366,11 @@ def test_endpoints_of_several_slices_come_together_and_once():
             endpoints("s", {}, backed_by("a", V4), name="6"),
         ],
     )
-    assert sorted(leads_to(catalog, "services", "s")) == ["http://1.2.3.4:8080", "http://1.2.3.4:8081", "http://1.2.3.5:8081"]
+    assert sorted(leads_to(catalog, "services", "s")) == [
+        "http://1.2.3.4:8080",
+        "http://1.2.3.4:8081",
+        "http://1.2.3.5:8081",
+    ]
 
 
 def test_a_slice_of_another_namespace_is_another_services():
@@ -313,7 +391,9 @@ SCHEMES = [
     pytest.param({"port": 443, "appProtocol": "http"}, "s", False, id="appProtocol-beats-the-number"),
     pytest.param({"port": 443, "appProtocol": "kubernetes.io/ws"}, "s", False, id="appProtocol-ws"),
     pytest.param({"port": 443, "appProtocol": "kubernetes.io/h2c"}, "s", False, id="appProtocol-h2c"),
-    pytest.param({"name": "http", "port": 80, "appProtocol": "https"}, "s", True, id="appProtocol-beats-the-name"),
+    pytest.param(
+        {"name": "http", "port": 80, "appProtocol": "https"}, "s", True, id="appProtocol-beats-the-name"
+    ),
     pytest.param({"port": 443, "appProtocol": "example.com/own"}, "s", True, id="appProtocol-unknown"),
     pytest.param({"name": "https", "port": 80}, "s", True, id="name-https"),
     pytest.param({"name": "https-web", "port": 80}, "s", True, id="name-https-prefix"),
@@ -322,8 +402,12 @@ SCHEMES = [
     pytest.param({"name": "web", "port": 443}, "s", True, id="number-443"),
     pytest.param({"name": "web", "port": 8443}, "s", True, id="number-8443"),
     pytest.param({"name": "web", "port": 80}, "s", False, id="nothing-says-so"),
-    pytest.param({"name": "https", "port": 443, "appProtocol": "https"}, "http:s:443", False, id="the-id-says-http"),
-    pytest.param({"name": "http", "port": 80, "appProtocol": "http"}, "https:s:http", True, id="the-id-says-https"),
+    pytest.param(
+        {"name": "https", "port": 443, "appProtocol": "https"}, "http:s:443", False, id="the-id-says-http"
+    ),
+    pytest.param(
+        {"name": "http", "port": 80, "appProtocol": "http"}, "https:s:http", True, id="the-id-says-https"
+    ),
     pytest.param({"name": "https", "port": 80}, ":s:", True, id="an-empty-scheme-says-nothing"),
 ]
 
@@ -339,12 +423,16 @@ def test_an_external_name_is_not_followed():
     for id in ("s", "s:80", "s:x"):
         with refused(503, f'no endpoints available for service "{id}"'):  # L-19
             resolve(catalog, "services", id)
-    assert leads_to(one_service(backed_by("a", V4), type="NodePort"), "services", "s") == ["http://1.2.3.4:8080"]
+    assert leads_to(one_service(backed_by("a", V4), type="NodePort"), "services", "s") == [
+        "http://1.2.3.4:8080"
+    ]
 
 
 def test_ids_of_one_port_take_turns_together():
     catalog = catalog_of(**REGISTRY)
-    keys = {id: resolve(catalog, "services", id).key for id in ("named:p", "named:93", "http:named:p", "named:q")}
+    keys = {
+        id: resolve(catalog, "services", id).key for id in ("named:p", "named:93", "http:named:p", "named:q")
+    }
     assert keys["named:p"] == keys["named:93"] == keys["http:named:p"] != keys["named:q"]
 
 
@@ -352,23 +440,45 @@ def test_ids_of_one_port_take_turns_together():
 
 AFTER = [
     pytest.param(lambda c: remove(c, "services", "s"), 404, id="service-deleted"),
-    pytest.param(lambda c: put(c, "services", service("s", {"port": 81})), "http://1.2.3.4:8080", id="service-port-changed"),
     pytest.param(
-        lambda c: put(c, "services", service("s", {"port": 80}, {"port": 90, "name": "x"}, type="ExternalName")), 503, id="type-changed"
+        lambda c: put(c, "services", service("s", {"port": 81})),
+        "http://1.2.3.4:8080",
+        id="service-port-changed",
     ),
     pytest.param(
-        lambda c: put(c, "services", service("s", {"port": 80, "appProtocol": "https"})), "https://1.2.3.4:8080", id="appProtocol"
+        lambda c: put(
+            c, "services", service("s", {"port": 80}, {"port": 90, "name": "x"}, type="ExternalName")
+        ),
+        503,
+        id="type-changed",
+    ),
+    pytest.param(
+        lambda c: put(c, "services", service("s", {"port": 80, "appProtocol": "https"})),
+        "https://1.2.3.4:8080",
+        id="appProtocol",
     ),
     pytest.param(lambda c: remove(c, "endpointslices", "s-1"), 503, id="slice-deleted"),
     pytest.param(
-        lambda c: put(c, "endpointslices", endpoints("s", {"": 8081}, backed_by("a", V4))), "http://1.2.3.4:8081", id="slice-port"
+        lambda c: put(c, "endpointslices", endpoints("s", {"": 8081}, backed_by("a", V4))),
+        "http://1.2.3.4:8081",
+        id="slice-port",
     ),
-    pytest.param(lambda c: put(c, "endpointslices", endpoints("s", {"": 8080}, backed_by("a", V4, ready=False))), 503, id="not-ready"),
-    pytest.param(lambda c: put(c, "endpointslices", endpoints("t", {"": 8080}, backed_by("a", V4), name="s-1")), 503, id="slice-moved"),
+    pytest.param(
+        lambda c: put(c, "endpointslices", endpoints("s", {"": 8080}, backed_by("a", V4, ready=False))),
+        503,
+        id="not-ready",
+    ),
+    pytest.param(
+        lambda c: put(c, "endpointslices", endpoints("t", {"": 8080}, backed_by("a", V4), name="s-1")),
+        503,
+        id="slice-moved",
+    ),
     pytest.param(lambda c: remove(c, "pods", "a"), 503, id="pod-deleted"),
     pytest.param(lambda c: put(c, "pods", pod("a", V4, phase="Failed")), 503, id="pod-ended"),
     pytest.param(lambda c: put(c, "pods", pod("a", "9.9.9.9")), 503, id="pod-moved"),
-    pytest.param(lambda c: put(c, "pods", pod("b", V4, namespace="other", created=NEWER)), 503, id="address-taken-over"),
+    pytest.param(
+        lambda c: put(c, "pods", pod("b", V4, namespace="other", created=NEWER)), 503, id="address-taken-over"
+    ),
     pytest.param(lambda c: list(c.retain("pods", set())), 503, id="pods-relisted"),
     pytest.param(lambda c: list(c.retain("endpointslices", set())), 503, id="slices-relisted"),
     pytest.param(lambda c: list(c.retain("services", set())), 404, id="services-relisted"),
@@ -427,7 +537,9 @@ def test_what_is_remembered_per_pod_is_bounded():
 
 
 def test_what_is_remembered_in_all_is_bounded():
-    catalog = catalog_of(pods=[pod(f"p{n}", f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}") for n in range(MOST_REMEMBERED + 1)])
+    catalog = catalog_of(
+        pods=[pod(f"p{n}", f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}") for n in range(MOST_REMEMBERED + 1)]
+    )
     for n in range(MOST_REMEMBERED + 1):
         resolve(catalog, "pods", f"p{n}")
     assert len(catalog.pod_memo) <= MOST_REMEMBERED
@@ -467,12 +579,18 @@ def some_object(chance):
     kind, addresses = chance.choice(["pods", "services", "endpointslices"]), ("10.0.0.1", "10.0.0.2")
     if kind == "pods":
         name, ports = chance.choice("abc"), chance.choice([[], [[("http", 80)]], [[("http", 8080)]]])
-        how = {"phase": chance.choice(["Running", "Running", "Failed"]), "host_network": chance.random() < 0.3}
+        how = {
+            "phase": chance.choice(["Running", "Running", "Failed"]),
+            "host_network": chance.random() < 0.3,
+        }
         ips = chance.sample(addresses, chance.randrange(3))
-        return kind, pod(name, *ips, containers=ports, created=f"2026-01-0{chance.randrange(1, 4)}T00:00:00Z", **how)
+        return kind, pod(
+            name, *ips, containers=ports, created=f"2026-01-0{chance.randrange(1, 4)}T00:00:00Z", **how
+        )
     if kind == "services":
         return kind, service(
-            chance.choice("st"), *({"name": str(port), "port": port} for port in chance.sample((80, 81), chance.randrange(3)))
+            chance.choice("st"),
+            *({"name": str(port), "port": port} for port in chance.sample((80, 81), chance.randrange(3))),
         )
     backing = [backed_by(chance.choice("abc"), address, ready=chance.random() < 0.7) for address in addresses]
     name = chance.choice("st")
@@ -486,11 +604,37 @@ NODES = [
     pytest.param([("InternalIP", "10.0.0.1")], 0, "node0", "10.0.0.1:10250", id="C-NL-1"),
     pytest.param([("InternalIP", "10.0.0.1")], 0, "node0:5000", "10.0.0.1:5000", id="C-NL-2"),
     pytest.param([("InternalIP", "10.0.0.1")], 5000, "node0", "10.0.0.1:5000", id="C-NL-3"),
-    pytest.param([("ExternalIP", "1.2.3.5"), ("ExternalIP", "1.2.3.7")], 0, "node0", "1.2.3.5:10250", id="C-NL-9-the-first-of-a-type"),
-    pytest.param([("ExternalIP", "203.0.113.10"), ("InternalIP", "192.168.1.10")], 0, "node0", "192.168.1.10:10250", id="inside-first"),
-    pytest.param([("Hostname", "node0"), ("ExternalIP", "1.2.3.5")], 0, "node0", "1.2.3.5:10250", id="names-are-not-resolved"),
-    pytest.param([("InternalIP", "bad"), ("InternalIP", "10.0.0.1")], 0, "node0", "10.0.0.1:10250", id="the-first-that-is-one"),
-    pytest.param([("Hostname", "10.0.0.9")], 0, "node0", "10.0.0.9:10250", id="a-hostname-that-is-an-address"),
+    pytest.param(
+        [("ExternalIP", "1.2.3.5"), ("ExternalIP", "1.2.3.7")],
+        0,
+        "node0",
+        "1.2.3.5:10250",
+        id="C-NL-9-the-first-of-a-type",
+    ),
+    pytest.param(
+        [("ExternalIP", "203.0.113.10"), ("InternalIP", "192.168.1.10")],
+        0,
+        "node0",
+        "192.168.1.10:10250",
+        id="inside-first",
+    ),
+    pytest.param(
+        [("Hostname", "node0"), ("ExternalIP", "1.2.3.5")],
+        0,
+        "node0",
+        "1.2.3.5:10250",
+        id="names-are-not-resolved",
+    ),
+    pytest.param(
+        [("InternalIP", "bad"), ("InternalIP", "10.0.0.1")],
+        0,
+        "node0",
+        "10.0.0.1:10250",
+        id="the-first-that-is-one",
+    ),
+    pytest.param(
+        [("Hostname", "10.0.0.9")], 0, "node0", "10.0.0.9:10250", id="a-hostname-that-is-an-address"
+    ),
     pytest.param([("InternalIP", "fd00::1")], 0, "node0", "[fd00::1]:10250", id="v6"),
 ]
 
@@ -503,7 +647,12 @@ def test_a_node_leads_to_an_address_of_its_own(addresses, kubelet, id, endpoint)
 
 @pytest.mark.parametrize(
     ("address", "kubelet", "id"),
-    [("127.0.0.1", 0, "node0"), ("127.0.0.1", 0, "node0:5000"), ("127.0.0.1", 443, "node0"), ("169.254.1.1", 0, "node0")],
+    [
+        ("127.0.0.1", 0, "node0"),
+        ("127.0.0.1", 0, "node0:5000"),
+        ("127.0.0.1", 443, "node0"),
+        ("169.254.1.1", 0, "node0"),
+    ],
 )
 def test_a_nodes_address_that_may_not_be_dialled_is_refused(address, kubelet, id):
     with refused(400, "address not allowed"):  # C-NL-4..6
@@ -511,7 +660,9 @@ def test_a_nodes_address_that_may_not_be_dialled_is_refused(address, kubelet, id
 
 
 @pytest.mark.parametrize(
-    "addresses", [[], [("Hostname", "node0")], [("InternalDNS", "10.0.0.1")]], ids=["C-NL-16-none", "names", "another-type"]
+    "addresses",
+    [[], [("Hostname", "node0")], [("InternalDNS", "10.0.0.1")]],
+    ids=["C-NL-16-none", "names", "another-type"],
 )
 def test_a_node_without_an_address_is_not_there_for_us(addresses):
     with refused(503, "node0"):
@@ -533,11 +684,15 @@ IDENTITIES = [
 
 @pytest.mark.parametrize(("id", "tls", "identity"), IDENTITIES)
 def test_the_kubelets_identity_is_for_its_port_alone(id, tls, identity):
-    (endpoint,) = resolve(catalog_of(nodes=[node("node0", ("InternalIP", "10.0.0.1"))]), "nodes", id).endpoints
+    (endpoint,) = resolve(
+        catalog_of(nodes=[node("node0", ("InternalIP", "10.0.0.1"))]), "nodes", id
+    ).endpoints
     assert (endpoint.tls, endpoint.identity) == (tls, identity)
 
 
-@pytest.mark.parametrize("id", ["node0:kubelet", "node0:0", "node0:65536", "node0:+1", "node0:010250", "node0:10_250"])
+@pytest.mark.parametrize(
+    "id", ["node0:kubelet", "node0:0", "node0:65536", "node0:+1", "node0:010250", "node0:10_250"]
+)
 def test_the_port_of_a_node_is_a_number(id):
     with refused(400, "invalid node request"):
         resolve(catalog_of(nodes=[node("node0", ("InternalIP", "10.0.0.1"))]), "nodes", id)
@@ -553,7 +708,9 @@ def test_nodes_are_off_unless_enabled_and_then_nothing_is_told(name):
 
 
 @pytest.mark.parametrize("missing", ["pods", "services", "endpointslices", "nodes"])
-@pytest.mark.parametrize(("resource", "id"), [("pods", "unnamed"), ("services", "unnamed"), ("pods", "unknown")])
+@pytest.mark.parametrize(
+    ("resource", "id"), [("pods", "unnamed"), ("services", "unnamed"), ("pods", "unknown")]
+)
 def test_before_the_lists_were_read_nothing_is_said_to_be_missing(missing, resource, id):
     catalog = catalog_of(**REGISTRY)
     catalog.synced[missing] = False
@@ -595,15 +752,53 @@ KUBELETS = [
     pytest.param([node("n", ("InternalIP", NODE))], [HOST_POD], "exporter:10250", True, id="host-network"),
     pytest.param([node("n", ("InternalIP", NODE))], [HOST_POD], "https:exporter:10250", True, id="by-https"),
     pytest.param([node("n", ("InternalIP", NODE))], [HOST_POD], "exporter:9100", False, id="another-port"),
-    pytest.param([node("n", ("InternalIP", NODE), kubelet_port=5000)], [HOST_POD], "exporter:5000", True, id="the-port-that-it-declares"),
-    pytest.param([node("n", ("InternalIP", NODE), kubelet_port=5000)], [HOST_POD], "exporter:10250", False, id="declared-elsewhere"),
-    pytest.param([node("n", ("InternalIP", "10.0.0.9"), ("ExternalIP", NODE))], [HOST_POD], "exporter:10250", True, id="another-address"),
-    pytest.param([node("n", ("InternalIP", NODE))], [pod("forged", NODE)], "forged:10250", True, id="a-pod-that-says-it-is-there"),
-    pytest.param([node("n", ("InternalIP", NODE))], [pod("forged", "::ffff:10.0.0.1")], "forged:10250", True, id="mapped"),
+    pytest.param(
+        [node("n", ("InternalIP", NODE), kubelet_port=5000)],
+        [HOST_POD],
+        "exporter:5000",
+        True,
+        id="the-port-that-it-declares",
+    ),
+    pytest.param(
+        [node("n", ("InternalIP", NODE), kubelet_port=5000)],
+        [HOST_POD],
+        "exporter:10250",
+        False,
+        id="declared-elsewhere",
+    ),
+    pytest.param(
+        [node("n", ("InternalIP", "10.0.0.9"), ("ExternalIP", NODE))],
+        [HOST_POD],
+        "exporter:10250",
+        True,
+        id="another-address",
+    ),
+    pytest.param(
+        [node("n", ("InternalIP", NODE))],
+        [pod("forged", NODE)],
+        "forged:10250",
+        True,
+        id="a-pod-that-says-it-is-there",
+    ),
+    pytest.param(
+        [node("n", ("InternalIP", NODE))],
+        [pod("forged", "::ffff:10.0.0.1")],
+        "forged:10250",
+        True,
+        id="mapped",
+    ),
     pytest.param([], [HOST_POD], "exporter:10250", True, id="nodes-are-not-watched"),
-    pytest.param([], [HOST_POD, pod("forged", NODE)], "forged:10250", True, id="not-watched-beside-a-host-network-pod"),
+    pytest.param(
+        [], [HOST_POD, pod("forged", NODE)], "forged:10250", True, id="not-watched-beside-a-host-network-pod"
+    ),
     pytest.param([], [pod("hook", "10.0.0.7")], "hook:10250", False, id="not-watched-a-pod-network-pod"),
-    pytest.param([node("n", ("InternalIP", NODE))], [pod("hook", "10.0.0.7")], "hook:10250", False, id="a-pod-network-pod"),
+    pytest.param(
+        [node("n", ("InternalIP", NODE))],
+        [pod("hook", "10.0.0.7")],
+        "hook:10250",
+        False,
+        id="a-pod-network-pod",
+    ),
 ]
 
 
@@ -614,7 +809,11 @@ def test_a_kubelet_is_reached_as_a_node_alone(nodes, pods, id, is_kubelet):
     name = id.removeprefix("https:").partition(":")[0]
     port = int(id.rpartition(":")[2])
     put(catalog, "services", service(name, {"port": 80}))
-    put(catalog, "endpointslices", endpoints(name, {None: port}, backed_by(name, *catalog.pods[("ns", name)].addresses)))
+    put(
+        catalog,
+        "endpointslices",
+        endpoints(name, {None: port}, backed_by(name, *catalog.pods[("ns", name)].addresses)),
+    )
     for served in (True, False):  # --enable-node-proxy or not
         if is_kubelet:
             with refused(403, "is a kubelet"):
@@ -627,7 +826,12 @@ def test_a_kubelet_is_reached_as_a_node_alone(nodes, pods, id, is_kubelet):
 
 
 def test_of_two_nodes_at_one_address_both_kubelets_are_kubelets():
-    catalog = catalog_of(nodes=[node("a", ("InternalIP", NODE), kubelet_port=5000), node("b", ("InternalIP", NODE), kubelet_port=5001)])
+    catalog = catalog_of(
+        nodes=[
+            node("a", ("InternalIP", NODE), kubelet_port=5000),
+            node("b", ("InternalIP", NODE), kubelet_port=5001),
+        ]
+    )
     policy = DialPolicy(is_kubelet=catalog.is_kubelet)
     for id, identity in (("a:5000", KUBELET), ("a:5001", KUBELET), ("b:5000", KUBELET), ("a:5002", "")):
         assert resolve(catalog, "nodes", id, policy=policy).endpoints[0].identity == identity
@@ -636,7 +840,9 @@ def test_of_two_nodes_at_one_address_both_kubelets_are_kubelets():
 def test_a_kubelet_is_known_as_long_as_its_node():
     catalog = catalog_of(nodes=[node("a", ("InternalIP", NODE)), node("b", ("InternalIP", NODE))])
     put(catalog, "nodes", node("a", ("InternalIP", "10.0.0.2"), kubelet_port=5000))
-    assert [catalog.is_kubelet(*socket) for socket in ((NODE, 10250), ("10.0.0.2", 5000), ("10.0.0.2", 10250))] == [True, True, False]
+    assert [
+        catalog.is_kubelet(*socket) for socket in ((NODE, 10250), ("10.0.0.2", 5000), ("10.0.0.2", 10250))
+    ] == [True, True, False]
     remove(catalog, "nodes", "b")
     assert not catalog.is_kubelet(NODE, 10250)
     remove(catalog, "nodes", "a")
@@ -648,8 +854,19 @@ def test_the_api_servers_of_the_cluster_are_no_target():
     """Their Service and its endpoints tell; no kubeconfig names them so."""
     api = service("kubernetes", {"port": 443, "name": "https"}, namespace="default")
     api["spec"] |= {"clusterIP": "10.96.0.1", "clusterIPs": ["10.96.0.1", "fd00:96::1"]}
-    slices = [endpoints("kubernetes", {"https": 6443}, {"addresses": ["10.0.0.1"]}, {"addresses": ["10.0.0.2"]}, namespace="default")]
-    pods = [pod(f"p{i}", address) for i, address in enumerate(["10.0.0.1", "10.0.0.2", "10.96.0.1", "fd00:96::1", "10.0.0.3"])]
+    slices = [
+        endpoints(
+            "kubernetes",
+            {"https": 6443},
+            {"addresses": ["10.0.0.1"]},
+            {"addresses": ["10.0.0.2"]},
+            namespace="default",
+        )
+    ]
+    pods = [
+        pod(f"p{i}", address)
+        for i, address in enumerate(["10.0.0.1", "10.0.0.2", "10.96.0.1", "fd00:96::1", "10.0.0.3"])
+    ]
     catalog = catalog_of(services=[api], endpointslices=slices, pods=pods)
     policy = DialPolicy(api_servers=lambda: api_server_sockets(catalog))
     for id in ("p0:6443", "p1:6443", "p2:443", "p3:443"):
@@ -686,7 +903,9 @@ def test_what_is_known_and_cannot_be_reached_is_not_unknown():
 
 
 def test_with_namespaces_the_others_are_not_served_and_nobody_need_look():
-    catalog = catalog_of(pods=[pod("p", V4), pod("p", V6, namespace="other")], nodes=[node("n", ("InternalIP", V4))])
+    catalog = catalog_of(
+        pods=[pod("p", V4), pod("p", V6, namespace="other")], nodes=[node("n", ("InternalIP", V4))]
+    )
     resolver = Resolver(catalog, DialPolicy(), nodes=True, namespaces=["ns", "more"])
     assert resolver.resolve(parse_target("pods", "ns", "p")).endpoints
     assert resolver.resolve(parse_target("nodes", "", "n")).endpoints
@@ -721,7 +940,8 @@ def large(slices, each, *, live=True):
         pods=[pod(f"p{n}", address(n)) for some in named for n in some] if live else [],
         services=[service("s", {"port": 80})],
         endpointslices=[
-            endpoints("s", {"": 80}, *(backed_by(f"p{n}", address(n)) for n in some), name=f"s-{slice}") for slice, some in enumerate(named)
+            endpoints("s", {"": 80}, *(backed_by(f"p{n}", address(n)) for n in some), name=f"s-{slice}")
+            for slice, some in enumerate(named)
         ],
     )
 
@@ -789,7 +1009,9 @@ def test_beyond_what_a_service_may_list_nothing_is_looked_at(empty):
     )
     beyond = []
     resolver = Resolver(catalog, DialPolicy(), nodes=False, beyond=beyond.append)
-    with refused(503, f"none is ready among the first {MOST_LISTED} that its slices list, and no more are looked at"):
+    with refused(
+        503, f"none is ready among the first {MOST_LISTED} that its slices list, and no more are looked at"
+    ):
         in_turns(resolver, parse_target("services", "ns", "s"))
     assert set(beyond) == {("ns", "s")}
 

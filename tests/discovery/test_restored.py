@@ -1,4 +1,5 @@
-"""After the API server's data went back in time the catalog equals the truth again, within ten seconds and by one list.
+"""After the API server's data went back in time the catalog equals the truth again, within ten seconds and by
+one list.
 
 Histories are drawn by a seed that a failure names; BASTION_SOAK_ROUNDS asks for more of them.
 """
@@ -90,7 +91,13 @@ def test_a_check_that_goes_wrong_ends_no_watch():
         api = filled()
         async with copying(api) as copy:
             await copy.becomes_equal()
-            for fault in (faults.answers(403), faults.answers(500), faults.no_answer, faults.resets, faults.answers(504)):
+            for fault in (
+                faults.answers(403),
+                faults.answers(500),
+                faults.no_answer,
+                faults.resets,
+                faults.answers(504),
+            ):
                 before = lists(api)
                 for resource in RESOURCES:
                     api.faults["check", resource].extend([fault] * 4)
@@ -113,7 +120,10 @@ async def caught_up(copy, kept):
     reached = api.revision
     await api.restore(kept)
     while api.revision <= reached + 5:
-        api.put("services", {"metadata": {"name": "busy", "namespace": "a"}, "spec": {"ports": [{"port": api.revision}]}})
+        api.put(
+            "services",
+            {"metadata": {"name": "busy", "namespace": "a"}, "spec": {"ports": [{"port": api.revision}]}},
+        )
 
 
 def test_a_change_of_what_never_came_to_be_is_a_proof():
@@ -194,7 +204,11 @@ async def restore(copy, chance, kept):
     else:
         await api.leave()
         await copy.pass_time(chance.choice([1, 20, 600]))
-    ahead = [int(informer.version) for informer in copy.informers if informer.version and int(informer.version) > kept[0]]
+    ahead = [
+        int(informer.version)
+        for informer in copy.informers
+        if informer.version and int(informer.version) > kept[0]
+    ]
     await api.restore(kept)
     for _ in range(chance.randrange(4)):
         if not ahead or api.revision + 1 < min(ahead):

@@ -9,7 +9,11 @@ from tests.fakes import backed_by, catalog_of, endpoints, pod, refused, service
 
 V4, V6, B4, B6 = "1.2.3.4", "fd00::4", "1.2.3.5", "fd00::5"
 
-UDP_AND_TCP = [{"name": "udp", "port": 53, "protocol": "UDP"}, {"name": "quic", "port": 80, "protocol": "UDP"}, {"name": "tcp", "port": 53}]
+UDP_AND_TCP = [
+    {"name": "udp", "port": 53, "protocol": "UDP"},
+    {"name": "quic", "port": 80, "protocol": "UDP"},
+    {"name": "tcp", "port": 53},
+]
 UDP_PORTS = [
     pytest.param("s:53", "http://1.2.3.4:54", id="the-TCP-port-that-shares-its-number"),
     pytest.param("s:tcp", "http://1.2.3.4:54", id="by-its-name"),
@@ -52,9 +56,16 @@ POD_OF_UDP = [
 @pytest.mark.parametrize(("id", "expected"), POD_OF_UDP)
 def test_a_pods_port_of_udp_is_never_dialled(id, expected):
     raw = pod(
-        "a", V4, containers=[[("syslog", 514), ("udp-53", 53), ("dns", 5353), ("sctp", 7)], [("web", 8080), ("tcp-53", 53), ("dns", 54)]]
+        "a",
+        V4,
+        containers=[
+            [("syslog", 514), ("udp-53", 53), ("dns", 5353), ("sctp", 7)],
+            [("web", 8080), ("tcp-53", 53), ("dns", 54)],
+        ],
     )
-    for port, protocol in zip(raw["spec"]["containers"][0]["ports"], ("UDP", "UDP", "UDP", "SCTP"), strict=True):
+    for port, protocol in zip(
+        raw["spec"]["containers"][0]["ports"], ("UDP", "UDP", "UDP", "SCTP"), strict=True
+    ):
         port["protocol"] = protocol
     if isinstance(expected, str):
         assert leads_to(catalog_of(pods=[raw]), "pods", id) == [expected]
@@ -90,7 +101,9 @@ def test_a_pod_of_two_families_is_one_endpoint_and_its_other_address_stands_by(s
 
 
 def test_a_pod_of_the_other_family_alone_takes_part():
-    catalog = one_service(backed_by("a", V4), backed_by("b", B6), backed_by("a", V6), pods=[pod("a", V4, V6), pod("b", B6)])
+    catalog = one_service(
+        backed_by("a", V4), backed_by("b", B6), backed_by("a", V6), pods=[pod("a", V4, V6), pod("b", B6)]
+    )
     resolved = resolve(catalog, "services", "s")
     assert {endpoint.address for endpoint in resolved.endpoints} == {V4, B6}
     assert {endpoint.address for endpoint in resolved.standby} == {V6, B6}
@@ -103,7 +116,8 @@ def test_a_pods_other_address_stands_by():
 
 
 @pytest.mark.parametrize(
-    ("in_pod", "in_slice"), [("2001:db8::1", "2001:DB8:0:0::1"), ("2001:0db8:0000:0000:0000:0000:0000:0001", "2001:db8::1")]
+    ("in_pod", "in_slice"),
+    [("2001:db8::1", "2001:DB8:0:0::1"), ("2001:0db8:0000:0000:0000:0000:0000:0001", "2001:db8::1")],
 )
 def test_an_ipv6_address_is_the_same_however_it_is_written(in_pod, in_slice):
     assert leads_to(one_service(backed_by("a", in_slice), pods=[pod("a", in_pod)]), "services", "s") == [

@@ -1,4 +1,6 @@
-"""A browser, as far as signing in can tell: cookies per host, redirects followed, and what it says of where a request came from."""
+"""A browser, as far as signing in can tell: cookies per host, redirects followed, and what it says of where a
+request came from.
+"""
 
 from __future__ import annotations
 
@@ -22,15 +24,21 @@ class Browser:
     cookies: dict[str, dict[str, str]] = field(default_factory=dict)
     trail: list[str] = field(default_factory=list)
 
-    def send(self, method: str, url: str, headers: dict[str, str] | None = None, **more: Any) -> httpx.Response:
+    def send(
+        self, method: str, url: str, headers: dict[str, str] | None = None, **more: Any
+    ) -> httpx.Response:
         """One request, with the host's cookies unless `headers` have some."""
         parts = urlsplit(url)
         host = parts.hostname or ""
         own = "; ".join(f"{name}={value}" for name, value in self.cookies.get(host, {}).items())
         sent = {"Host": parts.netloc, **({"Cookie": own} if own else {}), **(headers or {})}
         with httpx.Client(verify=self.trust, trust_env=False, timeout=60) as http:
-            local = f"https://127.0.0.1:{parts.port}{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
-            request = http.build_request(method, local, headers=sent, extensions={"sni_hostname": host}, **more)
+            local = (
+                f"https://127.0.0.1:{parts.port}{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
+            )
+            request = http.build_request(
+                method, local, headers=sent, extensions={"sni_hostname": host}, **more
+            )
             answer = http.send(request)
         for line in answer.headers.get_list("set-cookie"):
             self._keep(host, line)
@@ -47,15 +55,25 @@ class Browser:
         page = urlsplit(self.trail[-1])
         assert page.path == "/login", self.trail
         origin = f"{page.scheme}://{page.netloc}"
-        headers = NAVIGATION | {"Origin": origin, "Sec-Fetch-Site": "same-origin", "Content-Type": "application/x-www-form-urlencoded"}
-        return self._follow(self.send("POST", f"{origin}/login", headers, content=urlencode({"token": token})), "same-origin")
+        headers = NAVIGATION | {
+            "Origin": origin,
+            "Sec-Fetch-Site": "same-origin",
+            "Content-Type": "application/x-www-form-urlencoded",
+        }
+        return self._follow(
+            self.send("POST", f"{origin}/login", headers, content=urlencode({"token": token})), "same-origin"
+        )
 
     def _follow(self, answer: httpx.Response, site: str) -> httpx.Response:
         for _ in range(MOST_REDIRECTS):
             if answer.status_code not in (301, 302, 303):
                 return answer
             here = urljoin(self.trail[-1], answer.headers["location"])
-            site = "cross-site" if urlsplit(here).netloc != urlsplit(self.trail[-1]).netloc or site == "cross-site" else site
+            site = (
+                "cross-site"
+                if urlsplit(here).netloc != urlsplit(self.trail[-1]).netloc or site == "cross-site"
+                else site
+            )
             self.trail.append(here)
             answer = self.send("GET", here, NAVIGATION | {"Sec-Fetch-Site": site})
         raise AssertionError(f"too many redirects: {self.trail}")

@@ -25,7 +25,12 @@ def guarded(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
     (folder / "proxies.crt").write_bytes(PROXIES.pem)
     flags = (
         *("--client-ca-file", folder / "users.crt", "--requestheader-client-ca-file", folder / "proxies.crt"),
-        *("--requestheader-allowed-names", "aggregator,other", "--requestheader-username-headers", "X-Remote-User,Who"),
+        *(
+            "--requestheader-allowed-names",
+            "aggregator,other",
+            "--requestheader-username-headers",
+            "X-Remote-User,Who",
+        ),
         *("--requestheader-group-headers", "X-Remote-Group", "--requestheader-group-headers", "Team"),
         *("--requestheader-uid-headers", "Number", "--requestheader-extra-headers-prefix", "More-"),
         *("--anonymous-auth", "--max-authentication-failure-qps", 0, "-v", 9),
@@ -34,7 +39,9 @@ def guarded(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield running
 
 
-def showing(bastion: Bastion, folder: Path, pair: Pair | None, *, version: ssl.TLSVersion | None = None) -> Bastion:
+def showing(
+    bastion: Bastion, folder: Path, pair: Pair | None, *, version: ssl.TLSVersion | None = None
+) -> Bastion:
     """The same bastion for a client that shows this certificate."""
     context = ssl.create_default_context(cafile=str(bastion.cluster.ca))
     if version is not None:
@@ -59,6 +66,8 @@ def pair_of(issued: Issued, *chain: Issued) -> Pair:
     return Pair(b"".join(one.pem for one in (issued, *chain)), issued.key_pem)
 
 
-async def seen_by(bastion: Bastion, pod: Place, *lines: str, token: str = "", method: str = "GET") -> tuple[Message, list[Message]]:
+async def seen_by(
+    bastion: Bastion, pod: Place, *lines: str, token: str = "", method: str = "GET"
+) -> tuple[Message, list[Message]]:
     async with backend(pod.address) as behind:
         return await ask(bastion, request(pod.path(), *lines, token=token, method=method)), behind.requests

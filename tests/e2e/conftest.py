@@ -18,8 +18,17 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Cluster:
 def bastion(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bastion]:
     """With everything on, as talkative as it gets."""
     certificate, key = cluster.pair("kubelet-client", client=True)
-    kubelet = ("--kubelet-certificate-authority", cluster.ca, "--kubelet-client-certificate", certificate, "--kubelet-client-key", key)
-    with serving(cluster, tmp_path_factory.mktemp("bastion"), "--enable-node-proxy", *kubelet, "-v", 9) as running:
+    kubelet = (
+        "--kubelet-certificate-authority",
+        cluster.ca,
+        "--kubelet-client-certificate",
+        certificate,
+        "--kubelet-client-key",
+        key,
+    )
+    with serving(
+        cluster, tmp_path_factory.mktemp("bastion"), "--enable-node-proxy", *kubelet, "-v", 9
+    ) as running:
         yield running
 
 

@@ -48,7 +48,9 @@ TOKENS = f"""
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A pod, or whatever is named in a proxy path; `path` is for the bastion, what is behind `…/proxy` for the backend."""
+    """A pod, or whatever is named in a proxy path; `path` is for the bastion, what is behind `…/proxy` for
+    the backend.
+    """
 
     name: str
     address: str
@@ -61,13 +63,22 @@ class Place:
 
 
 class Cluster:
-    """The manifests and tokens that all processes here serve.  Each test takes a pod of its own, so that none meets another's."""
+    """The manifests and tokens that all processes here serve.
+
+    Each test takes a pod of its own, so that none meets another's.
+    """
 
     def __init__(self, folder: Path, *more: Object) -> None:
         self.folder = folder
         self.authority = Authority("e2e")
-        self.manifests, self.tokens, self.ca = folder / "cluster.json", folder / "tokens.csv", folder / "ca.crt"
-        self.manifests.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": [*objects(), *more]}))
+        self.manifests, self.tokens, self.ca = (
+            folder / "cluster.json",
+            folder / "tokens.csv",
+            folder / "ca.crt",
+        )
+        self.manifests.write_text(
+            json.dumps({"apiVersion": "v1", "kind": "List", "items": [*objects(), *more]})
+        )
         self.tokens.write_text(TOKENS)
         self.ca.write_bytes(self.authority.pem)
         self.trust = ssl.create_default_context(cafile=str(self.ca))
@@ -100,7 +111,10 @@ LIVE, DEAD, NODE, OTHER_NODE = (f"{NETWORK}.{n}" for n in (241, 242, 243, 244))
 
 
 def objects() -> list[Object]:
-    generic = [pod(f"pod-{n}", ip=f"{NETWORK}.{n}", ports=[("http", PORT), ("https", TLS_PORT)]) for n in range(1, PODS + 1)]
+    generic = [
+        pod(f"pod-{n}", ip=f"{NETWORK}.{n}", ports=[("http", PORT), ("https", TLS_PORT)])
+        for n in range(1, PODS + 1)
+    ]
     on_node = pod("on-node", ip=NODE, ports=[("kubelet", KUBELET_PORT)])
     on_node["spec"]["hostNetwork"] = True
     return [
@@ -116,14 +130,20 @@ def objects() -> list[Object]:
         pod("unready", ip=f"{NETWORK}.246", labels={"app": "unready"}, ready=False, ports=[("http", PORT)]),
         service("pair", selector={"app": "pair"}, ports=[{"name": "http", "port": 80, "targetPort": "http"}]),
         service(
-            "two-ports", selector={"app": "pair"}, ports=[{"name": n, "port": p, "targetPort": "http"} for n, p in (("a", 80), ("b", 81))]
+            "two-ports",
+            selector={"app": "pair"},
+            ports=[{"name": n, "port": p, "targetPort": "http"} for n, p in (("a", 80), ("b", 81))],
         ),
         service("nobody", selector={"app": "nobody"}),
         service("unready", selector={"app": "unready"}),
         service("elsewhere", type="ExternalName", externalName="example.org"),
         role("proxy", rule("*", "core", "pods/proxy services/proxy nodes/proxy")),
         role("read-services", rule("get", "core", "services/proxy")),
-        role("act-as", rule("impersonate", "core", "users", "alice carol"), rule("impersonate", "core", "groups", "devs")),
+        role(
+            "act-as",
+            rule("impersonate", "core", "users", "alice carol"),
+            rule("impersonate", "core", "groups", "devs"),
+        ),
         role(
             "act-as-to-get",
             rule("impersonate-on:user-info:get", "core", "pods/proxy"),
@@ -149,10 +169,16 @@ def _node(name: str, address: str) -> Object:
 class Program:
     """`python -m bastion …`; what it prints goes to files, so that no pipe ever fills."""
 
-    def __init__(self, folder: Path, *arguments: object, environment: dict[str, str] | None = None, cwd: Path = ROOT) -> None:
+    def __init__(
+        self, folder: Path, *arguments: object, environment: dict[str, str] | None = None, cwd: Path = ROOT
+    ) -> None:
         self._out, self._err = folder / "stdout", folder / "stderr"
         command = [sys.executable, "-m", "bastion", *map(str, arguments)]
-        inherited = {key: value for key, value in os.environ.items() if key != "KUBECONFIG" and not key.lower().endswith("_proxy")}
+        inherited = {
+            key: value
+            for key, value in os.environ.items()
+            if key != "KUBECONFIG" and not key.lower().endswith("_proxy")
+        }
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(
                 command,
@@ -180,7 +206,10 @@ class Program:
         return self.process.wait()
 
     def until(self, condition: Callable[[], Any]) -> Any:
-        """What `condition` returns once it is true.  Nothing here takes long: patience is for machines that are busy."""
+        """What `condition` returns once it is true.
+
+        Nothing here takes long: patience is for machines that are busy.
+        """
         given_up = time.monotonic() + PATIENCE
         while not (value := condition()):
             assert self.process.poll() is None, f"it ended with {self.process.returncode}: {self.stderr}"
@@ -196,7 +225,9 @@ class Program:
 
 
 def _end_with_the_tests() -> None:
-    """However those end: PR_SET_PDEATHSIG (Linux only; elsewhere a killed test run leaves its programs behind)."""
+    """However those end: PR_SET_PDEATHSIG (Linux only; elsewhere a killed test run leaves its programs
+    behind).
+    """
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
@@ -217,7 +248,9 @@ class Bastion:
 
     def http(self, token: str = ALICE, **more: Any) -> httpx.Client:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return httpx.Client(base_url=self.url, verify=self.trust, headers=headers, timeout=60, trust_env=False, **more)
+        return httpx.Client(
+            base_url=self.url, verify=self.trust, headers=headers, timeout=60, trust_env=False, **more
+        )
 
     def get(self, path: str, token: str = ALICE) -> httpx.Response:
         """On a connection of its own."""
@@ -226,14 +259,20 @@ class Bastion:
 
     def lines(self) -> list[dict[str, Any]]:
         """The access log so far; a line that is not wholly there yet is left for later."""
-        return [json.loads(line) for line in self.program.stdout.splitlines(keepends=True) if line.endswith("\n")]
+        return [
+            json.loads(line) for line in self.program.stdout.splitlines(keepends=True) if line.endswith("\n")
+        ]
 
     def line(self, audit_id: str) -> dict[str, Any]:
         """The one line of an exchange, once it is written."""
-        return self.program.until(lambda: [line for line in self.lines() if line["auditID"] == audit_id and line["msg"] == "access"])[0]
+        return self.program.until(
+            lambda: [line for line in self.lines() if line["auditID"] == audit_id and line["msg"] == "access"]
+        )[0]
 
     def log(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.program.stderr.splitlines(keepends=True) if line.endswith("\n")]
+        return [
+            json.loads(line) for line in self.program.stderr.splitlines(keepends=True) if line.endswith("\n")
+        ]
 
     def passes(self, check: str) -> bool:
         try:
@@ -253,7 +292,10 @@ def serving(
     port: int = 0,
     environment: dict[str, str] | None = None,
 ) -> Iterator[Bastion]:
-    """A bastion that is ready, or alive.  `source`: the flags that say where objects come from, else the cluster's manifests."""
+    """A bastion that is ready, or alive.
+
+    `source`: the flags that say where objects come from, else the cluster's manifests.
+    """
     port, plain_port = port or free_port(), free_port()
     if source is None:
         source = ("--manifests", cluster.manifests, "--token-auth-file", cluster.tokens)
@@ -265,7 +307,17 @@ def serving(
         trust = ssl.create_default_context()
         trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE
     ports = ("--port", port, "--insecure-port", plain_port)
-    program = Program(folder, "serve", *source, *tls, *ports, "--allow-target-cidr", ALLOWED, *flags, environment=environment)
+    program = Program(
+        folder,
+        "serve",
+        *source,
+        *tls,
+        *ports,
+        "--allow-target-cidr",
+        ALLOWED,
+        *flags,
+        environment=environment,
+    )
     try:
         bastion = Bastion(program, cluster, port, plain_port, trust)
         program.until(lambda: bastion.passes("/readyz" if ready else "/livez"))
@@ -278,7 +330,16 @@ def serving(
 def standalone(cluster: Cluster, folder: Path) -> Iterator[tuple[Program, Path]]:
     """`bastion standalone` and the kubeconfig that it wrote."""
     kubeconfig = folder / "kubeconfig"
-    arguments = ("--manifests", cluster.manifests, "--token-auth-file", cluster.tokens, "--port", 0, "--kubeconfig", kubeconfig)
+    arguments = (
+        "--manifests",
+        cluster.manifests,
+        "--token-auth-file",
+        cluster.tokens,
+        "--port",
+        0,
+        "--kubeconfig",
+        kubeconfig,
+    )
     program = Program(folder, "standalone", *arguments)
     try:
         program.until(lambda: "export KUBECONFIG" in program.stdout)

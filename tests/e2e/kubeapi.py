@@ -1,4 +1,6 @@
-"""The embedded API in a thread of the tests, so that its calls can be counted, behind doors that can be shut."""
+"""The embedded API in a thread of the tests, so that its calls can be counted, behind doors that can be
+shut.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,10 @@ T = TypeVar("T")
 
 
 class Door:
-    """A port before the API.  Shut, it refuses and what was open is cut; frozen, it takes everything and passes nothing on."""
+    """A port before the API.
+
+    Shut, it refuses and what was open is cut; frozen, it takes everything and passes nothing on.
+    """
 
     def __init__(self, behind: int) -> None:
         self.port = free_port()
@@ -77,7 +82,10 @@ class Door:
 
 
 class KubeApi:
-    """A context.  `calls` counts what was answered; `doors` lead to it; `kubeconfig` leads through the first."""
+    """A context.
+
+    `calls` counts what was answered; `doors` lead to it; `kubeconfig` leads through the first.
+    """
 
     def __init__(self, folder: Path, doors: int = 1) -> None:
         self._folder = folder
@@ -103,7 +111,9 @@ class KubeApi:
         self.do(self._start())
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for door in self.doors:
             self.do(door.shut())
         self.do(self._open.aclose())
@@ -112,7 +122,9 @@ class KubeApi:
         self._loop.close()
 
     async def _start(self) -> None:
-        self._api = await self._open.enter_async_context(ApiServer([self._manifests], self._tokens, poll_interval=0.05))
+        self._api = await self._open.enter_async_context(
+            ApiServer([self._manifests], self._tokens, poll_interval=0.05)
+        )
         behind = int(self._api.url.rpartition(":")[2])
         for _ in range(self._wanted):
             self.doors.append(Door(behind))
@@ -139,7 +151,13 @@ class KubeApi:
         group = "authentication" if resource == "tokenreviews" else "authorization"
         url = f"{self._api.url}/apis/{group}.k8s.io/v1/{resource}"
         token = self._api.kubeconfig().split("token: ")[1].split()[0]
-        answer = httpx.post(url, json={"spec": spec}, headers={"Authorization": f"Bearer {token}"}, verify=False, trust_env=False)
+        answer = httpx.post(
+            url,
+            json={"spec": spec},
+            headers={"Authorization": f"Bearer {token}"},
+            verify=False,
+            trust_env=False,
+        )
         status: dict[str, Any] = answer.json()["status"]
         return status
 

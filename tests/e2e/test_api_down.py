@@ -1,4 +1,6 @@
-"""The API server is gone: what was decided a moment ago still serves, what was not is a 503, and nothing is ever an allow."""
+"""The API server is gone: what was decided a moment ago still serves, what was not is a 503, and nothing is
+ever an allow.
+"""
 
 from __future__ import annotations
 
@@ -94,26 +96,38 @@ def test_it_starts_without_an_api_server_and_says_what_it_waits_for(cluster: Clu
         asyncio.run(main(bastion))
 
 
-def test_a_bastion_that_may_not_ask_allows_nobody_and_says_what_it_lacks(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_bastion_that_may_not_ask_allows_nobody_and_says_what_it_lacks(
+    cluster: Cluster, tmp_path: Path
+) -> None:
     """AU-105."""
     (tmp_path / "bastion").mkdir()
     with standalone(cluster, tmp_path) as (_, kubeconfig):
         config = yaml.safe_load(kubeconfig.read_text())
         kubeconfig.write_text(yaml.safe_dump({**config, "current-context": "bob"}))
-        with serving(cluster, tmp_path / "bastion", source=("--kubeconfig", kubeconfig), ready=False) as bastion:
+        with serving(
+            cluster, tmp_path / "bastion", source=("--kubeconfig", kubeconfig), ready=False
+        ) as bastion:
             answer = bastion.get(cluster.pod().path())
             assert (answer.status_code, answer.json()["reason"]) == (503, "ServiceUnavailable")
             assert "the bastion itself may not ask" in answer.json()["message"]
             assert "Retry-After" not in answer.headers
-            bastion.program.until(lambda: "bob may not create subjectaccessreviews, tokenreviews" in bastion.program.stderr)
-            assert (
-                "kubectl create clusterrolebinding bastion-auth-delegator --clusterrole=system:auth-delegator --user=bob"
-                in bastion.program.stderr
+            bastion.program.until(
+                lambda: "bob may not create subjectaccessreviews, tokenreviews" in bastion.program.stderr
             )
-            bastion.program.until(lambda: "kubectl create clusterrole bastion-discovery --verb=" in bastion.program.stderr)
+            assert (
+                "kubectl create clusterrolebinding bastion-auth-delegator --clusterrole=system:auth-delegator"
+                " --user=bob" in bastion.program.stderr
+            )
+            bastion.program.until(
+                lambda: "kubectl create clusterrole bastion-discovery --verb=" in bastion.program.stderr
+            )
             assert not bastion.passes("/readyz")
             readiness = bastion.get("/readyz?verbose", token="").text
-            assert "[-]reviews failed: the bastion itself may not create tokenreviews, subjectaccessreviews" in readiness
+            assert (
+                "[-]reviews failed: the bastion itself may not create tokenreviews, subjectaccessreviews"
+                in readiness
+            )
             assert "[-]watch-pods failed: not yet read from the API server" in readiness
-            # One cause is one line, but on a machine so busy that its consequences do not come within a moment.
+            # One cause is one line, but on a machine so busy that its consequences do not come within a
+            # moment.
             assert len([line for line in bastion.log() if "answered 403" in line["msg"]]) <= 2

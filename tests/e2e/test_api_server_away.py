@@ -1,4 +1,5 @@
-"""The API server goes and comes back under load, or one of several does; and rights that are taken away are gone.
+"""The API server goes and comes back under load, or one of several does; and rights that are taken away are
+gone.
 
 BASTION_SOAK_ROUNDS lets it be away for a minute.
 """
@@ -24,7 +25,12 @@ AWAY = 60.0 if "BASTION_SOAK_ROUNDS" in os.environ else 5.0  # seconds
 TTL = 3  # seconds
 REMEMBER = (
     *("--authentication-token-webhook-cache-ttl", f"{TTL}s"),
-    *("--authorization-webhook-cache-authorized-ttl", f"{TTL}s", "--authorization-webhook-cache-unauthorized-ttl", f"{TTL}s"),
+    *(
+        "--authorization-webhook-cache-authorized-ttl",
+        f"{TTL}s",
+        "--authorization-webhook-cache-unauthorized-ttl",
+        f"{TTL}s",
+    ),
 )
 
 
@@ -100,7 +106,8 @@ def test_it_goes_and_comes_back_under_load(cluster: Cluster, tmp_path: Path) -> 
         api.do(api.doors[0].shut())
         away = time.monotonic()
         api.show([*objects(), manifest_pod(late.name, ip=late.address)])
-        for token in (BOB, CAROL, "guessed"):  # nobody asked about them before: not an allow, not a deny, not a 401
+        # nobody asked about them before: not an allow, not a deny, not a 401
+        for token in (BOB, CAROL, "guessed"):
             answer = bastion.get(pod.path(), token)
             assert (answer.status_code, answer.json()["reason"]) == (503, "ServiceUnavailable")
             assert answer.headers["Retry-After"].isdigit()
@@ -116,9 +123,15 @@ def test_it_goes_and_comes_back_under_load(cluster: Cluster, tmp_path: Path) -> 
         api.do(api.doors[0].open())
         back = time.monotonic()
         bastion.program.until(lambda: load.seen(200, back))
-        bastion.program.until(lambda: api.count("watch ") >= sum(before[call] for call in before if call.startswith("watch ")) + 3)
+        bastion.program.until(
+            lambda: (
+                api.count("watch ") >= sum(before[call] for call in before if call.startswith("watch ")) + 3
+            )
+        )
         bastion.program.until(lambda: status_of(bastion, late.path()) == 200)
-        assert api.count("list ") == sum(before[call] for call in before if call.startswith("list ")), "watches went on, nothing was listed"
+        assert api.count("list ") == sum(before[call] for call in before if call.startswith("list ")), (
+            "watches went on, nothing was listed"
+        )
 
 
 @pytest.mark.parametrize("how", ["shut", "freeze"])
@@ -176,13 +189,25 @@ def test_a_deleted_binding_ends_access_with_one_more_question(cluster: Cluster, 
     ):
         assert status_of(bastion, pod.path()) == 200
         api.show([item for item in objects() if item["metadata"]["name"] != "devs"])
-        asked = {"resource": "pods", "subresource": "proxy", "verb": "get", "namespace": "default", "name": f"{pod.name}:8080"}
+        asked = {
+            "resource": "pods",
+            "subresource": "proxy",
+            "verb": "get",
+            "namespace": "default",
+            "name": f"{pod.name}:8080",
+        }
         bastion.program.until(
-            lambda: not api.says("subjectaccessreviews", user="alice", groups=["devs"], resourceAttributes=asked)["allowed"]
+            lambda: (
+                not api.says("subjectaccessreviews", user="alice", groups=["devs"], resourceAttributes=asked)[
+                    "allowed"
+                ]
+            )
         )
         before = api.calls["subjectaccessreviews"]
         revoked(bastion, pod.path(), 200, 403)
-        assert api.calls["subjectaccessreviews"] - before <= 2, "one when what was remembered lapsed, and no more while that is remembered"
+        assert api.calls["subjectaccessreviews"] - before <= 2, (
+            "one when what was remembered lapsed, and no more while that is remembered"
+        )
 
 
 def test_a_deleted_token_ends_access_with_one_more_question(cluster: Cluster, tmp_path: Path) -> None:

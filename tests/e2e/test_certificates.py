@@ -24,7 +24,9 @@ __all__ = ["guarded"]  # a fixture
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
-def test_a_certificate_is_a_user_with_groups(guarded: Bastion, pod: Place, tmp_path: Path, version: ssl.TLSVersion) -> None:
+def test_a_certificate_is_a_user_with_groups(
+    guarded: Bastion, pod: Place, tmp_path: Path, version: ssl.TLSVersion
+) -> None:
     erin = showing(guarded, tmp_path, users("erin", "devs"), version=version)
     answer, (seen,) = asyncio.run(seen_by(erin, pod))
     assert answer.status == 200
@@ -32,9 +34,14 @@ def test_a_certificate_is_a_user_with_groups(guarded: Bastion, pod: Place, tmp_p
     assert not [name for name in seen.names() if "cert" in name or "remote" in name]
 
 
-def test_every_request_of_a_connection_is_the_certificates(guarded: Bastion, pod: Place, tmp_path: Path) -> None:
+def test_every_request_of_a_connection_is_the_certificates(
+    guarded: Bastion, pod: Place, tmp_path: Path
+) -> None:
     async def main() -> None:
-        async with backend(pod.address) as behind, client(showing(guarded, tmp_path, users("erin", "devs"))) as wire:
+        async with (
+            backend(pod.address) as behind,
+            client(showing(guarded, tmp_path, users("erin", "devs"))) as wire,
+        ):
             for _ in range(3):
                 await wire.send(request(pod.path(), token=""))
                 assert (await wire.answer()).status == 200
@@ -70,8 +77,18 @@ BESIDE: dict[str, tuple[tuple[str, ...], str, int, str]] = {
     "nothing": ((), "", 200, "erin"),
     "another's token: the certificate comes first, as for kube-apiserver": ((), BOB, 200, "erin"),
     "a bad token": ((), "guessed", 200, "erin"),
-    "the headers of a front proxy": (("X-Remote-User: root", "X-Remote-Group: system:masters"), "", 200, "erin"),
-    "X-Bastion-Authorization: nothing else is looked at": ((f"X-Bastion-Authorization: Bearer {ALICE}",), "", 200, "alice"),
+    "the headers of a front proxy": (
+        ("X-Remote-User: root", "X-Remote-Group: system:masters"),
+        "",
+        200,
+        "erin",
+    ),
+    "X-Bastion-Authorization: nothing else is looked at": (
+        (f"X-Bastion-Authorization: Bearer {ALICE}",),
+        "",
+        200,
+        "alice",
+    ),
 }
 
 
@@ -79,12 +96,16 @@ BESIDE: dict[str, tuple[tuple[str, ...], str, int, str]] = {
 def test_a_certificate_beside(
     guarded: Bastion, pod: Place, tmp_path: Path, lines: tuple[str, ...], token: str, code: int, user: str
 ) -> None:
-    answer, _ = asyncio.run(seen_by(showing(guarded, tmp_path, users("erin", "devs")), pod, *lines, token=token))
+    answer, _ = asyncio.run(
+        seen_by(showing(guarded, tmp_path, users("erin", "devs")), pod, *lines, token=token)
+    )
     assert answer.status == code
     assert guarded.line(answer.one("Audit-Id"))["user"] == user
 
 
-def test_a_bad_x_bastion_authorization_beside_a_good_certificate_is_401(guarded: Bastion, pod: Place, tmp_path: Path) -> None:
+def test_a_bad_x_bastion_authorization_beside_a_good_certificate_is_401(
+    guarded: Bastion, pod: Place, tmp_path: Path
+) -> None:
     erin = showing(guarded, tmp_path, users("erin", "devs"))
     answer, seen = asyncio.run(seen_by(erin, pod, "X-Bastion-Authorization: Bearer guessed"))
     assert_status(answer, 401)
@@ -101,7 +122,12 @@ def test_without_a_certificate_all_is_as_before(guarded: Bastion, pod: Place) ->
 def test_a_certificate_takes_a_websocket(guarded: Bastion, pod: Place, tmp_path: Path) -> None:
     async def main() -> None:
         key = base64.b64encode(os.urandom(16)).decode()
-        lines = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {key}")
+        lines = (
+            "Connection: Upgrade",
+            "Upgrade: websocket",
+            "Sec-WebSocket-Version: 13",
+            f"Sec-WebSocket-Key: {key}",
+        )
         for pair, code in ((users("erin", "devs"), 503), (users("mallory"), 403)):
             answer = await ask(showing(guarded, tmp_path, pair), request(pod.path("/ws"), *lines, token=""))
             assert answer.status == code  # 503: allowed, and nobody listens at the pod
@@ -116,7 +142,9 @@ STRANGERS = make_authority("strangers", now=NOW)
 OURS = Issued(USERS._certificate, USERS._key)  # to issue what an authority would not
 BAD: dict[str, Callable[[], Pair]] = {
     "AU-085 of another authority": lambda: pair_of(issue(STRANGERS, "erin", "devs", now=NOW)),
-    "AU-085 of another authority, which is sent along": lambda: pair_of(issue(STRANGERS, "erin", "devs", now=NOW), STRANGERS),
+    "AU-085 of another authority, which is sent along": lambda: pair_of(
+        issue(STRANGERS, "erin", "devs", now=NOW), STRANGERS
+    ),
     "signed by itself": lambda: pair_of(issue(None, "erin", "devs", now=NOW)),
     "AU-087 of a server": lambda: pair_of(issue(OURS, "erin", "devs", usage=[SERVER], now=NOW)),
     "expired": lambda: pair_of(issue(OURS, "erin", "devs", ends=-60, now=NOW)),
@@ -161,7 +189,9 @@ def test_a_good_certificate_that_names_nobody_is_never_anonymous(
 
 
 def test_no_session_is_resumed_into_an_identity(guarded: Bastion, tmp_path: Path) -> None:
-    """AU-092: under TLS 1.3 nothing is resumed, so who shows no certificate has none, whatever he showed before."""
+    """AU-092: under TLS 1.3 nothing is resumed, so who shows no certificate has none, whatever he showed
+    before.
+    """
     context = showing(guarded, tmp_path, users("erin", "devs")).trust
     session = None
     for _ in range(2):
@@ -175,10 +205,14 @@ def test_no_session_is_resumed_into_an_identity(guarded: Bastion, tmp_path: Path
 
 
 def _connected(port: int, context: ssl.SSLContext, session: ssl.SSLSession | None) -> ssl.SSLSocket:
-    return context.wrap_socket(socket.create_connection(("127.0.0.1", port)), server_hostname="127.0.0.1", session=session)
+    return context.wrap_socket(
+        socket.create_connection(("127.0.0.1", port)), server_hostname="127.0.0.1", session=session
+    )
 
 
-def test_a_plain_connection_has_no_certificate_and_its_headers_are_nothing(guarded: Bastion, pod: Place) -> None:
+def test_a_plain_connection_has_no_certificate_and_its_headers_are_nothing(
+    guarded: Bastion, pod: Place
+) -> None:
     async def main() -> None:
         async with client(guarded, plain=True) as wire:
             await wire.send(request(pod.path(), "X-Remote-User: erin", "X-Remote-Group: devs", token=""))

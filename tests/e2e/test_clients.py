@@ -28,7 +28,9 @@ EVENT = b"data: %d\n\n"
 
 
 async def run(*command: object) -> subprocess.CompletedProcess[bytes]:
-    return await asyncio.to_thread(subprocess.run, list(map(str, command)), capture_output=True, stdin=subprocess.DEVNULL)
+    return await asyncio.to_thread(
+        subprocess.run, list(map(str, command)), capture_output=True, stdin=subprocess.DEVNULL
+    )
 
 
 async def digest(visit: Visit) -> None:
@@ -41,14 +43,25 @@ async def digest(visit: Visit) -> None:
 
 
 def curl(bastion: Bastion, path: str, *options: object, token: str = ALICE) -> list[object]:
-    return [CURL, "-sS", "--cacert", bastion.cluster.ca, "-H", f"Authorization: Bearer {token}", *options, bastion.url + path]
+    return [
+        CURL,
+        "-sS",
+        "--cacert",
+        bastion.cluster.ca,
+        "-H",
+        f"Authorization: Bearer {token}",
+        *options,
+        bastion.url + path,
+    ]
 
 
 @needs_curl
 def test_curl_gets(bastion: Bastion, pod: Place) -> None:
     async def main() -> None:
         async with backend(pod.address):
-            said = json.loads((await run(*curl(bastion, pod.path("/a%2Fb/../c?x=%zz"), "--path-as-is"))).stdout)
+            said = json.loads(
+                (await run(*curl(bastion, pod.path("/a%2Fb/../c?x=%zz"), "--path-as-is"))).stdout
+            )
             assert (said["method"], said["target"]) == ("GET", "/a%2Fb/../c?x=%zz")
 
     asyncio.run(main())
@@ -67,7 +80,11 @@ def test_curl_is_refused(bastion: Bastion, pod: Place) -> None:
 
 
 @needs_curl
-@pytest.mark.parametrize("options", [["-T"], ["-H", "Transfer-Encoding: chunked", "-T"], ["-X", "POST", "-H", "Expect:", "-T"]], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [["-T"], ["-H", "Transfer-Encoding: chunked", "-T"], ["-X", "POST", "-H", "Expect:", "-T"]],
+    ids=str,
+)
 def test_curl_uploads(bastion: Bastion, pod: Place, tmp_path: Path, options: list[str]) -> None:
     content = bytes(range(256)) * 20_000
     file = tmp_path / "file"
@@ -93,7 +110,9 @@ def test_curl_follows_a_stream(bastion: Bastion, pod: Place) -> None:
             await visit.send(EVENT % 2)
 
         async with backend(pod.address, stream):
-            process = await asyncio.create_subprocess_exec(*map(str, curl(bastion, pod.path(), "-N")), stdout=subprocess.PIPE)
+            process = await asyncio.create_subprocess_exec(
+                *map(str, curl(bastion, pod.path(), "-N")), stdout=subprocess.PIPE
+            )
             assert process.stdout is not None
             assert await process.stdout.readexactly(len(EVENT % 1)) == EVENT % 1
             received.set()
@@ -109,7 +128,10 @@ def test_curl_follows_a_stream(bastion: Bastion, pod: Place) -> None:
 @pytest.fixture
 def kubeconfig(bastion: Bastion, tmp_path: Path) -> Path:
     """As the demo writes it: the server is the bastion, a context per user."""
-    cluster = {"server": bastion.url, "certificate-authority-data": base64.b64encode(bastion.cluster.ca.read_bytes()).decode()}
+    cluster = {
+        "server": bastion.url,
+        "certificate-authority-data": base64.b64encode(bastion.cluster.ca.read_bytes()).decode(),
+    }
     tokens = {"alice": ALICE, "carol": CAROL}
     config = {
         "apiVersion": "v1",
@@ -143,7 +165,10 @@ def test_kubectl_reads_a_refusal(bastion: Bastion, pod: Place, kubeconfig: Path)
     async def main() -> None:
         done = await run(*kubectl(kubeconfig, "--context=carol", "get", "--raw", pod.path()))
         assert done.returncode == 1
-        expected = f'Error from server (Forbidden): pods "{pod.name}:8080" is forbidden: User "carol" cannot get resource "pods/proxy"'
+        expected = (
+            f'Error from server (Forbidden): pods "{pod.name}:8080" is forbidden: User "carol" cannot get'
+            ' resource "pods/proxy"'
+        )
         assert expected in done.stderr.decode()
         done = await run(*kubectl(kubeconfig, "get", "--raw", Place("nobody", "").path()))
         assert 'Error from server (NotFound): pods "nobody" not found' in done.stderr.decode()
@@ -158,7 +183,9 @@ def test_kubectl_posts_raw(bastion: Bastion, pod: Place, kubeconfig: Path, tmp_p
 
     async def main() -> None:
         async with backend(pod.address):
-            said = json.loads((await run(*kubectl(kubeconfig, "create", "--raw", pod.path("/jobs"), "-f", file))).stdout)
+            said = json.loads(
+                (await run(*kubectl(kubeconfig, "create", "--raw", pod.path("/jobs"), "-f", file))).stdout
+            )
             assert (said["method"], said["body"]) == ("POST", '{"a": 1}')
 
     asyncio.run(main())
@@ -171,11 +198,15 @@ def test_httpx_speaks_every_method(bastion: Bastion, pod: Place) -> None:
     async def main() -> None:
         async with (
             backend(pod.address) as behind,
-            httpx.AsyncClient(base_url=bastion.url, verify=bastion.trust, trust_env=False, timeout=60) as http,
+            httpx.AsyncClient(
+                base_url=bastion.url, verify=bastion.trust, trust_env=False, timeout=60
+            ) as http,
         ):
             http.headers["Authorization"] = f"Bearer {ALICE}"
             for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
-                response = await http.request(method, pod.path("/x"), content=b"" if method == "GET" else b"body")
+                response = await http.request(
+                    method, pod.path("/x"), content=b"" if method == "GET" else b"body"
+                )
                 said = response.json()
                 assert (said["method"], said["body"]) == (method, "" if method == "GET" else "body")
             assert len(behind.visits) == 2  # none after the DELETE's body, which a backend may leave unread
@@ -199,10 +230,16 @@ def test_httpx_streams_both_ways(bastion: Bastion, pod: Place) -> None:
     async def main() -> None:
         async with (
             backend(pod.address, reflect),
-            httpx.AsyncClient(base_url=bastion.url, verify=bastion.trust, trust_env=False, timeout=60) as http,
-            http.stream("POST", pod.path(), content=numbers(), headers={"Authorization": f"Bearer {ALICE}"}) as response,
+            httpx.AsyncClient(
+                base_url=bastion.url, verify=bastion.trust, trust_env=False, timeout=60
+            ) as http,
+            http.stream(
+                "POST", pod.path(), content=numbers(), headers={"Authorization": f"Bearer {ALICE}"}
+            ) as response,
         ):
-            assert b"".join([piece async for piece in response.aiter_raw()]) == b"".join(b"%d " % n for n in range(100))
+            assert b"".join([piece async for piece in response.aiter_raw()]) == b"".join(
+                b"%d " % n for n in range(100)
+            )
 
     asyncio.run(main())
 
@@ -214,10 +251,14 @@ def test_the_official_client_goes_through_the_bastion(bastion: Bastion, pod: Pla
     def call() -> None:
         with kubernetes.config.new_client_from_config(str(kubeconfig)) as api:
             core = kubernetes.client.CoreV1Api(api)
-            answer = core.connect_get_namespaced_pod_proxy_with_path(f"{pod.name}:8080", "default", "metrics", _preload_content=False)
+            answer = core.connect_get_namespaced_pod_proxy_with_path(
+                f"{pod.name}:8080", "default", "metrics", _preload_content=False
+            )
             assert json.loads(answer.data)["target"] == "/metrics"
             path = "api/v1/label/a%2Fb c/values"  # the client encodes all of it, slashes as well
-            answer = core.connect_get_namespaced_pod_proxy_with_path(f"{pod.name}:8080", "default", path, _preload_content=False)
+            answer = core.connect_get_namespaced_pod_proxy_with_path(
+                f"{pod.name}:8080", "default", path, _preload_content=False
+            )
             assert json.loads(answer.data)["target"] == "/api/v1/label/a%252Fb%20c/values"
             with pytest.raises(kubernetes.client.ApiException) as caught:
                 core.connect_get_namespaced_pod_proxy("nobody", "default")
@@ -251,14 +292,19 @@ def test_the_official_client_reads_the_embedded_api(api: Api, cluster: Cluster) 
         for token, user in ((ALICE, "alice"), ("guessed", None)):
             review = kubernetes.client.V1TokenReview(spec=kubernetes.client.V1TokenReviewSpec(token=token))
             status = reviews.create_token_review(review).status
-            assert (bool(status.authenticated), status.user.username if status.user else None) == (user is not None, user)
+            assert (bool(status.authenticated), status.user.username if status.user else None) == (
+                user is not None,
+                user,
+            )
 
         access = kubernetes.client.AuthorizationV1Api(connection)
         for user, groups, allowed in (("alice", ["devs"], True), ("carol", [], False)):
             asked = kubernetes.client.V1ResourceAttributes(
                 namespace="default", verb="get", resource="pods", subresource="proxy", name="pod-1"
             )
-            spec = kubernetes.client.V1SubjectAccessReviewSpec(user=user, groups=groups, resource_attributes=asked)
+            spec = kubernetes.client.V1SubjectAccessReviewSpec(
+                user=user, groups=groups, resource_attributes=asked
+            )
             made = access.create_subject_access_review(kubernetes.client.V1SubjectAccessReview(spec=spec))
             assert made.status.allowed is allowed
 

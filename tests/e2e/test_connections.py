@@ -1,4 +1,6 @@
-"""Connections to backends: kept only after a clean exchange, a request sent again only where that is as good as once."""
+"""Connections to backends: kept only after a clean exchange, a request sent again only where that is as good
+as once.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 @dataclass(frozen=True)
 class Exchange:
-    """The first exchange on a connection: what is sent, what is answered, and whether the connection then serves the next."""
+    """The first exchange on a connection: what is sent, what is answered, and whether the connection then
+    serves the next.
+    """
 
     answer: bytes
     kept: bool
@@ -27,16 +31,22 @@ class Exchange:
 EXCHANGES = {
     "a length": Exchange(OK, True),
     "chunks": Exchange(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", True),
-    "chunks with trailers": Exchange(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-A: b\r\n\r\n", True),
+    "chunks with trailers": Exchange(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-A: b\r\n\r\n", True
+    ),
     "204": Exchange(b"HTTP/1.1 204 No Content\r\n\r\n", True),
     "304 with a length": Exchange(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", True),
     "HEAD": Exchange(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", True, "HEAD"),
     "a body sent": Exchange(OK, True, "POST", b"body"),
     "an error": Exchange(OK.replace(b"200 OK", b"500 Oh"), True),
     "an interim answer": Exchange(b"HTTP/1.1 100 Continue\r\n\r\n" + OK, True, "POST", b"body"),
-    "1.0 that keeps": Exchange(b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok", True),
+    "1.0 that keeps": Exchange(
+        b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok", True
+    ),
     "1.0": Exchange(b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", False),
-    "Connection: close": Exchange(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok", False),
+    "Connection: close": Exchange(
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok", False
+    ),
     "more than its length": Exchange(OK + b"surplus", False),
     "an answer nobody asked for": Exchange(OK + OK.replace(b"ok", b"!!"), False),
     "204 with a body": Exchange(b"HTTP/1.1 204 No Content\r\n\r\nbody", False),
@@ -46,7 +56,9 @@ EXCHANGES = {
 
 
 @pytest.mark.parametrize("first", EXCHANGES.values(), ids=EXCHANGES)
-def test_a_connection_is_kept_after_a_clean_exchange_only(bastion: Bastion, pod: Place, first: Exchange) -> None:
+def test_a_connection_is_kept_after_a_clean_exchange_only(
+    bastion: Bastion, pod: Place, first: Exchange
+) -> None:
     async def main() -> None:
         async def serve(visit: Visit) -> None:
             await visit.message()
@@ -148,7 +160,9 @@ AGAIN = {
 
 
 @pytest.mark.parametrize("row", AGAIN.values(), ids=AGAIN)
-def test_a_request_is_sent_again_only_where_that_is_as_good_as_once(bastion: Bastion, pod: Place, row: Again) -> None:
+def test_a_request_is_sent_again_only_where_that_is_as_good_as_once(
+    bastion: Bastion, pod: Place, row: Again
+) -> None:
     async def main() -> None:
         seen: list[str] = []
 
@@ -255,6 +269,10 @@ def test_a_dial_that_fails_tries_the_next_endpoint(bastion: Bastion, method: str
             assert len(behind.visits) == 10
         answer = await ask(bastion, request(pair.path(port=80)))
         assert_status(answer, 503, "ServiceUnavailable")
-        assert DEAD in answer.json()["message"] or LIVE in answer.json()["message"] or "every endpoint" in answer.json()["message"]
+        assert (
+            DEAD in answer.json()["message"]
+            or LIVE in answer.json()["message"]
+            or "every endpoint" in answer.json()["message"]
+        )
 
     asyncio.run(main())

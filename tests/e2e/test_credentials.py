@@ -1,4 +1,7 @@
-"""Whose request is it?  X-Bastion-Authorization, impersonation, and that no credential is ever written down."""
+"""Whose request is it?
+
+X-Bastion-Authorization, impersonation, and that no credential is ever written down.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +16,30 @@ from tests.e2e.wire import Message, ask, assert_status, backend, client, request
 BASTION = "X-Bastion-Authorization: Bearer "
 
 
-async def seen_by(bastion: Bastion, pod: Place, *lines: str, token: str = "") -> tuple[Message, list[Message]]:
+async def seen_by(
+    bastion: Bastion, pod: Place, *lines: str, token: str = ""
+) -> tuple[Message, list[Message]]:
     async with backend(pod.address) as behind:
         return await ask(bastion, request(pod.path(), *lines, token=token)), behind.requests
 
 
 @pytest.mark.parametrize(
-    "own", ["Bearer the-backends-own", "Basic dXNlcjpwYXNz", "AWS4-HMAC-SHA256 Credential=x/y, Signature=z", f"Bearer {CAROL}"]
+    "own",
+    [
+        "Bearer the-backends-own",
+        "Basic dXNlcjpwYXNz",
+        "AWS4-HMAC-SHA256 Credential=x/y, Signature=z",
+        f"Bearer {CAROL}",
+    ],
 )
-def test_the_clients_own_authorization_reaches_the_backend_untouched(bastion: Bastion, pod: Place, own: str) -> None:
+def test_the_clients_own_authorization_reaches_the_backend_untouched(
+    bastion: Bastion, pod: Place, own: str
+) -> None:
     answer, (seen,) = asyncio.run(seen_by(bastion, pod, f"authorization: {own}", BASTION + ALICE))
     assert answer.status == 200
-    assert [(name, value) for name, value in seen.fields if "authorization" in name.lower()] == [("authorization", own)]
+    assert [(name, value) for name, value in seen.fields if "authorization" in name.lower()] == [
+        ("authorization", own)
+    ]
 
 
 def test_authorization_for_the_bastion_reaches_no_backend(bastion: Bastion, pod: Place) -> None:
@@ -48,7 +63,9 @@ REFUSED = {
 
 @pytest.mark.parametrize("token", ["", ALICE], ids=["alone", "beside a good Authorization"])
 @pytest.mark.parametrize(("lines", "code"), REFUSED.values(), ids=REFUSED)
-def test_it_is_the_only_credential_looked_at(bastion: Bastion, pod: Place, lines: tuple[str, ...], code: int, token: str) -> None:
+def test_it_is_the_only_credential_looked_at(
+    bastion: Bastion, pod: Place, lines: tuple[str, ...], code: int, token: str
+) -> None:
     answer, seen = asyncio.run(seen_by(bastion, pod, *lines, token=token))
     assert_status(answer, code)
     assert bool(answer.all("WWW-Authenticate")) is (code == 401)
@@ -79,7 +96,9 @@ USERS = {ALICE: "alice", BOB: "bob"}
 
 
 @pytest.mark.parametrize(("token", "lines", "code", "acting"), IMPERSONATED.values(), ids=IMPERSONATED)
-def test_impersonation(bastion: Bastion, pod: Place, token: str, lines: tuple[str, ...], code: int, acting: str | None) -> None:
+def test_impersonation(
+    bastion: Bastion, pod: Place, token: str, lines: tuple[str, ...], code: int, acting: str | None
+) -> None:
     answer, seen = asyncio.run(seen_by(bastion, pod, *lines, token=token))
     assert answer.status == code
     line = bastion.line(answer.one("Audit-Id"))
@@ -94,7 +113,9 @@ def test_impersonation(bastion: Bastion, pod: Place, token: str, lines: tuple[st
 def test_acting_as_another_is_constrained_to_the_verb(bastion: Bastion, pod: Place) -> None:
     answer = asyncio.run(ask(bastion, request(pod.path(), *AS_ALICE, token=BOB, method="DELETE")))
     assert_status(answer, 403)
-    assert 'User "bob" cannot impersonate-on:user-info:delete resource "pods/proxy"' in answer.json()["message"]
+    assert (
+        'User "bob" cannot impersonate-on:user-info:delete resource "pods/proxy"' in answer.json()["message"]
+    )
 
 
 # --- identities that a client may not assert
@@ -168,11 +189,26 @@ def test_no_credential_is_in_any_log(bastion: Bastion, pod: Place) -> None:
         request(path, token=mark("spaced") + " x"),
         request(path, f"Authorization: Basic {basic('basic')}", token=""),
         request(path, f"Authorization: {mark('no-scheme')}", token=""),
-        request(path, f"Authorization: Bearer {mark('first')}", f"Authorization: Bearer {mark('second')}", token=""),
-        request(path, f"X-Bastion-Authorization: Bearer {mark('bastion')}", f"Authorization: Bearer {mark('own')}", token=""),
+        request(
+            path,
+            f"Authorization: Bearer {mark('first')}",
+            f"Authorization: Bearer {mark('second')}",
+            token="",
+        ),
+        request(
+            path,
+            f"X-Bastion-Authorization: Bearer {mark('bastion')}",
+            f"Authorization: Bearer {mark('own')}",
+            token="",
+        ),
         request(path, BASTION + mark("twice"), BASTION + mark("again")),
         request(path, BASTION + ALICE, f"Authorization: Bearer {mark('passed-on')}", token=""),
-        request(path, f"Sec-WebSocket-Protocol: {WEBSOCKET}{coded('websocket')}, v4.channel.k8s.io", "Upgrade: websocket", token=""),
+        request(
+            path,
+            f"Sec-WebSocket-Protocol: {WEBSOCKET}{coded('websocket')}, v4.channel.k8s.io",
+            "Upgrade: websocket",
+            token="",
+        ),
         request(path, f"Cookie: session={mark('cookie')}"),
         request(path, f"Proxy-Authorization: Basic {basic('proxy')}"),
         request(path, f"X-Api-Key: {mark('api-key')}"),
@@ -182,7 +218,11 @@ def test_no_credential_is_in_any_log(bastion: Bastion, pod: Place) -> None:
         request(f"/livez?token={mark('own-path')}"),
         request(f"/nowhere?token={mark('no-route')}"),
         request(pod.path("", port=8080) + f"?token={mark('redirect')}"),
-        request(Place("gone", "").path() + f"?token={mark('not-found')}", method="POST", body=mark("body").encode()),
+        request(
+            Place("gone", "").path() + f"?token={mark('not-found')}",
+            method="POST",
+            body=mark("body").encode(),
+        ),
         request(path, f"Impersonate-User: {mark('impersonated')}", token=mark("impersonator")),
         f"GET {path} HTTP/1.1\r\nAuthorization: Bearer {mark('no-host')}\r\n\r\n".encode(),
         f"GET {path} HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {mark('malformed')}\n\r\n\r\n".encode(),
@@ -200,9 +240,12 @@ def test_no_credential_is_in_any_log(bastion: Bastion, pod: Place) -> None:
         for answer in answers:
             if answer.all("X-Bastion-Error"):
                 assert not [word for word in marked if word.encode() in answer.head + answer.body]
-        await asyncio.to_thread(bastion.line, answers[-1].one("Audit-Id"))  # lines are written in order: all are there
+        # lines are written in order: all are there
+        await asyncio.to_thread(bastion.line, answers[-1].one("Audit-Id"))
         written = bastion.program.stdout + bastion.program.stderr
-        assert "POST /apis/authentication.k8s.io/v1/tokenreviews: 201" in written, "this is not as talkative as it gets"
+        assert "POST /apis/authentication.k8s.io/v1/tokenreviews: 201" in written, (
+            "this is not as talkative as it gets"
+        )
         secrets = [*marked, *(row.split(",")[0] for row in TOKENS.split())]
         assert {ALICE, BOB, CAROL, DAVE} <= set(secrets)
         assert not [word for word in secrets if word in written]

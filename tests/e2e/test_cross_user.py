@@ -1,8 +1,11 @@
-"""Does anybody ever get what belongs to somebody else?  Fifty users, one bastion, backends that do their worst.
+"""Does anybody ever get what belongs to somebody else?
 
-Every request has a nonce, and tells the backend who asks; the backend sends both back, over and over, and every byte
-that a client gets of an answer must be a byte of its own.  Meanwhile clients leave, requests are pipelined, and the
-backends break off, linger, and send answers that nobody asked for.  BASTION_SOAK_ROUNDS says how many requests.
+Fifty users, one bastion, backends that do their worst.
+
+Every request has a nonce, and tells the backend who asks; the backend sends both back, over and over, and
+every byte that a client gets of an answer must be a byte of its own.  Meanwhile clients leave, requests are
+pipelined, and the backends break off, linger, and send answers that nobody asked for.  BASTION_SOAK_ROUNDS
+says how many requests.
 """
 
 from __future__ import annotations
@@ -77,7 +80,11 @@ def draw(chance: Random, user: User, nonce: int, places: list[Place]) -> Asked:
         lines += [b"X-Bastion-Authorization: Bearer " + user.token, b"Authorization: Own " + user.name]
     else:
         lines.append(b"Authorization: Bearer " + user.token)
-    method, body, own = chance.choice((b"GET", b"GET", b"HEAD", b"POST", b"PUT")), b"", echo(b"%d" % nonce, user.name, b"%d" % times)
+    method, body, own = (
+        chance.choice((b"GET", b"GET", b"HEAD", b"POST", b"PUT")),
+        b"",
+        echo(b"%d" % nonce, user.name, b"%d" % times),
+    )
     if method in (b"POST", b"PUT"):
         sent = own[: chance.choice((0, 10, len(own)))]
         if chance.random() < 0.5:
@@ -86,7 +93,10 @@ def draw(chance: Random, user: User, nonce: int, places: list[Place]) -> Asked:
         else:
             lines.append(b"Transfer-Encoding: chunked")
             half = len(sent) // 2
-            body = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (sent[:half], sent[half:]) if part) + b"0\r\n\r\n"
+            body = (
+                b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (sent[:half], sent[half:]) if part)
+                + b"0\r\n\r\n"
+            )
     head = b"\r\n".join((b"%b %b%b HTTP/1.1" % (method, place.path("").encode(), rest), *lines, b"", b""))
     return Asked(user, nonce, method, head + body, own, forbidden)
 
@@ -147,20 +157,38 @@ class Hostile:
         own = echo(nonce, user, times)
         said = (head.one("X-Nonce").encode(), head.one("Cookie").encode(), head.one("Authorization").encode())
         body = await visit.body(head)
-        if said not in ((nonce, b"who=" + user, b""), (nonce, b"who=" + user, b"Own " + user)) or not own.startswith(body):
+        if said not in (
+            (nonce, b"who=" + user, b""),
+            (nonce, b"who=" + user, b"Own " + user),
+        ) or not own.startswith(body):
             self.mixed.append(head.head + body)
         return own
 
 
 async def _whole(visit: Visit, head: Message, own: bytes, *lines: bytes, keep: bool = True) -> bool:
-    await visit.send(b"\r\n".join((b"HTTP/1.1 200 OK", b"Content-Length: %d" % len(own), *_echoed(head), *lines, b"", _body(head, own))))
+    await visit.send(
+        b"\r\n".join(
+            (
+                b"HTTP/1.1 200 OK",
+                b"Content-Length: %d" % len(own),
+                *_echoed(head),
+                *lines,
+                b"",
+                _body(head, own),
+            )
+        )
+    )
     return keep
 
 
 async def _chunked(visit: Visit, head: Message, own: bytes) -> bool:
     pieces = [own[at : at + 700] for at in range(0, len(own), 700)]
     framed = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\nX-Sum: 1\r\n\r\n"
-    await visit.send(b"\r\n".join((b"HTTP/1.1 200 OK", b"Transfer-Encoding: chunked", *_echoed(head), b"", _body(head, framed))))
+    await visit.send(
+        b"\r\n".join(
+            (b"HTTP/1.1 200 OK", b"Transfer-Encoding: chunked", *_echoed(head), b"", _body(head, framed))
+        )
+    )
     return True
 
 
@@ -230,7 +258,17 @@ async def _twice(visit: Visit, head: Message, own: bytes) -> bool:
 async def _too_long(visit: Visit, head: Message, own: bytes) -> bool:
     if len(own) > ONE_BREATH:
         return await _whole(visit, head, own)
-    await visit.send(b"\r\n".join((b"HTTP/1.1 200 OK", b"Content-Length: %d" % len(own), *_echoed(head), b"", _body(head, own) + POISON)))
+    await visit.send(
+        b"\r\n".join(
+            (
+                b"HTTP/1.1 200 OK",
+                b"Content-Length: %d" % len(own),
+                *_echoed(head),
+                b"",
+                _body(head, own) + POISON,
+            )
+        )
+    )
     return True
 
 
@@ -255,7 +293,10 @@ def _body(head: Message, body: bytes) -> bytes:
     return b"" if head.method == "HEAD" else body
 
 
-_UNASKED = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nX-Nonce: 0\r\nSet-Cookie: who=nobody\r\n\r\n%b" % (len(POISON), POISON)
+_UNASKED = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nX-Nonce: 0\r\nSet-Cookie: who=nobody\r\n\r\n%b" % (
+    len(POISON),
+    POISON,
+)
 _LIKELY = {_whole: 70, _chunked: 8}
 _ANSWERS = {
     made.__name__: made
@@ -297,7 +338,8 @@ class Crowd:
             async with client(self.there.there, plain=chance.random() < 0.97) as wire:
                 while True:
                     batch = [
-                        draw(chance, user, nonce, self.places) for nonce in itertools.islice(self.nonces, chance.choice((1, 1, 1, 2, 6)))
+                        draw(chance, user, nonce, self.places)
+                        for nonce in itertools.islice(self.nonces, chance.choice((1, 1, 1, 2, 6)))
                     ]
                     if not batch:
                         return
@@ -338,7 +380,10 @@ async def answer_of(wire: Client, asked: Asked) -> int:
     else:
         assert head.status == (403 if asked.forbidden else 503), (asked, head, body)
         assert head.one("X-Bastion-Error")
-        assert not asked.forbidden or not body or b'User \\"%b\\" cannot' % asked.user.name in body, (asked, body)
+        assert not asked.forbidden or not body or b'User \\"%b\\" cannot' % asked.user.name in body, (
+            asked,
+            body,
+        )
     return head.status
 
 
@@ -364,17 +409,24 @@ async def _own_body(wire: Client, head: Message, asked: Asked) -> bytes:
 
 def _held(there: Inside) -> dict[str, int]:
     ports = {there.there.port, there.there.plain_port, PORT}
-    return {**there.held(), "descriptors": sum(_counts(int(name), ports) for name in os.listdir("/proc/self/fd"))}
+    return {
+        **there.held(),
+        "descriptors": sum(_counts(int(name), ports) for name in os.listdir("/proc/self/fd")),
+    }
 
 
 def _counts(descriptor: int, ports: set[int]) -> bool:
-    """All but connections elsewhere: the API server is in this process too, and its client keeps those for a minute after the last use."""
+    """All but connections elsewhere: the API server is in this process too, and its client keeps those for a
+    minute after the last use.
+    """
     try:
         sock = socket.socket(fileno=descriptor)
     except OSError:
         return True  # no socket, or gone meanwhile
     try:
-        return sock.family != socket.AF_INET or not ports.isdisjoint((sock.getsockname()[1], sock.getpeername()[1]))
+        return sock.family != socket.AF_INET or not ports.isdisjoint(
+            (sock.getsockname()[1], sock.getpeername()[1])
+        )
     except OSError:
         return True  # it listens
     finally:
@@ -412,7 +464,9 @@ def test_nobody_gets_what_is_somebody_elses_and_nothing_is_left_behind(tmp_path:
     ]
     cluster = Cluster(tmp_path, *visitors)
     users = map(User, range(USERS))
-    cluster.tokens.write_text("".join(f'{user.token.decode()},{user.name.decode()},{user.number},"visitors"\n' for user in users))
+    cluster.tokens.write_text(
+        "".join(f'{user.token.decode()},{user.name.decode()},{user.number},"visitors"\n' for user in users)
+    )
 
     async def scene() -> None:
         async with inside(cluster) as there:
@@ -420,7 +474,9 @@ def test_nobody_gets_what_is_somebody_elses_and_nothing_is_left_behind(tmp_path:
             await until(lambda: not there.held()["connections"] and not there.held()["backend connections"])
             held, memory = _held(there), _memory()
             counts = await _rush(there, cluster, range(WARM_UP, ROUNDS), "rush")
-            assert counts.total() > 0.8 * (ROUNDS - WARM_UP), "the others were not waited for: their client had left"
+            assert counts.total() > 0.8 * (ROUNDS - WARM_UP), (
+                "the others were not waited for: their client had left"
+            )
             assert counts[200] > 0.8 * counts.total()
             assert counts[403] and counts[503] and counts["lost"]
             await until(lambda: all(_held(there)[what] <= count for what, count in held.items()))

@@ -12,7 +12,15 @@ from tests.e2e.wire import GONE, Visit, assert_status, backend, client, request
 
 Wait = Callable[[Bastion], Awaitable[None]]
 
-FLAGS = ("request-header", "keep-alive", "request-body-idle", "response-stall", "connect", "response-header", "response-idle")
+FLAGS = (
+    "request-header",
+    "keep-alive",
+    "request-body-idle",
+    "response-stall",
+    "connect",
+    "response-header",
+    "response-idle",
+)
 
 
 @pytest.fixture(scope="module")
@@ -57,13 +65,16 @@ async def half_a_body(bastion: Bastion) -> None:
 
 
 async def half_a_body_under_an_answer(bastion: Bastion) -> None:
-    """Whether the deadline holds here too or not: what the client sends after it arrives, or the connection is at its end."""
+    """Whether the deadline holds here too or not: what the client sends after it arrives, or the connection
+    is at its end.
+    """
     pod = bastion.cluster.pod()
 
     async def serve(visit: Visit) -> None:
         await visit.head()
         await visit.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-        talking = asyncio.ensure_future(_keep_talking(visit))  # so that it is not the answer that is waited for
+        # so that it is not the answer that is waited for
+        talking = asyncio.ensure_future(_keep_talking(visit))
         try:
             async for chunk in visit.chunks():
                 await visit.send_chunk(chunk)

@@ -1,7 +1,9 @@
-"""Does a backend receive what a direct request would have carried?  All of it, less the design's one list (4.6).
+"""Does a backend receive what a direct request would have carried?
 
-The same request goes to one pod through the bastion and to another directly; what arrived is compared byte for byte.
-BASTION_SOAK_ROUNDS says how many requests, drawn by a seed.
+All of it, less the design's one list (4.6).
+
+The same request goes to one pod through the bastion and to another directly; what arrived is compared byte
+for byte. BASTION_SOAK_ROUNDS says how many requests, drawn by a seed.
 """
 
 from __future__ import annotations
@@ -71,12 +73,18 @@ class Drawn:
     keep_authorization: bool
 
     def to(self, prefix: bytes) -> bytes:
-        return b"\r\n".join((b"%b %b%b HTTP/1.1" % (self.method, prefix, self.rest), *self.lines, b"", b"")) + self.framed
+        return (
+            b"\r\n".join((b"%b %b%b HTTP/1.1" % (self.method, prefix, self.rest), *self.lines, b"", b""))
+            + self.framed
+        )
 
 
 def draw(chance: Random) -> Drawn:
     rest = b"".join(chance.choices(_PATHS, k=chance.randrange(1, 5))) + chance.choice(_QUERIES)
-    lines = [chance.choice(_NAMES) + chance.choice((b":", b": ", b":\t ")) + chance.choice(_VALUES) for _ in range(chance.randrange(12))]
+    lines = [
+        chance.choice(_NAMES) + chance.choice((b":", b": ", b":\t ")) + chance.choice(_VALUES)
+        for _ in range(chance.randrange(12))
+    ]
     lines += [b"Cookie: " + chance.choice(_COOKIES) for _ in range(chance.choice((0, 0, 1, 2)))]
     lines += [b"Connection: " + chance.choice(_CONNECTION) for _ in range(chance.choice((0, 0, 1, 2)))]
     if chance.random() < 0.1:
@@ -87,7 +95,10 @@ def draw(chance: Random) -> Drawn:
         lines += [b"Impersonate-User: alice", b"impersonate-group: devs"]
     own = chance.random() < 0.3
     if own:
-        lines += [b"X-Bastion-Authorization: Bearer " + token.encode(), *chance.choice(([], [b"authorization: Basic eDp5"]))]
+        lines += [
+            b"X-Bastion-Authorization: Bearer " + token.encode(),
+            *chance.choice(([], [b"authorization: Basic eDp5"])),
+        ]
     else:
         lines.append(b"Authorization: Bearer " + token.encode())
     body = chance.choice((None, None, b"", b"x", b"body " * 40, chance.randbytes(chance.randrange(40_000))))
@@ -102,7 +113,9 @@ def draw(chance: Random) -> Drawn:
             lines.append(b"Transfer-Encoding: " + chance.choice((b"chunked", b"Chunked")))
             framed = _chunked(chance, body)
     chance.shuffle(lines)
-    lines.insert(chance.randrange(len(lines) + 1), b"Host: " + chance.choice((b"bastion.test", b"h:1", b"[::1]:80")))
+    lines.insert(
+        chance.randrange(len(lines) + 1), b"Host: " + chance.choice((b"bastion.test", b"h:1", b"[::1]:80"))
+    )
     method = chance.choice((b"GET", b"GET", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"HEAD"))
     return Drawn(method, rest, lines, framed, own)
 
@@ -112,8 +125,15 @@ def _chunked(chance: Random, body: bytes) -> bytes:
     while body:
         size = chance.choice((1, 2, 100, 5000, 1 << 20))
         piece, body = body[:size], body[size:]
-        pieces.append(b"%0*X%b\r\n%b\r\n" % (chance.choice((0, 8)), len(piece), chance.choice((b"", b";a=b")), piece))
-    return b"".join(pieces) + b"0\r\n" + chance.choice((b"", b"X-Sum: 1\r\nAuthorization: Bearer trailing\r\n")) + b"\r\n"
+        pieces.append(
+            b"%0*X%b\r\n%b\r\n" % (chance.choice((0, 8)), len(piece), chance.choice((b"", b";a=b")), piece)
+        )
+    return (
+        b"".join(pieces)
+        + b"0\r\n"
+        + chance.choice((b"", b"X-Sum: 1\r\nAuthorization: Bearer trailing\r\n"))
+        + b"\r\n"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +155,10 @@ class Recorder:
             chunked = bool(head.all("Transfer-Encoding"))
             body = b"".join([chunk async for chunk in visit.chunks()]) if chunked else await visit.body(head)
             line, *lines = head.head[:-4].split(b"\r\n")
-            fields = [(name.lower(), name, value.strip(b" \t")) for name, _, value in (line.partition(b":") for line in lines)]
+            fields = [
+                (name.lower(), name, value.strip(b" \t"))
+                for name, _, value in (line.partition(b":") for line in lines)
+            ]
             [nonce] = [value for lower, _, value in fields if lower == b"x-nonce"]
             self.received[nonce] = Received(line, fields, body)
             await visit.answer()
@@ -155,7 +178,9 @@ async def _ask(wire: Client, data: bytes, drawn: Drawn) -> None:
     assert answer.status == 200, (answer, drawn)
 
 
-def test_what_a_backend_receives_is_what_a_direct_request_would_have_carried(bastion: Bastion, cluster: Cluster) -> None:
+def test_what_a_backend_receives_is_what_a_direct_request_would_have_carried(
+    bastion: Bastion, cluster: Cluster
+) -> None:
     behind, direct = cluster.pod(), cluster.pod()
     prefix = behind.path("").encode()
 
@@ -192,7 +217,9 @@ def _compare(ours: Received, theirs: Received, drawn: Drawn, prefix: bytes) -> N
         b"X-Forwarded-Uri: " + prefix + drawn.rest.partition(b"?")[0],
     ]
     framing = [
-        b"%b: %b" % (name, value.lower()) for lower, name, value in theirs.fields if lower in (b"content-length", b"transfer-encoding")
+        b"%b: %b" % (name, value.lower())
+        for lower, name, value in theirs.fields
+        if lower in (b"content-length", b"transfer-encoding")
     ]
     if drawn.method not in (b"POST", b"PUT", b"PATCH") and framing not in ([], [b"Content-Length: 0"]):
         framing.insert(0, b"Connection: close")

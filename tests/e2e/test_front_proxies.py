@@ -1,4 +1,7 @@
-"""Whom does a front proxy speak for?  Real handshakes with a running bastion; and the files of authorities, while it runs."""
+"""Whom does a front proxy speak for?
+
+Real handshakes with a running bastion; and the files of authorities, while it runs.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,8 @@ from tests.e2e.wire import GONE, assert_status
 
 __all__ = ["guarded"]  # a fixture
 
-NAMES = ("X-Remote-User", "X-Remote-Group", "Who", "Team", "Number", "More-Scope")  # of the headers that are configured
+# of the headers that are configured
+NAMES = ("X-Remote-User", "X-Remote-Group", "Who", "Team", "Number", "More-Scope")
 
 
 ERIN = ("X-Remote-User: erin", "X-Remote-Group: others", "Team: devs", "Number: 7", "More-Scope: all")
@@ -31,12 +35,20 @@ def test_a_front_proxy_speaks_for_its_users(guarded: Bastion, pod: Place, tmp_pa
     assert seen.one("X-Own") == "kept"
 
 
-def test_the_first_header_that_is_not_empty_names_the_user(guarded: Bastion, pod: Place, tmp_path: Path) -> None:
-    answer, _ = asyncio.run(seen_by(showing(guarded, tmp_path, proxys("other")), pod, "X-Remote-User:", "Who: frank", "Team: devs"))
+def test_the_first_header_that_is_not_empty_names_the_user(
+    guarded: Bastion, pod: Place, tmp_path: Path
+) -> None:
+    answer, _ = asyncio.run(
+        seen_by(
+            showing(guarded, tmp_path, proxys("other")), pod, "X-Remote-User:", "Who: frank", "Team: devs"
+        )
+    )
     assert (answer.status, guarded.line(answer.one("Audit-Id"))["user"]) == (200, "frank")
 
 
-def test_a_front_proxys_user_acts_as_others_by_his_own_right(guarded: Bastion, pod: Place, tmp_path: Path) -> None:
+def test_a_front_proxys_user_acts_as_others_by_his_own_right(
+    guarded: Bastion, pod: Place, tmp_path: Path
+) -> None:
     proxy = showing(guarded, tmp_path, proxys())
     as_alice = ("Impersonate-User: alice", "Impersonate-Group: devs")
     for user, code in (("dave", 200), ("erin", 403)):
@@ -71,7 +83,11 @@ def test_a_renewed_authority_counts_without_a_restart(cluster: Cluster, tmp_path
     with serving(cluster, tmp_path, "--client-ca-file", file) as bastion:
         for name, one in (("old", old), ("new", new)):
             (tmp_path / name).mkdir()
-            connections[name] = showing(bastion, tmp_path / name, one.issue([], common_name="erin", organizations=["devs"], client=True))
+            connections[name] = showing(
+                bastion,
+                tmp_path / name,
+                one.issue([], common_name="erin", organizations=["devs"], client=True),
+            )
 
         def status(name: str) -> int:
             try:
@@ -93,14 +109,28 @@ def test_a_renewed_authority_counts_without_a_restart(cluster: Cluster, tmp_path
 
 def refused(*flags: object) -> tuple[int, str]:
     """(exit status, what it says) of a bastion that cannot start."""
-    command = [sys.executable, "-m", "bastion", "serve", "--manifests", os.devnull, "--port", "0", *map(str, flags)]
+    command = [
+        sys.executable,
+        "-m",
+        "bastion",
+        "serve",
+        "--manifests",
+        os.devnull,
+        "--port",
+        "0",
+        *map(str, flags),
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     return done.returncode, done.stderr
 
 
-@pytest.mark.parametrize("content", [b"", b"nonsense", PROXIES.issue([], client=True).key], ids=["empty", "no PEM", "a key"])
+@pytest.mark.parametrize(
+    "content", [b"", b"nonsense", PROXIES.issue([], client=True).key], ids=["empty", "no PEM", "a key"]
+)
 @pytest.mark.parametrize("flag", ["--client-ca-file", "--requestheader-client-ca-file"])
-def test_with_an_authority_that_cannot_be_used_it_does_not_listen(tmp_path: Path, flag: str, content: bytes) -> None:
+def test_with_an_authority_that_cannot_be_used_it_does_not_listen(
+    tmp_path: Path, flag: str, content: bytes
+) -> None:
     """CVE-2026-27586: a proxy that asks for no certificate then, and lets everybody in."""
     file = tmp_path / "ca.crt"
     file.write_bytes(content)
@@ -115,7 +145,12 @@ def test_with_an_authority_that_cannot_be_used_it_does_not_listen(tmp_path: Path
 def test_everybody_with_a_certificate_would_be_a_front_proxy(tmp_path: Path, workers: int) -> None:
     for name, pem in (("users.crt", USERS.pem), ("both.crt", PROXIES.pem + USERS.pem)):
         (tmp_path / name).write_bytes(pem)
-    flags = ("--client-ca-file", tmp_path / "users.crt", "--requestheader-client-ca-file", tmp_path / "both.crt")
+    flags = (
+        "--client-ca-file",
+        tmp_path / "users.crt",
+        "--requestheader-client-ca-file",
+        tmp_path / "both.crt",
+    )
     status, said = refused(*flags, "--requestheader-username-headers", "X-Remote-User", "--workers", workers)
     assert status == 1
     assert "--requestheader-allowed-names" in said
@@ -124,14 +159,23 @@ def test_everybody_with_a_certificate_would_be_a_front_proxy(tmp_path: Path, wor
 
 # --- in a browser, whose cookie at the front proxy is as ambient as ours
 
-EVIL = ("Origin: https://evil.test", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document")
+EVIL = (
+    "Origin: https://evil.test",
+    "Sec-Fetch-Site: cross-site",
+    "Sec-Fetch-Mode: navigate",
+    "Sec-Fetch-Dest: document",
+)
 
 
 @pytest.mark.parametrize("who", ["front proxy", "certificate"])
 def test_what_a_browser_shows_unasked_is_sandboxed_and_does_not_count_elsewhere(
     guarded: Bastion, pod: Place, tmp_path: Path, who: str
 ) -> None:
-    pair = proxys() if who == "front proxy" else USERS.issue([], common_name="erin", organizations=["devs"], client=True)
+    pair = (
+        proxys()
+        if who == "front proxy"
+        else USERS.issue([], common_name="erin", organizations=["devs"], client=True)
+    )
     connection, lines = showing(guarded, tmp_path, pair), ERIN if who == "front proxy" else ()
     for method in ("GET", "POST"):
         answer, seen = asyncio.run(seen_by(connection, pod, *lines, method=method))

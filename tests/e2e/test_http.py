@@ -26,7 +26,9 @@ def no_body(head: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Passed:
-    """What a backend sends, and what of it the client gets; `fields` None means: there is none of this name."""
+    """What a backend sends, and what of it the client gets; `fields` None means: there is none of this
+    name.
+    """
 
     answer: bytes
     status: int
@@ -39,30 +41,54 @@ class Passed:
 
 
 UNFRAMED = (("Content-Length", None), ("Transfer-Encoding", None))
-CHUNKS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nX-Sum: 5\r\n\r\n"
+CHUNKS = (
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer:"
+    b" X-Sum\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nX-Sum: 5\r\n\r\n"
+)
 UNTIL_CLOSE = b"HTTP/1.1 200 OK\r\n\r\nabcde"
 
 PASSED = {
     "304 with a length": Passed(
-        no_body(b'304 Not Modified|Content-Length: 5|ETag: "e"'), 304, fields=(("Content-Length", "5"), ("ETag", '"e"'))
+        no_body(b'304 Not Modified|Content-Length: 5|ETag: "e"'),
+        304,
+        fields=(("Content-Length", "5"), ("ETag", '"e"')),
     ),
     "304 without a length": Passed(no_body(b"304 Not Modified"), 304, fields=UNFRAMED),
     "204": Passed(no_body(b"204 No Content"), 204, fields=UNFRAMED),
     "204 with a length": Passed(no_body(b"204 No Content|Content-Length: 0"), 204, fields=UNFRAMED),
-    "HEAD with a length": Passed(no_body(b"200 OK|Content-Length: 1234"), 200, method="HEAD", fields=(("Content-Length", "1234"),)),
-    "HEAD, chunked": Passed(no_body(b"200 OK|Transfer-Encoding: chunked"), 200, method="HEAD", fields=(("Content-Length", None),)),
-    "HEAD without framing": Passed(no_body(b"200 OK"), 200, method="HEAD", fields=(("Content-Length", None),)),
+    "HEAD with a length": Passed(
+        no_body(b"200 OK|Content-Length: 1234"), 200, method="HEAD", fields=(("Content-Length", "1234"),)
+    ),
+    "HEAD, chunked": Passed(
+        no_body(b"200 OK|Transfer-Encoding: chunked"), 200, method="HEAD", fields=(("Content-Length", None),)
+    ),
+    "HEAD without framing": Passed(
+        no_body(b"200 OK"), 200, method="HEAD", fields=(("Content-Length", None),)
+    ),
     "an empty body": Passed(no_body(b"200 OK|Content-Length: 0"), 200, fields=(("Content-Length", "0"),)),
     "600": Passed(no_body(b"600 Odd|Content-Length: 0"), 600, reason="Odd"),
     "999": Passed(no_body(b"999 Request Denied|Content-Length: 0"), 999, reason="Request Denied"),
     "no reason": Passed(b"HTTP/1.1 299 \r\nContent-Length: 0\r\n\r\n", 299, reason=""),
-    "chunks": Passed(CHUNKS, 200, b"abcde", fields=(("Transfer-Encoding", "chunked"), ("X-Sum", None), ("Trailer", None))),
+    "chunks": Passed(
+        CHUNKS, 200, b"abcde", fields=(("Transfer-Encoding", "chunked"), ("X-Sum", None), ("Trailer", None))
+    ),
     "until the end": Passed(UNTIL_CLOSE, 200, b"abcde", fields=(("Transfer-Encoding", "chunked"),)),
-    "interim answers": Passed(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + OK, 200, b"ok", fields=(("Link", None),)),
-    "fields twice": Passed(b"HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nContent-Length: 0\r\n\r\n", 200),
+    "interim answers": Passed(
+        b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + OK, 200, b"ok", fields=(("Link", None),)
+    ),
+    "fields twice": Passed(
+        b"HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nContent-Length: 0\r\n\r\n", 200
+    ),
     "1.0, chunks": Passed(CHUNKS, 200, b"abcde", version="1.0", fields=UNFRAMED, kept=False),
     "1.0, until the end": Passed(UNTIL_CLOSE, 200, b"abcde", version="1.0", fields=UNFRAMED, kept=False),
-    "1.0, a length": Passed(OK, 200, b"ok", version="1.0", fields=(("Content-Length", "2"), ("Transfer-Encoding", None)), kept=False),
+    "1.0, a length": Passed(
+        OK,
+        200,
+        b"ok",
+        version="1.0",
+        fields=(("Content-Length", "2"), ("Transfer-Encoding", None)),
+        kept=False,
+    ),
 }
 
 
@@ -147,12 +173,21 @@ def test_request_trailers_never_become_headers(bastion: Bastion, pod: Place) -> 
 
     async def main() -> None:
         async with backend(pod.address) as behind, client(bastion) as wire:
-            await wire.send(request(pod.path(), "Transfer-Encoding: chunked", method="POST"), b"1\r\nx\r\n0\r\n" + trailers + b"\r\n")
+            await wire.send(
+                request(pod.path(), "Transfer-Encoding: chunked", method="POST"),
+                b"1\r\nx\r\n0\r\n" + trailers + b"\r\n",
+            )
             answer = await wire.answer()
             assert answer.status == 200
             (seen,) = behind.requests
             assert seen.body == b"x"
-            assert not seen.names() & {"x-remote-user", "impersonate-user", "x-bastion-authorization", "authorization", "trailer"}
+            assert not seen.names() & {
+                "x-remote-user",
+                "impersonate-user",
+                "x-bastion-authorization",
+                "authorization",
+                "trailer",
+            }
             assert seen.one("X-Forwarded-For") == "127.0.0.1"
             line = await asyncio.to_thread(bastion.line, answer.one("Audit-Id"))
             assert (line["user"], line.get("actingAs")) == ("alice", None)
@@ -179,7 +214,10 @@ UNREADABLE = {
     "a NUL": (f"{GET}X-A: b\0\r\n\r\n".encode(), 400),
     "two lengths": (f"{GET}Content-Length: 1\r\nContent-Length: 1\r\n\r\nx".encode(), 400),
     "a signed length": (f"{GET}Content-Length: +1\r\n\r\nx".encode(), 400),
-    "length and chunks": (f"{GET}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".encode(), 400),
+    "length and chunks": (
+        f"{GET}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".encode(),
+        400,
+    ),
     "an unknown coding": (f"{GET}Transfer-Encoding: gzip\r\n\r\n".encode(), 501),
     "an unknown expectation": (f"{GET}Expect: a-miracle\r\n\r\n".encode(), 417),
     "too many fields": ((GET + "X-A: b\r\n" * 101 + "\r\n").encode(), 431),
@@ -190,7 +228,9 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize(("data", "code"), UNREADABLE.values(), ids=UNREADABLE)
-def test_what_cannot_be_read_is_answered_with_a_status(bastion: Bastion, pod: Place, data: bytes, code: int) -> None:
+def test_what_cannot_be_read_is_answered_with_a_status(
+    bastion: Bastion, pod: Place, data: bytes, code: int
+) -> None:
     """And closed, for nobody knows where the next request begins: what follows is answered with nothing."""
 
     async def main() -> None:
@@ -213,12 +253,18 @@ def test_100_comes_after_authorization_only(bastion: Bastion, pod: Place) -> Non
     async def main() -> None:
         async with backend(pod.address) as behind:
             async with client(bastion) as wire:
-                await wire.send(request(pod.path(), "Expect: 100-continue", "Content-Length: 4", method="PUT", token=CAROL))
+                await wire.send(
+                    request(
+                        pod.path(), "Expect: 100-continue", "Content-Length: 4", method="PUT", token=CAROL
+                    )
+                )
                 answer = await wire.answer()
                 assert_status(answer, 403, "Forbidden")
                 assert answer.one("Connection") == "close"  # whether the body follows nobody knows
             async with client(bastion) as wire:
-                await wire.send(request(pod.path(), "Expect: 100-continue", "Content-Length: 4", method="PUT"))
+                await wire.send(
+                    request(pod.path(), "Expect: 100-continue", "Content-Length: 4", method="PUT")
+                )
                 assert (await wire.answer()).head == b"HTTP/1.1 100 Continue\r\n\r\n"
                 await wire.send(b"body")
                 assert (await wire.answer()).json()["body"] == "body"
@@ -253,10 +299,20 @@ def test_pipelined_requests_are_answered_in_order(bastion: Bastion, pod: Place) 
                 await visit.answer(message.target.encode() + message.body)
 
         async with backend(pod.address, serve) as behind, client(bastion) as wire:
-            asked = [request(pod.path(f"/{n}"), method="POST" if n % 2 else "GET", body=b"!" if n % 2 else None) for n in range(6)]
+            asked = [
+                request(pod.path(f"/{n}"), method="POST" if n % 2 else "GET", body=b"!" if n % 2 else None)
+                for n in range(6)
+            ]
             await wire.send(b"".join(asked))
             first_may_answer.set()
-            assert [(await wire.answer()).body for _ in asked] == [b"/0", b"/1!", b"/2", b"/3!", b"/4", b"/5!"]
+            assert [(await wire.answer()).body for _ in asked] == [
+                b"/0",
+                b"/1!",
+                b"/2",
+                b"/3!",
+                b"/4",
+                b"/5!",
+            ]
             assert len(behind.visits) == 1
 
     asyncio.run(main())
@@ -302,8 +358,12 @@ def test_an_early_answer_leaves_the_connection_usable(bastion: Bastion, pod: Pla
 
 @pytest.mark.parametrize("size", [200_000, 10_000_000], ids=str)
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
-def test_an_early_refusal_reaches_a_client_that_sends_first_and_reads_then(bastion: Bastion, pod: Place, size: int, tls: bool) -> None:
-    """As Python's http.client, requests and many others do: a reset would destroy the answer (RFC 9112, 9.6)."""
+def test_an_early_refusal_reaches_a_client_that_sends_first_and_reads_then(
+    bastion: Bastion, pod: Place, size: int, tls: bool
+) -> None:
+    """As Python's http.client, requests and many others do: a reset would destroy the answer (RFC 9112,
+    9.6).
+    """
     if tls:
         connection = http.client.HTTPSConnection("127.0.0.1", bastion.port, context=bastion.trust)
     else:

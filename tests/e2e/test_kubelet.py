@@ -1,4 +1,6 @@
-"""A kubelet is spoken to with the bastion's own certificate; nobody else ever sees that, and nothing of it serves a pod."""
+"""A kubelet is spoken to with the bastion's own certificate; nobody else ever sees that, and nothing of it
+serves a pod.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ async def who(visit: Visit) -> None:
 # SS-071
 @pytest.mark.parametrize("rest", ["/metrics", "/exec/default/web/web?command=id"])
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_kubelet_is_reached_as_its_node_alone(bastion: Bastion, cluster: Cluster, rest: str, scheme: str) -> None:
+def test_a_kubelet_is_reached_as_its_node_alone(
+    bastion: Bastion, cluster: Cluster, rest: str, scheme: str
+) -> None:
     """A pod of the host network has the node's address, and says it is at the kubelet's port."""
 
     async def main() -> None:
@@ -48,7 +52,9 @@ def test_a_kubelet_is_reached_as_its_node_alone(bastion: Bastion, cluster: Clust
 
 @pytest.mark.parametrize("id", ["", ":10250", "%3A10250"])
 @pytest.mark.parametrize("scheme", ["", "http:", "https:"])
-def test_the_kubelets_port_always_speaks_tls(bastion: Bastion, cluster: Cluster, scheme: str, id: str) -> None:
+def test_the_kubelets_port_always_speaks_tls(
+    bastion: Bastion, cluster: Cluster, scheme: str, id: str
+) -> None:
     if scheme and not id:
         id = ":"
 
@@ -92,7 +98,12 @@ def test_a_kubelet_that_cannot_prove_itself_is_sent_nothing(bastion: Bastion, tm
 
 def test_a_pods_certificate_is_taken_as_it_is_and_it_is_said(bastion: Bastion, pod: Place) -> None:
     async def main() -> None:
-        async with backend(pod.address, who, port=8443, ssl=bastion.cluster.backend_tls("unknown.example", wants_certificate=True)):
+        async with backend(
+            pod.address,
+            who,
+            port=8443,
+            ssl=bastion.cluster.backend_tls("unknown.example", wants_certificate=True),
+        ):
             for _ in range(2):
                 assert (await ask(bastion, request(pod.path(port="https")))).body == b"1 nobody"
         said = [line for line in bastion.log() if f"{pod.address}:8443" in line["msg"]]
@@ -123,7 +134,9 @@ REFUSED = {
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize(("rest", "code"), REFUSED.items(), ids=REFUSED)
-def test_what_a_kubelet_is_not_asked(bastion: Bastion, cluster: Cluster, rest: str, code: int, method: str) -> None:
+def test_what_a_kubelet_is_not_asked(
+    bastion: Bastion, cluster: Cluster, rest: str, code: int, method: str
+) -> None:
     async def main() -> None:
         async with backend(NODE, who, port=KUBELET_PORT, ssl=cluster.backend_tls(NODE)) as behind:
             answer = await ask(bastion, request(NODE_A.format("", rest), method=method))
@@ -134,7 +147,16 @@ def test_what_a_kubelet_is_not_asked(bastion: Bastion, cluster: Cluster, rest: s
 
 
 @pytest.mark.parametrize(
-    "rest", ["", "metrics", "metrics/cadvisor", "logs/", "logs/kubelet.log", "containerLogs/ns/pod/c?tailLines=5", "pods/"]
+    "rest",
+    [
+        "",
+        "metrics",
+        "metrics/cadvisor",
+        "logs/",
+        "logs/kubelet.log",
+        "containerLogs/ns/pod/c?tailLines=5",
+        "pods/",
+    ],
 )
 def test_what_a_kubelet_is_asked(bastion: Bastion, cluster: Cluster, rest: str) -> None:
     async def main() -> None:

@@ -107,9 +107,16 @@ def test_a_second_signal_ends_at_once(cluster: Cluster, tmp_path: Path) -> None:
 def test_a_stop_during_the_start_ends_at_once(tmp_path: Path, workers: int) -> None:
     """Here it waits for a program that gives it credentials."""
     begun = tmp_path / "begun"
-    plugin = {"apiVersion": "client.authentication.k8s.io/v1", "command": "sh", "args": ["-c", f"touch {begun}; exec sleep 60"]}
+    plugin = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "command": "sh",
+        "args": ["-c", f"touch {begun}; exec sleep 60"],
+    }
     plugin["interactiveMode"] = "Never"
-    parts = {"clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:9"}}], "users": [{"name": "u", "user": {"exec": plugin}}]}
+    parts = {
+        "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:9"}}],
+        "users": [{"name": "u", "user": {"exec": plugin}}],
+    }
     config = {
         "kind": "Config",
         "apiVersion": "v1",
@@ -117,7 +124,9 @@ def test_a_stop_during_the_start_ends_at_once(tmp_path: Path, workers: int) -> N
         "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
     }
     (tmp_path / "config").write_text(json.dumps({**config, **parts}))
-    program = Program(tmp_path, "serve", "--kubeconfig", tmp_path / "config", "--port", 0, "--workers", workers)
+    program = Program(
+        tmp_path, "serve", "--kubeconfig", tmp_path / "config", "--port", 0, "--workers", workers
+    )
     try:
         program.until(begun.exists)
         told = time.monotonic()
@@ -165,7 +174,8 @@ def test_workers_share_a_port_and_are_replaced(cluster: Cluster, tmp_path: Path)
 
         async with backend(pod.address):
             await until(program, lambda: program.stderr.count("serving https://") == 2)
-            await until(program, lambda: program.stderr.count('"ready: ') == 1)  # of what is the same in all of them one tells
+            # of what is the same in all of them one tells
+            await until(program, lambda: program.stderr.count('"ready: ') == 1)
             for worker in workers:
                 await answered_while_stopped(worker)
 

@@ -28,7 +28,13 @@ def test_a_line_says_who_did_what_and_how_it_went(bastion: Bastion, pod: Place) 
     async def main() -> None:
         async with backend(pod.address):
             answer = await ask(
-                bastion, request(pod.path("/a%2Fb/?q=1&r=2"), "User-Agent: a-client/1.0", method="POST", body=b"twelve bytes")
+                bastion,
+                request(
+                    pod.path("/a%2Fb/?q=1&r=2"),
+                    "User-Agent: a-client/1.0",
+                    method="POST",
+                    body=b"twelve bytes",
+                ),
             )
             line = await logged(bastion, answer)
             assert list(line["stages"]) == STAGES
@@ -63,8 +69,16 @@ LINES: dict[str, tuple[bytes, dict[str, Any], list[str]]] = {
         {"code": 401, "resource": "pods", "error": "Unauthorized: Unauthorized", "cause": "no credentials"},
         STAGES[:1],
     ),
-    "no bearer token": (request("PATH", "Authorization: Basic eA==", token=""), {"code": 401, "cause": "scheme Basic"}, STAGES[:1]),
-    "a token of nobody": (request("PATH", token="of-nobody"), {"code": 401, "cause": "TokenReview: invalid bearer token"}, STAGES[:1]),
+    "no bearer token": (
+        request("PATH", "Authorization: Basic eA==", token=""),
+        {"code": 401, "cause": "scheme Basic"},
+        STAGES[:1],
+    ),
+    "a token of nobody": (
+        request("PATH", token="of-nobody"),
+        {"code": 401, "cause": "TokenReview: invalid bearer token"},
+        STAGES[:1],
+    ),
     "not allowed": (request("PATH", token=CAROL), {"code": 403, "user": "carol", "verb": "get"}, STAGES[:2]),
     "impersonation": (
         request("PATH", "Impersonate-User: carol", token=DAVE),
@@ -73,7 +87,12 @@ LINES: dict[str, tuple[bytes, dict[str, Any], list[str]]] = {
     ),
     "not found": (
         request("/api/v1/namespaces/default/services/https:gone:x/proxy/?token=x"),
-        {"code": 404, "resource": "services", "name": "https:gone:x", "path": "/api/v1/namespaces/default/services/https:gone:x/proxy/"},
+        {
+            "code": 404,
+            "resource": "services",
+            "name": "https:gone:x",
+            "path": "/api/v1/namespaces/default/services/https:gone:x/proxy/",
+        },
         STAGES[:2],
     ),
     "a node": (
@@ -84,13 +103,23 @@ LINES: dict[str, tuple[bytes, dict[str, Any], list[str]]] = {
     "nobody listens": (request("PATH"), {"code": 503, "endpoint": "ADDRESS:8080", "bytesIn": 0}, STAGES),
     "no route": (request("/nowhere?x=y"), {"code": 404, "path": "/nowhere", "user": "alice"}, STAGES[:1]),
     "no request": (b"no request at all\r\n\r\n", {"code": 400, "client": "127.0.0.1"}, []),
-    "OPTIONS": (request("PATH", method="OPTIONS"), {"code": 503, "method": "OPTIONS", "resource": "pods"}, STAGES),
-    "redirected": (request("PATH".replace("PATH", "NOSLASH") + "?x=y"), {"code": 301, "path": "NOSLASH"}, STAGES[:2]),
+    "OPTIONS": (
+        request("PATH", method="OPTIONS"),
+        {"code": 503, "method": "OPTIONS", "resource": "pods"},
+        STAGES,
+    ),
+    "redirected": (
+        request("PATH".replace("PATH", "NOSLASH") + "?x=y"),
+        {"code": 301, "path": "NOSLASH"},
+        STAGES[:2],
+    ),
 }
 
 
 @pytest.mark.parametrize(("data", "expected", "stages"), LINES.values(), ids=LINES)
-def test_a_line_for_each_exchange(bastion: Bastion, pod: Place, data: bytes, expected: dict[str, Any], stages: list[str]) -> None:
+def test_a_line_for_each_exchange(
+    bastion: Bastion, pod: Place, data: bytes, expected: dict[str, Any], stages: list[str]
+) -> None:
     words = {"PATH": pod.path(), "NOSLASH": pod.path(""), "ADDRESS": pod.address}
 
     def filled(text: str) -> str:
@@ -115,7 +144,9 @@ def test_one_line_per_exchange_whatever_the_connection(bastion: Bastion, pod: Pl
             await logged(bastion, answers[-1])
             ids = [answer.one("Audit-Id") for answer in answers]
             assert len(set(ids)) == 5
-            assert [line["auditID"] for line in bastion.lines() if line["path"].startswith(pod.path(""))] == ids
+            assert [
+                line["auditID"] for line in bastion.lines() if line["path"].startswith(pod.path(""))
+            ] == ids
 
     asyncio.run(main())
 
@@ -131,7 +162,9 @@ def test_a_clients_own_audit_id_is_kept_if_it_is_one(bastion: Bastion, pod: Plac
             assert forged.one("Audit-Id") != first.one("Audit-Id")
             assert "audit_id_from" not in await logged(bastion, forged)
             long = await ask(bastion, request(pod.path(), "Audit-Id: " + "x" * 65))
-            assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", long.one("Audit-Id"))
+            assert re.fullmatch(
+                r"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", long.one("Audit-Id")
+            )
 
     asyncio.run(main())
 
@@ -146,8 +179,14 @@ async def _break(wire: Client, visit: asyncio.Queue[Visit]) -> None:
     await wire.ended()
 
 
-@pytest.mark.parametrize(("end", "outcome"), [(_leave, "client-left"), (_break, "aborted")], ids=["the client left", "the backend broke"])
-def test_a_line_says_how_an_exchange_was_cut_short(bastion: Bastion, pod: Place, end: Any, outcome: str) -> None:
+@pytest.mark.parametrize(
+    ("end", "outcome"),
+    [(_leave, "client-left"), (_break, "aborted")],
+    ids=["the client left", "the backend broke"],
+)
+def test_a_line_says_how_an_exchange_was_cut_short(
+    bastion: Bastion, pod: Place, end: Any, outcome: str
+) -> None:
     async def main() -> None:
         visits = asyncio.Queue[Visit]()
 
@@ -191,7 +230,9 @@ def test_metrics_count_by_namespace_resource_verb_and_code(bastion: Bastion, pod
         before = counts((await ask(bastion, request("/metrics"))).body.decode())
         async with backend(LIVE), backend(pod.address):
             for _ in range(3):
-                assert (await ask(bastion, request(pod.path(), method="PATCH", body=b"x" * 1000))).status == 200
+                assert (
+                    await ask(bastion, request(pod.path(), method="PATCH", body=b"x" * 1000))
+                ).status == 200
             await ask(bastion, request(PAIR.path(port=80), token=BOB))
             await ask(bastion, request(pod.path(), token=CAROL))
             await ask(bastion, request(pod.path(), token=""))
@@ -207,17 +248,29 @@ def test_metrics_count_by_namespace_resource_verb_and_code(bastion: Bastion, pod
             (("", "", "", "404", "bastion"), 1),
         ):
             assert counts(after).get(values, 0) - before.get(values, 0) == more, values
-        assert not [word for word in ("alice", "carol", pod.name, pod.address, "/proxy", "particular", "devs") if word in after]
-        for name in ("requests_in_flight", "client_connections", "backend_connections", "backend_connections_idle"):
+        assert not [
+            word
+            for word in ("alice", "carol", pod.name, pod.address, "/proxy", "particular", "devs")
+            if word in after
+        ]
+        for name in (
+            "requests_in_flight",
+            "client_connections",
+            "backend_connections",
+            "backend_connections_idle",
+        ):
             assert re.search(rf"^bastion_{name} [0-9.]+$", after, re.MULTILINE), name
         assert 'bastion_stage_duration_seconds_count{stage="upstream"}' in after
-        assert 'bastion_request_duration_seconds_bucket{le="+Inf",namespace="default",resource="pods"}' in after
+        assert (
+            'bastion_request_duration_seconds_bucket{le="+Inf",namespace="default",resource="pods"}' in after
+        )
         assert 'bastion_body_bytes_total{direction="in"}' in after
 
     asyncio.run(main())
 
 
-# A metric's name and what it is asked for in braces; the words of the language are followed by `(` or stand alone.
+# A metric's name and what it is asked for in braces; the words of the language are followed by `(` or stand
+# alone.
 SELECTOR = re.compile(r"((?:bastion|process)_\w+)(?:\{([^}]*)\})?")
 MATCHER = re.compile(r'(\w+)(=~?)"([^"]*)"')
 
@@ -225,19 +278,26 @@ MATCHER = re.compile(r'(\w+)(=~?)"([^"]*)"')
 def selects(selector: re.Match[str], name: str, labels: dict[str, str]) -> bool:
     asked = MATCHER.findall(selector[2] or "")
     return name == selector[1] and all(
-        re.fullmatch(value if op == "=~" else re.escape(value), labels.get(key, "")) for key, op, value in asked
+        re.fullmatch(value if op == "=~" else re.escape(value), labels.get(key, ""))
+        for key, op, value in asked
     )
 
 
 def test_what_to_watch_is_there_to_be_watched(bastion: Bastion, pod: Place) -> None:
-    """Each expression of the page for operators, as it is pasted, asks for something that a bastion tells; and each alternative of it."""
+    """Each expression of the page for operators, as it is pasted, asks for something that a bastion tells;
+    and each alternative of it.
+    """
     (rules,) = re.findall(r"```yaml\n(groups:.*?)```", (ROOT / "docs/hardening.md").read_text(), re.DOTALL)
     expressions = [rule["expr"] for group in yaml.safe_load(rules)["groups"] for rule in group["rules"]]
     assert len(expressions) > 8
 
     async def main() -> str:
         await ask(bastion, request(pod.path()))  # 503: nobody listens
-        for data in (request(pod.path(), token=""), b"no request at all\r\n\r\n", request("/", f"X-Long: {'x' * 70000}")):
+        for data in (
+            request(pod.path(), token=""),
+            b"no request at all\r\n\r\n",
+            request("/", f"X-Long: {'x' * 70000}"),
+        ):
             await ask(bastion, data)
         return (await ask(bastion, request("/metrics"))).body.decode()
 
@@ -250,12 +310,16 @@ def test_what_to_watch_is_there_to_be_watched(bastion: Bastion, pod: Place) -> N
         for selector in selectors:
             assert any(selects(selector, name, labels) for name, labels in told), expression
             for outcome in re.findall(r'outcome=~"([^"]*)"', selector[0]):
-                assert set(outcome.split("|")) <= {labels["outcome"] for name, labels in told if name == selector[1]}, expression
+                assert set(outcome.split("|")) <= {
+                    labels["outcome"] for name, labels in told if name == selector[1]
+                }, expression
 
 
 def test_what_is_in_flight_is_counted_until_it_ends(bastion: Bastion, pod: Place) -> None:
     def in_flight() -> float:
-        found = re.search(r"^bastion_requests_in_flight ([0-9.]+)$", bastion.get("/metrics").text, re.MULTILINE)
+        found = re.search(
+            r"^bastion_requests_in_flight ([0-9.]+)$", bastion.get("/metrics").text, re.MULTILINE
+        )
         assert found is not None
         return float(found[1])
 
@@ -291,9 +355,11 @@ OWN = {
     "/readyz/pods": (200, b"ok"),
     "/readyz?verbose": (
         200,
-        b"[+]services ok\n[+]endpointslices ok\n[+]pods ok\n[+]nodes ok\n"
-        b"[+]watch-services ok\n[+]watch-endpointslices ok\n[+]watch-pods ok\n[+]watch-nodes ok\n[+]reviews ok\n"
-        b"[+]shutdown ok\nreadyz check passed\n",
+        (
+            b"[+]services ok\n[+]endpointslices ok\n[+]pods ok\n[+]nodes ok\n[+]watch-services"
+            b" ok\n[+]watch-endpointslices ok\n[+]watch-pods ok\n[+]watch-nodes ok\n[+]reviews"
+            b" ok\n[+]shutdown ok\nreadyz check passed\n"
+        ),
     ),
     "/livez?verbose": (200, b"[+]ping ok\nlivez check passed\n"),
 }
@@ -301,7 +367,9 @@ OWN = {
 
 @pytest.mark.parametrize(("path", "expected"), OWN.items(), ids=OWN)
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_health_needs_no_credentials(bastion: Bastion, path: str, expected: tuple[int, bytes], method: str) -> None:
+def test_health_needs_no_credentials(
+    bastion: Bastion, path: str, expected: tuple[int, bytes], method: str
+) -> None:
     answer = asyncio.run(ask(bastion, request(path, method=method, token="")))
     assert (answer.status, answer.body) == (expected[0], expected[1] if method == "GET" else b"")
     assert int(answer.one("Content-Length")) == len(expected[1])
@@ -315,8 +383,13 @@ def test_version_and_openapi(bastion: Bastion) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "method", "code"), [("/readyz/nothing", "GET", 404), ("/livez", "POST", 405), ("/metrics", "DELETE", 405)]
+    ("path", "method", "code"),
+    [("/readyz/nothing", "GET", 404), ("/livez", "POST", 405), ("/metrics", "DELETE", 405)],
 )
 def test_own_refusals_are_marked_too(bastion: Bastion, path: str, method: str, code: int) -> None:
     answer = asyncio.run(ask(bastion, request(path, method=method, token="")))
-    assert (answer.status, answer.json()["kind"], answer.one("X-Bastion-Error")) == (code, "Status", answer.json()["reason"])
+    assert (answer.status, answer.json()["kind"], answer.one("X-Bastion-Error")) == (
+        code,
+        "Status",
+        answer.json()["reason"],
+    )

@@ -1,4 +1,6 @@
-"""The attacks on tokens, as requests to a running bastion with two issuers; what the issuers are asked for is counted."""
+"""The attacks on tokens, as requests to a running bastion with two issuers; what the issuers are asked for is
+counted.
+"""
 
 from __future__ import annotations
 
@@ -58,11 +60,22 @@ def setting(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
         for provider in (main, mail):
             provider.publish(web)
         names = {"main": "sub", "mail": "email"}
-        mappings = {name: {"username": {"claim": claim, "prefix": "oidc:"}, "groups": {"claim": "groups"}} for name, claim in names.items()}
+        mappings = {
+            name: {"username": {"claim": claim, "prefix": "oidc:"}, "groups": {"claim": "groups"}}
+            for name, claim in names.items()
+        }
         issuers = [
-            {"issuer": {"url": f"{web.url}/{name}", "audiences": [CLIENT_ID]}, "claimMappings": mappings[name]} for name in ("main", "mail")
+            {
+                "issuer": {"url": f"{web.url}/{name}", "audiences": [CLIENT_ID]},
+                "claimMappings": mappings[name],
+            }
+            for name in ("main", "mail")
         ]
-        document = {"apiVersion": "apiserver.config.k8s.io/v1", "kind": "AuthenticationConfiguration", "jwt": issuers}
+        document = {
+            "apiVersion": "apiserver.config.k8s.io/v1",
+            "kind": "AuthenticationConfiguration",
+            "jwt": issuers,
+        }
         (folder / "authentication.yaml").write_text(json.dumps(document))
         flags = (
             "--authentication-config",
@@ -86,7 +99,11 @@ def test_a_token_of_an_issuer_is_a_user_with_groups(setting: Setting, pod: Place
 
 
 # An issuer described in a file may use all algorithms on the list.
-ATTACKS = {name: forge for name, forge in (DECIDED | UNREADABLE).items() if name != "an algorithm that the issuer may not use"}
+ATTACKS = {
+    name: forge
+    for name, forge in (DECIDED | UNREADABLE).items()
+    if name != "an algorithm that the issuer may not use"
+}
 # These may be of a key that is new: after half a minute the issuer is asked again, for what it alone says.
 OF_A_NEW_KEY = {
     "AU-044 kid ../../dev/null",
@@ -104,7 +121,10 @@ def test_an_attack_is_401_and_fetches_nothing(setting: Setting, pod: Place, name
         assert await setting.status(pod, ATTACKS[name](setting.main)) == 401
         assert await setting.status(pod, setting.main.token(sub=f"of-{pod.name}")) == 200
         new = setting.web.fetched[len(before) :]
-        assert new == [] or (name in OF_A_NEW_KEY and new == [f"/main{path}" for path in ("/.well-known/openid-configuration", "/keys")])
+        assert new == [] or (
+            name in OF_A_NEW_KEY
+            and new == [f"/main{path}" for path in ("/.well-known/openid-configuration", "/keys")]
+        )
 
     assert set(DECIDED) >= OF_A_NEW_KEY
     asyncio.run(main())
@@ -129,11 +149,14 @@ def test_an_address_that_names_nobody(setting: Setting, pod: Place, forge: Forge
 
 def test_claims_that_are_odd_and_good(setting: Setting, pod: Place) -> None:
     assert setting.user(pod, setting.main.token(iat=None)) == "oidc:erin"
-    assert setting.user(pod, setting.main.token(exp=time.time() - 40)) == "oidc:erin"  # by the clock of --oidc-clock-skew
-    assert setting.user(pod, setting.mail.token(email="erin@example.org")) == "oidc:erin@example.org"  # nothing is said of it
+    # by the clock of --oidc-clock-skew
+    assert setting.user(pod, setting.main.token(exp=time.time() - 40)) == "oidc:erin"
+    # nothing is said of it
+    assert setting.user(pod, setting.mail.token(email="erin@example.org")) == "oidc:erin@example.org"
     assert setting.user(pod, setting.main.token(at_hash="x", nonce="n")) == "oidc:erin"  # AU-069
     assert setting.user(pod, setting.main.token(groups="devs")) == "oidc:erin"  # AU-072
-    assert setting.user(pod, setting.main.token(sub="еrin")) == "oidc:еrin"  # AU-080: another letter, another user
+    # AU-080: another letter, another user
+    assert setting.user(pod, setting.main.token(sub="еrin")) == "oidc:еrin"
 
 
 def test_a_token_of_a_megabyte_is_no_token(setting: Setting, pod: Place) -> None:

@@ -1,4 +1,6 @@
-"""Where does an application's own host in `http:` lead, for a client that came over TLS: directly, or through a proxy that ended it?"""
+"""Where does an application's own host in `http:` lead, for a client that came over TLS: directly, or through
+a proxy that ended it?
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from tests.e2e.wire import Message, Visit, backend, client
 SUFFIX = "apps.test"
 TLS, APPLICATION = "X-Forwarded-Proto: https", f"{{name}}--{PORT}--default.pod.{SUFFIX}"
 WAYS = {
-    # fields of the request, whether it comes without TLS; what `http://<its Host>` is to be, before the prefix if there is one
+    # fields of the request, whether it comes without TLS; what `http://<its Host>` is to be, before the
+    # prefix if there is one
     "prefix": (["Host: bastion.test:8443"], False, "https://bastion.test:8443"),
     "host name": ([f"Host: {APPLICATION}:8443"], False, f"https://{APPLICATION}:8443"),
     "behind a proxy that keeps Host": (["Host: bastion.test", TLS], True, "https://bastion.test"),
@@ -27,14 +30,26 @@ WAYS = {
 
 @pytest.fixture(scope="module")
 def fronted(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bastion]:
-    flags = ("--proxy-host-suffix", SUFFIX, "--public-url", "https://bastion.test", "--trusted-proxy-cidr", "127.0.0.0/8")
+    flags = (
+        "--proxy-host-suffix",
+        SUFFIX,
+        "--public-url",
+        "https://bastion.test",
+        "--trusted-proxy-cidr",
+        "127.0.0.0/8",
+    )
     with serving(cluster, tmp_path_factory.mktemp("own-host"), *flags) as bastion:
         yield bastion
 
 
 async def redirect(visit: Visit) -> None:
     own = "http://" + (await visit.message()).one("Host")
-    fields = (f"Content-Location: {own}/c", f"Link: <{own}/l>", f"Refresh: 0; url={own}/r", f"HX-Redirect: {own}/h")
+    fields = (
+        f"Content-Location: {own}/c",
+        f"Link: <{own}/l>",
+        f"Refresh: 0; url={own}/r",
+        f"HX-Redirect: {own}/h",
+    )
     await visit.answer(b"", f"Location: {own}/login?next={own}", *fields, status="302 Found")
 
 
@@ -45,13 +60,22 @@ async def page(visit: Visit) -> None:
 
 
 @pytest.mark.parametrize(("lines", "plain", "place"), WAYS.values(), ids=WAYS)
-def test_it_is_the_place_the_client_is_at(fronted: Bastion, pod: Place, lines: list[str], plain: bool, place: str) -> None:
+def test_it_is_the_place_the_client_is_at(
+    fronted: Bastion, pod: Place, lines: list[str], plain: bool, place: str
+) -> None:
     own = lines[0].partition(": ")[2].format(name=pod.name)
     prefix = "" if SUFFIX in own else pod.path("")
     place = place.format(name=pod.name) + prefix
 
     async def asked(method: str) -> Message:
-        head = (f"{method} {prefix}/page HTTP/1.1", *lines, f"X-Bastion-Authorization: Bearer {ALICE}", "Accept-Encoding: gzip", "", "")
+        head = (
+            f"{method} {prefix}/page HTTP/1.1",
+            *lines,
+            f"X-Bastion-Authorization: Bearer {ALICE}",
+            "Accept-Encoding: gzip",
+            "",
+            "",
+        )
         async with client(fronted, plain=plain) as wire:
             await wire.send("\r\n".join(head).format(name=pod.name).encode())
             return await wire.answer(method)

@@ -8,18 +8,36 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.harness import ALICE, BOB, CAROL, LIVE, NETWORK, NODE, Bastion, Cluster, Place, own_address, serving
+from tests.e2e.harness import (
+    ALICE,
+    BOB,
+    CAROL,
+    LIVE,
+    NETWORK,
+    NODE,
+    Bastion,
+    Cluster,
+    Place,
+    own_address,
+    serving,
+)
 from tests.e2e.wire import ask, assert_status, backend, request, sending
 from tests.loopback import free_port
 from tests.standalone.objects import pod as manifest_pod
 
 DEFAULT = "/api/v1/namespaces/default"
 
-# Whoever asks is allowed everything: path (POD is a pod with a backend that listens), code, reason, words of the message.
+# Whoever asks is allowed everything: path (POD is a pod with a backend that listens), code, reason, words of
+# the message.
 REFUSED: dict[str, tuple[str, int, str, str]] = {
     "unknown pod": (f"{DEFAULT}/pods/gone:8080/proxy/", 404, "NotFound", 'pods "gone" not found'),
     "unknown service": (f"{DEFAULT}/services/gone/proxy/", 404, "NotFound", 'services "gone" not found'),
-    "unknown namespace": ("/api/v1/namespaces/gone/pods/POD:8080/proxy/", 404, "NotFound", 'pods "POD" not found'),
+    "unknown namespace": (
+        "/api/v1/namespaces/gone/pods/POD:8080/proxy/",
+        404,
+        "NotFound",
+        'pods "POD" not found',
+    ),
     "unknown node": ("/api/v1/nodes/gone/proxy/", 404, "NotFound", 'nodes "gone" not found'),
     "unknown scheme": (f"{DEFAULT}/pods/ftp:POD:8080/proxy/", 400, "BadRequest", "invalid pod request"),
     "scheme in capitals": (f"{DEFAULT}/pods/HTTP:POD:8080/proxy/", 400, "BadRequest", "invalid pod request"),
@@ -32,26 +50,83 @@ REFUSED: dict[str, tuple[str, int, str, str]] = {
     "port 0": (f"{DEFAULT}/pods/POD:0/proxy/", 400, "BadRequest", "1 to 65535"),
     "port 65536": (f"{DEFAULT}/pods/POD:65536/proxy/", 400, "BadRequest", "1 to 65535"),
     "a signed port": (f"{DEFAULT}/pods/POD:+8080/proxy/", 400, "BadRequest", "no port named"),
-    "a port in Arabic digits": (f"{DEFAULT}/pods/POD:%D9%A8%D9%A0/proxy/", 400, "BadRequest", "no port named"),
-    "no port of this name": (f"{DEFAULT}/pods/POD:metrics/proxy/", 400, "BadRequest", 'no port named "metrics"'),
+    "a port in Arabic digits": (
+        f"{DEFAULT}/pods/POD:%D9%A8%D9%A0/proxy/",
+        400,
+        "BadRequest",
+        "no port named",
+    ),
+    "no port of this name": (
+        f"{DEFAULT}/pods/POD:metrics/proxy/",
+        400,
+        "BadRequest",
+        'no port named "metrics"',
+    ),
     "a node's port by name": ("/api/v1/nodes/node-a:kubelet/proxy/", 400, "BadRequest", "1 to 65535"),
-    "no such service port": (f"{DEFAULT}/services/pair:81/proxy/", 503, "ServiceUnavailable", "no service port 81 found"),
-    "no service port of this name": (f"{DEFAULT}/services/pair:metrics/proxy/", 503, "ServiceUnavailable", "no endpoints available"),
-    "which of two ports?": (f"{DEFAULT}/services/two-ports/proxy/", 503, "ServiceUnavailable", "say which port"),
-    "a service of no pods": (f"{DEFAULT}/services/nobody/proxy/", 503, "ServiceUnavailable", "no endpoints available"),
-    "a service of no ready pods": (f"{DEFAULT}/services/unready/proxy/", 503, "ServiceUnavailable", "no endpoints available"),
-    "a service elsewhere": (f"{DEFAULT}/services/elsewhere/proxy/", 503, "ServiceUnavailable", "ExternalName"),
-    "a pod without an address": (f"{DEFAULT}/pods/addressless:8080/proxy/", 400, "BadRequest", "no address yet"),
+    "no such service port": (
+        f"{DEFAULT}/services/pair:81/proxy/",
+        503,
+        "ServiceUnavailable",
+        "no service port 81 found",
+    ),
+    "no service port of this name": (
+        f"{DEFAULT}/services/pair:metrics/proxy/",
+        503,
+        "ServiceUnavailable",
+        "no endpoints available",
+    ),
+    "which of two ports?": (
+        f"{DEFAULT}/services/two-ports/proxy/",
+        503,
+        "ServiceUnavailable",
+        "say which port",
+    ),
+    "a service of no pods": (
+        f"{DEFAULT}/services/nobody/proxy/",
+        503,
+        "ServiceUnavailable",
+        "no endpoints available",
+    ),
+    "a service of no ready pods": (
+        f"{DEFAULT}/services/unready/proxy/",
+        503,
+        "ServiceUnavailable",
+        "no endpoints available",
+    ),
+    "a service elsewhere": (
+        f"{DEFAULT}/services/elsewhere/proxy/",
+        503,
+        "ServiceUnavailable",
+        "ExternalName",
+    ),
+    "a pod without an address": (
+        f"{DEFAULT}/pods/addressless:8080/proxy/",
+        400,
+        "BadRequest",
+        "no address yet",
+    ),
     "a pod that has ended": (f"{DEFAULT}/pods/ended:8080/proxy/", 400, "BadRequest", "has ended"),
-    "a pod at the metadata service": (f"{DEFAULT}/pods/metadata/proxy/", 400, "BadRequest", "not an address that may be dialled"),
-    "nobody listens": (f"{DEFAULT}/pods/POD:9090/proxy/", 503, "ServiceUnavailable", ":9090: connection refused"),
+    "a pod at the metadata service": (
+        f"{DEFAULT}/pods/metadata/proxy/",
+        400,
+        "BadRequest",
+        "not an address that may be dialled",
+    ),
+    "nobody listens": (
+        f"{DEFAULT}/pods/POD:9090/proxy/",
+        503,
+        "ServiceUnavailable",
+        ":9090: connection refused",
+    ),
     "no route": (f"{DEFAULT}/pods/POD:8080/log", 404, "NotFound", "could not find the requested resource"),
     "the root": ("/", 404, "NotFound", "could not find the requested resource"),
 }
 
 
 @pytest.mark.parametrize(("path", "code", "reason", "words"), REFUSED.values(), ids=REFUSED)
-def test_what_cannot_be_is_said_and_nothing_happens(bastion: Bastion, pod: Place, path: str, code: int, reason: str, words: str) -> None:
+def test_what_cannot_be_is_said_and_nothing_happens(
+    bastion: Bastion, pod: Place, path: str, code: int, reason: str, words: str
+) -> None:
     async def main() -> None:
         async with (
             backend(pod.address) as asked,
@@ -83,7 +158,9 @@ NO_HTTP = {
     "no HTTP": b"SSH-2.0-OpenSSH_9.6\r\n",
     "half a head": b"HTTP/1.1 200 OK\r\nContent-Le",
     "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx",
-    "length and chunks": b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "length and chunks": (
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    ),
     "an unasked 101": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
     "an endless head": b"HTTP/1.1 200 OK\r\n" + b"X-A: b\r\n" * 20_000,
     "a line end in a value": b"HTTP/1.1 200 OK\r\nX-A: b\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n",
@@ -102,7 +179,10 @@ def test_a_backend_whose_answer_is_none(bastion: Bastion, pod: Place, answer: by
 # --- who may not, learns nothing of what exists
 
 
-@pytest.mark.parametrize("target", ["pods/dead:8080", "pods/gone", "pods/ftp:x:y", "pods/a:b:c:d", "services/gone:x", "nodes/node-a"])
+@pytest.mark.parametrize(
+    "target",
+    ["pods/dead:8080", "pods/gone", "pods/ftp:x:y", "pods/a:b:c:d", "services/gone:x", "nodes/node-a"],
+)
 @pytest.mark.parametrize("method", ["GET", "POST", "BREW"])
 def test_who_may_not_is_told_just_that(bastion: Bastion, target: str, method: str) -> None:
     kind, _, name = target.partition("/")
@@ -111,8 +191,10 @@ def test_who_may_not_is_told_just_that(bastion: Bastion, target: str, method: st
     assert_status(answer, 403, "Forbidden")
     verb = {"GET": "get", "POST": "create"}.get(method, "")
     where = 'in the namespace "default"' if kind != "nodes" else "at the cluster scope"
-    assert answer.json()["message"] == (
-        f'{kind} "{name}" is forbidden: User "carol" cannot {verb} resource "{kind}/proxy" in API group "" {where}'
+    assert (
+        answer.json()["message"]
+        == f'{kind} "{name}" is forbidden: User "carol" cannot {verb} resource "{kind}/proxy" in API group ""'
+        f" {where}"
     )
 
 
@@ -120,8 +202,16 @@ def test_only_what_is_granted_is_granted(bastion: Bastion, pod: Place) -> None:
     async def main() -> None:
         async with backend(LIVE), backend(pod.address) as other:
             service = Place("pair", LIVE, "services").path(port=80)
-            for method, path, code in (("GET", service, 200), ("HEAD", service, 200), ("POST", service, 403), ("GET", pod.path(), 403)):
-                assert (await ask(bastion, request(path, method=method, token=BOB))).status == code, (method, path)
+            for method, path, code in (
+                ("GET", service, 200),
+                ("HEAD", service, 200),
+                ("POST", service, 403),
+                ("GET", pod.path(), 403),
+            ):
+                assert (await ask(bastion, request(path, method=method, token=BOB))).status == code, (
+                    method,
+                    path,
+                )
             assert not other.visits
 
     asyncio.run(main())
@@ -177,7 +267,9 @@ def test_nodes_are_off_unless_asked_for(cluster: Cluster, tmp_path: Path) -> Non
                 answer = await ask(bastion, request(f"/api/v1/nodes/{name}/proxy/metrics"))
                 assert_status(answer, 403, "Forbidden")
                 assert "--enable-node-proxy" in answer.json()["message"]
-            by_pod = await ask(bastion, request(Place("on-node", NODE).path("/metrics", port=10250, scheme="https")))
+            by_pod = await ask(
+                bastion, request(Place("on-node", NODE).path("/metrics", port=10250, scheme="https"))
+            )
             assert_status(by_pod, 403, "Forbidden")
             answer = await ask(bastion, request("/api/v1/nodes/node-a/proxy/metrics", token=CAROL))
             assert_status(answer, 403, "Forbidden")
@@ -201,6 +293,8 @@ def test_the_bastion_does_not_dial_itself(tmp_path: Path) -> None:
         pytest.skip("this machine has no address but loopback, which is refused anyway")
     cluster = Cluster(tmp_path, manifest_pod("itself", ip=address, ports=[("https", port)]))
     with serving(cluster, tmp_path, "--bind-address", "0.0.0.0", port=port) as bastion:
-        answer = asyncio.run(ask(bastion, request(Place("itself", address).path("/version", port=port, scheme="https"))))
+        answer = asyncio.run(
+            ask(bastion, request(Place("itself", address).path("/version", port=port, scheme="https")))
+        )
         assert_status(answer, 400, "BadRequest")
         assert "not an address that may be dialled" in answer.json()["message"]

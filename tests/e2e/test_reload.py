@@ -1,4 +1,6 @@
-"""Certificates, authorities and tokens are renewed while the bastion runs: new connections see the new ones, none is dropped."""
+"""Certificates, authorities and tokens are renewed while the bastion runs: new connections see the new ones,
+none is dropped.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,7 @@ import socket
 import ssl
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 from bastion.runtime.certificates import Authority, Pair
@@ -29,7 +32,10 @@ def put(pair: Pair, certificate: Path, key: Path) -> None:
 def shown(bastion: Bastion) -> str:
     """The common name in the certificate that a new connection sees."""
     context = ssl.create_default_context(cafile=str(bastion.cluster.ca))
-    with socket.create_connection(("127.0.0.1", bastion.port)) as sock, context.wrap_socket(sock, server_hostname="localhost") as tls:
+    with (
+        socket.create_connection(("127.0.0.1", bastion.port)) as sock,
+        context.wrap_socket(sock, server_hostname="localhost") as tls,
+    ):
         subject = dict(pair for pairs in tls.getpeercert()["subject"] for pair in pairs)  # type: ignore[index, union-attr, misc, call-overload]
         return str(subject["commonName"])
 
@@ -38,7 +44,9 @@ def complaints(program: Program) -> int:
     return program.stderr.count("what was read before stays")
 
 
-def test_a_renewed_serving_certificate_is_shown_to_new_connections_and_drops_none(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_renewed_serving_certificate_is_shown_to_new_connections_and_drops_none(
+    cluster: Cluster, tmp_path: Path
+) -> None:
     certificate, key, pod = tmp_path / "tls.crt", tmp_path / "tls.key", cluster.pod()
 
     def issue(name: str) -> Pair:
@@ -82,8 +90,14 @@ def test_a_renewed_serving_certificate_is_shown_to_new_connections_and_drops_non
         asyncio.run(main(bastion))
 
 
-def test_a_renewed_kubelet_certificate_is_shown_to_kubelets_and_ends_no_connection(cluster: Cluster, tmp_path: Path) -> None:
-    certificate, key, authority = tmp_path / "kubelet.crt", tmp_path / "kubelet.key", tmp_path / "kubelets-ca.crt"
+def test_a_renewed_kubelet_certificate_is_shown_to_kubelets_and_ends_no_connection(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    certificate, key, authority = (
+        tmp_path / "kubelet.crt",
+        tmp_path / "kubelet.key",
+        tmp_path / "kubelets-ca.crt",
+    )
     authority.write_bytes(cluster.ca.read_bytes())
 
     def issue(name: str) -> Pair:
@@ -94,7 +108,10 @@ def test_a_renewed_kubelet_certificate_is_shown_to_kubelets_and_ends_no_connecti
             message = await visit.message()
             subject = dict(pair for pairs in (visit.certificate or {}).get("subject", ()) for pair in pairs)
             last = "last" in message.target
-            await visit.answer(f"{visit.number} {subject.get('commonName')}".encode(), *(["Connection: close"] if last else []))
+            await visit.answer(
+                f"{visit.number} {subject.get('commonName')}".encode(),
+                *(["Connection: close"] if last else []),
+            )
             if last:
                 return
 
@@ -115,25 +132,47 @@ def test_a_renewed_kubelet_certificate_is_shown_to_kubelets_and_ends_no_connecti
             assert await asked("last") == (200, "3 second")
             put(issue("third"), certificate, key)
             authority.write_bytes(Authority("another").pem)
-            await until(bastion.program, lambda: bastion.program.stderr.count("TLS to kubelets (--kubelet-…) changed and was read") >= 2)
+            await until(
+                bastion.program,
+                lambda: (
+                    bastion.program.stderr.count("TLS to kubelets (--kubelet-…) changed and was read") >= 2
+                ),
+            )
             status, said = await asked("last")
-            assert status == 503 and "certificate verification failed" in said, "no longer signed by whom it should be"
+            assert status == 503 and "certificate verification failed" in said, (
+                "no longer signed by whom it should be"
+            )
 
     put(issue("first"), certificate, key)
-    flags = ("--kubelet-certificate-authority", authority, "--kubelet-client-certificate", certificate, "--kubelet-client-key", key)
+    flags = (
+        "--kubelet-certificate-authority",
+        authority,
+        "--kubelet-client-certificate",
+        certificate,
+        "--kubelet-client-key",
+        key,
+    )
     with serving(cluster, tmp_path, "--enable-node-proxy", "-v", 2, *flags) as bastion:
         asyncio.run(main(bastion))
 
 
 def test_tokens_and_issuers_that_change_count_and_end_no_connection(cluster: Cluster, tmp_path: Path) -> None:
-    """Of a token file, and of a file of issuers; what is broken keeps what there was, and is said without a token."""
+    """Of a token file, and of a file of issuers; what is broken keeps what there was, and is said without a
+    token.
+    """
     tokens, description, pod = tmp_path / "own.csv", tmp_path / "authentication.yaml", cluster.pod()
     tokens.write_text("of-the-file,tess,1,devs\n")
 
     def describe(provider: Provider, group: str) -> str:
         claims = {"username": {"claim": "sub", "prefix": "oidc:"}, "groups": {"claim": group}}
         issuer = {"issuer": {"url": provider.url, "audiences": [CLIENT_ID]}, "claimMappings": claims}
-        return json.dumps({"apiVersion": "apiserver.config.k8s.io/v1", "kind": "AuthenticationConfiguration", "jwt": [issuer]})
+        return json.dumps(
+            {
+                "apiVersion": "apiserver.config.k8s.io/v1",
+                "kind": "AuthenticationConfiguration",
+                "jwt": [issuer],
+            }
+        )
 
     async def main(bastion: Bastion, oidc: Provider) -> None:
         program = bastion.program
@@ -166,7 +205,14 @@ def test_tokens_and_issuers_that_change_count_and_end_no_connection(cluster: Clu
     with provider(time.time()) as (_, oidc), standalone(cluster, tmp_path) as (_, kubeconfig):
         description.write_text(describe(oidc, "groups"))
         (tmp_path / "bastion").mkdir()
-        flags = ("--token-auth-file", tokens, "--authentication-config", description, "--authentication-token-webhook-cache-ttl", "1s")
+        flags = (
+            "--token-auth-file",
+            tokens,
+            "--authentication-config",
+            description,
+            "--authentication-token-webhook-cache-ttl",
+            "1s",
+        )
         with serving(cluster, tmp_path / "bastion", *flags, source=("--kubeconfig", kubeconfig)) as bastion:
             asyncio.run(main(bastion, oidc))
 
@@ -180,7 +226,10 @@ def test_an_issuers_renewed_authority_is_trusted(cluster: Cluster, tmp_path: Pat
         async with backend(pod.address):
             assert (await ask(bastion, request(pod.path(), token=token))).status == 503
             authority.write_text("broken")
-            await until(bastion.program, lambda: "is not a PEM certificate; what was read before stays" in bastion.program.stderr)
+            await until(
+                bastion.program,
+                lambda: "is not a PEM certificate; what was read before stays" in bastion.program.stderr,
+            )
             authority.write_bytes(cluster.ca.read_bytes())
             while (await ask(bastion, request(pod.path(), token=token))).status != 200:
                 bastion.program.until(lambda: True)
@@ -206,7 +255,16 @@ def test_an_api_server_that_comes_back_with_another_authority_and_token_is_reach
 ) -> None:
     """What a rotated cluster authority is to the bastion; the kubeconfig's own tokens are new as well."""
     port, kubeconfig, pod = free_port(), tmp_path / "kubeconfig", cluster.pod()
-    arguments = ("--manifests", cluster.manifests, "--token-auth-file", cluster.tokens, "--port", port, "--kubeconfig", kubeconfig)
+    arguments = (
+        "--manifests",
+        cluster.manifests,
+        "--token-auth-file",
+        cluster.tokens,
+        "--port",
+        port,
+        "--kubeconfig",
+        kubeconfig,
+    )
 
     def started(name: str) -> Program:
         (tmp_path / name).mkdir()
@@ -225,7 +283,8 @@ def test_an_api_server_that_comes_back_with_another_authority_and_token_is_reach
                     api.end()
                     again = await asyncio.to_thread(started, "second")
                     try:
-                        while (await ask(bastion, request(pod.path(), method="POST"))).status != 200:  # nothing about POST is remembered
+                        # nothing about POST is remembered
+                        while (await ask(bastion, request(pod.path(), method="POST"))).status != 200:
                             again.until(lambda: True)
                             await asyncio.sleep(0.05)
                     finally:
@@ -265,10 +324,10 @@ def test_while_workers_die_the_port_never_closes(cluster: Cluster, tmp_path: Pat
             try:
                 for _ in range(3):
                     seen = list(answered)
-                    await until(program, lambda: all(now > before + 5 for now, before in zip(answered, seen, strict=True)))  # noqa: B023
+                    await until(program, partial(_all_grew, answered, seen))
                     victim = children(program.process.pid)[0]
                     os.kill(victim, signal.SIGKILL)
-                    await until(program, lambda: victim not in (now := children(program.process.pid)) and len(now) == 2)  # noqa: B023
+                    await until(program, partial(_is_replaced, victim, program.process.pid))
             finally:
                 over.set()
                 await asyncio.to_thread(lambda: [thread.join() for thread in threads])
@@ -278,9 +337,23 @@ def test_while_workers_die_the_port_never_closes(cluster: Cluster, tmp_path: Pat
         asyncio.run(main(bastion))
 
 
-def test_workers_share_the_budget_of_calls_and_each_has_its_own_watches(cluster: Cluster, tmp_path: Path) -> None:
+def test_workers_share_the_budget_of_calls_and_each_has_its_own_watches(
+    cluster: Cluster, tmp_path: Path
+) -> None:
     (tmp_path / "bastion").mkdir()
     budget = ("--workers", 2, "--kube-api-qps", 20, "--kube-api-burst", 8)
-    with KubeApi(tmp_path) as api, serving(cluster, tmp_path / "bastion", *budget, source=("--kubeconfig", api.kubeconfig)) as bastion:
+    with (
+        KubeApi(tmp_path) as api,
+        serving(cluster, tmp_path / "bastion", *budget, source=("--kubeconfig", api.kubeconfig)) as bastion,
+    ):
         bastion.program.until(lambda: api.count("watch ") == 6)
         assert api.count("list ") == 6
+
+
+def _all_grew(counts: list[int], before: list[int]) -> bool:
+    return all(now > then + 5 for now, then in zip(counts, before, strict=True))
+
+
+def _is_replaced(worker: int, supervisor: int) -> bool:
+    workers = children(supervisor)
+    return worker not in workers and len(workers) == 2

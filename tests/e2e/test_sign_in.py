@@ -1,4 +1,6 @@
-"""From the form to the application and back: who gets in with a cookie, who does not, and what a backend sees of it."""
+"""From the form to the application and back: who gets in with a cookie, who does not, and what a backend sees
+of it.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ from tests.e2e.wire import Backend, ask, assert_status, backend, client, request
 from tests.loopback import free_port
 
 SUFFIX = "proxy.localhost"
-SESSION, APPLICATION, HANDOFF, RETURN, PAIRS = (f"__Host-bastion_{name}" for name in ("session", "app", "handoff", "return", "pairs"))
+SESSION, APPLICATION, HANDOFF, RETURN, PAIRS = (
+    f"__Host-bastion_{name}" for name in ("session", "app", "handoff", "return", "pairs")
+)
 ACCEPTS = f"Accept: {HTML}"
 
 
@@ -51,9 +55,21 @@ def site(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     names = ("127.0.0.1", "localhost", f"*.svc.{SUFFIX}", f"*.pod.{SUFFIX}")
     certificate, key = cluster.pair("sign-in", *names)
     port = free_port()
-    flags = ("--tls-cert-file", certificate, "--tls-private-key-file", key, "--proxy-host-suffix", SUFFIX, "--sandbox-pages=false", "-v", 9)
+    flags = (
+        "--tls-cert-file",
+        certificate,
+        "--tls-private-key-file",
+        key,
+        "--proxy-host-suffix",
+        SUFFIX,
+        "--sandbox-pages=false",
+        "-v",
+        9,
+    )
     url = f"https://localhost:{port}"
-    with serving(cluster, tmp_path_factory.mktemp("sign-in"), *flags, "--public-url", url, port=port) as bastion:
+    with serving(
+        cluster, tmp_path_factory.mktemp("sign-in"), *flags, "--public-url", url, port=port
+    ) as bastion:
         yield Site(bastion, url)
 
 
@@ -89,8 +105,15 @@ def test_no_cookie_of_ours_and_no_token_is_at_a_backend(site: Site, pod: Place) 
         async with backend(pod.address) as behind:
             browser = await off_loop(site.signed_in)
             ours = f"{SESSION}={browser.cookies['localhost'][SESSION]}"
-            for line, kept in ((f"a=1; {ours}; b=2", "a=1; b=2"), (ours, ""), (f"{ours}; {APPLICATION}=x; {HANDOFF}=y; {RETURN}=z", "")):
-                answer = await ask(site.bastion, request(pod.path(), f"Cookie: {line}", token="", host=f"localhost:{site.bastion.port}"))
+            for line, kept in (
+                (f"a=1; {ours}; b=2", "a=1; b=2"),
+                (ours, ""),
+                (f"{ours}; {APPLICATION}=x; {HANDOFF}=y; {RETURN}=z", ""),
+            ):
+                answer = await ask(
+                    site.bastion,
+                    request(pod.path(), f"Cookie: {line}", token="", host=f"localhost:{site.bastion.port}"),
+                )
                 assert answer.status == 200
                 assert behind.requests[-1].one("Cookie") == kept
             for seen in behind.requests:
@@ -141,7 +164,15 @@ def test_only_a_page_that_is_opened_leads_to_the_form(site: Site, pod: Place, me
     assert answer.status == 401
 
 
-UNSTORED = ["/", "/nowhere", "//evil.test/", "/\\evil.test/", "/api/v1/pods", "/login/", "/api/v1/namespaces/default/pods/x"]
+UNSTORED = [
+    "/",
+    "/nowhere",
+    "//evil.test/",
+    "/\\evil.test/",
+    "/api/v1/pods",
+    "/login/",
+    "/api/v1/namespaces/default/pods/x",
+]
 
 
 @pytest.mark.parametrize("path", UNSTORED)
@@ -172,11 +203,16 @@ GIVEN = {
 
 
 @pytest.mark.parametrize(("lines", "code", "user"), GIVEN.values(), ids=GIVEN)
-def test_what_is_in_headers_comes_before_the_cookie(site: Site, pod: Place, lines: tuple[str, ...], code: int, user: str | None) -> None:
+def test_what_is_in_headers_comes_before_the_cookie(
+    site: Site, pod: Place, lines: tuple[str, ...], code: int, user: str | None
+) -> None:
     async def main() -> None:
         async with backend(pod.address) as behind:
             cookie = (await off_loop(site.signed_in)).cookies["localhost"][SESSION]
-            answer = await ask(site.bastion, request(pod.path(), f"Cookie: {SESSION}={cookie}", *lines, token="", host="localhost"))
+            answer = await ask(
+                site.bastion,
+                request(pod.path(), f"Cookie: {SESSION}={cookie}", *lines, token="", host="localhost"),
+            )
             assert answer.status == code
             assert (await off_loop(site.bastion.line, answer.one("Audit-Id"))).get("user") == user
             assert not any(seen.all("Authorization") for seen in behind.requests)
@@ -188,13 +224,29 @@ ACTS = {
     # method, what the browser says, the status
     "a form of our own": ("POST", ("OWN", "Sec-Fetch-Site: same-origin", "Sec-Fetch-Mode: navigate"), 200),
     "a fetch of our own": ("DELETE", ("OWN", "Sec-Fetch-Site: same-origin", "Sec-Fetch-Mode: cors"), 200),
-    "a link on another site": ("GET", ("Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document"), 200),
+    "a link on another site": (
+        "GET",
+        ("Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document"),
+        200,
+    ),
     "the address bar": ("GET", ("Sec-Fetch-Site: none", "Sec-Fetch-Mode: navigate"), 200),
-    "a cross-site form": ("POST", ("Origin: https://evil.test", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate"), 401),
+    "a cross-site form": (
+        "POST",
+        ("Origin: https://evil.test", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate"),
+        401,
+    ),
     "a cross-site form in an old browser": ("POST", ("Origin: https://evil.test",), 401),
     "a form that hides where it is from": ("POST", (), 401),
-    "a cross-site fetch": ("GET", ("Origin: https://evil.test", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: cors"), 401),
-    "a cross-site image": ("GET", ("Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: image"), 401),
+    "a cross-site fetch": (
+        "GET",
+        ("Origin: https://evil.test", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: cors"),
+        401,
+    ),
+    "a cross-site image": (
+        "GET",
+        ("Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: image"),
+        401,
+    ),
     "a sibling's fetch": ("GET", ("Sec-Fetch-Site: same-site", "Sec-Fetch-Mode: cors"), 401),
     "a sibling's form": ("POST", (f"Origin: https://evil--x.svc.{SUFFIX}", "Sec-Fetch-Site: same-site"), 401),
     "a sandboxed page's fetch": ("PUT", ("Origin: null", "Sec-Fetch-Site: cross-site"), 401),
@@ -211,7 +263,9 @@ def test_another_sites_page_cannot_act_with_the_session(
             path, host, cookie = await at(site, pod, on_host)
             behind.requests.clear()
             said = [f"Origin: https://{host}" if line == "OWN" else line for line in lines]
-            answer = await ask(site.bastion, request(path, f"Cookie: {cookie}", *said, method=method, token="", host=host))
+            answer = await ask(
+                site.bastion, request(path, f"Cookie: {cookie}", *said, method=method, token="", host=host)
+            )
             assert answer.status == code
             assert len(behind.requests) == (code == 200)
 
@@ -222,7 +276,11 @@ async def at(site: Site, pod: Place, on_host: bool) -> tuple[str, str, str]:
     """(path, Host, the session's cookie there)"""
     browser = await off_loop(site.signed_in)
     if not on_host:
-        return pod.path(), f"localhost:{site.bastion.port}", f"{SESSION}={browser.cookies['localhost'][SESSION]}"
+        return (
+            pod.path(),
+            f"localhost:{site.bastion.port}",
+            f"{SESSION}={browser.cookies['localhost'][SESSION]}",
+        )
     host = site.host(pod)
     assert (await off_loop(browser.visit, f"https://{host}/")).status_code == 200
     return "/", host, f"{APPLICATION}={browser.cookies[host.partition(':')[0]][APPLICATION]}"
@@ -240,7 +298,9 @@ ORIGINS = [
 
 @pytest.mark.parametrize(("origin", "code"), ORIGINS)
 @pytest.mark.parametrize("on_host", [False, True], ids=["path", "host"])
-def test_a_websocket_counts_by_its_origin(site: Site, pod: Place, origin: str | None, code: int, on_host: bool) -> None:
+def test_a_websocket_counts_by_its_origin(
+    site: Site, pod: Place, origin: str | None, code: int, on_host: bool
+) -> None:
     proof = "Sec-WebSocket-Accept: ICX+Yqv66kxgM0FcWaLWlFLwTAI="
 
     async def main() -> None:
@@ -251,7 +311,8 @@ def test_a_websocket_counts_by_its_origin(site: Site, pod: Place, origin: str | 
             behind.requests.append(asked)
             if asked.one("Upgrade"):
                 await visit.send(
-                    f"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{proof}\r\n\r\n".encode()
+                    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade:"
+                    f" websocket\r\n{proof}\r\n\r\n".encode()
                 )
                 await visit.send(await visit.reader.readexactly(4))
             else:
@@ -268,7 +329,9 @@ def test_a_websocket_counts_by_its_origin(site: Site, pod: Place, origin: str | 
                 "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
             )
             async with client(site.bastion) as wire:
-                await wire.send(request(path, *upgrade, *said, f"Cookie: {cookie}; own=1", token="", host=host))
+                await wire.send(
+                    request(path, *upgrade, *said, f"Cookie: {cookie}; own=1", token="", host=host)
+                )
                 answer = await wire.head()
                 assert answer.status == code
                 if code == 101:
@@ -286,7 +349,9 @@ def test_a_session_that_was_tampered_with_or_is_of_another_host_is_none(site: Si
     changed = cookie[:-6] + ("AAAAAA" if cookie[-6:] != "AAAAAA" else "BBBBBB")
 
     async def status(value: str, host: str) -> int:
-        return (await ask(site.bastion, request(pod.path(), f"Cookie: {SESSION}={value}", token="", host=host))).status
+        return (
+            await ask(site.bastion, request(pod.path(), f"Cookie: {SESSION}={value}", token="", host=host))
+        ).status
 
     async def main() -> None:
         async with backend(pod.address):
@@ -306,7 +371,9 @@ def test_a_host_name_means_the_same_target(site: Site, pod: Place) -> None:
     async def main() -> None:
         async with backend(pod.address) as behind:
             target = "/api/v1/namespaces/other/pods/x/proxy/a%2Fb/../c//d?e=%zz"
-            answer = await ask(site.bastion, request(target, "X-Forwarded-Prefix: /evil", host=site.host(pod)))
+            answer = await ask(
+                site.bastion, request(target, "X-Forwarded-Prefix: /evil", host=site.host(pod))
+            )
             assert answer.status == 200
             (seen,) = behind.requests
             assert seen.target == target
@@ -319,13 +386,29 @@ def test_a_host_name_means_the_same_target(site: Site, pod: Place) -> None:
                 ("X-Forwarded-Uri", target.partition("?")[0]),
             ]
             line = await off_loop(site.bastion.line, answer.one("Audit-Id"))
-            assert (line["resource"], line["namespace"], line["name"], line["verb"]) == ("pods", "default", f"{pod.name}:8080", "get")
+            assert (line["resource"], line["namespace"], line["name"], line["verb"]) == (
+                "pods",
+                "default",
+                f"{pod.name}:8080",
+                "get",
+            )
 
     asyncio.run(main())
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/healthz", "/login", "/logout", "/metrics", "/openapi.json", "/version", "/.bastion", "//.bastion/x"]
+    "path",
+    [
+        "/",
+        "/healthz",
+        "/login",
+        "/logout",
+        "/metrics",
+        "/openapi.json",
+        "/version",
+        "/.bastion",
+        "//.bastion/x",
+    ],
 )
 def test_an_application_has_all_paths_but_one_prefix(site: Site, pod: Place, path: str) -> None:
     async def main() -> None:
@@ -358,22 +441,42 @@ def test_a_service_with_one_port_needs_none(site: Site) -> None:
     asyncio.run(main())
 
 
-MAY_NOT = [(CAROL, "GET", 403, "carol"), (BOB, "GET", 403, "bob"), ("guessed", "GET", 401, None), ("", "GET", 401, None)]
+MAY_NOT = [
+    (CAROL, "GET", 403, "carol"),
+    (BOB, "GET", 403, "bob"),
+    ("guessed", "GET", 401, None),
+    ("", "GET", 401, None),
+]
 
 
 @pytest.mark.parametrize(("token", "method", "code", "user"), MAY_NOT)
-def test_who_may_not_learns_nothing_about_what_exists(site: Site, pod: Place, token: str, method: str, code: int, user: str | None) -> None:
+def test_who_may_not_learns_nothing_about_what_exists(
+    site: Site, pod: Place, token: str, method: str, code: int, user: str | None
+) -> None:
     async def main() -> None:
-        answers = [await ask(site.bastion, request("/x", method=method, token=token, host=site.host(p))) for p in (pod, Place("gone", ""))]
+        answers = [
+            await ask(site.bastion, request("/x", method=method, token=token, host=site.host(p)))
+            for p in (pod, Place("gone", ""))
+        ]
         for answer in answers:
             assert_status(answer, code)
         if user is not None:
-            assert f'pods "{pod.name}:8080" is forbidden: User "{user}" cannot get resource "pods/proxy"' in answers[0].json()["message"]
+            assert (
+                f'pods "{pod.name}:8080" is forbidden: User "{user}" cannot get resource "pods/proxy"'
+                in answers[0].json()["message"]
+            )
 
     asyncio.run(main())
 
 
-UNFIT = ["my--web--80--default.svc", "web.svc", "web--default", "x.web--default.svc", f"{'w' * 60}--default.svc", "web--default.node"]
+UNFIT = [
+    "my--web--80--default.svc",
+    "web.svc",
+    "web--default",
+    "x.web--default.svc",
+    f"{'w' * 60}--default.svc",
+    "web--default.node",
+]
 
 
 @pytest.mark.parametrize("name", UNFIT)
@@ -426,13 +529,23 @@ def test_two_applications_do_not_share_a_session(site: Site, cluster: Cluster, p
     async def main() -> None:
         async with backend(pod.address), backend(other.address) as behind:
             _, _, cookie = await at(site, pod, True)
-            assert (await ask(site.bastion, request("/", f"Cookie: {cookie}", token="", host=site.host(pod)))).status == 200
-            assert (await ask(site.bastion, request("/", f"Cookie: {cookie}", token="", host=site.host(pod, "http")))).status == 401
-            assert (await ask(site.bastion, request("/", f"Cookie: {cookie}", token="", host=site.host(other)))).status == 401
+            assert (
+                await ask(site.bastion, request("/", f"Cookie: {cookie}", token="", host=site.host(pod)))
+            ).status == 200
+            assert (
+                await ask(
+                    site.bastion, request("/", f"Cookie: {cookie}", token="", host=site.host(pod, "http"))
+                )
+            ).status == 401
+            assert (
+                await ask(site.bastion, request("/", f"Cookie: {cookie}", token="", host=site.host(other)))
+            ).status == 401
             as_session = cookie.replace(APPLICATION, SESSION)
             for host in ("localhost", site.host(pod)):
                 for line in (cookie, as_session):
-                    answer = await ask(site.bastion, request(other.path(), f"Cookie: {line}", token="", host=host))
+                    answer = await ask(
+                        site.bastion, request(other.path(), f"Cookie: {line}", token="", host=host)
+                    )
                     assert answer.status == (200 if (host, line) == (site.host(pod), cookie) else 401)
             assert not behind.requests
 
@@ -442,20 +555,32 @@ def test_two_applications_do_not_share_a_session(site: Site, cluster: Cluster, p
 def test_a_session_of_the_bastion_is_none_of_an_application(site: Site, pod: Place) -> None:
     cookie = site.signed_in().cookies["localhost"][SESSION]
     for name in (SESSION, APPLICATION):
-        assert asyncio.run(ask(site.bastion, request("/", f"Cookie: {name}={cookie}", token="", host=site.host(pod)))).status == 401
+        assert (
+            asyncio.run(
+                ask(site.bastion, request("/", f"Cookie: {name}={cookie}", token="", host=site.host(pod)))
+            ).status
+            == 401
+        )
 
 
 @pytest.mark.parametrize("authorization", ["Bearer the-applications-own", "Basic eDp5"])
-def test_on_its_own_host_an_applications_scripts_have_authorization_to_themselves(site: Site, pod: Place, authorization: str) -> None:
+def test_on_its_own_host_an_applications_scripts_have_authorization_to_themselves(
+    site: Site, pod: Place, authorization: str
+) -> None:
     async def main() -> None:
         async with backend(pod.address) as behind:
             _, host, cookie = await at(site, pod, True)
-            answer = await ask(site.bastion, request("/api", f"Cookie: {cookie}", f"Authorization: {authorization}", token="", host=host))
+            answer = await ask(
+                site.bastion,
+                request("/api", f"Cookie: {cookie}", f"Authorization: {authorization}", token="", host=host),
+            )
             assert answer.status == 200
             assert behind.requests[-1].one("Authorization") == authorization
             # what is meant for the bastion alone comes first there, too
             ours = f"X-Bastion-Authorization: Bearer {CAROL}"
-            assert (await ask(site.bastion, request("/", f"Cookie: {cookie}", ours, token="", host=host))).status == 403
+            assert (
+                await ask(site.bastion, request("/", f"Cookie: {cookie}", ours, token="", host=host))
+            ).status == 403
             # without the cookie it is the bastion's, and goes no further
             assert (await ask(site.bastion, request("/api", host=host))).status == 200
             assert not behind.requests[-1].all("Authorization")
@@ -477,7 +602,9 @@ def test_a_code_is_good_once_for_one_browser_on_one_host(site: Site, cluster: Cl
                 again = await off_loop(browser.send, "GET", step, NAVIGATION)
                 assert again.status_code == 400
                 assert not again.headers.get_list("set-cookie")
-                elsewhere = await off_loop(browser.send, "GET", step.replace(site.host(pod), site.host(other)), NAVIGATION)
+                elsewhere = await off_loop(
+                    browser.send, "GET", step.replace(site.host(pod), site.host(other)), NAVIGATION
+                )
                 assert elsewhere.status_code == 400
 
             # a fresh one, stolen before it was used
@@ -499,7 +626,9 @@ def test_a_code_is_good_once_among_all_workers(cluster: Cluster, tmp_path: Path,
     port = free_port()
     flags = ("--workers", 3, "--proxy-host-suffix", SUFFIX, "--public-url", f"https://localhost:{port}")
     certificate, key = cluster.pair("workers", "127.0.0.1", "localhost", f"*.pod.{SUFFIX}")
-    with serving(cluster, tmp_path, *flags, "--tls-cert-file", certificate, "--tls-private-key-file", key, port=port) as bastion:
+    with serving(
+        cluster, tmp_path, *flags, "--tls-cert-file", certificate, "--tls-private-key-file", key, port=port
+    ) as bastion:
         site = Site(bastion, f"https://localhost:{port}")
         visitor, other = site.signed_in(), site.browser()
         begun = other.send("GET", f"https://{site.host(pod)}/x", NAVIGATION)
@@ -554,11 +683,18 @@ def test_who_fails_too_often_is_told_to_wait(cluster: Cluster, tmp_path: Path) -
             ("POST", "/login", 403, "cross-site"),
         ]
         assert all(line["client"] == "127.0.0.1" for line in bastion.lines())
-        said = [line["msg"] for line in bastion.log() if line["level"] == "warning" and "sign-in" in line["msg"]]
+        said = [
+            line["msg"] for line in bastion.log() if line["level"] == "warning" and "sign-in" in line["msg"]
+        ]
         assert len(said) == 6, "at the default verbosity"
         assert all(answer.headers["audit-id"] in line for answer, line in zip(answers, said, strict=False))
         metrics = bastion.get("/metrics").text
-        for outcome, count in (("not-accepted", 3), ("too-many-failures", 2), ("cross-site", 1), ("signed-in", 0)):
+        for outcome, count in (
+            ("not-accepted", 3),
+            ("too-many-failures", 2),
+            ("cross-site", 1),
+            ("signed-in", 0),
+        ):
             assert f'bastion_sign_ins_total{{outcome="{outcome}"}} {count}.0' in metrics
         assert re.search(r'^bastion_requests_total\{[^}]*\bcode="401"[^}]*\} 3\.0$', metrics, re.MULTILINE)
         assert "guess-" not in bastion.program.stdout + bastion.program.stderr + metrics
@@ -587,7 +723,9 @@ def test_all_workers_know_a_session(cluster: Cluster, tmp_path: Path, pod: Place
         assert statuses(bastion, pod.path(), cookie[:-4] + "AAAA", 10) == {401}
 
 
-def test_replicas_with_one_key_file_know_each_others_sessions(cluster: Cluster, tmp_path: Path, pod: Place) -> None:
+def test_replicas_with_one_key_file_know_each_others_sessions(
+    cluster: Cluster, tmp_path: Path, pod: Place
+) -> None:
     key = tmp_path / "key"
     key.write_bytes(base64.b64encode(os.urandom(32)))
     folders = [tmp_path / name for name in "abc"]
@@ -602,14 +740,30 @@ def test_replicas_with_one_key_file_know_each_others_sessions(cluster: Cluster, 
         browser.visit(f"{one.url}/login")
         browser.sign_in(ALICE)
         cookie = browser.cookies["127.0.0.1"][SESSION]
-        assert [statuses(bastion, pod.path(), cookie, 1) for bastion in (one, other, stranger)] == [{503}, {503}, {401}]
+        assert [statuses(bastion, pod.path(), cookie, 1) for bastion in (one, other, stranger)] == [
+            {503},
+            {503},
+            {401},
+        ]
 
 
 def test_a_key_file_with_too_little_in_it_is_said_and_not_quoted(cluster: Cluster, tmp_path: Path) -> None:
     (tmp_path / "key").write_text("hunter2")
-    program = Program(tmp_path, "serve", "--manifests", cluster.manifests, "--port", 0, "--session-key-file", tmp_path / "key")
+    program = Program(
+        tmp_path,
+        "serve",
+        "--manifests",
+        cluster.manifests,
+        "--port",
+        0,
+        "--session-key-file",
+        tmp_path / "key",
+    )
     assert program.wait() == 1
-    assert program.stderr.splitlines()[-1] == f"bastion serve: --session-key-file: {tmp_path / 'key'} holds less than 32 bytes"
+    assert (
+        program.stderr.splitlines()[-1]
+        == f"bastion serve: --session-key-file: {tmp_path / 'key'} holds less than 32 bytes"
+    )
 
 
 def test_a_certificate_made_at_start_has_the_names_of_applications(cluster: Cluster, tmp_path: Path) -> None:
@@ -630,7 +784,9 @@ def test_no_token_cookie_or_code_is_in_any_log(site: Site, pod: Place) -> None:
             await off_loop(site.bastion.line, page.headers["audit-id"])
             written = site.bastion.program.stdout + site.bastion.program.stderr
             secrets = [value for jar in browser.cookies.values() for value in jar.values()]
-            secrets += [step.rpartition("=")[2] for step in browser.trail if "session?" in step or "proof=" in step]
+            secrets += [
+                step.rpartition("=")[2] for step in browser.trail if "session?" in step or "proof=" in step
+            ]
             assert len(secrets) >= 7
             assert not [secret for secret in (ALICE, "m4rk3d-guess", *secrets) if secret in written]
             assert "alice signed in from 127.0.0.1" in written

@@ -1,4 +1,6 @@
-"""Where does a relative reference lead, seen from the path that the client asked for, with or without the slash behind the prefix?"""
+"""Where does a relative reference lead, seen from the path that the client asked for, with or without the
+slash behind the prefix?
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ from tests.e2e.wire import Visit, ask, backend, request
         ("/a/b?c/d/", "../next", "/next"),
     ],
 )
-def test_a_relative_redirect_stays_under_the_prefix(bastion: Bastion, pod: Place, asked: str, location: str, leads_to: str) -> None:
+def test_a_relative_redirect_stays_under_the_prefix(
+    bastion: Bastion, pod: Place, asked: str, location: str, leads_to: str
+) -> None:
     async def redirect(visit: Visit) -> None:
         message = await visit.message()
         assert message.target == (asked if asked.startswith("/") else f"/{asked}")
@@ -34,7 +38,10 @@ def test_a_relative_redirect_stays_under_the_prefix(bastion: Bastion, pod: Place
         async with backend(pod.address, redirect):
             answer = await ask(bastion, request(pod.path(asked), method="POST", body=b""))
             assert answer.status == 303
-            assert urljoin(f"https://bastion.test{pod.path(asked)}", answer.one("Location")) == f"https://bastion.test{pod.path(leads_to)}"
+            assert (
+                urljoin(f"https://bastion.test{pod.path(asked)}", answer.one("Location"))
+                == f"https://bastion.test{pod.path(leads_to)}"
+            )
 
     asyncio.run(main())
 

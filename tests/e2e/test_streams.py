@@ -1,4 +1,6 @@
-"""Bodies of any size, both ways: never faster than the slower end, never longer than the client stays, never short unseen."""
+"""Bodies of any size, both ways: never faster than the slower end, never longer than the client stays, never
+short unseen.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ from tests.e2e.wire import Client, Visit, ask, backend, client, request
 
 SIZE = 64 << 20
 PIECE = bytes(1 << 16)
-# What may lie between the ends: 256 KiB in the bastion for each direction, and the kernel's buffers of two connections.
+# What may lie between the ends: 256 KiB in the bastion for each direction, and the kernel's buffers of two
+# connections.
 MOST_BETWEEN = 24 << 20
 
 
@@ -94,7 +97,9 @@ def test_a_client_that_does_not_read_stops_the_backend(bastion: Bastion, pod: Pl
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunks"])
-def test_any_method_carries_a_body_both_ways(bastion: Bastion, pod: Place, method: str, chunked: bool) -> None:
+def test_any_method_carries_a_body_both_ways(
+    bastion: Bastion, pod: Place, method: str, chunked: bool
+) -> None:
     body = bytes(range(256)) * 3000
 
     async def reflect(visit: Visit) -> None:
@@ -135,7 +140,9 @@ def test_each_event_arrives_before_the_next_is_sent(bastion: Bastion, pod: Place
         async with backend(pod.address, serve), client(bastion) as wire:
             await wire.send(request(pod.path("/events")))
             assert (await wire.head()).one("Content-Type") == "text/event-stream"
-            assert [received.put_nowait(chunk) or chunk async for chunk in wire.chunks()] == [b"data: %d\n\n" % n for n in range(5)]
+            assert [received.put_nowait(chunk) or chunk async for chunk in wire.chunks()] == [
+                b"data: %d\n\n" % n for n in range(5)
+            ]
 
     asyncio.run(main())
 
@@ -189,7 +196,14 @@ async def in_the_midst_of_a_chunk(wire: Client, path: str) -> None:
 @pytest.mark.timeout(15)
 @pytest.mark.parametrize("leaving", ["closes", "resets"])
 @pytest.mark.parametrize(
-    "doing", [waiting_for_an_answer, with_requests_pipelined, with_much_pipelined, in_the_midst_of_an_upload, in_the_midst_of_a_chunk]
+    "doing",
+    [
+        waiting_for_an_answer,
+        with_requests_pipelined,
+        with_much_pipelined,
+        in_the_midst_of_an_upload,
+        in_the_midst_of_a_chunk,
+    ],
 )
 def test_a_client_that_leaves_frees_its_backend(
     bastion: Bastion, pod: Place, doing: Callable[[Client, str], Awaitable[None]], leaving: str
@@ -220,7 +234,10 @@ def test_a_client_that_leaves_frees_its_backend(
 
 
 def test_a_client_that_resets_an_upload_nobody_reads_is_noticed(bastion: Bastion, pod: Place) -> None:
-    """The backend takes no more, so nothing more is read of the client.  (A FIN waits behind what was sent: nobody can hear it.)"""
+    """The backend takes no more, so nothing more is read of the client.
+
+    (A FIN waits behind what was sent: nobody can hear it.)
+    """
 
     async def main() -> None:
         left, meter = asyncio.Event(), Meter()
@@ -231,7 +248,9 @@ def test_a_client_that_resets_an_upload_nobody_reads_is_noticed(bastion: Bastion
 
         async with backend(pod.address, serve):
             async with client(bastion, plain=True) as wire:
-                await wire.send(request(pod.path(), f"Content-Length: {SIZE}", f"Audit-Id: {pod.name}-left", method="PUT"))
+                await wire.send(
+                    request(pod.path(), f"Content-Length: {SIZE}", f"Audit-Id: {pod.name}-left", method="PUT")
+                )
                 pouring = asyncio.create_task(meter.pour(wire.send))
                 await meter.settled()
                 pouring.cancel()
@@ -244,7 +263,9 @@ def test_a_client_that_resets_an_upload_nobody_reads_is_noticed(bastion: Bastion
 
 
 @pytest.mark.parametrize("reading", [True, False], ids=["reading", "stalled"])
-def test_a_client_that_leaves_an_answer_frees_its_backend(bastion: Bastion, pod: Place, reading: bool) -> None:
+def test_a_client_that_leaves_an_answer_frees_its_backend(
+    bastion: Bastion, pod: Place, reading: bool
+) -> None:
     async def main() -> None:
         free, meter = asyncio.Event(), Meter()
 
@@ -269,7 +290,9 @@ def test_a_client_that_leaves_an_answer_frees_its_backend(bastion: Bastion, pod:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("head", [b"Transfer-Encoding: chunked", b"Connection: close"], ids=["chunked", "until-close"])
+@pytest.mark.parametrize(
+    "head", [b"Transfer-Encoding: chunked", b"Connection: close"], ids=["chunked", "until-close"]
+)
 def test_the_head_of_a_stream_comes_before_its_first_event(bastion: Bastion, pod: Place, head: bytes) -> None:
     async def main() -> None:
         async def serve(visit: Visit) -> None:
@@ -321,7 +344,9 @@ BREAKS = {
 
 
 @pytest.mark.parametrize(("answer", "how"), BREAKS.values(), ids=BREAKS)
-def test_an_answer_that_breaks_off_is_visibly_broken(bastion: Bastion, pod: Place, answer: bytes, how: str) -> None:
+def test_an_answer_that_breaks_off_is_visibly_broken(
+    bastion: Bastion, pod: Place, answer: bytes, how: str
+) -> None:
     async def main() -> None:
         received = asyncio.Event()
         async with backend(pod.address, breaking(answer, how, received)), client(bastion) as wire:

@@ -1,4 +1,6 @@
-"""HTTP/1.1 by hand, for both ends: a client that sees every byte of an answer, a backend that sends whatever it is told."""
+"""HTTP/1.1 by hand, for both ends: a client that sees every byte of an answer, a backend that sends whatever
+it is told.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +75,9 @@ class Wire:
     async def head(self) -> Message:
         raw = await self.reader.readuntil(b"\r\n\r\n")
         start, *lines = raw[:-4].decode("latin-1").split("\r\n")
-        return Message(start, [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)], raw)
+        return Message(
+            start, [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)], raw
+        )
 
     async def chunk(self) -> bytes:
         """The next chunk's data, empty for the last one (and what trailers follow it are read)."""
@@ -87,7 +91,9 @@ class Wire:
         return b""
 
     async def body(self, head: Message, *, until_end: bool = False) -> bytes:
-        """As RFC 9112, 6.3 has it; `until_end`: without a length there is one, up to the end of the connection."""
+        """As RFC 9112, 6.3 has it; `until_end`: without a length there is one, up to the end of the
+        connection.
+        """
         if head.one("Transfer-Encoding"):
             assert head.one("Transfer-Encoding") == "chunked"
             assert not head.all("Content-Length")
@@ -173,7 +179,12 @@ def assert_status(answer: Message, code: int, reason: str | None = None) -> None
     """A whole `Status`, marked as the bastion's own."""
     status = answer.json()
     assert (answer.status, answer.one("Content-Type")) == (code, "application/json"), answer
-    assert (status["kind"], status["apiVersion"], status["status"], status["code"]) == ("Status", "v1", "Failure", code)
+    assert (status["kind"], status["apiVersion"], status["status"], status["code"]) == (
+        "Status",
+        "v1",
+        "Failure",
+        code,
+    )
     assert status["message"]
     assert answer.one("X-Bastion-Error") == status.get("reason", str(code))
     assert answer.one("Audit-Id")
@@ -209,7 +220,9 @@ Serve = Callable[[Visit], Awaitable[None]]
 
 
 def sending(data: bytes, *, stay: bool = False) -> Serve:
-    """These bytes for one request, whatever it is; then the end, unless the backend is to `stay` until the other side leaves."""
+    """These bytes for one request, whatever it is; then the end, unless the backend is to `stay` until the
+    other side leaves.
+    """
 
     async def serve(visit: Visit) -> None:
         await visit.message()
@@ -233,7 +246,12 @@ class Backend:
         """Tells each request what it was."""
         while True:
             message = await self._take(visit)
-            said = {"method": message.method, "target": message.target, "fields": message.fields, "body": message.body.decode("latin-1")}
+            said = {
+                "method": message.method,
+                "target": message.target,
+                "fields": message.fields,
+                "body": message.body.decode("latin-1"),
+            }
             await visit.answer(json.dumps(said).encode(), "Content-Type: application/json")
 
     async def _take(self, visit: Visit) -> Message:
@@ -242,7 +260,9 @@ class Backend:
         return message
 
     @contextlib.asynccontextmanager
-    async def at(self, address: str, serve: Serve | None = None, port: int = PORT, **more: Any) -> AsyncIterator[Backend]:
+    async def at(
+        self, address: str, serve: Serve | None = None, port: int = PORT, **more: Any
+    ) -> AsyncIterator[Backend]:
         """`serve` is called for each connection, which ends with it; `echo` where none is given."""
 
         async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -272,5 +292,7 @@ class Backend:
             visit.close()
 
 
-def backend(address: str, serve: Serve | None = None, port: int = PORT, **more: Any) -> contextlib.AbstractAsyncContextManager[Backend]:
+def backend(
+    address: str, serve: Serve | None = None, port: int = PORT, **more: Any
+) -> contextlib.AbstractAsyncContextManager[Backend]:
     return Backend().at(address, serve, port, **more)

@@ -1,14 +1,18 @@
-"""The answer parser: never more body than was framed, and a connection that is used again has nothing left on it.
+"""The answer parser: never more body than was framed, and a connection that is used again has nothing left on
+it.
 
-What our side takes for a whole answer, h11 takes for the same, with the same body; and where the connection is to be
-used again, h11 would use it too.  The second byte of an input says whether the request was HEAD, and how it all ends.
+What our side takes for a whole answer, h11 takes for the same, with the same body; and where the connection
+is to be used again, h11 would use it too.  The second byte of an input says whether the request was HEAD, and
+how it all ends.
 
 Where h11 may differ, and why:
-- it refuses trailers that look like framing, which are dropped here (RFC 9110, 6.5.1), and chunk sizes of more than 20
+- it refuses trailers that look like framing, which are dropped here (RFC 9110, 6.5.1), and chunk sizes of
+  more than 20
   digits, which begin with zeros where they are taken here;
 - it knows no keep-alive in HTTP/1.0;
 - it writes the value of Transfer-Encoding in lower case.
-Line ends behind an answer, in the same piece, are skipped by our parser and gone: they make the connection unusable only
+Line ends behind an answer, in the same piece, are skipped by our parser and gone: they make the connection
+unusable only
 where they come alone.
 """
 
@@ -28,11 +32,15 @@ from tests.fuzz.pieces import HandLoop, HandTransport, cut
 _OK = b"HTTP/1.1 200 OK\r\n"
 SEEDS = [
     b"\x05\x00" + _OK + b"Content-Length: 5\r\n\r\nhello",
-    b"\x05\x00" + _OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;ext=1\r\nllo\r\n0\r\nX-Sum: 1\r\n\r\n",
+    b"\x05\x00"
+    + _OK
+    + b"Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;ext=1\r\nllo\r\n0\r\nX-Sum: 1\r\n\r\n",
     b"\x05\x02" + _OK + b"Connection: close\r\nX-A:  b \r\n\r\nuntil the end",
     b"\x05\x04" + _OK + b"X-A: b\r\n\r\nuntil a reset",
     b"\x05\x01" + _OK + b"Content-Length: 5\r\n\r\n",
-    b"\x05\x00HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + _OK + b"Content-Length: 0\r\n\r\n",
+    b"\x05\x00HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+    + _OK
+    + b"Content-Length: 0\r\n\r\n",
     b"\x05\x00HTTP/1.1 204 No Content\r\n\r\n",
     b"\x05\x00HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n",
     b"\x05\x00HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nab",
@@ -159,7 +167,9 @@ def _agree(heard: Heard, mode: int, stream: bytes) -> None:
     answer = heard.answer
     assert answer is not None
     connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=1 << 20)
-    connection.send(h11.Request(method="HEAD" if mode & _TO_HEAD else "GET", target="/", headers=[("Host", "h")]))
+    connection.send(
+        h11.Request(method="HEAD" if mode & _TO_HEAD else "GET", target="/", headers=[("Host", "h")])
+    )
     connection.send(h11.EndOfMessage())
     connection.receive_data(stream)
     if mode & _FIN:
@@ -180,7 +190,8 @@ def _agree(heard: Heard, mode: int, stream: bytes) -> None:
     assert response is not None
     assert response.status_code == answer.status
     assert list(response.headers) == [
-        (lower, value.lower() if lower == b"transfer-encoding" else value) for lower, _, value in answer.fields
+        (lower, value.lower() if lower == b"transfer-encoding" else value)
+        for lower, _, value in answer.fields
     ]
     assert body == heard.body
     if heard.reusable:

@@ -1,8 +1,9 @@
-"""A client's whole connection: requests, bodies and what is pipelined behind them, whatever pieces they come in.
+"""A client's whole connection: requests, bodies and what is pipelined behind them, whatever pieces they come
+in.
 
-What our side takes for a request or a body, h11 takes for the same: nothing is smuggled past either.  h11 is asked
-about those bytes alone that were accepted, and may differ as in `head`; besides, it refuses some trailers, which are
-dropped here (RFC 9110, 6.5.1).
+What our side takes for a request or a body, h11 takes for the same: nothing is smuggled past either.  h11 is
+asked about those bytes alone that were accepted, and may differ as in `head`; besides, it refuses some
+trailers, which are dropped here (RFC 9110, 6.5.1).
 """
 
 from __future__ import annotations
@@ -21,11 +22,22 @@ from tests.fuzz.pieces import HandLoop, HandTransport, cut
 _FRAMED = b"\x07POST /%b HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
 SEEDS = [
     _FRAMED % b"a" + b"5\r\nhello\r\n0\r\n\r\n",
-    _FRAMED % b"b" + b'a;x="y;z"\r\n0123456789\r\n001\r\nx\r\n00\r\nX-Sum: 1\r\nY: 2\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n',
-    b"\x03POST /c HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhelloGET /d HTTP/1.1\r\nHost: h\r\n\r\n\r\nGET /e HTTP/1.0\r\n\r\n",
-    b"\x1fGET /f HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\nPOST /g HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\nx",
-    b"\x0bPUT /h HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc"
-    b"GET /i HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+    _FRAMED
+    % b"b"
+    + b'a;x="y;z"\r\n0123456789\r\n001\r\nx\r\n00\r\nX-Sum: 1\r\nY: 2\r\n\r\nGET / HTTP/1.1\r\nHost:'
+    b" h\r\n\r\n",
+    (
+        b"\x03POST /c HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhelloGET /d HTTP/1.1\r\nHost:"
+        b" h\r\n\r\n\r\nGET /e HTTP/1.0\r\n\r\n"
+    ),
+    (
+        b"\x1fGET /f HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\nPOST /g HTTP/1.0\r\nConnection:"
+        b" keep-alive\r\nContent-Length: 1\r\n\r\nx"
+    ),
+    (
+        b"\x0bPUT /h HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc"
+        b"GET /i HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+    ),
 ]
 WORDS = [
     b"\r\n",
@@ -55,7 +67,9 @@ WORDS = [
 
 
 class _Recorder:
-    """An application that reads every request to its end; `said` is all that it was given, and what was refused."""
+    """An application that reads every request to its end; `said` is all that it was given, and what was
+    refused.
+    """
 
     def __init__(self) -> None:
         self.said: list[Any] = []
@@ -84,7 +98,9 @@ class _Recorder:
 
 
 def spoken(pieces: list[bytes]) -> list[Any]:
-    """The requests as they were read, to the last byte; then "end" for each whole one, and what became of the connection."""
+    """The requests as they were read, to the last byte; then "end" for each whole one, and what became of the
+    connection.
+    """
     loop, recorder, transport = HandLoop(), _Recorder(), HandTransport()
     state = ServerState(recorder, Deadlines(), audit_id=lambda: "x", date_line=lambda: b"")
     protocol = HttpProtocol(state, loop)  # type: ignore[arg-type]

@@ -27,7 +27,8 @@ SEEDS = [
     _H + b"PUT /x HTTP/1.1\r\nhost: h\r\nTransfer-Encoding: Chunked\r\nTE: trailers\r\n\r\n",
     _H + b"GET http://h/a?b HTTP/1.1\r\nHost: H\r\nX-A:  b\xc3\xa9 c \r\nAudit-ID: 1-2\r\n\r\n",
     _H + b"GET / HTTP/1.0\r\nConnection: keep-alive, X\r\nConnection:\tclose\r\n\r\n",
-    _H + b"GET /ws HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nCookie: a=b; c=d\r\n\r\n",
+    _H
+    + b"GET /ws HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nCookie: a=b; c=d\r\n\r\n",
     _H + b"\r\nDELETE / HTTP/1.1\r\nHost: a,b\r\nX:\r\nContent-Length: 0\r\n\r\n",
 ]
 WORDS = [
@@ -99,7 +100,9 @@ def _agree(head: Head, text: bytes) -> None:
         assert request.target.lower().endswith(b"://" + head.host.lower() + head.target.lower())
         assert request.target.endswith(head.target)
     assert [name for name, _ in request.headers.raw_items()] == [name for _, name, _ in head.fields]
-    lowered = [(lower, value.lower() if lower == b"transfer-encoding" else value) for lower, _, value in head.fields]
+    lowered = [
+        (lower, value.lower() if lower == b"transfer-encoding" else value) for lower, _, value in head.fields
+    ]
     assert list(request.headers) == lowered
     hosts = [value for lower, value in lowered if lower == b"host"]
     assert hosts == [head.host] if head.host else not hosts
@@ -119,5 +122,6 @@ def _agree(head: Head, text: bytes) -> None:
         return
     assert isinstance(following, h11.EndOfMessage)
     assert head.expects_continue == (head.minor == 1 and any(lower == b"expect" for lower, _ in lowered))
-    if head.minor == 1 and not head.upgrade:  # where a switch of protocols may follow, h11 waits for the answer
+    # where a switch of protocols may follow, h11 waits for the answer
+    if head.minor == 1 and not head.upgrade:
         assert head.keep_alive == (connection.their_state is not h11.MUST_CLOSE)

@@ -1,4 +1,5 @@
-"""The HTML rewriter: chunk boundaries do not matter, what is not edited stays, and an encoded page is the same page.
+"""The HTML rewriter: chunk boundaries do not matter, what is not edited stays, and an encoded page is the
+same page.
 
 The second byte of an input says in what mount and encoding the page comes; the rest is the page.
 """
@@ -28,12 +29,22 @@ _RAW = 0x40  # the page is what comes as encoded
 _STOPS = stops_at(NAMES)
 
 SEEDS = [
-    b"\x05\x00<!DOCTYPE html><html><head><base href=/x/><link rel=a href='/b'></head><body><a HREF=\"/c?d#e\">/f</a>"
-    b"<img src=/g srcset='/h 1x, /i 2x'>",
-    b"\x03\x04<script>a='</a>';<!-- <script> </script> --></script><style><a href='/x'></style><textarea><a href='/y'></textarea><p>x",
-    b"\x02\x08<meta http-equiv=refresh content='5; url=/x'><meta charset=iso-2022-jp><a href='/a'>"
-    b"<svg><use xlink:href='/b'/><![CDATA[<a href='/c'>]]></svg>",
-    b"\x01\x05<a href='../../x'><a href=&#47;x><a href='http://10.0.0.1:8080/y'><a href=\"//h/z\"><!--><a href='/b'>--><a href='\\x'>",
+    (
+        b"\x05\x00<!DOCTYPE html><html><head><base href=/x/><link rel=a href='/b'></head><body><a"
+        b" HREF=\"/c?d#e\">/f</a><img src=/g srcset='/h 1x, /i 2x'>"
+    ),
+    (
+        b"\x03\x04<script>a='</a>';<!-- <script> </script> --></script><style><a"
+        b" href='/x'></style><textarea><a href='/y'></textarea><p>x"
+    ),
+    (
+        b"\x02\x08<meta http-equiv=refresh content='5; url=/x'><meta charset=iso-2022-jp><a href='/a'>"
+        b"<svg><use xlink:href='/b'/><![CDATA[<a href='/c'>]]></svg>"
+    ),
+    (
+        b"\x01\x05<a href='../../x'><a href=&#47;x><a href='http://10.0.0.1:8080/y'><a href=\"//h/z\"><!--><a"
+        b" href='/b'>--><a href='\\x'>"
+    ),
     b"\x04\x44\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03" + zlib.compress(b"<a href='/x'>")[2:-4],
     b"\x04\x08" + zlib.compress(b"<a href='/x'>"),
     b"\x07\x00\xff\xfe<\x00a\x00 \x00",
@@ -123,7 +134,8 @@ def _check_scanner(page: bytes, pieces: list[bytes]) -> None:
 def _check_encoded(mount: Mount, encoding: bytes, page: bytes, edited: bytes, size: int) -> None:
     packer = zlib.compressobj(1, zlib.DEFLATED, _WBITS[encoding])
     packed = packer.compress(page) + packer.flush()
-    out = _rewritten(HtmlRewriter(mount, encoding), in_pieces(packed, 8 * size))  # each is flushed, which costs
+    # each is flushed, which costs
+    out = _rewritten(HtmlRewriter(mount, encoding), in_pieces(packed, 8 * size))
     assert out is not None
     decoder = Decoder(encoding)
     assert b"".join(decoder.feed(out)) == edited

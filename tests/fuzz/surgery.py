@@ -1,7 +1,8 @@
-"""Header surgery: of what a client says, nothing that a backend would believe passes; of what a backend says, nothing for a whole origin.
+"""Header surgery: of what a client says, nothing that a backend would believe passes; of what a backend says,
+nothing for a whole origin.
 
-The lists here are the design's own words, not the program's tables.  The first byte of an input says for which kind of
-target it is; a request's head follows, whose fields serve as an answer's as well.
+The lists here are the design's own words, not the program's tables.  The first byte of an input says for
+which kind of target it is; a request's head follows, whose fields serve as an answer's as well.
 """
 
 from __future__ import annotations
@@ -17,36 +18,51 @@ from bastion.server.http1.head import read_head
 
 PREFIX = b"/api/v1/namespaces/ns/pods/web/proxy"
 HOP_BY_HOP = set(
-    b"connection keep-alive proxy-connection proxy-authenticate proxy-authorization te trailer transfer-encoding upgrade".split()
+    b"connection keep-alive proxy-connection proxy-authenticate proxy-authorization te trailer"
+    b" transfer-encoding upgrade".split()
 )
 HOP_BY_HOP.add(b"http2-settings")
 ANEW = set(b"content-length expect authorization".split())  # what this hop writes itself, or answers
 PLAIN = set(b"abcdefghijklmnopqrstuvwxyz0123456789-")
 FRONT_PROXY = withholding([b"x-acme-user"], [b"x-group-"])
-TRUTH = [b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-prefix", b"x-forwarded-uri"]
+TRUTH = [
+    b"x-forwarded-for",
+    b"x-forwarded-host",
+    b"x-forwarded-proto",
+    b"x-forwarded-prefix",
+    b"x-forwarded-uri",
+]
 OWN_COOKIES = (SESSION, RETURN, APPLICATION, HANDOFF)
 RENAMED = b"__secure-bastion-"
 ORIGIN_WIDE = set(
-    b"accept-ch critical-ch set-login use-as-dictionary secure-session-registration sec-session-registration origin-agent-cluster "
-    b"clear-site-data service-worker-allowed strict-transport-security public-key-pins public-key-pins-report-only alt-svc nel report-to "
-    b"reporting-endpoints".split()
+    b"accept-ch critical-ch set-login use-as-dictionary secure-session-registration sec-session-registration"
+    b" origin-agent-cluster clear-site-data service-worker-allowed strict-transport-security public-key-pins"
+    b" public-key-pins-report-only alt-svc nel report-to reporting-endpoints".split()
 )
-OURS_IN_ANSWERS = set(b"audit-id x-bastion-error content-length access-control-allow-origin access-control-allow-credentials".split())
+OURS_IN_ANSWERS = set(
+    b"audit-id x-bastion-error content-length access-control-allow-origin access-control-allow-credentials".split()
+)
 
 _H = b"GET /a/b/c?d HTTP/1.1\r\nHost: h\r\n"
 SEEDS = [
     b"\x00" + _H + b"Authorization: Bearer t\r\nX-Remote-User: root\r\nImpersonate-User: root\r\nAccept: */*",
-    b"\x01" + _H + b"X-Bastion-Authorization: Bearer t\r\nAuthorization: Basic x\r\nX_Forwarded_User: a\r\nX-Forwarded-For: 1.2.3.4",
-    b"\x02" + _H + b"Connection: close, X-A\r\nX-A: b\r\nCookie: a=b; __Host-bastion_session=s; __Secure-bastion-__Host-c=d;e",
-    b"\x04"
-    + _H
-    + b"X-Acme-User: root\r\nX-Group-1: a\r\nSec-WebSocket-Protocol: chat, base64url.bearer.authorization.k8s.io.dG9r, x\r\nTE: trailers",
-    b"\x00" + _H + b"Location: /x/../y?z#a\r\nContent-Location: http://10.0.0.1:8080/\r\nRefresh: 5; url='/z'\r\nLink: </a>; rel=x, <b>",
-    b"\x08" + _H + b"Set-Cookie: a=b; Path=/x; Domain=h; Secure\r\nSet-Cookie: __Host-c=d; Path=/\r\nSet-Cookie: e",
-    b"\x10" + _H + b'Content-Type: text/html; charset=utf-8\r\nContent-Encoding: gzip\r\nETag: "x"\r\nVary: a\r\nCache-Control: public',
+    b"\x01" + _H + b"X-Bastion-Authorization: Bearer t\r\nAuthorization: Basic x\r\nX_Forwarded_User:"
+    b" a\r\nX-Forwarded-For: 1.2.3.4",
+    b"\x02" + _H + b"Connection: close, X-A\r\nX-A: b\r\nCookie: a=b; __Host-bastion_session=s;"
+    b" __Secure-bastion-__Host-c=d;e",
+    b"\x04" + _H + b"X-Acme-User: root\r\nX-Group-1: a\r\nSec-WebSocket-Protocol: chat,"
+    b" base64url.bearer.authorization.k8s.io.dG9r, x\r\nTE: trailers",
     b"\x00"
     + _H
-    + b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nStrict-Transport-Security: max-age=1",
+    + b"Location: /x/../y?z#a\r\nContent-Location: http://10.0.0.1:8080/\r\nRefresh: 5; url='/z'\r\nLink:"
+    b" </a>; rel=x, <b>",
+    b"\x08"
+    + _H
+    + b"Set-Cookie: a=b; Path=/x; Domain=h; Secure\r\nSet-Cookie: __Host-c=d; Path=/\r\nSet-Cookie: e",
+    b"\x10" + _H + b'Content-Type: text/html; charset=utf-8\r\nContent-Encoding: gzip\r\nETag: "x"\r\nVary:'
+    b" a\r\nCache-Control: public",
+    b"\x00" + _H + b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key:"
+    b" dGhlIHNhbXBsZSBub25jZQ==\r\nStrict-Transport-Security: max-age=1",
 ]
 WORDS = [
     b"\r\n",
@@ -105,7 +121,9 @@ def check(data: bytes) -> None:
     _check_request(head.fields, prefix, keep_authorization=bool(mode & 1), front_proxy=bool(mode & 4))
     for protocol in (b"websocket", b"SPDY/3.1"):
         try:
-            asked = asked_upgrade("GET", head.minor, [*head.fields, (b"upgrade", b"Upgrade", protocol)], has_body=False)
+            asked = asked_upgrade(
+                "GET", head.minor, [*head.fields, (b"upgrade", b"Upgrade", protocol)], has_body=False
+            )
         except StatusError as error:
             assert error.code == 400
         else:
@@ -114,7 +132,9 @@ def check(data: bytes) -> None:
     _check_answer(head.fields, head.target.partition(b"?")[0], prefix, mode)
 
 
-def _check_request(fields: list[Field], prefix: bytes, *, keep_authorization: bool, front_proxy: bool) -> None:
+def _check_request(
+    fields: list[Field], prefix: bytes, *, keep_authorization: bool, front_proxy: bool
+) -> None:
     forwarded = Forwarded(b"192.0.2.1", b"h", b"https", prefix, prefix + b"/a")
     withheld = {"withheld": FRONT_PROXY} if front_proxy else {}
     named = nominated(fields)
@@ -135,15 +155,22 @@ def _check_request(fields: list[Field], prefix: bytes, *, keep_authorization: bo
     del left[-len(truth) :]
     expected = passing(fields, named, keep_authorization=keep_authorization, front_proxy=front_proxy)
     parts = (b"cookie", b"sec-websocket-protocol")
-    assert [field for field in left if field[0] not in parts] == [field for field in expected if field[0] not in parts]
+    assert [field for field in left if field[0] not in parts] == [
+        field for field in expected if field[0] not in parts
+    ]
     for lower, _, value in left:
         if lower == b"cookie":
             _check_cookie(value, fields, renamed=bool(prefix))
         elif lower == b"sec-websocket-protocol":
-            assert not any(entry.strip(b" \t").startswith(b"base64url.bearer.authorization.k8s.io.") for entry in value.split(b","))
+            assert not any(
+                entry.strip(b" \t").startswith(b"base64url.bearer.authorization.k8s.io.")
+                for entry in value.split(b",")
+            )
 
 
-def passing(fields: list[Field], named: set[bytes], *, keep_authorization: bool, front_proxy: bool = False) -> list[Field]:
+def passing(
+    fields: list[Field], named: set[bytes], *, keep_authorization: bool, front_proxy: bool = False
+) -> list[Field]:
     """What of a request's fields a backend gets: all of them, less the design's one list (4.6)."""
     left = []
     for field in fields:
@@ -159,12 +186,22 @@ def passing(fields: list[Field], named: set[bytes], *, keep_authorization: bool,
 
 def nominated(fields: list[Field]) -> set[bytes]:
     """The names in Connection."""
-    return {name.strip(b" \t").lower() for lower, _, value in fields if lower == b"connection" for name in value.split(b",")}
+    return {
+        name.strip(b" \t").lower()
+        for lower, _, value in fields
+        if lower == b"connection"
+        for name in value.split(b",")
+    }
 
 
 def _check_cookie(value: bytes, fields: list[Field], *, renamed: bool) -> None:
     """None of the bastion's own, and nothing that the client did not send."""
-    names = [part.strip(b" \t").lower() for lower, _, sent in fields if lower == b"cookie" for part in sent.split(b";")]
+    names = [
+        part.strip(b" \t").lower()
+        for lower, _, sent in fields
+        if lower == b"cookie"
+        for part in sent.split(b";")
+    ]
     for part in value.split(b";"):
         name = part.strip(b" \t").lower()
         assert name in names or (renamed and RENAMED + name in names)
@@ -186,7 +223,9 @@ def _check_answer(fields: list[Field], path: bytes, prefix: bytes, mode: int) ->
         assert not prefix or lower not in ORIGIN_WIDE
         if lower == b"set-cookie":
             pair, *attributes = value.split(b";")
-            shown = pair.partition(b"=")[0].strip(b" \t").lower() or pair.partition(b"=")[2].strip(b" \t").lower()
+            shown = (
+                pair.partition(b"=")[0].strip(b" \t").lower() or pair.partition(b"=")[2].strip(b" \t").lower()
+            )
             keys = [attribute.partition(b"=")[0].strip(b" \t").lower() for attribute in attributes]
             assert b"domain" not in keys
             assert keys.count(b"path") <= 1 or not prefix

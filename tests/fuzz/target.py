@@ -140,4 +140,6 @@ def _id(target: Target) -> str:
 
 def _path(resource: str, namespace: str, id: str) -> bytes:
     name, within = quote(id, safe=""), quote(namespace, safe="")
-    return (f"/api/v1/namespaces/{within}/{resource}/{name}/proxy" if namespace else f"/api/v1/nodes/{name}/proxy").encode()
+    return (
+        f"/api/v1/namespaces/{within}/{resource}/{name}/proxy" if namespace else f"/api/v1/nodes/{name}/proxy"
+    ).encode()

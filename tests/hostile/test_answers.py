@@ -1,4 +1,5 @@
-"""Backends that answer with anything but HTTP, or with more than an answer: RS-002 to RS-074, SS-093 and SS-094.
+"""Backends that answer with anything but HTTP, or with more than an answer: RS-002 to RS-074, SS-093 and
+SS-094.
 
 Beside each refusal stands its twin: the same answer with the defect repaired reaches the client.
 """
@@ -21,7 +22,9 @@ EVIL = OK + b"Content-Length: 4\r\n\r\nEVIL"
 
 
 class Answering:
-    """A backend that sends one of these answers on each connection, and then stays; `left` counts those that the bastion closed."""
+    """A backend that sends one of these answers on each connection, and then stays; `left` counts those that
+    the bastion closed.
+    """
 
     def __init__(self, *answers: bytes) -> None:
         self._answers = answers
@@ -57,9 +60,18 @@ REFUSED = {
     "RS-004 a list of lengths": (OK + b"Content-Length: 5, 5\r\n\r\nhello", FIVE),
     "RS-005 a space before the colon": (OK + b"Content-Length : 5\r\n\r\nhello", FIVE),
     "RS-006 bare LFs": (FIVE.replace(b"\r\n", b"\n"), FIVE),
-    "RS-007 NUL in a field": (OK + b"X: a\x00b\r\nContent-Length: 0\r\n\r\n", OK + b"X: ab\r\nContent-Length: 0\r\n\r\n"),
-    "RS-008 a folded field": (OK + b"X: a\r\n b\r\nContent-Length: 0\r\n\r\n", OK + b"X: a b\r\nContent-Length: 0\r\n\r\n"),
-    "RS-009 a name that is none": (OK + b"X\x80: a\r\nContent-Length: 0\r\n\r\n", OK + b"X: a\x80\r\nContent-Length: 0\r\n\r\n"),
+    "RS-007 NUL in a field": (
+        OK + b"X: a\x00b\r\nContent-Length: 0\r\n\r\n",
+        OK + b"X: ab\r\nContent-Length: 0\r\n\r\n",
+    ),
+    "RS-008 a folded field": (
+        OK + b"X: a\r\n b\r\nContent-Length: 0\r\n\r\n",
+        OK + b"X: a b\r\nContent-Length: 0\r\n\r\n",
+    ),
+    "RS-009 a name that is none": (
+        OK + b"X\x80: a\r\nContent-Length: 0\r\n\r\n",
+        OK + b"X: a\x80\r\nContent-Length: 0\r\n\r\n",
+    ),
     "RS-013 status 000": (b"HTTP/1.1 000 X\r\n\r\n", EMPTY),
     "RS-014 a status that is no number": (b"HTTP/1.1 2x0 X\r\n\r\n", EMPTY),
     "RS-016 another protocol": (b"SSH-2.0-OpenSSH_9.2\r\n", EMPTY),
@@ -67,7 +79,9 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("defect", "repair"), REFUSED.values(), ids=REFUSED)
-def test_a_defect_is_refused_and_its_repair_is_passed_on(bastion: Bastion, pod: Place, defect: bytes, repair: bytes) -> None:
+def test_a_defect_is_refused_and_its_repair_is_passed_on(
+    bastion: Bastion, pod: Place, defect: bytes, repair: bytes
+) -> None:
     """And the connection with the defect is closed, not used again."""
 
     async def main() -> None:
@@ -83,7 +97,9 @@ def test_a_defect_is_refused_and_its_repair_is_passed_on(bastion: Bastion, pod: 
     asyncio.run(main())
 
 
-def test_rs_022_a_backend_that_closes_at_once_is_a_503_and_one_that_answers_is_not(bastion: Bastion, pod: Place) -> None:
+def test_rs_022_a_backend_that_closes_at_once_is_a_503_and_one_that_answers_is_not(
+    bastion: Bastion, pod: Place
+) -> None:
     async def main() -> None:
         async with backend(pod.address, leaving(b"")):
             assert_status(await ask(bastion, request(pod.path())), 503, "ServiceUnavailable")
@@ -98,18 +114,27 @@ def test_rs_022_a_backend_that_closes_at_once_is_a_503_and_one_that_answers_is_n
 BROKEN = {
     # the defect, whether the backend stays, the repair
     "RS-020 a bad chunk size": (CHUNKS + b"ZZ\r\n", True, CHUNKS + b"5\r\nhello\r\n0\r\n\r\n"),
-    "RS-021 a bad end of a chunk": (CHUNKS + b"5\r\nhelloXX0\r\n\r\n", True, CHUNKS + b"5\r\nhello\r\n0\r\n\r\n"),
+    "RS-021 a bad end of a chunk": (
+        CHUNKS + b"5\r\nhelloXX0\r\n\r\n",
+        True,
+        CHUNKS + b"5\r\nhello\r\n0\r\n\r\n",
+    ),
     "RS-023 less than the length": (OK + b"Content-Length: 10\r\n\r\nhello", False, FIVE),
     "RS-024 no last chunk": (CHUNKS + b"5\r\nhello\r\n", False, CHUNKS + b"5\r\nhello\r\n0\r\n\r\n"),
 }
 
 
 @pytest.mark.parametrize(("defect", "stays", "repair"), BROKEN.values(), ids=BROKEN)
-def test_what_breaks_off_is_visibly_broken(bastion: Bastion, pod: Place, defect: bytes, stays: bool, repair: bytes) -> None:
+def test_what_breaks_off_is_visibly_broken(
+    bastion: Bastion, pod: Place, defect: bytes, stays: bool, repair: bytes
+) -> None:
     """No last chunk, or less than the length, and the connection is gone."""
 
     async def main() -> None:
-        async with backend(pod.address, Answering(defect) if stays else leaving(defect)), client(bastion) as wire:
+        async with (
+            backend(pod.address, Answering(defect) if stays else leaving(defect)),
+            client(bastion) as wire,
+        ):
             await wire.send(request(pod.path()))
             head, _, body = (await wire.ended()).partition(b"\r\n\r\n")
             assert not body.endswith(b"0\r\n\r\n")
@@ -123,15 +148,25 @@ def test_what_breaks_off_is_visibly_broken(bastion: Bastion, pod: Place, defect:
 # --- what is one answer and no other
 
 ONE = {
-    "RS-028 103 with fields": (b"HTTP/1.1 103 Early Hints\r\nLink: </x>; rel=preload\r\nSet-Cookie: a=b\r\n\r\n" + EMPTY, b"", True),
+    "RS-028 103 with fields": (
+        b"HTTP/1.1 103 Early Hints\r\nLink: </x>; rel=preload\r\nSet-Cookie: a=b\r\n\r\n" + EMPTY,
+        b"",
+        True,
+    ),
     "RS-029 a 100 nobody asked for": (b"HTTP/1.1 100 Continue\r\n\r\n" + EMPTY, b"", True),
     "RS-025 another answer behind it": (FIVE + EVIL, b"hello", False),
-    "RS-031 HTTP/1.0, kept": (b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 5\r\n\r\nhello", b"hello", None),
+    "RS-031 HTTP/1.0, kept": (
+        b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 5\r\n\r\nhello",
+        b"hello",
+        None,
+    ),
 }
 
 
 @pytest.mark.parametrize(("answer", "body", "reused"), ONE.values(), ids=ONE)
-def test_one_answer_is_passed_on(bastion: Bastion, pod: Place, answer: bytes, body: bytes, reused: bool | None) -> None:
+def test_one_answer_is_passed_on(
+    bastion: Bastion, pod: Place, answer: bytes, body: bytes, reused: bool | None
+) -> None:
     async def serve(visit: Visit) -> None:
         await visit.message()
         await visit.send(answer)
@@ -153,7 +188,9 @@ def test_one_answer_is_passed_on(bastion: Bastion, pod: Place, answer: bytes, bo
     asyncio.run(main())
 
 
-def test_rs_030_an_answer_that_the_end_delimits_is_whole_and_its_connection_is_none(bastion: Bastion, pod: Place) -> None:
+def test_rs_030_an_answer_that_the_end_delimits_is_whole_and_its_connection_is_none(
+    bastion: Bastion, pod: Place
+) -> None:
     async def main() -> None:
         async with backend(pod.address, leaving(OK + b"\r\nhello")) as behind:
             for number in (1, 2):
@@ -209,17 +246,26 @@ def _varies(answer: Message, _: str) -> bool:
 GZIP = b"Content-Type: text/html\r\nContent-Encoding: gzip"
 PART = b"Content-Type: text/html\r\nContent-Range: bytes 0-4/99\r\nAccept-Ranges: bytes"
 CORS = b"Access-Control-Expose-Headers: *\r\nAccess-Control-Max-Age: 86400\r\nAccess-Control-Allow-Origin: *"
-REPORT = b'Report-To: {"group":"x","max_age":9,"endpoints":[{"url":"https://evil"}]}\r\nNEL: {"report_to":"x","max_age":9}'
+REPORT = (
+    b'Report-To: {"group":"x","max_age":9,"endpoints":[{"url":"https://evil"}]}\r\nNEL:'
+    b' {"report_to":"x","max_age":9}'
+)
 
 FIELDS = {
     # the backend's fields, what the client's must be
-    "RS-035 the bastion's own session": (b"Set-Cookie: __Host-bastion_session=evil; Path=/; Secure; HttpOnly", lacks("Set-Cookie")),
+    "RS-035 the bastion's own session": (
+        b"Set-Cookie: __Host-bastion_session=evil; Path=/; Secure; HttpOnly",
+        lacks("Set-Cookie"),
+    ),
     "RS-036 a cookie for the parent domain": (b"Set-Cookie: x=1; Domain=test; Path=/", _cookie_is_ours_alone),
     "RS-040 what other origins may": (CORS, lacks("Access-Control-Allow-Origin")),
     "RS-041 Clear-Site-Data": (b'Clear-Site-Data: "*"', lacks("Clear-Site-Data")),
     "RS-042 a service worker for all": (b"Service-Worker-Allowed: /", lacks("Service-Worker-Allowed")),
     "RS-042 client hints, sign-in and dictionaries of an origin": (
-        b'Accept-CH: A\r\nCritical-CH: A\r\nSet-Login: logged-out\r\nUse-As-Dictionary: match="/*"\r\nOrigin-Agent-Cluster: ?0',
+        (
+            b"Accept-CH: A\r\nCritical-CH: A\r\nSet-Login: logged-out\r\nUse-As-Dictionary:"
+            b' match="/*"\r\nOrigin-Agent-Cluster: ?0'
+        ),
         lacks("Accept-CH", "Critical-CH", "Set-Login", "Use-As-Dictionary", "Origin-Agent-Cluster"),
     ),
     "RS-046 Alt-Svc": (b'Alt-Svc: h3="evil.example:443"', lacks("Alt-Svc")),
@@ -264,7 +310,9 @@ FIELDS = {
 
 
 @pytest.mark.parametrize(("lines", "check"), FIELDS.values(), ids=FIELDS)
-def test_fields_that_speak_for_more_than_the_answer(bastion: Bastion, pod: Place, lines: bytes, check: Check) -> None:
+def test_fields_that_speak_for_more_than_the_answer(
+    bastion: Bastion, pod: Place, lines: bytes, check: Check
+) -> None:
     """The answer itself always arrives, and nobody but this backend was asked."""
 
     async def main() -> None:
@@ -281,7 +329,9 @@ def test_fields_that_speak_for_more_than_the_answer(bastion: Bastion, pod: Place
 
 
 @pytest.mark.parametrize("status", [299, 599, 600, 999])
-def test_rs_012_a_status_that_means_nothing_is_passed_on_and_harms_nobody(bastion: Bastion, pod: Place, status: int) -> None:
+def test_rs_012_a_status_that_means_nothing_is_passed_on_and_harms_nobody(
+    bastion: Bastion, pod: Place, status: int
+) -> None:
     """Three digits are enough for a client to tell the class, or that there is none (RFC 9110, 15)."""
 
     async def main() -> None:
@@ -298,9 +348,13 @@ REASONS = {
 
 
 @pytest.mark.parametrize(("reason", "status"), REASONS.values(), ids=REASONS)
-def test_rs_032_no_control_character_of_a_reason_reaches_a_terminal(bastion: Bastion, pod: Place, reason: bytes, status: int) -> None:
+def test_rs_032_no_control_character_of_a_reason_reaches_a_terminal(
+    bastion: Bastion, pod: Place, reason: bytes, status: int
+) -> None:
     async def main() -> None:
-        async with backend(pod.address, Answering(b"HTTP/1.1 200 " + reason + b"\r\nContent-Length: 0\r\n\r\n")):
+        async with backend(
+            pod.address, Answering(b"HTTP/1.1 200 " + reason + b"\r\nContent-Length: 0\r\n\r\n")
+        ):
             answer = await ask(bastion, request(pod.path()))
             assert answer.status == status
             assert b"\x1b" not in answer.head

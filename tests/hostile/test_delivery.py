@@ -23,7 +23,9 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bastion]:
 
 
 class Careless:
-    """A backend that reads no body, and goes by what `Connection` says; `heads` are all that it took for requests."""
+    """A backend that reads no body, and goes by what `Connection` says; `heads` are all that it took for
+    requests.
+    """
 
     def __init__(self) -> None:
         self.heads: list[bytes] = []
@@ -34,7 +36,9 @@ class Careless:
             if len(head.start.split(" ")) != 3:  # of chunks it makes nothing
                 return
             self.heads.append(head.head)
-            await visit.answer(b"" if head.method == "HEAD" else f"{head.target} for {head.one('Cookie')}".encode())
+            await visit.answer(
+                b"" if head.method == "HEAD" else f"{head.target} for {head.one('Cookie')}".encode()
+            )
             if head.one("Connection") == "close":
                 return
 
@@ -45,7 +49,9 @@ async def carols(bastion: Bastion, pod: Place, path: str) -> Message:
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunks"])
 @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "OPTIONS", "POST", "PUT", "PATCH"])
-def test_no_answer_for_somebody_else_after_a_body_that_nobody_read(shared: Bastion, method: str, chunked: bool) -> None:
+def test_no_answer_for_somebody_else_after_a_body_that_nobody_read(
+    shared: Bastion, method: str, chunked: bool
+) -> None:
     async def main() -> None:
         pod, careless = shared.cluster.pod(), Careless()
         async with backend(pod.address, careless.serve):
@@ -62,7 +68,9 @@ def test_no_answer_for_somebody_else_after_a_body_that_nobody_read(shared: Basti
 
 @pytest.mark.parametrize("scheme", ["NTLM", "Negotiate", "Kerberos", "ntlm"])
 @pytest.mark.parametrize("whose", ["the request's", "the answer's"])
-def test_no_answer_for_somebody_else_on_a_connection_that_logged_in(shared: Bastion, scheme: str, whose: str) -> None:
+def test_no_answer_for_somebody_else_on_a_connection_that_logged_in(
+    shared: Bastion, scheme: str, whose: str
+) -> None:
     async def main() -> None:
         pod = shared.cluster.pod()
 

@@ -1,4 +1,6 @@
-"""Answers that are made to cost much: RE-019 to RE-046.  What clients do so is in tests/soak and tests/server.
+"""Answers that are made to cost much: RE-019 to RE-046.
+
+What clients do so is in tests/soak and tests/server.
 
 What is refused or cut off has its twin, as large as may be; what is merely odd passes as it is.
 """
@@ -130,7 +132,9 @@ UNFOLDED = 64 << 20
 
 def deflated(data: bytes, wbits: int) -> bytes:
     packer = zlib.compressobj(9, zlib.DEFLATED, wbits)
-    return b"".join([*(packer.compress(data[at : at + (1 << 20)]) for at in range(0, len(data), 1 << 20)), packer.flush()])
+    return b"".join(
+        [*(packer.compress(data[at : at + (1 << 20)]) for at in range(0, len(data), 1 << 20)), packer.flush()]
+    )
 
 
 ZEROS = bytes(UNFOLDED)
@@ -143,8 +147,13 @@ BOMBS = {
 
 
 @pytest.mark.parametrize(("encoding", "bomb", "twin"), BOMBS.values(), ids=BOMBS)
-def test_a_page_that_unfolds_beyond_reason_is_cut_off(bastion: Bastion, pod: Place, encoding: str, bomb: bytes, twin: bytes) -> None:
-    head = OK + f"Content-Type: text/html\r\nContent-Encoding: {encoding}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+def test_a_page_that_unfolds_beyond_reason_is_cut_off(
+    bastion: Bastion, pod: Place, encoding: str, bomb: bytes, twin: bytes
+) -> None:
+    head = (
+        OK
+        + f"Content-Type: text/html\r\nContent-Encoding: {encoding}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+    )
 
     def chunked(body: bytes) -> bytes:
         return head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
@@ -181,8 +190,12 @@ UNTOUCHED = {
 
 
 @pytest.mark.parametrize(("field", "body"), UNTOUCHED.values(), ids=UNTOUCHED)
-def test_a_page_without_a_link_of_its_own_passes_as_it_is(bastion: Bastion, pod: Place, field: str, body: bytes) -> None:
-    lines = "".join(f"{line}\r\n" for line in ("Content-Type: text/html", field, f"Content-Length: {len(body)}") if line)
+def test_a_page_without_a_link_of_its_own_passes_as_it_is(
+    bastion: Bastion, pod: Place, field: str, body: bytes
+) -> None:
+    lines = "".join(
+        f"{line}\r\n" for line in ("Content-Type: text/html", field, f"Content-Length: {len(body)}") if line
+    )
 
     async def main() -> None:
         async with backend(pod.address, Once(OK + lines.encode() + b"\r\n" + body)):

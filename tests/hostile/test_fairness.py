@@ -1,4 +1,6 @@
-"""One user, address or page that asks for very much, or fails on purpose: nobody else waits for it, pays for it, or is told no."""
+"""One user, address or page that asks for very much, or fails on purpose: nobody else waits for it, pays for
+it, or is told no.
+"""
 
 from __future__ import annotations
 
@@ -32,9 +34,19 @@ def asking(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     (folder / "api").mkdir()
     flags = (
         *("--kube-api-qps", 60, "--kube-api-burst", 20, "--authentication-token-webhook-cache-ttl", "0s"),
-        *("--max-authentication-failure-qps", 1, "--max-authentication-failure-burst", BURST, "--trusted-proxy-cidr", f"{PROXY}/32"),
+        *(
+            "--max-authentication-failure-qps",
+            1,
+            "--max-authentication-failure-burst",
+            BURST,
+            "--trusted-proxy-cidr",
+            f"{PROXY}/32",
+        ),
     )
-    with KubeApi(folder / "api") as api, serving(cluster, folder, *flags, source=("--kubeconfig", api.kubeconfig)) as running:
+    with (
+        KubeApi(folder / "api") as api,
+        serving(cluster, folder, *flags, source=("--kubeconfig", api.kubeconfig)) as running,
+    ):
         yield running
 
 
@@ -44,7 +56,9 @@ async def asked(bastion: Bastion, data: bytes, address: str = "127.0.0.1") -> Me
         return await wire.answer()
 
 
-async def status(bastion: Bastion, path: str, *lines: str, token: str = ALICE, address: str = "127.0.0.1") -> int:
+async def status(
+    bastion: Bastion, path: str, *lines: str, token: str = ALICE, address: str = "127.0.0.1"
+) -> int:
     return (await asked(bastion, request(path, *lines, token=token), address)).status
 
 
@@ -91,7 +105,9 @@ def test_what_breaks_down_for_one_user_is_there_for_another(shared: Bastion) -> 
                 for _ in range(8):
                     assert (await ask(shared, request(PAIR.path("/crash", port=80), token=BOB))).status == 503
                 assert (await ask(shared, request(PAIR.path(port=80)))).status == 200
-            assert (await ask(shared, request(PAIR.path(port=80), token=BOB))).status == 200, "it is the only one, and tried"
+            assert (await ask(shared, request(PAIR.path(port=80), token=BOB))).status == 200, (
+                "it is the only one, and tried"
+            )
 
     asyncio.run(main())
 
@@ -130,7 +146,10 @@ def test_a_user_who_takes_all_places_leaves_others_their_share(shared: Bastion) 
         await visit.ended()
 
     async def main() -> None:
-        async with backend(LIVE, holding) as behind, sent(shared, behind, MOST, request(PAIR.path("/hold", port=80))):
+        async with (
+            backend(LIVE, holding) as behind,
+            sent(shared, behind, MOST, request(PAIR.path("/hold", port=80))),
+        ):
             assert (await ask(shared, request(PAIR.path(port=80)))).status == 503
             assert (await ask(shared, request(PAIR.path(port=80), token=BOB))).status == 200
 
@@ -165,8 +184,13 @@ def test_behind_a_trusted_proxy_failures_are_of_the_client_that_it_names(asking:
     async def main() -> None:
         path = PAIR.path(port=80)
         async with backend(LIVE):
-            assert await noise(asking, path, "X-Forwarded-For: 198.51.100.7, 203.0.113.66", address=PROXY) == {401, 429}
-            assert await status(asking, path, "X-Forwarded-For: 203.0.113.66, 198.51.100.7", address=PROXY) == 200
+            assert await noise(
+                asking, path, "X-Forwarded-For: 198.51.100.7, 203.0.113.66", address=PROXY
+            ) == {401, 429}
+            assert (
+                await status(asking, path, "X-Forwarded-For: 203.0.113.66, 198.51.100.7", address=PROXY)
+                == 200
+            )
             data = request(path, "X-Forwarded-For: 203.0.113.66", token="g")
             for address, code, whose in ((PROXY, 429, "203.0.113.66"), ("127.0.0.8", 401, "127.0.0.8")):
                 answer = await asked(asking, data, address)
@@ -179,7 +203,9 @@ def test_a_page_of_another_site_does_not_lock_its_visitor_out(asking: Bastion) -
     async def main() -> None:
         path = PAIR.path(port=80)
         async with backend(LIVE):
-            assert await noise(asking, path, "Origin: https://evil.test", address="127.0.0.6", websocket=True) == {401, 429}
+            assert await noise(
+                asking, path, "Origin: https://evil.test", address="127.0.0.6", websocket=True
+            ) == {401, 429}
             assert await status(asking, path, address="127.0.0.6") == 200
 
     asyncio.run(main())

@@ -1,4 +1,6 @@
-"""One client, user or target too many: RE-006 and RE-047 to RE-050.  Whoever is over a limit is told so, and nobody else notices.
+"""One client, user or target too many: RE-006 and RE-047 to RE-050.
+
+Whoever is over a limit is told so, and nobody else notices.
 
 Each limit is reached, exceeded, and free again once somebody leaves.
 """
@@ -67,13 +69,19 @@ def test_an_address_has_so_many_connections_and_others_have_theirs(strict: Basti
 
     async def main() -> None:
         async with contextlib.AsyncExitStack() as stack:
-            inside = [await stack.enter_async_context(client(strict, plain=True, local_addr=("127.0.0.2", 0))) for _ in range(4)]
+            inside = [
+                await stack.enter_async_context(client(strict, plain=True, local_addr=("127.0.0.2", 0)))
+                for _ in range(4)
+            ]
             for wire in inside:
                 assert await is_served(wire)
             async with client(strict, plain=True, local_addr=("127.0.0.2", 0)) as turned_away:
                 assert await turned_away.ended() == b""
-            for address in ("127.0.0.3", *["127.0.0.9"] * 9):  # another one; a trusted proxy, behind which there are many
-                assert await is_served(await stack.enter_async_context(client(strict, plain=True, local_addr=(address, 0))))
+            # another one; a trusted proxy, behind which there are many
+            for address in ("127.0.0.3", *["127.0.0.9"] * 9):
+                assert await is_served(
+                    await stack.enter_async_context(client(strict, plain=True, local_addr=(address, 0)))
+                )
             inside[0].writer.transport.abort()
             while True:
                 async with client(strict, plain=True, local_addr=("127.0.0.2", 0)) as next_one:
@@ -156,7 +164,9 @@ async def has_come(behind: object, count: int) -> None:
         await asyncio.sleep(0.01)
 
 
-def test_a_user_has_so_many_requests_under_way_and_others_have_theirs(strict: Bastion, cluster: Cluster) -> None:
+def test_a_user_has_so_many_requests_under_way_and_others_have_theirs(
+    strict: Bastion, cluster: Cluster
+) -> None:
     first, second, third = cluster.pod(), cluster.pod(), cluster.pod()
 
     async def never(visit: Visit) -> None:
@@ -164,7 +174,9 @@ def test_a_user_has_so_many_requests_under_way_and_others_have_theirs(strict: Ba
 
     async def main() -> None:
         async with contextlib.AsyncExitStack() as stack:
-            one, two = [await stack.enter_async_context(backend(pod.address, never)) for pod in (first, second)]
+            one, two = [
+                await stack.enter_async_context(backend(pod.address, never)) for pod in (first, second)
+            ]
             for address in (third.address, LIVE):
                 await stack.enter_async_context(backend(address))
             async with waiting(strict, first, "127.0.0.5"), waiting(strict, second, "127.0.0.5"):
@@ -190,7 +202,11 @@ def test_a_target_has_so_many_who_wait_and_others_are_reached(strict: Bastion, c
             await visit.answer(b"at last")
 
     async def main() -> None:
-        async with backend(slow.address, slowly) as behind, backend(other.address), waiting(strict, slow, "127.0.0.6") as first:
+        async with (
+            backend(slow.address, slowly) as behind,
+            backend(other.address),
+            waiting(strict, slow, "127.0.0.6") as first,
+        ):
             await has_come(behind, 1)
             assert over(await ask(strict, request(slow.path())), 503)
             assert (await ask(strict, request(other.path()))).status == 200
@@ -204,7 +220,9 @@ def test_a_target_has_so_many_who_wait_and_others_are_reached(strict: Bastion, c
 # --- guesses
 
 
-def test_re_049_guessing_is_limited_per_address_and_whoever_is_known_is_not(cluster: Cluster, tmp_path: Path) -> None:
+def test_re_049_guessing_is_limited_per_address_and_whoever_is_known_is_not(
+    cluster: Cluster, tmp_path: Path
+) -> None:
     limits = ("--max-authentication-failure-qps", 1, "--max-authentication-failure-burst", 5)
     pod = cluster.pod()
     (tmp_path / "api").mkdir()
@@ -234,7 +252,9 @@ def test_re_049_guessing_is_limited_per_address_and_whoever_is_known_is_not(clus
             asyncio.run(main(api, bastion))
 
 
-def test_re_050_a_storm_of_namespaces_reaches_the_api_server_at_its_rate(cluster: Cluster, tmp_path: Path) -> None:
+def test_re_050_a_storm_of_namespaces_reaches_the_api_server_at_its_rate(
+    cluster: Cluster, tmp_path: Path
+) -> None:
     """Who waits for too long is told 503; the review of somebody else takes its turn."""
     (tmp_path / "api").mkdir()
     qps, burst, storm = 20, 10, 120
@@ -243,7 +263,10 @@ def test_re_050_a_storm_of_namespaces_reaches_the_api_server_at_its_rate(cluster
         loop = asyncio.get_running_loop()
         began, before = loop.time(), api.calls["subjectaccessreviews"]
         paths = [f"/api/v1/namespaces/ns-{number}/services/web/proxy/" for number in range(storm)]
-        statuses = {answer.status for answer in await asyncio.gather(*(ask(bastion, request(path, token=CAROL)) for path in paths))}
+        statuses = {
+            answer.status
+            for answer in await asyncio.gather(*(ask(bastion, request(path, token=CAROL)) for path in paths))
+        }
         reviews = api.calls["subjectaccessreviews"] - before
         assert statuses <= {403, 429, 503}
         assert reviews <= burst + qps * (loop.time() - began) + 1
@@ -257,7 +280,11 @@ def test_re_050_a_storm_of_namespaces_reaches_the_api_server_at_its_rate(cluster
 # --- bodies that drip
 
 
-@pytest.mark.parametrize(("rate", "status"), [(LEAST_RATE - 100, 408), (LEAST_RATE + 100, 200)], ids=["too slowly", "just fast enough"])
+@pytest.mark.parametrize(
+    ("rate", "status"),
+    [(LEAST_RATE - 100, 408), (LEAST_RATE + 100, 200)],
+    ids=["too slowly", "just fast enough"],
+)
 def test_re_006_a_body_may_be_slow_for_a_while_and_not_for_ever(rate: int, status: int) -> None:
     size = int(GRACE_SECONDS * 1.2) * rate
 

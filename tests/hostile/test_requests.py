@@ -1,7 +1,8 @@
-"""Requests that are refused for what they ask, not for how they are written: PT, SS, AU, SP, HI and UP, as `hostile.py` sends them.
+"""Requests that are refused for what they ask, not for how they are written: PT, SS, AU, SP, HI and UP, as
+`hostile.py` sends them.
 
-Beside each stands its twin: the same request with the defect repaired, which reaches the backend.  What a kubelet is not
-asked is in tests/e2e/test_kubelet.py; upgrades to other protocols are the backend's to refuse.
+Beside each stands its twin: the same request with the defect repaired, which reaches the backend.  What a
+kubelet is not asked is in tests/e2e/test_kubelet.py; upgrades to other protocols are the backend's to refuse.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ async def status_of(bastion: Bastion, data: bytes) -> int:
         return -answer.status if answer.all("X-Bastion-Error") else answer.status
 
 
-def refused_and_repaired(bastion: Bastion, pod: Place, defect: bytes, repair: bytes, repaired: int = 200) -> None:
+def refused_and_repaired(
+    bastion: Bastion, pod: Place, defect: bytes, repair: bytes, repaired: int = 200
+) -> None:
     async def main() -> None:
         async with backend(pod.address, accepting(echo) if repaired == 101 else taking) as behind:
             assert -500 < await status_of(bastion, defect) <= -400
@@ -106,7 +109,9 @@ PATHS = {
 
 
 @pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
-def test_what_is_no_object_reaches_nobody_and_the_object_its_backend(bastion: Bastion, pod: Place, path: str) -> None:
+def test_what_is_no_object_reaches_nobody_and_the_object_its_backend(
+    bastion: Bastion, pod: Place, path: str
+) -> None:
     asked = path.replace("POD", pod.name).replace("PORT", str(PORT)).replace("NS", pod.namespace)
     refused_and_repaired(bastion, pod, request(asked), request(pod.path()))
 
@@ -129,7 +134,11 @@ CREDENTIALS = {
     "AU-017 70 kB": (f"Authorization: Bearer {LONGER}",),
     "AU-019 percent": ("Authorization: Bearer %00",),
     "AU-022 two lines": ("Authorization: Bearer garbage", BEARER),
-    "AU-026 look-alikes": (f"Proxy-Authorization: Bearer {ALICE}", f"X-Authorization: Bearer {ALICE}", f"X-Access-Token: {ALICE}"),
+    "AU-026 look-alikes": (
+        f"Proxy-Authorization: Bearer {ALICE}",
+        f"X-Authorization: Bearer {ALICE}",
+        f"X-Access-Token: {ALICE}",
+    ),
     "SP-008 somebody else": (BEARER, "Impersonate-User: admin"),
     "SP-010 another UID": (BEARER, "Impersonate-Uid: 0"),
     "SP-011 another extra": (BEARER, "Impersonate-Extra-Foo: bar"),
@@ -140,8 +149,12 @@ CREDENTIALS = {
 
 
 @pytest.mark.parametrize("lines", CREDENTIALS.values(), ids=CREDENTIALS)
-def test_who_is_nobody_or_somebody_else_reaches_nobody_and_alice_the_backend(bastion: Bastion, pod: Place, lines: tuple[str, ...]) -> None:
-    refused_and_repaired(bastion, pod, request(pod.path("/"), *lines, token=""), request(pod.path("/"), BEARER, token=""))
+def test_who_is_nobody_or_somebody_else_reaches_nobody_and_alice_the_backend(
+    bastion: Bastion, pod: Place, lines: tuple[str, ...]
+) -> None:
+    refused_and_repaired(
+        bastion, pod, request(pod.path("/"), *lines, token=""), request(pod.path("/"), BEARER, token="")
+    )
 
 
 @pytest.mark.parametrize("name", ["access_token", "token"], ids=["AU-023", "AU-024"])
@@ -168,13 +181,23 @@ UPGRADES = {
 
 
 @pytest.mark.parametrize("lines", UPGRADES.values(), ids=UPGRADES)
-def test_an_upgrade_that_makes_no_sense_is_refused(bastion: Bastion, pod: Place, lines: tuple[str, ...]) -> None:
-    refused_and_repaired(bastion, pod, request(pod.path("/ws"), *lines), request(pod.path("/ws"), *WEBSOCKET), 101)
+def test_an_upgrade_that_makes_no_sense_is_refused(
+    bastion: Bastion, pod: Place, lines: tuple[str, ...]
+) -> None:
+    refused_and_repaired(
+        bastion, pod, request(pod.path("/ws"), *lines), request(pod.path("/ws"), *WEBSOCKET), 101
+    )
 
 
 def test_an_upgrade_by_post_is_refused(bastion: Bastion, pod: Place) -> None:
     """UP-027."""
-    refused_and_repaired(bastion, pod, request(pod.path("/ws"), *WEBSOCKET, method="POST"), request(pod.path("/ws"), *WEBSOCKET), 101)
+    refused_and_repaired(
+        bastion,
+        pod,
+        request(pod.path("/ws"), *WEBSOCKET, method="POST"),
+        request(pod.path("/ws"), *WEBSOCKET),
+        101,
+    )
 
 
 SUBPROTOCOLS = {
@@ -185,7 +208,11 @@ SUBPROTOCOLS = {
 
 
 @pytest.mark.parametrize("offered", SUBPROTOCOLS.values(), ids=SUBPROTOCOLS)
-def test_a_token_by_subprotocol_that_is_none_reaches_nobody(bastion: Bastion, pod: Place, offered: str) -> None:
+def test_a_token_by_subprotocol_that_is_none_reaches_nobody(
+    bastion: Bastion, pod: Place, offered: str
+) -> None:
     defect = request(pod.path("/ws"), *WEBSOCKET, f"Sec-WebSocket-Protocol: {offered}", token="")
-    repair = request(pod.path("/ws"), *WEBSOCKET, f"Sec-WebSocket-Protocol: {SUBPROTOCOL}, v4.channel.k8s.io", token="")
+    repair = request(
+        pod.path("/ws"), *WEBSOCKET, f"Sec-WebSocket-Protocol: {SUBPROTOCOL}, v4.channel.k8s.io", token=""
+    )
     refused_and_repaired(bastion, pod, defect, repair, 101)

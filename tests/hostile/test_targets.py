@@ -1,7 +1,9 @@
-"""Objects that lead elsewhere: SS-045 to SS-097.  Whoever may write them must not make the bastion dial what it should not.
+"""Objects that lead elsewhere: SS-045 to SS-097.
 
-Beside each object stands one like it that leads where it may; both are asked for in the same words.  What no API server would
-store (SS-058, SS-064) is in tests/network/test_addresses.py.
+Whoever may write them must not make the bastion dial what it should not.
+
+Beside each object stands one like it that leads where it may; both are asked for in the same words.  What no
+API server would store (SS-058, SS-064) is in tests/network/test_addresses.py.
 """
 
 from __future__ import annotations
@@ -57,7 +59,13 @@ def name_of(case: str) -> str:
 
 
 def sliced(
-    name: str, address: str, *, of: str = "good", namespace: str = "default", kind: str = "IPv4", port: int | None = PORT
+    name: str,
+    address: str,
+    *,
+    of: str = "good",
+    namespace: str = "default",
+    kind: str = "IPv4",
+    port: int | None = PORT,
 ) -> list[Object]:
     """A service and its slice."""
     target = {"kind": "Pod", "name": of, "namespace": namespace}
@@ -66,7 +74,11 @@ def sliced(
         {
             "apiVersion": "discovery.k8s.io/v1",
             "kind": "EndpointSlice",
-            "metadata": {"name": name, "namespace": "default", "labels": {"kubernetes.io/service-name": name}},
+            "metadata": {
+                "name": name,
+                "namespace": "default",
+                "labels": {"kubernetes.io/service-name": name},
+            },
             "addressType": kind,
             "ports": [{"name": "http", "port": port}],
             "endpoints": [{"addresses": [address], "conditions": {"ready": True}, "targetRef": target}],
@@ -75,9 +87,13 @@ def sliced(
 
 
 SERVICES: dict[str, list[Object]] = {
-    "SS-073 ExternalName of metadata": [service("ss-073", type="ExternalName", externalName="metadata.google.internal")],
+    "SS-073 ExternalName of metadata": [
+        service("ss-073", type="ExternalName", externalName="metadata.google.internal")
+    ],
     "SS-074 ExternalName of loopback": [service("ss-074", type="ExternalName", externalName="localhost")],
-    "SS-076 ExternalName of the API server": [service("ss-076", type="ExternalName", externalName="kubernetes.default.svc")],
+    "SS-076 ExternalName of the API server": [
+        service("ss-076", type="ExternalName", externalName="kubernetes.default.svc")
+    ],
     "SS-078 endpoint at metadata": sliced("ss-078", "169.254.169.254"),
     "SS-080 endpoint in another namespace": sliced("ss-080", OTHER, of="other", namespace="kube-system"),
     "SS-080 endpoint that says it is in this one": sliced("ss-080-2", OTHER, of="other"),
@@ -102,7 +118,10 @@ NODES = {
 }
 
 ALL = [
-    *(pod(name_of(case), ip=address, phase="Running" if address else "Pending") for case, address in PODS.items()),
+    *(
+        pod(name_of(case), ip=address, phase="Running" if address else "Pending")
+        for case, address in PODS.items()
+    ),
     *(object for some in SERVICES.values() for object in some),
     *NODES.values(),
     pod("good", ip=GOOD),
@@ -117,15 +136,30 @@ def led_astray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bastion]:
     """Its environment wants everything to go through a proxy (SS-097) and the keys of TLS on disk."""
     folder = tmp_path_factory.mktemp("targets")
     cluster = Cluster(folder, *ALL)
-    nowhere = {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9", "ALL_PROXY": "socks5://127.0.0.1:9"}
-    environment = nowhere | {name.lower(): value for name, value in nowhere.items()} | {"SSLKEYLOGFILE": str(folder / "keys")}
-    with serving(cluster, folder, "--enable-node-proxy", "--kubelet-insecure-skip-tls-verify", environment=environment) as running:
+    nowhere = {
+        "HTTP_PROXY": "http://127.0.0.1:9",
+        "HTTPS_PROXY": "http://127.0.0.1:9",
+        "ALL_PROXY": "socks5://127.0.0.1:9",
+    }
+    environment = (
+        nowhere
+        | {name.lower(): value for name, value in nowhere.items()}
+        | {"SSLKEYLOGFILE": str(folder / "keys")}
+    )
+    with serving(
+        cluster, folder, "--enable-node-proxy", "--kubelet-insecure-skip-tls-verify", environment=environment
+    ) as running:
         yield running
         assert not (folder / "keys").exists()
 
 
 async def nobody_is_asked(bastion: Bastion, path: str) -> Message:
-    async with backend(GOOD) as good, backend(OTHER) as other, backend("127.0.0.1") as loopback, backend("127.8.8.8") as eights:
+    async with (
+        backend(GOOD) as good,
+        backend(OTHER) as other,
+        backend("127.0.0.1") as loopback,
+        backend("127.8.8.8") as eights,
+    ):
         answer = await ask(bastion, request(path))
         assert not any(behind.visits for behind in (good, other, loopback, eights))
         return answer
@@ -178,7 +212,9 @@ def moved(name: str, address: str) -> list[Object]:
 
 @pytest.fixture(params=["127.0.0.1", "localhost"])
 def changing(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[tuple[KubeApi, Bastion]]:
-    """Where its own sockets and the API server's, by address or by name, are on loopback addresses that may be dialled."""
+    """Where its own sockets and the API server's, by address or by name, are on loopback addresses that may
+    be dialled.
+    """
     (tmp_path / "api").mkdir()
     with KubeApi(tmp_path / "api") as api:
         port, api_port = free_port(), api.doors[0].port
@@ -186,10 +222,19 @@ def changing(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[tuple[K
         in_its_place = node("api", ("InternalIP", "127.0.0.1"))
         in_its_place["status"]["daemonEndpoints"] = {"kubeletEndpoint": {"Port": api_port}}
         api.show([*objects(), itself, in_its_place])
-        flags = ("--allow-target-cidr", "127.0.0.1/32", "--enable-node-proxy", "--kubelet-insecure-skip-tls-verify")
-        api.kubeconfig.write_text(api.kubeconfig.read_text().replace("https://127.0.0.1:", f"https://{request.param}:"))
+        flags = (
+            "--allow-target-cidr",
+            "127.0.0.1/32",
+            "--enable-node-proxy",
+            "--kubelet-insecure-skip-tls-verify",
+        )
+        api.kubeconfig.write_text(
+            api.kubeconfig.read_text().replace("https://127.0.0.1:", f"https://{request.param}:")
+        )
         assert request.param in api.kubeconfig.read_text()
-        with serving(Cluster(tmp_path), tmp_path, *flags, source=("--kubeconfig", api.kubeconfig), port=port) as running:
+        with serving(
+            Cluster(tmp_path), tmp_path, *flags, source=("--kubeconfig", api.kubeconfig), port=port
+        ) as running:
             yield api, running
 
 

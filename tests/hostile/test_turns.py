@@ -1,7 +1,8 @@
 """Whatever comes from outside: does no turn of the loop keep the others waiting?
 
-One row for each kind of input that a client, a backend, a tenant or a token can make large.  A turn may take so many
-milliseconds of the thread's own CPU time, whatever is thrown at it; one that takes longer does so each time.
+One row for each kind of input that a client, a backend, a tenant or a token can make large.  A turn may take
+so many milliseconds of the thread's own CPU time, whatever is thrown at it; one that takes longer does so
+each time.
 """
 
 import asyncio
@@ -24,7 +25,8 @@ from tests.fakes import backed_by, endpoints, pod, put, service
 from tests.hostile.watched import Watched, watched
 
 MOST = 0.010  # seconds
-REPEATS = 12  # a moment in which the machine is slow is no fault: the quickest counts, and the first that is good ends it
+# a moment in which the machine is slow is no fault: the quickest counts, and the first that is good ends it
+REPEATS = 12
 KIB = 1024
 FULL = 60 * KIB  # of a head, as large as it may be
 
@@ -49,11 +51,20 @@ def held(house: Watched, act: Callable[[], object]) -> None:
     raise AssertionError(f"a turn of {took * 1000:.1f} ms: {what}")
 
 
-def ask(target: str, *lines: bytes, method: str = "GET", token: str = ALICE, body: bytes = b"", host: bytes = b"bastion.test") -> bytes:
+def ask(
+    target: str,
+    *lines: bytes,
+    method: str = "GET",
+    token: str = ALICE,
+    body: bytes = b"",
+    host: bytes = b"bastion.test",
+) -> bytes:
     more = [b"Authorization: Bearer " + token.encode()] if token else []
     if body:
         more.append(b"Content-Length: %d" % len(body))
-    head = b"\r\n".join([f"{method} {target} HTTP/1.1".encode(), b"Host: " + host, b"Connection: close", *more, *lines])
+    head = b"\r\n".join(
+        [f"{method} {target} HTTP/1.1".encode(), b"Host: " + host, b"Connection: close", *more, *lines]
+    )
     return head + b"\r\n\r\n" + body
 
 
@@ -72,22 +83,38 @@ HEADS = [
     pytest.param((b"X-Other: " + many(b"a, "),), id="a-long-field"),
     pytest.param(tuple(b"X-%d: %b" % (n, b"v" * 600) for n in range(95)), id="many-fields"),
     pytest.param((b"Connection: " + many(b"a,"),), id="connection-options"),
-    pytest.param((b"Connection: " + b",".join(b"x%d" % n for n in range(8000)),), id="connection-options-that-differ"),
+    pytest.param(
+        (b"Connection: " + b",".join(b"x%d" % n for n in range(8000)),), id="connection-options-that-differ"
+    ),
     pytest.param((b"Cookie: " + many(b"a=b; "),), id="cookies"),
     pytest.param((b"Cookie: " + many(b"__Host-bastion_session=x; "),), id="our-own-cookies"),
     pytest.param((b"Cookie: __Host-bastion_session=" + many(b"A"),), id="a-long-session"),
     pytest.param((b"Cookie: " + many(b";"),), id="cookies-without-anything"),
-    pytest.param((b"Upgrade: " + many(b"websocket, "), b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="), id="upgrades"),
+    pytest.param(
+        (b"Upgrade: " + many(b"websocket, "), b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="), id="upgrades"
+    ),
     pytest.param((b"Upgrade: websocket", b"Sec-WebSocket-Protocol: " + many(b"a, ")), id="subprotocols"),
     pytest.param(
-        (b"Upgrade: websocket", b"Sec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io." + many(b"A")), id="a-subprotocol"
+        (
+            b"Upgrade: websocket",
+            b"Sec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io." + many(b"A"),
+        ),
+        id="a-subprotocol",
     ),
     pytest.param((b"X-Forwarded-For: " + many(b"1, "),), id="forwarded-for"),
     pytest.param((b"X-Forwarded-For: " + many(b"10.0.0.1, "),), id="forwarded-for-addresses"),
     pytest.param((b"X-Forwarded-For: " + many(b"::ffff:10.0.0.1, "),), id="forwarded-for-v6"),
-    pytest.param((b"X-Forwarded-Host: " + many(b"a, "), b"X-Forwarded-Proto: " + b"https, " * 10), id="forwarded-host"),
-    pytest.param((b"Impersonate-User: x", *(b"Impersonate-Group: g%d" % n for n in range(90))), id="impersonated-groups"),
-    pytest.param((b"Impersonate-User: x", *(b"Impersonate-Extra-%d%%2f: v" % n for n in range(90))), id="impersonated-extra"),
+    pytest.param(
+        (b"X-Forwarded-Host: " + many(b"a, "), b"X-Forwarded-Proto: " + b"https, " * 10), id="forwarded-host"
+    ),
+    pytest.param(
+        (b"Impersonate-User: x", *(b"Impersonate-Group: g%d" % n for n in range(90))),
+        id="impersonated-groups",
+    ),
+    pytest.param(
+        (b"Impersonate-User: x", *(b"Impersonate-Extra-%d%%2f: v" % n for n in range(90))),
+        id="impersonated-extra",
+    ),
     pytest.param((b"Impersonate-User: x", b"Impersonate-Extra-" + many(b"%41") + b": v"), id="a-long-extra"),
     pytest.param((b"Impersonate-User: " + many(b"x"),), id="a-long-name"),
     pytest.param((b"Origin: https://" + many(b"a."),), id="origin"),
@@ -110,14 +137,26 @@ TARGETS = [
     pytest.param("/?" + "a=b&" * 15_000, id="parameters"),
     pytest.param("/" + "a;b" * 20_000, id="semicolons"),
 ]
-PREFIXES = ["backend", "/readyz", "/livez/x", "/metrics", "/openapi.json", "/login", "/.bastion/handoff", "/api/v1/namespaces/", "/nothing"]
+PREFIXES = [
+    "backend",
+    "/readyz",
+    "/livez/x",
+    "/metrics",
+    "/openapi.json",
+    "/login",
+    "/.bastion/handoff",
+    "/api/v1/namespaces/",
+    "/nothing",
+]
 
 
 @pytest.mark.parametrize("rest", TARGETS)
 @pytest.mark.parametrize("prefix", PREFIXES)
 def test_targets(house, prefix, rest):
     base = house.path if prefix == "backend" else prefix
-    held(house, lambda: house.send(ask(base + rest, token=ALICE if prefix == "backend" else ""), plain(b"ok")))
+    held(
+        house, lambda: house.send(ask(base + rest, token=ALICE if prefix == "backend" else ""), plain(b"ok"))
+    )
 
 
 PARAMETERS = [
@@ -132,7 +171,10 @@ PARAMETERS = [
 
 
 @pytest.mark.parametrize("query", PARAMETERS, ids=range(len(PARAMETERS)))
-@pytest.mark.parametrize("path", ["/readyz", "/healthz/ping", "/metrics", "/version", "/openapi.json", "/login", "/.bastion/session"])
+@pytest.mark.parametrize(
+    "path",
+    ["/readyz", "/healthz/ping", "/metrics", "/version", "/openapi.json", "/login", "/.bastion/session"],
+)
 def test_queries_of_the_bastions_own_paths(house, path, query):
     held(house, lambda: house.send(ask(path + query, token="")))
 
@@ -150,12 +192,20 @@ HOSTS = [
 @pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.parametrize("path", ["backend", "/login", "/.bastion/handoff?to=x", "/readyz"])
 def test_hosts(house, path, host):
-    held(house, lambda: house.send(ask(house.path + "/" if path == "backend" else path, host=host), plain(b"ok")))
+    held(
+        house,
+        lambda: house.send(ask(house.path + "/" if path == "backend" else path, host=host), plain(b"ok")),
+    )
 
 
 def token(claims: object, header: object = None) -> str:
     parts = ({"alg": "RS256", "kid": "x"} if header is None else header, claims)
-    return ".".join([*(base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts), "A" * 342])
+    return ".".join(
+        [
+            *(base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts),
+            "A" * 342,
+        ]
+    )
 
 
 CREDENTIALS = [
@@ -165,7 +215,9 @@ CREDENTIALS = [
     pytest.param(token({f"c{n}": n for n in range(3000)}), id="claims"),
     pytest.param(token({"exp": int("9" * 4000)}), id="a-long-number"),
     pytest.param("e30." + base64.urlsafe_b64encode(b"[" * 40_000).decode().rstrip("=") + ".A", id="nested"),
-    pytest.param("e30." + base64.urlsafe_b64encode(b'{"a":' * 8000).decode().rstrip("=") + ".A", id="nested-objects"),
+    pytest.param(
+        "e30." + base64.urlsafe_b64encode(b'{"a":' * 8000).decode().rstrip("=") + ".A", id="nested-objects"
+    ),
 ]
 
 
@@ -178,7 +230,11 @@ def test_tokens(house, path, credential):
         varied = f"{credential[:-4]}{next(number):04}"
         form = b"token=" + varied.encode()
         lines = [b"Content-Type: application/x-www-form-urlencoded", b"Origin: http://bastion.test"]
-        sent = ask(house.path + "/", token=varied) if path == "backend" else ask(path, *lines, method="POST", token="", body=form)
+        sent = (
+            ask(house.path + "/", token=varied)
+            if path == "backend"
+            else ask(path, *lines, method="POST", token="", body=form)
+        )
         house.send(sent, plain(b"ok"))
 
     held(house, act)
@@ -186,7 +242,10 @@ def test_tokens(house, path, credential):
 
 # --- bodies of requests
 
-CHUNKED = b"POST %b/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer %b\r\nTransfer-Encoding: chunked\r\n\r\n"
+CHUNKED = (
+    b"POST %b/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer %b\r\nTransfer-Encoding:"
+    b" chunked\r\n\r\n"
+)
 BODIES = [
     pytest.param(b"1\r\na\r\n" * 100_000 + b"0\r\n\r\n", id="chunks-of-one-byte"),
     pytest.param((b"1;" + b"x" * 90 + b"\r\na\r\n") * 5000 + b"0\r\n\r\n", id="chunk-extensions"),
@@ -203,7 +262,9 @@ def test_bodies(house, body):
 
 def test_requests_that_come_byte_by_byte_or_all_at_once(house):
     held(house, lambda: house.send(ask(house.path + "/", b"X: " + b"a" * 3000), plain(b"ok"), pieces=1))
-    pipelined = b"".join(ask("/readyz", token="").replace(b"Connection: close\r\n", b"") for _ in range(500)) + ask("/readyz", token="")
+    pipelined = b"".join(
+        ask("/readyz", token="").replace(b"Connection: close\r\n", b"") for _ in range(500)
+    ) + ask("/readyz", token="")
     held(house, lambda: house.send(pipelined))
 
 
@@ -217,11 +278,17 @@ def test_refused_requests(house):
 
 
 def chunked(*pieces: bytes) -> bytes:
-    return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"".join(b"%x\r\n%b\r\n" % (len(p), p) for p in pieces) + b"0\r\n\r\n"
+    return (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        + b"".join(b"%x\r\n%b\r\n" % (len(p), p) for p in pieces)
+        + b"0\r\n\r\n"
+    )
 
 
 ANSWERS = [
-    pytest.param(plain(b"x", *(b"Set-Cookie: a%d=b; Path=/; Domain=x" % n for n in range(90))), id="set-cookies"),
+    pytest.param(
+        plain(b"x", *(b"Set-Cookie: a%d=b; Path=/; Domain=x" % n for n in range(90))), id="set-cookies"
+    ),
     pytest.param(plain(b"x", b"Set-Cookie: a=b" + many(b"; Path=/")), id="cookie-attributes"),
     pytest.param(plain(b"x", b"Link: " + many(b"</x>; rel=preload, ")), id="link"),
     pytest.param(plain(b"x", b"Link: " + many(b"<")), id="link-openings"),
@@ -229,7 +296,10 @@ ANSWERS = [
     pytest.param(plain(b"x", b"Refresh: " + many(b"0; url=/x ")), id="refresh"),
     pytest.param(plain(b"x", b"Connection: " + many(b"a,")), id="connection"),
     pytest.param(plain(b"x", b"Vary: " + many(b"a, ")), id="vary"),
-    pytest.param(plain(b"x", b"Cache-Control: " + many(b"a=1, "), b"Content-Security-Policy: " + b"a; " * 100), id="cache-control"),
+    pytest.param(
+        plain(b"x", b"Cache-Control: " + many(b"a=1, "), b"Content-Security-Policy: " + b"a; " * 100),
+        id="cache-control",
+    ),
     pytest.param(plain(b"x", *(b"X-%d: %b" % (n, b"v" * 600) for n in range(90))), id="many-fields"),
     pytest.param(chunked(*[b"x"] * 100_000), id="chunks-of-one-byte"),
     pytest.param(plain(bytes(4 << 20)), id="a-large-body"),
@@ -248,8 +318,24 @@ def test_answers(house, answer):
     held(house, act)
 
 
-# Whatever a field's reader may look for, again and again: each field that somebody reads against each of them.
-UNITS = (b'"\\', b'"', b",", b"a b,", b";", b"; q=0, ", b"a=b; ", b"<", b"'", b"../", b"%2e%2e/", b"\xff", b"[", b"{")
+# Whatever a field's reader may look for, again and again: each field that somebody reads against each of
+# them.
+UNITS = (
+    b'"\\',
+    b'"',
+    b",",
+    b"a b,",
+    b";",
+    b"; q=0, ",
+    b"a=b; ",
+    b"<",
+    b"'",
+    b"../",
+    b"%2e%2e/",
+    b"\xff",
+    b"[",
+    b"{",
+)
 READ_OF_REQUESTS = (
     *(
         "Accept",
@@ -264,22 +350,46 @@ READ_OF_REQUESTS = (
         "Referer",
         "TE",
     ),
-    *("Sec-Fetch-Dest", "Sec-Fetch-Mode", "Sec-Fetch-Site", "Sec-WebSocket-Protocol", "Upgrade", "User-Agent", "Proxy-Authorization"),
+    *(
+        "Sec-Fetch-Dest",
+        "Sec-Fetch-Mode",
+        "Sec-Fetch-Site",
+        "Sec-WebSocket-Protocol",
+        "Upgrade",
+        "User-Agent",
+        "Proxy-Authorization",
+    ),
     *("X-Bastion-Rewrite", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Audit-Id"),
 )
 READ_OF_ANSWERS = (
     *(name.decode() for name in sorted(PLACED | CHALLENGES)),
-    *("Cache-Control", "Clear-Site-Data", "Connection", "Content-Encoding", "Content-Type", "Transfer-Encoding", "Upgrade", "Vary"),
+    *(
+        "Cache-Control",
+        "Clear-Site-Data",
+        "Connection",
+        "Content-Encoding",
+        "Content-Type",
+        "Transfer-Encoding",
+        "Upgrade",
+        "Vary",
+    ),
 )
 BEGINNINGS = {"hx-location": b'{"path": "/', "refresh": b"0; url=/"}
 
 
 @pytest.mark.parametrize("name", READ_OF_REQUESTS)
 def test_what_is_read_of_a_request(house, name):
-    also = (b"Accept: text/html", b"User-Agent: OpenAPI-Generator/1", b"X-Bastion-Authorization: Bearer " + ALICE.encode())
+    also = (
+        b"Accept: text/html",
+        b"User-Agent: OpenAPI-Generator/1",
+        b"X-Bastion-Authorization: Bearer " + ALICE.encode(),
+    )
     for unit in UNITS:
         field = name.encode() + b": x" + many(unit)
-        held(house, lambda field=field: house.send(ask(house.path + "/a%2Fb", field, *also, token=""), plain(b"ok")))
+        held(
+            house,
+            lambda field=field: house.send(ask(house.path + "/a%2Fb", field, *also, token=""), plain(b"ok")),
+        )
 
 
 @pytest.mark.parametrize("name", READ_OF_ANSWERS)
@@ -315,7 +425,10 @@ NOISE = random.Random(1)
 
 def page(piece: bytes, size: int = 300 * KIB) -> bytes:
     """Not more than a hundred times what it is when compressed."""
-    return b"".join(piece * (20_000 // len(piece) + 1) + b"<!--%x-->" % NOISE.getrandbits(2400) for _ in range(size // 20_000))
+    return b"".join(
+        piece * (20_000 // len(piece) + 1) + b"<!--%x-->" % NOISE.getrandbits(2400)
+        for _ in range(size // 20_000)
+    )
 
 
 @pytest.mark.parametrize("encoding", [b"", b"gzip"])
@@ -341,7 +454,10 @@ BOMBS = {
 
 @pytest.mark.parametrize("body", BOMBS.values(), ids=BOMBS.keys())
 def test_compressed_bodies(house, body):
-    held(house, lambda: house.send(ask(house.path + "/"), plain(body, b"Content-Encoding: gzip", kind=b"text/html")))
+    held(
+        house,
+        lambda: house.send(ask(house.path + "/"), plain(body, b"Content-Encoding: gzip", kind=b"text/html")),
+    )
 
 
 # --- WebSocket
@@ -356,9 +472,16 @@ FRAMES = {
 
 @pytest.mark.parametrize("frames", FRAMES.values(), ids=FRAMES.keys())
 def test_frames(house, frames):
-    lines = [b"Upgrade: websocket", b"Sec-WebSocket-Version: 13", b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="]
+    lines = [
+        b"Upgrade: websocket",
+        b"Sec-WebSocket-Version: 13",
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    ]
     asked = ask(house.path + "/", *lines).replace(b"Connection: close", b"Connection: Upgrade")
-    switch = b"HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+    switch = (
+        b"HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept:"
+        b" s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+    )
 
     def act():
         assert house.send(asked + frames, switch + frames).startswith(b"HTTP/1.1 101 ")
@@ -383,7 +506,12 @@ def piece_of(service: str, number: int, size: int = 1000, version: int = 5) -> d
             {
                 "addresses": [f"10.{number % 256}.{n >> 8}.{n & 255}"],
                 "conditions": {"ready": True, "serving": True, "terminating": False},
-                "targetRef": {"kind": "Pod", "namespace": "m", "name": "p" if n % 2 else f"p-{n}", "uid": "0" * 36},
+                "targetRef": {
+                    "kind": "Pod",
+                    "namespace": "m",
+                    "name": "p" if n % 2 else f"p-{n}",
+                    "uid": "0" * 36,
+                },
                 "nodeName": f"node-{n}",
             }
             for n in range(size)
@@ -393,7 +521,11 @@ def piece_of(service: str, number: int, size: int = 1000, version: int = 5) -> d
 
 def pod_of(name: str, address: str, version: int = 5, **spec: object) -> dict[str, object]:
     metadata = {"namespace": "m", "name": name, "uid": name, "resourceVersion": str(version)}
-    return {"metadata": metadata, "spec": spec, "status": {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}]}}
+    return {
+        "metadata": metadata,
+        "spec": spec,
+        "status": {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}]},
+    }
 
 
 class Lists:
@@ -442,15 +574,39 @@ def filled(slices: int, size: int, pods: int = 0) -> Catalog:
 
 
 EVENTS = [
-    pytest.param("endpointslices", [event("ADDED", piece_of("new", n), 20 + n) for n in range(10)], id="large-slices"),
     pytest.param(
-        "endpointslices", [event("MODIFIED", piece_of("many", 0, 1000 - n), 20 + n) for n in range(10)], id="a-slice-that-changes"
+        "endpointslices", [event("ADDED", piece_of("new", n), 20 + n) for n in range(10)], id="large-slices"
     ),
-    pytest.param("endpointslices", [event("DELETED", piece_of("many", n), 20 + n) for n in range(10)], id="slices-that-go"),
-    pytest.param("endpointslices", [event("ADDED", piece_of(f"s{n}", 0, 1), 20 + n) for n in range(500)], id="one-pod-in-many-services"),
-    pytest.param("pods", [event("MODIFIED", pod_of("p", f"10.0.0.{n}"), 20 + n) for n in range(20)], id="a-pod-named-everywhere"),
-    pytest.param("pods", [event("ADDED", pod_of(f"h{n}", "10.9.9.9", hostNetwork=True), 20 + n) for n in range(500)], id="one-address"),
-    pytest.param("pods", [event("ADDED", pod_of(f"a{n}", "10.9.9.8"), 20 + n) for n in range(300)], id="one-address-fought-over"),
+    pytest.param(
+        "endpointslices",
+        [event("MODIFIED", piece_of("many", 0, 1000 - n), 20 + n) for n in range(10)],
+        id="a-slice-that-changes",
+    ),
+    pytest.param(
+        "endpointslices",
+        [event("DELETED", piece_of("many", n), 20 + n) for n in range(10)],
+        id="slices-that-go",
+    ),
+    pytest.param(
+        "endpointslices",
+        [event("ADDED", piece_of(f"s{n}", 0, 1), 20 + n) for n in range(500)],
+        id="one-pod-in-many-services",
+    ),
+    pytest.param(
+        "pods",
+        [event("MODIFIED", pod_of("p", f"10.0.0.{n}"), 20 + n) for n in range(20)],
+        id="a-pod-named-everywhere",
+    ),
+    pytest.param(
+        "pods",
+        [event("ADDED", pod_of(f"h{n}", "10.9.9.9", hostNetwork=True), 20 + n) for n in range(500)],
+        id="one-address",
+    ),
+    pytest.param(
+        "pods",
+        [event("ADDED", pod_of(f"a{n}", "10.9.9.8"), 20 + n) for n in range(300)],
+        id="one-address-fought-over",
+    ),
 ]
 
 
@@ -468,7 +624,8 @@ def test_events(house, crowded, resource, events):
 def test_lists_and_what_they_no_longer_hold(house):
     async def listed(catalog: Catalog, api: Lists) -> None:
         informer = Informer("endpointslices", api, catalog)  # type: ignore[arg-type]
-        informer._reflector.page(await api.list("", {"limit": "1"}))  # how large they are it knows from the list before
+        # how large they are it knows from the list before
+        informer._reflector.page(await api.list("", {"limit": "1"}))
         informer._reflector.failed(410)
         while not catalog.synced["endpointslices"]:
             await informer._once()
@@ -493,8 +650,15 @@ def test_requests_to_a_service_of_very_many_slices(house, backed):
         for n in range(pods if backed else 0):
             put(catalog, "pods", pod(f"p-{n}", f"127.97.{n >> 8}.{n & 255}", namespace="default"))
         for at in range(0, 60_000, 1000):
-            backing = [backed_by(f"p-{n % pods}", f"127.97.{n % pods >> 8}.{n % pods & 255}", namespace="") for n in range(at, at + 1000)]
-            put(catalog, "endpointslices", endpoints(name, {"": 80}, *backing, name=f"{name}-{at}", namespace="default"))
+            backing = [
+                backed_by(f"p-{n % pods}", f"127.97.{n % pods >> 8}.{n % pods & 255}", namespace="")
+                for n in range(at, at + 1000)
+            ]
+            put(
+                catalog,
+                "endpointslices",
+                endpoints(name, {"": 80}, *backing, name=f"{name}-{at}", namespace="default"),
+            )
         put(catalog, "services", service(name, {"port": 80}, namespace="default"))
 
     def act():

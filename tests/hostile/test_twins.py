@@ -18,7 +18,8 @@ from tests.server import test_body, test_head
 HEADS = [(*case.values, case.id) for case in test_head.REFUSED if case.id not in ("nothing", "empty-line")]
 BODIES = [(*case.values, case.id) for case in test_body.REFUSED]
 
-# The first slash of a request line is where its path begins, save in `HTTP/1.1` and in what stands before an authority.
+# The first slash of a request line is where its path begins, save in `HTTP/1.1` and in what stands before an
+# authority.
 _PATH = re.compile(rb"^([^/\r\n]*?(?:[a-z]+://[^/ ]*)?)/(?!/?1\.|[0-9]\.)")
 # Repairs whose method is none of ours: they are read, and refused for that alone.
 NOT_OURS = {"authority-form", "long-method"}
@@ -30,7 +31,11 @@ def aimed(head: bytes, path: str) -> bytes:
     line, crlf, fields = head.partition(b"\r\n")
     if fields.count(b"A: b") > 90:  # the credential takes the place of one of them
         fields = fields.replace(b"A: b\r\n", b"", 1)
-    whole = line + crlf + b"Authorization: Bearer " + ALICE.encode() + b"\r\n" + fields + b"\r\n\r\n" if crlf else head + b"\r\n\r\n"
+    whole = (
+        line + crlf + b"Authorization: Bearer " + ALICE.encode() + b"\r\n" + fields + b"\r\n\r\n"
+        if crlf
+        else head + b"\r\n\r\n"
+    )
     if b"chunked" in fields.lower():
         return whole + b"0\r\n\r\n"
     length = re.search(rb"(?i)\ncontent-length: *([0-9]+)", fields)

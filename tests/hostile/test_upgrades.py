@@ -1,4 +1,6 @@
-"""Backends that agree to an upgrade, or seem to: UP-001 to UP-041.  What happens to an open stream is in tests/tunnel.
+"""Backends that agree to an upgrade, or seem to: UP-001 to UP-041.
+
+What happens to an open stream is in tests/tunnel.
 
 Each defect has its repair beside it: then the two ends talk to each other.
 """
@@ -21,7 +23,10 @@ YES = SWITCH + b"Upgrade: websocket\r\nConnection: Upgrade\r\n" + ACCEPT + b"\r\
 
 
 class Answering:
-    """Answers an upgrade with these bytes, and keeps what comes behind its head.  `left`: the bastion closed the connection."""
+    """Answers an upgrade with these bytes, and keeps what comes behind its head.
+
+    `left`: the bastion closed the connection.
+    """
 
     def __init__(self, answer: bytes) -> None:
         self._answer = answer
@@ -48,7 +53,9 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize(("answer", "status"), REFUSALS.values(), ids=REFUSALS)
-def test_what_comes_behind_a_refused_upgrade_is_read_by_nobody(bastion: Bastion, pod: Place, answer: bytes, status: int) -> None:
+def test_what_comes_behind_a_refused_upgrade_is_read_by_nobody(
+    bastion: Bastion, pod: Place, answer: bytes, status: int
+) -> None:
     async def main() -> None:
         serve = Answering(answer)
         async with backend(pod.address, serve) as behind, client(bastion) as wire:
@@ -69,7 +76,9 @@ BAD = {
     "UP-033 without Upgrade": SWITCH + b"\r\n",
     "UP-034 to another protocol": SWITCH + b"Upgrade: h2c\r\nConnection: Upgrade\r\n\r\n",
     "UP-035 with a wrong key": YES.replace(b"s3pP", b"AAAA"),
-    "UP-038 in HTTP/1.0": b"HTTP/1.0 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" + ACCEPT + b"\r\n",
+    "UP-038 in HTTP/1.0": b"HTTP/1.0 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    + ACCEPT
+    + b"\r\n",
     "UP-041 without end": SWITCH + b"X: a\r\n" * 100_000,
 }
 

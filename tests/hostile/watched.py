@@ -1,6 +1,7 @@
 """A bastion whose event loop notes how long each of its turns took, and what to throw at it.
 
-Its own thread's CPU time counts: whatever else the machine does, and whoever talks to it from other threads, is not in it.
+Its own thread's CPU time counts: whatever else the machine does, and whoever talks to it from other threads,
+is not in it.
 """
 
 from __future__ import annotations
@@ -114,7 +115,10 @@ class Watched:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(PATIENCE)
 
     def send(self, data: bytes, answer: bytes = b"", *, pieces: int = 0) -> bytes:
-        """Everything that comes back until the connection ends; `answer` is the backend's.  `pieces`: sent in so many bytes at once."""
+        """Everything that comes back until the connection ends; `answer` is the backend's.
+
+        `pieces`: sent in so many bytes at once.
+        """
         self.backend.answer = answer
         with socket.create_connection((LOOPBACK, self.port)) as client, contextlib.suppress(ConnectionError):
             client.settimeout(PATIENCE)
@@ -139,7 +143,9 @@ def watched(folder: Path, *flags: str) -> Iterator[Watched]:
     cluster = Cluster(folder)
     place = cluster.pod()
     source = ["--manifests", str(cluster.manifests), "--token-auth-file", str(cluster.tokens)]
-    config = serve_config(build_parser().parse_args(["serve", *source, "--allow-target-cidr", ALLOWED, *flags]))
+    config = serve_config(
+        build_parser().parse_args(["serve", *source, "--allow-target-cidr", ALLOWED, *flags])
+    )
     loop = WatchedLoop()
     running: asyncio.Future[tuple[Bastion, int, asyncio.Event]] = loop.create_future()
 

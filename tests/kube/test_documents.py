@@ -1,4 +1,7 @@
-"""Is a file read as kubectl reads it?  The values beside each text are what `kubectl annotate --local -o json` makes of it."""
+"""Is a file read as kubectl reads it?
+
+The values beside each text are what `kubectl annotate --local -o json` makes of it.
+"""
 
 import pytest
 
@@ -14,7 +17,10 @@ VALUES = [
     ("[~, null, Null, NULL, nULL, '']", [None, None, None, None, "nULL", ""]),
     ("[0, -1, +5, 1_000, 0x1f, 0b11, 014, 0o14]", [0, -1, 5, 1000, 31, 3, 12, 12]),
     ("[0X1F, 0B1, 0O7, -0b11, 0x_f, 1_, 00, 0_1]", [31, 1, 7, -3, 15, 1, 0, 1]),
-    ("[0x, 0x_, 0b, 0b2, _1, 0o, +, ., 1e, 1e+]", ["0x", "0x_", "0b", "0b2", "_1", "0o", "+", ".", "1e", "1e+"]),
+    (
+        "[0x, 0x_, 0b, 0b2, _1, 0o, +, ., 1e, 1e+]",
+        ["0x", "0x_", "0b", "0b2", "_1", "0o", "+", ".", "1e", "1e+"],
+    ),
     ("[1e3, .5, 1., -2.5, 08, 1_0.5]", [1000, 0.5, 1, -2.5, 8, 10.5]),
     ("123456789012345678901234567890", 1.2345678901234568e29),
     ("18446744073709551615", 18446744073709551615),
@@ -23,7 +29,10 @@ VALUES = [
         ["12:30", "1:30.5", "1.2.3", "0x", "2026-01-02", "2026-01-02T03:04:05Z"],
     ),
     ("!vault {a: !secret x}", {"a": "x"}),
-    ("{1: a, true: b, off: c, 1.5: d, 0o14: e, =: f}", {"1": "a", "true": "b", "false": "c", "1.5": "d", "12": "e", "=": "f"}),
+    (
+        "{1: a, true: b, off: c, 1.5: d, 0o14: e, =: f}",
+        {"1": "a", "true": "b", "false": "c", "1.5": "d", "12": "e", "=": "f"},
+    ),
     ("{on: a, 'true': b}", {"true": "b"}),
     ("{one: &l {a: 1, b: 2}, two: {a: 0, <<: *l, b: 3}}", {"one": {"a": 1, "b": 2}, "two": {"a": 1, "b": 3}}),
     (
@@ -98,7 +107,10 @@ def test_a_mistake_is_told_in_a_line_after_what_comes_before_it(text, read, mist
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["y", "n", "off", "1e5", "0o14", "1_0", "=", "<<", "~", "12:30", "2026-01-02", "5", "true", "a: b", ""])
+@pytest.mark.parametrize(
+    "text",
+    ["y", "n", "off", "1e5", "0o14", "1_0", "=", "<<", "~", "12:30", "2026-01-02", "5", "true", "a: b", ""],
+)
 def test_what_is_written_is_read_as_what_it_is(text):
     (document,) = documents(yaml_of({"users": [{"name": text}]}))
     assert document.value == {"users": [{"name": text}]}

@@ -1,4 +1,7 @@
-"""Whose `%2F` is a slash?  A generated client's, in the one segment that it has for the whole path; nobody else's."""
+"""Whose `%2F` is a slash?
+
+A generated client's, in the one segment that it has for the whole path; nobody else's.
+"""
 
 import pytest
 
@@ -22,7 +25,13 @@ DECODED = [
 
 
 @pytest.mark.parametrize(
-    "agent", [*PYTHON, b"Swagger-Codegen/1.0-SNAPSHOT/java", b"Kubernetes Java Client/23.0.0", b"OpenAPI-Generator/1.0 x/2"]
+    "agent",
+    [
+        *PYTHON,
+        b"Swagger-Codegen/1.0-SNAPSHOT/java",
+        b"Kubernetes Java Client/23.0.0",
+        b"OpenAPI-Generator/1.0 x/2",
+    ],
 )
 @pytest.mark.parametrize(("prefix", "rest", "meant"), DECODED)
 def test_a_generated_client_means_slashes(prefix, rest, meant, agent):

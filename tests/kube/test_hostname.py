@@ -35,7 +35,9 @@ NAMED = [
 
 @pytest.mark.parametrize(("host", "means"), NAMED)
 @pytest.mark.parametrize("port", ["", ":8443", ":"])
-@pytest.mark.parametrize("change", [str, str.upper, lambda host: host + "."], ids=["as-is", "upper-case", "dot-at-the-end"])
+@pytest.mark.parametrize(
+    "change", [str, str.upper, lambda host: host + "."], ids=["as-is", "upper-case", "dot-at-the-end"]
+)
 def test_a_name_means_an_application(host, means, port, change):
     written = (change(f"{host}.{SUFFIX}") + port).encode()
     assert HOSTS.application(written) == Application(*means)
@@ -108,7 +110,11 @@ def test_the_target_and_the_question_are_those_of_the_path_form():
     application = HOSTS.application(b"https--web--443--shop.svc.proxy.example.test")
     by_host = request_info("POST", b"/a//b?c", application)
     by_path = request_info("POST", b"/api/v1/namespaces/shop/services/https:web:443/proxy/a//b?c")
-    assert by_host.attributes == by_path.attributes == Attributes("create", "", "v1", "shop", "services", "proxy", "https:web:443")
+    assert (
+        by_host.attributes
+        == by_path.attributes
+        == Attributes("create", "", "v1", "shop", "services", "proxy", "https:web:443")
+    )
     assert (by_host.prefix, by_host.rest) == (b"", b"/a//b?c")
     assert by_path.rest == by_host.rest
 
@@ -126,7 +132,9 @@ def test_the_whole_path_is_the_applications_also_where_it_reads_like_a_proxied_o
 
 
 def test_other_methods_are_known_to_be_unknown():
-    assert not request_info("PURGE", b"/", HOSTS.application(b"web--shop.svc.proxy.example.test")).known_method
+    assert not request_info(
+        "PURGE", b"/", HOSTS.application(b"web--shop.svc.proxy.example.test")
+    ).known_method
 
 
 @given(st.text(alphabet="ab-.0", max_size=70))

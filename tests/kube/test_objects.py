@@ -5,7 +5,17 @@ import json
 import msgspec
 import pytest
 
-from bastion.kube.objects import PATHS, STRUCTS, ContainerPort, EndpointSlice, Node, Pod, Service, compact, path_of
+from bastion.kube.objects import (
+    PATHS,
+    STRUCTS,
+    ContainerPort,
+    EndpointSlice,
+    Node,
+    Pod,
+    Service,
+    compact,
+    path_of,
+)
 from tests import fakes
 
 
@@ -19,7 +29,8 @@ def test_every_resource_that_is_watched_has_a_path_and_a_struct():
 
 ADDRESSES = [
     ({"podIP": "10.0.0.1", "podIPs": [{"ip": "10.0.0.1"}, {"ip": "fd00::1"}]}, ("10.0.0.1", "fd00::1")),
-    ({"podIP": "10.0.0.1", "podIPs": [{"ip": "fd00::1"}, {"ip": "10.0.0.1"}]}, ("fd00::1", "10.0.0.1")),  # L-3: the first family wins
+    # L-3: the first family wins
+    ({"podIP": "10.0.0.1", "podIPs": [{"ip": "fd00::1"}, {"ip": "10.0.0.1"}]}, ("fd00::1", "10.0.0.1")),
     ({"podIP": "10.0.0.1"}, ("10.0.0.1",)),
     ({"podIP": "10.0.0.1", "podIPs": []}, ("10.0.0.1",)),
     ({"podIPs": [{}, {"ip": ""}]}, ()),
@@ -39,35 +50,60 @@ def test_ports_come_in_the_order_of_the_containers():
 
 
 def test_init_and_ephemeral_containers_have_no_ports_of_the_pod():
-    spec = {"initContainers": [{"ports": [{"containerPort": 1}]}], "ephemeralContainers": [{"ports": [{"containerPort": 2}]}]}
+    spec = {
+        "initContainers": [{"ports": [{"containerPort": 1}]}],
+        "ephemeralContainers": [{"ports": [{"containerPort": 2}]}],
+    }
     assert read(Pod, {"metadata": {}, "spec": spec}).ports == ()  # L-2
 
 
 def test_ports_of_sidecars_come_after_those_of_containers():
-    init = [{"ports": [{"containerPort": 1}]}, {"restartPolicy": "Always", "ports": [{"name": "gateway", "containerPort": 2}]}]
-    raw = {"metadata": {}, "spec": {"initContainers": init, "containers": [{"ports": [{"containerPort": 3}]}]}}
+    init = [
+        {"ports": [{"containerPort": 1}]},
+        {"restartPolicy": "Always", "ports": [{"name": "gateway", "containerPort": 2}]},
+    ]
+    raw = {
+        "metadata": {},
+        "spec": {"initContainers": init, "containers": [{"ports": [{"containerPort": 3}]}]},
+    }
     for pod in (read(Pod, raw), compact(read(Pod, raw))):
         assert pod.ports == (ContainerPort(3), ContainerPort(2, "gateway"))
         assert pod.default_port == ContainerPort(3)
     assert read(Pod, {"metadata": {}, "spec": {"initContainers": init}}).default_port is None
-    assert [len(pod.spec.init_containers) for pod in (read(Pod, raw), compact(read(Pod, raw)))] == [2, 1], "the rest is not kept"
+    assert [len(pod.spec.init_containers) for pod in (read(Pod, raw), compact(read(Pod, raw)))] == [2, 1], (
+        "the rest is not kept"
+    )
 
 
 @pytest.mark.parametrize(
-    ("phase", "terminal"), [("Succeeded", True), ("Failed", True), ("Running", False), ("Pending", False), ("Unknown", False), ("", False)]
+    ("phase", "terminal"),
+    [
+        ("Succeeded", True),
+        ("Failed", True),
+        ("Running", False),
+        ("Pending", False),
+        ("Unknown", False),
+        ("", False),
+    ],
 )
 def test_a_pod_that_has_ended_is_terminal(phase, terminal):
     assert read(Pod, fakes.pod("p", phase=phase)).terminal is terminal
 
 
-@pytest.mark.parametrize(("conditions", "ready"), [({"ready": True}, True), ({"ready": False}, False), ({}, True), ({"ready": None}, True)])
+@pytest.mark.parametrize(
+    ("conditions", "ready"),
+    [({"ready": True}, True), ({"ready": False}, False), ({}, True), ({"ready": None}, True)],
+)
 def test_an_endpoint_of_unknown_readiness_is_ready(conditions, ready):
-    piece = read(EndpointSlice, {"metadata": {}, "endpoints": [{"addresses": ["10.0.0.1"], "conditions": conditions}]})
+    piece = read(
+        EndpointSlice, {"metadata": {}, "endpoints": [{"addresses": ["10.0.0.1"], "conditions": conditions}]}
+    )
     assert piece.endpoints[0].ready is ready
 
 
 @pytest.mark.parametrize(
-    ("labels", "service"), [({"kubernetes.io/service-name": "web"}, "web"), ({"app": "web"}, ""), ({}, ""), (None, "")]
+    ("labels", "service"),
+    [({"kubernetes.io/service-name": "web"}, "web"), ({"app": "web"}, ""), ({}, ""), (None, "")],
 )
 def test_a_slice_names_its_service_by_label(labels, service):
     assert read(EndpointSlice, {"metadata": {"labels": labels}}).service == service
@@ -82,7 +118,9 @@ def test_a_service_is_a_cluster_ip_over_tcp_where_it_does_not_say():
 def test_app_protocol_and_kubelet_port_are_read_under_their_wire_names():
     service = read(Service, fakes.service("s", {"port": 1, "appProtocol": "https"}))
     assert service.spec.ports[0].app_protocol == "https"
-    assert read(Node, fakes.node("n", kubelet_port=5000)).status.daemon_endpoints.kubelet_endpoint.port == 5000
+    assert (
+        read(Node, fakes.node("n", kubelet_port=5000)).status.daemon_endpoints.kubelet_endpoint.port == 5000
+    )
 
 
 @pytest.mark.parametrize("struct", STRUCTS.values(), ids=STRUCTS)
@@ -93,7 +131,9 @@ def test_an_object_with_nothing_but_a_name_is_read(struct):
 
 @pytest.mark.parametrize("struct", STRUCTS.values(), ids=STRUCTS)
 def test_an_update_of_what_nobody_reads_is_no_change(struct):
-    before, after = ({"metadata": {"name": "x", "resourceVersion": v, "annotations": {"a": v}}} for v in ("1", "2"))
+    before, after = (
+        {"metadata": {"name": "x", "resourceVersion": v, "annotations": {"a": v}}} for v in ("1", "2")
+    )
     assert read(struct, before) == read(struct, after)
     assert read(struct, before) != read(struct, {"metadata": {"name": "y"}})
 
@@ -118,7 +158,12 @@ COMPACTED = [
     (Service, {"metadata": {}}),
     (
         EndpointSlice,
-        fakes.endpoints("s", {"web": 80, None: 81}, fakes.backed_by("p", "10.0.0.1"), fakes.backed_by("q", "10.0.0.2", ready=None)),
+        fakes.endpoints(
+            "s",
+            {"web": 80, None: 81},
+            fakes.backed_by("p", "10.0.0.1"),
+            fakes.backed_by("q", "10.0.0.2", ready=None),
+        ),
     ),
     (EndpointSlice, {"metadata": {}, "endpoints": [{"addresses": ["10.0.0.1"]}]}),
     (Node, fakes.node("n", ("InternalIP", "10.0.0.9"))),
@@ -130,16 +175,27 @@ def test_a_compact_object_says_the_same(struct, raw):
     plain, compacted = read(struct, raw), compact(read(struct, raw))
     assert compacted.metadata.name == plain.metadata.name
     if struct is Pod:
-        assert (compacted.addresses, compacted.ports, compacted.terminal) == (plain.addresses, plain.ports, plain.terminal)
+        assert (compacted.addresses, compacted.ports, compacted.terminal) == (
+            plain.addresses,
+            plain.ports,
+            plain.terminal,
+        )
         assert compacted.spec == plain.spec
     elif struct is EndpointSlice:
-        assert (compacted.service, compacted.endpoints, compacted.ports) == (plain.service, plain.endpoints, plain.ports)
+        assert (compacted.service, compacted.endpoints, compacted.ports) == (
+            plain.service,
+            plain.endpoints,
+            plain.ports,
+        )
     else:
         assert compacted == plain
 
 
 def test_what_many_say_is_one_string():
-    one, other = (compact(read(Pod, fakes.pod(name, "10.0.0.1", namespace="a-namespace", phase="Running"))) for name in "ab")
+    one, other = (
+        compact(read(Pod, fakes.pod(name, "10.0.0.1", namespace="a-namespace", phase="Running")))
+        for name in "ab"
+    )
     assert one.metadata.namespace is other.metadata.namespace
     assert one.status.phase is other.status.phase
 

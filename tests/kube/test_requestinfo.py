@@ -16,8 +16,16 @@ ROUTES = [
     pytest.param(POD + b"/", ("other", "pods", "foo"), POD, b"/", id="R-41-slash"),
     pytest.param(POD + b"//a", ("other", "pods", "foo"), POD, b"//a", id="byte-exact-double-slash"),
     pytest.param(POD + b"/../../x", ("other", "pods", "foo"), POD, b"/../../x", id="byte-exact-dots"),
-    pytest.param(POD + b"/a%2Fb%2f%41%7e%00%zz", ("other", "pods", "foo"), POD, b"/a%2Fb%2f%41%7e%00%zz", id="byte-exact-escapes"),
-    pytest.param(POD + b"/a+b?x=%zz&y;z??", ("other", "pods", "foo"), POD, b"/a+b?x=%zz&y;z??", id="R-43-query"),
+    pytest.param(
+        POD + b"/a%2Fb%2f%41%7e%00%zz",
+        ("other", "pods", "foo"),
+        POD,
+        b"/a%2Fb%2f%41%7e%00%zz",
+        id="byte-exact-escapes",
+    ),
+    pytest.param(
+        POD + b"/a+b?x=%zz&y;z??", ("other", "pods", "foo"), POD, b"/a+b?x=%zz&y;z??", id="R-43-query"
+    ),
     pytest.param(POD + b"?a/b/../c", ("other", "pods", "foo"), POD, b"?a/b/../c", id="query-without-path"),
     pytest.param(POD + b"?", ("other", "pods", "foo"), POD, b"?", id="bare-question-mark"),
     pytest.param(POD + b"/\xff\xfe", ("other", "pods", "foo"), POD, b"/\xff\xfe", id="P-2-raw-bytes"),
@@ -36,7 +44,11 @@ ROUTES = [
         id="R-9-encoded-colon",
     ),
     pytest.param(
-        b"/api/v1/nodes/n1:10250/proxy/metrics", ("", "nodes", "n1:10250"), b"/api/v1/nodes/n1:10250/proxy", b"/metrics", id="R-8-node"
+        b"/api/v1/nodes/n1:10250/proxy/metrics",
+        ("", "nodes", "n1:10250"),
+        b"/api/v1/nodes/n1:10250/proxy",
+        b"/metrics",
+        id="R-8-node",
     ),
     pytest.param(b"/api/v1/nodes/n1/proxy", ("", "nodes", "n1"), b"/api/v1/nodes/n1/proxy", b"", id="node"),
     pytest.param(
@@ -54,10 +66,18 @@ ROUTES = [
         id="P-1-not-twice",
     ),
     pytest.param(
-        b"/api/v1/namespaces/ns/pods/../proxy/x", ("ns", "pods", ".."), b"/api/v1/namespaces/ns/pods/../proxy", b"/x", id="R-10-not-cleaned"
+        b"/api/v1/namespaces/ns/pods/../proxy/x",
+        ("ns", "pods", ".."),
+        b"/api/v1/namespaces/ns/pods/../proxy",
+        b"/x",
+        id="R-10-not-cleaned",
     ),
     pytest.param(
-        "/api/v1/namespaces/ns/pods/今/proxy".encode(), ("ns", "pods", "今"), "/api/v1/namespaces/ns/pods/今/proxy".encode(), b"", id="utf8"
+        "/api/v1/namespaces/ns/pods/今/proxy".encode(),
+        ("ns", "pods", "今"),
+        "/api/v1/namespaces/ns/pods/今/proxy".encode(),
+        b"",
+        id="utf8",
     ),
     pytest.param(
         b"/api/v1/namespaces/proxy/pods/proxy/proxy/proxy",
@@ -74,7 +94,12 @@ def test_a_proxy_route_is_taken_apart(target, names, prefix, rest):
     info = request_info("GET", target)
     attributes = info.attributes
     assert (attributes.namespace, attributes.resource, attributes.name) == names
-    assert (attributes.group, attributes.version, attributes.subresource, attributes.path) == ("", "v1", "proxy", "")
+    assert (attributes.group, attributes.version, attributes.subresource, attributes.path) == (
+        "",
+        "v1",
+        "proxy",
+        "",
+    )
     assert (info.prefix, info.rest) == (prefix, rest)
 
 
@@ -134,7 +159,12 @@ HIDING = [
 
 @pytest.mark.parametrize("segment", HIDING)
 @pytest.mark.parametrize(
-    "shape", [b"/api/v1/namespaces/ns/pods/%b/proxy", b"/api/v1/namespaces/%b/services/s/proxy", b"/api/v1/nodes/%b/proxy/x"]
+    "shape",
+    [
+        b"/api/v1/namespaces/ns/pods/%b/proxy",
+        b"/api/v1/namespaces/%b/services/s/proxy",
+        b"/api/v1/nodes/%b/proxy/x",
+    ],
 )
 def test_a_fixed_segment_that_hides_something_is_refused(segment, shape):
     with refused(400):
@@ -184,7 +214,14 @@ def test_prefix_and_rest_are_the_target(rest):
     assert info.prefix == POD
 
 
-@given(st.lists(st.sampled_from([b"/", b"api", b"v1", b"namespaces", b"nodes", b"pods", b"proxy", b"%2F", b"..", b"x", b"?"]), max_size=14))
+@given(
+    st.lists(
+        st.sampled_from(
+            [b"/", b"api", b"v1", b"namespaces", b"nodes", b"pods", b"proxy", b"%2F", b"..", b"x", b"?"]
+        ),
+        max_size=14,
+    )
+)
 def test_whatever_is_a_route_has_its_names_in_the_prefix(pieces):
     target = b"".join(pieces)
     try:

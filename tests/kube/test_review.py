@@ -5,7 +5,14 @@ import json
 import pytest
 
 from bastion.kube.attributes import Attributes
-from bastion.kube.review import UserInfo, access_review, read_access_review, read_token_review, token_review, user_of
+from bastion.kube.review import (
+    UserInfo,
+    access_review,
+    read_access_review,
+    read_token_review,
+    token_review,
+    user_of,
+)
 from bastion.kube.user import User
 
 JANE = User("jane", "1", ("group1", "group2"), (("scopes", ("a", "b")),))
@@ -23,9 +30,14 @@ def test_a_token_review_asks_for_the_token(audiences, spec):
 
 
 ACCESS = [
-    pytest.param(User(""), Attributes(""), {"user": "", "nonResourceAttributes": {"path": "", "verb": ""}}, id="C-SR-1"),
     pytest.param(
-        User("jane"), Attributes("get", path="/x"), {"user": "jane", "nonResourceAttributes": {"path": "/x", "verb": "get"}}, id="C-SR-2"
+        User(""), Attributes(""), {"user": "", "nonResourceAttributes": {"path": "", "verb": ""}}, id="C-SR-1"
+    ),
+    pytest.param(
+        User("jane"),
+        Attributes("get", path="/x"),
+        {"user": "jane", "nonResourceAttributes": {"path": "/x", "verb": "get"}},
+        id="C-SR-2",
     ),
     pytest.param(
         JANE,
@@ -82,7 +94,9 @@ def test_a_token_review_is_read():
     assert user_of(status.user) == JANE  # C-TR1-8
 
 
-@pytest.mark.parametrize("info", [UserInfo("u"), UserInfo("u", groups=[], extra={}), UserInfo("u", groups=None, extra=None)])
+@pytest.mark.parametrize(
+    "info", [UserInfo("u"), UserInfo("u", groups=[], extra={}), UserInfo("u", groups=None, extra=None)]
+)
 def test_what_a_user_lacks_is_empty(info):
     assert user_of(info) == User("u")
 
@@ -134,7 +148,9 @@ def test_what_is_no_token_review_is_an_error_and_no_answer(body):
         read_token_review(body)
 
 
-@pytest.mark.parametrize("body", [*NO_REVIEWS[:6], b'{"status":{"allowed":"true"}}', b'{"status":{"allowed":1}}'])
+@pytest.mark.parametrize(
+    "body", [*NO_REVIEWS[:6], b'{"status":{"allowed":"true"}}', b'{"status":{"allowed":1}}']
+)
 def test_what_is_no_access_review_is_an_error_and_no_answer(body):
     with pytest.raises(ValueError):
         read_access_review(body)

@@ -1,4 +1,7 @@
-"""Does a client read from us what it would read from kube-apiserver?  Bytes, wordings and quoting of a `Status`."""
+"""Does a client read from us what it would read from kube-apiserver?
+
+Bytes, wordings and quoting of a `Status`.
+"""
 
 import json
 
@@ -13,49 +16,61 @@ RESOURCE = Attributes("get", namespace="ns", resource="services", subresource="p
 START = b'{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure",'
 BODIES = [
     # what goes wrong, the body behind its start
-    pytest.param(status.unauthorized(), rb'"message":"Unauthorized","reason":"Unauthorized","code":401}', id="F-40"),
+    pytest.param(
+        status.unauthorized(), rb'"message":"Unauthorized","reason":"Unauthorized","code":401}', id="F-40"
+    ),
     pytest.param(
         status.not_found("pods", "x"),
-        rb'"message":"pods \"x\" not found","reason":"NotFound","details":{"name":"x","kind":"pods"},"code":404}',
+        rb'"message":"pods \"x\" not'
+        rb' found","reason":"NotFound","details":{"name":"x","kind":"pods"},"code":404}',
         id="L-1",
     ),
     pytest.param(
         status.no_such_route(),
-        rb'"message":"the server could not find the requested resource","reason":"NotFound","details":{},"code":404}',
+        rb'"message":"the server could not find the requested'
+        rb' resource","reason":"NotFound","details":{},"code":404}',
         id="R-25",
     ),
     pytest.param(
         status.method_not_allowed(),
-        rb'"message":"the server does not allow this method on the requested resource","reason":"MethodNotAllowed",'
+        rb'"message":"the server does not allow this method on the requested'
+        rb' resource","reason":"MethodNotAllowed",'
         rb'"details":{},"code":405}',
         id="R-24",
     ),
     pytest.param(
         status.forbidden("NAME", Attributes("GET", path="/whatever")),
-        rb'"message":"forbidden: User \"NAME\" cannot GET path \"/whatever\"","reason":"Forbidden","details":{},"code":403}',
+        rb'"message":"forbidden: User \"NAME\" cannot GET path'
+        rb' \"/whatever\"","reason":"Forbidden","details":{},"code":403}',
         id="C-EB-3",
     ),
     pytest.param(
         status.forbidden("NAME", Attributes("GET", path="/<script>")),
-        rb'"message":"forbidden: User \"NAME\" cannot GET path \"/\u0026lt;script\u0026gt;\"","reason":"Forbidden",'
+        rb'"message":"forbidden: User \"NAME\" cannot GET path'
+        rb' \"/\u0026lt;script\u0026gt;\"","reason":"Forbidden",'
         rb'"details":{},"code":403}',
         id="C-EB-4",
     ),
     pytest.param(
         status.forbidden("NAME", Attributes("get", resource="pod")),
-        rb'"message":"pod is forbidden: User \"NAME\" cannot get resource \"pod\" in API group \"\" at the cluster scope",'
+        rb'"message":"pod is forbidden: User \"NAME\" cannot get resource \"pod\" in API group \"\" at the'
+        rb' cluster scope",'
         rb'"reason":"Forbidden","details":{"kind":"pod"},"code":403}',
         id="C-EB-5",
     ),
     pytest.param(
         status.forbidden("NAME", Attributes("get", resource="pod", name="mypod")),
-        rb'"message":"pod \"mypod\" is forbidden: User \"NAME\" cannot get resource \"pod\" in API group \"\" at the cluster scope",'
+        rb'"message":"pod \"mypod\" is forbidden: User \"NAME\" cannot get resource \"pod\" in API group \"\"'
+        rb' at the cluster scope",'
         rb'"reason":"Forbidden","details":{"name":"mypod","kind":"pod"},"code":403}',
         id="C-EB-6",
     ),
     pytest.param(
-        status.forbidden("NAME", Attributes("get", "v2", namespace="test", resource="pod", subresource="quota")),
-        rb'"message":"pod.v2 is forbidden: User \"NAME\" cannot get resource \"pod/quota\" in API group \"v2\" in the namespace \"test\"",'
+        status.forbidden(
+            "NAME", Attributes("get", "v2", namespace="test", resource="pod", subresource="quota")
+        ),
+        rb'"message":"pod.v2 is forbidden: User \"NAME\" cannot get resource \"pod/quota\" in API group'
+        rb' \"v2\" in the namespace \"test\"",'
         rb'"reason":"Forbidden","details":{"group":"v2","kind":"pod"},"code":403}',
         id="C-EB-7",
     ),
@@ -76,7 +91,8 @@ def test_the_body_is_kube_apiservers_to_the_byte(error, rest):
 WORDINGS = [
     pytest.param(
         status.forbidden("x", RESOURCE, "why"),
-        'services "https:foo:443" is forbidden: User "x" cannot get resource "services/proxy" in API group "" in the namespace "ns": why',
+        'services "https:foo:443" is forbidden: User "x" cannot get resource "services/proxy" in API group ""'
+        ' in the namespace "ns": why',
         id="F-42",
     ),
     pytest.param(
@@ -86,16 +102,19 @@ WORDINGS = [
     ),
     pytest.param(
         status.forbidden("x", Attributes("get", resource="nodes", subresource="proxy", name="n")),
-        'nodes "n" is forbidden: User "x" cannot get resource "nodes/proxy" in API group "" at the cluster scope',
+        'nodes "n" is forbidden: User "x" cannot get resource "nodes/proxy" in API group "" at the cluster'
+        " scope",
         id="F-42-cluster",
     ),
     pytest.param(
         status.forbidden("a<b>&c", RESOURCE, "a<b>"),
-        'services "https:foo:443" is forbidden: User "a&lt;b&gt;&amp;c" cannot get resource "services/proxy" in API group "" '
-        'in the namespace "ns": a<b>',
+        'services "https:foo:443" is forbidden: User "a&lt;b&gt;&amp;c" cannot get resource "services/proxy"'
+        ' in API group "" in the namespace "ns": a<b>',
         id="F-44-html-is-inert-but-in-the-reason",
     ),
-    pytest.param(status.not_found("pods", "x", "gone"), 'pods "x" not found: gone', id="L-1-more-after-colon"),
+    pytest.param(
+        status.not_found("pods", "x", "gone"), 'pods "x" not found: gone', id="L-1-more-after-colon"
+    ),
 ]
 
 
@@ -119,14 +138,18 @@ ERRORS = [
 ]
 
 
-@pytest.mark.parametrize(("error", "code", "reason", "details"), ERRORS, ids=lambda value: getattr(value, "reason", ""))
+@pytest.mark.parametrize(
+    ("error", "code", "reason", "details"), ERRORS, ids=lambda value: getattr(value, "reason", "")
+)
 def test_an_error_has_the_code_and_reason_of_kubernetes(error, code, reason, details):
     assert (error.code, error.reason, str(error)) == (code, reason, error.message)
     assert json.loads(error.body()).get("details") == details
 
 
 def test_details_keep_the_order_of_kubernetes():
-    details = json.loads(status.forbidden("u", Attributes("get", "apps", resource="deployments", name="d")).body())["details"]
+    details = json.loads(
+        status.forbidden("u", Attributes("get", "apps", resource="deployments", name="d")).body()
+    )["details"]
     assert list(details) == ["name", "group", "kind"]
 
 

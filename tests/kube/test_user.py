@@ -7,7 +7,9 @@ from bastion.kube.user import User, anonymous, authenticated, node_name, service
 GROUPS = [
     pytest.param("u", ("some-group",), ("some-group", "system:authenticated"), id="C-GR-2-added-last"),
     pytest.param("u", (), ("system:authenticated",), id="A-5-no-groups"),
-    pytest.param("u", ("system:authenticated", "b"), ("system:authenticated", "b"), id="C-GR-3-already-there"),
+    pytest.param(
+        "u", ("system:authenticated", "b"), ("system:authenticated", "b"), id="C-GR-3-already-there"
+    ),
     pytest.param("system:anonymous", ("a",), ("a",), id="C-GR-4-anonymous"),
     pytest.param("u", ("system:unauthenticated",), ("system:unauthenticated",), id="C-GR-5-unauthenticated"),
 ]
@@ -15,7 +17,9 @@ GROUPS = [
 
 @pytest.mark.parametrize(("name", "groups", "expected"), GROUPS)
 def test_whoever_is_known_is_in_the_group_of_the_known(name, groups, expected):
-    assert authenticated(User(name, "uid", groups, (("k", ("v",)),))) == User(name, "uid", expected, (("k", ("v",)),))
+    assert authenticated(User(name, "uid", groups, (("k", ("v",)),))) == User(
+        name, "uid", expected, (("k", ("v",)),)
+    )
 
 
 def test_the_user_given_is_not_changed():

@@ -1,4 +1,6 @@
-"""What may an answer say under a prefix, where it speaks from the bastion's origin, and what on a host of the application's own?"""
+"""What may an answer say under a prefix, where it speaks from the bastion's origin, and what on a host of the
+application's own?
+"""
 
 import pytest
 
@@ -14,7 +16,12 @@ PAGE = (b"content-type", b"Content-Type", b"text/html")
 def answered(*fields, prefixed=True, ambient=False, sandbox=True):
     mount = Mount(PREFIX if prefixed else b"", frozenset(), b"/", True, b"bastion.test")
     return present(
-        Asked("GET", [], prefixed, ambient), 200, list(fields), 2, lambda: mount, Policy(edit_html=False, sandbox=sandbox)
+        Asked("GET", [], prefixed, ambient),
+        200,
+        list(fields),
+        2,
+        lambda: mount,
+        Policy(edit_html=False, sandbox=sandbox),
     ).fields
 
 
@@ -74,14 +81,20 @@ CLEARED = {
 
 @pytest.mark.parametrize(("said", "left"), CLEARED.items())
 def test_on_its_own_host_an_application_clears_what_is_its_own(said, left):
-    """Cookies are cleared for the whole domain (Clear Site Data, 3.1): those of other applications, and perhaps of the bastion."""
-    assert values_of(answered(field("Clear-Site-Data", said), PAGE, prefixed=False), "Clear-Site-Data") == left
+    """Cookies are cleared for the whole domain (Clear Site Data, 3.1): those of other applications, and
+    perhaps of the bastion.
+    """
+    assert (
+        values_of(answered(field("Clear-Site-Data", said), PAGE, prefixed=False), "Clear-Site-Data") == left
+    )
 
 
 # --- the sandbox
 
 
-@pytest.mark.parametrize("own", [(), (field("Content-Security-Policy", b"sandbox allow-same-origin allow-scripts"),)])
+@pytest.mark.parametrize(
+    "own", [(), (field("Content-Security-Policy", b"sandbox allow-same-origin allow-scripts"),)]
+)
 def test_what_no_token_asked_for_is_sandboxed_beside_any_policy_of_its_own(own):
     assert answered(PAGE, *own, ambient=True).count(SANDBOX) == 1
     assert SANDBOX not in answered(PAGE, *own)
@@ -90,7 +103,9 @@ def test_what_no_token_asked_for_is_sandboxed_beside_any_policy_of_its_own(own):
     assert set(own) <= set(answered(PAGE, *own, ambient=True))
 
 
-@pytest.mark.parametrize("kind", ["text/html", "image/svg+xml", "application/xhtml+xml", "application/pdf", "", "text/plain"])
+@pytest.mark.parametrize(
+    "kind", ["text/html", "image/svg+xml", "application/xhtml+xml", "application/pdf", "", "text/plain"]
+)
 def test_the_sandbox_does_not_depend_on_what_it_is_said_to_be(kind):
     assert SANDBOX in answered(field("Content-Type", kind.encode()), ambient=True)
     assert SANDBOX in answered(ambient=True)
@@ -99,7 +114,9 @@ def test_the_sandbox_does_not_depend_on_what_it_is_said_to_be(kind):
 def test_the_sandbox_is_one():
     _, _, value = SANDBOX
     assert value.split()[0] == b"sandbox"
-    assert not {b"allow-same-origin", b"allow-top-navigation", b"allow-popups-to-escape-sandbox"} & set(value.split())
+    assert not {b"allow-same-origin", b"allow-top-navigation", b"allow-popups-to-escape-sandbox"} & set(
+        value.split()
+    )
 
 
 # --- the table
@@ -110,11 +127,15 @@ def test_every_kind_of_credential_has_a_rule():
 
 
 def test_the_rules():
-    """Two kinds that a browser shows unasked and that count for anybody's page would be what the table is against."""
+    """Two kinds that a browser shows unasked and that count for anybody's page would be what the table is
+    against.
+    """
     assert RULES[Kind.TOKEN] == Rule(ambient=False, cross_site=CrossSite.COUNTS)
     for kind in set(Kind) - {Kind.TOKEN}:
         assert RULES[kind].ambient
-    assert {kind for kind, rule in RULES.items() if rule.ambient and rule.cross_site is CrossSite.COUNTS} == {Kind.NOTHING}
+    assert {kind for kind, rule in RULES.items() if rule.ambient and rule.cross_site is CrossSite.COUNTS} == {
+        Kind.NOTHING
+    }
 
 
 @pytest.mark.parametrize("fields", [DATA, page_fields("'none'")], ids=["data", "page"])
@@ -128,10 +149,19 @@ def test_an_answer_of_the_bastions_own_lets_nothing_in(fields):
     assert all(name.lower() == lower for lower, name, _ in fields)
 
 
-@pytest.mark.parametrize("mark", [field("Sec-Fetch-Mode", b"navigate"), field("Sec-Fetch-Dest", b"iframe"), field("Sec-Fetch-Dest", b"")])
+@pytest.mark.parametrize(
+    "mark",
+    [field("Sec-Fetch-Mode", b"navigate"), field("Sec-Fetch-Dest", b"iframe"), field("Sec-Fetch-Dest", b"")],
+)
 def test_a_browser_is_told_how_to_keep_a_status_apart_and_a_program_what_it_always_was(mark):
     fields = status_fields(unauthorized(), [PAGE, mark])
     assert set(DATA) <= set(fields)
     assert {lower for lower, _, _ in status_fields(unauthorized(), [PAGE])} == {
-        *(b"content-type", b"cache-control", b"x-content-type-options", b"www-authenticate", b"x-bastion-error")
+        *(
+            b"content-type",
+            b"cache-control",
+            b"x-content-type-options",
+            b"www-authenticate",
+            b"x-bastion-error",
+        )
     }

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bastion.message.cookies import APPLICATION, HANDOFF, RETURN, SESSION, own_cookie, place_cookie, restore_cookies, set_own
+from bastion.message.cookies import (
+    APPLICATION,
+    HANDOFF,
+    RETURN,
+    SESSION,
+    own_cookie,
+    place_cookie,
+    restore_cookies,
+    set_own,
+)
 from bastion.message.mount import Mount
 
 P = b"/api/v1/namespaces/ns/pods/p/proxy"
@@ -18,7 +27,10 @@ SET = [
     (b"a=1; Path=/", b"a=1; Path=" + P),
     (b"b=2; Path=/app; Domain=example.test; HttpOnly", b"b=2; Path=" + P + b"/app; HttpOnly"),
     (b"a=1;DOMAIN = x;path=/app/;SameSite=Lax", b"a=1; Path=" + P + b"/app/;SameSite=Lax"),
-    (b"a=1; Max-Age=5; Path=" + P + b"/x; Priority=High", b"a=1; Max-Age=5; Path=" + P + b"/x; Priority=High"),
+    (
+        b"a=1; Max-Age=5; Path=" + P + b"/x; Priority=High",
+        b"a=1; Max-Age=5; Path=" + P + b"/x; Priority=High",
+    ),
     (b"a=1; Path=" + P + b"evil", b"a=1; Path=" + P + P + b"evil"),
     # no path, or none that is one: the default of the request
     (b"a=1", b"a=1; Path=" + P + b"/r"),
@@ -64,7 +76,10 @@ def test_over_tls_every_cookie_is_secure():
     assert place_cookie(TLS, b"a=1; SECURE; Path=/") == b"a=1; SECURE; Path=" + P
 
 
-@pytest.mark.parametrize(("path", "default"), [(b"/", b""), (b"/r", b""), (b"/r/", b"/r"), (b"/r/s/t", b"/r/s"), (b"", b""), (None, b"")])
+@pytest.mark.parametrize(
+    ("path", "default"),
+    [(b"/", b""), (b"/r", b""), (b"/r/", b"/r"), (b"/r/s/t", b"/r/s"), (b"", b""), (None, b"")],
+)
 def test_the_default_path_is_the_requests_directory(path, default):
     assert place_cookie(Mount(P, frozenset(), path, False), b"a=1") == b"a=1; Path=" + P + default
 
@@ -105,7 +120,9 @@ def test_an_application_sees_its_own_cookies_as_it_set_them(value, expected):
 NAMES = st.text("__Host-bastion_Secure-ab \t", max_size=25).map(str.encode)
 
 
-@given(NAMES, st.binary(max_size=10).map(lambda b: bytes(set(b) - set(b";\r\n\x00") - set(range(32)) - {127})))
+@given(
+    NAMES, st.binary(max_size=10).map(lambda b: bytes(set(b) - set(b";\r\n\x00") - set(range(32)) - {127}))
+)
 def test_what_a_browser_stores_comes_back_as_it_was_set(name, content):
     """Unless it was refused, and no name of the bastion's is ever stored."""
     placed = place_cookie(TLS, name + b"=" + content)
@@ -116,7 +133,9 @@ def test_what_a_browser_stores_comes_back_as_it_was_set(name, content):
     stored = key.strip(b" \t") + b"=" + value if key.strip(b" \t") else value.strip(b" \t")
     assert not stored.lower().startswith((b"__host-", b"bastion_"))
     back = restore_cookies(b"x=1; " + stored)
-    assert back == b"x=1; " + (name.strip(b" \t") + b"=" + content if name.strip(b" \t") else content.strip(b" \t"))
+    assert back == b"x=1; " + (
+        name.strip(b" \t") + b"=" + content if name.strip(b" \t") else content.strip(b" \t")
+    )
 
 
 @given(st.binary(max_size=60))
@@ -131,7 +150,13 @@ def test_nothing_raises_and_the_path_is_always_ours(value):
 
 
 def test_a_long_cookie_header_takes_no_longer_than_it_is_long():
-    for value in (b"a=b;" * 16384, b'a="' + b"\\" * 65536, b"bastion" * 9000, RENAMED * 4000, b";" * 65536 + b"bastion"):
+    for value in (
+        b"a=b;" * 16384,
+        b'a="' + b"\\" * 65536,
+        b"bastion" * 9000,
+        RENAMED * 4000,
+        b";" * 65536 + b"bastion",
+    ):
         for _ in range(20):
             restore_cookies(value)
             place_cookie(TLS, value)
@@ -179,7 +204,10 @@ def test_our_own_are_neither_shown_to_an_application_nor_set_by_one(name):
 
 
 def test_our_own_are_bound_to_their_host_and_kept_from_scripts_and_other_sites():
-    assert set_own(SESSION, b"v", 60) == b"__Host-bastion_session=v; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=60"
+    assert (
+        set_own(SESSION, b"v", 60)
+        == b"__Host-bastion_session=v; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=60"
+    )
     assert set_own(SESSION, b"", 0).startswith(b"__Host-bastion_session=; ")
 
 

@@ -13,7 +13,9 @@ from bastion.message.page.encoding import ENCODINGS, Decoder
 from bastion.message.page.html import MAX_EDITED, HtmlRewriter, RewriteAborted
 from tests.message.test_rewrite import MOUNT, P
 
-PAGE = b"<!DOCTYPE html>" + b"".join(b'<p>%d<a href="/item/%d">%x</a></p>\n' % (n, n * 7919, n**9) for n in range(3000))
+PAGE = b"<!DOCTYPE html>" + b"".join(
+    b'<p>%d<a href="/item/%d">%x</a></p>\n' % (n, n * 7919, n**9) for n in range(3000)
+)
 REWRITTEN = PAGE.replace(b'"/', b'"%b/' % P)
 MIB = 1 << 20
 LONG = Mount(b"/" + b"p" * 400, frozenset(), b"/r/s", True)
@@ -48,7 +50,10 @@ codecs = pytest.mark.parametrize(("encoding", "encode", "decode"), CODECS.values
 
 def rewritten(body, encoding, step=16384):
     rewriter = HtmlRewriter(MOUNT, encoding)
-    return b"".join(piece for i in range(0, len(body), step) for piece in rewriter.feed(body[i : i + step])) + rewriter.finish()
+    return (
+        b"".join(piece for i in range(0, len(body), step) for piece in rewriter.feed(body[i : i + step]))
+        + rewriter.finish()
+    )
 
 
 @codecs
@@ -143,7 +148,10 @@ def test_members_that_hold_nothing_are_aborted():
 
 def test_a_page_that_repeats_itself_is_no_bomb():
     page = b"<tr><td>%d</td></tr>" % 7 * 3000
-    assert len(page) < 65536 * 2 and gzip.decompress(rewritten(gzip.compress(page[:65000]), b"gzip")) == page[:65000]
+    assert (
+        len(page) < 65536 * 2
+        and gzip.decompress(rewritten(gzip.compress(page[:65000]), b"gzip")) == page[:65000]
+    )
 
 
 def test_behind_eight_mebibytes_a_page_is_only_encoded():
@@ -174,7 +182,10 @@ ADVERSE = {
 
 @pytest.mark.parametrize("name", ADVERSE)
 def test_no_page_costs_more_than_it_is_long(name):
-    """2 MiB in small pieces: far longer than a test may take where it is quadratic.  And what is remembered of it is little."""
+    """2 MiB in small pieces: far longer than a test may take where it is quadratic.
+
+    And what is remembered of it is little.
+    """
     page = ADVERSE[name](2 * MIB)
     rewriter = HtmlRewriter(LONG, b"")
     for i in range(0, len(page), 512):

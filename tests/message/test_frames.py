@@ -8,14 +8,21 @@ from hypothesis import strategies as st
 
 from bastion.message.frames import GOING_AWAY, MOST, POLICY_VIOLATION, FrameCounter
 
-LENGTHS = st.sampled_from([0, 1, 2, 124, 125, 126, 127, 255, 256, 1000, 65535, 65536, 65537]) | st.integers(0, 300)
+LENGTHS = st.sampled_from([0, 1, 2, 124, 125, 126, 127, 255, 256, 1000, 65535, 65536, 65537]) | st.integers(
+    0, 300
+)
 
 
 def frame(length: int, *, opcode: int = 2, fin: bool = True, mask: bytes = b"", wide: int = 0) -> bytes:
     """`wide`: the length in 2 or 8 bytes although fewer would do."""
     width = wide or (0 if length < 126 else 2 if length < 65536 else 8)
     second = {0: length, 2: 126, 8: 127}[width] | (0x80 if mask else 0)
-    return bytes((0x80 * fin | opcode, second)) + (length.to_bytes(width, "big") if width else b"") + mask + b"\xff" * length
+    return (
+        bytes((0x80 * fin | opcode, second))
+        + (length.to_bytes(width, "big") if width else b"")
+        + mask
+        + b"\xff" * length
+    )
 
 
 def frames() -> st.SearchStrategy[bytes]:
@@ -51,7 +58,9 @@ def ends(stream: bytes) -> set[int]:
 
 
 @given(st.lists(frames(), min_size=1, max_size=6), st.data())
-def test_however_a_stream_is_cut_the_answer_is_that_of_a_parser(sent: list[bytes], data: st.DataObject) -> None:
+def test_however_a_stream_is_cut_the_answer_is_that_of_a_parser(
+    sent: list[bytes], data: st.DataObject
+) -> None:
     stream = b"".join(sent)
     near = {at + step for at in ends(stream) for step in range(-12, 15)}
     cuts = st.integers(0, len(stream)) | st.sampled_from(sorted(at for at in near if 0 <= at <= len(stream)))

@@ -8,7 +8,11 @@ from bastion.message.headers import HOP_BY_HOP, Forwarded, nominated, to_backend
 from tests.fakes import refused
 
 FORWARDED = Forwarded(
-    b"192.0.2.1", b"bastion.example:8443", b"https", b"/api/v1/namespaces/ns/pods/p/proxy", b"/api/v1/namespaces/ns/pods/p/proxy/x"
+    b"192.0.2.1",
+    b"bastion.example:8443",
+    b"https",
+    b"/api/v1/namespaces/ns/pods/p/proxy",
+    b"/api/v1/namespaces/ns/pods/p/proxy/x",
 )
 TOLD = [
     b"X-Forwarded-For: 192.0.2.1\r\n",
@@ -27,7 +31,9 @@ def fields(*lines):
 
 def sent(*lines, keep_authorization=False, editing=False):
     """What a backend gets of these lines, the truth about the forwarding cut off."""
-    text = b"".join(to_backend(fields(*lines), FORWARDED, keep_authorization=keep_authorization, editing=editing))
+    text = b"".join(
+        to_backend(fields(*lines), FORWARDED, keep_authorization=keep_authorization, editing=editing)
+    )
     assert text.endswith(b"".join(TOLD))
     return text.removesuffix(b"".join(TOLD)).split(b"\r\n")[:-1]
 
@@ -100,7 +106,12 @@ def test_a_backend_is_offered_what_a_page_can_be_decoded_from(came, goes):
     for wish in (BROWSER, b"Accept: TEXT/HTML", b"Sec-Fetch-Dest: empty", b"Sec-Fetch-Dest: iframe"):
         assert sent(wish, line, editing=True) == [wish, expected]
         assert sent(line, wish, editing=True) == [expected, wish]
-    for wish in (b"Accept: application/json", b"Accept: */*", b"Sec-Fetch-Dest: script", b"User-Agent: curl/8"):
+    for wish in (
+        b"Accept: application/json",
+        b"Accept: */*",
+        b"Sec-Fetch-Dest: script",
+        b"User-Agent: curl/8",
+    ):
         assert sent(line, wish, editing=True) == [line, wish]
     assert sent(line, BROWSER, b"X-Bastion-Rewrite: none", editing=True) == [line, BROWSER]
     assert sent(line, BROWSER) == [line, BROWSER]
@@ -209,9 +220,9 @@ def test_the_websocket_token_reaches_no_backend_and_the_other_protocols_do(offer
 
 
 def test_the_clients_own_authorization_passes_where_another_was_for_us():
-    assert sent(b"Authorization: Basic eA==", b"X-Bastion-Authorization: Bearer t", keep_authorization=True) == [
-        b"Authorization: Basic eA=="
-    ]
+    assert sent(
+        b"Authorization: Basic eA==", b"X-Bastion-Authorization: Bearer t", keep_authorization=True
+    ) == [b"Authorization: Basic eA=="]
 
 
 def test_an_authorization_named_in_connection_is_dropped_even_then():
@@ -238,7 +249,9 @@ def test_what_connection_names_is_of_this_hop(connection, others, left, last):
 
 def test_the_truth_about_the_forwarding_cannot_be_taken_away():
     names = b", ".join(line.partition(b":")[0] for line in TOLD)
-    assert to_backend(fields(b"Connection: " + names), FORWARDED, keep_authorization=False)[-1] == b"".join(TOLD)
+    assert to_backend(fields(b"Connection: " + names), FORWARDED, keep_authorization=False)[-1] == b"".join(
+        TOLD
+    )
 
 
 @pytest.mark.parametrize("name", [b"Host", b"content-length", b"TRANSFER-ENCODING", b"close, host", b"host,"])
@@ -247,7 +260,9 @@ def test_connection_may_not_name_what_the_message_needs(name):
         sent(b"Host: h", b"Connection: " + name)
     with refused(400, close=True):
         nominated(fields(b"Connection: " + name))
-    assert name.rstrip(b",").rpartition(b" ")[2].lower() + b"-x" in nominated(fields(b"Connection: " + name.rstrip(b",") + b"-x"))
+    assert name.rstrip(b",").rpartition(b" ")[2].lower() + b"-x" in nominated(
+        fields(b"Connection: " + name.rstrip(b",") + b"-x")
+    )
 
 
 def test_nothing_is_invented():
@@ -322,9 +337,14 @@ def test_values_come_in_order():
 NAMES = st.sampled_from([line.partition(b":")[0] for line in (*PASSED, *DROPPED)])
 
 
-@given(st.lists(st.tuples(NAMES, st.sampled_from([b"x", b"x-anything", b"", b"close"])), max_size=20), st.booleans())
+@given(
+    st.lists(st.tuples(NAMES, st.sampled_from([b"x", b"x-anything", b"", b"close"])), max_size=20),
+    st.booleans(),
+)
 def test_no_mixture_lets_anything_through_that_alone_would_not(lines, keep_authorization):
     kept = sent(*(b"%b: %b" % line for line in lines), keep_authorization=keep_authorization)
-    allowed = {line.partition(b":")[0] for line in PASSED} | ({b"Authorization", b"authorization"} if keep_authorization else set())
+    allowed = {line.partition(b":")[0] for line in PASSED} | (
+        {b"Authorization", b"authorization"} if keep_authorization else set()
+    )
     assert {line.partition(b":")[0] for line in kept} <= allowed
     assert not {line.partition(b":")[0].lower() for line in kept} & HOP_BY_HOP

@@ -22,7 +22,11 @@ def rewritten(page, mount=MOUNT, charset=None):
     once, slowly = HtmlRewriter(mount, charset=charset), HtmlRewriter(mount, charset=charset)
     result = b"".join(once.feed(page)) + once.finish()
     if len(page) < 5000:
-        assert b"".join(done for i in range(len(page)) for done in slowly.feed(page[i : i + 1])) + slowly.finish() == result
+        assert (
+            b"".join(done for i in range(len(page)) for done in slowly.feed(page[i : i + 1]))
+            + slowly.finish()
+            == result
+        )
     return result
 
 
@@ -56,7 +60,10 @@ PAGES = [
     (b'<a href=" \n/x\t">', b'<a href=" \nP/x\t">'),
     (b'<a href="/\xe9\xff">\xe9', b'<a href="P/\xe9\xff">\xe9'),
     (b'<a href="/x" href="/y">', b'<a href="P/x" href="P/y">'),
-    (b'<img longdesc="/y" src="/x" alt="/z" usemap="/z">', b'<img longdesc="P/y" src="P/x" alt="/z" usemap="P/z">'),
+    (
+        b'<img longdesc="/y" src="/x" alt="/z" usemap="/z">',
+        b'<img longdesc="P/y" src="P/x" alt="/z" usemap="P/z">',
+    ),
     (b'<a title=">" href="/x">', b'<a title=">" href="P/x">'),
     # what needs more than the prefix put in
     (b'<a href="http://10.0.0.5:8080/x?y">', b'<a href="P/x?y">'),
@@ -82,7 +89,10 @@ PAGES = [
     (b'<meta http-equiv="refresh" content="0; url=/x">', b'<meta http-equiv="refresh" content="0; url=P/x">'),
     (b"<META content='5;/x' HTTP-EQUIV=Refresh>", b'<META content="5;P/x" HTTP-EQUIV=Refresh>'),
     (b'<meta name="refresh" content="0; url=/x">', None),
-    (b'<svg><use href="/x#i" xlink:href="/x#i"/></svg>', b'<svg><use href="P/x#i" xlink:href="P/x#i"/></svg>'),
+    (
+        b'<svg><use href="/x#i" xlink:href="/x#i"/></svg>',
+        b'<svg><use href="P/x#i" xlink:href="P/x#i"/></svg>',
+    ),
     # left as it is
     (b'<a href="x/y">t</a><a href="./x"><a href="../x"><a href="?x"><a href="#x"><a href="">', None),
     (b'<a href><a href=><a href=">', None),
@@ -101,12 +111,21 @@ PAGES = [
     (b'<script src="/x.js"></script>', b'<script src="P/x.js"></script>'),
     (b'<!DOCTYPE html><link href="/a.css"><p>t', b'<!DOCTYPE html><link href="P/a.css"><p>t'),
     # a base: what is relative is so to it
-    (b'<base href="/a/b/"><a href="../../x"><a href="../../../x">', b'<base href="P/a/b/"><a href="../../x"><a href="P/x">'),
+    (
+        b'<base href="/a/b/"><a href="../../x"><a href="../../../x">',
+        b'<base href="P/a/b/"><a href="../../x"><a href="P/x">',
+    ),
     (b'<base href="//cdn.test/"><base href="/y"><a href="/x"><a href="../../../x">', None),
     (b"<base target=_top><a href=/x>", b'<base target=_top><a href="P/x">'),
     # two listings and an image, as directory servers write them
-    (b'<pre><a href="k.log">k</a><a href="/g.log">g</a></pre>', b'<pre><a href="k.log">k</a><a href="P/g.log">g</a></pre>'),
-    (b'<pre><img src="k.jpg"/><img src="/k.jpg"/></pre>', b'<pre><img src="k.jpg"/><img src="P/k.jpg"/></pre>'),
+    (
+        b'<pre><a href="k.log">k</a><a href="/g.log">g</a></pre>',
+        b'<pre><a href="k.log">k</a><a href="P/g.log">g</a></pre>',
+    ),
+    (
+        b'<pre><img src="k.jpg"/><img src="/k.jpg"/></pre>',
+        b'<pre><img src="k.jpg"/><img src="P/k.jpg"/></pre>',
+    ),
     (b'<script src="http://example.test/k.js"/>', None),
     (b'<script src="//10.0.0.5:8080/k.js"/>', b'<script src="P/k.js"/>'),
 ]
@@ -119,16 +138,29 @@ def test_pages(page, expected):
     assert rewritten(page, NOWHERE) == page
 
 
-OWN_HOST = [  # of an application that knows nothing of TLS in front of it; `O` is what becomes of its own origin
+# of an application that knows nothing of TLS in front of it; `O` is what becomes of its own origin
+OWN_HOST = [
     (b'<base href="http://bastion.test/a/">', b'<base href="O/a/">'),
     (b"<form action=http://bastion.test>", b'<form action="O/">'),
-    (b'<form action="HTTP://Bastion.Test./x?u=http://bastion.test/">', b'<form action="O/x?u=http://bastion.test/">'),
+    (
+        b'<form action="HTTP://Bastion.Test./x?u=http://bastion.test/">',
+        b'<form action="O/x?u=http://bastion.test/">',
+    ),
     (b"<a href='http&#58;//bastion.test/x'>", b'<a href="O/x">'),
     (b'<a href="http&colon;//bastion.test/x">', b'<a href="O/x">'),
     (b'<a ping="http://bastion.test/a http://bastion.test/b">', b'<a ping="O/a O/b">'),
-    (b'<img srcset="http://bastion.test/a 1x, http://e.test/b 2x">', b'<img srcset="O/a 1x, http://e.test/b 2x">'),
-    (b'<meta http-equiv=refresh content="0;url=http://bastion.test/x">', b'<meta http-equiv=refresh content="0;url=O/x">'),
-    (b'<link href="http://bastion.test:80/x"><script src="http://bastion.test:443/y">', b'<link href="O/x"><script src="O/y">'),
+    (
+        b'<img srcset="http://bastion.test/a 1x, http://e.test/b 2x">',
+        b'<img srcset="O/a 1x, http://e.test/b 2x">',
+    ),
+    (
+        b'<meta http-equiv=refresh content="0;url=http://bastion.test/x">',
+        b'<meta http-equiv=refresh content="0;url=O/x">',
+    ),
+    (
+        b'<link href="http://bastion.test:80/x"><script src="http://bastion.test:443/y">',
+        b'<link href="O/x"><script src="O/y">',
+    ),
     (b'<a href="http://e.test/x"><a href="http://bastion.test:8080/x">', None),
     (b'<img src="http://e.test/x"><a href="http://e.test/y">', None),
 ]
@@ -137,7 +169,9 @@ OWN_HOST = [  # of an application that knows nothing of TLS in front of it; `O` 
 @pytest.mark.parametrize(("page", "expected"), OWN_HOST)
 def test_over_tls_the_own_host_in_http_is_the_place_the_client_is_at(page, expected):
     for mount in (MOUNT, NOWHERE):
-        assert rewritten(page, mount) == (expected or page).replace(b"O/", b"https://bastion.test" + mount.prefix + b"/")
+        assert rewritten(page, mount) == (expected or page).replace(
+            b"O/", b"https://bastion.test" + mount.prefix + b"/"
+        )
     assert rewritten(page, replace(NOWHERE, secure=False)) == page
 
 
@@ -157,7 +191,10 @@ OTHERS = [  # `N` is the prefix of another proxied application
         b'<a href="P/api/v1/namespaces/shop/services/web"><a href="P/x/N/y">',
     ),
 ]
-NEIGHBOURS = [b"/api/v1/namespaces/shop/services/https:web:443/proxy", b"/api/v1/namespaces/shop/pods/web-0/proxy"]
+NEIGHBOURS = [
+    b"/api/v1/namespaces/shop/services/https:web:443/proxy",
+    b"/api/v1/namespaces/shop/pods/web-0/proxy",
+]
 
 
 @pytest.mark.parametrize("neighbour", NEIGHBOURS)
@@ -188,7 +225,10 @@ def _with_prefix(page):
 
 
 def test_the_request_without_a_slash_makes_relative_links_ours():
-    assert rewritten(b"<a href=x><a href=#x>", Mount(P, frozenset(), b"", True)) == b'<a href="%b/x"><a href=#x>' % P
+    assert (
+        rewritten(b"<a href=x><a href=#x>", Mount(P, frozenset(), b"", True))
+        == b'<a href="%b/x"><a href=#x>' % P
+    )
 
 
 def test_a_prefix_is_written_so_that_it_stays_in_its_quotes():
@@ -236,9 +276,9 @@ def test_editing_stops_at_eight_mebibytes():
     assert rewritten(page) == page.replace(b"/x", P + b"/x", 1)
     assert rewritten(b"x" + page) == b"x" + page
     rewriter = HtmlRewriter(MOUNT)
-    assert b"".join(done for i in range(0, len(page), 99999) for done in rewriter.feed(page[i : i + 99999])) == page.replace(
-        b"/x", P + b"/x", 1
-    )
+    assert b"".join(
+        done for i in range(0, len(page), 99999) for done in rewriter.feed(page[i : i + 99999])
+    ) == page.replace(b"/x", P + b"/x", 1)
 
 
 # --- which answers
@@ -295,14 +335,24 @@ ASKED = [
 
 @pytest.mark.parametrize(("status", "lines", "is_rewritten"), ASKED)
 def test_which_answers_are_rewritten(status, lines, is_rewritten):
-    """Under a prefix, and on a host name over TLS, where what says `http:` may be meant for that host; not without both."""
+    """Under a prefix, and on a host name over TLS, where what says `http:` may be meant for that host; not
+    without both.
+    """
     assert (plan(MOUNT, status, fields(*lines)) is not None) is is_rewritten
     assert (plan(NOWHERE, status, fields(*lines)) is not None) is is_rewritten
     assert plan(replace(NOWHERE, secure=False), status, fields(*lines)) is None
 
 
 def test_fields_that_spoke_of_other_bytes_are_corrected():
-    lines = [HTML, b"Content-Length: 5", b'ETag: "v1"', b"Digest: x", b"Content-Digest: x", b"Repr-Digest: x", b"Content-MD5: x"]
+    lines = [
+        HTML,
+        b"Content-Length: 5",
+        b'ETag: "v1"',
+        b"Digest: x",
+        b"Content-Digest: x",
+        b"Repr-Digest: x",
+        b"Content-MD5: x",
+    ]
     planned = plan(MOUNT, 200, fields(*lines, b"Accept-Ranges: bytes", b"Content-Encoding: gzip", b"Vary: a"))
     assert planned.fields == fields(HTML, b'ETag: W/"v1"', b"Content-Encoding: gzip", b"Vary: a")
     rewriter = planned.rewriter()
@@ -388,7 +438,9 @@ def test_a_step_is_bounded_by_what_it_decodes_and_edits(piece, encoding):
     """Also where sixteen kilobytes unfold to a megabyte."""
     noise = random.Random(1)
     # Beyond a hundred times its size a body is given up.
-    page = b"".join(piece * (20_000 // len(piece)) + b"<!--%x-->" % noise.getrandbits(2000) for _ in range(20))
+    page = b"".join(
+        piece * (20_000 // len(piece)) + b"<!--%x-->" % noise.getrandbits(2000) for _ in range(20)
+    )
     body = {b"": bytes, b"gzip": gzip.compress, b"deflate": zlib.compress}[encoding](page)
     steps = list(HtmlRewriter(MOUNT, encoding).feed(body))
     edits = rewritten(page).count(P)
@@ -403,7 +455,9 @@ def test_a_longer_prefix_makes_for_shorter_steps(piece):
     """What goes in is work, too: it is compressed and sent."""
     prefix = b"/" + b"p" * 4000
     page = (piece * (100_000 // len(piece)))[:100_000]
-    steps = list(HtmlRewriter(Mount(prefix, frozenset((BACKEND,)), b"/r/s", True, b"bastion.test")).feed(page))
+    steps = list(
+        HtmlRewriter(Mount(prefix, frozenset((BACKEND,)), b"/r/s", True, b"bastion.test")).feed(page)
+    )
     assert max(map(len, steps)) <= 8 * STEP + 64 * len(prefix)
 
 

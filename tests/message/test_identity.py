@@ -149,7 +149,9 @@ def test_what_a_front_proxy_of_ours_says_is_kept_from_backends_besides(names, pr
         ((b"x_extra_scopes",), b"x_extra_scopes", True),
     ],
 )
-def test_an_odd_name_passes_where_it_was_asked_for_and_is_no_other_spelling_of_an_identity(allowed, name, withheld):
+def test_an_odd_name_passes_where_it_was_asked_for_and_is_no_other_spelling_of_an_identity(
+    allowed, name, withheld
+):
     assert withholding((b"x-acme-user",), (b"x-extra-",), allowed)(name) is withheld
 
 

@@ -18,7 +18,14 @@ USUAL = Policy()
 
 
 def presented(lines, method="GET", length=21, mount=MOUNT, policy=USUAL, asked=()):
-    return present(Asked(method, fields(*asked), bool(mount.prefix), False), 200, fields(*lines), length, lambda: mount, policy)
+    return present(
+        Asked(method, fields(*asked), bool(mount.prefix), False),
+        200,
+        fields(*lines),
+        length,
+        lambda: mount,
+        policy,
+    )
 
 
 HTML = b"Content-Type: text/html"

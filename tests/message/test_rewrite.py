@@ -80,7 +80,8 @@ LOCATIONS = [
     (b"http://u@bastion.test" + P + b"/x", b"https://bastion.test" + P + b"/x"),
     (b"ws://bastion.test/x", b"wss://bastion.test" + P + b"/x"),
     (b"http://bastion.test:8080/x", b"http://bastion.test:8080/x"),
-    # another application's prefix: only a page's links mean it, a redirect could make a browser ask it unasked
+    # another application's prefix: only a page's links mean it, a redirect could make a browser ask it
+    # unasked
     (b"/api/v1/namespaces/x/services/y/proxy/", P + b"/api/v1/namespaces/x/services/y/proxy/"),
     (b"https://bastion.test" + P + b"/x", b"https://bastion.test" + P + b"/x"),
     (b"https://BASTION.test:443", b"https://BASTION.test:443" + P + b"/"),
@@ -155,8 +156,14 @@ FIELDS = [
     (b"Link: <http://bastion.test/c>; rel=next", b"Link: <https://bastion.test" + P + b"/c>; rel=next"),
     (b"HX-Push-Url: false", b"HX-Push-Url: false"),
     (b"HX-Replace-Url: true", b"HX-Replace-Url: true"),
-    (b'HX-Location: {"path": "/x?y", "target": "#t"}', b'HX-Location: {"path": "' + P + b'/x?y", "target": "#t"}'),
-    (b'HX-Location: {"path":"/a","values":{"path":"/b\xe9"}}', b'HX-Location: {"path": "' + P + b'/a", "values": {"path": "/b\\u00e9"}}'),
+    (
+        b'HX-Location: {"path": "/x?y", "target": "#t"}',
+        b'HX-Location: {"path": "' + P + b'/x?y", "target": "#t"}',
+    ),
+    (
+        b'HX-Location: {"path":"/a","values":{"path":"/b\xe9"}}',
+        b'HX-Location: {"path": "' + P + b'/a", "values": {"path": "/b\\u00e9"}}',
+    ),
     (
         b'HX-Location: {"path": "/a", "path": "http://bastion.test/\\u00e9"}',
         b'HX-Location: {"path": "https://bastion.test' + P + b'/%C3%A9"}',
@@ -180,7 +187,12 @@ def test_fields_that_name_places(line, expected):
 
 def test_the_first_location_counts_and_the_rest_keeps_its_order():
     lines = [b"A: 1", b"Location: /a", b"Link: </b>", b"location: //evil.test", b"Link: </c>"]
-    assert answer(*lines) == [b"A: 1", b"Location: " + P + b"/a", b"Link: <" + P + b"/b>", b"Link: <" + P + b"/c>"]
+    assert answer(*lines) == [
+        b"A: 1",
+        b"Location: " + P + b"/a",
+        b"Link: <" + P + b"/b>",
+        b"Link: <" + P + b"/c>",
+    ]
     assert answer(b"Location: javascript:x", b"Location: /a") == []
 
 
@@ -199,7 +211,11 @@ def test_an_origin_of_its_own_keeps_what_may_pass():
     assert answer(b"Location: http://app.test", mount=own) == [b"Location: https://app.test/"]
     assert answer(b"Link: <http://APP.test:80/../x>", mount=own) == [b"Link: <https://app.test/../x>"]
     over_http = replace(own, secure=False)
-    for mount, value in ((own, b"http://u@other.test/x"), (own, b"https://u@app.test/x"), (over_http, b"http://app.test/x")):
+    for mount, value in (
+        (own, b"http://u@other.test/x"),
+        (own, b"https://u@app.test/x"),
+        (over_http, b"http://app.test/x"),
+    ):
         assert rewrite_url(mount, value) == value
 
 
@@ -236,7 +252,9 @@ def test_under_a_base_elsewhere_only_whole_urls_are_ours():
 
 
 def goes_to(value, base=P + b"/r/s"):
-    """Host and path that a browser on https://bastion.test reads in a value; None for what is no place of HTTP."""
+    """Host and path that a browser on https://bastion.test reads in a value; None for what is no place of
+    HTTP.
+    """
     value = re.sub(rb"[\t\n\r]", b"", value.strip(bytes(range(0x21))))
     value = re.split(rb"[?#]", value, maxsplit=1)[0]
     scheme = re.match(rb"([A-Za-z][A-Za-z0-9+.-]*):", value)
@@ -249,11 +267,15 @@ def goes_to(value, base=P + b"/r/s"):
     value = value.replace(b"\\", b"/")
     if value.startswith(b"//"):
         host, _, path = value.lstrip(b"/").partition(b"/")
-        host = re.sub(rb"%([0-9a-fA-F]{2})", lambda m: bytes([int(m[1], 16)]), host.rpartition(b"@")[2]).lower()
+        host = re.sub(
+            rb"%([0-9a-fA-F]{2})", lambda m: bytes([int(m[1], 16)]), host.rpartition(b"@")[2]
+        ).lower()
         return re.sub(rb":0*(443|80)?\Z", b"", host).removesuffix(b"."), _without_dots(b"/" + path)
     if not value:
         return None  # it stays where it is
-    return b"bastion.test", _without_dots(value if value.startswith(b"/") else base.rpartition(b"/")[0] + b"/" + value)
+    return b"bastion.test", _without_dots(
+        value if value.startswith(b"/") else base.rpartition(b"/")[0] + b"/" + value
+    )
 
 
 def _without_dots(path):
@@ -320,15 +342,28 @@ def test_no_url_of_this_host_leads_out_of_the_prefix(value, request_path):
             assert path == P or path.startswith(P + b"/"), url
 
 
-@given(st.lists(st.tuples(st.sampled_from([b"location", b"refresh", b"link", b"content-location", b"set-cookie", b"x"]), VALUES)))
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([b"location", b"refresh", b"link", b"content-location", b"set-cookie", b"x"]),
+            VALUES,
+        )
+    )
+)
 def test_no_answer_raises_and_no_line_breaks(lines):
-    for _, _, value in rewrite_fields(MOUNT, [(name, name, value) for name, value in lines if b"\n" not in value and b"\r" not in value]):
+    for _, _, value in rewrite_fields(
+        MOUNT, [(name, name, value) for name, value in lines if b"\n" not in value and b"\r" not in value]
+    ):
         assert b"\n" not in value and b"\r" not in value
 
 
-@pytest.mark.parametrize("unit", [b"<", b"</a>,", b"<a", b'"', b'"\\', b"../", b"/..", b"%2e%2e/", b" ", b"a:", b"[", b"0"])
+@pytest.mark.parametrize(
+    "unit", [b"<", b"</a>,", b"<a", b'"', b'"\\', b"../", b"/..", b"%2e%2e/", b" ", b"a:", b"[", b"0"]
+)
 @pytest.mark.parametrize("name", [b"location", b"refresh", b"link", b"set-cookie"])
 def test_a_long_value_takes_no_longer_than_it_is_long(name, unit):
-    """64 KiB, the most that a head may have; what is quadratic takes seconds here, and the test runs into its timeout."""
+    """64 KiB, the most that a head may have; what is quadratic takes seconds here, and the test runs into its
+    timeout.
+    """
     for start in (b"", b"/", b"0; url=", b"a=b; path=/"):
         rewrite_fields(MOUNT, [(name, name, start + unit * (65536 // len(unit)))] * 10)

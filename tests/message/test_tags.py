@@ -20,7 +20,9 @@ def seen(*pieces):
         return tag
 
     scanner = TagScanner(dict.fromkeys(NAMES, note), STOPS)
-    assert b"".join(done for piece in pieces for done in scanner.feed(piece)) + scanner.stop() == b"".join(pieces)
+    assert b"".join(done for piece in pieces for done in scanner.feed(piece)) + scanner.stop() == b"".join(
+        pieces
+    )
     return found
 
 
@@ -99,7 +101,10 @@ def test_what_cannot_be_a_tag_is_not_held():
 
 def grown(page, size):
     scanner = TagScanner({b"a": lambda tag: tag + b"!" * size}, STOPS)
-    return b"".join(done for i in range(0, len(page), 7000) for done in scanner.feed(page[i : i + 7000])) + scanner.stop()
+    return (
+        b"".join(done for i in range(0, len(page), 7000) for done in scanner.feed(page[i : i + 7000]))
+        + scanner.stop()
+    )
 
 
 def test_a_tag_too_long_passes_and_those_after_it_are_seen():
@@ -175,7 +180,10 @@ FOREIGN = [b"<svg>", b"</svg>", b"<svg/>", b"<math ", b"</math>", b"/>", b"<nosc
 
 
 @settings(max_examples=400, deadline=None)
-@given(st.lists(st.sampled_from(PIECES + FOREIGN), max_size=25).map(b"".join), st.lists(st.integers(1, 12), max_size=40))
+@given(
+    st.lists(st.sampled_from(PIECES + FOREIGN), max_size=25).map(b"".join),
+    st.lists(st.integers(1, 12), max_size=40),
+)
 def test_pieces_of_any_size_show_the_same_tags(page, sizes):
     whole = seen(page)
     assert seen(*in_bytes(page)) == whole
@@ -191,5 +199,9 @@ def test_pieces_of_any_size_show_the_same_tags(page, sizes):
 def test_another_tokenizer_sees_the_same_tags(page):
     """It reads no CDATA, and the content of noscript as text: both are a tree builder's to say."""
     tokens = turbohtml.tokenize(page.decode("latin-1"), capture_source=True, resolve_references=False)
-    theirs = [token.source.encode("latin-1") for token in tokens if token.type == 1 and token.tag.encode("latin-1", "replace") in NAMES]
+    theirs = [
+        token.source.encode("latin-1")
+        for token in tokens
+        if token.type == 1 and token.tag.encode("latin-1", "replace") in NAMES
+    ]
     assert seen(page) == theirs

@@ -30,9 +30,15 @@ ASKED = [
     pytest.param((C, W, K), Asked(b"websocket", KEY.encode()), id="websocket"),
     pytest.param((C, W), Asked(b"websocket"), id="without a key"),
     pytest.param((C, S), Asked(b"SPDY/3.1"), id="spdy"),
-    pytest.param(("connection: UPGRADE", "upgrade: WebSocket", K), Asked(b"WebSocket", KEY.encode()), id="any case, kept as written"),
+    pytest.param(
+        ("connection: UPGRADE", "upgrade: WebSocket", K),
+        Asked(b"WebSocket", KEY.encode()),
+        id="any case, kept as written",
+    ),
     pytest.param((C, "Upgrade: spdy/3.1"), Asked(b"spdy/3.1"), id="spdy in lower case"),
-    pytest.param(("Connection: keep-alive, Upgrade", W, K), Asked(b"websocket", KEY.encode()), id="one of the options"),
+    pytest.param(
+        ("Connection: keep-alive, Upgrade", W, K), Asked(b"websocket", KEY.encode()), id="one of the options"
+    ),
     pytest.param(("Connection:\tupgrade\t,close", W), Asked(b"websocket"), id="tabs"),
     pytest.param(("Connection: not", C, W), Asked(b"websocket"), id="in the second line (C-WB-2)"),
     pytest.param((C, C, W), Asked(b"websocket"), id="said twice"),
@@ -66,7 +72,8 @@ NOT_ASKED = [
 @pytest.mark.parametrize("lines", NOT_ASKED)
 def test_what_asks_for_nothing_listed_is_an_ordinary_request(lines: tuple[str, ...]) -> None:
     assert asked(*lines) is None
-    assert asked(*lines, method="POST", has_body=True) is None  # nor is it refused for what an upgrade may not have
+    # nor is it refused for what an upgrade may not have
+    assert asked(*lines, method="POST", has_body=True) is None
 
 
 @pytest.mark.parametrize("protocol", [W, S])
@@ -104,7 +111,10 @@ def test_two_keys_are_refused(protocol: str) -> None:
         asked(C, protocol, K, K)
 
 
-@pytest.mark.parametrize(("lines", "method", "has_body"), [((C, W, K, K), "GET", False), ((C, W), "POST", False), ((C, S), "GET", True)])
+@pytest.mark.parametrize(
+    ("lines", "method", "has_body"),
+    [((C, W, K, K), "GET", False), ((C, W), "POST", False), ((C, S), "GET", True)],
+)
 def test_what_is_refused_ends_the_connection(lines: tuple[str, ...], method: str, has_body: bool) -> None:
     """What follows such a head may be of either protocol."""
     with pytest.raises(StatusError) as caught:
@@ -157,10 +167,16 @@ def test_an_answer_does_not_accept(said: Asked, lines: tuple[str, ...]) -> None:
 
 @given(st.binary(min_size=1, max_size=40), st.binary(max_size=40))
 def test_no_answer_is_a_proof_by_chance(key: bytes, proof: bytes) -> None:
-    assert not accepts(Asked(b"websocket", key), [(b"upgrade", b"Upgrade", b"websocket"), (b"sec-websocket-accept", b"", proof)])
+    assert not accepts(
+        Asked(b"websocket", key),
+        [(b"upgrade", b"Upgrade", b"websocket"), (b"sec-websocket-accept", b"", proof)],
+    )
 
 
 @pytest.mark.parametrize("protocol", [b"websocket", b"WebSocket", b"SPDY/3.1"])
 def test_both_sides_are_told_the_protocol_as_the_client_wrote_it(protocol: bytes) -> None:
     assert request_lines(Asked(protocol)) == b"Connection: Upgrade\r\nUpgrade: %b\r\n" % protocol
-    assert answer_fields(Asked(protocol)) == [(b"connection", b"Connection", b"Upgrade"), (b"upgrade", b"Upgrade", protocol)]
+    assert answer_fields(Asked(protocol)) == [
+        (b"connection", b"Connection", b"Upgrade"),
+        (b"upgrade", b"Upgrade", protocol),
+    ]

@@ -54,7 +54,20 @@ VALUES = rb"""/x /x/y.html / // //e.test/x /.x /x/../y /x?y=1&b /x?y&amp;z#f #f 
     https://e.test https://e.test/x https://e.test?x http://e.test:80/x https://e.test.&#47;x https://bastion.test/y http://10.0.0.5:8080/z
     http://127.1/x https:///x https://e.test:x/ javascript:f(1) mailto:a@b data:a,b=c ../mailto:x &#47;x /&eacute; x'y /x'y = /x= x>y /x>y
     x<y /x<y x/ /x/""".split()
-VALUES += [b"", P, P + b"/x", P + b"x", b"https://bastion.test" + P, b"/\xe9", b"/a b", b" /x", b"/x ", b"/x\n", b'x"y', b"java\tscript:x"]
+VALUES += [
+    b"",
+    P,
+    P + b"/x",
+    P + b"x",
+    b"https://bastion.test" + P,
+    b"/\xe9",
+    b"/a b",
+    b" /x",
+    b"/x ",
+    b"/x\n",
+    b'x"y',
+    b"java\tscript:x",
+]
 NAME = st.sampled_from([b"href", b"src", b"action"]) | st.sampled_from(
     b"HREF class id srcset ping title data-href disabled xlink:href @click :x usemap =".split()
 )
@@ -107,7 +120,12 @@ def cut(page, size):
 
 
 @pytest.mark.parametrize(
-    ("tag", "placed"), [(b'<a href="/x">', b'<a href="P/x">'), (b"<a href='/x'>", b'<a href="P/x">'), (b"<a href=/x>", b'<a href="P/x">')]
+    ("tag", "placed"),
+    [
+        (b'<a href="/x">', b'<a href="P/x">'),
+        (b"<a href='/x'>", b'<a href="P/x">'),
+        (b"<a href=/x>", b'<a href="P/x">'),
+    ],
 )
 def test_where_usual_tags_have_made_a_page_grow_too_much_editing_stops(tag, placed):
     mount = Mount(b"/" + b"p" * 999, frozenset(), b"/r/s", True)

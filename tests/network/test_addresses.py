@@ -166,7 +166,10 @@ def test_own_sockets_are_refused_also_where_their_network_is_allowed():
     assert not policy.permits("10.0.0.5", 8443)
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0", "::ffff:127.0.0.1", "::ffff:0.0.0.0", "2001::80ff:fffe", "64:ff9b:1::7f00:1"])
+@pytest.mark.parametrize(
+    "address",
+    ["127.0.0.1", "0.0.0.0", "::ffff:127.0.0.1", "::ffff:0.0.0.0", "2001::80ff:fffe", "64:ff9b:1::7f00:1"],
+)
 def test_a_loopback_socket_of_its_own_is_refused_in_every_form(address):
     policy = DialPolicy([network("0.0.0.0/0"), network("::/0")], own=[("127.0.0.1", 8080)])
     assert not policy.permits(address, 8080)
@@ -186,7 +189,9 @@ def test_the_api_servers_are_asked_for_each_time():
 
 
 def test_a_kubelet_is_known_however_its_address_is_written():
-    policy = DialPolicy(is_kubelet=lambda address, port: (address, port) in {("10.0.0.7", 10250), ("fd00::7", 10250)})
+    policy = DialPolicy(
+        is_kubelet=lambda address, port: (address, port) in {("10.0.0.7", 10250), ("fd00::7", 10250)}
+    )
     for address in ("10.0.0.7", "::ffff:10.0.0.7", "64:ff9b::a00:7", "fd00:0::7", "FD00::7"):
         assert policy.reaches_kubelet(address, 10250)
         assert not policy.reaches_kubelet(address, 10251)

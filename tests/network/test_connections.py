@@ -13,7 +13,19 @@ from bastion.network.errors import DialError, SendError
 from bastion.runtime.certificates import Authority
 from bastion.runtime.deadlines import Deadlines
 from bastion.settings.config import network
-from tests.fakes import LOOPBACK, NO_KUBELET_TLS, Backend, ask, backend, head, run, server_tls, start, until, wire
+from tests.fakes import (
+    LOOPBACK,
+    NO_KUBELET_TLS,
+    Backend,
+    ask,
+    backend,
+    head,
+    run,
+    server_tls,
+    start,
+    until,
+    wire,
+)
 
 EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
@@ -84,7 +96,10 @@ def test_an_answer_that_was_not_awaited_is_not_clean():
 
 def test_half_an_answer_is_not_clean():
     async def main():
-        async with backend(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe") as server, wire() as (transport, pool):
+        async with (
+            backend(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe") as server,
+            wire() as (transport, pool),
+        ):
             trip = await start(transport, server.endpoint())
             assert await (await trip.answer()).read() == b"he"
             trip.close(clean=True)
@@ -142,7 +157,9 @@ def test_a_fresh_connection_may_be_insisted_on():
 def test_only_so_many_are_kept_and_the_oldest_goes():
     async def main():
         async with backend(EMPTY) as server, wire() as (transport, pool):
-            connections = [await answered(transport, pool, server.endpoint()) for _ in range(MAX_IDLE_PER_ENDPOINT + 1)]
+            connections = [
+                await answered(transport, pool, server.endpoint()) for _ in range(MAX_IDLE_PER_ENDPOINT + 1)
+            ]
             for connection in connections:
                 pool.release(connection, clean=True)
             assert pool.idle == MAX_IDLE_PER_ENDPOINT
@@ -221,7 +238,12 @@ def test_what_rests_makes_room_for_what_is_needed():
             busy = await pool.dial(Endpoint(LOOPBACK, 1))
             await rested(pool, *range(2, 100))
             assert pool.open == 4
-            assert [port for port in range(100) if pool.take(Endpoint(LOOPBACK, port)) is not None] == [97, 98, 99]  # and `busy` lives
+            # and `busy` lives
+            assert [port for port in range(100) if pool.take(Endpoint(LOOPBACK, port)) is not None] == [
+                97,
+                98,
+                99,
+            ]
             assert busy.alive
             # An exchange that needs one has it, also where all are in use.
             assert (await pool.dial(Endpoint(LOOPBACK, 100))).alive
@@ -329,7 +351,9 @@ def test_one_that_is_well_is_taken_for_what_cannot_be_sent_again(tls):
         context = server_tls(Authority("of backends")) if tls else None
         async with backend(EMPTY, EMPTY, tls=context) as server, wire() as (transport, _):
             for _ in range(2):
-                trip = transport.start(await transport.connect(server.endpoint(tls=tls), sure=True), "POST", head("POST"), None)
+                trip = transport.start(
+                    await transport.connect(server.endpoint(tls=tls), sure=True), "POST", head("POST"), None
+                )
                 await trip.answer()
                 trip.close(clean=True)
             assert server.connections == 1

@@ -1,4 +1,6 @@
-"""Is the address checked before it is dialled, is what went wrong told in one line, and who is shown which certificate?"""
+"""Is the address checked before it is dialled, is what went wrong told in one line, and who is shown which
+certificate?
+"""
 
 import asyncio
 import contextlib
@@ -47,13 +49,18 @@ def nobody_listening():
 @contextlib.contextmanager
 def kubelet_files(authority=AUTHORITY, clients=CLIENTS):
     """The configuration of a kubelet client: whom it trusts, and its own certificate."""
-    with files(clients.issue([], common_name="bastion", client=True), authority.issue([])) as [(certificate, key), (other, _)]:
+    with files(clients.issue([], common_name="bastion", client=True), authority.issue([])) as [
+        (certificate, key),
+        (other, _),
+    ]:
         trusted = other.with_name("ca.crt")
         trusted.write_bytes(authority.pem)
         yield Kubelet(trusted, certificate, key, False)
 
 
-@pytest.mark.parametrize("address", ["169.254.169.254", "::1", "0.0.0.0", "::ffff:169.254.169.254", "localhost", "fe80::1%lo"])
+@pytest.mark.parametrize(
+    "address", ["169.254.169.254", "::1", "0.0.0.0", "::ffff:169.254.169.254", "localhost", "fe80::1%lo"]
+)
 def test_an_address_that_may_not_be_dialled_is_not(address):
     endpoint = Endpoint(address, 80)
     assert refusal(endpoint) == f"dial {endpoint}: address not allowed"
@@ -63,7 +70,9 @@ def test_without_leave_loopback_is_not_dialled():
     async def main():
         async with backend(EMPTY) as server, Deadlines() as clock:
             with pytest.raises(DialError, match="address not allowed"):
-                await Dialer(DialPolicy(), ClientTLS(NO_KUBELET), clock).dial(server.endpoint(), asyncio.Protocol)
+                await Dialer(DialPolicy(), ClientTLS(NO_KUBELET), clock).dial(
+                    server.endpoint(), asyncio.Protocol
+                )
             assert server.connections == 0
 
     run(main())
@@ -94,7 +103,10 @@ def deaf():
 
 
 def test_a_dial_that_nobody_answers_ends(deaf):
-    assert refusal(Endpoint(LOOPBACK, deaf), connect_timeout=0.05) == f"dial 127.0.0.1:{deaf}: timed out after 0.05 s"
+    assert (
+        refusal(Endpoint(LOOPBACK, deaf), connect_timeout=0.05)
+        == f"dial 127.0.0.1:{deaf}: timed out after 0.05 s"
+    )
 
 
 def test_the_deadline_covers_the_handshake():
@@ -111,9 +123,19 @@ def test_the_deadline_covers_the_handshake():
 
 
 HANDSHAKES = [
-    pytest.param(b"HTTP/1.1 400 Bad Request\r\n\r\n", "wait", r"TLS handshake failed: [a-z ]+$", id="L-50-a-plain-server"),
+    pytest.param(
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        "wait",
+        r"TLS handshake failed: [a-z ]+$",
+        id="L-50-a-plain-server",
+    ),
     pytest.param(b"", "close", r"(the connection was closed|TLS handshake failed: [a-z ]+)$", id="closed"),
-    pytest.param(b"", "reset", r"(connection reset by peer|the connection was closed|TLS handshake failed: [a-z ]+)$", id="reset"),
+    pytest.param(
+        b"",
+        "reset",
+        r"(connection reset by peer|the connection was closed|TLS handshake failed: [a-z ]+)$",
+        id="reset",
+    ),
 ]
 
 
@@ -134,7 +156,9 @@ def test_a_handshake_that_fails_is_a_dial_that_failed(data, then, cause):
         async with Backend(script) as server, wire() as (_, pool):
             with pytest.raises(DialError) as caught:
                 await pool.dial(server.endpoint(tls=True))
-            assert re.fullmatch(rf"dial 127\.0\.0\.1:{server.port}: {cause}", str(caught.value)), str(caught.value)
+            assert re.fullmatch(rf"dial 127\.0\.0\.1:{server.port}: {cause}", str(caught.value)), str(
+                caught.value
+            )
             assert pool.open == 0
 
     run(main())
@@ -149,7 +173,9 @@ def shown(server_context, kubelet, *, identity):
         async def script(reader, writer):
             await server.read_request(reader)
             certificate = writer.get_extra_info("peercert") or {}
-            seen.append(dict(pair for names in certificate.get("subject", ()) for pair in names).get("commonName"))
+            seen.append(
+                dict(pair for names in certificate.get("subject", ()) for pair in names).get("commonName")
+            )
             seen.append(writer.get_extra_info("ssl_object").selected_alpn_protocol())
             writer.write(EMPTY)
             await reader.read()
@@ -161,7 +187,9 @@ def shown(server_context, kubelet, *, identity):
     return run(main())
 
 
-@pytest.mark.parametrize(("identity", "name"), [(KUBELET, "bastion"), ("", None)], ids=["kubelet", "anybody-else"])
+@pytest.mark.parametrize(
+    ("identity", "name"), [(KUBELET, "bastion"), ("", None)], ids=["kubelet", "anybody-else"]
+)
 def test_the_kubelet_certificate_is_shown_to_kubelets_alone(caplog, identity, name):
     context = server_tls(AUTHORITY, clients=CLIENTS)
     context.set_alpn_protocols(["h2", "http/1.1"])
@@ -172,7 +200,10 @@ def test_the_kubelet_certificate_is_shown_to_kubelets_alone(caplog, identity, na
 
 def test_a_kubelets_connection_never_serves_a_pod():
     async def main(kubelet):
-        async with backend(EMPTY, tls=server_tls(AUTHORITY, clients=CLIENTS)) as server, wire(kubelet) as (transport, pool):
+        async with (
+            backend(EMPTY, tls=server_tls(AUTHORITY, clients=CLIENTS)) as server,
+            wire(kubelet) as (transport, pool),
+        ):
             await ask(transport, server.endpoint(tls=True, identity=KUBELET))
             assert pool.take(server.endpoint(tls=True)) is None
             await ask(transport, server.endpoint(tls=True))
@@ -184,7 +215,10 @@ def test_a_kubelets_connection_never_serves_a_pod():
 
 def test_a_pods_certificate_is_taken_as_it_is_and_that_is_said_once_each(caplog):
     async def main():
-        async with backend(EMPTY, tls=server_tls(Authority("nobody"), "example.com")) as server, wire() as (transport, pool):
+        async with (
+            backend(EMPTY, tls=server_tls(Authority("nobody"), "example.com")) as server,
+            wire() as (transport, pool),
+        ):
             await ask(transport, server.endpoint(tls=True))
             await pool.dial(server.endpoint(tls=True))
             return server.port
@@ -225,7 +259,10 @@ def test_without_an_authority_a_self_made_kubelet_is_not_trusted():
 
 def test_a_kubelet_may_be_trusted_blindly_and_that_is_said(caplog):
     async def main(kubelet):
-        async with backend(EMPTY, tls=server_tls(Authority("nobody"), "example.com")) as server, wire(kubelet) as (transport, _):
+        async with (
+            backend(EMPTY, tls=server_tls(Authority("nobody"), "example.com")) as server,
+            wire(kubelet) as (transport, _),
+        ):
             await ask(transport, server.endpoint(tls=True, identity=KUBELET))
 
     with kubelet_files() as kubelet:

@@ -1,4 +1,7 @@
-"""What is read from a backend that may be hostile, and when may its connection be used again?  Scripted bytes over loopback."""
+"""What is read from a backend that may be hostile, and when may its connection be used again?
+
+Scripted bytes over loopback.
+"""
 
 import asyncio
 import itertools
@@ -14,7 +17,20 @@ from bastion.network.http1.answer import framing
 from bastion.network.http1.connection import LARGE_PORTION, MAX_FIELDS, MAX_HEAD, MAX_INTERIM, Connection
 from bastion.network.transport import Deadlines
 from bastion.runtime.certificates import Authority
-from tests.fakes import Backend, ClockLoop, ask, backend, delivered, pass_time, run, server_tls, start, until, whole, wire
+from tests.fakes import (
+    Backend,
+    ClockLoop,
+    ask,
+    backend,
+    delivered,
+    pass_time,
+    run,
+    server_tls,
+    start,
+    until,
+    whole,
+    wire,
+)
 
 OK = b"HTTP/1.1 200 OK\r\n"
 EMPTY = OK + b"Content-Length: 0\r\n\r\n"
@@ -49,7 +65,9 @@ def failure(answer, method="GET", then="wait"):
 
 ANSWERS = [
     # method, bytes, then, (status, body, length), kept?
-    pytest.param("GET", OK + b"Content-Length: 5\r\n\r\nhello", "wait", (200, b"hello", 5), True, id="length"),
+    pytest.param(
+        "GET", OK + b"Content-Length: 5\r\n\r\nhello", "wait", (200, b"hello", 5), True, id="length"
+    ),
     pytest.param("GET", EMPTY, "wait", (200, b"", 0), True, id="length-0"),
     pytest.param(
         "GET",
@@ -69,9 +87,21 @@ ANSWERS = [
     ),
     pytest.param("GET", OK + b"\r\nhello", "close", (200, b"hello", None), False, id="until-close"),
     pytest.param(
-        "GET", OK + b"Connection: close\r\nContent-Length: 5\r\n\r\nhello", "wait", (200, b"hello", 5), False, id="connection-close"
+        "GET",
+        OK + b"Connection: close\r\nContent-Length: 5\r\n\r\nhello",
+        "wait",
+        (200, b"hello", 5),
+        False,
+        id="connection-close",
     ),
-    pytest.param("GET", b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello", "wait", (200, b"hello", 5), False, id="HTTP/1.0"),
+    pytest.param(
+        "GET",
+        b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+        "wait",
+        (200, b"hello", 5),
+        False,
+        id="HTTP/1.0",
+    ),
     pytest.param(
         "GET",
         b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 5\r\n\r\nhello",
@@ -80,21 +110,76 @@ ANSWERS = [
         True,
         id="HTTP/1.0-kept",
     ),
-    pytest.param("HEAD", OK + b"Content-Length: 5\r\n\r\n", "wait", (200, b"", 5), True, id="H-30-HEAD-with-length"),
-    pytest.param("HEAD", OK + b"Transfer-Encoding: chunked\r\n\r\n", "wait", (200, b"", None), True, id="H-30-HEAD-chunked"),
-    pytest.param("GET", b"HTTP/1.1 204 No Content\r\n\r\n", "wait", (204, b"", None), True, id="H-30-204"),
-    pytest.param("GET", b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n", "wait", (204, b"", 0), True, id="204-length-0"),
-    pytest.param("GET", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", "wait", (304, b"", 5), True, id="H-30-304-with-length"),
-    pytest.param("GET", b"HTTP/1.1 304 Not Modified\r\n\r\n", "wait", (304, b"", None), True, id="304"),
-    pytest.param("GET", b"HTTP/1.1 599 X\r\nContent-Length: 1\r\n\r\nx", "wait", (599, b"x", 1), True, id="H-31-599"),
-    pytest.param("GET", b"HTTP/1.1 999 X\r\nContent-Length: 1\r\n\r\nx", "wait", (999, b"x", 1), True, id="999"),
-    pytest.param("GET", b"HTTP/1.1 200 \r\nContent-Length: 1\r\n\r\nx", "wait", (200, b"x", 1), True, id="no-reason"),
-    pytest.param("GET", b"HTTP/1.1 200\r\nContent-Length: 1\r\n\r\nx", "wait", (200, b"x", 1), True, id="no-reason-and-no-space"),
-    pytest.param("GET", b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + EMPTY, "wait", (200, b"", 0), True, id="H-26-interim"),
     pytest.param(
-        "GET", b"HTTP/1.1 100 Continue\r\n\r\n" * MAX_INTERIM + EMPTY, "wait", (200, b"", 0), True, id="as-many-interim-as-may-be"
+        "HEAD", OK + b"Content-Length: 5\r\n\r\n", "wait", (200, b"", 5), True, id="H-30-HEAD-with-length"
     ),
-    pytest.param("GET", OK + b"Content-Length: 1 \r\n\r\nx", "wait", (200, b"x", 1), True, id="RFC-9110-5.5-space-behind-a-length"),
+    pytest.param(
+        "HEAD",
+        OK + b"Transfer-Encoding: chunked\r\n\r\n",
+        "wait",
+        (200, b"", None),
+        True,
+        id="H-30-HEAD-chunked",
+    ),
+    pytest.param("GET", b"HTTP/1.1 204 No Content\r\n\r\n", "wait", (204, b"", None), True, id="H-30-204"),
+    pytest.param(
+        "GET",
+        b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n",
+        "wait",
+        (204, b"", 0),
+        True,
+        id="204-length-0",
+    ),
+    pytest.param(
+        "GET",
+        b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n",
+        "wait",
+        (304, b"", 5),
+        True,
+        id="H-30-304-with-length",
+    ),
+    pytest.param("GET", b"HTTP/1.1 304 Not Modified\r\n\r\n", "wait", (304, b"", None), True, id="304"),
+    pytest.param(
+        "GET", b"HTTP/1.1 599 X\r\nContent-Length: 1\r\n\r\nx", "wait", (599, b"x", 1), True, id="H-31-599"
+    ),
+    pytest.param(
+        "GET", b"HTTP/1.1 999 X\r\nContent-Length: 1\r\n\r\nx", "wait", (999, b"x", 1), True, id="999"
+    ),
+    pytest.param(
+        "GET", b"HTTP/1.1 200 \r\nContent-Length: 1\r\n\r\nx", "wait", (200, b"x", 1), True, id="no-reason"
+    ),
+    pytest.param(
+        "GET",
+        b"HTTP/1.1 200\r\nContent-Length: 1\r\n\r\nx",
+        "wait",
+        (200, b"x", 1),
+        True,
+        id="no-reason-and-no-space",
+    ),
+    pytest.param(
+        "GET",
+        b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + EMPTY,
+        "wait",
+        (200, b"", 0),
+        True,
+        id="H-26-interim",
+    ),
+    pytest.param(
+        "GET",
+        b"HTTP/1.1 100 Continue\r\n\r\n" * MAX_INTERIM + EMPTY,
+        "wait",
+        (200, b"", 0),
+        True,
+        id="as-many-interim-as-may-be",
+    ),
+    pytest.param(
+        "GET",
+        OK + b"Content-Length: 1 \r\n\r\nx",
+        "wait",
+        (200, b"x", 1),
+        True,
+        id="RFC-9110-5.5-space-behind-a-length",
+    ),
     pytest.param(
         "GET",
         OK + b"Connection: upgrade\r\nUpgrade: h2c\r\nContent-Length: 1\r\n\r\nx",
@@ -117,7 +202,8 @@ def test_an_answer_is_read_to_its_end(method, data, then, expected, kept):
 
 def test_fields_keep_their_order_their_case_and_their_duplicates():
     answer, _, _ = exchange(
-        OK + b"Set-Cookie: a=1\r\nx-lower:y\r\nSet-Cookie: b=2\r\nEmpty:\r\nBytes: caf\xe9\r\nContent-Length: 0\r\n\r\n"
+        OK + b"Set-Cookie: a=1\r\nx-lower:y\r\nSet-Cookie: b=2\r\nEmpty:\r\nBytes: caf\xe9\r\nContent-Length:"
+        b" 0\r\n\r\n"
     )
     assert answer.fields[:5] == [
         (b"set-cookie", b"Set-Cookie", b"a=1"),
@@ -130,20 +216,29 @@ def test_fields_keep_their_order_their_case_and_their_duplicates():
 
 
 def test_interim_fields_are_not_the_answers():
-    answer, _, _ = exchange(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 Fine\r\nContent-Length: 0\r\n\r\n")
+    answer, _, _ = exchange(
+        b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 Fine\r\nContent-Length: 0\r\n\r\n"
+    )
     assert (answer.reason, answer.fields) == (b"Fine", [(b"content-length", b"Content-Length", b"0")])
 
 
 def test_trailers_never_become_headers():
     answer, body, _ = exchange(
-        OK + b"Trailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nX-Sum: 1\r\nSet-Cookie: a=b\r\n\r\n"
+        OK + b"Trailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nX-Sum: 1\r\nSet-Cookie:"
+        b" a=b\r\n\r\n"
     )
     assert body == b"x"
     assert [lower for lower, _, _ in answer.fields] == [b"trailer", b"transfer-encoding"]
 
 
 @pytest.mark.parametrize(
-    "answer", [EMPTY, OK + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n", b"HTTP/1.1 204 X\r\n\r\n", b"HTTP/1.1 304 X\r\n\r\n"]
+    "answer",
+    [
+        EMPTY,
+        OK + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+        b"HTTP/1.1 204 X\r\n\r\n",
+        b"HTTP/1.1 304 X\r\n\r\n",
+    ],
 )
 def test_a_clean_connection_serves_again_and_again(answer):
     async def main():
@@ -184,7 +279,9 @@ SURPLUS = [
     pytest.param("HEAD", OK + b"Content-Length: 5\r\n\r\n", b"hello", id="a-body-to-HEAD"),
     pytest.param("HEAD", OK + b"Content-Length: 0\r\n\r\n", EMPTY, id="a-second-answer-to-HEAD"),
     pytest.param("GET", b"HTTP/1.1 204 X\r\n\r\n", b"hello", id="a-body-to-204"),
-    pytest.param("GET", b"HTTP/1.1 204 X\r\nTransfer-Encoding: chunked\r\n\r\n", b"0\r\n\r\n", id="chunks-to-204"),
+    pytest.param(
+        "GET", b"HTTP/1.1 204 X\r\nTransfer-Encoding: chunked\r\n\r\n", b"0\r\n\r\n", id="chunks-to-204"
+    ),
     pytest.param("GET", b"HTTP/1.1 304 X\r\nContent-Length: 5\r\n\r\n", b"hello", id="a-body-to-304"),
 ]
 
@@ -250,7 +347,10 @@ NO_ANSWERS = [
     pytest.param(b"HTTP/0.9 200 OK\r\nContent-Length: 0\r\n\r\n", id="HTTP/0.9"),
     pytest.param(b"RTSP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", id="RTSP"),
     pytest.param(b"ICE/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", id="ICE"),
-    pytest.param(b"HTTP/1.1 100 Continue\r\n\r\nRTSP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", id="RTSP-behind-an-interim-answer"),
+    pytest.param(
+        b"HTTP/1.1 100 Continue\r\n\r\nRTSP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n",
+        id="RTSP-behind-an-interim-answer",
+    ),
     pytest.param(OK + b"no colon\r\n\r\n", id="a-field-without-a-colon"),
     pytest.param(OK + b": x\r\n\r\n", id="a-field-without-a-name"),
     pytest.param(OK + b"A : b\r\nContent-Length: 0\r\n\r\n", id="space-before-the-colon"),
@@ -269,15 +369,24 @@ NO_ANSWERS = [
     pytest.param(OK + b"Content-Length: 1_0\r\n\r\nx", id="an-underscore"),
     pytest.param(OK + b"Content-Length:\r\n\r\nx", id="an-empty-length"),
     pytest.param(OK + b"Content-Length: 99999999999999999999\r\n\r\nx", id="a-length-beyond-64-bits"),
-    pytest.param(OK + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", id="length-and-chunks"),
-    pytest.param(OK + b"Transfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n0\r\n\r\n", id="chunks-and-length"),
-    pytest.param(OK + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", id="chunked-twice"),
+    pytest.param(
+        OK + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", id="length-and-chunks"
+    ),
+    pytest.param(
+        OK + b"Transfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n0\r\n\r\n", id="chunks-and-length"
+    ),
+    pytest.param(
+        OK + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", id="chunked-twice"
+    ),
     pytest.param(OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", id="another-coding-inside"),
     pytest.param(OK + b"Transfer-Encoding: chunked, gzip\r\n\r\nx", id="another-coding-outside"),
     pytest.param(OK + b"Transfer-Encoding: identity\r\n\r\nx", id="identity"),
     pytest.param(OK + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", id="nearly-chunked"),
     # unasked
-    pytest.param(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n", id="H-32-101"),
+    pytest.param(
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+        id="H-32-101",
+    ),
     pytest.param(b"HTTP/1.1 101 Switching Protocols\r\n\r\n", id="H-32-101-to-nothing"),
     # too much
     pytest.param(b"HTTP/1.1 100 Continue\r\n\r\n" * (MAX_INTERIM + 1) + EMPTY, id="too-many-interim"),
@@ -291,7 +400,9 @@ NO_ANSWERS = [
     pytest.param(OK + b"Transfer-Encoding: chunked\r\n\r\n-1\r\nx\r\n0\r\n\r\n", id="a-negative-size"),
     pytest.param(OK + b"Transfer-Encoding: chunked\r\n\r\n1\nx\n0\n\n", id="bare-LF-in-chunks"),
     pytest.param(OK + b"Transfer-Encoding: chunked\r\n\r\n1\r\nxyz0\r\n\r\n", id="no-CRLF-behind-a-chunk"),
-    pytest.param(OK + b"Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\nx", id="a-size-beyond-64-bits"),
+    pytest.param(
+        OK + b"Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\nx", id="a-size-beyond-64-bits"
+    ),
     pytest.param(OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\nno trailer\r\n\r\n", id="no-trailer"),
 ]
 
@@ -306,7 +417,9 @@ def test_what_is_no_proper_answer_is_an_error_and_the_connection_is_gone(data):
 
 def test_http_1_0_knows_no_chunks():
     # RFC 9112, 6.1: faulty framing; if it is processed at all, the connection is closed after it.
-    data = b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"
+    data = (
+        b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"
+    )
     try:
         _, _, kept = exchange(data)
     except ReceiveError:
@@ -315,7 +428,9 @@ def test_http_1_0_knows_no_chunks():
 
 
 class Nobody(asyncio.Transport):
-    """A transport that leads nowhere: what matters here is in how many pieces bytes come, which a socket does not say."""
+    """A transport that leads nowhere: what matters here is in how many pieces bytes come, which a socket does
+    not say.
+    """
 
     def __init__(self):
         super().__init__()
@@ -363,7 +478,9 @@ LONG = OK + b"A: " + b"b" * (4 * MAX_HEAD) + b"\r\nContent-Length: 0\r\n\r\n"
 FITTING = OK + b"A: " + b"b" * (MAX_HEAD - 200) + b"\r\nContent-Length: 0\r\n\r\n"
 
 
-@pytest.mark.parametrize("size", [1000, MAX_HEAD, 5 * MAX_HEAD], ids=["small-pieces", "64-KiB-pieces", "one-piece"])
+@pytest.mark.parametrize(
+    "size", [1000, MAX_HEAD, 5 * MAX_HEAD], ids=["small-pieces", "64-KiB-pieces", "one-piece"]
+)
 def test_a_head_is_too_long_however_it_comes(size):
     def pieces(data):
         return [data[at : at + size] for at in range(0, len(data), size)]
@@ -375,7 +492,8 @@ def test_a_head_is_too_long_however_it_comes(size):
 
 @pytest.mark.parametrize("value", [b"chunked ", b"chunked\t", b" \tchunked \t"])
 def test_a_coding_with_blanks_behind_it_is_read_or_refused_but_never_misread(value):
-    # The parser has its own idea of where a coding ends: were it another than ours, chunk sizes would be taken for a body.
+    # The parser has its own idea of where a coding ends: were it another than ours, chunk sizes would be
+    # taken for a body.
     try:
         _, _, body, _, reusable = fed(OK + b"Transfer-Encoding:" + value + b"\r\n\r\n1\r\nx\r\n0\r\n\r\n")
     except ReceiveError:
@@ -401,7 +519,13 @@ def test_an_answer_is_the_same_in_any_pieces(cuts):
     assert (
         fed(*pieces)
         == fed(GOOD)
-        == (200, [(b"x-a", b"X-A", b"1"), (b"transfer-encoding", b"Transfer-Encoding", b"chunked")], b"hello!", None, True)
+        == (
+            200,
+            [(b"x-a", b"X-A", b"1"), (b"transfer-encoding", b"Transfer-Encoding", b"chunked")],
+            b"hello!",
+            None,
+            True,
+        )
     )
 
 
@@ -479,7 +603,10 @@ def test_a_reset_does_not_end_a_body_that_the_end_delimits():
 
 def test_what_came_before_the_break_is_read_first():
     async def main():
-        async with backend(OK + b"Content-Length: 9\r\n\r\nhello", then="close") as server, wire() as (transport, pool):
+        async with (
+            backend(OK + b"Content-Length: 9\r\n\r\nhello", then="close") as server,
+            wire() as (transport, pool),
+        ):
             trip = await start(transport, server.endpoint())
             answer = await trip.answer()
             await until(lambda: pool.open == 0)
@@ -497,7 +624,9 @@ SOON = Deadlines(answer_head=10.0, answer_idle=5.0)
 
 
 def silence(data, steps, method="GET", deadlines=SOON):
-    """`steps(trip, pool, go)` with the clock in hand, against a backend that says `data`, and the rest after `go(rest)`."""
+    """`steps(trip, pool, go)` with the clock in hand, against a backend that says `data`, and the rest after
+    `go(rest)`.
+    """
 
     async def main():
         rest = asyncio.Queue()
@@ -639,7 +768,10 @@ def test_very_many_chunks_are_worked_off_in_portions(then, tls):
 
     async def main():
         context = server_tls(AUTHORITY) if tls else None
-        async with backend(CHUNKED + ONES + b"0\r\n\r\n", then=then, tls=context) as server, wire() as (transport, pool):
+        async with (
+            backend(CHUNKED + ONES + b"0\r\n\r\n", then=then, tls=context) as server,
+            wire() as (transport, pool),
+        ):
             trip = await start(transport, server.endpoint(tls=tls))
             answer = await trip.answer()
             pieces = []
@@ -647,7 +779,8 @@ def test_very_many_chunks_are_worked_off_in_portions(then, tls):
                 pieces.append(len(piece))
             trip.close(clean=True)
             assert sum(pieces) == len(ONES) // 6
-            # A portion may have come before the reader awoke; TLS hands over with the end what it had read, 64 KiB at most.
+            # A portion may have come before the reader awoke; TLS hands over with the end what it had read,
+            # 64 KiB at most.
             assert max(pieces) < (65536 if tls and then == "close" else 3 * LARGE_PORTION) / 6
             if then == "wait":
                 assert pool.idle == 1
@@ -694,7 +827,14 @@ def test_a_reader_who_waits_holds_little_of_fifty_mebibytes(chunked):
     async def main():
         async def script(reader, writer):
             await server.read_request(reader)
-            writer.write(OK + (b"Transfer-Encoding: chunked\r\n\r\n" if chunked else b"Content-Length: %d\r\n\r\n" % (50 << 20)))
+            writer.write(
+                OK
+                + (
+                    b"Transfer-Encoding: chunked\r\n\r\n"
+                    if chunked
+                    else b"Content-Length: %d\r\n\r\n" % (50 << 20)
+                )
+            )
             for _ in range(50):
                 writer.write(b"100000\r\n" + MEBIBYTE + b"\r\n" if chunked else MEBIBYTE)
                 await writer.drain()

@@ -4,11 +4,22 @@ import pytest
 
 from bastion.network.logins import binds_answer, binds_request
 
-BINDING = [b"NTLM TlRMTVNTUAAB", b"Negotiate YII=", b"negotiate", b"Kerberos abc==", b"Nego2 x", b"CredSSP x", b"Unheard-Of x", b"NTLM\tx"]
+BINDING = [
+    b"NTLM TlRMTVNTUAAB",
+    b"Negotiate YII=",
+    b"negotiate",
+    b"Kerberos abc==",
+    b"Nego2 x",
+    b"CredSSP x",
+    b"Unheard-Of x",
+    b"NTLM\tx",
+]
 PER_REQUEST = [b"Basic eDp5", b"Bearer x.y.z", b'Digest username="NTLM", realm="x"', b"bearer NTLM"]
 
 
-@pytest.mark.parametrize(("value", "binds"), [*((v, True) for v in BINDING), *((v, False) for v in PER_REQUEST)])
+@pytest.mark.parametrize(
+    ("value", "binds"), [*((v, True) for v in BINDING), *((v, False) for v in PER_REQUEST)]
+)
 @pytest.mark.parametrize("name", [b"authorization", b"proxy-authorization"])
 def test_of_a_request(name, value, binds):
     assert binds_request([(b"host", b"Host", b"NTLM"), (name, name, value)]) is binds

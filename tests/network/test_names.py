@@ -67,8 +67,12 @@ def test_a_name_that_moves_leads_to_both_for_a_while() -> None:
     run(main())
 
 
-@pytest.mark.parametrize("error", [OSError(-2, "Name or service not known"), TimeoutError(), UnicodeError("label too long")])
-def test_a_name_that_cannot_be_resolved_is_told_once_and_changes_nothing(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    "error", [OSError(-2, "Name or service not known"), TimeoutError(), UnicodeError("label too long")]
+)
+def test_a_name_that_cannot_be_resolved_is_told_once_and_changes_nothing(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
     async def main() -> None:
         names = Names(api=["10.1.0.1"])
         sockets = names.sockets("https://api", "https://10.0.0.1")

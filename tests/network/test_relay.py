@@ -1,4 +1,7 @@
-"""Two connections joined.  The ends are ordinary sockets on loopback; between them stands what the program puts there."""
+"""Two connections joined.
+
+The ends are ordinary sockets on loopback; between them stands what the program puts there.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +24,18 @@ MIB = 1 << 20
 IN_THE_KERNEL = 24 * MIB  # what the buffers of two connections may hold at the very most
 
 
-def run(work: Coroutine[Any, Any, None], loop: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop) -> None:
+def run(
+    work: Coroutine[Any, Any, None], loop: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+) -> None:
     fakes.run(work, loop)
 
 
 class Joined:
     """A relay, and the ends behind it."""
 
-    def __init__(self, relay: Relay, client: End, backend: End, deadlines: Deadlines, lost: list[str]) -> None:
+    def __init__(
+        self, relay: Relay, client: End, backend: End, deadlines: Deadlines, lost: list[str]
+    ) -> None:
         self.relay, self.client, self.backend = relay, client, backend
         self.deadlines, self.lost = deadlines, lost
 
@@ -55,7 +62,9 @@ async def joined(
     small: bool = False,
     gone: str = "",
 ) -> AsyncIterator[Joined]:
-    """`early`: what came of the client and of the backend before; `small`: the kernel holds little for the client; `gone`: who left."""
+    """`early`: what came of the client and of the backend before; `small`: the kernel holds little for the
+    client; `gone`: who left.
+    """
     loop = asyncio.get_running_loop()
     lost: list[str] = []
     async with Deadlines() as deadlines:
@@ -158,7 +167,9 @@ def test_one_ends_and_the_other_goes_on(first: str) -> None:
 
 @pytest.mark.parametrize("first", ["client", "backend"])
 def test_the_end_comes_after_all_that_was_sent(first: str) -> None:
-    """The other end reads only once everything was sent and ended: what is on its way must not be lost to the end of it."""
+    """The other end reads only once everything was sent and ended: what is on its way must not be lost to the
+    end of it.
+    """
 
     async def main() -> None:
         much = noise(2 * MIB)
@@ -177,7 +188,9 @@ def test_the_end_comes_after_all_that_was_sent(first: str) -> None:
 
 
 def test_a_reader_that_is_slow_at_the_end_gets_all_of_it() -> None:
-    """The last bytes are sent and both ended, but the client takes its time: longer than one that is thrown out is given."""
+    """The last bytes are sent and both ended, but the client takes its time: longer than one that is thrown
+    out is given.
+    """
 
     async def main() -> None:
         much = noise(PIECE)

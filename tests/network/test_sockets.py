@@ -9,7 +9,9 @@ from bastion.network.sockets import UNSENT, prepare
 
 @pytest.mark.parametrize("prepared", [False, True])
 def test_a_peer_who_takes_nothing_gets_little(prepared):
-    """The kernel of a prepared connection does not take what it cannot send: 2.5 MiB a connection otherwise."""
+    """The kernel of a prepared connection does not take what it cannot send: 2.5 MiB a connection
+    otherwise.
+    """
     with socket.socket() as listener, socket.socket() as sender:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         listener.bind(("127.0.0.1", 0))

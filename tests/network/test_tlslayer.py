@@ -1,4 +1,7 @@
-"""TLS over a plain transport.  The peer is OpenSSL by hand on a blocking socket, because asyncio's cannot end one direction alone."""
+"""TLS over a plain transport.
+
+The peer is OpenSSL by hand on a blocking socket, because asyncio's cannot end one direction alone.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,9 @@ CLIENT = ssl.create_default_context(cadata=AUTHORITY.pem.decode())
 both_sides = pytest.mark.parametrize("server_side", [True, False], ids=["server", "client"])
 
 
-def run(work: Coroutine[Any, Any, None], loop: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop) -> None:
+def run(
+    work: Coroutine[Any, Any, None], loop: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+) -> None:
     fakes.run(work, loop)
 
 
@@ -110,7 +115,14 @@ async def layered(
         async with Deadlines() as deadlines:
             application = Application(stays=stays)
             hostname = None if server_side else name
-            layer = TLSLayer(application, ours, deadlines, SharedBuffers(), server_side=server_side, server_hostname=hostname)
+            layer = TLSLayer(
+                application,
+                ours,
+                deadlines,
+                SharedBuffers(),
+                server_side=server_side,
+                server_hostname=hostname,
+            )
             await loop.create_connection(lambda: layer, sock=near)
             try:
                 if handshake:
@@ -140,7 +152,9 @@ def test_bytes_arrive_as_they_were_sent_both_ways_at_once(server_side: bool, siz
         there, back = noise(size), noise(size + 1)
         async with layered(server_side=server_side) as link:
             link.transport.write(there)
-            at_peer, _ = await asyncio.gather(asyncio.to_thread(link.peer.read, size), asyncio.to_thread(link.peer.send, back))
+            at_peer, _ = await asyncio.gather(
+                asyncio.to_thread(link.peer.read, size), asyncio.to_thread(link.peer.send, back)
+            )
             assert at_peer == there
             await until(lambda: len(link.application.data) == len(back))
             assert link.application.data == back
@@ -152,7 +166,10 @@ def test_bytes_arrive_as_they_were_sent_both_ways_at_once(server_side: bool, siz
 @both_sides
 def test_both_versions_are_spoken(server_side: bool, version: ssl.TLSVersion) -> None:
     async def main() -> None:
-        server, client = server_tls(AUTHORITY, "peer.test"), ssl.create_default_context(cadata=AUTHORITY.pem.decode())
+        server, client = (
+            server_tls(AUTHORITY, "peer.test"),
+            ssl.create_default_context(cadata=AUTHORITY.pem.decode()),
+        )
         client.maximum_version = client.minimum_version = version
         async with layered(server_side=server_side, contexts=(server, client)) as link:
             link.transport.write(b"hello")
@@ -185,7 +202,9 @@ def test_byte_by_byte(server_side: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [bytearray(b"abc"), memoryview(b"abc"), memoryview(bytearray(b"x" * 40_000))], ids=["array", "view", "large"]
+    "data",
+    [bytearray(b"abc"), memoryview(b"abc"), memoryview(bytearray(b"x" * 40_000))],
+    ids=["array", "view", "large"],
 )
 def test_whatever_holds_bytes_may_be_written(data: bytearray | memoryview) -> None:
     async def main() -> None:
@@ -231,7 +250,11 @@ def test_another_application_takes_over_where_the_first_one_was_left() -> None:
             await until(lambda: second.ends)
             link.transport.close()
             await until(lambda: second.lost)
-            assert (link.application.data, link.application.ends, link.application.lost) == (b"for the first", 0, [])
+            assert (link.application.data, link.application.ends, link.application.lost) == (
+                b"for the first",
+                0,
+                [],
+            )
 
     run(main())
 
@@ -439,7 +462,9 @@ def test_a_reset_is_told(server_side: bool) -> None:
 
 @both_sides
 @pytest.mark.parametrize("leaving", [Peer.reset, Peer.fin], ids=["RST", "FIN"])
-def test_to_close_what_one_hears_is_lost_waits_for_nothing(server_side: bool, leaving: Callable[[Peer], None]) -> None:
+def test_to_close_what_one_hears_is_lost_waits_for_nothing(
+    server_side: bool, leaving: Callable[[Peer], None]
+) -> None:
     class Closing(Application):
         def connection_lost(self, exc: Exception | None) -> None:
             super().connection_lost(exc)
@@ -466,7 +491,11 @@ def test_a_broken_record_ends_it(server_side: bool, what: str) -> None:
     async def main() -> None:
         async with layered(server_side=server_side) as link:
             link.peer.send(b"good")
-            wire = bytearray(link.peer.sealed(b"bad")) if what == "another record" else bytearray(b"GET / HTTP/1.1\r\n\r\n" * 10_000)
+            wire = (
+                bytearray(link.peer.sealed(b"bad"))
+                if what == "another record"
+                else bytearray(b"GET / HTTP/1.1\r\n\r\n" * 10_000)
+            )
             wire[-1] ^= 1
             link.peer.sock.sendall(wire)
             assert isinstance(await link.lost(), ssl.SSLError)
@@ -480,7 +509,14 @@ def test_a_broken_record_ends_it(server_side: bool, what: str) -> None:
 
 @both_sides
 @pytest.mark.parametrize(
-    "garbage", [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x00" * 200_000, b"\x16\x03\x01\xff\xff" + b"x" * 70_000, b"\x80"], ids=repr
+    "garbage",
+    [
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"\x00" * 200_000,
+        b"\x16\x03\x01\xff\xff" + b"x" * 70_000,
+        b"\x80",
+    ],
+    ids=repr,
 )
 def test_garbage_instead_of_tls_never_reaches_the_application(server_side: bool, garbage: bytes) -> None:
     garbage_alone = len(garbage) == 1  # the beginning of something: only its end shows that it was nothing
@@ -544,7 +580,10 @@ def test_a_finished_handshake_waits_for_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("client", "name", "why"),
-    [(ssl.create_default_context(), "peer.test", "certificate verify"), (CLIENT, "other.test", "certificate verify")],
+    [
+        (ssl.create_default_context(), "peer.test", "certificate verify"),
+        (CLIENT, "other.test", "certificate verify"),
+    ],
     ids=["an unknown authority", "another name"],
 )
 def test_a_certificate_that_is_not_good_is_refused(client: ssl.SSLContext, name: str, why: str) -> None:

@@ -37,7 +37,9 @@ def test_a_body_is_framed_as_the_head_says(chunked, wire_form):
             wire() as (transport, pool),
         ):
             for _ in range(2):
-                answer, body = await ask(transport, server.endpoint(), "POST", Upload([b"hello", b" ", b"world"], chunked=chunked))
+                answer, body = await ask(
+                    transport, server.endpoint(), "POST", Upload([b"hello", b" ", b"world"], chunked=chunked)
+                )
                 assert (answer.status, body) == (200, b"ok")
             assert received == [wire_form] * 2
             assert (pool.dialled, pool.idle) == (1, 1)
@@ -48,7 +50,10 @@ def test_a_body_is_framed_as_the_head_says(chunked, wire_form):
 def test_an_empty_body_in_chunks_is_its_end_alone():
     async def main():
         received = []
-        async with echoing(received, until_end=lambda reader: reader.readexactly(5)) as server, wire() as (transport, _):
+        async with (
+            echoing(received, until_end=lambda reader: reader.readexactly(5)) as server,
+            wire() as (transport, _),
+        ):
             await ask(transport, server.endpoint(), "POST", Upload([], chunked=True))
             assert received == [b"0\r\n\r\n"]
 
@@ -117,9 +122,13 @@ def test_an_early_answer_is_handed_on_and_the_connection_is_not_kept(status):
     run(main())
 
 
-@pytest.mark.parametrize("first", [OK, b"H", b"HTTP/1.1 100 Continue\r\n\r\n"], ids=["whole", "its first byte", "an interim one"])
+@pytest.mark.parametrize(
+    "first", [OK, b"H", b"HTTP/1.1 100 Continue\r\n\r\n"], ids=["whole", "its first byte", "an interim one"]
+)
 def test_after_an_answer_that_began_early_the_connection_is_not_kept(first):
-    """However well the upload then ends: whether the backend reads it nobody knows, and what it leaves is its next request."""
+    """However well the upload then ends: whether the backend reads it nobody knows, and what it leaves is its
+    next request.
+    """
 
     async def main():
         early, go = asyncio.Event(), asyncio.Event()
@@ -162,7 +171,10 @@ def test_a_connection_is_kept_where_the_body_was_read_for_sure(method, status, p
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 await reader.readexactly(sum(map(len, pieces)))
-                writer.write(b"HTTP/1.1 %d X\r\nContent-Length: 2\r\n\r\n%b" % (status, b"" if head.startswith(b"HEAD") else b"ok"))
+                writer.write(
+                    b"HTTP/1.1 %d X\r\nContent-Length: 2\r\n\r\n%b"
+                    % (status, b"" if head.startswith(b"HEAD") else b"ok")
+                )
 
         async with Backend(script) as server, wire() as (transport, pool):
             upload = Upload(pieces)
@@ -199,7 +211,10 @@ def test_a_connection_that_carried_somebodys_body_serves_nobody_else():
 def test_among_those_kept_each_finds_the_last_one_that_it_may_use():
     async def main():
         async with answering() as server, wire() as (transport, pool):
-            trips = [await start(transport, server.endpoint(), "POST", Upload([b"x"]), owner) for owner in ("a", "b", "a", "c")]
+            trips = [
+                await start(transport, server.endpoint(), "POST", Upload([b"x"]), owner)
+                for owner in ("a", "b", "a", "c")
+            ]
             trips += [await start(transport, server.endpoint()) for _ in range(2)]
             mine = [trip._connection for trip in trips]
             for trip in trips:
@@ -207,7 +222,9 @@ def test_among_those_kept_each_finds_the_last_one_that_it_may_use():
                 await until(lambda trip=trip: trip._upload is None or trip._upload.done())
                 trip.close(clean=True)
             assert pool.idle == 6
-            taken = [pool.take(server.endpoint(), owner) for owner in ("a", "a", "b", "b", "a", "a", "c", "d")]
+            taken = [
+                pool.take(server.endpoint(), owner) for owner in ("a", "a", "b", "b", "a", "a", "c", "d")
+            ]
             assert [mine.index(one) if one else None for one in taken] == [5, 4, 1, None, 2, 0, 3, None]
             assert pool.idle == 0
 
@@ -263,7 +280,12 @@ def test_a_connection_that_logs_somebody_in_is_not_kept(line, kept, status):
 def test_a_client_that_breaks_its_body_fails_the_trip():
     async def main():
         async with backend(then="wait") as server, wire() as (transport, pool):
-            trip = await start(transport, server.endpoint(), "POST", Upload([b"x", bad_request("broken", close=True)], chunked=True))
+            trip = await start(
+                transport,
+                server.endpoint(),
+                "POST",
+                Upload([b"x", bad_request("broken", close=True)], chunked=True),
+            )
             with refused(400, "broken"):
                 await trip.answer()
             trip.close(clean=True)
@@ -282,7 +304,9 @@ def test_a_body_that_broke_is_never_ended_for_the_backend():
             received.append(await reader.read())
 
         async with Backend(script) as server, wire() as (transport, _):
-            trip = await start(transport, server.endpoint(), "POST", Upload([b"x", bad_request("broken")], chunked=True))
+            trip = await start(
+                transport, server.endpoint(), "POST", Upload([b"x", bad_request("broken")], chunked=True)
+            )
             with refused(400):
                 await trip.answer()
             trip.close(clean=False)

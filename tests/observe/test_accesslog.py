@@ -1,4 +1,6 @@
-"""Is there one line per exchange, whole and in order, with nothing in it that is secret, and does a slow reader stall nobody?"""
+"""Is there one line per exchange, whole and in order, with nothing in it that is secret, and does a slow
+reader stall nobody?
+"""
 
 import asyncio
 import contextlib
@@ -45,7 +47,14 @@ def proxied(**values):
 
 def test_a_line_says_who_did_what_where_and_how_it_ended():
     one = proxied(
-        user=JANE, acting_as=JANE, endpoint="10.0.0.1:8443", code=200, bytes_in=3, bytes_out=4, stages={"upstream": 0.5}, seconds=0.6
+        user=JANE,
+        acting_as=JANE,
+        endpoint="10.0.0.1:8443",
+        code=200,
+        bytes_in=3,
+        bytes_out=4,
+        stages={"upstream": 0.5},
+        seconds=0.6,
     )
     said = line(one)
     assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d\d\dZ", said.pop("time"))
@@ -325,7 +334,11 @@ def test_a_line_that_is_not_cut_does_not_say_so():
 
 @pytest.mark.parametrize(
     ("audit_id", "by"),
-    [pytest.param(OURS, None, id="ours"), ("foo-bar-baz", "client"), ("3b0c7d2e-0000-4000-8000-000000000000", "client")],
+    [
+        pytest.param(OURS, None, id="ours"),
+        ("foo-bar-baz", "client"),
+        ("3b0c7d2e-0000-4000-8000-000000000000", "client"),
+    ],
 )
 def test_an_id_that_a_client_chose_is_marked(audit_id, by):
     assert line(record(audit_id=audit_id)).get("audit_id_from") == by

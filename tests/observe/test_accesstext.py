@@ -1,4 +1,6 @@
-"""Can a person read a line of the access log, and can nobody write one of his own into it or steer the terminal?"""
+"""Can a person read a line of the access log, and can nobody write one of his own into it or steer the
+terminal?
+"""
 
 import re
 
@@ -17,7 +19,13 @@ PATH = b"/api/v1/namespaces/ns/services/web/proxy/a"
 
 def record(path=PATH, **values):
     one = Record("GET", path, "192.0.2.1", OURS)
-    one.info, one.user, one.code, one.seconds, one.endpoint = request_info("GET", path), User("jane"), 200, 0.0123456, "10.0.0.1:80"
+    one.info, one.user, one.code, one.seconds, one.endpoint = (
+        request_info("GET", path),
+        User("jane"),
+        200,
+        0.0123456,
+        "10.0.0.1:80",
+    )
     one.stages = {"upstream": 0.01}
     for name, value in values.items():
         setattr(one, name, value)
@@ -28,9 +36,10 @@ def test_a_line_is_a_sentence_and_then_names_and_values():
     text = text_line(record(bytes_out=4, agent=b"curl/8.5.0", host=b"web--ns.svc.apps.test")).decode()
     moment, _, rest = text.partition(" ")
     assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d\d\dZ", moment)
-    assert rest == (
-        f"200 GET web--ns.svc.apps.test{PATH.decode()} 12.346ms auditID={OURS} client=192.0.2.1 bytesOut=4 user=jane "
-        "endpoint=10.0.0.1:80 userAgent=curl/8.5.0 upstream=10.000ms"
+    assert (
+        rest
+        == f"200 GET web--ns.svc.apps.test{PATH.decode()} 12.346ms auditID={OURS} client=192.0.2.1 bytesOut=4"
+        " user=jane endpoint=10.0.0.1:80 userAgent=curl/8.5.0 upstream=10.000ms"
     )
 
 
@@ -42,7 +51,9 @@ def test_of_one_that_goes_on_it_is_said():
 @pytest.mark.parametrize("written", [text_line, access_line])
 def test_nobody_writes_a_line_of_his_own(written):
     odd = b"/\r\n2026 200 GET /\x1b[2J\x9b\xe2\x80\xa8"
-    text = written(record(odd, user=User("a\nb=\x1b]0;x\x07"), agent=b"x\ny\x1b[0m", host=b"h\n", cause="c\nd")).decode()
+    text = written(
+        record(odd, user=User("a\nb=\x1b]0;x\x07"), agent=b"x\ny\x1b[0m", host=b"h\n", cause="c\nd")
+    ).decode()
     assert "\n" not in text
     assert "\r" not in text
     assert "\x1b" not in text
@@ -52,13 +63,25 @@ def test_nobody_writes_a_line_of_his_own(written):
 def test_the_colour_is_that_of_the_code_and_nothing_else_differs(code, colour):
     text = coloured_line(record(code=code)).decode()
     assert f"\x1b[{colour}m" in text
-    assert re.sub(r"\x1b\[\d*m", "", text).partition(" ")[2] == text_line(record(code=code)).decode().partition(" ")[2]
+    assert (
+        re.sub(r"\x1b\[\d*m", "", text).partition(" ")[2]
+        == text_line(record(code=code)).decode().partition(" ")[2]
+    )
 
 
 @pytest.mark.parametrize("written", [text_line, access_line])
 def test_whatever_is_long_is_cut(written):
     long = "x" * 100_000
-    line = written(record(b"/" + long.encode(), user=User(long), cause=long, error=long, agent=long.encode(), host=long.encode()))
+    line = written(
+        record(
+            b"/" + long.encode(),
+            user=User(long),
+            cause=long,
+            error=long,
+            agent=long.encode(),
+            host=long.encode(),
+        )
+    )
     assert len(line) <= 2 * MAX_LINE
 
 

@@ -27,7 +27,9 @@ async def house(folder, workers):
     """(the supervisor's part, the workers by number); `workers`: numbers and what they tell."""
     async with contextlib.AsyncExitStack() as stack:
         collecting = Collecting(folder, [*workers])
-        started = {number: Worker(folder, number, 100 + int(number), one.families) for number, one in workers.items()}
+        started = {
+            number: Worker(folder, number, 100 + int(number), one.families) for number, one in workers.items()
+        }
         for one in (collecting, *started.values()):
             server = await one.answering()
             stack.callback(server.close)
@@ -66,7 +68,11 @@ def test_what_a_worker_had_counted_when_it_died_counts_on(tmp_path):
             for more in (1.0, 4.0):
                 successor.count = more
                 again = await told(workers["0"])
-                assert (again["bastion_workers"], again["c_total"], again["held"]) == ("2.0", str(5.0 + more), "2.0")
+                assert (again["bastion_workers"], again["c_total"], again["held"]) == (
+                    "2.0",
+                    str(5.0 + more),
+                    "2.0",
+                )
             server.close()
 
     run(main())

@@ -19,7 +19,13 @@ def certificate(name, end):
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     after = datetime.datetime.fromtimestamp(end, datetime.UTC)
-    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key()).serial_number(1)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(1)
+    )
     builder = builder.not_valid_before(after - datetime.timedelta(days=400)).not_valid_after(after)
     return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 

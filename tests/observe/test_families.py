@@ -19,7 +19,9 @@ ODD = 'a"b\\c\nd{}é'
 
 
 def test_any_value_of_a_label_comes_through():
-    assert read([gauge("g", "What.\nAnd \\more.", ("b", "a"), {(ODD, "x"): 2.5})]) == {"g": {(("a", "x"), ("b", ODD)): 2.5}}
+    assert read([gauge("g", "What.\nAnd \\more.", ("b", "a"), {(ODD, "x"): 2.5})]) == {
+        "g": {(("a", "x"), ("b", ODD)): 2.5}
+    }
 
 
 def test_a_histogram_is_cumulated():
@@ -44,15 +46,28 @@ TOGETHER = [
 
 @pytest.mark.parametrize(("together", "expected"), TOGETHER)
 def test_what_two_processes_tell(together, expected):
-    told = {number: [gauge("g", "G.", (), {(): value}, together)] for number, value in (("0", 2.0), ("1", 3.0))}
+    told = {
+        number: [gauge("g", "G.", (), {(): value}, together)] for number, value in (("0", 2.0), ("1", 3.0))
+    }
     assert read(merged(told)) == {"g": expected}
 
 
 def test_counters_and_histograms_add_up_and_what_was_told_stays():
     durations = {}
     add_duration(durations, (), 0.5)
-    told = {number: [counter("c", "C.", ("l",), {("x",): 1.0, (number,): 1.0}), histogram("h", "H.", (), durations)] for number in "012"}
+    told = {
+        number: [
+            counter("c", "C.", ("l",), {("x",): 1.0, (number,): 1.0}),
+            histogram("h", "H.", (), durations),
+        ]
+        for number in "012"
+    }
     for _ in range(2):
         whole = read(merged(told))
-        assert whole["c_total"] == {(("l", "x"),): 3.0, (("l", "0"),): 1.0, (("l", "1"),): 1.0, (("l", "2"),): 1.0}
+        assert whole["c_total"] == {
+            (("l", "x"),): 3.0,
+            (("l", "0"),): 1.0,
+            (("l", "1"),): 1.0,
+            (("l", "2"),): 1.0,
+        }
         assert (whole["h_count"], whole["h_sum"]) == ({(): 3.0}, {(): 1.5})

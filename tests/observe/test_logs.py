@@ -28,7 +28,11 @@ SECRETS = [
     pytest.param("Authorization: Basic amFuZTpodW50ZXIy", "amFuZTpodW50ZXIy", id="basic"),
     pytest.param("Proxy-Authorization: basic amFuZTpodW50ZXIy", "amFuZTpodW50ZXIy", id="basic-proxy"),
     pytest.param(f"cannot read {JWT} at all", "c2lnbmF0dXJl", id="a-bare-JWT"),
-    pytest.param("Sec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io.aHVudGVyMg, v5", "aHVudGVyMg", id="U-50-subprotocol"),
+    pytest.param(
+        "Sec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io.aHVudGVyMg, v5",
+        "aHVudGVyMg",
+        id="U-50-subprotocol",
+    ),
     pytest.param("GET /x?access_token=hunter2&y=1", "hunter2", id="access_token"),
     pytest.param("GET /x?token=hunter2", "hunter2", id="token"),
     pytest.param("GET /x?id_token=hunter2#f", "hunter2", id="id_token"),
@@ -42,7 +46,9 @@ SECRETS = [
     pytest.param("https://jane:hunter2@api.example/", "hunter2", id="a-password-in-a-URL"),
     pytest.param("GET /x?code=hunter2", "hunter2", id="a-query"),
     pytest.param("'/x/?hunter2'", "hunter2", id="a-query-without-a-name"),
-    pytest.param("-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----", "hunter2", id="a-private-key"),
+    pytest.param(
+        "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----", "hunter2", id="a-private-key"
+    ),
 ]
 
 
@@ -90,7 +96,9 @@ def formatted(message, *arguments, error=None):
             raise error
         except Exception:
             info = sys.exc_info()
-    return JSONFormatter().format(logging.LogRecord("bastion.test", logging.WARNING, "f", 1, message, arguments, info))
+    return JSONFormatter().format(
+        logging.LogRecord("bastion.test", logging.WARNING, "f", 1, message, arguments, info)
+    )
 
 
 def test_an_event_is_one_line_of_json():
@@ -167,13 +175,17 @@ def test_an_event_is_a_line_of_text(colour):
     try:
         raise ValueError("token=hunter2")
     except ValueError:
-        record = logging.LogRecord("bastion.test", logging.WARNING, "", 0, "a\nb \x1b[2J %s", ("token=hunter2",), sys.exc_info())
+        record = logging.LogRecord(
+            "bastion.test", logging.WARNING, "", 0, "a\nb \x1b[2J %s", ("token=hunter2",), sys.exc_info()
+        )
     text = TextFormatter(colour=colour).format(record)
     if colour:
         assert "\x1b[33mwarning\x1b[0m" in text
         text = re.sub(r"\x1b\[[\d;]*m", "", text)
     first, *trace = text.splitlines()
-    assert re.fullmatch(r"20\d\d-\d\d-\d\dT[\d:]{8}\.\d{3}Z warning test: a\\nb \\x1b\[2J \[redacted\]", first)
+    assert re.fullmatch(
+        r"20\d\d-\d\d-\d\dT[\d:]{8}\.\d{3}Z warning test: a\\nb \\x1b\[2J \[redacted\]", first
+    )
     assert trace
     assert all(line.startswith("    ") for line in trace)
     assert "hunter2" not in text
@@ -183,7 +195,12 @@ def test_text_is_for_terminals_and_json_for_what_collects_logs():
     reader, writer = os.pipe()
     terminal, other = pty.openpty()
     try:
-        assert [written_as("", writer), written_as("", other), written_as("text", writer), written_as("json", other)] == [
+        assert [
+            written_as("", writer),
+            written_as("", other),
+            written_as("text", writer),
+            written_as("json", other),
+        ] == [
             "json",
             "text",
             "text",

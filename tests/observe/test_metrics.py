@@ -42,7 +42,11 @@ def test_the_process_is_told_of_too():
     assert re.search(r"^process_open_fds [1-9]", told, re.MULTILINE)
     assert re.search(r"^process_cpu_seconds_total [0-9]", told, re.MULTILINE)
     assert re.search(r'^python_gc_collections_total\{generation="0"\}', told, re.MULTILINE)
-    assert re.search(r'^bastion_build_info\{implementation="\w+",python_version="3[^"]*",version="[^"]+"\} 1.0$', told, re.MULTILINE)
+    assert re.search(
+        r'^bastion_build_info\{implementation="\w+",python_version="3[^"]*",version="[^"]+"\} 1.0$',
+        told,
+        re.MULTILINE,
+    )
 
 
 def test_calls_to_the_api_server_are_told_by_verb_resource_and_code():
@@ -58,6 +62,8 @@ def test_calls_to_the_api_server_are_told_by_verb_resource_and_code():
 def test_each_is_explained_in_a_sentence_and_counters_are_named_as_such():
     families = Metrics(Requests(5).families, ApiCalls().families, Process().families).families()
     for family in text_string_to_metric_families(text(families).decode()):
-        assert family.name.startswith(("process_", "python_")) or family.documentation.endswith("."), family.name
+        assert family.name.startswith(("process_", "python_")) or family.documentation.endswith("."), (
+            family.name
+        )
     for family in families:
         assert (family.kind == "counter") == family.name.endswith("_total")

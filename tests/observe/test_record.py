@@ -16,7 +16,15 @@ def record():
 
 def test_a_record_is_empty_at_first():
     one = record()
-    assert (one.info, one.user, one.acting_as, one.endpoint, one.code, one.error, one.outcome) == (None, None, None, "", 0, "", "")
+    assert (one.info, one.user, one.acting_as, one.endpoint, one.code, one.error, one.outcome) == (
+        None,
+        None,
+        None,
+        "",
+        0,
+        "",
+        "",
+    )
     assert (one.bytes_in, one.bytes_out, one.stages, one.seconds) == (0, 0, {}, 0.0)
 
 
@@ -91,7 +99,16 @@ def test_an_audit_id_is_a_uuid_of_version_8_and_new_each_time():
 
 
 RANDOM, TIMED = str(uuid.uuid4()), str(uuid.uuid1())
-STRANGE = ["", "x", "foo-bar-baz", pytest.param(RANDOM, id="uuid4"), pytest.param(TIMED, id="uuid1"), "x" * 36, "8" * 36, "8" * 64]
+STRANGE = [
+    "",
+    "x",
+    "foo-bar-baz",
+    pytest.param(RANDOM, id="uuid4"),
+    pytest.param(TIMED, id="uuid1"),
+    "x" * 36,
+    "8" * 36,
+    "8" * 64,
+]
 
 
 @pytest.mark.parametrize("id", STRANGE)

@@ -47,7 +47,11 @@ def record(target=WEB, method="GET", code=200, endpoint="10.0.0.1:80", **values)
 
 
 COUNTED = [
-    pytest.param(record(), {"namespace": "ns", "resource": "services", "verb": "get", "code": "200", "by": "backend"}, id="served"),
+    pytest.param(
+        record(),
+        {"namespace": "ns", "resource": "services", "verb": "get", "code": "200", "by": "backend"},
+        id="served",
+    ),
     pytest.param(
         record(method="POST", code=500),
         {"namespace": "ns", "resource": "services", "verb": "create", "code": "500", "by": "backend"},
@@ -68,7 +72,11 @@ COUNTED = [
         {"namespace": "", "resource": "", "verb": "", "code": "404", "by": "backend"},
         id="no-route",
     ),
-    pytest.param(record(code=0), {"namespace": "ns", "resource": "services", "verb": "get", "code": "0", "by": "backend"}, id="no-answer"),
+    pytest.param(
+        record(code=0),
+        {"namespace": "ns", "resource": "services", "verb": "get", "code": "0", "by": "backend"},
+        id="no-answer",
+    ),
     pytest.param(
         record(b"/api/v1/nodes/n/proxy/metrics"),
         {"namespace": "", "resource": "nodes", "verb": "get", "code": "200", "by": "backend"},
@@ -104,13 +112,24 @@ def test_a_flood_of_unknown_namespaces_is_none():
     }
 
 
-UNREGISTERED = [(299, "2xx"), (420, "4xx"), (599, "5xx"), (600, "other"), (999, "other"), (200, "200"), (418, "418"), (0, "0")]
+UNREGISTERED = [
+    (299, "2xx"),
+    (420, "4xx"),
+    (599, "5xx"),
+    (600, "other"),
+    (999, "other"),
+    (200, "200"),
+    (418, "418"),
+    (0, "0"),
+]
 
 
 @pytest.mark.parametrize(("code", "label"), UNREGISTERED)
 def test_codes_that_nobody_registered_are_grouped(code, label):
     counted = samples(observed(record(code=code)), "bastion_requests_total")
-    assert list(counted) == [labels(namespace="ns", resource="services", verb="get", code=label, by="backend")]
+    assert list(counted) == [
+        labels(namespace="ns", resource="services", verb="get", code=label, by="backend")
+    ]
 
 
 def test_one_namespace_cannot_crowd_out_the_others():
@@ -126,13 +145,20 @@ def test_one_namespace_cannot_crowd_out_the_others():
     for n in range(1000):
         metrics.observe(record(b"/api/v1/namespaces/n%d/pods/p/proxy" % n))
     counted = samples(metrics, "bastion_requests_total")
-    assert sum(dict(key)["namespace"] == "mallory" for key in counted) <= NAMESPACE_SERIES + 2 * len(methods) * 6
-    assert all(labels(namespace=f"n{n}", resource="pods", verb="get", code="200", by="backend") in counted for n in range(1000))
+    assert (
+        sum(dict(key)["namespace"] == "mallory" for key in counted) <= NAMESPACE_SERIES + 2 * len(methods) * 6
+    )
+    assert all(
+        labels(namespace=f"n{n}", resource="pods", verb="get", code="200", by="backend") in counted
+        for n in range(1000)
+    )
     assert sum(counted.values()) == len(flood) + 1000
 
 
 def test_whatever_happens_the_series_are_bounded():
-    flood = [record(b"/api/v1/namespaces/n%d/pods/p/proxy" % n, code=100 + n % 900) for n in range(2 * MAX_SERIES)]
+    flood = [
+        record(b"/api/v1/namespaces/n%d/pods/p/proxy" % n, code=100 + n % 900) for n in range(2 * MAX_SERIES)
+    ]
     assert len(samples(observed(*flood), "bastion_requests_total")) <= MAX_SERIES + 100
 
 
@@ -156,9 +182,18 @@ def test_stages_and_bytes_add_up():
         record(stages={"upstream": 2.0}, bytes_in=2, bytes_out=20),
     )
     stages = "bastion_stage_duration_seconds"
-    assert samples(metrics, f"{stages}_sum") == {labels(stage="authentication"): 0.5, labels(stage="upstream"): 3.0}
-    assert samples(metrics, f"{stages}_count") == {labels(stage="authentication"): 1, labels(stage="upstream"): 2}
-    assert samples(metrics, "bastion_body_bytes_total") == {labels(direction="in"): 3.0, labels(direction="out"): 30.0}
+    assert samples(metrics, f"{stages}_sum") == {
+        labels(stage="authentication"): 0.5,
+        labels(stage="upstream"): 3.0,
+    }
+    assert samples(metrics, f"{stages}_count") == {
+        labels(stage="authentication"): 1,
+        labels(stage="upstream"): 2,
+    }
+    assert samples(metrics, "bastion_body_bytes_total") == {
+        labels(direction="in"): 3.0,
+        labels(direction="out"): 30.0,
+    }
 
 
 def test_what_becomes_long_is_counted():
@@ -177,7 +212,9 @@ def test_errors_of_a_backend_are_apart_from_the_bastions_own(backend, code, by):
 
 
 def test_durations_are_apart_by_namespace_and_bounded():
-    flood = [record(b"/api/v1/namespaces/n%d/pods/p/proxy" % i, seconds=0.1) for i in range(MAX_DURATIONS + 50)]
+    flood = [
+        record(b"/api/v1/namespaces/n%d/pods/p/proxy" % i, seconds=0.1) for i in range(MAX_DURATIONS + 50)
+    ]
     counted = samples(observed(*flood), "bastion_request_duration_seconds_count")
     assert len(counted) <= MAX_DURATIONS + 1
     assert counted[labels(namespace="n0", resource="pods")] == 1
@@ -195,9 +232,14 @@ SPELLINGS = (b"web", b"web:80", b"http:web:80", b"https:web:")
 
 
 def test_a_target_is_an_object_however_it_is_spelled():
-    requests = observed(*(record(b"/api/v1/namespaces/ns/services/%b/proxy/" % id, seconds=1.0) for id in SPELLINGS), targets=5)
+    requests = observed(
+        *(record(b"/api/v1/namespaces/ns/services/%b/proxy/" % id, seconds=1.0) for id in SPELLINGS),
+        targets=5,
+    )
     web = {"namespace": "ns", "resource": "services", "target": "web"}
-    assert samples(requests, "bastion_target_requests_total") == {labels(**web, code="2xx", by="backend"): 4.0}
+    assert samples(requests, "bastion_target_requests_total") == {
+        labels(**web, code="2xx", by="backend"): 4.0
+    }
     assert samples(requests, "bastion_target_request_duration_seconds_sum") == {labels(**web): 4.0}
 
 

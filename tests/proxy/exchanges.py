@@ -17,7 +17,9 @@ def fields_of(*lines: str) -> list[Field]:
 
 @dataclass
 class Exchange:
-    """Implements `proxy.exchange.Exchange` as far as it is asked for; `refused` is the StatusError that was sent."""
+    """Implements `proxy.exchange.Exchange` as far as it is asked for; `refused` is the StatusError that was
+    sent.
+    """
 
     method: str = "GET"
     target: bytes = b"/"
@@ -41,7 +43,9 @@ class Exchange:
     aborted: bool = False
     refused: StatusError | None = None
 
-    def start(self, status: int, reason: bytes, fields: list[Field], length: int | None, *, bodiless: bool = False) -> None:
+    def start(
+        self, status: int, reason: bytes, fields: list[Field], length: int | None, *, bodiless: bool = False
+    ) -> None:
         assert not self.status
         self.status, self.answered, self.length = status, fields, length
 

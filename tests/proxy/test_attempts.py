@@ -19,7 +19,10 @@ def everywhere(count: int) -> list[Endpoint]:
 
 
 def dials(
-    *endpoints: Endpoint, silent: bool = False, takes: float = 0.0, well: Callable[[Endpoint], bool] = lambda endpoint: True
+    *endpoints: Endpoint,
+    silent: bool = False,
+    takes: float = 0.0,
+    well: Callable[[Endpoint], bool] = lambda endpoint: True,
 ) -> list[str]:
     """The addresses that are dialled, each in vain after so many seconds."""
     clock = [0.0]
@@ -56,7 +59,10 @@ def test_those_known_to_fail_are_a_few_attempts_and_no_more() -> None:
     assert dials(*endpoints, well=lambda endpoint: endpoint is endpoints[-1])[-1] == endpoints[-1].address
 
 
-V4, V6 = [Endpoint("10.0.0.1", 80), Endpoint("10.0.0.2", 80)], [Endpoint("fd00::1", 80), Endpoint("fd00::2", 80)]
+V4, V6 = (
+    [Endpoint("10.0.0.1", 80), Endpoint("10.0.0.2", 80)],
+    [Endpoint("fd00::1", 80), Endpoint("fd00::2", 80)],
+)
 
 
 @pytest.mark.parametrize(

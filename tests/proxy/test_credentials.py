@@ -41,7 +41,8 @@ def test_each_is_of_its_kind(credentials, kind):
 
 
 MIXED = [
-    # A token that a front proxy passes on beside its own headers is as ambient as those: they are looked at first.
+    # A token that a front proxy passes on beside its own headers is as ambient as those: they are looked at
+    # first.
     (Credentials("t", certificate=SHOWN, asserted=User("erin")), Kind.FRONT_PROXY),
     (Credentials("t", certificate=SHOWN), Kind.CERTIFICATE),
     (Credentials("t", explicit=True, session=True), Kind.COOKIE),
@@ -55,7 +56,9 @@ def test_of_several_the_ambient_one_decides(credentials, kind):
 
 def read(method, *lines, certificate=SHOWN, upgrade=False):
     fields = [(name.lower().encode(), name.encode(), value.encode()) for name, value in lines]
-    exchange = SimpleNamespace(method=method, fields=fields, client="127.0.0.1", scheme=b"https", host=HOST, certificate=certificate)
+    exchange = SimpleNamespace(
+        method=method, fields=fields, client="127.0.0.1", scheme=b"https", host=HOST, certificate=certificate
+    )
     reader = CredentialReader(NoSignIn(), Origins(()), FrontProxyHeaders((b"x-remote-user",)))
     return reader.read(exchange, Asked(b"websocket") if upgrade else None, None).kind
 
@@ -90,14 +93,19 @@ def test_it_counts_for_programs_and_for_our_own_pages(lines, method, marks):
     assert read(method, *lines, *marks) in (Kind.CERTIFICATE, Kind.FRONT_PROXY)
 
 
-@pytest.mark.parametrize("lines", [[], [REMOTE_USER], [REMOTE_USER, ("Authorization", "Bearer passed-on")]], ids=["cert", "front", "both"])
+@pytest.mark.parametrize(
+    "lines",
+    [[], [REMOTE_USER], [REMOTE_USER, ("Authorization", "Bearer passed-on")]],
+    ids=["cert", "front", "both"],
+)
 @pytest.mark.parametrize(("method", "marks"), NEVER.values(), ids=NEVER)
 def test_it_does_not_count_for_another_site(lines, method, marks):
     assert read(method, *lines, *marks) is Kind.NOTHING
 
 
 @pytest.mark.parametrize(
-    ("marks", "kind"), [([], Kind.CERTIFICATE), (said(origin=OWN), Kind.CERTIFICATE), (said(origin=EVIL), Kind.NOTHING)]
+    ("marks", "kind"),
+    [([], Kind.CERTIFICATE), (said(origin=OWN), Kind.CERTIFICATE), (said(origin=EVIL), Kind.NOTHING)],
 )
 def test_a_websocket_of_another_site_has_no_certificate(marks, kind):
     assert read("GET", *marks, upgrade=True) is kind

@@ -44,10 +44,14 @@ class Asking(Exchange):
 class House:
     """A forwarder; `router` says where the target leads by now."""
 
-    def __init__(self, forwarder: Forwarder, router: Standing, streams: Streams, pool: ConnectionPool) -> None:
+    def __init__(
+        self, forwarder: Forwarder, router: Standing, streams: Streams, pool: ConnectionPool
+    ) -> None:
         self.forwarder, self.router, self.streams, self.pool = forwarder, router, streams, pool
 
-    async def ask(self, *endpoints: Endpoint, method: str = "GET", fields: tuple[str, ...] = (), kept: bool = False) -> Exchange:
+    async def ask(
+        self, *endpoints: Endpoint, method: str = "GET", fields: tuple[str, ...] = (), kept: bool = False
+    ) -> Exchange:
         """Raises StatusError."""
         exchange = Asking(method, fields=fields_of(*fields))
         route = route_to(*endpoints)
@@ -66,11 +70,15 @@ async def house() -> AsyncIterator[House]:
     async with wire() as (transport, pool), Deadlines() as deadlines:
         router = Standing()
         forwarder = Forwarder(transport, router, Outliers(), Shares(0), Policy(), Turns())
-        yield House(forwarder, router, Streams(deadlines, StreamLimits(), lambda end, ago: lambda: None), pool)
+        yield House(
+            forwarder, router, Streams(deadlines, StreamLimits(), lambda end, ago: lambda: None), pool
+        )
 
 
 class Dying(Backend):
-    """Answers the first request of each connection, and dies under the second; `dead` then lets nobody see what comes."""
+    """Answers the first request of each connection, and dies under the second; `dead` then lets nobody see
+    what comes.
+    """
 
     def __init__(self) -> None:
         super().__init__(self._play)
@@ -214,7 +222,9 @@ def test_also_after_a_kept_connection_that_died() -> None:
 
 
 class EndsUnread(Backend):
-    """Answers, and ends the connection as soon as it is told to: the loop has no turn in between to read the end."""
+    """Answers, and ends the connection as soon as it is told to: the loop has no turn in between to read the
+    end.
+    """
 
     def __init__(self) -> None:
         super().__init__(self._play)
@@ -277,7 +287,13 @@ def test_what_is_open_to_an_address_serves_nobody_after_its_pod_has_left() -> No
 
 @pytest.mark.parametrize(
     ("line", "kept"),
-    [("NTLM TlRM", False), ("Negotiate YII=", False), ("Kerberos x", False), ("Basic eDp5", True), ("Bearer x", True)],
+    [
+        ("NTLM TlRM", False),
+        ("Negotiate YII=", False),
+        ("Kerberos x", False),
+        ("Basic eDp5", True),
+        ("Bearer x", True),
+    ],
 )
 def test_a_login_of_a_connection_is_nobody_elses(line: str, kept: bool) -> None:
     async def main() -> None:

@@ -1,4 +1,6 @@
-"""The order of decisions: parse, authenticate, authorize, then shape and existence; and that each exchange is recorded once."""
+"""The order of decisions: parse, authenticate, authorize, then shape and existence; and that each exchange is
+recorded once.
+"""
 
 from __future__ import annotations
 
@@ -45,10 +47,17 @@ async def ok(exchange: Exchange) -> None:
 
 
 class House:
-    """A gateway among fakes: `steps` are who was asked, in order; `records` what was observed; `sent` what was forwarded."""
+    """A gateway among fakes: `steps` are who was asked, in order; `records` what was observed; `sent` what
+    was forwarded.
+    """
 
     def __init__(
-        self, answer: Answer = ok, *, knows: Exception | None = None, decides: Exception | None = None, generated_clients: bool = True
+        self,
+        answer: Answer = ok,
+        *,
+        knows: Exception | None = None,
+        decides: Exception | None = None,
+        generated_clients: bool = True,
     ) -> None:
         self.steps: list[str] = []
         self.records: list[tuple[Record, int]] = []
@@ -83,10 +92,19 @@ class House:
         catalog = catalog_of(pods=[fakes.pod("web", "10.0.0.1", containers=[[80]])])
         authorizer: Any = Step(self.steps, "authorize", self._decides)
         return Gateway(
-            guard=Guard(Step(self.steps, "authenticate", self._knows), lambda credentials: False, Limits(), lambda exchange: False),  # type: ignore[arg-type]
+            guard=Guard(
+                Step(self.steps, "authenticate", self._knows),
+                lambda credentials: False,
+                Limits(),
+                lambda exchange: False,
+            ),  # type: ignore[arg-type]
             impersonator=Impersonator(authorizer),
             authorizer=authorizer,
-            router=Step(self.steps, "route", Router(Resolver(catalog, DialPolicy(), nodes=False), Balancer(RoundRobin), fakes.a_turn)),  # type: ignore[arg-type]
+            router=Step(
+                self.steps,
+                "route",
+                Router(Resolver(catalog, DialPolicy(), nodes=False), Balancer(RoundRobin), fakes.a_turn),
+            ),  # type: ignore[arg-type]
             origins=Origins(()),
             forwarder=Forwards(self),  # type: ignore[arg-type]
             tunneller=None,  # type: ignore[arg-type]
@@ -120,7 +138,9 @@ class Forwards:
     def __init__(self, house: House) -> None:
         self._house = house
 
-    async def serve(self, exchange: Exchange, route: Route, envelope: Any, record: Record, under_way: UnderWay) -> None:
+    async def serve(
+        self, exchange: Exchange, route: Route, envelope: Any, record: Record, under_way: UnderWay
+    ) -> None:
         await self._house.forward(exchange, route, envelope)
 
 
@@ -180,7 +200,8 @@ ORDER: dict[str, tuple[str, bytes, str, int, list[str]]] = {
 def test_the_order_of_decisions(method: str, target: bytes, whose: str, code: int, steps: list[str]) -> None:
     house = House()
     exchange = house.serve(Exchange(method, target, fields_of(whose) if whose else []))
-    assert (exchange.status, list(dict.fromkeys(house.steps))) == (code, steps)  # what is not known may be looked for again
+    # what is not known may be looked for again
+    assert (exchange.status, list(dict.fromkeys(house.steps))) == (code, steps)
     ((record, _),) = house.records
     assert record.path == target
     assert record.user == (USERS.get(whose) if steps else None)
@@ -211,7 +232,13 @@ def test_the_verb_follows_the_method(method: str, verb: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("segment", "name"), [(b"web", "web"), (b"web:80", "web:80"), (b"http:web:80", "http:web:80"), (b"http%3Aw%65b%3A", "http:web:")]
+    ("segment", "name"),
+    [
+        (b"web", "web"),
+        (b"web:80", "web:80"),
+        (b"http:web:80", "http:web:80"),
+        (b"http%3Aw%65b%3A", "http:web:"),
+    ],
 )
 def test_the_name_is_the_whole_decoded_id(segment: bytes, name: str) -> None:
     house = House()
@@ -261,21 +288,33 @@ def test_backend_forwarded_uri_and_log_agree_on_a_generated_clients_path(decode:
     house.serve(Exchange("GET", POD + b"/api%2Fv1%2Fquery?query=a%2Fb", fields_of(AS_ALICE, agent)))
     ((route, envelope),) = house.sent
     ((record, _),) = house.records
-    assert (route.target, envelope.forwarded.uri, record.path) == (path + b"?query=a%2Fb", POD + path, POD + path)
+    assert (route.target, envelope.forwarded.uri, record.path) == (
+        path + b"?query=a%2Fb",
+        POD + path,
+        POD + path,
+    )
     assert house.asked == [(ALICE, Attributes("get", "", "v1", "ns", "pods", "proxy", "web:80"))]
 
 
 def test_a_credential_for_the_bastion_leaves_the_other_to_the_backend() -> None:
     house = House()
-    house.serve(Exchange("GET", POD + b"/", fields_of("X-Bastion-Authorization: Bearer alice", "Authorization: Basic x")))
+    house.serve(
+        Exchange(
+            "GET", POD + b"/", fields_of("X-Bastion-Authorization: Bearer alice", "Authorization: Basic x")
+        )
+    )
     assert house.sent[0][1].keep_authorization
 
 
 @pytest.mark.parametrize(
-    ("rest", "location"), [(b"", b"/"), (b"?x=/y&z", b"/?x=/y&z"), (b"?", b"/?")], ids=["nothing", "a query", "an empty query"]
+    ("rest", "location"),
+    [(b"", b"/"), (b"?x=/y&z", b"/?x=/y&z"), (b"?", b"/?")],
+    ids=["nothing", "a query", "an empty query"],
 )
 @pytest.mark.parametrize("prefix", [POD, API + b"pods/http%3Aweb%3A80/proxy"])
-def test_a_redirect_adds_the_slash_and_changes_nothing_else(prefix: bytes, rest: bytes, location: bytes) -> None:
+def test_a_redirect_adds_the_slash_and_changes_nothing_else(
+    prefix: bytes, rest: bytes, location: bytes
+) -> None:
     exchange = House().serve(Exchange("GET", prefix + rest, fields_of(AS_ALICE)))
     assert (exchange.status, exchange.length) == (301, 0)
     assert exchange.answered == [(b"location", b"Location", prefix + location), *data_fields([])]
@@ -307,7 +346,9 @@ def test_two_credentials_are_none(name: str, again: str) -> None:
 
 def test_a_mistake_of_ours_is_a_500_that_tells_nothing(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR):
-        exchange = House(knows=ZeroDivisionError("s3cret")).serve(Exchange("GET", POD + b"/", fields_of(AS_ALICE)))
+        exchange = House(knows=ZeroDivisionError("s3cret")).serve(
+            Exchange("GET", POD + b"/", fields_of(AS_ALICE))
+        )
     assert exchange.refused is not None
     assert (exchange.status, exchange.refused.reason) == (500, "InternalError")
     assert b"s3cret" not in exchange.refused.body()

@@ -28,7 +28,12 @@ class Scene:
         self.knows = Knows({"alice": ALICE})
         self.remembered: set[str | None] = set()
         limits = Limits(authentication_failure_qps=1.0, authentication_failure_burst=BURST)
-        self.guard = Guard(self.knows, lambda credentials: credentials.token in self.remembered, limits, lambda exchange: True)
+        self.guard = Guard(
+            self.knows,
+            lambda credentials: credentials.token in self.remembered,
+            limits,
+            lambda exchange: True,
+        )
 
     async def ask(self, token: str | None, client: str = HERE, *, foreign: bool = False) -> int:
         """The status that comes of it."""
@@ -41,7 +46,10 @@ class Scene:
         return 200 if user is not None else 401
 
     async def guesses(self, count: int, client: str = HERE, *, foreign: bool = False) -> list[int]:
-        return [await self.ask(f"guess-{len(self.knows.asked)}-{n}", client, foreign=foreign) for n in range(count)]
+        return [
+            await self.ask(f"guess-{len(self.knows.asked)}-{n}", client, foreign=foreign)
+            for n in range(count)
+        ]
 
 
 def scene(play: Callable[[Scene], Awaitable[None]]) -> None:
@@ -166,7 +174,9 @@ def test_whose_share_a_request_takes(user: User, client: str, asker: Key) -> Non
 
 def test_nobody_in_particular_is_limited_by_address() -> None:
     async def main() -> None:
-        guard = Guard(Knows(), lambda credentials: False, Limits(exchanges_per_user=1), lambda exchange: False)
+        guard = Guard(
+            Knows(), lambda credentials: False, Limits(exchanges_per_user=1), lambda exchange: False
+        )
         with guard.place(asker_of(anonymous(), HERE), tunnel=False):
             with refused(429), guard.place(asker_of(anonymous(), HERE), tunnel=False):
                 pass

@@ -14,7 +14,12 @@ from tests.fakes import refused
 from tests.proxy.exchanges import Exchange, fields_of
 
 PREFIX = b"/api/v1/namespaces/ns/pods/p:80/proxy"
-SAID = ("X-Forwarded-For: 9.9.9.9", "X-Forwarded-Host: example.org", "X-Forwarded-Proto: http", "X-Forwarded-Prefix: /evil")
+SAID = (
+    "X-Forwarded-For: 9.9.9.9",
+    "X-Forwarded-Host: example.org",
+    "X-Forwarded-Proto: http",
+    "X-Forwarded-Prefix: /evil",
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,9 @@ ROWS = {
     "a trusted proxy of IPv6": Row("fd00::1", SAID, ("9.9.9.9, fd00::1", "example.org", "http")),
     "one that says nothing": Row("10.1.2.3", (), ("10.1.2.3", *TRUTH)),
     "one that says it in two lines": Row(
-        "10.1.2.3", ("X-Forwarded-For: 9.9.9.9, 8.8.8.8", "X-Forwarded-For: 7.7.7.7"), ("9.9.9.9, 8.8.8.8, 7.7.7.7, 10.1.2.3", *TRUTH)
+        "10.1.2.3",
+        ("X-Forwarded-For: 9.9.9.9, 8.8.8.8", "X-Forwarded-For: 7.7.7.7"),
+        ("9.9.9.9, 8.8.8.8, 7.7.7.7, 10.1.2.3", *TRUTH),
     ),
     "one that says only the host": Row("10.1.2.3", SAID[1:2], ("10.1.2.3", "example.org", "https")),
     "mapped": Row("::ffff:10.1.2.3", SAID[:1], ("9.9.9.9, ::ffff:10.1.2.3", *TRUTH)),
@@ -50,12 +57,21 @@ def test_whose_word_counts(row: Row) -> None:
     info = request_info("GET", exchange.target)
     assert info is not None
     told = Origins(map(network, row.trusted)).forwarded(exchange, info)  # type: ignore[arg-type]
-    assert told == Forwarded(*(text.encode() for text in row.expected), prefix=PREFIX, uri=PREFIX + b"/a%2Fb//c")
+    assert told == Forwarded(
+        *(text.encode() for text in row.expected), prefix=PREFIX, uri=PREFIX + b"/a%2Fb//c"
+    )
 
 
 @pytest.mark.parametrize(
     ("rest", "uri"),
-    [(b"", b""), (b"/", b"/"), (b"?x=/y", b""), (b"/?x=y", b"/"), (b"//a/../b", b"//a/../b"), (b"/%zz+%20", b"/%zz+%20")],
+    [
+        (b"", b""),
+        (b"/", b"/"),
+        (b"?x=/y", b""),
+        (b"/?x=y", b"/"),
+        (b"//a/../b", b"//a/../b"),
+        (b"/%zz+%20", b"/%zz+%20"),
+    ],
 )
 def test_the_uri_is_the_prefix_and_the_raw_rest_without_its_query(rest: bytes, uri: bytes) -> None:
     prefix = b"/api/v1/namespaces/ns/services/http%3As:http/proxy"
@@ -81,7 +97,9 @@ def test_the_uri_is_the_prefix_and_the_raw_rest_without_its_query(rest: bytes, u
         ("X-Forwarded-Proto: ",),
     ],
 )
-def test_a_trusted_proxy_that_does_not_say_one_host_is_refused_and_a_strangers_word_is_nothing(lines: tuple[str, ...]) -> None:
+def test_a_trusted_proxy_that_does_not_say_one_host_is_refused_and_a_strangers_word_is_nothing(
+    lines: tuple[str, ...],
+) -> None:
     exchange = Exchange(target=PREFIX + b"/", fields=fields_of(*lines), client="10.1.2.3")
     info = request_info("GET", exchange.target)
     assert info is not None
@@ -100,7 +118,11 @@ CLIENTS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "what a client made up before it": ("10.0.0.1", ("198.51.100.7, 203.0.113.66",), "203.0.113.66"),
     "in two lines": ("10.0.0.1", ("198.51.100.7", "203.0.113.66"), "203.0.113.66"),
     "two proxies": ("10.0.0.1", ("198.51.100.7, 203.0.113.66, 10.0.0.2",), "203.0.113.66"),
-    "a client with a trusted address in its own word": ("10.0.0.1", ("10.0.0.9, 203.0.113.66",), "203.0.113.66"),
+    "a client with a trusted address in its own word": (
+        "10.0.0.1",
+        ("10.0.0.9, 203.0.113.66",),
+        "203.0.113.66",
+    ),
     "all trusted": ("10.0.0.1", ("10.0.0.3, 10.0.0.2",), "10.0.0.3"),
     "it says nothing": ("10.0.0.1", (), "10.0.0.1"),
     "it says an empty one": ("10.0.0.1", ("",), "10.0.0.1"),
@@ -143,6 +165,8 @@ def test_whether_another_sites_page_made_a_browser_send_it(lines: tuple[str, ...
 
 
 def test_what_is_ours_is_seen_from_the_browser_behind_a_trusted_proxy() -> None:
-    exchange = Exchange(fields=fields_of("Origin: https://example.org", "X-Forwarded-Host: example.org"), client="10.1.2.3")
+    exchange = Exchange(
+        fields=fields_of("Origin: https://example.org", "X-Forwarded-Host: example.org"), client="10.1.2.3"
+    )
     assert not Origins([network("10.0.0.0/8")]).foreign(exchange)  # type: ignore[arg-type]
     assert Origins(()).foreign(exchange)  # type: ignore[arg-type]

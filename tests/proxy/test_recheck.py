@@ -63,7 +63,8 @@ def test_asked_once_per_interval_or_a_little_sooner() -> None:
         await live(20 * INTERVAL)
         times = [began, *question.asked]
         gaps = [after - before for before, after in itertools.pairwise(times)]
-        assert all(0.9 * INTERVAL - 1 <= gap <= INTERVAL + 2 for gap in gaps), gaps  # a second of this clock's steps
+        # a second of this clock's steps
+        assert all(0.9 * INTERVAL - 1 <= gap <= INTERVAL + 2 for gap in gaps), gaps
         assert len(set(gaps)) > 1, "no jitter"
         assert not ended
 
@@ -90,7 +91,10 @@ def test_a_yes_of_some_time_ago_is_asked_about_sooner(ago: float) -> None:
 def test_asked_once_for_all_who_share_a_question() -> None:
     async def main() -> None:
         recheck, question, ended = Recheck(INTERVAL, GRACE), Question(), list[str]()
-        leaves = [recheck.watch("key", question, lambda reason, n=n: ended.append(f"{n}: {reason}")) for n in range(200)]  # type: ignore[misc]
+        leaves = [
+            recheck.watch("key", question, lambda reason, n=n: ended.append(f"{n}: {reason}"))
+            for n in range(200)
+        ]  # type: ignore[misc]
         assert len(recheck) == 1
         await live(INTERVAL * 3)
         assert 3 <= len(question.asked) <= 4
@@ -316,7 +320,9 @@ def test_before_its_end_there_is() -> None:
 
 @pytest.mark.parametrize("answer", [False, ZeroDivisionError()], ids=["refused", "failed"])
 def test_who_comes_after_the_answer_was_no_is_asked_about_anew(answer: bool | Exception) -> None:
-    """Those who were refused may still be leaving: a stream that came meanwhile must not wait for a question that is over."""
+    """Those who were refused may still be leaving: a stream that came meanwhile must not wait for a question
+    that is over.
+    """
 
     async def main() -> None:
         recheck, question, ended = Recheck(INTERVAL, GRACE), Question(), list[str]()
@@ -445,7 +451,14 @@ def without_one_of_the_rights(access: Access) -> None:
 
 @pytest.mark.parametrize(
     "changed",
-    [without_the_token, with_the_token_somebody_elses, with_other_groups, as_a_namesake, with_another_extra, without_one_of_the_rights],
+    [
+        without_the_token,
+        with_the_token_somebody_elses,
+        with_other_groups,
+        as_a_namesake,
+        with_another_extra,
+        without_one_of_the_rights,
+    ],
 )
 def test_it_ends_when_one_of_them_falls(changed: Callable[[Access], None]) -> None:
     async def main() -> None:
@@ -460,10 +473,15 @@ def test_it_ends_when_one_of_them_falls(changed: Callable[[Access], None]) -> No
 
 def test_in_which_order_groups_and_extras_are_told_says_nothing() -> None:
     async def main() -> None:
-        access, user = Access(), structs.replace(ALICE, groups=("a", "b"), extra=(("x", ("1", "2")), ("y", ())))
+        access, user = (
+            Access(),
+            structs.replace(ALICE, groups=("a", "b"), extra=(("x", ("1", "2")), ("y", ()))),
+        )
         access.open(user=user)
         access.may = lambda who, attributes: True
-        access.knows.users = {"token": structs.replace(user, groups=("b", "a"), extra=(("y", ()), ("x", ("2", "1"))))}
+        access.knows.users = {
+            "token": structs.replace(user, groups=("b", "a"), extra=(("y", ()), ("x", ("2", "1"))))
+        }
         await live(2 * INTERVAL)
         assert not access.ended
 
@@ -496,7 +514,9 @@ def test_what_is_asked_is_what_the_assumed_user_may() -> None:
 
 
 def test_a_stream_opened_under_a_new_identity_is_not_ended_for_the_old_one() -> None:
-    """The groups of a token's user changed between two streams: the first one ends, the second is as it should be."""
+    """The groups of a token's user changed between two streams: the first one ends, the second is as it
+    should be.
+    """
 
     async def main() -> None:
         access = Access()

@@ -19,7 +19,9 @@ ERRORS = (DialError, SendError, ReceiveError, UpstreamTimeout, NetworkError)
 @pytest.mark.parametrize("error", ERRORS)
 def test_only_where_nothing_can_be_done_twice(error: type[NetworkError], method: str) -> None:
     for reused, touched, resent in itertools.product((False, True), repeat=3):
-        expected = error is SendError and method in IDEMPOTENT and (reused, touched, resent) == (True, False, False)
+        expected = (
+            error is SendError and method in IDEMPOTENT and (reused, touched, resent) == (True, False, False)
+        )
         assert may_resend(error("x"), method, reused=reused, body_touched=touched, resent=resent) is expected
 
 

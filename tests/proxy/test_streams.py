@@ -12,7 +12,17 @@ import pytest
 from bastion.kube.endpoint import Endpoint
 from bastion.kube.status import StatusError
 from bastion.observe.record import Record
-from bastion.proxy.streams import AT_ONCE, IDLE, NODE_GONE, POD_GONE, STOPPING, TOO_LONG, StreamLimits, Streams, UnderWay
+from bastion.proxy.streams import (
+    AT_ONCE,
+    IDLE,
+    NODE_GONE,
+    POD_GONE,
+    STOPPING,
+    TOO_LONG,
+    StreamLimits,
+    Streams,
+    UnderWay,
+)
 from bastion.runtime.deadlines import Deadlines
 from tests import fakes
 from tests.fakes import ClockLoop, pass_time, settle
@@ -30,7 +40,9 @@ def run(work: Coroutine[Any, Any, None]) -> None:
 
 
 class One:
-    """An exchange under way until `go` or an end from outside; `outcome` is how it went, `watched` how long ago it had been allowed."""
+    """An exchange under way until `go` or an end from outside; `outcome` is how it went, `watched` how long
+    ago it had been allowed.
+    """
 
     def __init__(self, resource: str = "pods", at: Endpoint | None = AT) -> None:
         self.exchange = Exchange()
@@ -174,7 +186,13 @@ def test_without_a_byte_it_ends_and_with_one_it_does_not() -> None:
 
 def test_it_ends_with_its_pod_or_its_node() -> None:
     async def main() -> None:
-        there, elsewhere, on_node, short, nowhere = One(), One(at=ELSEWHERE), One("nodes"), One(), One(at=None)
+        there, elsewhere, on_node, short, nowhere = (
+            One(),
+            One(at=ELSEWHERE),
+            One("nodes"),
+            One(),
+            One(at=None),
+        )
         for one in (there, elsewhere, on_node):
             one.exchange.status = 200
         async with house(there, elsewhere, on_node, nowhere) as streams:
@@ -293,7 +311,15 @@ def test_whoever_keeps_records_is_told_of_each_that_becomes_long() -> None:
     async def main() -> None:
         told = []
         async with Deadlines() as deadlines:
-            one, streams = One(), Streams(deadlines, StreamLimits(), One.watch, lambda record, exchange: told.append((record, exchange)))
+            one, streams = (
+                One(),
+                Streams(
+                    deadlines,
+                    StreamLimits(),
+                    One.watch,
+                    lambda record, exchange: told.append((record, exchange)),
+                ),
+            )
             task = asyncio.create_task(one.serve(streams))
             await pass_time(1)
             assert not told

@@ -1,4 +1,6 @@
-"""An upgrade on its way: what the backend is asked, what the client is told, and what ends the stream that comes of it."""
+"""An upgrade on its way: what the backend is asked, what the client is told, and what ends the stream that
+comes of it.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,11 @@ from tests.tunnel.raw import Before, End, connection
 
 KEY, PROOF = b"dGhlIHNhbXBsZSBub25jZQ==", b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # RFC 6455, 1.3
 WEBSOCKET, SPDY = Asked(b"websocket", KEY), Asked(b"SPDY/3.1")
-YES = b"HTTP/1.1 101 Go on\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: " + PROOF + b"\r\nX-Own: kept\r\n\r\n"
+YES = (
+    b"HTTP/1.1 101 Go on\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: "
+    + PROOF
+    + b"\r\nX-Own: kept\r\n\r\n"
+)
 YES_TO_SPDY = b"HTTP/1.1 101 Go on\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n"
 UNLIMITED = StreamLimits(idle=0, duration=0)
 POLICY_VIOLATION, GOING_AWAY = b"\x88\x02\x03\xf0", b"\x88\x02\x03\xe9"
@@ -83,8 +89,16 @@ class Watches:
 class House:
     """A tunneller, what is under way, and a backend that takes upgrades."""
 
-    def __init__(self, tunneller: Tunneller, streams: Streams, watches: Watches, pool: ConnectionPool, backend: Backend) -> None:
-        self.tunneller, self.streams, self.watches, self.pool, self.backend = tunneller, streams, watches, pool, backend
+    def __init__(
+        self, tunneller: Tunneller, streams: Streams, watches: Watches, pool: ConnectionPool, backend: Backend
+    ) -> None:
+        self.tunneller, self.streams, self.watches, self.pool, self.backend = (
+            tunneller,
+            streams,
+            watches,
+            pool,
+            backend,
+        )
         self.record = Record("GET", b"/", "192.0.2.1", "audit-id")
 
     def route(self, *before: Endpoint) -> Route:
@@ -99,7 +113,9 @@ class House:
             self.streams.over(under_way)
 
     @contextlib.asynccontextmanager
-    async def open(self, asked: Asked = WEBSOCKET) -> AsyncIterator[tuple[Upgrading, End, asyncio.Task[None]]]:
+    async def open(
+        self, asked: Asked = WEBSOCKET
+    ) -> AsyncIterator[tuple[Upgrading, End, asyncio.Task[None]]]:
         """(the exchange, its client, the task that serves it) of an upgrade that was accepted."""
         count = len(self.streams)
         async with upgrading() as (exchange, client):
@@ -176,7 +192,8 @@ def test_an_upgrade_that_is_accepted_becomes_a_stream() -> None:
         async with house() as h, h.open(Asked(b"WebSocket", KEY)) as (exchange, client, serving):
             assert exchange.reason == b"Go on"
             answered = {name: value for name, _, value in exchange.answered}
-            assert (answered[b"connection"], answered[b"upgrade"]) == (b"Upgrade", b"WebSocket")  # as the client wrote it
+            # as the client wrote it
+            assert (answered[b"connection"], answered[b"upgrade"]) == (b"Upgrade", b"WebSocket")
             assert (answered[b"sec-websocket-accept"], answered[b"x-own"]) == (PROOF, b"kept")
             await client.send(b"hello")
             assert await client.read(5) == b"hello"
@@ -195,7 +212,10 @@ def test_an_upgrade_that_is_accepted_becomes_a_stream() -> None:
 REFUSALS = [
     b"HTTP/1.1 403 No\r\nContent-Length: 7\r\nX-Why: own\r\n\r\nbecause",
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-Why: own\r\n\r\n7\r\nbecause\r\n0\r\n\r\n",
-    b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 426 Other\r\nUpgrade: h2c\r\nContent-Length: 7\r\nX-Why: own\r\n\r\nbecause",
+    (
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 426 Other\r\nUpgrade: h2c\r\nContent-Length: 7\r\nX-Why:"
+        b" own\r\n\r\nbecause"
+    ),
 ]
 
 
@@ -205,7 +225,11 @@ def test_a_refusal_is_passed_on_whole_and_its_connection_never_used_again(answer
         async with house(answer) as h:
             exchange = Upgrading()
             await h.serve(exchange)
-            assert (exchange.finished, bytes(exchange.body_sent), exchange.aborted) == (True, b"because", False)
+            assert (exchange.finished, bytes(exchange.body_sent), exchange.aborted) == (
+                True,
+                b"because",
+                False,
+            )
             assert {name: value for name, _, value in exchange.answered}[b"x-why"] == b"own"
             assert not {b"upgrade", b"connection"} & {name for name, _, _ in exchange.answered}
             await until(lambda: not h.pool.open)
@@ -230,7 +254,9 @@ def test_a_refusal_that_breaks_off_is_visibly_broken() -> None:
 
 
 BAD = [
-    pytest.param(b"HTTP/1.1 101 Go on\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", WEBSOCKET, id="no proof"),
+    pytest.param(
+        b"HTTP/1.1 101 Go on\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", WEBSOCKET, id="no proof"
+    ),
     pytest.param(YES.replace(b"s3p", b"S3P"), WEBSOCKET, id="a wrong proof"),
     pytest.param(YES_TO_SPDY, WEBSOCKET, id="another protocol"),
     pytest.param(YES, SPDY, id="another protocol the other way round"),
@@ -254,7 +280,9 @@ def test_a_switch_that_was_not_asked_for_is_none(answer: bytes, asked: Asked) ->
     run(main())
 
 
-@pytest.mark.parametrize("error", [asyncio.CancelledError(), RuntimeError()], ids=["the client left", "a fault of our own"])
+@pytest.mark.parametrize(
+    "error", [asyncio.CancelledError(), RuntimeError()], ids=["the client left", "a fault of our own"]
+)
 def test_where_the_client_cannot_be_told_the_backend_is_let_go(error: BaseException) -> None:
     async def main() -> None:
         async with house() as h:
@@ -333,8 +361,14 @@ async def all_shall_end(h: House) -> None:
         (all_shall_end, GOING_AWAY, "the bastion is stopping"),
     ],
 )
-@pytest.mark.parametrize("said", [b"", b"\x81\x02hi", b"\x81\x02h", b"\x81"], ids=["nothing", "a frame", "most of a frame", "half a head"])
-def test_it_is_closed_and_the_client_told_between_frames(ending: End_, told: bytes, outcome: str, said: bytes) -> None:
+@pytest.mark.parametrize(
+    "said",
+    [b"", b"\x81\x02hi", b"\x81\x02h", b"\x81"],
+    ids=["nothing", "a frame", "most of a frame", "half a head"],
+)
+def test_it_is_closed_and_the_client_told_between_frames(
+    ending: End_, told: bytes, outcome: str, said: bytes
+) -> None:
     async def main() -> None:
         async with house() as h, h.open() as (_, client, serving):
             await client.send(said)  # and the backend sends it back
@@ -372,7 +406,12 @@ def test_the_longest_duration() -> None:
 
 def test_of_many_streams_those_of_the_address_end() -> None:
     async def main() -> None:
-        async with house() as h, h.open() as (_, one, first), h.open() as (_, two, second), h.open() as (_, three, third):
+        async with (
+            house() as h,
+            h.open() as (_, one, first),
+            h.open() as (_, two, second),
+            h.open() as (_, three, third),
+        ):
             assert len(h.streams) == 3
             two.end()
             await second

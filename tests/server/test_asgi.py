@@ -72,7 +72,9 @@ async def hosted(cluster: Cluster, folder: Path, http: str) -> AsyncIterator[Hos
 
 
 @pytest.fixture(params=["h11", "httptools"])
-def host(request: pytest.FixtureRequest, cluster: Cluster, tmp_path: Path) -> Callable[[Callable[[Hosted], Awaitable[None]]], None]:
+def host(
+    request: pytest.FixtureRequest, cluster: Cluster, tmp_path: Path
+) -> Callable[[Callable[[Hosted], Awaitable[None]]], None]:
     def run(talk: Callable[[Hosted], Awaitable[None]]) -> None:
         async def main() -> None:
             async with hosted(cluster, tmp_path, request.param) as app:
@@ -107,7 +109,9 @@ def test_a_body_in_chunks_passes_in_chunks(host: Host) -> None:
 
     async def talk(app: Hosted) -> None:
         async with backend(app.pod.address) as behind:
-            assert (await app.request("POST", app.pod.path(), content=pieces())).json()["body"] == "0123456789"
+            assert (await app.request("POST", app.pod.path(), content=pieces())).json()[
+                "body"
+            ] == "0123456789"
             assert behind.requests[0].one("Transfer-Encoding") == "chunked"
 
     host(talk)
@@ -124,7 +128,10 @@ def test_a_stream_arrives_as_it_is_sent(host: Host) -> None:
             await visit.send(b"data: 2\n\n")
 
         headers = {"Authorization": f"Bearer {ALICE}"}
-        async with backend(app.pod.address, serve), app.http.stream("GET", app.pod.path(), headers=headers) as response:
+        async with (
+            backend(app.pod.address, serve),
+            app.http.stream("GET", app.pod.path(), headers=headers) as response,
+        ):
             events = response.aiter_raw()
             assert await anext(events) == b"data: 1\n\n"
             received.set()
@@ -164,7 +171,11 @@ def test_an_answer_that_breaks_off_is_visibly_broken(host: Host) -> None:
 
 def test_refusals_are_statuses(host: Host) -> None:
     async def talk(app: Hosted) -> None:
-        for token, path, code in (("", app.pod.path(), 401), (CAROL, app.pod.path(), 403), (ALICE, app.pod.path(port=9), 503)):
+        for token, path, code in (
+            ("", app.pod.path(), 401),
+            (CAROL, app.pod.path(), 403),
+            (ALICE, app.pod.path(port=9), 503),
+        ):
             response = await app.request("GET", path, token=token)
             assert (response.status_code, response.json()["code"]) == (code, code)
             assert response.headers["x-bastion-error"] == response.json()["reason"]
@@ -191,7 +202,11 @@ def test_exchanges_are_logged(host: Host) -> None:
             response = await app.request("GET", app.pod.path("/x?secret"))
         await fakes.until(lambda: app.log.read_text().endswith("\n"))
         line = json.loads(app.log.read_text().splitlines()[-1])
-        assert (line["auditID"], line["path"], line["user"]) == (response.headers["audit-id"], app.pod.path("/x"), "alice")
+        assert (line["auditID"], line["path"], line["user"]) == (
+            response.headers["audit-id"],
+            app.pod.path("/x"),
+            "alice",
+        )
         assert (line["code"], line["bytesOut"]) == (200, len(response.content))
 
     host(talk)
@@ -226,7 +241,13 @@ def test_an_asgi_application_answers_an_exchange() -> None:
 
         async def application(scope, receive, send):  # type: ignore[no-untyped-def]
             seen.update(scope)
-            await send({"type": "http.response.start", "status": 200, "headers": [(b"x-a", b"b"), (b"content-length", b"4")]})
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": 200,
+                    "headers": [(b"x-a", b"b"), (b"content-length", b"4")],
+                }
+            )
             await send({"type": "http.response.body", "body": b"an", "more_body": True})
             await send({"type": "http.response.body", "body": b"sw"})
 
@@ -245,7 +266,9 @@ class Exchange:
     def __init__(self) -> None:
         self.answer: list[object] = []
 
-    def start(self, status: int, reason: bytes, fields: list[object], length: int | None, *, bodiless: bool = False) -> None:
+    def start(
+        self, status: int, reason: bytes, fields: list[object], length: int | None, *, bodiless: bool = False
+    ) -> None:
         self.answer.append((status, fields, length))
 
     def write(self, data: bytes) -> None:
@@ -262,6 +285,8 @@ def test_an_own_path_that_is_too_long_is_refused(host: Host) -> None:
         for path in ("/readyz?" + "a" * 8200, "/livez?" + "a&" * 70, "/readyz/" + "x" * 8200):
             response = await app.request("GET", path, token="")
             assert (response.status_code, response.json()["reason"]) == (414, "RequestURITooLong")
-        assert (await app.request("GET", "/readyz?" + "exclude=x&" * 60 + "verbose", token="")).status_code == 200
+        assert (
+            await app.request("GET", "/readyz?" + "exclude=x&" * 60 + "verbose", token="")
+        ).status_code == 200
 
     host(talk)

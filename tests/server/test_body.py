@@ -1,4 +1,7 @@
-"""Where does a request's body end?  The same, however the bytes come; and for each refusal its repaired twin."""
+"""Where does a request's body end?
+
+The same, however the bytes come; and for each refusal its repaired twin.
+"""
 
 import itertools
 
@@ -12,7 +15,9 @@ from bastion.server.http1.body import AT_ONCE, MAX_CHUNK_LINE, MAX_TRAILERS, Chu
 
 
 def fed(framing, *pieces):
-    """(body, what follows it), or None where the framing is refused; feeding stops at the end as the server does."""
+    """(body, what follows it), or None where the framing is refused; feeding stops at the end as the server
+    does.
+    """
     body, rest = [], b""
     for piece in pieces:
         if framing.done:
@@ -87,7 +92,9 @@ CHUNKS = [
     pytest.param(b"2\r\n\r\n\r\n0\r\n\r\n", b"\r\n", id="CRLF-as-data"),
     pytest.param(b"7\r\n0\r\n\r\nab\r\n0\r\n\r\n", b"0\r\n\r\nab", id="chunks-as-data"),
     pytest.param(b"0;" + b"x" * (MAX_CHUNK_LINE - 2) + b"\r\n\r\n", b"", id="as-long-a-line-as-may-be"),
-    pytest.param(b"0\r\nX: " + b"y" * (MAX_TRAILERS - 5) + b"\r\n\r\n", b"", id="as-long-a-trailer-as-may-be"),
+    pytest.param(
+        b"0\r\nX: " + b"y" * (MAX_TRAILERS - 5) + b"\r\n\r\n", b"", id="as-long-a-trailer-as-may-be"
+    ),
     pytest.param(b"000000000000005\r\nhello\r\n0\r\n\r\n", b"hello", id="fifteen-digits"),
 ]
 
@@ -106,7 +113,20 @@ def test_a_cut_anywhere_changes_nothing(data, body):
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"5", b"5\r", b"5\r\n", b"5\r\nhell", b"5\r\nhello", b"5\r\nhello\r", b"0", b"0\r\n", b"0\r\n\r", b"0\r\nX: 1\r\n"]
+    "data",
+    [
+        b"",
+        b"5",
+        b"5\r",
+        b"5\r\n",
+        b"5\r\nhell",
+        b"5\r\nhello",
+        b"5\r\nhello\r",
+        b"0",
+        b"0\r\n",
+        b"0\r\n\r",
+        b"0\r\nX: 1\r\n",
+    ],
 )
 def test_half_a_body_is_not_done(data):
     framing = ChunkedFraming()
@@ -124,12 +144,15 @@ REFUSED = [
     pytest.param(b"5_0\r\n", b"5\r\nhello\r\n0\r\n\r\n", id="underscore"),
     pytest.param(b" 5\r\nhello\r\n0\r\n\r\n", b"5\r\nhello\r\n0\r\n\r\n", id="space-before-the-size"),
     pytest.param(b"5 \r\nhello\r\n0\r\n\r\n", b"5;\r\nhello\r\n0\r\n\r\n", id="space-behind-the-size"),
-    pytest.param(b"5 ;x\r\nhello\r\n0\r\n\r\n", b"5;x\r\nhello\r\n0\r\n\r\n", id="space-before-an-extension"),  # others refuse it
+    # others refuse it
+    pytest.param(b"5 ;x\r\nhello\r\n0\r\n\r\n", b"5;x\r\nhello\r\n0\r\n\r\n", id="space-before-an-extension"),
     pytest.param(b"5,\r\nhello\r\n0\r\n\r\n", b"5;\r\nhello\r\n0\r\n\r\n", id="comma"),
     pytest.param(b"5;\x00\r\nhello\r\n0\r\n\r\n", b"5;\xff\r\nhello\r\n0\r\n\r\n", id="NUL-in-an-extension"),
     pytest.param(b"5;a\rb\r\nhello\r\n0\r\n\r\n", b"5;a\tb\r\nhello\r\n0\r\n\r\n", id="CR-in-an-extension"),
     pytest.param(b"5\nhello\r\n0\r\n\r\n", b"5\r\nhello\r\n0\r\n\r\n", id="bare-LF-behind-the-size"),
-    pytest.param(b"5;a\nb\r\nhello\r\n0\r\n\r\n", b"5;ab\r\nhello\r\n0\r\n\r\n", id="TERM.EXT-bare-LF-in-an-extension"),
+    pytest.param(
+        b"5;a\nb\r\nhello\r\n0\r\n\r\n", b"5;ab\r\nhello\r\n0\r\n\r\n", id="TERM.EXT-bare-LF-in-an-extension"
+    ),
     pytest.param(b"5\r\r\nhello\r\n0\r\n\r\n", b"5\r\nhello\r\n0\r\n\r\n", id="two-CRs"),
     pytest.param(b"5\r\nhello0\r\n\r\n", b"5\r\nhello\r\n0\r\n\r\n", id="no-CRLF-behind-a-chunk"),
     pytest.param(b"5\r\nhello\n0\r\n\r\n", b"5\r\nhello\r\n0\r\n\r\n", id="bare-LF-behind-a-chunk"),
@@ -143,9 +166,15 @@ REFUSED = [
     pytest.param(b"0\r\nX: 1\r\n folded\r\n\r\n", b"0\r\nX: 1\r\nfolded:\r\n\r\n", id="a-folded-trailer"),
     pytest.param(b"0\r\nX: \x00\r\n\r\n", b"0\r\nX: 0\r\n\r\n", id="NUL-in-a-trailer"),
     pytest.param(b"0\r\nX: 1\nY: 2\r\n\r\n", b"0\r\nX: 1\r\nY: 2\r\n\r\n", id="bare-LF-in-the-trailers"),
-    pytest.param(b"0" * 16 + b"5\r\nhello\r\n0\r\n\r\n", b"0" * 14 + b"5\r\nhello\r\n0\r\n\r\n", id="too-many-digits"),
+    pytest.param(
+        b"0" * 16 + b"5\r\nhello\r\n0\r\n\r\n", b"0" * 14 + b"5\r\nhello\r\n0\r\n\r\n", id="too-many-digits"
+    ),
     pytest.param(b"fffffffffffffffff\r\n", b"f\r\n" + b"x" * 15 + b"\r\n0\r\n\r\n", id="beyond-64-bits"),
-    pytest.param(b"0;" + b"x" * (MAX_CHUNK_LINE - 1) + b"\r\n\r\n", b"0;" + b"x" * (MAX_CHUNK_LINE - 2) + b"\r\n\r\n", id="a-long-line"),
+    pytest.param(
+        b"0;" + b"x" * (MAX_CHUNK_LINE - 1) + b"\r\n\r\n",
+        b"0;" + b"x" * (MAX_CHUNK_LINE - 2) + b"\r\n\r\n",
+        id="a-long-line",
+    ),
     pytest.param(b"0\r\nX: " + b"y" * MAX_TRAILERS + b"\r\n\r\n", b"0\r\nX: y\r\n\r\n", id="a-long-trailer"),
     pytest.param(
         b"0\r\n" + b"X: 1\r\n" * (MAX_TRAILERS // 6 + 1) + b"\r\n",
@@ -221,7 +250,13 @@ def test_chunks_read_the_same_however_the_bytes_come(data, cuts):
     st.lists(st.integers(0, 200)),
 )
 def test_a_body_in_chunks_comes_back_whole(chunks, extension, trailers, rest, cuts):
-    data = b"".join(b"%x%b\r\n%b\r\n" % (len(chunk), extension, chunk) for chunk in chunks) + b"0\r\n" + trailers + b"\r\n" + rest
+    data = (
+        b"".join(b"%x%b\r\n%b\r\n" % (len(chunk), extension, chunk) for chunk in chunks)
+        + b"0\r\n"
+        + trailers
+        + b"\r\n"
+        + rest
+    )
     edges = [0, *sorted(min(at, len(data)) for at in cuts), len(data)]
     pieces = [data[a:b] for a, b in itertools.pairwise(edges) if a < b]
     assert fed(ChunkedFraming(), *pieces) == (b"".join(chunks), rest)

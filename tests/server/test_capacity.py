@@ -8,8 +8,12 @@ BIG = Machine(64 << 30, 8, 1 << 20)
 REFUSED = [
     pytest.param(500, BIG, "carries 128: there are 8 processors", id="processors"),
     pytest.param(9, Machine(8 * MEMORY, 8, 1 << 20), "carries 8: 768 MiB of memory are free", id="memory"),
-    pytest.param(9, Machine(64 << 30, 8, 96), "carries 8: the supervisor may open 96 files", id="descriptors"),
-    pytest.param(2, Machine(1 << 20, 1, 1024), "carries 1: 1 MiB of memory are free", id="one-can-always-be-tried"),
+    pytest.param(
+        9, Machine(64 << 30, 8, 96), "carries 8: the supervisor may open 96 files", id="descriptors"
+    ),
+    pytest.param(
+        2, Machine(1 << 20, 1, 1024), "carries 1: 1 MiB of memory are free", id="one-can-always-be-tried"
+    ),
     pytest.param(2, Machine(-(1 << 20), 1, 1024), "carries 1: ", id="more-used-than-there-is"),
 ]
 
@@ -32,7 +36,11 @@ def test_a_container_has_what_its_control_group_has(tmp_path):
     assert this_machine(proc, cgroup).memory == 4 << 30
     (cgroup / "memory.max").write_text("max\n")
     assert this_machine(proc, cgroup).memory == 4 << 30
-    for name, text in (("memory.max", "1073741824"), ("memory.current", "805306368"), ("memory.stat", "anon 1\ninactive_file 268435456\n")):
+    for name, text in (
+        ("memory.max", "1073741824"),
+        ("memory.current", "805306368"),
+        ("memory.stat", "anon 1\ninactive_file 268435456\n"),
+    ):
         (cgroup / name).write_text(text)
     assert this_machine(proc, cgroup).memory == 512 << 20
     (cgroup / "cpu.max").write_text("50000 100000\n")

@@ -11,7 +11,9 @@ def door(descriptors: int = RESERVED + 4000, per_address: int = 0) -> Door:
     return Door(descriptors, per_address, lambda address: address == "trusted")
 
 
-@pytest.mark.parametrize(("descriptors", "total"), [(RESERVED + 4000, 2000), (1024, 448), (RESERVED, 16), (0, 16)])
+@pytest.mark.parametrize(
+    ("descriptors", "total"), [(RESERVED + 4000, 2000), (1024, 448), (RESERVED, 16), (0, 16)]
+)
 def test_the_total_leaves_room_for_as_many_backends(descriptors: int, total: int) -> None:
     assert door(descriptors).total == total
 

@@ -63,6 +63,8 @@ def test_plain_http_is_told_to_use_https(pieces):
     assert "https://" in json.loads(body)["message"]
 
 
-@pytest.mark.parametrize("came", [b"\x16\x03\x01\x00\x05hello", b"\x00" * 32, b"SSH-2.0-OpenSSH\r\n"], ids=["TLS", "zeros", "SSH"])
+@pytest.mark.parametrize(
+    "came", [b"\x16\x03\x01\x00\x05hello", b"\x00" * 32, b"SSH-2.0-OpenSSH\r\n"], ids=["TLS", "zeros", "SSH"]
+)
 def test_what_is_no_http_gets_an_alert_at_most(came):
     assert not answered(came).startswith(b"HTTP")

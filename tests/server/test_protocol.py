@@ -1,4 +1,6 @@
-"""A client's connection, as its client sees it: every wait has its end, every buffer its limit, and nothing stays behind."""
+"""A client's connection, as its client sees it: every wait has its end, every buffer its limit, and nothing
+stays behind.
+"""
 
 from __future__ import annotations
 
@@ -132,7 +134,10 @@ class Peer:
             assert piece, f"the connection ended in a head: {data!r}"
             data += piece
         head, _, body = data.partition(b"\r\n\r\n")
-        length = next((int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.startswith(b"Content-Length")), 0)
+        length = next(
+            (int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.startswith(b"Content-Length")),
+            0,
+        )
         while len(body) < length:
             piece = await self.some()
             assert piece, "the connection ended in a body"
@@ -237,7 +242,9 @@ class Seen(set[HttpProtocol]):
 
 @contextlib.asynccontextmanager
 async def conversation(serve: Serve = echo, *, tls: bool = False) -> AsyncIterator[Conversation]:
-    """At its end no connection, task or descriptor is left, nor what they held: nothing waits for the garbage collector."""
+    """At its end no connection, task or descriptor is left, nor what they held: nothing waits for the garbage
+    collector.
+    """
     context = fakes.server_tls(AUTHORITY) if tls else None
     await settle()
     before = descriptors()
@@ -314,7 +321,10 @@ def test_who_says_nothing_is_closed_without_a_word() -> None:
     clocked(talk)
 
 
-@pytest.mark.parametrize("begun", [b"G", b"GET / HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nHost: h\r\n", b"GET / HTTP/1.1\r\nHost: h\r\n\r"])
+@pytest.mark.parametrize(
+    "begun",
+    [b"G", b"GET / HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nHost: h\r\n", b"GET / HTTP/1.1\r\nHost: h\r\n\r"],
+)
 def test_half_a_head_is_answered_when_its_time_is_up(begun: bytes) -> None:
     async def talk() -> None:
         async with conversation() as c:
@@ -517,7 +527,9 @@ def test_nobody_waits_for_a_body_that_nobody_reads() -> None:
 
 
 def test_a_client_that_was_made_to_wait_is_not_sent_away_for_it() -> None:
-    """It was looked after while it was not read from; then its body is taken, and the backend is slow with that."""
+    """It was looked after while it was not read from; then its body is taken, and the backend is slow with
+    that.
+    """
 
     async def talk() -> None:
         full, taken = asyncio.Event(), asyncio.Event()
@@ -649,8 +661,14 @@ TOO_LARGE = {
     "a long target, complete": (b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: h\r\n\r\n", 414),
     "a long query": (b"GET /?" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: h\r\n\r\n", 414),
     "a long absolute target": (b"GET http://h/" + b"a" * 70_000, 414),
-    "most of it is the target": (b"GET /" + b"a" * 40_000 + b" HTTP/1.1\r\nHost: h\r\nX-A: " + b"b" * 30_000, 414),
-    "most of it is fields": (b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: h\r\nX-A: " + b"b" * 50_000, 431),
+    "most of it is the target": (
+        b"GET /" + b"a" * 40_000 + b" HTTP/1.1\r\nHost: h\r\nX-A: " + b"b" * 30_000,
+        414,
+    ),
+    "most of it is fields": (
+        b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: h\r\nX-A: " + b"b" * 50_000,
+        431,
+    ),
     "no target": (b"a" * 70_000, 431),
     "no method": (b" /" + b"a" * 70_000, 431),
     "a target of control characters": (b"GET /" + b"\1" * 70_000, 431),
@@ -712,9 +730,12 @@ def test_a_body_that_nobody_reads_is_held_up_to_a_limit(chunked: bool) -> None:
             if chunked:
                 head = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
             await peer.send(head)
-            pouring = asyncio.create_task(peer.pour(b"8000\r\n" + bytes(32768) + b"\r\n" if chunked else bytes(32768)))
+            pouring = asyncio.create_task(
+                peer.pour(b"8000\r\n" + bytes(32768) + b"\r\n" if chunked else bytes(32768))
+            )
             await _standing_still(peer)
-            assert HIGH_WATER <= exchanges.pop().bytes_in < HIGH_WATER + 300_000  # a read of uvloop's brings 250 KiB at most
+            # a read of uvloop's brings 250 KiB at most
+            assert HIGH_WATER <= exchanges.pop().bytes_in < HIGH_WATER + 300_000
             enough.set()
             with pytest.raises(ConnectionError):
                 await pouring
@@ -764,7 +785,9 @@ def test_a_fault_behind_very_many_chunks_is_a_400_and_the_end(behind: bytes) -> 
 
 def test_very_many_chunks_that_nobody_wants_are_dropped_and_the_next_request_served() -> None:
     async def talk() -> None:
-        async with conversation(lambda exchange: refusing(exchange) if exchange.body is not None else echo(exchange)) as c:
+        async with conversation(
+            lambda exchange: refusing(exchange) if exchange.body is not None else echo(exchange)
+        ) as c:
             peer = await c.peer()
             sending = asyncio.create_task(peer.send(ONES_HEAD + ONES + b"0\r\n\r\n" + GET % b"next"))
             assert (await peer.answer())[0] == 400
@@ -823,7 +846,12 @@ async def _standing_still(peer: Peer) -> None:
 @pytest.mark.parametrize("leaving", ["closes", "resets", "says it is done"])
 @pytest.mark.parametrize(
     "sent",
-    [GET % b"1", (GET % b"1") + (GET % b"2") * 3, POST % 10 + b"half!", GET % b"1" + b"GET /2 HTTP/1.1\r\nHo"],
+    [
+        GET % b"1",
+        (GET % b"1") + (GET % b"2") * 3,
+        POST % 10 + b"half!",
+        GET % b"1" + b"GET /2 HTTP/1.1\r\nHo",
+    ],
     ids=["waiting", "with requests pipelined", "in a body", "in the next head"],
 )
 def test_a_client_that_leaves_ends_its_exchange_and_begins_no_other(sent: bytes, leaving: str) -> None:
@@ -864,7 +892,9 @@ def test_pipelined_requests_are_served_one_at_a_time_and_in_order() -> None:
             peer = await c.peer()
             asked = [GET % b"%d" % n if n % 2 else POST % 3 + b"/%02d" % n for n in range(20)]
             await peer.send(b"".join(asked))
-            assert [(await peer.answer())[2] for _ in asked] == [b"/%d" % n if n % 2 else b"/%02d" % n for n in range(20)]
+            assert [(await peer.answer())[2] for _ in asked] == [
+                b"/%d" % n if n % 2 else b"/%02d" % n for n in range(20)
+            ]
 
     real(talk)
 
@@ -905,7 +935,9 @@ async def refusing(exchange: HttpExchange) -> None:
 
 def test_the_rest_of_a_body_is_dropped_and_the_next_request_served() -> None:
     async def talk() -> None:
-        async with conversation(lambda exchange: refusing(exchange) if exchange.body else echo(exchange)) as c:
+        async with conversation(
+            lambda exchange: refusing(exchange) if exchange.body else echo(exchange)
+        ) as c:
             peer = await c.peer()
             await peer.send(POST % LINGER_BYTES + b"x")
             assert (await peer.answer())[0] == 400
@@ -920,7 +952,9 @@ def test_the_rest_of_a_body_may_take_a_while(chunked: bool) -> None:
     """However much of it came at once, and in however many chunks."""
 
     async def talk() -> None:
-        async with conversation(lambda exchange: refusing(exchange) if exchange.body else echo(exchange)) as c:
+        async with conversation(
+            lambda exchange: refusing(exchange) if exchange.body else echo(exchange)
+        ) as c:
             peer = await c.peer()
             await peer.send(ONES_HEAD + b"1\r\nx\r\n" if chunked else POST % 800_000)
             assert (await peer.answer())[0] == 400
@@ -949,7 +983,10 @@ def test_a_body_that_makes_no_sense_is_a_400_and_the_end() -> None:
     async def talk() -> None:
         async with conversation() as c:
             peer = await c.peer()
-            await peer.send(b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n" + GET % b"smuggled")
+            await peer.send(
+                b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n"
+                + GET % b"smuggled"
+            )
             code, head, body = await peer.answer()
             assert (code, status_of(body)) == (400, "malformed request body: a chunk's size line")
             assert b"Connection: close" in head
@@ -1030,7 +1067,9 @@ DELIMITED = {"a length": 1 << 20, "chunks": None}
 @pytest.mark.parametrize("uploading", [False, True], ids=["a request", "a request whose body is under way"])
 @pytest.mark.parametrize("length", DELIMITED.values(), ids=DELIMITED)
 @pytest.mark.parametrize("how", ["abort", "raise", "shut down"])
-def test_what_came_of_an_answer_that_breaks_off_is_delivered_and_a_fin_follows(length: int | None, uploading: bool, how: str) -> None:
+def test_what_came_of_an_answer_that_breaks_off_is_delivered_and_a_fin_follows(
+    length: int | None, uploading: bool, how: str
+) -> None:
     """Also to one who reads it late; a reset would destroy it (RFC 9112, 8)."""
     sent = bytes(100_000)
 
@@ -1050,7 +1089,11 @@ def test_what_came_of_an_answer_that_breaks_off_is_delivered_and_a_fin_follows(l
 
         async with conversation(breaking) as c:
             peer = await c.peer()
-            await peer.send(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n" + bytes(50_000) if uploading else GET % b"")
+            await peer.send(
+                b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n" + bytes(50_000)
+                if uploading
+                else GET % b""
+            )
             await until(lambda: c.app.served)
             go.set()
             await settle()
@@ -1062,7 +1105,8 @@ def test_what_came_of_an_answer_that_breaks_off_is_delivered_and_a_fin_follows(l
                 await peer.send(bytes(50_000))  # and nobody wants it any more
             await settle()
             data = b""
-            while piece := await asyncio.get_running_loop().sock_recv(peer.sock, 4096):  # raises where it is reset
+            # raises where it is reset
+            while piece := await asyncio.get_running_loop().sock_recv(peer.sock, 4096):
                 data += piece
             body = data.partition(b"\r\n\r\n")[2]
             assert body == (sent if length else b"186a0\r\n" + sent + b"\r\n")
@@ -1161,7 +1205,9 @@ def test_a_tls_client_that_leaves_ends_its_exchange() -> None:
 
 
 def test_a_tls_client_that_is_gone_before_its_exchange_begins_leaves_nothing_behind() -> None:
-    """The end of its handshake and a request come in one segment, and a reset: the server's own end of the handshake finds nobody."""
+    """The end of its handshake and a request come in one segment, and a reset: the server's own end of the
+    handshake finds nobody.
+    """
 
     async def talk() -> None:
         async with conversation(never, tls=True) as c:

@@ -18,7 +18,8 @@ from tests import fakes
 from tests.fakes import until
 
 SECRET = "5ecre7"
-# Writes its pid, the letter it was told and the port of its socket into a file of its own, and waits for the end.
+# Writes its pid, the letter it was told and the port of its socket into a file of its own, and waits for the
+# end.
 WORKER = """
 import os, pathlib, signal, socket, sys
 from bastion.server.supervisor import told_by_supervisor
@@ -38,7 +39,9 @@ while True:
 
 
 @contextlib.asynccontextmanager
-async def supervised(folder: Path, count: int = 2, script: str = WORKER, ending: int = 0) -> AsyncIterator[asyncio.Task[int]]:
+async def supervised(
+    folder: Path, count: int = 2, script: str = WORKER, ending: int = 0
+) -> AsyncIterator[asyncio.Task[int]]:
     with socket.create_server((fakes.LOOPBACK, 0)) as sock:
         command = [sys.executable, "-c", script, str(folder), str(sock.fileno()), str(ending)]
         supervisor = Supervisor(command, count, [sock.fileno()], SECRET.encode())
@@ -96,7 +99,9 @@ def test_a_worker_that_ends_is_replaced(tmp_path: Path, number: signal.Signals) 
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_is_passed_on_and_the_worst_status_is_the_answer(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_signal_is_passed_on_and_the_worst_status_is_the_answer(
+    tmp_path: Path, number: signal.Signals
+) -> None:
     async def main() -> None:
         async with supervised(tmp_path, ending=3) as running:
             await until(lambda: len(pids(tmp_path)) == 2)
@@ -154,7 +159,9 @@ def test_a_stop_while_many_are_started_ends_at_once(tmp_path: Path) -> None:
 
 
 def test_a_hangup_is_passed_on_to_those_who_listen_by_now(tmp_path: Path) -> None:
-    hears = WORKER.replace("ending = ", "signal.signal(signal.SIGHUP, lambda *_: file.with_suffix('.hup').touch())\nending = ")
+    hears = WORKER.replace(
+        "ending = ", "signal.signal(signal.SIGHUP, lambda *_: file.with_suffix('.hup').touch())\nending = "
+    )
 
     async def main() -> None:
         with socket.create_server((fakes.LOOPBACK, 0)) as sock:

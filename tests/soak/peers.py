@@ -28,8 +28,9 @@ GONE = (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError)
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What so many peers do to a port, once each; they come within `over` seconds, one after the other as peers do who do not know
-    each other; `every`: seconds between two drops; they give up after `patience` seconds.
+    """What so many peers do to a port, once each; they come within `over` seconds, one after the other as
+    peers do who do not know each other; `every`: seconds between two drops; they give up after `patience`
+    seconds.
 
     `path` is asked for, at `backend` an accomplice answers.
     """
@@ -47,7 +48,9 @@ class Order:
 
 @dataclass(slots=True)
 class Outcome:
-    """How many were sent away and how: by status, 0 for no answer.  `longest`: seconds the last of them was let stay.
+    """How many were sent away and how: by status, 0 for no answer.
+
+    `longest`: seconds the last of them was let stay.
 
     `stayed`: how many gave up themselves.
     """
@@ -119,7 +122,9 @@ class Peers:
 
     async def chunks(self, number: int) -> None:
         """Nothing wrong with them but their size: they are served."""
-        await self._whole(number, self._request("POST", "Transfer-Encoding: chunked") + b"1\r\nx\r\n" * ONES + b"0\r\n\r\n")
+        await self._whole(
+            number, self._request("POST", "Transfer-Encoding: chunked") + b"1\r\nx\r\n" * ONES + b"0\r\n\r\n"
+        )
 
     async def bombs(self, number: int) -> None:
         await self._whole(number, self._request("GET"))
@@ -159,11 +164,20 @@ class Peers:
     # --- means
 
     def _request(self, method: str, *lines: str) -> bytes:
-        head = (f"{method} {self._order.path} HTTP/1.1", "Host: h", f"Authorization: Bearer {self._order.token}", *lines, "", "")
+        head = (
+            f"{method} {self._order.path} HTTP/1.1",
+            "Host: h",
+            f"Authorization: Bearer {self._order.token}",
+            *lines,
+            "",
+            "",
+        )
         return "\r\n".join(head).encode()
 
     @contextlib.asynccontextmanager
-    async def _connected(self, number: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    async def _connected(
+        self, number: int
+    ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
         local = (f"127.0.0.{1 + number % ADDRESSES}", 0)
         reader, writer = await asyncio.open_connection("127.0.0.1", self._order.port, local_addr=local)
         try:
@@ -191,7 +205,9 @@ STAYING = frozenset(("heads", "handshakes", "bodies", "readers"))
 def client_hello() -> bytes:
     outgoing = ssl.MemoryBIO()
     with contextlib.suppress(ssl.SSLWantReadError):
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="bastion.test").do_handshake()
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).wrap_bio(
+            ssl.MemoryBIO(), outgoing, server_hostname="bastion.test"
+        ).do_handshake()
     return outgoing.read()
 
 
@@ -214,12 +230,17 @@ class Accomplice:
         with contextlib.suppress(*GONE, asyncio.CancelledError):
             await reader.readuntil(b"\r\n\r\n")
             if self._kind == "bombs":
-                head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
+                head = (
+                    b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Encoding: gzip\r\nContent-Length:"
+                    b" %d\r\n\r\n"
+                )
                 writer.write(head % len(self._bomb) + self._bomb)
             elif self._kind == "chunks":
                 await reader.readuntil(b"0\r\n\r\n")
                 writer.write(
-                    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n" + b"1\r\ny\r\n" * ONES + b"0\r\n\r\n"
+                    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+                    + b"1\r\ny\r\n" * ONES
+                    + b"0\r\n\r\n"
                 )
             elif self._kind == "readers":
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % BIG)
@@ -233,7 +254,9 @@ class Accomplice:
 
 async def main(order: Order) -> Outcome:
     peers = Peers(order)
-    server = await asyncio.start_server(Accomplice(order.kind).serve, *order.backend, limit=1 << 20, backlog=4096)
+    server = await asyncio.start_server(
+        Accomplice(order.kind).serve, *order.backend, limit=1 << 20, backlog=4096
+    )
     try:
         await peers.play()
     finally:

@@ -1,6 +1,8 @@
-"""Many peers that drip, flood, swell or do not listen: each is sent away in its time, others do not notice, and nothing stays.
+"""Many peers that drip, flood, swell or do not listen: each is sent away in its time, others do not notice,
+and nothing stays.
 
-BASTION_SOAK_PEERS sets how many; only then is it measured what they cost others (a measurement needs a machine of its own).
+BASTION_SOAK_PEERS sets how many; only then is it measured what they cost others (a measurement needs a
+machine of its own).
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ from tests.tunnel.processes import descriptors, eventually, gauges, resident
 
 SOAK = "BASTION_SOAK_PEERS" in os.environ
 PEERS = int(os.environ.get("BASTION_SOAK_PEERS", "80"))
-WAIT = 10 if SOAK else 2  # seconds that a client's head, the next piece of its body and a reader that stalls are waited for
+# seconds that a client's head, the next piece of its body and a reader that stalls are waited for
+WAIT = 10 if SOAK else 2
 HANDSHAKE = 10  # seconds, fixed
 BODY_GRACE = 30  # seconds, fixed, in which a body may be as slow as it likes
 LINGER = 10  # seconds, fixed, in which the rest of a body is taken so that a refusal is not lost
@@ -35,9 +38,11 @@ LONG = 15.0 if SOAK else 0.0  # seconds over which those come who do not stay: l
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """`within`: seconds after which the last of them is gone; `statuses` that they may have been told, 0 for none.
+    """`within`: seconds after which the last of them is gone; `statuses` that they may have been told, 0 for
+    none.
 
-    `arenas`: each of them is a request under way, and Python keeps its arenas at the most that were in use at once.
+    `arenas`: each of them is a request under way, and Python keeps its arenas at the most that were in use at
+    once.
     """
 
     name: str
@@ -54,7 +59,13 @@ KINDS = [
     Kind("heads", WAIT, frozenset((408,))),
     Kind("handshakes", HANDSHAKE, frozenset((0,)), tls=True),
     # In `make test` they are slower than the bastion waits for a single piece.
-    Kind("bodies", LINGER + (BODY_GRACE if SOAK else WAIT), frozenset((408,)), every=4.0 if SOAK else 3.0, arenas=True),
+    Kind(
+        "bodies",
+        LINGER + (BODY_GRACE if SOAK else WAIT),
+        frozenset((408,)),
+        every=4.0 if SOAK else 3.0,
+        arenas=True,
+    ),
     Kind("fields", 60, frozenset((431, 0)), count=PEERS // 4, over=LONG),
     Kind("giants", 60, frozenset((431, 0)), count=PEERS // 20, over=LONG),
     Kind("chunks", 60, frozenset((200,)), count=PEERS // 10, over=LONG),
@@ -67,8 +78,22 @@ KINDS = [
 def bastion(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bastion]:
     """No limits but those of time and size: nobody is turned away for being one of many."""
     folder = tmp_path_factory.mktemp("soak")
-    waits = ("--request-header-timeout", f"{WAIT}s", "--request-body-idle-timeout", f"{WAIT}s", "--response-stall-timeout", f"{WAIT}s")
-    limits = ("--max-exchanges-per-user", 0, "--max-waiting-per-target", 0, "--max-connections-per-address", 0)
+    waits = (
+        "--request-header-timeout",
+        f"{WAIT}s",
+        "--request-body-idle-timeout",
+        f"{WAIT}s",
+        "--response-stall-timeout",
+        f"{WAIT}s",
+    )
+    limits = (
+        "--max-exchanges-per-user",
+        0,
+        "--max-waiting-per-target",
+        0,
+        "--max-connections-per-address",
+        0,
+    )
     with serving(Cluster(folder), folder, *waits, *limits) as running:
         yield running
 
@@ -79,7 +104,9 @@ async def besieged(bastion: Bastion, kind: Kind) -> AsyncIterator[asyncio.Task[d
     pod = bastion.cluster.pod()
     port = bastion.port if kind.tls else bastion.plain_port
     path = pod.path()
-    order = Order(kind.name, kind.count, port, path, ALICE, (pod.address, PORT), kind.over, kind.every, kind.within + 30)
+    order = Order(
+        kind.name, kind.count, port, path, ALICE, (pod.address, PORT), kind.over, kind.every, kind.within + 30
+    )
     command = (sys.executable, "-m", "tests.soak.peers", json.dumps(asdict(order)))
     process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
 
@@ -117,7 +144,10 @@ def p99(found: list[float]) -> float:
 
 def at_rest(bastion: Bastion) -> bool:
     held = gauges(bastion)
-    return held["client_connections"] == held["requests_in_flight"] == 1 and held["backend_connections"] == held["backend_connections_idle"]
+    return (
+        held["client_connections"] == held["requests_in_flight"] == 1
+        and held["backend_connections"] == held["backend_connections_idle"]
+    )
 
 
 @pytest.mark.timeout(300)
@@ -126,7 +156,8 @@ def test_hostile_peers_are_sent_away_and_nothing_of_them_stays(bastion: Bastion,
     async def main() -> None:
         other = bastion.cluster.pod()
         async with backend(other.address):
-            await latencies(bastion, other, asyncio.create_task(asyncio.sleep(0.5)))  # what is made once and kept
+            # what is made once and kept
+            await latencies(bastion, other, asyncio.create_task(asyncio.sleep(0.5)))
             if SOAK and kind.arenas:
                 async with besieged(bastion, kind) as siege:
                     await siege
@@ -147,8 +178,9 @@ def test_hostile_peers_are_sent_away_and_nothing_of_them_stays(bastion: Bastion,
         assert set(ended) <= kind.statuses, ended
         if SOAK:
             print(
-                f"{kind.name}: {kind.count} peers, gone after {outcome['longest']:.1f} s, p99 {p99(quiet) * 1000:.1f} ms in quiet,"
-                f" {p99(loud) * 1000:.1f} ms beside them, {(resident(bastion) - before[1]) / (1 << 20):+.1f} MiB"
+                f"{kind.name}: {kind.count} peers, gone after {outcome['longest']:.1f} s, p99"
+                f" {p99(quiet) * 1000:.1f} ms in quiet, {p99(loud) * 1000:.1f} ms beside them,"
+                f" {(resident(bastion) - before[1]) / (1 << 20):+.1f} MiB"
             )
             assert outcome["longest"] < kind.within + LATE  # type: ignore[operator]
             assert p99(loud) < 2 * p99(quiet)

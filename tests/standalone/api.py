@@ -95,7 +95,9 @@ def trust(server: ApiServer) -> ssl.SSLContext:
 
 def client(server: ApiServer, token: str = "admin-token") -> httpx.AsyncClient:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    return httpx.AsyncClient(base_url=server.url, verify=trust(server), headers=headers, timeout=60, trust_env=False)
+    return httpx.AsyncClient(
+        base_url=server.url, verify=trust(server), headers=headers, timeout=60, trust_env=False
+    )
 
 
 async def get(server: ApiServer, path: str, token: str = "admin-token", **query: str) -> httpx.Response:
@@ -103,19 +105,26 @@ async def get(server: ApiServer, path: str, token: str = "admin-token", **query:
         return await http.get(path, params=query or None)
 
 
-async def post(server: ApiServer, path: str, body: Mapping[str, Any] | bytes, token: str = "admin-token", **headers: str) -> httpx.Response:
+async def post(
+    server: ApiServer, path: str, body: Mapping[str, Any] | bytes, token: str = "admin-token", **headers: str
+) -> httpx.Response:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     async with client(server, token) as http:
         return await http.post(path, content=content, headers={"Content-Type": "application/json"} | headers)
 
 
 @contextlib.asynccontextmanager
-async def watching(server: ApiServer, path: str, token: str = "admin-token", **query: str) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+async def watching(
+    server: ApiServer, path: str, token: str = "admin-token", **query: str
+) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
     async def events(response: httpx.Response) -> AsyncIterator[dict[str, Any]]:
         async for line in response.aiter_lines():
             yield json.loads(line)
 
-    async with client(server, token) as http, http.stream("GET", path, params={"watch": "true", **query}) as response:
+    async with (
+        client(server, token) as http,
+        http.stream("GET", path, params={"watch": "true", **query}) as response,
+    ):
         assert response.status_code == 200, await response.aread()
         yield events(response)
 

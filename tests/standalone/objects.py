@@ -13,7 +13,9 @@ from bastion.standalone.resources import BY_KIND, Key, Object
 RBAC_API = "rbac.authorization.k8s.io/v1"
 
 
-def pod(name: str, *, namespace: str = "default", ip: str = "10.0.0.1", ready: bool = True, **more: Any) -> Object:
+def pod(
+    name: str, *, namespace: str = "default", ip: str = "10.0.0.1", ready: bool = True, **more: Any
+) -> Object:
     """`ports`: [(name, number)]; `phase`, `labels`, `ips`, `deleted` as they are called."""
     metadata: Object = {"name": name, "namespace": namespace, "labels": more.get("labels", {"app": "web"})}
     if more.get("deleted"):
@@ -29,22 +31,37 @@ def pod(name: str, *, namespace: str = "default", ip: str = "10.0.0.1", ready: b
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "status": status}
 
 
-def service(name: str, *, namespace: str = "default", selector: dict[str, str] | None = None, **spec: Any) -> Object:
+def service(
+    name: str, *, namespace: str = "default", selector: dict[str, str] | None = None, **spec: Any
+) -> Object:
     body: Object = {"ports": [{"name": "http", "port": 80, "targetPort": "http"}], **spec}
     if selector is not None:
         body["selector"] = selector
-    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": namespace}, "spec": body}
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": body,
+    }
 
 
 def role(name: str, *rules: Object, namespace: str = "", labels: dict[str, str] | None = None) -> Object:
     kind = "Role" if namespace else "ClusterRole"
-    metadata = {"name": name} | ({"namespace": namespace} if namespace else {}) | ({"labels": labels} if labels else {})
+    metadata = (
+        {"name": name}
+        | ({"namespace": namespace} if namespace else {})
+        | ({"labels": labels} if labels else {})
+    )
     return {"apiVersion": RBAC_API, "kind": kind, "metadata": metadata, "rules": list(rules)}
 
 
 def rule(verbs: str, groups: str = "", resources: str = "", names: str = "") -> Object:
     """Blank-separated words; a group is written `core` for the empty one."""
-    made = {"verbs": verbs.split(), "apiGroups": ["" if g == "core" else g for g in groups.split()], "resources": resources.split()}
+    made = {
+        "verbs": verbs.split(),
+        "apiGroups": ["" if g == "core" else g for g in groups.split()],
+        "resources": resources.split(),
+    }
     return made | ({"resourceNames": names.split()} if names else {})
 
 
@@ -53,7 +70,9 @@ def path_rule(verbs: str, paths: str) -> Object:
 
 
 def binding(name: str, ref: str, *subjects: str, namespace: str = "") -> Object:
-    """`ref`: `Role/name` or `ClusterRole/name`; subjects: `User/alice`, `Group/devs`, `ServiceAccount/ns/name`."""
+    """`ref`: `Role/name` or `ClusterRole/name`; subjects: `User/alice`, `Group/devs`,
+    `ServiceAccount/ns/name`.
+    """
     kind, _, role_name = ref.partition("/")
     metadata = {"name": name} | ({"namespace": namespace} if namespace else {})
     return {

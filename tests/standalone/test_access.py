@@ -29,7 +29,15 @@ UNAUTHORIZED = {
 
 @pytest.mark.parametrize(
     "authorization",
-    ["", "Bearer", "Bearer wrong", "Basic YWxpY2U6eA==", "Bearer  admin-token", "admin-token", "Bearer: admin-token"],
+    [
+        "",
+        "Bearer",
+        "Bearer wrong",
+        "Basic YWxpY2U6eA==",
+        "Bearer  admin-token",
+        "admin-token",
+        "Bearer: admin-token",
+    ],
 )
 def test_no_token_or_a_wrong_one_is_401(tmp_path: Path, authorization: str) -> None:
     async def main() -> None:
@@ -42,7 +50,9 @@ def test_no_token_or_a_wrong_one_is_401(tmp_path: Path, authorization: str) -> N
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("authorization", ["Bearer admin-token", "bearer admin-token", "BEARER admin-token ignored"])
+@pytest.mark.parametrize(
+    "authorization", ["Bearer admin-token", "bearer admin-token", "BEARER admin-token ignored"]
+)
 def test_a_bearer_token_is_read_as_the_api_server_reads_it(tmp_path: Path, authorization: str) -> None:
     async def main() -> None:
         async with serving(tmp_path) as server, client(server, "") as http:
@@ -73,13 +83,18 @@ FORBIDDEN = [
     ),
     (
         "/api/v1/namespaces/default/pods/other",
-        'pods "other" is forbidden: User "alice" cannot get resource "pods" in API group "" in the namespace "default"',
+        (
+            'pods "other" is forbidden: User "alice" cannot get resource "pods" in API group "" in the'
+            ' namespace "default"'
+        ),
         {"name": "other", "kind": "pods"},
     ),
     (
         "/apis/rbac.authorization.k8s.io/v1/namespaces/shop/roles?watch=1",
-        'roles.rbac.authorization.k8s.io is forbidden: User "alice" cannot watch resource "roles" in API group '
-        '"rbac.authorization.k8s.io" in the namespace "shop"',
+        (
+            'roles.rbac.authorization.k8s.io is forbidden: User "alice" cannot watch resource "roles" in API'
+            ' group "rbac.authorization.k8s.io" in the namespace "shop"'
+        ),
         {"group": "rbac.authorization.k8s.io", "kind": "roles"},
     ),
     ("/metrics", 'forbidden: User "alice" cannot get path "/metrics"', {}),
@@ -87,12 +102,19 @@ FORBIDDEN = [
 
 
 @pytest.mark.parametrize(("path", "message", "details"), FORBIDDEN)
-def test_what_rbac_does_not_allow_is_403(tmp_path: Path, path: str, message: str, details: dict[str, str]) -> None:
+def test_what_rbac_does_not_allow_is_403(
+    tmp_path: Path, path: str, message: str, details: dict[str, str]
+) -> None:
     async def main() -> None:
         async with serving(tmp_path) as server:
             response = await get(server, path, "alice-token")
             body = response.json()
-            assert (response.status_code, body["reason"], body["message"], body["details"]) == (403, "Forbidden", message, details)
+            assert (response.status_code, body["reason"], body["message"], body["details"]) == (
+                403,
+                "Forbidden",
+                message,
+                details,
+            )
 
     asyncio.run(main())
 
@@ -102,7 +124,9 @@ def test_a_user_sees_what_his_role_shows_him(tmp_path: Path) -> None:
         async with serving(tmp_path) as server:
             assert names(await get(server, "/api/v1/namespaces/shop/pods", "alice-token")) == ["web-0"]
             assert (await get(server, "/api/v1/namespaces/shop/pods", "bob-token")).status_code == 403
-            assert (await get(server, "/api/v1/namespaces/shop", "alice-token")).json()["metadata"]["name"] == "shop"
+            assert (await get(server, "/api/v1/namespaces/shop", "alice-token")).json()["metadata"][
+                "name"
+            ] == "shop"
 
     asyncio.run(main())
 
@@ -120,7 +144,9 @@ subjects: [{kind: User, name: bob}]
     async def main() -> None:
         async with serving(tmp_path, CLUSTER + extra) as server:
             message = (await get(server, "/api/v1/nodes", "bob-token")).json()["message"]
-            assert message.endswith('at the cluster scope: RBAC: clusterrole.rbac.authorization.k8s.io "gone" not found')
+            assert message.endswith(
+                'at the cluster scope: RBAC: clusterrole.rbac.authorization.k8s.io "gone" not found'
+            )
 
     asyncio.run(main())
 

@@ -50,7 +50,11 @@ def test_what_is_not_served(tmp_path: Path, method: str, path: str, code: int, r
         async with serving(tmp_path) as server, client(server) as http:
             response = await http.request(method, path)
             assert (response.status_code, response.headers["content-type"]) == (code, "application/json")
-            assert (response.json()["kind"], response.json()["code"], response.json()["reason"]) == ("Status", code, reason)
+            assert (response.json()["kind"], response.json()["code"], response.json()["reason"]) == (
+                "Status",
+                code,
+                reason,
+            )
             allowed = ("POST" if path == TOKEN_REVIEWS else "GET, HEAD") if code == 405 else None
             assert response.headers.get("allow") == allowed
 
@@ -85,7 +89,11 @@ LISTS = [
         "ClusterRoleBindingList",
         ["cluster-admin", "delegate", "system:basic-user", "system:discovery"],
     ),
-    ("/apis/rbac.authorization.k8s.io/v1/clusterroles?fieldSelector=metadata.name%3Dview", "ClusterRoleList", ["view"]),
+    (
+        "/apis/rbac.authorization.k8s.io/v1/clusterroles?fieldSelector=metadata.name%3Dview",
+        "ClusterRoleList",
+        ["view"],
+    ),
 ]
 
 
@@ -106,8 +114,17 @@ def test_one_object_is_whole(tmp_path: Path) -> None:
             pod = (await get(server, "/api/v1/namespaces/shop/pods/web-0")).json()
             assert (pod["kind"], pod["apiVersion"]) == ("Pod", "v1")
             assert pod["status"]["podIP"] == "10.0.0.1"
-            assert pod["metadata"].keys() == {"name", "namespace", "labels", "uid", "creationTimestamp", "resourceVersion"}
-            role = (await get(server, "/apis/rbac.authorization.k8s.io/v1/clusterroles/system%3Adiscovery")).json()
+            assert pod["metadata"].keys() == {
+                "name",
+                "namespace",
+                "labels",
+                "uid",
+                "creationTimestamp",
+                "resourceVersion",
+            }
+            role = (
+                await get(server, "/apis/rbac.authorization.k8s.io/v1/clusterroles/system%3Adiscovery")
+            ).json()
             assert role["metadata"]["name"] == "system:discovery"
 
     asyncio.run(main())
@@ -130,10 +147,14 @@ def test_pages_go_on_where_they_began_though_the_files_changed(tmp_path: Path) -
             first = (await get(server, "/api/v1/pods", limit="1")).json()
             assert [item["metadata"]["name"] for item in first["items"]] == ["other"]
             assert first["metadata"]["remainingItemCount"] == 1
-            async with watching(server, "/api/v1/pods", resourceVersion=first["metadata"]["resourceVersion"]) as events:
+            async with watching(
+                server, "/api/v1/pods", resourceVersion=first["metadata"]["resourceVersion"]
+            ) as events:
                 replace(tmp_path, CLUSTER.replace("web-0", "web-1"))
                 assert told(await anext(events)) == ("ADDED", "web-1")
-            second = await get(server, "/api/v1/pods", limit="1", **{"continue": first["metadata"]["continue"]})
+            second = await get(
+                server, "/api/v1/pods", limit="1", **{"continue": first["metadata"]["continue"]}
+            )
             assert names(second) == ["web-0"]
             assert "continue" not in second.json()["metadata"]
 

@@ -65,15 +65,25 @@ def test_kubeconfig_has_the_internal_identity_first_and_a_context_per_user(tmp_p
             await eventually(lambda: "newer-token" in server.kubeconfig())
             config = yaml.safe_load(server.kubeconfig())
             assert config["current-context"] == "bastion"
-            assert [context["name"] for context in config["contexts"]] == ["bastion", "admin", "alice", "bob", "delegate", "bastion-2"]
+            assert [context["name"] for context in config["contexts"]] == [
+                "bastion",
+                "admin",
+                "alice",
+                "bob",
+                "delegate",
+                "bastion-2",
+            ]
             tokens = {user["name"]: user["user"]["token"] for user in config["users"]}
             assert tokens["alice"] == "newer-token"
             assert tokens["bastion-2"] == "another-token"
             (cluster,) = config["clusters"]
             assert cluster["cluster"]["server"] == server.url
-            review = await post(server, TOKEN_REVIEWS, {"spec": {"token": tokens["bastion"]}}, tokens["bastion"])
+            review = await post(
+                server, TOKEN_REVIEWS, {"spec": {"token": tokens["bastion"]}}, tokens["bastion"]
+            )
             assert review.json()["status"]["user"]["username"] == "system:bastion"
-            assert (await get(server, "/metrics", tokens["bastion"])).status_code == 404  # may ask for anything
+            # may ask for anything
+            assert (await get(server, "/metrics", tokens["bastion"])).status_code == 404
 
     asyncio.run(main())
 
@@ -112,7 +122,9 @@ def test_clients_that_speak_no_tls_or_leave_are_no_news(
             with pytest.raises(ssl.SSLError):
                 await asyncio.open_connection("127.0.0.1", port, ssl=ssl.create_default_context())
             reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trust(server))
-            writer.write(b"GET /api/v1/pods?watch=1 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer admin-token\r\n\r\n")
+            writer.write(
+                b"GET /api/v1/pods?watch=1 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer admin-token\r\n\r\n"
+            )
             await reader.readuntil(b"ADDED")
             writer.transport.abort()
             assert (await get(server, "/livez")).text == "ok"
@@ -164,7 +176,10 @@ def test_it_runs_on_uvloop_too(tmp_path: Path) -> None:
 
 def test_two_at_once_share_a_loop(tmp_path: Path) -> None:
     async def main() -> None:
-        async with serving(tmp_path / "one") as one, serving(tmp_path / "two", CLUSTER.replace("node-a", "node-b")) as two:
+        async with (
+            serving(tmp_path / "one") as one,
+            serving(tmp_path / "two", CLUSTER.replace("node-a", "node-b")) as two,
+        ):
             assert names(await get(one, "/api/v1/nodes")) == ["node-a"]
             assert names(await get(two, "/api/v1/nodes")) == ["node-b"]
             with pytest.raises(httpx.ConnectError):

@@ -20,8 +20,18 @@ ROWS = [
     ("GET", "/api/v1/pods", {"watch": "false"}, Attributes("list", resource="pods", **CORE)),
     ("GET", "/api/v1/pods", {"watch": "0"}, Attributes("list", resource="pods", **CORE)),
     ("GET", "/api/v1/namespaces/n/pods", {}, Attributes("list", namespace="n", resource="pods", **CORE)),
-    ("GET", "/api/v1/namespaces/n/pods/p", {}, Attributes("get", namespace="n", resource="pods", name="p", **CORE)),
-    ("GET", "/api/v1/namespaces/n/pods/p", {"watch": "1"}, Attributes("get", namespace="n", resource="pods", name="p", **CORE)),
+    (
+        "GET",
+        "/api/v1/namespaces/n/pods/p",
+        {},
+        Attributes("get", namespace="n", resource="pods", name="p", **CORE),
+    ),
+    (
+        "GET",
+        "/api/v1/namespaces/n/pods/p",
+        {"watch": "1"},
+        Attributes("get", namespace="n", resource="pods", name="p", **CORE),
+    ),
     (
         "GET",
         "/api/v1/namespaces/n/pods",
@@ -35,12 +45,27 @@ ROWS = [
         Attributes("create", namespace="n", resource="pods", subresource="proxy", name="p", **CORE),
     ),
     ("GET", "/api/v1/namespaces", {}, Attributes("list", resource="namespaces", **CORE)),
-    ("GET", "/api/v1/namespaces/n", {}, Attributes("get", namespace="n", resource="namespaces", name="n", **CORE)),
-    ("DELETE", "/api/v1/namespaces/n/pods", {}, Attributes("deletecollection", namespace="n", resource="pods", **CORE)),
+    (
+        "GET",
+        "/api/v1/namespaces/n",
+        {},
+        Attributes("get", namespace="n", resource="namespaces", name="n", **CORE),
+    ),
+    (
+        "DELETE",
+        "/api/v1/namespaces/n/pods",
+        {},
+        Attributes("deletecollection", namespace="n", resource="pods", **CORE),
+    ),
     ("DELETE", "/api/v1/nodes/x", {}, Attributes("delete", resource="nodes", name="x", **CORE)),
     ("OPTIONS", "/api/v1/nodes/x", {}, Attributes("", resource="nodes", name="x", **CORE)),
     ("GET", "/apis/discovery.k8s.io/v1/endpointslices", {}, Attributes("list", **SLICES)),
-    ("GET", "/apis/discovery.k8s.io/v1/namespaces/n/endpointslices/a%3Ab", {}, Attributes("get", namespace="n", name="a:b", **SLICES)),
+    (
+        "GET",
+        "/apis/discovery.k8s.io/v1/namespaces/n/endpointslices/a%3Ab",
+        {},
+        Attributes("get", namespace="n", name="a:b", **SLICES),
+    ),
     ("GET", "/api", {}, Attributes("get", version="", path="/api")),
     ("GET", "/api/v1", {}, Attributes("get", version="", path="/api/v1")),
     ("GET", "/apis/discovery.k8s.io/v1", {}, Attributes("get", version="", path="/apis/discovery.k8s.io/v1")),
@@ -56,7 +81,13 @@ def test_attributes(method: str, path: str, query: dict[str, str], expected: Att
 
 def test_list_options() -> None:
     empty = list_options({"resourceVersion": "0", "limit": ""})
-    assert (empty.limit, empty.cursor, empty.revision, empty.exact, bool(empty.selection)) == (0, "", None, False, False)
+    assert (empty.limit, empty.cursor, empty.revision, empty.exact, bool(empty.selection)) == (
+        0,
+        "",
+        None,
+        False,
+        False,
+    )
     full = list_options({"limit": "5", "resourceVersion": "7", "resourceVersionMatch": "Exact"})
     assert (full.limit, full.revision, full.exact) == (5, 7, True)
     assert list_options({"limit": "5", "continue": "abc"}).cursor == "abc"
@@ -67,11 +98,15 @@ def test_watch_options() -> None:
     assert (empty.revision, empty.timeout, empty.bookmarks, empty.marks_initial) == (None, None, False, False)
     full = watch_options({"resourceVersion": "9", "timeoutSeconds": "3", "allowWatchBookmarks": "true"})
     assert (full.revision, full.timeout, full.bookmarks, full.marks_initial) == (9, 3.0, True, False)
-    streamed = watch_options({"resourceVersion": "9", "sendInitialEvents": "true", "allowWatchBookmarks": "true"})
+    streamed = watch_options(
+        {"resourceVersion": "9", "sendInitialEvents": "true", "allowWatchBookmarks": "true"}
+    )
     assert (streamed.revision, streamed.marks_initial) == (None, True)
 
 
-@pytest.mark.parametrize("query", [{"limit": "-1"}, {"limit": "x"}, {"resourceVersion": "1.5"}, {"limit": "5_0"}, {"limit": "٥"}])
+@pytest.mark.parametrize(
+    "query", [{"limit": "-1"}, {"limit": "x"}, {"resourceVersion": "1.5"}, {"limit": "5_0"}, {"limit": "٥"}]
+)
 def test_numbers_are_numbers(query: dict[str, str]) -> None:
     with pytest.raises(StatusError) as caught:
         list_options(query)
@@ -121,14 +156,32 @@ def test_other_selectors_are_refused(labels: str, fields: str) -> None:
 
 
 MATCHES = [
-    pytest.param({"resourceVersion": "7", "resourceVersionMatch": "NotOlderThan", "limit": "1"}, False, id="at-least-as-new"),
+    pytest.param(
+        {"resourceVersion": "7", "resourceVersionMatch": "NotOlderThan", "limit": "1"},
+        False,
+        id="at-least-as-new",
+    ),
     pytest.param({"resourceVersion": "7", "resourceVersionMatch": "Exact"}, True, id="exactly"),
     pytest.param({"resourceVersion": "7"}, False, id="not-said"),
     pytest.param({"resourceVersion": "7", "limit": "1"}, True, id="not-said-of-pages"),
-    pytest.param({"resourceVersionMatch": "NotOlderThan"}, "unless resourceVersion is provided", id="than-what"),
-    pytest.param({"resourceVersion": "7", "resourceVersionMatch": "Exact", "continue": "x"}, "when continue is", id="of-later"),
-    pytest.param({"resourceVersion": "7", "resourceVersionMatch": "Newest"}, 'Unsupported value: "Newest"', id="unknown"),
-    pytest.param({"resourceVersion": "0", "resourceVersionMatch": "Exact"}, "forbidden for resourceVersion", id="exactly-any"),
+    pytest.param(
+        {"resourceVersionMatch": "NotOlderThan"}, "unless resourceVersion is provided", id="than-what"
+    ),
+    pytest.param(
+        {"resourceVersion": "7", "resourceVersionMatch": "Exact", "continue": "x"},
+        "when continue is",
+        id="of-later",
+    ),
+    pytest.param(
+        {"resourceVersion": "7", "resourceVersionMatch": "Newest"},
+        'Unsupported value: "Newest"',
+        id="unknown",
+    ),
+    pytest.param(
+        {"resourceVersion": "0", "resourceVersionMatch": "Exact"},
+        "forbidden for resourceVersion",
+        id="exactly-any",
+    ),
 ]
 
 

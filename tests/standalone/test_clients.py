@@ -50,17 +50,25 @@ def test_python_client_lists_gets_and_pages(tmp_path: Path) -> None:
                 ("default", "other", "10.0.0.2"),
                 ("shop", "web-0", "10.0.0.1"),
             ]
-            assert core.read_namespaced_pod("web-0", "shop").spec.containers[0].ports[0].container_port == 8080
+            assert (
+                core.read_namespaced_pod("web-0", "shop").spec.containers[0].ports[0].container_port == 8080
+            )
             first = core.list_pod_for_all_namespaces(limit=1)
             second = core.list_pod_for_all_namespaces(limit=1, _continue=first.metadata._continue)
             assert [p.metadata.name for p in first.items + second.items] == ["other", "web-0"]
             assert [n.status.addresses[0].address for n in core.list_node().items] == ["10.0.0.100"]
-            assert [s.metadata.name for s in core.list_namespaced_service("shop", label_selector="", field_selector="").items] == ["web"]
+            assert [
+                s.metadata.name
+                for s in core.list_namespaced_service("shop", label_selector="", field_selector="").items
+            ] == ["web"]
             (piece,) = kubernetes.client.DiscoveryV1Api(api).list_namespaced_endpoint_slice("shop").items
             assert piece.endpoints[0].addresses == ["10.0.0.1"]
             rbac = kubernetes.client.RbacAuthorizationV1Api(api)
             assert "edit" in [r.metadata.name for r in rbac.list_cluster_role().items]
-            assert [b.role_ref.name for b in rbac.list_namespaced_role_binding("shop").items] == ["proxy", "view"]
+            assert [b.role_ref.name for b in rbac.list_namespaced_role_binding("shop").items] == [
+                "proxy",
+                "view",
+            ]
             with pytest.raises(kubernetes.client.ApiException) as caught:
                 core.read_namespaced_pod("gone", "shop")
             assert (caught.value.status, json.loads(caught.value.body)["reason"]) == (404, "NotFound")
@@ -88,7 +96,9 @@ def test_python_client_watches(tmp_path: Path) -> None:
 def test_python_client_reviews(tmp_path: Path) -> None:
     def work(server: ApiServer, kubeconfig: Path) -> None:
         with api_client(kubeconfig, "delegate") as api:
-            review = kubernetes.client.V1TokenReview(spec=kubernetes.client.V1TokenReviewSpec(token="alice-token"))
+            review = kubernetes.client.V1TokenReview(
+                spec=kubernetes.client.V1TokenReviewSpec(token="alice-token")
+            )
             status = kubernetes.client.AuthenticationV1Api(api).create_token_review(review).status
             assert (status.authenticated, status.user.username, status.user.groups) == (
                 True,
@@ -100,10 +110,20 @@ def test_python_client_reviews(tmp_path: Path) -> None:
             )
             spec = kubernetes.client.V1SubjectAccessReviewSpec(user="alice", resource_attributes=attributes)
             access = kubernetes.client.AuthorizationV1Api(api)
-            status = access.create_subject_access_review(kubernetes.client.V1SubjectAccessReview(spec=spec)).status
-            assert (status.allowed, status.reason) == (True, 'RBAC: allowed by RoleBinding "proxy/shop" of Role "proxy" to User "alice"')
+            status = access.create_subject_access_review(
+                kubernetes.client.V1SubjectAccessReview(spec=spec)
+            ).status
+            assert (status.allowed, status.reason) == (
+                True,
+                'RBAC: allowed by RoleBinding "proxy/shop" of Role "proxy" to User "alice"',
+            )
             spec.user = "bob"
-            assert access.create_subject_access_review(kubernetes.client.V1SubjectAccessReview(spec=spec)).status.allowed is False
+            assert (
+                access.create_subject_access_review(
+                    kubernetes.client.V1SubjectAccessReview(spec=spec)
+                ).status.allowed
+                is False
+            )
 
     run_beside(tmp_path, work)
 
@@ -115,7 +135,9 @@ def kubectl(kubeconfig: Path, *arguments: str) -> subprocess.CompletedProcess[st
     assert KUBECTL is not None
     cache = kubeconfig.parent / "cache"
     command = [KUBECTL, f"--kubeconfig={kubeconfig}", f"--cache-dir={cache}", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, env={"HOME": str(kubeconfig.parent)}, check=False)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=60, env={"HOME": str(kubeconfig.parent)}, check=False
+    )
 
 
 def said(kubeconfig: Path, *arguments: str) -> str:
@@ -134,13 +156,21 @@ def test_kubectl_get(tmp_path: Path) -> None:
         assert [line.split()[0] for line in table.splitlines()] == ["NAME", "web-0"]
         pod = yaml.safe_load(said(kubeconfig, "get", "pod", "web-0", "-n", "shop", "-o", "yaml"))
         assert pod["status"]["podIP"] == "10.0.0.1"
-        assert json.loads(said(kubeconfig, "get", "--raw", "/api/v1/nodes"))["items"][0]["metadata"]["name"] == "node-a"
+        assert (
+            json.loads(said(kubeconfig, "get", "--raw", "/api/v1/nodes"))["items"][0]["metadata"]["name"]
+            == "node-a"
+        )
         assert said(kubeconfig, "get", "pods", "-A", "-l", "app=web", "-o", "name").split() == ["pod/web-0"]
         assert "10.0.0.1:8080" in said(kubeconfig, "describe", "service", "web", "-n", "shop")
         missing = kubectl(kubeconfig, "get", "pod", "gone")
-        assert (missing.returncode, missing.stderr.strip()) == (1, 'Error from server (NotFound): pods "gone" not found')
+        assert (missing.returncode, missing.stderr.strip()) == (
+            1,
+            'Error from server (NotFound): pods "gone" not found',
+        )
         denied = kubectl(kubeconfig, "get", "pods", "--context=bob")
-        assert denied.stderr.startswith('Error from server (Forbidden): pods is forbidden: User "bob" cannot list resource "pods"')
+        assert denied.stderr.startswith(
+            'Error from server (Forbidden): pods is forbidden: User "bob" cannot list resource "pods"'
+        )
         assert "v1.36" in said(kubeconfig, "version")
         assert "endpointslices" in said(kubeconfig, "api-resources")
 
@@ -175,7 +205,9 @@ def test_kubectl_watches(tmp_path: Path) -> None:
     def work(server: ApiServer, kubeconfig: Path) -> None:
         assert KUBECTL is not None
         command = [KUBECTL, f"--kubeconfig={kubeconfig}", "get", "nodes", "-w", "-o", "name"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={"HOME": str(tmp_path)}) as process:
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, env={"HOME": str(tmp_path)}
+        ) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "node/node-a\n"
             write(tmp_path / "cluster.yaml", CLUSTER.replace("node-a", "node-b"))

@@ -17,11 +17,19 @@ DEFAULTS = load([BOOTSTRAP]).objects
 
 
 def allowed(
-    objects: list[Object], verb: str, resource: str, namespace: str = "ns1", *, groups: tuple[str, ...] = (), group: str = ""
+    objects: list[Object],
+    verb: str,
+    resource: str,
+    namespace: str = "ns1",
+    *,
+    groups: tuple[str, ...] = (),
+    group: str = "",
 ) -> bool:
     name, _, subresource = resource.partition("/")
     rbac = RBAC(contents(by_key(*objects), DEFAULTS).values())
-    return rbac.authorize(User("u", groups=groups), Attributes(verb, group, "v1", namespace, name, subresource))[0]
+    return rbac.authorize(
+        User("u", groups=groups), Attributes(verb, group, "v1", namespace, name, subresource)
+    )[0]
 
 
 def bound(name: str) -> list[Object]:
@@ -35,10 +43,13 @@ WRITES = ("create", "delete", "deletecollection", "patch", "update")
 @pytest.mark.parametrize("resource", ["pods/proxy", "services/proxy"])
 @pytest.mark.parametrize("verb", [*READS, *WRITES, ""])
 @pytest.mark.parametrize(
-    ("name", "verbs"), [("admin", {*READS, *WRITES}), ("edit", {*READS, *WRITES}), ("view", set()), ("cluster-admin", None)]
+    ("name", "verbs"),
+    [("admin", {*READS, *WRITES}), ("edit", {*READS, *WRITES}), ("view", set()), ("cluster-admin", None)],
 )
 def test_default_roles_and_the_proxy(name: str, verbs: set[str] | None, verb: str, resource: str) -> None:
-    """C-RB-105 and 106 among them: view has no part of the proxy; Z-8: the empty verb is nobody's but cluster-admin's."""
+    """C-RB-105 and 106 among them: view has no part of the proxy; Z-8: the empty verb is nobody's but
+    cluster-admin's.
+    """
     assert allowed(bound(name), verb, resource) is (verbs is None or verb in verbs)
 
 
@@ -60,7 +71,9 @@ def test_default_roles_and_the_proxy(name: str, verbs: set[str] | None, verb: st
         ("system:auth-delegator", "get", "pods", "", False),
     ],
 )
-def test_what_else_the_default_roles_say(name: str, verb: str, resource: str, group: str, expected: bool) -> None:
+def test_what_else_the_default_roles_say(
+    name: str, verb: str, resource: str, group: str, expected: bool
+) -> None:
     assert allowed([binding("b", f"ClusterRole/{name}", "User/u")], verb, resource, group=group) is expected
 
 
@@ -77,13 +90,17 @@ def test_a_role_of_the_users_own_replaces_the_default() -> None:
 
 
 def test_a_role_labelled_for_it_becomes_part_of_the_default_ones_above() -> None:
-    extra = role("extra", rule("poke", "core", "pods"), labels={"rbac.authorization.k8s.io/aggregate-to-edit": "true"})
+    extra = role(
+        "extra", rule("poke", "core", "pods"), labels={"rbac.authorization.k8s.io/aggregate-to-edit": "true"}
+    )
     for name, expected in (("view", False), ("edit", True), ("admin", True)):
         assert allowed([extra, *bound(name)], "poke", "pods") is expected, name
 
 
 def aggregate(name: str, *selectors: Object, labels: dict[str, str] | None = None) -> Object:
-    return role(name, rule("own", "core", "pods"), labels=labels) | {"aggregationRule": {"clusterRoleSelectors": list(selectors)}}
+    return role(name, rule("own", "core", "pods"), labels=labels) | {
+        "aggregationRule": {"clusterRoleSelectors": list(selectors)}
+    }
 
 
 def test_an_aggregated_role_holds_what_it_selects_and_not_its_own() -> None:
@@ -91,7 +108,9 @@ def test_an_aggregated_role_holds_what_it_selects_and_not_its_own() -> None:
     whole = aggregate("whole", {"matchLabels": {"team": "a"}})
     assert allowed([part, whole, *bound("whole")], "poke", "pods")
     assert not allowed([part, whole, *bound("whole")], "own", "pods")
-    assert not allowed([part, aggregate("whole", {"matchLabels": {"team": "b"}}), *bound("whole")], "poke", "pods")
+    assert not allowed(
+        [part, aggregate("whole", {"matchLabels": {"team": "b"}}), *bound("whole")], "poke", "pods"
+    )
 
 
 @pytest.mark.parametrize(
@@ -117,7 +136,11 @@ def test_roles_that_select_each_other_end() -> None:
 
 
 def test_namespaces_need_not_be_declared() -> None:
-    declared = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "declared", "labels": {"own": "label"}}}
+    declared = {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": "declared", "labels": {"own": "label"}},
+    }
     found = contents(by_key(declared, pod("a", namespace="mentioned"), pod("b", namespace="declared")), {})
     assert sorted(key[2] for key in found if key[0] == "namespaces") == ["declared", "mentioned"]
     assert found["namespaces", "", "declared"] == declared
@@ -125,7 +148,9 @@ def test_namespaces_need_not_be_declared() -> None:
 
 
 def test_slices_are_derived_and_nothing_given_is_changed() -> None:
-    given = by_key(service("s", selector={"app": "web"}), pod("a"), binding("b", "ClusterRole/view", "User/u"))
+    given = by_key(
+        service("s", selector={"app": "web"}), pod("a"), binding("b", "ClusterRole/view", "User/u")
+    )
     del given["clusterrolebindings", "", "b"]["roleRef"]["apiGroup"]
     before = repr(given)
     found = contents(given, DEFAULTS)

@@ -51,7 +51,9 @@ def test_a_mistake_is_logged_once_per_change(tmp_path: Path, caplog: pytest.LogC
         assert await files.changed() == "right again"
 
     asyncio.run(main())
-    assert [record.getMessage() for record in caplog.records] == ["a: is wrong (what was read before stays)"] * 2
+    assert [record.getMessage() for record in caplog.records] == [
+        "a: is wrong (what was read before stays)"
+    ] * 2
 
 
 def test_a_mistake_at_the_start_is_raised(tmp_path: Path) -> None:
@@ -59,7 +61,9 @@ def test_a_mistake_at_the_start_is_raised(tmp_path: Path) -> None:
         asyncio.run(followed(write(tmp_path / "a", "wrong")).load())
 
 
-def test_what_is_written_while_it_is_read_is_read_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_written_while_it_is_read_is_read_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     file = write(tmp_path / "a", "one")
     writes = iter(["", "half, wrong", "whole by now"])
 

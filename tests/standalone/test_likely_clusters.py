@@ -175,7 +175,9 @@ def test_they_load(tmp_path: Path, cluster: str, path: str, expected: list[str])
         (EXPORTED, {"web": [("10.0.0.7", True)]}),
     ],
 )
-def test_what_is_behind_their_services(tmp_path: Path, cluster: str, expected: dict[str, list[tuple[str, bool]]]) -> None:
+def test_what_is_behind_their_services(
+    tmp_path: Path, cluster: str, expected: dict[str, list[tuple[str, bool]]]
+) -> None:
     async def main() -> None:
         async with serving(tmp_path, cluster) as server:
             found: dict[str, list[tuple[str, bool]]] = {}

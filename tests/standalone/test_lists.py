@@ -36,7 +36,11 @@ def names(answer: dict[str, Any]) -> list[str]:
 
 def test_a_whole_list() -> None:
     answer = read(store_of("b", "a"), ListOptions(ALL))
-    assert (answer["kind"], answer["apiVersion"], answer["metadata"]) == ("PodList", "v1", {"resourceVersion": "11"})
+    assert (answer["kind"], answer["apiVersion"], answer["metadata"]) == (
+        "PodList",
+        "v1",
+        {"resourceVersion": "11"},
+    )
     assert names(answer) == ["a", "b"]
     assert answer["items"][0]["kind"] == "Pod"
 
@@ -74,7 +78,8 @@ def test_namespace_and_selection_narrow_the_list() -> None:
     assert names(read(store, ListOptions(selection("app=web", "")))) == ["a", "c"]
     answer = read(store, ListOptions(selection("app=web", ""), limit=1))
     assert names(answer) == ["a"]
-    assert "remainingItemCount" not in answer["metadata"]  # as the API server has it: not known with a selector
+    # as the API server has it: not known with a selector
+    assert "remainingItemCount" not in answer["metadata"]
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,10 @@ MISTAKES = [
     ),
     (
         "apiVersion: v1\nkind: Pod\nmetadata: {name: A_b}",
-        "document 1: metadata.name: must be lower-case letters, digits, '-' and '.' of at most 253 characters",
+        (
+            "document 1: metadata.name: must be lower-case letters, digits, '-' and '.' of at most 253"
+            " characters"
+        ),
     ),
     (
         "apiVersion: v1\nkind: Service\nmetadata: {name: a.b}",
@@ -75,18 +78,28 @@ MISTAKES = [
         "document 1: spec.containers[0].ports[0].containerPort: must be set",
     ),
     (
-        POD + "spec: {containers: [{name: c, ports: [{name: x, containerPort: 1}, {name: x, containerPort: 2}]}]}",
+        POD + "spec: {containers: [{name: c, ports: [{name: x, containerPort: 1}, {name: x, containerPort:"
+        " 2}]}]}",
         "document 1: spec.containers[0].ports[1].name: 'x' is there twice",
     ),
-    (POD + "spec: {containers: [{name: c}, {name: c}]}", "document 1: spec.containers[1].name: 'c' is there twice"),
+    (
+        POD + "spec: {containers: [{name: c}, {name: c}]}",
+        "document 1: spec.containers[1].name: 'c' is there twice",
+    ),
     (POD + "spec: {containers: {name: c}}", "document 1: spec.containers: must be a list"),
     (POD + "spec: {containers: [null]}", "document 1: spec.containers[0]: must be an object"),
     (POD + "spec: []", "document 1: spec: must be an object"),
     (POD + "spec: {hostNetwork: 'true'}", "document 1: spec.hostNetwork: must be true or false"),
     (POD + "status: {podIP: 10.0.0.300}", "document 1: status.podIP: must be an IP address"),
     (POD + "status: {podIP: 'fe80::1%eth0'}", "document 1: status.podIP: must be an IP address"),
-    (POD + "status: {podIPs: [{ip: 10.0.0.1}, {ip: 10.0.0.1}]}", "document 1: status.podIPs[1].ip: '10.0.0.1' is there twice"),
-    (POD + "status: {phase: Sleeping}", "document 1: status.phase: must be one of Pending, Running, Succeeded, Failed, Unknown"),
+    (
+        POD + "status: {podIPs: [{ip: 10.0.0.1}, {ip: 10.0.0.1}]}",
+        "document 1: status.podIPs[1].ip: '10.0.0.1' is there twice",
+    ),
+    (
+        POD + "status: {phase: Sleeping}",
+        "document 1: status.phase: must be one of Pending, Running, Succeeded, Failed, Unknown",
+    ),
     (
         POD + "status: {conditions: [{type: Ready, status: True}]}",
         "document 1: status.conditions[0].status: must be one of True, False, Unknown",
@@ -94,7 +107,10 @@ MISTAKES = [
     (POD + "metadata: {name: b}", "document 1: metadata: is there twice"),
     (POD + "spec: &again {again: [*again]}", "document 1: is nested too deeply"),
     (SERVICE + "spec: {ports: [{name: x}]}", "document 1: spec.ports[0].port: must be set"),
-    (SERVICE + "spec: {ports: [{port: 99999}]}", "document 1: spec.ports[0].port: must be an integer between 1 and 65535"),
+    (
+        SERVICE + "spec: {ports: [{port: 99999}]}",
+        "document 1: spec.ports[0].port: must be an integer between 1 and 65535",
+    ),
     (
         SERVICE + "spec: {ports: [{port: 80, targetPort: '80'}]}",
         "document 1: spec.ports[0].targetPort: must be the name of a port or an integer between 1 and 65535",
@@ -107,8 +123,14 @@ MISTAKES = [
         SERVICE + "spec: {ports: [{name: a, port: 80}, {name: b, port: 80}]}",
         "document 1: spec.ports[1].port: 80/TCP is there twice",
     ),
-    (SERVICE + "spec: {ports: [{port: 80, protocol: http}]}", "document 1: spec.ports[0].protocol: must be one of TCP, UDP, SCTP"),
-    (SERVICE + "spec: {selector: {a: 1}}", "document 1: spec.selector[a]: must be a string: put it in quotes"),
+    (
+        SERVICE + "spec: {ports: [{port: 80, protocol: http}]}",
+        "document 1: spec.ports[0].protocol: must be one of TCP, UDP, SCTP",
+    ),
+    (
+        SERVICE + "spec: {selector: {a: 1}}",
+        "document 1: spec.selector[a]: must be a string: put it in quotes",
+    ),
     (SERVICE + "spec: {clusterIP: here}", "document 1: spec.clusterIP: must be an IP address"),
     (
         "apiVersion: v1\nkind: Endpoints\nmetadata: {name: a}\nsubsets: [{addresses: [{}]}]",
@@ -120,7 +142,10 @@ MISTAKES = [
     ),
     (SLICE + "endpoints: []", "document 1: addressType: must be set"),
     (SLICE + "addressType: IPv4\nendpoints: [{}]", "document 1: endpoints[0].addresses: must be set"),
-    (SLICE + "addressType: IPv4\nendpoints: [{addresses: []}]", "document 1: endpoints[0].addresses: must have at least one entry"),
+    (
+        SLICE + "addressType: IPv4\nendpoints: [{addresses: []}]",
+        "document 1: endpoints[0].addresses: must have at least one entry",
+    ),
     (
         SLICE + "addressType: IPv6\nendpoints: [{addresses: [10.0.0.1]}]",
         "document 1: endpoints[0].addresses[0]: must be an IPv6 address",
@@ -130,15 +155,24 @@ MISTAKES = [
         "document 1: endpoints[0].conditions.ready: must be true or false",
     ),
     (
-        "apiVersion: v1\nkind: Node\nmetadata: {name: a}\nstatus: {daemonEndpoints: {kubeletEndpoint: {Port: '1'}}}",
+        (
+            "apiVersion: v1\nkind: Node\nmetadata: {name: a}\nstatus: {daemonEndpoints: {kubeletEndpoint:"
+            " {Port: '1'}}}"
+        ),
         "document 1: status.daemonEndpoints.kubeletEndpoint.Port: must be an integer between 0 and 65535",
     ),
     (
         "apiVersion: v1\nkind: Node\nmetadata: {name: a}\nstatus: {addresses: [{type: InternalIP}]}",
         "document 1: status.addresses[0].address: must be set",
     ),
-    (RBAC + "kind: Role\nrules: [{apiGroups: [''], resources: [pods]}]", "document 1: rules[0].verbs: must be set"),
-    (RBAC + "kind: Role\nrules: [{verbs: [get]}]", "document 1: rules[0].apiGroups: must have at least one entry"),
+    (
+        RBAC + "kind: Role\nrules: [{apiGroups: [''], resources: [pods]}]",
+        "document 1: rules[0].verbs: must be set",
+    ),
+    (
+        RBAC + "kind: Role\nrules: [{verbs: [get]}]",
+        "document 1: rules[0].apiGroups: must have at least one entry",
+    ),
     (
         RBAC + "kind: Role\nrules: [{verbs: [get], nonResourceURLs: [/x]}]",
         "document 1: rules[0].nonResourceURLs: must not be set: a Role has no say over paths",
@@ -154,7 +188,8 @@ MISTAKES = [
         "document 1: subjects[0].kind: must be one of User, Group, ServiceAccount",
     ),
     (
-        RBAC + "kind: RoleBinding\nroleRef: {kind: Role, name: x}\nsubjects: [{kind: ServiceAccount, name: x, apiGroup: apps}]",
+        RBAC + "kind: RoleBinding\nroleRef: {kind: Role, name: x}\nsubjects: [{kind: ServiceAccount, name: x,"
+        " apiGroup: apps}]",
         'document 1: subjects[0].apiGroup: must be "" for a ServiceAccount',
     ),
     ("kind: List\napiVersion: v1\nitems: {}", None),
@@ -164,14 +199,19 @@ MISTAKES = [
         "document 1: items[0].spec: must be an object",
     ),
     ("kind: List\nitems: 5", "document 1: items: must be a list"),
-    (POD + "---\n# nothing\n---\n" + POD, "document 3: metadata.name: pods default/a is already in {file}: document 1"),
+    (
+        POD + "---\n# nothing\n---\n" + POD,
+        "document 3: metadata.name: pods default/a is already in {file}: document 1",
+    ),
     (POD + "---\n" + POD.replace("name: a", "name: b") + "spec: 5", "document 2: spec: must be an object"),
     (POD + "---\n{", "document 2: line "),
 ]
 
 
 @pytest.mark.parametrize(("text", "message"), MISTAKES)
-def test_mistake_is_named_in_one_line_by_file_document_and_field(tmp_path: Path, text: str, message: str | None) -> None:
+def test_mistake_is_named_in_one_line_by_file_document_and_field(
+    tmp_path: Path, text: str, message: str | None
+) -> None:
     file = write(tmp_path / "pods.yaml", text)
     if message is None:
         assert load([file]).objects == {}
@@ -209,7 +249,10 @@ def test_mistake_in_json(tmp_path: Path, text: str, message: str) -> None:
 def test_same_object_in_two_files_names_both(tmp_path: Path) -> None:
     write(tmp_path / "a.yaml", POD)
     write(tmp_path / "b.yaml", POD)
-    with pytest.raises(ManifestError, match=r"b\.yaml: document 1: metadata\.name: pods default/a is already in .*a\.yaml: document 1"):
+    with pytest.raises(
+        ManifestError,
+        match=r"b\.yaml: document 1: metadata\.name: pods default/a is already in .*a\.yaml: document 1",
+    ):
         load([tmp_path])
 
 
@@ -241,25 +284,60 @@ def test_mounted_configmap_is_read_through_its_links(tmp_path: Path) -> None:
 
 def test_lists_are_taken_apart(tmp_path: Path) -> None:
     inner = {"apiVersion": "v1", "kind": "List", "items": [service("s")]}
-    file = write(tmp_path / "all.json", json.dumps({"apiVersion": "v1", "kind": "List", "items": [pod("a"), inner, pod("b")]}))
+    file = write(
+        tmp_path / "all.json",
+        json.dumps({"apiVersion": "v1", "kind": "List", "items": [pod("a"), inner, pod("b")]}),
+    )
     assert load([file]).objects == by_key(pod("a"), service("s"), pod("b"))
 
 
 TYPED_LISTS = [  # (the list, names of what it holds, kinds kept out)
-    ({"apiVersion": "v1", "kind": "PodList", "items": [{"metadata": {"name": "a"}}, {"metadata": {"name": "b"}}]}, ["a", "b"], set()),
     (
-        {"apiVersion": "v1", "kind": "ServiceList", "items": [{"kind": "Service", "apiVersion": "v1", "metadata": {"name": "a"}}]},
+        {
+            "apiVersion": "v1",
+            "kind": "PodList",
+            "items": [{"metadata": {"name": "a"}}, {"metadata": {"name": "b"}}],
+        },
+        ["a", "b"],
+        set(),
+    ),
+    (
+        {
+            "apiVersion": "v1",
+            "kind": "ServiceList",
+            "items": [{"kind": "Service", "apiVersion": "v1", "metadata": {"name": "a"}}],
+        },
         ["a"],
         set(),
     ),
-    ({"apiVersion": RBAC_API, "kind": "ClusterRoleList", "items": [{"metadata": {"name": "a"}, "rules": None}]}, ["a"], set()),
+    (
+        {
+            "apiVersion": RBAC_API,
+            "kind": "ClusterRoleList",
+            "items": [{"metadata": {"name": "a"}, "rules": None}],
+        },
+        ["a"],
+        set(),
+    ),
     ({"apiVersion": "v1", "kind": "PodList", "items": None}, [], set()),
     ({"apiVersion": "v1", "kind": "PodList", "metadata": {"resourceVersion": "1"}}, [], set()),
-    ({"apiVersion": "apps/v1", "kind": "DeploymentList", "items": [{"metadata": {"name": "a"}}]}, [], {"DeploymentList"}),
-    ({"apiVersion": "example.test/v1", "kind": "PodList", "items": [{"metadata": {"name": "a"}}]}, [], {"PodList"}),
+    (
+        {"apiVersion": "apps/v1", "kind": "DeploymentList", "items": [{"metadata": {"name": "a"}}]},
+        [],
+        {"DeploymentList"},
+    ),
+    (
+        {"apiVersion": "example.test/v1", "kind": "PodList", "items": [{"metadata": {"name": "a"}}]},
+        [],
+        {"PodList"},
+    ),
     ({"apiVersion": "example.test/v1", "kind": "AllowList", "items": "anything"}, [], {"AllowList"}),
     (
-        {"apiVersion": "v1", "kind": "List", "items": [{"apiVersion": "v1", "kind": "PodList", "items": [{"metadata": {"name": "a"}}]}]},
+        {
+            "apiVersion": "v1",
+            "kind": "List",
+            "items": [{"apiVersion": "v1", "kind": "PodList", "items": [{"metadata": {"name": "a"}}]}],
+        },
         ["a"],
         set(),
     ),
@@ -267,7 +345,9 @@ TYPED_LISTS = [  # (the list, names of what it holds, kinds kept out)
 
 
 @pytest.mark.parametrize(("value", "names", "kept_out"), TYPED_LISTS)
-def test_items_of_a_typed_list_are_of_its_kind(tmp_path: Path, value: Any, names: list[str], kept_out: set[str]) -> None:
+def test_items_of_a_typed_list_are_of_its_kind(
+    tmp_path: Path, value: Any, names: list[str], kept_out: set[str]
+) -> None:
     file = write(tmp_path / "list.json", json.dumps(value))
     found = load([file])
     assert [key[2] for key in found.objects] == names
@@ -277,14 +357,20 @@ def test_items_of_a_typed_list_are_of_its_kind(tmp_path: Path, value: Any, names
 
 
 def test_a_mistake_in_a_typed_list_names_the_item(tmp_path: Path) -> None:
-    file = write(tmp_path / "list.yaml", "apiVersion: v1\nkind: PodList\nitems: [{metadata: {name: a}}, {metadata: {}}]")
+    file = write(
+        tmp_path / "list.yaml",
+        "apiVersion: v1\nkind: PodList\nitems: [{metadata: {name: a}}, {metadata: {}}]",
+    )
     with pytest.raises(ManifestError, match=r"document 1: items\[1\]\.metadata\.name: must be set"):
         load([file])
 
 
 NOT_JUDGED = [
     "apiVersion: example.test/v1\nkind: Filter\nspec: {=: 1, 200: ok, on: off, 1.5: x, a: 1, a: 2}\n",
-    "apiVersion: v1\nkind: Secret\nmetadata: {name: 5}\ndata: [=, !vault x, 123456789012345678901234567890, 2026-01-02]\n",
+    (
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: 5}\ndata: [=, !vault x,"
+        " 123456789012345678901234567890, 2026-01-02]\n"
+    ),
     '{"apiVersion": "v1", "kind": "Secret", "a": 1, "a": 2}\n',
     "apiVersion: v1\nkind: List\nitems: [{apiVersion: v1, kind: Secret, a: {b: 1, b: 2}}]\n",
 ]
@@ -292,11 +378,16 @@ NOT_JUDGED = [
 
 @pytest.mark.parametrize("other", NOT_JUDGED)
 def test_what_is_not_served_is_not_judged(tmp_path: Path, other: str) -> None:
-    assert list(load([write(tmp_path / "all.yaml", f"{other}---\n{POD}")]).objects) == [("pods", "default", "a")]
+    assert list(load([write(tmp_path / "all.yaml", f"{other}---\n{POD}")]).objects) == [
+        ("pods", "default", "a")
+    ]
 
 
 def test_a_name_that_is_there_twice_is_judged_by_the_object_it_is_in(tmp_path: Path) -> None:
-    items = "[{apiVersion: v1, kind: Secret, a: 1, a: 2}, {apiVersion: v1, kind: Pod, metadata: {name: x, labels: {a: b, a: c}}}]"
+    items = (
+        "[{apiVersion: v1, kind: Secret, a: 1, a: 2}, {apiVersion: v1, kind: Pod, metadata: {name: x, labels:"
+        " {a: b, a: c}}}]"
+    )
     with pytest.raises(ManifestError, match=r"document 1: items\[1\]\.metadata\.labels\.a: is there twice"):
         load([write(tmp_path / "all.yaml", f"apiVersion: v1\nkind: List\nitems: {items}")])
 

@@ -1,4 +1,7 @@
-"""RBAC: who may do what.  Rows C-RB-n are those of kube-apiserver's own TestAuthorizer and TestRuleMatches."""
+"""RBAC: who may do what.
+
+Rows C-RB-n are those of kube-apiserver's own TestAuthorizer and TestRuleMatches.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,10 @@ PATHS = [
     binding("prefix", "ClusterRole/prefix", "User/prefixed", "Group/prefixed"),
 ]
 PODS = [role("pods", rule("*", "*", "pods")), binding("pods", "ClusterRole/pods", "User/admin")]
-SUBRESOURCES = [role("sub", rule("*", "*", "pods/status */proxy")), binding("sub", "ClusterRole/sub", "User/admin")]
+SUBRESOURCES = [
+    role("sub", rule("*", "*", "pods/status */proxy")),
+    binding("sub", "ClusterRole/sub", "User/admin"),
+]
 
 AUTHORIZER = [
     ("C-RB-1", WHOLE_NAMESPACE, user("admin"), on("get", "pods", "ns1"), True),
@@ -68,7 +74,11 @@ AUTHORIZER = [
 ]
 
 
-@pytest.mark.parametrize(("objects", "who", "asked", "allowed"), [row[1:] for row in AUTHORIZER], ids=[row[0] for row in AUTHORIZER])
+@pytest.mark.parametrize(
+    ("objects", "who", "asked", "allowed"),
+    [row[1:] for row in AUTHORIZER],
+    ids=[row[0] for row in AUTHORIZER],
+)
 def test_authorizer(objects: list[Object], who: User, asked: Attributes, allowed: bool) -> None:
     assert RBAC(objects).authorize(who, asked)[0] is allowed
 
@@ -81,15 +91,39 @@ URLS = ("/foo", "/foo/bar", "/foo/baz", "/foo/bar/one", "/foo/baz/one")
 OTHERS = ("/notfoo", "/notfoo/bar", "/notfoo/baz", "/notfoo/bar/one", "/notfoo/baz/one")
 
 RESOURCE_RULES: list[tuple[str, Object, tuple[str, ...], Any]] = [
-    ("C-RB-35..42", rule("*", "group1", "resource1"), RESOURCES, lambda v, g, r: g == "group1" and r == "resource1"),
-    ("C-RB-43..50", rule("verb1", "*", "resource1"), RESOURCES, lambda v, g, r: v == "verb1" and r == "resource1"),
+    (
+        "C-RB-35..42",
+        rule("*", "group1", "resource1"),
+        RESOURCES,
+        lambda v, g, r: g == "group1" and r == "resource1",
+    ),
+    (
+        "C-RB-43..50",
+        rule("verb1", "*", "resource1"),
+        RESOURCES,
+        lambda v, g, r: v == "verb1" and r == "resource1",
+    ),
     ("C-RB-51..58", rule("verb1", "group1", "*"), RESOURCES, lambda v, g, r: v == "verb1" and g == "group1"),
-    ("C-RB-59..66", rule("verb1 verb2", "group1 group2", "resource1 resource2"), RESOURCES, lambda v, g, r: True),
-    ("C-RB-67..74", rule("*", "*", "resource1/subresource1"), SUBS, lambda v, g, r: r == "resource1/subresource1"),
+    (
+        "C-RB-59..66",
+        rule("verb1 verb2", "group1 group2", "resource1 resource2"),
+        RESOURCES,
+        lambda v, g, r: True,
+    ),
+    (
+        "C-RB-67..74",
+        rule("*", "*", "resource1/subresource1"),
+        SUBS,
+        lambda v, g, r: r == "resource1/subresource1",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("given", "resources", "expected"), [row[1:] for row in RESOURCE_RULES], ids=[row[0] for row in RESOURCE_RULES])
+@pytest.mark.parametrize(
+    ("given", "resources", "expected"),
+    [row[1:] for row in RESOURCE_RULES],
+    ids=[row[0] for row in RESOURCE_RULES],
+)
 def test_rule_matches_resources(given: Object, resources: tuple[str, ...], expected: Any) -> None:
     rbac = RBAC([role("r", given), binding("b", "ClusterRole/r", "User/u")])
     product = list(itertools.product(VERBS, GROUPS, resources))
@@ -101,12 +135,19 @@ def test_rule_matches_resources(given: Object, resources: tuple[str, ...], expec
 
 URL_RULES: list[tuple[str, Object, tuple[str, ...], Any]] = [
     ("C-RB-75..84", path_rule("verb1", "*"), URLS, lambda v, u: v == "verb1"),
-    ("C-RB-85..94", path_rule("verb1", "/foo/*"), URLS + OTHERS, lambda v, u: v == "verb1" and u.startswith("/foo/")),
+    (
+        "C-RB-85..94",
+        path_rule("verb1", "/foo/*"),
+        URLS + OTHERS,
+        lambda v, u: v == "verb1" and u.startswith("/foo/"),
+    ),
     ("C-RB-95..104", path_rule("*", "/foo /foo/bar/one"), URLS, lambda v, u: u in ("/foo", "/foo/bar/one")),
 ]
 
 
-@pytest.mark.parametrize(("given", "urls", "expected"), [row[1:] for row in URL_RULES], ids=[row[0] for row in URL_RULES])
+@pytest.mark.parametrize(
+    ("given", "urls", "expected"), [row[1:] for row in URL_RULES], ids=[row[0] for row in URL_RULES]
+)
 def test_rule_matches_paths(given: Object, urls: tuple[str, ...], expected: Any) -> None:
     rbac = RBAC([role("r", given), binding("b", "ClusterRole/r", "User/u")])
     for verb, url in itertools.product(VERBS, urls):
@@ -128,7 +169,9 @@ MATCHES = [
 ]
 
 
-@pytest.mark.parametrize(("granted", "asked", "allowed"), [row[1:] for row in MATCHES], ids=[row[0] for row in MATCHES])
+@pytest.mark.parametrize(
+    ("granted", "asked", "allowed"), [row[1:] for row in MATCHES], ids=[row[0] for row in MATCHES]
+)
 def test_resources_of_a_rule(granted: str, asked: str, allowed: bool) -> None:
     rbac = RBAC([role("r", rule("get", "core", granted)), binding("b", "ClusterRole/r", "User/u")])
     assert rbac.authorize(user("u"), on("get", asked, "ns"))[0] is allowed
@@ -148,12 +191,15 @@ def test_resources_of_a_rule(granted: str, asked: str, allowed: bool) -> None:
     ],
 )
 def test_resource_names_are_whole_ids(names: str, name: str, allowed: bool) -> None:
-    rbac = RBAC([role("r", rule("get", "core", "services/proxy", names)), binding("b", "ClusterRole/r", "User/u")])
+    rbac = RBAC(
+        [role("r", rule("get", "core", "services/proxy", names)), binding("b", "ClusterRole/r", "User/u")]
+    )
     assert rbac.authorize(user("u"), on("get", "services/proxy", "ns", name=name))[0] is allowed
 
 
 @pytest.mark.parametrize(
-    ("verbs", "verb", "allowed"), [("*", "", True), ("get create", "", False), ("get", "GET", False), ("get", "get", True)]
+    ("verbs", "verb", "allowed"),
+    [("*", "", True), ("get create", "", False), ("get", "GET", False), ("get", "get", True)],
 )
 def test_empty_verb_needs_the_star(verbs: str, verb: str, allowed: bool) -> None:
     rbac = RBAC([role("r", rule(verbs, "core", "pods/proxy")), binding("b", "ClusterRole/r", "User/u")])
@@ -167,7 +213,9 @@ def test_a_group_is_not_the_core_group() -> None:
 
 
 def test_a_resource_rule_grants_no_path_and_a_path_rule_no_resource() -> None:
-    rbac = RBAC([role("r", rule("*", "*", "*"), path_rule("get", "/x")), binding("b", "ClusterRole/r", "User/u")])
+    rbac = RBAC(
+        [role("r", rule("*", "*", "*"), path_rule("get", "/x")), binding("b", "ClusterRole/r", "User/u")]
+    )
     assert not rbac.authorize(user("u"), path("get", "/y"))[0]
     rbac = RBAC([role("r", path_rule("*", "*")), binding("b", "ClusterRole/r", "User/u")])
     assert not rbac.authorize(user("u"), on("get", "pods"))[0]
@@ -181,10 +229,16 @@ def test_trailing_stars_are_all_taken_off_and_an_inner_one_is_a_character() -> N
 
 def test_the_right_answer_among_thousands_of_bindings() -> None:
     objects = [role(f"r{i}", rule("get", "core", "services/proxy", f"s{i}")) for i in range(50)]
-    objects += [binding(f"b{i:04}", f"ClusterRole/r{i % 50}", f"User/u{i}", f"Group/g{i % 7}", namespace=f"n{i % 10}") for i in range(4000)]
+    objects += [
+        binding(f"b{i:04}", f"ClusterRole/r{i % 50}", f"User/u{i}", f"Group/g{i % 7}", namespace=f"n{i % 10}")
+        for i in range(4000)
+    ]
     rbac = RBAC(objects)
     asked = on("get", "services/proxy", "n3", name="s33")
-    assert rbac.authorize(user("u1233"), asked) == (True, 'RBAC: allowed by RoleBinding "b1233/n3" of ClusterRole "r33" to User "u1233"')
+    assert rbac.authorize(user("u1233"), asked) == (
+        True,
+        'RBAC: allowed by RoleBinding "b1233/n3" of ClusterRole "r33" to User "u1233"',
+    )
     assert rbac.authorize(user("nobody", "g5"), asked)[0]
     assert not rbac.authorize(user("u1233"), on("get", "services/proxy", "n4", name="s33"))[0]
     assert not rbac.authorize(user("u1234"), asked)[0]

@@ -36,7 +36,10 @@ def test_a_change_of_the_files_is_told_to_those_who_watch(tmp_path: Path) -> Non
                 watching(server, "/api/v1/pods", resourceVersion=start) as pods,
                 watching(server, slices, resourceVersion=start) as eps,
             ):
-                replace(tmp_path, CLUSTER.replace("10.0.0.1}", "10.0.0.9}").replace("podIP: 10.0.0.1,", "podIP: 10.0.0.9,"))
+                replace(
+                    tmp_path,
+                    CLUSTER.replace("10.0.0.1}", "10.0.0.9}").replace("podIP: 10.0.0.1,", "podIP: 10.0.0.9,"),
+                )
                 modified = await anext(pods)
                 assert told(modified) == ("MODIFIED", "web-0")
                 assert modified["object"]["status"]["podIP"] == "10.0.0.9"
@@ -45,8 +48,14 @@ def test_a_change_of_the_files_is_told_to_those_who_watch(tmp_path: Path) -> Non
 
                 replace(tmp_path, CLUSTER.replace("name: other", "name: another"))
                 changes = [await anext(pods) for _ in range(3)]
-                assert sorted(map(told, changes)) == [("ADDED", "another"), ("DELETED", "other"), ("MODIFIED", "web-0")]
-                revisions = [int(event["object"]["metadata"]["resourceVersion"]) for event in [modified, *changes]]
+                assert sorted(map(told, changes)) == [
+                    ("ADDED", "another"),
+                    ("DELETED", "other"),
+                    ("MODIFIED", "web-0"),
+                ]
+                revisions = [
+                    int(event["object"]["metadata"]["resourceVersion"]) for event in [modified, *changes]
+                ]
                 assert revisions == sorted(set(revisions))
             assert names(await get(server, "/api/v1/pods")) == ["another", "web-0"]
 
@@ -70,26 +79,42 @@ def test_files_that_come_and_go_in_a_folder(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-def test_a_broken_manifest_changes_nothing_and_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_broken_manifest_changes_nothing_and_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     def complaints() -> list[str]:
         return [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
 
     async def main() -> None:
-        async with serving(tmp_path) as server, watching(server, "/api/v1/pods", resourceVersion="0") as events:
+        async with (
+            serving(tmp_path) as server,
+            watching(server, "/api/v1/pods", resourceVersion="0") as events,
+        ):
             assert {told(await anext(events)) for _ in range(2)} == {("ADDED", "other"), ("ADDED", "web-0")}
-            replace(tmp_path, CLUSTER.replace("containerPort: 8080", "containerPort: 808080") + "---\n" + "garbage: [")
+            replace(
+                tmp_path,
+                CLUSTER.replace("containerPort: 8080", "containerPort: 808080") + "---\n" + "garbage: [",
+            )
             await eventually(lambda: bool(complaints()))
             assert names(await get(server, "/api/v1/pods")) == ["other", "web-0"]
             for _ in range(20):  # many looks at files that stay as they are
                 await get(server, "/livez")
                 await asyncio.sleep(0.01)
             place = "spec.containers[0].ports[0].containerPort: must be an integer between 1 and 65535"
-            assert complaints() == [f"{tmp_path / 'cluster.yaml'}: document 3: {place} (what was read before stays)"]
+            assert complaints() == [
+                f"{tmp_path / 'cluster.yaml'}: document 3: {place} (what was read before stays)"
+            ]
             (tmp_path / "cluster.yaml").unlink()
             await eventually(lambda: len(complaints()) == 2)
-            assert complaints()[1] == f"{tmp_path / 'cluster.yaml'}: no such file or folder (what was read before stays)"
+            assert (
+                complaints()[1]
+                == f"{tmp_path / 'cluster.yaml'}: no such file or folder (what was read before stays)"
+            )
             write(tmp_path / "cluster.yaml", CLUSTER.replace("name: other", "name: mended"))
-            assert [told(await anext(events)) for _ in range(2)] == [("ADDED", "mended"), ("DELETED", "other")]
+            assert [told(await anext(events)) for _ in range(2)] == [
+                ("ADDED", "mended"),
+                ("DELETED", "other"),
+            ]
 
     with caplog.at_level(logging.INFO, "bastion.standalone"):
         asyncio.run(main())
@@ -98,7 +123,9 @@ def test_a_broken_manifest_changes_nothing_and_is_said_once(tmp_path: Path, capl
 def test_rbac_follows_the_files(tmp_path: Path) -> None:
     async def main() -> None:
         async with serving(tmp_path) as server:
-            async with watching(server, "/apis/rbac.authorization.k8s.io/v1/rolebindings", resourceVersion="") as events:
+            async with watching(
+                server, "/apis/rbac.authorization.k8s.io/v1/rolebindings", resourceVersion=""
+            ) as events:
                 for _ in range(2):
                     await anext(events)
                 assert (await get(server, "/api/v1/namespaces/shop/pods", "bob-token")).status_code == 403
@@ -110,7 +137,9 @@ def test_rbac_follows_the_files(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-def test_tokens_follow_their_file_and_a_broken_one_changes_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_tokens_follow_their_file_and_a_broken_one_changes_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     def logged(part: str) -> bool:
         return any(part in record.getMessage() for record in caplog.records)
 
@@ -129,14 +158,19 @@ def test_tokens_follow_their_file_and_a_broken_one_changes_nothing(tmp_path: Pat
     assert "-token" not in caplog.text
 
 
-def test_a_kind_that_is_not_served_is_warned_of_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_kind_that_is_not_served_is_warned_of_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     extra = "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\n"
 
     async def main() -> None:
         async with serving(tmp_path, CLUSTER + extra) as server, watching(server, "/api/v1/pods") as events:
             for _ in range(2):
                 await anext(events)
-            replace(tmp_path, CLUSTER.replace("name: other", "name: another") + extra + extra.replace("name: a", "name: b"))
+            replace(
+                tmp_path,
+                CLUSTER.replace("name: other", "name: another") + extra + extra.replace("name: a", "name: b"),
+            )
             await anext(events)
 
     with caplog.at_level(logging.WARNING, "bastion.standalone"):
@@ -149,7 +183,11 @@ def test_a_kind_that_is_not_served_is_warned_of_once(tmp_path: Path, caplog: pyt
 def test_watch_of_one_object_with_bookmarks_and_a_timeout(tmp_path: Path) -> None:
     async def main() -> None:
         async with serving(tmp_path, bookmark_interval=0.01) as server:
-            query = {"fieldSelector": "metadata.name=other", "allowWatchBookmarks": "true", "timeoutSeconds": "1"}
+            query = {
+                "fieldSelector": "metadata.name=other",
+                "allowWatchBookmarks": "true",
+                "timeoutSeconds": "1",
+            }
             async with watching(server, "/api/v1/pods", **query) as events:
                 types = [told(event) async for event in events]  # ends by itself
         assert types[0] == ("ADDED", "other")
@@ -161,9 +199,16 @@ def test_watch_of_one_object_with_bookmarks_and_a_timeout(tmp_path: Path) -> Non
 
 def test_a_watch_from_a_forgotten_revision_is_410(tmp_path: Path) -> None:
     async def main() -> None:
-        async with serving(tmp_path) as server, watching(server, "/api/v1/pods", resourceVersion="5") as events:
+        async with (
+            serving(tmp_path) as server,
+            watching(server, "/api/v1/pods", resourceVersion="5") as events,
+        ):
             (event,) = [event async for event in events]
-            assert (event["type"], event["object"]["code"], event["object"]["reason"]) == ("ERROR", 410, "Expired")
+            assert (event["type"], event["object"]["code"], event["object"]["reason"]) == (
+                "ERROR",
+                410,
+                "Expired",
+            )
             assert event["object"]["message"].startswith("too old resource version: 5 (")
 
     asyncio.run(main())

@@ -23,15 +23,32 @@ from tests.standalone.api import (
 TOKEN_REVIEW_ROWS: list[tuple[str, dict[str, Any]]] = [
     (
         "admin-token",
-        {"authenticated": True, "user": {"username": "admin", "uid": "1", "groups": ["system:masters", "system:authenticated"]}},
+        {
+            "authenticated": True,
+            "user": {"username": "admin", "uid": "1", "groups": ["system:masters", "system:authenticated"]},
+        },
     ),
-    ("alice-token", {"authenticated": True, "user": {"username": "alice", "uid": "2", "groups": ["devs", "ops", "system:authenticated"]}}),
-    ("bob-token", {"authenticated": True, "user": {"username": "bob", "uid": "3", "groups": ["system:authenticated"]}}),
+    (
+        "alice-token",
+        {
+            "authenticated": True,
+            "user": {"username": "alice", "uid": "2", "groups": ["devs", "ops", "system:authenticated"]},
+        },
+    ),
+    (
+        "bob-token",
+        {"authenticated": True, "user": {"username": "bob", "uid": "3", "groups": ["system:authenticated"]}},
+    ),
     (
         "bot-token",
         {
             "authenticated": True,
-            "user": {"username": "bot", "uid": "9", "groups": ["robots", "system:authenticated"], "extra": {"scope": ["read"]}},
+            "user": {
+                "username": "bot",
+                "uid": "9",
+                "groups": ["robots", "system:authenticated"],
+                "extra": {"scope": ["read"]},
+            },
         },
     ),
     ("wrong", {"authenticated": False, "user": {}, "error": "invalid bearer token"}),
@@ -45,7 +62,11 @@ def test_token_review(tmp_path: Path, token: str, status: dict[str, Any]) -> Non
             response = await post(server, TOKEN_REVIEWS, {"spec": {"token": token}}, "delegate-token")
             assert response.status_code == 201
             body = response.json()
-            assert (body["kind"], body["apiVersion"], body["status"]) == ("TokenReview", "authentication.k8s.io/v1", status)
+            assert (body["kind"], body["apiVersion"], body["status"]) == (
+                "TokenReview",
+                "authentication.k8s.io/v1",
+                status,
+            )
 
     asyncio.run(main())
 
@@ -54,24 +75,41 @@ def test_token_review_needs_the_right_and_a_token(tmp_path: Path) -> None:
     async def main() -> None:
         async with serving(tmp_path) as server:
             response = await post(server, TOKEN_REVIEWS, {"spec": {"token": "alice-token"}}, "alice-token")
-            assert response.json()["message"] == (
-                'tokenreviews.authentication.k8s.io is forbidden: User "alice" cannot create resource "tokenreviews" in API group '
-                '"authentication.k8s.io" at the cluster scope'
+            assert (
+                response.json()["message"]
+                == 'tokenreviews.authentication.k8s.io is forbidden: User "alice" cannot create resource'
+                ' "tokenreviews" in API group "authentication.k8s.io" at the cluster scope'
             )
             response = await post(server, TOKEN_REVIEWS, {"spec": {"token": ""}}, "delegate-token")
-            assert (response.status_code, response.json()["message"]) == (400, "token is required for TokenReview in authentication")
+            assert (response.status_code, response.json()["message"]) == (
+                400,
+                "token is required for TokenReview in authentication",
+            )
             assert server.calls == {}
 
     asyncio.run(main())
 
 
 def test_subject_access_review(tmp_path: Path) -> None:
-    attributes = {"namespace": "shop", "verb": "get", "version": "v1", "resource": "services", "subresource": "proxy", "name": "web:80"}
+    attributes = {
+        "namespace": "shop",
+        "verb": "get",
+        "version": "v1",
+        "resource": "services",
+        "subresource": "proxy",
+        "name": "web:80",
+    }
 
     async def main() -> None:
         async with serving(tmp_path) as server:
             for name, status in (
-                ("web:80", {"allowed": True, "reason": 'RBAC: allowed by RoleBinding "proxy/shop" of Role "proxy" to User "alice"'}),
+                (
+                    "web:80",
+                    {
+                        "allowed": True,
+                        "reason": 'RBAC: allowed by RoleBinding "proxy/shop" of Role "proxy" to User "alice"',
+                    },
+                ),
                 ("web", {"allowed": False}),
             ):
                 spec = {"user": "alice", "resourceAttributes": attributes | {"name": name}}
@@ -79,11 +117,20 @@ def test_subject_access_review(tmp_path: Path) -> None:
                 assert response.status_code == 201
                 assert (response.json()["status"], response.json()["spec"]) == (status, spec)
             assert (await post(server, ACCESS_REVIEWS, {"spec": spec}, "alice-token")).status_code == 403
-            response = await post(server, ACCESS_REVIEWS, {"spec": {"resourceAttributes": attributes}}, "delegate-token")
+            response = await post(
+                server, ACCESS_REVIEWS, {"spec": {"resourceAttributes": attributes}}, "delegate-token"
+            )
             assert (response.status_code, response.json()["reason"]) == (422, "Invalid")
-            response = await post(server, SELF_REVIEWS, {"spec": {"resourceAttributes": attributes}}, "alice-token")
+            response = await post(
+                server, SELF_REVIEWS, {"spec": {"resourceAttributes": attributes}}, "alice-token"
+            )
             assert response.json()["status"]["allowed"] is True
-            response = await post(server, SELF_REVIEWS, {"spec": {"user": "alice", "resourceAttributes": attributes}}, "bob-token")
+            response = await post(
+                server,
+                SELF_REVIEWS,
+                {"spec": {"user": "alice", "resourceAttributes": attributes}},
+                "bob-token",
+            )
             assert response.json()["status"] == {"allowed": False}
 
     asyncio.run(main())
@@ -113,8 +160,12 @@ def test_calls_are_counted_by_kind(tmp_path: Path) -> None:
             await get(server, "/api/v1/namespaces/shop/pods/web-0")
             await get(server, "/livez")
             await post(server, TOKEN_REVIEWS, {"spec": {"token": "x"}})
-            await post(server, ACCESS_REVIEWS, {"spec": {"user": "x", "nonResourceAttributes": {"path": "/"}}})
-            await post(server, ACCESS_REVIEWS, {"spec": {"user": "x", "nonResourceAttributes": {"path": "/"}}})
+            await post(
+                server, ACCESS_REVIEWS, {"spec": {"user": "x", "nonResourceAttributes": {"path": "/"}}}
+            )
+            await post(
+                server, ACCESS_REVIEWS, {"spec": {"user": "x", "nonResourceAttributes": {"path": "/"}}}
+            )
             async with watching(server, "/api/v1/services") as events:
                 await anext(events)
             assert server.calls == {

@@ -27,7 +27,14 @@ RULES = RBAC(
         binding("c", "ClusterRole/everything", "User/root"),
     ]
 )
-PROXY = {"verb": "get", "namespace": "ns", "version": "v1", "resource": "services", "subresource": "proxy", "name": "https:web:443"}
+PROXY = {
+    "verb": "get",
+    "namespace": "ns",
+    "version": "v1",
+    "resource": "services",
+    "subresource": "proxy",
+    "name": "https:web:443",
+}
 BY_USER = 'RBAC: allowed by ClusterRoleBinding "b" of ClusterRole "r" to User "alice"'
 BY_GROUP = 'RBAC: allowed by ClusterRoleBinding "b" of ClusterRole "r" to Group "devs"'
 BY_ALL = 'RBAC: allowed by ClusterRoleBinding "c" of ClusterRole "everything" to User "root"'
@@ -38,12 +45,18 @@ ANSWERS = [
     ({"user": "bob", "resourceAttributes": PROXY}, {"allowed": False}),
     ({"user": "alice", "resourceAttributes": {**PROXY, "verb": ""}}, {"allowed": False}),
     ({"user": "alice", "resourceAttributes": {**PROXY, "subresource": ""}}, {"allowed": False}),
-    ({"user": "alice", "nonResourceAttributes": {"path": "/metrics", "verb": "get"}}, {"allowed": True, "reason": BY_USER}),
+    (
+        {"user": "alice", "nonResourceAttributes": {"path": "/metrics", "verb": "get"}},
+        {"allowed": True, "reason": BY_USER},
+    ),
     ({"user": "alice", "nonResourceAttributes": {"path": "/metrics", "verb": "post"}}, {"allowed": False}),
     ({"user": "x", "groups": ["system:masters"], "resourceAttributes": PROXY}, {"allowed": True}),
     ({"user": "root", "resourceAttributes": {}}, {"allowed": True, "reason": BY_ALL}),
     ({"user": "alice", "resourceAttributes": {"verb": "get"}}, {"allowed": False}),
-    ({"user": "alice", "uid": "1", "extra": {"a": ["b"]}, "resourceAttributes": PROXY}, {"allowed": True, "reason": BY_USER}),
+    (
+        {"user": "alice", "uid": "1", "extra": {"a": ["b"]}, "resourceAttributes": PROXY},
+        {"allowed": True, "reason": BY_USER},
+    ),
 ]
 
 
@@ -58,7 +71,10 @@ def test_self_review_is_about_who_asks_whatever_it_says() -> None:
     assert access_status(review, RULES, User("x", groups=("devs",)))["allowed"] is True
 
 
-ONE_OF = "spec.resourceAttributes: Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified"
+ONE_OF = (
+    "spec.resourceAttributes: Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes"
+    " must be specified"
+)
 WHO = 'spec.user: Invalid value: "": at least one of user or group must be specified'
 
 
@@ -98,7 +114,12 @@ def test_token_status() -> None:
     user = User("alice", "7", ("devs", "system:authenticated"), (("scope", ("a", "b")),))
     assert token_status(user) == {
         "authenticated": True,
-        "user": {"username": "alice", "uid": "7", "groups": ["devs", "system:authenticated"], "extra": {"scope": ("a", "b")}},
+        "user": {
+            "username": "alice",
+            "uid": "7",
+            "groups": ["devs", "system:authenticated"],
+            "extra": {"scope": ("a", "b")},
+        },
     }
 
 
@@ -106,15 +127,28 @@ def test_token_status() -> None:
 def test_a_token_is_required(review: Object) -> None:
     with pytest.raises(StatusError) as caught:
         token_of(review)
-    assert (caught.value.code, caught.value.message) == (400, "token is required for TokenReview in authentication")
+    assert (caught.value.code, caught.value.message) == (
+        400,
+        "token is required for TokenReview in authentication",
+    )
 
 
 BAD_BODIES = [
     (b"{", "application/json", 400, "the request body cannot be read: "),
     (b"[]", "application/json", 400, "the request body must be an object"),
     (b'{"kind": "Pod"}', "application/json", 400, "kind: must be TokenReview"),
-    (b'{"apiVersion": "authentication.k8s.io/v1beta1"}', "application/json", 400, "apiVersion: must be authentication.k8s.io/v1"),
-    (b'{"metadata": {"namespace": "x"}}', "application/json", 400, "namespace is not allowed on this type: x"),
+    (
+        b'{"apiVersion": "authentication.k8s.io/v1beta1"}',
+        "application/json",
+        400,
+        "apiVersion: must be authentication.k8s.io/v1",
+    ),
+    (
+        b'{"metadata": {"namespace": "x"}}',
+        "application/json",
+        400,
+        "namespace is not allowed on this type: x",
+    ),
     (b'{"metadata": 5}', "application/json", 400, "metadata: "),
     (b"{}", "application/yaml", 415, "the body of the request was in an unknown format"),
     (b"{}", protobuf.MEDIA_TYPE, 400, "the request body cannot be read: does not begin"),
@@ -154,10 +188,19 @@ def field(number: int, value: str | bytes) -> bytes:
 
 
 def envelope(api_version: str, kind: str, raw: bytes) -> bytes:
-    return b"k8s\x00" + field(1, field(1, api_version) + field(2, kind)) + field(2, raw) + field(3, "") + field(4, "")
+    return (
+        b"k8s\x00"
+        + field(1, field(1, api_version) + field(2, kind))
+        + field(2, raw)
+        + field(3, "")
+        + field(4, "")
+    )
 
 
-RESOURCE = b"".join(field(number, value) for number, value in enumerate(("ns", "get", "g", "v1", "services", "proxy", "web:80"), 1))
+RESOURCE = b"".join(
+    field(number, value)
+    for number, value in enumerate(("ns", "get", "g", "v1", "services", "proxy", "web:80"), 1)
+)
 RESOURCE_READ = {
     "namespace": "ns",
     "verb": "get",
@@ -170,15 +213,37 @@ RESOURCE_READ = {
 EXTRA = field(1, "scope") + field(2, field(1, "a") + field(1, "b"))
 PROTOBUF: list[tuple[Any, bytes, Object]] = [
     (SELF, field(2, field(1, RESOURCE)), {"resourceAttributes": RESOURCE_READ}),
-    (SELF, field(2, field(2, field(1, "/x") + field(2, "get"))), {"nonResourceAttributes": {"path": "/x", "verb": "get"}}),
+    (
+        SELF,
+        field(2, field(2, field(1, "/x") + field(2, "get"))),
+        {"nonResourceAttributes": {"path": "/x", "verb": "get"}},
+    ),
     (
         ACCESS,
-        field(2, field(1, RESOURCE) + field(3, "alice") + field(4, "devs") + field(4, "ops") + field(5, EXTRA) + field(6, "uid-1")),
-        {"resourceAttributes": RESOURCE_READ, "user": "alice", "groups": ["devs", "ops"], "extra": {"scope": ["a", "b"]}, "uid": "uid-1"},
+        field(
+            2,
+            field(1, RESOURCE)
+            + field(3, "alice")
+            + field(4, "devs")
+            + field(4, "ops")
+            + field(5, EXTRA)
+            + field(6, "uid-1"),
+        ),
+        {
+            "resourceAttributes": RESOURCE_READ,
+            "user": "alice",
+            "groups": ["devs", "ops"],
+            "extra": {"scope": ["a", "b"]},
+            "uid": "uid-1",
+        },
     ),
     (TOKENS, field(2, field(1, "t" * 300) + field(2, "aud")), {"token": "t" * 300, "audiences": ["aud"]}),
     # Numbers and fields not known here are passed over: a varint, 64 and 32 bits, bytes.
-    (TOKENS, field(2, b"\x50\x96\x01" + b"\x59" + b"x" * 8 + b"\x5d" + b"x" * 4 + field(12, "?") + field(1, "t")), {"token": "t"}),
+    (
+        TOKENS,
+        field(2, b"\x50\x96\x01" + b"\x59" + b"x" * 8 + b"\x5d" + b"x" * 4 + field(12, "?") + field(1, "t")),
+        {"token": "t"},
+    ),
 ]
 
 
@@ -193,7 +258,9 @@ def test_protobuf_of_another_kind_or_with_a_namespace_is_refused() -> None:
     with pytest.raises(StatusError, match="kind: must be TokenReview"):
         read_review(envelope(TOKENS.api_version, "Pod", b""), protobuf.MEDIA_TYPE, TOKENS)
     with pytest.raises(StatusError, match="namespace is not allowed on this type: x"):
-        read_review(envelope(TOKENS.api_version, "TokenReview", field(1, field(3, "x"))), protobuf.MEDIA_TYPE, TOKENS)
+        read_review(
+            envelope(TOKENS.api_version, "TokenReview", field(1, field(3, "x"))), protobuf.MEDIA_TYPE, TOKENS
+        )
 
 
 def test_every_protobuf_that_is_cut_short_is_refused_or_says_less() -> None:

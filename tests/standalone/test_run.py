@@ -27,10 +27,16 @@ asyncio.run(run([manifests], tokens, "127.0.0.1", 0, out))
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
 def test_it_serves_until_it_is_ended(tmp_path: Path, ending: signal.Signals) -> None:
-    manifests, tokens, out = write(tmp_path / "c.yaml", CLUSTER), write(tmp_path / "t.csv", TOKENS), tmp_path / "a folder" / "kubeconfig"
+    manifests, tokens, out = (
+        write(tmp_path / "c.yaml", CLUSTER),
+        write(tmp_path / "t.csv", TOKENS),
+        tmp_path / "a folder" / "kubeconfig",
+    )
     out.parent.mkdir()
     command = [sys.executable, "-c", PROGRAM, str(manifests), str(tokens), str(out)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=Path.cwd()) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=Path.cwd()
+    ) as process:
         assert process.stdout is not None and process.stderr is not None
         first, second = process.stdout.readline(), process.stdout.readline()
         url = first.strip().removeprefix("Kubernetes API at ")
@@ -39,7 +45,9 @@ def test_it_serves_until_it_is_ended(tmp_path: Path, ending: signal.Signals) -> 
         config = yaml.safe_load(out.read_text())
         assert config["clusters"][0]["cluster"]["server"] == url
         token = config["users"][0]["user"]["token"]
-        response = httpx.get(f"{url}/api/v1/pods", verify=False, headers={"Authorization": f"Bearer {token}"}, trust_env=False)
+        response = httpx.get(
+            f"{url}/api/v1/pods", verify=False, headers={"Authorization": f"Bearer {token}"}, trust_env=False
+        )
         assert len(response.json()["items"]) == 2
         process.send_signal(ending)
         assert process.stdout.read() == ""

@@ -13,7 +13,11 @@ TOKEN = "0123456789abcdef"
 
 
 def ask(site: SampleSite, target: str, method: str = "GET", body: str = "", cookie: str = "") -> SampleAnswer:
-    headers = (("Host", "site.test"), ("X-Forwarded-Proto", "https"), *((("Cookie", cookie),) if cookie else ()))
+    headers = (
+        ("Host", "site.test"),
+        ("X-Forwarded-Proto", "https"),
+        *((("Cookie", cookie),) if cookie else ()),
+    )
     return site.answer(SampleRequest(method, target, headers, body.encode()))
 
 
@@ -48,7 +52,14 @@ def test_what_is_there(path: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("GET", "/nowhere"), ("GET", "/home.html"), ("GET", "/../samplesite.py"), ("POST", "/"), ("GET", "/entries")]
+    ("method", "path"),
+    [
+        ("GET", "/nowhere"),
+        ("GET", "/home.html"),
+        ("GET", "/../samplesite.py"),
+        ("POST", "/"),
+        ("GET", "/entries"),
+    ],
 )
 def test_what_is_not(method: str, path: str) -> None:
     assert ask(SampleSite("site-0"), path, method).code == 404
@@ -69,7 +80,9 @@ def test_a_line_is_written_with_the_pages_own_token_only() -> None:
     assert "<q>&lt;b&gt;</q> <cite>Wanda</cite>" in text(ask(site, "/"))
 
 
-@pytest.mark.parametrize(("name", "code"), [("Wanda", 303), ("", 400), ("a%20b", 400), ("%C3%A4", 400), ("a%0D%0Ab", 400)])
+@pytest.mark.parametrize(
+    ("name", "code"), [("Wanda", 303), ("", 400), ("a%20b", 400), ("%C3%A4", 400), ("a%0D%0Ab", 400)]
+)
 def test_who_may_be_anybody(name: str, code: int) -> None:
     answer = ask(SampleSite("site-0"), "/login", "POST", f"name={name}")
     assert answer.code == code

@@ -14,7 +14,9 @@ WEB = {"app": "web"}
 
 
 def summary(*objects: Object) -> list[tuple[str, list[tuple[str, int]], list[tuple[str, str]]]]:
-    """(addressType, [(port name, number)], [(address, state)]) of each slice; the state has R, S, T where it is so."""
+    """(addressType, [(port name, number)], [(address, state)]) of each slice; the state has R, S, T where it
+    is so.
+    """
     found = []
     for slice in derived_slices(by_key(*objects)).values():
         members = [("/".join(e["addresses"]), state(e["conditions"])) for e in slice["endpoints"]]
@@ -23,11 +25,20 @@ def summary(*objects: Object) -> list[tuple[str, list[tuple[str, int]], list[tup
 
 
 def state(conditions: dict[str, bool]) -> str:
-    return "".join(letter for letter, name in (("R", "ready"), ("S", "serving"), ("T", "terminating")) if conditions[name])
+    return "".join(
+        letter
+        for letter, name in (("R", "ready"), ("S", "serving"), ("T", "terminating"))
+        if conditions[name]
+    )
 
 
 def endpoints(name: str, *subsets: Object) -> Object:
-    return {"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": name, "namespace": "default"}, "subsets": list(subsets)}
+    return {
+        "apiVersion": "v1",
+        "kind": "Endpoints",
+        "metadata": {"name": name, "namespace": "default"},
+        "subsets": list(subsets),
+    }
 
 
 def one(*members: tuple[str, str], ports: Any = (("http", 8080),), family: str = "IPv4") -> list[Any]:
@@ -43,7 +54,12 @@ def with_sidecars(pod: Object) -> Object:
     """Init containers that declare the port `http`: one that ends, two that stay."""
     init = [{"name": "ends", "ports": [{"name": "http", "containerPort": 80}]}]
     init += [
-        {"name": f"stays-{number}", "restartPolicy": "Always", "ports": [{"name": "http", "containerPort": number}]} for number in (81, 82)
+        {
+            "name": f"stays-{number}",
+            "restartPolicy": "Always",
+            "ports": [{"name": "http", "containerPort": number}],
+        }
+        for number in (81, 82)
     ]
     return {**pod, "spec": {**pod["spec"], "initContainers": init}}
 
@@ -52,11 +68,23 @@ FROM_PODS = [
     ("ready", [service("s", selector=WEB), pod("a")], one(("10.0.0.1", "RS"))),
     ("not ready", [service("s", selector=WEB), pod("a", ready=False)], one(("10.0.0.1", ""))),
     ("being deleted", [service("s", selector=WEB), pod("a", deleted=True)], one(("10.0.0.1", "ST"))),
-    ("published", [service("s", selector=WEB, publishNotReadyAddresses=True), pod("a", ready=False)], one(("10.0.0.1", "R"))),
-    ("published going", [service("s", selector=WEB, publishNotReadyAddresses=True), pod("a", deleted=True)], one(("10.0.0.1", "RST"))),
+    (
+        "published",
+        [service("s", selector=WEB, publishNotReadyAddresses=True), pod("a", ready=False)],
+        one(("10.0.0.1", "R")),
+    ),
+    (
+        "published going",
+        [service("s", selector=WEB, publishNotReadyAddresses=True), pod("a", deleted=True)],
+        one(("10.0.0.1", "RST")),
+    ),
     ("succeeded", [service("s", selector=WEB), pod("a", phase="Succeeded")], []),
     ("failed", [service("s", selector=WEB), pod("a", phase="Failed")], []),
-    ("pending with address", [service("s", selector=WEB), pod("a", phase="Pending", ready=False)], one(("10.0.0.1", ""))),
+    (
+        "pending with address",
+        [service("s", selector=WEB), pod("a", phase="Pending", ready=False)],
+        one(("10.0.0.1", "")),
+    ),
     ("no address", [service("s", selector=WEB), pod("a", ip="")], []),
     ("other label", [service("s", selector=WEB), pod("a", labels={"app": "api"})], []),
     ("all labels needed", [service("s", selector={"app": "web", "tier": "x"}), pod("a")], []),
@@ -69,12 +97,36 @@ FROM_PODS = [
         [service("s", selector=WEB, ports=[{"port": 80, "targetPort": 9000}]), pod("a")],
         one(("10.0.0.1", "RS"), ports=[("", 9000)]),
     ),
-    ("no target", [service("s", selector=WEB, ports=[{"port": 80}]), pod("a")], one(("10.0.0.1", "RS"), ports=[("", 80)])),
-    ("name unknown to the pod", [service("s", selector=WEB), pod("a", ports=[("x", 1)])], one(("10.0.0.1", "RS"), ports=[])),
-    ("port of a sidecar", [service("s", selector=WEB), with_sidecars(pod("a", ports=[]))], one(("10.0.0.1", "RS"), ports=[("http", 81)])),
-    ("a container before a sidecar", [service("s", selector=WEB), with_sidecars(pod("a"))], one(("10.0.0.1", "RS"))),
-    ("name of another protocol", [service("s", selector=WEB, **UDP), pod("a")], one(("10.0.0.1", "RS"), ports=[])),
-    ("headless without ports", [service("s", selector=WEB, clusterIP="None", ports=[]), pod("a")], one(("10.0.0.1", "RS"), ports=[])),
+    (
+        "no target",
+        [service("s", selector=WEB, ports=[{"port": 80}]), pod("a")],
+        one(("10.0.0.1", "RS"), ports=[("", 80)]),
+    ),
+    (
+        "name unknown to the pod",
+        [service("s", selector=WEB), pod("a", ports=[("x", 1)])],
+        one(("10.0.0.1", "RS"), ports=[]),
+    ),
+    (
+        "port of a sidecar",
+        [service("s", selector=WEB), with_sidecars(pod("a", ports=[]))],
+        one(("10.0.0.1", "RS"), ports=[("http", 81)]),
+    ),
+    (
+        "a container before a sidecar",
+        [service("s", selector=WEB), with_sidecars(pod("a"))],
+        one(("10.0.0.1", "RS")),
+    ),
+    (
+        "name of another protocol",
+        [service("s", selector=WEB, **UDP), pod("a")],
+        one(("10.0.0.1", "RS"), ports=[]),
+    ),
+    (
+        "headless without ports",
+        [service("s", selector=WEB, clusterIP="None", ports=[]), pod("a")],
+        one(("10.0.0.1", "RS"), ports=[]),
+    ),
     (
         "same port, one slice, by name of the pod",
         [service("s", selector=WEB), pod("b", ip="10.0.0.2"), pod("a")],
@@ -87,13 +139,28 @@ FROM_PODS = [
     ),
     (
         "two ports",
-        [service("s", selector=WEB, ports=[{"name": "a", "port": 1, "targetPort": "http"}, {"name": "b", "port": 2}]), pod("a")],
+        [
+            service(
+                "s",
+                selector=WEB,
+                ports=[{"name": "a", "port": 1, "targetPort": "http"}, {"name": "b", "port": 2}],
+            ),
+            pod("a"),
+        ],
         one(("10.0.0.1", "RS"), ports=[("a", 8080), ("b", 2)]),
     ),
     ("IPv6 pod", [service("s", selector=WEB), V6_POD], one(("fd00::1", "RS"), family="IPv6")),
     ("dual-stack pod, nothing said", [service("s", selector=WEB), DUAL_POD], one(("10.0.0.1", "RS"))),
-    ("dual-stack pod, IPv6 service", [service("s", selector=WEB, ipFamilies=["IPv6"]), DUAL_POD], one(("fd00::1", "RS"), family="IPv6")),
-    ("dual-stack pod, IPv6 clusterIP", [service("s", selector=WEB, clusterIP="fd01::1"), DUAL_POD], one(("fd00::1", "RS"), family="IPv6")),
+    (
+        "dual-stack pod, IPv6 service",
+        [service("s", selector=WEB, ipFamilies=["IPv6"]), DUAL_POD],
+        one(("fd00::1", "RS"), family="IPv6"),
+    ),
+    (
+        "dual-stack pod, IPv6 clusterIP",
+        [service("s", selector=WEB, clusterIP="fd01::1"), DUAL_POD],
+        one(("fd00::1", "RS"), family="IPv6"),
+    ),
     (
         "both families",
         [service("s", selector=WEB, ipFamilies=["IPv4", "IPv6"]), DUAL_POD],
@@ -103,7 +170,9 @@ FROM_PODS = [
 ]
 
 
-@pytest.mark.parametrize(("objects", "expected"), [row[1:] for row in FROM_PODS], ids=[row[0] for row in FROM_PODS])
+@pytest.mark.parametrize(
+    ("objects", "expected"), [row[1:] for row in FROM_PODS], ids=[row[0] for row in FROM_PODS]
+)
 def test_slices_of_pods(objects: list[Object], expected: list[Any]) -> None:
     assert summary(*objects) == expected
 
@@ -117,10 +186,17 @@ FROM_ENDPOINTS = [
         [{"addresses": [{"ip": "10.0.0.1"}], "notReadyAddresses": [{"ip": "10.0.0.2"}], "ports": PORTS}],
         one(("10.0.0.1", "RS"), ("10.0.0.2", "")),
     ),
-    ("unnamed port", [{"addresses": [{"ip": "10.0.0.1"}], "ports": [{"port": 1}]}], one(("10.0.0.1", "RS"), ports=[("", 1)])),
+    (
+        "unnamed port",
+        [{"addresses": [{"ip": "10.0.0.1"}], "ports": [{"port": 1}]}],
+        one(("10.0.0.1", "RS"), ports=[("", 1)]),
+    ),
     (
         "two subsets",
-        [{"addresses": [{"ip": "10.0.0.1"}], "ports": PORTS}, {"addresses": [{"ip": "10.0.0.2"}], "ports": [{"name": "x", "port": 2}]}],
+        [
+            {"addresses": [{"ip": "10.0.0.1"}], "ports": PORTS},
+            {"addresses": [{"ip": "10.0.0.2"}], "ports": [{"name": "x", "port": 2}]},
+        ],
         [("IPv4", [("http", 8080)], [("10.0.0.1", "RS")]), ("IPv4", [("x", 2)], [("10.0.0.2", "RS")])],
     ),
     (
@@ -132,7 +208,9 @@ FROM_ENDPOINTS = [
 ]
 
 
-@pytest.mark.parametrize(("subsets", "expected"), [row[1:] for row in FROM_ENDPOINTS], ids=[row[0] for row in FROM_ENDPOINTS])
+@pytest.mark.parametrize(
+    ("subsets", "expected"), [row[1:] for row in FROM_ENDPOINTS], ids=[row[0] for row in FROM_ENDPOINTS]
+)
 def test_slices_of_endpoints_win_over_the_selector(subsets: list[Object], expected: list[Any]) -> None:
     objects = [service("s", selector=WEB), pod("a", ip="10.9.9.9"), endpoints("s", *subsets)]
     assert summary(*objects) == expected
@@ -154,11 +232,19 @@ def test_a_service_with_slices_of_its_own_gets_no_others() -> None:
 
 
 def test_a_derived_slice_says_whose_it_is() -> None:
-    address = {"ip": "10.0.0.1", "hostname": "h", "nodeName": "n", "targetRef": {"kind": "Pod", "name": "a", "namespace": "default"}}
+    address = {
+        "ip": "10.0.0.1",
+        "hostname": "h",
+        "nodeName": "n",
+        "targetRef": {"kind": "Pod", "name": "a", "namespace": "default"},
+    }
     port = {"name": "web", "port": 1, "protocol": "UDP", "appProtocol": "h2c"}
     for objects, member_has in (
         ([service("s", selector=WEB), pod("a")], {"nodeName": "node-a", "targetRef": address["targetRef"]}),
-        ([service("s"), endpoints("s", {"addresses": [address], "ports": [port]})], {k: v for k, v in address.items() if k != "ip"}),
+        (
+            [service("s"), endpoints("s", {"addresses": [address], "ports": [port]})],
+            {k: v for k, v in address.items() if k != "ip"},
+        ),
     ):
         ((key, slice),) = derived_slices(by_key(*objects)).items()
         assert key == ("endpointslices", "default", slice["metadata"]["name"])

@@ -48,7 +48,9 @@ def test_the_beginning_is_no_event() -> None:
 def test_what_changes_gets_a_revision_and_what_stays_keeps_its_own() -> None:
     store = filled(pod("a"), pod("b"), pod("c"))
     before = {name: metadata(store, name) for name in "abc"}
-    assert store.replace(by_key(pod("a"), pod("b", ip="10.0.0.9"), pod("d")), T2) == Changes(added=1, modified=1, deleted=1)
+    assert store.replace(by_key(pod("a"), pod("b", ip="10.0.0.9"), pod("d")), T2) == Changes(
+        added=1, modified=1, deleted=1
+    )
     assert kinds(store, 101) == [(102, "MODIFIED", "b"), (103, "ADDED", "d"), (104, "DELETED", "c")]
     assert store.revision == 104
     assert metadata(store, "a") == before["a"]

@@ -33,7 +33,10 @@ def test_tokens_are_read(tmp_path: Path, text: str, tokens: dict[str, User]) -> 
 
 BAD = [
     (f"{SECRET},alice", "line 1: must have at least 3 columns (token, user name, user uid), found 2"),
-    (f"fine,alice,1\n\n{SECRET}", "line 3: must have at least 3 columns (token, user name, user uid), found 1"),
+    (
+        f"fine,alice,1\n\n{SECRET}",
+        "line 3: must have at least 3 columns (token, user name, user uid), found 1",
+    ),
     (",alice,1", "line 1: the token is empty"),
     (f"{SECRET},,1", "line 1: the user name is empty"),
     (f'fine,alice,1\n{SECRET},bob,1,"devs', "line 2: unexpected end of data"),
@@ -59,7 +62,9 @@ def test_a_file_that_is_missing_or_no_text(tmp_path: Path) -> None:
     assert caught.value.__cause__ is None  # it would quote the file
 
 
-def test_of_a_token_that_is_there_twice_the_last_line_counts(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_of_a_token_that_is_there_twice_the_last_line_counts(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     file = write(tmp_path / "tokens.csv", f"{SECRET},alice,1\nother,carol,3\n{SECRET},bob,2\n")
     with caplog.at_level(logging.WARNING, "bastion.standalone"):
         assert read_tokens(file)[SECRET].name == "bob"
@@ -70,4 +75,7 @@ def test_of_a_token_that_is_there_twice_the_last_line_counts(tmp_path: Path, cap
 
 def test_a_written_file_reads_back(tmp_path: Path) -> None:
     text = token_file({"alice": ("t,1", ("devs", "ops")), 'b"ob': ("t2", ())})
-    assert read_tokens(write(tmp_path / "t.csv", text)) == {"t,1": User("alice", "alice", ("devs", "ops")), "t2": User('b"ob', 'b"ob')}
+    assert read_tokens(write(tmp_path / "t.csv", text)) == {
+        "t,1": User("alice", "alice", ("devs", "ops")),
+        "t2": User('b"ob', 'b"ob'),
+    }

@@ -49,7 +49,9 @@ def said(line: bytes) -> tuple[str, str, int]:
         (None, service("a"), "", "", None),
     ],
 )
-def test_what_an_event_is_to_a_watch(old: Object | None, new: Object | None, namespace: str, labels: str, expected: str | None) -> None:
+def test_what_an_event_is_to_a_watch(
+    old: Object | None, new: Object | None, namespace: str, labels: str, expected: str | None
+) -> None:
     store = store_of(*([old] if old else []))
     store.replace(by_key(*([new] if new else [])), T)
     (event,) = store.since(11)
@@ -92,7 +94,10 @@ def test_a_watch_from_a_revision_gets_what_came_after_and_what_comes() -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize(("revision", "message"), [(11, "too old resource version: 11 (12)"), (99, "too large resource version: 99 (13)")])
+@pytest.mark.parametrize(
+    ("revision", "message"),
+    [(11, "too old resource version: 11 (12)"), (99, "too large resource version: 99 (13)")],
+)
 def test_a_revision_that_is_not_known_ends_the_watch_with_410(revision: int, message: str) -> None:
     async def main() -> list[bytes]:
         store = store_of(pod("a"), history=1)
@@ -129,7 +134,9 @@ def test_bookmarks_say_how_far_the_watch_has_come() -> None:
     async def main() -> dict[str, Any]:
         store = store_of(pod("a"))
         store.replace(by_key(pod("a"), service("s")), T)  # nothing for this watch, but it has come past it
-        lines = Watches(store, bookmark_interval=0.01).lines(PODS, "", WatchOptions(ALL, revision=11, bookmarks=True))
+        lines = Watches(store, bookmark_interval=0.01).lines(
+            PODS, "", WatchOptions(ALL, revision=11, bookmarks=True)
+        )
         found: dict[str, Any] = json.loads(await anext(lines))
         assert json.loads(await anext(lines)) == found  # and again
         return found

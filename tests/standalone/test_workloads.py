@@ -1,4 +1,6 @@
-"""The demo's cluster: its manifests, who may do what there, and workloads that answer at the addresses they say."""
+"""The demo's cluster: its manifests, who may do what there, and workloads that answer at the addresses they
+say.
+"""
 
 from __future__ import annotations
 
@@ -58,8 +60,14 @@ def test_the_frontends_say_which_of_them_answered() -> None:
                 assert f"<strong>frontend-{number}</strong>" in page.text
                 assert 'href="/headers"' in page.text
                 assert (await http.get(f"{url}/healthz")).text == "ok\n"
-                said = (await http.post(f"{url}/headers?x=%2F", headers={"X-Sent": "yes"}, content=b"body")).json()
-                assert (said["pod"], said["method"], said["target"]) == (f"frontend-{number}", "POST", "/headers?x=%2F")
+                said = (
+                    await http.post(f"{url}/headers?x=%2F", headers={"X-Sent": "yes"}, content=b"body")
+                ).json()
+                assert (said["pod"], said["method"], said["target"]) == (
+                    f"frontend-{number}",
+                    "POST",
+                    "/headers?x=%2F",
+                )
                 assert ["X-Sent", "yes"] in said["headers"]
                 assert (await http.get(f"{url}/nowhere")).status_code == 404
                 head = await http.head(url)
@@ -244,7 +252,9 @@ def test_an_address_in_use_is_said_and_nothing_stays_open() -> None:
     async def main() -> None:
         with (
             socket.create_server((f"{HERE}.30", 8080)),
-            pytest.raises(OSError, match=rf"the demo's pod ticker-0 cannot listen at {HERE}\.30:8080: .*in use"),
+            pytest.raises(
+                OSError, match=rf"the demo's pod ticker-0 cannot listen at {HERE}\.30:8080: .*in use"
+            ),
         ):
             async with workloads():
                 raise AssertionError("it started")
@@ -278,11 +288,15 @@ def test_all_addresses_are_of_the_demos_network() -> None:
         ("monitoring", "ticker", ("http", 8080), ["127.77.0.30:8080"]),
     ],
 )
-def test_what_is_behind_each_service(namespace: str, service: str, port: tuple[str, int], behind: list[str]) -> None:
+def test_what_is_behind_each_service(
+    namespace: str, service: str, port: tuple[str, int], behind: list[str]
+) -> None:
     (declared,) = OBJECTS["services", namespace, service]["spec"]["ports"]
     assert (declared["name"], declared["port"]) == port
     (piece,) = [
-        o for k, o in OBJECTS.items() if k[0] == "endpointslices" and o["metadata"]["labels"]["kubernetes.io/service-name"] == service
+        o
+        for k, o in OBJECTS.items()
+        if k[0] == "endpointslices" and o["metadata"]["labels"]["kubernetes.io/service-name"] == service
     ]
     assert all(endpoint["conditions"]["ready"] for endpoint in piece["endpoints"])
     assert [f"{e['addresses'][0]}:{piece['ports'][0]['port']}" for e in piece["endpoints"]] == behind
@@ -330,7 +344,9 @@ def test_the_embedded_api_serves_the_demo(tmp_path: Path) -> None:
     async def main() -> dict[str, Any]:
         async with ApiServer([MANIFESTS], file) as server:
             assert (await get(server, "/api/v1/namespaces/shop/pods", tokens["bob"][0])).status_code == 403
-            found: dict[str, Any] = (await get(server, "/api/v1/namespaces/shop/pods", tokens["carol"][0])).json()
+            found: dict[str, Any] = (
+                await get(server, "/api/v1/namespaces/shop/pods", tokens["carol"][0])
+            ).json()
             return found
 
     names = [item["metadata"]["name"] for item in asyncio.run(main())["items"]]

@@ -17,7 +17,12 @@ from tests.e2e.harness import ALICE, PORT, TLS_PORT, Bastion, Place
 from tests.e2e.wire import Client, Message, Serve, Visit, client, request
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
-WEBSOCKET = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {KEY}")
+WEBSOCKET = (
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    f"Sec-WebSocket-Key: {KEY}",
+)
 SPDY = ("Connection: Upgrade", "Upgrade: SPDY/3.1")
 
 TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
@@ -98,7 +103,9 @@ async def small_client(bastion: Bastion, plain: bool) -> AsyncIterator[Client]:
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
     sock.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", bastion.plain_port if plain else bastion.port))
+    await asyncio.get_running_loop().sock_connect(
+        sock, ("127.0.0.1", bastion.plain_port if plain else bastion.port)
+    )
     tls: dict[str, Any] = {} if plain else {"ssl": bastion.trust, "server_hostname": "127.0.0.1"}
     reader, writer = await asyncio.open_connection(sock=sock, **tls)
     try:
@@ -111,7 +118,10 @@ def place(pod: Place, bastion: Bastion, tls: bool) -> tuple[str, dict[str, Any]]
     """(the path to a pod over plain or over TLS, what its backend must be given)."""
     if not tls:
         return pod.path(), {"port": PORT}
-    return pod.path(port=TLS_PORT, scheme="https"), {"port": TLS_PORT, "ssl": bastion.cluster.backend_tls(pod.address)}
+    return pod.path(port=TLS_PORT, scheme="https"), {
+        "port": TLS_PORT,
+        "ssl": bastion.cluster.backend_tls(pod.address),
+    }
 
 
 def trusting_nobody() -> ssl.SSLContext:
@@ -125,7 +135,11 @@ def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, mask: bytes = 
     if size < 126:
         head = bytes((masked | size,))
     else:
-        head = bytes((masked | 126,)) + size.to_bytes(2, "big") if size < 65536 else bytes((masked | 127,)) + size.to_bytes(8, "big")
+        head = (
+            bytes((masked | 126,)) + size.to_bytes(2, "big")
+            if size < 65536
+            else bytes((masked | 127,)) + size.to_bytes(8, "big")
+        )
     if mask:
         whole = (mask * (size // 4 + 1))[:size]
         payload = (int.from_bytes(payload, "big") ^ int.from_bytes(whole, "big")).to_bytes(size, "big")

@@ -1,4 +1,6 @@
-"""A bastion in this very process and loop, where what it holds can be counted: tasks, deadlines, connections."""
+"""A bastion in this very process and loop, where what it holds can be counted: tasks, deadlines,
+connections.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,8 @@ class Inside:
         state = self._wired.state
         return {
             "tasks": len(asyncio.all_tasks()),
-            "deadlines": len(state.deadlines) - 1,  # the streams look twice a second for exchanges that have grown long
+            # the streams look twice a second for exchanges that have grown long
+            "deadlines": len(state.deadlines) - 1,
             "connections": len(state.connections),
             "hijacked": len(state.hijacked),
             "exchanges": state.exchanges,
@@ -47,7 +50,14 @@ class Inside:
 
 @contextlib.asynccontextmanager
 async def inside(cluster: Cluster, *flags: str, endings: Endings = SOON) -> AsyncIterator[Inside]:
-    sources = ("--manifests", str(cluster.manifests), "--token-auth-file", str(cluster.tokens), "--allow-target-cidr", ALLOWED)
+    sources = (
+        "--manifests",
+        str(cluster.manifests),
+        "--token-auth-file",
+        str(cluster.tokens),
+        "--allow-target-cidr",
+        ALLOWED,
+    )
     asked = config.serve_config(build_parser().parse_args(["serve", *sources, *flags]))
     certificate, key = cluster.serving
     tls = serving_context(certificate, key)

@@ -17,16 +17,26 @@ PIECE = 1 << 16
 
 
 class Peer:
-    """Its steps block, so they run in threads: one may read while another one sends.  Without `context` it is plain."""
+    """Its steps block, so they run in threads: one may read while another one sends.
+
+    Without `context` it is plain.
+    """
 
     def __init__(
-        self, sock: socket.socket, context: ssl.SSLContext | None = None, *, server_side: bool = False, name: str | None = None
+        self,
+        sock: socket.socket,
+        context: ssl.SSLContext | None = None,
+        *,
+        server_side: bool = False,
+        name: str | None = None,
     ) -> None:
         self.sock = sock
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls: ssl.SSLObject | None = None
         if context is not None:
-            self._tls = context.wrap_bio(self._in, self._out, server_side=server_side, server_hostname=None if server_side else name)
+            self._tls = context.wrap_bio(
+                self._in, self._out, server_side=server_side, server_hostname=None if server_side else name
+            )
         self._lock = threading.Lock()
         self._wire = threading.Lock()
         self._held = b""  # was read before anybody asked for it
@@ -93,7 +103,8 @@ class Peer:
             self.fin()
             return
         with self._lock, contextlib.suppress(ssl.SSLWantReadError, ssl.SSLZeroReturnError):
-            while data := self._tls.read(PIECE):  # OpenSSL wants no data to be left when it waits for the other's end
+            # OpenSSL wants no data to be left when it waits for the other's end
+            while data := self._tls.read(PIECE):
                 self._held += data
         with self._lock, contextlib.suppress(ssl.SSLWantReadError):
             self._tls.unwrap()

@@ -12,7 +12,14 @@ from typing import Any
 from tests.e2e.harness import Bastion
 
 PATIENCE = 20.0  # seconds after which what was waited for does not come
-HELD = ("requests_in_flight", "client_connections", "streams", "stream_access_questions", "backend_connections", "backend_connections_idle")
+HELD = (
+    "requests_in_flight",
+    "client_connections",
+    "streams",
+    "stream_access_questions",
+    "backend_connections",
+    "backend_connections_idle",
+)
 
 _GAUGE = re.compile(r"^bastion_(\w+) (\S+)$", re.MULTILINE)
 

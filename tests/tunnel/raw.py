@@ -1,4 +1,6 @@
-"""A connection on loopback: one end for the program under test to take over, the other a socket that does as it is told."""
+"""A connection on loopback: one end for the program under test to take over, the other a socket that does as
+it is told.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ class Before(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport: asyncio.Transport = transport  # type: ignore[assignment]
-        asyncio.get_running_loop().call_soon(self.transport.pause_reading)  # uvloop begins to read only after this
+        # uvloop begins to read only after this
+        asyncio.get_running_loop().call_soon(self.transport.pause_reading)
 
     def data_received(self, data: bytes) -> None:
         self.heard.append("data")

@@ -15,7 +15,21 @@ from tests.e2e.harness import NETWORK as CLUSTER_NETWORK
 from tests.e2e.harness import Cluster, Place, serving
 from tests.e2e.wire import Visit, ask, backend, request
 from tests.standalone.objects import binding, pod, role, rule
-from tests.tunnel.ends import BINARY, SPDY, TEXT, WEBSOCKET, Upgraded, accepting, closing, echo, frame, quiet, silent, switch, tunnel
+from tests.tunnel.ends import (
+    BINARY,
+    SPDY,
+    TEXT,
+    WEBSOCKET,
+    Upgraded,
+    accepting,
+    closing,
+    echo,
+    frame,
+    quiet,
+    silent,
+    switch,
+    tunnel,
+)
 from tests.tunnel.processes import eventually, gauges
 from tests.tunnel.world import Stage, running
 
@@ -27,7 +41,12 @@ MANY = 200
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    flags = ("--stream-recheck-interval", f"{INTERVAL * 1000:.0f}ms", "--stream-recheck-grace", f"{GRACE:.0f}s")
+    flags = (
+        "--stream-recheck-interval",
+        f"{INTERVAL * 1000:.0f}ms",
+        "--stream-recheck-grace",
+        f"{GRACE:.0f}s",
+    )
     with asyncio.Runner() as runner:
         context = running(tmp_path_factory.mktemp("world"), *flags)
         world, bastion = runner.run(context.__aenter__())
@@ -64,7 +83,8 @@ def test_a_stream_ends_when_the_right_is_taken_away_and_its_client_is_told(stage
             stage.world.revoke(tenant)
             assert await quiet(stream) == POLICY_VIOLATION
             assert await quiet(plain) == POLICY_VIOLATION
-            assert sorted([await gone.get(), await gone.get()]) == [b"", b"of the client"]  # and the backend is not told why
+            # and the backend is not told why
+            assert sorted([await gone.get(), await gone.get()]) == [b"", b"of the client"]
             assert await outcome(stage, stream) == await outcome(stage, plain) == REVOKED
             await bystander.echoes()
 
@@ -72,7 +92,9 @@ def test_a_stream_ends_when_the_right_is_taken_away_and_its_client_is_told(stage
 
 
 def test_a_stream_ends_when_its_holder_may_no_longer_act_as_another(stage: Stage) -> None:
-    """What is asked again is what admitted: constrained impersonation, of which both halves are bound together here."""
+    """What is asked again is what admitted: constrained impersonation, of which both halves are bound
+    together here.
+    """
 
     async def main() -> None:
         tenant, other = stage.world.tenant(), stage.world.tenant()
@@ -129,7 +151,9 @@ def test_a_close_frame_is_put_between_frames_only(stage: Stage, plain: bool) -> 
 
         async def one(what: str) -> None:
             lines = (*WEBSOCKET, f"X-Say: {what}")
-            async with tunnel(stage.bastion, tenant.pod.path(), lines, token=tenant.token, plain=plain) as stream:
+            async with tunnel(
+                stage.bastion, tenant.pod.path(), lines, token=tenant.token, plain=plain
+            ) as stream:
                 assert await stream.reader.readexactly(len(said[what])) == said[what]
                 ready.release()
                 told = POLICY_VIOLATION if "half" not in what and "but" not in what else b""
@@ -197,7 +221,9 @@ def test_streams_whose_backend_has_ended_its_direction_end_too(stage: Stage) -> 
 
 @pytest.mark.parametrize("reads", [True, False], ids=["to a backend that reads", "to one that does not"])
 @pytest.mark.parametrize("plain", [True, False], ids=["plain", "tls"])
-def test_a_client_that_never_stops_sending_is_told_all_the_same(stage: Stage, plain: bool, reads: bool) -> None:
+def test_a_client_that_never_stops_sending_is_told_all_the_same(
+    stage: Stage, plain: bool, reads: bool
+) -> None:
     async def main() -> None:
         tenant, gone = stage.world.tenant(), asyncio.Event()
 
@@ -205,7 +231,8 @@ def test_a_client_that_never_stops_sending_is_told_all_the_same(stage: Stage, pl
             with contextlib.suppress(ConnectionError):
                 while True:
                     await stream.send(b"x" * 65536)
-                    await asyncio.sleep(0)  # a TLS stream that was reset takes bytes without end, and lets nobody else have a turn
+                    # a TLS stream that was reset takes bytes without end, and lets nobody else have a turn
+                    await asyncio.sleep(0)
 
         async def drop(visit: Visit) -> None:
             while reads and await visit.reader.read(1 << 18):
@@ -266,9 +293,14 @@ def test_two_hundred_streams_of_one_user_on_one_target_ask_no_more_than_one(stag
         async with backend(tenant.pod.address, accepting(echo)), contextlib.AsyncExitStack() as open_:
             streams = []
             for _ in range(MANY):
-                streams.append(await open_.enter_async_context(tunnel(stage.bastion, tenant.pod.path(), token=tenant.token, plain=True)))
+                streams.append(
+                    await open_.enter_async_context(
+                        tunnel(stage.bastion, tenant.pod.path(), token=tenant.token, plain=True)
+                    )
+                )
             held = await asyncio.to_thread(gauges, stage.bastion)
-            assert (held["streams"], held["stream_access_questions"]) == (MANY, 2)  # who it is, and what they may
+            # who it is, and what they may
+            assert (held["streams"], held["stream_access_questions"]) == (MANY, 2)
             calls, seconds = await watched(2.0)
             assert 2 <= calls <= 2 * (seconds / (0.9 * INTERVAL) + 1)
             for stream in streams:
@@ -291,7 +323,8 @@ def test_different_rights_are_asked_about_each(stage: Stage) -> None:
             backend(second.pod.address, accepting(echo)),
             tunnel(stage.bastion, first.pod.path(), token=first.token) as one,
             tunnel(stage.bastion, second.pod.path(), token=second.token) as two,
-            tunnel(stage.bastion, first.pod.path(port="http"), token=first.token) as three,  # another name is another question
+            # another name is another question
+            tunnel(stage.bastion, first.pod.path(port="http"), token=first.token) as three,
         ):
             assert (await asyncio.to_thread(gauges, stage.bastion))["stream_access_questions"] == 5
             for stream in (one, two, three):
@@ -324,7 +357,9 @@ def test_a_deleted_pod_takes_its_streams_along(stage: Stage) -> None:
             assert await quiet(raw) == b""
             assert (await gone.get(), await gone.get()) == (b"", b"")
             assert await outcome(stage, stream) == await outcome(stage, raw) == POD_GONE
-            assert (await ask(stage.bastion, request(tenant.pod.path(), *WEBSOCKET, token=tenant.token))).status == 404
+            assert (
+                await ask(stage.bastion, request(tenant.pod.path(), *WEBSOCKET, token=tenant.token))
+            ).status == 404
             await bystander.echoes()
 
     stage.run(main())
@@ -351,7 +386,11 @@ def test_a_deleted_pod_takes_along_streams_that_it_had_ended_on_its_side(stage: 
                     assert await quiet(stream) == b""
                     await stream.send(b"still sending")
                 stage.world.delete_pod(tenant)
-                assert await asyncio.wait_for(heard.get(), 20) == await asyncio.wait_for(heard.get(), 20) == b"still sending"
+                assert (
+                    await asyncio.wait_for(heard.get(), 20)
+                    == await asyncio.wait_for(heard.get(), 20)
+                    == b"still sending"
+                )
                 for stream in (first, second):
                     assert await outcome(stage, stream) == POD_GONE
 
@@ -419,7 +458,9 @@ READER, CREATOR = "reader-s3cr3t", "creator-s3cr3t"
     ],
     ids=["by default", "pods", "all", "none"],
 )
-def test_where_asked_for_an_upgrade_needs_create(tmp_path: Path, flags: tuple[str, ...], needing: set[str]) -> None:
+def test_where_asked_for_an_upgrade_needs_create(
+    tmp_path: Path, flags: tuple[str, ...], needing: set[str]
+) -> None:
     cluster = Cluster(tmp_path)
     resources = "pods/proxy nodes/proxy"
     items = [
@@ -441,7 +482,11 @@ def test_where_asked_for_an_upgrade_needs_create(tmp_path: Path, flags: tuple[st
 
     async def main() -> None:
         for resource, where in places.items():
-            path = where.path(scheme="http") if resource == "pods" else f"/api/v1/nodes/http:{where.name}:8080/proxy/"
+            path = (
+                where.path(scheme="http")
+                if resource == "pods"
+                else f"/api/v1/nodes/http:{where.name}:8080/proxy/"
+            )
             asked: list[str] = []
 
             async def serve(visit: Visit, asked: list[str] = asked) -> None:
@@ -454,7 +499,8 @@ def test_where_asked_for_an_upgrade_needs_create(tmp_path: Path, flags: tuple[st
                     await visit.answer(b"plain")
 
             async with backend(where.address, serve):
-                assert (await ask(bastion, request(path, token=READER))).body == b"plain"  # a plain GET is one of get alone
+                # a plain GET is one of get alone
+                assert (await ask(bastion, request(path, token=READER))).body == b"plain"
                 asked.clear()
                 for protocol in (WEBSOCKET, SPDY):
                     if resource in needing:

@@ -1,7 +1,8 @@
 """Whatever breaks, and whenever: nothing of it is left behind.
 
-Each fault happens again and again, to a bastion that is a process (its descriptors are counted, and what it counts itself) and
-to one inside of this process (its tasks and deadlines are counted).  BASTION_SOAK_ROUNDS sets how often.
+Each fault happens again and again, to a bastion that is a process (its descriptors are counted, and what it
+counts itself) and to one inside of this process (its tasks and deadlines are counted).  BASTION_SOAK_ROUNDS
+sets how often.
 
 UP-052 and UP-053 are two of these.
 """
@@ -23,13 +24,27 @@ import uvloop
 
 from tests.e2e.harness import ALICE, TLS_PORT, Bastion, Cluster, Place, serving
 from tests.e2e.wire import Client, Serve, Visit, Wire, ask, backend, client, request
-from tests.tunnel.ends import BINARY, SPDY, WEBSOCKET, Upgraded, accept, accepting, echo, frame, place, silent, switch, tunnel
+from tests.tunnel.ends import (
+    BINARY,
+    SPDY,
+    WEBSOCKET,
+    Upgraded,
+    accept,
+    accepting,
+    echo,
+    frame,
+    place,
+    silent,
+    switch,
+    tunnel,
+)
 from tests.tunnel.inside import inside
 from tests.tunnel.processes import PATIENCE, as_before, descriptors, gauges
 
 ROUNDS = int(os.environ.get("BASTION_SOAK_ROUNDS", "50"))
 INSIDE = 10  # times for each: this process plays both ends as well
-ANSWER_WITHIN = 3.0  # seconds: longer than anything takes while this process plays both ends of hundreds at once
+# seconds: longer than anything takes while this process plays both ends of hundreds at once
+ANSWER_WITHIN = 3.0
 HALF = frame(BINARY, bytes(1000))[:500]
 
 
@@ -44,7 +59,9 @@ class Round:
     def client(self) -> contextlib.AbstractAsyncContextManager[Client]:
         return client(self.bastion, plain=not self.tls)
 
-    def tunnel(self, protocol: tuple[str, ...] = WEBSOCKET) -> contextlib.AbstractAsyncContextManager[Upgraded]:
+    def tunnel(
+        self, protocol: tuple[str, ...] = WEBSOCKET
+    ) -> contextlib.AbstractAsyncContextManager[Upgraded]:
         return tunnel(self.bastion, self.path, protocol, plain=not self.tls)
 
     @contextlib.asynccontextmanager
@@ -65,7 +82,9 @@ Play = Callable[[Round], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`serve` is the backend's part, `play` the client's; `tls`: over which it happens; `at_once`: those that only wait wait together."""
+    """`serve` is the backend's part, `play` the client's; `tls`: over which it happens; `at_once`: those that
+    only wait wait together.
+    """
 
     name: str
     serve: Serve
@@ -101,7 +120,9 @@ def linger(sock: socket.socket) -> None:
 def client_hello() -> bytes:
     outgoing = ssl.MemoryBIO()
     with contextlib.suppress(ssl.SSLWantReadError):
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="bastion.test").do_handshake()
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).wrap_bio(
+            ssl.MemoryBIO(), outgoing, server_hostname="bastion.test"
+        ).do_handshake()
     return outgoing.read()
 
 
@@ -175,7 +196,9 @@ async def is_cut_short(round: Round) -> None:
 
 async def breaks_a_record(round: Round) -> None:
     async with round.tunnel() as stream:
-        await asyncio.to_thread(os.write, stream.writer.get_extra_info("socket").fileno(), b"\x17\x03\x03\x00\x20" + bytes(32))
+        await asyncio.to_thread(
+            os.write, stream.writer.get_extra_info("socket").fileno(), b"\x17\x03\x03\x00\x20" + bytes(32)
+        )
         await stream.ended()
 
 
@@ -279,7 +302,9 @@ async def be_cut_short(visit: Visit) -> None:
 async def break_a_record(visit: Visit) -> None:
     await accept(visit)
     await asyncio.sleep(0.005)
-    await asyncio.to_thread(os.write, visit.writer.get_extra_info("socket").fileno(), b"\x17\x03\x03\x00\x20" + bytes(32))
+    await asyncio.to_thread(
+        os.write, visit.writer.get_extra_info("socket").fileno(), b"\x17\x03\x03\x00\x20" + bytes(32)
+    )
     await visit.ended()
 
 
@@ -335,7 +360,14 @@ BACKENDS = [
     Fault("is cut short", be_cut_short, sees_the_end),
     Fault("breaks a record", break_a_record, sees_a_refusal_or_the_end, (True,)),
     Fault("speaks no TLS", speak_no_tls, is_answered(503), (True,), backend_speaks_tls=False),
-    Fault("never ends its TLS handshake", never_answer, is_answered(503), (True,), backend_speaks_tls=False, at_once=200),
+    Fault(
+        "never ends its TLS handshake",
+        never_answer,
+        is_answered(503),
+        (True,),
+        backend_speaks_tls=False,
+        at_once=200,
+    ),
 ]
 
 
@@ -382,7 +414,8 @@ def test_nothing_is_left_in_the_process(impatient: Bastion, pod: Place, fault: F
         async with behind(fault, pod, impatient, tls) as path:
             round = Round(impatient, path, tls)
             await ask(impatient, request("/version", token=ALICE))
-            await rounds(fault, round, 5)  # what is made once and kept: connections to the API, the pages of memory
+            # what is made once and kept: connections to the API, the pages of memory
+            await rounds(fault, round, 5)
             await as_before(lambda: gauges(impatient), AT_REST)
             before = descriptors(impatient)
             await rounds(fault, round, ROUNDS)
@@ -395,7 +428,14 @@ def test_nothing_is_left_in_the_process(impatient: Bastion, pod: Place, fault: F
 
 
 AT_REST = dict.fromkeys(
-    ("requests_in_flight", "streams", "stream_access_questions", "backend_connections", "backend_connections_idle"), 0.0
+    (
+        "requests_in_flight",
+        "streams",
+        "stream_access_questions",
+        "backend_connections",
+        "backend_connections_idle",
+    ),
+    0.0,
 )
 AT_REST |= {"client_connections": 1.0, "requests_in_flight": 1.0}  # the one that asks
 
@@ -416,7 +456,9 @@ def test_nothing_is_left_inside(cluster: Cluster) -> None:
                         group.create_task(happens(fault, tls, cluster.pod(), bastion.there))
                 until = time.monotonic() + PATIENCE
                 while (held := bastion.held()) != before:
-                    assert time.monotonic() < until, f"{held} is left, {before} was before {[one.id for one in some]}"
+                    assert time.monotonic() < until, (
+                        f"{held} is left, {before} was before {[one.id for one in some]}"
+                    )
                     await asyncio.sleep(0.02)
 
     async def happens(fault: Fault, tls: bool, pod: Place, there: Bastion) -> None:

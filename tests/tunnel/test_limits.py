@@ -16,7 +16,18 @@ from bastion.server.run import Endings
 from tests.e2e.harness import BOB, Bastion, Cluster, Place, serving
 from tests.e2e.wire import Visit, ask, backend, client, request
 from tests.fakes import until
-from tests.tunnel.ends import SPDY, WEBSOCKET, Upgraded, accepting, closing, echo, quiet, silent, switch, tunnel
+from tests.tunnel.ends import (
+    SPDY,
+    WEBSOCKET,
+    Upgraded,
+    accepting,
+    closing,
+    echo,
+    quiet,
+    silent,
+    switch,
+    tunnel,
+)
 from tests.tunnel.inside import inside
 
 GOING_AWAY = closing(1001)
@@ -98,8 +109,10 @@ def test_a_user_has_so_many_streams_and_others_have_theirs(cluster: Cluster, pod
             async with tunnel(bastion.there, pod.path(), SPDY) as second:
                 refused = await ask(bastion.there, request(pod.path(), *WEBSOCKET))
                 assert (refused.status, refused.json()["reason"]) == (429, "TooManyRequests")
-                assert (await ask(bastion.there, request(pod.path(), *WEBSOCKET, token=BOB))).status == 403  # no place is what he lacks
-                assert (await ask(bastion.there, request(path))).status == 404  # what is no stream has places of its own
+                # no place is what he lacks
+                assert (await ask(bastion.there, request(pod.path(), *WEBSOCKET, token=BOB))).status == 403
+                # what is no stream has places of its own
+                assert (await ask(bastion.there, request(path))).status == 404
                 await first.echoes()
                 await second.echoes()
             await until(lambda: bastion.held()["hijacked"] == 1)
@@ -114,7 +127,9 @@ def test_a_user_has_so_many_streams_and_others_have_theirs(cluster: Cluster, pod
 
 
 # UP-056
-def test_streams_get_a_time_of_their_own_and_exchanges_theirs(cluster: Cluster, pod: Place, tmp_path: Path) -> None:
+def test_streams_get_a_time_of_their_own_and_exchanges_theirs(
+    cluster: Cluster, pod: Place, tmp_path: Path
+) -> None:
     """Among the streams are one whose client does not read and one whose backend has ended its direction."""
 
     async def main() -> None:
@@ -180,15 +195,21 @@ async def refuses(bastion: Bastion) -> None:
                 await asyncio.sleep(0.01)
 
 
-def test_streams_that_end_by_themselves_are_not_waited_for(cluster: Cluster, pod: Place, tmp_path: Path) -> None:
+def test_streams_that_end_by_themselves_are_not_waited_for(
+    cluster: Cluster, pod: Place, tmp_path: Path
+) -> None:
     async def main() -> None:
         async with backend(pod.address, accepting(echo)):
-            async with tunnel(bastion, pod.path()) as stream, tunnel(bastion, pod.path(), plain=True) as other:
+            async with (
+                tunnel(bastion, pod.path()) as stream,
+                tunnel(bastion, pod.path(), plain=True) as other,
+            ):
                 bastion.program.signal(signal.SIGTERM)
                 await refuses(bastion)
                 await stream.echoes()
                 await other.echoes()
-            assert await asyncio.wait_for(asyncio.to_thread(bastion.program.wait), 15) == 0  # 60 s were allowed
+            # 60 s were allowed
+            assert await asyncio.wait_for(asyncio.to_thread(bastion.program.wait), 15) == 0
 
     with serving(cluster, tmp_path) as bastion:
         asyncio.run(main())

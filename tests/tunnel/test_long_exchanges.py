@@ -1,4 +1,6 @@
-"""Exchanges that last as long as streams are held to the same: asked about again, limited, ended with their pods, drained."""
+"""Exchanges that last as long as streams are held to the same: asked about again, limited, ended with their
+pods, drained.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ MANY = 40
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     with asyncio.Runner() as runner:
-        context = running(tmp_path_factory.mktemp("world"), "--stream-recheck-interval", f"{INTERVAL * 1000:.0f}ms")
+        context = running(
+            tmp_path_factory.mktemp("world"), "--stream-recheck-interval", f"{INTERVAL * 1000:.0f}ms"
+        )
         world, bastion = runner.run(context.__aenter__())
         yield Stage(world, bastion, runner)
         runner.run(context.__aexit__(None, None, None))
@@ -37,7 +41,9 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 
 async def events(
-    visit: Visit, *, head: bytes = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+    visit: Visit,
+    *,
+    head: bytes = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n",
 ) -> None:
     await visit.send(head)
     while True:
@@ -81,7 +87,9 @@ KINDS = {
 async def under_way(
     bastion: Bastion, pod: Place, kind: Kind, token: str, gone: asyncio.Event, *, plain: bool = False
 ) -> AsyncIterator[Client]:
-    """Its backend is asked, and the client has what comes first; `gone` is set once the backend sees the end."""
+    """Its backend is asked, and the client has what comes first; `gone` is set once the backend sees the
+    end.
+    """
     came = asyncio.Event()
 
     async def serve(visit: Visit) -> None:
@@ -100,7 +108,9 @@ async def under_way(
 
     async with backend(pod.address, serve), client(bastion, plain=plain) as wire:
         body = ("Transfer-Encoding: chunked",) if kind.sends else ()
-        await wire.send(request(pod.path(), *kind.lines, *body, method="POST" if kind.sends else "GET", token=token))
+        await wire.send(
+            request(pod.path(), *kind.lines, *body, method="POST" if kind.sends else "GET", token=token)
+        )
         pouring = asyncio.create_task(pour(wire)) if kind.sends else None
         await came.wait()
         yield wire
@@ -185,7 +195,9 @@ def test_many_of_one_user_are_asked_about_as_one(stage: Stage) -> None:
     stage.run(main())
 
 
-def test_those_that_last_have_the_time_of_streams_when_the_bastion_stops(cluster: Cluster, pod: Place) -> None:
+def test_those_that_last_have_the_time_of_streams_when_the_bastion_stops(
+    cluster: Cluster, pod: Place
+) -> None:
     async def main() -> None:
         flags = ("--stream-recheck-interval", f"{INTERVAL * 1000:.0f}ms")
         kind, gone = KINDS["an event stream"], asyncio.Event()

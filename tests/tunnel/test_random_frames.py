@@ -1,4 +1,6 @@
-"""Ten thousand random frames, in both directions at once: the bytes that go in are the bytes that come out."""
+"""Ten thousand random frames, in both directions at once: the bytes that go in are the bytes that come
+out.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +27,17 @@ def messages(chance: random.Random) -> Iterator[list[tuple[Opcode, bytes, bool]]
         text, pieces = chance.random() < 0.5, chance.choice((1, 1, 1, 2, 3, 8))
         frames = []
         for number in range(pieces):
-            size = chance.choice((chance.choice(SIZES), chance.randrange(2000))) if chance.random() < 0.995 else chance.choice(LARGE)
+            size = (
+                chance.choice((chance.choice(SIZES), chance.randrange(2000)))
+                if chance.random() < 0.995
+                else chance.choice(LARGE)
+            )
             payload = b"x" * size if text else chance.randbytes(size)
             frames.append((Opcode.TEXT if text else Opcode.BINARY, payload, number == pieces - 1))
             if chance.random() < 0.1:
-                frames.append((chance.choice((Opcode.PING, Opcode.PONG)), chance.randbytes(chance.randrange(126)), True))
+                frames.append(
+                    (chance.choice((Opcode.PING, Opcode.PONG)), chance.randbytes(chance.randrange(126)), True)
+                )
         yield frames
 
 
@@ -43,7 +51,9 @@ def frames(count: int, *, client: bool, seed: int) -> list[bytes]:
             elif opcode == Opcode.PONG:
                 made.append(bytes(maker.pong(payload)))
             else:
-                made.append(bytes(maker.send_data(payload.decode() if opcode == Opcode.TEXT else payload, fin=last)))
+                made.append(
+                    bytes(maker.send_data(payload.decode() if opcode == Opcode.TEXT else payload, fin=last))
+                )
         if len(made) >= count:
             return made
     raise AssertionError("there is always another message")
@@ -89,7 +99,10 @@ def test_random_frames_pass_unchanged(bastion: Bastion, pod: Place, tls: bool) -
             await sending
 
         path, where = place(pod, bastion, tls)
-        async with backend(pod.address, accepting(serve), **where), tunnel(bastion, path, plain=not tls) as wire:
+        async with (
+            backend(pod.address, accepting(serve), **where),
+            tunnel(bastion, path, plain=not tls) as wire,
+        ):
             sending = asyncio.create_task(pour(wire, to_backend, 4))
             assert await digest(wire, len(to_client)) == hashlib.sha256(to_client).hexdigest()
             assert await arrived == hashlib.sha256(to_backend).hexdigest()

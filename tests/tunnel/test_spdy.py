@@ -51,7 +51,9 @@ def tunnel(
     protocol: tuple[str, ...] = SPDY,
     method: str = "GET",
 ) -> Iterator[Tunnel]:
-    """`serve` gets the backend's end once a request head came, and answers it; `early` is sent with the client's."""
+    """`serve` gets the backend's end once a request head came, and answers it; `early` is sent with the
+    client's.
+    """
     tls = bastion.cluster.backend_tls(pod.address) if backend_tls else None
     port = TLS_PORT if backend_tls else PORT
     with contextlib.ExitStack() as open_:
@@ -68,7 +70,9 @@ def tunnel(
                 return serve(peer)
 
         served = threads.submit(at_backend)
-        sock = open_.enter_context(socket.create_connection(("127.0.0.1", bastion.port if client_tls else bastion.plain_port)))
+        sock = open_.enter_context(
+            socket.create_connection(("127.0.0.1", bastion.port if client_tls else bastion.plain_port))
+        )
         sock.settimeout(SECONDS)
         client = Peer(sock, bastion.trust if client_tls else None, name="127.0.0.1")
         client.handshake()
@@ -95,7 +99,9 @@ def sha(data: bytes) -> str:
 
 @every_way
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_both_sides_talk_at_once(bastion: Bastion, pod: Place, client_tls: bool, backend_tls: bool, method: str) -> None:
+def test_both_sides_talk_at_once(
+    bastion: Bastion, pod: Place, client_tls: bool, backend_tls: bool, method: str
+) -> None:
     there, back = noise(SIZE, 1), noise(SIZE + 12345, 2)
 
     def serve(peer: Peer) -> bytes:
@@ -232,7 +238,9 @@ SIZES = [1, 16_000, 16_384, 16_385, 40_000, 65_000, 300_000, 2 * MIB]
 def test_what_the_backend_sends_with_its_answer_arrives(
     bastion: Bastion, pod: Place, client_tls: bool, backend_tls: bool, size: int
 ) -> None:
-    """In one piece with the 101, so that it is there before anybody could know that the protocol has changed."""
+    """In one piece with the 101, so that it is there before anybody could know that the protocol has
+    changed.
+    """
     early = noise(size, 7)
 
     def serve(peer: Peer) -> bytes:
@@ -284,7 +292,9 @@ def test_what_the_client_sends_with_its_request_arrives_after_the_answer(
 
     with (
         ThreadPoolExecutor(1) as threads,
-        tunnel(bastion, pod, serve, client_tls=client_tls, backend_tls=backend_tls, early=early[:50_000]) as t,
+        tunnel(
+            bastion, pod, serve, client_tls=client_tls, backend_tls=backend_tls, early=early[:50_000]
+        ) as t,
     ):
         rest = threads.submit(t.client.send, early[50_000:])
         accepted(t.client)

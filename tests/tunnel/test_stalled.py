@@ -15,7 +15,8 @@ from tests.tunnel.processes import resident
 MIB = 1 << 20
 PIECE = bytes(1 << 16)
 STALLED = 3
-IN_THE_KERNEL = 24 * MIB  # what the buffers of two connections, and of the streams at the ends, may hold at the very most
+# what the buffers of two connections, and of the streams at the ends, may hold at the very most
+IN_THE_KERNEL = 24 * MIB
 
 
 class Meter:
@@ -43,7 +44,9 @@ async def settled(meters: list[Meter]) -> int:
 # UP-055
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("stalled", ["client", "backend"])
-def test_a_stalled_reader_stops_the_writer_and_little_is_held_for_it(bastion: Bastion, pod: Place, tls: bool, stalled: str) -> None:
+def test_a_stalled_reader_stops_the_writer_and_little_is_held_for_it(
+    bastion: Bastion, pod: Place, tls: bool, stalled: str
+) -> None:
     async def main() -> None:
         meters = [Meter() for _ in range(STALLED)]
         visits: asyncio.Queue[Visit] = asyncio.Queue()
@@ -64,7 +67,9 @@ def test_a_stalled_reader_stops_the_writer_and_little_is_held_for_it(bastion: Ba
             readers: list[Wire] = [wire if stalled == "client" else visit for wire, visit in pairs]
             for reader in readers:
                 reader.writer.transport.pause_reading()  # type: ignore[attr-defined]
-            pouring = [asyncio.create_task(meter.pour(wire)) for meter, wire in zip(meters, writers, strict=True)]
+            pouring = [
+                asyncio.create_task(meter.pour(wire)) for meter, wire in zip(meters, writers, strict=True)
+            ]
             taken = await settled(meters)
             assert 0 < taken < STALLED * IN_THE_KERNEL
             grown = resident(bastion) - before

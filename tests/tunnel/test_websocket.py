@@ -45,7 +45,9 @@ class Talk:
     asked: list[Request] = field(default_factory=list)
 
     @contextlib.asynccontextmanager
-    async def client(self, rest: str = "", *, token: str = ALICE, **more: Any) -> AsyncIterator[ClientConnection]:
+    async def client(
+        self, rest: str = "", *, token: str = ALICE, **more: Any
+    ) -> AsyncIterator[ClientConnection]:
         scheme, port = ("wss", self.bastion.port) if self.client_tls else ("ws", self.bastion.plain_port)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         settings: dict[str, Any] = {"proxy": None, "max_size": LARGEST, "additional_headers": headers} | more
@@ -60,7 +62,13 @@ class Talk:
 
 @contextlib.asynccontextmanager
 async def talking(
-    bastion: Bastion, pod: Place, handler: Handler = echo, *, client_tls: bool = True, backend_tls: bool = False, **more: Any
+    bastion: Bastion,
+    pod: Place,
+    handler: Handler = echo,
+    *,
+    client_tls: bool = True,
+    backend_tls: bool = False,
+    **more: Any,
 ) -> AsyncIterator[Talk]:
     path, where = place(pod, bastion, backend_tls)
     talk = Talk(bastion, path, client_tls)
@@ -136,7 +144,10 @@ def test_a_message_in_pieces_arrives_in_the_same_pieces(bastion: Bastion, pod: P
         await socket.send([piece async for piece in socket.recv_streaming() if piece])
 
     async def main() -> None:
-        async with talking(bastion, pod, back, compression=None) as talk, talk.client(compression=None) as socket:
+        async with (
+            talking(bastion, pod, back, compression=None) as talk,
+            talk.client(compression=None) as socket,
+        ):
             said = ["one", "two " * 5000, "three", "four " * 50_000]
             await socket.send(said)
             assert [piece async for piece in socket.recv_streaming() if piece] == said
@@ -177,11 +188,21 @@ def test_fifty_talk_at_once(bastion: Bastion, pod: Place) -> None:
 
 # --- the end
 
-CODES = [(1000, ""), (1000, "done"), (1001, "going"), (1008, "policy"), (1011, "x" * 123), (3000, "registered"), (4999, "ours")]
+CODES = [
+    (1000, ""),
+    (1000, "done"),
+    (1001, "going"),
+    (1008, "policy"),
+    (1011, "x" * 123),
+    (3000, "registered"),
+    (4999, "ours"),
+]
 
 
 @every_way
-def test_the_client_closes_with_a_code(bastion: Bastion, pod: Place, client_tls: bool, backend_tls: bool) -> None:
+def test_the_client_closes_with_a_code(
+    bastion: Bastion, pod: Place, client_tls: bool, backend_tls: bool
+) -> None:
     closed = asyncio.Queue[tuple[int | None, str | None]]()
 
     async def handler(socket: ServerConnection) -> None:
@@ -200,7 +221,9 @@ def test_the_client_closes_with_a_code(bastion: Bastion, pod: Place, client_tls:
 
 
 @every_way
-def test_the_server_closes_with_a_code(bastion: Bastion, pod: Place, client_tls: bool, backend_tls: bool) -> None:
+def test_the_server_closes_with_a_code(
+    bastion: Bastion, pod: Place, client_tls: bool, backend_tls: bool
+) -> None:
     codes = iter(CODES)
 
     async def handler(socket: ServerConnection) -> None:
@@ -220,14 +243,19 @@ def test_the_server_closes_with_a_code(bastion: Bastion, pod: Place, client_tls:
 
 
 @every_way
-def test_a_server_that_dies_is_no_clean_end(bastion: Bastion, pod: Place, client_tls: bool, backend_tls: bool) -> None:
+def test_a_server_that_dies_is_no_clean_end(
+    bastion: Bastion, pod: Place, client_tls: bool, backend_tls: bool
+) -> None:
     async def handler(socket: ServerConnection) -> None:
         await socket.send("the last word")
         await socket.recv()
         socket.transport.abort()
 
     async def main() -> None:
-        async with talking(bastion, pod, handler, client_tls=client_tls, backend_tls=backend_tls) as talk, talk.client() as socket:
+        async with (
+            talking(bastion, pod, handler, client_tls=client_tls, backend_tls=backend_tls) as talk,
+            talk.client() as socket,
+        ):
             assert await socket.recv() == "the last word"
             await socket.send("heard")
             with pytest.raises(ConnectionClosedError):
@@ -245,7 +273,12 @@ def test_the_record_of_a_stream(bastion: Bastion, pod: Place) -> None:
                 await socket.recv()
                 assert socket.response is not None
             line = await asyncio.to_thread(bastion.line, socket.response.headers["Audit-Id"])
-            assert (line["code"], line["user"], line["verb"], line["name"]) == (101, "alice", "get", f"{pod.name}:8080")
+            assert (line["code"], line["user"], line["verb"], line["name"]) == (
+                101,
+                "alice",
+                "get",
+                f"{pod.name}:8080",
+            )
             assert pod.address in line["endpoint"]
             assert 1000 < line["bytesIn"] < 1100
             assert 1000 < line["bytesOut"] < 1100
@@ -270,7 +303,10 @@ def test_path_and_query_arrive_as_they_were_written(bastion: Bastion, pod: Place
 
 def test_who_the_client_is_is_told_and_its_credential_is_not(bastion: Bastion, pod: Place) -> None:
     async def main() -> None:
-        async with talking(bastion, pod) as talk, talk.client(origin="https://elsewhere.test", user_agent_header="ours"):
+        async with (
+            talking(bastion, pod) as talk,
+            talk.client(origin="https://elsewhere.test", user_agent_header="ours"),
+        ):
             headers = talk.asked[0].headers
             assert headers["X-Forwarded-For"] == "127.0.0.1"
             assert headers["X-Forwarded-Proto"] == "https"
@@ -284,10 +320,14 @@ def test_who_the_client_is_is_told_and_its_credential_is_not(bastion: Bastion, p
 
 
 @pytest.mark.parametrize(("known", "chosen"), [(["one"], "one"), (["two", "one"], None), (["three"], None)])
-def test_a_subprotocol_is_chosen_by_the_server(bastion: Bastion, pod: Place, known: list[str], chosen: str | None) -> None:
+def test_a_subprotocol_is_chosen_by_the_server(
+    bastion: Bastion, pod: Place, known: list[str], chosen: str | None
+) -> None:
     async def main() -> None:
         async with (
-            talking(bastion, pod, subprotocols=known, select_subprotocol=None if chosen else lambda *_: None) as talk,
+            talking(
+                bastion, pod, subprotocols=known, select_subprotocol=None if chosen else lambda *_: None
+            ) as talk,
             talk.client(subprotocols=["one", "two"]) as socket,
         ):
             assert socket.subprotocol == chosen
@@ -297,12 +337,16 @@ def test_a_subprotocol_is_chosen_by_the_server(bastion: Bastion, pod: Place, kno
 
 
 def as_subprotocol(token: str) -> str:
-    return "base64url.bearer.authorization.k8s.io." + base64.urlsafe_b64encode(token.encode()).decode().rstrip("=")
+    return "base64url.bearer.authorization.k8s.io." + base64.urlsafe_b64encode(
+        token.encode()
+    ).decode().rstrip("=")
 
 
 @pytest.mark.parametrize("header", [False, True], ids=["alone", "beside a header"])
 def test_a_token_among_the_subprotocols(bastion: Bastion, pod: Place, header: bool) -> None:
-    """A browser can set no header; and whoever sets one beside it keeps the other from the backend all the same."""
+    """A browser can set no header; and whoever sets one beside it keeps the other from the backend all the
+    same.
+    """
 
     async def main() -> None:
         async with talking(bastion, pod, subprotocols=["chat"]) as talk:
@@ -318,9 +362,14 @@ def test_a_token_among_the_subprotocols(bastion: Bastion, pod: Place, header: bo
     asyncio.run(main())
 
 
-def test_a_credential_for_the_bastion_alone_leaves_the_other_to_the_server(bastion: Bastion, pod: Place) -> None:
+def test_a_credential_for_the_bastion_alone_leaves_the_other_to_the_server(
+    bastion: Bastion, pod: Place
+) -> None:
     async def main() -> None:
-        headers = {"X-Bastion-Authorization": f"Bearer {ALICE}", "Authorization": "Bearer for-the-application"}
+        headers = {
+            "X-Bastion-Authorization": f"Bearer {ALICE}",
+            "Authorization": "Bearer for-the-application",
+        }
         async with talking(bastion, pod) as talk, talk.client(token="", additional_headers=headers):
             assert talk.asked[0].headers["Authorization"] == "Bearer for-the-application"
             assert ALICE not in str(talk.asked[0].headers)
@@ -370,6 +419,10 @@ def test_a_refusal_of_the_server_is_passed_on_whole(bastion: Bastion, pod: Place
                 async with talk.client():
                     raise AssertionError("it was let in")
             response = caught.value.response
-            assert (response.status_code, response.headers["X-Why"], response.body) == (418, "a teapot", b"short and stout\n")
+            assert (response.status_code, response.headers["X-Why"], response.body) == (
+                418,
+                "a teapot",
+                b"short and stout\n",
+            )
 
     asyncio.run(main())

@@ -1,4 +1,6 @@
-"""A Kubernetes API in this process, whose objects and tokens a test changes while a bastion depends on them."""
+"""A Kubernetes API in this process, whose objects and tokens a test changes while a bastion depends on
+them.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ REVIEWS = ("tokenreviews", "subjectaccessreviews")
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """A user who may `get` and `create` what is behind one pod, and `get` as anybody, by bindings of its own."""
+    """A user who may `get` and `create` what is behind one pod, and `get` as anybody, by bindings of its
+    own.
+    """
 
     number: int
 
@@ -75,9 +79,17 @@ class World:
         self._show()
 
     def _show(self) -> None:
-        items = [object for object in self._objects() if (object["kind"], object["metadata"]["name"]) not in self._taken]
+        items = [
+            object
+            for object in self._objects()
+            if (object["kind"], object["metadata"]["name"]) not in self._taken
+        ]
         tenants = [Tenant(number) for number in range(1, TENANTS + 1)]
-        lines = [f"{tenant.token},{tenant.user},{tenant.user}" for tenant in tenants if tenant.token not in self._forgotten]
+        lines = [
+            f"{tenant.token},{tenant.user},{tenant.user}"
+            for tenant in tenants
+            if tenant.token not in self._forgotten
+        ]
         for path, text in (
             (self._manifests, json.dumps({"apiVersion": "v1", "kind": "List", "items": items})),
             (self._tokens, "\n".join(lines) + "\n"),
@@ -96,7 +108,9 @@ class World:
         for number in range(1, TENANTS + 1):
             tenant = Tenant(number)
             found.append(pod(tenant.pod.name, ip=tenant.pod.address, ports=[("http", PORT)]))
-            found.append(binding(tenant.user, "ClusterRole/through", f"User/{tenant.user}", namespace="default"))
+            found.append(
+                binding(tenant.user, "ClusterRole/through", f"User/{tenant.user}", namespace="default")
+            )
             found.append(binding(tenant.user, "ClusterRole/as-anybody", f"User/{tenant.user}"))
         return found
 

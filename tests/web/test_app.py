@@ -43,7 +43,12 @@ HEALTH = [
     ("/livez?verbose", MIXED, 200, "[+]ping ok\nlivez check passed\n"),
     ("/healthz?verbose", MIXED, 200, "[+]ping ok\nhealthz check passed\n"),
     ("/readyz", {}, 200, "ok"),
-    ("/readyz", MIXED, 500, "[+]ping ok\n[-]informer-sync failed: pods never listed\n[+]post/start ok\nreadyz check failed\n"),
+    (
+        "/readyz",
+        MIXED,
+        500,
+        "[+]ping ok\n[-]informer-sync failed: pods never listed\n[+]post/start ok\nreadyz check failed\n",
+    ),
     ("/readyz?exclude=informer-sync", MIXED, 200, "ok"),
     (
         "/readyz?exclude=ping&verbose&exclude=informer-sync",
@@ -55,7 +60,10 @@ HEALTH = [
         "/readyz?verbose&exclude=pong&exclude=a%22b",
         FINE,
         200,
-        '[+]ping ok\nwarn: some health checks cannot be excluded: no matches for "a\\"b","pong"\nreadyz check passed\n',
+        (
+            '[+]ping ok\nwarn: some health checks cannot be excluded: no matches for "a\\"b","pong"\nreadyz'
+            " check passed\n"
+        ),
     ),
     ("/readyz/ping", MIXED, 200, "ok"),
     ("/readyz/post/start", MIXED, 200, "ok"),
@@ -87,7 +95,10 @@ def test_a_check_is_asked_anew_for_each_request_and_only_if_not_excluded():
     assert asked == [1]
 
 
-@pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz", "/readyz/informer-sync", "/metrics", "/version", "/openapi.json"])
+@pytest.mark.parametrize(
+    "path",
+    ["/livez", "/readyz", "/healthz", "/readyz/informer-sync", "/metrics", "/version", "/openapi.json"],
+)
 def test_head_has_the_headers_of_get_and_no_body(path):
     get, head = ask(path, readiness=MIXED), ask(path, "HEAD", readiness=MIXED)
     assert head.status_code == get.status_code
@@ -111,7 +122,9 @@ MISSING = [
 ]
 
 
-@pytest.mark.parametrize(("method", "path"), [*(("GET", path) for path in MISSING), ("POST", "/"), ("OPTIONS", "/nothing")])
+@pytest.mark.parametrize(
+    ("method", "path"), [*(("GET", path) for path in MISSING), ("POST", "/"), ("OPTIONS", "/nothing")]
+)
 def test_an_unknown_path_is_not_found(method, path):
     answer = ask(path, method, readiness=MIXED)
     assert_status(answer, 404, "NotFound", "the server could not find the requested resource")
@@ -121,7 +134,9 @@ def test_an_unknown_path_is_not_found(method, path):
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"])
 def test_only_get_and_head_are_taken(path, method):
     answer = ask(path, method)
-    assert_status(answer, 405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+    assert_status(
+        answer, 405, "MethodNotAllowed", "the server does not allow this method on the requested resource"
+    )
     assert answer.headers["allow"] == "GET, HEAD"
 
 
@@ -179,7 +194,17 @@ def test_no_route_has_a_page_that_loads_from_elsewhere():
 
 # --- what keeps the origin the bastion's own (message.ownorigin)
 
-OWN = ["/healthz", "/readyz/nothing", "/livez", "/metrics", "/version", "/openapi.json", "/nowhere", "/healthz?exclude=%zz", "/.bastion/x"]
+OWN = [
+    "/healthz",
+    "/readyz/nothing",
+    "/livez",
+    "/metrics",
+    "/version",
+    "/openapi.json",
+    "/nowhere",
+    "/healthz?exclude=%zz",
+    "/.bastion/x",
+]
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
@@ -188,7 +213,9 @@ def test_nothing_of_its_own_answers_can_run_or_be_framed(path, method):
     for answer in (ask(path, method), ask(path, method, liveness=MIXED, readiness=MIXED, metrics=broken)):
         assert "default-src 'none'" in answer.headers["content-security-policy"]
         assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
-        assert answer.headers.get_list("content-security-policy") == [answer.headers["content-security-policy"]]
+        assert answer.headers.get_list("content-security-policy") == [
+            answer.headers["content-security-policy"]
+        ]
         assert answer.headers["cross-origin-opener-policy"] == "same-origin"
         assert answer.headers["cross-origin-resource-policy"] == "same-origin"
         assert answer.headers["x-content-type-options"] == "nosniff"

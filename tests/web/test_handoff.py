@@ -14,7 +14,9 @@ __all__ = ["bastion"]  # a fixture
 def begin(bastion, path="/x?y", host=APP_HOST):
     """(the nonce's cookie, the URL that the browser is sent to)"""
     nonce, request = bastion.handoff.begin(host, path.encode(), b"", bastion.now)
-    return {HANDOFF.decode(): nonce.decode()}, f"{MAIN}/.bastion/handoff?{urlencode({'to': host, 'request': request.decode()})}"
+    return {
+        HANDOFF.decode(): nonce.decode()
+    }, f"{MAIN}/.bastion/handoff?{urlencode({'to': host, 'request': request.decode()})}"
 
 
 def code_url(bastion, **more):
@@ -106,7 +108,10 @@ def test_a_code_is_given_only_where_it_was_asked_for(bastion):
 def test_a_page_cannot_fetch_a_code_for_another(bastion):
     """A frame, an image or a fetch of another site has no session, whatever cookies it comes with."""
     _, url = begin(bastion)
-    for said in ({"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}, {"sec-fetch-site": "same-site", "origin": APP}):
+    for said in (
+        {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"},
+        {"sec-fetch-site": "same-site", "origin": APP},
+    ):
         answer = bastion.ask("GET", url, signed_in(bastion), headers=said)
         assert answer.headers["location"] == "/login"
 
@@ -169,7 +174,9 @@ def test_after_signing_out_no_code_is_given(bastion):
 
 
 def test_signing_out_of_an_application_takes_its_cookie_away(bastion):
-    assert '<form method="post" action="/.bastion/logout"' in bastion.ask("GET", f"{APP}/.bastion/logout").text
+    assert (
+        '<form method="post" action="/.bastion/logout"' in bastion.ask("GET", f"{APP}/.bastion/logout").text
+    )
     answer = bastion.ask("POST", f"{APP}/.bastion/logout", headers={"origin": APP})
     assert set_cookies(answer) == {APPLICATION.decode(): ""}
     assert f'href="{MAIN}/login"' in bastion.ask("GET", APP + answer.headers["location"]).text
@@ -180,7 +187,9 @@ def test_signing_out_of_an_application_takes_its_cookie_away(bastion):
 
 
 def test_who_began_elsewhere_gets_nothing_from_a_code_that_was_granted_to_a_visitor(bastion):
-    """An application's worker sees the code, and whoever began has the nonce: what is missing is the visitor's session."""
+    """An application's worker sees the code, and whoever began has the nonce: what is missing is the
+    visitor's session.
+    """
     attackers, url = code_url(bastion)
     answer = bastion.ask("GET", url, attackers)
     proof = answer.headers["location"]
@@ -198,7 +207,9 @@ def known(bastion, nonce, url, cookies=None):
 
 
 def test_a_browser_that_is_known_at_an_application_brings_no_proof_of_anothers(bastion):
-    """A worker that was there before can have the browser bring whatever it is given: the nonce of the first time counts."""
+    """A worker that was there before can have the browser bring whatever it is given: the nonce of the first
+    time counts.
+    """
     mine, url = code_url(bastion)
     cookies = known(bastion, mine, url)
     strange, request = begin(bastion)

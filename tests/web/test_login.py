@@ -15,7 +15,21 @@ from bastion.kube.status import service_unavailable, too_many_requests
 from bastion.message.cookies import APPLICATION, RETURN, SESSION
 from bastion.signin.session import SESSION_SECONDS
 from bastion.web.app import create_app
-from tests.web.visits import ALICE, APP, APP_HOST, FORM, LONG, MAIN, NOW, OURS, PATH, TOKEN, bastion, set_cookies, signed_in
+from tests.web.visits import (
+    ALICE,
+    APP,
+    APP_HOST,
+    FORM,
+    LONG,
+    MAIN,
+    NOW,
+    OURS,
+    PATH,
+    TOKEN,
+    bastion,
+    set_cookies,
+    signed_in,
+)
 
 __all__ = ["bastion"]  # a fixture
 
@@ -88,7 +102,9 @@ def test_a_token_that_is_known_signs_in(bastion):
     assert cookies.keys() == {SESSION.decode(), RETURN.decode()}
     assert f"Max-Age={SESSION_SECONDS}" in answer.headers.get_list("set-cookie")[0]
     assert TOKEN not in answer.text + str(answer.headers)
-    assert bastion.sessions.open(SESSION, "bastion.test", cookies[SESSION.decode()].encode(), NOW).token == TOKEN
+    assert (
+        bastion.sessions.open(SESSION, "bastion.test", cookies[SESSION.decode()].encode(), NOW).token == TOKEN
+    )
 
 
 def test_who_is_signed_in_is_told_as_whom(bastion):
@@ -97,7 +113,9 @@ def test_who_is_signed_in_is_told_as_whom(bastion):
     assert html.escape(ALICE.groups[1]) in answer.text
     assert ALICE.groups[1] not in answer.text
     assert 'name="token"' not in answer.text
-    assert "https://&lt;name&gt;--&lt;namespace&gt;.svc.proxy.test:8443/" in re.sub("</?(span|wbr)>", "", answer.text)
+    assert "https://&lt;name&gt;--&lt;namespace&gt;.svc.proxy.test:8443/" in re.sub(
+        "</?(span|wbr)>", "", answer.text
+    )
 
 
 def test_a_token_around_which_there_is_space_is_taken_without_it(bastion):
@@ -134,7 +152,9 @@ def test_a_token_too_long_for_a_cookie_is_refused_with_the_reason(bastion):
     assert not answer.headers.get_list("set-cookie")
 
 
-@pytest.mark.parametrize(("failing", "code"), [(too_many_requests("too many", 7), 429), (service_unavailable("no answer", 7), 503)])
+@pytest.mark.parametrize(
+    ("failing", "code"), [(too_many_requests("too many", 7), 429), (service_unavailable("no answer", 7), 503)]
+)
 def test_what_keeps_it_from_being_found_out_is_said(bastion, failing, code):
     bastion.failing = failing
     answer = bastion.log_in()
@@ -164,7 +184,9 @@ def test_a_form_without_a_token_asks_nobody(bastion, body):
 
 @pytest.mark.parametrize("kind", ["application/json", "multipart/form-data; boundary=x", "text/plain", ""])
 def test_what_is_no_form_is_refused(bastion, kind):
-    answer = bastion.ask("POST", f"{MAIN}/login", content=b"token=token-of-alice", headers={"content-type": kind} | OURS)
+    answer = bastion.ask(
+        "POST", f"{MAIN}/login", content=b"token=token-of-alice", headers={"content-type": kind} | OURS
+    )
     assert answer.status_code == 415
 
 
@@ -204,7 +226,9 @@ FOREIGN = [
 def test_a_form_of_another_site_signs_nobody_in_or_out(bastion, path, headers):
     cookies = signed_in(bastion)
     bastion.asked.clear()
-    answer = bastion.ask("POST", MAIN + path, cookies, content=urlencode({"token": TOKEN}), headers=FORM | headers)
+    answer = bastion.ask(
+        "POST", MAIN + path, cookies, content=urlencode({"token": TOKEN}), headers=FORM | headers
+    )
     assert answer.status_code == 403
     assert not bastion.asked
     assert not answer.headers.get_list("set-cookie")
@@ -237,7 +261,11 @@ def test_it_leads_back_to_the_path_that_was_stored(bastion):
 
 
 def stored_elsewhere(bastion, path):
-    return {RETURN.decode(): bastion.sessions._sealer.seal(RETURN.decode(), "bastion.test", path, int(NOW) + 60).decode()}
+    return {
+        RETURN.decode(): bastion.sessions._sealer.seal(
+            RETURN.decode(), "bastion.test", path, int(NOW) + 60
+        ).decode()
+    }
 
 
 NOWHERE = {
@@ -256,12 +284,20 @@ def test_what_was_not_stored_leads_nowhere(bastion, cookies):
     assert bastion.log_in(cookies=cookies(bastion)).headers["location"] == "/login"
 
 
-QUERIES = ["rd=//evil.test", "next=https://evil.test", "return=/%09/evil.test", "to=/\\evil.test", "request=/evil"]
+QUERIES = [
+    "rd=//evil.test",
+    "next=https://evil.test",
+    "return=/%09/evil.test",
+    "to=/\\evil.test",
+    "request=/evil",
+]
 
 
 @pytest.mark.parametrize("query", QUERIES)
 def test_a_query_leads_nowhere(bastion, query):
-    answer = bastion.ask("POST", f"{MAIN}/login?{query}", content=urlencode({"token": TOKEN}), headers=FORM | OURS)
+    answer = bastion.ask(
+        "POST", f"{MAIN}/login?{query}", content=urlencode({"token": TOKEN}), headers=FORM | OURS
+    )
     assert answer.headers["location"] == "/login"
 
 

@@ -40,7 +40,9 @@ def test_the_file_is_valid_openapi_3_1():
 
 def test_a_running_bastion_serves_the_same():
     async def get():
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(create_app({}, {}, bytes)), base_url="https://bastion") as client:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(create_app({}, {}, bytes)), base_url="https://bastion"
+        ) as client:
             return await client.get("/openapi.json")
 
     assert asyncio.run(get()).json() == json.loads(CHECKED_IN.read_text())
@@ -50,7 +52,9 @@ def test_it_is_written_once_for_all_who_ask():
     app = create_app({}, {}, bytes)
 
     async def get():
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://bastion") as client:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="https://bastion"
+        ) as client:
             first = await client.get("/openapi.json")
             app.openapi_schema = {"written": "again"}
             return first, await client.get("/openapi.json")
@@ -67,9 +71,21 @@ def test_every_operation_has_a_name_of_its_own():
 
 NAMES = [
     ("/api/v1/namespaces/{namespace}/pods/{name}/proxy", "get", "connectCoreV1GetNamespacedPodProxy"),
-    ("/api/v1/namespaces/{namespace}/pods/{name}/proxy/{path}", "options", "connectCoreV1OptionsNamespacedPodProxyWithPath"),
-    ("/api/v1/namespaces/{namespace}/services/{name}/proxy", "post", "connectCoreV1PostNamespacedServiceProxy"),
-    ("/api/v1/namespaces/{namespace}/services/{name}/proxy/{path}", "put", "connectCoreV1PutNamespacedServiceProxyWithPath"),
+    (
+        "/api/v1/namespaces/{namespace}/pods/{name}/proxy/{path}",
+        "options",
+        "connectCoreV1OptionsNamespacedPodProxyWithPath",
+    ),
+    (
+        "/api/v1/namespaces/{namespace}/services/{name}/proxy",
+        "post",
+        "connectCoreV1PostNamespacedServiceProxy",
+    ),
+    (
+        "/api/v1/namespaces/{namespace}/services/{name}/proxy/{path}",
+        "put",
+        "connectCoreV1PutNamespacedServiceProxyWithPath",
+    ),
     ("/api/v1/nodes/{name}/proxy", "head", "connectCoreV1HeadNodeProxy"),
     ("/api/v1/nodes/{name}/proxy/{path}", "delete", "connectCoreV1DeleteNodeProxyWithPath"),
 ]
@@ -93,7 +109,9 @@ def test_a_proxied_path_is_one_to_the_gateway_too(path):
 def test_every_placeholder_is_a_documented_parameter(path):
     components = document()["components"]["parameters"]
     used = [components[reference["$ref"].rpartition("/")[2]] for reference in proxied()[path]["parameters"]]
-    assert {parameter["name"] for parameter in used if parameter["in"] == "path"} == set(re.findall(r"{(\w+)}", path))
+    assert {parameter["name"] for parameter in used if parameter["in"] == "path"} == set(
+        re.findall(r"{(\w+)}", path)
+    )
     assert all(parameter["description"] for parameter in used)
 
 
@@ -103,7 +121,11 @@ def test_every_error_is_a_status_marked_as_the_bastions_own():
         for method in METHODS:
             answers = item[method]["responses"]
             assert {"400", "401", "403", "404", "405", "429", "503", "504", "default"} <= answers.keys()
-            assert item[method]["security"] == [{"BearerToken": []}, {"BastionAuthorization": []}, {"SessionCookie": []}]
+            assert item[method]["security"] == [
+                {"BearerToken": []},
+                {"BastionAuthorization": []},
+                {"SessionCookie": []},
+            ]
             for code, name, _, _ in ERRORS:
                 assert answers[str(code)] == {"$ref": f"#/components/responses/{name}"}
     for answer in components["responses"].values():

@@ -70,7 +70,9 @@ class Bastion:
         return asyncio.run(send())
 
     def log_in(self, token=TOKEN, headers=OURS, cookies=None):
-        return self.ask("POST", f"{MAIN}/login", cookies, content=urlencode({"token": token}), headers=FORM | headers)
+        return self.ask(
+            "POST", f"{MAIN}/login", cookies, content=urlencode({"token": token}), headers=FORM | headers
+        )
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 """· Which attributes of an HTML tag hold URLs, and how does the tag read once these are under the prefix?
 
-kube-apiserver's table, and what it forgot: srcset, track, SVG links, meta refresh.  An edit is as small as can be: the
-prefix goes in before what the page's author wrote (in double quotes, as kube-apiserver has it), and all other bytes stay.
+kube-apiserver's table, and what it forgot: srcset, track, SVG links, meta refresh.  An edit is as small as
+can be: the prefix goes in before what the page's author wrote (in double quotes, as kube-apiserver has it),
+and all other bytes stay.
 """
 
 from __future__ import annotations
@@ -49,9 +50,10 @@ _DOUBLE, _UNQUOTED = 2, 4  # the groups of a value in double quotes, and without
 _SPACE = b"\t\n\f\r "
 _C0_AND_SPACE = bytes(range(0x21))
 _DROPPED = b"\t\n\r"  # a browser reads URLs without these
-# What needs no closer look, in whatever quotes: a path on this host with nothing in it that could mean another place; a
-# reference that climbs by its first segments (a group) alone, or of a scheme that is left alone whatever follows; the
-# origin of a URL.  Atomic groups: possessive repeats of groups are right from Python 3.11.5 on (gh-106052).
+# What needs no closer look, in whatever quotes: a path on this host with nothing in it that could mean
+# another place; a reference that climbs by its first segments (a group) alone, or of a scheme that is left
+# alone whatever follows; the origin of a URL.  Atomic groups: possessive repeats of groups are right from
+# Python 3.11.5 on (gh-106052).
 _PLAIN = rb"""[^\x00-\x20\x7f"'<>=`/\\%&?\#]"""
 _ESCAPE = rb"%(?!2[eEfF]|5[cC])"
 _REST = rb"""(?:[?\#][^\x00-\x20"'<>`]*+)?"""
@@ -62,10 +64,15 @@ REFERENCE = rb"((?:\.\./)*+)(?:%b|%b)" % (_NO_PLACE, _RELATIVE)
 _CLEAR = re.compile(rb"(%b)|%b" % (PATH, REFERENCE))
 ORIGIN = rb"https?://[a-z0-9.:-]{1,100}+(?=/)"
 _ORIGIN = re.compile(ORIGIN)
-# A candidate: what is before its URL, the URL, and the descriptors up to the next comma outside of parentheses.
-_CANDIDATE = re.compile(rb"([%(b)b,]*+)([^%(b)b]*+)((?:(?<!,)[^,(]*+(?:\([^)]*+\)?[^,(]*+)*+)?)" % {b"b": BLANK})
+# A candidate: what is before its URL, the URL, and the descriptors up to the next comma outside of
+# parentheses.
+_CANDIDATE = re.compile(
+    rb"([%(b)b,]*+)([^%(b)b]*+)((?:(?<!,)[^,(]*+(?:\([^)]*+\)?[^,(]*+)*+)?)" % {b"b": BLANK}
+)
 _WORD = re.compile(rb"([%(b)b]*+)([^%(b)b]*+)" % {b"b": BLANK})
-_REFRESH = re.compile(rb"""http-equiv[%(b)b]*+=[%(b)b]*+["']?[%(b)b]*+refresh[%(b)b"'/>]""" % {b"b": BLANK}, re.IGNORECASE)
+_REFRESH = re.compile(
+    rb"""http-equiv[%(b)b]*+=[%(b)b]*+["']?[%(b)b]*+refresh[%(b)b"'/>]""" % {b"b": BLANK}, re.IGNORECASE
+)
 _CHARSET = re.compile(rb"""charset[%(b)b]*+=[%(b)b"']*+([^%(b)b"'/;>]++)""" % {b"b": BLANK}, re.IGNORECASE)
 _ESCAPES = {b"&": b"&amp;", b'"': b"&#34;", b"'": b"&#39;", b"<": b"&lt;", b">": b"&gt;", b" ": b"&#32;"}
 _SPECIAL = re.compile(rb"[&\"'<> ]")
@@ -87,7 +94,9 @@ class TagEditor:
         return Usual(self._prefix if plain else b"", self._depth, self._elsewhere)
 
     def edits(self) -> dict[bytes, Callable[[bytes], bytes]]:
-        """By lower-case tag name: what gives the tag as the client is to have it, of a complete one as it came."""
+        """By lower-case tag name: what gives the tag as the client is to have it, of a complete one as it
+        came.
+        """
         return {name: partial(self._edit, kind) for name, kind in _KINDS.items()}
 
     def _edit(self, kind: _Kind, tag: bytes) -> bytes:
@@ -136,7 +145,9 @@ class TagEditor:
         self._depth = 1 << 30 if path is None else 3 * depth(path)
 
     def url(self, raw: bytes) -> bytes:
-        """An attribute's value as it stands in the page, its URL under the prefix; what cannot be judged stays as it is."""
+        """An attribute's value as it stands in the page, its URL under the prefix; what cannot be judged
+        stays as it is.
+        """
         mount = self._mount
         clear = _CLEAR.fullmatch(raw)
         if clear is not None:
@@ -207,7 +218,8 @@ def charset_named(tag: bytes) -> bytes | None:
 def _read(raw: bytes) -> bytes | None:
     """A URL as a browser reads it from a page: references decoded, what is around it and in it dropped.
 
-    A byte stands for itself, whatever the charset.  None where a reference is no single byte, or there are many.
+    A byte stands for itself, whatever the charset.  None where a reference is no single byte, or there are
+    many.
     """
     text = raw
     if b"&" in raw:
@@ -230,7 +242,9 @@ Match = Callable[[bytes, int], re.Match[bytes] | None]
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """Of one tag: its rules by attribute, and what finds the next of these from a position on, behind the name first."""
+    """Of one tag: its rules by attribute, and what finds the next of these from a position on, behind the
+    name first.
+    """
 
     rules: dict[bytes, Rule]
     find: Match
@@ -239,7 +253,11 @@ class _Kind:
 
 def _kinds() -> dict[bytes, _Kind]:
     table: dict[bytes, dict[bytes, Rule]] = {}
-    for rows, rule in ((_URLS, TagEditor.url), (_CANDIDATES, TagEditor.candidates), (_WORDS, TagEditor.words)):
+    for rows, rule in (
+        (_URLS, TagEditor.url),
+        (_CANDIDATES, TagEditor.candidates),
+        (_WORDS, TagEditor.words),
+    ):
         for names, attributes in rows.items():
             for name in names.encode().split():
                 table.setdefault(name, {}).update(dict.fromkeys(attributes.encode().split(), rule))
@@ -249,10 +267,15 @@ def _kinds() -> dict[bytes, _Kind]:
 
 
 def _kind(name: bytes, rules: dict[bytes, Rule]) -> _Kind:
-    """`find` has the groups: the attribute's name, and its value in double quotes, in single ones, or without."""
+    """`find` has the groups: the attribute's name, and its value in double quotes, in single ones, or
+    without.
+    """
     words = {b"b": BLANK, b"any": ATTRIBUTE, b"names": b"|".join(map(re.escape, rules))}
     others = rb"(?:[%(b)b/]*+ (?!(?i:%(names)b)[%(b)b]*+=) %(any)b)* [%(b)b/]*+"
-    find = others + rb"""((?i:%(names)b)) [%(b)b]*+=[%(b)b]*+ (?: "([^"]*+)" | '([^']*+)' | ([^%(b)b"'>][^%(b)b>]*+) )"""
+    find = (
+        others
+        + rb"""((?i:%(names)b)) [%(b)b]*+=[%(b)b]*+ (?: "([^"]*+)" | '([^']*+)' | ([^%(b)b"'>][^%(b)b>]*+) )"""
+    )
     return _Kind(rules, re.compile(find % words, re.VERBOSE).match, 1 + len(name))
 
 

@@ -1,8 +1,9 @@
 """· What does an encoded body hold, and how is another one encoded the same way?
 
-Content-Encoding gzip and deflate (as RFC 9110 says, and raw as some servers send it).  Not br and zstd, whose decoders
-remember up to 16 MiB of each page under way, against gzip's 32 KiB: pages in these are not asked for (`accepted`).  Bodies
-are hostile: they are decoded in bounded steps, and one that grows beyond reason is given up.
+Content-Encoding gzip and deflate (as RFC 9110 says, and raw as some servers send it).  Not br and zstd, whose
+decoders remember up to 16 MiB of each page under way, against gzip's 32 KiB: pages in these are not asked for
+(`accepted`).  Bodies are hostile: they are decoded in bounded steps, and one that grows beyond reason is
+given up.
 """
 
 from __future__ import annotations
@@ -92,7 +93,9 @@ class Decoder:
             return False
         if self._encoding == b"deflate":
             # RFC 1950 section 2.2; what has no such header is raw, as kube-apiserver reads it.
-            self._wbits = 15 if data[0] & 15 == 8 and data[0] >> 4 <= 7 and (data[0] << 8 | data[1]) % 31 == 0 else -15
+            self._wbits = (
+                15 if data[0] & 15 == 8 and data[0] >> 4 <= 7 and (data[0] << 8 | data[1]) % 31 == 0 else -15
+            )
         elif self._members and data[:2] != b"\x1f\x8b":
             self._surplus = True  # as browsers and gzip do, what follows the last member is left out
             return False

@@ -1,7 +1,8 @@
 """· Is a page rewritten on its way to the client, and what becomes of it then?
 
-So that the links of an application that believes in its own `/` stay under its prefix.  A page passes as it comes, in
-the encoding it came in; only tags that name places change.  Pages are hostile: memory is bounded, whatever they hold.
+So that the links of an application that believes in its own `/` stay under its prefix.  A page passes as it
+comes, in the encoding it came in; only tags that name places change.  Pages are hostile: memory is bounded,
+whatever they hold.
 """
 
 from __future__ import annotations
@@ -24,10 +25,13 @@ MAX_EDITED = 8 << 20  # decoded bytes of a page; what is behind them passes uned
 _UNDECIDED = 65536  # encoded bytes that may decode to nothing before the body is given up
 _BODILESS = frozenset((204, 205, 206, 304))
 # Of bytes that are not sent; a part of a rewritten page cannot be asked for.
-_STALE = frozenset((b"content-length", b"digest", b"content-digest", b"repr-digest", b"content-md5", b"accept-ranges"))
+_STALE = frozenset(
+    (b"content-length", b"digest", b"content-digest", b"repr-digest", b"content-md5", b"accept-ranges")
+)
 _CHARSET = re.compile(rb""";[ \t]*+charset[ \t]*+=[ \t]*+["']?([^"';\s]++)""", re.IGNORECASE)
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
-# Where a byte that reads `<` may be a part of another character (WHATWG Encoding; the rest is what no browser knows).
+# Where a byte that reads `<` may be a part of another character (WHATWG Encoding; the rest is what no browser
+# knows).
 _NOT_ASCII = (
     b"utf-16",
     b"utf16",
@@ -48,7 +52,9 @@ _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A page that is rewritten: its fields as the client is to have them (its length is not known), and how its body goes on."""
+    """A page that is rewritten: its fields as the client is to have them (its length is not known), and how
+    its body goes on.
+    """
 
     fields: list[Field]
     mount: Mount
@@ -60,7 +66,10 @@ class Plan:
 
 
 def plan(mount: Mount, status: int, fields: list[Field]) -> Plan | None:
-    """None where the answer passes as it is.  To a HEAD, which has no body, is said what a GET would be told."""
+    """None where the answer passes as it is.
+
+    To a HEAD, which has no body, is said what a GET would be told.
+    """
     if not (mount.prefix or mount.secure) or status < 200 or status in _BODILESS:
         return None
     types = values(fields, b"content-type")
@@ -75,7 +84,10 @@ def plan(mount: Mount, status: int, fields: list[Field]) -> Plan | None:
     ):
         return None
     encodings = [
-        name for value in values(fields, b"content-encoding") for part in value.split(b",") if (name := part.strip(b" \t").lower())
+        name
+        for value in values(fields, b"content-encoding")
+        for part in value.split(b",")
+        if (name := part.strip(b" \t").lower())
     ]
     encoding = b",".join(name for name in encodings if name != b"identity")
     if encoding and encoding not in ENCODINGS:
@@ -90,8 +102,9 @@ def plan(mount: Mount, status: int, fields: list[Field]) -> Plan | None:
 class HtmlRewriter:
     """Rewrites one body.  Fed in any chunks, it gives the same page.
 
-    `feed` does nothing but when it is asked for the next step, and a step is bounded by the work it takes, however much the
-    chunk unfolds to: each is to be taken before the next chunk.  `feed` and `finish` raise RewriteAborted, and nothing else.
+    `feed` does nothing but when it is asked for the next step, and a step is bounded by the work it takes,
+    however much the chunk unfolds to: each is to be taken before the next chunk.  `feed` and `finish` raise
+    RewriteAborted, and nothing else.
     """
 
     def __init__(self, mount: Mount, encoding: bytes = b"", charset: bytes | None = None) -> None:
@@ -194,7 +207,8 @@ class _Page:
     def _edit_meta(self, tag: bytes) -> bytes:
         if self._charset is None:
             self._charset = charset_named(tag)
-            # A browser takes a UTF-16 named here for UTF-8: the page could not have been read so far otherwise.
+            # A browser takes a UTF-16 named here for UTF-8: the page could not have been read so far
+            # otherwise.
             if self._charset is not None and self._charset.lower().startswith(b"iso-2022-jp"):
                 self._scanner.stop()
         return self._meta(tag) if names_refresh(tag) else tag

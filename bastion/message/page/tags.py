@@ -1,9 +1,9 @@
 """· Where in a stream of HTML are the start tags, and nothing but start tags?
 
-The part of the WHATWG tokenizer that tells them from text, comments, scripts and the like, over bytes: all that
-matters is ASCII, and no ASCII-compatible charset hides `<`, `>` or a quote in a longer character.  What is no start
-tag of interest passes as the bytes that came, and at once: nothing is held but a tag whose end is still to come, and
-the few bytes that may begin one.
+The part of the WHATWG tokenizer that tells them from text, comments, scripts and the like, over bytes: all
+that matters is ASCII, and no ASCII-compatible charset hides `<`, `>` or a quote in a longer character.  What
+is no start tag of interest passes as the bytes that came, and at once: nothing is held but a tag whose end is
+still to come, and the few bytes that may begin one.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from bastion.message.grammar import ATTRIBUTES, BLANK, NAME, OpenTag
 from bastion.message.mount import API, is_placed
 
 MAX_TAG = 65536  # bytes of a start tag; a longer one passes unedited
-MAX_EVENTS = 200_000  # tags and script comments looked at; then editing stops, for whoever sends a million of them
+# tags and script comments looked at; then editing stops, for whoever sends a million of them
+MAX_EVENTS = 200_000
 MAX_GROWTH = 4 << 20  # bytes that edits may add to a page
 STEP = 16384  # bytes walked at once, which bounds what the regular expressions remember
-WORK = 512  # units in a step: a usual tag, 64 bytes that go in before its path, 8 bytes of a tag that takes a closer look
+# units in a step: a usual tag, 64 bytes that go in before its path, 8 bytes of a tag that takes a closer look
+WORK = 512
 
 FOREIGN = frozenset((b"svg", b"math"))
 _SCRIPT = b"script"
@@ -35,8 +37,8 @@ _PLAIN, _ESCAPED, _NESTED = (
     re.compile(pattern % {b"b": BLANK}, re.IGNORECASE)
     for pattern in (rb"<!--|</script[%(b)b/>]", rb"-->|</?script[%(b)b/>]", rb"-->|</script[%(b)b/>]")
 )
-# The groups of a usual tag: a plain path in double quotes, one in single quotes (with these) or without; how a reference
-# climbs; scheme and host of a URL; no URL at all.
+# The groups of a usual tag: a plain path in double quotes, one in single quotes (with these) or without; how
+# a reference climbs; scheme and host of a URL; no URL at all.
 _PATH, _BARE, _CLIMB, _ORIGIN, _NOTHING = 1, 2, 4, 5, 6
 _NONE_USUAL = rb"(?!)()()()()()()"
 _TAG_NAME = re.compile(rb"</?(%b)" % NAME)
@@ -52,7 +54,8 @@ _Mode = Callable[[bytes, int, list[bytes]], int]
 class Usual(NamedTuple):
     """What becomes of usual tags: `prefix` goes in before a path, empty where it takes a closer look.
 
-    References that climb by at most so many bytes of `../`, and URLs of origins that are `elsewhere`, stay as they are.
+    References that climb by at most so many bytes of `../`, and URLs of origins that are `elsewhere`, stay as
+    they are.
     """
 
     prefix: bytes
@@ -61,7 +64,8 @@ class Usual(NamedTuple):
 
 
 class TagScanner:
-    """`edits`, by lower-case name: what is called with a start tag and returns what takes its place; `stops`: at these names.
+    """`edits`, by lower-case name: what is called with a start tag and returns what takes its place; `stops`:
+    at these names.
 
     `usual` may change at any edit.
     """
@@ -80,7 +84,9 @@ class TagScanner:
         self._left = 0  # of the work of this step
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """What becomes of it, in steps: each walks at most STEP bytes, and fewer where these are much work."""
+        """What becomes of it, in steps: each walks at most STEP bytes, and fewer where these are much
+        work.
+        """
         for start in range(0, len(data), STEP):
             buffer = self._held + data[start : start + STEP]
             self._held = b""
@@ -119,7 +125,11 @@ class TagScanner:
                 break
             at = match.start(kind)
             if self._events < MAX_EVENTS and self._growth <= MAX_GROWTH:
-                if kind == _NOTHING or (kind == _CLIMB and len(match[kind]) <= climb) or (kind == _ORIGIN and match[kind] in elsewhere):
+                if (
+                    kind == _NOTHING
+                    or (kind == _CLIMB and len(match[kind]) <= climb)
+                    or (kind == _ORIGIN and match[kind] in elsewhere)
+                ):
                     self._events += 1
                     left -= 1
                     continue
@@ -166,7 +176,9 @@ class TagScanner:
                 return self._until(_CDATA, 9, buffer, start, out)
         return self._until(_BOGUS, 2, buffer, start, out)
 
-    def _until(self, end: re.Pattern[bytes], opening: int, buffer: bytes, start: int, out: list[bytes]) -> int:
+    def _until(
+        self, end: re.Pattern[bytes], opening: int, buffer: bytes, start: int, out: list[bytes]
+    ) -> int:
         out.append(buffer[start : start + opening])
         self._end, self._mode = end, self._in_comment
         return start + opening
@@ -275,7 +287,8 @@ class TagScanner:
 
 
 def stops_at(names: Iterable[bytes], usual: bytes = _NONE_USUAL) -> re.Pattern[bytes]:
-    """Passes over what is no start tag of these names and changes nothing; then matches such a tag, if complete.
+    """Passes over what is no start tag of these names and changes nothing; then matches such a tag, if
+    complete.
 
     `usual`: an expression for those that need no closer look, with the groups above.
     """
@@ -284,7 +297,9 @@ def stops_at(names: Iterable[bytes], usual: bytes = _NONE_USUAL) -> re.Pattern[b
         letters.setdefault(name[:1], []).append(re.escape(name[1:]))
     # By first letter, which the engine tells from the next character alone.
     lower = b"|".join(b"%b(?:%b)" % (letter, b"|".join(rest)) for letter, rest in letters.items())
-    mixed = b"|".join(b"[%b%b](?i:%b)" % (letter, letter.upper(), b"|".join(rest)) for letter, rest in letters.items())
+    mixed = b"|".join(
+        b"[%b%b](?i:%b)" % (letter, letter.upper(), b"|".join(rest)) for letter, rest in letters.items()
+    )
     return re.compile(
         # Atomic groups: possessive repeats of groups are right from Python 3.11.5 on (gh-106052).
         rb"""(?>(?: [^<]*+
@@ -298,6 +313,13 @@ def stops_at(names: Iterable[bytes], usual: bytes = _NONE_USUAL) -> re.Pattern[b
                   | (?=[^a-zA-Z/!?]) )
         )*) [^<]*+
         (?: %(usual)b | </?(%(name)b)(?:>|%(rest)b>) )?"""
-        % {b"lower": lower, b"mixed": mixed, b"b": BLANK, b"name": NAME, b"rest": ATTRIBUTES, b"usual": usual},
+        % {
+            b"lower": lower,
+            b"mixed": mixed,
+            b"b": BLANK,
+            b"name": NAME,
+            b"rest": ATTRIBUTES,
+            b"usual": usual,
+        },
         re.VERBOSE,
     )

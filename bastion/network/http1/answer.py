@@ -24,9 +24,27 @@ class Source(Protocol):
 class Answer(Held):
     """`length` is the body's length in bytes; None where chunks or the connection's end delimit it."""
 
-    __slots__ = ("_connection", "_ended", "_error", "_loop", "bodiless", "fields", "length", "reason", "status")
+    __slots__ = (
+        "_connection",
+        "_ended",
+        "_error",
+        "_loop",
+        "bodiless",
+        "fields",
+        "length",
+        "reason",
+        "status",
+    )
 
-    def __init__(self, connection: Source, status: int, reason: bytes, fields: list[Field], length: int | None, bodiless: bool) -> None:
+    def __init__(
+        self,
+        connection: Source,
+        status: int,
+        reason: bytes,
+        fields: list[Field],
+        length: int | None,
+        bodiless: bool,
+    ) -> None:
         super().__init__()
         self._connection: Source | None = connection
         self._loop = connection.loop
@@ -90,7 +108,10 @@ class Answer(Held):
 
 
 def framing(fields: list[Field]) -> tuple[int | None, bool]:
-    """(length, chunked) of an answer's body (RFC 9112, 6.3).  Raises ValueError where the fields contradict each other."""
+    """(length, chunked) of an answer's body (RFC 9112, 6.3).
+
+    Raises ValueError where the fields contradict each other.
+    """
     length: int | None = None
     chunked = False
     for lower, _, value in fields:
@@ -108,7 +129,9 @@ def framing(fields: list[Field]) -> tuple[int | None, bool]:
 
 
 def kept_for(value: bytes) -> float | None:
-    """Seconds of `timeout=` in a Keep-Alive field (RFC 2068, 19.7.1.1, as servers still send it); None where it says nothing."""
+    """Seconds of `timeout=` in a Keep-Alive field (RFC 2068, 19.7.1.1, as servers still send it); None where
+    it says nothing.
+    """
     for parameter in value.split(b","):
         name, _, seconds = parameter.strip().partition(b"=")
         seconds = seconds.strip(b' \t"')

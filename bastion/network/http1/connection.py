@@ -1,7 +1,8 @@
 """One HTTP/1.1 connection to a backend: the request's bytes out, the answer in.
 
-httptools (llhttp, strict) reads the answer; what it lets pass and RFC 9112 does not is refused here.  Backends are
-hostile: heads are bounded, interim answers counted, and bytes that nobody asked for make the connection unusable.
+httptools (llhttp, strict) reads the answer; what it lets pass and RFC 9112 does not is refused here.
+Backends are hostile: heads are bounded, interim answers counted, and bytes that nobody asked for make the
+connection unusable.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 MAX_HEAD = 65536  # bytes of an answer's head
 MAX_FIELDS = 200
 MAX_INTERIM = 10
-AT_ONCE = 128  # chunks, about, in one turn of the loop: a quarter of a megabyte may hold 43 000, which are 9 ms of work
+# chunks, about, in one turn of the loop: a quarter of a megabyte may hold 43 000, which are 9 ms of work
+AT_ONCE = 128
 PORTION = 2048  # bytes of a chunked answer given to the parser at once,
 LARGE_PORTION = 16384  # after one that held
 FEW = 8  # chunks at most
@@ -36,12 +38,15 @@ _REASON = bytes(b for b in range(256) if b == 0x09 or (b >= 0x20 and b != 0x7F))
 class Connection(asyncio.Protocol):
     """Used for one exchange at a time.  `lost` is called once, when the connection is gone."""
 
-    def __init__(self, endpoint: Endpoint, loop: asyncio.AbstractEventLoop, lost: Callable[[Connection], None]) -> None:
+    def __init__(
+        self, endpoint: Endpoint, loop: asyncio.AbstractEventLoop, lost: Callable[[Connection], None]
+    ) -> None:
         self.endpoint = endpoint
         self.loop = loop
         self.deadline: float | None = None
         self.used = False  # it has carried an exchange before
-        self.kept_for: float | None = None  # seconds for which the backend keeps it, where its last answer said so
+        # seconds for which the backend keeps it, where its last answer said so
+        self.kept_for: float | None = None
         self.owner: str | None = None  # whose it is: of what they sent, something may have been left unread
         self._lost = lost
         self._transport: asyncio.Transport | None = None
@@ -80,9 +85,19 @@ class Connection(asyncio.Protocol):
     # --- one exchange
 
     def begin(
-        self, head: bytes, *, to_head: bool, answer_within: float, body_idle: float, to_switch: bool = False, with_body: bool = False
+        self,
+        head: bytes,
+        *,
+        to_head: bool,
+        answer_within: float,
+        body_idle: float,
+        to_switch: bool = False,
+        with_body: bool = False,
     ) -> None:
-        """Send a request head.  In seconds: the answer is due `answer_within` after `sent`, each piece of its body within `body_idle`."""
+        """Send a request head.
+
+        In seconds: the answer is due `answer_within` after `sent`, each piece of its body within `body_idle`.
+        """
         self._busy = self._sending = True
         self._with_body = with_body
         self._to_head = to_head
@@ -111,7 +126,10 @@ class Connection(asyncio.Protocol):
         return self._head
 
     def send(self, data: bytes) -> None:
-        """A piece of the request's body, framed as the head said.  Does nothing once the connection is lost."""
+        """A piece of the request's body, framed as the head said.
+
+        Does nothing once the connection is lost.
+        """
         if self._transport is not None and not self._closed:
             self._transport.write(data)
 
@@ -132,12 +150,21 @@ class Connection(asyncio.Protocol):
 
     @property
     def reusable(self) -> bool:
-        """The exchange ended cleanly: the answer wholly read, nothing left over, the backend keeps the connection, and nothing tells
-        against the next exchange on it."""
+        """The exchange ended cleanly: the answer wholly read, nothing left over, the backend keeps the
+        connection, and nothing tells against the next exchange on it.
+        """
         answer = self._answer
-        if answer is None or not answer.complete or not self._keep_alive or self._surplus or self._closed or self._last:
+        if (
+            answer is None
+            or not answer.complete
+            or not self._keep_alive
+            or self._surplus
+            or self._closed
+            or self._last
+        ):
             return False
-        # Who refuses or redirects may not have read the body, and what is left of it would be the next request.
+        # Who refuses or redirects may not have read the body, and what is left of it would be the next
+        # request.
         return not self._with_body or 200 <= answer.status < 300
 
     def retire(self) -> None:
@@ -164,7 +191,9 @@ class Connection(asyncio.Protocol):
         return self._busy or not self.used
 
     def has_ended(self) -> bool:
-        """Between exchanges: whether the system has an end, or a byte that nobody asked for, which the loop has yet to read."""
+        """Between exchanges: whether the system has an end, or a byte that nobody asked for, which the loop
+        has yet to read.
+        """
         if self._transport is None or self._closed:
             return True
         looking = select.poll()
@@ -178,14 +207,18 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def take_over(self) -> Stream:
-        """The raw connection, after a 101: whoever takes it sets a protocol of its own and resumes reading."""
+        """The raw connection, after a 101: whoever takes it sets a protocol of its own and resumes
+        reading.
+        """
         assert self._transport is not None
         self.deadline = None
         self._let_go()
         return Stream(self._transport, self._early, lambda: self._lost(self), self._early_end)
 
     def _switched(self, rest: bytes) -> None:
-        """The parser stands behind a 101 (or behind an answer that names another protocol, which it takes for one)."""
+        """The parser stands behind a 101 (or behind an answer that names another protocol, which it takes for
+        one).
+        """
         answer = self._answer
         if answer is None or answer.status != 101 or self._head is None or self._transport is None:
             self._malformed("an unasked switch of protocols")
@@ -244,7 +277,8 @@ class Connection(asyncio.Protocol):
             if self._switched_over:
                 self._early += data[at:end]
             elif answer is not None and answer.complete:
-                # Said at once: were it kept for the next turn, it would be read as the beginning of the next answer.
+                # Said at once: were it kept for the next turn, it would be read as the beginning of the next
+                # answer.
                 self._surplus = True
             elif self._chunks > AT_ONCE:
                 self._unread = data[at:]
@@ -289,7 +323,12 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError:
             self._malformed("malformed HTTP response")
         else:
-            if self._answer is not None and self._answer.status == 101 and self._head is not None and not self._head.done():
+            if (
+                self._answer is not None
+                and self._answer.status == 101
+                and self._head is not None
+                and not self._head.done()
+            ):
                 self._malformed("a 101 that names no protocol")
         answer = self._answer
         self._unmoved = 0 if self._moved or answer is None or answer.complete else self._unmoved + len(data)
@@ -379,14 +418,19 @@ class Connection(asyncio.Protocol):
         version: str = parser.get_http_version()
         if status < 100 or version not in ("1.1", "1.0") or (self._interim and not self._speaks_http()):
             raise ValueError("no HTTP/1 answer")
-        if status == 101 and self._to_switch and version == "1.1":  # HTTP/1.0 knows no upgrade (RFC 9110, 7.8)
+        # HTTP/1.0 knows no upgrade (RFC 9110, 7.8)
+        if status == 101 and self._to_switch and version == "1.1":
             self._answer = Answer(self, status, self._reason, self._fields, None, bodiless=True)
             self.deadline = None
             return
         if 100 <= status < 200:
             self._interim += 1
             if status == 101 or self._interim > MAX_INTERIM:
-                raise ValueError("an unasked switch of protocols" if status == 101 else f"more than {MAX_INTERIM} interim answers")
+                raise ValueError(
+                    "an unasked switch of protocols"
+                    if status == 101
+                    else f"more than {MAX_INTERIM} interim answers"
+                )
             self._fields, self._reason = [], b""
             return
         length, chunked = framing(self._fields)
@@ -424,13 +468,21 @@ class Connection(asyncio.Protocol):
             self._answer.end()
 
     def _speaks_http(self) -> bool:
-        """Whether the head behind the interim answers is HTTP's too: to the parser RTSP and ICE are as good."""
-        return b"".join(self._head_pieces).split(b"\r\n\r\n", self._interim)[self._interim].startswith(b"HTTP/1.")
+        """Whether the head behind the interim answers is HTTP's too: to the parser RTSP and ICE are as
+        good.
+        """
+        return (
+            b"".join(self._head_pieces)
+            .split(b"\r\n\r\n", self._interim)[self._interim]
+            .startswith(b"HTTP/1.")
+        )
 
     # --- the end
 
     def _let_go(self) -> None:
-        """Of who holds this object: in a cycle, what came and nobody took would stay until the next full collection."""
+        """Of who holds this object: in a cycle, what came and nobody took would stay until the next full
+        collection.
+        """
         self._parser = None
         if self._answer is not None:
             self._answer.let_go()

@@ -1,7 +1,7 @@
 """Which TLS do we speak to a backend?
 
-Pods and services: unverified, as kube-apiserver's proxy does today (spec L-40).  A kubelet: with the kubelet client
-certificate and the kubelet authority, and that certificate nowhere else (kubernetes#119270).
+Pods and services: unverified, as kube-apiserver's proxy does today (spec L-40).  A kubelet: with the kubelet
+client certificate and the kubelet authority, and that certificate nowhere else (kubernetes#119270).
 """
 
 from __future__ import annotations
@@ -44,7 +44,11 @@ def _unverified() -> ssl.SSLContext:
 
 def kubelet_context(kubelet: Kubelet) -> ssl.SSLContext:
     """Raises OSError that names the file."""
-    authority, certificate, key = kubelet.certificate_authority, kubelet.client_certificate, kubelet.client_key
+    authority, certificate, key = (
+        kubelet.certificate_authority,
+        kubelet.client_certificate,
+        kubelet.client_key,
+    )
     with _naming(authority):
         trusted = authority.read_bytes() if authority is not None else None
         context = client_context(trusted, verify=not kubelet.insecure_skip_tls_verify)

@@ -1,8 +1,9 @@
 """TLS over a plain transport, for both sides: bytes of the wire in, bytes of the application out.
 
-Ours, because uvloop's and asyncio's hold 256 KiB per connection, allocate as much for each read (31 or 44 microseconds a
-request, by luck of the allocator), cannot half-close and hide close_notify.  This one holds what a record needs: the read
-buffers are shared by all connections, and the memory BIOs are fed in slices, because they never shrink.
+Ours, because uvloop's and asyncio's hold 256 KiB per connection, allocate as much for each read (31 or 44
+microseconds a request, by luck of the allocator), cannot half-close and hide close_notify.  This one holds
+what a record needs: the read buffers are shared by all connections, and the memory BIOs are fed in slices,
+because they never shrink.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ class SharedBuffers:
 
 
 class TLSLayer(asyncio.BufferedProtocol):
-    """The protocol of the plain transport; `connected` becomes the application's transport once the handshake is done.
+    """The protocol of the plain transport; `connected` becomes the application's transport once the handshake
+    is done.
 
     `established` is awaited by whoever dials; a server needs not.
     """
@@ -46,8 +48,10 @@ class TLSLayer(asyncio.BufferedProtocol):
         lost: Callable[[], None] | None = None,
         not_tls: Callable[[ssl.SSLError, memoryview], bytes] | None = None,
     ) -> None:
-        """`lost` is called once the plain connection is gone, however far the handshake came.  `not_tls`: what is answered
-        in plain to a handshake that failed on these bytes (empty: the alert)."""
+        """`lost` is called once the plain connection is gone, however far the handshake came.
+
+        `not_tls`: what is answered in plain to a handshake that failed on these bytes (empty: the alert).
+        """
         self._application = application
         self._deadlines = deadlines
         self._buffers = buffers
@@ -56,7 +60,9 @@ class TLSLayer(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=server_side, server_hostname=server_hostname)
+        self._tls = context.wrap_bio(
+            self._incoming, self._outgoing, server_side=server_side, server_hostname=server_hostname
+        )
         self._transport: asyncio.Transport | None = None
         self._ready = False  # the handshake is done
         self._ended = False  # the peer has said that it will send no more
@@ -98,7 +104,8 @@ class TLSLayer(asyncio.BufferedProtocol):
         if not self._ready:
             self._fail(ConnectionResetError("closed during the TLS handshake"))
             return False
-        # A FIN without close_notify: for HTTP and WebSocket the message's own framing tells a cut from an end.
+        # A FIN without close_notify: for HTTP and WebSocket the message's own framing tells a cut from an
+        # end.
         return self._end_of_input()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -123,7 +130,9 @@ class TLSLayer(asyncio.BufferedProtocol):
         """The handshake takes too long, or after a close the peer takes nothing any more."""
         if not self._ready:
             self._set_failure(TimeoutError("TLS handshake timed out"))
-        elif self._transport is not None and (unsent := self._transport.get_write_buffer_size()) < self._unsent:
+        elif (
+            self._transport is not None and (unsent := self._transport.get_write_buffer_size()) < self._unsent
+        ):
             self._unsent = unsent
             self.deadline = self._loop.time() + CLOSE_SECONDS
             return
@@ -201,7 +210,9 @@ class TLSLayer(asyncio.BufferedProtocol):
                 self._transport.write(self._outgoing.read())
             else:
                 view = memoryview(data)
-                self._transport.writelines([self._sealed(view[at : at + SLICE]) for at in range(0, len(view), SLICE)])
+                self._transport.writelines(
+                    [self._sealed(view[at : at + SLICE]) for at in range(0, len(view), SLICE)]
+                )
         except ssl.SSLError as error:
             self._fail(error)
 
@@ -218,7 +229,9 @@ class TLSLayer(asyncio.BufferedProtocol):
         self._flush()
 
     def close(self) -> None:
-        """After what is written has gone out, as long as the peer takes it; its close_notify is not waited for."""
+        """After what is written has gone out, as long as the peer takes it; its close_notify is not waited
+        for.
+        """
         if self._closing or self._transport is None:
             return
         self._closing = True

@@ -1,7 +1,7 @@
 """· Where does a request's body end?  Framing by length or by chunks; bytes in, body bytes out.
 
-RFC 9112, sections 6 and 7.  Chunk extensions and trailers are read, bounded and dropped.  A quarter of a megabyte
-may hold 43 000 chunks, which are 25 ms of work: so many are not read at once.
+RFC 9112, sections 6 and 7.  Chunk extensions and trailers are read, bounded and dropped.  A quarter of a
+megabyte may hold 43 000 chunks, which are 25 ms of work: so many are not read at once.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ MAX_CHUNK_LINE = 256  # bytes of a size and its extensions
 MAX_TRAILERS = 8192  # bytes
 AT_ONCE = 128  # chunks, 75 microseconds: another request takes half a dozen turns of the loop
 
-# RFC 9112, 7.1: chunk-size = 1*HEXDIG; 15 digits are far more than a file.  Extensions without control characters.
+# RFC 9112, 7.1: chunk-size = 1*HEXDIG; 15 digits are far more than a file.  Extensions without control
+# characters.
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t -~\x80-\xff]*)?")
 _PLAIN_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})\r\n")  # as nearly all are
 _TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t -~\x80-\xff]*")
@@ -55,7 +56,10 @@ class ChunkedFraming:
         self.done = False
 
     def feed(self, data: bytes) -> tuple[list[bytes], bytes]:
-        """(pieces of the body, what follows it, or what is to be fed again later).  Raises StatusError 400."""
+        """(pieces of the body, what follows it, or what is to be fed again later).
+
+        Raises StatusError 400.
+        """
         if self._held:
             data, self._held = self._held + data, b""
         pieces: list[bytes] = []

@@ -1,4 +1,6 @@
-"""One request and its answer on a connection of ours: the body as it is taken, the answer as it is written."""
+"""One request and its answer on a connection of ours: the body as it is taken, the answer as it is
+written.
+"""
 
 from __future__ import annotations
 
@@ -109,7 +111,10 @@ class RequestBody(Held):
         return self._expects_continue and not self.received
 
     async def read(self) -> bytes:
-        """The next piece, b"" at the end.  Raises StatusError where the client breaks the framing or is too slow."""
+        """The next piece, b"" at the end.
+
+        Raises StatusError where the client breaks the framing or is too slow.
+        """
         while not self._pieces:
             if self._error is not None:
                 raise self._error
@@ -123,8 +128,17 @@ class RequestBody(Held):
             self._protocol.await_body()
             await self._waiter
             self._waited += self._protocol.loop.time() - self._waiting_since
-            if self._waited > GRACE_SECONDS and self.received < self._waited * LEAST_RATE and not self._framing.done:
-                raise StatusError(408, "Timeout", f"the request's body comes slower than {LEAST_RATE} bytes a second", close=True)
+            if (
+                self._waited > GRACE_SECONDS
+                and self.received < self._waited * LEAST_RATE
+                and not self._framing.done
+            ):
+                raise StatusError(
+                    408,
+                    "Timeout",
+                    f"the request's body comes slower than {LEAST_RATE} bytes a second",
+                    close=True,
+                )
         full, data = self.full, self._take()
         if full:
             self._protocol.resume_reading()
@@ -219,7 +233,9 @@ class HttpExchange:
     def bytes_in(self) -> int:
         return self._body.received if self._body is not None else 0
 
-    def start(self, status: int, reason: bytes, fields: list[Field], length: int | None, *, bodiless: bool = False) -> None:
+    def start(
+        self, status: int, reason: bytes, fields: list[Field], length: int | None, *, bodiless: bool = False
+    ) -> None:
         self.status = status
         parts = [b"HTTP/1.1 %d %b\r\n" % (status, reason or REASONS.get(status, b""))]
         dated = False
@@ -270,7 +286,9 @@ class HttpExchange:
         await self._protocol.drain()
 
     def abort(self) -> None:
-        """Missing bytes, or a missing last chunk, tell it all; a reset would destroy what came of the answer (RFC 9112, 8)."""
+        """Missing bytes, or a missing last chunk, tell it all; a reset would destroy what came of the answer
+        (RFC 9112, 8).
+        """
         self.finished = True
         self.keep_alive = False
         if self._delimited:

@@ -1,7 +1,9 @@
-"""· Is this a request head, and what does it say?  Strict: each rule stands under the RFC sentence it enforces.
+"""· Is this a request head, and what does it say?
 
-Whatever another parser might read differently is refused (400, connection closed), because the request goes on to a
-parser that is not ours.
+Strict: each rule stands under the RFC sentence it enforces.
+
+Whatever another parser might read differently is refused (400, connection closed), because the request goes
+on to a parser that is not ours.
 """
 
 from __future__ import annotations
@@ -24,15 +26,21 @@ MAX_LENGTH_DIGITS = 18  # a Content-Length below 2^60
 _TOKEN = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 # RFC 9110, 5.5: field values are visible characters, SP, HTAB and obs-text; CR and LF are counted apart.
 _LEGAL = bytes(b for b in range(256) if b in (0x09, 0x0A, 0x0D) or (b >= 0x20 and b != 0x7F))
-# RFC 9112, 3: request-line = method SP request-target SP HTTP-version; the target is visible ASCII without a fragment.
+# RFC 9112, 3: request-line = method SP request-target SP HTTP-version; the target is visible ASCII without a
+# fragment.
 _REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}) ([!\"$-~]+) HTTP/([0-9])\.([0-9])")
-# RFC 9110, 15.5.15: what is wrong with a head is that its target is too long, where the target is most of what may come.
+# RFC 9110, 15.5.15: what is wrong with a head is that its target is too long, where the target is most of
+# what may come.
 _LONG_TARGET = re.compile(rb"[!#$%%&'*+\-.^_`|~0-9A-Za-z]{1,32} [!\"$-~]{%d}" % (MAX_HEAD // 2))
-_SPECIAL = frozenset((b"host", b"content-length", b"transfer-encoding", b"connection", b"expect", b"audit-id", b"upgrade"))
+_SPECIAL = frozenset(
+    (b"host", b"content-length", b"transfer-encoding", b"connection", b"expect", b"audit-id", b"upgrade")
+)
 
 
 class Head(msgspec.Struct):
-    """`length` is None without Content-Length; `host` is empty only in HTTP/1.0; `keep_alive` is what the client asks for."""
+    """`length` is None without Content-Length; `host` is empty only in HTTP/1.0; `keep_alive` is what the
+    client asks for.
+    """
 
     method: str
     target: bytes
@@ -61,7 +69,8 @@ def read_head(data: bytes) -> Head:
     special: list[Field] = []
     for i in range(1, breaks + 1):
         name, colon, value = lines[i].partition(b":")
-        # RFC 9112, 5.1: no whitespace between name and colon; 5.2: no line folding (such a line has no token for a name).
+        # RFC 9112, 5.1: no whitespace between name and colon; 5.2: no line folding (such a line has no token
+        # for a name).
         if not colon or not name or name.translate(None, _TOKEN):
             raise _malformed("a header field whose name is not a token")
         lower = name.lower()
@@ -98,7 +107,8 @@ def _read_special(head: Head, special: list[Field]) -> None:
                 raise _malformed("Host must be given once, as a host and perhaps a port")
             host = value
         elif lower == b"content-length":
-            # RFC 9110, 8.6: 1*DIGIT.  Twice the same would be tolerable; the chain behind us may think otherwise.
+            # RFC 9110, 8.6: 1*DIGIT.  Twice the same would be tolerable; the chain behind us may think
+            # otherwise.
             if head.length is not None or not value.isdigit() or len(value) > MAX_LENGTH_DIGITS:
                 raise _malformed("Content-Length must be given once, as decimal digits")
             head.length = int(value)
@@ -110,7 +120,12 @@ def _read_special(head: Head, special: list[Field]) -> None:
             _read_expect(head, value)
         elif lower == b"upgrade":
             head.upgrade = True
-        elif not head.audit_id and value.isascii() and len(value) <= 64 and not is_ours(said := value.decode("ascii")):
+        elif (
+            not head.audit_id
+            and value.isascii()
+            and len(value) <= 64
+            and not is_ours(said := value.decode("ascii"))
+        ):
             head.audit_id = said
     if host is None and head.minor == 1:
         raise _malformed("HTTP/1.1 requires a Host header")
@@ -124,12 +139,15 @@ def _read_special(head: Head, special: list[Field]) -> None:
 def _read_expect(head: Head, value: bytes) -> None:
     # RFC 9110, 10.1.1: 417 for an expectation that cannot be met; one from HTTP/1.0 is ignored.
     if value.lower() != b"100-continue":
-        raise StatusError(417, "ExpectationFailed", "the only expectation that can be met is 100-continue", close=True)
+        raise StatusError(
+            417, "ExpectationFailed", "the only expectation that can be met is 100-continue", close=True
+        )
     head.expects_continue = head.minor == 1
 
 
 def _read_codings(head: Head, codings: list[bytes]) -> None:
-    # RFC 9112, 6.1: a message with both, or from HTTP/1.0 with a coding, has faulty framing: no attempt to repair it.
+    # RFC 9112, 6.1: a message with both, or from HTTP/1.0 with a coding, has faulty framing: no attempt to
+    # repair it.
     if head.length is not None or head.minor == 0 or len(codings) > 1:
         raise _malformed("Transfer-Encoding beside Content-Length, twice, or in HTTP/1.0")
     if codings[0].lower() != b"chunked":
@@ -138,7 +156,9 @@ def _read_codings(head: Head, codings: list[bytes]) -> None:
 
 
 def _origin_form(head: Head) -> bytes:
-    """The path and query of an absolute-form target (RFC 9112, 3.2.2), which must be for the host that Host names."""
+    """The path and query of an absolute-form target (RFC 9112, 3.2.2), which must be for the host that Host
+    names.
+    """
     for scheme in (b"http://", b"https://"):
         if head.target[: len(scheme)].lower() == scheme:
             authority, slash, rest = head.target[len(scheme) :].partition(b"/")
@@ -155,9 +175,16 @@ def _malformed(why: str) -> StatusError:
 def oversized(data: bytes) -> StatusError:
     """For a head that begins with `data`, and is larger than a head may be."""
     if _LONG_TARGET.match(data):
-        return StatusError(414, "URITooLong", f"the request target is too long: a head may have {MAX_HEAD} bytes with it", close=True)
+        return StatusError(
+            414,
+            "URITooLong",
+            f"the request target is too long: a head may have {MAX_HEAD} bytes with it",
+            close=True,
+        )
     return too_large(f"more than {MAX_HEAD} bytes")
 
 
 def too_large(why: str) -> StatusError:
-    return StatusError(431, "RequestHeaderFieldsTooLarge", f"the request head is too large: {why}", close=True)
+    return StatusError(
+        431, "RequestHeaderFieldsTooLarge", f"the request head is too large: {why}", close=True
+    )

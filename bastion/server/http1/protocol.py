@@ -1,7 +1,7 @@
 """A client's connection: heads read strictly, one exchange at a time, every wait under a deadline.
 
-Runs under uvicorn's Server in place of its own protocols, which merge trailers into the headers, know no limits while
-a head arrives, and miss a client that leaves with another request pipelined.
+Runs under uvicorn's Server in place of its own protocols, which merge trailers into the headers, know no
+limits while a head arrives, and miss a client that leaves with another request pipelined.
 """
 
 from __future__ import annotations
@@ -19,13 +19,16 @@ from bastion.server.state import ServerState, nothing
 from bastion.server.tls import peer_certificates
 
 PIPELINED = 262144  # bytes of following requests held while one is served
-LINGER_BYTES = 16 << 20  # bytes of an unread body that are taken and dropped, so that the answer is not lost to a reset
+# bytes of an unread body that are taken and dropped, so that the answer is not lost to a reset
+LINGER_BYTES = 16 << 20
 LINGER_SECONDS = 10.0
 LOOK_SECONDS = 1.0  # between looks at a client that is not read from: it hears neither FIN nor RST
 
 
 class HttpProtocol(asyncio.Protocol):
-    def __init__(self, server: ServerState, loop: asyncio.AbstractEventLoop, lost: Callable[[], None] = nothing) -> None:
+    def __init__(
+        self, server: ServerState, loop: asyncio.AbstractEventLoop, lost: Callable[[], None] = nothing
+    ) -> None:
         """`lost` is called once, when the connection is gone."""
         self.server = server
         self._lost = lost
@@ -87,7 +90,9 @@ class HttpProtocol(asyncio.Protocol):
                 self.pause_reading()
 
     def eof_received(self) -> None:
-        """A client that says it is done has left, as for Go's server: asyncio closes, and the exchange is cancelled."""
+        """A client that says it is done has left, as for Go's server: asyncio closes, and the exchange is
+        cancelled.
+        """
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -120,7 +125,9 @@ class HttpProtocol(asyncio.Protocol):
     # --- deadlines
 
     def expired(self) -> None:
-        if (self._closing and not self._unsent) or (not self._reading and self._transport is not None and peer_has_left(self._transport)):
+        if (self._closing and not self._unsent) or (
+            not self._reading and self._transport is not None and peer_has_left(self._transport)
+        ):
             self.abort()
         elif self._closing or not self.writable:
             self._check_stall()
@@ -128,9 +135,12 @@ class HttpProtocol(asyncio.Protocol):
             self.deadline = self.loop.time() + LOOK_SECONDS
         elif self._exchange is not None and self._body is not None and self._body.awaited:
             if self._exchange.status:
-                self.end_exchange()  # an answer has begun: only its end can tell that the rest was not waited for
+                # an answer has begun: only its end can tell that the rest was not waited for
+                self.end_exchange()
             else:
-                self._body.fail(StatusError(408, "Timeout", "timed out waiting for the request's body", close=True))
+                self._body.fail(
+                    StatusError(408, "Timeout", "timed out waiting for the request's body", close=True)
+                )
         elif self._exchange is not None:
             return  # it was looked after for a while; nothing is waited for from this client
         elif self._lingered < 0 and self._buffer:
@@ -288,7 +298,11 @@ class HttpProtocol(asyncio.Protocol):
             return
         data, self._unread = self._unread, b""
         self._received(data)
-        if not self._unread and len(self._buffer) <= PIPELINED and not (self._body is not None and self._body.full):
+        if (
+            not self._unread
+            and len(self._buffer) <= PIPELINED
+            and not (self._body is not None and self._body.full)
+        ):
             self.resume_reading()
 
     def hand_over(self) -> Stream:
@@ -319,10 +333,12 @@ class HttpProtocol(asyncio.Protocol):
         body = self._body
         if body is None or body.complete:
             self._body = None
-            # What came behind a refused upgrade may be of the other protocol: never read it as a request (CVE-2018-1002105).
+            # What came behind a refused upgrade may be of the other protocol: never read it as a request
+            # (CVE-2018-1002105).
             self._go_on(exchange.keep_alive and not (exchange.upgrade_asked and self._buffer))
             return
-        # An answer before the end of the body: take what is on its way, or a reset would destroy the answer (RFC 9112, 9.6).
+        # An answer before the end of the body: take what is on its way, or a reset would destroy the answer
+        # (RFC 9112, 9.6).
         body.discard()
         self._lingered = 0
         self._keep_alive_after = exchange.keep_alive
@@ -370,7 +386,9 @@ class HttpProtocol(asyncio.Protocol):
             self._closing = True
             self._unsent = self._pending()
             self._transport.close()
-            self.deadline = self._stalled_at = self.loop.time() + (self.server.timeouts.write_stall if self._unsent else LINGER_SECONDS)
+            self.deadline = self._stalled_at = self.loop.time() + (
+                self.server.timeouts.write_stall if self._unsent else LINGER_SECONDS
+            )
 
     @property
     def lasting(self) -> bool:
@@ -387,7 +405,9 @@ class HttpProtocol(asyncio.Protocol):
             task.cancel(reason or None)
 
     def break_off(self) -> None:
-        """After what is written has gone out; what a client still sends is taken first, or the kernel would make a reset of it."""
+        """After what is written has gone out; what a client still sends is taken first, or the kernel would
+        make a reset of it.
+        """
         if self._transport is None or self._closing:
             return
         if self._body is not None and not self._body.complete and self._transport.can_write_eof():
