@@ -26,6 +26,7 @@ ROWS = [
     {"cluster", "network", "observe"},
     {"settings"},
     {"message", "balance"},
+    {"http"},
     {"kube", "runtime"},
     {"__init__"},
 ]

@@ -7,9 +7,8 @@ credentials are none (400), a token is visible ASCII and nothing follows it (CVE
 from __future__ import annotations
 
 from bastion.authn.authenticator import Credentials
+from bastion.http.fields import Field
 from bastion.kube.status import StatusError, bad_request, unauthorized
-
-Field = tuple[bytes, bytes, bytes]
 
 MAX_TOKEN = 16384  # bytes; the largest service account tokens are a tenth of it
 

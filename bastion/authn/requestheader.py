@@ -12,10 +12,9 @@ import msgspec
 
 from bastion.authn.authenticator import Credentials
 from bastion.authn.x509 import CertificateVerifier
+from bastion.http.fields import Field
 from bastion.kube.user import User, authenticated, extra_key
 from bastion.runtime.turns import Asker
-
-Field = tuple[bytes, bytes, bytes]
 
 
 class FrontProxyHeaders(msgspec.Struct, frozen=True):

@@ -13,10 +13,9 @@ from msgspec import structs
 from bastion.authn.authenticator import Chain, Credentials
 from bastion.authn.bearer import MAX_TOKEN, bearer_credentials
 from bastion.authn.requestheader import FrontProxyHeaders
+from bastion.http.fields import Field
 from bastion.kube.status import unauthorized
 from bastion.message.headers import TOKEN_SUBPROTOCOL, subprotocols
-
-Field = tuple[bytes, bytes, bytes]
 
 MALFORMED = "a token among the WebSocket subprotocols that can be none"
 

@@ -11,7 +11,8 @@ import msgspec
 
 from bastion.authz.authorizer import Authorizer, Question
 from bastion.authz.modes import MODES, Mode, mode
-from bastion.authz.wanted import Field, wanted_user
+from bastion.authz.wanted import wanted_user
+from bastion.http.fields import Field
 from bastion.kube.attributes import Attributes
 from bastion.kube.status import StatusError, forbidden, internal_error
 from bastion.kube.user import User

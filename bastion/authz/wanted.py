@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bastion.http.fields import Field
 from bastion.kube.status import bad_request
 from bastion.kube.user import (
     ANONYMOUS,
@@ -16,8 +17,6 @@ from bastion.kube.user import (
     extra_key,
     service_account,
 )
-
-Field = tuple[bytes, bytes, bytes]
 
 _EXTRA = b"impersonate-extra-"
 

@@ -12,7 +12,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from bastion.message.headers import Field, to_client, values
+from bastion.http.fields import Field, values
+from bastion.message.headers import to_client
 from bastion.message.mount import Mount
 from bastion.message.ownorigin import SANDBOX
 from bastion.message.page.html import HtmlRewriter, plan

@@ -10,32 +10,15 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from bastion.kube.status import bad_request
+from bastion.http.fields import HOP_BY_HOP, Field, nominated, values
 from bastion.message.accepted import offered
 from bastion.message.cookies import restore_cookies
 from bastion.message.identity import asserts_identity
 
-Field = tuple[bytes, bytes, bytes]
-
-HOP_BY_HOP = frozenset(
-    (
-        b"connection",
-        b"keep-alive",
-        b"proxy-connection",
-        b"proxy-authenticate",
-        b"proxy-authorization",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-        b"http2-settings",
-    )
-)
 # Fields that this hop writes anew, or answers itself.
 _OWN_REQUEST = frozenset((b"content-length", b"expect", b"authorization"))
 # an entry of Sec-WebSocket-Protocol that carries a credential
 TOKEN_SUBPROTOCOL = b"base64url.bearer.authorization.k8s.io."
-_FRAMING = frozenset((b"host", b"content-length", b"transfer-encoding"))
 # What nearly every request carries, and always passes.
 _ORDINARY = frozenset(
     (
@@ -70,23 +53,6 @@ class Forwarded(msgspec.Struct, frozen=True, gc=False):
     proto: bytes
     prefix: bytes
     uri: bytes
-
-
-def nominated(fields: Iterable[Field]) -> frozenset[bytes]:
-    """The lower-case names in `Connection`.
-
-    Raises StatusError 400 where it names a field that the message needs.
-    """
-    names = frozenset(
-        token
-        for lower, _, value in fields
-        if lower == b"connection"
-        for part in value.split(b",")
-        if (token := part.strip(b" \t").lower())
-    )
-    if names & _FRAMING:
-        raise bad_request("the Connection header names Host, Content-Length or Transfer-Encoding", close=True)
-    return names
 
 
 def to_backend(
@@ -160,16 +126,3 @@ def to_client(fields: list[Field]) -> list[Field]:
     if named:
         return [field for field in fields if field[0] not in _NOT_ANSWERED and field[0] not in named]
     return [field for field in fields if field[0] not in _NOT_ANSWERED]
-
-
-def first_value(fields: Iterable[Field], name: bytes) -> bytes:
-    """That of the first field of a lower-case name; empty where there is none."""
-    for lower, _, value in fields:
-        if lower == name:
-            return value
-    return b""
-
-
-def values(fields: Iterable[Field], name: bytes) -> list[bytes]:
-    """The values of the fields of a lower-case name, in order."""
-    return [value for lower, _, value in fields if lower == name]

@@ -14,9 +14,8 @@ from types import MappingProxyType
 
 import msgspec
 
+from bastion.http.fields import Field
 from bastion.kube.status import CONTENT_TYPE, StatusError
-
-Field = tuple[bytes, bytes, bytes]
 
 # --- by credential
 

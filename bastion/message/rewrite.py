@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable
 from urllib.parse import quote_from_bytes
 
+from bastion.http.fields import Field
 from bastion.message.cookies import place_cookie
-from bastion.message.headers import Field
 from bastion.message.mount import Mount, rewrite_url
 
 MAX_LINKS = 100  # in one Link field, each of which grows by the prefix

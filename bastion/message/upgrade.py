@@ -11,10 +11,8 @@ import hashlib
 
 import msgspec
 
+from bastion.http.fields import Field, values
 from bastion.kube.status import bad_request
-from bastion.message.headers import values
-
-Field = tuple[bytes, bytes, bytes]
 
 WEBSOCKET = b"websocket"
 PROTOCOLS = frozenset((WEBSOCKET, b"spdy/3.1"))

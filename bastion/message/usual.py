@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 
-from bastion.message.grammar import BLANK
 from bastion.message.page.attributes import ATTRIBUTES, NAMES, ORIGIN, PATH, REFERENCE
+from bastion.message.page.grammar import BLANK
 from bastion.message.page.tags import CONTENT
 
 # No `<` in them, so that a tag begins at the last one before its URL.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-Field = tuple[bytes, bytes, bytes]  # (lower-case name, name as written, value)
+from bastion.http.fields import Field
 
 # The schemes with which each request says anew who asks (IANA's registry of them, and those of the clouds).
 PER_REQUEST = frozenset(

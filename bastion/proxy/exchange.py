@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from bastion.http.fields import Field
 from bastion.kube.status import StatusError
 from bastion.network.relay import Stream
-
-Field = tuple[bytes, bytes, bytes]  # (lower-case name, name as written, value)
 
 
 class Body(Protocol):

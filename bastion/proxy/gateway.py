@@ -13,12 +13,12 @@ from bastion.authn.requestheader import FrontProxyHeaders
 from bastion.authz.authorizer import Authorizer
 from bastion.authz.impersonation import Impersonator
 from bastion.discovery.backing import Unsettled
+from bastion.http.fields import first_value, values
 from bastion.kube.attributes import Attributes
 from bastion.kube.generatedclients import with_slashes
 from bastion.kube.hostname import HostNames
 from bastion.kube.requestinfo import request_info
 from bastion.kube.status import StatusError, forbidden, internal_error, no_such_route
-from bastion.message.headers import first_value, values
 from bastion.message.identity import asserts_identity
 from bastion.message.ownorigin import RULES, data_fields
 from bastion.message.upgrade import Asked, asked_upgrade

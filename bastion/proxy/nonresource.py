@@ -10,9 +10,9 @@ import asyncio
 from bastion.authn.authenticator import NotAccepted
 from bastion.authz.authorizer import Authorizer
 from bastion.authz.impersonation import Impersonator
+from bastion.http.fields import first_value
 from bastion.kube.attributes import Attributes
 from bastion.kube.status import StatusError, forbidden, unauthorized
-from bastion.message.headers import first_value
 from bastion.observe.observer import Observer
 from bastion.observe.record import Record
 from bastion.proxy.credentials import CredentialReader

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from bastion.http.authority import is_authority
+from bastion.http.fields import Field, values
 from bastion.kube.requestinfo import RequestInfo
 from bastion.kube.status import bad_request
-from bastion.message.authority import is_authority
-from bastion.message.headers import Forwarded, values
+from bastion.message.headers import Forwarded
 from bastion.network.addresses import Address, Network, parse_address, unmapped
-from bastion.proxy.exchange import Exchange, Field
+from bastion.proxy.exchange import Exchange
 from bastion.signin.crosssite import elsewhere, provenance
 
 MOST_HOPS = 32  # looked at

@@ -11,14 +11,14 @@ from urllib.parse import urlencode
 from bastion.authn.authenticator import Credentials
 from bastion.authn.bearer import bearer_credentials
 from bastion.authn.subprotocol import request_credentials
+from bastion.http.fields import Field, values
 from bastion.kube.hostname import Application, host_name
 from bastion.kube.requestinfo import RequestInfo
 from bastion.kube.status import unauthorized
 from bastion.message.cookies import APPLICATION, HANDOFF, RETURN, SESSION, own_cookie, set_own
-from bastion.message.headers import values
 from bastion.message.ownorigin import DATA, RULES, Kind
 from bastion.message.upgrade import Asked
-from bastion.proxy.exchange import Exchange, Field
+from bastion.proxy.exchange import Exchange
 from bastion.proxy.origin import Origins
 from bastion.signin.crosssite import credential_counts, provenance
 from bastion.signin.handoff import Handoff

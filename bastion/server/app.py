@@ -9,9 +9,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+from bastion.http.authority import is_authority
 from bastion.kube.hostname import HostNames
 from bastion.kube.status import StatusError, bad_request, service_unavailable
-from bastion.message.authority import is_authority
 from bastion.observe.observer import Observer
 from bastion.observe.record import Record
 from bastion.proxy.exchange import Exchange

@@ -9,12 +9,13 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from bastion.http.fields import Field
 from bastion.kube.status import StatusError
 from bastion.message.ownorigin import status_fields
 from bastion.network.relay import Stream
 from bastion.observe.auditids import new_audit_id
 from bastion.observe.record import Record
-from bastion.proxy.exchange import Exchange, Field
+from bastion.proxy.exchange import Exchange
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 
 from starlette.types import Message, Send
 
-from bastion.message.ownorigin import DATA, Field
+from bastion.http.fields import Field
+from bastion.message.ownorigin import DATA
 
 
 def headers_of(fields: Iterable[Field]) -> dict[str, str]:

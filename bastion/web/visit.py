@@ -11,6 +11,7 @@ from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse
 
 from bastion.authn.authenticator import Credentials, NotAccepted
+from bastion.http.fields import Field
 from bastion.kube.hostname import HostNames, host_name
 from bastion.kube.status import StatusError
 from bastion.kube.user import User
@@ -22,7 +23,6 @@ from bastion.signin.session import Session, Sessions
 
 STRICT_TRANSPORT = "max-age=31536000"  # not of the hosts below: they may be somebody else's
 
-Field = tuple[bytes, bytes, bytes]
 Seen = Callable[[str, bytes, bytes, list[Field]], tuple[bytes, bytes]]
 Client = Callable[[str, list[Field]], str]
 

@@ -11,12 +11,11 @@ from bastion.authn.authenticator import Credentials
 from bastion.authn.requestheader import FrontProxyAuthenticator, FrontProxyHeaders
 from bastion.authn.subprotocol import request_credentials
 from bastion.authn.x509 import CertificateAuthenticator, CertificateVerifier, Trust
+from bastion.http.fields import Field
 from bastion.kube.user import User
 from bastion.message.identity import withholding
 from tests.authn.certificates import NOW, SERVER, Issued, authority, issue
 from tests.fakes import SOMEBODY, run
-
-Field = tuple[bytes, bytes, bytes]
 
 
 def headers(

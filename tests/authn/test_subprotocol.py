@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from bastion.authn.authenticator import Credentials
 from bastion.authn.bearer import MAX_TOKEN
 from bastion.authn.subprotocol import request_credentials, subprotocol_token
+from bastion.http.fields import Field
 from bastion.kube.status import StatusError
 from tests.fakes import refused
-
-Field = tuple[bytes, bytes, bytes]
 
 PREFIX = "base64url.bearer.authorization.k8s.io."
 TOKEN = PREFIX + "dG9rZW4"  # "token"

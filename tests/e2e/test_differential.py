@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from random import Random
 
-from bastion.message.headers import Field
+from bastion.http.fields import Field
 from tests.e2e.harness import ALICE, DAVE, PORT, Bastion, Cluster
 from tests.e2e.wire import Client, Visit, backend, client
 from tests.fuzz.surgery import nominated, passing

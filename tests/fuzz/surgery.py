@@ -7,10 +7,11 @@ which kind of target it is; a request's head follows, whose fields serve as an a
 
 from __future__ import annotations
 
+from bastion.http.fields import Field
 from bastion.kube.status import StatusError
 from bastion.message.answers import Asked, Policy, present
 from bastion.message.cookies import APPLICATION, HANDOFF, RETURN, SESSION, own_cookie
-from bastion.message.headers import Field, Forwarded, subprotocols, to_backend
+from bastion.message.headers import Forwarded, subprotocols, to_backend
 from bastion.message.identity import DROPPED, DROPPED_PREFIXES, withholding
 from bastion.message.mount import Mount
 from bastion.message.upgrade import accepts, asked_upgrade

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bastion.message.headers import HOP_BY_HOP, Forwarded, nominated, to_backend, to_client, values
+from bastion.http.fields import HOP_BY_HOP, nominated, values
+from bastion.message.headers import Forwarded, to_backend, to_client
 from tests.fakes import refused
 
 FORWARDED = Forwarded(

@@ -6,11 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bastion.http.fields import Field
 from bastion.kube.status import StatusError
 from bastion.message.upgrade import Asked, accepts, answer_fields, asked_upgrade, request_lines
 from tests.fakes import refused
-
-Field = tuple[bytes, bytes, bytes]
 
 KEY, PROOF = "dGhlIHNhbXBsZSBub25jZQ==", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # RFC 6455, 1.3
 C, W, S = "Connection: Upgrade", "Upgrade: websocket", "Upgrade: SPDY/3.1"

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from bastion.http.fields import Field
 from bastion.kube.status import StatusError
-
-Field = tuple[bytes, bytes, bytes]
 
 
 def fields_of(*lines: str) -> list[Field]:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
-from bastion.message.grammar import ATTRIBUTE, BLANK
 from bastion.message.mount import Mount, depth, is_placed, rewrite_url, with_base
+from bastion.message.page.grammar import ATTRIBUTE, BLANK
 from bastion.message.page.tags import Usual
 from bastion.message.rewrite import rewrite_refresh
 

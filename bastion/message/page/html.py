@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bastion.message.headers import Field, values
+from bastion.http.fields import Field, values
 from bastion.message.mount import Mount
 from bastion.message.page.attributes import NAMES, TagEditor, charset_named, names_refresh
 from bastion.message.page.encoding import ENCODINGS, Decoder, Encoder, NotEncoded, RewriteAborted

@@ -12,8 +12,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from typing import NamedTuple
 
-from bastion.message.grammar import ATTRIBUTES, BLANK, NAME, OpenTag
 from bastion.message.mount import API, is_placed
+from bastion.message.page.grammar import ATTRIBUTES, BLANK, NAME, OpenTag
 
 MAX_TAG = 65536  # bytes of a start tag; a longer one passes unedited
 # tags and script comments looked at; then editing stops, for whoever sends a million of them

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
+from bastion.http.fields import Field
 from bastion.network.errors import NetworkError
 from bastion.network.held import HIGH_WATER, Held
-
-Field = tuple[bytes, bytes, bytes]  # (lower-case name, name as written, value)
 
 
 class Source(Protocol):

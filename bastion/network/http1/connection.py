@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 import httptools
 
+from bastion.http.fields import Field
 from bastion.kube.endpoint import Endpoint
 from bastion.network.errors import NetworkError, ReceiveError, SendError, UpstreamTimeout
-from bastion.network.http1.answer import Answer, Field, framing, kept_for
+from bastion.network.http1.answer import Answer, framing, kept_for
 from bastion.network.logins import CHALLENGES, binds_answer
 from bastion.network.relay import Stream
 

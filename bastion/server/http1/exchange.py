@@ -9,12 +9,13 @@ import http
 from collections.abc import Callable
 from typing import Protocol
 
+from bastion.http.fields import Field
 from bastion.kube.status import StatusError
 from bastion.message.ownorigin import status_fields
 from bastion.network.held import Held
 from bastion.network.relay import Stream
 from bastion.server.http1.body import ChunkedFraming, Framing, LengthFraming
-from bastion.server.http1.head import Field, Head
+from bastion.server.http1.head import Head
 
 LEAST_RATE = 500  # bytes a second of a body, after
 GRACE_SECONDS = 30.0

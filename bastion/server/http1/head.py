@@ -12,11 +12,10 @@ import re
 
 import msgspec
 
+from bastion.http.authority import is_authority
+from bastion.http.fields import Field
 from bastion.kube.status import StatusError, bad_request
-from bastion.message.authority import is_authority
 from bastion.observe.auditids import is_ours
-
-Field = tuple[bytes, bytes, bytes]  # (lower-case name, name as written, value)
 
 MAX_HEAD = 65536  # bytes
 MAX_FIELDS = 100

@@ -1,0 +1,1 @@
+"""· HTTP's own words: fields, their values, authorities."""

@@ -1,0 +1,58 @@
+"""· What is a header field, what does a list of them say, and which are for one connection alone?
+
+RFC 9110, 7.6.1 (hop-by-hop).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bastion.kube.status import bad_request
+
+Field = tuple[bytes, bytes, bytes]  # (lower-case name, name as written, value)
+
+_FRAMING = frozenset((b"host", b"content-length", b"transfer-encoding"))
+HOP_BY_HOP = frozenset(
+    (
+        b"connection",
+        b"keep-alive",
+        b"proxy-connection",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+        b"http2-settings",
+    )
+)
+
+
+def nominated(fields: Iterable[Field]) -> frozenset[bytes]:
+    """The lower-case names in `Connection`.
+
+    Raises StatusError 400 where it names a field that the message needs.
+    """
+    names = frozenset(
+        token
+        for lower, _, value in fields
+        if lower == b"connection"
+        for part in value.split(b",")
+        if (token := part.strip(b" \t").lower())
+    )
+    if names & _FRAMING:
+        raise bad_request("the Connection header names Host, Content-Length or Transfer-Encoding", close=True)
+    return names
+
+
+def first_value(fields: Iterable[Field], name: bytes) -> bytes:
+    """That of the first field of a lower-case name; empty where there is none."""
+    for lower, _, value in fields:
+        if lower == name:
+            return value
+    return b""
+
+
+def values(fields: Iterable[Field], name: bytes) -> list[bytes]:
+    """The values of the fields of a lower-case name, in order."""
+    return [value for lower, _, value in fields if lower == name]
