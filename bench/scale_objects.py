@@ -12,7 +12,10 @@ POD_BYTES = 8 << 10
 _CREATED = "2026-01-01T00:00:00Z"
 
 # What a real pod is full of and nobody here reads.
-_FIELDS = '{"manager":"kubelet","operation":"Update","apiVersion":"v1","time":"2026-01-01T00:00:00Z","fieldsType":"FieldsV1","fieldsV1":{%s}}'
+_FIELDS = (
+    '{"manager":"kubelet","operation":"Update","apiVersion":"v1","time":"2026-01-01T00:00:00Z",'
+    '"fieldsType":"FieldsV1","fieldsV1":{%s}}'
+)
 _FIELD = (
     '"f:conditions":{"k:{\\"type\\":\\"Ready\\"}":{".":{},"f:lastProbeTime":{},"f:status":{},"f:type":{}}}'
 )

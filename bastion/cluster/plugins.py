@@ -74,11 +74,8 @@ def run(
     except subprocess.TimeoutExpired as error:
         raise PluginError(f"gave no answer within {PATIENCE:g} s") from error
     if done.returncode:
-        raise PluginError(
-            f"ended with status {done.returncode}: {_one_line((done.stderr or b'').decode(errors='replace'))}".rstrip(
-                ": "
-            )
-        )
+        reason = _one_line((done.stderr or b"").decode(errors="replace"))
+        raise PluginError(f"ended with status {done.returncode}" + (f": {reason}" if reason else ""))
     return _given(done.stdout, plugin.api_version)
 
 

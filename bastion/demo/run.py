@@ -231,10 +231,11 @@ Refused with 403: carol may look at the cluster, but not reach into it:
 Streaming: bob follows the ticker's events as they come (Ctrl-C ends it):
 {curl("bob", TICKER, "-sN")}
 
-A WebSocket (for the websockets package, a development dependency): alice says hello, and hears it from the pod:
+A WebSocket (it needs the websockets package, a development dependency): alice says hello, the pod repeats it:
 {chat("alice")}
 
-In a browser (it warns, and runs no service worker, until it trusts {folder / "ca.crt"}): sign in with alice's token.
+In a browser: sign in with alice's token.
+(It warns, and runs no service worker, until it trusts {folder / "ca.crt"}.)
 Two sites, each on a host name, and so an origin, of its own:
 {sites}
 The first of them under a path, where only its pages and links work:

@@ -15,10 +15,13 @@ from bastion.message.page.tags import CONTENT
 
 # No `<` in them, so that a tag begins at the last one before its URL.
 _OTHERS = rb"""(?>(?:
-    [%(b)b]++ (?!(?:%(attributes)b)=) [^A-Z%(b)b"'<>/=]++ (?: = (?: "[^"<]*+" | '[^'<]*+' | [^%(b)b"'<>=`]++ ) )?
+    [%(b)b]++ (?!(?:%(attributes)b)=) [^A-Z%(b)b"'<>/=]++
+    (?: = (?: "[^"<]*+" | '[^'<]*+' | [^%(b)b"'<>=`]++ ) )?
 )*)"""
 _USUAL = rb"""<
-  (?: (?: (?:a|area|link|use|image) %(others)b [%(b)b]++ href | img %(others)b [%(b)b]++ src | form %(others)b [%(b)b]++ action )
+  (?: (?: (?:a|area|link|use|image) %(others)b [%(b)b]++ href
+        | img %(others)b [%(b)b]++ src
+        | form %(others)b [%(b)b]++ action )
       = (?! [%(b)b] )
       (?: "(%(path)b)"
         | ('%(path)b' | %(path)b (?=[%(b)b>]))

@@ -113,9 +113,8 @@ async def take_code(visit: Visit, desk: Desk, request: Request) -> Response:
         )
         return _refused(visit, said)
     if redeemed.session is None:
-        return see_other(
-            f"{desk.public_url}/.bastion/handoff?{urlencode({'to': visit.host, 'proof': redeemed.proof.decode()})}"
-        )
+        query = urlencode({"to": visit.host, "proof": redeemed.proof.decode()})
+        return see_other(f"{desk.public_url}/.bastion/handoff?{query}")
     visit.record.outcome = Outcome.HANDED_OFF
     value, seconds = desk.sessions.seal(APPLICATION, visit.host, redeemed.session, now)
     return with_cookie(
@@ -129,7 +128,8 @@ def _refused(visit: Visit, answer: Response) -> Response:
 
 
 def _session_url(desk: Desk, host: str, **said: bytes) -> str:
-    return f"{desk.application_url(host)}/.bastion/session?{urlencode({name: value.decode() for name, value in said.items()})}"
+    query = urlencode({name: value.decode() for name, value in said.items()})
+    return f"{desk.application_url(host)}/.bastion/session?{query}"
 
 
 async def show_logout(visit: Visit, desk: Desk, request: Request) -> Response:

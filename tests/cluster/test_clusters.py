@@ -84,33 +84,42 @@ FILES = {
 }
 BY_FILE = {"client-certificate": "client.crt", "client-key": "client.key"}
 
+OLD_GCP = {"auth-provider": {"name": "gcp", "config": {"cmd-path": "gcloud"}}}
+OLD_AZURE = {"auth-provider": {"name": "azure", "config": {}}}
+OLD_EKS = plugin("aws", version="client.authentication.k8s.io/v1alpha1")
+NOT_THERE = {"exec": {**GKE["exec"], "command": "not-there"}}
+PASSWORD = {"username": "admin", "password": "p"}
+BY_NAME = AUTHORITY_DATA | {"tls-server-name": "kube.example"}
+BOTH = AUTHORITY_DATA | {"insecure-skip-tls-verify": True}
+
+case = pytest.param
 BEARER = "Bearer of-a-plugin"
 USED = [  # (cluster, user, what Authorization says); {port} is the API server's
-    pytest.param(AUTHORITY_DATA, EKS, BEARER, id="eks"),
-    pytest.param(AUTHORITY_DATA, GKE, BEARER, id="gke"),
-    pytest.param(AUTHORITY_DATA, CLIENT_DATA | {"token": "of-aks"}, "Bearer of-aks", id="aks-local-account"),
-    pytest.param(AUTHORITY_DATA, AKS, BEARER, id="aks-entra-id"),
-    pytest.param(AUTHORITY_DATA, CLIENT_DATA, None, id="k3s"),
-    pytest.param(AUTHORITY_DATA, CLIENT_DATA, None, id="kind"),
-    pytest.param({"certificate-authority": "ca.crt", "extensions": MINIKUBE}, BY_FILE, None, id="minikube"),
-    pytest.param({"server": BELOW_RANCHER}, {"token": "kubeconfig-u:x"}, "Bearer kubeconfig-u:x", id="rancher"),
-    pytest.param({"server": "https://127.0.0.1:{port}/k8s/clusters/local/"}, RANCHER, BEARER, id="rancher-plugin"),
-    pytest.param({"insecure-skip-tls-verify": True}, {"token": "sha256~x"}, "Bearer sha256~x", id="openshift"),
-    pytest.param(AUTHORITY_DATA, DIGITALOCEAN, BEARER, id="digitalocean"),
-    pytest.param(AUTHORITY_DATA, OPENSTACK, BEARER, id="openstack"),
-    pytest.param(AUTHORITY_DATA, {"tokenFile": "token"}, "Bearer of-a-file", id="a-service-account"),
-    pytest.param(AUTHORITY_DATA | {"tls-server-name": "kube.example"}, {"token": "t"}, "Bearer t", id="through-a-tunnel"),
-    pytest.param({"disable-compression": True}, {"username": "admin", "password": "p"}, "Basic YWRtaW46cA==", id="a-password"),
-    pytest.param(AUTHORITY_DATA, {}, None, id="nobody"),
+    case(AUTHORITY_DATA, EKS, BEARER, id="eks"),
+    case(AUTHORITY_DATA, GKE, BEARER, id="gke"),
+    case(AUTHORITY_DATA, CLIENT_DATA | {"token": "of-aks"}, "Bearer of-aks", id="aks-local-account"),
+    case(AUTHORITY_DATA, AKS, BEARER, id="aks-entra-id"),
+    case(AUTHORITY_DATA, CLIENT_DATA, None, id="k3s"),
+    case(AUTHORITY_DATA, CLIENT_DATA, None, id="kind"),
+    case({"certificate-authority": "ca.crt", "extensions": MINIKUBE}, BY_FILE, None, id="minikube"),
+    case({"server": BELOW_RANCHER}, {"token": "kubeconfig-u:x"}, "Bearer kubeconfig-u:x", id="rancher"),
+    case({"server": "https://127.0.0.1:{port}/k8s/clusters/local/"}, RANCHER, BEARER, id="rancher-plugin"),
+    case({"insecure-skip-tls-verify": True}, {"token": "sha256~x"}, "Bearer sha256~x", id="openshift"),
+    case(AUTHORITY_DATA, DIGITALOCEAN, BEARER, id="digitalocean"),
+    case(AUTHORITY_DATA, OPENSTACK, BEARER, id="openstack"),
+    case(AUTHORITY_DATA, {"tokenFile": "token"}, "Bearer of-a-file", id="a-service-account"),
+    case(BY_NAME, {"token": "t"}, "Bearer t", id="through-a-tunnel"),
+    case({"disable-compression": True}, PASSWORD, "Basic YWRtaW46cA==", id="a-password"),
+    case(AUTHORITY_DATA, {}, None, id="nobody"),
 ]  # fmt: skip
 REFUSED = [
-    pytest.param(AUTHORITY_DATA, plugin("aws", version="client.authentication.k8s.io/v1alpha1"), "user.exec.apiVersion", id="eks-of-2021"),
-    pytest.param(AUTHORITY_DATA, {"auth-provider": {"name": "gcp", "config": {"cmd-path": "gcloud"}}}, "auth-provider", id="gke-of-2021"),
-    pytest.param(AUTHORITY_DATA, {"auth-provider": {"name": "azure", "config": {}}}, "kubelogin", id="aks-of-2021"),
-    pytest.param(AUTHORITY_DATA, {"auth-provider": {"name": "oidc"}}, "kubectl oidc-login", id="openid-connect"),
-    pytest.param({"server": "kube.example:6443"}, {"token": "t"}, "cluster.server", id="no-scheme"),
-    pytest.param(AUTHORITY_DATA, {"exec": {**GKE["exec"], "command": "not-there"}}, "example.test/gke", id="gke-not-installed"),
-    pytest.param(AUTHORITY_DATA | {"insecure-skip-tls-verify": True}, {"token": "t"}, "insecure-skip-tls-verify", id="openshift-both"),
+    case(AUTHORITY_DATA, OLD_EKS, "user.exec.apiVersion", id="eks-of-2021"),
+    case(AUTHORITY_DATA, OLD_GCP, "auth-provider", id="gke-of-2021"),
+    case(AUTHORITY_DATA, OLD_AZURE, "kubelogin", id="aks-of-2021"),
+    case(AUTHORITY_DATA, {"auth-provider": {"name": "oidc"}}, "kubectl oidc-login", id="openid-connect"),
+    case({"server": "kube.example:6443"}, {"token": "t"}, "cluster.server", id="no-scheme"),
+    case(AUTHORITY_DATA, NOT_THERE, "example.test/gke", id="gke-not-installed"),
+    case(BOTH, {"token": "t"}, "insecure-skip-tls-verify", id="openshift-both"),
 ]  # fmt: skip
 
 

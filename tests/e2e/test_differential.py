@@ -40,11 +40,14 @@ _PATHS = [
     b"/proxy",
 ]
 _QUERIES = [b"", b"", b"?", b"?a=b", b"?a=b&a=c", b"?x=%zz", b"?/../?", b"?+%20+", b'?{}|\\^`"<>']
-_NAMES = b"""accept accept-encoding user-agent X-Request-ID x-custom X-Real-IP True-Client-IP Forwarded X-Forwarded-For X-Forwarded-Proto
-    x-forwarded-user X-Remote-User X-Remote-Group X-Remote-Extra-Scopes X_Remote_User a_b x-auth-request-email X-WebAuth-User Remote-User
-    SSL-Client-Verify X-SSL-Cert X-Client-Cert X-Original-URL X-Rewrite-URL X-HTTP-Method-Override Proxy Proxy-Authorization TE Trailer
-    Keep-Alive Proxy-Connection Origin Referer Content-Type Range If-None-Match ETag traceparent Cf-Access-Jwt-Assertion X-Bastion-Rewrite
-    !#$%&'*+-.^`|~ X-Named X-Hop DNT Cache-Control Date Max-Forwards Via Upgrade-Insecure-Requests HTTP2-Settings""".split()
+_NAMES = b"""
+    accept accept-encoding user-agent X-Request-ID x-custom X-Real-IP True-Client-IP Forwarded
+    X-Forwarded-For X-Forwarded-Proto x-forwarded-user X-Remote-User X-Remote-Group X-Remote-Extra-Scopes
+    X_Remote_User a_b x-auth-request-email X-WebAuth-User Remote-User SSL-Client-Verify X-SSL-Cert
+    X-Client-Cert X-Original-URL X-Rewrite-URL X-HTTP-Method-Override Proxy Proxy-Authorization TE Trailer
+    Keep-Alive Proxy-Connection Origin Referer Content-Type Range If-None-Match ETag traceparent
+    Cf-Access-Jwt-Assertion X-Bastion-Rewrite !#$%&'*+-.^`|~ X-Named X-Hop DNT Cache-Control Date
+    Max-Forwards Via Upgrade-Insecure-Requests HTTP2-Settings""".split()
 _VALUES = [
     b"",
     b"x",

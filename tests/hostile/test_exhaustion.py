@@ -150,10 +150,8 @@ BOMBS = {
 def test_a_page_that_unfolds_beyond_reason_is_cut_off(
     bastion: Bastion, pod: Place, encoding: str, bomb: bytes, twin: bytes
 ) -> None:
-    head = (
-        OK
-        + f"Content-Type: text/html\r\nContent-Encoding: {encoding}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
-    )
+    fields = ("Content-Type: text/html", f"Content-Encoding: {encoding}", "Transfer-Encoding: chunked")
+    head = OK + "\r\n".join((*fields, "", "")).encode()
 
     def chunked(body: bytes) -> bytes:
         return head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)

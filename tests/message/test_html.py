@@ -31,11 +31,12 @@ def rewritten(page, mount=MOUNT, charset=None):
 
 
 URLS = """
-    a.href area.href base.href link.href applet.codebase audio.src embed.src script.src source.src track.src blockquote.cite del.cite
-    ins.cite q.cite body.background button.formaction command.icon form.action frame.longdesc frame.src iframe.longdesc iframe.src
-    head.profile html.manifest img.longdesc img.src img.usemap input.src input.usemap input.formaction object.classid object.codebase
-    object.data object.usemap video.poster video.src img.srcset source.srcset link.imagesrcset a.ping a.xlink:href use.href
-    use.xlink:href image.href image.xlink:href
+    a.href area.href base.href link.href applet.codebase audio.src embed.src script.src source.src track.src
+    blockquote.cite del.cite ins.cite q.cite body.background button.formaction command.icon form.action
+    frame.longdesc frame.src iframe.longdesc iframe.src head.profile html.manifest img.longdesc img.src
+    img.usemap input.src input.usemap input.formaction object.classid object.codebase object.data
+    object.usemap video.poster video.src img.srcset source.srcset link.imagesrcset a.ping a.xlink:href
+    use.href use.xlink:href image.href image.xlink:href
 """
 
 

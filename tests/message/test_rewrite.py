@@ -125,7 +125,8 @@ LOCATIONS = [
 
 
 LIKE_LOCATION = b"""
-    Location Content-Location HX-Location HX-Redirect HX-Push-Url HX-Replace-Url Turbolinks-Location X-Inertia-Location X-Up-Location
+    Location Content-Location HX-Location HX-Redirect HX-Push-Url HX-Replace-Url Turbolinks-Location
+    X-Inertia-Location X-Up-Location
 """
 
 

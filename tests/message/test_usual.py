@@ -49,11 +49,13 @@ def test_what_is_usual(tag):
     assert match.lastindex is not None and match.lastindex <= 6
 
 
-VALUES = rb"""/x /x/y.html / // //e.test/x /.x /x/../y /x?y=1&b /x?y&amp;z#f #f ?q=/../ x ../x ../../../x ../../.. .. ./x a..b/c .../x
-    a/../../../../y ..%2f..%2fx %2e%2e/%2e%2e/%2e%2e/x /%20x %20x /a%2E /a/%2e%2e/x /% /%5c /a%5C..%5cb /a%2fb /x\y /p /p/x /px
-    https://e.test https://e.test/x https://e.test?x http://e.test:80/x https://e.test.&#47;x https://bastion.test/y http://10.0.0.5:8080/z
-    http://127.1/x https:///x https://e.test:x/ javascript:f(1) mailto:a@b data:a,b=c ../mailto:x &#47;x /&eacute; x'y /x'y = /x= x>y /x>y
-    x<y /x<y x/ /x/""".split()
+VALUES = rb"""
+    /x /x/y.html / // //e.test/x /.x /x/../y /x?y=1&b /x?y&amp;z#f #f ?q=/../ x ../x ../../../x ../../.. ..
+    ./x a..b/c .../x a/../../../../y ..%2f..%2fx %2e%2e/%2e%2e/%2e%2e/x /%20x %20x /a%2E /a/%2e%2e/x /% /%5c
+    /a%5C..%5cb /a%2fb /x\y /p /p/x /px https://e.test https://e.test/x https://e.test?x http://e.test:80/x
+    https://e.test.&#47;x https://bastion.test/y http://10.0.0.5:8080/z http://127.1/x https:///x
+    https://e.test:x/ javascript:f(1) mailto:a@b data:a,b=c ../mailto:x &#47;x /&eacute; x'y /x'y = /x= x>y
+    /x>y x<y /x<y x/ /x/""".split()
 VALUES += [
     b"",
     P,
@@ -88,8 +90,8 @@ TAG = st.builds(
     st.sampled_from([b">"] * 5 + [b"/>", b" />", b" >", b"", b"<", b'"']),
 )
 TEXT = st.sampled_from(
-    b"""text < << > " ' </ <!-- --> <!- <!-> <! <?x <![CDATA[ ]]> ="/x" </script> </title> </style> </svg> </SVG > </a> </span x="/x">
-    <!--> --!> \x00 &amp; </iframe>""".split(b" ")
+    b"""text < << > " ' </ <!-- --> <!- <!-> <! <?x <![CDATA[ ]]> ="/x" </script> </title> </style> </svg>"""
+    b""" </SVG > </a> </span x="/x">\n    <!--> --!> \x00 &amp; </iframe>""".split(b" ")
 )
 PAGE = st.lists(TAG | TAG | TEXT, max_size=12).map(b"".join)
 

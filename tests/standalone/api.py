@@ -44,7 +44,8 @@ apiVersion: v1
 kind: Pod
 metadata: {name: web-0, namespace: shop, labels: {app: web}}
 spec: {nodeName: node-a, containers: [{name: c, image: x, ports: [{name: http, containerPort: 8080}]}]}
-status: {phase: Running, podIP: 10.0.0.1, podIPs: [{ip: 10.0.0.1}], conditions: [{type: Ready, status: "True"}]}
+status:
+  {phase: Running, podIP: 10.0.0.1, podIPs: [{ip: 10.0.0.1}], conditions: [{type: Ready, status: "True"}]}
 ---
 apiVersion: v1
 kind: Pod

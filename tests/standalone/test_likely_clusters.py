@@ -18,7 +18,9 @@ spec: {ports: [{name: http, port: 80, targetPort: 8080}]}
 apiVersion: v1
 kind: Endpoints
 metadata: {name: chosen, labels: {endpointslice.kubernetes.io/skip-mirror: "true"}}
-subsets: [{addresses: [{ip: 10.0.0.1, targetRef: {kind: Pod, name: web-0, namespace: default}}], ports: [{name: http, port: 8080}]}]
+subsets:
+- addresses: [{ip: 10.0.0.1, targetRef: {kind: Pod, name: web-0, namespace: default}}]
+  ports: [{name: http, port: 8080}]
 ---
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
@@ -80,7 +82,9 @@ status:
 apiVersion: v1
 kind: Pod
 metadata: {name: without-address}
-spec: {automountServiceAccountToken: false, containers: [{name: a}, {name: b, ports: [{name: m, containerPort: 1}]}]}
+spec:
+  automountServiceAccountToken: false
+  containers: [{name: a}, {name: b, ports: [{name: m, containerPort: 1}]}]
 status: {phase: Running, conditions: [{type: Ready, status: 'True'}]}
 ---
 apiVersion: v1
@@ -126,7 +130,8 @@ items:
       ports: [{containerPort: 8080, name: http, protocol: TCP}]
       resources: {limits: {cpu: 500m, memory: 1Gi}}
       securityContext: null
-    tolerations: [{effect: NoExecute, key: node.kubernetes.io/not-ready, operator: Exists, tolerationSeconds: 300}]
+    tolerations:
+    - {effect: NoExecute, key: node.kubernetes.io/not-ready, operator: Exists, tolerationSeconds: 300}
   status:
     conditions: [{lastProbeTime: null, lastTransitionTime: 2026-02-03T04:05:06Z, status: "True", type: Ready}]
     hostIP: 10.0.0.100

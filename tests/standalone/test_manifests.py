@@ -420,7 +420,8 @@ def test_what_the_server_sets_or_a_client_left_empty_is_not_kept(tmp_path: Path)
         """
         apiVersion: v1
         kind: Node
-        metadata: {name: node, namespace: odd, resourceVersion: "7", managedFields: [], uid: kept, labels: null}
+        metadata:
+          {name: node, namespace: odd, resourceVersion: "7", managedFields: [], uid: kept, labels: null}
         status: {addresses: null, phase: ""}
         """,
     )

@@ -303,7 +303,8 @@ def stops_at(names: Iterable[bytes], usual: bytes = _NONE_USUAL) -> re.Pattern[b
     return re.compile(
         # Atomic groups: possessive repeats of groups are right from Python 3.11.5 on (gh-106052).
         rb"""(?>(?: [^<]*+
-          < (?: / (?![sSmM](?i:vg|ath)[%(b)b/>]) (?: [a-zA-Z][^>"'=]*+> | %(name)b %(rest)b> | [^a-zA-Z>][^>]*+> | > )
+          < (?: / (?![sSmM](?i:vg|ath)[%(b)b/>])
+                  (?: [a-zA-Z][^>"'=]*+> | %(name)b %(rest)b> | [^a-zA-Z>][^>]*+> | > )
                   | (?!(?:%(lower)b)[%(b)b/>]) [a-z][a-z0-9]*+
                       (?: > | (?= [%(b)b/]) (?>(?:[ ][a-z-]++="[^"]*+")*) (?: > | %(rest)b> ) )
                   | (?=[a-z0-9]*+[^a-z0-9%(b)b/>]) (?!(?:%(mixed)b)[%(b)b/>]) %(name)b (?: > | %(rest)b> )
