@@ -16,7 +16,7 @@ from pathlib import Path
 
 import uvloop
 
-from bastion.cli.main import build_parser
+from bastion.cli.parser import build_parser
 from bastion.server.memory import settle_memory, tune_allocator
 from bastion.settings.config import Config, serve_config
 from bastion.wiring.bastion import open_bastion

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from bastion.cli.main import build_parser
+from bastion.cli.parser import build_parser
 from bastion.runtime.errors import ConfigError
 from bastion.settings.authentication import Authentication, FrontProxy, issuers_of
 from bastion.settings.config import Memory, serve_config

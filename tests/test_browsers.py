@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bastion.cli.main import build_parser
+from bastion.cli.parser import build_parser
 from bastion.runtime.errors import ConfigError
 from bastion.settings.browsers import Browsers, host_suffix, public_url
 from bastion.settings.config import serve_config

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from bastion.cli.main import build_parser
+from bastion.cli.parser import build_parser
 from tests.e2e.harness import ROOT
 
 PAGES = ("README.md", "SECURITY.md", "docs/hardening.md", "deploy/README.md")

@@ -5,7 +5,7 @@ from dataclasses import fields
 
 import pytest
 
-from bastion.cli.main import build_parser
+from bastion.cli.parser import build_parser
 from bastion.runtime.errors import ConfigError
 from bastion.settings import kubeapi
 from bastion.settings.config import Limits, serve_config

@@ -22,6 +22,7 @@ import uvloop
 
 from bastion.authn.authenticators import trusts_of
 from bastion.cli.checking import check, examine, ready_line
+from bastion.cli.parser import build_parser
 from bastion.observe import logs
 from bastion.observe.collecting import Collecting
 from bastion.runtime.certificates import Authority, Pair
@@ -53,6 +54,10 @@ class Sockets:
     @property
     def all(self) -> tuple[socket.socket, ...]:
         return (*self.tls, *self.plain, *self.aside)
+
+
+def run(argv: Sequence[str]) -> int:
+    return serve(build_parser().parse_args(["serve", *argv]), ["serve", *argv])
 
 
 def serve(flags: argparse.Namespace, argv: Sequence[str]) -> int:
@@ -96,12 +101,14 @@ def serve(flags: argparse.Namespace, argv: Sequence[str]) -> int:
 
 
 def standalone(flags: argparse.Namespace) -> int:
-    from bastion.standalone import run
+    from bastion.standalone import run as embedded
 
     logs.configure(flags.verbosity, flags.log_format)
     return _run(
         lambda: _finally(
-            run.run(flags.manifests, flags.token_auth_file, flags.bind_address, flags.port, flags.kubeconfig)
+            embedded.run(
+                flags.manifests, flags.token_auth_file, flags.bind_address, flags.port, flags.kubeconfig
+            )
         )
     )
 

@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 
-from bastion.cli.main import build_parser
+from bastion.cli.parser import build_parser
 from tests.deploy.test_manifests import CONTAINER, DEPLOY, LABELS, one
 
 COMPONENTS = sorted(path.parent for path in DEPLOY.glob("components/*/kustomization.yaml"))

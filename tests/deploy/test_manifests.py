@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from bastion import __version__
-from bastion.cli.main import build_parser
+from bastion.cli.parser import build_parser
 from bastion.server.run import CLOSING_SECONDS, Endings
 
 DEPLOY = Path(__file__).parents[2] / "deploy"

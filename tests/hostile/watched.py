@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bastion.cli.main import build_parser
+from bastion.cli.parser import build_parser
 from bastion.server.listener import Listener, bind
 from bastion.settings.config import serve_config
 from bastion.wiring.bastion import Bastion, open_bastion

@@ -14,7 +14,7 @@ import httpx
 import pytest
 import uvicorn
 
-from bastion.cli.main import build_parser
+from bastion.cli.parser import build_parser
 from bastion.server.asgi import run_asgi
 from bastion.server.listener import bind
 from bastion.settings.config import serve_config

@@ -10,7 +10,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 
-from bastion.cli.main import build_parser
+from bastion.cli.parser import build_parser
 from bastion.server.listener import bind
 from bastion.server.run import Endings, Server
 from bastion.server.tls import serving_context
