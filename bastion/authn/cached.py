@@ -14,7 +14,7 @@ from bastion.authn.compact import expiry
 from bastion.authn.tokenreview import DOING
 from bastion.cluster.outage import unanswered
 from bastion.kube.user import User
-from bastion.runtime.cache import Cache
+from bastion.runtime.cache import Cache, CacheStatistics
 from bastion.runtime.turns import Asker
 
 
@@ -62,10 +62,8 @@ class CachedAuthenticator:
             raise NotAccepted(known.cause)
         return known.user
 
-    @property
-    def lookups(self) -> tuple[int, int]:
-        """How often it was remembered, and how often not."""
-        return self._cache.hits, self._cache.misses
+    def statistics(self) -> CacheStatistics:
+        return self._cache.statistics()
 
     def remembers(self, credentials: Credentials) -> bool:
         """Whether these belong to somebody, as far as is remembered."""

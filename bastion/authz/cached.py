@@ -11,7 +11,7 @@ from bastion.authz.sar import DOING
 from bastion.cluster.outage import unanswered
 from bastion.kube.attributes import Attributes
 from bastion.kube.user import User
-from bastion.runtime.cache import Cache
+from bastion.runtime.cache import Cache, CacheStatistics
 from bastion.runtime.turns import Asker
 
 # characters of a question that is remembered (Z-12): longer ones are made up to fill a memory
@@ -42,7 +42,5 @@ class CachedAuthorizer:
         except TimeoutError as error:
             raise unanswered(DOING, error) from error
 
-    @property
-    def lookups(self) -> tuple[int, int]:
-        """How often it was remembered, and how often not."""
-        return self._cache.hits, self._cache.misses
+    def statistics(self) -> CacheStatistics:
+        return self._cache.statistics()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 E = TypeVar("E", bound=Hashable)
 V = TypeVar("V")
@@ -41,6 +41,13 @@ class _Run:
         self.count += 1
         self.undialled = 0 if dialled else self.undialled + 1
         self.shared = self.shared or user != self.of
+
+
+class OutlierStatistics(NamedTuple):
+    """Endpoints that are tried last: by all users, or by one user alone."""
+
+    failing: int
+    failing_for_one_user: int
 
 
 class Outliers:
@@ -127,14 +134,11 @@ class Outliers:
             return False
         return run is not everybody or run.shared or run.undialled >= self._failures
 
-    def __len__(self) -> int:
-        """Endpoints that are taken from everybody."""
-        return sum(self._is_taken(run, run) for run in self._all.values())
-
-    @property
-    def of_users(self) -> int:
-        """How often one is taken from a single user."""
-        return sum(run.count >= self._failures for runs in self._users.values() for run in runs.values())
+    def statistics(self) -> OutlierStatistics:
+        return OutlierStatistics(
+            sum(self._is_taken(run, run) for run in self._all.values()),
+            sum(run.count >= self._failures for runs in self._users.values() for run in runs.values()),
+        )
 
 
 def _kept(table: OrderedDict[Hashable, V], key: Hashable, most: int, make: Callable[[], V]) -> V:

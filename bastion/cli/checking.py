@@ -17,6 +17,7 @@ from bastion.cluster.reviews import Reviews
 from bastion.network.tls.contexts import ClientTLS
 from bastion.settings.config import Config
 from bastion.wiring.bastion import Bastion, open_bastion
+from bastion.wiring.cluster import Cluster
 
 PATIENCE = 12.0  # seconds: a little longer than a call to an API server that hangs
 SETTLED = 1.0  # seconds after which what has failed has failed
@@ -24,16 +25,14 @@ SETTLED = 1.0  # seconds after which what has failed has failed
 
 def ready_line(bastion: Bastion, seconds: float) -> str:
     """`ready: 6 services, 6 pods, 0.4 s; watching as …`."""
-    catalog = bastion.catalog
-    counts = {"services": len(catalog.services), "pods": len(catalog.pods), "nodes": len(catalog.nodes)}
-    read = ", ".join(
-        f"{count} {resource}" for resource, count in counts.items() if resource in catalog.synced
-    )
-    return f"ready: {read}, {seconds:.1f} s; watching{_identity(bastion)} at {bastion.outages.server}"
+    cluster = bastion.cluster
+    counts = cluster.catalog.statistics()
+    read = ", ".join(f"{count} {resource}" for resource, count in counts.items())
+    return f"ready: {read}, {seconds:.1f} s; watching{_identity(cluster)} at {cluster.outages.server}"
 
 
-def _identity(bastion: Bastion) -> str:
-    return f" as {bastion.standing.identity}" if bastion.standing.identity else ""
+def _identity(cluster: Cluster) -> str:
+    return f" as {cluster.standing.identity}" if cluster.standing.identity else ""
 
 
 async def check(config: Config) -> int:
@@ -42,9 +41,13 @@ async def check(config: Config) -> int:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
         async with open_bastion(config, nowhere) as bastion:
-            await _settled(bastion, began)
+            await _settled(bastion.cluster, began)
             seconds = asyncio.get_running_loop().time() - began
-            mistakes = [*bastion.outages.lines(), *_not_ready(bastion), *bastion.expiry.look()]
+            mistakes = [
+                *bastion.cluster.outages.lines(),
+                *_not_ready(bastion.cluster),
+                *bastion.expiry.look(),
+            ]
             for line in _findings(bastion, seconds):
                 sys.stdout.write(f"{line}\n")
     finally:
@@ -54,31 +57,32 @@ async def check(config: Config) -> int:
     return 1 if mistakes else 0
 
 
-async def _settled(bastion: Bastion, began: float) -> None:
+async def _settled(cluster: Cluster, began: float) -> None:
     """The catalog is pure and wakes nobody: it is looked at again and again."""
     loop = asyncio.get_running_loop()
-    while not bastion.ready and loop.time() - began < PATIENCE:
+    while not cluster.ready and loop.time() - began < PATIENCE:
         await asyncio.sleep(0.02)
-        if bastion.standing.tried and bastion.outages.lines() and loop.time() - began > SETTLED:
+        if cluster.standing.tried and cluster.outages.lines() and loop.time() - began > SETTLED:
             return
 
 
-def _not_ready(bastion: Bastion) -> Iterator[str]:
+def _not_ready(cluster: Cluster) -> Iterator[str]:
     """Where no outage says why."""
-    if not bastion.outages.lines():
-        unread = [resource for resource, synced in bastion.catalog.synced.items() if not synced]
+    if not cluster.outages.lines():
+        unread = [resource for resource, synced in cluster.catalog.synced.items() if not synced]
         if unread:
-            yield f"{bastion.outages.server} has not sent all {', '.join(unread)} within {PATIENCE:g} s"
-        elif (reason := bastion.standing.why_not_ready()) is not None:
+            yield f"{cluster.outages.server} has not sent all {', '.join(unread)} within {PATIENCE:g} s"
+        elif (reason := cluster.standing.why_not_ready()) is not None:
             yield reason
 
 
 def _findings(bastion: Bastion, seconds: float) -> Iterator[str]:
-    if bastion.ready:
+    cluster = bastion.cluster
+    if cluster.ready:
         yield ready_line(bastion, seconds)
     else:
-        yield f"not ready: watching{_identity(bastion)} at {bastion.outages.server}"
-    standing = bastion.standing
+        yield f"not ready: watching{_identity(cluster)} at {cluster.outages.server}"
+    standing = cluster.standing
     if standing.asked.is_set():
         yield f"rights: {len(standing.rights) - len(standing.missing)} of {len(standing.rights)}"
     for what, end in bastion.expiry.ends.items():

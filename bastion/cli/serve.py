@@ -35,7 +35,9 @@ from bastion.server.run import Endings, Server
 from bastion.server.supervisor import NUMBER, Supervisor, told_by_supervisor
 from bastion.server.tls import ask_for_certificates, context_of, own_names, serving_context
 from bastion.settings.config import INSECURE_ADDRESS, Config, Serving, serve_config
-from bastion.wiring.bastion import Bastion, embedded_api, open_bastion, session_key
+from bastion.wiring.bastion import Bastion, open_bastion
+from bastion.wiring.cluster import embedded_api
+from bastion.wiring.signin import session_key
 
 _log = logging.getLogger("bastion.server")
 _start_log = logging.getLogger("bastion.start")
@@ -131,7 +133,6 @@ async def _serve(config: Config, sockets: Sockets, *, ready_within: float = 0.0)
         endings = Endings(config.serving.shutdown_delay, tunnels=config.streams.drain)
         aside = [(sock, bastion.metrics) for sock in sockets.aside]
         server = Server(bastion.state, endings, tls, sockets.plain, bastion.app, aside)
-        bastion.stopping = lambda: server.stopping
         if ready_within:
             server.stop_after(sys.stdin.fileno())
         with contextlib.suppress(TimeoutError):

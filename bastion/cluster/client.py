@@ -15,6 +15,7 @@ import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import httpx
 import msgspec
@@ -80,6 +81,12 @@ class _Turn:
     came = False
 
 
+class ClientStatistics(NamedTuple):
+    """`waiting`: calls that wait for their turn, or for a connection."""
+
+    waiting: int
+
+
 class ApiClient:
     """Use as an asynchronous context manager.
 
@@ -120,10 +127,8 @@ class ApiClient:
             await asyncio.gather(self._probing, return_exceptions=True)
         await self._connections.close()
 
-    @property
-    def waiting(self) -> int:
-        """Calls whose turn has not come."""
-        return len(self._throttle) + self._connections.waiting
+    def statistics(self) -> ClientStatistics:
+        return ClientStatistics(len(self._throttle) + self._connections.waiting)
 
     async def get(self, path: str, query: dict[str, str], asker: Asker) -> bytes:
         return await self._call(Call("GET", path, query, None, MAX_LIST, self._timeout, asker))

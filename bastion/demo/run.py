@@ -130,7 +130,6 @@ async def _serve(folder: Path, sockets: list[socket.socket], network: str, log_f
     log = os.open(folder / "access.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     async with open_bastion(config, log) as bastion:
         server = Server(bastion.state, Endings(), lambda: tls, _no_sockets(), bastion.app)
-        bastion.stopping = lambda: server.stopping
         await bastion.synced()
         print(_welcome(folder, tokens, url), flush=True)
         await server.serve(sockets=sockets)

@@ -51,6 +51,11 @@ class Catalog:
         self.went_back: list[Callable[[str], None]] = []
         self.node_gone: list[Callable[[str], None]] = []  # and of one that its node no longer has
 
+    def statistics(self) -> dict[str, int]:
+        """How many objects are known, by resource; only of what is watched."""
+        known = {"services": len(self.services), "pods": len(self.pods), "nodes": len(self.nodes)}
+        return {resource: count for resource, count in known.items() if resource in self.synced}
+
     # --- look-ups
 
     def is_kubelet(self, address: str, port: int) -> bool:

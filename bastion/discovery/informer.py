@@ -7,7 +7,7 @@ import contextlib
 import logging
 import random
 from collections.abc import AsyncGenerator
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from bastion.cluster.errors import ApiError
 from bastion.cluster.outages import Outages
@@ -36,6 +36,15 @@ class Lists(Protocol):
     def watch(self, path: str, query: dict[str, str]) -> AsyncGenerator[bytes, None]: ...
 
     async def get(self, path: str, query: dict[str, str], asker: Asker) -> bytes: ...
+
+
+class InformerStatistics(NamedTuple):
+    """`age`: seconds since the API server last gave a sign of life, None before the first; `lists`: how many
+    whole lists were asked for.
+    """
+
+    age: float | None
+    lists: int
 
 
 class Informer:
@@ -71,6 +80,9 @@ class Informer:
     def age(self) -> float | None:
         """Seconds since the API server last gave a sign of life for this; None before the first."""
         return asyncio.get_running_loop().time() - self._heard if self._heard is not None else None
+
+    def statistics(self) -> InformerStatistics:
+        return InformerStatistics(self.age, self.lists)
 
     def why_not_ready(self) -> str | None:
         """A right that was lost is no reason: one slip in RBAC must not take out all replicas."""

@@ -25,7 +25,7 @@ from bastion.discovery.reflector import age, is_passed
 from bastion.kube.objects import SERVICE_NAME_LABEL, STRUCTS, compact, path_of
 from bastion.kube.status import too_many_requests
 from bastion.kube.target import Target
-from bastion.runtime.cache import Cache
+from bastion.runtime.cache import Cache, CacheStatistics
 from bastion.runtime.limits import Rate
 from bastion.runtime.turns import Asker, Key
 
@@ -97,10 +97,8 @@ class Lookup:
                 f"find out whether the {target.resource.removesuffix('s')} is there", error
             ) from error
 
-    @property
-    def lookups(self) -> tuple[int, int]:
-        """How often it was remembered that a name is not there, and how often not."""
-        return self._found.hits, self._found.misses
+    def statistics(self) -> CacheStatistics:
+        return self._found.statistics()
 
     async def _look_up(self, resource: str, namespace: str, name: str, asker: Asker) -> bool:
         informer = self._informer(resource, namespace)

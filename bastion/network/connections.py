@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from typing import NamedTuple
 
 from bastion.kube.endpoint import Endpoint
 from bastion.network.dial import Dialer
@@ -25,10 +26,16 @@ MAX_IDLE_PER_ENDPOINT = 256
 MAX_IDLE = 4096  # in all
 
 
+class PoolStatistics(NamedTuple):
+    """`open` connections, the `idle` among them, and how many were ever `dialled`."""
+
+    open: int
+    idle: int
+    dialled: int
+
+
 class ConnectionPool:
     """Takes back what was used cleanly, closes the rest.
-
-    `idle`, `open` and `dialled` are counts for metrics and tests.
 
     `most` may be open, and more than that only where all of them are in use: an exchange needs one.
     """
@@ -42,7 +49,7 @@ class ConnectionPool:
         self._most = most
         self._count = 0  # open, and being dialled
         self._loop = asyncio.get_running_loop()
-        self.dialled = 0
+        self._dialled = 0
 
     def take(self, endpoint: Endpoint, owner: str = "", *, sure: bool = False) -> Connection | None:
         """A kept connection that is nobody's or the owner's, None where there is none.
@@ -83,7 +90,7 @@ class ConnectionPool:
         except BaseException:
             self._count -= 1
             raise
-        self.dialled += 1
+        self._dialled += 1
         self._open.setdefault(endpoint.address, set()).add(connection)
         self._deadlines.add(connection)
         if not connection.alive:  # lost before it was known here
@@ -130,13 +137,10 @@ class ConnectionPool:
             for connection in list(connections):
                 connection.close()
 
-    @property
-    def idle(self) -> int:
-        return sum(map(len, self._idle.values()))
-
-    @property
-    def open(self) -> int:
-        return sum(map(len, self._open.values()))
+    def statistics(self) -> PoolStatistics:
+        return PoolStatistics(
+            sum(map(len, self._open.values())), sum(map(len, self._idle.values())), self._dialled
+        )
 
     def _drop_longest(self) -> None:
         connection = next(iter(self._resting))

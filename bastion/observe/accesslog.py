@@ -12,6 +12,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from bastion.kube.user import ANONYMOUS
 from bastion.observe.accessline import ENDED, LASTS, access_line
@@ -24,6 +25,12 @@ FOR_ALL = HELD_BYTES // 2  # whoever comes; beyond it known users,
 FOR_ONE = HELD_BYTES // 16  # each up to so much of the whole
 
 _log = logging.getLogger("bastion")
+
+
+class AccessLogStatistics(NamedTuple):
+    """`dropped`: lines that could not be written."""
+
+    dropped: int
 
 
 class AccessLog:
@@ -42,7 +49,7 @@ class AccessLog:
         self._writing = asyncio.Lock()
         self._torn = False  # the last that was written is a part of a line
         self._failing = False
-        self.dropped = 0
+        self._dropped = 0
 
     async def __aenter__(self) -> AccessLog:
         self._task = asyncio.create_task(self._run(), name="access-log")
@@ -53,6 +60,9 @@ class AccessLog:
             self._task.cancel()
         await self._flush()
 
+    def statistics(self) -> AccessLogStatistics:
+        return AccessLogStatistics(self._dropped)
+
     def observe(self, record: Record) -> None:
         self._add(record, ENDED)
 
@@ -62,7 +72,7 @@ class AccessLog:
     def _add(self, record: Record, msg: str) -> None:
         user = record.user.name if record.user is not None and record.user.name != ANONYMOUS else ""
         if self._size > FOR_ALL and not self._has_room(user):
-            self.dropped += 1
+            self._dropped += 1
             return
         line = self._written(record, msg)
         size = len(line) + 1
@@ -90,7 +100,7 @@ class AccessLog:
             written = len(data) - left
             if written >= 0:
                 self._torn = written > 0 and data[written - 1 : written] != b"\n"
-            self.dropped += data.count(b"\n", max(written, 0))
+            self._dropped += data.count(b"\n", max(written, 0))
             self._say(cause)
 
     def _take(self) -> bytes:

@@ -13,10 +13,13 @@ Source = Callable[[], Iterable[Family]]
 
 
 class Metrics:
-    """Asks its sources, in their order."""
+    """Asks its sources, in the order in which they were added."""
 
     def __init__(self, *sources: Source) -> None:
-        self._sources = sources
+        self._sources = [*sources]
+
+    def add(self, *sources: Source) -> None:
+        self._sources += sources
 
     def families(self) -> list[Family]:
         return [family for source in self._sources for family in source()]

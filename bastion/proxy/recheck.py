@@ -13,6 +13,7 @@ import logging
 import math
 import random
 from collections.abc import Awaitable, Callable, Hashable
+from typing import NamedTuple
 
 from bastion.kube.status import StatusError
 
@@ -24,6 +25,12 @@ _log = logging.getLogger("bastion.proxy")
 RETRY_SECONDS = 5.0  # between attempts while the API server does not answer
 OVERTIME = 30.0  # seconds between questions after the end of a yes: who decides allows for clocks that differ
 JITTER = 0.1  # of the interval, downwards: streams opened together are not asked about together for ever
+
+
+class RecheckStatistics(NamedTuple):
+    """`questions`: those that are asked again and again."""
+
+    questions: int
 
 
 class Recheck:
@@ -52,8 +59,8 @@ class Recheck:
         question.watchers.add(refused)
         return lambda: self._leave(key, question, refused)
 
-    def __len__(self) -> int:
-        return len(self._questions)
+    def statistics(self) -> RecheckStatistics:
+        return RecheckStatistics(len(self._questions))
 
     def _leave(self, key: Hashable, question: _Question, refused: Refused) -> None:
         question.watchers.discard(refused)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -151,8 +151,14 @@ class Long:
         return self._of.exchange.bytes_in + self._of.exchange.bytes_out
 
 
+class StreamStatistics(NamedTuple):
+    """`long`: the long exchanges under way."""
+
+    long: int
+
+
 class Streams:
-    """All that is under way; its length is how many of them are long.
+    """All exchanges under way.
 
     `watch` asks about the questions of one, `tell` is told of each that becomes long.
     """
@@ -220,8 +226,8 @@ class Streams:
         if self._stopping:
             under_way.end(STOPPING, revoked=False)
 
-    def __len__(self) -> int:
-        return sum(map(len, self._long.values()))
+    def statistics(self) -> StreamStatistics:
+        return StreamStatistics(sum(map(len, self._long.values())))
 
     # --- what ends them from outside
 

@@ -10,13 +10,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from bastion.runtime.turns import Asker, Shared
 
 V = TypeVar("V")
 
 SWEEP_EVERY = 1024  # insertions between sweeps for what has lapsed
+
+
+class CacheStatistics(NamedTuple):
+    """How often a question was answered from the cache, and how often it had to be asked."""
+
+    hits: int
+    misses: int
 
 
 class Cache(Generic[V]):
@@ -32,7 +39,7 @@ class Cache(Generic[V]):
         self._flights: dict[Hashable, tuple[asyncio.Task[V], Shared]] = {}
         self._loop = asyncio.get_running_loop()
         self._insertions = 0
-        self.hits = self.misses = 0
+        self._hits = self._misses = 0
 
     def get(self, key: Hashable) -> V | None:
         """What is remembered, None where nothing is, or no longer."""
@@ -40,7 +47,7 @@ class Cache(Generic[V]):
         if entry is None:
             return None
         if entry[1] > self._loop.time():
-            self.hits += 1
+            self._hits += 1
             return entry[0]
         del self._entries[key]
         return None
@@ -53,7 +60,7 @@ class Cache(Generic[V]):
         value = self.get(key)
         if value is not None:
             return value
-        self.misses += 1
+        self._misses += 1
         flight = self._flights.get(key)
         if flight is None:
             shared = Shared(asker)
@@ -72,6 +79,9 @@ class Cache(Generic[V]):
 
     def clear(self) -> None:
         self._entries.clear()
+
+    def statistics(self) -> CacheStatistics:
+        return CacheStatistics(self._hits, self._misses)
 
     def __len__(self) -> int:
         return len(self._entries)

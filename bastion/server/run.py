@@ -71,13 +71,8 @@ class Server(uvicorn.Server):
         self._tls = tls
         self._plain = plain
         self._aside = tuple(aside)
-        self._stop = asyncio.Event()
+        self._stop = state.stopping
         self._listeners: list[Listener] = []
-
-    @property
-    def stopping(self) -> bool:
-        """Told to stop: readiness is gone, requests are still served."""
-        return self._stop.is_set()
 
     def stop_after(self, pipe: int) -> None:
         """Stop in good order once nobody holds the other end of this pipe any more."""

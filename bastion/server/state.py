@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from bastion.kube.status import StatusError
 from bastion.observe.auditids import AuditIds
@@ -60,6 +60,14 @@ def nothing() -> None:
     pass
 
 
+class ServerStatistics(NamedTuple):
+    """`turned_away`: connections that were closed because too many were open."""
+
+    connections: int
+    exchanges: int
+    turned_away: int
+
+
 @dataclass(slots=True)
 class ServerState:
     app: Application
@@ -70,6 +78,8 @@ class ServerState:
     connections: set[ClientConnection] = field(default_factory=set)
     hijacked: set[ClientConnection] = field(default_factory=set)  # of the connections, those that are tunnels
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    # readiness fails from then on; requests are still served for a while
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
     draining: bool = False
     date_line: Callable[[], bytes] = field(default_factory=DateLine)
     audit_id: Callable[[], str] = field(default_factory=AuditIds)
@@ -92,3 +102,6 @@ class ServerState:
     @property
     def exchanges(self) -> int:
         return len(self.tasks)
+
+    def statistics(self) -> ServerStatistics:
+        return ServerStatistics(len(self.connections), len(self.tasks), self.door.turned_away)

@@ -1,224 +1,196 @@
-"""What do the parts of a bastion tell of themselves?  From their own counters to the words of Prometheus."""
+"""From the statistics of each component to metrics."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextlib import AsyncExitStack
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
-from bastion.balance.outlier import Outliers
-from bastion.cluster.client import ApiClient
 from bastion.cluster.rights import Right
 from bastion.cluster.standing import Standing
 from bastion.discovery.catalog import Catalog
 from bastion.discovery.informer import Informer
-from bastion.network.connections import ConnectionPool
-from bastion.observe.accesslog import AccessLog
-from bastion.observe.collecting import Worker
 from bastion.observe.expiry import Expiry
-from bastion.observe.families import Family, Together, counter, gauge, pieces
-from bastion.observe.metrics import Metrics
-from bastion.proxy.recheck import Recheck
-from bastion.proxy.streams import Streams
-from bastion.server.state import ServerState
-from bastion.settings.observing import Observing
-
-_log = logging.getLogger("bastion.metrics")
-
-Number = Callable[[], float]
-
-
-class Remembers(Protocol):
-    @property
-    def lookups(self) -> tuple[int, int]:
-        """How often what was asked for was remembered, and how often not."""
-        ...
+from bastion.observe.families import Family, Together, counter, gauge
+from bastion.observe.metrics import Source
+from bastion.observe.process import Process
+from bastion.runtime.cache import CacheStatistics
+from bastion.wiring.access import Access
+from bastion.wiring.backends import Backends
+from bastion.wiring.cluster import Cluster
+from bastion.wiring.gateway import LongExchanges
+from bastion.wiring.observing import Observing
+from bastion.wiring.serving import Serving
 
 
-def numbers(
-    gauges: Mapping[str, tuple[str, Number]], counters: Mapping[str, tuple[str, Number]]
-) -> Callable[[], list[Family]]:
-    """By name: a sentence, and whom to ask."""
+@dataclass(frozen=True, slots=True)
+class Sources:
+    cluster: Cluster
+    access: Access
+    backends: Backends
+    long: LongExchanges
+    observing: Observing
+    serving: Serving
 
+
+def sources(of: Sources) -> list[Source]:
+    cluster, observing = of.cluster, of.observing
+    caches: dict[str, Cached] = {
+        "authentication": of.access.authenticators.cache,
+        "authorization": of.access.authorizer,
+        "lookup": cluster.lookup,
+    }
+    found: list[Source] = [
+        observing.requests.families,
+        numbers(of.serving.state.statistics, SERVER),
+        numbers(of.long.streams.statistics, STREAMS),
+        numbers(of.long.recheck.statistics, RECHECK),
+        numbers(of.backends.outliers.statistics, OUTLIERS),
+        numbers(of.backends.pool.statistics, POOL),
+        numbers(cluster.client.statistics, CLIENT),
+        numbers(observing.log.statistics, ACCESS_LOG),
+        lookups(caches),
+        cluster.calls.families,
+        objects(cluster.catalog),
+        watches(cluster.informers),
+        rights(cluster.standing),
+        certificates(observing.expiry),
+    ]
+    if of.serving.pages:
+        found.append(observing.sign_ins.families)
+    return [*found, Process().families]
+
+
+class Number(NamedTuple):
+    """The metric `bastion_<name>` of one field of a component's statistics."""
+
+    name: str
+    field: str
+    help: str
+    family: Callable[..., Family] = gauge
+
+
+SERVER = (
+    Number("requests_in_flight", "exchanges", "Exchanges under way."),
+    Number("client_connections", "connections", "Connections from clients."),
+    Number(
+        "client_connections_turned_away",
+        "turned_away",
+        "Connections that were closed because too many were open.",
+        counter,
+    ),
+)
+STREAMS = (Number("streams", "long", "Long exchanges under way, tunnels among them."),)
+RECHECK = (
+    Number(
+        "stream_access_questions", "questions", "Questions about access that are asked again for streams."
+    ),
+)
+OUTLIERS = (
+    Number("backends_failing", "failing", "Endpoints that are tried last because they failed lately."),
+    Number(
+        "backends_failing_for_one_user",
+        "failing_for_one_user",
+        "Endpoints that failed for the requests of one user only.",
+    ),
+)
+POOL = (
+    Number("backend_connections", "open", "Connections to backends."),
+    Number("backend_connections_idle", "idle", "Idle connections to backends, kept for a next request."),
+)
+CLIENT = (
+    Number(
+        "api_calls_waiting", "waiting", "Calls to the API server that wait for their turn (--kube-api-qps)."
+    ),
+)
+ACCESS_LOG = (
+    Number(
+        "access_log_lines_dropped", "dropped", "Lines of the access log that could not be written.", counter
+    ),
+)
+
+
+def numbers(statistics: Callable[[], object], table: Sequence[Number]) -> Source:
     def families() -> list[Family]:
+        now = statistics()
         return [
-            *(gauge(f"bastion_{name}", help, (), {(): ask()}) for name, (help, ask) in gauges.items()),
-            *(counter(f"bastion_{name}", help, (), {(): ask()}) for name, (help, ask) in counters.items()),
+            one.family(f"bastion_{one.name}", one.help, (), {(): getattr(now, one.field)}) for one in table
         ]
 
     return families
 
 
-def held(
-    state: Callable[[], ServerState],
-    streams: Streams,
-    outliers: Outliers,
-    api: ApiClient,
-    recheck: Recheck,
-    pool: ConnectionPool,
-    log: AccessLog,
-) -> Callable[[], list[Family]]:
-    """What is there just now, and what was turned away or lost."""
-    return numbers(
-        {
-            "requests_in_flight": ("Exchanges under way.", lambda: state().exchanges),
-            "client_connections": ("Connections from clients.", lambda: len(state().connections)),
-            "streams": (
-                "Exchanges under way that have become long, tunnels among them.",
-                lambda: len(streams),
-            ),
-            "backends_failing": (
-                "Endpoints that are tried last because they failed lately.",
-                lambda: len(outliers),
-            ),
-            "backends_failing_for_one_user": (
-                "Endpoints that one user's requests alone found failing.",
-                lambda: outliers.of_users,
-            ),
-            "api_calls_waiting": (
-                "Calls to the API server whose turn has not come (--kube-api-qps).",
-                lambda: api.waiting,
-            ),
-            "stream_access_questions": (
-                "Questions about access that are asked again for streams.",
-                lambda: len(recheck),
-            ),
-            "backend_connections": ("Connections to backends.", lambda: pool.open),
-            "backend_connections_idle": (
-                "Connections to backends that are kept for a next request.",
-                lambda: pool.idle,
-            ),
-        },
-        {
-            "client_connections_turned_away": (
-                "Connections that were closed because too many were open.",
-                lambda: state().door.turned_away,
-            ),
-            "access_log_lines_dropped": (
-                "Lines of the access log that could not be written.",
-                lambda: log.dropped,
-            ),
-        },
-    )
+class Cached(Protocol):
+    def statistics(self) -> CacheStatistics: ...
 
 
-def caches(remembering: Mapping[str, Remembers]) -> Callable[[], list[Family]]:
-    help = "Questions whose answer was remembered (hit), or had to be waited for (miss)."
+def lookups(caches: Mapping[str, Cached]) -> Source:
+    help = "Questions that were answered from the cache (hit), or had to be asked (miss)."
 
     def families() -> list[Family]:
-        told = {name: one.lookups for name, one in remembering.items()}
         samples = {
-            (name, result): float(n)
-            for name, both in told.items()
-            for result, n in zip(("hit", "miss"), both, strict=True)
+            (name, result): float(count)
+            for name, cache in caches.items()
+            for result, count in zip(("hit", "miss"), cache.statistics(), strict=True)
         }
         return [counter("bastion_cache_lookups", help, ("cache", "result"), samples)]
 
     return families
 
 
-def copies(catalog: Catalog, informers: Iterable[Informer]) -> Callable[[], list[Family]]:
-    """Of the API server's objects, and how fresh they are."""
-    watched = [*informers]
-    names = ("resource", "namespace")
+def objects(catalog: Catalog) -> Source:
+    help = "Objects of the API server that are known."
 
     def families() -> list[Family]:
-        objects = {"services": len(catalog.services), "pods": len(catalog.pods), "nodes": len(catalog.nodes)}
-        known = {
-            (resource,): float(count) for resource, count in objects.items() if resource in catalog.synced
-        }
-        ages = {(one.resource, one.namespace): one.age for one in watched}
-        lists = {(one.resource, one.namespace): float(one.lists) for one in watched}
+        samples = {(resource,): float(count) for resource, count in catalog.statistics().items()}
+        return [gauge("bastion_objects", help, ("resource",), samples, Together.MOST)]
+
+    return families
+
+
+def watches(informers: Iterable[Informer]) -> Source:
+    watched, names = [*informers], ("resource", "namespace")
+    age_help = (
+        "Since the API server last gave a sign of life on the watch of a resource; a watch renews itself"
+        " every 30 s."
+    )
+    lists_help = (
+        "Whole lists that were asked for: one at the start, and one whenever a watch could not go on."
+    )
+
+    def families() -> list[Family]:
+        now = {(one.resource, one.namespace): one.statistics() for one in watched}
+        ages = {key: one.age for key, one in now.items() if one.age is not None}
+        lists = {key: float(one.lists) for key, one in now.items()}
         return [
-            gauge(
-                "bastion_objects",
-                "Objects of the API server that are known.",
-                ("resource",),
-                known,
-                Together.MOST,
-            ),
-            gauge(
-                "bastion_watch_age_seconds",
-                "Since the API server last gave a sign of life on the watch of a resource; a watch renews"
-                " itself every 30 s.",
-                names,
-                {key: age for key, age in ages.items() if age is not None},
-                Together.MOST,
-            ),
-            counter(
-                "bastion_lists",
-                "Whole lists that were asked for: one at the start, and one whenever a watch could not"
-                " go on.",
-                names,
-                lists,
-            ),
+            gauge("bastion_watch_age_seconds", age_help, names, ages, Together.MOST),
+            counter("bastion_lists", lists_help, names, lists),
         ]
 
     return families
 
 
-def certificates(expiry: Expiry) -> Callable[[], list[Family]]:
-    help = "When a certificate ends, of a chain or bundle the first that does (seconds since the epoch)."
+def rights(standing: Standing) -> Source:
+    help = "Whether the API server grants the bastion a right that it needs (1), or does not (0)."
+    names = ("verb", "resource", "namespace")
+
+    def sample(right: Right) -> tuple[tuple[str, str, str], float]:
+        return (right.verb, right.qualified, right.namespace), float(right not in standing.missing)
 
     def families() -> list[Family]:
-        ends = {(what,): end.at for what, end in expiry.ends.items()}
-        return [
-            gauge(
-                "bastion_certificate_expiry_timestamp_seconds", help, ("certificate",), ends, Together.LEAST
-            )
-        ]
+        known = standing.rights if standing.asked.is_set() else ()
+        samples = dict(map(sample, known))
+        return [gauge("bastion_api_right_granted", help, names, samples, Together.LEAST)]
 
     return families
 
 
-def granted(rights: Iterable[Right], standing: Standing) -> Callable[[], list[Family]]:
-    asked = [*rights]
-    help = "Whether the API server allows the bastion what it needs (1), or does not (0)."
+def certificates(expiry: Expiry) -> Source:
+    help = "When a certificate expires, of a chain or bundle the first that does (seconds since the epoch)."
+    name = "bastion_certificate_expiry_timestamp_seconds"
 
     def families() -> list[Family]:
-        known = asked if standing.asked.is_set() else []
-        samples = {
-            (one.verb, one.qualified, one.namespace): float(one not in standing.missing) for one in known
-        }
-        return [
-            gauge(
-                "bastion_api_right_granted", help, ("verb", "resource", "namespace"), samples, Together.LEAST
-            )
-        ]
+        ends = {(purpose,): end.at for purpose, end in expiry.ends.items()}
+        return [gauge(name, help, ("certificate",), ends, Together.LEAST)]
 
     return families
-
-
-async def telling(
-    observing: Observing, metrics: Metrics, stack: AsyncExitStack
-) -> Callable[[], Awaitable[bytes]]:
-    """Who writes it all down: for all workers, where there are several."""
-    if observing.folder is not None:
-        worker = Worker(observing.folder, observing.number, os.getpid(), metrics.families)
-        try:
-            server = await worker.answering()
-        except OSError as error:
-            _log.error("each worker's /metrics tells of itself alone: %s", error.strerror or error)
-        else:
-            stack.callback(server.close)
-
-            async def of_all() -> bytes:
-                return await _written(await worker.of_all())
-
-            return of_all
-
-    async def alone() -> bytes:
-        return await _written(metrics.families())
-
-    return alone
-
-
-async def _written(families: Iterable[Family]) -> bytes:
-    found = []
-    for piece in pieces(families):
-        found.append(piece)
-        await asyncio.sleep(0)
-    return b"".join(found)

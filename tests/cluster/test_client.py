@@ -202,7 +202,7 @@ def test_who_waits_too_long_for_a_turn_is_told_so_and_the_server_is_not_blamed()
                 ApiError, match=r"no turn within 0\.1 s: more is asked than --kube-api-qps lets through"
             ):
                 await api.create("/apis/x", b"{}", SOMEBODY)
-            assert api.waiting == 0
+            assert api.statistics().waiting == 0
             assert len(server.heads) == 1
 
     run(main())

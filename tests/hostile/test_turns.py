@@ -644,7 +644,7 @@ def test_lists_and_what_they_no_longer_hold(house):
 @pytest.mark.parametrize("backed", [False, True], ids=["nobodys", "backed"])
 def test_requests_to_a_service_of_very_many_slices(house, backed):
     """A turn at a time, and remembered: also what comes out empty."""
-    catalog, numbers, pods = house.bastion.catalog, count(), 3000
+    catalog, numbers, pods = house.bastion.cluster.catalog, count(), 3000
 
     async def filled(name: str) -> None:
         for n in range(pods if backed else 0):

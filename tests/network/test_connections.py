@@ -44,11 +44,11 @@ def test_the_most_recently_used_is_taken_first():
             first, second = [await answered(transport, pool, server.endpoint()) for _ in range(2)]
             pool.release(first, clean=True)
             pool.release(second, clean=True)
-            assert pool.idle == 2
+            assert pool.statistics().idle == 2
             assert pool.take(server.endpoint()) is second
             assert pool.take(server.endpoint()) is first
             assert pool.take(server.endpoint()) is None
-            assert (pool.idle, pool.open, pool.dialled) == (0, 2, 2)
+            assert (pool.statistics().idle, pool.statistics().open, pool.statistics().dialled) == (0, 2, 2)
             assert not pool._idle  # of an endpoint that has gone nothing is left
 
     run(main())
@@ -77,8 +77,8 @@ def test_what_was_not_used_cleanly_is_closed():
     async def main():
         async with backend(EMPTY) as server, wire() as (transport, pool):
             pool.release(await answered(transport, pool, server.endpoint()), clean=False)
-            assert pool.idle == 0
-            await until(lambda: pool.open == 0)
+            assert pool.statistics().idle == 0
+            await until(lambda: pool.statistics().open == 0)
 
     run(main())
 
@@ -88,8 +88,8 @@ def test_an_answer_that_was_not_awaited_is_not_clean():
         async with backend() as server, wire() as (transport, pool):
             trip = await start(transport, server.endpoint())
             trip.close(clean=True)
-            assert pool.idle == 0
-            await until(lambda: pool.open == 0)
+            assert pool.statistics().idle == 0
+            await until(lambda: pool.statistics().open == 0)
 
     run(main())
 
@@ -103,8 +103,8 @@ def test_half_an_answer_is_not_clean():
             trip = await start(transport, server.endpoint())
             assert await (await trip.answer()).read() == b"he"
             trip.close(clean=True)
-            assert pool.idle == 0
-            await until(lambda: pool.open == 0)
+            assert pool.statistics().idle == 0
+            await until(lambda: pool.statistics().open == 0)
 
     run(main())
 
@@ -116,8 +116,8 @@ def test_a_kept_connection_that_the_backend_ends_is_forgotten(then):
             connection = await answered(transport, pool, server.endpoint())
             if connection.alive:
                 pool.release(connection, clean=True)
-            await until(lambda: pool.open == 0)
-            assert pool.idle == 0
+            await until(lambda: pool.statistics().open == 0)
+            assert pool.statistics().idle == 0
             assert pool.take(server.endpoint()) is None
             assert not pool._idle
 
@@ -138,7 +138,7 @@ def test_a_kept_connection_that_dies_under_the_request_is_a_send_error():
             assert connection.used
             with pytest.raises(SendError, match="closed the connection without an answer"):
                 await transport.start(connection, "GET", head(), None).answer()
-            await until(lambda: pool.open == 0)
+            await until(lambda: pool.statistics().open == 0)
 
     run(main())
 
@@ -149,7 +149,7 @@ def test_a_fresh_connection_may_be_insisted_on():
             await ask(transport, server.endpoint())
             connection = await transport.connect(server.endpoint(), fresh=True)
             assert not connection.used
-            assert (pool.idle, pool.dialled) == (1, 2)
+            assert (pool.statistics().idle, pool.statistics().dialled) == (1, 2)
 
     run(main())
 
@@ -162,8 +162,8 @@ def test_only_so_many_are_kept_and_the_oldest_goes():
             ]
             for connection in connections:
                 pool.release(connection, clean=True)
-            assert pool.idle == MAX_IDLE_PER_ENDPOINT
-            await until(lambda: pool.open == MAX_IDLE_PER_ENDPOINT)
+            assert pool.statistics().idle == MAX_IDLE_PER_ENDPOINT
+            await until(lambda: pool.statistics().open == MAX_IDLE_PER_ENDPOINT)
             assert not connections[0].alive
             assert connections[1].alive
 
@@ -175,10 +175,10 @@ def test_closing_the_pool_closes_everything():
         async with backend(EMPTY, EMPTY) as server, wire() as (transport, pool):
             await ask(transport, server.endpoint())
             await pool.dial(server.endpoint())
-            assert (pool.open, pool.idle) == (2, 1)
+            assert (pool.statistics().open, pool.statistics().idle) == (2, 1)
             pool.close()
-            await until(lambda: pool.open == 0)
-            assert pool.idle == 0
+            await until(lambda: pool.statistics().open == 0)
+            assert pool.statistics().idle == 0
             assert pool.take(server.endpoint()) is None
             assert not pool._idle
 
@@ -237,7 +237,7 @@ def test_what_rests_makes_room_for_what_is_needed():
             pool = ConnectionPool(Everywhere(), clock, most=4)
             busy = await pool.dial(Endpoint(LOOPBACK, 1))
             await rested(pool, *range(2, 100))
-            assert pool.open == 4
+            assert pool.statistics().open == 4
             # and `busy` lives
             assert [port for port in range(100) if pool.take(Endpoint(LOOPBACK, port)) is not None] == [
                 97,
@@ -247,9 +247,9 @@ def test_what_rests_makes_room_for_what_is_needed():
             assert busy.alive
             # An exchange that needs one has it, also where all are in use.
             assert (await pool.dial(Endpoint(LOOPBACK, 100))).alive
-            assert pool.open == 5
+            assert pool.statistics().open == 5
             pool.close()
-            await until(lambda: pool.open == pool._count == 0)
+            await until(lambda: pool.statistics().open == pool._count == 0)
             assert not pool._resting
 
     run(main())
@@ -274,7 +274,7 @@ def test_so_many_rest_in_all(monkeypatch):
         async with Deadlines() as clock:
             pool = ConnectionPool(Everywhere(), clock)
             await rested(pool, *range(10))
-            assert pool.idle == pool.open == 3
+            assert pool.statistics().idle == pool.statistics().open == 3
 
     run(main())
 
@@ -284,14 +284,14 @@ def test_nothing_is_kept_of_a_connection_that_is_gone():
         async with backend(EMPTY) as server, Deadlines() as clock:
             pool = ConnectionPool(Dialer(DialPolicy([network("127.0.0.0/8")]), NO_KUBELET_TLS, clock), clock)
             await pool.dial(server.endpoint())
-            assert len(clock) == pool.open == 1
+            assert len(clock) == pool.statistics().open == 1
             pool.close()
-            await until(lambda: pool.open == 0)
+            await until(lambda: pool.statistics().open == 0)
             assert len(clock) == 0
 
             pool = ConnectionPool(Stillborn(), clock)
             assert not (await pool.dial(server.endpoint())).alive
-            assert len(clock) == pool.open == 0
+            assert len(clock) == pool.statistics().open == 0
 
     run(main())
 
@@ -301,7 +301,13 @@ def test_a_hundred_at_once_have_a_connection_each_and_leave_them_for_the_next():
         async with backend(*[EMPTY] * 5) as server, wire() as (transport, pool):
             for _ in range(3):
                 await asyncio.gather(*(ask(transport, server.endpoint()) for _ in range(100)))
-            assert pool.dialled == server.connections == pool.idle == pool.open <= 100
+            assert (
+                pool.statistics().dialled
+                == server.connections
+                == pool.statistics().idle
+                == pool.statistics().open
+                <= 100
+            )
 
     run(main())
 

@@ -32,7 +32,7 @@ def refusal(endpoint, kubelet=NO_KUBELET, connect_timeout=5.0):
         async with wire(kubelet, connect_timeout) as (_, pool):
             with pytest.raises(DialError) as caught:
                 await pool.dial(endpoint)
-            assert (pool.dialled, pool.open) == (0, 0)
+            assert (pool.statistics().dialled, pool.statistics().open) == (0, 0)
             return str(caught.value)
 
     return run(main())
@@ -117,7 +117,7 @@ def test_the_deadline_covers_the_handshake():
         async with Backend(script) as server, wire(connect_timeout=0.05) as (_, pool):
             with pytest.raises(DialError, match=r"timed out after 0.05 s$"):
                 await pool.dial(server.endpoint(tls=True))
-            assert pool.open == 0
+            assert pool.statistics().open == 0
 
     run(main())
 
@@ -159,7 +159,7 @@ def test_a_handshake_that_fails_is_a_dial_that_failed(data, then, cause):
             assert re.fullmatch(rf"dial 127\.0\.0\.1:{server.port}: {cause}", str(caught.value)), str(
                 caught.value
             )
-            assert pool.open == 0
+            assert pool.statistics().open == 0
 
     run(main())
 
@@ -207,7 +207,7 @@ def test_a_kubelets_connection_never_serves_a_pod():
             await ask(transport, server.endpoint(tls=True, identity=KUBELET))
             assert pool.take(server.endpoint(tls=True)) is None
             await ask(transport, server.endpoint(tls=True))
-            assert (server.connections, pool.idle) == (2, 2)
+            assert (server.connections, pool.statistics().idle) == (2, 2)
 
     with kubelet_files() as kubelet:
         run(main(kubelet))
@@ -294,7 +294,7 @@ def test_a_connection_that_is_lost_at_once_is_known_to_be():
                 connection = await pool.dial(server.endpoint())
                 with contextlib.suppress(Exception):
                     await transport.start(connection, "GET", head(), None).answer()
-            await until(lambda: pool.open == 0)
+            await until(lambda: pool.statistics().open == 0)
 
     run(main())
 
@@ -322,6 +322,6 @@ def test_a_dial_may_be_cancelled(deaf):
             dialling.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await dialling
-            assert pool.open == 0
+            assert pool.statistics().open == 0
 
     run(main())

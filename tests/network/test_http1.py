@@ -42,7 +42,7 @@ def exchange(answer, method="GET", then="wait"):
     async def main():
         async with backend(answer, then=then) as server, wire() as (transport, pool):
             answered, body = await ask(transport, server.endpoint(), method)
-            return answered, body, pool.idle == 1
+            return answered, body, pool.statistics().idle == 1
 
     return run(main())
 
@@ -54,8 +54,8 @@ def failure(answer, method="GET", then="wait"):
         async with backend(answer, then=then) as server, wire() as (transport, pool):
             with pytest.raises(NetworkError) as caught:
                 await ask(transport, server.endpoint(), method)
-            await until(lambda: pool.open == 0)
-            assert pool.idle == 0
+            await until(lambda: pool.statistics().open == 0)
+            assert pool.statistics().idle == 0
             return caught.value
 
     return run(main())
@@ -245,7 +245,12 @@ def test_a_clean_connection_serves_again_and_again(answer):
         async with backend(*[answer] * 20) as server, wire() as (transport, pool):
             for _ in range(20):
                 await ask(transport, server.endpoint())
-            assert (server.connections, pool.dialled, pool.idle, pool.open) == (1, 1, 1, 1)
+            assert (
+                server.connections,
+                pool.statistics().dialled,
+                pool.statistics().idle,
+                pool.statistics().open,
+            ) == (1, 1, 1, 1)
 
     run(main())
 
@@ -309,10 +314,10 @@ def test_a_byte_between_exchanges_ends_the_connection(surplus):
 
         async with Backend(script) as server, wire() as (transport, pool):
             await ask(transport, server.endpoint())
-            assert pool.idle == 1
+            assert pool.statistics().idle == 1
             go.set()
-            await until(lambda: pool.open == 0)
-            assert pool.idle == 0
+            await until(lambda: pool.statistics().open == 0)
+            assert pool.statistics().idle == 0
 
     run(main())
 
@@ -328,7 +333,7 @@ def test_a_backend_that_speaks_first_is_not_listened_to():
             await until(lambda: not connection.alive)
             with pytest.raises(SendError):
                 await transport.start(connection, "GET", b"GET / HTTP/1.1\r\n\r\n", None).answer()
-            assert pool.open == 0
+            assert pool.statistics().open == 0
 
     run(main())
 
@@ -609,7 +614,7 @@ def test_what_came_before_the_break_is_read_first():
         ):
             trip = await start(transport, server.endpoint())
             answer = await trip.answer()
-            await until(lambda: pool.open == 0)
+            await until(lambda: pool.statistics().open == 0)
             assert await answer.read() == b"hello"
             with pytest.raises(ReceiveError):
                 await answer.read()
@@ -655,11 +660,11 @@ async def lasts(seconds):
 def test_a_backend_that_says_nothing_is_given_up():
     async def steps(trip, pool, go):
         await lasts(9)
-        assert pool.open == 1
+        assert pool.statistics().open == 1
         await lasts(2)
         with pytest.raises(UpstreamTimeout, match=r"timed out waiting for the answer from 127\.0\.0\.1:"):
             await trip.answer()
-        await until(lambda: pool.open == 0)
+        await until(lambda: pool.statistics().open == 0)
         trip.close(clean=False)
 
     silence(b"", steps)
@@ -705,7 +710,7 @@ def test_a_body_given_up_while_nobody_reads_is_no_whole_body(data):
     async def steps(trip, pool, go):
         answer = await trip.answer()
         await lasts(6)
-        await until(lambda: pool.open == 0)
+        await until(lambda: pool.statistics().open == 0)
         assert await answer.read() == b"hello"
         with pytest.raises(UpstreamTimeout):
             await answer.read()
@@ -719,7 +724,7 @@ def test_a_body_that_we_cut_off_ourselves_is_no_whole_body(data):
     async def steps(trip, pool, go):
         answer = await trip.answer()
         pool.close()  # as at the end of the program
-        await until(lambda: pool.open == 0)
+        await until(lambda: pool.statistics().open == 0)
         assert await answer.read() == b"hello"
         with pytest.raises(NetworkError):
             await answer.read()
@@ -733,10 +738,10 @@ def test_a_reader_who_does_not_read_is_no_fault_of_the_backends():
     async def steps(trip, pool, go):
         answer = await trip.answer()
         await lasts(60)
-        assert pool.open == 1
+        assert pool.statistics().open == 1
         assert len(await whole(answer)) == size
         trip.close(clean=True)
-        assert pool.idle == 1
+        assert pool.statistics().idle == 1
 
     silence(OK + b"Content-Length: %d\r\n\r\n" % size + b"x" * size, steps)
 
@@ -746,10 +751,10 @@ def test_a_kept_connection_rests_for_a_minute_and_is_closed():
         await trip.answer()
         trip.close(clean=True)
         await lasts(59)
-        assert pool.idle == 1
+        assert pool.statistics().idle == 1
         await lasts(2)
-        await until(lambda: pool.open == 0)
-        assert pool.idle == 0
+        await until(lambda: pool.statistics().open == 0)
+        assert pool.statistics().idle == 0
 
     silence(EMPTY, steps)
 
@@ -783,7 +788,7 @@ def test_very_many_chunks_are_worked_off_in_portions(then, tls):
             # 64 KiB at most.
             assert max(pieces) < (65536 if tls and then == "close" else 3 * LARGE_PORTION) / 6
             if then == "wait":
-                assert pool.idle == 1
+                assert pool.statistics().idle == 1
 
     run(main())
 
@@ -855,6 +860,6 @@ def test_a_reader_who_waits_holds_little_of_fifty_mebibytes(chunked):
             trip.close(clean=True)
             assert total == 50 << 20
             assert largest <= 1 << 20  # what was held when it was read
-            assert pool.idle == 1
+            assert pool.statistics().idle == 1
 
     run(main())

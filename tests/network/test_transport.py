@@ -42,7 +42,7 @@ def test_a_body_is_framed_as_the_head_says(chunked, wire_form):
                 )
                 assert (answer.status, body) == (200, b"ok")
             assert received == [wire_form] * 2
-            assert (pool.dialled, pool.idle) == (1, 1)
+            assert (pool.statistics().dialled, pool.statistics().idle) == (1, 1)
 
     run(main())
 
@@ -86,7 +86,7 @@ def test_fifty_mebibytes_go_out_in_pieces_and_wait_for_the_backend():
             assert await whole(await trip.answer()) == b"ok"
             trip.close(clean=True)
             assert received == 50 << 20
-            assert pool.idle == 1
+            assert pool.statistics().idle == 1
 
     run(main())
 
@@ -116,8 +116,8 @@ def test_an_early_answer_is_handed_on_and_the_connection_is_not_kept(status):
             assert await whole(answer) == b"early"
             trip.close(clean=True)
             await left.wait()  # nobody reads the client's body any more
-            assert pool.idle == 0
-            await until(lambda: pool.open == 0)
+            assert pool.statistics().idle == 0
+            await until(lambda: pool.statistics().open == 0)
 
     run(main())
 
@@ -155,7 +155,7 @@ def test_after_an_answer_that_began_early_the_connection_is_not_kept(first):
             assert await whole(await trip.answer()) == b"ok"
             await until(lambda: trip._upload.done())
             trip.close(clean=True)
-            assert pool.idle == 0
+            assert pool.statistics().idle == 0
 
     run(main())
 
@@ -180,7 +180,9 @@ def test_a_connection_is_kept_where_the_body_was_read_for_sure(method, status, p
             upload = Upload(pieces)
             upload.length = sum(map(len, pieces))
             await ask(transport, server.endpoint(), method, upload)
-            assert pool.idle == (not pieces or (method in ("POST", "PUT", "PATCH") and status < 300))
+            assert pool.statistics().idle == (
+                not pieces or (method in ("POST", "PUT", "PATCH") and status < 300)
+            )
 
     run(main())
 
@@ -221,12 +223,12 @@ def test_among_those_kept_each_finds_the_last_one_that_it_may_use():
                 await whole(await trip.answer())
                 await until(lambda trip=trip: trip._upload is None or trip._upload.done())
                 trip.close(clean=True)
-            assert pool.idle == 6
+            assert pool.statistics().idle == 6
             taken = [
                 pool.take(server.endpoint(), owner) for owner in ("a", "a", "b", "b", "a", "a", "c", "d")
             ]
             assert [mine.index(one) if one else None for one in taken] == [5, 4, 1, None, 2, 0, 3, None]
-            assert pool.idle == 0
+            assert pool.statistics().idle == 0
 
     run(main())
 
@@ -236,7 +238,7 @@ def test_of_those_whom_nobody_knows_no_body_is_kept(owner, kept):
     async def main():
         async with answering() as server, wire() as (transport, pool):
             await ask(transport, server.endpoint(), "POST", Upload([b"x"]), owner)
-            assert pool.idle == kept
+            assert pool.statistics().idle == kept
 
     run(main())
 
@@ -272,7 +274,7 @@ def test_a_connection_that_logs_somebody_in_is_not_kept(line, kept, status):
         answer = b"HTTP/1.1 %d X\r\n%b\r\nContent-Length: 2\r\n\r\nok" % (status, line)
         async with backend(answer) as server, wire() as (transport, pool):
             await ask(transport, server.endpoint())
-            assert pool.idle == kept
+            assert pool.statistics().idle == kept
 
     run(main())
 
@@ -289,8 +291,8 @@ def test_a_client_that_breaks_its_body_fails_the_trip():
             with refused(400, "broken"):
                 await trip.answer()
             trip.close(clean=True)
-            await until(lambda: pool.open == 0)
-            assert pool.idle == 0
+            await until(lambda: pool.statistics().open == 0)
+            assert pool.statistics().idle == 0
 
     run(main())
 
@@ -325,7 +327,7 @@ def test_a_backend_that_goes_during_the_upload_is_a_network_error(then):
                 await trip.answer()
             assert isinstance(caught.value, SendError)
             trip.close(clean=False)
-            await until(lambda: pool.open == 0)
+            await until(lambda: pool.statistics().open == 0)
 
     run(main())
 
@@ -341,7 +343,7 @@ def test_who_awaits_the_answer_may_be_cancelled():
                 with pytest.raises(asyncio.CancelledError):
                     await waiting
                 trip.close(clean=False)
-            await until(lambda: pool.open == 0)
+            await until(lambda: pool.statistics().open == 0)
 
     run(main())
 

@@ -133,7 +133,7 @@ def test_lines_come_whole_and_in_order():
         async with AccessLog(write) as log:
             for i in range(100):
                 log.observe(record(b"/%d" % i))
-            assert log.dropped == 0
+            assert log.statistics().dropped == 0
 
     with pipe() as (read, write):
         run(main(read, write))
@@ -185,8 +185,8 @@ LONG = b"/" + b"x" * 3500
 
 def flood(log, **values):
     """How many lines were taken before one was dropped."""
-    dropped, taken = log.dropped, 0
-    while log.dropped == dropped:
+    dropped, taken = log.statistics().dropped, 0
+    while log.statistics().dropped == dropped:
         log.observe(record(LONG + b"%d" % taken, **values))
         taken += 1
     return taken - 1
@@ -207,7 +207,7 @@ def test_a_reader_who_does_not_read_stalls_nobody_and_leaves_room_for_whom_is_kn
             mallorys = flood(log, user=User("mallory"))
             assert FOR_ONE // 3800 <= mallorys <= FOR_ONE // 3500 + 1
             log.observe(record(b"/last", user=JANE))
-            assert log.dropped == 3
+            assert log.statistics().dropped == 3
             others = [flood(log, user=User(f"user{i}")) for i in range(20)]
             assert sum(others) <= (HELD_BYTES - FOR_ALL) // 3500
             assert others[-1] == 0
@@ -248,7 +248,7 @@ def test_a_reader_who_has_gone_ends_nothing_and_is_told_of_once(caplog):
             os.close(read)
             for i in range(1, 4):
                 log.observe(record())
-                await until(lambda i=i: log.dropped == i)
+                await until(lambda i=i: log.statistics().dropped == i)
 
     with pipe() as (read, write):
         run(main(read, write))
@@ -278,10 +278,10 @@ def test_lines_that_a_full_disk_does_not_take_are_counted_and_the_next_is_whole(
         async with AccessLog(descriptor) as log:
             for _ in range(10):
                 log.observe(record(LONG))
-            await until(lambda: log.dropped)
+            await until(lambda: log.statistics().dropped)
             resource.setrlimit(resource.RLIMIT_FSIZE, limit)
             log.observe(record(b"/whole"))
-        return log.dropped
+        return log.statistics().dropped
 
     with path.open("wb") as file:
         resource.setrlimit(resource.RLIMIT_FSIZE, (3 * size + size // 2, limit[1]))

@@ -174,7 +174,7 @@ def test_an_address_that_became_anothers_while_it_was_dialled_is_sent_nothing() 
                 await h.ask(anothers.endpoint())
             assert told.value is GONE[0]
             assert not anothers.heads
-            await until(lambda: h.pool.open == 1)
+            await until(lambda: h.pool.statistics().open == 1)
 
     run(main())
 
@@ -262,7 +262,7 @@ def test_an_endpoint_that_leaves_its_service_keeps_no_idle_connection_and_what_i
             asking = asyncio.create_task(h.ask(busy.endpoint()))
             await busy.asked.wait()
             h.pool.endpoint_left(LOOPBACK)
-            await until(lambda: h.pool.open == 1)
+            await until(lambda: h.pool.statistics().open == 1)
             assert not asking.done()
             h.router.now = [backend.endpoint()]
             busy.die.set()
@@ -276,9 +276,9 @@ def test_what_is_open_to_an_address_serves_nobody_after_its_pod_has_left() -> No
         async with house() as h, answering() as backend:
             await h.ask(backend.endpoint())
             h.pool.address_left("192.0.2.99")
-            assert h.pool.idle == 1
+            assert h.pool.statistics().idle == 1
             h.pool.address_left(LOOPBACK)
-            await until(lambda: not h.pool.open)
+            await until(lambda: not h.pool.statistics().open)
             await h.ask(backend.endpoint())
             assert backend.connections == 2
 
@@ -300,9 +300,9 @@ def test_a_login_of_a_connection_is_nobody_elses(line: str, kept: bool) -> None:
         async with house() as h, answering() as backend:
             field = f"Authorization: {line}"
             await h.ask(backend.endpoint(), fields=(field,), kept=True)
-            assert h.pool.idle == kept
+            assert h.pool.statistics().idle == kept
             await h.ask(backend.endpoint(), fields=(field,))  # the bastion's own: the backend does not see it
-            assert h.pool.idle == 1
+            assert h.pool.statistics().idle == 1
 
     run(main())
 

@@ -95,7 +95,7 @@ def test_asked_once_for_all_who_share_a_question() -> None:
             recheck.watch("key", question, lambda reason, n=n: ended.append(f"{n}: {reason}"))
             for n in range(200)
         ]  # type: ignore[misc]
-        assert len(recheck) == 1
+        assert recheck.statistics().questions == 1
         await live(INTERVAL * 3)
         assert 3 <= len(question.asked) <= 4
         question.answer = False
@@ -103,7 +103,7 @@ def test_asked_once_for_all_who_share_a_question() -> None:
         assert sorted(ended) == sorted(f"{n}: {REVOKED}" for n in range(200))
         for leave in leaves:
             leave()
-        assert len(recheck) == 0
+        assert recheck.statistics().questions == 0
 
     run(main())
 
@@ -114,7 +114,7 @@ def test_distinct_questions_are_asked_each() -> None:
         first, second = Question(), Question()
         recheck.watch("first", first, lambda reason: ended.append("first"))
         recheck.watch("second", second, lambda reason: ended.append("second"))
-        assert len(recheck) == 2
+        assert recheck.statistics().questions == 2
         second.answer = False
         await live(INTERVAL)
         assert (len(first.asked), len(second.asked), ended) == (1, 1, ["second"])
@@ -140,10 +140,10 @@ def test_nothing_is_asked_once_nobody_watches() -> None:
         recheck, question = Recheck(INTERVAL, GRACE), Question()
         leave, leave_too = (recheck.watch("key", question, list[str]().append) for _ in range(2))
         leave()
-        assert len(recheck) == 1
+        assert recheck.statistics().questions == 1
         leave_too()
         leave_too()  # twice is as good as once
-        assert len(recheck) == 0
+        assert recheck.statistics().questions == 0
         await live(2 * INTERVAL)
         assert not question.asked
         assert asyncio.all_tasks() == {asyncio.current_task()}
@@ -165,7 +165,7 @@ def test_who_leaves_while_the_question_is_asked_hears_nothing() -> None:
         assert asking.is_set()
         leave()
         await live(INTERVAL)
-        assert (len(recheck), ended) == (0, [])
+        assert (recheck.statistics().questions, ended) == (0, [])
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     run(main())
@@ -177,7 +177,7 @@ def test_an_interval_of_0_asks_nothing() -> None:
         recheck.watch("key", question, lambda reason: None)()
         recheck.watch("key", question, lambda reason: None)
         await live(1000)
-        assert (len(recheck), question.asked) == (0, [])
+        assert (recheck.statistics().questions, question.asked) == (0, [])
 
     run(main())
 
@@ -331,7 +331,7 @@ def test_who_comes_after_the_answer_was_no_is_asked_about_anew(answer: bool | Ex
         await live(INTERVAL)
         recheck.watch("key", question, ended.append)
         leave()
-        assert len(recheck) == 1
+        assert recheck.statistics().questions == 1
         await live(INTERVAL)
         assert len(ended) == 1
 
@@ -400,13 +400,13 @@ def test_a_stream_stands_on_its_token_and_on_what_its_user_may() -> None:
     async def main() -> None:
         access = Access()
         close = access.open(required=(GET, CREATE))
-        assert len(access.recheck) == 3
+        assert access.recheck.statistics().questions == 3
         await live(INTERVAL)
         assert access.knows.asked == ["token"]
         assert {attributes.verb for attributes in access.decides.asked} == {"get", "create"}
         assert not access.ended
         close()
-        assert len(access.recheck) == 0
+        assert access.recheck.statistics().questions == 0
 
     run(main())
 
@@ -415,12 +415,12 @@ def test_streams_that_stand_on_the_same_share_every_question() -> None:
     async def main() -> None:
         access = Access()
         closes = [access.open() for _ in range(50)]
-        assert len(access.recheck) == 2
+        assert access.recheck.statistics().questions == 2
         await live(INTERVAL)
         assert (access.knows.asked, access.decides.asked) == (["token"], [GET])
         for close in closes:
             close()
-        assert len(access.recheck) == 0
+        assert access.recheck.statistics().questions == 0
 
     run(main())
 
@@ -492,7 +492,7 @@ def test_whoever_acts_as_somebody_must_still_be_allowed_to() -> None:
     async def main() -> None:
         access = Access()
         access.open(acting_as=BOB, questions=((ALICE, IMPERSONATE),))
-        assert len(access.recheck) == 3
+        assert access.recheck.statistics().questions == 3
         await live(INTERVAL)
         assert not access.ended
         access.may = lambda user, attributes: attributes.verb != "impersonate" or user != ALICE

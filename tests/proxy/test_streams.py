@@ -95,7 +95,7 @@ async def house(*ones: One, limits: StreamLimits = ENDLESS) -> AsyncIterator[Str
             yield streams
             for one in ones:
                 one.go.set()
-        assert (len(streams), len(deadlines)) == (0, 1)
+        assert (streams.statistics().long, len(deadlines)) == (0, 1)
         assert all(one.unwatched == len(one.watched) for one in ones)
 
 
@@ -109,7 +109,7 @@ def test_what_is_short_is_not_asked_about() -> None:
         one = One()
         async with house(one) as streams:
             await live(LONG - 2)
-            assert (len(streams), one.watched, one.exchange.lasting) == (0, [], False)
+            assert (streams.statistics().long, one.watched, one.exchange.lasting) == (0, [], False)
         assert one.outcome == "done"
 
     run(main())
@@ -120,7 +120,7 @@ def test_what_is_long_is_asked_about_once_and_told_how_long_ago_it_was_allowed()
         one = One()
         async with house(one) as streams:
             await live(LONG + 2)
-            assert (len(streams), len(one.watched), one.exchange.lasting) == (1, 1, True)
+            assert (streams.statistics().long, len(one.watched), one.exchange.lasting) == (1, 1, True)
             assert LONG - 2 <= one.watched[0] <= LONG + 2
             await live(10 * LONG)
             assert len(one.watched) == 1
@@ -256,8 +256,8 @@ def test_many_that_grow_long_together_do_so_in_several_turns() -> None:
             seen = set()
 
             async def look() -> None:
-                while len(streams) < len(ones):
-                    seen.add(len(streams))
+                while streams.statistics().long < len(ones):
+                    seen.add(streams.statistics().long)
                     await asyncio.sleep(0)
 
             looking = asyncio.create_task(look())
@@ -277,7 +277,7 @@ def test_a_client_that_leaves_is_no_end_from_outside() -> None:
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            assert (one.outcome, len(streams), len(deadlines)) == ("cancelled", 0, 1)
+            assert (one.outcome, streams.statistics().long, len(deadlines)) == ("cancelled", 0, 1)
 
     run(main())
 
@@ -294,7 +294,7 @@ def test_a_tunnel_is_long_from_the_first() -> None:
         async with house(one, limits=StreamLimits(10, 1000, LONG)) as streams:
             await live(20)
             one.under_way.switched(Tunnel())
-            assert (len(streams), len(one.watched)) == (1, 1)
+            assert (streams.statistics().long, len(one.watched)) == (1, 1)
             assert 18 <= one.watched[0] <= 22
             await live(100)  # how idle it is its relay knows
             assert not ended

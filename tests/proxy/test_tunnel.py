@@ -117,10 +117,10 @@ class House:
         self, asked: Asked = WEBSOCKET
     ) -> AsyncIterator[tuple[Upgrading, End, asyncio.Task[None]]]:
         """(the exchange, its client, the task that serves it) of an upgrade that was accepted."""
-        count = len(self.streams)
+        count = self.streams.statistics().long
         async with upgrading() as (exchange, client):
             serving = asyncio.create_task(self.serve(exchange, asked))
-            await until(lambda: len(self.streams) == count + 1 or serving.done())
+            await until(lambda: self.streams.statistics().long == count + 1 or serving.done())
             yield exchange, client, serving
             client.close()
             await serving
@@ -197,14 +197,19 @@ def test_an_upgrade_that_is_accepted_becomes_a_stream() -> None:
             assert (answered[b"sec-websocket-accept"], answered[b"x-own"]) == (PROOF, b"kept")
             await client.send(b"hello")
             assert await client.read(5) == b"hello"
-            assert (len(h.streams), h.pool.open, len(h.watches.ends), h.watches.over) == (1, 1, 1, 0)
+            assert (
+                h.streams.statistics().long,
+                h.pool.statistics().open,
+                len(h.watches.ends),
+                h.watches.over,
+            ) == (1, 1, 1, 0)
             client.end()
             await serving
-            assert (len(h.streams), h.watches.over) == (0, 1)
+            assert (h.streams.statistics().long, h.watches.over) == (0, 1)
             assert (h.record.outcome, h.record.stream_in, h.record.stream_out) == ("", 5, 5)
             assert h.record.endpoint == str(h.backend.endpoint())
-            await until(lambda: not h.pool.open)
-            assert h.pool.idle == 0
+            await until(lambda: not h.pool.statistics().open)
+            assert h.pool.statistics().idle == 0
 
     run(main())
 
@@ -232,8 +237,8 @@ def test_a_refusal_is_passed_on_whole_and_its_connection_never_used_again(answer
             )
             assert {name: value for name, _, value in exchange.answered}[b"x-why"] == b"own"
             assert not {b"upgrade", b"connection"} & {name for name, _, _ in exchange.answered}
-            await until(lambda: not h.pool.open)
-            assert (h.pool.idle, len(h.streams), h.watches.ends) == (0, 0, [])
+            await until(lambda: not h.pool.statistics().open)
+            assert (h.pool.statistics().idle, h.streams.statistics().long, h.watches.ends) == (0, 0, [])
 
     run(main())
 
@@ -248,7 +253,7 @@ def test_a_refusal_that_breaks_off_is_visibly_broken() -> None:
             await serving
             assert exchange.aborted
             assert h.record.error
-            assert h.pool.open == 0
+            assert h.pool.statistics().open == 0
 
     run(main())
 
@@ -274,8 +279,8 @@ def test_a_switch_that_was_not_asked_for_is_none(answer: bytes, asked: Asked) ->
             with refused(503):
                 await h.serve(exchange, asked)
             assert exchange.status == 0
-            await until(lambda: not h.pool.open)
-            assert len(h.streams) == 0
+            await until(lambda: not h.pool.statistics().open)
+            assert h.streams.statistics().long == 0
 
     run(main())
 
@@ -288,8 +293,8 @@ def test_where_the_client_cannot_be_told_the_backend_is_let_go(error: BaseExcept
         async with house() as h:
             with pytest.raises(type(error)):
                 await h.serve(Upgrading(hijacking=error))
-            await until(lambda: not h.pool.open)
-            assert len(h.streams) == 0
+            await until(lambda: not h.pool.statistics().open)
+            assert h.streams.statistics().long == 0
 
     run(main())
 
@@ -302,7 +307,7 @@ def test_a_client_that_leaves_before_the_answer_takes_the_backends_connection_al
             serving.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await serving
-            await until(lambda: not h.pool.open)
+            await until(lambda: not h.pool.statistics().open)
 
     run(main())
 
@@ -314,7 +319,7 @@ def test_an_endpoint_that_takes_no_connection_is_passed_over() -> None:
     async def main() -> None:
         async with house() as h, upgrading() as (exchange, client):
             serving = asyncio.create_task(h.serve(exchange, route=h.route(DEAD, DEAD_TOO)))
-            await until(lambda: len(h.streams) or serving.done())
+            await until(lambda: h.streams.statistics().long or serving.done())
             await client.send(b"there")
             assert await client.read(5) == b"there"
             assert h.record.endpoint == str(h.backend.endpoint())
@@ -345,7 +350,7 @@ async def access_is_gone(h: House) -> None:
 
 async def the_pod_is_gone(h: House) -> None:
     h.streams.address_gone("192.0.2.99")
-    assert len(h.streams) == 1
+    assert h.streams.statistics().long == 1
     h.streams.address_gone(LOOPBACK)
 
 
@@ -376,8 +381,8 @@ def test_it_is_closed_and_the_client_told_between_frames(
             await ending(h)
             assert await client.rest() == (told if said in (b"", b"\x81\x02hi") else b"")
             await serving
-            assert (h.record.outcome, h.watches.over, len(h.streams)) == (outcome, 1, 0)
-            await until(lambda: not h.pool.open)
+            assert (h.record.outcome, h.watches.over, h.streams.statistics().long) == (outcome, 1, 0)
+            await until(lambda: not h.pool.statistics().open)
             for again in (access_is_gone, all_shall_end):
                 await again(h)  # too late to matter
 
@@ -412,14 +417,14 @@ def test_of_many_streams_those_of_the_address_end() -> None:
             h.open() as (_, two, second),
             h.open() as (_, three, third),
         ):
-            assert len(h.streams) == 3
+            assert h.streams.statistics().long == 3
             two.end()
             await second
-            assert len(h.streams) == 2
+            assert h.streams.statistics().long == 2
             h.streams.address_gone(LOOPBACK)
             assert await one.rest() == await three.rest() == GOING_AWAY
             await asyncio.gather(first, third)
-            assert (len(h.streams), h.watches.over) == (0, 3)
+            assert (h.streams.statistics().long, h.watches.over) == (0, 3)
 
     run(main())
 
@@ -428,12 +433,12 @@ def test_whoever_serves_is_cancelled_and_the_stream_goes_with_it() -> None:
     async def main() -> None:
         async with house() as h, upgrading() as (exchange, client):
             serving = asyncio.create_task(h.serve(exchange))
-            await until(lambda: len(h.streams))
+            await until(lambda: h.streams.statistics().long)
             serving.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await serving
             assert await client.rest() == b""
-            assert (h.watches.over, len(h.streams)) == (1, 0)
-            await until(lambda: not h.pool.open)
+            assert (h.watches.over, h.streams.statistics().long) == (1, 0)
+            await until(lambda: not h.pool.statistics().open)
 
     run(main())

@@ -38,8 +38,8 @@ class Inside:
             "connections": len(state.connections),
             "hijacked": len(state.hijacked),
             "exchanges": state.exchanges,
-            "backend connections": self._wired.pool.open,
-            "idle backend connections": self._wired.pool.idle,
+            "backend connections": self._wired.pool.statistics().open,
+            "idle backend connections": self._wired.pool.statistics().idle,
         }
 
     async def stop(self) -> None:

@@ -1,0 +1,72 @@
+"""How a request reaches an endpoint: dialled, pooled, balanced, sent."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from bastion.balance.families import Families
+from bastion.balance.outlier import Outliers
+from bastion.balance.policies import RoundRobin
+from bastion.balance.pool import Balancer
+from bastion.message.answers import Policy
+from bastion.network.connections import ConnectionPool
+from bastion.network.dial import Dialer
+from bastion.network.tls.contexts import ClientTLS
+from bastion.network.transport import Deadlines as UpstreamDeadlines
+from bastion.network.transport import Transport
+from bastion.proxy.forward import Forwarder
+from bastion.proxy.router import Router
+from bastion.proxy.tunnel import Tunneller
+from bastion.proxy.turns import Turns
+from bastion.runtime.deadlines import Deadlines
+from bastion.runtime.follow import follow
+from bastion.runtime.limits import Shares
+from bastion.settings.config import Config
+from bastion.wiring.background import in_background
+from bastion.wiring.cluster import Cluster
+
+
+@dataclass(frozen=True, slots=True)
+class Backends:
+    tls: ClientTLS
+    pool: ConnectionPool
+    outliers: Outliers
+    router: Router
+    forwarder: Forwarder
+    tunneller: Tunneller
+
+
+def open_backends(
+    config: Config, cluster: Cluster, deadlines: Deadlines, connections: int, stack: AsyncExitStack
+) -> Backends:
+    """`connections`: how many may be open.  Raises OSError where a file cannot be read."""
+    tls = ClientTLS(config.kubelet)
+    in_background(stack, follow([tls.kubelet]), "kubelet certificates")
+    pool = ConnectionPool(
+        Dialer(cluster.policy, tls, deadlines, config.timeouts.connect), deadlines, connections
+    )
+    stack.callback(pool.close)
+    cluster.catalog.address_left.append(pool.address_left)
+    cluster.catalog.endpoint_left.append(pool.endpoint_left)
+    transport = Transport(
+        pool, UpstreamDeadlines(config.timeouts.response_header, config.timeouts.response_idle)
+    )
+    turns, outliers = Turns(), Outliers()
+    router = _router(cluster, turns)
+    presentation = Policy(config.pages.rewrite_html, config.pages.sandbox)
+    waiting = Shares(config.limits.waiting_per_target)
+    return Backends(
+        tls,
+        pool,
+        outliers,
+        router,
+        Forwarder(transport, router, outliers, waiting, presentation, turns),
+        Tunneller(transport, router, deadlines, config.streams.idle_timeout, presentation, turns),
+    )
+
+
+def _router(cluster: Cluster, turns: Turns) -> Router:
+    clock = asyncio.get_running_loop().time
+    return Router(cluster.resolver, Balancer(RoundRobin), turns.take, cluster.lookup, Families(), clock)

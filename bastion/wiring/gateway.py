@@ -1,0 +1,91 @@
+"""The way of a proxied request: from admission to delivery, and access checked again while it lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bastion.authn.requestheader import FrontProxyHeaders
+from bastion.message.identity import withholding
+from bastion.observe.observer import Observer
+from bastion.observe.record import Record
+from bastion.proxy.access import StreamAccess
+from bastion.proxy.exchange import Exchange
+from bastion.proxy.gateway import Gateway
+from bastion.proxy.origin import Origins
+from bastion.proxy.recheck import Recheck
+from bastion.proxy.streams import StreamLimits, Streams
+from bastion.runtime.deadlines import Deadlines
+from bastion.settings.config import Config
+from bastion.settings.config import Streams as StreamSettings
+from bastion.wiring.access import Access
+from bastion.wiring.backends import Backends
+from bastion.wiring.cluster import Cluster
+from bastion.wiring.signin import SigningIn
+
+
+@dataclass(frozen=True, slots=True)
+class LongExchanges:
+    """`streams` are the long exchanges; `recheck` asks again whether they are still allowed."""
+
+    streams: Streams
+    recheck: Recheck
+
+
+def long_exchanges(
+    settings: StreamSettings, cluster: Cluster, access: Access, observer: Observer, deadlines: Deadlines
+) -> LongExchanges:
+    def tell(record: Record, exchange: Exchange) -> None:
+        observer.lasts(record, exchange.status, exchange.bytes_in, exchange.bytes_out)
+
+    recheck = Recheck(settings.recheck_interval, settings.recheck_grace)
+    stream_access = StreamAccess(recheck, access.authenticators.fresh, access.fresh_authorizer)
+    streams = Streams(deadlines, _limits(settings), stream_access.watch, tell)
+    cluster.catalog.address_gone.append(streams.address_gone)
+    cluster.catalog.node_gone.append(streams.node_gone)
+    return LongExchanges(streams, recheck)
+
+
+def _limits(settings: StreamSettings) -> StreamLimits:
+    """Where access is not checked again, an exchange is long after the usual minute."""
+    long = settings.recheck_interval or StreamLimits().long
+    return StreamLimits(settings.idle_timeout, settings.max_duration, long)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the gateway is made of."""
+
+    access: Access
+    backends: Backends
+    streams: Streams
+    browsers: SigningIn
+    origins: Origins
+    observer: Observer
+
+
+def gateway_of(config: Config, parts: Parts) -> Gateway:
+    access, backends = parts.access, parts.backends
+    front_proxy = access.authenticators.headers
+    return Gateway(
+        guard=access.guard,
+        impersonator=access.impersonator,
+        authorizer=access.authorizer,
+        router=backends.router,
+        origins=parts.origins,
+        forwarder=backends.forwarder,
+        tunneller=backends.tunneller,
+        streams=parts.streams,
+        observer=parts.observer,
+        upgrade_requires_create=config.streams.require_create,
+        hosts=parts.browsers.hosts,
+        sign_in=parts.browsers.sign_in,
+        front_proxy=front_proxy,
+        generated_clients=config.generated_clients,
+        withheld=_withheld(front_proxy, config.allow_headers),
+    )
+
+
+def _withheld(front_proxy: FrontProxyHeaders | None, allowed: tuple[str, ...]) -> Callable[[bytes], bool]:
+    names, prefixes = front_proxy.names() if front_proxy is not None else ((), ())
+    return withholding(names, prefixes, [name.lower().encode() for name in allowed])

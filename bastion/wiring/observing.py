@@ -1,0 +1,55 @@
+"""Who is told what happened: the access log, the metrics, the operator."""
+
+from __future__ import annotations
+
+import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from bastion.cluster.access import ApiAccess
+from bastion.observe.accesslog import AccessLog
+from bastion.observe.expiry import Expiry, certificates_of
+from bastion.observe.logs import access_lines
+from bastion.observe.metrics import Metrics, Rendered
+from bastion.observe.observer import Observer
+from bastion.observe.requests import Requests
+from bastion.observe.signins import SignIns
+from bastion.settings.config import Config
+from bastion.wiring.background import in_background
+from bastion.wiring.exposition import open_exposition
+
+
+@dataclass(frozen=True, slots=True)
+class Observing:
+    """`observer` is told of proxied requests, `page_observer` of requests to the pages for signing in."""
+
+    log: AccessLog
+    requests: Requests
+    sign_ins: SignIns
+    expiry: Expiry
+    observer: Observer
+    page_observer: Observer
+    metrics: Metrics
+    rendered: Rendered
+
+
+async def open_observing(
+    config: Config, access_log: int, access: ApiAccess, stack: AsyncExitStack
+) -> Observing:
+    """`access_log` is a file descriptor."""
+    lines = access_lines(config.observing.log_format, access_log)
+    log = await stack.enter_async_context(AccessLog(access_log, lines))
+    requests, sign_ins = Requests(config.observing.targets), SignIns(time.monotonic)
+    expiry = Expiry(certificates_of(config, lambda: access.certificates))
+    in_background(stack, expiry.keep(), "the expiry of certificates")
+    metrics = Metrics()
+    return Observing(
+        log=log,
+        requests=requests,
+        sign_ins=sign_ins,
+        expiry=expiry,
+        observer=Observer((log, requests)),
+        page_observer=Observer((log, requests, sign_ins)),
+        metrics=metrics,
+        rendered=Rendered(await open_exposition(config.observing, metrics, stack)),
+    )
