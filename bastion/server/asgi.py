@@ -11,11 +11,11 @@ from urllib.parse import unquote_to_bytes
 
 from bastion.http.fields import Field
 from bastion.kube.status import StatusError
-from bastion.message.ownorigin import status_fields
 from bastion.network.relay import Stream
 from bastion.observe.auditids import new_audit_id
 from bastion.observe.record import Record
 from bastion.proxy.exchange import Exchange
+from bastion.server.status import write_status
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -177,12 +177,7 @@ class AsgiExchange:
         raise NotImplementedError("ASGI cannot hand over a connection")
 
     def send_status(self, error: StatusError) -> None:
-        if self.status:
-            self.abort()
-            return
-        body = error.body()
-        self.start(error.code, b"", status_fields(error, self.fields), len(body))
-        self.finish(b"" if self.method == "HEAD" else body)
+        write_status(self, error)
 
 
 def _body(fields: list[Field], receive: Receive) -> AsgiBody | None:

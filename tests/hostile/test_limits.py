@@ -18,7 +18,8 @@ from bastion.kube.status import StatusError
 from bastion.runtime.deadlines import Deadlines
 from bastion.server.app import App
 from bastion.server.door import RESERVED, Door
-from bastion.server.http1.exchange import GRACE_SECONDS, LEAST_RATE, HttpExchange
+from bastion.server.http1.body import GRACE_SECONDS, LEAST_RATE
+from bastion.server.http1.exchange import HttpExchange
 from bastion.server.listener import Listener, bind
 from bastion.server.state import ServerState
 from tests import fakes

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bastion.kube.status import StatusError
-from bastion.server.http1.body import AT_ONCE, MAX_CHUNK_LINE, MAX_TRAILERS, ChunkedFraming, LengthFraming
+from bastion.server.http1.framing import AT_ONCE, MAX_CHUNK_LINE, MAX_TRAILERS, ChunkedFraming, LengthFraming
 
 
 def fed(framing, *pieces):

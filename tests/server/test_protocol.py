@@ -22,9 +22,11 @@ from bastion.kube.status import StatusError, bad_request
 from bastion.network.held import HIGH_WATER
 from bastion.runtime.certificates import Authority
 from bastion.runtime.deadlines import Deadlines
-from bastion.server.http1.body import AT_ONCE
 from bastion.server.http1.exchange import HttpExchange
-from bastion.server.http1.protocol import LINGER_BYTES, LINGER_SECONDS, PIPELINED, HttpProtocol
+from bastion.server.http1.framing import AT_ONCE
+from bastion.server.http1.linger import MAX_BYTES as LINGER_BYTES
+from bastion.server.http1.protocol import PIPELINED, HttpProtocol
+from bastion.server.http1.waits import LINGER_SECONDS
 from bastion.server.listener import Listener, bind
 from bastion.server.state import ServerState, Timeouts
 from tests import fakes
@@ -548,7 +550,7 @@ def test_a_client_that_was_made_to_wait_is_not_sent_away_for_it() -> None:
             peer = await c.peer()
             await peer.send(POST % (HIGH_WATER + 20))
             await peer.send(bytes(HIGH_WATER + 10))
-            await until(lambda: any(not connection._reading for connection in c.state.connections))
+            await until(lambda: any(connection._reading.paused for connection in c.state.connections))
             full.set()
             await quiet_for(peer, 3600)
             taken.set()
@@ -571,6 +573,26 @@ def test_a_reader_that_stalls_is_cut_off() -> None:
             await pass_time(2 * TIMEOUTS.write_stall + 2 * SWEEP)
             await until(lambda: c.app.left)
             assert len(await peer.rest()) < MUCH
+
+    clocked(talk)
+
+
+def test_a_reader_that_stalls_is_cut_off_with_another_request_pipelined_too() -> None:
+    """The next exchange begins while the response before it is still unsent: that wait goes on."""
+
+    async def whole(exchange: HttpExchange) -> None:
+        exchange.start(200, b"", [], MUCH)
+        exchange.finish(bytes(MUCH))
+
+    async def talk() -> None:
+        async with conversation(
+            lambda exchange: whole(exchange) if exchange.target == b"/1" else never(exchange)
+        ) as c:
+            peer = await c.peer(receive_buffer=4096)
+            await peer.send(GET % b"1" + GET % b"2")
+            await until(lambda: c.app.served == [b"/1", b"/2"])
+            await pass_time(2 * TIMEOUTS.write_stall + 2 * SWEEP)
+            await until(lambda: c.app.left == [b"/2"])
 
     clocked(talk)
 
@@ -702,7 +724,7 @@ def test_what_is_pipelined_is_held_up_to_a_limit() -> None:
             pouring = asyncio.create_task(peer.pour((GET % b"more") * 1000))
             await _standing_still(peer)
             (connection,) = c.state.connections
-            assert len(connection._buffer) < PIPELINED + 300_000
+            assert len(connection._heads.pending) < PIPELINED + 300_000
             del connection
             assert c.app.served == [b"/first"]
             enough.set()

@@ -1,157 +1,118 @@
-"""· Where does a request's body end?  Framing by length or by chunks; bytes in, body bytes out.
-
-RFC 9112, sections 6 and 7.  Chunk extensions and trailers are read, bounded and dropped.  A quarter of a
-megabyte may hold 43 000 chunks, which are 25 ms of work: so many are not read at once.
-"""
+"""The body of one request: fed by the connection, read by what forwards it."""
 
 from __future__ import annotations
 
-import re
+from bastion.kube.status import StatusError
+from bastion.network.held import Held
+from bastion.server.http1.connection import Connection
+from bastion.server.http1.framing import ChunkedFraming, Framing, LengthFraming
+from bastion.server.http1.head import Head
 
-from bastion.kube.status import StatusError, bad_request
-
-MAX_CHUNK_LINE = 256  # bytes of a size and its extensions
-MAX_TRAILERS = 8192  # bytes
-AT_ONCE = 128  # chunks, 75 microseconds: another request takes half a dozen turns of the loop
-
-# RFC 9112, 7.1: chunk-size = 1*HEXDIG; 15 digits are far more than a file.  Extensions without control
-# characters.
-_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t -~\x80-\xff]*)?")
-_PLAIN_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})\r\n")  # as nearly all are
-_TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t -~\x80-\xff]*")
+LEAST_RATE = 500  # bytes a second of a body, after
+GRACE_SECONDS = 30.0
 
 
-class LengthFraming:
-    """A body of `remaining` bytes."""
+class RequestBody(Held):
+    """`touched`: a byte of it was read; `received` counts what came."""
 
-    __slots__ = ("done", "remaining")
+    __slots__ = (
+        "_error",
+        "_expects_continue",
+        "_framing",
+        "_protocol",
+        "_unwanted",
+        "_waited",
+        "chunked",
+        "length",
+        "received",
+        "touched",
+    )
 
-    def __init__(self, length: int) -> None:
-        self.remaining = length
-        self.done = length == 0
+    def __init__(self, protocol: Connection, head: Head) -> None:
+        super().__init__()
+        self._protocol = protocol
+        self.length = head.length
+        self.chunked = head.chunked
+        self.touched = False
+        self.received = 0
+        self._framing: Framing = ChunkedFraming() if head.chunked else LengthFraming(head.length or 0)
+        self._expects_continue = head.expects_continue
+        self._error: StatusError | None = None
+        self._unwanted = False
+        self._waited = 0.0  # seconds in which nothing but the client was waited for
 
-    def feed(self, data: bytes) -> tuple[list[bytes], bytes]:
-        """(pieces of the body, what follows it)."""
-        if self.done:
-            return [], data
-        if len(data) < self.remaining:
-            self.remaining -= len(data)
-            return [data] if data else [], b""
-        piece, rest = data[: self.remaining], data[self.remaining :]
-        self.remaining = 0
-        self.done = True
-        return [piece], rest
+    @property
+    def complete(self) -> bool:
+        """Its last byte has come from the client (it may still be held here)."""
+        return self._framing.done
 
+    @property
+    def promised(self) -> bool:
+        """The client waits for a 100 before it sends the body, and none was sent."""
+        return self._expects_continue and not self.received
 
-class ChunkedFraming:
-    """A chunked body; bytes of an unfinished line are held back until it is whole."""
+    @property
+    def awaited(self) -> bool:
+        return self._waiter is not None
 
-    __slots__ = ("_held", "_remaining", "_trailer_bytes", "_trailers", "done")
+    async def read(self) -> bytes:
+        """The next piece, b"" at the end.
 
-    def __init__(self) -> None:
-        self._held = b""
-        self._remaining = 0  # of the chunk's data and the CRLF behind it
-        self._trailers = False
-        self._trailer_bytes = 0
-        self.done = False
-
-    def feed(self, data: bytes) -> tuple[list[bytes], bytes]:
-        """(pieces of the body, what follows it, or what is to be fed again later).
-
-        Raises StatusError 400.
+        Raises StatusError where the client breaks the framing or is too slow.
         """
-        if self._held:
-            data, self._held = self._held + data, b""
-        pieces: list[bytes] = []
-        at = lines = 0
-        if not self._remaining and not self._trailers:
-            pieces, at, lines = _whole_chunks(data)
-        while not self.done:
-            if self._remaining > 2:
-                end = min(at + self._remaining - 2, len(data))
-                if end > at:
-                    pieces.append(data[at:end])
-                    self._remaining -= end - at
-                    at = end
-                if self._remaining > 2:
-                    return pieces, b""
-            if self._remaining:
-                if len(data) - at < 2:
-                    if len(data) - at and data[at] != 0x0D:
-                        raise _malformed("a chunk is not followed by CRLF")
-                    break
-                if data[at : at + 2] != b"\r\n":
-                    raise _malformed("a chunk is not followed by CRLF")
-                at += 2
-                self._remaining = 0
-            if lines == AT_ONCE and not self._trailers:
-                return pieces, data[at:]
-            lines += 1
-            end = data.find(b"\n", at)
-            if end < 0:
-                self._check_unfinished(data, at)
-                break
-            if end == at or data[end - 1] != 0x0D:
-                raise _malformed("a line that does not end in CRLF")
-            self._line(data[at : end - 1])
-            at = end + 1
-        if self.done:
-            return pieces, data[at:]
-        self._held = data[at:]
-        return pieces, b""
+        while not self._pieces:
+            if self._error is not None:
+                raise self._error
+            if self._framing.done:
+                return b""
+            await self._wait()
+        full, data = self.full, self._take()
+        if full:
+            self._protocol.resume_reading()
+        self.touched = True
+        return data
 
-    def _check_unfinished(self, data: bytes, at: int) -> None:
-        if len(data) - at > (MAX_TRAILERS if self._trailers else MAX_CHUNK_LINE) + 1:  # and the CR
-            raise _malformed("a chunk's size line, or the trailers, are too long")
+    async def _wait(self) -> None:
+        """For the client to send more."""
+        if self.promised:
+            self._expects_continue = False
+            self._protocol.write_continue()
+        loop = self._protocol.loop
+        waiter = self._waiter = loop.create_future()
+        began = loop.time()
+        self._protocol.await_body()
+        await waiter
+        self._waited += loop.time() - began
+        if self._waited > GRACE_SECONDS and self.received < self._waited * LEAST_RATE and not self.complete:
+            raise StatusError(
+                408,
+                "Timeout",
+                f"the request's body comes slower than {LEAST_RATE} bytes a second",
+                close=True,
+            )
 
-    def _line(self, line: bytes) -> None:
-        if self._trailers:
-            self._trailer(line)
-            return
-        match = _CHUNK_LINE.fullmatch(line) if len(line) <= MAX_CHUNK_LINE else None
-        if match is None:
-            raise _malformed("a chunk's size line")
-        size = int(match[1], 16)
-        if size:
-            self._remaining = size + 2
-        else:
-            self._trailers = True
+    # --- called by the connection
 
-    def _trailer(self, line: bytes) -> None:
-        self._trailer_bytes += len(line) + 2
-        if not line:
-            self.done = True
-        elif self._trailer_bytes > MAX_TRAILERS:
-            raise _malformed("more than 8 KiB of trailers")
-        elif _TRAILER.fullmatch(line) is None:
-            raise _malformed("a trailer field")
+    def feed(self, data: bytes) -> bytes:
+        """Returns what follows the body, or is to be fed again later.  Raises StatusError 400."""
+        pieces, rest = self._framing.feed(data)
+        self.received += sum(map(len, pieces))
+        if self._unwanted:
+            return rest
+        for piece in pieces:
+            self._pieces.append(piece)
+            self._held += len(piece)
+        if self.full:
+            self._protocol.pause_reading()
+        if pieces or self._framing.done:
+            self._wake()
+        return rest
 
+    def discard(self) -> None:
+        """The rest will not be read."""
+        self._unwanted = True
+        self._drop()
 
-def _whole_chunks(data: bytes) -> tuple[list[bytes], int, int]:
-    """(what the first plain chunks hold that are wholly here, where the rest begins, how many they are).
-
-    A client may send thousands of chunks of one byte at once: what they cost, everybody waits for.
-    """
-    pieces: list[bytes] = []
-    at = size = 0
-    line = b"-"  # the last size line: most chunks are as large as the one before
-    while len(pieces) < AT_ONCE:
-        if not data.startswith(line, at):
-            match = _PLAIN_SIZE.match(data, at)
-            if match is None:
-                break
-            line, size = match[0], int(match[1], 16)
-        start = at + len(line)
-        end = start + size
-        if not size or not data.startswith(b"\r\n", end):
-            break
-        pieces.append(data[start:end])
-        at = end + 2
-    return pieces if len(pieces) < 2 else [b"".join(pieces)], at, len(pieces)
-
-
-Framing = LengthFraming | ChunkedFraming
-
-
-def _malformed(why: str) -> StatusError:
-    return bad_request(f"malformed request body: {why}", close=True)
+    def fail(self, error: StatusError) -> None:
+        self._error = error.with_traceback(None)
+        self._wake()

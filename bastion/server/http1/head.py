@@ -45,12 +45,12 @@ class Head(msgspec.Struct):
     target: bytes
     minor: int
     fields: list[Field]
-    host: bytes
-    length: int | None
-    chunked: bool
     keep_alive: bool
-    expects_continue: bool
-    audit_id: str
+    host: bytes = b""
+    length: int | None = None
+    chunked: bool = False
+    expects_continue: bool = False
+    audit_id: str = ""
     upgrade: bool = False
 
 
@@ -77,7 +77,7 @@ def read_head(data: bytes) -> Head:
         fields.append(field)
         if lower in _SPECIAL:
             special.append(field)
-    head = Head(method, target, minor, fields, b"", None, False, minor == 1, False, "")
+    head = Head(method, target, minor, fields, minor == 1)
     _read_special(head, special)
     if target[:1] != b"/":
         head.target = _origin_form(head)

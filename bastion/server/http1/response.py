@@ -1,0 +1,118 @@
+"""How a response of ours is written: its head, framed as the client's version of HTTP allows, and its body.
+"""
+
+from __future__ import annotations
+
+import http
+
+from bastion.http.fields import Field
+from bastion.server.http1.connection import Connection
+
+JOINED = 8192  # pieces up to this size are written in one with the head: one TLS record instead of two
+
+REASONS = {status.value: status.phrase.encode() for status in http.HTTPStatus}
+
+
+class ResponseWriter:
+    """`keep_alive`: another request may follow on the connection."""
+
+    __slots__ = (
+        "_chunked",
+        "_delimited",
+        "_head",
+        "_protocol",
+        "audit_id",
+        "bytes_out",
+        "finished",
+        "keep_alive",
+        "minor",
+        "status",
+    )
+
+    def __init__(self, protocol: Connection, minor: int, keep_alive: bool, audit_id: str) -> None:
+        self._protocol = protocol
+        self.minor = minor
+        self.keep_alive = keep_alive
+        self.audit_id = audit_id
+        self.status = 0
+        self.bytes_out = 0
+        self.finished = False
+        self._chunked = False
+        self._delimited = True  # something but the end of the connection tells where the response ends
+        self._head = b""
+
+    def start(
+        self, status: int, reason: bytes, fields: list[Field], length: int | None, *, bodiless: bool = False
+    ) -> None:
+        self.status = status
+        parts = [b"HTTP/1.1 %d %b\r\n" % (status, reason or REASONS.get(status, b""))]
+        dated = False
+        for lower, name, value in fields:
+            parts.append(b"%b: %b\r\n" % (name, value))
+            if lower == b"date":
+                dated = True
+        if not dated:
+            parts.append(self._protocol.server.date_line())
+        parts.append(b"Audit-Id: %b\r\n" % self.audit_id.encode())
+        if length is not None and status != 204 and status >= 200:
+            parts.append(b"Content-Length: %d\r\n" % length)
+        elif not bodiless and length is None:
+            # RFC 9112, 6.3: without a length an HTTP/1.0 client reads until the connection ends.
+            if self.minor == 1:
+                self._chunked = True
+                parts.append(b"Transfer-Encoding: chunked\r\n")
+            else:
+                self.keep_alive = self._delimited = False
+        if self._protocol.server.draining and status != 101:
+            self.keep_alive = False
+        if not self.keep_alive:
+            parts.append(b"Connection: close\r\n")
+        elif self.minor == 0:
+            parts.append(b"Connection: keep-alive\r\n")
+        parts.append(b"\r\n")
+        self._head = b"".join(parts)
+
+    def flush(self) -> None:
+        self._send(b"", b"")
+
+    def write(self, data: bytes) -> None:
+        self.bytes_out += len(data)
+        self._send(data, b"")
+
+    def finish(self, data: bytes = b"") -> None:
+        if self.finished:
+            return
+        self.finished = True
+        self.bytes_out += len(data)
+        self._send(data, b"0\r\n\r\n" if self._chunked else b"")
+
+    @property
+    def writable(self) -> bool:
+        return self._protocol.gate.writable
+
+    async def drain(self) -> None:
+        await self._protocol.gate.drain()
+
+    def abort(self) -> None:
+        """Missing bytes, or a missing last chunk, show that it is cut short; a reset would destroy what came
+        of the response (RFC 9112, 8).
+        """
+        self.finished = True
+        self.keep_alive = False
+        if self._delimited:
+            self.flush()
+            self._protocol.break_off()
+        else:
+            self._protocol.abort()
+
+    def _send(self, data: bytes, tail: bytes) -> None:
+        head, self._head = self._head, b""
+        if self._chunked and data:
+            head += b"%x\r\n" % len(data)
+            tail = b"\r\n" + tail
+        if len(data) <= JOINED:
+            data = head + data + tail
+            if data:
+                self._protocol.write(data)
+        else:
+            self._protocol.write_pieces([piece for piece in (head, data, tail) if piece])
