@@ -7,6 +7,7 @@ import pytest
 
 from bastion.runtime.errors import StartError
 from bastion.runtime.follow import Changes, Followed, follow
+from bastion.runtime.validity import Generation
 from tests.fakes import run, until
 
 
@@ -78,17 +79,28 @@ def test_what_cannot_be_read_keeps_what_there_was_and_is_said_once(file, caplog,
             raise error
         return text
 
-    followed = Followed("a file", [file], read)
+    generation = Generation()
+    followed = Followed("a file", [file], read, generation)
     touched(file, "broken")
     for _ in range(5):
         followed.look()
     assert followed() == "one"
+    assert generation.number == 0
     assert [record.levelname for record in caplog.records] == ["ERROR"]
     assert caplog.messages[0].startswith("a file changed and cannot be used: ")
     touched(file, "two")
     for _ in range(2):
         followed.look()
     assert followed() == "two"
+    assert generation.number == 1
+
+
+def test_files_that_are_read_again_by_order_begin_a_generation_too(file):
+    generation = Generation()
+    followed = [Followed(name, [file], file.read_text, generation) for name in "ab"]
+    for one in followed:
+        one.again()
+    assert generation.number == 2
 
 
 def test_the_first_reading_raises(file):

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from bastion.authn.authenticator import Credentials
+from bastion.authn.authenticator import NOBODY, Credentials
 from bastion.kube.user import User, anonymous
 from bastion.runtime.turns import Asker
+from bastion.runtime.validity import Known
 
 
 class AnonymousAuthenticator:
     """Bad credentials are never anonymous: they are refused (spec A-3)."""
 
     def __init__(self) -> None:
-        self._user = anonymous()
+        self._known: Known[User | None] = Known(anonymous())
 
     async def authenticate(self, credentials: Credentials, asker: Asker) -> User | None:
-        return self._user if credentials.token is None and not credentials.certificate else None
+        return self.known(credentials).value
+
+    def known(self, credentials: Credentials) -> Known[User | None]:
+        return self._known if credentials.token is None and not credentials.certificate else NOBODY

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -11,6 +11,7 @@ from bastion.kube.status import StatusError
 from bastion.kube.user import User
 from bastion.message.ownorigin import Kind
 from bastion.runtime.turns import Asker
+from bastion.runtime.validity import ALWAYS, Known
 
 Chain = tuple[bytes, ...]  # certificates in DER, the peer's own first; empty where it showed none
 
@@ -78,12 +79,21 @@ class Authenticator(Protocol):
         ...
 
 
+class RememberingAuthenticator(Authenticator, Protocol):
+    def known(self, credentials: Credentials) -> Known[User | None] | None:
+        """What `authenticate` answers without asking anybody, and until when; None where it has to ask."""
+        ...
+
+
 class LocalAuthenticator(Authenticator, Protocol):
     """One that asks nobody."""
 
-    def known(self, credentials: Credentials) -> User | None:
-        """What `authenticate` answers, at once."""
+    def known(self, credentials: Credentials) -> Known[User | None]:
+        """What `authenticate` answers, at once, and until when."""
         ...
+
+
+NOBODY: Known[User | None] = Known(None)
 
 
 class FirstOf:
@@ -111,3 +121,20 @@ class FirstOf:
         if failure is not None:
             raise failure
         return None
+
+
+def first_known(
+    authenticators: Iterable[RememberingAuthenticator], credentials: Credentials
+) -> Known[User | None] | None:
+    """What `FirstOf` these answers without asking anybody: that one of them does not know the credentials
+    holds for a time as well.
+    """
+    validity = ALWAYS
+    for authenticator in authenticators:
+        known = authenticator.known(credentials)
+        if known is None:
+            return None
+        validity = validity.earliest(known.validity)
+        if known.value is not None:
+            return Known(known.value, validity)
+    return Known(None, validity)

@@ -11,19 +11,28 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bastion.authn.anonymous import AnonymousAuthenticator
-from bastion.authn.authenticator import Authenticator, Credentials, FirstOf, LocalAuthenticator
+from bastion.authn.authenticator import (
+    Authenticator,
+    Credentials,
+    FirstOf,
+    LocalAuthenticator,
+    first_known,
+)
 from bastion.authn.cached import CachedAuthenticator
 from bastion.authn.requestheader import FrontProxyAuthenticator, FrontProxyHeaders
 from bastion.authn.tokenfile import TokenFileAuthenticator, Tokens, read_token_file
 from bastion.authn.tokenreview import Reviews, TokenReviewAuthenticator
 from bastion.authn.x509 import CertificateAuthenticator, CertificateVerifier, Trust
 from bastion.kube.status import quoted
+from bastion.kube.user import ANONYMOUS, User
 from bastion.runtime.errors import StartError
 from bastion.runtime.follow import Followed, follow
+from bastion.runtime.validity import Generation, Known
 from bastion.settings.authentication import Authentication, FrontProxy
 
 if TYPE_CHECKING:
@@ -34,17 +43,22 @@ if TYPE_CHECKING:
 class Authenticators:
     """`remembering` is for requests, `fresh` for streams, which ask rarely and want to know.
 
-    `remembers` tells at once whether credentials are known to be somebody's.  `headers`: those of a front
+    `known`: what `remembering` answers without asking anybody, and until when.  `headers`: those of a front
     proxy, None where there is none. `followed`: the files of all this, looked at already.  `cache`: what
     `remembering` remembers of tokens.
     """
 
     fresh: Authenticator
     remembering: Authenticator
-    remembers: Callable[[Credentials], bool]
+    known: Callable[[Credentials], Known[User | None] | None]
     headers: FrontProxyHeaders | None
     followed: tuple[Followed[Any], ...]
     cache: CachedAuthenticator
+
+    def remembers(self, credentials: Credentials) -> bool:
+        """Whether these are known to be a user's; nobody in particular shows none."""
+        known = self.known(credentials)
+        return known is not None and known.value is not None and known.value.name != ANONYMOUS
 
 
 async def open_authenticators(
@@ -55,8 +69,9 @@ async def open_authenticators(
     *,
     anonymous: bool,
     ttl: float,
+    generation: Generation | None = None,
 ) -> Authenticators:
-    """`ttl`: seconds for which the answer about a token counts.
+    """`ttl`: seconds for which the answer about a token counts.  `generation` counts the changes of files.
 
     Raises StartError, or OSError where a file cannot be read.
     """
@@ -64,7 +79,9 @@ async def open_authenticators(
     followed: list[Followed[Any]] = []
     headers = None
     if settings.authorities:
-        trusts = Followed(_authorities(settings), settings.authorities, lambda: trusts_of(settings))
+        trusts = Followed(
+            _authorities(settings), settings.authorities, lambda: trusts_of(settings), generation
+        )
         followed.append(trusts)
         if settings.front_proxy is not None:
             headers = _headers(settings.front_proxy)
@@ -77,7 +94,10 @@ async def open_authenticators(
             local.append(CertificateAuthenticator(_verifier(trusts, settings.client_authority)))
     if token_file is not None:
         known = Followed(
-            f"the token file {token_file}", (token_file,), lambda: Tokens(read_token_file(token_file))
+            f"the token file {token_file}",
+            (token_file,),
+            lambda: Tokens(read_token_file(token_file)),
+            generation,
         )
         followed.append(known)
         local.append(TokenFileAuthenticator(known))
@@ -86,22 +106,22 @@ async def open_authenticators(
     if settings.issuers:
         from bastion.authn.oidc import OidcAuthenticator  # only here: nobody else needs its libraries
 
-        providers = _providers(settings, stack)
+        providers = _providers(settings, stack, generation)
         followed.append(providers)
         tokens = OidcAuthenticator(providers, tokens, time.time, settings.clock_skew)
     cached = CachedAuthenticator(tokens, ttl)
     task = asyncio.create_task(follow(followed), name="authentication files")
     stack.callback(task.cancel)
 
-    def remembers(credentials: Credentials) -> bool:
-        return any(one.known(credentials) is not None for one in local) or cached.remembers(credentials)
-
     last = [AnonymousAuthenticator()] if anonymous else []
     fresh, remembering = _first_of([*local, tokens, *last]), _first_of([*local, cached, *last])
-    return Authenticators(fresh, remembering, remembers, headers, tuple(followed), cached)
+    at_once = partial(first_known, (*local, cached, *last))
+    return Authenticators(fresh, remembering, at_once, headers, tuple(followed), cached)
 
 
-def _providers(settings: Authentication, stack: AsyncExitStack) -> Followed[Mapping[str, Provider]]:
+def _providers(
+    settings: Authentication, stack: AsyncExitStack, generation: Generation | None
+) -> Followed[Mapping[str, Provider]]:
     from bastion.authn.oidc import Providers
     from bastion.settings.authentication import issuers_of
 
@@ -109,7 +129,7 @@ def _providers(settings: Authentication, stack: AsyncExitStack) -> Followed[Mapp
     stack.callback(providers.close)
     file = settings.issuers_file or settings.issuer_authority
     try:
-        return Followed(f"what is said of the issuers ({file})", (file,), providers.read)
+        return Followed(f"what is said of the issuers ({file})", (file,), providers.read, generation)
     except ValueError as error:
         raise StartError(f"cannot use what is said of the issuers: {error}") from error
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from bastion.authn.authenticator import Authenticator, Credentials, NotAccepted
+from bastion.authn.authenticator import NOBODY, Authenticator, Credentials, NotAccepted
 from bastion.authn.compact import expiry
 from bastion.authn.tokenreview import DOING
 from bastion.cluster.outage import unanswered
 from bastion.kube.user import User
 from bastion.runtime.cache import Cache, CacheStatistics
 from bastion.runtime.turns import Asker
+from bastion.runtime.validity import Known, Validity
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +67,16 @@ class CachedAuthenticator:
     def statistics(self) -> CacheStatistics:
         return self._cache.statistics()
 
-    def remembers(self, credentials: Credentials) -> bool:
-        """Whether these belong to somebody, as far as is remembered."""
-        known = self._remembered(self._digest(credentials.token)) if credentials.token is not None else None
-        return known is not None and known.user is not None
+    def known(self, credentials: Credentials) -> Known[User | None] | None:
+        """What is remembered, and until when; None where it has to be asked."""
+        if credentials.token is None:
+            return NOBODY
+        entry = self._cache.entry(self._digest(credentials.token))
+        if entry is None:
+            return None
+        known, until = entry
+        validity = Validity(until, math.inf if known.end is None else known.end)
+        return Known(known.user, validity) if self._clock() < validity.expires else None
 
     def _remembered(self, key: bytes) -> _Known | None:
         """Nothing past the token's end, even where the clock was set meanwhile."""

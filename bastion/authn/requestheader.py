@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import msgspec
 
-from bastion.authn.authenticator import Credentials
+from bastion.authn.authenticator import NOBODY, Credentials
 from bastion.authn.x509 import CertificateVerifier
 from bastion.http.fields import Field
 from bastion.kube.user import User, authenticated, extra_key
 from bastion.runtime.turns import Asker
+from bastion.runtime.validity import Known
 
 
 class FrontProxyHeaders(msgspec.Struct, frozen=True):
@@ -61,16 +62,17 @@ class FrontProxyAuthenticator:
         self._allowed_names = allowed_names
 
     async def authenticate(self, credentials: Credentials, asker: Asker) -> User | None:
-        return self.known(credentials)
+        return self.known(credentials).value
 
-    def known(self, credentials: Credentials) -> User | None:
-        """The answer, which takes no waiting."""
+    def known(self, credentials: Credentials) -> Known[User | None]:
+        """The answer, which takes no waiting, and holds for as long as the proxy's certificate."""
         if credentials.asserted is None or not credentials.certificate:
-            return None
+            return NOBODY
         proxy = self._verifier.verify(credentials.certificate)
-        if proxy is None or (self._allowed_names and proxy.common_name not in self._allowed_names):
-            return None
-        return authenticated(credentials.asserted)
+        found = proxy.value
+        if found is None or (self._allowed_names and found.common_name not in self._allowed_names):
+            return Known(None, proxy.validity)
+        return Known(authenticated(credentials.asserted), proxy.validity)
 
 
 def _first(names: tuple[bytes, ...], fields: list[Field]) -> str:

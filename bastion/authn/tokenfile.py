@@ -8,10 +8,11 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
-from bastion.authn.authenticator import Credentials
+from bastion.authn.authenticator import NOBODY, Credentials
 from bastion.kube.user import User, authenticated
 from bastion.runtime.errors import StartError
 from bastion.runtime.turns import Asker
+from bastion.runtime.validity import Known
 
 
 class TokenFileError(StartError):
@@ -25,10 +26,12 @@ class Tokens:
 
     def __init__(self, tokens: dict[str, User]) -> None:
         self._key = secrets.token_bytes(32)
-        self._users = {self._digest(token): authenticated(user) for token, user in tokens.items()}
+        self._users: dict[bytes, Known[User | None]] = {
+            self._digest(token): Known(authenticated(user)) for token, user in tokens.items()
+        }
 
-    def owner(self, token: str) -> User | None:
-        return self._users.get(self._digest(token))
+    def owner(self, token: str) -> Known[User | None]:
+        return self._users.get(self._digest(token), NOBODY)
 
     def _digest(self, token: str) -> bytes:
         return hashlib.blake2b(token.encode(), key=self._key, digest_size=32).digest()
@@ -41,11 +44,11 @@ class TokenFileAuthenticator:
         self._tokens = tokens
 
     async def authenticate(self, credentials: Credentials, asker: Asker) -> User | None:
-        return self.known(credentials)
+        return self.known(credentials).value
 
-    def known(self, credentials: Credentials) -> User | None:
-        """The answer, which takes no waiting."""
-        return self._tokens().owner(credentials.token) if credentials.token is not None else None
+    def known(self, credentials: Credentials) -> Known[User | None]:
+        """The answer, which takes no waiting, and holds for as long as the file is what it is."""
+        return self._tokens().owner(credentials.token) if credentials.token is not None else NOBODY
 
 
 def read_token_file(path: Path) -> dict[str, User]:

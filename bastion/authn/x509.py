@@ -27,9 +27,10 @@ from cryptography.x509.verification import (
     VerificationError,
 )
 
-from bastion.authn.authenticator import Chain, Credentials
+from bastion.authn.authenticator import NOBODY, Chain, Credentials
 from bastion.kube.user import User, authenticated
 from bastion.runtime.turns import Asker
+from bastion.runtime.validity import Known, Validity
 
 UID = x509.ObjectIdentifier("1.3.6.1.4.1.57683.2")  # kubernetes.io's own attribute
 CREDENTIAL_ID = "authentication.kubernetes.io/credential-id"
@@ -114,20 +115,21 @@ class CertificateVerifier:
         self._trust = trust
         self._clock = clock
         self._against: Trust | None = None
-        self._known: dict[Chain, tuple[Verified | None, float]] = {}
+        self._known: dict[Chain, Known[Verified | None]] = {}
 
-    def verify(self, chain: Chain) -> Verified | None:
+    def verify(self, chain: Chain) -> Known[Verified | None]:
         trust, now = self._trust(), self._clock()
         if trust is not self._against:
             self._against, self._known = trust, {}
         known = self._known.get(chain)
-        if known is not None and now < known[1]:
-            return known[0]
+        if known is not None and now < known.validity.expires:
+            return known
         verified = trust.verify(chain, now)
         if len(self._known) >= REMEMBERED:
             del self._known[next(iter(self._known))]  # the oldest insertion
-        self._known[chain] = (verified, verified.until if verified is not None else now + REFUSED_SECONDS)
-        return verified
+        expires = verified.until if verified is not None else now + REFUSED_SECONDS
+        self._known[chain] = known = Known(verified, Validity(expires=expires))
+        return known
 
 
 class CertificateAuthenticator:
@@ -135,14 +137,15 @@ class CertificateAuthenticator:
         self._verifier = verifier
 
     async def authenticate(self, credentials: Credentials, asker: Asker) -> User | None:
-        return self.known(credentials)
+        return self.known(credentials).value
 
-    def known(self, credentials: Credentials) -> User | None:
-        """The answer, which takes no waiting."""
+    def known(self, credentials: Credentials) -> Known[User | None]:
+        """The answer, which takes no waiting, and holds until a certificate of the chain expires."""
         if not credentials.certificate:
-            return None
+            return NOBODY
         verified = self._verifier.verify(credentials.certificate)
-        return verified.user if verified is not None else None
+        found = verified.value
+        return Known(found.user if found is not None else None, verified.validity)
 
 
 def user_of(certificate: x509.Certificate) -> User:

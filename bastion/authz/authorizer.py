@@ -9,6 +9,7 @@ import msgspec
 from bastion.kube.attributes import Attributes
 from bastion.kube.user import User
 from bastion.runtime.turns import Asker
+from bastion.runtime.validity import Known
 
 Question = tuple[User, Attributes]  # may they?
 
@@ -27,4 +28,10 @@ class Authorizer(Protocol):
         `asker` is in whose line a question to the API server waits: whoever makes the request, whomever they
         act as.
         """
+        ...
+
+
+class RememberingAuthorizer(Authorizer, Protocol):
+    def known(self, user: User, attributes: Attributes) -> Known[Decision] | None:
+        """What is remembered, and until when; None where it has to be asked."""
         ...

@@ -13,6 +13,7 @@ from bastion.kube.attributes import Attributes
 from bastion.kube.user import User
 from bastion.runtime.cache import Cache, CacheStatistics
 from bastion.runtime.turns import Asker
+from bastion.runtime.validity import Known, Validity
 
 # characters of a question that is remembered (Z-12): longer ones are made up to fill a memory
 LONGEST = 10000
@@ -41,6 +42,11 @@ class CachedAuthorizer:
             return await self._cache.find(key, partial(self._inner.authorize, user, attributes), asker)
         except TimeoutError as error:
             raise unanswered(DOING, error) from error
+
+    def known(self, user: User, attributes: Attributes) -> Known[Decision] | None:
+        """What is remembered, and until when; None where it has to be asked."""
+        entry = self._cache.entry((user, attributes))
+        return Known(entry[0], Validity(until=entry[1])) if entry is not None else None
 
     def statistics(self) -> CacheStatistics:
         return self._cache.statistics()

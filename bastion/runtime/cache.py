@@ -52,6 +52,11 @@ class Cache(Generic[V]):
         del self._entries[key]
         return None
 
+    def entry(self, key: Hashable) -> tuple[V, float] | None:
+        """What is remembered, and when it expires by the loop's clock; asking counts as no hit."""
+        entry = self._entries.get(key)
+        return entry if entry is not None and entry[1] > self._loop.time() else None
+
     async def find(self, key: Hashable, look_up: Callable[[Shared], Awaitable[V]], asker: Asker) -> V:
         """What is remembered, or what `look_up` says, on behalf of all who ask meanwhile.
 

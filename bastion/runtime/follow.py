@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from bastion.runtime.errors import StartError
+from bastion.runtime.validity import Generation
 
 T = TypeVar("T")
 Mark = tuple[tuple[int, int, int], ...]
@@ -62,9 +63,19 @@ class Followed(Generic[T]):
     Called, it is the value of the moment.
     """
 
-    def __init__(self, what: str, files: Iterable[Path | None], read: Callable[[], T]) -> None:
-        """Raises whatever `read` raises."""
+    def __init__(
+        self,
+        what: str,
+        files: Iterable[Path | None],
+        read: Callable[[], T],
+        generation: Generation | None = None,
+    ) -> None:
+        """`generation` is advanced with each new value: of answers that were made of the old one.
+
+        Raises whatever `read` raises.
+        """
         self._what = what
+        self._generation = generation or Generation()
         self._changes = Changes(file for file in files if file is not None)
         self._read = read
         self._value = read()
@@ -89,6 +100,7 @@ class Followed(Generic[T]):
                 " ".join(str(error).split()),
             )
         else:
+            self._generation.advance()
             _log.info("%s%s was read again", self._what, happened)
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from bastion.authn.authenticator import Credentials
+from bastion.authn.authenticator import NOBODY, Credentials
 from bastion.authn.cached import CachedAuthenticator
 from bastion.kube.status import StatusError, service_unavailable
 from bastion.kube.user import User
@@ -138,12 +138,12 @@ def test_an_answer_that_never_comes_is_a_503():
 def test_it_can_be_asked_who_is_remembered_without_asking_anybody():
     async def steps(cached, inner):
         credentials = (GOOD, BAD, Credentials())
-        assert not any(cached.remembers(each) for each in credentials)
+        assert [cached.known(each) for each in credentials] == [None, None, NOBODY]
         for each in credentials:
             await cached.authenticate(each, SOMEBODY)
-        assert [cached.remembers(each) for each in credentials] == [True, False, False]
+        assert [cached.known(each).value for each in credentials] == [JANE, None, None]
         await pass_time(11)
-        assert not any(cached.remembers(each) for each in credentials)
+        assert [cached.known(each) for each in credentials] == [None, None, NOBODY]
         assert len(inner.asked) == 3
 
     conversation(steps)

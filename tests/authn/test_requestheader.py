@@ -171,9 +171,9 @@ def known(certificate: Issued | None, *lines: str, allowed: str = "") -> User | 
     credentials = request_credentials(
         fields(*lines), websocket=False, certificate=chain, front_proxy=headers()
     )
-    assert run(front.authenticate(credentials, SOMEBODY)) == front.known(credentials)
-    found = front.known(credentials)
-    return found if found is not None else CertificateAuthenticator(verifiers[1]).known(credentials)
+    found = front.known(credentials).value
+    assert run(front.authenticate(credentials, SOMEBODY)) == found
+    return found if found is not None else CertificateAuthenticator(verifiers[1]).known(credentials).value
 
 
 def test_the_certificate_of_a_front_proxy_makes_the_headers_count() -> None:

@@ -249,7 +249,7 @@ class Setting:
 def test_a_chain_is_verified_once_and_not_for_every_request() -> None:
     setting, chain = Setting(), (issue(ROOT, "joe").der,)
     for _ in range(5):
-        assert setting.verifier.verify(chain)
+        assert setting.verifier.verify(chain).value
     assert setting.trust.verified == 1
 
 
@@ -262,24 +262,30 @@ def test_no_certificate_outlives_its_end_or_its_authoritys() -> None:
     for ends, chain in chains.items():
         setting = Setting()
         setting.now = NOW + ends - 1
-        assert setting.verifier.verify(chain)
+        assert setting.verifier.verify(chain).value
         setting.now = NOW + ends + 1
-        assert setting.verifier.verify(chain) is None
+        assert setting.verifier.verify(chain).value is None
 
 
 def test_what_did_not_verify_may_verify_later() -> None:
     setting, chain = Setting(), (issue(ROOT, "joe", begins=60).der,)
-    assert [setting.verifier.verify(chain) for _ in range(3)] == [None] * 3
+    assert [setting.verifier.verify(chain).value for _ in range(3)] == [None] * 3
     assert setting.trust.verified == 1
     setting.now += 61
-    assert setting.verifier.verify(chain)
+    assert setting.verifier.verify(chain).value
 
 
 def test_a_renewed_authority_file_counts_at_once() -> None:
     setting, old, new = Setting(), (issue(ROOT, "joe").der,), (issue(OTHER, "joe").der,)
-    assert (bool(setting.verifier.verify(old)), bool(setting.verifier.verify(new))) == (True, False)
+    assert (bool(setting.verifier.verify(old).value), bool(setting.verifier.verify(new).value)) == (
+        True,
+        False,
+    )
     setting.trust = Counting(OTHER.pem)
-    assert (bool(setting.verifier.verify(old)), bool(setting.verifier.verify(new))) == (False, True)
+    assert (bool(setting.verifier.verify(old).value), bool(setting.verifier.verify(new).value)) == (
+        False,
+        True,
+    )
 
 
 def test_the_memory_is_bounded() -> None:

@@ -4,12 +4,14 @@ import asyncio
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from bastion.authz.authorizer import Decision
 from bastion.authz.cached import CachedAuthorizer
 from bastion.kube.attributes import Attributes
 from bastion.kube.status import service_unavailable
 from bastion.kube.user import User
+from bastion.runtime.validity import Known, Validity
 from tests.fakes import SOMEBODY, ClockLoop, Decides, pass_time, refused, run, settle
 
 JANE = User("jane", "1", ("devs",), (("scopes", ("a", "b")),))
@@ -133,3 +135,22 @@ def test_a_decision_that_never_comes_is_a_503():
             await asking
 
     run(main(), ClockLoop)
+
+
+@pytest.mark.parametrize(("allowed", "lasts"), [(True, 20), (False, 5)])
+def test_a_decision_is_known_until_it_lapses(allowed, lasts):
+    async def steps(cached, inner):
+        assert cached.known(JANE, GET) is None
+        until = asyncio.get_running_loop().time() + lasts
+        await cached.authorize(JANE, GET, SOMEBODY)
+        await pass_time(1)
+        known = cached.known(JANE, GET)
+        assert known == Known(Decision(allowed, "why"), Validity(until=pytest.approx(until)))
+        assert cached.known(JANE, structs.replace(GET, verb="create")) is None
+        assert cached.lookups == (0, 1)
+        await pass_time(lasts)
+        assert cached.known(JANE, GET) is None
+
+    conversation(
+        steps, lambda user, attributes: Decision(allowed, "why"), authorized_ttl=20, unauthorized_ttl=5
+    )

@@ -15,6 +15,7 @@ from pathlib import Path
 from bastion.kube.endpoint import KUBELET
 from bastion.runtime.follow import Followed
 from bastion.runtime.trust import client_context, show
+from bastion.runtime.validity import Generation
 from bastion.settings.config import Kubelet
 
 ALPN = ["http/1.1"]
@@ -23,10 +24,12 @@ ALPN = ["http/1.1"]
 class ClientTLS:
     """The SSL contexts for backends, by TLS identity."""
 
-    def __init__(self, kubelet: Kubelet) -> None:
+    def __init__(self, kubelet: Kubelet, generation: Generation | None = None) -> None:
         """Raises OSError or ssl.SSLError where a file cannot be read."""
         files = (kubelet.certificate_authority, kubelet.client_certificate, kubelet.client_key)
-        self.kubelet = Followed("the TLS to kubelets (--kubelet-…)", files, lambda: kubelet_context(kubelet))
+        self.kubelet = Followed(
+            "the TLS to kubelets (--kubelet-…)", files, lambda: kubelet_context(kubelet), generation
+        )
         self._unverified = _unverified()
 
     def context(self, identity: str) -> ssl.SSLContext:
