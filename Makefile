@@ -1,11 +1,12 @@
-# What a newcomer runs: `make demo`, `make test`.  Everything needed is installed into ./.venv, for the demo only what runs.
+# What a newcomer runs: `make demo`, `make test`.  Everything needed is installed into ./.venv, for the demo
+# only what runs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RUNS := $(VENV)/.runs
 READY := $(VENV)/.ready
 
-.PHONY: demo test coverage lint bench soak fuzz openapi lock clean
+.PHONY: demo test coverage lint drawing sizes bench soak fuzz openapi lock clean
 
 demo: $(RUNS)
 	@$(BIN)/bastion demo
@@ -22,13 +23,23 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The rooms of the program in bands, and which imports which.
+drawing: $(READY)
+	@$(BIN)/python -m tests.drawing
+
+# The largest functions, classes, calls, lines and files; tests/test_sizes.py holds the limits.
+sizes: $(READY)
+	@$(BIN)/python -m tests.sizes
+
 bench: $(READY)
 	$(BIN)/python -m bench
 
-# Long, and best on a machine of its own: 1 000 random scripts of faults, an API server that is away for a minute, 210 000 requests whose
-# answers must be their own, everything that can break under a tunnel 2 000 times each, and 2 000 hostile peers of each kind.
+# Long, and best on a machine of its own: 1 000 random scripts of faults, an API server that is away for a
+# minute, 210 000 requests whose responses must be their own, everything that can break under a tunnel 2 000
+# times each, and 2 000 hostile peers of each kind.
 soak: $(READY)
-	BASTION_SOAK_ROUNDS=1000 $(BIN)/python -m pytest tests/discovery/test_faults.py tests/discovery/test_restored.py tests/e2e/test_api_server_away.py
+	BASTION_SOAK_ROUNDS=1000 $(BIN)/python -m pytest tests/discovery/test_faults.py \
+		tests/discovery/test_restored.py tests/e2e/test_api_server_away.py
 	BASTION_SOAK_ROUNDS=10000 $(BIN)/python -m pytest tests/e2e/test_differential.py
 	BASTION_SOAK_ROUNDS=200000 $(BIN)/python -m pytest tests/e2e/test_cross_user.py
 	BASTION_SOAK_ROUNDS=2000 $(BIN)/python -m pytest tests/tunnel/test_faults.py

@@ -20,37 +20,40 @@ _FIELD = (
     '"f:conditions":{"k:{\\"type\\":\\"Ready\\"}":{".":{},"f:lastProbeTime":{},"f:status":{},"f:type":{}}}'
 )
 _POD = (
-    '{"apiVersion":"v1","kind":"Pod","metadata":{"name":"%s","generateName":"web-","namespace":"%s","uid":"%08d-0000-4000-8000-000000000000",'
-    '"resourceVersion":"%d","creationTimestamp":"'
+    '{"apiVersion":"v1","kind":"Pod","metadata":{"name":"%s","generateName":"web-","namespace":"%s",'
+    '"uid":"%08d-0000-4000-8000-000000000000","resourceVersion":"%d","creationTimestamp":"'
     + _CREATED
-    + '","labels":{"app":"web","pod-template-hash":"7d9c%05d","tier":"front"},'
-    '"managedFields":[%s]},"spec":{"nodeName":"node-%d","serviceAccountName":"default","restartPolicy":"Always","containers":'
-    '[{"name":"web","image":"registry.example.com/web:1.2.3","resources":{"limits":{"cpu":"1","memory":"1Gi"}},'
-    '"ports":[{"name":"http","containerPort":8080,"protocol":"TCP"}]}]},"status":{"phase":"%s","hostIP":"192.168.0.%d",'
-    '"podIP":"%s","podIPs":[{"ip":"%s"}],"conditions":[{"type":"Ready","status":"True","lastTransitionTime":"'
-    + _CREATED
-    + '"}]}}'
+    + '","labels":{"app":"web","pod-template-hash":"7d9c%05d","tier":"front"},"managedFields":[%s]},'
+    '"spec":{"nodeName":"node-%d","serviceAccountName":"default","restartPolicy":"Always",'
+    '"containers":[{"name":"web","image":"registry.example.com/web:1.2.3",'
+    '"resources":{"limits":{"cpu":"1","memory":"1Gi"}},'
+    '"ports":[{"name":"http","containerPort":8080,"protocol":"TCP"}]}]},'
+    '"status":{"phase":"%s","hostIP":"192.168.0.%d","podIP":"%s","podIPs":[{"ip":"%s"}],'
+    '"conditions":[{"type":"Ready","status":"True","lastTransitionTime":"' + _CREATED + '"}]}}'
 )
 _ENDPOINT = (
     '{"addresses":["%s"],"conditions":{"ready":%s,"serving":true,"terminating":false},"nodeName":"node-%d",'
     '"targetRef":{"kind":"Pod","namespace":"%s","name":"%s","uid":"%08d-0000-4000-8000-000000000000"}}'
 )
 _SLICE = (
-    '{"addressType":"IPv4","metadata":{"name":"%s-x7k2p","namespace":"%s","uid":"%08d-0000-4000-9000-000000000000","resourceVersion":"%d",'
+    '{"addressType":"IPv4","metadata":{"name":"%s-x7k2p","namespace":"%s",'
+    '"uid":"%08d-0000-4000-9000-000000000000","resourceVersion":"%d",'
     '"creationTimestamp":"' + _CREATED + '","labels":{"app":"web","kubernetes.io/service-name":"%s",'
     '"endpointslice.kubernetes.io/managed-by":"endpointslice-controller.k8s.io"}},"endpoints":[%s],'
     '"ports":[{"name":"http","port":8080,"protocol":"TCP"}]}'
 )
 _SERVICE = (
-    '{"apiVersion":"v1","kind":"Service","metadata":{"name":"%s","namespace":"%s","uid":"%08d-0000-4000-a000-000000000000",'
-    '"resourceVersion":"%d","creationTimestamp":"'
+    '{"apiVersion":"v1","kind":"Service","metadata":{"name":"%s","namespace":"%s",'
+    '"uid":"%08d-0000-4000-a000-000000000000","resourceVersion":"%d","creationTimestamp":"'
     + _CREATED
     + '","labels":{"app":"web"}},"spec":{"type":"ClusterIP",'
-    '"clusterIP":"10.96.0.1","ports":[{"name":"http","port":80,"protocol":"TCP","targetPort":8080}],"selector":{"app":"web"}}}'
+    '"clusterIP":"10.96.0.1","ports":[{"name":"http","port":80,"protocol":"TCP","targetPort":8080}],'
+    '"selector":{"app":"web"}}}'
 )
 _NODE = (
-    '{"apiVersion":"v1","kind":"Node","metadata":{"name":"node-%d","uid":"%08d-0000-4000-b000-000000000000","resourceVersion":"%d"},'
-    '"status":{"addresses":[{"type":"InternalIP","address":"192.168.%d.%d"},{"type":"Hostname","address":"node-%d"}],'
+    '{"apiVersion":"v1","kind":"Node","metadata":{"name":"node-%d",'
+    '"uid":"%08d-0000-4000-b000-000000000000","resourceVersion":"%d"},"status":{"addresses":'
+    '[{"type":"InternalIP","address":"192.168.%d.%d"},{"type":"Hostname","address":"node-%d"}],'
     '"daemonEndpoints":{"kubeletEndpoint":{"Port":10250}}}}'
 )
 

@@ -27,6 +27,22 @@ def flags() -> set[str]:
     return found
 
 
+WRITTEN = sorted(
+    path.relative_to(ROOT).as_posix()
+    for folder in (ROOT, *(ROOT / name for name in ("bench", "deploy", "docs")))
+    for path in (folder.glob("*.md") if folder == ROOT else folder.rglob("*.md"))
+)
+LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#[^)\s]*)?\)")
+NAMED = re.compile(r"`((?:bastion|tests|bench|tools|deploy|docs)/[\w./-]+)`")
+
+
+@pytest.mark.parametrize("page", WRITTEN)
+def test_every_file_that_is_named_exists(page: str) -> None:
+    text = (ROOT / page).read_text()
+    missing = [name for name in LINK.findall(text) if not ((ROOT / page).parent / name).exists()]
+    assert missing + [name for name in NAMED.findall(text) if not (ROOT / name).exists()] == []
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_every_flag_exists(page: str) -> None:
     text = ELSEWHERE.sub("", (ROOT / page).read_text())

@@ -210,7 +210,8 @@ def _welcome(folder: Path, tokens: Tokens, url: str) -> str:
         return "    " + " ".join(map(shlex.quote, words))
 
     port = url.rpartition(":")[2]
-    sites = "\n".join(f"    https://{host}:{port}/" for host in SITE_HOSTS)
+    host = f"{FRONTEND_HOST}:{port}"
+    sites = "\n".join(f"    https://{site}:{port}/" for site in SITE_HOSTS)
     users = "\n".join(f"    {user:<8}{token}" for user, (token, _) in tokens.items())
     return f"""
 The demo is up at {url}: namespaces shop and monitoring, six workloads, three users.
@@ -241,7 +242,7 @@ The first of them under a path, where only its pages and links work:
     {url}{SITE}
 
 A host name with curl:
-{curl("alice", "/", "-s", "--resolve", f"{FRONTEND_HOST}:{port}:127.0.0.1", at=f"https://{FRONTEND_HOST}:{port}")}
+{curl("alice", "/", "-s", "--resolve", f"{host}:127.0.0.1", at=f"https://{host}")}
 
 With kubectl:
     kubectl --kubeconfig {shlex.quote(str(folder / "kubeconfig"))} get --raw {FRONTEND}

@@ -72,8 +72,8 @@ def expires(code: int = 410) -> Fault:
     async def fault(api: ScriptedApi, request: Request) -> None:
         request.begin()
         await request.chunk(
-            b'{"type":"ERROR","object":{"kind":"Status","metadata":{},"status":"Failure","reason":"Expired","code":%d}}\n'
-            % code
+            b'{"type":"ERROR","object":{"kind":"Status","metadata":{},"status":"Failure",'
+            b'"reason":"Expired","code":%d}}\n' % code
         )
         request.end()
 

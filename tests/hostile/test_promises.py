@@ -220,7 +220,8 @@ HELD = [
     (
         10,
         "no script",
-        "demo/test_attacked.py::test_a_page_that_everybody_may_see_is_not_the_bastions_in_a_frame_of_another_site",
+        "demo/test_attacked.py::"
+        "test_a_page_that_everybody_may_see_is_not_the_bastions_in_a_frame_of_another_site",
     ),
     (
         10,

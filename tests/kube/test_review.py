@@ -86,7 +86,8 @@ def test_an_access_review_asks_what_is_asked_and_no_more(user, attributes, spec)
 
 def test_a_token_review_is_read():
     status = read_token_review(
-        b'{"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","metadata":{"x":1},"status":{"authenticated":true,"audiences":["api"],'
+        b'{"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","metadata":{"x":1},'
+        b'"status":{"authenticated":true,"audiences":["api"],'
         b'"user":{"username":"jane","uid":"1","groups":["group1","group2"],"extra":{"scopes":["a","b"]}}}}'
     )
     assert status.authenticated
