@@ -108,9 +108,9 @@ def test_that_a_token_is_nobodys_is_known_as_well() -> None:
         began = asyncio.get_running_loop().time()
         await cached.authenticate(Credentials("bad"), SOMEBODY)
         assert cached.known(Credentials("bad")) == Known(None, Validity(pytest.approx(began + 10)))
-        hits = cached.lookups
+        hits = cached.statistics()
         cached.known(Credentials("bad"))
-        assert cached.lookups == hits  # a request alone is a hit, or a miss
+        assert cached.statistics() == hits  # a request alone is a hit, or a miss
 
     run(main(), ClockLoop)
 

@@ -147,7 +147,7 @@ def test_a_decision_is_known_until_it_lapses(allowed, lasts):
         known = cached.known(JANE, GET)
         assert known == Known(Decision(allowed, "why"), Validity(until=pytest.approx(until)))
         assert cached.known(JANE, structs.replace(GET, verb="create")) is None
-        assert cached.lookups == (0, 1)
+        assert cached.statistics() == (0, 1)
         await pass_time(lasts)
         assert cached.known(JANE, GET) is None
 
