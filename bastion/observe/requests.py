@@ -119,7 +119,10 @@ class Requests:
         self._target_counts[key] = self._target_counts.get(key, 0) + 1
 
     def families(self) -> list[Family]:
-        found = [
+        return [*self._of_all(), *(self._of_targets() if self._targets else ())]
+
+    def _of_all(self) -> list[Family]:
+        return [
             counter(
                 "bastion_requests",
                 "Exchanges that ended, by who made the answer: a backend, or the bastion itself.",
@@ -151,23 +154,22 @@ class Requests:
                 {(): self._long},
             ),
         ]
-        if self._targets:
-            names = (*TARGET, "code", "by")
-            found += [
-                counter(
-                    "bastion_target_requests",
-                    "Exchanges that reached an endpoint, by target and class of code.",
-                    names,
-                    self._target_counts,
-                ),
-                histogram(
-                    "bastion_target_request_duration_seconds",
-                    "How long these took.",
-                    TARGET,
-                    self._target_durations,
-                ),
-            ]
-        return found
+
+    def _of_targets(self) -> list[Family]:
+        return [
+            counter(
+                "bastion_target_requests",
+                "Exchanges that reached an endpoint, by target and class of code.",
+                (*TARGET, "code", "by"),
+                self._target_counts,
+            ),
+            histogram(
+                "bastion_target_request_duration_seconds",
+                "How long these took.",
+                TARGET,
+                self._target_durations,
+            ),
+        ]
 
 
 def _object(id: str) -> str:

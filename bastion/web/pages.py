@@ -17,16 +17,21 @@ from bastion.message.ownorigin import page_fields
 from bastion.web.guarded import headers_of
 
 STYLE = """
-:root { color-scheme: light dark; --ground: #f3f5f9; --card: #fff; --text: #172033; --quiet: #5a6478; --line: #d6dce7; --accent: #2456c9;
+:root { color-scheme: light dark; --ground: #f3f5f9; --card: #fff; --text: #172033; --quiet: #5a6478;
+  --line: #d6dce7; --accent: #2456c9;
   --on-accent: #fff; --alert: #a3202b; --alert-ground: #fdecee; }
-@media (prefers-color-scheme: dark) { :root { --ground: #0e131c; --card: #171e2a; --text: #e8ecf4; --quiet: #9aa6bb; --line: #2d3849;
+@media (prefers-color-scheme: dark) { :root { --ground: #0e131c; --card: #171e2a; --text: #e8ecf4;
+  --quiet: #9aa6bb; --line: #2d3849;
   --accent: #83aaff; --on-accent: #0d1526; --alert: #ffb3ba; --alert-ground: #3b1b21; } }
 * { box-sizing: border-box; }
-body { margin: 0; min-height: 100vh; display: grid; place-items: center; padding: 1.25rem; background: var(--ground); color: var(--text);
+body { margin: 0; min-height: 100vh; display: grid; place-items: center; padding: 1.25rem;
+  background: var(--ground); color: var(--text);
   font: 1rem/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; }
-main { width: 100%; max-width: 26rem; padding: 2rem 1.75rem; background: var(--card); border: 1px solid var(--line); border-radius: 14px;
+main { width: 100%; max-width: 26rem; padding: 2rem 1.75rem; background: var(--card);
+  border: 1px solid var(--line); border-radius: 14px;
   box-shadow: 0 1px 2px #0000000d, 0 12px 32px #0000000f; }
-header { display: flex; align-items: center; gap: .6rem; margin-bottom: 1.4rem; color: var(--quiet); font-weight: 600; }
+header { display: flex; align-items: center; gap: .6rem; margin-bottom: 1.4rem; color: var(--quiet);
+  font-weight: 600; }
 svg { width: 1.6rem; height: 1.6rem; fill: var(--accent); flex: none; }
 h1 { margin: 0 0 .4rem; font-size: 1.45rem; line-height: 1.25; letter-spacing: -.01em; }
 p { margin: 0 0 1.1rem; color: var(--quiet); overflow-wrap: anywhere; }
@@ -34,21 +39,27 @@ p:last-child { margin-bottom: 0; }
 strong { color: var(--text); }
 a { color: var(--accent); }
 label { display: block; margin-bottom: .35rem; font-weight: 600; }
-input { width: 100%; padding: .7rem .8rem; font: inherit; font-family: ui-monospace, "SF Mono", Menlo, monospace; color: inherit;
+input { width: 100%; padding: .7rem .8rem; font: inherit;
+  font-family: ui-monospace, "SF Mono", Menlo, monospace; color: inherit;
   background: var(--ground); border: 1px solid var(--line); border-radius: 9px; }
-button, .button { display: inline-block; width: 100%; margin: .9rem 0 0; padding: .75rem 1rem; font: inherit; font-weight: 600;
-  text-align: center; text-decoration: none; color: var(--on-accent); background: var(--accent); border: 0; border-radius: 9px;
+button, .button { display: inline-block; width: 100%; margin: .9rem 0 0; padding: .75rem 1rem;
+  font: inherit; font-weight: 600;
+  text-align: center; text-decoration: none; color: var(--on-accent); background: var(--accent); border: 0;
+  border-radius: 9px;
   cursor: pointer; }
 button:hover, .button:hover { filter: brightness(1.08); }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
 h1 + [role=alert] { margin-top: .9rem; }
-[role=alert] { padding: .65rem .8rem; color: var(--alert); background: var(--alert-ground); border-radius: 9px; }
+[role=alert] { padding: .65rem .8rem; color: var(--alert); background: var(--alert-ground);
+  border-radius: 9px; }
 code { font: .9em ui-monospace, "SF Mono", Menlo, monospace; color: var(--text); overflow-wrap: anywhere; }
 code span { white-space: nowrap; }
 ul { display: flex; flex-wrap: wrap; gap: .4rem; margin: 0 0 1.1rem; padding: 0; list-style: none; }
-li { padding: .15rem .6rem; font-size: .875rem; color: var(--quiet); border: 1px solid var(--line); border-radius: 99px;
+li { padding: .15rem .6rem; font-size: .875rem; color: var(--quiet); border: 1px solid var(--line);
+  border-radius: 99px;
   overflow-wrap: anywhere; }
-footer { margin-top: 1.4rem; padding-top: 1rem; border-top: 1px solid var(--line); font-size: .875rem; color: var(--quiet); }
+footer { margin-top: 1.4rem; padding-top: 1rem; border-top: 1px solid var(--line); font-size: .875rem;
+  color: var(--quiet); }
 """
 LOGO = (
     '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M4 3h4v3h2V3h4v3h2V3h4v7l-2 2v9h-4v-4a2 2 0 0 0-4'
