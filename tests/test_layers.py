@@ -38,7 +38,7 @@ FOREIGN = {  # library -> the only places that may import it
     "jose": {"authn/jwt.py"},
     "httptools": {"network/http1/connection.py"},
     "fastapi": {"web"},
-    "httpx": {"authn/oidc.py", "cluster/client.py", "cluster/connections.py"},
+    "httpx": {"authn/oidc.py", "cluster/client.py", "cluster/connections.py", "cluster/refusals.py"},
     "yaml": {"kube/documents.py", "settings/issuers.py"},
 }
 IMPURE = {

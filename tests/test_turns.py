@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bastion.runtime.turns import ADDRESS, BACKGROUND, MOST_WAITING, STREAM, USER, Key, Lines, Shared
+from bastion.runtime.turns import ADDRESS, BACKGROUND, MOST_WAITING, STREAM, USER, Key, Lines, Rounds, Shared
 
 A, B, C = ((USER, name) for name in "abc")
 X, Y = ((ADDRESS, name) for name in "xy")
@@ -100,3 +100,20 @@ def test_what_several_ask_has_a_place_in_the_line_of_each() -> None:
     shared.waits(None)
     shared.join(X)
     assert (told, shared.keys) == ([C], [A, B, C, X])
+
+
+def test_one_of_each_key_in_a_round_and_within_a_key_in_order() -> None:
+    rounds: Rounds[object] = Rounds()
+    for key, one in (("mallory", 1), ("mallory", 2), ("mallory", 3), ("alice", 4), ("bob", 5)):
+        rounds.add(key, one)
+    assert rounds.round(8) == [("mallory", 1), ("alice", 4), ("bob", 5)]
+    assert rounds.round(8) == [("mallory", 2)]
+    assert (rounds.round(8), rounds.round(8), len(rounds)) == ([("mallory", 3)], [], 0)
+
+
+def test_a_line_that_was_served_stands_behind_all_others() -> None:
+    rounds: Rounds[object] = Rounds()
+    for n in range(3):
+        for key in ("a", "b", "c"):
+            rounds.add(key, n)
+    assert [key for _ in range(4) for key, _ in rounds.round(2)] == ["a", "b", "c", "a", "b", "c", "a", "b"]

@@ -28,12 +28,14 @@ from bastion.observe.collecting import Collecting
 from bastion.runtime.certificates import Authority, Pair
 from bastion.runtime.errors import StartError
 from bastion.runtime.follow import Followed, follow
+from bastion.runtime.private import write_private
+from bastion.runtime.trust import server_context
 from bastion.server.capacity import this_machine, too_many
 from bastion.server.listener import bind
 from bastion.server.memory import keep_small, settle_memory, tune_allocator
 from bastion.server.run import Endings, Server
 from bastion.server.supervisor import NUMBER, Supervisor, told_by_supervisor
-from bastion.server.tls import ask_for_certificates, context_of, own_names, serving_context
+from bastion.server.tls import ask_for_certificates, own_names, serving_context
 from bastion.settings.config import INSECURE_ADDRESS, Config, Serving, serve_config
 from bastion.wiring.bastion import Bastion, open_bastion
 from bastion.wiring.cluster import embedded_api
@@ -209,7 +211,7 @@ async def _supervise(config: Config, argv: Sequence[str]) -> int:
         )
         if config.source.manifests:
             told["kubeconfig"] = str(folder / "kubeconfig")
-            _write_private(folder / "kubeconfig", (await embedded_api(config, stack)).kubeconfig().encode())
+            write_private(folder / "kubeconfig", (await embedded_api(config, stack)).kubeconfig())
         await examine(config)
         command = [sys.executable, "-m", "bastion", *argv]
         return await Supervisor(
@@ -239,7 +241,7 @@ async def _finally(work: Coroutine[Any, Any, None]) -> int:
 
 def _tls(serving: Serving) -> ssl.SSLContext:
     if serving.certificate is None or serving.key is None:
-        return context_of(_self_signed(serving))
+        return server_context(_self_signed(serving))
     try:
         return serving_context(serving.certificate, serving.key)
     except (OSError, ssl.SSLError) as error:
@@ -257,7 +259,7 @@ def _serving_tls(serving: Serving, authorities: Sequence[Path]) -> Followed[ssl.
 
     def read() -> ssl.SSLContext:
         if pair is not None:
-            context = context_of(pair)
+            context = server_context(pair)
         else:
             assert serving.certificate is not None and serving.key is not None
             context = serving_context(serving.certificate, serving.key)
@@ -286,13 +288,8 @@ def _self_signed(serving: Serving) -> Pair:
 def _write_pair(folder: Path, pair: Pair) -> tuple[Path, Path]:
     certificate, key = folder / "tls.crt", folder / "tls.key"
     certificate.write_bytes(pair.certificate)
-    _write_private(key, pair.key)
+    write_private(key, pair.key.decode())
     return certificate, key
-
-
-def _write_private(path: Path, data: bytes) -> None:
-    path.touch(mode=0o600)
-    path.write_bytes(data)
 
 
 def _sockets(config: Config) -> Sockets:

@@ -11,26 +11,22 @@ import contextlib
 import functools
 import logging
 import random
-import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import httpx
-import msgspec
 
+from bastion.cluster import calls
 from bastion.cluster.access import Access
 from bastion.cluster.apiservers import ApiServer, ApiServers
+from bastion.cluster.calls import Call
 from bastion.cluster.connections import Connections
 from bastion.cluster.errors import ApiError
+from bastion.cluster.refusals import cause_of, drained, refused
 from bastion.cluster.throttle import Throttle
 from bastion.runtime.turns import BACKGROUND, Asker
 
-MAX_REVIEW = 1 << 20  # bytes of a review's answer
-MAX_REFUSAL = 1 << 16  # bytes of what an answer that is no good says
-MAX_LIST = 256 << 20  # bytes of a page of a list
-MAX_EVENT = 8 << 20  # bytes of one watch event
 # seconds without a byte before a watch is given up: a little longer than a watch is asked to last
 WATCH_SILENCE = 35.0
 # seconds for a call: less than a cache waits for it, else why it failed is never told, and less than an
@@ -38,39 +34,9 @@ WATCH_SILENCE = 35.0
 TIMEOUT = 8.0
 BUSY_PAUSE = 1.0  # seconds after a 429 that does not say how long
 LIST_TIMEOUT = 60.0  # seconds for a page
-TIMED_OUT = 504
-_TOO_LARGE = "Too large resource version"
 _ALWAYS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "bastion"}
 
 _log = logging.getLogger("bastion.cluster")
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One to be made, on behalf of `asker`."""
-
-    method: str
-    path: str
-    query: dict[str, str]
-    body: bytes | None
-    limit: int
-    timeout: float
-    asker: Asker = BACKGROUND
-
-    @property
-    def verb(self) -> str:
-        """As Kubernetes names it."""
-        if self.method == "POST":
-            return "create"
-        if "watch" in self.query:
-            return "watch"
-        return "list" if {"limit", "labelSelector"} & self.query.keys() else "get"
-
-    @property
-    def resource(self) -> str:
-        """Empty for a path of no object's."""
-        *_, before, last = self.path.split("/")
-        return before if self.verb == "get" else last
 
 
 class _Turn:
@@ -131,19 +97,19 @@ class ApiClient:
         return ClientStatistics(len(self._throttle) + self._connections.waiting)
 
     async def get(self, path: str, query: dict[str, str], asker: Asker) -> bytes:
-        return await self._call(Call("GET", path, query, None, MAX_LIST, self._timeout, asker))
+        return await self._call(calls.get(path, query, self._timeout, asker))
 
     async def list(self, path: str, query: dict[str, str]) -> bytes:
         """A page of what is read in the background."""
-        return await self._call(Call("GET", path, query, None, MAX_LIST, LIST_TIMEOUT))
+        return await self._call(calls.get(path, query, LIST_TIMEOUT))
 
     async def create(self, path: str, body: bytes, asker: Asker) -> bytes:
-        return await self._call(Call("POST", path, {}, body, MAX_REVIEW, self._timeout, asker))
+        return await self._call(calls.create(path, body, self._timeout, asker))
 
     async def watch(self, path: str, query: dict[str, str]) -> AsyncGenerator[bytes, None]:
         """An empty line once it has begun, then the events, a line each."""
         server = self._servers.current
-        call = Call("GET", path, query, None, MAX_EVENT, self._timeout)
+        call = calls.watch(path, query, self._timeout)
         async with contextlib.AsyncExitStack() as stack:
             with self._told_as_api_errors(server):
                 async with server.call(self._timeout):
@@ -247,7 +213,7 @@ class ApiClient:
             _log.debug("%s %s: %d", call.method, call.path, response.status_code)
             try:
                 if response.status_code not in (200, 201):
-                    raise _refused(response, await _drained(response))
+                    raise refused(response, await drained(response))
                 yield response
             finally:
                 await response.aclose()
@@ -258,10 +224,10 @@ class ApiClient:
             yield
         except httpx.ConnectError as error:
             self._servers.refused(server)
-            raise ApiError(_cause(error)) from error
+            raise ApiError(cause_of(error)) from error
         except httpx.HTTPError as error:
             self._servers.doubt()
-            raise ApiError(_cause(error), broken=True) from error
+            raise ApiError(cause_of(error), broken=True) from error
         except TimeoutError as error:
             raise ApiError("it fell silent, or is not well any more") from error
 
@@ -279,7 +245,7 @@ class ApiClient:
 
     async def _ready(self, url: str) -> bool:
         """A server that knows the bastion and does not let it ask is well, too."""
-        call = Call("GET", "/readyz", {}, None, MAX_REVIEW, 0)
+        call = calls.probe()
         try:
             async with self._begun(ApiServer(url), call, await self._headers(call)):
                 return True
@@ -293,67 +259,3 @@ class ApiClient:
 def _url(text: str) -> httpx.URL:
     """Reviews go to the same two again and again, and parsing is a tenth of their cost."""
     return httpx.URL(text)
-
-
-class _Cause(msgspec.Struct):
-    reason: str = ""
-    message: str = ""
-
-
-class _Details(msgspec.Struct):
-    causes: list[_Cause] | None = None
-
-
-class _Status(msgspec.Struct):
-    message: str = ""
-    details: _Details | None = None
-
-
-async def _drained(response: httpx.Response) -> bytes:
-    """What it says.  A connection whose answer was read to its end is used again."""
-    said = b""
-    async for piece in response.aiter_raw():
-        said += piece
-        if len(said) > MAX_REFUSAL:
-            break
-    return said
-
-
-def _refused(response: httpx.Response, said: bytes) -> ApiError:
-    text = response.headers.get("retry-after", "")
-    return ApiError(
-        f"the API server answered {response.status_code}",
-        response.status_code,
-        float(text) if text.isdigit() else 0.0,
-        ahead=response.status_code == TIMED_OUT and _is_ahead(said),
-    )
-
-
-def _is_ahead(said: bytes) -> bool:
-    """apiserver `storage/errors.go`.
-
-    Before 1.18.6 the cause had no reason, so that client-go looks at its message, too.
-    """
-    try:
-        status = msgspec.json.decode(said, type=_Status)
-    except msgspec.DecodeError:
-        return False
-    causes = (status.details.causes if status.details is not None else None) or ()
-    return _TOO_LARGE in status.message or any(
-        cause.reason == "ResourceVersionTooLarge" or cause.message.startswith(_TOO_LARGE) for cause in causes
-    )
-
-
-def _cause(error: httpx.HTTPError) -> str:
-    """What the system said, where it did: of several addresses that were tried httpx only says that all
-    failed.
-    """
-    below: BaseException | None = error
-    while below is not None and not (isinstance(below, OSError) and below.strerror):
-        below = (
-            below.exceptions[-1]
-            if isinstance(below, BaseExceptionGroup)
-            else below.__cause__ or below.__context__
-        )
-    text = str(error if below is None else below.strerror)
-    return " ".join(re.sub(r" \(_ssl\.c:\d+\)$", "", text).split()) or type(error).__name__

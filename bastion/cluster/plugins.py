@@ -53,7 +53,7 @@ def run(
     info = {"apiVersion": plugin.api_version, "kind": "ExecCredential", "spec": {"interactive": interactive}}
     if plugin.provide_cluster_info:
         info["spec"]["cluster"] = _told(cluster, authorities)  # type: ignore[index]
-    said = {variable.name: variable.value for variable in plugin.env}
+    variables = {variable.name: variable.value for variable in plugin.env}
     program = shutil.which(command, path=environ.get("PATH", os.defpath))
     if program is None:
         hint = f": {_one_line(plugin.install_hint)}" if plugin.install_hint else ""
@@ -62,7 +62,7 @@ def run(
         done = subprocess.run(  # noqa: S603 that is what a plugin is
             [command, *plugin.args],
             executable=program,
-            env={**environ, **said, "KUBERNETES_EXEC_INFO": json.dumps(info)},
+            env={**environ, **variables, "KUBERNETES_EXEC_INFO": json.dumps(info)},
             stdin=None if interactive else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=None if interactive else subprocess.PIPE,

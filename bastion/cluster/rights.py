@@ -11,7 +11,6 @@ from dataclasses import dataclass
 READING = {"endpointslices": ("list", "watch")}  # all others can be looked for by name, too
 DISCOVERY, AUTHENTICATION, AUTHORIZATION = "discovery.k8s.io", "authentication.k8s.io", "authorization.k8s.io"
 GROUPS = {"endpointslices": DISCOVERY}
-CLUSTER_WIDE = ("nodes",)
 _SERVICE_ACCOUNT = "system:serviceaccount:"
 
 

@@ -35,7 +35,9 @@ EVERY = 60.0  # seconds
 SOON = 5.0  # seconds, while it is not known to be allowed to review
 UNKNOWN = (404, 405)  # an API server without such a review: what it would say shows when the right is used
 
-ANY_QUESTION = Attributes("get", "", "v1", "default", "services", "proxy", "bastion")
+ANY_QUESTION = Attributes(
+    "get", namespace="default", resource="services", subresource="proxy", name="bastion"
+)
 NOBODYS_TOKEN = "of-nobody"  # noqa: S105
 
 T = TypeVar("T")

@@ -4,7 +4,6 @@ at.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import errno
 import fcntl
@@ -16,12 +15,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from bastion.demo.workloads import NETWORKS, Workloads, demo_tokens, manifests_at
-from bastion.kube.documents import yaml_of
+from bastion.kube.kubeconfig import kubeconfig
 from bastion.runtime.certificates import Authority
 from bastion.runtime.errors import StartError
+from bastion.runtime.private import write_private
+from bastion.runtime.trust import server_context
 from bastion.server.listener import bind
 from bastion.server.run import Endings, Server
-from bastion.server.tls import context_of
 from bastion.settings.browsers import Browsers
 from bastion.settings.config import (
     Config,
@@ -121,7 +121,7 @@ async def _own_network(manifests: Path, stack: contextlib.AsyncExitStack) -> str
 async def _serve(folder: Path, sockets: list[socket.socket], network: str, log_format: str) -> int:
     port = sockets[0].getsockname()[1]
     authority, tokens = Authority("bastion demo"), demo_tokens()
-    tls = context_of(
+    tls = server_context(
         authority.issue(["localhost", "127.0.0.1", "::1", *_browsers("").names()], common_name="localhost")
     )
     url = f"https://localhost:{port}"
@@ -164,25 +164,11 @@ def _no_sockets() -> list[socket.socket]:
 
 def _write(folder: Path, ca: bytes, tokens: Tokens, url: str) -> None:
     (folder / "ca.crt").write_bytes(ca)
+    # its server is the bastion, so that `kubectl get --raw` goes through it
+    of_users = {user: token for user, (token, _) in tokens.items()}
     rows = [f'{token},{user},{user},"{",".join(groups)}"\n' for user, (token, groups) in tokens.items()]
-    for name, text in (("tokens.csv", "".join(rows)), ("kubeconfig", _kubeconfig(ca, tokens, url))):
-        (folder / name).touch(mode=0o600)
-        (folder / name).write_text(text)
-
-
-def _kubeconfig(ca: bytes, tokens: Tokens, url: str) -> str:
-    """One context per user; the server is the bastion, so `kubectl get --raw` goes through it."""
-    cluster = {"server": url, "certificate-authority-data": base64.b64encode(ca).decode()}
-    return yaml_of(
-        {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": "demo", "cluster": cluster}],
-            "users": [{"name": user, "user": {"token": token}} for user, (token, _) in tokens.items()],
-            "contexts": [{"name": user, "context": {"cluster": "demo", "user": user}} for user in tokens],
-            "current-context": next(iter(tokens)),
-        }
-    )
+    for name, text in (("tokens.csv", "".join(rows)), ("kubeconfig", kubeconfig(url, ca, of_users))):
+        write_private(folder / name, text)
 
 
 def _welcome(folder: Path, tokens: Tokens, url: str) -> str:

@@ -17,9 +17,9 @@ from bastion.demo.samplehttp import LARGEST_HEAD, Answer, SampleAnswer, SampleRe
 from bastion.demo.samplesite import SampleSite
 from bastion.demo.samplewebsocket import say_back
 from bastion.runtime.certificates import Authority
+from bastion.runtime.trust import server_context
 from bastion.standalone.manifests import load
 from bastion.standalone.resources import Object
-from bastion.standalone.tls import server_context
 
 MANIFESTS = Path(__file__).with_name("manifests")
 NETWORK = "127.77.0.0/24"  # in the manifests; another demo on this machine has another of NETWORKS

@@ -5,6 +5,7 @@ A line of JSON, of bounded length, and never a query, which may hold a secret.
 
 from __future__ import annotations
 
+import functools
 import time
 
 import msgspec
@@ -17,18 +18,18 @@ from bastion.observe.texts import agent
 
 ENDED, LASTS = "access", "access-lasts"
 NO_RESOURCE = Attributes("")
-MAX_LINE = 4096  # bytes; of a longer one the texts are cut
-MAX_PATH, MAX_TEXT = 2048, 512  # characters of one that is cut
+MAX_LINE = 4096  # bytes; the texts of a longer line are cut
+MAX_PATH, MAX_TEXT = 2048, 512  # characters that are left of a text that is cut
+CONTEXTS = 1024  # kept in encoded form
+MAX_CACHED = 2048  # bytes of path and User-Agent, which a client chooses: longer ones are not kept
 
 _encode = msgspec.json.Encoder().encode
 
 
-class Line(msgspec.Struct, omit_defaults=True, gc=False):
-    """The fields of a line, in their order; what is empty is left out.
+class Event(msgspec.Struct, gc=False):
+    """The first fields of a line, in their order: what is different for each exchange.
 
-    `cut`: some text is longer than it stands here.
-
-    Durations are in seconds.  `msg` is `access`, or `access-lasts` of one that has become long and goes on.
+    Durations are in seconds.  `msg` is `access`, or `access-lasts` of a long exchange that goes on.
     """
 
     time: str
@@ -42,6 +43,14 @@ class Line(msgspec.Struct, omit_defaults=True, gc=False):
     bytesIn: int
     bytesOut: int
     stages: dict[str, float]
+
+
+class Context(msgspec.Struct, omit_defaults=True, gc=False):
+    """The other fields of a line, in their order: what many exchanges have in common.
+
+    Empty ones are left out.  `cut`: some text is longer than it stands here.
+    """
+
     user: str = ""
     actingAs: str = ""
     verb: str = ""
@@ -58,49 +67,105 @@ class Line(msgspec.Struct, omit_defaults=True, gc=False):
     cut: bool = False
 
 
+Key = tuple[str, str, str, str, str, str, bytes, str, str, str, str, bytes, bool]
+
+
 def access_line(record: Record, msg: str = ENDED) -> bytes:
-    line = line_of(record, msg)
-    encoded = _encode(line)
-    return encoded if len(encoded) <= MAX_LINE else _encode(cut(line))
+    key = key_of(record)
+    # an error repeats what a client sent, at any length
+    kept = not record.error and len(record.path) + len(record.agent) <= MAX_CACHED
+    line = _encode(event_of(record, msg))[:-1] + (_cached if kept else _encoded)(key)
+    return line if len(line) <= MAX_LINE else _cut_line(record, msg)
 
 
-def line_of(record: Record, msg: str) -> Line:
+def event_of(record: Record, msg: str) -> Event:
+    return Event(
+        time=rfc3339(time.time()),
+        msg=msg,
+        auditID=record.audit_id,
+        client=record.client,
+        method=record.method,
+        path=record.path.decode("utf-8", "replace"),
+        code=record.code,
+        seconds=record.seconds,
+        bytesIn=record.bytes_in,
+        bytesOut=record.bytes_out,
+        stages=record.stages,
+    )
+
+
+def key_of(record: Record) -> Key:
+    """What the context of a line is made of."""
     user, acting = record.user, record.acting_as
     attributes = record.info.attributes if record.info is not None else NO_RESOURCE
-    return Line(
-        rfc3339(time.time()),
-        msg,
-        record.audit_id,
-        record.client,
-        record.method,
-        record.path.decode("utf-8", "replace"),
-        record.code,
-        record.seconds,
-        record.bytes_in,
-        record.bytes_out,
-        record.stages,
+    return (
         user.name if user is not None else "",
         acting.name if acting is not None and acting is not user else "",
         attributes.verb,
         attributes.resource,
         attributes.namespace,
         attributes.name,
-        record.host.decode("utf-8", "replace") if record.host else "",
+        record.host,
         record.endpoint,
         record.error,
         record.cause,
         record.outcome,
-        agent(record.agent) if record.agent else "",
-        "" if is_ours(record.audit_id) else "client",
+        record.agent,
+        is_ours(record.audit_id),
     )
 
 
-def cut(line: Line) -> Line:
-    """Names, users and errors as well: they repeat what the client said."""
-    for field in line.__struct_fields__:
-        value = getattr(line, field)
+def context_of(key: Key) -> Context:
+    user, acting, verb, resource, namespace, name, host, endpoint, error, cause, outcome, client, ours = key
+    return Context(
+        user=user,
+        actingAs=acting,
+        verb=verb,
+        resource=resource,
+        namespace=namespace,
+        name=name,
+        host=host.decode("utf-8", "replace"),
+        endpoint=endpoint,
+        error=error,
+        cause=cause,
+        outcome=outcome,
+        userAgent=agent(client) if client else "",
+        audit_id_from="" if ours else "client",
+    )
+
+
+def _encoded(key: Key) -> bytes:
+    """The end of a line, from the comma in front of the context on."""
+    return _end(context_of(key))
+
+
+_cached = functools.lru_cache(CONTEXTS)(_encoded)
+
+
+def _end(context: Context) -> bytes:
+    encoded = _encode(context)
+    return b"," + encoded[1:] if len(encoded) > 2 else b"}"
+
+
+def _cut_line(record: Record, msg: str) -> bytes:
+    event, context = cut(event_of(record, msg), context_of(key_of(record)))
+    return _encode(event)[:-1] + _end(context)
+
+
+def cut(event: Event, context: Context) -> tuple[Event, Context]:
+    """Cuts names, users and errors as well: they repeat what the client sent."""
+    if _cut_texts(event) | _cut_texts(context):
+        context.cut = True
+    return event, context
+
+
+def _cut_texts(part: Event | Context) -> bool:
+    """Whether any text was too long."""
+    found = False
+    for field in part.__struct_fields__:
+        value = getattr(part, field)
         most = MAX_PATH if field == "path" else MAX_TEXT
         if isinstance(value, str) and len(value) > most:
-            setattr(line, field, f"{value[:most]}…")
-            line.cut = True
-    return line
+            setattr(part, field, f"{value[:most]}…")
+            found = True
+    return found

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from bastion.kube.user import ANONYMOUS
+from bastion.kube.user import ANONYMOUS, User
 from bastion.observe.accessline import ENDED, LASTS, access_line
 from bastion.observe.record import Record
 
@@ -43,8 +43,10 @@ class AccessLog:
         self._descriptor = descriptor
         self._written = written
         self._lines: list[bytes] = []
+        self._users: list[User | None] = []  # of the lines
         self._size = 0
-        self._size_of: dict[str, int] = {}  # by user; empty for whom nobody knows
+        self._size_of: dict[str, int] = {}  # by user, empty where it is not known; of the first lines,
+        self._counted = 0  # as many as were counted when this was last needed
         self._task: asyncio.Task[None] | None = None
         self._writing = asyncio.Lock()
         self._torn = False  # the last that was written is a part of a line
@@ -63,24 +65,24 @@ class AccessLog:
     def statistics(self) -> AccessLogStatistics:
         return AccessLogStatistics(self._dropped)
 
-    def observe(self, record: Record) -> None:
-        self._add(record, ENDED)
-
-    def lasts(self, record: Record) -> None:
-        self._add(record, LASTS)
-
-    def _add(self, record: Record, msg: str) -> None:
-        user = record.user.name if record.user is not None and record.user.name != ANONYMOUS else ""
-        if self._size > FOR_ALL and not self._has_room(user):
+    def observe(self, record: Record, msg: str = ENDED) -> None:
+        if self._size > FOR_ALL and not self._has_room(_known(record.user)):
             self._dropped += 1
             return
         line = self._written(record, msg)
-        size = len(line) + 1
         self._lines.append(line)
-        self._size += size
-        self._size_of[user] = self._size_of.get(user, 0) + size
+        self._users.append(record.user)
+        self._size += len(line) + 1
+
+    def lasts(self, record: Record) -> None:
+        self.observe(record, LASTS)
 
     def _has_room(self, user: str) -> bool:
+        """Beyond what is for all: only then the lines of each user are counted."""
+        while self._counted < len(self._lines):
+            owner, line = _known(self._users[self._counted]), self._lines[self._counted]
+            self._size_of[owner] = self._size_of.get(owner, 0) + len(line) + 1
+            self._counted += 1
         return user != "" and self._size <= HELD_BYTES and self._size_of.get(user, 0) <= FOR_ONE
 
     async def _run(self) -> None:
@@ -106,8 +108,9 @@ class AccessLog:
     def _take(self) -> bytes:
         data = b"\n".join((*self._lines, b"")) if self._lines else b""
         self._lines.clear()
+        self._users.clear()
         self._size_of.clear()
-        self._size = 0
+        self._size = self._counted = 0
         return data
 
     def _write(self, data: bytes) -> tuple[int, str]:
@@ -127,3 +130,8 @@ class AccessLog:
         if cause and not self._failing:
             _log.error("the access log cannot be written (%s): lines are lost, and counted", cause.lower())
         self._failing = bool(cause)
+
+
+def _known(user: User | None) -> str:
+    """The name of a user; empty where nobody in particular is known."""
+    return user.name if user is not None and user.name != ANONYMOUS else ""

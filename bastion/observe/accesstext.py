@@ -1,15 +1,17 @@
-"""The access log for people: when, what came of it, who asked for what and how long it took; the rest as
+"""The access log for people: when, which code, what was requested and how long it took; the rest as
 name=value.
 """
 
 from __future__ import annotations
 
-from bastion.observe.accessline import ENDED, MAX_LINE, Line, cut, line_of
+from collections.abc import Callable
+
+from bastion.observe.accessline import ENDED, MAX_LINE, Context, Event, context_of, cut, event_of, key_of
 from bastion.observe.record import Record
 from bastion.observe.texts import inert
 
-# What stands in the sentence already, or says nothing to a person.
-_SAID = frozenset(
+# Fields that are not repeated behind the sentence: it has them, or they tell a person nothing.
+_LEFT_OUT = frozenset(
     (
         "time",
         "msg",
@@ -30,52 +32,55 @@ _COLOURS = {0: _RED, 1: _GREEN, 2: _GREEN, 3: _CYAN, 4: _YELLOW}  # by the first
 
 
 def text_line(record: Record, msg: str = ENDED) -> bytes:
-    return _bounded(line_of(record, msg), _plain)
+    return _bounded(record, msg, _plain)
 
 
 def coloured_line(record: Record, msg: str = ENDED) -> bytes:
-    return _bounded(line_of(record, msg), _coloured)
+    return _bounded(record, msg, _coloured)
 
 
-def _bounded(line: Line, written) -> bytes:  # type: ignore[no-untyped-def]
-    text: bytes = written(line).encode("utf-8", "replace")
-    return text if len(text) <= MAX_LINE else written(cut(line)).encode("utf-8", "replace")
+def _bounded(record: Record, msg: str, written: Callable[[Event, Context], str]) -> bytes:
+    event, context = event_of(record, msg), context_of(key_of(record))
+    text = written(event, context).encode("utf-8", "replace")
+    return text if len(text) <= MAX_LINE else written(*cut(event, context)).encode("utf-8", "replace")
 
 
-def _plain(line: Line) -> str:
-    return f"{line.time} {_code(line)} {_what(line)} {_milliseconds(line.seconds)} {_rest(line)}"
+def _plain(event: Event, context: Context) -> str:
+    took = _milliseconds(event.seconds)
+    return f"{event.time} {_code(event)} {_request(event, context)} {took} {_rest(event, context)}"
 
 
-def _coloured(line: Line) -> str:
-    colour = _COLOURS.get(line.code // 100, _RED)
-    took = _milliseconds(line.seconds)
+def _coloured(event: Event, context: Context) -> str:
+    colour = _COLOURS.get(event.code // 100, _RED)
+    took = _milliseconds(event.seconds)
     return (
-        f"{_DIM}{line.time}{_OFF} {colour}{_code(line)}{_OFF} {_what(line)} {colour}{took}{_OFF}"
-        f" {_DIM}{_rest(line)}{_OFF}"
+        f"{_DIM}{event.time}{_OFF} {colour}{_code(event)}{_OFF} {_request(event, context)}"
+        f" {colour}{took}{_OFF} {_DIM}{_rest(event, context)}{_OFF}"
     )
 
 
-def _code(line: Line) -> str:
-    code = f"{line.code:03d}" if line.code else "---"
-    return code if line.msg == ENDED else f"{code} (goes on)"
+def _code(event: Event) -> str:
+    code = f"{event.code:03d}" if event.code else "---"
+    return code if event.msg == ENDED else f"{code} (goes on)"
 
 
-def _what(line: Line) -> str:
-    return inert(f"{line.method} {line.host}{line.path}")
+def _request(event: Event, context: Context) -> str:
+    return inert(f"{event.method} {context.host}{event.path}")
 
 
 def _milliseconds(seconds: float) -> str:
     return f"{seconds * 1000:.3f}ms"
 
 
-def _rest(line: Line) -> str:
-    told = [
+def _rest(event: Event, context: Context) -> str:
+    fields = [
         (field, value)
-        for field in line.__struct_fields__
-        if field not in _SAID and (value := getattr(line, field))
+        for part in (event, context)
+        for field in part.__struct_fields__
+        if field not in _LEFT_OUT and (value := getattr(part, field))
     ]
-    stages = [(stage, _milliseconds(seconds)) for stage, seconds in line.stages.items()]
-    return " ".join(f"{name}={_value(value)}" for name, value in (*told, *stages))
+    stages = [(stage, _milliseconds(seconds)) for stage, seconds in event.stages.items()]
+    return " ".join(f"{name}={_value(value)}" for name, value in (*fields, *stages))
 
 
 def _value(value: object) -> str:

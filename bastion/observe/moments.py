@@ -5,16 +5,19 @@ from __future__ import annotations
 import functools
 import time
 
-_MILLISECONDS = tuple(f".{number:03d}Z" for number in range(1000))
-
 
 def rfc3339(seconds: float) -> str:
     """`seconds` since the epoch."""
-    whole = int(seconds)
-    return _second(whole) + _MILLISECONDS[int((seconds - whole) * 1000)]
+    return _millisecond(int(seconds * 1000))
+
+
+@functools.lru_cache(64)
+def _millisecond(milliseconds: int) -> str:
+    """Cached: under load several lines are written in one."""
+    second, rest = divmod(milliseconds, 1000)
+    return f"{_second(second)}.{rest:03d}Z"
 
 
 @functools.lru_cache(8)
 def _second(second: int) -> str:
-    """One in which thousands of lines are written is worked out once."""
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))

@@ -1,6 +1,4 @@
-"""Tells everybody who wants to know that an exchange is over, or lasts long: the access log and the
-metrics.
-"""
+"""Tells the access log and the metrics that an exchange has ended, or has become a long one."""
 
 from __future__ import annotations
 
@@ -12,11 +10,11 @@ from bastion.observe.record import Record
 
 class Sink(Protocol):
     def observe(self, record: Record) -> None:
-        """It is over."""
+        """The exchange has ended."""
         ...
 
     def lasts(self, record: Record) -> None:
-        """It is a long one, and goes on."""
+        """The exchange has become a long one, and goes on."""
         ...
 
 
@@ -25,22 +23,13 @@ class Observer:
         self._sinks = tuple(sinks)
 
     def observe(self, record: Record, code: int, bytes_in: int, bytes_out: int) -> None:
-        """`code` is 0 where no answer began; the bytes are those of the bodies."""
-        _so_far(record, code, bytes_in, bytes_out)
+        """`code` is 0 where no response began; the bytes are those of the bodies."""
+        record.measure(code, bytes_in, bytes_out)
         for sink in self._sinks:
             sink.observe(record)
 
     def lasts(self, record: Record, code: int, bytes_in: int, bytes_out: int) -> None:
-        """As `observe`, of one that has become long; it ends later."""
-        _so_far(record, code, bytes_in, bytes_out)
+        """As `observe`, for an exchange that has become a long one and ends later."""
+        record.measure(code, bytes_in, bytes_out)
         for sink in self._sinks:
             sink.lasts(record)
-
-
-def _so_far(record: Record, code: int, bytes_in: int, bytes_out: int) -> None:
-    record.code, record.bytes_in, record.bytes_out = (
-        code,
-        bytes_in + record.stream_in,
-        bytes_out + record.stream_out,
-    )
-    record.ended()

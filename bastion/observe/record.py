@@ -18,6 +18,7 @@ class Record:
 
     __slots__ = (
         "_stage",
+        "_stage_began",
         "acting_as",
         "agent",
         "audit_id",
@@ -64,16 +65,22 @@ class Record:
         self.stream_in = 0  # of a tunnel, after the switch of protocols
         self.stream_out = 0
         self.stages: dict[str, float] = {}
-        self._stage = ("", 0.0)
+        self._stage = ""
+        self._stage_began = 0.0
         self.seconds = 0.0
         self.started = _clock()
 
-    def ended(self) -> None:
+    def measure(self, code: int, bytes_in: int, bytes_out: int) -> None:
+        """Up to now.  What went through a tunnel is added to the bytes of the bodies."""
+        self.code = code
+        self.bytes_in = bytes_in + self.stream_in
+        self.bytes_out = bytes_out + self.stream_out
         self.seconds = _clock() - self.started
 
     def stage(self, name: str) -> Record:
         """`with record.stage("authentication"):` measures what is inside."""
-        self._stage = (name, _clock())
+        self._stage = name
+        self._stage_began = _clock()
         return self
 
     def __enter__(self) -> Record:
@@ -82,5 +89,4 @@ class Record:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        name, began = self._stage
-        self.stages[name] = _clock() - began
+        self.stages[self._stage] = _clock() - self._stage_began

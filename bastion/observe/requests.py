@@ -29,6 +29,8 @@ MAX_DURATIONS = 512  # namespaces and resources whose durations are kept apart
 OTHER = "other"
 BACKEND, BASTION = "backend", "bastion"
 
+FIRST = BUCKETS[0]
+
 Key = tuple[str, str, str, str, str]
 KEY = ("namespace", "resource", "verb", "code", "by")
 TARGET = ("namespace", "resource", "target")
@@ -60,11 +62,13 @@ class Requests:
         count, durations = self._counts.get(key) or self._added(key)
         count[0] += 1
         seconds = record.seconds
-        durations[bisect_left(BUCKETS, seconds)] += 1
+        # most fall into the first bucket, and a comparison is cheaper than a call
+        durations[bisect_left(BUCKETS, seconds) if seconds > FIRST else 0] += 1
         durations[-1] += seconds
+        stages = self._stages
         for name, seconds in record.stages.items():
-            counts = self._stages.get(name) or self._stages.setdefault(name, no_counts())
-            counts[bisect_left(BUCKETS, seconds)] += 1
+            counts = stages.get(name) or stages.setdefault(name, no_counts())
+            counts[bisect_left(BUCKETS, seconds) if seconds > FIRST else 0] += 1
             counts[-1] += seconds
         self._bytes_in += record.bytes_in
         self._bytes_out += record.bytes_out
@@ -115,7 +119,10 @@ class Requests:
         self._target_counts[key] = self._target_counts.get(key, 0) + 1
 
     def families(self) -> list[Family]:
-        found = [
+        return [*self._of_all(), *(self._of_targets() if self._targets else ())]
+
+    def _of_all(self) -> list[Family]:
+        return [
             counter(
                 "bastion_requests",
                 "Exchanges that ended, by who made the answer: a backend, or the bastion itself.",
@@ -147,23 +154,22 @@ class Requests:
                 {(): self._long},
             ),
         ]
-        if self._targets:
-            names = (*TARGET, "code", "by")
-            found += [
-                counter(
-                    "bastion_target_requests",
-                    "Exchanges that reached an endpoint, by target and class of code.",
-                    names,
-                    self._target_counts,
-                ),
-                histogram(
-                    "bastion_target_request_duration_seconds",
-                    "How long these took.",
-                    TARGET,
-                    self._target_durations,
-                ),
-            ]
-        return found
+
+    def _of_targets(self) -> list[Family]:
+        return [
+            counter(
+                "bastion_target_requests",
+                "Exchanges that reached an endpoint, by target and class of code.",
+                (*TARGET, "code", "by"),
+                self._target_counts,
+            ),
+            histogram(
+                "bastion_target_request_duration_seconds",
+                "How long these took.",
+                TARGET,
+                self._target_durations,
+            ),
+        ]
 
 
 def _object(id: str) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Hashable
 
-from bastion.runtime.rounds import Rounds
+from bastion.runtime.turns import Rounds
 
 USERS = 4  # that do a step in one turn of the loop
 
@@ -30,7 +30,7 @@ class Turns:
             self._call_next()
             return
         waiter = self._loop.create_future()
-        self._rounds.wait(user, waiter)
+        self._rounds.add(user, waiter)
         self._call_next()
         await waiter
 
@@ -42,7 +42,7 @@ class Turns:
     def _next(self) -> None:
         self._due = False
         self._served.clear()
-        for user, waiter in self._rounds.next(USERS):
+        for user, waiter in self._rounds.round(USERS):
             if not waiter.done():  # whoever left was cancelled
                 waiter.set_result(None)
                 self._served.add(user)

@@ -123,17 +123,25 @@ class Rate:
         self._spent: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
 
     def exhausted(self, key: Hashable, now: float) -> bool:
-        state = self._spent.get(key)
-        return state is not None and self._per_second > 0 and self._left(state, now) < 1
+        return key in self._spent and self._per_second > 0 and self._left(key, now) < 1
 
     def spend(self, key: Hashable, now: float) -> None:
-        state = self._spent.pop(key, (0.0, now))
+        left = self._left(key, now)
+        self._spent.pop(key, None)
         if len(self._spent) >= MAX_KEYS:
-            self._spent.popitem(last=False)  # whoever spent longest ago has most of it back
-        self._spent[key] = (self._burst - self._left(state, now) + 1, now)
+            self._spent.popitem(last=False)  # the longest since it spent: most of its tokens are back
+        self._spent[key] = (self._burst - left + 1, now)
 
-    def _left(self, state: tuple[float, float], now: float) -> float:
-        spent, since = state
+    def give_back(self, key: Hashable, now: float) -> None:
+        """A token that was spent and not used."""
+        self._spent[key] = (self._burst - self._left(key, now) - 1, now)
+
+    def wait(self, key: Hashable, now: float) -> float:
+        """Seconds until it is no longer exhausted."""
+        return max(0.0, (1 - self._left(key, now)) / self._per_second) if self._per_second > 0 else 0.0
+
+    def _left(self, key: Hashable, now: float) -> float:
+        spent, since = self._spent.get(key, (0.0, now))
         return min(self._burst, self._burst - spent + (now - since) * self._per_second)
 
     def __len__(self) -> int:

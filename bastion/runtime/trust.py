@@ -1,6 +1,4 @@
-"""Whom do we believe over TLS, and as whom do we come?
-
-The context of every client here that verifies: API servers, issuers, kubelets.
+"""The TLS contexts of all clients and servers here: what they trust, and which certificate they show.
 
 Python asks more of an authority than the clients of Kubernetes do (Go's crypto/x509): since 3.13 it wants the
 key identifiers that RFC 5280, 4.2.1.1 lets a self-signed authority leave out, and before that a root where Go
@@ -16,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
+
+from bastion.runtime.certificates import Pair
 
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
@@ -44,6 +44,19 @@ def client_context(
         context.load_verify_locations(cadata=pem)
     except ssl.SSLError as error:
         raise ValueError(_cause(error)) from error
+    return context
+
+
+def server_context(pair: Pair | None = None) -> ssl.SSLContext:
+    """That of a server for HTTP/1.1; without a `pair` its certificate is still to be loaded."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # Forward secrecy and authenticated encryption only (Mozilla's intermediate list).
+    context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM")
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    context.set_alpn_protocols(["http/1.1"])
+    if pair is not None:
+        show(context, pair.certificate, pair.key)
     return context
 
 

@@ -1,6 +1,7 @@
-"""· Whose turn is it?  Lines by kind of asker and by asker; each in turn has one step forward.
+"""· Whose turn is it?  One line for each asker, and the lines take turns; pure.
 
-A user who wants much waits behind himself alone: whoever wants one thing waits for one round at most.  Pure.
+A user who asks for much waits behind that user's own requests alone: one who asks for one thing waits for one
+round at most.
 """
 
 from __future__ import annotations
@@ -11,22 +12,20 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T", bound=Hashable)
 
-Key = tuple[str, str]  # a kind, and who of that kind
+Key = tuple[str, str]  # a kind, and a name of that kind
 
 # The kinds.  Each has its share of the turns, however many there are of another.
 USER = "user"
 ADDRESS = "address"  # of a client, before its user is known
-STREAM = "stream"  # a user's access, asked about again: nobody can put that off by asking for more
+STREAM = "stream"  # checks of a user's access: no user can delay them by asking for more
 BACKGROUND = ("background", "")
 
-# in one line; the others are as many as there are streams and resources
+# in one line; streams and resources bound the others
 MOST_WAITING = {USER: 100, ADDRESS: 100}
 
 
 class Shared:
-    """Those for whom one question is asked: they join while it waits, and it has a place in the line of
-    each.
-    """
+    """All askers of one question: more may join while it waits, and it has a place in the line of each."""
 
     __slots__ = ("_waits", "keys")
 
@@ -42,7 +41,7 @@ class Shared:
                     self._waits(key)
 
     def waits(self, line_up: Callable[[Key], object] | None) -> None:
-        """`line_up` is called for whoever joins from now on; None: it waits no more."""
+        """`line_up` is called for each key that joins from now on; None: it no longer waits."""
         self._waits = line_up
 
 
@@ -53,49 +52,88 @@ def keys_of(asker: Asker) -> list[Key]:
     return asker.keys if isinstance(asker, Shared) else [asker]
 
 
+class Rounds(Generic[T]):
+    """One line for each key.  The line whose turn is over stands behind the others."""
+
+    def __init__(self) -> None:
+        self._lines: OrderedDict[Hashable, OrderedDict[T, None]] = OrderedDict()
+
+    def add(self, key: Hashable, item: T) -> None:
+        self._lines.setdefault(key, OrderedDict())[item] = None
+
+    def waiting(self, key: Hashable) -> int:
+        return len(self._lines.get(key, ()))
+
+    def next(self) -> tuple[Hashable, T]:
+        """The first item of the line whose turn it is.  Raises StopIteration where nothing waits."""
+        key, line = next(iter(self._lines.items()))
+        item = next(iter(line))
+        self._lines.move_to_end(key)
+        self.discard(key, item)
+        return key, item
+
+    def round(self, most: int) -> list[tuple[Hashable, T]]:
+        """The first item of each of at most `most` lines."""
+        return [self.next() for _ in range(min(most, len(self._lines)))]
+
+    def discard(self, key: Hashable, item: T) -> None:
+        line = self._lines.get(key)
+        if line is not None:
+            line.pop(item, None)
+            if not line:
+                del self._lines[key]
+
+    def __len__(self) -> int:
+        return sum(map(len, self._lines.values()))
+
+    def __bool__(self) -> bool:
+        return bool(self._lines)
+
+
 class Lines(Generic[T]):
-    """An item may stand in several lines; whoever takes it out of one discards it from the others."""
+    """Rounds of the kinds, and of the names within a kind.
+
+    An item may stand in several lines; when it is taken out of one, discard it from the others.
+    """
 
     def __init__(self, most: dict[str, int] = MOST_WAITING) -> None:
         self._most = most
-        self._kinds: OrderedDict[str, OrderedDict[str, OrderedDict[T, None]]] = OrderedDict()
+        self._kinds: OrderedDict[str, Rounds[T]] = OrderedDict()
 
     def add(self, key: Key, item: T) -> bool:
-        """False where as many wait in this line as may."""
+        """False where the line is full."""
         kind, name = key
-        line = self._kinds.setdefault(kind, OrderedDict()).setdefault(name, OrderedDict())
-        if kind in self._most and len(line) >= self._most[kind]:
+        rounds = self._kinds.get(kind)
+        if rounds is None:
+            rounds = self._kinds[kind] = Rounds()
+        if kind in self._most and rounds.waiting(name) >= self._most[kind]:
             return False
-        line[item] = None
+        rounds.add(name, item)
         return True
 
     def next(self) -> T | None:
-        """Whoever has waited longest in the line whose turn it is, None where nobody waits."""
+        """The item that has waited longest in the line whose turn it is, None where nothing waits."""
         if not self._kinds:
             return None
-        kind, lines = next(iter(self._kinds.items()))
-        name, line = next(iter(lines.items()))
-        item = next(iter(line))
+        kind, rounds = next(iter(self._kinds.items()))
+        _, item = rounds.next()
         self._kinds.move_to_end(kind)
-        lines.move_to_end(name)
-        self.discard((kind, name), item)
+        self._drop_empty(kind)
         return item
 
     def discard(self, key: Key, item: T) -> None:
         kind, name = key
-        lines = self._kinds.get(kind)
-        line = lines.get(name) if lines is not None else None
-        if lines is None or line is None:
-            return
-        line.pop(item, None)
-        if not line:
-            del lines[name]
-            if not lines:
-                del self._kinds[kind]
+        if kind in self._kinds:
+            self._kinds[kind].discard(name, item)
+            self._drop_empty(kind)
+
+    def _drop_empty(self, kind: str) -> None:
+        if not self._kinds[kind]:
+            del self._kinds[kind]
 
     def __len__(self) -> int:
         """Places; an item in two lines has two."""
-        return sum(len(line) for lines in self._kinds.values() for line in lines.values())
+        return sum(map(len, self._kinds.values()))
 
     def __bool__(self) -> bool:
         return bool(self._kinds)

@@ -1,37 +1,21 @@
-"""The certificate shown to clients: from files, or made here where none is given."""
+"""The certificate that is shown to clients, and the certificates that clients show."""
 
 from __future__ import annotations
 
 import ssl
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from bastion.runtime.certificates import Pair
+from bastion.runtime.trust import server_context
 
 _DER = 2  # _ssl.ENCODING_DER
 
 
 def serving_context(certificate: Path, key: Path) -> ssl.SSLContext:
     """Raises OSError or ssl.SSLError."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # Forward secrecy and authenticated encryption only (Mozilla's intermediate list).
-    context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM")
-    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
-    context.set_alpn_protocols(["http/1.1"])
+    context = server_context()
     context.load_cert_chain(certificate, key)
     return context
-
-
-def context_of(pair: Pair) -> ssl.SSLContext:
-    """OpenSSL reads pairs from files only; these live for as long as it takes."""
-    with tempfile.TemporaryDirectory(prefix="bastion-") as folder:
-        certificate, key = Path(folder, "tls.crt"), Path(folder, "tls.key")
-        certificate.write_bytes(pair.certificate)
-        key.touch(mode=0o600)
-        key.write_bytes(pair.key)
-        return serving_context(certificate, key)
 
 
 def own_names(address: str) -> list[str]:

@@ -47,7 +47,8 @@ def provenance(
         if lower in said:
             said[lower] = said[lower] + b"," + value if said[lower] else value
     site, mode, dest, origin = said.values()
-    return Provenance(method, own_origins(scheme, host), site, mode, dest, origin, upgrade)
+    own = own_origins(scheme, host)
+    return Provenance(method, own, site=site, mode=mode, dest=dest, origin=origin, upgrade=upgrade)
 
 
 def own_origins(scheme: bytes, host: bytes) -> frozenset[bytes]:

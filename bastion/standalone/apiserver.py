@@ -19,17 +19,17 @@ from pathlib import Path
 
 import uvicorn
 
+from bastion.kube.kubeconfig import context_name, kubeconfig
 from bastion.kube.user import User
 from bastion.runtime.certificates import Authority
+from bastion.runtime.trust import server_context
 from bastion.standalone.app import Api
 from bastion.standalone.discovery import documents
 from bastion.standalone.files import FollowedFiles
-from bastion.standalone.kubeconfig import context_name, kubeconfig
 from bastion.standalone.manifests import load, manifest_files
 from bastion.standalone.rbac import SUPERUSERS
 from bastion.standalone.state import Snapshot, State, snapshot
 from bastion.standalone.store import HISTORY
-from bastion.standalone.tls import server_context
 from bastion.standalone.tokens import read_tokens
 from bastion.standalone.watches import BOOKMARK_INTERVAL, Watches
 

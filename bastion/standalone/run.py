@@ -8,8 +8,8 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
+from bastion.runtime.private import write_private
 from bastion.standalone.apiserver import ApiServer
-from bastion.standalone.kubeconfig import write_private
 
 
 async def run(

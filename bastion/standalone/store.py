@@ -12,7 +12,7 @@ import uuid
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 
@@ -22,7 +22,6 @@ HISTORY = 10_000  # events kept for watches that come back
 GENERATIONS = 8  # contents kept for lists that are read page by page
 _UIDS = uuid.UUID("6f0a3c5e-2a0b-5c5d-9d3e-0c6b0f6f7a11")
 
-EventType = Literal["ADDED", "MODIFIED", "DELETED"]
 Table = dict[tuple[str, str], "Entry"]  # (namespace, name), in this order
 
 

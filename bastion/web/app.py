@@ -54,9 +54,7 @@ _GO_MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 @dataclass(frozen=True, slots=True)
 class VersionInfo:
-    """`version.Info`; what has no meaning here is empty, as generated clients refuse an answer that lacks a
-    field.
-    """
+    """`version.Info`; fields without a meaning here are empty, as generated clients want all of them."""
 
     major: str
     minor: str
@@ -215,6 +213,7 @@ def _add_read(
     operation: str,
     summary: str,
     answers: dict[int | str, dict[str, Any]],
+    *,
     model: type | None = None,
 ) -> None:
     # Two routes: FastAPI gives one route one operationId, and an operationId may stand in a description only

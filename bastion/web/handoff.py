@@ -9,6 +9,7 @@ application's host, twice each.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from fastapi import FastAPI, HTTPException, Request, Response
@@ -17,26 +18,46 @@ from bastion.kube.hostname import host_name
 from bastion.kube.status import StatusError
 from bastion.message.cookies import APPLICATION, HANDOFF, PAIRS, RETURN, SESSION
 from bastion.observe.signins import Outcome
+from bastion.signin.handoff import Redeemed
 from bastion.signin.pairs import PAIR_SECONDS, Pair, paired, with_pair
 from bastion.signin.session import SIGN_IN_SECONDS, Session
 from bastion.web.login import refusal, signed_out
 from bastion.web.pages import problem, sign_out_form, signed_out_here
-from bastion.web.visit import Desk, Visit, add_form, add_page, add_step, see_other, with_cookie
+from bastion.web.visit import Description, Desk, Visit, add_form, add_page, add_step, see_other, with_cookie
 
 _CLEAR = (
     "clear the cookies and site data of the application's host and of this one in this browser, and open the"
     " application again."
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a hand-off is refused, as a page has it; `label` is of the button that leads on, if any does."""
+
+    title: str
+    text: str
+    link: str = ""
+    label: str = ""
+
+
 UNPAIRED = {
-    Pair.OTHER: (
+    Pair.OTHER: Reason(
         "This began in another browser",
         f"Or the application's cookies were cleared and this host's were not. If it was you, {_CLEAR}",
     ),
-    Pair.NO_ROOM: (
+    Pair.NO_ROOM: Reason(
         "Too many applications",
         f"This browser cannot tell more of them apart. To begin anew, {_CLEAR}",
     ),
 }
+TOO_LATE = Reason("That took too long", "Open the application again.", label="Open it")
+USED_UP = Reason(
+    "This link is used up", "It signs in once, and within a minute.", "/", "Open the application"
+)
+OTHER_BROWSER = Reason(
+    "This began in another browser", "Or this one keeps no cookies for this host.", label="Try again"
+)
 
 
 async def lead_on(visit: Visit, desk: Desk, request: Request) -> Response:
@@ -65,15 +86,10 @@ def _next_step(visit: Visit, desk: Desk, to: str, session: Session, query: Mappi
     else:
         asked = desk.handoff.proved(to, proof.encode(), session, now)
     if asked is None:
-        return _refused(
-            visit,
-            problem(
-                "That took too long", "Open the application again.", 400, desk.application_url(to), "Open it"
-            ),
-        )
+        return _refused(visit, TOO_LATE, desk.application_url(to))
     pair = paired(pairs, to, asked.browser)
     if pair in UNPAIRED:
-        return _refused(visit, problem(*UNPAIRED[pair], 400))
+        return _refused(visit, UNPAIRED[pair])
     if proof is None:
         return see_other(_session_url(desk, to, code=desk.handoff.grant(to, asked, session, now)))
     answer = see_other(_session_url(desk, to, entry=desk.handoff.admit(to, asked, session, now)))
@@ -84,47 +100,34 @@ async def take_code(visit: Visit, desk: Desk, request: Request) -> Response:
     """On the application's host: from a code to a proof, from an entry to a session."""
     if not visit.at_application:
         raise HTTPException(404)
-    now, nonce, entry = desk.now(), visit.cookie(HANDOFF), request.query_params.get("entry")
-    if entry is not None:
-        redeemed = desk.handoff.enter(visit.host, entry.encode(), nonce, now)
-    else:
-        redeemed = desk.handoff.redeem(visit.host, request.query_params.get("code", "").encode(), nonce, now)
+    redeemed = _redeem(visit, desk, request.query_params)
     if redeemed is None:
-        return _refused(
-            visit,
-            problem(
-                "This link is used up",
-                "It signs in once, and within a minute.",
-                400,
-                "/",
-                "Open the application",
-            ),
-        )
+        return _refused(visit, USED_UP)
     path = redeemed.path.decode()
     if not redeemed.bound:
         if visit.session(APPLICATION) is not None:  # signed in meanwhile, in another tab
             return see_other(path)
-        said = problem(
-            "This began in another browser",
-            "Or this one keeps no cookies for this host.",
-            400,
-            path,
-            "Try again",
-        )
-        return _refused(visit, said)
+        return _refused(visit, OTHER_BROWSER, path)
     if redeemed.session is None:
         query = urlencode({"to": visit.host, "proof": redeemed.proof.decode()})
         return see_other(f"{desk.public_url}/.bastion/handoff?{query}")
     visit.record.outcome = Outcome.HANDED_OFF
-    value, seconds = desk.sessions.seal(APPLICATION, visit.host, redeemed.session, now)
-    return with_cookie(
-        with_cookie(see_other(path), APPLICATION, value, seconds), HANDOFF, nonce, PAIR_SECONDS
-    )
+    value, seconds = desk.sessions.seal(APPLICATION, visit.host, redeemed.session, desk.now())
+    response = with_cookie(see_other(path), APPLICATION, value, seconds)
+    return with_cookie(response, HANDOFF, visit.cookie(HANDOFF), PAIR_SECONDS)
 
 
-def _refused(visit: Visit, answer: Response) -> Response:
+def _redeem(visit: Visit, desk: Desk, query: Mapping[str, str]) -> Redeemed | None:
+    now, nonce, entry = desk.now(), visit.cookie(HANDOFF), query.get("entry")
+    if entry is not None:
+        return desk.handoff.enter(visit.host, entry.encode(), nonce, now)
+    return desk.handoff.redeem(visit.host, query.get("code", "").encode(), nonce, now)
+
+
+def _refused(visit: Visit, reason: Reason, link: str = "") -> Response:
+    """`link` is where to go on, where the reason itself has no such path."""
     visit.record.outcome = Outcome.HAND_OFF_REFUSED
-    return answer
+    return problem(reason.title, reason.text, 400, reason.link or link, reason.label)
 
 
 def _session_url(desk: Desk, host: str, **said: bytes) -> str:
@@ -147,16 +150,9 @@ async def log_out(visit: Visit, desk: Desk, request: Request) -> Response:
 
 
 def add_handoff(app: FastAPI, desk: Desk | None) -> None:
+    path, where = "/.bastion/logout", "On an application's host:"
     add_step(app, desk, "/.bastion/handoff", lead_on)
     add_step(app, desk, "/.bastion/session", take_code)
-    add_page(
-        app,
-        desk,
-        "/.bastion/logout",
-        show_logout,
-        "showApplicationLogout",
-        "On an application's host: the button to sign out with",
-    )
-    add_form(
-        app, desk, "/.bastion/logout", log_out, "applicationLogout", "On an application's host: sign out", {}
-    )
+    show = Description("showApplicationLogout", f"{where} the button to sign out with")
+    add_page(app, desk, path, show_logout, show)
+    add_form(app, desk, path, log_out, Description("applicationLogout", f"{where} sign out"))

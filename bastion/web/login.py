@@ -17,7 +17,7 @@ from bastion.message.cookies import RETURN, SESSION
 from bastion.observe.signins import Outcome
 from bastion.signin.session import TokenTooLong
 from bastion.web.pages import problem, sign_in_form, sign_out_form, signed_in
-from bastion.web.visit import Desk, Visit, add_form, add_page, see_other, with_cookie
+from bastion.web.visit import Description, Desk, Visit, add_form, add_page, see_other, with_cookie
 
 MAX_FORM = 16384  # bytes
 FORM = "application/x-www-form-urlencoded"
@@ -172,7 +172,8 @@ def add_sign_in(app: FastAPI, desk: Desk | None) -> None:
         "properties": {"token": {"type": "string", "format": "password"}},
         "required": ["token"],
     }
-    add_page(app, desk, "/login", show_login, "showLogin", "The form to sign in with, or who is signed in")
-    add_form(app, desk, "/login", log_in, "login", "Sign in", {FORM: {"schema": schema}})
-    add_page(app, desk, "/logout", show_logout, "showLogout", "The button to sign out with")
-    add_form(app, desk, "/logout", log_out, "logout", "Sign out", {})
+    show = Description("showLogin", "The form to sign in with, or who is signed in")
+    add_page(app, desk, "/login", show_login, show)
+    add_form(app, desk, "/login", log_in, Description("login", "Sign in", {FORM: {"schema": schema}}))
+    add_page(app, desk, "/logout", show_logout, Description("showLogout", "The button to sign out with"))
+    add_form(app, desk, "/logout", log_out, Description("logout", "Sign out"))

@@ -130,75 +130,60 @@ FORM_ANSWERS: Answers = {
 }
 
 
-def add_page(
-    app: FastAPI, desk: Desk | None, path: str, answer: Answer, operation: str, summary: str
-) -> None:
-    """`answer` is asked for GET and HEAD; without a desk there is no such page, though it is described."""
-    for method in ("GET", "HEAD"):
-        _add(
-            app,
-            desk,
-            path,
-            answer,
-            method,
-            operation=operation,
-            summary=summary,
-            described=method == "GET",
-            takes={},
-        )
+@dataclass(frozen=True, slots=True)
+class Description:
+    """Of a page or a form, in OpenAPI; `takes`: the body's content types and schemas."""
+
+    operation: str
+    summary: str
+    takes: dict[str, Any] | None = None
 
 
-def add_form(
-    app: FastAPI,
-    desk: Desk | None,
-    path: str,
-    answer: Answer,
-    operation: str,
-    summary: str,
-    takes: dict[str, Any],
-) -> None:
-    """`takes`: the body's content types and schemas, for the description."""
-    _add(app, desk, path, answer, "POST", operation=operation, summary=summary, described=True, takes=takes)
+def add_page(app: FastAPI, desk: Desk | None, path: str, answer: Answer, described: Description) -> None:
+    """`answer` is called for GET and HEAD.  Without a desk there is no such page, though it is described."""
+    _add(app, desk, path, answer, _Operation("GET", described))
+    _add(app, desk, path, answer, _Operation("HEAD", described, in_schema=False))
+
+
+def add_form(app: FastAPI, desk: Desk | None, path: str, answer: Answer, described: Description) -> None:
+    _add(app, desk, path, answer, _Operation("POST", described))
 
 
 def add_step(app: FastAPI, desk: Desk | None, path: str, answer: Answer) -> None:
-    """One that a browser is sent through, and nobody asks for."""
-    _add(app, desk, path, answer, "GET", operation=path, summary="", described=False, takes={})
+    """One that a browser is sent through, and that no person asks for."""
+    _add(app, desk, path, answer, _Operation("GET", Description(path, ""), in_schema=False))
 
 
-def _add(
-    app: FastAPI,
-    desk: Desk | None,
-    path: str,
-    answer: Answer,
-    method: str,
-    *,
-    operation: str,
-    summary: str,
-    described: bool,
-    takes: dict[str, Any],
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Operation:
+    method: str
+    described: Description
+    in_schema: bool = True
+
+
+def _add(app: FastAPI, desk: Desk | None, path: str, answer: Answer, operation: _Operation) -> None:
     async def endpoint(request: Request) -> Response:
         if desk is None:
             raise HTTPException(404)
         visit = Visit(request, desk)
         response = await answer(visit, desk, request)
-        # Of an application's host the application decides; in plain it would be ignored (RFC 6797, 8.1).
+        # At an application's host the application decides; over plain HTTP it is ignored (RFC 6797, 8.1).
         if desk.strict_transport and visit.scheme == b"https" and not visit.at_application:
             response.headers["Strict-Transport-Security"] = STRICT_TRANSPORT
         return response
 
+    form, takes = operation.method == "POST", operation.described.takes
     app.add_api_route(
         path,
         endpoint,
-        methods=[method],
-        operation_id=operation,
-        summary=summary,
-        include_in_schema=described,
+        methods=[operation.method],
+        operation_id=operation.described.operation,
+        summary=operation.described.summary,
+        include_in_schema=operation.in_schema,
         response_class=HTMLResponse,
         response_model=None,
-        status_code=303 if method == "POST" else 200,
-        responses=FORM_ANSWERS if method == "POST" else PAGE_ANSWERS,
+        status_code=303 if form else 200,
+        responses=FORM_ANSWERS if form else PAGE_ANSWERS,
         openapi_extra={"requestBody": {"required": True, "content": takes}} if takes else None,
         tags=["sign-in"],
     )

@@ -7,9 +7,9 @@ import pytest
 
 from bastion.runtime.certificates import Authority
 from bastion.runtime.deadlines import Deadlines
+from bastion.runtime.trust import server_context
 from bastion.server.listener import Listener, bind
 from bastion.server.state import ServerState
-from bastion.server.tls import context_of
 from tests.fakes import LOOPBACK, run
 
 
@@ -24,7 +24,7 @@ def answered(*pieces):
     """What comes back for these bytes, to the end."""
 
     async def main():
-        context = context_of(Authority().issue(["localhost"]))
+        context = server_context(Authority().issue(["localhost"]))
         async with Deadlines() as deadlines:
             sock = bind(LOOPBACK, 0)
             port = sock.getsockname()[1]

@@ -13,8 +13,8 @@ import kubernetes
 import pytest
 import yaml
 
+from bastion.runtime.private import write_private
 from bastion.standalone.apiserver import ApiServer
-from bastion.standalone.kubeconfig import write_private
 from tests.standalone.api import CLUSTER, serving
 from tests.standalone.objects import write
 

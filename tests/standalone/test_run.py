@@ -12,7 +12,7 @@ import httpx
 import pytest
 import yaml
 
-from bastion.standalone.kubeconfig import write_private
+from bastion.runtime.private import write_private
 from tests.standalone.api import CLUSTER, TOKENS
 from tests.standalone.objects import write
 

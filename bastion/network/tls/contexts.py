@@ -38,9 +38,7 @@ class ClientTLS:
 
 
 def _unverified() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
+    context = client_context(verify=False)
     context.set_alpn_protocols(ALPN)
     return context
 
