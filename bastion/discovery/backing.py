@@ -30,7 +30,7 @@ AT_ONCE = 256  # addresses looked at for the first time in one turn of the loop:
 
 
 class Unsettled(StatusError):
-    """Not the last word: the router's `settle` finds out."""
+    """Not the last word: the router looks again."""
 
 
 class Unfinished(Unsettled):

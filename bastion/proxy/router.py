@@ -62,11 +62,14 @@ class Router:
         self._families = families if families is not None else Families()
         self._now = now
 
-    def route(self, info: RequestInfo) -> Route:
+    async def route(self, info: RequestInfo, asker: Key) -> Route:
         """Raises StatusError.  Called only for a request that is authorized: it tells what exists."""
         if not info.known_method:
             raise method_not_allowed(*VERBS)
-        resolved = self._resolve(info)
+        try:
+            resolved = self._resolve(info)
+        except Unsettled as unsettled:
+            resolved = await self._settle(info, unsettled, asker)
         rest = info.rest
         endpoints = (
             self._balancer.order(resolved.key, resolved.endpoints)
@@ -123,16 +126,16 @@ class Router:
             check_kubelet_request(info.rest, attributes.name)
         return resolved
 
-    async def settle(self, info: RequestInfo, unsettled: Unsettled, asker: Key) -> Route:
-        """The route after all: where the API server knows what the catalog does not, or much is to be looked
-        at. Raises StatusError.
+    async def _settle(self, info: RequestInfo, unsettled: Unsettled, asker: Key) -> Resolved:
+        """Where the API server knows what the catalog does not, or much is to be looked at.
+
+        Raises StatusError.
         """
         if isinstance(unsettled, UnknownTarget):
             if self._lookup is None:
                 raise unsettled
             await self._lookup.settle(unsettled.target, asker)
-        await self._settled(info, asker)
-        return self.route(info)
+        return await self._settled(info, asker)
 
     async def _settled(self, info: RequestInfo, asker: Key) -> Resolved:
         for _ in range(MOST_TURNS):

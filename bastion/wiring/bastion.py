@@ -59,6 +59,7 @@ from bastion.observe.record import Record
 from bastion.observe.requests import Requests
 from bastion.observe.signins import SignIns
 from bastion.proxy.access import StreamAccess
+from bastion.proxy.admission import Admission
 from bastion.proxy.credentials import CredentialReader
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.forward import Forwarder
@@ -229,24 +230,29 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         sign_in, desk = _sign_in(
             config.browsers, guard, origins, hosts, strict_transport=not config.serving.self_signed
         )
-        impersonator = Impersonator(authorizer)
+        admission = Admission(
+            credentials=CredentialReader(
+                origins, authenticators.headers, desk.sessions if desk is not None else None, time.time
+            ),
+            guard=guard,
+            impersonator=Impersonator(authorizer),
+            authorizer=authorizer,
+            hosts=hosts,
+            generated_clients=config.generated_clients,
+            upgrade_requires_create=config.streams.require_create,
+        )
         gateway = Gateway(
-            guard,
-            impersonator,
-            authorizer,
-            router,
-            origins,
-            Forwarder(
+            admission=admission,
+            guard=guard,
+            router=router,
+            origins=origins,
+            forwarder=Forwarder(
                 transport, router, outliers, Shares(config.limits.waiting_per_target), presentation, turns
             ),
-            tunneller,
-            streams,
-            observer,
-            upgrade_requires_create=config.streams.require_create,
-            hosts=hosts,
+            tunneller=tunneller,
+            streams=streams,
+            observer=observer,
             sign_in=sign_in,
-            front_proxy=authenticators.headers,
-            generated_clients=config.generated_clients,
             withheld=_withheld(config, authenticators.headers),
         )
 
@@ -282,8 +288,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         web = create_app(
             readiness, {"ping": lambda: None}, Rendered(await telling(observing, metrics, stack)), desk
         )
-        reader = CredentialReader(sign_in, origins, authenticators.headers)
-        own = NonResource(reader, guard, impersonator, authorizer, origins, observer)
+        own = NonResource(admission, guard, origins, observer)
         bastion.app = App(
             gateway,
             web,
@@ -339,7 +344,7 @@ def _sign_in(
         hosts,
         strict_transport,
     )
-    return SignIn(sessions, handoff, origins, browsers.public_url, time.time), desk
+    return SignIn(sessions, handoff, hosts, browsers.public_url, time.time), desk
 
 
 def _told_by(observer: Observer) -> Callable[[Record, Exchange], None]:

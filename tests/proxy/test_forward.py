@@ -26,7 +26,7 @@ from bastion.runtime.deadlines import Deadlines
 from bastion.runtime.limits import Shares
 from tests.fakes import LOOPBACK, Backend, Upload, run, until, wire
 from tests.proxy.exchanges import Exchange, fields_of
-from tests.proxy.routes import Standing, route_to
+from tests.proxy.routes import Standing, admitted, route_to
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 ENVELOPE = Envelope(Forwarded(b"192.0.2.1", b"bastion.test", b"https", b"/prefix", b"/prefix/x"), False)
@@ -56,7 +56,7 @@ class House:
         exchange = Asking(method, fields=fields_of(*fields))
         route = route_to(*endpoints)
         record = Record(method, b"/", "192.0.2.1", "audit-id")
-        under_way = self.streams.begin(exchange, route, (), record)
+        under_way = self.streams.begin(exchange, route, admitted(), record)
         envelope = structs.replace(ENVELOPE, keep_authorization=kept)
         try:
             await self.forwarder.serve(exchange, route, envelope, record, under_way)
@@ -71,7 +71,7 @@ async def house() -> AsyncIterator[House]:
         router = Standing()
         forwarder = Forwarder(transport, router, Outliers(), Shares(0), Policy(), Turns())
         yield House(
-            forwarder, router, Streams(deadlines, StreamLimits(), lambda end, ago: lambda: None), pool
+            forwarder, router, Streams(deadlines, StreamLimits(), lambda *watched: lambda: None), pool
         )
 
 

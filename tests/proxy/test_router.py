@@ -30,9 +30,7 @@ class Finds:
 
 def settled(catalog, lookup):
     router = Router(Resolver(catalog, DialPolicy(), nodes=False), Balancer(RoundRobin), a_turn, lookup)
-    with pytest.raises(UnknownTarget) as caught:
-        router.route(INFO)
-    return asyncio.run(router.settle(INFO, caught.value, "alice"))
+    return asyncio.run(router.route(INFO, "alice"))
 
 
 def test_what_is_found_after_all_is_where_the_request_goes():

@@ -18,6 +18,7 @@ from bastion.message.upgrade import Asked
 from bastion.network.connections import ConnectionPool
 from bastion.network.relay import Stream
 from bastion.observe.record import Record
+from bastion.proxy.admission import Admitted
 from bastion.proxy.forward import Envelope
 from bastion.proxy.router import Route
 from bastion.proxy.streams import StreamLimits, Streams
@@ -26,7 +27,7 @@ from bastion.proxy.turns import Turns
 from bastion.runtime.deadlines import Deadlines
 from tests.fakes import LOOPBACK, Backend, refused, run, settle, until, wire
 from tests.proxy.exchanges import Exchange, Field, fields_of
-from tests.proxy.routes import Standing, route_to
+from tests.proxy.routes import Standing, admitted, route_to
 from tests.tunnel.raw import Before, End, connection
 
 KEY, PROOF = b"dGhlIHNhbXBsZSBub25jZQ==", b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # RFC 6455, 1.3
@@ -78,7 +79,7 @@ class Watches:
         self.ends: list[Callable[[str], None]] = []
         self.over = 0
 
-    def __call__(self, end: Callable[[str], None], ago: float) -> Callable[[], None]:
+    def __call__(self, admitted: Admitted, end: Callable[[str], None], ago: float) -> Callable[[], None]:
         self.ends.append(end)
         return self._ended
 
@@ -106,7 +107,7 @@ class House:
 
     async def serve(self, exchange: Exchange, asked: Asked = WEBSOCKET, route: Route | None = None) -> None:
         route = route or self.route()
-        under_way = self.streams.begin(exchange, route, (), self.record)
+        under_way = self.streams.begin(exchange, route, admitted(), self.record)
         try:
             await self.tunneller.serve(exchange, route, asked, ENVELOPE, self.record, under_way)
         finally:

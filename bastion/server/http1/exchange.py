@@ -201,7 +201,6 @@ class HttpExchange:
         "status",
         "target",
         "upgradable",
-        "upgrade_asked",
     )
 
     def __init__(self, protocol: Connection, head: Head, body: RequestBody | None) -> None:
@@ -218,7 +217,7 @@ class HttpExchange:
         self.audit_id = head.audit_id or protocol.server.audit_id()
         self.keep_alive = head.keep_alive
         self.upgradable = head.upgrade
-        self.upgrade_asked = self.lasting = False
+        self.lasting = False
         self.status = 0
         self.bytes_out = 0
         self.finished = False

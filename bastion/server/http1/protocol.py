@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from bastion.kube.status import StatusError, bad_request
+from bastion.message.upgrade import names_upgrade
 from bastion.network.addresses import parse_address, unmapped
 from bastion.network.relay import Stream
 from bastion.network.sockets import peer_has_left, reset_on_close
@@ -335,7 +336,8 @@ class HttpProtocol(asyncio.Protocol):
             self._body = None
             # What came behind a refused upgrade may be of the other protocol: never read it as a request
             # (CVE-2018-1002105).
-            self._go_on(exchange.keep_alive and not (exchange.upgrade_asked and self._buffer))
+            other = exchange.upgradable and self._buffer and names_upgrade(exchange.minor, exchange.fields)
+            self._go_on(exchange.keep_alive and not other)
             return
         # An answer before the end of the body: take what is on its way, or a reset would destroy the answer
         # (RFC 9112, 9.6).
