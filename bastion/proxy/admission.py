@@ -17,8 +17,8 @@ from bastion.authz.impersonation import Impersonator
 from bastion.http.fields import values
 from bastion.kube.attributes import Attributes
 from bastion.kube.generatedclients import with_slashes
-from bastion.kube.hostname import HostNames
-from bastion.kube.requestinfo import RequestInfo, request_info
+from bastion.kube.hostname import Application, HostNames
+from bastion.kube.requestinfo import ApiCall, Proxied, RequestInfo, proxied
 from bastion.kube.status import forbidden, no_such_route, unauthorized
 from bastion.kube.user import User
 from bastion.message.upgrade import Asked, asked_upgrade
@@ -32,9 +32,9 @@ from bastion.runtime.turns import Key
 class Admitted(msgspec.Struct, frozen=True, gc=False):
     """What a request may have.
 
-    `acting_as` is `user`, or the user impersonated.  `questions` are those that were answered with yes: a long
-    exchange is asked about exactly these again.  `asker` is whose share of what all share the request takes;
-    `upgrade` is None for an ordinary request.
+    `acting_as` is `user`, or the user impersonated.  `questions` are those that were answered with yes: a
+    long exchange is asked about exactly these again.  `asker` is whose share of what all share the request
+    takes; `upgrade` is None for an ordinary request.
     """
 
     info: RequestInfo
@@ -72,24 +72,23 @@ class Admission:
         self._upgrade_requires_create = upgrade_requires_create
 
     async def admit(
-        self, request: Request, client: str, record: Record, own: RequestInfo | None = None
+        self, request: Request, client: str, record: Record, own: ApiCall | None = None
     ) -> Admitted | None:
         """None where no credentials were shown, or a session that has ended: signing in may help.
 
         `client` is the address that the request came from.  `own`: what is asked for, where it is one of the
         bastion's own paths.  Raises StatusError.
         """
-        application = None
+        application: Application | None = None
+        target: Proxied | None = None
         if own is None:
             application = self._hosts.application(request.host) if self._hosts is not None else None
             record.host = request.host if application is not None else b""
-            record.info = info = request_info(request.method, request.target, application)
-            if self._generated_clients and info is not None and b"%2" in info.rest:
+            record.info = target = proxied(request.method, request.target, application)
+            if self._generated_clients and target is not None and b"%2" in target.rest:
                 # Before anything is decided: backend, X-Forwarded-Uri and log have one and the same path.
-                record.info = info = with_slashes(info, values(request.fields, b"user-agent"))
-                record.path = info.prefix + info.rest.partition(b"?")[0]
-        else:
-            info = own
+                record.info = target = with_slashes(target, values(request.fields, b"user-agent"))
+                record.path = target.prefix + target.rest.partition(b"?")[0]
         upgrade = _upgrade(request) if request.upgradable and own is None else None
         with record.stage("authentication"):
             credentials = self._credentials.read(request, upgrade, application)
@@ -102,6 +101,7 @@ class Admission:
             if credentials.token is not None and not credentials.session:
                 raise unauthorized()
             return None
+        info = own or target
         if info is None:
             raise no_such_route()
         asker = asker_of(user, client)

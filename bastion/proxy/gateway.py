@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 
 from bastion.http.fields import first_value
+from bastion.kube.requestinfo import Proxied
 from bastion.kube.status import StatusError, internal_error
 from bastion.message.identity import asserts_identity
 from bastion.message.ownorigin import RULES, data_fields
@@ -95,13 +96,14 @@ class Gateway:
         admitted = await self._admission.admit(exchange, client, record)
         if admitted is None:
             return self._sign_in.turn_away(exchange)
+        info = admitted.info
+        assert isinstance(info, Proxied)  # whatever else is not admitted
         with self._guard.place(admitted.asker, tunnel=admitted.upgrade is not None):
-            route = await self._router.route(admitted.info, admitted.asker)
-            rest = admitted.info.rest
-            if admitted.upgrade is None and rest[:1] != b"/" and exchange.method in ("GET", "HEAD"):
-                return redirect_to_slash(exchange, admitted.info.prefix, rest)
+            route = await self._router.route(info, admitted.asker)
+            if admitted.upgrade is None and info.rest[:1] != b"/" and exchange.method in ("GET", "HEAD"):
+                return redirect_to_slash(exchange, info.prefix, info.rest)
             envelope = Envelope(
-                self._origins.forwarded(exchange, admitted.info),
+                self._origins.forwarded(exchange, info),
                 admitted.credentials.explicit,
                 RULES[admitted.credentials.kind].ambient,
                 self._withheld,

@@ -9,7 +9,7 @@ import asyncio
 
 from bastion.http.fields import first_value
 from bastion.kube.attributes import Attributes
-from bastion.kube.requestinfo import RequestInfo
+from bastion.kube.requestinfo import ApiCall
 from bastion.kube.status import StatusError, unauthorized
 from bastion.observe.observer import Observer
 from bastion.observe.record import Record
@@ -33,9 +33,7 @@ class NonResource:
         client = self._origins.client(exchange.client, exchange.fields)
         record = Record(exchange.method, path, client, exchange.audit_id)
         record.agent = first_value(exchange.fields, b"user-agent")
-        own = RequestInfo(
-            Attributes("get", version="", path=path.decode("utf-8", "replace")), path, b"", True
-        )
+        own = ApiCall(Attributes("get", version="", path=path.decode("utf-8", "replace")))
         try:
             if await self._admission.admit(exchange, client, record, own) is None:
                 raise unauthorized()

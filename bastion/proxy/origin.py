@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 from bastion.http.authority import is_authority
 from bastion.http.fields import Field, values
-from bastion.kube.requestinfo import RequestInfo
+from bastion.kube.requestinfo import Proxied
 from bastion.kube.status import bad_request
 from bastion.message.headers import Forwarded
 from bastion.network.addresses import Address, Network, parse_address, unmapped
@@ -25,7 +25,7 @@ class Origins:
     def __init__(self, trusted: Iterable[Network]) -> None:
         self._trusted = tuple(trusted)
 
-    def forwarded(self, exchange: Exchange, info: RequestInfo) -> Forwarded:
+    def forwarded(self, exchange: Exchange, info: Proxied) -> Forwarded:
         client = exchange.client.encode()
         if self.trusts(exchange.client):
             said = values(exchange.fields, b"x-forwarded-for")

@@ -8,14 +8,14 @@ from bastion.authn.authenticator import Credentials
 from bastion.authz.authorizer import Question
 from bastion.kube.attributes import Attributes
 from bastion.kube.endpoint import Endpoint
-from bastion.kube.requestinfo import RequestInfo
+from bastion.kube.requestinfo import Proxied
 from bastion.kube.status import StatusError
 from bastion.kube.user import User
 from bastion.proxy.admission import Admitted
 from bastion.proxy.router import Route, Router
 from bastion.runtime.turns import USER, Key
 
-INFO = RequestInfo(Attributes("get", "", "v1", "ns", "pods", "proxy", "web"), b"/prefix", b"/x", True)
+INFO = Proxied(Attributes("get", "", "v1", "ns", "pods", "proxy", "web"), b"/prefix", b"/x", True)
 
 
 ALICE = User("alice")
