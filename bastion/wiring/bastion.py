@@ -187,6 +187,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         _in_background(stack, expiry.keep(), "the ends of certificates")
         transport = Transport(pool, UpstreamDeadlines(timeouts.response_header, timeouts.response_idle))
         outliers = Outliers()
+        balancer = Balancer(RoundRobin, outliers)
         turns = Turns()
         presentation = Policy(config.pages.rewrite_html, config.pages.sandbox)
         router = Router(
@@ -197,13 +198,21 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
                 namespaces=config.kube_api.namespaces,
                 beyond=_said_once(),
             ),
-            Balancer(RoundRobin),
+            balancer,
             turns.take,
             lookup,
             Families(),
             asyncio.get_running_loop().time,
         )
-        tunneller = Tunneller(transport, router, deadlines, config.streams.idle_timeout, presentation, turns)
+        tunneller = Tunneller(
+            transport=transport,
+            router=router,
+            balancer=balancer,
+            deadlines=deadlines,
+            idle=config.streams.idle_timeout,
+            policy=presentation,
+            turns=turns,
+        )
         catalog.address_left.append(pool.address_left)
         catalog.endpoint_left.append(pool.endpoint_left)
         reviews = Reviews(api, outages)
@@ -247,7 +256,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             router=router,
             origins=origins,
             forwarder=Forwarder(
-                transport, router, outliers, Shares(config.limits.waiting_per_target), presentation, turns
+                transport, router, balancer, Shares(config.limits.waiting_per_target), presentation, turns
             ),
             tunneller=tunneller,
             streams=streams,

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import pytest
 from msgspec import structs
 
-from bastion.balance.outlier import Outliers
+from bastion.balance.policies import RoundRobin
+from bastion.balance.pool import Balancer
 from bastion.kube.endpoint import Endpoint
 from bastion.kube.status import StatusError, not_found, service_unavailable
 from bastion.message.answers import Policy
@@ -69,7 +70,7 @@ class House:
 async def house() -> AsyncIterator[House]:
     async with wire() as (transport, pool), Deadlines() as deadlines:
         router = Standing()
-        forwarder = Forwarder(transport, router, Outliers(), Shares(0), Policy(), Turns())
+        forwarder = Forwarder(transport, router, Balancer(RoundRobin), Shares(0), Policy(), Turns())
         yield House(
             forwarder, router, Streams(deadlines, StreamLimits(), lambda *watched: lambda: None), pool
         )
