@@ -17,7 +17,7 @@ from bastion.discovery.backing import Backing, Unsettled, no_endpoints
 from bastion.discovery.catalog import Catalog, Key
 from bastion.discovery.index import Memo
 from bastion.discovery.kubelets import kubelet_port
-from bastion.kube.endpoint import KUBELET, Endpoint
+from bastion.kube.endpoint import KUBELET, UNVERIFIED, Endpoint, TLSProfile
 from bastion.kube.objects import TCP, Node, Pod, Service, ServicePort
 from bastion.kube.status import StatusError, bad_request, not_found, quoted, refused, service_unavailable
 from bastion.kube.target import Target
@@ -114,11 +114,7 @@ class Resolver:
             if service is None:
                 raise UnknownTarget(target)
             port = self._service_port(service, target)
-            tls = (
-                target.scheme == "https"
-                if target.scheme
-                else _speaks_tls(port.app_protocol, port.name, port.port)
-            )
+            tls = _tls(target, port.app_protocol, port.name, port.port)
             backers = self._backing.of(target, port.name, tls, service.spec.first_family)
             lacking = "" if backers.endpoints else self._backing.why_none(target)
             resolved = Resolved(("services", *key, port.port), backers.endpoints, lacking, backers.standby)
@@ -161,8 +157,8 @@ class Resolver:
         if pod is None:
             raise UnknownTarget(target)
         number, name = _pod_port(pod, target)
-        tls = target.scheme == "https" if target.scheme else _speaks_tls(None, name, number)
-        number = number or (443 if tls else 80)
+        tls = _tls(target, None, name, number)
+        number = number or (443 if tls is not None else 80)
         addresses = pod.addresses
         if not addresses:
             raise _not_allowed("the pod has no address yet")
@@ -212,11 +208,9 @@ class Resolver:
             raise _not_allowed("not an address that may be dialled")
         if number == kubelet or self._policy.reaches_kubelet(address, number):
             # Always TLS with the kubelet's own identity, whatever scheme is asked for (spec L-34).
-            endpoint = Endpoint(address, number, True, KUBELET)
+            endpoint = Endpoint(address, number, KUBELET)
         else:
-            endpoint = Endpoint(
-                address, number, target.scheme == "https" if target.scheme else _speaks_tls(None, "", number)
-            )
+            endpoint = Endpoint(address, number, _tls(target, None, "", number))
         return Resolved(("nodes", "", target.name, number), (endpoint,))
 
 
@@ -282,6 +276,12 @@ def _is_number(text: str) -> bool:
 def _port_number(text: str) -> int | None:
     number = int(text) if _is_number(text) and len(text) <= 5 else 0
     return number if 1 <= number <= 65535 else None
+
+
+def _tls(target: Target, app_protocol: str | None, name: str, number: int) -> TLSProfile | None:
+    """As the id says, or else the port."""
+    tls = target.scheme == "https" if target.scheme else _speaks_tls(app_protocol, name, number)
+    return UNVERIFIED if tls else None
 
 
 def _speaks_tls(app_protocol: str | None, name: str, number: int) -> bool:

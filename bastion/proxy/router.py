@@ -122,7 +122,7 @@ class Router:
         resolved = self._resolver.resolve(
             parse_target(attributes.resource, attributes.namespace, attributes.name)
         )
-        if resolved.endpoints[0].identity == KUBELET:
+        if resolved.endpoints[0].tls == KUBELET:
             check_kubelet_request(info.rest, attributes.name)
         return resolved
 

@@ -31,7 +31,7 @@ from tests.proxy.routes import Standing, admitted, route_to
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 ENVELOPE = Envelope(Forwarded(b"192.0.2.1", b"bastion.test", b"https", b"/prefix", b"/prefix/x"), False)
-DEAD = [Endpoint(LOOPBACK, port, False) for port in (1, 2, 3, 4)]
+DEAD = [Endpoint(LOOPBACK, port) for port in (1, 2, 3, 4)]
 
 
 @dataclass
@@ -184,7 +184,7 @@ def test_an_address_that_became_anothers_while_it_was_dialled_is_sent_nothing() 
 def test_however_many_take_no_connection_the_one_that_does_is_found(dead: int) -> None:
     async def main() -> None:
         async with house() as h, answering() as last:
-            gone = [Endpoint(LOOPBACK, port, False) for port in range(1, dead + 1)]
+            gone = [Endpoint(LOOPBACK, port) for port in range(1, dead + 1)]
             assert (await h.ask(*gone, last.endpoint())).status == 200
             assert last.connections == 1
 

@@ -325,7 +325,7 @@ def test_a_client_that_leaves_before_the_answer_takes_the_backends_connection_al
     run(main())
 
 
-DEAD, DEAD_TOO, AND_DEAD = (Endpoint(LOOPBACK, port, False) for port in (1, 2, 3))
+DEAD, DEAD_TOO, AND_DEAD = (Endpoint(LOOPBACK, port) for port in (1, 2, 3))
 
 
 def test_an_endpoint_that_takes_no_connection_is_passed_over() -> None:
