@@ -25,8 +25,9 @@ from bastion.authn.authenticator import Authenticator, Credentials, NotAccepted
 from bastion.authz.authorizer import Decision
 from bastion.discovery.catalog import Catalog
 from bastion.kube.attributes import Attributes
+from bastion.kube.compaction import compact
 from bastion.kube.endpoint import UNVERIFIED, Endpoint, TLSProfile
-from bastion.kube.objects import STRUCTS, compact
+from bastion.kube.objects import STRUCTS
 from bastion.kube.status import StatusError
 from bastion.kube.user import User
 from bastion.network.addresses import DialPolicy

@@ -108,7 +108,7 @@ class Backing:
             yield key, piece
 
     def _share(self, key: Key, piece: EndpointSlice, number: int, tls: TLSProfile | None) -> Share:
-        known = self._catalog.slice_memo.of(*key)
+        known = self._catalog.memos.slices.of(*key)
         share = known.get((number, tls))
         if share is None:
             if len(known) >= SLICE_PORTS:

@@ -53,7 +53,7 @@ class ApiCall(msgspec.Struct, frozen=True, gc=False):
 RequestInfo = Proxied | ApiCall
 
 
-def proxied(method: str, target: bytes, application: Application | None = None) -> Proxied | None:
+def parse_proxied(method: str, target: bytes, application: Application | None = None) -> Proxied | None:
     """None where the target is no proxy route.
 
     Raises StatusError 400 for a fixed segment that hides something.  `application` is what the request's host
@@ -64,10 +64,10 @@ def proxied(method: str, target: bytes, application: Application | None = None) 
             VERBS.get(method, ""),
             "",
             "v1",
-            application.namespace,
-            application.resource,
-            "proxy",
-            application.id,
+            namespace=application.namespace,
+            resource=application.resource,
+            subresource="proxy",
+            name=application.id,
         )
         return Proxied(attributes, b"", target, method in VERBS)
     path = target.partition(b"?")[0]
@@ -93,7 +93,7 @@ def proxied(method: str, target: bytes, application: Application | None = None) 
     if not id or (resource != "nodes" and not namespace):
         raise bad_request("name must be provided")
     prefix = b"/".join(fixed)
-    attributes = Attributes(VERBS.get(method, ""), "", "v1", namespace, resource, "proxy", id)
+    attributes = Attributes(VERBS.get(method, ""), "", "v1", namespace, resource, "proxy", name=id)
     return Proxied(attributes, prefix, target[len(prefix) :], method in VERBS)
 
 

@@ -18,7 +18,7 @@ from bastion.http.fields import values
 from bastion.kube.attributes import Attributes
 from bastion.kube.generatedclients import with_slashes
 from bastion.kube.hostname import Application, HostNames
-from bastion.kube.requestinfo import ApiCall, Proxied, RequestInfo, proxied
+from bastion.kube.requestinfo import ApiCall, Proxied, RequestInfo, parse_proxied
 from bastion.kube.status import forbidden, no_such_route, unauthorized
 from bastion.kube.user import User
 from bastion.message.upgrade import Asked, asked_upgrade
@@ -84,7 +84,7 @@ class Admission:
         if own is None:
             application = self._hosts.application(request.host) if self._hosts is not None else None
             record.host = request.host if application is not None else b""
-            record.info = target = proxied(request.method, request.target, application)
+            record.info = target = parse_proxied(request.method, request.target, application)
             if self._generated_clients and target is not None and b"%2" in target.rest:
                 # Before anything is decided: backend, X-Forwarded-Uri and log have one and the same path.
                 record.info = target = with_slashes(target, values(request.fields, b"user-agent"))
@@ -116,7 +116,7 @@ class Admission:
                 if not decision.allowed:
                     raise forbidden(acting_as.name, attributes, decision.reason)
                 questions.append((acting_as, attributes))
-        return Admitted(info, credentials, user, acting_as, questions, asker, upgrade)
+        return Admitted(info, credentials, user, acting_as, questions, asker, upgrade=upgrade)
 
     def _required(self, attributes: Attributes, upgrade: Asked | None) -> tuple[Attributes, ...]:
         """What the user must be allowed.

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from bastion.http.fields import Field, values
 from bastion.kube.hostname import HostNames, host_name
-from bastion.kube.requestinfo import proxied
+from bastion.kube.requestinfo import parse_proxied
 from bastion.kube.status import unauthorized
 from bastion.message.cookies import HANDOFF, RETURN, own_cookie, set_own
 from bastion.message.ownorigin import DATA
@@ -55,7 +55,7 @@ class SignIn(NoSignIn):
         # Back to what is proxied only: after signing in nobody wants to see that there is nothing at `/`.
         path = (
             self._sessions.seal_path(host_name(exchange.host), exchange.target, self._now())
-            if proxied(exchange.method, exchange.target) is not None
+            if parse_proxied(exchange.method, exchange.target) is not None
             else None
         )
         return see_other(

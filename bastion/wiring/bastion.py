@@ -213,8 +213,8 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             policy=presentation,
             turns=turns,
         )
-        catalog.address_left.append(pool.address_left)
-        catalog.endpoint_left.append(pool.endpoint_left)
+        catalog.listeners.address_left.append(pool.address_left)
+        catalog.listeners.endpoint_left.append(pool.endpoint_left)
         reviews = Reviews(api, outages)
         # With manifests the token file is the embedded API's own; on a cluster it is one more way to know
         # somebody.
@@ -232,8 +232,8 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         recheck = Recheck(config.streams.recheck_interval, config.streams.recheck_grace)
         stream_access = StreamAccess(recheck, authenticators.fresh, fresh_authorizer)
         streams = Streams(deadlines, _stream_limits(config.streams), stream_access.watch, _told_by(observer))
-        catalog.address_gone.append(streams.address_gone)
-        catalog.node_gone.append(streams.node_gone)
+        catalog.listeners.address_gone.append(streams.address_gone)
+        catalog.listeners.node_gone.append(streams.node_gone)
         guard = Guard(authenticators.remembering, authenticators.remembers, config.limits, origins.foreign)
         hosts = HostNames(config.browsers.host_suffix) if config.browsers.host_suffix else None
         sign_in, desk = _sign_in(

@@ -8,7 +8,8 @@ import pytest
 
 from bastion.discovery.apiserver import api_server_sockets
 from bastion.discovery.backing import AT_ONCE, MOST_LISTED, Unfinished
-from bastion.discovery.catalog import MOST_REMEMBERED, Catalog
+from bastion.discovery.catalog import Catalog
+from bastion.discovery.index import MOST_REMEMBERED
 from bastion.discovery.resolver import Resolver, UnknownTarget
 from bastion.kube.endpoint import KUBELET, UNVERIFIED, Endpoint
 from bastion.kube.status import StatusError
@@ -526,14 +527,14 @@ def test_what_is_remembered_per_service_is_bounded():
         for sign in ("", "+"):
             for scheme in ("", "http", "https"):
                 resolve(catalog, "services", f"{scheme}:s:{sign}{'0' * zeros}80")
-    assert len(catalog.memo.get("ns", "s")) <= 64
+    assert len(catalog.memos.services.get("ns", "s")) <= 64
 
 
 def test_what_is_remembered_per_pod_is_bounded():
     catalog = catalog_of(pods=[pod("foo", V4)])
     for port in range(1, 100):
         assert leads_to(catalog, "pods", f"http:foo:{port}") == [f"http://1.2.3.4:{port}"]
-    assert len(catalog.pod_memo.get("ns", "foo")) <= 4
+    assert len(catalog.memos.pods.get("ns", "foo")) <= 4
 
 
 def test_what_is_remembered_in_all_is_bounded():
@@ -542,7 +543,7 @@ def test_what_is_remembered_in_all_is_bounded():
     )
     for n in range(MOST_REMEMBERED + 1):
         resolve(catalog, "pods", f"p{n}")
-    assert len(catalog.pod_memo) <= MOST_REMEMBERED
+    assert len(catalog.memos.pods) <= MOST_REMEMBERED
 
 
 def outcome(catalog, resource, id):

@@ -7,12 +7,12 @@ import pytest
 from bastion.balance.policies import RoundRobin
 from bastion.balance.pool import Balancer
 from bastion.discovery.resolver import Resolver, UnknownTarget
-from bastion.kube.requestinfo import proxied
+from bastion.kube.requestinfo import parse_proxied
 from bastion.network.addresses import DialPolicy
 from bastion.proxy.router import Router
 from tests.fakes import a_turn, catalog_of, pod, put
 
-INFO = proxied("GET", b"/api/v1/namespaces/ns/pods/web:80/proxy/x?y")
+INFO = parse_proxied("GET", b"/api/v1/namespaces/ns/pods/web:80/proxy/x?y")
 
 
 class Finds:
