@@ -25,8 +25,9 @@ from bastion.authn.authenticator import Authenticator, Credentials, NotAccepted
 from bastion.authz.authorizer import Decision
 from bastion.discovery.catalog import Catalog
 from bastion.kube.attributes import Attributes
-from bastion.kube.endpoint import Endpoint
-from bastion.kube.objects import STRUCTS, compact
+from bastion.kube.compaction import compact
+from bastion.kube.endpoint import UNVERIFIED, Endpoint, TLSProfile
+from bastion.kube.objects import STRUCTS
 from bastion.kube.status import StatusError
 from bastion.kube.user import User
 from bastion.network.addresses import DialPolicy
@@ -244,8 +245,8 @@ class Backend:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def endpoint(self, *, tls: bool = False, identity: str = "") -> Endpoint:
-        return Endpoint(LOOPBACK, self.port, tls, identity)
+    def endpoint(self, *, tls: bool = False, identity: TLSProfile = UNVERIFIED) -> Endpoint:
+        return Endpoint(LOOPBACK, self.port, identity if tls else None)
 
     async def read_request(self, reader: asyncio.StreamReader) -> bytes:
         """A request's head; its body is the script's affair."""

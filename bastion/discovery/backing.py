@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from bastion.discovery.catalog import Catalog, Key
-from bastion.kube.endpoint import Endpoint
+from bastion.kube.endpoint import Endpoint, TLSProfile
 from bastion.kube.objects import TCP, EndpointSlice, SliceEndpoint, family_of
 from bastion.kube.status import StatusError, quoted, service_unavailable
 from bastion.kube.target import Target
@@ -30,7 +30,7 @@ AT_ONCE = 256  # addresses looked at for the first time in one turn of the loop:
 
 
 class Unsettled(StatusError):
-    """Not the last word: the router's `settle` finds out."""
+    """Not the last word: the router looks again."""
 
 
 class Unfinished(Unsettled):
@@ -51,7 +51,7 @@ class Share(msgspec.Struct, gc=False):
     """Of a slice, for a port: its endpoints that may be dialled, and those that nobody has looked at yet."""
 
     number: int
-    tls: bool
+    tls: TLSProfile | None
     rest: Iterator[SliceEndpoint]
     ready: list[Backed]
     ending: list[Backed]
@@ -76,7 +76,7 @@ class Backing:
         self._policy = policy
         self._beyond = beyond
 
-    def of(self, target: Target, port: str, tls: bool, family: str) -> Backers:
+    def of(self, target: Target, port: str, tls: TLSProfile | None, family: str) -> Backers:
         """Of the service's port of this name; `family` goes first, empty where that is open.
 
         Raises Unfinished.
@@ -107,8 +107,8 @@ class Backing:
                 return
             yield key, piece
 
-    def _share(self, key: Key, piece: EndpointSlice, number: int, tls: bool) -> Share:
-        known = self._catalog.slice_memo.of(*key)
+    def _share(self, key: Key, piece: EndpointSlice, number: int, tls: TLSProfile | None) -> Share:
+        known = self._catalog.memos.slices.of(*key)
         share = known.get((number, tls))
         if share is None:
             if len(known) >= SLICE_PORTS:

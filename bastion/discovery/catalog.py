@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import islice
 
-from bastion.discovery.index import Index, Memo
+from bastion.discovery.index import Index, Memos
 from bastion.discovery.kubelets import DEFAULT_KUBELET_PORT, Kubelets
+from bastion.discovery.listeners import Listeners, tell
 from bastion.kube.objects import EndpointSlice, Node, Object, Pod, Service
 
-MOST_REMEMBERED = 32768  # services, and as many pods and slices: some 20 MiB
 WIDE = 256  # slices that name one pod: of more it is cheaper to forget the whole namespace
 LOOKED_AT = 2048  # keys compared in one step of `retain`
 TAKEN_OUT = 64  # objects, in one step,
@@ -34,22 +34,13 @@ class Catalog:
         self._own_at: Index[Key] = Index()  # address -> live pods of the pod network
         self._host_at: Index[Key] = Index()  # address -> live pods of the host network
         self._kubelets = Kubelets()
-        self.memo = Memo(MOST_REMEMBERED)  # what a resolver worked out, per service
-        self.slice_memo = Memo(MOST_REMEMBERED)  # per slice
-        self.pod_memo = Memo(MOST_REMEMBERED)  # and per pod
+        self.memos = Memos()
         self.synced: dict[str, bool] = {}  # per resource: has a whole list been seen?
         # of the resources not synced, those that the API server does not let the bastion list
         self.refused: set[str] = set()
         # (resource, namespace) of lists that have not been seen to their end
         self._unread: set[tuple[str, str]] = set()
-        self.address_gone: list[Callable[[str], None]] = []  # told of an address that its pod no longer has
-        # and of one that any pod or node no longer has, though others may
-        self.address_left: list[Callable[[str], None]] = []
-        # of one that a slice no longer has as ready, though its pod may live
-        self.endpoint_left: list[Callable[[str], None]] = []
-        # why what is known is of another past than the API server's
-        self.went_back: list[Callable[[str], None]] = []
-        self.node_gone: list[Callable[[str], None]] = []  # and of one that its node no longer has
+        self.listeners = Listeners()
 
     def statistics(self) -> dict[str, int]:
         """How many objects are known, by resource; only of what is watched."""
@@ -98,7 +89,7 @@ class Catalog:
         """All of it is to be listed anew: the API server's data went back in time, for every resource
         alike.
         """
-        _tell(self.went_back, why)
+        tell(self.listeners.went_back, why)
 
     def apply(self, resource: str, new: Object | None, key: Key) -> None:
         """One object was added or changed, or (None) deleted."""
@@ -169,7 +160,9 @@ class Catalog:
             self._forget_around(key, new)
             for address in new.addresses if old is None or old.metadata.uid != new.metadata.uid else ():
                 if len(self._own_at.get(address)) > 1 and not new.spec.host_network:
-                    _tell(self.address_left, address)  # nobody has said yet that the one before is gone
+                    tell(
+                        self.listeners.address_left, address
+                    )  # nobody has said yet that the one before is gone
         else:
             del self.pods[key]
         if old is not None:
@@ -194,16 +187,16 @@ class Catalog:
 
     def _forget_pod(self, key: Key) -> None:
         namespace, name = key
-        self.pod_memo.forget(namespace, name)
+        self.memos.pods.forget(namespace, name)
         index = self._naming.get(namespace)
         slices = index.get(name) if index is not None else ()
         if len(slices) > WIDE:
-            self.memo.forget_all(namespace)
-            self.slice_memo.forget_all(namespace)
+            self.memos.services.forget_all(namespace)
+            self.memos.slices.forget_all(namespace)
             return
         for piece in slices:
-            self.slice_memo.forget(*piece)
-            self.memo.forget(namespace, self._slices[piece].service)
+            self.memos.slices.forget(*piece)
+            self.memos.services.forget(namespace, self._slices[piece].service)
 
     def _say_gone(self, old: Pod, new: Pod | None) -> None:
         """Of the host network's pods only the last one takes the address along."""
@@ -214,9 +207,9 @@ class Catalog:
         )
         for address in old.addresses:
             if address not in kept:
-                _tell(self.address_left, address)
+                tell(self.listeners.address_left, address)
             if address not in kept and not (old.spec.host_network and self.owner_of(address) is not None):
-                _tell(self.address_gone, address)
+                tell(self.listeners.address_gone, address)
 
     def _apply_node(self, name: str, new: Node | None) -> None:
         old = self.nodes.pop(name, None)
@@ -233,15 +226,15 @@ class Catalog:
             )
             for address in dict.fromkeys(address.address for address in old.status.addresses or ()):
                 if address not in kept:
-                    _tell(self.address_left, address)
-                    _tell(self.node_gone, address)
+                    tell(self.listeners.address_left, address)
+                    tell(self.listeners.node_gone, address)
 
     def _apply_service(self, key: Key, new: Service | None) -> None:
         if new is None:
             self.services.pop(key, None)
         else:
             self.services[key] = new
-        self.memo.forget(*key)
+        self.memos.services.forget(*key)
 
     def _apply_slice(self, key: Key, new: EndpointSlice | None) -> None:
         old = self._slices.get(key)
@@ -257,17 +250,17 @@ class Catalog:
             index.join(name, key)
         if not index:
             del self._naming[key[0]]
-        self.slice_memo.forget(*key)
+        self.memos.slices.forget(*key)
         if old is not None:
             del self._slices[key]
             self._leave_service(key, old.service)
         if new is not None:
             self._slices[key] = new
             self._slices_of.setdefault((key[0], new.service), {})[key] = new
-            self.memo.forget(key[0], new.service)
-        if old is not None and self.endpoint_left:
+            self.memos.services.forget(key[0], new.service)
+        if old is not None and self.listeners.endpoint_left:
             for address in _ready(old) - _ready(new):
-                _tell(self.endpoint_left, address)
+                tell(self.listeners.endpoint_left, address)
 
     def _leave_service(self, key: Key, name: str) -> None:
         service = (key[0], name)
@@ -275,12 +268,7 @@ class Catalog:
         del remaining[key]
         if not remaining:
             del self._slices_of[service]
-        self.memo.forget(*service)
-
-
-def _tell(all_of: list[Callable[[str], None]], what: str) -> None:
-    for tell in all_of:
-        tell(what)
+        self.memos.services.forget(*service)
 
 
 def _ready(piece: EndpointSlice | None) -> set[str]:

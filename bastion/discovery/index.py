@@ -9,6 +9,7 @@ from collections.abc import Collection
 from typing import Any, Generic, TypeVar
 
 FEW = 8
+MOST_REMEMBERED = 32768  # services, and as many pods and slices: some 20 MiB
 
 V = TypeVar("V")
 
@@ -86,3 +87,10 @@ class Memo:
 
     def __len__(self) -> int:
         return self._count
+
+
+class Memos:
+    """What a resolver worked out, per service, per slice and per pod."""
+
+    def __init__(self) -> None:
+        self.services, self.slices, self.pods = (Memo(MOST_REMEMBERED) for _ in range(3))

@@ -68,7 +68,7 @@ class Informer:
         self._doubted = ""  # why
         self._since: float | None = None  # when the watch at hand began
         self._watching: asyncio.Timeout | None = None
-        catalog.went_back.append(self.doubt)
+        catalog.listeners.went_back.append(self.doubt)
         catalog.expect(resource, namespace)
 
     @property

@@ -21,8 +21,9 @@ import msgspec
 from bastion.cluster.errors import ApiError
 from bastion.cluster.outage import unanswered
 from bastion.discovery.catalog import Catalog
-from bastion.discovery.reflector import age, is_passed
-from bastion.kube.objects import SERVICE_NAME_LABEL, STRUCTS, compact, path_of
+from bastion.discovery.versions import age, is_passed
+from bastion.kube.compaction import compact
+from bastion.kube.objects import SERVICE_NAME_LABEL, STRUCTS, path_of
 from bastion.kube.status import too_many_requests
 from bastion.kube.target import Target
 from bastion.runtime.cache import Cache, CacheStatistics

@@ -18,7 +18,10 @@ from typing import Any, Generic, NoReturn, TypeVar
 
 import msgspec
 
-from bastion.kube.objects import Metadata, Object, compact
+from bastion.discovery.events import in_slices, read_event, read_page
+from bastion.discovery.versions import age
+from bastion.kube.compaction import compact
+from bastion.kube.objects import Metadata, Object
 
 O = TypeVar("O", bound=Object)  # noqa: E741
 
@@ -26,45 +29,11 @@ Key = tuple[str, str]
 
 PAGE = 500  # objects, and fewer where these are large
 PAGE_BYTES = 1 << 20  # what a page should take: it is taken apart in one step, and held as a whole
-SLICE = 25  # objects decoded at a time, or so many bytes of them: others want the processor, too
-SLICE_BYTES = 65536
 WATCH_SECONDS = 30  # a watch that is stuck is noticed shortly after it should have ended
 BACKOFF_FIRST, BACKOFF_MOST = 0.25, 8.0  # seconds
 DOUBLINGS = 5  # from the first to the most
 GONE = 410
 CHECKS = 3  # that are answered with something else, and then it is watched again
-
-
-class _ListMeta(msgspec.Struct, rename="camel"):
-    resource_version: str = ""
-    continue_: str = msgspec.field(default="", name="continue")
-
-
-class _Page(msgspec.Struct):
-    metadata: _ListMeta
-    items: list[msgspec.Raw] | None = None
-
-
-class _EventMeta(msgspec.Struct, rename="camel"):
-    name: str = ""
-    namespace: str = ""
-    resource_version: str = ""
-
-
-class _EventHead(msgspec.Struct):
-    metadata: _EventMeta
-    code: int = 0
-
-
-class _Event(msgspec.Struct):
-    """All that can be told of an event whatever its object is: an ERROR's is a Status."""
-
-    type: str
-    object: _EventHead
-
-
-_page = msgspec.json.Decoder(_Page)
-_event = msgspec.json.Decoder(_Event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,12 +127,12 @@ class Reflector(Generic[O]):
 
         Raises ValueError where the body is no list.
         """
-        page = _page.decode(body)
+        page = read_page(body)
         if not page.metadata.resource_version:
             raise ValueError("a list without a resourceVersion")
         items = page.items or []
         keys: list[Key] = []
-        for some in _at_once(items):
+        for some in in_slices(items):
             changes = [self._change(compact(self._object.decode(raw))) for raw in some]
             keys += [change.key for change in changes]
             yield changes
@@ -199,7 +168,7 @@ class Reflector(Generic[O]):
 
     def checked(self, body: bytes) -> None:
         """Raises ValueError where the body is no list, WatchExpired where it is of a time before ours."""
-        version = _page.decode(body).metadata.resource_version
+        version = read_page(body).metadata.resource_version
         # it should have said that it has not come so far
         if self._version is not None and age(version, self._version) < 0:
             self.went_back(f"it is at {version}, and was at {self._version}")
@@ -218,7 +187,7 @@ class Reflector(Generic[O]):
 
         Raises ValueError for a line that is no event, WatchExpired where a new list is due.
         """
-        event = _event.decode(line)
+        event = read_event(line)
         metadata = event.object.metadata
         if event.type == "ERROR":
             self._expired()
@@ -294,38 +263,7 @@ class Reflector(Generic[O]):
         return Change((metadata.namespace, metadata.name), decoded, of_known)
 
 
-def _at_once(items: list[msgspec.Raw]) -> Iterator[list[msgspec.Raw]]:
-    some: list[msgspec.Raw] = []
-    size = 0
-    for raw in items:
-        some.append(raw)
-        size += len(memoryview(raw))
-        if len(some) == SLICE or size >= SLICE_BYTES:
-            yield some
-            some, size = [], 0
-    if some:
-        yield some
-
-
 class WatchExpired(Exception):
     """What came after the version asked for is no longer known, or never came to be; the argument is a code,
     or what was out of order.
     """
-
-
-def age(version: str, than: str) -> int:
-    """Below 0 where a resourceVersion is older, above where it is younger, as far as can be told (KEP-5504:
-    they are numbers).
-    """
-    if not all(text.isascii() and text.isdigit() for text in (version, than)):
-        return 0
-    return int(version) - int(than)
-
-
-def is_passed(version: str, by: str | None) -> bool:
-    """Whether all that was up to `by` tells of `version`; no where that cannot be told."""
-    return (
-        by is not None
-        and all(text.isascii() and text.isdigit() for text in (version, by))
-        and int(version) <= int(by)
-    )

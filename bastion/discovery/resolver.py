@@ -17,6 +17,7 @@ from bastion.discovery.backing import Backing, Unsettled, no_endpoints
 from bastion.discovery.catalog import Catalog, Key
 from bastion.discovery.index import Memo
 from bastion.discovery.kubelets import kubelet_port
+from bastion.discovery.ports import pod_port, port_number, ports_offered, tls_of
 from bastion.kube.endpoint import KUBELET, Endpoint
 from bastion.kube.objects import TCP, Node, Pod, Service, ServicePort
 from bastion.kube.status import StatusError, bad_request, not_found, quoted, refused, service_unavailable
@@ -24,18 +25,9 @@ from bastion.kube.target import Target
 from bastion.network.addresses import DialPolicy, parse_address
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
-_TLS_PORTS = (443, 8443)
-_APP_PROTOCOLS = {
-    "https": True,
-    "kubernetes.io/wss": True,
-    "http": False,
-    "kubernetes.io/ws": False,
-    "kubernetes.io/h2c": False,
-}
 _NODE_ADDRESS_TYPES = ("InternalIP", "ExternalIP", "Hostname")
 # of one of them: a service has those it has, of a pod all 65535 may be asked for
 SERVICE_PORTS, POD_PORTS = 64, 4
-PORTS_NAMED = 16  # in an error
 
 
 class Resolved(msgspec.Struct, frozen=True, gc=False):
@@ -108,21 +100,17 @@ class Resolver:
 
     def _service(self, target: Target) -> Resolved:
         key = (target.namespace, target.name)
-        known = _recalled(self._catalog.memo, key, target)
+        known = _recalled(self._catalog.memos.services, key, target)
         if known is None:
             service = self._catalog.services.get(key)
             if service is None:
                 raise UnknownTarget(target)
             port = self._service_port(service, target)
-            tls = (
-                target.scheme == "https"
-                if target.scheme
-                else _speaks_tls(port.app_protocol, port.name, port.port)
-            )
+            tls = tls_of(target, port.app_protocol, port.name, port.port)
             backers = self._backing.of(target, port.name, tls, service.spec.first_family)
             lacking = "" if backers.endpoints else self._backing.why_none(target)
             resolved = Resolved(("services", *key, port.port), backers.endpoints, lacking, backers.standby)
-            known = _remembered(self._catalog.memo, key, target, resolved, SERVICE_PORTS)
+            known = _remembered(self._catalog.memos.services, key, target, resolved, SERVICE_PORTS)
         if not known.endpoints:
             raise service_unavailable(known.lacking)
         return known
@@ -132,37 +120,37 @@ class Resolver:
             raise no_endpoints(target.id, "an ExternalName is not followed")
         ports = tuple(port for port in service.spec.ports or () if port.protocol == TCP)
         if not ports and service.spec.ports:
-            raise no_endpoints(target.id, f"HTTP is spoken over TCP; {_ports_offered(service.spec.ports)}")
+            raise no_endpoints(target.id, f"HTTP is spoken over TCP; {ports_offered(service.spec.ports)}")
         if _INTEGER.fullmatch(target.port) and -(2**63) <= (number := int(target.port)) < 2**63:
             port = next((p for p in ports if p.port == number), None)
             if port is None:
                 raise service_unavailable(
                     f"no service port {number} found for service {quoted(target.name)}:"
-                    f" {_ports_offered(ports)}"
+                    f" {ports_offered(ports)}"
                 )
         elif target.port:
             port = next((p for p in ports if p.name == target.port), None)
             if port is None:
-                raise no_endpoints(target.id, f"no port of this name: {_ports_offered(ports)}")
+                raise no_endpoints(target.id, f"no port of this name: {ports_offered(ports)}")
         else:
             port = ports[0] if len(ports) == 1 else next((p for p in ports if not p.name), None)
             if port is None:
-                raise no_endpoints(target.id, f"say which port: {_ports_offered(ports)}")
+                raise no_endpoints(target.id, f"say which port: {ports_offered(ports)}")
         return port
 
     # --- pods
 
     def _pod(self, target: Target) -> Resolved:
         key = (target.namespace, target.name)
-        known = _recalled(self._catalog.pod_memo, key, target)
+        known = _recalled(self._catalog.memos.pods, key, target)
         if known is not None:
             return known
         pod = self._catalog.pods.get(key)
         if pod is None:
             raise UnknownTarget(target)
-        number, name = _pod_port(pod, target)
-        tls = target.scheme == "https" if target.scheme else _speaks_tls(None, name, number)
-        number = number or (443 if tls else 80)
+        number, name = pod_port(pod, target)
+        tls = tls_of(target, None, name, number)
+        number = number or (443 if tls is not None else 80)
         addresses = pod.addresses
         if not addresses:
             raise _not_allowed("the pod has no address yet")
@@ -173,7 +161,7 @@ class Resolver:
             if self._may_stand_by(pod, address, number)
         )
         resolved = Resolved(("pods", *key, number), (Endpoint(addresses[0], number, tls),), standby=others)
-        return _remembered(self._catalog.pod_memo, key, target, resolved, POD_PORTS)
+        return _remembered(self._catalog.memos.pods, key, target, resolved, POD_PORTS)
 
     def _check_pod_address(self, pod: Pod, address: str, number: int, target: Target) -> None:
         """Raises StatusError."""
@@ -203,7 +191,7 @@ class Resolver:
         if address is None:
             raise service_unavailable(f"node {quoted(target.name)} has no address that is an IP")
         kubelet = kubelet_port(node)
-        number = _port_number(target.port) if target.port else kubelet
+        number = port_number(target.port) if target.port else kubelet
         if number is None:
             raise bad_request(
                 f"invalid node request {quoted(target.id)}: the port of a node is a number from 1 to 65535"
@@ -212,11 +200,9 @@ class Resolver:
             raise _not_allowed("not an address that may be dialled")
         if number == kubelet or self._policy.reaches_kubelet(address, number):
             # Always TLS with the kubelet's own identity, whatever scheme is asked for (spec L-34).
-            endpoint = Endpoint(address, number, True, KUBELET)
+            endpoint = Endpoint(address, number, KUBELET)
         else:
-            endpoint = Endpoint(
-                address, number, target.scheme == "https" if target.scheme else _speaks_tls(None, "", number)
-            )
+            endpoint = Endpoint(address, number, tls_of(target, None, "", number))
         return Resolved(("nodes", "", target.name, number), (endpoint,))
 
 
@@ -244,65 +230,6 @@ def node_address(node: Node) -> str | None:
             if address.type == kind and parse_address(address.address) is not None:
                 return address.address
     return None
-
-
-def _pod_port(pod: Pod, target: Target) -> tuple[int, str]:
-    """(number, name) of the port asked for; number 0 where the pod declares none and none is asked for."""
-    if not target.port:
-        first = pod.default_port
-        return (first.container_port, first.name) if first is not None else (0, "")
-    if _is_number(target.port):
-        number = _port_number(target.port)
-        if number is None:
-            raise bad_request(f"invalid pod request {quoted(target.id)}: a port is a number from 1 to 65535")
-        declared = [port for port in pod.ports if port.container_port == number]
-        spoken = next((port for port in declared if port.protocol == TCP), None)
-        if declared and spoken is None:
-            raise bad_request(f"invalid pod request {quoted(target.id)}: {_not_tcp(declared[0].protocol)}")
-        return number, spoken.name if spoken is not None else ""
-    named = [port for port in pod.ports if port.name == target.port]
-    for port in named:
-        if port.protocol == TCP:
-            return port.container_port, port.name
-    if named:
-        raise bad_request(f"invalid pod request {quoted(target.id)}: {_not_tcp(named[0].protocol)}")
-    raise bad_request(
-        f"invalid pod request {quoted(target.id)}: the pod has no port named {quoted(target.port)}"
-    )
-
-
-def _not_tcp(protocol: str) -> str:
-    return f"the port is of {protocol}, and HTTP is spoken over TCP"
-
-
-def _is_number(text: str) -> bool:
-    return text.isdigit() and text.isascii()
-
-
-def _port_number(text: str) -> int | None:
-    number = int(text) if _is_number(text) and len(text) <= 5 else 0
-    return number if 1 <= number <= 65535 else None
-
-
-def _speaks_tls(app_protocol: str | None, name: str, number: int) -> bool:
-    said = _APP_PROTOCOLS.get(app_protocol.lower()) if app_protocol else None
-    if said is not None:
-        return said
-    if name.startswith("http"):
-        return name.startswith("https")
-    return number in _TLS_PORTS
-
-
-def _ports_offered(ports: tuple[ServicePort, ...]) -> str:
-    if not ports:
-        return "it has no ports"
-    named = ", ".join(map(_port_offered, ports[:PORTS_NAMED]))
-    return f"it has {named}" + (f" and {len(ports) - PORTS_NAMED} more" if len(ports) > PORTS_NAMED else "")
-
-
-def _port_offered(port: ServicePort) -> str:
-    offered = f"{port.name}:{port.port}" if port.name else str(port.port)
-    return offered if port.protocol == TCP else f"{offered}/{port.protocol}"
 
 
 def _not_allowed(why: str) -> StatusError:

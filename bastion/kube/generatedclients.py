@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from bastion.kube.requestinfo import RequestInfo
+from bastion.kube.requestinfo import Proxied
 
 # How the official clients begin their User-Agent: most generators' default, the one of before 2018, and
 # Java's own. JavaScript's and C#'s, which encode as well, say nothing that would tell them from any other
@@ -19,7 +19,7 @@ from bastion.kube.requestinfo import RequestInfo
 GENERATED = (b"OpenAPI-Generator/", b"Swagger-Codegen/", b"Kubernetes Java Client/")
 
 
-def with_slashes(info: RequestInfo, user_agents: list[bytes]) -> RequestInfo:
+def with_slashes(info: Proxied, user_agents: list[bytes]) -> Proxied:
     """`info` with the slashes of its rest decoded, or as it is.
 
     `user_agents`: the values of all such fields.

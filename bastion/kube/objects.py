@@ -6,13 +6,7 @@ collection. Field names are the wire's (camelCase by `rename`); `None` is what t
 
 from __future__ import annotations
 
-from ipaddress import IPv6Address
-from itertools import product
-from sys import intern
-from typing import TypeVar
-
 import msgspec
-from msgspec.structs import force_setattr
 
 
 class Struct(msgspec.Struct, gc=False, frozen=True, rename="camel"):
@@ -254,93 +248,3 @@ def path_of(resource: str, namespace: str = "", name: str = "") -> str:
         prefix, _, last = path.rpartition("/")
         path = f"{prefix}/namespaces/{namespace}/{last}"
     return f"{path}/{name}" if name else path
-
-
-# --- what is said fifty thousand times is kept once
-
-O = TypeVar("O", bound=Object)  # noqa: E741
-
-
-def compact(object: O) -> O:
-    """The same object.
-
-    Its names that many others say, too, are those others' (before anybody else has seen it).
-    """
-    metadata = object.metadata
-    force_setattr(metadata, "namespace", intern(metadata.namespace))
-    if isinstance(object, Pod):
-        _compact_pod(object)
-    elif isinstance(object, EndpointSlice):
-        _compact_slice(object, intern(metadata.namespace))
-    elif isinstance(object, Service):
-        force_setattr(object.spec, "type", intern(object.spec.type))
-        if object.spec.cluster_ips == (object.spec.cluster_ip,):
-            force_setattr(object.spec, "cluster_ips", None)  # `cluster_addresses` is the same
-        if object.spec.ip_families is not None:
-            force_setattr(object.spec, "ip_families", tuple(map(intern, object.spec.ip_families)))
-        _compact_ports(object.spec.ports)
-    elif isinstance(object, Node):
-        for address in object.status.addresses or ():
-            force_setattr(address, "address", one_spelling(address.address))
-    return object
-
-
-def _compact_pod(pod: Pod) -> None:
-    status = pod.status
-    force_setattr(status, "phase", intern(status.phase))
-    force_setattr(status, "pod_ip", one_spelling(status.pod_ip))
-    for own in status.pod_ips or ():
-        force_setattr(own, "ip", one_spelling(own.ip))
-    if status.pod_ips is not None and len(status.pod_ips) == 1 and status.pod_ips[0].ip == status.pod_ip:
-        force_setattr(status, "pod_ips", None)  # `addresses` is the same
-    if pod.spec.init_containers is not None:
-        sidecars = tuple(
-            container for container in pod.spec.init_containers if container.sidecar and container.ports
-        )
-        force_setattr(pod.spec, "init_containers", sidecars or None)
-    for container in (*(pod.spec.containers or ()), *(pod.spec.init_containers or ())):
-        for port in container.ports or ():
-            force_setattr(port, "name", intern(port.name))
-            force_setattr(port, "protocol", intern(port.protocol))
-
-
-def _compact_slice(piece: EndpointSlice, namespace: str) -> None:
-    if piece.metadata.labels is not None:
-        force_setattr(piece.metadata, "labels", {SERVICE_NAME_LABEL: piece.service})
-    for port in piece.ports or ():
-        force_setattr(port, "name", intern(port.name) if port.name is not None else None)
-        force_setattr(port, "protocol", intern(port.protocol) if port.protocol is not None else None)
-    for endpoint in piece.endpoints or ():
-        said = endpoint.conditions
-        force_setattr(endpoint, "conditions", _CONDITIONS[said.ready, said.serving, said.terminating])
-        if any(":" in address for address in endpoint.addresses):
-            force_setattr(endpoint, "addresses", tuple(map(one_spelling, endpoint.addresses)))
-        reference = endpoint.target_ref
-        if reference is not None:
-            force_setattr(reference, "kind", intern(reference.kind))
-            force_setattr(
-                reference,
-                "namespace",
-                namespace if reference.namespace == namespace else intern(reference.namespace),
-            )
-
-
-def _compact_ports(ports: tuple[ServicePort, ...] | None) -> None:
-    for port in ports or ():
-        force_setattr(port, "name", intern(port.name))
-        force_setattr(port, "protocol", intern(port.protocol))
-
-
-_CONDITIONS = {said: EndpointConditions(*said) for said in product((True, False, None), repeat=3)}
-
-
-def one_spelling(address: str) -> str:
-    """An IPv6 address has many (RFC 5952), and a pod's status may have another than its slice; what is no
-    address stays as it is.
-    """
-    if ":" not in address:
-        return address
-    try:
-        return str(IPv6Address(address))
-    except ValueError:
-        return address

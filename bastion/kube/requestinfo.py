@@ -1,4 +1,4 @@
-"""· Which resource does a request target name, and what is left for the backend?
+"""· What does a request ask for: which target, and what is left for its backend, or what of the API?
 
 Decided on the raw bytes of the request target; each fixed segment is percent-decoded once, and what follows
 `…/proxy` is never touched (design: byte-exact).  Source: apiserver `endpoints/request/requestinfo.go`.
@@ -6,7 +6,8 @@ Decided on the raw bytes of the request target; each fixed segment is percent-de
 
 from __future__ import annotations
 
-from urllib.parse import unquote_to_bytes
+import re
+from urllib.parse import unquote_plus, unquote_to_bytes
 
 import msgspec
 
@@ -23,9 +24,13 @@ VERBS = {
     "DELETE": "delete",
     "OPTIONS": "",
 }
+_PREFIXES = ("api", "apis")
+_NAMESPACE_SUBRESOURCES = ("status", "finalize")
+_WATCH = re.compile(rb"(?:^|&)watch(?:=([^&]*))?(?![^&])")
+_FIELD_SELECTOR = re.compile(rb"(?:^|&)fieldSelector=([^&]*)")
 
 
-class RequestInfo(msgspec.Struct, frozen=True, gc=False):
+class Proxied(msgspec.Struct, frozen=True, gc=False):
     """One proxied request.
 
     `prefix` is the raw path up to and with `/proxy`, empty where the host name said it all; `rest` the raw
@@ -39,24 +44,32 @@ class RequestInfo(msgspec.Struct, frozen=True, gc=False):
     known_method: bool
 
 
-def request_info(method: str, target: bytes, application: Application | None = None) -> RequestInfo | None:
+class ApiCall(msgspec.Struct, frozen=True, gc=False):
+    """Any other request, as an API server reads it: for a resource, or for a path."""
+
+    attributes: Attributes
+
+
+RequestInfo = Proxied | ApiCall
+
+
+def parse_proxied(method: str, target: bytes, application: Application | None = None) -> Proxied | None:
     """None where the target is no proxy route.
 
-    Raises StatusError 400 for a fixed segment that hides something.
-
-    `application` is what the request's host name means; then the whole target is the application's.
+    Raises StatusError 400 for a fixed segment that hides something.  `application` is what the request's host
+    name means; then the whole target is the application's.
     """
     if application is not None:
         attributes = Attributes(
             VERBS.get(method, ""),
             "",
             "v1",
-            application.namespace,
-            application.resource,
-            "proxy",
-            application.id,
+            namespace=application.namespace,
+            resource=application.resource,
+            subresource="proxy",
+            name=application.id,
         )
-        return RequestInfo(attributes, b"", target, method in VERBS)
+        return Proxied(attributes, b"", target, method in VERBS)
     path = target.partition(b"?")[0]
     segments = path.split(b"/", 8)
     if len(segments) < 6 or segments[0] or segments[1] != b"api" or segments[2] != b"v1":
@@ -80,8 +93,8 @@ def request_info(method: str, target: bytes, application: Application | None = N
     if not id or (resource != "nodes" and not namespace):
         raise bad_request("name must be provided")
     prefix = b"/".join(fixed)
-    attributes = Attributes(VERBS.get(method, ""), "", "v1", namespace, resource, "proxy", id)
-    return RequestInfo(attributes, prefix, target[len(prefix) :], method in VERBS)
+    attributes = Attributes(VERBS.get(method, ""), "", "v1", namespace, resource, "proxy", name=id)
+    return Proxied(attributes, prefix, target[len(prefix) :], method in VERBS)
 
 
 def _decoded(segment: bytes) -> str:
@@ -97,3 +110,61 @@ def _decoded(segment: bytes) -> str:
             "a namespace or name in the path has an encoded slash, a control character, or is not UTF-8"
         )
     return text
+
+
+# --- what an API server answers itself
+
+
+def api_call(method: str, target: bytes) -> ApiCall:
+    """A resource where the path names one, else the path: kube-apiserver's reading, which decodes the path as a
+    whole before it is split.
+    """
+    raw, _, query = target.partition(b"?")
+    path = unquote_to_bytes(raw).decode("utf-8", "replace")
+    segments = path.strip("/").split("/")
+    grouped = segments[0] == "apis"
+    if segments[0] not in _PREFIXES or len(segments) < (4 if grouped else 3):
+        return ApiCall(Attributes(method.lower(), version="", path=path))
+    group, version, *rest = segments[1:] if grouped else ["", *segments[1:]]
+    verb = VERBS.get(method, "")
+    if rest[0] == "watch" and len(rest) > 1:  # the deprecated `/api/v1/watch/pods`
+        verb, rest = "watch", rest[1:]
+    namespace = ""
+    if rest[0] == "namespaces" and len(rest) > 1:
+        namespace = rest[1]
+        if len(rest) > 2 and rest[2] not in _NAMESPACE_SUBRESOURCES:
+            rest = rest[2:]
+    resource, name, subresource = (*rest, "", "")[:3]
+    if not name and verb == "get":
+        verb, name = "watch" if _is_watch(query) else "list", _selected(query)
+    elif not name and verb == "delete":
+        verb = "deletecollection"
+    return ApiCall(
+        Attributes(
+            verb,
+            group,
+            version,
+            namespace=namespace,
+            resource=resource,
+            subresource=subresource,
+            name=name,
+        )
+    )
+
+
+def _is_watch(query: bytes) -> bool:
+    found = _WATCH.search(query)
+    return found is not None and unquote_plus((found[1] or b"").decode("latin-1")) not in ("false", "0")
+
+
+def _selected(query: bytes) -> str:
+    """The one object that a field selector allows, by its name: a list or watch of it is a question about that
+    object (resourceNames apply).  Empty where it may be any.
+    """
+    found = _FIELD_SELECTOR.search(query)
+    for term in unquote_plus(found[1].decode("latin-1")).split(",") if found is not None else ():
+        key, equals, value = term.partition("=")
+        name = value.removeprefix("=").strip()
+        if equals and key.strip() == "metadata.name":
+            return "" if name in (".", "..") or "/" in name or "%" in name else name
+    return ""

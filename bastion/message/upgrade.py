@@ -11,7 +11,7 @@ import hashlib
 
 import msgspec
 
-from bastion.http.fields import Field, values
+from bastion.http.fields import Field, first_value, values
 from bastion.kube.status import bad_request
 
 WEBSOCKET = b"websocket"
@@ -30,21 +30,26 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
         return self.protocol.lower() == WEBSOCKET
 
 
+def names_upgrade(minor: int, fields: list[Field]) -> bool:
+    """Whether a head asks for one of the protocols that are tunnelled, as it should or not."""
+    if minor == 0:  # RFC 9110, 7.8: Upgrade from HTTP/1.0 is ignored
+        return False
+    offered = values(fields, b"upgrade")
+    if len(offered) != 1 or offered[0].lower() not in PROTOCOLS:
+        return False
+    options = values(fields, b"connection")
+    return any(token.strip(b" \t").lower() == b"upgrade" for value in options for token in value.split(b","))
+
+
 def asked_upgrade(method: str, minor: int, fields: list[Field], *, has_body: bool) -> Asked | None:
     """None for an ordinary request.  Raises StatusError 400 for an upgrade that cannot be one."""
-    if minor == 0:  # RFC 9110, 7.8: Upgrade from HTTP/1.0 is ignored
-        return None
-    options = {
-        token.strip(b" \t").lower() for value in values(fields, b"connection") for token in value.split(b",")
-    }
-    offered = values(fields, b"upgrade")
-    if b"upgrade" not in options or len(offered) != 1 or offered[0].lower() not in PROTOCOLS:
+    if not names_upgrade(minor, fields):
         return None
     if has_body or values(fields, b"expect"):
         # CVE-2026-69243
         raise bad_request("an upgrade request may have neither a body nor an expectation", close=True)
     keys = values(fields, b"sec-websocket-key")
-    asked = Asked(offered[0], keys[0] if keys else b"")
+    asked = Asked(first_value(fields, b"upgrade"), keys[0] if keys else b"")
     if asked.websocket and method != "GET":
         raise bad_request("a WebSocket handshake is a GET request", close=True)
     if len(keys) > 1:

@@ -82,7 +82,7 @@ class Dialer:
         """A kubelet is spoken to as such alone: as a pod it would be without the rule for kubelets."""
         address, port = endpoint.address, endpoint.port
         return self._policy.permits(address, port) and (
-            endpoint.identity == KUBELET or not self._policy.reaches_kubelet(address, port)
+            endpoint.tls == KUBELET or not self._policy.reaches_kubelet(address, port)
         )
 
     async def _connect(self, endpoint: Endpoint, factory: Callable[[], P], patience: float) -> P:
@@ -94,15 +94,19 @@ class Dialer:
             prepare(sock)
             async with asyncio.timeout(patience):
                 await loop.sock_connect(sock, (endpoint.address, endpoint.port))
-            if not endpoint.tls:
+            if endpoint.tls is None:
                 _, protocol = await loop.create_connection(factory, sock=sock)
                 return protocol
-            context = self._tls.context(endpoint.identity)
+            context = self._tls.context(endpoint.tls)
             if context.verify_mode == ssl.CERT_NONE:
                 self._say_unverified(endpoint)
             protocol = factory()
             layer = TLSLayer(
-                protocol, context, self._deadlines, self._buffers, server_hostname=endpoint.address
+                protocol,
+                context,
+                self._deadlines,
+                self._buffers,
+                server_hostname=endpoint.tls.server_name or endpoint.address,
             )
             try:
                 await loop.create_connection(lambda: layer, sock=sock)

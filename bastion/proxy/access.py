@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 
 from bastion.authn.authenticator import Authenticator, Credentials, NotAccepted
 from bastion.authn.compact import expiry
-from bastion.authz.authorizer import Authorizer, Question
+from bastion.authz.authorizer import Authorizer
 from bastion.kube.attributes import Attributes
 from bastion.kube.user import User
+from bastion.proxy.admission import Admitted
 from bastion.proxy.recheck import Recheck
 from bastion.runtime.turns import STREAM, Key
 
@@ -37,26 +38,18 @@ class StreamAccess:
         self._authorizer = authorizer
         self._clock = clock
 
-    def watch(
-        self,
-        credentials: Credentials,
-        user: User,
-        questions: Iterable[Question],
-        end: Callable[[str], None],
-        ago: float = 0.0,
-    ) -> Callable[[], None]:
+    def watch(self, admitted: Admitted, end: Callable[[str], None], ago: float = 0.0) -> Callable[[], None]:
         """Call `end` with a reason once one answer is no; `ago` seconds ago they were yes.
 
         Returns what ends the watch.
-
-        `questions` are those that admitted.
         """
+        credentials, user = admitted.credentials, admitted.user
         line = (STREAM, user.name)
         still_is = partial(self._still_is, credentials, user)
         watches = [self._recheck.watch((credentials, user), still_is, end, self._good_for(credentials), ago)]
         watches += [
             self._recheck.watch(question, partial(self._still_may, *question, line), end, ago=ago)
-            for question in questions
+            for question in admitted.questions
         ]
 
         def unwatch() -> None:

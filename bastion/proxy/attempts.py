@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from bastion.balance.outlier import Outliers
+from bastion.balance.pool import Balancer
 from bastion.kube.endpoint import Endpoint
 from bastion.kube.objects import family_of
-from bastion.network.errors import DialError
+from bastion.network.errors import DialError, NetworkError, SendError, UpstreamTimeout
 from bastion.network.http1.connection import Connection
+from bastion.network.transport import Transport
+from bastion.observe.record import Record
 from bastion.proxy.router import Route, Router
 from bastion.runtime.turns import Key
 
@@ -25,25 +29,24 @@ PATIENCE = 1.5
 class Attempts:
     """Of one exchange.
 
-    `fresh`: a kept connection died under it, so only new ones are good enough; `well` says whether an
-    endpoint is not known to fail; `now` is the clock.
+    `fresh`: a kept connection died under it, so only new ones are good enough; `now` is the clock.
     """
 
     def __init__(
         self,
         route: Route,
         router: Router,
+        balancer: Balancer,
         asker: Key,
         now: Callable[[], float],
-        well: Callable[[Endpoint], bool] = lambda endpoint: True,
         *,
         fresh: bool = False,
     ) -> None:
         self._route = route
         self._router = router
+        self._balancer = balancer
         self._asker = asker
         self._now = now
-        self._well = well
         self._until = now() + DIALLING
         self._tried = 1
         self._failed: set[Endpoint] = set()
@@ -52,6 +55,37 @@ class Attempts:
         self._untried = dict.fromkeys(route.endpoints)
         self.failure: DialError | None = None
         self.fresh = fresh
+
+    async def connect(
+        self,
+        transport: Transport,
+        endpoint: Endpoint | None,
+        record: Record,
+        owner: str = "",
+        *,
+        sure: bool = False,
+    ) -> Connection:
+        """To `endpoint`, or to the next that takes a connection.
+
+        Raises DialError, and StatusError where the target is gone by now.
+        """
+        while endpoint is not None:
+            record.endpoint = str(endpoint)
+            try:
+                connection = await transport.connect(
+                    endpoint, owner, fresh=self.fresh, sure=sure, patience=self.patience(endpoint)
+                )
+            except DialError as error:
+                self.failed(endpoint, error)
+            else:
+                if await self.arrived(connection):
+                    return connection
+            endpoint = await self.next()
+        raise self.failure or DialError("no endpoint that the target leads to by now took a connection")
+
+    async def next(self) -> Endpoint | None:
+        """None once enough was tried.  Raises StatusError: the target may be gone by now."""
+        return self._balancer.choose(await self.candidates(), self._asker, self._now())
 
     def patience(self, endpoint: Endpoint) -> float | None:
         """Seconds for a TCP connection to it; None for as long as any takes, where it is the last."""
@@ -72,7 +106,9 @@ class Attempts:
             self._untried = dict.fromkeys(endpoint for endpoint in led if endpoint not in self._failed)
         if self._tried <= MAX_ATTEMPTS:
             return self._in_order()
-        return (endpoint for endpoint in self._in_order() if self._well(endpoint))
+        return (
+            endpoint for endpoint in self._in_order() if self._balancer.outliers.well(endpoint, self._asker)
+        )
 
     def _in_order(self) -> Iterable[Endpoint]:
         """Where nobody answered in one family, the other may lead there."""
@@ -81,6 +117,7 @@ class Attempts:
         return sorted(self._untried, key=lambda endpoint: family_of(endpoint.address) in self._silent)
 
     def failed(self, endpoint: Endpoint, failure: DialError) -> None:
+        self._balancer.outliers.undialled(endpoint, self._asker, self._now())
         self._failed.add(endpoint)
         self._untried.pop(endpoint, None)
         if failure.silent:
@@ -105,3 +142,11 @@ class Attempts:
             if not there:
                 connection.close()
         return there
+
+
+def note_failure(
+    outliers: Outliers, endpoint: Endpoint, asker: Key, now: float, error: NetworkError, *, reused: bool
+) -> None:
+    """Silence counts against an endpoint; that a kept connection was closed meanwhile does not."""
+    if isinstance(error, UpstreamTimeout) or (isinstance(error, SendError) and not reused):
+        outliers.unanswered(endpoint, asker, now)

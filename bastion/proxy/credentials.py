@@ -1,46 +1,87 @@
 """Which credentials of a request count?
 
-A cookie, or what headers and the connection show; never by another site's doing.
+What its header fields and its connection show, or one of the bastion's own cookies; never what another site's
+page made the browser send.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from bastion.authn.authenticator import Credentials
 from bastion.authn.requestheader import FrontProxyHeaders
 from bastion.authn.subprotocol import request_credentials
-from bastion.kube.hostname import Application
-from bastion.message.ownorigin import RULES, CrossSite
+from bastion.http.fields import values
+from bastion.kube.hostname import Application, host_name
+from bastion.message.cookies import APPLICATION, SESSION, own_cookie
+from bastion.message.ownorigin import RULES, CrossSite, Kind
 from bastion.message.upgrade import Asked
-from bastion.proxy.exchange import Exchange
+from bastion.proxy.exchange import Request
 from bastion.proxy.origin import Origins
-from bastion.proxy.signin import NoSignIn
 from bastion.signin.crosssite import credential_counts, provenance
+from bastion.signin.session import Sessions
 
 _NONE = Credentials(note="credentials that another site's page made the browser send")
 
 
 class CredentialReader:
-    """`front_proxy`: the headers in which one names a user, None where there is none."""
+    """`front_proxy`: the headers in which a front proxy names a user, None where there is none; `sessions`:
+    of cookies, None where nobody signs in; `now` in seconds since the epoch.
+    """
 
-    def __init__(self, sign_in: NoSignIn, origins: Origins, front_proxy: FrontProxyHeaders | None) -> None:
-        self._sign_in = sign_in
+    def __init__(
+        self,
+        origins: Origins,
+        front_proxy: FrontProxyHeaders | None,
+        sessions: Sessions | None,
+        now: Callable[[], float],
+    ) -> None:
         self._origins = origins
         self._front_proxy = front_proxy
+        self._sessions = sessions
+        self._now = now
 
-    def read(self, exchange: Exchange, asked: Asked | None, application: Application | None) -> Credentials:
-        """`asked` is the upgrade that is wanted.  Raises StatusError 400 or 401."""
-        cookie = self._sign_in.credentials(exchange, asked, application)
-        if cookie is not None:
+    def read(self, request: Request, upgrade: Asked | None, application: Application | None) -> Credentials:
+        """Raises StatusError 400 or 401.
+
+        What is in header fields comes before a cookie; but on an application's host Authorization may be the
+        application's own, whose scripts log in, too.
+        """
+        if (
+            application is not None
+            and not values(request.fields, b"x-bastion-authorization")
+            and (cookie := self._session(request, APPLICATION, upgrade)) is not None
+        ):
             return cookie
         found = request_credentials(
-            exchange.fields,
-            websocket=asked is not None and asked.websocket,
-            certificate=exchange.certificate,
+            request.fields,
+            websocket=upgrade is not None and upgrade.websocket,
+            certificate=request.certificate,
             front_proxy=self._front_proxy,
         )
+        if (
+            application is None
+            and found.token is None
+            and (cookie := self._session(request, SESSION, upgrade)) is not None
+        ):
+            return cookie
         rule = RULES[found.kind].cross_site
-        if rule is CrossSite.COUNTS:
-            return found
-        seen = self._origins.seen(exchange.client, exchange.scheme, exchange.host, exchange.fields)
-        said = provenance(exchange.method, exchange.fields, *seen, upgrade=asked is not None)
-        return found if credential_counts(rule, said) else _NONE
+        return found if rule is CrossSite.COUNTS or self._counts(request, rule, upgrade) else _NONE
+
+    def _session(self, request: Request, kind: bytes, upgrade: Asked | None) -> Credentials | None:
+        """None where there is no cookie of a session, or it does not count."""
+        value = own_cookie(request.fields, kind) if self._sessions is not None else b""
+        if self._sessions is None or not value:
+            return None
+        if not self._counts(request, RULES[Kind.COOKIE].cross_site, upgrade):
+            return None
+        session = self._sessions.open(kind, host_name(request.host), value, self._now())
+        if session is None:
+            return None
+        return Credentials(session.token, explicit=kind == APPLICATION, session=True)
+
+    def _counts(self, request: Request, rule: CrossSite, upgrade: Asked | None) -> bool:
+        seen = self._origins.seen(request.client, request.scheme, request.host, request.fields)
+        return credential_counts(
+            rule, provenance(request.method, request.fields, *seen, upgrade=upgrade is not None)
+        )

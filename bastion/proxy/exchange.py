@@ -28,12 +28,13 @@ class Body(Protocol):
         ...
 
 
-class Exchange(Protocol):
-    """`client` is the peer's address, which may be a proxy's (`origin`); `scheme` http or https; `minor` the
-    x of HTTP/1.x; `body` None where there is none.
+class Request(Protocol):
+    """What admission looks at.
 
-    `certificate`: what the client showed in the TLS handshake, DER, its own first; empty where it showed
-    none.
+    `client` is the peer's address, which may be a proxy's (`origin`); `scheme` http or https; `minor` the x
+    of HTTP/1.x; `body` None where there is none.  `certificate`: the chain of the TLS handshake in DER, the
+    client's own first; empty where it showed none.  `upgradable`: the head has an Upgrade field, and this
+    server can hand the connection over.
     """
 
     method: str
@@ -44,15 +45,17 @@ class Exchange(Protocol):
     client: str
     scheme: bytes
     certificate: tuple[bytes, ...]
-    upgradable: bool  # the head has an Upgrade field, and this server can hand the connection over
-    upgrade_asked: bool  # set by the gateway: to a protocol that is tunnelled
+    upgradable: bool
+
+    @property
+    def body(self) -> Body | None: ...
+
+
+class Exchange(Request, Protocol):
     lasting: bool  # set once it has been under way for long: a server that stops gives it the time of streams
     audit_id: str
     status: int  # 0 until the answer has begun
     bytes_out: int
-
-    @property
-    def body(self) -> Body | None: ...
 
     @property
     def bytes_in(self) -> int: ...

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import msgspec
 
-from bastion.balance.outlier import Outliers
+from bastion.balance.pool import Balancer
 from bastion.kube.endpoint import Endpoint
 from bastion.kube.status import StatusError, gateway_timeout, service_unavailable
 from bastion.message.answers import Asked, Policy, Presented, present
@@ -16,13 +16,12 @@ from bastion.message.headers import Forwarded, to_backend
 from bastion.message.identity import asserts_identity
 from bastion.message.mount import Mount
 from bastion.message.page.html import HtmlRewriter, RewriteAborted
-from bastion.network.errors import DialError, NetworkError, SendError, UpstreamTimeout
+from bastion.network.errors import NetworkError, UpstreamTimeout
 from bastion.network.http1.answer import Answer
-from bastion.network.http1.connection import Connection
 from bastion.network.logins import binds_request
 from bastion.network.transport import RoundTrip, Transport, may_stay_unread
 from bastion.observe.record import Record
-from bastion.proxy.attempts import Attempts
+from bastion.proxy.attempts import Attempts, note_failure
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.retry import IDEMPOTENT, UPSTREAM_STATUS, may_resend
 from bastion.proxy.router import Route, Router
@@ -52,7 +51,7 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
 
 
 class Forwarder:
-    """`waiting` bounds the exchanges that wait for one target's answer; `outliers` knows which endpoints keep
+    """`waiting` bounds the exchanges that wait for one target's answer; `balancer` knows which endpoints keep
     failing; `turns`: of pages that are edited.
     """
 
@@ -60,7 +59,7 @@ class Forwarder:
         self,
         transport: Transport,
         router: Router,
-        outliers: Outliers,
+        balancer: Balancer,
         waiting: Shares,
         policy: Policy,
         turns: Turns,
@@ -68,7 +67,7 @@ class Forwarder:
         self._router = router
         self._transport = transport
         self._policy = policy
-        self._outliers = outliers
+        self._balancer = balancer
         self._waiting = waiting
         self._turns = turns
         self._now = asyncio.get_running_loop().time
@@ -122,7 +121,7 @@ class Forwarder:
         """
         attempts: Attempts | None = None
         asker = envelope.asker
-        endpoint = self._choose(route.endpoints, asker)
+        endpoint = self._balancer.choose(route.endpoints, asker, self._now())
         sure = exchange.method not in IDEMPOTENT or exchange.body is not None
         connection = (
             self._transport.kept(endpoint, envelope.owner, sure=sure) if endpoint is not None else None
@@ -130,7 +129,9 @@ class Forwarder:
         while True:
             if connection is None:
                 attempts = attempts or self._attempts(route, asker)
-                connection = await self._connect(attempts, endpoint, envelope, record, sure=sure)
+                connection = await attempts.connect(
+                    self._transport, endpoint, record, envelope.owner, sure=sure
+                )
             under_way.endpoint = connection.endpoint
             record.endpoint = str(connection.endpoint)
             if under_way.long is not None:
@@ -146,49 +147,27 @@ class Forwarder:
                 touched = exchange.body is not None and exchange.body.touched
                 resent = attempts is not None and attempts.fresh
                 if not may_resend(error, exchange.method, reused=reused, body_touched=touched, resent=resent):
-                    if isinstance(error, UpstreamTimeout) or (isinstance(error, SendError) and not reused):
-                        self._outliers.unanswered(connection.endpoint, asker, self._now())
+                    note_failure(
+                        self._balancer.outliers,
+                        connection.endpoint,
+                        asker,
+                        self._now(),
+                        error,
+                        reused=reused,
+                    )
                     raise
                 attempts = attempts or self._attempts(route, asker)
                 attempts.fresh = True
-                endpoint, connection = self._choose(await attempts.candidates(), asker), None
+                endpoint, connection = await attempts.next(), None
             except BaseException:
                 trip.close(clean=False)
                 raise
             else:
-                self._outliers.answered(connection.endpoint, asker)
+                self._balancer.outliers.answered(connection.endpoint, asker)
                 return trip, answer
 
     def _attempts(self, route: Route, asker: Key) -> Attempts:
-        return Attempts(
-            route, self._router, asker, self._now, lambda endpoint: self._outliers.well(endpoint, asker)
-        )
-
-    async def _connect(
-        self, attempts: Attempts, endpoint: Endpoint | None, envelope: Envelope, record: Record, *, sure: bool
-    ) -> Connection:
-        """To `endpoint`, or to the next that takes a connection.
-
-        Raises DialError, and StatusError where the target is gone by now.
-        """
-        while endpoint is not None:
-            record.endpoint = str(endpoint)
-            try:
-                patience = attempts.patience(endpoint)
-                connection = await self._transport.connect(
-                    endpoint, envelope.owner, fresh=attempts.fresh, sure=sure, patience=patience
-                )
-            except DialError as error:
-                self._outliers.undialled(endpoint, envelope.asker, self._now())
-                attempts.failed(endpoint, error)
-            else:
-                if await attempts.arrived(connection):
-                    return connection
-            endpoint = self._choose(await attempts.candidates(), envelope.asker)
-        raise attempts.failure or DialError("no endpoint that the target leads to by now took a connection")
-
-    def _choose(self, candidates: Iterable[Endpoint], asker: Key) -> Endpoint | None:
-        return next(iter(self._outliers.order(candidates, asker, self._now())), None)
+        return Attempts(route, self._router, self._balancer, asker, self._now)
 
 
 def present_answer(

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from types import TracebackType
 
 from bastion.authn.authenticator import Authenticator, Credentials, NotAccepted
-from bastion.kube.status import too_many_requests
+from bastion.kube.status import StatusError, too_many_requests
 from bastion.kube.user import ANONYMOUS, User
 from bastion.network.addresses import client_of
-from bastion.proxy.exchange import Exchange
+from bastion.proxy.exchange import Request
 from bastion.runtime.limits import Concurrency, Rate, SecondTries
 from bastion.runtime.turns import ADDRESS, USER, Key
 from bastion.settings.config import Limits
@@ -34,9 +34,7 @@ class Place:
 
     def __enter__(self) -> None:
         if not self._places.enter(self._asker):
-            raise too_many_requests(
-                "too many requests or streams of this user are under way; try again shortly"
-            )
+            raise no_place()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -84,7 +82,7 @@ class Guard:
         authenticator: Authenticator,
         remembers: Callable[[Credentials], bool],
         limits: Limits,
-        foreign: Callable[[Exchange], bool],
+        foreign: Callable[[Request], bool],
     ) -> None:
         self._authenticator = authenticator
         self._remembers = remembers
@@ -97,11 +95,11 @@ class Guard:
         self._now = asyncio.get_running_loop().time
 
     async def identify(
-        self, credentials: Credentials, client: str, exchange: Exchange | None = None
+        self, credentials: Credentials, client: str, request: Request | None = None
     ) -> User | None:
         """Raises NotAccepted, and StatusError 429 where too many from this address failed lately.
 
-        `exchange` None: our own page's.
+        `request` None: of one of the bastion's own pages.
         """
         client = client_of(client)
         if credentials.token is None:  # nothing that could be guessed
@@ -109,7 +107,7 @@ class Guard:
         now = self._now()
         noisy = self._own.exhausted(client, now) or self._foreign.exhausted(client, now)
         if noisy and not self._remembers(credentials):
-            failures = self._failures(exchange)
+            failures = self._failures(request)
             if failures.exhausted(client, now) and not failures.second_try(client, credentials.token, now):
                 raise too_many_requests(
                     "too many failed authentications from this address; try again shortly"
@@ -117,17 +115,17 @@ class Guard:
         try:
             user = await self._authenticator.authenticate(credentials, (ADDRESS, client))
         except NotAccepted:
-            self._failures(exchange).spend(client, self._now())
+            self._failures(request).spend(client, self._now())
             raise
         if user is None:
-            self._failures(exchange).spend(client, self._now())
+            self._failures(request).spend(client, self._now())
         elif noisy:
             self._own.good(client, credentials.token)
             self._foreign.good(client, credentials.token)
         return user
 
-    def _failures(self, exchange: Exchange | None) -> Failures:
-        return self._foreign if exchange is not None and self._is_foreign(exchange) else self._own
+    def _failures(self, request: Request | None) -> Failures:
+        return self._foreign if request is not None and self._is_foreign(request) else self._own
 
     async def hold_back(self, client: str) -> None:
         """Before a 429 is told: hundreds of connections that ask again at once cost everybody more than what
@@ -139,9 +137,18 @@ class Guard:
         else:
             self._refusals.spend(client, self._now())
 
+    def check_place(self, asker: Key, *, tunnel: bool) -> None:
+        """Raises StatusError 429 where no place is left."""
+        if (self._tunnels if tunnel else self._exchanges).is_full(asker):
+            raise no_place()
+
     def place(self, asker: Key, *, tunnel: bool) -> Place:
         """`with guard.place(asker, …):` raises StatusError 429 where no place is left."""
         return Place(self._tunnels if tunnel else self._exchanges, asker)
+
+
+def no_place() -> StatusError:
+    return too_many_requests("too many requests or streams of this user are under way; try again shortly")
 
 
 def asker_of(user: User, client: str) -> Key:

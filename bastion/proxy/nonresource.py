@@ -1,4 +1,4 @@
-"""May whoever asks read a path of the bastion's own, such as /metrics?
+"""May a request have a path of the bastion's own, such as /metrics?
 
 As kube-apiserver asks about its own: `get` on the path.
 """
@@ -7,38 +7,24 @@ from __future__ import annotations
 
 import asyncio
 
-from bastion.authn.authenticator import NotAccepted
-from bastion.authz.authorizer import Authorizer
-from bastion.authz.impersonation import Impersonator
 from bastion.http.fields import first_value
 from bastion.kube.attributes import Attributes
-from bastion.kube.status import StatusError, forbidden, unauthorized
+from bastion.kube.requestinfo import ApiCall
+from bastion.kube.status import StatusError, unauthorized
 from bastion.observe.observer import Observer
 from bastion.observe.record import Record
-from bastion.proxy.credentials import CredentialReader
+from bastion.proxy.admission import Admission
 from bastion.proxy.exchange import Exchange
-from bastion.proxy.guard import Guard, asker_of
+from bastion.proxy.guard import Guard
 from bastion.proxy.origin import Origins
 
 
 class NonResource:
-    """Who is refused is on record, as anywhere else: else tokens could be tried here and nobody would
-    know.
-    """
+    """A refusal is on record, as anywhere else: else tokens could be tried here unseen."""
 
-    def __init__(
-        self,
-        reader: CredentialReader,
-        guard: Guard,
-        impersonator: Impersonator,
-        authorizer: Authorizer,
-        origins: Origins,
-        observer: Observer,
-    ) -> None:
-        self._reader = reader
+    def __init__(self, admission: Admission, guard: Guard, origins: Origins, observer: Observer) -> None:
+        self._admission = admission
         self._guard = guard
-        self._impersonator = impersonator
-        self._authorizer = authorizer
         self._origins = origins
         self._observer = observer
 
@@ -47,11 +33,13 @@ class NonResource:
         client = self._origins.client(exchange.client, exchange.fields)
         record = Record(exchange.method, path, client, exchange.audit_id)
         record.agent = first_value(exchange.fields, b"user-agent")
+        own = ApiCall(Attributes("get", version="", path=path.decode("utf-8", "replace")))
         try:
-            await self._admit(exchange, path, record)
+            if await self._admission.admit(exchange, client, record, own) is None:
+                raise unauthorized()
             return True
         except StatusError as error:
-            record.error, record.cause = f"{error.reason}: {error.message}", error.cause
+            record.error, record.cause = f"{error.reason}: {error.message}", error.cause or record.cause
             if error.code == 429:
                 await self._guard.hold_back(client)
             exchange.send_status(error)
@@ -61,22 +49,3 @@ class NonResource:
             raise
         self._observer.observe(record, exchange.status, exchange.bytes_in, exchange.bytes_out)
         return False
-
-    async def _admit(self, exchange: Exchange, path: bytes, record: Record) -> None:
-        """Raises StatusError."""
-        with record.stage("authentication"):
-            credentials = self._reader.read(exchange, None, None)
-            try:
-                record.user = user = await self._guard.identify(credentials, record.client, exchange)
-            except NotAccepted as refused:
-                raise unauthorized(refused.cause) from refused
-            if user is None:
-                raise unauthorized(credentials.unknown)
-        wanted = Attributes("get", version="", path=path.decode("utf-8", "replace"))
-        asker = asker_of(user, record.client)
-        with self._guard.place(asker, tunnel=False), record.stage("authorization"):
-            assumed = await self._impersonator.assume(user, exchange.fields, (wanted,), asker)
-            record.acting_as = acting_as = user if assumed is None else assumed.user
-            decision = await self._authorizer.authorize(acting_as, wanted, asker)
-            if not decision.allowed:
-                raise forbidden(acting_as.name, wanted, decision.reason)

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable
 
 from bastion.http.authority import is_authority
 from bastion.http.fields import Field, values
-from bastion.kube.requestinfo import RequestInfo
+from bastion.kube.requestinfo import Proxied
 from bastion.kube.status import bad_request
 from bastion.message.headers import Forwarded
 from bastion.network.addresses import Address, Network, parse_address, unmapped
-from bastion.proxy.exchange import Exchange
+from bastion.proxy.exchange import Exchange, Request
 from bastion.signin.crosssite import elsewhere, provenance
 
 MOST_HOPS = 32  # looked at
@@ -25,7 +25,7 @@ class Origins:
     def __init__(self, trusted: Iterable[Network]) -> None:
         self._trusted = tuple(trusted)
 
-    def forwarded(self, exchange: Exchange, info: RequestInfo) -> Forwarded:
+    def forwarded(self, exchange: Exchange, info: Proxied) -> Forwarded:
         client = exchange.client.encode()
         if self.trusts(exchange.client):
             said = values(exchange.fields, b"x-forwarded-for")
@@ -56,10 +56,10 @@ class Origins:
                 return client
         return client
 
-    def foreign(self, exchange: Exchange) -> bool:
+    def foreign(self, request: Request) -> bool:
         """Whether a page that is not of this host made a browser send it."""
-        seen = self.seen(exchange.client, exchange.scheme, exchange.host, exchange.fields)
-        return elsewhere(provenance(exchange.method, exchange.fields, *seen))
+        seen = self.seen(request.client, request.scheme, request.host, request.fields)
+        return elsewhere(provenance(request.method, request.fields, *seen))
 
     def seen(self, client: str, scheme: bytes, host: bytes, fields: list[Field]) -> tuple[bytes, bytes]:
         """(scheme, host) as they were where the request first arrived.

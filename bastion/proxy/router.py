@@ -16,7 +16,7 @@ from bastion.discovery.lookup import Lookup
 from bastion.discovery.resolver import Resolved, Resolver, UnknownTarget
 from bastion.kube.endpoint import KUBELET, Endpoint
 from bastion.kube.objects import family_of
-from bastion.kube.requestinfo import VERBS, RequestInfo
+from bastion.kube.requestinfo import VERBS, Proxied
 from bastion.kube.status import method_not_allowed
 from bastion.kube.target import parse_target
 from bastion.proxy.kubelet import check_kubelet_request
@@ -33,7 +33,7 @@ class Route(msgspec.Struct, frozen=True, gc=False):
     key: tuple[str, str, str, int]
     endpoints: Sequence[Endpoint]
     target: bytes
-    info: RequestInfo
+    info: Proxied
     resolved: Resolved | None = None
 
     @property
@@ -62,11 +62,14 @@ class Router:
         self._families = families if families is not None else Families()
         self._now = now
 
-    def route(self, info: RequestInfo) -> Route:
+    async def route(self, info: Proxied, asker: Key) -> Route:
         """Raises StatusError.  Called only for a request that is authorized: it tells what exists."""
         if not info.known_method:
             raise method_not_allowed(*VERBS)
-        resolved = self._resolve(info)
+        try:
+            resolved = self._resolve(info)
+        except Unsettled as unsettled:
+            resolved = await self._settle(info, unsettled, asker)
         rest = info.rest
         endpoints = (
             self._balancer.order(resolved.key, resolved.endpoints)
@@ -114,27 +117,27 @@ class Router:
         else:
             self._families.answered(route.key, family)
 
-    def _resolve(self, info: RequestInfo) -> Resolved:
+    def _resolve(self, info: Proxied) -> Resolved:
         attributes = info.attributes
         resolved = self._resolver.resolve(
             parse_target(attributes.resource, attributes.namespace, attributes.name)
         )
-        if resolved.endpoints[0].identity == KUBELET:
+        if resolved.endpoints[0].tls == KUBELET:
             check_kubelet_request(info.rest, attributes.name)
         return resolved
 
-    async def settle(self, info: RequestInfo, unsettled: Unsettled, asker: Key) -> Route:
-        """The route after all: where the API server knows what the catalog does not, or much is to be looked
-        at. Raises StatusError.
+    async def _settle(self, info: Proxied, unsettled: Unsettled, asker: Key) -> Resolved:
+        """Where the API server knows what the catalog does not, or much is to be looked at.
+
+        Raises StatusError.
         """
         if isinstance(unsettled, UnknownTarget):
             if self._lookup is None:
                 raise unsettled
             await self._lookup.settle(unsettled.target, asker)
-        await self._settled(info, asker)
-        return self.route(info)
+        return await self._settled(info, asker)
 
-    async def _settled(self, info: RequestInfo, asker: Key) -> Resolved:
+    async def _settled(self, info: Proxied, asker: Key) -> Resolved:
         for _ in range(MOST_TURNS):
             try:
                 return self._resolve(info)

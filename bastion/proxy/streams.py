@@ -10,20 +10,21 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
 from bastion.kube.endpoint import Endpoint
 from bastion.kube.status import refused, service_unavailable
 from bastion.observe.record import Record
+from bastion.proxy.admission import Admitted
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.router import Route
 from bastion.runtime.deadlines import Deadlines
 
 Tell = Callable[[Record, Exchange], None]
-# the questions, whom to tell that the answer is no, how many seconds ago it was yes
-Watch = Callable[..., Callable[[], None]]
+# what was admitted, what to call once it no longer is, how many seconds ago it was -> what ends the watch
+Watch = Callable[[Admitted, Callable[[str], None], float], Callable[[], None]]
 
 AT_ONCE = 64  # grow long in one turn of the loop
 POD_GONE, NODE_GONE, STOPPING = "the pod is gone", "the node is gone", "the bastion is stopping"
@@ -48,7 +49,7 @@ class Tunnel(Protocol):
 
 
 class UnderWay(msgspec.Struct, eq=False):
-    """One exchange, from before its backend is asked; `questions` are what its access stands on.
+    """One exchange, from before its backend is asked.
 
     One is made per request, so what only long ones need is with `long`.
     """
@@ -56,7 +57,7 @@ class UnderWay(msgspec.Struct, eq=False):
     streams: Streams
     exchange: Exchange
     route: Route
-    questions: tuple[Any, ...]
+    admitted: Admitted
     record: Record
     task: asyncio.Task[None] | None
     endpoint: Endpoint | None = None  # where it is served from
@@ -160,7 +161,7 @@ class StreamStatistics(NamedTuple):
 class Streams:
     """All exchanges under way.
 
-    `watch` asks about the questions of one, `tell` is told of each that becomes long.
+    `watch` asks again about what admitted one, `tell` is told of each that becomes long.
     """
 
     def __init__(
@@ -183,9 +184,9 @@ class Streams:
         self.deadline: float | None = 0.0
         deadlines.add(self)
 
-    def begin(self, exchange: Exchange, route: Route, questions: tuple[Any, ...], record: Record) -> UnderWay:
+    def begin(self, exchange: Exchange, route: Route, admitted: Admitted, record: Record) -> UnderWay:
         """In the exchange's own task.  `over` must follow, however it ends."""
-        under_way = UnderWay(self, exchange, route, questions, record, asyncio.current_task())
+        under_way = UnderWay(self, exchange, route, admitted, record, asyncio.current_task())
         self._young.add(under_way)
         return under_way
 
@@ -222,7 +223,7 @@ class Streams:
         self._deadlines.add(long)
         long.join()
         self._tell(under_way.record, under_way.exchange)
-        long.unwatch = self._watch(*under_way.questions, under_way.end, now - under_way.began)
+        long.unwatch = self._watch(under_way.admitted, under_way.end, now - under_way.began)
         if self._stopping:
             under_way.end(STOPPING, revoked=False)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 
+from bastion.balance.pool import Balancer
 from bastion.kube.status import service_unavailable
 from bastion.message import upgrade
 from bastion.message.answers import Policy
@@ -16,12 +17,12 @@ from bastion.message.frames import GOING_AWAY, POLICY_VIOLATION, FrameCounter
 from bastion.message.headers import to_backend
 from bastion.message.page.html import RewriteAborted
 from bastion.message.upgrade import Asked
-from bastion.network.errors import DialError, NetworkError
+from bastion.network.errors import NetworkError
 from bastion.network.http1.answer import Answer
 from bastion.network.relay import Relay
 from bastion.network.transport import RoundTrip, Transport
 from bastion.observe.record import Record
-from bastion.proxy.attempts import Attempts
+from bastion.proxy.attempts import Attempts, note_failure
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.forward import Envelope, hand_on, present_answer, unreachable
 from bastion.proxy.router import Route, Router
@@ -49,8 +50,10 @@ class Tunneller:
 
     def __init__(
         self,
+        *,
         transport: Transport,
         router: Router,
+        balancer: Balancer,
         deadlines: Deadlines,
         idle: float,
         policy: Policy,
@@ -62,6 +65,7 @@ class Tunneller:
         self._turns = turns
         self._deadlines = deadlines
         self._router = router
+        self._balancer = balancer
         self._idle = idle
         self._now = asyncio.get_running_loop().time
 
@@ -78,7 +82,7 @@ class Tunneller:
         head = upgrade_head(exchange, route.target, asked, envelope)
         try:
             trip = await self._ask(route, head, envelope.asker, record, under_way)
-            answer = await _answered(trip)
+            answer = await self._answered(trip, envelope.asker)
         except NetworkError as error:
             raise unreachable(error) from error
         if answer.status != 101:
@@ -109,23 +113,25 @@ class Tunneller:
 
         Raises DialError, and StatusError where the target is gone by now.
         """
-        attempts = Attempts(route, self._router, asker, self._now, fresh=True)
-        endpoint = next(iter(route.endpoints), None)
-        while endpoint is not None:
-            record.endpoint = str(endpoint)
-            try:
-                connection = await self._transport.connect(
-                    endpoint, fresh=True, patience=attempts.patience(endpoint)
-                )
-            except DialError as error:
-                attempts.failed(endpoint, error)
-            else:
-                if await attempts.arrived(connection):
-                    under_way.endpoint = endpoint
-                    under_way.moved()
-                    return self._transport.upgrade(connection, head)
-            endpoint = next(iter(await attempts.candidates()), None)
-        raise attempts.failure or DialError("its address became another's while it was dialled")
+        attempts = Attempts(route, self._router, self._balancer, asker, self._now, fresh=True)
+        endpoint = self._balancer.choose(route.endpoints, asker, self._now())
+        connection = await attempts.connect(self._transport, endpoint, record)
+        under_way.endpoint = connection.endpoint
+        under_way.moved()
+        return self._transport.upgrade(connection, head)
+
+    async def _answered(self, trip: RoundTrip, asker: Key) -> Answer:
+        """Raises NetworkError."""
+        outliers = self._balancer.outliers
+        try:
+            answer = await trip.answer()
+        except BaseException as error:
+            if isinstance(error, NetworkError):
+                note_failure(outliers, trip.endpoint, asker, self._now(), error, reused=False)
+            trip.close(clean=False)
+            raise
+        outliers.answered(trip.endpoint, asker)
+        return answer
 
     async def _hold(self, tunnel: Tunnel, relay: Relay, record: Record, under_way: UnderWay) -> None:
         """Until the tunnel ends."""
@@ -164,11 +170,3 @@ def upgrade_head(exchange: Exchange, target: bytes, asked: Asked, envelope: Enve
         b"".join(lines),
         upgrade.request_lines(asked),
     )
-
-
-async def _answered(trip: RoundTrip) -> Answer:
-    try:
-        return await trip.answer()
-    except BaseException:
-        trip.close(clean=False)
-        raise

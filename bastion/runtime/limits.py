@@ -23,6 +23,9 @@ class Concurrency:
         self._counts[key] = count + 1
         return True
 
+    def is_full(self, key: Hashable) -> bool:
+        return self._most > 0 and self._counts.get(key, 0) >= self._most
+
     def of(self, key: Hashable) -> int:
         return self._counts.get(key, 0)
 

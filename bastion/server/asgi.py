@@ -113,7 +113,7 @@ class AsgiExchange:
         self.client = scope["client"][0] if scope.get("client") else ""
         self.scheme = str(scope.get("scheme", "http")).encode()
         self.certificate: tuple[bytes, ...] = ()  # ASGI does not tell
-        self.upgradable = self.upgrade_asked = self.lasting = False
+        self.upgradable = self.lasting = False
         self.audit_id = new_audit_id()
         self.status = 0
         self.bytes_out = 0

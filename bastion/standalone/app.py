@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from bastion.kube.attributes import Attributes
+from bastion.kube.requestinfo import api_call
 from bastion.kube.status import (
     CONTENT_TYPE,
     StatusError,
@@ -24,7 +25,7 @@ from bastion.kube.status import (
     unauthorized,
 )
 from bastion.kube.user import User
-from bastion.standalone.asked import attributes, list_options, watch_options
+from bastion.standalone.asked import list_options, watch_options
 from bastion.standalone.discovery import version
 from bastion.standalone.lists import list_body
 from bastion.standalone.resources import BY_NAME, CREATE, Object, Resource
@@ -73,7 +74,7 @@ class Api:
         if path.rstrip("/") == "/version" and request.method in READING:
             return _json(version())
         user = self._authenticate(request)
-        asked = attributes(request.method, request.scope["raw_path"].decode("latin-1"), request.query_params)
+        asked = api_call(request.method, _target(request)).attributes
         allowed, reason = self._state.rbac.authorize(user, asked)
         if not allowed:
             raise forbidden(user.name, asked, reason)
@@ -146,6 +147,11 @@ def _bearer(authorization: str) -> str:
     """The token, empty where there is none (apiserver `authentication/request/bearertoken`)."""
     scheme, _, rest = authorization.strip().partition(" ")
     return rest.partition(" ")[0] if scheme.lower() == "bearer" else ""
+
+
+def _target(request: Request) -> bytes:
+    scope = request.scope
+    return bytes(scope["raw_path"]) + b"?" + bytes(scope["query_string"])
 
 
 def _resource(asked: Attributes) -> Resource:

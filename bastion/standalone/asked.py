@@ -1,57 +1,15 @@
-"""What does a request to this API ask?
-
-Method, path and query in; the question for RBAC and the options out; pure.
-
-Source: apiserver `endpoints/request/requestinfo.go`.
-"""
+"""Which options does a list or a watch have?  A query in, options out; pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import unquote
 
-from bastion.kube.attributes import Attributes
 from bastion.kube.status import StatusError, bad_request, quoted
 from bastion.standalone.lists import ListOptions
 from bastion.standalone.selectors import Selection, selection
 from bastion.standalone.watches import WatchOptions
 
-VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 Query = Mapping[str, str]
-
-
-def attributes(method: str, raw_path: str, query: Query) -> Attributes:
-    """What RBAC is asked.  A resource where the path names one, else the path.  Raises StatusError 400."""
-    segments = [unquote(segment) for segment in raw_path.split("/")[1:]]
-    if segments and not segments[-1]:
-        segments.pop()
-    group, version, rest = _group(segments)
-    if not rest:
-        return Attributes(method.lower(), path=unquote(raw_path), version="")
-    namespace, rest = _namespace(rest)
-    resource, name, subresource = (*rest, "", "")[:3]
-    verb = VERBS.get(method, "")
-    if not name and verb == "get":
-        # A list or watch of one object by its name is a question about that object (resourceNames apply).
-        verb, name = "watch" if is_true(query, "watch") else "list", chosen(query).name
-    elif not name and verb == "delete":
-        verb = "deletecollection"
-    return Attributes(verb, group, version, namespace, resource, subresource, name)
-
-
-def _group(segments: list[str]) -> tuple[str, str, list[str]]:
-    """(group, version, what follows); nothing follows where the path is no resource's."""
-    if segments[:1] == ["api"] and len(segments) > 2:
-        return "", segments[1], segments[2:]
-    if segments[:1] == ["apis"] and len(segments) > 3:
-        return segments[1], segments[2], segments[3:]
-    return "", "", []
-
-
-def _namespace(rest: list[str]) -> tuple[str, list[str]]:
-    if rest[0] != "namespaces" or len(rest) == 1:
-        return "", rest
-    return rest[1], rest[2:] if len(rest) > 2 else rest
 
 
 def is_true(query: Query, name: str) -> bool:

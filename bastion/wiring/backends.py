@@ -32,7 +32,7 @@ from bastion.wiring.cluster import Cluster
 class Backends:
     tls: ClientTLS
     pool: ConnectionPool
-    outliers: Outliers
+    balancer: Balancer
     router: Router
     forwarder: Forwarder
     tunneller: Tunneller
@@ -48,25 +48,33 @@ def open_backends(
         Dialer(cluster.policy, tls, deadlines, config.timeouts.connect), deadlines, connections
     )
     stack.callback(pool.close)
-    cluster.catalog.address_left.append(pool.address_left)
-    cluster.catalog.endpoint_left.append(pool.endpoint_left)
+    cluster.catalog.listeners.address_left.append(pool.address_left)
+    cluster.catalog.listeners.endpoint_left.append(pool.endpoint_left)
     transport = Transport(
         pool, UpstreamDeadlines(config.timeouts.response_header, config.timeouts.response_idle)
     )
-    turns, outliers = Turns(), Outliers()
-    router = _router(cluster, turns)
+    turns, balancer = Turns(), Balancer(RoundRobin, Outliers())
+    router = _router(cluster, balancer, turns)
     presentation = Policy(config.pages.rewrite_html, config.pages.sandbox)
     waiting = Shares(config.limits.waiting_per_target)
     return Backends(
         tls,
         pool,
-        outliers,
+        balancer,
         router,
-        Forwarder(transport, router, outliers, waiting, presentation, turns),
-        Tunneller(transport, router, deadlines, config.streams.idle_timeout, presentation, turns),
+        Forwarder(transport, router, balancer, waiting, presentation, turns),
+        Tunneller(
+            transport=transport,
+            router=router,
+            balancer=balancer,
+            deadlines=deadlines,
+            idle=config.streams.idle_timeout,
+            policy=presentation,
+            turns=turns,
+        ),
     )
 
 
-def _router(cluster: Cluster, turns: Turns) -> Router:
+def _router(cluster: Cluster, balancer: Balancer, turns: Turns) -> Router:
     clock = asyncio.get_running_loop().time
-    return Router(cluster.resolver, Balancer(RoundRobin), turns.take, cluster.lookup, Families(), clock)
+    return Router(cluster.resolver, balancer, turns.take, cluster.lookup, Families(), clock)

@@ -20,7 +20,7 @@ from bastion.settings.config import Config
 from bastion.wiring.access import open_access
 from bastion.wiring.backends import open_backends
 from bastion.wiring.cluster import Cluster, open_cluster
-from bastion.wiring.gateway import Parts, long_exchanges
+from bastion.wiring.gateway import Parts, admission_of, long_exchanges
 from bastion.wiring.measuring import Sources, sources
 from bastion.wiring.observing import open_observing
 from bastion.wiring.serving import open_files, serving
@@ -71,7 +71,15 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             config.browsers, access.guard, origins, strict_transport=not config.serving.self_signed
         )
         long = long_exchanges(config.streams, cluster, access, observing.observer, deadlines)
-        parts = Parts(access, backends, long.streams, browsers, origins, observing.observer)
+        parts = Parts(
+            access=access,
+            backends=backends,
+            streams=long.streams,
+            browsers=browsers,
+            admission=admission_of(config, access, browsers, origins),
+            origins=origins,
+            observer=observing.observer,
+        )
         served = serving(config, parts, observing, cluster.readiness(), deadlines)
         observing.metrics.add(*sources(Sources(cluster, access, backends, long, observing, served)))
         yield Bastion(

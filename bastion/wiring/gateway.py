@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ from bastion.message.identity import withholding
 from bastion.observe.observer import Observer
 from bastion.observe.record import Record
 from bastion.proxy.access import StreamAccess
+from bastion.proxy.admission import Admission
+from bastion.proxy.credentials import CredentialReader
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.gateway import Gateway
 from bastion.proxy.origin import Origins
@@ -41,8 +44,8 @@ def long_exchanges(
     recheck = Recheck(settings.recheck_interval, settings.recheck_grace)
     stream_access = StreamAccess(recheck, access.authenticators.fresh, access.fresh_authorizer)
     streams = Streams(deadlines, _limits(settings), stream_access.watch, tell)
-    cluster.catalog.address_gone.append(streams.address_gone)
-    cluster.catalog.node_gone.append(streams.node_gone)
+    cluster.catalog.listeners.address_gone.append(streams.address_gone)
+    cluster.catalog.listeners.node_gone.append(streams.node_gone)
     return LongExchanges(streams, recheck)
 
 
@@ -60,29 +63,37 @@ class Parts:
     backends: Backends
     streams: Streams
     browsers: SigningIn
+    admission: Admission
     origins: Origins
     observer: Observer
 
 
 def gateway_of(config: Config, parts: Parts) -> Gateway:
     access, backends = parts.access, parts.backends
-    front_proxy = access.authenticators.headers
     return Gateway(
+        admission=parts.admission,
         guard=access.guard,
-        impersonator=access.impersonator,
-        authorizer=access.authorizer,
         router=backends.router,
         origins=parts.origins,
         forwarder=backends.forwarder,
         tunneller=backends.tunneller,
         streams=parts.streams,
         observer=parts.observer,
-        upgrade_requires_create=config.streams.require_create,
-        hosts=parts.browsers.hosts,
         sign_in=parts.browsers.sign_in,
-        front_proxy=front_proxy,
+        withheld=_withheld(access.authenticators.headers, config.allow_headers),
+    )
+
+
+def admission_of(config: Config, access: Access, browsers: SigningIn, origins: Origins) -> Admission:
+    sessions = browsers.desk.sessions if browsers.desk is not None else None
+    return Admission(
+        credentials=CredentialReader(origins, access.authenticators.headers, sessions, time.time),
+        guard=access.guard,
+        impersonator=access.impersonator,
+        authorizer=access.authorizer,
+        hosts=browsers.hosts,
         generated_clients=config.generated_clients,
-        withheld=_withheld(front_proxy, config.allow_headers),
+        upgrade_requires_create=config.streams.require_create,
     )
 
 

@@ -45,7 +45,7 @@ def sources(of: Sources) -> list[Source]:
         numbers(of.serving.state.statistics, SERVER),
         numbers(of.long.streams.statistics, STREAMS),
         numbers(of.long.recheck.statistics, RECHECK),
-        numbers(of.backends.outliers.statistics, OUTLIERS),
+        numbers(of.backends.balancer.outliers.statistics, OUTLIERS),
         numbers(of.backends.pool.statistics, POOL),
         numbers(cluster.client.statistics, CLIENT),
         numbers(observing.log.statistics, ACCESS_LOG),

@@ -7,7 +7,6 @@ import resource
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from bastion.proxy.credentials import CredentialReader
 from bastion.proxy.nonresource import NonResource
 from bastion.runtime.deadlines import Deadlines
 from bastion.server.app import App
@@ -68,11 +67,7 @@ def serving(
 
 
 def _metrics_access(parts: Parts) -> NonResource:
-    access = parts.access
-    reader = CredentialReader(parts.browsers.sign_in, parts.origins, access.authenticators.headers)
-    return NonResource(
-        reader, access.guard, access.impersonator, access.authorizer, parts.origins, parts.observer
-    )
+    return NonResource(parts.admission, parts.access.guard, parts.origins, parts.observer)
 
 
 def _timeouts(settings: TimeoutSettings) -> Timeouts:

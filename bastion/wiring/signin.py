@@ -47,7 +47,7 @@ def signing_in(browsers: Browsers, guard: Guard, origins: Origins, *, strict_tra
         hosts=hosts,
         strict_transport=strict_transport,
     )
-    return SigningIn(hosts, SignIn(sessions, handoff, origins, browsers.public_url, time.time), desk)
+    return SigningIn(hosts, SignIn(sessions, handoff, hosts, browsers.public_url, time.time), desk)
 
 
 def session_key(browsers: Browsers) -> bytes:

@@ -217,16 +217,16 @@ def test_a_memo_is_dropped_when_what_it_came_from_changes(change):
     catalog = Catalog()
     for resource, raw in WEB:
         put(catalog, resource, raw)
-    catalog.memo.of("ns", "web")["worked"] = "out"
+    catalog.memos.services.of("ns", "web")["worked"] = "out"
     change(catalog)
-    assert catalog.memo.get("ns", "web") is None
+    assert catalog.memos.services.get("ns", "web") is None
 
 
 def test_a_memo_outlives_what_it_did_not_come_from():
     catalog = Catalog()
     for resource, raw in WEB:
         put(catalog, resource, raw)
-    catalog.memo.of("ns", "web")["worked"] = "out"
+    catalog.memos.services.of("ns", "web")["worked"] = "out"
     put(catalog, "pods", pod("b", OTHER))
     put(catalog, "pods", pod("a", IP))  # seen again, unchanged
     put(catalog, "services", service("db"))
@@ -234,7 +234,7 @@ def test_a_memo_outlives_what_it_did_not_come_from():
     put(catalog, "endpointslices", endpoints("web", {"": 80}, backed_by("a", IP)))  # unchanged
     put(catalog, "endpointslices", endpoints("db", {"": 80}, backed_by("b", OTHER)))
     put(catalog, "nodes", node("n"))
-    assert catalog.memo.get("ns", "web") == {"worked": "out"}
+    assert catalog.memos.services.get("ns", "web") == {"worked": "out"}
 
 
 def test_a_pod_of_two_services_drops_both_memos_also_after_one_of_them_left():
@@ -252,9 +252,9 @@ def test_a_pod_of_two_services_drops_both_memos_also_after_one_of_them_left():
 def dropped(catalog, change):
     """The services, of two, whose memo is no more."""
     for name in ("one", "two"):
-        catalog.memo.of("ns", name)
+        catalog.memos.services.of("ns", name)
     change()
-    return [name for name in ("one", "two") if catalog.memo.get("ns", name) is None]
+    return [name for name in ("one", "two") if catalog.memos.services.get("ns", name) is None]
 
 
 # --- who holds an address is told when its pod no longer has it
@@ -298,7 +298,7 @@ LEAVING = [
 @pytest.mark.parametrize(("pods", "change", "told"), LEAVING)
 def test_an_address_that_its_pod_has_left_is_told(pods, change, told):
     catalog, heard = catalog_of(pods=pods), []
-    catalog.address_gone.append(heard.append)
+    catalog.listeners.address_gone.append(heard.append)
     change(catalog)
     assert heard == told
 
@@ -343,8 +343,8 @@ LEFT = [
 @pytest.mark.parametrize(("pods", "nodes", "change", "left", "gone"), LEFT)
 def test_an_address_that_may_be_anothers_by_now_is_told(pods, nodes, change, left, gone):
     catalog, heard, of_nodes = catalog_of(pods=pods, nodes=nodes), [], []
-    catalog.address_left.append(heard.append)
-    catalog.node_gone.append(of_nodes.append)
+    catalog.listeners.address_left.append(heard.append)
+    catalog.listeners.node_gone.append(of_nodes.append)
     change(catalog)
     assert (heard, of_nodes) == (left, gone)
 
@@ -370,7 +370,7 @@ def test_an_endpoint_that_leaves_a_slice_is_told(changed, left):
         ),
         [],
     )
-    catalog.endpoint_left.append(heard.append)
+    catalog.listeners.endpoint_left.append(heard.append)
     if changed is None:
         remove(catalog, "endpointslices", "web-1")
     else:
@@ -454,12 +454,12 @@ def test_a_pod_named_by_very_many_slices_drops_their_memos_at_once():
         endpointslices=[endpoints(f"s{n}", {"": 80}, backed_by("a", IP)) for n in range(WIDE + 1)]
         + [endpoints("s", {"": 80}, backed_by("a", IP, namespace="other"), namespace="other")]
     )
-    for memo in (catalog.memo, catalog.slice_memo):
+    for memo in (catalog.memos.services, catalog.memos.slices):
         for name in ("s0", "unrelated"):
             memo.of("ns", name)
         memo.of("other", "s")
     put(catalog, "pods", pod("a", IP))
-    assert [len(catalog.memo), len(catalog.slice_memo)] == [1, 1]  # those of another namespace
+    assert [len(catalog.memos.services), len(catalog.memos.slices)] == [1, 1]  # those of another namespace
 
 
 def test_a_pod_drops_nothing_of_a_namespace_that_only_lists_its_address():
@@ -467,9 +467,9 @@ def test_a_pod_drops_nothing_of_a_namespace_that_only_lists_its_address():
     catalog = catalog_of(
         endpointslices=[endpoints("s", {"": 80}, backed_by("a", IP, namespace="other"), namespace="other")]
     )
-    catalog.memo.of("other", "s")
+    catalog.memos.services.of("other", "s")
     put(catalog, "pods", pod("a", IP))
-    assert len(catalog.memo) == 1
+    assert len(catalog.memos.services) == 1
 
 
 def test_what_a_list_no_longer_holds_is_taken_out_in_steps():

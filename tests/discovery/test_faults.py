@@ -14,7 +14,8 @@ import pytest
 from bastion.cluster.client import ApiClient
 from bastion.discovery.catalog import Catalog
 from bastion.discovery.informer import Informer
-from bastion.kube.objects import STRUCTS, compact
+from bastion.kube.compaction import compact
+from bastion.kube.objects import STRUCTS
 from tests.discovery import faults
 from tests.discovery.scripted_api import RESOURCES, Access, ScriptedApi
 from tests.fakes import ClockLoop, backed_by, endpoints, pod, run, service

@@ -146,7 +146,7 @@ def test_what_the_watch_passed_meanwhile_and_the_copy_does_not_hold_is_gone(vers
     async def scene():
         it = Scene({POD: of_version(pod("web", "10.0.0.1"), version)}, version="90")
         doubts = []
-        it.catalog.went_back.append(doubts.append)
+        it.catalog.listeners.went_back.append(doubts.append)
         it.api.go.clear()
         asking = asyncio.create_task(it.endpoints("pods", "web:80"))
         await settle()
@@ -165,7 +165,7 @@ def test_what_the_watch_had_passed_before_it_was_looked_for_is_there_because_tim
     async def scene():
         it = Scene({POD: of_version(pod("web", "10.0.0.1"), version)})
         doubts = []
-        it.catalog.went_back.append(doubts.append)
+        it.catalog.listeners.went_back.append(doubts.append)
         if proof:
             assert await it.endpoints("pods", "web:80")
             assert doubts == [f"ns/web of {version} is there, and 100 knew nothing of it"]

@@ -8,9 +8,10 @@ import pytest
 
 from bastion.discovery.apiserver import api_server_sockets
 from bastion.discovery.backing import AT_ONCE, MOST_LISTED, Unfinished
-from bastion.discovery.catalog import MOST_REMEMBERED, Catalog
+from bastion.discovery.catalog import Catalog
+from bastion.discovery.index import MOST_REMEMBERED
 from bastion.discovery.resolver import Resolver, UnknownTarget
-from bastion.kube.endpoint import KUBELET, Endpoint
+from bastion.kube.endpoint import KUBELET, UNVERIFIED, Endpoint
 from bastion.kube.status import StatusError
 from bastion.kube.target import parse_target
 from bastion.network.addresses import DialPolicy
@@ -415,7 +416,7 @@ SCHEMES = [
 @pytest.mark.parametrize(("port", "id", "tls"), SCHEMES)
 def test_the_scheme_is_what_is_said_first(port, id, tls):
     catalog = one_service(backed_by("a", V4), port=port)
-    assert resolve(catalog, "services", id).endpoints == (Endpoint(V4, 8080, tls),)
+    assert resolve(catalog, "services", id).endpoints == (Endpoint(V4, 8080, UNVERIFIED if tls else None),)
 
 
 def test_an_external_name_is_not_followed():
@@ -526,14 +527,14 @@ def test_what_is_remembered_per_service_is_bounded():
         for sign in ("", "+"):
             for scheme in ("", "http", "https"):
                 resolve(catalog, "services", f"{scheme}:s:{sign}{'0' * zeros}80")
-    assert len(catalog.memo.get("ns", "s")) <= 64
+    assert len(catalog.memos.services.get("ns", "s")) <= 64
 
 
 def test_what_is_remembered_per_pod_is_bounded():
     catalog = catalog_of(pods=[pod("foo", V4)])
     for port in range(1, 100):
         assert leads_to(catalog, "pods", f"http:foo:{port}") == [f"http://1.2.3.4:{port}"]
-    assert len(catalog.pod_memo.get("ns", "foo")) <= 4
+    assert len(catalog.memos.pods.get("ns", "foo")) <= 4
 
 
 def test_what_is_remembered_in_all_is_bounded():
@@ -542,7 +543,7 @@ def test_what_is_remembered_in_all_is_bounded():
     )
     for n in range(MOST_REMEMBERED + 1):
         resolve(catalog, "pods", f"p{n}")
-    assert len(catalog.pod_memo) <= MOST_REMEMBERED
+    assert len(catalog.memos.pods) <= MOST_REMEMBERED
 
 
 def outcome(catalog, resource, id):
@@ -670,24 +671,24 @@ def test_a_node_without_an_address_is_not_there_for_us(addresses):
 
 
 IDENTITIES = [
-    # id, TLS?, identity
-    pytest.param("node0", True, KUBELET, id="L-34-no-port"),
-    pytest.param("node0:10250", True, KUBELET, id="L-34-its-port"),
-    pytest.param("http:node0:", True, KUBELET, id="L-34-whatever-scheme"),
-    pytest.param("http:node0:10250", True, KUBELET, id="L-34-whatever-scheme-its-port"),
-    pytest.param("node0:10255", False, "", id="L-35-another-port"),
-    pytest.param("https:node0:10255", True, "", id="L-35-another-port-https"),
-    pytest.param("node0:443", True, "", id="443"),
-    pytest.param("http:node0:443", False, "", id="443-http"),
+    # id, TLS
+    pytest.param("node0", KUBELET, id="L-34-no-port"),
+    pytest.param("node0:10250", KUBELET, id="L-34-its-port"),
+    pytest.param("http:node0:", KUBELET, id="L-34-whatever-scheme"),
+    pytest.param("http:node0:10250", KUBELET, id="L-34-whatever-scheme-its-port"),
+    pytest.param("node0:10255", None, id="L-35-another-port"),
+    pytest.param("https:node0:10255", UNVERIFIED, id="L-35-another-port-https"),
+    pytest.param("node0:443", UNVERIFIED, id="443"),
+    pytest.param("http:node0:443", None, id="443-http"),
 ]
 
 
-@pytest.mark.parametrize(("id", "tls", "identity"), IDENTITIES)
-def test_the_kubelets_identity_is_for_its_port_alone(id, tls, identity):
+@pytest.mark.parametrize(("id", "tls"), IDENTITIES)
+def test_the_kubelets_identity_is_for_its_port_alone(id, tls):
     (endpoint,) = resolve(
         catalog_of(nodes=[node("node0", ("InternalIP", "10.0.0.1"))]), "nodes", id
     ).endpoints
-    assert (endpoint.tls, endpoint.identity) == (tls, identity)
+    assert endpoint.tls == tls
 
 
 @pytest.mark.parametrize(
@@ -833,8 +834,8 @@ def test_of_two_nodes_at_one_address_both_kubelets_are_kubelets():
         ]
     )
     policy = DialPolicy(is_kubelet=catalog.is_kubelet)
-    for id, identity in (("a:5000", KUBELET), ("a:5001", KUBELET), ("b:5000", KUBELET), ("a:5002", "")):
-        assert resolve(catalog, "nodes", id, policy=policy).endpoints[0].identity == identity
+    for id, tls in (("a:5000", KUBELET), ("a:5001", KUBELET), ("b:5000", KUBELET), ("a:5002", None)):
+        assert resolve(catalog, "nodes", id, policy=policy).endpoints[0].tls == tls
 
 
 def test_a_kubelet_is_known_as_long_as_its_node():

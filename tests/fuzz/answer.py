@@ -97,7 +97,7 @@ class Heard:
     def __init__(self, mode: int, pieces: list[bytes]) -> None:
         loop, transport = HandLoop(), HandTransport()
         lost: list[Connection] = []
-        connection = Connection(Endpoint("192.0.2.1", 80, False, ""), loop, lost.append)  # type: ignore[arg-type]
+        connection = Connection(Endpoint("192.0.2.1", 80), loop, lost.append)  # type: ignore[arg-type]
         connection.connection_made(transport)  # type: ignore[arg-type]
         connection.begin(b"", to_head=bool(mode & _TO_HEAD), answer_within=1, body_idle=1)
         connection.sent()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from bastion.kube.hostname import MAX_LABEL, Application, HostNames, host_name, is_dns_name
-from bastion.kube.requestinfo import VERBS, request_info
+from bastion.kube.requestinfo import VERBS, parse_proxied
 from bastion.kube.status import StatusError
 from bastion.kube.target import SCHEMES, Target, parse_target
 
@@ -90,7 +90,7 @@ def check(data: bytes) -> None:
 
 def _check_target(method: str, target: bytes, application: Application | None) -> None:
     try:
-        info = request_info(method, target, application)
+        info = parse_proxied(method, target, application)
     except StatusError as error:
         assert error.code == 400
         return
@@ -106,7 +106,7 @@ def _check_target(method: str, target: bytes, application: Application | None) -
     assert (asked.name + asked.namespace).isprintable()
     assert "/" not in asked.name + asked.namespace
     if application is None:
-        again = request_info(method, _path(asked.resource, asked.namespace, asked.name) + info.rest)
+        again = parse_proxied(method, _path(asked.resource, asked.namespace, asked.name) + info.rest)
         assert again is not None
         assert (again.attributes, again.rest) == (asked, info.rest)
     try:

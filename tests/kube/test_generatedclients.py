@@ -7,7 +7,7 @@ import pytest
 
 from bastion.kube.generatedclients import with_slashes
 from bastion.kube.hostname import Application
-from bastion.kube.requestinfo import request_info
+from bastion.kube.requestinfo import parse_proxied
 
 SERVICE = b"/api/v1/namespaces/ns/services/app:80/proxy"
 POD = b"/api/v1/namespaces/ns/pods/app/proxy"
@@ -35,9 +35,9 @@ DECODED = [
 )
 @pytest.mark.parametrize(("prefix", "rest", "meant"), DECODED)
 def test_a_generated_client_means_slashes(prefix, rest, meant, agent):
-    info = with_slashes(request_info("GET", prefix + rest), [agent])
+    info = with_slashes(parse_proxied("GET", prefix + rest), [agent])
     assert (info.prefix, info.rest) == (prefix, meant)
-    assert info.attributes == request_info("GET", prefix + rest).attributes
+    assert info.attributes == parse_proxied("GET", prefix + rest).attributes
 
 
 AS_IT_CAME = {
@@ -65,10 +65,10 @@ AS_IT_CAME = {
 
 @pytest.mark.parametrize(("prefix", "rest", "agents"), AS_IT_CAME.values(), ids=AS_IT_CAME)
 def test_everything_else_is_byte_exact(prefix, rest, agents):
-    info = request_info("GET", prefix + rest)
+    info = parse_proxied("GET", prefix + rest)
     assert with_slashes(info, agents) is info
 
 
 def test_under_a_host_name_of_its_own_every_path_is_the_applications():
-    info = request_info("GET", b"/a%2Fb", Application("services", "ns", "app"))
+    info = parse_proxied("GET", b"/a%2Fb", Application("services", "ns", "app"))
     assert with_slashes(info, PYTHON) is info

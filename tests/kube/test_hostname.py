@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from bastion.kube.attributes import Attributes
 from bastion.kube.hostname import Application, HostNames, host_name, is_dns_name
-from bastion.kube.requestinfo import request_info
+from bastion.kube.requestinfo import parse_proxied
 from bastion.kube.target import parse_target
 from tests.fakes import refused
 
@@ -108,8 +108,8 @@ def test_letters_that_are_no_ascii_fit_nothing():
 
 def test_the_target_and_the_question_are_those_of_the_path_form():
     application = HOSTS.application(b"https--web--443--shop.svc.proxy.example.test")
-    by_host = request_info("POST", b"/a//b?c", application)
-    by_path = request_info("POST", b"/api/v1/namespaces/shop/services/https:web:443/proxy/a//b?c")
+    by_host = parse_proxied("POST", b"/a//b?c", application)
+    by_path = parse_proxied("POST", b"/api/v1/namespaces/shop/services/https:web:443/proxy/a//b?c")
     assert (
         by_host.attributes
         == by_path.attributes
@@ -127,12 +127,12 @@ def test_every_id_is_one_that_a_path_may_have(host, means):
 
 def test_the_whole_path_is_the_applications_also_where_it_reads_like_a_proxied_one():
     target = b"/api/v1/namespaces/other/pods/x/proxy/y"
-    info = request_info("GET", target, HOSTS.application(b"web--shop.svc.proxy.example.test"))
+    info = parse_proxied("GET", target, HOSTS.application(b"web--shop.svc.proxy.example.test"))
     assert (info.attributes.name, info.attributes.namespace, info.rest) == ("web", "shop", target)
 
 
 def test_other_methods_are_known_to_be_unknown():
-    assert not request_info(
+    assert not parse_proxied(
         "PURGE", b"/", HOSTS.application(b"web--shop.svc.proxy.example.test")
     ).known_method
 

@@ -5,6 +5,7 @@ import json
 import msgspec
 import pytest
 
+from bastion.kube.compaction import compact
 from bastion.kube.objects import (
     PATHS,
     STRUCTS,
@@ -13,7 +14,6 @@ from bastion.kube.objects import (
     Node,
     Pod,
     Service,
-    compact,
     path_of,
 )
 from tests import fakes

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bastion.kube.requestinfo import request_info
+from bastion.kube.requestinfo import parse_proxied
 from tests.fakes import refused
 
 POD = b"/api/v1/namespaces/other/pods/foo/proxy"
@@ -91,7 +91,7 @@ ROUTES = [
 
 @pytest.mark.parametrize(("target", "names", "prefix", "rest"), ROUTES)
 def test_a_proxy_route_is_taken_apart(target, names, prefix, rest):
-    info = request_info("GET", target)
+    info = parse_proxied("GET", target)
     attributes = info.attributes
     assert (attributes.namespace, attributes.resource, attributes.name) == names
     assert (attributes.group, attributes.version, attributes.subresource, attributes.path) == (
@@ -138,7 +138,7 @@ NO_ROUTES = [
 
 @pytest.mark.parametrize("target", NO_ROUTES)
 def test_anything_else_is_no_proxy_route(target):
-    assert request_info("GET", target) is None
+    assert parse_proxied("GET", target) is None
 
 
 HIDING = [
@@ -168,8 +168,8 @@ HIDING = [
 )
 def test_a_fixed_segment_that_hides_something_is_refused(segment, shape):
     with refused(400):
-        request_info("GET", shape % segment)
-    assert request_info("GET", shape % b"ab") is not None
+        parse_proxied("GET", shape % segment)
+    assert parse_proxied("GET", shape % b"ab") is not None
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_a_fixed_segment_that_hides_something_is_refused(segment, shape):
 )
 def test_an_empty_name_is_refused(target):
     with refused(400, "name must be provided"):
-        request_info("GET", target)
+        parse_proxied("GET", target)
 
 
 METHODS = [
@@ -203,13 +203,13 @@ METHODS = [  # R-4, R-21
 
 @pytest.mark.parametrize(("method", "verb", "known"), METHODS)
 def test_the_verb_is_that_of_the_method(method, verb, known):
-    info = request_info(method, POD)
+    info = parse_proxied(method, POD)
     assert (info.attributes.verb, info.known_method) == (verb, known)
 
 
 @given(st.binary(max_size=60).filter(lambda rest: not rest or rest[:1] in (b"/", b"?")))
 def test_prefix_and_rest_are_the_target(rest):
-    info = request_info("GET", POD + rest)
+    info = parse_proxied("GET", POD + rest)
     assert info.prefix + info.rest == POD + rest
     assert info.prefix == POD
 
@@ -225,7 +225,7 @@ def test_prefix_and_rest_are_the_target(rest):
 def test_whatever_is_a_route_has_its_names_in_the_prefix(pieces):
     target = b"".join(pieces)
     try:
-        info = request_info("GET", target)
+        info = parse_proxied("GET", target)
     except Exception as error:
         assert getattr(error, "code", None) == 400
         return

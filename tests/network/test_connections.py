@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from bastion.kube.endpoint import Endpoint
+from bastion.kube.endpoint import KUBELET, UNVERIFIED, Endpoint, TLSProfile
 from bastion.network import connections
 from bastion.network.addresses import DialPolicy
 from bastion.network.connections import MAX_IDLE_PER_ENDPOINT, ConnectionPool
@@ -57,8 +57,11 @@ def test_the_most_recently_used_is_taken_first():
 OTHERS = [
     pytest.param(lambda e: Endpoint("127.0.0.2", e.port), id="another-address"),
     pytest.param(lambda e: Endpoint(e.address, e.port + 1), id="another-port"),
-    pytest.param(lambda e: Endpoint(e.address, e.port, True), id="another-scheme"),
-    pytest.param(lambda e: Endpoint(e.address, e.port, False, "kubelet"), id="another-identity"),
+    pytest.param(lambda e: Endpoint(e.address, e.port, UNVERIFIED), id="another-scheme"),
+    pytest.param(lambda e: Endpoint(e.address, e.port, KUBELET), id="another-identity"),
+    pytest.param(
+        lambda e: Endpoint(e.address, e.port, TLSProfile(server_name="web.test")), id="another-server-name"
+    ),
 ]
 
 

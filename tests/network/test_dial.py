@@ -10,7 +10,7 @@ import socket
 
 import pytest
 
-from bastion.kube.endpoint import KUBELET, Endpoint
+from bastion.kube.endpoint import KUBELET, UNVERIFIED, Endpoint
 from bastion.network.addresses import DialPolicy
 from bastion.network.dial import Dialer
 from bastion.network.errors import DialError
@@ -81,7 +81,7 @@ def test_without_leave_loopback_is_not_dialled():
 def test_a_port_that_refuses_says_so():
     with nobody_listening() as port:
         assert refusal(Endpoint(LOOPBACK, port)) == f"dial 127.0.0.1:{port}: connection refused"
-        assert refusal(Endpoint(LOOPBACK, port, True)) == f"dial 127.0.0.1:{port}: connection refused"
+        assert refusal(Endpoint(LOOPBACK, port, UNVERIFIED)) == f"dial 127.0.0.1:{port}: connection refused"
 
 
 def test_an_address_of_six_is_bracketed():
@@ -188,7 +188,7 @@ def shown(server_context, kubelet, *, identity):
 
 
 @pytest.mark.parametrize(
-    ("identity", "name"), [(KUBELET, "bastion"), ("", None)], ids=["kubelet", "anybody-else"]
+    ("identity", "name"), [(KUBELET, "bastion"), (UNVERIFIED, None)], ids=["kubelet", "anybody-else"]
 )
 def test_the_kubelet_certificate_is_shown_to_kubelets_alone(caplog, identity, name):
     context = server_tls(AUTHORITY, clients=CLIENTS)

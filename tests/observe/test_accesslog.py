@@ -15,7 +15,7 @@ import termios
 
 import pytest
 
-from bastion.kube.requestinfo import request_info
+from bastion.kube.requestinfo import parse_proxied
 from bastion.kube.user import User
 from bastion.observe.accessline import MAX_LINE, MAX_PATH, MAX_TEXT, access_line
 from bastion.observe.accesslog import FOR_ALL, FOR_ONE, HELD_BYTES, AccessLog
@@ -42,7 +42,7 @@ def line(one):
 
 
 def proxied(**values):
-    return record(TARGET.partition(b"?")[0], info=request_info("GET", TARGET), **values)
+    return record(TARGET.partition(b"?")[0], info=parse_proxied("GET", TARGET), **values)
 
 
 def test_a_line_says_who_did_what_where_and_how_it_ended():
@@ -314,7 +314,7 @@ HUGE = {
 @pytest.mark.parametrize("values", HUGE.values(), ids=HUGE)
 def test_a_line_is_of_bounded_length_and_says_that_it_was_cut(values):
     one = record(**values)
-    one.info = request_info("GET", one.path)
+    one.info = parse_proxied("GET", one.path)
     said = access_line(one)
     assert len(said) <= 4 * MAX_LINE
     fields = json.loads(said)

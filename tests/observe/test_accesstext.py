@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from bastion.kube.requestinfo import request_info
+from bastion.kube.requestinfo import parse_proxied
 from bastion.kube.user import User
 from bastion.observe.accessline import LASTS, MAX_LINE, access_line
 from bastion.observe.accesstext import coloured_line, text_line
@@ -20,7 +20,7 @@ PATH = b"/api/v1/namespaces/ns/services/web/proxy/a"
 def record(path=PATH, **values):
     one = Record("GET", path, "192.0.2.1", OURS)
     one.info, one.user, one.code, one.seconds, one.endpoint = (
-        request_info("GET", path),
+        parse_proxied("GET", path),
         User("jane"),
         200,
         0.0123456,

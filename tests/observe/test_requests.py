@@ -3,7 +3,7 @@
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from bastion.kube.requestinfo import request_info
+from bastion.kube.requestinfo import parse_proxied
 from bastion.kube.user import User
 from bastion.observe.families import BUCKETS, text
 from bastion.observe.record import Record
@@ -39,7 +39,7 @@ def labels(**values):
 
 def record(target=WEB, method="GET", code=200, endpoint="10.0.0.1:80", **values):
     one = Record(method, target, "192.0.2.1", "audit-id")
-    one.info, one.code, one.endpoint = request_info(method, target), code, endpoint
+    one.info, one.code, one.endpoint = parse_proxied(method, target), code, endpoint
     one.user, one.backend = User("jane"), True
     for name, value in values.items():
         setattr(one, name, value)

@@ -29,7 +29,6 @@ class Exchange:
     minor: int = 1
     certificate: tuple[bytes, ...] = ()
     upgradable: bool = False
-    upgrade_asked: bool = False
     lasting: bool = False
     audit_id: str = "audit-id"
     status: int = 0

@@ -4,14 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bastion.authn.authenticator import Credentials
+from bastion.authz.authorizer import Question
 from bastion.kube.attributes import Attributes
 from bastion.kube.endpoint import Endpoint
-from bastion.kube.requestinfo import RequestInfo
+from bastion.kube.requestinfo import Proxied
 from bastion.kube.status import StatusError
+from bastion.kube.user import User
+from bastion.proxy.admission import Admitted
 from bastion.proxy.router import Route, Router
-from bastion.runtime.turns import Key
+from bastion.runtime.turns import USER, Key
 
-INFO = RequestInfo(Attributes("get", "", "v1", "ns", "pods", "proxy", "web"), b"/prefix", b"/x", True)
+INFO = Proxied(Attributes("get", "", "v1", "ns", "pods", "proxy", "web"), b"/prefix", b"/x", True)
+
+
+ALICE = User("alice")
+
+
+def admitted(
+    credentials: Credentials = Credentials("token"),  # noqa: B008 frozen
+    user: User = ALICE,
+    questions: Sequence[Question] = (),
+) -> Admitted:
+    return Admitted(INFO, credentials, user, user, questions, (USER, user.name))
 
 
 def route_to(*endpoints: Endpoint, target: bytes = b"/x", resource: str = "pods") -> Route:

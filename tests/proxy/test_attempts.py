@@ -7,6 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
+from bastion.balance.outlier import Outliers
+from bastion.balance.policies import RoundRobin
+from bastion.balance.pool import Balancer
 from bastion.kube.endpoint import Endpoint
 from bastion.network.errors import DialError
 from bastion.proxy.attempts import DIALLING, MAX_ATTEMPTS, MOST_DIALS, PATIENCE, Attempts
@@ -16,6 +19,14 @@ from tests.proxy.routes import Standing, route_to
 
 def everywhere(count: int) -> list[Endpoint]:
     return [Endpoint(f"10.0.{i // 250}.{i % 250}", 80) for i in range(count)]
+
+
+class Known(Outliers):
+    """What is known of endpoints: `well` says whether one is not known to fail."""
+
+    def __init__(self, well: Callable[[Endpoint], bool]) -> None:
+        super().__init__()
+        self.well = lambda endpoint, user: well(endpoint)  # type: ignore[method-assign, assignment, return-value]
 
 
 def dials(
@@ -28,7 +39,8 @@ def dials(
     clock = [0.0]
 
     async def main() -> list[str]:
-        attempts = Attempts(route_to(*endpoints), Standing(), SOMEBODY, lambda: clock[0], well)
+        balancer = Balancer(RoundRobin, Known(well))
+        attempts = Attempts(route_to(*endpoints), Standing(), balancer, SOMEBODY, lambda: clock[0])
         endpoint, tried = next(iter(endpoints), None), []
         while endpoint is not None:
             tried.append(endpoint.address)
@@ -77,7 +89,7 @@ def test_where_nobody_answers_in_one_family_the_other_is_next(silent: bool, orde
 
 
 def test_the_last_one_is_waited_for_and_those_before_it_a_little() -> None:
-    attempts = Attempts(route_to(*V4), Standing(), SOMEBODY, lambda: 0.0)
+    attempts = Attempts(route_to(*V4), Standing(), Balancer(RoundRobin), SOMEBODY, lambda: 0.0)
     assert attempts.patience(V4[0]) == PATIENCE
     attempts.failed(V4[0], DialError("no"))
     assert attempts.patience(V4[1]) is None

@@ -11,7 +11,6 @@ from bastion.message.ownorigin import Kind
 from bastion.message.upgrade import Asked
 from bastion.proxy.credentials import CredentialReader
 from bastion.proxy.origin import Origins
-from bastion.proxy.signin import NoSignIn
 
 HOST = b"bastion.test:8443"
 OWN, EVIL = "https://bastion.test:8443", "https://evil.test"
@@ -59,7 +58,7 @@ def read(method, *lines, certificate=SHOWN, upgrade=False):
     exchange = SimpleNamespace(
         method=method, fields=fields, client="127.0.0.1", scheme=b"https", host=HOST, certificate=certificate
     )
-    reader = CredentialReader(NoSignIn(), Origins(()), FrontProxyHeaders((b"x-remote-user",)))
+    reader = CredentialReader(Origins(()), FrontProxyHeaders((b"x-remote-user",)), None, lambda: 0.0)
     return reader.read(exchange, Asked(b"websocket") if upgrade else None, None).kind
 
 

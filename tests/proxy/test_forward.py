@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import pytest
 from msgspec import structs
 
-from bastion.balance.outlier import Outliers
+from bastion.balance.policies import RoundRobin
+from bastion.balance.pool import Balancer
 from bastion.kube.endpoint import Endpoint
 from bastion.kube.status import StatusError, not_found, service_unavailable
 from bastion.message.answers import Policy
@@ -26,11 +27,11 @@ from bastion.runtime.deadlines import Deadlines
 from bastion.runtime.limits import Shares
 from tests.fakes import LOOPBACK, Backend, Upload, run, until, wire
 from tests.proxy.exchanges import Exchange, fields_of
-from tests.proxy.routes import Standing, route_to
+from tests.proxy.routes import Standing, admitted, route_to
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 ENVELOPE = Envelope(Forwarded(b"192.0.2.1", b"bastion.test", b"https", b"/prefix", b"/prefix/x"), False)
-DEAD = [Endpoint(LOOPBACK, port, False) for port in (1, 2, 3, 4)]
+DEAD = [Endpoint(LOOPBACK, port) for port in (1, 2, 3, 4)]
 
 
 @dataclass
@@ -56,7 +57,7 @@ class House:
         exchange = Asking(method, fields=fields_of(*fields))
         route = route_to(*endpoints)
         record = Record(method, b"/", "192.0.2.1", "audit-id")
-        under_way = self.streams.begin(exchange, route, (), record)
+        under_way = self.streams.begin(exchange, route, admitted(), record)
         envelope = structs.replace(ENVELOPE, keep_authorization=kept)
         try:
             await self.forwarder.serve(exchange, route, envelope, record, under_way)
@@ -69,9 +70,9 @@ class House:
 async def house() -> AsyncIterator[House]:
     async with wire() as (transport, pool), Deadlines() as deadlines:
         router = Standing()
-        forwarder = Forwarder(transport, router, Outliers(), Shares(0), Policy(), Turns())
+        forwarder = Forwarder(transport, router, Balancer(RoundRobin), Shares(0), Policy(), Turns())
         yield House(
-            forwarder, router, Streams(deadlines, StreamLimits(), lambda end, ago: lambda: None), pool
+            forwarder, router, Streams(deadlines, StreamLimits(), lambda *watched: lambda: None), pool
         )
 
 
@@ -183,7 +184,7 @@ def test_an_address_that_became_anothers_while_it_was_dialled_is_sent_nothing() 
 def test_however_many_take_no_connection_the_one_that_does_is_found(dead: int) -> None:
     async def main() -> None:
         async with house() as h, answering() as last:
-            gone = [Endpoint(LOOPBACK, port, False) for port in range(1, dead + 1)]
+            gone = [Endpoint(LOOPBACK, port) for port in range(1, dead + 1)]
             assert (await h.ask(*gone, last.endpoint())).status == 200
             assert last.connections == 1
 

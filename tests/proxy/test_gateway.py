@@ -22,6 +22,8 @@ from bastion.kube.user import User
 from bastion.message.ownorigin import data_fields
 from bastion.network.addresses import DialPolicy
 from bastion.observe.record import Record
+from bastion.proxy.admission import Admission
+from bastion.proxy.credentials import CredentialReader
 from bastion.proxy.gateway import Gateway
 from bastion.proxy.guard import Guard
 from bastion.proxy.origin import Origins
@@ -91,27 +93,32 @@ class House:
     def _gateway(self) -> Gateway:
         catalog = catalog_of(pods=[fakes.pod("web", "10.0.0.1", containers=[[80]])])
         authorizer: Any = Step(self.steps, "authorize", self._decides)
+        origins = Origins(())
+        guard = Guard(
+            Step(self.steps, "authenticate", self._knows),
+            lambda credentials: False,
+            Limits(),
+            lambda exchange: False,
+        )
         return Gateway(
-            guard=Guard(
-                Step(self.steps, "authenticate", self._knows),
-                lambda credentials: False,
-                Limits(),
-                lambda exchange: False,
-            ),  # type: ignore[arg-type]
-            impersonator=Impersonator(authorizer),
-            authorizer=authorizer,
+            admission=Admission(
+                credentials=CredentialReader(origins, None, None, lambda: 0.0),
+                guard=guard,
+                impersonator=Impersonator(authorizer),
+                authorizer=authorizer,
+                generated_clients=self._generated_clients,
+            ),
+            guard=guard,
             router=Step(
                 self.steps,
                 "route",
                 Router(Resolver(catalog, DialPolicy(), nodes=False), Balancer(RoundRobin), fakes.a_turn),
             ),  # type: ignore[arg-type]
-            origins=Origins(()),
+            origins=origins,
             forwarder=Forwards(self),  # type: ignore[arg-type]
             tunneller=None,  # type: ignore[arg-type]
-            streams=Streams(Deadlines(), StreamLimits(), lambda *questions: lambda: None),
+            streams=Streams(Deadlines(), StreamLimits(), lambda *watched: lambda: None),
             observer=Observes(self),  # type: ignore[arg-type]
-            upgrade_requires_create=frozenset(),
-            generated_clients=self._generated_clients,
         )
 
     async def forward(self, exchange: Exchange, route: Route, envelope: Any) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from bastion.kube.requestinfo import request_info
+from bastion.kube.requestinfo import parse_proxied
 from bastion.message.headers import Forwarded
 from bastion.proxy.origin import Origins
 from bastion.settings.config import network
@@ -54,7 +54,7 @@ ROWS = {
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
 def test_whose_word_counts(row: Row) -> None:
     exchange = Exchange(target=PREFIX + b"/a%2Fb//c?x=y", fields=fields_of(*row.lines), client=row.client)
-    info = request_info("GET", exchange.target)
+    info = parse_proxied("GET", exchange.target)
     assert info is not None
     told = Origins(map(network, row.trusted)).forwarded(exchange, info)  # type: ignore[arg-type]
     assert told == Forwarded(
@@ -76,7 +76,7 @@ def test_whose_word_counts(row: Row) -> None:
 def test_the_uri_is_the_prefix_and_the_raw_rest_without_its_query(rest: bytes, uri: bytes) -> None:
     prefix = b"/api/v1/namespaces/ns/services/http%3As:http/proxy"
     exchange = Exchange(target=prefix + rest)
-    info = request_info("GET", exchange.target)
+    info = parse_proxied("GET", exchange.target)
     assert info is not None
     told = Origins(()).forwarded(exchange, info)  # type: ignore[arg-type]
     assert (told.prefix, told.uri) == (prefix, prefix + uri)
@@ -101,7 +101,7 @@ def test_a_trusted_proxy_that_does_not_say_one_host_is_refused_and_a_strangers_w
     lines: tuple[str, ...],
 ) -> None:
     exchange = Exchange(target=PREFIX + b"/", fields=fields_of(*lines), client="10.1.2.3")
-    info = request_info("GET", exchange.target)
+    info = parse_proxied("GET", exchange.target)
     assert info is not None
     with refused(400):
         Origins([network("10.0.0.0/8")]).forwarded(exchange, info)

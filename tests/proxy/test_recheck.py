@@ -21,6 +21,7 @@ from bastion.proxy.recheck import OVERTIME, RETRY_SECONDS, Recheck
 from tests import fakes
 from tests.authn.provider import assemble
 from tests.fakes import ClockLoop, Decides, Knows, pass_time
+from tests.proxy.routes import admitted
 
 INTERVAL, GRACE = 60.0, 300.0
 REVOKED, UNCHECKED = "access revoked", "access could not be checked again"
@@ -393,7 +394,7 @@ class Access:
         questions: tuple[tuple[User, Attributes], ...] = (),
     ) -> Callable[[], None]:
         asked = [*questions, *((acting_as or user, attributes) for attributes in required)]
-        return self.access.watch(credentials, user, asked, self.ended.append)
+        return self.access.watch(admitted(credentials, user, asked), self.ended.append)
 
 
 def test_a_stream_stands_on_its_token_and_on_what_its_user_may() -> None:
@@ -524,7 +525,7 @@ def test_a_stream_opened_under_a_new_identity_is_not_ended_for_the_old_one() -> 
         renewed = User("alice", "1", ("devs", "ops", "system:authenticated"))
         access.knows.users = {"token": renewed}
         later = list[str]()
-        access.access.watch(TOKEN, renewed, [(renewed, GET)], later.append)
+        access.access.watch(admitted(TOKEN, renewed, [(renewed, GET)]), later.append)
         await live(2 * INTERVAL)
         assert access.ended == [REVOKED]
         assert later == []

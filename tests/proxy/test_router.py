@@ -7,12 +7,12 @@ import pytest
 from bastion.balance.policies import RoundRobin
 from bastion.balance.pool import Balancer
 from bastion.discovery.resolver import Resolver, UnknownTarget
-from bastion.kube.requestinfo import request_info
+from bastion.kube.requestinfo import parse_proxied
 from bastion.network.addresses import DialPolicy
 from bastion.proxy.router import Router
 from tests.fakes import a_turn, catalog_of, pod, put
 
-INFO = request_info("GET", b"/api/v1/namespaces/ns/pods/web:80/proxy/x?y")
+INFO = parse_proxied("GET", b"/api/v1/namespaces/ns/pods/web:80/proxy/x?y")
 
 
 class Finds:
@@ -30,9 +30,7 @@ class Finds:
 
 def settled(catalog, lookup):
     router = Router(Resolver(catalog, DialPolicy(), nodes=False), Balancer(RoundRobin), a_turn, lookup)
-    with pytest.raises(UnknownTarget) as caught:
-        router.route(INFO)
-    return asyncio.run(router.settle(INFO, caught.value, "alice"))
+    return asyncio.run(router.route(INFO, "alice"))
 
 
 def test_what_is_found_after_all_is_where_the_request_goes():

@@ -65,7 +65,7 @@ class One:
 
     async def serve(self, streams: Streams) -> None:
         route = route_to(resource=self._resource)
-        self.under_way = under_way = streams.begin(self.exchange, route, (self,), RECORD)  # type: ignore[arg-type]
+        self.under_way = under_way = streams.begin(self.exchange, route, self, RECORD)  # type: ignore[arg-type]
         if self._at is not None:
             under_way.endpoint = self._at
         try:

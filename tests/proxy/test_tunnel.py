@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from bastion.balance.outlier import FAILURES
+from bastion.balance.policies import RoundRobin
+from bastion.balance.pool import Balancer
 from bastion.kube.endpoint import Endpoint
 from bastion.message.answers import Policy
 from bastion.message.headers import Forwarded
@@ -18,6 +21,7 @@ from bastion.message.upgrade import Asked
 from bastion.network.connections import ConnectionPool
 from bastion.network.relay import Stream
 from bastion.observe.record import Record
+from bastion.proxy.admission import Admitted
 from bastion.proxy.forward import Envelope
 from bastion.proxy.router import Route
 from bastion.proxy.streams import StreamLimits, Streams
@@ -26,7 +30,7 @@ from bastion.proxy.turns import Turns
 from bastion.runtime.deadlines import Deadlines
 from tests.fakes import LOOPBACK, Backend, refused, run, settle, until, wire
 from tests.proxy.exchanges import Exchange, Field, fields_of
-from tests.proxy.routes import Standing, route_to
+from tests.proxy.routes import Standing, admitted, route_to
 from tests.tunnel.raw import Before, End, connection
 
 KEY, PROOF = b"dGhlIHNhbXBsZSBub25jZQ==", b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # RFC 6455, 1.3
@@ -78,7 +82,7 @@ class Watches:
         self.ends: list[Callable[[str], None]] = []
         self.over = 0
 
-    def __call__(self, end: Callable[[str], None], ago: float) -> Callable[[], None]:
+    def __call__(self, admitted: Admitted, end: Callable[[str], None], ago: float) -> Callable[[], None]:
         self.ends.append(end)
         return self._ended
 
@@ -90,15 +94,16 @@ class House:
     """A tunneller, what is under way, and a backend that takes upgrades."""
 
     def __init__(
-        self, tunneller: Tunneller, streams: Streams, watches: Watches, pool: ConnectionPool, backend: Backend
+        self,
+        tunneller: Tunneller,
+        streams: Streams,
+        watches: Watches,
+        pool: ConnectionPool,
+        backend: Backend,
+        balancer: Balancer,
     ) -> None:
-        self.tunneller, self.streams, self.watches, self.pool, self.backend = (
-            tunneller,
-            streams,
-            watches,
-            pool,
-            backend,
-        )
+        self.tunneller, self.streams, self.watches = tunneller, streams, watches
+        self.pool, self.backend, self.balancer = pool, backend, balancer
         self.record = Record("GET", b"/", "192.0.2.1", "audit-id")
 
     def route(self, *before: Endpoint) -> Route:
@@ -106,7 +111,7 @@ class House:
 
     async def serve(self, exchange: Exchange, asked: Asked = WEBSOCKET, route: Route | None = None) -> None:
         route = route or self.route()
-        under_way = self.streams.begin(exchange, route, (), self.record)
+        under_way = self.streams.begin(exchange, route, admitted(), self.record)
         try:
             await self.tunneller.serve(exchange, route, asked, ENVELOPE, self.record, under_way)
         finally:
@@ -136,19 +141,32 @@ async def upgrading() -> AsyncIterator[tuple[Upgrading, End]]:
 
 
 @contextlib.asynccontextmanager
-async def house(answer: bytes = YES, limits: StreamLimits = UNLIMITED) -> AsyncIterator[House]:
+async def house(
+    answer: bytes = YES, limits: StreamLimits = UNLIMITED, then: str = ""
+) -> AsyncIterator[House]:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await backend.read_request(reader)
         writer.write(answer)
+        if then == "close":
+            writer.close()
+            return
         while data := await reader.read(65536):
             writer.write(data)
         writer.close()
 
     backend = Backend(script)
     async with backend, wire() as (transport, pool), Deadlines() as deadlines:
-        watches = Watches()
-        tunneller = Tunneller(transport, Standing(), deadlines, limits.idle, Policy(), Turns())
-        yield House(tunneller, Streams(deadlines, limits, watches), watches, pool, backend)
+        watches, balancer = Watches(), Balancer(RoundRobin)
+        tunneller = Tunneller(
+            transport=transport,
+            router=Standing(),
+            balancer=balancer,
+            deadlines=deadlines,
+            idle=limits.idle,
+            policy=Policy(),
+            turns=Turns(),
+        )
+        yield House(tunneller, Streams(deadlines, limits, watches), watches, pool, backend, balancer)
 
 
 def test_what_the_backend_is_asked() -> None:
@@ -312,7 +330,7 @@ def test_a_client_that_leaves_before_the_answer_takes_the_backends_connection_al
     run(main())
 
 
-DEAD, DEAD_TOO, AND_DEAD = (Endpoint(LOOPBACK, port, False) for port in (1, 2, 3))
+DEAD, DEAD_TOO, AND_DEAD = (Endpoint(LOOPBACK, port) for port in (1, 2, 3))
 
 
 def test_an_endpoint_that_takes_no_connection_is_passed_over() -> None:
@@ -440,5 +458,56 @@ def test_whoever_serves_is_cancelled_and_the_stream_goes_with_it() -> None:
             assert await client.rest() == b""
             assert (h.watches.over, h.streams.statistics().long) == (1, 0)
             await until(lambda: not h.pool.statistics().open)
+
+    run(main())
+
+
+# --- outlier detection, as for any other request
+
+
+def test_an_upgrade_counts_against_an_endpoint_that_cannot_be_dialled() -> None:
+    async def main() -> None:
+        async with house() as h:
+            outliers = h.balancer.outliers
+            for _ in range(FAILURES):
+                assert outliers.well(DEAD, ENVELOPE.asker)
+                with refused(503):
+                    await h.serve(Upgrading(), route=route_to(DEAD))
+            assert not outliers.well(DEAD, ENVELOPE.asker)
+
+    run(main())
+
+
+def test_an_upgrade_goes_to_an_endpoint_that_does_not_fail_first() -> None:
+    async def main() -> None:
+        async with house() as h, upgrading() as (exchange, client):
+            now = asyncio.get_running_loop().time()
+            for _ in range(FAILURES):
+                h.balancer.outliers.undialled(DEAD, ENVELOPE.asker, now)
+            tried = []
+            h.balancer.outliers.undialled = lambda endpoint, *_: tried.append(endpoint)  # type: ignore[method-assign]
+            serving = asyncio.create_task(h.serve(exchange, route=h.route(DEAD)))
+            await until(lambda: len(h.streams) or serving.done())
+            assert (tried, h.record.endpoint) == ([], str(h.backend.endpoint()))
+            client.close()
+            await serving
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("answer", "failures"), [(YES, 0), (b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n", 0), (b"", 1)]
+)
+def test_any_answer_to_an_upgrade_is_well_and_none_is_not(answer: bytes, failures: int) -> None:
+    async def main() -> None:
+        async with house(answer, then="close" if not answer else "") as h, upgrading() as (exchange, client):
+            here = h.backend.endpoint()
+            h.balancer.outliers.undialled(here, ENVELOPE.asker, 0.0)
+            serving = asyncio.create_task(h.serve(exchange))
+            await until(lambda: len(h.streams) or serving.done())
+            run = h.balancer.outliers._all.get(here)
+            assert (run.count if run is not None else 0) == (failures and failures + 1)
+            client.close()
+            await asyncio.gather(serving, return_exceptions=True)
 
     run(main())

@@ -9,20 +9,18 @@ from __future__ import annotations
 import contextlib
 import errno
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bastion.kube.endpoint import KUBELET
+from bastion.kube.endpoint import KUBELET, UNVERIFIED, TLSProfile
 from bastion.runtime.follow import Followed
 from bastion.runtime.trust import client_context, show
 from bastion.runtime.validity import Generation
 from bastion.settings.config import Kubelet
 
-ALPN = ["http/1.1"]
-
 
 class ClientTLS:
-    """The SSL contexts for backends, by TLS identity."""
+    """The SSL contexts for backends, by TLS profile."""
 
     def __init__(self, kubelet: Kubelet, generation: Generation | None = None) -> None:
         """Raises OSError or ssl.SSLError where a file cannot be read."""
@@ -30,16 +28,25 @@ class ClientTLS:
         self.kubelet = Followed(
             "the TLS to kubelets (--kubelet-…)", files, lambda: kubelet_context(kubelet), generation
         )
-        self._unverified = _unverified()
+        unverified = _unverified()
+        self._contexts: dict[tuple[object, ...], Callable[[], ssl.SSLContext]] = {
+            _key(UNVERIFIED): lambda: unverified,
+            _key(KUBELET): self.kubelet,
+        }
 
-    def context(self, identity: str) -> ssl.SSLContext:
+    def context(self, profile: TLSProfile) -> ssl.SSLContext:
         """Of the moment: connections that are open keep theirs."""
-        return self.kubelet() if identity == KUBELET else self._unverified
+        return self._contexts[_key(profile)]()
+
+
+def _key(profile: TLSProfile) -> tuple[object, ...]:
+    """All but the server's name, which a context does not hold."""
+    return profile.authority, profile.identity, profile.alpn
 
 
 def _unverified() -> ssl.SSLContext:
     context = client_context(verify=False)
-    context.set_alpn_protocols(ALPN)
+    context.set_alpn_protocols(list(UNVERIFIED.alpn))
     return context
 
 
@@ -53,7 +60,7 @@ def kubelet_context(kubelet: Kubelet) -> ssl.SSLContext:
     with _naming(authority):
         trusted = authority.read_bytes() if authority is not None else None
         context = client_context(trusted, verify=not kubelet.insecure_skip_tls_verify)
-    context.set_alpn_protocols(ALPN)
+    context.set_alpn_protocols(list(KUBELET.alpn))
     if certificate is not None:
         with _naming(certificate):
             shown = certificate.read_bytes()

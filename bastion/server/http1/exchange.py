@@ -26,7 +26,6 @@ class HttpExchange(ResponseWriter):
         "scheme",
         "target",
         "upgradable",
-        "upgrade_asked",
     )
 
     def __init__(self, protocol: Connection, head: Head, body: RequestBody | None) -> None:
@@ -41,7 +40,7 @@ class HttpExchange(ResponseWriter):
         self.certificate = peer.certificate
         self._body = body
         self.upgradable = head.upgrade
-        self.upgrade_asked = self.lasting = False
+        self.lasting = False
 
     @property
     def body(self) -> RequestBody | None:

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from bastion.kube.status import StatusError
+from bastion.message.upgrade import names_upgrade
 from bastion.network.addresses import parse_address, unmapped
 from bastion.network.relay import Stream
 from bastion.server.http1.body import RequestBody
@@ -204,7 +205,10 @@ class HttpProtocol(Wire):
             self._body = None
             # What came behind a refused upgrade may be of the other protocol: never read it as a request
             # (CVE-2018-1002105).
-            self._go_on(exchange.keep_alive and not (exchange.upgrade_asked and self._heads.pending))
+            other = (
+                exchange.upgradable and self._heads.pending and names_upgrade(exchange.minor, exchange.fields)
+            )
+            self._go_on(exchange.keep_alive and not other)
             return
         body.discard()
         self._linger = Linger(exchange.keep_alive)

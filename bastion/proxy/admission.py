@@ -1,0 +1,140 @@
+"""Who asks, for what, and may they?  Decided before anything is delivered.
+
+Whatever needs the decision without a delivery calls the same function.  Nothing here outlives a request, and
+what decides is an argument: the request line, the deciding header fields, the connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import structs
+
+from bastion.authn.authenticator import Credentials, NotAccepted
+from bastion.authz.authorizer import Authorizer, Question
+from bastion.authz.impersonation import Impersonator
+from bastion.http.fields import values
+from bastion.kube.attributes import Attributes
+from bastion.kube.generatedclients import with_slashes
+from bastion.kube.hostname import Application, HostNames
+from bastion.kube.requestinfo import ApiCall, Proxied, RequestInfo, parse_proxied
+from bastion.kube.status import forbidden, no_such_route, unauthorized
+from bastion.kube.user import User
+from bastion.message.upgrade import Asked, asked_upgrade
+from bastion.observe.record import Record
+from bastion.proxy.credentials import CredentialReader
+from bastion.proxy.exchange import Request
+from bastion.proxy.guard import Guard, asker_of
+from bastion.runtime.turns import Key
+
+
+class Admitted(msgspec.Struct, frozen=True, gc=False):
+    """What a request may have.
+
+    `acting_as` is `user`, or the user impersonated.  `questions` are those that were answered with yes: a
+    long exchange is asked about exactly these again.  `asker` is whose share of what all share the request
+    takes; `upgrade` is None for an ordinary request.
+    """
+
+    info: RequestInfo
+    credentials: Credentials
+    user: User
+    acting_as: User
+    questions: Sequence[Question]
+    asker: Key
+    upgrade: Asked | None = None
+
+
+class Admission:
+    def __init__(
+        self,
+        *,
+        credentials: CredentialReader,
+        guard: Guard,
+        impersonator: Impersonator,
+        authorizer: Authorizer,
+        hosts: HostNames | None = None,
+        generated_clients: bool = True,
+        upgrade_requires_create: frozenset[str] = frozenset(),
+    ) -> None:
+        """`hosts`: the host names that mean an application; None where none does.
+
+        `generated_clients`: what they encode as one segment is a path.  `upgrade_requires_create`: the
+        resources (pods, services, nodes) on which an upgrade needs verb create as well.
+        """
+        self._credentials = credentials
+        self._guard = guard
+        self._impersonator = impersonator
+        self._authorizer = authorizer
+        self._hosts = hosts
+        self._generated_clients = generated_clients
+        self._upgrade_requires_create = upgrade_requires_create
+
+    async def admit(
+        self, request: Request, client: str, record: Record, own: ApiCall | None = None
+    ) -> Admitted | None:
+        """None where no credentials were shown, or a session that has ended: signing in may help.
+
+        `client` is the address that the request came from.  `own`: what is asked for, where it is one of the
+        bastion's own paths.  Raises StatusError.
+        """
+        application: Application | None = None
+        target: Proxied | None = None
+        if own is None:
+            application = self._hosts.application(request.host) if self._hosts is not None else None
+            record.host = request.host if application is not None else b""
+            record.info = target = parse_proxied(request.method, request.target, application)
+            if self._generated_clients and target is not None and b"%2" in target.rest:
+                # Before anything is decided: backend, X-Forwarded-Uri and log have one and the same path.
+                record.info = target = with_slashes(target, values(request.fields, b"user-agent"))
+                record.path = target.prefix + target.rest.partition(b"?")[0]
+        upgrade = _upgrade(request) if request.upgradable and own is None else None
+        with record.stage("authentication"):
+            credentials = self._credentials.read(request, upgrade, application)
+            try:
+                record.user = user = await self._guard.identify(credentials, client, request)
+            except NotAccepted as refused:
+                record.cause, user = refused.cause, None
+        if user is None:
+            record.cause = record.cause or credentials.unknown
+            if credentials.token is not None and not credentials.session:
+                raise unauthorized()
+            return None
+        info = own or target
+        if info is None:
+            raise no_such_route()
+        asker = asker_of(user, client)
+        self._guard.check_place(asker, tunnel=upgrade is not None)
+        with record.stage("authorization"):
+            required = self._required(info.attributes, upgrade)
+            assumed = await self._impersonator.assume(user, request.fields, required, asker)
+            record.acting_as = acting_as = user if assumed is None else assumed.user
+            questions = [] if assumed is None else [*assumed.questions]
+            for attributes in required:
+                decision = await self._authorizer.authorize(acting_as, attributes, asker)
+                if not decision.allowed:
+                    raise forbidden(acting_as.name, attributes, decision.reason)
+                questions.append((acting_as, attributes))
+        return Admitted(info, credentials, user, acting_as, questions, asker, upgrade=upgrade)
+
+    def _required(self, attributes: Attributes, upgrade: Asked | None) -> tuple[Attributes, ...]:
+        """What the user must be allowed.
+
+        A WebSocket is a GET, so `get` on nodes/proxy would be enough to talk to whatever takes one there:
+        where it is configured, an upgrade needs `create` as well (KEP-4006 does so for exec, attach and
+        portforward).
+        """
+        if (
+            upgrade is None
+            or attributes.verb == "create"
+            or attributes.resource not in self._upgrade_requires_create
+        ):
+            return (attributes,)
+        return (attributes, structs.replace(attributes, verb="create"))
+
+
+def _upgrade(request: Request) -> Asked | None:
+    body = request.body
+    has_body = body is not None and (body.chunked or bool(body.length))
+    return asked_upgrade(request.method, request.minor, request.fields, has_body=has_body)
