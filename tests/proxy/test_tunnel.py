@@ -487,7 +487,7 @@ def test_an_upgrade_goes_to_an_endpoint_that_does_not_fail_first() -> None:
             tried = []
             h.balancer.outliers.undialled = lambda endpoint, *_: tried.append(endpoint)  # type: ignore[method-assign]
             serving = asyncio.create_task(h.serve(exchange, route=h.route(DEAD)))
-            await until(lambda: len(h.streams) or serving.done())
+            await until(lambda: h.streams.statistics().long or serving.done())
             assert (tried, h.record.endpoint) == ([], str(h.backend.endpoint()))
             client.close()
             await serving
@@ -504,7 +504,7 @@ def test_any_answer_to_an_upgrade_is_well_and_none_is_not(answer: bytes, failure
             here = h.backend.endpoint()
             h.balancer.outliers.undialled(here, ENVELOPE.asker, 0.0)
             serving = asyncio.create_task(h.serve(exchange))
-            await until(lambda: len(h.streams) or serving.done())
+            await until(lambda: h.streams.statistics().long or serving.done())
             run = h.balancer.outliers._all.get(here)
             assert (run.count if run is not None else 0) == (failures and failures + 1)
             client.close()
