@@ -67,23 +67,10 @@ class ChunkedFraming:
         if not self._remaining and not self._trailers:
             pieces, at, lines = _whole_chunks(data)
         while not self.done:
-            if self._remaining > 2:
-                end = min(at + self._remaining - 2, len(data))
-                if end > at:
-                    pieces.append(data[at:end])
-                    self._remaining -= end - at
-                    at = end
-                if self._remaining > 2:
-                    return pieces, b""
             if self._remaining:
-                if len(data) - at < 2:
-                    if len(data) - at and data[at] != 0x0D:
-                        raise _malformed("a chunk is not followed by CRLF")
+                at = self._data(data, at, pieces)
+                if self._remaining:
                     break
-                if data[at : at + 2] != b"\r\n":
-                    raise _malformed("a chunk is not followed by CRLF")
-                at += 2
-                self._remaining = 0
             if lines == AT_ONCE and not self._trailers:
                 return pieces, data[at:]
             lines += 1
@@ -99,6 +86,21 @@ class ChunkedFraming:
             return pieces, data[at:]
         self._held = data[at:]
         return pieces, b""
+
+    def _data(self, data: bytes, at: int, pieces: list[bytes]) -> int:
+        """Of the chunk at hand, and the CRLF behind it; returns where it stopped."""
+        end = min(at + max(self._remaining - 2, 0), len(data))
+        if end > at:
+            pieces.append(data[at:end])
+            self._remaining -= end - at
+        if self._remaining > 2:
+            return end
+        if not b"\r\n".startswith(data[end : end + 2]):
+            raise _malformed("a chunk is not followed by CRLF")
+        if len(data) - end < 2:
+            return end  # held until it is whole
+        self._remaining = 0
+        return end + 2
 
     def _check_unfinished(self, data: bytes, at: int) -> None:
         if len(data) - at > (MAX_TRAILERS if self._trailers else MAX_CHUNK_LINE) + 1:  # and the CR
