@@ -29,10 +29,13 @@ class Answer(Held):
         "_error",
         "_loop",
         "bodiless",
+        "chunked",
         "fields",
+        "keep_alive",
         "length",
         "reason",
         "status",
+        "until_close",
     )
 
     def __init__(
@@ -52,6 +55,9 @@ class Answer(Held):
         self.fields = fields
         self.length = length
         self.bodiless = bodiless
+        self.keep_alive = False  # by its head, another response may follow on the connection
+        self.chunked = False
+        self.until_close = False  # only the end of the connection tells where the body ends
         self._ended = False
         self._error: NetworkError | None = None
 
