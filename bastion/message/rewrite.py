@@ -21,7 +21,8 @@ MAX_LINKS = 100  # in one Link field, each of which grows by the prefix
 _LEGAL = "!#$%&'()*+,/:;=?@[]"  # beside letters, digits and `_.-~`
 # `5; url='/x'`: the delay, and the URL in or without quotes (WHATWG HTML, shared declarative refresh steps).
 _REFRESH = re.compile(
-    rb"""[\t\n\f\r ]*+[0-9.]++(?:[\t\n\f\r ]*+[;,]|[\t\n\f\r ])[\t\n\f\r ]*+(?:url[\t\n\f\r ]*+=[\t\n\f\r ]*+)?"""
+    rb"""[\t\n\f\r ]*+[0-9.]++(?:[\t\n\f\r ]*+[;,]|[\t\n\f\r ])[\t\n\f\r ]*+"""
+    rb"""(?:url[\t\n\f\r ]*+=[\t\n\f\r ]*+)?"""
     rb"""(?:'([^']*+)|"([^"]*+)|(.*+))""",
     re.IGNORECASE | re.DOTALL,
 )

@@ -11,14 +11,16 @@ import re
 
 from bastion.message.page.attributes import ATTRIBUTES, NAMES, ORIGIN, PATH, REFERENCE
 from bastion.message.page.grammar import BLANK
-from bastion.message.page.tags import CONTENT
+from bastion.message.page.stops import CONTENT
 
 # No `<` in them, so that a tag begins at the last one before its URL.
 _OTHERS = rb"""(?>(?:
-    [%(b)b]++ (?!(?:%(attributes)b)=) [^A-Z%(b)b"'<>/=]++ (?: = (?: "[^"<]*+" | '[^'<]*+' | [^%(b)b"'<>=`]++ ) )?
+    [%(b)b]++ (?!(?:%(attributes)b)=) [^A-Z%(b)b"'<>/=]++
+    (?: = (?: "[^"<]*+" | '[^'<]*+' | [^%(b)b"'<>=`]++ ) )?
 )*)"""
 _USUAL = rb"""<
-  (?: (?: (?:a|area|link|use|image) %(others)b [%(b)b]++ href | img %(others)b [%(b)b]++ src | form %(others)b [%(b)b]++ action )
+  (?: (?: (?:a|area|link|use|image) %(others)b [%(b)b]++ href
+      | img %(others)b [%(b)b]++ src | form %(others)b [%(b)b]++ action )
       = (?! [%(b)b] )
       (?: "(%(path)b)"
         | ('%(path)b' | %(path)b (?=[%(b)b>]))

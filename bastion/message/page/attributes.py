@@ -274,7 +274,8 @@ def _kind(name: bytes, rules: dict[bytes, Rule]) -> _Kind:
     others = rb"(?:[%(b)b/]*+ (?!(?i:%(names)b)[%(b)b]*+=) %(any)b)* [%(b)b/]*+"
     find = (
         others
-        + rb"""((?i:%(names)b)) [%(b)b]*+=[%(b)b]*+ (?: "([^"]*+)" | '([^']*+)' | ([^%(b)b"'>][^%(b)b>]*+) )"""
+        + rb"""((?i:%(names)b)) [%(b)b]*+=[%(b)b]*+
+               (?: "([^"]*+)" | '([^']*+)' | ([^%(b)b"'>][^%(b)b>]*+) )"""
     )
     return _Kind(rules, re.compile(find % words, re.VERBOSE).match, 1 + len(name))
 

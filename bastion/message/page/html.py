@@ -16,7 +16,8 @@ from bastion.http.fields import Field, values
 from bastion.message.mount import Mount
 from bastion.message.page.attributes import NAMES, TagEditor, charset_named, names_refresh
 from bastion.message.page.encoding import ENCODINGS, Decoder, Encoder, NotEncoded, RewriteAborted
-from bastion.message.page.tags import TagScanner, stops_at
+from bastion.message.page.stops import stops_at
+from bastion.message.page.tags import TagScanner
 from bastion.message.usual import USUAL
 
 __all__ = ["HtmlRewriter", "Plan", "RewriteAborted", "plan"]
