@@ -70,7 +70,7 @@ def to_backend(
     """
     named: frozenset[bytes] = frozenset()
     for field in fields:
-        if field[0] == b"connection":
+        if field[0] == b"connection" and field[2] != b"keep-alive":  # a hop's own in any case
             named = nominated(fields)
             break
     lines = []
@@ -121,7 +121,7 @@ def to_client(fields: list[Field]) -> list[Field]:
     """The answer's fields without those of the hop, and without what would speak for the bastion."""
     named: frozenset[bytes] = frozenset()
     for lower, _, value in fields:
-        if lower == b"connection":
+        if lower == b"connection" and value != b"keep-alive":  # a hop's own in any case, as most servers say
             named |= frozenset(part.strip(b" \t").lower() for part in value.split(b","))
     if named:
         return [field for field in fields if field[0] not in _NOT_ANSWERED and field[0] not in named]

@@ -34,6 +34,19 @@ _LONG_TARGET = re.compile(rb"[!#$%%&'*+\-.^_`|~0-9A-Za-z]{1,32} [!\"$-~]{%d}" % 
 _SPECIAL = frozenset(
     (b"host", b"content-length", b"transfer-encoding", b"connection", b"expect", b"audit-id", b"upgrade")
 )
+# Names as clients write them, so that they need no look at each byte.
+_USUAL_NAMES = {
+    name: name.lower()
+    for written in (
+        b"Host User-Agent Accept Accept-Encoding Accept-Language Authorization Connection Content-Length",
+        b"Content-Type Cookie Origin Referer Cache-Control Pragma Upgrade Transfer-Encoding If-None-Match",
+        b"If-Modified-Since Range X-Requested-With X-Bastion-Authorization Sec-Fetch-Site Sec-Fetch-Mode",
+        b"Sec-Fetch-Dest Sec-Fetch-User Upgrade-Insecure-Requests Priority Sec-WebSocket-Key",
+        b"Sec-WebSocket-Version Sec-WebSocket-Extensions Sec-WebSocket-Protocol Traceparent X-Request-Id",
+    )
+    for title in written.split()
+    for name in (title, title.lower())
+}
 
 
 class Head(msgspec.Struct):
@@ -68,11 +81,13 @@ def read_head(data: bytes) -> Head:
     special: list[Field] = []
     for i in range(1, breaks + 1):
         name, colon, value = lines[i].partition(b":")
-        # RFC 9112, 5.1: no whitespace between name and colon; 5.2: no line folding (such a line has no token
-        # for a name).
-        if not colon or not name or name.translate(None, _TOKEN):
-            raise _malformed("a header field whose name is not a token")
-        lower = name.lower()
+        lower = _USUAL_NAMES.get(name)
+        if lower is None or not colon:
+            # RFC 9112, 5.1: no whitespace between name and colon; 5.2: no line folding (such a line has no
+            # token for a name).
+            if not colon or not name or name.translate(None, _TOKEN):
+                raise _malformed("a header field whose name is not a token")
+            lower = name.lower()
         field = (lower, name, value.strip(b" \t"))
         fields.append(field)
         if lower in _SPECIAL:
