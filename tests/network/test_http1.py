@@ -659,7 +659,7 @@ def test_a_backend_that_says_nothing_is_given_up():
         await lasts(9)
         assert pool.open == 1
         await lasts(2)
-        with pytest.raises(UpstreamTimeout, match=r"timed out waiting for the answer from 127\.0\.0\.1:"):
+        with pytest.raises(UpstreamTimeout, match=r"timed out waiting for the response from 127\.0\.0\.1:"):
             await trip.answer()
         await until(lambda: pool.open == 0)
         trip.close(clean=False)
@@ -689,7 +689,7 @@ def test_a_body_that_stops_is_given_up_and_each_piece_buys_time():
             await delivered()
         assert await answer.read() == b"x"
         await lasts(6)
-        with pytest.raises(UpstreamTimeout, match="rest of its answer"):
+        with pytest.raises(UpstreamTimeout, match="rest of its response"):
             await answer.read()
 
     silence(OK + b"Content-Length: 9\r\n\r\nx", steps)

@@ -163,9 +163,11 @@ class Connection(Receiver):
         if response is not None and response.until_close and exc is None:
             response.end()
         if response is None and not self._reader.begun:
-            self._broken(SendError(f"{self.endpoint} closed the connection without an answer"))
+            self._broken(SendError(f"{self.endpoint} closed the connection without a response"))
         else:
-            self._broken(ReceiveError(f"{self.endpoint} closed the connection in the midst of its answer"))
+            self._broken(
+                ReceiveError(f"{self.endpoint} closed the connection before the end of its response")
+            )
         self.deadline = None
         self._gate.close()
         self._reader.close()
@@ -180,7 +182,7 @@ class Connection(Receiver):
     # --- failures
 
     def expired(self) -> None:
-        what = "answer" if self._reader.response is None else "rest of its answer"
+        what = "response" if self._reader.response is None else "rest of its response"
         self._broken(UpstreamTimeout(f"timed out waiting for the {what} from {self.endpoint}"))
         self.close()
 

@@ -1,7 +1,7 @@
 """Where does a backend's response begin, what does its head say, and where does its body end?
 
 httptools (llhttp, strict) reads it; what it lets pass and RFC 9112 does not is refused here.  Backends are
-hostile: heads are bounded, interim responses counted, and bytes that nobody asked for show as `surplus`.
+hostile: heads are bounded, interim responses counted, and bytes beyond the response show as `surplus`.
 No I/O: bytes in; a Response that is filled, or a Malformed, out.
 """
 
@@ -132,7 +132,7 @@ class ResponseReader:
         except httptools.HttpParserUpgrade as error:
             # Behind a 101, or behind a response that names another protocol, which llhttp takes for one.
             if self.response is None or self.response.status != 101:
-                raise Malformed("an unasked switch of protocols") from error
+                raise Malformed("a switch of protocols that was not asked for") from error
             return data[error.args[0] :]
         except httptools.HttpParserCallbackError as error:
             raise Malformed(str(error.__context__ or error)) from error
@@ -189,7 +189,7 @@ class ResponseReader:
         status: int = parser.get_status_code()
         version: str = parser.get_http_version()
         if status < 100 or version not in ("1.1", "1.0") or (self._interim and not self._speaks_http()):
-            raise ValueError("no HTTP/1 response")
+            raise ValueError("not an HTTP/1 response")
         if status < 200:
             self._interim_response(source, status, version)
             return
@@ -215,7 +215,7 @@ class ResponseReader:
             return
         self._interim += 1
         if status == 101:
-            raise ValueError("an unasked switch of protocols")
+            raise ValueError("a switch of protocols that was not asked for")
         if self._interim > MAX_INTERIM:
             raise ValueError(f"more than {MAX_INTERIM} interim responses")
         self._fields, self._reason = [], b""

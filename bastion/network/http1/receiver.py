@@ -1,5 +1,5 @@
-"""What a connection to a backend receives: segments given to the reader in portions, a head announced, a body
-passed on, HTTP left behind at a 101.
+"""What a connection to a backend receives: segments go to the reader in portions, the head and the body to
+what waits for them; behind a 101 the bytes are no longer HTTP's.
 """
 
 from __future__ import annotations

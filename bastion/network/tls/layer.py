@@ -33,7 +33,7 @@ class TLSLayer(asyncio.BufferedProtocol):
     """The protocol of the plain transport; `connected` becomes the application's transport once the handshake
     is done.
 
-    `established` is awaited by whoever dials; a server needs not.
+    `established` is awaited after a dial; a server does not need it.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class TLSLayer(asyncio.BufferedProtocol):
     ) -> None:
         """`lost` is called once the plain connection is gone, however far the handshake came.
 
-        `not_tls`: what is answered in plain to a handshake that failed on these bytes (empty: the alert).
+        `not_tls`: the plaintext response to a handshake that failed on these bytes (empty: send the alert).
         """
         self._application = application
         self._deadlines = deadlines
@@ -103,7 +103,7 @@ class TLSLayer(asyncio.BufferedProtocol):
         return self._end_of_input()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._transport = None  # first: who hears of it may still ask for a close
+        self._transport = None  # first: what is called below may still ask for a close
         self._deadlines.discard(self)
         self.deadline = None
         if self._lost is not None:
@@ -164,7 +164,7 @@ class TLSLayer(asyncio.BufferedProtocol):
             self._end_of_input()
 
     def _end_of_input(self) -> bool:
-        """True: the connection stays open for what is still to be written.  The application is told once."""
+        """True: the connection stays open for what is still to be written.  `eof_received` is called once."""
         if self._end_told:
             return not self._closing
         self._records.ended = self._end_told = True
@@ -214,7 +214,7 @@ class TLSLayer(asyncio.BufferedProtocol):
             self._transport.abort()
 
     def abandon(self) -> None:
-        """Whoever dialled has left: uvloop closes such a transport without a word to its protocol."""
+        """The dial was given up: uvloop closes such a transport without calling its protocol."""
         self._deadlines.discard(self)
         self.abort()
 
@@ -260,4 +260,4 @@ class TLSLayer(asyncio.BufferedProtocol):
         self.error = error
         if not self.established.done():
             self.established.set_exception(error)
-            self.established.exception()  # a server does not wait for it
+            self.established.exception()  # a server never awaits it
