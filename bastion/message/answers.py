@@ -114,48 +114,72 @@ def present(
 ) -> Presented:
     """`length` of the backend's body in bytes; `mount` is asked only where something is to be placed."""
     fields = to_client(fields)
-    placed = html = cached = private = sniffed = foreign = False
-    for lower, _, value in fields:
-        if lower in PLACED:
-            placed = True
-        elif lower == b"content-type":
-            html = b"html" in value.lower()
-        elif lower == b"cache-control":
-            cached = True
-            private = private or b"private" in value.lower() or b"no-store" in value.lower()
-        elif lower == b"x-content-type-options":
-            sniffed = True
-        elif lower in ORIGIN_WIDE:
-            foreign = True
-    rewriter = None
-    if foreign:
+    marks = _marks(fields)
+    if marks & _FOREIGN:
         fields = (
             [field for field in fields if field[0] not in ORIGIN_WIDE]
             if asked.prefixed
             else _clearing_alone(fields)
         )
-    if placed or html:
+    rewriter = None
+    if marks & (_PLACED | _HTML):
         where = mount()
-        edit = html and policy.edit_html and b"none" not in values(asked.fields, b"x-bastion-rewrite")
+        edit = marks & _HTML and policy.edit_html and not _is_unedited(asked.fields)
         planned = plan(where, status, fields) if edit else None
         if planned is not None:
             fields, length = _varying(planned.fields, b"X-Bastion-Rewrite"), None
             rewriter = None if asked.method == "HEAD" else planned.rewriter()
-        if placed:
+        if marks & _PLACED:
             fields = rewrite_fields(where, fields)
-    if not asked.prefixed:
-        return Presented(fields, length, rewriter)
-    if not cached:
-        fields.append(_PRIVATE)
-    elif not private:  # a cache in front must not show one user what another was shown
-        fields = _varying(fields, b"Authorization, X-Bastion-Authorization")
-    if not sniffed:
-        fields.append(_NOSNIFF)
-    if asked.ambient:
-        fields = _varying(fields, b"Cookie")
-        if policy.sandbox:
-            fields.append(SANDBOX)
+    if asked.prefixed:
+        fields = _guarded(fields, marks, asked.ambient, policy.sandbox)
     return Presented(fields, length, rewriter)
+
+
+# What a response's fields call for, in one look at each.
+_PLACED, _FOREIGN, _HTML, _CACHED, _SHARED, _SNIFFED = 1, 2, 4, 8, 16, 32
+_MARKS = {
+    **dict.fromkeys(ORIGIN_WIDE, _FOREIGN),
+    **dict.fromkeys(PLACED, _PLACED),
+    b"content-type": _HTML,
+    b"cache-control": _CACHED,
+    b"x-content-type-options": _SNIFFED,
+}
+
+
+def _marks(fields: list[Field]) -> int:
+    marks = _SHARED  # until a Cache-Control says that no cache may give it to another user
+    for lower, _, value in fields:
+        mark = _MARKS.get(lower)
+        if mark is None:
+            continue
+        if mark == _HTML:
+            marks &= ~_HTML  # of several Content-Types the last one counts
+            if b"html" not in value.lower():
+                continue
+        elif mark == _CACHED and (b"private" in (said := value.lower()) or b"no-store" in said):
+            marks &= ~_SHARED
+        marks |= mark
+    return marks
+
+
+def _is_unedited(fields: list[Field]) -> bool:
+    return b"none" in values(fields, b"x-bastion-rewrite")
+
+
+def _guarded(fields: list[Field], marks: int, ambient: bool, sandbox: bool) -> list[Field]:
+    """With what keeps one user's response from another, and an application from the bastion's origin."""
+    if not marks & _CACHED:
+        fields.append(_PRIVATE)
+    elif marks & _SHARED:  # a cache in front must not give one user's response to another
+        fields = _varying(fields, b"Authorization, X-Bastion-Authorization")
+    if not marks & _SNIFFED:
+        fields.append(_NOSNIFF)
+    if ambient:
+        fields = _varying(fields, b"Cookie")
+        if sandbox:
+            fields.append(SANDBOX)
+    return fields
 
 
 def _varying(fields: list[Field], name: bytes) -> list[Field]:

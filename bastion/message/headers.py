@@ -94,12 +94,16 @@ def to_backend(
                 if not value:
                     continue
         lines.append(b"%b: %b\r\n" % (name, value))
+    lines.append(_forwarded_lines(forwarded))
+    return lines
+
+
+def _forwarded_lines(forwarded: Forwarded) -> bytes:
     prefix = b"X-Forwarded-Prefix: %b\r\n" % forwarded.prefix if forwarded.prefix else b""
-    lines.append(
+    return (
         b"X-Forwarded-For: %b\r\nX-Forwarded-Host: %b\r\nX-Forwarded-Proto: %b\r\n%bX-Forwarded-Uri: %b\r\n"
         % (forwarded.client, forwarded.host, forwarded.proto, prefix, forwarded.uri)
     )
-    return lines
 
 
 def subprotocols(fields: Iterable[Field]) -> list[bytes]:
