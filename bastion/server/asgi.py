@@ -1,6 +1,4 @@
-"""Two adapters: an ASGI application answers an exchange of ours; an exchange is made of another server's ASGI
-call.
-"""
+"""Two adapters: an ASGI application answers our exchange; another server's ASGI call becomes an exchange."""
 
 from __future__ import annotations
 
@@ -25,7 +23,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 async def run_asgi(app: Application, exchange: Exchange, record: Record | None = None) -> None:
-    """Let an ASGI application answer; it may write in the record, which it finds in its scope."""
+    """Let an ASGI application answer; it may write to the record, which is in its scope."""
     scope = _scope(exchange) | {"bastion.record": record}
 
     async def receive() -> Message:
@@ -159,7 +157,7 @@ class AsgiExchange(AsgiResponse):
         self.host = b",".join(value for lower, _, value in self.fields if lower == b"host")
         self.client = scope["client"][0] if scope.get("client") else ""
         self.scheme = str(scope.get("scheme", "http")).encode()
-        self.certificate: tuple[bytes, ...] = ()  # ASGI does not tell
+        self.certificate: tuple[bytes, ...] = ()  # ASGI does not pass it on
         self.upgradable = self.upgrade_asked = self.lasting = False
         self._body = _body(self.fields, receive)
         self._receive = receive

@@ -1,7 +1,7 @@
 """· Where does a request's body end?  Framing by length or by chunks; bytes in, body bytes out.
 
 RFC 9112, sections 6 and 7.  Chunk extensions and trailers are read, bounded and dropped.  A quarter of a
-megabyte may hold 43 000 chunks, which are 25 ms of work: so many are not read at once.
+megabyte may hold 43 000 chunks, 25 ms of work: that is spread over turns of the loop.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class ChunkedFraming:
             return
         match = _CHUNK_LINE.fullmatch(line) if len(line) <= MAX_CHUNK_LINE else None
         if match is None:
-            raise _malformed("a chunk's size line")
+            raise _malformed("an invalid chunk size line")
         size = int(match[1], 16)
         if size:
             self._remaining = size + 2
@@ -126,13 +126,13 @@ class ChunkedFraming:
         elif self._trailer_bytes > MAX_TRAILERS:
             raise _malformed("more than 8 KiB of trailers")
         elif _TRAILER.fullmatch(line) is None:
-            raise _malformed("a trailer field")
+            raise _malformed("an invalid trailer field")
 
 
 def _whole_chunks(data: bytes) -> tuple[list[bytes], int, int]:
-    """(what the first plain chunks hold that are wholly here, where the rest begins, how many they are).
+    """(the data of the first plain chunks that are complete, where the rest begins, how many they are).
 
-    A client may send thousands of chunks of one byte at once: what they cost, everybody waits for.
+    A client may send thousands of chunks of one byte at once, and every other client waits for that work.
     """
     pieces: list[bytes] = []
     at = size = 0

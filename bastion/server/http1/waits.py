@@ -1,7 +1,7 @@
 """What does a client's connection wait for, how long, and what follows when that time has passed?
 
 Beside these, whatever a connection waits for: one whose client does not take what is written is given up when
-it takes nothing for `write_stall`, and one that is not read from is looked at each second, because it hears
+it takes nothing for `write_stall`, and one that is not read from is looked at each second, because it sees
 neither FIN nor RST.
 """
 
