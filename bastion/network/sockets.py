@@ -1,4 +1,4 @@
-"""What is the kernel told of a connection, and what does it know of one whose reading is paused?
+"""What is set on a connection in the kernel, and what does the kernel know of one whose reading is paused?
 
 A paused transport sees neither FIN nor RST; the state of the socket shows them.
 """

@@ -21,7 +21,7 @@ class Connection(Receiver):
     """Used for one exchange at a time.  `lost` is called once, when the connection is gone.
 
     `used`: it has carried an exchange before.  `owner`: of what this user sent something may have been left
-    unread, so that nobody else is given the connection.
+    unread, so that no other user is given the connection.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Connection(Receiver):
     @property
     def reusable(self) -> bool:
         """The exchange ended cleanly: the response wholly read, nothing left over, the backend keeps the
-        connection, and nothing tells against the next exchange on it.
+        connection, and nothing speaks against another exchange on it.
         """
         response = self._reader.response
         if (
@@ -138,8 +138,8 @@ class Connection(Receiver):
         self.deadline = None
 
     def has_ended(self) -> bool:
-        """Between exchanges: whether the system has an end, or a byte that nobody asked for, which the loop
-        has yet to read.
+        """Between exchanges: whether the system has an end, or an unexpected byte, which the loop has yet to
+        read.
         """
         if self._transport is None or self._gate.closed:
             return True

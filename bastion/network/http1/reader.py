@@ -173,7 +173,7 @@ class ResponseReader:
         if stripped != value and lower == b"transfer-encoding":
             raise ValueError("blanks behind a Transfer-Encoding")  # llhttp would not take it for chunked
         if len(lower) > 15 and lower in CHALLENGES and binds_answer(stripped):
-            self.last = True  # the next user of the connection would be taken for the one who logs in
+            self.last = True  # the next user of the connection would be taken for the user who logged in
         elif lower == b"keep-alive":
             self.kept_for = kept_for(stripped)
         self._fields.append((lower, name, stripped))
@@ -200,7 +200,7 @@ class ResponseReader:
         self.response = response = Answer(source, status, self._reason, self._fields, length, bodiless)
         response.keep_alive = parser.should_keep_alive()
         if bodiless:
-            # llhttp cannot be told that this response has no body: it would take the next one for it.
+            # llhttp has no way to know that this response has no body: it would take the next one for it.
             self._parser = None
             response.end()
         elif chunked:

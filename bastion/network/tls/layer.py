@@ -98,7 +98,7 @@ class TLSLayer(asyncio.BufferedProtocol):
         if not self._records.ready:
             self._fail(ConnectionResetError("closed during the TLS handshake"))
             return False
-        # A FIN without close_notify: for HTTP and WebSocket the message's own framing tells a cut from an
+        # A FIN without close_notify: for HTTP and WebSocket the message's own framing shows a cut from an
         # end.
         return self._end_of_input()
 
