@@ -1,7 +1,7 @@
-"""· Which tags say at a glance what becomes of them?
+"""· Which tags can be edited without a closer look?
 
 Most links of most pages: lower-case, one URL and nothing else of interest, and that URL a plain path or
-reference. One expression finds them, so that they cost no step of Python, or little; every other tag takes
+reference. One expression finds them, so that they cost little or no Python; every other tag takes
 the long way, to the same result.
 """
 

@@ -69,7 +69,7 @@ class Plan:
 def plan(mount: Mount, status: int, fields: list[Field]) -> Plan | None:
     """None where the answer passes as it is.
 
-    To a HEAD, which has no body, is said what a GET would be told.
+    A HEAD gets the fields that a GET would get.
     """
     if not (mount.prefix or mount.secure) or status < 200 or status in _BODILESS:
         return None
@@ -153,7 +153,7 @@ class HtmlRewriter:
             return self._give_back()
         out = self._encoded(self._decoder, self._page.finish())
         assert self._encoder is not None
-        # What came cut short goes on cut short, so that the client can tell.
+        # What was cut short stays cut short, so that the client can notice.
         return out + self._encoder.flush(zlib.Z_FINISH if self._decoder.ended else zlib.Z_SYNC_FLUSH)
 
     def _encoded(self, decoder: Decoder, data: bytes) -> bytes:

@@ -30,7 +30,7 @@ def stops_at(names: Iterable[bytes], usual: bytes = _NONE_USUAL) -> re.Pattern[b
     letters: dict[bytes, list[bytes]] = {}
     for name in sorted(CONTENT.union(names)):
         letters.setdefault(name[:1], []).append(re.escape(name[1:]))
-    # By first letter, which the engine tells from the next character alone.
+    # By first letter, which the regex engine decides on the next character alone.
     lower = b"|".join(b"%b(?:%b)" % (letter, b"|".join(rest)) for letter, rest in letters.items())
     mixed = b"|".join(
         b"[%b%b](?i:%b)" % (letter, letter.upper(), b"|".join(rest)) for letter, rest in letters.items()

@@ -1,8 +1,8 @@
 """· Where in a stream of HTML are the start tags, and nothing but start tags?
 
-The part of the WHATWG tokenizer that tells them from text, comments, scripts and the like, over bytes: all
-that matters is ASCII, and no ASCII-compatible charset hides `<`, `>` or a quote in a longer character.  What
-is no start tag of interest passes as the bytes that came, and at once: nothing is held but a tag whose end is
+The part of the WHATWG tokenizer that separates them from text, comments and scripts, over bytes: all that
+matters is ASCII, and no ASCII-compatible charset hides `<`, `>` or a quote in a longer character.  What is
+not a start tag of interest passes as the bytes that came, and at once: nothing is held but a tag whose end is
 still to come, and the few bytes that may begin one.
 """
 
@@ -17,7 +17,7 @@ from bastion.message.page.grammar import BLANK, NAME, OpenTag
 from bastion.message.page.stops import BARE, CLIMB, CONTENT, FOREIGN, NOTHING, ORIGIN, PLAINTEXT, RAW, SCRIPT
 
 MAX_TAG = 65536  # bytes of a start tag; a longer one passes unedited
-# tags and script comments looked at; then editing stops, for whoever sends a million of them
+# tags and script comments looked at; then editing stops: a page may have a million of them
 MAX_EVENTS = 200_000
 MAX_GROWTH = 4 << 20  # bytes that edits may add to a page
 STEP = 16384  # bytes walked at once, which bounds what the regular expressions remember
