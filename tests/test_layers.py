@@ -36,7 +36,7 @@ STANDALONE_FOR = {"cli", "demo", "wiring"}
 FOREIGN = {  # library -> the only places that may import it
     "kubernetes": {"cluster/kubeconfig.py"},
     "jose": {"authn/jwt.py"},
-    "httptools": {"network/http1/connection.py"},
+    "httptools": {"network/http1/reader.py"},
     "fastapi": {"web"},
     "httpx": {"authn/oidc.py", "cluster/client.py", "cluster/connections.py", "cluster/refusals.py"},
     "yaml": {"kube/documents.py", "settings/issuers.py"},

@@ -1,7 +1,7 @@
 """· Is this one authority, `host[:port]`, as a Host field or an absolute target has it?
 
-RFC 9110, 7.2 and RFC 3986, 3.2 without userinfo, and narrower: who reads a list, an encoded character or a
-port beyond 65535 reads it differently than the next one does.
+RFC 9110, 7.2 and RFC 3986, 3.2 without userinfo, and narrower: parsers differ on lists, encoded characters
+and ports beyond 65535.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _AUTHORITY = re.compile(rb"(?:[A-Za-z0-9_~-][A-Za-z0-9_~.-]*|\[[0-9A-Fa-f:.]{2,4
 
 
 def is_authority(text: bytes) -> bool:
-    """Few are asked for, and each again and again; those that are too long to be one are not kept."""
+    """Cached: the same few come again and again.  Values too long to be one are not cached."""
     return _is_known(text) if len(text) <= MAX_KEPT else _is_authority(text)
 
 

@@ -46,7 +46,7 @@ def nominated(fields: Iterable[Field]) -> frozenset[bytes]:
 
 
 def first_value(fields: Iterable[Field], name: bytes) -> bytes:
-    """That of the first field of a lower-case name; empty where there is none."""
+    """The value of the first field of a lower-case name; empty where there is none."""
     for lower, _, value in fields:
         if lower == name:
             return value

@@ -1,9 +1,9 @@
-"""· Which encodings is a backend offered, where its answer may be a page that a browser shows, and that is
-edited on its way?
+"""· Which encodings is a backend offered, where its response may be a page that is edited on its way to a
+browser?
 
-Those that can be decoded here.  Others are taken away, and none is added: a page in one of them would pass
-unedited, and every link of it lead out of the prefix.  What else is asked for, and what programs ask for, is
-offered as it came.
+Those that can be decoded here.  Others are removed, and none is added: a page in one of them would pass
+unedited, and each of its links would lead out of the prefix.  Requests for anything but a page, and those of
+programs, pass as they came.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _KNOWN = ENCODINGS | {b"identity", b""}
 _USUAL = frozenset((b"gzip", b"gzip, deflate", b"identity"))
 _REFUSED = re.compile(rb";[ \t]*+q=0(?:\.0*+)?[ \t]*+\Z", re.IGNORECASE)
 _LONGEST = 128  # bytes of a value that is remembered
-_READ = 4096  # bytes of one that is read: browsers write some 40
-# What a browser makes of the answer (Sec-Fetch-Dest) where that may be a page, or a piece of one that a
-# script puts in.
+_READ = 4096  # bytes of a value that is read at all: browsers write some 40
+# What a browser wants the response for (Sec-Fetch-Dest), where that may be a page, or a piece of one that a
+# script inserts.
 _PAGES = frozenset((b"document", b"iframe", b"frame", b"fencedframe", b"embed", b"object", b"empty"))
 
 

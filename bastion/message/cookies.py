@@ -1,8 +1,8 @@
-"""· Which cookies may an application set, under which name and path, and which of the client's does it see?
+"""· Which cookies may an application set, under which name and path, and which cookies does it receive?
 
 Every application under a prefix shares the bastion's origin; the Path is all that keeps their cookies apart
-(it is no security boundary against scripts), and the bastion's own cookies are neither shown to an
-application nor set by one. RFC 6265, and 6265bis for name prefixes and cookies without a name.
+(it is not a security boundary against scripts), and an application neither receives nor sets the bastion's
+own cookies. RFC 6265, and 6265bis for name prefixes and cookies without a name.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Iterable
 
 from bastion.message.mount import Mount, place
 
-# The bastion's own: who is signed in, where to go after signing in, by what this browser is known at
-# applications' hosts; and on such a host who is signed in there, and what this browser is known by.
+# The bastion's own: the session, where to go after signing in, and the ids under which application hosts know
+# this browser; and on an application host the session there, and the id of this browser.
 SESSION = b"__Host-bastion_session"
 RETURN = b"__Host-bastion_return"
 PAIRS = b"__Host-bastion_pairs"
@@ -34,9 +34,9 @@ _RENAMED = b"__Secure-bastion-"
 
 
 def place_cookie(mount: Mount, value: bytes) -> bytes | None:
-    """A Set-Cookie value as the client is to have it: its Path under the prefix, no Domain, Secure over TLS.
+    """A Set-Cookie value for the client: its Path under the prefix, no Domain, Secure over TLS.
 
-    None: not at all.
+    None: the field is dropped.
     """
     if _CONTROL.search(value):
         return None
@@ -57,8 +57,8 @@ def place_cookie(mount: Mount, value: bytes) -> bytes | None:
 def restore_cookies(value: bytes, *, renamed: bool = True) -> bytes | None:
     """The request's Cookie as the application set it, without the bastion's own; None where nothing is left.
 
-    `renamed`: where `__Host-` cookies were.  On a host name of its own they were not, and there such a name
-    may be the doing of a sibling's script, which can set `__Secure-` cookies for the domain of both.
+    `renamed`: `__Host-` cookies were renamed.  On an application host they are not, and there such a name may
+    come from a sibling's script, which can set `__Secure-` cookies for the domain of both.
     """
     if b"bastion" not in value.lower():
         return value
@@ -70,14 +70,14 @@ def restore_cookies(value: bytes, *, renamed: bool = True) -> bytes | None:
         elif renamed and name.startswith(_RENAMED) and name[len(_RENAMED) :].lower().startswith(_HOST_ONLY):
             kept.append(part.replace(_RENAMED, b"", 1))
     if kept and kept[0] != value[: len(kept[0])]:
-        kept[0] = kept[0].lstrip(_BLANK)  # it was not the first
+        kept[0] = kept[0].lstrip(_BLANK)  # it followed a cookie that was removed
     restored = b";".join(kept)
     return restored if restored.strip(_BLANK + b";") else None
 
 
 def own_cookie(fields: Iterable[tuple[bytes, bytes, bytes]], name: bytes) -> bytes:
-    """The value of one of the bastion's own in a request; empty where there is none, or several that cannot
-    all be it.
+    """The value of one of the bastion's own in a request; empty where there is none, or more than
+    one.
 
     By hand: http.cookies takes seconds for some 60 KiB (CVE-2024-7592), and reads more into a value than
     browsers put there.
@@ -91,7 +91,7 @@ def own_cookie(fields: Iterable[tuple[bytes, bytes, bytes]], name: bytes) -> byt
 
 
 def set_own(name: bytes, value: bytes, seconds: int) -> bytes:
-    """A Set-Cookie value; no `seconds` takes the cookie away."""
+    """A Set-Cookie value; 0 `seconds` deletes the cookie."""
     return b"%b=%b; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=%d" % (name, value, seconds)
 
 

@@ -8,16 +8,16 @@ from __future__ import annotations
 POLICY_VIOLATION = b"\x88\x02" + (1008).to_bytes(2, "big")  # a close frame, unmasked, as a server sends it
 GOING_AWAY = b"\x88\x02" + (1001).to_bytes(2, "big")
 
-MOST = 8192  # frames in one piece, 1.4 ms: who sends more of them than that has no frame of ours put in
+MOST = 8192  # frames in one piece, 1.4 ms: beyond that no frame of ours is inserted
 
 
 class FrameCounter:
-    """Feed it one direction of a stream; `at_boundary` says whether a frame of ours could be put in here."""
+    """Feed it one direction of a stream; `at_boundary` says whether our frame could be inserted here."""
 
     __slots__ = ("_head", "_lost", "_payload")
 
     def __init__(self) -> None:
-        self._lost = False  # of very many frames nobody counts the rest: everybody else would wait for that
+        self._lost = False  # too many frames to count: every other client would wait for that
         self._head = b""  # of a frame whose length is not known yet
         self._payload = 0  # bytes of the frame still to come
 

@@ -1,7 +1,7 @@
 """· Which header fields pass on to a backend, and which come back to the client?
 
 RFC 9110 section 7.6.1 (Connection), RFC 9112 section 6 (framing); order of decisions as in kube-apiserver,
-less what a client might assert (`identity`).
+without what a client might assert (`identity`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from bastion.message.accepted import offered
 from bastion.message.cookies import restore_cookies
 from bastion.message.identity import asserts_identity
 
-# Fields that this hop writes anew, or answers itself.
+# Fields that this hop writes anew, or acts on itself.
 _OWN_REQUEST = frozenset((b"content-length", b"expect", b"authorization"))
 # an entry of Sec-WebSocket-Protocol that carries a credential
 TOKEN_SUBPROTOCOL = b"base64url.bearer.authorization.k8s.io."
@@ -40,13 +40,13 @@ _NOT_ANSWERED = HOP_BY_HOP | frozenset(
         b"access-control-allow-methods",
         b"access-control-allow-origin",
         b"audit-id",  # this request's is ours
-        b"x-bastion-error",  # marks an answer that the bastion itself made
+        b"x-bastion-error",  # marks a response that the bastion itself made
     )
 )
 
 
 class Forwarded(msgspec.Struct, frozen=True, gc=False):
-    """What a backend is told about where the request came from; bytes as they stand in the header."""
+    """Where the request came from, for the backend; bytes as they are written."""
 
     client: bytes
     host: bytes
@@ -63,14 +63,14 @@ def to_backend(
     withheld: Callable[[bytes], bool] = asserts_identity,
     editing: bool = False,
 ) -> list[bytes]:
-    """The lines (with CRLF) of the request's own fields, and the truth about the forwarding.
+    """The lines (with CRLF) of the request's own fields, and the forwarding fields.
 
     `keep_authorization`: the client's own Authorization is meant for the backend.  `withheld`: which names
-    are kept back. `editing`: a page in the answer is edited.
+    are dropped. `editing`: a page in the response is edited.
     """
     named: frozenset[bytes] = frozenset()
     for field in fields:
-        if field[0] == b"connection":
+        if field[0] == b"connection" and field[2] != b"keep-alive":  # a hop's own in any case
             named = nominated(fields)
             break
     lines = []
@@ -94,12 +94,16 @@ def to_backend(
                 if not value:
                     continue
         lines.append(b"%b: %b\r\n" % (name, value))
+    lines.append(_forwarded_lines(forwarded))
+    return lines
+
+
+def _forwarded_lines(forwarded: Forwarded) -> bytes:
     prefix = b"X-Forwarded-Prefix: %b\r\n" % forwarded.prefix if forwarded.prefix else b""
-    lines.append(
+    return (
         b"X-Forwarded-For: %b\r\nX-Forwarded-Host: %b\r\nX-Forwarded-Proto: %b\r\n%bX-Forwarded-Uri: %b\r\n"
         % (forwarded.client, forwarded.host, forwarded.proto, prefix, forwarded.uri)
     )
-    return lines
 
 
 def subprotocols(fields: Iterable[Field]) -> list[bytes]:
@@ -118,10 +122,10 @@ def _without_token(protocols: bytes) -> bytes:
 
 
 def to_client(fields: list[Field]) -> list[Field]:
-    """The answer's fields without those of the hop, and without what would speak for the bastion."""
+    """The response's fields without those of the hop, and without what only the bastion may say."""
     named: frozenset[bytes] = frozenset()
     for lower, _, value in fields:
-        if lower == b"connection":
+        if lower == b"connection" and value != b"keep-alive":  # a hop's own in any case, as most servers say
             named |= frozenset(part.strip(b" \t").lower() for part in value.split(b","))
     if named:
         return [field for field in fields if field[0] not in _NOT_ANSWERED and field[0] not in named]

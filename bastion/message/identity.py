@@ -1,9 +1,9 @@
 """· Which request headers may not reach a backend, because a backend would believe them?
 
 The one explicit list: identities, addresses and requests that proxies in front of a backend assert.  A client
-does not get to say them (CVE-2025-64484, CVE-2025-54468), and this program tells a backend nothing about who
-is asking.  What a client proves itself to a backend (X-Auth-Token, X-API-Key, a token of its own) is no
-assertion and passes.
+may not assert them (CVE-2025-64484, CVE-2025-54468), and this program never sends a backend the user's
+identity.  Credentials for a backend (X-Auth-Token, X-API-Key, a token of its own) are proof, not assertion,
+and pass.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ from functools import lru_cache
 # a name with one is another spelling of the name with `-`.
 _PLAIN = (string.ascii_letters + string.digits + "-").encode()
 _FOLDED = bytes(byte if byte in _PLAIN else ord("-") for byte in range(256))
-REMEMBERED, REMEMBERED_LENGTH = 1024, 64  # names, and bytes of one: what clients may fill is bounded in both
+REMEMBERED, REMEMBERED_LENGTH = (
+    1024,
+    64,
+)  # names, and bytes of a name: clients choose them, so both are bounded
 
-# Products whose every header of that beginning is theirs to say.
+# Products that own every header with that prefix.
 FAMILIES = {
     "kube-apiserver's own front proxies": ("x-remote-", "impersonate-"),
-    "forwarding, as all proxies tell it; Envoy's and Traefik's client certificates, oauth2-proxy": (
+    "forwarding, as all proxies write it; Envoy's and Traefik's client certificates, oauth2-proxy": (
         "x-forwarded-",
     ),
     "what the request was before a proxy changed it": ("x-original-",),
@@ -66,7 +69,7 @@ DROPPED = frozenset(
     for name in (
         # credentials for the bastion itself
         "x-bastion-authorization",
-        # a wish to the bastion itself
+        # an instruction to the bastion itself
         "x-bastion-rewrite",
         # identity: single names, whose beginnings are others' as well
         "x-user",  # Oathkeeper, and what oauth2-proxy's recipe for nginx calls it
@@ -89,7 +92,7 @@ DROPPED = frozenset(
         "x-token-subject",
         "x-apigateway-api-userinfo",  # Google API Gateway and Endpoints
         "x-endpoint-api-userinfo",
-        "x-client-dn",  # certificates, as told by hand-written configurations
+        "x-client-dn",  # certificates, in hand-written configurations
         "x-client-verify",
         "x-client-cn",
         "x-client-subject",
@@ -135,17 +138,17 @@ def is_odd(name: bytes) -> bool:
 
 
 def folded(name: bytes) -> bytes:
-    """As a backend may read it that takes all odd characters for the same."""
+    """As a backend reads it that maps all odd characters to the same one."""
     return name.lower().translate(_FOLDED)
 
 
 def withholding(
     names: Collection[bytes] = (), prefixes: Iterable[bytes] = (), allowed: Collection[bytes] = ()
 ) -> Callable[[bytes], bool]:
-    """`asserts_identity`, and these names and prefixes besides: what a front proxy of ours was configured to
-    say.
+    """`asserts_identity`, and these names and prefixes besides: those that our front proxy is configured to
+    send.
 
-    `allowed` are odd names that pass all the same, unless another spelling of them is kept back.
+    `allowed` are odd names that pass nevertheless, unless another spelling of them is dropped.
     """
     also, also_prefixes = frozenset(names), tuple(prefixes)
 

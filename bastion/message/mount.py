@@ -1,9 +1,9 @@
-"""· Where does a URL that an application gave point to, seen from under its prefix?
+"""· Where does an application's URL point to, seen from under its path prefix?
 
-An application believes that it lives at `/` of its own host.  Here it lives under `/api/v1/…/proxy` of the
-bastion's: what means the application comes back under that prefix, what means another host is left alone, and
-what cannot be judged is refused.  "Means" is what a browser makes of it (WHATWG URL), which reads more into a
-value than RFC 3986.
+An application assumes that it is at `/` of its own host.  Here it is under `/api/v1/…/proxy` of the
+bastion's: a URL of the application is put under that prefix, one of another host stays as it is, and one that
+cannot be judged is refused.  What counts is how a browser reads it (WHATWG URL), which accepts more than
+RFC 3986.
 """
 
 from __future__ import annotations
@@ -37,15 +37,14 @@ class Mount:
 REFUSED_SCHEMES = frozenset((b"javascript", b"data", b"vbscript"))
 API = b"/api/v1/"
 _PROXIED = re.compile(rb"%b(?:namespaces/[^/?#]++/(?:pods|services)|nodes)/[^/?#]++/proxy(?![^/?#])" % API)
-# An application that knows nothing of TLS in front of it: by its own host it means the place that the client
-# is at.
+# An application that is unaware of TLS in front of it: its own host with http is the client's with https.
 _SECURED = {b"http": b"https", b"ws": b"wss"}
 _INSECURE = re.compile(rb"(?:http|ws):", re.IGNORECASE)
 _DEFAULT_PORTS = {b"http": b"80", b"https": b"443", b"ws": b"80", b"wss": b"443"}
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _TAIL = re.compile(rb"[?#]")
 _SCHEME = re.compile(rb"([a-zA-Z][a-zA-Z0-9+.\-]*+):")
-# Whatever needs a closer look than "a path to put behind the prefix": dots, escaped dots and slashes,
+# What needs a closer look than "a path to put behind the prefix": dots, escaped dots and slashes,
 # backslashes.
 _ODD = re.compile(rb"[\x00-\x1f\x7f\\]|/[./]|%2[eEfF]|%5[cC]|\s\Z")
 _HIDDEN_SLASH = re.compile(rb"%2f|%5c")
@@ -58,7 +57,7 @@ _DOT_DOT = frozenset((b"..", b".%2e", b"%2e.", b"%2e%2e"))  # so does the WHATWG
 
 
 def rewrite_url(mount: Mount, value: bytes) -> bytes | None:
-    """The URL as the client is to have it; None where it must not have it.
+    """The URL for the client; None where the client must not have it.
 
     Query and fragment stay as they came.
     """
@@ -85,7 +84,7 @@ def rewrite_url(mount: Mount, value: bytes) -> bytes | None:
 def place(mount: Mount, path: bytes) -> bytes | None:
     """An absolute path under the prefix, without dot segments; what would climb out stops at the root.
 
-    None: not to be judged.
+    None: it cannot be judged.
     """
     if is_under(mount.prefix, path):
         path = path[len(mount.prefix) :]
@@ -194,7 +193,7 @@ def _names(scheme: bytes, authority: bytes) -> frozenset[bytes] | None:
     """
     authority = authority.rpartition(b"@")[2]
     if not _AUTHORITY.fullmatch(authority):
-        return None  # escaped or Unicode letters, which browsers decode to who knows which host
+        return None  # escaped or Unicode letters, which browsers decode to another host
     match = _HOST.fullmatch(authority)
     if match is None:
         return frozenset()
@@ -218,7 +217,7 @@ def _resolve(path: bytes) -> tuple[bytes, bool] | None:
     """The path without dot segments, and whether it tried to climb above the root (RFC 3986 5.2.4, as
     browsers read it).
 
-    None where an escaped slash hides a dot segment: whether that one counts depends on who reads it.
+    None where an escaped slash hides a dot segment: readers differ on whether it counts.
     """
     if b"." not in path and b"%" not in path:
         return path, False

@@ -1,10 +1,10 @@
 """· What keeps the bastion's origin its own?
 
-Which credentials a browser shows unasked, and what each kind of answer says in addition.
+Which credentials a browser sends by itself, and which fields each kind of response has in addition.
 
-Under a path prefix every application answers from this origin, and a script that runs in it could act as
-whoever visits. So what a browser got without meaning to is sandboxed, and the bastion's own answers run, load
-and embed nothing.
+Under a path prefix every application answers from this origin, and a script that runs in it could act as the
+visitor. So a response to credentials that a browser sent by itself is sandboxed, and the bastion's own
+responses run, load and embed nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bastion.kube.status import CONTENT_TYPE, StatusError
 
 
 class Kind(enum.Enum):
-    """What a request shows of who is asking."""
+    """The kind of credentials in a request."""
 
     __hash__ = object.__hash__  # each is one; Enum's own is Python code, and every request is looked up here
 
@@ -33,16 +33,16 @@ class Kind(enum.Enum):
 
 
 class CrossSite(enum.Enum):
-    """Does the credential count where another site's page made the browser ask?"""
+    """Do the credentials count where another site's page made the browser send the request?"""
 
     COUNTS = "counts"
-    # not where `Origin` or `Sec-Fetch-*` says so; without any of them a program asks
+    # not where `Origin` or `Sec-Fetch-*` says so; without any of them the client is a program
     UNLESS_MARKED = "unless marked"
-    ONLY_OURS = "only ours"  # only for what can be told to be our own page's, or a person's
+    ONLY_OURS = "only ours"  # only where our own page, or a person, provably made the request
 
 
 class Rule(msgspec.Struct, frozen=True):
-    """`ambient`: a browser shows it, whoever made it ask; under a prefix the answer is sandboxed."""
+    """`ambient`: a browser sends it with any request to us; under a prefix the response is sandboxed."""
 
     ambient: bool
     cross_site: CrossSite
@@ -50,29 +50,29 @@ class Rule(msgspec.Struct, frozen=True):
 
 RULES = MappingProxyType(
     {
-        # Whoever sends it holds it: no form, frame or link can make a browser add one.
+        # The sender holds it: no form, frame or link can make a browser add one.
         Kind.TOKEN: Rule(ambient=False, cross_site=CrossSite.COUNTS),
-        # Only browsers have it, and it is theirs to prove that a page of ours asked: old ones leave out what
-        # would tell.
+        # Only browsers have it, and they must show that a page of ours made the request: old browsers omit
+        # the fields that show it.
         Kind.COOKIE: Rule(ambient=True, cross_site=CrossSite.ONLY_OURS),
         # Behind it is a cookie of the proxy's own, or of its single sign-on; also programs come through it.
         Kind.FRONT_PROXY: Rule(ambient=True, cross_site=CrossSite.UNLESS_MARKED),
         # curl has it, and so has a browser whose user picked it once.
         Kind.CERTIFICATE: Rule(ambient=True, cross_site=CrossSite.UNLESS_MARKED),
-        # Any page may see what anybody may see; but a page that came so is in the browser of somebody who is
-        # more than that.
+        # Any page may read what is public; but a script in a public page runs in the browser of a user who
+        # has more rights.
         Kind.NOTHING: Rule(ambient=True, cross_site=CrossSite.COUNTS),
     }
 )
 
-# On a backend's answer, beside any policy of its own: browsers keep to both.
+# On a backend's response, beside any policy of its own: browsers apply both.
 SANDBOX: Field = (
     b"content-security-policy",
     b"Content-Security-Policy",
     b"sandbox allow-scripts allow-forms allow-popups allow-downloads",
 )
 
-# --- by kind of answer of the bastion's own
+# --- by kind of the bastion's own responses
 
 _NOSNIFF: Field = (b"x-content-type-options", b"X-Content-Type-Options", b"nosniff")
 _APART: tuple[Field, ...] = (
@@ -95,8 +95,8 @@ DATA = (_policy("form-action 'none'"), *_APART)
 
 def page_fields(style: str) -> tuple[Field, ...]:
     """Of HTML without scripts; `style` is the source (CSP 3) of its one style sheet."""
-    # form-action has to name where the form's answer redirects to, too, and that is wherever the application
-    # sends its visitors.
+    # form-action must cover redirects after the form, too, and those go wherever the application sends its
+    # visitors.
     return (
         _policy(f"style-src {style}", "form-action 'self' https:"),
         *_APART,
@@ -107,11 +107,11 @@ def page_fields(style: str) -> tuple[Field, ...]:
 
 
 def data_fields(asked: list[Field]) -> tuple[Field, ...]:
-    """Those of DATA where a browser asked; programs get what kube-apiserver would tell them.
+    """Those of DATA for a browser; programs get what kube-apiserver would send.
 
     `asked`: the request's fields.
 
-    W3C Fetch Metadata: every browser says where its answer goes, and no page can keep it from that.
+    W3C Fetch Metadata: every browser says what the response is for, and no page can suppress that.
     """
     return (
         DATA
@@ -121,7 +121,7 @@ def data_fields(asked: list[Field]) -> tuple[Field, ...]:
 
 
 def status_fields(error: StatusError, asked: list[Field]) -> list[Field]:
-    """Those of a Status as an answer to a request with the fields `asked`, but for its length."""
+    """Those of a Status in response to a request with the fields `asked`, but for its length."""
     return [
         (b"content-type", b"Content-Type", CONTENT_TYPE),
         (b"cache-control", b"Cache-Control", b"no-cache, private"),

@@ -1,4 +1,4 @@
-"""· What must change in an answer's header fields, so that an application stays under its prefix?
+"""· What must change in a response's header fields, so that an application stays under its prefix?
 
 Location and its kin, Refresh, Link and Set-Cookie.  kube-apiserver rewrites Location alone, and there
 decodes what was encoded; here what is encoded stays encoded.
@@ -30,7 +30,7 @@ _LINK = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|<([^<>]*+)>', re.DOTALL)
 
 
 def rewrite_fields(mount: Mount, fields: list[Field]) -> list[Field]:
-    """The fields for the client, in order; one whose value it must not have is left out."""
+    """The fields for the client, in order; one whose value it must not have is dropped."""
     kept = []
     once: set[bytes] = set()
     for field in fields:
@@ -40,7 +40,7 @@ def rewrite_fields(mount: Mount, fields: list[Field]) -> list[Field]:
             kept.append(field)
             continue
         if lower in _SINGLE and lower in once:
-            continue  # two Locations: clients differ on which they follow
+            continue  # two Locations: clients differ on which one they follow
         once.add(lower)
         value = rule(mount, field[2])
         if value is not None:
@@ -64,7 +64,7 @@ def _location(mount: Mount, value: bytes) -> bytes | None:
 
 
 def _instead(mount: Mount, value: bytes) -> bytes | None:
-    """What a script shows as the page's address, or a word that it is not to."""
+    """The address that a script shows for the page, or a word that says not to."""
     return value if value in (b"false", b"true") else _location(mount, value)
 
 
@@ -76,7 +76,7 @@ def _hx_location(mount: Mount, value: bytes) -> bytes | None:
         arguments = json.loads(value.decode("latin-1"))  # as scripts read header fields
         path = _location(mount, arguments["path"].encode())
     except (ValueError, RecursionError, KeyError, AttributeError):
-        return None  # htmx goes nowhere then, or who knows where
+        return None  # htmx would go nowhere, or somewhere unforeseen
     return None if path is None else json.dumps(arguments | {"path": path.decode()}).encode()
 
 

@@ -1,4 +1,4 @@
-"""· Is an upgrade asked for, and does an answer accept it?
+"""· Does a request ask for an upgrade, and does a response accept it?
 
 RFC 9110 section 7.8, RFC 6455 section 4.  Only listed protocols are tunnelled (kubernetes#72112); an upgrade
 to another one is an ordinary request, as RFC 9110 allows.

@@ -1,7 +1,7 @@
-"""· Which tags say at a glance what becomes of them?
+"""· Which tags can be edited without a closer look?
 
 Most links of most pages: lower-case, one URL and nothing else of interest, and that URL a plain path or
-reference. One expression finds them, so that they cost no step of Python, or little; every other tag takes
+reference. One expression finds them, so that they cost little or no Python; every other tag takes
 the long way, to the same result.
 """
 
@@ -11,7 +11,7 @@ import re
 
 from bastion.message.page.attributes import ATTRIBUTES, NAMES, ORIGIN, PATH, REFERENCE
 from bastion.message.page.grammar import BLANK
-from bastion.message.page.tags import CONTENT
+from bastion.message.page.stops import CONTENT
 
 # No `<` in them, so that a tag begins at the last one before its URL.
 _OTHERS = rb"""(?>(?:
@@ -20,8 +20,7 @@ _OTHERS = rb"""(?>(?:
 )*)"""
 _USUAL = rb"""<
   (?: (?: (?:a|area|link|use|image) %(others)b [%(b)b]++ href
-        | img %(others)b [%(b)b]++ src
-        | form %(others)b [%(b)b]++ action )
+      | img %(others)b [%(b)b]++ src | form %(others)b [%(b)b]++ action )
       = (?! [%(b)b] )
       (?: "(%(path)b)"
         | ('%(path)b' | %(path)b (?=[%(b)b>]))

@@ -1,6 +1,6 @@
 """· May this address be dialled?
 
-Only addresses that the Kubernetes API gave get here, but whoever may write a pod's status writes them:
+Only addresses from the Kubernetes API get here, but every user who may write a pod's status can choose one:
 loopback, metadata services and this program's own sockets are refused on the very address dialled
 (CVE-2020-8555, CVE-2022-3294, kubernetes#119270).
 """
@@ -14,7 +14,7 @@ from functools import lru_cache
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-# Python's own properties call ::ffff:127.0.0.1 no loopback and 168.63.129.16 global, so the list is ours.
+# Python's own properties call ::ffff:127.0.0.1 not loopback and 168.63.129.16 global, so the list is ours.
 REFUSED: tuple[Network, ...] = tuple(
     ipaddress.ip_network(text)
     for text in (
@@ -36,7 +36,7 @@ REFUSED: tuple[Network, ...] = tuple(
         "fd00:c1::a9fe:a9fe/128",  # metadata: Oracle Cloud over IPv6
         "fd00:a9fe:a9fe::1/128",  # metadata: Akamai (Linode) over IPv6
         "fd00:42::42/128",  # metadata: Scaleway over IPv6
-        # Ways to somewhere else that no pod or node lives on, and only their operator knows where they lead.
+        # Translated and tunnelled ranges: no pod or node has such an address, and where one leads is unknown.
         "64:ff9b:1::/48",  # NAT64 for local use (RFC 8215)
         "2001::/32",  # Teredo (RFC 4380)
     )
@@ -57,9 +57,7 @@ _IPV4 = 0xFFFFFFFF
 
 
 def parse_address(text: str) -> Address | None:
-    """None where `text` is no literal address; forms that carry an IPv4 address inside are not unwrapped
-    here.
-    """
+    """None where `text` is not a literal address; an IPv4 address inside of an IPv6 one is not unwrapped."""
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
@@ -97,8 +95,8 @@ Socket = tuple[str, int]  # (address as text, port)
 
 
 def client_of(text: str) -> str:
-    """Whom limits per client are kept for: an IPv6 client is a /64, of which it may use any address (RFC
-    4862, RFC 8981).
+    """The key of limits per client: an IPv6 client is a /64, of which it may use any address (RFC 4862, RFC
+    8981).
     """
     return text if ":" not in text else _prefix(text)
 
@@ -112,8 +110,8 @@ def _prefix(text: str) -> str:
 
 
 class DialPolicy:
-    """`allowed` networks win over the refused ones; `own` are sockets of this program, and `api_servers`
-    tells those of the API servers.
+    """`allowed` networks win over the refused ones; `own` are this program's sockets, and `api_servers`
+    returns those of the API servers.
     """
 
     def __init__(
@@ -135,7 +133,7 @@ class DialPolicy:
         self._own = frozenset((canonical(address), port) for address, port in own)
         self._api_servers = api_servers
         self._is_kubelet = is_kubelet
-        # address as written -> (verdict, where it leads)
+        # address as written -> (whether it is permitted, where it leads)
         self._known: dict[str, tuple[bool, tuple[str, ...]]] = {}
 
     def permits(self, address: str, port: int) -> bool:
@@ -171,8 +169,8 @@ class DialPolicy:
 
 
 def canonical(text: str) -> str:
-    """One spelling for what is one place: of mapped and plain, and of unspecified and loopback, which a
-    connection takes for the same.
+    """One spelling for each destination: a mapped address is the plain one, and the unspecified one is
+    loopback, because a connection to it goes there.
     """
     address = parse_address(text)
     if address is None:

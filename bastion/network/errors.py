@@ -10,7 +10,7 @@ class NetworkError(Exception):
 class DialError(NetworkError):
     """No connection: not one byte of the request was sent.
 
-    `silent`: nobody is there who would say no, or no way leads there.
+    `silent`: nothing answered, not even with a refusal, or no route leads there.
     """
 
     def __init__(self, message: str, *, silent: bool = False) -> None:
@@ -19,12 +19,12 @@ class DialError(NetworkError):
 
 
 class SendError(NetworkError):
-    """The request, or a part of it, was sent and the connection broke before a byte of the answer."""
+    """The request, or a part of it, was sent, and the connection broke before a byte of the response."""
 
 
 class ReceiveError(NetworkError):
-    """The answer broke off, or is no HTTP."""
+    """The response was cut short, or is not HTTP."""
 
 
 class UpstreamTimeout(NetworkError):
-    """The backend holds the request and stays silent past its deadline."""
+    """The backend has the request and sent nothing before the deadline."""

@@ -1,11 +1,11 @@
-"""What has come of a body and was not read yet: between who brings it and the one who reads."""
+"""What came of a body and was not read yet."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
 
-HIGH_WATER = 131072  # bytes held before whoever sends them is made to wait
+HIGH_WATER = 131072  # bytes held before reading from the sender pauses
 
 
 class Held:
@@ -20,14 +20,18 @@ class Held:
 
     @property
     def full(self) -> bool:
-        """So much is held that its sender is made to wait."""
+        """So much is held that reading from the sender pauses."""
         return self._held > HIGH_WATER
 
     def _take(self) -> bytes:
-        """All that is there, which is something."""
+        """All that is held; called only where something is."""
         pieces = self._pieces
-        data = pieces.popleft() if len(pieces) == 1 else b"".join(pieces)
-        self._drop()
+        if len(pieces) == 1:
+            data = pieces.popleft()
+        else:
+            data = b"".join(pieces)
+            pieces.clear()
+        self._held = 0
         return data
 
     def _drop(self) -> None:

@@ -1,7 +1,7 @@
 """· Does a login hold for the connection it came over, or for its request alone?
 
-After NTLM or Negotiate (RFC 4559) a server takes whatever follows on the connection for the same person's, so
-such a connection is nobody else's.  Of a scheme that is not listed here nobody can tell.
+After NTLM or Negotiate (RFC 4559) a server takes every later request on the connection for the same user's,
+so such a connection is never used for another request.  A scheme that is not listed here is treated the same.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from bastion.http.fields import Field
 
-# The schemes with which each request says anew who asks (IANA's registry of them, and those of the clouds).
+# Schemes whose credentials are sent with every request (IANA's registry, and those of the clouds).
 PER_REQUEST = frozenset(
     (
         b"basic",
@@ -36,7 +36,7 @@ PER_REQUEST = frozenset(
     )
 )
 CHALLENGES = frozenset((b"www-authenticate", b"proxy-authenticate"))
-# without an end it goes to the end: each byte is read once
+# a string that is not closed extends to the end, so that each byte is read once
 _QUOTED = re.compile(rb'"(?:[^"\\]++|\\.?)*+("?)', re.DOTALL)
 _CREDENTIALS = frozenset((b"authorization", b"proxy-authorization"))
 
@@ -60,7 +60,7 @@ def binds_answer(challenges: bytes) -> bool:
 
 
 def _unquoted(quoted: re.Match[bytes]) -> bytes:
-    """Nothing; but what stands in a string without an end nobody can tell, and it may be a scheme."""
+    """Nothing; but a string that is not closed may hide a scheme, which `?` stands for."""
     return b"" if quoted[1] else b",?"
 
 

@@ -1,9 +1,9 @@
 """Which sockets do the API servers' URLs lead to?
 
-Names are resolved at the start and again and again, off the way of requests.
+Names are resolved at start and every 30 seconds, never while a request waits.
 
-No target is ever resolved: this is only to know what may not be dialled.  An address that a name had lately
-still counts, because names with many addresses give a few at a time.
+No target is ever resolved: this is only to know what may not be dialled.  An address counts for an hour after
+a name last had it, because names with many addresses return a few at a time.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from bastion.network.addresses import parse_address
 
 EVERY = 30.0  # seconds
 KEPT = 3600.0  # seconds after a name last had an address
-MOST = 1024  # sockets of names; no API server has as many
-PATIENCE = 5.0  # seconds for which a start waits
+MOST = 1024  # sockets kept for names; no API server has as many
+PATIENCE = 5.0  # seconds that one look may take
 
 Socket = tuple[str, int]
 Resolve = Callable[[str, int], Awaitable[Iterable[str]]]
@@ -35,9 +35,9 @@ async def addresses_of(host: str, port: int) -> Iterable[str]:
 
 
 class ApiSockets:
-    """Called, it tells all (address, port).
+    """Call it for all (address, port).
 
-    `clock` in seconds from anywhere; `more` is to be looked at as often, for somebody else.
+    `clock` in seconds from any start; `more` is awaited at each look, too.
     """
 
     def __init__(
@@ -82,9 +82,9 @@ class ApiSockets:
             async with asyncio.timeout(PATIENCE):
                 found = await self._resolve(host, port)
         except (OSError, TimeoutError, UnicodeError) as error:
-            if host not in self._failing:  # the first of a row is news
+            if host not in self._failing:  # said once, not every 30 seconds
                 _log.warning(
-                    "cannot resolve %s, the API server: a target with its address would be dialled (%s)",
+                    "cannot resolve %s, an API server: a target with its address would not be refused (%s)",
                     host,
                     _cause(error),
                 )

@@ -1,4 +1,4 @@
-"""Two connections joined: what comes from one goes to the other, as fast as the slower reads.
+"""Two connections joined: what comes from one goes to the other, as fast as the slower one reads.
 
 Works by callbacks alone: a message costs no task and no future.  An end of input is passed on and the other
 direction goes on (half-close); an error ends both.
@@ -14,16 +14,16 @@ import msgspec
 from bastion.network.sockets import is_reset
 from bastion.runtime.deadlines import Deadlines
 
-BUFFERED = 65536  # bytes written to a side that does not read, before the other side is made to wait
-# for what is written to go out, and for the client to end as well, where the end was made
+BUFFERED = 65536  # bytes written to a side that does not read, before reading from the other side pauses
+# for what is written to go out, and for the client to end, too, where we ended the tunnel
 CLOSE_SECONDS = 2.0
 # without progress, where both sides ended by themselves: nothing that was sent is lost to a slow reader
 FLUSH_SECONDS = 60.0
-LOOK_SECONDS = 1.0  # between looks at a side that is not read from: it hears no reset
+LOOK_SECONDS = 1.0  # between looks at a side that is not read from, because it sees no reset
 
 
 class Stream(msgspec.Struct, frozen=True):
-    """A raw connection taken over: `early` came already; `lost` is called when it is gone; `ended`: nothing
+    """A raw connection taken over: `early` came already; `lost` is called when it is gone; `ended`: no
     more will come.
     """
 
@@ -34,7 +34,7 @@ class Stream(msgspec.Struct, frozen=True):
 
 
 class Side(asyncio.Protocol):
-    """One of the two ends; `seen`, if given, is told what comes from it."""
+    """One of the two ends; `seen`, if given, is called with what comes from it."""
 
     def __init__(self, relay: Relay, stream: Stream, seen: Callable[[bytes], None] | None) -> None:
         self.transport = stream.transport
@@ -68,17 +68,17 @@ class Side(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.other.transport.pause_reading()
-        self._relay.look_after(self.other)
+        self._relay.watch(self.other)
 
     def resume_writing(self) -> None:
-        self._relay.leave_alone(self.other)
+        self._relay.unwatch(self.other)
         if not self.other.ended:
             self.other.transport.resume_reading()
 
 
-class Leaving(asyncio.Protocol):
-    """Drops what a client still sends until it ends, too: closing before would reset the connection, and
-    destroy the farewell unread.
+class Discard(asyncio.Protocol):
+    """Drops what a client still sends until it ends, too: closing earlier would reset the connection, and the
+    last bytes would be lost unread.
     """
 
     def __init__(self, side: Side) -> None:
@@ -89,7 +89,7 @@ class Leaving(asyncio.Protocol):
 
 
 class Relay:
-    """`finished` is done at the end, with the reason (empty: they ended by themselves).
+    """`finished` is done at the end, with the reason (empty: both sides ended by themselves).
 
     `idle` in seconds, 0 for never: without a byte for so long (at most twice) the tunnel ends.
     """
@@ -102,7 +102,7 @@ class Relay:
         idle: float,
         seen: Callable[[bytes], None] | None,
     ) -> None:
-        """`seen` is told what comes from the backend."""
+        """`seen` is called with what comes from the backend."""
         self.loop = asyncio.get_running_loop()
         self.client, self.backend = Side(self, client, None), Side(self, backend, seen)
         self.client.other, self.backend.other = self.backend, self.client
@@ -127,22 +127,22 @@ class Relay:
                 side.eof_received()
         for side, _ in sides:
             if side.transport.is_closing():
-                side.gone = True  # its own protocol may have heard of it, and nobody will say it again
+                side.gone = True  # its own protocol may have been told, and there is no second call
                 self.end("")
             else:
                 side.transport.resume_reading()
 
-    def end(self, reason: str, farewell: bytes = b"") -> None:
-        """Close both sides; `farewell` still goes to the client."""
+    def end(self, reason: str, last: bytes = b"") -> None:
+        """Close both sides; the bytes `last` still go to the client."""
         if self.finished.done():
             return
         self.finished.set_result(reason)
         client = self.client.transport
-        last_words = farewell if not self.backend.ended else b""
-        if last_words:
-            client.write(last_words)
-        if last_words and not self.client.ended:
-            client.set_protocol(Leaving(self.client))
+        last = last if not self.backend.ended else b""
+        if last:
+            client.write(last)
+        if last and not self.client.ended:
+            client.set_protocol(Discard(self.client))
             client.write_eof()
             client.resume_reading()
         else:
@@ -156,13 +156,13 @@ class Relay:
         if self.client.gone and self.backend.gone:
             self._deadlines.discard(self)
 
-    def look_after(self, side: Side) -> None:
-        """It is not read from for now."""
+    def watch(self, side: Side) -> None:
+        """Reading from it is paused."""
         self._paused.add(side)
         if not self.finished.done():
             self.deadline = self.loop.time() + LOOK_SECONDS
 
-    def leave_alone(self, side: Side) -> None:
+    def unwatch(self, side: Side) -> None:
         self._paused.discard(side)
         if not self.finished.done():
             self.deadline = self._idle_at
@@ -189,9 +189,7 @@ class Relay:
         return self.client.transport.get_write_buffer_size() + self.backend.transport.get_write_buffer_size()
 
     def _close_late(self, now: float) -> None:
-        """As long as a slow reader takes something, it is waited for; not where the end was made from
-        outside.
-        """
+        """A slow reader is waited for as long as it takes something; not where we ended the tunnel."""
         pending = self._pending()
         if not self.finished.result() and pending < self._unsent:
             self._unsent = pending

@@ -1,6 +1,6 @@
-"""What is the kernel told of a connection, and what does it know of one that nobody reads from right now?
+"""What is set on a connection in the kernel, and what does the kernel know of one whose reading is paused?
 
-A paused transport hears neither FIN nor RST; the state of the socket tells.
+A paused transport sees neither FIN nor RST; the state of the socket shows them.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ _CLOSE = 7  # of include/net/tcp_states.h: reset, or closed on both sides
 
 
 def prepare(sock: socket.socket) -> None:
-    """Small writes go out at once; of large ones the kernel takes a little at a time (2.5 MiB otherwise, also
-    where nobody reads).
+    """Small writes go out at once; of large ones the kernel takes a little at a time (otherwise 2.5 MiB, even
+    where the peer does not read).
     """
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if hasattr(socket, "TCP_NOTSENT_LOWAT"):
@@ -30,11 +30,11 @@ def _state(transport: asyncio.BaseTransport) -> int:
     try:
         return int(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0])
     except (OSError, AttributeError):
-        return _CLOSE if sock is None else _ESTABLISHED  # not Linux, or no TCP: nothing is known
+        return _CLOSE if sock is None else _ESTABLISHED  # not Linux, or not TCP: unknown
 
 
 def reset_on_close(transport: asyncio.BaseTransport) -> None:
-    """Let the end of this connection be a RST."""
+    """Make the close of this connection a RST."""
     sock = transport.get_extra_info("socket")
     if sock is not None:
         with contextlib.suppress(OSError):
@@ -52,7 +52,7 @@ def peer_has_left(transport: asyncio.BaseTransport) -> bool:
 
 
 def is_local(address: str) -> bool:
-    """Whether this machine has the address: nobody else may bind it."""
+    """Whether the address is one of this machine's."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
         try:

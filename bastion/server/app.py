@@ -24,12 +24,12 @@ OWN_PREFIXES = (b"/livez/", b"/readyz/", b"/healthz/")
 SIGN_IN_PATHS = frozenset((b"/login", b"/logout"))
 MAX_URI = 8192  # bytes of an own path with its query
 MAX_PARAMETERS = 64
-RESERVED = b"/.bastion/"  # the one prefix that an application on a host name of its own does not have
+RESERVED = b"/.bastion/"  # the one prefix that an application on an application host cannot use
 
 
 class App:
-    """Serves exchanges of our own server, and is an ASGI application for any other (without upgrades
-    there).
+    """Serves exchanges of our own server, and is an ASGI application for any other server (without
+    upgrades).
     """
 
     def __init__(
@@ -43,10 +43,10 @@ class App:
     ) -> None:
         """`crowded`: only the bastion's own paths are answered, so that its health stays visible.
 
-        `hosts`: those of applications.
+        `hosts`: the application hosts.
 
-        `sign_ins` is told of what people sign in and out with; None where nobody does.  `admits`: whether who
-        asks may have /metrics, which is answered where not; None where everybody may.
+        `sign_ins` observes signing in and out; None where that is off.  `admits`: whether the client may read
+        /metrics; it responds itself where not.  None where every client may.
         """
         self._gateway = gateway
         self._web = web
@@ -75,7 +75,7 @@ class App:
         if not is_authority(exchange.host):  # the other server's parser may take more
             self._gateway.refuse(
                 exchange,
-                bad_request("malformed request: Host must be given once, as a host and perhaps a port"),
+                bad_request("malformed request: Host must be given once, as host or host:port"),
             )
             await exchange.drain()
             return
@@ -87,12 +87,12 @@ class App:
         await _unless_left(exchange, self._gateway.serve(exchange))
         await exchange.drain()
         if exchange.aborted:
-            raise ConnectionAbortedError("the backend's answer broke off")
+            raise ConnectionAbortedError("the backend's response was cut short")
 
     async def _answer(self, exchange: Exchange, path: bytes, query: bytes) -> None:
         """One of the bastion's own paths.
 
-        Who asks how it is, and how often, is in no record; who signs in is.
+        Health and metrics requests leave no record; signing in does.
         """
         if _is_too_long(path, query):
             exchange.send_status(uri_too_long())
@@ -125,17 +125,17 @@ class App:
 
 
 def _is_too_long(path: bytes, query: bytes) -> bool:
-    """Anybody may ask for an own path, and what it takes to read this one is done in one turn of the loop."""
+    """Own paths need no credentials, and one is read in one turn of the loop."""
     return len(path) + len(query) > MAX_URI or query.count(b"&") >= MAX_PARAMETERS
 
 
 def uri_too_long() -> StatusError:
-    message = f"the bastion's own paths take {MAX_URI} bytes with the query, and {MAX_PARAMETERS} parameters"
+    message = f"a URL of the bastion itself has at most {MAX_URI} bytes and {MAX_PARAMETERS} parameters"
     return StatusError(414, "RequestURITooLong", message)
 
 
 async def _unless_left(exchange: AsgiExchange, serving: Coroutine[Any, Any, None]) -> None:
-    """Serve it; a client that leaves frees its backend at once."""
+    """Serve it; when the client leaves, the backend is freed at once."""
     task, left = asyncio.ensure_future(serving), asyncio.ensure_future(exchange.left())
     try:
         await asyncio.wait((task, left), return_when=asyncio.FIRST_COMPLETED)
@@ -148,7 +148,7 @@ async def _unless_left(exchange: AsgiExchange, serving: Coroutine[Any, Any, None
 
 def crowded() -> StatusError:
     error = service_unavailable(
-        "this bastion has nearly as many connections as it can have; try again shortly", retry_after=5
+        "this bastion is close to its limit of connections; try again shortly", retry_after=5
     )
     error.close = True
     return error
@@ -159,7 +159,7 @@ def is_own(path: bytes) -> bool:
 
 
 async def _lifespan(scope: Scope, receive: Receive, send: Send) -> None:
-    """Whoever wired the application opened it already."""
+    """The application was opened when it was wired."""
     if scope["type"] != "lifespan":
         return
     while True:

@@ -1,6 +1,4 @@
-"""Two adapters: an ASGI application answers an exchange of ours; an exchange is made of another server's ASGI
-call.
-"""
+"""Two adapters: an ASGI application answers our exchange; another server's ASGI call becomes an exchange."""
 
 from __future__ import annotations
 
@@ -25,23 +23,8 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 async def run_asgi(app: Application, exchange: Exchange, record: Record | None = None) -> None:
-    """Let an ASGI application answer; it may write in the record, which it finds in its scope."""
-    path, _, query = exchange.target.partition(b"?")
-    scope: Scope = {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.3"},
-        "http_version": f"1.{exchange.minor}",
-        "method": exchange.method,
-        "scheme": exchange.scheme.decode(),
-        "path": unquote_to_bytes(path).decode("utf-8", "replace"),
-        "raw_path": path,
-        "query_string": query,
-        "root_path": "",
-        "headers": [(lower, value) for lower, _, value in exchange.fields],
-        "client": (exchange.client, 0),
-        "server": None,
-        "bastion.record": record,
-    }
+    """Let an ASGI application answer; it may write to the record, which is in its scope."""
+    scope = _scope(exchange) | {"bastion.record": record}
 
     async def receive() -> Message:
         data = await exchange.body.read() if exchange.body is not None else b""
@@ -65,6 +48,24 @@ async def run_asgi(app: Application, exchange: Exchange, record: Record | None =
             exchange.finish(message.get("body", b""))
 
     await app(scope, receive, send)
+
+
+def _scope(exchange: Exchange) -> dict[str, Any]:
+    path, _, query = exchange.target.partition(b"?")
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": f"1.{exchange.minor}",
+        "method": exchange.method,
+        "scheme": exchange.scheme.decode(),
+        "path": unquote_to_bytes(path).decode("utf-8", "replace"),
+        "raw_path": path,
+        "query_string": query,
+        "root_path": "",
+        "headers": [(lower, value) for lower, _, value in exchange.fields],
+        "client": (exchange.client, 0),
+        "server": None,
+    }
 
 
 class AsgiBody:
@@ -95,41 +96,16 @@ class AsgiBody:
         return b""
 
 
-class AsgiExchange:
-    """Implements `proxy.exchange.Exchange` over ASGI; what is written goes out in `drain` and after the
-    exchange.
-    """
+class AsgiResponse:
+    """Written over ASGI: what is written goes out in `drain` and after the exchange."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        raw: bytes = scope.get("raw_path") or scope["path"].encode()
-        query: bytes = scope["query_string"]
-        self.target = raw + b"?" + query if query else raw
-        self.method: str = scope["method"]
-        self.minor = 0 if scope["http_version"] == "1.0" else 1
-        self.fields: list[Field] = [
-            (bytes(name).lower(), bytes(name), bytes(value)) for name, value in scope["headers"]
-        ]
-        self.host = b",".join(value for lower, _, value in self.fields if lower == b"host")
-        self.client = scope["client"][0] if scope.get("client") else ""
-        self.scheme = str(scope.get("scheme", "http")).encode()
-        self.certificate: tuple[bytes, ...] = ()  # ASGI does not tell
-        self.upgradable = self.lasting = False
-        self.audit_id = new_audit_id()
+    def __init__(self, send: Send, audit_id: str) -> None:
         self.status = 0
         self.bytes_out = 0
-        self._body = _body(self.fields, receive)
         self.aborted = False
+        self.audit_id = audit_id
         self._send = send
-        self._receive = receive
         self._pending: list[Message] = []
-
-    @property
-    def body(self) -> AsgiBody | None:
-        return self._body
-
-    @property
-    def bytes_in(self) -> int:
-        return self._body.received if self._body is not None else 0
 
     def start(
         self, status: int, reason: bytes, fields: list[Field], length: int | None, *, bodiless: bool = False
@@ -164,10 +140,38 @@ class AsgiExchange:
     def abort(self) -> None:
         self.aborted = True
 
+
+class AsgiExchange(AsgiResponse):
+    """Implements `proxy.exchange.Exchange` over ASGI."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        super().__init__(send, new_audit_id())
+        raw: bytes = scope.get("raw_path") or scope["path"].encode()
+        query: bytes = scope["query_string"]
+        self.target = raw + b"?" + query if query else raw
+        self.method: str = scope["method"]
+        self.minor = 0 if scope["http_version"] == "1.0" else 1
+        self.fields: list[Field] = [
+            (bytes(name).lower(), bytes(name), bytes(value)) for name, value in scope["headers"]
+        ]
+        self.host = b",".join(value for lower, _, value in self.fields if lower == b"host")
+        self.client = scope["client"][0] if scope.get("client") else ""
+        self.scheme = str(scope.get("scheme", "http")).encode()
+        self.certificate: tuple[bytes, ...] = ()  # ASGI does not pass it on
+        self.upgradable = self.lasting = False
+        self._body = _body(self.fields, receive)
+        self._receive = receive
+
+    @property
+    def body(self) -> AsgiBody | None:
+        return self._body
+
+    @property
+    def bytes_in(self) -> int:
+        return self._body.received if self._body is not None else 0
+
     async def left(self) -> None:
-        """Returns when the client has left; what it still sends of a body is not taken away from whoever
-        reads it.
-        """
+        """Returns when the client has left; what it still sends of a body is not taken from its reader."""
         if self._body is not None:
             await self._body.over.wait()
         while (await self._receive())["type"] != "http.disconnect":

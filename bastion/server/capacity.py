@@ -1,8 +1,8 @@
 """How many workers can this machine carry?
 
-The first of memory, processors and descriptors that does not suffice, told with its figures.
+The scarcest of memory, processors and descriptors, with its figures.
 
-More would not serve more: they starve each other, and stopping them takes as long as starting them did.
+More workers would not serve more: they starve each other, and take as long to stop as to start.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import resource
 from dataclasses import dataclass
 from pathlib import Path
 
-MEMORY = 96 << 20  # bytes of a worker before it knows a single object
-# a worker is one busy loop: beyond a few for each processor all they do is wait for each other
+MEMORY = 96 << 20  # bytes of a worker before it holds a single object
+# a worker is one busy loop: beyond a few for each processor they only wait for each other
 PER_PROCESSOR = 16
 DESCRIPTORS, RESERVED = 4, 64  # of the supervisor: for each worker, and for itself
 
@@ -24,7 +24,7 @@ PROC = Path("/proc")
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What may be used of it: bytes that are free, processors, descriptors that one process may have."""
+    """What is free of it: bytes of memory, processors, descriptors that one process may open."""
 
     memory: int
     processors: int
@@ -32,7 +32,7 @@ class Machine:
 
 
 def too_many(workers: int, machine: Machine) -> str | None:
-    """Why so many are too many, None where they are not.  One can always be tried."""
+    """The reason, None where they are not too many.  One worker is always allowed."""
     limits = (
         (
             machine.memory // MEMORY,
@@ -56,12 +56,12 @@ def too_many(workers: int, machine: Machine) -> str | None:
 
 
 def this_machine(proc: Path = PROC, cgroup: Path = CGROUP) -> Machine:
-    """Of a container what its control group has."""
+    """In a container: what its control group allows."""
     found = re.search(r"MemAvailable:\s+(\d+) kB", _text(proc / "meminfo"))
     free = [int(found[1]) << 10] if found else []
     limit = _text(cgroup / "memory.max").strip()
     if limit.isdigit():
-        # given back when it is needed
+        # reclaimed when memory is needed
         files = re.search(r"^inactive_file (\d+)$", _text(cgroup / "memory.stat"), re.MULTILINE)
         used = int(_text(cgroup / "memory.current").strip() or 0) - (int(files[1]) if files else 0)
         free.append(int(limit) - used)

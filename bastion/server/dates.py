@@ -1,4 +1,4 @@
-"""The Date field of answers."""
+"""The Date field of responses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from email.utils import formatdate
 
 
 class DateLine:
-    """The Date field of the second (RFC 9110, 6.6.1), made once a second."""
+    """The Date line (RFC 9110, 6.6.1), made once a second."""
 
     def __init__(self) -> None:
         self._second = 0

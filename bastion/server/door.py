@@ -14,7 +14,7 @@ from bastion.runtime.limits import Concurrency
 
 RESERVED = 128  # descriptors for files, the API server, logs
 CROWDED = 0.9  # of the total
-BUSY = 0.5  # from here on nobody has more than a share
+BUSY = 0.5  # from here on no client has more than a share
 
 
 def room(descriptors: int) -> int:
@@ -34,7 +34,7 @@ class Door:
         self.turned_away = 0
 
     def enter(self, address: str) -> bool:
-        """False where this address has as many as it may have.  Every True is followed by one `leave`."""
+        """False where this address has reached its limit.  Every True is followed by one `leave`."""
         if not self._exempt(address) and not self._enter(client_of(address)):
             self.turned_away += 1
             return False
@@ -47,8 +47,7 @@ class Door:
             self._per_address.leave(client_of(address))
 
     def _enter(self, client: str) -> bool:
-        # With few descriptors the limit of one client may be all that there are: there is room for one more
-        # client, at least.
+        # With few descriptors the limit of one client may be all of them: room for one more client stays.
         if (
             self._limited
             and self.inside >= self.total * BUSY

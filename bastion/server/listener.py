@@ -27,7 +27,7 @@ _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 class Listener:
     """One listening socket.
 
-    `tls` is asked for each connection, so that a renewed certificate serves the next one.
+    `tls` is called for each connection, so that a renewed certificate counts from the next one on.
     """
 
     def __init__(
@@ -52,8 +52,8 @@ class Listener:
 
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()
-        # One in each turn, so that workers share what comes; but where turns are long and many come, whoever
-        # comes would wait a turn for each who came before: so more and more for as long as more are there.
+        # One in each turn, so that workers share the connections; but where turns are long and many clients
+        # come, each would wait a turn for every one before it: so twice as many while more are waiting.
         at_once = 1
         while True:
             try:
@@ -65,7 +65,7 @@ class Listener:
                         self._admit(*self._socket.accept())
                 at_once = min(at_once * 2, AT_ONCE)
             except BlockingIOError:
-                at_once = 1  # that were all
+                at_once = 1  # no more are waiting
             except OSError as error:
                 if error.errno not in _EXHAUSTED:
                     _log.warning("accept: %s", error.strerror)

@@ -1,4 +1,4 @@
-"""Memory: what the C library and the garbage collector are told.
+"""Memory: settings of the C library and the garbage collector.
 
 Does nothing where the C library is not glibc.
 """
@@ -12,7 +12,7 @@ import gc
 import resource
 from pathlib import Path
 
-GROWN = 4 << 20  # bytes free and not given back: worth the milliseconds that giving them back takes
+GROWN = 4 << 20  # free bytes that are worth the milliseconds it takes to return them
 LOOK_SECONDS = 5.0
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
@@ -61,8 +61,7 @@ def tune_allocator() -> None:
 
 
 def settle_memory() -> None:
-    """What is here now stays: no collection need look at it again, and what was free in between goes back to
-    the system.
+    """What was loaded at start is never collected, and free pages in between return to the system.
 
     A full collection takes 17 ms at 255 000 objects.
     """
@@ -72,7 +71,7 @@ def settle_memory() -> None:
 
 
 async def keep_small() -> None:
-    """For ever: what many connections held at once goes back to the system when it is free again.
+    """Runs for ever: memory that many connections held at once returns to the system when it is free again.
 
     glibc keeps free pages that lie between others: 2 000 handshakes left 98 MiB behind, until as many came
     again.  Python's own arenas stay at the most that was in use: 2 000 requests under way at once are 25 MiB.
@@ -86,9 +85,7 @@ async def keep_small() -> None:
 
 
 def idle() -> int:
-    """Bytes in memory that the C library did not give to anybody (or that others than it hold); 0 where it
-    does not tell.
-    """
+    """Bytes of resident memory that the C library has not handed out; 0 where that is unknown."""
     if (libc := _glibc()) is None:
         return 0
     resident = int(Path("/proc/self/statm").read_bytes().split()[1]) * resource.getpagesize()
@@ -98,8 +95,6 @@ def idle() -> int:
 
 
 def give_back() -> None:
-    """Pages that are free go back to the system also where they lie between others that are not; takes some
-    milliseconds.
-    """
+    """Free pages return to the system even between pages in use; takes some milliseconds."""
     if (libc := _glibc()) is not None:
         libc.malloc_trim(0)

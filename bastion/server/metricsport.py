@@ -1,4 +1,4 @@
-"""What answers at --metrics-bind-address: /metrics, to whoever can reach it, and nothing else."""
+"""What --metrics-bind-address serves: /metrics, to every client that can reach it, and nothing else."""
 
 from __future__ import annotations
 

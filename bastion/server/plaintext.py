@@ -1,4 +1,4 @@
-"""What does somebody hear who speaks plain HTTP where TLS is spoken?  A 400 that says so; pure."""
+"""The response to a client that speaks plain HTTP to a TLS port: a 400 that says so; pure."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import ssl
 from bastion.kube.status import CONTENT_TYPE, bad_request
 
 _REQUEST = re.compile(rb"[A-Z]{3,20} ")  # a TLS record begins with a byte below 32
-_OPENSSL = ("HTTP_REQUEST", "HTTPS_PROXY_REQUEST")  # what it makes of it, also where it came byte by byte
+_OPENSSL = ("HTTP_REQUEST", "HTTPS_PROXY_REQUEST")  # OpenSSL's reasons, also where it came byte by byte
 
 
 def answer(error: ssl.SSLError, came: memoryview) -> bytes:
-    """To a handshake that failed with `error` when these bytes came; empty where they are no HTTP request."""
+    """For a handshake that failed with `error` on these bytes; empty where they are not an HTTP request."""
     if error.reason in _OPENSSL or _REQUEST.match(came[:32]):
         return _ANSWER
     return b""

@@ -1,4 +1,4 @@
-"""Starts a server, tells it to stop, and waits for what is under way.
+"""Starts a server, stops it, and waits for what is under way.
 
 uvicorn's Server is the frame (configuration, loop); its start and stop are replaced: it sets no handshake
 deadline, cannot pause accepting, re-raises SIGTERM (exit 143) and has one budget for everything.
@@ -29,8 +29,8 @@ _log = logging.getLogger("bastion.server")
 
 @dataclass(frozen=True, slots=True)
 class Endings:
-    """Seconds: `delay` between being told to stop and accepting no more, `exchanges` and `tunnels` for those
-    under way after that; an exchange that lasts long is as good as a tunnel.
+    """Seconds: `delay` from the signal to stop to the end of accepting, `exchanges` and `tunnels` for those
+    under way after that; a long exchange counts as a tunnel.
     """
 
     delay: float = 0.0
@@ -39,7 +39,7 @@ class Endings:
 
 
 class Server(uvicorn.Server):
-    """`tls` None listens in plain on all `sockets`; those in `plain` always do, and those in `aside` for a
+    """Without `tls` all `sockets` are plain HTTP; those in `plain` always are, and those in `aside` have a
     state of their own.
     """
 
@@ -75,7 +75,7 @@ class Server(uvicorn.Server):
         self._listeners: list[Listener] = []
 
     def stop_after(self, pipe: int) -> None:
-        """Stop in good order once nobody holds the other end of this pipe any more."""
+        """Stop in good order once the other end of this pipe is closed."""
         loop = asyncio.get_running_loop()
 
         def readable() -> None:
@@ -118,8 +118,8 @@ class Server(uvicorn.Server):
         tunnels: float,
         end_tunnels: Callable[[], None],
     ) -> None:
-        """Each kind has its own budget, in seconds; what is left after the larger one gets no more than a
-        moment to be closed.
+        """Each kind has its own budget, in seconds; what is left after the larger one has CLOSING_SECONDS to
+        be closed.
         """
         began = asyncio.get_running_loop().time()
         for budget, end in sorted(
@@ -136,7 +136,7 @@ class Server(uvicorn.Server):
                 await self.state.idle.wait()
 
     def _end_exchanges(self) -> None:
-        """But for those that last long: they have the time of tunnels."""
+        """But for long ones: they have the time of tunnels."""
         for connection in self.state.connections - self.state.hijacked:
             if not connection.lasting:
                 connection.end_exchange("the bastion is stopping")

@@ -1,6 +1,6 @@
 """What do the connections of one server share?
 
-Its application, its limits in time and number, and who is connected.
+Its application, its limits in time and number, and the set of them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Timeouts:
 
 
 class ClientConnection(Protocol):
-    """One of a client's, under whatever version of HTTP.  `lasting`: what is under way there is a stream."""
+    """Of any version of HTTP.  `lasting`: a long exchange is under way."""
 
     deadline: float | None
 
@@ -52,7 +52,7 @@ class Application(Protocol):
     async def serve(self, exchange: Exchange) -> None: ...
 
     def refuse(self, exchange: Exchange, error: StatusError) -> None:
-        """A request whose head could not be read: answer it, and tell the observers."""
+        """Answer a request whose head could not be read, and record it."""
         ...
 
 

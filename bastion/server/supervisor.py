@@ -1,8 +1,9 @@
 """Keeps N whole processes running on one port.
 
 The sockets are the supervisor's and outlive every worker: a worker that dies is replaced, and the port never
-closes. What a worker is told comes through a pipe, because it holds the key of all sessions: whoever may see
-a process sees its arguments, and every program that a worker starts (exec plugins) inherits its environment.
+closes. What a worker must know comes through a pipe, because the key of all sessions is in it: other users
+can read a process's arguments, and every program that a worker starts (exec plugins) inherits its
+environment.
 """
 
 from __future__ import annotations
@@ -17,16 +18,16 @@ _log = logging.getLogger("bastion.supervisor")
 
 BACKOFF = 1.0  # seconds between the death of a worker and its successor, where it died young
 YOUNG = 5.0  # seconds
-_PIPE = "BASTION_WORKER"  # which descriptor a worker is told through
-NUMBER = "BASTION_WORKER_NUMBER"  # tells each which of them it is
+_PIPE = "BASTION_WORKER"  # the descriptor of that pipe
+NUMBER = "BASTION_WORKER_NUMBER"  # the worker's number
 
 
 class Supervisor:
-    """`command` starts a worker; it inherits `descriptors`, and `told` is what `told_by_supervisor` gives it
-    (some 60 KiB at most).
+    """`command` starts a worker; it inherits `descriptors`, and `told` is what `told_by_supervisor` returns
+    there (some 60 KiB at most).
 
-    Its standard input is a pipe that says nothing and ends with the supervisor: even a killed one leaves no
-    worker behind.
+    Its standard input is a pipe that stays silent and ends with the supervisor: even a killed supervisor
+    leaves no worker behind.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class Supervisor:
         """One worker after the other; the status of the last."""
         loop = asyncio.get_running_loop()
         while True:
-            async with self._starting:  # one at a time, so that a signal is heard between two of them
+            async with self._starting:  # one at a time, so that a signal is handled between two of them
                 if self._stopping.is_set():
                     return 0
                 process = await self._start(index)
@@ -73,7 +74,7 @@ class Supervisor:
             status = await process.wait()
             del self._began[process.pid]
             if self._stopping.is_set():
-                # One that dies of the signal was not yet there to obey it, and served nobody.
+                # A worker that the signal killed had not installed its handler yet, and served nothing.
                 return status if status >= 0 else int(status != -signal.SIGTERM)
             _log.error(
                 "worker %d (pid %d) ended with status %d: starting another", index, process.pid, status
@@ -102,7 +103,7 @@ class Supervisor:
         return process
 
     def _hung_up(self) -> None:
-        """Passed on to those who listen by now; the younger ones have just read everything."""
+        """Passed on to the workers that handle it by now; younger ones have just read everything."""
         now = asyncio.get_running_loop().time()
         for process in self._processes.values():
             if process.returncode is None and now - self._began.get(process.pid, now) >= self._young:
@@ -125,7 +126,7 @@ class Supervisor:
 
 
 def told_by_supervisor() -> bytes:
-    """Empty where there is none; whoever is started by this process is told nothing."""
+    """Empty where there is no supervisor; the programs that this process starts do not inherit it."""
     pipe = os.environ.pop(_PIPE, "")
     if not pipe:
         return b""

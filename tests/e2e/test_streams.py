@@ -307,7 +307,7 @@ def test_the_head_of_a_stream_comes_before_its_first_event(bastion: Bastion, pod
     asyncio.run(main())
 
 
-# --- a backend that breaks in the midst of its answer
+# --- a backend that breaks off before the end of its response
 
 LENGTH = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + b"x" * 40
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n28\r\n" + b"x" * 40 + b"\r\n"

@@ -12,7 +12,8 @@ from bastion.message.mount import Mount
 from bastion.message.page.attributes import NAMES
 from bastion.message.page.encoding import ENCODINGS, Decoder, NotEncoded
 from bastion.message.page.html import HtmlRewriter, RewriteAborted
-from bastion.message.page.tags import TagScanner, stops_at
+from bastion.message.page.stops import stops_at
+from bastion.message.page.tags import TagScanner
 from tests.fuzz.pieces import cut, in_pieces, size_of_pieces
 
 PREFIX = b"/api/v1/namespaces/ns/pods/web/proxy"

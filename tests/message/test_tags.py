@@ -5,7 +5,8 @@ import turbohtml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bastion.message.page.tags import MAX_EVENTS, MAX_GROWTH, MAX_TAG, TagScanner, stops_at
+from bastion.message.page.stops import stops_at
+from bastion.message.page.tags import MAX_EVENTS, MAX_GROWTH, MAX_TAG, TagScanner
 
 NAMES = [b"a", b"b", b"img", b"script", b"title", b"iframe", b"svg"]
 STOPS = stops_at(NAMES)

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from bastion.message.mount import Mount
 from bastion.message.page.attributes import NAMES, TagEditor
 from bastion.message.page.html import HtmlRewriter
-from bastion.message.page.tags import MAX_EVENTS, MAX_GROWTH, TagScanner, stops_at
+from bastion.message.page.stops import stops_at
+from bastion.message.page.tags import MAX_EVENTS, MAX_GROWTH, TagScanner
 from bastion.message.usual import USUAL
 from tests.message.test_rewrite import BACKEND, P
 

@@ -139,7 +139,7 @@ def test_a_kept_connection_that_dies_under_the_request_is_a_send_error():
             await ask(transport, server.endpoint())
             connection = await transport.connect(server.endpoint())
             assert connection.used
-            with pytest.raises(SendError, match="closed the connection without an answer"):
+            with pytest.raises(SendError, match="closed the connection without a response"):
                 await transport.start(connection, "GET", head(), None).answer()
             await until(lambda: pool.statistics().open == 0)
 

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from bastion.network.errors import NetworkError, ReceiveError, SendError, UpstreamTimeout
 from bastion.network.held import HIGH_WATER
-from bastion.network.http1 import connection as http1
+from bastion.network.http1 import reader, receiver
 from bastion.network.http1.answer import framing
-from bastion.network.http1.connection import LARGE_PORTION, MAX_FIELDS, MAX_HEAD, MAX_INTERIM, Connection
+from bastion.network.http1.connection import Connection
+from bastion.network.http1.reader import LARGE_PORTION, MAX_FIELDS, MAX_HEAD, MAX_INTERIM
 from bastion.network.transport import Deadlines
 from bastion.runtime.certificates import Authority
 from tests.fakes import (
@@ -538,9 +539,10 @@ def test_an_answer_is_the_same_in_any_pieces(cuts):
 @pytest.mark.parametrize("portion", [1, 2, 7, 50, len(GOOD) - 1, len(GOOD)])
 @pytest.mark.parametrize("behind", [b"", b"x", GOOD])
 def test_an_answer_is_the_same_in_any_portions(monkeypatch, portion, at_once, behind):
-    monkeypatch.setattr(http1, "PORTION", portion)
-    monkeypatch.setattr(http1, "LARGE_PORTION", portion)
-    monkeypatch.setattr(http1, "AT_ONCE", at_once)
+    for module in (reader, receiver):
+        monkeypatch.setattr(module, "PORTION", portion)
+    monkeypatch.setattr(reader, "LARGE_PORTION", portion)
+    monkeypatch.setattr(receiver, "AT_ONCE", at_once)
     answer, body, kept = exchange(GOOD + behind)
     assert (answer.status, body, kept) == (200, b"hello!", not behind)
     answer, body, kept = exchange(GOOD + behind, then="close")
@@ -662,7 +664,7 @@ def test_a_backend_that_says_nothing_is_given_up():
         await lasts(9)
         assert pool.statistics().open == 1
         await lasts(2)
-        with pytest.raises(UpstreamTimeout, match=r"timed out waiting for the answer from 127\.0\.0\.1:"):
+        with pytest.raises(UpstreamTimeout, match=r"timed out waiting for the response from 127\.0\.0\.1:"):
             await trip.answer()
         await until(lambda: pool.statistics().open == 0)
         trip.close(clean=False)
@@ -692,7 +694,7 @@ def test_a_body_that_stops_is_given_up_and_each_piece_buys_time():
             await delivered()
         assert await answer.read() == b"x"
         await lasts(6)
-        with pytest.raises(UpstreamTimeout, match="rest of its answer"):
+        with pytest.raises(UpstreamTimeout, match="rest of its response"):
             await answer.read()
 
     silence(OK + b"Content-Length: 9\r\n\r\nx", steps)

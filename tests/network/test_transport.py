@@ -149,7 +149,7 @@ def test_after_an_answer_that_began_early_the_connection_is_not_kept(first):
 
         async with Backend(script) as server, wire() as (transport, pool):
             trip = await start(transport, server.endpoint(), "POST", Late([b"a", b"b"]))
-            await until(lambda: trip._connection._head_size)
+            await until(lambda: trip._connection._reader.begun)
             early.set()
             go.set()
             assert await whole(await trip.answer()) == b"ok"

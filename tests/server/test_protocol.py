@@ -1010,7 +1010,7 @@ def test_a_body_that_makes_no_sense_is_a_400_and_the_end() -> None:
                 + GET % b"smuggled"
             )
             code, head, body = await peer.answer()
-            assert (code, status_of(body)) == (400, "malformed request body: a chunk's size line")
+            assert (code, status_of(body)) == (400, "malformed request body: an invalid chunk size line")
             assert b"Connection: close" in head
             assert await peer.rest() == b""
             assert len(c.app.served) == 1

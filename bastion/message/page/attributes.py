@@ -275,7 +275,7 @@ def _kind(name: bytes, rules: dict[bytes, Rule]) -> _Kind:
     find = (
         others
         + rb"""((?i:%(names)b)) [%(b)b]*+=[%(b)b]*+
-            (?: "([^"]*+)" | '([^']*+)' | ([^%(b)b"'>][^%(b)b>]*+) )"""
+               (?: "([^"]*+)" | '([^']*+)' | ([^%(b)b"'>][^%(b)b>]*+) )"""
     )
     return _Kind(rules, re.compile(find % words, re.VERBOSE).match, 1 + len(name))
 

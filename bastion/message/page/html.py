@@ -16,7 +16,8 @@ from bastion.http.fields import Field, values
 from bastion.message.mount import Mount
 from bastion.message.page.attributes import NAMES, TagEditor, charset_named, names_refresh
 from bastion.message.page.encoding import ENCODINGS, Decoder, Encoder, NotEncoded, RewriteAborted
-from bastion.message.page.tags import TagScanner, stops_at
+from bastion.message.page.stops import stops_at
+from bastion.message.page.tags import TagScanner
 from bastion.message.usual import USUAL
 
 __all__ = ["HtmlRewriter", "Plan", "RewriteAborted", "plan"]
@@ -68,7 +69,7 @@ class Plan:
 def plan(mount: Mount, status: int, fields: list[Field]) -> Plan | None:
     """None where the answer passes as it is.
 
-    To a HEAD, which has no body, is said what a GET would be told.
+    A HEAD gets the fields that a GET would get.
     """
     if not (mount.prefix or mount.secure) or status < 200 or status in _BODILESS:
         return None
@@ -152,7 +153,7 @@ class HtmlRewriter:
             return self._give_back()
         out = self._encoded(self._decoder, self._page.finish())
         assert self._encoder is not None
-        # What came cut short goes on cut short, so that the client can tell.
+        # What was cut short stays cut short, so that the client can notice.
         return out + self._encoder.flush(zlib.Z_FINISH if self._decoder.ended else zlib.Z_SYNC_FLUSH)
 
     def _encoded(self, decoder: Decoder, data: bytes) -> bytes:

@@ -1,46 +1,35 @@
 """· Where in a stream of HTML are the start tags, and nothing but start tags?
 
-The part of the WHATWG tokenizer that tells them from text, comments, scripts and the like, over bytes: all
-that matters is ASCII, and no ASCII-compatible charset hides `<`, `>` or a quote in a longer character.  What
-is no start tag of interest passes as the bytes that came, and at once: nothing is held but a tag whose end is
+The part of the WHATWG tokenizer that separates them from text, comments and scripts, over bytes: all that
+matters is ASCII, and no ASCII-compatible charset hides `<`, `>` or a quote in a longer character.  What is
+not a start tag of interest passes as the bytes that came, and at once: nothing is held but a tag whose end is
 still to come, and the few bytes that may begin one.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from typing import NamedTuple
 
 from bastion.message.mount import API, is_placed
-from bastion.message.page.grammar import ATTRIBUTES, BLANK, NAME, OpenTag
+from bastion.message.page.grammar import BLANK, NAME, OpenTag
+from bastion.message.page.stops import BARE, CLIMB, CONTENT, FOREIGN, NOTHING, ORIGIN, PLAINTEXT, RAW, SCRIPT
 
 MAX_TAG = 65536  # bytes of a start tag; a longer one passes unedited
-# tags and script comments looked at; then editing stops, for whoever sends a million of them
+# tags and script comments looked at; then editing stops: a page may have a million of them
 MAX_EVENTS = 200_000
 MAX_GROWTH = 4 << 20  # bytes that edits may add to a page
 STEP = 16384  # bytes walked at once, which bounds what the regular expressions remember
 # units in a step: a usual tag, 64 bytes that go in before its path, 8 bytes of a tag that takes a closer look
 WORK = 512
 
-FOREIGN = frozenset((b"svg", b"math"))
-_SCRIPT = b"script"
-_PLAINTEXT = b"plaintext"
-_RAW = {  # elements whose content is text up to their own end tag
-    name: re.compile(rb"</%b[%b/>]" % (name, BLANK), re.IGNORECASE)
-    for name in (b"style", b"title", b"textarea", b"xmp", b"iframe", b"noembed", b"noframes")
-}
-CONTENT = FOREIGN | _RAW.keys() | {_SCRIPT, _PLAINTEXT}
 _COMMENT, _BOGUS, _CDATA = re.compile(rb"--!?>"), re.compile(rb">"), re.compile(rb"\]\]>")
 # Within a script, `<!--` changes what ends it: then a `<script>` is nested, until `-->`.
 _PLAIN, _ESCAPED, _NESTED = (
     re.compile(pattern % {b"b": BLANK}, re.IGNORECASE)
     for pattern in (rb"<!--|</script[%(b)b/>]", rb"-->|</?script[%(b)b/>]", rb"-->|</script[%(b)b/>]")
 )
-# The groups of a usual tag: a plain path in double quotes, one in single quotes (with these) or without; how
-# a reference climbs; scheme and host of a URL; no URL at all.
-_PATH, _BARE, _CLIMB, _ORIGIN, _NOTHING = 1, 2, 4, 5, 6
-_NONE_USUAL = rb"(?!)()()()()()()"
 _TAG_NAME = re.compile(rb"</?(%b)" % NAME)
 _SLASH = ord("/")
 _LONGEST_END = len(b"</textarea>")
@@ -126,17 +115,17 @@ class TagScanner:
             at = match.start(kind)
             if self._events < MAX_EVENTS and self._growth <= MAX_GROWTH:
                 if (
-                    kind == _NOTHING
-                    or (kind == _CLIMB and len(match[kind]) <= climb)
-                    or (kind == _ORIGIN and match[kind] in elsewhere)
+                    kind == NOTHING
+                    or (kind == CLIMB and len(match[kind]) <= climb)
+                    or (kind == ORIGIN and match[kind] in elsewhere)
                 ):
                     self._events += 1
                     left -= 1
                     continue
-                if kind <= _BARE and prefix:
+                if kind <= BARE and prefix:
                     self._events += 1
                     left -= cost
-                    if kind == _BARE:
+                    if kind == BARE:
                         path = match[kind].strip(b"'")
                         if not (path.startswith((prefix, API)) and is_placed(prefix, path)):
                             out += (buffer[start:at], b'"', prefix, path, b'"')
@@ -278,49 +267,9 @@ class TagScanner:
             self._foreign += not closed
         elif closed and self._foreign:
             return  # only in foreign content does `/>` close an element
-        elif name == _SCRIPT:
+        elif name == SCRIPT:
             self._end, self._mode = _PLAIN, self._in_script
-        elif name == _PLAINTEXT:
+        elif name == PLAINTEXT:
             self._mode = self._pass
         else:
-            self._end, self._mode = _RAW[name], self._in_raw
-
-
-def stops_at(names: Iterable[bytes], usual: bytes = _NONE_USUAL) -> re.Pattern[bytes]:
-    """Passes over what is no start tag of these names and changes nothing; then matches such a tag, if
-    complete.
-
-    `usual`: an expression for those that need no closer look, with the groups above.
-    """
-    letters: dict[bytes, list[bytes]] = {}
-    for name in sorted(CONTENT.union(names)):
-        letters.setdefault(name[:1], []).append(re.escape(name[1:]))
-    # By first letter, which the engine tells from the next character alone.
-    lower = b"|".join(b"%b(?:%b)" % (letter, b"|".join(rest)) for letter, rest in letters.items())
-    mixed = b"|".join(
-        b"[%b%b](?i:%b)" % (letter, letter.upper(), b"|".join(rest)) for letter, rest in letters.items()
-    )
-    return re.compile(
-        # Atomic groups: possessive repeats of groups are right from Python 3.11.5 on (gh-106052).
-        rb"""(?>(?: [^<]*+
-          < (?: / (?![sSmM](?i:vg|ath)[%(b)b/>])
-                  (?: [a-zA-Z][^>"'=]*+> | %(name)b %(rest)b> | [^a-zA-Z>][^>]*+> | > )
-                  | (?!(?:%(lower)b)[%(b)b/>]) [a-z][a-z0-9]*+
-                      (?: > | (?= [%(b)b/]) (?>(?:[ ][a-z-]++="[^"]*+")*) (?: > | %(rest)b> ) )
-                  | (?=[a-z0-9]*+[^a-z0-9%(b)b/>]) (?!(?:%(mixed)b)[%(b)b/>]) %(name)b (?: > | %(rest)b> )
-                  | !-- (?: -?> | (?>(?:[^-]++|-(?!-!?>))*) --!?> )
-                  | ! (?!--|\[CDATA\[) [^>]*+>
-                  | \?[^>]*+>
-                  | (?=[^a-zA-Z/!?]) )
-        )*) [^<]*+
-        (?: %(usual)b | </?(%(name)b)(?:>|%(rest)b>) )?"""
-        % {
-            b"lower": lower,
-            b"mixed": mixed,
-            b"b": BLANK,
-            b"name": NAME,
-            b"rest": ATTRIBUTES,
-            b"usual": usual,
-        },
-        re.VERBOSE,
-    )
+            self._end, self._mode = RAW[name], self._in_raw

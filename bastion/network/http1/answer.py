@@ -1,4 +1,4 @@
-"""A backend's answer as it comes: head, body piece by piece, and how the head says that the body ends."""
+"""A backend's response as it comes: head, body piece by piece, and how the head says where the body ends."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bastion.network.held import HIGH_WATER, Held
 
 
 class Source(Protocol):
-    """The connection that an answer comes from."""
+    """The connection that a response comes from."""
 
     loop: asyncio.AbstractEventLoop
 
@@ -29,10 +29,13 @@ class Answer(Held):
         "_error",
         "_loop",
         "bodiless",
+        "chunked",
         "fields",
+        "keep_alive",
         "length",
         "reason",
         "status",
+        "until_close",
     )
 
     def __init__(
@@ -52,6 +55,9 @@ class Answer(Held):
         self.fields = fields
         self.length = length
         self.bodiless = bodiless
+        self.keep_alive = False  # by its head, another response may follow on the connection
+        self.chunked = False
+        self.until_close = False  # only the end of the connection tells where the body ends
         self._ended = False
         self._error: NetworkError | None = None
 
@@ -71,7 +77,7 @@ class Answer(Held):
         return self._ended and not self._pieces
 
     async def read(self) -> bytes:
-        """The next piece of the body, b"" at its end.  Raises NetworkError where it breaks off."""
+        """The next piece of the body, b"" at its end.  Raises NetworkError where it is cut short."""
         while not self._pieces:
             if self._ended:
                 return b""
@@ -79,23 +85,25 @@ class Answer(Held):
                 raise self._error
             self._waiter = self._loop.create_future()
             await self._waiter
-        full, data = self.full, self._take()
+        full, data = self._held > HIGH_WATER, self._take()
         if full and self._connection is not None:
             self._connection.resume_reading()
         return data
 
-    # --- told by the connection
+    # --- called by the connection
 
     def feed(self, data: bytes) -> None:
         self._pieces.append(data)
         self._held += len(data)
         if self._held > HIGH_WATER and self._connection is not None:
             self._connection.pause_reading()
-        self._wake()
+        if self._waiter is not None:
+            self._wake()
 
     def end(self) -> None:
         self._ended = True
-        self._wake()
+        if self._waiter is not None:
+            self._wake()
 
     def fail(self, error: NetworkError) -> None:
         self._error = self._error or error  # the first is the cause, what follows its consequence
@@ -107,7 +115,7 @@ class Answer(Held):
 
 
 def framing(fields: list[Field]) -> tuple[int | None, bool]:
-    """(length, chunked) of an answer's body (RFC 9112, 6.3).
+    """(length, chunked) of a response's body (RFC 9112, 6.3).
 
     Raises ValueError where the fields contradict each other.
     """

@@ -1,7 +1,7 @@
 """Which TLS do we speak to a backend?
 
-Pods and services: unverified, as kube-apiserver's proxy does today (spec L-40).  A kubelet: with the kubelet
-client certificate and the kubelet authority, and that certificate nowhere else (kubernetes#119270).
+Pods and services: unverified, as kube-apiserver's proxy does (CreateProxyTransport).  A kubelet: with the
+kubelet client certificate and the kubelet authority, and that certificate nowhere else (kubernetes#119270).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class ClientTLS:
         }
 
     def context(self, profile: TLSProfile) -> ssl.SSLContext:
-        """Of the moment: connections that are open keep theirs."""
+        """The current one: open connections keep theirs."""
         return self._contexts[_key(profile)]()
 
 
@@ -70,7 +70,7 @@ def kubelet_context(kubelet: Kubelet) -> ssl.SSLContext:
 
 @contextlib.contextmanager
 def _naming(file: Path | None) -> Iterator[None]:
-    """OpenSSL does not say in which file it was that it found nothing."""
+    """OpenSSL does not say which file it could not use."""
     try:
         yield
     except ValueError as error:

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable
 
+from bastion.network.flow import Stall
+from bastion.network.tls.records import READ_SIZE, SLICE, Records
+from bastion.network.tls.transport import TLSTransport
 from bastion.runtime.deadlines import Deadlines
 
 HANDSHAKE_SECONDS = 10.0
 CLOSE_SECONDS = 60.0  # without progress, for what is written to go out after a close
-SLICE = 16384  # bytes given to OpenSSL at once: about one record
-READ_SIZE = 65536
 
 
 class SharedBuffers:
@@ -33,7 +33,7 @@ class TLSLayer(asyncio.BufferedProtocol):
     """The protocol of the plain transport; `connected` becomes the application's transport once the handshake
     is done.
 
-    `established` is awaited by whoever dials; a server needs not.
+    `established` is awaited after a dial; a server does not need it.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class TLSLayer(asyncio.BufferedProtocol):
     ) -> None:
         """`lost` is called once the plain connection is gone, however far the handshake came.
 
-        `not_tls`: what is answered in plain to a handshake that failed on these bytes (empty: the alert).
+        `not_tls`: the plaintext response to a handshake that failed on these bytes (empty: send the alert).
         """
         self._application = application
         self._deadlines = deadlines
@@ -58,19 +58,12 @@ class TLSLayer(asyncio.BufferedProtocol):
         self._lost = lost
         self._not_tls = not_tls
         self._loop = asyncio.get_running_loop()
-        self._incoming = ssl.MemoryBIO()
-        self._outgoing = ssl.MemoryBIO()
-        self._tls = context.wrap_bio(
-            self._incoming, self._outgoing, server_side=server_side, server_hostname=server_hostname
-        )
+        self._records = Records(context, server_side, server_hostname)
         self._transport: asyncio.Transport | None = None
-        self._ready = False  # the handshake is done
-        self._ended = False  # the peer has said that it will send no more
-        self._end_told = False
+        self._end_told = False  # the application knows that the peer will send no more
+        self._lost_told = False  # and that the connection is gone
         self._closing = False
-        self._abandoned = False
-        self._unsent = 0
-        self._application_told = False  # of the end of the connection
+        self._stall = Stall()
         self.deadline: float | None = None
         self.established: asyncio.Future[None] = self._loop.create_future()
         self.error: Exception | None = None
@@ -78,7 +71,7 @@ class TLSLayer(asyncio.BufferedProtocol):
     # --- asyncio.BufferedProtocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if self._abandoned:
+        if self._closing:
             transport.close()
             return
         self._transport = transport  # type: ignore[assignment]
@@ -91,34 +84,33 @@ class TLSLayer(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         wire = self._buffers.wire
-        if self._ended:  # RFC 8446, 6.1: what follows close_notify is ignored
+        records = self._records
+        if records.ended:  # RFC 8446, 6.1: what follows close_notify is ignored
             return
         for at in range(0, nbytes, SLICE):
-            self._incoming.write(wire[at : min(at + SLICE, nbytes)])
-            if not self._ready:
+            records.feed(wire[at : min(at + SLICE, nbytes)])
+            if not records.ready:
                 self._handshake()
-            if self._ready:
+            if records.ready:
                 self._read()
 
     def eof_received(self) -> bool:
-        if not self._ready:
+        if not self._records.ready:
             self._fail(ConnectionResetError("closed during the TLS handshake"))
             return False
-        # A FIN without close_notify: for HTTP and WebSocket the message's own framing tells a cut from an
+        # A FIN without close_notify: for HTTP and WebSocket the message's own framing shows a cut from an
         # end.
         return self._end_of_input()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._transport = None  # first: who hears of it may still ask for a close
+        self._transport = None  # first: what is called below may still ask for a close
         self._deadlines.discard(self)
         self.deadline = None
         if self._lost is not None:
             self._lost()
         if not self.established.done():
             self._set_failure(exc or ConnectionResetError("closed during the TLS handshake"))
-        if self._ready and not self._application_told:
-            self._application_told = True
-            self._application.connection_lost(exc)
+        self._tell_lost(exc)
 
     def pause_writing(self) -> None:
         self._application.pause_writing()
@@ -128,13 +120,13 @@ class TLSLayer(asyncio.BufferedProtocol):
 
     def expired(self) -> None:
         """The handshake takes too long, or after a close the peer takes nothing any more."""
-        if not self._ready:
+        until = self._loop.time() + CLOSE_SECONDS
+        if not self._records.ready:
             self._set_failure(TimeoutError("TLS handshake timed out"))
-        elif (
-            self._transport is not None and (unsent := self._transport.get_write_buffer_size()) < self._unsent
+        elif self._transport is not None and self._stall.has_moved(
+            self._transport.get_write_buffer_size(), until
         ):
-            self._unsent = unsent
-            self.deadline = self._loop.time() + CLOSE_SECONDS
+            self.deadline = until
             return
         self.abort()
 
@@ -142,10 +134,7 @@ class TLSLayer(asyncio.BufferedProtocol):
 
     def _handshake(self) -> None:
         try:
-            self._tls.do_handshake()
-        except ssl.SSLWantReadError:
-            self._flush()
-            return
+            done = self._records.handshake()
         except ssl.SSLError as error:
             answer = self._not_tls(error, self._buffers.wire) if self._not_tls is not None else b""
             if answer and self._transport is not None:
@@ -154,46 +143,31 @@ class TLSLayer(asyncio.BufferedProtocol):
                 self._flush()  # the alert
             self._fail(error)
             return
-        self._ready = True
+        self._flush()
+        if not done:
+            return
         self.deadline = None
         self._deadlines.discard(self)
-        self._flush()
         self._application.connection_made(TLSTransport(self))
         if not self.established.done():
             self.established.set_result(None)
 
     def _read(self) -> None:
-        clear, pieces = self._buffers.clear, []
-        failure: Exception | None = None
-        while self._incoming.pending:
-            try:
-                count: int = self._tls.read(READ_SIZE, clear)  # type: ignore[assignment]
-            except ssl.SSLWantReadError:
-                break
-            except ssl.SSLZeroReturnError:
-                self._ended = True
-                break
-            except ssl.SSLError as error:
-                failure = error
-                break
-            if not count:
-                self._ended = True
-                break
-            pieces.append(bytes(clear[:count]))
-        if self._outgoing.pending:  # a key update, an alert
-            self._flush()
-        if pieces and not self._closing:
-            self._application.data_received(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        records = self._records
+        data, failure = records.read(self._buffers.clear)
+        self._flush()  # a key update, an alert
+        if data and not self._closing:
+            self._application.data_received(data)
         if failure is not None:
             self._fail(failure)
-        elif self._ended:
+        elif records.ended:
             self._end_of_input()
 
     def _end_of_input(self) -> bool:
-        """True: the connection stays open for what is still to be written.  The application is told once."""
+        """True: the connection stays open for what is still to be written.  `eof_received` is called once."""
         if self._end_told:
             return not self._closing
-        self._ended = self._end_told = True
+        self._records.ended = self._end_told = True
         if self._application.eof_received():
             return True
         self.close()
@@ -206,26 +180,18 @@ class TLSLayer(asyncio.BufferedProtocol):
             return
         try:
             if len(data) <= SLICE:
-                self._tls.write(data)
-                self._transport.write(self._outgoing.read())
+                self._transport.write(self._records.seal(data))
             else:
                 view = memoryview(data)
                 self._transport.writelines(
-                    [self._sealed(view[at : at + SLICE]) for at in range(0, len(view), SLICE)]
+                    [self._records.seal(view[at : at + SLICE]) for at in range(0, len(view), SLICE)]
                 )
         except ssl.SSLError as error:
             self._fail(error)
 
-    def _sealed(self, piece: memoryview) -> bytes:
-        self._tls.write(piece)
-        return self._outgoing.read()
-
     def write_eof(self) -> None:
         """Sends close_notify; reading goes on (RFC 8446, 6.1)."""
-        try:
-            self._tls.unwrap()
-        except ssl.SSLError:
-            pass
+        self._records.end()
         self._flush()
 
     def close(self) -> None:
@@ -235,10 +201,10 @@ class TLSLayer(asyncio.BufferedProtocol):
         if self._closing or self._transport is None:
             return
         self._closing = True
-        if self._ready:
+        if self._records.ready:
             self.write_eof()
-        self._unsent = self._transport.get_write_buffer_size()
         self.deadline = self._loop.time() + CLOSE_SECONDS
+        self._stall.begin(self._transport.get_write_buffer_size(), self.deadline)
         self._deadlines.add(self)
         self._transport.close()
 
@@ -248,8 +214,7 @@ class TLSLayer(asyncio.BufferedProtocol):
             self._transport.abort()
 
     def abandon(self) -> None:
-        """Whoever dialled has left: uvloop closes such a transport without a word to its protocol."""
-        self._abandoned = True
+        """The dial was given up: uvloop closes such a transport without calling its protocol."""
         self._deadlines.discard(self)
         self.abort()
 
@@ -266,7 +231,7 @@ class TLSLayer(asyncio.BufferedProtocol):
 
     @property
     def tls(self) -> ssl.SSLObject:
-        return self._tls
+        return self._records.tls
 
     @property
     def closing(self) -> bool:
@@ -275,14 +240,18 @@ class TLSLayer(asyncio.BufferedProtocol):
     # --- the end
 
     def _flush(self) -> None:
-        if self._outgoing.pending and self._transport is not None:
-            self._transport.write(self._outgoing.read())
+        outgoing = self._records.outgoing()
+        if outgoing and self._transport is not None:
+            self._transport.write(outgoing)
+
+    def _tell_lost(self, error: Exception | None) -> None:
+        if self._records.ready and not self._lost_told:
+            self._lost_told = True
+            self._application.connection_lost(error)
 
     def _fail(self, error: Exception) -> None:
         self._set_failure(error)
-        if self._ready and not self._application_told:
-            self._application_told = True
-            self._application.connection_lost(error)
+        self._tell_lost(error)
         self._closing = True
         if self._transport is not None:
             self._transport.close()
@@ -291,60 +260,4 @@ class TLSLayer(asyncio.BufferedProtocol):
         self.error = error
         if not self.established.done():
             self.established.set_exception(error)
-            self.established.exception()  # a server does not wait for it
-
-
-class TLSTransport(asyncio.Transport):
-    """What the application writes to and closes."""
-
-    def __init__(self, layer: TLSLayer) -> None:
-        super().__init__()
-        self._layer = layer
-        self.write = layer.write  # type: ignore[method-assign]
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        if name == "ssl_object":
-            return self._layer.tls
-        plain = self._layer.plain
-        return plain.get_extra_info(name, default) if plain is not None else default
-
-    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
-        for data in list_of_data:
-            self._layer.write(data)
-
-    def write_eof(self) -> None:
-        self._layer.write_eof()
-
-    def can_write_eof(self) -> bool:
-        return True
-
-    def close(self) -> None:
-        self._layer.close()
-
-    def abort(self) -> None:
-        self._layer.abort()
-
-    def is_closing(self) -> bool:
-        return self._layer.closing
-
-    def pause_reading(self) -> None:
-        if self._layer.plain is not None:
-            self._layer.plain.pause_reading()
-
-    def resume_reading(self) -> None:
-        if self._layer.plain is not None:
-            self._layer.plain.resume_reading()
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        if self._layer.plain is not None:
-            self._layer.plain.set_write_buffer_limits(high, low)
-
-    def get_write_buffer_size(self) -> int:
-        return self._layer.plain.get_write_buffer_size() if self._layer.plain is not None else 0
-
-    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        assert isinstance(protocol, asyncio.Protocol)
-        self._layer.set_application(protocol)
-
-    def get_protocol(self) -> asyncio.BaseProtocol:
-        return self._layer.application
+            self.established.exception()  # a server never awaits it

@@ -39,7 +39,7 @@ class RequestBody(Held):
         self._expects_continue = head.expects_continue
         self._error: StatusError | None = None
         self._unwanted = False
-        self._waited = 0.0  # seconds in which nothing but the client was waited for
+        self._waited = 0.0  # seconds of waiting for the client
 
     @property
     def complete(self) -> bool:
@@ -87,7 +87,7 @@ class RequestBody(Held):
             raise StatusError(
                 408,
                 "Timeout",
-                f"the request's body comes slower than {LEAST_RATE} bytes a second",
+                f"the request's body arrived at less than {LEAST_RATE} bytes a second",
                 close=True,
             )
 

@@ -1,7 +1,7 @@
 """· Where does a request's body end?  Framing by length or by chunks; bytes in, body bytes out.
 
 RFC 9112, sections 6 and 7.  Chunk extensions and trailers are read, bounded and dropped.  A quarter of a
-megabyte may hold 43 000 chunks, which are 25 ms of work: so many are not read at once.
+megabyte may hold 43 000 chunks, 25 ms of work: that is spread over turns of the loop.
 """
 
 from __future__ import annotations
@@ -67,23 +67,10 @@ class ChunkedFraming:
         if not self._remaining and not self._trailers:
             pieces, at, lines = _whole_chunks(data)
         while not self.done:
-            if self._remaining > 2:
-                end = min(at + self._remaining - 2, len(data))
-                if end > at:
-                    pieces.append(data[at:end])
-                    self._remaining -= end - at
-                    at = end
-                if self._remaining > 2:
-                    return pieces, b""
             if self._remaining:
-                if len(data) - at < 2:
-                    if len(data) - at and data[at] != 0x0D:
-                        raise _malformed("a chunk is not followed by CRLF")
+                at = self._data(data, at, pieces)
+                if self._remaining:
                     break
-                if data[at : at + 2] != b"\r\n":
-                    raise _malformed("a chunk is not followed by CRLF")
-                at += 2
-                self._remaining = 0
             if lines == AT_ONCE and not self._trailers:
                 return pieces, data[at:]
             lines += 1
@@ -100,6 +87,21 @@ class ChunkedFraming:
         self._held = data[at:]
         return pieces, b""
 
+    def _data(self, data: bytes, at: int, pieces: list[bytes]) -> int:
+        """Of the chunk at hand, and the CRLF behind it; returns where it stopped."""
+        end = min(at + max(self._remaining - 2, 0), len(data))
+        if end > at:
+            pieces.append(data[at:end])
+            self._remaining -= end - at
+        if self._remaining > 2:
+            return end
+        if not b"\r\n".startswith(data[end : end + 2]):
+            raise _malformed("a chunk is not followed by CRLF")
+        if len(data) - end < 2:
+            return end  # held until it is whole
+        self._remaining = 0
+        return end + 2
+
     def _check_unfinished(self, data: bytes, at: int) -> None:
         if len(data) - at > (MAX_TRAILERS if self._trailers else MAX_CHUNK_LINE) + 1:  # and the CR
             raise _malformed("a chunk's size line, or the trailers, are too long")
@@ -110,7 +112,7 @@ class ChunkedFraming:
             return
         match = _CHUNK_LINE.fullmatch(line) if len(line) <= MAX_CHUNK_LINE else None
         if match is None:
-            raise _malformed("a chunk's size line")
+            raise _malformed("an invalid chunk size line")
         size = int(match[1], 16)
         if size:
             self._remaining = size + 2
@@ -124,13 +126,13 @@ class ChunkedFraming:
         elif self._trailer_bytes > MAX_TRAILERS:
             raise _malformed("more than 8 KiB of trailers")
         elif _TRAILER.fullmatch(line) is None:
-            raise _malformed("a trailer field")
+            raise _malformed("an invalid trailer field")
 
 
 def _whole_chunks(data: bytes) -> tuple[list[bytes], int, int]:
-    """(what the first plain chunks hold that are wholly here, where the rest begins, how many they are).
+    """(the data of the first plain chunks that are complete, where the rest begins, how many they are).
 
-    A client may send thousands of chunks of one byte at once: what they cost, everybody waits for.
+    A client may send thousands of chunks of one byte at once, and every other client waits for that work.
     """
     pieces: list[bytes] = []
     at = size = 0

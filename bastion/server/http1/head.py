@@ -2,7 +2,7 @@
 
 Strict: each rule stands under the RFC sentence it enforces.
 
-Whatever another parser might read differently is refused (400, connection closed), because the request goes
+What another parser might read differently is refused (400, connection closed), because the request goes
 on to a parser that is not ours.
 """
 
@@ -28,12 +28,24 @@ _LEGAL = bytes(b for b in range(256) if b in (0x09, 0x0A, 0x0D) or (b >= 0x20 an
 # RFC 9112, 3: request-line = method SP request-target SP HTTP-version; the target is visible ASCII without a
 # fragment.
 _REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}) ([!\"$-~]+) HTTP/([0-9])\.([0-9])")
-# RFC 9110, 15.5.15: what is wrong with a head is that its target is too long, where the target is most of
-# what may come.
+# RFC 9110, 15.5.15: 414 instead of 431 where the target is most of an oversized head.
 _LONG_TARGET = re.compile(rb"[!#$%%&'*+\-.^_`|~0-9A-Za-z]{1,32} [!\"$-~]{%d}" % (MAX_HEAD // 2))
 _SPECIAL = frozenset(
     (b"host", b"content-length", b"transfer-encoding", b"connection", b"expect", b"audit-id", b"upgrade")
 )
+# Names as clients write them, so that they need no look at each byte.
+_USUAL_NAMES = {
+    name: name.lower()
+    for written in (
+        b"Host User-Agent Accept Accept-Encoding Accept-Language Authorization Connection Content-Length",
+        b"Content-Type Cookie Origin Referer Cache-Control Pragma Upgrade Transfer-Encoding If-None-Match",
+        b"If-Modified-Since Range X-Requested-With X-Bastion-Authorization Sec-Fetch-Site Sec-Fetch-Mode",
+        b"Sec-Fetch-Dest Sec-Fetch-User Upgrade-Insecure-Requests Priority Sec-WebSocket-Key",
+        b"Sec-WebSocket-Version Sec-WebSocket-Extensions Sec-WebSocket-Protocol Traceparent X-Request-Id",
+    )
+    for title in written.split()
+    for name in (title, title.lower())
+}
 
 
 class Head(msgspec.Struct):
@@ -68,11 +80,13 @@ def read_head(data: bytes) -> Head:
     special: list[Field] = []
     for i in range(1, breaks + 1):
         name, colon, value = lines[i].partition(b":")
-        # RFC 9112, 5.1: no whitespace between name and colon; 5.2: no line folding (such a line has no token
-        # for a name).
-        if not colon or not name or name.translate(None, _TOKEN):
-            raise _malformed("a header field whose name is not a token")
-        lower = name.lower()
+        lower = _USUAL_NAMES.get(name)
+        if lower is None or not colon:
+            # RFC 9112, 5.1: no whitespace between name and colon; 5.2: no line folding (such a line has no
+            # token for a name).
+            if not colon or not name or name.translate(None, _TOKEN):
+                raise _malformed("a header field whose name is not a token")
+            lower = name.lower()
         field = (lower, name, value.strip(b" \t"))
         fields.append(field)
         if lower in _SPECIAL:
@@ -103,11 +117,10 @@ def _read_special(head: Head, special: list[Field]) -> None:
         if lower == b"host":
             # RFC 9112, 3.2: 400 to a request that lacks Host, has more than one, or an invalid one.
             if host is not None or not is_authority(value):
-                raise _malformed("Host must be given once, as a host and perhaps a port")
+                raise _malformed("Host must be given once, as host or host:port")
             host = value
         elif lower == b"content-length":
-            # RFC 9110, 8.6: 1*DIGIT.  Twice the same would be tolerable; the chain behind us may think
-            # otherwise.
+            # RFC 9110, 8.6: 1*DIGIT.  The same value twice would be tolerable, if every backend agreed.
             if head.length is not None or not value.isdigit() or len(value) > MAX_LENGTH_DIGITS:
                 raise _malformed("Content-Length must be given once, as decimal digits")
             head.length = int(value)
@@ -155,15 +168,13 @@ def _read_codings(head: Head, codings: list[bytes]) -> None:
 
 
 def _origin_form(head: Head) -> bytes:
-    """The path and query of an absolute-form target (RFC 9112, 3.2.2), which must be for the host that Host
-    names.
-    """
+    """The path and query of an absolute-form target (RFC 9112, 3.2.2), whose authority must be Host's."""
     for scheme in (b"http://", b"https://"):
         if head.target[: len(scheme)].lower() == scheme:
             authority, slash, rest = head.target[len(scheme) :].partition(b"/")
             if slash and authority.lower() == head.host.lower():
                 return b"/" + rest
-            raise _malformed("an absolute target for another authority than Host")
+            raise _malformed("the absolute target names another authority than Host")
     raise _malformed("a request target must begin with /")
 
 
@@ -172,7 +183,7 @@ def _malformed(why: str) -> StatusError:
 
 
 def oversized(data: bytes) -> StatusError:
-    """For a head that begins with `data`, and is larger than a head may be."""
+    """For a head that begins with `data` and is too large."""
     if _LONG_TARGET.match(data):
         return StatusError(
             414,

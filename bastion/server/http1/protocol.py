@@ -84,7 +84,7 @@ class HttpProtocol(Wire):
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
-            # One that has not begun yet never will: not even its own `finally` would tell that it is over.
+            # One that has not begun yet never will: not even its own `finally` would say that it is over.
             task.add_done_callback(self.server.tasks.discard)
 
     # --- requests
@@ -250,7 +250,7 @@ class HttpProtocol(Wire):
         return self._exchange is not None and self._exchange.lasting
 
     def end_exchange(self, reason: str = "") -> None:
-        """From outside; what came of its response is the client's.  `reason` is for the record."""
+        """From outside; what was written of its response still goes out.  `reason` is for the record."""
         exchange, task = self._exchange, self._task
         if exchange is None:
             self.close()

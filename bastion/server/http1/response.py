@@ -1,4 +1,4 @@
-"""How a response of ours is written: its head, framed as the client's version of HTTP allows, and its body."""
+"""How a response of ours is written: its head, framed as the version of HTTP allows, and its body."""
 
 from __future__ import annotations
 

@@ -1,14 +1,13 @@
 """What does a client's connection wait for, how long, and what follows when that time has passed?
 
 Beside these, whatever a connection waits for: one whose client does not take what is written is given up when
-it takes nothing for `write_stall`, and one that is not read from is looked at each second, because it hears
+it takes nothing for `write_stall`, and one that is not read from is looked at each second, because it sees
 neither FIN nor RST.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from operator import attrgetter
 from typing import Protocol
 
 import msgspec
@@ -20,7 +19,7 @@ LINGER_SECONDS = 10.0
 LOOK_SECONDS = 1.0  # between looks at a client that is not read from
 
 
-class Waiting(Protocol):
+class Waiter(Protocol):
     """The connection, as far as the end of a wait concerns it."""
 
     def close(self) -> None: ...
@@ -36,28 +35,24 @@ class Wait(msgspec.Struct, frozen=True):
     """`seconds` is None where nothing ends the wait."""
 
     seconds: Callable[[Timeouts], float] | None
-    passed: Callable[[Waiting], None]
+    passed: Callable[[Waiter], None]
 
 
-def _refuse(connection: Waiting) -> None:
+def _refuse(connection: Waiter) -> None:
     connection.refuse(StatusError(408, "Timeout", "timed out waiting for the request's head", close=True))
 
 
-def _give_up_body(connection: Waiting) -> None:
+def _give_up_body(connection: Waiter) -> None:
     connection.give_up_body(
         StatusError(408, "Timeout", "timed out waiting for the request's body", close=True)
     )
 
 
-def _linger_seconds(timeouts: Timeouts) -> float:
-    return LINGER_SECONDS
-
-
-FIRST_BYTE = Wait(attrgetter("head"), lambda connection: connection.close())
-HEAD = Wait(attrgetter("head"), _refuse)
-NEXT_REQUEST = Wait(attrgetter("keep_alive"), lambda connection: connection.close())
-BODY = Wait(attrgetter("body_idle"), _give_up_body)
+FIRST_BYTE = Wait(lambda timeouts: timeouts.head, lambda connection: connection.close())
+HEAD = Wait(lambda timeouts: timeouts.head, _refuse)
+NEXT_REQUEST = Wait(lambda timeouts: timeouts.keep_alive, lambda connection: connection.close())
+BODY = Wait(lambda timeouts: timeouts.body_idle, _give_up_body)
 RESPONSE = Wait(None, lambda connection: None)  # of ours: nothing is waited for from this client
-LINGER = Wait(_linger_seconds, lambda connection: connection.close())
+LINGER = Wait(lambda timeouts: LINGER_SECONDS, lambda connection: connection.close())
 # for what is written to go out after the last response
-CLOSE = Wait(attrgetter("write_stall"), lambda connection: connection.check_stall())
+CLOSE = Wait(lambda timeouts: timeouts.write_stall, lambda connection: connection.check_stall())

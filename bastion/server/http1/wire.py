@@ -7,13 +7,7 @@ import asyncio
 from bastion.kube.status import StatusError
 from bastion.network.flow import ReadGate, Stall, WriteGate
 from bastion.network.sockets import peer_has_left, reset_on_close
-from bastion.server.http1.waits import (
-    CLOSE,
-    FIRST_BYTE,
-    LINGER_SECONDS,
-    LOOK_SECONDS,
-    Wait,
-)
+from bastion.server.http1.waits import CLOSE, FIRST_BYTE, LINGER_SECONDS, LOOK_SECONDS, Wait
 from bastion.server.state import ServerState
 
 
@@ -63,18 +57,20 @@ class Wire(asyncio.Protocol):
             self._wait.passed(self)
 
     def check_stall(self) -> None:
-        now = self.loop.time()
         if self._wait is CLOSE and not self._stall.unsent:
             self.abort()
-        elif (
-            self._stall.has_moved(self._pending(), now + self.server.timeouts.write_stall)
-            or now < self._stall.until
-        ):
-            self.deadline = self._stall.until
-            if self._reading.paused:
-                self._look_soon()
-        else:
+            return
+        moved = self._stall.has_moved(self._pending(), self._stall_ends())
+        if not moved and self.loop.time() >= self._stall.until:
             self.abort()
+            return
+        self.deadline = self._stall.until
+        if self._reading.paused:
+            self._look_soon()
+
+    def _stall_ends(self) -> float:
+        """When a client that takes nothing from now on is given up."""
+        return self.loop.time() + self.server.timeouts.write_stall
 
     def _pending(self) -> int:
         return self._transport.get_write_buffer_size() if self._transport is not None else 0
@@ -94,7 +90,7 @@ class Wire(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.gate.pause()
-        self.deadline = self.loop.time() + self.server.timeouts.write_stall
+        self.deadline = self._stall_ends()
         self._stall.begin(self._pending(), self.deadline)
 
     def resume_writing(self) -> None:
@@ -123,9 +119,7 @@ class Wire(asyncio.Protocol):
             self._wait = CLOSE
             unsent = self._pending()
             self._transport.close()
-            self.deadline = self.loop.time() + (
-                self.server.timeouts.write_stall if unsent else LINGER_SECONDS
-            )
+            self.deadline = self._stall_ends() if unsent else self.loop.time() + LINGER_SECONDS
             self._stall.begin(unsent, self.deadline)
 
     def abort(self) -> None:
