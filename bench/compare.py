@@ -1,8 +1,8 @@
-"""python -m bench.compare TREE: what does a request cost here, and what in another working tree, such as main's?
+"""python -m bench.compare TREE: what does a request cost here, and what in another working tree?
 
-Both bastions run at once and are loaded in turn, in many short rounds; the other proxies stand beside them for
-a scale.  The ratio is taken within each round, so that a machine which is busy makes it less certain and not
-wrong: how far the rounds differ is shown beside it.
+Both bastions run at once and are loaded in turn, in many short rounds; the other proxies stand beside them
+for a scale.  The ratio is taken within each round, so that a machine which is busy makes it less certain and
+not wrong: how far the rounds differ is shown beside it.
 """
 
 from __future__ import annotations
