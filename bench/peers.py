@@ -147,6 +147,7 @@ def sample(
     warm_up_seconds: int,
     seconds: int,
 ) -> Sample:
+    """`warm_up_seconds` 0: it is warm."""
     script = scenario.script(ground, services)
 
     def load(seconds: int) -> tuple[wrk.Load, float]:
@@ -159,16 +160,17 @@ def sample(
             running.program.require()
         return done, running.program.cpu_seconds - before
 
-    warm_up, warm_up_cpu = load(warm_up_seconds)
+    warm_up, warm_up_cpu = load(warm_up_seconds) if warm_up_seconds else (None, 0.0)
     done, cpu = load(seconds)
+    each = cpu / done.requests
     return Sample(
         done.rate,
         done.p50_us,
         done.p99_us,
-        cpu / done.requests * 1e6,
+        each * 1e6,
         cpu / done.seconds,
-        max(0.0, warm_up_cpu - warm_up.requests * cpu / done.requests),
-        done.failed + warm_up.failed,
+        max(0.0, warm_up_cpu - warm_up.requests * each) if warm_up is not None else 0.0,
+        done.failed + (warm_up.failed if warm_up is not None else 0),
     )
 
 
