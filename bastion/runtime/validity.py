@@ -43,7 +43,7 @@ class Known(msgspec.Struct, Generic[V], frozen=True):
 
 
 class Generation:
-    """Counts the changes of files that answers were made of; an answer holds in its own generation alone."""
+    """Counts the changes of followed files: an answer of another generation is no longer valid."""
 
     __slots__ = ("number",)
 
