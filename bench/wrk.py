@@ -86,8 +86,8 @@ local ready, turn = {{}}, 0
 function init(args)
   for _, prefix in ipairs(prefixes) do
     for _, token in ipairs(tokens) do
-      local headers = {{ ["Authorization"] = token, ["Host"] = wrk.headers["Host"] }}
-      ready[#ready + 1] = wrk.format("GET", prefix .. "/", headers)
+      local fields = {{ ["Authorization"] = token, ["Host"] = wrk.headers["Host"] }}
+      ready[#ready + 1] = wrk.format("GET", prefix .. "/", fields)
     end
   end
 end
