@@ -30,7 +30,8 @@ PARTS = (*SCENARIOS, DOWNLOAD)
 QUIET = 0.85  # of its core, used by a bastion that nothing disturbs
 DOWNLOADS = 5  # of which the median counts
 
-PROXIES: dict[str, Callable[[Ground, int, Sequence[Service]], list[str]]] = {
+Command = Callable[[Ground, int, Sequence[Service]], list[str]]
+PROXIES: dict[str, Command] = {
     "nginx": nginx.proxy,
     "haproxy": haproxy.proxy,
     "envoy": envoy.proxy,
@@ -78,7 +79,7 @@ def run(ground: Ground, parts: tuple[str, ...]) -> Outcome:
     outcome = Outcome()
     services = web_services(ground.network, SERVICES)
     ground.processes.start("backend", nginx.backend(ground, services), ground.load_core)
-    proxies, absent = _start_all(ground, services)
+    proxies, absent = start_all(ground, services, PROXIES)
     idle = {name: running.program.rss_mib for name, running in proxies.items()}
     results: Results = {}
     for name in (name for name in PARTS if name in parts):
@@ -102,11 +103,13 @@ def run(ground: Ground, parts: tuple[str, ...]) -> Outcome:
     return outcome
 
 
-def _start_all(ground: Ground, services: Sequence[Service]) -> tuple[dict[str, Running], dict[str, str]]:
+def start_all(
+    ground: Ground, services: Sequence[Service], commands: Mapping[str, Command]
+) -> tuple[dict[str, Running], dict[str, str]]:
     """Those that run, and why the others do not."""
     running: dict[str, Running] = {}
     absent: dict[str, str] = {}
-    for name, command in PROXIES.items():
+    for name, command in commands.items():
         port = free_port()
         try:
             program = ground.processes.start(name, command(ground, port, services), ground.proxy_core)
@@ -125,9 +128,29 @@ def _start_all(ground: Ground, services: Sequence[Service]) -> tuple[dict[str, R
 def _loads(
     ground: Ground, proxies: Mapping[str, Running], scenario: Scenario, services: Sequence[Service]
 ) -> Row:
+    def measure(running: Running) -> Sample:
+        return sample(
+            ground, running, scenario, services, scenario.warm_up, min(ground.seconds, scenario.longest)
+        )
+
+    row = {name: medians(samples) for name, samples in in_turn(proxies, measure, scenario.turns).items()}
+    for figures in row.values() if scenario.looks_up else ():
+        figures["whole_us"] = spread(figures["cpu_us"], figures["lookups_s"], LIFETIME)
+    return row
+
+
+def sample(
+    ground: Ground,
+    running: Running,
+    scenario: Scenario,
+    services: Sequence[Service],
+    warm_up_seconds: int,
+    seconds: int,
+) -> Sample:
+    """`warm_up_seconds` 0: it is warm."""
     script = scenario.script(ground, services)
 
-    def load(running: Running, seconds: int) -> tuple[wrk.Load, float]:
+    def load(seconds: int) -> tuple[wrk.Load, float]:
         before = running.program.cpu_seconds
         try:
             done = wrk.run(
@@ -137,33 +160,31 @@ def _loads(
             running.program.require()
         return done, running.program.cpu_seconds - before
 
-    def measure(running: Running) -> Sample:
-        warm_up, warm_up_cpu = load(running, scenario.warm_up)
-        done, cpu = load(running, min(ground.seconds, scenario.longest))
-        lookups = max(0.0, warm_up_cpu - warm_up.requests * cpu / done.requests)
-        return Sample(
-            done.rate,
-            done.p50_us,
-            done.p99_us,
-            cpu / done.requests * 1e6,
-            cpu / done.seconds,
-            lookups,
-            done.failed + warm_up.failed,
-        )
-
-    row = {name: medians(samples) for name, samples in in_turn(proxies, measure, scenario.turns).items()}
-    for figures in row.values() if scenario.looks_up else ():
-        figures["whole_us"] = spread(figures["cpu_us"], figures["lookups_s"], LIFETIME)
-    return row
+    warm_up, warm_up_cpu = load(warm_up_seconds) if warm_up_seconds else (None, 0.0)
+    done, cpu = load(seconds)
+    each = cpu / done.requests
+    return Sample(
+        done.rate,
+        done.p50_us,
+        done.p99_us,
+        each * 1e6,
+        cpu / done.seconds,
+        max(0.0, warm_up_cpu - warm_up.requests * each) if warm_up is not None else 0.0,
+        done.failed + (warm_up.failed if warm_up is not None else 0),
+    )
 
 
 def _downloads(ground: Ground, proxies: Mapping[str, Running], service: Service) -> Row:
     def measure(running: Running) -> Transfer:
-        before = running.program.cpu_seconds
-        speed = _download(ground, running.url(service, "/100m"))
-        return Transfer(speed or 0.0, (running.program.cpu_seconds - before) * 1000, speed is None)
+        return transfer(ground, running, service)
 
     return {name: medians(samples) for name, samples in in_turn(proxies, measure, DOWNLOADS).items()}
+
+
+def transfer(ground: Ground, running: Running, service: Service) -> Transfer:
+    before = running.program.cpu_seconds
+    speed = _download(ground, running.url(service, "/100m"))
+    return Transfer(speed or 0.0, (running.program.cpu_seconds - before) * 1000, speed is None)
 
 
 def _download(ground: Ground, url: str) -> float | None:

@@ -48,10 +48,44 @@ def _mix(ground: Ground, services: Sequence[Service]) -> str:
     return wrk.mixed(ground.users, services)
 
 
+# What Chrome sends for a page, 15 fields with Host and Authorization.
+BROWSER = {
+    "Connection": "keep-alive",
+    "Cache-Control": "max-age=0",
+    "sec-ch-ua": '"Not/A)Brand";v="8", "Chromium";v="126", "Google Chrome";v="126"',
+    "sec-ch-ua-mobile": "?0",
+    "sec-ch-ua-platform": '"Linux"',
+    "Upgrade-Insecure-Requests": "1",
+    "User-Agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0"
+    " Safari/537.36",
+    "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
+    "Sec-Fetch-Site": "none",
+    "Sec-Fetch-Mode": "navigate",
+    "Sec-Fetch-Dest": "document",
+    "Accept-Encoding": "gzip, deflate, br, zstd",
+    "Accept-Language": "en-US,en;q=0.9,de;q=0.8",
+}
+
+
+def _unique(ground: Ground, _: Sequence[Service]) -> str:
+    return wrk.heads(ground.users[0], {}, unique=True)
+
+
+def _browser(ground: Ground, _: Sequence[Service]) -> str:
+    return wrk.heads(ground.users[0], BROWSER, unique=False)
+
+
+def _both(ground: Ground, _: Sequence[Service]) -> str:
+    return wrk.heads(ground.users[0], BROWSER, unique=True)
+
+
 SCENARIOS = {
     "get-c1": Scenario("/", 1, _get),
     "get-c32": Scenario("/", 32, _get),
     "get-c128": Scenario("/", 128, _get),
+    "unique": Scenario("/", 32, _unique),
+    "browser": Scenario("/", 32, _browser),
+    "both": Scenario("/", 32, _both),
     "get-1k": Scenario("/1k", 32, _get),
     "get-64k": Scenario("/64k", 32, _get),
     "post-10k": Scenario("/post", 32, _post),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.fixture import Service, User
@@ -16,6 +16,21 @@ function done(summary, latency, requests)
   local e = summary.errors
   io.write(string.format("figures %d %d %d %d %d\\n", summary.requests, summary.duration,
     latency:percentile(50), latency:percentile(99), e.connect + e.read + e.write + e.status + e.timeout))
+end
+"""
+# Made beforehand but for the number, so that the load stays cheap.
+_UNIQUE = """
+local before, after
+local number = math.random(1000000) * 1000000
+function init(args)
+  wrk.headers["X-Request-Id"] = "@number@"
+  local whole = wrk.format()
+  local from, to = whole:find("@number@", 1, true)
+  before, after = whole:sub(1, from - 1), whole:sub(to + 1)
+end
+function request()
+  number = number + 1
+  return before .. string.format("%032d", number) .. after
 end
 """
 _FIGURES = re.compile(r"^figures (\d+) (\d+) (\d+) (\d+) (\d+)$", re.MULTILINE)
@@ -43,6 +58,17 @@ class Load:
 
 def gets(user: User) -> str:
     return f'wrk.headers["Authorization"] = "{user.authorization}"\n{REPORT}'
+
+
+def heads(user: User, fields: Mapping[str, str], *, unique: bool) -> str:
+    """GETs with these fields; `unique`: and with one that is another in every request."""
+    given = "".join(f'wrk.headers["{name}"] = {_quoted(value)}\n' for name, value in fields.items())
+    return given + (_UNIQUE if unique else "") + gets(user)
+
+
+def _quoted(value: str) -> str:
+    """As Lua reads it."""
+    return "[==[" + value + "]==]"
 
 
 def posts(user: User, size: int) -> str:

@@ -28,6 +28,23 @@ HOP_BY_HOP = frozenset(
 )
 
 
+# RFC 9110, 5.6.2: token = 1*tchar
+_TOKEN = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+# RFC 9110, 5.5: field values are visible characters, SP, HTAB and obs-text.
+_LEGAL = bytes(b for b in range(256) if b == 0x09 or (b >= 0x20 and b != 0x7F))
+
+
+def field_of(line: bytes) -> Field:
+    """The field that a line of a head is, without its CRLF.
+
+    RFC 9112, 5.1 and 5.2: no whitespace between name and colon, no line folding.  Raises ValueError.
+    """
+    name, colon, value = line.partition(b":")
+    if not colon or not name or name.translate(None, _TOKEN) or line.translate(None, _LEGAL):
+        raise ValueError("not a header field")
+    return name.lower(), name, value.strip(b" \t")
+
+
 def nominated(fields: Iterable[Field]) -> frozenset[bytes]:
     """The lower-case names in `Connection`.
 

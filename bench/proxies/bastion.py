@@ -13,17 +13,31 @@ from bench.ground import Ground
 
 
 def over_manifests(
-    ground: Ground, port: int, services: Sequence[Service], *, insecure_port: int = 0
+    ground: Ground,
+    port: int,
+    services: Sequence[Service],
+    *,
+    insecure_port: int = 0,
+    tree: Path | None = None,
 ) -> list[str]:
-    """The command; the embedded API runs in the same process and its work is counted, too."""
+    """The command; the embedded API runs in the same process and its work is counted, too.
+
+    `tree`: the working tree whose bastion it is, this one where it is None.
+    """
     objects, tokens = written(ground, services)
     return [
+        *(of_tree(tree) if tree is not None else ()),
         *_serve(ground, port, insecure_port),
         "--manifests",
         str(objects),
         "--token-auth-file",
         str(tokens),
     ]
+
+
+def of_tree(tree: Path) -> list[str]:
+    """What runs a Python command in another working tree."""
+    return ["env", "-C", str(tree), f"PYTHONPATH={tree}"]
 
 
 def over_kubeconfig(ground: Ground, port: int, kubeconfig: Path) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench import kernel, suites, wrk
+from bench.compare import BASE, THIS, ratio
 from bench.comparison import divide, spread
 from bench.fixture import User, manifests, token_file, web_services
 from bench.outcome import Outcome, Target, Verdict, exit_status, verdict_table
@@ -165,3 +166,19 @@ def test_fixture() -> None:
     ]
     assert manifests(services).count('"kind": "Pod"') == 4
     assert token_file([User("a", "secret")]) == 'secret,a,,"bench:users"\n'
+
+
+def test_two_trees_are_compared_within_each_round() -> None:
+    """A machine that is half as fast in one round says nothing about either."""
+    assert ratio({"nginx": [9.0] * 3, BASE: [50.0, 100.0, 60.0], THIS: [40.0, 90.0, 54.0]}) == (
+        "0.900",
+        "0.800..0.900",
+    )
+
+
+@pytest.mark.parametrize("unique", [False, True])
+def test_a_head_is_given_to_the_load_as_it_is(unique: bool) -> None:
+    script = wrk.heads(User("u", "t"), {"sec-ch-ua": '"Not/A)Brand";v="8"', "Accept": "*/*"}, unique=unique)
+    assert """wrk.headers["sec-ch-ua"] = [==["Not/A)Brand";v="8"]==]""" in script
+    assert 'wrk.headers["Authorization"] = "Bearer t"' in script
+    assert ("X-Request-Id" in script) is unique

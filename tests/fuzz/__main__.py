@@ -26,6 +26,7 @@ TARGETS = {
     "surgery": (2_500_000, 1000),
     "answer": (600_000, 600),
     "page": (100_000, 400),
+    "ordinary": (2_000_000, 600),
 }
 LONGEST = 10  # seconds that one input may take
 

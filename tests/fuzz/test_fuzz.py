@@ -17,6 +17,7 @@ DRAWN = {
     "surgery": 50_000,
     "answer": 50_000,
     "page": 10_000,
+    "ordinary": 60_000,
 }
 
 FOUND = [

@@ -1,0 +1,181 @@
+"""· What becomes of a line of a head: does it pass, and as which bytes, or must a rule read it?
+
+Most lines of most heads came before, word for word.  What becomes of one is a function of its bytes and of
+how the program was started, so each is judged once, by the rules that judge whole heads.  A line that no rule
+reads is passed on, or dropped, without being looked at again.  The others decide: they are all that the rules
+are handed, so that a rule which reads a name that is missing from `DECIDING` finds no such field, rather than
+one of another request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Hashable, Iterable
+
+import msgspec
+
+from bastion.http.fields import HOP_BY_HOP, Field
+from bastion.message.answers import ORIGIN_WIDE
+from bastion.message.headers import Forwarded, to_backend, to_client
+from bastion.message.identity import asserts_identity
+from bastion.message.rewrite import PLACED
+from bastion.runtime.remembered import Remembered
+
+MOST, LONGEST = 4096, 512  # lines, and bytes of one that is kept
+MOST_NAMES, LONGEST_NAME = 1024, 64
+
+# What some rule reads in a request.
+DECIDING = HOP_BY_HOP | frozenset(
+    (
+        # how it is framed, where it goes, what it is called
+        b"host",
+        b"content-length",
+        b"expect",
+        b"audit-id",
+        # who asks
+        b"authorization",
+        b"cookie",
+        b"sec-websocket-protocol",
+        b"sec-websocket-key",
+        # where it comes from
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-proto",
+        b"origin",
+        b"sec-fetch-site",
+        b"sec-fetch-mode",
+        b"sec-fetch-dest",
+        # how it is answered, and by whom it is said to be sent
+        b"accept",
+        b"accept-encoding",
+        b"user-agent",
+    )
+)
+DECIDING_PREFIXES = (b"x-bastion-", b"impersonate-")
+# What some rule reads in a response.
+DECIDING_RESPONSE = (
+    HOP_BY_HOP
+    | PLACED
+    | ORIGIN_WIDE
+    | frozenset(
+        (
+            b"content-length",
+            b"content-type",
+            b"cache-control",
+            b"x-content-type-options",
+            b"date",
+            b"www-authenticate",
+        )
+    )
+)
+
+# A line whose name has one of these words may carry a secret, and so may a URL.
+_SECRET_WORDS = (
+    b"auth",
+    b"cookie",
+    b"token",
+    b"secret",
+    b"passw",
+    b"session",
+    b"key",
+    b"credential",
+    b"signature",
+    b"assertion",
+    b"jwt",
+    b"cert",
+    b"csrf",
+    b"xsrf",
+    b"otp",
+)
+_SECRET = PLACED | frozenset((b"referer", b"sec-websocket-protocol"))
+_SECRET_PREFIXES = (b"x-bastion-", b"impersonate-")
+
+_NOWHERE = Forwarded(b"", b"", b"", b"", b"")
+_UNKNOWN = b"\0"  # no verdict of a line
+
+Read = Callable[[bytes], Field]
+
+
+class Rule(msgspec.Struct, frozen=True, gc=False):
+    """What becomes of fields of one name.  `decides`: a rule reads it; `kept`: its lines are remembered."""
+
+    decides: bool
+    passes: bool
+    kept: bool
+
+
+def may_carry_a_secret(lower: bytes) -> bool:
+    return (
+        lower in _SECRET or lower.startswith(_SECRET_PREFIXES) or any(word in lower for word in _SECRET_WORDS)
+    )
+
+
+class Lines:
+    """Of one direction.
+
+    `read` makes a field of a line, or raises.  `decides` and `passes` say what becomes of a lower-case name.
+    """
+
+    def __init__(self, read: Read, decides: Callable[[bytes], bool], passes: Callable[[bytes], bool]) -> None:
+        self._read = read
+        self._decides = decides
+        self._passes = passes
+        # what is passed on of a line, None where it decides
+        self._lines: Remembered[bytes, bytes | None] = Remembered(MOST)
+        self._rules: Remembered[bytes, Rule] = Remembered(MOST_NAMES)
+
+    def sort(self, lines: Iterable[bytes], owner: Hashable) -> tuple[list[bytes], list[bytes]]:
+        """(what is passed on, with line ends; the lines that decide): each in the order in which they came.
+
+        `owner`: in whose share new lines are kept.  Raises what `read` raises.
+        """
+        known = self._lines.get
+        passed: list[bytes] = []
+        deciding: list[bytes] = []
+        for line in lines:
+            verdict = known(line, _UNKNOWN)
+            if verdict is _UNKNOWN:
+                verdict = self._look_at(line, owner)
+            if verdict is None:
+                deciding.append(line)
+            elif verdict:
+                passed.append(verdict)
+        return passed, deciding
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def _look_at(self, line: bytes, owner: Hashable) -> bytes | None:
+        """What this costs is what a header costs that is another one in every request."""
+        lower, name, value = self._read(line)
+        rule = self._rules.get(lower) or self._rule(lower, owner)
+        verdict = None if rule.decides else b"%b: %b\r\n" % (name, value) if rule.passes else b""
+        if rule.kept and len(line) <= LONGEST:
+            self._lines.put(line, verdict, owner)
+        return verdict
+
+    def _rule(self, lower: bytes, owner: Hashable) -> Rule:
+        decides = self._decides(lower)
+        rule = Rule(decides, not decides and self._passes(lower), not may_carry_a_secret(lower))
+        if len(lower) <= LONGEST_NAME:
+            self._rules.put(lower, rule, owner)
+        return rule
+
+
+def request_lines(
+    read: Read,
+    withheld: Callable[[bytes], bool] = asserts_identity,
+    names: Collection[bytes] = (),
+    prefixes: Iterable[bytes] = (),
+) -> Lines:
+    """`names` and `prefixes`: which headers name a user where a front proxy sends them."""
+    deciding, deciding_prefixes = DECIDING.union(names), (*DECIDING_PREFIXES, *prefixes)
+
+    def passes(lower: bytes) -> bool:
+        sent = to_backend([(lower, lower, b"")], _NOWHERE, keep_authorization=False, withheld=withheld)
+        return len(sent) > 1  # the last says where the request came from
+
+    return Lines(read, lambda lower: lower in deciding or lower.startswith(deciding_prefixes), passes)
+
+
+def response_lines(read: Read) -> Lines:
+    return Lines(read, DECIDING_RESPONSE.__contains__, lambda lower: bool(to_client([(lower, lower, b"")])))
