@@ -60,7 +60,7 @@ def certificates_of(
     """All that can be read at the moment: whoever uses the others tells of that."""
     proofs = config.authentication
     files = {
-        "serving": config.serving.certificate,
+        "serving": config.serving.tls_cert_file,
         "client-ca": proofs.client_authority,
         "requestheader-client-ca": proofs.front_proxy.authority if proofs.front_proxy is not None else None,
         "kubelet-ca": config.kubelet.certificate_authority,

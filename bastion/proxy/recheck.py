@@ -29,7 +29,7 @@ JITTER = 0.1  # of the interval, downwards: streams opened together are not aske
 class Recheck:
     """`interval` and `grace` in seconds; an interval of 0 asks nothing."""
 
-    def __init__(self, interval: float = 60.0, grace: float = 300.0) -> None:
+    def __init__(self, interval: float, grace: float) -> None:
         self._interval = interval
         self._grace = grace
         self._questions: dict[Hashable, _Question] = {}

@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 SIGNING_ALGORITHMS = ("RS256", "RS384", "RS512", "ES256", "ES384", "ES512")
 RESERVED = "system:"  # names that only Kubernetes itself gives
-CLOCK_SKEW = 30.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import base64
-import os
-import secrets
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from bastion.kube.documents import yaml_of
@@ -35,17 +32,3 @@ def context_name(user: str, taken: Iterable[str]) -> str:
         number += 1
         name = f"{user}-{number}"
     return name
-
-
-def write_private(path: Path, text: str) -> None:
-    """Readable by the owner only, and never half there: written beside and renamed.  Raises OSError."""
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with os.fdopen(
-            os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
-        ) as file:
-            file.write(text)
-        beside.replace(path)
-    except OSError:
-        beside.unlink(missing_ok=True)
-        raise

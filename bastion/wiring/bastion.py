@@ -46,7 +46,6 @@ from bastion.network.dial import Dialer
 from bastion.network.names import ApiSockets
 from bastion.network.sockets import is_local
 from bastion.network.tls.contexts import ClientTLS
-from bastion.network.transport import Deadlines as UpstreamDeadlines
 from bastion.network.transport import Transport
 from bastion.observe.accesslog import AccessLog
 from bastion.observe.apicalls import ApiCalls
@@ -69,7 +68,7 @@ from bastion.proxy.origin import Origins
 from bastion.proxy.recheck import Recheck
 from bastion.proxy.router import Router
 from bastion.proxy.signin import NoSignIn, SignIn
-from bastion.proxy.streams import StreamLimits, Streams
+from bastion.proxy.streams import Streams
 from bastion.proxy.tunnel import Tunneller
 from bastion.proxy.turns import Turns
 from bastion.runtime.deadlines import Deadlines
@@ -79,16 +78,17 @@ from bastion.runtime.limits import Rate, Shares
 from bastion.server.app import App
 from bastion.server.door import Door, room
 from bastion.server.metricsport import MetricsPort
-from bastion.server.state import ServerState, Timeouts
+from bastion.server.state import ServerState
 from bastion.settings.browsers import Browsers
-from bastion.settings.config import INSECURE_ADDRESS, Config
-from bastion.settings.config import Streams as StreamConfig
+from bastion.settings.config import Config
+from bastion.settings.sections import INSECURE_ADDRESS
 from bastion.signin.handoff import Handoff
 from bastion.signin.once import UsedHere, UsedInFolder
 from bastion.signin.sealed import KEY_BYTES, Sealer, key_of
 from bastion.signin.session import Sessions
 from bastion.web.app import create_app
 from bastion.web.visit import Desk
+from bastion.wiring.adjustable import Adjustable
 from bastion.wiring.measuring import Remembers, caches, certificates, copies, granted, held, telling
 
 if TYPE_CHECKING:
@@ -101,6 +101,8 @@ _log = logging.getLogger("bastion")
 class Bastion:
     """`app` answers; `state` is what its server shares, `metrics` that of --metrics-bind-address; `catalog`
     what it knows; `stopping` is set by whoever stops it.
+
+    `reload` reads files again; `adjust` takes what is reloadable of other options.
     """
 
     app: App
@@ -113,6 +115,7 @@ class Bastion:
     expiry: Expiry
     reload: Callable[[], None]
     stopping: Callable[[], bool] = bool
+    adjust: Callable[[Config], None] = lambda config: None
 
     @property
     def ready(self) -> bool:
@@ -152,14 +155,14 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         await named.look()
         _in_background(stack, named.keep(), "API servers' addresses")
         policy = DialPolicy(
-            config.allow_targets,
+            config.targets.allow_cidrs,
             _own_sockets(config),
             _own_ports(config),
             is_local,
             lambda: (*named(), *api_server_sockets(apart)),
             catalog.is_kubelet,
         )
-        resources = ["services", "endpointslices", "pods", *(["nodes"] if config.nodes else [])]
+        resources = ["services", "endpointslices", "pods", *(["nodes"] if config.targets.node_proxy else [])]
         outages = Outages(lambda: apiservers.current.url)
         informers = _informers(resources, api, catalog, config.kube_api.namespaces, outages)
         for informer in informers:
@@ -167,7 +170,8 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         rights = needed((informer.resource, informer.namespace) for informer in informers)
         standing = Standing(api, access.authorization, rights, outages)
         _in_background(stack, standing.keep(), "the bastion's own rights")
-        lookup = Lookup(api, catalog, informers, Rate(config.limits.lookup_qps, config.limits.lookup_qps))
+        lookups = Rate(config.limits.lookup_qps, config.limits.lookup_qps)
+        lookup = Lookup(api, catalog, informers, lookups)
 
         timeouts = config.timeouts
         client_tls = ClientTLS(config.kubelet)
@@ -179,20 +183,20 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         log = await stack.enter_async_context(
             AccessLog(access_log, access_lines(observing.log_format, access_log))
         )
-        requests = Requests(observing.targets)
+        requests = Requests(observing.metrics_targets)
         observer = Observer((log, requests))
-        origins = Origins(config.trusted_proxies)
+        origins = Origins(config.serving.trusted_proxies)
         expiry = Expiry(certificates_of(config, lambda: access.certificates))
         _in_background(stack, expiry.keep(), "the ends of certificates")
-        transport = Transport(pool, UpstreamDeadlines(timeouts.response_header, timeouts.response_idle))
+        transport = Transport(pool, timeouts)
         outliers = Outliers()
         turns = Turns()
-        presentation = Policy(config.pages.rewrite_html, config.pages.sandbox)
+        presentation = Policy(config.browsers.rewrite_html, config.browsers.sandbox_pages)
         router = Router(
             Resolver(
                 catalog,
                 policy,
-                nodes=config.nodes,
+                nodes=config.targets.node_proxy,
                 namespaces=config.kube_api.namespaces,
                 beyond=_said_once(),
             ),
@@ -214,14 +218,14 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             token_file,
             reviews,
             stack,
-            anonymous=config.anonymous,
-            ttl=config.memory.authentication,
+            anonymous=config.authentication.anonymous,
+            ttl=config.cache.authentication_ttl,
         )
         fresh_authorizer = AccessReviewAuthorizer(reviews)
-        authorizer = CachedAuthorizer(fresh_authorizer, config.memory.authorized, config.memory.unauthorized)
+        authorizer = CachedAuthorizer(fresh_authorizer, config.cache)
         recheck = Recheck(config.streams.recheck_interval, config.streams.recheck_grace)
         stream_access = StreamAccess(recheck, authenticators.fresh, fresh_authorizer)
-        streams = Streams(deadlines, _stream_limits(config.streams), stream_access.watch, _told_by(observer))
+        streams = Streams(deadlines, config.streams, stream_access.watch, _told_by(observer))
         catalog.address_gone.append(streams.address_gone)
         catalog.node_gone.append(streams.node_gone)
         guard = Guard(authenticators.remembering, authenticators.remembers, config.limits, origins.foreign)
@@ -230,15 +234,14 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             config.browsers, guard, origins, hosts, strict_transport=not config.serving.self_signed
         )
         impersonator = Impersonator(authorizer)
+        waiting = Shares(config.limits.waiting_per_target)
         gateway = Gateway(
             guard,
             impersonator,
             authorizer,
             router,
             origins,
-            Forwarder(
-                transport, router, outliers, Shares(config.limits.waiting_per_target), presentation, turns
-            ),
+            Forwarder(transport, router, outliers, waiting, presentation, turns),
             tunneller,
             streams,
             observer,
@@ -246,7 +249,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             hosts=hosts,
             sign_in=sign_in,
             front_proxy=authenticators.headers,
-            generated_clients=config.generated_clients,
+            generated_clients=config.targets.decode_generated_client_paths,
             withheld=_withheld(config, authenticators.headers),
         )
 
@@ -290,11 +293,20 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             lambda: door.crowded,
             hosts,
             Observer((log, requests, sign_ins)) if desk is not None else None,
-            own.admits if observing.authorization else None,
+            own.admits if observing.metrics_authorization else None,
         )
         bastion.metrics = ServerState(MetricsPort(web), deadlines, door)
-        bastion.state = ServerState(
-            bastion.app, deadlines, door, Timeouts(*_server_timeouts(config)), streams.end_all
+        bastion.state = ServerState(bastion.app, deadlines, door, timeouts, streams.end_all)
+        bastion.adjust = Adjustable(
+            guard=guard,
+            door=door,
+            waiting=waiting,
+            lookups=lookups,
+            authenticator=authenticators.cache,
+            authorizer=authorizer,
+            dialer=dialer,
+            transport=transport,
+            server=bastion.state,
         )
         yield bastion
 
@@ -314,7 +326,9 @@ async def embedded_api(config: Config, stack: AsyncExitStack) -> ApiServer:
 
 def _withheld(config: Config, front_proxy: FrontProxyHeaders | None) -> Callable[[bytes], bool]:
     names, prefixes = front_proxy.names() if front_proxy is not None else ((), ())
-    return withholding(names, prefixes, [name.lower().encode() for name in config.allow_headers])
+    return withholding(
+        names, prefixes, [name.lower().encode() for name in config.serving.allow_request_headers]
+    )
 
 
 def _sign_in(
@@ -358,23 +372,12 @@ def session_key(browsers: Browsers) -> bytes:
         raise StartError(f"--session-key-file: {browsers.key_file} {error}") from error
 
 
-def _stream_limits(streams: StreamConfig) -> StreamLimits:
-    """What is never asked about again is long after a minute."""
-    usual = StreamLimits()
-    return StreamLimits(streams.idle_timeout, streams.max_duration, streams.recheck_interval or usual.long)
-
-
 def _descriptors() -> int:
     """How many files this process may open; raised to what it is allowed to raise it to."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
-
-
-def _server_timeouts(config: Config) -> tuple[float, ...]:
-    timeouts = config.timeouts
-    return (timeouts.request_header, timeouts.keep_alive, timeouts.request_body_idle, timeouts.response_stall)
 
 
 def _own_ports(config: Config) -> tuple[int, ...]:
@@ -386,7 +389,7 @@ def _own_sockets(config: Config) -> set[tuple[str, int]]:
     """A target that leads there is a loop, and the plain ports are nobody's but whose they were meant to
     be.
     """
-    serving, aside = config.serving, config.observing.metrics_address
+    serving, aside = config.serving, config.observing.metrics_bind_address
     own = {(serving.bind_address, serving.port)} | ({aside} if aside is not None else set())
     return own | {(INSECURE_ADDRESS, serving.insecure_port)} if serving.insecure_port else own
 

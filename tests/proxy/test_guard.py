@@ -12,7 +12,7 @@ from bastion.kube.status import StatusError
 from bastion.kube.user import User, anonymous
 from bastion.proxy.guard import HELD_BACK, REFUSALS, SECOND_TRIES, Guard, asker_of
 from bastion.runtime.turns import ADDRESS, USER, Key
-from bastion.settings.config import Limits
+from bastion.settings.sections import Limits
 from tests.fakes import ClockLoop, Knows, pass_time, refused, run, settle
 from tests.proxy.exchanges import Exchange
 

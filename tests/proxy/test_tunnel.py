@@ -20,7 +20,8 @@ from bastion.network.relay import Stream
 from bastion.observe.record import Record
 from bastion.proxy.forward import Envelope
 from bastion.proxy.router import Route
-from bastion.proxy.streams import StreamLimits, Streams
+from bastion.settings.sections import StreamLimits
+from bastion.proxy.streams import Streams
 from bastion.proxy.tunnel import Tunneller, upgrade_head
 from bastion.proxy.turns import Turns
 from bastion.runtime.deadlines import Deadlines
@@ -37,7 +38,7 @@ YES = (
     + b"\r\nX-Own: kept\r\n\r\n"
 )
 YES_TO_SPDY = b"HTTP/1.1 101 Go on\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n"
-UNLIMITED = StreamLimits(idle=0, duration=0)
+UNLIMITED = StreamLimits(idle_timeout=0, max_duration=0)
 POLICY_VIOLATION, GOING_AWAY = b"\x88\x02\x03\xf0", b"\x88\x02\x03\xe9"
 ENVELOPE = Envelope(Forwarded(b"192.0.2.1", b"bastion.test", b"https", b"/prefix", b"/prefix/x"), False)
 
@@ -396,7 +397,7 @@ def test_what_is_no_websocket_is_told_nothing() -> None:
 
 def test_the_longest_duration() -> None:
     async def main() -> None:
-        async with house(limits=StreamLimits(duration=0.05)) as h, h.open() as (_, client, serving):
+        async with house(limits=StreamLimits(max_duration=0.05)) as h, h.open() as (_, client, serving):
             assert await client.rest() == GOING_AWAY
             await serving
             assert h.record.outcome == "the longest duration of a stream is over"

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from bastion.standalone.apiserver import ApiServer
-from bastion.standalone.kubeconfig import write_private
+from bastion.runtime.private import write_private
 from tests.standalone.api import CLUSTER, serving
 from tests.standalone.objects import write
 
@@ -28,7 +28,7 @@ def run_beside(folder: Path, work: Callable[[ApiServer, Path], None], cluster: s
     async def main() -> None:
         async with serving(folder, cluster) as server:
             kubeconfig = folder / "kubeconfig"
-            write_private(kubeconfig, server.kubeconfig())
+            write_private(kubeconfig, server.kubeconfig().encode())
             await asyncio.to_thread(work, server, kubeconfig)
 
     asyncio.run(main())

@@ -15,7 +15,7 @@ from pathlib import Path
 from bastion.kube.endpoint import KUBELET
 from bastion.runtime.follow import Followed
 from bastion.runtime.trust import client_context, show
-from bastion.settings.config import Kubelet
+from bastion.settings.sections import Kubelet
 
 ALPN = ["http/1.1"]
 

@@ -65,7 +65,7 @@ class HttpProtocol(asyncio.Protocol):
         if tls is not None:
             self.scheme = b"https"
             self.certificate = peer_certificates(tls)
-        self.deadline = self.loop.time() + self.server.timeouts.head
+        self.deadline = self.loop.time() + self.server.timeouts.request_header
         self.server.opened(self)
 
     def data_received(self, data: bytes) -> None:
@@ -111,7 +111,7 @@ class HttpProtocol(asyncio.Protocol):
     def pause_writing(self) -> None:
         self.writable = False
         self._unsent = self._pending()
-        self.deadline = self._stalled_at = self.loop.time() + self.server.timeouts.write_stall
+        self.deadline = self._stalled_at = self.loop.time() + self.server.timeouts.response_stall
 
     def resume_writing(self) -> None:
         self.writable = True
@@ -153,7 +153,7 @@ class HttpProtocol(asyncio.Protocol):
         pending, now = self._pending(), self.loop.time()
         if pending < self._unsent:
             self._unsent = pending
-            self._stalled_at = now + self.server.timeouts.write_stall
+            self._stalled_at = now + self.server.timeouts.response_stall
         elif now >= self._stalled_at:
             self.abort()
             return
@@ -164,7 +164,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def await_body(self) -> None:
         if self.writable:
-            self.deadline = self.loop.time() + self.server.timeouts.body_idle
+            self.deadline = self.loop.time() + self.server.timeouts.request_body_idle
 
     # --- writing
 
@@ -239,7 +239,9 @@ class HttpProtocol(asyncio.Protocol):
         if line_end >= 0 and line_end + 2 > self._scanned:
             read_request_line(buffer[:line_end])
         if self._scanned == 0:
-            self.deadline = min(self.deadline or float("inf"), self.loop.time() + self.server.timeouts.head)
+            self.deadline = min(
+                self.deadline or float("inf"), self.loop.time() + self.server.timeouts.request_header
+            )
         self._scanned = end
 
     def _begin(self, head: Head, rest: bytes) -> None:
@@ -387,7 +389,7 @@ class HttpProtocol(asyncio.Protocol):
             self._unsent = self._pending()
             self._transport.close()
             self.deadline = self._stalled_at = self.loop.time() + (
-                self.server.timeouts.write_stall if self._unsent else LINGER_SECONDS
+                self.server.timeouts.response_stall if self._unsent else LINGER_SECONDS
             )
 
     @property
