@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUNS := $(VENV)/.runs
 READY := $(VENV)/.ready
 
-.PHONY: demo test coverage lint bench soak fuzz openapi lock clean
+.PHONY: demo test coverage lint bench soak fuzz openapi reference lock clean
 
 demo: $(RUNS)
 	@$(BIN)/bastion demo
@@ -41,6 +41,10 @@ fuzz: $(READY)
 
 openapi: $(READY)
 	$(BIN)/python -m bastion.web.openapi > openapi/bastion.json
+
+# docs/reference is written from the table of options.
+reference: $(READY)
+	$(BIN)/python -m bastion.settings.reference docs/reference
 
 # The locks are what is installed; this brings them up to date with pyproject.toml.
 lock: $(READY)

@@ -61,6 +61,4 @@ async def main(config: Config) -> dict[str, float]:
 if __name__ == "__main__":
     tune_allocator()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        json.dump(
-            runner.run(main(serve_config(sys.argv[1:]))), sys.stdout
-        )
+        json.dump(runner.run(main(serve_config(sys.argv[1:]))), sys.stdout)

@@ -38,9 +38,7 @@ class CachedAuthenticator:
     memory dump holds no token.
     """
 
-    def __init__(
-        self, inner: Authenticator, ttl: float, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, inner: Authenticator, ttl: float, clock: Callable[[], float] = time.time) -> None:
         self._inner = inner
         self.ttl = ttl
         self._clock = clock

@@ -23,7 +23,7 @@ def dumped(loaded: Loaded[Options]) -> str:
 
 def _entry(loaded: Loaded[Options], row: Option) -> Iterator[str]:
     value = value_of(loaded.options, row)
-    written = row.kind.to_document(value) if value is not None else None
+    written = row.kind.to_document(value) if value not in (None, "") else None
     origin = loaded.origins[row.key]
     where = "" if origin == DEFAULT else f" {loaded.places[row.key]}"
     first, *others = yaml_of({camel_case(row.name): written}).rstrip("\n").split("\n")

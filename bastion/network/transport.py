@@ -6,7 +6,6 @@ The body is sent while the answer is awaited, because a backend may answer befor
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import Protocol
 
 from bastion.kube.endpoint import Endpoint

@@ -18,8 +18,8 @@ from bastion.cluster.outage import unanswered, unreadable
 from bastion.kube.attributes import Attributes
 from bastion.kube.status import StatusError
 from bastion.kube.user import User
-from bastion.settings.sections import Lifetimes
 from bastion.runtime.cache import Cache
+from bastion.settings.sections import Lifetimes
 from tests import fakes
 from tests.fakes import SOMEBODY
 

@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from bastion import __version__
+from bastion.server.run import CLOSING_SECONDS, Endings
 from bastion.settings.load import load
 from bastion.settings.options import Options
-from bastion.server.run import CLOSING_SECONDS, Endings
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 KUSTOMIZATION = yaml.safe_load((DEPLOY / "kustomization.yaml").read_text())

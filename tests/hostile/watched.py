@@ -142,9 +142,7 @@ def watched(folder: Path, *flags: str) -> Iterator[Watched]:
     cluster = Cluster(folder)
     place = cluster.pod()
     source = ["--manifests", str(cluster.manifests), "--token-auth-file", str(cluster.tokens)]
-    config = serve_config(
-        [*source, "--allow-target-cidr", ALLOWED, *flags]
-    )
+    config = serve_config([*source, "--allow-target-cidr", ALLOWED, *flags])
     loop = WatchedLoop()
     running: asyncio.Future[tuple[Bastion, int, asyncio.Event]] = loop.create_future()
 

@@ -15,8 +15,8 @@ from bastion.network.held import HIGH_WATER
 from bastion.network.http1 import connection as http1
 from bastion.network.http1.answer import framing
 from bastion.network.http1.connection import LARGE_PORTION, MAX_FIELDS, MAX_HEAD, MAX_INTERIM, Connection
-from bastion.settings.sections import Timeouts
 from bastion.runtime.certificates import Authority
+from bastion.settings.sections import Timeouts
 from tests.fakes import (
     Backend,
     ClockLoop,

@@ -12,7 +12,6 @@ import pytest
 from bastion.kube.endpoint import Endpoint
 from bastion.kube.status import StatusError
 from bastion.observe.record import Record
-from bastion.settings.sections import StreamLimits
 from bastion.proxy.streams import (
     AT_ONCE,
     IDLE,
@@ -24,6 +23,7 @@ from bastion.proxy.streams import (
     UnderWay,
 )
 from bastion.runtime.deadlines import Deadlines
+from bastion.settings.sections import StreamLimits
 from tests import fakes
 from tests.fakes import ClockLoop, pass_time, settle
 from tests.proxy.exchanges import Exchange

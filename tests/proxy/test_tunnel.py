@@ -20,11 +20,11 @@ from bastion.network.relay import Stream
 from bastion.observe.record import Record
 from bastion.proxy.forward import Envelope
 from bastion.proxy.router import Route
-from bastion.settings.sections import StreamLimits
 from bastion.proxy.streams import Streams
 from bastion.proxy.tunnel import Tunneller, upgrade_head
 from bastion.proxy.turns import Turns
 from bastion.runtime.deadlines import Deadlines
+from bastion.settings.sections import StreamLimits
 from tests.fakes import LOOPBACK, Backend, refused, run, settle, until, wire
 from tests.proxy.exchanges import Exchange, Field, fields_of
 from tests.proxy.routes import Standing, route_to

@@ -13,8 +13,8 @@ import kubernetes
 import pytest
 import yaml
 
-from bastion.standalone.apiserver import ApiServer
 from bastion.runtime.private import write_private
+from bastion.standalone.apiserver import ApiServer
 from tests.standalone.api import CLUSTER, serving
 from tests.standalone.objects import write
 
