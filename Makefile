@@ -28,11 +28,11 @@ bench: $(READY)
 # Long, and best on a machine of its own: 1 000 random scripts of faults, an API server that is away for a minute, 210 000 requests whose
 # answers must be their own, everything that can break under a tunnel 2 000 times each, and 2 000 hostile peers of each kind.
 soak: $(READY)
-	BASTION_SOAK_ROUNDS=1000 $(BIN)/python -m pytest tests/discovery/test_faults.py tests/discovery/test_restored.py tests/e2e/test_api_server_away.py
-	BASTION_SOAK_ROUNDS=10000 $(BIN)/python -m pytest tests/e2e/test_differential.py
-	BASTION_SOAK_ROUNDS=200000 $(BIN)/python -m pytest tests/e2e/test_cross_user.py
-	BASTION_SOAK_ROUNDS=2000 $(BIN)/python -m pytest tests/tunnel/test_faults.py
-	BASTION_SOAK_PEERS=2000 $(BIN)/python -m pytest -s tests/soak
+	SOAK_ROUNDS=1000 $(BIN)/python -m pytest tests/discovery/test_faults.py tests/discovery/test_restored.py tests/e2e/test_api_server_away.py
+	SOAK_ROUNDS=10000 $(BIN)/python -m pytest tests/e2e/test_differential.py
+	SOAK_ROUNDS=200000 $(BIN)/python -m pytest tests/e2e/test_cross_user.py
+	SOAK_ROUNDS=2000 $(BIN)/python -m pytest tests/tunnel/test_faults.py
+	SOAK_PEERS=2000 $(BIN)/python -m pytest -s tests/soak
 
 # Some ten million hostile inputs, led by coverage; more begin where these ended (.fuzz).
 fuzz: $(READY)

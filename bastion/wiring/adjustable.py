@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from bastion.authn.cached import CachedAuthenticator
@@ -29,6 +30,7 @@ class Adjustable:
     dialer: Dialer
     transport: Transport
     server: ServerState
+    set_verbosity: Callable[[int], None] = logs.set_verbosity
 
     def __call__(self, config: Config) -> None:
         self.guard.limit(config.limits)
@@ -39,4 +41,4 @@ class Adjustable:
         self.authorizer.lifetimes = config.cache
         self.dialer.connect_timeout = config.timeouts.connect
         self.transport.timeouts = self.server.timeouts = config.timeouts
-        logs.set_verbosity(config.observing.verbosity)
+        self.set_verbosity(config.observing.verbosity)

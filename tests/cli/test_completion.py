@@ -28,7 +28,7 @@ _ZSH = """
 zmodload zsh/zpty
 zpty shell zsh -f -i
 zpty -w shell "PS1= PS2= PROMPT= RPROMPT=; autoload -Uz compinit; compinit -u -d $2/dump; source $1"
-zpty -w shell 'zstyle ":completion:*" list-colors ""; LISTMAX=0; stty columns 200; unsetopt zle_bracketed_paste'
+zpty -w shell 'zstyle ":completion:*" list-colors ""; LISTMAX=0; stty columns 200'
 zpty -w shell 'print READY'
 while zpty -r shell line && [[ $line != *READY* || $line == *print* ]]; do :; done
 zpty -w -n shell "$3"$'\\t\\t'

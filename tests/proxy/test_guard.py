@@ -69,6 +69,19 @@ def test_so_many_guesses_and_no_more_and_others_have_theirs() -> None:
     scene(play)
 
 
+def test_limits_may_be_replaced() -> None:
+    async def play(scene: Scene) -> None:
+        assert await scene.guesses(BURST + 1) == [401] * BURST + [429]
+        scene.guard.limit(Limits(authentication_failure_qps=1.0, authentication_failure_burst=2 * BURST))
+        assert await scene.guesses(BURST + 1) == [401] * BURST + [429]
+        scene.guard.limit(Limits(authentication_failure_qps=0, exchanges_per_user=1))
+        assert await scene.guesses(3 * BURST) == [401] * 3 * BURST
+        with scene.guard.place(asker_of(ALICE, HERE), tunnel=False), pytest.raises(StatusError):
+            scene.guard.place(asker_of(ALICE, HERE), tunnel=False).__enter__()
+
+    scene(play)
+
+
 def test_an_ipv6_client_is_its_64() -> None:
     async def play(it: Scene) -> None:
         codes = [await it.ask(f"guess-{n}", f"2001:db8:0:1::{n:x}") for n in range(BURST + 2)]
