@@ -148,7 +148,7 @@ async def house(answer: bytes = YES, limits: StreamLimits = UNLIMITED) -> AsyncI
     backend = Backend(script)
     async with backend, wire() as (transport, pool), Deadlines() as deadlines:
         watches = Watches()
-        tunneller = Tunneller(transport, Standing(), deadlines, limits.idle, Policy(), Turns())
+        tunneller = Tunneller(transport, Standing(), deadlines, limits.idle_timeout, Policy(), Turns())
         yield House(tunneller, Streams(deadlines, limits, watches), watches, pool, backend)
 
 
