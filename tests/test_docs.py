@@ -10,7 +10,7 @@ from bastion.cli.main import COMMANDS
 from bastion.settings.option import options_of
 from tests.e2e.harness import ROOT
 
-PAGES = ("README.md", "SECURITY.md", "docs/hardening.md", "deploy/README.md")
+PAGES = ("README.md", "SECURITY.md", "docs/hardening.md", "deploy/README.md", "docs/reference/flags.md")
 OTHERS = {"--strict"}  # of mypy
 ELSEWHERE = re.compile(r"^\s*(?:curl|kubectl|openssl|docker|\(cd).*$|`kubectl[^`]*`", re.MULTILINE)
 

@@ -30,7 +30,7 @@ def help_text(whole: type, manual: Manual, columns: int) -> str:
     lines = [f"usage: {manual.command} [FLAGS]", "", *textwrap.wrap(manual.summary, width)]
     if manual.first:
         wanted = [row for flag in manual.first for row in rows if row.flag == flag]
-        lines += ["", "what one needs first:", *_entries(wanted, width)]
+        lines += ["", "the flags you need first:", *_entries(wanted, width)]
     for section in sections_of(whole):
         others = [row for row in section.options if row.flag not in manual.first]
         if others:

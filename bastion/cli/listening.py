@@ -66,7 +66,7 @@ def announce(serving: Serving, sockets: Sockets) -> None:
         _log.info("serving https://%s:%d", host, sock.getsockname()[1])
     for sock in sockets.metrics:
         _log.info(
-            "serving /metrics in plain HTTP, to whoever can reach it, at %s port %d", *sock.getsockname()[:2]
+            "serving /metrics in plain HTTP, without authorization, at %s port %d", *sock.getsockname()[:2]
         )
     if serving.self_signed:
         _start_log.warning("no --tls-cert-file: the certificate was made just now, and no client trusts it")

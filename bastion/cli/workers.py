@@ -65,8 +65,8 @@ class Orders:
 
 def orders() -> Orders | None:
     """None where this is no worker."""
-    told = told_by_supervisor()
-    return Orders(**orjson.loads(told)) if told else None
+    text = told_by_supervisor()
+    return Orders(**orjson.loads(text)) if text else None
 
 
 def refuse_too_many(workers: int) -> None:
@@ -87,9 +87,9 @@ async def supervise(config: Config, argv: Sequence[str]) -> int:
         stack.callback((await Collecting(folder, [*map(str, range(workers))]).answering()).close)
         kubeconfig = await _embedded(config, folder, stack)
         await examine(config)
-        told = orjson.dumps(asdict(_orders(config, folder, sockets, kubeconfig)))
+        text = orjson.dumps(asdict(_orders(config, folder, sockets, kubeconfig)))
         command = [sys.executable, "-m", "bastion", "serve", *argv]
-        return await Supervisor(command, workers, [sock.fileno() for sock in sockets.all], told).run()
+        return await Supervisor(command, workers, [sock.fileno() for sock in sockets.all], text).run()
 
 
 async def _embedded(config: Config, folder: Path, stack: contextlib.AsyncExitStack) -> str:

@@ -69,7 +69,7 @@ def issuers_of(settings: Authentication) -> tuple[Issuer, ...]:
 
 
 def authentication_of(options: Options, mistakes: Mistakes) -> Authentication:
-    """A file that is missing is reported elsewhere."""
+    """A missing file is reported with all others."""
     given, oidc = options.authentication, options.oidc
     issuers = _issuers(options, mistakes)
     if oidc.clock_skew > MOST_SKEW:
@@ -131,7 +131,7 @@ def _front_proxy(given: RequestHeader, mistakes: Mistakes) -> FrontProxy | None:
         for name in getattr(given, kind):
             if not _may_name_a_user(name, prefix=kind == "extra_headers_prefix"):
                 mistakes.add(
-                    "{0}: {name!r} is no header that a front proxy can name a user in",
+                    "{0}: {name!r} is not a header field in which a front proxy can name a user",
                     f"request_header.{kind}",
                     name=name,
                 )
@@ -173,9 +173,9 @@ _OF_AN_ISSUER = (
     "ca_file",
 )
 _MANDATORY = (
-    ("issuer_url", "who?"),
-    ("client_id", "for whom?"),
-    ("username_prefix", "else a name could be anybody's"),
+    ("issuer_url", "which issuer?"),
+    ("client_id", "which audience?"),
+    ("username_prefix", "else a name of the issuer could be that of any user"),
 )
 
 

@@ -13,7 +13,7 @@ from bastion.settings.options import Options
 
 @dataclass(frozen=True, slots=True)
 class Standalone:
-    manifests: tuple[Path, ...] = option("manifests", PATHS, (), "the objects (a file or folder)")
+    manifests: tuple[Path, ...] = option("manifests", PATHS, (), "the objects, a file or folder")
     token_file: Path | None = option(
         "token-auth-file", PATH, None, 'static tokens, a CSV of token,user,uid,"group,group"'
     )
@@ -50,7 +50,7 @@ class DemoOptions:
 
 
 def variables() -> frozenset[str]:
-    """Of all commands: what one of them does not read is no mistake."""
+    """Of all commands: each ignores those of the others."""
     return frozenset(
         row.variable for whole in (Options, StandaloneOptions, DemoOptions) for row in options_of(whole)
     )

@@ -47,7 +47,7 @@ class Credentials:
         "authentication-config",
         PATH,
         None,
-        "an AuthenticationConfiguration with any number of OpenID Connect issuers, instead of --oidc-*",
+        "an AuthenticationConfiguration with any number of OpenID Connect issuers, instead of one by options",
     )
 
 

@@ -1,4 +1,4 @@
-"""· Which issuers does an AuthenticationConfiguration file describe, now?
+"""· Which issuers does an AuthenticationConfiguration file describe?
 
 The file is a part of what kube-apiserver's --authentication-config takes: a field that means nothing here is
 refused by its path, so that no rule is left out in silence.
@@ -10,6 +10,7 @@ from typing import Any
 
 from bastion.kube.documents import documents
 from bastion.settings.issuer import Issuer, wrong_prefix, wrong_url
+from bastion.settings.words import did_you_mean
 
 API_VERSIONS = ("apiserver.config.k8s.io/v1", "apiserver.config.k8s.io/v1beta1")
 
@@ -51,7 +52,9 @@ class _Reader:
             self.mistakes.append(f"{path or 'the document'}: must be an object")
             return {}
         self.mistakes += [
-            f"{_join(path, name)}: unknown, or not supported here" for name in value if name not in known
+            f"{_join(path, name)}: unknown field, or not supported here{did_you_mean(str(name), known)}"
+            for name in value
+            if name not in known
         ]
         return value
 

@@ -73,7 +73,7 @@ class Source:
         "kubeconfig", PATH, None, "the cluster; without it KUBECONFIG, ~/.kube/config, or the pod's own"
     )
     manifests: tuple[Path, ...] = option(
-        "manifests", PATHS, (), "no cluster: serve these manifests (a file or folder)"
+        "manifests", PATHS, (), "no cluster: serve these manifests, a file or folder"
     )
     token_file: Path | None = option(
         "token-auth-file", PATH, None, 'static tokens, a CSV of token,user,uid,"group,group"'

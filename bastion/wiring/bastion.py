@@ -186,7 +186,10 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         requests = Requests(observing.metrics_targets)
         observer = Observer((log, requests))
         origins = Origins(config.serving.trusted_proxies)
-        expiry = Expiry(certificates_of(config, lambda: access.certificates))
+        certified = certificates_of(
+            config.serving, config.authentication, config.kubelet, lambda: access.certificates
+        )
+        expiry = Expiry(certified)
         _in_background(stack, expiry.keep(), "the ends of certificates")
         transport = Transport(pool, timeouts)
         outliers = Outliers()

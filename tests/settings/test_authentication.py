@@ -100,11 +100,14 @@ FRONT = {
     "no header": ((), "needs --requestheader-username-headers"),
     "Authorization": (
         ("--requestheader-username-headers", "Authorization"),
-        "'Authorization' is no header that a front proxy",
+        "'Authorization' is not a header field in which",
     ),
-    "Cookie among others": (("--requestheader-username-headers", "X,cookie"), "'cookie' is no header"),
-    "with an underscore": (("--requestheader-username-headers", "X_User"), "'X_User' is no header"),
-    "with a blank": (("--requestheader-username-headers", "X User"), "'X User' is no header"),
+    "Cookie among others": (
+        ("--requestheader-username-headers", "X,cookie"),
+        "'cookie' is not a header field",
+    ),
+    "with an underscore": (("--requestheader-username-headers", "X_User"), "'X_User' is not a header field"),
+    "with a blank": (("--requestheader-username-headers", "X User"), "'X User' is not a header field"),
     "a group in Host": (
         ("--requestheader-username-headers=X", "--requestheader-group-headers=Host"),
         "group-headers: 'Host'",
@@ -169,8 +172,11 @@ def test_an_issuer_with_all_of_its_rules(ca: Path) -> None:
 
 OIDC_MISTAKES = {
     "no prefix": (OIDC[:4], "need --oidc-username-prefix"),
-    "a prefix that is none": ((*OIDC[:4], "--oidc-username-prefix", "-"), "`-` (none) cannot be asked for"),
-    "Kubernetes' prefix": ((*OIDC[:4], "--oidc-username-prefix", "system:"), "'system:' is Kubernetes' own"),
+    "a prefix that is none": ((*OIDC[:4], "--oidc-username-prefix", "-"), "`-` (none) is not allowed"),
+    "Kubernetes' prefix": (
+        (*OIDC[:4], "--oidc-username-prefix", "system:"),
+        "'system:' is reserved for Kubernetes",
+    ),
     "Kubernetes' prefix of groups": (
         (*OIDC, "--oidc-groups-prefix", "system:x:"),
         "--oidc-groups-prefix: 'system:x:' is",
@@ -302,7 +308,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
     return made
 
 
-FIELD = "unknown, or not supported here"
+FIELD = "unknown field, or not supported here"
 WRONG = [
     ("apiVersion", "apiserver.config.k8s.io/v1alpha1", "apiVersion: must be"),
     ("kind", "Config", "kind: must be AuthenticationConfiguration"),
