@@ -31,7 +31,7 @@ class Reread:
 
     def followed(self, apply: Callable[[Config], None]) -> Iterable[Followed[None]]:
         """The file, if there is one.  `apply` is called with what counts from then on."""
-        file = self._running.command.config
+        file = self._running.start.config
         if file is not None:
             yield Followed(f"the configuration {file}", (file,), lambda: self._read(apply))
 

@@ -42,7 +42,7 @@ def run(argv: Sequence[str]) -> int:
     given = loaded(Options, argv, MANUAL)
     if given is None:
         return 0
-    if given.options.command.dump_config:
+    if given.options.start.dump_config:
         if given.mistakes:
             raise ConfigError(list(given.mistakes))
         sys.stdout.write(dumped(given))

@@ -42,7 +42,7 @@ def start(argv: Sequence[str], given: Loaded[Options]) -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to be read again
     # what one worker says is said for all
     _start_log.disabled = os.environ.get(NUMBER, "0") != "0"
-    if given.options.command.check:
+    if given.options.start.check:
         return run_to_end(lambda: _check(config))
     if worker is None and config.serving.workers > 1:
         return run_to_end(lambda: supervise(config, argv))

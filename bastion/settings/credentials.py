@@ -28,7 +28,7 @@ CLAIMS: Several = several(Kind("CLAIM=VALUE", claim, show="=".join), commas=Fals
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
+class AuthenticationOptions:
     """Which credentials are accepted besides bearer tokens that the API server knows."""
 
     anonymous: bool = option(

@@ -88,4 +88,4 @@ def _filled(whole: type[T], values: Mapping[str, Any]) -> T:
 
 
 def value_of(options: object, row: Option) -> Any:
-    return getattr(getattr(options, row.section or "command"), row.name)
+    return getattr(getattr(options, row.section or "start"), row.name)

@@ -75,7 +75,7 @@ def option(
 
 
 def section(kind: type, title: str) -> Any:
-    """A field of what is asked for as a whole; its name is the section's, `command` for flags alone."""
+    """A field of the whole; its name is the section's, `start` for what cannot be in a file."""
     return field(default_factory=kind, metadata={_SECTION: title})
 
 
@@ -94,7 +94,7 @@ def _sections_of(whole: type) -> tuple[Section, ...]:
         Section(name, item.metadata[_SECTION], hints[item.name], tuple(_rows(name, hints[item.name])))
         for item in fields(whole)
         if _SECTION in item.metadata
-        for name in ["" if item.name == "command" else item.name]
+        for name in ["" if item.name == "start" else item.name]
     )
 
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bastion.settings.browsers import Browsers
-from bastion.settings.credentials import Credentials, Oidc, RequestHeader
+from bastion.settings.credentials import AuthenticationOptions, Oidc, RequestHeader
 from bastion.settings.kubeapi import KubeApi
 from bastion.settings.observing import Observing
 from bastion.settings.option import section
 from bastion.settings.sections import (
-    Command,
     Kubelet,
     Lifetimes,
     Limits,
     Serving,
     Source,
+    Start,
     StreamLimits,
     Targets,
     Timeouts,
@@ -26,8 +26,8 @@ from bastion.settings.sections import (
 class Options:
     source: Source = section(Source, "where objects and decisions come from")
     kube_api: KubeApi = section(KubeApi, "the API server")
-    authentication: Credentials = section(
-        Credentials, "authentication, besides bearer tokens that the API server knows"
+    authentication: AuthenticationOptions = section(
+        AuthenticationOptions, "authentication, besides bearer tokens that the API server knows"
     )
     request_header: RequestHeader = section(RequestHeader, "authentication by a front proxy")
     oidc: Oidc = section(Oidc, "authentication by an OpenID Connect issuer")
@@ -42,4 +42,4 @@ class Options:
     targets: Targets = section(Targets, "targets")
     kubelet: Kubelet = section(Kubelet, "TLS to kubelets, used there and nowhere else")
     observing: Observing = section(Observing, "logs and metrics")
-    command: Command = section(Command, "this start")
+    start: Start = section(Start, "this start")

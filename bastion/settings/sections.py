@@ -51,7 +51,7 @@ ODD_HEADERS = several(Kind("NAME", odd_header), commas=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class Start:
     """What one start of `bastion serve` is asked to do."""
 
     config: Path | None = option(
