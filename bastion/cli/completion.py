@@ -71,7 +71,7 @@ def _flags(command: Completable) -> list[str]:
 
 _BASH = r"""# bash completion for bastion
 _bastion() {
-    local cur prev words cword command
+    local cur prev command
     cur=${COMP_WORDS[COMP_CWORD]}
     prev=${COMP_WORDS[COMP_CWORD-1]}
     # bash splits --flag=value into three words

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, replace
 
-from bastion.runtime.errors import ConfigError
+from bastion.runtime.errors import ConfigError, StartError
 from bastion.runtime.follow import Followed
 from bastion.settings.commands import variables
 from bastion.settings.config import Config, config_of
@@ -32,14 +32,18 @@ class Reread:
     def followed(self, apply: Callable[[Config], None]) -> Iterable[Followed[None]]:
         """The file, if there is one.  `apply` is called with what counts from then on."""
         file = self._running.start.config
-        if file is not None:
+        if file is None:
+            return
+        try:
             yield Followed(f"the configuration {file}", (file,), lambda: self._read(apply))
+        except ValueError as error:  # changed since it was read for the start
+            raise StartError(str(error)) from error
 
     def _read(self, apply: Callable[[Config], None]) -> None:
         """Raises ValueError with every mistake."""
         loaded = load(Options, self._argv, self._environment, others=variables())
         try:
-            config_of(loaded, self._adjust)
+            config = config_of(self._with_these_workers(loaded), self._adjust)
         except ConfigError as error:
             raise ValueError(str(error)) from error
         changed = changes(self._running, loaded.options)
@@ -48,8 +52,14 @@ class Reread:
         adjusted = [row for row in changed if row.reloadable]
         if adjusted:
             self._running = replaced(self._running, loaded.options, adjusted)
-            apply(config_of(replace(loaded, options=self._running), self._adjust))
+            apply(config)
             _log.info("%s: changed", ", ".join(loaded.at(row.key) for row in adjusted))
+
+    def _with_these_workers(self, loaded: Loaded[Options]) -> Loaded[Options]:
+        """Limits are divided by as many as there are."""
+        workers = self._running.serving.workers
+        serving = replace(loaded.options.serving, workers=workers)
+        return replace(loaded, options=replace(loaded.options, serving=serving))
 
 
 def changes(old: Options, new: Options) -> list[Option]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
 
-from bastion.cli.reread import changes, replaced
-from bastion.settings.config import config_of, serve_config
+from bastion.cli.reread import Reread, changes, replaced
+from bastion.settings.config import Config, config_of, serve_config
 from bastion.settings.load import load
 from bastion.settings.option import options_of
 from bastion.settings.options import Options
@@ -51,3 +52,27 @@ def test_what_is_reloadable_reaches_what_holds_it(row: Any) -> None:
 def test_workers_take_their_part_of_a_new_limit() -> None:
     given = load(Options, ["--workers=4", "--max-exchanges-per-user=10"], {})
     assert config_of(given).limits.exchanges_per_user == 3
+
+
+def test_a_changed_file_is_applied_with_the_workers_that_there_are(tmp_path: Path) -> None:
+    file, old = tmp_path / "bastion.yaml", tmp_path / "ca.crt"
+    head = "apiVersion: bastion.dev/v1alpha1\nkind: BastionConfiguration\n"
+    old.touch()
+    file.write_text(head + "authentication: {clientCAFile: ca.crt}\n")
+    argv = ("--config", str(file), "--workers=2")
+    applied: list[Config] = []
+    reread = Reread(argv, load(Options, argv, {}), None)
+    (followed,) = reread.followed(applied.append)
+    assert applied == []
+    old.unlink()
+    file.write_text(head + "limits: {lookupQPS: 8}\nserving: {workers: 4, port: 1}\n")
+    followed.again()
+    assert [config.limits.lookup_qps for config in applied] == [4]
+    file.write_text(head + "limits: {lookupQPS: -8}\n")
+    followed.again()
+    file.unlink()
+    followed.again()
+    assert len(applied) == 1
+    file.write_text(head + "limits: {lookupQPS: 8}\n")
+    followed.again()
+    assert len(applied) == 1, "it is what counts already"
