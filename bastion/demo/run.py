@@ -18,6 +18,7 @@ from bastion.demo.workloads import NETWORKS, Workloads, demo_tokens, manifests_a
 from bastion.kube.documents import yaml_of
 from bastion.runtime.certificates import Authority
 from bastion.runtime.errors import StartError
+from bastion.runtime.private import write_private
 from bastion.server.listener import bind
 from bastion.server.run import Endings, Server
 from bastion.server.tls import context_of
@@ -143,8 +144,7 @@ def _write(folder: Path, ca: bytes, tokens: Tokens, url: str) -> None:
     (folder / "ca.crt").write_bytes(ca)
     rows = [f'{token},{user},{user},"{",".join(groups)}"\n' for user, (token, groups) in tokens.items()]
     for name, text in (("tokens.csv", "".join(rows)), ("kubeconfig", _kubeconfig(ca, tokens, url))):
-        (folder / name).touch(mode=0o600)
-        (folder / name).write_text(text)
+        write_private(folder / name, text.encode())
 
 
 def _kubeconfig(ca: bytes, tokens: Tokens, url: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bastion.runtime.certificates import Pair
+from bastion.runtime.private import write_private
 
 _DER = 2  # _ssl.ENCODING_DER
 
@@ -29,8 +30,7 @@ def context_of(pair: Pair) -> ssl.SSLContext:
     with tempfile.TemporaryDirectory(prefix="bastion-") as folder:
         certificate, key = Path(folder, "tls.crt"), Path(folder, "tls.key")
         certificate.write_bytes(pair.certificate)
-        key.touch(mode=0o600)
-        key.write_bytes(pair.key)
+        write_private(key, pair.key)
         return serving_context(certificate, key)
 
 

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from bastion.runtime.certificates import Pair
+from bastion.runtime.private import write_private
 
 
 def server_context(pair: Pair) -> ssl.SSLContext:
@@ -17,6 +18,6 @@ def server_context(pair: Pair) -> ssl.SSLContext:
     with tempfile.TemporaryDirectory() as folder:
         certificate, key = Path(folder, "certificate"), Path(folder, "key")
         certificate.write_bytes(pair.certificate)
-        key.write_bytes(pair.key)
+        write_private(key, pair.key)
         context.load_cert_chain(certificate, key)
     return context

@@ -52,5 +52,8 @@ def test_what_may_change_counts_at_once_the_rest_is_named_and_a_mistake_changes_
         assert not said("exchangesPerUser: changed")
 
     flags = ("--config", file, "--max-exchanges-per-user=9")
-    with serving(cluster, tmp_path, *flags) as bastion:
+    # the second is what a Service called bastion brings about
+    environment = {"BASTION_OBSERVING_LOG_FORMAT": "text", "BASTION_PORT": "tcp://10.0.0.1:443"}
+    with serving(cluster, tmp_path, *flags, environment=environment) as bastion:
         asyncio.run(main(bastion))
+        assert "{" not in bastion.program.stderr
