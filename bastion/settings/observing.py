@@ -18,10 +18,10 @@ def log_format() -> str:
     return option("log-format", one_of(*LOG_FORMATS), "", help)  # type: ignore[no-any-return]
 
 
-def verbosity() -> int:
+def verbosity(*, reloadable: bool = False) -> int:
     """A row that several commands have."""
     help = "of the log: 0 what needs attention, 1 what happens, 4 each call to the API server"
-    return option("v", LEVEL, 0, help, reloadable=True, short="v")  # type: ignore[no-any-return]
+    return option("v", LEVEL, 0, help, reloadable=reloadable, short="v")  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Observing:
     """
 
     log_format: str = log_format()
-    verbosity: int = verbosity()
+    verbosity: int = verbosity(reloadable=True)
     metrics_targets: int = option(
         "metrics-targets",
         COUNT,

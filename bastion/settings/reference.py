@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from bastion.settings.option import Option, Section, camel_case, sections_of
+from bastion.settings.commands import DemoOptions, StandaloneOptions
+from bastion.settings.option import Option, Section, camel_case, options_of, sections_of
 from bastion.settings.options import Options
 from bastion.settings.sources import API_VERSION, KIND
 
@@ -40,20 +41,34 @@ The variables that Kubernetes sets for Services called `bastion` or `bastion-…
 
 
 def markdown() -> str:
-    return INTRODUCTION + "".join(line for section in sections_of(Options) for line in _section(section))
+    sections = "".join(_section(section) for section in sections_of(Options))
+    others = "".join(
+        f"\n# Options of `bastion {name}`\n\n{_table(options_of(whole), in_file=False)}"
+        for name, whole in (("standalone", StandaloneOptions), ("demo", DemoOptions))
+    )
+    return INTRODUCTION + sections + others
 
 
-def _section(section: Section) -> Iterator[str]:
+def _section(section: Section) -> str:
     title = section.title[0].upper() + section.title[1:]
-    yield f"\n## {title}\n\n"
-    yield "| flag | variable | in the file | default | meaning |\n|---|---|---|---|---|\n"
-    for row in section.options:
-        path = f"`{row.path}`" if row.section else ""
-        default = f"`{row.shown_default}`" if row.shown_default else ""
-        meaning = _escaped(row.help) + (" *(reloadable)*" if row.reloadable else "")
-        short = f"`-{row.short}`, " if row.short else ""
-        flag = f"{short}`--{row.flag}` {_escaped(row.kind.metavar)}"
-        yield f"| {flag} | `{row.variable}` | {path} | {default} | {meaning} |\n"
+    return f"\n## {title}\n\n{_table(section.options, in_file=bool(section.name))}"
+
+
+def _table(rows: Iterable[Option], *, in_file: bool) -> str:
+    head = ("flag", "variable", *(("in the file",) if in_file else ()), "default", "meaning")
+    lines = [head, ("---",) * len(head), *(_cells(row, in_file=in_file) for row in rows)]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def _cells(row: Option, *, in_file: bool) -> tuple[str, ...]:
+    short = f"`-{row.short}`, " if row.short else ""
+    return (
+        f"{short}`--{row.flag}` {_escaped(row.kind.metavar)}",
+        f"`{row.variable}`",
+        *((f"`{row.path}`",) if in_file else ()),
+        f"`{row.shown_default}`" if row.shown_default else "",
+        _escaped(row.help) + (" *(reloadable)*" if row.reloadable else ""),
+    )
 
 
 def _escaped(text: str) -> str:

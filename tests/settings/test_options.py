@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from bastion.cli.dump import dumped
 from bastion.cli.help import Manual, help_text
@@ -24,6 +24,8 @@ ROWS = options_of(Options)
 MANUAL = Manual("bastion serve", "s", ("port",), (("e", "bastion serve"),))
 IN_FILE = [row for row in ROWS if row.section]
 EVERY = [*ROWS, *options_of(StandaloneOptions), *options_of(DemoOptions)]
+
+HEAD = "apiVersion: bastion.dev/v1alpha1\nkind: BastionConfiguration\n"
 
 # A value that is no default, by the kind's metavar.
 EXAMPLES = {
@@ -245,8 +247,28 @@ def test_the_schema_knows_the_fields_that_are_read() -> None:
     properties = reference.schema()["properties"]
     known = {f"{name}.{inner}" for name, part in properties.items() for inner in part.get("properties", ())}
     assert known == {row.path for row in IN_FILE}
-    (document,) = documents(json.dumps(reference.schema()))
-    assert document.repeated == ()
+    Draft202012Validator.check_schema(reference.schema())
+
+
+VALID = [
+    ("everything by default", dumped(load(Options, [], {})), True),
+    (
+        "everything by flags",
+        dumped(load(Options, [f"--{row.flag}={example(row)}" for row in IN_FILE], {})),
+        True,
+    ),
+    ("an unknown field", HEAD + "serving: {prt: 1}", False),
+    ("a port that is none", HEAD + "serving: {port: 70000}", False),
+    ("another kind of value", HEAD + "observing: {logFormat: xml}", False),
+    ("no kind", "apiVersion: bastion.dev/v1alpha1", False),
+]
+
+
+@pytest.mark.parametrize(("text", "valid"), [row[1:] for row in VALID], ids=[row[0] for row in VALID])
+def test_the_schema_and_the_program_are_of_one_mind(text: str, valid: bool) -> None:
+    (document,) = documents(text)
+    assert Draft202012Validator(reference.schema()).is_valid(document.value) == valid
+    assert (of_file(text).mistakes == ()) == valid
 
 
 def test_defaults_are_those_of_the_sections() -> None:
