@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, replace
 
-from bastion.runtime.errors import ConfigError, StartError
+from bastion.runtime.errors import ConfigError
 from bastion.runtime.follow import Followed
 from bastion.settings.commands import variables
 from bastion.settings.config import Config, config_of
@@ -27,20 +27,22 @@ class Reread:
         self._argv = tuple(argv)
         self._environment = dict(os.environ)
         self._running = given.options  # as started, with what was reloaded since
+        self._started = False
         self._adjust = adjust or (lambda options: options)
 
     def followed(self, apply: Callable[[Config], None]) -> Iterable[Followed[None]]:
         """The file, if there is one.  `apply` is called with what counts from then on."""
         file = self._running.start.config
-        if file is None:
-            return
-        try:
-            yield Followed(f"the configuration {file}", (file,), lambda: self._read(apply))
-        except ValueError as error:  # changed since it was read for the start
-            raise StartError(str(error)) from error
+        if file is not None:
+            followed = Followed(f"the configuration {file}", (file,), lambda: self._read(apply))
+            self._started = True
+            followed.again()  # it may have changed since it was read for the start, long ago for a worker
+            yield followed
 
     def _read(self, apply: Callable[[Config], None]) -> None:
         """Raises ValueError with every mistake."""
+        if not self._started:
+            return
         loaded = load(Options, self._argv, self._environment, others=variables())
         try:
             config = config_of(self._with_these_workers(loaded), self._adjust)

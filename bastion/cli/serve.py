@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from bastion.cli.dump import dumped
 from bastion.cli.flags import loaded
 from bastion.cli.help import Manual
+from bastion.cli.orders import orders
 from bastion.runtime.errors import ConfigError
 from bastion.settings.options import Options
 
@@ -39,7 +41,8 @@ def run(argv: Sequence[str]) -> int:
     """The exit status."""
     # else Python writes the keys of its connections there, and with them every token
     os.environ.pop("SSLKEYLOGFILE", None)
-    given = loaded(Options, argv, MANUAL)
+    worker = orders()
+    given = loaded(Options, argv, MANUAL, worker.read if worker is not None else Path.read_text)
     if given is None:
         return 0
     if given.options.start.dump_config:
@@ -49,4 +52,4 @@ def run(argv: Sequence[str]) -> int:
         return 0
     from bastion.cli.serving import start  # only here: help needs nothing of the proxy
 
-    return start(argv, given)
+    return start(argv, given, worker)

@@ -14,9 +14,10 @@ from typing import Any
 
 from bastion.cli.check import check, ready_line
 from bastion.cli.listening import Sockets, announce, open_sockets, serving_tls
+from bastion.cli.orders import Orders
 from bastion.cli.reread import Reread
 from bastion.cli.starting import run_to_end
-from bastion.cli.workers import Orders, orders, refuse_too_many, supervise
+from bastion.cli.workers import inherited_sockets, refuse_too_many, supervise
 from bastion.observe import logs
 from bastion.runtime.follow import Followed, follow
 from bastion.server.memory import keep_small, settle_memory
@@ -33,9 +34,8 @@ _log = logging.getLogger("bastion.server")
 _start_log = logging.getLogger("bastion.start")
 
 
-def start(argv: Sequence[str], given: Loaded[Options]) -> int:
+def start(argv: Sequence[str], given: Loaded[Options], worker: Orders | None) -> int:
     """The exit status.  Raises ConfigError, StartError."""
-    worker = orders()
     adjust = worker.apply if worker is not None else None
     config = config_of(given, adjust) if adjust is not None else config_of(given)
     logs.configure(config.observing.verbosity, config.observing.log_format)
@@ -45,7 +45,7 @@ def start(argv: Sequence[str], given: Loaded[Options]) -> int:
     if given.options.start.check:
         return run_to_end(lambda: _check(config))
     if worker is None and config.serving.workers > 1:
-        return run_to_end(lambda: supervise(config, argv))
+        return run_to_end(lambda: supervise(config, argv, given.text))
     reread = Reread(argv, given, adjust)
     return run_to_end(lambda: _serve(config, worker, reread))
 
@@ -62,7 +62,7 @@ async def _check(config: Config) -> int:
 
 
 async def _serve(config: Config, worker: Orders | None, reread: Reread) -> int:
-    sockets = open_sockets(config) if worker is None else worker.sockets()
+    sockets = open_sockets(config) if worker is None else inherited_sockets(worker)
     tls = serving_tls(config)
     began = asyncio.get_running_loop().time()
     async with open_bastion(config, sys.stdout.fileno()) as bastion:

@@ -20,13 +20,16 @@ FLAG, ENVIRONMENT, FILE, DEFAULT = "flag", "environment", "file", "default"
 
 @dataclass(frozen=True, slots=True)
 class Loaded(Generic[T]):
-    """`origins`: which source each option's value is from, by the option's key."""
+    """`origins`: which source each option's value is from, by the option's key.  `text`: the file's, empty
+    where there is none.
+    """
 
     options: T
     origins: Mapping[str, str]
     places: Mapping[str, str]
     broken: frozenset[str]
     mistakes: tuple[str, ...]
+    text: str = ""
 
     def at(self, key: str) -> str:
         """Where the value was written; the flag where it is the default."""
@@ -53,11 +56,12 @@ def load(
     flags, variables = of_flags(rows, argv), of_environment(rows, environment, others)
     sources = {FLAG: flags, ENVIRONMENT: variables, FILE: Found()}
     given: dict[str, tuple[str, Any]] = {}
+    text = ""
     if "config" in flags.values or "config" in variables.values:
         place = "config" if "config" in flags.values else ""
         file = flags.values["config"] if place else variables.values["config"]
         at = flags.places["config"] if place else variables.places["config"]
-        sources[FILE] = _read(rows, file, at, read)
+        text, sources[FILE] = _read(rows, file, at, read)
     for origin, found in reversed(sources.items()):
         given |= {key: (origin, value) for key, value in found.values.items()}
     return Loaded(
@@ -66,17 +70,20 @@ def load(
         {key: sources[origin].places[key] for key, (origin, _) in given.items()},
         frozenset().union(*(found.broken for found in sources.values())),
         tuple(line for found in sources.values() for line in found.mistakes),
+        text,
     )
 
 
-def _read(rows: Sequence[Option], file: Path, at: str, read: Callable[[Path], str]) -> Found:
+def _read(rows: Sequence[Option], file: Path, at: str, read: Callable[[Path], str]) -> tuple[str, Found]:
+    """(the file's text, what it says)"""
     try:
-        return of_file(rows, file, read(file))
+        text = read(file)
     except FileNotFoundError:
-        return Found(mistakes=[f"{at}: {file}: no such file"])
+        return "", Found(mistakes=[f"{at}: {file}: no such file"])
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not text in UTF-8"
-        return Found(mistakes=[f"{at}: {file}: {reason.lower()}"])
+        return "", Found(mistakes=[f"{at}: {file}: {reason.lower()}"])
+    return text, of_file(rows, file, text)
 
 
 def _filled(whole: type[T], values: Mapping[str, Any]) -> T:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from pathlib import Path
 
 from tests.e2e.harness import Bastion, Cluster, serving
-from tests.e2e.test_lifecycle import until
+from tests.e2e.test_lifecycle import children, until
 from tests.e2e.wire import Visit, ask, backend, request
 
 HEAD = "apiVersion: bastion.dev/v1alpha1\nkind: BastionConfiguration\n"
@@ -57,3 +58,25 @@ def test_what_may_change_counts_at_once_the_rest_is_named_and_a_mistake_changes_
     with serving(cluster, tmp_path, *flags, environment=environment) as bastion:
         asyncio.run(main(bastion))
         assert "{" not in bastion.program.stderr
+
+
+def test_a_worker_that_is_replaced_has_the_options_of_the_others_whatever_the_file_has_become(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    file, pod = tmp_path / "bastion.yaml", cluster.pod()
+    file.write_text(HEAD + "timeouts: {responseHeader: 100ms}\n")
+
+    async def main(bastion: Bastion) -> None:
+        program = bastion.program
+        await until(program, lambda: program.stderr.count("serving https://") == 2)
+        file.write_text(HEAD + "limitz: {}\n")
+        await until(program, lambda: program.stderr.count("what was read before stays") == 2)
+        for pid in children(program.process.pid):
+            os.kill(pid, signal.SIGKILL)
+        await until(program, lambda: program.stderr.count("serving https://") == 4)
+        assert program.stderr.count("what was read before stays") == 4
+        async with backend(pod.address, silent):
+            assert (await ask(bastion, request(pod.path()))).status == 504
+
+    with serving(cluster, tmp_path, "--config", file, "--workers=2") as bastion:
+        asyncio.run(main(bastion))
