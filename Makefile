@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 RUNS := $(VENV)/.runs
 READY := $(VENV)/.ready
 
-.PHONY: demo test coverage lint drawing sizes bench soak fuzz openapi lock clean
+.PHONY: demo test coverage lint drawing sizes bench soak fuzz openapi reference lock clean
 
 demo: $(RUNS)
 	@$(BIN)/bastion demo
@@ -38,12 +38,12 @@ bench: $(READY)
 # minute, 210 000 requests whose responses must be their own, everything that can break under a tunnel 2 000
 # times each, and 2 000 hostile peers of each kind.
 soak: $(READY)
-	BASTION_SOAK_ROUNDS=1000 $(BIN)/python -m pytest tests/discovery/test_faults.py \
+	SOAK_ROUNDS=1000 $(BIN)/python -m pytest tests/discovery/test_faults.py \
 		tests/discovery/test_restored.py tests/e2e/test_api_server_away.py
-	BASTION_SOAK_ROUNDS=10000 $(BIN)/python -m pytest tests/e2e/test_differential.py
-	BASTION_SOAK_ROUNDS=200000 $(BIN)/python -m pytest tests/e2e/test_cross_user.py
-	BASTION_SOAK_ROUNDS=2000 $(BIN)/python -m pytest tests/tunnel/test_faults.py
-	BASTION_SOAK_PEERS=2000 $(BIN)/python -m pytest -s tests/soak
+	SOAK_ROUNDS=10000 $(BIN)/python -m pytest tests/e2e/test_differential.py
+	SOAK_ROUNDS=200000 $(BIN)/python -m pytest tests/e2e/test_cross_user.py
+	SOAK_ROUNDS=2000 $(BIN)/python -m pytest tests/tunnel/test_faults.py
+	SOAK_PEERS=2000 $(BIN)/python -m pytest -s tests/soak
 
 # Some ten million hostile inputs, led by coverage; more begin where these ended (.fuzz).
 fuzz: $(READY)
@@ -52,6 +52,10 @@ fuzz: $(READY)
 
 openapi: $(READY)
 	$(BIN)/python -m bastion.web.openapi > openapi/bastion.json
+
+# docs/reference is written from the table of options.
+reference: $(READY)
+	$(BIN)/python -m bastion.settings.reference docs/reference
 
 # The locks are what is installed; this brings them up to date with pyproject.toml.
 lock: $(READY)

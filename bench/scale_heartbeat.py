@@ -16,7 +16,6 @@ from pathlib import Path
 
 import uvloop
 
-from bastion.cli.parser import build_parser
 from bastion.server.memory import settle_memory, tune_allocator
 from bastion.settings.config import Config, serve_config
 from bastion.wiring.bastion import open_bastion
@@ -62,6 +61,4 @@ async def main(config: Config) -> dict[str, float]:
 if __name__ == "__main__":
     tune_allocator()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        json.dump(
-            runner.run(main(serve_config(build_parser().parse_args(["serve", *sys.argv[1:]])))), sys.stdout
-        )
+        json.dump(runner.run(main(serve_config(sys.argv[1:]))), sys.stdout)

@@ -15,7 +15,7 @@ from bastion.discovery.resolver import Resolver
 from bastion.kube.objects import PATHS, STRUCTS, Object
 from bastion.kube.target import Target, parse_target
 from bastion.network.addresses import DialPolicy
-from bastion.settings.config import network
+from bastion.settings.kinds import network
 from bench.scale_objects import Cluster
 
 PAGE = 500

@@ -35,12 +35,12 @@ from bastion.network.connections import ConnectionPool
 from bastion.network.dial import Dialer
 from bastion.network.http1.answer import Answer
 from bastion.network.tls.contexts import ClientTLS
-from bastion.network.transport import Deadlines as UpstreamDeadlines
 from bastion.network.transport import RoundTrip, Transport
 from bastion.runtime.certificates import Authority, Pair
 from bastion.runtime.deadlines import Deadlines
 from bastion.runtime.turns import USER, Asker, Key
-from bastion.settings.config import Kubelet, network
+from bastion.settings.kinds import network
+from bastion.settings.sections import Kubelet, Timeouts
 
 T = TypeVar("T")
 
@@ -303,12 +303,12 @@ def reset(writer: asyncio.StreamWriter) -> None:
 
 NO_KUBELET = Kubelet(None, None, None, False)
 NO_KUBELET_TLS = ClientTLS(NO_KUBELET)  # made once: it reads all the authorities of the system
-USUAL = UpstreamDeadlines()
+USUAL = Timeouts()
 
 
 @contextlib.asynccontextmanager
 async def wire(
-    kubelet: Kubelet = NO_KUBELET, connect_timeout: float = 5.0, deadlines: UpstreamDeadlines = USUAL
+    kubelet: Kubelet = NO_KUBELET, connect_timeout: float = USUAL.connect, timeouts: Timeouts = USUAL
 ) -> AsyncIterator[tuple[Transport, ConnectionPool]]:
     """A transport and its pool, that may dial loopback."""
     async with Deadlines() as clock:
@@ -322,7 +322,7 @@ async def wire(
             clock,
         )
         try:
-            yield Transport(pool, deadlines), pool
+            yield Transport(pool, timeouts), pool
         finally:
             pool.close()
             await asyncio.sleep(0)

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 
 import pytest
 
-from bastion.cli.parser import build_parser
+from bastion.cli.main import COMMANDS
+from bastion.settings.option import options_of
 from tests.e2e.harness import ROOT
 
-PAGES = ("README.md", "SECURITY.md", "docs/hardening.md", "deploy/README.md")
+PAGES = ("README.md", "SECURITY.md", "docs/hardening.md", "deploy/README.md", "docs/reference/flags.md")
 OTHERS = {"--strict"}  # of mypy
 ELSEWHERE = re.compile(r"^\s*(?:curl|kubectl|openssl|docker|\(cd).*$|`kubectl[^`]*`", re.MULTILINE)
 
 
 def flags() -> set[str]:
     """Of every command."""
-    found: set[str] = set()
-    pending: list[argparse.ArgumentParser] = [build_parser()]
-    while pending:
-        for action in pending.pop()._actions:
-            found.update(action.option_strings)
-            if isinstance(action, argparse._SubParsersAction):
-                pending += action.choices.values()
-    return found
+    wholes = (command.load().OPTIONS for command in COMMANDS if hasattr(command.load(), "OPTIONS"))
+    return {"--help", *(f"--{row.flag}" for whole in wholes for row in options_of(whole))}
 
 
 WRITTEN = sorted(

@@ -39,7 +39,7 @@ FOREIGN = {  # library -> the only places that may import it
     "httptools": {"network/http1/reader.py"},
     "fastapi": {"web"},
     "httpx": {"authn/oidc.py", "cluster/client.py", "cluster/connections.py", "cluster/refusals.py"},
-    "yaml": {"kube/documents.py", "settings/issuers.py"},
+    "yaml": {"kube/documents.py"},
 }
 IMPURE = {
     "asyncio",

@@ -40,11 +40,9 @@ class CachedAuthenticator:
     memory dump holds no token.
     """
 
-    def __init__(
-        self, inner: Authenticator, ttl: float = 10.0, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, inner: Authenticator, ttl: float, clock: Callable[[], float] = time.time) -> None:
         self._inner = inner
-        self._ttl = ttl
+        self.ttl = ttl
         self._clock = clock
         self._key = secrets.token_bytes(32)
         self._cache: Cache[_Known] = Cache(lambda known: known.lifetime)
@@ -93,8 +91,8 @@ class CachedAuthenticator:
         try:
             user = await self._inner.authenticate(credentials, asker)
         except NotAccepted as refused:
-            return _Known(None, self._ttl, cause=refused.cause)
+            return _Known(None, self.ttl, cause=refused.cause)
         # What a token says of its end is unverified, and need not be: all it can do is to be asked about more
         # often.
         end = expiry(credentials.token or "") if user is not None else None
-        return _Known(user, self._ttl if end is None else min(self._ttl, end - self._clock()), end)
+        return _Known(user, self.ttl if end is None else min(self.ttl, end - self._clock()), end)

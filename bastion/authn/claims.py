@@ -11,7 +11,7 @@ from typing import Any
 
 from bastion.authn.compact import date, number
 from bastion.kube.user import User, authenticated
-from bastion.settings.issuer import CLOCK_SKEW, RESERVED, Issuer
+from bastion.settings.issuer import RESERVED, Issuer
 
 MAX_GROUPS = 500
 MAX_NAME = 256  # characters, with the prefix
@@ -23,7 +23,7 @@ class BadToken(Exception):
     """Why, in words for the log that hold nothing of the token."""
 
 
-def user_of(claims: Claims, issuer: Issuer, now: float, skew: float = CLOCK_SKEW) -> User:
+def user_of(claims: Claims, issuer: Issuer, now: float, skew: float) -> User:
     """`now` in seconds since the epoch, `skew` those by which clocks may differ.  Raises BadToken."""
     if claims.get("iss") != issuer.url:
         raise BadToken("another issuer")

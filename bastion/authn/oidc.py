@@ -22,7 +22,7 @@ from bastion.kube.status import StatusError, service_unavailable
 from bastion.kube.user import User
 from bastion.runtime.trust import client_context
 from bastion.runtime.turns import Asker
-from bastion.settings.issuer import CLOCK_SKEW, Issuer, wrong_url
+from bastion.settings.issuer import Issuer, wrong_url
 
 RETRY = 30.0  # seconds between two attempts to fetch
 # seconds after which keys are fetched again behind the scenes: one that was withdrawn is gone then
@@ -48,7 +48,7 @@ class OidcAuthenticator:
         providers: Callable[[], Mapping[str, Provider]],
         otherwise: Authenticator,
         clock: Clock,
-        skew: float = CLOCK_SKEW,
+        skew: float,
     ) -> None:
         self._providers = providers
         self._otherwise = otherwise

@@ -14,22 +14,25 @@ from bastion.kube.user import User
 from bastion.runtime.cache import Cache, CacheStatistics
 from bastion.runtime.turns import Asker
 from bastion.runtime.validity import Known, Validity
+from bastion.settings.sections import Lifetimes
 
 # characters of a question that is remembered (Z-12): longer ones are made up to fill a memory
 LONGEST = 10000
 
 
 class CachedAuthorizer:
-    """Lifetimes in seconds, of an allow and of a deny.
+    """`lifetimes` may be replaced: the new ones are those of decisions made from then on.
 
     The key is the whole question: no two questions share an answer.
     """
 
-    def __init__(
-        self, inner: Authorizer, authorized_ttl: float = 10.0, unauthorized_ttl: float = 10.0
-    ) -> None:
+    def __init__(self, inner: Authorizer, lifetimes: Lifetimes) -> None:
         self._inner = inner
-        self._cache: Cache[Decision] = Cache(lambda d: authorized_ttl if d.allowed else unauthorized_ttl)
+        self.lifetimes = lifetimes
+        self._cache: Cache[Decision] = Cache(self._lifetime)
+
+    def _lifetime(self, decision: Decision) -> float:
+        return self.lifetimes.authorized_ttl if decision.allowed else self.lifetimes.unauthorized_ttl
 
     async def authorize(self, user: User, attributes: Attributes, asker: Asker) -> Decision:
         key = (user, attributes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from importlib import import_module
 from types import ModuleType
 
 from bastion.runtime.errors import ConfigError, StartError
+from bastion.settings.words import did_you_mean
 
 USAGE = 2  # the exit status of a mistake in flags or settings
 
@@ -32,6 +32,7 @@ COMMANDS = (
     Command("serve", "serve pods, services and nodes of a cluster, or of manifests", "bastion.cli.serve"),
     Command("standalone", "serve manifests as a small Kubernetes API", "bastion.cli.standalone"),
     Command("demo", "start sample workloads and a bastion in front of them", "bastion.cli.demo"),
+    Command("completion", "print a script with which a shell completes these", "bastion.cli.completion"),
     Command("version", "print the version", "bastion.cli.version"),
 )
 
@@ -62,8 +63,7 @@ def _run(command: Command, words: Sequence[str]) -> int:
 
 
 def _hint(word: str) -> str:
-    near = difflib.get_close_matches(word, [command.name for command in COMMANDS], 1)
-    return f" (did you mean {near[0]}?)" if near else " (see bastion --help)"
+    return did_you_mean(word, [command.name for command in COMMANDS], " (see bastion --help)")
 
 
 def _help() -> str:

@@ -11,7 +11,6 @@ import os
 import shlex
 import socket
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from bastion.demo.workloads import NETWORKS, Workloads, demo_tokens, manifests_at
@@ -22,19 +21,7 @@ from bastion.runtime.private import write_private
 from bastion.runtime.trust import server_context
 from bastion.server.listener import bind
 from bastion.server.run import Endings, Server
-from bastion.settings.browsers import Browsers
-from bastion.settings.config import (
-    Config,
-    Kubelet,
-    Limits,
-    Pages,
-    Serving,
-    Source,
-    Streams,
-    Timeouts,
-    network,
-)
-from bastion.settings.observing import Observing
+from bastion.settings.config import Config, serve_config
 from bastion.wiring.bastion import open_bastion
 
 PORT, MOST = 8443, 100  # where it begins to look for a port, and how many it looks at
@@ -121,12 +108,11 @@ async def _own_network(manifests: Path, stack: contextlib.AsyncExitStack) -> str
 async def _serve(folder: Path, sockets: list[socket.socket], network: str, log_format: str) -> int:
     port = sockets[0].getsockname()[1]
     authority, tokens = Authority("bastion demo"), demo_tokens()
-    tls = server_context(
-        authority.issue(["localhost", "127.0.0.1", "::1", *_browsers("").names()], common_name="localhost")
-    )
     url = f"https://localhost:{port}"
     _write(folder, authority.pem, tokens, url)
-    config = replace(_config(folder, port, url, network), observing=Observing(log_format))
+    config = _config(folder, port, url, network, log_format)
+    names = dict.fromkeys(("localhost", "127.0.0.1", "::1", *config.browsers.names()))
+    tls = server_context(authority.issue([*names], common_name="localhost"))
     log = os.open(folder / "access.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     async with open_bastion(config, log) as bastion:
         server = Server(bastion.state, Endings(), lambda: tls, _no_sockets(), bastion.app)
@@ -136,26 +122,16 @@ async def _serve(folder: Path, sockets: list[socket.socket], network: str, log_f
     return 0
 
 
-def _browsers(url: str) -> Browsers:
-    return Browsers(host_suffix=HOST_SUFFIX, public_url=url)
-
-
-def _config(folder: Path, port: int, url: str, own_network: str) -> Config:
-    return Config(
-        Serving("127.0.0.1", port, 0, None, None, 1, 0.0, self_signed=True),
-        Streams(),
-        Timeouts(),
-        Limits(),
-        Pages(),
-        Source(None, (folder / "manifests",), folder / "tokens.csv"),
-        Kubelet(None, None, None, False),
-        nodes=False,
-        anonymous=False,
-        allow_targets=(network(own_network),),
-        trusted_proxies=(),
-        verbosity=0,
-        browsers=_browsers(url),
-    )
+def _config(folder: Path, port: int, url: str, own_network: str, log_format: str) -> Config:
+    flags = {
+        "port": port,
+        "manifests": folder / "manifests",
+        "token-auth-file": folder / "tokens.csv",
+        "allow-target-cidr": own_network,
+        "proxy-host-suffix": HOST_SUFFIX,
+        "public-url": url,
+    } | ({"log-format": log_format} if log_format else {})
+    return serve_config([f"--{flag}={value}" for flag, value in flags.items()])
 
 
 def _no_sockets() -> list[socket.socket]:
@@ -168,7 +144,7 @@ def _write(folder: Path, ca: bytes, tokens: Tokens, url: str) -> None:
     of_users = {user: token for user, (token, _) in tokens.items()}
     rows = [f'{token},{user},{user},"{",".join(groups)}"\n' for user, (token, groups) in tokens.items()]
     for name, text in (("tokens.csv", "".join(rows)), ("kubeconfig", kubeconfig(url, ca, of_users))):
-        write_private(folder / name, text)
+        write_private(folder / name, text.encode())
 
 
 def _welcome(folder: Path, tokens: Tokens, url: str) -> str:

@@ -41,13 +41,13 @@ class Dialer:
     """`connect_timeout` in seconds covers TCP and TLS together."""
 
     def __init__(
-        self, policy: DialPolicy, tls: ClientTLS, deadlines: Deadlines, connect_timeout: float = 5.0
+        self, policy: DialPolicy, tls: ClientTLS, deadlines: Deadlines, connect_timeout: float
     ) -> None:
         self._policy = policy
         self._tls = tls
         self._deadlines = deadlines
         self._buffers = SharedBuffers()
-        self._connect_timeout = connect_timeout
+        self.connect_timeout = connect_timeout
         self._unverified: set[str] = set()  # addresses
 
     async def dial(self, endpoint: Endpoint, factory: Callable[[], P], patience: float | None = None) -> P:
@@ -57,7 +57,7 @@ class Dialer:
         """
         if not self._may_dial(endpoint):
             raise DialError(f"dial {endpoint}: address not allowed")
-        patience = min(patience or self._connect_timeout, self._connect_timeout)
+        patience = min(patience or self.connect_timeout, self.connect_timeout)
         reached = False
 
         def protocol() -> P:
@@ -66,11 +66,11 @@ class Dialer:
             return factory()
 
         try:
-            async with asyncio.timeout(self._connect_timeout):
+            async with asyncio.timeout(self.connect_timeout):
                 return await self._connect(endpoint, protocol, patience)
         except TimeoutError as error:
             raise DialError(
-                f"dial {endpoint}: timed out after {self._connect_timeout if reached else patience:g} s",
+                f"dial {endpoint}: timed out after {self.connect_timeout if reached else patience:g} s",
                 silent=not reached,
             ) from error
         except ssl.SSLError as error:

@@ -6,7 +6,6 @@ The body is sent while the answer is awaited, because a backend may answer befor
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import Protocol
 
 from bastion.kube.endpoint import Endpoint
@@ -14,16 +13,9 @@ from bastion.network.connections import ConnectionPool
 from bastion.network.http1.answer import Answer
 from bastion.network.http1.connection import Connection
 from bastion.network.relay import Stream
+from bastion.settings.sections import Timeouts
 
 READ_WITH_THEIR_BODY = frozenset(("POST", "PUT", "PATCH"))
-
-
-@dataclass(frozen=True, slots=True)
-class Deadlines:
-    """Seconds."""
-
-    answer_head: float = 300.0
-    answer_idle: float = 3600.0
 
 
 class Body(Protocol):
@@ -96,17 +88,17 @@ class RoundTrip:
 class Transport:
     """Sends requests over the pool's connections."""
 
-    def __init__(self, pool: ConnectionPool, deadlines: Deadlines) -> None:
+    def __init__(self, pool: ConnectionPool, timeouts: Timeouts) -> None:
         self._pool = pool
-        self._deadlines = deadlines
+        self.timeouts = timeouts
 
     def upgrade(self, connection: Connection, head: bytes) -> RoundTrip:
         """Ask for an upgrade, on a connection that is not used for anything else."""
         connection.begin(
             head,
             to_head=False,
-            answer_within=self._deadlines.answer_head,
-            body_idle=self._deadlines.answer_idle,
+            answer_within=self.timeouts.response_header,
+            body_idle=self.timeouts.response_idle,
             to_switch=True,
         )
         connection.sent()
@@ -143,8 +135,8 @@ class Transport:
         connection.begin(
             head,
             to_head=method == "HEAD",
-            answer_within=self._deadlines.answer_head,
-            body_idle=self._deadlines.answer_idle,
+            answer_within=self.timeouts.response_header,
+            body_idle=self.timeouts.response_idle,
             with_body=body is not None and body.length != 0,
         )
         if body is None or body.length == 0:

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from cryptography import x509
 
 from bastion.runtime.certificates import Certificate
-from bastion.settings.config import Config
+from bastion.settings.authentication import Authentication
+from bastion.settings.sections import Kubelet, Serving
 
 EARLY = 30 * 86400.0  # seconds
 LOOK_EVERY = 60.0  # seconds; files are renewed while the program runs
@@ -55,16 +56,19 @@ def warning(what: str, where: str, end: End, now: float) -> str | None:
 
 
 def certificates_of(
-    config: Config, of_kubeconfig: Callable[[], Iterable[Certificate]]
+    serving: Serving,
+    authentication: Authentication,
+    kubelet: Kubelet,
+    of_kubeconfig: Callable[[], Iterable[Certificate]],
 ) -> Callable[[], list[Certificate]]:
     """All that can be read at the moment: whoever uses the others tells of that."""
-    proofs = config.authentication
+    front_proxy = authentication.front_proxy
     files = {
-        "serving": config.serving.certificate,
-        "client-ca": proofs.client_authority,
-        "requestheader-client-ca": proofs.front_proxy.authority if proofs.front_proxy is not None else None,
-        "kubelet-ca": config.kubelet.certificate_authority,
-        "kubelet-client": config.kubelet.client_certificate,
+        "serving": serving.tls_cert_file,
+        "client-ca": authentication.client_authority,
+        "requestheader-client-ca": front_proxy.authority if front_proxy is not None else None,
+        "kubelet-ca": kubelet.certificate_authority,
+        "kubelet-client": kubelet.client_certificate,
     }
 
     def read() -> list[Certificate]:

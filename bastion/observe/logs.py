@@ -53,23 +53,22 @@ class TextFormatter(logging.Formatter):
 
 
 def configure(verbosity: int, form: str = "") -> None:
-    """-v 0: what needs attention, and that it serves; 1..3: what happens; 4 and above: everything.
-
-    `form` as `written_as` has it.
-    """
+    """`form` as `written_as` has it."""
     handler = logging.StreamHandler(sys.stderr)
     text = written_as(form, STDERR) == TEXT
     handler.setFormatter(TextFormatter(colour=is_coloured(STDERR)) if text else JSONFormatter())
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(logging.WARNING)
-    logging.getLogger("bastion").setLevel(
-        logging.DEBUG if verbosity >= 4 else logging.INFO if verbosity else logging.WARNING
-    )
+    logging.getLogger().handlers[:] = [handler]
+    set_verbosity(verbosity)
+
+
+def set_verbosity(verbosity: int) -> None:
+    """-v 0: what needs attention, and that it serves; 1..3: what happens; 4 and above: everything."""
+    everything = verbosity >= 4
+    logging.getLogger().setLevel(logging.INFO if everything else logging.WARNING)
+    usual = logging.INFO if verbosity > 0 else logging.WARNING
+    logging.getLogger("bastion").setLevel(logging.DEBUG if everything else usual)
     for always in ("bastion.server", "bastion.start"):
-        logging.getLogger(always).setLevel(logging.DEBUG if verbosity >= 4 else logging.INFO)
-    if verbosity >= 4:
-        root.setLevel(logging.INFO)
+        logging.getLogger(always).setLevel(logging.DEBUG if everything else logging.INFO)
 
 
 def access_lines(form: str, descriptor: int) -> Callable[[Record, str], bytes]:

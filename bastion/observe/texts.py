@@ -14,7 +14,7 @@ _SECRET = re.compile(
     r"|base64url\.bearer\.authorization\.k8s\.io\.[\w-]+"
     r"|(?:token|password|secret|api_key)[\"']?\s*[=:]\s*[\"']?[^&#\s\"'}]+"
     r"|(?<=://)[^/\s@]+(?=@)"
-    r"|(?<=[\w/%.~-]\?)[^\s\"'<>]+"
+    r"|(?<=[\w/%.~-]\?)(?=[^\s\"'<>]*\w)[^\s\"'<>]+"  # not the `?` of a question
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
 )
 

@@ -16,7 +16,7 @@ from bastion.network.addresses import client_of
 from bastion.proxy.exchange import Request
 from bastion.runtime.limits import Concurrency, Rate, SecondTries
 from bastion.runtime.turns import ADDRESS, USER, Key
-from bastion.settings.config import Limits
+from bastion.settings.sections import Limits
 
 SECOND_TRIES = 5.0  # a second, of one address that is over its limit
 REFUSALS = 50.0  # a second, told one address at once; those beyond after
@@ -93,6 +93,14 @@ class Guard:
         self._tunnels = Concurrency(limits.tunnels_per_user)
         self._refusals = Rate(REFUSALS, REFUSALS)
         self._now = asyncio.get_running_loop().time
+
+    def limit(self, limits: Limits) -> None:
+        """From now on."""
+        for failures in (self._own, self._foreign):
+            failures.per_second = limits.authentication_failure_qps
+            failures.burst = limits.authentication_failure_burst
+        self._exchanges.most = limits.exchanges_per_user
+        self._tunnels.most = limits.tunnels_per_user
 
     async def identify(
         self, credentials: Credentials, client: str, request: Request | None = None

@@ -36,7 +36,7 @@ class RecheckStatistics(NamedTuple):
 class Recheck:
     """`interval` and `grace` in seconds; an interval of 0 asks nothing."""
 
-    def __init__(self, interval: float = 60.0, grace: float = 300.0) -> None:
+    def __init__(self, interval: float, grace: float) -> None:
         self._interval = interval
         self._grace = grace
         self._questions: dict[Hashable, _Question] = {}

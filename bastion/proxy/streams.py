@@ -21,6 +21,7 @@ from bastion.proxy.admission import Admitted
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.router import Route
 from bastion.runtime.deadlines import Deadlines
+from bastion.settings.sections import StreamLimits
 
 Tell = Callable[[Record, Exchange], None]
 # what was admitted, what to call once it no longer is, how many seconds ago it was -> what ends the watch
@@ -31,13 +32,7 @@ POD_GONE, NODE_GONE, STOPPING = "the pod is gone", "the node is gone", "the bast
 TOO_LONG, IDLE = "the longest duration of a stream is over", "idle"
 
 
-class StreamLimits(msgspec.Struct, frozen=True):
-    """Seconds, 0 for no limit; `long` is when an exchange becomes one of those that last long."""
-
-    idle: float = 3600.0
-    duration: float = 43200.0
-    long: float = 60.0
-
+LONG = 60.0  # seconds after which an exchange is a stream, where access is never checked again
 
 Place = tuple[bool, str]  # (whether a node, or else a pod, is served from there; address)
 
@@ -109,13 +104,13 @@ class Long:
         self, of: UnderWay, limits: StreamLimits, now: float, places: dict[Place, set[UnderWay]]
     ) -> None:
         self._of = of
-        self._idle = limits.idle
+        self._idle = limits.idle_timeout
         self._places = places
         self._place: Place = (False, "")
         self._moved = self._bytes()
-        self._end_at = of.began + limits.duration if limits.duration else math.inf
+        self._end_at = of.began + limits.max_duration if limits.max_duration else math.inf
         # What moves in a tunnel its relay knows.
-        self.idle_at = now + limits.idle if limits.idle and of.tunnel is None else math.inf
+        self.idle_at = now + limits.idle_timeout if limits.idle_timeout and of.tunnel is None else math.inf
         self.deadline: float | None = min(self._end_at, self.idle_at)
         self.unwatch: Callable[[], None] = _nothing
 
@@ -172,7 +167,7 @@ class Streams:
         tell: Tell = lambda record, exchange: None,
     ) -> None:
         self._limits = limits
-        self._long_after = min(limits.long, limits.duration or math.inf)
+        self._long_after = min(limits.recheck_interval or LONG, limits.max_duration or math.inf)
         self._watch = watch
         self._tell = tell
         self._loop = asyncio.get_running_loop()

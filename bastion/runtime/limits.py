@@ -1,4 +1,7 @@
-"""· How many at once, and how often?  Counters and token buckets; pure: time is an argument."""
+"""· How many at once, and how often?  Counters and token buckets; pure: time is an argument.
+
+A limit may be replaced while it is in use: what is over a new one is not ended, but nothing is added.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +15,19 @@ class Concurrency:
     """At most `most` at once per key; 0 for no limit."""
 
     def __init__(self, most: int) -> None:
-        self._most = most
+        self.most = most
         self._counts: dict[Hashable, int] = {}
 
     def enter(self, key: Hashable) -> bool:
         """False where the key is at its limit.  Every True is followed by one `leave`."""
         count = self._counts.get(key, 0)
-        if self._most and count >= self._most:
+        if self.most and count >= self.most:
             return False
         self._counts[key] = count + 1
         return True
 
     def is_full(self, key: Hashable) -> bool:
-        return self._most > 0 and self._counts.get(key, 0) >= self._most
+        return self.most > 0 and self._counts.get(key, 0) >= self.most
 
     def of(self, key: Hashable) -> int:
         return self._counts.get(key, 0)
@@ -48,7 +51,7 @@ class Shares:
     """
 
     def __init__(self, most: int) -> None:
-        self._most = most
+        self.most = most
         self._taken: dict[Hashable, dict[Hashable, int]] = {}  # target -> user -> places
 
     def enter(self, target: Hashable, user: Hashable) -> bool:
@@ -62,9 +65,9 @@ class Shares:
             return True
         own = users.get(user, 0)
         if (
-            self._most
-            and sum(users.values()) >= self._most
-            and own >= max(1, self._most // (len(users) + (not own)))
+            self.most
+            and sum(users.values()) >= self.most
+            and own >= max(1, self.most // (len(users) + (not own)))
         ):
             return False
         users[user] = own + 1
@@ -120,32 +123,32 @@ class Rate:
     """A token bucket per key: `per_second` on average (0 for no limit), `burst` at once."""
 
     def __init__(self, per_second: float, burst: float) -> None:
-        self._per_second = per_second
-        self._burst = burst
+        self.per_second = per_second
+        self.burst = burst
         # key -> (tokens taken, as of), the latest last
         self._spent: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
 
     def exhausted(self, key: Hashable, now: float) -> bool:
-        return key in self._spent and self._per_second > 0 and self._left(key, now) < 1
+        return key in self._spent and self.per_second > 0 and self._left(key, now) < 1
 
     def spend(self, key: Hashable, now: float) -> None:
         left = self._left(key, now)
         self._spent.pop(key, None)
         if len(self._spent) >= MAX_KEYS:
             self._spent.popitem(last=False)  # the longest since it spent: most of its tokens are back
-        self._spent[key] = (self._burst - left + 1, now)
+        self._spent[key] = (self.burst - left + 1, now)
 
     def give_back(self, key: Hashable, now: float) -> None:
         """A token that was spent and not used."""
-        self._spent[key] = (self._burst - self._left(key, now) - 1, now)
+        self._spent[key] = (self.burst - self._left(key, now) - 1, now)
 
     def wait(self, key: Hashable, now: float) -> float:
         """Seconds until it is no longer exhausted."""
-        return max(0.0, (1 - self._left(key, now)) / self._per_second) if self._per_second > 0 else 0.0
+        return max(0.0, (1 - self._left(key, now)) / self.per_second) if self.per_second > 0 else 0.0
 
     def _left(self, key: Hashable, now: float) -> float:
         spent, since = self._spent.get(key, (0.0, now))
-        return min(self._burst, self._burst - spent + (now - since) * self._per_second)
+        return min(self.burst, self.burst - spent + (now - since) * self.per_second)
 
     def __len__(self) -> int:
         return len(self._spent)

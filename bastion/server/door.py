@@ -27,11 +27,14 @@ class Door:
 
     def __init__(self, descriptors: int, per_address: int, exempt: Callable[[str], bool]) -> None:
         self.total = room(descriptors)
-        self._limited = per_address > 0
         self._per_address = Concurrency(per_address)
         self._exempt = exempt
         self.inside = 0
         self.turned_away = 0
+
+    def limit(self, per_address: int) -> None:
+        """From now on."""
+        self._per_address.most = per_address
 
     def enter(self, address: str) -> bool:
         """False where this address has reached its limit.  Every True is followed by one `leave`."""
@@ -49,7 +52,7 @@ class Door:
     def _enter(self, client: str) -> bool:
         # With few descriptors the limit of one client may be all of them: room for one more client stays.
         if (
-            self._limited
+            self._per_address.most
             and self.inside >= self.total * BUSY
             and self._per_address.of(client) >= self.total // (len(self._per_address) + 1)
         ):

@@ -21,10 +21,13 @@ import uvicorn
 from bastion.server.http1.protocol import HttpProtocol
 from bastion.server.listener import Listener
 from bastion.server.state import ServerState
+from bastion.settings.sections import Serving, StreamLimits
 
 CLOSING_SECONDS = 1.5  # for the last connections to be closed
 
 _log = logging.getLogger("bastion.server")
+
+_SERVING, _STREAMS = Serving(), StreamLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +36,9 @@ class Endings:
     under way after that; a long exchange counts as a tunnel.
     """
 
-    delay: float = 0.0
+    delay: float = _SERVING.shutdown_delay
     exchanges: float = 30.0
-    tunnels: float = 60.0
+    tunnels: float = _STREAMS.drain
 
 
 class Server(uvicorn.Server):

@@ -16,19 +16,7 @@ from bastion.proxy.exchange import Exchange
 from bastion.runtime.deadlines import Deadlines
 from bastion.server.dates import DateLine
 from bastion.server.door import Door
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Seconds.
-
-    `head` runs from the connection (or the first byte of a later request) to the end of the head.
-    """
-
-    head: float = 10.0
-    keep_alive: float = 60.0
-    body_idle: float = 60.0
-    write_stall: float = 60.0
+from bastion.settings.sections import Timeouts
 
 
 class ClientConnection(Protocol):
@@ -73,7 +61,7 @@ class ServerState:
     app: Application
     deadlines: Deadlines
     door: Door = field(default_factory=lambda: Door(1 << 20, 0, lambda address: False))
-    timeouts: Timeouts = Timeouts()
+    timeouts: Timeouts = field(default_factory=Timeouts)
     end_tunnels: Callable[[], None] = nothing
     connections: set[ClientConnection] = field(default_factory=set)
     hijacked: set[ClientConnection] = field(default_factory=set)  # of the connections, those that are tunnels

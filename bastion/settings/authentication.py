@@ -1,29 +1,21 @@
-"""· How may clients prove who they are?
-
-Flags of kube-apiserver's names in, one section or every mistake out.
-"""
+"""· Which credentials are accepted?  Options in, what the authenticators are made of out."""
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bastion.settings.issuer import (
-    CLOCK_SKEW,
-    SIGNING_ALGORITHMS,
-    Issuer,
-    authority_text,
-    wrong_prefix,
-    wrong_url,
-)
+from bastion.settings.credentials import Oidc, RequestHeader
+from bastion.settings.issuer import Issuer, authority_text, wrong_prefix, wrong_url
+from bastion.settings.mistakes import Mistakes
+from bastion.settings.options import Options
 
 MOST_SKEW = 300.0  # past this an expired token would live on
 
 
 @dataclass(frozen=True, slots=True)
 class FrontProxy:
-    """Names of headers, most preferred first; `allowed_names` empty for every certificate of the
+    """Names of header fields, most preferred first; `allowed_names` empty for every certificate of the
     authority.
     """
 
@@ -51,7 +43,8 @@ class Authentication:
     audiences: tuple[str, ...] = ()
     issuers_file: Path | None = None
     issuer_authority: Path | None = None
-    clock_skew: float = CLOCK_SKEW
+    clock_skew: float = Oidc().clock_skew
+    anonymous: bool = False
 
     @property
     def authorities(self) -> tuple[Path, ...]:
@@ -75,28 +68,29 @@ def issuers_of(settings: Authentication) -> tuple[Issuer, ...]:
     return settings.issuers
 
 
-def of_flags(flags: argparse.Namespace) -> tuple[Authentication, list[str]]:
-    """The section, and what is wrong with it; files that are not there are somebody else's mistake."""
-    mistakes: list[str] = []
-    front_proxy = _front_proxy(flags, mistakes)
-    issuers = _issuers(flags, mistakes)
-    if flags.api_audiences and flags.manifests:
-        mistakes.append(
-            "--api-audiences means nothing with --manifests: the embedded API knows no audiences, and no"
-            " token would be for one"
+def authentication_of(options: Options, mistakes: Mistakes) -> Authentication:
+    """A missing file is reported with all others."""
+    given, oidc = options.authentication, options.oidc
+    issuers = _issuers(options, mistakes)
+    if oidc.clock_skew > MOST_SKEW:
+        mistakes.add(
+            "{0}: more than {most:g}s: tokens would be good for so long after their end",
+            "oidc.clock_skew",
+            most=MOST_SKEW,
         )
-    if flags.oidc_clock_skew > MOST_SKEW:
-        mistakes.append(
-            f"--oidc-clock-skew: more than {MOST_SKEW:g}s: tokens would be good for so long after their end"
-        )
-    file, authority = (flags.authentication_config, flags.oidc_ca_file) if issuers else (None, None)
-    audiences = tuple(flags.api_audiences)
     return Authentication(
-        flags.client_ca_file, front_proxy, issuers, audiences, file, authority, flags.oidc_clock_skew
-    ), mistakes
+        client_authority=given.client_ca_file,
+        front_proxy=_front_proxy(options.request_header, mistakes),
+        issuers=issuers,
+        audiences=given.audiences,
+        issuers_file=given.config_file if issuers else None,
+        issuer_authority=oidc.ca_file if issuers else None,
+        clock_skew=oidc.clock_skew,
+        anonymous=given.anonymous,
+    )
 
 
-# --- flags
+# --- front proxies
 
 # Every request has some of these, and backends need them: a user's name in one would reach them all.
 ORDINARY = frozenset(
@@ -119,135 +113,125 @@ ORDINARY = frozenset(
         "user-agent",
     ]
 )
+_NAMING = ("username_headers", "group_headers", "uid_headers", "extra_headers_prefix")
 
 
-def _front_proxy(flags: argparse.Namespace, mistakes: list[str]) -> FrontProxy | None:
-    kinds = ("username_headers", "group_headers", "uid_headers", "extra_headers_prefix", "allowed_names")
-    if flags.requestheader_client_ca_file is None:
-        for kind in kinds:
-            if getattr(flags, f"requestheader_{kind}"):
-                mistakes.append(f"{_flag(kind)} means nothing without --requestheader-client-ca-file")
+def _front_proxy(given: RequestHeader, mistakes: Mistakes) -> FrontProxy | None:
+    authority = "request_header.client_ca_file"
+    if given.client_ca_file is None:
+        for kind in (*_NAMING, "allowed_names"):
+            if getattr(given, kind):
+                mistakes.add("{0} means nothing without {1}", f"request_header.{kind}", authority)
         return None
-    if not flags.requestheader_username_headers:
-        mistakes.append(
-            "--requestheader-client-ca-file needs --requestheader-username-headers: which headers name the"
-            " user?"
+    if not given.username_headers:
+        mistakes.add(
+            "{0} needs {1}: which header fields name the user?", authority, "request_header.username_headers"
         )
-    for kind in kinds[:4]:
-        for name in getattr(flags, f"requestheader_{kind}"):
-            taken = kind == "extra_headers_prefix" and any(
-                ordinary.startswith(name.lower()) for ordinary in ORDINARY
-            )
-            if not _is_header(name) or name.lower() in ORDINARY or taken:
-                mistakes.append(f"{_flag(kind)}: {name!r} is no header that a front proxy can name a user in")
+    for kind in _NAMING:
+        for name in getattr(given, kind):
+            if not _may_name_a_user(name, prefix=kind == "extra_headers_prefix"):
+                mistakes.add(
+                    "{0}: {name!r} is not a header field in which a front proxy can name a user",
+                    f"request_header.{kind}",
+                    name=name,
+                )
     return FrontProxy(
-        flags.requestheader_client_ca_file,
-        tuple(flags.requestheader_username_headers),
-        tuple(flags.requestheader_group_headers),
-        tuple(flags.requestheader_uid_headers),
-        tuple(flags.requestheader_extra_headers_prefix),
-        frozenset(flags.requestheader_allowed_names),
+        given.client_ca_file,
+        usernames=given.username_headers,
+        groups=given.group_headers,
+        uids=given.uid_headers,
+        extra_prefixes=given.extra_headers_prefix,
+        allowed_names=frozenset(given.allowed_names),
     )
 
 
-def named_by_front_proxies(flags: argparse.Namespace) -> tuple[list[bytes], list[bytes]]:
-    """Headers, and beginnings of headers; lower-case."""
-    names = [
-        *flags.requestheader_username_headers,
-        *flags.requestheader_group_headers,
-        *flags.requestheader_uid_headers,
-    ]
-    return [name.lower().encode() for name in names], [
-        name.lower().encode() for name in flags.requestheader_extra_headers_prefix
-    ]
-
-
-def _flag(kind: str) -> str:
-    return f"--requestheader-{kind.replace('_', '-')}"
-
-
-def _is_header(name: str) -> bool:
+def _may_name_a_user(name: str, *, prefix: bool) -> bool:
     """Not with `_`: some read X_User and X-User as the same."""
+    lower = name.lower()
+    if lower in ORDINARY or (prefix and any(ordinary.startswith(lower) for ordinary in ORDINARY)):
+        return False
     return name.isascii() and name.replace("-", "").isalnum()
 
 
-def _issuers(flags: argparse.Namespace, mistakes: list[str]) -> tuple[Issuer, ...]:
-    by_flags = (
-        flags.oidc_issuer_url or flags.oidc_client_id or flags.oidc_username_prefix or flags.oidc_groups_claim
-    )
-    by_flags = by_flags or flags.oidc_groups_prefix or flags.oidc_required_claim or flags.oidc_ca_file
-    if flags.authentication_config is not None:
-        if by_flags:
-            mistakes.append(
-                "--authentication-config and the --oidc flags exclude each other: an issuer is described in"
-                " one place"
+def fields_of_front_proxies(given: RequestHeader) -> tuple[list[bytes], list[bytes]]:
+    """Names of header fields, and beginnings of names; lower-case."""
+    names = (*given.username_headers, *given.group_headers, *given.uid_headers)
+    return [name.lower().encode() for name in names], [
+        name.lower().encode() for name in given.extra_headers_prefix
+    ]
+
+
+# --- issuers
+
+_OF_AN_ISSUER = (
+    "issuer_url",
+    "client_id",
+    "username_prefix",
+    "groups_claim",
+    "groups_prefix",
+    "required_claim",
+    "ca_file",
+)
+_MANDATORY = (
+    ("issuer_url", "which issuer?"),
+    ("client_id", "which audience?"),
+    ("username_prefix", "else a name of the issuer could be that of any user"),
+)
+
+
+def _issuers(options: Options, mistakes: Mistakes) -> tuple[Issuer, ...]:
+    given = [name for name in _OF_AN_ISSUER if getattr(options.oidc, name)]
+    if options.authentication.config_file is not None:
+        if given:
+            mistakes.add(
+                "{0} and the --oidc flags exclude each other: an issuer is described in one place",
+                "authentication.config_file",
             )
-        if not flags.authentication_config.exists():
-            return ()
-        from bastion.settings.issuers import read_configuration  # only here: it takes YAML
+        return _of_file(options.authentication.config_file, mistakes)
+    return (_of_options(options.oidc, mistakes),) if given else ()
 
-        try:
-            issuers, lines = read_configuration(flags.authentication_config.read_text())
-        except (OSError, ValueError) as error:
-            issuers, lines = (), [" ".join(str(error).split())]
-        mistakes += [f"--authentication-config: {flags.authentication_config}: {line}" for line in lines]
-        return issuers
-    if not by_flags:
+
+def _of_file(file: Path, mistakes: Mistakes) -> tuple[Issuer, ...]:
+    from bastion.settings.issuers import read_configuration  # only here: it takes YAML
+
+    if not file.exists():
         return ()
-    for flag, why in (
-        ("issuer-url", "who?"),
-        ("client-id", "for whom?"),
-        ("username-prefix", "else a name could be anybody's"),
-    ):
-        if not getattr(flags, f"oidc_{flag.replace('-', '_')}"):
-            mistakes.append(f"the --oidc flags need --oidc-{flag}: {why}")
-    if flags.oidc_issuer_url and (wrong := wrong_url(flags.oidc_issuer_url)):
-        mistakes.append(f"--oidc-issuer-url: {wrong}")
+    try:
+        issuers, lines = read_configuration(file.read_text())
+    except (OSError, ValueError) as error:
+        issuers, lines = (), [" ".join(str(error).split())]
+    for line in lines:
+        mistakes.add("{0}: {file}: {line}", "authentication.config_file", file=file, line=line)
+    return issuers
+
+
+def _of_options(oidc: Oidc, mistakes: Mistakes) -> Issuer:
+    for name, why in _MANDATORY:
+        if not getattr(oidc, name):
+            mistakes.add("the --oidc flags need {0}: {why}", f"oidc.{name}", why=why)
+    if oidc.issuer_url and (wrong := wrong_url(oidc.issuer_url)):
+        mistakes.add("{0}: {wrong}", "oidc.issuer_url", wrong=wrong)
     for kind in ("username", "groups"):
-        if wrong := wrong_prefix(getattr(flags, f"oidc_{kind}_prefix"), kind):
-            mistakes.append(f"--oidc-{kind}-prefix: {wrong}")
-    return (
-        Issuer(
-            flags.oidc_issuer_url,
-            (flags.oidc_client_id,),
-            flags.oidc_username_prefix,
-            flags.oidc_username_claim,
-            flags.oidc_groups_claim,
-            flags.oidc_groups_prefix,
-            tuple(flags.oidc_required_claim),
-            _text(flags.oidc_ca_file, mistakes),
-            frozenset(flags.oidc_signing_algs or ("RS256",)),
-        ),
+        if wrong := wrong_prefix(getattr(oidc, f"{kind}_prefix"), kind):
+            mistakes.add("{0}: {wrong}", f"oidc.{kind}_prefix", wrong=wrong)
+    return Issuer(
+        oidc.issuer_url,
+        (oidc.client_id,),
+        oidc.username_prefix,
+        oidc.username_claim,
+        groups_claim=oidc.groups_claim,
+        groups_prefix=oidc.groups_prefix,
+        required_claims=oidc.required_claim,
+        certificate_authority=_text(oidc.ca_file, mistakes),
+        algorithms=frozenset(oidc.signing_algs),
     )
 
 
-def _text(file: Path | None, mistakes: list[str]) -> str:
+def _text(file: Path | None, mistakes: Mistakes) -> str:
     if file is None or not file.exists():
         return ""
     try:
         return authority_text(file)
     except (OSError, ValueError):
-        mistakes.append(f"--oidc-ca-file: {file}: cannot be read as text")
+        mistakes.add("{0}: {file}: cannot be read as text", "oidc.ca_file", file=file)
         return ""
-
-
-# --- what a flag's value may be; each raises ArgumentTypeError
-
-
-def words(text: str) -> list[str]:
-    """A comma-separated list."""
-    return [word.strip() for word in text.split(",") if word.strip()]
-
-
-def algorithms(text: str) -> list[str]:
-    named = words(text)
-    if not named or not set(named) <= set(SIGNING_ALGORITHMS):
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of {', '.join(SIGNING_ALGORITHMS)}")
-    return named
-
-
-def claim(text: str) -> tuple[str, str]:
-    name, separator, value = text.partition("=")
-    if not name or not separator:
-        raise argparse.ArgumentTypeError(f"{text!r} is no claim=value")
-    return name, value

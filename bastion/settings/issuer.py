@@ -1,4 +1,4 @@
-"""· What is one OpenID Connect issuer, and what may be said of it?"""
+"""· What is an OpenID Connect issuer, and which values are allowed for it?"""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 SIGNING_ALGORITHMS = ("RS256", "RS384", "RS512", "ES256", "ES384", "ES512")
-RESERVED = "system:"  # names that only Kubernetes itself gives
-CLOCK_SKEW = 30.0  # seconds
+RESERVED = "system:"  # the prefix of Kubernetes' own users and groups
 
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """An OpenID Connect provider, and whom its tokens name.
+    """An OpenID Connect issuer, and how the claims of its tokens name a user.
 
     `certificate_authority` in PEM, empty for the system's.
 
@@ -48,7 +47,7 @@ def wrong_url(url: str) -> str:
         parts = urlsplit(url)
         host = parts.hostname or ""
     except ValueError:
-        return f"{url!r} is no URL"
+        return f"{url!r} is not a URL"
     if not host or parts.username is not None or "?" in url or "#" in url:
         return f"{url!r} is not scheme, host and path alone"
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
@@ -57,7 +56,7 @@ def wrong_url(url: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """What is asked in plain text stays on this machine."""
+    """Plain text to it stays on this machine."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -66,5 +65,5 @@ def is_loopback(host: str) -> bool:
 
 def wrong_prefix(prefix: str, kind: str) -> str:
     if kind == "username" and prefix == "-":
-        return "a prefix is mandatory here, `-` (none) cannot be asked for"
-    return f"{prefix!r} is Kubernetes' own" if prefix.startswith(RESERVED) else ""
+        return "a prefix is mandatory here, `-` (none) is not allowed"
+    return f"{prefix!r} is reserved for Kubernetes" if prefix.startswith(RESERVED) else ""

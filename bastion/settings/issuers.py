@@ -1,4 +1,4 @@
-"""· Which issuers does an AuthenticationConfiguration file describe, now?
+"""· Which issuers does an AuthenticationConfiguration file describe?
 
 The file is a part of what kube-apiserver's --authentication-config takes: a field that means nothing here is
 refused by its path, so that no rule is left out in silence.
@@ -6,23 +6,27 @@ refused by its path, so that no rule is left out in silence.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from typing import Any
 
-import yaml
-
+from bastion.kube.documents import documents
 from bastion.settings.issuer import Issuer, wrong_prefix, wrong_url
+from bastion.settings.words import did_you_mean
 
 API_VERSIONS = ("apiserver.config.k8s.io/v1", "apiserver.config.k8s.io/v1beta1")
 
 
 def read_configuration(text: str) -> tuple[tuple[Issuer, ...], list[str]]:
-    """The issuers, and every mistake by its path.  Raises ValueError where it is no YAML."""
+    """The issuers, and every mistake by its path.  Raises ValueError where it is not YAML of one meaning."""
     try:
-        document = yaml.load(text, Loader=_Loader)  # noqa: S506 a SafeLoader
-    except yaml.YAMLError as error:
+        read = list(documents(text))
+    except ValueError as error:
         raise ValueError(f"not YAML: {error}") from error
+    for path in read[0].repeated if read else ():
+        raise ValueError(f"{path}: is there twice")  # which of the two is meant?
     reader = _Reader()
+    if len(read) > 1:
+        reader.mistakes.append("the file: must be one document")
+    document = read[0].value if read else None
     top = reader.object(document, "", ("apiVersion", "kind", "jwt"))
     if top.get("kind") != "AuthenticationConfiguration":
         reader.mistakes.append("kind: must be AuthenticationConfiguration")
@@ -37,16 +41,6 @@ def read_configuration(text: str) -> tuple[tuple[Issuer, ...], list[str]]:
     return issuers, reader.mistakes
 
 
-class _Loader(yaml.SafeLoader):
-    """A name that stands there twice is a mistake: which of the two is meant?"""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        mapping = super().construct_mapping(node, deep)
-        if len(mapping) != len(node.value):
-            raise yaml.constructor.ConstructorError(None, None, "a name stands there twice", node.start_mark)
-        return mapping
-
-
 class _Reader:
     """Takes a document apart; what is not as it should be is a line in `mistakes`."""
 
@@ -58,7 +52,9 @@ class _Reader:
             self.mistakes.append(f"{path or 'the document'}: must be an object")
             return {}
         self.mistakes += [
-            f"{_join(path, name)}: unknown, or not supported here" for name in value if name not in known
+            f"{_join(path, name)}: unknown field, or not supported here{did_you_mean(str(name), known)}"
+            for name in value
+            if name not in known
         ]
         return value
 
@@ -123,10 +119,10 @@ def _issuer(reader: _Reader, value: Any, path: str) -> Issuer:
         tuple(audiences),
         username_prefix,
         username_claim,
-        groups_claim,
-        groups_prefix,
-        required,
-        authority,
+        groups_claim=groups_claim,
+        groups_prefix=groups_prefix,
+        required_claims=required,
+        certificate_authority=authority,
     )
 
 

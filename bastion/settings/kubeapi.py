@@ -1,14 +1,31 @@
-"""· What was asked for about the API server: which one, as whom, how often, and how much of it."""
+"""· Options of the API server: which one, how often, and how much of it."""
 
 from __future__ import annotations
 
-import argparse
-import math
 import re
 from dataclasses import dataclass
 
+from bastion.settings.kinds import COUNT, TEXT, Kind, named, quoted, several
+from bastion.settings.option import option
+
 _NAMESPACE = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 _SERVER = re.compile(r"https?://(?:[-.A-Za-z0-9]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?/?")
+
+
+def namespace(text: str) -> str:
+    if not _NAMESPACE.fullmatch(text):
+        raise ValueError(f"{quoted(text)} is not the name of a namespace")
+    return text
+
+
+def server(text: str) -> str:
+    """Scheme, host and port, nothing else."""
+    if not _SERVER.fullmatch(text):
+        raise ValueError(f"{quoted(text)} is not a URL such as https://10.0.0.1:6443")
+    return text.rstrip("/")
+
+
+NAMESPACES = several(Kind("NAME", namespace), last=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,39 +34,19 @@ class KubeApi:
     all; `qps` (calls per second) 0: no limit.
     """
 
-    context: str = ""
-    servers: tuple[str, ...] = ()
-    namespaces: tuple[str, ...] = ()
-    qps: float = 200.0
-    burst: float = 400.0
-
-
-def of_flags(flags: argparse.Namespace) -> KubeApi:
-    """Each worker takes its part of the calls."""
-    qps, burst = flags.kube_api_qps / flags.workers, math.ceil(flags.kube_api_burst / flags.workers)
-    return KubeApi(flags.context, tuple(flags.apiserver), flags.namespaces, qps, burst)
-
-
-def contradictions(flags: argparse.Namespace) -> list[str]:
-    if flags.manifests and (flags.context or flags.apiserver):
-        return ["--manifests needs no cluster: --context and --apiserver have no meaning beside it"]
-    return []
-
-
-# --- what a flag's value may be; each raises ArgumentTypeError
-
-
-def namespaces(text: str) -> tuple[str, ...]:
-    """Names with commas between them; empty for all."""
-    found = tuple(filter(None, text.split(",")))
-    for name in found:
-        if not _NAMESPACE.fullmatch(name):
-            raise argparse.ArgumentTypeError(f"{name!r} is no namespace's name")
-    return tuple(dict.fromkeys(found))
-
-
-def server(text: str) -> str:
-    """Scheme, host and port, nothing else."""
-    if not _SERVER.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no URL such as https://10.0.0.1:6443")
-    return text.rstrip("/")
+    context: str = option("context", named("NAME", TEXT), "", "of the kubeconfig; without it its current one")
+    servers: tuple[str, ...] = option(
+        "apiserver",
+        several(Kind("URL", server), commas=False),
+        (),
+        "instead of the kubeconfig's; repeat for failover: a healthy one is used",
+    )
+    namespaces: tuple[str, ...] = option(
+        "namespaces", NAMESPACES, (), "watch and serve these only; without it all"
+    )
+    qps: float = option(
+        "kube-api-qps", COUNT, 200, "calls to the API server per second, shared by all workers"
+    )
+    burst: float = option(
+        "kube-api-burst", COUNT, 400, "calls to the API server at once, shared by all workers"
+    )

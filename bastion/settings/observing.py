@@ -1,65 +1,56 @@
-"""· What is told of what happens, how, and to whom?  Flags in, one section or every mistake out."""
+"""· Options of what is logged and measured."""
 
 from __future__ import annotations
 
-import argparse
-import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
+from bastion.settings.kinds import BOOLEAN, COUNT, LEVEL, LISTEN, one_of
+from bastion.settings.option import option
+
 LOG_FORMATS = ("text", "json")
-LOOPBACK = "127.0.0.1"
 MOST_TARGETS = 1024  # each is some twenty series
+
+
+def log_format() -> str:
+    """A row that several commands have."""
+    help = "of the access log and of stderr; without it text at a terminal, else json"
+    return option("log-format", one_of(*LOG_FORMATS), "", help)  # type: ignore[no-any-return]
+
+
+def verbosity(*, reloadable: bool = False) -> int:
+    """A row that several commands have."""
+    help = "of the log: 0 what needs attention, 1 what happens, 4 each call to the API server"
+    return option("v", LEVEL, 0, help, reloadable=reloadable, short="v")  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, slots=True)
 class Observing:
-    """`log_format` empty: as it suits whoever reads.  `targets`: how many are told apart in metrics.
+    """`log_format` empty: text at a terminal, else JSON.
 
-    `authorization`: /metrics is for those who may get it.  `metrics_address`: a plain listener for it without
-    that; None for none. `folder`: where workers meet who tell as one, None where there is one process;
-    `number`: which of them this is.
+    `metrics_targets`: how many have series of their own.
+    `metrics_authorization`: /metrics needs the right to get it.  `metrics_bind_address`: a plain listener for
+    /metrics without that; None for none.  `folder`: where workers leave their metrics for each other, None
+    where there is one process; `number`: which worker this is.
     """
 
-    log_format: str = ""
-    targets: int = 0
-    authorization: bool = True
-    metrics_address: tuple[str, int] | None = None
+    log_format: str = log_format()
+    verbosity: int = verbosity(reloadable=True)
+    metrics_targets: int = option(
+        "metrics-targets",
+        COUNT,
+        0,
+        f"how many pods, services and nodes have series of their own in /metrics, at most {MOST_TARGETS}",
+    )
+    metrics_authorization: bool = option(
+        "metrics-authorization", BOOLEAN, True, "/metrics needs the right to get it (RBAC's nonResourceURLs)"
+    )
+    metrics_bind_address: tuple[str, int] | None = option(
+        "metrics-bind-address",
+        LISTEN,
+        None,
+        "a listener for /metrics in plain HTTP and without authorization; on loopback where no address is"
+        " given",
+    )
     folder: Path | None = None
     number: str = ""
-
-
-def of_flags(flags: argparse.Namespace) -> Observing:
-    return Observing(
-        flags.log_format, flags.metrics_targets, flags.metrics_authorization, flags.metrics_bind_address
-    )
-
-
-def contradictions(flags: argparse.Namespace) -> list[str]:
-    found = []
-    if flags.metrics_bind_address is not None and flags.metrics_bind_address[1] in (
-        flags.port,
-        flags.insecure_port,
-    ):
-        found.append("--metrics-bind-address needs a port of its own")
-    if flags.metrics_targets > MOST_TARGETS:
-        found.append(f"--metrics-targets: at most {MOST_TARGETS}: each is some twenty series")
-    return found
-
-
-# --- what a flag's value may be; each raises ArgumentTypeError
-
-
-def listen_address(text: str) -> tuple[str, int] | None:
-    """`[ADDRESS:]PORT`, loopback where only the port is said; port 0 for none."""
-    host, _, port = text.rpartition(":")
-    host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    if not (port.isascii() and port.isdigit()) or int(port) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no address and port such as 127.0.0.1:9090")
-    try:
-        address = str(ipaddress.ip_address(host)) if host else LOOPBACK
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no IP address and port such as 127.0.0.1:9090"
-        ) from error
-    return (address, int(port)) if int(port) else None

@@ -21,7 +21,7 @@ async def run(
     """
     async with ApiServer(manifests, token_file, address=address, port=port) as server:
         ended = _ended()
-        await asyncio.to_thread(write_private, kubeconfig_out, server.kubeconfig())
+        await asyncio.to_thread(write_private, kubeconfig_out, server.kubeconfig().encode())
         print(f"Kubernetes API at {server.url}", flush=True)
         print(f"export KUBECONFIG={shlex.quote(str(kubeconfig_out))}", flush=True)
         await ended.wait()

@@ -34,11 +34,11 @@ async def open_access(config: Config, reviews: Reviews, origins: Origins, stack:
         None if config.source.manifests else config.source.token_file,
         reviews,
         stack,
-        anonymous=config.anonymous,
-        ttl=config.memory.authentication,
+        anonymous=config.authentication.anonymous,
+        ttl=config.cache.authentication_ttl,
     )
     fresh = AccessReviewAuthorizer(reviews)
-    authorizer = CachedAuthorizer(fresh, config.memory.authorized, config.memory.unauthorized)
+    authorizer = CachedAuthorizer(fresh, config.cache)
     return Access(
         authenticators,
         authorizer,

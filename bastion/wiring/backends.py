@@ -14,7 +14,6 @@ from bastion.message.answers import Policy
 from bastion.network.connections import ConnectionPool
 from bastion.network.dial import Dialer
 from bastion.network.tls.contexts import ClientTLS
-from bastion.network.transport import Deadlines as UpstreamDeadlines
 from bastion.network.transport import Transport
 from bastion.proxy.forward import Forwarder
 from bastion.proxy.router import Router
@@ -31,7 +30,10 @@ from bastion.wiring.cluster import Cluster
 @dataclass(frozen=True, slots=True)
 class Backends:
     tls: ClientTLS
+    dialer: Dialer
     pool: ConnectionPool
+    transport: Transport
+    waiting: Shares
     balancer: Balancer
     router: Router
     forwarder: Forwarder
@@ -44,22 +46,22 @@ def open_backends(
     """`connections`: how many may be open.  Raises OSError where a file cannot be read."""
     tls = ClientTLS(config.kubelet)
     in_background(stack, follow([tls.kubelet]), "kubelet certificates")
-    pool = ConnectionPool(
-        Dialer(cluster.policy, tls, deadlines, config.timeouts.connect), deadlines, connections
-    )
+    dialer = Dialer(cluster.policy, tls, deadlines, config.timeouts.connect)
+    pool = ConnectionPool(dialer, deadlines, connections)
     stack.callback(pool.close)
     cluster.catalog.listeners.address_left.append(pool.address_left)
     cluster.catalog.listeners.endpoint_left.append(pool.endpoint_left)
-    transport = Transport(
-        pool, UpstreamDeadlines(config.timeouts.response_header, config.timeouts.response_idle)
-    )
+    transport = Transport(pool, config.timeouts)
     turns, balancer = Turns(), Balancer(RoundRobin, Outliers())
     router = _router(cluster, balancer, turns)
-    presentation = Policy(config.pages.rewrite_html, config.pages.sandbox)
+    presentation = Policy(config.browsers.rewrite_html, config.browsers.sandbox_pages)
     waiting = Shares(config.limits.waiting_per_target)
     return Backends(
         tls,
+        dialer,
         pool,
+        transport,
+        waiting,
         balancer,
         router,
         Forwarder(transport, router, balancer, waiting, presentation, turns),

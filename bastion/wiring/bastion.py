@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +18,7 @@ from bastion.server.door import room
 from bastion.server.state import ServerState
 from bastion.settings.config import Config
 from bastion.wiring.access import open_access
+from bastion.wiring.adjustable import Adjustable
 from bastion.wiring.backends import open_backends
 from bastion.wiring.cluster import Cluster, open_cluster
 from bastion.wiring.gateway import Parts, admission_of, long_exchanges
@@ -30,7 +31,7 @@ from bastion.wiring.signin import signing_in
 @dataclass(frozen=True, slots=True)
 class Bastion:
     """`app` answers; `state` is what its server shares, `metrics` that of --metrics-bind-address; `followed`
-    are the files that are read again when they change.
+    are the files that are read again when they change; `adjust` takes what is reloadable of other settings.
     """
 
     app: App
@@ -40,6 +41,7 @@ class Bastion:
     pool: ConnectionPool
     expiry: Expiry
     followed: tuple[Followed[Any], ...]
+    adjust: Callable[[Config], None]
 
     async def synced(self) -> None:
         """Returns when the cluster is ready."""
@@ -65,7 +67,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         deadlines = await stack.enter_async_context(Deadlines())
         backends = open_backends(config, cluster, deadlines, room(open_files()), stack)
         observing = await open_observing(config, access_log, cluster.access, stack)
-        origins = Origins(config.trusted_proxies)
+        origins = Origins(config.serving.trusted_proxies)
         access = await open_access(config, cluster.reviews, origins, stack)
         browsers = signing_in(
             config.browsers, access.guard, origins, strict_transport=not config.serving.self_signed
@@ -90,4 +92,15 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             pool=backends.pool,
             expiry=observing.expiry,
             followed=(backends.tls.kubelet, *access.authenticators.followed),
+            adjust=Adjustable(
+                guard=access.guard,
+                door=served.door,
+                waiting=backends.waiting,
+                lookups=cluster.lookups,
+                authenticator=access.authenticators.cache,
+                authorizer=access.authorizer,
+                dialer=backends.dialer,
+                transport=backends.transport,
+                server=served.state,
+            ),
         )

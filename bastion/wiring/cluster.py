@@ -31,7 +31,8 @@ from bastion.network.names import ApiSockets
 from bastion.network.sockets import is_local
 from bastion.observe.apicalls import ApiCalls
 from bastion.runtime.limits import Rate
-from bastion.settings.config import INSECURE_ADDRESS, Config
+from bastion.settings.config import Config
+from bastion.settings.sections import INSECURE_ADDRESS
 from bastion.wiring.background import in_background
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ _log = logging.getLogger("bastion")
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """`calls` counts the calls that `client` makes; `policy` decides which addresses may be dialled."""
+    """`calls` counts the calls that `client` makes; `lookups` bounds those of `lookup`; `policy` decides which addresses may be dialled."""
 
     access: ApiAccess
     client: ApiClient
@@ -54,6 +55,7 @@ class Cluster:
     reviews: Reviews
     catalog: Catalog
     informers: tuple[Informer, ...]
+    lookups: Rate
     lookup: Lookup
     policy: DialPolicy
     resolver: Resolver
@@ -86,7 +88,7 @@ async def open_cluster(config: Config, stack: AsyncExitStack) -> Cluster:
     rights = needed((informer.resource, informer.namespace) for informer in informers)
     standing = Standing(client, access.authorization, rights, outages)
     in_background(stack, standing.keep(), "the bastion's own rights")
-    budget = Rate(config.limits.lookup_qps, config.limits.lookup_qps)
+    lookups = Rate(config.limits.lookup_qps, config.limits.lookup_qps)
     return Cluster(
         access=access,
         client=client,
@@ -96,7 +98,8 @@ async def open_cluster(config: Config, stack: AsyncExitStack) -> Cluster:
         reviews=Reviews(client, outages),
         catalog=catalog,
         informers=informers,
-        lookup=Lookup(client, catalog, informers, budget),
+        lookups=lookups,
+        lookup=Lookup(client, catalog, informers, lookups),
         policy=policy,
         resolver=_resolver(config, catalog, policy),
     )
@@ -118,7 +121,7 @@ async def embedded_api(config: Config, stack: AsyncExitStack) -> ApiServer:
 def _informers(config: Config, client: ApiClient, catalog: Catalog, outages: Outages) -> tuple[Informer, ...]:
     """One for each resource, or with --namespaces one for each namespace of it; nodes are in no namespace."""
     watched = [(resource, config.kube_api.namespaces or ("",)) for resource in RESOURCES]
-    watched += [("nodes", ("",))] if config.nodes else []
+    watched += [("nodes", ("",))] if config.targets.node_proxy else []
     return tuple(
         Informer(resource, client, catalog, namespace, outages)
         for resource, namespaces in watched
@@ -136,7 +139,9 @@ def _unread(catalog: Catalog, resource: str) -> str | None:
 
 def _resolver(config: Config, catalog: Catalog, policy: DialPolicy) -> Resolver:
     namespaces = config.kube_api.namespaces
-    return Resolver(catalog, policy, nodes=config.nodes, namespaces=namespaces, beyond=_warn_once())
+    return Resolver(
+        catalog, policy, nodes=config.targets.node_proxy, namespaces=namespaces, beyond=_warn_once()
+    )
 
 
 def _warn_once() -> Callable[[tuple[str, str]], None]:
@@ -172,7 +177,7 @@ async def _dial_policy(
     in_background(stack, named.keep(), "API servers' addresses")
     own = own_sockets(config)
     return DialPolicy(
-        config.allow_targets,
+        config.targets.allow_cidrs,
         own,
         # one that is bound to every address has its port on each of them
         tuple(port for address, port in own if address in ("0.0.0.0", "::")),  # noqa: S104
@@ -184,7 +189,7 @@ async def _dial_policy(
 
 def own_sockets(config: Config) -> set[tuple[str, int]]:
     """A target there would be a loop, and would open the plain ports to clients they are not for."""
-    serving, metrics = config.serving, config.observing.metrics_address
+    serving, metrics = config.serving, config.observing.metrics_bind_address
     own = {(serving.bind_address, serving.port)}
     own |= {metrics} if metrics is not None else set()
     return own | ({(INSECURE_ADDRESS, serving.insecure_port)} if serving.insecure_port else set())

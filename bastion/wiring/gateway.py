@@ -17,10 +17,10 @@ from bastion.proxy.exchange import Exchange
 from bastion.proxy.gateway import Gateway
 from bastion.proxy.origin import Origins
 from bastion.proxy.recheck import Recheck
-from bastion.proxy.streams import StreamLimits, Streams
+from bastion.proxy.streams import Streams
 from bastion.runtime.deadlines import Deadlines
 from bastion.settings.config import Config
-from bastion.settings.config import Streams as StreamSettings
+from bastion.settings.sections import StreamLimits
 from bastion.wiring.access import Access
 from bastion.wiring.backends import Backends
 from bastion.wiring.cluster import Cluster
@@ -36,23 +36,17 @@ class LongExchanges:
 
 
 def long_exchanges(
-    settings: StreamSettings, cluster: Cluster, access: Access, observer: Observer, deadlines: Deadlines
+    settings: StreamLimits, cluster: Cluster, access: Access, observer: Observer, deadlines: Deadlines
 ) -> LongExchanges:
     def tell(record: Record, exchange: Exchange) -> None:
         observer.lasts(record, exchange.status, exchange.bytes_in, exchange.bytes_out)
 
     recheck = Recheck(settings.recheck_interval, settings.recheck_grace)
     stream_access = StreamAccess(recheck, access.authenticators.fresh, access.fresh_authorizer)
-    streams = Streams(deadlines, _limits(settings), stream_access.watch, tell)
+    streams = Streams(deadlines, settings, stream_access.watch, tell)
     cluster.catalog.listeners.address_gone.append(streams.address_gone)
     cluster.catalog.listeners.node_gone.append(streams.node_gone)
     return LongExchanges(streams, recheck)
-
-
-def _limits(settings: StreamSettings) -> StreamLimits:
-    """Where access is not checked again, an exchange is long after the usual minute."""
-    long = settings.recheck_interval or StreamLimits().long
-    return StreamLimits(settings.idle_timeout, settings.max_duration, long)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +74,7 @@ def gateway_of(config: Config, parts: Parts) -> Gateway:
         streams=parts.streams,
         observer=parts.observer,
         sign_in=parts.browsers.sign_in,
-        withheld=_withheld(access.authenticators.headers, config.allow_headers),
+        withheld=_withheld(access.authenticators.headers, config.serving.allow_request_headers),
     )
 
 
@@ -92,7 +86,7 @@ def admission_of(config: Config, access: Access, browsers: SigningIn, origins: O
         impersonator=access.impersonator,
         authorizer=access.authorizer,
         hosts=browsers.hosts,
-        generated_clients=config.generated_clients,
+        generated_clients=config.targets.decode_generated_client_paths,
         upgrade_requires_create=config.streams.require_create,
     )
 

@@ -39,8 +39,11 @@ async def open_observing(
     """`access_log` is a file descriptor."""
     lines = access_lines(config.observing.log_format, access_log)
     log = await stack.enter_async_context(AccessLog(access_log, lines))
-    requests, sign_ins = Requests(config.observing.targets), SignIns(time.monotonic)
-    expiry = Expiry(certificates_of(config, lambda: access.certificates))
+    requests, sign_ins = Requests(config.observing.metrics_targets), SignIns(time.monotonic)
+    certificates = certificates_of(
+        config.serving, config.authentication, config.kubelet, lambda: access.certificates
+    )
+    expiry = Expiry(certificates)
     in_background(stack, expiry.keep(), "the expiry of certificates")
     metrics = Metrics()
     return Observing(

@@ -12,9 +12,8 @@ from bastion.runtime.deadlines import Deadlines
 from bastion.server.app import App
 from bastion.server.door import Door
 from bastion.server.metricsport import MetricsPort
-from bastion.server.state import ServerState, Timeouts
+from bastion.server.state import ServerState
 from bastion.settings.config import Config
-from bastion.settings.config import Timeouts as TimeoutSettings
 from bastion.web.app import create_app
 from bastion.wiring.gateway import Parts, gateway_of
 from bastion.wiring.observing import Observing
@@ -32,6 +31,7 @@ class Serving:
     app: App
     state: ServerState
     metrics: ServerState
+    door: Door
     pages: bool
 
 
@@ -53,30 +53,21 @@ def serving(
         lambda: door.crowded,
         parts.browsers.hosts,
         observing.page_observer if desk is not None else None,
-        _metrics_access(parts).admits if config.observing.authorization else None,
+        _metrics_access(parts).admits if config.observing.metrics_authorization else None,
     )
     state = ServerState(
         app,
         deadlines,
         door,
-        _timeouts(config.timeouts),
+        config.timeouts,
         parts.streams.end_all,
         stopping=stopping,
     )
-    return Serving(app, state, ServerState(MetricsPort(web), deadlines, door), desk is not None)
+    return Serving(app, state, ServerState(MetricsPort(web), deadlines, door), door, desk is not None)
 
 
 def _metrics_access(parts: Parts) -> NonResource:
     return NonResource(parts.admission, parts.access.guard, parts.origins, parts.observer)
-
-
-def _timeouts(settings: TimeoutSettings) -> Timeouts:
-    return Timeouts(
-        head=settings.request_header,
-        keep_alive=settings.keep_alive,
-        body_idle=settings.request_body_idle,
-        write_stall=settings.response_stall,
-    )
 
 
 def open_files() -> int:

@@ -11,7 +11,8 @@ from bastion.authn import oidc
 from bastion.authn.authenticator import Authenticator, Credentials
 from bastion.authn.oidc import OidcAuthenticator
 from bastion.kube.user import User
-from bastion.settings.issuer import CLOCK_SKEW, Issuer
+from bastion.settings.credentials import Oidc
+from bastion.settings.issuer import Issuer
 from tests.authn.provider import CLIENT_ID, Provider
 from tests.fakes import Knows, owner, run
 
@@ -24,7 +25,7 @@ class Setting:
     """An authenticator for some issuers, the API server behind it, and both clocks."""
 
     def __init__(
-        self, *issuers: Issuer, otherwise: Authenticator | None = None, skew: float = CLOCK_SKEW
+        self, *issuers: Issuer, otherwise: Authenticator | None = None, skew: float = Oidc().clock_skew
     ) -> None:
         self.wall = NOW
         self.time = 0.0
@@ -60,7 +61,10 @@ def issuer(of: Provider, **rules: Any) -> Issuer:
 
 
 def conversation(
-    talk: Callable[[Setting], Awaitable[T]], *issuers: Issuer, loop: Any = None, skew: float = CLOCK_SKEW
+    talk: Callable[[Setting], Awaitable[T]],
+    *issuers: Issuer,
+    loop: Any = None,
+    skew: float = Oidc().clock_skew,
 ) -> T:
     async def main() -> T:
         setting = Setting(*issuers, skew=skew)

@@ -19,7 +19,7 @@ def conversation(steps, inner=None, **options):
 
     async def main():
         asked = inner or Knows({"good": JANE})
-        return await steps(CachedAuthenticator(asked, **options), asked)
+        return await steps(CachedAuthenticator(asked, **{"ttl": 10.0, **options}), asked)
 
     return run(main(), ClockLoop)
 
@@ -97,7 +97,7 @@ class Slow(Knows):
 def test_many_who_ask_at_once_are_one_question():
     async def main():
         inner = Slow({"good": JANE})
-        cached = CachedAuthenticator(inner)
+        cached = CachedAuthenticator(inner, 10.0)
         waiting = [asyncio.ensure_future(cached.authenticate(GOOD, SOMEBODY)) for _ in range(10)]
         await settle()
         inner.gate.set()
@@ -110,7 +110,7 @@ def test_many_who_ask_at_once_are_one_question():
 def test_the_first_who_asks_may_leave():
     async def main():
         inner = Slow({"good": JANE})
-        cached = CachedAuthenticator(inner)
+        cached = CachedAuthenticator(inner, 10.0)
         first, second = (asyncio.ensure_future(cached.authenticate(GOOD, SOMEBODY)) for _ in range(2))
         await settle()
         first.cancel()
@@ -125,7 +125,7 @@ def test_the_first_who_asks_may_leave():
 
 def test_an_answer_that_never_comes_is_a_503():
     async def main():
-        cached = CachedAuthenticator(Slow({}))
+        cached = CachedAuthenticator(Slow({}), 10.0)
         asking = asyncio.ensure_future(cached.authenticate(GOOD, SOMEBODY))
         await pass_time(60)
         with pytest.raises(StatusError) as caught:

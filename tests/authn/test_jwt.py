@@ -16,13 +16,15 @@ from bastion.authn.claims import MAX_GROUPS, MAX_NAME, BadToken, user_of
 from bastion.authn.compact import decoded, expiry, number, read_compact, read_json
 from bastion.authn.jwt import ALGORITHMS, MAX_KEYS, read_keys, verify, wanted_key
 from bastion.kube.user import User
-from bastion.settings.issuer import CLOCK_SKEW, SIGNING_ALGORITHMS, Issuer
+from bastion.settings.credentials import Oidc
+from bastion.settings.issuer import SIGNING_ALGORITHMS, Issuer
 from tests.authn.provider import CLIENT_ID, Provider, assemble, b64, public_jwk, rsa_key
 
 NOW = 1_800_000_000.0
 URL = "https://issuer.example.org/realm"
 PROVIDER = Provider(URL, NOW, rsa_key("good"))
 KEYS = read_keys(PROVIDER.key_set)
+CLOCK_SKEW = Oidc().clock_skew
 ISSUER = Issuer(URL, (CLIENT_ID, "other"), "oidc:", groups_claim="groups")
 
 
@@ -31,7 +33,7 @@ def decide(token: str, issuer: Issuer = ISSUER, now: float = NOW) -> User:
     compact = read_compact(token)
     assert compact is not None
     wanted = wanted_key(compact, issuer.algorithms)
-    user = user_of(compact.claims, issuer, now)
+    user = user_of(compact.claims, issuer, now, CLOCK_SKEW)
     verify(compact, KEYS.get((wanted.kid, wanted.alg)))
     return user
 
@@ -267,13 +269,14 @@ def test_null_is_something_said_of_an_address() -> None:
             PROVIDER.claims(email="e@x.org") | {"email_verified": None},
             Issuer(URL, (CLIENT_ID,), "oidc:", "email"),
             NOW,
+            CLOCK_SKEW,
         )
 
 
 def test_the_reason_holds_nothing_of_the_token() -> None:
     for claims in ({"sub": "s3cret\n"}, {"aud": "s3cret"}, {"iss": "s3cret"}, {"groups": ["s3cret\n"]}):
         with pytest.raises(BadToken) as caught:
-            user_of(PROVIDER.claims(**claims), ISSUER, NOW)
+            user_of(PROVIDER.claims(**claims), ISSUER, NOW, CLOCK_SKEW)
         assert "s3cret" not in str(caught.value)
 
 

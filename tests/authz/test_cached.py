@@ -12,6 +12,7 @@ from bastion.kube.attributes import Attributes
 from bastion.kube.status import service_unavailable
 from bastion.kube.user import User
 from bastion.runtime.validity import Known, Validity
+from bastion.settings.sections import Lifetimes
 from tests.fakes import SOMEBODY, ClockLoop, Decides, pass_time, refused, run, settle
 
 JANE = User("jane", "1", ("devs",), (("scopes", ("a", "b")),))
@@ -21,7 +22,7 @@ GET = Attributes("get", namespace="ns", resource="pods", subresource="proxy", na
 def conversation(steps, decide=lambda user, attributes: True, **options):
     async def main():
         inner = Decides(decide)
-        return await steps(CachedAuthorizer(inner, **options), inner)
+        return await steps(CachedAuthorizer(inner, Lifetimes(**options)), inner)
 
     return run(main(), ClockLoop)
 
@@ -111,7 +112,7 @@ def test_many_who_ask_at_once_are_one_question():
                 return Decision(True)
 
         inner = Slow(lambda user, attributes: True)
-        cached = CachedAuthorizer(inner)
+        cached = CachedAuthorizer(inner, Lifetimes())
         first, *others = (asyncio.ensure_future(cached.authorize(JANE, GET, SOMEBODY)) for _ in range(10))
         await settle()
         first.cancel()
@@ -129,7 +130,9 @@ def test_a_decision_that_never_comes_is_a_503():
             async def authorize(self, user, attributes, asker):
                 await asyncio.Event().wait()
 
-        asking = asyncio.ensure_future(CachedAuthorizer(Silent(bool)).authorize(JANE, GET, SOMEBODY))
+        asking = asyncio.ensure_future(
+            CachedAuthorizer(Silent(bool), Lifetimes()).authorize(JANE, GET, SOMEBODY)
+        )
         await pass_time(60)
         with refused(503, "cannot authorize"):
             await asking

@@ -19,6 +19,7 @@ from bastion.kube.attributes import Attributes
 from bastion.kube.status import StatusError
 from bastion.kube.user import User
 from bastion.runtime.cache import Cache
+from bastion.settings.sections import Lifetimes
 from tests import fakes
 from tests.fakes import SOMEBODY
 
@@ -76,7 +77,7 @@ async def authenticated(api):
 
 
 async def authenticated_and_remembered(api):
-    return await CachedAuthenticator(TokenReviewAuthenticator(api)).authenticate(
+    return await CachedAuthenticator(TokenReviewAuthenticator(api), 10.0).authenticate(
         Credentials("token"), SOMEBODY
     )
 
@@ -88,7 +89,7 @@ async def authorized(api):
 
 
 async def authorized_and_remembered(api):
-    return await CachedAuthorizer(AccessReviewAuthorizer(api)).authorize(
+    return await CachedAuthorizer(AccessReviewAuthorizer(api), Lifetimes()).authorize(
         User("alice"), Attributes("get", resource="pods"), SOMEBODY
     )
 

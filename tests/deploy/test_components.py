@@ -5,7 +5,8 @@ import re
 import pytest
 import yaml
 
-from bastion.cli.parser import build_parser
+from bastion.settings.load import load
+from bastion.settings.options import Options
 from tests.deploy.test_manifests import CONTAINER, DEPLOY, LABELS, one
 
 COMPONENTS = sorted(path.parent for path in DEPLOY.glob("components/*/kustomization.yaml"))
@@ -50,7 +51,7 @@ def test_its_patches_fit_the_deployment(component):
         for step in yaml.safe_load(patch["patch"]):
             assert (step["op"], step["path"]) == ("add", "/spec/template/spec/containers/0/args/-")
             assert step["value"] not in CONTAINER["args"]
-            build_parser().parse_args([*CONTAINER["args"], step["value"]])
+            assert load(Options, [*CONTAINER["args"][1:], step["value"]], {}).mistakes == ()
 
 
 def test_who_serves_nodes_may_see_them_and_nothing_else():

@@ -7,8 +7,9 @@ import pytest
 import yaml
 
 from bastion import __version__
-from bastion.cli.parser import build_parser
 from bastion.server.run import CLOSING_SECONDS, Endings
+from bastion.settings.load import load
+from bastion.settings.options import Options
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 KUSTOMIZATION = yaml.safe_load((DEPLOY / "kustomization.yaml").read_text())
@@ -242,9 +243,9 @@ def test_no_service_of_the_namespace_reaches_the_environment():
 
 
 def test_there_is_time_to_drain():
-    flags = build_parser().parse_args(CONTAINER["args"])
-    drain = max(flags.stream_drain, Endings().exchanges)
-    assert flags.shutdown_delay_duration + drain + CLOSING_SECONDS < POD["terminationGracePeriodSeconds"]
+    options = load(Options, CONTAINER["args"][1:], {}).options
+    drain = max(options.streams.drain, Endings().exchanges)
+    assert options.serving.shutdown_delay + drain + CLOSING_SECONDS < POD["terminationGracePeriodSeconds"]
 
 
 def test_memory_is_limited_and_cpu_is_not():
@@ -253,11 +254,9 @@ def test_memory_is_limited_and_cpu_is_not():
 
 
 def test_every_flag_exists():
-    (commands,) = [action for action in build_parser()._actions if isinstance(action.choices, dict)]
-    known = {option for action in commands.choices["serve"]._actions for option in action.option_strings}
     command, *flags = CONTAINER["args"]
     assert command == "serve"
-    assert {flag.partition("=")[0] for flag in flags} <= known
+    assert load(Options, flags, {}).mistakes == ()
 
 
 def test_the_readme_names_every_file_and_role():

@@ -1,6 +1,6 @@
 """Across any fault of the API server the catalog ends equal to the truth, without a storm of requests.
 
-Scripts are drawn by a seed that a failure names.  30 of them by default; BASTION_SOAK_ROUNDS asks for more.
+Scripts are drawn by a seed that a failure names.  30 of them by default; SOAK_ROUNDS asks for more.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from tests.discovery import faults
 from tests.discovery.scripted_api import RESOURCES, Access, ScriptedApi
 from tests.fakes import ClockLoop, backed_by, endpoints, pod, run, service
 
-ROUNDS = int(os.environ.get("BASTION_SOAK_ROUNDS", "30"))
+ROUNDS = int(os.environ.get("SOAK_ROUNDS", "30"))
 STEP = 0.2  # seconds of the informers' clock that pass
 TURNS = 10  # of the loop for each of them: what needs no time gets done meanwhile
 LONGEST = 3000  # steps

@@ -15,7 +15,7 @@ from bastion.kube.endpoint import KUBELET, UNVERIFIED, Endpoint
 from bastion.kube.status import StatusError
 from bastion.kube.target import parse_target
 from bastion.network.addresses import DialPolicy
-from bastion.settings.config import network
+from bastion.settings.kinds import network
 from tests.fakes import backed_by, catalog_of, endpoints, node, pod, put, refused, remove, service
 
 V4, V6 = "1.2.3.4", "fd00:10:244:0:2::6b"

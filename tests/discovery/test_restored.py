@@ -1,7 +1,7 @@
 """After the API server's data went back in time the catalog equals the truth again, within ten seconds and by
 one list.
 
-Histories are drawn by a seed that a failure names; BASTION_SOAK_ROUNDS asks for more of them.
+Histories are drawn by a seed that a failure names; SOAK_ROUNDS asks for more of them.
 """
 
 import random

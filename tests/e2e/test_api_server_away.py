@@ -1,7 +1,7 @@
 """The API server goes and comes back under load, or one of several does; and rights that are taken away are
 gone.
 
-BASTION_SOAK_ROUNDS lets it be away for a minute.
+SOAK_ROUNDS lets it be away for a minute.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.e2e.kubeapi import KubeApi
 from tests.e2e.wire import ask, assert_status, backend, request
 from tests.standalone.objects import pod as manifest_pod
 
-AWAY = 60.0 if "BASTION_SOAK_ROUNDS" in os.environ else 5.0  # seconds
+AWAY = 60.0 if "SOAK_ROUNDS" in os.environ else 5.0  # seconds
 TTL = 3  # seconds
 REMEMBER = (
     *("--authentication-token-webhook-cache-ttl", f"{TTL}s"),

@@ -4,7 +4,7 @@ Fifty users, one bastion, backends that do their worst.
 
 Every request has a nonce, and tells the backend who asks; the backend sends both back, over and over, and
 every byte that a client gets of an answer must be a byte of its own.  Meanwhile clients leave, requests are
-pipelined, and the backends break off, linger, and send answers that nobody asked for.  BASTION_SOAK_ROUNDS
+pipelined, and the backends break off, linger, and send answers that nobody asked for.  SOAK_ROUNDS
 says how many requests.
 """
 
@@ -32,7 +32,7 @@ from tests.fakes import until
 from tests.standalone.objects import binding, role, rule
 from tests.tunnel.inside import Inside, inside
 
-ROUNDS = int(os.environ.get("BASTION_SOAK_ROUNDS", "20000"))
+ROUNDS = int(os.environ.get("SOAK_ROUNDS", "20000"))
 WARM_UP = min(ROUNDS // 2, 10_000)  # of these, before anything is measured
 USERS = 50
 CONNECTIONS = 2  # of each user at a time

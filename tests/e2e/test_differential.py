@@ -3,7 +3,7 @@
 All of it, less the design's one list (4.6).
 
 The same request goes to one pod through the bastion and to another directly; what arrived is compared byte
-for byte. BASTION_SOAK_ROUNDS says how many requests, drawn by a seed.
+for byte. SOAK_ROUNDS says how many requests, drawn by a seed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.e2e.harness import ALICE, DAVE, PORT, Bastion, Cluster
 from tests.e2e.wire import Client, Visit, backend, client
 from tests.fuzz.surgery import nominated, passing
 
-REQUESTS = int(os.environ.get("BASTION_SOAK_ROUNDS", "2000"))
+REQUESTS = int(os.environ.get("SOAK_ROUNDS", "2000"))
 SIDE_BY_SIDE = 4
 
 _PATHS = [

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bastion.cli.parser import build_parser
 from bastion.server.listener import Listener, bind
 from bastion.settings.config import serve_config
 from bastion.wiring.bastion import Bastion, open_bastion
@@ -143,9 +142,7 @@ def watched(folder: Path, *flags: str) -> Iterator[Watched]:
     cluster = Cluster(folder)
     place = cluster.pod()
     source = ["--manifests", str(cluster.manifests), "--token-auth-file", str(cluster.tokens)]
-    config = serve_config(
-        build_parser().parse_args(["serve", *source, "--allow-target-cidr", ALLOWED, *flags])
-    )
+    config = serve_config([*source, "--allow-target-cidr", ALLOWED, *flags])
     loop = WatchedLoop()
     running: asyncio.Future[tuple[Bastion, int, asyncio.Event]] = loop.create_future()
 

@@ -3,7 +3,7 @@
 import pytest
 
 from bastion.network.addresses import DialPolicy, leads_to, parse_address, unmapped
-from bastion.settings.config import network
+from bastion.settings.kinds import network
 
 PERMITTED = [
     "10.0.0.1",  # L-4: private networks are where pods live

@@ -12,7 +12,7 @@ from bastion.network.dial import Dialer
 from bastion.network.errors import DialError, SendError
 from bastion.runtime.certificates import Authority
 from bastion.runtime.deadlines import Deadlines
-from bastion.settings.config import network
+from bastion.settings.kinds import network
 from tests.fakes import (
     LOOPBACK,
     NO_KUBELET_TLS,
@@ -261,7 +261,7 @@ def test_what_rests_makes_room_for_what_is_needed():
 def test_a_dial_that_fails_takes_no_room():
     async def main():
         async with Deadlines() as clock:
-            pool = ConnectionPool(Dialer(DialPolicy(), NO_KUBELET_TLS, clock), clock, most=4)
+            pool = ConnectionPool(Dialer(DialPolicy(), NO_KUBELET_TLS, clock, 5.0), clock, most=4)
             for _ in range(8):
                 with pytest.raises(DialError):
                     await pool.dial(Endpoint(LOOPBACK, 1))
@@ -285,7 +285,9 @@ def test_so_many_rest_in_all(monkeypatch):
 def test_nothing_is_kept_of_a_connection_that_is_gone():
     async def main():
         async with backend(EMPTY) as server, Deadlines() as clock:
-            pool = ConnectionPool(Dialer(DialPolicy([network("127.0.0.0/8")]), NO_KUBELET_TLS, clock), clock)
+            pool = ConnectionPool(
+                Dialer(DialPolicy([network("127.0.0.0/8")]), NO_KUBELET_TLS, clock, 5.0), clock
+            )
             await pool.dial(server.endpoint())
             assert len(clock) == pool.statistics().open == 1
             pool.close()

@@ -17,7 +17,7 @@ from bastion.network.errors import DialError
 from bastion.network.tls.contexts import ClientTLS
 from bastion.runtime.certificates import Authority
 from bastion.runtime.deadlines import Deadlines
-from bastion.settings.config import Kubelet
+from bastion.settings.sections import Kubelet
 from tests.fakes import LOOPBACK, NO_KUBELET, Backend, ask, backend, files, head, run, server_tls, until, wire
 
 EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -70,7 +70,7 @@ def test_without_leave_loopback_is_not_dialled():
     async def main():
         async with backend(EMPTY) as server, Deadlines() as clock:
             with pytest.raises(DialError, match="address not allowed"):
-                await Dialer(DialPolicy(), ClientTLS(NO_KUBELET), clock).dial(
+                await Dialer(DialPolicy(), ClientTLS(NO_KUBELET), clock, 5.0).dial(
                     server.endpoint(), asyncio.Protocol
                 )
             assert server.connections == 0

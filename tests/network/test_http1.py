@@ -16,8 +16,8 @@ from bastion.network.http1 import reader, receiver
 from bastion.network.http1.answer import framing
 from bastion.network.http1.connection import Connection
 from bastion.network.http1.reader import LARGE_PORTION, MAX_FIELDS, MAX_HEAD, MAX_INTERIM
-from bastion.network.transport import Deadlines
 from bastion.runtime.certificates import Authority
+from bastion.settings.sections import Timeouts
 from tests.fakes import (
     Backend,
     ClockLoop,
@@ -627,10 +627,10 @@ def test_what_came_before_the_break_is_read_first():
 
 # --- deadlines: of the answer, of its pieces; a reader who does not read is no fault of the backend's
 
-SOON = Deadlines(answer_head=10.0, answer_idle=5.0)
+SOON = Timeouts(response_header=10.0, response_idle=5.0)
 
 
-def silence(data, steps, method="GET", deadlines=SOON):
+def silence(data, steps, method="GET", timeouts=SOON):
     """`steps(trip, pool, go)` with the clock in hand, against a backend that says `data`, and the rest after
     `go(rest)`.
     """
@@ -644,7 +644,7 @@ def silence(data, steps, method="GET", deadlines=SOON):
             while True:
                 writer.write(await rest.get())
 
-        async with Backend(script) as server, wire(deadlines=deadlines) as (transport, pool):
+        async with Backend(script) as server, wire(timeouts=timeouts) as (transport, pool):
             trip = await start(transport, server.endpoint(), method)
             await until(lambda: server.heads)
             await delivered()

@@ -83,6 +83,7 @@ def test_what_stands_beside_it_is_left(text, left):
         "eyJ is how a token begins",
         "which headers name the user?",
         "who? nobody knows",
+        "limitz: unknown section (did you mean limits?); nothing changes",
     ],
 )
 def test_what_is_no_secret_stays(text):

@@ -21,10 +21,11 @@ from bastion.message.headers import Forwarded
 from bastion.network.connections import ConnectionPool
 from bastion.observe.record import Record
 from bastion.proxy.forward import Envelope, Forwarder, request_head
-from bastion.proxy.streams import StreamLimits, Streams
+from bastion.proxy.streams import Streams
 from bastion.proxy.turns import Turns
 from bastion.runtime.deadlines import Deadlines
 from bastion.runtime.limits import Shares
+from bastion.settings.sections import StreamLimits
 from tests.fakes import LOOPBACK, Backend, Upload, run, until, wire
 from tests.proxy.exchanges import Exchange, fields_of
 from tests.proxy.routes import Standing, admitted, route_to

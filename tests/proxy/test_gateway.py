@@ -28,9 +28,9 @@ from bastion.proxy.gateway import Gateway
 from bastion.proxy.guard import Guard
 from bastion.proxy.origin import Origins
 from bastion.proxy.router import Route, Router
-from bastion.proxy.streams import StreamLimits, Streams, UnderWay
+from bastion.proxy.streams import Streams, UnderWay
 from bastion.runtime.deadlines import Deadlines
-from bastion.settings.config import Limits
+from bastion.settings.sections import Limits, StreamLimits
 from tests import fakes
 from tests.fakes import Decides, Knows, catalog_of
 from tests.proxy.exchanges import Exchange, fields_of

@@ -12,7 +12,7 @@ from bastion.kube.status import StatusError
 from bastion.kube.user import User, anonymous
 from bastion.proxy.guard import HELD_BACK, REFUSALS, SECOND_TRIES, Guard, asker_of
 from bastion.runtime.turns import ADDRESS, USER, Key
-from bastion.settings.config import Limits
+from bastion.settings.sections import Limits
 from tests.fakes import ClockLoop, Knows, pass_time, refused, run, settle
 from tests.proxy.exchanges import Exchange
 
@@ -65,6 +65,19 @@ def test_so_many_guesses_and_no_more_and_others_have_theirs() -> None:
         assert await it.guesses(2, THERE) == [401] * 2
         await pass_time(2.1)
         assert await it.guesses(3) == [401, 401, 429]
+
+    scene(play)
+
+
+def test_limits_may_be_replaced() -> None:
+    async def play(scene: Scene) -> None:
+        assert await scene.guesses(BURST + 1) == [401] * BURST + [429]
+        scene.guard.limit(Limits(authentication_failure_qps=1.0, authentication_failure_burst=2 * BURST))
+        assert await scene.guesses(BURST + 1) == [401] * BURST + [429]
+        scene.guard.limit(Limits(authentication_failure_qps=0, exchanges_per_user=1))
+        assert await scene.guesses(3 * BURST) == [401] * 3 * BURST
+        with scene.guard.place(asker_of(ALICE, HERE), tunnel=False), pytest.raises(StatusError):
+            scene.guard.place(asker_of(ALICE, HERE), tunnel=False).__enter__()
 
     scene(play)
 

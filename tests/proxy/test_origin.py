@@ -9,7 +9,7 @@ import pytest
 from bastion.kube.requestinfo import parse_proxied
 from bastion.message.headers import Forwarded
 from bastion.proxy.origin import Origins
-from bastion.settings.config import network
+from bastion.settings.kinds import network
 from tests.fakes import refused
 from tests.proxy.exchanges import Exchange, fields_of
 

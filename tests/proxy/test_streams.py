@@ -19,18 +19,18 @@ from bastion.proxy.streams import (
     POD_GONE,
     STOPPING,
     TOO_LONG,
-    StreamLimits,
     Streams,
     UnderWay,
 )
 from bastion.runtime.deadlines import Deadlines
+from bastion.settings.sections import StreamLimits
 from tests import fakes
 from tests.fakes import ClockLoop, pass_time, settle
 from tests.proxy.exchanges import Exchange
 from tests.proxy.routes import route_to
 
 LONG = 60.0
-ENDLESS = StreamLimits(0, 0, LONG)
+ENDLESS = StreamLimits(idle_timeout=0, max_duration=0, recheck_interval=LONG)
 RECORD = Record("GET", b"/", "192.0.2.1", "audit-id")
 AT, ELSEWHERE = Endpoint("10.0.0.1", 80), Endpoint("10.0.0.2", 80)
 
@@ -157,7 +157,7 @@ def test_nothing_lasts_longer_than_the_longest_duration(long: float) -> None:
     async def main() -> None:
         one = One()
         one.exchange.status = 200
-        async with house(one, limits=StreamLimits(0, 100, long)):
+        async with house(one, limits=StreamLimits(idle_timeout=0, max_duration=100, recheck_interval=long)):
             await live(99)
             assert one.outcome == "under way"
             await live(3)
@@ -171,7 +171,13 @@ def test_without_a_byte_it_ends_and_with_one_it_does_not() -> None:
         silent, up, down, waits = One(), One(), One(), One()
         for one in (silent, up, down):
             one.exchange.status = 200
-        async with house(silent, up, down, waits, limits=StreamLimits(30, 0, LONG)):
+        async with house(
+            silent,
+            up,
+            down,
+            waits,
+            limits=StreamLimits(idle_timeout=30, max_duration=0, recheck_interval=LONG),
+        ):
             for tens in range(20):
                 assert silent.outcome == ("under way" if tens < 9 else IDLE) or tens == 9
                 up.exchange.bytes_in += 1
@@ -291,7 +297,9 @@ def test_a_tunnel_is_long_from_the_first() -> None:
                 ended.append((reason, revoked))
 
         one = One()
-        async with house(one, limits=StreamLimits(10, 1000, LONG)) as streams:
+        async with house(
+            one, limits=StreamLimits(idle_timeout=10, max_duration=1000, recheck_interval=LONG)
+        ) as streams:
             await live(20)
             one.under_way.switched(Tunnel())
             assert (streams.statistics().long, len(one.watched)) == (1, 1)

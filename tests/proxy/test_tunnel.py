@@ -24,10 +24,11 @@ from bastion.observe.record import Record
 from bastion.proxy.admission import Admitted
 from bastion.proxy.forward import Envelope
 from bastion.proxy.router import Route
-from bastion.proxy.streams import StreamLimits, Streams
+from bastion.proxy.streams import Streams
 from bastion.proxy.tunnel import Tunneller, upgrade_head
 from bastion.proxy.turns import Turns
 from bastion.runtime.deadlines import Deadlines
+from bastion.settings.sections import StreamLimits
 from tests.fakes import LOOPBACK, Backend, refused, run, settle, until, wire
 from tests.proxy.exchanges import Exchange, Field, fields_of
 from tests.proxy.routes import Standing, admitted, route_to
@@ -41,7 +42,7 @@ YES = (
     + b"\r\nX-Own: kept\r\n\r\n"
 )
 YES_TO_SPDY = b"HTTP/1.1 101 Go on\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n"
-UNLIMITED = StreamLimits(idle=0, duration=0)
+UNLIMITED = StreamLimits(idle_timeout=0, max_duration=0)
 POLICY_VIOLATION, GOING_AWAY = b"\x88\x02\x03\xf0", b"\x88\x02\x03\xe9"
 ENVELOPE = Envelope(Forwarded(b"192.0.2.1", b"bastion.test", b"https", b"/prefix", b"/prefix/x"), False)
 
@@ -162,7 +163,7 @@ async def house(
             router=Standing(),
             balancer=balancer,
             deadlines=deadlines,
-            idle=limits.idle,
+            idle=limits.idle_timeout,
             policy=Policy(),
             turns=Turns(),
         )
@@ -419,7 +420,7 @@ def test_what_is_no_websocket_is_told_nothing() -> None:
 
 def test_the_longest_duration() -> None:
     async def main() -> None:
-        async with house(limits=StreamLimits(duration=0.05)) as h, h.open() as (_, client, serving):
+        async with house(limits=StreamLimits(max_duration=0.05)) as h, h.open() as (_, client, serving):
             assert await client.rest() == GOING_AWAY
             await serving
             assert h.record.outcome == "the longest duration of a stream is over"

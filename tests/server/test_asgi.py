@@ -14,7 +14,6 @@ import httpx
 import pytest
 import uvicorn
 
-from bastion.cli.parser import build_parser
 from bastion.server.asgi import run_asgi
 from bastion.server.listener import bind
 from bastion.settings.config import serve_config
@@ -52,7 +51,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Cluster:
 async def hosted(cluster: Cluster, folder: Path, http: str) -> AsyncIterator[Hosted]:
     """The whole bastion over the embedded API, its own server left out."""
     source = ["--manifests", str(cluster.manifests), "--token-auth-file", str(cluster.tokens)]
-    config = serve_config(build_parser().parse_args(["serve", *source, "--allow-target-cidr", ALLOWED]))
+    config = serve_config([*source, "--allow-target-cidr", ALLOWED])
     log = os.open(folder / "access.log", os.O_WRONLY | os.O_CREAT)
     sock = bind(fakes.LOOPBACK, 0)
     async with contextlib.AsyncExitStack() as stack:

@@ -28,13 +28,14 @@ from bastion.server.http1.linger import MAX_BYTES as LINGER_BYTES
 from bastion.server.http1.protocol import PIPELINED, HttpProtocol
 from bastion.server.http1.waits import LINGER_SECONDS
 from bastion.server.listener import Listener, bind
-from bastion.server.state import ServerState, Timeouts
+from bastion.server.state import ServerState
+from bastion.settings.sections import Timeouts
 from tests import fakes
 from tests.fakes import ClockLoop, pass_time, settle, until
 
 Serve = Callable[[HttpExchange], Awaitable[None]]
 
-TIMEOUTS = Timeouts(head=10, keep_alive=60, body_idle=20, write_stall=20)
+TIMEOUTS = Timeouts(request_header=10, keep_alive=60, request_body_idle=20, response_stall=20)
 SWEEP = 0.5  # seconds by which a deadline may be late
 GET = b"GET /%b HTTP/1.1\r\nHost: h\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n"
@@ -315,7 +316,7 @@ def test_who_says_nothing_is_closed_without_a_word() -> None:
     async def talk() -> None:
         async with conversation() as c:
             peer = await c.peer()
-            await quiet_for(peer, TIMEOUTS.head - SWEEP)
+            await quiet_for(peer, TIMEOUTS.request_header - SWEEP)
             await pass_time(2 * SWEEP)
             assert await peer.rest() == b""
             assert not c.app.refused
@@ -332,7 +333,7 @@ def test_half_a_head_is_answered_when_its_time_is_up(begun: bytes) -> None:
         async with conversation() as c:
             peer = await c.peer()
             await peer.send(begun)
-            await quiet_for(peer, TIMEOUTS.head - SWEEP)
+            await quiet_for(peer, TIMEOUTS.request_header - SWEEP)
             await pass_time(2 * SWEEP)
             code, head, body = await peer.answer()
             assert (code, status_of(body)) == (408, "timed out waiting for the request's head")
@@ -464,7 +465,7 @@ def test_a_body_that_stops_coming_is_a_408() -> None:
         async with conversation() as c:
             peer = await c.peer()
             await peer.send(POST % 10 + b"half!")
-            await quiet_for(peer, TIMEOUTS.body_idle - SWEEP)
+            await quiet_for(peer, TIMEOUTS.request_body_idle - SWEEP)
             await pass_time(2 * SWEEP)
             code, head, body = await peer.answer()
             assert (code, status_of(body)) == (408, "timed out waiting for the request's body")
@@ -487,7 +488,7 @@ def test_a_body_that_stops_coming_under_an_answer_breaks_it_off() -> None:
         async with conversation(both_ways) as c:
             peer = await c.peer()
             await peer.send(POST % 10 + b"half!")
-            await pass_time(TIMEOUTS.body_idle + 2 * SWEEP)
+            await pass_time(TIMEOUTS.request_body_idle + 2 * SWEEP)
             assert (await peer.rest()).endswith(b"\r\n\r\nhalf!")
 
     clocked(talk)
@@ -500,7 +501,7 @@ def test_a_body_that_keeps_coming_is_served() -> None:
             body = b"0123456789" * 2000
             await peer.send(POST % len(body))
             for at in range(0, len(body), 2000):
-                await quiet_for(peer, TIMEOUTS.body_idle / 10)
+                await quiet_for(peer, TIMEOUTS.request_body_idle / 10)
                 await peer.send(body[at : at + 2000])
             assert (await peer.answer())[2] == body
 
@@ -570,7 +571,7 @@ def test_a_reader_that_stalls_is_cut_off() -> None:
             peer = await c.peer(receive_buffer=4096)
             await peer.send(GET % b"")
             await settle()
-            await pass_time(2 * TIMEOUTS.write_stall + 2 * SWEEP)
+            await pass_time(2 * TIMEOUTS.response_stall + 2 * SWEEP)
             await until(lambda: c.app.left)
             assert len(await peer.rest()) < MUCH
 
@@ -609,7 +610,7 @@ def test_a_slow_but_steady_reader_is_served() -> None:
                 piece = await peer.some(size // 16)
                 assert piece, "a steady reader was cut off"
                 data += len(piece)
-                await pass_time(TIMEOUTS.write_stall / 8)
+                await pass_time(TIMEOUTS.response_stall / 8)
             assert not c.app.left  # and that took longer than a stall may last
 
     clocked(talk)

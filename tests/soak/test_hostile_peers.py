@@ -1,7 +1,7 @@
 """Many peers that drip, flood, swell or do not listen: each is sent away in its time, others do not notice,
 and nothing stays.
 
-BASTION_SOAK_PEERS sets how many; only then is it measured what they cost others (a measurement needs a
+SOAK_PEERS sets how many; only then is it measured what they cost others (a measurement needs a
 machine of its own).
 """
 
@@ -24,8 +24,8 @@ from tests.e2e.wire import backend, client, request
 from tests.soak.peers import Order
 from tests.tunnel.processes import descriptors, eventually, gauges, resident
 
-SOAK = "BASTION_SOAK_PEERS" in os.environ
-PEERS = int(os.environ.get("BASTION_SOAK_PEERS", "80"))
+SOAK = "SOAK_PEERS" in os.environ
+PEERS = int(os.environ.get("SOAK_PEERS", "80"))
 # seconds that a client's head, the next piece of its body and a reader that stalls are waited for
 WAIT = 10 if SOAK else 2
 HANDSHAKE = 10  # seconds, fixed

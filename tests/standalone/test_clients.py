@@ -28,7 +28,7 @@ def run_beside(folder: Path, work: Callable[[ApiServer, Path], None], cluster: s
     async def main() -> None:
         async with serving(folder, cluster) as server:
             kubeconfig = folder / "kubeconfig"
-            write_private(kubeconfig, server.kubeconfig())
+            write_private(kubeconfig, server.kubeconfig().encode())
             await asyncio.to_thread(work, server, kubeconfig)
 
     asyncio.run(main())

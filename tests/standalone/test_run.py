@@ -59,11 +59,11 @@ def test_a_private_file_is_whole_or_not_there(tmp_path: Path) -> None:
     file = tmp_path / "kubeconfig"
     file.write_text("old")
     file.chmod(0o644)
-    write_private(file, "new")
+    write_private(file, b"new")
     assert (file.read_text(), stat.S_IMODE(file.stat().st_mode)) == ("new", 0o600)
     (tmp_path / "folder").mkdir()
     with pytest.raises(OSError):
-        write_private(tmp_path / "folder", "new")
+        write_private(tmp_path / "folder", b"new")
     with pytest.raises(OSError):
-        write_private(tmp_path / "nowhere" / "file", "new")
+        write_private(tmp_path / "nowhere" / "file", b"new")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "kubeconfig"]

@@ -10,11 +10,10 @@ import os
 import signal
 from collections.abc import AsyncIterator
 
-from bastion.cli.parser import build_parser
 from bastion.server.listener import bind
 from bastion.server.run import Endings, Server
 from bastion.server.tls import serving_context
-from bastion.settings import config
+from bastion.settings.config import serve_config
 from bastion.wiring.bastion import Bastion as Wired
 from bastion.wiring.bastion import open_bastion
 from tests.e2e.harness import ALLOWED, Bastion, Cluster
@@ -58,7 +57,7 @@ async def inside(cluster: Cluster, *flags: str, endings: Endings = SOON) -> Asyn
         "--allow-target-cidr",
         ALLOWED,
     )
-    asked = config.serve_config(build_parser().parse_args(["serve", *sources, *flags]))
+    asked = serve_config([*sources, *flags])
     certificate, key = cluster.serving
     tls = serving_context(certificate, key)
     secure, plain = bind("127.0.0.1", 0), bind("127.0.0.1", 0)

@@ -1,7 +1,7 @@
 """Whatever breaks, and whenever: nothing of it is left behind.
 
 Each fault happens again and again, to a bastion that is a process (its descriptors are counted, and what it
-counts itself) and to one inside of this process (its tasks and deadlines are counted).  BASTION_SOAK_ROUNDS
+counts itself) and to one inside of this process (its tasks and deadlines are counted).  SOAK_ROUNDS
 sets how often.
 
 UP-052 and UP-053 are two of these.
@@ -41,7 +41,7 @@ from tests.tunnel.ends import (
 from tests.tunnel.inside import inside
 from tests.tunnel.processes import PATIENCE, as_before, descriptors, gauges
 
-ROUNDS = int(os.environ.get("BASTION_SOAK_ROUNDS", "50"))
+ROUNDS = int(os.environ.get("SOAK_ROUNDS", "50"))
 INSIDE = 10  # times for each: this process plays both ends as well
 # seconds: longer than anything takes while this process plays both ends of hundreds at once
 ANSWER_WITHIN = 3.0

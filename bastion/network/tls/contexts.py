@@ -16,7 +16,7 @@ from bastion.kube.endpoint import KUBELET, UNVERIFIED, TLSProfile
 from bastion.runtime.follow import Followed
 from bastion.runtime.trust import client_context, show
 from bastion.runtime.validity import Generation
-from bastion.settings.config import Kubelet
+from bastion.settings.sections import Kubelet
 
 
 class ClientTLS:

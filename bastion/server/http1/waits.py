@@ -1,7 +1,7 @@
 """What does a client's connection wait for, how long, and what follows when that time has passed?
 
 Beside these, whatever a connection waits for: one whose client does not take what is written is given up when
-it takes nothing for `write_stall`, and one that is not read from is looked at each second, because it sees
+it takes nothing for `response_stall`, and one that is not read from is looked at each second, because it sees
 neither FIN nor RST.
 """
 
@@ -13,7 +13,7 @@ from typing import Protocol
 import msgspec
 
 from bastion.kube.status import StatusError
-from bastion.server.state import Timeouts
+from bastion.settings.sections import Timeouts
 
 LINGER_SECONDS = 10.0
 LOOK_SECONDS = 1.0  # between looks at a client that is not read from
@@ -48,11 +48,11 @@ def _give_up_body(connection: Waiter) -> None:
     )
 
 
-FIRST_BYTE = Wait(lambda timeouts: timeouts.head, lambda connection: connection.close())
-HEAD = Wait(lambda timeouts: timeouts.head, _refuse)
+FIRST_BYTE = Wait(lambda timeouts: timeouts.request_header, lambda connection: connection.close())
+HEAD = Wait(lambda timeouts: timeouts.request_header, _refuse)
 NEXT_REQUEST = Wait(lambda timeouts: timeouts.keep_alive, lambda connection: connection.close())
-BODY = Wait(lambda timeouts: timeouts.body_idle, _give_up_body)
+BODY = Wait(lambda timeouts: timeouts.request_body_idle, _give_up_body)
 RESPONSE = Wait(None, lambda connection: None)  # of ours: nothing is waited for from this client
 LINGER = Wait(lambda timeouts: LINGER_SECONDS, lambda connection: connection.close())
 # for what is written to go out after the last response
-CLOSE = Wait(lambda timeouts: timeouts.write_stall, lambda connection: connection.check_stall())
+CLOSE = Wait(lambda timeouts: timeouts.response_stall, lambda connection: connection.check_stall())

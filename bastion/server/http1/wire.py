@@ -70,7 +70,7 @@ class Wire(asyncio.Protocol):
 
     def _stall_ends(self) -> float:
         """When a client that takes nothing from now on is given up."""
-        return self.loop.time() + self.server.timeouts.write_stall
+        return self.loop.time() + self.server.timeouts.response_stall
 
     def _pending(self) -> int:
         return self._transport.get_write_buffer_size() if self._transport is not None else 0

@@ -16,7 +16,7 @@ import pytest
 from bastion import __version__
 from bastion.runtime.certificates import Authority
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -64,10 +64,16 @@ def test_it_helps(bastion):
 USAGE = [
     pytest.param([], "bastion: a command is required", id="no-command"),
     pytest.param(["sing"], "bastion: sing: unknown command", id="unknown-command"),
-    pytest.param(["serve", "--nope"], "bastion: unrecognized arguments: --nope", id="unknown-flag"),
-    pytest.param(["serve", "--por=1"], "bastion: unrecognized arguments: --por=1", id="abbreviated-flag"),
+    pytest.param(["serve", "--nope"], "bastion serve: --nope: unknown flag (see --help)", id="unknown-flag"),
     pytest.param(
-        ["serve", "--port=http"], "bastion serve: argument --port: 'http' is no port", id="bad-value"
+        ["serve", "--por=1"],
+        "bastion serve: --por: unknown flag (did you mean --port?)",
+        id="abbreviated-flag",
+    ),
+    pytest.param(
+        ["serve", "--port=http"],
+        "bastion serve: --port: http is not a port number (1 to 65535)",
+        id="bad-value",
     ),
     pytest.param(
         ["serve", "--manifests=none"], "bastion serve: --manifests: none: no such file", id="missing-file"

@@ -1,19 +1,18 @@
 """What may be asked for about the API server?"""
 
-import argparse
 from dataclasses import fields
 
 import pytest
 
-from bastion.cli.parser import build_parser
 from bastion.runtime.errors import ConfigError
 from bastion.settings import kubeapi
-from bastion.settings.config import Limits, serve_config
+from bastion.settings.config import serve_config
 from bastion.settings.kubeapi import KubeApi
+from bastion.settings.sections import Limits
 
 
 def asked(*flags):
-    return serve_config(build_parser().parse_args(["serve", *map(str, flags)]))
+    return serve_config([*map(str, flags)])
 
 
 def test_by_default_it_is_the_kubeconfigs_and_all_of_it():
@@ -75,7 +74,7 @@ SERVERS = [
 @pytest.mark.parametrize(("text", "url"), SERVERS)
 def test_a_server_is_scheme_host_and_port(text, url):
     if url is None:
-        with pytest.raises(argparse.ArgumentTypeError):
+        with pytest.raises(ValueError):
             kubeapi.server(text)
     else:
         assert kubeapi.server(text) == url
@@ -96,10 +95,10 @@ NAMESPACES = [
 @pytest.mark.parametrize(("text", "names"), NAMESPACES)
 def test_namespaces_are_names_with_commas_between_them(text, names):
     if names is None:
-        with pytest.raises(argparse.ArgumentTypeError):
-            kubeapi.namespaces(text)
+        with pytest.raises(ValueError):
+            kubeapi.NAMESPACES.of_flags([text])
     else:
-        assert kubeapi.namespaces(text) == names
+        assert kubeapi.NAMESPACES.of_flags([text]) == names
 
 
 @pytest.mark.parametrize("flags", [["--context", "x"], ["--apiserver", "https://x"]])

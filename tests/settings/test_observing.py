@@ -1,11 +1,10 @@
 """Where may metrics be read, and what may be asked for about that?"""
 
-import argparse
-
 import pytest
 
-from bastion.settings.observing import Observing, listen_address
-from tests.test_config import asked, mistakes
+from bastion.settings.kinds import listen_address
+from bastion.settings.observing import Observing
+from tests.settings.test_config import asked, mistakes
 
 ADDRESSES = [
     ("9090", ("127.0.0.1", 9090)),
@@ -39,12 +38,12 @@ def test_without_an_address_it_is_loopback(text, value):
     ],
 )
 def test_what_is_no_address_is_refused(text):
-    with pytest.raises(argparse.ArgumentTypeError):
+    with pytest.raises(ValueError):
         listen_address(text)
 
 
 def test_by_default_rbac_decides_and_there_is_no_port_without():
-    assert asked("--manifests", ".").observing == Observing("", 0, True, None)
+    assert asked("--manifests", ".").observing == Observing()
 
 
 MISTAKES = [

@@ -1,4 +1,4 @@
-"""Can it serve?  What the start tells, and `bastion serve --check`, which tells all of it and ends."""
+"""Could it serve?  The line of a start, and all lines of `bastion serve --check`."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from bastion.settings.config import Config
 from bastion.wiring.bastion import Bastion, open_bastion
 from bastion.wiring.cluster import Cluster
 
-PATIENCE = 12.0  # seconds: a little longer than a call to an API server that hangs
-SETTLED = 1.0  # seconds after which what has failed has failed
+READY_WITHIN = 12.0  # seconds, a little longer than a call to an API server that hangs
+FAILED_AFTER = 1.0  # seconds after which an outage is final
 
 
 def ready_line(bastion: Bastion, seconds: float) -> str:
@@ -58,11 +58,11 @@ async def check(config: Config) -> int:
 
 
 async def _settled(cluster: Cluster, began: float) -> None:
-    """The catalog is pure and wakes nobody: it is looked at again and again."""
+    """The catalog is pure and has no event to wait for."""
     loop = asyncio.get_running_loop()
-    while not cluster.ready and loop.time() - began < PATIENCE:
+    while not cluster.ready and loop.time() - began < READY_WITHIN:
         await asyncio.sleep(0.02)
-        if cluster.standing.tried and cluster.outages.lines() and loop.time() - began > SETTLED:
+        if cluster.standing.tried and cluster.outages.lines() and loop.time() - began > FAILED_AFTER:
             return
 
 
@@ -71,7 +71,7 @@ def _not_ready(cluster: Cluster) -> Iterator[str]:
     if not cluster.outages.lines():
         unread = [resource for resource, synced in cluster.catalog.synced.items() if not synced]
         if unread:
-            yield f"{cluster.outages.server} has not sent all {', '.join(unread)} within {PATIENCE:g} s"
+            yield f"{cluster.outages.server} has not sent all {', '.join(unread)} within {READY_WITHIN:g} s"
         elif (reason := cluster.standing.why_not_ready()) is not None:
             yield reason
 
@@ -98,13 +98,13 @@ async def examine(config: Config) -> None:
     if not config.source.manifests:
         await asyncio.to_thread(load_access, config.source.kubeconfig, config.kube_api.context)
     async with AsyncExitStack() as stack:
-        reviews = Reviews(_Nobody(), Outages())
+        reviews = Reviews(_NoApiServer(), Outages())
         token_file = None if config.source.manifests else config.source.token_file
         await open_authenticators(config.authentication, token_file, reviews, stack, anonymous=False, ttl=0.0)
 
 
-class _Nobody:
-    """No API server: nothing is asked."""
+class _NoApiServer:
+    """Reviews nothing."""
 
     async def create(self, path: str, body: bytes, asker: object) -> bytes:
-        raise ApiError("nobody is asked")
+        raise ApiError("no API server is asked")

@@ -1,0 +1,56 @@
+"""· Which options have the commands besides `bastion serve`?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bastion.settings.kinds import ADDRESS, LOOPBACK, PATH, PATHS, PORT
+from bastion.settings.observing import log_format, verbosity
+from bastion.settings.option import option, options_of, section
+from bastion.settings.options import Options
+
+
+@dataclass(frozen=True, slots=True)
+class Standalone:
+    manifests: tuple[Path, ...] = option("manifests", PATHS, (), "the objects, a file or folder")
+    token_file: Path | None = option(
+        "token-auth-file", PATH, None, 'static tokens, a CSV of token,user,uid,"group,group"'
+    )
+    bind_address: str = option("bind-address", ADDRESS, LOOPBACK, "the address to listen on")
+    port: int = option("port", PORT, 6443, "HTTPS; 0 for any free port")
+    kubeconfig: Path = option("kubeconfig", PATH, Path("kubeconfig"), "the kubeconfig to write")
+    log_format: str = log_format()
+    verbosity: int = verbosity()
+
+
+@dataclass(frozen=True, slots=True)
+class StandaloneOptions:
+    standalone: Standalone = section(Standalone, "flags")
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    port: int | None = option(
+        "port", PORT, None, "HTTPS on loopback; without it the first free one from 8443"
+    )
+    directory: Path | None = option(
+        "directory",
+        PATH,
+        None,
+        "for the CA, tokens and a kubeconfig; without it ./.demo, or the next one that is free",
+    )
+    log_format: str = log_format()
+    verbosity: int = verbosity()
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    demo: Demo = section(Demo, "flags")
+
+
+def variables() -> frozenset[str]:
+    """Of all commands: each ignores those of the others."""
+    return frozenset(
+        row.variable for whole in (Options, StandaloneOptions, DemoOptions) for row in options_of(whole)
+    )

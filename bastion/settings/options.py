@@ -1,0 +1,45 @@
+"""· Which options has `bastion serve`?  All sections of the table, in the order of help and reference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bastion.settings.browsers import Browsers
+from bastion.settings.credentials import AuthenticationOptions, Oidc, RequestHeader
+from bastion.settings.kubeapi import KubeApi
+from bastion.settings.observing import Observing
+from bastion.settings.option import section
+from bastion.settings.sections import (
+    Kubelet,
+    Lifetimes,
+    Limits,
+    Serving,
+    Source,
+    Start,
+    StreamLimits,
+    Targets,
+    Timeouts,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    source: Source = section(Source, "where objects and decisions come from")
+    kube_api: KubeApi = section(KubeApi, "the API server")
+    authentication: AuthenticationOptions = section(
+        AuthenticationOptions, "authentication, besides bearer tokens that the API server knows"
+    )
+    request_header: RequestHeader = section(RequestHeader, "authentication by a front proxy")
+    oidc: Oidc = section(Oidc, "authentication by an OpenID Connect issuer")
+    cache: Lifetimes = section(Lifetimes, "how long decisions of the API server are cached")
+    serving: Serving = section(Serving, "serving")
+    streams: StreamLimits = section(
+        StreamLimits, "streams: upgraded connections, and exchanges that outlive --stream-recheck-interval"
+    )
+    browsers: Browsers = section(Browsers, "browsers")
+    timeouts: Timeouts = section(Timeouts, "timeouts")
+    limits: Limits = section(Limits, "limits (0 for none); with --workers each takes its part")
+    targets: Targets = section(Targets, "targets")
+    kubelet: Kubelet = section(Kubelet, "TLS to kubelets, used there and nowhere else")
+    observing: Observing = section(Observing, "logs and metrics")
+    start: Start = section(Start, "this start")

@@ -1,0 +1,44 @@
+"""Which options count anew while the program runs?  Those that the table calls reloadable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bastion.authn.cached import CachedAuthenticator
+from bastion.authz.cached import CachedAuthorizer
+from bastion.network.dial import Dialer
+from bastion.network.transport import Transport
+from bastion.observe import logs
+from bastion.proxy.guard import Guard
+from bastion.runtime.limits import Rate, Shares
+from bastion.server.door import Door
+from bastion.server.state import ServerState
+from bastion.settings.config import Config
+
+
+@dataclass(frozen=True, slots=True)
+class Adjustable:
+    """What holds reloadable options, and reads them each time."""
+
+    guard: Guard
+    door: Door
+    waiting: Shares
+    lookups: Rate
+    authenticator: CachedAuthenticator
+    authorizer: CachedAuthorizer
+    dialer: Dialer
+    transport: Transport
+    server: ServerState
+    set_verbosity: Callable[[int], None] = logs.set_verbosity
+
+    def __call__(self, config: Config) -> None:
+        self.guard.limit(config.limits)
+        self.door.limit(config.limits.connections_per_address)
+        self.waiting.most = config.limits.waiting_per_target
+        self.lookups.per_second = self.lookups.burst = config.limits.lookup_qps
+        self.authenticator.ttl = config.cache.authentication_ttl
+        self.authorizer.lifetimes = config.cache
+        self.dialer.connect_timeout = config.timeouts.connect
+        self.transport.timeouts = self.server.timeouts = config.timeouts
+        self.set_verbosity(config.observing.verbosity)
