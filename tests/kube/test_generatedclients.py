@@ -3,11 +3,16 @@
 A generated client's, in the one segment that it has for the whole path; nobody else's.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 
 from bastion.kube.generatedclients import with_slashes
 from bastion.kube.hostname import Application
 from bastion.kube.requestinfo import request_info
+from tests.present import present
 
 SERVICE = b"/api/v1/namespaces/ns/services/app:80/proxy"
 POD = b"/api/v1/namespaces/ns/pods/app/proxy"
@@ -34,10 +39,10 @@ DECODED = [
     ],
 )
 @pytest.mark.parametrize(("prefix", "rest", "meant"), DECODED)
-def test_a_generated_client_means_slashes(prefix, rest, meant, agent):
-    info = with_slashes(request_info("GET", prefix + rest), [agent])
+def test_a_generated_client_means_slashes(prefix: Any, rest: Any, meant: Any, agent: Any) -> None:
+    info = with_slashes(present(request_info("GET", prefix + rest)), [agent])
     assert (info.prefix, info.rest) == (prefix, meant)
-    assert info.attributes == request_info("GET", prefix + rest).attributes
+    assert info.attributes == present(request_info("GET", prefix + rest)).attributes
 
 
 AS_IT_CAME = {
@@ -64,11 +69,11 @@ AS_IT_CAME = {
 
 
 @pytest.mark.parametrize(("prefix", "rest", "agents"), AS_IT_CAME.values(), ids=AS_IT_CAME)
-def test_everything_else_is_byte_exact(prefix, rest, agents):
+def test_everything_else_is_byte_exact(prefix: Any, rest: Any, agents: Any) -> None:
     info = request_info("GET", prefix + rest)
-    assert with_slashes(info, agents) is info
+    assert with_slashes(present(info), agents) is info
 
 
-def test_under_a_host_name_of_its_own_every_path_is_the_applications():
+def test_under_a_host_name_of_its_own_every_path_is_the_applications() -> None:
     info = request_info("GET", b"/a%2Fb", Application("services", "ns", "app"))
-    assert with_slashes(info, PYTHON) is info
+    assert with_slashes(present(info), PYTHON) is info

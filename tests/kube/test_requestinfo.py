@@ -1,11 +1,16 @@
 """Which resource does a request target name, and what is left for the backend?  Byte by byte."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bastion.kube.requestinfo import request_info
 from tests.fakes import refused
+from tests.present import present
 
 POD = b"/api/v1/namespaces/other/pods/foo/proxy"
 
@@ -90,9 +95,9 @@ ROUTES = [
 
 
 @pytest.mark.parametrize(("target", "names", "prefix", "rest"), ROUTES)
-def test_a_proxy_route_is_taken_apart(target, names, prefix, rest):
+def test_a_proxy_route_is_taken_apart(target: Any, names: Any, prefix: Any, rest: Any) -> None:
     info = request_info("GET", target)
-    attributes = info.attributes
+    attributes = present(info).attributes
     assert (attributes.namespace, attributes.resource, attributes.name) == names
     assert (attributes.group, attributes.version, attributes.subresource, attributes.path) == (
         "",
@@ -100,7 +105,7 @@ def test_a_proxy_route_is_taken_apart(target, names, prefix, rest):
         "proxy",
         "",
     )
-    assert (info.prefix, info.rest) == (prefix, rest)
+    assert (present(info).prefix, present(info).rest) == (prefix, rest)
 
 
 NO_ROUTES = [
@@ -137,7 +142,7 @@ NO_ROUTES = [
 
 
 @pytest.mark.parametrize("target", NO_ROUTES)
-def test_anything_else_is_no_proxy_route(target):
+def test_anything_else_is_no_proxy_route(target: Any) -> None:
     assert request_info("GET", target) is None
 
 
@@ -166,7 +171,7 @@ HIDING = [
         b"/api/v1/nodes/%b/proxy/x",
     ],
 )
-def test_a_fixed_segment_that_hides_something_is_refused(segment, shape):
+def test_a_fixed_segment_that_hides_something_is_refused(segment: Any, shape: Any) -> None:
     with refused(400):
         request_info("GET", shape % segment)
     assert request_info("GET", shape % b"ab") is not None
@@ -181,7 +186,7 @@ def test_a_fixed_segment_that_hides_something_is_refused(segment, shape):
         b"/api/v1/nodes//proxy",
     ],
 )
-def test_an_empty_name_is_refused(target):
+def test_an_empty_name_is_refused(target: Any) -> None:
     with refused(400, "name must be provided"):
         request_info("GET", target)
 
@@ -202,16 +207,16 @@ METHODS = [  # R-4, R-21
 
 
 @pytest.mark.parametrize(("method", "verb", "known"), METHODS)
-def test_the_verb_is_that_of_the_method(method, verb, known):
+def test_the_verb_is_that_of_the_method(method: Any, verb: Any, known: Any) -> None:
     info = request_info(method, POD)
-    assert (info.attributes.verb, info.known_method) == (verb, known)
+    assert (present(info).attributes.verb, present(info).known_method) == (verb, known)
 
 
 @given(st.binary(max_size=60).filter(lambda rest: not rest or rest[:1] in (b"/", b"?")))
-def test_prefix_and_rest_are_the_target(rest):
+def test_prefix_and_rest_are_the_target(rest: Any) -> None:
     info = request_info("GET", POD + rest)
-    assert info.prefix + info.rest == POD + rest
-    assert info.prefix == POD
+    assert present(info).prefix + present(info).rest == POD + rest
+    assert present(info).prefix == POD
 
 
 @given(
@@ -222,7 +227,7 @@ def test_prefix_and_rest_are_the_target(rest):
         max_size=14,
     )
 )
-def test_whatever_is_a_route_has_its_names_in_the_prefix(pieces):
+def test_whatever_is_a_route_has_its_names_in_the_prefix(pieces: Any) -> None:
     target = b"".join(pieces)
     try:
         info = request_info("GET", target)
