@@ -97,14 +97,14 @@ class House:
                 lambda credentials: False,
                 Limits(),
                 lambda exchange: False,
-            ),  # type: ignore[arg-type]
+            ),
             impersonator=Impersonator(authorizer),
             authorizer=authorizer,
             router=Step(
                 self.steps,
                 "route",
-                Router(Resolver(catalog, DialPolicy(), nodes=False), Balancer(RoundRobin), fakes.a_turn),
-            ),  # type: ignore[arg-type]
+                Router(Resolver(catalog, DialPolicy(), nodes=False), Balancer(RoundRobin), fakes.a_turn),  # type: ignore[arg-type]
+            ),
             origins=Origins(()),
             forwarder=Forwards(self),  # type: ignore[arg-type]
             tunneller=None,  # type: ignore[arg-type]

@@ -1,6 +1,9 @@
 """Does a name that is not known get its second chance, and only that?"""
 
+from __future__ import annotations
+
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -10,7 +13,9 @@ from bastion.discovery.resolver import Resolver, UnknownTarget
 from bastion.kube.requestinfo import request_info
 from bastion.network.addresses import DialPolicy
 from bastion.proxy.router import Router
+from bastion.runtime.turns import Asker
 from tests.fakes import a_turn, catalog_of, pod, put
+from tests.present import present
 
 INFO = request_info("GET", b"/api/v1/namespaces/ns/pods/web:80/proxy/x?y")
 
@@ -18,24 +23,24 @@ INFO = request_info("GET", b"/api/v1/namespaces/ns/pods/web:80/proxy/x?y")
 class Finds:
     """A look-up that puts these into the catalog; `asked` are (name, user)."""
 
-    def __init__(self, catalog, *found):
+    def __init__(self, catalog: Any, *found: Any) -> None:
         self._catalog, self._found = catalog, found
-        self.asked = []
+        self.asked: list[Any] = []
 
-    async def settle(self, target, asker):
+    async def settle(self, target: Any, asker: Asker) -> None:
         self.asked.append((target.name, asker))
         for raw in self._found:
             put(self._catalog, "pods", raw)
 
 
-def settled(catalog, lookup):
-    router = Router(Resolver(catalog, DialPolicy(), nodes=False), Balancer(RoundRobin), a_turn, lookup)
+def settled(catalog: Any, lookup: Any) -> Any:
+    router = Router(Resolver(catalog, DialPolicy(), nodes=False), Balancer(RoundRobin), a_turn, lookup)  # type: ignore[arg-type]
     with pytest.raises(UnknownTarget) as caught:
-        router.route(INFO)
-    return asyncio.run(router.settle(INFO, caught.value, "alice"))
+        router.route(present(INFO))
+    return asyncio.run(router.settle(present(INFO), caught.value, "alice"))  # type: ignore[arg-type]
 
 
-def test_what_is_found_after_all_is_where_the_request_goes():
+def test_what_is_found_after_all_is_where_the_request_goes() -> None:
     catalog = catalog_of()
     lookup = Finds(catalog, pod("web", "10.0.0.1"))
     route = settled(catalog, lookup)
@@ -43,11 +48,11 @@ def test_what_is_found_after_all_is_where_the_request_goes():
     assert lookup.asked == [("web", "alice")]
 
 
-def test_what_is_not_found_either_is_unknown():
+def test_what_is_not_found_either_is_unknown() -> None:
     with pytest.raises(UnknownTarget):
         settled(catalog_of(), Finds(catalog_of()))
 
 
-def test_without_a_lookup_what_is_not_known_is_not_there():
+def test_without_a_lookup_what_is_not_known_is_not_there() -> None:
     with pytest.raises(UnknownTarget):
         settled(catalog_of(), None)

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ from bastion.proxy.tunnel import Tunneller, upgrade_head
 from bastion.proxy.turns import Turns
 from bastion.runtime.deadlines import Deadlines
 from tests.fakes import LOOPBACK, Backend, refused, run, settle, until, wire
-from tests.proxy.exchanges import Exchange, Field, fields_of
+from tests.proxy.exchanges import Exchange, Field, fields_of  # type: ignore[attr-defined]
 from tests.proxy.routes import Standing, route_to
 from tests.tunnel.raw import Before, End, connection
 
@@ -104,7 +105,7 @@ class House:
     def route(self, *before: Endpoint) -> Route:
         return route_to(*before, self.backend.endpoint(), target=b"/chat?x=%20")
 
-    async def serve(self, exchange: Exchange, asked: Asked = WEBSOCKET, route: Route | None = None) -> None:
+    async def serve(self, exchange: Any, asked: Asked = WEBSOCKET, route: Route | None = None) -> None:
         route = route or self.route()
         under_way = self.streams.begin(exchange, route, (), self.record)
         try:
@@ -167,7 +168,7 @@ def test_what_the_backend_is_asked() -> None:
             "Origin: https://elsewhere.test",
         )
     )
-    head = upgrade_head(exchange, b"/a%2Fb?x=%20", Asked(b"WebSocket", KEY), ENVELOPE)
+    head = upgrade_head(exchange, b"/a%2Fb?x=%20", Asked(b"WebSocket", KEY), ENVELOPE)  # type: ignore[arg-type]
     first, *lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
     assert first == b"GET /a%2Fb?x=%20 HTTP/1.1"
     assert lines == [
