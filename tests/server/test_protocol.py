@@ -548,7 +548,7 @@ def test_a_client_that_was_made_to_wait_is_not_sent_away_for_it() -> None:
             peer = await c.peer()
             await peer.send(POST % (HIGH_WATER + 20))
             await peer.send(bytes(HIGH_WATER + 10))
-            await until(lambda: any(not connection._reading for connection in c.state.connections))
+            await until(lambda: any(not connection._reading for connection in c.state.connections))  # type: ignore[attr-defined]
             full.set()
             await quiet_for(peer, 3600)
             taken.set()
@@ -702,7 +702,7 @@ def test_what_is_pipelined_is_held_up_to_a_limit() -> None:
             pouring = asyncio.create_task(peer.pour((GET % b"more") * 1000))
             await _standing_still(peer)
             (connection,) = c.state.connections
-            assert len(connection._buffer) < PIPELINED + 300_000
+            assert len(connection._buffer) < PIPELINED + 300_000  # type: ignore[attr-defined]
             del connection
             assert c.app.served == [b"/first"]
             enough.set()
@@ -824,7 +824,7 @@ def test_what_nobody_reads_is_written_up_to_a_limit() -> None:
             await until(lambda: exchanges and not exchanges[0].writable)
             await settle()
             (connection,) = c.state.connections
-            assert connection._pending() <= 262144 + 2 * 65536
+            assert connection._pending() <= 262144 + 2 * 65536  # type: ignore[attr-defined]
             assert exchanges.pop().bytes_out < 4 << 20
             del connection
 
