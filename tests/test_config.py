@@ -1,7 +1,11 @@
 """What may be asked for, and is every mistake told, all at once?"""
 
+from __future__ import annotations
+
 import argparse
+import ipaddress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,18 +15,18 @@ from bastion.settings import config
 from bastion.settings.config import serve_config
 
 
-def asked(*flags):
+def asked(*flags: Any) -> Any:
     return serve_config(build_parser().parse_args(["serve", *map(str, flags)]))
 
 
-def mistakes(*flags):
+def mistakes(*flags: Any) -> Any:
     with pytest.raises(ConfigError) as caught:
         asked(*flags)
     return caught.value.mistakes
 
 
 @pytest.fixture
-def there(tmp_path):
+def there(tmp_path: Path) -> Any:
     path = tmp_path / "there"
     path.touch()
     return path
@@ -44,7 +48,7 @@ DURATIONS = [
 
 
 @pytest.mark.parametrize(("text", "seconds"), DURATIONS)
-def test_a_duration_is_read_as_go_reads_it(text, seconds):
+def test_a_duration_is_read_as_go_reads_it(text: Any, seconds: Any) -> None:
     assert config.duration(text) == pytest.approx(seconds)
 
 
@@ -62,7 +66,7 @@ BOOLEANS = [
 
 
 @pytest.mark.parametrize(("text", "value"), BOOLEANS)
-def test_a_boolean_is_read_as_go_reads_it(text, value):
+def test_a_boolean_is_read_as_go_reads_it(text: Any, value: Any) -> None:
     assert config.boolean(text) is value
 
 
@@ -80,14 +84,14 @@ NUMBERS = [
     (config.resources, "", frozenset()),
     (config.resources, "nodes", frozenset(["nodes"])),
     (config.resources, "pods,services,,nodes,pods", frozenset(["pods", "services", "nodes"])),
-    (config.network, "10.0.0.0/8", config.ipaddress.ip_network("10.0.0.0/8")),
-    (config.network, "10.0.0.1", config.ipaddress.ip_network("10.0.0.1/32")),
-    (config.network, "fd00::/8", config.ipaddress.ip_network("fd00::/8")),
+    (config.network, "10.0.0.0/8", ipaddress.ip_network("10.0.0.0/8")),
+    (config.network, "10.0.0.1", ipaddress.ip_network("10.0.0.1/32")),
+    (config.network, "fd00::/8", ipaddress.ip_network("fd00::/8")),
 ]
 
 
 @pytest.mark.parametrize(("kind", "text", "value"), NUMBERS)
-def test_a_number_or_an_address_is_read(kind, text, value):
+def test_a_number_or_an_address_is_read(kind: Any, text: Any, value: Any) -> None:
     assert kind(text) == value
 
 
@@ -148,7 +152,7 @@ NONSENSE = [
 @pytest.mark.parametrize(
     ("kind", "text"), NONSENSE, ids=lambda value: repr(value) if isinstance(value, str) else value.__name__
 )
-def test_nonsense_is_refused_and_quoted(kind, text):
+def test_nonsense_is_refused_and_quoted(kind: Any, text: Any) -> None:
     with pytest.raises(argparse.ArgumentTypeError) as caught:
         kind(text)
     assert repr(text) in str(caught.value)
@@ -158,7 +162,7 @@ def test_nonsense_is_refused_and_quoted(kind, text):
 # --- flags
 
 
-def test_what_is_not_said_has_a_default():
+def test_what_is_not_said_has_a_default() -> None:
     given = asked()
     serving = given.serving
     assert (
@@ -186,7 +190,7 @@ def test_what_is_not_said_has_a_default():
     )
 
 
-def test_every_flag_arrives_where_it_belongs(there):
+def test_every_flag_arrives_where_it_belongs(there: Path) -> None:
     given = asked(
         *(
             "--bind-address=0.0.0.0",
@@ -241,7 +245,7 @@ SWITCHES = [
 
 
 @pytest.mark.parametrize(("flags", "on"), SWITCHES)
-def test_a_switch_may_be_given_a_value(flags, on):
+def test_a_switch_may_be_given_a_value(flags: Any, on: Any) -> None:
     assert asked(*flags).nodes is on
 
 
@@ -292,8 +296,8 @@ CONTRADICTIONS = [
     CONTRADICTIONS,
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_flags_that_contradict_each_other_are_told(there, flags, said, repaired):
-    def placed(flags):
+def test_flags_that_contradict_each_other_are_told(there: Path, flags: Any, said: Any, repaired: Any) -> None:
+    def placed(flags: Any) -> Any:
         return [flag.replace("FILE", str(there)) for flag in flags]
 
     (mistake,) = mistakes(*placed(flags))
@@ -310,13 +314,13 @@ PATHS = [
 
 
 @pytest.mark.parametrize("flag", PATHS)
-def test_a_file_that_is_not_there_is_told_by_its_flag(tmp_path, there, flag):
+def test_a_file_that_is_not_there_is_told_by_its_flag(tmp_path: Path, there: Path, flag: Any) -> None:
     none = tmp_path / "none"
     assert mistakes(flag, none) == [f"{flag}: {none}: no such file"]
     asked(flag, there)
 
 
-def test_every_mistake_is_told_at_once(tmp_path):
+def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
     none = tmp_path / "none"
     told = mistakes(
         *(
@@ -338,7 +342,7 @@ def test_every_mistake_is_told_at_once(tmp_path):
     assert all("\n" not in mistake for mistake in told)
 
 
-def test_the_error_says_all_of_it_too(tmp_path):
+def test_the_error_says_all_of_it_too(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"exclude each other.*; .*no such file"):
         asked("--manifests", tmp_path, "--kubeconfig", tmp_path / "none")
 

@@ -1,7 +1,11 @@
 """What may be asked for about the API server?"""
 
+from __future__ import annotations
+
 import argparse
 from dataclasses import fields
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,16 +16,16 @@ from bastion.settings.config import Limits, serve_config
 from bastion.settings.kubeapi import KubeApi
 
 
-def asked(*flags):
+def asked(*flags: Any) -> Any:
     return serve_config(build_parser().parse_args(["serve", *map(str, flags)]))
 
 
-def test_by_default_it_is_the_kubeconfigs_and_all_of_it():
+def test_by_default_it_is_the_kubeconfigs_and_all_of_it() -> None:
     assert asked().kube_api == KubeApi("", (), (), 200.0, 400.0)
     assert asked().limits.lookup_qps == 20
 
 
-def test_every_flag_arrives():
+def test_every_flag_arrives() -> None:
     given = asked(
         *(
             "--context",
@@ -40,7 +44,7 @@ def test_every_flag_arrives():
     assert given.limits.lookup_qps == 5
 
 
-def test_workers_share_the_calls():
+def test_workers_share_the_calls() -> None:
     given = asked("--workers", 3, "--kube-api-qps", 50, "--kube-api-burst", 10, "--max-lookup-qps", 20)
     assert (given.kube_api.qps, given.kube_api.burst, given.limits.lookup_qps) == (
         pytest.approx(50 / 3),
@@ -51,7 +55,7 @@ def test_workers_share_the_calls():
 
 
 @pytest.mark.parametrize("limit", [field.name for field in fields(Limits)])
-def test_workers_share_every_limit(limit):
+def test_workers_share_every_limit(limit: Any) -> None:
     flag = f"--max-{limit.replace('_', '-')}"
     assert getattr(asked("--workers", 3, flag, 10).limits, limit) == 4, "a part of one is one"
     assert getattr(asked("--workers", 3, flag, 0).limits, limit) == 0, "no limit stays none"
@@ -73,7 +77,7 @@ SERVERS = [
 
 
 @pytest.mark.parametrize(("text", "url"), SERVERS)
-def test_a_server_is_scheme_host_and_port(text, url):
+def test_a_server_is_scheme_host_and_port(text: Any, url: Any) -> None:
     if url is None:
         with pytest.raises(argparse.ArgumentTypeError):
             kubeapi.server(text)
@@ -94,7 +98,7 @@ NAMESPACES = [
 
 
 @pytest.mark.parametrize(("text", "names"), NAMESPACES)
-def test_namespaces_are_names_with_commas_between_them(text, names):
+def test_namespaces_are_names_with_commas_between_them(text: Any, names: Any) -> None:
     if names is None:
         with pytest.raises(argparse.ArgumentTypeError):
             kubeapi.namespaces(text)
@@ -103,7 +107,7 @@ def test_namespaces_are_names_with_commas_between_them(text, names):
 
 
 @pytest.mark.parametrize("flags", [["--context", "x"], ["--apiserver", "https://x"]])
-def test_manifests_have_no_cluster(tmp_path, flags):
+def test_manifests_have_no_cluster(tmp_path: Path, flags: Any) -> None:
     with pytest.raises(ConfigError) as caught:
         asked("--manifests", tmp_path, *flags)
     assert caught.value.mistakes == [

@@ -1,6 +1,9 @@
 """Where may metrics be read, and what may be asked for about that?"""
 
+from __future__ import annotations
+
 import argparse
+from typing import Any
 
 import pytest
 
@@ -20,7 +23,7 @@ ADDRESSES = [
 
 
 @pytest.mark.parametrize(("text", "value"), ADDRESSES)
-def test_without_an_address_it_is_loopback(text, value):
+def test_without_an_address_it_is_loopback(text: Any, value: Any) -> None:
     assert listen_address(text) == value
 
 
@@ -38,12 +41,12 @@ def test_without_an_address_it_is_loopback(text, value):
         "9090\u0661",
     ],
 )
-def test_what_is_no_address_is_refused(text):
+def test_what_is_no_address_is_refused(text: Any) -> None:
     with pytest.raises(argparse.ArgumentTypeError):
         listen_address(text)
 
 
-def test_by_default_rbac_decides_and_there_is_no_port_without():
+def test_by_default_rbac_decides_and_there_is_no_port_without() -> None:
     assert asked("--manifests", ".").observing == Observing("", 0, True, None)
 
 
@@ -55,6 +58,6 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("flags", "why"), MISTAKES)
-def test_contradictions_are_told(flags, why):
+def test_contradictions_are_told(flags: Any, why: Any) -> None:
     (mistake,) = mistakes("--manifests", ".", *flags)
     assert why in mistake
