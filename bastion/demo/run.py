@@ -12,7 +12,7 @@ import os
 import shlex
 import socket
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bastion.demo.workloads import NETWORKS, Workloads, demo_tokens, manifests_at
@@ -143,13 +143,22 @@ def _browsers(url: str) -> Browsers:
 
 def _config(folder: Path, port: int, url: str, own_network: str) -> Config:
     return Config(
-        Serving("127.0.0.1", port, 0, None, None, 1, 0.0, self_signed=True),
-        Streams(),
-        Timeouts(),
-        Limits(),
-        Pages(),
-        Source(None, (folder / "manifests",), folder / "tokens.csv"),
-        Kubelet(None, None, None, False),
+        serving=Serving(
+            "127.0.0.1",
+            port,
+            insecure_port=0,
+            certificate=None,
+            key=None,
+            workers=1,
+            shutdown_delay=0.0,
+            self_signed=True,
+        ),
+        streams=Streams(),
+        timeouts=Timeouts(),
+        limits=Limits(),
+        pages=Pages(),
+        source=Source(None, (folder / "manifests",), folder / "tokens.csv"),
+        kubelet=Kubelet(None, None, None, False),
         nodes=False,
         anonymous=False,
         allow_targets=(network(own_network),),
@@ -186,30 +195,29 @@ def _kubeconfig(ca: bytes, tokens: Tokens, url: str) -> str:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """Command lines to paste, as one of the demo's users."""
+
+    url: str
+    ca: Path
+    tokens: Tokens
+
+    def curl(self, user: str, path: str, *options: str, at: str = "") -> str:
+        token = f"Authorization: Bearer {self.tokens[user][0]}"
+        return _pasted("curl", *options, "--cacert", str(self.ca), "-H", token, (at or self.url) + path)
+
+    def chat(self, user: str) -> str:
+        url = self.url.replace("https", "wss", 1) + CHAT
+        return _pasted(sys.executable, "-c", SAY_HELLO, url, str(self.ca), self.tokens[user][0])
+
+
+def _pasted(*words: str) -> str:
+    return "    " + " ".join(map(shlex.quote, words))
+
+
 def _welcome(folder: Path, tokens: Tokens, url: str) -> str:
-    def curl(user: str, path: str, *options: str, at: str = url) -> str:
-        words = [
-            "curl",
-            *options,
-            "--cacert",
-            str(folder / "ca.crt"),
-            "-H",
-            f"Authorization: Bearer {tokens[user][0]}",
-            at + path,
-        ]
-        return "    " + " ".join(map(shlex.quote, words))
-
-    def chat(user: str) -> str:
-        words = (
-            sys.executable,
-            "-c",
-            SAY_HELLO,
-            url.replace("https", "wss", 1) + CHAT,
-            str(folder / "ca.crt"),
-            tokens[user][0],
-        )
-        return "    " + " ".join(map(shlex.quote, words))
-
+    lines = _Lines(url, folder / "ca.crt", tokens)
     port = url.rpartition(":")[2]
     host = f"{FRONTEND_HOST}:{port}"
     sites = "\n".join(f"    https://{site}:{port}/" for site in SITE_HOSTS)
@@ -221,19 +229,19 @@ Tokens:
 {users}
 
 Allowed: alice develops the shop, so its front page answers (twice, and another pod does):
-{curl("alice", FRONTEND, "-s")}
+{lines.curl("alice", FRONTEND, "-s")}
 
 Its orders speak HTTPS behind the bastion:
-{curl("alice", ORDERS, "-s")}
+{lines.curl("alice", ORDERS, "-s")}
 
 Refused with 403: carol may look at the cluster, but not reach into it:
-{curl("carol", FRONTEND, "-s")}
+{lines.curl("carol", FRONTEND, "-s")}
 
 Streaming: bob follows the ticker's events as they come (Ctrl-C ends it):
-{curl("bob", TICKER, "-sN")}
+{lines.curl("bob", TICKER, "-sN")}
 
 A WebSocket (it needs the websockets package, a development dependency): alice says hello, the pod repeats it:
-{chat("alice")}
+{lines.chat("alice")}
 
 In a browser: sign in with alice's token.
 (It warns, and runs no service worker, until it trusts {folder / "ca.crt"}.)
@@ -243,7 +251,7 @@ The first of them under a path, where only its pages and links work:
     {url}{SITE}
 
 A host name with curl:
-{curl("alice", "/", "-s", "--resolve", f"{host}:127.0.0.1", at=f"https://{host}")}
+{lines.curl("alice", "/", "-s", "--resolve", f"{host}:127.0.0.1", at=f"https://{host}")}
 
 With kubectl:
     kubectl --kubeconfig {shlex.quote(str(folder / "kubeconfig"))} get --raw {FRONTEND}

@@ -93,7 +93,7 @@ class Slow(Knows):
         super().__init__(users)
         self.gate = asyncio.Event()
 
-    async def authenticate(self, credentials: Credentials, asker: Asker) -> Any:  # type: ignore[name-defined]
+    async def authenticate(self, credentials: Credentials, asker: Asker) -> Any:
         self.asked.append(credentials.token)
         await self.gate.wait()
         return self.users.get(present(credentials.token))
