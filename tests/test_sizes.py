@@ -20,7 +20,7 @@ LIMITS = {
 ABOVE = {
     "lines of a function": 2,
     "attributes of a class that is no plain data": 6,
-    "positional arguments of a call": 24,
+    "positional arguments of a call": 25,
     "columns of a line": 0,
 }
 # Files that may be longer, each with its reason; the number is what it may have.
