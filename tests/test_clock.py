@@ -1,6 +1,9 @@
 """Is whoever waits too long told so, once, and nobody else?"""
 
+from __future__ import annotations
+
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -9,20 +12,20 @@ from tests.fakes import ClockLoop, pass_time, run
 
 
 class Waiter:
-    def __init__(self, deadline=None, then=lambda: None):
+    def __init__(self, deadline: Any = None, then: Any = lambda: None) -> None:
         self.deadline = deadline
         self.then = then
         self.told = 0
 
-    def expired(self):
+    def expired(self) -> None:
         self.told += 1
         self.then()
 
 
-def sweeping(steps):
+def sweeping(steps: Any) -> None:
     """`steps(deadlines, now)` with the clock in hand; `now` is the time at the start."""
 
-    async def main():
+    async def main() -> None:
         async with Deadlines() as deadlines:
             await steps(deadlines, asyncio.get_running_loop().time())
 
@@ -32,8 +35,8 @@ def sweeping(steps):
 @pytest.mark.parametrize(
     ("due", "after", "told"), [(10, 9, 0), (10, 11, 1), (0, 1, 1), (-5, 1, 1), (None, 1000, 0)]
 )
-def test_a_waiter_is_told_once_its_deadline_has_passed(due, after, told):
-    async def steps(deadlines, now):
+def test_a_waiter_is_told_once_its_deadline_has_passed(due: Any, after: Any, told: Any) -> None:
+    async def steps(deadlines: Any, now: Any) -> None:
         waiter = Waiter(None if due is None else now + due)
         deadlines.add(waiter)
         await pass_time(after)
@@ -46,8 +49,8 @@ def test_a_waiter_is_told_once_its_deadline_has_passed(due, after, told):
     sweeping(steps)
 
 
-def test_it_is_late_by_one_sweep_at_most():
-    async def steps(deadlines, now):
+def test_it_is_late_by_one_sweep_at_most() -> None:
+    async def steps(deadlines: Any, now: Any) -> None:
         waiter = Waiter(now + 10)
         deadlines.add(waiter)
         for _ in range(int(10 / INTERVAL) + 1):
@@ -57,8 +60,8 @@ def test_it_is_late_by_one_sweep_at_most():
     sweeping(steps)
 
 
-def test_a_deadline_may_be_moved_lifted_and_set_again():
-    async def steps(deadlines, now):
+def test_a_deadline_may_be_moved_lifted_and_set_again() -> None:
+    async def steps(deadlines: Any, now: Any) -> None:
         moved, lifted, again = Waiter(now + 1), Waiter(now + 1), Waiter()
         for waiter in (moved, lifted, again):
             deadlines.add(waiter)
@@ -75,8 +78,8 @@ def test_a_deadline_may_be_moved_lifted_and_set_again():
     sweeping(steps)
 
 
-def test_who_has_left_is_not_told():
-    async def steps(deadlines, now):
+def test_who_has_left_is_not_told() -> None:
+    async def steps(deadlines: Any, now: Any) -> None:
         left, stays = Waiter(now + 1), Waiter(now + 1)
         deadlines.add(left)
         deadlines.add(stays)
@@ -90,8 +93,8 @@ def test_who_has_left_is_not_told():
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_who_is_told_may_send_others_away_or_bring_them(order):
-    async def steps(deadlines, now):
+def test_who_is_told_may_send_others_away_or_bring_them(order: Any) -> None:
+    async def steps(deadlines: Any, now: Any) -> None:
         one, two = Waiter(now + 1), Waiter(now + 1)
         one.then, two.then = (lambda: deadlines.discard(two)), (lambda: deadlines.discard(one))
         for waiter in (one, two)[::order]:
@@ -104,12 +107,12 @@ def test_who_is_told_may_send_others_away_or_bring_them(order):
     sweeping(steps)
 
 
-def test_who_is_told_may_lift_anothers_deadline():
-    async def steps(deadlines, now):
+def test_who_is_told_may_lift_anothers_deadline() -> None:
+    async def steps(deadlines: Any, now: Any) -> None:
         one, two = Waiter(now + 1), Waiter(now + 1)
 
-        def lift(other):
-            def act():
+        def lift(other: Any) -> Any:
+            def act() -> None:
                 other.deadline = None
 
             return act
@@ -123,9 +126,9 @@ def test_who_is_told_may_lift_anothers_deadline():
     sweeping(steps)
 
 
-def test_one_that_fails_does_not_end_the_sweeping_for_all():
-    async def steps(deadlines, now):
-        def fail():
+def test_one_that_fails_does_not_end_the_sweeping_for_all() -> None:
+    async def steps(deadlines: Any, now: Any) -> None:
+        def fail() -> None:
             raise RuntimeError
 
         later = Waiter(now + 5)
@@ -138,8 +141,8 @@ def test_one_that_fails_does_not_end_the_sweeping_for_all():
     sweeping(steps)
 
 
-def test_after_the_end_nobody_is_told():
-    async def main():
+def test_after_the_end_nobody_is_told() -> None:
+    async def main() -> None:
         waiter = Waiter(asyncio.get_running_loop().time() + 1)
         async with Deadlines() as deadlines:
             deadlines.add(waiter)

@@ -70,6 +70,7 @@ def imports(path: Path) -> frozenset[str]:
     return frozenset(found)
 
 
+@cache
 def file_of(name: str) -> Path | None:
     """The file of ours that a dotted name means; None for a library's."""
     parts = name.split(".")
@@ -89,6 +90,7 @@ def room(path: Path) -> str:
     return path.parts[0].removesuffix(".py")
 
 
+@cache
 def needed(path: Path) -> dict[Path, Path]:
     """Every file that comes along with this one, and which of them brings it."""
     found: dict[Path, Path] = {path: path}

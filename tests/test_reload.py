@@ -1,7 +1,12 @@
 """Is a change of files seen once it has come to rest, and does what cannot be read keep what there was?"""
 
+from __future__ import annotations
+
 import asyncio
+import itertools
 import os
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,25 +15,24 @@ from bastion.runtime.follow import Changes, Followed, follow
 from bastion.runtime.validity import Generation
 from tests.fakes import run, until
 
+TIMES = itertools.count(2)
 
-def touched(path, text):
+
+def touched(path: Path, text: str) -> None:
     """Written so that its mark is another one, however coarse the file system's clock."""
     path.write_text(text)
-    touched.time += 1
-    os.utime(path, ns=(touched.time, touched.time))
-
-
-touched.time = 1
+    time = next(TIMES)
+    os.utime(path, ns=(time, time))
 
 
 @pytest.fixture
-def file(tmp_path):
+def file(tmp_path: Path) -> Any:
     path = tmp_path / "file"
     touched(path, "one")
     return path
 
 
-def test_a_change_is_told_once_and_only_after_it_has_come_to_rest(file):
+def test_a_change_is_told_once_and_only_after_it_has_come_to_rest(file: Any) -> None:
     changes = Changes([file])
     assert not changes.happened()
     touched(file, "two")
@@ -39,7 +43,7 @@ def test_a_change_is_told_once_and_only_after_it_has_come_to_rest(file):
     assert not changes.happened()
 
 
-def test_a_change_that_is_taken_back_is_none(file, tmp_path):
+def test_a_change_that_is_taken_back_is_none(file: Any, tmp_path: Path) -> None:
     changes = Changes([file])
     file.rename(tmp_path / "elsewhere")
     assert not changes.happened()
@@ -47,10 +51,10 @@ def test_a_change_that_is_taken_back_is_none(file, tmp_path):
     assert [changes.happened() for _ in range(3)] == [False] * 3
 
 
-def test_a_link_that_turns_is_a_change(tmp_path):
+def test_a_link_that_turns_is_a_change(tmp_path: Path) -> None:
     for name in ("a", "b"):
         touched(tmp_path / name, "same")
-    os.utime(tmp_path / "b", ns=(touched.time - 1,) * 2)
+    os.utime(tmp_path / "b", ns=(1, 1))
     link = tmp_path / "link"
     link.symlink_to("a")
     changes = Changes([link])
@@ -59,7 +63,7 @@ def test_a_link_that_turns_is_a_change(tmp_path):
     assert [changes.happened() for _ in range(2)] == [False, True], "the inode is another"
 
 
-def test_what_is_read_again_takes_the_place_of_what_was(file):
+def test_what_is_read_again_takes_the_place_of_what_was(file: Any) -> None:
     followed = Followed("a file", [file, None], file.read_text)
     assert followed() == "one"
     touched(file, "two")
@@ -72,8 +76,10 @@ def test_what_is_read_again_takes_the_place_of_what_was(file):
 @pytest.mark.parametrize(
     "error", [OSError(2, "No such file", "x"), ValueError("not PEM"), StartError("no good")], ids=repr
 )
-def test_what_cannot_be_read_keeps_what_there_was_and_is_said_once(file, caplog, error):
-    def read():
+def test_what_cannot_be_read_keeps_what_there_was_and_is_said_once(
+    file: Any, caplog: pytest.LogCaptureFixture, error: Any
+) -> None:
+    def read() -> Any:
         text = file.read_text()
         if text == "broken":
             raise error
@@ -103,12 +109,12 @@ def test_files_that_are_read_again_by_order_begin_a_generation_too(file):
     assert generation.number == 2
 
 
-def test_the_first_reading_raises(file):
+def test_the_first_reading_raises(file: Any) -> None:
     with pytest.raises(FileNotFoundError):
         Followed("a file", [file], file.with_name("none").read_text)
 
 
-def test_a_file_that_goes_and_comes_back_is_read_again(file, caplog):
+def test_a_file_that_goes_and_comes_back_is_read_again(file: Any, caplog: pytest.LogCaptureFixture) -> None:
     followed = Followed("a file", [file], file.read_text)
     file.unlink()
     for _ in range(3):
@@ -120,13 +126,13 @@ def test_a_file_that_goes_and_comes_back_is_read_again(file, caplog):
     assert followed() == "two"
 
 
-def test_all_are_followed_until_cancelled(tmp_path):
+def test_all_are_followed_until_cancelled(tmp_path: Path) -> None:
     files = [tmp_path / name for name in "ab"]
     for path in files:
         touched(path, "one")
     followed = [Followed(path.name, [path], path.read_text) for path in files]
 
-    async def main():
+    async def main() -> None:
         task = asyncio.create_task(follow(followed, 0.001))
         for path in files:
             touched(path, "two")

@@ -18,9 +18,9 @@ LIMITS = {
 }
 # How many there are above each limit, which may only become fewer: lower the number with the code.
 ABOVE = {
-    "lines of a function": 3,
+    "lines of a function": 2,
     "attributes of a class that is no plain data": 6,
-    "positional arguments of a call": 27,
+    "positional arguments of a call": 25,
     "columns of a line": 0,
 }
 # Files that may be longer, each with its reason; the number is what it may have.

@@ -281,7 +281,7 @@ def _of_pod(source: Source) -> Loaded:
     from kubernetes.config.incluster_config import InClusterConfigLoader
 
     token, ca = source.service_account / "token", source.service_account / "ca.crt"
-    loader: Any = InClusterConfigLoader(str(token), str(ca), environ=source.environ)  # type: ignore[no-untyped-call]
+    loader: Any = InClusterConfigLoader(str(token), str(ca), environ=source.environ)
     configuration = Configuration()
     try:
         loader.load_and_set(configuration)

@@ -11,6 +11,7 @@ import os
 import shlex
 import socket
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from bastion.demo.workloads import NETWORKS, Workloads, demo_tokens, manifests_at
@@ -147,30 +148,29 @@ def _write(folder: Path, ca: bytes, tokens: Tokens, url: str) -> None:
         write_private(folder / name, text.encode())
 
 
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """Command lines to paste, as one of the demo's users."""
+
+    url: str
+    ca: Path
+    tokens: Tokens
+
+    def curl(self, user: str, path: str, *options: str, at: str = "") -> str:
+        token = f"Authorization: Bearer {self.tokens[user][0]}"
+        return _pasted("curl", *options, "--cacert", str(self.ca), "-H", token, (at or self.url) + path)
+
+    def chat(self, user: str) -> str:
+        url = self.url.replace("https", "wss", 1) + CHAT
+        return _pasted(sys.executable, "-c", SAY_HELLO, url, str(self.ca), self.tokens[user][0])
+
+
+def _pasted(*words: str) -> str:
+    return "    " + " ".join(map(shlex.quote, words))
+
+
 def _welcome(folder: Path, tokens: Tokens, url: str) -> str:
-    def curl(user: str, path: str, *options: str, at: str = url) -> str:
-        words = [
-            "curl",
-            *options,
-            "--cacert",
-            str(folder / "ca.crt"),
-            "-H",
-            f"Authorization: Bearer {tokens[user][0]}",
-            at + path,
-        ]
-        return "    " + " ".join(map(shlex.quote, words))
-
-    def chat(user: str) -> str:
-        words = (
-            sys.executable,
-            "-c",
-            SAY_HELLO,
-            url.replace("https", "wss", 1) + CHAT,
-            str(folder / "ca.crt"),
-            tokens[user][0],
-        )
-        return "    " + " ".join(map(shlex.quote, words))
-
+    lines = _Lines(url, folder / "ca.crt", tokens)
     port = url.rpartition(":")[2]
     host = f"{FRONTEND_HOST}:{port}"
     sites = "\n".join(f"    https://{site}:{port}/" for site in SITE_HOSTS)
@@ -182,19 +182,19 @@ Tokens:
 {users}
 
 Allowed: alice develops the shop, so its front page answers (twice, and another pod does):
-{curl("alice", FRONTEND, "-s")}
+{lines.curl("alice", FRONTEND, "-s")}
 
 Its orders speak HTTPS behind the bastion:
-{curl("alice", ORDERS, "-s")}
+{lines.curl("alice", ORDERS, "-s")}
 
 Refused with 403: carol may look at the cluster, but not reach into it:
-{curl("carol", FRONTEND, "-s")}
+{lines.curl("carol", FRONTEND, "-s")}
 
 Streaming: bob follows the ticker's events as they come (Ctrl-C ends it):
-{curl("bob", TICKER, "-sN")}
+{lines.curl("bob", TICKER, "-sN")}
 
 A WebSocket (it needs the websockets package, a development dependency): alice says hello, the pod repeats it:
-{chat("alice")}
+{lines.chat("alice")}
 
 In a browser: sign in with alice's token.
 (It warns, and runs no service worker, until it trusts {folder / "ca.crt"}.)
@@ -204,7 +204,7 @@ The first of them under a path, where only its pages and links work:
     {url}{SITE}
 
 A host name with curl:
-{curl("alice", "/", "-s", "--resolve", f"{host}:127.0.0.1", at=f"https://{host}")}
+{lines.curl("alice", "/", "-s", "--resolve", f"{host}:127.0.0.1", at=f"https://{host}")}
 
 With kubectl:
     kubectl --kubeconfig {shlex.quote(str(folder / "kubeconfig"))} get --raw {FRONTEND}

@@ -136,7 +136,13 @@ def _attributes(spec: AccessReviewSpec) -> Attributes:
     # name.
     resource = asked.resource or "*"
     return Attributes(
-        asked.verb, asked.group, asked.version, asked.namespace, resource, asked.subresource, asked.name
+        asked.verb,
+        asked.group,
+        asked.version,
+        namespace=asked.namespace,
+        resource=resource,
+        subresource=asked.subresource,
+        name=asked.name,
     )
 
 

@@ -45,7 +45,9 @@ _log = logging.getLogger("bastion")
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """`calls` counts the calls that `client` makes; `lookups` bounds those of `lookup`; `policy` decides which addresses may be dialled."""
+    """`calls` counts the calls that `client` makes, `lookups` bounds those of `lookup`; `policy` decides which
+    addresses may be dialled.
+    """
 
     access: ApiAccess
     client: ApiClient

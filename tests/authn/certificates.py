@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -13,6 +13,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from bastion.authn.x509 import UID
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 NOW = 1_800_000_000.0  # what the clock of these tests shows
 DAY = 86400.0

@@ -4,8 +4,8 @@ hand.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bastion.authn import oidc
 from bastion.authn.authenticator import Authenticator, Credentials
@@ -15,6 +15,9 @@ from bastion.settings.credentials import Oidc
 from bastion.settings.issuer import Issuer
 from tests.authn.provider import CLIENT_ID, Provider
 from tests.fakes import Knows, owner, run
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 T = TypeVar("T")
 

@@ -10,17 +10,19 @@ import functools
 import hashlib
 import hmac
 import json
-import ssl
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from jose import jwt
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterator
 
 CLIENT_ID = "bastion"
 HASHES = {"256": hashes.SHA256, "384": hashes.SHA384, "512": hashes.SHA512}
@@ -66,7 +68,7 @@ def pem(key: Key) -> bytes:
 
 
 def sign(key: Key, alg: str, data: bytes) -> bytes:
-    digest = HASHES[alg[2:]]()
+    digest = HASHES[alg[2:]]()  # type: ignore[abstract]
     if isinstance(key, rsa.RSAPrivateKey):
         return key.sign(data, padding.PKCS1v15(), digest)
     r, s = decode_dss_signature(key.sign(data, ec.ECDSA(digest)))

@@ -1,5 +1,7 @@
 """Who is let in without credentials?"""
 
+from __future__ import annotations
+
 import pytest
 
 from bastion.authn.anonymous import AnonymousAuthenticator
@@ -18,5 +20,5 @@ from tests.fakes import SOMEBODY, run
     ],
     ids=["none", "some", "empty", "explicit"],
 )
-def test_only_who_shows_no_credentials_is_anonymous(credentials, user):
+def test_only_who_shows_no_credentials_is_anonymous(credentials: Credentials, user: User | None) -> None:
     assert run(AnonymousAuthenticator().authenticate(credentials, SOMEBODY)) == user

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
@@ -23,6 +22,10 @@ from bastion.settings.authentication import Authentication, FrontProxy
 from bastion.settings.issuer import Issuer
 from tests.authn.certificates import Issued, authority, issue
 from tests.fakes import SOMEBODY, Reviews, owner, refused, run, until
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
 T = TypeVar("T")
 
@@ -58,7 +61,7 @@ def opened(
 ) -> T:
     async def main() -> T:
         async with AsyncExitStack() as stack:
-            api = Reviews(*answers)
+            api = Reviews(*answers)  # type: ignore[arg-type]
             file = (
                 settings.client_authority.parent / "tokens" if settings.client_authority is not None else None
             )

@@ -1,5 +1,9 @@
 """Which bearer token does a request carry?"""
 
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 from msgspec import structs
 
@@ -10,7 +14,7 @@ from bastion.kube.status import StatusError
 from tests.fakes import SOMEBODY, Knows, refused, run
 
 
-def fields(*lines):
+def fields(*lines: Any) -> list[Any]:
     parts = [line.partition(b": ") for line in lines]
     return [(name.lower(), name, value) for name, _, value in parts]
 
@@ -35,7 +39,7 @@ TOKENS = [
 
 
 @pytest.mark.parametrize(("value", "token"), TOKENS)
-def test_a_token_is_what_follows_bearer(value, token):
+def test_a_token_is_what_follows_bearer(value: bytes, token: str | None) -> None:
     assert bearer_token(value) == token
 
 
@@ -52,7 +56,7 @@ BAD = [
 
 
 @pytest.mark.parametrize("value", BAD)
-def test_a_bad_token_is_refused_and_never_no_opinion(value):
+def test_a_bad_token_is_refused_and_never_no_opinion(value: bytes) -> None:
     with refused(401):
         bearer_token(value)
 
@@ -73,7 +77,7 @@ CARRIED = [
 
 
 @pytest.mark.parametrize(("lines", "credentials"), CARRIED)
-def test_credentials_are_taken_from_one_header(lines, credentials):
+def test_credentials_are_taken_from_one_header(lines: list[Any], credentials: Credentials) -> None:
     assert structs.replace(bearer_credentials(fields(*lines)), note="") == credentials
 
 
@@ -93,7 +97,7 @@ NOTES = [
 
 
 @pytest.mark.parametrize(("lines", "note"), NOTES)
-def test_what_is_no_bearer_token_is_named_for_the_log_and_no_secret_is(lines, note):
+def test_what_is_no_bearer_token_is_named_for_the_log_and_no_secret_is(lines: list[bytes], note: str) -> None:
     assert bearer_credentials(fields(*lines)).note == note
 
 
@@ -104,7 +108,7 @@ MALFORMED = [
 
 
 @pytest.mark.parametrize(("line", "cause"), MALFORMED)
-def test_why_a_credential_is_refused_is_for_the_log_alone(line, cause):
+def test_why_a_credential_is_refused_is_for_the_log_alone(line: bytes, cause: str) -> None:
     with pytest.raises(StatusError) as refused:
         bearer_credentials(fields(line))
     assert cause in refused.value.cause
@@ -122,21 +126,21 @@ def test_why_a_credential_is_refused_is_for_the_log_alone(line, cause):
         [b"X-Bastion-Authorization: ", b"X-Bastion-Authorization: Bearer a"],
     ],
 )
-def test_two_credentials_are_none(lines):
+def test_two_credentials_are_none(lines: list[bytes]) -> None:
     with refused(400, "more than one", close=True):
         bearer_credentials(fields(*lines))
 
 
 @pytest.mark.parametrize("value", [b"", b"Basic eA==", b"Bearer ", b"Bearer a b", b"token"])
-def test_a_credential_that_is_for_the_bastion_alone_must_be_a_good_one(value):
+def test_a_credential_that_is_for_the_bastion_alone_must_be_a_good_one(value: bytes) -> None:
     with refused(401):
         bearer_credentials(fields(b"X-Bastion-Authorization: " + value, b"Authorization: Bearer good"))
 
 
 @pytest.mark.parametrize("value", BAD)
-def test_a_bad_token_is_never_anonymous(value):
+def test_a_bad_token_is_never_anonymous(value: bytes) -> None:
     # A-3, P-60: only who shows no credentials is anonymous.
-    async def authenticate():
+    async def authenticate() -> Any:
         return await FirstOf([Knows(), AnonymousAuthenticator()]).authenticate(
             bearer_credentials(fields(b"Authorization: " + value)), SOMEBODY
         )
@@ -148,11 +152,11 @@ def test_a_bad_token_is_never_anonymous(value):
 @pytest.mark.parametrize(
     "value", [b"Basic eA==", b"Bearer", b"Bearer  token"], ids=["A-31-basic", "A-31-bare", "A-32-extra-space"]
 )
-def test_what_is_no_bearer_token_is_no_opinion(value):
+def test_what_is_no_bearer_token_is_no_opinion(value: bytes) -> None:
     assert bearer_credentials(fields(b"Authorization: " + value)).token is None
 
 
-def test_credentials_do_not_show_themselves():
+def test_credentials_do_not_show_themselves() -> None:
     credentials = Credentials("hunter2")
     assert "hunter2" not in repr(credentials)
     assert "hunter2" not in str(credentials)

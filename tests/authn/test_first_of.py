@@ -1,5 +1,9 @@
 """Several authenticators as one: a failure stops nobody, and is told only where nobody knew."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 
 from bastion.authn.anonymous import AnonymousAuthenticator
@@ -12,11 +16,11 @@ ONE, OTHER = User("one"), User("other")
 DOWN = service_unavailable("down", retry_after=2)
 
 
-def knows(user):
+def knows(user: User) -> Knows:
     return Knows({"t": user})
 
 
-def fails():
+def fails() -> Knows:
     return Knows(failing=DOWN)
 
 
@@ -30,7 +34,7 @@ UNION = [
 
 
 @pytest.mark.parametrize(("authenticators", "user"), UNION)
-def test_the_first_that_knows_answers(authenticators, user):
+def test_the_first_that_knows_answers(authenticators: Any, user: User | None) -> None:
     assert run(FirstOf(authenticators()).authenticate(Credentials("t"), SOMEBODY)) == user
 
 
@@ -39,29 +43,29 @@ def test_the_first_that_knows_answers(authenticators, user):
     [[fails()], [fails(), fails()], [fails(), Knows()], [Knows(), fails()]],
     ids=["one", "C-UN-6", "first", "last"],
 )
-def test_a_failure_is_told_where_nobody_knew(authenticators):
+def test_a_failure_is_told_where_nobody_knew(authenticators: list[Knows]) -> None:
     with refused(503, "down"):
         run(FirstOf(authenticators).authenticate(Credentials("t"), SOMEBODY))
 
 
-def test_nobody_is_asked_after_the_first_that_knows():
+def test_nobody_is_asked_after_the_first_that_knows() -> None:
     last = knows(OTHER)
     run(FirstOf([knows(ONE), last]).authenticate(Credentials("t"), SOMEBODY))
     assert last.asked == []
 
 
-def test_a_bad_token_is_not_anonymous():
+def test_a_bad_token_is_not_anonymous() -> None:
     authenticators = FirstOf([knows(ONE), AnonymousAuthenticator()])
     assert run(authenticators.authenticate(Credentials("bad"), SOMEBODY)) is None  # A-3
     assert run(authenticators.authenticate(Credentials(), SOMEBODY)) == anonymous()
 
 
-def test_what_could_not_be_found_out_is_not_anonymous_either():
+def test_what_could_not_be_found_out_is_not_anonymous_either() -> None:
     with refused(503):
         run(FirstOf([fails(), AnonymousAuthenticator()]).authenticate(Credentials("t"), SOMEBODY))
 
 
-def test_what_is_no_answer_at_all_is_not_swallowed():
+def test_what_is_no_answer_at_all_is_not_swallowed() -> None:
     with pytest.raises(ZeroDivisionError):
         run(
             FirstOf([Knows(failing=ZeroDivisionError()), knows(ONE)]).authenticate(Credentials("t"), SOMEBODY)

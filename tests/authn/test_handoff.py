@@ -1,6 +1,10 @@
 """Can a code be used twice, late, elsewhere, or by somebody else?"""
 
+from __future__ import annotations
+
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -8,39 +12,46 @@ from bastion.signin.handoff import CODE_SECONDS, MAX_PATH, Handoff
 from bastion.signin.once import UsedHere
 from bastion.signin.sealed import KEY_BYTES, Sealer
 from bastion.signin.session import SIGN_IN_SECONDS, Session
+from tests.present import present
 
 NOW = 1_800_000_000.0
 APP, OTHER = "web--shop.svc.proxy.example.test", "evil--shop.svc.proxy.example.test"
 ALICE = Session("token-of-alice", int(NOW) + 3600)
 
 
-def handoff(start=0):
+def handoff(start: int = 0) -> Handoff:
     counter = itertools.count(start)
     return Handoff(Sealer(b"k" * KEY_BYTES, lambda n: next(counter).to_bytes(n, "big")), UsedHere())
 
 
-def code_for(made, host=APP, path=b"/a?b", nonce=b""):
+def code_for(
+    made: Handoff, host: str = APP, path: bytes = b"/a?b", nonce: bytes = b""
+) -> tuple[bytes, bytes]:
     """(the nonce in the browser, a code)"""
     nonce, request = made.begin(host, path, nonce, NOW)
-    return nonce, made.grant(host, made.asked(host, request, NOW), ALICE, NOW)
+    return nonce, made.grant(host, present(made.asked(host, request, NOW)), ALICE, NOW)
 
 
-def entry_for(made, host=APP, path=b"/a?b", nonce=b""):
+def entry_for(
+    made: Handoff, host: str = APP, path: bytes = b"/a?b", nonce: bytes = b""
+) -> tuple[bytes, bytes]:
     nonce, code = code_for(made, host, path, nonce)
-    proof = made.redeem(host, code, nonce, NOW).proof
-    return nonce, made.admit(host, made.proved(host, proof, ALICE, NOW), ALICE, NOW)
+    proof = present(made.redeem(host, code, nonce, NOW)).proof
+    return nonce, made.admit(host, present(made.proved(host, proof, ALICE, NOW)), ALICE, NOW)
 
 
 # Both are taken in the same way: how to get one, how to take it.
 STEPS = {"code": (code_for, Handoff.redeem), "entry": (entry_for, Handoff.enter)}
 
 
-@pytest.fixture(params=STEPS.values(), ids=STEPS)
-def step(request):
+@pytest.fixture(params=STEPS.values(), ids=STEPS)  # type: ignore[call-overload, untyped-decorator]
+def step(request: pytest.FixtureRequest) -> Any:
     return request.param
 
 
-def test_it_tells_where_to_and_whose_it_is_and_nothing_of_the_token(step):
+def test_it_tells_where_to_and_whose_it_is_and_nothing_of_the_token(
+    step: tuple[Callable[..., Any], Callable[..., Any]],
+) -> None:
     made, (get, take) = handoff(), step
     nonce, sealed = get(made)
     redeemed = take(made, APP, sealed, nonce, NOW + 1)
@@ -48,40 +59,42 @@ def test_it_tells_where_to_and_whose_it_is_and_nothing_of_the_token(step):
     assert ALICE.token.encode() not in sealed + redeemed.proof
 
 
-def test_only_an_entry_tells_of_the_session():
+def test_only_an_entry_tells_of_the_session() -> None:
     made = handoff()
     nonce, code = code_for(made)
     redeemed = made.redeem(APP, code, nonce, NOW)
-    assert redeemed.session is None
+    assert present(redeemed).session is None
     assert made.enter(APP, code, nonce, NOW) is None
     nonce, entry = entry_for(made)
     assert made.redeem(APP, entry, nonce, NOW) is None
-    assert made.enter(APP, entry, nonce, NOW).session == ALICE
+    assert present(made.enter(APP, entry, nonce, NOW)).session == ALICE
 
 
 OTHERS = [Session("token-of-mallory", ALICE.until), Session(ALICE.token, ALICE.until + 1)]
 
 
 @pytest.mark.parametrize("session", OTHERS)
-def test_a_proof_is_of_the_session_that_was_there_when_the_code_was_granted(session):
+def test_a_proof_is_of_the_session_that_was_there_when_the_code_was_granted(session: Session) -> None:
     made = handoff()
     nonce, code = code_for(made)
-    proof = made.redeem(APP, code, nonce, NOW).proof
+    proof = present(made.redeem(APP, code, nonce, NOW)).proof
     assert made.proved(APP, proof, session, NOW) is None
     assert made.proved(OTHER, proof, ALICE, NOW) is None
     assert made.proved(APP, proof, ALICE, NOW + CODE_SECONDS) is None
     assert made.proved(APP, code, ALICE, NOW) is None, "a code proves nothing"
-    assert made.proved(APP, proof, ALICE, NOW).path == b"/a?b"
+    assert present(made.proved(APP, proof, ALICE, NOW)).path == b"/a?b"
 
 
-def test_it_is_good_once(step):
+def test_it_is_good_once(step: tuple[Callable[..., Any], Callable[..., Any]]) -> None:
     made, (get, take) = handoff(), step
     nonce, sealed = get(made)
     assert take(made, APP, sealed, nonce, NOW) is not None
     assert take(made, APP, sealed, nonce, NOW) is None
 
 
-def test_in_another_replica_it_is_still_this_browsers_alone(step):
+def test_in_another_replica_it_is_still_this_browsers_alone(
+    step: tuple[Callable[..., Any], Callable[..., Any]],
+) -> None:
     get, take = step
     nonce, sealed = get(handoff())
     elsewhere = handoff(start=1000)
@@ -89,7 +102,9 @@ def test_in_another_replica_it_is_still_this_browsers_alone(step):
     assert take(elsewhere, APP, sealed, nonce, NOW).bound is True
 
 
-def test_somebody_elses_browser_does_not_get_it_and_does_not_use_it_up(step):
+def test_somebody_elses_browser_does_not_get_it_and_does_not_use_it_up(
+    step: tuple[Callable[..., Any], Callable[..., Any]],
+) -> None:
     made, (get, take) = handoff(), step
     nonce, sealed = get(made)
     stranger, _ = code_for(made)
@@ -101,14 +116,16 @@ def test_somebody_elses_browser_does_not_get_it_and_does_not_use_it_up(step):
 
 
 @pytest.mark.parametrize("host", [OTHER, "bastion.example.test", "", APP.upper()])
-def test_on_another_host_it_is_no_code(host, step):
+def test_on_another_host_it_is_no_code(
+    host: str, step: tuple[Callable[..., Any], Callable[..., Any]]
+) -> None:
     made, (get, take) = handoff(), step
     nonce, sealed = get(made)
     assert take(made, host, sealed, nonce, NOW) is None
     assert take(made, APP, sealed, nonce, NOW) is not None
 
 
-def test_it_lives_for_a_minute(step):
+def test_it_lives_for_a_minute(step: tuple[Callable[..., Any], Callable[..., Any]]) -> None:
     made, (get, take) = handoff(), step
     nonce, sealed = get(made)
     assert take(made, APP, sealed, nonce, NOW + CODE_SECONDS) is None
@@ -116,7 +133,7 @@ def test_it_lives_for_a_minute(step):
 
 
 @pytest.mark.parametrize("at", range(0, 400, 7))
-def test_changed_it_is_no_code(at):
+def test_changed_it_is_no_code(at: int) -> None:
     made = handoff()
     nonce, code = code_for(made)
     changed = bytearray(code)
@@ -124,20 +141,20 @@ def test_changed_it_is_no_code(at):
     assert made.redeem(APP, bytes(changed), nonce, NOW) is None
 
 
-def test_a_request_is_no_code_and_a_code_no_request():
+def test_a_request_is_no_code_and_a_code_no_request() -> None:
     made = handoff()
     nonce, request = made.begin(APP, b"/", b"", NOW)
-    code = made.grant(APP, made.asked(APP, request, NOW), ALICE, NOW)
+    code = made.grant(APP, present(made.asked(APP, request, NOW)), ALICE, NOW)
     assert made.redeem(APP, request, nonce, NOW) is None
     assert made.asked(APP, code, NOW) is None
 
 
 @pytest.mark.parametrize("request_", [b"", b"x", b"A" * 100])
-def test_what_was_never_asked_for_is_not_granted(request_):
+def test_what_was_never_asked_for_is_not_granted(request_: bytes) -> None:
     assert handoff().asked(APP, request_, NOW) is None
 
 
-def test_a_request_is_of_one_host_and_lives_as_long_as_one_takes_to_sign_in():
+def test_a_request_is_of_one_host_and_lives_as_long_as_one_takes_to_sign_in() -> None:
     made = handoff()
     _, request = made.begin(APP, b"/", b"", NOW)
     assert made.asked(OTHER, request, NOW) is None
@@ -145,16 +162,16 @@ def test_a_request_is_of_one_host_and_lives_as_long_as_one_takes_to_sign_in():
     assert made.asked(APP, request, NOW + SIGN_IN_SECONDS) is None
 
 
-def test_two_tabs_of_one_browser_share_a_nonce():
+def test_two_tabs_of_one_browser_share_a_nonce() -> None:
     made = handoff()
     nonce, first = code_for(made, path=b"/1")
     again, second = code_for(made, path=b"/2", nonce=nonce)
     assert again == nonce
-    assert [made.redeem(APP, code, nonce, NOW).path for code in (first, second)] == [b"/1", b"/2"]
+    assert [present(made.redeem(APP, code, nonce, NOW)).path for code in (first, second)] == [b"/1", b"/2"]
 
 
 @pytest.mark.parametrize("nonce", [b"", b"short", b"x" * 23, b"x" * 21 + b";", b"x" * 21 + b"\n"])
-def test_a_nonce_that_was_not_ours_is_replaced(nonce):
+def test_a_nonce_that_was_not_ours_is_replaced(nonce: bytes) -> None:
     made, _ = handoff().begin(APP, b"/", nonce, NOW)
     assert made != nonce
     assert len(made) == 22
@@ -170,7 +187,7 @@ PATHS = [
 
 
 @pytest.mark.parametrize(("asked", "remembered"), PATHS)
-def test_it_leads_to_a_path_of_that_host_only(asked, remembered):
+def test_it_leads_to_a_path_of_that_host_only(asked: bytes, remembered: bytes) -> None:
     made = handoff()
     nonce, code = code_for(made, path=asked)
-    assert made.redeem(APP, code, nonce, NOW).path == remembered
+    assert present(made.redeem(APP, code, nonce, NOW)).path == remembered

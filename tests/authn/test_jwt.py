@@ -45,7 +45,7 @@ def user(name: str, *groups: str) -> User:
 # --- reading
 
 DATES = [(0, 0.0), (1, 1.0), (1.5, 1.5), (1_800_000_000, 1.8e9), (1e10, 1e10)]
-NO_DATES = [
+NO_DATES: list[Any] = [
     None,
     True,
     False,
@@ -316,7 +316,7 @@ def test_a_key_that_may_sign(jwk: dict[str, Any], algorithms: set[str]) -> None:
     assert all(key.is_public() for key in keys.values())
 
 
-UNUSABLE = {
+UNUSABLE: dict[Any, Any] = {
     "a secret": {"kty": "oct", "kid": "k", "k": "c2VjcmV0"},
     "a secret that says RS256": {"kty": "oct", "kid": "k", "k": "c2VjcmV0", "alg": "RS256"},
     "an RSA key that says HS256": public_jwk(RSA, kid="k", alg="HS256"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,6 +16,9 @@ from bastion.settings.issuer import Issuer
 from tests.authn.attacks import DECIDED, UNREADABLE, WITHOUT_A_DOUBT, Forge
 from tests.authn.oidc_setting import NOW, Setting, conversation, issuer
 from tests.authn.provider import Provider, Web, provider, public_jwk, rsa_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ERIN = User("oidc:erin", groups=("devs", "system:authenticated"))
 
@@ -78,7 +81,7 @@ def test_clocks_may_differ_by_so_much(
     shared: tuple[Web, Provider], claim: str, skew: float, off: float, good: bool
 ) -> None:
     of = shared[1]
-    token = of.token(**{claim: NOW - off if claim == "exp" else NOW + off})
+    token = of.token(**{claim: NOW - off if claim == "exp" else NOW + off})  # type: ignore[arg-type]
 
     async def talk(setting: Setting) -> None:
         assert await setting.ask(token) == (ERIN if good else None)

@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import gzip
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from bastion.authn import oidc
 from bastion.authn.jwt import MAX_KID
@@ -22,6 +22,11 @@ from bastion.settings.issuer import Issuer
 from tests.authn.oidc_setting import NOW, Setting, conversation, issuer
 from tests.authn.provider import Page, Provider, Web, provider, public_jwk, rsa_key
 from tests.fakes import ClockLoop, pass_time, refused, run, server_tls, until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from cryptography.hazmat.primitives.asymmetric import rsa
 
 ERIN = User("oidc:erin", groups=("devs", "system:authenticated"))
 DISCOVERY, KEYS = "/.well-known/openid-configuration", "/keys"

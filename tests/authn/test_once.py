@@ -1,8 +1,12 @@
 """Is what is good once good once, also among processes?"""
 
+from __future__ import annotations
+
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,16 +17,16 @@ ID = bytes(range(16))
 
 
 @pytest.fixture(params=[UsedHere, UsedInFolder])
-def once(request, tmp_path):
+def once(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     return request.param() if request.param is UsedHere else UsedInFolder(tmp_path)
 
 
-def test_the_first_is_one(once):
+def test_the_first_is_one(once: Any) -> None:
     assert [once.first(ID, NOW + 60, NOW + n) for n in range(3)] == [True, False, False]
     assert once.first(ID[::-1], NOW + 60, NOW)
 
 
-def test_of_all_who_come_at_once_one_is_first(tmp_path):
+def test_of_all_who_come_at_once_one_is_first(tmp_path: Path) -> None:
     """Processes, as workers are; and in each of them many at a time."""
     program = (
         "import sys; from pathlib import Path; from bastion.signin.once import UsedInFolder;"
@@ -40,7 +44,7 @@ def test_of_all_who_come_at_once_one_is_first(tmp_path):
     assert sum(map(int, counts)) == 1
 
 
-def test_what_is_over_is_forgotten_when_there_is_much_of_it():
+def test_what_is_over_is_forgotten_when_there_is_much_of_it() -> None:
     once = UsedHere(room=10)
     for n in range(10):
         once.first(b"%d" % n, NOW + 60, NOW)
@@ -49,7 +53,7 @@ def test_what_is_over_is_forgotten_when_there_is_much_of_it():
     assert not once.first(ID, NOW + 121, NOW + 62)
 
 
-def test_a_folder_is_swept_once_a_minute(tmp_path):
+def test_a_folder_is_swept_once_a_minute(tmp_path: Path) -> None:
     once, other = UsedInFolder(tmp_path), UsedInFolder(tmp_path)
     for n in range(10):
         assert once.first(b"%d" % n, NOW + 60, NOW)
@@ -58,5 +62,5 @@ def test_a_folder_is_swept_once_a_minute(tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_where_nothing_can_be_written_down_nothing_is_first(tmp_path):
+def test_where_nothing_can_be_written_down_nothing_is_first(tmp_path: Path) -> None:
     assert not UsedInFolder(tmp_path / "gone").first(ID, NOW + 60, NOW)

@@ -5,6 +5,8 @@ Rows C-RH-n are those of kube-apiserver's own requestheader_test.go.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from bastion.authn.authenticator import Credentials
@@ -16,6 +18,9 @@ from bastion.kube.user import User
 from bastion.message.identity import withholding
 from tests.authn.certificates import NOW, SERVER, Issued, authority, issue
 from tests.fakes import SOMEBODY, run
+
+if TYPE_CHECKING:
+    from bastion.http.fields import Field
 
 
 def headers(

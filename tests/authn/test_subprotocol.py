@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -15,11 +16,14 @@ from bastion.http.fields import Field
 from bastion.kube.status import StatusError
 from tests.fakes import refused
 
+if TYPE_CHECKING:
+    from bastion.http.fields import Field
+
 PREFIX = "base64url.bearer.authorization.k8s.io."
 TOKEN = PREFIX + "dG9rZW4"  # "token"
 
 
-def offers(*values: str | bytes) -> list[Field]:
+def offers(*values: Any) -> list[Field]:
     """Sec-WebSocket-Protocol fields."""
     raw = [value if isinstance(value, bytes) else value.encode() for value in values]
     return [(b"sec-websocket-protocol", b"Sec-WebSocket-Protocol", value) for value in raw]

@@ -1,5 +1,10 @@
 """Whose token is it, says the file; and where is the file wrong, without showing a token?"""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from bastion.authn.authenticator import Credentials
@@ -8,7 +13,7 @@ from bastion.kube.user import User
 from tests.fakes import SOMEBODY, run
 
 
-def read(tmp_path, text):
+def read(tmp_path: Path, text: Any) -> dict[str, User]:
     path = tmp_path / "tokens.csv"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return read_token_file(path)
@@ -33,7 +38,9 @@ FILES = [
 
 
 @pytest.mark.parametrize(("text", "tokens"), FILES)
-def test_a_file_is_read_as_kube_apiserver_reads_it(tmp_path, text, tokens):
+def test_a_file_is_read_as_kube_apiserver_reads_it(
+    tmp_path: Path, text: str, tokens: dict[str, User]
+) -> None:
     assert read(tmp_path, text) == tokens
 
 
@@ -51,14 +58,14 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("text", "place"), MISTAKES)
-def test_a_mistake_is_told_by_its_place_and_without_the_token(tmp_path, text, place):
+def test_a_mistake_is_told_by_its_place_and_without_the_token(tmp_path: Path, text: Any, place: str) -> None:
     with pytest.raises(TokenFileError, match=place) as caught:
         read(tmp_path, text)
     assert "tokens.csv" in str(caught.value)
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_file_that_is_not_there_is_the_systems_error(tmp_path):
+def test_a_file_that_is_not_there_is_the_systems_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_token_file(tmp_path / "none")
 
@@ -74,12 +81,12 @@ def test_a_file_that_is_not_there_is_the_systems_error(tmp_path):
         ("é", None),
     ],
 )
-def test_a_token_is_looked_up_whole(token, user):
+def test_a_token_is_looked_up_whole(token: str | None, user: User | None) -> None:
     tokens = Tokens({"t": User("alice", "1", ("a",))})
     assert run(TokenFileAuthenticator(lambda: tokens).authenticate(Credentials(token), SOMEBODY)) == user
 
 
-def test_no_token_is_kept_in_the_clear():
+def test_no_token_is_kept_in_the_clear() -> None:
     kept = [
         key
         for known in vars(Tokens({"hunter2": User("alice")})).values()
@@ -90,6 +97,6 @@ def test_no_token_is_kept_in_the_clear():
     assert not any("hunter2" in str(key) for key in kept)
 
 
-def test_an_empty_file_lets_nobody_in():
+def test_an_empty_file_lets_nobody_in() -> None:
     nobody = Tokens({})
     assert run(TokenFileAuthenticator(lambda: nobody).authenticate(Credentials("t"), SOMEBODY)) is None

@@ -3,8 +3,11 @@
 A yes is a user, a no is None, anything else is a 503.
 """
 
+from __future__ import annotations
+
 import base64
 import json
+from typing import Any
 
 import pytest
 
@@ -19,7 +22,7 @@ YES = {"authenticated": True, "user": {"username": "somebody"}}
 SOMEBODY = User("somebody", groups=("system:authenticated",))
 
 
-def ask(*answers, audiences=(), token="t"):
+def ask(*answers: Any, audiences: tuple[str, ...] = (), token: Any = "t") -> tuple[Any, ...]:
     api = Reviews(*answers)
     return run(owner(TokenReviewAuthenticator(api, audiences), Credentials(token), ASKER)), api.calls
 
@@ -74,13 +77,15 @@ ANSWERS = [
 
 
 @pytest.mark.parametrize(("audiences", "status", "user"), ANSWERS)
-def test_an_answer_is_a_user_or_nobody(audiences, status, user):
+def test_an_answer_is_a_user_or_nobody(
+    audiences: tuple[str, ...], status: dict[str, Any], user: User | None
+) -> None:
     found, calls = ask(status, audiences=audiences)
     assert found == user
     assert len(calls) == 1
 
 
-def test_the_question_is_a_token_review():
+def test_the_question_is_a_token_review() -> None:
     _, [(path, body)] = ask(YES, audiences=("api",), token="secret")
     assert path == "/apis/authentication.k8s.io/v1/tokenreviews"
     assert (body["apiVersion"], body["kind"]) == ("authentication.k8s.io/v1", "TokenReview")
@@ -102,25 +107,25 @@ NO_ANSWERS = [
 
 
 @pytest.mark.parametrize("answer", NO_ANSWERS, ids=repr)
-def test_no_answer_is_a_503_and_never_a_yes_or_a_no(answer):
+def test_no_answer_is_a_503_and_never_a_yes_or_a_no(answer: Any) -> None:
     with refused(503, "cannot authenticate") as _:
         ask(answer)
 
 
-def test_the_client_is_told_when_to_come_again_and_nothing_of_the_cause():
+def test_the_client_is_told_when_to_come_again_and_nothing_of_the_cause() -> None:
     api = Reviews(ApiError("10.0.0.1:6443: connection refused"))
     with pytest.raises(Exception) as caught:
         run(TokenReviewAuthenticator(api).authenticate(Credentials("secret"), ASKER))
-    assert caught.value.headers == ((b"Retry-After", b"2"),)
-    assert b"10.0.0.1" not in caught.value.body()
-    assert b"secret" not in caught.value.body()
+    assert caught.value.headers == ((b"Retry-After", b"2"),)  # type: ignore[attr-defined]
+    assert b"10.0.0.1" not in caught.value.body()  # type: ignore[attr-defined]
+    assert b"secret" not in caught.value.body()  # type: ignore[attr-defined]
 
 
-def test_without_a_token_nobody_is_asked():
+def test_without_a_token_nobody_is_asked() -> None:
     assert ask(YES, token=None) == (None, [])
 
 
-def jwt(**claims):
+def jwt(**claims: Any) -> str:
     parts = (
         base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode()
         for part in ({"alg": "RS256"}, claims)
@@ -142,6 +147,8 @@ CAUSES = [
 
 
 @pytest.mark.parametrize(("status", "token", "audiences", "cause"), CAUSES)
-def test_why_it_is_nobodys(status, token, audiences, cause):
+def test_why_it_is_nobodys(
+    status: dict[str, Any], token: str, audiences: tuple[str, ...], cause: str
+) -> None:
     authenticator = TokenReviewAuthenticator(Reviews(status), audiences, lambda: 1_800_000_000.0)
     assert run(why_not(authenticator, Credentials(token))) == cause

@@ -13,6 +13,7 @@ from bastion.authn.x509 import (
     CertificateAuthenticator,
     CertificateVerifier,
     Trust,
+    Verified,
     user_of,
 )
 from bastion.kube.user import User
@@ -219,7 +220,7 @@ def test_of_several_common_names_the_last_counts_as_for_go() -> None:
     made = (
         builder.not_valid_before(valid[0])
         .not_valid_after(valid[1])
-        .sign(key, client.certificate.signature_hash_algorithm)
+        .sign(key, client.certificate.signature_hash_algorithm)  # type: ignore[arg-type]
     )
     assert user_of(made).name == "last"
 
@@ -232,7 +233,7 @@ class Counting(Trust):
 
     verified = 0
 
-    def verify(self, chain, now):  # type: ignore[no-untyped-def]
+    def verify(self, chain: tuple[bytes, ...], now: float) -> Verified | None:
         self.verified += 1
         return super().verify(chain, now)
 
@@ -388,4 +389,4 @@ def _with_path_length(root: Issued, length: int) -> Issued:
         .not_valid_after(certificate.not_valid_after_utc)
         .add_extension(x509.BasicConstraints(ca=True, path_length=length), critical=True)
     )
-    return Issued(builder.sign(key, certificate.signature_hash_algorithm), key)
+    return Issued(builder.sign(key, certificate.signature_hash_algorithm), key)  # type: ignore[arg-type]

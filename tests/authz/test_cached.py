@@ -1,6 +1,10 @@
 """Is a decision remembered for as long as it may be, for the very question it answers?"""
 
+from __future__ import annotations
+
 import asyncio
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import pytest
@@ -19,8 +23,10 @@ JANE = User("jane", "1", ("devs",), (("scopes", ("a", "b")),))
 GET = Attributes("get", namespace="ns", resource="pods", subresource="proxy", name="foo:80")
 
 
-def conversation(steps, decide=lambda user, attributes: True, **options):
-    async def main():
+def conversation(
+    steps: Callable[..., Any], decide: Callable[..., Any] = lambda user, attributes: True, **options: Any
+) -> Any:
+    async def main() -> Any:
         inner = Decides(decide)
         return await steps(CachedAuthorizer(inner, Lifetimes(**options)), inner)
 
@@ -31,8 +37,8 @@ def conversation(steps, decide=lambda user, attributes: True, **options):
 @pytest.mark.parametrize(
     ("allowed", "lasts"), [(True, 20), (False, 5)], ids=["C-SR-10-allow", "C-SR-13-deny"]
 )
-def test_each_decision_has_its_own_lifetime(allowed, lasts):
-    async def steps(cached, inner):
+def test_each_decision_has_its_own_lifetime(allowed: bool, lasts: int) -> None:
+    async def steps(cached: Any, inner: Any) -> None:
         for after, asked in ((0, 1), (lasts - 0.5, 1), (1, 2), (0, 2)):
             await pass_time(after)
             assert await cached.authorize(JANE, GET, SOMEBODY) == Decision(allowed, "why")
@@ -44,8 +50,8 @@ def test_each_decision_has_its_own_lifetime(allowed, lasts):
 
 
 # CA-003
-def test_a_remembered_decision_serves_until_it_lapses_then_503_and_never_an_allow():
-    async def steps(cached, inner):
+def test_a_remembered_decision_serves_until_it_lapses_then_503_and_never_an_allow() -> None:
+    async def steps(cached: Any, inner: Any) -> None:
         await cached.authorize(JANE, GET, SOMEBODY)
         inner.failing = service_unavailable("down")
         assert (await cached.authorize(JANE, GET, SOMEBODY)).allowed
@@ -78,8 +84,8 @@ OTHERS = [
 
 # CA-011
 @pytest.mark.parametrize(("user", "attributes"), OTHERS)
-def test_no_two_questions_share_an_answer(user, attributes):
-    async def steps(cached, inner):
+def test_no_two_questions_share_an_answer(user: User, attributes: Attributes) -> None:
+    async def steps(cached: Any, inner: Any) -> None:
         assert (await cached.authorize(JANE, GET, SOMEBODY)).allowed
         assert not (await cached.authorize(user, attributes, SOMEBODY)).allowed
         assert (await cached.authorize(JANE, GET, SOMEBODY)).allowed
@@ -89,11 +95,11 @@ def test_no_two_questions_share_an_answer(user, attributes):
 
 @pytest.mark.parametrize("allowed", [True, False], ids=["C-SR-16", "C-SR-14"])
 @pytest.mark.parametrize(("length", "asked"), [(9998, 2), (9997, 1)], ids=["ten-thousand", "one-less"])
-def test_a_question_of_ten_thousand_bytes_is_not_remembered(allowed, length, asked):
+def test_a_question_of_ten_thousand_bytes_is_not_remembered(allowed: bool, length: int, asked: int) -> None:
     # Z-12: else whoever asks with long names fills the memory.
     long = Attributes("", name="x" * length)  # and the version, v1
 
-    async def steps(cached, inner):
+    async def steps(cached: Any, inner: Any) -> None:
         await cached.authorize(JANE, long, SOMEBODY)
         await cached.authorize(JANE, long, SOMEBODY)
         assert len(inner.asked) == asked
@@ -101,12 +107,12 @@ def test_a_question_of_ten_thousand_bytes_is_not_remembered(allowed, length, ask
     conversation(steps, lambda user, attributes: allowed)
 
 
-def test_many_who_ask_at_once_are_one_question():
-    async def main():
+def test_many_who_ask_at_once_are_one_question() -> None:
+    async def main() -> None:
         gate = asyncio.Event()
 
         class Slow(Decides):
-            async def authorize(self, user, attributes, asker):
+            async def authorize(self, user: User, attributes: Attributes, asker: Asker) -> Any:
                 self.asked.append(attributes)
                 await gate.wait()
                 return Decision(True)
@@ -124,10 +130,10 @@ def test_many_who_ask_at_once_are_one_question():
     run(main())
 
 
-def test_a_decision_that_never_comes_is_a_503():
-    async def main():
+def test_a_decision_that_never_comes_is_a_503() -> None:
+    async def main() -> None:
         class Silent(Decides):
-            async def authorize(self, user, attributes, asker):
+            async def authorize(self, user: User, attributes: Attributes, asker: Asker) -> Any:
                 await asyncio.Event().wait()
 
         asking = asyncio.ensure_future(

@@ -3,34 +3,46 @@
 Every case of kube-apiserver's own test (C-IM-1..25), under the legacy rules, and what they leave open.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 
 from bastion.authz.authorizer import Decision
 from bastion.authz.impersonation import Impersonator
 from bastion.authz.modes import LEGACY, mode
 from bastion.authz.wanted import Wanted, impersonated, wanted_user
+from bastion.http.fields import Field
 from bastion.kube.attributes import Attributes
 from bastion.kube.status import service_unavailable
 from bastion.kube.user import User
 from tests.fakes import SOMEBODY, Decides, refused, run
+from tests.present import present
 
 AUTHENTICATED = "system:authenticated"
 EXTRAS = "authentication.k8s.io"
 GET = Attributes("get", namespace="bar", resource="pods", subresource="proxy", name="foo")
 
 
-def assume(inner, user, headers, required=(GET,)):
+def assume(
+    inner: Decides,
+    user: User,
+    headers: list[Field],
+    required: tuple[Attributes, ...] = (GET,),
+) -> User:
     """Whom `user` acts as."""
     assumed = run(Impersonator(inner).assume(user, headers, required, SOMEBODY))
     return user if assumed is None else assumed.user
 
 
-def legacy(user, attributes):
+def legacy(user: User, attributes: Attributes) -> bool:
     """Allows all that is not constrained."""
     return attributes.verb == "impersonate"
 
 
-def decide(user, asked):
+def decide(user: User, asked: Attributes) -> bool:
     """The authorizer of kube-apiserver's test."""
     groups = (*user.groups, "", "")
     if user.name == "system:admin":
@@ -55,7 +67,7 @@ def decide(user, asked):
     )
 
 
-def _extras(groups, asked):
+def _extras(groups: tuple[str, ...], asked: Attributes) -> bool:
     return (
         (
             asked.subresource == "scopes"
@@ -71,7 +83,12 @@ def _extras(groups, asked):
     )
 
 
-def fields(user=None, groups=(), extra=(), uid=None):
+def fields(
+    user: str | None = None,
+    groups: Sequence[str] = (),
+    extra: Sequence[tuple[str, str]] = (),
+    uid: str | None = None,
+) -> list[Field]:
     found = [(b"Impersonate-User", user.encode())] if user is not None else []
     found += [(b"Impersonate-Group", group.encode()) for group in groups]
     found += [(b"Impersonate-Extra-" + key.encode(), value.encode()) for key, value in extra]
@@ -79,7 +96,7 @@ def fields(user=None, groups=(), extra=(), uid=None):
     return [(name.lower(), name, value) for name, value in found]
 
 
-def dev(*groups):
+def dev(*groups: Any) -> User:
     return User("dev", groups=groups)
 
 
@@ -204,7 +221,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("user", "headers", "expected"), CASES)
-def test_a_user_acts_as_whom_it_may(user, headers, expected):
+def test_a_user_acts_as_whom_it_may(user: User, headers: list[Field], expected: Any) -> None:
     if isinstance(expected, User):
         assert assume(Decides(decide), user, headers) == expected
     else:
@@ -219,24 +236,26 @@ ORDINARY = [
 ]
 
 
-def test_without_the_headers_nobody_is_asked():
+def test_without_the_headers_nobody_is_asked() -> None:
     inner = Decides(lambda user, attributes: False)
     assert run(Impersonator(inner).assume(TESTER, ORDINARY, (GET,), SOMEBODY)) is None
     assert inner.asked == []
 
 
-def asked_for(*headers):
+def asked_for(*headers: Any) -> list[Attributes]:
     """The legacy permissions asked, while each is given."""
     inner = Decides(legacy)
     assume(inner, dev(), list(*headers))
     return [asked for asked in inner.asked if asked.verb == "impersonate"]
 
 
-def impersonate(resource, name, group="", namespace="", subresource=""):
+def impersonate(
+    resource: str, name: str, group: str = "", namespace: str = "", subresource: str = ""
+) -> Attributes:
     return Attributes("impersonate", group, "v1", namespace, resource, subresource, name)
 
 
-def test_permissions_are_asked_in_the_order_of_1_36():
+def test_permissions_are_asked_in_the_order_of_1_36() -> None:
     assert asked_for(fields("u", ["g1", "g2"], SCOPES, "1")) == [
         impersonate("users", "u"),
         impersonate("uids", "1", EXTRAS),
@@ -247,7 +266,7 @@ def test_permissions_are_asked_in_the_order_of_1_36():
     ]
 
 
-def test_a_service_account_is_asked_for_in_its_namespace():
+def test_a_service_account_is_asked_for_in_its_namespace() -> None:
     assert asked_for(fields("system:serviceaccount:ns:sa")) == [
         impersonate("serviceaccounts", "sa", namespace="ns")
     ]
@@ -256,12 +275,12 @@ def test_a_service_account_is_asked_for_in_its_namespace():
 @pytest.mark.parametrize(
     "name", ["system:serviceaccount:ns", "system:serviceaccount:ns:a:b", "system:serviceaccount::a"]
 )
-def test_what_only_looks_like_a_service_account_is_a_user(name):
+def test_what_only_looks_like_a_service_account_is_a_user(name: str) -> None:
     assert asked_for(fields(name)) == [impersonate("users", name)]
 
 
 @pytest.mark.parametrize("denied", range(6))
-def test_one_permission_that_lacks_is_enough_and_nothing_is_asked_after_it(denied):
+def test_one_permission_that_lacks_is_enough_and_nothing_is_asked_after_it(denied: int) -> None:
     count = iter(range(6))
     inner = Decides(lambda user, attributes: legacy(user, attributes) and next(count) != denied)
     with refused(403):
@@ -269,9 +288,9 @@ def test_one_permission_that_lacks_is_enough_and_nothing_is_asked_after_it(denie
     assert len(inner.asked) == 1 + denied + 1  # the first is the constrained mode's
 
 
-def test_the_real_user_is_the_one_who_is_asked_about():
+def test_the_real_user_is_the_one_who_is_asked_about() -> None:
     seen = []
-    assume(Decides(lambda user, attributes: seen.append(user) or True), dev("a"), fields("u", ["g"]))
+    assume(Decides(lambda user, attributes: seen.append(user) or True), dev("a"), fields("u", ["g"]))  # type: ignore[func-returns-value]
     assert seen == [dev("a")] * 3
 
 
@@ -295,7 +314,7 @@ def test_the_real_user_is_the_one_who_is_asked_about():
     ],
     ids=["user", "service-account"],
 )
-def test_the_403_is_that_of_the_permission_that_lacks(headers, message):
+def test_the_403_is_that_of_the_permission_that_lacks(headers: list[Field], message: str) -> None:
     """To one who was lately admitted by the legacy rules: these are tried first then."""
     inner = Decides(legacy)
     impersonator = Impersonator(inner)
@@ -305,9 +324,9 @@ def test_the_403_is_that_of_the_permission_that_lacks(headers, message):
         run(impersonator.assume(dev(), headers, (GET,), SOMEBODY))
 
 
-def test_what_could_not_be_found_out_is_not_allowed():
+def test_what_could_not_be_found_out_is_not_allowed() -> None:
     with refused(503):
-        assume(Decides(bool, failing=service_unavailable("down")), dev(), fields("u"))
+        assume(Decides(bool, failing=service_unavailable("down")), dev(), fields("u"))  # type: ignore[arg-type]
 
 
 TWICE = [
@@ -319,12 +338,12 @@ TWICE = [
 
 
 @pytest.mark.parametrize("lines", TWICE)
-def test_two_identities_are_none(lines):
+def test_two_identities_are_none(lines: list[tuple[str, str]]) -> None:
     with refused(400, "more than one"):
         wanted_user([(name.lower().encode(), name.encode(), value.encode()) for name, value in lines])
 
 
-def test_a_header_that_is_no_utf8_is_refused():
+def test_a_header_that_is_no_utf8_is_refused() -> None:
     with refused(400):
         wanted_user([(b"impersonate-user", b"Impersonate-User", b"caf\xe9")])
 
@@ -341,11 +360,11 @@ EXTRA_KEYS = [
 
 
 @pytest.mark.parametrize(("raw", "key"), EXTRA_KEYS)
-def test_the_key_of_an_extra_is_decoded_once(raw, key):
+def test_the_key_of_an_extra_is_decoded_once(raw: bytes, key: str) -> None:
     wanted = wanted_user([(b"impersonate-user", b"", b"u"), (b"impersonate-extra-" + raw, b"", b"v")])
-    assert wanted.extra == ((key, ("v",)),)
-    tried = mode(LEGACY, dev(), wanted, (GET,))
-    assert tried.steps[1].each[0].subresource == key
+    assert present(wanted).extra == ((key, ("v",)),)
+    tried = mode(LEGACY, dev(), present(wanted), (GET,))
+    assert present(tried).steps[1].each[0].subresource == key
 
 
 GROUPS = [
@@ -370,11 +389,11 @@ GROUPS = [
 
 
 @pytest.mark.parametrize(("wanted", "groups"), GROUPS)
-def test_the_groups_that_result(wanted, groups):
+def test_the_groups_that_result(wanted: Wanted, groups: tuple[str, ...]) -> None:
     assert impersonated(wanted) == User(wanted.user, "", groups, ())
 
 
-def test_nothing_of_the_real_user_is_left():
+def test_nothing_of_the_real_user_is_left() -> None:
     real = User("dev", "real-uid", ("secret-group",), (("real", ("x",)),))
     assert assume(Decides(lambda user, attributes: True), real, fields("u")) == User(
         "u", groups=(AUTHENTICATED,)

@@ -2,30 +2,37 @@
 leave open.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 
 from bastion.authz.authorizer import Decision
 from bastion.authz.impersonation import REMEMBERED, Impersonator
 from bastion.authz.modes import LEGACY, MODES, mode
 from bastion.authz.wanted import Wanted
+from bastion.http.fields import Field
 from bastion.kube.attributes import Attributes
 from bastion.kube.user import User
+from bastion.runtime.turns import Asker
 from tests.authz.test_impersonation import AUTHENTICATED, GET, assume, dev, fields
 from tests.fakes import SOMEBODY, Decides, refused, run
+from tests.present import present
 
 NODE_NAME = "authentication.kubernetes.io/node-name"
 MASKED = "authentication.kubernetes.io/associated-node-keys"
 
 
-def on(mode, verb="get"):
+def on(mode: str, verb: str = "get") -> str:
     return f"impersonate-on:{mode}:{verb} pods/proxy bar/foo"
 
 
-def identity(mode, resource, name, namespace=""):
+def identity(mode: str, resource: str, name: str, namespace: str = "") -> str:
     return f"impersonate:{mode} {resource} {namespace}/{name}"
 
 
-def told(asked):
+def told(asked: Attributes) -> str:
     resource = f"{asked.resource}/{asked.subresource}" if asked.subresource else asked.resource
     return f"{asked.verb} {resource} {asked.namespace}/{asked.name}"
 
@@ -33,12 +40,12 @@ def told(asked):
 class Allows:
     """An authorizer that allows what is listed; `asked` is everything that was asked, `askers` about whom."""
 
-    def __init__(self, *allowed):
+    def __init__(self, *allowed: Any) -> None:
         self.allowed = set(allowed)
-        self.asked, self.askers = [], []
-        self.groups = {}
+        self.asked, self.askers = [], []  # type: ignore[var-annotated]
+        self.groups: dict[Any, Any] = {}
 
-    async def authorize(self, user, attributes, asker):
+    async def authorize(self, user: User, attributes: Attributes, asker: Asker) -> Decision:
         self.asked.append(told(attributes))
         self.askers.append(user)
         self.groups[told(attributes)] = attributes.group
@@ -57,7 +64,7 @@ FOUR = ["g1", "g2", "g3", "g4"]
 VALUES = [("a.io/k", f"v{n}") for n in range(4)]
 
 
-def ids(mode, resource, *names):
+def ids(mode: str, resource: str, *names: Any) -> list[str]:
     return [identity(mode, resource, name) for name in names]
 
 
@@ -268,14 +275,20 @@ CONSTRAINED = {
 @pytest.mark.parametrize(
     ("user", "headers", "allowed", "result", "asked"), CONSTRAINED.values(), ids=CONSTRAINED
 )
-def test_constrained_impersonation(user, headers, allowed, result, asked):
+def test_constrained_impersonation(
+    user: User,
+    headers: list[Field],
+    allowed: list[str],
+    result: Any,
+    asked: list[str],
+) -> None:
     inner = Allows(*allowed)
     if isinstance(result, User):
         assumed = run(Impersonator(inner).assume(user, headers, (GET,), SOMEBODY))
-        assert assumed.user == result
+        assert present(assumed).user == result
         # what a stream is asked about again
-        assert {told(attributes) for _, attributes in assumed.questions} <= inner.allowed
-        assert len(assumed.questions) >= 1
+        assert {told(attributes) for _, attributes in present(assumed).questions} <= inner.allowed
+        assert len(present(assumed).questions) >= 1
     else:
         with refused(403, result if isinstance(result, str) else ""):
             run(Impersonator(inner).assume(user, headers, (GET,), SOMEBODY))
@@ -297,7 +310,7 @@ KEYS = {
 
 
 @pytest.mark.parametrize(("key", "why"), KEYS.items())
-def test_an_extra_that_nobody_may_have_when_constrained(key, why):
+def test_an_extra_that_nobody_may_have_when_constrained(key: bytes, why: str | None) -> None:
     inner = Decides(lambda user, attributes: ":" in attributes.verb)
     headers = [*fields("u"), (b"impersonate-extra-" + key.lower(), b"", b"v")]
     if why is None:
@@ -307,7 +320,7 @@ def test_an_extra_that_nobody_may_have_when_constrained(key, why):
             assume(inner, dev(), headers)
 
 
-def test_an_extra_without_a_value_is_nobodys_when_constrained():
+def test_an_extra_without_a_value_is_nobodys_when_constrained() -> None:
     with refused(403, "the empty string value"):
         assume(
             Decides(lambda user, attributes: ":" in attributes.verb),
@@ -316,7 +329,7 @@ def test_an_extra_without_a_value_is_nobodys_when_constrained():
         )
 
 
-def test_the_node_that_one_is_on_is_asked_for_without_its_name():
+def test_the_node_that_one_is_on_is_asked_for_without_its_name() -> None:
     """One answer is good for the service account on all its nodes."""
     inner = Allows(on("associated-node"), identity("associated-node", "nodes", "*"))
     run(Impersonator(inner).assume(BOUND, fields(NODE), (GET,), SOMEBODY))
@@ -326,7 +339,7 @@ def test_the_node_that_one_is_on_is_asked_for_without_its_name():
 @pytest.mark.parametrize(
     ("required", "verbs"), [(("",), ["impersonate-on:user-info:"]), (("get", "create"), ["get", "create"])]
 )
-def test_every_verb_of_the_request_is_asked_for(required, verbs):
+def test_every_verb_of_the_request_is_asked_for(required: tuple[str, ...], verbs: list[str]) -> None:
     """An upgrade of a node needs `create` as well, so acting as another for it does."""
     inner = Decides(lambda user, attributes: True)
     assume(
@@ -342,8 +355,8 @@ def test_every_verb_of_the_request_is_asked_for(required, verbs):
     ] == verbs
 
 
-def test_the_mode_that_admitted_last_is_tried_first():  # C-CI-21
-    async def main():
+def test_the_mode_that_admitted_last_is_tried_first() -> None:  # C-CI-21
+    async def main() -> None:
         inner = Allows(on("user-info"), "impersonate users /anyone", *ANYONE[1:])
         impersonator = Impersonator(inner)
         inner.allowed -= {ANYONE[1]}
@@ -362,8 +375,8 @@ def test_the_mode_that_admitted_last_is_tried_first():  # C-CI-21
     run(main())
 
 
-def test_not_everybodys_last_mode_is_known():
-    async def main():
+def test_not_everybodys_last_mode_is_known() -> None:
+    async def main() -> None:
         inner = Allows("impersonate users /u")
         impersonator = Impersonator(inner)
         for n in range(REMEMBERED + 1):
@@ -376,7 +389,7 @@ def test_not_everybodys_last_mode_is_known():
     run(main())
 
 
-def test_the_legacy_rules_are_for_everybody():
+def test_the_legacy_rules_are_for_everybody() -> None:
     wanted = [
         Wanted("u"),
         Wanted(NODE),

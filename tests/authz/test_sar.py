@@ -1,5 +1,9 @@
 """What is made of the API server's answer to a SubjectAccessReview?"""
 
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 
 from bastion.authz.authorizer import Decision
@@ -14,7 +18,7 @@ JANE = User("jane", groups=("devs",))
 GET = Attributes("get", namespace="ns", resource="pods", subresource="proxy", name="foo:80")
 
 
-def ask(answer, attributes=GET):
+def ask(answer: Any, attributes: Attributes = GET) -> tuple[Decision, list[tuple[str, dict[str, Any]]]]:
     api = Reviews(answer)
     return run(AccessReviewAuthorizer(api).authorize(JANE, attributes, SOMEBODY)), api.calls
 
@@ -40,7 +44,7 @@ ANSWERS = [
 
 
 @pytest.mark.parametrize(("status", "decision"), ANSWERS)
-def test_an_answer_is_a_decision(status, decision):
+def test_an_answer_is_a_decision(status: dict[str, Any], decision: Decision) -> None:
     assert ask(status)[0] == decision
 
 
@@ -64,7 +68,7 @@ def test_an_answer_is_a_decision(status, decision):
     ],
     ids=["Z-14", "non-resource"],
 )
-def test_the_question_is_the_whole_question(attributes, spec):
+def test_the_question_is_the_whole_question(attributes: Attributes, spec: dict[str, dict[str, str]]) -> None:
     _, [(path, body)] = ask({"allowed": True}, attributes)
     assert path == "/apis/authorization.k8s.io/v1/subjectaccessreviews"
     assert body == {
@@ -88,12 +92,12 @@ NO_ANSWERS = [
 
 
 @pytest.mark.parametrize("answer", NO_ANSWERS, ids=repr)
-def test_no_answer_is_a_503_and_never_an_allow(answer):
+def test_no_answer_is_a_503_and_never_an_allow(answer: Any) -> None:
     with refused(503, "cannot authorize"):
         ask(answer)
 
 
-def test_the_client_is_told_when_to_come_again():
+def test_the_client_is_told_when_to_come_again() -> None:
     with pytest.raises(StatusError) as caught:
         ask(ApiError("10.0.0.1:6443: connection refused"))
     assert caught.value.headers == ((b"Retry-After", b"2"),)

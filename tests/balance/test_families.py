@@ -1,5 +1,9 @@
 """When does an address family go last, and when is it tried again?"""
 
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 
 from bastion.balance.families import MAX_TRACKED, PAUSE_FIRST, Families
@@ -7,7 +11,7 @@ from bastion.balance.families import MAX_TRACKED, PAUSE_FIRST, Families
 T = "target"
 
 
-def after(*outcomes, target=T, family="IPv6", now=0.0):
+def after(*outcomes: Any, target: Any = T, family: str = "IPv6", now: float = 0.0) -> Any:
     families = Families()
     for outcome in outcomes:
         if outcome == "silent":
@@ -27,17 +31,17 @@ HISTORIES = [
 
 
 @pytest.mark.parametrize(("outcomes", "last"), HISTORIES)
-def test_a_family_that_nobody_answers_in_goes_last(outcomes, last):
+def test_a_family_that_nobody_answers_in_goes_last(outcomes: Any, last: Any) -> None:
     assert after(*outcomes).is_last(T, "IPv6", 1.0) is last
 
 
-def test_it_does_so_for_its_own_target_and_the_other_family_does_not():
+def test_it_does_so_for_its_own_target_and_the_other_family_does_not() -> None:
     families = after("silent", "silent")
     assert not families.is_last("another", "IPv6", 1.0)
     assert not families.is_last(T, "IPv4", 1.0)
 
 
-def test_now_and_then_one_request_tries_it_first_and_ever_more_rarely():
+def test_now_and_then_one_request_tries_it_first_and_ever_more_rarely() -> None:
     families = after("silent", "silent")
     probes = []
     for now in range(1, 400):
@@ -49,14 +53,14 @@ def test_now_and_then_one_request_tries_it_first_and_ever_more_rarely():
     assert not families.is_last(T, "IPv6", 400.0)
 
 
-def test_what_fails_for_want_of_another_puts_off_no_probe():
+def test_what_fails_for_want_of_another_puts_off_no_probe() -> None:
     families = after("silent", "silent")
     for now in range(1, 15):
         families.silent(T, "IPv6", float(now))
     assert not families.is_last(T, "IPv6", PAUSE_FIRST)
 
 
-def test_so_many_are_remembered_and_no_more():
+def test_so_many_are_remembered_and_no_more() -> None:
     families = Families()
     for i in range(MAX_TRACKED + 10):
         families.silent(i, "IPv6", 0.0)

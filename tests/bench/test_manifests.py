@@ -14,7 +14,7 @@ def test_manifests_load(tmp_path: Path) -> None:
     file.write_text(manifests(web_services("127.99.0", 20)))
     loaded = load([file])
     kinds = [key[0] for key in loaded.objects]
-    assert (kinds.count("services"), kinds.count("pods"), loaded.skipped) == (20, 40, set())
+    assert (kinds.count("services"), kinds.count("pods"), loaded.skipped) == (20, 40, set())  # type: ignore[comparison-overlap]
 
 
 def test_tokens_load(tmp_path: Path) -> None:

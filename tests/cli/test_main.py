@@ -3,6 +3,8 @@
 As a user sees it: an exit status, one line on stderr, never a traceback.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import re
@@ -10,6 +12,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,12 +23,12 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def bastion(tmp_path):
+def bastion(tmp_path: Path) -> Any:
     """Runs `python -m bastion` in an empty home, away from any cluster; returns (status, stdout, lines of
     stderr).
     """
 
-    def call(*arguments):
+    def call(*arguments: Any) -> Any:
         environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
         done = subprocess.run(
             [sys.executable, "-m", "bastion", *map(str, arguments)],
@@ -42,7 +45,7 @@ def bastion(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory):
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The flags of a certificate that is a good one."""
     folder = tmp_path_factory.mktemp("pair")
     issued = Authority().issue(["localhost"])
@@ -51,11 +54,11 @@ def pair(tmp_path_factory):
     return [f"--tls-cert-file={folder / 'tls.crt'}", f"--tls-private-key-file={folder / 'tls.key'}"]
 
 
-def test_it_says_its_version(bastion):
+def test_it_says_its_version(bastion: Any) -> None:
     assert bastion("version") == (0, f"bastion v{__version__}\n", [])
 
 
-def test_it_helps(bastion):
+def test_it_helps(bastion: Any) -> None:
     status, out, err = bastion("serve", "--help")
     assert (status, err) == (0, [])
     assert "--kubeconfig PATH" in out
@@ -87,21 +90,21 @@ USAGE = [
 
 
 @pytest.mark.parametrize(("arguments", "line"), USAGE)
-def test_a_mistake_in_the_usage_is_one_line_and_status_2(bastion, arguments, line):
+def test_a_mistake_in_the_usage_is_one_line_and_status_2(bastion: Any, arguments: Any, line: Any) -> None:
     status, out, err = bastion(*arguments)
     assert (status, out) == (2, "")
     assert len(err) == 1
     assert err[0].startswith(line)
 
 
-def test_several_mistakes_are_a_line_each(bastion):
+def test_several_mistakes_are_a_line_each(bastion: Any) -> None:
     status, _, err = bastion("serve", "--manifests=none", "--kubeconfig=none", "--insecure-port=8443")
     assert status == 2
     assert len(err) == 4
     assert all(line.startswith("bastion serve: --") for line in err)
 
 
-def fails(bastion, *arguments):
+def fails(bastion: Any, *arguments: Any) -> Any:
     """The one line of a start that failed."""
     status, out, err = bastion(*arguments)
     assert (status, out) == (1, "")
@@ -109,14 +112,14 @@ def fails(bastion, *arguments):
     return err[0]
 
 
-def test_a_port_in_use(bastion, pair):
+def test_a_port_in_use(bastion: Any, pair: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         line = fails(bastion, "serve", f"--port={port}", *pair)
     assert line == f"bastion serve: cannot listen on 127.0.0.1:{port}: address already in use"
 
 
-def test_a_certificate_that_is_none(bastion, tmp_path):
+def test_a_certificate_that_is_none(bastion: Any, tmp_path: Path) -> None:
     for name in ("tls.crt", "tls.key"):
         (tmp_path / name).write_text("hunter2")
     line = fails(bastion, "serve", "--port=0", "--tls-cert-file=tls.crt", "--tls-private-key-file=tls.key")
@@ -124,13 +127,13 @@ def test_a_certificate_that_is_none(bastion, tmp_path):
     assert "hunter2" not in line
 
 
-def test_a_key_of_another_certificate(bastion, pair, tmp_path):
+def test_a_key_of_another_certificate(bastion: Any, pair: Any, tmp_path: Path) -> None:
     (tmp_path / "tls.key").write_bytes(Authority().issue(["localhost"]).key)
     line = fails(bastion, "serve", "--port=0", pair[0], "--tls-private-key-file=tls.key")
     assert line.endswith("with the key tls.key: key values mismatch")
 
 
-def test_an_authority_of_kubelets_that_is_none(bastion, pair, tmp_path):
+def test_an_authority_of_kubelets_that_is_none(bastion: Any, pair: Any, tmp_path: Path) -> None:
     (tmp_path / "ca.crt").write_text("none")
     (tmp_path / "web.yaml").write_text("{kind: Pod, apiVersion: v1, metadata: {name: a}}")
     line = fails(
@@ -152,13 +155,17 @@ MANIFESTS = [
 
 
 @pytest.mark.parametrize(("command", "text", "place"), MANIFESTS)
-def test_manifests_that_are_wrong(bastion, pair, tmp_path, command, text, place):
+def test_manifests_that_are_wrong(
+    bastion: Any, pair: Any, tmp_path: Path, command: Any, text: Any, place: Any
+) -> None:
     (tmp_path / "bad.yaml").write_text(text)
     line = fails(bastion, command, "--port=0", "--manifests=bad.yaml", *(pair if command == "serve" else []))
     assert line.startswith(f"bastion {command}: {place}")
 
 
-def test_a_token_file_that_is_wrong_is_told_without_its_tokens(bastion, pair, tmp_path):
+def test_a_token_file_that_is_wrong_is_told_without_its_tokens(
+    bastion: Any, pair: Any, tmp_path: Path
+) -> None:
     (tmp_path / "tokens.csv").write_text("hunter2\n")
     (tmp_path / "web.yaml").write_text("{kind: Pod, apiVersion: v1, metadata: {name: a}}")
     line = fails(bastion, "serve", "--port=0", "--manifests=web.yaml", "--token-auth-file=tokens.csv", *pair)
@@ -169,14 +176,14 @@ def test_a_token_file_that_is_wrong_is_told_without_its_tokens(bastion, pair, tm
 @pytest.mark.parametrize(
     "text", ["a: [", "{kind: Config, current-context: x}"], ids=["no-yaml", "no-context"]
 )
-def test_a_kubeconfig_that_is_none(bastion, pair, tmp_path, text):
+def test_a_kubeconfig_that_is_none(bastion: Any, pair: Any, tmp_path: Path, text: Any) -> None:
     (tmp_path / "config").write_text(text)
     assert fails(bastion, "serve", "--port=0", "--kubeconfig=config", *pair).startswith(
         "bastion serve: kubeconfig config: "
     )
 
 
-def test_no_cluster_at_all(bastion, pair):
+def test_no_cluster_at_all(bastion: Any, pair: Any) -> None:
     line = fails(bastion, "serve", "--port=0", *pair)
     assert line.startswith(
         "bastion serve: no kubeconfig (--kubeconfig, KUBECONFIG, ~/.kube/config) and not in a cluster"
@@ -189,7 +196,7 @@ def test_no_cluster_at_all(bastion, pair):
 MANIFEST = "{kind: Pod, apiVersion: v1, metadata: {name: a, namespace: default}}"
 
 
-def test_a_check_says_what_a_start_would_say_and_ends(bastion, pair, tmp_path):
+def test_a_check_says_what_a_start_would_say_and_ends(bastion: Any, pair: Any, tmp_path: Path) -> None:
     (tmp_path / "web.yaml").write_text(MANIFEST)
     status, out, err = bastion("serve", "--check", "--port=0", "--manifests=web.yaml", *pair)
     assert (status, err) == (0, [])
@@ -201,7 +208,7 @@ def test_a_check_says_what_a_start_would_say_and_ends(bastion, pair, tmp_path):
     assert "certificate: serving until " in out
 
 
-def test_a_check_without_an_api_server_fails_with_one_line(bastion, pair, tmp_path):
+def test_a_check_without_an_api_server_fails_with_one_line(bastion: Any, pair: Any, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as sock:
         server = f"https://127.0.0.1:{sock.getsockname()[1]}"
     cluster = {"name": "c", "cluster": {"server": server}}
@@ -219,12 +226,12 @@ def test_a_check_without_an_api_server_fails_with_one_line(bastion, pair, tmp_pa
     assert "cannot list endpointslices, pods, services; nothing listens there" in err[0]
 
 
-def test_more_workers_than_the_machine_carries(bastion, pair):
+def test_more_workers_than_the_machine_carries(bastion: Any, pair: Any) -> None:
     line = fails(bastion, "serve", "--port=0", "--workers=100000", *pair)
     assert line.startswith("bastion serve: --workers 100000: this machine carries ")
 
 
-def test_a_mistake_in_a_file_is_one_line_with_workers_too(bastion, pair, tmp_path):
+def test_a_mistake_in_a_file_is_one_line_with_workers_too(bastion: Any, pair: Any, tmp_path: Path) -> None:
     (tmp_path / "config").write_text("a: [")
     assert fails(bastion, "serve", "--port=0", "--workers=2", "--kubeconfig=config", *pair).startswith(
         "bastion serve: kubeconfig config: "

@@ -1,5 +1,7 @@
 """Kubeconfigs, exec plugins, and what is made of them, for the tests."""
 
+from __future__ import annotations
+
 import asyncio
 import datetime
 import json
@@ -7,12 +9,16 @@ import stat
 import sys
 import textwrap
 import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from bastion.cluster.access import ApiAccess
 from bastion.cluster.kubeconfig import load_access
 from bastion.runtime.certificates import Authority
 from tests.fakes import run
@@ -21,7 +27,14 @@ AUTHORITY = Authority("kubeconfig tests")
 LOOK = 0.01  # seconds between looks at the files
 
 
-def config(server="https://10.0.0.1:6443", user=None, *, name="a", current=True, cluster=None):
+def config(
+    server: Any = "https://10.0.0.1:6443",
+    user: Any | None = None,
+    *,
+    name: str = "a",
+    current: bool = True,
+    cluster: Any = None,
+) -> dict[str, Any]:
     """A kubeconfig with one context."""
     return {
         "apiVersion": "v1",
@@ -36,7 +49,7 @@ def config(server="https://10.0.0.1:6443", user=None, *, name="a", current=True,
 class Plugin:
     """An exec plugin that gives what is in a file, and notes that it was asked."""
 
-    def __init__(self, folder):
+    def __init__(self, folder: Path) -> None:
         self._answer, self._asked, self._told, script = (
             folder / "answer.json",
             folder / "asked",
@@ -65,7 +78,7 @@ class Plugin:
             }
         }
 
-    def gives(self, *, expires_in=None, **status):
+    def gives(self, *, expires_in: Any = None, **status: Any) -> None:
         if expires_in is not None:
             status["expirationTimestamp"] = time.strftime(
                 "%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + expires_in)
@@ -76,32 +89,32 @@ class Plugin:
             )
         )
 
-    def fails(self):
+    def fails(self) -> None:
         self._answer.write_text("error: no credentials today")
 
     @property
-    def info(self):
+    def info(self) -> Any:
         """KUBERNETES_EXEC_INFO of the last time."""
         return json.loads(self._told.read_text())
 
     @property
-    def asked(self):
+    def asked(self) -> list[str]:
         return self._asked.read_text().splitlines() if self._asked.exists() else []
 
 
-def opened(tmp_path, kubeconfig=None, context="", **environ):
+def opened(tmp_path: Path, kubeconfig: Path | None = None, context: str = "", **environ: Any) -> ApiAccess:
     environ = {"HOME": str(tmp_path / "home"), **environ}
     return load_access(kubeconfig, context, environ=environ, service_account=tmp_path / "service-account")
 
 
-def token(access):
+def token(access: ApiAccess) -> str | None:
     return run(access.authorization())
 
 
-def kept(access, check):
+def kept(access: ApiAccess, check: Callable[..., Any]) -> None:
     """With `access` being kept up to date; `check` tells when all has come about."""
 
-    async def main():
+    async def main() -> None:
         keeping = asyncio.create_task(access.keep(LOOK))
         try:
             await check(access)
@@ -111,7 +124,7 @@ def kept(access, check):
     run(main())
 
 
-async def comes_to_be(access, authorization):
+async def comes_to_be(access: ApiAccess, authorization: str) -> None:
     for _ in range(3000):
         if await access.authorization() == authorization:
             return
@@ -119,7 +132,9 @@ async def comes_to_be(access, authorization):
     raise AssertionError(await access.authorization())
 
 
-def plugin_of(**fields):
+def plugin_of(
+    **fields: Any,
+) -> dict[str, Any]:
     return {
         "exec": {
             "apiVersion": "client.authentication.k8s.io/v1",
@@ -130,7 +145,7 @@ def plugin_of(**fields):
     }
 
 
-def old_authority(day):
+def old_authority(day: datetime.datetime) -> str:
     """PEM of one that was good for a day."""
     key, name = (
         ec.generate_private_key(ec.SECP256R1()),

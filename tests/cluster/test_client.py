@@ -3,9 +3,13 @@
 Over real connections.
 """
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 import ssl
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -18,18 +22,18 @@ from tests.cluster.access import GOOD, Access, answer, client
 from tests.fakes import SOMEBODY, Backend, backend, delivered, reset, run, server_tls, until
 
 
-def talk(work, *answers, then="wait", **options):
+def talk(work: Callable[..., Any], *answers: Any, then: str = "wait", **options: Any) -> Any:
     """`work(client, server)` with a client of a server that gives these answers on each connection."""
 
-    async def main():
+    async def main() -> Any:
         async with backend(*answers, then=then) as server, client(Access(server.port), **options) as api:
             return await work(api, server)
 
     return run(main())
 
 
-def test_a_review_and_a_look_go_over_one_connection():
-    async def work(api, server):
+def test_a_review_and_a_look_go_over_one_connection() -> None:
+    async def work(api: Any, server: Any) -> Any:
         assert await api.get("/api/v1/pods", {"limit": "5"}, SOMEBODY) == b"{}"
         assert await api.create("/apis/x", b'{"a":1}', SOMEBODY) == b"{}"
         return server
@@ -69,10 +73,12 @@ CALLS = [
 
 
 @pytest.mark.parametrize(("call", "said", "expected"), CALLS)
-def test_each_call_is_told_by_verb_resource_and_code(call, said, expected):
+def test_each_call_is_told_by_verb_resource_and_code(
+    call: Callable[..., Any], said: bytes, expected: tuple[str, str, int]
+) -> None:
     told = []
 
-    async def work(api, server):
+    async def work(api: Any, server: Any) -> None:
         with contextlib.suppress(ApiError):
             await call(api)
 
@@ -95,8 +101,8 @@ FAILURES = [
 
 
 @pytest.mark.parametrize(("said", "status", "retry_after"), FAILURES)
-def test_a_failure_tells_what_the_catcher_needs(said, status, retry_after):
-    async def work(api, server):
+def test_a_failure_tells_what_the_catcher_needs(said: bytes, status: int, retry_after: float) -> None:
+    async def work(api: Any, server: Any) -> Any:
         with pytest.raises(ApiError) as caught:
             await api.create("/apis/x", b"{}", SOMEBODY)
         return server, caught.value
@@ -110,10 +116,10 @@ def test_a_failure_tells_what_the_catcher_needs(said, status, retry_after):
 BUSY = answer(429, fields=b"Retry-After: 1\r\n")
 
 
-def test_a_server_that_is_busy_is_waited_for_as_long_as_it_says():
+def test_a_server_that_is_busy_is_waited_for_as_long_as_it_says() -> None:
     """It has a queue of its own, and refuses for a moment: no reason to refuse a user."""
 
-    async def work(api, server):
+    async def work(api: Any, server: Any) -> Any:
         began = asyncio.get_running_loop().time()
         assert await api.create("/apis/x", b"{}", SOMEBODY) == b"{}"
         return server, asyncio.get_running_loop().time() - began
@@ -123,8 +129,8 @@ def test_a_server_that_is_busy_is_waited_for_as_long_as_it_says():
     assert 1 <= seconds < 2
 
 
-def test_what_is_read_in_the_background_is_told_at_once_that_a_server_is_busy():
-    async def work(api, server):
+def test_what_is_read_in_the_background_is_told_at_once_that_a_server_is_busy() -> None:
+    async def work(api: Any, server: Any) -> Any:
         with pytest.raises(ApiError) as caught:
             await api.list("/api/v1/pods", {})
         return server, caught.value
@@ -133,16 +139,16 @@ def test_what_is_read_in_the_background_is_told_at_once_that_a_server_is_busy():
     assert (error.status, error.retry_after, len(server.heads)) == (429, 1.0, 1)
 
 
-def test_a_call_over_a_connection_that_was_closed_meanwhile_is_made_again():
-    async def work(api, server):
+def test_a_call_over_a_connection_that_was_closed_meanwhile_is_made_again() -> None:
+    async def work(api: Any, server: Any) -> None:
         for _ in range(3):
             assert await api.create("/apis/x", b"{}", SOMEBODY) == b"{}"
 
     talk(work, GOOD, then="reset")
 
 
-def test_a_call_that_breaks_is_made_again_once():
-    async def script(reader, writer):
+def test_a_call_that_breaks_is_made_again_once() -> None:
+    async def script(reader: Any, writer: Any) -> None:
         await server.read_request(reader)
         if len(server.heads) > 1:
             writer.write(GOOD)
@@ -151,7 +157,7 @@ def test_a_call_that_breaks_is_made_again_once():
 
     server = Backend(script)
 
-    async def main():
+    async def main() -> Any:
         async with server, client(Access(server.port)) as api:
             return await api.create("/apis/x", b"{}", SOMEBODY)
 
@@ -159,19 +165,19 @@ def test_a_call_that_breaks_is_made_again_once():
     assert len(server.heads) == 2
 
 
-def test_a_server_that_always_breaks_is_asked_twice():
-    async def work(api, server):
+def test_a_server_that_always_breaks_is_asked_twice() -> None:
+    async def work(api: Any, server: Any) -> Any:
         with pytest.raises(ApiError):
             await api.create("/apis/x", b"{}", SOMEBODY)
         return server
 
-    async def script(reader, writer):
+    async def script(reader: Any, writer: Any) -> None:
         await server.read_request(reader)
         reset(writer)
 
     server = Backend(script)
 
-    async def main():
+    async def main() -> None:
         async with server, client(Access(server.port)) as api:
             await work(api, server)
 
@@ -179,8 +185,8 @@ def test_a_server_that_always_breaks_is_asked_twice():
     assert len(server.heads) == 2
 
 
-def test_a_silent_server_is_given_up_at_the_deadline_and_leaves_nothing_behind():
-    async def main():
+def test_a_silent_server_is_given_up_at_the_deadline_and_leaves_nothing_behind() -> None:
+    async def main() -> None:
         async with backend() as server, client(Access(server.port), timeout=0.1) as api:
             asked = [asyncio.create_task(api.create("/apis/x", b"{}", SOMEBODY)) for _ in range(150)]
             errors = await asyncio.gather(*asked, return_exceptions=True)
@@ -191,8 +197,8 @@ def test_a_silent_server_is_given_up_at_the_deadline_and_leaves_nothing_behind()
     run(main())
 
 
-def test_who_waits_too_long_for_a_turn_is_told_so_and_the_server_is_not_blamed():
-    async def main():
+def test_who_waits_too_long_for_a_turn_is_told_so_and_the_server_is_not_blamed() -> None:
+    async def main() -> None:
         async with (
             backend(GOOD) as server,
             client(Access(server.port), Throttle(0.01, 1), timeout=0.1) as api,
@@ -208,8 +214,8 @@ def test_who_waits_too_long_for_a_turn_is_told_so_and_the_server_is_not_blamed()
     run(main())
 
 
-def test_reviews_use_a_hundred_connections_and_no_more():
-    async def main():
+def test_reviews_use_a_hundred_connections_and_no_more() -> None:
+    async def main() -> None:
         async with backend() as server, client(Access(server.port), timeout=20.0) as api:
             asked = [asyncio.create_task(api.create("/apis/x", b"{}", SOMEBODY)) for _ in range(150)]
             await until(lambda: server.connections >= REVIEWS)
@@ -223,15 +229,15 @@ def test_reviews_use_a_hundred_connections_and_no_more():
 
 
 @pytest.mark.parametrize("tls", [False, True])
-def test_a_call_cancelled_at_any_moment_stands_in_nobodys_way(tls):
+def test_a_call_cancelled_at_any_moment_stands_in_nobodys_way(tls: bool) -> None:
     """After so many turns of the loop.
 
     A connection that is never given back would make the next call wait for its deadline.
     """
     authority = Authority("an authority")
 
-    async def main():
-        async def script(reader, writer):
+    async def main() -> None:
+        async def script(reader: Any, writer: Any) -> None:
             while True:
                 await server.read_request(reader)
                 writer.write(GOOD)
@@ -250,10 +256,10 @@ def test_a_call_cancelled_at_any_moment_stands_in_nobodys_way(tls):
     run(main())
 
 
-def test_lists_take_no_connection_from_reviews():
+def test_lists_take_no_connection_from_reviews() -> None:
     """Two hundred watches are under way; a review is answered."""
 
-    async def script(reader, writer):
+    async def script(reader: Any, writer: Any) -> None:
         head = await server.read_request(reader)
         if b"watch" in head:
             await asyncio.Event().wait()
@@ -261,10 +267,10 @@ def test_lists_take_no_connection_from_reviews():
 
     server = Backend(script)
 
-    async def main():
+    async def main() -> None:
         async with server, client(Access(server.port)) as api:
 
-            async def watch():
+            async def watch() -> None:
                 async for _ in api.watch("/x", {"watch": "true"}):
                     pass
 
@@ -278,8 +284,8 @@ def test_lists_take_no_connection_from_reviews():
     run(main())
 
 
-def test_calls_wait_for_their_turn_and_the_deadline_counts_that():
-    async def main():
+def test_calls_wait_for_their_turn_and_the_deadline_counts_that() -> None:
+    async def main() -> Any:
         async with (
             backend(GOOD) as server,
             client(Access(server.port), Throttle(0.01, 1), timeout=0.2) as api,
@@ -295,8 +301,8 @@ def test_calls_wait_for_their_turn_and_the_deadline_counts_that():
 # --- credentials
 
 
-def test_a_token_that_was_refused_is_replaced_and_the_call_made_again():
-    async def main():
+def test_a_token_that_was_refused_is_replaced_and_the_call_made_again() -> None:
+    async def main() -> Any:
         async with (
             backend(answer(401), GOOD) as server,
             client(Access(server.port, others=["Bearer second"])) as api,
@@ -307,8 +313,8 @@ def test_a_token_that_was_refused_is_replaced_and_the_call_made_again():
     assert [b"Bearer second" in head for head in run(main())] == [False, True]
 
 
-def test_without_another_token_a_refusal_is_one():
-    async def work(api, server):
+def test_without_another_token_a_refusal_is_one() -> None:
+    async def work(api: Any, server: Any) -> Any:
         with pytest.raises(ApiError) as caught:
             await api.create("/apis/x", b"{}", SOMEBODY)
         return server, caught.value
@@ -317,12 +323,12 @@ def test_without_another_token_a_refusal_is_one():
     assert (error.status, len(server.heads)) == (401, 1)
 
 
-def test_a_new_authority_counts_for_new_connections_and_ends_none():
+def test_a_new_authority_counts_for_new_connections_and_ends_none() -> None:
     """The server's certificate is renewed by another authority while a watch is under way."""
     old, new = Authority("old"), Authority("new")
     event = asyncio.Event()
 
-    async def script(reader, writer):
+    async def script(reader: Any, writer: Any) -> None:
         head = await server_of[writer.get_extra_info("sockname")[1]].read_request(reader)
         if b"watch" not in head:
             writer.write(GOOD)
@@ -332,12 +338,12 @@ def test_a_new_authority_counts_for_new_connections_and_ends_none():
         writer.write(b"{}\n")
         writer.close()
 
-    def trusting(authority):
+    def trusting(authority: Any) -> Any:
         return ssl.create_default_context(cadata=authority.pem.decode())
 
     server_of = {}
 
-    async def main():
+    async def main() -> None:
         async with Backend(script, server_tls(old)) as before, Backend(script, server_tls(new)) as after:
             server_of.update({before.port: before, after.port: after})
             access = Access(before.port, tls=trusting(old))
@@ -357,10 +363,10 @@ def test_a_new_authority_counts_for_new_connections_and_ends_none():
     run(main())
 
 
-def test_the_name_in_the_certificate_may_be_another_than_the_address():
+def test_the_name_in_the_certificate_may_be_another_than_the_address() -> None:
     authority = Authority("names")
 
-    async def main():
+    async def main() -> None:
         async with backend(GOOD, tls=server_tls(authority, "api.example")) as server:
             access = Access(server.port, tls=ssl.create_default_context(cadata=authority.pem.decode()))
             async with client(access) as api:
@@ -373,8 +379,8 @@ def test_the_name_in_the_certificate_may_be_another_than_the_address():
     run(main())
 
 
-def test_with_one_server_nothing_is_probed():
-    async def work(api, server):
+def test_with_one_server_nothing_is_probed() -> None:
+    async def work(api: Any, server: Any) -> Any:
         await asyncio.sleep(0.05)
         return server.heads
 

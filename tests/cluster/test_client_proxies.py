@@ -1,6 +1,12 @@
 """Is the API server reached through a proxy, whatever that speaks?  Over real connections."""
 
+from __future__ import annotations
+
 import asyncio
+from asyncio.streams import StreamReader, StreamWriter
+from collections.abc import Callable
+from ssl import SSLContext
+from typing import Any
 
 import pytest
 
@@ -14,11 +20,11 @@ from tests.fakes import LOOPBACK, SOMEBODY, Backend, backend, run, server_tls
 AUTHORITY = Authority("proxies")
 
 
-async def carried(reader, writer, port):
+async def carried(reader: StreamReader, writer: StreamWriter, port: int) -> None:
     """Bytes in both directions, to their end."""
     there, back = await asyncio.open_connection(LOOPBACK, port)
 
-    async def pump(source, sink):
+    async def pump(source: Any, sink: Any) -> None:
         while data := await source.read(65536):
             sink.write(data)
 
@@ -32,8 +38,8 @@ async def carried(reader, writer, port):
         writer.close()
 
 
-def http_proxy(port, seen, tls=None):
-    async def script(reader, writer):
+def http_proxy(port: int, seen: list[Any], tls: SSLContext | None = None) -> Backend:
+    async def script(reader: StreamReader, writer: StreamWriter) -> None:
         seen.append(await reader.readuntil(b"\r\n\r\n"))
         writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
         await carried(reader, writer, port)
@@ -41,8 +47,8 @@ def http_proxy(port, seen, tls=None):
     return Backend(script, tls)
 
 
-def socks_proxy(port, seen):
-    async def script(reader, writer):
+def socks_proxy(port: int, seen: list[Any]) -> Backend:
+    async def script(reader: StreamReader, writer: StreamWriter) -> None:
         _, methods = await reader.readexactly(2)
         method = max(await reader.readexactly(methods))
         writer.write(bytes((5, method)))
@@ -76,21 +82,21 @@ KINDS = [  # (the proxy's URL, the proxy, what it was told first)
 
 @pytest.mark.parametrize(("url", "made", "told"), KINDS)
 @pytest.mark.parametrize("server_name", ["", "other.example"])
-def test_through_a_proxy(url, made, told, server_name):
+def test_through_a_proxy(url: str, made: Callable[..., Any], told: bytes, server_name: str) -> None:
     """The name is the proxy's to look up; the certificate is the API server's, also where it has another
     name.
     """
-    seen = []
+    seen: list[Any] = []
     tls = server_tls(AUTHORITY, server_name or "kube.example")
 
-    async def main():
+    async def main() -> Any:
         async with backend(GOOD, GOOD, tls=tls) as server:
             more = {"tls": server_tls(AUTHORITY)} if url.startswith("https:") else {}
             async with made(server.port, seen, **more) as proxy:
                 access = Access(server.port, tls=client_context(AUTHORITY.pem, server_name=server_name))
                 access.servers = ["https://kube.example:6443"]
                 access.proxies = Proxies(url.format(f"{LOOPBACK}:{proxy.port}"))
-                access.proxy_tls = client_context(AUTHORITY.pem)
+                access.proxy_tls = client_context(AUTHORITY.pem)  # type: ignore[assignment]
                 async with client(access) as api:
                     assert await api.get("/version", {}, SOMEBODY) == b"{}"
                     assert await api.list("/version", {}) == b"{}"
@@ -119,13 +125,13 @@ FAILURES = [
 
 
 @pytest.mark.parametrize(("scheme", "answer", "said"), FAILURES)
-def test_a_proxy_that_does_not_help_is_told_of(scheme, answer, said):
-    async def script(reader, writer):
+def test_a_proxy_that_does_not_help_is_told_of(scheme: str, answer: bytes, said: str) -> None:
+    async def script(reader: StreamReader, writer: StreamWriter) -> None:
         await reader.read(4096)
         writer.write(answer)
         writer.close()
 
-    async def main():
+    async def main() -> Any:
         async with Backend(script) as proxy:
             access = Access(1, tls=client_context(AUTHORITY.pem))
             access.proxies = Proxies(f"{scheme}://{LOOPBACK}:{proxy.port}")
@@ -137,8 +143,8 @@ def test_a_proxy_that_does_not_help_is_told_of(scheme, answer, said):
     assert said in run(main())
 
 
-def test_each_api_server_has_its_own_way():
-    async def main():
+def test_each_api_server_has_its_own_way() -> None:
+    async def main() -> Any:
         async with backend(GOOD) as near, backend(GOOD) as proxy:
             access = Access(near.port)
             access.servers = [f"http://{LOOPBACK}:{near.port}", "http://kube.example:6443"]

@@ -3,18 +3,22 @@
 Over real connections.
 """
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
+from typing import Any
 
 import pytest
 
+from bastion.cluster.client import ApiClient
 from bastion.cluster.errors import ApiError
 from tests.cluster.access import GOOD, Access, answer, client
 from tests.fakes import SOMEBODY, Backend, backend, reset, run, until
 
 
-def stream(*pieces, then="close"):
-    async def script(reader, writer):
+def stream(*pieces: Any, then: str = "close") -> Backend:
+    async def script(reader: Any, writer: Any) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         for piece in pieces:
@@ -31,7 +35,7 @@ def stream(*pieces, then="close"):
     return Backend(script)
 
 
-async def watched(api, seen):
+async def watched(api: ApiClient, seen: list[Any]) -> None:
     async with contextlib.aclosing(api.watch("/x", {"watch": "true"})) as lines:
         assert await anext(lines) == b"", "it has begun"
         async for line in lines:
@@ -48,9 +52,9 @@ WATCHES = [
 
 
 @pytest.mark.parametrize(("pieces", "lines"), WATCHES)
-def test_a_watch_is_its_lines(pieces, lines):
-    async def main():
-        seen = []
+def test_a_watch_is_its_lines(pieces: list[bytes], lines: list[bytes]) -> None:
+    async def main() -> Any:
+        seen: list[Any] = []
         async with stream(*pieces) as server, client(Access(server.port)) as api:
             await watched(api, seen)
         return seen
@@ -65,10 +69,12 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("then", "options"), BROKEN)
-def test_a_watch_that_breaks_or_falls_silent_is_an_error_after_its_lines(then, options):
-    async def main():
-        seen = []
-        async with stream(b"a\n", then=then) as server, client(Access(server.port), **options) as api:
+def test_a_watch_that_breaks_or_falls_silent_is_an_error_after_its_lines(
+    then: str, options: dict[str, float]
+) -> None:
+    async def main() -> Any:
+        seen: list[Any] = []
+        async with stream(b"a\n", then=then) as server, client(Access(server.port), **options) as api:  # type: ignore[arg-type]
             with pytest.raises(ApiError) as caught:
                 await watched(api, seen)
         return seen, caught.value.status
@@ -76,8 +82,8 @@ def test_a_watch_that_breaks_or_falls_silent_is_an_error_after_its_lines(then, o
     assert run(main()) == ([b"a"], 0)
 
 
-def test_an_event_without_end_is_an_error():
-    async def main():
+def test_an_event_without_end_is_an_error() -> None:
+    async def main() -> None:
         async with stream(*[b"x" * (1 << 20)] * 9) as server, client(Access(server.port)) as api:
             with pytest.raises(ApiError, match="larger than"):
                 await watched(api, [])
@@ -88,8 +94,8 @@ def test_an_event_without_end_is_an_error():
 # --- several API servers
 
 
-def test_a_call_goes_on_at_another_server_where_the_first_one_refuses_connections():
-    async def main():
+def test_a_call_goes_on_at_another_server_where_the_first_one_refuses_connections() -> None:
+    async def main() -> None:
         async with backend(GOOD) as away, backend(GOOD, GOOD, GOOD, GOOD) as other:
             dead = away.port
         async with backend(*[GOOD] * 20) as other, client(Access(dead, other.port)) as api:
@@ -99,8 +105,8 @@ def test_a_call_goes_on_at_another_server_where_the_first_one_refuses_connection
     run(main())
 
 
-def test_a_call_goes_on_at_another_server_where_the_first_one_fails():
-    async def main():
+def test_a_call_goes_on_at_another_server_where_the_first_one_fails() -> None:
+    async def main() -> None:
         async with (
             backend(*[answer(503)] * 20) as ill,
             backend(*[GOOD] * 20) as well,
@@ -111,8 +117,8 @@ def test_a_call_goes_on_at_another_server_where_the_first_one_fails():
     run(main())
 
 
-def test_a_watch_and_a_review_at_a_server_that_falls_silent_are_ended_and_resume_at_another():
-    async def frozen(reader, writer):
+def test_a_watch_and_a_review_at_a_server_that_falls_silent_are_ended_and_resume_at_another() -> None:
+    async def frozen(reader: Any, writer: Any) -> None:
         while True:
             head = await silent.read_request(reader)
             if b"watch" in head:
@@ -123,9 +129,9 @@ def test_a_watch_and_a_review_at_a_server_that_falls_silent_are_ended_and_resume
 
     silent, alive = Backend(frozen), [True]
 
-    async def main():
+    async def main() -> None:
         async with silent, backend(*[GOOD] * 50) as other, client(Access(silent.port, other.port)) as api:
-            seen = []
+            seen: list[Any] = []
             watching = asyncio.create_task(watched(api, seen))
             await until(lambda: seen)
             review = asyncio.create_task(api.create("/apis/x", b"{}", SOMEBODY))

@@ -5,12 +5,17 @@ Each against an API server that plays a part.
 The shapes are those of the tools; names, addresses and secrets are made up.
 """
 
+from __future__ import annotations
+
 import base64
 import json
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from _pytest.logging import LogCaptureFixture
 
 from bastion.cluster.client import ApiClient
 from bastion.cluster.kubeconfig import KubeconfigError
@@ -21,7 +26,7 @@ from tests.fakes import SOMEBODY, backend, run, server_tls
 CLIENT = AUTHORITY.issue([], common_name="kubernetes-admin", organizations=["system:masters"], client=True)
 
 
-def b64(data):
+def b64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
@@ -30,7 +35,7 @@ CLIENT_DATA = {"client-certificate-data": b64(CLIENT.certificate), "client-key-d
 V1, V1BETA1 = "client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"
 
 
-def plugin(command, *args, version=V1BETA1, **fields):
+def plugin(command: str, *args: Any, version: Any = V1BETA1, **fields: Any) -> dict[str, Any]:
     return {"exec": {"apiVersion": version, "command": command, "args": list(args), "env": None, **fields}}
 
 
@@ -123,7 +128,12 @@ REFUSED = [
 ]  # fmt: skip
 
 
-def written(tmp_path, port, cluster, user):
+def written(
+    tmp_path: Path,
+    port: int,
+    cluster: dict[str, Any],
+    user: dict[str, Any],
+) -> Path:
     server = cluster.get("server", "https://127.0.0.1:{port}").format(port=port)
     authority = (
         {} if "certificate-authority" in cluster or "insecure-skip-tls-verify" in cluster else AUTHORITY_DATA
@@ -149,7 +159,7 @@ def written(tmp_path, port, cluster, user):
     return path
 
 
-def installed(tmp_path, user):
+def installed(tmp_path: Path, user: dict[str, Any]) -> str:
     """The program that the user's plugin is, on a path of its own."""
     asked = user.get("exec")
     if asked is not None and asked["command"] != "not-there":
@@ -163,12 +173,18 @@ def installed(tmp_path, user):
 
 
 @pytest.mark.parametrize(("cluster", "user", "authorization"), USED)
-def test_used(tmp_path, caplog, cluster, user, authorization):
+def test_used(
+    tmp_path: Path,
+    caplog: LogCaptureFixture,
+    cluster: dict[str, Any],
+    user: dict[str, Any],
+    authorization: str | None,
+) -> None:
     name = "kube.example" if "tls-server-name" in cluster else "127.0.0.1"
     user = {**user, "as": "system:serviceaccount:ops:bastion", "as-groups": ["ops", "auditors"]}
-    certificate_shown = []
+    certificate_shown: list[Any] = []
 
-    async def main():
+    async def main() -> Any:
         async with backend(GOOD, GOOD, GOOD, tls=server_tls(AUTHORITY, name, clients=AUTHORITY)) as server:
             path = written(tmp_path, server.port, cluster, user)
             access = opened(tmp_path, path, PATH=installed(tmp_path, user))
@@ -202,7 +218,7 @@ def test_used(tmp_path, caplog, cluster, user, authorization):
 
 
 @pytest.mark.parametrize(("cluster", "user", "field"), REFUSED)
-def test_refused(tmp_path, cluster, user, field):
+def test_refused(tmp_path: Path, cluster: dict[str, Any], user: dict[str, Any], field: str) -> None:
     path = written(tmp_path, 6443, cluster, user)
     with pytest.raises(KubeconfigError) as caught:
         opened(tmp_path, path, PATH=installed(tmp_path, user))

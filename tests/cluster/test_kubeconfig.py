@@ -1,12 +1,18 @@
 """Where is the API server, and what is shown to it?  Real files; kubectl's rules where they are known."""
 
+from __future__ import annotations
+
 import asyncio
 import base64
 import datetime
 import json
 import ssl
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
+from _pytest.logging import LogCaptureFixture
 
 from bastion.cluster.kubeconfig import KubeconfigError
 from bastion.runtime.certificates import Authority
@@ -28,22 +34,24 @@ OLD = old_authority(datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC))
 # --- which file counts?
 
 
-def test_the_order_is_flag_then_environment_then_home_then_pod(tmp_path, write):
+def test_the_order_is_flag_then_environment_then_home_then_pod(
+    tmp_path: Path, write: Callable[..., Any]
+) -> None:
     flag, listed = write("flag", config("https://flag")), write("listed", config("https://listed"))
     write("home/.kube/config", config("https://home"))
     pod = {"KUBERNETES_SERVICE_HOST": "10.96.0.1", "KUBERNETES_SERVICE_PORT": "443"}
     write("service-account/token", "of-the-pod\n")
     write("service-account/ca.crt", AUTHORITY.pem.decode())
     assert opened(tmp_path, flag, KUBECONFIG=str(listed), **pod).server == "https://flag"
-    assert opened(tmp_path, KUBECONFIG=str(listed), **pod).server == "https://listed"
-    assert opened(tmp_path, **pod).server == "https://home"
-    assert opened(tmp_path, KUBECONFIG="", **pod).server == "https://home"
+    assert opened(tmp_path, KUBECONFIG=str(listed), **pod).server == "https://listed"  # type: ignore[arg-type]
+    assert opened(tmp_path, **pod).server == "https://home"  # type: ignore[arg-type]
+    assert opened(tmp_path, KUBECONFIG="", **pod).server == "https://home"  # type: ignore[arg-type]
     (tmp_path / "home/.kube/config").unlink()
-    in_pod = opened(tmp_path, **pod)
+    in_pod = opened(tmp_path, **pod)  # type: ignore[arg-type]
     assert (in_pod.server, token(in_pod)) == ("https://10.96.0.1:443", "bearer of-the-pod")
 
 
-def test_with_none_of_them_it_says_where_it_looked(tmp_path):
+def test_with_none_of_them_it_says_where_it_looked(tmp_path: Path) -> None:
     with pytest.raises(
         KubeconfigError,
         match=r"^no kubeconfig \(--kubeconfig, KUBECONFIG, ~/.kube/config\) and not in a cluster",
@@ -51,7 +59,9 @@ def test_with_none_of_them_it_says_where_it_looked(tmp_path):
         opened(tmp_path)
 
 
-def test_several_files_are_one_and_the_first_that_says_something_wins(tmp_path, write):
+def test_several_files_are_one_and_the_first_that_says_something_wins(
+    tmp_path: Path, write: Callable[..., Any]
+) -> None:
     """As kubectl merges them; the official Python client lets the last current-context win."""
     one = config("https://one", name="one", current=False)
     two = config("https://two", name="two")
@@ -64,7 +74,7 @@ def test_several_files_are_one_and_the_first_that_says_something_wins(tmp_path, 
     assert opened(tmp_path, context="one", KUBECONFIG=files).server == "https://one"
 
 
-def test_a_context_is_chosen_by_name(tmp_path, write):
+def test_a_context_is_chosen_by_name(tmp_path: Path, write: Callable[..., Any]) -> None:
     both = config("https://a")
     other = config("https://b", name="b")
     for kind in ("clusters", "users", "contexts"):
@@ -80,7 +90,7 @@ def test_a_context_is_chosen_by_name(tmp_path, write):
 # --- what is shown
 
 
-def test_paths_in_a_file_begin_where_the_file_is(tmp_path, write):
+def test_paths_in_a_file_begin_where_the_file_is(tmp_path: Path, write: Callable[..., Any]) -> None:
     write("deep/token", "from-a-file\n")
     write("deep/ca.crt", AUTHORITY.pem.decode())
     pair = AUTHORITY.issue([], common_name="bastion", client=True)
@@ -96,7 +106,7 @@ def test_paths_in_a_file_begin_where_the_file_is(tmp_path, write):
     ]
 
 
-def test_what_is_in_the_file_itself_is_read_from_there(tmp_path, write):
+def test_what_is_in_the_file_itself_is_read_from_there(tmp_path: Path, write: Callable[..., Any]) -> None:
     pair = AUTHORITY.issue([], common_name="bastion", client=True)
     ca, certificate, key = (
         base64.b64encode(data).decode() for data in (AUTHORITY.pem, pair.certificate, pair.key)
@@ -110,12 +120,14 @@ def test_what_is_in_the_file_itself_is_read_from_there(tmp_path, write):
     assert access.tls.verify_mode is ssl.CERT_REQUIRED
 
 
-def test_a_password_is_shown_as_one(tmp_path, write):
+def test_a_password_is_shown_as_one(tmp_path: Path, write: Callable[..., Any]) -> None:
     access = opened(tmp_path, write("config", config(user={"username": "u", "password": "p"})))
     assert token(access) == "Basic " + base64.b64encode(b"u:p").decode()
 
 
-def test_verification_is_left_out_only_where_the_file_says_so(tmp_path, write):
+def test_verification_is_left_out_only_where_the_file_says_so(
+    tmp_path: Path, write: Callable[..., Any]
+) -> None:
     assert (
         opened(tmp_path, write("config", config(cluster={"insecure-skip-tls-verify": True}))).tls.verify_mode
         is ssl.CERT_NONE
@@ -157,7 +169,12 @@ PRECEDENCES = [  # (the user, what is shown): as client-go decides
 
 
 @pytest.mark.parametrize(("user", "shown"), PRECEDENCES)
-def test_what_comes_first(tmp_path, write, user, shown):
+def test_what_comes_first(
+    tmp_path: Path,
+    write: Callable[..., Any],
+    user: Any,
+    shown: str | None,
+) -> None:
     write("token", "of-the-file\n")
     write("empty", "\n")
     content = config()
@@ -165,7 +182,9 @@ def test_what_comes_first(tmp_path, write, user, shown):
     assert token(opened(tmp_path, write("config", content))) == shown
 
 
-def test_nothing_secret_is_sent_in_plain_http(tmp_path, write, caplog):
+def test_nothing_secret_is_sent_in_plain_http(
+    tmp_path: Path, write: Callable[..., Any], caplog: LogCaptureFixture
+) -> None:
     """kubectl does the same, without a word."""
     access = opened(
         tmp_path, write("config", config("http://10.0.0.1:8080", user={"token": "secret", "as": "u"}))
@@ -186,11 +205,11 @@ SERVERS = [
 
 
 @pytest.mark.parametrize(("server", "url"), SERVERS)
-def test_the_url_of_the_api_server(tmp_path, write, server, url):
+def test_the_url_of_the_api_server(tmp_path: Path, write: Callable[..., Any], server: str, url: str) -> None:
     assert opened(tmp_path, write("config", config(server, user={}))).server == url
 
 
-def test_who_is_impersonated(tmp_path, write):
+def test_who_is_impersonated(tmp_path: Path, write: Callable[..., Any]) -> None:
     user = {
         "token": "t",
         "as": "jürgen",
@@ -209,7 +228,9 @@ def test_who_is_impersonated(tmp_path, write):
     )
 
 
-def test_proxies_come_from_the_file_or_else_from_the_environment(tmp_path, write):
+def test_proxies_come_from_the_file_or_else_from_the_environment(
+    tmp_path: Path, write: Callable[..., Any]
+) -> None:
     plain, named = (
         write("config", config()),
         write("named", config(cluster={"proxy-url": "socks5://proxy.example"})),
@@ -227,19 +248,19 @@ def test_proxies_come_from_the_file_or_else_from_the_environment(tmp_path, write
         opened(tmp_path, plain, HTTPS_PROXY="ftp://proxy.example")
 
 
-def test_another_proxy_is_used_without_a_restart(tmp_path, write):
+def test_another_proxy_is_used_without_a_restart(tmp_path: Path, write: Callable[..., Any]) -> None:
     access = opened(tmp_path, write("config", config(cluster={"proxy-url": "http://one.example"})))
     before = access.tls
     write("config", config(cluster={"proxy-url": "http://two.example"}))
 
-    async def check(access):
+    async def check(access: Any) -> None:
         await until(lambda: access.proxies.named == "http://two.example")
         assert access.tls is not before, "which is what connections are made for anew"
 
     kept(access, check)
 
 
-def test_the_certificates_that_somebody_renews_are_named(tmp_path, write):
+def test_the_certificates_that_somebody_renews_are_named(tmp_path: Path, write: Callable[..., Any]) -> None:
     write("old.crt", OLD)
     access = opened(tmp_path, write("config", config(cluster={"certificate-authority": "old.crt"})))
     assert [(one.purpose, one.where, one.pem) for one in access.certificates] == [
@@ -247,7 +268,9 @@ def test_the_certificates_that_somebody_renews_are_named(tmp_path, write):
     ]
 
 
-def test_a_field_that_is_none_is_told_of(tmp_path, write, caplog):
+def test_a_field_that_is_none_is_told_of(
+    tmp_path: Path, write: Callable[..., Any], caplog: LogCaptureFixture
+) -> None:
     opened(
         tmp_path,
         write(
@@ -262,7 +285,9 @@ def test_a_field_that_is_none_is_told_of(tmp_path, write, caplog):
     ]
 
 
-def test_a_file_is_json_as_well_and_a_byte_order_mark_is_nothing(tmp_path, write):
+def test_a_file_is_json_as_well_and_a_byte_order_mark_is_nothing(
+    tmp_path: Path, write: Callable[..., Any]
+) -> None:
     access = opened(
         tmp_path, write("config", "\N{BYTE ORDER MARK}" + json.dumps(config(name="\N{GRINNING FACE}")))
     )
@@ -272,7 +297,7 @@ def test_a_file_is_json_as_well_and_a_byte_order_mark_is_nothing(tmp_path, write
 # --- what changes
 
 
-def test_a_token_file_is_read_again_when_it_was_rotated(tmp_path, write):
+def test_a_token_file_is_read_again_when_it_was_rotated(tmp_path: Path, write: Callable[..., Any]) -> None:
     write("token", "first\n")
     access = opened(tmp_path, write("config", config(user={"tokenFile": "token"})))
     assert token(access) == "Bearer first"
@@ -280,7 +305,7 @@ def test_a_token_file_is_read_again_when_it_was_rotated(tmp_path, write):
     kept(access, lambda access: comes_to_be(access, "Bearer second"))
 
 
-def test_a_mounted_token_is_rotated_by_turning_a_link(tmp_path, write):
+def test_a_mounted_token_is_rotated_by_turning_a_link(tmp_path: Path, write: Callable[..., Any]) -> None:
     pod = {"KUBERNETES_SERVICE_HOST": "10.96.0.1", "KUBERNETES_SERVICE_PORT": "443"}
     for generation in ("first", "second"):
         write(f"service-account/{generation}/token", generation)
@@ -289,19 +314,21 @@ def test_a_mounted_token_is_rotated_by_turning_a_link(tmp_path, write):
     (mounted / "..data").symlink_to("first")
     for name in ("token", "ca.crt"):
         (mounted / name).symlink_to(f"..data/{name}")
-    access = opened(tmp_path, **pod)
+    access = opened(tmp_path, **pod)  # type: ignore[arg-type]
     assert token(access) == "bearer first"
     (mounted / "..new").symlink_to("second")
     (mounted / "..new").rename(mounted / "..data")
     kept(access, lambda access: comes_to_be(access, "bearer second"))
 
 
-def test_a_token_file_that_breaks_keeps_the_old_token_and_says_so_once(tmp_path, write, caplog):
+def test_a_token_file_that_breaks_keeps_the_old_token_and_says_so_once(
+    tmp_path: Path, write: Callable[..., Any], caplog: LogCaptureFixture
+) -> None:
     write("token", "first\n")
     access = opened(tmp_path, write("config", config(user={"tokenFile": "token"})))
     write("token", "")
 
-    async def check(access):
+    async def check(access: Any) -> None:
         await until(lambda: "stay" in caplog.text)
         await asyncio.sleep(20 * LOOK)
         assert await access.authorization() == "Bearer first"
@@ -314,13 +341,15 @@ def test_a_token_file_that_breaks_keeps_the_old_token_and_says_so_once(tmp_path,
     ] == [1]
 
 
-def test_the_kubeconfig_itself_is_read_again(tmp_path, write):
+def test_the_kubeconfig_itself_is_read_again(tmp_path: Path, write: Callable[..., Any]) -> None:
     access = opened(tmp_path, write("config", config()))
     write("config", config(user={"token": "renewed"}))
     kept(access, lambda access: comes_to_be(access, "Bearer renewed"))
 
 
-def test_a_new_authority_makes_a_new_context_and_a_new_token_does_not(tmp_path, write):
+def test_a_new_authority_makes_a_new_context_and_a_new_token_does_not(
+    tmp_path: Path, write: Callable[..., Any]
+) -> None:
     write("ca.crt", AUTHORITY.pem.decode())
     write("token", "first")
     access = opened(
@@ -329,7 +358,7 @@ def test_a_new_authority_makes_a_new_context_and_a_new_token_does_not(tmp_path, 
     )
     before = access.tls
 
-    async def check(access):
+    async def check(access: Any) -> None:
         write("token", "second")
         await comes_to_be(access, "Bearer second")
         assert access.tls is before
@@ -342,11 +371,13 @@ def test_a_new_authority_makes_a_new_context_and_a_new_token_does_not(tmp_path, 
     kept(access, check)
 
 
-def test_what_the_api_server_refused_is_loaded_again_at_once(tmp_path, write):
+def test_what_the_api_server_refused_is_loaded_again_at_once(
+    tmp_path: Path, write: Callable[..., Any]
+) -> None:
     write("token", "first")
     access = opened(tmp_path, write("config", config(user={"tokenFile": "token"})))
 
-    async def main():
+    async def main() -> None:
         refused = await access.authorization()
         write("token", "second")
         assert await access.refused(refused)

@@ -1,6 +1,11 @@
 """What is wrong with a kubeconfig, in one line that names the file and the field and holds nothing secret?"""
 
+from __future__ import annotations
+
 import base64
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,7 +13,7 @@ from bastion.cluster.kubeconfig import KubeconfigError
 from tests.cluster.kubeconfigs import AUTHORITY, config, opened, plugin_of
 
 
-def refused(what, field, **parts):
+def refused(what: str, field: str, **parts: Any) -> pytest.ParameterSet:
     """A row of BROKEN: a kubeconfig of these parts, and what is said of it."""
     return pytest.param(config(**parts), field, id=what)
 
@@ -192,7 +197,9 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("content", "said"), BROKEN)
-def test_what_is_wrong_is_one_line_that_names_the_file(tmp_path, write, content, said):
+def test_what_is_wrong_is_one_line_that_names_the_file(
+    tmp_path: Path, write: Callable[..., Any], content: Any, said: str
+) -> None:
     path = write("config", content)
     with pytest.raises(KubeconfigError) as caught:
         opened(tmp_path, path)

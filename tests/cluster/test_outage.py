@@ -2,8 +2,12 @@
 helps?
 """
 
+from __future__ import annotations
+
 import asyncio
 import json
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -21,7 +25,7 @@ from bastion.kube.user import User
 from bastion.runtime.cache import Cache
 from bastion.settings.sections import Lifetimes
 from tests import fakes
-from tests.fakes import SOMEBODY
+from tests.fakes import SOMEBODY, Reviews
 
 CAUSES = [
     pytest.param(
@@ -72,7 +76,7 @@ CAUSES = [
 ]
 
 
-async def authenticated(api):
+async def authenticated(api: Reviews) -> Any:
     return await TokenReviewAuthenticator(api).authenticate(Credentials("token"), SOMEBODY)
 
 
@@ -82,7 +86,7 @@ async def authenticated_and_remembered(api):
     )
 
 
-async def authorized(api):
+async def authorized(api: Reviews) -> Any:
     return await AccessReviewAuthorizer(api).authorize(
         User("alice"), Attributes("get", resource="pods"), SOMEBODY
     )
@@ -98,8 +102,10 @@ async def authorized_and_remembered(api):
     "ask", [authenticated, authenticated_and_remembered, authorized, authorized_and_remembered]
 )
 @pytest.mark.parametrize(("error", "said", "retry_after"), CAUSES)
-def test_each_cause_is_told_for_what_it_is(ask, error, said, retry_after):
-    async def main():
+def test_each_cause_is_told_for_what_it_is(
+    ask: Callable[..., Any], error: Any, said: str, retry_after: int | None
+) -> None:
+    async def main() -> Any:
         with pytest.raises(StatusError) as caught:
             await ask(fakes.Reviews(error))
         return caught.value
@@ -119,17 +125,17 @@ def test_each_cause_is_told_for_what_it_is(ask, error, said, retry_after):
     assert "hunter2" not in told.message
 
 
-def test_what_may_never_be_listed_is_not_to_be_asked_for_again_shortly():
+def test_what_may_never_be_listed_is_not_to_be_asked_for_again_shortly() -> None:
     told = unreadable("pods, services")
     assert (told.code, told.headers) == (503, ())
     assert told.message.startswith("the bastion itself may not list pods, services ")
     assert "try again" not in told.message + unanswered("x", ApiError("x", 403)).message
 
 
-def test_a_call_gives_up_before_whoever_waits_for_it():
+def test_a_call_gives_up_before_whoever_waits_for_it() -> None:
     """Else why it failed would never be told: a cache only knows that it waited in vain."""
 
-    async def main():
+    async def main() -> Any:
         return Cache(lambda value: 0.0)._timeout
 
     assert asyncio.run(main()) > TIMEOUT

@@ -1,6 +1,11 @@
 """Does the log tell of each cause once, of changes at once, of its end, and not of every failure?"""
 
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
+from _pytest.logging import LogCaptureFixture
 
 from bastion.cluster.errors import ApiError
 from bastion.cluster.outages import AGAIN, MOMENT, MOST, Outages
@@ -14,10 +19,10 @@ LIST, WATCH = Right("list", "pods"), Right("watch", "pods")
 ACCOUNT = "system:serviceaccount:bastion:bastion"
 
 
-def told(caplog, *steps):
+def told(caplog: LogCaptureFixture, *steps: Any) -> list[str]:
     """The log after these steps: (what happened, to which right, why); a number passes so many seconds."""
 
-    async def main():
+    async def main() -> None:
         outages = Outages(lambda: "https://api:6443")
         outages.identity = ACCOUNT
         for step in steps:
@@ -31,11 +36,11 @@ def told(caplog, *steps):
     return caplog.messages
 
 
-def failed(right, error):
+def failed(right: Right, error: ApiError) -> tuple[str, Right, ApiError]:
     return ("failed", right, error)
 
 
-def test_one_cause_is_one_line_with_where_what_who_and_how_to_mend_it(caplog):
+def test_one_cause_is_one_line_with_where_what_who_and_how_to_mend_it(caplog: LogCaptureFixture) -> None:
     """Also where its consequences come one by one."""
     [line] = told(
         caplog,
@@ -56,7 +61,7 @@ def test_one_cause_is_one_line_with_where_what_who_and_how_to_mend_it(caplog):
     )
 
 
-def test_two_causes_are_two_lines(caplog):
+def test_two_causes_are_two_lines(caplog: LogCaptureFixture) -> None:
     lines = told(caplog, failed(LIST, FORBIDDEN), failed(REVIEW_TOKENS, BROKEN))
     assert [line.partition(":6443 ")[2].partition(":")[0] for line in lines] == [
         "answered 403",
@@ -64,7 +69,7 @@ def test_two_causes_are_two_lines(caplog):
     ]
 
 
-def test_a_cause_that_changes_is_news_at_once_and_that_it_works_again_too(caplog):
+def test_a_cause_that_changes_is_news_at_once_and_that_it_works_again_too(caplog: LogCaptureFixture) -> None:
     lines = told(
         caplog,
         failed(LIST, SILENT),
@@ -84,12 +89,12 @@ def test_a_cause_that_changes_is_news_at_once_and_that_it_works_again_too(caplog
     assert lines[2] == "https://api:6443 answers again, after 9 s: can list pods"
 
 
-def test_what_goes_on_is_said_more_and_more_rarely(caplog):
+def test_what_goes_on_is_said_more_and_more_rarely(caplog: LogCaptureFixture) -> None:
     steps = [step for _ in range(int(10 * MOST)) for step in (failed(LIST, SILENT), 1)]
     assert len(told(caplog, *steps)) in range(10, 18)
 
 
-def test_what_comes_and_goes_does_not_fill_the_log(caplog):
+def test_what_comes_and_goes_does_not_fill_the_log(caplog: LogCaptureFixture) -> None:
     steps = [
         step
         for _ in range(50)
@@ -98,11 +103,11 @@ def test_what_comes_and_goes_does_not_fill_the_log(caplog):
     assert len(told(caplog, *steps)) <= 2 * (1 + 50 * 2 * MOMENT / AGAIN) + 1
 
 
-def test_what_worked_all_the_time_works_again_without_a_word(caplog):
+def test_what_worked_all_the_time_works_again_without_a_word(caplog: LogCaptureFixture) -> None:
     assert told(caplog, ("answered", LIST), failed(WATCH, SILENT), ("answered", WATCH), MOMENT) == []
 
 
-def test_a_right_that_was_given_ends_only_the_want_of_it(caplog):
+def test_a_right_that_was_given_ends_only_the_want_of_it(caplog: LogCaptureFixture) -> None:
     assert len(told(caplog, failed(LIST, SILENT), 1, ("granted", LIST), 1)) == 1
     caplog.clear()
     assert told(caplog, failed(LIST, FORBIDDEN), 1, ("granted", LIST), 1)[1].startswith(
@@ -122,18 +127,20 @@ HINTS = [
 
 
 @pytest.mark.parametrize(("cause", "hint"), HINTS)
-def test_the_usual_causes_come_with_what_to_look_at(caplog, cause, hint):
+def test_the_usual_causes_come_with_what_to_look_at(caplog: LogCaptureFixture, cause: str, hint: str) -> None:
     [line] = told(caplog, failed(LIST, ApiError(cause)))
     assert cause in line and hint in line
 
 
 @pytest.mark.parametrize("error", [ApiError("x", 401), ApiError("x", 429), BROKEN])
-def test_an_answer_that_is_none_comes_with_what_to_look_at(caplog, error):
+def test_an_answer_that_is_none_comes_with_what_to_look_at(
+    caplog: LogCaptureFixture, error: ApiError
+) -> None:
     [line] = told(caplog, failed(LIST, error))
     assert str(error.status) in line and "list pods" in line and (";" in line)
 
 
-def test_credentials_that_cannot_be_read_are_no_answer(caplog):
+def test_credentials_that_cannot_be_read_are_no_answer(caplog: LogCaptureFixture) -> None:
     [line] = told(
         caplog,
         failed(
@@ -150,7 +157,7 @@ def test_credentials_that_cannot_be_read_are_no_answer(caplog):
 # --- rights in words, and as commands
 
 
-def test_rights_of_namespaces_are_given_there():
+def test_rights_of_namespaces_are_given_there() -> None:
     lacking = needed([("pods", "shop"), ("services", "shop")])[2:]
     assert listed(lacking) == "get, list, watch pods, services in shop"
     assert commands(lacking, "jane doe") == (
@@ -159,7 +166,7 @@ def test_rights_of_namespaces_are_given_there():
     )
 
 
-def test_only_what_is_used_is_asked_for():
+def test_only_what_is_used_is_asked_for() -> None:
     rights = needed([("pods", ""), ("services", ""), ("endpointslices", "")])
     assert Right("get", "endpointslices", "discovery.k8s.io") not in rights
     assert not any(right.resource == "nodes" for right in rights)

@@ -1,25 +1,33 @@
 """What is an exec plugin asked, and what is made of its answer?  A real program."""
 
+from __future__ import annotations
+
 import asyncio
 import base64
 import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
+from _pytest.logging import LogCaptureFixture
 
 from bastion.cluster.access import ApiAccess
 from bastion.cluster.kubeconfig import KubeconfigError
-from tests.cluster.kubeconfigs import AUTHORITY, LOOK, comes_to_be, config, kept, opened, token
+from tests.cluster.kubeconfigs import AUTHORITY, LOOK, Plugin, comes_to_be, config, kept, opened, token
 from tests.fakes import until
 
 
-def test_a_plugin_is_run_as_the_file_says_and_its_token_is_shown(tmp_path, write, plugin):
+def test_a_plugin_is_run_as_the_file_says_and_its_token_is_shown(
+    tmp_path: Path, write: Callable[..., Any], plugin: Plugin
+) -> None:
     plugin.gives(token="of-the-plugin")
     access = opened(tmp_path, write("config", config(user=plugin.user)))
     assert token(access) == "Bearer of-the-plugin"
     assert plugin.asked == ["ExecCredential hello --for tests"]
 
 
-def test_a_plugin_may_give_a_certificate(tmp_path, write, plugin):
+def test_a_plugin_may_give_a_certificate(tmp_path: Path, write: Callable[..., Any], plugin: Plugin) -> None:
     pair = AUTHORITY.issue([], common_name="bastion", client=True)
     plugin.gives(
         clientCertificateData=pair.certificate.decode(),
@@ -44,7 +52,13 @@ GIVEN = [
 
 
 @pytest.mark.parametrize(("status", "outcome"), GIVEN)
-def test_what_a_plugin_gives(tmp_path, write, plugin, status, outcome):
+def test_what_a_plugin_gives(
+    tmp_path: Path,
+    write: Callable[..., Any],
+    plugin: Plugin,
+    status: dict[str, Any],
+    outcome: str,
+) -> None:
     plugin.gives(**status)
     path = write("config", config(user=plugin.user))
     if outcome.startswith("Bearer"):
@@ -54,7 +68,9 @@ def test_what_a_plugin_gives(tmp_path, write, plugin, status, outcome):
         opened(tmp_path, path)
 
 
-def test_a_plugin_that_fails_is_quoted_in_a_line(tmp_path, write, plugin):
+def test_a_plugin_that_fails_is_quoted_in_a_line(
+    tmp_path: Path, write: Callable[..., Any], plugin: Plugin
+) -> None:
     plugin.fails()
     with pytest.raises(
         KubeconfigError,
@@ -63,7 +79,9 @@ def test_a_plugin_that_fails_is_quoted_in_a_line(tmp_path, write, plugin):
         opened(tmp_path, write("config", config(user=plugin.user)))
 
 
-def test_a_plugin_of_another_version_is_refused(tmp_path, write, plugin):
+def test_a_plugin_of_another_version_is_refused(
+    tmp_path: Path, write: Callable[..., Any], plugin: Plugin
+) -> None:
     plugin.gives(token="t")
     plugin.user["exec"]["apiVersion"] = "client.authentication.k8s.io/v1beta1"
     with pytest.raises(
@@ -72,7 +90,9 @@ def test_a_plugin_of_another_version_is_refused(tmp_path, write, plugin):
         opened(tmp_path, write("config", config(user=plugin.user)))
 
 
-def test_a_plugin_beside_the_file_or_on_the_path(tmp_path, write, plugin):
+def test_a_plugin_beside_the_file_or_on_the_path(
+    tmp_path: Path, write: Callable[..., Any], plugin: Plugin
+) -> None:
     plugin.gives(token="t")
     plugin.user["exec"]["command"] = "./plugin"
     assert token(opened(tmp_path, write("config", config(user=plugin.user)))) == "Bearer t"
@@ -82,9 +102,11 @@ def test_a_plugin_beside_the_file_or_on_the_path(tmp_path, write, plugin):
     )
 
 
-def test_a_plugin_is_told_of_the_cluster_where_it_asks(tmp_path, write, plugin):
+def test_a_plugin_is_told_of_the_cluster_where_it_asks(
+    tmp_path: Path, write: Callable[..., Any], plugin: Plugin
+) -> None:
     plugin.gives(token="t")
-    plugin.user["exec"]["provideClusterInfo"] = True
+    plugin.user["exec"]["provideClusterInfo"] = True  # type: ignore[assignment]
     write("ca.crt", AUTHORITY.pem.decode())
     extensions = [
         {"name": "other", "extension": 1},
@@ -103,7 +125,9 @@ def test_a_plugin_is_told_of_the_cluster_where_it_asks(tmp_path, write, plugin):
     }
 
 
-def test_a_certificate_of_a_plugin_is_renewed_before_it_ends(tmp_path, write, plugin):
+def test_a_certificate_of_a_plugin_is_renewed_before_it_ends(
+    tmp_path: Path, write: Callable[..., Any], plugin: Plugin
+) -> None:
     pair = AUTHORITY.issue([], common_name="bastion", client=True)
     plugin.gives(clientCertificateData=pair.certificate.decode(), clientKeyData=pair.key.decode())
     path = write("config", config(user=plugin.user))
@@ -116,7 +140,9 @@ def test_a_certificate_of_a_plugin_is_renewed_before_it_ends(tmp_path, write, pl
     assert token(access) == "Bearer t"
 
 
-def test_a_plugin_is_asked_again_before_its_token_expires(tmp_path, write, plugin):
+def test_a_plugin_is_asked_again_before_its_token_expires(
+    tmp_path: Path, write: Callable[..., Any], plugin: Plugin
+) -> None:
     plugin.gives(token="first", expires_in=20)
     access = opened(tmp_path, write("config", config(user=plugin.user)))
     plugin.gives(token="second", expires_in=3600)
@@ -124,7 +150,9 @@ def test_a_plugin_is_asked_again_before_its_token_expires(tmp_path, write, plugi
     assert len(plugin.asked) == 2
 
 
-def test_a_token_that_has_expired_is_not_shown_while_another_can_be_had(tmp_path, write, plugin):
+def test_a_token_that_has_expired_is_not_shown_while_another_can_be_had(
+    tmp_path: Path, write: Callable[..., Any], plugin: Plugin
+) -> None:
     plugin.gives(token="first", expires_in=-5)
     access = opened(tmp_path, write("config", config(user=plugin.user)))
     plugin.gives(token="second", expires_in=3600)
@@ -132,13 +160,13 @@ def test_a_token_that_has_expired_is_not_shown_while_another_can_be_had(tmp_path
 
 
 def test_a_plugin_that_fails_later_on_leaves_what_there_was_and_is_not_asked_all_the_time(
-    tmp_path, write, plugin, caplog
-):
+    tmp_path: Path, write: Callable[..., Any], plugin: Plugin, caplog: LogCaptureFixture
+) -> None:
     plugin.gives(token="first", expires_in=20)
     access = opened(tmp_path, write("config", config(user=plugin.user)))
     plugin.fails()
 
-    async def check(access):
+    async def check(access: Any) -> None:
         await until(lambda: "stay" in caplog.text)
         for _ in range(50):
             assert await access.authorization() == "Bearer first"

@@ -1,5 +1,7 @@
 """Through which proxy?  The rows are those of golang.org/x/net/http/httpproxy, which client-go asks."""
 
+from __future__ import annotations
+
 import pytest
 
 from bastion.cluster.proxies import Proxies, from_environment, wrong
@@ -49,7 +51,7 @@ EXCEPTIONS = [  # (NO_PROXY, URL, reached directly)
 
 
 @pytest.mark.parametrize(("no_proxy", "url", "direct"), EXCEPTIONS)
-def test_what_is_reached_directly(no_proxy, url, direct):
+def test_what_is_reached_directly(no_proxy: str, url: str, direct: bool) -> None:
     proxies = from_environment({"HTTPS_PROXY": PROXY, "NO_PROXY": no_proxy})
     assert proxies.of(url) == ("" if direct else PROXY)
     assert Proxies(PROXY, no_proxy="*").of(url) == PROXY, "what the kubeconfig names is for everything"
@@ -68,7 +70,7 @@ ENVIRONMENTS = [  # (environment, proxy for https, proxy for http)
 
 
 @pytest.mark.parametrize(("environ", "https", "http"), ENVIRONMENTS)
-def test_what_the_environment_says(environ, https, http):
+def test_what_the_environment_says(environ: dict[str, str], https: str, http: str) -> None:
     proxies = from_environment(environ)
     assert (proxies.of("https://api.example"), proxies.of("http://api.example")) == (https, http)
 
@@ -87,5 +89,5 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("url", "mistake"), WRONG)
-def test_what_is_no_proxy(url, mistake):
+def test_what_is_no_proxy(url: str, mistake: str) -> None:
     assert wrong(url) == mistake

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,6 +13,9 @@ from bastion.cluster.throttle import Throttle
 from bastion.runtime.cache import Cache
 from bastion.runtime.turns import ADDRESS, BACKGROUND, MOST_WAITING, STREAM, USER, Asker, Key
 from tests.fakes import ClockLoop, pass_time, refused, run, settle
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 ALICE, MALLORY = (USER, "alice"), (USER, "mallory")
 MOST = MOST_WAITING[USER]

@@ -1,6 +1,11 @@
 """Do those who ask the API server for reviews hear of failures, and the operator why?"""
 
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
+from _pytest.logging import LogCaptureFixture
 
 from bastion.cluster.errors import ApiError
 from bastion.cluster.outages import MOMENT, Outages
@@ -12,10 +17,10 @@ from tests.fakes import SOMEBODY, ClockLoop, pass_time, run
 FORBIDDEN = ApiError("the API server answered 403", 403)
 
 
-def said(caplog, *answers, paths=(ACCESS_REVIEWS,)):
+def said(caplog: LogCaptureFixture, *answers: Any, paths: Any = (ACCESS_REVIEWS,)) -> list[Any]:
     """The log, once each of these was asked for as often as there are answers."""
 
-    async def main():
+    async def main() -> None:
         for path in paths:
             reviews = Reviews(fakes.Reviews(*answers), outages)
             for answer in answers:
@@ -32,7 +37,7 @@ def said(caplog, *answers, paths=(ACCESS_REVIEWS,)):
     return caplog.messages
 
 
-def test_a_right_that_the_bastion_lacks_is_said_with_what_gives_it(caplog):
+def test_a_right_that_the_bastion_lacks_is_said_with_what_gives_it(caplog: LogCaptureFixture) -> None:
     """AU-105."""
     [line] = said(caplog, FORBIDDEN, paths=(ACCESS_REVIEWS, TOKEN_REVIEWS))
     assert line.startswith(
@@ -44,9 +49,9 @@ def test_a_right_that_the_bastion_lacks_is_said_with_what_gives_it(caplog):
     )
 
 
-def test_many_failures_are_one_line(caplog):
+def test_many_failures_are_one_line(caplog: LogCaptureFixture) -> None:
     assert len(said(caplog, *[FORBIDDEN] * 50)) == 1
 
 
-def test_answers_are_no_news(caplog):
+def test_answers_are_no_news(caplog: LogCaptureFixture) -> None:
     assert said(caplog, b"yes") == []

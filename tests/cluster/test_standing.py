@@ -1,15 +1,19 @@
 """Does the bastion know who it is and what it may, and is one slip in RBAC no outage?"""
 
+from __future__ import annotations
+
 import asyncio
+from typing import Any
 
 import orjson
 import pytest
+from _pytest.logging import LogCaptureFixture
 
 from bastion.cluster.errors import ApiError
 from bastion.cluster.outages import Outages
 from bastion.cluster.rights import REVIEW_ACCESS, REVIEW_TOKENS, REVIEWS, Right, needed
 from bastion.cluster.standing import EVERY, SOON, Standing
-from bastion.runtime.turns import BACKGROUND
+from bastion.runtime.turns import BACKGROUND, Asker
 from tests.fakes import ClockLoop, pass_time, run, settle
 
 ACCOUNT = "system:serviceaccount:bastion:bastion"
@@ -22,10 +26,10 @@ AWAY = ApiError("connection refused")
 class Api:
     """An API server that allows what is in `rights`; `fails` are raised, by resource."""
 
-    def __init__(self, rights=RIGHTS, **fails):
-        self.rights, self.fails, self.calls = set(rights), fails, []
+    def __init__(self, rights: Any = RIGHTS, **fails: Any) -> None:
+        self.rights, self.fails, self.calls = set(rights), fails, []  # type: ignore[var-annotated]
 
-    async def create(self, path, body, asker):
+    async def create(self, path: str, body: bytes, asker: Asker) -> bytes:
         assert asker == BACKGROUND, "nobody waits for it"
         resource, asked = path.rpartition("/")[2], orjson.loads(body)
         self.calls.append(resource)
@@ -51,15 +55,15 @@ class Api:
         return orjson.dumps({"status": status})
 
 
-def standing(api, authorization="Bearer own"):
-    async def header():
+def standing(api: Api, authorization: str | None = "Bearer own") -> Standing:
+    async def header() -> Any:
         return authorization
 
     return Standing(api, header, RIGHTS, Outages())
 
 
-def ask(api, authorization="Bearer own"):
-    async def main():
+def ask(api: Api, authorization: str | None = "Bearer own") -> Any:
+    async def main() -> Any:
         one = standing(api, authorization)
         await one.ask()
         return one
@@ -67,7 +71,7 @@ def ask(api, authorization="Bearer own"):
     return run(main(), ClockLoop)
 
 
-def without(*rights):
+def without(*rights: Any) -> list[Right]:
     return [right for right in RIGHTS if right not in rights]
 
 
@@ -92,7 +96,9 @@ LACKING = [
 
 @pytest.mark.parametrize(("api", "missing", "reason"), LACKING)
 @pytest.mark.parametrize("authorization", ["Bearer own", None], ids=["token", "certificate"])
-def test_it_knows_what_it_lacks_and_is_not_ready_where_it_may_not_review(api, missing, reason, authorization):
+def test_it_knows_what_it_lacks_and_is_not_ready_where_it_may_not_review(
+    api: Api, missing: list[Right], reason: str | None, authorization: str | None
+) -> None:
     one = ask(api, authorization)
     assert one.missing == frozenset(missing)
     assert (one.why_not_ready() or "").endswith(reason or "")
@@ -100,7 +106,7 @@ def test_it_knows_what_it_lacks_and_is_not_ready_where_it_may_not_review(api, mi
     assert one.identity == ACCOUNT
 
 
-def test_a_right_in_all_namespaces_is_one_question():
+def test_a_right_in_all_namespaces_is_one_question() -> None:
     rights = needed([("services", "")]) + RIGHTS
     api = Api(rights)
     ask(api)
@@ -109,19 +115,21 @@ def test_a_right_in_all_namespaces_is_one_question():
     )
 
 
-def test_a_bastion_without_a_token_reviews_none():
+def test_a_bastion_without_a_token_reviews_none() -> None:
     api = Api()
     ask(api, None)
     assert "tokenreviews" not in api.calls
 
 
-def test_an_api_server_that_has_no_such_review_still_says_who_it_is_from_the_token():
+def test_an_api_server_that_has_no_such_review_still_says_who_it_is_from_the_token() -> None:
     assert ask(Api(selfsubjectreviews=NONE)).identity == ACCOUNT
     assert ask(Api(selfsubjectreviews=NONE), None).identity == ""
 
 
-def test_it_is_asked_again_and_a_right_that_is_lost_later_turns_nothing_red(caplog):
-    async def main():
+def test_it_is_asked_again_and_a_right_that_is_lost_later_turns_nothing_red(
+    caplog: LogCaptureFixture,
+) -> None:
+    async def main() -> None:
         api = Api(tokenreviews=AWAY)
         one = standing(api)
         task = asyncio.create_task(one.keep())

@@ -1,6 +1,11 @@
 """Who may call when?  On a clock that is put forward."""
 
+from __future__ import annotations
+
 import asyncio
+from _asyncio import Task
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -9,15 +14,15 @@ from bastion.runtime.turns import BACKGROUND
 from tests.fakes import SOMEBODY, ClockLoop, pass_time, run, settle
 
 
-def on_a_clock(scene):
+def on_a_clock(scene: Callable[..., Any]) -> None:
     run(scene(), loop=ClockLoop)
 
 
-def calls(throttle, *kinds):
+def calls(throttle: Throttle, *kinds: Any) -> tuple[list[Any], list[Task[Any]]]:
     """Calls made one after the other; the list fills as they may begin."""
     begun = []
 
-    async def call(number, background):
+    async def call(number: Any, background: Any) -> None:
         await throttle.turn(BACKGROUND if background else SOMEBODY)
         begun.append((number, "read" if background else "review"))
 
@@ -25,8 +30,8 @@ def calls(throttle, *kinds):
     return begun, tasks
 
 
-def test_without_a_limit_nobody_waits():
-    async def scene():
+def test_without_a_limit_nobody_waits() -> None:
+    async def scene() -> None:
         begun, _ = calls(Throttle(), *["review"] * 1000)
         await settle()
         assert len(begun) == 1000
@@ -34,8 +39,8 @@ def test_without_a_limit_nobody_waits():
     on_a_clock(scene)
 
 
-def test_a_burst_at_once_and_then_so_many_a_second():
-    async def scene():
+def test_a_burst_at_once_and_then_so_many_a_second() -> None:
+    async def scene() -> None:
         throttle = Throttle(10, 5)
         begun, _ = calls(throttle, *["review"] * 20)
         await settle()
@@ -52,10 +57,10 @@ def test_a_burst_at_once_and_then_so_many_a_second():
 
 
 @pytest.mark.parametrize("first", ["read", "review"])
-def test_neither_kind_starves_behind_the_other(first):
+def test_neither_kind_starves_behind_the_other(first: str) -> None:
     other = "review" if first == "read" else "read"
 
-    async def scene():
+    async def scene() -> None:
         throttle = Throttle(10, 1)
         begun, _ = calls(throttle, first, *[first] * 50, *[other] * 5)
         for _ in range(10):
@@ -65,8 +70,8 @@ def test_neither_kind_starves_behind_the_other(first):
     on_a_clock(scene)
 
 
-def test_who_leaves_takes_no_turn():
-    async def scene():
+def test_who_leaves_takes_no_turn() -> None:
+    async def scene() -> None:
         throttle = Throttle(10, 1)
         begun, tasks = calls(throttle, *["review"] * 4)
         await settle()
@@ -78,8 +83,8 @@ def test_who_leaves_takes_no_turn():
     on_a_clock(scene)
 
 
-def test_what_was_not_used_is_kept_up_to_the_burst():
-    async def scene():
+def test_what_was_not_used_is_kept_up_to_the_burst() -> None:
+    async def scene() -> None:
         throttle = Throttle(10, 3)
         await pass_time(3600)
         begun, _ = calls(throttle, *["review"] * 5)

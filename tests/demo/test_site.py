@@ -114,7 +114,7 @@ def test_signing_out_ends_it(page: Page, demo: Front) -> None:
         assert page.url == application
         page.goto(place)
         page.get_by_role("button", name="Sign out").click()
-        page.wait_for_url(lambda url, then=then: url == then)
+        page.wait_for_url(lambda url, then=then: url == then)  # type: ignore[misc]
     page.goto(application)
     assert page.url == f"{demo.url}/login"
 

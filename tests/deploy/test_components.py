@@ -1,6 +1,9 @@
 """Does what may be added to the manifests fit them, and grant no more than its purpose needs?"""
 
+from __future__ import annotations
+
 import re
+from typing import Any
 
 import pytest
 import yaml
@@ -13,12 +16,12 @@ COMPONENTS = sorted(path.parent for path in DEPLOY.glob("components/*/kustomizat
 BASTION = {"name": "bastion", "namespace": "bastion"}
 
 
-def documents(component):
+def documents(component: Any) -> Any:
     names = yaml.safe_load((component / "kustomization.yaml").read_text())["resources"]
     return [document for name in names for document in yaml.safe_load_all((component / name).read_text())]
 
 
-def named(name):
+def named(name: Any) -> Any:
     return {document["kind"]: document for document in documents(DEPLOY / "components" / name)}
 
 
@@ -26,7 +29,7 @@ components = pytest.mark.parametrize("component", COMPONENTS, ids=lambda path: p
 
 
 @components
-def test_a_component_is_whole_and_says_what_it_is_for(component):
+def test_a_component_is_whole_and_says_what_it_is_for(component: Any) -> None:
     kustomization = yaml.safe_load((component / "kustomization.yaml").read_text())
     assert (kustomization["apiVersion"], kustomization["kind"]) == (
         "kustomize.config.k8s.io/v1alpha1",
@@ -38,14 +41,14 @@ def test_a_component_is_whole_and_says_what_it_is_for(component):
 
 
 @components
-def test_its_objects_are_of_the_cluster_and_labelled(component):
+def test_its_objects_are_of_the_cluster_and_labelled(component: Any) -> None:
     for document in documents(component):
         assert document["metadata"]["labels"].items() >= LABELS.items()
         assert "namespace" not in document["metadata"]
 
 
 @components
-def test_its_patches_fit_the_deployment(component):
+def test_its_patches_fit_the_deployment(component: Any) -> None:
     for patch in yaml.safe_load((component / "kustomization.yaml").read_text()).get("patches", ()):
         assert one(patch["target"]["kind"], patch["target"]["name"])
         for step in yaml.safe_load(patch["patch"]):
@@ -54,7 +57,7 @@ def test_its_patches_fit_the_deployment(component):
             assert load(Options, [*CONTAINER["args"][1:], step["value"]], {}).mistakes == ()
 
 
-def test_who_serves_nodes_may_see_them_and_nothing_else():
+def test_who_serves_nodes_may_see_them_and_nothing_else() -> None:
     objects = named("nodes")
     assert objects["ClusterRole"]["rules"] == [
         {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "list", "watch"]}
@@ -64,7 +67,7 @@ def test_who_serves_nodes_may_see_them_and_nothing_else():
     assert "--enable-node-proxy" in (DEPLOY / "components/nodes/kustomization.yaml").read_text()
 
 
-def test_the_reviews_of_the_bastion_alone_have_seats_of_their_own():
+def test_the_reviews_of_the_bastion_alone_have_seats_of_their_own() -> None:
     objects = named("flowcontrol")
     schema, level = objects["FlowSchema"], objects["PriorityLevelConfiguration"]
     assert {document["apiVersion"] for document in (schema, level)} == {"flowcontrol.apiserver.k8s.io/v1"}
@@ -83,7 +86,7 @@ def test_the_reviews_of_the_bastion_alone_have_seats_of_their_own():
     assert all(each["verbs"] == ["create"] and each["clusterScope"] is True for each in rule["resourceRules"])
 
 
-def test_reviews_are_queued_before_they_are_refused():
+def test_reviews_are_queued_before_they_are_refused() -> None:
     limited = named("flowcontrol")["PriorityLevelConfiguration"]["spec"]["limited"]
     queuing = limited["limitResponse"]["queuing"]
     assert limited["limitResponse"]["type"] == "Queue"

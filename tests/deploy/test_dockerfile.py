@@ -3,24 +3,27 @@
 Read, not built: no container engine is needed.
 """
 
+from __future__ import annotations
+
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 
 
-def instructions(text):
+def instructions(text: Any) -> Any:
     """(keyword, arguments) in order, comments dropped and continued lines joined."""
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     joined = re.sub(r"\\\n\s*", "", "\n".join(lines))
     return [(line.split(None, 1)[0].upper(), line.split(None, 1)[1]) for line in joined.splitlines()]
 
 
-def stages(text):
-    found = []
+def stages(text: Any) -> Any:
+    found: list[Any] = []
     for keyword, arguments in instructions(text):
         if keyword == "FROM":
             found.append([])
@@ -32,16 +35,16 @@ STAGES = stages((ROOT / "Dockerfile").read_text())
 BUILDER, FINAL = STAGES[0], STAGES[-1]
 
 
-def every(keyword, stage):
+def every(keyword: Any, stage: Any) -> Any:
     return [arguments for name, arguments in stage if name == keyword]
 
 
-def only(keyword, stage):
+def only(keyword: Any, stage: Any) -> Any:
     (arguments,) = every(keyword, stage)
     return arguments
 
 
-def test_it_is_built_in_one_stage_and_run_in_another():
+def test_it_is_built_in_one_stage_and_run_in_another() -> None:
     assert len(STAGES) == 2
     assert only("FROM", BUILDER).endswith(" AS builder")
     assert [copied.split()[0] for copied in every("COPY", FINAL)] == ["--from=builder"]
@@ -49,30 +52,30 @@ def test_it_is_built_in_one_stage_and_run_in_another():
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=["builder", "final"])
-def test_images_are_pinned_and_nothing_is_fetched_by_add(stage):
+def test_images_are_pinned_and_nothing_is_fetched_by_add(stage: Any) -> None:
     image = only("FROM", stage).split()[0]
     assert re.fullmatch(r"python:3\.\d+-slim(@sha256:[0-9a-f]{64})?", image)
     assert every("ADD", stage) == []
 
 
-def test_both_stages_have_the_same_python():
+def test_both_stages_have_the_same_python() -> None:
     assert only("FROM", BUILDER).split()[0] == only("FROM", FINAL)
 
 
-def test_it_installs_what_the_lock_says_and_nothing_else():
+def test_it_installs_what_the_lock_says_and_nothing_else() -> None:
     locked, own = every("RUN", BUILDER)[1:]
     assert {"--require-hashes", "requirements.lock"} <= set(locked.split())
     assert "--no-deps" in own.split()
 
 
-def test_it_runs_as_a_user_that_is_not_root():
+def test_it_runs_as_a_user_that_is_not_root() -> None:
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", only("USER", FINAL))
     assert [name for name, _ in FINAL].index("USER") > max(
         i for i, (name, _) in enumerate(FINAL) if name == "COPY"
     )
 
 
-def test_it_starts_bastion_without_a_shell_and_stops_by_sigterm():
+def test_it_starts_bastion_without_a_shell_and_stops_by_sigterm() -> None:
     assert json.loads(only("ENTRYPOINT", FINAL)) == ["bastion"]
     assert json.loads(only("CMD", FINAL)) == ["serve", "--bind-address=0.0.0.0"]
     assert only("STOPSIGNAL", FINAL) == "SIGTERM"
@@ -80,19 +83,19 @@ def test_it_starts_bastion_without_a_shell_and_stops_by_sigterm():
     assert "PATH=/opt/bastion/bin:$PATH" in only("ENV", FINAL)
 
 
-def test_it_tells_what_it_is():
+def test_it_tells_what_it_is() -> None:
     labels = dict(re.findall(r'org\.opencontainers\.image\.(\w+)="([^"]*)"', only("LABEL", FINAL)))
     assert labels.keys() == {"title", "description", "licenses", "version", "revision"}
 
 
-def test_no_secret_is_baked_in():
+def test_no_secret_is_baked_in() -> None:
     for stage in STAGES:
         for keyword in ("ARG", "ENV"):
             for arguments in every(keyword, stage):
                 assert not re.search(r"TOKEN|PASSWORD|SECRET|KEY", arguments, re.IGNORECASE)
 
 
-def test_only_what_is_copied_may_enter_the_build():
+def test_only_what_is_copied_may_enter_the_build() -> None:
     ignored = [
         line
         for line in (ROOT / ".dockerignore").read_text().splitlines()

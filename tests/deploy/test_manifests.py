@@ -1,7 +1,10 @@
 """Do the manifests fit together, and do they grant the bastion no more than it needs?"""
 
+from __future__ import annotations
+
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -22,14 +25,14 @@ CLUSTER_WIDE = {"Namespace", "ClusterRole", "ClusterRoleBinding"}
 LABELS = {"app.kubernetes.io/name": "bastion"}
 
 
-def one(kind, name="bastion"):
+def one(kind: Any, name: str = "bastion") -> Any:
     (found,) = [
         document for document in DOCUMENTS if (document["kind"], document["metadata"]["name"]) == (kind, name)
     ]
     return found
 
 
-def rules_of(account):
+def rules_of(account: Any) -> Any:
     """What is granted to a service account: (roles bound by name alone, rules of those that stand here)."""
     roles = [
         binding["roleRef"]["name"]
@@ -52,27 +55,27 @@ POD = DEPLOYMENT["spec"]["template"]["spec"]
 (CONTAINER,) = POD["containers"]
 
 
-def test_every_file_is_part_of_the_kustomization():
+def test_every_file_is_part_of_the_kustomization() -> None:
     files = {path.name for path in DEPLOY.glob("*.yaml")} - {"kustomization.yaml"}
     assert set(KUSTOMIZATION["resources"]) == files
 
 
 @pytest.mark.parametrize("path", sorted(DEPLOY.glob("*.yaml")), ids=lambda path: path.name)
-def test_a_file_opens_by_saying_what_it_answers(path):
+def test_a_file_opens_by_saying_what_it_answers(path: Any) -> None:
     assert re.match(r"# .*\?", path.read_text())
 
 
 @pytest.mark.parametrize(
     "document", DOCUMENTS, ids=lambda document: f"{document['kind']}/{document['metadata']['name']}"
 )
-def test_every_object_says_what_and_where_it_is(document):
+def test_every_object_says_what_and_where_it_is(document: Any) -> None:
     assert {"apiVersion", "kind", "metadata"} <= document.keys()
     assert document["metadata"]["labels"].items() >= LABELS.items()
     expected = None if document["kind"] in CLUSTER_WIDE else "bastion"
     assert document["metadata"].get("namespace") == expected
 
 
-def test_no_secret_is_checked_in():
+def test_no_secret_is_checked_in() -> None:
     assert "Secret" not in {document["kind"] for document in DOCUMENTS}
 
 
@@ -85,11 +88,11 @@ SELECTORS = [
 
 
 @pytest.mark.parametrize(("kind", "selector"), SELECTORS, ids=[kind for kind, _ in SELECTORS])
-def test_every_selector_finds_the_pods(kind, selector):
+def test_every_selector_finds_the_pods(kind: Any, selector: Any) -> None:
     assert selector(one(kind)["spec"]) == DEPLOYMENT["spec"]["template"]["metadata"]["labels"] == LABELS
 
 
-def test_replicas_are_spread_and_may_be_evicted_one_at_a_time():
+def test_replicas_are_spread_and_may_be_evicted_one_at_a_time() -> None:
     assert DEPLOYMENT["spec"]["replicas"] == 2
     assert one("PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
     spread = POD["topologySpreadConstraints"]
@@ -100,7 +103,7 @@ def test_replicas_are_spread_and_may_be_evicted_one_at_a_time():
     assert all(constraint["labelSelector"]["matchLabels"] == LABELS for constraint in spread)
 
 
-def test_port_names_agree():
+def test_port_names_agree() -> None:
     names = {port["name"]: port["containerPort"] for port in CONTAINER["ports"]}
     assert names == {"https": 8443}
     assert [(port["port"], port["targetPort"]) for port in one("Service")["spec"]["ports"]] == [
@@ -116,14 +119,14 @@ PROBES = [("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessPr
 
 
 @pytest.mark.parametrize(("probe", "path"), PROBES)
-def test_probes_ask_over_https(probe, path):
+def test_probes_ask_over_https(probe: Any, path: Any) -> None:
     assert CONTAINER[probe]["httpGet"] == {"path": path, "port": "https", "scheme": "HTTPS"}
 
 
 # --- what the bastion may
 
 
-def test_every_binding_names_a_role_and_an_account_that_exist():
+def test_every_binding_names_a_role_and_an_account_that_exist() -> None:
     roles = {document["metadata"]["name"] for document in DOCUMENTS if document["kind"] == "ClusterRole"} | {
         "system:auth-delegator"
     }
@@ -136,7 +139,7 @@ def test_every_binding_names_a_role_and_an_account_that_exist():
     assert POD["serviceAccountName"] == one("ServiceAccount")["metadata"]["name"]
 
 
-def test_the_bastion_may_review_access_and_see_what_exists_and_nothing_else():
+def test_the_bastion_may_review_access_and_see_what_exists_and_nothing_else() -> None:
     elsewhere, rules = rules_of("bastion")
     granted = {
         (group, resource): set(rule["verbs"])
@@ -157,7 +160,7 @@ def test_the_bastion_may_review_access_and_see_what_exists_and_nothing_else():
     "word",
     ["*", "secrets", "impersonate", "/proxy", "/exec", "/portforward", "escalate", "bind", "nonResourceURLs"],
 )
-def test_the_bastion_is_never_granted(word):
+def test_the_bastion_is_never_granted(word: Any) -> None:
     words = [
         word for rule in rules_of("bastion")[1] for key, values in rule.items() for word in (key, *values)
     ]
@@ -170,7 +173,7 @@ USER_ROLES = [("bastion-proxy-reader", ["get"]), ("bastion-proxy-editor", ["*"])
 
 
 @pytest.mark.parametrize(("name", "verbs"), USER_ROLES)
-def test_a_user_role_grants_proxying_to_pods_and_services_alone(name, verbs):
+def test_a_user_role_grants_proxying_to_pods_and_services_alone(name: Any, verbs: Any) -> None:
     role = one("ClusterRole", name)
     assert role["rules"] == [
         {"apiGroups": [""], "resources": ["pods/proxy", "services/proxy"], "verbs": verbs}
@@ -179,18 +182,18 @@ def test_a_user_role_grants_proxying_to_pods_and_services_alone(name, verbs):
 
 
 @pytest.mark.parametrize(("name", "verbs"), USER_ROLES)
-def test_a_user_role_is_bound_to_nobody(name, verbs):
+def test_a_user_role_is_bound_to_nobody(name: Any, verbs: Any) -> None:
     assert name not in [document["roleRef"]["name"] for document in DOCUMENTS if "roleRef" in document]
 
 
 # --- how it runs
 
 
-def test_the_namespace_admits_restricted_pods_only():
+def test_the_namespace_admits_restricted_pods_only() -> None:
     assert one("Namespace")["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
-def test_the_pod_is_restricted():
+def test_the_pod_is_restricted() -> None:
     """https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted, and a read-only root
     besides.
     """
@@ -208,12 +211,12 @@ def test_the_pod_is_restricted():
     assert all(set(volume) - {"name"} <= {"secret", "emptyDir"} for volume in POD["volumes"])
 
 
-def test_it_is_the_user_of_the_image():
+def test_it_is_the_user_of_the_image() -> None:
     (user,) = re.findall(r"^USER (\d+):(\d+)$", (DEPLOY.parent / "Dockerfile").read_text(), re.MULTILINE)
     assert user == (str(POD["securityContext"]["runAsUser"]), str(POD["securityContext"]["runAsGroup"]))
 
 
-def test_the_image_is_of_this_version():
+def test_the_image_is_of_this_version() -> None:
     assert CONTAINER["image"] == f"bastion:{__version__}"
 
 
@@ -224,7 +227,9 @@ FILES = [
 
 
 @pytest.mark.parametrize(("name", "secret", "flags"), FILES, ids=[name for name, _, _ in FILES])
-def test_the_keys_lie_where_the_flags_say_and_only_the_pod_can_read_them(name, secret, flags):
+def test_the_keys_lie_where_the_flags_say_and_only_the_pod_can_read_them(
+    name: Any, secret: Any, flags: Any
+) -> None:
     (mount,) = [mount for mount in CONTAINER["volumeMounts"] if mount["name"] == name]
     (volume,) = [volume for volume in POD["volumes"] if volume["name"] == name]
     assert mount["readOnly"] is True
@@ -238,7 +243,7 @@ def test_the_keys_lie_where_the_flags_say_and_only_the_pod_can_read_them(name, s
     )
 
 
-def test_no_service_of_the_namespace_reaches_the_environment():
+def test_no_service_of_the_namespace_reaches_the_environment() -> None:
     assert POD["enableServiceLinks"] is False
 
 
@@ -248,7 +253,7 @@ def test_there_is_time_to_drain():
     assert options.serving.shutdown_delay + drain + CLOSING_SECONDS < POD["terminationGracePeriodSeconds"]
 
 
-def test_memory_is_limited_and_cpu_is_not():
+def test_memory_is_limited_and_cpu_is_not() -> None:
     assert CONTAINER["resources"]["requests"].keys() == {"cpu", "memory"}
     assert CONTAINER["resources"]["limits"].keys() == {"memory"}
 
@@ -259,7 +264,7 @@ def test_every_flag_exists():
     assert load(Options, flags, {}).mistakes == ()
 
 
-def test_the_readme_names_every_file_and_role():
+def test_the_readme_names_every_file_and_role() -> None:
     readme = (DEPLOY / "README.md").read_text()
     assert [
         name

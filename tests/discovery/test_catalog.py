@@ -1,6 +1,9 @@
 """Does a look-up tell what the last change said, and does nobody hold what is not his?"""
 
+from __future__ import annotations
+
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,11 +12,12 @@ from hypothesis import strategies as st
 from bastion.discovery.catalog import TAKEN_OUT, WIDE, Catalog
 from bastion.discovery.index import Index, Memo
 from tests.fakes import backed_by, catalog_of, endpoints, node, pod, put, remove, service
+from tests.present import present
 
 IP, OTHER = "10.0.0.1", "10.0.0.2"
 
 
-def name_of(object):
+def name_of(object: Any) -> Any:
     return object.metadata.name if object is not None else None
 
 
@@ -55,7 +59,7 @@ OWNERS = [
 
 
 @pytest.mark.parametrize(("pods", "owner"), OWNERS)
-def test_an_address_belongs_to_the_newest_live_pod(pods, owner):
+def test_an_address_belongs_to_the_newest_live_pod(pods: Any, owner: Any) -> None:
     catalog = catalog_of(pods=pods)
     assert name_of(catalog.owner_of(IP)) == owner
     for raw in pods:
@@ -63,7 +67,7 @@ def test_an_address_belongs_to_the_newest_live_pod(pods, owner):
         assert catalog.owns(known, IP) is (known.metadata.name == owner)
 
 
-def test_pods_of_the_host_network_share_their_nodes_address():
+def test_pods_of_the_host_network_share_their_nodes_address() -> None:
     catalog = catalog_of(
         pods=[
             pod("a", IP, host_network=True),
@@ -78,12 +82,12 @@ def test_pods_of_the_host_network_share_their_nodes_address():
     }
 
 
-def test_nobody_owns_an_address_that_he_does_not_have():
+def test_nobody_owns_an_address_that_he_does_not_have() -> None:
     catalog = catalog_of(pods=[pod("a", IP), pod("b", OTHER)])
     assert not catalog.owns(catalog.pods[("ns", "a")], OTHER)
 
 
-def test_an_address_is_taken_over_and_given_back():
+def test_an_address_is_taken_over_and_given_back() -> None:
     catalog = catalog_of(pods=[pod("old", IP)])
     old = catalog.pods[("ns", "old")]
     put(catalog, "pods", pod("new", IP, namespace="other", created="2026-01-02T00:00:00Z"))
@@ -96,7 +100,7 @@ def test_an_address_is_taken_over_and_given_back():
     assert catalog.owner_of(IP) is None
 
 
-def test_a_pod_that_moves_leaves_its_address():
+def test_a_pod_that_moves_leaves_its_address() -> None:
     catalog = catalog_of(pods=[pod("a", IP)])
     put(catalog, "pods", pod("a", OTHER))
     assert (name_of(catalog.owner_of(IP)), name_of(catalog.owner_of(OTHER))) == (None, "a")
@@ -105,11 +109,11 @@ def test_a_pod_that_moves_leaves_its_address():
 # --- slices
 
 
-def names_of(catalog, of, namespace="ns"):
+def names_of(catalog: Any, of: Any, namespace: str = "ns") -> Any:
     return sorted(piece.metadata.name for piece in catalog.slices_of(namespace, of).values())
 
 
-def test_slices_are_found_by_namespace_and_service():
+def test_slices_are_found_by_namespace_and_service() -> None:
     catalog = catalog_of(
         endpointslices=[
             endpoints("web", {}, name="web-1"),
@@ -123,7 +127,7 @@ def test_slices_are_found_by_namespace_and_service():
     assert names_of(catalog, "none") == []
 
 
-def test_a_slice_that_changes_its_service_leaves_the_old_one():
+def test_a_slice_that_changes_its_service_leaves_the_old_one() -> None:
     catalog = catalog_of(endpointslices=[endpoints("web", {}, name="x")])
     put(catalog, "endpointslices", endpoints("db", {}, name="x"))
     assert (names_of(catalog, "web"), names_of(catalog, "db")) == ([], ["x"])
@@ -145,7 +149,7 @@ def test_a_slice_that_changes_its_service_leaves_the_old_one():
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_a_whole_list_does_not_hold_is_gone(resource, make, namespace):
+def test_what_a_whole_list_does_not_hold_is_gone(resource: Any, make: Any, namespace: Any) -> None:
     catalog = catalog_of(**{resource: [make("kept"), make("gone")]})
     catalog.synced[resource] = False
     list(catalog.retain(resource, {(namespace, "kept"), (namespace, "not-yet-applied")}))
@@ -153,20 +157,20 @@ def test_what_a_whole_list_does_not_hold_is_gone(resource, make, namespace):
     assert catalog.synced[resource]
 
 
-def test_deleting_what_is_not_there_does_nothing():
+def test_deleting_what_is_not_there_does_nothing() -> None:
     catalog = Catalog()
     for resource in ("pods", "services", "endpointslices", "nodes"):
         remove(catalog, resource, "x")
         assert catalog.keys(resource) == set()
 
 
-def test_a_list_of_one_namespace_says_nothing_about_another():
+def test_a_list_of_one_namespace_says_nothing_about_another() -> None:
     catalog = catalog_of(pods=[pod("gone", IP), pod("kept", OTHER, namespace="other")])
     list(catalog.retain("pods", set(), "ns"))
     assert catalog.keys("pods") == {("other", "kept")}
 
 
-def test_a_resource_is_read_once_all_of_its_lists_are():
+def test_a_resource_is_read_once_all_of_its_lists_are() -> None:
     catalog = Catalog()
     catalog.expect("pods", "a")
     catalog.expect("pods", "b")
@@ -213,7 +217,7 @@ CHANGES = [
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_memo_is_dropped_when_what_it_came_from_changes(change):
+def test_a_memo_is_dropped_when_what_it_came_from_changes(change: Any) -> None:
     catalog = Catalog()
     for resource, raw in WEB:
         put(catalog, resource, raw)
@@ -222,7 +226,7 @@ def test_a_memo_is_dropped_when_what_it_came_from_changes(change):
     assert catalog.memos.services.get("ns", "web") is None
 
 
-def test_a_memo_outlives_what_it_did_not_come_from():
+def test_a_memo_outlives_what_it_did_not_come_from() -> None:
     catalog = Catalog()
     for resource, raw in WEB:
         put(catalog, resource, raw)
@@ -237,7 +241,7 @@ def test_a_memo_outlives_what_it_did_not_come_from():
     assert catalog.memos.services.get("ns", "web") == {"worked": "out"}
 
 
-def test_a_pod_of_two_services_drops_both_memos_also_after_one_of_them_left():
+def test_a_pod_of_two_services_drops_both_memos_also_after_one_of_them_left() -> None:
     catalog = Catalog()
     for of in ("one", "two"):
         put(catalog, "endpointslices", endpoints(of, {"": 80}, backed_by("a", IP)))
@@ -249,7 +253,7 @@ def test_a_pod_of_two_services_drops_both_memos_also_after_one_of_them_left():
     assert dropped(catalog, lambda: put(catalog, "pods", pod("a", IP))) == ["two"]
 
 
-def dropped(catalog, change):
+def dropped(catalog: Any, change: Any) -> Any:
     """The services, of two, whose memo is no more."""
     for name in ("one", "two"):
         catalog.memos.services.of("ns", name)
@@ -363,8 +367,8 @@ LEAVING = [
 
 
 @pytest.mark.parametrize(("changed", "left"), LEAVING)
-def test_an_endpoint_that_leaves_a_slice_is_told(changed, left):
-    catalog, heard = (
+def test_an_endpoint_that_leaves_a_slice_is_told(changed: Any, left: Any) -> None:
+    catalog, heard = (  # type: ignore[var-annotated]
         catalog_of(
             pods=[pod("a", IP), pod("b", OTHER)], endpointslices=[endpoints("web", {"": 80}, *OF_TWO)]
         ),
@@ -393,7 +397,7 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-def test_the_indexes_say_what_a_catalog_built_anew_says(steps):
+def test_the_indexes_say_what_a_catalog_built_anew_says(steps: Any) -> None:
     catalog, left = Catalog(), {}
     for what, name, ip, phase, host in steps:
         if what == "put":
@@ -414,9 +418,9 @@ def test_the_indexes_say_what_a_catalog_built_anew_says(steps):
     assert names_of(catalog, "web") == names_of(anew, "web")
     for ip in (IP, OTHER):
         owner, of_anew = catalog.owner_of(ip), anew.owner_of(ip)
-        assert owner == of_anew or (owner.spec.host_network and of_anew.spec.host_network), (
-            "these own it together"
-        )
+        assert owner == of_anew or (
+            present(owner).spec.host_network and present(of_anew).spec.host_network
+        ), "these own it together"
         for key, known in catalog.pods.items():
             assert catalog.owns(known, ip) == anew.owns(anew.pods[key], ip)
 
@@ -424,32 +428,32 @@ def test_the_indexes_say_what_a_catalog_built_anew_says(steps):
 # --- a change costs what changed, not what a tenant wrote besides
 
 
-class Counted(dict):
+class Counted(dict[str, Any]):
     """The pods, counting how often one is looked at."""
 
     looks = 0
 
-    def __getitem__(self, key):
+    def __getitem__(self, key: Any) -> Any:
         Counted.looks += 1
         return super().__getitem__(key)
 
 
-def test_pods_that_have_ended_cost_nothing_at_their_old_address():
+def test_pods_that_have_ended_cost_nothing_at_their_old_address() -> None:
     catalog = catalog_of(pods=[pod(f"job-{n}", IP, phase="Succeeded") for n in range(3000)])
     assert (catalog.owner_of(IP), len(catalog._own_at)) == (None, 0)
     put(catalog, "pods", pod("live", IP))
     assert name_of(catalog.owner_of(IP)) == "live"
 
 
-def test_whether_a_pod_of_the_host_network_owns_its_address_takes_no_look_at_the_others():
+def test_whether_a_pod_of_the_host_network_owns_its_address_takes_no_look_at_the_others() -> None:
     catalog = catalog_of(pods=[pod(f"p{n}", IP, host_network=True) for n in range(500)])
-    catalog.pods = Counted(catalog.pods)
+    catalog.pods = Counted(catalog.pods)  # type: ignore[assignment]
     Counted.looks = 0
     assert all(catalog.owns(known, IP) for known in catalog.pods.values())
     assert Counted.looks == 0
 
 
-def test_a_pod_named_by_very_many_slices_drops_their_memos_at_once():
+def test_a_pod_named_by_very_many_slices_drops_their_memos_at_once() -> None:
     catalog = catalog_of(
         endpointslices=[endpoints(f"s{n}", {"": 80}, backed_by("a", IP)) for n in range(WIDE + 1)]
         + [endpoints("s", {"": 80}, backed_by("a", IP, namespace="other"), namespace="other")]
@@ -462,7 +466,7 @@ def test_a_pod_named_by_very_many_slices_drops_their_memos_at_once():
     assert [len(catalog.memos.services), len(catalog.memos.slices)] == [1, 1]  # those of another namespace
 
 
-def test_a_pod_drops_nothing_of_a_namespace_that_only_lists_its_address():
+def test_a_pod_drops_nothing_of_a_namespace_that_only_lists_its_address() -> None:
     """A tenant may write anybody's address into thousands of slices: what they lead to is no pod of his."""
     catalog = catalog_of(
         endpointslices=[endpoints("s", {"": 80}, backed_by("a", IP, namespace="other"), namespace="other")]
@@ -472,7 +476,7 @@ def test_a_pod_drops_nothing_of_a_namespace_that_only_lists_its_address():
     assert len(catalog.memos.services) == 1
 
 
-def test_what_a_list_no_longer_holds_is_taken_out_in_steps():
+def test_what_a_list_no_longer_holds_is_taken_out_in_steps() -> None:
     catalog = catalog_of(pods=[pod(f"p{n}", f"10.0.{n >> 8}.{n & 255}") for n in range(5000)])
     catalog.expect("pods")
     left = [len(catalog.pods) for _ in catalog.retain("pods", {("ns", "p0")})]
@@ -481,8 +485,9 @@ def test_what_a_list_no_longer_holds_is_taken_out_in_steps():
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 12))))
-def test_an_index_holds_what_joined_and_did_not_leave(changes):
-    index, known = Index(), {}
+def test_an_index_holds_what_joined_and_did_not_leave(changes: Any) -> None:
+    index: Index[Any] = Index()
+    known: dict[Any, Any] = {}
     for joins, one in changes:
         if joins:
             index.join("key", one)
@@ -494,7 +499,7 @@ def test_an_index_holds_what_joined_and_did_not_leave(changes):
         assert len(index) == bool(known)
 
 
-def test_a_memo_forgets_by_name_by_namespace_and_all_at_its_bound():
+def test_a_memo_forgets_by_name_by_namespace_and_all_at_its_bound() -> None:
     memo = Memo(3)
     for name in ("a", "b"):
         memo.of("ns", name)["x"] = name
@@ -508,7 +513,7 @@ def test_a_memo_forgets_by_name_by_namespace_and_all_at_its_bound():
     assert (memo.get("other", "a"), memo.get("ns", "e"), len(memo)) == (None, {}, 1)
 
 
-def test_of_large_slices_few_are_taken_out_in_a_step():
+def test_of_large_slices_few_are_taken_out_in_a_step() -> None:
     backing = [backed_by(f"p-{n}", f"10.0.{n >> 8}.{n & 255}") for n in range(1000)]
     catalog = catalog_of(
         endpointslices=[endpoints("web", {"": 80}, *backing, name=f"web-{number}") for number in range(10)]

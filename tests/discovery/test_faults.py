@@ -3,10 +3,14 @@
 Scripts are drawn by a seed that a failure names.  30 of them by default; SOAK_ROUNDS asks for more.
 """
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 import os
 import random
+from collections.abc import AsyncIterator
+from typing import Any
 
 import msgspec
 import pytest
@@ -29,14 +33,14 @@ LONGEST = 3000  # steps
 class Scene:
     """Informers of all three resources, and the API server that they copy."""
 
-    def __init__(self, api, catalog, informers, tasks):
+    def __init__(self, api: Any, catalog: Any, informers: Any, tasks: Any) -> None:
         self.api = api
         self.catalog = catalog
         self.informers = informers
         self._tasks = tasks
         self._loop = asyncio.get_running_loop()
 
-    def equal(self):
+    def equal(self) -> Any:
         """Whether the catalog is what a catalog built from the truth is, its indexes included."""
         truth = Catalog()
         for resource, objects in self.api.objects.items():
@@ -55,15 +59,15 @@ class Scene:
             ours.owner_of(address) == truth.owner_of(address) for address in addresses
         )
 
-    async def pass_time(self, seconds):
+    async def pass_time(self, seconds: Any) -> None:
         steps = min(round(seconds / STEP), 500)
         for _ in range(steps):
             for _ in range(TURNS):
                 await asyncio.sleep(0)
-            self._loop.advance(seconds / steps)
+            self._loop.advance(seconds / steps)  # type: ignore[attr-defined]
             assert not any(task.done() for task in self._tasks), "an informer has ended"
 
-    async def becomes_equal(self):
+    async def becomes_equal(self) -> None:
         for _ in range(LONGEST):
             if self.equal():
                 return
@@ -71,12 +75,12 @@ class Scene:
         raise AssertionError("the catalog is not what the API server holds")
 
 
-def _slices(catalog, namespace, name):
+def _slices(catalog: Any, namespace: Any, name: Any) -> Any:
     return sorted(catalog.slices_of(namespace, name).values(), key=lambda piece: piece.metadata.name)
 
 
 @contextlib.asynccontextmanager
-async def copying(api, *, namespaces=("",)):
+async def copying(api: Any, *, namespaces: Any = ("",)) -> AsyncIterator[Any]:
     async with api.serving(), ApiClient(Access(api.port)) as client:
         catalog = Catalog()
         informers = [
@@ -93,11 +97,11 @@ async def copying(api, *, namespaces=("",)):
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def on_a_clock(scene):
+def on_a_clock(scene: Any) -> None:
     run(scene(), loop=ClockLoop)
 
 
-def some_object(chance):
+def some_object(chance: Any) -> Any:
     """(resource, raw)"""
     name, namespace = chance.choice(["web", "db"]), chance.choice(["a", "b"])
     ip = f"10.0.0.{chance.randrange(1, 9)}"
@@ -119,7 +123,7 @@ def some_object(chance):
     return kind, raw
 
 
-def change(api, chance):
+def change(api: Any, chance: Any) -> None:
     resource, raw = some_object(chance)
     if chance.random() < 0.3 and api.objects[resource]:
         api.remove(resource, chance.choice(sorted(api.objects[resource])))
@@ -127,7 +131,7 @@ def change(api, chance):
         api.put(resource, raw)
 
 
-def filled(chance=None, count=30):
+def filled(chance: Any = None, count: int = 30) -> Any:
     api, chance = ScriptedApi(), chance or random.Random(0)
     for _ in range(count):
         change(api, chance)
@@ -177,8 +181,8 @@ LIST_FAULTS = {
 
 @pytest.mark.parametrize("fault", WATCH_FAULTS.values(), ids=WATCH_FAULTS)
 @pytest.mark.parametrize("times", [1, 4])
-def test_a_watch_that_goes_wrong(fault, times):
-    async def scene():
+def test_a_watch_that_goes_wrong(fault: Any, times: Any) -> None:
+    async def scene() -> None:
         api = filled()
         for resource in RESOURCES:
             api.faults["watch", resource].extend([fault] * times)
@@ -200,8 +204,8 @@ def test_a_watch_that_goes_wrong(fault, times):
 
 @pytest.mark.parametrize("fault", LIST_FAULTS.values(), ids=LIST_FAULTS)
 @pytest.mark.parametrize("times", [1, 4])
-def test_a_list_that_goes_wrong(fault, times):
-    async def scene():
+def test_a_list_that_goes_wrong(fault: Any, times: Any) -> None:
+    async def scene() -> None:
         api = filled()
         for resource in RESOURCES:
             api.faults["list", resource].extend([fault] * times)
@@ -215,8 +219,8 @@ def test_a_list_that_goes_wrong(fault, times):
     on_a_clock(scene)
 
 
-def test_a_reset_at_every_byte_of_an_event():
-    async def scene():
+def test_a_reset_at_every_byte_of_an_event() -> None:
+    async def scene() -> None:
         api = filled()
         async with copying(api) as copy:
             await copy.becomes_equal()
@@ -239,13 +243,13 @@ def test_a_reset_at_every_byte_of_an_event():
     on_a_clock(scene)
 
 
-def test_pages_of_a_large_list_and_a_token_that_expires_between_them():
-    async def scene():
+def test_pages_of_a_large_list_and_a_token_that_expires_between_them() -> None:
+    async def scene() -> None:
         api = ScriptedApi()
         for i in range(1700):
             api.put("pods", pod(f"p-{i:04}", f"10.0.{i // 250}.{i % 250}"))
 
-        async def expire(api, request):
+        async def expire(api: Any, request: Any) -> None:
             assert "continue" not in request.query
             request.send(*api.page(request))
             await request.writer.drain()
@@ -262,8 +266,8 @@ def test_pages_of_a_large_list_and_a_token_that_expires_between_them():
 
 
 # CA-018
-def test_one_expiry_is_one_list():
-    async def scene():
+def test_one_expiry_is_one_list() -> None:
+    async def scene() -> None:
         api = filled()
         async with copying(api) as copy:
             await copy.becomes_equal()
@@ -280,8 +284,8 @@ def test_one_expiry_is_one_list():
     on_a_clock(scene)
 
 
-def test_an_api_server_that_was_away_is_watched_again_within_ten_seconds_and_nothing_is_listed():
-    async def scene():
+def test_an_api_server_that_was_away_is_watched_again_within_ten_seconds_and_nothing_is_listed() -> None:
+    async def scene() -> None:
         api = filled()
         async with copying(api) as copy:
             await copy.becomes_equal()
@@ -301,22 +305,22 @@ def test_an_api_server_that_was_away_is_watched_again_within_ten_seconds_and_not
 
 
 @pytest.mark.parametrize("jump", [60, 3600, 86400])
-def test_a_clock_that_jumps(jump):
-    async def scene():
+def test_a_clock_that_jumps(jump: Any) -> None:
+    async def scene() -> None:
         api = filled()
         async with copying(api) as copy:
             await copy.becomes_equal()
             for seed in range(3):
                 change(api, random.Random(seed))
-                asyncio.get_running_loop().advance(jump)
+                asyncio.get_running_loop().advance(jump)  # type: ignore[attr-defined]
                 await copy.becomes_equal()
 
     on_a_clock(scene)
 
 
 # CA-019
-def test_a_silent_watch_costs_no_more_than_35_seconds():
-    async def scene():
+def test_a_silent_watch_costs_no_more_than_35_seconds() -> None:
+    async def scene() -> None:
         api = filled()
         for resource in RESOURCES:
             api.faults["watch", resource].append(faults.silent_after(0))
@@ -329,8 +333,8 @@ def test_a_silent_watch_costs_no_more_than_35_seconds():
     on_a_clock(scene)
 
 
-def test_a_quiet_api_server_is_not_asked_all_the_time():
-    async def scene():
+def test_a_quiet_api_server_is_not_asked_all_the_time() -> None:
+    async def scene() -> None:
         async with copying(filled()) as copy:
             await copy.becomes_equal()
             await copy.pass_time(600)
@@ -341,8 +345,8 @@ def test_a_quiet_api_server_is_not_asked_all_the_time():
     on_a_clock(scene)
 
 
-def test_an_api_server_that_only_fails_is_asked_less_and_less():
-    async def scene():
+def test_an_api_server_that_only_fails_is_asked_less_and_less() -> None:
+    async def scene() -> None:
         api = filled()
         for resource in RESOURCES:
             api.faults["list", resource].extend([faults.answers(500)] * 1000)
@@ -359,8 +363,8 @@ def test_an_api_server_that_only_fails_is_asked_less_and_less():
 # --- with --namespaces
 
 
-def test_namespaces_are_read_one_by_one_and_others_are_not():
-    async def scene():
+def test_namespaces_are_read_one_by_one_and_others_are_not() -> None:
+    async def scene() -> None:
         api = filled()
         api.put("pods", pod("web-0", "10.0.9.9", namespace="secret"))
         async with copying(api, namespaces=("a", "b")) as copy:
@@ -376,8 +380,8 @@ def test_namespaces_are_read_one_by_one_and_others_are_not():
     on_a_clock(scene)
 
 
-def test_until_the_last_namespace_was_read_nothing_is_ready():
-    async def scene():
+def test_until_the_last_namespace_was_read_nothing_is_ready() -> None:
+    async def scene() -> None:
         api = filled()
         api.faults["list", "pods"].append(faults.no_answer)
         async with copying(api, namespaces=("a", "b")) as copy:
@@ -392,10 +396,10 @@ def test_until_the_last_namespace_was_read_nothing_is_ready():
 
 
 @pytest.mark.parametrize("seed", range(ROUNDS))
-def test_whatever_happens_the_catalog_ends_equal_to_the_truth(seed):
+def test_whatever_happens_the_catalog_ends_equal_to_the_truth(seed: Any) -> None:
     chance = random.Random(f"faults {seed}")
 
-    async def scene():
+    async def scene() -> None:
         api = filled(chance, 60)
         async with copying(api) as copy:
             for _ in range(25):
@@ -410,7 +414,7 @@ def test_whatever_happens_the_catalog_ends_equal_to_the_truth(seed):
     on_a_clock(scene)
 
 
-async def something(copy, chance):
+async def something(copy: Any, chance: Any) -> None:
     api, resource = copy.api, chance.choice(RESOURCES)
     what = chance.random()
     if what < 0.5:
@@ -429,4 +433,4 @@ async def something(copy, chance):
         await copy.pass_time(chance.choice([1, 20]))
         await api.come()
     else:
-        asyncio.get_running_loop().advance(chance.choice([1, 30, 3600]))
+        asyncio.get_running_loop().advance(chance.choice([1, 30, 3600]))  # type: ignore[attr-defined]

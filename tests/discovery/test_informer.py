@@ -3,10 +3,13 @@
 Over real HTTP.
 """
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 import json
 import ssl
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
@@ -23,17 +26,17 @@ class Access:
 
     proxies, proxy_tls, impersonation = Proxies(), None, ()
 
-    def __init__(self, port, failures=()):
+    def __init__(self, port: Any, failures: Any = ()) -> None:
         self.server = f"http://{LOOPBACK}:{port}"
         self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._failures = list(failures)
 
-    async def authorization(self):
+    async def authorization(self) -> str:
         if self._failures:
             raise self._failures.pop(0)
         return "Bearer t"
 
-    async def refused(self, authorization):
+    async def refused(self, authorization: Any) -> bool:
         return False
 
 
@@ -44,14 +47,14 @@ class Api:
     Whether it has come as far as its client, after a watch that broke, it has always.
     """
 
-    def __init__(self, *steps):
+    def __init__(self, *steps: Any) -> None:
         self._steps = list(steps)
-        self.checks = []  # the versions it was asked about
-        self.asked = []  # (path, query)
-        self.heads = []
+        self.checks: list[Any] = []  # the versions it was asked about
+        self.asked: list[Any] = []  # (path, query)
+        self.heads: list[Any] = []
         self._silence = asyncio.Event()
 
-    async def serve(self, reader, writer):
+    async def serve(self, reader: Any, writer: Any) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -68,21 +71,21 @@ class Api:
                 await self._steps.pop(0)(writer)
 
 
-def answers(body, status=200, fields=""):
+def answers(body: Any, status: int = 200, fields: str = "") -> Any:
     """A whole answer."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
 
-    async def step(writer):
+    async def step(writer: Any) -> None:
         writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: {len(data)}\r\n{fields}\r\n".encode() + data)
         await writer.drain()
 
     return step
 
 
-def streams(*lines, then="end", cut=0):
+def streams(*lines: Any, then: Any = "end", cut: int = 0) -> Any:
     """A watch: these events in pieces of `cut` bytes, and then the end, a broken connection, or silence."""
 
-    async def step(writer):
+    async def step(writer: Any) -> None:
         data = b"".join(
             (line if isinstance(line, bytes) else json.dumps(line).encode()) + b"\n" for line in lines
         )
@@ -101,18 +104,18 @@ def streams(*lines, then="end", cut=0):
     return step
 
 
-def page(*objects, version="10", more=""):
+def page(*objects: Any, version: str = "10", more: str = "") -> Any:
     return answers(
         {"kind": "List", "metadata": {"resourceVersion": version, "continue": more}, "items": list(objects)}
     )
 
 
-def event(kind, raw, version="11"):
+def event(kind: Any, raw: Any, version: str = "11") -> Any:
     raw = {**raw, "metadata": {**raw["metadata"], "resourceVersion": version}}
     return {"type": kind, "object": raw}
 
 
-def bookmark(version):
+def bookmark(version: Any) -> Any:
     return {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": version}}}
 
 
@@ -122,10 +125,10 @@ EXPIRED = {
 }
 
 
-def conversation(check, *steps, resource="pods", failures=()):
+def conversation(check: Any, *steps: Any, resource: str = "pods", failures: Any = ()) -> Any:
     """Run an informer against the script; `check(catalog, api)` says when all has come about."""
 
-    async def main():
+    async def main() -> Any:
         api, catalog = Api(*steps), Catalog()
         server = await asyncio.start_server(api.serve, LOOPBACK, 0)
         access = Access(server.sockets[0].getsockname()[1], failures)
@@ -144,11 +147,11 @@ def conversation(check, *steps, resource="pods", failures=()):
     return run(main())
 
 
-def pods(catalog):
+def pods(catalog: Any) -> Any:
     return {name for _, name in catalog.pods}
 
 
-def test_a_list_then_events():
+def test_a_list_then_events() -> None:
     catalog, api = conversation(
         lambda catalog, api: (
             pods(catalog) == {"b", "c"} and catalog.pods[("ns", "b")].addresses == ("10.0.0.9",)
@@ -184,20 +187,20 @@ RESOURCES = [
 
 
 @pytest.mark.parametrize(("resource", "raw", "path"), RESOURCES)
-def test_each_resource_is_read_from_its_path(resource, raw, path):
+def test_each_resource_is_read_from_its_path(resource: Any, raw: Any, path: Any) -> None:
     catalog, api = conversation(lambda catalog, api: catalog.synced[resource], page(raw), resource=resource)
     assert len(catalog.keys(resource)) == 1
     assert api.asked[0][0] == path
 
 
-def test_until_the_whole_list_was_seen_nothing_is_synced():
+def test_until_the_whole_list_was_seen_nothing_is_synced() -> None:
     catalog, api = conversation(lambda catalog, api: len(api.asked) == 2, page(pod("a"), more="token"))
     assert pods(catalog) == {"a"}
     assert catalog.synced == {"pods": False}
     assert api.asked[1][1] == {"limit": "500", "continue": "token"}
 
 
-def test_pages_come_together():
+def test_pages_come_together() -> None:
     catalog, _ = conversation(
         lambda catalog, api: catalog.synced["pods"],
         page(pod("a"), more="t1"),
@@ -208,7 +211,7 @@ def test_pages_come_together():
 
 
 @pytest.mark.parametrize("cut", [1, 7, 100])
-def test_an_event_may_come_in_any_pieces(cut):
+def test_an_event_may_come_in_any_pieces(cut: Any) -> None:
     events = [event("ADDED", pod(name), str(11 + i)) for i, name in enumerate("bcd")]
     catalog, _ = conversation(
         lambda catalog, api: len(pods(catalog)) == 4,
@@ -218,7 +221,7 @@ def test_an_event_may_come_in_any_pieces(cut):
     assert pods(catalog) == set("abcd")
 
 
-def test_a_watch_that_ends_is_gone_on_with_behind_the_last_event():
+def test_a_watch_that_ends_is_gone_on_with_behind_the_last_event() -> None:
     _, api = conversation(
         lambda catalog, api: len(api.asked) == 4,
         page(pod("a")),
@@ -228,7 +231,7 @@ def test_a_watch_that_ends_is_gone_on_with_behind_the_last_event():
     assert [query.get("resourceVersion") for _, query in api.asked] == [None, "10", "20", "30"]
 
 
-def test_a_watch_that_breaks_is_gone_on_with():
+def test_a_watch_that_breaks_is_gone_on_with() -> None:
     _, api = conversation(
         lambda catalog, api: pods(catalog) == {"a", "b", "c"},
         page(pod("a")),
@@ -246,7 +249,7 @@ EXPIRIES = [
 
 
 @pytest.mark.parametrize("expiry", EXPIRIES)
-def test_after_an_expiry_the_list_says_what_is_gone(expiry):
+def test_after_an_expiry_the_list_says_what_is_gone(expiry: Any) -> None:
     catalog, api = conversation(
         lambda catalog, api: pods(catalog) == {"c"}, page(pod("a")), expiry, page(pod("c"), version="50")
     )
@@ -254,7 +257,7 @@ def test_after_an_expiry_the_list_says_what_is_gone(expiry):
     assert catalog.synced["pods"]
 
 
-def test_until_the_new_list_has_come_the_old_copy_serves():
+def test_until_the_new_list_has_come_the_old_copy_serves() -> None:
     catalog, _ = conversation(
         lambda catalog, api: len(api.asked) == 4,
         page(pod("a")),
@@ -265,7 +268,7 @@ def test_until_the_new_list_has_come_the_old_copy_serves():
     assert catalog.synced["pods"]
 
 
-def test_a_list_that_expires_between_its_pages_begins_anew():
+def test_a_list_that_expires_between_its_pages_begins_anew() -> None:
     catalog, api = conversation(
         lambda catalog, api: catalog.synced["pods"],
         page(pod("a"), more="token"),
@@ -292,7 +295,7 @@ FAILURES = [
 
 
 @pytest.mark.parametrize("failure", FAILURES)
-def test_a_list_that_fails_is_asked_for_again(failure):
+def test_a_list_that_fails_is_asked_for_again(failure: Any) -> None:
     catalog, api = conversation(lambda catalog, api: catalog.synced["pods"], failure, page(pod("a")))
     assert pods(catalog) == {"a"}
     assert [query for _, query in api.asked[:2]] == [{"limit": "500"}] * 2
@@ -306,7 +309,7 @@ def test_a_list_that_fails_is_asked_for_again(failure):
         pytest.param(streams(b'{"type":"ADDED"}'), id="half-an-event"),
     ],
 )
-def test_a_watch_that_fails_is_asked_for_again(failure):
+def test_a_watch_that_fails_is_asked_for_again(failure: Any) -> None:
     catalog, api = conversation(
         lambda catalog, api: pods(catalog) == {"a", "b"},
         page(pod("a"), version="10"),
@@ -322,13 +325,13 @@ def test_a_watch_that_fails_is_asked_for_again(failure):
     [FileNotFoundError(2, "No such file or directory"), PermissionError(13, "Permission denied")],
     ids=repr,
 )
-def test_a_token_that_cannot_be_read_for_a_moment_does_not_end_the_informer(failure):
+def test_a_token_that_cannot_be_read_for_a_moment_does_not_end_the_informer(failure: Any) -> None:
     catalog, _ = conversation(lambda catalog, api: catalog.synced["pods"], page(pod("a")), failures=[failure])
     assert pods(catalog) == {"a"}
 
 
-def test_a_server_that_cannot_be_reached_is_tried_again(caplog):
-    async def main():
+def test_a_server_that_cannot_be_reached_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> Any:
         catalog = Catalog()
         api = Api(page(pod("a")))
         server = await asyncio.start_server(api.serve, LOOPBACK, 0)
@@ -346,7 +349,9 @@ def test_a_server_that_cannot_be_reached_is_tried_again(caplog):
     assert pods(run(main())) == {"a"}
 
 
-def test_the_first_of_a_row_of_failures_is_news_and_the_others_are_not(caplog):
+def test_the_first_of_a_row_of_failures_is_news_and_the_others_are_not(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     conversation(
         lambda catalog, api: catalog.synced["pods"],
         answers({}, 500),
@@ -359,11 +364,11 @@ def test_the_first_of_a_row_of_failures_is_news_and_the_others_are_not(caplog):
     ]
 
 
-def test_while_a_page_is_read_whoever_waits_for_the_loop_goes_first():
+def test_while_a_page_is_read_whoever_waits_for_the_loop_goes_first() -> None:
     """A page of five hundred is taken some at a time: others run in between."""
     turns = set()
 
-    async def main():
+    async def main() -> None:
         api, catalog = Api(page(*(pod(f"p-{i}") for i in range(500)))), Catalog()
         server = await asyncio.start_server(api.serve, LOOPBACK, 0)
         async with ApiClient(Access(server.sockets[0].getsockname()[1])) as client:
@@ -378,8 +383,8 @@ def test_while_a_page_is_read_whoever_waits_for_the_loop_goes_first():
     assert len(turns) >= 10, turns
 
 
-def test_one_namespace_is_read_from_its_own_path():
-    async def main():
+def test_one_namespace_is_read_from_its_own_path() -> None:
+    async def main() -> Any:
         api, catalog = Api(page(pod("a"))), Catalog()
         server = await asyncio.start_server(api.serve, LOOPBACK, 0)
         async with ApiClient(Access(server.sockets[0].getsockname()[1])) as client:

@@ -2,15 +2,20 @@
 right's?
 """
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 import json
+from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from bastion.cluster.errors import ApiError
 from bastion.discovery.catalog import Catalog
 from bastion.discovery.informer import STALE, Informer
+from bastion.runtime.turns import Asker
 from tests.fakes import ClockLoop, pass_time, run, settle
 
 PAGE = json.dumps({"metadata": {"resourceVersion": "1"}, "items": []}).encode()
@@ -19,19 +24,20 @@ PAGE = json.dumps({"metadata": {"resourceVersion": "1"}, "items": []}).encode()
 class Lists:
     """`lists` and `watches` are what is raised, None where it goes well; a watch goes on until `cut`."""
 
-    def __init__(self):
-        self.lists = self.watches = None
+    def __init__(self) -> None:
+        self.lists: Exception | None = None
+        self.watches: Exception | None = None
         self.cut = asyncio.Event()
 
-    async def list(self, path, query):
+    async def list(self, path: Any, query: Any) -> Any:
         if self.lists is not None:
             raise self.lists
         return PAGE
 
-    async def get(self, path, query, asker):
+    async def get(self, path: Any, query: Any, asker: Asker) -> Any:
         return PAGE
 
-    async def watch(self, path, query):
+    async def watch(self, path: Any, query: Any) -> AsyncIterator[Any]:
         if self.watches is not None:
             raise self.watches
         yield b""
@@ -40,7 +46,7 @@ class Lists:
 
 
 @contextlib.asynccontextmanager
-async def informed(api):
+async def informed(api: Any) -> AsyncIterator[Any]:
     catalog = Catalog()
     informer = Informer("pods", api, catalog)
     task = asyncio.create_task(informer.run())
@@ -51,8 +57,8 @@ async def informed(api):
         task.cancel()
 
 
-def test_it_is_not_ready_before_the_first_list_and_after_a_minute_of_silence():
-    async def main():
+def test_it_is_not_ready_before_the_first_list_and_after_a_minute_of_silence() -> None:
+    async def main() -> None:
         api = Lists()
         api.lists = ApiError("connection refused")
         async with informed(api) as (informer, _):
@@ -73,8 +79,8 @@ def test_it_is_not_ready_before_the_first_list_and_after_a_minute_of_silence():
 
 
 @pytest.mark.parametrize(("status", "ready"), [(403, True), (401, True), (500, False), (0, False)])
-def test_a_right_that_is_lost_is_no_silence(status, ready):
-    async def main():
+def test_a_right_that_is_lost_is_no_silence(status: Any, ready: Any) -> None:
+    async def main() -> None:
         api = Lists()
         async with informed(api) as (informer, _):
             api.watches = ApiError("x", status)
@@ -87,8 +93,8 @@ def test_a_right_that_is_lost_is_no_silence(status, ready):
     run(main(), ClockLoop)
 
 
-def test_the_catalog_knows_what_may_not_be_listed_until_it_may():
-    async def main():
+def test_the_catalog_knows_what_may_not_be_listed_until_it_may() -> None:
+    async def main() -> None:
         api = Lists()
         api.lists = ApiError("the API server answered 403", 403)
         async with informed(api) as (_, catalog):

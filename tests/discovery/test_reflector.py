@@ -3,7 +3,10 @@
 Conversations: what is asked next, after which answer, and how long before.
 """
 
+from __future__ import annotations
+
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,26 +20,26 @@ LIST = {"limit": "500"}
 CHECK = {"limit": "1", "resourceVersion": "8", "resourceVersionMatch": "NotOlderThan"}
 
 
-def page(*names, version="10", more=""):
+def page(*names: Any, version: str = "10", more: str = "") -> Any:
     metadata = {"resourceVersion": version} | ({"continue": more} if more else {})
     return json.dumps(
         {"kind": "PodList", "metadata": metadata, "items": [pod(name) for name in names]}
     ).encode()
 
 
-def event(kind, name, version="11"):
+def event(kind: Any, name: Any, version: str = "11") -> Any:
     raw = pod(name)
     raw["metadata"]["resourceVersion"] = version
     return json.dumps({"type": kind, "object": raw}).encode()
 
 
-def bookmark(version):
+def bookmark(version: Any) -> Any:
     return json.dumps(
         {"type": "BOOKMARK", "object": {"kind": "Pod", "metadata": {"resourceVersion": version}}}
     ).encode()
 
 
-def expired(code=410):
+def expired(code: int = 410) -> Any:
     status = {
         "kind": "Status",
         "apiVersion": "v1",
@@ -48,7 +51,7 @@ def expired(code=410):
     return json.dumps({"type": "ERROR", "object": status}).encode()
 
 
-def watch(version, seconds=30):
+def watch(version: Any, seconds: int = 30) -> Any:
     return {
         "watch": "true",
         "resourceVersion": version,
@@ -57,7 +60,7 @@ def watch(version, seconds=30):
     }
 
 
-def listed(*names, **options):
+def listed(*names: Any, **options: Any) -> Any:
     """A reflector that has seen a whole list."""
     reflector = Reflector(Pod)
     assert not reflector.ask().watch
@@ -65,24 +68,24 @@ def listed(*names, **options):
     return reflector
 
 
-def names(changes):
+def names(changes: Any) -> Any:
     return [(change.key, change.object is not None) for change in changes]
 
 
-def large(count, size):
+def large(count: Any, size: Any) -> Any:
     """A page of so many objects of so many bytes each."""
     items = [pod(f"p{n}") | {"filler": "x" * size} for n in range(count)]
     return json.dumps({"metadata": {"resourceVersion": "10"}, "items": items}).encode()
 
 
-def test_few_large_objects_are_decoded_at_once():
+def test_few_large_objects_are_decoded_at_once() -> None:
     """A slice of a thousand endpoints is as much work as hundreds of pods."""
     assert [len(some) for some in Reflector(Pod).slices(large(60, 0))] == [25, 25, 10]
     assert [len(some) for some in Reflector(Pod).slices(large(10, 40_000))] == [2] * 5
     assert [len(some) for some in Reflector(Pod).slices(large(3, 200_000))] == [1] * 3
 
 
-def test_a_page_is_as_long_as_its_objects_are_small():
+def test_a_page_is_as_long_as_its_objects_are_small() -> None:
     reflector = Reflector(Pod)
     assert reflector.ask().query == {"limit": "500"}
     reflector.page(large(50, 200_000))
@@ -93,7 +96,7 @@ def test_a_page_is_as_long_as_its_objects_are_small():
     assert reflector.ask().query == {"limit": "500"}
 
 
-def test_first_the_list_then_the_watch_from_there():
+def test_first_the_list_then_the_watch_from_there() -> None:
     reflector = Reflector(Pod, watch_seconds=60)
     ask = reflector.ask()
     assert (ask.watch, ask.query) == (False, LIST)
@@ -104,7 +107,7 @@ def test_first_the_list_then_the_watch_from_there():
     assert (ask.watch, ask.query) == (True, watch("7", 60))
 
 
-def test_pages_are_followed_and_only_the_last_says_what_is_gone():
+def test_pages_are_followed_and_only_the_last_says_what_is_gone() -> None:
     reflector = Reflector(Pod)
     reflector.ask()
     assert reflector.page(page("a", more="token-1")).keys is None
@@ -115,7 +118,7 @@ def test_pages_are_followed_and_only_the_last_says_what_is_gone():
     assert reflector.ask().query == watch("9")
 
 
-def test_a_page_that_failed_is_asked_for_again_and_nothing_is_forgotten():
+def test_a_page_that_failed_is_asked_for_again_and_nothing_is_forgotten() -> None:
     reflector = Reflector(Pod)
     reflector.ask()
     reflector.page(page("a", more="token"))
@@ -125,7 +128,7 @@ def test_a_page_that_failed_is_asked_for_again_and_nothing_is_forgotten():
     assert reflector.page(page("b")).keys == {("ns", "a"), ("ns", "b")}
 
 
-def test_a_list_that_expires_between_its_pages_begins_anew():
+def test_a_list_that_expires_between_its_pages_begins_anew() -> None:
     reflector = Reflector(Pod)
     reflector.ask()
     reflector.page(page("a", more="token"))
@@ -136,7 +139,7 @@ def test_a_list_that_expires_between_its_pages_begins_anew():
 
 
 @pytest.mark.parametrize("items", ['"items":null', '"items":[]', '"kind":"PodList"'])
-def test_an_empty_list_is_a_list(items):
+def test_an_empty_list_is_a_list(items: Any) -> None:
     reflector = Reflector(Pod)
     reflector.ask()
     assert reflector.page(f'{{"metadata":{{"resourceVersion":"5"}},{items}}}'.encode()).keys == set()
@@ -151,7 +154,7 @@ EVENTS = [
 
 
 @pytest.mark.parametrize(("kind", "change"), EVENTS)
-def test_an_event_is_a_change_and_the_next_watch_goes_on_behind_it(kind, change):
+def test_an_event_is_a_change_and_the_next_watch_goes_on_behind_it(kind: Any, change: Any) -> None:
     reflector = listed("a")
     reflector.ask()
     assert names([reflector.event(event(kind, "a", "12"))]) == [change]
@@ -159,14 +162,14 @@ def test_an_event_is_a_change_and_the_next_watch_goes_on_behind_it(kind, change)
     assert reflector.ask().query == watch("12")
 
 
-def test_a_bookmark_changes_nothing_but_where_to_go_on():
+def test_a_bookmark_changes_nothing_but_where_to_go_on() -> None:
     reflector = listed("a")
     reflector.ask()
     assert reflector.event(bookmark("40")) is None
     assert reflector.ask().query == watch("40")
 
 
-def test_an_event_of_a_kind_to_come_is_passed_over():
+def test_an_event_of_a_kind_to_come_is_passed_over() -> None:
     reflector = listed("a")
     reflector.ask()
     assert reflector.event(event("RENAMED", "a", "13")) is None
@@ -174,7 +177,7 @@ def test_an_event_of_a_kind_to_come_is_passed_over():
 
 
 @pytest.mark.parametrize("code", [410, 500, 504])
-def test_an_error_event_is_followed_by_a_list(code):
+def test_an_error_event_is_followed_by_a_list(code: Any) -> None:
     reflector = listed("a")
     reflector.ask()
     with pytest.raises(WatchExpired) as caught:
@@ -184,7 +187,7 @@ def test_an_error_event_is_followed_by_a_list(code):
     assert reflector.page(page("b")).keys == {("ns", "b")}
 
 
-def test_a_watch_refused_as_too_old_is_followed_by_a_list():
+def test_a_watch_refused_as_too_old_is_followed_by_a_list() -> None:
     reflector = listed("a")
     assert reflector.ask().watch
     reflector.failed(410)
@@ -192,7 +195,7 @@ def test_a_watch_refused_as_too_old_is_followed_by_a_list():
 
 
 @pytest.mark.parametrize("status", [0, 401, 403, 404, 429, 500, 503])
-def test_another_failure_of_the_watch_is_followed_by_the_same_watch_and_a_check(status):
+def test_another_failure_of_the_watch_is_followed_by_the_same_watch_and_a_check(status: Any) -> None:
     reflector = listed("a", version="8")
     reflector.ask()
     reflector.failed(status)
@@ -203,7 +206,7 @@ def test_another_failure_of_the_watch_is_followed_by_the_same_watch_and_a_check(
     assert reflector.begun() is None
 
 
-def broken(version="8"):
+def broken(version: str = "8") -> Any:
     """Its watch broke."""
     reflector = listed("a", version=version)
     reflector.ask()
@@ -213,7 +216,7 @@ def broken(version="8"):
     return reflector
 
 
-def test_an_api_server_that_has_not_come_as_far_is_listed_at_once_and_once():
+def test_an_api_server_that_has_not_come_as_far_is_listed_at_once_and_once() -> None:
     reflector = broken()
     for _ in range(5):
         reflector.failed()  # it was away
@@ -225,7 +228,7 @@ def test_an_api_server_that_has_not_come_as_far_is_listed_at_once_and_once():
     assert reflector.ask().query == watch("5")
 
 
-def test_one_that_stays_behind_is_listed_less_and_less():
+def test_one_that_stays_behind_is_listed_less_and_less() -> None:
     reflector, delays = broken(), []
     for _ in range(6):
         reflector.failed(504, ahead=True)
@@ -235,7 +238,7 @@ def test_one_that_stays_behind_is_listed_less_and_less():
     assert delays == [0, 0.25, 0.5, 1, 2, 4]
 
 
-def test_an_answer_of_an_earlier_time_is_as_good_a_proof():
+def test_an_answer_of_an_earlier_time_is_as_good_a_proof() -> None:
     reflector = broken()
     with pytest.raises(WatchExpired):
         reflector.checked(page("a", version="7"))
@@ -245,7 +248,7 @@ def test_an_answer_of_an_earlier_time_is_as_good_a_proof():
 @pytest.mark.parametrize(
     ("status", "checks"), [(400, 1), (403, 1), (404, 1), (401, 3), (429, 3), (500, 3), (504, 3), (0, 20)]
 )
-def test_what_cannot_be_checked_is_watched_all_the_same(status, checks):
+def test_what_cannot_be_checked_is_watched_all_the_same(status: Any, checks: Any) -> None:
     """But one that is away has not been asked."""
     reflector, asked = broken(), 0
     while asked < 20:
@@ -265,7 +268,7 @@ ENDS = [
 
 
 @pytest.mark.parametrize(("lines", "lasted", "check"), ENDS)
-def test_a_watch_that_ends_is_checked_where_something_is_odd(lines, lasted, check):
+def test_a_watch_that_ends_is_checked_where_something_is_odd(lines: Any, lasted: Any, check: Any) -> None:
     reflector = listed("a", version="8")
     reflector.ask()
     reflector.begun()
@@ -289,7 +292,7 @@ BAD_LINES = [
 
 
 @pytest.mark.parametrize("line", BAD_LINES)
-def test_a_line_that_is_no_event_is_an_error_and_the_watch_goes_on_where_it_was(line):
+def test_a_line_that_is_no_event_is_an_error_and_the_watch_goes_on_where_it_was(line: Any) -> None:
     reflector = listed("a", version="8")
     reflector.ask()
     with pytest.raises(ValueError):
@@ -309,7 +312,7 @@ def test_a_line_that_is_no_event_is_an_error_and_the_watch_goes_on_where_it_was(
         b"<html>",
     ],
 )
-def test_a_body_that_is_no_list_is_an_error_and_the_list_is_due_still(body):
+def test_a_body_that_is_no_list_is_an_error_and_the_list_is_due_still(body: Any) -> None:
     reflector = Reflector(Pod)
     reflector.ask()
     with pytest.raises(ValueError):
@@ -320,7 +323,7 @@ def test_a_body_that_is_no_list_is_an_error_and_the_list_is_due_still(body):
 # --- how long before it is asked again
 
 
-def test_after_success_nothing_is_waited_for():
+def test_after_success_nothing_is_waited_for() -> None:
     reflector = Reflector(Pod)
     assert reflector.delay(0.5) == 0.0
     reflector.ask()
@@ -332,7 +335,7 @@ def test_after_success_nothing_is_waited_for():
     assert reflector.delay(0.5) == 0.0
 
 
-def test_the_wait_doubles_up_to_its_most():
+def test_the_wait_doubles_up_to_its_most() -> None:
     reflector = Reflector(Pod)
     waits = []
     for _ in range(9):
@@ -342,21 +345,21 @@ def test_the_wait_doubles_up_to_its_most():
 
 
 @given(st.integers(1, 3000), st.floats(0, 1, exclude_max=True))
-def test_the_wait_is_bounded_however_long_it_goes_on(failures, chance):
+def test_the_wait_is_bounded_however_long_it_goes_on(failures: Any, chance: Any) -> None:
     reflector = Reflector(Pod)
     for _ in range(failures):
         reflector.failed()
     assert 0.125 <= reflector.delay(chance) <= 8.0
 
 
-def test_chance_spreads_those_who_wait():
+def test_chance_spreads_those_who_wait() -> None:
     reflector = Reflector(Pod)
     for _ in range(10):
         reflector.failed()
     assert len({reflector.delay(chance / 10) for chance in range(10)}) == 10
 
 
-def test_an_api_server_that_was_away_for_two_hours_is_asked_again():
+def test_an_api_server_that_was_away_for_two_hours_is_asked_again() -> None:
     reflector = listed("a")
     for _ in range(1100):  # of some six seconds each
         reflector.ask()
@@ -370,7 +373,7 @@ def test_an_api_server_that_was_away_for_two_hours_is_asked_again():
 @pytest.mark.parametrize(
     "step", [lambda r: r.page(page("a")), lambda r: r.event(bookmark("5"))], ids=["list", "event"]
 )
-def test_success_ends_the_waiting(step):
+def test_success_ends_the_waiting(step: Any) -> None:
     reflector = Reflector(Pod)
     for _ in range(5):
         reflector.failed(429, 30)
@@ -379,7 +382,7 @@ def test_success_ends_the_waiting(step):
     assert reflector.delay(0.9) == 0.0
 
 
-def test_the_server_may_say_when():
+def test_the_server_may_say_when() -> None:
     reflector = Reflector(Pod)
     reflector.failed(429, retry_after=5.0)
     assert 5.0 <= reflector.delay(0.0) <= reflector.delay(0.99) <= 6.25
@@ -387,13 +390,13 @@ def test_the_server_may_say_when():
     assert reflector.delay(0.0) == 0.5
 
 
-def test_what_the_server_says_is_bounded():
+def test_what_the_server_says_is_bounded() -> None:
     reflector = Reflector(Pod)
     reflector.failed(503, retry_after=86400.0)
     assert reflector.delay(0.99) <= 75.0
 
 
-def test_a_watch_that_ends_without_an_event_is_not_asked_for_again_at_once():
+def test_a_watch_that_ends_without_an_event_is_not_asked_for_again_at_once() -> None:
     reflector = listed("a")
     for _ in range(50):
         reflector.ask()
@@ -402,7 +405,7 @@ def test_a_watch_that_ends_without_an_event_is_not_asked_for_again_at_once():
         assert reflector.delay(0.0) <= 0.5
 
 
-def test_a_watch_that_expires_each_time_is_not_a_storm_of_lists():
+def test_a_watch_that_expires_each_time_is_not_a_storm_of_lists() -> None:
     reflector, waits = listed("a"), []
     for _ in range(9):
         assert reflector.ask().watch
@@ -419,7 +422,7 @@ def test_a_watch_that_expires_each_time_is_not_a_storm_of_lists():
 # --- a watch that is not to be believed
 
 
-def test_an_event_from_before_what_is_known_is_followed_by_a_list():
+def test_an_event_from_before_what_is_known_is_followed_by_a_list() -> None:
     """Out of order, or of a server that went back in time (etcd restored): only a list tells what is true
     now.
     """
@@ -431,7 +434,7 @@ def test_an_event_from_before_what_is_known_is_followed_by_a_list():
     assert reflector.ask().query == LIST
 
 
-def test_a_bookmark_from_before_what_is_known_is_followed_by_a_list():
+def test_a_bookmark_from_before_what_is_known_is_followed_by_a_list() -> None:
     reflector = listed("a", version="10")
     reflector.ask()
     with pytest.raises(WatchExpired):
@@ -439,19 +442,19 @@ def test_a_bookmark_from_before_what_is_known_is_followed_by_a_list():
 
 
 @pytest.mark.parametrize("version", ["10", "x", ""])
-def test_an_event_told_twice_and_versions_that_are_no_numbers_are_taken_as_they_come(version):
+def test_an_event_told_twice_and_versions_that_are_no_numbers_are_taken_as_they_come(version: Any) -> None:
     reflector = listed("a", version="10")
     reflector.ask()
     assert names([reflector.event(event("ADDED", "b", version))]) == [(("ns", "b"), True)]
 
 
-def test_numbers_are_compared_as_numbers():
+def test_numbers_are_compared_as_numbers() -> None:
     reflector = listed("a", version="99")
     reflector.ask()
     assert reflector.event(event("ADDED", "b", "100")) is not None
 
 
-def test_a_list_without_a_version_is_none():
+def test_a_list_without_a_version_is_none() -> None:
     reflector = Reflector(Pod)
     reflector.ask()
     with pytest.raises(ValueError):
@@ -462,7 +465,7 @@ def test_a_list_without_a_version_is_none():
 # --- expiries
 
 
-def test_one_expiry_is_followed_by_a_list_at_once_and_more_of_them_by_ever_longer_waits():
+def test_one_expiry_is_followed_by_a_list_at_once_and_more_of_them_by_ever_longer_waits() -> None:
     reflector, waits = listed("a"), []
     for _ in range(8):
         reflector.ask()
@@ -475,7 +478,7 @@ def test_one_expiry_is_followed_by_a_list_at_once_and_more_of_them_by_ever_longe
     assert waits == [0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0]
 
 
-def test_a_watch_that_ends_well_ends_that():
+def test_a_watch_that_ends_well_ends_that() -> None:
     reflector = listed("a")
     for _ in range(5):
         reflector.ask()
@@ -494,7 +497,7 @@ def test_a_watch_that_ends_well_ends_that():
 # --- pages, some at a time
 
 
-def test_a_page_that_breaks_in_the_middle_counts_for_nothing():
+def test_a_page_that_breaks_in_the_middle_counts_for_nothing() -> None:
     reflector = Reflector(Pod)
     reflector.ask()
     good = [pod(f"p-{i}") for i in range(60)]
@@ -508,7 +511,7 @@ def test_a_page_that_breaks_in_the_middle_counts_for_nothing():
     assert reflector.page(page("a")).keys == {("ns", "a")}
 
 
-def test_the_keys_of_a_list_are_told_once():
+def test_the_keys_of_a_list_are_told_once() -> None:
     reflector = Reflector(Pod)
     reflector.ask()
     list(reflector.slices(page("a", "b")))
@@ -517,7 +520,7 @@ def test_the_keys_of_a_list_are_told_once():
     assert reflector.version == "10"
 
 
-def test_an_event_of_a_deletion_needs_no_more_than_a_name():
+def test_an_event_of_a_deletion_needs_no_more_than_a_name() -> None:
     reflector = listed("a")
     reflector.ask()
     metadata = b'{"name":"a","namespace":"ns","resourceVersion":"11"}'
@@ -525,7 +528,7 @@ def test_an_event_of_a_deletion_needs_no_more_than_a_name():
     assert names([reflector.event(line)]) == [(("ns", "a"), False)]
 
 
-def test_a_watch_that_was_well_for_a_while_makes_up_for_what_failed_before_it():
+def test_a_watch_that_was_well_for_a_while_makes_up_for_what_failed_before_it() -> None:
     reflector = broken()
     for _ in range(6):
         reflector.failed()

@@ -2,7 +2,10 @@
 address it is, names, schemes.
 """
 
+from __future__ import annotations
+
 import random
+from typing import Any
 
 import pytest
 
@@ -21,12 +24,14 @@ from tests.fakes import backed_by, catalog_of, endpoints, node, pod, put, refuse
 V4, V6 = "1.2.3.4", "fd00:10:244:0:2::6b"
 
 
-def resolve(catalog, resource, id, *, nodes=True, policy=None, namespace="ns"):
+def resolve(
+    catalog: Any, resource: Any, id: Any, *, nodes: bool = True, policy: Any = None, namespace: str = "ns"
+) -> Any:
     resolver = Resolver(catalog, policy or DialPolicy(), nodes=nodes)
     return resolver.resolve(parse_target(resource, "" if resource == "nodes" else namespace, id))
 
 
-def leads_to(catalog, resource, id, **options):
+def leads_to(catalog: Any, resource: Any, id: Any, **options: Any) -> Any:
     """The endpoints as `scheme://address:port`, in order of the slices."""
     return [
         f"{'https' if e.tls else 'http'}://{e}" for e in resolve(catalog, resource, id, **options).endpoints
@@ -78,7 +83,7 @@ PODS = [
 
 
 @pytest.mark.parametrize(("containers", "ips", "id", "endpoint"), PODS)
-def test_a_pod_leads_to_its_first_address(containers, ips, id, endpoint):
+def test_a_pod_leads_to_its_first_address(containers: Any, ips: Any, id: Any, endpoint: Any) -> None:
     catalog = catalog_of(pods=[pod("foo", *ips, containers=containers)])
     assert leads_to(catalog, "pods", id) == [endpoint]
 
@@ -100,13 +105,13 @@ REFUSED_PODS = [
 
 
 @pytest.mark.parametrize("raw", REFUSED_PODS)
-def test_a_pod_whose_address_may_not_be_dialled_is_refused(raw):
+def test_a_pod_whose_address_may_not_be_dialled_is_refused(raw: Any) -> None:
     with refused(400, "address not allowed"):  # L-4
         resolve(catalog_of(pods=[raw]), "pods", "foo")
     assert leads_to(catalog_of(pods=[pod("foo", V4)]), "pods", "foo") == ["http://1.2.3.4:80"]
 
 
-def test_a_network_may_be_allowed():
+def test_a_network_may_be_allowed() -> None:
     policy = DialPolicy([network("127.0.0.0/8")])
     assert leads_to(catalog_of(pods=[pod("foo", "127.0.0.1")]), "pods", "foo", policy=policy) == [
         "http://127.0.0.1:80"
@@ -128,7 +133,7 @@ def test_a_network_may_be_allowed():
         "foo:8_0",
     ],
 )
-def test_a_port_that_a_pod_cannot_have_is_refused(id):
+def test_a_port_that_a_pod_cannot_have_is_refused(id: Any) -> None:
     with refused(400, "invalid pod request"):
         resolve(catalog_of(pods=[pod("foo", V4, containers=[[80]])]), "pods", id)
 
@@ -136,7 +141,7 @@ def test_a_port_that_a_pod_cannot_have_is_refused(id):
 @pytest.mark.parametrize(
     ("resource", "id"), [("pods", "x"), ("pods", "https:x:443"), ("services", "x:80"), ("nodes", "x")]
 )
-def test_what_is_not_there_is_not_found_by_its_bare_name(resource, id):
+def test_what_is_not_there_is_not_found_by_its_bare_name(resource: Any, id: Any) -> None:
     catalog = catalog_of(
         pods=[pod("x", V4, namespace="other")], services=[service("x", {"port": 80}, namespace="other")]
     )
@@ -149,26 +154,26 @@ def test_what_is_not_there_is_not_found_by_its_bare_name(resource, id):
 NEWER = "2026-02-02T00:00:00Z"
 
 
-def test_an_address_that_a_newer_pod_has_taken_over_leads_to_the_newer_alone():
+def test_an_address_that_a_newer_pod_has_taken_over_leads_to_the_newer_alone() -> None:
     catalog = catalog_of(pods=[pod("old", V4), pod("new", V4, namespace="other", created=NEWER)])
     with refused(400, "address not allowed"):
         resolve(catalog, "pods", "old")
     assert leads_to(catalog, "pods", "new", namespace="other") == ["http://1.2.3.4:80"]
 
 
-def test_a_newer_pod_that_has_ended_takes_nothing_over():
+def test_a_newer_pod_that_has_ended_takes_nothing_over() -> None:
     catalog = catalog_of(pods=[pod("old", V4), pod("new", V4, created=NEWER, phase="Failed")])
     assert leads_to(catalog, "pods", "old") == ["http://1.2.3.4:80"]
 
 
-def test_pods_of_the_host_network_share_the_nodes_address():
+def test_pods_of_the_host_network_share_the_nodes_address() -> None:
     catalog = catalog_of(
         pods=[pod("a", V4, host_network=True), pod("b", V4, host_network=True, created=NEWER)]
     )
     assert leads_to(catalog, "pods", "a") == leads_to(catalog, "pods", "b") == ["http://1.2.3.4:80"]
 
 
-def test_a_pod_of_the_host_network_does_not_own_what_a_pod_has():
+def test_a_pod_of_the_host_network_does_not_own_what_a_pod_has() -> None:
     catalog = catalog_of(pods=[pod("host", V4, host_network=True, created=NEWER), pod("own", V4)])
     with refused(400, "address not allowed"):
         resolve(catalog, "pods", "host")
@@ -223,7 +228,7 @@ SERVICES = [
 
 
 @pytest.mark.parametrize(("id", "endpoint"), SERVICES)
-def test_a_service_leads_to_its_pods(id, endpoint):
+def test_a_service_leads_to_its_pods(id: Any, endpoint: Any) -> None:
     assert leads_to(catalog_of(**REGISTRY), "services", id) == [endpoint]
 
 
@@ -269,12 +274,12 @@ NO_SERVICES = [
 
 
 @pytest.mark.parametrize(("id", "code", "message"), NO_SERVICES)
-def test_a_service_that_leads_nowhere_says_why(id, code, message):
+def test_a_service_that_leads_nowhere_says_why(id: Any, code: Any, message: Any) -> None:
     with refused(code, message):
         resolve(catalog_of(**REGISTRY), "services", id)
 
 
-def test_a_port_without_a_name_serves_who_asks_for_none_among_many():
+def test_a_port_without_a_name_serves_who_asks_for_none_among_many() -> None:
     catalog = catalog_of(
         pods=[pod("a", V4)],
         services=[service("s", P, {"port": 80})],
@@ -283,7 +288,9 @@ def test_a_port_without_a_name_serves_who_asks_for_none_among_many():
     assert leads_to(catalog, "services", "s") == ["http://1.2.3.4:2"]
 
 
-def one_service(*slice_endpoints, pods=(), port=None, slice_ports=None, **more):
+def one_service(
+    *slice_endpoints: Any, pods: Any = (), port: Any = None, slice_ports: Any = None, **more: Any
+) -> Any:
     """A service `s` with these endpoints."""
     return catalog_of(
         pods=pods or [pod("a", V4)],
@@ -340,7 +347,7 @@ OWNED = [
 
 
 @pytest.mark.parametrize(("endpoint", "pods", "count"), OWNED)
-def test_an_endpoint_counts_only_where_its_pod_owns_the_address(endpoint, pods, count):
+def test_an_endpoint_counts_only_where_its_pod_owns_the_address(endpoint: Any, pods: Any, count: Any) -> None:
     catalog = one_service(endpoint, pods=pods)
     if count:
         assert len(leads_to(catalog, "services", "s")) == count
@@ -349,12 +356,12 @@ def test_an_endpoint_counts_only_where_its_pod_owns_the_address(endpoint, pods, 
             resolve(catalog, "services", "s")
 
 
-def test_endpoints_that_are_no_good_are_told_by_the_whole_id():
+def test_endpoints_that_are_no_good_are_told_by_the_whole_id() -> None:
     with refused(503, 'no endpoints available for service "https:s:80"'):  # L-17, P-45
         resolve(one_service(backed_by("gone", V4)), "services", "https:s:80")
 
 
-def test_endpoints_of_several_slices_come_together_and_once():
+def test_endpoints_of_several_slices_come_together_and_once() -> None:
     catalog = catalog_of(
         pods=[pod("a", V4), pod("b", "1.2.3.5")],
         services=[service("s", {"port": 80})],
@@ -374,7 +381,7 @@ def test_endpoints_of_several_slices_come_together_and_once():
     ]
 
 
-def test_a_slice_of_another_namespace_is_another_services():
+def test_a_slice_of_another_namespace_is_another_services() -> None:
     catalog = catalog_of(
         pods=[pod("a", V4)],
         services=[service("s", {"port": 80})],
@@ -414,12 +421,12 @@ SCHEMES = [
 
 
 @pytest.mark.parametrize(("port", "id", "tls"), SCHEMES)
-def test_the_scheme_is_what_is_said_first(port, id, tls):
+def test_the_scheme_is_what_is_said_first(port: Any, id: Any, tls: Any) -> None:
     catalog = one_service(backed_by("a", V4), port=port)
     assert resolve(catalog, "services", id).endpoints == (Endpoint(V4, 8080, UNVERIFIED if tls else None),)
 
 
-def test_an_external_name_is_not_followed():
+def test_an_external_name_is_not_followed() -> None:
     catalog = one_service(backed_by("a", V4), type="ExternalName")
     for id in ("s", "s:80", "s:x"):
         with refused(503, f'no endpoints available for service "{id}"'):  # L-19
@@ -429,7 +436,7 @@ def test_an_external_name_is_not_followed():
     ]
 
 
-def test_ids_of_one_port_take_turns_together():
+def test_ids_of_one_port_take_turns_together() -> None:
     catalog = catalog_of(**REGISTRY)
     keys = {
         id: resolve(catalog, "services", id).key for id in ("named:p", "named:93", "http:named:p", "named:q")
@@ -487,7 +494,7 @@ AFTER = [
 
 
 @pytest.mark.parametrize(("change", "expected"), AFTER)
-def test_the_next_request_sees_every_change(change, expected):
+def test_the_next_request_sees_every_change(change: Any, expected: Any) -> None:
     catalog = one_service(backed_by("a", V4))
     resolver = Resolver(catalog, DialPolicy(), nodes=False)
     target = parse_target("services", "ns", "s")
@@ -502,7 +509,7 @@ def test_the_next_request_sees_every_change(change, expected):
         assert f"{'https' if endpoint.tls else 'http'}://{endpoint}" == expected
 
 
-def test_a_pod_that_comes_after_its_slice_is_seen():
+def test_a_pod_that_comes_after_its_slice_is_seen() -> None:
     catalog = catalog_of(
         pods=[pod("a", V4)],
         services=[service("s", {"port": 80})],
@@ -513,7 +520,7 @@ def test_a_pod_that_comes_after_its_slice_is_seen():
     assert len(leads_to(catalog, "services", "s")) == 2
 
 
-def test_ids_that_differ_do_not_share_what_was_worked_out():
+def test_ids_that_differ_do_not_share_what_was_worked_out() -> None:
     catalog = catalog_of(**REGISTRY)
     for _ in range(2):
         assert leads_to(catalog, "services", "named:p") == ["http://1.2.3.6:80"]
@@ -521,7 +528,7 @@ def test_ids_that_differ_do_not_share_what_was_worked_out():
         assert leads_to(catalog, "services", "named:q") == ["http://1.2.3.6:81"]
 
 
-def test_what_is_remembered_per_service_is_bounded():
+def test_what_is_remembered_per_service_is_bounded() -> None:
     catalog = one_service(backed_by("a", V4))
     for zeros in range(1, 18):
         for sign in ("", "+"):
@@ -530,14 +537,14 @@ def test_what_is_remembered_per_service_is_bounded():
     assert len(catalog.memos.services.get("ns", "s")) <= 64
 
 
-def test_what_is_remembered_per_pod_is_bounded():
+def test_what_is_remembered_per_pod_is_bounded() -> None:
     catalog = catalog_of(pods=[pod("foo", V4)])
     for port in range(1, 100):
         assert leads_to(catalog, "pods", f"http:foo:{port}") == [f"http://1.2.3.4:{port}"]
     assert len(catalog.memos.pods.get("ns", "foo")) <= 4
 
 
-def test_what_is_remembered_in_all_is_bounded():
+def test_what_is_remembered_in_all_is_bounded() -> None:
     catalog = catalog_of(
         pods=[pod(f"p{n}", f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}") for n in range(MOST_REMEMBERED + 1)]
     )
@@ -546,7 +553,7 @@ def test_what_is_remembered_in_all_is_bounded():
     assert len(catalog.memos.pods) <= MOST_REMEMBERED
 
 
-def outcome(catalog, resource, id):
+def outcome(catalog: Any, resource: Any, id: Any) -> Any:
     try:
         return sorted(leads_to(catalog, resource, id))
     except StatusError as error:
@@ -554,10 +561,10 @@ def outcome(catalog, resource, id):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_what_was_worked_out_before_is_what_would_be_worked_out_now(seed):
+def test_what_was_worked_out_before_is_what_would_be_worked_out_now(seed: Any) -> None:
     """After each of many changes, against a catalog that has seen nothing else."""
     chance = random.Random(seed)
-    known = {"pods": {}, "services": {}, "endpointslices": {}}
+    known: dict[Any, Any] = {"pods": {}, "services": {}, "endpointslices": {}}
     catalog = catalog_of()
     ids = [("pods", f"{name}{port}") for name in "abc" for port in ("", ":80", ":http")]
     ids += [("services", f"{name}{port}") for name in "st" for port in ("", ":80", ":81")]
@@ -575,7 +582,7 @@ def test_what_was_worked_out_before_is_what_would_be_worked_out_now(seed):
             assert outcome(catalog, *one) == outcome(fresh, *one)
 
 
-def some_object(chance):
+def some_object(chance: Any) -> Any:
     """(resource, raw)"""
     kind, addresses = chance.choice(["pods", "services", "endpointslices"]), ("10.0.0.1", "10.0.0.2")
     if kind == "pods":
@@ -641,7 +648,7 @@ NODES = [
 
 
 @pytest.mark.parametrize(("addresses", "kubelet", "id", "endpoint"), NODES)
-def test_a_node_leads_to_an_address_of_its_own(addresses, kubelet, id, endpoint):
+def test_a_node_leads_to_an_address_of_its_own(addresses: Any, kubelet: Any, id: Any, endpoint: Any) -> None:
     resolved = resolve(catalog_of(nodes=[node("node0", *addresses, kubelet_port=kubelet)]), "nodes", id)
     assert list(map(str, resolved.endpoints)) == [endpoint]
 
@@ -655,7 +662,7 @@ def test_a_node_leads_to_an_address_of_its_own(addresses, kubelet, id, endpoint)
         ("169.254.1.1", 0, "node0"),
     ],
 )
-def test_a_nodes_address_that_may_not_be_dialled_is_refused(address, kubelet, id):
+def test_a_nodes_address_that_may_not_be_dialled_is_refused(address: Any, kubelet: Any, id: Any) -> None:
     with refused(400, "address not allowed"):  # C-NL-4..6
         resolve(catalog_of(nodes=[node("node0", ("InternalIP", address), kubelet_port=kubelet)]), "nodes", id)
 
@@ -665,7 +672,7 @@ def test_a_nodes_address_that_may_not_be_dialled_is_refused(address, kubelet, id
     [[], [("Hostname", "node0")], [("InternalDNS", "10.0.0.1")]],
     ids=["C-NL-16-none", "names", "another-type"],
 )
-def test_a_node_without_an_address_is_not_there_for_us(addresses):
+def test_a_node_without_an_address_is_not_there_for_us(addresses: Any) -> None:
     with refused(503, "node0"):
         resolve(catalog_of(nodes=[node("node0", *addresses)]), "nodes", "node0")
 
@@ -694,13 +701,13 @@ def test_the_kubelets_identity_is_for_its_port_alone(id, tls):
 @pytest.mark.parametrize(
     "id", ["node0:kubelet", "node0:0", "node0:65536", "node0:+1", "node0:010250", "node0:10_250"]
 )
-def test_the_port_of_a_node_is_a_number(id):
+def test_the_port_of_a_node_is_a_number(id: Any) -> None:
     with refused(400, "invalid node request"):
         resolve(catalog_of(nodes=[node("node0", ("InternalIP", "10.0.0.1"))]), "nodes", id)
 
 
 @pytest.mark.parametrize("name", ["node0", "unknown"])
-def test_nodes_are_off_unless_enabled_and_then_nothing_is_told(name):
+def test_nodes_are_off_unless_enabled_and_then_nothing_is_told(name: Any) -> None:
     with refused(403, "--enable-node-proxy"):
         resolve(catalog_of(nodes=[node("node0", ("InternalIP", "10.0.0.1"))]), "nodes", name, nodes=False)
 
@@ -712,14 +719,16 @@ def test_nodes_are_off_unless_enabled_and_then_nothing_is_told(name):
 @pytest.mark.parametrize(
     ("resource", "id"), [("pods", "unnamed"), ("services", "unnamed"), ("pods", "unknown")]
 )
-def test_before_the_lists_were_read_nothing_is_said_to_be_missing(missing, resource, id):
+def test_before_the_lists_were_read_nothing_is_said_to_be_missing(
+    missing: Any, resource: Any, id: Any
+) -> None:
     catalog = catalog_of(**REGISTRY)
     catalog.synced[missing] = False
     with refused(503, "try again"):
         resolve(catalog, resource, id)
 
 
-def test_before_a_list_that_the_bastion_may_not_have_nobody_is_told_to_come_back():
+def test_before_a_list_that_the_bastion_may_not_have_nobody_is_told_to_come_back() -> None:
     catalog = Catalog()
     for resource in ("pods", "services"):
         catalog.expect(resource)
@@ -734,7 +743,7 @@ def test_before_a_list_that_the_bastion_may_not_have_nobody_is_told_to_come_back
         resolver.resolve(parse_target("services", "ns", "web"))
 
 
-def test_own_sockets_are_nobodys_endpoint():
+def test_own_sockets_are_nobodys_endpoint() -> None:
     catalog = one_service(backed_by("a", V4))
     policy = DialPolicy(own=[(V4, 8080), (V4, 80)])
     with refused(503):
@@ -804,7 +813,7 @@ KUBELETS = [
 
 
 @pytest.mark.parametrize(("nodes", "pods", "id", "is_kubelet"), KUBELETS)
-def test_a_kubelet_is_reached_as_a_node_alone(nodes, pods, id, is_kubelet):
+def test_a_kubelet_is_reached_as_a_node_alone(nodes: Any, pods: Any, id: Any, is_kubelet: Any) -> None:
     catalog = catalog_of(nodes=nodes, pods=pods)
     policy = DialPolicy(is_kubelet=catalog.is_kubelet)
     name = id.removeprefix("https:").partition(":")[0]
@@ -826,7 +835,7 @@ def test_a_kubelet_is_reached_as_a_node_alone(nodes, pods, id, is_kubelet):
             assert resolve(catalog, "services", name, policy=policy, nodes=served).endpoints[0].port == port
 
 
-def test_of_two_nodes_at_one_address_both_kubelets_are_kubelets():
+def test_of_two_nodes_at_one_address_both_kubelets_are_kubelets() -> None:
     catalog = catalog_of(
         nodes=[
             node("a", ("InternalIP", NODE), kubelet_port=5000),
@@ -838,7 +847,7 @@ def test_of_two_nodes_at_one_address_both_kubelets_are_kubelets():
         assert resolve(catalog, "nodes", id, policy=policy).endpoints[0].tls == tls
 
 
-def test_a_kubelet_is_known_as_long_as_its_node():
+def test_a_kubelet_is_known_as_long_as_its_node() -> None:
     catalog = catalog_of(nodes=[node("a", ("InternalIP", NODE)), node("b", ("InternalIP", NODE))])
     put(catalog, "nodes", node("a", ("InternalIP", "10.0.0.2"), kubelet_port=5000))
     assert [
@@ -851,7 +860,7 @@ def test_a_kubelet_is_known_as_long_as_its_node():
     assert not catalog._kubelets._ports
 
 
-def test_the_api_servers_of_the_cluster_are_no_target():
+def test_the_api_servers_of_the_cluster_are_no_target() -> None:
     """Their Service and its endpoints tell; no kubeconfig names them so."""
     api = service("kubernetes", {"port": 443, "name": "https"}, namespace="default")
     api["spec"] |= {"clusterIP": "10.96.0.1", "clusterIPs": ["10.96.0.1", "fd00:96::1"]}
@@ -880,7 +889,7 @@ def test_the_api_servers_of_the_cluster_are_no_target():
 
 
 @pytest.mark.parametrize("spec", [{}, {"clusterIP": "None"}, {"clusterIP": "None", "clusterIPs": ["None"]}])
-def test_a_headless_service_has_no_address(spec):
+def test_a_headless_service_has_no_address(spec: Any) -> None:
     api = service("kubernetes", {"port": 443}, namespace="default")
     api["spec"] |= spec
     assert list(api_server_sockets(catalog_of(services=[api]))) == []
@@ -890,20 +899,20 @@ def test_a_headless_service_has_no_address(spec):
 
 
 @pytest.mark.parametrize(("resource", "id"), [("pods", "x:80"), ("services", "x"), ("nodes", "x")])
-def test_a_name_that_is_not_known_says_so_for_who_can_find_out(resource, id):
+def test_a_name_that_is_not_known_says_so_for_who_can_find_out(resource: Any, id: Any) -> None:
     with pytest.raises(UnknownTarget) as caught:
         resolve(catalog_of(), resource, id)
     assert (caught.value.code, caught.value.reason, caught.value.target.name) == (404, "NotFound", "x")
 
 
-def test_what_is_known_and_cannot_be_reached_is_not_unknown():
+def test_what_is_known_and_cannot_be_reached_is_not_unknown() -> None:
     catalog = catalog_of(pods=[pod("p")], services=[service("s", {"port": 80})])
     for resource, id in (("pods", "p"), ("services", "s"), ("services", "s:81")):
         with refused(400 if resource == "pods" else 503):
             resolve(catalog, resource, id)
 
 
-def test_with_namespaces_the_others_are_not_served_and_nobody_need_look():
+def test_with_namespaces_the_others_are_not_served_and_nobody_need_look() -> None:
     catalog = catalog_of(
         pods=[pod("p", V4), pod("p", V6, namespace="other")], nodes=[node("n", ("InternalIP", V4))]
     )
@@ -925,15 +934,15 @@ class Counting(DialPolicy):
 
     asked = 0
 
-    def permits(self, address, port):
+    def permits(self, address: Any, port: Any) -> Any:
         self.asked += 1
         return super().permits(address, port)
 
 
-def large(slices, each, *, live=True):
+def large(slices: Any, each: Any, *, live: bool = True) -> Any:
     """A service of so many slices with so many endpoints each."""
 
-    def address(n):
+    def address(n: Any) -> str:
         return f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}"
 
     named = [[slice * each + n for n in range(each)] for slice in range(slices)]
@@ -947,7 +956,7 @@ def large(slices, each, *, live=True):
     )
 
 
-def in_turns(resolver, target):
+def in_turns(resolver: Any, target: Any) -> Any:
     """(what it leads to, how many turns were not enough)"""
     unfinished = 0
     while True:
@@ -957,7 +966,7 @@ def in_turns(resolver, target):
             unfinished += 1
 
 
-def test_a_large_service_is_looked_at_in_turns():
+def test_a_large_service_is_looked_at_in_turns() -> None:
     policy = Counting()
     resolver = Resolver(large(5, 1000), policy, nodes=False)
     target = parse_target("services", "ns", "s")
@@ -972,7 +981,7 @@ def test_a_large_service_is_looked_at_in_turns():
     assert resolver.resolve(target) is resolved
 
 
-def test_after_a_change_only_the_slice_that_names_the_pod_is_looked_at_again():
+def test_after_a_change_only_the_slice_that_names_the_pod_is_looked_at_again() -> None:
     policy = Counting()
     catalog = large(5, 100)
     resolver = Resolver(catalog, policy, nodes=False)
@@ -985,7 +994,7 @@ def test_after_a_change_only_the_slice_that_names_the_pod_is_looked_at_again():
     assert policy.asked - before == 99
 
 
-def test_a_service_that_nobody_backs_is_looked_at_once():
+def test_a_service_that_nobody_backs_is_looked_at_once() -> None:
     catalog = large(3, 50, live=False)
     resolver = Resolver(catalog, DialPolicy(), nodes=False)
     target = parse_target("services", "ns", "s")
@@ -999,7 +1008,7 @@ def test_a_service_that_nobody_backs_is_looked_at_once():
 
 
 @pytest.mark.parametrize("empty", [True, False], ids=["slices-without-endpoints", "endpoints"])
-def test_beyond_what_a_service_may_list_nothing_is_looked_at(empty):
+def test_beyond_what_a_service_may_list_nothing_is_looked_at(empty: Any) -> None:
     full = [] if empty else [backed_by("nobody", V4)] * 1000
     count = MOST_LISTED // (2 + len(full)) + 1
     last = endpoints("s", {"": 80}, backed_by("a", V4), name="last")
@@ -1008,7 +1017,7 @@ def test_beyond_what_a_service_may_list_nothing_is_looked_at(empty):
         services=[service("s", {"port": 80})],
         endpointslices=[*(endpoints("s", {"": 80}, *full, name=f"s-{n}") for n in range(count)), last],
     )
-    beyond = []
+    beyond: list[Any] = []
     resolver = Resolver(catalog, DialPolicy(), nodes=False, beyond=beyond.append)
     with refused(
         503, f"none is ready among the first {MOST_LISTED} that its slices list, and no more are looked at"
@@ -1017,7 +1026,7 @@ def test_beyond_what_a_service_may_list_nothing_is_looked_at(empty):
     assert set(beyond) == {("ns", "s")}
 
 
-def test_a_service_of_very_many_ports_names_a_few():
+def test_a_service_of_very_many_ports_names_a_few() -> None:
     catalog = catalog_of(services=[service("s", *({"port": n, "name": f"p{n}"} for n in range(1, 3000)))])
     with refused(503, "p16:16 and 2983 more"):
         resolve(catalog, "services", "s:nope")

@@ -4,7 +4,10 @@ one list.
 Histories are drawn by a seed that a failure names; SOAK_ROUNDS asks for more of them.
 """
 
+from __future__ import annotations
+
 import random
+from typing import Any
 
 import pytest
 
@@ -20,11 +23,11 @@ from tests.fakes import SOMEBODY, pod
 WITHIN = 10  # seconds
 
 
-def lists(api):
+def lists(api: Any) -> Any:
     return {resource: api.requests["list", resource] for resource in RESOURCES}
 
 
-def changes(api, seed, count):
+def changes(api: Any, seed: Any, count: Any) -> None:
     chance = random.Random(seed)
     for _ in range(count):
         change(api, chance)
@@ -32,8 +35,8 @@ def changes(api, seed, count):
 
 @pytest.mark.parametrize("bumped", [False, True])
 @pytest.mark.parametrize("emptied", [False, True])
-def test_a_backup_that_is_restored_is_one_list(emptied, bumped):
-    async def scene():
+def test_a_backup_that_is_restored_is_one_list(emptied: Any, bumped: Any) -> None:
+    async def scene() -> None:
         api = filled()
         kept = (1, {resource: {} for resource in RESOURCES}) if emptied else api.keep()
         changes(api, 1, 30)
@@ -51,8 +54,8 @@ def test_a_backup_that_is_restored_is_one_list(emptied, bumped):
     on_a_clock(scene)
 
 
-def test_an_api_server_that_comes_back_with_older_data_after_an_hour():
-    async def scene():
+def test_an_api_server_that_comes_back_with_older_data_after_an_hour() -> None:
+    async def scene() -> None:
         api = filled()
         kept = api.keep()
         changes(api, 1, 30)
@@ -68,8 +71,8 @@ def test_an_api_server_that_comes_back_with_older_data_after_an_hour():
     on_a_clock(scene)
 
 
-def test_a_replica_that_is_behind_is_no_storm_of_lists():
-    async def scene():
+def test_a_replica_that_is_behind_is_no_storm_of_lists() -> None:
+    async def scene() -> None:
         api = filled()
         async with copying(api) as copy:
             await copy.becomes_equal()
@@ -86,8 +89,8 @@ def test_a_replica_that_is_behind_is_no_storm_of_lists():
     on_a_clock(scene)
 
 
-def test_a_check_that_goes_wrong_ends_no_watch():
-    async def scene():
+def test_a_check_that_goes_wrong_ends_no_watch() -> None:
+    async def scene() -> None:
         api = filled()
         async with copying(api) as copy:
             await copy.becomes_equal()
@@ -115,7 +118,7 @@ def test_a_check_that_goes_wrong_ends_no_watch():
 # --- where the new history has come past the version that the copy has, a check finds nothing
 
 
-async def caught_up(copy, kept):
+async def caught_up(copy: Any, kept: Any) -> None:
     api = copy.api
     reached = api.revision
     await api.restore(kept)
@@ -126,8 +129,8 @@ async def caught_up(copy, kept):
         )
 
 
-def test_a_change_of_what_never_came_to_be_is_a_proof():
-    async def scene():
+def test_a_change_of_what_never_came_to_be_is_a_proof() -> None:
+    async def scene() -> None:
         api = filled()
         api.put("pods", pod("there", "10.0.7.7", namespace="a"))
         kept = api.keep()
@@ -144,8 +147,8 @@ def test_a_change_of_what_never_came_to_be_is_a_proof():
     on_a_clock(scene)
 
 
-def test_a_name_that_is_found_where_it_should_not_be_is_a_proof():
-    async def scene():
+def test_a_name_that_is_found_where_it_should_not_be_is_a_proof() -> None:
+    async def scene() -> None:
         api = filled()
         api.put("pods", pod("there", "10.0.7.7", namespace="a"))
         kept = api.keep()
@@ -168,10 +171,10 @@ def test_a_name_that_is_found_where_it_should_not_be_is_a_proof():
 
 
 @pytest.mark.parametrize("seed", range(max(9, ROUNDS * 3 // 10)))
-def test_whatever_history_is_restored_the_catalog_equals_the_truth_within_ten_seconds(seed):
+def test_whatever_history_is_restored_the_catalog_equals_the_truth_within_ten_seconds(seed: Any) -> None:
     chance = random.Random(f"restored {seed}")
 
-    async def scene():
+    async def scene() -> None:
         api = filled(chance, 40)
         backups = [(1, {resource: {} for resource in RESOURCES}), api.keep()]
         async with copying(api) as copy:
@@ -193,7 +196,7 @@ def test_whatever_history_is_restored_the_catalog_equals_the_truth_within_ten_se
     on_a_clock(scene)
 
 
-async def restore(copy, chance, kept):
+async def restore(copy: Any, chance: Any, kept: Any) -> None:
     """With the API server away for a while or not, and with changes that do not hide it."""
     api = copy.api
     away = chance.random() < 0.5

@@ -1,6 +1,9 @@
 """Which address of which pod, and which port, is HTTP spoken to?  Families, protocols, endpoints that end."""
 
+from __future__ import annotations
+
 from ipaddress import IPv6Address
+from typing import Any
 
 import pytest
 
@@ -24,7 +27,7 @@ UDP_PORTS = [
 
 
 @pytest.mark.parametrize(("id", "expected"), UDP_PORTS)
-def test_a_service_port_of_udp_is_never_dialled(id, expected):
+def test_a_service_port_of_udp_is_never_dialled(id: Any, expected: Any) -> None:
     piece = endpoints("s", {"udp": 53, "quic": 80, "tcp": 54}, backed_by("a", V4))
     piece["ports"][0] |= {"protocol": "UDP"}
     piece["ports"].insert(0, {"name": "tcp", "port": 55, "protocol": "UDP"})  # whose name a TCP port has, too
@@ -36,7 +39,7 @@ def test_a_service_port_of_udp_is_never_dialled(id, expected):
             leads_to(catalog, "services", id)
 
 
-def test_a_service_of_udp_alone_says_so():
+def test_a_service_of_udp_alone_says_so() -> None:
     catalog = catalog_of(pods=[pod("a", V4)], services=[service("s", *UDP_AND_TCP[:2])])
     with refused(503, "HTTP is spoken over TCP; it has udp:53/UDP, quic:80/UDP"):
         leads_to(catalog, "services", "s")
@@ -54,7 +57,7 @@ POD_OF_UDP = [
 
 
 @pytest.mark.parametrize(("id", "expected"), POD_OF_UDP)
-def test_a_pods_port_of_udp_is_never_dialled(id, expected):
+def test_a_pods_port_of_udp_is_never_dialled(id: Any, expected: Any) -> None:
     raw = pod(
         "a",
         V4,
@@ -84,7 +87,9 @@ TWO_FAMILIES = [
 
 
 @pytest.mark.parametrize(("spec", "first", "standby"), TWO_FAMILIES)
-def test_a_pod_of_two_families_is_one_endpoint_and_its_other_address_stands_by(spec, first, standby):
+def test_a_pod_of_two_families_is_one_endpoint_and_its_other_address_stands_by(
+    spec: Any, first: Any, standby: Any
+) -> None:
     raw = service("s", {"port": 80})
     raw["spec"] |= spec
     catalog = catalog_of(
@@ -100,7 +105,7 @@ def test_a_pod_of_two_families_is_one_endpoint_and_its_other_address_stands_by(s
     assert [endpoint.address for endpoint in resolved.standby] == standby
 
 
-def test_a_pod_of_the_other_family_alone_takes_part():
+def test_a_pod_of_the_other_family_alone_takes_part() -> None:
     catalog = one_service(
         backed_by("a", V4), backed_by("b", B6), backed_by("a", V6), pods=[pod("a", V4, V6), pod("b", B6)]
     )
@@ -109,7 +114,7 @@ def test_a_pod_of_the_other_family_alone_takes_part():
     assert {endpoint.address for endpoint in resolved.standby} == {V6, B6}
 
 
-def test_a_pods_other_address_stands_by():
+def test_a_pods_other_address_stands_by() -> None:
     catalog = catalog_of(pods=[pod("a", V4, V6, "fe80::1")])
     resolved = resolve(catalog, "pods", "a:80")
     assert [[e.address for e in some] for some in (resolved.endpoints, resolved.standby)] == [[V4], [V6]]
@@ -119,13 +124,13 @@ def test_a_pods_other_address_stands_by():
     ("in_pod", "in_slice"),
     [("2001:db8::1", "2001:DB8:0:0::1"), ("2001:0db8:0000:0000:0000:0000:0000:0001", "2001:db8::1")],
 )
-def test_an_ipv6_address_is_the_same_however_it_is_written(in_pod, in_slice):
+def test_an_ipv6_address_is_the_same_however_it_is_written(in_pod: Any, in_slice: Any) -> None:
     assert leads_to(one_service(backed_by("a", in_slice), pods=[pod("a", in_pod)]), "services", "s") == [
         f"http://[{IPv6Address(in_slice)}]:8080"
     ]
 
 
-def ending(target, address, **conditions):
+def ending(target: Any, address: Any, **conditions: Any) -> Any:
     raw = backed_by(target, address, ready=False)
     raw["conditions"] |= conditions
     return raw
@@ -142,7 +147,7 @@ ENDINGS = [
 
 
 @pytest.mark.parametrize(("listed", "expected"), ENDINGS)
-def test_what_serves_while_it_ends_is_used_where_nothing_is_ready(listed, expected):
+def test_what_serves_while_it_ends_is_used_where_nothing_is_ready(listed: Any, expected: Any) -> None:
     catalog = one_service(*listed, pods=[pod("a", V4), pod("b", B4)])
     if expected == 503:
         with refused(503, "no endpoints available"):

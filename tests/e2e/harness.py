@@ -263,7 +263,7 @@ class Bastion:
             json.loads(line) for line in self.program.stdout.splitlines(keepends=True) if line.endswith("\n")
         ]
 
-    def line(self, audit_id: str) -> dict[str, Any]:
+    def line(self, audit_id: str) -> Any:
         """The one line of an exchange, once it is written."""
         return self.program.until(
             lambda: [line for line in self.lines() if line["auditID"] == audit_id and line["msg"] == "access"]

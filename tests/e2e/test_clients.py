@@ -19,6 +19,7 @@ import yaml
 
 from tests.e2e.harness import ALICE, BOB, CAROL, Bastion, Cluster, Place, standalone
 from tests.e2e.wire import Visit, backend
+from tests.present import present
 
 CURL, KUBECTL = shutil.which("curl"), shutil.which("kubectl")
 needs_curl = pytest.mark.skipif(CURL is None, reason="curl is not installed")
@@ -254,15 +255,15 @@ def test_the_official_client_goes_through_the_bastion(bastion: Bastion, pod: Pla
             answer = core.connect_get_namespaced_pod_proxy_with_path(
                 f"{pod.name}:8080", "default", "metrics", _preload_content=False
             )
-            assert json.loads(answer.data)["target"] == "/metrics"
+            assert json.loads(answer.data)["target"] == "/metrics"  # type: ignore[attr-defined]
             path = "api/v1/label/a%2Fb c/values"  # the client encodes all of it, slashes as well
             answer = core.connect_get_namespaced_pod_proxy_with_path(
                 f"{pod.name}:8080", "default", path, _preload_content=False
             )
-            assert json.loads(answer.data)["target"] == "/api/v1/label/a%252Fb%20c/values"
+            assert json.loads(answer.data)["target"] == "/api/v1/label/a%252Fb%20c/values"  # type: ignore[attr-defined]
             with pytest.raises(kubernetes.client.ApiException) as caught:
                 core.connect_get_namespaced_pod_proxy("nobody", "default")
-            assert (caught.value.status, json.loads(caught.value.body)["reason"]) == (404, "NotFound")
+            assert (caught.value.status, json.loads(caught.value.body)["reason"]) == (404, "NotFound")  # type: ignore[arg-type]
 
     async def main() -> None:
         async with backend(pod.address):
@@ -284,15 +285,21 @@ Api = Callable[[str], kubernetes.client.ApiClient]
 def test_the_official_client_reads_the_embedded_api(api: Api, cluster: Cluster) -> None:
     with api("bastion") as connection:
         core = kubernetes.client.CoreV1Api(connection)
-        pods = {pod.metadata.name: pod.status.pod_ip for pod in core.list_namespaced_pod("default").items}
-        assert pods["pod-1"].startswith("127.97.")
-        version = core.list_namespaced_pod("default").metadata.resource_version
+        pods = {
+            present(pod.metadata).name: present(pod.status).pod_ip
+            for pod in core.list_namespaced_pod("default").items
+        }
+        assert present(pods["pod-1"]).startswith("127.97.")
+        version = present(core.list_namespaced_pod("default").metadata).resource_version
 
         reviews = kubernetes.client.AuthenticationV1Api(connection)
         for token, user in ((ALICE, "alice"), ("guessed", None)):
             review = kubernetes.client.V1TokenReview(spec=kubernetes.client.V1TokenReviewSpec(token=token))
             status = reviews.create_token_review(review).status
-            assert (bool(status.authenticated), status.user.username if status.user else None) == (
+            assert (
+                bool(present(status).authenticated),
+                present(present(status).user).username if present(status).user else None,
+            ) == (
                 user is not None,
                 user,
             )
@@ -306,12 +313,12 @@ def test_the_official_client_reads_the_embedded_api(api: Api, cluster: Cluster) 
                 user=user, groups=groups, resource_attributes=asked
             )
             made = access.create_subject_access_review(kubernetes.client.V1SubjectAccessReview(spec=spec))
-            assert made.status.allowed is allowed
+            assert present(made.status).allowed is allowed
 
         _watch(core, version, cluster)
 
 
-def _watch(core: kubernetes.client.CoreV1Api, version: str, cluster: Cluster) -> None:
+def _watch(core: kubernetes.client.CoreV1Api, version: Any, cluster: Cluster) -> None:
     """A pod that comes and goes is seen coming and going."""
     manifests = json.loads(cluster.manifests.read_text())
     newcomer = {
@@ -332,5 +339,5 @@ def _watch(core: kubernetes.client.CoreV1Api, version: str, cluster: Cluster) ->
 def test_the_official_client_is_refused_by_the_embedded_api(api: Api) -> None:
     with api("bob") as connection, pytest.raises(kubernetes.client.ApiException) as caught:
         kubernetes.client.CoreV1Api(connection).list_namespaced_pod("default")
-    assert (caught.value.status, json.loads(caught.value.body)["reason"]) == (403, "Forbidden")
-    assert BOB not in caught.value.body
+    assert (caught.value.status, json.loads(caught.value.body)["reason"]) == (403, "Forbidden")  # type: ignore[arg-type]
+    assert BOB not in caught.value.body  # type: ignore[operator]

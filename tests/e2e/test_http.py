@@ -367,7 +367,7 @@ def test_an_early_refusal_reaches_a_client_that_sends_first_and_reads_then(
     if tls:
         connection = http.client.HTTPSConnection("127.0.0.1", bastion.port, context=bastion.trust)
     else:
-        connection = http.client.HTTPConnection("127.0.0.1", bastion.plain_port)
+        connection = http.client.HTTPConnection("127.0.0.1", bastion.plain_port)  # type: ignore[assignment]
     with contextlib.closing(connection):
         connection.request("POST", pod.path(), body=b"x" * size, headers={"Authorization": f"Bearer {CAROL}"})
         answer = connection.getresponse()

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e.harness import ALICE, CAROL, DAVE, Bastion, Cluster, Place, free_port, serving
+from tests.e2e.harness import ALICE, CAROL, DAVE, Bastion, Cluster, Place, free_port, serving  # type: ignore[attr-defined]
 from tests.e2e.test_lifecycle import children
 from tests.e2e.wire import ask, backend, request
 

@@ -14,6 +14,7 @@ import threading
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from bastion.runtime.certificates import Authority, Pair
 from tests.authn.provider import CLIENT_ID, Provider, provider
@@ -36,7 +37,8 @@ def shown(bastion: Bastion) -> str:
         socket.create_connection(("127.0.0.1", bastion.port)) as sock,
         context.wrap_socket(sock, server_hostname="localhost") as tls,
     ):
-        subject = dict(pair for pairs in tls.getpeercert()["subject"] for pair in pairs)  # type: ignore[index, union-attr, misc, call-overload]
+        certificate: Any = tls.getpeercert()
+        subject = dict(pair for pairs in certificate["subject"] for pair in pairs)
         return str(subject["commonName"])
 
 
@@ -330,7 +332,7 @@ def test_while_workers_die_the_port_never_closes(cluster: Cluster, tmp_path: Pat
                     await until(program, partial(_is_replaced, victim, program.process.pid))
             finally:
                 over.set()
-                await asyncio.to_thread(lambda: [thread.join() for thread in threads])
+                await asyncio.to_thread(lambda: [thread.join() for thread in threads])  # type: ignore[func-returns-value]
         assert not refused
 
     with serving(cluster, tmp_path, "--workers", 2) as bastion:

@@ -13,6 +13,7 @@ import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,7 +74,7 @@ def site(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield Site(bastion, url)
 
 
-async def off_loop(work, *arguments):  # type: ignore[no-untyped-def]
+async def off_loop(work: Any, *arguments: Any) -> Any:
     return await asyncio.to_thread(work, *arguments)
 
 
@@ -306,7 +307,7 @@ def test_a_websocket_counts_by_its_origin(
     async def main() -> None:
         behind = Backend()
 
-        async def serve(visit) -> None:  # type: ignore[no-untyped-def]
+        async def serve(visit: Any) -> None:
             asked = await visit.message()
             behind.requests.append(asked)
             if asked.one("Upgrade"):

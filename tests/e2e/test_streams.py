@@ -140,7 +140,7 @@ def test_each_event_arrives_before_the_next_is_sent(bastion: Bastion, pod: Place
         async with backend(pod.address, serve), client(bastion) as wire:
             await wire.send(request(pod.path("/events")))
             assert (await wire.head()).one("Content-Type") == "text/event-stream"
-            assert [received.put_nowait(chunk) or chunk async for chunk in wire.chunks()] == [
+            assert [received.put_nowait(chunk) or chunk async for chunk in wire.chunks()] == [  # type: ignore[func-returns-value]
                 b"data: %d\n\n" % n for n in range(5)
             ]
 
@@ -398,7 +398,7 @@ def test_an_http_1_0_client_can_tell_too(bastion: Bastion, pod: Place, answer: b
                 assert sock.recv(65536)
 
     async def main() -> None:
-        nonlocal loop, received
+        nonlocal loop, received  # type: ignore[misc]
         loop, received = asyncio.get_running_loop(), asyncio.Event()
         async with backend(pod.address, breaking(answer, RST, received)):
             await asyncio.to_thread(broken)

@@ -102,7 +102,7 @@ def spoken(pieces: list[bytes]) -> list[Any]:
     connection.
     """
     loop, recorder, transport = HandLoop(), _Recorder(), HandTransport()
-    state = ServerState(recorder, Deadlines(), audit_id=lambda: "x", date_line=lambda: b"")
+    state = ServerState(recorder, Deadlines(), audit_id=lambda: "x", date_line=lambda: b"")  # type: ignore[arg-type]
     protocol = HttpProtocol(state, loop)  # type: ignore[arg-type]
     protocol.connection_made(transport)  # type: ignore[arg-type]
     for piece in pieces:

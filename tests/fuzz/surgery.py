@@ -141,7 +141,7 @@ def _check_request(
     withheld = {"withheld": FRONT_PROXY} if front_proxy else {}
     named = nominated(fields)
     try:
-        lines = to_backend(fields, forwarded, keep_authorization=keep_authorization, **withheld)
+        lines = to_backend(fields, forwarded, keep_authorization=keep_authorization, **withheld)  # type: ignore[arg-type]
     except StatusError as error:
         assert error.code == 400
         assert named & {b"host", b"content-length", b"transfer-encoding"}

@@ -5,6 +5,8 @@ so many milliseconds of the thread's own CPU time, whatever is thrown at it; one
 each time.
 """
 
+from __future__ import annotations
+
 import asyncio
 import base64
 import gzip
@@ -13,6 +15,7 @@ import random
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from itertools import count
+from typing import Any
 
 import pytest
 
@@ -126,7 +129,7 @@ HEADS = [
 
 @pytest.mark.parametrize("lines", HEADS)
 @pytest.mark.parametrize("target", ["backend", "/readyz", "/login"])
-def test_heads(house, target, lines):
+def test_heads(house: Watched, target: str, lines: Any) -> None:
     path = house.path + "/" if target == "backend" else target
     held(house, lambda: house.send(ask(path, *lines), plain(b"ok")))
 
@@ -152,7 +155,7 @@ PREFIXES = [
 
 @pytest.mark.parametrize("rest", TARGETS)
 @pytest.mark.parametrize("prefix", PREFIXES)
-def test_targets(house, prefix, rest):
+def test_targets(house: Watched, prefix: Any, rest: Any) -> None:
     base = house.path if prefix == "backend" else prefix
     held(
         house, lambda: house.send(ask(base + rest, token=ALICE if prefix == "backend" else ""), plain(b"ok"))
@@ -175,8 +178,8 @@ PARAMETERS = [
     "path",
     ["/readyz", "/healthz/ping", "/metrics", "/version", "/openapi.json", "/login", "/.bastion/session"],
 )
-def test_queries_of_the_bastions_own_paths(house, path, query):
-    held(house, lambda: house.send(ask(path + query, token="")))
+def test_queries_of_the_bastions_own_paths(house: Watched, path: str, query: dict[str, str]) -> None:
+    held(house, lambda: house.send(ask(path + query, token="")))  # type: ignore[operator]
 
 
 HOSTS = [
@@ -191,7 +194,7 @@ HOSTS = [
 
 @pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.parametrize("path", ["backend", "/login", "/.bastion/handoff?to=x", "/readyz"])
-def test_hosts(house, path, host):
+def test_hosts(house: Watched, path: str, host: bytes) -> None:
     held(
         house,
         lambda: house.send(ask(house.path + "/" if path == "backend" else path, host=host), plain(b"ok")),
@@ -223,10 +226,10 @@ CREDENTIALS = [
 
 @pytest.mark.parametrize("credential", CREDENTIALS)
 @pytest.mark.parametrize("path", ["backend", "/login"])
-def test_tokens(house, path, credential):
+def test_tokens(house: Watched, path: str, credential: Any) -> None:
     number = count()  # another one each time: what is remembered is another matter
 
-    def act():
+    def act() -> None:
         varied = f"{credential[:-4]}{next(number):04}"
         form = b"token=" + varied.encode()
         lines = [b"Content-Type: application/x-www-form-urlencoded", b"Origin: http://bastion.test"]
@@ -255,12 +258,12 @@ BODIES = [
 
 
 @pytest.mark.parametrize("body", BODIES)
-def test_bodies(house, body):
+def test_bodies(house: Watched, body: bytes) -> None:
     head = CHUNKED % (house.path.encode(), ALICE.encode())
     held(house, lambda: house.send(head + body, plain(b"ok")))
 
 
-def test_requests_that_come_byte_by_byte_or_all_at_once(house):
+def test_requests_that_come_byte_by_byte_or_all_at_once(house: Watched) -> None:
     held(house, lambda: house.send(ask(house.path + "/", b"X: " + b"a" * 3000), plain(b"ok"), pieces=1))
     pipelined = b"".join(
         ask("/readyz", token="").replace(b"Connection: close\r\n", b"") for _ in range(500)
@@ -268,7 +271,7 @@ def test_requests_that_come_byte_by_byte_or_all_at_once(house):
     held(house, lambda: house.send(pipelined))
 
 
-def test_refused_requests(house):
+def test_refused_requests(house: Watched) -> None:
     held(house, lambda: house.send(ask(house.path + "/", token=CAROL)))
     held(house, lambda: house.send(b"GET / HTTP/1.1\r\n" + many(b"x" * 200 + b"\r\n", 64 * KIB)))
     held(house, lambda: house.send(many(b"\r\n", 1 << 18) + ask("/readyz")))
@@ -310,9 +313,9 @@ ANSWERS = [
 
 
 @pytest.mark.parametrize("answer", ANSWERS)
-def test_answers(house, answer):
+def test_answers(house: Watched, answer: Any) -> None:
 
-    def act():
+    def act() -> None:
         assert house.send(ask(house.path + "/"), answer).startswith(b"HTTP/1.1 ")
 
     held(house, act)
@@ -378,7 +381,7 @@ BEGINNINGS = {"hx-location": b'{"path": "/', "refresh": b"0; url=/"}
 
 
 @pytest.mark.parametrize("name", READ_OF_REQUESTS)
-def test_what_is_read_of_a_request(house, name):
+def test_what_is_read_of_a_request(house: Watched, name: str) -> None:
     also = (
         b"Accept: text/html",
         b"User-Agent: OpenAPI-Generator/1",
@@ -388,16 +391,16 @@ def test_what_is_read_of_a_request(house, name):
         field = name.encode() + b": x" + many(unit)
         held(
             house,
-            lambda field=field: house.send(ask(house.path + "/a%2Fb", field, *also, token=""), plain(b"ok")),
+            lambda field=field: house.send(ask(house.path + "/a%2Fb", field, *also, token=""), plain(b"ok")),  # type: ignore[misc]
         )
 
 
 @pytest.mark.parametrize("name", READ_OF_ANSWERS)
-def test_what_is_read_of_an_answer(house, name):
+def test_what_is_read_of_an_answer(house: Watched, name: str) -> None:
     start = BEGINNINGS.get(name, b"/")
     for unit in UNITS:
         answer = plain(b"x", name.encode() + b": " + start + many(unit))
-        held(house, lambda answer=answer: house.send(ask(house.path + "/"), answer))
+        held(house, lambda answer=answer: house.send(ask(house.path + "/"), answer))  # type: ignore[misc]
 
 
 PAGES = {
@@ -433,11 +436,11 @@ def page(piece: bytes, size: int = 300 * KIB) -> bytes:
 
 @pytest.mark.parametrize("encoding", [b"", b"gzip"])
 @pytest.mark.parametrize("piece", PAGES.values(), ids=PAGES.keys())
-def test_pages(house, piece, encoding):
+def test_pages(house: Watched, piece: bytes, encoding: Any) -> None:
     body, lines = page(piece), [b"Content-Encoding: " + encoding] if encoding else []
     answer = plain(gzip.compress(body) if encoding else body, *lines, kind=b"text/html")
 
-    def act():
+    def act() -> None:
         assert house.send(ask(house.path + "/"), answer).startswith(b"HTTP/1.1 200 ")
 
     held(house, act)
@@ -453,7 +456,7 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("body", BOMBS.values(), ids=BOMBS.keys())
-def test_compressed_bodies(house, body):
+def test_compressed_bodies(house: Watched, body: bytes) -> None:
     held(
         house,
         lambda: house.send(ask(house.path + "/"), plain(body, b"Content-Encoding: gzip", kind=b"text/html")),
@@ -471,7 +474,7 @@ FRAMES = {
 
 
 @pytest.mark.parametrize("frames", FRAMES.values(), ids=FRAMES.keys())
-def test_frames(house, frames):
+def test_frames(house: Watched, frames: Any) -> None:
     lines = [
         b"Upgrade: websocket",
         b"Sec-WebSocket-Version: 13",
@@ -483,7 +486,7 @@ def test_frames(house, frames):
         b" s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
     )
 
-    def act():
+    def act() -> None:
         assert house.send(asked + frames, switch + frames).startswith(b"HTTP/1.1 101 ")
 
     held(house, act)
@@ -617,11 +620,11 @@ def crowded() -> Catalog:
 
 
 @pytest.mark.parametrize(("resource", "events"), EVENTS)
-def test_events(house, crowded, resource, events):
+def test_events(house: Watched, crowded: Any, resource: str, events: list[bytes]) -> None:
     held(house, lambda: house.run(informed(crowded, resource, events)))
 
 
-def test_lists_and_what_they_no_longer_hold(house):
+def test_lists_and_what_they_no_longer_hold(house: Watched) -> None:
     async def listed(catalog: Catalog, api: Lists) -> None:
         informer = Informer("endpointslices", api, catalog)  # type: ignore[arg-type]
         # how large they are it knows from the list before
@@ -632,7 +635,7 @@ def test_lists_and_what_they_no_longer_hold(house):
 
     many_of, one = (Lists([piece_of("many", n) for n in range(count)], []) for count in (30, 1))
 
-    def act():
+    def act() -> None:
         catalog = Catalog()
         house.run(listed(catalog, many_of))
         house.run(listed(catalog, one))
@@ -642,7 +645,7 @@ def test_lists_and_what_they_no_longer_hold(house):
 
 
 @pytest.mark.parametrize("backed", [False, True], ids=["nobodys", "backed"])
-def test_requests_to_a_service_of_very_many_slices(house, backed):
+def test_requests_to_a_service_of_very_many_slices(house: Watched, backed: Any) -> None:
     """A turn at a time, and remembered: also what comes out empty."""
     catalog, numbers, pods = house.bastion.cluster.catalog, count(), 3000
 
@@ -661,7 +664,7 @@ def test_requests_to_a_service_of_very_many_slices(house, backed):
             )
         put(catalog, "services", service(name, {"port": 80}, namespace="default"))
 
-    def act():
+    def act() -> None:
         house.run(filled(name := f"many-{backed}-{next(numbers)}"))
         house.loop.turns.begin()
         for _ in range(2):
@@ -672,7 +675,7 @@ def test_requests_to_a_service_of_very_many_slices(house, backed):
     held(house, act)
 
 
-def test_the_watch_sees_a_long_turn(house):
+def test_the_watch_sees_a_long_turn(house: Watched) -> None:
     async def long() -> None:
         began = time.thread_time()
         while time.thread_time() - began < 2 * MOST:

@@ -60,7 +60,7 @@ async def outcome(bastion: Bastion, data: bytes) -> tuple[int, bool]:
         return answer.status, not answer.all("X-Bastion-Error")
 
 
-@pytest.mark.parametrize(("defect", "repair", "code", "case"), HEADS, ids=[case[-1] for case in HEADS])
+@pytest.mark.parametrize(("defect", "repair", "code", "case"), HEADS, ids=[case[-1] for case in HEADS])  # type: ignore[misc]
 def test_a_head_with_a_defect_reaches_nobody_and_its_repair_the_backend(
     bastion: Bastion, pod: Place, defect: bytes, repair: bytes, code: int, case: str
 ) -> None:
@@ -74,7 +74,7 @@ def test_a_head_with_a_defect_reaches_nobody_and_its_repair_the_backend(
     asyncio.run(main())
 
 
-@pytest.mark.parametrize(("defect", "repair", "case"), BODIES, ids=[case[-1] for case in BODIES])
+@pytest.mark.parametrize(("defect", "repair", "case"), BODIES, ids=[case[-1] for case in BODIES])  # type: ignore[misc]
 def test_a_body_with_a_defect_is_never_a_whole_request_and_its_repair_is(
     bastion: Bastion, pod: Place, defect: bytes, repair: bytes, case: str
 ) -> None:

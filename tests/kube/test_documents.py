@@ -3,6 +3,10 @@
 The values beside each text are what `kubectl annotate --local -o json` makes of it.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 
 from bastion.kube.documents import documents, yaml_of
@@ -46,7 +50,7 @@ VALUES = [
 
 
 @pytest.mark.parametrize(("text", "value"), VALUES)
-def test_a_value(text, value):
+def test_a_value(text: Any, value: Any) -> None:
     (document,) = documents(text)
     assert (document.value, type(document.value)) == (value, type(value))
     assert repr(document.value) == repr(value), "1 is not true"
@@ -64,7 +68,7 @@ SEVERAL = [
 
 
 @pytest.mark.parametrize(("text", "values"), SEVERAL)
-def test_several_documents(text, values):
+def test_several_documents(text: Any, values: Any) -> None:
     assert [document.value for document in documents(text)] == values
 
 
@@ -77,7 +81,7 @@ REPEATED = [
 
 
 @pytest.mark.parametrize(("text", "repeated"), REPEATED)
-def test_a_name_that_is_there_twice_is_told(text, repeated):
+def test_a_name_that_is_there_twice_is_told(text: Any, repeated: Any) -> None:
     (document,) = documents(text)
     assert document.repeated == repeated
 
@@ -98,7 +102,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("text", "read", "mistake"), MISTAKES)
-def test_a_mistake_is_told_in_a_line_after_what_comes_before_it(text, read, mistake):
+def test_a_mistake_is_told_in_a_line_after_what_comes_before_it(text: Any, read: Any, mistake: Any) -> None:
     found = documents(text)
     for _ in range(read):
         next(found)
@@ -111,6 +115,6 @@ def test_a_mistake_is_told_in_a_line_after_what_comes_before_it(text, read, mist
     "text",
     ["y", "n", "off", "1e5", "0o14", "1_0", "=", "<<", "~", "12:30", "2026-01-02", "5", "true", "a: b", ""],
 )
-def test_what_is_written_is_read_as_what_it_is(text):
+def test_what_is_written_is_read_as_what_it_is(text: Any) -> None:
     (document,) = documents(yaml_of({"users": [{"name": text}]}))
     assert document.value == {"users": [{"name": text}]}

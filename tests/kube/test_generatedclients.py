@@ -3,6 +3,8 @@
 A generated client's, in the one segment that it has for the whole path; nobody else's.
 """
 
+from __future__ import annotations
+
 import pytest
 
 from bastion.kube.generatedclients import with_slashes

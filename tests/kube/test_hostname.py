@@ -1,5 +1,9 @@
 """Which application does a host name mean, and which names mean none?"""
 
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +13,7 @@ from bastion.kube.hostname import Application, HostNames, host_name, is_dns_name
 from bastion.kube.requestinfo import parse_proxied
 from bastion.kube.target import parse_target
 from tests.fakes import refused
+from tests.present import present
 
 HOSTS = HostNames("proxy.example.test")
 SUFFIX = "proxy.example.test"
@@ -38,7 +43,7 @@ NAMED = [
 @pytest.mark.parametrize(
     "change", [str, str.upper, lambda host: host + "."], ids=["as-is", "upper-case", "dot-at-the-end"]
 )
-def test_a_name_means_an_application(host, means, port, change):
+def test_a_name_means_an_application(host: Any, means: Any, port: Any, change: Any) -> None:
     written = (change(f"{host}.{SUFFIX}") + port).encode()
     assert HOSTS.application(written) == Application(*means)
     assert HOSTS.covers(written)
@@ -62,7 +67,7 @@ ELSEWHERE = [
 
 
 @pytest.mark.parametrize("host", ELSEWHERE)
-def test_a_host_that_is_not_under_the_suffix_is_not_an_applications(host):
+def test_a_host_that_is_not_under_the_suffix_is_not_an_applications(host: Any) -> None:
     assert HOSTS.application(host) is None
     assert not HOSTS.covers(host)
 
@@ -90,42 +95,42 @@ UNFIT = {
 
 
 @pytest.mark.parametrize("host", UNFIT.values(), ids=UNFIT)
-def test_a_name_that_fits_nothing_is_refused_and_told_the_path_form(host):
+def test_a_name_that_fits_nothing_is_refused_and_told_the_path_form(host: Any) -> None:
     assert HOSTS.covers(f"{host}.{SUFFIX}".encode())
     with refused(400, "/api/v1/namespaces/<namespace>/services/<[scheme:]name[:port]>/proxy/"):
         HOSTS.application(f"{host}.{SUFFIX}:8443".encode())
 
 
-def test_the_refusal_quotes_what_came_and_shows_no_markup():
+def test_the_refusal_quotes_what_came_and_shows_no_markup() -> None:
     with refused(400, r'"<b>\"--x.svc.proxy.example.test"'):
         HOSTS.application(b'<b>"--x.svc.proxy.example.test')
 
 
-def test_letters_that_are_no_ascii_fit_nothing():
+def test_letters_that_are_no_ascii_fit_nothing() -> None:
     with refused(400):
         HOSTS.application("wéb--shop.svc.proxy.example.test".encode())
 
 
-def test_the_target_and_the_question_are_those_of_the_path_form():
+def test_the_target_and_the_question_are_those_of_the_path_form() -> None:
     application = HOSTS.application(b"https--web--443--shop.svc.proxy.example.test")
     by_host = parse_proxied("POST", b"/a//b?c", application)
     by_path = parse_proxied("POST", b"/api/v1/namespaces/shop/services/https:web:443/proxy/a//b?c")
     assert (
-        by_host.attributes
-        == by_path.attributes
+        present(by_host).attributes
+        == present(by_path).attributes
         == Attributes("create", "", "v1", "shop", "services", "proxy", "https:web:443")
     )
-    assert (by_host.prefix, by_host.rest) == (b"", b"/a//b?c")
-    assert by_path.rest == by_host.rest
+    assert (present(by_host).prefix, present(by_host).rest) == (b"", b"/a//b?c")
+    assert present(by_path).rest == present(by_host).rest
 
 
 @pytest.mark.parametrize(("host", "means"), NAMED)
-def test_every_id_is_one_that_a_path_may_have(host, means):
+def test_every_id_is_one_that_a_path_may_have(host: Any, means: Any) -> None:
     resource, namespace, id = means
     assert parse_target(resource, namespace, id).id == id
 
 
-def test_the_whole_path_is_the_applications_also_where_it_reads_like_a_proxied_one():
+def test_the_whole_path_is_the_applications_also_where_it_reads_like_a_proxied_one() -> None:
     target = b"/api/v1/namespaces/other/pods/x/proxy/y"
     info = parse_proxied("GET", target, HOSTS.application(b"web--shop.svc.proxy.example.test"))
     assert (info.attributes.name, info.attributes.namespace, info.rest) == ("web", "shop", target)
@@ -138,7 +143,7 @@ def test_other_methods_are_known_to_be_unknown():
 
 
 @given(st.text(alphabet="ab-.0", max_size=70))
-def test_whatever_comes_is_an_application_whose_parts_stand_in_the_name_or_is_refused(text):
+def test_whatever_comes_is_an_application_whose_parts_stand_in_the_name_or_is_refused(text: Any) -> None:
     host = f"{text}.{SUFFIX}"
     try:
         found = HOSTS.application(host.encode())
@@ -161,7 +166,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize(("host", "name"), NAMES)
-def test_a_cookie_belongs_to_a_host_whatever_its_port(host, name):
+def test_a_cookie_belongs_to_a_host_whatever_its_port(host: Any, name: Any) -> None:
     assert host_name(host) == name
 
 
@@ -184,5 +189,5 @@ DOMAINS = [
 
 
 @pytest.mark.parametrize(("text", "good"), DOMAINS)
-def test_what_a_domain_is(text, good):
+def test_what_a_domain_is(text: Any, good: Any) -> None:
     assert is_dns_name(text) is good

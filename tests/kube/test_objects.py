@@ -1,6 +1,9 @@
 """Is just what we read of an object read, and equal objects equal?"""
 
+from __future__ import annotations
+
 import json
+from typing import Any
 
 import msgspec
 import pytest
@@ -19,11 +22,11 @@ from bastion.kube.objects import (
 from tests import fakes
 
 
-def read(struct, raw):
+def read(struct: Any, raw: Any) -> Any:
     return msgspec.json.decode(json.dumps(raw), type=struct)
 
 
-def test_every_resource_that_is_watched_has_a_path_and_a_struct():
+def test_every_resource_that_is_watched_has_a_path_and_a_struct() -> None:
     assert PATHS.keys() == STRUCTS.keys() == {"pods", "services", "endpointslices", "nodes"}
 
 
@@ -40,16 +43,16 @@ ADDRESSES = [
 
 
 @pytest.mark.parametrize(("status", "addresses"), ADDRESSES)
-def test_the_addresses_of_a_pod(status, addresses):
+def test_the_addresses_of_a_pod(status: Any, addresses: Any) -> None:
     assert read(Pod, {"metadata": {"name": "p"}, "status": status}).addresses == addresses
 
 
-def test_ports_come_in_the_order_of_the_containers():
+def test_ports_come_in_the_order_of_the_containers() -> None:
     pod = read(Pod, fakes.pod("p", containers=[[], [("web", 80), 81], [90]]))  # L-2
     assert pod.ports == (ContainerPort(80, "web"), ContainerPort(81), ContainerPort(90))
 
 
-def test_init_and_ephemeral_containers_have_no_ports_of_the_pod():
+def test_init_and_ephemeral_containers_have_no_ports_of_the_pod() -> None:
     spec = {
         "initContainers": [{"ports": [{"containerPort": 1}]}],
         "ephemeralContainers": [{"ports": [{"containerPort": 2}]}],
@@ -57,7 +60,7 @@ def test_init_and_ephemeral_containers_have_no_ports_of_the_pod():
     assert read(Pod, {"metadata": {}, "spec": spec}).ports == ()  # L-2
 
 
-def test_ports_of_sidecars_come_after_those_of_containers():
+def test_ports_of_sidecars_come_after_those_of_containers() -> None:
     init = [
         {"ports": [{"containerPort": 1}]},
         {"restartPolicy": "Always", "ports": [{"name": "gateway", "containerPort": 2}]},
@@ -86,7 +89,7 @@ def test_ports_of_sidecars_come_after_those_of_containers():
         ("", False),
     ],
 )
-def test_a_pod_that_has_ended_is_terminal(phase, terminal):
+def test_a_pod_that_has_ended_is_terminal(phase: Any, terminal: Any) -> None:
     assert read(Pod, fakes.pod("p", phase=phase)).terminal is terminal
 
 
@@ -94,7 +97,7 @@ def test_a_pod_that_has_ended_is_terminal(phase, terminal):
     ("conditions", "ready"),
     [({"ready": True}, True), ({"ready": False}, False), ({}, True), ({"ready": None}, True)],
 )
-def test_an_endpoint_of_unknown_readiness_is_ready(conditions, ready):
+def test_an_endpoint_of_unknown_readiness_is_ready(conditions: Any, ready: Any) -> None:
     piece = read(
         EndpointSlice, {"metadata": {}, "endpoints": [{"addresses": ["10.0.0.1"], "conditions": conditions}]}
     )
@@ -105,17 +108,17 @@ def test_an_endpoint_of_unknown_readiness_is_ready(conditions, ready):
     ("labels", "service"),
     [({"kubernetes.io/service-name": "web"}, "web"), ({"app": "web"}, ""), ({}, ""), (None, "")],
 )
-def test_a_slice_names_its_service_by_label(labels, service):
+def test_a_slice_names_its_service_by_label(labels: Any, service: Any) -> None:
     assert read(EndpointSlice, {"metadata": {"labels": labels}}).service == service
 
 
-def test_a_service_is_a_cluster_ip_over_tcp_where_it_does_not_say():
+def test_a_service_is_a_cluster_ip_over_tcp_where_it_does_not_say() -> None:
     service = read(Service, {"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}]}})
     (port,) = service.spec.ports
     assert (service.spec.type, port.protocol, port.app_protocol, port.name) == ("ClusterIP", "TCP", None, "")
 
 
-def test_app_protocol_and_kubelet_port_are_read_under_their_wire_names():
+def test_app_protocol_and_kubelet_port_are_read_under_their_wire_names() -> None:
     service = read(Service, fakes.service("s", {"port": 1, "appProtocol": "https"}))
     assert service.spec.ports[0].app_protocol == "https"
     assert (
@@ -124,13 +127,13 @@ def test_app_protocol_and_kubelet_port_are_read_under_their_wire_names():
 
 
 @pytest.mark.parametrize("struct", STRUCTS.values(), ids=STRUCTS)
-def test_an_object_with_nothing_but_a_name_is_read(struct):
+def test_an_object_with_nothing_but_a_name_is_read(struct: Any) -> None:
     object = read(struct, {"metadata": {"name": "x", "managedFields": [{}], "unknown": 1}, "unknown": [1]})
     assert object.metadata.name == "x"
 
 
 @pytest.mark.parametrize("struct", STRUCTS.values(), ids=STRUCTS)
-def test_an_update_of_what_nobody_reads_is_no_change(struct):
+def test_an_update_of_what_nobody_reads_is_no_change(struct: Any) -> None:
     before, after = (
         {"metadata": {"name": "x", "resourceVersion": v, "annotations": {"a": v}}} for v in ("1", "2")
     )
@@ -139,7 +142,7 @@ def test_an_update_of_what_nobody_reads_is_no_change(struct):
 
 
 @pytest.mark.parametrize("struct", STRUCTS.values(), ids=STRUCTS)
-def test_an_object_cannot_be_changed_under_the_indexes(struct):
+def test_an_object_cannot_be_changed_under_the_indexes(struct: Any) -> None:
     object = read(struct, {"metadata": {"name": "x"}})
     with pytest.raises(AttributeError):
         object.metadata.name = "y"
@@ -171,7 +174,7 @@ COMPACTED = [
 
 
 @pytest.mark.parametrize(("struct", "raw"), COMPACTED)
-def test_a_compact_object_says_the_same(struct, raw):
+def test_a_compact_object_says_the_same(struct: Any, raw: Any) -> None:
     plain, compacted = read(struct, raw), compact(read(struct, raw))
     assert compacted.metadata.name == plain.metadata.name
     if struct is Pod:
@@ -191,7 +194,7 @@ def test_a_compact_object_says_the_same(struct, raw):
         assert compacted == plain
 
 
-def test_what_many_say_is_one_string():
+def test_what_many_say_is_one_string() -> None:
     one, other = (
         compact(read(Pod, fakes.pod(name, "10.0.0.1", namespace="a-namespace", phase="Running")))
         for name in "ab"
@@ -210,5 +213,5 @@ PLACES = [
 
 
 @pytest.mark.parametrize(("asked", "path"), PLACES)
-def test_the_path_of_a_list_and_of_an_object(asked, path):
+def test_the_path_of_a_list_and_of_an_object(asked: Any, path: Any) -> None:
     assert path_of(*asked) == path

@@ -1,11 +1,16 @@
 """Which resource does a request target name, and what is left for the backend?  Byte by byte."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bastion.kube.requestinfo import parse_proxied
 from tests.fakes import refused
+from tests.present import present
 
 POD = b"/api/v1/namespaces/other/pods/foo/proxy"
 
@@ -100,7 +105,7 @@ def test_a_proxy_route_is_taken_apart(target, names, prefix, rest):
         "proxy",
         "",
     )
-    assert (info.prefix, info.rest) == (prefix, rest)
+    assert (present(info).prefix, present(info).rest) == (prefix, rest)
 
 
 NO_ROUTES = [
@@ -166,7 +171,7 @@ HIDING = [
         b"/api/v1/nodes/%b/proxy/x",
     ],
 )
-def test_a_fixed_segment_that_hides_something_is_refused(segment, shape):
+def test_a_fixed_segment_that_hides_something_is_refused(segment: Any, shape: Any) -> None:
     with refused(400):
         parse_proxied("GET", shape % segment)
     assert parse_proxied("GET", shape % b"ab") is not None
@@ -181,7 +186,7 @@ def test_a_fixed_segment_that_hides_something_is_refused(segment, shape):
         b"/api/v1/nodes//proxy",
     ],
 )
-def test_an_empty_name_is_refused(target):
+def test_an_empty_name_is_refused(target: Any) -> None:
     with refused(400, "name must be provided"):
         parse_proxied("GET", target)
 
@@ -222,7 +227,7 @@ def test_prefix_and_rest_are_the_target(rest):
         max_size=14,
     )
 )
-def test_whatever_is_a_route_has_its_names_in_the_prefix(pieces):
+def test_whatever_is_a_route_has_its_names_in_the_prefix(pieces: Any) -> None:
     target = b"".join(pieces)
     try:
         info = parse_proxied("GET", target)

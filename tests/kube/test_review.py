@@ -1,6 +1,9 @@
 """What goes out in a review, and what is read from its answer?"""
 
+from __future__ import annotations
+
 import json
+from typing import Any
 
 import pytest
 
@@ -24,7 +27,7 @@ PROXY = Attributes("GET", "group3", "v7beta3", "kittensandponies", "pods", "prox
     [((), {"token": "t"}), (("api", "other"), {"token": "t", "audiences": ["api", "other"]})],
     ids=["A-40", "C-TR1-11"],
 )
-def test_a_token_review_asks_for_the_token(audiences, spec):
+def test_a_token_review_asks_for_the_token(audiences: Any, spec: Any) -> None:
     body = json.loads(token_review("t", audiences))
     assert body == {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": spec}
 
@@ -79,12 +82,12 @@ ACCESS = [
 
 
 @pytest.mark.parametrize(("user", "attributes", "spec"), ACCESS)
-def test_an_access_review_asks_what_is_asked_and_no_more(user, attributes, spec):
+def test_an_access_review_asks_what_is_asked_and_no_more(user: Any, attributes: Any, spec: Any) -> None:
     body = json.loads(access_review(user, attributes))
     assert body == {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
 
 
-def test_a_token_review_is_read():
+def test_a_token_review_is_read() -> None:
     status = read_token_review(
         b'{"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","metadata":{"x":1},'
         b'"status":{"authenticated":true,"audiences":["api"],'
@@ -98,7 +101,7 @@ def test_a_token_review_is_read():
 @pytest.mark.parametrize(
     "info", [UserInfo("u"), UserInfo("u", groups=[], extra={}), UserInfo("u", groups=None, extra=None)]
 )
-def test_what_a_user_lacks_is_empty(info):
+def test_what_a_user_lacks_is_empty(info: Any) -> None:
     assert user_of(info) == User("u")
 
 
@@ -110,7 +113,7 @@ def test_what_a_user_lacks_is_empty(info):
         ({}, (False, "")),
     ],
 )
-def test_silence_is_no_authentication(status, expected):
+def test_silence_is_no_authentication(status: Any, expected: Any) -> None:
     read = read_token_review(json.dumps({"status": status}).encode())
     assert (read.authenticated, read.error) == expected
 
@@ -124,7 +127,7 @@ def test_silence_is_no_authentication(status, expected):
         ({}, (False, False, "")),
     ],
 )
-def test_an_access_review_is_read(status, expected):
+def test_an_access_review_is_read(status: Any, expected: Any) -> None:
     read = read_access_review(json.dumps({"status": status}).encode())
     assert (read.allowed, read.denied, read.reason) == expected
 
@@ -144,7 +147,7 @@ NO_REVIEWS = [
 
 
 @pytest.mark.parametrize("body", NO_REVIEWS)
-def test_what_is_no_token_review_is_an_error_and_no_answer(body):
+def test_what_is_no_token_review_is_an_error_and_no_answer(body: Any) -> None:
     with pytest.raises(ValueError):
         read_token_review(body)
 
@@ -152,6 +155,6 @@ def test_what_is_no_token_review_is_an_error_and_no_answer(body):
 @pytest.mark.parametrize(
     "body", [*NO_REVIEWS[:6], b'{"status":{"allowed":"true"}}', b'{"status":{"allowed":1}}']
 )
-def test_what_is_no_access_review_is_an_error_and_no_answer(body):
+def test_what_is_no_access_review_is_an_error_and_no_answer(body: Any) -> None:
     with pytest.raises(ValueError):
         read_access_review(body)

@@ -3,7 +3,10 @@
 Bytes, wordings and quoting of a `Status`.
 """
 
+from __future__ import annotations
+
 import json
+from typing import Any
 
 import pytest
 
@@ -84,7 +87,7 @@ BODIES = [
 
 
 @pytest.mark.parametrize(("error", "rest"), BODIES)
-def test_the_body_is_kube_apiservers_to_the_byte(error, rest):
+def test_the_body_is_kube_apiservers_to_the_byte(error: Any, rest: Any) -> None:
     assert error.body() == START + rest + b"\n"
 
 
@@ -119,7 +122,7 @@ WORDINGS = [
 
 
 @pytest.mark.parametrize(("error", "message"), WORDINGS)
-def test_the_message_is_kube_apiservers(error, message):
+def test_the_message_is_kube_apiservers(error: Any, message: Any) -> None:
     assert error.message == message
     assert json.loads(error.body())["message"] == message
 
@@ -141,12 +144,14 @@ ERRORS = [
 @pytest.mark.parametrize(
     ("error", "code", "reason", "details"), ERRORS, ids=lambda value: getattr(value, "reason", "")
 )
-def test_an_error_has_the_code_and_reason_of_kubernetes(error, code, reason, details):
+def test_an_error_has_the_code_and_reason_of_kubernetes(
+    error: Any, code: Any, reason: Any, details: Any
+) -> None:
     assert (error.code, error.reason, str(error)) == (code, reason, error.message)
     assert json.loads(error.body()).get("details") == details
 
 
-def test_details_keep_the_order_of_kubernetes():
+def test_details_keep_the_order_of_kubernetes() -> None:
     details = json.loads(
         status.forbidden("u", Attributes("get", "apps", resource="deployments", name="d")).body()
     )["details"]
@@ -163,12 +168,12 @@ def test_details_keep_the_order_of_kubernetes():
         (status.bad_request("m"), ()),
     ],
 )
-def test_headers_say_what_the_client_can_do(error, headers):
+def test_headers_say_what_the_client_can_do(error: Any, headers: Any) -> None:
     assert error.headers == headers
 
 
 @pytest.mark.parametrize("close", [True, False])
-def test_only_a_connection_that_cannot_be_trusted_is_closed(close):
+def test_only_a_connection_that_cannot_be_trusted_is_closed(close: Any) -> None:
     assert status.bad_request("m", close=close).close is close
     assert not status.bad_request("m").close
     assert not status.unauthorized().close
@@ -185,7 +190,7 @@ ESCAPES = [
 
 
 @pytest.mark.parametrize(("text", "written"), ESCAPES, ids=ascii)
-def test_json_is_escaped_as_go_does(text, written):
+def test_json_is_escaped_as_go_does(text: Any, written: Any) -> None:
     body = status_body(400, "BadRequest", text)  # P-17
     assert b'"message":"' + written + b'"' in body
     assert json.loads(body)["message"] == text
@@ -201,7 +206,7 @@ def test_json_is_escaped_as_go_does(text, written):
     ],
     ids=["message", "both", "details", "causes"],
 )
-def test_a_byte_that_is_no_utf8_does_not_break_the_answer(message, details):
+def test_a_byte_that_is_no_utf8_does_not_break_the_answer(message: Any, details: Any) -> None:
     assert json.loads(status_body(404, "NotFound", message, details))["code"] == 404
 
 
@@ -224,5 +229,5 @@ QUOTED = [
 
 
 @pytest.mark.parametrize(("text", "expected"), QUOTED, ids=ascii)
-def test_names_are_quoted_as_go_does(text, expected):
+def test_names_are_quoted_as_go_does(text: Any, expected: Any) -> None:
     assert quoted(text) == expected

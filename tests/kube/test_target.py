@@ -1,5 +1,9 @@
 """What does `[scheme:]name[:port]` say?"""
 
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 
 from bastion.kube.target import Target, parse_target
@@ -25,7 +29,7 @@ VALID = [
 
 @pytest.mark.parametrize("resource", ["pods", "services", "nodes"])
 @pytest.mark.parametrize(("id", "scheme", "name", "port"), VALID)
-def test_an_id_is_split(resource, id, scheme, name, port):
+def test_an_id_is_split(resource: Any, id: Any, scheme: Any, name: Any, port: Any) -> None:
     assert parse_target(resource, "ns", id) == Target(resource, "ns", name, scheme, port, id)
 
 
@@ -48,13 +52,13 @@ INVALID = [
 
 @pytest.mark.parametrize(("resource", "kind"), [("pods", "pod"), ("services", "service"), ("nodes", "node")])
 @pytest.mark.parametrize("id", INVALID)
-def test_an_id_of_another_shape_is_refused_and_quoted(resource, kind, id):
+def test_an_id_of_another_shape_is_refused_and_quoted(resource: Any, kind: Any, id: Any) -> None:
     with refused(400, f'invalid {kind} request "{id}"'):  # N-5
         parse_target(resource, "ns", id)
 
 
 @pytest.mark.parametrize("name", [".", "..", "a/b", "a%b", "%2e"])
 @pytest.mark.parametrize("shape", ["{}", "{}:80", "https:{}:"])
-def test_a_name_that_is_no_path_segment_is_refused(name, shape):
+def test_a_name_that_is_no_path_segment_is_refused(name: Any, shape: Any) -> None:
     with refused(400, "Name parameter invalid"):  # N-7
         parse_target("pods", "ns", shape.format(name))

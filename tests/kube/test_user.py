@@ -1,5 +1,9 @@
 """Who is a user, and in which groups?"""
 
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 
 from bastion.kube.user import User, anonymous, authenticated, node_name, service_account
@@ -16,19 +20,19 @@ GROUPS = [
 
 
 @pytest.mark.parametrize(("name", "groups", "expected"), GROUPS)
-def test_whoever_is_known_is_in_the_group_of_the_known(name, groups, expected):
+def test_whoever_is_known_is_in_the_group_of_the_known(name: Any, groups: Any, expected: Any) -> None:
     assert authenticated(User(name, "uid", groups, (("k", ("v",)),))) == User(
         name, "uid", expected, (("k", ("v",)),)
     )
 
 
-def test_the_user_given_is_not_changed():
+def test_the_user_given_is_not_changed() -> None:
     user = User("u", groups=("a",))  # C-GR-1
     authenticated(user)
     assert user.groups == ("a",)
 
 
-def test_anonymous_is_a_user_of_its_own():
+def test_anonymous_is_a_user_of_its_own() -> None:
     assert anonymous() == User("system:anonymous", "", ("system:unauthenticated",))  # A-6
     assert authenticated(anonymous()) == anonymous()
 
@@ -53,11 +57,11 @@ ACCOUNTS = [
 
 
 @pytest.mark.parametrize(("name", "expected"), ACCOUNTS)
-def test_a_service_account_is_known_by_its_name(name, expected):
+def test_a_service_account_is_known_by_its_name(name: Any, expected: Any) -> None:
     assert service_account(name) == expected
 
 
-def test_users_are_values():
+def test_users_are_values() -> None:
     one, two = (User("u", "1", ("g",), (("k", ("v",)),)) for _ in range(2))
     assert one == two
     assert hash(one) == hash(two)
@@ -77,5 +81,5 @@ NODES = [
 
 
 @pytest.mark.parametrize(("name", "expected"), NODES)
-def test_a_node_is_known_by_its_name(name, expected):
+def test_a_node_is_known_by_its_name(name: Any, expected: Any) -> None:
     assert node_name(name) == expected

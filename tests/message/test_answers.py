@@ -2,6 +2,10 @@
 application's own?
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 
 from bastion.kube.status import unauthorized
@@ -13,7 +17,7 @@ PREFIX = b"/api/v1/namespaces/shop/services/web/proxy"
 PAGE = (b"content-type", b"Content-Type", b"text/html")
 
 
-def answered(*fields, prefixed=True, ambient=False, sandbox=True):
+def answered(*fields: Any, prefixed: bool = True, ambient: bool = False, sandbox: bool = True) -> Any:
     mount = Mount(PREFIX if prefixed else b"", frozenset(), b"/", True, b"bastion.test")
     return present(
         Asked("GET", [], prefixed, ambient),
@@ -25,11 +29,11 @@ def answered(*fields, prefixed=True, ambient=False, sandbox=True):
     ).fields
 
 
-def field(name, value):
+def field(name: Any, value: Any) -> Any:
     return (name.lower().encode(), name.encode(), value)
 
 
-def values_of(fields, name):
+def values_of(fields: Any, name: Any) -> Any:
     return [value for lower, _, value in fields if lower == name.lower().encode()]
 
 
@@ -57,7 +61,7 @@ ORIGIN_WIDE = {
 
 
 @pytest.mark.parametrize("name", ORIGIN_WIDE)
-def test_nobody_speaks_for_the_whole_origin_under_a_prefix(name):
+def test_nobody_speaks_for_the_whole_origin_under_a_prefix(name: Any) -> None:
     said = field(name, ORIGIN_WIDE[name])
     assert not values_of(answered(PAGE, said), name)
     if name != "Clear-Site-Data":
@@ -80,7 +84,7 @@ CLEARED = {
 
 
 @pytest.mark.parametrize(("said", "left"), CLEARED.items())
-def test_on_its_own_host_an_application_clears_what_is_its_own(said, left):
+def test_on_its_own_host_an_application_clears_what_is_its_own(said: Any, left: Any) -> None:
     """Cookies are cleared for the whole domain (Clear Site Data, 3.1): those of other applications, and
     perhaps of the bastion.
     """
@@ -95,7 +99,7 @@ def test_on_its_own_host_an_application_clears_what_is_its_own(said, left):
 @pytest.mark.parametrize(
     "own", [(), (field("Content-Security-Policy", b"sandbox allow-same-origin allow-scripts"),)]
 )
-def test_what_no_token_asked_for_is_sandboxed_beside_any_policy_of_its_own(own):
+def test_what_no_token_asked_for_is_sandboxed_beside_any_policy_of_its_own(own: Any) -> None:
     assert answered(PAGE, *own, ambient=True).count(SANDBOX) == 1
     assert SANDBOX not in answered(PAGE, *own)
     assert SANDBOX not in answered(PAGE, *own, ambient=True, prefixed=False)
@@ -106,12 +110,12 @@ def test_what_no_token_asked_for_is_sandboxed_beside_any_policy_of_its_own(own):
 @pytest.mark.parametrize(
     "kind", ["text/html", "image/svg+xml", "application/xhtml+xml", "application/pdf", "", "text/plain"]
 )
-def test_the_sandbox_does_not_depend_on_what_it_is_said_to_be(kind):
+def test_the_sandbox_does_not_depend_on_what_it_is_said_to_be(kind: Any) -> None:
     assert SANDBOX in answered(field("Content-Type", kind.encode()), ambient=True)
     assert SANDBOX in answered(ambient=True)
 
 
-def test_the_sandbox_is_one():
+def test_the_sandbox_is_one() -> None:
     _, _, value = SANDBOX
     assert value.split()[0] == b"sandbox"
     assert not {b"allow-same-origin", b"allow-top-navigation", b"allow-popups-to-escape-sandbox"} & set(
@@ -122,11 +126,11 @@ def test_the_sandbox_is_one():
 # --- the table
 
 
-def test_every_kind_of_credential_has_a_rule():
+def test_every_kind_of_credential_has_a_rule() -> None:
     assert set(RULES) == set(Kind)
 
 
-def test_the_rules():
+def test_the_rules() -> None:
     """Two kinds that a browser shows unasked and that count for anybody's page would be what the table is
     against.
     """
@@ -139,7 +143,7 @@ def test_the_rules():
 
 
 @pytest.mark.parametrize("fields", [DATA, page_fields("'none'")], ids=["data", "page"])
-def test_an_answer_of_the_bastions_own_lets_nothing_in(fields):
+def test_an_answer_of_the_bastions_own_lets_nothing_in(fields: Any) -> None:
     said = {lower: value for lower, _, value in fields}
     policy = said[b"content-security-policy"].decode().split("; ")
     assert {"default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'"} <= set(policy)
@@ -153,7 +157,7 @@ def test_an_answer_of_the_bastions_own_lets_nothing_in(fields):
     "mark",
     [field("Sec-Fetch-Mode", b"navigate"), field("Sec-Fetch-Dest", b"iframe"), field("Sec-Fetch-Dest", b"")],
 )
-def test_a_browser_is_told_how_to_keep_a_status_apart_and_a_program_what_it_always_was(mark):
+def test_a_browser_is_told_how_to_keep_a_status_apart_and_a_program_what_it_always_was(mark: Any) -> None:
     fields = status_fields(unauthorized(), [PAGE, mark])
     assert set(DATA) <= set(fields)
     assert {lower for lower, _, _ in status_fields(unauthorized(), [PAGE])} == {

@@ -1,6 +1,9 @@
 """Which cookies does an application set, and which does it get back?"""
 
+from __future__ import annotations
+
 import time
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -67,11 +70,11 @@ SET = [
 
 
 @pytest.mark.parametrize(("value", "expected"), SET)
-def test_cookies_stay_under_the_prefix(value, expected):
+def test_cookies_stay_under_the_prefix(value: Any, expected: Any) -> None:
     assert place_cookie(PLAIN, value) == expected
 
 
-def test_over_tls_every_cookie_is_secure():
+def test_over_tls_every_cookie_is_secure() -> None:
     assert place_cookie(TLS, b"a=1; Path=/; HttpOnly") == b"a=1; Path=" + P + b"; HttpOnly; Secure"
     assert place_cookie(TLS, b"a=1; SECURE; Path=/") == b"a=1; SECURE; Path=" + P
 
@@ -80,15 +83,15 @@ def test_over_tls_every_cookie_is_secure():
     ("path", "default"),
     [(b"/", b""), (b"/r", b""), (b"/r/", b"/r"), (b"/r/s/t", b"/r/s"), (b"", b""), (None, b"")],
 )
-def test_the_default_path_is_the_requests_directory(path, default):
+def test_the_default_path_is_the_requests_directory(path: Any, default: Any) -> None:
     assert place_cookie(Mount(P, frozenset(), path, False), b"a=1") == b"a=1; Path=" + P + default
 
 
-def test_a_requests_path_adds_no_attribute():
+def test_a_requests_path_adds_no_attribute() -> None:
     assert place_cookie(Mount(P, frozenset(), b"/a;Domain=evil.test/b", False), b"a=1") == b"a=1"
 
 
-def test_an_origin_of_its_own_keeps_paths_and_names():
+def test_an_origin_of_its_own_keeps_paths_and_names() -> None:
     own = Mount(b"", frozenset(), b"/r/s", True)
     assert place_cookie(own, b"__Host-a=1; Secure; Path=/") == b"__Host-a=1; Secure; Path=/"
     assert place_cookie(own, b"a=1; Path=/x; Domain=test") == b"a=1; Path=/x; Secure"
@@ -113,7 +116,7 @@ SENT = [
 
 
 @pytest.mark.parametrize(("value", "expected"), SENT)
-def test_an_application_sees_its_own_cookies_as_it_set_them(value, expected):
+def test_an_application_sees_its_own_cookies_as_it_set_them(value: Any, expected: Any) -> None:
     assert restore_cookies(value) == expected
 
 
@@ -123,7 +126,7 @@ NAMES = st.text("__Host-bastion_Secure-ab \t", max_size=25).map(str.encode)
 @given(
     NAMES, st.binary(max_size=10).map(lambda b: bytes(set(b) - set(b";\r\n\x00") - set(range(32)) - {127}))
 )
-def test_what_a_browser_stores_comes_back_as_it_was_set(name, content):
+def test_what_a_browser_stores_comes_back_as_it_was_set(name: Any, content: Any) -> None:
     """Unless it was refused, and no name of the bastion's is ever stored."""
     placed = place_cookie(TLS, name + b"=" + content)
     if placed is None:
@@ -139,7 +142,7 @@ def test_what_a_browser_stores_comes_back_as_it_was_set(name, content):
 
 
 @given(st.binary(max_size=60))
-def test_nothing_raises_and_the_path_is_always_ours(value):
+def test_nothing_raises_and_the_path_is_always_ours(value: Any) -> None:
     restore_cookies(value)
     placed = place_cookie(PLAIN, value)
     if placed is not None:
@@ -149,7 +152,7 @@ def test_nothing_raises_and_the_path_is_always_ours(value):
         assert not [key for key, _, _ in attributes if key.strip(b" \t").lower() == b"domain"]
 
 
-def test_a_long_cookie_header_takes_no_longer_than_it_is_long():
+def test_a_long_cookie_header_takes_no_longer_than_it_is_long() -> None:
     for value in (
         b"a=b;" * 16384,
         b'a="' + b"\\" * 65536,
@@ -185,11 +188,11 @@ OWN_COOKIES = [
 
 
 @pytest.mark.parametrize(("lines", "value"), OWN_COOKIES)
-def test_the_value_of_one_of_our_own(lines, value):
+def test_the_value_of_one_of_our_own(lines: Any, value: Any) -> None:
     assert own_cookie([(b"cookie", b"Cookie", line) for line in lines], SESSION) == value
 
 
-def test_reading_cookies_takes_time_in_proportion_to_their_size():
+def test_reading_cookies_takes_time_in_proportion_to_their_size() -> None:
     """CVE-2024-7592: http.cookies takes seconds for this."""
     began = time.perf_counter()
     own_cookie([(b"cookie", b"Cookie", b'__Host-bastion_session="' + b"\\" * 60_000)], SESSION)
@@ -197,13 +200,13 @@ def test_reading_cookies_takes_time_in_proportion_to_their_size():
 
 
 @pytest.mark.parametrize("name", [SESSION, RETURN, APPLICATION, HANDOFF])
-def test_our_own_are_neither_shown_to_an_application_nor_set_by_one(name):
+def test_our_own_are_neither_shown_to_an_application_nor_set_by_one(name: Any) -> None:
     assert restore_cookies(b"a=1; %b=x; b=2" % name) == b"a=1; b=2"
     for prefix in (b"", b"/p/proxy"):
         assert place_cookie(Mount(prefix, frozenset(), b"/", True), b"%b=x; Path=/; Secure" % name) is None
 
 
-def test_our_own_are_bound_to_their_host_and_kept_from_scripts_and_other_sites():
+def test_our_own_are_bound_to_their_host_and_kept_from_scripts_and_other_sites() -> None:
     assert (
         set_own(SESSION, b"v", 60)
         == b"__Host-bastion_session=v; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=60"
@@ -211,6 +214,6 @@ def test_our_own_are_bound_to_their_host_and_kept_from_scripts_and_other_sites()
     assert set_own(SESSION, b"", 0).startswith(b"__Host-bastion_session=; ")
 
 
-def test_on_a_host_of_its_own_a_siblings_cookie_does_not_become_a_host_cookie():
+def test_on_a_host_of_its_own_a_siblings_cookie_does_not_become_a_host_cookie() -> None:
     assert restore_cookies(b"a=1; __Secure-bastion-__Host-session=evil", renamed=False) == b"a=1"
     assert restore_cookies(b"a=1; __Secure-bastion-__Host-session=good") == b"a=1; __Host-session=good"

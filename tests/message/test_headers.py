@@ -1,5 +1,9 @@
 """Which header fields reach a backend, and which come back to the client?"""
 
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,13 +28,13 @@ TOLD = [
 ]
 
 
-def fields(*lines):
+def fields(*lines: Any) -> Any:
     """`name: value` as the server reads it."""
     parts = [line.partition(b":") for line in lines]
     return [(name.lower(), name, value.strip()) for name, _, value in parts]
 
 
-def sent(*lines, keep_authorization=False, editing=False):
+def sent(*lines: Any, keep_authorization: bool = False, editing: bool = False) -> Any:
     """What a backend gets of these lines, the truth about the forwarding cut off."""
     text = b"".join(
         to_backend(fields(*lines), FORWARDED, keep_authorization=keep_authorization, editing=editing)
@@ -67,11 +71,11 @@ PASSED = [  # H-9, H-10
 
 
 @pytest.mark.parametrize("line", PASSED)
-def test_what_is_the_clients_own_passes_as_written(line):
+def test_what_is_the_clients_own_passes_as_written(line: Any) -> None:
     assert sent(line) == [line]
 
 
-def test_order_and_duplicates_are_kept():
+def test_order_and_duplicates_are_kept() -> None:
     lines = [b"X-A: 1", b"Cookie: a", b"X-B: 2", b"X-A: 3", b"Cookie: b"]  # P-12
     assert sent(*lines) == lines
 
@@ -101,7 +105,7 @@ OFFERED = [  # of a browser, and what a backend is offered
 
 
 @pytest.mark.parametrize(("came", "goes"), OFFERED)
-def test_a_backend_is_offered_what_a_page_can_be_decoded_from(came, goes):
+def test_a_backend_is_offered_what_a_page_can_be_decoded_from(came: Any, goes: Any) -> None:
     line = b"Accept-Encoding: " + came.strip()
     expected = line if goes is None else b"Accept-Encoding: " + goes
     for wish in (BROWSER, b"Accept: TEXT/HTML", b"Sec-Fetch-Dest: empty", b"Sec-Fetch-Dest: iframe"):
@@ -190,12 +194,12 @@ DROPPED = [
 
 
 @pytest.mark.parametrize("line", DROPPED)
-def test_what_a_client_may_not_say_is_dropped(line):
+def test_what_a_client_may_not_say_is_dropped(line: Any) -> None:
     assert sent(b"Host: h", line, b"X-After: 1") == [b"Host: h", b"X-After: 1"]
 
 
 @pytest.mark.parametrize("spelling", [bytes.lower, bytes.upper, bytes.title])
-def test_case_hides_nothing(spelling):
+def test_case_hides_nothing(spelling: Any) -> None:
     for line in DROPPED:
         name, _, value = line.partition(b":")
         assert sent(spelling(name) + b":" + value) == []
@@ -215,18 +219,18 @@ SUBPROTOCOLS = [
 
 
 @pytest.mark.parametrize(("offered", "left"), SUBPROTOCOLS)
-def test_the_websocket_token_reaches_no_backend_and_the_other_protocols_do(offered, left):
+def test_the_websocket_token_reaches_no_backend_and_the_other_protocols_do(offered: Any, left: Any) -> None:
     name = b"Sec-WebSocket-Protocol: "
     assert sent(*(name + value for value in offered)) == [name + value for value in left]
 
 
-def test_the_clients_own_authorization_passes_where_another_was_for_us():
+def test_the_clients_own_authorization_passes_where_another_was_for_us() -> None:
     assert sent(
         b"Authorization: Basic eA==", b"X-Bastion-Authorization: Bearer t", keep_authorization=True
     ) == [b"Authorization: Basic eA=="]
 
 
-def test_an_authorization_named_in_connection_is_dropped_even_then():
+def test_an_authorization_named_in_connection_is_dropped_even_then() -> None:
     assert sent(b"Connection: Authorization", b"Authorization: Basic eA==", keep_authorization=True) == []
 
 
@@ -244,11 +248,11 @@ NAMED = [
 
 @pytest.mark.parametrize(("connection", "others", "left"), NAMED)
 @pytest.mark.parametrize("last", [False, True], ids=["connection-first", "connection-last"])
-def test_what_connection_names_is_of_this_hop(connection, others, left, last):
+def test_what_connection_names_is_of_this_hop(connection: Any, others: Any, left: Any, last: Any) -> None:
     assert sent(*(others + connection if last else connection + others)) == left
 
 
-def test_the_truth_about_the_forwarding_cannot_be_taken_away():
+def test_the_truth_about_the_forwarding_cannot_be_taken_away() -> None:
     names = b", ".join(line.partition(b":")[0] for line in TOLD)
     assert to_backend(fields(b"Connection: " + names), FORWARDED, keep_authorization=False)[-1] == b"".join(
         TOLD
@@ -256,7 +260,7 @@ def test_the_truth_about_the_forwarding_cannot_be_taken_away():
 
 
 @pytest.mark.parametrize("name", [b"Host", b"content-length", b"TRANSFER-ENCODING", b"close, host", b"host,"])
-def test_connection_may_not_name_what_the_message_needs(name):
+def test_connection_may_not_name_what_the_message_needs(name: Any) -> None:
     with refused(400, close=True):
         sent(b"Host: h", b"Connection: " + name)
     with refused(400, close=True):
@@ -266,7 +270,7 @@ def test_connection_may_not_name_what_the_message_needs(name):
     )
 
 
-def test_nothing_is_invented():
+def test_nothing_is_invented() -> None:
     assert sent(b"Host: h") == [b"Host: h"]  # H-11: no User-Agent, no Accept-Encoding
 
 
@@ -305,13 +309,13 @@ NOT_ANSWERED = [  # H-20, H-21
 ]
 
 
-def test_the_answers_fields_pass_in_order():
+def test_the_answers_fields_pass_in_order() -> None:
     kept = fields(*ANSWERED, b"Set-Cookie: c=d")
     assert to_client(kept) == kept
 
 
 @pytest.mark.parametrize("line", NOT_ANSWERED)
-def test_what_would_speak_for_the_bastion_is_dropped(line):
+def test_what_would_speak_for_the_bastion_is_dropped(line: Any) -> None:
     first, last = fields(b"X-First: 1", b"X-Last: 1")
     assert to_client([first, *fields(line), last]) == [first, last]
 
@@ -325,11 +329,11 @@ def test_what_would_speak_for_the_bastion_is_dropped(line):
         ([b"Connection: "], [b"X-Hop: 1", b"X-Kept: 1"]),
     ],
 )
-def test_what_the_backends_connection_names_stays_behind(connection, left):
+def test_what_the_backends_connection_names_stays_behind(connection: Any, left: Any) -> None:
     assert to_client(fields(b"X-Hop: 1", *connection, b"X-Kept: 1")) == fields(*left)
 
 
-def test_values_come_in_order():
+def test_values_come_in_order() -> None:
     assert values(fields(b"A: 1", b"B: 2", b"a: 3"), b"a") == [b"1", b"3"]
 
 
@@ -342,7 +346,7 @@ NAMES = st.sampled_from([line.partition(b":")[0] for line in (*PASSED, *DROPPED)
     st.lists(st.tuples(NAMES, st.sampled_from([b"x", b"x-anything", b"", b"close"])), max_size=20),
     st.booleans(),
 )
-def test_no_mixture_lets_anything_through_that_alone_would_not(lines, keep_authorization):
+def test_no_mixture_lets_anything_through_that_alone_would_not(lines: Any, keep_authorization: Any) -> None:
     kept = sent(*(b"%b: %b" % line for line in lines), keep_authorization=keep_authorization)
     allowed = {line.partition(b":")[0] for line in PASSED} | (
         {b"Authorization", b"authorization"} if keep_authorization else set()

@@ -1,9 +1,12 @@
 """Which pages are rewritten, and how do they read then?"""
 
+from __future__ import annotations
+
 import gzip
 import random
 import zlib
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,11 +16,12 @@ from bastion.message.mount import Mount
 from bastion.message.page.html import MAX_EDITED, HtmlRewriter, plan
 from bastion.message.page.tags import STEP, WORK
 from tests.message.test_rewrite import BACKEND, MOUNT, P
+from tests.present import present
 
 NOWHERE = Mount(b"", frozenset((BACKEND,)), b"/r/s", True, b"bastion.test")
 
 
-def rewritten(page, mount=MOUNT, charset=None):
+def rewritten(page: Any, mount: Any = MOUNT, charset: Any = None) -> Any:
     """The page in one piece; in single bytes it is the same."""
     once, slowly = HtmlRewriter(mount, charset=charset), HtmlRewriter(mount, charset=charset)
     result = b"".join(once.feed(page)) + once.finish()
@@ -41,7 +45,7 @@ URLS = """
 
 
 @pytest.mark.parametrize("place", URLS.split())
-def test_every_attribute_that_holds_a_url(place):
+def test_every_attribute_that_holds_a_url(place: Any) -> None:
     tag, _, attribute = place.encode().partition(b".")
     assert rewritten(b'<%b %b="/x">' % (tag, attribute)) == b'<%b %b="%b/x">' % (tag, attribute, P)
 
@@ -133,7 +137,7 @@ PAGES = [
 
 
 @pytest.mark.parametrize(("page", "expected"), PAGES)
-def test_pages(page, expected):
+def test_pages(page: Any, expected: Any) -> None:
     page = _with_prefix(page)
     assert rewritten(page) == (page if expected is None else _with_prefix(expected))
     assert rewritten(page, NOWHERE) == page
@@ -168,7 +172,7 @@ OWN_HOST = [
 
 
 @pytest.mark.parametrize(("page", "expected"), OWN_HOST)
-def test_over_tls_the_own_host_in_http_is_the_place_the_client_is_at(page, expected):
+def test_over_tls_the_own_host_in_http_is_the_place_the_client_is_at(page: Any, expected: Any) -> None:
     for mount in (MOUNT, NOWHERE):
         assert rewritten(page, mount) == (expected or page).replace(
             b"O/", b"https://bastion.test" + mount.prefix + b"/"
@@ -200,20 +204,22 @@ NEIGHBOURS = [
 
 @pytest.mark.parametrize("neighbour", NEIGHBOURS)
 @pytest.mark.parametrize(("page", "expected"), OTHERS)
-def test_a_link_to_another_proxied_application_is_what_it_says(page, expected, neighbour):
-    def filled(text):
+def test_a_link_to_another_proxied_application_is_what_it_says(
+    page: Any, expected: Any, neighbour: Any
+) -> None:
+    def filled(text: Any) -> Any:
         return text.replace(b"N", neighbour).replace(b"P/", P + b"/")
 
     assert rewritten(filled(page)) == filled(expected or page)
 
 
-def test_a_link_to_a_proxied_node_is_what_it_says():
+def test_a_link_to_a_proxied_node_is_what_it_says() -> None:
     page = b'<a href="/api/v1/nodes/node-1:10250/proxy/metrics">'
     assert rewritten(page) == page
 
 
 @pytest.mark.parametrize(("page", "expected"), PAGES)
-def test_pages_wherever_they_are_cut(page, expected):
+def test_pages_wherever_they_are_cut(page: Any, expected: Any) -> None:
     page = _with_prefix(page)[:300]
     whole = rewritten(page)
     for cut in range(1, len(page)):
@@ -221,18 +227,18 @@ def test_pages_wherever_they_are_cut(page, expected):
         assert b"".join([*rewriter.feed(page[:cut]), *rewriter.feed(page[cut:])]) + rewriter.finish() == whole
 
 
-def _with_prefix(page):
+def _with_prefix(page: Any) -> Any:
     return page.replace(b"Pevil", P + b"evil").replace(b"P/", P + b"/")
 
 
-def test_the_request_without_a_slash_makes_relative_links_ours():
+def test_the_request_without_a_slash_makes_relative_links_ours() -> None:
     assert (
         rewritten(b"<a href=x><a href=#x>", Mount(P, frozenset(), b"", True))
         == b'<a href="%b/x"><a href=#x>' % P
     )
 
 
-def test_a_prefix_is_written_so_that_it_stays_in_its_quotes():
+def test_a_prefix_is_written_so_that_it_stays_in_its_quotes() -> None:
     mount = Mount(b"/p'\"<&>", frozenset(), b"/", True)
     assert rewritten(b"<a href='/x'>", mount) == b'<a href="/p&#39;&#34;&lt;&amp;&gt;/x">'
 
@@ -241,21 +247,21 @@ def test_a_prefix_is_written_so_that_it_stays_in_its_quotes():
 
 
 @pytest.mark.parametrize("codec", ["utf-8", "shift_jis", "gb18030", "big5", "euc_kr", "windows-1251"])
-def test_no_charset_hides_a_tag_or_loses_a_byte(codec):
+def test_no_charset_hides_a_tag_or_loses_a_byte(codec: Any) -> None:
     text = "表ソ能十~" if codec in ("shift_jis", "gb18030", "big5") else "é" if codec == "utf-8" else "я"
     for content in (text, text * 3 + "x"):
         page = f'<p title="{content}">{content}<a title={content} href="/x">{content}'
-        page = page.encode(codec, "ignore")
-        assert rewritten(page) == page.replace(b'"/x"', b'"%b/x"' % P)
+        page = page.encode(codec, "ignore")  # type: ignore[assignment]
+        assert rewritten(page) == page.replace(b'"/x"', b'"%b/x"' % P)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be"])
-def test_utf_16_stays_as_it_is(codec):
+def test_utf_16_stays_as_it_is(codec: Any) -> None:
     page = "\ufeff<a href='/x'>㱡 栀爀攀昀㴀∀⼀".encode(codec)
     assert rewritten(page) == page
 
 
-def test_a_page_that_says_it_is_iso_2022_is_left_alone_from_there():
+def test_a_page_that_says_it_is_iso_2022_is_left_alone_from_there() -> None:
     said = b'<meta charset=ISO-2022-JP><a href="/x">'
     assert rewritten(b"<link href=/a>" + said) == b'<link href="%b/a">' % P + said
     assert rewritten(said, charset=b"utf-8") == said.replace(b"/x", P + b"/x")
@@ -263,7 +269,7 @@ def test_a_page_that_says_it_is_iso_2022_is_left_alone_from_there():
     assert rewritten(other) == other.replace(b"/x", P + b"/x")
 
 
-def test_a_first_byte_that_may_be_a_mark_is_not_lost():
+def test_a_first_byte_that_may_be_a_mark_is_not_lost() -> None:
     for page in (b"\xff", b"\xfe", b"\xff<a href='/x'>", b"\xef\xbb\xbf<a href='/x'>"):
         assert rewritten(page) == page.replace(b"'/x'", b'"%b/x"' % P)
 
@@ -271,7 +277,7 @@ def test_a_first_byte_that_may_be_a_mark_is_not_lost():
 # --- bounds
 
 
-def test_editing_stops_at_eight_mebibytes():
+def test_editing_stops_at_eight_mebibytes() -> None:
     link = b'<a href="/x">0123456789'
     page = b"x" * (MAX_EDITED - 13) + link + link
     assert rewritten(page) == page.replace(b"/x", P + b"/x", 1)
@@ -285,7 +291,7 @@ def test_editing_stops_at_eight_mebibytes():
 # --- which answers
 
 
-def fields(*lines):
+def fields(*lines: Any) -> Any:
     parts = [line.partition(b": ") for line in lines]
     return [(name.lower(), name, value) for name, _, value in parts]
 
@@ -335,7 +341,7 @@ ASKED = [
 
 
 @pytest.mark.parametrize(("status", "lines", "is_rewritten"), ASKED)
-def test_which_answers_are_rewritten(status, lines, is_rewritten):
+def test_which_answers_are_rewritten(status: Any, lines: Any, is_rewritten: Any) -> None:
     """Under a prefix, and on a host name over TLS, where what says `http:` may be meant for that host; not
     without both.
     """
@@ -344,7 +350,7 @@ def test_which_answers_are_rewritten(status, lines, is_rewritten):
     assert plan(replace(NOWHERE, secure=False), status, fields(*lines)) is None
 
 
-def test_fields_that_spoke_of_other_bytes_are_corrected():
+def test_fields_that_spoke_of_other_bytes_are_corrected() -> None:
     lines = [
         HTML,
         b"Content-Length: 5",
@@ -355,14 +361,14 @@ def test_fields_that_spoke_of_other_bytes_are_corrected():
         b"Content-MD5: x",
     ]
     planned = plan(MOUNT, 200, fields(*lines, b"Accept-Ranges: bytes", b"Content-Encoding: gzip", b"Vary: a"))
-    assert planned.fields == fields(HTML, b'ETag: W/"v1"', b"Content-Encoding: gzip", b"Vary: a")
-    rewriter = planned.rewriter()
+    assert present(planned).fields == fields(HTML, b'ETag: W/"v1"', b"Content-Encoding: gzip", b"Vary: a")
+    rewriter = present(planned).rewriter()
     page = b"".join(rewriter.feed(gzip.compress(b"<a href='/x'>"))) + rewriter.finish()
     assert gzip.decompress(page) == b'<a href="%b/x">' % P
 
 
-def test_a_weak_etag_stays_one():
-    assert fields(b'ETag: W/"v1"')[0] in plan(MOUNT, 200, fields(HTML, b'ETag: W/"v1"')).fields
+def test_a_weak_etag_stays_one() -> None:
+    assert fields(b'ETag: W/"v1"')[0] in present(plan(MOUNT, 200, fields(HTML, b'ETag: W/"v1"'))).fields
 
 
 # --- whatever comes
@@ -407,14 +413,14 @@ HTMLISH = st.lists(st.sampled_from(PIECES), max_size=20).map(b"".join) | st.bina
 
 @settings(max_examples=500, deadline=None)
 @given(HTMLISH)
-def test_nothing_raises_and_without_a_prefix_bytes_are_the_same(page):
+def test_nothing_raises_and_without_a_prefix_bytes_are_the_same(page: Any) -> None:
     rewritten(page)
     assert rewritten(page, NOWHERE) == page
 
 
 @settings(max_examples=300, deadline=None)
 @given(HTMLISH)
-def test_a_page_that_was_rewritten_is_not_rewritten_again(page):
+def test_a_page_that_was_rewritten_is_not_rewritten_again(page: Any) -> None:
     once = rewritten(page.replace(b"iso-2022", b"utf-8"), Mount(P, frozenset((BACKEND,)), b"/r/s", True))
     assert rewritten(once, Mount(P, frozenset((BACKEND,)), b"/r/s", True)) == once
 
@@ -435,14 +441,14 @@ DEAR = [
 
 @pytest.mark.parametrize("encoding", [b"", b"gzip", b"deflate"])
 @pytest.mark.parametrize("piece", DEAR)
-def test_a_step_is_bounded_by_what_it_decodes_and_edits(piece, encoding):
+def test_a_step_is_bounded_by_what_it_decodes_and_edits(piece: Any, encoding: Any) -> None:
     """Also where sixteen kilobytes unfold to a megabyte."""
     noise = random.Random(1)
     # Beyond a hundred times its size a body is given up.
     page = b"".join(
         piece * (20_000 // len(piece)) + b"<!--%x-->" % noise.getrandbits(2000) for _ in range(20)
     )
-    body = {b"": bytes, b"gzip": gzip.compress, b"deflate": zlib.compress}[encoding](page)
+    body = {b"": bytes, b"gzip": gzip.compress, b"deflate": zlib.compress}[encoding](page)  # type: ignore[operator]
     steps = list(HtmlRewriter(MOUNT, encoding).feed(body))
     edits = rewritten(page).count(P)
     assert len(steps) >= max(len(page) // STEP, edits // WORK)
@@ -452,7 +458,7 @@ def test_a_step_is_bounded_by_what_it_decodes_and_edits(piece, encoding):
 
 
 @pytest.mark.parametrize("piece", DEAR)
-def test_a_longer_prefix_makes_for_shorter_steps(piece):
+def test_a_longer_prefix_makes_for_shorter_steps(piece: Any) -> None:
     """What goes in is work, too: it is compressed and sent."""
     prefix = b"/" + b"p" * 4000
     page = (piece * (100_000 // len(piece)))[:100_000]
@@ -462,13 +468,13 @@ def test_a_longer_prefix_makes_for_shorter_steps(piece):
     assert max(map(len, steps)) <= 8 * STEP + 64 * len(prefix)
 
 
-def test_nothing_is_done_before_it_is_asked_for():
+def test_nothing_is_done_before_it_is_asked_for() -> None:
     rewriter = HtmlRewriter(MOUNT, b"gzip")
     first = next(rewriter.feed(gzip.compress(b"<a href=/x>" * 5000)))
     assert len(zlib.decompressobj(31).decompress(first)) <= STEP + WORK * len(P) * 2
 
 
-def test_a_tags_urls_are_bounded_however_often_it_says_srcset():
+def test_a_tags_urls_are_bounded_however_often_it_says_srcset() -> None:
     tag = b"<img " + b" ".join(b"srcset='" + b", ".join([b"/x"] * 60) + b"'" for _ in range(10)) + b">"
     rewriter = HtmlRewriter(MOUNT)
     edited = b"".join(rewriter.feed(tag)) + rewriter.finish()

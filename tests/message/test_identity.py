@@ -1,5 +1,9 @@
 """Which names would a backend believe?"""
 
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 
 from bastion.message.identity import DROPPED, DROPPED_PREFIXES, asserts_identity, withholding
@@ -104,16 +108,16 @@ NOT_BELIEVED = [
 
 
 @pytest.mark.parametrize("name", [*BELIEVED, *sorted(DROPPED)])
-def test_a_name_that_backends_believe_is_known(name):
+def test_a_name_that_backends_believe_is_known(name: Any) -> None:
     assert asserts_identity(name)
 
 
 @pytest.mark.parametrize("name", NOT_BELIEVED)
-def test_other_names_pass(name):
+def test_other_names_pass(name: Any) -> None:
     assert not asserts_identity(name)
 
 
-def test_the_list_is_in_lower_case():
+def test_the_list_is_in_lower_case() -> None:
     assert all(name == name.lower() for name in (*DROPPED, *DROPPED_PREFIXES))
 
 
@@ -133,7 +137,9 @@ def test_the_list_is_in_lower_case():
         ((b"x-acme-user",), (b"x-extra-",), b"x-acme-user", True),
     ],
 )
-def test_what_a_front_proxy_of_ours_says_is_kept_from_backends_besides(names, prefixes, name, withheld):
+def test_what_a_front_proxy_of_ours_says_is_kept_from_backends_besides(
+    names: Any, prefixes: Any, name: Any, withheld: Any
+) -> None:
     assert withholding(names, prefixes)(name) is withheld
 
 
@@ -150,12 +156,12 @@ def test_what_a_front_proxy_of_ours_says_is_kept_from_backends_besides(names, pr
     ],
 )
 def test_an_odd_name_passes_where_it_was_asked_for_and_is_no_other_spelling_of_an_identity(
-    allowed, name, withheld
-):
+    allowed: Any, name: Any, withheld: Any
+) -> None:
     assert withholding((b"x-acme-user",), (b"x-extra-",), allowed)(name) is withheld
 
 
-def test_what_was_decided_once_stays_and_long_names_are_judged_as_well():
+def test_what_was_decided_once_stays_and_long_names_are_judged_as_well() -> None:
     judge = withholding()
     for _ in range(2):
         assert judge(b"x-remote-user")

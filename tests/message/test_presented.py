@@ -1,6 +1,9 @@
 """Does the head of an answer say the same to HEAD as to GET, and of a page what becomes of it?"""
 
+from __future__ import annotations
+
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -9,7 +12,7 @@ from tests.message.test_html import NOWHERE
 from tests.message.test_rewrite import MOUNT
 
 
-def fields(*lines):
+def fields(*lines: Any) -> Any:
     parts = [line.partition(b": ") for line in lines]
     return [(name.lower(), name, value) for name, _, value in parts]
 
@@ -17,7 +20,14 @@ def fields(*lines):
 USUAL = Policy()
 
 
-def presented(lines, method="GET", length=21, mount=MOUNT, policy=USUAL, asked=()):
+def presented(
+    lines: Any,
+    method: str = "GET",
+    length: int = 21,
+    mount: Any = MOUNT,
+    policy: Any = USUAL,
+    asked: Any = (),
+) -> Any:
     return present(
         Asked(method, fields(*asked), bool(mount.prefix), False),
         200,
@@ -42,7 +52,7 @@ MOUNTS = {"prefix": MOUNT, "host over TLS": NOWHERE, "host": replace(NOWHERE, se
 
 @pytest.mark.parametrize("mount", MOUNTS.values(), ids=MOUNTS)
 @pytest.mark.parametrize(("lines", "edited"), ANSWERS)
-def test_head_says_what_get_would(lines, edited, mount):
+def test_head_says_what_get_would(lines: Any, edited: Any, mount: Any) -> None:
     edited = edited and (mount.prefix != b"" or mount.secure)
     got, head = presented(lines, mount=mount), presented(lines, "HEAD", mount=mount)
     assert head.fields == got.fields
@@ -52,13 +62,13 @@ def test_head_says_what_get_would(lines, edited, mount):
 
 
 @pytest.mark.parametrize("mount", MOUNTS.values(), ids=MOUNTS)
-def test_who_wants_no_page_edited_gets_them_as_they_are(mount):
+def test_who_wants_no_page_edited_gets_them_as_they_are(mount: Any) -> None:
     for wish in ({"policy": Policy(edit_html=False)}, {"asked": [b"X-Bastion-Rewrite: none"]}):
         answer = presented([HTML, b'ETag: "1"'], mount=mount, **wish)
         assert (answer.rewriter, answer.length) == (None, 21)
         assert fields(b'ETag: "1"')[0] in answer.fields
 
 
-def test_on_a_host_name_an_application_speaks_for_its_origin():
+def test_on_a_host_name_an_application_speaks_for_its_origin() -> None:
     lines = [HTML, b"Strict-Transport-Security: max-age=1", b"Location: /x"]
     assert presented(lines, mount=NOWHERE).fields == fields(*lines)

@@ -1,7 +1,10 @@
 """Does whatever an answer's header names stay under the application's prefix?"""
 
+from __future__ import annotations
+
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -15,7 +18,7 @@ BACKEND = b"10.0.0.5:8080"
 MOUNT = Mount(P, frozenset((BACKEND, b"web.example:80", b"[fd00::1]:8080")), b"/r/s", True, b"bastion.test")
 
 
-def answer(*lines, mount=MOUNT):
+def answer(*lines: Any, mount: Any = MOUNT) -> Any:
     """What becomes of `name: value` lines."""
     parts = [line.partition(b": ") for line in lines]
     fields = rewrite_fields(mount, [(name.lower(), name, value) for name, _, value in parts])
@@ -132,7 +135,7 @@ LIKE_LOCATION = b"""
 
 @pytest.mark.parametrize(("value", "expected"), LOCATIONS)
 @pytest.mark.parametrize("name", LIKE_LOCATION.split())
-def test_locations_stay_under_the_prefix(name, value, expected):
+def test_locations_stay_under_the_prefix(name: Any, value: Any, expected: Any) -> None:
     assert answer(name + b": " + value) == ([] if expected is None else [name + b": " + expected])
 
 
@@ -182,11 +185,11 @@ FIELDS = [
 
 
 @pytest.mark.parametrize(("line", "expected"), FIELDS)
-def test_fields_that_name_places(line, expected):
+def test_fields_that_name_places(line: Any, expected: Any) -> None:
     assert answer(line) == ([] if expected is None else [expected])
 
 
-def test_the_first_location_counts_and_the_rest_keeps_its_order():
+def test_the_first_location_counts_and_the_rest_keeps_its_order() -> None:
     lines = [b"A: 1", b"Location: /a", b"Link: </b>", b"location: //evil.test", b"Link: </c>"]
     assert answer(*lines) == [
         b"A: 1",
@@ -197,13 +200,13 @@ def test_the_first_location_counts_and_the_rest_keeps_its_order():
     assert answer(b"Location: javascript:x", b"Location: /a") == []
 
 
-def test_without_the_slash_a_relative_reference_would_leave_the_prefix():
+def test_without_the_slash_a_relative_reference_would_leave_the_prefix() -> None:
     bare = Mount(P, frozenset(), b"", True)
     assert rewrite_url(bare, b"login?x") == P + b"/login?x"
     assert rewrite_url(bare, b"?x") == b"?x"
 
 
-def test_an_origin_of_its_own_keeps_what_may_pass():
+def test_an_origin_of_its_own_keeps_what_may_pass() -> None:
     own = Mount(b"", frozenset((BACKEND,)), b"/r/s", True, b"app.test")
     for value in (b"/x", b"/a/../b", b"../../x", b"http://10.0.0.5:8080/x", b"https://app.test/x"):
         assert rewrite_url(own, value) == value
@@ -237,11 +240,11 @@ BASES = [
 
 
 @pytest.mark.parametrize(("base", "path"), BASES)
-def test_a_base_moves_what_follows_it(base, path):
+def test_a_base_moves_what_follows_it(base: Any, path: Any) -> None:
     assert with_base(MOUNT, base).request_path == path
 
 
-def test_under_a_base_elsewhere_only_whole_urls_are_ours():
+def test_under_a_base_elsewhere_only_whole_urls_are_ours() -> None:
     mount = with_base(MOUNT, b"//cdn.test/")
     for value in (b"/x", b"x", b"../../../x", b"//cdn.test/y"):
         assert rewrite_url(mount, value) == value
@@ -252,7 +255,7 @@ def test_under_a_base_elsewhere_only_whole_urls_are_ours():
 # --- where a browser would go (WHATWG URL, the parts that matter here)
 
 
-def goes_to(value, base=P + b"/r/s"):
+def goes_to(value: Any, base: Any = P + b"/r/s") -> Any:
     """Host and path that a browser on https://bastion.test reads in a value; None for what is no place of
     HTTP.
     """
@@ -279,8 +282,8 @@ def goes_to(value, base=P + b"/r/s"):
     )
 
 
-def _without_dots(path):
-    kept = []
+def _without_dots(path: Any) -> Any:
+    kept: list[Any] = []
     segments = path.split(b"/")[1:]
     for i, segment in enumerate(segments):
         plain = segment.lower().replace(b"%2e", b".")
@@ -334,7 +337,7 @@ VALUES = st.lists(st.sampled_from(PIECES), max_size=9).map(b"".join) | st.binary
 @settings(max_examples=1500)
 @given(VALUES, st.sampled_from([b"/r/s", b"/", b"", b"/a/../b", b"/%2e%2e/x"]))
 @example(b"/.//evil.test", b"/")
-def test_no_url_of_this_host_leads_out_of_the_prefix(value, request_path):
+def test_no_url_of_this_host_leads_out_of_the_prefix(value: Any, request_path: Any) -> None:
     url = rewrite_url(Mount(P, MOUNT.hosts, request_path, True, b"bastion.test"), value)
     place = None if url is None else goes_to(url, P + request_path)
     if place is not None and place[0] == b"bastion.test":
@@ -351,7 +354,7 @@ def test_no_url_of_this_host_leads_out_of_the_prefix(value, request_path):
         )
     )
 )
-def test_no_answer_raises_and_no_line_breaks(lines):
+def test_no_answer_raises_and_no_line_breaks(lines: Any) -> None:
     for _, _, value in rewrite_fields(
         MOUNT, [(name, name, value) for name, value in lines if b"\n" not in value and b"\r" not in value]
     ):
@@ -362,7 +365,7 @@ def test_no_answer_raises_and_no_line_breaks(lines):
     "unit", [b"<", b"</a>,", b"<a", b'"', b'"\\', b"../", b"/..", b"%2e%2e/", b" ", b"a:", b"[", b"0"]
 )
 @pytest.mark.parametrize("name", [b"location", b"refresh", b"link", b"set-cookie"])
-def test_a_long_value_takes_no_longer_than_it_is_long(name, unit):
+def test_a_long_value_takes_no_longer_than_it_is_long(name: Any, unit: Any) -> None:
     """64 KiB, the most that a head may have; what is quadratic takes seconds here, and the test runs into its
     timeout.
     """

@@ -1,5 +1,9 @@
 """Are start tags told from all else, in whatever pieces a page comes?"""
 
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 import turbohtml
 from hypothesis import given, settings
@@ -12,11 +16,11 @@ NAMES = [b"a", b"b", b"img", b"script", b"title", b"iframe", b"svg"]
 STOPS = stops_at(NAMES)
 
 
-def seen(*pieces):
+def seen(*pieces: Any) -> Any:
     """The start tags of interest, in order; what goes in comes out."""
     found = []
 
-    def note(tag):
+    def note(tag: Any) -> Any:
         found.append(tag)
         return tag
 
@@ -27,7 +31,7 @@ def seen(*pieces):
     return found
 
 
-def in_bytes(page):
+def in_bytes(page: Any) -> Any:
     return [page[i : i + 1] for i in range(len(page))]
 
 
@@ -87,20 +91,20 @@ PAGES = [
 
 
 @pytest.mark.parametrize(("page", "tags"), PAGES)
-def test_only_start_tags_are_start_tags(page, tags):
+def test_only_start_tags_are_start_tags(page: Any, tags: Any) -> None:
     assert seen(page) == seen(*in_bytes(page)) == tags
     for cut in range(len(page)):
         assert seen(page[:cut], page[cut:]) == tags
 
 
-def test_what_cannot_be_a_tag_is_not_held():
+def test_what_cannot_be_a_tag_is_not_held() -> None:
     scanner = TagScanner({}, STOPS)
     for piece in (b"some text ", b"<p>more</p>", b"<script>", b"var a;" * 10):
         assert len(b"".join(scanner.feed(piece))) >= len(piece) - 10
     assert scanner.stop() == b"ar a;var a;"[-10:]
 
 
-def grown(page, size):
+def grown(page: Any, size: Any) -> Any:
     scanner = TagScanner({b"a": lambda tag: tag + b"!" * size}, STOPS)
     return (
         b"".join(done for i in range(0, len(page), 7000) for done in scanner.feed(page[i : i + 7000]))
@@ -108,7 +112,7 @@ def grown(page, size):
     )
 
 
-def test_a_tag_too_long_passes_and_those_after_it_are_seen():
+def test_a_tag_too_long_passes_and_those_after_it_are_seen() -> None:
     for fill in (b"b " * MAX_TAG, b'b="' + b"x" * MAX_TAG + b'"', b"b=" + b"x" * MAX_TAG):
         page = b"<a " + fill + b"><script " + fill + b">" + A + b"</script>" + A
         assert seen(page) == seen(*(page[i : i + 9999] for i in range(0, len(page), 9999))) == [A]
@@ -116,12 +120,12 @@ def test_a_tag_too_long_passes_and_those_after_it_are_seen():
     assert seen(exact) == seen(*(exact[i : i + 9999] for i in range(0, len(exact), 9999))) == [exact]
 
 
-def test_editing_stops_after_so_many_tags():
+def test_editing_stops_after_so_many_tags() -> None:
     page = b"<a>" * (MAX_EVENTS + 100)
     assert grown(page, 1) == b"<a>!" * MAX_EVENTS + b"<a>" * 100
 
 
-def test_editing_stops_where_a_page_has_grown_too_much():
+def test_editing_stops_where_a_page_has_grown_too_much() -> None:
     size = 1 << 17
     edited = MAX_GROWTH // size + 1  # the one that goes beyond is the last
     assert grown(b"<a>" * 100, size) == (b"<a>" + b"!" * size) * edited + b"<a>" * (100 - edited)
@@ -185,7 +189,7 @@ FOREIGN = [b"<svg>", b"</svg>", b"<svg/>", b"<math ", b"</math>", b"/>", b"<nosc
     st.lists(st.sampled_from(PIECES + FOREIGN), max_size=25).map(b"".join),
     st.lists(st.integers(1, 12), max_size=40),
 )
-def test_pieces_of_any_size_show_the_same_tags(page, sizes):
+def test_pieces_of_any_size_show_the_same_tags(page: Any, sizes: Any) -> None:
     whole = seen(page)
     assert seen(*in_bytes(page)) == whole
     pieces = []
@@ -197,12 +201,12 @@ def test_pieces_of_any_size_show_the_same_tags(page, sizes):
 
 @settings(max_examples=1000, deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=25).map(b"".join))
-def test_another_tokenizer_sees_the_same_tags(page):
+def test_another_tokenizer_sees_the_same_tags(page: Any) -> None:
     """It reads no CDATA, and the content of noscript as text: both are a tree builder's to say."""
     tokens = turbohtml.tokenize(page.decode("latin-1"), capture_source=True, resolve_references=False)
     theirs = [
-        token.source.encode("latin-1")
+        present(token.source).encode("latin-1")
         for token in tokens
-        if token.type == 1 and token.tag.encode("latin-1", "replace") in NAMES
+        if token.type == 1 and present(token.tag).encode("latin-1", "replace") in NAMES
     ]
     assert seen(page) == theirs

@@ -1,5 +1,9 @@
 """Do usual tags, which take the short way, read as the long way would have them?"""
 
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +15,7 @@ from bastion.message.page.stops import stops_at
 from bastion.message.page.tags import MAX_EVENTS, MAX_GROWTH, TagScanner
 from bastion.message.usual import USUAL
 from tests.message.test_rewrite import BACKEND, P
+from tests.present import present
 
 LONG_WAY, SHORT_WAY = stops_at(NAMES), stops_at(NAMES, USUAL)
 PATHS = [b"/r/s", b"/", b"", b"/a/./b", b"/a/b/c/d/", b"/%2e/x"]
@@ -18,12 +23,12 @@ MOUNTS = [Mount(P, frozenset((BACKEND,)), path, True, b"bastion.test") for path 
 MOUNTS += [Mount(b"/p'\"<&>", frozenset(), b"/r/s", True), Mount(b"/p", frozenset((b"h",)), b"/r/s", False)]
 
 
-def long_way(page, mount):
+def long_way(page: Any, mount: Any) -> Any:
     scanner = TagScanner(TagEditor(mount).edits(), LONG_WAY)
     return b"".join(scanner.feed(page)) + scanner.stop()
 
 
-def rewritten(mount, *pieces):
+def rewritten(mount: Any, *pieces: Any) -> Any:
     rewriter = HtmlRewriter(mount)
     return b"".join(done for piece in pieces for done in rewriter.feed(piece)) + rewriter.finish()
 
@@ -44,10 +49,10 @@ def rewritten(mount, *pieces):
         b"<use href=#i />",
     ],
 )
-def test_what_is_usual(tag):
+def test_what_is_usual(tag: Any) -> None:
     match = SHORT_WAY.match(tag)
-    assert match.end() == len(tag)
-    assert match.lastindex is not None and match.lastindex <= 6
+    assert present(match).end() == len(tag)
+    assert present(match).lastindex is not None and present(match).lastindex <= 6  # type: ignore[operator]
 
 
 VALUES = rb"""
@@ -99,13 +104,13 @@ PAGE = st.lists(TAG | TAG | TEXT, max_size=12).map(b"".join)
 
 @settings(max_examples=600, deadline=None)
 @given(PAGE, st.sampled_from(MOUNTS))
-def test_the_short_way_leads_where_the_long_one_does(page, mount):
+def test_the_short_way_leads_where_the_long_one_does(page: Any, mount: Any) -> None:
     assert rewritten(mount, page) == long_way(page, mount)
 
 
 @settings(max_examples=150, deadline=None)
 @given(PAGE, st.sampled_from(MOUNTS))
-def test_a_page_reads_the_same_wherever_it_is_cut(page, mount):
+def test_a_page_reads_the_same_wherever_it_is_cut(page: Any, mount: Any) -> None:
     whole = rewritten(mount, page)
     for cut in range(len(page) + 1):
         assert rewritten(mount, page[:cut], page[cut:]) == whole
@@ -114,11 +119,11 @@ def test_a_page_reads_the_same_wherever_it_is_cut(page, mount):
 
 @settings(max_examples=300, deadline=None)
 @given(PAGE)
-def test_without_a_prefix_bytes_are_the_same(page):
+def test_without_a_prefix_bytes_are_the_same(page: Any) -> None:
     assert rewritten(Mount(b"", frozenset((BACKEND,)), b"/r/s", True, b"bastion.test"), page) == page
 
 
-def cut(page, size):
+def cut(page: Any, size: Any) -> Any:
     return (page[i : i + size] for i in range(0, len(page), size))
 
 
@@ -130,7 +135,7 @@ def cut(page, size):
         (b"<a href=/x>", b'<a href="P/x">'),
     ],
 )
-def test_where_usual_tags_have_made_a_page_grow_too_much_editing_stops(tag, placed):
+def test_where_usual_tags_have_made_a_page_grow_too_much_editing_stops(tag: Any, placed: Any) -> None:
     mount = Mount(b"/" + b"p" * 999, frozenset(), b"/r/s", True)
     placed = placed.replace(b"P", mount.prefix)
     edited = MAX_GROWTH // (len(placed) - len(tag)) + 1  # the one that goes beyond is the last
@@ -139,7 +144,7 @@ def test_where_usual_tags_have_made_a_page_grow_too_much_editing_stops(tag, plac
 
 
 @pytest.mark.parametrize("tag", [b"<a>", b"<a href=x>", b'<a href="https://example.test/x">', b"<base>"])
-def test_usual_tags_are_counted_like_others(tag):
+def test_usual_tags_are_counted_like_others(tag: Any) -> None:
     mount, link = MOUNTS[0], b'<a href="/x">'
     expected = tag * (MAX_EVENTS - 3) + (b'<a href="%b/x">' % P) * 3 + link * 9
     assert rewritten(mount, *cut(tag * (MAX_EVENTS - 3) + link * 12, 16384)) == expected

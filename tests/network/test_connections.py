@@ -1,6 +1,9 @@
 """Which connections are kept, and for whom?"""
 
+from __future__ import annotations
+
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -30,7 +33,7 @@ from tests.fakes import (
 EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
-async def answered(transport, pool, endpoint):
+async def answered(transport: Any, pool: Any, endpoint: Any) -> Any:
     """A fresh connection with one exchange behind it, not yet given back."""
     connection = await pool.dial(endpoint)
     trip = transport.start(connection, "GET", head(), None)
@@ -38,8 +41,8 @@ async def answered(transport, pool, endpoint):
     return connection
 
 
-def test_the_most_recently_used_is_taken_first():
-    async def main():
+def test_the_most_recently_used_is_taken_first() -> None:
+    async def main() -> None:
         async with backend(EMPTY) as server, wire() as (transport, pool):
             first, second = [await answered(transport, pool, server.endpoint()) for _ in range(2)]
             pool.release(first, clean=True)
@@ -66,8 +69,8 @@ OTHERS = [
 
 
 @pytest.mark.parametrize("other", OTHERS)
-def test_a_connection_serves_its_own_endpoint_alone(other):
-    async def main():
+def test_a_connection_serves_its_own_endpoint_alone(other: Any) -> None:
+    async def main() -> None:
         async with backend(EMPTY) as server, wire() as (transport, pool):
             await ask(transport, server.endpoint())
             assert pool.take(other(server.endpoint())) is None
@@ -76,8 +79,8 @@ def test_a_connection_serves_its_own_endpoint_alone(other):
     run(main())
 
 
-def test_what_was_not_used_cleanly_is_closed():
-    async def main():
+def test_what_was_not_used_cleanly_is_closed() -> None:
+    async def main() -> None:
         async with backend(EMPTY) as server, wire() as (transport, pool):
             pool.release(await answered(transport, pool, server.endpoint()), clean=False)
             assert pool.statistics().idle == 0
@@ -86,8 +89,8 @@ def test_what_was_not_used_cleanly_is_closed():
     run(main())
 
 
-def test_an_answer_that_was_not_awaited_is_not_clean():
-    async def main():
+def test_an_answer_that_was_not_awaited_is_not_clean() -> None:
+    async def main() -> None:
         async with backend() as server, wire() as (transport, pool):
             trip = await start(transport, server.endpoint())
             trip.close(clean=True)
@@ -97,8 +100,8 @@ def test_an_answer_that_was_not_awaited_is_not_clean():
     run(main())
 
 
-def test_half_an_answer_is_not_clean():
-    async def main():
+def test_half_an_answer_is_not_clean() -> None:
+    async def main() -> None:
         async with (
             backend(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe") as server,
             wire() as (transport, pool),
@@ -113,8 +116,8 @@ def test_half_an_answer_is_not_clean():
 
 
 @pytest.mark.parametrize("then", ["close", "reset"])
-def test_a_kept_connection_that_the_backend_ends_is_forgotten(then):
-    async def main():
+def test_a_kept_connection_that_the_backend_ends_is_forgotten(then: Any) -> None:
+    async def main() -> None:
         async with backend(EMPTY, then=then) as server, wire() as (transport, pool):
             connection = await answered(transport, pool, server.endpoint())
             if connection.alive:
@@ -127,9 +130,9 @@ def test_a_kept_connection_that_the_backend_ends_is_forgotten(then):
     run(main())
 
 
-def test_a_kept_connection_that_dies_under_the_request_is_a_send_error():
-    async def main():
-        async def script(reader, writer):
+def test_a_kept_connection_that_dies_under_the_request_is_a_send_error() -> None:
+    async def main() -> None:
+        async def script(reader: Any, writer: Any) -> None:
             await server.read_request(reader)
             writer.write(EMPTY)
             await server.read_request(reader)
@@ -146,8 +149,8 @@ def test_a_kept_connection_that_dies_under_the_request_is_a_send_error():
     run(main())
 
 
-def test_a_fresh_connection_may_be_insisted_on():
-    async def main():
+def test_a_fresh_connection_may_be_insisted_on() -> None:
+    async def main() -> None:
         async with backend(EMPTY) as server, wire() as (transport, pool):
             await ask(transport, server.endpoint())
             connection = await transport.connect(server.endpoint(), fresh=True)
@@ -157,8 +160,8 @@ def test_a_fresh_connection_may_be_insisted_on():
     run(main())
 
 
-def test_only_so_many_are_kept_and_the_oldest_goes():
-    async def main():
+def test_only_so_many_are_kept_and_the_oldest_goes() -> None:
+    async def main() -> None:
         async with backend(EMPTY) as server, wire() as (transport, pool):
             connections = [
                 await answered(transport, pool, server.endpoint()) for _ in range(MAX_IDLE_PER_ENDPOINT + 1)
@@ -173,8 +176,8 @@ def test_only_so_many_are_kept_and_the_oldest_goes():
     run(main())
 
 
-def test_closing_the_pool_closes_everything():
-    async def main():
+def test_closing_the_pool_closes_everything() -> None:
+    async def main() -> None:
         async with backend(EMPTY, EMPTY) as server, wire() as (transport, pool):
             await ask(transport, server.endpoint())
             await pool.dial(server.endpoint())
@@ -191,7 +194,7 @@ def test_closing_the_pool_closes_everything():
 class Stillborn:
     """A dialer whose connections are lost before anybody knows them."""
 
-    async def dial(self, endpoint, factory, patience):
+    async def dial(self, endpoint: Any, factory: Any, patience: Any) -> Any:
         connection = factory()
         connection.connection_lost(None)
         return connection
@@ -200,7 +203,7 @@ class Stillborn:
 class Everywhere:
     """A dialer of connections to wherever, which are open until they are closed."""
 
-    async def dial(self, endpoint, factory, patience=None):
+    async def dial(self, endpoint: Any, factory: Any, patience: Any = None) -> Any:
         connection = factory()
         connection.connection_made(Ended(connection))
         return connection
@@ -209,20 +212,20 @@ class Everywhere:
 class Ended:
     """A transport that tells of its end in the next turn of the loop, as asyncio's do."""
 
-    def __init__(self, connection):
+    def __init__(self, connection: Any) -> None:
         self._connection = connection
 
-    def write(self, data):
+    def write(self, data: Any) -> None:
         pass
 
-    def abort(self):
+    def abort(self) -> None:
         asyncio.get_running_loop().call_soon(self._connection.connection_lost, None)
 
-    def get_write_buffer_size(self):
+    def get_write_buffer_size(self) -> int:
         return 0
 
 
-async def rested(pool, *ports):
+async def rested(pool: Any, *ports: Any) -> None:
     """One to each, used and given back."""
     for port in ports:
         connection = await pool.dial(Endpoint(LOOPBACK, port))
@@ -232,12 +235,12 @@ async def rested(pool, *ports):
         pool.release(connection, clean=True)
 
 
-def test_what_rests_makes_room_for_what_is_needed():
+def test_what_rests_makes_room_for_what_is_needed() -> None:
     """Promise 9: a pod that listens on every port leaves no connection to it behind for each."""
 
-    async def main():
+    async def main() -> None:
         async with Deadlines() as clock:
-            pool = ConnectionPool(Everywhere(), clock, most=4)
+            pool = ConnectionPool(Everywhere(), clock, most=4)  # type: ignore[arg-type]
             busy = await pool.dial(Endpoint(LOOPBACK, 1))
             await rested(pool, *range(2, 100))
             assert pool.statistics().open == 4
@@ -258,8 +261,8 @@ def test_what_rests_makes_room_for_what_is_needed():
     run(main())
 
 
-def test_a_dial_that_fails_takes_no_room():
-    async def main():
+def test_a_dial_that_fails_takes_no_room() -> None:
+    async def main() -> None:
         async with Deadlines() as clock:
             pool = ConnectionPool(Dialer(DialPolicy(), NO_KUBELET_TLS, clock, 5.0), clock, most=4)
             for _ in range(8):
@@ -270,20 +273,20 @@ def test_a_dial_that_fails_takes_no_room():
     run(main())
 
 
-def test_so_many_rest_in_all(monkeypatch):
+def test_so_many_rest_in_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "MAX_IDLE", 3)
 
-    async def main():
+    async def main() -> None:
         async with Deadlines() as clock:
-            pool = ConnectionPool(Everywhere(), clock)
+            pool = ConnectionPool(Everywhere(), clock)  # type: ignore[arg-type]
             await rested(pool, *range(10))
             assert pool.statistics().idle == pool.statistics().open == 3
 
     run(main())
 
 
-def test_nothing_is_kept_of_a_connection_that_is_gone():
-    async def main():
+def test_nothing_is_kept_of_a_connection_that_is_gone() -> None:
+    async def main() -> None:
         async with backend(EMPTY) as server, Deadlines() as clock:
             pool = ConnectionPool(
                 Dialer(DialPolicy([network("127.0.0.0/8")]), NO_KUBELET_TLS, clock, 5.0), clock
@@ -294,15 +297,15 @@ def test_nothing_is_kept_of_a_connection_that_is_gone():
             await until(lambda: pool.statistics().open == 0)
             assert len(clock) == 0
 
-            pool = ConnectionPool(Stillborn(), clock)
+            pool = ConnectionPool(Stillborn(), clock)  # type: ignore[arg-type]
             assert not (await pool.dial(server.endpoint())).alive
             assert len(clock) == pool.statistics().open == 0
 
     run(main())
 
 
-def test_a_hundred_at_once_have_a_connection_each_and_leave_them_for_the_next():
-    async def main():
+def test_a_hundred_at_once_have_a_connection_each_and_leave_them_for_the_next() -> None:
+    async def main() -> None:
         async with backend(*[EMPTY] * 5) as server, wire() as (transport, pool):
             for _ in range(3):
                 await asyncio.gather(*(ask(transport, server.endpoint()) for _ in range(100)))
@@ -332,8 +335,8 @@ KEPT_FOR = [
 
 
 @pytest.mark.parametrize(("said", "seconds"), KEPT_FOR)
-def test_a_connection_is_kept_no_longer_than_its_backend_keeps_it(said, seconds):
-    async def main():
+def test_a_connection_is_kept_no_longer_than_its_backend_keeps_it(said: Any, seconds: Any) -> None:
+    async def main() -> None:
         answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nKeep-Alive: %b\r\n\r\n" % said
         async with backend(answer) as server, wire() as (transport, pool):
             connection = await answered(transport, pool, server.endpoint())
@@ -344,8 +347,8 @@ def test_a_connection_is_kept_no_longer_than_its_backend_keeps_it(said, seconds)
     run(main())
 
 
-def test_past_that_it_is_good_for_what_may_be_sent_again_alone():
-    async def main():
+def test_past_that_it_is_good_for_what_may_be_sent_again_alone() -> None:
+    async def main() -> None:
         async with backend(EMPTY) as server, wire() as (transport, pool):
             for sure in (False, True):
                 connection = await answered(transport, pool, server.endpoint())
@@ -357,8 +360,8 @@ def test_past_that_it_is_good_for_what_may_be_sent_again_alone():
 
 
 @pytest.mark.parametrize("tls", [False, True])
-def test_one_that_is_well_is_taken_for_what_cannot_be_sent_again(tls):
-    async def main():
+def test_one_that_is_well_is_taken_for_what_cannot_be_sent_again(tls: Any) -> None:
+    async def main() -> None:
         context = server_tls(Authority("of backends")) if tls else None
         async with backend(EMPTY, EMPTY, tls=context) as server, wire() as (transport, _):
             for _ in range(2):

@@ -2,11 +2,16 @@
 certificate?
 """
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 import errno
 import re
 import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,10 +30,10 @@ AUTHORITY = Authority("kubelets")
 CLIENTS = Authority("clients")
 
 
-def refusal(endpoint, kubelet=NO_KUBELET, connect_timeout=5.0):
+def refusal(endpoint: Any, kubelet: Any = NO_KUBELET, connect_timeout: float = 5.0) -> Any:
     """What a dial fails with."""
 
-    async def main():
+    async def main() -> Any:
         async with wire(kubelet, connect_timeout) as (_, pool):
             with pytest.raises(DialError) as caught:
                 await pool.dial(endpoint)
@@ -39,7 +44,7 @@ def refusal(endpoint, kubelet=NO_KUBELET, connect_timeout=5.0):
 
 
 @contextlib.contextmanager
-def nobody_listening():
+def nobody_listening() -> Iterator[Any]:
     """A port that is taken and refuses."""
     with socket.socket() as sock:
         sock.bind((LOOPBACK, 0))
@@ -47,7 +52,7 @@ def nobody_listening():
 
 
 @contextlib.contextmanager
-def kubelet_files(authority=AUTHORITY, clients=CLIENTS):
+def kubelet_files(authority: Any = AUTHORITY, clients: Any = CLIENTS) -> Iterator[Any]:
     """The configuration of a kubelet client: whom it trusts, and its own certificate."""
     with files(clients.issue([], common_name="bastion", client=True), authority.issue([])) as [
         (certificate, key),
@@ -61,13 +66,13 @@ def kubelet_files(authority=AUTHORITY, clients=CLIENTS):
 @pytest.mark.parametrize(
     "address", ["169.254.169.254", "::1", "0.0.0.0", "::ffff:169.254.169.254", "localhost", "fe80::1%lo"]
 )
-def test_an_address_that_may_not_be_dialled_is_not(address):
+def test_an_address_that_may_not_be_dialled_is_not(address: Any) -> None:
     endpoint = Endpoint(address, 80)
     assert refusal(endpoint) == f"dial {endpoint}: address not allowed"
 
 
-def test_without_leave_loopback_is_not_dialled():
-    async def main():
+def test_without_leave_loopback_is_not_dialled() -> None:
+    async def main() -> None:
         async with backend(EMPTY) as server, Deadlines() as clock:
             with pytest.raises(DialError, match="address not allowed"):
                 await Dialer(DialPolicy(), ClientTLS(NO_KUBELET), clock, 5.0).dial(
@@ -78,18 +83,18 @@ def test_without_leave_loopback_is_not_dialled():
     run(main())
 
 
-def test_a_port_that_refuses_says_so():
+def test_a_port_that_refuses_says_so() -> None:
     with nobody_listening() as port:
         assert refusal(Endpoint(LOOPBACK, port)) == f"dial 127.0.0.1:{port}: connection refused"
         assert refusal(Endpoint(LOOPBACK, port, UNVERIFIED)) == f"dial 127.0.0.1:{port}: connection refused"
 
 
-def test_an_address_of_six_is_bracketed():
+def test_an_address_of_six_is_bracketed() -> None:
     assert refusal(Endpoint("fe80::1", 80)) == "dial [fe80::1]:80: address not allowed"
 
 
 @pytest.fixture
-def deaf():
+def deaf() -> Iterator[Any]:
     """A port whose backlog is full: nothing is refused, nothing accepted."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
@@ -102,16 +107,16 @@ def deaf():
         yield listener.getsockname()[1]
 
 
-def test_a_dial_that_nobody_answers_ends(deaf):
+def test_a_dial_that_nobody_answers_ends(deaf: Any) -> None:
     assert (
         refusal(Endpoint(LOOPBACK, deaf), connect_timeout=0.05)
         == f"dial 127.0.0.1:{deaf}: timed out after 0.05 s"
     )
 
 
-def test_the_deadline_covers_the_handshake():
-    async def main():
-        async def script(reader, writer):
+def test_the_deadline_covers_the_handshake() -> None:
+    async def main() -> None:
+        async def script(reader: Any, writer: Any) -> None:
             await reader.read()
 
         async with Backend(script) as server, wire(connect_timeout=0.05) as (_, pool):
@@ -140,9 +145,9 @@ HANDSHAKES = [
 
 
 @pytest.mark.parametrize(("data", "then", "cause"), HANDSHAKES)
-def test_a_handshake_that_fails_is_a_dial_that_failed(data, then, cause):
-    async def main():
-        async def script(reader, writer):
+def test_a_handshake_that_fails_is_a_dial_that_failed(data: Any, then: Any, cause: Any) -> None:
+    async def main() -> None:
+        async def script(reader: Any, writer: Any) -> None:
             await reader.read(5)
             writer.write(data)
             await writer.drain()
@@ -164,13 +169,13 @@ def test_a_handshake_that_fails_is_a_dial_that_failed(data, then, cause):
     run(main())
 
 
-def shown(server_context, kubelet, *, identity):
+def shown(server_context: Any, kubelet: Any, *, identity: Any) -> Any:
     """The certificate a backend sees, and the names that were asked for."""
 
-    async def main():
-        seen = []
+    async def main() -> Any:
+        seen: list[Any] = []
 
-        async def script(reader, writer):
+        async def script(reader: Any, writer: Any) -> None:
             await server.read_request(reader)
             certificate = writer.get_extra_info("peercert") or {}
             seen.append(
@@ -190,7 +195,9 @@ def shown(server_context, kubelet, *, identity):
 @pytest.mark.parametrize(
     ("identity", "name"), [(KUBELET, "bastion"), (UNVERIFIED, None)], ids=["kubelet", "anybody-else"]
 )
-def test_the_kubelet_certificate_is_shown_to_kubelets_alone(caplog, identity, name):
+def test_the_kubelet_certificate_is_shown_to_kubelets_alone(
+    caplog: pytest.LogCaptureFixture, identity: Any, name: Any
+) -> None:
     context = server_tls(AUTHORITY, clients=CLIENTS)
     context.set_alpn_protocols(["h2", "http/1.1"])
     with kubelet_files() as kubelet:
@@ -198,8 +205,8 @@ def test_the_kubelet_certificate_is_shown_to_kubelets_alone(caplog, identity, na
     assert ("not verified" in caplog.text) is (identity != KUBELET)
 
 
-def test_a_kubelets_connection_never_serves_a_pod():
-    async def main(kubelet):
+def test_a_kubelets_connection_never_serves_a_pod() -> None:
+    async def main(kubelet: Any) -> None:
         async with (
             backend(EMPTY, tls=server_tls(AUTHORITY, clients=CLIENTS)) as server,
             wire(kubelet) as (transport, pool),
@@ -213,8 +220,10 @@ def test_a_kubelets_connection_never_serves_a_pod():
         run(main(kubelet))
 
 
-def test_a_pods_certificate_is_taken_as_it_is_and_that_is_said_once_each(caplog):
-    async def main():
+def test_a_pods_certificate_is_taken_as_it_is_and_that_is_said_once_each(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main() -> Any:
         async with (
             backend(EMPTY, tls=server_tls(Authority("nobody"), "example.com")) as server,
             wire() as (transport, pool),
@@ -237,8 +246,8 @@ UNTRUSTED = [
 
 
 @pytest.mark.parametrize("context", UNTRUSTED)
-def test_a_kubelet_that_cannot_be_trusted_is_not_spoken_to(context):
-    async def main(kubelet):
+def test_a_kubelet_that_cannot_be_trusted_is_not_spoken_to(context: Any) -> None:
+    async def main(kubelet: Any) -> None:
         async with backend(EMPTY, tls=context()) as server, wire(kubelet) as (_, pool):
             with pytest.raises(DialError, match="TLS handshake failed: certificate verification failed: "):
                 await pool.dial(server.endpoint(tls=True, identity=KUBELET))
@@ -248,8 +257,8 @@ def test_a_kubelet_that_cannot_be_trusted_is_not_spoken_to(context):
         run(main(kubelet))
 
 
-def test_without_an_authority_a_self_made_kubelet_is_not_trusted():
-    async def main():
+def test_without_an_authority_a_self_made_kubelet_is_not_trusted() -> None:
+    async def main() -> None:
         async with backend(EMPTY, tls=server_tls(AUTHORITY)) as server, wire(NO_KUBELET) as (_, pool):
             with pytest.raises(DialError, match="certificate verification failed"):
                 await pool.dial(server.endpoint(tls=True, identity=KUBELET))
@@ -257,8 +266,8 @@ def test_without_an_authority_a_self_made_kubelet_is_not_trusted():
     run(main())
 
 
-def test_a_kubelet_may_be_trusted_blindly_and_that_is_said(caplog):
-    async def main(kubelet):
+def test_a_kubelet_may_be_trusted_blindly_and_that_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    async def main(kubelet: Any) -> None:
         async with (
             backend(EMPTY, tls=server_tls(Authority("nobody"), "example.com")) as server,
             wire(kubelet) as (transport, _),
@@ -279,14 +288,14 @@ def test_a_kubelet_may_be_trusted_blindly_and_that_is_said(caplog):
     ],
     ids=["no-authority", "a-folder", "no-certificate"],
 )
-def test_a_file_that_cannot_be_read_is_found_out_at_the_start(tmp_path, broken):
+def test_a_file_that_cannot_be_read_is_found_out_at_the_start(tmp_path: Path, broken: Any) -> None:
     with pytest.raises(OSError):  # ssl.SSLError is one
         ClientTLS(broken(tmp_path))
 
 
-def test_a_connection_that_is_lost_at_once_is_known_to_be():
-    async def main():
-        async def script(reader, writer):
+def test_a_connection_that_is_lost_at_once_is_known_to_be() -> None:
+    async def main() -> None:
+        async def script(reader: Any, writer: Any) -> None:
             writer.close()
 
         async with Backend(script) as server, wire() as (transport, pool):
@@ -299,8 +308,8 @@ def test_a_connection_that_is_lost_at_once_is_known_to_be():
     run(main())
 
 
-def test_no_socket_is_left_behind():
-    async def main(port):
+def test_no_socket_is_left_behind() -> None:
+    async def main(port: Any) -> None:
         async with wire() as (_, pool):
             with socket.socket() as probe:
                 before = probe.fileno()
@@ -314,8 +323,8 @@ def test_no_socket_is_left_behind():
         run(main(port))
 
 
-def test_a_dial_may_be_cancelled(deaf):
-    async def main():
+def test_a_dial_may_be_cancelled(deaf: Any) -> None:
+    async def main() -> None:
         async with wire() as (_, pool):
             dialling = asyncio.ensure_future(pool.dial(Endpoint(LOOPBACK, deaf)))
             await asyncio.sleep(0.01)

@@ -3,8 +3,11 @@
 Scripted bytes over loopback.
 """
 
+from __future__ import annotations
+
 import asyncio
 import itertools
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -37,10 +40,10 @@ OK = b"HTTP/1.1 200 OK\r\n"
 EMPTY = OK + b"Content-Length: 0\r\n\r\n"
 
 
-def exchange(answer, method="GET", then="wait"):
+def exchange(answer: Any, method: str = "GET", then: str = "wait") -> Any:
     """(answer, body, kept): one exchange, and whether its connection is kept for another."""
 
-    async def main():
+    async def main() -> Any:
         async with backend(answer, then=then) as server, wire() as (transport, pool):
             answered, body = await ask(transport, server.endpoint(), method)
             return answered, body, pool.statistics().idle == 1
@@ -48,10 +51,10 @@ def exchange(answer, method="GET", then="wait"):
     return run(main())
 
 
-def failure(answer, method="GET", then="wait"):
+def failure(answer: Any, method: str = "GET", then: str = "wait") -> Any:
     """What an exchange fails with; its connection is never kept."""
 
-    async def main():
+    async def main() -> Any:
         async with backend(answer, then=then) as server, wire() as (transport, pool):
             with pytest.raises(NetworkError) as caught:
                 await ask(transport, server.endpoint(), method)
@@ -193,7 +196,7 @@ ANSWERS = [
 
 
 @pytest.mark.parametrize(("method", "data", "then", "expected", "kept"), ANSWERS)
-def test_an_answer_is_read_to_its_end(method, data, then, expected, kept):
+def test_an_answer_is_read_to_its_end(method: Any, data: Any, then: Any, expected: Any, kept: Any) -> None:
     answer, body, idle = exchange(data, method, then)
     assert (answer.status, body, answer.length) == expected
     assert answer.complete
@@ -201,7 +204,7 @@ def test_an_answer_is_read_to_its_end(method, data, then, expected, kept):
     assert idle is kept
 
 
-def test_fields_keep_their_order_their_case_and_their_duplicates():
+def test_fields_keep_their_order_their_case_and_their_duplicates() -> None:
     answer, _, _ = exchange(
         OK + b"Set-Cookie: a=1\r\nx-lower:y\r\nSet-Cookie: b=2\r\nEmpty:\r\nBytes: caf\xe9\r\nContent-Length:"
         b" 0\r\n\r\n"
@@ -216,14 +219,14 @@ def test_fields_keep_their_order_their_case_and_their_duplicates():
     assert answer.reason == b"OK"
 
 
-def test_interim_fields_are_not_the_answers():
+def test_interim_fields_are_not_the_answers() -> None:
     answer, _, _ = exchange(
         b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 Fine\r\nContent-Length: 0\r\n\r\n"
     )
     assert (answer.reason, answer.fields) == (b"Fine", [(b"content-length", b"Content-Length", b"0")])
 
 
-def test_trailers_never_become_headers():
+def test_trailers_never_become_headers() -> None:
     answer, body, _ = exchange(
         OK + b"Trailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nX-Sum: 1\r\nSet-Cookie:"
         b" a=b\r\n\r\n"
@@ -241,8 +244,8 @@ def test_trailers_never_become_headers():
         b"HTTP/1.1 304 X\r\n\r\n",
     ],
 )
-def test_a_clean_connection_serves_again_and_again(answer):
-    async def main():
+def test_a_clean_connection_serves_again_and_again(answer: Any) -> None:
+    async def main() -> None:
         async with backend(*[answer] * 20) as server, wire() as (transport, pool):
             for _ in range(20):
                 await ask(transport, server.endpoint())
@@ -256,7 +259,7 @@ def test_a_clean_connection_serves_again_and_again(answer):
     run(main())
 
 
-def test_answers_of_every_kind_follow_each_other_on_one_connection():
+def test_answers_of_every_kind_follow_each_other_on_one_connection() -> None:
     answers = [
         ("HEAD", OK + b"Content-Length: 5\r\n\r\n", b""),
         ("GET", OK + b"Content-Length: 5\r\n\r\nhello", b"hello"),
@@ -267,7 +270,7 @@ def test_answers_of_every_kind_follow_each_other_on_one_connection():
         ("GET", OK + b"Content-Length: 2\r\n\r\nok", b"ok"),
     ]
 
-    async def main():
+    async def main() -> None:
         async with backend(*(data for _, data, _ in answers)) as server, wire() as (transport, _):
             bodies = [(await ask(transport, server.endpoint(), method))[1] for method, _, _ in answers]
             assert bodies == [body for _, _, body in answers]
@@ -293,7 +296,7 @@ SURPLUS = [
 
 
 @pytest.mark.parametrize(("method", "data", "surplus"), SURPLUS)
-def test_surplus_bytes_make_the_connection_unusable(method, data, surplus):
+def test_surplus_bytes_make_the_connection_unusable(method: Any, data: Any, surplus: Any) -> None:
     answer, body, idle = exchange(data + surplus, method)
     assert body == (b"x" if b"\r\n\r\nx" in data else b"")
     assert answer.complete
@@ -302,11 +305,11 @@ def test_surplus_bytes_make_the_connection_unusable(method, data, surplus):
 
 
 @pytest.mark.parametrize("surplus", [b"x", EMPTY, b"\r\n"])
-def test_a_byte_between_exchanges_ends_the_connection(surplus):
-    async def main():
+def test_a_byte_between_exchanges_ends_the_connection(surplus: Any) -> None:
+    async def main() -> None:
         go = asyncio.Event()
 
-        async def script(reader, writer):
+        async def script(reader: Any, writer: Any) -> None:
             await server.read_request(reader)
             writer.write(EMPTY)
             await go.wait()
@@ -323,9 +326,9 @@ def test_a_byte_between_exchanges_ends_the_connection(surplus):
     run(main())
 
 
-def test_a_backend_that_speaks_first_is_not_listened_to():
-    async def main():
-        async def script(reader, writer):
+def test_a_backend_that_speaks_first_is_not_listened_to() -> None:
+    async def main() -> None:
+        async def script(reader: Any, writer: Any) -> None:
             writer.write(b"SSH-2.0-OpenSSH_9\r\n")
             await reader.read()
 
@@ -414,14 +417,14 @@ NO_ANSWERS = [
 
 
 @pytest.mark.parametrize("data", NO_ANSWERS)
-def test_what_is_no_proper_answer_is_an_error_and_the_connection_is_gone(data):
+def test_what_is_no_proper_answer_is_an_error_and_the_connection_is_gone(data: Any) -> None:
     error = failure(data)
     assert isinstance(error, ReceiveError)
     assert "127.0.0.1:" in str(error)
     assert "\n" not in str(error)
 
 
-def test_http_1_0_knows_no_chunks():
+def test_http_1_0_knows_no_chunks() -> None:
     # RFC 9112, 6.1: faulty framing; if it is processed at all, the connection is closed after it.
     data = (
         b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"
@@ -438,31 +441,31 @@ class Nobody(asyncio.Transport):
     not say.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.aborted = False
 
-    def write(self, data):
+    def write(self, data: Any) -> None:
         pass
 
-    def abort(self):
+    def abort(self) -> None:
         self.aborted = True
 
-    def is_closing(self):
+    def is_closing(self) -> Any:
         return self.aborted
 
-    def pause_reading(self):
+    def pause_reading(self) -> None:
         pass
 
-    def resume_reading(self):
+    def resume_reading(self) -> None:
         pass
 
 
-def fed(*pieces):
+def fed(*pieces: Any) -> Any:
     """A connection that was asked for something and got these pieces."""
 
-    async def main():
-        connection = Connection(None, asyncio.get_running_loop(), lambda _: None)
+    async def main() -> Any:
+        connection = Connection(None, asyncio.get_running_loop(), lambda _: None)  # type: ignore[arg-type]
         transport = Nobody()
         connection.connection_made(transport)
         connection.begin(b"", to_head=False, answer_within=1, body_idle=1)
@@ -487,8 +490,8 @@ FITTING = OK + b"A: " + b"b" * (MAX_HEAD - 200) + b"\r\nContent-Length: 0\r\n\r\
 @pytest.mark.parametrize(
     "size", [1000, MAX_HEAD, 5 * MAX_HEAD], ids=["small-pieces", "64-KiB-pieces", "one-piece"]
 )
-def test_a_head_is_too_long_however_it_comes(size):
-    def pieces(data):
+def test_a_head_is_too_long_however_it_comes(size: Any) -> None:
+    def pieces(data: Any) -> Any:
         return [data[at : at + size] for at in range(0, len(data), size)]
 
     with pytest.raises(ReceiveError):
@@ -497,7 +500,7 @@ def test_a_head_is_too_long_however_it_comes(size):
 
 
 @pytest.mark.parametrize("value", [b"chunked ", b"chunked\t", b" \tchunked \t"])
-def test_a_coding_with_blanks_behind_it_is_read_or_refused_but_never_misread(value):
+def test_a_coding_with_blanks_behind_it_is_read_or_refused_but_never_misread(value: Any) -> None:
     # The parser has its own idea of where a coding ends: were it another than ours, chunk sizes would be
     # taken for a body.
     try:
@@ -507,7 +510,7 @@ def test_a_coding_with_blanks_behind_it_is_read_or_refused_but_never_misread(val
     assert (body, reusable) == (b"x", True)
 
 
-def test_trailers_are_bounded():
+def test_trailers_are_bounded() -> None:
     endless = [OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\nX: ", *[b"y" * MAX_HEAD] * 64]
     _, _, _, error, reusable = fed(*endless)
     assert isinstance(error, ReceiveError), "the parser gathers 4 MiB of one trailer"
@@ -519,7 +522,7 @@ GOOD = OK + b"X-A: 1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1;x=y\r\
 
 @settings(max_examples=60)
 @given(st.lists(st.integers(1, len(GOOD) - 1), unique=True))
-def test_an_answer_is_the_same_in_any_pieces(cuts):
+def test_an_answer_is_the_same_in_any_pieces(cuts: Any) -> None:
     edges = [0, *sorted(cuts), len(GOOD)]
     pieces = [GOOD[a:b] for a, b in itertools.pairwise(edges)]
     assert (
@@ -573,7 +576,7 @@ FRAMINGS = [
 
 
 @pytest.mark.parametrize(("lines", "expected"), FRAMINGS)
-def test_the_framing_is_said_once_and_clearly(lines, expected):
+def test_the_framing_is_said_once_and_clearly(lines: Any, expected: Any) -> None:
     fields = [(name, name, value) for name, _, value in (line.partition(b": ") for line in lines)]
     if expected is None:
         with pytest.raises(ValueError):
@@ -598,18 +601,18 @@ EARLY = [
 
 @pytest.mark.parametrize("then", ["close", "reset"])
 @pytest.mark.parametrize(("data", "kind"), EARLY)
-def test_an_early_end_says_how_far_it_came(data, kind, then):
+def test_an_early_end_says_how_far_it_came(data: Any, kind: Any, then: Any) -> None:
     error = failure(data, then=then)
     assert type(error) is kind
     assert "closed the connection" in str(error)
 
 
-def test_a_reset_does_not_end_a_body_that_the_end_delimits():
+def test_a_reset_does_not_end_a_body_that_the_end_delimits() -> None:
     assert isinstance(failure(OK + b"\r\nhello", then="reset"), ReceiveError)
 
 
-def test_what_came_before_the_break_is_read_first():
-    async def main():
+def test_what_came_before_the_break_is_read_first() -> None:
+    async def main() -> None:
         async with (
             backend(OK + b"Content-Length: 9\r\n\r\nhello", then="close") as server,
             wire() as (transport, pool),
@@ -635,10 +638,10 @@ def silence(data, steps, method="GET", timeouts=SOON):
     `go(rest)`.
     """
 
-    async def main():
-        rest = asyncio.Queue()
+    async def main() -> None:
+        rest: asyncio.Queue[Any] = asyncio.Queue()
 
-        async def script(reader, writer):
+        async def script(reader: Any, writer: Any) -> None:
             await server.read_request(reader)
             writer.write(data)
             while True:
@@ -653,14 +656,14 @@ def silence(data, steps, method="GET", timeouts=SOON):
     run(main(), ClockLoop)
 
 
-async def lasts(seconds):
+async def lasts(seconds: Any) -> None:
     """As much time as the deadlines' sweep needs to see each half second."""
     for _ in range(int(seconds * 2)):
         await pass_time(0.5)
 
 
-def test_a_backend_that_says_nothing_is_given_up():
-    async def steps(trip, pool, go):
+def test_a_backend_that_says_nothing_is_given_up() -> None:
+    async def steps(trip: Any, pool: Any, go: Any) -> None:
         await lasts(9)
         assert pool.statistics().open == 1
         await lasts(2)
@@ -672,8 +675,8 @@ def test_a_backend_that_says_nothing_is_given_up():
     silence(b"", steps)
 
 
-def test_half_a_head_does_not_buy_time():
-    async def steps(trip, pool, go):
+def test_half_a_head_does_not_buy_time() -> None:
+    async def steps(trip: Any, pool: Any, go: Any) -> None:
         await lasts(6)
         go(b"X: 1\r\n")
         await delivered()
@@ -684,8 +687,8 @@ def test_half_a_head_does_not_buy_time():
     silence(OK, steps)
 
 
-def test_a_body_that_stops_is_given_up_and_each_piece_buys_time():
-    async def steps(trip, pool, go):
+def test_a_body_that_stops_is_given_up_and_each_piece_buys_time() -> None:
+    async def steps(trip: Any, pool: Any, go: Any) -> None:
         answer = await trip.answer()
         for _ in range(4):
             assert await answer.read() == b"x"
@@ -708,8 +711,8 @@ UNFINISHED = [
 
 
 @pytest.mark.parametrize("data", UNFINISHED)
-def test_a_body_given_up_while_nobody_reads_is_no_whole_body(data):
-    async def steps(trip, pool, go):
+def test_a_body_given_up_while_nobody_reads_is_no_whole_body(data: Any) -> None:
+    async def steps(trip: Any, pool: Any, go: Any) -> None:
         answer = await trip.answer()
         await lasts(6)
         await until(lambda: pool.statistics().open == 0)
@@ -722,8 +725,8 @@ def test_a_body_given_up_while_nobody_reads_is_no_whole_body(data):
 
 
 @pytest.mark.parametrize("data", UNFINISHED)
-def test_a_body_that_we_cut_off_ourselves_is_no_whole_body(data):
-    async def steps(trip, pool, go):
+def test_a_body_that_we_cut_off_ourselves_is_no_whole_body(data: Any) -> None:
+    async def steps(trip: Any, pool: Any, go: Any) -> None:
         answer = await trip.answer()
         pool.close()  # as at the end of the program
         await until(lambda: pool.statistics().open == 0)
@@ -734,10 +737,10 @@ def test_a_body_that_we_cut_off_ourselves_is_no_whole_body(data):
     silence(data, steps)
 
 
-def test_a_reader_who_does_not_read_is_no_fault_of_the_backends():
+def test_a_reader_who_does_not_read_is_no_fault_of_the_backends() -> None:
     size = 1 << 20
 
-    async def steps(trip, pool, go):
+    async def steps(trip: Any, pool: Any, go: Any) -> None:
         answer = await trip.answer()
         await lasts(60)
         assert pool.statistics().open == 1
@@ -748,8 +751,8 @@ def test_a_reader_who_does_not_read_is_no_fault_of_the_backends():
     silence(OK + b"Content-Length: %d\r\n\r\n" % size + b"x" * size, steps)
 
 
-def test_a_kept_connection_rests_for_a_minute_and_is_closed():
-    async def steps(trip, pool, go):
+def test_a_kept_connection_rests_for_a_minute_and_is_closed() -> None:
+    async def steps(trip: Any, pool: Any, go: Any) -> None:
         await trip.answer()
         trip.close(clean=True)
         await lasts(59)
@@ -770,10 +773,10 @@ AUTHORITY = Authority()
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("then", ["wait", "close"])
-def test_very_many_chunks_are_worked_off_in_portions(then, tls):
+def test_very_many_chunks_are_worked_off_in_portions(then: Any, tls: Any) -> None:
     """Whoever else is served waits for one of them at most."""
 
-    async def main():
+    async def main() -> None:
         context = server_tls(AUTHORITY) if tls else None
         async with (
             backend(CHUNKED + ONES + b"0\r\n\r\n", then=then, tls=context) as server,
@@ -796,18 +799,18 @@ def test_very_many_chunks_are_worked_off_in_portions(then, tls):
 
 
 @pytest.mark.parametrize("behind", [b"0\r\n\r\n" + EMPTY, b"0\r\n\r\n" + EMPTY * 1000])
-def test_what_follows_very_many_chunks_makes_the_connection_unusable(behind):
+def test_what_follows_very_many_chunks_makes_the_connection_unusable(behind: Any) -> None:
     answer, body, kept = exchange(CHUNKED + ONES + behind)
     assert (answer.status, len(body), kept) == (200, len(ONES) // 6, False)
 
 
 @pytest.mark.parametrize("behind", [b"x\r\n", b"1\r\nxx\r\n" + ONES])
-def test_a_fault_in_very_many_chunks_is_an_error(behind):
+def test_a_fault_in_very_many_chunks_is_an_error(behind: Any) -> None:
     failure(CHUNKED + ONES + behind)
 
 
-def test_very_many_chunks_that_nobody_reads_are_held_up_to_a_limit():
-    async def main():
+def test_very_many_chunks_that_nobody_reads_are_held_up_to_a_limit() -> None:
+    async def main() -> None:
         async with backend(CHUNKED + ONES * 20, then="wait") as server, wire() as (transport, _):
             trip = await start(transport, server.endpoint())
             answer = await trip.answer()
@@ -830,9 +833,9 @@ MEBIBYTE = b"x" * (1 << 20)
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunks"])
-def test_a_reader_who_waits_holds_little_of_fifty_mebibytes(chunked):
-    async def main():
-        async def script(reader, writer):
+def test_a_reader_who_waits_holds_little_of_fifty_mebibytes(chunked: Any) -> None:
+    async def main() -> None:
+        async def script(reader: Any, writer: Any) -> None:
             await server.read_request(reader)
             writer.write(
                 OK

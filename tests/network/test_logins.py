@@ -1,5 +1,9 @@
 """Does a login hold for the connection it came over?"""
 
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 
 from bastion.network.logins import binds_answer, binds_request
@@ -21,7 +25,7 @@ PER_REQUEST = [b"Basic eDp5", b"Bearer x.y.z", b'Digest username="NTLM", realm="
     ("value", "binds"), [*((v, True) for v in BINDING), *((v, False) for v in PER_REQUEST)]
 )
 @pytest.mark.parametrize("name", [b"authorization", b"proxy-authorization"])
-def test_of_a_request(name, value, binds):
+def test_of_a_request(name: Any, value: Any, binds: Any) -> None:
     assert binds_request([(b"host", b"Host", b"NTLM"), (name, name, value)]) is binds
 
 
@@ -46,5 +50,5 @@ def test_of_a_request(name, value, binds):
         (b" , ", False),
     ],
 )
-def test_of_an_answer(challenges, binds):
+def test_of_an_answer(challenges: Any, binds: Any) -> None:
     assert binds_answer(challenges) is binds

@@ -79,7 +79,7 @@ async def joined(
                 Stream(before[name].transport, data, lambda name=name: lost.append(name))  # type: ignore[misc]
                 for name, data in zip(("client", "backend"), early, strict=True)
             ]
-            relay = Relay(*streams, deadlines, idle, seen)
+            relay = Relay(*streams, deadlines, idle, seen)  # type: ignore[arg-type, call-arg]
             try:
                 yield Joined(relay, End(client), End(backend), deadlines, lost)
             finally:

@@ -1,6 +1,9 @@
 """What the kernel is told of a connection."""
 
+from __future__ import annotations
+
 import socket
+from typing import Any
 
 import pytest
 
@@ -8,7 +11,7 @@ from bastion.network.sockets import UNSENT, prepare
 
 
 @pytest.mark.parametrize("prepared", [False, True])
-def test_a_peer_who_takes_nothing_gets_little(prepared):
+def test_a_peer_who_takes_nothing_gets_little(prepared: Any) -> None:
     """The kernel of a prepared connection does not take what it cannot send: 2.5 MiB a connection
     otherwise.
     """
@@ -29,7 +32,7 @@ def test_a_peer_who_takes_nothing_gets_little(prepared):
             assert (taken <= UNSENT + 65536 + 8192) is prepared
 
 
-def test_small_writes_go_out_at_once():
+def test_small_writes_go_out_at_once() -> None:
     with socket.socket() as sock:
         prepare(sock)
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

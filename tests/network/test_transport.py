@@ -1,21 +1,25 @@
 """One round trip: the body goes out while the answer is awaited, and nothing is kept that was not clean."""
 
+from __future__ import annotations
+
 import asyncio
+from typing import Any
 
 import pytest
 
 from bastion.kube.status import bad_request
 from bastion.network.errors import NetworkError, SendError
 from tests.fakes import Backend, Upload, ask, backend, refused, run, start, until, whole, wire
+from tests.present import present
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 MEBIBYTE = b"x" * (1 << 20)
 
 
-def echoing(received, *, until_end):
+def echoing(received: Any, *, until_end: Any) -> Any:
     """A backend that takes `until_end(reader)` for the body before it answers."""
 
-    async def script(reader, writer):
+    async def script(reader: Any, writer: Any) -> None:
         while True:
             await reader.readuntil(b"\r\n\r\n")
             received.append(await until_end(reader))
@@ -29,9 +33,9 @@ def echoing(received, *, until_end):
     [(False, b"hello world"), (True, b"5\r\nhello\r\n1\r\n \r\n5\r\nworld\r\n0\r\n\r\n")],
     ids=["C-UA-35-length", "C-UA-37-chunks"],
 )
-def test_a_body_is_framed_as_the_head_says(chunked, wire_form):
-    async def main():
-        received = []
+def test_a_body_is_framed_as_the_head_says(chunked: Any, wire_form: Any) -> None:
+    async def main() -> None:
+        received: list[Any] = []
         async with (
             echoing(received, until_end=lambda reader: reader.readexactly(len(wire_form))) as server,
             wire() as (transport, pool),
@@ -47,9 +51,9 @@ def test_a_body_is_framed_as_the_head_says(chunked, wire_form):
     run(main())
 
 
-def test_an_empty_body_in_chunks_is_its_end_alone():
-    async def main():
-        received = []
+def test_an_empty_body_in_chunks_is_its_end_alone() -> None:
+    async def main() -> None:
+        received: list[Any] = []
         async with (
             echoing(received, until_end=lambda reader: reader.readexactly(5)) as server,
             wire() as (transport, _),
@@ -60,12 +64,12 @@ def test_an_empty_body_in_chunks_is_its_end_alone():
     run(main())
 
 
-def test_fifty_mebibytes_go_out_in_pieces_and_wait_for_the_backend():
-    async def main():
+def test_fifty_mebibytes_go_out_in_pieces_and_wait_for_the_backend() -> None:
+    async def main() -> None:
         go = asyncio.Event()
         received = 0
 
-        async def script(reader, writer):
+        async def script(reader: Any, writer: Any) -> None:
             nonlocal received
             await server.read_request(reader)
             await go.wait()
@@ -92,15 +96,15 @@ def test_fifty_mebibytes_go_out_in_pieces_and_wait_for_the_backend():
 
 
 @pytest.mark.parametrize("status", [b"413 Too Large", b"401 Unauthorized", b"200 OK"])
-def test_an_early_answer_is_handed_on_and_the_connection_is_not_kept(status):
-    async def main():
-        async def script(reader, writer):
+def test_an_early_answer_is_handed_on_and_the_connection_is_not_kept(status: Any) -> None:
+    async def main() -> None:
+        async def script(reader: Any, writer: Any) -> None:
             await server.read_request(reader)
             writer.write(b"HTTP/1.1 %b\r\nContent-Length: 5\r\n\r\nearly" % status)
             await reader.read()
 
         class Endless(Upload):
-            async def read(self):
+            async def read(self) -> bytes:
                 self.taken += 1
                 if self.taken > 1:
                     try:
@@ -125,15 +129,15 @@ def test_an_early_answer_is_handed_on_and_the_connection_is_not_kept(status):
 @pytest.mark.parametrize(
     "first", [OK, b"H", b"HTTP/1.1 100 Continue\r\n\r\n"], ids=["whole", "its first byte", "an interim one"]
 )
-def test_after_an_answer_that_began_early_the_connection_is_not_kept(first):
+def test_after_an_answer_that_began_early_the_connection_is_not_kept(first: Any) -> None:
     """However well the upload then ends: whether the backend reads it nobody knows, and what it leaves is its
     next request.
     """
 
-    async def main():
+    async def main() -> None:
         early, go = asyncio.Event(), asyncio.Event()
 
-        async def script(reader, writer):
+        async def script(reader: Any, writer: Any) -> None:
             await server.read_request(reader)
             writer.write(first)
             await early.wait()
@@ -142,7 +146,7 @@ def test_after_an_answer_that_began_early_the_connection_is_not_kept(first):
             await reader.read()
 
         class Late(Upload):
-            async def read(self):
+            async def read(self) -> Any:
                 if self.taken:
                     await go.wait()
                 return await super().read()
@@ -153,7 +157,7 @@ def test_after_an_answer_that_began_early_the_connection_is_not_kept(first):
             early.set()
             go.set()
             assert await whole(await trip.answer()) == b"ok"
-            await until(lambda: trip._upload.done())
+            await until(lambda: present(trip._upload).done())
             trip.close(clean=True)
             assert pool.statistics().idle == 0
 
@@ -163,11 +167,11 @@ def test_after_an_answer_that_began_early_the_connection_is_not_kept(first):
 @pytest.mark.parametrize("pieces", [[], [b"GET /next HTTP/1.1\r\n\r\n"]], ids=["nothing", "something"])
 @pytest.mark.parametrize("status", [200, 201, 303, 404, 500])
 @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "OPTIONS", "POST", "PUT", "PATCH"])
-def test_a_connection_is_kept_where_the_body_was_read_for_sure(method, status, pieces):
+def test_a_connection_is_kept_where_the_body_was_read_for_sure(method: Any, status: Any, pieces: Any) -> None:
     """A GET's means nothing to most who get it, and who refuses or redirects need not look at one."""
 
-    async def main():
-        async def script(reader, writer):
+    async def main() -> None:
+        async def script(reader: Any, writer: Any) -> None:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 await reader.readexactly(sum(map(len, pieces)))
@@ -187,11 +191,11 @@ def test_a_connection_is_kept_where_the_body_was_read_for_sure(method, status, p
     run(main())
 
 
-def test_a_connection_that_carried_somebodys_body_serves_nobody_else():
+def test_a_connection_that_carried_somebodys_body_serves_nobody_else() -> None:
     """Whether the backend read all of it nobody can tell: here it reads none."""
 
-    async def main():
-        async def script(reader, writer):
+    async def main() -> None:
+        async def script(reader: Any, writer: Any) -> None:
             while True:
                 line = (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")[0]
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(line), line))
@@ -210,8 +214,8 @@ def test_a_connection_that_carried_somebodys_body_serves_nobody_else():
     run(main())
 
 
-def test_among_those_kept_each_finds_the_last_one_that_it_may_use():
-    async def main():
+def test_among_those_kept_each_finds_the_last_one_that_it_may_use() -> None:
+    async def main() -> None:
         async with answering() as server, wire() as (transport, pool):
             trips = [
                 await start(transport, server.endpoint(), "POST", Upload([b"x"]), owner)
@@ -221,7 +225,7 @@ def test_among_those_kept_each_finds_the_last_one_that_it_may_use():
             mine = [trip._connection for trip in trips]
             for trip in trips:
                 await whole(await trip.answer())
-                await until(lambda trip=trip: trip._upload is None or trip._upload.done())
+                await until(lambda trip=trip: trip._upload is None or trip._upload.done())  # type: ignore[misc]
                 trip.close(clean=True)
             assert pool.statistics().idle == 6
             taken = [
@@ -234,8 +238,8 @@ def test_among_those_kept_each_finds_the_last_one_that_it_may_use():
 
 
 @pytest.mark.parametrize(("owner", "kept"), [("alice", 1), ("", 0)])
-def test_of_those_whom_nobody_knows_no_body_is_kept(owner, kept):
-    async def main():
+def test_of_those_whom_nobody_knows_no_body_is_kept(owner: Any, kept: Any) -> None:
+    async def main() -> None:
         async with answering() as server, wire() as (transport, pool):
             await ask(transport, server.endpoint(), "POST", Upload([b"x"]), owner)
             assert pool.statistics().idle == kept
@@ -243,8 +247,8 @@ def test_of_those_whom_nobody_knows_no_body_is_kept(owner, kept):
     run(main())
 
 
-def answering():
-    async def script(reader, writer):
+def answering() -> Any:
+    async def script(reader: Any, writer: Any) -> None:
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
             if head.startswith(b"POST"):
@@ -269,8 +273,8 @@ LOGINS = [
 
 @pytest.mark.parametrize("status", [200, 401, 407])
 @pytest.mark.parametrize(("line", "kept"), LOGINS)
-def test_a_connection_that_logs_somebody_in_is_not_kept(line, kept, status):
-    async def main():
+def test_a_connection_that_logs_somebody_in_is_not_kept(line: Any, kept: Any, status: Any) -> None:
+    async def main() -> None:
         answer = b"HTTP/1.1 %d X\r\n%b\r\nContent-Length: 2\r\n\r\nok" % (status, line)
         async with backend(answer) as server, wire() as (transport, pool):
             await ask(transport, server.endpoint())
@@ -279,8 +283,8 @@ def test_a_connection_that_logs_somebody_in_is_not_kept(line, kept, status):
     run(main())
 
 
-def test_a_client_that_breaks_its_body_fails_the_trip():
-    async def main():
+def test_a_client_that_breaks_its_body_fails_the_trip() -> None:
+    async def main() -> None:
         async with backend(then="wait") as server, wire() as (transport, pool):
             trip = await start(
                 transport,
@@ -297,11 +301,11 @@ def test_a_client_that_breaks_its_body_fails_the_trip():
     run(main())
 
 
-def test_a_body_that_broke_is_never_ended_for_the_backend():
-    async def main():
-        received = []
+def test_a_body_that_broke_is_never_ended_for_the_backend() -> None:
+    async def main() -> None:
+        received: list[Any] = []
 
-        async def script(reader, writer):
+        async def script(reader: Any, writer: Any) -> None:
             await server.read_request(reader)
             received.append(await reader.read())
 
@@ -319,8 +323,8 @@ def test_a_body_that_broke_is_never_ended_for_the_backend():
 
 
 @pytest.mark.parametrize("then", ["close", "reset"])
-def test_a_backend_that_goes_during_the_upload_is_a_network_error(then):
-    async def main():
+def test_a_backend_that_goes_during_the_upload_is_a_network_error(then: Any) -> None:
+    async def main() -> None:
         async with backend(then=then) as server, wire() as (transport, pool):
             trip = await start(transport, server.endpoint(), "POST", Upload([MEBIBYTE] * 50))
             with pytest.raises(NetworkError) as caught:
@@ -332,8 +336,8 @@ def test_a_backend_that_goes_during_the_upload_is_a_network_error(then):
     run(main())
 
 
-def test_who_awaits_the_answer_may_be_cancelled():
-    async def main():
+def test_who_awaits_the_answer_may_be_cancelled() -> None:
+    async def main() -> None:
         async with backend(then="wait") as server, wire() as (transport, pool):
             for upload in (None, Upload([b"x"])):
                 trip = await start(transport, server.endpoint(), "POST", upload)
@@ -348,8 +352,8 @@ def test_who_awaits_the_answer_may_be_cancelled():
     run(main())
 
 
-def test_the_head_is_sent_as_it_was_given():
-    async def main():
+def test_the_head_is_sent_as_it_was_given() -> None:
+    async def main() -> None:
         async with backend(OK) as server, wire() as (transport, _):
             connection = await transport.connect(server.endpoint())
             raw = b"GET /a%2Fb//..?x=%zz HTTP/1.1\r\nHost: h\r\nX-A: 1\r\nX-A: 2\r\n\r\n"

@@ -2,6 +2,8 @@
 reader stall nobody?
 """
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 import fcntl
@@ -12,6 +14,9 @@ import resource
 import signal
 import struct
 import termios
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,14 +35,14 @@ JANE, JOE = User("jane", groups=("secret-group",)), User("joe")
 OURS = new_audit_id()
 
 
-def record(path=b"/x", audit_id=OURS, **values):
+def record(path: bytes = b"/x", audit_id: Any = OURS, **values: Any) -> Any:
     one = Record("GET", path, "192.0.2.1", audit_id)
     for name, value in values.items():
         setattr(one, name, value)
     return one
 
 
-def line(one):
+def line(one: Any) -> Any:
     return json.loads(access_line(one))
 
 
@@ -45,7 +50,7 @@ def proxied(**values):
     return record(TARGET.partition(b"?")[0], info=parse_proxied("GET", TARGET), **values)
 
 
-def test_a_line_says_who_did_what_where_and_how_it_ended():
+def test_a_line_says_who_did_what_where_and_how_it_ended() -> None:
     one = proxied(
         user=JANE,
         acting_as=JANE,
@@ -88,20 +93,20 @@ def test_a_line_says_who_did_what_where_and_how_it_ended():
     ],
     ids=["I-4-impersonated", "user", "error", "outcome"],
 )
-def test_what_happened_is_said(values, said):
+def test_what_happened_is_said(values: Any, said: Any) -> None:
     assert line(proxied(**values)).items() >= said.items()
 
 
-def test_what_did_not_happen_is_left_out():
+def test_what_did_not_happen_is_left_out() -> None:
     absent = {"user", "actingAs", "verb", "resource", "namespace", "name", "endpoint", "error", "outcome"}
     assert not absent & line(record()).keys()
 
 
-def test_a_path_of_any_bytes_makes_a_line():
+def test_a_path_of_any_bytes_makes_a_line() -> None:
     assert line(record(b'/\xff\xc3"\n\\\x00'))["path"] == '/\ufffd\ufffd"\n\\\x00'
 
 
-def test_neither_query_nor_groups_are_written():
+def test_neither_query_nor_groups_are_written() -> None:
     text = json.dumps(line(proxied(user=JANE)))
     assert "hunter2" not in text
     assert "secret-group" not in text
@@ -111,7 +116,7 @@ def test_neither_query_nor_groups_are_written():
 
 
 @contextlib.contextmanager
-def pipe():
+def pipe() -> Iterator[Any]:
     read, write = os.pipe()
     try:
         yield read, write
@@ -121,15 +126,15 @@ def pipe():
                 os.close(end)
 
 
-def read_all(read, write):
+def read_all(read: Any, write: Any) -> Any:
     """Everything there is, up to the end (the writing end is closed here)."""
     os.close(write)
     with open(read, "rb", closefd=False) as file:
         return file.read()
 
 
-def test_lines_come_whole_and_in_order():
-    async def main(read, write):
+def test_lines_come_whole_and_in_order() -> None:
+    async def main(read: Any, write: Any) -> None:
         async with AccessLog(write) as log:
             for i in range(100):
                 log.observe(record(b"/%d" % i))
@@ -142,8 +147,8 @@ def test_lines_come_whole_and_in_order():
     assert [json.loads(line)["path"] for line in lines] == [f"/{i}" for i in range(100)]
 
 
-def test_lines_come_while_it_runs():
-    async def main(read, write):
+def test_lines_come_while_it_runs() -> None:
+    async def main(read: Any, write: Any) -> Any:
         async with AccessLog(write) as log:
             log.observe(record(b"/first"))
             first = await asyncio.to_thread(os.read, read, 65536)
@@ -155,8 +160,8 @@ def test_lines_come_while_it_runs():
         assert run(main(read, write)) == ["/first", "/second"]
 
 
-def test_without_a_line_nothing_is_written():
-    async def main(write):
+def test_without_a_line_nothing_is_written() -> None:
+    async def main(write: Any) -> None:
         async with AccessLog(write):
             pass
 
@@ -165,13 +170,13 @@ def test_without_a_line_nothing_is_written():
         assert read_all(read, write) == b""
 
 
-def full(descriptor):
+def full(descriptor: Any) -> Any:
     """Whether a pipe that nobody reads takes no more: its writer waits."""
     (held,) = struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, b"\0" * 4))
     return held == fcntl.fcntl(descriptor, fcntl.F_GETPIPE_SZ)
 
 
-def lines_of(descriptor, count):
+def lines_of(descriptor: Any, count: Any) -> Any:
     """So many lines, read in small pieces."""
     pieces = []
     while count > 0:
@@ -183,7 +188,7 @@ def lines_of(descriptor, count):
 LONG = b"/" + b"x" * 3500
 
 
-def flood(log, **values):
+def flood(log: Any, **values: Any) -> Any:
     """How many lines were taken before one was dropped."""
     dropped, taken = log.statistics().dropped, 0
     while log.statistics().dropped == dropped:
@@ -192,10 +197,10 @@ def flood(log, **values):
     return taken - 1
 
 
-def test_a_reader_who_does_not_read_stalls_nobody_and_leaves_room_for_whom_is_known():
-    nobodys, anonymous = {}, {"user": User("system:anonymous")}
+def test_a_reader_who_does_not_read_stalls_nobody_and_leaves_room_for_whom_is_known() -> None:
+    nobodys, anonymous = {}, {"user": User("system:anonymous")}  # type: ignore[var-annotated]
 
-    async def main(read, write):
+    async def main(read: Any, write: Any) -> Any:
         async with AccessLog(write) as log:
             early = 40
             for i in range(early):
@@ -221,8 +226,8 @@ def test_a_reader_who_does_not_read_stalls_nobody_and_leaves_room_for_whom_is_kn
     assert (lines[last]["path"], lines[last]["user"]) == ("/last", "jane")
 
 
-def test_lines_that_wait_at_the_end_do_not_mix_with_those_under_way():
-    async def main(read, write):
+def test_lines_that_wait_at_the_end_do_not_mix_with_those_under_way() -> None:
+    async def main(read: Any, write: Any) -> Any:
         log = AccessLog(write)
         await log.__aenter__()
         for i in range(40):
@@ -242,8 +247,8 @@ def test_lines_that_wait_at_the_end_do_not_mix_with_those_under_way():
     assert [path.removeprefix(LONG.decode()) for path in paths] == [str(i) for i in range(80)]
 
 
-def test_a_reader_who_has_gone_ends_nothing_and_is_told_of_once(caplog):
-    async def main(read, write):
+def test_a_reader_who_has_gone_ends_nothing_and_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    async def main(read: Any, write: Any) -> None:
         async with AccessLog(write) as log:
             os.close(read)
             for i in range(1, 4):
@@ -254,8 +259,8 @@ def test_a_reader_who_has_gone_ends_nothing_and_is_told_of_once(caplog):
         run(main(read, write))
 
 
-def test_a_descriptor_that_does_not_block_is_written_to_the_end():
-    async def main(read, write):
+def test_a_descriptor_that_does_not_block_is_written_to_the_end() -> None:
+    async def main(read: Any, write: Any) -> Any:
         os.set_blocking(write, False)
         async with AccessLog(write) as log:
             for i in range(40):
@@ -268,13 +273,13 @@ def test_a_descriptor_that_does_not_block_is_written_to_the_end():
         assert len(run(main(read, write)).splitlines()) == 40
 
 
-def test_lines_that_a_full_disk_does_not_take_are_counted_and_the_next_is_whole(tmp_path):
+def test_lines_that_a_full_disk_does_not_take_are_counted_and_the_next_is_whole(tmp_path: Path) -> None:
     """A file that may grow to so many bytes, as a disk has so many left: what fits of a write is written."""
     size = len(access_line(record(LONG, seconds=0.1))) + 1
     path, limit = tmp_path / "log", resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
-    async def main(descriptor):
+    async def main(descriptor: Any) -> Any:
         async with AccessLog(descriptor) as log:
             for _ in range(10):
                 log.observe(record(LONG))
@@ -312,7 +317,7 @@ HUGE = {
 
 
 @pytest.mark.parametrize("values", HUGE.values(), ids=HUGE)
-def test_a_line_is_of_bounded_length_and_says_that_it_was_cut(values):
+def test_a_line_is_of_bounded_length_and_says_that_it_was_cut(values: Any) -> None:
     one = record(**values)
     one.info = parse_proxied("GET", one.path)
     said = access_line(one)
@@ -324,7 +329,7 @@ def test_a_line_is_of_bounded_length_and_says_that_it_was_cut(values):
     assert any(isinstance(value, str) and value.endswith("…") for value in fields.values())
 
 
-def test_a_line_that_is_not_cut_does_not_say_so():
+def test_a_line_that_is_not_cut_does_not_say_so() -> None:
     assert "cut" not in line(record(b"/" + b"x" * 3000))
     assert line(record(b"/" + b"x" * 3000))["path"] == "/" + "x" * 3000
 
@@ -340,5 +345,5 @@ def test_a_line_that_is_not_cut_does_not_say_so():
         ("3b0c7d2e-0000-4000-8000-000000000000", "client"),
     ],
 )
-def test_an_id_that_a_client_chose_is_marked(audit_id, by):
+def test_an_id_that_a_client_chose_is_marked(audit_id: Any, by: Any) -> None:
     assert line(record(audit_id=audit_id)).get("audit_id_from") == by

@@ -2,7 +2,10 @@
 terminal?
 """
 
+from __future__ import annotations
+
 import re
+from typing import Any
 
 import pytest
 
@@ -17,7 +20,7 @@ OURS = new_audit_id()
 PATH = b"/api/v1/namespaces/ns/services/web/proxy/a"
 
 
-def record(path=PATH, **values):
+def record(path: Any = PATH, **values: Any) -> Any:
     one = Record("GET", path, "192.0.2.1", OURS)
     one.info, one.user, one.code, one.seconds, one.endpoint = (
         parse_proxied("GET", path),
@@ -32,7 +35,7 @@ def record(path=PATH, **values):
     return one
 
 
-def test_a_line_is_a_sentence_and_then_names_and_values():
+def test_a_line_is_a_sentence_and_then_names_and_values() -> None:
     text = text_line(record(bytes_out=4, agent=b"curl/8.5.0", host=b"web--ns.svc.apps.test")).decode()
     moment, _, rest = text.partition(" ")
     assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d\d\dZ", moment)
@@ -43,13 +46,13 @@ def test_a_line_is_a_sentence_and_then_names_and_values():
     )
 
 
-def test_of_one_that_goes_on_it_is_said():
+def test_of_one_that_goes_on_it_is_said() -> None:
     assert " 101 (goes on) GET " in text_line(record(code=101), LASTS).decode()
     assert b'"msg":"access-lasts"' in access_line(record(code=101), LASTS)
 
 
 @pytest.mark.parametrize("written", [text_line, access_line])
-def test_nobody_writes_a_line_of_his_own(written):
+def test_nobody_writes_a_line_of_his_own(written: Any) -> None:
     odd = b"/\r\n2026 200 GET /\x1b[2J\x9b\xe2\x80\xa8"
     text = written(
         record(odd, user=User("a\nb=\x1b]0;x\x07"), agent=b"x\ny\x1b[0m", host=b"h\n", cause="c\nd")
@@ -60,7 +63,7 @@ def test_nobody_writes_a_line_of_his_own(written):
 
 
 @pytest.mark.parametrize(("code", "colour"), [(200, "32"), (301, "36"), (404, "33"), (503, "31"), (0, "31")])
-def test_the_colour_is_that_of_the_code_and_nothing_else_differs(code, colour):
+def test_the_colour_is_that_of_the_code_and_nothing_else_differs(code: Any, colour: Any) -> None:
     text = coloured_line(record(code=code)).decode()
     assert f"\x1b[{colour}m" in text
     assert (
@@ -70,7 +73,7 @@ def test_the_colour_is_that_of_the_code_and_nothing_else_differs(code, colour):
 
 
 @pytest.mark.parametrize("written", [text_line, access_line])
-def test_whatever_is_long_is_cut(written):
+def test_whatever_is_long_is_cut(written: Any) -> None:
     long = "x" * 100_000
     line = written(
         record(
@@ -94,5 +97,5 @@ AGENTS = [
 
 
 @pytest.mark.parametrize(("agent", "said"), AGENTS)
-def test_what_a_client_calls_itself_is_bounded_and_no_secret(agent, said):
+def test_what_a_client_calls_itself_is_bounded_and_no_secret(agent: Any, said: Any) -> None:
     assert f'"userAgent":"{said}"'.encode() in access_line(record(agent=agent))

@@ -1,7 +1,12 @@
 """Does one scrape tell of all workers, and does no counter go back when one of them dies?"""
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
 
 from bastion.observe.collecting import Collecting, Worker, socket_of
 from bastion.observe.families import Together, counter, gauge, text
@@ -11,10 +16,10 @@ from tests.fakes import run
 class Counting:
     """What one worker tells."""
 
-    def __init__(self, count, held=1.0):
+    def __init__(self, count: Any, held: float = 1.0) -> None:
         self.count, self.held = count, held
 
-    def families(self):
+    def families(self) -> Any:
         return [
             counter("c", "C.", (), {(): self.count}),
             gauge("held", "H.", (), {(): self.held}),
@@ -23,7 +28,7 @@ class Counting:
 
 
 @contextlib.asynccontextmanager
-async def house(folder, workers):
+async def house(folder: Any, workers: Any) -> AsyncIterator[Any]:
     """(the supervisor's part, the workers by number); `workers`: numbers and what they tell."""
     async with contextlib.AsyncExitStack() as stack:
         collecting = Collecting(folder, [*workers])
@@ -31,18 +36,18 @@ async def house(folder, workers):
             number: Worker(folder, number, 100 + int(number), one.families) for number, one in workers.items()
         }
         for one in (collecting, *started.values()):
-            server = await one.answering()
+            server = await one.answering()  # type: ignore[attr-defined]
             stack.callback(server.close)
         yield collecting, started
 
 
-async def told(worker):
+async def told(worker: Any) -> Any:
     lines = text(await worker.of_all()).decode().splitlines()
     return dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
 
 
-def test_whichever_worker_is_asked_tells_of_all(tmp_path):
-    async def main():
+def test_whichever_worker_is_asked_tells_of_all(tmp_path: Path) -> None:
+    async def main() -> None:
         async with house(tmp_path, {"0": Counting(2.0), "1": Counting(3.0)}) as (_, workers):
             for worker in workers.values():
                 assert await told(worker) == {
@@ -56,8 +61,8 @@ def test_whichever_worker_is_asked_tells_of_all(tmp_path):
     run(main())
 
 
-def test_what_a_worker_had_counted_when_it_died_counts_on(tmp_path):
-    async def main():
+def test_what_a_worker_had_counted_when_it_died_counts_on(tmp_path: Path) -> None:
+    async def main() -> None:
         async with house(tmp_path, {"0": Counting(2.0), "1": Counting(3.0)}) as (_, workers):
             await told(workers["0"])
             socket_of(tmp_path, "1").unlink()  # it died
@@ -78,21 +83,21 @@ def test_what_a_worker_had_counted_when_it_died_counts_on(tmp_path):
     run(main())
 
 
-def test_without_the_supervisor_a_worker_tells_of_itself(tmp_path):
-    async def main():
+def test_without_the_supervisor_a_worker_tells_of_itself(tmp_path: Path) -> None:
+    async def main() -> None:
         worker = Worker(tmp_path, "3", 1, Counting(2.0).families)
         assert await told(worker) == {"c_total": "2.0", "held": "1.0", 'memory{worker="3"}': "7.0"}
 
     run(main())
 
 
-def test_a_worker_that_hangs_is_not_waited_for(tmp_path):
-    async def main():
+def test_a_worker_that_hangs_is_not_waited_for(tmp_path: Path) -> None:
+    async def main() -> None:
         async with house(tmp_path, {"0": Counting(2.0), "1": Counting(3.0)}) as (_, workers):
             await told(workers["0"])
             socket_of(tmp_path, "1").unlink()
 
-            async def hang(reader, writer):
+            async def hang(reader: Any, writer: Any) -> None:
                 await reader.read()
                 writer.close()
 

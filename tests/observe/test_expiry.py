@@ -1,6 +1,9 @@
 """Is it said in time that a certificate ends, and not every minute?"""
 
+from __future__ import annotations
+
 import datetime
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -15,7 +18,7 @@ NOW = 1_800_000_000.0
 DAY = 86400.0
 
 
-def certificate(name, end):
+def certificate(name: Any, end: Any) -> Any:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     after = datetime.datetime.fromtimestamp(end, datetime.UTC)
@@ -38,7 +41,9 @@ ENDS = [
 
 
 @pytest.mark.parametrize(("end", "said"), ENDS)
-def test_a_certificate_that_ends_within_a_month_is_a_warning(caplog, end, said):
+def test_a_certificate_that_ends_within_a_month_is_a_warning(
+    caplog: pytest.LogCaptureFixture, end: Any, said: Any
+) -> None:
     expiry = Expiry(lambda: [Certificate("serving", "tls.crt", certificate("web", end))], lambda: NOW)
     warnings = expiry.look()
     assert expiry.ends["serving"].at == end
@@ -48,11 +53,11 @@ def test_a_certificate_that_ends_within_a_month_is_a_warning(caplog, end, said):
         assert warnings[0].startswith(f"the serving certificate tls.crt (CN=web) {said}")
 
 
-def test_of_several_the_first_to_end_counts():
+def test_of_several_the_first_to_end_counts() -> None:
     assert end_of(certificate("later", NOW + DAY) + certificate("sooner", NOW)).subject == "CN=sooner"
 
 
-def test_it_is_said_once_a_day_and_at_once_where_something_changes(caplog):
+def test_it_is_said_once_a_day_and_at_once_where_something_changes(caplog: pytest.LogCaptureFixture) -> None:
     now, pem = NOW, certificate("a", NOW + 10 * DAY)
     expiry = Expiry(lambda: [Certificate("serving", "tls.crt", pem)], lambda: now)
     for passed, lines in ((0, 1), (60, 1), (SAY_EVERY, 2)):

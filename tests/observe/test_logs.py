@@ -1,11 +1,15 @@
 """Is a line of the log one line, and is there never a secret in it?"""
 
+from __future__ import annotations
+
 import json
 import logging
 import os
 import pty
 import re
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -53,7 +57,7 @@ SECRETS = [
 
 
 @pytest.mark.parametrize(("text", "secret"), SECRETS)
-def test_a_credential_is_cut_out(text, secret):
+def test_a_credential_is_cut_out(text: Any, secret: Any) -> None:
     assert secret not in redact(text)
     assert "[redacted]" in redact(text)
 
@@ -69,7 +73,7 @@ def test_a_credential_is_cut_out(text, secret):
         (f"before {JWT} after", " after"),
     ],
 )
-def test_what_stands_beside_it_is_left(text, left):
+def test_what_stands_beside_it_is_left(text: Any, left: Any) -> None:
     assert left in redact(text)
 
 
@@ -86,11 +90,11 @@ def test_what_stands_beside_it_is_left(text, left):
         "limitz: unknown section (did you mean limits?); nothing changes",
     ],
 )
-def test_what_is_no_secret_stays(text):
+def test_what_is_no_secret_stays(text: Any) -> None:
     assert redact(text) == text
 
 
-def formatted(message, *arguments, error=None):
+def formatted(message: Any, *arguments: Any, error: Any = None) -> Any:
     info = None
     if error is not None:
         try:
@@ -102,7 +106,7 @@ def formatted(message, *arguments, error=None):
     )
 
 
-def test_an_event_is_one_line_of_json():
+def test_an_event_is_one_line_of_json() -> None:
     text = formatted("hello %s", 'a\nb"c')
     assert "\n" not in text
     line = json.loads(text)
@@ -110,7 +114,7 @@ def test_an_event_is_one_line_of_json():
     assert line == {"level": "warning", "logger": "bastion.test", "msg": 'hello a\nb"c'}
 
 
-def test_an_exception_is_in_the_line_without_its_secrets():
+def test_an_exception_is_in_the_line_without_its_secrets() -> None:
     text = formatted("failed for %s", "Bearer hunter2", error=ValueError("Authorization: Bearer hunter2"))
     assert "\n" not in text
     assert "hunter2" not in text
@@ -118,7 +122,7 @@ def test_an_exception_is_in_the_line_without_its_secrets():
 
 
 @pytest.mark.parametrize("text", ["caf\udce9", "\ud800"], ids=ascii)
-def test_a_byte_that_is_no_utf8_does_not_lose_the_line(text):
+def test_a_byte_that_is_no_utf8_does_not_lose_the_line(text: Any) -> None:
     assert json.loads(formatted("path %s", text))["msg"].startswith("path ")
     assert json.loads(formatted("failed", error=ValueError(text)))["msg"] == "failed"
 
@@ -127,7 +131,7 @@ def test_a_byte_that_is_no_utf8_does_not_lose_the_line(text):
 
 
 @pytest.fixture
-def stderr(capsys):
+def stderr(capsys: pytest.CaptureFixture[str]) -> Iterator[Any]:
     """Lines that were logged so far; afterwards everything is as it was."""
     loggers = [logging.getLogger(name) for name in ("", "bastion", "bastion.server")]
     before = [(one.level, one.handlers[:]) for one in loggers]
@@ -152,7 +156,7 @@ LEVELS = [
 
 
 @pytest.mark.parametrize(("verbosity", "name", "least"), LEVELS)
-def test_how_much_is_said(stderr, verbosity, name, least):
+def test_how_much_is_said(stderr: Any, verbosity: Any, name: Any, least: Any) -> None:
     configure(verbosity)
     for level in ("DEBUG", "INFO", "WARNING", "ERROR"):
         logging.getLogger(name).log(getattr(logging, level), level)
@@ -161,7 +165,7 @@ def test_how_much_is_said(stderr, verbosity, name, least):
     assert heard == levels[levels.index(least) :]
 
 
-def test_configured_twice_it_says_everything_once(stderr):
+def test_configured_twice_it_says_everything_once(stderr: Any) -> None:
     configure(0)
     configure(0)
     logging.getLogger("bastion").warning("once")
@@ -172,7 +176,7 @@ def test_configured_twice_it_says_everything_once(stderr):
 
 
 @pytest.mark.parametrize("colour", [False, True])
-def test_an_event_is_a_line_of_text(colour):
+def test_an_event_is_a_line_of_text(colour: Any) -> None:
     try:
         raise ValueError("token=hunter2")
     except ValueError:
@@ -192,7 +196,7 @@ def test_an_event_is_a_line_of_text(colour):
     assert "hunter2" not in text
 
 
-def test_text_is_for_terminals_and_json_for_what_collects_logs():
+def test_text_is_for_terminals_and_json_for_what_collects_logs() -> None:
     reader, writer = os.pipe()
     terminal, other = pty.openpty()
     try:

@@ -1,5 +1,9 @@
 """What is Prometheus told of requests, and can whoever asks fill the registry?"""
 
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -12,18 +16,18 @@ from bastion.observe.requests import MAX_DURATIONS, MAX_SERIES, NAMESPACE_SERIES
 WEB = b"/api/v1/namespaces/ns/services/web/proxy/secret-path"
 
 
-def observed(*records, targets=0):
+def observed(*records: Any, targets: int = 0) -> Any:
     requests = Requests(targets)
     for one in records:
         requests.observe(one)
     return requests
 
 
-def told(requests):
+def told(requests: Any) -> Any:
     return text(requests.families()).decode()
 
 
-def samples(metrics, name):
+def samples(metrics: Any, name: Any) -> Any:
     """{labels: value} of the samples of this name."""
     found = {}
     for family in text_string_to_metric_families(told(metrics)):
@@ -33,11 +37,13 @@ def samples(metrics, name):
     return found
 
 
-def labels(**values):
+def labels(**values: Any) -> Any:
     return tuple(sorted(values.items()))
 
 
-def record(target=WEB, method="GET", code=200, endpoint="10.0.0.1:80", **values):
+def record(
+    target: Any = WEB, method: str = "GET", code: int = 200, endpoint: str = "10.0.0.1:80", **values: Any
+) -> Any:
     one = Record(method, target, "192.0.2.1", "audit-id")
     one.info, one.code, one.endpoint = parse_proxied(method, target), code, endpoint
     one.user, one.backend = User("jane"), True
@@ -86,17 +92,17 @@ COUNTED = [
 
 
 @pytest.mark.parametrize(("one", "expected"), COUNTED)
-def test_an_exchange_is_counted_by_what_it_was(one, expected):
+def test_an_exchange_is_counted_by_what_it_was(one: Any, expected: Any) -> None:
     assert samples(observed(one, one), "bastion_requests_total") == {labels(**expected): 2.0}
 
 
-def test_neither_paths_nor_users_nor_addresses_are_labels():
+def test_neither_paths_nor_users_nor_addresses_are_labels() -> None:
     text = told(observed(record()))
     for secret in ("secret-path", "jane", "192.0.2.1", "10.0.0.1", "audit-id", "web"):
         assert secret not in text
 
 
-def test_a_flood_of_namespaces_ends_in_one():
+def test_a_flood_of_namespaces_ends_in_one() -> None:
     flood = [record(b"/api/v1/namespaces/n%d/pods/p/proxy" % i) for i in range(MAX_SERIES + 100)]
     counted = samples(observed(*flood, flood[0]), "bastion_requests_total")
     assert len(counted) <= MAX_SERIES + 1
@@ -105,7 +111,7 @@ def test_a_flood_of_namespaces_ends_in_one():
     assert sum(counted.values()) == MAX_SERIES + 101
 
 
-def test_a_flood_of_unknown_namespaces_is_none():
+def test_a_flood_of_unknown_namespaces_is_none() -> None:
     flood = [record(b"/api/v1/namespaces/n%d/pods/p/proxy" % i, code=403, endpoint="") for i in range(1000)]
     assert samples(observed(*flood), "bastion_requests_total") == {
         labels(namespace="", resource="pods", verb="get", code="403", by="backend"): 1000.0
@@ -125,14 +131,14 @@ UNREGISTERED = [
 
 
 @pytest.mark.parametrize(("code", "label"), UNREGISTERED)
-def test_codes_that_nobody_registered_are_grouped(code, label):
+def test_codes_that_nobody_registered_are_grouped(code: Any, label: Any) -> None:
     counted = samples(observed(record(code=code)), "bastion_requests_total")
     assert list(counted) == [
         labels(namespace="ns", resource="services", verb="get", code=label, by="backend")
     ]
 
 
-def test_one_namespace_cannot_crowd_out_the_others():
+def test_one_namespace_cannot_crowd_out_the_others() -> None:
     """Its backends answer with every code there is, to every verb."""
     methods = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
     flood = [
@@ -155,14 +161,14 @@ def test_one_namespace_cannot_crowd_out_the_others():
     assert sum(counted.values()) == len(flood) + 1000
 
 
-def test_whatever_happens_the_series_are_bounded():
+def test_whatever_happens_the_series_are_bounded() -> None:
     flood = [
         record(b"/api/v1/namespaces/n%d/pods/p/proxy" % n, code=100 + n % 900) for n in range(2 * MAX_SERIES)
     ]
     assert len(samples(observed(*flood), "bastion_requests_total")) <= MAX_SERIES + 100
 
 
-def test_durations_are_cumulated_in_buckets():
+def test_durations_are_cumulated_in_buckets() -> None:
     metrics = observed(*(record(seconds=seconds) for seconds in (0.0005, 0.001, 0.0011, 0.2, 1000.0)))
     buckets = samples(metrics, "bastion_request_duration_seconds_bucket")
     assert len(buckets) == len(BUCKETS) + 1
@@ -176,7 +182,7 @@ def test_durations_are_cumulated_in_buckets():
     assert samples(metrics, "bastion_request_duration_seconds_sum")[services] == pytest.approx(1000.2026)
 
 
-def test_stages_and_bytes_add_up():
+def test_stages_and_bytes_add_up() -> None:
     metrics = observed(
         record(stages={"authentication": 0.5, "upstream": 1.0}, bytes_in=1, bytes_out=10),
         record(stages={"upstream": 2.0}, bytes_in=2, bytes_out=20),
@@ -196,7 +202,7 @@ def test_stages_and_bytes_add_up():
     }
 
 
-def test_what_becomes_long_is_counted():
+def test_what_becomes_long_is_counted() -> None:
     requests = observed()
     requests.lasts(record())
     assert samples(requests, "bastion_streams_begun_total") == {(): 1.0}
@@ -206,12 +212,12 @@ BY = [(True, 502, "backend"), (False, 502, "bastion"), (False, 0, "bastion")]
 
 
 @pytest.mark.parametrize(("backend", "code", "by"), BY)
-def test_errors_of_a_backend_are_apart_from_the_bastions_own(backend, code, by):
+def test_errors_of_a_backend_are_apart_from_the_bastions_own(backend: Any, code: Any, by: Any) -> None:
     counted = samples(observed(record(code=code, backend=backend)), "bastion_requests_total")
     assert counted == {labels(namespace="ns", resource="services", verb="get", code=str(code), by=by): 1.0}
 
 
-def test_durations_are_apart_by_namespace_and_bounded():
+def test_durations_are_apart_by_namespace_and_bounded() -> None:
     flood = [
         record(b"/api/v1/namespaces/n%d/pods/p/proxy" % i, seconds=0.1) for i in range(MAX_DURATIONS + 50)
     ]
@@ -224,14 +230,14 @@ def test_durations_are_apart_by_namespace_and_bounded():
 # --- targets, which are told apart where somebody asked for it
 
 
-def test_targets_are_not_told_apart_unless_asked_for():
+def test_targets_are_not_told_apart_unless_asked_for() -> None:
     assert "bastion_target" not in told(observed(record()))
 
 
 SPELLINGS = (b"web", b"web:80", b"http:web:80", b"https:web:")
 
 
-def test_a_target_is_an_object_however_it_is_spelled():
+def test_a_target_is_an_object_however_it_is_spelled() -> None:
     requests = observed(
         *(record(b"/api/v1/namespaces/ns/services/%b/proxy/" % id, seconds=1.0) for id in SPELLINGS),
         targets=5,
@@ -243,7 +249,7 @@ def test_a_target_is_an_object_however_it_is_spelled():
     assert samples(requests, "bastion_target_request_duration_seconds_sum") == {labels(**web): 4.0}
 
 
-def test_targets_are_bounded_and_only_those_that_exist_are_named():
+def test_targets_are_bounded_and_only_those_that_exist_are_named() -> None:
     flood = [record(b"/api/v1/namespaces/ns/pods/p%d/proxy" % i, code=503, backend=False) for i in range(8)]
     unreached = record(b"/api/v1/namespaces/ns/pods/made-up/proxy", code=404, endpoint="")
     counted = samples(observed(unreached, *flood, targets=5), "bastion_target_request_duration_seconds_count")

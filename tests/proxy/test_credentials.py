@@ -1,6 +1,9 @@
 """Which credentials count, of those that a browser shows whoever made it ask?"""
 
+from __future__ import annotations
+
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -29,13 +32,13 @@ KINDS = {
 }
 
 
-def test_whoever_adds_a_credential_says_which_kind_it_is():
+def test_whoever_adds_a_credential_says_which_kind_it_is() -> None:
     assert set(KINDS) == {"", *Credentials.__struct_fields__}
     assert {kind for _, kind in KINDS.values()} == set(Kind)
 
 
 @pytest.mark.parametrize(("credentials", "kind"), KINDS.values(), ids=KINDS)
-def test_each_is_of_its_kind(credentials, kind):
+def test_each_is_of_its_kind(credentials: Any, kind: Any) -> None:
     assert credentials.kind is kind
 
 
@@ -49,11 +52,11 @@ MIXED = [
 
 
 @pytest.mark.parametrize(("credentials", "kind"), MIXED)
-def test_of_several_the_ambient_one_decides(credentials, kind):
+def test_of_several_the_ambient_one_decides(credentials: Any, kind: Any) -> None:
     assert credentials.kind is kind
 
 
-def read(method, *lines, certificate=SHOWN, upgrade=False):
+def read(method: Any, *lines: Any, certificate: Any = SHOWN, upgrade: bool = False) -> Any:
     fields = [(name.lower().encode(), name.encode(), value.encode()) for name, value in lines]
     exchange = SimpleNamespace(
         method=method, fields=fields, client="127.0.0.1", scheme=b"https", host=HOST, certificate=certificate
@@ -62,7 +65,7 @@ def read(method, *lines, certificate=SHOWN, upgrade=False):
     return reader.read(exchange, Asked(b"websocket") if upgrade else None, None).kind
 
 
-def said(site="", mode="", dest="", origin=""):
+def said(site: str = "", mode: str = "", dest: str = "", origin: str = "") -> Any:
     names = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode, "Sec-Fetch-Dest": dest, "Origin": origin}
     return [(name, value) for name, value in names.items() if value]
 
@@ -88,7 +91,7 @@ NEVER = {
 
 @pytest.mark.parametrize("lines", [[], [REMOTE_USER]], ids=["certificate", "front proxy"])
 @pytest.mark.parametrize(("method", "marks"), COUNT.values(), ids=COUNT)
-def test_it_counts_for_programs_and_for_our_own_pages(lines, method, marks):
+def test_it_counts_for_programs_and_for_our_own_pages(lines: Any, method: Any, marks: Any) -> None:
     assert read(method, *lines, *marks) in (Kind.CERTIFICATE, Kind.FRONT_PROXY)
 
 
@@ -98,7 +101,7 @@ def test_it_counts_for_programs_and_for_our_own_pages(lines, method, marks):
     ids=["cert", "front", "both"],
 )
 @pytest.mark.parametrize(("method", "marks"), NEVER.values(), ids=NEVER)
-def test_it_does_not_count_for_another_site(lines, method, marks):
+def test_it_does_not_count_for_another_site(lines: Any, method: Any, marks: Any) -> None:
     assert read(method, *lines, *marks) is Kind.NOTHING
 
 
@@ -106,11 +109,11 @@ def test_it_does_not_count_for_another_site(lines, method, marks):
     ("marks", "kind"),
     [([], Kind.CERTIFICATE), (said(origin=OWN), Kind.CERTIFICATE), (said(origin=EVIL), Kind.NOTHING)],
 )
-def test_a_websocket_of_another_site_has_no_certificate(marks, kind):
+def test_a_websocket_of_another_site_has_no_certificate(marks: Any, kind: Any) -> None:
     assert read("GET", *marks, upgrade=True) is kind
 
 
 @pytest.mark.parametrize(("method", "marks"), NEVER.values(), ids=NEVER)
-def test_a_token_in_a_header_is_whoevers_who_holds_it(method, marks):
+def test_a_token_in_a_header_is_whoevers_who_holds_it(method: Any, marks: Any) -> None:
     assert read(method, ("Authorization", "Bearer t"), *marks, certificate=()) is Kind.TOKEN
     assert read(method, ("X-Bastion-Authorization", "Bearer t"), *marks) is Kind.TOKEN

@@ -61,7 +61,7 @@ class House:
         under_way = self.streams.begin(exchange, route, admitted(), record)
         envelope = structs.replace(ENVELOPE, keep_authorization=kept)
         try:
-            await self.forwarder.serve(exchange, route, envelope, record, under_way)
+            await self.forwarder.serve(exchange, route, envelope, record, under_way)  # type: ignore[arg-type]
         finally:
             self.streams.over(under_way)
         return exchange
@@ -118,9 +118,9 @@ def test_a_request_is_not_sent_again_to_an_address_whose_pod_is_gone(gone: Statu
         async with house() as h, Dying() as old:
             await h.ask(old.endpoint())
             asking = asyncio.create_task(h.ask(old.endpoint()))
-            await old.asked.wait()
+            await old.asked.wait()  # type: ignore[attr-defined]
             h.router.now = gone
-            old.die.set()
+            old.die.set()  # type: ignore[attr-defined]
             with pytest.raises(StatusError) as told:
                 await asking
             assert told.value is gone
@@ -134,9 +134,9 @@ def test_it_is_sent_to_where_the_target_leads_by_then() -> None:
         async with house() as h, Dying() as old, answering() as new:
             await h.ask(old.endpoint())
             asking = asyncio.create_task(h.ask(old.endpoint()))
-            await old.asked.wait()
+            await old.asked.wait()  # type: ignore[attr-defined]
             h.router.now = [new.endpoint()]
-            old.die.set()
+            old.die.set()  # type: ignore[attr-defined]
             assert (await asking).status == 200
             assert (old.connections, len(new.heads)) == (1, 1)
 
@@ -211,9 +211,9 @@ def test_also_after_a_kept_connection_that_died() -> None:
         async with house() as h, Dying() as old, answering() as last:
             await h.ask(old.endpoint())
             asking = asyncio.create_task(h.ask(old.endpoint()))
-            await old.asked.wait()
+            await old.asked.wait()  # type: ignore[attr-defined]
             h.router.now = [*DEAD[:2], last.endpoint()]
-            old.die.set()
+            old.die.set()  # type: ignore[attr-defined]
             assert (await asking).status == 200
             assert last.connections == 1
 
@@ -249,7 +249,7 @@ def test_what_cannot_be_sent_again_takes_no_kept_connection_that_has_ended(metho
     async def main() -> None:
         async with house() as h, EndsUnread() as backend:
             await h.ask(backend.endpoint(), method="GET")
-            backend.end()
+            backend.end()  # type: ignore[attr-defined]
             assert (await h.ask(backend.endpoint(), method=method)).status == 200
             assert (backend.connections, len(backend.heads)) == (2, 2)
 
@@ -262,12 +262,12 @@ def test_an_endpoint_that_leaves_its_service_keeps_no_idle_connection_and_what_i
             await h.ask(backend.endpoint())
             await h.ask(busy.endpoint())
             asking = asyncio.create_task(h.ask(busy.endpoint()))
-            await busy.asked.wait()
+            await busy.asked.wait()  # type: ignore[attr-defined]
             h.pool.endpoint_left(LOOPBACK)
             await until(lambda: h.pool.statistics().open == 1)
             assert not asking.done()
             h.router.now = [backend.endpoint()]
-            busy.die.set()
+            busy.die.set()  # type: ignore[attr-defined]
             assert (await asking).status == 200
 
     run(main())

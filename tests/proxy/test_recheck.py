@@ -93,7 +93,7 @@ def test_asked_once_for_all_who_share_a_question() -> None:
     async def main() -> None:
         recheck, question, ended = Recheck(INTERVAL, GRACE), Question(), list[str]()
         leaves = [
-            recheck.watch("key", question, lambda reason, n=n: ended.append(f"{n}: {reason}"))
+            recheck.watch("key", question, lambda reason, n=n: ended.append(f"{n}: {reason}"))  # type: ignore[misc]
             for n in range(200)
         ]  # type: ignore[misc]
         assert recheck.statistics().questions == 1

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -110,7 +111,7 @@ class House:
     def route(self, *before: Endpoint) -> Route:
         return route_to(*before, self.backend.endpoint(), target=b"/chat?x=%20")
 
-    async def serve(self, exchange: Exchange, asked: Asked = WEBSOCKET, route: Route | None = None) -> None:
+    async def serve(self, exchange: Any, asked: Asked = WEBSOCKET, route: Route | None = None) -> None:
         route = route or self.route()
         under_way = self.streams.begin(exchange, route, admitted(), self.record)
         try:
@@ -186,7 +187,7 @@ def test_what_the_backend_is_asked() -> None:
             "Origin: https://elsewhere.test",
         )
     )
-    head = upgrade_head(exchange, b"/a%2Fb?x=%20", Asked(b"WebSocket", KEY), ENVELOPE)
+    head = upgrade_head(exchange, b"/a%2Fb?x=%20", Asked(b"WebSocket", KEY), ENVELOPE)  # type: ignore[arg-type]
     first, *lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
     assert first == b"GET /a%2Fb?x=%20 HTTP/1.1"
     assert lines == [

@@ -9,6 +9,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -58,7 +59,7 @@ async def hosted(cluster: Cluster, folder: Path, http: str) -> AsyncIterator[Hos
         stack.callback(os.close, log)
         bastion = await stack.enter_async_context(open_bastion(config, log))
         await bastion.synced()
-        server = Guest(uvicorn.Config(bastion.app, http=http, ws="none", log_config=None, access_log=False))  # type: ignore[arg-type]
+        server = Guest(uvicorn.Config(bastion.app, http=http, ws="none", log_config=None, access_log=False))
         serving = asyncio.create_task(server.serve(sockets=[sock]))
         url = f"http://{fakes.LOOPBACK}:{sock.getsockname()[1]}"
         client = await stack.enter_async_context(httpx.AsyncClient(base_url=url, trust_env=False, timeout=30))
@@ -238,7 +239,7 @@ def test_an_asgi_application_answers_an_exchange() -> None:
     async def main() -> None:
         seen = {}
 
-        async def application(scope, receive, send):  # type: ignore[no-untyped-def]
+        async def application(scope: Any, receive: Any, send: Any) -> None:
             seen.update(scope)
             await send(
                 {

@@ -3,7 +3,10 @@
 The same, however the bytes come; and for each refusal its repaired twin.
 """
 
+from __future__ import annotations
+
 import itertools
+from typing import Any
 
 import h11
 import pytest
@@ -14,7 +17,7 @@ from bastion.kube.status import StatusError
 from bastion.server.http1.framing import AT_ONCE, MAX_CHUNK_LINE, MAX_TRAILERS, ChunkedFraming, LengthFraming
 
 
-def fed(framing, *pieces):
+def fed(framing: Any, *pieces: Any) -> Any:
     """(body, what follows it), or None where the framing is refused; feeding stops at the end as the server
     does.
     """
@@ -35,7 +38,7 @@ def fed(framing, *pieces):
     return (b"".join(body), rest) if framing.done else (b"".join(body), None)
 
 
-def cut(data, size):
+def cut(data: Any, size: Any) -> Any:
     return [data[at : at + size] for at in range(0, len(data), size)]
 
 
@@ -52,14 +55,14 @@ LENGTHS = [
 
 @pytest.mark.parametrize(("length", "data", "expected"), LENGTHS)
 @pytest.mark.parametrize("size", [1, 2, 100])
-def test_a_length_is_counted(length, data, expected, size):
+def test_a_length_is_counted(length: Any, data: Any, expected: Any, size: Any) -> None:
     framing = LengthFraming(length)
     assert fed(framing, *cut(data, size)) == expected
     assert framing.done is (expected[1] is not None)
 
 
 @given(st.binary(max_size=30), st.binary(max_size=10), st.lists(st.integers(0, 40)))
-def test_a_length_is_counted_however_the_bytes_come(body, rest, cuts):
+def test_a_length_is_counted_however_the_bytes_come(body: Any, rest: Any, cuts: Any) -> None:
     data = body + rest
     edges = [0, *sorted(min(at, len(data)) for at in cuts), len(data)]
     pieces = [data[a:b] for a, b in itertools.pairwise(edges)]
@@ -67,7 +70,7 @@ def test_a_length_is_counted_however_the_bytes_come(body, rest, cuts):
 
 
 @pytest.mark.parametrize("framing", [LengthFraming(5), ChunkedFraming()], ids=["length", "chunks"])
-def test_no_piece_of_a_body_is_empty(framing):
+def test_no_piece_of_a_body_is_empty(framing: Any) -> None:
     # An empty piece is how a reader is told of the end.
     for piece in (b"", b"5\r\nhe", b"", b"llo\r\n0\r\n\r\n"):
         if not framing.done:
@@ -101,13 +104,13 @@ CHUNKS = [
 
 @pytest.mark.parametrize("rest", [b"", b"GET / HTTP/1.1\r\n", b"\r\n"])
 @pytest.mark.parametrize(("data", "body"), CHUNKS)
-def test_chunks_are_joined_and_what_follows_is_left(data, body, rest):
+def test_chunks_are_joined_and_what_follows_is_left(data: Any, body: Any, rest: Any) -> None:
     for size in (len(data) + len(rest), 1, 2, 3, 7):
         assert fed(ChunkedFraming(), *cut(data + rest, size)) == (body, rest)
 
 
 @pytest.mark.parametrize(("data", "body"), CHUNKS)
-def test_a_cut_anywhere_changes_nothing(data, body):
+def test_a_cut_anywhere_changes_nothing(data: Any, body: Any) -> None:
     for at in range(1, len(data)):
         assert fed(ChunkedFraming(), data[:at], data[at:]) == (body, b""), data[:at]
 
@@ -128,7 +131,7 @@ def test_a_cut_anywhere_changes_nothing(data, body):
         b"0\r\nX: 1\r\n",
     ],
 )
-def test_half_a_body_is_not_done(data):
+def test_half_a_body_is_not_done(data: Any) -> None:
     framing = ChunkedFraming()
     assert fed(framing, data)[1] is None
     assert not framing.done
@@ -189,21 +192,21 @@ REFUSED = [
 
 @pytest.mark.parametrize("size", [1 << 20, 1, 3])
 @pytest.mark.parametrize(("defect", "repair"), REFUSED)
-def test_a_defect_is_refused_and_its_repair_is_accepted(defect, repair, size):
+def test_a_defect_is_refused_and_its_repair_is_accepted(defect: Any, repair: Any, size: Any) -> None:
     # What is no line yet is refused as soon as it cannot become one, at the latest when a line ends.
     assert fed(ChunkedFraming(), *cut(defect + b"\r\n", size)) is None
     assert fed(ChunkedFraming(), *cut(repair, size))[1] == b""
 
 
 @pytest.mark.parametrize("chunk", [b"1\r\nx\r\n", b"1;x\r\nx\r\n"], ids=["plain", "extensions"])
-def test_very_many_chunks_are_not_read_at_once(chunk):
+def test_very_many_chunks_are_not_read_at_once(chunk: Any) -> None:
     framing = ChunkedFraming()
     pieces, rest = framing.feed(chunk * (3 * AT_ONCE) + b"0\r\n\r\nnext")
     assert (b"".join(pieces), len(rest)) == (b"x" * AT_ONCE, 2 * AT_ONCE * len(chunk) + 9)
     assert fed(framing, rest) == (b"x" * (2 * AT_ONCE), b"next")
 
 
-def test_a_chunk_may_be_large_and_is_not_held_back():
+def test_a_chunk_may_be_large_and_is_not_held_back() -> None:
     framing = ChunkedFraming()
     assert framing.feed(b"ffffffffffff\r\nabc") == ([b"abc"], b"")
     assert framing.feed(b"def") == ([b"def"], b"")
@@ -235,7 +238,7 @@ SOUP = st.lists(
 
 @settings(max_examples=400)
 @given(SOUP, st.lists(st.integers(0, 60)))
-def test_chunks_read_the_same_however_the_bytes_come(data, cuts):
+def test_chunks_read_the_same_however_the_bytes_come(data: Any, cuts: Any) -> None:
     edges = [0, *sorted(min(at, len(data)) for at in cuts), len(data)]
     pieces = [data[a:b] for a, b in itertools.pairwise(edges) if a < b]
     assert fed(ChunkedFraming(), *pieces) == fed(ChunkedFraming(), data)
@@ -249,7 +252,9 @@ def test_chunks_read_the_same_however_the_bytes_come(data, cuts):
     st.binary(max_size=8),
     st.lists(st.integers(0, 200)),
 )
-def test_a_body_in_chunks_comes_back_whole(chunks, extension, trailers, rest, cuts):
+def test_a_body_in_chunks_comes_back_whole(
+    chunks: Any, extension: Any, trailers: Any, rest: Any, cuts: Any
+) -> None:
     data = (
         b"".join(b"%x%b\r\n%b\r\n" % (len(chunk), extension, chunk) for chunk in chunks)
         + b"0\r\n"
@@ -264,7 +269,7 @@ def test_a_body_in_chunks_comes_back_whole(chunks, extension, trailers, rest, cu
 
 @settings(max_examples=400)
 @given(SOUP)
-def test_another_parser_reads_the_same_in_what_is_accepted(data):
+def test_another_parser_reads_the_same_in_what_is_accepted(data: Any) -> None:
     read = fed(ChunkedFraming(), data)
     if read is None or read[1] is None:
         return

@@ -1,5 +1,10 @@
 """Are as many workers refused as the machine cannot carry, with the figure that says so?"""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from bastion.server.capacity import MEMORY, PER_PROCESSOR, Machine, this_machine, too_many
@@ -19,16 +24,16 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("workers", "machine", "reason"), REFUSED)
-def test_too_many_are_refused_with_the_reason(workers, machine, reason):
+def test_too_many_are_refused_with_the_reason(workers: Any, machine: Any, reason: Any) -> None:
     assert f"--workers {workers}: this machine {reason}" in (too_many(workers, machine) or "")
     assert too_many(1, machine) is None
 
 
-def test_what_it_carries_is_not_refused():
+def test_what_it_carries_is_not_refused() -> None:
     assert too_many(8 * PER_PROCESSOR, BIG) is None
 
 
-def test_a_container_has_what_its_control_group_has(tmp_path):
+def test_a_container_has_what_its_control_group_has(tmp_path: Path) -> None:
     proc, cgroup = tmp_path / "proc", tmp_path / "cgroup"
     proc.mkdir()
     cgroup.mkdir()

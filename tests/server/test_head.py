@@ -3,6 +3,10 @@
 Each refusal stands beside the same input with the defect repaired.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 import h11
 import pytest
 from hypothesis import given, settings
@@ -13,7 +17,7 @@ from bastion.server.http1.head import MAX_FIELDS, Head, read_head, read_request_
 from tests.fakes import refused
 
 
-def text(*fields, line=b"GET / HTTP/1.1", host=b"Host: h"):
+def text(*fields: Any, line: bytes = b"GET / HTTP/1.1", host: bytes = b"Host: h") -> Any:
     """A head as `read_head` takes it: without the CRLF that ends its last line."""
     return b"\r\n".join([line, *([host] if host else []), *fields])
 
@@ -273,7 +277,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("defect", "repair", "code"), REFUSED)
-def test_a_defect_is_refused_and_its_repair_is_accepted(defect, repair, code):
+def test_a_defect_is_refused_and_its_repair_is_accepted(defect: Any, repair: Any, code: Any) -> None:
     with pytest.raises(StatusError) as caught:
         read_head(defect)
     assert caught.value.code == code
@@ -281,7 +285,7 @@ def test_a_defect_is_refused_and_its_repair_is_accepted(defect, repair, code):
     assert isinstance(read_head(repair), Head)
 
 
-def test_a_refusal_repeats_nothing_of_the_request():
+def test_a_refusal_repeats_nothing_of_the_request() -> None:
     for defect in (
         b"GET /hunter2 x HTTP/1.1",
         text(b"Authorization hunter2"),
@@ -316,12 +320,12 @@ ACCEPTED = [
 
 
 @pytest.mark.parametrize(("line", "expected"), ACCEPTED)
-def test_the_request_line_is_read(line, expected):
+def test_the_request_line_is_read(line: Any, expected: Any) -> None:
     head = read_head(text(line=line))
     assert (head.method, head.target, head.minor) == expected
 
 
-def test_fields_keep_their_order_their_case_and_their_duplicates():
+def test_fields_keep_their_order_their_case_and_their_duplicates() -> None:
     head = read_head(
         text(
             b"X-A: 1",
@@ -360,11 +364,11 @@ HOSTS = [
 
 
 @pytest.mark.parametrize("host", HOSTS)
-def test_the_host_is_kept_as_written(host):
+def test_the_host_is_kept_as_written(host: Any) -> None:
     assert read_head(text(host=b"Host: " + host)).host == host
 
 
-def test_http_1_0_needs_no_host():
+def test_http_1_0_needs_no_host() -> None:
     assert read_head(b"GET / HTTP/1.0").host == b""
     assert read_head(text(line=b"GET / HTTP/1.0")).host == b"h"
 
@@ -381,7 +385,7 @@ FRAMES = [
 
 
 @pytest.mark.parametrize(("fields", "length", "chunked"), FRAMES)
-def test_the_framing_is_read(fields, length, chunked):
+def test_the_framing_is_read(fields: Any, length: Any, chunked: Any) -> None:
     head = read_head(text(*fields))
     assert (head.length, head.chunked) == (length, chunked)
 
@@ -414,14 +418,14 @@ KEPT = [
 
 
 @pytest.mark.parametrize(("minor", "values", "kept"), KEPT)
-def test_a_connection_is_kept_as_the_client_asks(minor, values, kept):
+def test_a_connection_is_kept_as_the_client_asks(minor: Any, values: Any, kept: Any) -> None:
     # RFC 9112, 9.3: where close is named, whatever else is, the connection ends.
     head = read_head(text(*(b"Connection: " + value for value in values), line=b"GET / HTTP/1.%d" % minor))
     assert head.keep_alive is kept
 
 
 @pytest.mark.parametrize(("minor", "expects"), [(1, True), (0, False)])
-def test_an_expectation_of_http_1_0_is_ignored(minor, expects):
+def test_an_expectation_of_http_1_0_is_ignored(minor: Any, expects: Any) -> None:
     assert (
         read_head(text(b"Expect: 100-continue", line=b"GET / HTTP/1.%d" % minor)).expects_continue is expects
     )
@@ -438,7 +442,7 @@ def test_an_expectation_of_http_1_0_is_ignored(minor, expects):
         ([b"X-Upgrade: websocket"], False),
     ],
 )
-def test_an_upgrade_is_seen_by_its_header(fields, upgrade):
+def test_an_upgrade_is_seen_by_its_header(fields: Any, upgrade: Any) -> None:
     assert read_head(text(*fields)).upgrade is upgrade
 
 
@@ -457,11 +461,11 @@ AUDIT = [
 
 
 @pytest.mark.parametrize(("fields", "audit_id"), AUDIT)
-def test_the_audit_id_is_the_clients_where_it_can_be(fields, audit_id):
+def test_the_audit_id_is_the_clients_where_it_can_be(fields: Any, audit_id: Any) -> None:
     assert read_head(text(*fields)).audit_id == audit_id
 
 
-def test_the_request_line_alone_may_be_read_early():
+def test_the_request_line_alone_may_be_read_early() -> None:
     assert read_request_line(b"GET /x HTTP/1.1") == ("GET", b"/x", 1)
     with refused(400):
         read_request_line(b"\x16\x03\x01\x02\x00")  # a TLS hello
@@ -501,7 +505,7 @@ HEADS = st.one_of(
 )
 
 
-def as_h11(data):
+def as_h11(data: Any) -> Any:
     """(method, target, minor, fields, framing) as h11 reads the same head."""
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=1 << 20)
     connection.receive_data(data + b"\r\n\r\n")
@@ -512,7 +516,7 @@ def as_h11(data):
 
 @settings(max_examples=600)
 @given(HEADS)
-def test_another_parser_reads_the_same_in_what_is_accepted(data):
+def test_another_parser_reads_the_same_in_what_is_accepted(data: Any) -> None:
     try:
         head = read_head(data)
     except StatusError as error:
@@ -531,7 +535,7 @@ def test_another_parser_reads_the_same_in_what_is_accepted(data):
 
 
 @given(HEADS)
-def test_whatever_comes_is_a_head_or_a_refusal(data):
+def test_whatever_comes_is_a_head_or_a_refusal(data: Any) -> None:
     try:
         head = read_head(data)
     except StatusError as error:

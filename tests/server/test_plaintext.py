@@ -1,7 +1,10 @@
 """Does a client that speaks plain HTTP at the TLS port hear that, and nobody else?"""
 
+from __future__ import annotations
+
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
@@ -14,13 +17,13 @@ from tests.fakes import LOOPBACK, run
 
 
 class NoApplication:
-    async def serve(self, exchange):
+    async def serve(self, exchange: Any) -> None:
         raise AssertionError("nothing of this is a request")
 
     refuse = serve
 
 
-def answered(*pieces):
+def answered(*pieces: Any) -> Any:
     """What comes back for these bytes, to the end."""
 
     async def main():
@@ -28,7 +31,7 @@ def answered(*pieces):
         async with Deadlines() as deadlines:
             sock = bind(LOOPBACK, 0)
             port = sock.getsockname()[1]
-            listener = Listener(sock, lambda: context, ServerState(NoApplication(), deadlines))
+            listener = Listener(sock, lambda: context, ServerState(NoApplication(), deadlines))  # type: ignore[arg-type]
             listener.start()
             reader, writer = await asyncio.open_connection(LOOPBACK, port)
             for piece in pieces:
@@ -55,7 +58,7 @@ PLAIN = [
 
 
 @pytest.mark.parametrize("pieces", PLAIN)
-def test_plain_http_is_told_to_use_https(pieces):
+def test_plain_http_is_told_to_use_https(pieces: Any) -> None:
     head, _, body = answered(*pieces).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
     assert b"X-Bastion-Error: BadRequest" in head and b"Connection: close" in head
@@ -66,5 +69,5 @@ def test_plain_http_is_told_to_use_https(pieces):
 @pytest.mark.parametrize(
     "came", [b"\x16\x03\x01\x00\x05hello", b"\x00" * 32, b"SSH-2.0-OpenSSH\r\n"], ids=["TLS", "zeros", "SSH"]
 )
-def test_what_is_no_http_gets_an_alert_at_most(came):
+def test_what_is_no_http_gets_an_alert_at_most(came: Any) -> None:
     assert not answered(came).startswith(b"HTTP")

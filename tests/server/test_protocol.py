@@ -847,7 +847,7 @@ def test_what_nobody_reads_is_written_up_to_a_limit() -> None:
             await until(lambda: exchanges and not exchanges[0].writable)
             await settle()
             (connection,) = c.state.connections
-            assert connection._pending() <= 262144 + 2 * 65536
+            assert connection._pending() <= 262144 + 2 * 65536  # type: ignore[attr-defined]
             assert exchanges.pop().bytes_out < 4 << 20
             del connection
 

@@ -1,6 +1,7 @@
 """What may be asked for about browsers, and what does not go together?"""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ GOOD = [
 
 
 @pytest.mark.parametrize(("kind", "text", "value"), GOOD)
-def test_a_value_is_read(kind, text, value):
+def test_a_value_is_read(kind: Any, text: Any, value: Any) -> None:
     assert kind(text) == value
 
 
@@ -60,11 +61,11 @@ def test_nonsense_is_refused_and_quoted(kind, text):
     assert quoted(text) in str(caught.value)
 
 
-def test_what_is_not_said_has_a_default():
+def test_what_is_not_said_has_a_default() -> None:
     assert asked() == Browsers(sign_in=True, key_file=None, host_suffix="", public_url="", key=b"")
 
 
-def test_every_flag_arrives_where_it_belongs(tmp_path):
+def test_every_flag_arrives_where_it_belongs(tmp_path: Path) -> None:
     key = tmp_path / "key"
     key.touch()
     flags = (
@@ -87,7 +88,7 @@ CONTRADICTIONS = [
 
 
 @pytest.mark.parametrize(("flags", "said"), CONTRADICTIONS)
-def test_what_does_not_go_together_is_told(flags, said):
+def test_what_does_not_go_together_is_told(flags: Any, said: Any) -> None:
     with pytest.raises(ConfigError) as caught:
         asked(*flags)
     (mistake,) = caught.value.mistakes
@@ -95,11 +96,11 @@ def test_what_does_not_go_together_is_told(flags, said):
 
 
 @pytest.mark.parametrize("url", ["https://p.test", "https://bp.test", "https://p.test.b"])
-def test_beside_the_suffix_the_bastion_may_be(url):
+def test_beside_the_suffix_the_bastion_may_be(url: Any) -> None:
     assert asked("--proxy-host-suffix=p.test", f"--public-url={url}").public_url == url
 
 
-def test_a_certificate_made_here_has_all_the_names():
+def test_a_certificate_made_here_has_all_the_names() -> None:
     assert Browsers(host_suffix="p.test", public_url="https://b.test:8443").names() == (
         "b.test",
         "*.svc.p.test",

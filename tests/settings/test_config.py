@@ -2,6 +2,7 @@
 
 import ipaddress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,14 +15,14 @@ def asked(*flags):
     return serve_config([*map(str, flags)])
 
 
-def mistakes(*flags):
+def mistakes(*flags: Any) -> Any:
     with pytest.raises(ConfigError) as caught:
         asked(*flags)
     return caught.value.mistakes
 
 
 @pytest.fixture
-def there(tmp_path):
+def there(tmp_path: Path) -> Any:
     path = tmp_path / "there"
     path.touch()
     return path
@@ -86,7 +87,7 @@ NUMBERS = [
 
 
 @pytest.mark.parametrize(("kind", "text", "value"), NUMBERS)
-def test_a_number_or_an_address_is_read(kind, text, value):
+def test_a_number_or_an_address_is_read(kind: Any, text: Any, value: Any) -> None:
     assert kind(text) == value
 
 
@@ -154,7 +155,7 @@ def test_nonsense_is_refused_and_quoted(kind, text):
 # --- flags
 
 
-def test_what_is_not_said_has_a_default():
+def test_what_is_not_said_has_a_default() -> None:
     given = asked()
     serving = given.serving
     assert (
@@ -188,7 +189,7 @@ def test_what_is_not_said_has_a_default():
     )
 
 
-def test_every_flag_arrives_where_it_belongs(there):
+def test_every_flag_arrives_where_it_belongs(there: Path) -> None:
     given = asked(
         *(
             "--bind-address=0.0.0.0",
@@ -297,8 +298,8 @@ CONTRADICTIONS = [
     CONTRADICTIONS,
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_flags_that_contradict_each_other_are_told(there, flags, said, repaired):
-    def placed(flags):
+def test_flags_that_contradict_each_other_are_told(there: Path, flags: Any, said: Any, repaired: Any) -> None:
+    def placed(flags: Any) -> Any:
         return [flag.replace("FILE", str(there)) for flag in flags]
 
     (mistake,) = mistakes(*placed(flags))
@@ -315,13 +316,13 @@ PATHS = [
 
 
 @pytest.mark.parametrize("flag", PATHS)
-def test_a_file_that_is_not_there_is_told_by_its_flag(tmp_path, there, flag):
+def test_a_file_that_is_not_there_is_told_by_its_flag(tmp_path: Path, there: Path, flag: Any) -> None:
     none = tmp_path / "none"
     assert mistakes(flag, none) == [f"{flag}: {none}: no such file"]
     asked(flag, there)
 
 
-def test_every_mistake_is_told_at_once(tmp_path):
+def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
     none = tmp_path / "none"
     told = mistakes(
         *(
@@ -343,7 +344,7 @@ def test_every_mistake_is_told_at_once(tmp_path):
     assert all("\n" not in mistake for mistake in told)
 
 
-def test_the_error_says_all_of_it_too(tmp_path):
+def test_the_error_says_all_of_it_too(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"exclude each other.*; .*no such file"):
         asked("--manifests", tmp_path, "--kubeconfig", tmp_path / "none")
 

@@ -1,6 +1,8 @@
 """What may be asked for about the API server?"""
 
 from dataclasses import fields
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,12 +17,12 @@ def asked(*flags):
     return serve_config([*map(str, flags)])
 
 
-def test_by_default_it_is_the_kubeconfigs_and_all_of_it():
+def test_by_default_it_is_the_kubeconfigs_and_all_of_it() -> None:
     assert asked().kube_api == KubeApi("", (), (), 200.0, 400.0)
     assert asked().limits.lookup_qps == 20
 
 
-def test_every_flag_arrives():
+def test_every_flag_arrives() -> None:
     given = asked(
         *(
             "--context",
@@ -39,7 +41,7 @@ def test_every_flag_arrives():
     assert given.limits.lookup_qps == 5
 
 
-def test_workers_share_the_calls():
+def test_workers_share_the_calls() -> None:
     given = asked("--workers", 3, "--kube-api-qps", 50, "--kube-api-burst", 10, "--max-lookup-qps", 20)
     assert (given.kube_api.qps, given.kube_api.burst, given.limits.lookup_qps) == (
         pytest.approx(50 / 3),
@@ -50,7 +52,7 @@ def test_workers_share_the_calls():
 
 
 @pytest.mark.parametrize("limit", [field.name for field in fields(Limits)])
-def test_workers_share_every_limit(limit):
+def test_workers_share_every_limit(limit: Any) -> None:
     flag = f"--max-{limit.replace('_', '-')}"
     assert getattr(asked("--workers", 3, flag, 10).limits, limit) == 4, "a part of one is one"
     assert getattr(asked("--workers", 3, flag, 0).limits, limit) == 0, "no limit stays none"
@@ -72,7 +74,7 @@ SERVERS = [
 
 
 @pytest.mark.parametrize(("text", "url"), SERVERS)
-def test_a_server_is_scheme_host_and_port(text, url):
+def test_a_server_is_scheme_host_and_port(text: Any, url: Any) -> None:
     if url is None:
         with pytest.raises(ValueError):
             kubeapi.server(text)
@@ -93,7 +95,7 @@ NAMESPACES = [
 
 
 @pytest.mark.parametrize(("text", "names"), NAMESPACES)
-def test_namespaces_are_names_with_commas_between_them(text, names):
+def test_namespaces_are_names_with_commas_between_them(text: Any, names: Any) -> None:
     if names is None:
         with pytest.raises(ValueError):
             kubeapi.NAMESPACES.of_flags([text])
@@ -102,7 +104,7 @@ def test_namespaces_are_names_with_commas_between_them(text, names):
 
 
 @pytest.mark.parametrize("flags", [["--context", "x"], ["--apiserver", "https://x"]])
-def test_manifests_have_no_cluster(tmp_path, flags):
+def test_manifests_have_no_cluster(tmp_path: Path, flags: Any) -> None:
     with pytest.raises(ConfigError) as caught:
         asked("--manifests", tmp_path, *flags)
     assert caught.value.mistakes == [

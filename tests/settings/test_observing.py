@@ -19,7 +19,7 @@ ADDRESSES = [
 
 
 @pytest.mark.parametrize(("text", "value"), ADDRESSES)
-def test_without_an_address_it_is_loopback(text, value):
+def test_without_an_address_it_is_loopback(text: Any, value: Any) -> None:
     assert listen_address(text) == value
 
 
@@ -54,6 +54,6 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("flags", "why"), MISTAKES)
-def test_contradictions_are_told(flags, why):
+def test_contradictions_are_told(flags: Any, why: Any) -> None:
     (mistake,) = mistakes("--manifests", ".", *flags)
     assert why in mistake

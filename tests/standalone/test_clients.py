@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import kubernetes
 import pytest
@@ -34,7 +35,7 @@ def run_beside(folder: Path, work: Callable[[ApiServer, Path], None], cluster: s
     asyncio.run(main())
 
 
-def api_client(kubeconfig: Path, context: str) -> kubernetes.client.ApiClient:
+def api_client(kubeconfig: Path, context: str) -> Any:
     return kubernetes.config.new_client_from_config(str(kubeconfig), context=context)
 
 
@@ -46,32 +47,40 @@ def test_python_client_lists_gets_and_pages(tmp_path: Path) -> None:
         with api_client(kubeconfig, "bastion") as api:
             core = kubernetes.client.CoreV1Api(api)
             pods = core.list_pod_for_all_namespaces().items
-            assert [(p.metadata.namespace, p.metadata.name, p.status.pod_ip) for p in pods] == [
+            assert [
+                (present(p.metadata).namespace, present(p.metadata).name, present(p.status).pod_ip)
+                for p in pods
+            ] == [
                 ("default", "other", "10.0.0.2"),
                 ("shop", "web-0", "10.0.0.1"),
             ]
             assert (
-                core.read_namespaced_pod("web-0", "shop").spec.containers[0].ports[0].container_port == 8080
+                present(present(core.read_namespaced_pod("web-0", "shop").spec).containers[0].ports)[
+                    0
+                ].container_port
+                == 8080
             )
             first = core.list_pod_for_all_namespaces(limit=1)
-            second = core.list_pod_for_all_namespaces(limit=1, _continue=first.metadata._continue)
-            assert [p.metadata.name for p in first.items + second.items] == ["other", "web-0"]
-            assert [n.status.addresses[0].address for n in core.list_node().items] == ["10.0.0.100"]
+            second = core.list_pod_for_all_namespaces(limit=1, _continue=present(first.metadata)._continue)
+            assert [present(p.metadata).name for p in first.items + second.items] == ["other", "web-0"]
+            assert [present(present(n.status).addresses)[0].address for n in core.list_node().items] == [
+                "10.0.0.100"
+            ]
             assert [
-                s.metadata.name
+                present(s.metadata).name
                 for s in core.list_namespaced_service("shop", label_selector="", field_selector="").items
             ] == ["web"]
             (piece,) = kubernetes.client.DiscoveryV1Api(api).list_namespaced_endpoint_slice("shop").items
-            assert piece.endpoints[0].addresses == ["10.0.0.1"]
+            assert present(piece.endpoints)[0].addresses == ["10.0.0.1"]
             rbac = kubernetes.client.RbacAuthorizationV1Api(api)
-            assert "edit" in [r.metadata.name for r in rbac.list_cluster_role().items]
+            assert "edit" in [present(r.metadata).name for r in rbac.list_cluster_role().items]
             assert [b.role_ref.name for b in rbac.list_namespaced_role_binding("shop").items] == [
                 "proxy",
                 "view",
             ]
             with pytest.raises(kubernetes.client.ApiException) as caught:
                 core.read_namespaced_pod("gone", "shop")
-            assert (caught.value.status, json.loads(caught.value.body)["reason"]) == (404, "NotFound")
+            assert (caught.value.status, json.loads(caught.value.body)["reason"]) == (404, "NotFound")  # type: ignore[arg-type]
 
     run_beside(tmp_path, work)
 
@@ -80,7 +89,7 @@ def test_python_client_watches(tmp_path: Path) -> None:
     def work(server: ApiServer, kubeconfig: Path) -> None:
         with api_client(kubeconfig, "bastion") as api:
             core, watch = kubernetes.client.CoreV1Api(api), kubernetes.watch.Watch()
-            since = core.list_namespaced_pod("shop").metadata.resource_version
+            since = present(core.list_namespaced_pod("shop").metadata).resource_version
             write(tmp_path / "cluster.yaml", CLUSTER.replace("name: web-0", "name: web-1"))
             seen = []
             for event in watch.stream(core.list_namespaced_pod, "shop", resource_version=since):
@@ -100,7 +109,11 @@ def test_python_client_reviews(tmp_path: Path) -> None:
                 spec=kubernetes.client.V1TokenReviewSpec(token="alice-token")
             )
             status = kubernetes.client.AuthenticationV1Api(api).create_token_review(review).status
-            assert (status.authenticated, status.user.username, status.user.groups) == (
+            assert (
+                present(status).authenticated,
+                present(present(status).user).username,
+                present(present(status).user).groups,
+            ) == (
                 True,
                 "alice",
                 ["devs", "ops", "system:authenticated"],
@@ -110,18 +123,20 @@ def test_python_client_reviews(tmp_path: Path) -> None:
             )
             spec = kubernetes.client.V1SubjectAccessReviewSpec(user="alice", resource_attributes=attributes)
             access = kubernetes.client.AuthorizationV1Api(api)
-            status = access.create_subject_access_review(
+            status = access.create_subject_access_review(  # type: ignore[assignment]
                 kubernetes.client.V1SubjectAccessReview(spec=spec)
             ).status
-            assert (status.allowed, status.reason) == (
+            assert (present(status).allowed, present(status).reason) == (  # type: ignore[attr-defined]
                 True,
                 'RBAC: allowed by RoleBinding "proxy/shop" of Role "proxy" to User "alice"',
             )
             spec.user = "bob"
             assert (
-                access.create_subject_access_review(
-                    kubernetes.client.V1SubjectAccessReview(spec=spec)
-                ).status.allowed
+                present(
+                    access.create_subject_access_review(
+                        kubernetes.client.V1SubjectAccessReview(spec=spec)
+                    ).status
+                ).allowed
                 is False
             )
 

@@ -119,7 +119,7 @@ FROM_PODS = [
     ),
     (
         "name of another protocol",
-        [service("s", selector=WEB, **UDP), pod("a")],
+        [service("s", selector=WEB, **UDP), pod("a")],  # type: ignore[arg-type]
         one(("10.0.0.1", "RS"), ports=[]),
     ),
     (

@@ -1,8 +1,11 @@
 """Does the bastion's own API answer as kube-apiserver's does?"""
 
+from __future__ import annotations
+
 import asyncio
 import json
 import re
+from typing import Any
 
 import httpx
 import kubernetes.client
@@ -17,15 +20,21 @@ MIXED = {"ping": lambda: None, "informer-sync": lambda: "pods never listed", "po
 TEXT = "text/plain; charset=utf-8"
 
 
-def broken():
+def broken() -> None:
     raise RuntimeError("the secret of the house")
 
 
-def ask(path, method="GET", readiness=FINE, liveness=FINE, metrics=lambda: b"up 1\n"):
-    async def text():
+def ask(
+    path: Any,
+    method: str = "GET",
+    readiness: Any = FINE,
+    liveness: Any = FINE,
+    metrics: Any = lambda: b"up 1\n",
+) -> Any:
+    async def text() -> Any:
         return metrics()
 
-    async def send():
+    async def send() -> Any:
         transport = httpx.ASGITransport(create_app(readiness, liveness, text), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="https://bastion") as client:
             return await client.request(method, path)
@@ -74,7 +83,7 @@ HEALTH = [
 
 
 @pytest.mark.parametrize(("path", "readiness", "code", "body"), HEALTH)
-def test_health_is_told_as_kube_apiserver_tells_it(path, readiness, code, body):
+def test_health_is_told_as_kube_apiserver_tells_it(path: Any, readiness: Any, code: Any, body: Any) -> None:
     answer = ask(path, readiness=readiness)
     assert (answer.status_code, answer.text) == (code, body)
     assert answer.headers["content-type"] == TEXT
@@ -83,10 +92,10 @@ def test_health_is_told_as_kube_apiserver_tells_it(path, readiness, code, body):
     assert "x-bastion-error" not in answer.headers
 
 
-def test_a_check_is_asked_anew_for_each_request_and_only_if_not_excluded():
+def test_a_check_is_asked_anew_for_each_request_and_only_if_not_excluded() -> None:
     asked = []
 
-    def check():
+    def check() -> None:
         asked.append(1)
 
     app = {"counted": check}
@@ -99,7 +108,7 @@ def test_a_check_is_asked_anew_for_each_request_and_only_if_not_excluded():
     "path",
     ["/livez", "/readyz", "/healthz", "/readyz/informer-sync", "/metrics", "/version", "/openapi.json"],
 )
-def test_head_has_the_headers_of_get_and_no_body(path):
+def test_head_has_the_headers_of_get_and_no_body(path: Any) -> None:
     get, head = ask(path, readiness=MIXED), ask(path, "HEAD", readiness=MIXED)
     assert head.status_code == get.status_code
     assert head.headers == get.headers
@@ -125,14 +134,14 @@ MISSING = [
 @pytest.mark.parametrize(
     ("method", "path"), [*(("GET", path) for path in MISSING), ("POST", "/"), ("OPTIONS", "/nothing")]
 )
-def test_an_unknown_path_is_not_found(method, path):
+def test_an_unknown_path_is_not_found(method: Any, path: Any) -> None:
     answer = ask(path, method, readiness=MIXED)
     assert_status(answer, 404, "NotFound", "the server could not find the requested resource")
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz/ping", "/metrics", "/version", "/openapi.json"])
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"])
-def test_only_get_and_head_are_taken(path, method):
+def test_only_get_and_head_are_taken(path: Any, method: Any) -> None:
     answer = ask(path, method)
     assert_status(
         answer, 405, "MethodNotAllowed", "the server does not allow this method on the requested resource"
@@ -141,13 +150,13 @@ def test_only_get_and_head_are_taken(path, method):
 
 
 @pytest.mark.parametrize("path", ["/readyz", "/readyz/broken", "/metrics"])
-def test_an_unexpected_error_says_nothing_of_itself(path):
+def test_an_unexpected_error_says_nothing_of_itself(path: Any) -> None:
     answer = ask(path, readiness={"broken": broken}, metrics=broken)
     assert_status(answer, 500, "InternalError", "Internal error occurred")
     assert "secret" not in answer.text
 
 
-def assert_status(answer, code, reason, message):
+def assert_status(answer: Any, code: Any, reason: Any, message: Any) -> None:
     assert answer.status_code == code
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["x-bastion-error"] == reason
@@ -162,13 +171,13 @@ def assert_status(answer, code, reason, message):
     }
 
 
-def test_metrics_are_prometheus_text():
+def test_metrics_are_prometheus_text() -> None:
     answer = ask("/metrics", metrics=lambda: b"# TYPE up gauge\nup 1.0\n")
     assert (answer.status_code, answer.content) == (200, b"# TYPE up gauge\nup 1.0\n")
     assert answer.headers["content-type"] == CONTENT_TYPE_LATEST
 
 
-def test_version_is_one_that_kubernetes_clients_accept():
+def test_version_is_one_that_kubernetes_clients_accept() -> None:
     answer = ask("/version")
     version = answer.json()
     assert version["gitVersion"] == f"v{__version__}"
@@ -179,9 +188,9 @@ def test_version_is_one_that_kubernetes_clients_accept():
     kubernetes.client.VersionInfo(**{name: version.get(wire) for name, wire in wire_names.items()})
 
 
-def test_no_route_has_a_page_that_loads_from_elsewhere():
-    app = create_app(FINE, FINE, bytes)
-    assert {route.path for route in app.routes} == {
+def test_no_route_has_a_page_that_loads_from_elsewhere() -> None:
+    app = create_app(FINE, FINE, bytes)  # type: ignore[arg-type]
+    assert {route.path for route in app.routes} == {  # type: ignore[attr-defined]
         *(f"/{name}{rest}" for name in ("livez", "readyz", "healthz") for rest in ("", "/{check:path}")),
         "/metrics",
         "/version",
@@ -209,7 +218,7 @@ OWN = [
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
 @pytest.mark.parametrize("path", OWN)
-def test_nothing_of_its_own_answers_can_run_or_be_framed(path, method):
+def test_nothing_of_its_own_answers_can_run_or_be_framed(path: Any, method: Any) -> None:
     for answer in (ask(path, method), ask(path, method, liveness=MIXED, readiness=MIXED, metrics=broken)):
         assert "default-src 'none'" in answer.headers["content-security-policy"]
         assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]

@@ -1,11 +1,15 @@
 """Who is signed in by a form, who is not, and where does it lead?"""
 
+from __future__ import annotations
+
 import asyncio
 import base64
 import dataclasses
 import hashlib
 import html
 import re
+from collections.abc import AsyncIterator
+from typing import Any
 from urllib.parse import urlencode
 
 import httpx
@@ -37,7 +41,7 @@ __all__ = ["bastion"]  # a fixture
 # --- the form
 
 
-def test_who_is_not_signed_in_sees_a_form(bastion):
+def test_who_is_not_signed_in_sees_a_form(bastion: Any) -> None:
     answer = bastion.ask("GET", f"{MAIN}/login")
     assert answer.status_code == 200
     assert '<form method="post" action="/login"' in answer.text
@@ -49,7 +53,7 @@ PAGES = ["/login", "/logout", "/.bastion/handoff", "/.bastion/handoff?to=evil.te
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_a_page_is_complete_in_itself_and_framed_by_nobody(bastion, path):
+def test_a_page_is_complete_in_itself_and_framed_by_nobody(bastion: Any, path: Any) -> None:
     answer = bastion.ask("GET", MAIN + path)
     policy = dict(part.split(" ", 1) for part in answer.headers["content-security-policy"].split("; "))
     (style,) = re.findall(r"<style>(.*)</style>", answer.text, re.DOTALL)
@@ -70,21 +74,21 @@ def test_a_page_is_complete_in_itself_and_framed_by_nobody(bastion, path):
     assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in answer.text
 
 
-def test_head_is_get_without_a_body(bastion):
+def test_head_is_get_without_a_body(bastion: Any) -> None:
     assert bastion.ask("HEAD", f"{MAIN}/login").status_code == 200
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH"])
-def test_other_methods_are_not_for_it(bastion, method):
+def test_other_methods_are_not_for_it(bastion: Any, method: Any) -> None:
     answer = bastion.ask(method, f"{MAIN}/login")
     assert answer.status_code == 405
     assert answer.headers["allow"] == "GET, HEAD, POST"
 
 
-def test_without_sign_in_there_is_no_such_page():
-    transport = httpx.ASGITransport(create_app({}, {}, bytes))
+def test_without_sign_in_there_is_no_such_page() -> None:
+    transport = httpx.ASGITransport(create_app({}, {}, bytes))  # type: ignore[arg-type]
 
-    async def get(path):
+    async def get(path: Any) -> Any:
         async with httpx.AsyncClient(transport=transport) as client:
             return await client.get(MAIN + path)
 
@@ -95,7 +99,7 @@ def test_without_sign_in_there_is_no_such_page():
 # --- signing in
 
 
-def test_a_token_that_is_known_signs_in(bastion):
+def test_a_token_that_is_known_signs_in(bastion: Any) -> None:
     answer = bastion.log_in()
     assert (answer.status_code, answer.headers["location"]) == (303, "/login")
     cookies = set_cookies(answer)
@@ -107,7 +111,7 @@ def test_a_token_that_is_known_signs_in(bastion):
     )
 
 
-def test_who_is_signed_in_is_told_as_whom(bastion):
+def test_who_is_signed_in_is_told_as_whom(bastion: Any) -> None:
     answer = bastion.ask("GET", f"{MAIN}/login", signed_in(bastion))
     assert "<strong>alice</strong>" in answer.text
     assert html.escape(ALICE.groups[1]) in answer.text
@@ -118,7 +122,7 @@ def test_who_is_signed_in_is_told_as_whom(bastion):
     )
 
 
-def test_a_token_around_which_there_is_space_is_taken_without_it(bastion):
+def test_a_token_around_which_there_is_space_is_taken_without_it(bastion: Any) -> None:
     assert bastion.log_in(f"  {TOKEN}\r\n").status_code == 303
     assert bastion.asked == [TOKEN]
 
@@ -127,7 +131,7 @@ WRONG = ["unknown", "two words", "tøken", "new\nline", "x" * 17000, "<script>al
 
 
 @pytest.mark.parametrize("token", WRONG)
-def test_a_token_that_is_not_known_gets_the_form_again_and_no_echo(bastion, token):
+def test_a_token_that_is_not_known_gets_the_form_again_and_no_echo(bastion: Any, token: Any) -> None:
     answer = bastion.log_in(token)
     assert answer.status_code == (413 if len(token) > 16384 else 401)
     assert token not in answer.text
@@ -138,13 +142,13 @@ def test_a_token_that_is_not_known_gets_the_form_again_and_no_echo(bastion, toke
         assert answer.headers["www-authenticate"] == 'Bearer realm="kubernetes"'
 
 
-def test_a_token_that_is_over_by_its_own_account_does_not_sign_in(bastion):
+def test_a_token_that_is_over_by_its_own_account_does_not_sign_in(bastion: Any) -> None:
     claims = base64.urlsafe_b64encode(b'{"exp": %d}' % int(NOW)).decode().rstrip("=")
     answer = bastion.log_in(f"a.{claims}.c")
     assert answer.status_code == 401
 
 
-def test_a_token_too_long_for_a_cookie_is_refused_with_the_reason(bastion):
+def test_a_token_too_long_for_a_cookie_is_refused_with_the_reason(bastion: Any) -> None:
     answer = bastion.log_in(LONG)
     assert answer.status_code == 400
     assert "too long for a cookie" in answer.text
@@ -155,7 +159,7 @@ def test_a_token_too_long_for_a_cookie_is_refused_with_the_reason(bastion):
 @pytest.mark.parametrize(
     ("failing", "code"), [(too_many_requests("too many", 7), 429), (service_unavailable("no answer", 7), 503)]
 )
-def test_what_keeps_it_from_being_found_out_is_said(bastion, failing, code):
+def test_what_keeps_it_from_being_found_out_is_said(bastion: Any, failing: Any, code: Any) -> None:
     bastion.failing = failing
     answer = bastion.log_in()
     assert (answer.status_code, answer.headers["retry-after"]) == (code, "7")
@@ -176,24 +180,24 @@ BODIES = {
 
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
-def test_a_form_without_a_token_asks_nobody(bastion, body):
+def test_a_form_without_a_token_asks_nobody(bastion: Any, body: Any) -> None:
     answer = bastion.ask("POST", f"{MAIN}/login", content=body, headers=FORM | OURS)
     assert answer.status_code in (400, 401)
     assert not bastion.asked
 
 
 @pytest.mark.parametrize("kind", ["application/json", "multipart/form-data; boundary=x", "text/plain", ""])
-def test_what_is_no_form_is_refused(bastion, kind):
+def test_what_is_no_form_is_refused(bastion: Any, kind: Any) -> None:
     answer = bastion.ask(
         "POST", f"{MAIN}/login", content=b"token=token-of-alice", headers={"content-type": kind} | OURS
     )
     assert answer.status_code == 415
 
 
-def test_a_body_of_any_length_is_read_no_further_than_a_form_goes(bastion):
+def test_a_body_of_any_length_is_read_no_further_than_a_form_goes(bastion: Any) -> None:
     taken = 0
 
-    async def endless():
+    async def endless() -> AsyncIterator[Any]:
         nonlocal taken
         for _ in range(10_000):
             taken += 1024
@@ -223,7 +227,7 @@ FOREIGN = [
 
 @pytest.mark.parametrize("headers", FOREIGN)
 @pytest.mark.parametrize("path", ["/login", "/logout"])
-def test_a_form_of_another_site_signs_nobody_in_or_out(bastion, path, headers):
+def test_a_form_of_another_site_signs_nobody_in_or_out(bastion: Any, path: Any, headers: Any) -> None:
     cookies = signed_in(bastion)
     bastion.asked.clear()
     answer = bastion.ask(
@@ -243,24 +247,24 @@ OWN = [
 
 
 @pytest.mark.parametrize("headers", OWN)
-def test_a_form_of_our_own_page_counts(bastion, headers):
+def test_a_form_of_our_own_page_counts(bastion: Any, headers: Any) -> None:
     assert bastion.log_in(headers=headers).status_code == 303
 
 
 # --- where it leads
 
 
-def return_cookie(bastion, path, host="bastion.test", now=NOW):
+def return_cookie(bastion: Any, path: Any, host: str = "bastion.test", now: Any = NOW) -> Any:
     return {RETURN.decode(): bastion.sessions.seal_path(host, path.encode(), now).decode()}
 
 
-def test_it_leads_back_to_the_path_that_was_stored(bastion):
+def test_it_leads_back_to_the_path_that_was_stored(bastion: Any) -> None:
     answer = bastion.log_in(cookies=return_cookie(bastion, PATH))
     assert answer.headers["location"] == PATH
     assert set_cookies(answer)[RETURN.decode()] == ""
 
 
-def stored_elsewhere(bastion, path):
+def stored_elsewhere(bastion: Any, path: Any) -> Any:
     return {
         RETURN.decode(): bastion.sessions._sealer.seal(
             RETURN.decode(), "bastion.test", path, int(NOW) + 60
@@ -280,7 +284,7 @@ NOWHERE = {
 
 
 @pytest.mark.parametrize("cookies", NOWHERE.values(), ids=NOWHERE)
-def test_what_was_not_stored_leads_nowhere(bastion, cookies):
+def test_what_was_not_stored_leads_nowhere(bastion: Any, cookies: Any) -> None:
     assert bastion.log_in(cookies=cookies(bastion)).headers["location"] == "/login"
 
 
@@ -294,7 +298,7 @@ QUERIES = [
 
 
 @pytest.mark.parametrize("query", QUERIES)
-def test_a_query_leads_nowhere(bastion, query):
+def test_a_query_leads_nowhere(bastion: Any, query: Any) -> None:
     answer = bastion.ask(
         "POST", f"{MAIN}/login?{query}", content=urlencode({"token": TOKEN}), headers=FORM | OURS
     )
@@ -313,18 +317,18 @@ OVER = {
 }
 
 
-def signed_in_at_another_host(bastion):
+def signed_in_at_another_host(bastion: Any) -> Any:
     value, _ = bastion.sessions.seal(SESSION, "evil.test", bastion.sessions.begin(TOKEN, NOW), NOW)
     return {SESSION.decode(): value.decode()}
 
 
-def as_application(bastion):
+def as_application(bastion: Any) -> Any:
     value, _ = bastion.sessions.seal(APPLICATION, "bastion.test", bastion.sessions.begin(TOKEN, NOW), NOW)
     return {SESSION.decode(): value.decode()}
 
 
 @pytest.mark.parametrize("change", OVER.values(), ids=OVER)
-def test_a_session_that_is_none_asks_nobody(bastion, change):
+def test_a_session_that_is_none_asks_nobody(bastion: Any, change: Any) -> None:
     cookies = signed_in(bastion)
     change(bastion, cookies)
     bastion.asked.clear()
@@ -332,13 +336,13 @@ def test_a_session_that_is_none_asks_nobody(bastion, change):
     assert not bastion.asked
 
 
-def test_a_session_whose_token_is_nobodys_any_more_is_none(bastion):
+def test_a_session_whose_token_is_nobodys_any_more_is_none(bastion: Any) -> None:
     made = bastion.sessions
     value, _ = made.seal(SESSION, "bastion.test", made.begin("revoked", NOW), NOW)
     assert 'name="token"' in bastion.ask("GET", f"{MAIN}/login", {SESSION.decode(): value.decode()}).text
 
 
-def test_signing_out_takes_the_cookie_away(bastion):
+def test_signing_out_takes_the_cookie_away(bastion: Any) -> None:
     button = bastion.ask("GET", f"{MAIN}/logout", signed_in(bastion))
     assert '<form method="post" action="/logout"' in button.text
     assert not button.headers.get_list("set-cookie")
@@ -361,11 +365,13 @@ def test_signing_out_takes_the_cookie_away(bastion):
     ],
     ids=["sign-in", "sign-out", "self-made", "plain", "an-application's-host"],
 )
-def test_own_pages_are_for_tls_alone_unless_the_certificate_is_self_made(bastion, strict, url, said):
+def test_own_pages_are_for_tls_alone_unless_the_certificate_is_self_made(
+    bastion: Any, strict: Any, url: Any, said: Any
+) -> None:
     desk = dataclasses.replace(bastion.desk, strict_transport=strict)
 
-    async def main():
-        transport = httpx.ASGITransport(create_app({}, {}, bytes, desk))
+    async def main() -> Any:
+        transport = httpx.ASGITransport(create_app({}, {}, bytes, desk))  # type: ignore[arg-type]
         async with httpx.AsyncClient(transport=transport) as http:
             return await http.get(url)
 

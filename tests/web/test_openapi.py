@@ -1,9 +1,13 @@
 """Is `openapi/bastion.json` what the code says, valid, and named as in Kubernetes?"""
 
+from __future__ import annotations
+
 import asyncio
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -18,40 +22,41 @@ CHECKED_IN = Path(__file__).parents[2] / "openapi" / "bastion.json"
 METHODS = {method.lower() for method in VERBS}
 
 
-def operations():
+def operations() -> Iterator[Any]:
     for path, item in document()["paths"].items():
         for method in METHODS & item.keys():
             yield path, method, item[method]
 
 
-def proxied():
+def proxied() -> Any:
     return {path: item for path, item in document()["paths"].items() if path.startswith("/api/v1/")}
 
 
-def test_the_checked_in_file_is_what_the_code_says():
+def test_the_checked_in_file_is_what_the_code_says() -> None:
     assert CHECKED_IN.read_text() == text(), "run: python -m bastion.web.openapi > openapi/bastion.json"
 
 
-def test_the_file_is_valid_openapi_3_1():
+def test_the_file_is_valid_openapi_3_1() -> None:
     schema = json.loads(CHECKED_IN.read_text())
     assert schema["openapi"].startswith("3.1.")
     OpenAPIV31SpecValidator(schema).validate()
 
 
-def test_a_running_bastion_serves_the_same():
-    async def get():
+def test_a_running_bastion_serves_the_same() -> None:
+    async def get() -> Any:
         async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(create_app({}, {}, bytes)), base_url="https://bastion"
+            transport=httpx.ASGITransport(create_app({}, {}, bytes)),  # type: ignore[arg-type]
+            base_url="https://bastion",
         ) as client:
             return await client.get("/openapi.json")
 
     assert asyncio.run(get()).json() == json.loads(CHECKED_IN.read_text())
 
 
-def test_it_is_written_once_for_all_who_ask():
-    app = create_app({}, {}, bytes)
+def test_it_is_written_once_for_all_who_ask() -> None:
+    app = create_app({}, {}, bytes)  # type: ignore[arg-type]
 
-    async def get():
+    async def get() -> Any:
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app), base_url="https://bastion"
         ) as client:
@@ -64,7 +69,7 @@ def test_it_is_written_once_for_all_who_ask():
     assert first.content == second.content
 
 
-def test_every_operation_has_a_name_of_its_own():
+def test_every_operation_has_a_name_of_its_own() -> None:
     names = [operation["operationId"] for _, _, operation in operations()]
     assert len(names) == len(set(names))
 
@@ -92,11 +97,11 @@ NAMES = [
 
 
 @pytest.mark.parametrize(("path", "method", "name"), NAMES)
-def test_proxied_operations_are_named_as_in_kubernetes(path, method, name):
+def test_proxied_operations_are_named_as_in_kubernetes(path: Any, method: Any, name: Any) -> None:
     assert proxied()[path][method]["operationId"] == name
 
 
-def test_six_proxied_paths_take_seven_methods_each():
+def test_six_proxied_paths_take_seven_methods_each() -> None:
     assert [METHODS & item.keys() for item in proxied().values()] == [METHODS] * 6
 
 
@@ -106,7 +111,7 @@ def test_a_proxied_path_is_one_to_the_gateway_too(path):
 
 
 @pytest.mark.parametrize("path", sorted(proxied()))
-def test_every_placeholder_is_a_documented_parameter(path):
+def test_every_placeholder_is_a_documented_parameter(path: Any) -> None:
     components = document()["components"]["parameters"]
     used = [components[reference["$ref"].rpartition("/")[2]] for reference in proxied()[path]["parameters"]]
     assert {parameter["name"] for parameter in used if parameter["in"] == "path"} == set(
@@ -115,7 +120,7 @@ def test_every_placeholder_is_a_documented_parameter(path):
     assert all(parameter["description"] for parameter in used)
 
 
-def test_every_error_is_a_status_marked_as_the_bastions_own():
+def test_every_error_is_a_status_marked_as_the_bastions_own() -> None:
     components = document()["components"]
     for item in proxied().values():
         for method in METHODS:
@@ -133,5 +138,5 @@ def test_every_error_is_a_status_marked_as_the_bastions_own():
         assert answer["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Status"}
 
 
-def test_building_twice_gives_the_same():
+def test_building_twice_gives_the_same() -> None:
     assert text() == text()

@@ -1,7 +1,10 @@
 """The bastion's pages as somebody visits them who keeps nothing from one visit to the next."""
 
+from __future__ import annotations
+
 import asyncio
 import itertools
+from typing import Any
 from urllib.parse import urlencode
 
 import httpx
@@ -33,12 +36,12 @@ PATH = "/api/v1/namespaces/shop/services/web/proxy/a?b=c"
 class Bastion:
     """The pages, a clock, and who is known; `asked` are the tokens that were asked about."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         counter = itertools.count()
         sealer = Sealer(b"k" * KEY_BYTES, lambda n: next(counter).to_bytes(n, "big"))
         self.now = NOW
-        self.asked = []
-        self.failing = None
+        self.asked: list[Any] = []
+        self.failing: Exception | None = None
         self.sessions, self.handoff = Sessions(sealer), Handoff(sealer, UsedHere())
         self.desk = Desk(
             self.sessions,
@@ -50,18 +53,18 @@ class Bastion:
             MAIN,
             HostNames("proxy.test"),
         )
-        self.app = create_app({}, {}, bytes, self.desk)
+        self.app = create_app({}, {}, bytes, self.desk)  # type: ignore[arg-type]
 
-    async def identify(self, credentials, client):
+    async def identify(self, credentials: Any, client: Any) -> Any:
         self.asked.append(credentials.token)
         if self.failing is not None:
             raise self.failing
         return ALICE if credentials.token in (TOKEN, LONG, ANOTHER) else None
 
-    def ask(self, method, url, cookies=None, **more):
+    def ask(self, method: Any, url: Any, cookies: Any = None, **more: Any) -> Any:
         """Nothing is kept from one to the next."""
 
-        async def send():
+        async def send() -> Any:
             transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
             headers = {"cookie": "; ".join(f"{k}={v}" for k, v in cookies.items())} if cookies else {}
             async with httpx.AsyncClient(transport=transport) as client:
@@ -69,18 +72,18 @@ class Bastion:
 
         return asyncio.run(send())
 
-    def log_in(self, token=TOKEN, headers=OURS, cookies=None):
+    def log_in(self, token: Any = TOKEN, headers: Any = OURS, cookies: Any = None) -> Any:
         return self.ask(
             "POST", f"{MAIN}/login", cookies, content=urlencode({"token": token}), headers=FORM | headers
         )
 
 
 @pytest.fixture
-def bastion():
+def bastion() -> Any:
     return Bastion()
 
 
-def set_cookies(answer):
+def set_cookies(answer: Any) -> Any:
     """name -> value; every one of them as strict as can be."""
     found = {}
     for line in answer.headers.get_list("set-cookie"):
@@ -93,5 +96,5 @@ def set_cookies(answer):
     return found
 
 
-def signed_in(bastion, **more):
+def signed_in(bastion: Any, **more: Any) -> Any:
     return {SESSION.decode(): set_cookies(bastion.log_in(**more))[SESSION.decode()]}
