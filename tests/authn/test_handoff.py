@@ -22,13 +22,13 @@ def handoff(start=0):
 def code_for(made, host=APP, path=b"/a?b", nonce=b""):
     """(the nonce in the browser, a code)"""
     nonce, request = made.begin(host, path, nonce, NOW)
-    return nonce, made.grant(host, made.asked(host, request, NOW), ALICE, NOW)
+    return nonce, made.make_code(host, made.open_request(host, request, NOW), ALICE, NOW)
 
 
 def entry_for(made, host=APP, path=b"/a?b", nonce=b""):
     nonce, code = code_for(made, host, path, nonce)
     proof = made.redeem(host, code, nonce, NOW).proof
-    return nonce, made.admit(host, made.proved(host, proof, ALICE, NOW), ALICE, NOW)
+    return nonce, made.make_entry(host, made.open_proof(host, proof, ALICE, NOW), ALICE, NOW)
 
 
 # Both are taken in the same way: how to get one, how to take it.
@@ -67,11 +67,11 @@ def test_a_proof_is_of_the_session_that_was_there_when_the_code_was_granted(sess
     made = handoff()
     nonce, code = code_for(made)
     proof = made.redeem(APP, code, nonce, NOW).proof
-    assert made.proved(APP, proof, session, NOW) is None
-    assert made.proved(OTHER, proof, ALICE, NOW) is None
-    assert made.proved(APP, proof, ALICE, NOW + CODE_SECONDS) is None
-    assert made.proved(APP, code, ALICE, NOW) is None, "a code proves nothing"
-    assert made.proved(APP, proof, ALICE, NOW).path == b"/a?b"
+    assert made.open_proof(APP, proof, session, NOW) is None
+    assert made.open_proof(OTHER, proof, ALICE, NOW) is None
+    assert made.open_proof(APP, proof, ALICE, NOW + CODE_SECONDS) is None
+    assert made.open_proof(APP, code, ALICE, NOW) is None, "a code proves nothing"
+    assert made.open_proof(APP, proof, ALICE, NOW).path == b"/a?b"
 
 
 def test_it_is_good_once(step):
@@ -127,22 +127,22 @@ def test_changed_it_is_no_code(at):
 def test_a_request_is_no_code_and_a_code_no_request():
     made = handoff()
     nonce, request = made.begin(APP, b"/", b"", NOW)
-    code = made.grant(APP, made.asked(APP, request, NOW), ALICE, NOW)
+    code = made.make_code(APP, made.open_request(APP, request, NOW), ALICE, NOW)
     assert made.redeem(APP, request, nonce, NOW) is None
-    assert made.asked(APP, code, NOW) is None
+    assert made.open_request(APP, code, NOW) is None
 
 
 @pytest.mark.parametrize("request_", [b"", b"x", b"A" * 100])
 def test_what_was_never_asked_for_is_not_granted(request_):
-    assert handoff().asked(APP, request_, NOW) is None
+    assert handoff().open_request(APP, request_, NOW) is None
 
 
 def test_a_request_is_of_one_host_and_lives_as_long_as_one_takes_to_sign_in():
     made = handoff()
     _, request = made.begin(APP, b"/", b"", NOW)
-    assert made.asked(OTHER, request, NOW) is None
-    assert made.asked(APP, request, NOW + SIGN_IN_SECONDS - 1) is not None
-    assert made.asked(APP, request, NOW + SIGN_IN_SECONDS) is None
+    assert made.open_request(OTHER, request, NOW) is None
+    assert made.open_request(APP, request, NOW + SIGN_IN_SECONDS - 1) is not None
+    assert made.open_request(APP, request, NOW + SIGN_IN_SECONDS) is None
 
 
 def test_two_tabs_of_one_browser_share_a_nonce():
