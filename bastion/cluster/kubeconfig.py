@@ -39,7 +39,7 @@ from bastion.cluster.plugins import Given, PluginError, run
 from bastion.cluster.proxies import Proxies, from_environment
 from bastion.runtime.certificates import Certificate
 from bastion.runtime.errors import StartError
-from bastion.runtime.trust import client_context, show
+from bastion.runtime.trust import client_context, load_pair
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 NOWHERE = "no kubeconfig (--kubeconfig, KUBECONFIG, ~/.kube/config) and not in a cluster"
@@ -189,7 +189,7 @@ def _trust(
         raise Mistake(f"{at.path}.certificate-authority: {error}") from None
     try:
         if given.certificate:
-            show(context, given.certificate, given.key)
+            load_pair(context, given.certificate, given.key)
     except ValueError as error:
         raise Mistake(f"{by.path}.client-certificate: {error}") from None
     material = hashlib.sha256(b"\0".join((authorities or b"", given.certificate, given.key))).digest()
