@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bastion.observe.apicalls import ApiCalls
 from bastion.observe.families import text
-from bastion.observe.metrics import Metrics, Rendered
+from bastion.observe.metrics import Metrics, Renderer
 from bastion.observe.process import Process
 from bastion.observe.requests import Requests
 from tests.fakes import ClockLoop, pass_time, run
@@ -22,7 +22,7 @@ def test_it_is_rendered_once_a_second_for_all_who_ask():
         return b"%d" % len(rendered)
 
     async def main():
-        text = Rendered(render)
+        text = Renderer(render)
         assert [await text(), len(rendered)] == [b"1", 1]
         waiting = [asyncio.ensure_future(text()) for _ in range(100)]
         await pass_time(0.5)
