@@ -12,7 +12,7 @@ from cryptography.x509.oid import NameOID
 from bastion.authn.oidc import _trusting
 from bastion.network.tls.contexts import kubelet_context
 from bastion.runtime.certificates import Authority
-from bastion.runtime.trust import client_context, load_pair, not_after
+from bastion.runtime.trust import client_context, not_after, show
 from bastion.settings.config import Kubelet
 from bastion.settings.issuer import Issuer
 
@@ -65,7 +65,7 @@ def key_pem(key, encryption=None):
 def shaken(context, certificate, key, name="api.example"):
     """A handshake in memory; the client's error, None where it went well."""
     serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    load_pair(serving, certificate, key)
+    show(serving, certificate, key)
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = context.wrap_bio(to_client, to_server, server_hostname=name)
     server = serving.wrap_bio(to_server, to_client, server_side=True)
@@ -140,12 +140,12 @@ def test_an_encrypted_key_is_told_of_and_nobody_is_asked_for_its_password():
     certificate, _ = ROOT.server()
     key = key_pem(ec.generate_private_key(ec.SECP256R1()), serialization.BestAvailableEncryption(b"secret"))
     with pytest.raises(ValueError, match="the key is encrypted"):
-        load_pair(client_context(), certificate, key)
+        show(client_context(), certificate, key)
 
 
 def test_a_key_of_another_certificate_is_told_of():
     with pytest.raises(ValueError, match="key values mismatch"):
-        load_pair(client_context(), ROOT.server()[0], ROOT.server()[1])
+        show(client_context(), ROOT.server()[0], ROOT.server()[1])
 
 
 def test_the_first_of_a_bundle_to_end_is_its_end():

@@ -39,7 +39,7 @@ from bastion.cluster.plugins import Credentials, PluginError, run
 from bastion.cluster.proxies import Proxies, from_environment
 from bastion.runtime.certificates import Certificate
 from bastion.runtime.errors import StartError
-from bastion.runtime.trust import client_context, load_pair
+from bastion.runtime.trust import client_context, show
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 NOWHERE = "no kubeconfig (--kubeconfig, KUBECONFIG, ~/.kube/config) and not in a cluster"
@@ -196,7 +196,7 @@ def _trust(
         raise Mistake(f"{at.path}.certificate-authority: {error}") from None
     try:
         if credentials.certificate:
-            load_pair(context, credentials.certificate, credentials.key)
+            show(context, credentials.certificate, credentials.key)
     except ValueError as error:
         raise Mistake(f"{by.path}.client-certificate: {error}") from None
     material = hashlib.sha256(

@@ -74,9 +74,9 @@ def run(
     except subprocess.TimeoutExpired as error:
         raise PluginError(f"gave no answer within {PATIENCE:g} s") from error
     if done.returncode:
-        said = _one_line((done.stderr or b"").decode(errors="replace"))
-        raise PluginError(f"ended with status {done.returncode}" + (f": {said}" if said else ""))
-    return _credentials_of(done.stdout, plugin.api_version)
+        reason = _one_line((done.stderr or b"").decode(errors="replace"))
+        raise PluginError(f"ended with status {done.returncode}" + (f": {reason}" if reason else ""))
+    return _given(done.stdout, plugin.api_version)
 
 
 def _told(cluster: Cluster, authorities: bytes | None) -> dict[str, Any]:
@@ -102,7 +102,7 @@ class _ExecCredential(msgspec.Struct, rename="camel"):
     status: _Status | None = None
 
 
-def _credentials_of(output: bytes, api_version: str) -> Credentials:
+def _given(output: bytes, api_version: str) -> Credentials:
     try:
         said = msgspec.json.decode(output, type=_ExecCredential)
     except (msgspec.MsgspecError, UnicodeDecodeError):

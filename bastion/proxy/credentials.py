@@ -14,7 +14,7 @@ from bastion.message.upgrade import Asked
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.origin import Origins
 from bastion.proxy.signin import NoSignIn
-from bastion.signin.crosssite import may_use_credential, provenance
+from bastion.signin.crosssite import credential_counts, provenance
 
 _NONE = Credentials(note="credentials that another site's page made the browser send")
 
@@ -43,4 +43,4 @@ class CredentialReader:
             return found
         seen = self._origins.seen(exchange.client, exchange.scheme, exchange.host, exchange.fields)
         said = provenance(exchange.method, exchange.fields, *seen, upgrade=asked is not None)
-        return found if may_use_credential(rule, said) else _NONE
+        return found if credential_counts(rule, said) else _NONE

@@ -20,7 +20,7 @@ from bastion.message.ownorigin import DATA, RULES, Kind
 from bastion.message.upgrade import Asked
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.origin import Origins
-from bastion.signin.crosssite import may_use_credential, provenance
+from bastion.signin.crosssite import credential_counts, provenance
 from bastion.signin.handoff import Handoff
 from bastion.signin.pairs import PAIR_SECONDS
 from bastion.signin.session import SIGN_IN_SECONDS, Sessions
@@ -85,7 +85,7 @@ class SignIn(NoSignIn):
             return None
         seen = self._origins.seen(exchange.client, exchange.scheme, exchange.host, exchange.fields)
         said = provenance(exchange.method, exchange.fields, *seen, upgrade=asked is not None)
-        if not may_use_credential(RULES[Kind.COOKIE].cross_site, said):
+        if not credential_counts(RULES[Kind.COOKIE].cross_site, said):
             return None
         session = self._sessions.open(kind, host_name(exchange.host), value, self._now())
         return (

@@ -56,11 +56,11 @@ def server_context(pair: Pair | None = None) -> ssl.SSLContext:
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
     if pair is not None:
-        load_pair(context, pair.certificate, pair.key)
+        show(context, pair.certificate, pair.key)
     return context
 
 
-def load_pair(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
+def show(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
     """Loads a certificate and its key, both PEM.  Raises ValueError where they are no pair."""
     # for the owner only; OpenSSL takes a pair from files and nothing else
     with tempfile.TemporaryDirectory() as folder:

@@ -59,7 +59,7 @@ def own_origins(scheme: bytes, host: bytes) -> frozenset[bytes]:
     return frozenset((b"https://" + name.removesuffix(b":443"), scheme + b"://" + name))
 
 
-def may_use_credential(rule: CrossSite, request: Provenance) -> bool:
+def credential_counts(rule: CrossSite, request: Provenance) -> bool:
     """Whether a credential under this rule may be used for this request."""
     match rule:
         case CrossSite.COUNTS:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bastion.kube.endpoint import KUBELET
 from bastion.runtime.follow import Followed
-from bastion.runtime.trust import client_context, load_pair
+from bastion.runtime.trust import client_context, show
 from bastion.settings.config import Kubelet
 
 ALPN = ["http/1.1"]
@@ -54,7 +54,7 @@ def kubelet_context(kubelet: Kubelet) -> ssl.SSLContext:
     if certificate is not None:
         with _naming(certificate):
             shown = certificate.read_bytes()
-            load_pair(context, shown, key.read_bytes() if key is not None else shown)
+            show(context, shown, key.read_bytes() if key is not None else shown)
     return context
 
 
