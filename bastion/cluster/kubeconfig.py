@@ -11,31 +11,29 @@ leaves keys in temporary files.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bastion.cluster.access import AccessData, ApiAccess, Trust
+from bastion.cluster.credentials import NOTHING, Identity, content_of, identity_of
 from bastion.cluster.entries import Entry, chosen, config_of
 from bastion.cluster.fields import (
     AuthInfo,
     Cluster,
-    Exec,
     Mistake,
     base_url,
     check_cluster,
     check_user,
-    decoded,
     impersonation,
     read,
     unknown,
 )
-from bastion.cluster.plugins import Credentials, PluginError, run
+from bastion.cluster.plugins import Credentials
 from bastion.cluster.proxies import Proxies, from_environment
 from bastion.runtime.certificates import Certificate
 from bastion.runtime.errors import StartError
@@ -124,11 +122,11 @@ def _access_of(at: Entry, by: Entry, source: Source) -> AccessData:
     check_user(user, by.path)
     credentials = user.has_token or user.has_password or user.has_certificate or user.exec is not None
     server = base_url(cluster, at.path, credentials=credentials)
-    authorities, followed = _content(
+    authorities, followed = content_of(
         at, "certificate-authority", cluster.certificate_authority, cluster.certificate_authority_data
     )
     if server.startswith("https:"):
-        identity = _credentials(by, user, cluster, authorities, source.environ)
+        identity = identity_of(by, user, cluster, authorities, source.environ)
     else:
         identity = Identity()
         if credentials:
@@ -169,18 +167,6 @@ def _renewed(
     return tuple(found)
 
 
-def _content(of: Entry, field: str, name: str, data: str) -> tuple[bytes | None, tuple[Path, ...]]:
-    """(what a file, or the field itself, holds; the file)."""
-    if data:
-        return decoded(data, f"{of.path}.{field}-data"), ()
-    if not name:
-        return None, ()
-    try:
-        return of.file(name).read_bytes(), (of.file(name),)
-    except OSError as error:
-        raise Mistake(f"{of.path}.{field}: {of.file(name)} cannot be read: {error.strerror}") from None
-
-
 def _trust(
     at: Entry,
     by: Entry,
@@ -212,76 +198,6 @@ def _trust(
     )
 
 
-# --- credentials
-
-
-_NOTHING = Credentials()
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """`credentials` is empty but for a client certificate, and for when a plugin has to be asked again."""
-
-    authorization: str | None = None
-    credentials: Credentials = _NOTHING
-    files: tuple[Path, ...] = ()
-
-
-def _credentials(
-    by: Entry, user: AuthInfo, cluster: Cluster, authorities: bytes | None, environ: Mapping[str, str]
-) -> Identity:
-    """A plugin is asked only where nothing else is there; a certificate and a token go together."""
-    if user.exec is not None and not (user.has_token or user.has_password or user.has_certificate):
-        credentials = _of_plugin(by, user.exec, cluster, authorities, environ)
-        return Identity(
-            f"Bearer {credentials.token}" if credentials.token else None, replace(credentials, token="")
-        )
-    certificate, files = _content(
-        by, "client-certificate", user.client_certificate, user.client_certificate_data
-    )
-    key, key_files = (
-        _content(by, "client-key", user.client_key, user.client_key_data) if certificate else (None, ())
-    )
-    credentials = Credentials(certificate=certificate or b"", key=key or b"")
-    if user.has_token:
-        token, token_files = _token(by, user)
-        return Identity(f"Bearer {token}", credentials, (*files, *key_files, *token_files))
-    if user.has_password:
-        pair = base64.b64encode(f"{user.username}:{user.password}".encode()).decode()
-        return Identity(f"Basic {pair}", credentials, (*files, *key_files))
-    return Identity(None, credentials, (*files, *key_files))
-
-
-def _token(by: Entry, user: AuthInfo) -> tuple[str, tuple[Path, ...]]:
-    """The file's comes first; the other one is for when the file cannot be read."""
-    if not user.token_file:
-        return user.token, ()
-    file = by.file(user.token_file)
-    try:
-        token = file.read_text(encoding="ascii").strip()
-        if token:
-            return token, (file,)
-    except UnicodeDecodeError:
-        raise Mistake(f"{by.path}.tokenFile: {file} holds no token") from None
-    except OSError as error:
-        if not user.token:
-            raise Mistake(f"{by.path}.tokenFile: {file} cannot be read: {error.strerror}") from None
-    if not user.token:
-        raise Mistake(f"{by.path}.tokenFile: {file} is empty")
-    return user.token, (file,)
-
-
-def _of_plugin(
-    by: Entry, plugin: Exec, cluster: Cluster, authorities: bytes | None, environ: Mapping[str, str]
-) -> Credentials:
-    """Raises Mistake.  A command with a slash in it begins where its file is, one without is searched for."""
-    command = str(by.file(plugin.command)) if "/" in plugin.command else plugin.command
-    try:
-        return run(plugin, command, cluster, authorities, environ)
-    except PluginError as error:
-        raise Mistake(f"{by.path}.exec: the plugin {plugin.command!r} {error}") from None
-
-
 # --- inside a pod
 
 
@@ -301,7 +217,7 @@ def _of_pod(source: Source) -> AccessData:
     at, by = Entry({}, Path(), f"{ca}"), Entry({}, Path(), f"{token}")
     return AccessData(
         server=configuration.host,
-        trust=_trust(at, by, Cluster(), ca.read_bytes(), _NOTHING, from_environment(source.environ)),
+        trust=_trust(at, by, Cluster(), ca.read_bytes(), NOTHING, from_environment(source.environ)),
         # the loader keeps the line's end of a file
         authorization=" ".join(configuration.api_key["BearerToken"].split()),
         files=(token, ca),
