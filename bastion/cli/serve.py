@@ -23,7 +23,7 @@ import uvloop
 from bastion.authn.authenticators import trusts_of
 from bastion.cli.checking import check, examine, ready_line
 from bastion.observe import logs
-from bastion.observe.collecting import Collector
+from bastion.observe.collecting import Collecting
 from bastion.runtime.certificates import Authority, Pair
 from bastion.runtime.errors import StartError
 from bastion.runtime.follow import Followed, follow
@@ -199,7 +199,9 @@ async def _supervise(config: Config, argv: Sequence[str]) -> int:
             for kind, some in (("sockets", sockets.tls), ("plain", sockets.plain), ("aside", sockets.aside))
         }
         told["metrics"] = str(folder)
-        stack.callback((await Collector(folder, [*map(str, range(config.serving.workers))]).listen()).close)
+        stack.callback(
+            (await Collecting(folder, [*map(str, range(config.serving.workers))]).answering()).close
+        )
         if config.source.manifests:
             told["kubeconfig"] = str(folder / "kubeconfig")
             write_private(folder / "kubeconfig", (await embedded_api(config, stack)).kubeconfig())

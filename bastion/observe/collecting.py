@@ -68,7 +68,7 @@ class Worker:
         self._process = process
         self._families = families
 
-    async def listen(self) -> asyncio.Server:
+    async def answering(self) -> asyncio.Server:
         return await serve_at(socket_of(self._folder, self._number), self._answer)
 
     async def _answer(self) -> bytes:
@@ -83,7 +83,7 @@ class Worker:
             return merged({self._number: self._families()})
 
 
-class Collector:
+class Collecting:
     """The supervisor's part."""
 
     def __init__(self, folder: Path, numbers: Sequence[str]) -> None:
@@ -92,7 +92,7 @@ class Collector:
         self._last: dict[str, Report] = {}
         self._gone: dict[str, Family] = {}  # counters of workers that are no more
 
-    async def listen(self) -> asyncio.Server:
+    async def answering(self) -> asyncio.Server:
         return await serve_at(supervisor_of(self._folder), self._answer)
 
     async def _answer(self) -> bytes:

@@ -56,7 +56,7 @@ def warning(what: str, where: str, end: End, now: float) -> str | None:
 def certificates_of(
     config: Config, of_kubeconfig: Callable[[], Iterable[Certificate]]
 ) -> Callable[[], list[Certificate]]:
-    """All that can be read at the moment; the others are reported where they are used."""
+    """All that can be read at the moment: whoever uses the others tells of that."""
     proofs = config.authentication
     files = {
         "serving": config.serving.certificate,

@@ -22,7 +22,7 @@ async def open_exposition(
     if settings.folder is not None:
         worker = Worker(settings.folder, settings.number, os.getpid(), metrics.families)
         try:
-            server = await worker.listen()
+            server = await worker.answering()
         except OSError as error:
             _log.error("each worker's /metrics has its own metrics only: %s", error.strerror or error)
         else:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 
-from bastion.observe.collecting import Collector, Worker, socket_of
+from bastion.observe.collecting import Collecting, Worker, socket_of
 from bastion.observe.families import Together, counter, gauge, text
 from tests.fakes import run
 
@@ -26,12 +26,12 @@ class Counting:
 async def house(folder, workers):
     """(the supervisor's part, the workers by number); `workers`: numbers and what they tell."""
     async with contextlib.AsyncExitStack() as stack:
-        collecting = Collector(folder, [*workers])
+        collecting = Collecting(folder, [*workers])
         started = {
             number: Worker(folder, number, 100 + int(number), one.families) for number, one in workers.items()
         }
         for one in (collecting, *started.values()):
-            server = await one.listen()
+            server = await one.answering()
             stack.callback(server.close)
         yield collecting, started
 
@@ -64,7 +64,7 @@ def test_what_a_worker_had_counted_when_it_died_counts_on(tmp_path):
             alone = await told(workers["0"])
             assert (alone["bastion_workers"], alone["c_total"], alone["held"]) == ("1.0", "5.0", "1.0")
             successor = Counting(1.0)
-            server = await Worker(tmp_path, "1", 999, successor.families).listen()
+            server = await Worker(tmp_path, "1", 999, successor.families).answering()
             for more in (1.0, 4.0):
                 successor.count = more
                 again = await told(workers["0"])
