@@ -1,8 +1,8 @@
-"""With which credentials, and whose certificates, is the API server spoken to right now?
+"""Which credentials and certificates does a call to the API server use right now?
 
-Everything is loaded again, in a thread (an exec plugin is a program that may take its time), when one of the
-files it came from changes, when the credentials are about to expire, and when the API server refused them.
-What cannot be loaded again keeps what there was.
+They are loaded again, in a thread (an exec plugin is a program that may be slow), when one of their files
+changes, when they are about to expire, and when the API server refused them.  When that fails, the ones from
+before stay in use.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _log = logging.getLogger("bastion.cluster")
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """`to_proxy` is for a proxy that is itself spoken to over TLS.
+    """`to_proxy` is for a proxy that is reached over TLS.
 
-    `made_of` tells whether the contexts of another one, and so its connections, would be the same.
+    Where `made_of` is equal the contexts would be, too, and connections can be kept.
     """
 
     made_of: tuple[Any, ...]
@@ -42,10 +42,10 @@ class Trust:
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class AccessData:
     """`impersonation`: headers that every call has.
 
-    `expires` in seconds of the epoch.  `certificates`: those that somebody renews.
+    `expires` in seconds of the epoch.  `certificates`: those that an operator renews.
     """
 
     server: str
@@ -58,7 +58,7 @@ class Loaded:
 
 
 class Access(Protocol):
-    """How the API servers are spoken to.  `authorization` raises OSError where it cannot be told."""
+    """How API servers are called.  `authorization` raises OSError where it cannot be read."""
 
     @property
     def server(self) -> str: ...
@@ -78,14 +78,14 @@ class Access(Protocol):
     async def authorization(self) -> str | None: ...
 
     async def refused(self, authorization: str | None) -> bool:
-        """The server did not take it.  True where there is another by now."""
+        """The server refused it.  Returns whether there is another one by now."""
         ...
 
 
 class ApiAccess:
     """`load` is blocking; the first call raises what it raises."""
 
-    def __init__(self, load: Callable[[], Loaded], clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, load: Callable[[], AccessData], clock: Callable[[], float] = time.time) -> None:
         self._load = load
         self._clock = clock
         self._now = load()
@@ -115,7 +115,7 @@ class ApiAccess:
         return self._now.certificates
 
     async def authorization(self) -> str | None:
-        """The value of the Authorization header; None where a certificate says it all."""
+        """The value of the Authorization header; None where a client certificate is enough."""
         if self._left() <= 0 and self._may_try():
             self._begin()
         if self._left() <= 0 and self._loading is not None:
@@ -128,9 +128,7 @@ class ApiAccess:
         return self._now.authorization != authorization
 
     async def keep(self, interval: float = LOOK_EVERY) -> None:
-        """Until cancelled: files that change and credentials that expire are seen to before anybody needs
-        them.
-        """
+        """Until cancelled: loads again before a call needs it."""
         while True:
             await asyncio.sleep(interval)
             if self._changes.happened() or (self._left() < EARLY and self._may_try()):
@@ -157,12 +155,12 @@ class ApiAccess:
         try:
             loaded = await asyncio.to_thread(self._load)
         except (StartError, OSError) as error:
-            _log.error("%s; the credentials of before stay", error)
+            _log.error("%s; the credentials from before stay in use", error)
             return
         finally:
             self._loading = None
         if loaded.server != self._now.server:
-            _log.warning("the kubeconfig names another API server, %s: that takes a restart", loaded.server)
+            _log.warning("the kubeconfig names another API server, %s: restart to use it", loaded.server)
         if loaded.files != self._now.files:
             self._changes = Changes(loaded.files)
         if loaded.trust.made_of == self._now.trust.made_of:

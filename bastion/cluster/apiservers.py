@@ -1,8 +1,7 @@
-"""Which API server is asked?  Of several the one in use as long as it is well, else another that is.
+"""Which API server is called?  Of several the current one while it is healthy, else another healthy one.
 
-Each is asked for `/readyz` every second, so that one that fails, or only stays silent, is left within two;
-the calls under way there are ended, for whoever made them to make them again.  One that comes back has to be
-well twice in a row.
+Each is probed at `/readyz` every second, so that one that fails or is silent is left within two seconds;
+calls under way there end, and their callers repeat them.  A failed server has to pass two probes in a row.
 """
 
 from __future__ import annotations
@@ -24,9 +23,7 @@ _log = logging.getLogger("bastion.cluster")
 
 
 class ApiServer:
-    """One of them: its URL, how often it was well in a row since it last was not, and the calls under way
-    there.
-    """
+    """Its URL, how many probes in a row it has passed, and the calls under way there."""
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
@@ -36,7 +33,7 @@ class ApiServer:
 
     @contextlib.asynccontextmanager
     async def call(self, deadline: float | None) -> AsyncIterator[None]:
-        """Raises TimeoutError after `deadline` seconds, or as soon as this server is given up."""
+        """Raises TimeoutError after `deadline` seconds, or as soon as the server is given up."""
         async with asyncio.timeout(deadline) as timeout:
             self._calls.add(timeout)
             try:
@@ -56,7 +53,7 @@ class ApiServer:
 
 
 class ApiServers:
-    """`urls` in any order: each program starts with one by chance, so that many do not all load the first."""
+    """Each process starts with a random one of `urls`, so that not all of them load the first."""
 
     def __init__(
         self, urls: Sequence[str], choose: Callable[[Sequence[ApiServer]], ApiServer] = random.choice
@@ -70,19 +67,19 @@ class ApiServers:
         return len(self._servers)
 
     def other_than(self, server: ApiServer) -> ApiServer | None:
-        """Another that is well, None where there is none."""
+        """Another healthy one, None where there is none."""
         well = [other for other in self._servers if other.healthy and other is not server]
         if self.current in well:
             return self.current
         return self._choose(well) if well else None
 
     def refused(self, server: ApiServer) -> None:
-        """A connection could not be made: no probe need tell."""
+        """A connection could not be made: no probe is needed."""
         server.observe(False)
         self._move()
 
     def doubt(self) -> None:
-        """A call failed, for whatever reason: the next probes are due now."""
+        """A call failed: the next probes are due now."""
         self._doubt.set()
 
     async def watch(self, probe: Probe) -> None:
@@ -104,7 +101,7 @@ class ApiServers:
         left, found = self.current, self.other_than(self.current)
         if found is not None:
             self.current = found
-            _log.warning("the API server %s is not well: going on with %s", left.url, found.url)
+            _log.warning("the API server %s is not healthy: using %s from now on", left.url, found.url)
             left.give_up()
 
     async def _well(self, server: ApiServer, probe: Probe) -> bool:

@@ -29,7 +29,7 @@ from bastion.runtime.turns import BACKGROUND, Asker
 
 # seconds without a byte before a watch is given up: a little longer than a watch is asked to last
 WATCH_SILENCE = 35.0
-# seconds for a call: less than a cache waits for it, else why it failed is never told, and less than an
+# seconds for a call: less than a cache waits for it, else its cause is never reported, and less than an
 # operator waits
 TIMEOUT = 8.0
 BUSY_PAUSE = 1.0  # seconds after a 429 that does not say how long
@@ -40,11 +40,9 @@ _log = logging.getLogger("bastion.cluster")
 
 
 class _Turn:
-    """Whether a call got as far as the API server: the failure of one that waited in vain says nothing of
-    it.
-    """
+    """Whether a call was sent: one that timed out while it waited says nothing about the API server."""
 
-    came = False
+    taken = False
 
 
 class ClientStatistics(NamedTuple):
@@ -56,10 +54,10 @@ class ClientStatistics(NamedTuple):
 class ApiClient:
     """Use as an asynchronous context manager.
 
-    Everything raises ApiError.  `timeout` in seconds, for a whole call. `observe` is told of each: verb,
+    Everything raises ApiError.  `timeout` in seconds, for a whole call. `observe` is called for each: verb,
     resource, code (0: no answer), seconds to its head.
 
-    What is asked on somebody's behalf also raises StatusError 429 where too much of that waits already.
+    A call on behalf of an asker also raises StatusError 429 where too many of that asker wait already.
     """
 
     def __init__(
@@ -74,7 +72,7 @@ class ApiClient:
     ) -> None:
         self._access = access
         self._servers = servers or ApiServers([access.server])
-        # one that nobody waits for is empty, and so false
+        # one without waiting calls has no length, and is false
         self._throttle = throttle if throttle is not None else Throttle()
         self._connections = Connections(access)
         self._observe = observe
@@ -111,7 +109,7 @@ class ApiClient:
         server = self._servers.current
         call = calls.watch(path, query, self._timeout)
         async with contextlib.AsyncExitStack() as stack:
-            with self._told_as_api_errors(server):
+            with self._as_api_errors(server):
                 async with server.call(self._timeout):
                     await self._throttle.turn(BACKGROUND)
                     response = await stack.enter_async_context(
@@ -120,7 +118,7 @@ class ApiClient:
             yield b""
             pieces, pending = response.aiter_raw(), b""
             while True:
-                with self._told_as_api_errors(server):
+                with self._as_api_errors(server):
                     async with server.call(self._watch_silence):
                         piece = await anext(pieces, b"")
                 if not piece:
@@ -147,9 +145,9 @@ class ApiClient:
                             raise
                     await asyncio.sleep(pause)
         except TimeoutError as error:
-            if not turn.came:
+            if not turn.taken:
                 raise ApiError(
-                    f"no turn within {call.timeout:g} s: more is asked than --kube-api-qps lets through"
+                    f"no turn within {call.timeout:g} s: more calls are made than --kube-api-qps allows"
                 ) from error
             self._servers.doubt()
             raise ApiError(f"no answer within {call.timeout:g} s") from error
@@ -157,7 +155,7 @@ class ApiClient:
     async def _attempt(self, call: Call, turn: _Turn) -> bytes:
         server = self._servers.current
         await self._throttle.turn(call.asker)
-        turn.came = True
+        turn.taken = True
         headers = await self._headers(call)
         try:
             return await self._made(server, call, headers)
@@ -170,20 +168,20 @@ class ApiClient:
             return await self._made(again, call, headers)
 
     def _until_less_busy(self, call: Call, error: ApiError) -> float | None:
-        """Seconds to wait, None where the failure stands: what reads in the background waits by itself."""
+        """Seconds to wait, None where the call has failed: background reads have their own delays."""
         if error.status != 429 or call.asker == BACKGROUND:
             return None
-        # all are told the same, and should not come together
+        # all calls get the same answer, and should not be repeated together
         return (error.retry_after or BUSY_PAUSE) * (1 + random.random() / 4)
 
     def _once_more(self, server: ApiServer, error: ApiError) -> ApiServer | None:
-        """Where to make a call that failed again, None where that makes no sense."""
+        """Where to repeat a call that failed, None where that makes no sense."""
         if error.status and error.status < 500:
             return None
         return self._servers.other_than(server) or (server if error.broken else None)
 
     async def _made(self, server: ApiServer, call: Call, headers: dict[str, str]) -> bytes:
-        with self._told_as_api_errors(server):
+        with self._as_api_errors(server):
             async with server.call(None), self._begun(server, call, headers) as response:
                 pieces, size = [], 0
                 async for piece in response.aiter_raw():
@@ -197,7 +195,7 @@ class ApiClient:
     async def _begun(
         self, server: ApiServer, call: Call, headers: dict[str, str]
     ) -> AsyncIterator[httpx.Response]:
-        """The answer's head has come, and it is a good one."""
+        """Yields once the head of a successful response has come."""
         # A transport and no client: no cookies, no redirects, nothing that speaks unasked.
         async with self._connections.transport(server.url, call.asker) as http:
             url, query = _url(server.url + call.path), call.query or None
@@ -219,7 +217,7 @@ class ApiClient:
                 await response.aclose()
 
     @contextlib.contextmanager
-    def _told_as_api_errors(self, server: ApiServer) -> Iterator[None]:
+    def _as_api_errors(self, server: ApiServer) -> Iterator[None]:
         try:
             yield
         except httpx.ConnectError as error:
@@ -229,7 +227,7 @@ class ApiClient:
             self._servers.doubt()
             raise ApiError(cause_of(error), broken=True) from error
         except TimeoutError as error:
-            raise ApiError("it fell silent, or is not well any more") from error
+            raise ApiError("it fell silent, or is no longer healthy") from error
 
     async def _headers(self, call: Call) -> dict[str, str]:
         headers = {**_ALWAYS, "Content-Type": "application/json"} if call.body is not None else _ALWAYS
@@ -244,7 +242,7 @@ class ApiClient:
         return headers | ({"Authorization": authorization} if authorization else {})
 
     async def _ready(self, url: str) -> bool:
-        """A server that knows the bastion and does not let it ask is well, too."""
+        """A server that forbids the bastion to ask is healthy, too."""
         call = calls.probe()
         try:
             async with self._begun(ApiServer(url), call, await self._headers(call)):

@@ -1,6 +1,6 @@
 """Over which connections is the API server called?  New ones are made with the certificates of the moment.
 
-What is under way over connections made with the certificates of before goes on to its end.
+Calls over connections made with older certificates go on to their end.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _KEEPALIVE = [
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4),
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
 ]
-REVIEWS = 100  # connections for what somebody waits for
+REVIEWS = 100  # connections for calls that a user waits for
 KEPT_SECONDS = 60.0  # unused
 
 
@@ -72,7 +72,7 @@ class _Lanes:
 class _Generation:
     """The transports that use one TLS context, and one proxy or none.
 
-    What is read in the background takes no connection from what is waited for.
+    Background reads take no connection from calls that a user waits for.
     """
 
     def __init__(self, tls: ssl.SSLContext, proxy: httpx.Proxy | None) -> None:

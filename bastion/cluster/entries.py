@@ -100,5 +100,5 @@ def chosen(configs: Sequence[Config], asked_for: str = "") -> tuple[Entry, Entry
         raise Mistake(f"{found.path}.cluster: must be set")
     cluster = _first(configs, "clusters", str(named["cluster"]), f"{found.path}.cluster")
     if not named.get("user"):
-        return cluster, Entry({}, cluster.folder, "users[].user")  # nobody, as kubectl has it
+        return cluster, Entry({}, cluster.folder, "users[].user")  # anonymous, as with kubectl
     return cluster, _first(configs, "users", str(named["user"]), f"{found.path}.user")

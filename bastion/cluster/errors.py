@@ -7,9 +7,8 @@ class ApiError(OSError):
     """`status` is the HTTP status, 0 where no answer came; `retry_after` in seconds, 0 where the server did
     not say.
 
-    `broken`: there was a connection, and it ended before the answer did.  Not `answered`: a status that
-    stands for what was found out without asking.  `ahead`: what was asked for is of a resourceVersion that
-    the API server has not come to.
+    `broken`: the connection ended before the response did.  Not `answered`: the status stands for something
+    that was found without a call.  `ahead`: the resourceVersion is newer than what the API server has.
     """
 
     def __init__(

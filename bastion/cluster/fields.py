@@ -45,7 +45,7 @@ class Cluster(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True):
     certificate_authority_data: str = ""
     proxy_url: str = ""
     disable_compression: bool = False  # nothing is asked for in compressed form here
-    extensions: Any = None  # an exec plugin may be told one; the others are other programs'
+    extensions: Any = None  # one may be for an exec plugin; the others are for other programs
 
 
 class EnvVar(msgspec.Struct, frozen=True):
@@ -112,7 +112,7 @@ def read(kind: type[S], value: Any, path: str) -> S:
 
 
 def unknown(kind: type[msgspec.Struct], value: Any, path: str) -> Iterator[str]:
-    """The fields that are none."""
+    """Names that are no fields of `kind`."""
     known = {field.encode_name for field in msgspec.structs.fields(kind)}
     yield from (f"{path}.{name}" for name in value or {} if name not in known)
 
@@ -218,11 +218,11 @@ def base_url(cluster: Cluster, path: str, *, credentials: bool) -> str:
     except Mistake:
         raise
     except ValueError:
-        raise Mistake(f"{path}.server: is no URL such as https://10.0.0.1:6443") from None
+        raise Mistake(f"{path}.server: is not a URL such as https://10.0.0.1:6443") from None
     if parts.scheme.lower() not in ("http", "https") or not host:
-        raise Mistake(f"{path}.server: is no URL such as https://10.0.0.1:6443")
+        raise Mistake(f"{path}.server: is not a URL such as https://10.0.0.1:6443")
     if parts.username is not None:
-        raise Mistake(f"{path}.server: must not hold a user name or password; they belong to the user")
+        raise Mistake(f"{path}.server: must not hold a user name or password: set them for the user")
     return f"{parts.scheme.lower()}://{parts.netloc}{parts.path}".rstrip("/")
 
 
@@ -248,7 +248,7 @@ def _escaped(key: str) -> str:
 
 
 def extension(cluster: Cluster, name: str) -> Any:
-    """What is meant for somebody, None where there is nothing."""
+    """The extension of this name, None where there is none."""
     named = cluster.extensions if isinstance(cluster.extensions, list) else ()
     return next(
         (one.get("extension") for one in named if isinstance(one, Mapping) and one.get("name") == name), None

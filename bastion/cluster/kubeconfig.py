@@ -2,7 +2,7 @@
 
 Files, or the pod that this runs in; what they hold is read as kubectl reads it.
 
-Of several files the first that says something wins, relative paths begin where their file is, and everything
+Of several files the first that has a setting wins, relative paths begin where their file is, and everything
 that the fields name (tokens, certificates, plugins, proxies) is looked up here.  `fields.py` says what may
 stand beside what. The official client's loader is used inside a pod only: of a kubeconfig it leaves out `as`,
 `tls-server-name` behind a proxy and the environment's proxies, holds other precedences than kubectl, and
@@ -11,31 +11,29 @@ leaves keys in temporary files.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bastion.cluster.access import ApiAccess, Loaded, Trust
+from bastion.cluster.access import AccessData, ApiAccess, Trust
+from bastion.cluster.credentials import NOTHING, Identity, content_of, identity_of
 from bastion.cluster.entries import Entry, chosen, config_of
 from bastion.cluster.fields import (
     AuthInfo,
     Cluster,
-    Exec,
     Mistake,
     base_url,
     check_cluster,
     check_user,
-    decoded,
     impersonation,
     read,
     unknown,
 )
-from bastion.cluster.plugins import Given, PluginError, run
+from bastion.cluster.plugins import Credentials
 from bastion.cluster.proxies import Proxies, from_environment
 from bastion.runtime.certificates import Certificate
 from bastion.runtime.errors import StartError
@@ -72,7 +70,7 @@ def load_access(
     environ: Mapping[str, str] = os.environ,
     service_account: Path = SERVICE_ACCOUNT,
 ) -> ApiAccess:
-    """From the file given; else KUBECONFIG (a list of files); else ~/.kube/config; else from inside a pod.
+    """From the given file; else KUBECONFIG (a list of files); else ~/.kube/config; else from inside a pod.
 
     Raises KubeconfigError.
     """
@@ -83,7 +81,7 @@ def load_access(
 def access_from_text(kubeconfig: str) -> ApiAccess:
     """From a kubeconfig that this process made itself."""
     return ApiAccess(
-        lambda: _reached(*chosen([config_of(kubeconfig, Path("kubeconfig"))]), Source((), "", {}, Path()))
+        lambda: _access_of(*chosen([config_of(kubeconfig, Path("kubeconfig"))]), Source((), "", {}, Path()))
     )
 
 
@@ -96,13 +94,13 @@ def _files(kubeconfig: Path | None, environ: Mapping[str, str]) -> tuple[Path, .
     )
 
 
-def _load(source: Source) -> Loaded:
+def _load(source: Source) -> AccessData:
     """Raises KubeconfigError in one line that names the files, never what is secret in them."""
     try:
         if not source.files:
             return _of_pod(source)
         configs = [config_of(path.read_text(encoding="utf-8-sig"), path) for path in source.files]
-        return _reached(*chosen(configs, source.context), source)
+        return _access_of(*chosen(configs, source.context), source)
     except UnicodeDecodeError as error:
         raise KubeconfigError(f"{source.name}: is not UTF-8") from error
     except (Mistake, ValueError) as error:
@@ -116,24 +114,24 @@ def _load(source: Source) -> Loaded:
 # --- what it says
 
 
-def _reached(at: Entry, by: Entry, source: Source) -> Loaded:
+def _access_of(at: Entry, by: Entry, source: Source) -> AccessData:
     cluster, user = read(Cluster, at.value, at.path), read(AuthInfo, by.value, by.path)
     for field in (*unknown(Cluster, at.value, at.path), *unknown(AuthInfo, by.value, by.path)):
-        _log.warning("%s: %s is no field of a kubeconfig; it is passed over", source.name, field)
+        _log.warning("%s: %s is not a field of a kubeconfig; it is ignored", source.name, field)
     check_cluster(cluster, at.path)
     check_user(user, by.path)
     credentials = user.has_token or user.has_password or user.has_certificate or user.exec is not None
     server = base_url(cluster, at.path, credentials=credentials)
-    authorities, followed = _content(
+    authorities, followed = content_of(
         at, "certificate-authority", cluster.certificate_authority, cluster.certificate_authority_data
     )
     if server.startswith("https:"):
-        shown = _credentials(by, user, cluster, authorities, source.environ)
+        identity = identity_of(by, user, cluster, authorities, source.environ)
     else:
-        shown = Shown()
+        identity = Identity()
         if credentials:
             _log.warning(
-                "%s: the API server is spoken to in plain HTTP, so no credentials of %s are sent",
+                "%s: the API server is reached over plain HTTP, so no credentials of %s are sent",
                 source.name,
                 by.path,
             )
@@ -144,43 +142,38 @@ def _reached(at: Entry, by: Entry, source: Source) -> Loaded:
             f"{at.path}.server: an HTTP proxy cannot be asked for an IPv6 address: write a name, or use a"
             " socks5 proxy"
         )
-    return Loaded(
+    return AccessData(
         server=server,
-        trust=_trust(at, by, cluster, authorities, shown.given, proxies),
-        authorization=shown.authorization,
-        files=(*source.files, *followed, *shown.files),
+        trust=_trust(at, by, cluster, authorities, identity.credentials, proxies),
+        authorization=identity.authorization,
+        files=(*source.files, *followed, *identity.files),
         impersonation=impersonation(user),
-        expires=shown.given.expires,
-        certificates=_renewed(at, by, user, authorities, shown.given),
+        expires=identity.credentials.expires,
+        certificates=_renewed(at, by, user, authorities, identity.credentials),
     )
 
 
 def _renewed(
-    at: Entry, by: Entry, user: AuthInfo, authorities: bytes | None, given: Given
+    at: Entry, by: Entry, user: AuthInfo, authorities: bytes | None, credentials: Credentials
 ) -> tuple[Certificate, ...]:
-    """Those whose end somebody must know: a plugin's are short-lived on purpose."""
+    """Those that an operator renews: a plugin's are short-lived on purpose."""
     found = (
         [Certificate("kubeconfig-ca", f"{at.path}.certificate-authority", authorities)] if authorities else []
     )
-    if given.certificate and user.has_certificate:
-        found.append(Certificate("kubeconfig-client", f"{by.path}.client-certificate", given.certificate))
+    if credentials.certificate and user.has_certificate:
+        found.append(
+            Certificate("kubeconfig-client", f"{by.path}.client-certificate", credentials.certificate)
+        )
     return tuple(found)
 
 
-def _content(of: Entry, field: str, name: str, data: str) -> tuple[bytes | None, tuple[Path, ...]]:
-    """(what a file, or the field itself, holds; the file)."""
-    if data:
-        return decoded(data, f"{of.path}.{field}-data"), ()
-    if not name:
-        return None, ()
-    try:
-        return of.file(name).read_bytes(), (of.file(name),)
-    except OSError as error:
-        raise Mistake(f"{of.path}.{field}: {of.file(name)} cannot be read: {error.strerror}") from None
-
-
 def _trust(
-    at: Entry, by: Entry, cluster: Cluster, authorities: bytes | None, given: Given, proxies: Proxies
+    at: Entry,
+    by: Entry,
+    cluster: Cluster,
+    authorities: bytes | None,
+    credentials: Credentials,
+    proxies: Proxies,
 ) -> Trust:
     verify = not cluster.insecure_skip_tls_verify
     try:
@@ -188,11 +181,13 @@ def _trust(
     except ValueError as error:
         raise Mistake(f"{at.path}.certificate-authority: {error}") from None
     try:
-        if given.certificate:
-            show(context, given.certificate, given.key)
+        if credentials.certificate:
+            show(context, credentials.certificate, credentials.key)
     except ValueError as error:
         raise Mistake(f"{by.path}.client-certificate: {error}") from None
-    material = hashlib.sha256(b"\0".join((authorities or b"", given.certificate, given.key))).digest()
+    material = hashlib.sha256(
+        b"\0".join((authorities or b"", credentials.certificate, credentials.key))
+    ).digest()
     return Trust(
         (verify, cluster.tls_server_name, authorities is None, material, proxies),
         context,
@@ -203,78 +198,10 @@ def _trust(
     )
 
 
-# --- as whom?
-
-
-_NOTHING = Given()
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """`given` is empty but for a client certificate, and for when a plugin has to be asked again."""
-
-    authorization: str | None = None
-    given: Given = _NOTHING
-    files: tuple[Path, ...] = ()
-
-
-def _credentials(
-    by: Entry, user: AuthInfo, cluster: Cluster, authorities: bytes | None, environ: Mapping[str, str]
-) -> Shown:
-    """A plugin is asked only where nothing else is there; a certificate and a token go together."""
-    if user.exec is not None and not (user.has_token or user.has_password or user.has_certificate):
-        given = _of_plugin(by, user.exec, cluster, authorities, environ)
-        return Shown(f"Bearer {given.token}" if given.token else None, replace(given, token=""))
-    certificate, files = _content(
-        by, "client-certificate", user.client_certificate, user.client_certificate_data
-    )
-    key, key_files = (
-        _content(by, "client-key", user.client_key, user.client_key_data) if certificate else (None, ())
-    )
-    given = Given(certificate=certificate or b"", key=key or b"")
-    if user.has_token:
-        token, token_files = _token(by, user)
-        return Shown(f"Bearer {token}", given, (*files, *key_files, *token_files))
-    if user.has_password:
-        pair = base64.b64encode(f"{user.username}:{user.password}".encode()).decode()
-        return Shown(f"Basic {pair}", given, (*files, *key_files))
-    return Shown(None, given, (*files, *key_files))
-
-
-def _token(by: Entry, user: AuthInfo) -> tuple[str, tuple[Path, ...]]:
-    """The file's comes first; the other one is for when the file cannot be read."""
-    if not user.token_file:
-        return user.token, ()
-    file = by.file(user.token_file)
-    try:
-        token = file.read_text(encoding="ascii").strip()
-        if token:
-            return token, (file,)
-    except UnicodeDecodeError:
-        raise Mistake(f"{by.path}.tokenFile: {file} holds no token") from None
-    except OSError as error:
-        if not user.token:
-            raise Mistake(f"{by.path}.tokenFile: {file} cannot be read: {error.strerror}") from None
-    if not user.token:
-        raise Mistake(f"{by.path}.tokenFile: {file} is empty")
-    return user.token, (file,)
-
-
-def _of_plugin(
-    by: Entry, plugin: Exec, cluster: Cluster, authorities: bytes | None, environ: Mapping[str, str]
-) -> Given:
-    """Raises Mistake.  A command with a slash in it begins where its file is, one without is searched for."""
-    command = str(by.file(plugin.command)) if "/" in plugin.command else plugin.command
-    try:
-        return run(plugin, command, cluster, authorities, environ)
-    except PluginError as error:
-        raise Mistake(f"{by.path}.exec: the plugin {plugin.command!r} {error}") from None
-
-
 # --- inside a pod
 
 
-def _of_pod(source: Source) -> Loaded:
+def _of_pod(source: Source) -> AccessData:
     """Raises KubeconfigError, OSError, ValueError."""
     from kubernetes.client import Configuration  # 25 MiB and a fifth of a second: not before it is needed
     from kubernetes.config import ConfigException
@@ -288,9 +215,9 @@ def _of_pod(source: Source) -> Loaded:
     except ConfigException as error:
         raise KubeconfigError(f"{source.name}: {error}") from error
     at, by = Entry({}, Path(), f"{ca}"), Entry({}, Path(), f"{token}")
-    return Loaded(
+    return AccessData(
         server=configuration.host,
-        trust=_trust(at, by, Cluster(), ca.read_bytes(), _NOTHING, from_environment(source.environ)),
+        trust=_trust(at, by, Cluster(), ca.read_bytes(), NOTHING, from_environment(source.environ)),
         # the loader keeps the line's end of a file
         authorization=" ".join(configuration.api_key["BearerToken"].split()),
         files=(token, ca),

@@ -1,8 +1,6 @@
-"""What is a client told where the API server did not say what the bastion asked it?
+"""What does a client get when a call to the API server failed?  The cause, and when to try again.
 
-Each cause for what it is.
-
-Whoever hears "try again shortly" does: it is said only where that helps.
+Clients do try again when they are told to: so that is said only where it helps.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ def unanswered(doing: str, error: Exception) -> StatusError:
 
 
 def _cause(error: Exception) -> tuple[str, int | None]:
-    """Why, and after how many seconds it may be otherwise (None: nobody knows)."""
+    """The cause, and seconds after which to try again (None: unknown)."""
     status = error.status if isinstance(error, ApiError) else 0
     if status == 401:
         return (

@@ -1,9 +1,8 @@
-"""What does the API server keep from the bastion, why, and since when?
+"""Which calls to the API server fail, why, and since when?
 
-For the operator: one line for a cause, and one for its end.
-
-What fails within a moment is summed up.  The same again is said again after half a minute, then more and more
-rarely; another cause, and that it works again, are news.
+For the operator: one line for each cause, and one for its end.  Failures within a second are one line.  The
+same cause is logged again after half a minute, then more and more rarely; another cause, and the end of one,
+are logged at once.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from bastion.cluster.errors import ApiError
 from bastion.cluster.rights import AUTHORIZATION, Right, commands, listed
 
 MOMENT = 1.0  # seconds in which failures are gathered
-AGAIN, MOST = 30.0, 600.0  # seconds after which a cause is said again: the first time, and at most
+AGAIN, MOST = 30.0, 600.0  # seconds after which a cause is logged again: at first, and at most
 FORGOTTEN = 2 * MOST
 
 _log = logging.getLogger("bastion.cluster")
@@ -31,23 +30,21 @@ class _Outage:
 
 
 @dataclass(slots=True)
-class _Said:
-    """When a cause was last said of a right, and for how long it is not said again."""
+class _Logged:
+    """When a cause was last logged for a right, and for how long it is not logged again."""
 
     at: float
     quiet: float
 
 
 class Outages:
-    """`server` is asked for the URL when something is said; `identity` is whom the bastion is there, empty
-    while nobody knows.
-    """
+    """`server` returns the URL for a line; `identity` is the bastion's user there, empty while unknown."""
 
     def __init__(self, server: Callable[[], str] = lambda: "the API server") -> None:
         self._server = server
         self.identity = ""
         self._now: dict[Right, _Outage] = {}
-        self._said: dict[tuple[Right, str], _Said] = {}
+        self._said: dict[tuple[Right, str], _Logged] = {}
         self._over: dict[Right, float] = {}  # what works again, and for how many seconds it did not
         self._timer: asyncio.TimerHandle | None = None
 
@@ -76,7 +73,7 @@ class Outages:
         return self._server()
 
     def lines(self) -> list[str]:
-        """What is kept from the bastion right now: a line for each cause."""
+        """The outages of the moment: a line for each cause."""
         causes: dict[str, list[Right]] = {}
         for right, outage in self._now.items():
             causes.setdefault(str(outage.error), []).append(right)
@@ -107,7 +104,7 @@ class Outages:
         said = self._said.get((right, cause))
         if said is None or now - said.at >= FORGOTTEN:
             self._said = {key: last for key, last in self._said.items() if now - last.at < FORGOTTEN}
-            self._said[(right, cause)] = _Said(now, AGAIN)
+            self._said[(right, cause)] = _Logged(now, AGAIN)
             return True
         if now - said.at < said.quiet:
             return False
@@ -136,7 +133,7 @@ HINTS = (  # what a message holds -> what to look at
 
 
 def explained(error: ApiError, rights: Sequence[Right], server: str, identity: str) -> str:
-    """One line: where, what, as whom, and what mends it."""
+    """One line: where, what, as which user, and what helps."""
     who = identity or "the bastion"
     # That it cannot even ask about itself says nothing where it cannot work either.
     rights = sorted(right for right in rights if right != ASKING) or [ASKING]

@@ -22,9 +22,9 @@ import msgspec
 from bastion.cluster.fields import Cluster, Exec, extension
 from bastion.runtime.trust import not_after
 
-FOR_PLUGINS = "client.authentication.k8s.io/exec"  # the extension of a cluster that is told to a plugin
-PATIENCE = 60.0  # seconds, where there is nobody to type something
-MOST_TOLD = 300  # characters of what a plugin said, or of its hint
+FOR_PLUGINS = "client.authentication.k8s.io/exec"  # the extension of a cluster that a plugin gets
+PATIENCE = 60.0  # seconds, where there is no terminal to type at
+MOST_TOLD = 300  # characters of a plugin's output, or of its hint
 
 
 class PluginError(Exception):
@@ -32,7 +32,7 @@ class PluginError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class Credentials:
     """`expires` in seconds of the epoch; None where the plugin did not say and there is no certificate that
     does.
     """
@@ -45,7 +45,7 @@ class Given:
 
 def run(
     plugin: Exec, command: str, cluster: Cluster, authorities: bytes | None, environ: Mapping[str, str]
-) -> Given:
+) -> Credentials:
     """`command`: where the file is that the plugin names.  Raises PluginError."""
     interactive = plugin.interactive_mode != "Never" and sys.stdin is not None and sys.stdin.isatty()
     if plugin.interactive_mode == "Always" and not interactive:
@@ -57,7 +57,7 @@ def run(
     program = shutil.which(command, path=environ.get("PATH", os.defpath))
     if program is None:
         hint = f": {_one_line(plugin.install_hint)}" if plugin.install_hint else ""
-        raise PluginError(f"is not installed, or is no program{hint}")
+        raise PluginError(f"is not installed, or is not executable{hint}")
     try:
         done = subprocess.run(  # noqa: S603 that is what a plugin is
             [command, *plugin.args],
@@ -80,7 +80,7 @@ def run(
 
 
 def _told(cluster: Cluster, authorities: bytes | None) -> dict[str, Any]:
-    """An authority is always told as what is in its file."""
+    """The authority is always passed as the content of its file."""
     told: dict[str, Any] = msgspec.to_builtins(cluster)
     for name in ("certificate-authority", "extensions"):
         told.pop(name, None)
@@ -102,7 +102,7 @@ class _ExecCredential(msgspec.Struct, rename="camel"):
     status: _Status | None = None
 
 
-def _given(output: bytes, api_version: str) -> Given:
+def _given(output: bytes, api_version: str) -> Credentials:
     try:
         said = msgspec.json.decode(output, type=_ExecCredential)
     except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -121,7 +121,7 @@ def _given(output: bytes, api_version: str) -> Given:
     if not status.token and not certificate:
         raise PluginError("gave no credentials")
     if not re.fullmatch(r"[\x20-\x7e]*", status.token or ""):
-        raise PluginError("gave a token that is none")
+        raise PluginError("gave a token with characters that no token has")
     # A certificate that has ended is refused by a broken handshake, not by a 401: it has to be renewed
     # before.
     end = (
@@ -129,7 +129,7 @@ def _given(output: bytes, api_version: str) -> Given:
         if status.expiration_timestamp is not None
         else not_after(certificate)
     )
-    return Given(status.token or "", certificate, key, end)
+    return Credentials(status.token or "", certificate, key, end)
 
 
 def _one_line(text: str) -> str:

@@ -69,7 +69,7 @@ def wrong(url: str) -> str:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        return "is no URL"
+        return "is not a URL"
     if parts.scheme not in SCHEMES:
         return f"a proxy is spoken to by http, https or socks5, not {parts.scheme!r}"
     return "" if host else "names no host"

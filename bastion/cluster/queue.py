@@ -1,6 +1,4 @@
-"""Waiting for a turn at the API server: who wants much waits behind himself, and not before everybody
-else.
-"""
+"""Waiting for a turn at the API server, so that an asker of many calls does not delay the others."""
 
 from __future__ import annotations
 
@@ -15,16 +13,16 @@ Place = asyncio.Future[None]
 
 
 class Queue:
-    """`passed_on` is called for a turn whose owner had left when it came."""
+    """`passed_on` is called for a turn that came after its owner had left."""
 
     def __init__(self, passed_on: Callable[[], None]) -> None:
         self._lines: Lines[Place] = Lines()
         self._passed_on = passed_on
 
     async def wait(self, asker: Asker) -> None:
-        """Returns when it is their turn.
+        """Returns when it is the asker's turn.
 
-        Raises StatusError 429 where as many of each of them wait as may.
+        Raises StatusError 429 where the lines of all its keys are full.
         """
         place: Place = asyncio.get_running_loop().create_future()
         admitted = [self._lines.add(key, place) for key in keys_of(asker)]
@@ -48,7 +46,7 @@ class Queue:
                 self._lines.discard(key, place)
 
     def wake(self) -> bool:
-        """Give the next its turn; False where nobody waits."""
+        """Gives the next one its turn; False where nothing waits."""
         while (place := self._lines.next()) is not None:
             if not place.done():
                 place.set_result(None)
@@ -75,7 +73,7 @@ class Gate:
         if self._free:
             self._free -= 1
         else:
-            await self._queue.wait(asker)  # for the place of somebody who leaves
+            await self._queue.wait(asker)  # for a place that becomes free
         try:
             yield
         finally:

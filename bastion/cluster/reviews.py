@@ -1,4 +1,4 @@
-"""Do reviews get answers?  Who asks only hears that there is none; why is for the operator."""
+"""Creates reviews, and records for the operator why that fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is the bastion at the API server, and is it allowed what it needs?  Asked at start and every minute.
+"""Which user is the bastion at the API server, and has it the rights it needs?  Checked every minute.
 
 A review of each kind, as for a user's request, shows that it may review; a SelfSubjectAccessReview for each
 other right what it lacks before a user meets it.
@@ -38,7 +38,7 @@ UNKNOWN = (404, 405)  # an API server without such a review: what it would say s
 ANY_QUESTION = Attributes(
     "get", namespace="default", resource="services", subresource="proxy", name="bastion"
 )
-NOBODYS_TOKEN = "of-nobody"  # noqa: S105
+UNKNOWN_TOKEN = "of-no-user"  # noqa: S105
 
 T = TypeVar("T")
 Say = Callable[[], Awaitable[str | None]]
@@ -132,7 +132,7 @@ class Standing:
         token = await self._own_token()
         if token is None and await self._allowed(REVIEW_TOKENS):
             return True
-        answer = await self._asked(TOKEN_REVIEWS, token_review(token or NOBODYS_TOKEN))
+        answer = await self._asked(TOKEN_REVIEWS, token_review(token or UNKNOWN_TOKEN))
         if answer is None:
             return False
         status = _read(read_token_review, answer)
@@ -185,7 +185,7 @@ class Standing:
 
 
 def _read(decode: Callable[[bytes], T], answer: bytes | None) -> T | None:
-    """None where it is none of this kind: then it says nothing."""
+    """None where it is not of this kind, and so means nothing."""
     try:
         return decode(answer) if answer else None
     except ValueError:

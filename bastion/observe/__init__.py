@@ -1,1 +1,1 @@
-"""What happened, for people and machines.  Nothing here decides anything."""
+"""What happened, for people and machines: logs and metrics.  Nothing here decides anything."""

@@ -1,8 +1,8 @@
 """One line per exchange, and one when it becomes long; gathered and written a few times a second, as a write
 per request costs too much.
 
-A reader who is slow loses nobody's lines to somebody else's: half of what is held is for users who are known,
-and none of them fills that half.  A line that is not written is counted.
+When the reader of the log is slow, one user's lines do not displace those of others: half of the space is for
+known users, and no user gets more than an eighth of that half.  A line that is not written is counted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bastion.observe.record import Record
 FLUSH_SECONDS = 0.2
 FLUSH_BYTES = 1 << 16
 HELD_BYTES = 8 << 20  # for a reader that does not read, before lines are dropped
-FOR_ALL = HELD_BYTES // 2  # whoever comes; beyond it known users,
+FOR_ALL = HELD_BYTES // 2  # lines of all exchanges; beyond it those of known users,
 FOR_ONE = HELD_BYTES // 16  # each up to so much of the whole
 
 _log = logging.getLogger("bastion")
@@ -133,5 +133,5 @@ class AccessLog:
 
 
 def _known(user: User | None) -> str:
-    """The name of a user; empty where nobody in particular is known."""
+    """The name of a user; empty for anonymous requests."""
     return user.name if user is not None and user.name != ANONYMOUS else ""

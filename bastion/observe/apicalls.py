@@ -1,4 +1,4 @@
-"""What does the bastion ask the API server, what comes back, and how soon?  Counted here by whoever calls."""
+"""Calls to the API server: how many, with which result, and how long they took."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class ApiCalls:
         self._durations: Histograms = {}
 
     def observe(self, verb: str, resource: str, code: int, seconds: float) -> None:
-        """`code` 0: no answer came."""
+        """`code` 0: no response came."""
         key = (verb, resource, str(code))
         self._counts[key] = self._counts.get(key, 0) + 1
         add_duration(self._durations, (verb, resource), seconds)
@@ -22,13 +22,13 @@ class ApiCalls:
         return [
             counter(
                 "bastion_api_requests",
-                "Calls to the API server, by what it answered; 0: nothing.",
+                "Calls to the API server, by the code of the response; 0: none came.",
                 (*NAMES, "code"),
                 self._counts,
             ),
             histogram(
                 "bastion_api_request_duration_seconds",
-                "From a call to the head of its answer.",
+                "From a call to the head of its response.",
                 NAMES,
                 self._durations,
             ),

@@ -1,6 +1,6 @@
-"""What is a request called, in its answer and in the log?
+"""The audit id of a request, in its response and in the log.
 
-Names of ours have a form that is taken from no client.
+Ours have a form that is not accepted from clients.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ _DASHES = slice(8, 24, 5)
 
 
 def new_audit_id() -> str:
-    """A UUID of version 8 (RFC 9562, 5.8): the one that nobody else's generator makes by default."""
+    """A UUID of version 8 (RFC 9562, 5.8): no generator makes it by default."""
     text = str(uuid.uuid4())
     return f"{text[:14]}8{text[15:]}"
 
 
 def is_ours(audit_id: str) -> bool:
-    """Whether it has that form, in whatever case."""
+    """Whether it has the form of ours, in upper or lower case."""
     return len(audit_id) == 36 and audit_id[14] == "8" and audit_id[_DASHES] == "----"
 
 

@@ -1,7 +1,7 @@
-"""One scrape tells of all workers: each answers the supervisor, which answers the one that was scraped.
+"""Metrics of all workers in one scrape: the supervisor collects them for the worker that is scraped.
 
-The supervisor, because it outlives workers: what one had counted when it died counts on, so that no counter
-goes back. Over Unix sockets in a folder of the supervisor's own.
+The supervisor, because it outlives workers: it keeps the counts of one that died, so that no counter goes
+back.  Over Unix sockets in a private folder of the supervisor.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ PATIENCE = 1.0  # seconds for a worker to answer; the supervisor gets twice as m
 _log = logging.getLogger("bastion.metrics")
 
 
-class Told(msgspec.Struct):
-    """`process` tells a worker from the one that had its number before."""
+class Report(msgspec.Struct):
+    """`process` differs from that of the worker that had the same number before."""
 
     process: int
     families: list[Family]
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_told = msgspec.msgpack.Decoder(Told)
+_report = msgspec.msgpack.Decoder(Report)
 _families = msgspec.msgpack.Decoder(list[Family])
 
 
-async def answer_at(path: Path, answer: Callable[[], Awaitable[bytes]]) -> asyncio.Server:
-    """Whoever connects is told, and the connection is closed."""
+async def serve_at(path: Path, answer: Callable[[], Awaitable[bytes]]) -> asyncio.Server:
+    """Each connection gets the answer and is closed."""
     path.unlink(missing_ok=True)  # of one that died
 
     async def tell(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -46,7 +46,7 @@ async def answer_at(path: Path, answer: Callable[[], Awaitable[bytes]]) -> async
     return await asyncio.start_unix_server(tell, path)
 
 
-async def asked(path: Path, patience: float) -> bytes:
+async def ask(path: Path, patience: float) -> bytes:
     """Raises OSError, TimeoutError."""
     async with asyncio.timeout(patience):
         reader, writer = await asyncio.open_unix_connection(path, limit=1 << 20)
@@ -60,7 +60,7 @@ async def asked(path: Path, patience: float) -> bytes:
 
 
 class Worker:
-    """One of the workers.  `families`: what this one tells; `process` its id."""
+    """One of the workers.  `families`: its metrics; `process`: its id."""
 
     def __init__(self, folder: Path, number: str, process: int, families: Callable[[], list[Family]]) -> None:
         self._folder = folder
@@ -69,17 +69,17 @@ class Worker:
         self._families = families
 
     async def answering(self) -> asyncio.Server:
-        return await answer_at(socket_of(self._folder, self._number), self._answer)
+        return await serve_at(socket_of(self._folder, self._number), self._answer)
 
     async def _answer(self) -> bytes:
-        return _encode(Told(self._process, self._families()))
+        return _encode(Report(self._process, self._families()))
 
     async def of_all(self) -> list[Family]:
-        """Where the supervisor does not answer, of this one alone."""
+        """Where the supervisor does not answer, the metrics of this worker alone."""
         try:
-            return _families.decode(await asked(supervisor_of(self._folder), 2 * PATIENCE))
+            return _families.decode(await ask(supervisor_of(self._folder), 2 * PATIENCE))
         except (OSError, ValueError) as error:  # TimeoutError is one, msgspec's errors are the other
-            _log.warning("the supervisor does not tell of the other workers: %s", error or "no answer")
+            _log.warning("the supervisor does not answer for the other workers: %s", error or "no answer")
             return merged({self._number: self._families()})
 
 
@@ -89,17 +89,17 @@ class Collecting:
     def __init__(self, folder: Path, numbers: Sequence[str]) -> None:
         self._folder = folder
         self._numbers = tuple(numbers)
-        self._last: dict[str, Told] = {}
+        self._last: dict[str, Report] = {}
         self._gone: dict[str, Family] = {}  # counters of workers that are no more
 
     async def answering(self) -> asyncio.Server:
-        return await answer_at(supervisor_of(self._folder), self._answer)
+        return await serve_at(supervisor_of(self._folder), self._answer)
 
     async def _answer(self) -> bytes:
         return _encode(await self.families())
 
     async def families(self) -> list[Family]:
-        """Of one that does not answer in time the counters stay, and the rest is not known."""
+        """Of a worker that does not answer in time the counters stay, and its gauges are left out."""
         answered = [number for number in await asyncio.gather(*map(self._ask, self._numbers)) if number]
         told = {
             number: last.families
@@ -107,7 +107,7 @@ class Collecting:
             else [family for family in last.families if _counts(family)]
             for number, last in self._last.items()
         }
-        help = "Worker processes whose state this tells; of the others only what they had counted."
+        help = "Worker processes that answered; of the others there are only the last counts."
         return [
             gauge("bastion_workers", help, (), {(): len(answered)}),
             *merged({**told, "": [*self._gone.values()]}),
@@ -116,7 +116,7 @@ class Collecting:
     async def _ask(self, number: str) -> str:
         """The number where it answered."""
         try:
-            told = _told.decode(await asked(socket_of(self._folder, number), PATIENCE))
+            told = _report.decode(await ask(socket_of(self._folder, number), PATIENCE))
         except (OSError, ValueError):
             return ""
         last = self._last.get(number)
@@ -125,7 +125,7 @@ class Collecting:
         self._last[number] = told
         return number
 
-    def _keep(self, last: Told) -> None:
+    def _keep(self, last: Report) -> None:
         for family in filter(_counts, last.families):
             known = self._gone.get(family.name)
             if known is None:

@@ -1,7 +1,6 @@
-"""When do the certificates end that the bastion shows or trusts?  A warning in time, and a gauge to alert on.
+"""When do the certificates expire that the bastion shows or trusts?  A warning in time, and a gauge.
 
-Of a file with several (a chain, a bundle of authorities) the one that ends first counts: whatever stands on
-it fails then.
+In a file with several (a chain, a bundle of authorities) the first to expire counts.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _log = logging.getLogger("bastion.start")
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """`at` in seconds of the epoch; `subject` of the certificate that ends then."""
+    """`at` in seconds of the epoch; `subject` of the certificate that expires then."""
 
     at: float
     subject: str
@@ -43,7 +42,7 @@ def end_of(pem: bytes) -> End:
 
 
 def warning(what: str, where: str, end: End, now: float) -> str | None:
-    """What is to be said of it today, None where there is time."""
+    """The warning of today, None where there is time."""
     if end.at - now > EARLY:
         return None
     date = datetime.datetime.fromtimestamp(end.at, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -105,7 +104,7 @@ class Expiry:
             try:
                 ends[one.purpose] = end = end_of(one.pem)
             except ValueError:
-                continue  # whoever uses it tells of that
+                continue  # that is reported where it is used
             text = warning(one.purpose, one.where, end, now)
             if text is not None:
                 warnings.append(text)

@@ -1,7 +1,7 @@
-"""· What is a metric, how is it written for Prometheus, and what becomes of those of several processes?
+"""· What is a metric, how is it written for Prometheus, and how are those of several processes merged?
 
-Plain values, so that they can be sent from one process to another; written here, as prometheus-client took 50
-ms for thousands of series, in which nobody else is served.
+Plain values, so that they can be sent from one process to another; written here, as prometheus-client blocked
+the loop for 50 ms with thousands of series.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Kind(enum.StrEnum):
 
 
 class Together(enum.StrEnum):
-    """What several processes tell as one."""
+    """How the values of several processes are merged."""
 
     SUM = "sum"
     MOST = "most"
@@ -141,7 +141,7 @@ def _help(text: str) -> str:
 
 
 def merged(told: Mapping[str, Sequence[Family]]) -> list[Family]:
-    """`told` by the numbers of the processes."""
+    """`told`: families by the number of their process."""
     whole: dict[str, Family] = {}
     for worker, families in told.items():
         for family in families:
@@ -157,7 +157,7 @@ def merged(told: Mapping[str, Sequence[Family]]) -> list[Family]:
 
 
 def add(samples: dict[Labels, float | Counts], family: Family) -> None:
-    """To what others told under the same name.  Lists are made anew: what was told stays as it was."""
+    """Adds to the samples of other processes.  Lists are copied, so that `family` does not change."""
     for values, value in family.samples.items():
         known = samples.get(values)
         samples[values] = value if known is None else _joined(family.together, known, value)

@@ -79,9 +79,7 @@ def access_lines(form: str, descriptor: int) -> Callable[[Record, str], bytes]:
 
 
 def written_as(form: str, descriptor: int) -> str:
-    """What was asked for; where nothing was, text for a person at a terminal and JSON for whatever collects
-    logs.
-    """
+    """`form`, or by default text at a terminal and JSON elsewhere."""
     return form or (TEXT if os.isatty(descriptor) else JSON)
 
 

@@ -1,4 +1,4 @@
-"""What is Prometheus told?  What everybody counts, gathered when somebody asks."""
+"""The metrics of all components, gathered for each scrape."""
 
 from __future__ import annotations
 
@@ -25,10 +25,8 @@ class Metrics:
         return [family for source in self._sources for family in source()]
 
 
-class Rendered:
-    """What is rendered, at most once a second, for all who wait for it: never old, and a thousand who ask pay
-    for one.
-    """
+class Renderer:
+    """Renders at most once a second, for all scrapes that wait: never an old text, and many cost one."""
 
     def __init__(self, render: Callable[[], Awaitable[bytes]]) -> None:
         self._render = render

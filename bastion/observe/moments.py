@@ -1,4 +1,4 @@
-"""How is a moment written in a log?  RFC 3339 in UTC, to the millisecond."""
+"""Time in a log: RFC 3339 in UTC, to the millisecond."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is told of the process itself: memory, processor time, descriptors, garbage collections, as
+"""Metrics of the process itself: memory, processor time, descriptors, garbage collections, as
 prometheus-client counts them.
 """
 

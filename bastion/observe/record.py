@@ -1,4 +1,4 @@
-"""The record of one exchange: written by the way of the request, read by observers only."""
+"""The record of one exchange: written while a request is served, read by observers only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _clock = time.perf_counter
 
 class Record:
     """`stages` holds the seconds spent in each, `seconds` the whole; `bytes_in` and `bytes_out` count bodies;
-    `code` 0: no answer.
+    `code` 0: no response.
     """
 
     __slots__ = (
@@ -53,9 +53,9 @@ class Record:
         self.acting_as: User | None = None
         self.endpoint = ""
         self.host = b""  # of an application that has one of its own
-        self.agent = b""  # what the client calls itself
-        self.backend = False  # whether the answer is a backend's, and not the bastion's own
-        self.cause = ""  # why nobody is known to be asking: for the log, never for the client
+        self.agent = b""  # its User-Agent
+        self.backend = False  # whether the response is a backend's, and not the bastion's own
+        self.cause = ""  # why no user is known: for the log, never for the client
         self.code = 0
         self.error = ""  # why the bastion itself made the answer: a reason of Status, and what lies behind it
         # empty, or how the exchange was cut short, why a tunnel ended, what came of signing in

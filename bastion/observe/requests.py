@@ -1,9 +1,9 @@
-"""How many requests were there, what came of them, and how long did they take?
+"""How many requests were there, with which result, and how long did they take?
 
 Never a path or a user as a label.
 
-Counted in plain dictionaries, because every request passes here.  Nothing that a client, a user or a backend
-makes up crowds out what is told of the others.
+Counted in plain dictionaries, because every request passes here.  No client, user or
+backend can crowd out the series of the others by making up names.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from bastion.observe.families import (
 from bastion.observe.record import Record
 
 MAX_SERIES = 4096  # label sets kept apart; a flood of namespaces ends in one called "other"
-NAMESPACE_SERIES = 64  # of one namespace; beyond them codes are told apart by their first digit only
+NAMESPACE_SERIES = 64  # of one namespace; beyond them there is one series for each first digit of the code
 MAX_DURATIONS = 512  # namespaces and resources whose durations are kept apart
 OTHER = "other"
 BACKEND, BASTION = "backend", "bastion"
@@ -35,16 +35,14 @@ Key = tuple[str, str, str, str, str]
 KEY = ("namespace", "resource", "verb", "code", "by")
 TARGET = ("namespace", "resource", "target")
 
-# A backend says whatever number it likes: those that nobody registered are told apart by their first digit,
-# like all codes of a namespace that has too many.
+# A backend may send any number: codes that are not registered are counted by their first digit, like all
+# codes of a namespace that has too many series.
 _CLASSES = {code: f"{code // 100}xx" if code < 600 else OTHER for code in range(100, 1000)}
 _CODES = _CLASSES | {0: "0"} | {status.value: str(status.value) for status in HTTPStatus}
 
 
 class Requests:
-    """`targets`: how many pods, services and nodes are told apart by name, the first that are reached; 0 for
-    none.
-    """
+    """`targets`: how many pods, services and nodes have series of their own, the first reached; 0: none."""
 
     def __init__(self, targets: int = 0) -> None:
         self._targets = targets
@@ -83,7 +81,7 @@ class Requests:
         if record.info is None:
             return ("", "", "", code, by)
         attributes = record.info.attributes
-        # A namespace is named only once a request reached something in it: else whoever asks could fill the
+        # A namespace is named only once a request reached an endpoint in it: else any client could fill the
         # registry.
         return (
             attributes.namespace if record.endpoint else "",

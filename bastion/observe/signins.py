@@ -1,4 +1,4 @@
-"""What came of signing in?  Counted by outcome, and a line for each failure; never what was typed.
+"""Outcomes of signing in: counted, and a line for each failure; never what was typed.
 
 Implements `observe.observer.Sink` for the exchanges of the pages that people sign in and out with.
 """
@@ -29,14 +29,14 @@ class Outcome(enum.StrEnum):
 
 FAILURES: dict[str, str] = {
     Outcome.NOT_ACCEPTED: "the cluster does not accept the token",
-    Outcome.TOO_MANY_FAILURES: "too many failed from there",
-    Outcome.UNAVAILABLE: "the token could not be asked about",
+    Outcome.TOO_MANY_FAILURES: "too many attempts from that address failed",
+    Outcome.UNAVAILABLE: "the token could not be reviewed",
     Outcome.UNUSABLE: "there was no form with a token that can be used",
     Outcome.CROSS_SITE: "another site's page sent the form",
     Outcome.HAND_OFF_REFUSED: "the code is used up or too old, or began in another browser",
 }
 
-LINES_PER_SECOND = 10  # so that nobody fills the log by failing
+LINES_PER_SECOND = 10  # so that failures cannot fill the log
 
 _log = logging.getLogger("bastion.signin")
 

@@ -1,11 +1,11 @@
-"""· What may not stand in a log?  Secrets, and whatever would end a line or steer a terminal."""
+"""· What must not be in a log: secrets, ends of lines, and control sequences of terminals."""
 
 from __future__ import annotations
 
 import functools
 import re
 
-MAX_AGENT = 128  # characters of what a client calls itself
+MAX_AGENT = 128  # characters of a User-Agent
 
 # What a credential looks like wherever it might slip into a message, and whatever a URL has behind its `?`.
 _SECRET = re.compile(

@@ -1,3 +1,1 @@
-"""What any room may use: memory of answers, deadlines, limits, turns, followed files, certificates,
-errors.
-"""
+"""What any package may use: caches, deadlines, limits, turns, files that change, certificates, errors."""

@@ -1,9 +1,8 @@
-"""What was found out a moment ago, and who is finding it out right now.
+"""Answers that are kept until they expire, and lookups that are under way.
 
-Success and failure have lifetimes of their own; an error is never remembered.  However many ask for one key,
-one lookup runs: detached from whoever asked first, so that a client that leaves takes nobody's answer with
-it.  It waits for its turn in the line of each who asks, so that nobody waits behind what else the first one
-asked.
+Each answer has its own lifetime; an error is never cached.  However many requests need one key, one lookup
+runs for it: detached from the first of them, so that a client that disconnects cancels the lookup for no
+other.  It waits in the line of each asker, so that no asker waits behind other questions of the first one.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from bastion.runtime.turns import Asker, Shared
 
 V = TypeVar("V")
 
-SWEEP_EVERY = 1024  # insertions between sweeps for what has lapsed
+SWEEP_EVERY = 1024  # insertions between sweeps for expired entries
 
 
 class CacheStatistics(NamedTuple):
@@ -42,7 +41,7 @@ class Cache(Generic[V]):
         self._hits = self._misses = 0
 
     def get(self, key: Hashable) -> V | None:
-        """What is remembered, None where nothing is, or no longer."""
+        """The cached value, None where there is none or it has expired."""
         entry = self._entries.get(key)
         if entry is None:
             return None
@@ -58,9 +57,9 @@ class Cache(Generic[V]):
         return entry if entry is not None and entry[1] > self._loop.time() else None
 
     async def find(self, key: Hashable, look_up: Callable[[Shared], Awaitable[V]], asker: Asker) -> V:
-        """What is remembered, or what `look_up` says, on behalf of all who ask meanwhile.
+        """The cached value, or what `look_up` returns, on behalf of all askers meanwhile.
 
-        Raises what it raises, or TimeoutError.
+        Raises what `look_up` raises, or TimeoutError.
         """
         value = self.get(key)
         if value is not None:
@@ -76,7 +75,7 @@ class Cache(Generic[V]):
         return await asyncio.shield(flight[0])
 
     def in_flight(self, key: Hashable) -> bool:
-        """Whether somebody is finding it out right now."""
+        """Whether a lookup is under way."""
         return key in self._flights
 
     def forget(self, key: Hashable) -> None:
@@ -113,6 +112,6 @@ class Cache(Generic[V]):
 
 
 def _observe(flight: asyncio.Task[V]) -> None:
-    """A lookup that fails after everybody left is nobody's unhandled error."""
+    """Else asyncio logs the error of a lookup whose clients have all left."""
     if not flight.cancelled():
         flight.exception()

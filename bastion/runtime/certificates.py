@@ -1,6 +1,6 @@
 """Certificates made here: a certificate authority in memory and the pairs it issues (ECDSA P-256).
 
-For what nobody gave a certificate for: the demo, the embedded API, `serve` without --tls-cert-file, tests.
+For servers without a given certificate: the demo, the embedded API, `serve` without --tls-cert-file, tests.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _BACKDATED = datetime.timedelta(minutes=5)  # clocks differ
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """What it is for, where it stands, and what stands there (PEM, one or several)."""
+    """`where` names the file or field; `pem` has one certificate or several."""
 
     purpose: str
     where: str
@@ -53,7 +53,7 @@ class Authority:
 
     @property
     def pem(self) -> bytes:
-        """The authority's own certificate, for those who shall trust it."""
+        """The authority's own certificate, for its clients to trust."""
         return self._certificate.public_bytes(serialization.Encoding.PEM)
 
     def issue(

@@ -1,8 +1,8 @@
-"""Which waits have lasted too long?  One sweep over all that wait, instead of a timer per wait.
+"""Which waits have passed their deadline?  One sweep over all of them, instead of a timer for each.
 
-A timer costs a microsecond to set and one to cancel; a request would need five.  What waits sets its own
-`deadline` (seconds of the loop's clock, None while it waits for nothing) and is swept twice a second, so that
-a deadline is late by at most half a second.
+A timer costs a microsecond to set and one to cancel; a request would need five.  A waiter sets its own
+`deadline` (seconds of the loop's clock, None while it waits for nothing).  The sweep runs twice a second, so
+that a deadline is late by at most half a second.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ import logging
 from typing import Protocol
 
 INTERVAL = 0.5
-# are told in one turn of the loop: who came together is often late together, and nobody else is to wait for
-# them
+# waiters that expire in one turn of the loop: many often expire together, and other work must not wait
 AT_ONCE = 8
 
 _log = logging.getLogger("bastion")
@@ -65,11 +64,11 @@ class Deadlines:
                 await asyncio.sleep(0)
 
     def _tell(self, waiter: Waiter, now: float) -> None:
-        """Those told before may have sent this one away, or given it more time."""
+        """An earlier waiter may have removed this one, or moved its deadline."""
         if waiter not in self._waiting or waiter.deadline is None or waiter.deadline > now:
             return
         waiter.deadline = None
         try:
             waiter.expired()
         except Exception:
-            _log.exception("a deadline that passed could not be acted upon")
+            _log.exception("a waiter failed when its deadline had passed")

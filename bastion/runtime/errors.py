@@ -1,4 +1,4 @@
-"""What ends a start: a line for the operator each.  ·"""
+"""· Errors that end a start, each with one line for the operator."""
 
 from __future__ import annotations
 

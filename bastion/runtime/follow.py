@@ -1,8 +1,8 @@
-"""Have the files changed that this was made of?  Certificates and keys are renewed while the program runs.
+"""Values made from files, and made again when the files change: certificates are renewed while we run.
 
-Files are looked at every second (time, size and inode: a mounted Secret is a symbolic link that turns) and
-read once two looks agree, so that a pair is not read between the writing of its certificate and of its key.
-What cannot be read keeps what there was.
+Files are checked every second (time, size and inode: a mounted Secret is a symbolic link that is replaced)
+and read once two checks agree, so that a pair is not read after its certificate and before its key was
+written.  When files cannot be read, the value from before is kept.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _log = logging.getLogger("bastion")
 
 
 def mark(files: Iterable[Path]) -> Mark:
-    """What changes when one of the files does; a file that is not there has a mark, too."""
+    """Differs once one of the files has changed; a missing file has a mark, too."""
     return tuple(map(_of_one, files))
 
 
@@ -38,7 +38,7 @@ def _of_one(file: Path) -> tuple[int, int, int]:
 
 
 class Changes:
-    """Tells once of each change of the files, as soon as it has come to rest."""
+    """Reports each change of the files once, as soon as they no longer change."""
 
     def __init__(self, files: Iterable[Path]) -> None:
         self._files = tuple(files)
@@ -58,9 +58,9 @@ class Changes:
 
 
 class Followed(Generic[T]):
-    """What `read` makes of the files; `what` says what that is, for the log.
+    """The value that `read` makes from the files; `what` names it in the log.
 
-    Called, it is the value of the moment.
+    A call returns the current value.
     """
 
     def __init__(
@@ -88,13 +88,13 @@ class Followed(Generic[T]):
             self.again(" changed and")
 
     def again(self, happened: str = "") -> None:
-        """Read now, whether or not anything has changed.  `happened` is for the log."""
+        """Reads now, whether or not a file has changed.  `happened` is for the log."""
         self._changes.seen()
         try:
             self._value = self._read()
         except (OSError, ValueError, StartError) as error:
             _log.error(
-                "%s%s cannot be used: %s; what was read before stays",
+                "%s%s cannot be used: %s; what was read before stays in use",
                 self._what,
                 happened,
                 " ".join(str(error).split()),

@@ -44,10 +44,10 @@ class Concurrency:
 
 
 class Shares:
-    """Of `most` places at each target no user has more than a share while others want some; 0 for no limit.
+    """At each of the targets at most `most` places are shared between users; 0 for no limit.
 
-    Where all are taken, whoever has fewer than an even share (the places divided by those who are there)
-    still gets one.
+    Where all are taken, a user who has fewer than an even share (the places divided by the users there) still
+    gets one.
     """
 
     def __init__(self, most: int) -> None:
@@ -88,20 +88,20 @@ class Shares:
             del self._taken[target]
 
     def __len__(self) -> int:
-        """Targets at which somebody has a place."""
+        """Targets at which a place is taken."""
         return len(self._taken)
 
 
 class SecondTries:
-    """What comes a second time has one chance, until it is forgotten.  The newest `most` are remembered."""
+    """Allows one retry of an item that came before.  The newest `most` items are remembered."""
 
     def __init__(self, most: int = MAX_KEYS) -> None:
         self._most = most
-        # what came before -> whether it had its chance
+        # items that came before -> whether the retry was used
         self._had: OrderedDict[Hashable, bool] = OrderedDict()
 
     def due(self, item: Hashable) -> bool:
-        """Whether it came before and had no chance yet; from now on it came before."""
+        """Whether the item came before and its retry is unused; from now on it came before."""
         if item in self._had:
             return not self._had[item]
         if len(self._had) >= self._most:

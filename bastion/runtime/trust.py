@@ -23,9 +23,9 @@ _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-
 def client_context(
     authorities: bytes | None = None, *, verify: bool = True, server_name: str = "", and_system: bool = False
 ) -> ssl.SSLContext:
-    """One that believes `authorities` (PEM), or without any (or `and_system`) those of the system.
+    """One that trusts `authorities` (PEM), or without any (or `and_system`) those of the system.
 
-    Raises ValueError where there is no certificate in them.
+    Raises ValueError where they hold no certificate.
 
     `server_name`: what the server's certificate must be for, whatever is dialled.
     """
@@ -61,7 +61,7 @@ def server_context(pair: Pair | None = None) -> ssl.SSLContext:
 
 
 def show(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
-    """With the client certificate and its key, PEM.  Raises ValueError where they are no pair."""
+    """Loads a certificate and its key, both PEM.  Raises ValueError where they are no pair."""
     # for the owner only; OpenSSL takes a pair from files and nothing else
     with tempfile.TemporaryDirectory() as folder:
         files = Path(folder, "certificate"), Path(folder, "key")
@@ -79,7 +79,7 @@ def _no_password() -> str:
 
 
 class _Named(ssl.SSLContext):
-    """For one name: an HTTP proxy's tunnel (httpcore) has no say about it."""
+    """Verifies one name: httpcore would use another one behind an HTTP proxy."""
 
     name: str
 
@@ -100,7 +100,7 @@ class _Named(ssl.SSLContext):
 
 
 def _certificates_in(pem: bytes) -> str:
-    """What stands around them may be in any language, and Python takes ASCII only."""
+    """Without the text around them, which may be in any language: Python takes ASCII only."""
     found = _CERTIFICATE.findall(pem)
     if not found:
         raise ValueError("holds no certificate in PEM")
@@ -111,17 +111,15 @@ def _cause(error: ssl.SSLError) -> str:
     return (error.reason or "not PEM").lower().replace("_", " ")
 
 
-# --- certificates end
+# --- expiry
 
 
 def not_after(pem: bytes) -> float | None:
-    """When the first of the certificates to end ends, in seconds of the epoch; None where there is none that
-    can be read.
-    """
+    """When the first of the certificates expires, in seconds of the epoch; None where none can be read."""
     ends = []
     for found in _CERTIFICATE.findall(pem):
         try:
             ends.append(x509.load_pem_x509_certificate(found).not_valid_after_utc.timestamp())
         except ValueError:
-            continue  # OpenSSL decides what can be used
+            continue  # whether it can be used is OpenSSL's decision
     return min(ends, default=None)

@@ -1,8 +1,8 @@
-"""· Does a credential that a browser shows unasked count, or did another site make it?
+"""· May a credential that a browser sends by itself be used, or did another site cause the request?
 
-A browser adds a cookie to whatever request any page makes.  What it says of where a request came from
-(Origin, RFC 6454; Sec-Fetch-*, W3C Fetch Metadata) no page can forge.  Every application is another site
-here, also a sibling under the same domain, to which SameSite cookies are sent all the same.
+A browser adds a cookie to every request, whichever page makes it.  No page can forge the fields that tell
+where a request came from (Origin, RFC 6454; Sec-Fetch-*, W3C Fetch Metadata).  Every application is another
+site here, also a sibling under the same domain, to which SameSite cookies are sent all the same.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _NAMES = (b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest", b"origin")
 
 
 class Provenance(msgspec.Struct, frozen=True, gc=False):
-    """What a request says of where it came from; a field it does not have is empty.
+    """Where a request came from, by its own fields; one that is absent is empty.
 
-    `own` are this server's own origins.
+    `own` are this server's origins.
     """
 
     method: str
@@ -41,7 +41,7 @@ def provenance(
     *,
     upgrade: bool = False,
 ) -> Provenance:
-    """`scheme` and `host` as the client has them.  A field given twice has a value that means nothing."""
+    """`scheme` and `host` as the client sees them.  The value of a field that is sent twice means nothing."""
     said = dict.fromkeys(_NAMES, b"")
     for lower, _, value in fields:
         if lower in said:
@@ -60,19 +60,19 @@ def own_origins(scheme: bytes, host: bytes) -> frozenset[bytes]:
 
 
 def credential_counts(rule: CrossSite, request: Provenance) -> bool:
-    """Whether a credential of this rule counts for this request."""
+    """Whether a credential under this rule may be used for this request."""
     match rule:
         case CrossSite.COUNTS:
             return True
         case CrossSite.UNLESS_MARKED:
             marked = request.site or request.mode or request.dest or request.origin
-            return not marked or counts(request)
+            return not marked or may_use_cookie(request)
         case CrossSite.ONLY_OURS:
-            return counts(request)
+            return may_use_cookie(request)
 
 
-def counts(request: Provenance) -> bool:
-    """The rules, first match decides."""
+def may_use_cookie(request: Provenance) -> bool:
+    """The first rule that matches decides."""
     own = request.origin in request.own
     safe = request.method in SAFE
     # the same-origin policy knows no WebSockets: only Origin tells (cross-site WebSocket hijacking)
@@ -85,9 +85,9 @@ def counts(request: Provenance) -> bool:
         return True
     if request.origin == b"null":
         return False
-    if request.site in (b"", b"none"):  # a browser that does not say, or a person at the address bar
+    if request.site in (b"", b"none"):  # a browser without these fields, or a person at the address bar
         return own or safe
-    # A link on another site may lead here; a frame, an image, a script, a fetch or a form of its may not.
+    # A link on another site may lead here; its frames, images, scripts, fetches and forms may not.
     return (
         request.method == "GET"
         and request.mode == b"navigate"
@@ -97,9 +97,9 @@ def counts(request: Provenance) -> bool:
 
 
 def elsewhere(request: Provenance) -> bool:
-    """Whether a browser says that a page of another origin made it send this.
+    """Whether a browser sent this for a page of another origin.
 
-    A program says nothing, or whatever it likes.
+    Programs other than browsers may omit these fields, or set them at will.
     """
     return (request.origin != b"" and request.origin not in request.own) or request.site in (
         b"cross-site",

@@ -1,4 +1,4 @@
-"""· How does somebody who signed in on the main host come to be signed in on an application's?
+"""· How does a person who signed in on the main host get a session on an application's host?
 
 A browser is sent back and forth, and carries what each host sealed for the other, all of it for that
 application's host:
@@ -10,9 +10,9 @@ application's host:
     the nonce
     application           a cookie of its own
 
-Whoever sees a code (an application's service worker sees every URL of its host) is not the browser with the
-session, and one who asks others to bring the proof there is found out by `pairs`.  Code and entry live for a
-minute and are good once.
+A program that sees a code (an application's service worker sees every URL of its host) does not have the
+session of the browser, and `pairs` detects one that makes another browser carry the proof.  Code and entry
+expire after a minute and work once.
 """
 
 from __future__ import annotations
@@ -35,47 +35,46 @@ _NONCE = re.compile(rb"[A-Za-z0-9_-]{22}")
 
 class Once(Protocol):
     def first(self, id: bytes, until: int, now: float) -> bool:
-        """Whether nobody had this before; it need not be known any more after `until`, in seconds since the
-        epoch as `now` is.
+        """Whether this is the first use of `id`.  It may be forgotten after `until`; both are in seconds
+        since the epoch.
         """
         ...
 
 
-class Asked(msgspec.Struct, frozen=True, array_like=True):
-    """`browser`: a digest of its nonce; `path`: where to go on at the application's host."""
+class HandoffRequest(msgspec.Struct, frozen=True, array_like=True):
+    """`browser`: a digest of its nonce; `path`: where to continue on the application's host."""
 
     browser: bytes
     path: bytes
 
 
-class Granted(msgspec.Struct, frozen=True, array_like=True):
+class Code(msgspec.Struct, frozen=True, array_like=True):
     """`visitor`: a digest of the session that was seen on the main host."""
 
     id: bytes
     until: int
-    asked: Asked
+    request: HandoffRequest
     visitor: bytes
 
 
-class _Entry(msgspec.Struct, frozen=True, array_like=True):
+class Entry(msgspec.Struct, frozen=True, array_like=True):
     id: bytes
     until: int
-    asked: Asked
+    request: HandoffRequest
     session: Session
 
 
 _encode = msgspec.msgpack.encode
-_asked = msgspec.msgpack.Decoder(Asked).decode
-_granted = msgspec.msgpack.Decoder(Granted).decode
-_entry = msgspec.msgpack.Decoder(_Entry).decode
+_request = msgspec.msgpack.Decoder(HandoffRequest).decode
+_code = msgspec.msgpack.Decoder(Code).decode
+_entry = msgspec.msgpack.Decoder(Entry).decode
 
 
-class Redeemed(msgspec.Struct, frozen=True):
-    """What a code or an entry that is good says.
+class Redemption(msgspec.Struct, frozen=True):
+    """The content of a valid code or entry.
 
-    `bound`: it is this browser's; else nothing more is told than the path.
-
-    `proof` is what to show on the main host, `session` what was shown there: one of them.
+    `bound`: it is this browser's; else only the path is set.  `proof` is for the main host, `session` comes
+    from there: one of them is set.
     """
 
     path: bytes
@@ -93,29 +92,32 @@ class Handoff:
 
     # --- on the main host
 
-    def asked(self, host: str, request: bytes, now: float) -> Asked | None:
-        """None where this application's host asked for nothing, or too long ago."""
+    def open_request(self, host: str, request: bytes, now: float) -> HandoffRequest | None:
+        """None where it is no request of this application's host, or has expired."""
         data = self._sealer.open("request", host, request, now)
-        return None if data is None else _asked(data)
+        return None if data is None else _request(data)
 
-    def grant(self, host: str, asked: Asked, session: Session, now: float) -> bytes:
+    def make_code(self, host: str, request: HandoffRequest, session: Session, now: float) -> bytes:
         """The code."""
         until = int(now) + CODE_SECONDS
         return self._sealer.seal(
-            "code", host, _encode(Granted(self._sealer.chance(16), until, asked, _visitor(session))), until
+            "code",
+            host,
+            _encode(Code(self._sealer.random_bytes(16), until, request, _visitor(session))),
+            until,
         )
 
-    def proved(self, host: str, proof: bytes, session: Session, now: float) -> Asked | None:
-        """None where it is no proof, too old, or another session's."""
+    def open_proof(self, host: str, proof: bytes, session: Session, now: float) -> HandoffRequest | None:
+        """None where it is no proof, has expired, or is another session's."""
         data = self._sealer.open("proof", host, proof, now)
-        granted = None if data is None else _granted(data)
-        return None if granted is None or granted.visitor != _visitor(session) else granted.asked
+        granted = None if data is None else _code(data)
+        return None if granted is None or granted.visitor != _visitor(session) else granted.request
 
-    def admit(self, host: str, asked: Asked, session: Session, now: float) -> bytes:
+    def make_entry(self, host: str, request: HandoffRequest, session: Session, now: float) -> bytes:
         """The entry."""
         until = int(now) + CODE_SECONDS
         return self._sealer.seal(
-            "entry", host, _encode(_Entry(self._sealer.chance(16), until, asked, session)), until
+            "entry", host, _encode(Entry(self._sealer.random_bytes(16), until, request, session)), until
         )
 
     # --- on the application's
@@ -123,45 +125,45 @@ class Handoff:
     def begin(self, host: str, path: bytes, nonce: bytes, now: float) -> tuple[bytes, bytes]:
         """(the nonce for the cookie, the request).
 
-        A `nonce` that the browser has already serves again: it is known by that.
+        A `nonce` that the browser already has is used again: it identifies the browser.
         """
         if _NONCE.fullmatch(nonce) is None:
-            nonce = base64.urlsafe_b64encode(self._sealer.chance(16)).rstrip(b"=")
+            nonce = base64.urlsafe_b64encode(self._sealer.random_bytes(16)).rstrip(b"=")
         path = path if is_local(path) and len(path) <= MAX_PATH else b"/"
         return nonce, self._sealer.seal(
-            "request", host, _encode(Asked(_digest(nonce), path)), int(now) + SIGN_IN_SECONDS
+            "request", host, _encode(HandoffRequest(_digest(nonce), path)), int(now) + SIGN_IN_SECONDS
         )
 
-    def redeem(self, host: str, code: bytes, nonce: bytes, now: float) -> Redeemed | None:
-        """None where it is no code of this host, too old, or used.
+    def redeem(self, host: str, code: bytes, nonce: bytes, now: float) -> Redemption | None:
+        """None where it is no code of this host, has expired, or was used.
 
-        One that is not this browser's is not used up by it.
+        Another browser does not use it up.
         """
         data = self._sealer.open("code", host, code, now)
         if data is None:
             return None
-        granted = _granted(data)
-        if granted.asked.browser != _digest(nonce):
-            return Redeemed(granted.asked.path, bound=False)
+        granted = _code(data)
+        if granted.request.browser != _digest(nonce):
+            return Redemption(granted.request.path, bound=False)
         if not self._once.first(granted.id, granted.until, now):
             return None
-        return Redeemed(
-            granted.asked.path,
+        return Redemption(
+            granted.request.path,
             bound=True,
             proof=self._sealer.seal("proof", host, data, int(now) + CODE_SECONDS),
         )
 
-    def enter(self, host: str, entry: bytes, nonce: bytes, now: float) -> Redeemed | None:
+    def enter(self, host: str, entry: bytes, nonce: bytes, now: float) -> Redemption | None:
         """As `redeem`."""
         data = self._sealer.open("entry", host, entry, now)
         if data is None:
             return None
         opened = _entry(data)
-        if opened.asked.browser != _digest(nonce):
-            return Redeemed(opened.asked.path, bound=False)
+        if opened.request.browser != _digest(nonce):
+            return Redemption(opened.request.path, bound=False)
         if not self._once.first(opened.id, opened.until, now):
             return None
-        return Redeemed(opened.asked.path, bound=True, session=opened.session)
+        return Redemption(opened.request.path, bound=True, session=opened.session)
 
 
 def _digest(nonce: bytes) -> bytes:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-ROOM = 65536  # kept before it is looked through for what is over
+ROOM = 65536  # entries before expired ones are removed
 
 
 class UsedHere:
-    """For a process that is alone.  Implements `authn.handoff.Once`."""
+    """For a single process.  Implements `signin.handoff.Once`."""
 
     def __init__(self, room: int = ROOM) -> None:
         self._room = room
@@ -28,10 +28,10 @@ class UsedHere:
 
 
 class UsedInFolder:
-    """For processes that share a folder nobody else has: an empty file for each, which one of them alone can
-    create (O_EXCL).
+    """For processes that share a private folder: an empty file for each id, which only one process can create
+    (O_EXCL).
 
-    Implements `authn.handoff.Once`.  Where a file cannot be created it counts as used.
+    Implements `signin.handoff.Once`.  Where the file cannot be created the id counts as used.
     """
 
     SWEEP_SECONDS = 60.0

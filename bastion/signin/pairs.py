@@ -1,12 +1,9 @@
-"""· By which nonce is this browser known at an application's host?
+"""· Which nonce identifies this browser at an application's host?  A cookie of the main host remembers it.
 
-What a cookie of the main host remembers of it.
-
-An application's service worker stands between a browser and every URL of its host, and may send the main host
-on with what somebody else's browser was given there.  It cannot read or set this cookie, nor the nonce's, and
-it can only have come to be after this browser was signed in there for the first time: the nonce of that time
-is the one that counts ever after. Pure.  A full memory forgets nothing, as whoever can fill it would make
-room for a nonce of his own.
+An application's service worker sees every URL of its host, and may pass to the main host what another browser
+was given there.  It cannot read or set this cookie, nor that of the nonce, and it can only exist once this
+browser has signed in there: the nonce of that first time is the one that is accepted from then on.  Pure.  A
+full cookie forgets nothing, else an attacker who fills it would make room for another nonce.
 """
 
 from __future__ import annotations
@@ -25,7 +22,7 @@ _PAIRS = re.compile(rb"(?:[A-Za-z0-9_-]{20})*")
 
 
 class Pair(enum.Enum):
-    """What is known of a host and a browser there."""
+    """What the cookie says about a host and a browser there."""
 
     SAME = "same"
     NEW = "new"  # nothing, and there is room
@@ -44,7 +41,7 @@ def paired(cookie: bytes, host: str, browser: bytes) -> Pair:
 
 
 def with_pair(cookie: bytes, host: str, browser: bytes) -> bytes:
-    """The cookie that remembers this one, too."""
+    """The cookie with this pair added."""
     entries, entry = _entries(cookie), _entry(host, browser)
     return b"".join(entries if entry in entries else [*entries, entry])
 

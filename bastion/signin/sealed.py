@@ -1,7 +1,7 @@
-"""· How is something handed to a browser so that it comes back unread and unchanged?
+"""· How does a browser carry data that it can neither read nor change?
 
-AES-256-GCM: what is sealed for one purpose on one host opens for no other purpose, on no other host, and not
-after its time.  Pure: the time is an argument, chance is given.
+AES-256-GCM: data sealed for one purpose and host opens for no other purpose or host, nor after it expired.
+Pure: the time is an argument, random bytes come from outside.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ KEY_BYTES = 32
 _NONCE_BYTES = 12  # NIST SP 800-38D; random ones are good for 2^32 messages under one key
 _TIME_BYTES = 8
 
-Chance = Callable[[int], bytes]
+RandomBytes = Callable[[int], bytes]
 
 
 class Sealer:
-    """`key` of KEY_BYTES; `chance(n)` gives n bytes nobody can foresee."""
+    """`key` of KEY_BYTES; `random_bytes(n)` gives n bytes that cannot be predicted."""
 
-    def __init__(self, key: bytes, chance: Chance) -> None:
+    def __init__(self, key: bytes, random_bytes: RandomBytes) -> None:
         self._cipher = AESGCM(key)
-        self.chance = chance
+        self.random_bytes = random_bytes
 
     def seal(self, purpose: str, host: str, data: bytes, until: int) -> bytes:
         """Base64url without padding.  `until` in seconds since the epoch."""
-        nonce = self.chance(_NONCE_BYTES)
+        nonce = self.random_bytes(_NONCE_BYTES)
         plain = until.to_bytes(_TIME_BYTES, "big") + data
         return base64.urlsafe_b64encode(
             nonce + self._cipher.encrypt(nonce, plain, _bound(purpose, host))
         ).rstrip(b"=")
 
     def open(self, purpose: str, host: str, sealed: bytes, now: float) -> bytes | None:
-        """None where it was sealed for something else, is over, or was never sealed here."""
+        """None where it was sealed for another purpose or host, has expired, or was not sealed here."""
         try:
             raw = base64.b64decode(sealed + b"=" * (-len(sealed) % 4), b"-_", validate=True)
             plain = self._cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], _bound(purpose, host))
@@ -48,9 +48,9 @@ class Sealer:
 
 
 def key_of(secret: bytes) -> bytes:
-    """The key that a file's content stands for.
+    """The key derived from the content of a file.
 
-    Raises ValueError where that is too little to be a secret.
+    Raises ValueError where that is too short for a secret.
     """
     if len(secret) < KEY_BYTES:
         raise ValueError(f"holds less than {KEY_BYTES} bytes")

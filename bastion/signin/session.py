@@ -1,7 +1,7 @@
 """· What a browser carries instead of a bearer token: the token itself, sealed into a cookie of one host.
 
-Nothing is kept here, so that every worker and replica with the same key knows every session; hence a session
-cannot be taken back, only its token can.  Pure: the time is an argument.
+Nothing is stored here, so that every worker and replica with the same key can open every session; hence a
+session cannot be revoked, only its token can.  Pure: the time is an argument.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SECONDS = {SESSION: SESSION_SECONDS, APPLICATION: APPLICATION_SECONDS}
 
 
 class TokenTooLong(Exception):
-    """Sealed it would be no cookie that a browser keeps."""
+    """Browsers would not keep a cookie of that size."""
 
 
 class Session(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -33,26 +33,26 @@ class Session(msgspec.Struct, frozen=True, array_like=True, gc=False):
     until: int
 
     def __repr__(self) -> str:
-        return "Session(…)"  # a secret is in no log
+        return "Session(…)"  # the token must not appear in a log
 
 
 _session = msgspec.msgpack.Decoder(Session).decode
 
 
 class Sessions:
-    """`kind` is the name of the cookie: what is sealed for the one opens as no other."""
+    """`kind` is the name of the cookie: a value sealed for one does not open as another."""
 
     def __init__(self, sealer: Sealer) -> None:
         self._sealer = sealer
 
     def begin(self, token: str, now: float) -> Session:
-        """Never longer than the token's own `exp`."""
+        """Expires no later than the token's own `exp`."""
         end = token_expiry(token)
         until = now + SESSION_SECONDS
         return Session(token, int(until if end is None else max(0.0, min(until, end))))
 
     def seal(self, kind: bytes, host: str, session: Session, now: float) -> tuple[bytes, int]:
-        """The cookie's value, and the seconds it lives (less than 1: it is over).  Raises TokenTooLong."""
+        """The cookie's value, and the seconds until it expires (below 1: it has).  Raises TokenTooLong."""
         until = min(session.until, int(now) + _SECONDS[kind])
         value = self._sealer.seal(kind.decode(), host, msgspec.msgpack.encode(session), until)
         if len(value) > MAX_SEALED:
@@ -64,7 +64,7 @@ class Sessions:
         return None if data is None else _session(data)
 
     def seal_path(self, host: str, path: bytes, now: float) -> bytes | None:
-        """Where to go after signing in; None for what is no path of this host, or too long to remember."""
+        """Where to go after signing in; None where `path` is not on this host, or too long for a cookie."""
         if not is_local(path):
             return None
         value = self._sealer.seal(RETURN.decode(), host, path, int(now) + SIGN_IN_SECONDS)

@@ -69,10 +69,9 @@ class VersionInfo:
 
 
 class Api(FastAPI):
-    """A FastAPI whose description also tells of the proxied paths, which are no routes of it.
+    """A FastAPI whose description also has the proxied paths, which are not among its routes.
 
-    Whatever it answers, also where FastAPI itself does, is the bastion's own: none is without the fields of
-    one.
+    Every response, also those that FastAPI makes itself, has the fields of the bastion's own responses.
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,7 +83,7 @@ class Api(FastAPI):
         return self.openapi_schema
 
     def setup(self) -> None:
-        """FastAPI's own route would write these 60 KB anew for whoever asks, which takes 2 ms."""
+        """FastAPI's own route would encode these 60 KB for each request, which takes 2 ms."""
         written: list[bytes] = []
 
         async def describe(request: Request) -> Response:
@@ -101,10 +100,10 @@ def create_app(
     metrics: Callable[[], Awaitable[bytes]],
     desk: Desk | None = None,
 ) -> FastAPI:
-    """A check answers None when all is well, else a short reason that anyone may read.
+    """A check returns None when all is well, else a short reason that anyone may read.
 
-    Checks are called on the event loop, where what they read stands still; `metrics` gives Prometheus' text
-    format. Without a `desk` nobody signs in.
+    Checks are called on the event loop, so that what they read does not change meanwhile.  `metrics` returns
+    Prometheus' text format.  Without a `desk` there is no signing in.
     """
     app = Api(
         title="bastion",
@@ -125,7 +124,7 @@ def create_app(
     for status in (no_such_route(), method_not_allowed()):
         app.add_exception_handler(status.code, _answering(status))
     app.add_exception_handler(Exception, _answering(internal_error()))
-    app.openapi()  # kept: to make it takes longer than a request may
+    app.openapi()  # made now: that takes longer than a request may
     return app
 
 
@@ -147,7 +146,7 @@ def version_info() -> VersionInfo:
 
 
 def health_report(name: str, checks: Mapping[str, Check], excluded: AbstractSet[str]) -> tuple[bool, str]:
-    """Whether all checks pass that are not excluded, and a line for each of them."""
+    """Whether all checks pass that are not excluded, and a line for each check."""
     lines, passed = [], True
     for check, examine in checks.items():
         if check in excluded:

@@ -1,6 +1,4 @@
-"""The fields with which the bastion's origin is kept its own (`message.ownorigin`), for answers that an ASGI
-framework writes.
-"""
+"""The fields that protect the bastion's origin (`message.ownorigin`), on responses of an ASGI framework."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ def headers_of(fields: Iterable[Field]) -> dict[str, str]:
 
 
 def guarding(send: Send) -> Send:
-    """Adds what any answer of the bastion's own has; a page says more of these itself."""
+    """Adds the fields of every response of the bastion's own; a page sets more of them itself."""
 
     async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":

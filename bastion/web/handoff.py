@@ -1,6 +1,6 @@
 """How does an application's host learn who is signed in on the main host?
 
-Steps that a browser is sent through (`authn.handoff`).
+Redirects of a browser, in steps (`signin.handoff`).
 
 `/.bastion/handoff` on the main host, for hosts of applications only, and `/.bastion/session` on that
 application's host, twice each.
@@ -18,7 +18,7 @@ from bastion.kube.hostname import host_name
 from bastion.kube.status import StatusError
 from bastion.message.cookies import APPLICATION, HANDOFF, PAIRS, RETURN, SESSION
 from bastion.observe.signins import Outcome
-from bastion.signin.handoff import Redeemed
+from bastion.signin.handoff import Redemption
 from bastion.signin.pairs import PAIR_SECONDS, Pair, paired, with_pair
 from bastion.signin.session import SIGN_IN_SECONDS, Session
 from bastion.web.login import refusal, signed_out
@@ -79,20 +79,20 @@ async def lead_on(visit: Visit, desk: Desk, request: Request) -> Response:
 
 
 def _next_step(visit: Visit, desk: Desk, to: str, session: Session, query: Mapping[str, str]) -> Response:
-    """Of somebody who is signed in."""
+    """For a person who is signed in on the main host."""
     now, pairs, proof = desk.now(), visit.cookie(PAIRS), query.get("proof")
     if proof is None:
-        asked = desk.handoff.asked(to, query.get("request", "").encode(), now)
+        asked = desk.handoff.open_request(to, query.get("request", "").encode(), now)
     else:
-        asked = desk.handoff.proved(to, proof.encode(), session, now)
+        asked = desk.handoff.open_proof(to, proof.encode(), session, now)
     if asked is None:
         return _refused(visit, TOO_LATE, desk.application_url(to))
     pair = paired(pairs, to, asked.browser)
     if pair in UNPAIRED:
         return _refused(visit, UNPAIRED[pair])
     if proof is None:
-        return see_other(_session_url(desk, to, code=desk.handoff.grant(to, asked, session, now)))
-    answer = see_other(_session_url(desk, to, entry=desk.handoff.admit(to, asked, session, now)))
+        return see_other(_session_url(desk, to, code=desk.handoff.make_code(to, asked, session, now)))
+    answer = see_other(_session_url(desk, to, entry=desk.handoff.make_entry(to, asked, session, now)))
     return with_cookie(answer, PAIRS, with_pair(pairs, to, asked.browser), PAIR_SECONDS)
 
 
@@ -117,7 +117,7 @@ async def take_code(visit: Visit, desk: Desk, request: Request) -> Response:
     return with_cookie(response, HANDOFF, visit.cookie(HANDOFF), PAIR_SECONDS)
 
 
-def _redeem(visit: Visit, desk: Desk, query: Mapping[str, str]) -> Redeemed | None:
+def _redeem(visit: Visit, desk: Desk, query: Mapping[str, str]) -> Redemption | None:
     now, nonce, entry = desk.now(), visit.cookie(HANDOFF), query.get("entry")
     if entry is not None:
         return desk.handoff.enter(visit.host, entry.encode(), nonce, now)

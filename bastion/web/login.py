@@ -1,7 +1,7 @@
 """How does a person sign in and out?  `/login` takes a token, the authenticator decides, a cookie remembers.
 
-The form counts only when it is our own page's (RFC 6749's login CSRF is signing somebody in as another);
-where to go afterwards stands in a sealed cookie and never in a query (CVE-2021-21291).
+The form is accepted from our own page only (login CSRF would sign a person in as another user, RFC 6749);
+where to go afterwards is in a sealed cookie and never in a query (CVE-2021-21291).
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ TOO_LONG = (
     " request."
 )
 
-# else the token could not be asked about
+# with any other code the token could not be reviewed
 OUTCOME_OF = {401: Outcome.NOT_ACCEPTED, 429: Outcome.TOO_MANY_FAILURES}
 
 _log = logging.getLogger("bastion.web")
 
 
 class FormError(Exception):
-    """Why a form is none: what to answer."""
+    """`answer` says what is wrong with the form."""
 
     def __init__(self, answer: Response) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ def _addresses(desk: Desk) -> list[str]:
 
 
 async def log_in(visit: Visit, desk: Desk, request: Request) -> Response:
-    if not visit.counts():
+    if not visit.may_use_cookie():
         return cross_site(visit)
     try:
         token = await submitted_token(request)
@@ -98,7 +98,7 @@ async def log_out(visit: Visit, desk: Desk, request: Request) -> Response:
 
 
 async def submitted_token(request: Request) -> str:
-    """Raises FormError, or StatusError 401 where it can be no token."""
+    """Raises FormError, or StatusError 401 where the text cannot be a token."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
         raise FormError(problem("That was no form", f"A form is sent as {FORM}.", 415, "/login", "Sign in"))
     body = bytearray()
@@ -134,8 +134,8 @@ def not_accepted() -> Response:
 
 
 def signed_out(visit: Visit, location: str, cookie: bytes) -> Response:
-    """The answer to a form that takes the cookie away."""
-    if not visit.counts():
+    """The response to a form that removes the cookie."""
+    if not visit.may_use_cookie():
         return cross_site(visit)
     visit.record.outcome = Outcome.SIGNED_OUT
     return with_cookie(see_other(location), cookie)
@@ -145,7 +145,7 @@ def cross_site(visit: Visit) -> Response:
     visit.record.outcome = Outcome.CROSS_SITE
     return problem(
         "That came from elsewhere",
-        "This form counts only when it is sent from this host's own page.",
+        "This form is accepted only from this host's own page.",
         403,
         "/login",
         "Go there",
@@ -153,7 +153,7 @@ def cross_site(visit: Visit) -> Response:
 
 
 def refusal(error: StatusError) -> Response:
-    """The form again, with what stands in the way; never what was typed."""
+    """The form again, with the reason; never with what was typed."""
     if error.code == 401:
         return not_accepted()
     response = sign_in_form(error.code, f"{error.message[:1].upper()}{error.message[1:]}.")
@@ -166,7 +166,7 @@ def refusal(error: StatusError) -> Response:
 
 
 def add_sign_in(app: FastAPI, desk: Desk | None) -> None:
-    """Without a desk nobody signs in, and there are no such pages; the description has them all the same."""
+    """Without a desk there are no such pages; the description has them all the same."""
     schema = {
         "type": "object",
         "properties": {"token": {"type": "string", "format": "password"}},

@@ -1,7 +1,4 @@
-"""What do the bastion's own pages look like?
-
-Plain HTML: no script, nothing loaded from anywhere; what is put in is escaped.
-"""
+"""The bastion's own pages: plain HTML, no script, nothing loaded from elsewhere; all values are escaped."""
 
 from __future__ import annotations
 
@@ -112,7 +109,7 @@ def sign_out_form(path: str) -> Response:
 
 
 def signed_out_here(main: str) -> Response:
-    """Of an application's host; `main` is where to sign out of them all."""
+    """For an application's host; `main` is where to sign out of all hosts."""
     return page(
         "You are signed out",
         f'<p>of this application. You may still be signed in at <a href="{escape(main)}">the'
@@ -121,7 +118,7 @@ def signed_out_here(main: str) -> Response:
 
 
 def problem(title: str, text: str, code: int, link: str = "", label: str = "") -> Response:
-    """`link` leads to where it may go on, as `label`."""
+    """`link`, if any, is a button with the text `label`."""
     button = f'\n<a class="button" href="{escape(link)}">{escape(label)}</a>' if link else ""
     return page(title, f'<p role="alert">{escape(text)}</p>{button}', code)
 

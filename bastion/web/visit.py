@@ -1,4 +1,4 @@
-"""What is known of a request to the bastion's own pages?"""
+"""A request to the pages for signing in, and how these pages are added to the application."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from bastion.kube.status import StatusError
 from bastion.kube.user import User
 from bastion.message.cookies import own_cookie, set_own
 from bastion.observe.record import Record
-from bastion.signin.crosssite import counts, provenance
+from bastion.signin.crosssite import may_use_cookie, provenance
 from bastion.signin.handoff import Handoff
 from bastion.signin.session import Session, Sessions
 
-STRICT_TRANSPORT = "max-age=31536000"  # not of the hosts below: they may be somebody else's
+STRICT_TRANSPORT = "max-age=31536000"  # without subdomains: they may belong to others
 
 Seen = Callable[[str, bytes, bytes, list[Field]], tuple[bytes, bytes]]
 Client = Callable[[str, list[Field]], str]
@@ -29,12 +29,12 @@ Client = Callable[[str, list[Field]], str]
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What signing in takes.
+    """All that the pages for signing in need.
 
-    `identify` says whose credentials they are, to a client address (NotAccepted, StatusError 429 for one that
-    failed too often); `client` gives that address and `seen` scheme and host as the browser has them;
-    `public_url` and `hosts` are of a bastion with application hosts. `strict_transport`: browsers are told to
-    come over TLS alone from now on.
+    `identify` returns the user of credentials (it raises NotAccepted, or StatusError 429 for an address that
+    failed too often); `client` returns the address of the client, and `seen` scheme and host as the browser
+    has them; `public_url` and `hosts` are set where there are application hosts; with `strict_transport`
+    browsers are told to use TLS only.
     """
 
     sessions: Sessions
@@ -72,13 +72,13 @@ class Visit:
         raw: bytes = request.scope["raw_path"]
         self.target = raw + b"?" + query if query else raw
 
-    def counts(self) -> bool:
-        """Whether its cookies, or its form, are those of our own pages or of a person who came here."""
+    def may_use_cookie(self) -> bool:
+        """Whether the request comes from our own pages or a person, so that its cookies and form count."""
         try:
             seen = self._desk.seen(self._peer, self.scheme, self.authority, self.fields)
-        except StatusError:  # the proxy in front does not say clearly which host was asked for
+        except StatusError:  # the proxy in front does not say clearly which host was requested
             return False
-        return counts(provenance(self.method, self.fields, *seen))
+        return may_use_cookie(provenance(self.method, self.fields, *seen))
 
     def cookie(self, name: bytes) -> bytes:
         return own_cookie(self.fields, name)
@@ -87,17 +87,17 @@ class Visit:
         value = self.cookie(kind)
         return (
             self._desk.sessions.open(kind, self.host, value, self._desk.now())
-            if value and self.counts()
+            if value and self.may_use_cookie()
             else None
         )
 
     async def user(self, session: Session | None) -> User | None:
-        """Whose session it is, None where its token is nobody's any more.  Raises StatusError."""
+        """The user of a session, None where its token is no longer accepted.  Raises StatusError."""
         self.record.user = await self.owner(session.token) if session is not None else None
         return self.record.user
 
     async def owner(self, token: str) -> User | None:
-        """Whose it is.  Raises StatusError."""
+        """The user of a token, None where it is not accepted.  Raises StatusError."""
         try:
             return await self._desk.identify(Credentials(token), self.client)
         except NotAccepted as refused:

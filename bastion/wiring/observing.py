@@ -1,4 +1,4 @@
-"""Who is told what happened: the access log, the metrics, the operator."""
+"""The access log, the metrics, and warnings about certificates."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bastion.cluster.access import ApiAccess
 from bastion.observe.accesslog import AccessLog
 from bastion.observe.expiry import Expiry, certificates_of
 from bastion.observe.logs import access_lines
-from bastion.observe.metrics import Metrics, Rendered
+from bastion.observe.metrics import Metrics, Renderer
 from bastion.observe.observer import Observer
 from bastion.observe.requests import Requests
 from bastion.observe.signins import SignIns
@@ -21,7 +21,7 @@ from bastion.wiring.exposition import open_exposition
 
 @dataclass(frozen=True, slots=True)
 class Observing:
-    """`observer` is told of proxied requests, `page_observer` of requests to the pages for signing in."""
+    """`observer` is for proxied requests, `page_observer` for the pages for signing in."""
 
     log: AccessLog
     requests: Requests
@@ -30,7 +30,7 @@ class Observing:
     observer: Observer
     page_observer: Observer
     metrics: Metrics
-    rendered: Rendered
+    renderer: Renderer
 
 
 async def open_observing(
@@ -54,5 +54,5 @@ async def open_observing(
         observer=Observer((log, requests)),
         page_observer=Observer((log, requests, sign_ins)),
         metrics=metrics,
-        rendered=Rendered(await open_exposition(config.observing, metrics, stack)),
+        renderer=Renderer(await open_exposition(config.observing, metrics, stack)),
     )

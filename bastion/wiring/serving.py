@@ -46,7 +46,7 @@ def serving(
     door = Door(open_files(), config.limits.connections_per_address, parts.origins.trusts)
     desk = parts.browsers.desk
     checks = {**readiness, "shutdown": lambda: "shutting down" if stopping.is_set() else None}
-    web = create_app(checks, {"ping": lambda: None}, observing.rendered, desk)
+    web = create_app(checks, {"ping": lambda: None}, observing.renderer, desk)
     app = App(
         gateway_of(config, parts),
         web,

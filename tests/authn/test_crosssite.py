@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bastion.signin.crosssite import counts, own_origins, provenance
+from bastion.signin.crosssite import may_use_cookie, own_origins, provenance
 
 HOST = b"bastion.example.test:8443"
 OWN, SIBLING, EVIL = (
@@ -24,7 +24,7 @@ def asked(method: str, upgrade: bool = False, **said: Any) -> bool:
         "origin": b"origin",
     }
     fields = [(names[key], names[key].title(), value) for key, value in said.items()]
-    return counts(provenance(method, fields, b"https", HOST, upgrade=upgrade))
+    return may_use_cookie(provenance(method, fields, b"https", HOST, upgrade=upgrade))
 
 
 COUNTS = {
@@ -131,8 +131,8 @@ def test_an_upgrade_counts_by_its_origin_alone(origin: bytes, said: dict[str, by
 
 def test_a_field_given_twice_says_nothing() -> None:
     fields = [(b"sec-fetch-site", b"Sec-Fetch-Site", b"same-origin")] * 2
-    assert not counts(provenance("POST", fields, b"https", HOST))
-    assert not counts(provenance("GET", fields, b"https", HOST))
+    assert not may_use_cookie(provenance("POST", fields, b"https", HOST))
+    assert not may_use_cookie(provenance("GET", fields, b"https", HOST))
 
 
 ORIGINS = [

@@ -205,7 +205,7 @@ def test_who_waits_too_long_for_a_turn_is_told_so_and_the_server_is_not_blamed()
         ):
             assert await api.create("/apis/x", b"{}", SOMEBODY) == b"{}"
             with pytest.raises(
-                ApiError, match=r"no turn within 0\.1 s: more is asked than --kube-api-qps lets through"
+                ApiError, match=r"no turn within 0\.1 s: more calls are made than --kube-api-qps allows"
             ):
                 await api.create("/apis/x", b"{}", SOMEBODY)
             assert api.statistics().waiting == 0

@@ -281,7 +281,7 @@ def test_a_field_that_is_none_is_told_of(
         ),
     )
     assert [record.getMessage().split(": ", 1)[1] for record in caplog.records] == [
-        "users[a].user.tokenfile is no field of a kubeconfig; it is passed over"
+        "users[a].user.tokenfile is not a field of a kubeconfig; it is ignored"
     ]
 
 

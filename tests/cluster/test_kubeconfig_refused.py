@@ -22,7 +22,7 @@ C, U = "clusters[a].cluster", "users[a].user"
 GCP = {"auth-provider": {"name": "gcp"}}
 OIDC = {"auth-provider": {"name": "oidc", "config": {"id-token": "hunter2"}}}
 HINT = "get it\nat \x1b[1mexample.test"
-NO_PROGRAM = "is not installed, or is no program: get it at example.test"
+NO_PROGRAM = "is not installed, or is not executable: get it at example.test"
 GONE = "is not supported; kubectl has it no more either: use"
 EXEC_API = "client.authentication.k8s.io"
 TWO_AUTHORITIES = {"certificate-authority": "x", "certificate-authority-data": "eA=="}
@@ -69,8 +69,8 @@ BROKEN = [
         f"{C}.server: '10.0.0.1:6443' has no scheme: write https://10.0.0.1:6443",
         server="10.0.0.1:6443",
     ),
-    refused("a-server-by-ftp", f"{C}.server: is no URL such as", server="ftp://10.0.0.1"),
-    refused("a-server-that-is-nothing", f"{C}.server: is no URL such as", server="https://[fd00::1"),
+    refused("a-server-by-ftp", f"{C}.server: is not a URL such as", server="ftp://10.0.0.1"),
+    refused("a-server-that-is-nothing", f"{C}.server: is not a URL such as", server="https://[fd00::1"),
     refused(
         "a-server-with-a-password",
         f"{C}.server: must not hold a user name or password",

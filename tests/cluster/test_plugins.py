@@ -44,7 +44,7 @@ GIVEN = [
     ({"token": "t", "clientCertificateData": "", "unknown": 1}, "Bearer t"),
     ({}, "gave no credentials"),
     ({"token": ""}, "gave no credentials"),
-    ({"token": "a\nb"}, "gave a token that is none"),
+    ({"token": "a\nb"}, "gave a token with characters that no token has"),
     ({"clientCertificateData": "x"}, "gave a certificate or a key, but not both"),
     ({"token": "t", "expirationTimestamp": "tomorrow"}, "put out no ExecCredential"),
     ({"token": ["hunter2"]}, "put out no ExecCredential"),

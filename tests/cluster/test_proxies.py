@@ -83,8 +83,8 @@ WRONG = [
     ("socks4://user:secret@proxy.example", "a proxy is spoken to by http, https or socks5, not 'socks4'"),
     ("proxy.example:3128", "a proxy is spoken to by http, https or socks5, not 'proxy.example'"),
     ("http://", "names no host"),
-    ("http://proxy.example:secret", "is no URL"),
-    ("http://[fd00::1", "is no URL"),
+    ("http://proxy.example:secret", "is not a URL"),
+    ("http://[fd00::1", "is not a URL"),
 ]
 
 

@@ -160,7 +160,7 @@ def test_of_two_api_servers_one_is_enough(cluster: Cluster, tmp_path: Path, how:
                 opened = time.monotonic()
                 bastion.program.until(lambda: sum(begun > opened + 3 for begun, _ in load.answers) > 10)  # noqa: B023
             assert {status for _, status in load.answers} == {200}, "nobody noticed"
-            assert "is not well: going on with" in bastion.program.stderr
+            assert "is not healthy: using" in bastion.program.stderr
 
 
 # --- rights that are taken away

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bastion.observe.apicalls import ApiCalls
 from bastion.observe.families import text
-from bastion.observe.metrics import Metrics, Rendered
+from bastion.observe.metrics import Metrics, Renderer
 from bastion.observe.process import Process
 from bastion.observe.requests import Requests
 from tests.fakes import ClockLoop, pass_time, run
@@ -24,8 +24,16 @@ def test_it_is_rendered_once_a_second_for_all_who_ask() -> None:
         rendered.append(asyncio.get_running_loop().time())
         return b"%d" % len(rendered)
 
+<<<<<<< HEAD
     async def main() -> None:
         text = Rendered(render)
+||||||| c1d97ad
+    async def main():
+        text = Rendered(render)
+=======
+    async def main():
+        text = Renderer(render)
+>>>>>>> wire
         assert [await text(), len(rendered)] == [b"1", 1]
         waiting = [asyncio.ensure_future(text()) for _ in range(100)]
         await pass_time(0.5)
