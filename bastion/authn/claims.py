@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bastion.authn.compact import date, number
+from bastion.identity.compact import date, number
 from bastion.kube.user import User, authenticated
 from bastion.settings.issuer import CLOCK_SKEW, RESERVED, Issuer
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from bastion.authn.authenticator import Credentials, NotAccepted
-from bastion.authn.compact import date, expiry
 from bastion.cluster.outage import unanswered
+from bastion.identity.compact import date, expiry
 from bastion.kube.review import TOKEN_REVIEWS, read_token_review, token_review, user_of
 from bastion.kube.user import User, authenticated
 from bastion.runtime.turns import Asker
