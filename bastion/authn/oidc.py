@@ -205,7 +205,7 @@ class Provider:
             raise ValueError("the discovery document is another issuer's")
         url = document.get("jwks_uri")
         if not isinstance(url, str) or wrong_url(url.partition("?")[0]):
-            raise ValueError("the discovery document has no jwks_uri that may be asked")
+            raise ValueError("the discovery document has no usable jwks_uri")
         if url.startswith("http:") and self.issuer.url.startswith("https:"):
             raise ValueError("the jwks_uri is not https")
         return url

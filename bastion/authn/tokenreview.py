@@ -56,7 +56,7 @@ class TokenReviewAuthenticator:
                 self._expired(credentials.token) or f"TokenReview: {said or 'not authenticated'}"
             )
         if not status.user.username:
-            raise NotAccepted("TokenReview: authenticated, but nobody is named")
+            raise NotAccepted("TokenReview: authenticated, but without a user name")
         if not self._audience_fits(status.audiences):
             raise NotAccepted("TokenReview: authenticated, but for none of --api-audiences")
         return authenticated(user_of(status.user))

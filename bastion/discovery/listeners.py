@@ -8,10 +8,10 @@ from collections.abc import Callable
 class Listeners:
     """What is called where something has left.
 
-    `address_gone`: with an address that its pod no longer has.  `address_left`: with one that any pod or node
-    no longer has, though others may.  `endpoint_left`: with one that a slice no longer has as ready, though its
-    pod may live.  `node_gone`: with one that its node no longer has.  `went_back`: with the reason why what is
-    known is of another past than the API server's.
+    `address_gone`: with an address that its pod no longer has.  `address_left`: with one that any pod or
+    node no longer has, though others may.  `endpoint_left`: with one that a slice no longer has as ready,
+    though its pod may live.  `node_gone`: with one that its node no longer has.  `went_back`: with the reason
+    why what is known is of another past than the API server's.
     """
 
     def __init__(self) -> None:

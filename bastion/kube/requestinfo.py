@@ -116,8 +116,9 @@ def _decoded(segment: bytes) -> str:
 
 
 def api_call(method: str, target: bytes) -> ApiCall:
-    """A resource where the path names one, else the path: kube-apiserver's reading, which decodes the path as a
-    whole before it is split.
+    """A resource where the path names one, else the path.
+
+    kube-apiserver's reading, which decodes the path as a whole before it is split.
     """
     raw, _, query = target.partition(b"?")
     path = unquote_to_bytes(raw).decode("utf-8", "replace")
@@ -158,8 +159,9 @@ def _is_watch(query: bytes) -> bool:
 
 
 def _selected(query: bytes) -> str:
-    """The one object that a field selector allows, by its name: a list or watch of it is a question about that
-    object (resourceNames apply).  Empty where it may be any.
+    """The name of the one object that a field selector allows, empty where it may be any.
+
+    A list or watch of one object is a question about that object (resourceNames apply).
     """
     found = _FIELD_SELECTOR.search(query)
     for term in unquote_plus(found[1].decode("latin-1")).split(",") if found is not None else ():

@@ -53,9 +53,9 @@ def may_stay_unread(method: str, body: Body | None) -> bool:
 class Request(msgspec.Struct, frozen=True, gc=False):
     """What is sent: `head` is the whole request head, its empty line included.
 
-    `owner` names whose request it is, empty where nobody knows.  `once`: it cannot be sent again, so a kept
-    connection is looked at once more.  `logs_in`: it may log its connection in, which then serves nobody else.
-    `upgrade`: the answer may switch protocols.
+    `owner` names the user whose request it is, empty where that is not known.  `once`: it cannot be sent
+    again, so a kept connection is looked at once more.  `logs_in`: it may log its connection in, which then
+    serves no other request.  `upgrade`: the response may switch protocols.
     """
 
     method: str
@@ -70,8 +70,8 @@ class Request(msgspec.Struct, frozen=True, gc=False):
 class RoundTrip:
     """A request on one connection: `send` begins it.
 
-    `close` must be called, whatever happened; it keeps the connection if it may.  `reused`: the connection has
-    carried another before.
+    `close` must be called, whatever happened; it keeps the connection if it may.  `reused`: the connection
+    has carried another before.
     """
 
     __slots__ = ("_connection", "_deadlines", "_pool", "_request", "_upload", "reused")
@@ -159,9 +159,9 @@ class Transport:
     async def round_trip(
         self, endpoint: Endpoint, request: Request, *, fresh: bool = False, patience: float | None = None
     ) -> RoundTrip:
-        """On a kept connection or a new one; `fresh` insists on a new one, and `patience` is in seconds for TCP.
+        """On a kept connection or a new one; nothing is sent yet.
 
-        Nothing is sent yet.  Raises DialError.
+        `fresh` insists on a new one; `patience` is in seconds, for TCP.  Raises DialError.
         """
         kept = None if fresh else self.kept(endpoint, request)
         if kept is not None:

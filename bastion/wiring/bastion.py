@@ -34,6 +34,7 @@ from bastion.cluster.throttle import Throttle
 from bastion.discovery.apiserver import NAMESPACE, api_server_sockets, look_once
 from bastion.discovery.backing import MOST_LISTED
 from bastion.discovery.catalog import Catalog
+from bastion.discovery.cluster import Cluster
 from bastion.discovery.informer import Informer
 from bastion.discovery.lookup import Lookup
 from bastion.discovery.resolver import Resolver
@@ -190,14 +191,16 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         balancer = Balancer(RoundRobin, outliers)
         turns = Turns()
         presentation = Policy(config.pages.rewrite_html, config.pages.sandbox)
+        resolver = Resolver(
+            catalog,
+            policy,
+            nodes=config.nodes,
+            namespaces=config.kube_api.namespaces,
+            beyond=_said_once(),
+        )
+        cluster = Cluster(api, catalog, resolver, Reviews(api, outages))
         router = Router(
-            Resolver(
-                catalog,
-                policy,
-                nodes=config.nodes,
-                namespaces=config.kube_api.namespaces,
-                beyond=_said_once(),
-            ),
+            cluster.resolver,
             balancer,
             turns.take,
             lookup,
@@ -215,19 +218,18 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         )
         catalog.listeners.address_left.append(pool.address_left)
         catalog.listeners.endpoint_left.append(pool.endpoint_left)
-        reviews = Reviews(api, outages)
         # With manifests the token file is the embedded API's own; on a cluster it is one more way to know
         # somebody.
         token_file = None if config.source.manifests else config.source.token_file
         authenticators = await open_authenticators(
             config.authentication,
             token_file,
-            reviews,
+            cluster.reviews,
             stack,
             anonymous=config.anonymous,
             ttl=config.memory.authentication,
         )
-        fresh_authorizer = AccessReviewAuthorizer(reviews)
+        fresh_authorizer = AccessReviewAuthorizer(cluster.reviews)
         authorizer = CachedAuthorizer(fresh_authorizer, config.memory.authorized, config.memory.unauthorized)
         recheck = Recheck(config.streams.recheck_interval, config.streams.recheck_grace)
         stream_access = StreamAccess(recheck, authenticators.fresh, fresh_authorizer)
@@ -285,10 +287,10 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         }
         metrics = Metrics(
             requests.families,
-            held(lambda: bastion.state, streams, outliers, api, recheck, pool, log),
+            held(lambda: bastion.state, streams, outliers, cluster.client, recheck, pool, log),
             caches(remembering),
             calls.families,
-            copies(catalog, informers),
+            copies(cluster.catalog, informers),
             granted(rights, standing),
             certificates(expiry),
             *((sign_ins.families,) if desk is not None else ()),
