@@ -34,8 +34,9 @@ from bastion.network.addresses import DialPolicy
 from bastion.network.connections import ConnectionPool
 from bastion.network.dial import Dialer
 from bastion.network.http1.answer import Answer
+from bastion.network.http1.connection import Connection
 from bastion.network.tls.contexts import ClientTLS
-from bastion.network.transport import RoundTrip, Transport
+from bastion.network.transport import Request, RoundTrip, Transport
 from bastion.runtime.certificates import Authority, Pair
 from bastion.runtime.deadlines import Deadlines
 from bastion.runtime.turns import USER, Asker, Key
@@ -359,9 +360,16 @@ async def start(
 ) -> RoundTrip:
     """A request on a kept connection or a new one."""
     framing = b"Transfer-Encoding: chunked\r\n" if upload is not None and upload.chunked else b""
-    return transport.start(
-        await transport.connect(endpoint, owner), method, head(method, framing), upload, owner
-    )
+    trip = await transport.round_trip(endpoint, Request(method, head(method, framing), upload, owner))
+    trip.send()
+    return trip
+
+
+def begin(pool: ConnectionPool, connection: Connection, raw: bytes = b"") -> RoundTrip:
+    """A GET on a connection of the test's own."""
+    trip = RoundTrip(pool, USUAL, connection, Request("GET", raw or head()))
+    trip.send()
+    return trip
 
 
 async def whole(answer: Answer) -> bytes:

@@ -23,7 +23,7 @@ ROWS = [
     {"server", "web", "standalone"},
     {"proxy"},
     {"authn", "authz", "signin", "discovery"},
-    {"cluster", "network", "observe"},
+    {"cluster", "identity", "network", "observe"},
     {"settings"},
     {"message", "balance"},
     {"http"},

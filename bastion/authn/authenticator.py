@@ -18,10 +18,10 @@ Chain = tuple[bytes, ...]  # certificates in DER, the peer's own first; empty wh
 
 _UNKNOWN = {
     Kind.NOTHING: "no credentials",
-    Kind.TOKEN: "a token that nobody knows",
-    Kind.COOKIE: "a session whose token nobody knows",
-    Kind.CERTIFICATE: "a client certificate of no authority that counts, or that names nobody",
-    Kind.FRONT_PROXY: "a front proxy's headers with a client certificate that is none of a front proxy",
+    Kind.TOKEN: "an unknown token",
+    Kind.COOKIE: "a session whose token is no longer accepted",
+    Kind.CERTIFICATE: "a client certificate that is not trusted, or that names no user",
+    Kind.FRONT_PROXY: "front-proxy headers without a trusted front-proxy certificate",
 }
 
 

@@ -75,6 +75,28 @@ async def open_authenticators(
 
     Raises StartError, or OSError where a file cannot be read.
     """
+    local, headers, followed = _local(settings, token_file, generation)
+    tokens: Authenticator = TokenReviewAuthenticator(reviews, settings.audiences)
+    if settings.issuers:
+        from bastion.authn.oidc import OidcAuthenticator  # only here: nobody else needs its libraries
+
+        providers = _providers(settings, stack, generation)
+        followed.append(providers)
+        tokens = OidcAuthenticator(providers, tokens, time.time, settings.clock_skew)
+    cached = CachedAuthenticator(tokens, ttl)
+    task = asyncio.create_task(follow(followed), name="authentication files")
+    stack.callback(task.cancel)
+
+    last = [AnonymousAuthenticator()] if anonymous else []
+    fresh, remembering = _first_of([*local, tokens, *last]), _first_of([*local, cached, *last])
+    at_once = partial(first_known, (*local, cached, *last))
+    return Authenticators(fresh, remembering, at_once, headers, tuple(followed), cached)
+
+
+def _local(
+    settings: Authentication, token_file: Path | None, generation: Generation | None
+) -> tuple[list[LocalAuthenticator], FrontProxyHeaders | None, list[Followed[Any]]]:
+    """Those that ask no server, the headers of a front proxy, and the files of all this."""
     local: list[LocalAuthenticator] = []
     followed: list[Followed[Any]] = []
     headers = None
@@ -101,22 +123,7 @@ async def open_authenticators(
         )
         followed.append(known)
         local.append(TokenFileAuthenticator(known))
-
-    tokens: Authenticator = TokenReviewAuthenticator(reviews, settings.audiences)
-    if settings.issuers:
-        from bastion.authn.oidc import OidcAuthenticator  # only here: nobody else needs its libraries
-
-        providers = _providers(settings, stack, generation)
-        followed.append(providers)
-        tokens = OidcAuthenticator(providers, tokens, time.time, settings.clock_skew)
-    cached = CachedAuthenticator(tokens, ttl)
-    task = asyncio.create_task(follow(followed), name="authentication files")
-    stack.callback(task.cancel)
-
-    last = [AnonymousAuthenticator()] if anonymous else []
-    fresh, remembering = _first_of([*local, tokens, *last]), _first_of([*local, cached, *last])
-    at_once = partial(first_known, (*local, cached, *last))
-    return Authenticators(fresh, remembering, at_once, headers, tuple(followed), cached)
+    return local, headers, followed
 
 
 def _providers(
@@ -129,9 +136,9 @@ def _providers(
     stack.callback(providers.close)
     file = settings.issuers_file or settings.issuer_authority
     try:
-        return Followed(f"what is said of the issuers ({file})", (file,), providers.read, generation)
+        return Followed(f"the issuers' settings ({file})", (file,), providers.read, generation)
     except ValueError as error:
-        raise StartError(f"cannot use what is said of the issuers: {error}") from error
+        raise StartError(f"cannot use the issuers' settings: {error}") from error
 
 
 def _verifier(trusts: Followed[dict[Path, Trust]], authority: Path) -> CertificateVerifier:

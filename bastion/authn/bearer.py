@@ -71,7 +71,7 @@ def bearer_token(value: bytes) -> str | None:
     if scheme.lower() != b"bearer" or not token or token[:1] == b" ":
         return None
     if len(token) > MAX_TOKEN or token.translate(None, _VISIBLE):
-        raise unauthorized("a bearer token that can be none: too long, or not of visible ASCII")
+        raise unauthorized("the bearer token is malformed: too long, or not visible ASCII")
     return token.decode("ascii")
 
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from bastion.authn.authenticator import NOBODY, Authenticator, Credentials, NotAccepted
-from bastion.authn.compact import expiry
 from bastion.authn.tokenreview import DOING
 from bastion.cluster.outage import unanswered
+from bastion.identity.compact import expiry
 from bastion.kube.user import User
 from bastion.runtime.cache import Cache, CacheStatistics
 from bastion.runtime.turns import Asker

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bastion.authn.compact import date, number
+from bastion.identity.compact import date, number
 from bastion.kube.user import User, authenticated
 from bastion.settings.issuer import RESERVED, Issuer
 
@@ -52,7 +52,7 @@ def _check_times(claims: Claims, now: float, skew: float) -> None:
     """
     expires = number(claims.get("exp"))
     if expires is None:
-        raise BadToken("exp is missing, or no date")
+        raise BadToken("exp is missing or not a date")
     if now >= expires + skew:
         raise BadToken(f"expired at {date(expires)}")
     for claim, why in (("iat", "issued in the future"), ("nbf", "not yet valid")):
@@ -79,7 +79,7 @@ def _check_email(address: str, verified: object) -> None:
     if verified is not True:  # nor a string, a number or null: kube-apiserver refuses these as well
         raise BadToken("the e-mail address is not verified")
     if address.count("@") != 1:  # CVE-2026-40574: a@evil@corp is of either domain, depending on who reads it
-        raise BadToken("the e-mail address is none")
+        raise BadToken("the e-mail address is malformed")
 
 
 def _groups(claims: Claims, issuer: Issuer) -> tuple[str, ...]:
@@ -97,7 +97,7 @@ def _groups(claims: Claims, issuer: Issuer) -> tuple[str, ...]:
 def _prefixed(prefix: str, value: str) -> str:
     name = prefix + value
     if name.startswith(RESERVED):
-        raise BadToken("a name that only Kubernetes itself gives")
+        raise BadToken("a name that is reserved for Kubernetes")
     if not value or len(name) > MAX_NAME or not name.isprintable():
         raise BadToken("a name that is empty, too long, or has control characters")
     return name

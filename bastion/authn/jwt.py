@@ -16,7 +16,7 @@ import msgspec
 from jose import jwk
 
 from bastion.authn.claims import BadToken
-from bastion.authn.compact import Compact, decoded, read_json
+from bastion.identity.compact import Compact, decoded, read_json
 
 MAX_KEYS = 100  # of a set
 MAX_KID = 256  # characters
@@ -42,7 +42,7 @@ _REFUSED = frozenset(("crit", "jku", "jwk", "x5u", "x5c", "zip", "b64"))
 Keys = Mapping[tuple[str | None, str], Any]
 
 
-class Wanted(msgspec.Struct, frozen=True):
+class KeyChoice(msgspec.Struct, frozen=True):
     """The key that a token says it is signed with; `kid` None where it does not say (RFC 7515, 4.1.4: it need
     not).
     """
@@ -51,7 +51,7 @@ class Wanted(msgspec.Struct, frozen=True):
     alg: str
 
 
-def wanted_key(compact: Compact, algorithms: frozenset[str]) -> Wanted:
+def key_choice(compact: Compact, algorithms: frozenset[str]) -> KeyChoice:
     """Raises BadToken."""
     header = compact.header
     if header is None:
@@ -62,11 +62,11 @@ def wanted_key(compact: Compact, algorithms: frozenset[str]) -> Wanted:
     if not isinstance(alg, str) or alg not in algorithms or alg not in ALGORITHMS:
         raise BadToken("signed with an algorithm that is not allowed")
     if "kid" not in header:
-        return Wanted(None, alg)
+        return KeyChoice(None, alg)
     kid = header["kid"]
     if not isinstance(kid, str) or not 0 < len(kid) <= MAX_KID or not kid.isprintable():
         raise BadToken("the header names no key")
-    return Wanted(kid, alg)
+    return KeyChoice(kid, alg)
 
 
 def verify(compact: Compact, key: Any) -> None:

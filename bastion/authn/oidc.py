@@ -16,8 +16,8 @@ import httpx
 
 from bastion.authn.authenticator import Authenticator, Credentials, NotAccepted
 from bastion.authn.claims import BadToken, user_of
-from bastion.authn.compact import Compact, read_compact, read_json
-from bastion.authn.jwt import Keys, Wanted, read_keys, verify, wanted_key
+from bastion.authn.jwt import KeyChoice, Keys, key_choice, read_keys, verify
+from bastion.identity.compact import Compact, read_compact, read_json
 from bastion.kube.status import StatusError, service_unavailable
 from bastion.kube.user import User
 from bastion.runtime.trust import client_context
@@ -68,7 +68,7 @@ class OidcAuthenticator:
 
     async def _decide(self, compact: Compact, provider: Provider) -> User:
         issuer = provider.issuer
-        wanted = wanted_key(compact, issuer.algorithms)
+        wanted = key_choice(compact, issuer.algorithms)
         user = user_of(compact.claims, issuer, self._clock(), self._skew)
         key = await provider.key(wanted)
         try:
@@ -138,7 +138,7 @@ class Provider:
         if self._flight is not None:
             self._flight.cancel()
 
-    async def key(self, wanted: Wanted) -> Any:
+    async def key(self, wanted: KeyChoice) -> Any:
         """Raises BadToken where the provider has none of this name, StatusError 503 where it could not be
         asked.
         """
@@ -149,7 +149,7 @@ class Provider:
             self._begin()  # nobody waits for it
         return key
 
-    async def successor(self, wanted: Wanted, old: Any) -> Any:
+    async def successor(self, wanted: KeyChoice, old: Any) -> Any:
         """The key that took the place of `old`, which did not sign a token that names none.
 
         Raises as `key` does.
@@ -163,7 +163,7 @@ class Provider:
             raise undecided()
         raise BadToken("the issuer has no such key")
 
-    def _known(self, wanted: Wanted) -> Any | None:
+    def _known(self, wanted: KeyChoice) -> Any | None:
         return self._keys.get((wanted.kid, wanted.alg)) if self._age(self._answered) < KEEP else None
 
     def _may_ask(self) -> bool:
@@ -205,7 +205,7 @@ class Provider:
             raise ValueError("the discovery document is another issuer's")
         url = document.get("jwks_uri")
         if not isinstance(url, str) or wrong_url(url.partition("?")[0]):
-            raise ValueError("the discovery document has no jwks_uri that may be asked")
+            raise ValueError("the discovery document has no usable jwks_uri")
         if url.startswith("http:") and self.issuer.url.startswith("https:"):
             raise ValueError("the jwks_uri is not https")
         return url

@@ -17,7 +17,7 @@ from bastion.http.fields import Field
 from bastion.kube.status import unauthorized
 from bastion.message.headers import TOKEN_SUBPROTOCOL, subprotocols
 
-MALFORMED = "a token among the WebSocket subprotocols that can be none"
+MALFORMED = "the bearer token among the WebSocket subprotocols is malformed"
 
 _BASE64URL = re.compile(rb"[A-Za-z0-9_-]+")
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from bastion.authn.authenticator import Credentials, NotAccepted
-from bastion.authn.compact import date, expiry
 from bastion.cluster.outage import unanswered
+from bastion.identity.compact import date, expiry
 from bastion.kube.review import TOKEN_REVIEWS, read_token_review, token_review, user_of
 from bastion.kube.user import User, authenticated
 from bastion.runtime.turns import Asker
@@ -56,7 +56,7 @@ class TokenReviewAuthenticator:
                 self._expired(credentials.token) or f"TokenReview: {said or 'not authenticated'}"
             )
         if not status.user.username:
-            raise NotAccepted("TokenReview: authenticated, but nobody is named")
+            raise NotAccepted("TokenReview: authenticated, but without a user name")
         if not self._audience_fits(status.audiences):
             raise NotAccepted("TokenReview: authenticated, but for none of --api-audiences")
         return authenticated(user_of(status.user))

@@ -11,7 +11,7 @@ import msgspec
 
 from bastion.authz.authorizer import Authorizer, Question
 from bastion.authz.modes import MODES, Mode, mode
-from bastion.authz.wanted import wanted_user
+from bastion.authz.requested import requested_identity
 from bastion.http.fields import Field
 from bastion.kube.attributes import Attributes
 from bastion.kube.status import StatusError, forbidden, internal_error
@@ -41,7 +41,7 @@ class Impersonator:
 
         `required`: what the request is for.  Raises StatusError 400 or 403.
         """
-        wanted = wanted_user(fields)
+        wanted = requested_identity(fields)
         if wanted is None:
             return None
         first: StatusError | None = None

@@ -44,7 +44,7 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import structs
 
-from bastion.authz.wanted import Wanted, impersonated
+from bastion.authz.requested import RequestedIdentity, impersonated
 from bastion.kube.attributes import Attributes
 from bastion.kube.names import is_subdomain
 from bastion.kube.user import User, node_name, service_account
@@ -77,7 +77,7 @@ class Mode(msgspec.Struct, frozen=True):
     acting_as: User
 
 
-def mode(name: str, user: User, wanted: Wanted, required: Sequence[Attributes]) -> Mode | None:
+def mode(name: str, user: User, wanted: RequestedIdentity, required: Sequence[Attributes]) -> Mode | None:
     """The mode of this name, None where it is not for such an identity.
 
     `required`: what the request is for.
@@ -93,7 +93,7 @@ def mode(name: str, user: User, wanted: Wanted, required: Sequence[Attributes]) 
     return Mode(_masked(user) if name == "associated-node" else user, steps, acting_as)
 
 
-def _fits(name: str, user: User, wanted: Wanted) -> bool:
+def _fits(name: str, user: User, wanted: RequestedIdentity) -> bool:
     node, account = node_name(wanted.user), service_account(wanted.user)
     if name == "associated-node":
         bound = next((values for key, values in user.extra if key == NODE_NAME), ())
@@ -111,7 +111,7 @@ def _masked(user: User) -> User:
     return structs.replace(user, extra=((_KEYS_OF_EXTRAS, tuple(sorted(key for key, _ in user.extra))),))
 
 
-def _identity(verb: str, wanted: Wanted, group: str) -> tuple[Step, ...]:
+def _identity(verb: str, wanted: RequestedIdentity, group: str) -> tuple[Step, ...]:
     """`group`: of names and groups."""
     steps = [Step((_name(verb, wanted.user, group),))]
     if wanted.uid:

@@ -223,4 +223,4 @@ class Informer:
         return None
 
     def _say_expired(self, error: Exception) -> None:
-        _log.info("what came next of %s is no longer known (%s): listing anew", self._path, error)
+        _log.info("the watch of %s cannot go on (%s): listing again", self._path, error)

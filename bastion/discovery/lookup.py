@@ -89,7 +89,7 @@ class Lookup:
             return
         if not self._found.in_flight(key):
             if self._budget.exhausted(asker, self._now()):
-                raise too_many_requests("too many names that are not known; try again shortly")
+                raise too_many_requests("too many lookups of unknown names; try again shortly")
             self._budget.spend(asker, self._now())
         try:
             await self._found.find(key, partial(self._look_up, *key), asker)

@@ -172,7 +172,7 @@ class Resolver:
             raise _not_allowed("not an address that may be dialled")
         if self._policy.reaches_kubelet(address, number):
             raise refused(
-                "that is a kubelet, which is reached as its node (nodes/<name>) alone", "pods", target.id
+                "that is a kubelet: it is reached only as its node (nodes/<name>)", "pods", target.id
             )
 
     def _may_stand_by(self, pod: Pod, address: str, number: int) -> bool:

@@ -159,9 +159,9 @@ def _is_watch(query: bytes) -> bool:
 
 
 def _selected(query: bytes) -> str:
-    """The one object that a field selector allows, by its name; empty where it may be any.
+    """The name of the one object that a field selector allows, empty where it may be any.
 
-    A list or watch of it is a question about that object (resourceNames apply).
+    A list or watch of one object is a question about that object (resourceNames apply).
     """
     found = _FIELD_SELECTOR.search(query)
     for term in unquote_plus(found[1].decode("latin-1")).split(",") if found is not None else ():

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
+import msgspec
+
 from bastion.kube.endpoint import Endpoint
 from bastion.network.connections import ConnectionPool
 from bastion.network.http1.answer import Answer
@@ -40,22 +42,71 @@ def may_stay_unread(method: str, body: Body | None) -> bool:
     return body is not None and body.length != 0 and method not in READ_WITH_THEIR_BODY
 
 
-class RoundTrip:
-    """A request under way on one connection.
+class Request(msgspec.Struct, frozen=True, gc=False):
+    """What is sent: `head` is the whole request head, its empty line included.
 
-    `close` must be called, whatever happened; it keeps the connection if it may.
+    `owner` names the user whose request it is, empty where that is not known.  `once`: it cannot be sent
+    again, so a kept connection is looked at once more.  `logs_in`: it may log its connection in, which then
+    serves no other request.  `upgrade`: the response may switch protocols.
     """
 
+    method: str
+    head: bytes
+    body: Body | None = None
+    owner: str = ""
+    once: bool = False
+    logs_in: bool = False
+    upgrade: bool = False
+
+
+class RoundTrip:
+    """A request on one connection: `send` begins it.
+
+    `close` must be called, whatever happened; it keeps the connection if it may.  `reused`: the connection
+    has carried another before.
+    """
+
+    __slots__ = ("_connection", "_pool", "_request", "_timeouts", "_upload", "reused")
+
     def __init__(
-        self, pool: ConnectionPool, connection: Connection, upload: asyncio.Task[None] | None
+        self, pool: ConnectionPool, timeouts: Timeouts, connection: Connection, request: Request
     ) -> None:
         self._pool = pool
+        self._timeouts = timeouts
         self._connection = connection
-        self._upload = upload
+        self._request = request
+        self._upload: asyncio.Task[None] | None = None
+        self.reused = connection.used
 
     @property
     def endpoint(self) -> Endpoint:
         return self._connection.endpoint
+
+    def send(self) -> None:
+        request, connection, body = self._request, self._connection, self._request.body
+        with_body = body is not None and body.length != 0
+        connection.begin(
+            request.head,
+            to_head=request.method == "HEAD",
+            answer_within=self._timeouts.response_header,
+            body_idle=self._timeouts.response_idle,
+            with_body=with_body,
+            to_switch=request.upgrade,
+        )
+        if body is None or not with_body:
+            connection.sent()
+        else:
+            if request.owner and not may_stay_unread(request.method, body):
+                connection.owner = request.owner
+            else:
+                connection.retire()
+            self._upload = asyncio.create_task(_upload(connection, body))
+        if request.logs_in:
+            connection.retire()
+
+    def abandon(self) -> None:
+        """Nothing is sent: the connection leads where it should not."""
+        self._connection.close()
 
     async def answer(self) -> Answer:
         """Raises NetworkError, or what reading the client's body raised."""
@@ -92,61 +143,22 @@ class Transport:
         self._pool = pool
         self.timeouts = timeouts
 
-    def upgrade(self, connection: Connection, head: bytes) -> RoundTrip:
-        """Ask for an upgrade, on a connection that is not used for anything else."""
-        connection.begin(
-            head,
-            to_head=False,
-            answer_within=self.timeouts.response_header,
-            body_idle=self.timeouts.response_idle,
-            to_switch=True,
-        )
-        connection.sent()
-        return RoundTrip(self._pool, connection, None)
+    def kept(self, endpoint: Endpoint, request: Request) -> RoundTrip | None:
+        """On a kept connection, None where there is none."""
+        connection = self._pool.take(endpoint, request.owner, sure=request.once)
+        return RoundTrip(self._pool, self.timeouts, connection, request) if connection is not None else None
 
-    def kept(self, endpoint: Endpoint, owner: str, *, sure: bool = False) -> Connection | None:
-        """A kept connection, None where there is none; `sure` looks at it once more, for what cannot be sent
-        again.
-        """
-        return self._pool.take(endpoint, owner, sure=sure)
-
-    async def connect(
-        self,
-        endpoint: Endpoint,
-        owner: str = "",
-        *,
-        fresh: bool = False,
-        sure: bool = False,
-        patience: float | None = None,
-    ) -> Connection:
-        """A kept connection or a new one; `fresh` insists on a new one, and `patience` is in seconds for TCP.
-
-        Raises DialError.
-        """
-        kept = None if fresh else self._pool.take(endpoint, owner, sure=sure)
-        return kept or await self._pool.dial(endpoint, patience)
-
-    def start(
-        self, connection: Connection, method: str, head: bytes, body: Body | None, owner: str = ""
+    async def round_trip(
+        self, endpoint: Endpoint, request: Request, *, fresh: bool = False, patience: float | None = None
     ) -> RoundTrip:
-        """`head` is the whole request head, its empty line included; `owner` names whose request it is, empty
-        where nobody knows.
+        """On a kept connection or a new one; nothing is sent yet.
+
+        `fresh` insists on a new one; `patience` is in seconds, for TCP.  Raises DialError.
         """
-        connection.begin(
-            head,
-            to_head=method == "HEAD",
-            answer_within=self.timeouts.response_header,
-            body_idle=self.timeouts.response_idle,
-            with_body=body is not None and body.length != 0,
-        )
-        if body is None or body.length == 0:
-            connection.sent()
-            return RoundTrip(self._pool, connection, None)
-        if owner and not may_stay_unread(method, body):
-            connection.owner = owner
-        else:
-            connection.retire()
-        return RoundTrip(self._pool, connection, asyncio.create_task(_upload(connection, body)))
+        kept = None if fresh else self.kept(endpoint, request)
+        if kept is not None:
+            return kept
+        return RoundTrip(self._pool, self.timeouts, await self._pool.dial(endpoint, patience), request)
 
 
 async def _upload(connection: Connection, body: Body) -> None:

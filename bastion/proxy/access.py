@@ -12,8 +12,8 @@ from collections.abc import Callable
 from functools import partial
 
 from bastion.authn.authenticator import Authenticator, Credentials, NotAccepted
-from bastion.authn.compact import expiry
 from bastion.authz.authorizer import Authorizer
+from bastion.identity.compact import expiry
 from bastion.kube.attributes import Attributes
 from bastion.kube.user import User
 from bastion.proxy.admission import Admitted

@@ -79,16 +79,7 @@ class Admission:
         `client` is the address that the request came from.  `own`: what is asked for, where it is one of the
         bastion's own paths.  Raises StatusError.
         """
-        application: Application | None = None
-        target: Proxied | None = None
-        if own is None:
-            application = self._hosts.application(request.host) if self._hosts is not None else None
-            record.host = request.host if application is not None else b""
-            record.info = target = parse_proxied(request.method, request.target, application)
-            if self._generated_clients and target is not None and b"%2" in target.rest:
-                # Before anything is decided: backend, X-Forwarded-Uri and log have one and the same path.
-                record.info = target = with_slashes(target, values(request.fields, b"user-agent"))
-                record.path = target.prefix + target.rest.partition(b"?")[0]
+        application, target = self._parse(request, record) if own is None else (None, None)
         upgrade = _upgrade(request) if request.upgradable and own is None else None
         with record.stage("authentication"):
             credentials = self._credentials.read(request, upgrade, application)
@@ -117,6 +108,18 @@ class Admission:
                     raise forbidden(acting_as.name, attributes, decision.reason)
                 questions.append((acting_as, attributes))
         return Admitted(info, credentials, user, acting_as, questions, asker, upgrade=upgrade)
+
+    def _parse(self, request: Request, record: Record) -> tuple[Application | None, Proxied | None]:
+        """Raises StatusError 400."""
+        application = self._hosts.application(request.host) if self._hosts is not None else None
+        if application is not None:
+            record.host = request.host
+        record.info = target = parse_proxied(request.method, request.target, application)
+        if self._generated_clients and target is not None and b"%2" in target.rest:
+            # Before anything is decided: backend, X-Forwarded-Uri and log have one and the same path.
+            record.info = target = with_slashes(target, values(request.fields, b"user-agent"))
+            record.path = target.prefix + target.rest.partition(b"?")[0]
+        return application, target
 
     def _required(self, attributes: Attributes, upgrade: Asked | None) -> tuple[Attributes, ...]:
         """What the user must be allowed.

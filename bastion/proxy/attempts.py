@@ -13,8 +13,7 @@ from bastion.balance.pool import Balancer
 from bastion.kube.endpoint import Endpoint
 from bastion.kube.objects import family_of
 from bastion.network.errors import DialError, NetworkError, SendError, UpstreamTimeout
-from bastion.network.http1.connection import Connection
-from bastion.network.transport import Transport
+from bastion.network.transport import Request, RoundTrip, Transport
 from bastion.observe.record import Record
 from bastion.proxy.router import Route, Router
 from bastion.runtime.turns import Key
@@ -56,15 +55,9 @@ class Attempts:
         self.failure: DialError | None = None
         self.fresh = fresh
 
-    async def connect(
-        self,
-        transport: Transport,
-        endpoint: Endpoint | None,
-        record: Record,
-        owner: str = "",
-        *,
-        sure: bool = False,
-    ) -> Connection:
+    async def open(
+        self, transport: Transport, endpoint: Endpoint | None, request: Request, record: Record
+    ) -> RoundTrip:
         """To `endpoint`, or to the next that takes a connection.
 
         Raises DialError, and StatusError where the target is gone by now.
@@ -72,14 +65,14 @@ class Attempts:
         while endpoint is not None:
             record.endpoint = str(endpoint)
             try:
-                connection = await transport.connect(
-                    endpoint, owner, fresh=self.fresh, sure=sure, patience=self.patience(endpoint)
+                trip = await transport.round_trip(
+                    endpoint, request, fresh=self.fresh, patience=self.patience(endpoint)
                 )
             except DialError as error:
                 self.failed(endpoint, error)
             else:
-                if await self.arrived(connection):
-                    return connection
+                if await self.arrived(trip):
+                    return trip
             endpoint = await self.next()
         raise self.failure or DialError("no endpoint that the target leads to by now took a connection")
 
@@ -125,28 +118,26 @@ class Attempts:
             self._router.dialled(self._route, endpoint, silent=True)
         self.failure = failure
 
-    async def arrived(self, connection: Connection) -> bool:
+    async def arrived(self, trip: RoundTrip) -> bool:
         """Whether the target still leads to where a new connection went; where not it is closed.
 
         Raises StatusError as `candidates`.
 
         A kept one was taken in the turn of the loop in which it was decided where to go.
         """
-        if connection.used:
+        if trip.reused:
             return True
         there = False
-        self._router.dialled(self._route, connection.endpoint, silent=False)
+        self._router.dialled(self._route, trip.endpoint, silent=False)
         try:
-            there = await self._router.leads_to(self._route, connection.endpoint, self._asker)
+            there = await self._router.leads_to(self._route, trip.endpoint, self._asker)
         finally:
             if not there:
-                connection.close()
+                trip.abandon()
         return there
 
 
-def note_failure(
-    outliers: Outliers, endpoint: Endpoint, asker: Key, now: float, error: NetworkError, *, reused: bool
-) -> None:
+def note_failure(outliers: Outliers, trip: RoundTrip, asker: Key, now: float, error: NetworkError) -> None:
     """Silence counts against an endpoint; that a kept connection was closed meanwhile does not."""
-    if isinstance(error, UpstreamTimeout) or (isinstance(error, SendError) and not reused):
-        outliers.unanswered(endpoint, asker, now)
+    if isinstance(error, UpstreamTimeout) or (isinstance(error, SendError) and not trip.reused):
+        outliers.unanswered(trip.endpoint, asker, now)

@@ -19,7 +19,7 @@ from bastion.message.page.html import HtmlRewriter, RewriteAborted
 from bastion.network.errors import NetworkError, UpstreamTimeout
 from bastion.network.http1.answer import Answer
 from bastion.network.logins import binds_request
-from bastion.network.transport import RoundTrip, Transport, may_stay_unread
+from bastion.network.transport import Request, RoundTrip, Transport, may_stay_unread
 from bastion.observe.record import Record
 from bastion.proxy.attempts import Attempts, note_failure
 from bastion.proxy.exchange import Exchange
@@ -76,7 +76,6 @@ class Forwarder:
         self, exchange: Exchange, route: Route, envelope: Envelope, record: Record, under_way: UnderWay
     ) -> None:
         """Raises StatusError as long as the answer has not begun; after that it aborts."""
-        head = request_head(exchange, route, envelope, self._policy)
         asker = envelope.asker
         if not self._waiting.enter(route.key, asker):
             raise service_unavailable(
@@ -87,8 +86,16 @@ class Forwarder:
             if exchange.body is not None
             else None
         )
+        request = Request(
+            exchange.method,
+            request_head(exchange, route, envelope, self._policy),
+            upload,
+            envelope.owner,
+            once=exchange.method not in IDEMPOTENT or upload is not None,
+            logs_in=envelope.keep_authorization and binds_request(exchange.fields),
+        )
         try:
-            trip, answer = await self._ask(exchange, route, head, upload, envelope, record, under_way)
+            trip, answer = await self._ask(exchange, route, request, envelope.asker, record, under_way)
         except NetworkError as error:
             raise unreachable(error) from error
         finally:
@@ -110,9 +117,8 @@ class Forwarder:
         self,
         exchange: Exchange,
         route: Route,
-        head: bytes,
-        upload: Upload | None,
-        envelope: Envelope,
+        request: Request,
+        asker: Key,
         record: Record,
         under_way: UnderWay,
     ) -> tuple[RoundTrip, Answer]:
@@ -120,51 +126,40 @@ class Forwarder:
         now.
         """
         attempts: Attempts | None = None
-        asker = envelope.asker
         endpoint = self._balancer.choose(route.endpoints, asker, self._now())
-        sure = exchange.method not in IDEMPOTENT or exchange.body is not None
-        connection = (
-            self._transport.kept(endpoint, envelope.owner, sure=sure) if endpoint is not None else None
-        )
+        trip = self._transport.kept(endpoint, request) if endpoint is not None else None
         while True:
-            if connection is None:
+            if trip is None:
                 attempts = attempts or self._attempts(route, asker)
-                connection = await attempts.connect(
-                    self._transport, endpoint, record, envelope.owner, sure=sure
-                )
-            under_way.endpoint = connection.endpoint
-            record.endpoint = str(connection.endpoint)
+                trip = await attempts.open(self._transport, endpoint, request, record)
+            under_way.endpoint = trip.endpoint
+            record.endpoint = str(trip.endpoint)
             if under_way.long is not None:
                 under_way.moved()
-            reused = connection.used
-            trip = self._transport.start(connection, exchange.method, head, upload, envelope.owner)
-            if envelope.keep_authorization and binds_request(exchange.fields):
-                connection.retire()
+            trip.send()
             try:
                 answer = await trip.answer()
             except NetworkError as error:
                 trip.close(clean=False)
-                touched = exchange.body is not None and exchange.body.touched
-                resent = attempts is not None and attempts.fresh
-                if not may_resend(error, exchange.method, reused=reused, body_touched=touched, resent=resent):
-                    note_failure(
-                        self._balancer.outliers,
-                        connection.endpoint,
-                        asker,
-                        self._now(),
-                        error,
-                        reused=reused,
-                    )
+                if not self._may_resend(exchange, trip, attempts, error):
+                    note_failure(self._balancer.outliers, trip, asker, self._now(), error)
                     raise
                 attempts = attempts or self._attempts(route, asker)
                 attempts.fresh = True
-                endpoint, connection = await attempts.next(), None
+                endpoint, trip = await attempts.next(), None
             except BaseException:
                 trip.close(clean=False)
                 raise
             else:
-                self._balancer.outliers.answered(connection.endpoint, asker)
+                self._balancer.outliers.answered(trip.endpoint, asker)
                 return trip, answer
+
+    def _may_resend(
+        self, exchange: Exchange, trip: RoundTrip, attempts: Attempts | None, error: NetworkError
+    ) -> bool:
+        touched = exchange.body is not None and exchange.body.touched
+        resent = attempts is not None and attempts.fresh
+        return may_resend(error, exchange.method, reused=trip.reused, body_touched=touched, resent=resent)
 
     def _attempts(self, route: Route, asker: Key) -> Attempts:
         return Attempts(route, self._router, self._balancer, asker, self._now)

@@ -20,7 +20,7 @@ from bastion.message.upgrade import Asked
 from bastion.network.errors import NetworkError
 from bastion.network.http1.answer import Answer
 from bastion.network.relay import Relay
-from bastion.network.transport import RoundTrip, Transport
+from bastion.network.transport import Request, RoundTrip, Transport
 from bastion.observe.record import Record
 from bastion.proxy.attempts import Attempts, note_failure
 from bastion.proxy.exchange import Exchange
@@ -115,10 +115,12 @@ class Tunneller:
         """
         attempts = Attempts(route, self._router, self._balancer, asker, self._now, fresh=True)
         endpoint = self._balancer.choose(route.endpoints, asker, self._now())
-        connection = await attempts.connect(self._transport, endpoint, record)
-        under_way.endpoint = connection.endpoint
+        request = Request("GET", head, upgrade=True)
+        trip = await attempts.open(self._transport, endpoint, request, record)
+        under_way.endpoint = trip.endpoint
         under_way.moved()
-        return self._transport.upgrade(connection, head)
+        trip.send()
+        return trip
 
     async def _answered(self, trip: RoundTrip, asker: Key) -> Answer:
         """Raises NetworkError."""
@@ -127,7 +129,7 @@ class Tunneller:
             answer = await trip.answer()
         except BaseException as error:
             if isinstance(error, NetworkError):
-                note_failure(outliers, trip.endpoint, asker, self._now(), error, reused=False)
+                note_failure(outliers, trip, asker, self._now(), error)
             trip.close(clean=False)
             raise
         outliers.answered(trip.endpoint, asker)

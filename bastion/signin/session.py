@@ -6,11 +6,9 @@ session cannot be revoked, only its token can.  Pure: the time is an argument.
 
 from __future__ import annotations
 
-import base64
-import binascii
-
 import msgspec
 
+from bastion.identity.compact import expiry
 from bastion.message.cookies import APPLICATION, RETURN, SESSION
 from bastion.signin.sealed import Sealer
 
@@ -47,7 +45,7 @@ class Sessions:
 
     def begin(self, token: str, now: float) -> Session:
         """Expires no later than the token's own `exp`."""
-        end = token_expiry(token)
+        end = expiry(token)
         until = now + SESSION_SECONDS
         return Session(token, int(until if end is None else max(0.0, min(until, end))))
 
@@ -82,25 +80,3 @@ def is_local(path: bytes) -> bool:
     return (
         path[:1] == b"/" and path[1:2] not in (b"/", b"\\") and path.isascii() and path.decode().isprintable()
     )
-
-
-def token_expiry(token: str) -> float | None:
-    """The `exp` that a JWT states, unverified: it may only shorten what a review of the token allowed.
-
-    None where there is none.
-    """
-    parts = token.split(".")
-    if len(parts) != 3:
-        return None
-    try:
-        claims = _claims(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except (binascii.Error, ValueError, RecursionError):
-        return None
-    return claims.exp
-
-
-class _Claims(msgspec.Struct):
-    exp: float | None = None
-
-
-_claims = msgspec.json.Decoder(_Claims).decode

@@ -45,7 +45,7 @@ _log = logging.getLogger("bastion")
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """`calls` counts the calls that `client` makes, `lookups` bounds those of `lookup`; `policy` decides which
+    """`calls` counts the calls of `client`, `lookups` bounds those of `lookup`; `policy` decides which
     addresses may be dialled.
     """
 

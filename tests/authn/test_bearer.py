@@ -103,7 +103,7 @@ def test_what_is_no_bearer_token_is_named_for_the_log_and_no_secret_is(lines: li
 
 MALFORMED = [
     (b"X-Bastion-Authorization: Basic eA==", "X-Bastion-Authorization: scheme Basic"),
-    (b"Authorization: Bearer a\xffb", "can be none"),
+    (b"Authorization: Bearer a\xffb", "is malformed"),
 ]
 
 

@@ -29,29 +29,15 @@ def code_for(
 ) -> tuple[bytes, bytes]:
     """(the nonce in the browser, a code)"""
     nonce, request = made.begin(host, path, nonce, NOW)
-<<<<<<< HEAD
-    return nonce, made.grant(host, present(made.asked(host, request, NOW)), ALICE, NOW)
-||||||| c1d97ad
-    return nonce, made.grant(host, made.asked(host, request, NOW), ALICE, NOW)
-=======
-    return nonce, made.make_code(host, made.open_request(host, request, NOW), ALICE, NOW)
->>>>>>> wire
+    return nonce, made.make_code(host, present(made.open_request(host, request, NOW)), ALICE, NOW)
 
 
 def entry_for(
     made: Handoff, host: str = APP, path: bytes = b"/a?b", nonce: bytes = b""
 ) -> tuple[bytes, bytes]:
     nonce, code = code_for(made, host, path, nonce)
-<<<<<<< HEAD
     proof = present(made.redeem(host, code, nonce, NOW)).proof
-    return nonce, made.admit(host, present(made.proved(host, proof, ALICE, NOW)), ALICE, NOW)
-||||||| c1d97ad
-    proof = made.redeem(host, code, nonce, NOW).proof
-    return nonce, made.admit(host, made.proved(host, proof, ALICE, NOW), ALICE, NOW)
-=======
-    proof = made.redeem(host, code, nonce, NOW).proof
-    return nonce, made.make_entry(host, made.open_proof(host, proof, ALICE, NOW), ALICE, NOW)
->>>>>>> wire
+    return nonce, made.make_entry(host, present(made.open_proof(host, proof, ALICE, NOW)), ALICE, NOW)
 
 
 # Both are taken in the same way: how to get one, how to take it.
@@ -91,28 +77,12 @@ OTHERS = [Session("token-of-mallory", ALICE.until), Session(ALICE.token, ALICE.u
 def test_a_proof_is_of_the_session_that_was_there_when_the_code_was_granted(session: Session) -> None:
     made = handoff()
     nonce, code = code_for(made)
-<<<<<<< HEAD
     proof = present(made.redeem(APP, code, nonce, NOW)).proof
-    assert made.proved(APP, proof, session, NOW) is None
-    assert made.proved(OTHER, proof, ALICE, NOW) is None
-    assert made.proved(APP, proof, ALICE, NOW + CODE_SECONDS) is None
-    assert made.proved(APP, code, ALICE, NOW) is None, "a code proves nothing"
-    assert present(made.proved(APP, proof, ALICE, NOW)).path == b"/a?b"
-||||||| c1d97ad
-    proof = made.redeem(APP, code, nonce, NOW).proof
-    assert made.proved(APP, proof, session, NOW) is None
-    assert made.proved(OTHER, proof, ALICE, NOW) is None
-    assert made.proved(APP, proof, ALICE, NOW + CODE_SECONDS) is None
-    assert made.proved(APP, code, ALICE, NOW) is None, "a code proves nothing"
-    assert made.proved(APP, proof, ALICE, NOW).path == b"/a?b"
-=======
-    proof = made.redeem(APP, code, nonce, NOW).proof
     assert made.open_proof(APP, proof, session, NOW) is None
     assert made.open_proof(OTHER, proof, ALICE, NOW) is None
     assert made.open_proof(APP, proof, ALICE, NOW + CODE_SECONDS) is None
     assert made.open_proof(APP, code, ALICE, NOW) is None, "a code proves nothing"
-    assert made.open_proof(APP, proof, ALICE, NOW).path == b"/a?b"
->>>>>>> wire
+    assert present(made.open_proof(APP, proof, ALICE, NOW)).path == b"/a?b"
 
 
 def test_it_is_good_once(step: tuple[Callable[..., Any], Callable[..., Any]]) -> None:
@@ -174,28 +144,14 @@ def test_changed_it_is_no_code(at: int) -> None:
 def test_a_request_is_no_code_and_a_code_no_request() -> None:
     made = handoff()
     nonce, request = made.begin(APP, b"/", b"", NOW)
-<<<<<<< HEAD
-    code = made.grant(APP, present(made.asked(APP, request, NOW)), ALICE, NOW)
-||||||| c1d97ad
-    code = made.grant(APP, made.asked(APP, request, NOW), ALICE, NOW)
-=======
-    code = made.make_code(APP, made.open_request(APP, request, NOW), ALICE, NOW)
->>>>>>> wire
+    code = made.make_code(APP, present(made.open_request(APP, request, NOW)), ALICE, NOW)
     assert made.redeem(APP, request, nonce, NOW) is None
     assert made.open_request(APP, code, NOW) is None
 
 
 @pytest.mark.parametrize("request_", [b"", b"x", b"A" * 100])
-<<<<<<< HEAD
 def test_what_was_never_asked_for_is_not_granted(request_: bytes) -> None:
-    assert handoff().asked(APP, request_, NOW) is None
-||||||| c1d97ad
-def test_what_was_never_asked_for_is_not_granted(request_):
-    assert handoff().asked(APP, request_, NOW) is None
-=======
-def test_what_was_never_asked_for_is_not_granted(request_):
     assert handoff().open_request(APP, request_, NOW) is None
->>>>>>> wire
 
 
 def test_a_request_is_of_one_host_and_lives_as_long_as_one_takes_to_sign_in() -> None:

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from jose.backends import ECKey, RSAKey
 
 from bastion.authn.claims import MAX_GROUPS, MAX_NAME, BadToken, user_of
-from bastion.authn.compact import decoded, expiry, number, read_compact, read_json
-from bastion.authn.jwt import ALGORITHMS, MAX_KEYS, read_keys, verify, wanted_key
+from bastion.authn.jwt import ALGORITHMS, MAX_KEYS, key_choice, read_keys, verify
+from bastion.identity.compact import decoded, expiry, number, read_compact, read_json
 from bastion.kube.user import User
 from bastion.settings.credentials import Oidc
 from bastion.settings.issuer import SIGNING_ALGORITHMS, Issuer
@@ -32,7 +32,7 @@ def decide(token: str, issuer: Issuer = ISSUER, now: float = NOW) -> User:
     """All of it but for fetching.  Raises BadToken."""
     compact = read_compact(token)
     assert compact is not None
-    wanted = wanted_key(compact, issuer.algorithms)
+    wanted = key_choice(compact, issuer.algorithms)
     user = user_of(compact.claims, issuer, now, CLOCK_SKEW)
     verify(compact, KEYS.get((wanted.kid, wanted.alg)))
     return user

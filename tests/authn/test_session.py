@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bastion.identity.compact import expiry
 from bastion.message.cookies import APPLICATION, RETURN, SESSION
 from bastion.signin.sealed import KEY_BYTES, Sealer, key_of
 from bastion.signin.session import (
@@ -22,7 +23,6 @@ from bastion.signin.session import (
     Sessions,
     TokenTooLong,
     is_local,
-    token_expiry,
 )
 from tests.present import present
 
@@ -185,9 +185,9 @@ EXPIRIES = [
 ]
 
 
-@pytest.mark.parametrize(("token", "expiry"), EXPIRIES)
-def test_the_expiry_that_a_token_states(token: str, expiry: float | None) -> None:
-    assert token_expiry(token) == expiry
+@pytest.mark.parametrize(("token", "end"), EXPIRIES)
+def test_the_expiry_that_a_token_states(token: str, end: float | None) -> None:
+    assert expiry(token) == end
 
 
 def test_an_expiry_far_away_does_not_make_it_longer() -> None:

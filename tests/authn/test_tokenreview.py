@@ -141,7 +141,7 @@ CAUSES = [
     ({"error": "token has expired"}, jwt(exp=1_700_000_000), (), "expired at 2023-11-14T22:13:20Z"),
     ({"error": "revoked"}, jwt(exp=1_900_000_000), (), "TokenReview: revoked"),
     ({"error": "no"}, jwt(exp=-1), (), "TokenReview: no"),
-    ({"authenticated": True}, "opaque", (), "TokenReview: authenticated, but nobody is named"),
+    ({"authenticated": True}, "opaque", (), "TokenReview: authenticated, but without a user name"),
     (YES, "opaque", ("bastion",), "TokenReview: authenticated, but for none of --api-audiences"),
 ]
 

@@ -13,7 +13,7 @@ import pytest
 from bastion.authz.authorizer import Decision
 from bastion.authz.impersonation import Impersonator
 from bastion.authz.modes import LEGACY, mode
-from bastion.authz.wanted import Wanted, impersonated, wanted_user
+from bastion.authz.requested import RequestedIdentity, impersonated, requested_identity
 from bastion.http.fields import Field
 from bastion.kube.attributes import Attributes
 from bastion.kube.status import service_unavailable
@@ -340,12 +340,12 @@ TWICE = [
 @pytest.mark.parametrize("lines", TWICE)
 def test_two_identities_are_none(lines: list[tuple[str, str]]) -> None:
     with refused(400, "more than one"):
-        wanted_user([(name.lower().encode(), name.encode(), value.encode()) for name, value in lines])
+        requested_identity([(name.lower().encode(), name.encode(), value.encode()) for name, value in lines])
 
 
 def test_a_header_that_is_no_utf8_is_refused() -> None:
     with refused(400):
-        wanted_user([(b"impersonate-user", b"Impersonate-User", b"caf\xe9")])
+        requested_identity([(b"impersonate-user", b"Impersonate-User", b"caf\xe9")])
 
 
 EXTRA_KEYS = [
@@ -361,7 +361,7 @@ EXTRA_KEYS = [
 
 @pytest.mark.parametrize(("raw", "key"), EXTRA_KEYS)
 def test_the_key_of_an_extra_is_decoded_once(raw: bytes, key: str) -> None:
-    wanted = wanted_user([(b"impersonate-user", b"", b"u"), (b"impersonate-extra-" + raw, b"", b"v")])
+    wanted = requested_identity([(b"impersonate-user", b"", b"u"), (b"impersonate-extra-" + raw, b"", b"v")])
     assert present(wanted).extra == ((key, ("v",)),)
     tried = mode(LEGACY, dev(), present(wanted), (GET,))
     assert present(tried).steps[1].each[0].subresource == key
@@ -369,22 +369,26 @@ def test_the_key_of_an_extra_is_decoded_once(raw: bytes, key: str) -> None:
 
 GROUPS = [
     # I-3
-    pytest.param(Wanted("u"), (AUTHENTICATED,), id="a-user"),
-    pytest.param(Wanted("u", ("g",)), ("g", AUTHENTICATED), id="given-groups-first"),
+    pytest.param(RequestedIdentity("u"), (AUTHENTICATED,), id="a-user"),
+    pytest.param(RequestedIdentity("u", ("g",)), ("g", AUTHENTICATED), id="given-groups-first"),
     pytest.param(
-        Wanted("system:serviceaccount:ns:sa", ("g",)),
+        RequestedIdentity("system:serviceaccount:ns:sa", ("g",)),
         ("g", AUTHENTICATED),
         id="a-service-account-with-groups-has-no-others",
     ),
     pytest.param(
-        Wanted("system:anonymous", ("g",)), ("g", "system:unauthenticated"), id="anonymous-with-groups"
+        RequestedIdentity("system:anonymous", ("g",)),
+        ("g", "system:unauthenticated"),
+        id="anonymous-with-groups",
     ),
     pytest.param(
-        Wanted("system:anonymous", (AUTHENTICATED,)),
+        RequestedIdentity("system:anonymous", (AUTHENTICATED,)),
         (AUTHENTICATED, "system:unauthenticated"),
         id="anonymous-is-always-unauthenticated",
     ),
-    pytest.param(Wanted("u", ("system:unauthenticated",)), ("system:unauthenticated",), id="not-both"),
+    pytest.param(
+        RequestedIdentity("u", ("system:unauthenticated",)), ("system:unauthenticated",), id="not-both"
+    ),
 ]
 
 

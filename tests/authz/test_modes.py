@@ -11,7 +11,7 @@ import pytest
 from bastion.authz.authorizer import Decision
 from bastion.authz.impersonation import REMEMBERED, Impersonator
 from bastion.authz.modes import LEGACY, MODES, mode
-from bastion.authz.wanted import Wanted
+from bastion.authz.requested import RequestedIdentity
 from bastion.http.fields import Field
 from bastion.kube.attributes import Attributes
 from bastion.kube.user import User
@@ -391,12 +391,12 @@ def test_not_everybodys_last_mode_is_known() -> None:
 
 def test_the_legacy_rules_are_for_everybody() -> None:
     wanted = [
-        Wanted("u"),
-        Wanted(NODE),
-        Wanted(ACCOUNT),
-        Wanted(ACCOUNT, ("g",)),
-        Wanted(NODE, uid="1"),
-        Wanted(""),
+        RequestedIdentity("u"),
+        RequestedIdentity(NODE),
+        RequestedIdentity(ACCOUNT),
+        RequestedIdentity(ACCOUNT, ("g",)),
+        RequestedIdentity(NODE, uid="1"),
+        RequestedIdentity(""),
     ]
     assert MODES[-1] == LEGACY
     assert all(mode(LEGACY, dev(), one, (GET,)) is not None for one in wanted)

@@ -13,6 +13,7 @@ from bastion.network.addresses import DialPolicy
 from bastion.network.connections import MAX_IDLE_PER_ENDPOINT, ConnectionPool
 from bastion.network.dial import Dialer
 from bastion.network.errors import DialError, SendError
+from bastion.network.transport import Request
 from bastion.runtime.certificates import Authority
 from bastion.runtime.deadlines import Deadlines
 from bastion.settings.kinds import network
@@ -22,6 +23,7 @@ from tests.fakes import (
     Backend,
     ask,
     backend,
+    begin,
     head,
     run,
     server_tls,
@@ -36,8 +38,7 @@ EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 async def answered(transport: Any, pool: Any, endpoint: Any) -> Any:
     """A fresh connection with one exchange behind it, not yet given back."""
     connection = await pool.dial(endpoint)
-    trip = transport.start(connection, "GET", head(), None)
-    await trip.answer()
+    await begin(pool, connection).answer()
     return connection
 
 
@@ -140,10 +141,11 @@ def test_a_kept_connection_that_dies_under_the_request_is_a_send_error() -> None
 
         async with Backend(script) as server, wire() as (transport, pool):
             await ask(transport, server.endpoint())
-            connection = await transport.connect(server.endpoint())
-            assert connection.used
+            trip = await transport.round_trip(server.endpoint(), Request("GET", head()))
+            assert trip.reused
+            trip.send()
             with pytest.raises(SendError, match="closed the connection without a response"):
-                await transport.start(connection, "GET", head(), None).answer()
+                await trip.answer()
             await until(lambda: pool.statistics().open == 0)
 
     run(main())
@@ -153,8 +155,8 @@ def test_a_fresh_connection_may_be_insisted_on() -> None:
     async def main() -> None:
         async with backend(EMPTY) as server, wire() as (transport, pool):
             await ask(transport, server.endpoint())
-            connection = await transport.connect(server.endpoint(), fresh=True)
-            assert not connection.used
+            trip = await transport.round_trip(server.endpoint(), Request("GET", head()), fresh=True)
+            assert not trip.reused
             assert (pool.statistics().idle, pool.statistics().dialled) == (1, 2)
 
     run(main())
@@ -365,9 +367,9 @@ def test_one_that_is_well_is_taken_for_what_cannot_be_sent_again(tls: Any) -> No
         context = server_tls(Authority("of backends")) if tls else None
         async with backend(EMPTY, EMPTY, tls=context) as server, wire() as (transport, _):
             for _ in range(2):
-                trip = transport.start(
-                    await transport.connect(server.endpoint(tls=tls), sure=True), "POST", head("POST"), None
-                )
+                request = Request("POST", head("POST"), once=True)
+                trip = await transport.round_trip(server.endpoint(tls=tls), request)
+                trip.send()
                 await trip.answer()
                 trip.close(clean=True)
             assert server.connections == 1

@@ -23,7 +23,19 @@ from bastion.network.tls.contexts import ClientTLS
 from bastion.runtime.certificates import Authority
 from bastion.runtime.deadlines import Deadlines
 from bastion.settings.sections import Kubelet
-from tests.fakes import LOOPBACK, NO_KUBELET, Backend, ask, backend, files, head, run, server_tls, until, wire
+from tests.fakes import (
+    LOOPBACK,
+    NO_KUBELET,
+    Backend,
+    ask,
+    backend,
+    begin,
+    files,
+    run,
+    server_tls,
+    until,
+    wire,
+)
 
 EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 AUTHORITY = Authority("kubelets")
@@ -298,11 +310,11 @@ def test_a_connection_that_is_lost_at_once_is_known_to_be() -> None:
         async def script(reader: Any, writer: Any) -> None:
             writer.close()
 
-        async with Backend(script) as server, wire() as (transport, pool):
+        async with Backend(script) as server, wire() as (_, pool):
             for _ in range(20):
                 connection = await pool.dial(server.endpoint())
                 with contextlib.suppress(Exception):
-                    await transport.start(connection, "GET", head(), None).answer()
+                    await begin(pool, connection).answer()
             await until(lambda: pool.statistics().open == 0)
 
     run(main())

@@ -26,6 +26,7 @@ from tests.fakes import (
     ClockLoop,
     ask,
     backend,
+    begin,
     delivered,
     pass_time,
     run,
@@ -332,11 +333,11 @@ def test_a_backend_that_speaks_first_is_not_listened_to() -> None:
             writer.write(b"SSH-2.0-OpenSSH_9\r\n")
             await reader.read()
 
-        async with Backend(script) as server, wire() as (transport, pool):
+        async with Backend(script) as server, wire() as (_, pool):
             connection = await pool.dial(server.endpoint())
             await until(lambda: not connection.alive)
             with pytest.raises(SendError):
-                await transport.start(connection, "GET", b"GET / HTTP/1.1\r\n\r\n", None).answer()
+                await begin(pool, connection, b"GET / HTTP/1.1\r\n\r\n").answer()
             assert pool.statistics().open == 0
 
     run(main())

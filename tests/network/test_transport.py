@@ -9,6 +9,7 @@ import pytest
 
 from bastion.kube.status import bad_request
 from bastion.network.errors import NetworkError, SendError
+from bastion.network.transport import Request
 from tests.fakes import Backend, Upload, ask, backend, refused, run, start, until, whole, wire
 from tests.present import present
 
@@ -355,9 +356,10 @@ def test_who_awaits_the_answer_may_be_cancelled() -> None:
 def test_the_head_is_sent_as_it_was_given() -> None:
     async def main() -> None:
         async with backend(OK) as server, wire() as (transport, _):
-            connection = await transport.connect(server.endpoint())
             raw = b"GET /a%2Fb//..?x=%zz HTTP/1.1\r\nHost: h\r\nX-A: 1\r\nX-A: 2\r\n\r\n"
-            await transport.start(connection, "GET", raw, None).answer()
+            trip = await transport.round_trip(server.endpoint(), Request("GET", raw))
+            trip.send()
+            await trip.answer()
             assert server.heads == [raw]
 
     run(main())

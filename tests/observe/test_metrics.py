@@ -24,16 +24,8 @@ def test_it_is_rendered_once_a_second_for_all_who_ask() -> None:
         rendered.append(asyncio.get_running_loop().time())
         return b"%d" % len(rendered)
 
-<<<<<<< HEAD
     async def main() -> None:
-        text = Rendered(render)
-||||||| c1d97ad
-    async def main():
-        text = Rendered(render)
-=======
-    async def main():
         text = Renderer(render)
->>>>>>> wire
         assert [await text(), len(rendered)] == [b"1", 1]
         waiting = [asyncio.ensure_future(text()) for _ in range(100)]
         await pass_time(0.5)

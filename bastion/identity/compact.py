@@ -48,11 +48,13 @@ def read_compact(token: str) -> Compact | None:
 
 
 def expiry(token: str) -> float | None:
-    """When a JWT says that it expires (seconds since the epoch), unverified; None where it says nothing of
-    the kind.
+    """When a JWT says that it expires (seconds since the epoch), unverified; None where it does not.
+
+    A date before the epoch is long over: it must not read as no date at all.
     """
     compact = read_compact(token)
-    return number(compact.claims.get("exp")) if compact is not None else None
+    exp = compact.claims.get("exp") if compact is not None else None
+    return 0.0 if isinstance(exp, (int, float)) and exp < 0 else number(exp)
 
 
 def date(seconds: float) -> str:

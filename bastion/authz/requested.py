@@ -22,7 +22,7 @@ _EXTRA = b"impersonate-extra-"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RequestedIdentity:
     """Whom a request asks to act as; `extra` keeps the order of the headers."""
 
     user: str
@@ -36,7 +36,7 @@ class Wanted:
         return not (self.groups or self.uid or self.extra)
 
 
-def wanted_user(fields: list[Field]) -> Wanted | None:
+def requested_identity(fields: list[Field]) -> RequestedIdentity | None:
     """None where no header asks.  Raises StatusError 400 for groups, uid or extras of nobody."""
     user: str | None = None
     uid: str | None = None
@@ -66,12 +66,12 @@ def wanted_user(fields: list[Field]) -> Wanted | None:
         raise bad_request(
             "Impersonate-Group, -Uid and -Extra headers need an Impersonate-User that is not empty"
         )
-    return Wanted(
+    return RequestedIdentity(
         user, tuple(groups), uid or "", tuple((key, tuple(values)) for key, values in extra.items())
     )
 
 
-def impersonated(wanted: Wanted, fixed: tuple[str, ...] = ()) -> User:
+def impersonated(wanted: RequestedIdentity, fixed: tuple[str, ...] = ()) -> User:
     """The identity that results (I-3): the groups asked for, those of a service account, and that one is
     known.
 

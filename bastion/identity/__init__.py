@@ -1,0 +1,1 @@
+"""Tokens that say whose they are."""
