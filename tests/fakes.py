@@ -33,8 +33,8 @@ from bastion.kube.user import User
 from bastion.network.addresses import DialPolicy
 from bastion.network.connections import ConnectionPool
 from bastion.network.dial import Dialer
-from bastion.network.http1.answer import Answer
 from bastion.network.http1.connection import Connection
+from bastion.network.http1.response import Response
 from bastion.network.tls.contexts import ClientTLS
 from bastion.network.transport import Request, RoundTrip, Transport
 from bastion.runtime.certificates import Authority, Pair
@@ -372,7 +372,7 @@ def begin(pool: ConnectionPool, connection: Connection, raw: bytes = b"") -> Rou
     return trip
 
 
-async def whole(answer: Answer) -> bytes:
+async def whole(answer: Response) -> bytes:
     """The body to its end.  Raises NetworkError."""
     pieces = []
     while piece := await answer.read():
@@ -386,7 +386,7 @@ async def ask(
     method: str = "GET",
     upload: Upload | None = None,
     owner: str = "alice",
-) -> tuple[Answer, bytes]:
+) -> tuple[Response, bytes]:
     """One whole exchange."""
     trip = await start(transport, endpoint, method, upload, owner)
     clean = False

@@ -83,7 +83,7 @@ class Policy(msgspec.Struct, frozen=True):
     sandbox: bool = True
 
 
-class Asked(msgspec.Struct, frozen=True):
+class RequestContext(msgspec.Struct, frozen=True):
     """What the response depends on in the request.
 
     `prefixed`: the application is under a path prefix; `ambient`: the request has no token (`ownorigin`).
@@ -95,7 +95,7 @@ class Asked(msgspec.Struct, frozen=True):
     ambient: bool
 
 
-class Presented(msgspec.Struct, frozen=True):
+class ClientResponse(msgspec.Struct, frozen=True):
     """`length` of the body in bytes, None where it is not known; `rewriter` where the body is edited."""
 
     fields: list[Field]
@@ -104,13 +104,13 @@ class Presented(msgspec.Struct, frozen=True):
 
 
 def present(
-    asked: Asked,
+    asked: RequestContext,
     status: int,
     fields: list[Field],
     length: int | None,
     mount: Callable[[], Mount],
     policy: Policy,
-) -> Presented:
+) -> ClientResponse:
     """`length` of the backend's body in bytes; `mount` is called only where a URL or a cookie may change."""
     fields = to_client(fields)
     marks = _marks(fields)
@@ -132,7 +132,7 @@ def present(
             fields = rewrite_fields(where, fields)
     if asked.prefixed:
         fields = _guarded(fields, marks, asked.ambient, policy.sandbox)
-    return Presented(fields, length, rewriter)
+    return ClientResponse(fields, length, rewriter)
 
 
 # What a response's fields call for, in one look at each.

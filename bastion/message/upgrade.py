@@ -19,7 +19,7 @@ PROTOCOLS = frozenset((WEBSOCKET, b"spdy/3.1"))
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
 
 
-class Asked(msgspec.Struct, frozen=True, gc=False):
+class UpgradeRequest(msgspec.Struct, frozen=True, gc=False):
     """`protocol` as the client wrote it; `key` is the Sec-WebSocket-Key, empty where there is none."""
 
     protocol: bytes
@@ -41,7 +41,7 @@ def names_upgrade(minor: int, fields: list[Field]) -> bool:
     return any(token.strip(b" \t").lower() == b"upgrade" for value in options for token in value.split(b","))
 
 
-def asked_upgrade(method: str, minor: int, fields: list[Field], *, has_body: bool) -> Asked | None:
+def asked_upgrade(method: str, minor: int, fields: list[Field], *, has_body: bool) -> UpgradeRequest | None:
     """None for an ordinary request.  Raises StatusError 400 for an upgrade that cannot be one."""
     if not names_upgrade(minor, fields):
         return None
@@ -49,7 +49,7 @@ def asked_upgrade(method: str, minor: int, fields: list[Field], *, has_body: boo
         # CVE-2026-69243
         raise bad_request("an upgrade request may have neither a body nor an expectation", close=True)
     keys = values(fields, b"sec-websocket-key")
-    asked = Asked(first_value(fields, b"upgrade"), keys[0] if keys else b"")
+    asked = UpgradeRequest(first_value(fields, b"upgrade"), keys[0] if keys else b"")
     if asked.websocket and method != "GET":
         raise bad_request("a WebSocket handshake is a GET request", close=True)
     if len(keys) > 1:
@@ -57,7 +57,7 @@ def asked_upgrade(method: str, minor: int, fields: list[Field], *, has_body: boo
     return asked
 
 
-def accepts(asked: Asked, fields: list[Field]) -> bool:
+def accepts(asked: UpgradeRequest, fields: list[Field]) -> bool:
     """Whether a 101 with these fields switches to what was asked for, and proves it where a key was sent (RFC
     6455, 4.1).
     """
@@ -70,11 +70,11 @@ def accepts(asked: Asked, fields: list[Field]) -> bool:
     return values(fields, b"sec-websocket-accept") == [proof]
 
 
-def request_lines(asked: Asked) -> bytes:
+def request_lines(asked: UpgradeRequest) -> bytes:
     """The hop's own fields, for the backend."""
     return b"Connection: Upgrade\r\nUpgrade: %b\r\n" % asked.protocol
 
 
-def answer_fields(asked: Asked) -> list[Field]:
+def answer_fields(asked: UpgradeRequest) -> list[Field]:
     """The hop's own fields, for the client."""
     return [(b"connection", b"Connection", b"Upgrade"), (b"upgrade", b"Upgrade", asked.protocol)]

@@ -12,8 +12,8 @@ import msgspec
 
 from bastion.kube.endpoint import Endpoint
 from bastion.network.connections import ConnectionPool
-from bastion.network.http1.answer import Answer
 from bastion.network.http1.connection import Connection
+from bastion.network.http1.response import Response
 from bastion.network.relay import Stream
 from bastion.settings.sections import Timeouts
 
@@ -108,7 +108,7 @@ class RoundTrip:
         """Nothing is sent: the connection leads where it should not."""
         self._connection.close()
 
-    async def answer(self) -> Answer:
+    async def answer(self) -> Response:
         """Raises NetworkError, or what reading the client's body raised."""
         if self._upload is None:
             return await self._connection.answer()

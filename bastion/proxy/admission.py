@@ -21,7 +21,7 @@ from bastion.kube.hostname import Application, HostNames
 from bastion.kube.requestinfo import ApiCall, Proxied, RequestInfo, parse_proxied
 from bastion.kube.status import forbidden, no_such_route, unauthorized
 from bastion.kube.user import User
-from bastion.message.upgrade import Asked, asked_upgrade
+from bastion.message.upgrade import UpgradeRequest, asked_upgrade
 from bastion.observe.record import Record
 from bastion.proxy.credentials import CredentialReader
 from bastion.proxy.exchange import Request
@@ -43,7 +43,7 @@ class Admitted(msgspec.Struct, frozen=True, gc=False):
     acting_as: User
     questions: Sequence[Question]
     asker: Key
-    upgrade: Asked | None = None
+    upgrade: UpgradeRequest | None = None
 
 
 class Admission:
@@ -121,7 +121,7 @@ class Admission:
             record.path = target.prefix + target.rest.partition(b"?")[0]
         return application, target
 
-    def _required(self, attributes: Attributes, upgrade: Asked | None) -> tuple[Attributes, ...]:
+    def _required(self, attributes: Attributes, upgrade: UpgradeRequest | None) -> tuple[Attributes, ...]:
         """What the user must be allowed.
 
         A WebSocket is a GET, so `get` on nodes/proxy would be enough to talk to whatever takes one there:
@@ -137,7 +137,7 @@ class Admission:
         return (attributes, structs.replace(attributes, verb="create"))
 
 
-def _upgrade(request: Request) -> Asked | None:
+def _upgrade(request: Request) -> UpgradeRequest | None:
     body = request.body
     has_body = body is not None and (body.chunked or bool(body.length))
     return asked_upgrade(request.method, request.minor, request.fields, has_body=has_body)

@@ -15,7 +15,7 @@ from bastion.http.fields import values
 from bastion.kube.hostname import Application, host_name
 from bastion.message.cookies import APPLICATION, SESSION, own_cookie
 from bastion.message.ownorigin import RULES, CrossSite, Kind
-from bastion.message.upgrade import Asked
+from bastion.message.upgrade import UpgradeRequest
 from bastion.proxy.exchange import Request
 from bastion.proxy.origin import Origins
 from bastion.signin.crosssite import credential_counts, provenance
@@ -41,7 +41,9 @@ class CredentialReader:
         self._sessions = sessions
         self._now = now
 
-    def read(self, request: Request, upgrade: Asked | None, application: Application | None) -> Credentials:
+    def read(
+        self, request: Request, upgrade: UpgradeRequest | None, application: Application | None
+    ) -> Credentials:
         """Raises StatusError 400 or 401.
 
         What is in header fields comes before a cookie; but on an application's host Authorization may be the
@@ -68,7 +70,7 @@ class CredentialReader:
         rule = RULES[found.kind].cross_site
         return found if rule is CrossSite.COUNTS or self._counts(request, rule, upgrade) else _NONE
 
-    def _session(self, request: Request, kind: bytes, upgrade: Asked | None) -> Credentials | None:
+    def _session(self, request: Request, kind: bytes, upgrade: UpgradeRequest | None) -> Credentials | None:
         """None where there is no cookie of a session, or it does not count."""
         value = own_cookie(request.fields, kind) if self._sessions is not None else b""
         if self._sessions is None or not value:
@@ -80,7 +82,7 @@ class CredentialReader:
             return None
         return Credentials(session.token, explicit=kind == APPLICATION, session=True)
 
-    def _counts(self, request: Request, rule: CrossSite, upgrade: Asked | None) -> bool:
+    def _counts(self, request: Request, rule: CrossSite, upgrade: UpgradeRequest | None) -> bool:
         seen = self._origins.seen(request.client, request.scheme, request.host, request.fields)
         return credential_counts(
             rule, provenance(request.method, request.fields, *seen, upgrade=upgrade is not None)

@@ -11,13 +11,13 @@ import msgspec
 from bastion.balance.pool import Balancer
 from bastion.kube.endpoint import Endpoint
 from bastion.kube.status import StatusError, gateway_timeout, service_unavailable
-from bastion.message.answers import Asked, Policy, Presented, present
+from bastion.message.answers import ClientResponse, Policy, RequestContext, present
 from bastion.message.headers import Forwarded, to_backend
 from bastion.message.identity import asserts_identity
 from bastion.message.mount import Mount
 from bastion.message.page.html import HtmlRewriter, RewriteAborted
 from bastion.network.errors import NetworkError, UpstreamTimeout
-from bastion.network.http1.answer import Answer
+from bastion.network.http1.response import Response
 from bastion.network.logins import binds_request
 from bastion.network.transport import Request, RoundTrip, Transport, may_stay_unread
 from bastion.observe.record import Record
@@ -121,7 +121,7 @@ class Forwarder:
         asker: Key,
         record: Record,
         under_way: UnderWay,
-    ) -> tuple[RoundTrip, Answer]:
+    ) -> tuple[RoundTrip, Response]:
         """Raises NetworkError or StatusError: from the client's body, or because the target is gone by
         now.
         """
@@ -166,8 +166,8 @@ class Forwarder:
 
 
 def present_answer(
-    exchange: Exchange, answer: Answer, endpoint: Endpoint, envelope: Envelope, policy: Policy
-) -> Presented:
+    exchange: Exchange, answer: Response, endpoint: Endpoint, envelope: Envelope, policy: Policy
+) -> ClientResponse:
     """The answer's head as the client is to have it."""
 
     def mount() -> Mount:
@@ -183,12 +183,12 @@ def present_answer(
         return Mount(forwarded.prefix, frozenset(authorities), path, forwarded.proto == b"https", asked)
 
     forwarded = envelope.forwarded
-    asked = Asked(exchange.method, exchange.fields, bool(forwarded.prefix), envelope.ambient)
+    asked = RequestContext(exchange.method, exchange.fields, bool(forwarded.prefix), envelope.ambient)
     return present(asked, answer.status, answer.fields, answer.length, mount, policy)
 
 
 async def hand_on(
-    exchange: Exchange, answer: Answer, endpoint: Endpoint, envelope: Envelope, policy: Policy, turns: Turns
+    exchange: Exchange, answer: Response, endpoint: Endpoint, envelope: Envelope, policy: Policy, turns: Turns
 ) -> bool:
     """True once the whole answer is with the client.
 
@@ -214,7 +214,7 @@ async def hand_on(
 
 
 async def _hand_on_edited(
-    exchange: Exchange, answer: Answer, rewriter: HtmlRewriter, turn: Callable[[], Awaitable[None]]
+    exchange: Exchange, answer: Response, rewriter: HtmlRewriter, turn: Callable[[], Awaitable[None]]
 ) -> bool:
     """In steps of bounded work: what a compressed piece unfolds to is sent before more of it is looked at."""
     while True:

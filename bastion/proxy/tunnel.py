@@ -16,9 +16,9 @@ from bastion.message.answers import Policy
 from bastion.message.frames import GOING_AWAY, POLICY_VIOLATION, FrameCounter
 from bastion.message.headers import to_backend
 from bastion.message.page.html import RewriteAborted
-from bastion.message.upgrade import Asked
+from bastion.message.upgrade import UpgradeRequest
 from bastion.network.errors import NetworkError
-from bastion.network.http1.answer import Answer
+from bastion.network.http1.response import Response
 from bastion.network.relay import Relay
 from bastion.network.transport import Request, RoundTrip, Transport
 from bastion.observe.record import Record
@@ -73,7 +73,7 @@ class Tunneller:
         self,
         exchange: Exchange,
         route: Route,
-        asked: Asked,
+        asked: UpgradeRequest,
         envelope: Envelope,
         record: Record,
         under_way: UnderWay,
@@ -122,7 +122,7 @@ class Tunneller:
         trip.send()
         return trip
 
-    async def _answered(self, trip: RoundTrip, asker: Key) -> Answer:
+    async def _answered(self, trip: RoundTrip, asker: Key) -> Response:
         """Raises NetworkError."""
         outliers = self._balancer.outliers
         try:
@@ -146,7 +146,7 @@ class Tunneller:
             record.stream_in, record.stream_out = relay.client.received, relay.backend.received
 
     async def _refuse(
-        self, exchange: Exchange, answer: Answer, trip: RoundTrip, envelope: Envelope, record: Record
+        self, exchange: Exchange, answer: Response, trip: RoundTrip, envelope: Envelope, record: Record
     ) -> None:
         """The backend said no: its answer, whole, is the client's."""
         record.backend = True
@@ -159,7 +159,7 @@ class Tunneller:
             trip.close(clean=False)
 
 
-def upgrade_head(exchange: Exchange, target: bytes, asked: Asked, envelope: Envelope) -> bytes:
+def upgrade_head(exchange: Exchange, target: bytes, asked: UpgradeRequest, envelope: Envelope) -> bytes:
     lines = to_backend(
         exchange.fields,
         envelope.forwarded,

@@ -25,8 +25,8 @@ import h11
 
 from bastion.kube.endpoint import Endpoint
 from bastion.network.errors import NetworkError
-from bastion.network.http1.answer import Answer
 from bastion.network.http1.connection import Connection
+from bastion.network.http1.response import Response
 from tests.fuzz.pieces import HandLoop, HandTransport, cut
 
 _OK = b"HTTP/1.1 200 OK\r\n"
@@ -112,7 +112,7 @@ class Heard:
         elif ended:
             connection.eof_received()
             connection.connection_lost(None)
-        self.answer: Answer | None = _now(connection.answer().__await__())
+        self.answer: Response | None = _now(connection.answer().__await__())
         self.body = b""
         while self.answer is not None and not self.answer.exhausted and (data := _now(self.answer.read())):
             self.body += data

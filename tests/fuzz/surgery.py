@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bastion.http.fields import Field
 from bastion.kube.status import StatusError
-from bastion.message.answers import Asked, Policy, present
+from bastion.message.answers import Policy, RequestContext, present
 from bastion.message.cookies import APPLICATION, HANDOFF, RETURN, SESSION, own_cookie
 from bastion.message.headers import Forwarded, subprotocols, to_backend
 from bastion.message.identity import DROPPED, DROPPED_PREFIXES, withholding
@@ -216,7 +216,7 @@ def _check_cookie(value: bytes, fields: list[Field], *, renamed: bool) -> None:
 
 def _check_answer(fields: list[Field], path: bytes, prefix: bytes, mode: int) -> None:
     mount = Mount(prefix, frozenset((b"10.0.0.1:8080",)), path, bool(mode & 8), b"h")
-    asked = Asked("GET", [], bool(prefix), bool(mode & 16))
+    asked = RequestContext("GET", [], bool(prefix), bool(mode & 16))
     presented = present(asked, 200, fields, None, lambda: mount, Policy())
     for lower, name, value in presented.fields:
         assert _is_clean(name)

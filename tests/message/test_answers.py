@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bastion.kube.status import unauthorized
-from bastion.message.answers import Asked, Policy, present
+from bastion.message.answers import Policy, RequestContext, present
 from bastion.message.mount import Mount
 from bastion.message.ownorigin import DATA, RULES, SANDBOX, CrossSite, Kind, Rule, page_fields, status_fields
 
@@ -20,7 +20,7 @@ PAGE = (b"content-type", b"Content-Type", b"text/html")
 def answered(*fields: Any, prefixed: bool = True, ambient: bool = False, sandbox: bool = True) -> Any:
     mount = Mount(PREFIX if prefixed else b"", frozenset(), b"/", True, b"bastion.test")
     return present(
-        Asked("GET", [], prefixed, ambient),
+        RequestContext("GET", [], prefixed, ambient),
         200,
         list(fields),
         2,

@@ -5,23 +5,23 @@ from __future__ import annotations
 import ipaddress
 
 import pytest
+from bastion.authz.wanted import wanted_user
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bastion.authn.bearer import bearer_credentials
 from bastion.authn.requestheader import FrontProxyHeaders
-from bastion.authz.wanted import wanted_user
 from bastion.http.fields import Field, first_value, nominated
 from bastion.kube.status import StatusError
 from bastion.message import lines as table
-from bastion.message.answers import Asked, Policy, present
+from bastion.message.answers import Policy, RequestContext, present
 from bastion.message.headers import Forwarded, to_backend
 from bastion.message.identity import withholding
 from bastion.message.lines import Lines, may_carry_a_secret, request_lines, response_lines
 from bastion.message.mount import Mount
 from bastion.message.ownorigin import data_fields
 from bastion.message.upgrade import asked_upgrade
-from bastion.network.http1.answer import framing
+from bastion.network.http1.response import framing
 from bastion.network.logins import binds_request
 from bastion.proxy.origin import Origins
 from bastion.server.http1.head import Head, read_head
@@ -214,7 +214,7 @@ def test_what_passes_of_a_response_is_what_the_rules_pass(
 ) -> None:
     """Pages are edited in other ways: where one is, the whole head is read."""
     lines = response_lines(read)
-    asked = Asked("GET", [], prefixed, ambient)
+    asked = RequestContext("GET", [], prefixed, ambient)
 
     def shown(fields: list[Field]) -> list[bytes]:
         presented = present(asked, 200, fields, 5, lambda: MOUNT, Policy(edit_html=False))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bastion.message.answers import Asked, Policy, present
+from bastion.message.answers import Policy, RequestContext, present
 from tests.message.test_html import NOWHERE
 from tests.message.test_rewrite import MOUNT
 
@@ -29,7 +29,7 @@ def presented(
     asked: Any = (),
 ) -> Any:
     return present(
-        Asked(method, fields(*asked), bool(mount.prefix), False),
+        RequestContext(method, fields(*asked), bool(mount.prefix), False),
         200,
         fields(*lines),
         length,

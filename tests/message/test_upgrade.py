@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bastion.http.fields import Field
 from bastion.kube.status import StatusError
-from bastion.message.upgrade import Asked, accepts, answer_fields, asked_upgrade, request_lines
+from bastion.message.upgrade import UpgradeRequest, accepts, answer_fields, asked_upgrade, request_lines
 from tests.fakes import refused
 
 KEY, PROOF = "dGhlIHNhbXBsZSBub25jZQ==", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # RFC 6455, 1.3
@@ -21,32 +21,36 @@ def fields(*lines: str) -> list[Field]:
     return [(name.lower(), name, value.strip(b" \t")) for name, _, value in parts]
 
 
-def asked(*lines: str, method: str = "GET", minor: int = 1, has_body: bool = False) -> Asked | None:
+def asked(*lines: str, method: str = "GET", minor: int = 1, has_body: bool = False) -> UpgradeRequest | None:
     return asked_upgrade(method, minor, fields(*lines), has_body=has_body)
 
 
 ASKED = [
-    pytest.param((C, W, K), Asked(b"websocket", KEY.encode()), id="websocket"),
-    pytest.param((C, W), Asked(b"websocket"), id="without a key"),
-    pytest.param((C, S), Asked(b"SPDY/3.1"), id="spdy"),
+    pytest.param((C, W, K), UpgradeRequest(b"websocket", KEY.encode()), id="websocket"),
+    pytest.param((C, W), UpgradeRequest(b"websocket"), id="without a key"),
+    pytest.param((C, S), UpgradeRequest(b"SPDY/3.1"), id="spdy"),
     pytest.param(
         ("connection: UPGRADE", "upgrade: WebSocket", K),
-        Asked(b"WebSocket", KEY.encode()),
+        UpgradeRequest(b"WebSocket", KEY.encode()),
         id="any case, kept as written",
     ),
-    pytest.param((C, "Upgrade: spdy/3.1"), Asked(b"spdy/3.1"), id="spdy in lower case"),
+    pytest.param((C, "Upgrade: spdy/3.1"), UpgradeRequest(b"spdy/3.1"), id="spdy in lower case"),
     pytest.param(
-        ("Connection: keep-alive, Upgrade", W, K), Asked(b"websocket", KEY.encode()), id="one of the options"
+        ("Connection: keep-alive, Upgrade", W, K),
+        UpgradeRequest(b"websocket", KEY.encode()),
+        id="one of the options",
     ),
-    pytest.param(("Connection:\tupgrade\t,close", W), Asked(b"websocket"), id="tabs"),
-    pytest.param(("Connection: not", C, W), Asked(b"websocket"), id="in the second line (C-WB-2)"),
-    pytest.param((C, C, W), Asked(b"websocket"), id="said twice"),
-    pytest.param((C, W, "Sec-WebSocket-Key: "), Asked(b"websocket"), id="an empty key proves nothing"),
+    pytest.param(("Connection:\tupgrade\t,close", W), UpgradeRequest(b"websocket"), id="tabs"),
+    pytest.param(("Connection: not", C, W), UpgradeRequest(b"websocket"), id="in the second line (C-WB-2)"),
+    pytest.param((C, C, W), UpgradeRequest(b"websocket"), id="said twice"),
+    pytest.param(
+        (C, W, "Sec-WebSocket-Key: "), UpgradeRequest(b"websocket"), id="an empty key proves nothing"
+    ),
 ]
 
 
 @pytest.mark.parametrize(("lines", "expected"), ASKED)
-def test_an_upgrade_is_asked_for(lines: tuple[str, ...], expected: Asked) -> None:
+def test_an_upgrade_is_asked_for(lines: tuple[str, ...], expected: UpgradeRequest) -> None:
     assert asked(*lines) == expected
 
 
@@ -88,7 +92,7 @@ def test_a_websocket_is_a_get(method: str) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
 def test_spdy_is_asked_for_by_any_method(method: str) -> None:
-    assert asked(C, S, method=method) == Asked(b"SPDY/3.1")
+    assert asked(C, S, method=method) == UpgradeRequest(b"SPDY/3.1")
 
 
 @pytest.mark.parametrize("protocol", [W, S])
@@ -126,56 +130,56 @@ def test_what_is_refused_ends_the_connection(lines: tuple[str, ...], method: str
 P = f"Sec-WebSocket-Accept: {PROOF}"
 
 ACCEPTED = [
-    (Asked(b"websocket", KEY.encode()), (W, P)),
-    (Asked(b"websocket", KEY.encode()), ("upgrade: WebSocket", P)),
-    (Asked(b"WEBSOCKET", KEY.encode()), (W, P, "Sec-WebSocket-Protocol: chat")),
-    (Asked(b"websocket"), (W,)),
-    (Asked(b"websocket"), (W, P)),
-    (Asked(b"SPDY/3.1"), (S,)),
-    (Asked(b"SPDY/3.1", KEY.encode()), (S,)),
-    (Asked(b"spdy/3.1"), (S,)),
+    (UpgradeRequest(b"websocket", KEY.encode()), (W, P)),
+    (UpgradeRequest(b"websocket", KEY.encode()), ("upgrade: WebSocket", P)),
+    (UpgradeRequest(b"WEBSOCKET", KEY.encode()), (W, P, "Sec-WebSocket-Protocol: chat")),
+    (UpgradeRequest(b"websocket"), (W,)),
+    (UpgradeRequest(b"websocket"), (W, P)),
+    (UpgradeRequest(b"SPDY/3.1"), (S,)),
+    (UpgradeRequest(b"SPDY/3.1", KEY.encode()), (S,)),
+    (UpgradeRequest(b"spdy/3.1"), (S,)),
 ]
 
 
 @pytest.mark.parametrize(("said", "lines"), ACCEPTED)
-def test_an_answer_accepts(said: Asked, lines: tuple[str, ...]) -> None:
+def test_an_answer_accepts(said: UpgradeRequest, lines: tuple[str, ...]) -> None:
     assert accepts(said, fields(*lines))
 
 
 NOT_ACCEPTED = [
-    (Asked(b"websocket", KEY.encode()), (W,)),
-    (Asked(b"websocket", KEY.encode()), (W, "Sec-WebSocket-Accept: ")),
-    (Asked(b"websocket", KEY.encode()), (W, f"Sec-WebSocket-Accept: {KEY}")),
-    (Asked(b"websocket", KEY.encode()), (W, f"Sec-WebSocket-Accept: {PROOF.lower()}")),
-    (Asked(b"websocket", KEY.encode()), (W, P, P)),
-    (Asked(b"websocket", b"another"), (W, P)),
-    (Asked(b"websocket", KEY.encode()), (P,)),
-    (Asked(b"websocket", KEY.encode()), (S, P)),
-    (Asked(b"websocket", KEY.encode()), (W, S, P)),
-    (Asked(b"websocket", KEY.encode()), ("Upgrade: websocket, SPDY/3.1", P)),
-    (Asked(b"SPDY/3.1"), (W,)),
-    (Asked(b"SPDY/3.1"), ()),
-    (Asked(b"SPDY/3.1"), (S, S)),
+    (UpgradeRequest(b"websocket", KEY.encode()), (W,)),
+    (UpgradeRequest(b"websocket", KEY.encode()), (W, "Sec-WebSocket-Accept: ")),
+    (UpgradeRequest(b"websocket", KEY.encode()), (W, f"Sec-WebSocket-Accept: {KEY}")),
+    (UpgradeRequest(b"websocket", KEY.encode()), (W, f"Sec-WebSocket-Accept: {PROOF.lower()}")),
+    (UpgradeRequest(b"websocket", KEY.encode()), (W, P, P)),
+    (UpgradeRequest(b"websocket", b"another"), (W, P)),
+    (UpgradeRequest(b"websocket", KEY.encode()), (P,)),
+    (UpgradeRequest(b"websocket", KEY.encode()), (S, P)),
+    (UpgradeRequest(b"websocket", KEY.encode()), (W, S, P)),
+    (UpgradeRequest(b"websocket", KEY.encode()), ("Upgrade: websocket, SPDY/3.1", P)),
+    (UpgradeRequest(b"SPDY/3.1"), (W,)),
+    (UpgradeRequest(b"SPDY/3.1"), ()),
+    (UpgradeRequest(b"SPDY/3.1"), (S, S)),
 ]
 
 
 @pytest.mark.parametrize(("said", "lines"), NOT_ACCEPTED)
-def test_an_answer_does_not_accept(said: Asked, lines: tuple[str, ...]) -> None:
+def test_an_answer_does_not_accept(said: UpgradeRequest, lines: tuple[str, ...]) -> None:
     assert not accepts(said, fields(*lines))
 
 
 @given(st.binary(min_size=1, max_size=40), st.binary(max_size=40))
 def test_no_answer_is_a_proof_by_chance(key: bytes, proof: bytes) -> None:
     assert not accepts(
-        Asked(b"websocket", key),
+        UpgradeRequest(b"websocket", key),
         [(b"upgrade", b"Upgrade", b"websocket"), (b"sec-websocket-accept", b"", proof)],
     )
 
 
 @pytest.mark.parametrize("protocol", [b"websocket", b"WebSocket", b"SPDY/3.1"])
 def test_both_sides_are_told_the_protocol_as_the_client_wrote_it(protocol: bytes) -> None:
-    assert request_lines(Asked(protocol)) == b"Connection: Upgrade\r\nUpgrade: %b\r\n" % protocol
-    assert answer_fields(Asked(protocol)) == [
+    assert request_lines(UpgradeRequest(protocol)) == b"Connection: Upgrade\r\nUpgrade: %b\r\n" % protocol
+    assert answer_fields(UpgradeRequest(protocol)) == [
         (b"connection", b"Connection", b"Upgrade"),
         (b"upgrade", b"Upgrade", protocol),
     ]

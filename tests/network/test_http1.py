@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from bastion.network.errors import NetworkError, ReceiveError, SendError, UpstreamTimeout
 from bastion.network.held import HIGH_WATER
 from bastion.network.http1 import reader, receiver
-from bastion.network.http1.answer import framing
 from bastion.network.http1.connection import Connection
 from bastion.network.http1.reader import LARGE_PORTION, MAX_FIELDS, MAX_HEAD, MAX_INTERIM
+from bastion.network.http1.response import framing
 from bastion.runtime.certificates import Authority
 from bastion.settings.sections import Timeouts
 from tests.fakes import (

@@ -11,7 +11,7 @@ from bastion.authz.impersonation import Impersonator
 from bastion.kube.attributes import Attributes
 from bastion.kube.status import StatusError
 from bastion.kube.user import User
-from bastion.message.upgrade import Asked
+from bastion.message.upgrade import UpgradeRequest
 from bastion.observe.record import Record
 from bastion.proxy.admission import Admission, Admitted
 from bastion.proxy.credentials import CredentialReader
@@ -61,7 +61,7 @@ def test_the_questions_are_those_that_were_answered_with_yes() -> None:
 
 def test_an_upgrade_may_need_create_as_well() -> None:
     admitted = the_one(admit(AS_ALICE, *UPGRADE, upgradable=True))
-    assert admitted.upgrade == Asked(b"websocket")
+    assert admitted.upgrade == UpgradeRequest(b"websocket")
     assert admitted.questions == [(ALICE, GET), (ALICE, CREATE)]
 
 

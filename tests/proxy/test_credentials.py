@@ -11,7 +11,7 @@ from bastion.authn.authenticator import Credentials
 from bastion.authn.requestheader import FrontProxyHeaders
 from bastion.kube.user import User
 from bastion.message.ownorigin import Kind
-from bastion.message.upgrade import Asked
+from bastion.message.upgrade import UpgradeRequest
 from bastion.proxy.credentials import CredentialReader
 from bastion.proxy.origin import Origins
 
@@ -62,7 +62,7 @@ def read(method: Any, *lines: Any, certificate: Any = SHOWN, upgrade: bool = Fal
         method=method, fields=fields, client="127.0.0.1", scheme=b"https", host=HOST, certificate=certificate
     )
     reader = CredentialReader(Origins(()), FrontProxyHeaders((b"x-remote-user",)), None, lambda: 0.0)
-    return reader.read(exchange, Asked(b"websocket") if upgrade else None, None).kind
+    return reader.read(exchange, UpgradeRequest(b"websocket") if upgrade else None, None).kind
 
 
 def said(site: str = "", mode: str = "", dest: str = "", origin: str = "") -> Any:

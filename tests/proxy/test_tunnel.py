@@ -18,7 +18,7 @@ from bastion.balance.pool import Balancer
 from bastion.kube.endpoint import Endpoint
 from bastion.message.answers import Policy
 from bastion.message.headers import Forwarded
-from bastion.message.upgrade import Asked
+from bastion.message.upgrade import UpgradeRequest
 from bastion.network.connections import ConnectionPool
 from bastion.network.relay import Stream
 from bastion.observe.record import Record
@@ -36,7 +36,7 @@ from tests.proxy.routes import Standing, admitted, route_to
 from tests.tunnel.raw import Before, End, connection
 
 KEY, PROOF = b"dGhlIHNhbXBsZSBub25jZQ==", b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # RFC 6455, 1.3
-WEBSOCKET, SPDY = Asked(b"websocket", KEY), Asked(b"SPDY/3.1")
+WEBSOCKET, SPDY = UpgradeRequest(b"websocket", KEY), UpgradeRequest(b"SPDY/3.1")
 YES = (
     b"HTTP/1.1 101 Go on\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: "
     + PROOF
@@ -111,7 +111,9 @@ class House:
     def route(self, *before: Endpoint) -> Route:
         return route_to(*before, self.backend.endpoint(), target=b"/chat?x=%20")
 
-    async def serve(self, exchange: Any, asked: Asked = WEBSOCKET, route: Route | None = None) -> None:
+    async def serve(
+        self, exchange: Any, asked: UpgradeRequest = WEBSOCKET, route: Route | None = None
+    ) -> None:
         route = route or self.route()
         under_way = self.streams.begin(exchange, route, admitted(), self.record)
         try:
@@ -121,7 +123,7 @@ class House:
 
     @contextlib.asynccontextmanager
     async def open(
-        self, asked: Asked = WEBSOCKET
+        self, asked: UpgradeRequest = WEBSOCKET
     ) -> AsyncIterator[tuple[Upgrading, End, asyncio.Task[None]]]:
         """(the exchange, its client, the task that serves it) of an upgrade that was accepted."""
         count = self.streams.statistics().long
@@ -187,7 +189,7 @@ def test_what_the_backend_is_asked() -> None:
             "Origin: https://elsewhere.test",
         )
     )
-    head = upgrade_head(exchange, b"/a%2Fb?x=%20", Asked(b"WebSocket", KEY), ENVELOPE)  # type: ignore[arg-type]
+    head = upgrade_head(exchange, b"/a%2Fb?x=%20", UpgradeRequest(b"WebSocket", KEY), ENVELOPE)  # type: ignore[arg-type]
     first, *lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
     assert first == b"GET /a%2Fb?x=%20 HTTP/1.1"
     assert lines == [
@@ -209,7 +211,7 @@ def test_what_the_backend_is_asked() -> None:
 
 def test_an_upgrade_that_is_accepted_becomes_a_stream() -> None:
     async def main() -> None:
-        async with house() as h, h.open(Asked(b"WebSocket", KEY)) as (exchange, client, serving):
+        async with house() as h, h.open(UpgradeRequest(b"WebSocket", KEY)) as (exchange, client, serving):
             assert exchange.reason == b"Go on"
             answered = {name: value for name, _, value in exchange.answered}
             # as the client wrote it
@@ -292,7 +294,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("answer", "asked"), BAD)
-def test_a_switch_that_was_not_asked_for_is_none(answer: bytes, asked: Asked) -> None:
+def test_a_switch_that_was_not_asked_for_is_none(answer: bytes, asked: UpgradeRequest) -> None:
     async def main() -> None:
         async with house(answer) as h:
             exchange = Upgrading()

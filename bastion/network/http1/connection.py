@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from bastion.kube.endpoint import Endpoint
 from bastion.network.errors import ReceiveError, SendError, UpstreamTimeout
-from bastion.network.http1.answer import Answer
 from bastion.network.http1.reader import Expected
 from bastion.network.http1.receiver import Early, Receiver, Upload
+from bastion.network.http1.response import Response
 from bastion.network.relay import Stream
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Connection(Receiver):
         if self._reader.response is None:
             self.deadline = self.loop.time() + self._answer_within
 
-    def answer(self) -> asyncio.Future[Answer]:
+    def answer(self) -> asyncio.Future[Response]:
         """The response, once its head is there; or a NetworkError."""
         assert self._head is not None
         return self._head

@@ -15,7 +15,7 @@ import msgspec
 
 from bastion.http.fields import Field, field_of
 from bastion.message.lines import response_lines
-from bastion.network.http1.answer import framing
+from bastion.network.http1.response import framing
 from bastion.runtime.remembered import Remembered
 
 MAX_HEAD = 16384  # bytes

@@ -12,7 +12,7 @@ from enum import Enum
 import httptools
 
 from bastion.http.fields import Field
-from bastion.network.http1.answer import Answer, Source, framing, kept_for
+from bastion.network.http1.response import Response, Source, framing, kept_for
 from bastion.network.logins import CHALLENGES, binds_answer
 
 MAX_HEAD = 65536  # bytes of a response's head
@@ -71,7 +71,7 @@ class ResponseReader:
         self._pieces: list[bytes] = []  # of the head
         self._reason = b""
         self._interim = self._size = self._unmoved = 0
-        self.response: Answer | None = None
+        self.response: Response | None = None
         self.surplus = False
         self.last = False
         self.kept_for: float | None = None  # seconds, where the last response said so
@@ -197,7 +197,7 @@ class ResponseReader:
         if chunked and version == "1.0":  # RFC 9112, 6.1: faulty framing
             raise ValueError("chunks in HTTP/1.0")
         bodiless = status in _BODILESS or self._expected is Expected.BODILESS
-        self.response = response = Answer(source, status, self._reason, self._fields, length, bodiless)
+        self.response = response = Response(source, status, self._reason, self._fields, length, bodiless)
         response.keep_alive = parser.should_keep_alive()
         if bodiless:
             # llhttp has no way to know that this response has no body: it would take the next one for it.
@@ -211,7 +211,7 @@ class ResponseReader:
     def _interim_response(self, source: Source, status: int, version: str) -> None:
         # HTTP/1.0 knows no upgrade (RFC 9110, 7.8)
         if status == 101 and self._expected is Expected.SWITCH and version == "1.1":
-            self.response = Answer(source, status, self._reason, self._fields, None, bodiless=True)
+            self.response = Response(source, status, self._reason, self._fields, None, bodiless=True)
             return
         self._interim += 1
         if status == 101:

@@ -12,8 +12,8 @@ import msgspec
 from bastion.kube.endpoint import Endpoint
 from bastion.network.errors import NetworkError, ReceiveError
 from bastion.network.flow import ReadGate, WriteGate
-from bastion.network.http1.answer import Answer
 from bastion.network.http1.reader import PORTION, Malformed, ResponseReader
+from bastion.network.http1.response import Response
 
 # chunks, about, in one turn of the loop: a quarter of a megabyte may hold 43 000, which are 9 ms of work
 AT_ONCE = 128
@@ -43,7 +43,7 @@ class Receiver(asyncio.Protocol):
         self.deadline: float | None = None
         self._transport: asyncio.Transport | None = None
         self._reader = ResponseReader()
-        self._head: asyncio.Future[Answer] | None = None  # None between exchanges
+        self._head: asyncio.Future[Response] | None = None  # None between exchanges
         self._gate = WriteGate(loop)
         self._reading = ReadGate()
         self._upload = Upload.NONE
@@ -138,7 +138,7 @@ class Receiver(asyncio.Protocol):
             self._transport is not None and self._transport.get_write_buffer_size()
         )
 
-    def _head_came(self, response: Answer) -> None:
+    def _head_came(self, response: Response) -> None:
         if self._head is not None and not self._head.done():
             self._head.set_result(response)
 

@@ -20,7 +20,7 @@ class Source(Protocol):
     def resume_reading(self) -> None: ...
 
 
-class Answer(Held):
+class Response(Held):
     """`length` is the body's length in bytes; None where chunks or the connection's end delimit it."""
 
     __slots__ = (
