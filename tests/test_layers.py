@@ -19,7 +19,7 @@ ROWS = [
     {"__main__"},
     {"cli"},
     {"demo"},
-    {"wiring"},
+    {"wiring", "localproxy"},
     {"server", "web", "standalone"},
     {"proxy"},
     {"authn", "authz", "signin", "discovery"},
@@ -36,6 +36,7 @@ STANDALONE_FOR = {"cli", "demo", "wiring"}
 FOREIGN = {  # library -> the only places that may import it
     "kubernetes": {"cluster/kubeconfig.py"},
     "jose": {"authn/jwt.py"},
+    "re2": {"localproxy/patterns.py"},
     "httptools": {"network/http1/reader.py"},
     "fastapi": {"web"},
     "httpx": {"authn/oidc.py", "cluster/client.py", "cluster/connections.py", "cluster/refusals.py"},

@@ -30,6 +30,9 @@ class Command:
 
 COMMANDS = (
     Command("serve", "serve pods, services and nodes of a cluster, or of manifests", "bastion.cli.serve"),
+    Command(
+        "proxy", "serve a kubeconfig's API server on localhost, as `kubectl proxy` does", "bastion.cli.proxy"
+    ),
     Command("standalone", "serve manifests as a small Kubernetes API", "bastion.cli.standalone"),
     Command("demo", "start sample workloads and a bastion in front of them", "bastion.cli.demo"),
     Command("completion", "print a script with which a shell completes these", "bastion.cli.completion"),

@@ -11,17 +11,18 @@ leaves keys in temporary files.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bastion.cluster.access import AccessData, ApiAccess, Trust
 from bastion.cluster.credentials import NOTHING, Identity, content_of, identity_of
-from bastion.cluster.entries import Entry, chosen, config_of
+from bastion.cluster.entries import Config, Entry, chosen, config_of
 from bastion.cluster.fields import (
     AuthInfo,
     Cluster,
@@ -45,6 +46,9 @@ NOWHERE = "no kubeconfig (--kubeconfig, KUBECONFIG, ~/.kube/config) and not in a
 _log = logging.getLogger("bastion.cluster")
 
 
+Choose = Callable[[Sequence[Config]], tuple[Entry, Entry]]
+
+
 class KubeconfigError(StartError):
     pass
 
@@ -57,6 +61,7 @@ class Source:
     context: str
     environ: Mapping[str, str]
     service_account: Path
+    choose: Choose | None = None
 
     @property
     def name(self) -> str:
@@ -85,6 +90,25 @@ def access_from_text(kubeconfig: str) -> ApiAccess:
     )
 
 
+def load_chosen(files: tuple[Path, ...], choose: Choose | None, environ: Mapping[str, str]) -> AccessData:
+    """What the cluster and the user hold that `choose` picks, itself or by raising Mistake; None in a pod.
+
+    Blocking.  Raises KubeconfigError.
+    """
+    return _load(Source(files, "", environ, SERVICE_ACCOUNT, choose))
+
+
+def read_configs(files: tuple[Path, ...]) -> list[Config]:
+    """Raises KubeconfigError."""
+    with _one_line(f"kubeconfig {os.pathsep.join(map(str, files))}"):
+        return [config_of(path.read_text(encoding="utf-8-sig"), path) for path in files]
+
+
+def kubeconfig_files(kubeconfig: Path | None, environ: Mapping[str, str]) -> tuple[Path, ...]:
+    """The one asked for, else those of KUBECONFIG or the home folder that are there."""
+    return _files(kubeconfig, environ)
+
+
 def _files(kubeconfig: Path | None, environ: Mapping[str, str]) -> tuple[Path, ...]:
     if kubeconfig is not None:
         return (kubeconfig,)
@@ -96,18 +120,25 @@ def _files(kubeconfig: Path | None, environ: Mapping[str, str]) -> tuple[Path, .
 
 def _load(source: Source) -> AccessData:
     """Raises KubeconfigError in one line that names the files, never what is secret in them."""
-    try:
-        if not source.files:
+    with _one_line(source.name):
+        if not source.files and source.choose is None:
             return _of_pod(source)
-        configs = [config_of(path.read_text(encoding="utf-8-sig"), path) for path in source.files]
-        return _access_of(*chosen(configs, source.context), source)
+        configs = read_configs(source.files)
+        choose = source.choose or (lambda configs: chosen(configs, source.context))
+        return _access_of(*choose(configs), source)
+
+
+@contextlib.contextmanager
+def _one_line(name: str) -> Iterator[None]:
+    try:
+        yield
     except UnicodeDecodeError as error:
-        raise KubeconfigError(f"{source.name}: is not UTF-8") from error
+        raise KubeconfigError(f"{name}: is not UTF-8") from error
     except (Mistake, ValueError) as error:
-        raise KubeconfigError(f"{source.name}: {error}") from error
+        raise KubeconfigError(f"{name}: {error}") from error
     except OSError as error:
         raise KubeconfigError(
-            f"{source.name}: {error.filename} cannot be read: {error.strerror or error}"
+            f"{name}: {error.filename} cannot be read: {error.strerror or error}"
         ) from error
 
 

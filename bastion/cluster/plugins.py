@@ -62,7 +62,7 @@ def run(
         done = subprocess.run(  # noqa: S603 that is what a plugin is
             [command, *plugin.args],
             executable=program,
-            env={**environ, **variables, "KUBERNETES_EXEC_INFO": json.dumps(info)},
+            env={**environ, **variables, "KUBERNETES_EXEC_INFO": json.dumps(info, separators=(",", ":"))},
             stdin=None if interactive else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=None if interactive else subprocess.PIPE,

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 from bastion.kube.endpoint import Endpoint
-from bastion.network.dial import Dialer
 from bastion.network.http1.connection import Connection
 from bastion.runtime.deadlines import Deadlines
 
@@ -32,6 +32,14 @@ class PoolStatistics(NamedTuple):
     open: int
     idle: int
     dialled: int
+
+
+class Dialer(Protocol):
+    async def dial(
+        self, endpoint: Endpoint, factory: Callable[[], Connection], patience: float | None = None
+    ) -> Connection:
+        """A fresh connection.  Raises DialError."""
+        ...
 
 
 class ConnectionPool:

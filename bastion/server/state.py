@@ -69,6 +69,7 @@ class ServerState:
     # readiness fails from then on; requests are still served for a while
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     draining: bool = False
+    any_target: bool = False  # request targets may hold bytes that no URI does
     date_line: Callable[[], bytes] = field(default_factory=DateLine)
     audit_id: Callable[[], str] = field(default_factory=AuditIds)
     idle: asyncio.Event = field(default_factory=asyncio.Event)  # set while there is no connection

@@ -28,6 +28,7 @@ _LEGAL = bytes(b for b in range(256) if b in (0x09, 0x0A, 0x0D) or (b >= 0x20 an
 # RFC 9112, 3: request-line = method SP request-target SP HTTP-version; the target is visible ASCII without a
 # fragment.
 _REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}) ([!\"$-~]+) HTTP/([0-9])\.([0-9])")
+_ANY_TARGET = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}) ([^\x00-\x20\x7f]+) HTTP/([0-9])\.([0-9])")
 # RFC 9110, 15.5.15: 414 instead of 431 where the target is most of an oversized head.
 _LONG_TARGET = re.compile(rb"[!#$%%&'*+\-.^_`|~0-9A-Za-z]{1,32} [!\"$-~]{%d}" % (MAX_HEAD // 2))
 _SPECIAL = frozenset(
@@ -66,14 +67,16 @@ class Head(msgspec.Struct):
     upgrade: bool = False
 
 
-def read_head(data: bytes) -> Head:
-    """`data` is everything before the empty line, without the CRLF that ends it.  Raises StatusError."""
+def read_head(data: bytes, *, any_target: bool = False) -> Head:
+    """`data` is everything before the empty line, without the CRLF that ends it; `any_target` as in
+    `read_request_line`.  Raises StatusError.
+    """
     # RFC 9112, 2.2: CRLF ends a line; a bare CR or LF is no line end, and nothing else may be made of it.
     lines = data.split(b"\r\n")
     breaks = len(lines) - 1
     if data.count(b"\n") != breaks or data.count(b"\r") != breaks or data.translate(None, _LEGAL):
         raise _malformed("a control character, or a line that does not end in CRLF")
-    method, target, minor = read_request_line(lines[0])
+    method, target, minor = read_request_line(lines[0], any_target=any_target)
     if breaks > MAX_FIELDS:
         raise too_large(f"more than {MAX_FIELDS} header fields")
     fields: list[Field] = []
@@ -98,9 +101,12 @@ def read_head(data: bytes) -> Head:
     return head
 
 
-def read_request_line(line: bytes) -> tuple[str, bytes, int]:
-    """(method, target, minor version).  Raises StatusError."""
-    match = _REQUEST_LINE.fullmatch(line)
+def read_request_line(line: bytes, *, any_target: bool = False) -> tuple[str, bytes, int]:
+    """(method, target, minor version).
+
+    `any_target` takes bytes that no URI holds, as browsers and scripts send them.  Raises StatusError.
+    """
+    match = (_ANY_TARGET if any_target else _REQUEST_LINE).fullmatch(line)
     if match is None:
         raise _malformed("the request line is not `method SP target SP HTTP-version`")
     method, target, major, minor = match.groups()
@@ -116,8 +122,10 @@ def _read_special(head: Head, special: list[Field]) -> None:
     for lower, _, value in special:
         if lower == b"host":
             # RFC 9112, 3.2: 400 to a request that lacks Host, has more than one, or an invalid one.
-            if host is not None or not is_authority(value):
+            if host is not None:
                 raise _malformed("Host must be given once, as host or host:port")
+            if not is_authority(value):
+                raise UnfitAuthority("Host must be given once, as host or host:port")
             host = value
         elif lower == b"content-length":
             # RFC 9110, 8.6: 1*DIGIT.  The same value twice would be tolerable, if every backend agreed.
@@ -174,8 +182,15 @@ def _origin_form(head: Head) -> bytes:
             authority, slash, rest = head.target[len(scheme) :].partition(b"/")
             if slash and authority.lower() == head.host.lower():
                 return b"/" + rest
-            raise _malformed("the absolute target names another authority than Host")
+            raise UnfitAuthority("the absolute target names another authority than Host")
     raise _malformed("a request target must begin with /")
+
+
+class UnfitAuthority(StatusError):
+    """The head is well read, but does not name a host that could be this one."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(400, "BadRequest", f"malformed request: {why}", close=True)
 
 
 def _malformed(why: str) -> StatusError:

@@ -36,7 +36,7 @@ class HttpProtocol(Wire):
         super().__init__(server, loop)
         self.peer = Peer()
         self._lost = lost
-        self._heads = HeadReader()
+        self._heads = HeadReader(server.any_target)
         self._exchange: HttpExchange | None = None
         self._body: RequestBody | None = None  # of the exchange, or the rest of one that lingers
         self._linger: Linger | None = None

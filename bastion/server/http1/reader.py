@@ -9,11 +9,12 @@ from bastion.server.http1.head import MAX_HEAD, Head, oversized, read_head, read
 
 
 class HeadReader:
-    """`pending` is what came and belongs to no exchange yet."""
+    """`pending` is what came and belongs to no exchange yet; `any_target` as in `read_request_line`."""
 
-    __slots__ = ("_scanned", "pending")
+    __slots__ = ("_any_target", "_scanned", "pending")
 
-    def __init__(self) -> None:
+    def __init__(self, any_target: bool = False) -> None:
+        self._any_target = any_target
         self.pending = b""
         self._scanned = 0  # bytes of it known to hold no end of a head, and no bare CR or LF
 
@@ -32,7 +33,7 @@ class HeadReader:
             return None
         if end > MAX_HEAD:
             raise oversized(data)
-        head = read_head(data[:end])
+        head = read_head(data[:end], any_target=self._any_target)
         self.pending = data[end + 4 :]
         self._scanned = 0
         return head
@@ -57,7 +58,7 @@ class HeadReader:
             raise bad_request("malformed request: a line that does not end in CRLF", close=True)
         line_end = data.find(b"\r\n")
         if line_end >= 0 and line_end + 2 > self._scanned:
-            read_request_line(data[:line_end])
+            read_request_line(data[:line_end], any_target=self._any_target)
         self._scanned = end
 
 

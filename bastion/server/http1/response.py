@@ -52,7 +52,8 @@ class ResponseWriter:
                 dated = True
         if not dated:
             parts.append(self._protocol.server.date_line())
-        parts.append(b"Audit-Id: %b\r\n" % self.audit_id.encode())
+        if self.audit_id:
+            parts.append(b"Audit-Id: %b\r\n" % self.audit_id.encode())
         if length is not None and status != 204 and status >= 200:
             parts.append(b"Content-Length: %d\r\n" % length)
         elif not bodiless and length is None:

@@ -1,0 +1,194 @@
+"""Sends a request to the API server and hands the response on as it comes; renews credentials that it no
+longer takes, and repeats the request with the new ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from bastion.localproxy.answer import Refusal
+from bastion.localproxy.credentials import CredentialsError
+from bastion.localproxy.gunzip import Gunzip, is_gzip, plain_fields
+from bastion.localproxy.replay import Replay
+from bastion.localproxy.request import (
+    Rules,
+    compresses,
+    has_authorization,
+    request_head,
+    request_lines,
+    response_fields,
+    upgrade_asked,
+)
+from bastion.localproxy.tunnels import Tunnels
+from bastion.localproxy.upstream import OWNER, Upstream
+from bastion.message.answers import Presented
+from bastion.message.page.html import RewriteAborted
+from bastion.message.upgrade import Asked
+from bastion.message.upgrade import request_lines as upgrade_lines
+from bastion.network.errors import NetworkError, UpstreamTimeout
+from bastion.network.http1.answer import Answer
+from bastion.network.transport import Body, RoundTrip
+from bastion.proxy.exchange import Exchange
+from bastion.proxy.retry import IDEMPOTENT, may_resend
+
+Present = Callable[[Exchange, Answer], Presented]
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """`target` as the API server gets it; `consumed`: the client's Authorization was the proxy's own;
+    `present` makes of a response's head what the client gets, None for what came.
+    """
+
+    upstream: Upstream
+    target: bytes
+    client: bytes
+    consumed: bool = False
+    present: Present | None = None
+
+
+class Forwarder:
+    """`failed` is told why a response broke off that had begun."""
+
+    def __init__(self, rules: Rules, tunnels: Tunnels, failed: Callable[[Exchange, str], None]) -> None:
+        self._rules = rules
+        self._tunnels = tunnels
+        self._failed = failed
+
+    async def serve(self, exchange: Exchange, asking: Asking) -> None:
+        """Raises Refusal or StatusError as long as the response has not begun; after that it aborts."""
+        asked = upgrade_asked(exchange.fields) if exchange.upgradable and exchange.minor else None
+        if asked is not None and exchange.body is not None and exchange.body.length != 0:
+            raise Refusal(400, "an upgrade request may have no body")
+        exchange.upgrade_asked = asked is not None
+        try:
+            trip, answer = await self._ask(exchange, asking, asked)
+        except CredentialsError as error:
+            raise Refusal(500, f"getting credentials: {error}") from None
+        except NetworkError as error:
+            raise Refusal(504 if isinstance(error, UpstreamTimeout) else 502, str(error)) from error
+        clean = False
+        try:
+            if asked is not None and answer.status == 101:
+                await self._tunnels.join(exchange, trip, answer, asked)
+                return
+            unfold = is_gzip(answer.fields) and compresses(exchange.method, exchange.fields, self._rules)
+            clean = await hand_on(exchange, answer, asking.present, unfold=unfold and not answer.bodiless)
+        except (NetworkError, RewriteAborted, ValueError) as error:
+            self._failed(exchange, str(error))
+            exchange.abort()
+        finally:
+            if answer.status != 101:
+                trip.close(clean=clean and asked is None)
+
+    async def _ask(self, exchange: Exchange, asking: Asking, asked: Asked | None) -> tuple[RoundTrip, Answer]:
+        """Raises NetworkError, CredentialsError, or what reading the client's body raised."""
+        upstream = asking.upstream
+        body = exchange.body
+        own = not asking.consumed and has_authorization(exchange.fields)
+        renewable = upstream.credentials.renewable and not own
+        replay = Replay(body) if body is not None and renewable else None
+        fresh = renewed = False
+        while True:
+            loaded = await upstream.prepare()
+            reused = False
+            try:
+                trip, reused = await self._start(exchange, asking, asked, replay or body, fresh=fresh)
+                answer = await _answered(trip)
+            except NetworkError as error:
+                touched = body is not None and body.touched
+                if may_resend(error, exchange.method, reused=reused, body_touched=touched, resent=fresh):
+                    fresh = True
+                    continue
+                raise
+            if answer.status != 401 or not renewable or renewed or (replay is not None and not replay.whole):
+                return trip, answer
+            renewed = True
+            if not await upstream.credentials.refused(loaded):
+                return trip, answer
+            trip.close(clean=answer.exhausted and asked is None)
+            if replay is not None:
+                replay.again()
+
+    async def _start(
+        self, exchange: Exchange, asking: Asking, asked: Asked | None, body: Body | None, *, fresh: bool
+    ) -> tuple[RoundTrip, bool]:
+        """(the request under way, whether its connection was used before).  Raises DialError."""
+        upstream = asking.upstream
+        lines = request_lines(
+            exchange.fields, upstream.identity, self._rules, asking.client, consumed=asking.consumed
+        )
+        transport, endpoint, method = upstream.transport, upstream.endpoint, exchange.method
+        if asked is not None:
+            head = request_head(method, asking.target, lines, upgrade_lines(asked))
+            return transport.upgrade(await transport.connect(endpoint, OWNER, fresh=True), head), False
+        if compresses(method, exchange.fields, self._rules):
+            lines.append(b"Accept-Encoding: gzip\r\n")
+        head = request_head(method, asking.target, lines, _framing(body))
+        sure = body is not None or method not in IDEMPOTENT
+        connection = None if fresh else transport.kept(endpoint, OWNER, sure=sure)
+        if connection is None:
+            connection = await transport.connect(endpoint, OWNER, fresh=True)
+        reused = connection.used
+        return transport.start(connection, method, head, body, OWNER), reused
+
+
+def _framing(body: Body | None) -> bytes:
+    if body is None:
+        return b""
+    if body.chunked:
+        return b"Transfer-Encoding: chunked\r\n"
+    return b"Content-Length: %d\r\n" % (body.length or 0)
+
+
+async def _answered(trip: RoundTrip) -> Answer:
+    try:
+        return await trip.answer()
+    except BaseException:
+        trip.close(clean=False)
+        raise
+
+
+async def hand_on(exchange: Exchange, answer: Answer, present: Present | None, *, unfold: bool) -> bool:
+    """True once the whole response is with the client.  `unfold`: its compression was for our hop alone.
+
+    Raises NetworkError, RewriteAborted, or ValueError for bad compression.
+    """
+    if present is not None:
+        presented = present(exchange, answer)
+    elif unfold:
+        presented = Presented(plain_fields(response_fields(answer.fields)), None)
+    else:
+        presented = Presented(response_fields(answer.fields), answer.length)
+    exchange.start(answer.status, answer.reason, presented.fields, presented.length, bodiless=answer.bodiless)
+    if not answer.ready:
+        exchange.flush()  # the first event may be an hour away
+    if presented.rewriter is not None:
+        return await _hand_on_changed(exchange, answer, presented.rewriter.feed, presented.rewriter.finish)
+    if unfold and present is None:
+        gunzip = Gunzip()
+        return await _hand_on_changed(exchange, answer, gunzip.feed, gunzip.finish)
+    while True:
+        data = await answer.read()
+        if answer.exhausted:
+            exchange.finish(data)
+            return True
+        exchange.write(data)
+        if not exchange.writable:
+            await exchange.drain()
+
+
+async def _hand_on_changed(
+    exchange: Exchange, answer: Answer, feed: Callable[[bytes], Iterator[bytes]], finish: Callable[[], bytes]
+) -> bool:
+    """In steps: what a compressed piece unfolds to is sent before more of it is looked at."""
+    while True:
+        for changed in feed(await answer.read()):
+            if changed:
+                exchange.write(changed)
+            if not exchange.writable:
+                await exchange.drain()
+        if answer.exhausted:
+            exchange.finish(finish())
+            return True

@@ -1,0 +1,80 @@
+"""· Which part of a file is asked for, and only if what?  RFC 9110, 13 and 14, with dates alone."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+
+from bastion.http.fields import Field, first_value
+
+PIECE = 131072  # bytes of a file read at once
+MOST = 64  # ranges in one request
+_SPEC = re.compile(rb"([0-9]{0,18})-([0-9]{0,18})")
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """In bytes."""
+
+    start: int
+    length: int
+
+
+def ranges(value: bytes, size: int) -> tuple[Range, ...] | None:
+    """Empty where the whole is asked for; None where nothing of it can be given (416)."""
+    if not value:
+        return ()
+    unit, equals, text = value.partition(b"=")
+    if not equals or unit.strip() != b"bytes":
+        return None
+    specs = [spec.strip(b" \t") for spec in text.split(b",") if spec.strip(b" \t")]
+    found = []
+    for spec in specs[: MOST + 1]:
+        match = _SPEC.fullmatch(spec)
+        if match is None or spec == b"-" or (match[1] and match[2] and int(match[2]) < int(match[1])):
+            return None
+        if match[1]:
+            start, end = int(match[1]), int(match[2]) if match[2] else size - 1
+        else:
+            start, end = max(0, size - int(match[2])), size - 1
+        if start < size and end >= start:
+            found.append(Range(start, min(end, size - 1) - start + 1))
+    if not found:
+        return None
+    # more than the whole, or very many: an attack on the server (CVE-2011-3192), answered with the whole
+    return tuple(found) if len(found) <= MOST and sum(one.length for one in found) <= size else ()
+
+
+def content_range(one: Range, size: int) -> bytes:
+    return b"bytes %d-%d/%d" % (one.start, one.start + one.length - 1, size)
+
+
+def is_unmodified(fields: list[Field], modified: float) -> bool:
+    """If-Modified-Since says so (RFC 9110, 13.1.3); there is no ETag that If-None-Match could name."""
+    since = _seconds(first_value(fields, b"if-modified-since"))
+    return since is not None and not first_value(fields, b"if-none-match") and int(modified) <= since
+
+
+def precondition_fails(fields: list[Field], modified: float) -> bool:
+    """If-Unmodified-Since (RFC 9110, 13.1.4), or If-Match, for which there is no ETag."""
+    match = first_value(fields, b"if-match")
+    if match:
+        return match != b"*"
+    since = _seconds(first_value(fields, b"if-unmodified-since"))
+    return since is not None and int(modified) > since
+
+
+def applies(fields: list[Field], modified: float) -> bool:
+    """Whether Range counts: If-Range names the date that the file has (RFC 9110, 13.1.5)."""
+    condition = first_value(fields, b"if-range")
+    return not condition or _seconds(condition) == int(modified)
+
+
+def _seconds(value: bytes) -> float | None:
+    if not value:
+        return None
+    try:
+        return parsedate_to_datetime(value.decode("latin-1")).timestamp()
+    except (ValueError, OverflowError):
+        return None
