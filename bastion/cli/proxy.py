@@ -53,16 +53,6 @@ def run(argv: Sequence[str]) -> int:
         return _fail(f"{error.filename or 'start'}: {(error.strerror or str(error)).lower()}")
 
 
-def kubectl_plugin() -> int:
-    """`kubectl bastion proxy …`: kubectl runs `kubectl-bastion` with the words behind its name."""
-    words = sys.argv[1:]
-    if words[:1] == ["proxy"]:
-        return proxy(words[1:])
-    from bastion.cli.main import main
-
-    return main(words)
-
-
 def _fail(*lines: str) -> int:
     """Each on one line, whatever is in it."""
     sys.stderr.write(

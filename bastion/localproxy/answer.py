@@ -1,4 +1,4 @@
-"""· What does the proxy itself say to a client?  Plain text, in kubectl's words first."""
+"""What does the proxy itself say to a client?  Plain text, in kubectl's words first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""· What must a web application behind a service be told, and the browser of its responses, so that it works?
+"""What must a web application behind a service be told, and the browser of its responses, so that it works?
 
 The API server rewrites links and redirects for the path form; cookies, and everything on a host name of the
 application's own, are left to us.
@@ -7,16 +7,17 @@ application's own, are left to us.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from bastion.http.fields import Field
+from bastion.localproxy.presented import Present, Presented
 from bastion.localproxy.request import response_fields
-from bastion.message.answers import Asked, Policy, Presented, present
+from bastion.message.answers import Asked, Policy, present
 from bastion.message.mount import Mount
+from bastion.message.page.html import HtmlRewriter, RewriteAborted
 from bastion.network.http1.answer import Answer
 from bastion.proxy.exchange import Exchange
 
-Present = Callable[[Exchange, Answer], Presented]
 _PROXIED = re.compile(rb"/api/v1/(?:namespaces/[^/]+/(?:services|pods)|nodes)/[^/]+/proxy(?=/|$)")
 _POLICY = Policy(edit_html=True, sandbox=False)
 
@@ -46,7 +47,10 @@ class Presenter:
             fields = answer.fields
             if context:  # what the API server rewrote is under its own path, not yet under the context's
                 fields = [_moved(field, inner, b"") for field in fields]
-            return present(asked, answer.status, fields, answer.length, lambda: mount, _POLICY)
+            shown = present(asked, answer.status, fields, answer.length, lambda: mount, _POLICY)
+            if shown.rewriter is None:
+                return Presented(shown.fields, shown.length)
+            return Presented(shown.fields, shown.length, _edited(shown.rewriter), shown.rewriter.finish)
 
         return placed
 
@@ -72,3 +76,13 @@ def _moved(field: Field, prefix: bytes, to: bytes) -> Field:
     if path == prefix or path.startswith(prefix + b"/"):
         return lower, name, to + (path[len(prefix) :] or b"/")
     return field
+
+
+def _edited(rewriter: HtmlRewriter) -> Callable[[bytes], Iterator[bytes]]:
+    def feed(data: bytes) -> Iterator[bytes]:
+        try:
+            yield from rewriter.feed(data)
+        except RewriteAborted as error:
+            raise ValueError(str(error)) from error
+
+    return feed

@@ -1,4 +1,4 @@
-"""· Which context's API server does a URL mean?
+"""Which context's API server does a URL mean?
 
 `/contexts/NAME/…` on every host, the host `NAME.localhost`, else the first one.  `*.localhost` is this
 machine by RFC 6761, so that no name of somebody else's can be turned into one of these.
@@ -6,13 +6,16 @@ machine by RFC 6761, so that no name of somebody else's can be turned into one o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from bastion.kube.hostname import Application, HostNames, host_name
-from bastion.localproxy.applications import Present, Presenter
+from bastion.localproxy.presented import Present
 from bastion.localproxy.spelling import decoded
+
+if TYPE_CHECKING:  # it brings the rewriting of pages along
+    from bastion.localproxy.applications import Presenter
 
 U = TypeVar("U")
 PREFIX = b"/contexts/"
@@ -98,6 +101,3 @@ class Contexts(Generic[U]):
             path = path[len(prefix) :]
         present = self._presenter.of_host(prefix, path)
         return Place(upstream, path, before=prefix, application=True, present=present)
-
-
-Lookup = Callable[[str], bool]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from bastion.localproxy.answer import Refusal
 from bastion.localproxy.credentials import CredentialsError
 from bastion.localproxy.gunzip import Gunzip, is_gzip, plain_fields
+from bastion.localproxy.presented import Present, Presented
 from bastion.localproxy.replay import Replay
 from bastion.localproxy.request import (
     Rules,
@@ -22,8 +23,6 @@ from bastion.localproxy.request import (
 )
 from bastion.localproxy.tunnels import Tunnels
 from bastion.localproxy.upstream import OWNER, Upstream
-from bastion.message.answers import Presented
-from bastion.message.page.html import RewriteAborted
 from bastion.message.upgrade import Asked
 from bastion.message.upgrade import request_lines as upgrade_lines
 from bastion.network.errors import NetworkError, UpstreamTimeout
@@ -31,8 +30,6 @@ from bastion.network.http1.answer import Answer
 from bastion.network.transport import Body, RoundTrip
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.retry import IDEMPOTENT, may_resend
-
-Present = Callable[[Exchange, Answer], Presented]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +70,9 @@ class Forwarder:
             if asked is not None and answer.status == 101:
                 await self._tunnels.join(exchange, trip, answer, asked)
                 return
-            unfold = is_gzip(answer.fields) and compresses(exchange.method, exchange.fields, self._rules)
+            unfold = is_gzip(answer.fields) and self._compresses(exchange, asking)
             clean = await hand_on(exchange, answer, asking.present, unfold=unfold and not answer.bodiless)
-        except (NetworkError, RewriteAborted, ValueError) as error:
+        except (NetworkError, ValueError) as error:
             self._failed(exchange, str(error))
             exchange.abort()
         finally:
@@ -123,7 +120,7 @@ class Forwarder:
         if asked is not None:
             head = request_head(method, asking.target, lines, upgrade_lines(asked))
             return transport.upgrade(await transport.connect(endpoint, OWNER, fresh=True), head), False
-        if compresses(method, exchange.fields, self._rules):
+        if self._compresses(exchange, asking):
             lines.append(b"Accept-Encoding: gzip\r\n")
         head = request_head(method, asking.target, lines, _framing(body))
         sure = body is not None or method not in IDEMPOTENT
@@ -132,6 +129,10 @@ class Forwarder:
             connection = await transport.connect(endpoint, OWNER, fresh=True)
         reused = connection.used
         return transport.start(connection, method, head, body, OWNER), reused
+
+    def _compresses(self, exchange: Exchange, asking: Asking) -> bool:
+        """A page that is edited comes as the client may have it."""
+        return asking.present is None and compresses(exchange.method, exchange.fields, self._rules)
 
 
 def _framing(body: Body | None) -> bytes:
@@ -153,22 +154,21 @@ async def _answered(trip: RoundTrip) -> Answer:
 async def hand_on(exchange: Exchange, answer: Answer, present: Present | None, *, unfold: bool) -> bool:
     """True once the whole response is with the client.  `unfold`: its compression was for our hop alone.
 
-    Raises NetworkError, RewriteAborted, or ValueError for bad compression.
+    Raises NetworkError where it breaks off, ValueError where its body cannot be changed as it has to be.
     """
     if present is not None:
         presented = present(exchange, answer)
     elif unfold:
-        presented = Presented(plain_fields(response_fields(answer.fields)), None)
+        gunzip = Gunzip()
+        fields = plain_fields(response_fields(answer.fields))
+        presented = Presented(fields, None, gunzip.feed, gunzip.finish)
     else:
         presented = Presented(response_fields(answer.fields), answer.length)
     exchange.start(answer.status, answer.reason, presented.fields, presented.length, bodiless=answer.bodiless)
     if not answer.ready:
         exchange.flush()  # the first event may be an hour away
-    if presented.rewriter is not None:
-        return await _hand_on_changed(exchange, answer, presented.rewriter.feed, presented.rewriter.finish)
-    if unfold and present is None:
-        gunzip = Gunzip()
-        return await _hand_on_changed(exchange, answer, gunzip.feed, gunzip.finish)
+    if presented.feed is not None:
+        return await _hand_on_changed(exchange, answer, presented.feed, presented.finish)
     while True:
         data = await answer.read()
         if answer.exhausted:

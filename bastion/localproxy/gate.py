@@ -1,4 +1,4 @@
-"""· Does a request show the token that was printed at the start?"""
+"""Does a request show the token that was printed at the start?"""
 
 from __future__ import annotations
 

@@ -14,9 +14,8 @@ from pathlib import Path
 
 import uvloop
 
-from bastion.localproxy import command, listen
+from bastion.localproxy import listen
 from bastion.localproxy.app import App, Parts
-from bastion.localproxy.applications import Presenter
 from bastion.localproxy.connection import LocalConnection
 from bastion.localproxy.contexts import Contexts
 from bastion.localproxy.filter import Filter
@@ -111,7 +110,11 @@ class _Proxy:
         options = self._options
         log = Log(options.verbosity, access=options.access_log, counted=counted)  # type: ignore[arg-type]
         authorities = frozenset(one.server.netloc.lower().encode() for one in upstreams.values())
-        presenter = Presenter(authorities) if options.rewrite else None
+        presenter = None
+        if options.rewrite:
+            from bastion.localproxy.applications import Presenter
+
+            presenter = Presenter(authorities)
         contexts = Contexts(upstreams, several=self._several, presenter=presenter)
         rules = Rules(
             options.allow_impersonation, options.pass_authorization, not options.disable_compression
@@ -169,6 +172,8 @@ class _Proxy:
             return await ended
         if options.unix_socket:
             raise StartError("-- COMMAND needs a port: kubectl cannot use a Unix socket")
+        from bastion.localproxy import command
+
         names = tuple(upstreams) if self._several else ()
         config = command.kubeconfig(url, names, self._kubeconfig.context, self._token, self._authority)
         return await command.run(options.command, url, config, self._environ)
