@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import socket
+from typing import cast
 
 from bastion.localproxy.dial import KEEPALIVE_SECONDS, keep_alive
 from bastion.localproxy.owner import owner
@@ -39,10 +40,10 @@ class LocalConnection(HttpProtocol):
             with contextlib.suppress(OSError):
                 keep_alive(sock, round(KEEPALIVE_SECONDS))
         if self._only_user and owner(sock) != os.getuid():
-            assert isinstance(transport, asyncio.Transport)
-            transport.write(REFUSED)
-            if transport.can_write_eof():
-                transport.write_eof()
-            transport.set_protocol(Stranger())
+            stranger = cast(asyncio.Transport, transport)  # uvloop's are no subclass of it
+            stranger.write(REFUSED)
+            if stranger.can_write_eof():
+                stranger.write_eof()
+            stranger.set_protocol(Stranger())
             return
         super().connection_made(transport)

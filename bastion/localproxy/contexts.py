@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from bastion.kube.hostname import Application, HostNames, host_name
+from bastion.localproxy.answer import Refusal
 from bastion.localproxy.presented import Present
 from bastion.localproxy.spelling import decoded
 
@@ -51,17 +52,14 @@ class Contexts(Generic[U]):
 
     def serves_host(self, host: str) -> bool:
         """Whether a host is one of our own making, beside --accept-hosts."""
-        return (
-            host in self._by_host
-            or (self._presenter is not None and host.endswith((".svc." + SUFFIX, ".pod." + SUFFIX)))
-            or (
-                self._presenter is not None
-                and any(host.endswith((f".svc.{one}", f".pod.{one}")) for one in self._by_host)
-            )
+        return host in self._by_host or (
+            self._presenter is not None and any(_is_application(host, names.suffix) for names in self._names)
         )
 
     def place(self, host: bytes, path: bytes) -> Place[U]:
-        """Raises StatusError 400 for a host under our suffix that means nothing."""
+        """Raises StatusError 400 for a host under our suffix that means nothing, Refusal for an unknown
+        context.
+        """
         if not self._by_name and self._presenter is None:
             return Place(self._default, path)
         name = host_name(host)
@@ -70,9 +68,12 @@ class Contexts(Generic[U]):
             return self._of_application(*found, path)
         upstream, prefix = self._by_host.get(name, self._default), b""
         if self._by_name and path.startswith(PREFIX):
-            segment, slash, rest = path[len(PREFIX) :].partition(b"/")
-            if (named := self._by_name.get(decoded(segment))) is not None and slash:
-                upstream, prefix, path = named, PREFIX + segment, b"/" + rest
+            segment, _, rest = path[len(PREFIX) :].partition(b"/")
+            named = self._by_name.get(decoded(segment))
+            if named is None:
+                known = ", ".join(self._by_name)
+                raise Refusal(404, f"no context {decoded(segment)!r} is served here; there are {known}")
+            upstream, prefix, path = named, PREFIX + segment, b"/" + rest
         present = self._presenter.of_path(prefix, path) if self._presenter is not None else None
         return Place(upstream, path, prefix, present=present)
 
@@ -80,18 +81,11 @@ class Contexts(Generic[U]):
         if self._presenter is None:
             return None
         for names in self._names:
-            if (
-                names.suffix != name
-                and names.covers(name.encode())
-                and self._is_application(name, names.suffix)
-            ):
+            if _is_application(name, names.suffix):
                 application = names.application(name.encode())
                 if application is not None:
                     return self._by_host.get(names.suffix, self._default), application
         return None
-
-    def _is_application(self, name: str, suffix: str) -> bool:
-        return name.endswith((f".svc.{suffix}", f".pod.{suffix}"))
 
     def _of_application(self, upstream: U, application: Application, path: bytes) -> Place[U]:
         assert self._presenter is not None
@@ -101,3 +95,7 @@ class Contexts(Generic[U]):
             path = path[len(prefix) :]
         present = self._presenter.of_host(prefix, path)
         return Place(upstream, path, before=prefix, application=True, present=present)
+
+
+def _is_application(host: str, suffix: str) -> bool:
+    return host.endswith((f".svc.{suffix}", f".pod.{suffix}"))

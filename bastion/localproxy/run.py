@@ -45,48 +45,75 @@ def run(options: Options, environ: Mapping[str, str] = os.environ) -> int:
     """The exit status.  Raises StartError, ListenError and ValueError, each a line for the user."""
     tune_allocator()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        status = runner.run(_Proxy(options, environ).serve())
+        status = runner.run(_served(LocalProxy(options, environ), options))
     if status < 0:  # by a signal: end by it, as whoever sent it expects
         signal.signal(-status, signal.SIG_DFL)
         os.kill(os.getpid(), -status)
     return status
 
 
-class _Proxy:
+async def _served(proxy: LocalProxy, options: Options) -> int:
+    async with proxy.open() as listening:
+        settle_memory()
+        ended = None if options.command else _signalled()  # before anybody knows that it serves
+        # what a command puts out is its own
+        out = sys.stderr if options.command else sys.stdout
+        print(f"Starting to serve on {listening.shown}", file=out, flush=True)
+        url = proxy.url(listening)
+        if proxy.token:
+            print(f"Open {url}/?{PARAMETER.decode()}{proxy.token}", file=out, flush=True)
+        return await (proxy.run_command(url) if ended is None else ended)
+
+
+class LocalProxy:
+    """`token` is what has to be shown, empty where nothing has."""
+
     def __init__(self, options: Options, environ: Mapping[str, str]) -> None:
         """Raises what a mistake of the user's raises, before anything is opened."""
+        if options.command and options.unix_socket:
+            raise StartError("-- COMMAND needs a port: kubectl cannot use a Unix socket")
         self._options = options
         self._environ = environ
         self._router = Router(options)
+        Filter(options, lambda host: False)  # flags are looked at before files are
         self._kubeconfig = Kubeconfig(options.connection, environ)
         self._several = options.all_contexts or bool(options.contexts)
-        self._token = secrets.token_urlsafe(32) if options.auth_token else ""
+        self.token = secrets.token_urlsafe(32) if options.auth_token else ""
         self._authority = b""
-        # flags are looked at before files are
-        Filter(options, lambda host: False)
 
-    async def serve(self) -> int:
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[listen.Listening]:
+        """It serves until this is left."""
         options = self._options
         async with contextlib.AsyncExitStack() as stack:
             deadlines = await stack.enter_async_context(Deadlines())
-            upstreams = self._upstreams(deadlines)
-            for upstream in upstreams.values():
+            self._serving = self._upstreams(deadlines)
+            for upstream in self._serving.values():
                 stack.callback(upstream.close)
             tunnels = Tunnels(deadlines, options.websocket_ping)
             stack.callback(tunnels.end)
             listening = listen.listen(options)
-            _warn(options, upstreams)
             if options.unix_socket:
                 stack.callback(listen.Removal(options.unix_socket))
+            _warn(options, self._serving)
             tls = self._tls() if options.tls else None
             counted = await stack.enter_async_context(self._metrics(deadlines, tunnels))
-            app = self._app(upstreams, tunnels, counted)
-            state = ServerState(app, deadlines, timeouts=TIMEOUTS, any_target=True)
-            self._states = state
-            await stack.enter_async_context(_accepting(state, listening, options, tls))
-            settle_memory()
-            ended = None if options.command else _signalled()  # before anybody knows that it serves
-            return await self._until_end(listening, upstreams, ended)
+            app = self._app(self._serving, tunnels, counted)
+            self._state = ServerState(app, deadlines, timeouts=TIMEOUTS, any_target=True)
+            await stack.enter_async_context(_accepting(self._state, listening, options, tls))
+            yield listening
+
+    def url(self, listening: listen.Listening) -> str:
+        scheme = "https" if self._options.tls else "http"
+        return f"{scheme}://{_reachable(listening)}{self._options.api_prefix.rstrip('/')}"
+
+    async def run_command(self, url: str) -> int:
+        """Its exit status."""
+        from bastion.localproxy import command
+
+        names = tuple(self._serving) if self._several else ()
+        config = command.kubeconfig(url, names, self._kubeconfig.context, self.token, self._authority)
+        return await command.run(self._options.command, url, config, self._environ)
 
     def _upstreams(self, deadlines: Deadlines) -> dict[str, Upstream]:
         options, kubeconfig = self._options, self._kubeconfig
@@ -127,7 +154,7 @@ class _Proxy:
                 Forwarder(rules, tunnels, log.failed),
                 Folder(Path(options.www)) if options.www else None,
                 log,
-                Gate(self._token, secure=options.tls).admit if self._token else admit_all,
+                Gate(self.token, secure=options.tls).admit if self.token else admit_all,
             )
         )
 
@@ -149,34 +176,10 @@ class _Proxy:
         if not port.isdigit():
             raise StartError(f"--metrics-bind-address: {address!r} is no HOST:PORT")
         sock = listen.tcp(host, int(port))
-        metrics = Metrics(lambda: len(tunnels), lambda: len(self._states.connections))
+        metrics = Metrics(lambda: len(tunnels), lambda: len(self._state.connections))
         state = ServerState(metrics, deadlines)
         async with _accepting(state, listen.Listening(sock, address), self._options, None):
             yield metrics.count
-
-    async def _until_end(
-        self,
-        listening: listen.Listening,
-        upstreams: Mapping[str, Upstream],
-        ended: asyncio.Future[int] | None,
-    ) -> int:
-        options = self._options
-        scheme = "https" if options.tls else "http"
-        url = f"{scheme}://{_reachable(listening)}{options.api_prefix.rstrip('/')}"
-        # what a command puts out is its own
-        out = sys.stderr if options.command else sys.stdout
-        print(f"Starting to serve on {listening.shown}", file=out, flush=True)
-        if self._token:
-            print(f"Open {url}/?{PARAMETER.decode()}{self._token}", file=out, flush=True)
-        if ended is not None:
-            return await ended
-        if options.unix_socket:
-            raise StartError("-- COMMAND needs a port: kubectl cannot use a Unix socket")
-        from bastion.localproxy import command
-
-        names = tuple(upstreams) if self._several else ()
-        config = command.kubeconfig(url, names, self._kubeconfig.context, self._token, self._authority)
-        return await command.run(options.command, url, config, self._environ)
 
 
 def _reachable(listening: listen.Listening) -> str:
@@ -200,7 +203,7 @@ async def _accepting(
     if options.unix_socket and listening.port == 0:
         server = await loop.create_unix_server(connection, sock=listening.sock)
     else:
-        server = await loop.create_server(connection, sock=listening.sock)
+        server = await loop.create_server(connection, sock=listening.sock, backlog=listen.BACKLOG)
     try:
         yield
     finally:
