@@ -87,18 +87,18 @@ class LocalProxy:
         options = self._options
         async with contextlib.AsyncExitStack() as stack:
             deadlines = await stack.enter_async_context(Deadlines())
-            self._serving = self._upstreams(deadlines)
-            for upstream in self._serving.values():
+            self.upstreams = self._upstreams(deadlines)
+            for upstream in self.upstreams.values():
                 stack.callback(upstream.close)
             tunnels = Tunnels(deadlines, options.websocket_ping)
             stack.callback(tunnels.end)
             listening = listen.listen(options)
             if options.unix_socket:
                 stack.callback(listen.Removal(options.unix_socket))
-            _warn(options, self._serving)
+            _warn(options, self.upstreams)
             tls = self._tls() if options.tls else None
             counted = await stack.enter_async_context(self._metrics(deadlines, tunnels))
-            app = self._app(self._serving, tunnels, counted)
+            app = self._app(self.upstreams, tunnels, counted)
             self._state = ServerState(app, deadlines, timeouts=TIMEOUTS, any_target=True)
             await stack.enter_async_context(_accepting(self._state, listening, options, tls))
             yield listening
@@ -111,7 +111,7 @@ class LocalProxy:
         """Its exit status."""
         from bastion.localproxy import command
 
-        names = tuple(self._serving) if self._several else ()
+        names = tuple(self.upstreams) if self._several else ()
         config = command.kubeconfig(url, names, self._kubeconfig.context, self.token, self._authority)
         return await command.run(self._options.command, url, config, self._environ)
 
