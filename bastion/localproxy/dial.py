@@ -33,7 +33,7 @@ KEEPALIVE_PROBES = 4
 _PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 
 
-class _Stacked(TLSLayer):
+class _Stacked(TLSLayer, asyncio.Protocol):
     """TLS inside of TLS: what comes is handed over, not read into buffers."""
 
     def data_received(self, data: bytes) -> None:
@@ -69,13 +69,15 @@ class ApiDialer:
             raise DialError(f"dial {endpoint}: {_cause(error)}") from error
 
     async def _connect(self, endpoint: Endpoint, trust: Trust, factory: Callable[[], P]) -> P:
+        _check_names(endpoint)
         scheme = "https" if endpoint.tls else "http"
         proxy = trust.proxies.of(f"{scheme}://{endpoint}")
         protocol = factory()
         top: asyncio.BaseProtocol = protocol
         layer: TLSLayer | None = None
         if endpoint.tls:
-            layer = _Stacked(
+            kind = _Stacked if proxy.startswith("https:") else TLSLayer
+            layer = kind(
                 protocol, trust.context, self._deadlines, self._buffers, server_hostname=endpoint.address
             )
             top = layer
@@ -122,8 +124,6 @@ class ApiDialer:
     async def _tcp(self, host: str, port: int) -> socket.socket:
         """The first of a name's addresses that takes a connection.  Raises OSError."""
         loop = asyncio.get_running_loop()
-        if not 0 < port < 65536:
-            raise OSError(f"address {port}: invalid port")
         try:
             found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (socket.gaierror, UnicodeError):
@@ -144,6 +144,16 @@ class ApiDialer:
             else:
                 return sock
         raise failure
+
+
+def _check_names(endpoint: Endpoint) -> None:
+    """Raises OSError for what could not even be asked for."""
+    if not 0 < endpoint.port < 65536:
+        raise OSError(f"address {endpoint.port}: invalid port")
+    try:
+        endpoint.address.encode("idna")
+    except UnicodeError:
+        raise OSError(f"lookup {endpoint.address}: no such host") from None
 
 
 async def _joined(sock: socket.socket, protocol: asyncio.BaseProtocol) -> None:

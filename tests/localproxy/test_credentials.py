@@ -87,7 +87,7 @@ def test_a_401_to_new_credentials_is_the_clients(tmp_path: Path) -> None:
     async def conversation() -> None:
         async with secure(tmp_path, user=plugin(tmp_path, says("same")), answer=lambda sent: NO) as (
             made,
-            api,
+            _,
         ):
             assert [(await made.get("/x")).status for _ in range(3)] == [401] * 3
             # the same again is asked for once, not for every request
