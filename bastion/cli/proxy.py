@@ -42,7 +42,8 @@ def run(argv: Sequence[str]) -> int:
         return _fail(str(error), TO_HELP)
     except ValueError as error:
         return _fail(str(error))
-    from bastion.localproxy import listen, run as local
+    from bastion.localproxy import listen
+    from bastion.localproxy import run as local
     from bastion.runtime.errors import StartError
 
     try:
