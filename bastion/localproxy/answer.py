@@ -24,7 +24,7 @@ def forbidden(why: str) -> Refusal:
 
 
 def shortened(refusal: Refusal) -> Refusal:
-    """kubectl's one word: what programs compare that do not even say what they take."""
+    """kubectl's one word: what programs compare that say nothing of themselves."""
     return Refusal(403, "Forbidden", refusal.fields)
 
 

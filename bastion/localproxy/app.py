@@ -18,6 +18,8 @@ from bastion.localproxy.upstream import Upstream
 from bastion.proxy.exchange import Exchange
 from bastion.server.http1.head import UnfitAuthority
 
+_SAID = frozenset((b"accept", b"user-agent"))  # what a client sends that can make use of words
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
@@ -47,7 +49,7 @@ class App:
         except Refusal as refusal:
             if refusal.status >= 500:
                 log.failed(exchange, refusal.text)
-            elif refusal.status == 403 and not any(field[0] == b"accept" for field in exchange.fields):
+            elif refusal.status == 403 and not any(field[0] in _SAID for field in exchange.fields):
                 refusal = shortened(refusal)
             send(exchange, refusal)
         except StatusError as error:
