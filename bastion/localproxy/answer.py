@@ -20,7 +20,8 @@ class Refusal(Exception):
 
 
 def forbidden(why: str) -> Refusal:
-    return Refusal(403, f"Forbidden: {why}")
+    """Without a colon: kubectl reads `Forbidden: …` as YAML, hence as an object, and shows nothing of it."""
+    return Refusal(403, f"Forbidden, because {why}")
 
 
 def shortened(refusal: Refusal) -> Refusal:

@@ -60,7 +60,7 @@ def test_a_page_of_another_site_opens_no_websocket(tmp_path: Path, origin: bytes
         async with in_front(tmp_path, answer=lambda sent: SWITCHED) as (made, api):
             got = await made.raw(websocket("/ws", [b"Origin: %b\r\n" % origin, b"Accept: */*\r\n"]))
             assert (got.status, api.sent) == (403, [])
-            assert b"Forbidden: a page of" in got.body
+            assert b"Forbidden, because a page of" in got.body
 
     run(conversation())
 
