@@ -7,10 +7,18 @@ import re
 import pytest
 
 from bastion.cli.main import COMMANDS
+from bastion.localproxy.options import FLAGS as PROXY_FLAGS
 from bastion.settings.option import options_of
 from tests.e2e.harness import ROOT
 
-PAGES = ("README.md", "SECURITY.md", "docs/hardening.md", "deploy/README.md", "docs/reference/flags.md")
+PAGES = (
+    "README.md",
+    "SECURITY.md",
+    "docs/guides/proxy.md",
+    "docs/hardening.md",
+    "deploy/README.md",
+    "docs/reference/flags.md",
+)
 OTHERS = {"--strict"}  # of mypy
 ELSEWHERE = re.compile(r"^\s*(?:curl|kubectl|openssl|docker|\(cd).*$|`kubectl[^`]*`", re.MULTILINE)
 
@@ -18,7 +26,8 @@ ELSEWHERE = re.compile(r"^\s*(?:curl|kubectl|openssl|docker|\(cd).*$|`kubectl[^`
 def flags() -> set[str]:
     """Of every command."""
     wholes = (command.load().OPTIONS for command in COMMANDS if hasattr(command.load(), "OPTIONS"))
-    return {"--help", *(f"--{row.flag}" for whole in wholes for row in options_of(whole))}
+    own = {f"--{row.flag}" for whole in wholes for row in options_of(whole)}
+    return {"--help", *own, *(f"--{flag.name}" for flag in PROXY_FLAGS)}  # `proxy` has kubectl's grammar
 
 
 WRITTEN = sorted(
