@@ -29,6 +29,14 @@ BACKEND = """
     }}
   }}"""
 
+API = """
+  server {{
+    listen 127.0.0.1:{port} ssl; ssl_certificate {ground.certificate}; ssl_certificate_key {ground.key};
+    keepalive_requests 10000000; default_type application/json;
+    location /api {{ return 200 '{{"kind":"Status","apiVersion":"v1","metadata":{{}},"status":"Success"}}'; }}
+    location / {{ root {ground.directory}/www; }}
+  }}"""
+
 PROXY = """
   {upstreams}
   map $http_upgrade $connection_upgrade {{ default upgrade; "" ""; }}
@@ -53,6 +61,16 @@ def backend(ground: Ground, services: Sequence[Service]) -> list[str]:
         f"listen {address}:{BACKEND_PORT};" for service in services for address in service.addresses
     )
     return _command(ground, "backend", BACKEND.format(directory=ground.directory, listens=listens))
+
+
+def api(ground: Ground, port: int) -> list[str]:
+    """The command of what stands in for an API server: a small object, and a large file.  Raises Unable."""
+    require("nginx", "nginx")
+    www = ground.directory / "www"
+    www.mkdir()
+    with (www / "1g").open("wb") as file:
+        file.truncate(FILES["1g"])
+    return _command(ground, "api", API.format(ground=ground, port=port))
 
 
 def proxy(ground: Ground, port: int, services: Sequence[Service], *, tunnels: bool = False) -> list[str]:
