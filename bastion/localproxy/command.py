@@ -9,6 +9,7 @@ import signal
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 import orjson
 
@@ -16,7 +17,7 @@ import orjson
 def kubeconfig(url: str, contexts: Sequence[str], current: str, token: str, authority: bytes) -> bytes:
     """One that leads to the proxy; in JSON, which YAML contains."""
     trust = {"certificate-authority-data": base64.b64encode(authority).decode()} if authority else {}
-    places = {name: f"{url}/contexts/{name}" for name in contexts} or {"proxy": url}
+    places = {name: f"{url}/contexts/{quote(name, safe='/:@')}" for name in contexts} or {"proxy": url}
     return orjson.dumps(
         {
             "apiVersion": "v1",

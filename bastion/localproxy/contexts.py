@@ -46,6 +46,7 @@ class Contexts(Generic[U]):
         self._default = next(iter(upstreams.values()))
         self._by_name = dict(upstreams) if several else {}
         self._by_host = {f"{name.lower()}.{SUFFIX}": upstream for name, upstream in self._by_name.items()}
+        self._slashed = [name.encode() for name in self._by_name if "/" in name]
         self._presenter = presenter
         # the longest suffix first: that of a context ends with that of all
         self._names = [HostNames(host) for host in self._by_host] + [HostNames(SUFFIX)]
@@ -68,14 +69,26 @@ class Contexts(Generic[U]):
             return self._of_application(*found, path)
         upstream, prefix = self._by_host.get(name, self._default), b""
         if self._by_name and path.startswith(PREFIX):
-            segment, _, rest = path[len(PREFIX) :].partition(b"/")
+            segment = self._segment(path[len(PREFIX) :])
             named = self._by_name.get(decoded(segment))
             if named is None:
                 known = ", ".join(self._by_name)
                 raise Refusal(404, f"no context {decoded(segment)!r} is served here; there are {known}")
-            upstream, prefix, path = named, PREFIX + segment, b"/" + rest
+            prefix = PREFIX + segment
+            upstream, path = named, path[len(prefix) :] or b"/"
         present = self._presenter.of_path(prefix, path) if self._presenter is not None else None
         return Place(upstream, path, prefix, present=present)
+
+    def _segment(self, rest: bytes) -> bytes:
+        """The raw name at the beginning.
+
+        One with slashes (EKS names contexts so) may stand there as it is: kubectl cannot keep `%2F` in a
+        server's path.
+        """
+        for name in self._slashed:
+            if rest.startswith(name + b"/") or rest == name:
+                return name
+        return rest.partition(b"/")[0]
 
     def _application(self, name: str) -> tuple[U, Application] | None:
         if self._presenter is None:

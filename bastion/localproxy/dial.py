@@ -18,7 +18,7 @@ from typing import TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from bastion.cluster.access import Trust
-from bastion.kube.endpoint import Endpoint
+from bastion.kube.endpoint import Endpoint, TLSProfile
 from bastion.localproxy.opening import Opening, ask_http, ask_socks
 from bastion.network.errors import DialError
 from bastion.network.sockets import prepare
@@ -47,9 +47,11 @@ class _Stacked(TLSLayer, asyncio.Protocol):
 
 
 class ApiDialer:
-    """Dials what the endpoint says; its `identity` names the trust that it is dialled with."""
+    """Dials what the endpoint says, with the trust that belongs to its TLS profile."""
 
-    def __init__(self, trusts: dict[str, Trust], deadlines: Deadlines, keepalive: float) -> None:
+    def __init__(
+        self, trusts: dict[TLSProfile | None, Trust], deadlines: Deadlines, keepalive: float
+    ) -> None:
         self._trusts = trusts
         self._deadlines = deadlines
         self._buffers = SharedBuffers()
@@ -57,7 +59,7 @@ class ApiDialer:
 
     async def dial(self, endpoint: Endpoint, factory: Callable[[], P], patience: float | None = None) -> P:
         """Raises DialError."""
-        trust = self._trusts[endpoint.identity]
+        trust = self._trusts[endpoint.tls]
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 return await self._connect(endpoint, trust, factory)
@@ -70,12 +72,12 @@ class ApiDialer:
 
     async def _connect(self, endpoint: Endpoint, trust: Trust, factory: Callable[[], P]) -> P:
         _check_names(endpoint)
-        scheme = "https" if endpoint.tls else "http"
+        scheme = "http" if endpoint.tls is None else "https"
         proxy = trust.proxies.of(f"{scheme}://{endpoint}")
         protocol = factory()
         top: asyncio.BaseProtocol = protocol
         layer: TLSLayer | None = None
-        if endpoint.tls:
+        if endpoint.tls is not None:
             kind = _Stacked if proxy.startswith("https:") else TLSLayer
             layer = kind(
                 protocol, trust.context, self._deadlines, self._buffers, server_hostname=endpoint.address

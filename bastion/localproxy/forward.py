@@ -58,7 +58,6 @@ class Forwarder:
         asked = upgrade_asked(exchange.fields) if exchange.upgradable and exchange.minor else None
         if asked is not None and exchange.body is not None and exchange.body.length != 0:
             raise Refusal(400, "an upgrade request may have no body")
-        exchange.upgrade_asked = asked is not None
         try:
             trip, answer = await self._ask(exchange, asking, asked)
         except CredentialsError as error:

@@ -26,6 +26,8 @@ class Gate:
 
     def admit(self, exchange: Exchange) -> bool:
         """Whether the client's Authorization was this token, and is for nobody else.  Raises Refusal."""
+        if PARAMETER in exchange.target:  # also where the cookie is there: the token goes no further
+            self._open(exchange)
         if self._is_token(own_cookie(exchange.fields, COOKIE)):
             return False
         for lower, _, value in exchange.fields:
@@ -33,7 +35,6 @@ class Gate:
                 return False
             if lower == b"authorization" and value[:7] == _BEARER and self._is_token(value[7:].strip()):
                 return True
-        self._open(exchange)
         raise Refusal(
             401,
             "Unauthorized: open the URL that was printed at the start, or send its token as a"

@@ -34,11 +34,14 @@ from bastion.runtime.deadlines import Deadlines
 from bastion.runtime.errors import StartError
 from bastion.server import plaintext
 from bastion.server.memory import settle_memory, tune_allocator
-from bastion.server.state import ServerState, Timeouts
+from bastion.server.state import ServerState
+from bastion.settings.sections import Timeouts
 
 FOREVER = float("inf")
 # A local program may hold an idle connection for as long as it likes, as with kubectl; only a head must come.
-TIMEOUTS = Timeouts(head=60.0, keep_alive=FOREVER, body_idle=FOREVER, write_stall=FOREVER)
+TIMEOUTS = Timeouts(
+    request_header=60.0, keep_alive=FOREVER, request_body_idle=FOREVER, response_stall=FOREVER
+)
 
 
 def run(options: Options, environ: Mapping[str, str] = os.environ) -> int:
@@ -99,7 +102,7 @@ class LocalProxy:
             tls = self._tls() if options.tls else None
             counted = await stack.enter_async_context(self._metrics(deadlines, tunnels))
             app = self._app(self.upstreams, tunnels, counted)
-            self._state = ServerState(app, deadlines, timeouts=TIMEOUTS, any_target=True)
+            self._state = ServerState(app, deadlines, timeouts=TIMEOUTS, any_target=True, body_grace=FOREVER)
             await stack.enter_async_context(_accepting(self._state, listening, options, tls))
             yield listening
 

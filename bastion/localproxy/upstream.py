@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from bastion.cluster.access import Loaded, Trust
-from bastion.kube.endpoint import Endpoint
+from bastion.kube.endpoint import Endpoint, TLSProfile
 from bastion.localproxy.credentials import Credentials
 from bastion.localproxy.dial import ApiDialer
 from bastion.localproxy.request import Identity
 from bastion.localproxy.server import Server
 from bastion.network.connections import ConnectionPool
-from bastion.network.transport import Deadlines as Waits
 from bastion.network.transport import Transport
 from bastion.runtime.deadlines import Deadlines
+from bastion.settings.sections import Timeouts
 
 OWNER = "local"  # all requests are of the one user whose kubeconfig it is
 FOREVER = float("inf")
@@ -35,13 +35,13 @@ class Upstream:
         self.server = server
         self.path = server.path.encode() if append_path else b""
         self.credentials = credentials
-        self._trusts: dict[str, Trust] = {}
+        self._trusts: dict[TLSProfile | None, Trust] = {}
         self._pool = ConnectionPool(ApiDialer(self._trusts, deadlines, keepalive), deadlines)
         # as kubectl, and as watches need it: whatever lasts, lasts
-        self.transport = Transport(self._pool, Waits(answer_head=FOREVER, answer_idle=FOREVER))
+        self.transport = Transport(self._pool, Timeouts(response_header=FOREVER, response_idle=FOREVER))
         self._loaded: Loaded | None = None
         self._generation = 0
-        self.endpoint = Endpoint(server.host, server.port, server.tls)
+        self.endpoint = Endpoint(server.host, server.port)
         self.identity = Identity(b"")
 
     async def prepare(self) -> Loaded:
@@ -58,11 +58,11 @@ class Upstream:
         if self._loaded is None or loaded.trust is not self._loaded.trust:
             # another identity in TLS: no connection of the one before serves it
             self._generation += 1
-            name = str(self._generation)
+            profile = TLSProfile(identity=str(self._generation)) if self.server.tls else None
             loaded.trust.context.set_alpn_protocols(ALPN)
-            self._trusts[name] = loaded.trust
-            self._trusts.pop(str(self._generation - 3), None)
-            self.endpoint = Endpoint(self.server.host, self.server.port, self.server.tls, name)
+            self._trusts[profile] = loaded.trust
+            self._trusts.pop(TLSProfile(identity=str(self._generation - 3)), None)
+            self.endpoint = Endpoint(self.server.host, self.server.port, profile)
         self._loaded = loaded
         self.identity = Identity(
             b"Host: %b\r\n" % self.server.netloc.encode(),

@@ -70,6 +70,7 @@ class ServerState:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     draining: bool = False
     any_target: bool = False  # request targets may hold bytes that no URI does
+    body_grace: float = 30.0  # seconds for which a body is waited for in all before its rate counts
     date_line: Callable[[], bytes] = field(default_factory=DateLine)
     audit_id: Callable[[], str] = field(default_factory=AuditIds)
     idle: asyncio.Event = field(default_factory=asyncio.Event)  # set while there is no connection

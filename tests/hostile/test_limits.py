@@ -18,7 +18,7 @@ from bastion.kube.status import StatusError
 from bastion.runtime.deadlines import Deadlines
 from bastion.server.app import App
 from bastion.server.door import RESERVED, Door
-from bastion.server.http1.body import GRACE_SECONDS, LEAST_RATE
+from bastion.server.http1.body import LEAST_RATE
 from bastion.server.http1.exchange import HttpExchange
 from bastion.server.listener import Listener, bind
 from bastion.server.state import ServerState
@@ -287,7 +287,7 @@ def test_re_050_a_storm_of_namespaces_reaches_the_api_server_at_its_rate(
     ids=["too slowly", "just fast enough"],
 )
 def test_re_006_a_body_may_be_slow_for_a_while_and_not_for_ever(rate: int, status: int) -> None:
-    size = int(GRACE_SECONDS * 1.2) * rate
+    size = int(ServerState.body_grace * 1.2) * rate
 
     async def talk() -> None:
         async with conversation(echo) as c:

@@ -121,6 +121,20 @@ def test_a_redirect_stays_in_its_context(tmp_path: Path) -> None:
     run(conversation())
 
 
+@pytest.mark.parametrize("written", ["arn:aws:eks:r:1:cluster/c", "arn%3Aaws:eks:r:1:cluster%2Fc"])
+def test_a_context_with_slashes_in_its_name(tmp_path: Path, written: str) -> None:
+    async def conversation() -> None:
+        async with Api().serving() as api:
+            config = kubeconfig(api.url)
+            context = {"cluster": "main", "user": "main"}
+            config["contexts"].append({"name": "arn:aws:eks:r:1:cluster/c", "context": context})
+            async with proxy(config, tmp_path, "--all-contexts") as made:
+                assert (await made.get(f"/contexts/{written}/x")).status == 200
+                assert api.sent[0].line == "GET /x HTTP/1.1"
+
+    run(conversation())
+
+
 def test_the_token_is_asked_for_and_stays_here(tmp_path: Path) -> None:
     async def conversation() -> None:
         async with in_front(tmp_path, "--auth-token", f"--www={tmp_path}") as (made, api):
@@ -140,6 +154,8 @@ def test_the_token_is_asked_for_and_stays_here(tmp_path: Path) -> None:
                 b"Authorization: Bearer %b\r\n" % token,
             ):
                 assert (await made.get("/x", fields)).status == 200
+            again = await made.get(f"/x?bastion-token={token.decode()}", b"Cookie: %b\r\n" % cookie)
+            assert (again.status, again.one("location")) == (303, "/x")
             assert len(api.sent) == 3
             assert token.decode() not in json.dumps([sent.fields for sent in api.sent])
             assert api.sent[0].one("cookie") == "a=b; c=d"

@@ -8,8 +8,7 @@ from bastion.server.http1.connection import Connection
 from bastion.server.http1.framing import ChunkedFraming, Framing, LengthFraming
 from bastion.server.http1.head import Head
 
-LEAST_RATE = 500  # bytes a second of a body, after
-GRACE_SECONDS = 30.0
+LEAST_RATE = 500  # bytes a second of a body, after `body_grace`
 
 
 class RequestBody(Held):
@@ -83,7 +82,8 @@ class RequestBody(Held):
         self._protocol.await_body()
         await waiter
         self._waited += loop.time() - began
-        if self._waited > GRACE_SECONDS and self.received < self._waited * LEAST_RATE and not self.complete:
+        grace = self._protocol.server.body_grace
+        if self._waited > grace and self.received < self._waited * LEAST_RATE and not self.complete:
             raise StatusError(
                 408,
                 "Timeout",

@@ -27,6 +27,9 @@ class Shared(Protocol):
     def draining(self) -> bool: ...
 
     @property
+    def body_grace(self) -> float: ...
+
+    @property
     def date_line(self) -> Callable[[], bytes]: ...
 
     @property
