@@ -18,6 +18,8 @@ from bastion.server.dates import DateLine
 from bastion.server.door import Door
 from bastion.settings.sections import Timeouts
 
+BODY_GRACE = 30.0
+
 
 class ClientConnection(Protocol):
     """Of any version of HTTP.  `lasting`: a long exchange is under way."""
@@ -70,7 +72,7 @@ class ServerState:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     draining: bool = False
     any_target: bool = False  # request targets may hold bytes that no URI does
-    body_grace: float = 30.0  # seconds for which a body is waited for in all before its rate counts
+    body_grace: float = BODY_GRACE  # seconds for which a body is waited for in all before its rate counts
     date_line: Callable[[], bytes] = field(default_factory=DateLine)
     audit_id: Callable[[], str] = field(default_factory=AuditIds)
     idle: asyncio.Event = field(default_factory=asyncio.Event)  # set while there is no connection

@@ -21,7 +21,7 @@ from bastion.server.door import RESERVED, Door
 from bastion.server.http1.body import LEAST_RATE
 from bastion.server.http1.exchange import HttpExchange
 from bastion.server.listener import Listener, bind
-from bastion.server.state import ServerState
+from bastion.server.state import BODY_GRACE, ServerState
 from tests import fakes
 from tests.e2e.harness import ALICE, BOB, CAROL, LIVE, Bastion, Cluster, Place, serving
 from tests.e2e.kubeapi import KubeApi
@@ -287,7 +287,7 @@ def test_re_050_a_storm_of_namespaces_reaches_the_api_server_at_its_rate(
     ids=["too slowly", "just fast enough"],
 )
 def test_re_006_a_body_may_be_slow_for_a_while_and_not_for_ever(rate: int, status: int) -> None:
-    size = int(ServerState.body_grace * 1.2) * rate
+    size = int(BODY_GRACE * 1.2) * rate
 
     async def talk() -> None:
         async with conversation(echo) as c:
