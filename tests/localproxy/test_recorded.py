@@ -57,7 +57,7 @@ def files(folder: Path) -> Path:
     (folder / "www/link.txt").symlink_to(folder / "outside.txt")
     (folder / "www/dangling").symlink_to("nowhere")
     (folder / "www/emptydir").mkdir()
-    for path in (folder / "www").rglob("*"):
+    for path in (folder / "www", *(folder / "www").rglob("*")):
         if not path.is_symlink():
             os.utime(path, (MODIFIED, MODIFIED))
     return folder / "www"
