@@ -12,7 +12,7 @@ from bastion.localproxy.filter import Filter
 from bastion.localproxy.forward import Asking, Forwarder
 from bastion.localproxy.lines import Log
 from bastion.localproxy.routing import Api, Elsewhere, Router
-from bastion.localproxy.spelling import is_well_formed
+from bastion.localproxy.spelling import escaped, is_well_formed
 from bastion.localproxy.static import Folder
 from bastion.localproxy.upstream import Upstream
 from bastion.proxy.exchange import Exchange
@@ -90,6 +90,6 @@ class App:
             raise forbidden(why)
         parts.log.judged(exchange, accepted=True)
         upstream = place.upstream
-        target = upstream.path + place.before + route.path + question + query
+        target = upstream.path + place.before + escaped(route.path) + question + query
         client = exchange.client.encode()
         await parts.forwarder.serve(exchange, Asking(upstream, target, client, consumed, place.present))

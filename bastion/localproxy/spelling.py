@@ -13,6 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 _BAD_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+_ILLEGAL = re.compile(rb'["\\\x80-\xff]')
 _SEPARATOR = re.compile(rb"[/\\]")
 _SLASHES = re.compile(r"/{2,}")
 _PARAMETERS = re.compile(r";[^/]*")
@@ -22,6 +23,13 @@ _DOTS = frozenset((b".", b".."))
 def is_well_formed(path: bytes) -> bool:
     """Whether each percent sign begins an escape."""
     return b"%" not in path or _BAD_PERCENT.search(path) is None
+
+
+def escaped(path: bytes) -> bytes:
+    """What no URI may hold (RFC 3986, 2) is escaped, as by kubectl: the next server may be strict."""
+    if _ILLEGAL.search(path) is None:
+        return path
+    return _ILLEGAL.sub(lambda match: b"%%%02X" % ord(match[0]), path)
 
 
 def decoded(path: bytes) -> str:

@@ -7,7 +7,7 @@ import pytest
 from bastion.http.fields import Field
 from bastion.localproxy import options
 from bastion.localproxy.filter import Filter
-from bastion.localproxy.spelling import cleaned, hazard
+from bastion.localproxy.spelling import cleaned, escaped, hazard
 
 
 def of(*flags: str) -> Filter:
@@ -172,3 +172,17 @@ CLEANED = [
 def test_literal_dot_segments_lead_elsewhere(path: bytes, clean: bytes | None) -> None:
     assert cleaned(path) == clean
     assert clean is None or not hazard(clean)
+
+
+@pytest.mark.parametrize(
+    ("path", "sent"),
+    [
+        (b"/a%2Fb;c=d/@:+*!", b"/a%2Fb;c=d/@:+*!"),
+        (b'/a"b', b"/a%22b"),
+        (b"/a\\b", b"/a%5Cb"),
+        ("/é".encode(), b"/%C3%A9"),
+    ],
+    ids=str,
+)
+def test_what_no_uri_holds_is_escaped(path: bytes, sent: bytes) -> None:
+    assert escaped(path) == sent
