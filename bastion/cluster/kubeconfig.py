@@ -90,12 +90,17 @@ def access_from_text(kubeconfig: str) -> ApiAccess:
     )
 
 
-def load_chosen(files: tuple[Path, ...], choose: Choose | None, environ: Mapping[str, str]) -> AccessData:
+def load_chosen(
+    files: tuple[Path, ...],
+    choose: Choose | None,
+    environ: Mapping[str, str],
+    service_account: Path = SERVICE_ACCOUNT,
+) -> AccessData:
     """What the cluster and the user hold that `choose` picks, itself or by raising Mistake; None in a pod.
 
     Blocking.  Raises KubeconfigError.
     """
-    return _load(Source(files, "", environ, SERVICE_ACCOUNT, choose))
+    return _load(Source(files, "", environ, service_account, choose))
 
 
 def read_configs(files: tuple[Path, ...]) -> list[Config]:

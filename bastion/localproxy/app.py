@@ -10,7 +10,7 @@ from bastion.localproxy.answer import Refusal, forbidden, send, send_elsewhere, 
 from bastion.localproxy.contexts import Contexts
 from bastion.localproxy.filter import Filter
 from bastion.localproxy.forward import Asking, Forwarder
-from bastion.localproxy.lines import Log
+from bastion.localproxy.lines import Log, failed
 from bastion.localproxy.routing import Api, Elsewhere, Router
 from bastion.localproxy.spelling import escaped, is_well_formed
 from bastion.localproxy.static import Folder
@@ -48,7 +48,7 @@ class App:
             await self._serve(exchange)
         except Refusal as refusal:
             if refusal.status >= 500:
-                log.failed(exchange, refusal.text)
+                failed(refusal.text)
             elif refusal.status == 403 and not any(field[0] in _SAID for field in exchange.fields):
                 refusal = shortened(refusal)
             send(exchange, refusal)

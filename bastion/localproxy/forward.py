@@ -48,7 +48,7 @@ class Asking:
 class Forwarder:
     """`failed` is told why a response broke off that had begun."""
 
-    def __init__(self, rules: Rules, tunnels: Tunnels, failed: Callable[[Exchange, str], None]) -> None:
+    def __init__(self, rules: Rules, tunnels: Tunnels, failed: Callable[[str], None]) -> None:
         self._rules = rules
         self._tunnels = tunnels
         self._failed = failed
@@ -72,7 +72,7 @@ class Forwarder:
             unfold = is_gzip(answer.fields) and self._compresses(exchange, asking)
             clean = await hand_on(exchange, answer, asking.present, unfold=unfold and not answer.bodiless)
         except (NetworkError, ValueError) as error:
-            self._failed(exchange, str(error))
+            self._failed(str(error))
             exchange.abort()
         finally:
             if answer.status != 101:

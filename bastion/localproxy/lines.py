@@ -48,8 +48,9 @@ class Log:
             host = exchange.host.decode("latin-1")
             write(f"Filter {verb} {exchange.method} {path} {host}")
 
-    def failed(self, exchange: Exchange, why: str) -> None:
-        write(f"Error while proxying request: {why}")
+
+def failed(why: str) -> None:
+    write(f"Error while proxying request: {why}")
 
 
 def write(line: str) -> None:

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from bastion.cluster.access import Loaded
 from bastion.cluster.entries import Config, Entry
-from bastion.cluster.kubeconfig import KubeconfigError, kubeconfig_files, load_chosen, read_configs
+from bastion.cluster.kubeconfig import (
+    SERVICE_ACCOUNT,
+    KubeconfigError,
+    kubeconfig_files,
+    load_chosen,
+    read_configs,
+)
 from bastion.localproxy.credentials import Credentials
 from bastion.localproxy.options import Connection
 from bastion.localproxy.selection import Selected, context_names, current_context, select
@@ -18,10 +25,13 @@ from bastion.localproxy.server import Server, parse_server
 class Kubeconfig:
     """The files as they were at the start: contexts are chosen then, and credentials alone are read again."""
 
-    def __init__(self, asked: Connection, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, asked: Connection, environ: Mapping[str, str], service_account: Path = SERVICE_ACCOUNT
+    ) -> None:
         """Raises KubeconfigError in one line that says what was looked for and where."""
         self._asked = asked
         self._environ = environ
+        self._service_account = service_account
         self.files = kubeconfig_files(Path(asked.kubeconfig) if asked.kubeconfig else None, environ)
         configs = read_configs(self.files)
         self.context = current_context(configs, asked)
@@ -35,7 +45,8 @@ class Kubeconfig:
     def reach(self, context: str) -> tuple[Server, Credentials]:
         """Raises KubeconfigError."""
         if self._of_pod:
-            credentials = Credentials(lambda _: load_chosen((), None, self._environ), has_plugin=False)
+            inside = partial(load_chosen, (), None, self._environ, self._service_account)
+            credentials = Credentials(lambda _: inside(), has_plugin=False)
             return parse_server(credentials.now.server, secret=True), credentials
         found: list[Selected] = []
 

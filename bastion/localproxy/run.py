@@ -21,7 +21,7 @@ from bastion.localproxy.contexts import Contexts
 from bastion.localproxy.filter import Filter
 from bastion.localproxy.forward import Forwarder
 from bastion.localproxy.gate import PARAMETER, Gate, admit_all
-from bastion.localproxy.lines import Log, write
+from bastion.localproxy.lines import Log, failed, write
 from bastion.localproxy.loading import Kubeconfig
 from bastion.localproxy.options import Options
 from bastion.localproxy.request import Rules
@@ -93,7 +93,7 @@ class LocalProxy:
             self.upstreams = self._upstreams(deadlines)
             for upstream in self.upstreams.values():
                 stack.callback(upstream.close)
-            tunnels = Tunnels(deadlines, options.websocket_ping)
+            tunnels = Tunnels(deadlines, options.websocket_ping, failed)
             stack.callback(tunnels.end)
             listening = listen.listen(options)
             if options.unix_socket:
@@ -154,7 +154,7 @@ class LocalProxy:
                 Filter(options, contexts.serves_host),
                 self._router,
                 contexts,
-                Forwarder(rules, tunnels, log.failed),
+                Forwarder(rules, tunnels, failed),
                 Folder(Path(options.www)) if options.www else None,
                 log,
                 Gate(self.token, secure=options.tls).admit if self.token else admit_all,

@@ -5,6 +5,7 @@ WebSockets.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from bastion.http.fields import first_value
 from bastion.localproxy.answer import Refusal
@@ -20,16 +21,19 @@ from bastion.runtime.deadlines import Deadlines
 
 PING = b"\x89\x00"  # without payload and unmasked, as a server sends it (RFC 6455, 5.5.2)
 
+STOPPING = "the proxy is stopping"
+
 
 class Tunnels:
-    """Those that are open.  `ping` in seconds, 0 for never.
+    """Those that are open.  `ping` in seconds, 0 for never; `failed` is told of each that broke, and why.
 
     The client's pong passes on to the API server, so that one ping keeps both halves of a way alive.
     """
 
-    def __init__(self, deadlines: Deadlines, ping: float) -> None:
+    def __init__(self, deadlines: Deadlines, ping: float, failed: Callable[[str], None]) -> None:
         self._deadlines = deadlines
         self._ping = ping
+        self._failed = failed
         self._open: dict[Relay, FrameCounter | None] = {}
 
     def __len__(self) -> int:
@@ -54,7 +58,10 @@ class Tunnels:
         if frames is not None and self._ping > 0:
             pinging = asyncio.create_task(self._keep(relay, frames))
         try:
-            await asyncio.shield(relay.finished)
+            reason = await asyncio.shield(relay.finished)
+            if reason and reason != STOPPING:
+                path = exchange.target.partition(b"?")[0].decode("latin-1")
+                self._failed(f"the upgraded connection {exchange.method} {path} broke: {reason}")
         finally:
             if pinging is not None:
                 pinging.cancel()
@@ -65,7 +72,7 @@ class Tunnels:
     def end(self) -> None:
         """All of them, with a close frame where one can be put in."""
         for relay, frames in list(self._open.items()):
-            relay.end("stopping", GOING_AWAY if frames is not None and frames.at_boundary else b"")
+            relay.end(STOPPING, GOING_AWAY if frames is not None and frames.at_boundary else b"")
 
     async def _keep(self, relay: Relay, frames: FrameCounter) -> None:
         moved = -1

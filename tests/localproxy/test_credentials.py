@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from bastion.localproxy.loading import Kubeconfig
+from bastion.localproxy.options import Connection
+from bastion.runtime.certificates import Authority
 from bastion.runtime.errors import StartError
 from tests.fakes import run
 from tests.localproxy.ground import NO, OK, Api, kubeconfig, proxy, secure
@@ -130,8 +133,6 @@ def test_a_plugin_that_fails_is_tried_again_and_says_why(tmp_path: Path) -> None
 
 
 def test_a_renewed_client_certificate_gets_connections_of_its_own(tmp_path: Path) -> None:
-    from bastion.runtime.certificates import Authority
-
     async def conversation() -> None:
         clients = Authority("clients")
         for number in (1, 2):
@@ -256,9 +257,6 @@ def test_what_cannot_work_is_said_at_the_start(
 
 
 def test_without_a_kubeconfig_it_says_where_it_looked(tmp_path: Path) -> None:
-    from bastion.localproxy.loading import Kubeconfig
-    from bastion.localproxy.options import Connection
-
     for environ, said in (
         ({"HOME": str(tmp_path)}, str(tmp_path / ".kube/config")),
         ({"HOME": "/", "KUBECONFIG": f"{tmp_path}/a:{tmp_path}/b"}, f"{tmp_path}/a:{tmp_path}/b"),
@@ -269,8 +267,14 @@ def test_without_a_kubeconfig_it_says_where_it_looked(tmp_path: Path) -> None:
 
 
 def test_a_server_by_flag_needs_no_kubeconfig(tmp_path: Path) -> None:
-    from bastion.localproxy.loading import Kubeconfig
-    from bastion.localproxy.options import Connection
-
     server, _ = Kubeconfig(Connection(server="http://127.0.0.1:1/x"), {"HOME": str(tmp_path)}).reach("")
     assert (server.netloc, server.path) == ("127.0.0.1:1", "/x")
+
+
+def test_in_a_pod_it_is_the_service_account(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("of-the-pod\n")
+    (tmp_path / "ca.crt").write_bytes(Authority().pem)
+    environ = {"HOME": "/", "KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "6443"}
+    server, credentials = Kubeconfig(Connection(), environ, tmp_path).reach("")
+    assert (server.scheme, server.netloc) == ("https", "10.0.0.1:6443")
+    assert (credentials.now.authorization or "").lower() == "bearer of-the-pod"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes import run
+from tests.fakes import reset, run
 from tests.localproxy.ground import ASKING, OK, SWITCHED, in_front, read_response, websocket
 
 SPDY = (
@@ -122,3 +122,20 @@ def test_an_upgrade_with_a_body_is_none(tmp_path: Path) -> None:
             assert not api.sent
 
     run(conversation())
+
+
+def test_a_broken_tunnel_is_told_to_the_operator(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    async def conversation() -> None:
+        async with in_front(tmp_path, answer=lambda sent: SWITCHED) as (made, _):
+            reader, writer = await made.connect()
+            writer.write(websocket("/ws?secret=x"))
+            assert (await read_response(reader)).status == 101
+            reset(writer)
+            while "broke" not in "".join(said):
+                said.append(capfd.readouterr().err)
+                await asyncio.sleep(0.01)
+
+    said: list[str] = []
+    run(conversation())
+    assert "GET /ws broke: connection reset" in "".join(said)
+    assert "secret" not in "".join(said)
