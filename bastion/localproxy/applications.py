@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 from bastion.http.fields import Field
 from bastion.localproxy.presented import Present, Presented
 from bastion.localproxy.request import response_fields
-from bastion.message.answers import Asked, Policy, present
+from bastion.message.answers import Policy, RequestContext, present
 from bastion.message.mount import Mount
 from bastion.message.page.html import HtmlRewriter, RewriteAborted
-from bastion.network.http1.answer import Answer
+from bastion.network.http1.response import Response
 from bastion.proxy.exchange import Exchange
 
 _PROXIED = re.compile(rb"/api/v1/(?:namespaces/[^/]+/(?:services|pods)|nodes)/[^/]+/proxy(?=/|$)")
@@ -35,7 +35,7 @@ class Presenter:
             return None
         inner = match[0]
 
-        def placed(exchange: Exchange, answer: Answer) -> Presented:
+        def placed(exchange: Exchange, answer: Response) -> Presented:
             mount = Mount(
                 context + inner,
                 self._authorities,
@@ -43,7 +43,7 @@ class Presenter:
                 exchange.scheme == b"https",
                 exchange.host.lower(),
             )
-            asked = Asked(exchange.method, exchange.fields, prefixed=True, ambient=False)
+            asked = RequestContext(exchange.method, exchange.fields, prefixed=True, ambient=False)
             fields = answer.fields
             if context:  # what the API server rewrote is under its own path, not yet under the context's
                 fields = [_moved(field, inner, b"") for field in fields]
@@ -57,7 +57,7 @@ class Presenter:
     def of_host(self, prefix: bytes, path: bytes) -> Present:
         """For an application on a host of its own: what the API server put under a path comes back to it."""
 
-        def placed(exchange: Exchange, answer: Answer) -> Presented:
+        def placed(exchange: Exchange, answer: Response) -> Presented:
             fields = [_moved(field, prefix, b"") for field in response_fields(answer.fields)]
             return Presented(fields, answer.length)
 

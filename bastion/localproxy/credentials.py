@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from bastion.cluster.access import Loaded
+from bastion.cluster.access import AccessData
 from bastion.runtime.errors import StartError
 from bastion.runtime.follow import Mark, mark
 
@@ -32,7 +32,7 @@ class Credentials:
     """`load(with_plugin)` is blocking and raises StartError; `now` is what it gave last."""
 
     def __init__(
-        self, load: Callable[[bool], Loaded], *, has_plugin: bool, clock: Callable[[], float] = time.time
+        self, load: Callable[[bool], AccessData], *, has_plugin: bool, clock: Callable[[], float] = time.time
     ) -> None:
         """Raises StartError.  A plugin is not run before it is needed."""
         self.now = load(False)
@@ -44,7 +44,7 @@ class Credentials:
         self._refused_at = float("-inf")
         self._loading: asyncio.Task[None] | None = None
 
-    async def current(self) -> Loaded:
+    async def current(self) -> AccessData:
         """Raises CredentialsError."""
         if self._awaits_plugin or self._has_expired():
             await self._again()
@@ -54,7 +54,7 @@ class Credentials:
                 await self._refreshed()
         return self.now
 
-    async def refused(self, loaded: Loaded) -> bool:
+    async def refused(self, loaded: AccessData) -> bool:
         """The API server said 401 to these.  True where there are others by now."""
         if self.now is loaded and time.monotonic() - self._refused_at >= AGAIN_AFTER:
             await self._refreshed()
@@ -96,7 +96,7 @@ class Credentials:
             self._mark = mark(loaded.files)
         if loaded.trust.made_of == self.now.trust.made_of:
             # so that connections made with this context are used on
-            loaded = Loaded(
+            loaded = AccessData(
                 loaded.server,
                 self.now.trust,
                 loaded.authorization,

@@ -23,11 +23,11 @@ from bastion.localproxy.request import (
 )
 from bastion.localproxy.tunnels import Tunnels
 from bastion.localproxy.upstream import OWNER, Upstream
-from bastion.message.upgrade import Asked
+from bastion.message.upgrade import UpgradeRequest
 from bastion.message.upgrade import request_lines as upgrade_lines
 from bastion.network.errors import NetworkError, UpstreamTimeout
-from bastion.network.http1.answer import Answer
-from bastion.network.transport import Body, RoundTrip
+from bastion.network.http1.response import Response
+from bastion.network.transport import Body, Request, RoundTrip
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.retry import IDEMPOTENT, may_resend
 
@@ -78,7 +78,9 @@ class Forwarder:
             if answer.status != 101:
                 trip.close(clean=clean and asked is None)
 
-    async def _ask(self, exchange: Exchange, asking: Asking, asked: Asked | None) -> tuple[RoundTrip, Answer]:
+    async def _ask(
+        self, exchange: Exchange, asking: Asking, asked: UpgradeRequest | None
+    ) -> tuple[RoundTrip, Response]:
         """Raises NetworkError, CredentialsError, or what reading the client's body raised."""
         upstream = asking.upstream
         body = exchange.body
@@ -88,13 +90,12 @@ class Forwarder:
         fresh = renewed = False
         while True:
             loaded = await upstream.prepare()
-            reused = False
+            trip = await self._start(exchange, asking, asked, replay or body, fresh=fresh)
             try:
-                trip, reused = await self._start(exchange, asking, asked, replay or body, fresh=fresh)
                 answer = await _answered(trip)
             except NetworkError as error:
                 touched = body is not None and body.touched
-                if may_resend(error, exchange.method, reused=reused, body_touched=touched, resent=fresh):
+                if may_resend(error, exchange.method, reused=trip.reused, body_touched=touched, resent=fresh):
                     fresh = True
                     continue
                 raise
@@ -108,26 +109,33 @@ class Forwarder:
                 replay.again()
 
     async def _start(
-        self, exchange: Exchange, asking: Asking, asked: Asked | None, body: Body | None, *, fresh: bool
-    ) -> tuple[RoundTrip, bool]:
-        """(the request under way, whether its connection was used before).  Raises DialError."""
+        self,
+        exchange: Exchange,
+        asking: Asking,
+        asked: UpgradeRequest | None,
+        body: Body | None,
+        *,
+        fresh: bool,
+    ) -> RoundTrip:
+        """The request under way.  Raises DialError."""
         upstream = asking.upstream
         lines = request_lines(
             exchange.fields, upstream.identity, self._rules, asking.client, consumed=asking.consumed
         )
-        transport, endpoint, method = upstream.transport, upstream.endpoint, exchange.method
+        method, upgrade = exchange.method, asked is not None
         if asked is not None:
-            head = request_head(method, asking.target, lines, upgrade_lines(asked))
-            return transport.upgrade(await transport.connect(endpoint, OWNER, fresh=True), head), False
-        if self._compresses(exchange, asking):
-            lines.append(b"Accept-Encoding: gzip\r\n")
-        head = request_head(method, asking.target, lines, _framing(body))
-        sure = body is not None or method not in IDEMPOTENT
-        connection = None if fresh else transport.kept(endpoint, OWNER, sure=sure)
-        if connection is None:
-            connection = await transport.connect(endpoint, OWNER, fresh=True)
-        reused = connection.used
-        return transport.start(connection, method, head, body, OWNER), reused
+            framing = upgrade_lines(asked)
+            body = None
+        else:
+            if self._compresses(exchange, asking):
+                lines.append(b"Accept-Encoding: gzip\r\n")
+            framing = _framing(body)
+        head = request_head(method, asking.target, lines, framing)
+        once = body is not None or method not in IDEMPOTENT
+        request = Request(method, head, body, OWNER, once=once, upgrade=upgrade)
+        trip = await upstream.transport.round_trip(upstream.endpoint, request, fresh=fresh or upgrade)
+        trip.send()
+        return trip
 
     def _compresses(self, exchange: Exchange, asking: Asking) -> bool:
         """A page that is edited comes as the client may have it."""
@@ -142,7 +150,7 @@ def _framing(body: Body | None) -> bytes:
     return b"Content-Length: %d\r\n" % (body.length or 0)
 
 
-async def _answered(trip: RoundTrip) -> Answer:
+async def _answered(trip: RoundTrip) -> Response:
     try:
         return await trip.answer()
     except BaseException:
@@ -150,7 +158,7 @@ async def _answered(trip: RoundTrip) -> Answer:
         raise
 
 
-async def hand_on(exchange: Exchange, answer: Answer, present: Present | None, *, unfold: bool) -> bool:
+async def hand_on(exchange: Exchange, answer: Response, present: Present | None, *, unfold: bool) -> bool:
     """True once the whole response is with the client.  `unfold`: its compression was for our hop alone.
 
     Raises NetworkError where it breaks off, ValueError where its body cannot be changed as it has to be.
@@ -179,7 +187,10 @@ async def hand_on(exchange: Exchange, answer: Answer, present: Present | None, *
 
 
 async def _hand_on_changed(
-    exchange: Exchange, answer: Answer, feed: Callable[[bytes], Iterator[bytes]], finish: Callable[[], bytes]
+    exchange: Exchange,
+    answer: Response,
+    feed: Callable[[bytes], Iterator[bytes]],
+    finish: Callable[[], bytes],
 ) -> bool:
     """In steps: what a compressed piece unfolds to is sent before more of it is looked at."""
     while True:

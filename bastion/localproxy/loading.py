@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from bastion.cluster.access import Loaded
+from bastion.cluster.access import AccessData
 from bastion.cluster.entries import Config, Entry
 from bastion.cluster.kubeconfig import (
     SERVICE_ACCOUNT,
@@ -58,7 +58,7 @@ class Kubeconfig:
             cluster, user = choose(configs)
             return cluster, replace(user, value={k: v for k, v in user.value.items() if k != "exec"})
 
-        def load(with_plugin: bool) -> Loaded:
+        def load(with_plugin: bool) -> AccessData:
             return load_chosen(self.files, choose if with_plugin else without_plugin, self._environ)
 
         load(False)  # what can never work is said before anything is served

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from bastion.http.fields import Field
-from bastion.network.http1.answer import Answer
+from bastion.network.http1.response import Response
 from bastion.proxy.exchange import Exchange
 
 
@@ -27,4 +27,4 @@ class Presented(msgspec.Struct, frozen=True, gc=False):
     finish: Callable[[], bytes] = _nothing
 
 
-Present = Callable[[Exchange, Answer], Presented]
+Present = Callable[[Exchange, Response], Presented]

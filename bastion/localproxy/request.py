@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from bastion.http.fields import HOP_BY_HOP, Field, nominated
-from bastion.message.upgrade import Asked
+from bastion.message.upgrade import UpgradeRequest
 
 COOKIE = b"bastion-proxy-token"
 TOKEN_FIELD = b"x-bastion-token"
@@ -127,7 +127,7 @@ def request_head(method: str, target: bytes, lines: list[bytes], framing: bytes)
     return b"%b %b HTTP/1.1\r\n%b%b\r\n" % (method.encode(), target, b"".join(lines), framing)
 
 
-def upgrade_asked(fields: list[Field]) -> Asked | None:
+def upgrade_asked(fields: list[Field]) -> UpgradeRequest | None:
     """None for an ordinary request.
 
     As kubectl, any protocol but HTTP/2, which would carry requests past the filter.
@@ -143,7 +143,7 @@ def upgrade_asked(fields: list[Field]) -> Asked | None:
             key = value
     if b"upgrade" not in options or not offered or b"," in offered or offered.lower() in (b"h2c", b"h2"):
         return None
-    return Asked(offered, key)
+    return UpgradeRequest(offered, key)
 
 
 def response_fields(fields: list[Field]) -> list[Field]:

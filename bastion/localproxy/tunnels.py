@@ -12,8 +12,8 @@ from bastion.localproxy.answer import Refusal
 from bastion.localproxy.request import response_fields
 from bastion.message import upgrade
 from bastion.message.frames import GOING_AWAY, FrameCounter
-from bastion.message.upgrade import Asked
-from bastion.network.http1.answer import Answer
+from bastion.message.upgrade import UpgradeRequest
+from bastion.network.http1.response import Response
 from bastion.network.relay import Relay
 from bastion.network.transport import RoundTrip
 from bastion.proxy.exchange import Exchange
@@ -39,13 +39,15 @@ class Tunnels:
     def __len__(self) -> int:
         return len(self._open)
 
-    async def join(self, exchange: Exchange, trip: RoundTrip, answer: Answer, asked: Asked) -> None:
+    async def join(
+        self, exchange: Exchange, trip: RoundTrip, answer: Response, asked: UpgradeRequest
+    ) -> None:
         """Until the tunnel ends.  Raises Refusal where the API server switched to something else."""
         frames = FrameCounter() if asked.websocket else None
         try:
             if not upgrade.accepts(asked, answer.fields):
                 raise Refusal(502, "the API server switched to a protocol that was not asked for")
-            spelled = Asked(first_value(answer.fields, b"upgrade"))
+            spelled = UpgradeRequest(first_value(answer.fields, b"upgrade"))
             fields = [*response_fields(answer.fields), *upgrade.answer_fields(spelled)]
             client = exchange.hijack(answer.reason, fields)
         except BaseException:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bastion.cluster.access import Loaded, Trust
+from bastion.cluster.access import AccessData, Trust
 from bastion.kube.endpoint import Endpoint, TLSProfile
 from bastion.localproxy.credentials import Credentials
 from bastion.localproxy.dial import ApiDialer
@@ -39,12 +39,12 @@ class Upstream:
         self._pool = ConnectionPool(ApiDialer(self._trusts, deadlines, keepalive), deadlines)
         # as kubectl, and as watches need it: whatever lasts, lasts
         self.transport = Transport(self._pool, Timeouts(response_header=FOREVER, response_idle=FOREVER))
-        self._loaded: Loaded | None = None
+        self._loaded: AccessData | None = None
         self._generation = 0
         self.endpoint = Endpoint(server.host, server.port)
         self.identity = Identity(b"")
 
-    async def prepare(self) -> Loaded:
+    async def prepare(self) -> AccessData:
         """The credentials of the moment; `endpoint` and `identity` are of these.  Raises CredentialsError."""
         loaded = await self.credentials.current()
         if loaded is not self._loaded:
@@ -54,7 +54,7 @@ class Upstream:
     def close(self) -> None:
         self._pool.close()
 
-    def _adopt(self, loaded: Loaded) -> None:
+    def _adopt(self, loaded: AccessData) -> None:
         if self._loaded is None or loaded.trust is not self._loaded.trust:
             # another identity in TLS: no connection of the one before serves it
             self._generation += 1

@@ -159,13 +159,15 @@ async def read_response(reader: asyncio.StreamReader, bodiless: bool = False) ->
     return Got(status, fields, body)
 
 
-def kubeconfig(server: str, user: Mapping[str, Any] | None = None, **cluster: Any) -> dict[str, Any]:
+def kubeconfig(
+    server: str, user: Mapping[str, Any] | None = None, cluster: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Of one context."""
     return {
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": "main",
-        "clusters": [{"name": "main", "cluster": {"server": server, **cluster}}],
+        "clusters": [{"name": "main", "cluster": {"server": server, **(cluster or {})}}],
         "users": [{"name": "main", "user": dict(user or {})}],
         "contexts": [{"name": "main", "context": {"cluster": "main", "user": "main"}}],
     }
@@ -211,6 +213,6 @@ async def secure(
     authority = Authority()
     (folder / "ca.crt").write_bytes(authority.pem)
     async with Api(answer, server_tls(authority, "127.0.0.1")).serving() as api:
-        config = kubeconfig(api.url, user, **{"certificate-authority": "ca.crt", **cluster})
+        config = kubeconfig(api.url, user, {"certificate-authority": "ca.crt", **cluster})
         async with proxy(config, folder, *flags) as made:
             yield made, api

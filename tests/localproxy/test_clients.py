@@ -74,14 +74,15 @@ def test_kubectl_reads_a_cluster(tmp_path: Path) -> None:
 
 
 def test_the_python_client_lists_and_watches(tmp_path: Path) -> None:
-    def asked(port: int) -> list[str]:
+    def asked(port: int) -> list[Any]:
         from kubernetes import client, watch
 
         configuration = client.Configuration()
         configuration.host = f"http://localhost:{port}"
         with client.ApiClient(configuration) as api:
             pods = client.CoreV1Api(api)
-            names = [pod.metadata.name for pod in pods.list_namespaced_pod("default").items]
+            listed: Any = pods.list_namespaced_pod("default")
+            names = [pod.metadata.name for pod in listed.items]
             for event in watch.Watch().stream(pods.list_namespaced_pod, "default", timeout_seconds=5):
                 return [*names, event["object"].metadata.name]
         return names

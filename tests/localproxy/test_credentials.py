@@ -238,7 +238,7 @@ STARTS = [
         "The gcp auth plugin has been removed.",
     ),
     (kubeconfig("https://127.0.0.1:1", {"tokenFile": "none"}), [], "none cannot be read"),
-    (kubeconfig("https://127.0.0.1:1", **{"certificate-authority": "none.crt"}), [], "none.crt"),
+    (kubeconfig("https://127.0.0.1:1", None, {"certificate-authority": "none.crt"}), [], "none.crt"),
 ]
 
 

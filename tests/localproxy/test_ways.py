@@ -77,7 +77,7 @@ def test_requests_and_upgrades_take_the_proxy_of_the_kubeconfig(tmp_path: Path, 
         (tmp_path / "ca.crt").write_bytes(authority.pem)
         async with Forward(kind, tls).serving() as forward, api.serving():
             way = {"certificate-authority": "ca.crt", "proxy-url": f"{kind}://127.0.0.1:{forward.port}"}
-            async with proxy(kubeconfig(api.url, {"token": "t"}, **way), tmp_path) as made:
+            async with proxy(kubeconfig(api.url, {"token": "t"}, way), tmp_path) as made:
                 assert (await made.get("/x")).status == 204
                 assert (await made.raw(websocket("/ws"))).status == 101
                 assert [f"127.0.0.1:{api.port}" in asked for asked in forward.asked] == [True, True]
@@ -90,7 +90,7 @@ def test_a_proxys_login_is_for_the_proxy(tmp_path: Path) -> None:
     async def conversation() -> None:
         async with Forward("http").serving() as forward, Api().serving() as api:
             way = {"proxy-url": f"http://me:s%40crt@127.0.0.1:{forward.port}"}
-            async with proxy(kubeconfig(api.url, **way), tmp_path) as made:
+            async with proxy(kubeconfig(api.url, None, way), tmp_path) as made:
                 assert (await made.get("/x")).status == 200
         assert "Proxy-Authorization: Basic bWU6c0BjcnQ=" in forward.asked[0]
         assert "proxy-authorization" not in api.sent[0].fields
@@ -111,7 +111,7 @@ def test_what_cannot_be_reached_is_a_502_that_says_why(
     tmp_path: Path, server: str, cluster: dict[str, str], why: bytes, capfd: pytest.CaptureFixture[str]
 ) -> None:
     async def conversation() -> None:
-        async with proxy(kubeconfig(server, **cluster), tmp_path) as made:
+        async with proxy(kubeconfig(server, None, cluster), tmp_path) as made:
             for request in (b"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n", websocket("/ws")):
                 got = await made.raw(request)
                 assert (got.status, why in got.body) == (502, True), got.body
@@ -138,7 +138,7 @@ def test_whose_certificate_is_believed(
         (tmp_path / "ca.crt").write_bytes(authority.pem)
         trust = {} if "insecure-skip-tls-verify" in cluster else {"certificate-authority": "ca.crt"}
         api = Api(tls=server_tls(authority, *names))
-        async with api.serving(), proxy(kubeconfig(api.url, **trust, **cluster), tmp_path) as made:
+        async with api.serving(), proxy(kubeconfig(api.url, None, {**trust, **cluster}), tmp_path) as made:
             assert (await made.get("/x")).status == status
 
     run(conversation())
