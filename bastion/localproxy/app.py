@@ -9,9 +9,9 @@ from bastion.kube.status import StatusError
 from bastion.localproxy.answer import Refusal, forbidden, send, send_elsewhere, shortened
 from bastion.localproxy.contexts import Contexts
 from bastion.localproxy.filter import Filter
-from bastion.localproxy.forward import Asking, Forwarder
+from bastion.localproxy.forward import ApiRequest, Forwarder
 from bastion.localproxy.lines import Log, failed
-from bastion.localproxy.routing import Api, Elsewhere, Router
+from bastion.localproxy.routing import Api, Redirect, Router
 from bastion.localproxy.spelling import escaped, is_well_formed
 from bastion.localproxy.static import Folder
 from bastion.localproxy.upstream import Upstream
@@ -78,7 +78,7 @@ class App:
         route = Api(place.path) if place.application else parts.router.route(place.path)
         if route is None:
             raise Refusal(404, "404 page not found")
-        if isinstance(route, Elsewhere):
+        if isinstance(route, Redirect):
             send_elsewhere(exchange, place.prefix + route.location + question + query)
             return
         if not isinstance(route, Api):
@@ -92,4 +92,4 @@ class App:
         upstream = place.upstream
         target = upstream.path + place.before + escaped(route.path) + question + query
         client = exchange.client.encode()
-        await parts.forwarder.serve(exchange, Asking(upstream, target, client, consumed, place.present))
+        await parts.forwarder.serve(exchange, ApiRequest(upstream, target, client, consumed, place.present))

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from bastion.http.fields import Field
-from bastion.localproxy.presented import Present, Presented
+from bastion.localproxy.clientresponse import ClientResponse, Present
 from bastion.localproxy.request import response_fields
 from bastion.message.answers import Policy, RequestContext, present
 from bastion.message.mount import Mount
@@ -35,7 +35,7 @@ class Presenter:
             return None
         inner = match[0]
 
-        def placed(exchange: Exchange, answer: Response) -> Presented:
+        def placed(exchange: Exchange, answer: Response) -> ClientResponse:
             mount = Mount(
                 context + inner,
                 self._authorities,
@@ -49,17 +49,17 @@ class Presenter:
                 fields = [_moved(field, inner, b"") for field in fields]
             shown = present(asked, answer.status, fields, answer.length, lambda: mount, _POLICY)
             if shown.rewriter is None:
-                return Presented(shown.fields, shown.length)
-            return Presented(shown.fields, shown.length, _edited(shown.rewriter), shown.rewriter.finish)
+                return ClientResponse(shown.fields, shown.length)
+            return ClientResponse(shown.fields, shown.length, _edited(shown.rewriter), shown.rewriter.finish)
 
         return placed
 
     def of_host(self, prefix: bytes, path: bytes) -> Present:
         """For an application on a host of its own: what the API server put under a path comes back to it."""
 
-        def placed(exchange: Exchange, answer: Response) -> Presented:
+        def placed(exchange: Exchange, answer: Response) -> ClientResponse:
             fields = [_moved(field, prefix, b"") for field in response_fields(answer.fields)]
-            return Presented(fields, answer.length)
+            return ClientResponse(fields, answer.length)
 
         return placed
 

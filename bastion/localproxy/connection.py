@@ -23,7 +23,7 @@ REFUSED = (
 )
 
 
-class Stranger(asyncio.Protocol):
+class RefusedPeer(asyncio.Protocol):
     """Takes what comes until the other side ends: closing at once would destroy the answer."""
 
 
@@ -40,10 +40,10 @@ class LocalConnection(HttpProtocol):
             with contextlib.suppress(OSError):
                 keep_alive(sock, round(KEEPALIVE_SECONDS))
         if self._only_user and owner(sock) != os.getuid():
-            stranger = cast(asyncio.Transport, transport)  # uvloop's are no subclass of it
-            stranger.write(REFUSED)
-            if stranger.can_write_eof():
-                stranger.write_eof()
-            stranger.set_protocol(Stranger())
+            refused = cast(asyncio.Transport, transport)  # uvloop's are no subclass of it
+            refused.write(REFUSED)
+            if refused.can_write_eof():
+                refused.write_eof()
+            refused.set_protocol(RefusedPeer())
             return
         super().connection_made(transport)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from bastion.kube.hostname import Application, HostNames, host_name
 from bastion.localproxy.answer import Refusal
-from bastion.localproxy.presented import Present
+from bastion.localproxy.clientresponse import Present
 from bastion.localproxy.spelling import decoded
 
 if TYPE_CHECKING:  # it brings the rewriting of pages along

@@ -33,7 +33,7 @@ KEEPALIVE_PROBES = 4
 _PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 
 
-class _Stacked(TLSLayer, asyncio.Protocol):
+class _NestedTLS(TLSLayer, asyncio.Protocol):
     """TLS inside of TLS: what comes is handed over, not read into buffers."""
 
     def data_received(self, data: bytes) -> None:
@@ -78,7 +78,7 @@ class ApiDialer:
         top: asyncio.BaseProtocol = protocol
         layer: TLSLayer | None = None
         if endpoint.tls is not None:
-            kind = _Stacked if proxy.startswith("https:") else TLSLayer
+            kind = _NestedTLS if proxy.startswith("https:") else TLSLayer
             layer = kind(
                 protocol, trust.context, self._deadlines, self._buffers, server_hostname=endpoint.address
             )

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from bastion.localproxy.answer import Refusal
+from bastion.localproxy.clientresponse import ClientResponse, Present
 from bastion.localproxy.credentials import CredentialsError
 from bastion.localproxy.gunzip import Gunzip, is_gzip, plain_fields
-from bastion.localproxy.presented import Present, Presented
 from bastion.localproxy.replay import Replay
 from bastion.localproxy.request import (
     Rules,
@@ -33,7 +33,7 @@ from bastion.proxy.retry import IDEMPOTENT, may_resend
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class ApiRequest:
     """`target` as the API server gets it; `consumed`: the client's Authorization was the proxy's own;
     `present` makes of a response's head what the client gets, None for what came.
     """
@@ -53,13 +53,13 @@ class Forwarder:
         self._tunnels = tunnels
         self._failed = failed
 
-    async def serve(self, exchange: Exchange, asking: Asking) -> None:
+    async def serve(self, exchange: Exchange, api_request: ApiRequest) -> None:
         """Raises Refusal or StatusError as long as the response has not begun; after that it aborts."""
         asked = upgrade_asked(exchange.fields) if exchange.upgradable and exchange.minor else None
         if asked is not None and exchange.body is not None and exchange.body.length != 0:
             raise Refusal(400, "an upgrade request may have no body")
         try:
-            trip, answer = await self._ask(exchange, asking, asked)
+            trip, answer = await self._ask(exchange, api_request, asked)
         except CredentialsError as error:
             raise Refusal(500, f"getting credentials: {error}") from None
         except NetworkError as error:
@@ -69,8 +69,10 @@ class Forwarder:
             if asked is not None and answer.status == 101:
                 await self._tunnels.join(exchange, trip, answer, asked)
                 return
-            unfold = is_gzip(answer.fields) and self._compresses(exchange, asking)
-            clean = await hand_on(exchange, answer, asking.present, unfold=unfold and not answer.bodiless)
+            unfold = is_gzip(answer.fields) and self._compresses(exchange, api_request)
+            clean = await hand_on(
+                exchange, answer, api_request.present, unfold=unfold and not answer.bodiless
+            )
         except (NetworkError, ValueError) as error:
             self._failed(str(error))
             exchange.abort()
@@ -79,18 +81,18 @@ class Forwarder:
                 trip.close(clean=clean and asked is None)
 
     async def _ask(
-        self, exchange: Exchange, asking: Asking, asked: UpgradeRequest | None
+        self, exchange: Exchange, api_request: ApiRequest, asked: UpgradeRequest | None
     ) -> tuple[RoundTrip, Response]:
         """Raises NetworkError, CredentialsError, or what reading the client's body raised."""
-        upstream = asking.upstream
+        upstream = api_request.upstream
         body = exchange.body
-        own = not asking.consumed and has_authorization(exchange.fields)
+        own = not api_request.consumed and has_authorization(exchange.fields)
         renewable = upstream.credentials.renewable and not own
         replay = Replay(body) if body is not None and renewable else None
         fresh = renewed = False
         while True:
             loaded = await upstream.prepare()
-            trip = await self._start(exchange, asking, asked, replay or body, fresh=fresh)
+            trip = await self._start(exchange, api_request, asked, replay or body, fresh=fresh)
             try:
                 answer = await _answered(trip)
             except NetworkError as error:
@@ -111,35 +113,35 @@ class Forwarder:
     async def _start(
         self,
         exchange: Exchange,
-        asking: Asking,
+        api_request: ApiRequest,
         asked: UpgradeRequest | None,
         body: Body | None,
         *,
         fresh: bool,
     ) -> RoundTrip:
         """The request under way.  Raises DialError."""
-        upstream = asking.upstream
+        upstream = api_request.upstream
         lines = request_lines(
-            exchange.fields, upstream.identity, self._rules, asking.client, consumed=asking.consumed
+            exchange.fields, upstream.identity, self._rules, api_request.client, consumed=api_request.consumed
         )
         method, upgrade = exchange.method, asked is not None
         if asked is not None:
             framing = upgrade_lines(asked)
             body = None
         else:
-            if self._compresses(exchange, asking):
+            if self._compresses(exchange, api_request):
                 lines.append(b"Accept-Encoding: gzip\r\n")
             framing = _framing(body)
-        head = request_head(method, asking.target, lines, framing)
+        head = request_head(method, api_request.target, lines, framing)
         once = body is not None or method not in IDEMPOTENT
         request = Request(method, head, body, OWNER, once=once, upgrade=upgrade)
         trip = await upstream.transport.round_trip(upstream.endpoint, request, fresh=fresh or upgrade)
         trip.send()
         return trip
 
-    def _compresses(self, exchange: Exchange, asking: Asking) -> bool:
+    def _compresses(self, exchange: Exchange, api_request: ApiRequest) -> bool:
         """A page that is edited comes as the client may have it."""
-        return asking.present is None and compresses(exchange.method, exchange.fields, self._rules)
+        return api_request.present is None and compresses(exchange.method, exchange.fields, self._rules)
 
 
 def _framing(body: Body | None) -> bytes:
@@ -168,9 +170,9 @@ async def hand_on(exchange: Exchange, answer: Response, present: Present | None,
     elif unfold:
         gunzip = Gunzip()
         fields = plain_fields(response_fields(answer.fields))
-        presented = Presented(fields, None, gunzip.feed, gunzip.finish)
+        presented = ClientResponse(fields, None, gunzip.feed, gunzip.finish)
     else:
-        presented = Presented(response_fields(answer.fields), answer.length)
+        presented = ClientResponse(response_fields(answer.fields), answer.length)
     exchange.start(answer.status, answer.reason, presented.fields, presented.length, bodiless=answer.bodiless)
     if not answer.ready:
         exchange.flush()  # the first event may be an hour away

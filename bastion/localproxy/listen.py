@@ -20,7 +20,7 @@ class ListenError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Listening:
+class ListenSocket:
     """`shown` as the start line has it."""
 
     sock: socket.socket
@@ -31,13 +31,13 @@ class Listening:
         return 0 if self.sock.family == socket.AF_UNIX else int(self.sock.getsockname()[1])
 
 
-def listen(options: Options) -> Listening:
+def listen(options: Options) -> ListenSocket:
     """Raises ListenError."""
     if options.unix_socket:
-        return Listening(_unix(options.unix_socket), options.unix_socket)
+        return ListenSocket(_unix(options.unix_socket), options.unix_socket)
     sock = tcp(options.address, options.port)
     host, port = sock.getsockname()[:2]
-    return Listening(sock, f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+    return ListenSocket(sock, f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
 
 
 def tcp(address: str, port: int) -> socket.socket:

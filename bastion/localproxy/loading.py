@@ -18,7 +18,7 @@ from bastion.cluster.kubeconfig import (
 )
 from bastion.localproxy.credentials import Credentials
 from bastion.localproxy.options import Connection
-from bastion.localproxy.selection import Selected, context_names, current_context, select
+from bastion.localproxy.selection import Selection, context_names, current_context, select
 from bastion.localproxy.server import Server, parse_server
 
 
@@ -48,7 +48,7 @@ class Kubeconfig:
             inside = partial(load_chosen, (), None, self._environ, self._service_account)
             credentials = Credentials(lambda _: inside(), has_plugin=False)
             return parse_server(credentials.now.server, secret=True), credentials
-        found: list[Selected] = []
+        found: list[Selection] = []
 
         def choose(configs: Sequence[Config]) -> tuple[Entry, Entry]:
             found[:] = [select(configs, self._asked, context)]

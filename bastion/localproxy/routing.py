@@ -29,13 +29,13 @@ class Static:
 
 
 @dataclass(frozen=True, slots=True)
-class Elsewhere:
+class Redirect:
     """Where the client is sent."""
 
     location: bytes
 
 
-Route = Api | Static | Elsewhere | None
+Route = Api | Static | Redirect | None
 
 
 class Router:
@@ -52,15 +52,15 @@ class Router:
         """None where nothing is served under this path."""
         clean = cleaned(path)
         if clean is not None:
-            return Elsewhere(clean)
+            return Redirect(clean)
         api, www = self._api, self._www
         if www is not None and path.startswith(www) and (len(www) > len(api) or not path.startswith(api)):
             return Static(path[len(www) :])
         if www is not None and path + b"/" == www:
-            return Elsewhere(www)
+            return Redirect(www)
         if path.startswith(api):
             return Api(path[self._cut :])
-        return Elsewhere(api) if path + b"/" == api else None
+        return Redirect(api) if path + b"/" == api else None
 
 
 def _prefix(flag: str, text: str) -> bytes:

@@ -85,7 +85,7 @@ class LocalProxy:
         self._authority = b""
 
     @contextlib.asynccontextmanager
-    async def open(self) -> AsyncIterator[listen.Listening]:
+    async def open(self) -> AsyncIterator[listen.ListenSocket]:
         """It serves until this is left."""
         options = self._options
         async with contextlib.AsyncExitStack() as stack:
@@ -106,7 +106,7 @@ class LocalProxy:
             await stack.enter_async_context(_accepting(self._state, listening, options, tls))
             yield listening
 
-    def url(self, listening: listen.Listening) -> str:
+    def url(self, listening: listen.ListenSocket) -> str:
         scheme = "https" if self._options.tls else "http"
         return f"{scheme}://{_reachable(listening)}{self._options.api_prefix.rstrip('/')}"
 
@@ -181,18 +181,18 @@ class LocalProxy:
         sock = listen.tcp(host, int(port))
         metrics = Metrics(lambda: len(tunnels), lambda: len(self._state.connections))
         state = ServerState(metrics, deadlines)
-        async with _accepting(state, listen.Listening(sock, address), self._options, None):
+        async with _accepting(state, listen.ListenSocket(sock, address), self._options, None):
             yield metrics.count
 
 
-def _reachable(listening: listen.Listening) -> str:
+def _reachable(listening: listen.ListenSocket) -> str:
     host, _, port = listening.shown.rpartition(":")
     return f"127.0.0.1:{port}" if host in ("[::]", "0.0.0.0") else listening.shown  # noqa: S104
 
 
 @contextlib.asynccontextmanager
 async def _accepting(
-    state: ServerState, listening: listen.Listening, options: Options, tls: ssl.SSLContext | None
+    state: ServerState, listening: listen.ListenSocket, options: Options, tls: ssl.SSLContext | None
 ) -> AsyncIterator[None]:
     loop = asyncio.get_running_loop()
     buffers = SharedBuffers()

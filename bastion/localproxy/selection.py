@@ -21,7 +21,7 @@ from bastion.runtime.errors import StartError
 
 
 @dataclass(frozen=True, slots=True)
-class Selected:
+class Selection:
     """`cluster` and `user` are ready to be loaded; `has_plugin`: the credentials are an exec plugin's."""
 
     cluster: Entry
@@ -39,7 +39,7 @@ def current_context(configs: Sequence[Config], asked: Connection) -> str:
     return asked.context or next((c.current_context for c in configs if c.current_context), "")
 
 
-def select(configs: Sequence[Config], asked: Connection, context: str) -> Selected:
+def select(configs: Sequence[Config], asked: Connection, context: str) -> Selection:
     """Raises StartError."""
     found = _context(configs, asked, context)
     cluster = _cluster(configs, asked, found)
@@ -109,7 +109,7 @@ def _user(configs: Sequence[Config], asked: Connection, context: dict[str, Any],
     return replace(entry, value=value)
 
 
-def _checked(cluster: Entry, user: Entry, context: str) -> Selected:
+def _checked(cluster: Entry, user: Entry, context: str) -> Selection:
     check_words(cluster, user)
     text = cluster.value.get("server")
     if not isinstance(text, str) or not text:
@@ -119,7 +119,7 @@ def _checked(cluster: Entry, user: Entry, context: str) -> Selected:
     secret = info.has_token or info.has_password or info.has_certificate or info.exec is not None
     server = parse_server(text, secret=secret or "certificate-authority" in " ".join(cluster.value))
     plugin = info.exec is not None and not (info.has_token or info.has_password or info.has_certificate)
-    return Selected(
+    return Selection(
         replace(cluster, value={**cluster.value, "server": f"{server.scheme}://{server.authority}"}),
         user,
         server,

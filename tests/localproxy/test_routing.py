@@ -5,19 +5,19 @@ from __future__ import annotations
 import pytest
 
 from bastion.localproxy import options
-from bastion.localproxy.routing import Api, Elsewhere, Route, Router, Static
+from bastion.localproxy.routing import Api, Redirect, Route, Router, Static
 
 WWW = "--www=/tmp"
 ROUTES: list[tuple[list[str], bytes, Route]] = [
     ([], b"/api/v1", Api(b"/api/v1")),
     ([], b"/static/x", Api(b"/static/x")),
     ([WWW], b"/static/x", Static(b"x")),
-    ([WWW], b"/static", Elsewhere(b"/static/")),
+    ([WWW], b"/static", Redirect(b"/static/")),
     ([WWW], b"/staticx", Api(b"/staticx")),
     (["--api-prefix=/custom/"], b"/custom/a%2Fb", Api(b"/a%2Fb")),
     (["--api-prefix=/custom"], b"/custom/", Api(b"/")),
     (["--api-prefix=custom"], b"/custom/x", Api(b"/x")),
-    (["--api-prefix=/custom/"], b"/custom", Elsewhere(b"/custom/")),
+    (["--api-prefix=/custom/"], b"/custom", Redirect(b"/custom/")),
     (["--api-prefix=/custom/"], b"/customx", None),
     (["--api-prefix=/custom/"], b"/custom/custom/x", Api(b"/custom/x")),
     (["--api-prefix=/api/"], b"/api/v1", Api(b"/api/v1")),
@@ -28,7 +28,7 @@ ROUTES: list[tuple[list[str], bytes, Route]] = [
     ([WWW, "--www-prefix=/", "--api-prefix=/api"], b"/api/v1", Api(b"/api/v1")),
     ([WWW, "--www-prefix=/x", "--api-prefix=/x/k8s"], b"/x/k8s/v", Api(b"/v")),
     ([], b"/api/v1//pods", Api(b"/api/v1//pods")),
-    ([], b"/api/../x", Elsewhere(b"/x")),
+    ([], b"/api/../x", Redirect(b"/x")),
 ]
 
 

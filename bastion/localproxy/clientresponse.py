@@ -15,7 +15,7 @@ def _nothing() -> bytes:
     return b""
 
 
-class Presented(msgspec.Struct, frozen=True, gc=False):
+class ClientResponse(msgspec.Struct, frozen=True, gc=False):
     """`length` in bytes, None where it is not known.
 
     `feed` changes pieces of the body and may raise ValueError, `finish` gives what is left.
@@ -27,4 +27,4 @@ class Presented(msgspec.Struct, frozen=True, gc=False):
     finish: Callable[[], bytes] = _nothing
 
 
-Present = Callable[[Exchange, Response], Presented]
+Present = Callable[[Exchange, Response], ClientResponse]
