@@ -15,6 +15,7 @@ from bastion.authz.cached import CachedAuthorizer
 from bastion.kube.attributes import Attributes
 from bastion.kube.status import service_unavailable
 from bastion.kube.user import User
+from bastion.runtime.turns import Asker
 from bastion.runtime.validity import Known, Validity
 from bastion.settings.sections import Lifetimes
 from tests.fakes import SOMEBODY, ClockLoop, Decides, pass_time, refused, run, settle
@@ -137,7 +138,9 @@ def test_a_decision_that_never_comes_is_a_503() -> None:
                 await asyncio.Event().wait()
 
         asking = asyncio.ensure_future(
-            CachedAuthorizer(Silent(bool), Lifetimes()).authorize(JANE, GET, SOMEBODY)
+            CachedAuthorizer(Silent(lambda user, attributes: True), Lifetimes()).authorize(
+                JANE, GET, SOMEBODY
+            )
         )
         await pass_time(60)
         with refused(503, "cannot authorize"):
@@ -147,8 +150,8 @@ def test_a_decision_that_never_comes_is_a_503() -> None:
 
 
 @pytest.mark.parametrize(("allowed", "lasts"), [(True, 20), (False, 5)])
-def test_a_decision_is_known_until_it_lapses(allowed, lasts):
-    async def steps(cached, inner):
+def test_a_decision_is_known_until_it_lapses(allowed: bool, lasts: float) -> None:
+    async def steps(cached: Any, inner: Any) -> None:
         assert cached.known(JANE, GET) is None
         until = asyncio.get_running_loop().time() + lasts
         await cached.authorize(JANE, GET, SOMEBODY)

@@ -46,7 +46,7 @@ def line(one: Any) -> Any:
     return json.loads(access_line(one))
 
 
-def proxied(**values):
+def proxied(**values: Any) -> Record:
     return record(TARGET.partition(b"?")[0], info=parse_proxied("GET", TARGET), **values)
 
 
@@ -253,7 +253,7 @@ def test_a_reader_who_has_gone_ends_nothing_and_is_told_of_once(caplog: pytest.L
             os.close(read)
             for i in range(1, 4):
                 log.observe(record())
-                await until(lambda i=i: log.statistics().dropped == i)
+                await until(functools.partial(dropped, log, i))
 
     with pipe() as (read, write):
         run(main(read, write))

@@ -592,7 +592,7 @@ def test_a_reader_that_stalls_is_cut_off_with_another_request_pipelined_too() ->
             peer = await c.peer(receive_buffer=4096)
             await peer.send(GET % b"1" + GET % b"2")
             await until(lambda: c.app.served == [b"/1", b"/2"])
-            await pass_time(2 * TIMEOUTS.write_stall + 2 * SWEEP)
+            await pass_time(2 * TIMEOUTS.response_stall + 2 * SWEEP)
             await until(lambda: c.app.left == [b"/2"])
 
     clocked(talk)

@@ -8,12 +8,12 @@ import pytest
 
 from bastion.runtime.errors import ConfigError
 from bastion.settings import kubeapi
-from bastion.settings.config import serve_config
+from bastion.settings.config import Config, serve_config
 from bastion.settings.kubeapi import KubeApi
 from bastion.settings.sections import Limits
 
 
-def asked(*flags):
+def asked(*flags: object) -> Config:
     return serve_config([*map(str, flags)])
 
 
