@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,6 @@ from bastion.kube.attributes import Attributes
 from bastion.kube.status import service_unavailable
 from bastion.kube.user import User
 from bastion.runtime.turns import Asker
-from bastion.runtime.validity import Known, Validity
 from bastion.settings.sections import Lifetimes
 from tests.fakes import SOMEBODY, ClockLoop, Decides, pass_time, refused, run, settle
 
@@ -137,11 +137,8 @@ def test_a_decision_that_never_comes_is_a_503() -> None:
             async def authorize(self, user: User, attributes: Attributes, asker: Asker) -> Any:
                 await asyncio.Event().wait()
 
-        asking = asyncio.ensure_future(
-            CachedAuthorizer(Silent(lambda user, attributes: True), Lifetimes()).authorize(
-                JANE, GET, SOMEBODY
-            )
-        )
+        cached = CachedAuthorizer(Silent(lambda user, attributes: True), Lifetimes())
+        asking = asyncio.ensure_future(cached.authorize(JANE, GET, SOMEBODY))
         await pass_time(60)
         with refused(503, "cannot authorize"):
             await asking
@@ -157,7 +154,8 @@ def test_a_decision_is_known_until_it_lapses(allowed: bool, lasts: float) -> Non
         await cached.authorize(JANE, GET, SOMEBODY)
         await pass_time(1)
         known = cached.known(JANE, GET)
-        assert known == Known(Decision(allowed, "why"), Validity(until=pytest.approx(until)))
+        assert known.value == Decision(allowed, "why")
+        assert (known.validity.until, known.validity.expires) == (pytest.approx(until), math.inf)
         assert cached.known(JANE, structs.replace(GET, verb="create")) is None
         assert cached.statistics() == (0, 1)
         await pass_time(lasts)

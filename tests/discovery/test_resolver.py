@@ -14,7 +14,7 @@ from bastion.discovery.backing import AT_ONCE, MOST_LISTED, Unfinished
 from bastion.discovery.catalog import Catalog
 from bastion.discovery.index import MOST_REMEMBERED
 from bastion.discovery.resolver import Resolver, UnknownTarget
-from bastion.kube.endpoint import KUBELET, UNVERIFIED, Endpoint
+from bastion.kube.endpoint import KUBELET, UNVERIFIED, Endpoint, TLSProfile
 from bastion.kube.status import StatusError
 from bastion.kube.target import parse_target
 from bastion.network.addresses import DialPolicy
@@ -692,7 +692,7 @@ IDENTITIES = [
 
 
 @pytest.mark.parametrize(("id", "tls"), IDENTITIES)
-def test_the_kubelets_identity_is_for_its_port_alone(id: str, tls: EndpointTls | None) -> None:
+def test_the_kubelets_identity_is_for_its_port_alone(id: str, tls: TLSProfile | None) -> None:
     (endpoint,) = resolve(
         catalog_of(nodes=[node("node0", ("InternalIP", "10.0.0.1"))]), "nodes", id
     ).endpoints
