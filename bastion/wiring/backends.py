@@ -57,15 +57,15 @@ def open_backends(
     presentation = Policy(config.browsers.rewrite_html, config.browsers.sandbox_pages)
     waiting = Shares(config.limits.waiting_per_target)
     return Backends(
-        tls,
-        dialer,
-        pool,
-        transport,
-        waiting,
-        balancer,
-        router,
-        Forwarder(transport, router, balancer, waiting, presentation, turns),
-        Tunneller(
+        tls=tls,
+        dialer=dialer,
+        pool=pool,
+        transport=transport,
+        waiting=waiting,
+        balancer=balancer,
+        router=router,
+        forwarder=Forwarder(transport, router, balancer, waiting, presentation, turns),
+        tunneller=Tunneller(
             transport=transport,
             router=router,
             balancer=balancer,
