@@ -6,13 +6,21 @@ BIN := $(VENV)/bin
 RUNS := $(VENV)/.runs
 READY := $(VENV)/.ready
 
-.PHONY: demo test coverage lint drawing sizes bench soak fuzz openapi reference lock clean
+.PHONY: demo test kits coverage lint drawing sizes bench soak fuzz openapi reference lock clean
 
 demo: $(RUNS)
 	@$(BIN)/bastion demo
 
 test: $(READY)
 	$(BIN)/python -m pytest --durations=25
+
+# The tables of recorded cases and of hostile inputs, whole, and those that are drawn at random at several times
+# the length that they have in `make test`: a line for each.
+kits: $(READY)
+	$(BIN)/python -m pytest -n 4 tests/conformance tests/hostile
+	SOAK_ROUNDS=300 $(BIN)/python -m pytest -n 3 tests/discovery/test_faults.py \
+		tests/discovery/test_restored.py tests/tunnel/test_faults.py
+	SOAK_ROUNDS=10000 $(BIN)/python -m pytest tests/e2e/test_differential.py
 
 # Lines and branches that the tests reach in their own processes; not what the programs do that they start.
 # pyproject.toml has the floor.  Without what measures how long one turn of the loop takes: a tracer's time is

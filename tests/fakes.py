@@ -118,7 +118,7 @@ async def until(condition: Callable[[], object]) -> None:
         await moment(0.001)
 
 
-async def a_turn(user: str) -> None:
+async def a_turn(user: Key) -> None:
     """A step of long work may be done after the next turn of the loop, whoever's it is."""
     await asyncio.sleep(0)
 

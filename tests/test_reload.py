@@ -101,7 +101,7 @@ def test_what_cannot_be_read_keeps_what_there_was_and_is_said_once(
     assert generation.number == 1
 
 
-def test_files_that_are_read_again_by_order_begin_a_generation_too(file):
+def test_files_that_are_read_again_by_order_begin_a_generation_too(file: Path) -> None:
     generation = Generation()
     followed = [Followed(name, [file], file.read_text, generation) for name in "ab"]
     for one in followed:

@@ -158,14 +158,15 @@ class _Lines:
 
     def curl(self, user: str, path: str, *options: str, at: str = "") -> str:
         token = f"Authorization: Bearer {self.tokens[user][0]}"
-        return _pasted("curl", *options, "--cacert", str(self.ca), "-H", token, (at or self.url) + path)
+        words = ["curl", *options, "--cacert", str(self.ca), "-H", token, (at or self.url) + path]
+        return _pasted(words)
 
     def chat(self, user: str) -> str:
         url = self.url.replace("https", "wss", 1) + CHAT
-        return _pasted(sys.executable, "-c", SAY_HELLO, url, str(self.ca), self.tokens[user][0])
+        return _pasted([sys.executable, "-c", SAY_HELLO, url, str(self.ca), self.tokens[user][0]])
 
 
-def _pasted(*words: str) -> str:
+def _pasted(words: list[str]) -> str:
     return "    " + " ".join(map(shlex.quote, words))
 
 

@@ -129,8 +129,8 @@ def test_the_first_who_asks_may_leave() -> None:
     run(main())
 
 
-def test_an_answer_that_never_comes_is_a_503():
-    async def main():
+def test_an_answer_that_never_comes_is_a_503() -> None:
+    async def main() -> None:
         cached = CachedAuthenticator(Slow({}), 10.0)
         asking = asyncio.ensure_future(cached.authenticate(GOOD, SOMEBODY))
         await pass_time(60)

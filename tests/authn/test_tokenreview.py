@@ -140,7 +140,7 @@ CAUSES = [
     ({"error": "x" * 10_000}, "opaque", (), "TokenReview: " + "x" * 256),
     ({"error": "token has expired"}, jwt(exp=1_700_000_000), (), "expired at 2023-11-14T22:13:20Z"),
     ({"error": "revoked"}, jwt(exp=1_900_000_000), (), "TokenReview: revoked"),
-    ({"error": "no"}, jwt(exp=-1), (), "TokenReview: no"),
+    ({"error": "no"}, jwt(exp=-1), (), "expired at 1970-01-01T00:00:00Z"),
     ({"authenticated": True}, "opaque", (), "TokenReview: authenticated, but without a user name"),
     (YES, "opaque", ("bastion",), "TokenReview: authenticated, but for none of --api-audiences"),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,7 @@ from bastion.authz.cached import CachedAuthorizer
 from bastion.kube.attributes import Attributes
 from bastion.kube.status import service_unavailable
 from bastion.kube.user import User
-from bastion.runtime.validity import Known, Validity
+from bastion.runtime.turns import Asker
 from bastion.settings.sections import Lifetimes
 from tests.fakes import SOMEBODY, ClockLoop, Decides, pass_time, refused, run, settle
 
@@ -136,9 +137,8 @@ def test_a_decision_that_never_comes_is_a_503() -> None:
             async def authorize(self, user: User, attributes: Attributes, asker: Asker) -> Any:
                 await asyncio.Event().wait()
 
-        asking = asyncio.ensure_future(
-            CachedAuthorizer(Silent(bool), Lifetimes()).authorize(JANE, GET, SOMEBODY)
-        )
+        cached = CachedAuthorizer(Silent(lambda user, attributes: True), Lifetimes())
+        asking = asyncio.ensure_future(cached.authorize(JANE, GET, SOMEBODY))
         await pass_time(60)
         with refused(503, "cannot authorize"):
             await asking
@@ -147,14 +147,15 @@ def test_a_decision_that_never_comes_is_a_503() -> None:
 
 
 @pytest.mark.parametrize(("allowed", "lasts"), [(True, 20), (False, 5)])
-def test_a_decision_is_known_until_it_lapses(allowed, lasts):
-    async def steps(cached, inner):
+def test_a_decision_is_known_until_it_lapses(allowed: bool, lasts: float) -> None:
+    async def steps(cached: Any, inner: Any) -> None:
         assert cached.known(JANE, GET) is None
         until = asyncio.get_running_loop().time() + lasts
         await cached.authorize(JANE, GET, SOMEBODY)
         await pass_time(1)
         known = cached.known(JANE, GET)
-        assert known == Known(Decision(allowed, "why"), Validity(until=pytest.approx(until)))
+        assert known.value == Decision(allowed, "why")
+        assert (known.validity.until, known.validity.expires) == (pytest.approx(until), math.inf)
         assert cached.known(JANE, structs.replace(GET, verb="create")) is None
         assert cached.statistics() == (0, 1)
         await pass_time(lasts)

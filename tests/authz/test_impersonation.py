@@ -393,7 +393,7 @@ GROUPS = [
 
 
 @pytest.mark.parametrize(("wanted", "groups"), GROUPS)
-def test_the_groups_that_result(wanted: Wanted, groups: tuple[str, ...]) -> None:
+def test_the_groups_that_result(wanted: RequestedIdentity, groups: tuple[str, ...]) -> None:
     assert impersonated(wanted) == User(wanted.user, "", groups, ())
 
 

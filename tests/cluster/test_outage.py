@@ -80,7 +80,7 @@ async def authenticated(api: Reviews) -> Any:
     return await TokenReviewAuthenticator(api).authenticate(Credentials("token"), SOMEBODY)
 
 
-async def authenticated_and_remembered(api):
+async def authenticated_and_remembered(api: Reviews) -> Any:
     return await CachedAuthenticator(TokenReviewAuthenticator(api), 10.0).authenticate(
         Credentials("token"), SOMEBODY
     )
@@ -92,7 +92,7 @@ async def authorized(api: Reviews) -> Any:
     )
 
 
-async def authorized_and_remembered(api):
+async def authorized_and_remembered(api: Reviews) -> Any:
     return await CachedAuthorizer(AccessReviewAuthorizer(api), Lifetimes()).authorize(
         User("alice"), Attributes("get", resource="pods"), SOMEBODY
     )

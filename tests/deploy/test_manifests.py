@@ -247,7 +247,7 @@ def test_no_service_of_the_namespace_reaches_the_environment() -> None:
     assert POD["enableServiceLinks"] is False
 
 
-def test_there_is_time_to_drain():
+def test_there_is_time_to_drain() -> None:
     options = load(Options, CONTAINER["args"][1:], {}).options
     drain = max(options.streams.drain, Endings().exchanges)
     assert options.serving.shutdown_delay + drain + CLOSING_SECONDS < POD["terminationGracePeriodSeconds"]
@@ -258,7 +258,7 @@ def test_memory_is_limited_and_cpu_is_not() -> None:
     assert CONTAINER["resources"]["limits"].keys() == {"memory"}
 
 
-def test_every_flag_exists():
+def test_every_flag_exists() -> None:
     command, *flags = CONTAINER["args"]
     assert command == "serve"
     assert load(Options, flags, {}).mistakes == ()

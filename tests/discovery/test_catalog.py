@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -300,8 +301,10 @@ LEAVING = [
 
 # UP-049
 @pytest.mark.parametrize(("pods", "change", "told"), LEAVING)
-def test_an_address_that_its_pod_has_left_is_told(pods, change, told):
-    catalog, heard = catalog_of(pods=pods), []
+def test_an_address_that_its_pod_has_left_is_told(
+    pods: list[Any], change: Callable[[Catalog], object], told: list[str]
+) -> None:
+    catalog, heard = catalog_of(pods=pods), list[str]()
     catalog.listeners.address_gone.append(heard.append)
     change(catalog)
     assert heard == told
@@ -345,8 +348,10 @@ LEFT = [
 
 
 @pytest.mark.parametrize(("pods", "nodes", "change", "left", "gone"), LEFT)
-def test_an_address_that_may_be_anothers_by_now_is_told(pods, nodes, change, left, gone):
-    catalog, heard, of_nodes = catalog_of(pods=pods, nodes=nodes), [], []
+def test_an_address_that_may_be_anothers_by_now_is_told(
+    pods: list[Any], nodes: list[Any], change: Callable[[Catalog], object], left: list[str], gone: list[str]
+) -> None:
+    catalog, heard, of_nodes = catalog_of(pods=pods, nodes=nodes), list[str](), list[str]()
     catalog.listeners.address_left.append(heard.append)
     catalog.listeners.node_gone.append(of_nodes.append)
     change(catalog)

@@ -156,7 +156,7 @@ def test_what_the_watch_passed_meanwhile_and_the_copy_does_not_hold_is_gone(vers
 
     async def scene() -> None:
         it = Scene({POD: of_version(pod("web", "10.0.0.1"), version)}, version="90")
-        doubts = []
+        doubts: list[str] = []
         it.catalog.listeners.went_back.append(doubts.append)
         it.api.go.clear()
         asking = asyncio.create_task(it.endpoints("pods", "web:80"))
@@ -177,7 +177,7 @@ def test_what_the_watch_had_passed_before_it_was_looked_for_is_there_because_tim
 ) -> None:
     async def scene() -> None:
         it = Scene({POD: of_version(pod("web", "10.0.0.1"), version)})
-        doubts = []
+        doubts: list[str] = []
         it.catalog.listeners.went_back.append(doubts.append)
         if proof:
             assert await it.endpoints("pods", "web:80")

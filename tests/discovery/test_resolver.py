@@ -14,12 +14,13 @@ from bastion.discovery.backing import AT_ONCE, MOST_LISTED, Unfinished
 from bastion.discovery.catalog import Catalog
 from bastion.discovery.index import MOST_REMEMBERED
 from bastion.discovery.resolver import Resolver, UnknownTarget
-from bastion.kube.endpoint import KUBELET, UNVERIFIED, Endpoint
+from bastion.kube.endpoint import KUBELET, UNVERIFIED, Endpoint, TLSProfile
 from bastion.kube.status import StatusError
 from bastion.kube.target import parse_target
 from bastion.network.addresses import DialPolicy
 from bastion.settings.kinds import network
 from tests.fakes import backed_by, catalog_of, endpoints, node, pod, put, refused, remove, service
+from tests.present import present
 
 V4, V6 = "1.2.3.4", "fd00:10:244:0:2::6b"
 
@@ -541,7 +542,7 @@ def test_what_is_remembered_per_pod_is_bounded() -> None:
     catalog = catalog_of(pods=[pod("foo", V4)])
     for port in range(1, 100):
         assert leads_to(catalog, "pods", f"http:foo:{port}") == [f"http://1.2.3.4:{port}"]
-    assert len(catalog.memos.pods.get("ns", "foo")) <= 4
+    assert len(present(catalog.memos.pods.get("ns", "foo"))) <= 4
 
 
 def test_what_is_remembered_in_all_is_bounded() -> None:
@@ -691,7 +692,7 @@ IDENTITIES = [
 
 
 @pytest.mark.parametrize(("id", "tls"), IDENTITIES)
-def test_the_kubelets_identity_is_for_its_port_alone(id, tls):
+def test_the_kubelets_identity_is_for_its_port_alone(id: str, tls: TLSProfile | None) -> None:
     (endpoint,) = resolve(
         catalog_of(nodes=[node("node0", ("InternalIP", "10.0.0.1"))]), "nodes", id
     ).endpoints

@@ -10,6 +10,7 @@ import pytest
 from bastion.kube.generatedclients import with_slashes
 from bastion.kube.hostname import Application
 from bastion.kube.requestinfo import parse_proxied
+from tests.present import present
 
 SERVICE = b"/api/v1/namespaces/ns/services/app:80/proxy"
 POD = b"/api/v1/namespaces/ns/pods/app/proxy"
@@ -36,10 +37,11 @@ DECODED = [
     ],
 )
 @pytest.mark.parametrize(("prefix", "rest", "meant"), DECODED)
-def test_a_generated_client_means_slashes(prefix, rest, meant, agent):
-    info = with_slashes(parse_proxied("GET", prefix + rest), [agent])
+def test_a_generated_client_means_slashes(prefix: bytes, rest: bytes, meant: bytes, agent: bytes) -> None:
+    as_it_came = present(parse_proxied("GET", prefix + rest))
+    info = with_slashes(as_it_came, [agent])
     assert (info.prefix, info.rest) == (prefix, meant)
-    assert info.attributes == parse_proxied("GET", prefix + rest).attributes
+    assert info.attributes == as_it_came.attributes
 
 
 AS_IT_CAME = {
@@ -66,11 +68,11 @@ AS_IT_CAME = {
 
 
 @pytest.mark.parametrize(("prefix", "rest", "agents"), AS_IT_CAME.values(), ids=AS_IT_CAME)
-def test_everything_else_is_byte_exact(prefix, rest, agents):
-    info = parse_proxied("GET", prefix + rest)
+def test_everything_else_is_byte_exact(prefix: bytes, rest: bytes, agents: list[bytes]) -> None:
+    info = present(parse_proxied("GET", prefix + rest))
     assert with_slashes(info, agents) is info
 
 
-def test_under_a_host_name_of_its_own_every_path_is_the_applications():
-    info = parse_proxied("GET", b"/a%2Fb", Application("services", "ns", "app"))
+def test_under_a_host_name_of_its_own_every_path_is_the_applications() -> None:
+    info = present(parse_proxied("GET", b"/a%2Fb", Application("services", "ns", "app")))
     assert with_slashes(info, PYTHON) is info

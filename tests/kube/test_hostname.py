@@ -132,14 +132,13 @@ def test_every_id_is_one_that_a_path_may_have(host: Any, means: Any) -> None:
 
 def test_the_whole_path_is_the_applications_also_where_it_reads_like_a_proxied_one() -> None:
     target = b"/api/v1/namespaces/other/pods/x/proxy/y"
-    info = parse_proxied("GET", target, HOSTS.application(b"web--shop.svc.proxy.example.test"))
+    info = present(parse_proxied("GET", target, HOSTS.application(b"web--shop.svc.proxy.example.test")))
     assert (info.attributes.name, info.attributes.namespace, info.rest) == ("web", "shop", target)
 
 
-def test_other_methods_are_known_to_be_unknown():
-    assert not parse_proxied(
-        "PURGE", b"/", HOSTS.application(b"web--shop.svc.proxy.example.test")
-    ).known_method
+def test_other_methods_are_known_to_be_unknown() -> None:
+    application = HOSTS.application(b"web--shop.svc.proxy.example.test")
+    assert not present(parse_proxied("PURGE", b"/", application)).known_method
 
 
 @given(st.text(alphabet="ab-.0", max_size=70))

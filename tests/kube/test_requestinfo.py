@@ -95,8 +95,10 @@ ROUTES = [
 
 
 @pytest.mark.parametrize(("target", "names", "prefix", "rest"), ROUTES)
-def test_a_proxy_route_is_taken_apart(target, names, prefix, rest):
-    info = parse_proxied("GET", target)
+def test_a_proxy_route_is_taken_apart(
+    target: bytes, names: tuple[str, str, str], prefix: bytes, rest: bytes
+) -> None:
+    info = present(parse_proxied("GET", target))
     attributes = info.attributes
     assert (attributes.namespace, attributes.resource, attributes.name) == names
     assert (attributes.group, attributes.version, attributes.subresource, attributes.path) == (
@@ -142,7 +144,7 @@ NO_ROUTES = [
 
 
 @pytest.mark.parametrize("target", NO_ROUTES)
-def test_anything_else_is_no_proxy_route(target):
+def test_anything_else_is_no_proxy_route(target: bytes) -> None:
     assert parse_proxied("GET", target) is None
 
 
@@ -207,14 +209,14 @@ METHODS = [  # R-4, R-21
 
 
 @pytest.mark.parametrize(("method", "verb", "known"), METHODS)
-def test_the_verb_is_that_of_the_method(method, verb, known):
-    info = parse_proxied(method, POD)
+def test_the_verb_is_that_of_the_method(method: str, verb: str, known: bool) -> None:
+    info = present(parse_proxied(method, POD))
     assert (info.attributes.verb, info.known_method) == (verb, known)
 
 
 @given(st.binary(max_size=60).filter(lambda rest: not rest or rest[:1] in (b"/", b"?")))
-def test_prefix_and_rest_are_the_target(rest):
-    info = parse_proxied("GET", POD + rest)
+def test_prefix_and_rest_are_the_target(rest: bytes) -> None:
+    info = present(parse_proxied("GET", POD + rest))
     assert info.prefix + info.rest == POD + rest
     assert info.prefix == POD
 

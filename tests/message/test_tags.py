@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from bastion.message.page.stops import stops_at
 from bastion.message.page.tags import MAX_EVENTS, MAX_GROWTH, MAX_TAG, TagScanner
+from tests.present import present
 
 NAMES = [b"a", b"b", b"img", b"script", b"title", b"iframe", b"svg"]
 STOPS = stops_at(NAMES)

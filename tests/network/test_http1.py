@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -542,7 +543,9 @@ def test_an_answer_is_the_same_in_any_pieces(cuts: Any) -> None:
 @pytest.mark.parametrize("at_once", [0, 1])
 @pytest.mark.parametrize("portion", [1, 2, 7, 50, len(GOOD) - 1, len(GOOD)])
 @pytest.mark.parametrize("behind", [b"", b"x", GOOD])
-def test_an_answer_is_the_same_in_any_portions(monkeypatch, portion, at_once, behind):
+def test_an_answer_is_the_same_in_any_portions(
+    monkeypatch: pytest.MonkeyPatch, portion: int, at_once: int, behind: bytes
+) -> None:
     for module in (reader, receiver):
         monkeypatch.setattr(module, "PORTION", portion)
     monkeypatch.setattr(reader, "LARGE_PORTION", portion)
@@ -634,7 +637,9 @@ def test_what_came_before_the_break_is_read_first() -> None:
 SOON = Timeouts(response_header=10.0, response_idle=5.0)
 
 
-def silence(data, steps, method="GET", timeouts=SOON):
+def silence(
+    data: bytes, steps: Callable[..., Awaitable[None]], method: str = "GET", timeouts: Timeouts = SOON
+) -> None:
     """`steps(trip, pool, go)` with the clock in hand, against a backend that says `data`, and the rest after
     `go(rest)`.
     """

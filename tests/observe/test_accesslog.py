@@ -46,7 +46,7 @@ def line(one: Any) -> Any:
     return json.loads(access_line(one))
 
 
-def proxied(**values):
+def proxied(**values: Any) -> Any:
     return record(TARGET.partition(b"?")[0], info=parse_proxied("GET", TARGET), **values)
 
 
@@ -247,13 +247,17 @@ def test_lines_that_wait_at_the_end_do_not_mix_with_those_under_way() -> None:
     assert [path.removeprefix(LONG.decode()) for path in paths] == [str(i) for i in range(80)]
 
 
+async def dropped(log: AccessLog, count: int) -> None:
+    await until(lambda: log.statistics().dropped == count)
+
+
 def test_a_reader_who_has_gone_ends_nothing_and_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
     async def main(read: Any, write: Any) -> None:
         async with AccessLog(write) as log:
             os.close(read)
             for i in range(1, 4):
                 log.observe(record())
-                await until(lambda i=i: log.statistics().dropped == i)
+                await dropped(log, i)
 
     with pipe() as (read, write):
         run(main(read, write))

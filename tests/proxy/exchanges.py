@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from bastion.http.fields import Field
 from bastion.kube.status import StatusError
+from bastion.network.relay import Stream
 
 
 def fields_of(*lines: str) -> list[Field]:
@@ -16,9 +17,7 @@ def fields_of(*lines: str) -> list[Field]:
 
 @dataclass
 class Exchange:
-    """Implements `proxy.exchange.Exchange` as far as it is asked for; `refused` is the StatusError that was
-    sent.
-    """
+    """Implements `proxy.exchange.Exchange`; `refused` is the StatusError that was sent."""
 
     method: str = "GET"
     target: bytes = b"/"
@@ -40,6 +39,7 @@ class Exchange:
     finished: bool = False
     aborted: bool = False
     refused: StatusError | None = None
+    writable: bool = True
 
     def start(
         self, status: int, reason: bytes, fields: list[Field], length: int | None, *, bodiless: bool = False
@@ -49,6 +49,15 @@ class Exchange:
 
     def flush(self) -> None:
         assert self.status
+
+    def write(self, data: bytes) -> None:
+        self.bytes_out += len(data)
+
+    async def drain(self) -> None:
+        raise AssertionError("its client reads")
+
+    def hijack(self, reason: bytes, fields: list[Field]) -> Stream:
+        raise AssertionError("it has no connection")
 
     def finish(self, data: bytes = b"") -> None:
         assert not self.finished

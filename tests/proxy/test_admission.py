@@ -17,7 +17,7 @@ from bastion.proxy.admission import Admission, Admitted
 from bastion.proxy.credentials import CredentialReader
 from bastion.proxy.guard import Guard
 from bastion.proxy.origin import Origins
-from bastion.settings.config import Limits
+from bastion.settings.sections import Limits
 from tests.fakes import Decides, Knows, refused
 from tests.proxy.exchanges import Exchange, fields_of
 
@@ -43,7 +43,7 @@ def admit(*lines: str, allowed: bool = True, limits: Limits = Limits(), **reques
         exchange = Exchange(
             target=b"/api/v1/namespaces/ns/pods/web/proxy/", fields=fields_of(*lines), **request
         )
-        return await admission.admit(exchange, HERE, Record("GET", b"/", HERE, "id"))  # type: ignore[arg-type]
+        return await admission.admit(exchange, HERE, Record("GET", b"/", HERE, "id"))
 
     return asyncio.run(main())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 import pytest
 
@@ -26,7 +26,11 @@ class Known(Outliers):
 
     def __init__(self, well: Callable[[Endpoint], bool]) -> None:
         super().__init__()
-        self.well = lambda endpoint, user: well(endpoint)  # type: ignore[method-assign, assignment, return-value]
+        self._well = well
+
+    def well(self, endpoint: Hashable, user: Hashable) -> bool:
+        assert isinstance(endpoint, Endpoint)
+        return self._well(endpoint)
 
 
 def dials(

@@ -7,7 +7,6 @@ import contextlib
 import os
 import socket
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
 import pytest
 from msgspec import structs
@@ -35,14 +34,6 @@ ENVELOPE = Envelope(Forwarded(b"192.0.2.1", b"bastion.test", b"https", b"/prefix
 DEAD = [Endpoint(LOOPBACK, port) for port in (1, 2, 3, 4)]
 
 
-@dataclass
-class Asking(Exchange):
-    writable: bool = True
-
-    def write(self, data: bytes) -> None:
-        self.bytes_out += len(data)
-
-
 class House:
     """A forwarder; `router` says where the target leads by now."""
 
@@ -55,13 +46,13 @@ class House:
         self, *endpoints: Endpoint, method: str = "GET", fields: tuple[str, ...] = (), kept: bool = False
     ) -> Exchange:
         """Raises StatusError."""
-        exchange = Asking(method, fields=fields_of(*fields))
+        exchange = Exchange(method, fields=fields_of(*fields))
         route = route_to(*endpoints)
         record = Record(method, b"/", "192.0.2.1", "audit-id")
         under_way = self.streams.begin(exchange, route, admitted(), record)
         envelope = structs.replace(ENVELOPE, keep_authorization=kept)
         try:
-            await self.forwarder.serve(exchange, route, envelope, record, under_way)  # type: ignore[arg-type]
+            await self.forwarder.serve(exchange, route, envelope, record, under_way)
         finally:
             self.streams.over(under_way)
         return exchange
@@ -317,14 +308,14 @@ def test_a_login_of_a_connection_is_nobody_elses(line: str, kept: bool) -> None:
 def test_a_body_that_may_stay_unread_is_the_last_thing_on_its_connection(method: str, chunked: bool) -> None:
     exchange = Exchange(method)
     exchange.body = Upload([], chunked=chunked)  # type: ignore[assignment]
-    head = request_head(exchange, route_to(DEAD[0]), ENVELOPE, Policy())  # type: ignore[arg-type]
+    head = request_head(exchange, route_to(DEAD[0]), ENVELOPE, Policy())
     assert (b"\r\nConnection: close\r\n" in head) is (method not in ("POST", "PUT", "PATCH"))
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
 def test_without_a_body_it_is_not(method: str) -> None:
     exchange = Exchange(method)
-    assert b"Connection" not in request_head(exchange, route_to(DEAD[0]), ENVELOPE, Policy())  # type: ignore[arg-type]
+    assert b"Connection" not in request_head(exchange, route_to(DEAD[0]), ENVELOPE, Policy())
     exchange.body = Upload([])  # type: ignore[assignment]
     exchange.body.length = 0  # type: ignore[attr-defined]
-    assert b"Connection" not in request_head(exchange, route_to(DEAD[0]), ENVELOPE, Policy())  # type: ignore[arg-type]
+    assert b"Connection" not in request_head(exchange, route_to(DEAD[0]), ENVELOPE, Policy())

@@ -76,7 +76,7 @@ class House:
 
     def serve(self, exchange: Exchange) -> Exchange:
         async def main() -> None:
-            await self._gateway().serve(exchange)  # type: ignore[arg-type]
+            await self._gateway().serve(exchange)
 
         fakes.run(main())
         assert exchange.finished
@@ -86,7 +86,7 @@ class House:
 
     def refuse(self, exchange: Exchange) -> None:
         async def main() -> None:
-            self._gateway().refuse(exchange, bad_request("malformed"))  # type: ignore[arg-type]
+            self._gateway().refuse(exchange, bad_request("malformed"))
 
         fakes.run(main())
 
@@ -370,7 +370,7 @@ def test_a_client_that_leaves_is_recorded_and_nothing_is_answered() -> None:
     house, exchange = House(never), Exchange("GET", POD + b"/", fields_of(AS_ALICE))
 
     async def main() -> None:
-        task = asyncio.create_task(house._gateway().serve(exchange))  # type: ignore[arg-type]
+        task = asyncio.create_task(house._gateway().serve(exchange))
         await fakes.until(lambda: house.sent)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -38,7 +38,7 @@ class Scene:
     async def ask(self, token: str | None, client: str = HERE, *, foreign: bool = False) -> int:
         """The status that comes of it."""
         try:
-            user = await self.guard.identify(Credentials(token), client, Exchange() if foreign else None)  # type: ignore[arg-type]
+            user = await self.guard.identify(Credentials(token), client, Exchange() if foreign else None)
         except StatusError as error:
             return error.code
         if user is not None:

@@ -95,7 +95,7 @@ def test_asked_once_for_all_who_share_a_question() -> None:
         leaves = [
             recheck.watch("key", question, lambda reason, n=n: ended.append(f"{n}: {reason}"))  # type: ignore[misc]
             for n in range(200)
-        ]  # type: ignore[misc]
+        ]
         assert recheck.statistics().questions == 1
         await live(INTERVAL * 3)
         assert 3 <= len(question.asked) <= 4

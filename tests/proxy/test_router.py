@@ -12,11 +12,13 @@ from bastion.balance.pool import Balancer
 from bastion.discovery.resolver import Resolver, UnknownTarget
 from bastion.kube.requestinfo import parse_proxied
 from bastion.network.addresses import DialPolicy
-from bastion.proxy.router import Router
+from bastion.proxy.router import Route, Router
 from bastion.runtime.turns import Asker
 from tests.fakes import a_turn, catalog_of, pod, put
+from tests.present import present
 
-INFO = parse_proxied("GET", b"/api/v1/namespaces/ns/pods/web:80/proxy/x?y")
+INFO = present(parse_proxied("GET", b"/api/v1/namespaces/ns/pods/web:80/proxy/x?y"))
+ALICE = ("user", "alice")
 
 
 class Finds:
@@ -32,9 +34,9 @@ class Finds:
             put(self._catalog, "pods", raw)
 
 
-def settled(catalog, lookup):
+def settled(catalog: Any, lookup: Any) -> Route:
     router = Router(Resolver(catalog, DialPolicy(), nodes=False), Balancer(RoundRobin), a_turn, lookup)
-    return asyncio.run(router.route(INFO, "alice"))
+    return asyncio.run(router.route(INFO, ALICE))
 
 
 def test_what_is_found_after_all_is_where_the_request_goes() -> None:
@@ -42,7 +44,7 @@ def test_what_is_found_after_all_is_where_the_request_goes() -> None:
     lookup = Finds(catalog, pod("web", "10.0.0.1"))
     route = settled(catalog, lookup)
     assert ([str(endpoint) for endpoint in route.endpoints], route.target) == (["10.0.0.1:80"], b"/x?y")
-    assert lookup.asked == [("web", "alice")]
+    assert lookup.asked == [("web", ALICE)]
 
 
 def test_what_is_not_found_either_is_unknown() -> None:

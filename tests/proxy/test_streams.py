@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -21,6 +21,7 @@ from bastion.proxy.streams import (
     TOO_LONG,
     Streams,
     UnderWay,
+    Watch,
 )
 from bastion.runtime.deadlines import Deadlines
 from bastion.settings.sections import StreamLimits
@@ -84,10 +85,13 @@ class One:
             streams.over(under_way)
 
 
+WATCH = cast(Watch, One.watch)  # what was admitted is here the One itself
+
+
 @contextlib.asynccontextmanager
 async def house(*ones: One, limits: StreamLimits = ENDLESS) -> AsyncIterator[Streams]:
     async with Deadlines() as deadlines:
-        streams = Streams(deadlines, limits, One.watch)
+        streams = Streams(deadlines, limits, WATCH)
         async with asyncio.TaskGroup() as group:
             for one in ones:
                 group.create_task(one.serve(streams))
@@ -277,7 +281,7 @@ def test_many_that_grow_long_together_do_so_in_several_turns() -> None:
 def test_a_client_that_leaves_is_no_end_from_outside() -> None:
     async def main() -> None:
         async with Deadlines() as deadlines:
-            one, streams = One(), Streams(deadlines, StreamLimits(), One.watch)
+            one, streams = One(), Streams(deadlines, StreamLimits(), WATCH)
             task = asyncio.create_task(one.serve(streams))
             await settle()
             task.cancel()
@@ -324,7 +328,7 @@ def test_whoever_keeps_records_is_told_of_each_that_becomes_long() -> None:
                 Streams(
                     deadlines,
                     StreamLimits(),
-                    One.watch,
+                    WATCH,
                     lambda record, exchange: told.append((record, exchange)),
                 ),
             )
@@ -333,7 +337,7 @@ def test_whoever_keeps_records_is_told_of_each_that_becomes_long() -> None:
             assert not told
             await pass_time(LONG + 1)
             await pass_time(LONG + 1)
-            assert told == [(RECORD, one.exchange)]  # type: ignore[comparison-overlap]
+            assert told == [(RECORD, one.exchange)]
             one.go.set()
             await task
 

@@ -15,6 +15,7 @@ import pytest
 from bastion.balance.outlier import FAILURES
 from bastion.balance.policies import RoundRobin
 from bastion.balance.pool import Balancer
+from bastion.http.fields import Field
 from bastion.kube.endpoint import Endpoint
 from bastion.message.answers import Policy
 from bastion.message.headers import Forwarded
@@ -31,7 +32,7 @@ from bastion.proxy.turns import Turns
 from bastion.runtime.deadlines import Deadlines
 from bastion.settings.sections import StreamLimits
 from tests.fakes import LOOPBACK, Backend, refused, run, settle, until, wire
-from tests.proxy.exchanges import Exchange, Field, fields_of
+from tests.proxy.exchanges import Exchange, fields_of
 from tests.proxy.routes import Standing, admitted, route_to
 from tests.tunnel.raw import Before, End, connection
 
@@ -189,7 +190,7 @@ def test_what_the_backend_is_asked() -> None:
             "Origin: https://elsewhere.test",
         )
     )
-    head = upgrade_head(exchange, b"/a%2Fb?x=%20", UpgradeRequest(b"WebSocket", KEY), ENVELOPE)  # type: ignore[arg-type]
+    head = upgrade_head(exchange, b"/a%2Fb?x=%20", UpgradeRequest(b"WebSocket", KEY), ENVELOPE)
     first, *lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
     assert first == b"GET /a%2Fb?x=%20 HTTP/1.1"
     assert lines == [

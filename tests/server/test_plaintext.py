@@ -26,7 +26,7 @@ class NoApplication:
 def answered(*pieces: Any) -> Any:
     """What comes back for these bytes, to the end."""
 
-    async def main():
+    async def main() -> bytes:
         context = server_context(Authority().issue(["localhost"]))
         async with Deadlines() as deadlines:
             sock = bind(LOOPBACK, 0)

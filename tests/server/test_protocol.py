@@ -551,7 +551,12 @@ def test_a_client_that_was_made_to_wait_is_not_sent_away_for_it() -> None:
             peer = await c.peer()
             await peer.send(POST % (HIGH_WATER + 20))
             await peer.send(bytes(HIGH_WATER + 10))
-            await until(lambda: any(connection._reading.paused for connection in c.state.connections))
+            await until(
+                lambda: any(
+                    isinstance(connection, HttpProtocol) and connection._reading.paused
+                    for connection in c.state.connections
+                )
+            )
             full.set()
             await quiet_for(peer, 3600)
             taken.set()
@@ -592,7 +597,7 @@ def test_a_reader_that_stalls_is_cut_off_with_another_request_pipelined_too() ->
             peer = await c.peer(receive_buffer=4096)
             await peer.send(GET % b"1" + GET % b"2")
             await until(lambda: c.app.served == [b"/1", b"/2"])
-            await pass_time(2 * TIMEOUTS.write_stall + 2 * SWEEP)
+            await pass_time(2 * TIMEOUTS.response_stall + 2 * SWEEP)
             await until(lambda: c.app.left == [b"/2"])
 
     clocked(talk)
@@ -725,6 +730,7 @@ def test_what_is_pipelined_is_held_up_to_a_limit() -> None:
             pouring = asyncio.create_task(peer.pour((GET % b"more") * 1000))
             await _standing_still(peer)
             (connection,) = c.state.connections
+            assert isinstance(connection, HttpProtocol)
             assert len(connection._heads.pending) < PIPELINED + 300_000
             del connection
             assert c.app.served == [b"/first"]

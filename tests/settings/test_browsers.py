@@ -1,5 +1,6 @@
 """What may be asked for about browsers, and what does not go together?"""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from bastion.settings.config import serve_config
 from bastion.settings.kinds import quoted
 
 
-def asked(*flags):
+def asked(*flags: str) -> Browsers:
     return serve_config([*flags]).browsers
 
 
@@ -55,7 +56,7 @@ NONSENSE = [
 
 
 @pytest.mark.parametrize(("kind", "text"), NONSENSE)
-def test_nonsense_is_refused_and_quoted(kind, text):
+def test_nonsense_is_refused_and_quoted(kind: Callable[[str], str], text: str) -> None:
     with pytest.raises(ValueError) as caught:
         kind(text)
     assert quoted(text) in str(caught.value)

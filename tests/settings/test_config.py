@@ -1,6 +1,7 @@
 """What may be asked for, and is every mistake told, all at once?"""
 
 import ipaddress
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,10 @@ import pytest
 
 from bastion.runtime.errors import ConfigError
 from bastion.settings import kinds, sections
-from bastion.settings.config import serve_config
+from bastion.settings.config import Config, serve_config
 
 
-def asked(*flags):
+def asked(*flags: object) -> Config:
     return serve_config([*map(str, flags)])
 
 
@@ -44,7 +45,7 @@ DURATIONS = [
 
 
 @pytest.mark.parametrize(("text", "seconds"), DURATIONS)
-def test_a_duration_is_read_as_go_reads_it(text, seconds):
+def test_a_duration_is_read_as_go_reads_it(text: str, seconds: float) -> None:
     assert kinds.duration(text) == pytest.approx(seconds)
 
 
@@ -62,7 +63,7 @@ BOOLEANS = [
 
 
 @pytest.mark.parametrize(("text", "value"), BOOLEANS)
-def test_a_boolean_is_read_as_go_reads_it(text, value):
+def test_a_boolean_is_read_as_go_reads_it(text: str, value: bool) -> None:
     assert kinds.boolean(text) is value
 
 
@@ -145,7 +146,7 @@ NONSENSE = [
 @pytest.mark.parametrize(
     ("kind", "text"), NONSENSE, ids=lambda value: repr(value) if isinstance(value, str) else value.__name__
 )
-def test_nonsense_is_refused_and_quoted(kind, text):
+def test_nonsense_is_refused_and_quoted(kind: Callable[[str], object], text: str) -> None:
     with pytest.raises(ValueError) as caught:
         kind(text)
     assert kinds.quoted(text) in str(caught.value)
@@ -247,7 +248,7 @@ SWITCHES = [
 
 
 @pytest.mark.parametrize(("flags", "on"), SWITCHES)
-def test_a_switch_may_be_given_a_value(flags, on):
+def test_a_switch_may_be_given_a_value(flags: list[str], on: bool) -> None:
     assert asked(*flags).targets.node_proxy is on
 
 

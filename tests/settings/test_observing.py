@@ -19,7 +19,7 @@ ADDRESSES = [
 
 
 @pytest.mark.parametrize(("text", "value"), ADDRESSES)
-def test_without_an_address_it_is_loopback(text: Any, value: Any) -> None:
+def test_without_an_address_it_is_loopback(text: str, value: tuple[str, int] | None) -> None:
     assert listen_address(text) == value
 
 
@@ -37,12 +37,12 @@ def test_without_an_address_it_is_loopback(text: Any, value: Any) -> None:
         "9090\u0661",
     ],
 )
-def test_what_is_no_address_is_refused(text):
+def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         listen_address(text)
 
 
-def test_by_default_rbac_decides_and_there_is_no_port_without():
+def test_by_default_rbac_decides_and_there_is_no_port_without() -> None:
     assert asked("--manifests", ".").observing == Observing()
 
 
@@ -54,6 +54,6 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("flags", "why"), MISTAKES)
-def test_contradictions_are_told(flags: Any, why: Any) -> None:
+def test_contradictions_are_told(flags: tuple[str, ...], why: str) -> None:
     (mistake,) = mistakes("--manifests", ".", *flags)
     assert why in mistake

@@ -16,6 +16,7 @@ import yaml
 
 from bastion.runtime.private import write_private
 from bastion.standalone.apiserver import ApiServer
+from tests.present import present
 from tests.standalone.api import CLUSTER, serving
 from tests.standalone.objects import write
 

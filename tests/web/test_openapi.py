@@ -106,7 +106,7 @@ def test_six_proxied_paths_take_seven_methods_each() -> None:
 
 
 @pytest.mark.parametrize("path", sorted(proxied()))
-def test_a_proxied_path_is_one_to_the_gateway_too(path):
+def test_a_proxied_path_is_one_to_the_gateway_too(path: str) -> None:
     assert parse_proxied("GET", re.sub(r"{\w+}", "x", path).encode()) is not None
 
 

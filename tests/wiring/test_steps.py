@@ -99,7 +99,7 @@ def test_readiness_fails_once_the_server_stops(tmp_path: Path) -> None:
         (("--insecure-port", "2"), {("127.0.0.1", 8443), ("127.0.0.1", 2)}),
         (("--metrics-bind-address", "127.0.0.3:4"), {("127.0.0.1", 8443), ("127.0.0.3", 4)}),
     ],
-    ids=str,
+    ids=["by default", "another address", "an insecure port", "metrics"],
 )
 def test_own_sockets(tmp_path: Path, flags: tuple[str, ...], sockets: set[tuple[str, int]]) -> None:
     assert own_sockets(config(tmp_path, "web", *flags)) == sockets
