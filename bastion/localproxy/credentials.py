@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from bastion.cluster.access import AccessData
 from bastion.runtime.errors import StartError
@@ -96,13 +97,5 @@ class Credentials:
             self._mark = mark(loaded.files)
         if loaded.trust.made_of == self.now.trust.made_of:
             # so that connections made with this context are used on
-            loaded = AccessData(
-                loaded.server,
-                self.now.trust,
-                loaded.authorization,
-                loaded.files,
-                loaded.impersonation,
-                loaded.expires,
-                loaded.certificates,
-            )
+            loaded = replace(loaded, trust=self.now.trust)
         self.now = loaded

@@ -151,13 +151,13 @@ class LocalProxy:
         )
         return App(
             Parts(
-                Filter(options, contexts.serves_host),
-                self._router,
-                contexts,
-                Forwarder(rules, tunnels, failed),
-                Folder(Path(options.www)) if options.www else None,
-                log,
-                Gate(self.token, secure=options.tls).admit if self.token else admit_all,
+                filter=Filter(options, contexts.serves_host),
+                router=self._router,
+                contexts=contexts,
+                forwarder=Forwarder(rules, tunnels, failed),
+                folder=Folder(Path(options.www)) if options.www else None,
+                log=log,
+                admit=Gate(self.token, secure=options.tls).admit if self.token else admit_all,
             )
         )
 

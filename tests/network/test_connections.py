@@ -242,7 +242,7 @@ def test_what_rests_makes_room_for_what_is_needed() -> None:
 
     async def main() -> None:
         async with Deadlines() as clock:
-            pool = ConnectionPool(Everywhere(), clock, most=4)  # type: ignore[arg-type]
+            pool = ConnectionPool(Everywhere(), clock, most=4)
             busy = await pool.dial(Endpoint(LOOPBACK, 1))
             await rested(pool, *range(2, 100))
             assert pool.statistics().open == 4
@@ -280,7 +280,7 @@ def test_so_many_rest_in_all(monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def main() -> None:
         async with Deadlines() as clock:
-            pool = ConnectionPool(Everywhere(), clock)  # type: ignore[arg-type]
+            pool = ConnectionPool(Everywhere(), clock)
             await rested(pool, *range(10))
             assert pool.statistics().idle == pool.statistics().open == 3
 
