@@ -30,6 +30,7 @@ class Command:
 
 COMMANDS = (
     Command("serve", "serve pods, services and nodes of a cluster, or of manifests", "bastion.cli.serve"),
+    Command("node", "reach Services from this node: kube-proxy's job", "bastion.cli.node"),
     Command("standalone", "serve manifests as a small Kubernetes API", "bastion.cli.standalone"),
     Command("demo", "start sample workloads and a bastion in front of them", "bastion.cli.demo"),
     Command("version", "print the version", "bastion.cli.version"),
