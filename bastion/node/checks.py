@@ -12,21 +12,22 @@ from bastion.node.responder import Page, Responder
 
 _log = logging.getLogger("bastion.node")
 
+Check = tuple[ServiceKey, str]  # of a family
 Failed = Callable[[ServiceKey, int, OSError], None]
 
 
 class Checks:
-    """`addresses` says where to listen now; `failed` is told of a port that is taken."""
+    """`addresses` says where to listen now for a family; `failed` is told of a port that is taken."""
 
-    def __init__(self, health: Health, addresses: Callable[[], list[str]], failed: Failed) -> None:
+    def __init__(self, health: Health, addresses: Callable[[str], list[str]], failed: Failed) -> None:
         self._health = health
         self._addresses = addresses
         self._failed = failed
-        self._open: dict[ServiceKey, tuple[int, Responder | None]] = {}
-        self._local: dict[ServiceKey, int] = {}
+        self._open: dict[Check, tuple[int, Responder | None]] = {}
+        self._local: dict[Check, int] = {}
 
-    async def settle(self, wanted: dict[ServiceKey, tuple[int, int]]) -> None:
-        """`wanted`: (port, endpoints here) by Service."""
+    async def settle(self, wanted: dict[Check, tuple[int, int]]) -> None:
+        """`wanted`: (port, endpoints here); those of another family are another check."""
         self._local = {key: local for key, (_, local) in wanted.items()}
         for key, (port, responder) in list(self._open.items()):
             if wanted.get(key, (0, 0))[0] != port:
@@ -42,17 +43,17 @@ class Checks:
             if responder is not None:
                 responder.close()
 
-    async def _listen(self, key: ServiceKey, port: int) -> Responder | None:
+    async def _listen(self, key: Check, port: int) -> Responder | None:
         """None where the port is taken: the Service works nevertheless."""
         responder = Responder(lambda _: self._page(key))
         try:
-            await responder.listen(self._addresses(), port)
+            await responder.listen(self._addresses(key[1]), port)
         except OSError as error:
-            self._failed(key, port, error)
+            self._failed(key[0], port, error)
             return None
         return responder
 
-    def _page(self, key: ServiceKey) -> Page:
+    def _page(self, key: Check) -> Page:
         healthy = self._health.healthy(time.time_ns())
-        status, body, fields = service_health(key, self._local.get(key, 0), healthy)
+        status, body, fields = service_health(key[0], self._local.get(key, 0), healthy)
         return Page(status, body, "application/json", fields)

@@ -72,15 +72,9 @@ def node_port_ranges(settings: Settings, own: Iterable[str], family: str) -> tup
     return () if ANY[family] in ranges else ranges
 
 
-def listening_addresses(ranges: dict[str, tuple[str, ...]], local: Iterable[str]) -> list[str]:
-    """Where a healthCheckNodePort listens: an empty string stands for both families' every address."""
-    if not any(ranges.values()):
-        return [""] if len(ranges) > 1 else [WILDCARD[family] for family in ranges]
-    found = []
-    for family, texts in ranges.items():
-        if not texts:
-            found.append(WILDCARD[family])
-            continue
-        networks = [*of_family(texts, family)]
-        found += [a for a in local if address_of(a, family) and contains(networks, a)]
-    return list(dict.fromkeys(found))
+def listening_addresses(ranges: tuple[str, ...], local: Iterable[str], family: str) -> list[str]:
+    """Where a healthCheckNodePort listens: on what takes NodePorts."""
+    if not ranges:
+        return [WILDCARD[family]]
+    networks = [*of_family(ranges, family)]
+    return [a for a in local if address_of(a, family) and contains(networks, a)]

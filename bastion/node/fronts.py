@@ -37,6 +37,14 @@ class FrontKey(msgspec.Struct, frozen=True, gc=False, order=True):
     port: int
 
 
+class Home(msgspec.Struct, frozen=True, gc=False):
+    """A Service's cluster IP and port, and whether its internal traffic policy is Local."""
+
+    address: str
+    port: int
+    local: bool
+
+
 class Front(msgspec.Struct, frozen=True, gc=False):
     """`cluster` are the endpoints that the policy Cluster chooses, `local` those of the policy Local; `here`
     are those of both that run on this node; `anywhere`: there is an endpoint, whether or not it is chosen;
@@ -50,6 +58,7 @@ class Front(msgspec.Struct, frozen=True, gc=False):
     here: tuple[Backend, ...]
     anywhere: bool
     local_policy: bool
+    home: Home
     affinity: int = 0
     sources: tuple[str, ...] = ()
 
@@ -111,6 +120,7 @@ def _of_port(
     service: Service, port: ServicePort, cluster_ip: str, family: str, place: Place, choice: Choice
 ) -> Iterator[tuple[FrontKey, Front]]:
     spec, metadata = service.spec, service.metadata
+    internal = spec.internal_traffic_policy == "Local"
     common = {
         "owner": f"{metadata.namespace}/{metadata.name}" + (f":{port.name}" if port.name else ""),
         "cluster": choice.cluster,
@@ -118,8 +128,8 @@ def _of_port(
         "here": choice.here,
         "anywhere": choice.anywhere,
         "affinity": affinity_of(service),
+        "home": Home(cluster_ip, port.port, internal),
     }
-    internal = spec.internal_traffic_policy == "Local"
     external = spec.external_traffic_policy == "Local"
     where = (port.protocol, port.port)
     yield FrontKey(cluster_ip, *where), Front(scope=Scope.CLUSTER, local_policy=internal, **common)
@@ -170,5 +180,5 @@ def health_port_of(service: Service) -> int:
 
 
 def local_hosts(service: Service, slices: Iterable[EndpointSlice], place: Place) -> int:
-    """Ready endpoints of this node by address, over all ports and families."""
+    """Ready endpoints of this node by address, over all ports."""
     return len(hosts_of(slices, {(port.name, port.protocol) for port in service.spec.ports or ()}, place))

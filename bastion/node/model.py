@@ -16,6 +16,7 @@ from bastion.node.fronts import (
     Front,
     FrontKey,
     Scope,
+    families_of,
     fronts_of,
     health_port_of,
     is_served,
@@ -144,13 +145,14 @@ class Model:
         pieces = [piece for piece in self.slices_of(service).values() if piece.address_type == family]
         return serving_of(pieces, port, "UDP", family)
 
-    def health_ports(self) -> dict[ServiceKey, tuple[int, int]]:
-        """(port, ready endpoints of this node) of each Service that wants to be asked for them."""
+    def health_ports(self) -> dict[tuple[ServiceKey, str], tuple[int, int]]:
+        """By Service and family: the port that it wants to be asked at, and its ready endpoints of this node."""
         found = {}
         for key, service in self.services.items():
             port = health_port_of(service)
-            if port:
-                found[key] = (port, local_hosts(service, self.slices_of(key).values(), self.place))
+            for family in families_of(service) if port else ():
+                pieces = [piece for piece in self.slices_of(key).values() if piece.address_type == family]
+                found[key, family] = (port, local_hosts(service, pieces, self.place))
         return found
 
     def without_local(self, family: str) -> dict[str, int]:

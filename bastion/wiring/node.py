@@ -115,14 +115,16 @@ async def _open(start: Start, stop: Stop, stack: AsyncExitStack) -> None:
     if settings.mode != USERSPACE:
         kernel.set_conntrack(settings.conntrack)
     families = tuple(family for family in FAMILIES if family == IPV4 or kernel.has_ipv6())
-    metrics, health = Metrics(), Health(families, 2 * settings.sync_period)
+    metrics = Metrics()
+    mode = await open_mode(settings, families, metrics, start.mapping, stack)
+    families = tuple(mode.writers)
+    health = Health(families, 2 * settings.sync_period)
     api = await stack.enter_async_context(await open_api(start, stack))
     node = _NodeProxy(start, stop, families, metrics, health, api)
     work = _Background(stack, stop)
     if start.file is not None:
         work.begin(_watch_file(start.file, stop), "the configuration file")
     node.begin(work)
-    mode = await open_mode(settings, families, metrics, start.mapping, stack)
     pages = ((settings.healthz, node.health_pages()), (settings.metrics, node.metrics_pages()))
     for where, page in pages:
         if where is not None:
@@ -130,7 +132,7 @@ async def _open(start: Start, stop: Stop, stack: AsyncExitStack) -> None:
             stack.callback(responder.close)
             listening = responder.keep_listening(*where, hard=settings.bind_hard_fail)
             work.begin(_or_end(listening, where), f"listening at port {where[1]}")
-    await node.ready(mode)
+    await node.ready()
     _start_log.info("serving Services on node %s by %s", settings.node, settings.mode)
     await node.first_sync(mode, work)
 
@@ -232,7 +234,7 @@ class _NodeProxy:
             work.begin(watching.run(), f"watching {watching.resource}")
         work.begin(self.events.keep(), "events")
 
-    async def ready(self, mode: Mode) -> None:
+    async def ready(self) -> None:
         """Returns once Services and slices were listed, and the Node was waited for."""
         settings = self._settings
         with contextlib.suppress(TimeoutError):
@@ -312,10 +314,9 @@ class _NodeProxy:
         finally:
             self._checks.close()
 
-    def _check_addresses(self) -> list[str]:
-        own = self.model.place.addresses
-        ranges = {family: node_port_ranges(self._settings, own, family) for family in self._families}
-        return listening_addresses(ranges, kernel.local_addresses())
+    def _check_addresses(self, family: str) -> list[str]:
+        ranges = node_port_ranges(self._settings, self.model.place.addresses, family)
+        return listening_addresses(ranges, kernel.local_addresses(), family)
 
     def _check_failed(self, service: ServiceKey, port: int, error: OSError) -> None:
         note = f"node {self._settings.node} failed to start healthcheck on port {port}: {error.strerror}"

@@ -1,0 +1,187 @@
+"""Puts fronts into force by listening on them.
+
+An address of a Service is put on an interface of ours; where that is not allowed it is served where
+--userspace-address-map says, and else not at all.  A port is open while an endpoint is there: closed, the kernel refuses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import socket
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+from bastion.node.addresses import LOOPBACK, address_of, contains, network_of, of_family
+from bastion.node.endpoints import Backend
+from bastion.node.fronts import Front, FrontKey, Fronts
+from bastion.node.metrics import Metrics
+from bastion.node.rules import Rules
+from bastion.node.userspace.choosing import Turns, backends_for
+from bastion.node.userspace.interface import Interface
+from bastion.node.userspace.mapping import Mapped, mapped
+from bastion.node.userspace.tcp import Connections, TcpListener, listening_socket
+from bastion.node.userspace.udp import UdpListener
+
+_log = logging.getLogger("bastion.node")
+
+Listener = TcpListener | UdpListener
+KINDS = {"TCP": socket.SOCK_STREAM, "UDP": socket.SOCK_DGRAM}
+
+
+class UserspaceWriter:
+    """Implements `proxier.Writer`; `interface` is None where addresses cannot be put on one; `local` tells
+    this node's addresses now.
+    """
+
+    def __init__(
+        self,
+        family: str,
+        connections: Connections,
+        interface: Interface | None,
+        mapping: tuple[Mapped, ...],
+        local: Callable[[], list[str]],
+    ) -> None:
+        self._family = family
+        self._connections = connections
+        self._interface = interface
+        self._mapping = mapping
+        self._local = local
+        self._rules = Rules(family)
+        self._fronts: Fronts = {}
+        self._listeners: dict[FrontKey, list[Listener]] = {}
+        self._turns: dict[tuple[str, str], Turns] = {}
+        self._users: Counter[tuple[str, str]] = Counter()  # of turns
+        self._carried: Counter[str] = Counter()  # addresses on our interface, by the fronts that use them
+        self._own: frozenset[str] = frozenset()
+
+    async def full(self, rules: Rules, fronts: Fronts) -> None:
+        self._rules = rules
+        gone = dict.fromkeys(self._fronts.keys() - fronts.keys())
+        await self.change({**gone, **fronts})
+
+    async def change(self, changes: Mapping[FrontKey, Front | None]) -> None:
+        self._own = frozenset(self._local()) - self._carried.keys()
+        for key, front in changes.items():
+            before = self._fronts.pop(key, None)
+            if front is not None:
+                self._fronts[key] = front
+                self._users[front.owner, key.protocol] += 1
+                self._turns.setdefault((front.owner, key.protocol), Turns(random.shuffle))
+            if before is not None:
+                self._forget(before.owner, key.protocol)
+            wanted = front is not None and bool(front.backends or (front.splits and front.cluster))
+            if wanted and key not in self._listeners:
+                await self._open(key)
+            elif not wanted and key in self._listeners:
+                self._close(key)
+
+    async def intact(self) -> bool:
+        return True
+
+    def failures(self, metrics: Metrics, family: str, *, partial: bool) -> None:
+        """Each listener fails by itself, and says so."""
+
+    def close(self) -> None:
+        for key in list(self._listeners):
+            self._close(key)
+
+    # --- one front
+
+    async def _open(self, key: FrontKey) -> None:
+        kind = KINDS.get(key.protocol)
+        if kind is None:
+            _log.warning("%s: %s is not served in userspace mode", self._fronts[key].owner, key.protocol)
+            return
+        listeners: list[Listener] = []
+        for address in self._where(key):
+            listener: Listener
+            if key.protocol == "TCP":
+                listener = TcpListener(self._connections, self._chooser(key), self._failed(key))
+            else:
+                deadlines = self._connections.deadlines
+                listener = UdpListener(deadlines, self._chooser(key), self._serves(key))
+            try:
+                await listener.listen(listening_socket(address, key.port, kind))
+            except OSError as error:
+                what = f"{address} port {key.port}/{key.protocol}"
+                _log.warning("%s: cannot listen at %s: %s", self._fronts[key].owner, what, error.strerror)
+                continue
+            listeners.append(listener)
+        self._listeners[key] = listeners
+
+    def _where(self, key: FrontKey) -> list[str]:
+        """The addresses to listen at; empty, with a word, where it cannot be served."""
+        if not key.address:
+            ranges = [*of_family(self._rules.node_ports, self._family)]
+            loopback = network_of(LOOPBACK[self._family])
+            assert loopback is not None
+            return [
+                address
+                for address in sorted(self._own)
+                if address_of(address, self._family)
+                and (contains(ranges, address) if ranges else True)
+                and not address.startswith("fe80:")
+                and (self._rules.localhost_node_ports or not contains([loopback], address))
+            ]
+        elsewhere = mapped(key.address, self._mapping)
+        if elsewhere:
+            return [elsewhere]
+        if key.address in self._own:
+            return [key.address]
+        if self._interface is None:
+            _log.warning(
+                "%s: %s is not served: no CAP_NET_ADMIN, and no --userspace-address-map for it",
+                self._fronts[key].owner,
+                key.address,
+            )
+            return []
+        self._interface.add(key.address)
+        self._carried[key.address] += 1
+        return [key.address]
+
+    def _close(self, key: FrontKey) -> None:
+        for listener in self._listeners.pop(key):
+            listener.close()
+        if self._carried[key.address] > 0:
+            self._carried[key.address] -= 1
+            if not self._carried[key.address] and self._interface is not None:
+                del self._carried[key.address]
+                self._interface.remove(key.address)
+
+    def _forget(self, owner: str, protocol: str) -> None:
+        self._users[owner, protocol] -= 1
+        if not self._users[owner, protocol]:
+            del self._users[owner, protocol]
+            del self._turns[owner, protocol]
+
+    # --- what listeners ask
+
+    def _chooser(self, key: FrontKey) -> Callable[[str], Backend | None]:
+        def choose(client: str) -> Backend | None:
+            front = self._fronts.get(key)
+            if front is None:
+                return None
+            backends = backends_for(front, self._rules, client, self._own)
+            if not backends:
+                return None
+            now = asyncio.get_running_loop().time()
+            return self._turns[front.owner, key.protocol].take(backends, client, front.affinity, now)
+
+        return choose
+
+    def _failed(self, key: FrontKey) -> Callable[[str], None]:
+        def failed(client: str) -> None:
+            front = self._fronts.get(key)
+            if front is not None:
+                self._turns[front.owner, key.protocol].failed(client)
+
+        return failed
+
+    def _serves(self, key: FrontKey) -> Callable[[Backend], bool]:
+        def serves(backend: Backend) -> bool:
+            front = self._fronts.get(key)
+            return front is not None and (backend in front.cluster or backend in front.local)
+
+        return serves
