@@ -20,7 +20,7 @@ ROWS = [
     {"cli"},
     {"demo"},
     {"wiring"},
-    {"server", "web", "standalone"},
+    {"server", "web", "node", "standalone"},
     {"proxy"},
     {"authn", "authz", "signin", "discovery"},
     {"cluster", "network", "observe"},

@@ -56,12 +56,13 @@ def _start(flags: argparse.Namespace, read: Read, *, why: bool) -> int:
 
     from bastion.node.userspace.mapping import address_map
     from bastion.observe import logs
-    from bastion.wiring import node
+    from bastion.wiring import node, nodeasks
+    from bastion.wiring.nodestart import Start
 
     configured = settings(read.values, socket.gethostname())
     logs.configure(configured.verbosity, configured.log_format if configured.log_format == "json" else "")
     notes = [*read.warnings, *(f"{path}: accepted, and changes nothing here" for path in not_honoured(read))]
-    start = node.Start(
+    start = Start(
         configured,
         written(read.values),
         tuple(notes),
@@ -75,9 +76,9 @@ def _start(flags: argparse.Namespace, read: Read, *, why: bool) -> int:
     if flags.init_only:
         return node.initialise(start)
     if flags.dry_run:
-        return asyncio.run(node.dry_run(start))
+        return asyncio.run(nodeasks.dry_run(start))
     if why:
-        return asyncio.run(node.why(start, flags.target, flags.source))
+        return asyncio.run(nodeasks.why(start, flags.target, flags.source))
     return node.serve(start)
 
 

@@ -1,4 +1,6 @@
-"""The healthCheckNodePorts: one listener for each Service that wants one, on the addresses that take NodePorts."""
+"""The healthCheckNodePorts: one listener for each Service that wants one, on the addresses that take
+NodePorts.
+"""
 
 from __future__ import annotations
 

@@ -15,7 +15,9 @@ WILDCARD = {IPV4: "0.0.0.0", IPV6: "::"}  # noqa: S104
 
 
 def own_addresses(settings: Settings, node: Node | None) -> tuple[str, ...]:
-    """One of each family at most: the bind address where it is given, else the Node's; without a Node loopback."""
+    """One of each family at most: the bind address where it is given, else the Node's; without a Node
+    loopback.
+    """
     given = settings.bind_address
     told = node.internal_addresses if node is not None else ()
     found = []

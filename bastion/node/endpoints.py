@@ -1,7 +1,7 @@
 """· Which endpoints of a Service's port are used on this node?
 
-Ready ones first, narrowed by topology hints (KEP-2433, KEP-3015); where none is ready those that still serve while
-they terminate (KEP-1669); the policies Cluster and Local fall back independently.
+Ready ones first, narrowed by topology hints (KEP-2433, KEP-3015); where none is ready those that still
+serve while they terminate (KEP-1669); the policies Cluster and Local fall back independently.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """· Which addresses and ports does the node answer for, and where do connections to them go?
 
-`fronts_of` makes of one Service and its slices, for one address family, what every mode then renders in its own
-way.  Pure: the same objects give the same fronts.
+`fronts_of` makes of one Service and its slices, for one address family, what every mode then renders in its
+own way.  Pure: the same objects give the same fronts.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
 import msgspec
+from msgspec.structs import replace
 
 from bastion.node.addresses import address_of, collapsed, contains, network_of, of_family
 from bastion.node.endpoints import Backend, Choice, Place, choose, hosts_of
@@ -120,31 +121,36 @@ def _of_port(
     service: Service, port: ServicePort, cluster_ip: str, family: str, place: Place, choice: Choice
 ) -> Iterator[tuple[FrontKey, Front]]:
     spec, metadata = service.spec, service.metadata
-    internal = spec.internal_traffic_policy == "Local"
-    common = {
-        "owner": f"{metadata.namespace}/{metadata.name}" + (f":{port.name}" if port.name else ""),
-        "cluster": choice.cluster,
-        "local": choice.local,
-        "here": choice.here,
-        "anywhere": choice.anywhere,
-        "affinity": affinity_of(service),
-        "home": Home(cluster_ip, port.port, internal),
-    }
-    external = spec.external_traffic_policy == "Local"
+    internal, external = (
+        policy == "Local" for policy in (spec.internal_traffic_policy, spec.external_traffic_policy)
+    )
     where = (port.protocol, port.port)
-    yield FrontKey(cluster_ip, *where), Front(scope=Scope.CLUSTER, local_policy=internal, **common)
+    inside = Front(
+        owner=f"{metadata.namespace}/{metadata.name}" + (f":{port.name}" if port.name else ""),
+        scope=Scope.CLUSTER,
+        cluster=choice.cluster,
+        local=choice.local,
+        here=choice.here,
+        anywhere=choice.anywhere,
+        local_policy=internal,
+        home=Home(cluster_ip, port.port, internal),
+        affinity=affinity_of(service),
+    )
+    yield FrontKey(cluster_ip, *where), inside
     vips = vips_of(service, family)
     sources = sources_of(service, family, vips, place)
     for vip in vips:
-        front = Front(scope=Scope.BALANCER, local_policy=external, sources=sources, **common)
-        yield FrontKey(vip, *where), front
+        yield (
+            FrontKey(vip, *where),
+            replace(inside, scope=Scope.BALANCER, local_policy=external, sources=sources),
+        )
+    outside = replace(inside, scope=Scope.EXTERNAL, local_policy=external)
     for text in spec.external_ips or ():
         address = address_of(text, family)
         if address:
-            yield FrontKey(address, *where), Front(scope=Scope.EXTERNAL, local_policy=external, **common)
+            yield FrontKey(address, *where), outside
     if 0 < port.node_port < 65536:
-        key = FrontKey("", port.protocol, port.node_port)
-        yield key, Front(scope=Scope.NODE, local_policy=external, **common)
+        yield FrontKey("", port.protocol, port.node_port), replace(outside, scope=Scope.NODE)
 
 
 def affinity_of(service: Service) -> int:

@@ -1,4 +1,6 @@
-"""· Is this node's proxy healthy, should load balancers send here, and how many endpoints has a Service here?"""
+"""· Is this node's proxy healthy, should load balancers send here, and how many endpoints has a Service
+here?
+"""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ def has_ipv6() -> bool:
 
 def local_addresses() -> list[str]:
     """Those of all interfaces, by netlink.  Raises OSError."""
-    found = []
+    found: list[str] = []
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _ROUTE) as netlink:
         netlink.bind((0, 0))
         netlink.settimeout(5.0)

@@ -1,6 +1,7 @@
 """· What the API said of Services, slices and this node, and which Services' fronts are to be made anew.
 
-Pure.  `put_…` takes one object (None: it is gone); a family's `take` hands over what changed since the last time.
+Pure.  `put_…` takes one object (None: it is gone); a family's `take` hands over what changed since the last
+time.
 """
 
 from __future__ import annotations
@@ -146,7 +147,9 @@ class Model:
         return serving_of(pieces, port, "UDP", family)
 
     def health_ports(self) -> dict[tuple[ServiceKey, str], tuple[int, int]]:
-        """By Service and family: the port that it wants to be asked at, and its ready endpoints of this node."""
+        """By Service and family: the port that it wants to be asked at, and its ready endpoints of this
+        node.
+        """
         found = {}
         for key, service in self.services.items():
             port = health_port_of(service)

@@ -1,7 +1,8 @@
 """When is what into force?  Each address family has a queue and a writer of its own.
 
 Changes are collected for the least time between two syncs, then written as the difference.  A failed write
-changes nothing and leads to one that says everything; where that fails as well, the next comes after a sync period.
+changes nothing and leads to one that says everything; where that fails as well, the next comes after a sync
+period.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ class Writer(Protocol):
 
 
 class Syncer:
-    """`rules` are read at each full sync; `after` is called when a change is in force, with its UDP Services."""
+    """`rules` are read at each full sync; `after` is called when a change is in force, with its UDP
+    Services.
+    """
 
     def __init__(
         self,

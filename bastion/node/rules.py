@@ -22,8 +22,8 @@ class Detection(msgspec.Struct, frozen=True):
 
 
 class Rules(msgspec.Struct, frozen=True):
-    """`node_ports`: ranges of local addresses that take NodePorts, empty for all; `service_cidrs`: of those an
-    address that no Service has is dropped; `node_addresses`: the node's own.
+    """`node_ports`: ranges of local addresses that take NodePorts, empty for all; `service_cidrs`: of those
+    an address that no Service has is dropped; `node_addresses`: the node's own.
     """
 
     family: str

@@ -47,7 +47,9 @@ class Lists(Protocol):
 
 
 class Watching:
-    """`listed` is set once a whole list was seen; for what is optional also when the server does not know it."""
+    """`listed` is set once a whole list was seen; for what is optional also when the server does not know
+    it.
+    """
 
     def __init__(
         self, resource: str, api: Lists, put: Put, *, only: str = "", optional: bool = False

@@ -96,9 +96,8 @@ def _interface() -> Interface | None:
 
 async def remove_all() -> bool:
     """Every rule of ours and of kube-proxy; False where some could not be."""
-    return await asyncio.to_thread(
-        lambda: all([work() for work in (_of_nftables, _of_iptables, _of_userspace)])
-    )
+    done = [await asyncio.to_thread(work) for work in (_of_nftables, _of_iptables, _of_userspace)]
+    return all(done)
 
 
 async def _removed(*works: Callable[[], bool]) -> None:

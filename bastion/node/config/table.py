@@ -17,6 +17,8 @@ from bastion.node.config.values import (
     Kind,
 )
 
+ANYWHERE = "0.0.0.0"  # noqa: S104
+
 
 @dataclass(frozen=True, slots=True)
 class Field:
@@ -34,7 +36,11 @@ FIELDS = (
     Field("mode", TEXT, "", "proxy-mode", "nftables, iptables (the default), userspace or ipvs"),
     Field("hostnameOverride", TEXT, "", "hostname-override", "this node's name; default the host's name"),
     Field(
-        "bindAddress", TEXT, "0.0.0.0", "bind-address", "the node's primary address; nothing is bound there"
+        "bindAddress",
+        TEXT,
+        ANYWHERE,
+        "bind-address",
+        "the node's primary address; nothing is bound there",
     ),
     Field(
         "healthzBindAddress", TEXT, None, "healthz-bind-address", "/healthz and /livez; default 0.0.0.0:10256"

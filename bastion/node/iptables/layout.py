@@ -1,4 +1,6 @@
-"""· The chains that no Service changes, under kube-proxy's names, and where they hang in the built-in ones."""
+"""· The chains that no Service changes, under kube-proxy's names, and where they hang in the built-in
+ones.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,8 @@ def _said(text: str) -> str:
     return f'-m comment --comment "{text}" '
 
 
-# (table, built-in chain, rule) as iptables-save writes them; kube-proxy's own, so that it finds them on a way back.
+# (table, built-in chain, rule) as iptables-save writes them; kube-proxy's own, so that it finds them on a
+# way back.
 JUMPS = (
     (NAT, "PREROUTING", f"{_said('kubernetes service portals')}-j {SERVICES}"),
     (NAT, "OUTPUT", f"{_said('kubernetes service portals')}-j {SERVICES}"),

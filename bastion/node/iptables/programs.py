@@ -1,6 +1,7 @@
 """How is iptables spoken to?  By its programs: there is no library.
 
-Of the two variants (nf_tables, legacy) the one that holds the cluster's rules already; they do not see each other.
+Of the two variants (nf_tables, legacy) the one that holds the cluster's rules already; they do not see each
+other.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""· A front as iptables rules: the entries that it adds to shared chains, and the chains of its Service's port."""
+"""· A front as iptables rules: the entries that it adds to shared chains, and the chains of its Service's
+port.
+"""
 
 from __future__ import annotations
 

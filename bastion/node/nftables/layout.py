@@ -1,7 +1,8 @@
 """· What the table holds that no Service changes: its sets and maps, and the chains that look into them.
 
-A packet's way: `firewall` (source ranges, before anything is translated), `services` (translation), `refusals`
-(what was not translated), `nat-postrouting` (masquerade).  No chain belongs to a Service; see `rendering.py`.
+A packet's way: `firewall` (source ranges, before anything is translated), `services` (translation),
+`refusals` (what was not translated), `nat-postrouting` (masquerade).  No chain belongs to a Service; see
+`rendering.py`.
 """
 
 from __future__ import annotations

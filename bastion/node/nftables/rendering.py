@@ -1,8 +1,9 @@
 """· A front as elements of maps, and the chains that they lead to.
 
 Without session affinity no chain is a Service's own: `c3` and `l3` choose one of three endpoints by maps
-(`pc3`, `pl3` for node ports), `i/c3` masquerades what is no pod before, `m/c3` everything, and `e/c3/l2` is the
-policy Local: pods and the node go to all endpoints, others to local ones.  So a change of endpoints is a few elements.
+(`pc3`, `pl3` for node ports), `i/c3` masquerades what is no pod before, `m/c3` everything, and `e/c3/l2` is
+the policy Local: pods and the node go to all endpoints, others to local ones.  So a change of endpoints is
+a few elements.
 
 With affinity the memory is a set per endpoint whose name tells the port and the endpoint, and the chains
 that look into these sets stand in place of `c3`: `c/HASH`, `l/HASH`.
@@ -25,7 +26,9 @@ Element = tuple[str, str, str]  # (container, key, value; empty in a set)
 
 
 class Rendered(msgspec.Struct, frozen=True, gc=False):
-    """`own` are elements that no other front has; `shared` and `sets` (name, declaration) several may want."""
+    """`own` are elements that no other front has; `shared` and `sets` (name, declaration) several may
+    want.
+    """
 
     own: tuple[Element, ...]
     shared: tuple[Element, ...]
@@ -172,6 +175,7 @@ def _sticky(
 ) -> str:
     """A client's endpoint is remembered in the kernel, so that the memory outlives this program."""
     ip = FAMILY[rules.family]
+    protocol = key.protocol.lower()
     seen, led = [], []
     for index, (address, port) in enumerate(backends):
         memory = _hashed(front.owner, key.protocol, address, str(port), str(front.affinity))
@@ -180,7 +184,7 @@ def _sticky(
             f"typeof {ip} saddr; flags dynamic,timeout; timeout {front.affinity}s; size 65535"
         )
         chains[f"to/{memory}"] = (
-            f"update @affinity-{memory} {{ {ip} saddr }} meta l4proto {key.protocol.lower()} dnat {ip} to {to}",
+            f"update @affinity-{memory} {{ {ip} saddr }} meta l4proto {protocol} dnat {ip} to {to}",
         )
         seen.append(f"{ip} saddr @affinity-{memory} goto to/{memory}")
         led.append(f"{index} : goto to/{memory}")

@@ -61,7 +61,9 @@ class Table:
         return "\n".join([*lines, ""]) if lines else ""
 
     def elements(self) -> dict[str, dict[str, str]]:
-        """All that should be there: {container: {key: value}}; a chain's keys are the numbers of its rules."""
+        """All that should be there: {container: {key: value}}; a chain's keys are the numbers of its
+        rules.
+        """
         found: dict[str, dict[str, str]] = defaultdict(dict)
         for key, front in self.fronts.items():
             one = rendered(key, front, self.rules)

@@ -1,7 +1,7 @@
 """· Which endpoint does a new connection of this client go to?
 
-In turn, in an order of their own for each port of a Service; with session affinity the one that the client had, for
-as long as it comes back in time.  An endpoint that could not be reached is forgotten.
+In turn, in an order of their own for each port of a Service; with session affinity the one that the client
+had, for as long as it comes back in time.  An endpoint that could not be reached is forgotten.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ class Turns:
 
 
 def backends_for(front: Front, rules: Rules, client: str, own: frozenset[str]) -> tuple[Backend, ...]:
-    """Empty where the client may not come, or no endpoint is meant for it; `own` are this node's addresses."""
+    """Empty where the client may not come, or no endpoint is meant for it; `own` are this node's
+    addresses.
+    """
     if front.sources and not _within(front.sources, client):
         return ()
     if front.splits and (client in own or _within(rules.detection.cidrs, client)):

@@ -1,6 +1,7 @@
 """· Where does a socket listen for a Service's address, where that address cannot be put on this host?
 
-`10.96.0.0/12=127.0.0.1` listens on loopback for every Service of the range: on the Service's port where it is free.
+`10.96.0.0/12=127.0.0.1` listens on loopback for every Service of the range: on the Service's port where it
+is free.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 
 from bastion.network.relay import Relay, Stream
 from bastion.network.sockets import prepare, reset_on_close
@@ -32,10 +32,10 @@ class Connections:
     def full(self) -> bool:
         return len(self.relays) + len(self.tasks) >= self.most
 
-    def begin(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
-        self.tasks.add(task)  # type: ignore[arg-type]
-        task.add_done_callback(self.tasks.discard)  # type: ignore[arg-type]
+    def begin(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
     def relay(self, client: Stream, backend: Stream) -> None:
         relay = Relay(client, backend, self.deadlines, 0.0, None)

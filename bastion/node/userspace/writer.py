@@ -1,7 +1,8 @@
 """Puts fronts into force by listening on them.
 
 An address of a Service is put on an interface of ours; where that is not allowed it is served where
---userspace-address-map says, and else not at all.  A port is open while an endpoint is there: closed, the kernel refuses.
+--userspace-address-map says, and else not at all.  A port is open while an endpoint is there: closed, the
+kernel refuses.
 """
 
 from __future__ import annotations
