@@ -27,6 +27,7 @@ class Claims:
     def put(self, service: ServiceKey, created: str, fronts: Mapping[FrontKey, Front]) -> set[FrontKey]:
         """What the Service asks for now; empty where it is gone.  The keys of what may have changed."""
         before = self._asked.pop(service, {})
+        again = self._age.get(service, (created, *service)) != (created, *service)  # one of the same name
         if fronts:
             self._asked[service] = dict(fronts)
             self._age[service] = (created, *service)
@@ -36,6 +37,9 @@ class Claims:
             self._leave(service, key)
         for key in fronts.keys() - before.keys():
             self._join(service, key)
+        for key in fronts.keys() & self._rivals.keys() if again else ():
+            self._owner[key] = min(self._rivals[key], key=self._age.__getitem__)
+            changed.add(key)
         for key in changed:
             self._settle(key)
         if not fronts:

@@ -168,6 +168,13 @@ class TestClaims:
             assert claims.put(("shop", name), "", {}) == {self.KEY}
         assert not claims.fronts
 
+    def test_one_of_the_same_name_that_is_younger_gives_way(self) -> None:
+        claims = Claims()
+        claims.put(("shop", "a"), "2025-01-01T00:00:00Z", {self.KEY: self.front("a")})
+        claims.put(("shop", "b"), "2026-01-01T00:00:00Z", {self.KEY: self.front("b")})
+        assert claims.put(("shop", "a"), "2026-02-01T00:00:00Z", {self.KEY: self.front("a")}) == {self.KEY}
+        assert claims.fronts[self.KEY].owner == "shop/b:http"
+
     def test_what_is_as_it_was_is_no_change(self) -> None:
         claims = Claims()
         assert claims.put(("shop", "a"), "", {self.KEY: self.front("a")}) == {self.KEY}
