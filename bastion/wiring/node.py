@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 from collections.abc import Coroutine
@@ -33,6 +34,7 @@ _start_log = logging.getLogger("bastion.start")
 
 def serve(start: Start) -> int:
     """The exit status: 1 where the configuration file changes, so that a supervisor starts it anew."""
+    gc.disable()  # until everything was read once: the first sync only makes what stays
     for note in start.notes:
         _log.warning("%s", note)
     return uvloop.run(_serve(start))
@@ -66,8 +68,8 @@ async def _serve(start: Start) -> int:
 async def _open(start: Start, stop: Stop, stack: AsyncExitStack) -> None:
     settings = start.settings
     kernel.set_oom_score(settings.oom_score)
-    if settings.mode != USERSPACE:
-        kernel.set_conntrack(settings.conntrack)
+    with contextlib.suppress(StartError) if settings.mode == USERSPACE else contextlib.nullcontext():
+        kernel.set_conntrack(settings.conntrack)  # in userspace mode whatever may be set is enough
     families = tuple(family for family in FAMILIES if family == IPV4 or kernel.has_ipv6())
     metrics = Metrics()
     mode = await open_mode(settings, families, metrics, start.mapping, stack)
@@ -89,6 +91,8 @@ async def _open(start: Start, stop: Stop, stack: AsyncExitStack) -> None:
     await node.ready()
     _start_log.info("serving Services on node %s by %s", settings.node, settings.mode)
     await node.first_sync(mode, work)
+    gc.freeze()  # the catalog lives on: it is not to be walked by every full collection
+    gc.enable()
 
 
 async def _watch_file(file: Path, stop: Stop) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable, Coroutine
+from typing import cast
 
 from bastion.network.relay import Relay, Stream
 from bastion.network.sockets import prepare, reset_on_close
@@ -59,10 +60,10 @@ class _Held(asyncio.Protocol):
         self._accepted = accepted
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        transport.pause_reading()
+        made = cast(asyncio.Transport, transport)  # uvloop's are of no class of asyncio
+        made.pause_reading()
         if self._accepted is not None:
-            self._accepted(transport, self)
+            self._accepted(made, self)
 
     def data_received(self, data: bytes) -> None:
         self.early += data
