@@ -55,7 +55,8 @@ async def dry_run(start: Start) -> int:
         for family in FAMILIES:
             model.take(family)
             rules = rules_of(start.settings, model, family)
-            sys.stdout.write(ruleset(start.settings, rules, model.families[family].claims.fronts))
+            fronts = dict(sorted(model.families[family].claims.fronts.items()))
+            sys.stdout.write(ruleset(start.settings, rules, fronts))
     return 0
 
 

@@ -72,8 +72,9 @@ async def open_mode(
     deadlines = await stack.enter_async_context(Deadlines())
     connections = Connections(deadlines, max(64, (_descriptors() - KEPT_FREE) // 2))
     stack.push_async_callback(connections.close)
+    interface = _interface()
     for family in families:
-        writer = UserspaceWriter(family, connections, _interface(), mapping, kernel.local_addresses)
+        writer = UserspaceWriter(family, connections, interface, mapping, kernel.local_addresses)
         stack.callback(writer.close)
         writers[family] = writer
     return Mode(writers, lambda: _removed(_of_nftables, _of_iptables), tracks_connections=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import cast
 
@@ -27,6 +28,8 @@ class Connections:
         self.deadlines = deadlines
         self.most = most
         self.relays: set[Relay] = set()
+        self.at: Counter[str] = Counter()  # by the address that clients asked for
+        self.released: list[Callable[[str], None]] = []  # told of an address that none is left at
         self.tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -39,9 +42,19 @@ class Connections:
         task.add_done_callback(self.tasks.discard)
 
     def relay(self, client: Stream, backend: Stream) -> None:
+        address = client.transport.get_extra_info("sockname")[0]
         relay = Relay(client, backend, self.deadlines, 0.0, None)
         self.relays.add(relay)
-        relay.finished.add_done_callback(lambda _: self.relays.discard(relay))
+        self.at[address] += 1
+        relay.finished.add_done_callback(lambda _: self._ended(relay, address))
+
+    def _ended(self, relay: Relay, address: str) -> None:
+        self.relays.discard(relay)
+        self.at[address] -= 1
+        if not self.at[address]:
+            del self.at[address]
+            for told in self.released:
+                told(address)
 
     async def close(self) -> None:
         for task in list(self.tasks):

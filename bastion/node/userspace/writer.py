@@ -8,6 +8,7 @@ kernel refuses.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import socket
@@ -55,7 +56,8 @@ class UserspaceWriter:
         self._turns: dict[tuple[str, str], Turns] = {}
         self._users: Counter[tuple[str, str]] = Counter()  # of turns
         self._carried: Counter[str] = Counter()  # addresses on our interface, by the fronts that use them
-        self._own: frozenset[str] = frozenset()
+        self._here: frozenset[str] = frozenset()  # this node's addresses
+        connections.released.append(self._drop)
 
     async def full(self, rules: Rules, fronts: Fronts) -> None:
         self._rules = rules
@@ -63,15 +65,19 @@ class UserspaceWriter:
         await self.change({**gone, **fronts})
 
     async def change(self, changes: Mapping[FrontKey, Front | None]) -> None:
-        self._own = frozenset(self._local()) - self._carried.keys()
+        self._here = frozenset(self._local())
         for key, front in changes.items():
             before = self._fronts.pop(key, None)
             if front is not None:
                 self._fronts[key] = front
                 self._users[front.owner, key.protocol] += 1
                 self._turns.setdefault((front.owner, key.protocol), Turns(random.shuffle))
+                if before is None:
+                    self._carry(key)
             if before is not None:
                 self._forget(before.owner, key.protocol)
+                if front is None:
+                    self._leave(key)
             wanted = front is not None and bool(front.backends or (front.splits and front.cluster))
             if wanted and key not in self._listeners:
                 await self._open(key)
@@ -87,6 +93,9 @@ class UserspaceWriter:
     def close(self) -> None:
         for key in list(self._listeners):
             self._close(key)
+        for address in list(self._carried):
+            self._carried[address] = 0
+            self._drop(address)
 
     # --- one front
 
@@ -120,36 +129,52 @@ class UserspaceWriter:
             assert loopback is not None
             return [
                 address
-                for address in sorted(self._own)
+                for address in sorted(self._here - self._carried.keys())
                 if address_of(address, self._family)
                 and (contains(ranges, address) if ranges else True)
                 and not address.startswith("fe80:")
                 and (self._rules.localhost_node_ports or not contains([loopback], address))
             ]
         elsewhere = mapped(key.address, self._mapping)
-        if elsewhere:
-            return [elsewhere]
-        if key.address in self._own:
-            return [key.address]
-        if self._interface is None:
-            _log.warning(
-                "%s: %s is not served: no CAP_NET_ADMIN, and no --userspace-address-map for it",
-                self._fronts[key].owner,
-                key.address,
-            )
-            return []
-        self._interface.add(key.address)
-        self._carried[key.address] += 1
-        return [key.address]
+        return [elsewhere or key.address] if elsewhere or key.address in self._here or self._carries(key) else []
+
+    def _carries(self, key: FrontKey) -> bool:
+        return bool(self._carried[key.address])
 
     def _close(self, key: FrontKey) -> None:
         for listener in self._listeners.pop(key):
             listener.close()
-        if self._carried[key.address] > 0:
+
+    # --- addresses
+
+    def _carry(self, key: FrontKey) -> None:
+        """Also where there is no endpoint: what is closed there the kernel refuses."""
+        address = key.address
+        if not address or mapped(address, self._mapping) or (address in self._here and not self._carries(key)):
+            return
+        if self._interface is None:
+            why = "no CAP_NET_ADMIN, and no --userspace-address-map for it"
+            _log.warning("%s: %s is not served: %s", self._fronts[key].owner, address, why)
+            return
+        try:
+            self._interface.add(address)
+        except OSError as error:
+            _log.warning("%s: %s is not served: %s", self._fronts[key].owner, address, error.strerror)
+            return
+        self._carried[address] += 1
+
+    def _leave(self, key: FrontKey) -> None:
+        if self._carries(key):
             self._carried[key.address] -= 1
-            if not self._carried[key.address] and self._interface is not None:
-                del self._carried[key.address]
-                self._interface.remove(key.address)
+            if not self._carried[key.address] and not self._connections.at[key.address]:
+                self._drop(key.address)
+
+    def _drop(self, address: str) -> None:
+        """As soon as no front and no connection needs it: what is relayed outlives its Service."""
+        if address in self._carried and not self._carried[address] and self._interface is not None:
+            del self._carried[address]
+            with contextlib.suppress(OSError):
+                self._interface.remove(address)
 
     def _forget(self, owner: str, protocol: str) -> None:
         self._users[owner, protocol] -= 1
@@ -164,7 +189,7 @@ class UserspaceWriter:
             front = self._fronts.get(key)
             if front is None:
                 return None
-            backends = backends_for(front, self._rules, client, self._own)
+            backends = backends_for(front, self._rules, client, self._here | self._carried.keys())
             if not backends:
                 return None
             now = asyncio.get_running_loop().time()
