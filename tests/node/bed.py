@@ -11,18 +11,20 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import selectors
-import shutil
 import socket
 import struct
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
-import pytest
-
+NEED_DEBIAN = Path(__file__).parents[2] / "tools" / "need-debian"
+PACKAGES = ("iproute2", "nftables", "iptables", "conntrack", "procps")
 PREFIX = f"bn{os.getpid()}-"
 PODS = {
     "a": ("10.244.1.10", "fd44:1::10"),
@@ -48,15 +50,17 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def why_not() -> str:
-    """Empty where namespaces can be made and the programs are there."""
+    """Empty where namespaces can be made; Debian's packages that are missing are installed."""
     if os.geteuid() != 0:
         return "needs root, for network namespaces"
-    missing = [name for name in ("ip", "nft", "iptables", "conntrack") if shutil.which(name) is None]
-    if missing:
-        return f"needs {', '.join(missing)} (tools/need-debian iproute2 nftables iptables conntrack)"
-    done = subprocess.run(["ip", "netns", "add", f"{PREFIX}try"], capture_output=True)
+    with Path(tempfile.gettempdir(), "bastion-need-debian").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # apt-get in two processes at a time
+        done = subprocess.run([NEED_DEBIAN, *PACKAGES], capture_output=True, text=True)
+    if done.returncode:
+        return done.stderr.strip()
+    made = subprocess.run(["ip", "netns", "add", f"{PREFIX}try"], capture_output=True)
     subprocess.run(["ip", "netns", "del", f"{PREFIX}try"], capture_output=True)
-    return "" if done.returncode == 0 else "network namespaces cannot be made here"
+    return "" if made.returncode == 0 else "network namespaces cannot be made here"
 
 
 @contextlib.contextmanager
@@ -234,16 +238,3 @@ def name_of(address: str) -> str:
 def _shell(*lines: str) -> None:
     for line in lines:
         subprocess.run(line.split(), check=True)
-
-
-@pytest.fixture(scope="module")
-def bed() -> Iterator[Bed]:
-    reason = why_not()
-    if reason:
-        pytest.skip(reason)
-    made = Bed()
-    try:
-        made.up()
-        yield made
-    finally:
-        made.down()

@@ -19,7 +19,7 @@ from bastion.node.nftables.layout import TABLE
 from bastion.node.nftables.library import Library, delete_tables, there
 from bastion.node.nftables.table import Table
 from bastion.node.rules import Detection, Rules
-from tests.node.bed import NODE, PODS, TCP, UDP, Bed, bed, inside, run, talk  # noqa: F401
+from tests.node.bed import NODE, PODS, TCP, UDP, Bed, inside, run, talk
 from tests.node.build import endpoint, endpoints, fronts, service
 
 WEB, WEB6, VIP, OUTSIDE = "10.96.1.1", "fd96::1", "192.0.2.1", "198.51.100.1"
@@ -83,7 +83,7 @@ Writing = Nftables | ByIptables
 
 
 @pytest.fixture(params=[Nftables, ByIptables], ids=["nftables", "iptables"])
-def writing(request: pytest.FixtureRequest, bed: Bed) -> Iterator[Writing]:  # noqa: F811
+def writing(request: pytest.FixtureRequest, bed: Bed) -> Iterator[Writing]:
     with inside("node"):
         made: Writing = request.param()
     yield made
@@ -210,7 +210,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_connections(bed: Bed, writing: Writing, name: str) -> None:  # noqa: F811
+def test_connections(bed: Bed, writing: Writing, name: str) -> None:
     case = CASES[name]
     with inside("node"):
         found = fronts(service(addresses=(WEB,), **{"ports": PORTS, **case.spec}), *case.slices)
@@ -219,7 +219,7 @@ def test_connections(bed: Bed, writing: Writing, name: str) -> None:  # noqa: F8
         assert bed.asked(place, to, protocol) == expected, f"{place} to {to}"
 
 
-def test_both_families_each_with_its_own_endpoints(bed: Bed, writing: Writing) -> None:  # noqa: F811
+def test_both_families_each_with_its_own_endpoints(bed: Bed, writing: Writing) -> None:
     one = service(addresses=(WEB, WEB6), ports=PORTS)
     pieces = (at("a"), at("far", family="IPv6"))
     with inside("node"):
@@ -230,7 +230,7 @@ def test_both_families_each_with_its_own_endpoints(bed: Bed, writing: Writing) -
     assert bed.asked("client", (NODE[1], NODE_PORT)) == {"far": "node"}
 
 
-def test_the_choice_is_even(bed: Bed, writing: Writing) -> None:  # noqa: F811
+def test_the_choice_is_even(bed: Bed, writing: Writing) -> None:
     with inside("node"):
         writing.full("IPv4", fronts(service(addresses=(WEB,)), at("a", "b", "far")), RULES["IPv4"])
     seen = [bed.ask("node", (WEB, 80))[0] for _ in range(240)]
@@ -238,7 +238,7 @@ def test_the_choice_is_even(bed: Bed, writing: Writing) -> None:  # noqa: F811
     assert all(80 - 37 < seen.count(pod) < 80 + 37 for pod in PODS), {pod: seen.count(pod) for pod in PODS}
 
 
-def test_connections_outlive_changes_restarts_and_other_services(bed: Bed, writing: Writing) -> None:  # noqa: F811
+def test_connections_outlive_changes_restarts_and_other_services(bed: Bed, writing: Writing) -> None:
     with inside("node"):
         writing.full("IPv4", fronts(service(addresses=(WEB,)), at("a")), RULES["IPv4"])
     with bed.open("b", (WEB, 80)) as sock, bed.open("client", (WEB, 80)) as outside:
@@ -252,7 +252,7 @@ def test_connections_outlive_changes_restarts_and_other_services(bed: Bed, writi
             assert talk(sock) == talk(outside) == "a"
 
 
-def test_affinity_is_the_kernels_memory(bed: Bed, writing: Writing) -> None:  # noqa: F811
+def test_affinity_is_the_kernels_memory(bed: Bed, writing: Writing) -> None:
     one = service(addresses=(WEB,), sessionAffinity="ClientIP")
     with inside("node"):
         writing.full("IPv4", fronts(one, at("far")), RULES["IPv4"])
@@ -265,7 +265,7 @@ def test_affinity_is_the_kernels_memory(bed: Bed, writing: Writing) -> None:  # 
     assert bed.asked("client", (WEB, 80), times=12) == {"far": "node"}
 
 
-def test_foreign_rules_stay_and_nothing_is_left_after_cleanup(bed: Bed, writing: Writing) -> None:  # noqa: F811
+def test_foreign_rules_stay_and_nothing_is_left_after_cleanup(bed: Bed, writing: Writing) -> None:
     run("node", "nft", "add table ip others; add chain ip others c { type filter hook forward priority 0; };"
         " add rule ip others c tcp dport 9999 drop")  # fmt: skip
     run("node", "iptables", "-t", "nat", "-A", "PREROUTING", "-p", "tcp", "--dport", "1234", "-j", "RETURN")
@@ -293,7 +293,7 @@ def test_foreign_rules_stay_and_nothing_is_left_after_cleanup(bed: Bed, writing:
         run("node", "iptables", "-t", "nat", "-F", "PREROUTING")
 
 
-def test_udp_flows_of_an_endpoint_that_went_are_found_and_deleted(bed: Bed, writing: Writing) -> None:  # noqa: F811
+def test_udp_flows_of_an_endpoint_that_went_are_found_and_deleted(bed: Bed, writing: Writing) -> None:
     one = service(addresses=(WEB,), ports=PORTS)
     with inside("node"):
         writing.full("IPv4", fronts(one, at("a", name="dns")), RULES["IPv4"])
@@ -309,7 +309,7 @@ def test_udp_flows_of_an_endpoint_that_went_are_found_and_deleted(bed: Bed, writ
         assert (talk(flow), talk(direct)) == ("far", "far")
 
 
-def test_a_change_is_in_force_at_once_among_many(bed: Bed) -> None:  # noqa: F811
+def test_a_change_is_in_force_at_once_among_many(bed: Bed) -> None:
     """One endpoint among a thousand Services: a few milliseconds of this process."""
     many = {}
     for number in range(1000):
