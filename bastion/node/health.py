@@ -17,7 +17,8 @@ NANOSECONDS = 1_000_000_000
 class Health:
     """Times in nanoseconds since the epoch; a change that waits longer than `patience` seconds is a fault.
 
-    A family that never synced is not healthy, nor is one that has something to do for too long.
+    A family that has had something to do for too long is not healthy; one that has yet to start is, as in
+    kube-proxy.
     """
 
     def __init__(self, families: tuple[str, ...], patience: float) -> None:
@@ -45,11 +46,9 @@ class Health:
 
     def _of(self, family: str, now: int) -> tuple[int, bool]:
         synced, queued = self._synced[family], self._queued[family]
-        if synced is None:
-            return 0, False
         if queued is None:
             return now, True
-        return synced, now - queued < self._patience
+        return synced or queued, now - queued < self._patience
 
 
 def healthz(health: Health, now: int, eligible: bool | None) -> tuple[int, bytes]:

@@ -232,8 +232,12 @@ def test_userspace_mode_needs_no_netfilter(bed: Bed, running: Running) -> None:
         running.write(*cluster("far"))
         until(bed, "far")
         until(bed, "far", (WEB, 53), protocol="UDP")
+        moved = cluster("far")
+        moved[1]["spec"]["ports"][0]["port"] = 8000
+        running.write(*moved)
+        until(bed, "far", (WEB, 8000))
         running.write(*NODES)
-        assert talk(sock) == "a", "what is relayed outlives its endpoint"
+        assert talk(sock) == "a", "what is relayed outlives its Service"
     assert run("node", "nft", "list tables").strip() == ""
 
 

@@ -56,7 +56,7 @@ class UserspaceWriter:
         self._turns: dict[tuple[str, str], Turns] = {}
         self._users: Counter[tuple[str, str]] = Counter()  # of turns
         self._carried: Counter[str] = Counter()  # addresses on our interface, by the fronts that use them
-        self._here: frozenset[str] = frozenset()  # this node's addresses
+        self._here: frozenset[str] = frozenset()  # addresses of this node that are not Services'
         connections.released.append(self._drop)
 
     async def full(self, rules: Rules, fronts: Fronts) -> None:
@@ -65,7 +65,7 @@ class UserspaceWriter:
         await self.change({**gone, **fronts})
 
     async def change(self, changes: Mapping[FrontKey, Front | None]) -> None:
-        self._here = frozenset(self._local())
+        self._here = frozenset(self._local()) - self._carried.keys()
         for key, front in changes.items():
             before = self._fronts.pop(key, None)
             if front is not None:
@@ -129,14 +129,16 @@ class UserspaceWriter:
             assert loopback is not None
             return [
                 address
-                for address in sorted(self._here - self._carried.keys())
+                for address in sorted(self._here)
                 if address_of(address, self._family)
                 and (contains(ranges, address) if ranges else True)
                 and not address.startswith("fe80:")
                 and (self._rules.localhost_node_ports or not contains([loopback], address))
             ]
         elsewhere = mapped(key.address, self._mapping)
-        return [elsewhere or key.address] if elsewhere or key.address in self._here or self._carries(key) else []
+        return (
+            [elsewhere or key.address] if elsewhere or key.address in self._here or self._carries(key) else []
+        )
 
     def _carries(self, key: FrontKey) -> bool:
         return bool(self._carried[key.address])
@@ -150,7 +152,7 @@ class UserspaceWriter:
     def _carry(self, key: FrontKey) -> None:
         """Also where there is no endpoint: what is closed there the kernel refuses."""
         address = key.address
-        if not address or mapped(address, self._mapping) or (address in self._here and not self._carries(key)):
+        if not address or mapped(address, self._mapping) or address in self._here:
             return
         if self._interface is None:
             why = "no CAP_NET_ADMIN, and no --userspace-address-map for it"
