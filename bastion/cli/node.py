@@ -99,6 +99,16 @@ def _read(flags: argparse.Namespace) -> Read:
     return Read({**read.values, **chosen}, read.named | over.named, read.warnings + ignored)
 
 
+def flag_names() -> set[str]:
+    """Every flag, `--` included."""
+    return {
+        name
+        for why in (False, True)
+        for action in _parser(why=why)._actions
+        for name in action.option_strings
+    }
+
+
 class _KubeProxy(argparse.Action):
     def __call__(
         self,
