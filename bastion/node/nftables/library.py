@@ -83,7 +83,8 @@ class Child:
         self._do(["-f", "-"], script)
 
     def read(self, command: str, *, terse: bool = True) -> bytes:
-        return self._do(["-j", *(["-t"] if terse else []), "-f", "-"], command)
+        # With -j a script is expected in JSON, too, so that the command goes along with the arguments.
+        return self._do(["-j", *(["-t"] if terse else []), *command.split()], "")
 
     def _do(self, arguments: list[str], text: str) -> bytes:
         try:
