@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUNS := $(VENV)/.runs
 READY := $(VENV)/.ready
 
-.PHONY: demo test coverage lint bench soak fuzz openapi lock clean
+.PHONY: demo test coverage lint bench kits soak fuzz openapi lock clean
 
 demo: $(RUNS)
 	@$(BIN)/bastion demo
@@ -24,6 +24,12 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m bench
+
+# The node proxy by itself (as root): every case in namespaces, and a thousand random histories of Services against the kernel's own
+# tables.  NODE_KIT names the kit.py of recorded cases, if there is one at hand.
+kits: $(READY)
+	BASTION_SOAK_ROUNDS=1000 $(BIN)/python -m pytest tests/node
+	@[ -z "$(NODE_KIT)" ] || $(BIN)/python $(NODE_KIT) run --command '$(abspath $(BIN))/bastion node --config {config}'
 
 # Long, and best on a machine of its own: 1 000 random scripts of faults, an API server that is away for a minute, 210 000 requests whose
 # answers must be their own, everything that can break under a tunnel 2 000 times each, and 2 000 hostile peers of each kind.
