@@ -1,13 +1,14 @@
 """· Two Services may name one address and port: which of them has it?
 
-The older one, and of two of one age the first by name; the others are told.
+The one whose cluster IP it is (an API server gives each once, where external addresses are free text); else
+the older one, and of two of one age the first by name.  The others are told.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from bastion.node.fronts import Front, FrontKey, Fronts
+from bastion.node.fronts import Front, FrontKey, Fronts, Scope
 
 ServiceKey = tuple[str, str]  # (namespace, name)
 Age = tuple[str, str, str]  # (creationTimestamp, namespace, name)
@@ -27,7 +28,6 @@ class Claims:
     def put(self, service: ServiceKey, created: str, fronts: Mapping[FrontKey, Front]) -> set[FrontKey]:
         """What the Service asks for now; empty where it is gone.  The keys of what may have changed."""
         before = self._asked.pop(service, {})
-        again = self._age.get(service, (created, *service)) != (created, *service)  # one of the same name
         if fronts:
             self._asked[service] = dict(fronts)
             self._age[service] = (created, *service)
@@ -37,9 +37,11 @@ class Claims:
             self._leave(service, key)
         for key in fronts.keys() - before.keys():
             self._join(service, key)
-        for key in fronts.keys() & self._rivals.keys() if again else ():
-            self._owner[key] = min(self._rivals[key], key=self._age.__getitem__)
-            changed.add(key)
+        for key in fronts.keys() & self._rivals.keys():  # its age may be another's of the same name
+            first = self._first(key)
+            if first != self._owner[key]:
+                self._owner[key] = first
+                changed.add(key)
         for key in changed:
             self._settle(key)
         if not fronts:
@@ -56,8 +58,7 @@ class Claims:
             return
         rivals = self._rivals.setdefault(key, {owner})
         rivals.add(service)
-        first = min(rivals, key=self._age.__getitem__)
-        self._owner[key] = first
+        first = self._owner[key] = self._first(key)
         self._lost(owner if first == service else service, key, first)
 
     def _leave(self, service: ServiceKey, key: FrontKey) -> None:
@@ -66,9 +67,15 @@ class Claims:
             del self._owner[key]
             return
         rivals.discard(service)
-        self._owner[key] = min(rivals, key=self._age.__getitem__)
+        self._owner[key] = self._first(key)
         if len(rivals) == 1:
             del self._rivals[key]
+
+    def _first(self, key: FrontKey) -> ServiceKey:
+        def rank(service: ServiceKey) -> tuple[bool, Age]:
+            return self._asked[service][key].scope is not Scope.CLUSTER, self._age[service]
+
+        return min(self._rivals[key], key=rank)
 
     def _settle(self, key: FrontKey) -> None:
         owner = self._owner.get(key)

@@ -131,6 +131,16 @@ def test_what_is_no_such_file_is_refused(text: str) -> None:
         read_file(text)
 
 
+def test_a_bastion_configuration_has_the_same_below_node() -> None:
+    head = "apiVersion: bastion.dev/v1alpha1\nkind: BastionConfiguration\n"
+    read = read_file(f"{head}serving: {{port: 8443}}\nnode: {{mode: nftables, oomScoreAdj: 5}}\n")
+    assert not read.warnings
+    assert read.named == {"mode", "oomScoreAdj"}
+    assert read_file(head).named == frozenset()
+    with pytest.raises(ConfigError):
+        read_file(f"{head}node: []\nother: 1\nnode: 5\n")
+
+
 def test_an_unknown_or_doubled_field_is_only_warned_about() -> None:
     read = read_file(
         HEAD + "unknownField: 1\nnftables: {masqueradeBits: 3}\nmode: nftables\nmode: iptables\n"

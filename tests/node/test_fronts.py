@@ -159,6 +159,17 @@ class TestClaims:
             assert claims.fronts[self.KEY].owner == "shop/old:http"
             assert lost == [("new", "old")]
 
+    def test_a_cluster_ip_is_its_services_whoever_wrote_it_down_before(self) -> None:
+        key = FrontKey("10.96.1.1", "TCP", 80)
+        thief = fronts(service("thief", ("10.96.9.9",), externalIPs=["10.96.1.1"]), SLICE)
+        for order in ((0, 1), (1, 0)):
+            claims = Claims()
+            asked = [("thief", "2020", {key: thief[key]}), ("web", "2026", fronts(service(), SLICE))]
+            for number in order:
+                name, created, found = asked[number]
+                claims.put(("shop", name), created, found)
+            assert claims.fronts[key].owner == "shop/web:http"
+
     def test_it_passes_to_the_next_when_the_owner_goes(self) -> None:
         claims = Claims()
         for name in "abc":

@@ -14,6 +14,8 @@ from bastion.node.config.table import BY_FLAG, BY_PATH, FIELDS, LATER, SECTIONS,
 from bastion.runtime.errors import ConfigError
 
 API_VERSION, KIND = "kubeproxy.config.k8s.io/v1alpha1", "KubeProxyConfiguration"
+OURS = ("bastion.dev/v1alpha1", "BastionConfiguration")  # what is below `node` is the same object
+SECTION = "node"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ def defaults() -> dict[str, Any]:
 
 
 def read_file(text: str) -> Read:
-    """Raises ConfigError."""
+    """Of a KubeProxyConfiguration, or of a BastionConfiguration's section `node`.  Raises ConfigError."""
     try:
         found = [document for document in documents(text) if document.value is not None]
     except ValueError as error:
@@ -56,9 +58,14 @@ def read_file(text: str) -> Read:
 def _read(document: Document) -> Read:
     content = dict(document.value)
     version, kind = content.pop("apiVersion", None), content.pop("kind", None)
-    if (version, kind) != (API_VERSION, KIND):
+    if (version, kind) == OURS:
+        content = content.get(SECTION) or {}
+        if not isinstance(content, dict):
+            raise ConfigError([f"{SECTION}: must be an object with the fields of a {KIND}"])
+    elif (version, kind) != (API_VERSION, KIND):
         said = f"apiVersion {version!r}, kind {kind!r}"
-        raise ConfigError([f"must be of apiVersion {API_VERSION} and kind {KIND}, and is of {said}"])
+        wanted = f"apiVersion {API_VERSION} and kind {KIND}, or {OURS[0]} and {OURS[1]}"
+        raise ConfigError([f"must be of {wanted}, and is of {said}"])
     walk = _Walk(warnings=[f"{path}: is there twice; the last one counts" for path in document.repeated])
     _walk(content, "", walk)
     if walk.mistakes:
