@@ -25,12 +25,6 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python -m bench
 
-# The node proxy by itself (as root): every case in namespaces, and a thousand random histories of Services against the kernel's own
-# tables.  NODE_KIT names the kit.py of recorded cases, if there is one at hand.
-kits: $(READY)
-	BASTION_SOAK_ROUNDS=1000 $(BIN)/python -m pytest tests/node
-	@[ -z "$(NODE_KIT)" ] || $(BIN)/python $(NODE_KIT) run --command '$(abspath $(BIN))/bastion node --config {config}'
-
 # Long, and best on a machine of its own: 1 000 random scripts of faults, an API server that is away for a minute, 210 000 requests whose
 # answers must be their own, everything that can break under a tunnel 2 000 times each, and 2 000 hostile peers of each kind.
 soak: $(READY)
@@ -39,6 +33,13 @@ soak: $(READY)
 	BASTION_SOAK_ROUNDS=200000 $(BIN)/python -m pytest tests/e2e/test_cross_user.py
 	BASTION_SOAK_ROUNDS=2000 $(BIN)/python -m pytest tests/tunnel/test_faults.py
 	BASTION_SOAK_PEERS=2000 $(BIN)/python -m pytest -s tests/soak
+
+# The node proxy by itself (as root): every case in namespaces, and a thousand random histories of Services
+# against the kernel's own tables.  NODE_KIT names the kit.py of recorded cases, if there is one at hand.
+kits: $(READY)
+	SOAK_ROUNDS=1000 $(BIN)/python -m pytest tests/node
+	@[ -z "$(NODE_KIT)" ] || $(BIN)/python $(NODE_KIT) run \
+		--command '$(abspath $(BIN))/bastion node --config {config}'
 
 # Some ten million hostile inputs, led by coverage; more begin where these ended (.fuzz).
 fuzz: $(READY)

@@ -15,7 +15,7 @@ from bastion.node.rules import Detection, Rules
 from tests.node.build import endpoint, endpoints, fronts, service
 from tests.node.histories import step
 
-ROUNDS = int(os.environ.get("BASTION_SOAK_ROUNDS", "40"))
+ROUNDS = int(os.environ.get("SOAK_ROUNDS", "40"))
 RULES = Rules("IPv4", Detection(("10.244.0.0/16",)), localhost_node_ports=True)
 
 

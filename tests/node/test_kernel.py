@@ -19,7 +19,7 @@ from tests.node.bed import Bed, inside, run
 from tests.node.build import endpoint, endpoints, fronts, service
 from tests.node.histories import step
 
-ROUNDS = int(os.environ.get("BASTION_SOAK_ROUNDS", "6"))
+ROUNDS = int(os.environ.get("SOAK_ROUNDS", "6"))
 RULES = Rules("IPv4", Detection(("10.244.0.0/16",)), service_cidrs=("10.96.0.0/16",))
 VERDICTS = ("goto", "jump")
 

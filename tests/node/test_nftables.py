@@ -16,7 +16,7 @@ from tests.node.build import endpoint, endpoints, fronts, service
 from tests.node.histories import step
 from tests.node.kernel import Kernel
 
-ROUNDS = int(os.environ.get("BASTION_SOAK_ROUNDS", "60"))
+ROUNDS = int(os.environ.get("SOAK_ROUNDS", "60"))
 RULES = Rules("IPv4", Detection(("10.244.0.0/16",)), service_cidrs=("10.96.0.0/16",))
 WORDS = re.compile(r"[\w ./:@{}<>=!|&^,;*\"\[\]-]*\Z", re.ASCII)
 

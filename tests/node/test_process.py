@@ -30,7 +30,7 @@ NODES = [
     }
 ]
 PATIENCE = 15.0
-RESTARTS = min(20, int(os.environ.get("BASTION_SOAK_ROUNDS", "3")))
+RESTARTS = min(20, int(os.environ.get("SOAK_ROUNDS", "3")))
 
 
 def cluster(*pods: str, health: bool = False) -> list[dict[str, Any]]:
