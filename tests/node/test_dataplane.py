@@ -115,8 +115,8 @@ class Case:
 
 SILENCE, REFUSED = {"silence": ""}, {"refused": ""}
 A_AND_FAR = (at("a", "far"),)
-LOCAL = {"externalTrafficPolicy": "Local"}
-EVERYWHERE = {
+LOCAL: dict[str, Any] = {"externalTrafficPolicy": "Local"}
+EVERYWHERE: dict[str, Any] = {
     "ports": PORTS,
     "externalIPs": [OUTSIDE],
     "ingress": ({"ip": VIP},),

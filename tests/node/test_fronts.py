@@ -101,7 +101,7 @@ MASQUERADED = [  # spec, whom it is asked for, rules, how
 
 
 @pytest.mark.parametrize(("spec", "scope", "rules", "how"), MASQUERADED)
-def test_masquerade(spec: dict[str, str], scope: Scope, rules: Rules, how: str) -> None:
+def test_masquerade(spec: dict[str, Any], scope: Scope, rules: Rules, how: str) -> None:
     found = fronts(service(ports=NODE_PORT, **spec), SLICE)
     assert masquerade(next(one for one in found.values() if one.scope is scope), rules) == how
 
@@ -122,7 +122,7 @@ def test_refusals(found: list[dict[str, Any]], policy: str, how: str) -> None:
 
 
 def test_health_check_node_port_is_for_local_load_balancers() -> None:
-    wanted = {"healthCheckNodePort": 31000, "externalTrafficPolicy": "Local"}
+    wanted: dict[str, Any] = {"healthCheckNodePort": 31000, "externalTrafficPolicy": "Local"}
     assert health_port_of(service(type="LoadBalancer", **wanted)) == 31000
     assert health_port_of(service(type="NodePort", **wanted)) == 0
     assert health_port_of(service(type="LoadBalancer", healthCheckNodePort=31000)) == 0
