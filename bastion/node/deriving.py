@@ -38,11 +38,6 @@ def pod_cidrs(node: Node | None) -> tuple[str, ...]:
 
 def rules_of(settings: Settings, model: Model, family: str) -> Rules:
     node_ports = node_port_ranges(settings, model.place.addresses, family)
-    loopback = (
-        not node_ports
-        or LOOPBACK[family] in node_ports
-        or contains(of_family(node_ports, family), "127.0.0.1" if family == IPV4 else "::1")
-    )
     return Rules(
         family,
         _detection(settings, model, family),
@@ -50,9 +45,15 @@ def rules_of(settings: Settings, model: Model, family: str) -> Rules:
         settings.masquerade_all,
         node_ports,
         model.cidrs(family),
-        settings.localhost_node_ports and loopback and family == IPV4,
+        family == IPV4 and loopback_takes_node_ports(settings),
         settings.conntrack.liberal,
     )
+
+
+def loopback_takes_node_ports(settings: Settings) -> bool:
+    """In iptables mode, IPv4: unless it is switched off, or nodePortAddresses leave loopback out."""
+    texts = settings.node_port_addresses
+    return settings.localhost_node_ports and (not texts or contains(of_family(texts, IPV4), "127.0.0.1"))
 
 
 def _detection(settings: Settings, model: Model, family: str) -> Detection:

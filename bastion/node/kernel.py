@@ -55,12 +55,12 @@ def _set(path: Path, value: int, option: str) -> None:
         ) from error
 
 
-def route_loopback() -> None:
-    """So that a NodePort answers on 127.0.0.1."""
+def route_loopback(*, on: bool) -> None:
+    """So that a NodePort answers on 127.0.0.1; off again once the rules that guard loopback are removed."""
     try:
-        (SYSCTL / "ipv4/conf/all/route_localnet").write_text("1\n")
+        (SYSCTL / "ipv4/conf/all/route_localnet").write_text(f"{on:d}\n")
     except OSError as error:
-        _log.error("NodePorts on loopback do not work: route_localnet cannot be set: %s", error.strerror)
+        _log.error("route_localnet cannot be switched %s: %s", "on" if on else "off", error.strerror)
 
 
 def set_oom_score(score: int) -> None:

@@ -17,6 +17,7 @@ import uvloop
 from bastion.node import kernel
 from bastion.node.addresses import FAMILIES, IPV4
 from bastion.node.config.settings import IPTABLES, USERSPACE
+from bastion.node.deriving import loopback_takes_node_ports
 from bastion.node.health import Health
 from bastion.node.metrics import Metrics
 from bastion.node.responder import Responder
@@ -43,8 +44,8 @@ def serve(start: Start) -> int:
 def initialise(start: Start) -> int:
     """What takes full root; afterwards CAP_NET_ADMIN is enough."""
     kernel.set_conntrack(start.settings.conntrack)
-    if start.settings.mode == IPTABLES and start.settings.localhost_node_ports:
-        kernel.route_loopback()
+    if start.settings.mode == IPTABLES and loopback_takes_node_ports(start.settings):
+        kernel.route_loopback(on=True)
     return 0
 
 

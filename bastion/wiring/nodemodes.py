@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from bastion.node import ipvs, kernel
 from bastion.node.addresses import FAMILIES, IPV4, IPV6
 from bastion.node.config.settings import IPTABLES, IPVS, NFTABLES, USERSPACE, Settings
+from bastion.node.deriving import loopback_takes_node_ports
 from bastion.node.fronts import Fronts
 from bastion.node.iptables.programs import IptablesError, open_iptables, variants
 from bastion.node.iptables.ruleset import Ruleset, Saved
@@ -62,8 +63,8 @@ async def open_mode(
         for family in families:
             with contextlib.suppress(StartError) if family == IPV6 else contextlib.nullcontext():
                 writers[family] = IptablesWriter(open_iptables(family), family, metrics)
-        if settings.localhost_node_ports:
-            kernel.route_loopback()
+        if loopback_takes_node_ports(settings):
+            kernel.route_loopback(on=True)
         return Mode(writers, lambda: _removed(_of_nftables, _of_userspace))
     if settings.mode == IPVS:
         ipvs.check()
@@ -124,7 +125,8 @@ def _of_iptables() -> bool:
     for family in FAMILIES:
         for iptables in variants(family) if shutil.which("iptables") else ():
             try:
-                iptables_cleaned(iptables)
+                if iptables_cleaned(iptables) and family == IPV4:
+                    kernel.route_loopback(on=False)  # what kept others from there is gone
             except IptablesError as error:
                 _log.error("iptables rules could not be removed: %s", error)
                 well = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -33,6 +34,9 @@ RULES = {
     "IPv4": Rules("IPv4", Detection(("10.244.0.0/16",)), node_ports=HERE, service_cidrs=("10.96.0.0/16",)),
     "IPv6": Rules("IPv6", Detection(("fd44::/16",)), node_ports=("fd30::11/128",)),
 }
+
+
+CHANGES = int(os.environ.get("SOAK_ROUNDS", "20"))
 
 
 class Nftables:
@@ -243,8 +247,8 @@ def test_connections_outlive_changes_restarts_and_other_services(bed: Bed, writi
         writing.full("IPv4", fronts(service(addresses=(WEB,)), at("a")), RULES["IPv4"])
     with bed.open("b", (WEB, 80)) as sock, bed.open("client", (WEB, 80)) as outside:
         assert talk(sock) == talk(outside) == "a"
-        for number in range(20):
-            other = service(f"s{number}", (f"10.96.7.{number}",))
+        for number in range(CHANGES):
+            other = service(f"s{number % 250}", (f"10.96.7.{number % 250}",))
             with inside("node"):
                 writing.change("IPv4", fronts(other, at("b")))  # the Service itself is gone
                 if number % 5 == 0:

@@ -191,6 +191,7 @@ def test_a_life(bed: Bed, running: Running, mode: str) -> None:
     done = running.once(mode, "--cleanup")
     assert done.returncode == 0, done.stderr
     assert "KUBE-" not in run("node", "iptables-save")
+    assert run("node", "sysctl", "-n", "net.ipv4.conf.all.route_localnet").strip() == "0"
     assert "bastion-node" not in run("node", "nft", "list tables")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from bastion.node.fronts import FrontKey, Scope
@@ -9,7 +11,11 @@ from bastion.node.ipvs import address_lines, restore_text, servers
 from bastion.node.rules import Detection, Rules
 from bastion.node.userspace.choosing import MOST_REMEMBERED, Turns, backends_for
 from bastion.node.userspace.mapping import address_map, mapped
+from bastion.node.userspace.tcp import Connections, TcpListener, listening_socket
+from bastion.node.userspace.writer import UserspaceWriter
+from bastion.runtime.deadlines import Deadlines
 from bastion.runtime.errors import ConfigError
+from tests.loopback import free_port
 from tests.node.build import endpoint, endpoints, fronts, service
 
 A, B, C = ("10.244.1.10", 80), ("10.244.1.11", 80), ("10.244.2.10", 80)
@@ -108,3 +114,67 @@ def test_ipvs_says_what_differs() -> None:
     v6 = fronts(service(addresses=("fd96::1",)), endpoints(endpoint("fd44::1"), type="IPv6"), family="IPv6")
     assert "-a -t [fd96::1]:80 -r [fd44::1]:8080 -m -w 1" in restore_text({}, servers(v6, "rr"))
     assert FrontKey("fd96::1", "TCP", 80) in v6
+
+
+def test_two_services_that_are_mapped_to_one_port_do_not_share_it() -> None:
+    async def main() -> None:
+        async with Deadlines() as deadlines:
+            port = free_port()
+            mapping = address_map(["10.96.0.0/12=127.0.0.1"])
+            writer = UserspaceWriter("IPv4", Connections(deadlines, 8), None, mapping, lambda: ["127.0.0.1"])
+            one, two = (
+                fronts(service(name, (address,), ({"name": "http", "port": port},)), SLICE)
+                for name, address in (("one", "10.96.1.1"), ("two", "10.96.1.2"))
+            )
+            await writer.full(RULES, {**one, **two})
+            assert [len(found) for found in writer._listeners.values()] == [1, 0]
+            await writer.change({**dict.fromkeys(two), **dict.fromkeys(one)})
+            await writer.change(two)
+            assert [len(found) for found in writer._listeners.values()] == [1]
+            writer.close()
+
+    asyncio.run(main())
+
+
+def test_half_a_connection_may_end_before_the_other() -> None:
+    async def main() -> None:
+        async def count(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(str(len(await reader.read())).encode())
+            writer.close()
+
+        server = await asyncio.start_server(count, "127.0.0.1", 0)
+        backend = server.sockets[0].getsockname()
+        async with Deadlines() as deadlines:
+            connections = Connections(deadlines, 8)
+            listener = TcpListener(connections, lambda _: backend, lambda _: None)
+            sock = listening_socket("127.0.0.1", free_port())
+            await listener.listen(sock)
+            reader, writer = await asyncio.open_connection(*sock.getsockname())
+            writer.write(b"x" * 300_000)
+            writer.write_eof()
+            assert await reader.read() == b"300000"
+            writer.close()
+            listener.close()
+            await connections.close()
+        server.close()
+
+    asyncio.run(main())
+
+
+def test_the_next_endpoint_is_tried_and_after_four_the_client_is_told() -> None:
+    async def main() -> None:
+        async with Deadlines() as deadlines:
+            connections, failed = Connections(deadlines, 8), []
+            nowhere = ("127.0.0.1", free_port())
+            listener = TcpListener(connections, lambda _: nowhere, failed.append)
+            sock = listening_socket("127.0.0.1", free_port())
+            await listener.listen(sock)
+            reader, writer = await asyncio.open_connection(*sock.getsockname())
+            with pytest.raises(ConnectionResetError):
+                await reader.read()
+            assert failed == ["127.0.0.1"] * 4
+            writer.close()
+            listener.close()
+            await connections.close()
+
+    asyncio.run(main())

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from bastion.node.addresses import IPV4, LOOPBACK
 from bastion.node.fronts import Front, FrontKey, Fronts
-from bastion.node.iptables.layout import CANARY, FILTER, FORWARD, NAT, NODE_PORTS, TABLES
+from bastion.node.iptables.layout import CANARY, FILTER, FORWARD, LOOPBACK_GUARD, NAT, NODE_PORTS, TABLES
 from bastion.node.iptables.programs import Iptables, IptablesError
 from bastion.node.iptables.ruleset import Ruleset, cleanup, saved
 from bastion.node.metrics import Metrics
@@ -93,8 +93,13 @@ class IptablesWriter:
         self._metrics.add(f"iptables_{what}_packets_total", now - before if now >= before else now)
 
 
-def cleaned(iptables: Iptables) -> None:
-    """Nothing of ours, or of kube-proxy's iptables mode, is left.  Raises IptablesError."""
-    text = cleanup(saved(iptables.save(*TABLES)))
+def cleaned(iptables: Iptables) -> bool:
+    """Nothing of ours, or of kube-proxy's iptables mode, is left.  Raises IptablesError.
+
+    Whether the guard of loopback was there.
+    """
+    there = saved(iptables.save(*TABLES))
+    text = cleanup(there)
     if text:
         iptables.restore(text)
+    return (FILTER, LOOPBACK_GUARD) in there.chains

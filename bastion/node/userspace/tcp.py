@@ -145,13 +145,14 @@ def _nothing() -> None:
 
 
 def listening_socket(address: str, port: int, kind: int = socket.SOCK_STREAM) -> socket.socket:
-    """Raises OSError."""
+    """Of a port that the next process may open beside this one (SO_REUSEPORT).  Raises OSError."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     sock = socket.socket(family, kind)
     try:
         sock.setblocking(False)
         if kind == socket.SOCK_STREAM:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind((address, port))

@@ -53,6 +53,7 @@ class UserspaceWriter:
         self._rules = Rules(family)
         self._fronts: Fronts = {}
         self._listeners: dict[FrontKey, list[Listener]] = {}
+        self._bound: dict[tuple[str, int, str], FrontKey] = {}  # SO_REUSEPORT would let two share it
         self._turns: dict[tuple[str, str], Turns] = {}
         self._users: Counter[tuple[str, str]] = Counter()  # of turns
         self._carried: Counter[str] = Counter()  # addresses on our interface, by the fronts that use them
@@ -66,7 +67,8 @@ class UserspaceWriter:
 
     async def change(self, changes: Mapping[FrontKey, Front | None]) -> None:
         self._here = frozenset(self._local()) - self._carried.keys()
-        for key, front in changes.items():
+        # what goes first makes room for what comes
+        for key, front in sorted(changes.items(), key=lambda item: item[1] is not None):
             before = self._fronts.pop(key, None)
             if front is not None:
                 self._fronts[key] = front
@@ -106,6 +108,10 @@ class UserspaceWriter:
             return
         listeners: list[Listener] = []
         for address in self._where(key):
+            place = (address, key.port, key.protocol)
+            if place in self._bound:
+                self._not_served(key, address, "another Service is mapped there")
+                continue
             listener: Listener
             if key.protocol == "TCP":
                 listener = TcpListener(self._connections, self._chooser(key), self._failed(key))
@@ -115,11 +121,15 @@ class UserspaceWriter:
             try:
                 await listener.listen(listening_socket(address, key.port, kind))
             except OSError as error:
-                what = f"{address} port {key.port}/{key.protocol}"
-                _log.warning("%s: cannot listen at %s: %s", self._fronts[key].owner, what, error.strerror)
+                self._not_served(key, address, error.strerror or str(error))
                 continue
+            self._bound[place] = key
             listeners.append(listener)
         self._listeners[key] = listeners
+
+    def _not_served(self, key: FrontKey, address: str, why: str) -> None:
+        what = f"{address} port {key.port}/{key.protocol}"
+        _log.warning("%s: cannot listen at %s: %s", self._fronts[key].owner, what, why)
 
     def _where(self, key: FrontKey) -> list[str]:
         """The addresses to listen at; empty, with a word, where it cannot be served."""
@@ -146,6 +156,7 @@ class UserspaceWriter:
     def _close(self, key: FrontKey) -> None:
         for listener in self._listeners.pop(key):
             listener.close()
+        self._bound = {place: owner for place, owner in self._bound.items() if owner != key}
 
     # --- addresses
 
