@@ -78,7 +78,9 @@ async def open_mode(
         writer = UserspaceWriter(family, connections, interface, mapping, kernel.local_addresses)
         stack.callback(writer.close)
         writers[family] = writer
-    return Mode(writers, lambda: _removed(_of_nftables, _of_iptables), tracks_connections=False)
+    # without the right to put an address on this host there is none to remove rules either
+    others = (_of_nftables, _of_iptables) if interface is not None else ()
+    return Mode(writers, lambda: _removed(*others), tracks_connections=False)
 
 
 def _descriptors() -> int:
