@@ -62,7 +62,6 @@ class Settings:
     log_format: str
     verbosity: int
     scheduler: str
-    excluded: tuple[str, ...]
 
     @property
     def primary_family(self) -> str:
@@ -114,7 +113,6 @@ def settings(values: Values, hostname: str) -> Settings:
         values["logging.format"],
         values["logging.verbosity"],
         values["ipvs.scheduler"] or "rr",
-        tuple(values["ipvs.excludeCIDRs"]),
     )
 
 
