@@ -10,6 +10,17 @@ COPY pyproject.toml README.md LICENSE ./
 COPY bastion ./bastion
 RUN /opt/bastion/bin/pip install --no-cache-dir --no-deps . && /opt/bastion/bin/pip uninstall --yes pip
 
+# For nodes (`docker build --target node`): bastion node, with the programs that it writes rules with.
+FROM python:3.13-slim AS node
+RUN apt-get update && apt-get install -y --no-install-recommends iptables libnftables1 nftables && rm -rf /var/lib/apt/lists/*
+COPY --from=builder /opt/bastion /opt/bastion
+ENV PATH=/opt/bastion/bin:$PATH \
+    HOME=/tmp \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["bastion", "node"]
+
 FROM python:3.13-slim
 ARG VERSION=dev
 ARG REVISION=unknown

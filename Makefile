@@ -21,6 +21,7 @@ kits: $(READY)
 	SOAK_ROUNDS=300 $(BIN)/python -m pytest -n 3 tests/discovery/test_faults.py \
 		tests/discovery/test_restored.py tests/tunnel/test_faults.py
 	SOAK_ROUNDS=10000 $(BIN)/python -m pytest tests/e2e/test_differential.py
+	SOAK_ROUNDS=1000 $(BIN)/python -m pytest tests/node
 
 # Lines and branches that the tests reach in their own processes; not what the programs do that they start.
 # pyproject.toml has the floor.  Without what measures how long one turn of the loop takes: a tracer's time is

@@ -20,7 +20,7 @@ ROWS = [
     {"cli"},
     {"demo"},
     {"wiring", "localproxy"},
-    {"server", "web", "standalone"},
+    {"server", "web", "node", "standalone"},
     {"proxy"},
     {"authn", "authz", "signin", "discovery"},
     {"cluster", "identity", "network", "observe"},

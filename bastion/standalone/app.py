@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import logging
 from collections import Counter
 from collections.abc import Mapping
@@ -25,10 +26,11 @@ from bastion.kube.status import (
     unauthorized,
 )
 from bastion.kube.user import User
-from bastion.standalone.asked import list_options, watch_options
+from bastion.standalone.asked import chosen, list_options, watch_options
 from bastion.standalone.discovery import version
 from bastion.standalone.lists import list_body
-from bastion.standalone.resources import BY_NAME, CREATE, Object, Resource
+from bastion.standalone.objects import merged, read_object
+from bastion.standalone.resources import BY_NAME, CREATE, STATUS, Object, Resource
 from bastion.standalone.reviews import access_status, own_status, read_review, token_of, token_status
 from bastion.standalone.state import State
 from bastion.standalone.watches import Watches
@@ -81,9 +83,13 @@ class Api:
         if not asked.resource:
             return self._document(request.method, asked.path)
         resource = _resource(asked)
+        if asked.subresource:
+            return await self._status(request, resource, asked)
         if asked.verb not in resource.verbs:
             raise method_not_allowed(*(("POST",) if resource.verbs == CREATE else READING))
         _require_json_is_accepted(request.headers.get("accept", ""))
+        if resource.name == "events":
+            return await self._event(request)
         if resource.verbs == CREATE:
             return await self._review(request, resource, user)
         return self._read(request, resource, asked)
@@ -109,6 +115,7 @@ class Api:
 
     def _read(self, request: Request, resource: Resource, asked: Attributes) -> Response:
         namespace = asked.namespace if resource.namespaced else ""
+        chosen(request.query_params).check(resource.name)
         if asked.verb == "get":
             entry = self._state.store.get((resource.name, namespace, asked.name))
             self._calls[f"get {resource.name}"] += 1
@@ -123,6 +130,30 @@ class Api:
         asked_how_far = "resourceVersionMatch" in request.query_params  # by who watches, after a break
         self._calls[f"{'check' if asked_how_far else 'list'} {resource.name}"] += 1
         return Response(body, media_type=JSON)
+
+    async def _event(self, request: Request) -> Response:
+        """Said back as it came: nobody reads events here."""
+        event = read_object(await _body(request), request.headers.get("content-type", JSON))
+        self._calls["events"] += 1
+        return _json(event, 201)
+
+    async def _status(self, request: Request, resource: Resource, asked: Attributes) -> Response:
+        """Reads, replaces or merges (RFC 7386) a status; what else an object says is a file's."""
+        key = (resource.name, asked.namespace, asked.name)
+        entry = self._state.store.get(key)
+        if entry is None:
+            raise _not_found(resource, asked.name)
+        if asked.verb in ("update", "patch"):
+            sent = read_object(await _body(request), request.headers.get("content-type", JSON))
+            status = sent.get("status") or {}
+            if asked.verb == "patch":
+                status = merged(entry.content.get("status") or {}, status)
+            self._state.write_status(key, status, _now())
+            self._watches.notify()
+            entry = self._state.store.get(key) or entry
+        elif asked.verb != "get":
+            raise method_not_allowed(*READING, "PUT", "PATCH")
+        return Response(entry.body + b"\n", media_type=JSON)
 
     async def _review(self, request: Request, resource: Resource, user: User) -> Response:
         review = read_review(await _body(request), request.headers.get("content-type", JSON), resource)
@@ -156,12 +187,20 @@ def _target(request: Request) -> bytes:
 
 def _resource(asked: Attributes) -> Resource:
     resource = BY_NAME.get((asked.group, asked.resource)) if asked.version == "v1" else None
-    if resource is None or asked.subresource:
+    if resource is None or (asked.subresource and not _has_status(resource, asked)):
         raise no_such_route()
     below_a_namespace = asked.namespace and resource.name != "namespaces"
     if (below_a_namespace and not resource.namespaced) or (asked.name and resource.verbs == CREATE):
         raise no_such_route()
     return resource
+
+
+def _has_status(resource: Resource, asked: Attributes) -> bool:
+    return asked.subresource == "status" and resource.name in STATUS
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _require_json_is_accepted(accept: str) -> None:

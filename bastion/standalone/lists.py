@@ -57,7 +57,9 @@ def _chosen(
     for place, entry in g.tables.get(resource.name, {}).items():
         if namespace and place[0] != namespace:
             continue
-        if (after is None or place > after) and (not selection or selection.chooses(entry.metadata)):
+        if (after is None or place > after) and (
+            not selection or selection.chooses(entry.metadata, entry.content)
+        ):
             yield entry
 
 

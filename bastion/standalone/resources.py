@@ -12,8 +12,11 @@ CORE = ""
 AUTHENTICATION = "authentication.k8s.io"
 AUTHORIZATION = "authorization.k8s.io"
 DISCOVERY = "discovery.k8s.io"
+NETWORKING = "networking.k8s.io"
+EVENTS = "events.k8s.io"
 RBAC_GROUP = "rbac.authorization.k8s.io"
 
+STATUS = {"services"}  # whose status may be written: a load balancer's address is there
 READ = ("get", "list", "watch")
 CREATE = ("create",)
 
@@ -51,6 +54,9 @@ RESOURCES = (
     Resource("serviceaccounts", "ServiceAccount", short_names=("sa",)),
     Resource("services", "Service", short_names=("svc",)),
     Resource("endpointslices", "EndpointSlice", DISCOVERY),
+    Resource("servicecidrs", "ServiceCIDR", NETWORKING, namespaced=False),
+    # taken from components that say what they do, and not kept
+    Resource("events", "Event", EVENTS, verbs=CREATE, short_names=("ev",)),
     Resource("clusterrolebindings", "ClusterRoleBinding", RBAC_GROUP, namespaced=False),
     Resource("clusterroles", "ClusterRole", RBAC_GROUP, namespaced=False),
     Resource("rolebindings", "RoleBinding", RBAC_GROUP),

@@ -9,53 +9,94 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bastion.kube.status import bad_request, quoted
+from bastion.kube.status import StatusError, bad_request, quoted
 
-FIELDS = ("metadata.name", "metadata.namespace")
+FIELDS = ("metadata.name", "metadata.namespace", "spec.clusterIP")
+OF_ONE_RESOURCE = {"spec.clusterIP": "services"}
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """`key=value`, `key!=value`; without a value (of labels alone) `key` and `!key`."""
+
+    key: str
+    value: str | None
+    equal: bool = True
+
+    def holds(self, found: str | None) -> bool:
+        """As for a label: one that is not there is not equal."""
+        return (found is not None if self.value is None else found == self.value) is self.equal
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
     """What a list or watch asks for; an empty one chooses everything."""
 
-    labels: tuple[tuple[str, str], ...] = ()
-    fields: tuple[tuple[str, str], ...] = ()
+    labels: tuple[Term, ...] = ()
+    fields: tuple[Term, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.labels or self.fields)
 
-    def chooses(self, metadata: Mapping[str, Any]) -> bool:
+    def chooses(self, metadata: Mapping[str, Any], content: Mapping[str, Any] = {}) -> bool:
+        """`content` holds the spec."""
         labels = metadata.get("labels") or {}
-        return all(labels.get(key) == value for key, value in self.labels) and all(
-            metadata.get(name.removeprefix("metadata."), "") == value for name, value in self.fields
+        whole = {"metadata": metadata, "spec": content.get("spec") or {}}
+        return all(term.holds(labels.get(term.key)) for term in self.labels) and all(
+            term.holds(str(_at(whole, term.key))) for term in self.fields
         )
 
     @property
     def name(self) -> str:
         """The one object that may be chosen, empty where it may be any."""
-        return next((value for name, value in self.fields if name == "metadata.name"), "")
+        named = (term.value for term in self.fields if term.key == "metadata.name" and term.equal)
+        return next(named, "") or ""
+
+    def check(self, resource: str) -> None:
+        """Raises StatusError 400 where the resource has not the field."""
+        for term in self.fields:
+            if OF_ONE_RESOURCE.get(term.key, resource) != resource:
+                raise bad_request(f"field label not supported: {term.key}")
+
+
+def _at(whole: Mapping[str, Any], path: str) -> Any:
+    part, _, name = path.partition(".")
+    return whole[part].get(name) or ""
 
 
 def selection(label_selector: str, field_selector: str) -> Selection:
-    """Equality only.  Raises StatusError 400 for the rest, rather than to answer another question."""
+    """Equality, its opposite, and whether a label is there.
+
+    Raises StatusError 400 for the rest, rather than to answer another question.
+    """
     fields = _terms(field_selector, "field")
-    for name, _ in fields:
-        if name not in FIELDS:
-            raise bad_request(f"field label not supported: {name}")
+    for term in fields:
+        if term.key not in FIELDS:
+            raise bad_request(f"field label not supported: {term.key}")
+        if term.value is None:
+            raise _unreadable("field", field_selector)
     return Selection(_terms(label_selector, "label"), fields)
 
 
-def _terms(text: str, which: str) -> tuple[tuple[str, str], ...]:
+def _terms(text: str, which: str) -> tuple[Term, ...]:
     terms = []
-    for term in filter(None, (part.strip() for part in text.split(","))):
-        key, separator, value = term.partition("=")
-        key, value = key.strip(), value.removeprefix("=").strip()
-        if not separator or not key or any(sign in f"{key}{value}" for sign in "!=()<> "):
-            raise bad_request(
-                f"unable to parse the {which} selector {quoted(text)}: only key=value is supported here"
-            )
-        terms.append((key, value))
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        key, separator, value = part.partition("=")
+        equal = not key.endswith("!")
+        key, value = key.removesuffix("!").strip(), value.removeprefix("=").strip()
+        if not separator:
+            equal, key = not key.startswith("!"), key.removeprefix("!").strip()
+        if not key or any(sign in f"{key}{value}" for sign in "!=()<> "):
+            raise _unreadable(which, text)
+        terms.append(Term(key, value if separator else None, equal))
     return tuple(terms)
+
+
+def _unreadable(which: str, text: str) -> StatusError:
+    return bad_request(
+        f"unable to parse the {which} selector {quoted(text)}: only key=value, key!=value"
+        + (", key and !key are supported here" if which == "label" else " are supported here")
+    )
 
 
 # --- LabelSelector objects

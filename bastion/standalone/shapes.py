@@ -267,6 +267,7 @@ BODIES: dict[str, Check] = {
     "Endpoints": endpoints,
     "EndpointSlice": endpoint_slice,
     "ServiceAccount": fields({}),
+    "ServiceCIDR": fields({"spec": fields({"cidrs": each(string)})}),
     "Role": role,
     "ClusterRole": cluster_role,
     "RoleBinding": binding("Role", "ClusterRole"),

@@ -39,11 +39,24 @@ class State:
         self.rbac = RBAC(())
         self.tokens: Mapping[str, User] = {}
         self._fixed = fixed
+        self._objects: Mapping[Key, Object] = {}
+        self._statuses: dict[Key, Object] = {}  # written by clients; they outlive a change of the files
 
     def show(self, snapshot: Snapshot, time: str) -> Changes:
         """From now on this is what there is; `time` is RFC 3339."""
         self.rbac = snapshot.rbac
-        return self.store.replace(snapshot.objects, time)
+        self._objects = snapshot.objects
+        self._statuses = {key: one for key, one in self._statuses.items() if key in self._objects}
+        return self._shown(time)
+
+    def write_status(self, key: Key, status: Object, time: str) -> Changes:
+        """Of an object that is there."""
+        self._statuses[key] = status
+        return self._shown(time)
+
+    def _shown(self, time: str) -> Changes:
+        written = {key: {**self._objects[key], "status": one} for key, one in self._statuses.items()}
+        return self.store.replace({**self._objects, **written}, time)
 
     def user(self, token: str) -> User | None:
         """None for a token that nobody has."""

@@ -118,7 +118,7 @@ def event_line(event: Event, resource: Resource, namespace: str, selection: Sele
 def _wanted(entry: Entry, namespace: str, selection: Selection) -> bool:
     if namespace and entry.metadata.get("namespace") != namespace:
         return False
-    return not selection or selection.chooses(entry.metadata)
+    return not selection or selection.chooses(entry.metadata, entry.content)
 
 
 def _forgotten(error: Exception, revision: int, current: int) -> StatusError:

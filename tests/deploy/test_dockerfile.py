@@ -32,7 +32,7 @@ def stages(text: Any) -> Any:
 
 
 STAGES = stages((ROOT / "Dockerfile").read_text())
-BUILDER, FINAL = STAGES[0], STAGES[-1]
+BUILDER, NODE, FINAL = STAGES
 
 
 def every(keyword: Any, stage: Any) -> Any:
@@ -45,21 +45,26 @@ def only(keyword: Any, stage: Any) -> Any:
 
 
 def test_it_is_built_in_one_stage_and_run_in_another() -> None:
-    assert len(STAGES) == 2
     assert only("FROM", BUILDER).endswith(" AS builder")
     assert [copied.split()[0] for copied in every("COPY", FINAL)] == ["--from=builder"]
     assert every("RUN", FINAL) == []
 
 
-@pytest.mark.parametrize("stage", STAGES, ids=["builder", "final"])
+@pytest.mark.parametrize("stage", STAGES, ids=["builder", "node", "final"])
 def test_images_are_pinned_and_nothing_is_fetched_by_add(stage: Any) -> None:
     image = only("FROM", stage).split()[0]
     assert re.fullmatch(r"python:3\.\d+-slim(@sha256:[0-9a-f]{64})?", image)
     assert every("ADD", stage) == []
 
 
-def test_both_stages_have_the_same_python() -> None:
-    assert only("FROM", BUILDER).split()[0] == only("FROM", FINAL)
+def test_the_image_for_nodes_is_one_of_its_own_with_the_programs_for_rules() -> None:
+    assert only("FROM", NODE).endswith(" AS node")
+    assert {"iptables", "libnftables1", "nftables"} <= set(only("RUN", NODE).split())
+    assert json.loads(only("ENTRYPOINT", NODE)) == ["bastion", "node"]
+
+
+def test_all_stages_have_the_same_python() -> None:
+    assert only("FROM", BUILDER).split()[0] == only("FROM", NODE).split()[0] == only("FROM", FINAL)
 
 
 def test_it_installs_what_the_lock_says_and_nothing_else() -> None:

@@ -61,6 +61,16 @@ METADATA = {"name": "a", "namespace": "n", "labels": {"app": "web", "tier": "fro
         ("", "metadata.name=a,metadata.namespace=n", True),
         ("", "metadata.namespace=m", False),
         ("app=web", "metadata.name=b", False),
+        ("app!=web", "", False),
+        ("app!=back", "", True),
+        ("gone!=web", "", True),
+        ("app", "", True),
+        ("gone", "", False),
+        ("!app", "", False),
+        ("!gone", "", True),
+        ("!gone,app=web", "", True),
+        ("", "metadata.name!=a", False),
+        ("", "metadata.name!=b", True),
     ],
 )
 def test_selectors_choose(labels: str, fields: str, chosen: bool) -> None:
@@ -70,19 +80,30 @@ def test_selectors_choose(labels: str, fields: str, chosen: bool) -> None:
 @pytest.mark.parametrize(
     ("labels", "fields"),
     [
-        ("app!=web", ""),
         ("app in (web)", ""),
-        ("app", ""),
-        ("!app", ""),
         ("=web", ""),
+        ("!", ""),
+        ("!=web", ""),
+        ("!app=web", ""),
+        ("app>1", ""),
         ("", "status.phase=Running"),
-        ("", "metadata.name!=a"),
+        ("", "metadata.name"),
+        ("", "!metadata.name"),
     ],
 )
 def test_other_selectors_are_refused(labels: str, fields: str) -> None:
     with pytest.raises(StatusError) as caught:
         selection(labels, fields)
     assert caught.value.code == 400
+
+
+def test_headless_services_are_told_by_a_field_of_theirs_alone() -> None:
+    served = selection("", "spec.clusterIP!=None")
+    assert served.chooses(METADATA, {"spec": {"clusterIP": "10.96.1.1"}})
+    assert not served.chooses(METADATA, {"spec": {"clusterIP": "None"}})
+    served.check("services")
+    with pytest.raises(StatusError):
+        served.check("pods")
 
 
 MATCHES = [

@@ -1,0 +1,54 @@
+"""· Addresses and ranges as text from other people's objects: valid, of which family, in one spelling?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_address, ip_network
+
+IPV4, IPV6 = "IPv4", "IPv6"
+FAMILIES = (IPV4, IPV6)
+ANY = {IPV4: "0.0.0.0/0", IPV6: "::/0"}
+LOOPBACK = {IPV4: "127.0.0.0/8", IPV6: "::1/128"}
+
+Network = IPv4Network | IPv6Network
+
+
+@lru_cache(65536)
+def address_of(text: str, family: str) -> str:
+    """In the spelling of RFC 5952; empty where it is no address of this family."""
+    try:
+        found = ip_address(text)
+    except ValueError:
+        return ""
+    if f"IPv{found.version}" != family or "%" in text:
+        return ""
+    return str(found)
+
+
+def network_of(text: str) -> Network | None:
+    """None where the text is not an address with a prefix length."""
+    if "/" not in text:
+        return None
+    try:
+        return ip_network(text, strict=False)
+    except ValueError:
+        return None
+
+
+def of_family(texts: Iterable[str], family: str) -> Iterator[Network]:
+    """Those of the ranges that can be read and belong to the family."""
+    for text in texts:
+        found = network_of(text.strip())
+        if found is not None and f"IPv{found.version}" == family:
+            yield found
+
+
+def collapsed(networks: Iterable[Network]) -> tuple[str, ...]:
+    """Sorted, without those that lie in others: interval sets of the kernel take no overlaps."""
+    return tuple(str(network) for network in collapse_addresses(networks))  # type: ignore[type-var]
+
+
+def contains(networks: Iterable[Network], address: str) -> bool:
+    found = ip_address(address)
+    return any(found in network for network in networks)

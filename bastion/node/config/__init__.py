@@ -1,0 +1,1 @@
+"""kube-proxy's configuration: its file, its flags, what of them is honoured."""

@@ -1,0 +1,1 @@
+"""The Services of one address family as iptables chains, under kube-proxy's names."""

@@ -1,0 +1,1 @@
+"""The Services of one address family as maps of one nftables table."""

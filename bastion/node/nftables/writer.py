@@ -1,0 +1,77 @@
+"""Puts fronts into force by nftables, in one transaction each time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import msgspec
+
+from bastion.node.fronts import Front, FrontKey, Fronts
+from bastion.node.metrics import Metrics
+from bastion.node.nftables.layout import FAMILY, PREDECESSOR, TABLE
+from bastion.node.nftables.library import Nft, NftError, delete_tables, there
+from bastion.node.nftables.table import Table, There
+from bastion.node.proxier import SyncError
+from bastion.node.rules import Rules
+
+
+class NftablesWriter:
+    """Implements `proxier.Writer`."""
+
+    def __init__(self, nft: Nft, family: str) -> None:
+        self._nft = nft
+        self._family = family
+        self._table = Table(Rules(family))
+
+    async def full(self, rules: Rules, fronts: Fronts) -> None:
+        """Takes over what is there; where that cannot be (another layout), the table is made again."""
+        self._table = Table(rules)
+        try:
+            await asyncio.to_thread(self._take_over, fronts)
+        except NftError as error:
+            raise SyncError(str(error)) from error
+
+    async def change(self, changes: Mapping[FrontKey, Front | None]) -> None:
+        script = self._table.change(changes)
+        if script:
+            try:
+                await asyncio.to_thread(self._nft.run, script)
+            except NftError as error:
+                raise SyncError(str(error)) from error
+
+    async def intact(self) -> bool:
+        try:
+            said = await asyncio.to_thread(self._nft.read, f"list tables {FAMILY[self._family]}")
+        except NftError:
+            return True  # not to be told
+        return any(
+            one.table is not None and one.table.name == TABLE
+            for one in msgspec.json.decode(said, type=_Tables).nftables
+        )
+
+    def failures(self, metrics: Metrics, family: str, *, partial: bool) -> None:
+        metrics.add("sync_proxy_rules_nftables_sync_failures_total", ip_family=family)
+
+    def _take_over(self, fronts: Fronts) -> None:
+        try:
+            self._nft.run(self._table.full(fronts, there(self._nft, self._family)))
+        except NftError:
+            self._nft.run(self._table.full(fronts, There(), anew=True))
+
+
+def cleaned(nft: Nft, family: str) -> None:
+    """Nothing of ours, or of kube-proxy's nftables mode, is left.  Raises NftError."""
+    delete_tables(nft, family, (TABLE, PREDECESSOR))
+
+
+class _Named(msgspec.Struct):
+    name: str
+
+
+class _One(msgspec.Struct):
+    table: _Named | None = None
+
+
+class _Tables(msgspec.Struct):
+    nftables: list[_One]

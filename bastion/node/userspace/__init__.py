@@ -1,0 +1,1 @@
+"""Services without netfilter: sockets on their addresses, and a relay behind each."""

@@ -1,0 +1,71 @@
+"""Service addresses on this host: an interface of our own that carries them, made over netlink."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+
+NAME = "bastion-node"
+_NEW_LINK, _DELETE_LINK, _NEW_ADDRESS, _DELETE_ADDRESS = 16, 17, 20, 21
+_REQUEST, _ACK, _CREATE, _EXCLUSIVE = 0x1, 0x4, 0x400, 0x200
+_ERROR = 2
+_IFLA_IFNAME, _IFLA_LINKINFO, _IFLA_INFO_KIND = 3, 18, 1
+_IFA_ADDRESS, _IFA_LOCAL, _IFA_FLAGS = 1, 2, 8
+_NODAD = 0x02
+_EEXIST, _ENODEV, _EADDRNOTAVAIL = 17, 19, 99
+_UP = 1
+
+
+class Interface:
+    """Raises OSError where CAP_NET_ADMIN is missing.  A kernel without dummy interfaces: loopback is used."""
+
+    def __init__(self) -> None:
+        self._ours = True
+        try:
+            kind = _attribute(_IFLA_INFO_KIND, b"dummy\0")
+            name = _attribute(_IFLA_IFNAME, NAME.encode() + b"\0")
+            body = struct.pack("=BxHiII", 0, 0, 0, _UP, _UP) + name + _attribute(_IFLA_LINKINFO, kind)
+            remove_interface()  # that of an earlier run, whose addresses may be nobody's by now
+            _ask(_NEW_LINK, _CREATE | _EXCLUSIVE, body, allowed=_EEXIST)
+        except OSError as error:
+            if error.errno == 1:  # EPERM
+                raise
+            self._ours = False
+        self._index = socket.if_nametoindex(NAME if self._ours else "lo")
+
+    def add(self, address: str) -> None:
+        _ask(_NEW_ADDRESS, _CREATE | _EXCLUSIVE, self._address(address), allowed=_EEXIST)
+
+    def remove(self, address: str) -> None:
+        _ask(_DELETE_ADDRESS, 0, self._address(address), allowed=_EADDRNOTAVAIL)
+
+    def _address(self, address: str) -> bytes:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        packed = socket.inet_pton(family, address)
+        body = struct.pack("=BBBBI", family, len(packed) * 8, 0, 0, self._index)
+        body += _attribute(_IFA_LOCAL, packed) + _attribute(_IFA_ADDRESS, packed)
+        return body + (
+            _attribute(_IFA_FLAGS, struct.pack("=I", _NODAD)) if family == socket.AF_INET6 else b""
+        )
+
+
+def remove_interface() -> None:
+    """Whether or not it is there.  Raises OSError where CAP_NET_ADMIN is missing."""
+    name = _attribute(_IFLA_IFNAME, NAME.encode() + b"\0")
+    _ask(_DELETE_LINK, 0, struct.pack("=BxHiII", 0, 0, 0, 0, 0) + name, allowed=_ENODEV)
+
+
+def _attribute(kind: int, value: bytes) -> bytes:
+    padded = value + b"\0" * (-len(value) % 4)
+    return struct.pack("=HH", len(value) + 4, kind) + padded
+
+
+def _ask(kind: int, flags: int, body: bytes, allowed: int) -> None:
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as netlink:
+        netlink.bind((0, 0))
+        netlink.settimeout(5.0)
+        netlink.send(struct.pack("=IHHII", 16 + len(body), kind, _REQUEST | _ACK | flags, 1, 0) + body)
+        said, answered = struct.unpack_from("=4xH10xi", netlink.recv(65536))
+        if said == _ERROR and answered and -answered != allowed:
+            raise OSError(-answered, os.strerror(-answered))

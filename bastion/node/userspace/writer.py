@@ -1,0 +1,226 @@
+"""Puts fronts into force by listening on them.
+
+An address of a Service is put on an interface of ours; where that is not allowed it is served where
+--userspace-address-map says, and else not at all.  A port is open while an endpoint is there: closed, the
+kernel refuses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import socket
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+from bastion.node.addresses import LOOPBACK, address_of, contains, network_of, of_family
+from bastion.node.endpoints import Backend
+from bastion.node.fronts import Front, FrontKey, Fronts
+from bastion.node.metrics import Metrics
+from bastion.node.rules import Rules
+from bastion.node.userspace.choosing import Turns, backends_for
+from bastion.node.userspace.interface import Interface
+from bastion.node.userspace.mapping import Mapped, mapped
+from bastion.node.userspace.tcp import Connections, TcpListener, listening_socket
+from bastion.node.userspace.udp import UdpListener
+
+_log = logging.getLogger("bastion.node")
+
+Listener = TcpListener | UdpListener
+KINDS = {"TCP": socket.SOCK_STREAM, "UDP": socket.SOCK_DGRAM}
+
+
+class UserspaceWriter:
+    """Implements `proxier.Writer`; `interface` is None where addresses cannot be put on one; `local` tells
+    this node's addresses now.
+    """
+
+    def __init__(
+        self,
+        family: str,
+        connections: Connections,
+        interface: Interface | None,
+        mapping: tuple[Mapped, ...],
+        local: Callable[[], list[str]],
+    ) -> None:
+        self._family = family
+        self._connections = connections
+        self._interface = interface
+        self._mapping = mapping
+        self._local = local
+        self._rules = Rules(family)
+        self._fronts: Fronts = {}
+        self._listeners: dict[FrontKey, list[Listener]] = {}
+        self._bound: dict[tuple[str, int, str], FrontKey] = {}  # SO_REUSEPORT would let two share it
+        self._turns: dict[tuple[str, str], Turns] = {}
+        self._users: Counter[tuple[str, str]] = Counter()  # of turns
+        self._carried: Counter[str] = Counter()  # addresses on our interface, by the fronts that use them
+        self._here: frozenset[str] = frozenset()  # addresses of this node that are not Services'
+        connections.released.append(self._drop)
+
+    async def full(self, rules: Rules, fronts: Fronts) -> None:
+        self._rules = rules
+        gone = dict.fromkeys(self._fronts.keys() - fronts.keys())
+        await self.change({**gone, **fronts})
+
+    async def change(self, changes: Mapping[FrontKey, Front | None]) -> None:
+        self._here = frozenset(self._local()) - self._carried.keys()
+        # what goes first makes room for what comes
+        for key, front in sorted(changes.items(), key=lambda item: item[1] is not None):
+            before = self._fronts.pop(key, None)
+            if front is not None:
+                self._fronts[key] = front
+                self._users[front.owner, key.protocol] += 1
+                self._turns.setdefault((front.owner, key.protocol), Turns(random.shuffle))
+                if before is None:
+                    self._carry(key)
+            if before is not None:
+                self._forget(before.owner, key.protocol)
+                if front is None:
+                    self._leave(key)
+            wanted = front is not None and bool(front.backends or (front.splits and front.cluster))
+            if wanted and key not in self._listeners:
+                await self._open(key)
+            elif not wanted and key in self._listeners:
+                self._close(key)
+
+    async def intact(self) -> bool:
+        return True
+
+    def failures(self, metrics: Metrics, family: str, *, partial: bool) -> None:
+        """Each listener fails by itself, and says so."""
+
+    def close(self) -> None:
+        for key in list(self._listeners):
+            self._close(key)
+        for address in list(self._carried):
+            self._carried[address] = 0
+            self._drop(address)
+
+    # --- one front
+
+    async def _open(self, key: FrontKey) -> None:
+        kind = KINDS.get(key.protocol)
+        if kind is None:
+            _log.warning("%s: %s is not served in userspace mode", self._fronts[key].owner, key.protocol)
+            return
+        listeners: list[Listener] = []
+        for address in self._where(key):
+            place = (address, key.port, key.protocol)
+            if place in self._bound:
+                self._not_served(key, address, "another Service is mapped there")
+                continue
+            listener: Listener
+            if key.protocol == "TCP":
+                listener = TcpListener(self._connections, self._chooser(key), self._failed(key))
+            else:
+                deadlines = self._connections.deadlines
+                listener = UdpListener(deadlines, self._chooser(key), self._serves(key))
+            try:
+                await listener.listen(listening_socket(address, key.port, kind))
+            except OSError as error:
+                self._not_served(key, address, error.strerror or str(error))
+                continue
+            self._bound[place] = key
+            listeners.append(listener)
+        self._listeners[key] = listeners
+
+    def _not_served(self, key: FrontKey, address: str, why: str) -> None:
+        what = f"{address} port {key.port}/{key.protocol}"
+        _log.warning("%s: cannot listen at %s: %s", self._fronts[key].owner, what, why)
+
+    def _where(self, key: FrontKey) -> list[str]:
+        """The addresses to listen at; empty, with a word, where it cannot be served."""
+        if not key.address:
+            ranges = [*of_family(self._rules.node_ports, self._family)]
+            loopback = network_of(LOOPBACK[self._family])
+            assert loopback is not None
+            return [
+                address
+                for address in sorted(self._here)
+                if address_of(address, self._family)
+                and (contains(ranges, address) if ranges else True)
+                and not address.startswith("fe80:")
+                and (self._rules.localhost_node_ports or not contains([loopback], address))
+            ]
+        elsewhere = mapped(key.address, self._mapping)
+        return (
+            [elsewhere or key.address] if elsewhere or key.address in self._here or self._carries(key) else []
+        )
+
+    def _carries(self, key: FrontKey) -> bool:
+        return bool(self._carried[key.address])
+
+    def _close(self, key: FrontKey) -> None:
+        for listener in self._listeners.pop(key):
+            listener.close()
+        self._bound = {place: owner for place, owner in self._bound.items() if owner != key}
+
+    # --- addresses
+
+    def _carry(self, key: FrontKey) -> None:
+        """Also where there is no endpoint: what is closed there the kernel refuses."""
+        address = key.address
+        if not address or mapped(address, self._mapping) or address in self._here:
+            return
+        if self._interface is None:
+            why = "no CAP_NET_ADMIN, and no --userspace-address-map for it"
+            _log.warning("%s: %s is not served: %s", self._fronts[key].owner, address, why)
+            return
+        try:
+            self._interface.add(address)
+        except OSError as error:
+            _log.warning("%s: %s is not served: %s", self._fronts[key].owner, address, error.strerror)
+            return
+        self._carried[address] += 1
+
+    def _leave(self, key: FrontKey) -> None:
+        if self._carries(key):
+            self._carried[key.address] -= 1
+            if not self._carried[key.address] and not self._connections.at[key.address]:
+                self._drop(key.address)
+
+    def _drop(self, address: str) -> None:
+        """As soon as no front and no connection needs it: what is relayed outlives its Service."""
+        if address in self._carried and not self._carried[address] and self._interface is not None:
+            del self._carried[address]
+            with contextlib.suppress(OSError):
+                self._interface.remove(address)
+
+    def _forget(self, owner: str, protocol: str) -> None:
+        self._users[owner, protocol] -= 1
+        if not self._users[owner, protocol]:
+            del self._users[owner, protocol]
+            del self._turns[owner, protocol]
+
+    # --- what listeners ask
+
+    def _chooser(self, key: FrontKey) -> Callable[[str], Backend | None]:
+        def choose(client: str) -> Backend | None:
+            front = self._fronts.get(key)
+            if front is None:
+                return None
+            backends = backends_for(front, self._rules, client, self._here | self._carried.keys())
+            if not backends:
+                return None
+            now = asyncio.get_running_loop().time()
+            return self._turns[front.owner, key.protocol].take(backends, client, front.affinity, now)
+
+        return choose
+
+    def _failed(self, key: FrontKey) -> Callable[[str], None]:
+        def failed(client: str) -> None:
+            front = self._fronts.get(key)
+            if front is not None:
+                self._turns[front.owner, key.protocol].failed(client)
+
+        return failed
+
+    def _serves(self, key: FrontKey) -> Callable[[Backend], bool]:
+        def serves(backend: Backend) -> bool:
+            front = self._fronts.get(key)
+            return front is not None and (backend in front.cluster or backend in front.local)
+
+        return serves

@@ -1,0 +1,149 @@
+"""The kernel's own tables after random histories: what is there is what was asked for, read back by nft."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import time
+from typing import Any
+
+import pytest
+
+from bastion.node.model import Model
+from bastion.node.nftables.layout import TABLE, base_chains
+from bastion.node.nftables.library import Child, Library, NftError, delete_tables, there
+from bastion.node.nftables.table import Table, There
+from bastion.node.rules import Detection, Rules
+from tests.node.bed import Bed, inside, run
+from tests.node.build import endpoint, endpoints, fronts, service
+from tests.node.histories import step
+
+ROUNDS = int(os.environ.get("SOAK_ROUNDS", "6"))
+RULES = Rules("IPv4", Detection(("10.244.0.0/16",)), service_cidrs=("10.96.0.0/16",))
+VERDICTS = ("goto", "jump")
+
+
+def written(value: Any) -> str:
+    """A key or a value of libnftables-json(5) as a script has it."""
+    if isinstance(value, dict):
+        if "concat" in value:
+            return " . ".join(map(written, value["concat"]))
+        if "prefix" in value:
+            return f"{value['prefix']['addr']}/{value['prefix']['len']}"
+        if "elem" in value:
+            return written(value["elem"]["val"])
+        for verdict in VERDICTS:
+            if verdict in value:
+                return f"{verdict} {value[verdict]['target']}"
+    return str(value)
+
+
+def read(nft: Library) -> tuple[dict[str, dict[str, str]], dict[str, int]]:
+    """(elements by set or map, the number of rules by chain)."""
+    elements: dict[str, dict[str, str]] = {}
+    rules: dict[str, int] = {}
+    for one in json.loads(nft.read(f"list table ip {TABLE}", terse=False))["nftables"]:
+        for kind in ("set", "map"):
+            if kind in one:
+                found = one[kind].get("elem", [])
+                pairs = (
+                    ((written(key), written(value)) for key, value in found)
+                    if kind == "map"
+                    else ((written(key), "") for key in found)
+                )
+                elements[one[kind]["name"]] = dict(pairs)
+        if "chain" in one:
+            rules.setdefault(one["chain"]["name"], 0)
+        if "rule" in one:
+            rules[one["rule"]["chain"]] = rules.get(one["rule"]["chain"], 0) + 1
+    return elements, rules
+
+
+def plain(text: str) -> str:
+    """Ports and addresses as nft spells them: a whole range is an address."""
+    return text.removesuffix("/32")
+
+
+def check(nft: Library, table: Table) -> None:
+    elements, rules = read(nft)
+    wanted = table.elements()
+    for name, found in elements.items():
+        assert {plain(key): value for key, value in found.items()} == {
+            plain(key): value for key, value in wanted.get(name, {}).items()
+        }, name
+    expected = {name: len(found) for name, found in table.chains().items()}
+    assert rules == expected
+
+
+@pytest.mark.parametrize("seed", range(ROUNDS))
+def test_actual_is_desired_after_any_history(bed: Bed, seed: int) -> None:
+    chance = random.Random(seed)
+    model = Model("node1", lambda: None)
+    claims = model.families["IPv4"].claims
+    with inside("node"):
+        nft = Library()
+        nft.run("add table ip others\nadd chain ip others mine\nadd rule ip others mine tcp dport 9 drop\n")
+        foreign = run("node", "nft", "list table ip others")
+        table = Table(RULES)
+        nft.run(table.full({}, there(nft, "IPv4")))
+        try:
+            for _ in range(12):
+                for _ in range(chance.randint(1, 6)):
+                    step(chance, model)
+                change, event = model.take("IPv4"), chance.random()
+                if event < 0.15:
+                    table = Table(RULES)  # a restart
+                    nft.run(table.full(dict(claims.fronts), there(nft, "IPv4")))
+                elif event < 0.3:
+                    delete_tables(nft, "IPv4", (TABLE,))  # by others
+                    script = table.change(change.fronts)
+                    if script:
+                        with pytest.raises(NftError):
+                            nft.run(script)
+                    nft.run(table.full(dict(claims.fronts), There(), anew=True))
+                elif event < 0.4:
+                    script = table.change(change.fronts)
+                    with pytest.raises(NftError):  # nothing of it counts
+                        nft.run(f"{script}add rule ip {TABLE} nowhere drop\n")
+                    nft.run(table.full(dict(claims.fronts), there(nft, "IPv4")))
+                else:
+                    script = table.change(change.fronts)
+                    if script:
+                        nft.run(script)
+                check(nft, table)
+            assert run("node", "nft", "list table ip others") == foreign
+        finally:
+            delete_tables(nft, "IPv4", (TABLE, "others"))
+    assert run("node", "nft", "list tables").strip() == ""
+
+
+def test_a_child_says_the_same_as_the_library(bed: Bed) -> None:
+    with inside("node"):
+        nft, child = Library(), Child("nft")
+        try:
+            table = Table(RULES)
+            child.run(table.full(fronts(service(), endpoints(endpoint("10.244.1.10"))), There()))
+            check(nft, table)
+            assert there(child, "IPv4") == there(nft, "IPv4")
+            assert set(base_chains(RULES)) <= there(child, "IPv4").chains
+            with pytest.raises(NftError, match="No such file"):
+                child.run(f"flush chain ip {TABLE} nowhere\n")
+            with pytest.raises(NftError):
+                nft.run(f"flush chain ip {TABLE} nowhere\n")
+        finally:
+            delete_tables(nft, "IPv4", (TABLE,))
+
+
+def test_a_slice_of_ten_thousand_endpoints_is_taken(bed: Bed) -> None:
+    found = [endpoint(f"10.{200 + n // 65536}.{n // 256 % 256}.{n % 256}", "node2") for n in range(10_000)]
+    with inside("node"):
+        nft = Library()
+        try:
+            table = Table(RULES)
+            began = time.process_time()
+            nft.run(table.full(fronts(service(), endpoints(*found)), There()))
+            assert time.process_time() - began < 5
+            check(nft, table)
+        finally:
+            delete_tables(nft, "IPv4", (TABLE,))

@@ -1,0 +1,182 @@
+"""Userspace mode: whose turn it is, who may come, what is mapped where."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from bastion.node.fronts import FrontKey, Scope
+from bastion.node.ipvs import address_lines, restore_text, servers
+from bastion.node.rules import Detection, Rules
+from bastion.node.userspace.choosing import MOST_REMEMBERED, Turns, backends_for
+from bastion.node.userspace.mapping import address_map, mapped
+from bastion.node.userspace.tcp import Connections, TcpListener, listening_socket
+from bastion.node.userspace.writer import UserspaceWriter
+from bastion.runtime.deadlines import Deadlines
+from bastion.runtime.errors import ConfigError
+from tests.loopback import free_port
+from tests.node.build import endpoint, endpoints, fronts, service
+
+A, B, C = ("10.244.1.10", 80), ("10.244.1.11", 80), ("10.244.2.10", 80)
+
+
+def in_order(_: list[tuple[str, int]]) -> None:
+    """A shuffle that leaves the order."""
+
+
+def test_endpoints_take_turns() -> None:
+    turns = Turns(in_order)
+    assert [turns.take((A, B, C), "client", 0, 0.0) for _ in range(6)] == [A, B, C, A, B, C]
+    assert [turns.take((A, C), "client", 0, 0.0) for _ in range(4)] == [A, C, A, C]
+    assert turns.take((B,), "client", 0, 0.0) == B
+
+
+def test_a_client_keeps_its_endpoint_for_as_long_as_it_comes_back() -> None:
+    turns = Turns(in_order)
+    assert turns.take((A, B), "x", 10, 0.0) == A
+    assert turns.take((A, B), "y", 10, 0.0) == B
+    assert turns.take((A, B), "x", 10, 9.0) == A
+    assert turns.take((A, B), "x", 10, 18.0) == A  # each connection begins the time anew
+    assert turns.take((B,), "x", 10, 19.0) == B  # gone
+    turns.failed("x")
+    assert turns.take((A, B), "x", 10, 19.5) in (A, B)
+    assert [turns.take((A, B), "z", 10, 100.0 * n) for n in range(4)] != [A] * 4
+
+
+def test_the_memory_is_bounded() -> None:
+    turns = Turns(in_order)
+    for number in range(MOST_REMEMBERED + 10):
+        turns.take((A, B), str(number), 10, 0.0)
+    assert len(turns._remembered) == MOST_REMEMBERED
+
+
+RULES = Rules("IPv4", Detection(("10.244.0.0/16",)))
+OWN = frozenset({"172.30.0.11"})
+SLICE = endpoints(endpoint(A[0]), endpoint(C[0], "node2"), port=80)
+WANTED = [  # scope, client, how many endpoints it may go to
+    (Scope.CLUSTER, "172.30.0.100", 2),
+    (Scope.NODE, "172.30.0.100", 1),
+    (Scope.NODE, "10.244.2.10", 2),
+    (Scope.NODE, "172.30.0.11", 2),
+    (Scope.BALANCER, "172.30.0.100", 1),
+    (Scope.BALANCER, "203.0.113.9", 0),
+]
+
+
+@pytest.mark.parametrize(("scope", "client", "number"), WANTED)
+def test_policies_and_source_ranges_hold_for_the_clients_address(
+    scope: Scope, client: str, number: int
+) -> None:
+    one = service(
+        ports=({"name": "http", "port": 80, "nodePort": 30080},),
+        externalTrafficPolicy="Local",
+        ingress=({"ip": "192.0.2.1"},),
+        loadBalancerSourceRanges=["172.30.0.0/24"],
+    )
+    front = next(front for front in fronts(one, SLICE).values() if front.scope is scope)
+    assert len(backends_for(front, RULES, client, OWN)) == number
+
+
+def test_mapping() -> None:
+    mapping = address_map(["10.96.0.0/12=127.0.0.1", "fd96::/96=::1"])
+    assert mapped("10.96.1.1", mapping) == "127.0.0.1"
+    assert mapped("fd96::7", mapping) == "::1"
+    assert mapped("198.51.100.1", mapping) == ""
+
+
+@pytest.mark.parametrize(
+    "text", ["", "10.96.0.0/12", "10.96.0.0/12=::1", "10.96.0.1=127.0.0.1", "x=127.0.0.1"]
+)
+def test_mappings_that_are_none(text: str) -> None:
+    with pytest.raises(ConfigError):
+        address_map([text])
+
+
+def test_ipvs_says_what_differs() -> None:
+    one = service(sessionAffinity="ClientIP", ports=({"name": "http", "port": 80, "nodePort": 30080},))
+    before = servers(fronts(one, endpoints(endpoint(A[0]), endpoint(B[0]), port=80)), "rr")
+    after = servers(fronts(one, SLICE), "rr")
+    assert restore_text({}, before).splitlines() == [
+        "-A -t 10.96.1.1:80 -s rr -p 10800",
+        "-a -t 10.96.1.1:80 -r 10.244.1.10:80 -m -w 1",
+        "-a -t 10.96.1.1:80 -r 10.244.1.11:80 -m -w 1",
+    ]
+    assert restore_text(before, after).splitlines() == [
+        "-a -t 10.96.1.1:80 -r 10.244.2.10:80 -m -w 1",
+        "-d -t 10.96.1.1:80 -r 10.244.1.11:80",
+    ]
+    assert restore_text(after, {}) == "-D -t 10.96.1.1:80\n"
+    assert restore_text(after, after) == ""
+    assert address_lines({"a"}, {"b"}, "IPv4") == (
+        "addr add b/32 dev kube-ipvs0\naddr del a/32 dev kube-ipvs0\n"
+    )
+    v6 = fronts(service(addresses=("fd96::1",)), endpoints(endpoint("fd44::1"), type="IPv6"), family="IPv6")
+    assert "-a -t [fd96::1]:80 -r [fd44::1]:8080 -m -w 1" in restore_text({}, servers(v6, "rr"))
+    assert FrontKey("fd96::1", "TCP", 80) in v6
+
+
+def test_two_services_that_are_mapped_to_one_port_do_not_share_it() -> None:
+    async def main() -> None:
+        async with Deadlines() as deadlines:
+            port = free_port()
+            mapping = address_map(["10.96.0.0/12=127.0.0.1"])
+            writer = UserspaceWriter("IPv4", Connections(deadlines, 8), None, mapping, lambda: ["127.0.0.1"])
+            one, two = (
+                fronts(service(name, (address,), ({"name": "http", "port": port},)), SLICE)
+                for name, address in (("one", "10.96.1.1"), ("two", "10.96.1.2"))
+            )
+            await writer.full(RULES, {**one, **two})
+            assert [len(found) for found in writer._listeners.values()] == [1, 0]
+            await writer.change({**dict.fromkeys(two), **dict.fromkeys(one)})
+            await writer.change(two)
+            assert [len(found) for found in writer._listeners.values()] == [1]
+            writer.close()
+
+    asyncio.run(main())
+
+
+def test_half_a_connection_may_end_before_the_other() -> None:
+    async def main() -> None:
+        async def count(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(str(len(await reader.read())).encode())
+            writer.close()
+
+        server = await asyncio.start_server(count, "127.0.0.1", 0)
+        backend = server.sockets[0].getsockname()
+        async with Deadlines() as deadlines:
+            connections = Connections(deadlines, 8)
+            listener = TcpListener(connections, lambda _: backend, lambda _: None)
+            sock = listening_socket("127.0.0.1", free_port())
+            await listener.listen(sock)
+            reader, writer = await asyncio.open_connection(*sock.getsockname())
+            writer.write(b"x" * 300_000)
+            writer.write_eof()
+            assert await reader.read() == b"300000"
+            writer.close()
+            listener.close()
+            await connections.close()
+        server.close()
+
+    asyncio.run(main())
+
+
+def test_the_next_endpoint_is_tried_and_after_four_the_client_is_told() -> None:
+    async def main() -> None:
+        async with Deadlines() as deadlines:
+            connections = Connections(deadlines, 8)
+            failed: list[Any] = []
+            nowhere = ("127.0.0.1", free_port())
+            listener = TcpListener(connections, lambda _: nowhere, failed.append)
+            sock = listening_socket("127.0.0.1", free_port())
+            await listener.listen(sock)
+            reader, writer = await asyncio.open_connection(*sock.getsockname())
+            with pytest.raises(ConnectionResetError):
+                await reader.read()
+            assert failed == ["127.0.0.1"] * 4
+            writer.close()
+            listener.close()
+            await connections.close()
+
+    asyncio.run(main())
