@@ -15,7 +15,7 @@ FIELDS = ("metadata.name", "metadata.namespace")
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class Selectors:
     """What a list or watch asks for; an empty one chooses everything."""
 
     labels: tuple[tuple[str, str], ...] = ()
@@ -36,13 +36,13 @@ class Selection:
         return next((value for name, value in self.fields if name == "metadata.name"), "")
 
 
-def selection(label_selector: str, field_selector: str) -> Selection:
+def selection(label_selector: str, field_selector: str) -> Selectors:
     """Equality only.  Raises StatusError 400 for the rest, rather than to answer another question."""
     fields = _terms(field_selector, "field")
     for name, _ in fields:
         if name not in FIELDS:
             raise bad_request(f"field label not supported: {name}")
-    return Selection(_terms(label_selector, "label"), fields)
+    return Selectors(_terms(label_selector, "label"), fields)
 
 
 def _terms(text: str, which: str) -> tuple[tuple[str, str], ...]:
