@@ -37,7 +37,7 @@ class RevisionTooLarge(Exception):
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """An object as served.  `content` is the manifest's, by which a change is detected; `body` is the JSON."""
+    """An object as served.  `content` is the manifest's, to detect a change by; `body` is the JSON."""
 
     content: Object
     metadata: Mapping[str, Any]
