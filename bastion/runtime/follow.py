@@ -1,4 +1,4 @@
-"""Values made from files, and made again when the files change: certificates are renewed while we run.
+"""Values read from files, and read again when the files change, such as renewed certificates.
 
 Files are checked every second (time, size and inode: a mounted Secret is a symbolic link that is replaced)
 and read once two checks agree, so that a pair is not read after its certificate and before its key was
@@ -82,7 +82,7 @@ class Followed(Generic[T]):
         read: Callable[[], T],
         generation: Generation | None = None,
     ) -> None:
-        """`generation` is advanced with each new value: of answers that were made of the old one.
+        """`generation` is advanced with each new value: results made of the old one are no longer valid.
 
         Raises whatever `read` raises.
         """
