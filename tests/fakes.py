@@ -37,7 +37,7 @@ from bastion.network.http1.connection import Connection
 from bastion.network.http1.response import Response
 from bastion.network.tls.contexts import ClientTLS
 from bastion.network.transport import Request, RoundTrip, Transport
-from bastion.runtime.certificates import Authority, Pair
+from bastion.runtime.certificates import Authority, CertificatePair
 from bastion.runtime.deadlines import Deadlines
 from bastion.runtime.turns import USER, Asker, Key
 from bastion.settings.kinds import network
@@ -403,7 +403,7 @@ async def ask(
 
 
 @contextlib.contextmanager
-def files(*pairs: Pair) -> Iterator[list[tuple[Path, Path]]]:
+def files(*pairs: CertificatePair) -> Iterator[list[tuple[Path, Path]]]:
     """The pairs as files, for as long as the block lasts."""
     with tempfile.TemporaryDirectory() as folder:
         paths = []

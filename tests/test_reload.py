@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bastion.runtime.errors import StartError
-from bastion.runtime.follow import Changes, Followed, follow
+from bastion.runtime.follow import FileChanges, Followed, follow
 from bastion.runtime.validity import Generation
 from tests.fakes import run, until
 
@@ -33,7 +33,7 @@ def file(tmp_path: Path) -> Any:
 
 
 def test_a_change_is_told_once_and_only_after_it_has_come_to_rest(file: Any) -> None:
-    changes = Changes([file])
+    changes = FileChanges(lambda: [file])
     assert not changes.happened()
     touched(file, "two")
     assert not changes.happened(), "somebody may be writing still"
@@ -44,7 +44,7 @@ def test_a_change_is_told_once_and_only_after_it_has_come_to_rest(file: Any) -> 
 
 
 def test_a_change_that_is_taken_back_is_none(file: Any, tmp_path: Path) -> None:
-    changes = Changes([file])
+    changes = FileChanges(lambda: [file])
     file.rename(tmp_path / "elsewhere")
     assert not changes.happened()
     (tmp_path / "elsewhere").rename(file)
@@ -57,7 +57,7 @@ def test_a_link_that_turns_is_a_change(tmp_path: Path) -> None:
     os.utime(tmp_path / "b", ns=(1, 1))
     link = tmp_path / "link"
     link.symlink_to("a")
-    changes = Changes([link])
+    changes = FileChanges(lambda: [link])
     (tmp_path / "new").symlink_to("b")
     (tmp_path / "new").rename(link)
     assert [changes.happened() for _ in range(2)] == [False, True], "the inode is another"

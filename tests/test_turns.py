@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bastion.runtime.turns import ADDRESS, BACKGROUND, MOST_WAITING, STREAM, USER, Key, Lines, Rounds, Shared
+from bastion.runtime.turns import (
+    ADDRESS,
+    BACKGROUND,
+    MOST_WAITING,
+    STREAM,
+    USER,
+    Key,
+    Rounds,
+    SharedAsker,
+    TurnQueues,
+)
 
 A, B, C = ((USER, name) for name in "abc")
 X, Y = ((ADDRESS, name) for name in "xy")
@@ -27,7 +37,7 @@ ROWS: dict[str, tuple[list[Key], list[Key]]] = {
 
 @pytest.mark.parametrize(("coming", "served"), ROWS.values(), ids=ROWS)
 def test_turns(coming: list[Key], served: list[Key]) -> None:
-    lines: Lines[tuple[Key, int]] = Lines()
+    lines: TurnQueues[tuple[Key, int]] = TurnQueues()
     for number, key in enumerate(coming):
         assert lines.add(key, (key, number))
     assert len(lines) == len(coming)
@@ -41,7 +51,7 @@ def test_turns(coming: list[Key], served: list[Key]) -> None:
 
 @pytest.mark.parametrize("kind", MOST_WAITING)
 def test_a_line_is_bounded_and_others_are_not_shorter_for_it(kind: str) -> None:
-    lines: Lines[int] = Lines()
+    lines: TurnQueues[int] = TurnQueues()
     assert [lines.add((kind, "a"), n) for n in range(MOST_WAITING[kind] + 1)] == [True] * MOST_WAITING[
         kind
     ] + [False]
@@ -52,12 +62,12 @@ def test_a_line_is_bounded_and_others_are_not_shorter_for_it(kind: str) -> None:
 
 @pytest.mark.parametrize("key", [BACKGROUND, (STREAM, "a")], ids=str)
 def test_what_nobody_can_ask_for_is_not_bounded(key: Key) -> None:
-    lines: Lines[int] = Lines()
+    lines: TurnQueues[int] = TurnQueues()
     assert all(lines.add(key, n) for n in range(1000))
 
 
 def test_what_has_left_takes_no_turn() -> None:
-    lines: Lines[int] = Lines()
+    lines: TurnQueues[int] = TurnQueues()
     for key, item in ((A, 1), (A, 2), (B, 3)):
         lines.add(key, item)
     lines.discard(A, 1)
@@ -70,7 +80,7 @@ def test_what_has_left_takes_no_turn() -> None:
 @given(st.lists(st.tuples(st.sampled_from([A, B, C, X, Y]), st.booleans()), max_size=80))
 def test_nobody_is_passed_over_twice_by_the_same_one(steps: list[tuple[Key, bool]]) -> None:
     """Between two turns of one line every other one of its kind that waited had one."""
-    lines: Lines[int] = Lines()
+    lines: TurnQueues[int] = TurnQueues()
     waiting: dict[int, Key] = {}
     since: dict[Key, list[Key]] = {}  # of who waits: whose turns came meanwhile
     for number, (key, serve) in enumerate(steps):
@@ -90,13 +100,13 @@ def test_nobody_is_passed_over_twice_by_the_same_one(steps: list[tuple[Key, bool
 
 
 def test_what_several_ask_has_a_place_in_the_line_of_each() -> None:
-    shared, told = Shared(A), list[Key]()
+    shared, told = SharedAsker(A), list[Key]()
     shared.join(A)
     shared.join(B)
     assert shared.keys == [A, B]
     shared.waits(told.append)
     shared.join(B)
-    shared.join(Shared(C))
+    shared.join(SharedAsker(C))
     shared.waits(None)
     shared.join(X)
     assert (told, shared.keys) == ([C], [A, B, C, X])

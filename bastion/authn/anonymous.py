@@ -1,4 +1,4 @@
-"""Lets in whoever shows no credentials, as system:anonymous (--anonymous-auth)."""
+"""Accepts requests without credentials as system:anonymous (--anonymous-auth)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bastion.runtime.validity import Known
 
 
 class AnonymousAuthenticator:
-    """Bad credentials are never anonymous: they are refused (spec A-3)."""
+    """Bad credentials are never anonymous: they are refused, as kube-apiserver does."""
 
     def __init__(self) -> None:
         self._known: Known[User | None] = Known(anonymous())

@@ -1,4 +1,4 @@
-"""What an authenticator is, and how several are one."""
+"""The interface of authenticators, and a union of several."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Credentials(msgspec.Struct, frozen=True, gc=False):
     """What a request carries.  `token` is None where it carries no bearer token.
 
     `explicit`: the token came in X-Bastion-Authorization, so that the request's own Authorization is the
-    backend's. `certificate`: what the client showed on this connection.  `asserted`: whom the headers of a
-    front proxy name; that counts only with the certificate of one.  `session`: the token came in a cookie of
-    ours.  `note`: what there was that is no credential here, for the log.
+    backend's. `certificate`: what the client showed on this connection.  `asserted`: the user
+    that a front proxy's headers name; it counts only with a front proxy's certificate.  `session`: the token
+    came in our cookie.  `note`: what the request had instead of credentials, for the log.
     """
 
     token: str | None = None
@@ -43,7 +43,7 @@ class Credentials(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def kind(self) -> Kind:
-        """By what counts first: a certificate is looked at before a token that came with it."""
+        """The kind that is tried first: a certificate before a token beside it."""
         if self.session:
             return Kind.COOKIE
         if self.certificate:
@@ -52,7 +52,7 @@ class Credentials(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def unknown(self) -> str:
-        """Why they are nobody's, where nobody said more."""
+        """Why they identify no user, where no authenticator said more."""
         return self.note if self.note and self.kind is Kind.NOTHING else _UNKNOWN[self.kind]
 
     def __repr__(self) -> str:
@@ -60,7 +60,7 @@ class Credentials(msgspec.Struct, frozen=True, gc=False):
 
 
 class NotAccepted(Exception):
-    """These credentials are nobody's, and `cause` is why: for the log, never for whoever guesses."""
+    """These credentials identify no user.  `cause` says why, for the log and never for the client."""
 
     def __init__(self, cause: str) -> None:
         super().__init__(cause)
@@ -71,25 +71,25 @@ class Authenticator(Protocol):
     async def authenticate(self, credentials: Credentials, asker: Asker) -> User | None:
         """The user, or None where these credentials are not known here.
 
-        Raises NotAccepted where it is known why they are nobody's, StatusError where it could not be found
-        out.
+        Raises NotAccepted with the reason why they identify no user, StatusError where that could not be
+        decided.
 
-        `asker` is in whose line a question to the API server waits.
+        A question to the API server waits in the queue of `asker`.
         """
         ...
 
 
 class RememberingAuthenticator(Authenticator, Protocol):
     def known(self, credentials: Credentials) -> Known[User | None] | None:
-        """What `authenticate` answers without asking anybody, and until when; None where it has to ask."""
+        """What `authenticate` returns without asking a server, and until when; None where it has to ask."""
         ...
 
 
 class LocalAuthenticator(Authenticator, Protocol):
-    """One that asks nobody."""
+    """An authenticator that asks no server."""
 
     def known(self, credentials: Credentials) -> Known[User | None]:
-        """What `authenticate` answers, at once, and until when."""
+        """What `authenticate` returns, and until when."""
         ...
 
 
@@ -97,9 +97,9 @@ NOBODY: Known[User | None] = Known(None)
 
 
 class FirstOf:
-    """The first that knows the credentials.
+    """The first authenticator that knows the credentials decides.
 
-    One that could not find out does not stop the others (kube-apiserver's union).
+    One that fails does not stop the others, as in kube-apiserver's union.
     """
 
     def __init__(self, authenticators: Sequence[Authenticator]) -> None:
@@ -126,8 +126,9 @@ class FirstOf:
 def first_known(
     authenticators: Iterable[RememberingAuthenticator], credentials: Credentials
 ) -> Known[User | None] | None:
-    """What `FirstOf` these answers without asking anybody: that one of them does not know the credentials
-    holds for a time as well.
+    """What `FirstOf` these returns without asking a server, and until when.
+
+    That one of them does not know the credentials is valid for a time as well.
     """
     validity = ALWAYS
     for authenticator in authenticators:

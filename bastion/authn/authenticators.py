@@ -1,7 +1,7 @@
-"""Which ways to prove who one is are there, and in which order are they tried?
+"""Which authenticators are there, and in which order are they tried?
 
-As kube-apiserver has it (spec A-1..A-4): front proxy, client certificate, bearer token (file, issuers,
-TokenReview), and nobody in particular at last.  The first that knows the credentials answers.
+kube-apiserver's order (`pkg/kubeapiserver/authenticator/config.go`): front proxy, client certificate, bearer
+token (file, issuers, TokenReview), anonymous.  The first one that knows the credentials decides.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from bastion.authn.authenticator import (
 )
 from bastion.authn.cached import CachedAuthenticator
 from bastion.authn.requestheader import FrontProxyAuthenticator, FrontProxyHeaders
-from bastion.authn.tokenfile import TokenFileAuthenticator, Tokens, read_token_file
-from bastion.authn.tokenreview import Reviews, TokenReviewAuthenticator
-from bastion.authn.x509 import CertificateAuthenticator, CertificateVerifier, Trust
+from bastion.authn.tokenfile import TokenFileAuthenticator, TokenTable, read_token_file
+from bastion.authn.tokenreview import TokenReviewAuthenticator
+from bastion.authn.x509 import CertificateAuthenticator, CertificateVerifier, TrustAnchors
+from bastion.cluster.reviews import ReviewClient
 from bastion.kube.status import quoted
 from bastion.kube.user import ANONYMOUS, User
 from bastion.runtime.errors import StartError
@@ -41,11 +42,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Authenticators:
-    """`remembering` is for requests, `fresh` for streams, which ask rarely and want to know.
+    """`remembering` is for requests; `fresh`, without a cache, for streams, which ask rarely.
 
-    `known`: what `remembering` answers without asking anybody, and until when.  `headers`: those of a front
-    proxy, None where there is none. `followed`: the files of all this, looked at already.  `cache`: what
-    `remembering` remembers of tokens.
+    `known`: what `remembering` returns without asking a server, and until when.  `headers`: those of a front
+    proxy, None where there is none.  `followed`: the files they were made from.  `cache`: the users of tokens
+    in `remembering`.
     """
 
     fresh: Authenticator
@@ -56,7 +57,7 @@ class Authenticators:
     cache: CachedAuthenticator
 
     def remembers(self, credentials: Credentials) -> bool:
-        """Whether these are known to be a user's; nobody in particular shows none."""
+        """Whether these are known to be those of a user who is not anonymous."""
         known = self.known(credentials)
         return known is not None and known.value is not None and known.value.name != ANONYMOUS
 
@@ -64,21 +65,21 @@ class Authenticators:
 async def open_authenticators(
     settings: Authentication,
     token_file: Path | None,
-    reviews: Reviews,
+    reviews: ReviewClient,
     stack: AsyncExitStack,
     *,
     anonymous: bool,
     ttl: float,
     generation: Generation | None = None,
 ) -> Authenticators:
-    """`ttl`: seconds for which the answer about a token counts.  `generation` counts the changes of files.
+    """`ttl`: seconds for which the user of a token is cached.  `generation` counts the changes of files.
 
     Raises StartError, or OSError where a file cannot be read.
     """
     local, headers, followed = _local(settings, token_file, generation)
     tokens: Authenticator = TokenReviewAuthenticator(reviews, settings.audiences)
     if settings.issuers:
-        from bastion.authn.oidc import OidcAuthenticator  # only here: nobody else needs its libraries
+        from bastion.authn.oidc import OidcAuthenticator  # only here: nothing else needs its libraries
 
         providers = _providers(settings, stack, generation)
         followed.append(providers)
@@ -96,7 +97,7 @@ async def open_authenticators(
 def _local(
     settings: Authentication, token_file: Path | None, generation: Generation | None
 ) -> tuple[list[LocalAuthenticator], FrontProxyHeaders | None, list[Followed[Any]]]:
-    """Those that ask no server, the headers of a front proxy, and the files of all this."""
+    """The authenticators that ask no server, the headers of a front proxy, and the files of both."""
     local: list[LocalAuthenticator] = []
     followed: list[Followed[Any]] = []
     headers = None
@@ -118,7 +119,7 @@ def _local(
         known = Followed(
             f"the token file {token_file}",
             (token_file,),
-            lambda: Tokens(read_token_file(token_file)),
+            lambda: TokenTable(read_token_file(token_file)),
             generation,
         )
         followed.append(known)
@@ -141,7 +142,7 @@ def _providers(
         raise StartError(f"cannot use the issuers' settings: {error}") from error
 
 
-def _verifier(trusts: Followed[dict[Path, Trust]], authority: Path) -> CertificateVerifier:
+def _verifier(trusts: Followed[dict[Path, TrustAnchors]], authority: Path) -> CertificateVerifier:
     return CertificateVerifier(lambda: trusts()[authority], time.time)
 
 
@@ -149,14 +150,12 @@ def _authorities(settings: Authentication) -> str:
     return "the authority " + " or ".join(map(str, settings.authorities))
 
 
-def trusts_of(settings: Authentication) -> dict[Path, Trust]:
-    """Raises StartError, also where the authorities may not be these two together: a new file changes nothing
-    then.
-    """
+def trusts_of(settings: Authentication) -> dict[Path, TrustAnchors]:
+    """Raises StartError, also where the two authorities overlap; then a new file changes nothing."""
     front_proxy, client = settings.front_proxy, settings.client_authority
     trusts = {client: _trust(client)} if client is not None else {}
     if front_proxy is not None and front_proxy.authority not in trusts:
-        # Also where the names are told: whom the clients' authority certified is a user, whatever the name.
+        # Also with allowed names: a certificate of the clients' authority is a user's, whatever its name.
         trusts[front_proxy.authority] = _trust(
             front_proxy.authority, trusts[client] if client is not None else None
         )
@@ -165,20 +164,20 @@ def trusts_of(settings: Authentication) -> dict[Path, Trust]:
     return trusts
 
 
-def _trust(path: Path, apart_from: Trust | None = None) -> Trust:
+def _trust(path: Path, apart_from: TrustAnchors | None = None) -> TrustAnchors:
     try:
-        return Trust(path.read_bytes(), apart_from)
+        return TrustAnchors(path.read_bytes(), apart_from)
     except (OSError, ValueError) as error:
         cause = error.strerror if isinstance(error, OSError) else str(error)
         raise StartError(f"cannot use the authority {path}: {cause}") from error
 
 
 def _refuse_covered(authority: str) -> None:
-    """Everybody who has a certificate would be a front proxy, and so whoever he likes."""
+    """Else every user with a certificate would be a front proxy, and could name any other user."""
     if authority:
         raise StartError(
-            f"the authority {quoted(authority)} of --client-ca-file has a key that"
-            " --requestheader-client-ca-file trusts, too, or is below it: keep them apart, or"
+            f"the authority {quoted(authority)} of --client-ca-file shares a key with"
+            " --requestheader-client-ca-file, or is issued by it: use separate authorities, or"
             " --requestheader-allowed-names must say which certificates are a front proxy's"
         )
 

@@ -1,7 +1,7 @@
 """· Which bearer token does a request carry?
 
-kube-apiserver's reading of `Authorization` (spec A-30..A-33), stricter where laxness has cost others: two
-credentials are none (400), a token is visible ASCII and nothing follows it (CVE-2023-48312).
+`Authorization` is read as by kube-apiserver (`authentication/request/bearertoken`), but stricter: two of them
+are 400, a token is visible ASCII and nothing follows it (CVE-2023-48312).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _SCHEMES = {
 
 
 def bearer_credentials(fields: list[Field]) -> Credentials:
-    """Raises StatusError: 400 for two credentials, 401 for a bearer token that can be none, which is never
+    """Raises StatusError: 400 for two credentials, 401 for a malformed bearer token: it is never
     anonymous.
     """
     own: bytes | None = None
@@ -63,9 +63,9 @@ def bearer_credentials(fields: list[Field]) -> Credentials:
 
 
 def bearer_token(value: bytes) -> str | None:
-    """The token; None where `value` is no `Bearer <token>` at all (A-31, A-32).
+    """The token; None where `value` is not `Bearer <token>`.
 
-    Raises StatusError 401 where it is a bad one.
+    Raises StatusError 401 where the token is malformed.
     """
     scheme, _, token = value.partition(b" ")
     if scheme.lower() != b"bearer" or not token or token[:1] == b" ":
@@ -76,9 +76,9 @@ def bearer_token(value: bytes) -> str | None:
 
 
 def _note(value: bytes) -> str:
-    """What it is instead.
+    """What the value is instead, for the log.
 
-    Only a scheme that is known is named: a value without one may be the secret itself.
+    Only known schemes are named: a value without one may be the secret itself.
     """
     scheme, separator, _ = value.partition(b" ")
     if scheme.lower() == b"bearer":

@@ -1,4 +1,4 @@
-"""Remembers who a token belongs to, and which tokens belong to nobody."""
+"""Caches which user a token identifies, and which tokens identify none."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from bastion.runtime.validity import Known, Validity
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _CachedUser:
     user: User | None
     lifetime: float  # seconds
     end: float | None = None  # of the token (seconds since the epoch), None where it has none
-    cause: str = ""  # why it is nobody's, where that is known
+    cause: str = ""  # why it identifies no user, where that is known
 
 
 class CachedAuthenticator:
-    """`ttl` in seconds, for yes and for no; a failure to find out is never remembered, and a yes not past the
-    token's own end.
+    """`ttl` in seconds, for tokens accepted and refused; errors are never cached, and no user past the
+    token's expiry.
 
-    kube-apiserver remembers for 10 s itself whose a token is: one that is taken away is good for the sum of
-    the two.  No shorter `ttl` for ServiceAccounts, whose tokens are asked about most: it would multiply the
-    reviews, and those 10 s would stay.
+    kube-apiserver caches a token's user for 10 s itself: a revoked token is good for the sum of the two.  A
+    shorter `ttl` for ServiceAccounts, whose tokens are reviewed most, would multiply the reviews and leave
+    those 10 s.
 
     `clock` is seconds since the epoch.  The key is a MAC of the token under a key of this process, so that a
     memory dump holds no token.
@@ -45,7 +45,7 @@ class CachedAuthenticator:
         self.ttl = ttl
         self._clock = clock
         self._key = secrets.token_bytes(32)
-        self._cache: Cache[_Known] = Cache(lambda known: known.lifetime)
+        self._cache: Cache[_CachedUser] = Cache(lambda known: known.lifetime)
 
     async def authenticate(self, credentials: Credentials, asker: Asker) -> User | None:
         token = credentials.token
@@ -66,7 +66,7 @@ class CachedAuthenticator:
         return self._cache.statistics()
 
     def known(self, credentials: Credentials) -> Known[User | None] | None:
-        """What is remembered, and until when; None where it has to be asked."""
+        """What is cached, and until when; None where a server has to be asked."""
         if credentials.token is None:
             return NOBODY
         entry = self._cache.entry(self._digest(credentials.token))
@@ -76,8 +76,8 @@ class CachedAuthenticator:
         validity = Validity(until, math.inf if known.end is None else known.end)
         return Known(known.user, validity) if self._clock() < validity.expires else None
 
-    def _remembered(self, key: bytes) -> _Known | None:
-        """Nothing past the token's end, even where the clock was set meanwhile."""
+    def _remembered(self, key: bytes) -> _CachedUser | None:
+        """Never past the token's expiry, even where the clock was set meanwhile."""
         known = self._cache.get(key)
         if known is not None and known.end is not None and known.end <= self._clock():
             self._cache.forget(key)
@@ -87,12 +87,11 @@ class CachedAuthenticator:
     def _digest(self, token: str) -> bytes:
         return hashlib.blake2b(token.encode(), key=self._key, digest_size=32).digest()
 
-    async def _look_up(self, credentials: Credentials, asker: Asker) -> _Known:
+    async def _look_up(self, credentials: Credentials, asker: Asker) -> _CachedUser:
         try:
             user = await self._inner.authenticate(credentials, asker)
         except NotAccepted as refused:
-            return _Known(None, self.ttl, cause=refused.cause)
-        # What a token says of its end is unverified, and need not be: all it can do is to be asked about more
-        # often.
+            return _CachedUser(None, self.ttl, cause=refused.cause)
+        # The expiry in a token is unverified, which is harmless: it can only cause more reviews.
         end = expiry(credentials.token or "") if user is not None else None
-        return _Known(user, self.ttl if end is None else min(self.ttl, end - self._clock()), end)
+        return _CachedUser(user, self.ttl if end is None else min(self.ttl, end - self._clock()), end)

@@ -1,10 +1,10 @@
 """· Is a token signed by a key of its issuer?
 
-The only file that knows python-jose, and of it nothing but the arithmetic.
+The only file that uses python-jose, and only its arithmetic.
 
-Its `jwt.decode` takes a token without `aud` or `exp`, ignores `kid`, `use`, the key's `alg` and `crit`, lets
-exceptions out and reads the clock itself: what stands in a token is read by `compact` and judged by `claims`,
-and here a key is chosen before a signature is looked at.
+Its `jwt.decode` accepts a token without `aud` or `exp`, ignores `kid`, `use`, the key's `alg` and `crit`,
+lets exceptions out and reads the clock itself.  So `compact` reads the token, `claims` checks it, and a key
+is chosen here before a signature is verified.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from typing import Any
 import msgspec
 from jose import jwk
 
-from bastion.authn.claims import BadToken
-from bastion.identity.compact import Compact, decoded, read_json
+from bastion.authn.claims import InvalidToken
+from bastion.identity.compact import CompactToken, decoded, read_json
 
 MAX_KEYS = 100  # of a set
 MAX_KID = 256  # characters
 LEAST_RSA, LARGEST_RSA = 2048, 16384  # bits
 
-# What each algorithm takes: the type of the key and, of elliptic curves, the curve (RFC 7518, 3.1).  No HMAC:
-# a public key would pass for its secret (CVE-2024-33663).  PS256 and EdDSA are beyond the library.
+# What each algorithm needs: the type of the key and, of elliptic curves, the curve (RFC 7518, 3.1).  No HMAC:
+# a public key would pass for its secret (CVE-2024-33663).  The library has no PS256 and EdDSA.
 ALGORITHMS = {
     "RS256": ("RSA", None),
     "RS384": ("RSA", None),
@@ -33,50 +33,49 @@ ALGORITHMS = {
     "ES512": ("EC", "P-521"),
 }
 _PUBLIC = {"RSA": ("n", "e"), "EC": ("crv", "x", "y")}
-# Where to find another key, what else must be understood, how else the payload is to be read: the header is
-# the attacker's.
+# They name another key, extensions or another reading of the payload: the header is the attacker's.
 _REFUSED = frozenset(("crit", "jku", "jwk", "x5u", "x5c", "zip", "b64"))
 
-# (kid, alg) -> a key of python-jose.  Under (None, alg) stands the only one for an algorithm, where there is
+# (kid, alg) -> a key of python-jose.  (None, alg) has the only key of an algorithm, where there is
 # exactly one.
 Keys = Mapping[tuple[str | None, str], Any]
 
 
 class KeyChoice(msgspec.Struct, frozen=True):
-    """The key that a token says it is signed with; `kid` None where it does not say (RFC 7515, 4.1.4: it need
-    not).
+    """The key that a token says it is signed with; `kid` None where it does not say: it is optional
+    (RFC 7515, 4.1.4).
     """
 
     kid: str | None
     alg: str
 
 
-def key_choice(compact: Compact, algorithms: frozenset[str]) -> KeyChoice:
-    """Raises BadToken."""
+def key_choice(compact: CompactToken, algorithms: frozenset[str]) -> KeyChoice:
+    """Raises InvalidToken."""
     header = compact.header
     if header is None:
-        raise BadToken("the header cannot be read")
+        raise InvalidToken("the header cannot be read")
     if not _REFUSED.isdisjoint(header):
-        raise BadToken("the header has a field that is refused")
+        raise InvalidToken("the header has a field that is refused")
     alg = header.get("alg")
     if not isinstance(alg, str) or alg not in algorithms or alg not in ALGORITHMS:
-        raise BadToken("signed with an algorithm that is not allowed")
+        raise InvalidToken("signed with an algorithm that is not allowed")
     if "kid" not in header:
         return KeyChoice(None, alg)
     kid = header["kid"]
     if not isinstance(kid, str) or not 0 < len(kid) <= MAX_KID or not kid.isprintable():
-        raise BadToken("the header names no key")
+        raise InvalidToken("the header names no key")
     return KeyChoice(kid, alg)
 
 
-def verify(compact: Compact, key: Any) -> None:
-    """Raises BadToken."""
+def verify(compact: CompactToken, key: Any) -> None:
+    """Raises InvalidToken."""
     try:
         good = compact.signature is not None and key.verify(compact.signed, compact.signature) is True
-    except Exception as error:  # whatever the library makes of it: nothing but True is a yes
-        raise BadToken("the signature cannot be verified") from error
+    except Exception as error:  # whatever the library raises: only True is valid
+        raise InvalidToken("the signature cannot be verified") from error
     if not good:
-        raise BadToken("the signature is wrong")
+        raise InvalidToken("the signature is wrong")
 
 
 def read_keys(document: bytes) -> Keys:

@@ -1,7 +1,7 @@
-"""Asks OpenID Connect providers for their keys, and decides about the tokens that say to be theirs.
+"""Authenticates tokens of OpenID Connect providers with the keys that it fetches from them.
 
-Keys are fetched when a token needs them, and kept: an unknown `kid` asks again at most every 30 s, and a
-provider that is away costs only those whom its last answer does not tell about.
+Keys are fetched when a token needs them, and kept: an unknown `kid` fetches again at most every 30 s, and a
+provider that is down refuses only tokens whose key was not fetched before.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 import httpx
 
 from bastion.authn.authenticator import Authenticator, Credentials, NotAccepted
-from bastion.authn.claims import BadToken, user_of
+from bastion.authn.claims import InvalidToken, user_of
 from bastion.authn.jwt import KeyChoice, Keys, key_choice, read_keys, verify
-from bastion.identity.compact import Compact, read_compact, read_json
+from bastion.identity.compact import CompactToken, read_compact, read_json
 from bastion.kube.status import StatusError, service_unavailable
 from bastion.kube.user import User
 from bastion.runtime.trust import client_context
@@ -37,10 +37,10 @@ Clock = Callable[[], float]
 
 
 class OidcAuthenticator:
-    """A token of one of these issuers is decided here and nowhere else; any other is asked of `otherwise`.
+    """TokenTable of these issuers are decided here alone; all others by `otherwise`.
 
-    `providers` by the issuers' URLs, asked for each time; `clock` is seconds since the epoch, and theirs may
-    differ by `skew`.
+    `providers` by the issuers' URLs, called for each token; `clock` is seconds since the epoch, and theirs
+    may differ by `skew`.
     """
 
     def __init__(
@@ -62,18 +62,18 @@ class OidcAuthenticator:
             return await self._otherwise.authenticate(credentials, asker)
         try:
             return await self._decide(compact, provider)
-        except BadToken as reason:
+        except InvalidToken as reason:
             _log.info("a token of %s was refused: %s", provider.issuer.url, reason)
             raise NotAccepted(str(reason)) from reason
 
-    async def _decide(self, compact: Compact, provider: Provider) -> User:
+    async def _decide(self, compact: CompactToken, provider: Provider) -> User:
         issuer = provider.issuer
         wanted = key_choice(compact, issuer.algorithms)
         user = user_of(compact.claims, issuer, self._clock(), self._skew)
         key = await provider.key(wanted)
         try:
             verify(compact, key)
-        except BadToken:
+        except InvalidToken:
             if wanted.kid is not None:
                 raise
             verify(compact, await provider.successor(wanted, key))
@@ -81,7 +81,7 @@ class OidcAuthenticator:
 
 
 class Providers:
-    """One for each of the issuers that `describe` tells of.  `now` as for a Provider."""
+    """A provider for each issuer in `describe()`.  `now` as for a Provider."""
 
     def __init__(self, describe: Callable[[], Iterable[Issuer]], now: Clock) -> None:
         self._describe = describe
@@ -89,11 +89,11 @@ class Providers:
         self._known: dict[str, Provider] = {}
 
     def read(self) -> Mapping[str, Provider]:
-        """As they are described now; one that stays keeps its keys.
+        """The providers as described now; one that was there before keeps its keys.
 
         Raises what `describe` raises, or ValueError.
         """
-        # all, before one of them counts
+        # make all before any of them is used
         described = [Provider(issuer, self._now) for issuer in self._describe()]
         self._known = {one.issuer.url: self._renewed(one) for one in described}
         return self._known
@@ -114,11 +114,10 @@ class Provider:
     """An issuer and its keys.  `now` is the seconds of a clock that is never set."""
 
     def __init__(self, issuer: Issuer, now: Clock) -> None:
-        """Raises ValueError where the issuer's authority is none."""
+        """Raises ValueError where the issuer's authority is not a certificate."""
         self.issuer = issuer
-        self.fetches = 0  # attempts
         self._now = now
-        self._tls = _trusting(issuer)
+        self._tls = _tls_context(issuer)
         self._keys: Keys = {}
         self._asked: float | None = None  # when the last attempt began
         self._answered: float | None = None  # when the last one that succeeded did
@@ -127,8 +126,8 @@ class Provider:
         self._flight: asyncio.Task[None] | None = None
 
     def follow(self, described: Provider) -> None:
-        """The same issuer by other rules; where another authority signs, the keys of before serve until they
-        were asked for there.
+        """Takes over the settings of the same issuer.  After a change of its authority the keys from before
+        serve until they were fetched with the new one.
         """
         if described.issuer.certificate_authority != self.issuer.certificate_authority:
             self._tls, self._asked, self._due = described._tls, None, True
@@ -139,18 +138,16 @@ class Provider:
             self._flight.cancel()
 
     async def key(self, wanted: KeyChoice) -> Any:
-        """Raises BadToken where the provider has none of this name, StatusError 503 where it could not be
-        asked.
-        """
+        """Raises InvalidToken where the provider has no such key, StatusError 503 where it is unreachable."""
         key = self._known(wanted)
         if key is None:
             return await self.successor(wanted, None)
         if (self._due or self._age(self._answered) >= REFRESH) and self._may_ask():
-            self._begin()  # nobody waits for it
+            self._begin()  # without waiting for it
         return key
 
     async def successor(self, wanted: KeyChoice, old: Any) -> Any:
-        """The key that took the place of `old`, which did not sign a token that names none.
+        """The key that replaced `old`, which did not verify a token without `kid`.
 
         Raises as `key` does.
         """
@@ -161,7 +158,7 @@ class Provider:
             return key
         if self._failing:
             raise undecided()
-        raise BadToken("the issuer has no such key")
+        raise InvalidToken("the issuer has no such key")
 
     def _known(self, wanted: KeyChoice) -> Any | None:
         return self._keys.get((wanted.kid, wanted.alg)) if self._age(self._answered) < KEEP else None
@@ -176,7 +173,6 @@ class Provider:
 
     def _begin(self) -> asyncio.Task[None]:
         self._asked = self._now()
-        self.fetches += 1
         self._flight = asyncio.create_task(self._fetch(), name="oidc-keys")
         return self._flight
 
@@ -202,7 +198,7 @@ class Provider:
             await _get(http, self.issuer.url.rstrip("/") + "/.well-known/openid-configuration")
         )
         if not isinstance(document, dict) or document.get("issuer") != self.issuer.url:
-            raise ValueError("the discovery document is another issuer's")
+            raise ValueError("the discovery document names another issuer")
         url = document.get("jwks_uri")
         if not isinstance(url, str) or wrong_url(url.partition("?")[0]):
             raise ValueError("the discovery document has no usable jwks_uri")
@@ -211,7 +207,7 @@ class Provider:
         return url
 
 
-def _trusting(issuer: Issuer) -> ssl.SSLContext:
+def _tls_context(issuer: Issuer) -> ssl.SSLContext:
     try:
         return client_context(issuer.certificate_authority.encode() or None)
     except ValueError as error:
@@ -219,7 +215,7 @@ def _trusting(issuer: Issuer) -> ssl.SSLContext:
 
 
 def _client(tls: ssl.SSLContext) -> httpx.AsyncClient:
-    """For one fetch: the next is due in an hour."""
+    """For one fetch: the next one is an hour later."""
     return httpx.AsyncClient(
         verify=tls,
         timeout=httpx.Timeout(FETCH_SECONDS),
@@ -230,7 +226,7 @@ def _client(tls: ssl.SSLContext) -> httpx.AsyncClient:
 
 
 async def _get(http: httpx.AsyncClient, url: str) -> bytes:
-    """A redirect is no answer (CVE-2020-8561)."""
+    """Redirects are not followed (CVE-2020-8561)."""
     async with http.stream("GET", url) as response:
         if response.status_code != 200:
             raise ValueError(f"{url} answered {response.status_code}")

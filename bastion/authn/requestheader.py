@@ -1,9 +1,8 @@
-"""· Whom does a front proxy speak for?
+"""· Which user does a front proxy name?
 
-Its certificate proves the proxy, its headers name the user (--requestheader-*).
-
-kube-apiserver's reading (spec A-20..A-24).  Without a certificate of the front proxies' own authority the
-headers are nothing, and they reach no backend in any case (`message.identity`).
+Its certificate proves the proxy, its headers name the user (--requestheader-*), read as by kube-apiserver
+(`authentication/request/headerrequest`).  Without a certificate of the front proxies' own authority the
+headers are ignored, and they never reach a backend (`message.identity`).
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ class FrontProxyHeaders(msgspec.Struct, frozen=True):
         return (*self.usernames, *self.groups, *self.uids), self.extra_prefixes
 
     def asserted(self, fields: list[Field]) -> User | None:
-        """None where they name nobody, or not in UTF-8."""
+        """None where they name no user, or are not UTF-8."""
         try:
             name = _first(self.usernames, fields)
             if not name:
@@ -65,7 +64,7 @@ class FrontProxyAuthenticator:
         return self.known(credentials).value
 
     def known(self, credentials: Credentials) -> Known[User | None]:
-        """The answer, which takes no waiting, and holds for as long as the proxy's certificate."""
+        """The user, valid for as long as the proxy's certificate."""
         if credentials.asserted is None or not credentials.certificate:
             return NOBODY
         proxy = self._verifier.verify(credentials.certificate)
@@ -76,9 +75,7 @@ class FrontProxyAuthenticator:
 
 
 def _first(names: tuple[bytes, ...], fields: list[Field]) -> str:
-    """The first of these headers that is not empty; of a header that came twice only the first value
-    counts.
-    """
+    """The first of these headers that is not empty; of a repeated header only the first value counts."""
     for name in names:
         value = next((value for lower, _, value in fields if lower == name), b"")
         if value:

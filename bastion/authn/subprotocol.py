@@ -1,5 +1,6 @@
-"""A bearer token that a browser sends as a WebSocket subprotocol, because it can set no header (spec
-U-50..U-53).
+"""A bearer token that a browser sends as a WebSocket subprotocol, because it cannot set headers there.
+
+As kube-apiserver reads it (`authentication/request/websocket/protocol.go`).
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ _BASE64URL = re.compile(rb"[A-Za-z0-9_-]+")
 
 
 def subprotocol_token(fields: list[Field]) -> str | None:
-    """None where no token is offered.  Raises StatusError 401 where one is, but not as it should be.
+    """None where no token is offered.  Raises StatusError 401 where it is malformed.
 
-    It takes one token entry, unpadded base64url of visible ASCII, and at least one other protocol beside it.
+    Well-formed is one token entry, unpadded base64url of visible ASCII, and at least one other protocol
+    beside it.
     """
     offered = subprotocols(fields)
     tokens = [entry for entry in offered if entry.startswith(TOKEN_SUBPROTOCOL)]
@@ -59,8 +61,7 @@ def request_credentials(
 
     Raises StatusError.
 
-    With them goes the connection's certificate, unless X-Bastion-Authorization says that nothing else is
-    looked at.
+    The connection's certificate is added, unless X-Bastion-Authorization excludes all other credentials.
     """
     credentials = bearer_credentials(fields)
     if websocket and credentials.token is None and (token := subprotocol_token(fields)) is not None:

@@ -19,10 +19,8 @@ class TokenFileError(StartError):
     """Names file and line, never a token."""
 
 
-class Tokens:
-    """Looks them up by their digests, so that the time taken says nothing about how much of a guess was
-    right.
-    """
+class TokenTable:
+    """Looked up by digest, so that the time taken does not reveal how much of a guess was right."""
 
     def __init__(self, tokens: dict[str, User]) -> None:
         self._key = secrets.token_bytes(32)
@@ -38,16 +36,16 @@ class Tokens:
 
 
 class TokenFileAuthenticator:
-    """`tokens` is asked each time, so that a file that has changed counts at once."""
+    """`tokens` is called for each request, so that a changed file counts at once."""
 
-    def __init__(self, tokens: Callable[[], Tokens]) -> None:
+    def __init__(self, tokens: Callable[[], TokenTable]) -> None:
         self._tokens = tokens
 
     async def authenticate(self, credentials: Credentials, asker: Asker) -> User | None:
         return self.known(credentials).value
 
     def known(self, credentials: Credentials) -> Known[User | None]:
-        """The answer, which takes no waiting, and holds for as long as the file is what it is."""
+        """The user, valid until the file changes."""
         return self._tokens().owner(credentials.token) if credentials.token is not None else NOBODY
 
 

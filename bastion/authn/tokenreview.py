@@ -1,39 +1,34 @@
-"""Asks the API server who a bearer token belongs to (TokenReview, spec A-40..A-46)."""
+"""Asks the API server which user a bearer token identifies (TokenReview).
+
+Source: apiserver `plugin/pkg/authenticator/token/webhook`.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Protocol
 
 from bastion.authn.authenticator import Credentials, NotAccepted
 from bastion.cluster.outage import unanswered
+from bastion.cluster.reviews import ReviewClient
 from bastion.identity.compact import date, expiry
 from bastion.kube.review import TOKEN_REVIEWS, read_token_review, token_review, user_of
 from bastion.kube.user import User, authenticated
 from bastion.runtime.turns import Asker
 
 DOING = "authenticate the request"
-MAX_ERROR = 256  # characters of what a review says of a token
-
-
-class Reviews(Protocol):
-    """What is needed of the API server."""
-
-    async def create(self, path: str, body: bytes, asker: Asker) -> bytes:
-        """Raises ApiError (an OSError or ValueError will do as well)."""
-        ...
+MAX_ERROR = 256  # characters of the error of a review
 
 
 class TokenReviewAuthenticator:
-    """An answer that says no is NotAccepted; no answer is a 503 with Retry-After, never a 401 and never a
-    yes.
+    """A negative review raises NotAccepted; no review at all is 503 with Retry-After, never 401, never a
+    user.
 
     `clock` is seconds since the epoch.
     """
 
     def __init__(
-        self, api: Reviews, audiences: tuple[str, ...] = (), clock: Callable[[], float] = time.time
+        self, api: ReviewClient, audiences: tuple[str, ...] = (), clock: Callable[[], float] = time.time
     ) -> None:
         self._api = api
         self._audiences = audiences
@@ -62,12 +57,12 @@ class TokenReviewAuthenticator:
         return authenticated(user_of(status.user))
 
     def _expired(self, token: str) -> str:
-        """What a token says of its end is unverified: good enough for the log."""
+        """The expiry in a token is unverified: good enough for the log."""
         end = expiry(token)
         return f"expired at {date(end)}" if end is not None and end <= self._clock() else ""
 
     def _audience_fits(self, granted: list[str] | None) -> bool:
-        """An answer without audiences comes from a server that knows only its own (A-42)."""
+        """A review without audiences comes from a server that does not know them: it checked its own only."""
         if not self._audiences:
             return True
         return granted is not None and not set(granted).isdisjoint(self._audiences)

@@ -1,8 +1,8 @@
-"""· Whose is a client certificate?  Chains in, users out (--client-ca-file); the clock is an argument.
+"""· Which user does a client certificate name?  (--client-ca-file; the clock is an argument.)
 
-kube-apiserver's mapping (spec A-10): the common name is the user, the organizations are the groups.  The TLS
-handshake took a certificate of any authority that it was given; here each is verified against one authority
-alone.
+Mapped as by kube-apiserver (`authentication/request/x509`): the common name is the user, the organizations
+are the groups.  The TLS handshake accepts the authorities of users and of front proxies; here a chain is
+verified against one of them alone.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ REFUSED_SECONDS = 10.0  # for which a chain that did not verify is not verified 
 _CLIENT = frozenset((ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE))
 
 
-class Verified(msgspec.Struct, frozen=True):
+class VerifiedCertificate(msgspec.Struct, frozen=True):
     """A certificate that is good until `until` (seconds since the epoch).
 
-    `user` is None where it names nobody.
+    `user` is None where it names no user.
     """
 
     common_name: str
@@ -51,11 +51,11 @@ class Verified(msgspec.Struct, frozen=True):
     until: float
 
 
-class Trust:
+class TrustAnchors:
     """The certificates of one authority file."""
 
-    def __init__(self, pem: bytes, apart_from: Trust | None = None) -> None:
-        """No chain counts that leads through an authority of `apart_from` alone.
+    def __init__(self, pem: bytes, apart_from: TrustAnchors | None = None) -> None:
+        """A chain that leads to an authority of `apart_from` alone is not valid.
 
         Raises ValueError where they cannot be used.
         """
@@ -67,7 +67,7 @@ class Trust:
         self._keys = frozenset(map(_key, self._anchors))
         self._foreign = apart_from._keys - self._keys if apart_from is not None else frozenset()
 
-    def covers(self, other: Trust) -> str:
+    def covers(self, other: TrustAnchors) -> str:
         """One of the other's authorities that is trusted here as well, by its subject; empty where there is
         none.
 
@@ -85,8 +85,8 @@ class Trust:
             (anchor.subject.rfc4514_string() for anchor in other._anchors if _key(anchor) in keys), ""
         )
 
-    def verify(self, chain: Chain, now: float) -> Verified | None:
-        """None where the chain does not lead here, for clients, at this time."""
+    def verify(self, chain: Chain, now: float) -> VerifiedCertificate | None:
+        """None where the chain is not valid for clients at this time."""
         at = datetime.datetime.fromtimestamp(now, datetime.UTC)
         policy = (
             PolicyBuilder()
@@ -100,7 +100,7 @@ class Trust:
             if not self._foreign.isdisjoint(map(_key, verified)):
                 return None
             until = min(certificate.not_valid_after_utc.timestamp() for certificate in verified)
-            return Verified(_common_name(leaf.subject), _named(leaf), until)
+            return VerifiedCertificate(_common_name(leaf.subject), _named(leaf), until)
         except (VerificationError, UnsupportedAlgorithm, ValueError, TypeError):
             return None
 
@@ -108,16 +108,16 @@ class Trust:
 class CertificateVerifier:
     """Verifies each chain once and not for every request; `clock` is seconds since the epoch.
 
-    `trust` is asked each time, so that a renewed authority file counts at once.
+    `trust` is called each time, so that a renewed authority file counts at once.
     """
 
-    def __init__(self, trust: Callable[[], Trust], clock: Callable[[], float]) -> None:
+    def __init__(self, trust: Callable[[], TrustAnchors], clock: Callable[[], float]) -> None:
         self._trust = trust
         self._clock = clock
-        self._against: Trust | None = None
-        self._known: dict[Chain, Known[Verified | None]] = {}
+        self._against: TrustAnchors | None = None
+        self._known: dict[Chain, Known[VerifiedCertificate | None]] = {}
 
-    def verify(self, chain: Chain) -> Known[Verified | None]:
+    def verify(self, chain: Chain) -> Known[VerifiedCertificate | None]:
         trust, now = self._trust(), self._clock()
         if trust is not self._against:
             self._against, self._known = trust, {}
@@ -140,7 +140,7 @@ class CertificateAuthenticator:
         return self.known(credentials).value
 
     def known(self, credentials: Credentials) -> Known[User | None]:
-        """The answer, which takes no waiting, and holds until a certificate of the chain expires."""
+        """The user, valid until a certificate of the chain expires."""
         if not credentials.certificate:
             return NOBODY
         verified = self._verifier.verify(credentials.certificate)
@@ -149,9 +149,7 @@ class CertificateAuthenticator:
 
 
 def user_of(certificate: x509.Certificate) -> User:
-    """Raises ValueError where it names nobody, or in a way that has more than one reading; TypeError where a
-    name is no text.
-    """
+    """Raises ValueError where it names no user or is ambiguous, TypeError where a name is not text."""
     subject = certificate.subject
     name = _common_name(subject)
     if not name:
@@ -185,13 +183,13 @@ def _text(attribute: x509.NameAttribute[str | bytes]) -> str:
     value = attribute.value
     if not isinstance(value, str):
         raise ValueError("unable to parse a name's attribute into a string")
-    # CVE-2025-66220: behind a NUL one reader sees what another does not.
+    # CVE-2025-66220: readers disagree about what follows a NUL.
     if value and not value.isprintable():
         raise ValueError("a control character in a name")
     return value
 
 
-# --- what a certificate of the chain must say of itself
+# --- what the certificates of a chain must contain
 
 
 def _key(certificate: x509.Certificate) -> bytes:
@@ -220,11 +218,11 @@ def _may_sign(policy: Policy, certificate: x509.Certificate, usage: x509.KeyUsag
         raise ValueError("may not sign certificates")
 
 
-# The defaults are those of the web, which wants a DNS name in every certificate; a user has none.
+# The library's defaults are for web servers and require a DNS name, which users do not have.
 _LEAF = ExtensionPolicy.permit_all().may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, _for_clients)
 _AUTHORITY = (
     ExtensionPolicy.permit_all()
-    # that it says CA is verified in any case
+    # the CA flag is verified in any case
     .require_present(x509.BasicConstraints, Criticality.AGNOSTIC, None)
     .may_be_present(x509.KeyUsage, Criticality.AGNOSTIC, _may_sign)
     .may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, _for_clients)

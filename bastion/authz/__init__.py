@@ -1,1 +1,1 @@
-"""May they?"""
+"""Is a request allowed?"""

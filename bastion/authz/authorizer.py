@@ -1,4 +1,4 @@
-"""What an authorizer is."""
+"""The interface of authorizers."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from bastion.kube.user import User
 from bastion.runtime.turns import Asker
 from bastion.runtime.validity import Known
 
-Question = tuple[User, Attributes]  # may they?
+Question = tuple[User, Attributes]  # is this user allowed to do this?
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False):
-    """`reason` is for people: it follows the 403's own words."""
+    """`reason` follows the message of a 403."""
 
     allowed: bool
     reason: str = ""
@@ -23,15 +23,15 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
 
 class Authorizer(Protocol):
     async def authorize(self, user: User, attributes: Attributes, asker: Asker) -> Decision:
-        """Raises StatusError where it could not be found out: that is no decision, and never an allow.
+        """Raises StatusError where there is no decision, which is never an allow.
 
-        `asker` is in whose line a question to the API server waits: whoever makes the request, whomever they
-        act as.
+        A question to the API server waits in the queue of `asker`: the user who makes the request, also when
+        they act as another.
         """
         ...
 
 
 class RememberingAuthorizer(Authorizer, Protocol):
     def known(self, user: User, attributes: Attributes) -> Known[Decision] | None:
-        """What is remembered, and until when; None where it has to be asked."""
+        """The cached decision, and until when; None where there is none."""
         ...

@@ -1,4 +1,4 @@
-"""Remembers decisions."""
+"""Caches decisions."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from bastion.runtime.turns import Asker
 from bastion.runtime.validity import Known, Validity
 from bastion.settings.sections import Lifetimes
 
-# characters of a question that is remembered (Z-12): longer ones are made up to fill a memory
+# characters of a question that is cached, as in kube-apiserver: longer ones would be sent to fill the cache
 LONGEST = 10000
 
 
 class CachedAuthorizer:
-    """`lifetimes` may be replaced: the new ones are those of decisions made from then on.
+    """`lifetimes` may be replaced: decisions from then on have the new ones.
 
-    The key is the whole question: no two questions share an answer.
+    The key is the whole question: no two questions share a decision.
     """
 
     def __init__(self, inner: Authorizer, lifetimes: Lifetimes) -> None:
@@ -47,7 +47,7 @@ class CachedAuthorizer:
             raise unanswered(DOING, error) from error
 
     def known(self, user: User, attributes: Attributes) -> Known[Decision] | None:
-        """What is remembered, and until when; None where it has to be asked."""
+        """The cached decision, and until when; None where there is none."""
         entry = self._cache.entry((user, attributes))
         return Known(entry[0], Validity(until=entry[1])) if entry is not None else None
 

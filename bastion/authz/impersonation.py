@@ -1,6 +1,6 @@
-"""As whom does a user act?
+"""Impersonation: the user as whom a request acts.
 
-`Impersonate-*` headers, each permitted by reviews; which ones is a matter of `modes`.
+The `Impersonate-*` headers, permitted by the questions that `modes` lists.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from bastion.authz.authorizer import Authorizer, Question
-from bastion.authz.modes import MODES, Mode, mode
+from bastion.authz.modes import MODES, ImpersonationMode, mode
 from bastion.authz.requested import requested_identity
 from bastion.http.fields import Field
 from bastion.kube.attributes import Attributes
@@ -21,8 +21,8 @@ from bastion.runtime.turns import Key
 REMEMBERED = 10000  # users whose last mode is known
 
 
-class Assumed(msgspec.Struct, frozen=True, gc=False):
-    """Another identity, and the questions whose answers admitted to it."""
+class Impersonation(msgspec.Struct, frozen=True, gc=False):
+    """The user acted as, and the questions that were allowed for that."""
 
     user: User
     questions: tuple[Question, ...]
@@ -36,10 +36,10 @@ class Impersonator:
 
     async def assume(
         self, user: User, fields: list[Field], required: Sequence[Attributes], asker: Key
-    ) -> Assumed | None:
-        """None where nobody else is asked for.
+    ) -> Impersonation | None:
+        """None where the request does not ask for impersonation.
 
-        `required`: what the request is for.  Raises StatusError 400 or 403.
+        `required`: what the request itself needs.  Raises StatusError 400 or 403.
         """
         wanted = requested_identity(fields)
         if wanted is None:
@@ -52,12 +52,12 @@ class Impersonator:
             questions, refusal = await self._ask(user, tried, asker)
             if refusal is None:
                 self._remember(user, name)
-                return Assumed(tried.acting_as, questions)
+                return Impersonation(tried.acting_as, questions)
             first = first or refusal
-        raise first or internal_error()  # legacy is for everybody, so there is a refusal
+        raise first or internal_error()  # the legacy mode applies to every user, so there is a refusal
 
     async def _ask(
-        self, user: User, tried: Mode, asker: Key
+        self, user: User, tried: ImpersonationMode, asker: Key
     ) -> tuple[tuple[Question, ...], StatusError | None]:
         """(what was allowed, why the mode is refused: None where it is not)."""
         allowed: list[Question] = []

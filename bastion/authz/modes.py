@@ -1,5 +1,4 @@
-"""· What must a user be allowed in order to act as another?  kube-apiserver's rules of impersonation as of
-1.36.
+"""· The permissions that impersonation needs: kube-apiserver's rules as of 1.36.
 
 Sources: apiserver `pkg/endpoints/filters/impersonation` (`constrained_impersonation.go`, `mode.go`) and
 KEP-5284.
@@ -60,8 +59,9 @@ _PATH = re.compile(r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+")
 
 
 class Step(msgspec.Struct, frozen=True):
-    """Allowed where `at_once` is, or else `each` of these; `never` says why it is to nobody, and `each` then
-    what that is said of.
+    """Allowed where `at_once` is allowed, or else all of `each`.
+
+    `never`: why no user is allowed this; `each` then has the attributes for the message.
     """
 
     each: tuple[Attributes, ...]
@@ -69,28 +69,30 @@ class Step(msgspec.Struct, frozen=True):
     never: str = ""
 
 
-class Mode(msgspec.Struct, frozen=True):
-    """`asker` is whom the steps are asked about, `acting_as` the identity that they lead to."""
+class ImpersonationMode(msgspec.Struct, frozen=True):
+    """`asker` is the user whose permissions are checked, `acting_as` the user that results."""
 
     asker: User
     steps: tuple[Step, ...]
     acting_as: User
 
 
-def mode(name: str, user: User, wanted: RequestedIdentity, required: Sequence[Attributes]) -> Mode | None:
-    """The mode of this name, None where it is not for such an identity.
+def mode(
+    name: str, user: User, wanted: RequestedIdentity, required: Sequence[Attributes]
+) -> ImpersonationMode | None:
+    """The mode of this name, None where it does not apply to such an identity.
 
-    `required`: what the request is for.
+    `required`: what the request itself needs.
     """
     if not _fits(name, user, wanted):
         return None
     if name == LEGACY:
-        return Mode(user, _identity("impersonate", wanted, ""), impersonated(wanted))
+        return ImpersonationMode(user, _identity("impersonate", wanted, ""), impersonated(wanted))
     on = Step(tuple(structs.replace(asked, verb=f"impersonate-on:{name}:{asked.verb}") for asked in required))
     node = name in ("associated-node", "arbitrary-node")
     steps = (on, *_identity(f"impersonate:{name}", wanted, _AUTHENTICATION))
     acting_as = impersonated(wanted, ("system:nodes",) if node else ())
-    return Mode(_masked(user) if name == "associated-node" else user, steps, acting_as)
+    return ImpersonationMode(_masked(user) if name == "associated-node" else user, steps, acting_as)
 
 
 def _fits(name: str, user: User, wanted: RequestedIdentity) -> bool:
@@ -165,9 +167,9 @@ def _extras(asked: Attributes, extra: tuple[tuple[str, tuple[str, ...]], ...], *
 
 
 def _wrong_extra(extra: tuple[str, tuple[str, ...]]) -> str:
-    """Why nobody may have it, empty where somebody may.
+    """Why it is never allowed; empty where it can be.
 
-    The key comes from a lower-cased header, but decoded after that.
+    The key was decoded after its header was lower-cased, so it may have upper case.
     """
     key, values = extra
     if not key:

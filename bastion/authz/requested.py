@@ -1,6 +1,6 @@
-"""· As whom does a request ask to act?  Its `Impersonate-*` headers, and the identity that they make.
+"""· The identity that a request asks to act as: its `Impersonate-*` headers, and the user that results.
 
-Source: apiserver `pkg/endpoints/filters/impersonation` (spec I-1, I-3).
+Source: apiserver `pkg/endpoints/filters/impersonation`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _EXTRA = b"impersonate-extra-"
 
 @dataclass(frozen=True, slots=True)
 class RequestedIdentity:
-    """Whom a request asks to act as; `extra` keeps the order of the headers."""
+    """The identity asked for; `extra` keeps the order of the headers."""
 
     user: str
     groups: tuple[str, ...] = ()
@@ -37,7 +37,7 @@ class RequestedIdentity:
 
 
 def requested_identity(fields: list[Field]) -> RequestedIdentity | None:
-    """None where no header asks.  Raises StatusError 400 for groups, uid or extras of nobody."""
+    """None without such headers.  Raises StatusError 400 for groups, uid or extras without a user."""
     user: str | None = None
     uid: str | None = None
     groups: list[str] = []
@@ -72,10 +72,9 @@ def requested_identity(fields: list[Field]) -> RequestedIdentity | None:
 
 
 def impersonated(wanted: RequestedIdentity, fixed: tuple[str, ...] = ()) -> User:
-    """The identity that results (I-3): the groups asked for, those of a service account, and that one is
-    known.
+    """The user that results: the groups asked for or those of a service account, and `system:authenticated`.
 
-    `fixed`: the groups that whoever has such a name is in, whatever is asked for.
+    `fixed`: the groups of every user with such a name, which replace those asked for.
     """
     groups = fixed or wanted.groups
     account = service_account(wanted.user)

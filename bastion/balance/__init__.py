@@ -1,1 +1,1 @@
-"""· Which of several endpoints?"""
+"""· In which order are endpoints tried?"""

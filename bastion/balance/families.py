@@ -1,10 +1,8 @@
-"""· Does a target's address family lead anywhere?
+"""· Is a target reachable by each address family?  Pure: time is an argument.
 
-Outcomes of dials in, which family goes last out; time is an argument.
-
-A cluster may have a second family whose routes end nowhere, or rules that drop it.  Two dials in a row that
-nobody answered, and none that was, put that family last for its target; now and then one request tries it
-first again. Only the order changes: where a pod has no other address, that one is dialled.
+In a cluster the second family may have no routes, or rules may drop it.  After two dials in a row without any
+response that family is tried last for its target; from time to time one request tries it first again.  Only
+the order changes: where a pod has no other address, that one is dialled.
 """
 
 from __future__ import annotations
@@ -12,12 +10,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Hashable
 
-SILENT = 2  # dials in a row that nobody answered
+SILENT = 2  # dials in a row without a response
 PAUSE_FIRST, PAUSE_MOST = 15.0, 240.0  # seconds until it is tried first again
 MAX_TRACKED = 8192  # targets and families
 
 
-class _Silence:
+class _SilentDials:
     __slots__ = ("count", "pause", "until")
 
     def __init__(self) -> None:
@@ -27,22 +25,20 @@ class _Silence:
 
 
 class Families:
-    """Remembers only what does not answer, per target: what one tenant's pods do changes nothing for
-    another's.
-    """
+    """Keeps only families that do not respond, per target: pods of one tenant do not affect another's."""
 
     def __init__(self) -> None:
-        self._silent: OrderedDict[tuple[Hashable, str], _Silence] = OrderedDict()
+        self._silent: OrderedDict[tuple[Hashable, str], _SilentDials] = OrderedDict()
 
     def silent(self, target: Hashable, family: str, now: float) -> None:
-        """A dial of it was not answered: not even refused, which somebody does who is there."""
+        """A dial got no response, not even a refusal, which would prove that the address is reachable."""
         run = self._silent.get((target, family))
         if run is None:
             if len(self._silent) >= MAX_TRACKED:
                 self._silent.popitem(last=False)
-            run = self._silent[target, family] = _Silence()
+            run = self._silent[target, family] = _SilentDials()
         run.count += 1
-        # later ones are those of requests that had nothing else, and put off no probe
+        # later ones are of requests without another endpoint, and delay no probe
         if run.count == SILENT:
             run.until = now + run.pause
 
@@ -51,7 +47,7 @@ class Families:
             self._silent.pop((target, family), None)
 
     def is_last(self, target: Hashable, family: str, now: float) -> bool:
-        """A no for one that was silent is the probe: the next is due later, and ever later."""
+        """False for a silent family makes this request the probe; the next one is due later each time."""
         run = self._silent.get((target, family)) if self._silent else None
         if run is None or run.count < SILENT:
             return False

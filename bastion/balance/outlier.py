@@ -1,11 +1,10 @@
-"""· Which endpoint is worth a try, and for whom?  Outcomes in, an order out; time is an argument.
+"""· Outlier detection: which endpoints fail, and for which users?  Pure: time is an argument.
 
-What a user asks for may be what makes an endpoint fail: a path on which the application breaks down, an
-answer that takes hours.  So a failure counts for its user: several in a row take the endpoint from that user
-alone.  It is taken from everybody where it cannot be dialled, or where several in a row were of more than one
-user.
+A user's own requests may make an endpoint fail: a path that crashes the application, a response that takes
+hours.  So failures count per user: several in a row eject the endpoint for that user alone.  It is ejected
+for all users where it cannot be dialled, or where several failures in a row were of more than one user.
 
-Taken means tried last, and by one request each few seconds; it is never a reason to try nothing.
+An ejected endpoint is tried last, and first by one request every few seconds; it is never excluded.
 """
 
 from __future__ import annotations
@@ -19,22 +18,22 @@ V = TypeVar("V")
 
 FAILURES = 5  # in a row
 PROBE_SECONDS = 5.0
-PAUSES = (1, 2, 4, 8, 12)  # times that: how much later somebody tries again whose every try failed
-MAX_TRACKED = 16384  # endpoints that fail for everybody
+PAUSES = (1, 2, 4, 8, 12)  # times that: the pause of a user whose every try failed
+MAX_TRACKED = 16384  # endpoints that fail for all users
 MAX_USERS = 4096
 MAX_OF_A_USER = 256  # endpoints
 
 
-class _Run:
+class _FailureRun:
     """Failures in a row, the first of them of user `of`."""
 
     __slots__ = ("count", "of", "shared", "undialled", "until")
 
     def __init__(self, of: Hashable) -> None:
         self.count = 0
-        self.undialled = 0  # the last so many: no connection
+        self.undialled = 0  # of these the last so many were dials that failed
         self.of = of
-        self.shared = False  # others failed, too
+        self.shared = False  # other users' requests failed, too
         self.until = 0.0  # when it may be tried again
 
     def failed(self, user: Hashable, *, dialled: bool) -> None:
@@ -44,7 +43,7 @@ class _Run:
 
 
 class OutlierStatistics(NamedTuple):
-    """Endpoints that are tried last: by all users, or by one user alone."""
+    """Endpoints that are ejected: for all users, or for one user alone."""
 
     failing: int
     failing_for_one_user: int
@@ -56,14 +55,16 @@ class Outliers:
     def __init__(self, failures: int = FAILURES, probe_seconds: float = PROBE_SECONDS) -> None:
         self._failures = failures
         self._probe_seconds = probe_seconds
-        self._all: OrderedDict[Hashable, _Run] = OrderedDict()  # endpoint -> since its last answer to anybody
-        # user -> endpoint -> since its last to this one
-        self._users: OrderedDict[Hashable, OrderedDict[Hashable, _Run]] = OrderedDict()
+        self._all: OrderedDict[Hashable, _FailureRun] = (
+            OrderedDict()
+        )  # endpoint -> failures since its last response
+        # user -> endpoint -> failures since its last response to this user
+        self._users: OrderedDict[Hashable, OrderedDict[Hashable, _FailureRun]] = OrderedDict()
 
     def order(self, endpoints: Iterable[E], user: Hashable, now: float) -> Iterable[E]:
-        """Those worth a try as they stand, and then the others.
+        """Healthy endpoints in the given order, then the others.
 
-        To go on to one that is failing is the probe of it.
+        Iterating to an ejected one that is due makes this request its probe.
         """
         if not self._all and not self._users:
             return endpoints
@@ -79,28 +80,26 @@ class Outliers:
         yield from others
 
     def worth_a_try(self, endpoint: Hashable, user: Hashable, now: float) -> bool:
-        """A yes for one that is failing is the probe: the next is due later, and for this user later still if
-        it fails.
-        """
+        """True for an ejected endpoint makes this request the probe; the next one is due later."""
         runs, everybody = self._users.get(user), self._all.get(endpoint)
         own = runs.get(endpoint) if runs is not None else None
-        taken = [run for run in (own, everybody) if run is not None and self._is_taken(run, everybody)]
-        if any(now < run.until for run in taken):
+        ejected = [run for run in (own, everybody) if run is not None and self._is_ejected(run, everybody)]
+        if any(now < run.until for run in ejected):
             return False
-        for run in taken:
+        for run in ejected:
             run.until = now + self._probe_seconds
         return True
 
     def well(self, endpoint: Hashable, user: Hashable) -> bool:
-        """Whether nothing is known against it; asking is no probe."""
+        """Whether the endpoint is not ejected; unlike `worth_a_try` this is never a probe."""
         if not self._all and not self._users:
             return True
         runs, everybody = self._users.get(user), self._all.get(endpoint)
         own = runs.get(endpoint) if runs is not None else None
-        return not any(run is not None and self._is_taken(run, everybody) for run in (own, everybody))
+        return not any(run is not None and self._is_ejected(run, everybody) for run in (own, everybody))
 
     def answered(self, endpoint: Hashable, user: Hashable) -> None:
-        """It is well, and well for this user; another one's own failures are that one's."""
+        """The endpoint responded to this user; failures of other users' own requests stay."""
         if self._all:
             self._all.pop(endpoint, None)
         if self._users:
@@ -112,37 +111,42 @@ class Outliers:
         self._failed(endpoint, user, now, dialled=False)
 
     def unanswered(self, endpoint: Hashable, user: Hashable, now: float) -> None:
-        """A connection was there, and no answer came of it."""
+        """The connection was made, but no response came."""
         self._failed(endpoint, user, now, dialled=True)
         run = _kept(
-            _kept(self._users, user, MAX_USERS, OrderedDict), endpoint, MAX_OF_A_USER, lambda: _Run(user)
+            _kept(self._users, user, MAX_USERS, OrderedDict),
+            endpoint,
+            MAX_OF_A_USER,
+            lambda: _FailureRun(user),
         )
         run.failed(user, dialled=True)
-        # Whose every try fails tries ever more rarely, so that the tries of others are not spent on theirs.
+        # A user whose every try fails tries ever more rarely, so that the probes are left to others.
         beyond = max(0, run.count - self._failures)
         run.until = now + self._probe_seconds * PAUSES[min(beyond, len(PAUSES) - 1)]
 
     def _failed(self, endpoint: Hashable, user: Hashable, now: float, *, dialled: bool) -> None:
-        run = _kept(self._all, endpoint, MAX_TRACKED, lambda: _Run(user))
-        taken = self._is_taken(run, run)
+        run = _kept(self._all, endpoint, MAX_TRACKED, lambda: _FailureRun(user))
+        ejected = self._is_ejected(run, run)
         run.failed(user, dialled=dialled)
-        if not taken:  # else what one user tries for want of another endpoint would put off the probes of all
+        if (
+            not ejected
+        ):  # else the requests of one user without another endpoint would delay the probes of all
             run.until = now + self._probe_seconds
 
-    def _is_taken(self, run: _Run, everybody: _Run | None) -> bool:
+    def _is_ejected(self, run: _FailureRun, everybody: _FailureRun | None) -> bool:
         if run.count < self._failures:
             return False
         return run is not everybody or run.shared or run.undialled >= self._failures
 
     def statistics(self) -> OutlierStatistics:
         return OutlierStatistics(
-            sum(self._is_taken(run, run) for run in self._all.values()),
+            sum(self._is_ejected(run, run) for run in self._all.values()),
             sum(run.count >= self._failures for runs in self._users.values() for run in runs.values()),
         )
 
 
 def _kept(table: OrderedDict[Hashable, V], key: Hashable, most: int, make: Callable[[], V]) -> V:
-    """What is there for this key, made where nothing is; the oldest makes room."""
+    """The value of this key, made where there is none; the oldest entry is removed when the table is full."""
     value = table.get(key)
     if value is None:
         if len(table) >= most:

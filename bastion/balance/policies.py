@@ -1,4 +1,4 @@
-"""· In which order are the endpoints of a service tried?"""
+"""· Balancing policies: the order in which the endpoints of a service are tried."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Protocol, TypeVar
 T = TypeVar("T")
 
 
-class Policy(Protocol):
+class BalancingPolicy(Protocol):
     def order(self, endpoints: Sequence[T]) -> Sequence[T]:
-        """All of `endpoints`, the one to try first at the front; the others stand by for a dial that
-        fails.
+        """All of `endpoints`, the one to try first at the front; the others are for dials that
+        fail.
         """
         ...
 

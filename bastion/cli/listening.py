@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from bastion.cli.starting import cause
-from bastion.runtime.certificates import Authority, Pair
+from bastion.runtime.certificates import Authority, CertificatePair
 from bastion.runtime.errors import StartError
 from bastion.runtime.follow import Followed
 from bastion.runtime.trust import server_context
@@ -110,6 +110,6 @@ def _try(certificate: Path, key: Path) -> None:
         ) from error
 
 
-def self_signed(config: Config) -> Pair:
+def self_signed(config: Config) -> CertificatePair:
     names = [*own_names(config.serving.bind_address), *config.browsers.names()]
     return Authority("bastion").issue(names, common_name="bastion")

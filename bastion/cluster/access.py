@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from bastion.cluster.proxies import Proxies
 from bastion.runtime.certificates import Certificate
 from bastion.runtime.errors import StartError
-from bastion.runtime.follow import Changes
+from bastion.runtime.follow import FileChanges
 
 LOOK_EVERY = 1.0  # seconds between looks at the files
 EARLY = 30.0  # seconds before credentials expire
@@ -90,7 +90,8 @@ class ApiAccess:
         self._clock = clock
         self._now = load()
         self.server = self._now.server
-        self._changes = Changes(self._now.files)
+        files = self._now.files
+        self._changes = FileChanges(lambda: files)
         self._tried = float("-inf")
         self._loading: asyncio.Task[None] | None = None
 
@@ -162,7 +163,8 @@ class ApiAccess:
         if loaded.server != self._now.server:
             _log.warning("the kubeconfig names another API server, %s: restart to use it", loaded.server)
         if loaded.files != self._now.files:
-            self._changes = Changes(loaded.files)
+            files = loaded.files
+            self._changes = FileChanges(lambda: files)
         if loaded.trust.made_of == self._now.trust.made_of:
             # so that connections made with this context are used on
             loaded = replace(loaded, trust=self._now.trust)

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 
 from bastion.kube.status import too_many_requests
-from bastion.runtime.turns import Asker, Lines, Shared, keys_of
+from bastion.runtime.turns import Asker, SharedAsker, TurnQueues, keys_of
 
 Place = asyncio.Future[None]
 
@@ -16,7 +16,7 @@ class Queue:
     """`passed_on` is called for a turn that came after its owner had left."""
 
     def __init__(self, passed_on: Callable[[], None]) -> None:
-        self._lines: Lines[Place] = Lines()
+        self._lines: TurnQueues[Place] = TurnQueues()
         self._passed_on = passed_on
 
     async def wait(self, asker: Asker) -> None:
@@ -31,7 +31,7 @@ class Queue:
                 "too many questions of this user or address wait for the Kubernetes API server; try again"
                 " shortly"
             )
-        if isinstance(asker, Shared):
+        if isinstance(asker, SharedAsker):
             asker.waits(lambda key: self._lines.add(key, place))
         try:
             await place
@@ -40,7 +40,7 @@ class Queue:
                 self._passed_on()
             raise
         finally:
-            if isinstance(asker, Shared):
+            if isinstance(asker, SharedAsker):
                 asker.waits(None)
             for key in keys_of(asker):
                 self._lines.discard(key, place)

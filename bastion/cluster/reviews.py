@@ -13,14 +13,18 @@ from bastion.runtime.turns import Asker
 RIGHTS = {TOKEN_REVIEWS: REVIEW_TOKENS, ACCESS_REVIEWS: REVIEW_ACCESS}
 
 
-class Creates(Protocol):
-    async def create(self, path: str, body: bytes, asker: Asker) -> bytes: ...
+class ReviewClient(Protocol):
+    """The part of the API client that creates reviews."""
+
+    async def create(self, path: str, body: bytes, asker: Asker) -> bytes:
+        """Raises ApiError (an OSError or ValueError will do as well)."""
+        ...
 
 
 class Reviews:
     """`api`, and its failures in `outages`."""
 
-    def __init__(self, api: Creates, outages: Outages) -> None:
+    def __init__(self, api: ReviewClient, outages: Outages) -> None:
         self._api = api
         self._outages = outages
 

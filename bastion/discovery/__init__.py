@@ -1,1 +1,1 @@
-"""What exists, as the Kubernetes API says."""
+"""The objects of the cluster, and where a target leads."""

@@ -1,27 +1,18 @@
-"""· Where do the API servers listen, as the cluster itself says?
-
-The Service default/kubernetes and its endpoints.
-"""
+"""· Where do the API servers listen?  The Service default/kubernetes and its endpoints."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
 
 import msgspec
 
 from bastion.cluster.errors import ApiError
+from bastion.discovery.apiclient import ObjectReader
 from bastion.discovery.catalog import Catalog
 from bastion.kube.objects import SERVICE_NAME_LABEL, STRUCTS, path_of
-from bastion.runtime.turns import BACKGROUND, Asker
+from bastion.runtime.turns import BACKGROUND
 
 NAMESPACE, NAME = "default", "kubernetes"
-
-
-class Objects(Protocol):
-    """What is needed of the API server.  Raises ApiError."""
-
-    async def get(self, path: str, query: dict[str, str], asker: Asker) -> bytes: ...
 
 
 class _List(msgspec.Struct):
@@ -29,7 +20,7 @@ class _List(msgspec.Struct):
 
 
 def api_server_sockets(catalog: Catalog) -> Iterator[tuple[str, int]]:
-    """(address, port) of each; none where the catalog does not hold them."""
+    """(address, port) of each; none where the catalog does not have the Service."""
     service = catalog.services.get((NAMESPACE, NAME))
     if service is not None:
         for port in service.spec.ports or ():
@@ -42,10 +33,10 @@ def api_server_sockets(catalog: Catalog) -> Iterator[tuple[str, int]]:
                     yield address, number.port or 0
 
 
-async def look_once(api: Objects, catalog: Catalog) -> None:
-    """Puts them into a catalog of their own, where their namespace is not watched (--namespaces).
+async def look_once(api: ObjectReader, catalog: Catalog) -> None:
+    """Reads them into `catalog`, which is their own where their namespace is not watched (--namespaces).
 
-    Whom the bastion may not ask, or cannot, changes nothing: what was known stays.
+    Where the API server refuses or fails, `catalog` stays as it was.
     """
     try:
         service = await api.get(path_of("services", NAMESPACE, NAME), {}, BACKGROUND)

@@ -1,12 +1,11 @@
 """· Which endpoints back a service?
 
-Those of its slices that are ready, and whose address is that of the pod they name.
+The ready ones of its slices whose address belongs to the pod they name; where none is ready, those that serve
+while terminating (KEP-1669).  A pod of two address families is one endpoint, of the family that the service
+names first; its other address is a standby.
 
-Where none is ready, those that serve while they end (KEP-1669).  A pod of two address families is one
-endpoint, of the family that the service names first; its other address stands by.
-
-A tenant may write any number of slices: a little is looked at in one turn of the loop, what was looked at is
-remembered until it changes, and of one service no more than so much.
+A tenant may write any number of slices: one turn of the loop checks a bounded number of addresses, the
+results are kept until they change, and the slices of one service count up to MOST_LISTED.
 """
 
 from __future__ import annotations
@@ -23,18 +22,18 @@ from bastion.kube.target import Target
 from bastion.network.addresses import DialPolicy
 
 SLICE_PORTS = 8
-# What one service lists in its slices: endpoints, ports and the slices themselves.  Several times what a
-# cluster of 5000 nodes needs; slices beyond it are not looked at.
+# Endpoints, ports and slices of one service.  Several times what a cluster of 5000 nodes needs; slices beyond
+# it are ignored.
 MOST_LISTED = 40_000
-AT_ONCE = 256  # addresses looked at for the first time in one turn of the loop: a few milliseconds
+AT_ONCE = 256  # addresses checked for the first time in one turn of the loop: a few milliseconds
 
 
 class Unsettled(StatusError):
-    """Not the last word: the router looks again."""
+    """Resolving again may give another result: the router does so."""
 
 
 class Unfinished(Unsettled):
-    """There is more to look at than fits a turn of the loop: resolved again, it goes on where it stopped."""
+    """More addresses to check than one turn of the loop may: resolving again continues from there."""
 
     def __init__(self, target: Target) -> None:
         plain = service_unavailable(
@@ -47,8 +46,8 @@ class Unfinished(Unsettled):
 Backed = tuple[str, Endpoint]  # the pod, and where it is
 
 
-class Share(msgspec.Struct, gc=False):
-    """Of a slice, for a port: its endpoints that may be dialled, and those that nobody has looked at yet."""
+class PortEndpoints(msgspec.Struct, gc=False):
+    """The endpoints of a slice for one port: those that may be dialled, and in `rest` the unchecked ones."""
 
     number: int
     tls: TLSProfile | None
@@ -58,7 +57,7 @@ class Share(msgspec.Struct, gc=False):
     families: set[str]
 
 
-class Backers(msgspec.Struct, frozen=True, gc=False):
+class ServiceEndpoints(msgspec.Struct, frozen=True, gc=False):
     """`endpoints`: one of each pod.
 
     `standby`: one of each pod in the other family, where it has one; empty where no pod has two.
@@ -68,16 +67,16 @@ class Backers(msgspec.Struct, frozen=True, gc=False):
     standby: tuple[Endpoint, ...] = ()
 
 
-class Backing:
-    """`beyond` is told of a service that lists more than is looked at."""
+class EndpointFinder:
+    """`on_truncated` is called with a service that lists more than MOST_LISTED."""
 
-    def __init__(self, catalog: Catalog, policy: DialPolicy, beyond: Callable[[Key], None]) -> None:
+    def __init__(self, catalog: Catalog, policy: DialPolicy, on_truncated: Callable[[Key], None]) -> None:
         self._catalog = catalog
         self._policy = policy
-        self._beyond = beyond
+        self._on_truncated = on_truncated
 
-    def of(self, target: Target, port: str, tls: TLSProfile | None, family: str) -> Backers:
-        """Of the service's port of this name; `family` goes first, empty where that is open.
+    def find(self, target: Target, port: str, tls: TLSProfile | None, family: str) -> ServiceEndpoints:
+        """The endpoints of the service's port of this name; addresses of `family` go first, empty for any.
 
         Raises Unfinished.
         """
@@ -103,21 +102,23 @@ class Backing:
         for key, piece in self._catalog.slices_of(target.namespace, target.name).items():
             room -= 1 + len(piece.endpoints or ()) + len(piece.ports or ())
             if room < 0:
-                self._beyond((target.namespace, target.name))
+                self._on_truncated((target.namespace, target.name))
                 return
             yield key, piece
 
-    def _share(self, key: Key, piece: EndpointSlice, number: int, tls: TLSProfile | None) -> Share:
+    def _share(self, key: Key, piece: EndpointSlice, number: int, tls: TLSProfile | None) -> PortEndpoints:
         known = self._catalog.memos.slices.of(*key)
         share = known.get((number, tls))
         if share is None:
             if len(known) >= SLICE_PORTS:
                 known.clear()
-            share = known[(number, tls)] = Share(number, tls, iter(piece.endpoints or ()), [], [], set())
+            share = known[(number, tls)] = PortEndpoints(
+                number, tls, iter(piece.endpoints or ()), [], [], set()
+            )
         return share
 
-    def _look(self, share: Share, namespace: str, most: int) -> int:
-        """How many addresses were looked at: about `most`, or all that the share had left."""
+    def _look(self, share: PortEndpoints, namespace: str, most: int) -> int:
+        """Checks about `most` addresses, and returns how many."""
         looked = 0
         for endpoint in share.rest:
             if endpoint.ready:
@@ -129,7 +130,7 @@ class Backing:
                 break
         return looked
 
-    def _dialled(self, endpoint: SliceEndpoint, namespace: str, share: Share) -> list[Backed]:
+    def _dialled(self, endpoint: SliceEndpoint, namespace: str, share: PortEndpoints) -> list[Backed]:
         reference = endpoint.target_ref
         if reference is None or reference.kind != "Pod":
             return []
@@ -155,30 +156,28 @@ class Backing:
         if len(listed) < len(pieces):
             return no_endpoints(
                 target.id,
-                f"none is ready among the first {MOST_LISTED} that its slices list, and no more are"
-                " looked at",
+                f"none of the first {MOST_LISTED} in its slices is ready, and the others are ignored",
             ).message
         return no_endpoints(target.id if any(piece.endpoints for _, piece in listed) else target.name).message
 
 
-def by_family(found: Sequence[Backed], families: set[str], family: str) -> Backers:
-    """Each pod in this family where it has an address of it (it has one of each at most); without a family,
-    in the lower one.
+def by_family(found: Sequence[Backed], families: set[str], family: str) -> ServiceEndpoints:
+    """One endpoint for each pod: of this family where the pod has one; without a family, of the lower one.
 
-    `families` are those that were found.
+    `families` are those found.
     """
     if len(families) < 2:
-        # pods of the host network may share one
-        return Backers(tuple(dict.fromkeys(endpoint for _, endpoint in found)))
+        # pods of the host network may share an address
+        return ServiceEndpoints(tuple(dict.fromkeys(endpoint for _, endpoint in found)))
     family = family or min(families)
     first = [backed for backed in found if family_of(backed[1].address) == family]
     other = [backed for backed in found if family_of(backed[1].address) != family]
     endpoints, standby = _before(first, other), _before(other, first)
-    return Backers(endpoints, standby if set(endpoints) != set(standby) else ())
+    return ServiceEndpoints(endpoints, standby if set(endpoints) != set(standby) else ())
 
 
 def _before(first: Sequence[Backed], other: Sequence[Backed]) -> tuple[Endpoint, ...]:
-    """The first ones, and of the others those whose pod is not among these."""
+    """`first`, then those of `other` whose pod is not among them."""
     pods = {pod for pod, _ in first}
     return tuple(dict.fromkeys((*(e for _, e in first), *(e for pod, e in other if pod not in pods))))
 

@@ -1,8 +1,8 @@
-"""· An indexed copy of the objects that are watched: who has which name, which address, which service.
+"""· An index of the watched objects by name, by address and by service.
 
-Pure: changes come in by `apply` and `retain`, look-ups read.  A look-up costs a dictionary access; what was
-worked out for a service, a slice or a pod (`memo`) is dropped when one of the objects it came from changes.
-A change costs what changed, however many objects its tenant wrote besides.
+Pure: `apply` and `retain` change it.  A look-up costs a dictionary access; results cached for a service, a
+slice or a pod (`memos`) are dropped when one of their objects changes.  The cost of a change depends on what
+changed, not on how many other objects its tenant has.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from bastion.discovery.kubelets import DEFAULT_KUBELET_PORT, Kubelets
 from bastion.discovery.listeners import Listeners, tell
 from bastion.kube.objects import EndpointSlice, Node, Object, Pod, Service
 
-WIDE = 256  # slices that name one pod: of more it is cheaper to forget the whole namespace
+WIDE = 256  # slices that name one pod: with more it is cheaper to drop the whole namespace
 LOOKED_AT = 2048  # keys compared in one step of `retain`
-TAKEN_OUT = 64  # objects, in one step,
-ENDPOINTS = 32  # and as many endpoints of a slice are like one
+TAKEN_OUT = 64  # objects removed in one step of `retain`,
+ENDPOINTS = 32  # where so many endpoints of a slice count as one
 
 Key = tuple[str, str]  # (namespace, name)
 
@@ -35,10 +35,10 @@ class Catalog:
         self._host_at: Index[Key] = Index()  # address -> live pods of the host network
         self._kubelets = Kubelets()
         self.memos = Memos()
-        self.synced: dict[str, bool] = {}  # per resource: has a whole list been seen?
+        self.synced: dict[str, bool] = {}  # per resource: was a whole list read?
         # of the resources not synced, those that the API server does not let the bastion list
         self.refused: set[str] = set()
-        # (resource, namespace) of lists that have not been seen to their end
+        # (resource, namespace) of lists that were not yet read to the end
         self._unread: set[tuple[str, str]] = set()
         self.listeners = Listeners()
 
@@ -52,7 +52,7 @@ class Catalog:
     def is_kubelet(self, address: str, port: int) -> bool:
         """Whether a node's kubelet listens there.
 
-        Of a node that is not known here its pods of the host network tell the address.
+        An unknown node is recognized by its pods of the host network, which have its address.
         """
         ports = self._kubelets.ports(address)
         if ports:
@@ -65,8 +65,8 @@ class Catalog:
     def owner_of(self, address: str) -> Pod | None:
         """The pod that an address belongs to: of several live ones on the pod network the newest.
 
-        Pods that have ended own nothing.  Pods of the host network share their node's address, so they own it
-        together: the answer is one of them, and `owns` is the question to ask about one.
+        Terminated pods own nothing.  Pods of the host network share their node's address: this returns one of
+        them, and `owns` decides for each.
         """
         own = self._own_at.get(address)
         keys = own or islice(self._host_at.get(address), 1)
@@ -86,9 +86,7 @@ class Catalog:
     # --- changes
 
     def doubt(self, why: str) -> None:
-        """All of it is to be listed anew: the API server's data went back in time, for every resource
-        alike.
-        """
+        """Requests new lists of all resources: the API server's data went back in time."""
         tell(self.listeners.went_back, why)
 
     def apply(self, resource: str, new: Object | None, key: Key) -> None:
@@ -103,14 +101,14 @@ class Catalog:
             self._apply_node(key[1], new if isinstance(new, Node) else None)
 
     def expect(self, resource: str, namespace: str = "") -> None:
-        """A list of this resource (of one namespace, where one is named) is going to be read."""
+        """A list of this resource (of one namespace, where one is given) will be read."""
         self._unread.add((resource, namespace))
         self.synced[resource] = False
 
     def retain(self, resource: str, keys: Collection[Key], namespace: str = "") -> Iterator[None]:
-        """A whole list was seen: what it did not hold is gone.
+        """A whole list was read: removes what it did not hold.
 
-        In steps: all is done once the last was taken.
+        Works in steps: it is done once the iterator is exhausted.
         """
         known = iter(list(self._keys(resource)))
         while some := list(islice(known, LOOKED_AT)):
@@ -134,7 +132,7 @@ class Catalog:
         )
 
     def _weight(self, resource: str, key: Key) -> int:
-        """Of taking an object out, in small objects: of a slice each endpoint has its place in an index."""
+        """The cost of removing an object; each endpoint of a slice is in an index."""
         return 1 + len(self._slices[key].endpoints or ()) // ENDPOINTS if resource == "endpointslices" else 1
 
     def keys(self, resource: str) -> set[Key]:
@@ -160,28 +158,26 @@ class Catalog:
             self._forget_around(key, new)
             for address in new.addresses if old is None or old.metadata.uid != new.metadata.uid else ():
                 if len(self._own_at.get(address)) > 1 and not new.spec.host_network:
-                    tell(
-                        self.listeners.address_left, address
-                    )  # nobody has said yet that the one before is gone
+                    tell(self.listeners.address_left, address)  # the pod that had it before is still there
         else:
             del self.pods[key]
         if old is not None:
             self._say_gone(old, new)
 
     def _index_pod(self, key: Key, pod: Pod, change: Callable[[Index[Key], str, Key], None]) -> None:
-        """Pods that have ended keep their address, by the thousand, and own nothing."""
+        """Terminated pods keep their addresses, by the thousand, and own nothing."""
         index = self._host_at if pod.spec.host_network else self._own_at
         for address in () if pod.terminal else pod.addresses:
             change(index, address, key)
 
     def _forget_around(self, key: Key, pod: Pod) -> None:
-        """What was worked out for a pod, and for those at its addresses: whose these are may have changed."""
+        """Drops cached results of a pod and of those at its addresses, whose owner may have changed."""
         self._forget_pod(key)
         for address in pod.addresses:
             for other in self._own_at.get(address):
                 if other != key:
                     self._forget_pod(other)
-            # Of the host network's pods none takes the address from another.
+            # A pod of the host network never takes an address from another.
             for other in () if pod.spec.host_network else self._host_at.get(address):
                 self._forget_pod(other)
 
@@ -199,7 +195,7 @@ class Catalog:
             self.memos.services.forget(namespace, self._slices[piece].service)
 
     def _say_gone(self, old: Pod, new: Pod | None) -> None:
-        """Of the host network's pods only the last one takes the address along."""
+        """An address of the host network is gone only with its last pod."""
         kept = (
             new.addresses
             if new is not None and not new.terminal and new.metadata.uid == old.metadata.uid

@@ -1,4 +1,4 @@
-"""· A page of a list, or an event of a watch, as far as it can be read whatever its objects are."""
+"""· A page of a list, or an event of a watch, decoded as far as possible without knowing its objects."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-SLICE = 25  # objects decoded at a time, or so many bytes of them: others want the processor, too
+SLICE = 25  # objects decoded in one turn of the loop, or so many bytes of them
 SLICE_BYTES = 65536
 
 
@@ -32,7 +32,7 @@ class _EventHead(msgspec.Struct):
 
 
 class _Event(msgspec.Struct):
-    """All that can be told of an event whatever its object is: an ERROR's is a Status."""
+    """The fields that every event has; the object of an ERROR is a Status."""
 
     type: str
     object: _EventHead

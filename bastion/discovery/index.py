@@ -1,6 +1,6 @@
-"""· Who names whom, and what was worked out from it?
+"""· The catalog's index and its caches.
 
-Dictionaries whose changes cost the same however much a tenant wrote.
+Dictionaries whose changes cost the same however many objects a tenant has.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ V = TypeVar("V")
 
 
 class Index(Generic[V]):
-    """Several values for a key, in the order they came.
+    """Several values for a key, in the order of insertion.
 
-    Nearly always it is one, and fifty thousand dictionaries or sets of one would take 15 MiB: so they are
-    tuples, and dictionaries only where a change would have to copy many.
+    Nearly always there is one, and fifty thousand dictionaries or sets would take 15 MiB: so values are kept
+    in tuples, and in dictionaries only where a change would copy many.
     """
 
     def __init__(self) -> None:
@@ -50,12 +50,10 @@ class Index(Generic[V]):
 
 
 class Memo:
-    """What was worked out about an object, by namespace and name; a whole namespace is forgotten as fast as
-    one name.
-    """
+    """Cached results by an object's namespace and name; a namespace is dropped as fast as a name."""
 
     def __init__(self, most: int) -> None:
-        """`most` objects are remembered; then all begins anew."""
+        """At most `most` objects; then the cache is emptied."""
         self._most = most
         self._known: dict[str, dict[str, dict[Any, Any]]] = {}
         self._count = 0
@@ -65,7 +63,7 @@ class Memo:
         return known.get(name) if known is not None else None
 
     def of(self, namespace: str, name: str) -> dict[Any, Any]:
-        """To be written into."""
+        """As `get`, but creates an empty one."""
         known = self.get(namespace, name)
         if known is None:
             if self._count >= self._most:
@@ -90,7 +88,7 @@ class Memo:
 
 
 class Memos:
-    """What a resolver worked out, per service, per slice and per pod."""
+    """The resolver's cached results per service, per slice and per pod."""
 
     def __init__(self) -> None:
         self.services, self.slices, self.pods = (Memo(MOST_REMEMBERED) for _ in range(3))

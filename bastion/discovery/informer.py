@@ -1,4 +1,4 @@
-"""Runs one reflector over the API client and hands what changes to the catalog."""
+"""Runs a reflector over the API client and applies its changes to the catalog."""
 
 from __future__ import annotations
 
@@ -6,52 +6,42 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import AsyncGenerator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from bastion.cluster.errors import ApiError
 from bastion.cluster.outages import Outages
 from bastion.cluster.rights import reading
+from bastion.discovery.apiclient import ListWatchClient
 from bastion.discovery.catalog import Catalog
-from bastion.discovery.reflector import GONE, Change, Reflector, WatchExpired
+from bastion.discovery.reflector import GONE, ObjectChange, Reflector, WatchExpired
 from bastion.kube.objects import STRUCTS, Object, path_of
-from bastion.runtime.turns import BACKGROUND, Asker
+from bastion.runtime.turns import BACKGROUND
 
-# seconds without a sign of life: a watch is asked to last for half of it, and says so when it begins and ends
+# seconds without a response: a watch is asked to last for half of it, and counts when it begins and ends
 STALE = 60.0
-AT_ONCE = 2  # events of a watch, or so many bytes of them; then whoever waits for the loop goes first
+AT_ONCE = 2  # events of a watch, or so many bytes of them; then other tasks run first
 BYTES_AT_ONCE = 65536
 
 _log = logging.getLogger("bastion.discovery")
 
 
-class Lists(Protocol):
-    """What is needed of the API server.
-
-    All raise ApiError.  A watch begins with an empty line, as soon as it is answered.
-    """
-
-    async def list(self, path: str, query: dict[str, str]) -> bytes: ...
-
-    def watch(self, path: str, query: dict[str, str]) -> AsyncGenerator[bytes, None]: ...
-
-    async def get(self, path: str, query: dict[str, str], asker: Asker) -> bytes: ...
-
-
 class InformerStatistics(NamedTuple):
-    """`age`: seconds since the API server last gave a sign of life, None before the first; `lists`: how many
-    whole lists were asked for.
-    """
+    """`age`: seconds since the API server last responded, None before that; `lists`: lists requested."""
 
     age: float | None
     lists: int
 
 
 class Informer:
-    """Keeps one resource of the catalog (in one namespace, where one is named) equal to the API server's."""
+    """Keeps one resource of the catalog (in one namespace, where one is given) equal to the API server's."""
 
     def __init__(
-        self, resource: str, api: Lists, catalog: Catalog, namespace: str = "", outages: Outages | None = None
+        self,
+        resource: str,
+        api: ListWatchClient,
+        catalog: Catalog,
+        namespace: str = "",
+        outages: Outages | None = None,
     ) -> None:
         self.resource = resource
         self.namespace = namespace
@@ -73,19 +63,19 @@ class Informer:
 
     @property
     def version(self) -> str | None:
-        """All that was up to this resourceVersion is known; None while a list is due."""
+        """Everything up to this resourceVersion is known; None while a list is due."""
         return self._reflector.version
 
     @property
     def age(self) -> float | None:
-        """Seconds since the API server last gave a sign of life for this; None before the first."""
+        """Seconds since the API server last responded for this resource; None before that."""
         return asyncio.get_running_loop().time() - self._heard if self._heard is not None else None
 
     def statistics(self) -> InformerStatistics:
         return InformerStatistics(self.age, self.lists)
 
     def why_not_ready(self) -> str | None:
-        """A right that was lost is no reason: one slip in RBAC must not take out all replicas."""
+        """None although a permission was lost: a mistake in RBAC must not take out all replicas."""
         age = self.age
         if age is None:
             return "not yet read from the API server"
@@ -111,7 +101,7 @@ class Informer:
                 self._say_expired(error)
             except ValueError as error:
                 self._reflector.failed()
-                self._failed(ApiError(f"what it sent cannot be read: {error}"))
+                self._failed(ApiError(f"its response cannot be decoded: {error}"))
 
     def _settle_doubt(self) -> None:
         """Raises WatchExpired."""
@@ -134,7 +124,7 @@ class Informer:
         for changes in self._reflector.slices(page):
             for change in changes:
                 self._apply(change)
-            await asyncio.sleep(0)  # whoever waits for the loop goes first
+            await asyncio.sleep(0)  # other tasks run first
         self._answered()
         keys = self._reflector.listed()
         if keys is not None:
@@ -142,13 +132,13 @@ class Informer:
                 await asyncio.sleep(0)
 
     def doubt(self, why: str) -> None:
-        """What is known was taken back: it is listed anew, and at once."""
+        """The API server's data went back in time: lists again, and at once."""
         self._doubted = why
         if self._watching is not None and not self._watching.expired():
             self._watching.reschedule(0.0)
 
     async def _watch(self, query: dict[str, str]) -> None:
-        """Raises WatchExpired, also where it was doubted meanwhile."""
+        """Raises WatchExpired, also where `doubt` was called meanwhile."""
         try:
             async with asyncio.timeout(None) as self._watching:
                 await self._follow(query)
@@ -159,7 +149,7 @@ class Informer:
         self._reflector.ended(self._lasted())
 
     def _lasted(self) -> float:
-        """Seconds since the watch at hand began, 0 where it did not."""
+        """Seconds since the current watch began, 0 where it did not."""
         return asyncio.get_running_loop().time() - self._since if self._since is not None else 0.0
 
     async def _follow(self, query: dict[str, str]) -> None:
@@ -191,19 +181,19 @@ class Informer:
             self._answered()
             self._asking = self._rights["watch"]
 
-    def _check(self, change: Change[Object]) -> None:
-        """What happens to an object that is not known happened in another past.
+    def _check(self, change: ObjectChange[Object]) -> None:
+        """A change of an unknown object means that the API server's data is another history.
 
-        Of slices those without a service are not kept here.
+        Slices without a service are not kept, so they do not count.
         """
         if (
             change.of_known
             and self.resource != "endpointslices"
             and not self._catalog.holds(self.resource, change.key)
         ):
-            self._catalog.doubt(f"{'/'.join(filter(None, change.key))} was changed and never came to be")
+            self._catalog.doubt(f"{'/'.join(filter(None, change.key))} was changed but never added")
 
-    def _apply(self, change: Change[Object]) -> None:
+    def _apply(self, change: ObjectChange[Object]) -> None:
         self._catalog.apply(self.resource, change.object, change.key)
 
     def _answered(self) -> None:

@@ -9,10 +9,10 @@ DEFAULT_KUBELET_PORT = 10250
 
 
 class Kubelets:
-    """By canonical address, because whoever writes a pod's status may spell it another way."""
+    """By canonical address, because a pod's status may have another spelling."""
 
     def __init__(self) -> None:
-        # a port as often as there are nodes that declare it there
+        # a port once for each node that declares it there
         self._ports: dict[str, tuple[int, ...]] = {}
 
     def ports(self, address: str) -> tuple[int, ...]:

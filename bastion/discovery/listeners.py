@@ -1,4 +1,4 @@
-"""· What is called where an address, an endpoint or the past has left."""
+"""· The listeners of the catalog: called when an address or endpoint is removed, or the data went back."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from collections.abc import Callable
 
 
 class Listeners:
-    """What is called where something has left.
+    """Each is called with an address, `went_back` with a reason.
 
-    `address_gone`: with an address that its pod no longer has.  `address_left`: with one that any pod or
-    node no longer has, though others may.  `endpoint_left`: with one that a slice no longer has as ready,
-    though its pod may live.  `node_gone`: with one that its node no longer has.  `went_back`: with the
-    reason why what is known is of another past than the API server's.
+    `address_gone`: no pod has the address any more.  `address_left`: a pod or node no longer has it, though
+    others may.  `endpoint_left`: it is no longer ready in a slice, though its pod may live.  `node_gone`: its
+    node no longer has it.  `went_back`: the API server's data is an earlier one than ours.
     """
 
     def __init__(self) -> None:

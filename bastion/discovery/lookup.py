@@ -1,11 +1,8 @@
-"""Is a name that the catalog does not know there after all?
+"""Does a name exist that the catalog does not have?  One GET to the API server, for objects just created.
 
-One live look at the API server, for what is a moment old.
-
-What is found goes into the catalog only where the watch has yet to come to it: what the watch has passed and
-the catalog does not hold is gone again, and nobody would take it out any more.  Unless the watch had passed
-it before the API server was asked: then there are two pasts (etcd was restored from a backup), and the
-catalog is of the one that is no more.
+An object found goes into the catalog only where the watch has not reached its version yet: an object that the
+watch has passed and the catalog does not have was deleted since, and no event would remove it again.  Unless
+the watch had passed it before the GET: then etcd was restored from a backup, and the catalog is outdated.
 """
 
 from __future__ import annotations
@@ -20,6 +17,7 @@ import msgspec
 
 from bastion.cluster.errors import ApiError
 from bastion.cluster.outage import unanswered
+from bastion.discovery.apiclient import ObjectReader
 from bastion.discovery.catalog import Catalog
 from bastion.discovery.versions import age, is_passed
 from bastion.kube.compaction import compact
@@ -30,22 +28,16 @@ from bastion.runtime.cache import Cache, CacheStatistics
 from bastion.runtime.limits import Rate
 from bastion.runtime.turns import Asker, Key
 
-ABSENT = 1.0  # seconds for which a name that is not there is remembered
+ABSENT = 1.0  # seconds for which an unknown name is cached
 MAX_NAME = 253
-SLICES = 25  # of a service that is a moment old; the watch brings the others
+SLICES = 25  # of a service just created; the watch brings the others
 
 # RFC 1123; the API server has no object of another name
 _NAME = re.compile(r"[a-z0-9](?:[-.a-z0-9]*[a-z0-9])?")
 
 
-class Objects(Protocol):
-    """What is needed of the API server.  Raises ApiError."""
-
-    async def get(self, path: str, query: dict[str, str], asker: Asker) -> bytes: ...
-
-
-class Watched(Protocol):
-    """An informer; `version` is how far it has come."""
+class InformerProgress(Protocol):
+    """An informer; everything up to `version` is known."""
 
     resource: str
     namespace: str
@@ -69,9 +61,11 @@ class _List(msgspec.Struct):
 
 
 class Lookup:
-    """`budget` is one of those who ask; `informers` are all that feed the catalog."""
+    """`budget` limits each asker; `informers` are all that feed the catalog."""
 
-    def __init__(self, api: Objects, catalog: Catalog, informers: Iterable[Watched], budget: Rate) -> None:
+    def __init__(
+        self, api: ObjectReader, catalog: Catalog, informers: Iterable[InformerProgress], budget: Rate
+    ) -> None:
         self._api = api
         self._catalog = catalog
         self._informers = {(informer.resource, informer.namespace): informer for informer in informers}
@@ -80,9 +74,9 @@ class Lookup:
         self._now = asyncio.get_running_loop().time
 
     async def settle(self, target: Target, asker: Key) -> None:
-        """Afterwards the catalog knows what there is.
+        """Looks the target up, so that the catalog has it where it exists.
 
-        Raises StatusError: 429 too many of this one, 503 not to be found out.
+        Raises StatusError: 429 too many lookups of this asker, 503 the API server did not say.
         """
         key = (target.resource, target.namespace, target.name)
         if self._found.get(key) is not None or not _possible(target):
@@ -111,7 +105,7 @@ class Lookup:
         try:
             found = await self._api.get(path_of(resource, namespace, name), {}, asker)
         except ApiError as error:
-            # also where the bastion may not look: then its copy is all there is
+            # also where the bastion may not read it: then the catalog decides
             if error.status in (403, 404):
                 return False
             raise
@@ -126,13 +120,11 @@ class Lookup:
                 await asyncio.sleep(0)  # each may have a thousand endpoints
         return self._take(resource, found, passed=back)
 
-    def _informer(self, resource: str, namespace: str) -> Watched | None:
+    def _informer(self, resource: str, namespace: str) -> InformerProgress | None:
         return self._informers.get((resource, namespace)) or self._informers.get((resource, ""))
 
     def _went_back(self, resource: str, body: bytes, before: str | None) -> bool:
-        """Whether this cannot be, where all up to `before` was known when it was asked for: then all is
-        listed anew.
-        """
+        """Whether everything up to `before` was known and yet not this object: then all is listed again."""
         metadata = msgspec.json.decode(body, type=_Object).metadata
         informer, key = self._informer(resource, metadata.namespace), (metadata.namespace, metadata.name)
         if not is_passed(metadata.resource_version, before) or self._catalog.holds(resource, key):
@@ -140,13 +132,15 @@ class Lookup:
         if informer is None or not is_passed(metadata.resource_version, informer.version):
             return False  # a list is under way already
         self._catalog.doubt(
-            f"{'/'.join(filter(None, key))} of {metadata.resource_version} is there, and {before} knew"
-            " nothing of it"
+            f"{'/'.join(filter(None, key))} of version {metadata.resource_version} exists, but is"
+            f" not among the objects up to {before}"
         )
         return True
 
     def _take(self, resource: str, body: bytes, *, passed: bool = False) -> bool:
-        """Whether the watch will come to it; or, where the watch has `passed` it wrongly, the list."""
+        """Applies the object.  False where the watch has passed its version, unless it did so wrongly
+        (`passed`).
+        """
         metadata = msgspec.json.decode(body, type=_Object).metadata
         informer = self._informer(resource, metadata.namespace)
         behind = (

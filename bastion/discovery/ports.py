@@ -1,4 +1,4 @@
-"""· Which port is meant, and is TLS spoken there?"""
+"""· Which port does an id name, and does it speak TLS?"""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def port_number(text: str) -> int | None:
 
 
 def tls_of(target: Target, app_protocol: str | None, name: str, number: int) -> TLSProfile | None:
-    """As the id says, or else the port."""
+    """As the id says, or else what the port says."""
     spoken = target.scheme == "https" if target.scheme else _speaks_tls(app_protocol, name, number)
     return UNVERIFIED if spoken else None
 

@@ -1,13 +1,10 @@
-"""· How does a copy of a list stay true?
+"""· List and watch as a state machine: what to request next, and what a response changes.
 
-List-watch as a state machine: what to ask next, what an answer changes.
-
-Pure: time and chance are arguments.  Source: client-go `tools/cache/reflector.go`; what goes beyond it is
-that every failure, also of a watch that ends at once, is answered with a back-off (a client that reconnects
-without one was seen to make 1 800 requests a second), and that a watch whose events are out of order is not
-believed: a list is due.  So it is where the API server's data went back in time (etcd was restored, or
-emptied): a watch from a version that is yet to come is silent, and then leaves out what happened before;
-hence the check of each that goes on after a break, once it has begun.
+Pure: time and chance are arguments.  Source: client-go `tools/cache/reflector.go`.  It differs in two points.
+Every failure, also a watch that ends at once, causes a back-off (a client that reconnected without one made
+1 800 requests a second).  And a watch whose events are out of order causes a new list; so does data that went
+back in time (etcd was restored, or emptied): a watch from a later version than the current one is silent, and
+then omits what happened before.  Hence each watch that resumes after a break is checked once it has begun.
 """
 
 from __future__ import annotations
@@ -28,16 +25,16 @@ O = TypeVar("O", bound=Object)  # noqa: E741
 Key = tuple[str, str]
 
 PAGE = 500  # objects, and fewer where these are large
-PAGE_BYTES = 1 << 20  # what a page should take: it is taken apart in one step, and held as a whole
-WATCH_SECONDS = 30  # a watch that is stuck is noticed shortly after it should have ended
+PAGE_BYTES = 1 << 20  # of a page at most: it is split in one step, and held as a whole
+WATCH_SECONDS = 30  # a stuck watch is noticed shortly after it should have ended
 BACKOFF_FIRST, BACKOFF_MOST = 0.25, 8.0  # seconds
 DOUBLINGS = 5  # from the first to the most
 GONE = 410
-CHECKS = 3  # that are answered with something else, and then it is watched again
+CHECKS = 3  # failed ones in a row, after which it is watched without a check
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class NextRequest:
     """The next request: a page of the list, or the watch."""
 
     watch: bool
@@ -45,8 +42,8 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Change(Generic[O]):
-    """`object` is None where the key was deleted.  `of_known`: it can only happen to what is known."""
+class ObjectChange(Generic[O]):
+    """`object` is None where the key was deleted.  `of_known`: it can only happen to a known object."""
 
     key: Key
     object: O | None
@@ -60,7 +57,7 @@ class Listed(Generic[O]):
     `keys` are those of the whole list once it is complete (what is not among them is gone), None before.
     """
 
-    changes: list[Change[O]]
+    changes: list[ObjectChange[O]]
     keys: set[Key] | None
 
 
@@ -74,38 +71,38 @@ class Reflector(Generic[O]):
             msgspec.defstruct("EventObject", [("object", struct)])
         )
         self._watch_seconds = watch_seconds
-        self._version: str | None = None  # where the watch goes on; None: a list is due
+        self._version: str | None = None  # where the watch continues; None: a list is due
         self._continue = ""
         self._keys: set[Key] = set()
         self._failures = 0
-        self._expiries = 0  # in a row: without a watch that ended well
-        # nothing was heard for a while, and the API server may have been given older data
+        self._expiries = 0  # in a row, without a watch that ended normally
+        # after a break the API server may have older data: to be checked
         self._checking = False
-        self._asked = False  # it is being checked
-        self._unchecked = 0  # in a row: checks that were answered, and with something else
+        self._asked = False  # the check was requested
+        self._unchecked = 0  # checks in a row that failed with a response
         self._events = 0
         self._retry_after = 0.0
         self._page = PAGE
 
     @property
     def version(self) -> str | None:
-        """What is known is all that was up to this resourceVersion; None: not known."""
+        """Everything up to this resourceVersion is known; None while a list is due."""
         return self._version
 
-    def ask(self) -> Ask:
+    def ask(self) -> NextRequest:
         if self._version is None:
             query = {"limit": str(self._page)}
             if self._continue:
                 query["continue"] = self._continue
             else:
                 self._keys = set()
-            return Ask(False, query)
+            return NextRequest(False, query)
         self._events = 0
         query = {"watch": "true", "resourceVersion": self._version, "allowWatchBookmarks": "true"}
-        return Ask(True, query | {"timeoutSeconds": str(self._watch_seconds)})
+        return NextRequest(True, query | {"timeoutSeconds": str(self._watch_seconds)})
 
     def delay(self, chance: float) -> float:
-        """Seconds to wait before asking; `chance` in [0, 1) spreads many of these over time."""
+        """Seconds to wait before the next request; `chance` in [0, 1) spreads those of many."""
         if self._retry_after:
             return self._retry_after * (1 + chance / 4)
         failures = max(
@@ -118,14 +115,14 @@ class Reflector(Generic[O]):
     # --- lists
 
     def page(self, body: bytes) -> Listed[O]:
-        """Raises ValueError where the body is no list."""
+        """Raises ValueError where the body is not a list."""
         changes = [change for some in self.slices(body) for change in some]
         return Listed(changes, self.listed())
 
-    def slices(self, body: bytes) -> Iterator[list[Change[O]]]:
-        """The changes of a page, some at a time; the page counts once all were taken.
+    def slices(self, body: bytes) -> Iterator[list[ObjectChange[O]]]:
+        """The changes of a page, some at a time; the page counts once the iterator is exhausted.
 
-        Raises ValueError where the body is no list.
+        Raises ValueError where the body is not a list.
         """
         page = read_page(body)
         if not page.metadata.resource_version:
@@ -136,8 +133,7 @@ class Reflector(Generic[O]):
             changes = [self._change(compact(self._object.decode(raw))) for raw in some]
             keys += [change.key for change in changes]
             yield changes
-        # also for the next list: a slice may have a thousand endpoints, and then there are tens of megabytes
-        # in 500
+        # kept for the next list: 500 slices of a thousand endpoints are tens of megabytes
         if items:
             self._page = max(1, min(PAGE, PAGE_BYTES * len(items) // len(body)))
         self._keys.update(keys)
@@ -157,9 +153,9 @@ class Reflector(Generic[O]):
     # --- the check
 
     def begun(self) -> dict[str, str] | None:
-        """The watch has begun, and ends where its API server does.
+        """The watch has begun.  Returns the query that checks the version of its API server.
 
-        What that is to be asked now: has it come as far as we have?
+        None where no check is due.
         """
         if not self._checking or self._version is None:
             return None
@@ -167,25 +163,25 @@ class Reflector(Generic[O]):
         return {"limit": "1", "resourceVersion": self._version, "resourceVersionMatch": "NotOlderThan"}
 
     def checked(self, body: bytes) -> None:
-        """Raises ValueError where the body is no list, WatchExpired where it is of a time before ours."""
+        """Raises ValueError where the body is not a list, WatchExpired where it is older than ours."""
         version = read_page(body).metadata.resource_version
-        # it should have said that it has not come so far
+        # a correct API server would have refused
         if self._version is not None and age(version, self._version) < 0:
-            self.went_back(f"it is at {version}, and was at {self._version}")
+            self.went_back(f"it is at version {version}, and was at {self._version}")
         self._checking, self._asked, self._unchecked = False, False, 0
 
     def went_back(self, why: str) -> NoReturn:
-        """What is known was taken back: a list is due, and at once.  Raises WatchExpired."""
+        """The API server's data went back in time: a list is due, and at once.  Raises WatchExpired."""
         self._succeeded()
         self._expired()
         raise WatchExpired(why)
 
     # --- watches
 
-    def event(self, line: bytes) -> Change[O] | None:
+    def event(self, line: bytes) -> ObjectChange[O] | None:
         """None for what changes nothing.
 
-        Raises ValueError for a line that is no event, WatchExpired where a new list is due.
+        Raises ValueError for a line that is not an event, WatchExpired where a list is due.
         """
         event = read_event(line)
         metadata = event.object.metadata
@@ -197,9 +193,9 @@ class Reflector(Generic[O]):
             disorder = WatchExpired(f"{version} after {self._version}")
             self._expired()
             raise disorder
-        change: Change[O] | None = None
+        change: ObjectChange[O] | None = None
         if event.type == "DELETED":
-            change = Change((metadata.namespace, metadata.name), None, of_known=True)
+            change = ObjectChange((metadata.namespace, metadata.name), None, of_known=True)
         elif event.type in ("ADDED", "MODIFIED"):
             change = self._change(
                 compact(self._object_of_event.decode(line).object), of_known=event.type == "MODIFIED"
@@ -211,12 +207,11 @@ class Reflector(Generic[O]):
         return change
 
     def ended(self, lasted: float = WATCH_SECONDS) -> None:
-        """The watch ended in good order, after so many seconds.
+        """The watch ended normally, after `lasted` seconds.
 
-        One that ends without an event is not asked for again at once.
-
-        An API server that has come as far as we have says so with a bookmark before it ends a watch, and ends
-        none before its time unless it ends itself.
+        After one without events there is a pause.  A watch without a bookmark, or one that ended early, is
+        followed by a check: an API server at our version sends a bookmark before it ends a watch, and ends
+        one early only when it stops.
         """
         self._expiries = 0
         self._checking = not self._events or lasted < self._watch_seconds - 1
@@ -226,10 +221,10 @@ class Reflector(Generic[O]):
     def failed(
         self, status: int = 0, retry_after: float = 0.0, *, ahead: bool = False, lasted: float = 0.0
     ) -> None:
-        """A request failed; `status` is the answer's, 0 where there was none; `ahead`: the API server has not
-        come as far as we have; `lasted`: so many seconds after it began to be answered.
+        """A request failed; `status` is that of the response, 0 where there was none; `ahead`: our version is
+        later than the API server's; `lasted`: seconds since the response began.
         """
-        if lasted > BACKOFF_MOST:  # what failed before has been well since
+        if lasted > BACKOFF_MOST:  # it worked since the failures before
             self._succeeded()
         if ahead and self._version is not None:
             self._succeeded()
@@ -237,7 +232,7 @@ class Reflector(Generic[O]):
             self._expired()
             return
         if self._asked and status:
-            # One that lets nobody list, or cannot be asked this, may well be watched.
+            # An API server that refuses the check may still be watched.
             self._unchecked += 1
             self._checking = self._unchecked < CHECKS and (status in (401, 429) or status >= 500)
         elif not self._checking:
@@ -247,9 +242,9 @@ class Reflector(Generic[O]):
         self._retry_after = min(retry_after, 60.0)
 
     def _expired(self) -> None:
-        """Where the watch, or the list, was to go on is forgotten.
+        """Forgets where the watch or the list continues.
 
-        Once that is no reason to wait, again and again it is.
+        Once is no reason to wait; repeatedly is.
         """
         self._version, self._continue = None, ""
         self._checking = self._asked = False
@@ -258,12 +253,10 @@ class Reflector(Generic[O]):
     def _succeeded(self) -> None:
         self._failures, self._retry_after = 0, 0.0
 
-    def _change(self, decoded: O, *, of_known: bool = False) -> Change[O]:
+    def _change(self, decoded: O, *, of_known: bool = False) -> ObjectChange[O]:
         metadata: Metadata = decoded.metadata
-        return Change((metadata.namespace, metadata.name), decoded, of_known)
+        return ObjectChange((metadata.namespace, metadata.name), decoded, of_known)
 
 
 class WatchExpired(Exception):
-    """What came after the version asked for is no longer known, or never came to be; the argument is a code,
-    or what was out of order.
-    """
+    """The watch cannot continue from its version: a list is due.  The argument is a code or the reason."""

@@ -1,8 +1,8 @@
 """· Where does a target lead?  Target in, endpoints or StatusError out; no I/O.
 
-The rules are design 4.7 and 4.8: only addresses that the API gave and that belong to whom they should, ports
-by number or name, the scheme from the id or from what the port says of itself.  Wordings are kube-apiserver's
-(spec section 3).
+Only addresses that the API gave and that belong to the target are dialled; ports are named by number or name;
+the scheme is that of the id or of the port.  Messages and rules are kube-apiserver's, but for the differences
+in docs/compatibility.md, "Where a target leads".
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection
 import msgspec
 
 from bastion.cluster.outage import unreadable
-from bastion.discovery.backing import Backing, Unsettled, no_endpoints
+from bastion.discovery.backing import EndpointFinder, Unsettled, no_endpoints
 from bastion.discovery.catalog import Catalog, Key
 from bastion.discovery.index import Memo
 from bastion.discovery.kubelets import kubelet_port
@@ -26,15 +26,14 @@ from bastion.network.addresses import DialPolicy, parse_address
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 _NODE_ADDRESS_TYPES = ("InternalIP", "ExternalIP", "Hostname")
-# of one of them: a service has those it has, of a pod all 65535 may be asked for
+# results kept of one object: a service has few ports, a pod can be asked for all 65535
 SERVICE_PORTS, POD_PORTS = 64, 4
 
 
 class Resolved(msgspec.Struct, frozen=True, gc=False):
-    """`key` names the thing that is balanced: requests with the same key take turns over `endpoints`;
-    `lacking` says why there are none.
+    """Requests with the same `key` take turns over `endpoints`; `lacking` says why there are none.
 
-    `standby` are the same pods in their other address family, for a dial that fails.
+    `standby`: the same pods in their other address family, for a dial that fails.
     """
 
     key: tuple[str, str, str, int]
@@ -54,8 +53,8 @@ class UnknownTarget(Unsettled):
 
 class Resolver:
     """`nodes`: whether targets of the resource nodes are served at all (--enable-node-proxy); `namespaces`:
-    whose pods and services are, empty for all (--namespaces); `beyond` is told of a service that lists more
-    than is looked at.
+    of which pods and services are served, empty for all (--namespaces); `on_truncated` is called with a
+    service that lists more than is looked at.
     """
 
     def __init__(
@@ -65,17 +64,17 @@ class Resolver:
         *,
         nodes: bool,
         namespaces: Collection[str] = (),
-        beyond: Callable[[Key], None] = lambda service: None,
+        on_truncated: Callable[[Key], None] = lambda service: None,
     ) -> None:
         self._catalog = catalog
         self._policy = policy
         self._nodes = nodes
         self._namespaces = frozenset(namespaces)
-        self._backing = Backing(catalog, policy, beyond)
+        self._endpoints = EndpointFinder(catalog, policy, on_truncated)
 
     def resolve(self, target: Target) -> Resolved:
-        """Raises StatusError: 400 shape or address, 403 nodes not served, 404 not there (UnknownTarget), 503
-        not ready, or Unfinished.
+        """Raises StatusError: 400 shape or address, 403 nodes not served, 404 no such target (UnknownTarget),
+        503 not ready, or Unfinished.
         """
         if target.resource == "nodes" and not self._nodes:
             raise refused(
@@ -107,9 +106,9 @@ class Resolver:
                 raise UnknownTarget(target)
             port = self._service_port(service, target)
             tls = tls_of(target, port.app_protocol, port.name, port.port)
-            backers = self._backing.of(target, port.name, tls, service.spec.first_family)
-            lacking = "" if backers.endpoints else self._backing.why_none(target)
-            resolved = Resolved(("services", *key, port.port), backers.endpoints, lacking, backers.standby)
+            found = self._endpoints.find(target, port.name, tls, service.spec.first_family)
+            lacking = "" if found.endpoints else self._endpoints.why_none(target)
+            resolved = Resolved(("services", *key, port.port), found.endpoints, lacking, found.standby)
             known = _remembered(self._catalog.memos.services, key, target, resolved, SERVICE_PORTS)
         if not known.endpoints:
             raise service_unavailable(known.lacking)
@@ -199,14 +198,15 @@ class Resolver:
         if not self._policy.permits(address, number):
             raise _not_allowed("not an address that may be dialled")
         if number == kubelet or self._policy.reaches_kubelet(address, number):
-            # Always TLS with the kubelet's own identity, whatever scheme is asked for (spec L-34).
+            # As in kube-apiserver: always TLS with the kubelet client certificate, whatever scheme the id
+            # has.
             endpoint = Endpoint(address, number, KUBELET)
         else:
             endpoint = Endpoint(address, number, tls_of(target, None, "", number))
         return Resolved(("nodes", "", target.name, number), (endpoint,))
 
 
-# --- what was worked out before, by scheme and port; the catalog drops it when what it came from changes
+# --- cached results, by scheme and port; the catalog drops them when their objects change
 
 
 def _recalled(memo: Memo, key: Key, target: Target) -> Resolved | None:
@@ -217,7 +217,7 @@ def _recalled(memo: Memo, key: Key, target: Target) -> Resolved | None:
 def _remembered(memo: Memo, key: Key, target: Target, resolved: Resolved, most: int) -> Resolved:
     known = memo.of(*key)
     if len(known) >= most:
-        known.clear()  # a port has many spellings
+        known.clear()  # a port can be written in many ways
     known[(target.scheme, target.port)] = resolved
     return resolved
 

@@ -1,1 +1,1 @@
-"""Tokens that say whose they are."""
+"""What tokens say about themselves (JWT)."""

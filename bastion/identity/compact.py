@@ -1,7 +1,7 @@
-"""· What stands in a JWT?  A strict reader of the compact form (RFC 7515, 7.1); it verifies nothing.
+"""· The content of a JWT: a strict reader of the compact form (RFC 7515, 7.1); it verifies nothing.
 
-Strict because readers that differ are an attack: one spelling per token (no padding, no spare bits), each
-name once, exactly three parts.
+Strict, because attacks use readers that differ: one spelling per token (no padding, no spare bits), each name
+once, exactly three parts.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 MAX_HEADER = 8192  # bytes of the encoded header
 
 
-class Compact(msgspec.Struct, frozen=True):
+class CompactToken(msgspec.Struct, frozen=True):
     """`header` is None where it cannot be read; `signed` is what the signature is of."""
 
     header: dict[str, Any] | None
@@ -25,17 +25,17 @@ class Compact(msgspec.Struct, frozen=True):
     signature: bytes | None
 
     def __repr__(self) -> str:
-        return "Compact(…)"  # a secret is in no log
+        return "CompactToken(…)"  # a secret is in no log
 
     @property
     def issuer(self) -> str | None:
-        """Who says to have issued it, unverified; None where nobody does."""
+        """The issuer that the token names, unverified; None where it names none."""
         issuer = self.claims.get("iss")
         return issuer if isinstance(issuer, str) else None
 
 
-def read_compact(token: str) -> Compact | None:
-    """None where it is no JWT, or one whose claims cannot be read."""
+def read_compact(token: str) -> CompactToken | None:
+    """None where it is not a JWT, or its claims cannot be read."""
     parts = token.split(".")
     if len(parts) != 3:
         return None
@@ -44,13 +44,13 @@ def read_compact(token: str) -> Compact | None:
     if claims is None:
         return None
     read = _read_object(header) if len(header) <= MAX_HEADER else None
-    return Compact(read, claims, f"{header}.{payload}".encode(), decoded(signature))
+    return CompactToken(read, claims, f"{header}.{payload}".encode(), decoded(signature))
 
 
 def expiry(token: str) -> float | None:
-    """When a JWT says that it expires (seconds since the epoch), unverified; None where it does not.
+    """The expiry in a JWT (seconds since the epoch), unverified; None where it has none.
 
-    A date before the epoch is long over: it must not read as no date at all.
+    A date before the epoch has passed: it must not read as no expiry.
     """
     compact = read_compact(token)
     exp = compact.claims.get("exp") if compact is not None else None
@@ -58,7 +58,7 @@ def expiry(token: str) -> float | None:
 
 
 def date(seconds: float) -> str:
-    """RFC 3339, in UTC; a year beyond what a calendar has is told as the number that it is."""
+    """RFC 3339, in UTC; a year beyond the calendar's is written as the number."""
     try:
         return datetime.datetime.fromtimestamp(int(seconds), datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     except (ValueError, OverflowError, OSError):
@@ -66,17 +66,14 @@ def date(seconds: float) -> str:
 
 
 def number(value: object) -> float | None:
-    """A NumericDate (RFC 7519, 2): None for whatever is none.
-
-    A date that is a string, a bool, or infinite is none.
-    """
+    """A NumericDate (RFC 7519, 2); None for a string, a bool, an infinite or a negative number."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1 << 53:
         return None
     return float(value)
 
 
 def decoded(segment: str) -> bytes | None:
-    """The bytes of unpadded base64url (RFC 7515, 2); None where there is another way to write them."""
+    """The bytes of unpadded base64url (RFC 7515, 2); None where it is not the only spelling."""
     try:
         raw = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
     except ValueError:
@@ -85,7 +82,7 @@ def decoded(segment: str) -> bytes | None:
 
 
 def read_json(data: bytes) -> Any:
-    """Raises ValueError for what is no JSON, or JSON with more than one reading."""
+    """Raises ValueError for what is not JSON, or is ambiguous."""
     try:
         return json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_refuse)
     except RecursionError as error:
@@ -104,9 +101,9 @@ def _read_object(segment: str) -> dict[str, Any] | None:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a name stands there twice")
+        raise ValueError("a name is repeated")
     return found
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not JSON")

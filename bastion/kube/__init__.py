@@ -1,1 +1,1 @@
-"""· The words of Kubernetes: values and their wire forms.  Imports nothing of ours."""
+"""· Kubernetes' values and their wire forms.  Imports no other package of ours."""

@@ -10,7 +10,7 @@ import msgspec
 class Attributes(msgspec.Struct, frozen=True, gc=False):
     """A resource request where `resource` is set, else a request for `path`.
 
-    An empty `verb` is a verb (OPTIONS).
+    An empty `verb` is valid: that of OPTIONS.
     """
 
     verb: str

@@ -1,4 +1,4 @@
-"""· What fifty thousand objects say alike is kept once."""
+"""· Keeps equal values of many objects once, to save memory."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ O = TypeVar("O", bound=Object)  # noqa: E741
 
 
 def compact(object: O) -> O:
-    """The same object.
+    """Returns the same object, with its strings replaced by equal ones of other objects.
 
-    Its names that many others say, too, are those others' (before anybody else has seen it).
+    Call it before the object is shared.
     """
     metadata = object.metadata
     force_setattr(metadata, "namespace", intern(metadata.namespace))
@@ -97,8 +97,8 @@ _CONDITIONS = {said: EndpointConditions(*said) for said in product((True, False,
 
 
 def one_spelling(address: str) -> str:
-    """An IPv6 address has many (RFC 5952), and a pod's status may have another than its slice; what is no
-    address stays as it is.
+    """The canonical spelling: an IPv6 address has many (RFC 5952), and a pod's status may differ from its
+    slice.  Text that is not an address stays as it is.
     """
     if ":" not in address:
         return address

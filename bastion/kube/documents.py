@@ -1,11 +1,10 @@
-"""· Which documents does a file hold?
+"""· The documents of a file.
 
 YAML and JSON as Kubernetes' own tools read them (sigs.k8s.io/yaml, go-yaml of version 2).
 
-That is YAML 1.1 without some of it: a plain `=` and a date are strings, 12:30 is no number of base 60, `y`
-and `off` are booleans, and a key that is a number or a boolean is the string that JSON would have.  Of a name
-that stands twice the last one counts, but the document says so: a strict reader refuses what it takes at its
-word.
+That is YAML 1.1 without some of it: a plain `=` and a date are strings, 12:30 is not a number of base 60, `y`
+and `off` are booleans, and a key that is a number or a boolean becomes the string that JSON would have.  Of a
+repeated name the last one counts; `repeated` lists such names for callers that refuse them.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ import yaml
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """`value` is None where there is nothing; `repeated` holds the path of each name that is there twice:
+    """`value` is None for an empty document; `repeated` has the path of each repeated name:
     `spec.ports[0].name`.
     """
 
@@ -31,10 +30,10 @@ class Document:
 
 
 def documents(text: str, *, as_json: bool = False) -> Iterator[Document]:
-    """What begins with `{` is JSON, several objects one behind the other too, whatever the file is called.
+    """Text that begins with `{` is JSON, also several objects in a row, whatever the file is called.
 
-    Raises ValueError with a message of one line at the first document that cannot be read; those before it
-    were given out.
+    Raises ValueError with a message of one line at the first document that cannot be read, after those
+    before it.
     """
     for piece, line in _pieces(text):
         try:
@@ -88,7 +87,7 @@ def _json_or_yaml(piece: str) -> Iterator[Document]:
 
 
 class _Repeated(dict[str, Any]):
-    """An object in which `names` stood twice."""
+    """An object in which `names` are repeated."""
 
     names: list[str]
 
@@ -136,7 +135,7 @@ _STRING, _MERGE = f"{_TAG}str", f"{_TAG}merge"
 _BOOLEANS = {
     word: word in ("y", "yes", "true", "on") for word in ("y", "yes", "true", "on", "n", "no", "false", "off")
 }
-_PLAIN = (  # what stands without quotes, and the characters that it begins with
+_PLAIN = (  # plain scalars, and the characters that they begin with
     (
         "bool",
         "|".join(form for word in _BOOLEANS for form in {word, word.capitalize(), word.upper()}),
@@ -162,8 +161,8 @@ class _Loader(yaml.CSafeLoader):
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 where PyYAML looks
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """What `<<` names stands where `<<` does, so that a name before it gives way (YAML has it the other
-        way; go-yaml has not).
+        """Merges at the place of `<<`, so that it wins over names before it, as in go-yaml; in YAML it never
+        does.
         """
         pairs = []
         for key, value in node.value:
@@ -194,7 +193,7 @@ def _float(text: str) -> int | float:
 
 
 def _of_unknown_tag(loader: _Loader, node: yaml.Node) -> Any:
-    """A tag of somebody's own says nothing to go-yaml."""
+    """go-yaml ignores unknown tags."""
     if isinstance(node, yaml.MappingNode):
         return loader.construct_mapping(node, deep=True)
     return loader.construct_sequence(node, deep=True) if isinstance(node, yaml.SequenceNode) else node.value
@@ -209,7 +208,7 @@ _Loader.add_constructor(f"{_TAG}timestamp", lambda loader, node: node.value)
 _Loader.add_constructor(None, _of_unknown_tag)
 
 
-MOST_LEVELS = 500  # of nesting; libyaml has no end of its own, and the stack has
+MOST_LEVELS = 500  # of nesting: libyaml has no limit, but the stack has
 _BRACKETS = re.compile(r"[]\[{}]")
 _INDENTED = re.compile(rf"^[ ?:-]{{{MOST_LEVELS},}}", re.MULTILINE)
 
@@ -217,7 +216,7 @@ _INDENTED = re.compile(rf"^[ ?:-]{{{MOST_LEVELS},}}", re.MULTILINE)
 def _refuse_too_deep(piece: str) -> None:
     """Raises RecursionError.
 
-    The events are counted only where the text looks like it: that costs half of reading it.
+    Events are counted only where the text may be nested so deeply: counting costs half of reading.
     """
     levels = accumulate(1 if bracket in "[{" else -1 for bracket in _BRACKETS.findall(piece))
     if max(levels, default=0) < MOST_LEVELS and not _INDENTED.search(piece):
@@ -235,12 +234,12 @@ def _yaml(piece: str) -> Iterator[Document]:
     try:
         while loader.check_node():
             node = loader.get_node()
-            assert node is not None  # check_node has said so
+            assert node is not None  # as check_node said
             repeated: list[str] = []
             _settle_keys(loader, node, (), set(), repeated)
             yield Document(loader.construct_document(node), tuple(repeated))
     except (ValueError, OverflowError, KeyError, AttributeError) as error:
-        # `!!int x`: a tag that its value does not fit
+        # `!!int x`: a value that does not fit its tag
         raise yaml.YAMLError("a value does not fit its tag") from error
     finally:
         loader.dispose()
@@ -250,7 +249,7 @@ Path = tuple[Any, ...]  # (the outer path, a name or an index), or empty
 
 
 def _settle_keys(loader: _Loader, node: yaml.Node, path: Path, seen: set[int], repeated: list[str]) -> None:
-    """Keys become strings; those that a mapping has twice are noted."""
+    """Makes keys strings, and notes repeated ones."""
     if id(node) in seen or isinstance(node, yaml.ScalarNode):
         return
     seen.add(id(node))  # an alias is the same node: once is enough, and a cycle ends
@@ -280,7 +279,7 @@ def _settle_key(loader: _Loader, key: yaml.Node) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """In quotes is what PyYAML reads as a string and kubectl does not."""
+    """Quotes strings that PyYAML would leave plain but kubectl would not read as strings."""
 
 
 for _kind, _pattern, _first in _PLAIN:
@@ -288,7 +287,7 @@ for _kind, _pattern, _first in _PLAIN:
 
 
 def yaml_of(value: Any) -> str:
-    """A document that kubectl reads as what it is."""
+    """A document that kubectl reads as the same value."""
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False)
 
 

@@ -1,4 +1,4 @@
-"""· One place that may be dialled: an address the API gave, a port, and how to speak there."""
+"""· Something that can be dialled: an address that the API gave, a port, and a TLS profile."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import msgspec
 
 
 class TLSProfile(msgspec.Struct, frozen=True, gc=False):
-    """How TLS is spoken to an endpoint.
+    """How a TLS connection to an endpoint is made.
 
-    `authority` names whose certificates are trusted, empty where none is verified; `identity` the client
-    certificate that is shown, empty for none.  `server_name` is what is asked for and verified, empty for the
-    address; `alpn` the protocols offered.
+    `authority` names the trusted authorities, empty where nothing is verified; `identity` the client
+    certificate, empty for none.  `server_name` is sent and verified, empty for the address; `alpn` the
+    protocols offered.
     """
 
     authority: str = ""
@@ -24,7 +24,7 @@ KUBELET = TLSProfile(authority="kubelet", identity="kubelet")
 
 
 class Endpoint(msgspec.Struct, frozen=True, gc=False):
-    """`address` is a literal IP; `tls` is None where plain text is spoken.
+    """`address` is a literal IP; `tls` is None for plain text.
 
     Connections are kept per endpoint, so that nothing of a kubelet's is ever used for a pod.
     """

@@ -1,10 +1,10 @@
-"""· Is this path one that a generated client could not write otherwise?
+"""· Paths of generated clients, which encode slashes that were meant as slashes.
 
 The OpenAPI description of `…/proxy/{path}` says that `path` is one segment, so clients generated from it
 encode its slashes: `connect_get_namespaced_service_proxy_with_path(…, "api/v1/query")` asks for
-`…/proxy/api%2Fv1%2Fquery`. kube-apiserver decodes every path and never notices.  Here what others encode
-stays encoded (design: byte-exact); only where the client says to be such a one, and the rest of the path is a
-single segment, is `%2F` the slash that was meant.
+`…/proxy/api%2Fv1%2Fquery`. kube-apiserver decodes every path and so accepts it.  Here paths stay byte for
+byte (docs/decisions/0006-byte-exact-paths.md); only where the User-Agent is that of such a client and the
+rest of the path is a single segment, `%2F` becomes a slash.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from msgspec import structs
 from bastion.kube.requestinfo import Proxied
 
 # How the official clients begin their User-Agent: most generators' default, the one of before 2018, and
-# Java's own. JavaScript's and C#'s, which encode as well, say nothing that would tell them from any other
-# program.
+# Java's own. JavaScript's and C#'s, which encode as well, cannot be told from those of other
+# programs.
 GENERATED = (b"OpenAPI-Generator/", b"Swagger-Codegen/", b"Kubernetes Java Client/")
 
 
 def with_slashes(info: Proxied, user_agents: list[bytes]) -> Proxied:
-    """`info` with the slashes of its rest decoded, or as it is.
+    """`info` with the slashes of its rest decoded, or unchanged.
 
     `user_agents`: the values of all such fields.
 

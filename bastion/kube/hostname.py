@@ -1,9 +1,9 @@
-"""· Which application does a host name mean?
+"""· The application that a host name addresses.
 
 `[https--]<name>[--<port>]--<namespace>.svc.<suffix>`, or `.pod.`.
 
 Each application gets an origin of its own, so that absolute paths work and browsers keep applications apart.
-The target, and the question for the authorizer, are those of the path form.
+Target and authorization are those of the same application under a path.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ class Application(msgspec.Struct, frozen=True, gc=False):
 
 
 class HostNames:
-    """Those under `suffix` (lower case, no dot at either end)."""
+    """The host names under `suffix` (lower case, no dot at either end)."""
 
     def __init__(self, suffix: str) -> None:
         self.suffix = suffix
         self._ending = b"." + suffix.encode()
 
     def covers(self, host: bytes) -> bool:
-        """Whether this Host is an application's, be it a good one or not."""
+        """Whether this Host is under the suffix, valid or not."""
         return _without_port(host.lower()).endswith(self._ending)
 
     def application(self, host: bytes) -> Application | None:
         """None for a Host that is not under the suffix.
 
-        Raises StatusError 400 for one that is and means no application.
+        Raises StatusError 400 for one that is, but is not valid.
         """
         name = _without_port(host.lower())
         if not name.endswith(self._ending):

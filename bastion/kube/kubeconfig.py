@@ -26,7 +26,7 @@ def kubeconfig(url: str, ca: bytes, tokens: Mapping[str, str]) -> str:
 
 
 def context_name(user: str, taken: Iterable[str]) -> str:
-    """The user's name, or with a number behind it where another context has it."""
+    """The user's name, with a number after it where another context has that name."""
     used, name, number = set(taken), user, 1
     while name in used:
         number += 1

@@ -1,4 +1,4 @@
-"""· Which names does Kubernetes take?  apimachinery `util/validation`: DNS labels and subdomains (RFC
+"""· Which names does Kubernetes accept?  apimachinery `util/validation`: DNS labels and subdomains (RFC
 1123).
 """
 

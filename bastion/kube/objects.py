@@ -1,7 +1,7 @@
-"""· The API objects, cut down to the fields this program reads.
+"""· The API objects, reduced to the fields this program reads.
 
-`gc=False`: an object of these holds no cycle, and fifty thousand of them must not be walked by every full
-collection. Field names are the wire's (camelCase by `rename`); `None` is what the wire leaves out.
+`gc=False`: these objects have no cycles, and a full collection must not visit fifty thousand of
+them. Field names are the wire's (camelCase by `rename`); `None`: the field is absent.
 """
 
 from __future__ import annotations
@@ -10,9 +10,7 @@ import msgspec
 
 
 class Struct(msgspec.Struct, gc=False, frozen=True, rename="camel"):
-    """Compared by value: an update that changes none of these fields is no change (so no resourceVersion
-    here).
-    """
+    """Compared by value: an update of other fields is no change (hence no resourceVersion here)."""
 
 
 class Metadata(Struct, frozen=True):
@@ -22,7 +20,7 @@ class Metadata(Struct, frozen=True):
     creation_timestamp: str | None = None
 
 
-TCP = "TCP"  # HTTP is spoken over nothing else
+TCP = "TCP"  # the only one that HTTP uses
 
 
 def family_of(address: str) -> str:
@@ -47,8 +45,8 @@ class InitContainer(Container, frozen=True):
 
     @property
     def sidecar(self) -> bool:
-        """It runs beside the others, and its ports are the pod's (KEP-753); one that ends before they begin
-        has none.
+        """It runs beside the containers, so its ports are the pod's (KEP-753), unlike those of one that ends
+        before they start.
         """
         return self.restart_policy == "Always"
 
@@ -92,15 +90,13 @@ class Pod(Struct, frozen=True):
 
     @property
     def default_port(self) -> ContainerPort | None:
-        """The first one of the containers that HTTP can be spoken to: kube-apiserver looks for it there and
-        not at sidecars.
-        """
+        """The first TCP port of the containers: as in kube-apiserver, sidecars have no part in this."""
         ports = (port for container in self.spec.containers or () for port in container.ports or ())
         return next((port for port in ports if port.protocol == TCP), None)
 
     @property
     def terminal(self) -> bool:
-        """A pod that has ended keeps its status; its address may be somebody else's by now."""
+        """The pod has ended: it keeps its status, but its address may belong to another pod."""
         return self.status.phase in ("Succeeded", "Failed")
 
 
@@ -123,8 +119,8 @@ class ServiceSpec(Struct, frozen=True):
 
     @property
     def first_family(self) -> str:
-        """The one that its clients are meant to use (KEP-563); of a service that says neither it nor an
-        address, empty.
+        """The preferred family of its clients (KEP-563); empty where the service has neither it nor an
+        address.
         """
         if self.ip_families:
             return self.ip_families[0]
@@ -178,8 +174,8 @@ class SliceEndpoint(Struct, frozen=True):
 
     @property
     def serves_while_ending(self) -> bool:
-        """Good where none is ready (KEP-1669); whether it serves is taken for granted as kube-proxy does,
-        that it ends is not.
+        """Used where no endpoint is ready (KEP-1669).  As in kube-proxy an unknown `serving` counts as true,
+        an unknown `terminating` as false.
         """
         return self.conditions.terminating is True and self.conditions.serving is not False
 

@@ -1,7 +1,8 @@
-"""· What does a request ask for: which target, and what is left for its backend, or what of the API?
+"""· The target of a proxied request and the rest for its backend, or the API call that a request makes.
 
 Decided on the raw bytes of the request target; each fixed segment is percent-decoded once, and what follows
-`…/proxy` is never touched (design: byte-exact).  Source: apiserver `endpoints/request/requestinfo.go`.
+`…/proxy` is never changed (docs/decisions/0006-byte-exact-paths.md).  Source: apiserver
+`endpoints/request/requestinfo.go`.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ _FIELD_SELECTOR = re.compile(rb"(?:^|&)fieldSelector=([^&]*)")
 class Proxied(msgspec.Struct, frozen=True, gc=False):
     """One proxied request.
 
-    `prefix` is the raw path up to and with `/proxy`, empty where the host name said it all; `rest` the raw
-    bytes behind it (path and query; it starts with `/` or `?`, or is empty).  `attributes` is the question
-    for the authorizer; `known_method` is False for methods that no proxy route takes.
+    `prefix` is the raw path up to and with `/proxy`, empty under an application host; `rest` the raw
+    bytes after it (path and query; it starts with `/` or `?`, or is empty).  `attributes` is the question
+    for the authorizer; `known_method` is False for methods that no proxy route accepts.
     """
 
     attributes: Attributes
@@ -54,10 +55,10 @@ RequestInfo = Proxied | ApiCall
 
 
 def parse_proxied(method: str, target: bytes, application: Application | None = None) -> Proxied | None:
-    """None where the target is no proxy route.
+    """None where the target is not a proxy route.
 
-    Raises StatusError 400 for a fixed segment that hides something.  `application` is what the request's host
-    name means; then the whole target is the application's.
+    Raises StatusError 400 for a fixed segment that is ambiguous once decoded.  `application` is that of the
+    host name; the whole target is then the application's.
     """
     if application is not None:
         attributes = Attributes(
@@ -112,7 +113,7 @@ def _decoded(segment: bytes) -> str:
     return text
 
 
-# --- what an API server answers itself
+# --- API calls
 
 
 def api_call(method: str, target: bytes) -> ApiCall:
@@ -161,7 +162,7 @@ def _is_watch(query: bytes) -> bool:
 def _selected(query: bytes) -> str:
     """The name of the one object that a field selector allows, empty where it may be any.
 
-    A list or watch of one object is a question about that object (resourceNames apply).
+    A list or watch of one object is authorized by its name (resourceNames apply).
     """
     found = _FIELD_SELECTOR.search(query)
     for term in unquote_plus(found[1].decode("latin-1")).split(",") if found is not None else ():

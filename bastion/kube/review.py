@@ -1,4 +1,4 @@
-"""· TokenReview and SubjectAccessReview: the body that goes out, the answer that comes in.
+"""· TokenReview and SubjectAccessReview: request bodies and responses.
 
 Shapes: `authentication.k8s.io/v1`, `authorization.k8s.io/v1`.
 """
@@ -33,16 +33,16 @@ class TokenReviewStatus(msgspec.Struct):
     error: str = ""
 
 
-class TokenReviewAnswer(msgspec.Struct):
+class TokenReviewResponse(msgspec.Struct):
     status: TokenReviewStatus
 
 
-class OwnReviewStatus(msgspec.Struct, rename="camel"):
+class SelfReviewStatus(msgspec.Struct, rename="camel"):
     user_info: UserInfo
 
 
-class OwnReviewAnswer(msgspec.Struct):
-    status: OwnReviewStatus
+class SelfReviewResponse(msgspec.Struct):
+    status: SelfReviewStatus
 
 
 class AccessReviewStatus(msgspec.Struct):
@@ -52,13 +52,13 @@ class AccessReviewStatus(msgspec.Struct):
     evaluationError: str = ""
 
 
-class AccessReviewAnswer(msgspec.Struct):
+class AccessReviewResponse(msgspec.Struct):
     status: AccessReviewStatus
 
 
-_own_answer = msgspec.json.Decoder(OwnReviewAnswer)
-_token_answer = msgspec.json.Decoder(TokenReviewAnswer)
-_access_answer = msgspec.json.Decoder(AccessReviewAnswer)
+_own_answer = msgspec.json.Decoder(SelfReviewResponse)
+_token_answer = msgspec.json.Decoder(TokenReviewResponse)
+_access_answer = msgspec.json.Decoder(AccessReviewResponse)
 
 
 def token_review(token: str, audiences: tuple[str, ...] = ()) -> bytes:
@@ -69,7 +69,7 @@ def token_review(token: str, audiences: tuple[str, ...] = ()) -> bytes:
 
 
 def read_token_review(body: bytes) -> TokenReviewStatus:
-    """Raises ValueError where `body` is no TokenReview."""
+    """Raises ValueError where `body` is not a TokenReview."""
     return _token_answer.decode(body).status
 
 
@@ -88,7 +88,7 @@ def access_review(user: User, attributes: Attributes) -> bytes:
         spec["extra"] = dict(user.extra)
     if attributes.resource:
         names = ("namespace", "verb", "group", "version", "resource", "subresource", "name")
-        # The empty verb is sent as such: leaving it out would ask another question (spec P-62).
+        # The empty verb (of OPTIONS) is sent, too: without the field it would be another question.
         spec["resourceAttributes"] = {n: v for n in names if (v := getattr(attributes, n)) or n == "verb"}
     else:
         spec["nonResourceAttributes"] = {"path": attributes.path, "verb": attributes.verb}
@@ -98,11 +98,11 @@ def access_review(user: User, attributes: Attributes) -> bytes:
 
 
 def read_access_review(body: bytes) -> AccessReviewStatus:
-    """Raises ValueError where `body` is no SubjectAccessReview."""
+    """Raises ValueError where `body` is not a SubjectAccessReview."""
     return _access_answer.decode(body).status
 
 
-# --- about whoever asks
+# --- SelfSubjectReview
 
 
 def own_review() -> bytes:
@@ -110,7 +110,7 @@ def own_review() -> bytes:
 
 
 def read_own_review(body: bytes) -> str:
-    """Who asked, by name.  Raises ValueError where `body` is no SelfSubjectReview."""
+    """The name of the user who asked.  Raises ValueError where `body` is not a SelfSubjectReview."""
     return _own_answer.decode(body).status.user_info.username
 
 

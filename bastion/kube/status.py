@@ -1,6 +1,6 @@
-"""· What is said to a client when something is wrong: a Kubernetes `Status`.
+"""· Errors for clients: a Kubernetes `Status`.
 
-Wording, reasons and key order are kube-apiserver's, so that kubectl and client-go read them; more may follow
+Messages, reasons and key order are kube-apiserver's, so that kubectl and client-go read them; more may follow
 after `: `.  Sources: apimachinery `api/errors`, apiserver `endpoints/handlers/responsewriters`.
 """
 
@@ -29,10 +29,10 @@ CONTENT_TYPE = b"application/json"
 
 
 class StatusError(Exception):
-    """An answer that the bastion itself makes.
+    """A response of the bastion itself.
 
     `details` follows `metav1.StatusDetails` (name, group, kind, causes, retryAfterSeconds); `headers` are
-    added to the answer; `close` ends the client's connection after it; `cause` is for the log and never told.
+    added to the response; `close` ends the client's connection after it; `cause` is for the log only.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ def bad_request(message: str, *, close: bool = False) -> StatusError:
 
 
 def unauthorized(cause: str = "") -> StatusError:
-    """401 that never says why: the cause is for the log, not for whoever is guessing tokens."""
+    """401 that never says why: the cause is for the log only."""
     return StatusError(
         401,
         "Unauthorized",
@@ -151,7 +151,7 @@ def forbidden(user: str, attributes: Attributes, reason: str = "") -> StatusErro
 
 
 def _inert(text: str) -> str:
-    """As kube-apiserver writes the part that it makes itself (F-44)."""
+    """Text as kube-apiserver writes it into messages: inert in HTML."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
@@ -160,7 +160,7 @@ def _with_reason(text: str, reason: str) -> str:
 
 
 def refused(message: str, kind: str = "", name: str = "") -> StatusError:
-    """403 for something the caller has the right to, but this bastion does not offer."""
+    """403 for a request that is authorized, but that this bastion does not serve."""
     details = {k: v for k, v in (("name", name), ("kind", kind)) if v}
     return StatusError(403, "Forbidden", message, details)
 
@@ -176,10 +176,7 @@ def no_such_route() -> StatusError:
 
 
 def method_not_allowed(*allowed: str) -> StatusError:
-    """`allowed`: the methods that are (RFC 9110, 15.5.6).
-
-    That kube-apiserver does not tell is an accident of its router.
-    """
+    """`allowed`: the methods for `Allow` (RFC 9110, 15.5.6), which kube-apiserver's router omits."""
     headers = ((b"Allow", ", ".join(allowed).encode()),)
     return StatusError(
         405,
@@ -197,7 +194,7 @@ def too_many_requests(message: str, retry_after: int = 1) -> StatusError:
 
 
 def service_unavailable(message: str, retry_after: int | None = None) -> StatusError:
-    """503; `retry_after` in seconds, None where trying again soon promises nothing."""
+    """503; `retry_after` in seconds, None where a retry will not help."""
     if retry_after is None:
         return StatusError(503, "ServiceUnavailable", message)
     return StatusError(

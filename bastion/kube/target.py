@@ -13,8 +13,8 @@ SCHEMES = ("", "http", "https")
 
 
 class Target(msgspec.Struct, frozen=True, gc=False):
-    """`resource` is pods, services or nodes; `scheme` and `port` are empty where the id does not say; `id` is
-    the id as written.
+    """`resource` is pods, services or nodes; `scheme` and `port` are empty where the id has none; `id` is the
+    id as written.
     """
 
     resource: str
@@ -26,7 +26,7 @@ class Target(msgspec.Struct, frozen=True, gc=False):
 
 
 def parse_target(resource: str, namespace: str, id: str) -> Target:
-    """Raises StatusError 400 where the id has not the shape."""
+    """Raises StatusError 400 for any other shape."""
     parts = id.split(":")
     if len(parts) == 1:
         scheme, name, port = "", parts[0], ""

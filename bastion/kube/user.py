@@ -1,4 +1,4 @@
-"""· Who is asking: the answer of an authenticator (`authentication.k8s.io` UserInfo)."""
+"""· A user: the result of authentication (`authentication.k8s.io` UserInfo)."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def anonymous() -> User:
 
 
 def authenticated(user: User) -> User:
-    """`user` in the group of all who are known, as kube-apiserver's group adder puts it (last, once, never
-    anonymous).
+    """`user` with the group system:authenticated, added as by kube-apiserver: last, once, and not for the
+    anonymous user.
     """
     if user.name == ANONYMOUS or AUTHENTICATED_GROUP in user.groups or UNAUTHENTICATED_GROUP in user.groups:
         return user
@@ -41,7 +41,7 @@ def authenticated(user: User) -> User:
 
 
 def service_account(name: str) -> tuple[str, str] | None:
-    """(namespace, name) of the service account that a user name stands for, None for any other user."""
+    """(namespace, name) of the service account of a user name, None for any other user."""
     if not name.startswith(SERVICE_ACCOUNT_PREFIX):
         return None
     namespace, _, account = name[len(SERVICE_ACCOUNT_PREFIX) :].partition(":")
@@ -49,7 +49,7 @@ def service_account(name: str) -> tuple[str, str] | None:
 
 
 def node_name(name: str) -> str | None:
-    """The node that a user name stands for, None for any other user."""
+    """The node of a user name, None for any other user."""
     node = name[len(NODE_PREFIX) :]
     return node if name.startswith(NODE_PREFIX) and is_subdomain(node) else None
 

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from bastion.localproxy.lines import write
-from bastion.runtime.certificates import Authority, Pair
+from bastion.runtime.certificates import Authority, CertificatePair
 from bastion.server.tls import own_names, serving_context
 
 _END = "-----END CERTIFICATE-----"
@@ -23,7 +23,7 @@ def made(address: str) -> tuple[ssl.SSLContext, bytes]:
     return _context(pair), authority.pem
 
 
-def _context(pair: Pair) -> ssl.SSLContext:
+def _context(pair: CertificatePair) -> ssl.SSLContext:
     """OpenSSL takes a pair from files only; these live for as long as it takes."""
     with tempfile.TemporaryDirectory(prefix="bastion-") as folder:
         certificate, key = Path(folder, "tls.crt"), Path(folder, "tls.key")

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Any, Protocol
 
 from bastion.cluster.errors import ApiError
-from bastion.discovery.reflector import GONE, Change, Reflector, WatchExpired
+from bastion.discovery.reflector import GONE, ObjectChange, Reflector, WatchExpired
 from bastion.node.objects import HEADLESS_LABEL, PROXY_NAME_LABEL, EndpointSlice, Node, Service, ServiceCIDR
 from bastion.runtime.turns import BACKGROUND, Asker
 
@@ -98,7 +98,7 @@ class Watching:
         keys = self._reflector.listed()
         if keys is not None:
             for key in self._known - keys:
-                self._apply(Change(key, None))
+                self._apply(ObjectChange(key, None))
             self.listed.set()
 
     async def _watch(self, query: dict[str, str]) -> None:
@@ -114,7 +114,7 @@ class Watching:
                 if change is not None:
                     self._apply(change)
 
-    def _apply(self, change: Change[Any]) -> None:
+    def _apply(self, change: ObjectChange[Any]) -> None:
         if change.object is None:
             self._known.discard(change.key)
         else:

@@ -1,8 +1,8 @@
-"""Answers that are kept until they expire, and lookups that are under way.
+"""A cache of results, with one lookup at a time for each key.
 
-Each answer has its own lifetime; an error is never cached.  However many requests need one key, one lookup
-runs for it: detached from the first of them, so that a client that disconnects cancels the lookup for no
-other.  It waits in the line of each asker, so that no asker waits behind other questions of the first one.
+Each result has its own lifetime; errors are never cached.  A lookup is detached from the request that began
+it, so that it goes on for others when that client disconnects.  It waits in the queue of each asker, so that
+none waits behind other questions of the first one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, NamedTuple, TypeVar
 
-from bastion.runtime.turns import Asker, Shared
+from bastion.runtime.turns import Asker, SharedAsker
 
 V = TypeVar("V")
 
@@ -35,7 +35,7 @@ class Cache(Generic[V]):
         self._size = size
         self._timeout = timeout
         self._entries: dict[Hashable, tuple[V, float]] = {}
-        self._flights: dict[Hashable, tuple[asyncio.Task[V], Shared]] = {}
+        self._flights: dict[Hashable, tuple[asyncio.Task[V], SharedAsker]] = {}
         self._loop = asyncio.get_running_loop()
         self._insertions = 0
         self._hits = self._misses = 0
@@ -56,7 +56,7 @@ class Cache(Generic[V]):
         entry = self._entries.get(key)
         return entry if entry is not None and entry[1] > self._loop.time() else None
 
-    async def find(self, key: Hashable, look_up: Callable[[Shared], Awaitable[V]], asker: Asker) -> V:
+    async def find(self, key: Hashable, look_up: Callable[[SharedAsker], Awaitable[V]], asker: Asker) -> V:
         """The cached value, or what `look_up` returns, on behalf of all askers meanwhile.
 
         Raises what `look_up` raises, or TimeoutError.
@@ -67,7 +67,7 @@ class Cache(Generic[V]):
         self._misses += 1
         flight = self._flights.get(key)
         if flight is None:
-            shared = Shared(asker)
+            shared = SharedAsker(asker)
             flight = self._flights[key] = asyncio.create_task(self._fly(key, look_up, shared)), shared
             flight[0].add_done_callback(_observe)
         else:
@@ -90,7 +90,9 @@ class Cache(Generic[V]):
     def __len__(self) -> int:
         return len(self._entries)
 
-    async def _fly(self, key: Hashable, look_up: Callable[[Shared], Awaitable[V]], shared: Shared) -> V:
+    async def _fly(
+        self, key: Hashable, look_up: Callable[[SharedAsker], Awaitable[V]], shared: SharedAsker
+    ) -> V:
         try:
             async with asyncio.timeout(self._timeout):
                 value = await look_up(shared)

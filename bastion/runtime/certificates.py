@@ -1,4 +1,4 @@
-"""Certificates made here: a certificate authority in memory and the pairs it issues (ECDSA P-256).
+"""Makes certificates: a certificate authority in memory and the pairs it issues (ECDSA P-256).
 
 For servers without a given certificate: the demo, the embedded API, `serve` without --tls-cert-file, tests.
 """
@@ -29,7 +29,7 @@ class Certificate:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class CertificatePair:
     """A certificate (with its chain) and its private key, both PEM."""
 
     certificate: bytes
@@ -63,7 +63,7 @@ class Authority:
         common_name: str = "",
         organizations: Sequence[str] = (),
         client: bool = False,
-    ) -> Pair:
+    ) -> CertificatePair:
         """A pair for `names` (DNS names and literal addresses); `client` makes it a client certificate
         instead.
         """
@@ -87,7 +87,7 @@ class Authority:
                 x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False
             )
         certificate = builder.sign(self._key, hashes.SHA256())
-        return Pair(
+        return CertificatePair(
             certificate.public_bytes(serialization.Encoding.PEM) + self.pem,
             key.private_bytes(
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

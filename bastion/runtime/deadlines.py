@@ -1,4 +1,4 @@
-"""Which waits have passed their deadline?  One sweep over all of them, instead of a timer for each.
+"""Deadlines by one sweep over all waiters, instead of a timer for each.
 
 A timer costs a microsecond to set and one to cancel; a request would need five.  A waiter sets its own
 `deadline` (seconds of the loop's clock, None while it waits for nothing).  The sweep runs twice a second, so

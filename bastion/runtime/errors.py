@@ -1,4 +1,4 @@
-"""· Errors that end a start, each with one line for the operator."""
+"""· Errors at start, each with one line for the operator."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""· How many at once, and how often?  Counters and token buckets; pure: time is an argument.
+"""· Limits: counters and token buckets; pure: time is an argument.
 
-A limit may be replaced while it is in use: what is over a new one is not ended, but nothing is added.
+A limit may be replaced while in use: nothing is ended when it is above a new one, but nothing is added.
 """
 
 from __future__ import annotations
@@ -44,10 +44,9 @@ class Concurrency:
 
 
 class Shares:
-    """At each of the targets at most `most` places are shared between users; 0 for no limit.
+    """Users share at most `most` places at each target; 0 for no limit.
 
-    Where all are taken, a user who has fewer than an even share (the places divided by the users there) still
-    gets one.
+    Where all are taken, a user with fewer than an even share (places divided by users) still gets one.
     """
 
     def __init__(self, most: int) -> None:
@@ -74,7 +73,7 @@ class Shares:
         return True
 
     def take(self, target: Hashable, user: Hashable) -> None:
-        """A place, in any case."""
+        """Takes a place even where the target is full."""
         users = self._taken.setdefault(target, {})
         users[user] = users.get(user, 0) + 1
 
@@ -139,7 +138,7 @@ class Rate:
         self._spent[key] = (self.burst - left + 1, now)
 
     def give_back(self, key: Hashable, now: float) -> None:
-        """A token that was spent and not used."""
+        """Returns a token that was spent but not used."""
         self._spent[key] = (self.burst - self._left(key, now) - 1, now)
 
     def wait(self, key: Hashable, now: float) -> float:

@@ -1,7 +1,7 @@
-"""· What is remembered in a bounded place that many share, so that none of them can push out the others'?
+"""· A bounded table that owners share fairly: no owner can evict the entries of others.
 
-Whoever has the most entries makes room, the oldest of them first.  Who floods it loses entries of their own;
-an owner with less than an even share loses nothing.
+When it is full, the owner with the most entries loses its oldest.  So flooding evicts the flooder's own
+entries, and an owner with less than an even share loses none.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Remembered(Generic[K, V]):
         self._most = 0  # entries of one owner
 
     def put(self, key: K, value: V, owner: Hashable) -> None:
-        """An entry that is there keeps its owner: who brings it again does not pay for it."""
+        """An existing entry keeps its owner."""
         if key not in self._values:
             keys = self._keys.setdefault(owner, OrderedDict())
             keys[key] = None

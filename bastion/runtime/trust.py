@@ -1,8 +1,8 @@
-"""The TLS contexts of all clients and servers here: what they trust, and which certificate they show.
+"""The TLS contexts of all clients and servers here.
 
-Python asks more of an authority than the clients of Kubernetes do (Go's crypto/x509): since 3.13 it wants the
-key identifiers that RFC 5280, 4.2.1.1 lets a self-signed authority leave out, and before that a root where Go
-takes any certificate of the bundle.  Clusters whose authority was made years ago have neither.
+Python requires more of an authority than the clients of Kubernetes do (Go's crypto/x509): since 3.13 it wants
+the key identifiers that RFC 5280, 4.2.1.1 lets a self-signed authority leave out, and before that a root
+where Go takes any certificate of the bundle.  Clusters whose authority was made years ago have neither.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from cryptography import x509
 
-from bastion.runtime.certificates import Pair
+from bastion.runtime.certificates import CertificatePair
 
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
@@ -30,7 +30,7 @@ def client_context(
     `server_name`: what the server's certificate must be for, whatever is dialled.
     """
     pem = _certificates_in(authorities) if authorities is not None else None
-    context = _Named(server_name) if server_name else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = _FixedNameContext(server_name) if server_name else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.verify_flags = (context.verify_flags & ~ssl.VERIFY_X509_STRICT) | ssl.VERIFY_X509_PARTIAL_CHAIN
     if not verify:
@@ -47,7 +47,7 @@ def client_context(
     return context
 
 
-def server_context(pair: Pair | None = None) -> ssl.SSLContext:
+def server_context(pair: CertificatePair | None = None) -> ssl.SSLContext:
     """That of a server for HTTP/1.1; without a `pair` its certificate is still to be loaded."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -78,12 +78,12 @@ def _no_password() -> str:
     raise ValueError("the key is encrypted")
 
 
-class _Named(ssl.SSLContext):
-    """Verifies one name: httpcore would use another one behind an HTTP proxy."""
+class _FixedNameContext(ssl.SSLContext):
+    """Always verifies `name`: httpcore would use another name behind an HTTP proxy."""
 
     name: str
 
-    def __new__(cls, name: str) -> _Named:
+    def __new__(cls, name: str) -> _FixedNameContext:
         context = super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
         context.name = name
         return context

@@ -1,7 +1,6 @@
-"""· Whose turn is it?  One line for each asker, and the lines take turns; pure.
+"""· Fair queues: one queue for each asker, and the queues take turns; pure.
 
-A user who asks for much waits behind that user's own requests alone: one who asks for one thing waits for one
-round at most.
+A user with many requests waits behind their own requests alone; a user with one waits for one round at most.
 """
 
 from __future__ import annotations
@@ -17,15 +16,15 @@ Key = tuple[str, str]  # a kind, and a name of that kind
 # The kinds.  Each has its share of the turns, however many there are of another.
 USER = "user"
 ADDRESS = "address"  # of a client, before its user is known
-STREAM = "stream"  # checks of a user's access: no user can delay them by asking for more
+STREAM = "stream"  # access checks of streams: no user can delay them by further requests
 BACKGROUND = ("background", "")
 
-# in one line; streams and resources bound the others
+# in one queue; streams and resources bound the others
 MOST_WAITING = {USER: 100, ADDRESS: 100}
 
 
-class Shared:
-    """All askers of one question: more may join while it waits, and it has a place in the line of each."""
+class SharedAsker:
+    """All askers of one question: it has a place in the queue of each, and more may join while it waits."""
 
     __slots__ = ("_waits", "keys")
 
@@ -41,19 +40,19 @@ class Shared:
                     self._waits(key)
 
     def waits(self, line_up: Callable[[Key], object] | None) -> None:
-        """`line_up` is called for each key that joins from now on; None: it no longer waits."""
+        """`line_up` is called for each key that joins from now on; None: the question no longer waits."""
         self._waits = line_up
 
 
-Asker = Key | Shared  # on whose behalf the API server is asked
+Asker = Key | SharedAsker  # on whose behalf the API server is asked
 
 
 def keys_of(asker: Asker) -> list[Key]:
-    return asker.keys if isinstance(asker, Shared) else [asker]
+    return asker.keys if isinstance(asker, SharedAsker) else [asker]
 
 
 class Rounds(Generic[T]):
-    """One line for each key.  The line whose turn is over stands behind the others."""
+    """One queue for each key.  After its turn a queue goes behind the others."""
 
     def __init__(self) -> None:
         self._lines: OrderedDict[Hashable, OrderedDict[T, None]] = OrderedDict()
@@ -65,7 +64,7 @@ class Rounds(Generic[T]):
         return len(self._lines.get(key, ()))
 
     def next(self) -> tuple[Hashable, T]:
-        """The first item of the line whose turn it is.  Raises StopIteration where nothing waits."""
+        """The first item of the queue whose turn it is.  Raises StopIteration where nothing waits."""
         key, line = next(iter(self._lines.items()))
         item = next(iter(line))
         self._lines.move_to_end(key)
@@ -73,7 +72,7 @@ class Rounds(Generic[T]):
         return key, item
 
     def round(self, most: int) -> list[tuple[Hashable, T]]:
-        """The first item of each of at most `most` lines."""
+        """The first item of each of at most `most` queues."""
         return [self.next() for _ in range(min(most, len(self._lines)))]
 
     def discard(self, key: Hashable, item: T) -> None:
@@ -90,10 +89,10 @@ class Rounds(Generic[T]):
         return bool(self._lines)
 
 
-class Lines(Generic[T]):
-    """Rounds of the kinds, and of the names within a kind.
+class TurnQueues(Generic[T]):
+    """The kinds of keys take turns, and the names within a kind do.
 
-    An item may stand in several lines; when it is taken out of one, discard it from the others.
+    An item may be in several queues: when it is taken from one, discard it from the others.
     """
 
     def __init__(self, most: dict[str, int] = MOST_WAITING) -> None:
@@ -101,7 +100,7 @@ class Lines(Generic[T]):
         self._kinds: OrderedDict[str, Rounds[T]] = OrderedDict()
 
     def add(self, key: Key, item: T) -> bool:
-        """False where the line is full."""
+        """False where the queue is full."""
         kind, name = key
         rounds = self._kinds.get(kind)
         if rounds is None:
@@ -112,7 +111,7 @@ class Lines(Generic[T]):
         return True
 
     def next(self) -> T | None:
-        """The item that has waited longest in the line whose turn it is, None where nothing waits."""
+        """The item that has waited longest in the queue whose turn it is, None where nothing waits."""
         if not self._kinds:
             return None
         kind, rounds = next(iter(self._kinds.items()))
@@ -132,7 +131,7 @@ class Lines(Generic[T]):
             del self._kinds[kind]
 
     def __len__(self) -> int:
-        """Places; an item in two lines has two."""
+        """Places; an item in two queues has two."""
         return sum(map(len, self._kinds.values()))
 
     def __bool__(self) -> bool:

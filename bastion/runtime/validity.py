@@ -1,7 +1,7 @@
-"""· Until when does an answer hold?  The earliest end of all that it stood on, and no lifetime of its own.
+"""· Until when is a result valid?  Until the earliest end of all that it depends on.
 
-Two clocks: a cache's lifetime is measured by one that is never set, a token's and a certificate's end is a
-date, and a date may come earlier or later than it seemed to when the system's clock is set.
+There are two clocks: cache lifetimes use the monotonic one, tokens and certificates expire at a date, which
+moves relative to the first when the system's clock is set.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ V = TypeVar("V")
 
 
 class Validity(msgspec.Struct, frozen=True, gc=False):
-    """`until` in seconds of the loop's clock, `expires` in seconds since the epoch; neither moment is part of
-    it.
+    """`until` in seconds of the loop's clock, `expires` in seconds since the epoch; both
+    exclusive.
     """
 
     until: float = math.inf
@@ -36,14 +36,14 @@ ALWAYS = Validity()  # as long as the files are what they are (`follow.Generatio
 
 
 class Known(msgspec.Struct, Generic[V], frozen=True):
-    """An answer that takes no waiting."""
+    """A result that needs no waiting, with its validity."""
 
     value: V
     validity: Validity = ALWAYS
 
 
 class Generation:
-    """Counts the changes of followed files: an answer of another generation is no longer valid."""
+    """Counts the changes of followed files: results of an earlier generation are no longer valid."""
 
     __slots__ = ("number",)
 

@@ -1,8 +1,8 @@
-"""· May a credential that a browser sends by itself be used, or did another site cause the request?
+"""· May a cookie be used, or did another site cause the request?
 
-A browser adds a cookie to every request, whichever page makes it.  No page can forge the fields that tell
-where a request came from (Origin, RFC 6454; Sec-Fetch-*, W3C Fetch Metadata).  Every application is another
-site here, also a sibling under the same domain, to which SameSite cookies are sent all the same.
+A browser adds cookies to every request, whichever page makes it.  No page can forge the fields that name the
+origin of a request (Origin, RFC 6454; Sec-Fetch-*, W3C Fetch Metadata).  Every application counts as another
+site, also one under the same domain, to which browsers send SameSite cookies.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NAMES = (b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest", b"origin")
 
 
 class Provenance(msgspec.Struct, frozen=True, gc=False):
-    """Where a request came from, by its own fields; one that is absent is empty.
+    """The origin of a request, by its own fields; an absent one is empty.
 
     `own` are this server's origins.
     """
@@ -41,7 +41,7 @@ def provenance(
     *,
     upgrade: bool = False,
 ) -> Provenance:
-    """`scheme` and `host` as the client sees them.  The value of a field that is sent twice means nothing."""
+    """`scheme` and `host` as the client sees them.  A field that is sent twice counts as invalid."""
     said = dict.fromkeys(_NAMES, b"")
     for lower, _, value in fields:
         if lower in said:
@@ -52,9 +52,7 @@ def provenance(
 
 
 def own_origins(scheme: bytes, host: bytes) -> frozenset[bytes]:
-    """Behind something that ends TLS the scheme here is http and the browser's https: a page of that host is
-    ours all the same.
-    """
+    """Where another proxy ends TLS, the scheme here is http and the browser's is https: both are ours."""
     name = host.lower()
     return frozenset((b"https://" + name.removesuffix(b":443"), scheme + b"://" + name))
 
@@ -75,17 +73,17 @@ def may_use_cookie(request: Provenance) -> bool:
     """The first rule that matches decides."""
     own = request.origin in request.own
     safe = request.method in SAFE
-    # the same-origin policy knows no WebSockets: only Origin tells (cross-site WebSocket hijacking)
+    # the same-origin policy does not cover WebSockets: only Origin helps (cross-site WebSocket hijacking)
     if request.upgrade:
         return own
     if request.origin not in (b"", b"null") and not own:
         return False
-    # also where Origin is `null`, as a page with Referrer-Policy: no-referrer has it
+    # also where Origin is `null`, as of a page with Referrer-Policy: no-referrer
     if request.site == b"same-origin":
         return True
     if request.origin == b"null":
         return False
-    if request.site in (b"", b"none"):  # a browser without these fields, or a person at the address bar
+    if request.site in (b"", b"none"):  # a browser without these fields, or an address typed in
         return own or safe
     # A link on another site may lead here; its frames, images, scripts, fetches and forms may not.
     return (

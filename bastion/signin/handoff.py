@@ -11,7 +11,7 @@ application's host:
     application           a cookie of its own
 
 A program that sees a code (an application's service worker sees every URL of its host) does not have the
-session of the browser, and `pairs` detects one that makes another browser carry the proof.  Code and entry
+browser's session, and `pairs` detects a program that makes another browser carry the proof.  Code and entry
 expire after a minute and work once.
 """
 
@@ -33,7 +33,7 @@ MAX_PATH = 1536  # bytes of a path to come back to: it travels in a cookie of th
 _NONCE = re.compile(rb"[A-Za-z0-9_-]{22}")
 
 
-class Once(Protocol):
+class UsedIds(Protocol):
     def first(self, id: bytes, until: int, now: float) -> bool:
         """Whether this is the first use of `id`.  It may be forgotten after `until`; both are in seconds
         since the epoch.
@@ -42,13 +42,13 @@ class Once(Protocol):
 
 
 class HandoffRequest(msgspec.Struct, frozen=True, array_like=True):
-    """`browser`: a digest of its nonce; `path`: where to continue on the application's host."""
+    """`browser`: a digest of its nonce; `path`: the path to continue at on the application's host."""
 
     browser: bytes
     path: bytes
 
 
-class Code(msgspec.Struct, frozen=True, array_like=True):
+class HandoffCode(msgspec.Struct, frozen=True, array_like=True):
     """`visitor`: a digest of the session that was seen on the main host."""
 
     id: bytes
@@ -57,7 +57,7 @@ class Code(msgspec.Struct, frozen=True, array_like=True):
     visitor: bytes
 
 
-class Entry(msgspec.Struct, frozen=True, array_like=True):
+class HandoffEntry(msgspec.Struct, frozen=True, array_like=True):
     id: bytes
     until: int
     request: HandoffRequest
@@ -66,15 +66,15 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
 
 _encode = msgspec.msgpack.encode
 _request = msgspec.msgpack.Decoder(HandoffRequest).decode
-_code = msgspec.msgpack.Decoder(Code).decode
-_entry = msgspec.msgpack.Decoder(Entry).decode
+_code = msgspec.msgpack.Decoder(HandoffCode).decode
+_entry = msgspec.msgpack.Decoder(HandoffEntry).decode
 
 
 class Redemption(msgspec.Struct, frozen=True):
     """The content of a valid code or entry.
 
-    `bound`: it is this browser's; else only the path is set.  `proof` is for the main host, `session` comes
-    from there: one of them is set.
+    `bound`: it belongs to this browser; else only the path is set.  `proof` is for the main host, `session`
+    comes from there: one of them is set.
     """
 
     path: bytes
@@ -84,16 +84,16 @@ class Redemption(msgspec.Struct, frozen=True):
 
 
 class Handoff:
-    """Pure but for `once`, which knows what was used."""
+    """Pure but for `used`, which remembers the ids that were used."""
 
-    def __init__(self, sealer: Sealer, once: Once) -> None:
+    def __init__(self, sealer: Sealer, used: UsedIds) -> None:
         self._sealer = sealer
-        self._once = once
+        self._used = used
 
     # --- on the main host
 
     def open_request(self, host: str, request: bytes, now: float) -> HandoffRequest | None:
-        """None where it is no request of this application's host, or has expired."""
+        """None where it is not a request of this application's host, or has expired."""
         data = self._sealer.open("request", host, request, now)
         return None if data is None else _request(data)
 
@@ -103,12 +103,12 @@ class Handoff:
         return self._sealer.seal(
             "code",
             host,
-            _encode(Code(self._sealer.random_bytes(16), until, request, _visitor(session))),
+            _encode(HandoffCode(self._sealer.random_bytes(16), until, request, _visitor(session))),
             until,
         )
 
     def open_proof(self, host: str, proof: bytes, session: Session, now: float) -> HandoffRequest | None:
-        """None where it is no proof, has expired, or is another session's."""
+        """None where it is not a proof, has expired, or is another session's."""
         data = self._sealer.open("proof", host, proof, now)
         granted = None if data is None else _code(data)
         return None if granted is None or granted.visitor != _visitor(session) else granted.request
@@ -117,7 +117,10 @@ class Handoff:
         """The entry."""
         until = int(now) + CODE_SECONDS
         return self._sealer.seal(
-            "entry", host, _encode(Entry(self._sealer.random_bytes(16), until, request, session)), until
+            "entry",
+            host,
+            _encode(HandoffEntry(self._sealer.random_bytes(16), until, request, session)),
+            until,
         )
 
     # --- on the application's
@@ -135,7 +138,7 @@ class Handoff:
         )
 
     def redeem(self, host: str, code: bytes, nonce: bytes, now: float) -> Redemption | None:
-        """None where it is no code of this host, has expired, or was used.
+        """None where it is not a code of this host, has expired, or was used.
 
         Another browser does not use it up.
         """
@@ -145,7 +148,7 @@ class Handoff:
         granted = _code(data)
         if granted.request.browser != _digest(nonce):
             return Redemption(granted.request.path, bound=False)
-        if not self._once.first(granted.id, granted.until, now):
+        if not self._used.first(granted.id, granted.until, now):
             return None
         return Redemption(
             granted.request.path,
@@ -161,7 +164,7 @@ class Handoff:
         opened = _entry(data)
         if opened.request.browser != _digest(nonce):
             return Redemption(opened.request.path, bound=False)
-        if not self._once.first(opened.id, opened.until, now):
+        if not self._used.first(opened.id, opened.until, now):
             return None
         return Redemption(opened.request.path, bound=True, session=opened.session)
 

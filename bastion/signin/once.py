@@ -1,15 +1,15 @@
-"""· Was this used before?  In this process, or in any of the workers of a replica."""
+"""· Ids that are good for one use: those used in this process, or by any worker of a replica."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-ROOM = 65536  # entries before expired ones are removed
+ROOM = 65536  # entries until expired ones are removed
 
 
-class UsedHere:
-    """For a single process.  Implements `signin.handoff.Once`."""
+class ProcessUsedIds:
+    """For a single process.  Implements `signin.handoff.UsedIds`."""
 
     def __init__(self, room: int = ROOM) -> None:
         self._room = room
@@ -27,11 +27,11 @@ class UsedHere:
         return len(self._used)
 
 
-class UsedInFolder:
+class FolderUsedIds:
     """For processes that share a private folder: an empty file for each id, which only one process can create
     (O_EXCL).
 
-    Implements `signin.handoff.Once`.  Where the file cannot be created the id counts as used.
+    Implements `signin.handoff.UsedIds`.  Where the file cannot be created the id counts as used.
     """
 
     SWEEP_SECONDS = 60.0

@@ -1,9 +1,9 @@
-"""· Which nonce identifies this browser at an application's host?  A cookie of the main host remembers it.
+"""· A cookie of the main host that records which nonce identifies this browser at each application's host.
 
-An application's service worker sees every URL of its host, and may pass to the main host what another browser
-was given there.  It cannot read or set this cookie, nor that of the nonce, and it can only exist once this
-browser has signed in there: the nonce of that first time is the one that is accepted from then on.  Pure.  A
-full cookie forgets nothing, else an attacker who fills it would make room for another nonce.
+An application's service worker sees every URL of its host, and could send the main host what another browser
+got there.  It cannot read or set this cookie or that of the nonce, and it can exist only after this browser
+has signed in there: so the nonce of the first time is the only one accepted.  Pure.  Nothing is removed from
+a full cookie: else an attacker could fill it to make another nonce acceptable.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _HOST_BYTES, _BROWSER_BYTES = 6, 9
 _PAIRS = re.compile(rb"(?:[A-Za-z0-9_-]{20})*")
 
 
-class Pair(enum.Enum):
-    """What the cookie says about a host and a browser there."""
+class BrowserMatch(enum.Enum):
+    """Whether a browser at a host is the one in the cookie."""
 
     SAME = "same"
     NEW = "new"  # nothing, and there is room
@@ -30,14 +30,14 @@ class Pair(enum.Enum):
     NO_ROOM = "no room"
 
 
-def paired(cookie: bytes, host: str, browser: bytes) -> Pair:
+def paired(cookie: bytes, host: str, browser: bytes) -> BrowserMatch:
     """`browser` is the digest of the nonce there."""
     entries, entry = _entries(cookie), _entry(host, browser)
     if entry in entries:
-        return Pair.SAME
+        return BrowserMatch.SAME
     if any(known[:8] == entry[:8] for known in entries):
-        return Pair.OTHER
-    return Pair.NEW if len(entries) < MOST_PAIRS else Pair.NO_ROOM
+        return BrowserMatch.OTHER
+    return BrowserMatch.NEW if len(entries) < MOST_PAIRS else BrowserMatch.NO_ROOM
 
 
 def with_pair(cookie: bytes, host: str, browser: bytes) -> bytes:

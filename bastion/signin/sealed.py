@@ -1,7 +1,7 @@
-"""· How does a browser carry data that it can neither read nor change?
+"""· Seals data that a browser carries but can neither read nor change.
 
 AES-256-GCM: data sealed for one purpose and host opens for no other purpose or host, nor after it expired.
-Pure: the time is an argument, random bytes come from outside.
+Pure: the time is an argument, so is the source of random bytes.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Sealer:
 def key_of(secret: bytes) -> bytes:
     """The key derived from the content of a file.
 
-    Raises ValueError where that is too short for a secret.
+    Raises ValueError where it is too short to be a secret.
     """
     if len(secret) < KEY_BYTES:
         raise ValueError(f"holds less than {KEY_BYTES} bytes")

@@ -1,7 +1,7 @@
-"""· What a browser carries instead of a bearer token: the token itself, sealed into a cookie of one host.
+"""· Sessions: a bearer token sealed into a cookie of one host.
 
-Nothing is stored here, so that every worker and replica with the same key can open every session; hence a
-session cannot be revoked, only its token can.  Pure: the time is an argument.
+Nothing is stored, so that every worker and replica with the same key can open every session.  Hence a session
+cannot be revoked, only its token can.  Pure: the time is an argument.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Sessions:
         return None if data is None else _session(data)
 
     def seal_path(self, host: str, path: bytes, now: float) -> bytes | None:
-        """Where to go after signing in; None where `path` is not on this host, or too long for a cookie."""
+        """Where to go after signing in; None where `path` is not local, or too long for a cookie."""
         if not is_local(path):
             return None
         value = self._sealer.seal(RETURN.decode(), host, path, int(now) + SIGN_IN_SECONDS)
@@ -74,8 +74,8 @@ class Sessions:
 
 
 def is_local(path: bytes) -> bool:
-    """A path on this very host to every browser (CVE-2021-21291 and its kin: `//host` and `/\\host` are other
-    hosts).
+    """Whether every browser takes this as a path on the same host (CVE-2021-21291 and its kin: `//host` and
+    `/\\host` are other hosts).
     """
     return (
         path[:1] == b"/" and path[1:2] not in (b"/", b"\\") and path.isascii() and path.decode().isprintable()

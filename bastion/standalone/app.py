@@ -1,4 +1,4 @@
-"""One request to the API: who, may they, what, the answer.  ASGI; the decisions are made elsewhere."""
+"""Serves one request to the API (ASGI): authenticates, authorizes, and answers it by the other modules."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from bastion.standalone.lists import list_body
 from bastion.standalone.objects import merged, read_object
 from bastion.standalone.resources import BY_NAME, CREATE, STATUS, Object, Resource
 from bastion.standalone.reviews import access_status, own_status, read_review, token_of, token_status
-from bastion.standalone.state import State
+from bastion.standalone.state import ClusterState
 from bastion.standalone.watches import Watches
 
 JSON = CONTENT_TYPE.decode()
@@ -43,18 +43,22 @@ HEALTH = ("/healthz", "/livez", "/readyz")
 log = logging.getLogger("bastion.standalone")
 
 
-class Api:
-    """`calls` counts what was answered, by kind: `list pods`, `check pods`, `watch pods`, `get pods`,
+class StandaloneApi:
+    """`calls` counts the requests answered, by kind: `list pods`, `check pods`, `watch pods`, `get pods`,
     `tokenreviews`, …
     """
 
     def __init__(
-        self, state: State, watches: Watches, discovery: Mapping[str, Object], calls: Counter[str]
+        self, state: ClusterState, watches: Watches, discovery: Mapping[str, Object], calls: Counter[str]
     ) -> None:
         self._state = state
         self._watches = watches
         self._discovery = discovery
         self._calls = calls
+
+    def close(self) -> None:
+        """Ends the watches, which would keep their connections open."""
+        self._watches.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -95,8 +99,8 @@ class Api:
         return self._read(request, resource, asked)
 
     def _authenticate(self, request: Request) -> User:
-        """Raises StatusError 401; 400 for an impersonation, which would go unheard and act with more rights
-        than was meant.
+        """Raises StatusError 401; 400 for an impersonation: ignoring it would act with more rights than was
+        meant.
         """
         user = self._state.user(_bearer(request.headers.get("authorization", "")))
         if user is None:
@@ -127,8 +131,8 @@ class Api:
             self._calls[f"watch {resource.name}"] += 1
             return StreamingResponse(self._watches.lines(resource, namespace, watch), media_type=JSON)
         body = list_body(self._state.store, resource, namespace, list_options(request.query_params))
-        asked_how_far = "resourceVersionMatch" in request.query_params  # by who watches, after a break
-        self._calls[f"{'check' if asked_how_far else 'list'} {resource.name}"] += 1
+        is_check = "resourceVersionMatch" in request.query_params  # an informer's, after its watch broke
+        self._calls[f"{'check' if is_check else 'list'} {resource.name}"] += 1
         return Response(body, media_type=JSON)
 
     async def _event(self, request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""Which options does a list or a watch have?  A query in, options out; pure."""
+"""The options of a list or a watch, read from the query; pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from bastion.kube.status import StatusError, bad_request, quoted
 from bastion.standalone.lists import ListOptions
-from bastion.standalone.selectors import Selection, selection
+from bastion.standalone.selectors import Selectors, selection
 from bastion.standalone.watches import WatchOptions
 
 Query = Mapping[str, str]
@@ -16,7 +16,7 @@ def is_true(query: Query, name: str) -> bool:
     return name in query and query[name] not in ("false", "0")
 
 
-def chosen(query: Query) -> Selection:
+def chosen(query: Query) -> Selectors:
     return selection(query.get("labelSelector", ""), query.get("fieldSelector", ""))
 
 
@@ -30,7 +30,7 @@ def list_options(query: Query) -> ListOptions:
         chosen(query),
         limit=limit,
         cursor=query.get("continue", ""),
-        revision=revision or None,  # 0 is any revision, absent the newest: here they are the same
+        revision=revision or None,  # 0 allows any revision, absent means the newest: the same here
         exact=match == "Exact" or (not match and limit > 0),
     )
 

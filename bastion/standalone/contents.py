@@ -1,7 +1,4 @@
-"""What does the cluster hold, given these manifests?
-
-What a cluster's own controllers would add is added here; pure.
-"""
+"""The objects of the cluster: those of the manifests, and those that controllers would add; pure."""
 
 from __future__ import annotations
 
@@ -36,7 +33,7 @@ def _mentioned_namespaces(objects: Mapping[Key, Object]) -> dict[Key, Object]:
 
 
 def _with_api_group(binding: Object) -> Object:
-    """Clients insist on the group that the API server fills in where it was left out."""
+    """kube-apiserver fills in a group that was left out, and clients require it."""
     subjects = [
         {"apiGroup": RBAC_GROUP} | s if s["kind"] != "ServiceAccount" else s
         for s in binding.get("subjects", ())
@@ -48,9 +45,7 @@ def _with_api_group(binding: Object) -> Object:
 
 
 def _aggregated(objects: Mapping[Key, Object]) -> dict[Key, Object]:
-    """Roles with an aggregationRule hold the rules of the roles that it selects, whatever they said
-    themselves.
-    """
+    """A role with an aggregationRule has the rules of the roles that it selects, and none of its own."""
     roles = {name: role for (resource, _, name), role in objects.items() if resource == "clusterroles"}
     return {
         ("clusterroles", "", name): {**role, "rules": _rules(name, roles, set())}
@@ -60,7 +55,7 @@ def _aggregated(objects: Mapping[Key, Object]) -> dict[Key, Object]:
 
 
 def _rules(name: str, roles: Mapping[str, Object], visited: set[str]) -> list[Object]:
-    """`visited` ends a circle of roles that select each other, and takes a role in once."""
+    """`visited`: each role counts once, also where roles select each other."""
     visited.add(name)
     selectors = roles[name].get("aggregationRule", {}).get("clusterRoleSelectors")
     if not selectors:

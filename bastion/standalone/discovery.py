@@ -1,14 +1,14 @@
-"""What does this API say it serves?  Discovery documents, made of the table of resources; pure."""
+"""The discovery documents, made from the table of resources; pure."""
 
 from __future__ import annotations
 
 from bastion.standalone.resources import GROUPS, RESOURCES, Object, Resource, api_version
 
-KUBERNETES = ("1", "36")  # whose wording and behaviour this API follows
+KUBERNETES = ("1", "36")  # the version whose behaviour and messages this API follows
 
 
 def documents(address: str) -> dict[str, Object]:
-    """Path -> document; `address` (host:port) is what a client may reach the API at."""
+    """Path -> document; `address` (host:port) is where clients reach the API."""
     groups = {group: _group(group) for group in GROUPS}
     found: dict[str, Object] = {
         "/api": {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": [_server(address)]},

@@ -1,7 +1,4 @@
-"""What does a list answer?
-
-One page of a generation of the store, and the token that leads to the next; pure.
-"""
+"""Lists: one page of a revision of the store, and the token for the next page; pure."""
 
 from __future__ import annotations
 
@@ -15,17 +12,17 @@ import orjson
 
 from bastion.kube.status import StatusError, bad_request
 from bastion.standalone.resources import Resource
-from bastion.standalone.selectors import Selection
-from bastion.standalone.store import Entry, Expired, FromTheFuture, Generation, Store
+from bastion.standalone.selectors import Selectors
+from bastion.standalone.store import RevisionExpired, RevisionTooLarge, Store, StoredObject, StoreRevision
 
-Place = tuple[str, str]  # (namespace, name), by which a list is ordered
+NamespacedName = tuple[str, str]  # (namespace, name), by which a list is ordered
 
 
 @dataclass(frozen=True, slots=True)
 class ListOptions:
-    """`limit` 0 means no limit; `revision` None means whatever there is, `exact` that and no later one."""
+    """`limit` 0: no limit.  `revision` None: the current one.  `exact`: that revision and no later one."""
 
-    selection: Selection
+    selection: Selectors
     limit: int = 0
     cursor: str = ""
     revision: int | None = None
@@ -35,7 +32,8 @@ class ListOptions:
 def list_body(store: Store, resource: Resource, namespace: str, options: ListOptions) -> bytes:
     """The JSON of a list.
 
-    Raises StatusError: 400, 410 (what the token leads to is forgotten), 504 (revision unknown).
+    Raises StatusError: 400, 410 (the revision of the token is no longer kept), 504 (a revision that is yet to
+    come).
     """
     generation, after = _beginning(store, options)
     entries = _chosen(generation, resource, namespace, options.selection, after)
@@ -52,8 +50,8 @@ def list_body(store: Store, resource: Resource, namespace: str, options: ListOpt
 
 
 def _chosen(
-    g: Generation, resource: Resource, namespace: str, selection: Selection, after: Place | None
-) -> Iterator[Entry]:
+    g: StoreRevision, resource: Resource, namespace: str, selection: Selectors, after: NamespacedName | None
+) -> Iterator[StoredObject]:
     for place, entry in g.tables.get(resource.name, {}).items():
         if namespace and place[0] != namespace:
             continue
@@ -63,12 +61,12 @@ def _chosen(
             yield entry
 
 
-def _beginning(store: Store, options: ListOptions) -> tuple[Generation, Place | None]:
+def _beginning(store: Store, options: ListOptions) -> tuple[StoreRevision, NamespacedName | None]:
     if options.cursor:
         revision, after = _read_cursor(options.cursor)
         try:
             return store.generation(revision), after
-        except (Expired, FromTheFuture):
+        except (RevisionExpired, RevisionTooLarge):
             raise expired(
                 "The provided continue parameter is too old to display a consistent list result."
             ) from None
@@ -76,21 +74,21 @@ def _beginning(store: Store, options: ListOptions) -> tuple[Generation, Place | 
         return store.now, None
     try:
         generation = store.generation(options.revision)
-    except FromTheFuture:
+    except RevisionTooLarge:
         raise too_large(options.revision, store.revision) from None
-    except Expired as error:
+    except RevisionExpired as error:
         if options.exact:
             raise expired(too_old(options.revision, error.oldest)) from None
         generation = store.now
     return (generation if options.exact else store.now), None
 
 
-def _cursor(revision: int, last: Entry) -> str:
+def _cursor(revision: int, last: StoredObject) -> str:
     place = [revision, last.metadata.get("namespace", ""), last.metadata["name"]]
     return base64.urlsafe_b64encode(orjson.dumps(place)).decode()
 
 
-def _read_cursor(text: str) -> tuple[int, Place]:
+def _read_cursor(text: str) -> tuple[int, NamespacedName]:
     try:
         revision, namespace, name = orjson.loads(base64.urlsafe_b64decode(text))
         return int(revision), (str(namespace), str(name))

@@ -1,7 +1,6 @@
 """What do the manifests on disk say?  Files in, checked objects out; all of them or none.
 
-The kinds served are read, others are kept out and named.  What an object lacks (uid, revision) is the store's
-to add.
+Kinds that are not served are left out and listed.  The store adds what an object lacks (uid, revision).
 """
 
 from __future__ import annotations
@@ -15,9 +14,9 @@ from typing import Any
 import orjson
 
 from bastion.kube.documents import Document, documents
-from bastion.standalone.files import FileError
+from bastion.runtime.errors import StartError
 from bastion.standalone.resources import BY_KIND, Key, Object, Resource, api_version
-from bastion.standalone.schema import Check, Invalid
+from bastion.standalone.schema import Check, InvalidValue
 from bastion.standalone.shapes import shape
 
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -26,13 +25,13 @@ SERVERS_OWN = ("resourceVersion", "managedFields", "selfLink")
 SHAPES: dict[str, Check] = {r.kind: shape(r) for r in BY_KIND.values()}
 
 
-class ManifestError(FileError):
+class ManifestError(StartError):
     """`pods.yaml: document 3: spec.containers[0].ports[0].containerPort: must be …`"""
 
 
 @dataclass(frozen=True, slots=True)
 class Manifests:
-    """`skipped` names (file, kind) of what is no business of this API."""
+    """`skipped`: (file, kind) of the objects that this API does not serve."""
 
     objects: dict[Key, Object] = field(default_factory=dict)
     skipped: frozenset[tuple[str, str]] = frozenset()
@@ -54,11 +53,11 @@ def load(paths: Sequence[Path]) -> Manifests:
                     _refuse_repeated_names(document, path)
                     key, object = _checked(resource, raw, path)
                     if key in objects:
-                        raise Invalid(
+                        raise InvalidValue(
                             f"{_called(key)} is already in {places[key]}", _at(path, "metadata.name")
                         )
                     objects[key], places[key] = object, place
-            except Invalid as error:
+            except InvalidValue as error:
                 raise ManifestError(f"{place}: {error}") from None
     return Manifests(objects, frozenset(skipped))
 
@@ -80,7 +79,8 @@ def manifest_files(paths: Sequence[Path]) -> list[Path]:
 
     Raises ManifestError where there is nothing.
 
-    What starts with a dot is passed over: editors' leftovers, and the inner folders of a mounted ConfigMap.
+    Names that begin with a dot are skipped: editors' temporary files, and the inner folders of a mounted
+    ConfigMap.
     """
     found: dict[str, Path] = {}
     for path in paths:
@@ -136,7 +136,7 @@ def _items(value: Any, path: str) -> Iterator[tuple[str, Any]]:
         return
     items = value.get("items") or []
     if not isinstance(items, list):
-        raise Invalid("must be a list", _at(path, "items"))
+        raise InvalidValue("must be a list", _at(path, "items"))
     for index, item in enumerate(items):
         # An API server writes a list's kind once; its items have none.
         whole = {**typed, **item} if isinstance(item, dict) else item
@@ -161,24 +161,24 @@ def _kind_of_items(value: Any) -> Object | None:
 
 
 def _resource(raw: Any, path: str) -> Resource | None:
-    """None for a kind that is not served.  Raises Invalid."""
+    """None for a kind that is not served.  Raises InvalidValue."""
     if not isinstance(raw, dict):
-        raise Invalid("must be an object with apiVersion, kind and metadata", path)
+        raise InvalidValue("must be an object with apiVersion, kind and metadata", path)
     for name in ("apiVersion", "kind"):
         if not isinstance(raw.get(name), str) or not raw[name]:
-            raise Invalid("must be a string" if raw.get(name) else "must be set", _at(path, name))
+            raise InvalidValue("must be a string" if raw.get(name) else "must be set", _at(path, name))
     group, _, version = raw["apiVersion"].rpartition("/")
     resource = BY_KIND.get((group, raw["kind"]))
     if resource is not None and version != "v1":
-        raise Invalid(f"must be {api_version(group)} for a {resource.kind}", _at(path, "apiVersion"))
+        raise InvalidValue(f"must be {api_version(group)} for a {resource.kind}", _at(path, "apiVersion"))
     return resource
 
 
 def _refuse_repeated_names(document: Document, path: str) -> None:
-    """Of what is served only: which of the two was meant, nobody knows."""
+    """Only in objects that are served: it is not known which of the two was meant."""
     for repeated in document.repeated:
         if repeated.startswith((_at(path, ""), f"{path}[") if path else ""):
-            raise Invalid("is there twice", repeated)
+            raise InvalidValue("is there twice", repeated)
 
 
 def _checked(resource: Resource, raw: Object, path: str) -> tuple[Key, Object]:
@@ -186,10 +186,10 @@ def _checked(resource: Resource, raw: Object, path: str) -> tuple[Key, Object]:
         SHAPES[resource.kind](raw)
         object = _without_nulls(raw)
         _refuse_what_is_no_json(object)
-    except Invalid as error:
+    except InvalidValue as error:
         raise (error.within(path) if path else error) from None
     except RecursionError:
-        raise Invalid("is nested too deeply", path) from None
+        raise InvalidValue("is nested too deeply", path) from None
     metadata = object["metadata"]
     for name in SERVERS_OWN:
         metadata.pop(name, None)
@@ -211,4 +211,4 @@ def _refuse_what_is_no_json(object: Object) -> None:
     try:
         orjson.dumps(object)
     except TypeError as error:  # an integer past 64 bits, !!binary, half a surrogate pair
-        raise Invalid(f"cannot be written as JSON: {error}") from None
+        raise InvalidValue(f"cannot be written as JSON: {error}") from None

@@ -1,7 +1,6 @@
-"""What does a review say that came as protobuf?  kubectl and client-go send no JSON for `auth can-i`, and do
-not fall back.
+"""Reads reviews in protobuf: kubectl and client-go send `auth can-i` so, and do not fall back to JSON.
 
-Only strings and what holds them, which is all that a review is made of.  Sources: apimachinery
+Only strings, and messages of them: a review has no other fields.  Sources: apimachinery
 `runtime/serializer/protobuf` (the envelope), `k8s.io/api/authentication/v1/generated.proto` and
 `authorization/v1` (the field numbers).
 """
@@ -18,30 +17,32 @@ VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class MessageFields:
     """Field number -> name, by the kind of the field: a string, several, a message, a map of messages to
     string.
     """
 
     strings: dict[int, str] = field(default_factory=dict)
     lists: dict[int, str] = field(default_factory=dict)
-    messages: dict[int, tuple[str, Message]] = field(default_factory=dict)
+    messages: dict[int, tuple[str, MessageFields]] = field(default_factory=dict)
     maps: dict[int, str] = field(default_factory=dict)
 
 
-METADATA = Message({1: "name", 3: "namespace"})
-RESOURCE = Message(
+METADATA = MessageFields({1: "name", 3: "namespace"})
+RESOURCE = MessageFields(
     dict(enumerate(("namespace", "verb", "group", "version", "resource", "subresource", "name"), 1))
 )
-PATH = Message({1: "path", 2: "verb"})
+PATH = MessageFields({1: "path", 2: "verb"})
 ATTRIBUTES = {1: ("resourceAttributes", RESOURCE), 2: ("nonResourceAttributes", PATH)}
-EXTRA_VALUES = Message(lists={1: "items"})
+EXTRA_VALUES = MessageFields(lists={1: "items"})
 SPECS = {
-    "TokenReview": Message({1: "token"}, {2: "audiences"}),
-    "SelfSubjectAccessReview": Message(messages=ATTRIBUTES),
-    "SubjectAccessReview": Message({3: "user", 6: "uid"}, {4: "groups"}, ATTRIBUTES, {5: "extra"}),
+    "TokenReview": MessageFields({1: "token"}, {2: "audiences"}),
+    "SelfSubjectAccessReview": MessageFields(messages=ATTRIBUTES),
+    "SubjectAccessReview": MessageFields({3: "user", 6: "uid"}, {4: "groups"}, ATTRIBUTES, {5: "extra"}),
 }
-ENVELOPE = Message({3: "contentEncoding"}, messages={1: ("type", Message({1: "apiVersion", 2: "kind"}))})
+ENVELOPE = MessageFields(
+    {3: "contentEncoding"}, messages={1: ("type", MessageFields({1: "apiVersion", 2: "kind"}))}
+)
 RAW = 2
 
 
@@ -53,12 +54,12 @@ def review(body: bytes, kind: str) -> dict[str, Any]:
     raw = b"".join(value for number, value in _fields(envelope) if number == RAW)
     outer = _read(envelope, ENVELOPE)
     if outer.get("contentEncoding"):
-        raise ValueError("is encoded in a way not known here")
-    inner = Message(messages={1: ("metadata", METADATA), 2: ("spec", SPECS[kind])})
+        raise ValueError("has an unknown content encoding")
+    inner = MessageFields(messages={1: ("metadata", METADATA), 2: ("spec", SPECS[kind])})
     return {**outer.get("type", {}), **_read(raw, inner)}
 
 
-def _read(data: bytes, message: Message) -> dict[str, Any]:
+def _read(data: bytes, message: MessageFields) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for number, value in _fields(data):
         if number in message.strings:
@@ -69,7 +70,7 @@ def _read(data: bytes, message: Message) -> dict[str, Any]:
             name, inner = message.messages[number]
             found[name] = {**found.get(name, {}), **_read(value, inner)}
         elif number in message.maps:
-            entry = _read(value, Message({1: "key"}, messages={2: ("value", EXTRA_VALUES)}))
+            entry = _read(value, MessageFields({1: "key"}, messages={2: ("value", EXTRA_VALUES)}))
             found.setdefault(message.maps[number], {})[entry.get("key", "")] = entry.get("value", {}).get(
                 "items", []
             )

@@ -1,7 +1,7 @@
-"""· May this user do this?  RBAC as kube-apiserver evaluates it; pure.
+"""· Does RBAC allow this?  Evaluated as by kube-apiserver; pure.
 
-Bindings are indexed by whom they name, so that a question costs a few look-ups however many bindings there
-are. Aggregated ClusterRoles come with their rules filled in (`contents`).  Sources:
+Bindings are indexed by their subjects, so that a decision costs a few look-ups however many bindings there
+are.  Aggregated ClusterRoles come with their rules filled in (`contents`).  Sources:
 `plugin/pkg/auth/authorizer/rbac/rbac.go`, `pkg/apis/rbac/v1/evaluation_helpers.go`,
 `pkg/registry/rbac/validation/rule.go`.
 """
@@ -21,8 +21,8 @@ SUPERUSERS = "system:masters"
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """One PolicyRule; `names` empty means any name."""
+class PolicyRule:
+    """`names` empty means any name."""
 
     verbs: frozenset[str]
     groups: frozenset[str]
@@ -60,12 +60,12 @@ def path_matches(pattern: str, path: str) -> bool:
 class Grant:
     """What one subject gets from one binding.  `order` is (binding, subject), as they are evaluated.
 
-    `rules` is None where the role does not exist; `text` is then what is wrong, else whom the rules are given
-    to.
+    `rules` is None where the role does not exist: `text` says so then, and else names the binding, role and
+    subject.
     """
 
     order: tuple[int, int]
-    rules: tuple[Rule, ...] | None
+    rules: tuple[PolicyRule, ...] | None
     text: str
 
 
@@ -79,7 +79,7 @@ class RBAC:
         by_kind: dict[str, list[Object]] = {}
         for object in objects:
             by_kind.setdefault(object["kind"], []).append(object)
-        self._roles: dict[tuple[str, str, str], tuple[Rule, ...]] = {}
+        self._roles: dict[tuple[str, str, str], tuple[PolicyRule, ...]] = {}
         for kind in ("Role", "ClusterRole"):
             for role in by_kind.get(kind, ()):
                 key = (kind, role["metadata"].get("namespace", ""), role["metadata"]["name"])
@@ -92,7 +92,7 @@ class RBAC:
     def authorize(self, user: User, attributes: Attributes) -> tuple[bool, str]:
         """(allowed, why).
 
-        Why not is said only where a role is missing; no rule that matches is no reason.
+        A denial has a reason only where a role is missing.
         """
         if SUPERUSERS in user.groups:
             return True, ""
@@ -156,11 +156,11 @@ def _subject(subject: Object, namespace: str) -> tuple[str, str]:
     ), f"ServiceAccount {quoted(f'{name}/{home}')}"
 
 
-def _rule(rule: Object) -> Rule:
+def _rule(rule: Object) -> PolicyRule:
     verbs, groups, resources, names = (
         frozenset(rule.get(f, ())) for f in ("verbs", "apiGroups", "resources", "resourceNames")
     )
-    return Rule(verbs, groups, resources, names, tuple(rule.get("nonResourceURLs", ())))
+    return PolicyRule(verbs, groups, resources, names, tuple(rule.get("nonResourceURLs", ())))
 
 
 def _errors(messages: list[str]) -> str:

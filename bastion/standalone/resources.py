@@ -1,4 +1,4 @@
-"""Which resources does this API serve, and what are they called?  A table."""
+"""The table of resources that this API serves."""
 
 from __future__ import annotations
 

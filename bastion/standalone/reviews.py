@@ -1,8 +1,6 @@
-"""What does a review answer?
+"""The status of a TokenReview, SelfSubjectReview or (Self)SubjectAccessReview; pure.
 
-The body of a TokenReview or (Self)SubjectAccessReview in, its status out; pure.
-
-Audiences are not looked at and none are answered, which tells the client so (`authentication.k8s.io/v1`,
+Audiences are ignored: the status has none, which tells the client so (`authentication.k8s.io/v1`,
 TokenReviewStatus). Sources: `pkg/registry/authentication/tokenreview`, `pkg/apis/authorization/validation`.
 """
 
@@ -46,7 +44,7 @@ class NonResourceAttributes(msgspec.Struct):
 
 
 class AccessReviewSpec(msgspec.Struct, rename="camel"):
-    """Of a SelfSubjectAccessReview only the attributes are looked at."""
+    """For a SelfSubjectAccessReview only the attributes are read."""
 
     resource_attributes: ResourceAttributes | None = None
     non_resource_attributes: NonResourceAttributes | None = None
@@ -56,12 +54,12 @@ class AccessReviewSpec(msgspec.Struct, rename="camel"):
     extra: dict[str, list[str]] | None = None
 
 
-class Metadata(msgspec.Struct):
+class ReviewMetadata(msgspec.Struct):
     namespace: str = ""
 
 
 def read_review(body: bytes, content_type: str, resource: Resource) -> Object:
-    """The review as it was sent.  Raises StatusError 415, and 400 where it is none of this kind."""
+    """The review as it was sent.  Raises StatusError 415, and 400 where the body is not of this kind."""
     kind = content_type.partition(";")[0].strip().lower()
     if kind not in MEDIA_TYPES:
         message = (
@@ -78,7 +76,7 @@ def read_review(body: bytes, content_type: str, resource: Resource) -> Object:
     for name, wanted in (("kind", resource.kind), ("apiVersion", resource.api_version)):
         if review.get(name, wanted) != wanted:
             raise bad_request(f"{name}: must be {wanted}")
-    if _converted(review.get("metadata") or {}, Metadata, "metadata").namespace:
+    if _converted(review.get("metadata") or {}, ReviewMetadata, "metadata").namespace:
         raise bad_request(f"namespace is not allowed on this type: {review['metadata']['namespace']}")
     return review
 

@@ -1,4 +1,4 @@
-"""`bastion standalone`: the embedded API alone, until somebody ends it."""
+"""`bastion standalone`: the embedded API alone, until SIGINT or SIGTERM."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ async def run(
 ) -> None:
     """Serves until SIGINT or SIGTERM.
 
-    Raises ManifestError, TokenFileError, OSError before it says that it serves.
+    Raises ManifestError, TokenFileError, OSError, before it prints that it serves.
     """
     async with ApiServer(manifests, token_file, address=address, port=port) as server:
         ended = _ended()

@@ -1,6 +1,6 @@
 """Does a value have the shape it must have?  Small checks that combine into the shape of a manifest.
 
-A check takes a value and returns nothing, or raises Invalid; the path to the wrong field is put together
+A check takes a value and returns nothing, or raises InvalidValue; the path to the wrong field is put together
 while the exception travels up, so that a manifest that is right pays nothing for it.
 """
 
@@ -17,7 +17,7 @@ LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 SUBDOMAIN = re.compile(rf"{LABEL.pattern}(\.{LABEL.pattern})*")
 
 
-class Invalid(Exception):
+class InvalidValue(Exception):
     """What is wrong (`problem`), and where (`path`, `spec.ports[0].port`; empty for the value itself)."""
 
     def __init__(self, problem: str, path: str = "") -> None:
@@ -28,27 +28,27 @@ class Invalid(Exception):
     def __str__(self) -> str:
         return f"{self.path}: {self.problem}" if self.path else self.problem
 
-    def within(self, outer: str) -> Invalid:
+    def within(self, outer: str) -> InvalidValue:
         """The same mistake as seen from the value that holds the field (`ports`) or the item (`[0]`)."""
         separator = "." if self.path and not self.path.startswith("[") else ""
-        return Invalid(self.problem, f"{outer}{separator}{self.path}")
+        return InvalidValue(self.problem, f"{outer}{separator}{self.path}")
 
 
 def string(value: Any) -> None:
     if not isinstance(value, str):
         hint = ": put it in quotes" if isinstance(value, bool | int | float) else ""
-        raise Invalid(f"must be a string{hint}")
+        raise InvalidValue(f"must be a string{hint}")
 
 
 def boolean(value: Any) -> None:
     if not isinstance(value, bool):
-        raise Invalid("must be true or false")
+        raise InvalidValue("must be true or false")
 
 
 def integer(low: int, high: int) -> Check:
     def check(value: Any) -> None:
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise Invalid(f"must be an integer between {low} and {high}")
+            raise InvalidValue(f"must be an integer between {low} and {high}")
 
     return check
 
@@ -61,14 +61,14 @@ def port_name_or_number(value: Any) -> None:
         return  # a name has a letter: that is how the two are told apart
     try:
         port_number(value)
-    except Invalid:
-        raise Invalid("must be the name of a port or an integer between 1 and 65535") from None
+    except InvalidValue:
+        raise InvalidValue("must be the name of a port or an integer between 1 and 65535") from None
 
 
 def choice(*allowed: str) -> Check:
     def check(value: Any) -> None:
         if value not in allowed or not isinstance(value, str):
-            raise Invalid(f"must be one of {', '.join(allowed)}")
+            raise InvalidValue(f"must be one of {', '.join(allowed)}")
 
     return check
 
@@ -77,7 +77,7 @@ def address(value: Any) -> None:
     """A literal IP address; the empty string stands for none, as on the wire."""
     string(value)
     if value and not is_address(value):
-        raise Invalid("must be an IP address")
+        raise InvalidValue("must be an IP address")
 
 
 def is_address(text: str, version: int | None = None) -> bool:
@@ -92,7 +92,7 @@ def matching(pattern: re.Pattern[str], longest: int, description: str) -> Check:
     def check(value: Any) -> None:
         string(value)
         if len(value) > longest or not pattern.fullmatch(value):
-            raise Invalid(f"must be {description} of at most {longest} characters")
+            raise InvalidValue(f"must be {description} of at most {longest} characters")
 
     return check
 
@@ -105,7 +105,7 @@ def path_segment(value: Any) -> None:
     """What RBAC objects may be called: anything that fits between two slashes."""
     string(value)
     if not value or value in (".", "..") or "/" in value or "%" in value:
-        raise Invalid("must not be empty, '.' or '..', or contain '/' or '%'")
+        raise InvalidValue("must not be empty, '.' or '..', or contain '/' or '%'")
 
 
 def each(check: Check, *, unique: tuple[str, ...] = ()) -> Check:
@@ -113,13 +113,13 @@ def each(check: Check, *, unique: tuple[str, ...] = ()) -> Check:
 
     def check_list(value: Any) -> None:
         if not isinstance(value, list):
-            raise Invalid("must be a list")
+            raise InvalidValue("must be a list")
         seen: set[tuple[str, Any]] = set()
         for index, item in enumerate(value):
             try:
                 check(item)
                 _refuse_repeated(item, unique, seen)
-            except Invalid as error:
+            except InvalidValue as error:
                 raise error.within(f"[{index}]") from None
 
     return check_list
@@ -130,7 +130,7 @@ def _refuse_repeated(item: Any, fields: tuple[str, ...], seen: set[tuple[str, An
         if (value := item.get(name)) is None:
             continue
         if (name, value) in seen:
-            raise Invalid(f"{value!r} is there twice", name)
+            raise InvalidValue(f"{value!r} is there twice", name)
         seen.add((name, value))
 
 
@@ -144,17 +144,17 @@ _strings = each(string)
 def some_strings(value: Any) -> None:
     _strings(value)
     if not value:
-        raise Invalid("must have at least one entry")
+        raise InvalidValue("must have at least one entry")
 
 
 def string_map(value: Any) -> None:
     """Labels, annotations, selectors."""
     if not isinstance(value, dict):
-        raise Invalid("must be an object")
+        raise InvalidValue("must be an object")
     for key, inner in value.items():
         try:
             string(inner)
-        except Invalid as error:
+        except InvalidValue as error:
             raise error.within(f"[{key}]") from None
 
 
@@ -163,15 +163,15 @@ def fields(checks: Mapping[str, Check], *, required: tuple[str, ...] = ()) -> Ch
 
     def check_object(value: Any) -> None:
         if not isinstance(value, dict):
-            raise Invalid("must be an object")
+            raise InvalidValue("must be an object")
         for name in required:
             if value.get(name) in (None, ""):
-                raise Invalid("must be set", name)
+                raise InvalidValue("must be set", name)
         for name, check in checks.items():
             if (inner := value.get(name)) is not None:
                 try:
                     check(inner)
-                except Invalid as error:
+                except InvalidValue as error:
                     raise error.within(name) from None
 
     return check_object

@@ -29,7 +29,7 @@ class Term:
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class Selectors:
     """What a list or watch asks for; an empty one chooses everything."""
 
     labels: tuple[Term, ...] = ()
@@ -64,7 +64,7 @@ def _at(whole: Mapping[str, Any], path: str) -> Any:
     return whole[part].get(name) or ""
 
 
-def selection(label_selector: str, field_selector: str) -> Selection:
+def selection(label_selector: str, field_selector: str) -> Selectors:
     """Equality, its opposite, and whether a label is there.
 
     Raises StatusError 400 for the rest, rather than to answer another question.
@@ -75,7 +75,7 @@ def selection(label_selector: str, field_selector: str) -> Selection:
             raise bad_request(f"field label not supported: {term.key}")
         if term.value is None:
             raise _unreadable("field", field_selector)
-    return Selection(_terms(label_selector, "label"), fields)
+    return Selectors(_terms(label_selector, "label"), fields)
 
 
 def _terms(text: str, which: str) -> tuple[Term, ...]:

@@ -12,7 +12,7 @@ from typing import Any
 from bastion.standalone.resources import RBAC_GROUP, Object, Resource
 from bastion.standalone.schema import (
     Check,
-    Invalid,
+    InvalidValue,
     address,
     boolean,
     both,
@@ -98,9 +98,9 @@ def service_ports(value: Any) -> None:
     seen: set[tuple[int, str]] = set()
     for index, port in enumerate(value):
         if len(value) > 1 and not port.get("name"):
-            raise Invalid("must be set where a service has several ports", f"[{index}].name")
+            raise InvalidValue("must be set where a service has several ports", f"[{index}].name")
         if (pair := (port["port"], port.get("protocol") or "TCP")) in seen:
-            raise Invalid(f"{pair[0]}/{pair[1]} is there twice", f"[{index}].port")
+            raise InvalidValue(f"{pair[0]}/{pair[1]} is there twice", f"[{index}].port")
         seen.add(pair)
 
 
@@ -167,7 +167,7 @@ def slice_addresses(value: Object) -> None:
     for index, endpoint in enumerate(value.get("endpoints") or ()):
         for position, text in enumerate(endpoint["addresses"]):
             if version and not is_address(text, version):
-                raise Invalid(
+                raise InvalidValue(
                     f"must be an {value['addressType']} address", f"endpoints[{index}].addresses[{position}]"
                 )
 
@@ -209,12 +209,12 @@ def whole_rule(value: Object) -> None:
     if not value.get("nonResourceURLs"):
         for name in ("apiGroups", "resources"):
             if not value.get(name):
-                raise Invalid("must have at least one entry", name)
+                raise InvalidValue("must have at least one entry", name)
 
 
 def role_rule(value: Object) -> None:
     if value.get("nonResourceURLs"):
-        raise Invalid("must not be set: a Role has no say over paths", "nonResourceURLs")
+        raise InvalidValue("must not be set: a Role has no say over paths", "nonResourceURLs")
 
 
 cluster_rules = each(both(fields(rule, required=("verbs",)), whole_rule))
@@ -232,7 +232,7 @@ cluster_role = fields(
 def subject_group(value: Object) -> None:
     wanted = "" if value["kind"] == "ServiceAccount" else RBAC_GROUP
     if (value.get("apiGroup") or wanted) != wanted:
-        raise Invalid(f'must be "{wanted}" for a {value["kind"]}', "apiGroup")
+        raise InvalidValue(f'must be "{wanted}" for a {value["kind"]}', "apiGroup")
 
 
 subject = both(

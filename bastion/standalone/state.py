@@ -1,7 +1,4 @@
-"""What does the API know at this moment?
-
-Objects, who may do what, whose token is whose; owned by the ApiServer.
-"""
+"""What the API serves at this moment: objects, RBAC and tokens."""
 
 from __future__ import annotations
 
@@ -13,26 +10,26 @@ from bastion.standalone.contents import contents
 from bastion.standalone.manifests import Manifests
 from bastion.standalone.rbac import RBAC
 from bastion.standalone.resources import Key, Object
-from bastion.standalone.store import HISTORY, Changes, Store
+from bastion.standalone.store import HISTORY, ChangeCounts, Store
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
-    """Manifests, worked out: all that takes time is done before it is shown."""
+class ClusterContents:
+    """The manifests with all that is derived from them: made in a thread, then shown at once."""
 
     objects: Mapping[Key, Object]
     rbac: RBAC
     skipped: frozenset[tuple[str, str]]
 
 
-def snapshot(manifests: Manifests, defaults: Mapping[Key, Object]) -> Snapshot:
-    """`defaults` are objects that are there unless a manifest has one of the same name."""
+def cluster_contents(manifests: Manifests, defaults: Mapping[Key, Object]) -> ClusterContents:
+    """A manifest wins over an object of the same name in `defaults`."""
     objects = contents(manifests.objects, defaults)
-    return Snapshot(objects, RBAC(objects.values()), manifests.skipped)
+    return ClusterContents(objects, RBAC(objects.values()), manifests.skipped)
 
 
-class State:
-    """`fixed` tokens outlive every file."""
+class ClusterState:
+    """`fixed` tokens are valid beside those of the file."""
 
     def __init__(self, fixed: Mapping[str, User], revision: int, history: int = HISTORY) -> None:
         self.store = Store(revision, history)
@@ -42,23 +39,23 @@ class State:
         self._objects: Mapping[Key, Object] = {}
         self._statuses: dict[Key, Object] = {}  # written by clients; they outlive a change of the files
 
-    def show(self, snapshot: Snapshot, time: str) -> Changes:
-        """From now on this is what there is; `time` is RFC 3339."""
+    def show(self, snapshot: ClusterContents, time: str) -> ChangeCounts:
+        """Serves these contents from now on; `time` is RFC 3339."""
         self.rbac = snapshot.rbac
         self._objects = snapshot.objects
         self._statuses = {key: one for key, one in self._statuses.items() if key in self._objects}
         return self._shown(time)
 
-    def write_status(self, key: Key, status: Object, time: str) -> Changes:
+    def write_status(self, key: Key, status: Object, time: str) -> ChangeCounts:
         """Of an object that is there."""
         self._statuses[key] = status
         return self._shown(time)
 
-    def _shown(self, time: str) -> Changes:
+    def _shown(self, time: str) -> ChangeCounts:
         written = {key: {**self._objects[key], "status": one} for key, one in self._statuses.items()}
         return self.store.replace({**self._objects, **written}, time)
 
     def user(self, token: str) -> User | None:
-        """None for a token that nobody has."""
+        """None for an unknown token."""
         user = self._fixed.get(token) or self.tokens.get(token)
         return authenticated(user) if user is not None else None

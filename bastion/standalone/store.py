@@ -1,8 +1,6 @@
-"""What exists, since when, and what happened last?
+"""The objects the API serves, their revisions, and the events between these; no clock, no I/O.
 
-Whole contents in; entries, lists and events out; no clock, no I/O.
-
-Revisions only grow.  Objects that stay what they are keep theirs; an object that changes keeps its uid.
+Revisions only grow.  An object that does not change keeps its revision; one that changes keeps its uid.
 """
 
 from __future__ import annotations
@@ -18,50 +16,50 @@ import orjson
 
 from bastion.standalone.resources import Key, Object
 
-HISTORY = 10_000  # events kept for watches that come back
+HISTORY = 10_000  # events kept for watches that resume
 GENERATIONS = 8  # contents kept for lists that are read page by page
 _UIDS = uuid.UUID("6f0a3c5e-2a0b-5c5d-9d3e-0c6b0f6f7a11")
 
-Table = dict[tuple[str, str], "Entry"]  # (namespace, name), in this order
+Table = dict[tuple[str, str], "StoredObject"]  # (namespace, name), in this order
 
 
-class Expired(Exception):
-    """What was asked for is no longer known.  `oldest` is the first revision that is."""
+class RevisionExpired(Exception):
+    """The revision asked for is no longer kept.  `oldest` is the first one that is."""
 
     def __init__(self, oldest: int) -> None:
         super().__init__(f"the oldest revision known is {oldest}")
         self.oldest = oldest
 
 
-class FromTheFuture(Exception):
-    """A revision that has not been yet: of another server, or of this one before it was started again."""
+class RevisionTooLarge(Exception):
+    """A revision beyond the current one: of another server, or of this one before a restart."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """An object as it is served.  `content` is what was given, to see a change by; `body` is the JSON."""
+class StoredObject:
+    """An object as served.  `content` is the manifest's, to detect a change by; `body` is the JSON."""
 
     content: Object
     metadata: Mapping[str, Any]
     body: bytes
 
     def at(self, revision: int) -> bytes:
-        """The body with another resourceVersion: an object's last words carry the revision of its end."""
+        """The body with another resourceVersion: a DELETED event carries the revision of the deletion."""
         return _body(self.content, {**self.metadata, "resourceVersion": str(revision)})
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class ObjectEvent:
     """`old` is None where the object is new, `new` where it is gone."""
 
     revision: int
     resource: str
-    old: Entry | None
-    new: Entry | None
+    old: StoredObject | None
+    new: StoredObject | None
 
 
 @dataclass(frozen=True, slots=True)
-class Generation:
+class StoreRevision:
     """What there was from `revision` until the next one."""
 
     revision: int
@@ -69,7 +67,7 @@ class Generation:
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
+class ChangeCounts:
     added: int = 0
     modified: int = 0
     deleted: int = 0
@@ -79,89 +77,88 @@ class Changes:
 
 
 class Store:
-    """`revision` is where counting starts: later than that of any former process, if it is made of the
-    clock.
-    """
+    """Counts from `revision` on: made of the clock it is later than that of any earlier process."""
 
     def __init__(self, revision: int = 1, history: int = HISTORY) -> None:
         self._history = history
-        self._events: list[Event] = []
-        self._generations: deque[Generation] = deque([Generation(revision, {})], maxlen=GENERATIONS)
+        self._events: list[ObjectEvent] = []
+        self._generations: deque[StoreRevision] = deque([StoreRevision(revision, {})], maxlen=GENERATIONS)
         self._filled = False
 
     # --- looking
 
     @property
-    def now(self) -> Generation:
+    def now(self) -> StoreRevision:
         return self._generations[-1]
 
     @property
     def revision(self) -> int:
         return self.now.revision
 
-    def get(self, key: Key) -> Entry | None:
+    def get(self, key: Key) -> StoredObject | None:
         resource, namespace, name = key
         return self.now.tables.get(resource, {}).get((namespace, name))
 
-    def generation(self, revision: int) -> Generation:
-        """What there was at `revision`.  Raises Expired, FromTheFuture."""
+    def generation(self, revision: int) -> StoreRevision:
+        """What there was at `revision`.  Raises RevisionExpired, RevisionTooLarge."""
         if revision > self.revision:
-            raise FromTheFuture
+            raise RevisionTooLarge
         index = bisect.bisect_right([g.revision for g in self._generations], revision) - 1
         if index < 0:
-            raise Expired(self._generations[0].revision)
+            raise RevisionExpired(self._generations[0].revision)
         return self._generations[index]
 
-    def since(self, revision: int) -> list[Event]:
-        """Every event after `revision`.  Raises Expired, FromTheFuture."""
+    def since(self, revision: int) -> list[ObjectEvent]:
+        """Every event after `revision`.  Raises RevisionExpired, RevisionTooLarge."""
         oldest = self.revision - len(self._events)  # every event has a revision of its own, without gaps
         if revision > self.revision:
-            raise FromTheFuture
+            raise RevisionTooLarge
         if revision < oldest:
-            raise Expired(oldest)
+            raise RevisionExpired(oldest)
         return self._events[revision - oldest :]
 
     # --- changing
 
-    def replace(self, contents: Mapping[Key, Object], time: str) -> Changes:
-        """From now on there is exactly this.  `time` (RFC 3339) is when new objects came to be.
+    def replace(self, contents: Mapping[Key, Object], time: str) -> ChangeCounts:
+        """Replaces all objects.  `time` (RFC 3339) is the creation time of new ones.
 
-        The first contents are a beginning, not a change: nobody has seen anything else, so they are no
-        events.
+        The first contents cause no events: no client has seen others.
         """
         tables: dict[str, Table] = {}
-        events: list[Event] = []
+        events: list[ObjectEvent] = []
         for key in sorted(contents):
             old, content = self.get(key), contents[key]
             entry = old
             if old is None or old.content != content:
-                entry = _entry(key, content, old, self._next(events), time, reborn=self._filled)
-                events.append(Event(self._next(events), key[0], old, entry))
+                entry = _stored(key, content, old, self._next(events), time, reborn=self._filled)
+                events.append(ObjectEvent(self._next(events), key[0], old, entry))
             assert entry is not None
             tables.setdefault(key[0], {})[key[1:]] = entry
         for resource, table in self.now.tables.items():
             for place in table.keys() - tables.get(resource, {}).keys():
-                events.append(Event(self._next(events), resource, table[place], None))
+                events.append(ObjectEvent(self._next(events), resource, table[place], None))
         return self._commit(tables, events)
 
-    def _next(self, events: list[Event]) -> int:
+    def _next(self, events: list[ObjectEvent]) -> int:
         return self.revision + 1 + (len(events) if self._filled else 0)
 
-    def _commit(self, tables: dict[str, Table], events: list[Event]) -> Changes:
+    def _commit(self, tables: dict[str, Table], events: list[ObjectEvent]) -> ChangeCounts:
         if not self._filled:
             self._filled = True
-            self._generations = deque([Generation(self.revision + 1, tables)], maxlen=GENERATIONS)
-            return Changes(added=len(events))
+            self._generations = deque([StoreRevision(self.revision + 1, tables)], maxlen=GENERATIONS)
+            return ChangeCounts(added=len(events))
         if events:
-            self._generations.append(Generation(self.revision + len(events), tables))
+            self._generations.append(StoreRevision(self.revision + len(events), tables))
             self._events = (self._events + events)[-self._history :]
         added = sum(event.old is None for event in events)
         deleted = sum(event.new is None for event in events)
-        return Changes(added, len(events) - added - deleted, deleted)
+        return ChangeCounts(added, len(events) - added - deleted, deleted)
 
 
-def _entry(key: Key, content: Object, old: Entry | None, revision: int, time: str, *, reborn: bool) -> Entry:
-    """A uid says which object of this name: the same at every start, another after a deletion."""
+def _stored(
+    key: Key, content: Object, old: StoredObject | None, revision: int, time: str, *, reborn: bool
+) -> StoredObject:
+    """The uid of an object is the same at every start, and another one after a deletion."""
     given = content["metadata"]
     uid = (
         old.metadata["uid"]
@@ -171,7 +168,7 @@ def _entry(key: Key, content: Object, old: Entry | None, revision: int, time: st
     created = old.metadata["creationTimestamp"] if old else time
     own = {"uid": given.get("uid") or uid, "creationTimestamp": given.get("creationTimestamp") or created}
     metadata = {**given, **own, "resourceVersion": str(revision)}
-    return Entry(content, metadata, _body(content, metadata))
+    return StoredObject(content, metadata, _body(content, metadata))
 
 
 def _body(content: Object, metadata: Mapping[str, Any]) -> bytes:

@@ -1,6 +1,6 @@
-"""Whose token is this?  kube-apiserver's static token file: `token,user,uid,"group,group"`.
+"""Which user does a token identify?  kube-apiserver's static token file: `token,user,uid,"group,group"`.
 
-Names file and line where something is wrong, and never a token.
+An error names file and line, and never a token.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bastion.kube.user import User
-from bastion.standalone.files import FileError
+from bastion.runtime.errors import StartError
 
 log = logging.getLogger("bastion.standalone")
 
 
-class TokenFileError(FileError):
+class TokenFileError(StartError):
     """`tokens.csv: line 3: …`"""
 
 
 def read_tokens(path: Path) -> dict[str, User]:
-    """Token -> user.  Of a token that is there twice the last line counts.  Raises TokenFileError."""
+    """Token -> user.  Where a token is there twice, the last line counts.  Raises TokenFileError."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:

@@ -1,9 +1,7 @@
-"""What is there to tell a client that watches?
+"""Watches: events of the store as lines of JSON, until the client or this API ends the watch.
 
-Events of the store, as lines of JSON, until the client or this API ends it.
-
-A watch holds no queue: it knows the revision it has come to and reads on from there, so a slow reader costs
-nothing and is told 410 once the history has moved past it, as by a real API server.
+A watch has no queue: it keeps its revision and reads on from there.  So a slow client costs nothing, and gets
+410 once the history no longer reaches back to it, as from kube-apiserver.
 """
 
 from __future__ import annotations
@@ -17,22 +15,22 @@ import orjson
 from bastion.kube.status import StatusError
 from bastion.standalone.lists import expired, too_old
 from bastion.standalone.resources import Resource
-from bastion.standalone.selectors import Selection
-from bastion.standalone.store import Entry, Event, Expired, FromTheFuture, Store
+from bastion.standalone.selectors import Selectors
+from bastion.standalone.store import ObjectEvent, RevisionExpired, RevisionTooLarge, Store, StoredObject
 
 BOOKMARK_INTERVAL = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class WatchOptions:
-    """`revision` None: begin with the state as it is.
+    """`revision` None: begin with the current objects.
 
     `timeout` in seconds, None for as long as both sides live.
 
-    `marks_initial` (sendInitialEvents) asks for a bookmark behind the state.
+    `marks_initial` (sendInitialEvents) asks for a bookmark after these.
     """
 
-    selection: Selection
+    selection: Selectors
     revision: int | None = None
     timeout: float | None = None
     bookmarks: bool = False
@@ -40,7 +38,7 @@ class WatchOptions:
 
 
 class Watches:
-    """All open watches of one store.  Whoever changes the store calls `notify`; `close` ends them all."""
+    """All open watches of one store.  Call `notify` after each change of the store; `close` ends them all."""
 
     def __init__(self, store: Store, bookmark_interval: float = BOOKMARK_INTERVAL) -> None:
         self._store = store
@@ -70,7 +68,7 @@ class Watches:
             changed = self._changed
             try:
                 events = self._store.since(revision)
-            except (Expired, FromTheFuture) as error:
+            except (RevisionExpired, RevisionTooLarge) as error:
                 yield _line(b"ERROR", _forgotten(error, revision, self._store.revision).body().rstrip())
                 return
             for event in events:
@@ -84,7 +82,7 @@ class Watches:
                 return
             await _wait(changed, _earlier(ends, marks), clock())
 
-    def _state(self, resource: Resource, namespace: str, selection: Selection) -> Iterator[Entry]:
+    def _state(self, resource: Resource, namespace: str, selection: Selectors) -> Iterator[StoredObject]:
         for entry in list(self._store.now.tables.get(resource.name, {}).values()):
             if _wanted(entry, namespace, selection):
                 yield entry
@@ -102,9 +100,9 @@ def _earlier(*times: float | None) -> float | None:
     return min((time for time in times if time is not None), default=None)
 
 
-def event_line(event: Event, resource: Resource, namespace: str, selection: Selection) -> bytes | None:
-    """What an event is to one watch: an object that comes to be chosen is ADDED, one that ceases to be is
-    DELETED.
+def event_line(event: ObjectEvent, resource: Resource, namespace: str, selection: Selectors) -> bytes | None:
+    """The line of an event for one watch: an object that begins to match is ADDED, one that no longer does
+    is DELETED.
     """
     if event.resource != resource.name:
         return None
@@ -115,17 +113,17 @@ def event_line(event: Event, resource: Resource, namespace: str, selection: Sele
     return _line(b"DELETED", old.at(event.revision)) if old is not None else None
 
 
-def _wanted(entry: Entry, namespace: str, selection: Selection) -> bool:
+def _wanted(entry: StoredObject, namespace: str, selection: Selectors) -> bool:
     if namespace and entry.metadata.get("namespace") != namespace:
         return False
     return not selection or selection.chooses(entry.metadata, entry.content)
 
 
 def _forgotten(error: Exception, revision: int, current: int) -> StatusError:
-    """410 in both cases: kube-apiserver would let a watch from the future wait in silence and miss what comes
-    before it.
+    """410 in both cases: kube-apiserver would let a watch from a later revision wait, and it would miss the
+    events before that one.
     """
-    if isinstance(error, Expired):
+    if isinstance(error, RevisionExpired):
         return expired(too_old(revision, error.oldest))
     return expired(f"too large resource version: {revision} ({current})")
 

@@ -19,7 +19,7 @@ from bastion.kube.status import StatusError
 from bastion.message.cookies import APPLICATION, HANDOFF, PAIRS, RETURN, SESSION
 from bastion.observe.signins import Outcome
 from bastion.signin.handoff import Redemption
-from bastion.signin.pairs import PAIR_SECONDS, Pair, paired, with_pair
+from bastion.signin.pairs import PAIR_SECONDS, BrowserMatch, paired, with_pair
 from bastion.signin.session import SIGN_IN_SECONDS, Session
 from bastion.web.login import refusal, signed_out
 from bastion.web.pages import problem, sign_out_form, signed_out_here
@@ -42,11 +42,11 @@ class Reason:
 
 
 UNPAIRED = {
-    Pair.OTHER: Reason(
+    BrowserMatch.OTHER: Reason(
         "This began in another browser",
         f"Or the application's cookies were cleared and this host's were not. If it was you, {_CLEAR}",
     ),
-    Pair.NO_ROOM: Reason(
+    BrowserMatch.NO_ROOM: Reason(
         "Too many applications",
         f"This browser cannot tell more of them apart. To begin anew, {_CLEAR}",
     ),

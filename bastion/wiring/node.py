@@ -22,7 +22,7 @@ from bastion.node.health import Health
 from bastion.node.metrics import Metrics
 from bastion.node.responder import Responder
 from bastion.runtime.errors import StartError
-from bastion.runtime.follow import Changes
+from bastion.runtime.follow import FileChanges
 from bastion.wiring.nodemodes import open_mode, remove_all
 from bastion.wiring.nodeproxy import NodeProxy
 from bastion.wiring.nodestart import Background, Start, Stop, open_api
@@ -97,7 +97,7 @@ async def _open(start: Start, stop: Stop, stack: AsyncExitStack) -> None:
 
 
 async def _watch_file(file: Path, stop: Stop) -> None:
-    changes = Changes([file])
+    changes = FileChanges(lambda: [file])
     while True:
         await asyncio.sleep(LOOK_EVERY)
         if changes.happened():

@@ -13,7 +13,7 @@ from bastion.proxy.signin import NoSignIn, SignIn
 from bastion.runtime.errors import StartError
 from bastion.settings.browsers import Browsers
 from bastion.signin.handoff import Handoff
-from bastion.signin.once import UsedHere, UsedInFolder
+from bastion.signin.once import FolderUsedIds, ProcessUsedIds
 from bastion.signin.sealed import KEY_BYTES, Sealer, key_of
 from bastion.signin.session import Sessions
 from bastion.web.visit import Desk
@@ -35,7 +35,7 @@ def signing_in(browsers: Browsers, guard: Guard, origins: Origins, *, strict_tra
         return SigningIn(hosts, NoSignIn(), None)
     sealer = Sealer(session_key(browsers), os.urandom)
     sessions = Sessions(sealer)
-    handoff = Handoff(sealer, UsedHere() if browsers.used is None else UsedInFolder(browsers.used))
+    handoff = Handoff(sealer, ProcessUsedIds() if browsers.used is None else FolderUsedIds(browsers.used))
     desk = Desk(
         sessions=sessions,
         handoff=handoff,

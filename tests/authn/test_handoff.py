@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bastion.signin.handoff import CODE_SECONDS, MAX_PATH, Handoff
-from bastion.signin.once import UsedHere
+from bastion.signin.once import ProcessUsedIds
 from bastion.signin.sealed import KEY_BYTES, Sealer
 from bastion.signin.session import SIGN_IN_SECONDS, Session
 from tests.present import present
@@ -21,7 +21,7 @@ ALICE = Session("token-of-alice", int(NOW) + 3600)
 
 def handoff(start: int = 0) -> Handoff:
     counter = itertools.count(start)
-    return Handoff(Sealer(b"k" * KEY_BYTES, lambda n: next(counter).to_bytes(n, "big")), UsedHere())
+    return Handoff(Sealer(b"k" * KEY_BYTES, lambda n: next(counter).to_bytes(n, "big")), ProcessUsedIds())
 
 
 def code_for(

@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from jose.backends import ECKey, RSAKey
 
-from bastion.authn.claims import MAX_GROUPS, MAX_NAME, BadToken, user_of
+from bastion.authn.claims import MAX_GROUPS, MAX_NAME, InvalidToken, user_of
 from bastion.authn.jwt import ALGORITHMS, MAX_KEYS, key_choice, read_keys, verify
 from bastion.identity.compact import decoded, expiry, number, read_compact, read_json
 from bastion.kube.user import User
@@ -29,7 +29,7 @@ ISSUER = Issuer(URL, (CLIENT_ID, "other"), "oidc:", groups_claim="groups")
 
 
 def decide(token: str, issuer: Issuer = ISSUER, now: float = NOW) -> User:
-    """All of it but for fetching.  Raises BadToken."""
+    """All of it but for fetching.  Raises InvalidToken."""
     compact = read_compact(token)
     assert compact is not None
     wanted = key_choice(compact, issuer.algorithms)
@@ -259,12 +259,12 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 @pytest.mark.parametrize(("claims", "rules"), REFUSED.values(), ids=REFUSED)
 def test_a_token_is_nobodys(claims: dict[str, Any], rules: dict[str, Any]) -> None:
     issuer = Issuer(URL, (CLIENT_ID,), **{"username_prefix": "oidc:", "groups_claim": "groups"} | rules)
-    with pytest.raises(BadToken):
+    with pytest.raises(InvalidToken):
         decide(PROVIDER.odd(claims=PROVIDER.claims(**claims)), issuer)
 
 
 def test_null_is_something_said_of_an_address() -> None:
-    with pytest.raises(BadToken, match="not verified"):
+    with pytest.raises(InvalidToken, match="not verified"):
         user_of(
             PROVIDER.claims(email="e@x.org") | {"email_verified": None},
             Issuer(URL, (CLIENT_ID,), "oidc:", "email"),
@@ -275,7 +275,7 @@ def test_null_is_something_said_of_an_address() -> None:
 
 def test_the_reason_holds_nothing_of_the_token() -> None:
     for claims in ({"sub": "s3cret\n"}, {"aud": "s3cret"}, {"iss": "s3cret"}, {"groups": ["s3cret\n"]}):
-        with pytest.raises(BadToken) as caught:
+        with pytest.raises(InvalidToken) as caught:
             user_of(PROVIDER.claims(**claims), ISSUER, NOW, CLOCK_SKEW)
         assert "s3cret" not in str(caught.value)
 
@@ -433,5 +433,5 @@ class Says:
 def test_nothing_but_true_is_a_yes(key: object) -> None:
     compact = read_compact(PROVIDER.token())
     assert compact is not None
-    with pytest.raises(BadToken):
+    with pytest.raises(InvalidToken):
         verify(compact, key)

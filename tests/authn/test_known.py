@@ -11,8 +11,8 @@ from bastion.authn.anonymous import AnonymousAuthenticator
 from bastion.authn.authenticator import Credentials, RememberingAuthenticator, first_known
 from bastion.authn.cached import CachedAuthenticator
 from bastion.authn.requestheader import FrontProxyAuthenticator
-from bastion.authn.tokenfile import TokenFileAuthenticator, Tokens
-from bastion.authn.x509 import REFUSED_SECONDS, CertificateAuthenticator, CertificateVerifier, Trust
+from bastion.authn.tokenfile import TokenFileAuthenticator, TokenTable
+from bastion.authn.x509 import REFUSED_SECONDS, CertificateAuthenticator, CertificateVerifier, TrustAnchors
 from bastion.kube.user import User
 from bastion.runtime.validity import ALWAYS, Validity
 from tests.authn.certificates import NOW, authority, issue
@@ -29,12 +29,12 @@ JANE = User("jane")
 
 
 def verifier() -> CertificateVerifier:
-    trust = Trust(ROOT.pem)
+    trust = TrustAnchors(ROOT.pem)
     return CertificateVerifier(lambda: trust, lambda: NOW)
 
 
 def union(cached: CachedAuthenticator) -> list[RememberingAuthenticator]:
-    tokens = Tokens({"in-the-file": User("tess")})
+    tokens = TokenTable({"in-the-file": User("tess")})
     return [
         FrontProxyAuthenticator(verifier(), frozenset()),
         CertificateAuthenticator(verifier()),

@@ -108,10 +108,11 @@ def test_what_is_no_token_of_the_issuers_is_the_api_servers_to_know(
 
 def test_other_tokens_are_asked_of_the_api_server(shared: tuple[Web, Provider]) -> None:
     async def talk(setting: Setting) -> None:
+        del shared[0].fetched[:]
         assert await setting.ask("opaque") == User("of-the-api")
         assert await setting.ask("unknown") is None
         assert await setting.ask(None) is None
-        assert setting.providers[0].fetches == 0
+        assert shared[0].fetched == []
 
     conversation(talk, issuer(shared[1]))
 

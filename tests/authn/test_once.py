@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from bastion.signin.once import UsedHere, UsedInFolder
+from bastion.signin.once import FolderUsedIds, ProcessUsedIds
 
 NOW = 1_800_000_000
 ID = bytes(range(16))
 
 
-@pytest.fixture(params=[UsedHere, UsedInFolder])
+@pytest.fixture(params=[ProcessUsedIds, FolderUsedIds])
 def once(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    return request.param() if request.param is UsedHere else UsedInFolder(tmp_path)
+    return request.param() if request.param is ProcessUsedIds else FolderUsedIds(tmp_path)
 
 
 def test_the_first_is_one(once: Any) -> None:
@@ -29,8 +29,8 @@ def test_the_first_is_one(once: Any) -> None:
 def test_of_all_who_come_at_once_one_is_first(tmp_path: Path) -> None:
     """Processes, as workers are; and in each of them many at a time."""
     program = (
-        "import sys; from pathlib import Path; from bastion.signin.once import UsedInFolder;"
-        f" sys.stdin.read(1); print(sum(UsedInFolder(Path({str(tmp_path)!r})).first({ID!r}, {NOW + 60},"
+        "import sys; from pathlib import Path; from bastion.signin.once import FolderUsedIds;"
+        f" sys.stdin.read(1); print(sum(FolderUsedIds(Path({str(tmp_path)!r})).first({ID!r}, {NOW + 60},"
         f" {NOW}) for _ in range(50)))"
     )
     workers = [
@@ -45,7 +45,7 @@ def test_of_all_who_come_at_once_one_is_first(tmp_path: Path) -> None:
 
 
 def test_what_is_over_is_forgotten_when_there_is_much_of_it() -> None:
-    once = UsedHere(room=10)
+    once = ProcessUsedIds(room=10)
     for n in range(10):
         once.first(b"%d" % n, NOW + 60, NOW)
     assert once.first(ID, NOW + 121, NOW + 61)
@@ -54,7 +54,7 @@ def test_what_is_over_is_forgotten_when_there_is_much_of_it() -> None:
 
 
 def test_a_folder_is_swept_once_a_minute(tmp_path: Path) -> None:
-    once, other = UsedInFolder(tmp_path), UsedInFolder(tmp_path)
+    once, other = FolderUsedIds(tmp_path), FolderUsedIds(tmp_path)
     for n in range(10):
         assert once.first(b"%d" % n, NOW + 60, NOW)
     assert other.first(ID, NOW + 121, NOW + 61)
@@ -63,4 +63,4 @@ def test_a_folder_is_swept_once_a_minute(tmp_path: Path) -> None:
 
 
 def test_where_nothing_can_be_written_down_nothing_is_first(tmp_path: Path) -> None:
-    assert not UsedInFolder(tmp_path / "gone").first(ID, NOW + 60, NOW)
+    assert not FolderUsedIds(tmp_path / "gone").first(ID, NOW + 60, NOW)

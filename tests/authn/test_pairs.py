@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from bastion.signin.pairs import MOST_PAIRS, Pair, paired, with_pair
+from bastion.signin.pairs import MOST_PAIRS, BrowserMatch, paired, with_pair
 
 HOST, OTHER = "web--shop.svc.proxy.test", "evil--shop.svc.proxy.test"
 MINE, ANOTHERS = hashlib.sha256(b"mine").digest(), hashlib.sha256(b"another's").digest()
@@ -20,19 +20,19 @@ def full() -> bytes:
 
 
 def test_what_is_not_known_yet_is_remembered() -> None:
-    assert paired(b"", HOST, MINE) is Pair.NEW
+    assert paired(b"", HOST, MINE) is BrowserMatch.NEW
     cookie = with_pair(b"", HOST, MINE)
-    assert paired(cookie, HOST, MINE) is Pair.SAME
-    assert paired(cookie, HOST, ANOTHERS) is Pair.OTHER
-    assert paired(cookie, OTHER, MINE) is Pair.NEW
+    assert paired(cookie, HOST, MINE) is BrowserMatch.SAME
+    assert paired(cookie, HOST, ANOTHERS) is BrowserMatch.OTHER
+    assert paired(cookie, OTHER, MINE) is BrowserMatch.NEW
     assert with_pair(cookie, HOST, MINE) == cookie
 
 
 def test_nothing_makes_room_for_another_nonce() -> None:
     cookie = full()
-    assert paired(cookie, HOST, MINE) is Pair.NO_ROOM
-    assert paired(cookie, "0--shop.svc.proxy.test", hashlib.sha256(b"0").digest()) is Pair.SAME
-    assert paired(cookie, "0--shop.svc.proxy.test", MINE) is Pair.OTHER
+    assert paired(cookie, HOST, MINE) is BrowserMatch.NO_ROOM
+    assert paired(cookie, "0--shop.svc.proxy.test", hashlib.sha256(b"0").digest()) is BrowserMatch.SAME
+    assert paired(cookie, "0--shop.svc.proxy.test", MINE) is BrowserMatch.OTHER
     assert (
         len(cookie) + len("__Host-bastion_pairs=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=34560000")
         < 4096
@@ -41,5 +41,5 @@ def test_nothing_makes_room_for_another_nonce() -> None:
 
 @pytest.mark.parametrize("cookie", [b"x", b"x" * 21, b"=" * 20, b"\xff" * 20, b"a b" * 20])
 def test_what_is_no_memory_is_none(cookie: bytes) -> None:
-    assert paired(cookie, HOST, MINE) is Pair.NEW
-    assert paired(with_pair(cookie, HOST, MINE), HOST, ANOTHERS) is Pair.OTHER
+    assert paired(cookie, HOST, MINE) is BrowserMatch.NEW
+    assert paired(with_pair(cookie, HOST, MINE), HOST, ANOTHERS) is BrowserMatch.OTHER

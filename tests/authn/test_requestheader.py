@@ -12,7 +12,7 @@ import pytest
 from bastion.authn.authenticator import Credentials
 from bastion.authn.requestheader import FrontProxyAuthenticator, FrontProxyHeaders
 from bastion.authn.subprotocol import request_credentials
-from bastion.authn.x509 import CertificateAuthenticator, CertificateVerifier, Trust
+from bastion.authn.x509 import CertificateAuthenticator, CertificateVerifier, TrustAnchors
 from bastion.http.fields import Field
 from bastion.kube.user import User
 from bastion.message.identity import withholding
@@ -164,13 +164,13 @@ PROXIES, USERS = authority("front proxies"), authority("users")
 PROXY = issue(PROXIES, "aggregator")
 
 
-def _verifier(trust: Trust) -> CertificateVerifier:
+def _verifier(trust: TrustAnchors) -> CertificateVerifier:
     return CertificateVerifier(lambda: trust, lambda: NOW)
 
 
 def known(certificate: Issued | None, *lines: str, allowed: str = "") -> User | None:
     """As a bastion with both kinds of authority would have it, front proxies first (A-1)."""
-    verifiers = [_verifier(Trust(one.pem)) for one in (PROXIES, USERS)]
+    verifiers = [_verifier(TrustAnchors(one.pem)) for one in (PROXIES, USERS)]
     front = FrontProxyAuthenticator(verifiers[0], frozenset(allowed.split()))
     chain = (certificate.der,) if certificate is not None else ()
     credentials = request_credentials(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bastion.authn.authenticator import Credentials
-from bastion.authn.tokenfile import TokenFileAuthenticator, TokenFileError, Tokens, read_token_file
+from bastion.authn.tokenfile import TokenFileAuthenticator, TokenFileError, TokenTable, read_token_file
 from bastion.kube.user import User
 from tests.fakes import SOMEBODY, run
 
@@ -82,14 +82,14 @@ def test_a_file_that_is_not_there_is_the_systems_error(tmp_path: Path) -> None:
     ],
 )
 def test_a_token_is_looked_up_whole(token: str | None, user: User | None) -> None:
-    tokens = Tokens({"t": User("alice", "1", ("a",))})
+    tokens = TokenTable({"t": User("alice", "1", ("a",))})
     assert run(TokenFileAuthenticator(lambda: tokens).authenticate(Credentials(token), SOMEBODY)) == user
 
 
 def test_no_token_is_kept_in_the_clear() -> None:
     kept = [
         key
-        for known in vars(Tokens({"hunter2": User("alice")})).values()
+        for known in vars(TokenTable({"hunter2": User("alice")})).values()
         if isinstance(known, dict)
         for key in known
     ]
@@ -98,5 +98,5 @@ def test_no_token_is_kept_in_the_clear() -> None:
 
 
 def test_an_empty_file_lets_nobody_in() -> None:
-    nobody = Tokens({})
+    nobody = TokenTable({})
     assert run(TokenFileAuthenticator(lambda: nobody).authenticate(Credentials("t"), SOMEBODY)) is None

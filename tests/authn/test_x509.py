@@ -12,8 +12,8 @@ from bastion.authn.x509 import (
     REMEMBERED,
     CertificateAuthenticator,
     CertificateVerifier,
-    Trust,
-    Verified,
+    TrustAnchors,
+    VerifiedCertificate,
     user_of,
 )
 from bastion.kube.user import User
@@ -22,7 +22,7 @@ from tests.fakes import SOMEBODY, run
 
 ROOT = authority("root")
 OTHER = authority("root")  # the same name, another key
-TRUST = Trust(ROOT.pem)
+TRUST = TrustAnchors(ROOT.pem)
 MIDDLE = authority("middle", ROOT)
 STALE_MIDDLE = authority("stale", ROOT, ends=-60)
 SERVERS_MIDDLE = authority("servers", ROOT, usage=[SERVER])
@@ -47,7 +47,7 @@ MAY_NOT_SIGN = authority(
 UNKNOWN = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00")
 
 
-def known(*chain: Issued, trust: Trust = TRUST, now: float = NOW) -> User | None:
+def known(*chain: Issued, trust: TrustAnchors = TRUST, now: float = NOW) -> User | None:
     """Whom a chain, its own certificate first, makes its owner."""
     authenticator = CertificateAuthenticator(CertificateVerifier(lambda: trust, lambda: now))
     return run(authenticator.authenticate(Credentials(certificate=tuple(one.der for one in chain)), SOMEBODY))
@@ -107,12 +107,12 @@ def test_a_chain_leads_to_the_authority(chain: tuple[Issued, ...]) -> None:
 
 def test_an_intermediate_in_the_file_is_an_authority() -> None:
     client = issue(MIDDLE, "joe")
-    assert known(client, trust=Trust(MIDDLE.pem)) == user(client, "joe")
-    assert known(issue(ROOT, "joe"), trust=Trust(MIDDLE.pem)) is None
+    assert known(client, trust=TrustAnchors(MIDDLE.pem)) == user(client, "joe")
+    assert known(issue(ROOT, "joe"), trust=TrustAnchors(MIDDLE.pem)) is None
 
 
 def test_each_authority_of_a_file_counts() -> None:
-    both = Trust(ROOT.pem + OTHER.pem)
+    both = TrustAnchors(ROOT.pem + OTHER.pem)
     assert known(issue(ROOT, "joe"), trust=both)
     assert known(issue(OTHER, "joe"), trust=both)
 
@@ -150,13 +150,13 @@ def test_a_path_may_be_no_longer_than_the_authority_allows() -> None:
     root = issue(None, "short", authority=True, usage=None)
     short = _with_path_length(root, 0)
     middle = authority("middle", short)
-    assert known(issue(short, "joe"), trust=Trust(short.pem))
-    assert known(issue(middle, "joe"), middle, trust=Trust(short.pem)) is None
+    assert known(issue(short, "joe"), trust=TrustAnchors(short.pem))
+    assert known(issue(middle, "joe"), middle, trust=TrustAnchors(short.pem)) is None
 
 
 def test_an_expired_authority_signs_nothing() -> None:
     stale = authority("stale", ends=-60)
-    assert known(issue(stale, "joe"), trust=Trust(stale.pem)) is None
+    assert known(issue(stale, "joe"), trust=TrustAnchors(stale.pem)) is None
 
 
 GARBAGE = {
@@ -228,12 +228,12 @@ def test_of_several_common_names_the_last_counts_as_for_go() -> None:
 # --- what is remembered
 
 
-class Counting(Trust):
+class Counting(TrustAnchors):
     """`verified` counts."""
 
     verified = 0
 
-    def verify(self, chain: tuple[bytes, ...], now: float) -> Verified | None:
+    def verify(self, chain: tuple[bytes, ...], now: float) -> VerifiedCertificate | None:
         self.verified += 1
         return super().verify(chain, now)
 
@@ -304,12 +304,12 @@ def test_the_memory_is_bounded() -> None:
 )
 def test_a_file_without_an_authority_is_refused(pem: bytes) -> None:
     with pytest.raises(ValueError):
-        Trust(pem)
+        TrustAnchors(pem)
 
 
 def test_an_authority_that_could_verify_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="neither RSA nor"):
-        Trust(authority("edwards", key=ed25519.Ed25519PrivateKey.generate()).pem)
+        TrustAnchors(authority("edwards", key=ed25519.Ed25519PrivateKey.generate()).pem)
 
 
 BELOW = authority("below", ROOT)
@@ -349,11 +349,11 @@ def test_no_chain_through_the_clients_authority_is_a_front_proxys() -> None:
     """Also where neither file shows that it is below: the chain does."""
     between = authority("between", ROOT)
     clients = authority("clients", between)
-    proxies = Trust(ROOT.pem, apart_from=Trust(clients.pem))
-    assert proxies.covers(Trust(clients.pem)) == ""
+    proxies = TrustAnchors(ROOT.pem, apart_from=TrustAnchors(clients.pem))
+    assert proxies.covers(TrustAnchors(clients.pem)) == ""
     erin = (issue(clients, "erin").der, clients.der, between.der)
     crossed = authority("clients", ROOT, key=clients.key)
-    assert Trust(ROOT.pem).verify(erin, NOW) is not None
+    assert TrustAnchors(ROOT.pem).verify(erin, NOW) is not None
     assert proxies.verify(erin, NOW) is None
     assert proxies.verify((erin[0], crossed.der), NOW) is None
     assert (
@@ -367,13 +367,15 @@ def test_no_chain_through_the_clients_authority_is_a_front_proxys() -> None:
 def test_an_authority_of_both_files_is_no_stranger() -> None:
     """Which of its certificates are front proxies' their names tell."""
     assert (
-        Trust(ROOT.pem, apart_from=Trust(RENEWED.pem)).verify((issue(ROOT, "aggregator").der,), NOW)
+        TrustAnchors(ROOT.pem, apart_from=TrustAnchors(RENEWED.pem)).verify(
+            (issue(ROOT, "aggregator").der,), NOW
+        )
         is not None
     )
 
 
-def _file(*authorities: Issued) -> Trust:
-    return Trust(b"".join(one.pem for one in authorities))
+def _file(*authorities: Issued) -> TrustAnchors:
+    return TrustAnchors(b"".join(one.pem for one in authorities))
 
 
 def _with_path_length(root: Issued, length: int) -> Issued:

@@ -181,7 +181,7 @@ def test_what_the_watch_had_passed_before_it_was_looked_for_is_there_because_tim
         it.catalog.listeners.went_back.append(doubts.append)
         if proof:
             assert await it.endpoints("pods", "web:80")
-            assert doubts == [f"ns/web of {version} is there, and 100 knew nothing of it"]
+            assert doubts == [f"ns/web of version {version} exists, but is not among the objects up to 100"]
             await it.endpoints("pods", "web:80")
         else:
             with refused(404):

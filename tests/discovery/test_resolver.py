@@ -1019,10 +1019,8 @@ def test_beyond_what_a_service_may_list_nothing_is_looked_at(empty: Any) -> None
         endpointslices=[*(endpoints("s", {"": 80}, *full, name=f"s-{n}") for n in range(count)), last],
     )
     beyond: list[Any] = []
-    resolver = Resolver(catalog, DialPolicy(), nodes=False, beyond=beyond.append)
-    with refused(
-        503, f"none is ready among the first {MOST_LISTED} that its slices list, and no more are looked at"
-    ):
+    resolver = Resolver(catalog, DialPolicy(), nodes=False, on_truncated=beyond.append)
+    with refused(503, f"none of the first {MOST_LISTED} in its slices is ready, and the others are ignored"):
         in_turns(resolver, parse_target("services", "ns", "s"))
     assert set(beyond) == {("ns", "s")}
 

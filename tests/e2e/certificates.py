@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bastion.runtime.certificates import Authority, Pair
+from bastion.runtime.certificates import Authority, CertificatePair
 from tests.authn.certificates import Issued
 from tests.e2e.harness import Bastion, Cluster, Place, serving
 from tests.e2e.wire import Message, ask, backend, request
@@ -40,7 +40,7 @@ def guarded(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 def showing(
-    bastion: Bastion, folder: Path, pair: Pair | None, *, version: ssl.TLSVersion | None = None
+    bastion: Bastion, folder: Path, pair: CertificatePair | None, *, version: ssl.TLSVersion | None = None
 ) -> Bastion:
     """The same bastion for a client that shows this certificate."""
     context = ssl.create_default_context(cafile=str(bastion.cluster.ca))
@@ -54,16 +54,16 @@ def showing(
     return dataclasses.replace(bastion, trust=context)
 
 
-def users(name: str, *groups: str) -> Pair:
+def users(name: str, *groups: str) -> CertificatePair:
     return USERS.issue([], common_name=name, organizations=groups, client=True)
 
 
-def proxys(name: str = "aggregator") -> Pair:
+def proxys(name: str = "aggregator") -> CertificatePair:
     return PROXIES.issue([], common_name=name, client=True)
 
 
-def pair_of(issued: Issued, *chain: Issued) -> Pair:
-    return Pair(b"".join(one.pem for one in (issued, *chain)), issued.key_pem)
+def pair_of(issued: Issued, *chain: Issued) -> CertificatePair:
+    return CertificatePair(b"".join(one.pem for one in (issued, *chain)), issued.key_pem)
 
 
 async def seen_by(

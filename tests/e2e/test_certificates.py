@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bastion.runtime.certificates import Pair
+from bastion.runtime.certificates import CertificatePair
 from tests.authn.certificates import SERVER, Issued, issue
 from tests.authn.certificates import authority as make_authority
 from tests.e2e.certificates import USERS, guarded, pair_of, proxys, seen_by, showing, users
@@ -140,7 +140,7 @@ def test_a_certificate_takes_a_websocket(guarded: Bastion, pod: Place, tmp_path:
 NOW = time.time()
 STRANGERS = make_authority("strangers", now=NOW)
 OURS = Issued(USERS._certificate, USERS._key)  # to issue what an authority would not
-BAD: dict[str, Callable[[], Pair]] = {
+BAD: dict[str, Callable[[], CertificatePair]] = {
     "AU-085 of another authority": lambda: pair_of(issue(STRANGERS, "erin", "devs", now=NOW)),
     "AU-085 of another authority, which is sent along": lambda: pair_of(
         issue(STRANGERS, "erin", "devs", now=NOW), STRANGERS
@@ -155,7 +155,7 @@ BAD: dict[str, Callable[[], Pair]] = {
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
 def test_a_bad_certificate_fails_the_handshake(
-    guarded: Bastion, pod: Place, tmp_path: Path, bad: Callable[[], Pair], version: ssl.TLSVersion
+    guarded: Bastion, pod: Place, tmp_path: Path, bad: Callable[[], CertificatePair], version: ssl.TLSVersion
 ) -> None:
     """Also with a good token beside it: what is shown is meant."""
 
@@ -168,7 +168,7 @@ def test_a_bad_certificate_fails_the_handshake(
     asyncio.run(main())
 
 
-NOBODYS: dict[str, Callable[[], Pair]] = {
+NOBODYS: dict[str, Callable[[], CertificatePair]] = {
     "without a name": lambda: pair_of(issue(OURS, None, "devs", now=NOW)),
     "AU-090 with a NUL in the name": lambda: pair_of(issue(OURS, "erin\0", "devs", now=NOW)),
     "with two UIDs": lambda: pair_of(issue(OURS, "erin", "devs", uids=["1", "2"], now=NOW)),
@@ -178,7 +178,7 @@ NOBODYS: dict[str, Callable[[], Pair]] = {
 
 @pytest.mark.parametrize("pair", NOBODYS.values(), ids=NOBODYS)
 def test_a_good_certificate_that_names_nobody_is_never_anonymous(
-    guarded: Bastion, pod: Place, tmp_path: Path, pair: Callable[[], Pair]
+    guarded: Bastion, pod: Place, tmp_path: Path, pair: Callable[[], CertificatePair]
 ) -> None:
     bastion = showing(guarded, tmp_path, pair())
     answer, seen = asyncio.run(seen_by(bastion, pod))

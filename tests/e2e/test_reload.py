@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bastion.runtime.certificates import Authority, Pair
+from bastion.runtime.certificates import Authority, CertificatePair
 from tests.authn.provider import CLIENT_ID, Provider, provider
 from tests.e2e.harness import KUBELET_PORT, NODE, Bastion, Cluster, Program, serving, standalone
 from tests.e2e.kubeapi import KubeApi
@@ -25,7 +25,7 @@ from tests.e2e.wire import Visit, ask, backend, client, request
 from tests.loopback import free_port
 
 
-def put(pair: Pair, certificate: Path, key: Path) -> None:
+def put(pair: CertificatePair, certificate: Path, key: Path) -> None:
     certificate.write_bytes(pair.certificate)
     key.write_bytes(pair.key)
 
@@ -51,7 +51,7 @@ def test_a_renewed_serving_certificate_is_shown_to_new_connections_and_drops_non
 ) -> None:
     certificate, key, pod = tmp_path / "tls.crt", tmp_path / "tls.key", cluster.pod()
 
-    def issue(name: str) -> Pair:
+    def issue(name: str) -> CertificatePair:
         return cluster.authority.issue(["127.0.0.1", "localhost"], common_name=name)
 
     put(issue("first"), certificate, key)
@@ -102,7 +102,7 @@ def test_a_renewed_kubelet_certificate_is_shown_to_kubelets_and_ends_no_connecti
     )
     authority.write_bytes(cluster.ca.read_bytes())
 
-    def issue(name: str) -> Pair:
+    def issue(name: str) -> CertificatePair:
         return cluster.authority.issue([], common_name=name, client=True)
 
     async def who(visit: Visit) -> None:

@@ -6,11 +6,11 @@ import pytest
 
 from bastion.kube.attributes import Attributes
 from bastion.kube.user import User
-from bastion.standalone.apiserver import BOOTSTRAP
 from bastion.standalone.contents import contents
 from bastion.standalone.manifests import load
 from bastion.standalone.rbac import RBAC
 from bastion.standalone.resources import Object
+from bastion.standalone.sources import BOOTSTRAP
 from tests.standalone.objects import binding, by_key, pod, role, rule, service
 
 DEFAULTS = load([BOOTSTRAP]).objects

@@ -10,12 +10,12 @@ import pytest
 from bastion.kube.status import StatusError
 from bastion.standalone.lists import ListOptions, list_body
 from bastion.standalone.resources import BY_NAME
-from bastion.standalone.selectors import Selection, selection
+from bastion.standalone.selectors import Selectors, selection
 from bastion.standalone.store import Store
 from tests.standalone.objects import by_key, pod
 
 PODS = BY_NAME["", "pods"]
-ALL = Selection()
+ALL = Selectors()
 T = "2026-01-01T00:00:00Z"
 
 

@@ -102,13 +102,13 @@ def test_a_broken_manifest_changes_nothing_and_is_said_once(
                 await asyncio.sleep(0.01)
             place = "spec.containers[0].ports[0].containerPort: must be an integer between 1 and 65535"
             assert complaints() == [
-                f"{tmp_path / 'cluster.yaml'}: document 3: {place} (what was read before stays)"
+                f"{tmp_path / 'cluster.yaml'}: document 3: {place}; what was read before stays in use"
             ]
             (tmp_path / "cluster.yaml").unlink()
             await eventually(lambda: len(complaints()) == 2)
             assert (
                 complaints()[1]
-                == f"{tmp_path / 'cluster.yaml'}: no such file or folder (what was read before stays)"
+                == f"{tmp_path / 'cluster.yaml'}: no such file or folder; what was read before stays in use"
             )
             write(tmp_path / "cluster.yaml", CLUSTER.replace("name: other", "name: mended"))
             assert [told(await anext(events)) for _ in range(2)] == [
@@ -146,7 +146,7 @@ def test_tokens_follow_their_file_and_a_broken_one_changes_nothing(
     async def main() -> None:
         async with serving(tmp_path) as server:
             replace(tmp_path, TOKENS + "broken-token\n", "tokens.csv")
-            await eventually(lambda: logged("found 1 (what was read before stays)"))
+            await eventually(lambda: logged("found 1; what was read before stays in use"))
             assert (await get(server, "/api", "alice-token")).status_code == 200
             replace(tmp_path, "fresh-token,alice,2\n", "tokens.csv")
             await eventually(lambda: logged("token file read again: 1 tokens"))
@@ -176,7 +176,7 @@ def test_a_kind_that_is_not_served_is_warned_of_once(
     with caplog.at_level(logging.WARNING, "bastion.standalone"):
         asyncio.run(main())
     assert [record.getMessage() for record in caplog.records] == [
-        f"{tmp_path / 'cluster.yaml'}: kind Deployment is not served here and was kept out"
+        f"{tmp_path / 'cluster.yaml'}: kind Deployment is not served here and was left out"
     ]
 
 

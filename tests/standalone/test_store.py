@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bastion.standalone.resources import Object
-from bastion.standalone.store import Changes, Expired, FromTheFuture, Store
+from bastion.standalone.store import ChangeCounts, RevisionExpired, RevisionTooLarge, Store
 from tests.standalone.objects import by_key, pod, service
 
 T1, T2 = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
@@ -48,7 +48,7 @@ def test_the_beginning_is_no_event() -> None:
 def test_what_changes_gets_a_revision_and_what_stays_keeps_its_own() -> None:
     store = filled(pod("a"), pod("b"), pod("c"))
     before = {name: metadata(store, name) for name in "abc"}
-    assert store.replace(by_key(pod("a"), pod("b", ip="10.0.0.9"), pod("d")), T2) == Changes(
+    assert store.replace(by_key(pod("a"), pod("b", ip="10.0.0.9"), pod("d")), T2) == ChangeCounts(
         added=1, modified=1, deleted=1
     )
     assert kinds(store, 101) == [(102, "MODIFIED", "b"), (103, "ADDED", "d"), (104, "DELETED", "c")]
@@ -99,10 +99,10 @@ def test_history_is_bounded() -> None:
     for ip in ("10.0.0.2", "10.0.0.3", "10.0.0.4"):
         store.replace(by_key(pod("a", ip=ip)), T2)
     assert [revision for revision, _, _ in kinds(store, 102)] == [103, 104]
-    with pytest.raises(Expired) as caught:
+    with pytest.raises(RevisionExpired) as caught:
         store.since(101)
     assert caught.value.oldest == 102
-    with pytest.raises(FromTheFuture):
+    with pytest.raises(RevisionTooLarge):
         store.since(105)
 
 
@@ -113,11 +113,11 @@ def test_earlier_contents_are_kept_for_a_while() -> None:
     assert list(store.generation(102).tables["pods"]) == [("default", "a"), ("default", "b")]
     for number in range(20):
         store.replace(by_key(pod("a", ip=f"10.0.1.{number}")), T2)
-    with pytest.raises(Expired):
+    with pytest.raises(RevisionExpired):
         store.generation(101)
-    with pytest.raises(FromTheFuture):
+    with pytest.raises(RevisionTooLarge):
         store.generation(store.revision + 1)
-    with pytest.raises(Expired):
+    with pytest.raises(RevisionExpired):
         filled(pod("a")).generation(100)
 
 

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from bastion.standalone.resources import BY_NAME, Object
-from bastion.standalone.selectors import Selection, selection
+from bastion.standalone.selectors import Selectors, selection
 from bastion.standalone.store import Store
 from bastion.standalone.watches import Watches, WatchOptions, event_line
 from tests.standalone.objects import by_key, pod, service
 
 PODS = BY_NAME["", "pods"]
-ALL = Selection()
+ALL = Selectors()
 T = "2026-01-01T00:00:00Z"
 WEB, API = {"app": "web"}, {"app": "api"}
 

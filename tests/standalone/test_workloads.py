@@ -24,10 +24,11 @@ from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK
 from bastion.demo.workloads import MANIFESTS, NETWORK, Workloads, demo_tokens, manifests_at
 from bastion.kube.attributes import Attributes
 from bastion.kube.user import User
-from bastion.standalone.apiserver import BOOTSTRAP, ApiServer
+from bastion.standalone.apiserver import ApiServer
 from bastion.standalone.contents import contents
 from bastion.standalone.manifests import load
 from bastion.standalone.rbac import RBAC
+from bastion.standalone.sources import BOOTSTRAP
 from bastion.standalone.tokens import read_tokens, token_file
 from tests.loopback import own_network
 from tests.standalone.api import get

@@ -14,7 +14,7 @@ from bastion.kube.hostname import HostNames
 from bastion.kube.user import User
 from bastion.message.cookies import SESSION
 from bastion.signin.handoff import Handoff
-from bastion.signin.once import UsedHere
+from bastion.signin.once import ProcessUsedIds
 from bastion.signin.sealed import KEY_BYTES, Sealer
 from bastion.signin.session import Sessions
 from bastion.web.app import create_app
@@ -42,7 +42,7 @@ class Bastion:
         self.now = NOW
         self.asked: list[Any] = []
         self.failing: Exception | None = None
-        self.sessions, self.handoff = Sessions(sealer), Handoff(sealer, UsedHere())
+        self.sessions, self.handoff = Sessions(sealer), Handoff(sealer, ProcessUsedIds())
         self.desk = Desk(
             self.sessions,
             self.handoff,
