@@ -63,13 +63,13 @@ def _start(flags: argparse.Namespace, read: Read, *, why: bool) -> int:
     logs.configure(configured.verbosity, configured.log_format if configured.log_format == "json" else "")
     notes = [*read.warnings, *(f"{path}: accepted, and changes nothing here" for path in not_honoured(read))]
     start = Start(
-        configured,
-        written(read.values),
-        tuple(notes),
-        Path(flags.config) if flags.config else None,
-        flags.master,
-        tuple(flags.manifests),
-        address_map(flags.userspace_address_map),
+        settings=configured,
+        configured=written(read.values),
+        notes=tuple(notes),
+        file=Path(flags.config) if flags.config else None,
+        master=flags.master,
+        manifests=tuple(flags.manifests),
+        mapping=address_map(flags.userspace_address_map),
     )
     if flags.cleanup:
         return asyncio.run(node.clean_up(start))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, collapse_addresses, ip_address, ip_network
 
 IPV4, IPV6 = "IPv4", "IPv6"
 FAMILIES = (IPV4, IPV6)
@@ -12,26 +13,39 @@ ANY = {IPV4: "0.0.0.0/0", IPV6: "::/0"}
 LOOPBACK = {IPV4: "127.0.0.0/8", IPV6: "::1/128"}
 
 Network = IPv4Network | IPv6Network
+_ZEROS = re.compile(r"(?<![0-9])0+(?=[0-9])", re.ASCII)
 
 
 @lru_cache(65536)
 def address_of(text: str, family: str) -> str:
-    """In the spelling of RFC 5952; empty where it is no address of this family."""
+    """In the spelling of RFC 5952; empty where it is no address of this family.
+
+    Objects of old clusters may hold what Kubernetes has always read: decimal numbers with zeros before them,
+    and IPv4 addresses mapped into IPv6, which are of IPv4.
+    """
     try:
-        found = ip_address(text)
+        found = ip_address(_without_zeros(text))
     except ValueError:
         return ""
+    if isinstance(found, IPv6Address):
+        found = found.ipv4_mapped or found
     if f"IPv{found.version}" != family or "%" in text:
         return ""
     return str(found)
 
 
+def _without_zeros(text: str) -> str:
+    """010.0.0.01 is 10.0.0.1, as Kubernetes reads it."""
+    return _ZEROS.sub("", text) if ":" not in text else text
+
+
 def network_of(text: str) -> Network | None:
     """None where the text is not an address with a prefix length."""
-    if "/" not in text:
+    address, _, length = text.partition("/")
+    if not (length.isascii() and length.isdigit()):  # ip_network takes masks, too
         return None
     try:
-        return ip_network(text, strict=False)
+        return ip_network(f"{_without_zeros(address)}/{int(length)}", strict=False)
     except ValueError:
         return None
 

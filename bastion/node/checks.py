@@ -4,6 +4,7 @@ NodePorts.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -27,6 +28,21 @@ class Checks:
         self._failed = failed
         self._open: dict[Check, tuple[int, Responder | None]] = {}
         self._local: dict[Check, int] = {}
+        self._due = asyncio.Event()
+
+    def look(self) -> None:
+        """What is in force has changed."""
+        self._due.set()
+
+    async def keep(self, wanted: Callable[[], dict[Check, tuple[int, int]]]) -> None:
+        """Until cancelled: see `settle`."""
+        try:
+            while True:
+                await self._due.wait()
+                self._due.clear()
+                await self.settle(wanted())
+        finally:
+            self.close()
 
     async def settle(self, wanted: dict[Check, tuple[int, int]]) -> None:
         """`wanted`: (port, endpoints here); those of another family are another check."""

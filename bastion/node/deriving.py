@@ -41,12 +41,12 @@ def rules_of(settings: Settings, model: Model, family: str) -> Rules:
     return Rules(
         family,
         _detection(settings, model, family),
-        settings.masquerade_bit,
-        settings.masquerade_all,
-        node_ports,
-        model.cidrs(family),
-        family == IPV4 and loopback_takes_node_ports(settings),
-        settings.conntrack.liberal,
+        masquerade_bit=settings.masquerade_bit,
+        masquerade_all=settings.masquerade_all,
+        node_ports=node_ports,
+        service_cidrs=model.cidrs(family),
+        localhost_node_ports=family == IPV4 and loopback_takes_node_ports(settings),
+        liberal=settings.conntrack.liberal,
     )
 
 

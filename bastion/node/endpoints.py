@@ -56,7 +56,7 @@ def choose(slices: Iterable[EndpointSlice], port: str, protocol: str, family: st
 def _listed(
     slices: Iterable[EndpointSlice], port: str, protocol: str, family: str
 ) -> dict[Backend, SliceEndpoint]:
-    """By address and port.  Of one that is listed twice the one that is better off counts: an address may be
+    """By address and port.  Of one that is listed twice the one that is not ending counts: an address may be
     given to a new pod while the old one is still listed.
     """
     found: dict[Backend, SliceEndpoint] = {}
@@ -76,8 +76,8 @@ def _listed(
     return found
 
 
-def _fitness(endpoint: SliceEndpoint) -> tuple[bool, bool]:
-    return (endpoint.ready, endpoint.serving)
+def _fitness(endpoint: SliceEndpoint) -> tuple[bool, bool, bool]:
+    return (not endpoint.conditions.terminating, endpoint.ready, endpoint.serving)
 
 
 def _hinted(ready: dict[Backend, SliceEndpoint], place: Place) -> tuple[Backend, ...]:

@@ -8,6 +8,7 @@ import time
 
 from bastion.node.claims import ServiceKey
 from bastion.node.conntrack import delete_flows
+from bastion.node.kernel import local_addresses
 from bastion.node.metrics import Metrics
 from bastion.node.model import Model
 from bastion.node.stale import Stale
@@ -39,11 +40,11 @@ class Flows:
                 await self._clean(family, services)
 
     async def _clean(self, family: str, services: set[ServiceKey]) -> None:
-        stale = Stale(self._model, services, family)
-        if not stale:
-            return
         began = time.perf_counter()
         try:
+            stale = Stale(self._model, services, family, local_addresses())
+            if not stale:
+                return
             deleted = await asyncio.to_thread(delete_flows, family, lambda flow: stale(flow.to, flow.by))
         except OSError as error:
             _log.warning("%s: tracked UDP flows cannot be looked at: %s", family, error)

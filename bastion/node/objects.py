@@ -75,9 +75,8 @@ class SliceEndpoint(objects.SliceEndpoint, frozen=True):
 
     @property
     def serving(self) -> bool:
-        """Unknown (None) counts as the readiness does (KEP-1672)."""
-        said = self.conditions.serving
-        return self.ready if said is None else said
+        """Unknown (None) counts as serving, whatever the readiness (discovery/v1 EndpointConditions)."""
+        return self.conditions.serving is not False
 
 
 class SliceMetadata(objects.SliceMetadata, frozen=True):

@@ -57,11 +57,11 @@ class Syncer:
         family: str,
         model: Model,
         writer: Writer,
+        *,
         rules: Callable[[], Rules],
         health: Health,
         metrics: Metrics,
         after: Callable[[str, set[ServiceKey]], None],
-        *,
         period: float,
         least: float,
     ) -> None:

@@ -13,9 +13,14 @@ from bastion.node.model import Model
 class Stale:
     """Of these Services: by address and port (the node port alone where the address is the node's own) the
     endpoints that serve.  A port that nobody serves is not in it: its flows go on to where they went.
+
+    `local` are the node's addresses, at which node ports are.
     """
 
-    def __init__(self, model: Model, services: Iterable[ServiceKey], family: str) -> None:
+    def __init__(
+        self, model: Model, services: Iterable[ServiceKey], family: str, local: Iterable[str]
+    ) -> None:
+        self._local = frozenset(local)
         self._serving: dict[tuple[str, int], set[Backend]] = {}
         for key in services:
             service = model.services.get(key)
@@ -36,7 +41,9 @@ class Stale:
         return bool(self._serving)
 
     def __call__(self, to: tuple[str, int], by: tuple[str, int]) -> bool:
-        serving = self._serving.get(to) or self._serving.get(("", to[1]))
+        serving = self._serving.get(to)
+        if serving is None and to[0] in self._local:
+            serving = self._serving.get(("", to[1]))
         return serving is not None and by not in serving
 
     def _is_of(self, front: FrontKey, port: int, node_port: int) -> bool:

@@ -10,7 +10,7 @@ from bastion.cluster.client import ApiClient
 from bastion.node import kernel
 from bastion.node.checks import Checks
 from bastion.node.claims import ServiceKey
-from bastion.node.config.settings import NFTABLES
+from bastion.node.config.settings import NFTABLES, Settings
 from bastion.node.deriving import listening_addresses, node_port_ranges, own_addresses, pod_cidrs, rules_of
 from bastion.node.events import Events
 from bastion.node.flows import Flows
@@ -45,31 +45,32 @@ class NodeProxy:
         api: ApiClient,
     ) -> None:
         self._start = start
-        self._settings = start.settings
         self._stop = stop
         self._families = families
         self._metrics = metrics
         self._health = health
         self.events = Events(api, self._settings.node)
-        self.model = Model(self._settings.node, self._changed, self._lost)
+        self.model = model = Model(self._settings.node, self._changed, self._lost)
         self._syncers: list[Syncer] = []
         self._flows = Flows(self.model, metrics)
         self._checks = Checks(health, self._check_addresses, self._check_failed)
-        self._checking = asyncio.Event()
         self._node_seen = asyncio.Event()
         self._pod_cidrs: tuple[str, ...] | None = None  # those that the rules were made with
-        model = self.model
-        self._services = Watching("services", api, model.put_service)
-        self._slices = Watching("endpointslices", api, model.put_slice)
-        self._nodes = Watching("nodes", api, lambda _, node: self._node(node), only=self._settings.node)
-        self._cidrs = Watching(
-            "servicecidrs", api, lambda key, one: model.put_service_cidr(key[1], one), optional=True
-        )
+        self._watching = [
+            Watching("services", api, model.put_service),
+            Watching("endpointslices", api, model.put_slice),
+            Watching("nodes", api, lambda _, node: self._node(node), only=self._settings.node),
+        ]
+        if self._settings.mode == NFTABLES:
+            self._watching.append(
+                Watching(
+                    "servicecidrs", api, lambda key, one: model.put_service_cidr(key[1], one), optional=True
+                )
+            )
 
     @property
-    def watching(self) -> list[Watching]:
-        cidrs = [self._cidrs] if self._settings.mode == NFTABLES else []
-        return [self._services, self._slices, self._nodes, *cidrs]
+    def _settings(self) -> Settings:
+        return self._start.settings
 
     def health_pages(self) -> HealthPages:
         return HealthPages(self._health, self.model, self._metrics)
@@ -78,7 +79,7 @@ class NodeProxy:
         return MetricsPages(self._settings.mode, self._metrics, self.model, self._start.configured)
 
     def begin(self, work: Background) -> None:
-        for watching in self.watching:
+        for watching in self._watching:
             work.begin(watching.run(), f"watching {watching.resource}")
         work.begin(self.events.keep(), "events")
 
@@ -93,10 +94,9 @@ class NodeProxy:
         if settings.local_mode == "NodeCIDR":
             await self._wait_for_pod_cidrs()
         self.model.stand(own_addresses(settings, self.model.node))
-        if settings.mode == NFTABLES:
-            await self._cidrs.listed.wait()
-        await self._services.listed.wait()
-        await self._slices.listed.wait()
+        for watching in self._watching:
+            if watching.resource != "nodes":  # it was waited for, and no longer
+                await watching.listed.wait()
 
     async def first_sync(self, mode: Mode, work: Background) -> None:
         """Begins the syncs; the rules of other modes are removed once ours are in force."""
@@ -105,10 +105,12 @@ class NodeProxy:
                 family,
                 self.model,
                 mode.writers[family],
-                lambda family=family: rules_of(self._settings, self.model, family),  # type: ignore[misc]
-                self._health,
-                self._metrics,
-                self._synced,
+                rules=lambda family=family: rules_of(  # type: ignore[misc]
+                    self._settings, self.model, family
+                ),
+                health=self._health,
+                metrics=self._metrics,
+                after=self._synced,
                 period=self._settings.sync_period,
                 least=self._settings.min_sync_period,
             )
@@ -117,7 +119,7 @@ class NodeProxy:
             work.begin(syncer.run(), f"sync of {family}")
         if mode.tracks_connections:
             work.begin(self._flows.keep(), "tracked flows")
-        work.begin(self._keep_checks(), "health check ports")
+        work.begin(self._checks.keep(self.model.health_ports), "health check ports")
         self.events.tell("Node", self._settings.node, "Starting")
         for syncer in self._syncers:
             await syncer.synced.wait()
@@ -150,17 +152,7 @@ class NodeProxy:
 
     def _synced(self, family: str, udp: set[ServiceKey]) -> None:
         self._flows.look_at(family, udp)
-        self._checking.set()
-
-    async def _keep_checks(self) -> None:
-        """One at a time, after what is in force has changed."""
-        try:
-            while True:
-                await self._checking.wait()
-                self._checking.clear()
-                await self._checks.settle(self.model.health_ports())
-        finally:
-            self._checks.close()
+        self._checks.look()
 
     def _check_addresses(self, family: str) -> list[str]:
         ranges = node_port_ranges(self._settings, self.model.place.addresses, family)

@@ -64,6 +64,7 @@ def model(*found: dict[str, object]) -> Model:
 SERVES = endpoint("10.244.1.10")
 ENDING = endpoint("10.244.1.11", ready=False, serving=True, terminating=True)
 GONE = ("10.244.2.10", 5353)
+HERE = ("172.30.0.11", "127.0.0.1")
 
 
 @pytest.mark.parametrize(
@@ -78,14 +79,15 @@ GONE = ("10.244.2.10", 5353)
         (("10.96.1.2", 53), GONE, False),
         (GONE, GONE, False),
         (("10.96.1.1", 80), GONE, False),
+        (("203.0.113.5", 30053), ("203.0.113.5", 30053), False),  # of another host, or another Service
     ],
 )
 def test_which_are_stale(to: tuple[str, int], by: tuple[str, int], stale: bool) -> None:
-    assert Stale(model(SERVES, ENDING), [("shop", "web")], "IPv4")(to, by) is stale
+    assert Stale(model(SERVES, ENDING), [("shop", "web")], "IPv4", HERE)(to, by) is stale
 
 
 def test_a_port_that_nobody_serves_is_left_alone() -> None:
-    stale = Stale(model(), [("shop", "web")], "IPv4")
+    stale = Stale(model(), [("shop", "web")], "IPv4", HERE)
     assert not stale
     assert not stale(("10.96.1.1", 53), GONE)
-    assert not Stale(model(SERVES), [("shop", "other")], "IPv4")
+    assert not Stale(model(SERVES), [("shop", "other")], "IPv4", HERE)

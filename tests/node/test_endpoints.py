@@ -30,6 +30,14 @@ CASES = {  # endpoints; chosen by the policy Cluster, by the policy Local, wheth
         False,
     ),
     "serving, not ready, not terminating": ([on_node(A, ready=False, serving=True)], [], [], False),
+    "terminating, not said whether it serves": (
+        [on_node(A, ready=False, terminating=True)],
+        [A],
+        [A],
+        True,
+    ),
+    "an address as old objects have it": ([endpoint("010.244.001.010")], [A], [A], True),
+    "an address of IPv4 in IPv6": ([endpoint("::ffff:10.244.1.10")], [A], [A], True),
     "none": ([], [], [], False),
     "zone hints": ([on_node(A, zones=["zone-a"]), on_node(B, zones=["zone-b"])], [A], [A], True),
     "a hint for several zones": (
@@ -87,6 +95,12 @@ def test_of_one_that_is_listed_twice_the_one_that_runs_counts() -> None:
     new = endpoints(on_node(A), name="web-2")
     for pieces in ([old, new], [new, old]):
         assert choose(pieces, "http", "TCP", "IPv4", PLACE).cluster == ((A, 8080),)
+
+
+def test_one_that_runs_and_is_not_ready_stands_before_its_predecessor_that_still_serves() -> None:
+    old, new = endpoints(on_node(A, **ENDING), name="web-1"), endpoints(on_node(A, ready=False), name="web-2")
+    for pieces in ([old, new], [new, old]):
+        assert not choose(pieces, "http", "TCP", "IPv4", PLACE).anywhere
 
 
 @pytest.mark.parametrize(

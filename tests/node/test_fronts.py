@@ -64,6 +64,8 @@ RANGES: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "of the other family alone: open": (["2001:db8::/32"], ()),
     "everybody": (["203.0.113.0/24", "0.0.0.0/0"], ()),
     "unreadable ones are left out": (["203.0.113.0", "x/24", "203.0.113.0/24"], ("203.0.113.0/24",)),
+    "a mask is no length": (["10.0.0.0/255.0.0.0", "203.0.113.0/24"], ("203.0.113.0/24",)),
+    "as old objects have it": (["203.000.113.000/024"], ("203.0.113.0/24",)),
     "with the node, so its address too": (["172.30.0.0/24"], ("172.30.0.0/24", "192.0.2.1/32")),
 }
 

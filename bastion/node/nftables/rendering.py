@@ -36,11 +36,25 @@ class Rendered(msgspec.Struct, frozen=True, gc=False):
     sets: dict[str, str]
 
 
+class _Port(msgspec.Struct, frozen=True):
+    """A front on its way to a `Rendered`; `chains` and `sets` grow."""
+
+    key: FrontKey
+    front: Front
+    rules: Rules
+    chains: dict[str, tuple[str, ...]]
+    sets: dict[str, str]
+
+    @property
+    def ip(self) -> str:
+        return FAMILY[self.rules.family]
+
+
 def rendered(key: FrontKey, front: Front, rules: Rules) -> Rendered:
     chains: dict[str, tuple[str, ...]] = {}
     sets: dict[str, str] = {}
     own = [*_refusal(key, front), *_sources(key, front)]
-    verdict = _verdict(key, front, rules, chains, sets)
+    verdict = _verdict(_Port(key, front, rules, chains, sets))
     if verdict:
         own.append(
             ("node-ports", _port(key), verdict) if not key.address else ("service-ips", _socket(key), verdict)
@@ -98,14 +112,10 @@ def _pools(front: Front) -> Iterator[tuple[str, tuple[Backend, ...]]]:
         yield "local", front.local
 
 
-def _verdict(
-    key: FrontKey, front: Front, rules: Rules, chains: dict[str, tuple[str, ...]], sets: dict[str, str]
-) -> str:
+def _verdict(of: _Port) -> str:
     """Empty where nothing is translated."""
-    picks = {}
-    for name, backends in _pools(front):
-        if backends:
-            picks[name] = _pick(key, front, name, backends, rules, chains, sets)
+    front, rules, chains = of.front, of.rules, of.chains
+    picks = {name: _pick(of, name, backends) for name, backends in _pools(front) if backends}
     if not picks:
         return ""
     how = masquerade(front, rules)
@@ -117,7 +127,7 @@ def _verdict(
     if how == NEVER:
         return f"goto {pick}"
     kind = "m" if how == ALWAYS else "i"
-    unless = _match(rules.detection, FAMILY[rules.family], pods=False) if how == NOT_PODS else ""
+    unless = _match(rules.detection, of.ip, pods=False) if how == NOT_PODS else ""
     chains[f"{kind}/{pick}"] = (f"{unless}jump mark-masquerade", f"goto {pick}")
     return f"goto {kind}/{pick}"
 
@@ -142,54 +152,38 @@ def _split(cluster: str, local: str, rules: Rules) -> tuple[str, ...]:
     return tuple(written)
 
 
-def _pick(
-    key: FrontKey,
-    front: Front,
-    pool: str,
-    backends: tuple[Backend, ...],
-    rules: Rules,
-    chains: dict[str, tuple[str, ...]],
-    sets: dict[str, str],
-) -> str:
+def _pick(of: _Port, pool: str, backends: tuple[Backend, ...]) -> str:
     """The chain that chooses among these."""
-    if front.affinity:
-        return _sticky(key, front, pool, backends, rules, chains, sets)
-    name = f"{'' if key.address else 'p'}{pool[0]}{len(backends)}"
-    ip = FAMILY[rules.family]
-    of, kind = (f"{ip} daddr . ", "") if key.address else ("", "port-")
-    chains[name] = tuple(
-        f"dnat {ip} to {of}{protocol} dport . numgen random mod {len(backends)} map @{protocol}-{kind}{pool}"
+    if of.front.affinity:
+        return _sticky(of, pool, backends)
+    ip = of.ip
+    letter, address, kind = ("", f"{ip} daddr . ", "") if of.key.address else ("p", "", "port-")
+    name, number = f"{letter}{pool[0]}{len(backends)}", f"numgen random mod {len(backends)}"
+    of.chains[name] = tuple(
+        f"dnat {ip} to {address}{protocol} dport . {number} map @{protocol}-{kind}{pool}"
         for protocol in PROTOCOLS
     )
     return name
 
 
-def _sticky(
-    key: FrontKey,
-    front: Front,
-    pool: str,
-    backends: tuple[Backend, ...],
-    rules: Rules,
-    chains: dict[str, tuple[str, ...]],
-    sets: dict[str, str],
-) -> str:
+def _sticky(of: _Port, pool: str, backends: tuple[Backend, ...]) -> str:
     """A client's endpoint is remembered in the kernel, so that the memory outlives this program."""
-    ip = FAMILY[rules.family]
+    front, key, ip = of.front, of.key, of.ip
     protocol = key.protocol.lower()
     seen, led = [], []
     for index, (address, port) in enumerate(backends):
         memory = _hashed(front.owner, key.protocol, address, str(port), str(front.affinity))
         to = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-        sets[f"affinity-{memory}"] = (
+        of.sets[f"affinity-{memory}"] = (
             f"typeof {ip} saddr; flags dynamic,timeout; timeout {front.affinity}s; size 65535"
         )
-        chains[f"to/{memory}"] = (
+        of.chains[f"to/{memory}"] = (
             f"update @affinity-{memory} {{ {ip} saddr }} meta l4proto {protocol} dnat {ip} to {to}",
         )
         seen.append(f"{ip} saddr @affinity-{memory} goto to/{memory}")
         led.append(f"{index} : goto to/{memory}")
     name = f"{pool[0]}/{_hashed(front.owner, key.protocol)}"
-    chains[name] = (*seen, f"numgen random mod {len(led)} vmap {{ {', '.join(led)} }}")
+    of.chains[name] = (*seen, f"numgen random mod {len(led)} vmap {{ {', '.join(led)} }}")
     return name
 
 
