@@ -22,10 +22,6 @@ ABOVE = {
         24,
         "the data of one exchange, as it goes on",
     ),
-    ("attributes of a class that is no plain data", "ApiServer"): (
-        17,
-        "the settings of a server, and its state",
-    ),
 }
 
 
