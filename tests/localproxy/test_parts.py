@@ -38,6 +38,39 @@ def test_ranges_of_ten_bytes(value: bytes, wanted: tuple[Range, ...] | None) -> 
     assert ranges(value, 10) == wanted
 
 
+CONDITIONS = [  # of a file of that moment: method, field, its value, status
+    ("GET", "If-None-Match", "*", 304),
+    ("PUT", "If-None-Match", "*", 412),
+    ("GET", "If-None-Match", '"x"', 200),
+    ("GET", "If-Match", "*", 200),
+    ("GET", "If-Match", '"x"', 412),
+    ("GET", "If-Modified-Since", "Tue, 14 Nov 2023 22:13:20 GMT", 304),
+    ("GET", "If-Modified-Since", "Tuesday, 14-Nov-23 22:13:20 GMT", 304),
+    ("GET", "If-Modified-Since", "Tue Nov 14 22:13:20 2023", 304),
+    ("GET", "If-Modified-Since", "Tue, 14 Nov 2023 22:13:20 +0000", 200),
+    ("GET", "If-Modified-Since", "14 Nov 2023 22:13:20 GMT", 200),
+    ("PUT", "If-Modified-Since", "Tue, 14 Nov 2023 22:13:20 GMT", 200),
+    ("GET", "If-Unmodified-Since", "Tue, 14 Nov 2023 22:13:19 GMT", 412),
+    ("GET", "Range", "bytes=0-0\r\nIf-Range: yesterday", 200),
+    ("PUT", "Range", "bytes=0-0\r\nIf-Range: yesterday", 206),
+    ("GET", "Range", "bytes=0-0\r\nIf-Range: Tue, 14 Nov 2023 22:13:20 GMT", 206),
+]
+
+
+def test_conditions_on_a_file(tmp_path: Path) -> None:
+    async def conversation() -> None:
+        file = tmp_path / "www/file"
+        file.parent.mkdir()
+        file.write_text("text")
+        os.utime(file, (1700000000, 1700000000))
+        async with in_front(tmp_path, f"--www={file.parent}") as (made, _):
+            for method, name, value, status in CONDITIONS:
+                got = await made.get("/static/file", f"{name}: {value}\r\n".encode(), method=method)
+                assert got.status == status, (method, name, value)
+
+    run(conversation())
+
+
 LEAVING = [
     "../secret",
     "%2e%2e/secret",
@@ -123,9 +156,10 @@ def test_members_and_halves_of_gzip() -> None:
         ([], b"", "gzip", b"hello"),
         ([], b"Accept-Encoding: gzip\r\n", "gzip", gzip.compress(b"hello", mtime=0)),
         ([], b"Range: bytes=0-\r\n", "", b"hello"),
+        ([], b"Accept-Encoding:\r\n", ", gzip", b"hello"),
         (["--disable-compression"], b"", "", b"hello"),
     ],
-    ids=["for the hop", "for the client", "a part", "off"],
+    ids=["for the hop", "for the client", "a part", "said nothing", "off"],
 )
 def test_compression_for_our_hop_stays_there(
     tmp_path: Path, flags: list[str], fields: bytes, asked: str, body: bytes
