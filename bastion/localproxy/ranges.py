@@ -12,7 +12,7 @@ PIECE = 131072  # bytes of a file read at once
 MOST = 64  # ranges in one request
 # as senders write them today, RFC 850, asctime
 _DATES = ("%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y")
-_SPEC = re.compile(rb"([0-9]{0,18})-([0-9]{0,18})")
+_SPEC = re.compile(rb"([0-9]{0,18})[ \t]*-[ \t]*([0-9]{0,18})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,11 @@ def ranges(value: bytes, size: int) -> tuple[Range, ...] | None:
     found = []
     for spec in specs[: MOST + 1]:
         match = _SPEC.fullmatch(spec)
-        if match is None or spec == b"-" or (match[1] and match[2] and int(match[2]) < int(match[1])):
+        if (
+            match is None
+            or not (match[1] or match[2])
+            or (match[1] and match[2] and int(match[2]) < int(match[1]))
+        ):
             return None
         if match[1]:
             start, end = int(match[1]), int(match[2]) if match[2] else size - 1
@@ -43,7 +47,7 @@ def ranges(value: bytes, size: int) -> tuple[Range, ...] | None:
         if start < size and end >= start:
             found.append(Range(start, min(end, size - 1) - start + 1))
     if not found:
-        return None
+        return () if size == 0 else None  # some clients always send a Range
     # more than the whole, or very many: an attack on the server (CVE-2011-3192), answered with the whole
     return tuple(found) if len(found) <= MOST and sum(one.length for one in found) <= size else ()
 

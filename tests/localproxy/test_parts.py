@@ -23,6 +23,8 @@ RANGES: list[tuple[bytes, tuple[Range, ...] | None]] = [
     (b"bytes=7-", (Range(7, 3),)),
     (b"bytes=0-99", (Range(0, 10),)),
     (b"bytes=0-1, 4-5", (Range(0, 2), Range(4, 2))),
+    (b"bytes=0 - 1", (Range(0, 2),)),
+    (b"bytes= - ", None),
     (b"bytes=10-", None),
     (b"bytes=5-2", None),
     (b"bytes=-", None),
@@ -36,6 +38,10 @@ RANGES: list[tuple[bytes, tuple[Range, ...] | None]] = [
 @pytest.mark.parametrize(("value", "wanted"), RANGES, ids=str)
 def test_ranges_of_ten_bytes(value: bytes, wanted: tuple[Range, ...] | None) -> None:
     assert ranges(value, 10) == wanted
+
+
+def test_of_an_empty_file_there_are_no_parts() -> None:
+    assert (ranges(b"bytes=0-1", 0), ranges(b"bytes=x", 0)) == ((), None)
 
 
 CONDITIONS = [  # of a file of that moment: method, field, its value, status
