@@ -26,7 +26,6 @@ GOOD = [
     (["--", "sh", "-c", "true"], "command", ("sh", "-c", "true")),
     (["--contexts=a,b"], "contexts", ("a", "b")),
     (["--request-timeout=30"], "port", 8001),
-    (["--request-timeout=-1"], "port", 8001),
     (["--cache-dir=x", "--vmodule=y"], "port", 8001),
     (["--disable_filter", "--api_prefix=/x"], "api_prefix", "/x"),
     (["--port=1_000"], "port", 1000),
