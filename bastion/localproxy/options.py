@@ -174,7 +174,7 @@ def _taken(kind: Any, given: dict[str, Any]) -> Any:
 
 
 def _check_timeout(text: str) -> None:
-    if re.fullmatch(r"[0-9]+", text):
+    if re.fullmatch(r"[+]?[0-9]{1,18}", text):
         return
     try:
         duration(text)
