@@ -47,7 +47,8 @@ def ranges(value: bytes, size: int) -> tuple[Range, ...] | None:
         if start < size and end >= start:
             found.append(Range(start, min(end, size - 1) - start + 1))
     if not found:
-        return () if size == 0 else None  # some clients always send a Range
+        # some clients always send a Range, of an empty file too
+        return () if size == 0 or not specs else None
     # more than the whole, or very many: an attack on the server (CVE-2011-3192), answered with the whole
     return tuple(found) if len(found) <= MOST and sum(one.length for one in found) <= size else ()
 

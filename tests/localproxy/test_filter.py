@@ -181,7 +181,7 @@ def test_literal_dot_segments_lead_elsewhere(path: bytes, clean: bytes | None) -
         (b'/a"b', b"/a%22b"),
         (b"/a\\b", b"/a%5Cb"),
         ("/é".encode(), b"/%C3%A9"),
-        (b"/{a}/<b>/c|d/^/`/[e]", b"/%7Ba%7D/%3Cb%3E/c%7Cd/%5E/%60/[e]"),
+        (b"/{a}/<b>/c|d/^/`/[e]#f", b"/%7Ba%7D/%3Cb%3E/c%7Cd/%5E/%60/[e]%23f"),
     ],
     ids=str,
 )

@@ -23,6 +23,7 @@ RANGES: list[tuple[bytes, tuple[Range, ...] | None]] = [
     (b"bytes=7-", (Range(7, 3),)),
     (b"bytes=0-99", (Range(0, 10),)),
     (b"bytes=0-1, 4-5", (Range(0, 2), Range(4, 2))),
+    (b"bytes=,", ()),
     (b"bytes=0 - 1", (Range(0, 2),)),
     (b"bytes= - ", None),
     (b"bytes=10-", None),
