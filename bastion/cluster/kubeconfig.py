@@ -65,7 +65,9 @@ class Source:
 
     @property
     def name(self) -> str:
-        return f"kubeconfig {os.pathsep.join(map(str, self.files))}" if self.files else NOWHERE
+        if self.files:
+            return f"kubeconfig {os.pathsep.join(map(str, self.files))}"
+        return NOWHERE if self.choose is None else "without a kubeconfig"
 
 
 def load_access(

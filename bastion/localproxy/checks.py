@@ -42,6 +42,8 @@ def _check_methods(said: dict[str, Any], name: str) -> None:
             f"more than one authentication method found for {name}; found [token basicAuth], only"
             f" one is allowed"
         )
+    if not said.get("as") and any(said.get(field) for field in ("as-uid", "as-groups", "as-user-extra")):
+        raise StartError(f"requesting uid, groups or user-extra for {name} without impersonating a user")
     provider = said.get("auth-provider")
     if isinstance(provider, dict) and provider.get("name") in ("gcp", "azure"):
         raise StartError(f"The {provider['name']} auth plugin has been removed.")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bastion.localproxy.pflag import Flag, boolean, duration, integer, parse
+from bastion.localproxy.pflag import Flag, boolean, duration, integer, level, parse, terse_duration
 
 ACCEPT_HOSTS = r"^localhost$,^127\.0\.0\.1$,^\[::1\]$"
 REJECT_PATHS = "^/api/.*/pods/.*/exec,^/api/.*/pods/.*/attach"
@@ -102,7 +102,7 @@ CONNECTION = (
     Flag("insecure-skip-tls-verify", False, "Do not check the API server's certificate.", boolean),
     Flag("proxy-url", "", "The proxy (http, https or socks5) through which the API server is reached."),
     Flag("request-timeout", "0", "Checked, and without effect on proxied requests, as in kubectl."),
-    Flag("v", 0, "Verbosity of the log.", integer, short="v"),
+    Flag("v", 0, "Verbosity of the log.", level, short="v"),
 )
 # kubectl takes them everywhere; here they change nothing.
 IGNORED = (
@@ -111,7 +111,7 @@ IGNORED = (
     Flag("warnings-as-errors", False, "Without effect.", boolean),
     Flag("cache-dir", "", "Without effect."),
     Flag("kuberc", "", "Without effect."),
-    Flag("log-flush-frequency", 5.0, "Without effect.", duration),
+    Flag("log-flush-frequency", 5.0, "Without effect.", terse_duration),
     Flag("profile", "none", "Without effect."),
     Flag("profile-output", "profile.pprof", "Without effect."),
     Flag("vmodule", "", "Without effect."),
@@ -174,7 +174,7 @@ def _taken(kind: Any, given: dict[str, Any]) -> Any:
 
 
 def _check_timeout(text: str) -> None:
-    if re.fullmatch(r"[0-9]+", text):
+    if re.fullmatch(r"[+]?[0-9]{1,18}", text):
         return
     try:
         duration(text)

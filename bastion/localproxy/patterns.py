@@ -5,9 +5,12 @@ RE2, as in kubectl: no look-around, no back references, linear time.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import re2
+
+_BYTE = re.compile(r"(?<!\\)(?:\\\\)*\\C")  # one byte of a letter: C++'s RE2 takes it, Go's does not
 
 
 class Patterns:
@@ -36,6 +39,8 @@ class Patterns:
 def _compiled(flag: str, pattern: str) -> re2._Regexp:
     options = re2.Options()
     options.log_errors = False
+    if _BYTE.search(pattern) is not None:
+        raise ValueError(f"--{flag}: {pattern!r} is no RE2 pattern: invalid escape sequence: \\C")
     try:
         return re2.compile(pattern, options)
     except re2.error as error:

@@ -15,8 +15,12 @@ from typing import Any
 _TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
 _FALSE = frozenset(("0", "f", "F", "FALSE", "false", "False"))
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
+_NUMBER = re.compile(r"[0-9]+\.?[0-9]*|\.[0-9]+")
+_UNIT = re.compile(r"[^.0-9]*")
+_OCTAL = re.compile(r"[+-]?0(_?[0-7])+")
+_ESCAPES = {"\a": r"\a", "\b": r"\b", "\f": r"\f", "\n": r"\n", "\r": r"\r", "\t": r"\t", "\v": r"\v"}
 MAX_INT = 1 << 63
+MAX_DURATION = MAX_INT / 1e9  # seconds: nanoseconds are what Go counts
 
 
 class FlagError(ValueError):
@@ -48,44 +52,82 @@ class Flag:
         return f"-{self.short}, --{self.name}" if self.short else f"--{self.name}"
 
 
+def quoted(text: str) -> str:
+    """As by Go's strconv.Quote."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(_ESCAPES.get(letter, letter) for letter in escaped) + '"'
+
+
 def boolean(text: str) -> bool:
     if text in _TRUE:
         return True
     if text in _FALSE:
         return False
-    raise ValueError(f'strconv.ParseBool: parsing "{text}": invalid syntax')
+    raise ValueError(f"strconv.ParseBool: parsing {quoted(text)}: invalid syntax")
 
 
 def integer(text: str) -> int:
-    """Go's ParseInt with base 0, without its underscores."""
+    """Go's ParseInt with base 0."""
     try:
-        if not text.isascii() or "_" in text or text != text.strip():
+        if not text.isascii() or text != text.strip():
             raise ValueError
-        value = int(text, 8) if re.fullmatch(r"[+-]?0[0-7]+", text) else int(text, 0)
+        value = int(text.replace("_", ""), 8) if _OCTAL.fullmatch(text) else int(text, 0)
     except ValueError:
-        raise ValueError(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
-    if not -MAX_INT <= value < MAX_INT:
-        raise ValueError(f'strconv.ParseInt: parsing "{text}": value out of range')
+        raise ValueError(f"strconv.ParseInt: parsing {quoted(text)}: invalid syntax") from None
+    return _within(value, text, MAX_INT)
+
+
+def level(text: str) -> int:
+    """Of the log: decimal, 32 bits."""
+    if re.fullmatch(r"[+-]?[0-9]+", text) is None:
+        raise ValueError(f"strconv.ParseInt: parsing {quoted(text)}: invalid syntax")
+    return _within(int(text[:20]), text, 1 << 31)
+
+
+def _within(value: int, text: str, most: int) -> int:
+    if not -most <= value < most:
+        raise ValueError(f"strconv.ParseInt: parsing {quoted(text)}: value out of range")
     return value
 
 
 def duration(text: str) -> float:
     """Seconds, of Go's notation: `1h2m3.5s`, `-1s`, `0`."""
-    unsigned = text[1:] if text[:1] in ("+", "-") else text
-    if unsigned == "0":
+    rest = text[1:] if text[:1] in ("+", "-") else text
+    if rest == "0":
         return 0.0
-    if not unsigned:
-        raise ValueError(f'time: invalid duration "{text}"')
-    seconds, at = 0.0, 0
-    while at < len(unsigned):
-        match = _DURATION.match(unsigned, at)
-        if match is None:
-            missing = re.fullmatch(r"[0-9]*\.?[0-9]*", unsigned[at:]) and re.search("[0-9]", unsigned[at:])
-            what = "missing unit in duration" if missing else "invalid duration"
-            raise ValueError(f'time: {what} "{text}"')
-        seconds += float(match[1]) * _UNITS[match[2]]
-        at = match.end()
+    invalid = ValueError(f"time: invalid duration {quoted(text)}")
+    if not rest:
+        raise invalid
+    seconds = 0.0
+    while rest:
+        number = _NUMBER.match(rest)
+        if number is None:
+            raise invalid
+        unit = _unit(rest[number.end() :], text)
+        seconds += float(number[0]) * _UNITS[unit]
+        rest = rest[number.end() + len(unit) :]
+    if seconds > MAX_DURATION:
+        raise invalid
     return -seconds if text[0] == "-" else seconds
+
+
+def _unit(rest: str, text: str) -> str:
+    """What `rest` begins with.  Raises ValueError."""
+    found = _UNIT.match(rest)
+    unit = found[0] if found is not None else ""
+    if unit in _UNITS:
+        return unit
+    if not unit:
+        raise ValueError(f"time: missing unit in duration {quoted(text)}")
+    raise ValueError(f"time: unknown unit {quoted(unit)} in duration {quoted(text)}")
+
+
+def terse_duration(text: str) -> float:
+    """Of a flag that Go's own flag package reads, which does not say what is wrong."""
+    try:
+        return duration(text)
+    except ValueError:
+        raise ValueError("parse error") from None
 
 
 def parse(flags: Sequence[Flag], argv: Sequence[str]) -> tuple[dict[str, Any], list[str], list[str]]:
@@ -115,7 +157,7 @@ def _long(by_name: dict[str, Flag], word: str, rest: Iterator[str]) -> tuple[Fla
     name, equals, text = word[2:].partition("=")
     if not name or name[0] == "-":
         raise FlagError(f"bad flag syntax: {word}")
-    flag = by_name.get(name)
+    flag = by_name.get(name.replace("_", "-"))  # as kubectl's WordSepNormalizeFunc
     if flag is None:
         if name == "help":
             raise HelpRequested
@@ -127,7 +169,7 @@ def _long(by_name: dict[str, Flag], word: str, rest: Iterator[str]) -> tuple[Fla
     try:
         return flag, next(rest)
     except StopIteration:
-        raise FlagError(f"flag needs an argument: --{name}") from None
+        raise FlagError(f"flag needs an argument: {word}") from None
 
 
 def _shorts(by_short: dict[str, Flag], word: str, rest: Iterator[str]) -> Iterator[tuple[Flag, str]]:
@@ -159,7 +201,7 @@ def _set(values: dict[str, Any], flag: Flag, text: str) -> None:
     try:
         value = flag.read(text)
     except ValueError as error:
-        raise FlagError(f'invalid argument "{text}" for "{flag.title}" flag: {error}') from None
+        raise FlagError(f'invalid argument {quoted(text)} for "{flag.title}" flag: {error}') from None
     values[flag.name] = (*values[flag.name], value) if flag.repeated else value
 
 

@@ -53,11 +53,13 @@ class Rules(msgspec.Struct, frozen=True, gc=False):
 
 
 def compresses(method: str, fields: list[Field], rules: Rules) -> bool:
-    """Whether this hop alone may be compressed, as by Go's transport: what is asked for in parts is not."""
+    """Whether this hop alone may be compressed, as by Go's transport: what is asked for in parts is not; an
+    empty Accept-Encoding says nothing.
+    """
     return (
         rules.compress
         and method != "HEAD"
-        and not any(lower in (b"accept-encoding", b"range") for lower, _, _ in fields)
+        and not any(value and lower in (b"accept-encoding", b"range") for lower, _, value in fields)
     )
 
 

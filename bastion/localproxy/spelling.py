@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 _BAD_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
-_ILLEGAL = re.compile(rb'["\\\x80-\xff]')
+_ILLEGAL = re.compile(rb'[\x00-\x20"#<>\\^`{|}\x7f-\xff]')
 _SEPARATOR = re.compile(rb"[/\\]")
 _SLASHES = re.compile(r"/{2,}")
 _PARAMETERS = re.compile(r";[^/]*")

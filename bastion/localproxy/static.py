@@ -104,14 +104,16 @@ class Folder:
 
 async def _serve_file(exchange: Exchange, name: bytes, handle: int, status: os.stat_result) -> None:
     size, asked, modified = status.st_size, exchange.fields, _date(status)
-    if precondition_fails(asked, status.st_mtime):
+    reads = exchange.method in ("GET", "HEAD")
+    if precondition_fails(asked, status.st_mtime, reads=reads):
         _start(exchange, 412, [], 0, modified)
         return
-    if exchange.method in ("GET", "HEAD") and is_unmodified(asked, status.st_mtime):
+    if reads and is_unmodified(asked, status.st_mtime):
         _start(exchange, 304, [], 0, modified)
         return
     kind = _kind(name, handle)
-    wanted = ranges(first_value(asked, b"range"), size) if range_applies(asked, status.st_mtime) else ()
+    applies = range_applies(asked, status.st_mtime, reads=reads)
+    wanted = ranges(first_value(asked, b"range"), size) if applies else ()
     if wanted is None:
         unfit = (b"content-range", b"Content-Range", b"bytes */%d" % size)
         raise Refusal(416, "invalid range: failed to overlap", (unfit,))

@@ -140,7 +140,7 @@ def test_rules(flags: list[str], method: str, path: bytes, passes: bool) -> None
     assert (not of(*flags).request(method, path)) == passes
 
 
-@pytest.mark.parametrize("pattern", ["(", "a,[b", "^/api(?!s)", r"(a)\1"])
+@pytest.mark.parametrize("pattern", ["(", "a,[b", "^/api(?!s)", r"(a)\1", r"a\C"])
 @pytest.mark.parametrize("flag", ["accept-hosts", "accept-paths", "reject-paths", "reject-methods"])
 def test_bad_patterns_name_their_flag(flag: str, pattern: str) -> None:
     with pytest.raises(ValueError, match=f"--{flag}: "):
@@ -181,6 +181,7 @@ def test_literal_dot_segments_lead_elsewhere(path: bytes, clean: bytes | None) -
         (b'/a"b', b"/a%22b"),
         (b"/a\\b", b"/a%5Cb"),
         ("/é".encode(), b"/%C3%A9"),
+        (b"/{a}/<b>/c|d/^/`/[e]#f", b"/%7Ba%7D/%3Cb%3E/c%7Cd/%5E/%60/[e]%23f"),
     ],
     ids=str,
 )

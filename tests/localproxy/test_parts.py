@@ -23,6 +23,9 @@ RANGES: list[tuple[bytes, tuple[Range, ...] | None]] = [
     (b"bytes=7-", (Range(7, 3),)),
     (b"bytes=0-99", (Range(0, 10),)),
     (b"bytes=0-1, 4-5", (Range(0, 2), Range(4, 2))),
+    (b"bytes=,", ()),
+    (b"bytes=0 - 1", (Range(0, 2),)),
+    (b"bytes= - ", None),
     (b"bytes=10-", None),
     (b"bytes=5-2", None),
     (b"bytes=-", None),
@@ -36,6 +39,43 @@ RANGES: list[tuple[bytes, tuple[Range, ...] | None]] = [
 @pytest.mark.parametrize(("value", "wanted"), RANGES, ids=str)
 def test_ranges_of_ten_bytes(value: bytes, wanted: tuple[Range, ...] | None) -> None:
     assert ranges(value, 10) == wanted
+
+
+def test_of_an_empty_file_there_are_no_parts() -> None:
+    assert (ranges(b"bytes=0-1", 0), ranges(b"bytes=x", 0)) == ((), None)
+
+
+CONDITIONS = [  # of a file of that moment: method, field, its value, status
+    ("GET", "If-None-Match", "*", 304),
+    ("PUT", "If-None-Match", "*", 412),
+    ("GET", "If-None-Match", '"x"', 200),
+    ("GET", "If-Match", "*", 200),
+    ("GET", "If-Match", '"x"', 412),
+    ("GET", "If-Modified-Since", "Tue, 14 Nov 2023 22:13:20 GMT", 304),
+    ("GET", "If-Modified-Since", "Tuesday, 14-Nov-23 22:13:20 GMT", 304),
+    ("GET", "If-Modified-Since", "Tue Nov 14 22:13:20 2023", 304),
+    ("GET", "If-Modified-Since", "Tue, 14 Nov 2023 22:13:20 +0000", 200),
+    ("GET", "If-Modified-Since", "14 Nov 2023 22:13:20 GMT", 200),
+    ("PUT", "If-Modified-Since", "Tue, 14 Nov 2023 22:13:20 GMT", 200),
+    ("GET", "If-Unmodified-Since", "Tue, 14 Nov 2023 22:13:19 GMT", 412),
+    ("GET", "Range", "bytes=0-0\r\nIf-Range: yesterday", 200),
+    ("PUT", "Range", "bytes=0-0\r\nIf-Range: yesterday", 206),
+    ("GET", "Range", "bytes=0-0\r\nIf-Range: Tue, 14 Nov 2023 22:13:20 GMT", 206),
+]
+
+
+def test_conditions_on_a_file(tmp_path: Path) -> None:
+    async def conversation() -> None:
+        file = tmp_path / "www/file"
+        file.parent.mkdir()
+        file.write_text("text")
+        os.utime(file, (1700000000, 1700000000))
+        async with in_front(tmp_path, f"--www={file.parent}") as (made, _):
+            for method, name, value, status in CONDITIONS:
+                got = await made.get("/static/file", f"{name}: {value}\r\n".encode(), method=method)
+                assert got.status == status, (method, name, value)
+
+    run(conversation())
 
 
 LEAVING = [
@@ -123,9 +163,10 @@ def test_members_and_halves_of_gzip() -> None:
         ([], b"", "gzip", b"hello"),
         ([], b"Accept-Encoding: gzip\r\n", "gzip", gzip.compress(b"hello", mtime=0)),
         ([], b"Range: bytes=0-\r\n", "", b"hello"),
+        ([], b"Accept-Encoding:\r\n", ", gzip", b"hello"),
         (["--disable-compression"], b"", "", b"hello"),
     ],
-    ids=["for the hop", "for the client", "a part", "off"],
+    ids=["for the hop", "for the client", "a part", "said nothing", "off"],
 )
 def test_compression_for_our_hop_stays_there(
     tmp_path: Path, flags: list[str], fields: bytes, asked: str, body: bytes

@@ -27,6 +27,10 @@ GOOD = [
     (["--contexts=a,b"], "contexts", ("a", "b")),
     (["--request-timeout=30"], "port", 8001),
     (["--cache-dir=x", "--vmodule=y"], "port", 8001),
+    (["--disable_filter", "--api_prefix=/x"], "api_prefix", "/x"),
+    (["--port=1_000"], "port", 1000),
+    (["--port=0_17"], "port", 15),
+    (["--v=07"], "verbosity", 7),
 ]
 BAD = [
     (["--bogus"], "unknown flag: --bogus"),
@@ -49,6 +53,39 @@ BAD = [
         'invalid argument "30" for "--keepalive" flag: time: missing unit in duration "30"',
     ),
     (["--keepalive=soon"], 'invalid argument "soon" for "--keepalive" flag: time: invalid duration "soon"'),
+    (
+        ["--keepalive=1h 2m"],
+        'invalid argument "1h 2m" for "--keepalive" flag: time: unknown unit "h " in duration "1h 2m"',
+    ),
+    (
+        ["--keepalive=1.5.5s"],
+        'invalid argument "1.5.5s" for "--keepalive" flag: time: missing unit in duration "1.5.5s"',
+    ),
+    (
+        ["--keepalive=300y"],
+        'invalid argument "300y" for "--keepalive" flag: time: unknown unit "y" in duration "300y"',
+    ),
+    (
+        ["--keepalive=2562048h"],
+        'invalid argument "2562048h" for "--keepalive" flag: time: invalid duration "2562048h"',
+    ),
+    (["--log-flush-frequency=x"], 'invalid argument "x" for "--log-flush-frequency" flag: parse error'),
+    (
+        ["-v=0x3"],
+        'invalid argument "0x3" for "-v, --v" flag: strconv.ParseInt: parsing "0x3": invalid syntax',
+    ),
+    (
+        ["--v=2147483648"],
+        'invalid argument "2147483648" for "-v, --v" flag:'
+        ' strconv.ParseInt: parsing "2147483648": value out of range',
+    ),
+    (["--api_prefix"], "flag needs an argument: --api_prefix"),
+    (["--no_such=x"], "unknown flag: --no_such"),
+    (
+        ['--port=a"\n'],
+        r'invalid argument "a\"\n" for "-p, --port" flag:'
+        r' strconv.ParseInt: parsing "a\"\n": invalid syntax',
+    ),
 ]
 
 
