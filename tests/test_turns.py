@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bastion.runtime.turns import ADDRESS, BACKGROUND, MOST_WAITING, STREAM, USER, Key, TurnQueues, Rounds, SharedAsker
+from bastion.runtime.turns import (
+    ADDRESS,
+    BACKGROUND,
+    MOST_WAITING,
+    STREAM,
+    USER,
+    Key,
+    Rounds,
+    SharedAsker,
+    TurnQueues,
+)
 
 A, B, C = ((USER, name) for name in "abc")
 X, Y = ((ADDRESS, name) for name in "xy")

@@ -1,6 +1,4 @@
-"""What does an open tunnel hold in memory, and does the bastion stay quick while thousands are opened
-(RE-051)?
-"""
+"""What does an open tunnel hold in memory, and does the bastion stay quick while thousands are opened?"""
 
 from __future__ import annotations
 

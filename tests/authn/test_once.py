@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bastion.signin.once import ProcessUsedIds, FolderUsedIds
+from bastion.signin.once import FolderUsedIds, ProcessUsedIds
 
 NOW = 1_800_000_000
 ID = bytes(range(16))

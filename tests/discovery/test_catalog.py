@@ -298,7 +298,6 @@ LEAVING = [
 ]
 
 
-# UP-049
 @pytest.mark.parametrize(("pods", "change", "told"), LEAVING)
 def test_an_address_that_its_pod_has_left_is_told(pods, change, told):
     catalog, heard = catalog_of(pods=pods), []
