@@ -63,5 +63,6 @@ def test_a_folder_that_was_asked_for_and_is_anothers_is_said(tmp_path: Path) -> 
         assert program.wait() == 1
         assert (
             program.stderr
-            == f"bastion demo: {tmp_path / 'x'} is in use by another demo that is running: choose another folder with --directory\n"
+            == f"bastion demo: {tmp_path / 'x'} is in use by another demo that is running:"
+            " choose another folder with --directory\n"
         )
