@@ -12,7 +12,9 @@ from bastion.demo.samplesite import KEPT, SEEN, SampleSite
 TOKEN = "0123456789abcdef"
 
 
-def ask(site: SampleSite, target: str, method: str = "GET", body: str = "", cookie: str = "") -> SampleResponse:
+def ask(
+    site: SampleSite, target: str, method: str = "GET", body: str = "", cookie: str = ""
+) -> SampleResponse:
     headers = (
         ("Host", "site.test"),
         ("X-Forwarded-Proto", "https"),
