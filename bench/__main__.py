@@ -21,7 +21,7 @@ class Suite(Protocol):
     def PARTS(self) -> tuple[str, ...]: ...
 
     def run(self, ground: ground.Ground, parts: tuple[str, ...]) -> Outcome:
-        """Raises MissingRequirement, NotRunning, LoadFailed."""
+        """Raises Unable, NotRunning, LoadFailed."""
         ...
 
 
@@ -65,7 +65,7 @@ def _run(suite: str, parts: tuple[str, ...], seconds: int) -> Outcome:
     try:
         with ground.prepared(seconds) as prepared:
             return SUITES[suite].run(prepared, parts)
-    except (ground.MissingRequirement, NotRunning, LoadFailed) as error:
+    except (ground.Unable, NotRunning, LoadFailed) as error:
         return Outcome(failures=[str(error)])
 
 

@@ -36,7 +36,7 @@ def main() -> int:
     try:
         with ground.prepared(1) as prepared:
             _run(prepared, flags.tree.resolve(), flags.only, flags.rounds, peers=flags.peers)
-    except (ground.MissingRequirement, NotRunning, LoadFailed) as error:
+    except (ground.Unable, NotRunning, LoadFailed) as error:
         say(f"bench: {error}")
         return 1
     return 0

@@ -25,7 +25,7 @@ DESCRIPTORS = 20_000  # far more and HAProxy takes memory for all of them
 NEEDED = {"taskset": "util-linux", "setpriv": "util-linux"}
 
 
-class MissingRequirement(Exception):
+class Unable(Exception):
     """What this machine lacks, in one sentence."""
 
 
@@ -60,7 +60,7 @@ class Ground:
 
 @contextlib.contextmanager
 def prepared(seconds: int) -> Iterator[Ground]:
-    """Removes its processes and files at the end.  Raises MissingRequirement."""
+    """Removes its processes and files at the end.  Raises Unable."""
     proxy_core, load_core = _cores()
     for tool, package in NEEDED.items():
         require(tool, package)
@@ -77,9 +77,9 @@ def prepared(seconds: int) -> Iterator[Ground]:
 
 
 def require(tool: str, package: str) -> None:
-    """Raises MissingRequirement."""
+    """Raises Unable."""
     if shutil.which(tool) is None:
-        raise MissingRequirement(f"{tool} is not installed (Debian: apt install {package})")
+        raise Unable(f"{tool} is not installed (Debian: apt install {package})")
 
 
 def free_port() -> int:
@@ -90,12 +90,12 @@ def free_port() -> int:
 
 
 def free_network() -> str:
-    """The first of 127.99.0.0/24 … 127.99.9.0/24 without a server.  Raises MissingRequirement."""
+    """The first of 127.99.0.0/24 … 127.99.9.0/24 without a server.  Raises Unable."""
     for third in range(10):
         network = f"127.99.{third}"
         if _free(f"{network}.10"):
             return network
-    raise MissingRequirement(
+    raise Unable(
         f"somebody listens on port {BACKEND_PORT} of all of 127.99.0.10 … 127.99.9.10: the backends have no"
         " place"
     )
@@ -111,7 +111,7 @@ def raise_descriptor_limit() -> None:
 def _cores() -> tuple[int, int]:
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
-        raise MissingRequirement("two cores are needed: one for the proxy, one for load and backend")
+        raise Unable("two cores are needed: one for the proxy, one for load and backend")
     return cores[0], cores[1]
 
 

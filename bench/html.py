@@ -37,7 +37,7 @@ class RewriteFigures:
 
 
 def run(ground: Ground, parts: tuple[str, ...]) -> Outcome:
-    """Raises MissingRequirement, NotRunning, LoadFailed."""
+    """Raises Unable, NotRunning, LoadFailed."""
     outcome = Outcome()
     memory: list[float] = []
     if "pages" in parts:

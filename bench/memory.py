@@ -48,7 +48,7 @@ class MemorySetup:
 
 
 def run(ground: Ground, parts: tuple[str, ...]) -> Outcome:
-    """Raises MissingRequirement, NotRunning, LoadFailed."""
+    """Raises Unable, NotRunning, LoadFailed."""
     setup = _setup(ground)
     outcome = Outcome()
     idle = setup.program.rss_mib

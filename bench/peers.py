@@ -17,7 +17,7 @@ from bench import wrk
 from bench.client import await_answer
 from bench.comparison import Results, Row, divide, lines, ratios, spread
 from bench.fixture import Service, web_services
-from bench.ground import Ground, MissingRequirement, free_port, require
+from bench.ground import Ground, Unable, free_port, require
 from bench.outcome import Outcome
 from bench.processes import Program
 from bench.proxies import bastion, envoy, haproxy, nginx
@@ -75,7 +75,7 @@ class Transfer:
 
 
 def run(ground: Ground, parts: tuple[str, ...]) -> Outcome:
-    """Raises MissingRequirement, NotRunning, LoadFailed."""
+    """Raises Unable, NotRunning, LoadFailed."""
     outcome = Outcome()
     services = web_services(ground.network, SERVICES)
     ground.processes.start("backend", nginx.backend(ground, services), ground.load_core)
@@ -113,7 +113,7 @@ def start_all(
         port = free_port()
         try:
             program = ground.processes.start(name, command(ground, port, services), ground.proxy_core)
-        except MissingRequirement as error:
+        except Unable as error:
             absent[name] = str(error)
             say(f"without {name}: {error}")
             continue

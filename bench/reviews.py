@@ -34,7 +34,7 @@ LONGEST = 120.0
 
 
 def run(ground: Ground, parts: tuple[str, ...]) -> Outcome:
-    """Raises MissingRequirement, NotRunning."""
+    """Raises Unable, NotRunning."""
     return streams.run(asyncio.wait_for(_run(ground), LONGEST)) if parts else Outcome()
 
 

@@ -57,7 +57,7 @@ class ScaleSetup:
 
 
 def run(ground: Ground, parts: tuple[str, ...]) -> Outcome:
-    """Raises MissingRequirement, NotRunning, LoadFailed."""
+    """Raises Unable, NotRunning, LoadFailed."""
     outcome = Outcome()
     cluster = Cluster(ground.network)
     if "resolve" in parts:

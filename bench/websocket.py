@@ -81,7 +81,7 @@ class TunnelSetup:
         )
 
     def nginx(self) -> Proxy:
-        """Raises MissingRequirement."""
+        """Raises Unable."""
         port = free_port()
         return self._started("nginx", nginx.proxy(self.ground, port, self.services, tunnels=True), port, 0)
 
@@ -92,7 +92,7 @@ class TunnelSetup:
 
 
 def run(ground: Ground, parts: tuple[str, ...]) -> Outcome:
-    """Raises MissingRequirement, NotRunning."""
+    """Raises Unable, NotRunning."""
     setup = _setup(ground)
     outcome = Outcome()
     refused = _refusal(setup)

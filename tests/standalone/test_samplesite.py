@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from bastion.demo.samplehttp import SampleResponse, SampleRequest
+from bastion.demo.samplehttp import SampleRequest, SampleResponse
 from bastion.demo.samplesite import KEPT, SEEN, SampleSite
 
 TOKEN = "0123456789abcdef"
