@@ -47,7 +47,7 @@ def main() -> int:
         return 0
     try:
         wanted = suites.chosen(flags.only, available)
-    except suites.Unknown as error:
+    except suites.UnknownSuite as error:
         say(f"bench: {error}")
         return 2
     _end_in_order()

@@ -1,4 +1,4 @@
-"""One request at a time, for whoever asks whether a proxy is there and answers as it should."""
+"""Single requests, to check that a proxy is up and answers correctly."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def answer(ground: Ground, port: int, path: str, user: User) -> tuple[int, bytes
 
 
 def await_answer(ground: Ground, program: Program, port: int, service: Service, expected: bytes) -> None:
-    """Until the service's `/` is answered as it should be.  Raises NotRunning."""
+    """Waits until the service's `/` is answered correctly.  Raises NotRunning."""
     deadline = time.monotonic() + STARTING
     last: object = "nothing"
     while time.monotonic() < deadline:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bench import ground
 from bench.fixture import Service, web_services
-from bench.peers import PROXIES, SERVICES, Running, sample, start_all, transfer
+from bench.peers import PROXIES, SERVICES, RunningProxy, sample, start_all, transfer
 from bench.processes import NotRunning
 from bench.proxies import bastion, nginx
 from bench.report import say, table
@@ -58,7 +58,11 @@ def _run(at: ground.Ground, tree: Path, parts: Sequence[str], rounds: int, *, pe
 
 
 def _rounds(
-    at: ground.Ground, proxies: Mapping[str, Running], services: Sequence[Service], part: str, rounds: int
+    at: ground.Ground,
+    proxies: Mapping[str, RunningProxy],
+    services: Sequence[Service],
+    part: str,
+    rounds: int,
 ) -> Rounds:
     """The one that is first in a round is last in the next."""
     costs: Rounds = {name: [] for name in proxies}
@@ -69,7 +73,7 @@ def _rounds(
 
 
 def _cost(
-    at: ground.Ground, running: Running, services: Sequence[Service], part: str, *, first: bool
+    at: ground.Ground, running: RunningProxy, services: Sequence[Service], part: str, *, first: bool
 ) -> float:
     """Where decisions are looked up they may have lapsed since the last round.
 

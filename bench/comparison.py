@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from bench.report import table
-from bench.scenarios import US, Quotient
+from bench.scenarios import US, RatioTarget
 
 Row = dict[str, dict[str, float]]  # proxy -> figure
 Results = dict[str, Row]  # scenario -> row
@@ -21,7 +21,7 @@ def spread(cpu_us: float, lookup_seconds: float, lifetime: float) -> float:
     return cpu_us * lifetime / (lifetime - lookup_seconds) if lookup_seconds < lifetime else float("inf")
 
 
-def divide(row: Row, quotient: Quotient) -> float | None:
+def divide(row: Row, quotient: RatioTarget) -> float | None:
     """None where the peer is absent or has nothing to show."""
     divisor = row.get(quotient.of, {}).get(quotient.by)
     return row[US][quotient.figure] / divisor if divisor else None

@@ -1,4 +1,4 @@
-"""The ground all suites stand on: two cores, a directory, loopback addresses that are free, a certificate,
+"""What all suites need: two cores, a directory, loopback addresses that are free, a certificate,
 users.
 """
 
@@ -26,7 +26,7 @@ NEEDED = {"taskset": "util-linux", "setpriv": "util-linux"}
 
 
 class Unable(Exception):
-    """What this machine lacks, in words for whoever runs the bench."""
+    """What this machine lacks, in one sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Ground:
 
 @contextlib.contextmanager
 def prepared(seconds: int) -> Iterator[Ground]:
-    """Leaves nothing behind, neither processes nor files.  Raises Unable."""
+    """Removes its processes and files at the end.  Raises Unable."""
     proxy_core, load_core = _cores()
     for tool, package in NEEDED.items():
         require(tool, package)
@@ -90,7 +90,7 @@ def free_port() -> int:
 
 
 def free_network() -> str:
-    """The first of 127.99.0.0/24 … 127.99.9.0/24 on which nobody serves.  Raises Unable."""
+    """The first of 127.99.0.0/24 … 127.99.9.0/24 without a server.  Raises Unable."""
     for third in range(10):
         network = f"127.99.{third}"
         if _free(f"{network}.10"):

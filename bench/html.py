@@ -31,7 +31,7 @@ Figures = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class RewriteFigures:
     cpu_us: float
     failed: int
 
@@ -99,12 +99,12 @@ def _others(ground: Ground, outcome: Outcome) -> None:
         await_answer(ground, programs[name], ports[name], service, nginx.GREETING.encode())
     script = wrk.gets(ground.users[0])
 
-    def measure(name: str) -> Sample:
+    def measure(name: str) -> RewriteFigures:
         url = f"https://127.0.0.1:{ports[name]}{service.prefix}/64k"
         wrk.run(ground, url, CONNECTIONS, 1, script)
         before = programs[name].cpu_seconds
         load = wrk.run(ground, url, CONNECTIONS, ground.seconds, script)
-        return Sample((programs[name].cpu_seconds - before) / load.requests * 1e6, load.failed)
+        return RewriteFigures((programs[name].cpu_seconds - before) / load.requests * 1e6, load.failed)
 
     figures = {
         name: medians(samples)

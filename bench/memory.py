@@ -39,7 +39,7 @@ LOOK_EVERY = 0.1  # seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class MemorySetup:
     ground: Ground
     program: Program
     port: int
@@ -49,32 +49,32 @@ class Scene:
 
 def run(ground: Ground, parts: tuple[str, ...]) -> Outcome:
     """Raises Unable, NotRunning, LoadFailed."""
-    scene = _scene(ground)
+    setup = _setup(ground)
     outcome = Outcome()
-    idle = scene.program.rss_mib
+    idle = setup.program.rss_mib
     outcome.judge(TARGETS["idle"], idle)
-    _load(scene, WARM_UP)
-    base = scene.program.rss_mib
+    _load(setup, WARM_UP)
+    base = setup.program.rss_mib
     say(f"idle      {idle:7.1f} MiB", f"warmed up {base:7.1f} MiB after {WARM_UP} requests")
     outcome.figures = {"idle_mib": idle, "warm_mib": base}
     for part in (part for part in PARTS if part in parts):
         try:
             peak = (
-                _requests(scene, outcome)
+                _requests(setup, outcome)
                 if part == "requests"
-                else streams.run(_peak(scene, _TRANSFERS[part](scene)))
+                else streams.run(_peak(setup, _TRANSFERS[part](setup)))
             )
-        except (streams.Broken, OSError, asyncio.IncompleteReadError, TimeoutError) as error:
+        except (streams.BrokenResponse, OSError, asyncio.IncompleteReadError, TimeoutError) as error:
             outcome.failures.append(f"{part}: {error!r}")
             continue
-        after = scene.program.rss_mib
+        after = setup.program.rss_mib
         say(f"{part:9} {peak:7.1f} MiB at most, {after:.1f} after")
         outcome.figures[part] = {"peak_mib": peak, "after_mib": after}
         outcome.judge(TARGETS[part], peak - base)
     return outcome
 
 
-def _scene(ground: Ground) -> Scene:
+def _setup(ground: Ground) -> MemorySetup:
     web = web_services(ground.network, 1)[0]
     sink = Service("sink", (f"{ground.network}.200",))
     ground.processes.start("backend", nginx.backend(ground, [web]), ground.load_core)
@@ -84,30 +84,30 @@ def _scene(ground: Ground) -> Scene:
         "bastion", bastion.over_manifests(ground, port, [web, sink]), ground.proxy_core
     )
     await_answer(ground, program, port, web, nginx.GREETING.encode())
-    return Scene(ground, program, port, web, sink)
+    return MemorySetup(ground, program, port, web, sink)
 
 
 # --- requests
 
 
-def _requests(scene: Scene, outcome: Outcome) -> float:
+def _requests(setup: MemorySetup, outcome: Outcome) -> float:
     """The memory at the end: here it is what stays that counts."""
-    failed = _load(scene, REQUESTS)
+    failed = _load(setup, REQUESTS)
     if failed:
         outcome.failures.append(f"requests: {failed} failed")
-    return scene.program.rss_mib
+    return setup.program.rss_mib
 
 
-def _load(scene: Scene, requests: int) -> int:
+def _load(setup: MemorySetup, requests: int) -> int:
     """At least so many requests; how many of them failed.  Raises LoadFailed."""
-    url = f"https://127.0.0.1:{scene.port}{scene.web.prefix}/"
-    script = wrk.gets(scene.ground.users[0])
+    url = f"https://127.0.0.1:{setup.port}{setup.web.prefix}/"
+    script = wrk.gets(setup.ground.users[0])
     done = failed = 0
     deadline = time.monotonic() + LONGEST_LOAD
     while done < requests:
         if time.monotonic() > deadline:
             raise wrk.LoadFailed(f"only {done} of {requests} requests were answered in {LONGEST_LOAD} s")
-        load = wrk.run(scene.ground, url, CONNECTIONS, scene.ground.seconds, script)
+        load = wrk.run(setup.ground, url, CONNECTIONS, setup.ground.seconds, script)
         done, failed = done + load.requests, failed + load.failed
     return failed
 
@@ -115,9 +115,9 @@ def _load(scene: Scene, requests: int) -> int:
 # --- transfers
 
 
-async def _peak(scene: Scene, transfer: Coroutine[Any, Any, None]) -> float:
+async def _peak(setup: MemorySetup, transfer: Coroutine[Any, Any, None]) -> float:
     """The most memory seen while it lasts, in MiB."""
-    async with _watched(scene.program) as seen:
+    async with _watched(setup.program) as seen:
         await asyncio.wait_for(transfer, LONGEST_TRANSFER)
     return max(seen)
 
@@ -138,10 +138,10 @@ async def _watched(program: Program) -> AsyncIterator[list[float]]:
         task.cancel()
 
 
-async def _upload(scene: Scene) -> None:
-    connection = await streams.connect(scene.ground, scene.port)
+async def _upload(setup: MemorySetup) -> None:
+    connection = await streams.connect(setup.ground, setup.port)
     try:
-        connection.ask("POST", f"{scene.sink.prefix}/upload", scene.ground.users[0], GIB)
+        connection.ask("POST", f"{setup.sink.prefix}/upload", setup.ground.users[0], GIB)
         piece = bytes(PIECE)
         for _ in range(GIB // PIECE):
             connection.writer.write(piece)
@@ -150,16 +150,16 @@ async def _upload(scene: Scene) -> None:
     finally:
         connection.close()
     if int(received) != GIB:
-        raise streams.Broken(f"the backend received {int(received)} of {GIB} bytes")
+        raise streams.BrokenResponse(f"the backend received {int(received)} of {GIB} bytes")
 
 
-async def _download(scene: Scene) -> None:
-    connection = await streams.connect(scene.ground, scene.port)
+async def _download(setup: MemorySetup) -> None:
+    connection = await streams.connect(setup.ground, setup.port)
     try:
-        connection.ask("GET", f"{scene.web.prefix}/1g", scene.ground.users[0])
+        connection.ask("GET", f"{setup.web.prefix}/1g", setup.ground.users[0])
         length = await connection.answered()
         if length != GIB:
-            raise streams.Broken(f"a body of {length} bytes is announced, not {GIB}")
+            raise streams.BrokenResponse(f"a body of {length} bytes is announced, not {GIB}")
         await asyncio.sleep(STALL)
         await _read_slowly(connection.reader, length)
     finally:
@@ -172,7 +172,7 @@ async def _read_slowly(reader: asyncio.StreamReader, length: int) -> None:
     while done < length:
         data = await reader.read(min(PIECE, length - done))
         if not data:
-            raise streams.Broken(f"the body ended after {done} of {length} bytes")
+            raise streams.BrokenResponse(f"the body ended after {done} of {length} bytes")
         done += len(data)
         await asyncio.sleep(max(0.0, begun + done / SLOW - loop.time()))
 

@@ -40,7 +40,7 @@ PROXIES: dict[str, Command] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class RunningProxy:
     program: Program
     port: int
 
@@ -105,9 +105,9 @@ def run(ground: Ground, parts: tuple[str, ...]) -> Outcome:
 
 def start_all(
     ground: Ground, services: Sequence[Service], commands: Mapping[str, Command]
-) -> tuple[dict[str, Running], dict[str, str]]:
+) -> tuple[dict[str, RunningProxy], dict[str, str]]:
     """Those that run, and why the others do not."""
-    running: dict[str, Running] = {}
+    running: dict[str, RunningProxy] = {}
     absent: dict[str, str] = {}
     for name, command in commands.items():
         port = free_port()
@@ -118,7 +118,7 @@ def start_all(
             say(f"without {name}: {error}")
             continue
         await_answer(ground, program, port, services[0], nginx.GREETING.encode())
-        running[name] = Running(program, port)
+        running[name] = RunningProxy(program, port)
     return running, absent
 
 
@@ -126,9 +126,9 @@ def start_all(
 
 
 def _loads(
-    ground: Ground, proxies: Mapping[str, Running], scenario: Scenario, services: Sequence[Service]
+    ground: Ground, proxies: Mapping[str, RunningProxy], scenario: Scenario, services: Sequence[Service]
 ) -> Row:
-    def measure(running: Running) -> Sample:
+    def measure(running: RunningProxy) -> Sample:
         return sample(
             ground, running, scenario, services, scenario.warm_up, min(ground.seconds, scenario.longest)
         )
@@ -141,7 +141,7 @@ def _loads(
 
 def sample(
     ground: Ground,
-    running: Running,
+    running: RunningProxy,
     scenario: Scenario,
     services: Sequence[Service],
     warm_up_seconds: int,
@@ -174,14 +174,14 @@ def sample(
     )
 
 
-def _downloads(ground: Ground, proxies: Mapping[str, Running], service: Service) -> Row:
-    def measure(running: Running) -> Transfer:
+def _downloads(ground: Ground, proxies: Mapping[str, RunningProxy], service: Service) -> Row:
+    def measure(running: RunningProxy) -> Transfer:
         return transfer(ground, running, service)
 
     return {name: medians(samples) for name, samples in in_turn(proxies, measure, DOWNLOADS).items()}
 
 
-def transfer(ground: Ground, running: Running, service: Service) -> Transfer:
+def transfer(ground: Ground, running: RunningProxy, service: Service) -> Transfer:
     before = running.program.cpu_seconds
     speed = _download(ground, running.url(service, "/100m"))
     return Transfer(speed or 0.0, (running.program.cpu_seconds - before) * 1000, speed is None)

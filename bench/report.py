@@ -1,4 +1,4 @@
-"""Says what was found, on standard output."""
+"""Prints results to standard output."""
 
 from __future__ import annotations
 

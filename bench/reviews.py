@@ -1,4 +1,4 @@
-"""How often does the bastion ask the API server who somebody is and what they may?
+"""How often does the bastion ask the API server to authenticate and authorize?
 
 The API server runs here, in this process, and counts; the bastion is a process of its own over a kubeconfig.
 """

@@ -46,7 +46,7 @@ LONGEST = 60.0  # seconds to wait for anything
 
 
 @dataclass(slots=True)
-class Scene:
+class ScaleSetup:
     ground: Ground
     cluster: Cluster
     api_port: int
@@ -65,16 +65,16 @@ def run(ground: Ground, parts: tuple[str, ...]) -> Outcome:
         say("resolve   " + ", ".join(f"{what} {us:.2f} us" for what, us in figures.items()))
         outcome.judge(TARGETS["resolve"], max(figures["service"], figures["pod"]))
     if {"sync", "changes"} & set(parts):
-        scene = _sync(ground, cluster, outcome)
+        setup = _sync(ground, cluster, outcome)
         if "changes" in parts:
-            _changes(scene, outcome)
+            _changes(setup, outcome)
     return outcome
 
 
 # --- the lists
 
 
-def _sync(ground: Ground, cluster: Cluster, outcome: Outcome) -> Scene:
+def _sync(ground: Ground, cluster: Cluster, outcome: Outcome) -> ScaleSetup:
     last = cluster.pods - cluster.services
     live = [Service(cluster.service_name(i), (cluster.address(last + i),)) for i in range(cluster.live)]
     markers = [Service(f"marker-{turn}", (f"{ground.network}.{200 + turn}",)) for turn in range(TURNS)]
@@ -99,12 +99,12 @@ def _sync(ground: Ground, cluster: Cluster, outcome: Outcome) -> Scene:
     ]
     begun = time.monotonic()
     program = ground.processes.start("bastion", command, ground.proxy_core)
-    scene = Scene(ground, cluster, api_port, port, plain_port, program, live)
-    peak = _until_ready(scene)
+    setup = ScaleSetup(ground, cluster, api_port, port, plain_port, program, live)
+    peak = _until_ready(setup)
     seconds = time.monotonic() - begun
     time.sleep(2)
     rss, cpu = program.rss_mib, program.cpu_seconds
-    heart = _pauses(scene, kubeconfig)
+    heart = _pauses(setup, kubeconfig)
     say(
         f"sync      {seconds:.1f} s, {cpu:.1f} s of processor, {rss:.0f} MiB ({peak:.0f} at most), longest"
         f" pause {heart['longest_net_ms']:.1f} ms ({heart['longest_ms']:.1f} with other programs) in"
@@ -120,23 +120,23 @@ def _sync(ground: Ground, cluster: Cluster, outcome: Outcome) -> Scene:
     outcome.judge(TARGETS["sync"], seconds)
     outcome.judge(TARGETS["rss"], max(rss, peak))
     outcome.judge(TARGETS["pause"], heart["longest_net_ms"])
-    return scene
+    return setup
 
 
-def _until_ready(scene: Scene) -> float:
+def _until_ready(setup: ScaleSetup) -> float:
     """The most memory seen until then, in MiB."""
     peak, deadline = 0.0, time.monotonic() + LONGEST
-    while not _ready(scene):
-        scene.program.require()
-        peak = max(peak, scene.program.rss_mib)
+    while not _ready(setup):
+        setup.program.require()
+        peak = max(peak, setup.program.rss_mib)
         if time.monotonic() > deadline:
-            raise NotRunning(f"bastion is not ready after {LONGEST:g} s\n{scene.program.last_words()}")
+            raise NotRunning(f"bastion is not ready after {LONGEST:g} s\n{setup.program.last_words()}")
         time.sleep(0.1)
-    return max(peak, scene.program.rss_mib)
+    return max(peak, setup.program.rss_mib)
 
 
-def _ready(scene: Scene) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", scene.plain_port, timeout=10)
+def _ready(setup: ScaleSetup) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", setup.plain_port, timeout=10)
     try:
         connection.request("GET", "/readyz")
         return connection.getresponse().status == 200
@@ -146,9 +146,9 @@ def _ready(scene: Scene) -> bool:
         connection.close()
 
 
-def _pauses(scene: Scene, kubeconfig: Path) -> dict[str, float]:
+def _pauses(setup: ScaleSetup, kubeconfig: Path) -> dict[str, float]:
     """What a heartbeat on the loop sees while another bastion reads everything."""
-    command = ["taskset", "-c", str(scene.ground.proxy_core), sys.executable, "-m", "bench.scale_heartbeat"]
+    command = ["taskset", "-c", str(setup.ground.proxy_core), sys.executable, "-m", "bench.scale_heartbeat"]
     try:
         done = subprocess.run(
             [*command, "--enable-node-proxy", "--kubeconfig", str(kubeconfig)],
@@ -178,23 +178,23 @@ def _kubeconfig(ground: Ground, port: int) -> str:
 # --- changes under load
 
 
-def _changes(scene: Scene, outcome: Outcome) -> None:
+def _changes(setup: ScaleSetup, outcome: Outcome) -> None:
     quiet, busy, behind, costs = [], [], [], []
-    _load(scene)  # everything is warm
+    _load(setup)  # everything is warm
     for turn in range(TURNS):
-        begun = scene.program.cpu_seconds
-        quiet.append(_load(scene))
-        between = scene.program.cpu_seconds
-        with _changing(scene) as changed:
-            busy.append(_load(scene))
+        begun = setup.program.cpu_seconds
+        quiet.append(_load(setup))
+        between = setup.program.cpu_seconds
+        with _changing(setup) as changed:
+            busy.append(_load(setup))
         request_us = (between - begun) / quiet[-1].requests * 1e6
         costs.append(
-            ((scene.program.cpu_seconds - between) * 1e6 - busy[-1].requests * request_us) / changed[0]
+            ((setup.program.cpu_seconds - between) * 1e6 - busy[-1].requests * request_us) / changed[0]
         )
-        behind.append(_behind(scene, turn))
+        behind.append(_behind(setup, turn))
         say(
             f"changes   quiet {quiet[-1].rate:.0f}/s p99 {quiet[-1].p99_us} us; with"
-            f" {changed[0] / scene.ground.seconds:.0f} changes/s {busy[-1].rate:.0f}/s p99 {busy[-1].p99_us}"
+            f" {changed[0] / setup.ground.seconds:.0f} changes/s {busy[-1].rate:.0f}/s p99 {busy[-1].p99_us}"
             f" us; {behind[-1]:.2f} s behind; {request_us:.0f} us of processor a request, {costs[-1]:.0f} a"
             " change"
         )
@@ -208,17 +208,17 @@ def _changes(scene: Scene, outcome: Outcome) -> None:
         "rates": [round(load.rate) for load in (*quiet, *busy)],
         "behind": behind,
         "change_cpu_us": costs,
-        "rss_mib": scene.program.rss_mib,
+        "rss_mib": setup.program.rss_mib,
     }
     outcome.judge(TARGETS["p99"], ratio)
     outcome.judge(TARGETS["behind"], max(behind))
 
 
-def _load(scene: Scene) -> wrk.Load:
+def _load(setup: ScaleSetup) -> wrk.Load:
     """Requests at a steady rate to services whose pods are there."""
     prefixes = ", ".join(
-        f'"/api/v1/namespaces/{scene.cluster.namespace(i)}/services/{service.name}:80/proxy/"'
-        for i, service in enumerate(scene.live)
+        f'"/api/v1/namespaces/{setup.cluster.namespace(i)}/services/{service.name}:80/proxy/"'
+        for i, service in enumerate(setup.live)
     )
     script = f"""
 local paths, turn = {{ {prefixes} }}, 0
@@ -227,19 +227,19 @@ function request()
   turn = turn % #paths + 1
   return wrk.format("GET", paths[turn])
 end
-{wrk.gets(scene.ground.users[0])}"""
+{wrk.gets(setup.ground.users[0])}"""
     return wrk.run(
-        scene.ground, f"https://127.0.0.1:{scene.port}/", CONNECTIONS, scene.ground.seconds, script
+        setup.ground, f"https://127.0.0.1:{setup.port}/", CONNECTIONS, setup.ground.seconds, script
     )
 
 
 @contextlib.contextmanager
-def _changing(scene: Scene) -> Iterator[list[int]]:
+def _changing(setup: ScaleSetup) -> Iterator[list[int]]:
     """The number of changes, once the block is left."""
     changed: list[int] = []
 
     def change() -> None:
-        changed.append(int(_api(scene, f"/changes?rate={CHANGES}&seconds={scene.ground.seconds}")))
+        changed.append(int(_api(setup, f"/changes?rate={CHANGES}&seconds={setup.ground.seconds}")))
 
     thread = threading.Thread(target=change, daemon=True)
     thread.start()
@@ -249,15 +249,15 @@ def _changing(scene: Scene) -> Iterator[list[int]]:
         thread.join(LONGEST)
 
 
-def _behind(scene: Scene, turn: int) -> float:
+def _behind(setup: ScaleSetup, turn: int) -> float:
     """Seconds until a pod that was added after all changes is served."""
     name = f"marker-{turn}"
-    _api(scene, f"/marker?name={name}&address={scene.ground.network}.{200 + turn}")
+    _api(setup, f"/marker?name={name}&address={setup.ground.network}.{200 + turn}")
     begun = time.monotonic()
-    connection = http.client.HTTPConnection("127.0.0.1", scene.plain_port, timeout=60)
-    path = f"/api/v1/namespaces/{scene.cluster.namespace(0)}/pods/{name}:8080/proxy/"
+    connection = http.client.HTTPConnection("127.0.0.1", setup.plain_port, timeout=60)
+    path = f"/api/v1/namespaces/{setup.cluster.namespace(0)}/pods/{name}:8080/proxy/"
     while True:
-        connection.request("GET", path, headers={"Authorization": scene.ground.users[0].authorization})
+        connection.request("GET", path, headers={"Authorization": setup.ground.users[0].authorization})
         response = connection.getresponse()
         said = response.read()
         if response.status == 200:
@@ -267,9 +267,9 @@ def _behind(scene: Scene, turn: int) -> float:
         time.sleep(0.05)
 
 
-def _api(scene: Scene, path: str) -> bytes:
+def _api(setup: ScaleSetup, path: str) -> bytes:
     connection = http.client.HTTPSConnection(
-        "127.0.0.1", scene.api_port, timeout=LONGEST, context=scene.ground.client_tls()
+        "127.0.0.1", setup.api_port, timeout=LONGEST, context=setup.ground.client_tls()
     )
     try:
         connection.request("GET", path)

@@ -27,7 +27,7 @@ _TOKEN_REVIEW = b'{"status":{"authenticated":true,"user":{"username":"bench","ui
 _ACCESS_REVIEW = b'{"status":{"allowed":true}}'
 
 
-class Api:
+class ScaleApi:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._revision = 1_000_000
@@ -159,7 +159,7 @@ def _send(writer: asyncio.StreamWriter, body: bytes, status: int = 200) -> None:
 async def main(port: int, network: str, certificate: Path, key: Path) -> None:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate, key)
-    server = await asyncio.start_server(Api(Cluster(network)).serve, "127.0.0.1", port, ssl=tls)
+    server = await asyncio.start_server(ScaleApi(Cluster(network)).serve, "127.0.0.1", port, ssl=tls)
     await server.serve_forever()
 
 

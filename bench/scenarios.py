@@ -96,7 +96,7 @@ DOWNLOAD = "download"
 
 
 @dataclass(frozen=True, slots=True)
-class Quotient:
+class RatioTarget:
     """A target: the bastion's `figure` in a scenario divided by `by`, a figure of the proxy `of`."""
 
     target: Target
@@ -107,33 +107,33 @@ class Quotient:
 
 
 QUOTIENTS = (
-    Quotient(
+    RatioTarget(
         Target("CPU of a small GET, 32 connections, to Envoy's", 2.0, "x"),
         "get-c32",
         "cpu_us",
         "envoy",
         "cpu_us",
     ),
-    Quotient(
+    RatioTarget(
         Target("CPU of the mix, 50 users and 20 services, to Envoy's", 2.4, "x"),
         "mix",
         "whole_us",
         "envoy",
         "whole_us",
     ),
-    Quotient(
+    RatioTarget(
         Target("median time of a GET, 1 connection, to nginx's", 2.5, "x"),
         "get-c1",
         "p50_us",
         "nginx",
         "p50_us",
     ),
-    Quotient(
+    RatioTarget(
         Target("download of 100 MiB, to nginx's speed", 0.8, "x", at_least=True),
         DOWNLOAD,
         "mib_s",
         "nginx",
         "mib_s",
     ),
-    Quotient(Target("p99 to p50 of a GET, 128 connections", 3.0, "x"), "get-c128", "p99_us", US, "p50_us"),
+    RatioTarget(Target("p99 to p50 of a GET, 128 connections", 3.0, "x"), "get-c128", "p99_us", US, "p50_us"),
 )

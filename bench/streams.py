@@ -18,8 +18,8 @@ T = TypeVar("T")
 BUFFER = 1 << 18
 
 
-class Broken(Exception):
-    """An answer that is none, or not the one expected."""
+class BrokenResponse(Exception):
+    """A malformed or unexpected response."""
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -29,7 +29,9 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """One request after the other.  Everything raises Broken, OSError or asyncio's IncompleteReadError."""
+    """One request after the other.  Everything raises BrokenResponse, OSError or asyncio's
+    IncompleteReadError.
+    """
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
@@ -44,7 +46,7 @@ class Connection:
         head = await self.reader.readuntil(b"\r\n\r\n")
         status, fields = read_head(head)
         if status != 200 or "content-length" not in fields:
-            raise Broken(f"answered {head.partition(chr(13).encode())[0]!r}")
+            raise BrokenResponse(f"answered {head.partition(chr(13).encode())[0]!r}")
         return int(fields["content-length"])
 
     def close(self) -> None:
@@ -57,10 +59,10 @@ async def connect(ground: Ground, port: int) -> Connection:
 
 
 def read_head(head: bytes) -> tuple[int, dict[str, str]]:
-    """Status, and fields by lower-case name.  Raises Broken."""
+    """Status, and fields by lower-case name.  Raises BrokenResponse."""
     line, *fields = head.decode("latin-1").split("\r\n")
     version, _, rest = line.partition(" ")
     if not version.startswith("HTTP/1.") or not rest[:3].isdigit():
-        raise Broken(f"no answer of HTTP: {line[:80]!r}")
+        raise BrokenResponse(f"no answer of HTTP: {line[:80]!r}")
     pairs = (field.partition(":") for field in fields if field)
     return int(rest[:3]), {name.lower(): value.strip() for name, _, value in pairs}

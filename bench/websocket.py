@@ -19,7 +19,7 @@ from bench.processes import NotRunning, Program
 from bench.proxies import bastion, nginx
 from bench.report import say
 from bench.tunnels import backend, crowd, echo, stall, throughput
-from bench.tunnels.client import Entrance, Refused, Tunnel
+from bench.tunnels.client import Entrance, Tunnel, UpgradeRefused
 from bench.turns import in_turn, medians
 
 CROWD = 4000
@@ -43,7 +43,7 @@ TARGETS = {
 PARTS = tuple(TARGETS)
 
 Figures = dict[str, Any]
-Way = Callable[[Entrance, Program, Service, User, float], throughput.Speed]
+Way = Callable[[Entrance, Program, Service, User, float], throughput.Throughput]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Proxy:
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class TunnelSetup:
     """`web` says that a proxy is ready; `tunnels` is where upgrades go."""
 
     ground: Ground
@@ -93,63 +93,63 @@ class Scene:
 
 def run(ground: Ground, parts: tuple[str, ...]) -> Outcome:
     """Raises Unable, NotRunning."""
-    scene = _scene(ground)
+    setup = _setup(ground)
     outcome = Outcome()
-    refused = _refusal(scene)
+    refused = _refusal(setup)
     if refused:
         say(f"skipped: {refused}")
         outcome.skip((target for part in PARTS if part in parts for target in TARGETS[part]), refused)
         return outcome
     for part in (part for part in PARTS if part in parts):
         try:
-            outcome.figures[part] = _MEASURES[part](scene, outcome)
-        except (streams.Broken, Refused, NotRunning, OSError) as error:
+            outcome.figures[part] = _MEASURES[part](setup, outcome)
+        except (streams.BrokenResponse, UpgradeRefused, NotRunning, OSError) as error:
             outcome.failures.append(f"{part}: {error!r}")
     return outcome
 
 
-def _scene(ground: Ground) -> Scene:
+def _setup(ground: Ground) -> TunnelSetup:
     web, tunnels = web_services(ground.network, 1)[0], Service("tunnels", (f"{ground.network}.200",))
     ground.processes.start("backend", nginx.backend(ground, [web]), ground.load_core)
     ground.processes.start("tunnels", backend.command(tunnels), ground.load_core)
-    return Scene(ground, web, tunnels)
+    return TunnelSetup(ground, web, tunnels)
 
 
-def _refusal(scene: Scene) -> str:
+def _refusal(setup: TunnelSetup) -> str:
     """Why tunnels cannot be measured, empty where they can."""
-    proxy = scene.bastion()
+    proxy = setup.bastion()
     try:
-        Tunnel(proxy.tls, scene.tunnels, "/echo", scene.ground.users[0]).close()
+        Tunnel(proxy.tls, setup.tunnels, "/echo", setup.ground.users[0]).close()
         return ""
-    except Refused as error:
+    except UpgradeRefused as error:
         return f"no tunnels here: {error}"
     finally:
-        scene.ground.processes.stop(proxy.program)
+        setup.ground.processes.stop(proxy.program)
 
 
 # --- beside nginx
 
 
-def _pair(scene: Scene) -> dict[str, Proxy]:
+def _pair(setup: TunnelSetup) -> dict[str, Proxy]:
     """Both at once: one idles while the other is measured."""
-    return {"nginx": scene.nginx(), "bastion": scene.bastion()}
+    return {"nginx": setup.nginx(), "bastion": setup.bastion()}
 
 
-def _stop(scene: Scene, proxies: Collection[Proxy]) -> None:
+def _stop(setup: TunnelSetup, proxies: Collection[Proxy]) -> None:
     for proxy in proxies:
-        scene.ground.processes.stop(proxy.program)
+        setup.ground.processes.stop(proxy.program)
 
 
-def _echo(scene: Scene, outcome: Outcome) -> Figures:
-    ground, proxies = scene.ground, _pair(scene)
+def _echo(setup: TunnelSetup, outcome: Outcome) -> Figures:
+    ground, proxies = setup.ground, _pair(setup)
 
-    def measure(proxy: Proxy) -> echo.Echoes:
+    def measure(proxy: Proxy) -> echo.EchoFigures:
         return streams.run(
-            echo.measure(proxy.tls, proxy.program, scene.tunnels, ground.users, ground.seconds)
+            echo.measure(proxy.tls, proxy.program, setup.tunnels, ground.users, ground.seconds)
         )
 
     found = {name: medians(samples) for name, samples in in_turn(proxies, measure).items()}
-    _stop(scene, proxies.values())
+    _stop(setup, proxies.values())
     for name, f in found.items():
         say(
             f"echo        {name:8} {f['rate']:9.0f} messages/s   CPU {f['cpu_us']:6.1f} us/message   busy"
@@ -159,33 +159,33 @@ def _echo(scene: Scene, outcome: Outcome) -> Figures:
     return found
 
 
-def _throughput(scene: Scene, outcome: Outcome) -> Figures:
-    ground, proxies = scene.ground, _pair(scene)
+def _throughput(setup: TunnelSetup, outcome: Outcome) -> Figures:
+    ground, proxies = setup.ground, _pair(setup)
     figures: Figures = {}
     for target, way in ((DOWN, throughput.down), (UP, throughput.up)):
 
-        def measure(proxy: Proxy, way: Way = way) -> throughput.Speed:
-            return way(proxy.tls, proxy.program, scene.tunnels, ground.users[0], ground.seconds)
+        def measure(proxy: Proxy, way: Way = way) -> throughput.Throughput:
+            return way(proxy.tls, proxy.program, setup.tunnels, ground.users[0], ground.seconds)
 
         found = {name: medians(samples) for name, samples in in_turn(proxies, measure).items()}
         for name, f in found.items():
             say(f"{way.__name__:11} {name:8} {f['mib_s']:9.0f} MiB/s   busy {f['busy']:4.0%}")
         outcome.judge(target, found["bastion"]["mib_s"] / found["nginx"]["mib_s"])
         figures[way.__name__] = found
-    _stop(scene, proxies.values())
+    _stop(setup, proxies.values())
     return figures
 
 
 # --- the bastion alone
 
 
-def _crowd(scene: Scene, outcome: Outcome, *, plain: bool) -> Figures:
-    proxy = scene.bastion()
+def _crowd(setup: TunnelSetup, outcome: Outcome, *, plain: bool) -> Figures:
+    proxy = setup.bastion()
     count = possible(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
     found = crowd.measure(
-        scene.ground, proxy.plain if plain else proxy.tls, proxy.port, proxy.program, scene.tunnels, count
+        setup.ground, proxy.plain if plain else proxy.tls, proxy.port, proxy.program, setup.tunnels, count
     )
-    _stop(scene, [proxy])
+    _stop(setup, [proxy])
     kind = "plain" if plain else "TLS"
     say(
         f"crowd       {count} {kind} tunnels, {found.kib_each:.1f} KiB each, p99 of /livez"
@@ -210,10 +210,10 @@ def possible(descriptors: int) -> int:
     return min(CROWD, max(1, (descriptors - 300) * 2 // 5))
 
 
-def _stall(scene: Scene, outcome: Outcome) -> Figures:
-    proxy = scene.bastion()
-    found = stall.measure(proxy.tls, proxy.program, scene.tunnels, scene.ground.users[0])
-    _stop(scene, [proxy])
+def _stall(setup: TunnelSetup, outcome: Outcome) -> Figures:
+    proxy = setup.bastion()
+    found = stall.measure(proxy.tls, proxy.program, setup.tunnels, setup.ground.users[0])
+    _stop(setup, [proxy])
     say(
         f"stall       {found.mib_each:.2f} MiB held for a reader that stopped, {found.still_written} bytes"
         " still written to it"
@@ -226,7 +226,7 @@ def _stall(scene: Scene, outcome: Outcome) -> Figures:
 _MEASURES = {
     "echo": _echo,
     "throughput": _throughput,
-    "crowd-tls": lambda scene, outcome: _crowd(scene, outcome, plain=False),
-    "crowd-plain": lambda scene, outcome: _crowd(scene, outcome, plain=True),
+    "crowd-tls": lambda setup, outcome: _crowd(setup, outcome, plain=False),
+    "crowd-plain": lambda setup, outcome: _crowd(setup, outcome, plain=True),
     "stall": _stall,
 }

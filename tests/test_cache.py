@@ -252,7 +252,6 @@ def test_who_asks_while_an_answer_is_on_its_way_waits_for_that_one() -> None:
 # --- its size
 
 
-# CA-020
 def test_it_never_holds_more_than_its_size_and_the_oldest_goes_first() -> None:
     async def main() -> None:
         cache: Cache[Any] = Cache(lambda value: 10, size=3)

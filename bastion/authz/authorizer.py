@@ -9,7 +9,6 @@ import msgspec
 from bastion.kube.attributes import Attributes
 from bastion.kube.user import User
 from bastion.runtime.turns import Asker
-from bastion.runtime.validity import Known
 
 Question = tuple[User, Attributes]  # is this user allowed to do this?
 
@@ -28,10 +27,4 @@ class Authorizer(Protocol):
         A question to the API server waits in the queue of `asker`: the user who makes the request, also when
         they act as another.
         """
-        ...
-
-
-class RememberingAuthorizer(Authorizer, Protocol):
-    def known(self, user: User, attributes: Attributes) -> Known[Decision] | None:
-        """The cached decision, and until when; None where there is none."""
         ...

@@ -1,1 +1,1 @@
-"""A cluster in a box with sample workloads, and the bastion in front of it."""
+"""A small cluster of sample workloads on this machine, with the bastion in front of it."""

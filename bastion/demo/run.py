@@ -1,6 +1,4 @@
-"""`bastion demo`: a small cluster with sample workloads and the bastion in front of it, ready to be pasted
-at.
-"""
+"""`bastion demo`: a small cluster of sample workloads with the bastion in front, and commands to try."""
 
 from __future__ import annotations
 
@@ -25,7 +23,7 @@ from bastion.server.run import Endings, Server
 from bastion.settings.config import Config, serve_config
 from bastion.wiring.bastion import open_bastion
 
-PORT, MOST = 8443, 100  # where it begins to look for a port, and how many it looks at
+PORT, MOST = 8443, 100  # the first port tried, and how many are tried
 FRONTEND = "/api/v1/namespaces/shop/services/frontend/proxy/"
 ORDERS = "/api/v1/namespaces/shop/services/https:orders:/proxy/orders"
 TICKER = "/api/v1/namespaces/monitoring/services/ticker/proxy/events"
@@ -46,9 +44,9 @@ Tokens = dict[str, tuple[str, tuple[str, ...]]]
 
 
 async def run(folder: Path | None, port: int | None, log_format: str = "") -> int:
-    """Serves until it is told to stop.  Writes what a client needs (CA, tokens, kubeconfig) into `folder`.
+    """Serves until it is stopped.  Writes what a client needs (CA, tokens, kubeconfig) into `folder`.
 
-    What is None is found: another demo on this machine has the usual folder, port and addresses.
+    Where folder or port is None, a free one is found: another demo on this machine may use the first.
     """
     async with contextlib.AsyncExitStack() as stack:
         folder = _own_folder(folder, stack)
@@ -75,7 +73,9 @@ def _own_folder(folder: Path | None, stack: contextlib.ExitStack | contextlib.As
             continue
         stack.callback(os.close, lock)
         return candidate.resolve()
-    raise StartError(f"{candidates[0]} is another demo's, which is running: see --directory")
+    raise StartError(
+        f"{candidates[0]} is in use by another demo that is running: choose another folder with --directory"
+    )
 
 
 def _own_socket(port: int | None) -> socket.socket:
@@ -91,9 +91,9 @@ def _own_socket(port: int | None) -> socket.socket:
 
 
 async def _own_network(manifests: Path, stack: contextlib.AsyncExitStack) -> str:
-    """Where the workloads run now; `manifests` say so.
+    """Starts the workloads in a free network, which it returns; writes `manifests` for it.
 
-    Raises OSError that names the address that could not be had.
+    Raises OSError with the address that is not available.
     """
     for number, candidate in enumerate(NETWORKS, 1):
         try:
@@ -149,8 +149,8 @@ def _write(folder: Path, ca: bytes, tokens: Tokens, url: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Lines:
-    """Command lines to paste, as one of the demo's users."""
+class _Commands:
+    """Commands to paste, each as one of the demo's users."""
 
     url: str
     ca: Path
@@ -171,7 +171,7 @@ def _pasted(words: list[str]) -> str:
 
 
 def _welcome(folder: Path, tokens: Tokens, url: str) -> str:
-    lines = _Lines(url, folder / "ca.crt", tokens)
+    lines = _Commands(url, folder / "ca.crt", tokens)
     port = url.rpartition(":")[2]
     host = f"{FRONTEND_HOST}:{port}"
     sites = "\n".join(f"    https://{site}:{port}/" for site in SITE_HOSTS)

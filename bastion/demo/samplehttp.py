@@ -1,6 +1,4 @@
-"""Enough of HTTP/1.1 for the sample workloads: one request at a time per connection, whose body is read
-whole.
-"""
+"""Enough of HTTP/1.1 for the sample workloads: one request at a time, with its whole body."""
 
 from __future__ import annotations
 
@@ -36,10 +34,10 @@ Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class SampleAnswer:
-    """`body` is whole, or comes in pieces for as long as the client stays.
+class SampleResponse:
+    """`body` is whole, or a stream of pieces.
 
-    With `talk` the connection is another protocol's from there on: 101, and no body.
+    With `talk` the response is 101 without a body, and `talk` takes the connection over.
     """
 
     body: bytes | AsyncIterator[bytes] = b""
@@ -49,7 +47,7 @@ class SampleAnswer:
     talk: Talk | None = None
 
 
-Answer = Callable[[SampleRequest], SampleAnswer]
+Answer = Callable[[SampleRequest], SampleResponse]
 
 
 async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Answer) -> None:
@@ -74,7 +72,7 @@ async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, a
 
 
 async def _request(reader: asyncio.StreamReader) -> SampleRequest | None:
-    """None where the client has said everything.  Raises ValueError for what is no request served here."""
+    """None at the end of the connection.  Raises ValueError for a request that is not supported."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError as error:
@@ -97,7 +95,7 @@ async def _request(reader: asyncio.StreamReader) -> SampleRequest | None:
     return SampleRequest(method, target, tuple(headers), await reader.readexactly(length))
 
 
-async def _respond(writer: asyncio.StreamWriter, request: SampleRequest, answer: SampleAnswer) -> bool:
+async def _respond(writer: asyncio.StreamWriter, request: SampleRequest, answer: SampleResponse) -> bool:
     """Whether the connection can carry another request."""
     keep = request.header("connection").lower() != "close" and isinstance(answer.body, bytes)
     headers = [("Content-Type", answer.content_type)]

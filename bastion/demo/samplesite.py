@@ -1,4 +1,4 @@
-"""A web application as they are written: as if it lived at the root of a host of its own.
+"""A web application written as most are: as if it were at the root of its own host.
 
 Absolute links, assets and redirects, cookies for `/` and for the host, and URLs that its scripts and style
 sheets make; its pages and what belongs to them are in `site/`.
@@ -16,7 +16,7 @@ from pathlib import Path
 from string import Template
 from urllib.parse import parse_qs
 
-from bastion.demo.samplehttp import SampleAnswer, SampleRequest
+from bastion.demo.samplehttp import SampleRequest, SampleResponse
 from bastion.demo.samplewebsocket import say_back
 
 FOLDER = Path(__file__).with_name("site")
@@ -29,7 +29,7 @@ CSRF = "__Host-csrf"
 
 
 class SampleSite:
-    """One pod of it.  What visitors wrote, and which requests it saw, it remembers for as long as it runs."""
+    """One pod of it.  Entries and requests are kept in memory."""
 
     def __init__(self, pod: str) -> None:
         self._pod = pod
@@ -44,7 +44,7 @@ class SampleSite:
         self._entries: deque[tuple[str, str]] = deque([("the house", "Welcome! Leave a line.")], maxlen=KEPT)
         self._seen: deque[dict[str, str]] = deque(maxlen=SEEN)
         self._visits = 0
-        self._pages: dict[tuple[str, str], Callable[[SampleRequest], SampleAnswer]] = {
+        self._pages: dict[tuple[str, str], Callable[[SampleRequest], SampleResponse]] = {
             ("GET", "/"): self._show_home,
             ("GET", "/about"): self._show_about,
             ("POST", "/login"): self._log_in,
@@ -53,10 +53,10 @@ class SampleSite:
             ("GET", "/api/seen"): lambda _: _json(list(self._seen)),
             ("GET", "/ws"): lambda request: say_back(self._pod, request),
             ("GET", "/greedy"): _ask_for_too_much,
-            ("GET", "/healthz"): lambda _: SampleAnswer(b"ok\n"),
+            ("GET", "/healthz"): lambda _: SampleResponse(b"ok\n"),
         }
 
-    def answer(self, request: SampleRequest) -> SampleAnswer:
+    def answer(self, request: SampleRequest) -> SampleResponse:
         self._seen.append(
             {"method": request.method, "target": request.target, "cookie": request.header("cookie")}
         )
@@ -66,12 +66,12 @@ class SampleSite:
             return page(request)
         content, kind = self._files.get(request.path, (b"", ""))
         return (
-            SampleAnswer(content, kind)
+            SampleResponse(content, kind)
             if kind and method == "GET"
-            else SampleAnswer(b"not found\n", code=404)
+            else SampleResponse(b"not found\n", code=404)
         )
 
-    def _show_home(self, request: SampleRequest) -> SampleAnswer:
+    def _show_home(self, request: SampleRequest) -> SampleResponse:
         self._visits += 1
         cookies = _cookies(request)
         csrf = cookies.get(CSRF, "")
@@ -87,10 +87,10 @@ class SampleSite:
             _set_cookie(f"{CSRF}={csrf}", "Path=/", "Secure"),
             _set_cookie(f"visits={self._visits}", "Path=/"),
         )
-        return SampleAnswer(page, HTML, headers=setting)
+        return SampleResponse(page, HTML, headers=setting)
 
-    def _show_about(self, request: SampleRequest) -> SampleAnswer:
-        return SampleAnswer(self._render(self._about, request), HTML)
+    def _show_about(self, request: SampleRequest) -> SampleResponse:
+        return SampleResponse(self._render(self._about, request), HTML)
 
     def _render(self, template: Template, request: SampleRequest, **more: str) -> bytes:
         """`more` is HTML."""
@@ -102,15 +102,15 @@ class SampleSite:
         }
         return template.substitute({key: html.escape(value) for key, value in said.items()} | more).encode()
 
-    def _log_in(self, request: SampleRequest) -> SampleAnswer:
-        """Anybody may be anybody here; the redirect names the host, as many frameworks have it."""
+    def _log_in(self, request: SampleRequest) -> SampleResponse:
+        """Accepts any name; the redirect names the host, as many frameworks do."""
         name = _field(request, "name")
         if not name.isalnum() or not name.isascii():
             return _unwilling(400)
         return _see_other(f"{_own_url(request)}/", _set_cookie(f"user={name}", "Path=/", "HttpOnly"))
 
-    def _write(self, request: SampleRequest) -> SampleAnswer:
-        """Only with what its own page was given, so that no other page writes in a visitor's name."""
+    def _write(self, request: SampleRequest) -> SampleResponse:
+        """Requires the token of its own page, so that no other page can write in a visitor's name."""
         known = _cookies(request).get(CSRF, "")
         if not known or not secrets.compare_digest(known.encode(), _field(request, "csrf").encode()):
             return _unwilling(403)
@@ -118,10 +118,10 @@ class SampleSite:
         return _see_other("/?written#entries")
 
 
-def _ask_for_too_much(request: SampleRequest) -> SampleAnswer:
+def _ask_for_too_much(request: SampleRequest) -> SampleResponse:
     """Cookies for the neighbours, and one with the name of the bastion's own."""
     parent = request.header("host").partition(":")[0].partition(".")[2] or "localhost"
-    return SampleAnswer(
+    return SampleResponse(
         b"These cookies are not for me to set.\n",
         headers=(
             _set_cookie("tossed=1", "Path=/", f"Domain={parent}"),
@@ -156,13 +156,13 @@ def _set_cookie(*parts: str) -> tuple[str, str]:
     return "Set-Cookie", "; ".join(parts)
 
 
-def _see_other(location: str, *headers: tuple[str, str]) -> SampleAnswer:
-    return SampleAnswer(code=303, headers=(("Location", location), *headers))
+def _see_other(location: str, *headers: tuple[str, str]) -> SampleResponse:
+    return SampleResponse(code=303, headers=(("Location", location), *headers))
 
 
-def _unwilling(code: int) -> SampleAnswer:
-    return SampleAnswer(b"not like this\n", code=code)
+def _unwilling(code: int) -> SampleResponse:
+    return SampleResponse(b"not like this\n", code=code)
 
 
-def _json(value: object) -> SampleAnswer:
-    return SampleAnswer(json.dumps(value).encode() + b"\n", JSON)
+def _json(value: object) -> SampleResponse:
+    return SampleResponse(json.dumps(value).encode() + b"\n", JSON)

@@ -1,4 +1,4 @@
-"""Enough of WebSocket (RFC 6455) for the sample workloads: every message is said back, something in front."""
+"""Enough of WebSocket (RFC 6455) for the sample workloads: sends every message back with a prefix."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import base64
 import functools
 import hashlib
 
-from bastion.demo.samplehttp import LARGEST_BODY, SampleAnswer, SampleRequest
+from bastion.demo.samplehttp import LARGEST_BODY, SampleRequest, SampleResponse
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 PROTOCOL_ERROR = (1002).to_bytes(2, "big")
 UPGRADE = ("Upgrade", "websocket")
 # Once more for `Upgrade`, which is of this connection alone (RFC 9110, 7.8).
-NO_WEBSOCKET = SampleAnswer(code=426, headers=(UPGRADE, ("Connection", "Upgrade")))
+NO_WEBSOCKET = SampleResponse(code=426, headers=(UPGRADE, ("Connection", "Upgrade")))
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
-def say_back(name: str, request: SampleRequest) -> SampleAnswer:
-    """Every message, `name` in front, until the client has said enough.
+def say_back(name: str, request: SampleRequest) -> SampleResponse:
+    """Sends every message back after `name`, until the client closes.
 
-    Of the subprotocols offered the first: a browser that offered some and got none would leave.
+    Chooses the first subprotocol offered: a browser that offered some and got none would close.
     """
     key = request.header("sec-websocket-key")
     if not key:
@@ -30,7 +30,7 @@ def say_back(name: str, request: SampleRequest) -> SampleAnswer:
     ).decode()
     offered = request.header("sec-websocket-protocol").partition(",")[0].strip()
     chosen = (("Sec-WebSocket-Protocol", offered),) if offered else ()
-    return SampleAnswer(
+    return SampleResponse(
         headers=(UPGRADE, ("Sec-WebSocket-Accept", accept), *chosen),
         talk=functools.partial(_talk, name.encode()),
     )
@@ -45,7 +45,7 @@ async def _talk(name: bytes, reader: asyncio.StreamReader, writer: asyncio.Strea
 
 
 async def _say_back(name: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-    """One message.  False where it was the last.  Raises ValueError for what is no WebSocket."""
+    """One message.  False where it was the last.  Raises ValueError for anything but WebSocket."""
     message, kind = b"", CONTINUATION
     while True:
         final, opcode, data = await _read_frame(reader, LARGEST_BODY - len(message))

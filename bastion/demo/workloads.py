@@ -1,4 +1,4 @@
-"""The demo's cluster: sample workloads as real servers, at the addresses and ports that its manifests say."""
+"""The demo's cluster: sample workloads as real servers, at the addresses and ports of its manifests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bastion.demo.samplehttp import LARGEST_HEAD, Answer, SampleAnswer, SampleRequest, converse
+from bastion.demo.samplehttp import LARGEST_HEAD, Answer, SampleRequest, SampleResponse, converse
 from bastion.demo.samplesite import SampleSite
 from bastion.demo.samplewebsocket import say_back
 from bastion.runtime.certificates import Authority
@@ -98,19 +98,19 @@ def _place(pod: Object) -> tuple[str, int]:
 
 
 def _unknown_certificate(address: str) -> ssl.SSLContext:
-    """TLS as workloads have it who made their certificate themselves: nobody who asks knows the authority."""
+    """TLS with a self-made certificate, as of many workloads: no client knows its authority."""
     return server_context(Authority("orders").issue(["orders.shop.svc", address]))
 
 
 # --- the applications
 
 
-Page = Callable[[str, SampleRequest], SampleAnswer]
+Page = Callable[[str, SampleRequest], SampleResponse]
 
 
 @dataclass(frozen=True, slots=True)
-class Application:
-    """`of_pod` gives, for the name of a pod, what answers its requests."""
+class SampleApplication:
+    """`of_pod`: name of a pod -> the function that answers its requests."""
 
     of_pod: Callable[[str], Answer]
     tls: bool = False
@@ -125,8 +125,8 @@ def _pages(pages: dict[str, Page]) -> Callable[[str], Answer]:
     return of_pod
 
 
-def _not_found(pod: str, request: SampleRequest) -> SampleAnswer:
-    return SampleAnswer(b"not found\n", code=404)
+def _not_found(pod: str, request: SampleRequest) -> SampleResponse:
+    return SampleResponse(b"not found\n", code=404)
 
 
 PAGE = """<!doctype html>
@@ -145,31 +145,31 @@ PAGE = """<!doctype html>
 """
 
 
-def _page(pod: str, request: SampleRequest) -> SampleAnswer:
-    return SampleAnswer(PAGE.format(pod=html.escape(pod)).encode(), "text/html; charset=utf-8")
+def _page(pod: str, request: SampleRequest) -> SampleResponse:
+    return SampleResponse(PAGE.format(pod=html.escape(pod)).encode(), "text/html; charset=utf-8")
 
 
-def _health(pod: str, request: SampleRequest) -> SampleAnswer:
-    return SampleAnswer(b"ok\n")
+def _health(pod: str, request: SampleRequest) -> SampleResponse:
+    return SampleResponse(b"ok\n")
 
 
-def _headers(pod: str, request: SampleRequest) -> SampleAnswer:
+def _headers(pod: str, request: SampleRequest) -> SampleResponse:
     said = {
         "pod": pod,
         "method": request.method,
         "target": request.target,
         "headers": [list(header) for header in request.headers],
     }
-    return SampleAnswer(json.dumps(said, indent=2).encode() + b"\n", JSON)
+    return SampleResponse(json.dumps(said, indent=2).encode() + b"\n", JSON)
 
 
-def _orders(pod: str, request: SampleRequest) -> SampleAnswer:
+def _orders(pod: str, request: SampleRequest) -> SampleResponse:
     orders = [{"id": 1, "item": "lantern", "quantity": 2}, {"id": 2, "item": "rope", "quantity": 1}]
-    return SampleAnswer(json.dumps({"pod": pod, "orders": orders}).encode() + b"\n", JSON)
+    return SampleResponse(json.dumps({"pod": pod, "orders": orders}).encode() + b"\n", JSON)
 
 
-def _events(pod: str, request: SampleRequest) -> SampleAnswer:
-    return SampleAnswer(_ticks(pod), "text/event-stream")
+def _events(pod: str, request: SampleRequest) -> SampleResponse:
+    return SampleResponse(_ticks(pod), "text/event-stream")
 
 
 async def _ticks(pod: str) -> AsyncIterator[bytes]:
@@ -180,9 +180,9 @@ async def _ticks(pod: str) -> AsyncIterator[bytes]:
         await asyncio.sleep(TICK)
 
 
-def _metrics(pod: str, request: SampleRequest) -> SampleAnswer:
+def _metrics(pod: str, request: SampleRequest) -> SampleResponse:
     text = f'# HELP ticker_up Whether the ticker runs.\n# TYPE ticker_up gauge\nticker_up{{pod="{pod}"}} 1\n'
-    return SampleAnswer(text.encode(), "text/plain; version=0.0.4; charset=utf-8")
+    return SampleResponse(text.encode(), "text/plain; version=0.0.4; charset=utf-8")
 
 
 def _site(pod: str) -> Answer:
@@ -190,10 +190,10 @@ def _site(pod: str) -> Answer:
 
 
 APPLICATIONS = {
-    "frontend": Application(_pages({"/": _page, "/healthz": _health, "/headers": _headers})),
-    "orders": Application(_pages({"/orders": _orders, "/healthz": _health}), tls=True),
-    "ticker": Application(_pages({"/events": _events, "/metrics": _metrics, "/healthz": _health})),
-    "chat": Application(_pages({"/": say_back})),
-    "guestbook": Application(_site),
-    "noticeboard": Application(_site),
+    "frontend": SampleApplication(_pages({"/": _page, "/healthz": _health, "/headers": _headers})),
+    "orders": SampleApplication(_pages({"/orders": _orders, "/healthz": _health}), tls=True),
+    "ticker": SampleApplication(_pages({"/events": _events, "/metrics": _metrics, "/healthz": _health})),
+    "chat": SampleApplication(_pages({"/": say_back})),
+    "guestbook": SampleApplication(_site),
+    "noticeboard": SampleApplication(_site),
 }

@@ -129,7 +129,7 @@ class Gateway:
 
 
 def redirect_to_slash(exchange: Exchange, prefix: bytes, query: bytes) -> None:
-    """`…/proxy` is no directory: relative links in the page would lose its last segment (spec R-45)."""
+    """`…/proxy` has no slash at the end: without one relative links of the page would lose that segment."""
     exchange.start(
         301,
         b"Moved Permanently",

@@ -23,11 +23,11 @@ PIECE = frame(bytes(1 << 16))  # what /source sends, again and again
 BATCH = 16
 
 
-class Counts:
+class ByteCounts:
     """Of all tunnels, those that have ended included."""
 
     def __init__(self) -> None:
-        self.sources: list[Conversation] = []
+        self.sources: list[BackendConnection] = []
         self.received = 0
 
     def as_json(self) -> bytes:
@@ -36,10 +36,10 @@ class Counts:
         ).encode()
 
 
-class Conversation(asyncio.Protocol):
+class BackendConnection(asyncio.Protocol):
     """One connection.  `_take` is what the bytes that come next are for."""
 
-    def __init__(self, counts: Counts) -> None:
+    def __init__(self, counts: ByteCounts) -> None:
         self._counts = counts
         self._buffer = bytearray()
         self._take: Callable[[bytes], None] = self._head
@@ -138,9 +138,9 @@ async def _serve(addresses: list[str]) -> None:
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, ended.set)
-    counts = Counts()
+    counts = ByteCounts()
     for address in addresses:
-        await loop.create_server(lambda: Conversation(counts), address, BACKEND_PORT, backlog=4096)
+        await loop.create_server(lambda: BackendConnection(counts), address, BACKEND_PORT, backlog=4096)
     await ended.wait()
 
 

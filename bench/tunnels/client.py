@@ -10,13 +10,13 @@ import ssl
 from dataclasses import dataclass
 
 from bench.fixture import BACKEND_PORT, Service, User
-from bench.streams import Broken, read_head
+from bench.streams import BrokenResponse, read_head
 from bench.tunnels import frames
 
 PATIENCE = 20.0  # seconds
 
 
-class Refused(Exception):
+class UpgradeRefused(Exception):
     """The upgrade was answered with `status`, not 101."""
 
     def __init__(self, status: int) -> None:
@@ -39,7 +39,7 @@ class Entrance:
 
 
 class Tunnel:
-    """Opened by the constructor.  Raises Refused, Broken, OSError."""
+    """Opened by the constructor.  Raises UpgradeRefused, BrokenResponse, OSError."""
 
     def __init__(
         self, entrance: Entrance, service: Service, path: str, user: User, source: str = "127.0.0.1"
@@ -70,15 +70,15 @@ class Tunnel:
             self._more()
         status, fields = read_head(bytes(self._buffer[:end]))
         if status != 101:
-            raise Refused(status)
+            raise UpgradeRefused(status)
         if fields.get("sec-websocket-accept", "").encode() != frames.accept(key.encode()):
-            raise Broken("the handshake was answered for another key")
+            raise BrokenResponse("the handshake was answered for another key")
         del self._buffer[: end + 4]
 
     def _more(self) -> None:
         data = self.socket.recv(65536)
         if not data:
-            raise Broken("the tunnel has ended")
+            raise BrokenResponse("the tunnel has ended")
         self._buffer += data
 
 

@@ -1,6 +1,4 @@
-"""What does an open tunnel hold in memory, and does the bastion stay quick while thousands are opened
-(RE-051)?
-"""
+"""What does an open tunnel hold in memory, and does the bastion stay quick while thousands are opened?"""
 
 from __future__ import annotations
 
@@ -14,7 +12,7 @@ from dataclasses import dataclass
 from bench.fixture import Service, User
 from bench.ground import Ground
 from bench.processes import Program
-from bench.streams import Broken
+from bench.streams import BrokenResponse
 from bench.tunnels.client import Entrance, Tunnel
 
 PAYLOAD = bytes(1 << 16)
@@ -25,7 +23,7 @@ LONGEST = 300.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Crowd:
+class CrowdFigures:
     """`kib_each`: resident memory for each tunnel.  `livez_p99_ms`: how long GET /livez took meanwhile."""
 
     tunnels: int
@@ -36,8 +34,8 @@ class Crowd:
 
 def measure(
     ground: Ground, entrance: Entrance, tls_port: int, program: Program, service: Service, count: int
-) -> Crowd:
-    """Raises Refused, Broken, OSError."""
+) -> CrowdFigures:
+    """Raises UpgradeRefused, BrokenResponse, OSError."""
     for tunnel in [_used(entrance, service, ground.users, i) for i in range(PRACTICE)]:
         tunnel.close()
     time.sleep(0.5)
@@ -52,8 +50,10 @@ def measure(
             for tunnel in tunnels:
                 tunnel.close()
     if len(probe.seconds) < 10:
-        raise Broken(f"GET /livez was answered only {len(probe.seconds)} times, failed {probe.failed} times")
-    return Crowd(
+        raise BrokenResponse(
+            f"GET /livez was answered only {len(probe.seconds)} times, failed {probe.failed} times"
+        )
+    return CrowdFigures(
         count, gained * 1024 / count, statistics.quantiles(probe.seconds, n=100)[98] * 1000, probe.failed
     )
 
@@ -64,7 +64,7 @@ def _fill(
     deadline = time.monotonic() + LONGEST
     while len(tunnels) < count:
         if time.monotonic() > deadline:
-            raise Broken(f"only {len(tunnels)} of {count} tunnels were open after {LONGEST:g} s")
+            raise BrokenResponse(f"only {len(tunnels)} of {count} tunnels were open after {LONGEST:g} s")
         tunnels.append(_used(entrance, service, users, len(tunnels)))
 
 
@@ -75,7 +75,7 @@ def _used(entrance: Entrance, service: Service, users: Sequence[User], number: i
     tunnel.send(PAYLOAD)
     if tunnel.receive() != PAYLOAD:
         tunnel.close()
-        raise Broken("something else came back than was sent")
+        raise BrokenResponse("something else came back than was sent")
     return tunnel
 
 

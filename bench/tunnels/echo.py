@@ -14,7 +14,7 @@ from typing import cast
 
 from bench.fixture import Service, User
 from bench.processes import Program
-from bench.streams import Broken
+from bench.streams import BrokenResponse
 from bench.tunnels import frames
 from bench.tunnels.client import Entrance
 
@@ -25,7 +25,7 @@ OPENING = 20.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Echoes:
+class EchoFigures:
     """`cpu_us`: the proxy's CPU for one message there and back."""
 
     rate: float
@@ -33,7 +33,7 @@ class Echoes:
     busy: float
 
 
-class Bouncer(asyncio.Protocol):
+class EchoClient(asyncio.Protocol):
     """Sends a frame, waits for its payload to come back, and so on.
 
     `broken` says what went wrong, None while nothing did.
@@ -86,14 +86,14 @@ class Bouncer(asyncio.Protocol):
         if self.broken is None:
             self.broken = why
         if not self.opened.done():
-            self.opened.set_exception(Broken(why))
+            self.opened.set_exception(BrokenResponse(why))
         self._transport.abort()
 
 
 async def measure(
     entrance: Entrance, program: Program, service: Service, users: Sequence[User], seconds: float
-) -> Echoes:
-    """Raises Broken, OSError, TimeoutError."""
+) -> EchoFigures:
+    """Raises BrokenResponse, OSError, TimeoutError."""
     path = f"{service.prefix}/echo"
     bouncers = await asyncio.gather(*(_open(entrance, path, users[i % len(users)]) for i in range(TUNNELS)))
     try:
@@ -106,24 +106,24 @@ async def measure(
         took, cpu, bounced = loop.time() - begun, program.cpu_seconds - cpu, _sum(bouncers) - bounced
         broken = next((bouncer.broken for bouncer in bouncers if bouncer.broken is not None), None)
         if broken is not None or not bounced:
-            raise Broken(broken or "nothing came back")
-        return Echoes(bounced / took, cpu / bounced * 1e6, cpu / took)
+            raise BrokenResponse(broken or "nothing came back")
+        return EchoFigures(bounced / took, cpu / bounced * 1e6, cpu / took)
     finally:
         for bouncer in bouncers:
             bouncer.close()
 
 
-async def _open(entrance: Entrance, path: str, user: User) -> Bouncer:
+async def _open(entrance: Entrance, path: str, user: User) -> EchoClient:
     async with asyncio.timeout(OPENING):
         loop = asyncio.get_running_loop()
         _, bouncer = await loop.create_connection(
-            lambda: Bouncer(path, user), "127.0.0.1", entrance.port, ssl=entrance.tls
+            lambda: EchoClient(path, user), "127.0.0.1", entrance.port, ssl=entrance.tls
         )
         head: bytes = await bouncer.opened
     if not head.startswith(b"HTTP/1.1 101 "):
-        raise Broken(f"an upgrade was answered with {head[:40]!r}")
+        raise BrokenResponse(f"an upgrade was answered with {head[:40]!r}")
     return bouncer
 
 
-def _sum(bouncers: Sequence[Bouncer]) -> int:
+def _sum(bouncers: Sequence[EchoClient]) -> int:
     return sum(bouncer.bounced for bouncer in bouncers)

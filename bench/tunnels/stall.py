@@ -26,7 +26,7 @@ class Stall:
 
 
 def measure(entrance: Entrance, program: Program, service: Service, user: User) -> Stall:
-    """Raises Refused, Broken, OSError."""
+    """Raises UpgradeRefused, BrokenResponse, OSError."""
     _stalled(entrance, service, user).close()
     time.sleep(0.5)
     before = program.rss_mib

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bench.fixture import Service, User
 from bench.processes import Program
-from bench.streams import Broken
+from bench.streams import BrokenResponse
 from bench.tunnels import frames
 from bench.tunnels.client import PATIENCE, Entrance, Tunnel, counts
 
@@ -17,27 +17,27 @@ RAMP = 0.3  # seconds that do not count: the kernel's windows grow
 
 
 @dataclass(frozen=True, slots=True)
-class Speed:
+class Throughput:
     """`busy`: the proxy's share of its core.  Far below 1 it was not the proxy that set the speed."""
 
     mib_s: float
     busy: float
 
 
-def down(entrance: Entrance, program: Program, service: Service, user: User, seconds: float) -> Speed:
-    """Backend to client.  Raises Refused, Broken, OSError."""
+def down(entrance: Entrance, program: Program, service: Service, user: User, seconds: float) -> Throughput:
+    """Backend to client.  Raises UpgradeRefused, BrokenResponse, OSError."""
     tunnel = Tunnel(entrance, service, "/source", user)
     try:
         _read_for(tunnel, RAMP)
         cpu, begun = program.cpu_seconds, time.monotonic()
         done = _read_for(tunnel, seconds)
         took = time.monotonic() - begun
-        return Speed(done / took / MIB, (program.cpu_seconds - cpu) / took)
+        return Throughput(done / took / MIB, (program.cpu_seconds - cpu) / took)
     finally:
         tunnel.close()
 
 
-def up(entrance: Entrance, program: Program, service: Service, user: User, seconds: float) -> Speed:
+def up(entrance: Entrance, program: Program, service: Service, user: User, seconds: float) -> Throughput:
     """Client to backend, timed at the backend: what has not yet arrived does not count.  Raises as `down`."""
     tunnel = Tunnel(entrance, service, "/sink", user)
     try:
@@ -47,7 +47,7 @@ def up(entrance: Entrance, program: Program, service: Service, user: User, secon
         _write_for(tunnel, piece, seconds)
         done = counts(service)["received"] - before
         took = time.monotonic() - begun
-        return Speed(done / took / MIB, (program.cpu_seconds - cpu) / took)
+        return Throughput(done / took / MIB, (program.cpu_seconds - cpu) / took)
     finally:
         tunnel.close()
 
@@ -60,7 +60,7 @@ def _read_for(tunnel: Tunnel, seconds: float) -> int:
     while time.monotonic() < end:
         count = tunnel.socket.recv_into(buffer)
         if not count:
-            raise Broken("the tunnel has ended")
+            raise BrokenResponse("the tunnel has ended")
         done += count
     return done
 

@@ -14,7 +14,7 @@ from tests.fakes import SOMEBODY, run
     ("credentials", "user"),
     [
         (Credentials(), User("system:anonymous", groups=("system:unauthenticated",))),  # C-AN-1
-        (Credentials("bad"), None),
+        (Credentials("bad"), None),
         (Credentials(""), None),
         (Credentials("bad", explicit=True), None),
     ],

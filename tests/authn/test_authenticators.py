@@ -1,4 +1,4 @@
-"""All ways to prove who one is, together: which comes first, and what is never anonymous (spec A-1..A-5)."""
+"""All ways to prove who one is, together: which comes first, and what is never anonymous."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ UNION: dict[str, tuple[Credentials, object, str | int | None]] = {
     "a token": (Credentials("t"), BOB, "bob"),
     "a token of the file": (Credentials("in-the-file"), NO, "tess"),
     "a front proxy": (Credentials(certificate=PROXY, asserted=FRANK), NO, "frank"),
-    "C-UN-2 AU-091 a certificate before a token": (Credentials("t", certificate=ERIN), BOB, "erin"),
+    "C-UN-2 a certificate before a token": (Credentials("t", certificate=ERIN), BOB, "erin"),
     "C-UN-2 a front proxy before a token": (
         Credentials("t", certificate=PROXY, asserted=FRANK),
         BOB,
@@ -103,11 +103,11 @@ UNION: dict[str, tuple[Credentials, object, str | int | None]] = {
     "C-UN-3 a file's token while the API server is away": (Credentials("in-the-file"), DOWN, "tess"),
     "C-UN-5 all of it bad": (Credentials("bad", certificate=STRANGE, asserted=FRANK), NO, None),
     "C-UN-6, C-UN-7 all of it bad, one undecided": (Credentials("t", certificate=STRANGE), DOWN, 503),
-    "A-3 a bad token is not anonymous": (Credentials("bad"), NO, None),
-    "A-3 a token that could not be looked up is not anonymous": (Credentials("t"), DOWN, 503),
-    "A-3 a bad certificate is not anonymous": (Credentials(certificate=STRANGE), NO, None),
-    "A-3 a nameless certificate is not anonymous": (Credentials(certificate=NAMELESS), NO, None),
-    "A-3 a front proxy that names nobody is not anonymous": (Credentials(certificate=PROXY), NO, None),
+    "a bad token is not anonymous": (Credentials("bad"), NO, None),
+    "a token that could not be looked up is not anonymous": (Credentials("t"), DOWN, 503),
+    "a bad certificate is not anonymous": (Credentials(certificate=STRANGE), NO, None),
+    "a nameless certificate is not anonymous": (Credentials(certificate=NAMELESS), NO, None),
+    "a front proxy that names nobody is not anonymous": (Credentials(certificate=PROXY), NO, None),
     "headers without a certificate are nothing": (Credentials(asserted=FRANK), NO, "system:anonymous"),
 }
 
@@ -132,14 +132,14 @@ def test_who_it_is(
 
 
 DECISION_POINT: dict[str, tuple[object, int | None]] = {
-    "AU-095 TokenReview answers 500": (ApiError("the API server answered 500", 500), 503),
-    "AU-096 TokenReview hangs": (TimeoutError(), 503),
-    "AU-099 of another audience": (BOB | {"audiences": ["other"]}, None),
-    "AU-099 of no audience": (BOB | {"audiences": []}, None),
-    "AU-100 a string for a boolean": (BOB | {"authenticated": "true"}, 503),
-    "AU-101 no status": (b'{"status":null}', 503),
-    "AU-101 an empty one": ({}, None),
-    "AU-106 a redirect": (ApiError("the API server answered 302", 302), 503),
+    "TokenReview answers 500": (ApiError("the API server answered 500", 500), 503),
+    "TokenReview hangs": (TimeoutError(), 503),
+    "of another audience": (BOB | {"audiences": ["other"]}, None),
+    "of no audience": (BOB | {"audiences": []}, None),
+    "a string for a boolean": (BOB | {"authenticated": "true"}, 503),
+    "no status": (b'{"status":null}', 503),
+    "an empty one": ({}, None),
+    "a redirect": (ApiError("the API server answered 302", 302), 503),
 }
 
 
@@ -193,7 +193,7 @@ def test_who_is_known_at_once_is_never_made_to_wait(settings: Authentication) ->
 def test_the_audiences_are_asked_for_and_the_headers_told(settings: Authentication) -> None:
     async def talk(authenticators: Authenticators, api: Reviews) -> None:
         assert authenticators.headers == FrontProxyHeaders((b"x-remote-user",), (b"x-remote-group",))
-        assert await owner(authenticators.fresh, Credentials("t")) is None  # AU-099
+        assert await owner(authenticators.fresh, Credentials("t")) is None
         assert api.calls[0][1]["spec"] == {"token": "t", "audiences": ["api"]}
 
     opened(talk, settings, BOB | {"audiences": ["other"]})

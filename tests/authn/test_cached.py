@@ -30,7 +30,6 @@ def conversation(steps: Callable[..., Any], inner: None = None, **options: Any) 
     return run(main(), ClockLoop)
 
 
-# CA-006
 @pytest.mark.parametrize(("credentials", "user"), [(GOOD, JANE), (BAD, None)], ids=["yes", "no"])
 def test_an_answer_is_remembered_until_it_lapses(credentials: Credentials, user: User | None) -> None:
     async def steps(cached: Any, inner: Any) -> None:
@@ -46,7 +45,7 @@ def test_a_yes_outlives_the_server_that_said_it_and_no_longer_than_its_time() ->
     async def steps(cached: Any, inner: Any) -> None:
         await cached.authenticate(GOOD, SOMEBODY)
         inner.failing = service_unavailable("down")
-        assert await cached.authenticate(GOOD, SOMEBODY) == JANE  # C-TR1-21
+        assert await cached.authenticate(GOOD, SOMEBODY) == JANE
         await pass_time(11)
         with refused(503):
             await cached.authenticate(GOOD, SOMEBODY)
@@ -54,7 +53,6 @@ def test_a_yes_outlives_the_server_that_said_it_and_no_longer_than_its_time() ->
     conversation(steps)
 
 
-# CA-002
 def test_a_failure_is_never_remembered() -> None:
     async def steps(cached: Any, inner: Any) -> None:
         inner.failing = service_unavailable("down")
@@ -68,7 +66,6 @@ def test_a_failure_is_never_remembered() -> None:
     conversation(steps)
 
 
-# CA-001, CA-008
 def test_tokens_do_not_share_an_answer() -> None:
     async def steps(cached: Any, inner: None) -> None:
         assert await cached.authenticate(GOOD, SOMEBODY) == JANE
@@ -99,7 +96,6 @@ class Slow(Knows):
         return self.users.get(present(credentials.token))
 
 
-# CA-014
 def test_many_who_ask_at_once_are_one_question() -> None:
     async def main() -> None:
         inner = Slow({"good": JANE})
@@ -155,7 +151,6 @@ def test_it_can_be_asked_who_is_remembered_without_asking_anybody() -> None:
     conversation(steps)
 
 
-# CA-010
 def test_no_token_is_kept_in_the_clear() -> None:
     async def steps(cached: Any, inner: None) -> None:
         await cached.authenticate(Credentials("hunter2"), SOMEBODY)

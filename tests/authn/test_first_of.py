@@ -56,7 +56,7 @@ def test_nobody_is_asked_after_the_first_that_knows() -> None:
 
 def test_a_bad_token_is_not_anonymous() -> None:
     authenticators = FirstOf([knows(ONE), AnonymousAuthenticator()])
-    assert run(authenticators.authenticate(Credentials("bad"), SOMEBODY)) is None
+    assert run(authenticators.authenticate(Credentials("bad"), SOMEBODY)) is None
     assert run(authenticators.authenticate(Credentials(), SOMEBODY)) == anonymous()
 
 

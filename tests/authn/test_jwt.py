@@ -175,7 +175,7 @@ MAPPED: dict[str, tuple[dict[str, Any], dict[str, Any], User]] = {
         user("oidc:erin", "oidc:system:masters"),
     ),
     "a name of system's by another prefix": ({"sub": "system:admin"}, {}, user("oidc:system:admin", "devs")),
-    "AU-072 a group that is no list": ({"groups": "devs"}, {}, user("oidc:erin", "devs")),
+    "a group that is no list": ({"groups": "devs"}, {}, user("oidc:erin", "devs")),
     "no groups": ({"groups": None}, {}, user("oidc:erin")),
     "an empty list of groups": ({"groups": []}, {}, user("oidc:erin")),
     "groups that nobody asked for": ({"groups": [1]}, {"groups_claim": ""}, user("oidc:erin")),
@@ -189,8 +189,8 @@ MAPPED: dict[str, tuple[dict[str, Any], dict[str, Any], User]] = {
         {},
         user("oidc:" + "e" * (MAX_NAME - 5), "devs"),
     ),
-    "AU-080 letters that look like others": ({"sub": "еrin"}, {}, user("oidc:еrin", "devs")),
-    "AU-080 letters that NFKC changes": ({"sub": "ｅｒｉｎ"}, {}, user("oidc:ｅｒｉｎ", "devs")),
+    "letters that look like others": ({"sub": "еrin"}, {}, user("oidc:еrin", "devs")),
+    "letters that NFKC changes": ({"sub": "ｅｒｉｎ"}, {}, user("oidc:ｅｒｉｎ", "devs")),
     "a list of audiences": ({"aud": ["x", CLIENT_ID]}, {}, user("oidc:erin", "devs")),
     "the other audience": ({"aud": "other"}, {}, user("oidc:erin", "devs")),
     "a claim as required": (
@@ -198,7 +198,7 @@ MAPPED: dict[str, tuple[dict[str, Any], dict[str, Any], User]] = {
         {"required_claims": (("hd", "x.org"),)},
         user("oidc:erin", "devs"),
     ),
-    "at_hash, which is of another token (AU-069)": (
+    "at_hash, which is of another token": (
         {"at_hash": "x", "nonce": "n", "azp": "z", "jti": "j"},
         {},
         user("oidc:erin", "devs"),
@@ -217,7 +217,7 @@ def test_a_token_is_a_users(claims: dict[str, Any], rules: dict[str, Any], whose
 
 
 REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "AU-074 an address that nobody verified": (
+    "an address that nobody verified": (
         {"email": "e@x.org", "email_verified": False},
         {"username_claim": "email"},
     ),
@@ -226,16 +226,16 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"username_claim": "email"},
     ),
     "no address at all, of which nothing is said": ({"email": "erin"}, {"username_claim": "email"}),
-    "AU-074 a number for a boolean": ({"email": "e@x.org", "email_verified": 1}, {"username_claim": "email"}),
-    "AU-074 an object for a boolean": (
+    "a number for a boolean": ({"email": "e@x.org", "email_verified": 1}, {"username_claim": "email"}),
+    "an object for a boolean": (
         {"email": "e@x.org", "email_verified": {"is": True}},
         {"username_claim": "email"},
     ),
-    "AU-074 a string for a boolean": (
+    "a string for a boolean": (
         {"email": "e@x.org", "email_verified": "true"},
         {"username_claim": "email"},
     ),
-    "AU-075 an address of two domains": (
+    "an address of two domains": (
         {"email": "a@evil.com@x.org", "email_verified": True},
         {"username_claim": "email"},
     ),

@@ -169,7 +169,7 @@ def _verifier(trust: TrustAnchors) -> CertificateVerifier:
 
 
 def known(certificate: Issued | None, *lines: str, allowed: str = "") -> User | None:
-    """As a bastion with both kinds of authority would have it, front proxies first (A-1)."""
+    """As a bastion with both kinds of authority would have it, front proxies first."""
     verifiers = [_verifier(TrustAnchors(one.pem)) for one in (PROXIES, USERS)]
     front = FrontProxyAuthenticator(verifiers[0], frozenset(allowed.split()))
     chain = (certificate.der,) if certificate is not None else ()
@@ -233,7 +233,7 @@ def test_what_a_request_carries_is_compared_and_never_shown() -> None:
     assert "Bob" not in repr(credentials)
 
 
-# --- and what reaches no backend (A-25, C-AF-13..26)
+# --- and what reaches no backend (C-AF-13..26)
 
 
 def test_configured_names_are_kept_from_backends() -> None:

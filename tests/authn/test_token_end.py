@@ -14,7 +14,7 @@ ERIN = User("oidc:erin", groups=("devs", "system:authenticated"))
 
 
 def test_a_yes_is_remembered_but_not_past_the_tokens_end() -> None:
-    """CA-007: the token's own end is nearer than the memory's."""
+    """The token's own end is nearer than the memory's."""
 
     async def main() -> None:
         wall = NOW
@@ -44,7 +44,6 @@ def test_a_yes_is_remembered_but_not_past_the_tokens_end() -> None:
 
 
 def test_a_clock_that_is_set_shortens_no_memory_and_lengthens_none_past_the_end() -> None:
-    """CA-015, CA-016."""
 
     async def main() -> None:
         wall = NOW

@@ -29,7 +29,7 @@ def ask(*answers: Any, audiences: tuple[str, ...] = (), token: Any = "t") -> tup
 
 ANSWERS = [
     # audiences asked for, the answer, the user
-    pytest.param((), YES, SOMEBODY, id="C-TR1-7"),
+    pytest.param((), YES, SOMEBODY),
     pytest.param(
         (),
         {
@@ -47,19 +47,18 @@ ANSWERS = [
             ("stuff-dev", "main-eng", "system:authenticated"),
             (("foo", ("bar", "baz")),),
         ),
-        id="C-TR1-8",
     ),
-    pytest.param((), {"authenticated": False, "user": {"username": "garbage"}}, None, id="C-TR1-9"),
-    pytest.param((), {"authenticated": False}, None, id="C-TR1-10"),
+    pytest.param((), {"authenticated": False, "user": {"username": "garbage"}}, None),
+    pytest.param((), {"authenticated": False}, None),
     pytest.param((), {}, None, id="silence-is-no"),
-    pytest.param((), {"authenticated": False, "error": "expired"}, None, id="A-41-error"),
+    pytest.param((), {"authenticated": False, "error": "expired"}, None, id="error"),
     pytest.param((), {"authenticated": True, "user": {}}, None, id="nobody"),
     pytest.param((), {"authenticated": True, "user": {"username": ""}}, None, id="empty-name"),
-    pytest.param(("api",), YES | {"audiences": ["api", "other"]}, SOMEBODY, id="C-TR1-12"),
-    pytest.param(("other",), YES, None, id="C-TR1-14-unaware-of-audiences"),
-    pytest.param(("api",), YES | {"audiences": ["api"]}, SOMEBODY, id="C-TR1-15"),
-    pytest.param((), YES | {"audiences": ["api"]}, SOMEBODY, id="C-TR1-16-none-asked-for"),
-    pytest.param(("api",), YES | {"audiences": ["other"]}, None, id="C-TR1-17"),
+    pytest.param(("api",), YES | {"audiences": ["api", "other"]}, SOMEBODY),
+    pytest.param(("other",), YES, None, id="unaware-of-audiences"),
+    pytest.param(("api",), YES | {"audiences": ["api"]}, SOMEBODY),
+    pytest.param((), YES | {"audiences": ["api"]}, SOMEBODY, id="none-asked-for"),
+    pytest.param(("api",), YES | {"audiences": ["other"]}, None),
     pytest.param(("api",), YES | {"audiences": []}, None, id="no-audience"),
     pytest.param(
         (),
@@ -71,7 +70,7 @@ ANSWERS = [
             },
         },
         User("system:serviceaccount:ns:sa", groups=("system:serviceaccounts", "system:authenticated")),
-        id="A-5-once",
+        id="once",
     ),
 ]
 

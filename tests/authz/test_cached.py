@@ -34,7 +34,6 @@ def conversation(
     return run(main(), ClockLoop)
 
 
-# CA-004, CA-005
 @pytest.mark.parametrize(
     ("allowed", "lasts"), [(True, 20), (False, 5)], ids=["C-SR-10-allow", "C-SR-13-deny"]
 )
@@ -50,7 +49,6 @@ def test_each_decision_has_its_own_lifetime(allowed: bool, lasts: int) -> None:
     )
 
 
-# CA-003
 def test_a_remembered_decision_serves_until_it_lapses_then_503_and_never_an_allow() -> None:
     async def steps(cached: Any, inner: Any) -> None:
         await cached.authorize(JANE, GET, SOMEBODY)
@@ -83,7 +81,6 @@ OTHERS = [
 ]
 
 
-# CA-011
 @pytest.mark.parametrize(("user", "attributes"), OTHERS)
 def test_no_two_questions_share_an_answer(user: User, attributes: Attributes) -> None:
     async def steps(cached: Any, inner: Any) -> None:
@@ -97,7 +94,7 @@ def test_no_two_questions_share_an_answer(user: User, attributes: Attributes) ->
 @pytest.mark.parametrize("allowed", [True, False], ids=["C-SR-16", "C-SR-14"])
 @pytest.mark.parametrize(("length", "asked"), [(9998, 2), (9997, 1)], ids=["ten-thousand", "one-less"])
 def test_a_question_of_ten_thousand_bytes_is_not_remembered(allowed: bool, length: int, asked: int) -> None:
-    # Z-12: else whoever asks with long names fills the memory.
+    # else whoever asks with long names fills the memory.
     long = Attributes("", name="x" * length)  # and the version, v1
 
     async def steps(cached: Any, inner: Any) -> None:

@@ -215,7 +215,7 @@ CASES = [
         id="C-IM-25",
     ),
     pytest.param(ADMIN, fields("", []), 400, id="an-empty-user-is-nobody"),
-    pytest.param(ADMIN, fields("", ["g"]), 400, id="I-1-groups-of-an-empty-user"),
+    pytest.param(ADMIN, fields("", ["g"]), 400, id="groups-of-an-empty-user"),
     pytest.param(User("deny-me"), fields("anyone"), 403, id="denied"),
 ]
 
@@ -368,7 +368,6 @@ def test_the_key_of_an_extra_is_decoded_once(raw: bytes, key: str) -> None:
 
 
 GROUPS = [
-    # I-3
     pytest.param(RequestedIdentity("u"), (AUTHENTICATED,), id="a-user"),
     pytest.param(RequestedIdentity("u", ("g",)), ("g", AUTHENTICATED), id="given-groups-first"),
     pytest.param(

@@ -24,17 +24,13 @@ def ask(answer: Any, attributes: Attributes = GET) -> tuple[Decision, list[tuple
 
 
 ANSWERS = [
-    pytest.param({"allowed": True}, Decision(True), id="Z-11-allow"),
-    pytest.param(
-        {"allowed": True, "reason": "RBAC: allowed"}, Decision(True, "RBAC: allowed"), id="Z-7-reason"
-    ),
-    pytest.param({"allowed": False}, Decision(False), id="Z-11-no-opinion-is-no"),
+    pytest.param({"allowed": True}, Decision(True), id="allow"),
+    pytest.param({"allowed": True, "reason": "RBAC: allowed"}, Decision(True, "RBAC: allowed"), id="reason"),
+    pytest.param({"allowed": False}, Decision(False), id="no-opinion-is-no"),
     pytest.param({}, Decision(False), id="silence-is-no"),
-    pytest.param({"allowed": False, "denied": True, "reason": "no"}, Decision(False, "no"), id="Z-11-deny"),
-    pytest.param({"allowed": True, "denied": True}, Decision(False), id="Z-11-deny-wins"),
-    pytest.param(
-        {"allowed": True, "evaluationError": "x"}, Decision(True), id="F-45-AU-103-allow-beside-an-error"
-    ),
+    pytest.param({"allowed": False, "denied": True, "reason": "no"}, Decision(False, "no"), id="deny"),
+    pytest.param({"allowed": True, "denied": True}, Decision(False), id="deny-wins"),
+    pytest.param({"allowed": True, "evaluationError": "x"}, Decision(True), id="allow-beside-an-error"),
     pytest.param(
         {"allowed": False, "reason": "no", "evaluationError": "I'm sorry, Dave"},
         Decision(False, "no"),
@@ -66,7 +62,7 @@ def test_an_answer_is_a_decision(status: dict[str, Any], decision: Decision) -> 
         ),
         (Attributes("", path="/x"), {"nonResourceAttributes": {"path": "/x", "verb": ""}}),
     ],
-    ids=["Z-14", "non-resource"],
+    ids=["resource", "non-resource"],
 )
 def test_the_question_is_the_whole_question(attributes: Attributes, spec: dict[str, dict[str, str]]) -> None:
     _, [(path, body)] = ask({"allowed": True}, attributes)
@@ -80,8 +76,8 @@ def test_the_question_is_the_whole_question(attributes: Attributes, spec: dict[s
 
 NO_ANSWERS = [
     ApiError("connection refused"),
-    ApiError("the API server answered 500", 500),  # AU-104
-    ApiError("the API server answered 403", 403),  # AU-105: the bastion lost its own rights
+    ApiError("the API server answered 500", 500),
+    ApiError("the API server answered 403", 403),  # the bastion lost its own rights
     ConnectionResetError(),
     TimeoutError(),
     b"",

@@ -114,7 +114,7 @@ def test_chosen(names: list[str], parts: dict[str, tuple[str, ...]]) -> None:
 
 @pytest.mark.parametrize("name", ["mix", "peers:post", "reviews:", ""])
 def test_unknown_names_are_told(name: str) -> None:
-    with pytest.raises(suites.Unknown):
+    with pytest.raises(suites.UnknownSuite):
         suites.chosen(["peers", name], SUITES)
 
 

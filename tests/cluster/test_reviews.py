@@ -38,7 +38,6 @@ def said(caplog: LogCaptureFixture, *answers: Any, paths: Any = (ACCESS_REVIEWS,
 
 
 def test_a_right_that_the_bastion_lacks_is_said_with_what_gives_it(caplog: LogCaptureFixture) -> None:
-    """AU-105."""
     [line] = said(caplog, FORBIDDEN, paths=(ACCESS_REVIEWS, TOKEN_REVIEWS))
     assert line.startswith(
         "https://api:6443 answered 403: the bastion may not create subjectaccessreviews, tokenreviews; "

@@ -62,6 +62,6 @@ def test_a_folder_that_was_asked_for_and_is_anothers_is_said(tmp_path: Path) -> 
         program = Program(tmp_path / "two", "demo", "--directory", tmp_path / "x", "--port", free_port())
         assert program.wait() == 1
         assert (
-            program.stderr
-            == f"bastion demo: {tmp_path / 'x'} is another demo's, which is running: see --directory\n"
+            program.stderr == f"bastion demo: {tmp_path / 'x'} is in use by another demo that is running:"
+            " choose another folder with --directory\n"
         )

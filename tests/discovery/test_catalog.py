@@ -299,7 +299,6 @@ LEAVING = [
 ]
 
 
-# UP-049
 @pytest.mark.parametrize(("pods", "change", "told"), LEAVING)
 def test_an_address_that_its_pod_has_left_is_told(
     pods: list[Any], change: Callable[[Catalog], object], told: list[str]

@@ -265,7 +265,6 @@ def test_pages_of_a_large_list_and_a_token_that_expires_between_them() -> None:
     on_a_clock(scene)
 
 
-# CA-018
 def test_one_expiry_is_one_list() -> None:
     async def scene() -> None:
         api = filled()
@@ -318,7 +317,6 @@ def test_a_clock_that_jumps(jump: Any) -> None:
     on_a_clock(scene)
 
 
-# CA-019
 def test_a_silent_watch_costs_no_more_than_35_seconds() -> None:
     async def scene() -> None:
         api = filled()

@@ -17,7 +17,6 @@ MINUTE = 60.0
 REMEMBERED = {ALICE: 200, CAROL: 403, "guessed": 401}
 
 
-# CA-017
 def test_remembered_decisions_serve_until_they_lapse(cluster: Cluster, tmp_path: Path) -> None:
     pod, other = cluster.pod(), cluster.pod()
     (tmp_path / "api").mkdir()
@@ -99,7 +98,6 @@ def test_it_starts_without_an_api_server_and_says_what_it_waits_for(cluster: Clu
 def test_a_bastion_that_may_not_ask_allows_nobody_and_says_what_it_lacks(
     cluster: Cluster, tmp_path: Path
 ) -> None:
-    """AU-105."""
     (tmp_path / "bastion").mkdir()
     with standalone(cluster, tmp_path) as (_, kubeconfig):
         config = yaml.safe_load(kubeconfig.read_text())

@@ -72,7 +72,7 @@ def test_a_chain_with_an_intermediate_is_verified(cluster: Cluster, tmp_path: Pa
 
 ANONYMOUS = 'User "system:anonymous" cannot get'
 
-# AU-091: one rule for a certificate beside other credentials.
+# one rule for a certificate beside other credentials.
 BESIDE: dict[str, tuple[tuple[str, ...], str, int, str]] = {
     "nothing": ((), "", 200, "erin"),
     "another's token: the certificate comes first, as for kube-apiserver": ((), BOB, 200, "erin"),
@@ -141,12 +141,12 @@ NOW = time.time()
 STRANGERS = make_authority("strangers", now=NOW)
 OURS = Issued(USERS._certificate, USERS._key)  # to issue what an authority would not
 BAD: dict[str, Callable[[], CertificatePair]] = {
-    "AU-085 of another authority": lambda: pair_of(issue(STRANGERS, "erin", "devs", now=NOW)),
-    "AU-085 of another authority, which is sent along": lambda: pair_of(
+    "of another authority": lambda: pair_of(issue(STRANGERS, "erin", "devs", now=NOW)),
+    "of another authority, which is sent along": lambda: pair_of(
         issue(STRANGERS, "erin", "devs", now=NOW), STRANGERS
     ),
     "signed by itself": lambda: pair_of(issue(None, "erin", "devs", now=NOW)),
-    "AU-087 of a server": lambda: pair_of(issue(OURS, "erin", "devs", usage=[SERVER], now=NOW)),
+    "of a server": lambda: pair_of(issue(OURS, "erin", "devs", usage=[SERVER], now=NOW)),
     "expired": lambda: pair_of(issue(OURS, "erin", "devs", ends=-60, now=NOW)),
     "not yet valid": lambda: pair_of(issue(OURS, "erin", "devs", begins=600, now=NOW)),
 }
@@ -170,7 +170,7 @@ def test_a_bad_certificate_fails_the_handshake(
 
 NOBODYS: dict[str, Callable[[], CertificatePair]] = {
     "without a name": lambda: pair_of(issue(OURS, None, "devs", now=NOW)),
-    "AU-090 with a NUL in the name": lambda: pair_of(issue(OURS, "erin\0", "devs", now=NOW)),
+    "with a NUL in the name": lambda: pair_of(issue(OURS, "erin\0", "devs", now=NOW)),
     "with two UIDs": lambda: pair_of(issue(OURS, "erin", "devs", uids=["1", "2"], now=NOW)),
     "of a front proxy that names nobody": proxys,
 }
@@ -184,12 +184,12 @@ def test_a_good_certificate_that_names_nobody_is_never_anonymous(
     answer, seen = asyncio.run(seen_by(bastion, pod))
     assert_status(answer, 401)
     assert not seen
-    answer, seen = asyncio.run(seen_by(bastion, pod, token=ALICE))  # a token beside it still counts (A-2)
+    answer, seen = asyncio.run(seen_by(bastion, pod, token=ALICE))  # a token beside it still counts
     assert (answer.status, len(seen)) == (200, 1)
 
 
 def test_no_session_is_resumed_into_an_identity(guarded: Bastion, tmp_path: Path) -> None:
-    """AU-092: under TLS 1.3 nothing is resumed, so who shows no certificate has none, whatever he showed
+    """Under TLS 1.3 nothing is resumed, so who shows no certificate has none, whatever he showed
     before.
     """
     context = showing(guarded, tmp_path, users("erin", "devs")).trust

@@ -63,7 +63,7 @@ def test_one_who_is_not_on_the_list_is_no_front_proxy(guarded: Bastion, pod: Pla
 
 
 def test_configured_headers_reach_no_backend_whoever_sends_them(guarded: Bastion, pod: Place) -> None:
-    """A-25, also where a token authenticated the request, and where Connection names them."""
+    """Also where a token authenticated the request, and where Connection names them."""
     connection = "Connection: Who, X-Remote-User"
     for lines in (ERIN, (*ERIN, connection)):
         answer, (seen,) = asyncio.run(seen_by(guarded, pod, *lines, "Who: x", "Whose: mine", token=ALICE))

@@ -248,7 +248,6 @@ def test_what_cannot_be_read_is_answered_with_a_status(
 # --- Expect: 100-continue
 
 
-# SM-150
 def test_100_comes_after_authorization_only(bastion: Bastion, pod: Place) -> None:
     async def main() -> None:
         async with backend(pod.address) as behind:

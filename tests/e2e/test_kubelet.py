@@ -26,7 +26,6 @@ async def who(visit: Visit) -> None:
         await visit.answer(f"{visit.number} {shown.get('commonName', 'nobody')}".encode())
 
 
-# SS-071
 @pytest.mark.parametrize("rest", ["/metrics", "/exec/default/web/web?command=id"])
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_kubelet_is_reached_as_its_node_alone(

@@ -106,8 +106,8 @@ ATTACKS = {
 }
 # These may be of a key that is new: after half a minute the issuer is asked again, for what it alone says.
 OF_A_NEW_KEY = {
-    "AU-044 kid ../../dev/null",
-    "AU-045 kid with a quote",
+    "kid ../../dev/null",
+    "kid with a quote",
     "the kid of another type",
     "no kid, where several keys could be meant",
 }
@@ -131,9 +131,9 @@ def test_an_attack_is_401_and_fetches_nothing(setting: Setting, pod: Place, name
 
 
 ADDRESSES: dict[str, Forge] = {
-    "AU-074 not verified": claims(email="erin@example.org", email_verified=False),
-    "AU-074 a string": claims(email="erin@example.org", email_verified="true"),
-    "AU-075 of two domains": claims(email="a@evil.com@example.org", email_verified=True),
+    "not verified": claims(email="erin@example.org", email_verified=False),
+    "a string": claims(email="erin@example.org", email_verified="true"),
+    "of two domains": claims(email="a@evil.com@example.org", email_verified=True),
     "none": claims(),
 }
 
@@ -153,14 +153,14 @@ def test_claims_that_are_odd_and_good(setting: Setting, pod: Place) -> None:
     assert setting.user(pod, setting.main.token(exp=time.time() - 40)) == "oidc:erin"
     # nothing is said of it
     assert setting.user(pod, setting.mail.token(email="erin@example.org")) == "oidc:erin@example.org"
-    assert setting.user(pod, setting.main.token(at_hash="x", nonce="n")) == "oidc:erin"  # AU-069
-    assert setting.user(pod, setting.main.token(groups="devs")) == "oidc:erin"  # AU-072
-    # AU-080: another letter, another user
+    assert setting.user(pod, setting.main.token(at_hash="x", nonce="n")) == "oidc:erin"
+    assert setting.user(pod, setting.main.token(groups="devs")) == "oidc:erin"
+    # another letter, another user
     assert setting.user(pod, setting.main.token(sub="еrin")) == "oidc:еrin"
 
 
 def test_a_token_of_a_megabyte_is_no_token(setting: Setting, pod: Place) -> None:
-    """AU-078, AU-079: more than a head may have, or more than a token."""
+    """More than a head may have, or more than a token."""
 
     async def main() -> None:
         assert await setting.status(pod, setting.main.token(sub="e" * 20_000)) == 401

@@ -192,7 +192,6 @@ async def in_the_midst_of_a_chunk(wire: Client, path: str) -> None:
     await wire.send(request(path, "Transfer-Encoding: chunked", method="POST"), b"ff\r\nsome")
 
 
-# RE-052
 @pytest.mark.timeout(15)
 @pytest.mark.parametrize("leaving", ["closes", "resets"])
 @pytest.mark.parametrize(

@@ -1,5 +1,4 @@
-"""Backends that answer with anything but HTTP, or with more than an answer: RS-002 to RS-074, SS-093 and
-SS-094.
+"""Backends that answer with anything but HTTP, or with more than an answer.
 
 Beside each refusal stands its twin: the same answer with the defect repaired reaches the client.
 """
@@ -55,26 +54,26 @@ def leaving(data: bytes) -> Serve:
 
 REFUSED = {
     # the defect, the repair
-    "RS-002 two lengths": (OK + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello", FIVE),
-    "RS-003 a negative length": (OK + b"Content-Length: -1\r\n\r\nhello", FIVE),
-    "RS-004 a list of lengths": (OK + b"Content-Length: 5, 5\r\n\r\nhello", FIVE),
-    "RS-005 a space before the colon": (OK + b"Content-Length : 5\r\n\r\nhello", FIVE),
-    "RS-006 bare LFs": (FIVE.replace(b"\r\n", b"\n"), FIVE),
-    "RS-007 NUL in a field": (
+    "two lengths": (OK + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello", FIVE),
+    "a negative length": (OK + b"Content-Length: -1\r\n\r\nhello", FIVE),
+    "a list of lengths": (OK + b"Content-Length: 5, 5\r\n\r\nhello", FIVE),
+    "a space before the colon": (OK + b"Content-Length : 5\r\n\r\nhello", FIVE),
+    "bare LFs": (FIVE.replace(b"\r\n", b"\n"), FIVE),
+    "NUL in a field": (
         OK + b"X: a\x00b\r\nContent-Length: 0\r\n\r\n",
         OK + b"X: ab\r\nContent-Length: 0\r\n\r\n",
     ),
-    "RS-008 a folded field": (
+    "a folded field": (
         OK + b"X: a\r\n b\r\nContent-Length: 0\r\n\r\n",
         OK + b"X: a b\r\nContent-Length: 0\r\n\r\n",
     ),
-    "RS-009 a name that is none": (
+    "a name that is none": (
         OK + b"X\x80: a\r\nContent-Length: 0\r\n\r\n",
         OK + b"X: a\x80\r\nContent-Length: 0\r\n\r\n",
     ),
-    "RS-013 status 000": (b"HTTP/1.1 000 X\r\n\r\n", EMPTY),
-    "RS-014 a status that is no number": (b"HTTP/1.1 2x0 X\r\n\r\n", EMPTY),
-    "RS-016 another protocol": (b"SSH-2.0-OpenSSH_9.2\r\n", EMPTY),
+    "status 000": (b"HTTP/1.1 000 X\r\n\r\n", EMPTY),
+    "a status that is no number": (b"HTTP/1.1 2x0 X\r\n\r\n", EMPTY),
+    "another protocol": (b"SSH-2.0-OpenSSH_9.2\r\n", EMPTY),
 }
 
 
@@ -113,14 +112,14 @@ def test_rs_022_a_backend_that_closes_at_once_is_a_503_and_one_that_answers_is_n
 
 BROKEN = {
     # the defect, whether the backend stays, the repair
-    "RS-020 a bad chunk size": (CHUNKS + b"ZZ\r\n", True, CHUNKS + b"5\r\nhello\r\n0\r\n\r\n"),
-    "RS-021 a bad end of a chunk": (
+    "a bad chunk size": (CHUNKS + b"ZZ\r\n", True, CHUNKS + b"5\r\nhello\r\n0\r\n\r\n"),
+    "a bad end of a chunk": (
         CHUNKS + b"5\r\nhelloXX0\r\n\r\n",
         True,
         CHUNKS + b"5\r\nhello\r\n0\r\n\r\n",
     ),
-    "RS-023 less than the length": (OK + b"Content-Length: 10\r\n\r\nhello", False, FIVE),
-    "RS-024 no last chunk": (CHUNKS + b"5\r\nhello\r\n", False, CHUNKS + b"5\r\nhello\r\n0\r\n\r\n"),
+    "less than the length": (OK + b"Content-Length: 10\r\n\r\nhello", False, FIVE),
+    "no last chunk": (CHUNKS + b"5\r\nhello\r\n", False, CHUNKS + b"5\r\nhello\r\n0\r\n\r\n"),
 }
 
 
@@ -148,14 +147,14 @@ def test_what_breaks_off_is_visibly_broken(
 # --- what is one answer and no other
 
 ONE = {
-    "RS-028 103 with fields": (
+    "103 with fields": (
         b"HTTP/1.1 103 Early Hints\r\nLink: </x>; rel=preload\r\nSet-Cookie: a=b\r\n\r\n" + EMPTY,
         b"",
         True,
     ),
-    "RS-029 a 100 nobody asked for": (b"HTTP/1.1 100 Continue\r\n\r\n" + EMPTY, b"", True),
-    "RS-025 another answer behind it": (FIVE + EVIL, b"hello", False),
-    "RS-031 HTTP/1.0, kept": (
+    "a 100 nobody asked for": (b"HTTP/1.1 100 Continue\r\n\r\n" + EMPTY, b"", True),
+    "another answer behind it": (FIVE + EVIL, b"hello", False),
+    "HTTP/1.0, kept": (
         b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 5\r\n\r\nhello",
         b"hello",
         None,
@@ -253,56 +252,56 @@ REPORT = (
 
 FIELDS = {
     # the backend's fields, what the client's must be
-    "RS-035 the bastion's own session": (
+    "the bastion's own session": (
         b"Set-Cookie: __Host-bastion_session=evil; Path=/; Secure; HttpOnly",
         lacks("Set-Cookie"),
     ),
-    "RS-036 a cookie for the parent domain": (b"Set-Cookie: x=1; Domain=test; Path=/", _cookie_is_ours_alone),
-    "RS-040 what other origins may": (CORS, lacks("Access-Control-Allow-Origin")),
-    "RS-041 Clear-Site-Data": (b'Clear-Site-Data: "*"', lacks("Clear-Site-Data")),
-    "RS-042 a service worker for all": (b"Service-Worker-Allowed: /", lacks("Service-Worker-Allowed")),
-    "RS-042 client hints, sign-in and dictionaries of an origin": (
+    "a cookie for the parent domain": (b"Set-Cookie: x=1; Domain=test; Path=/", _cookie_is_ours_alone),
+    "what other origins may": (CORS, lacks("Access-Control-Allow-Origin")),
+    "Clear-Site-Data": (b'Clear-Site-Data: "*"', lacks("Clear-Site-Data")),
+    "a service worker for all": (b"Service-Worker-Allowed: /", lacks("Service-Worker-Allowed")),
+    "client hints, sign-in and dictionaries of an origin": (
         (
             b"Accept-CH: A\r\nCritical-CH: A\r\nSet-Login: logged-out\r\nUse-As-Dictionary:"
             b' match="/*"\r\nOrigin-Agent-Cluster: ?0'
         ),
         lacks("Accept-CH", "Critical-CH", "Set-Login", "Use-As-Dictionary", "Origin-Agent-Cluster"),
     ),
-    "RS-046 Alt-Svc": (b'Alt-Svc: h3="evil.example:443"', lacks("Alt-Svc")),
-    "RS-047 reports": (REPORT, lacks("NEL", "Report-To")),
-    "RS-048 Refresh elsewhere is the application's own": (
+    "Alt-Svc": (b'Alt-Svc: h3="evil.example:443"', lacks("Alt-Svc")),
+    "reports": (REPORT, lacks("NEL", "Report-To")),
+    "Refresh elsewhere is the application's own": (
         b"Refresh: 0;url=https://evil.example",
         says("Refresh", "0;url=https://evil.example"),
     ),
-    "RS-048 Refresh by a script": (b"Refresh: 0;url=javascript:alert(1)", lacks("Refresh")),
-    "RS-051 Location": (b"Location: /admin", says("Location", "PREFIX/admin")),
-    "RS-052 Location is a script": (b"Location: javascript:alert(1)", lacks("Location")),
-    "RS-055 Location with a backslash": (b"Location: /\\evil.example", lacks("Location")),
-    "RS-058 two Locations": (b"Location: /a\r\nLocation: /b", says("Location", "PREFIX/a")),
-    "RS-059 Content-Location": (b"Content-Location: /x", says("Content-Location", "PREFIX/x")),
-    "RS-060 asking for a password is the application's own": (
+    "Refresh by a script": (b"Refresh: 0;url=javascript:alert(1)", lacks("Refresh")),
+    "Location": (b"Location: /admin", says("Location", "PREFIX/admin")),
+    "Location is a script": (b"Location: javascript:alert(1)", lacks("Location")),
+    "Location with a backslash": (b"Location: /\\evil.example", lacks("Location")),
+    "two Locations": (b"Location: /a\r\nLocation: /b", says("Location", "PREFIX/a")),
+    "Content-Location": (b"Content-Location: /x", says("Content-Location", "PREFIX/x")),
+    "asking for a password is the application's own": (
         b'WWW-Authenticate: Basic realm="app"',
         says("WWW-Authenticate", 'Basic realm="app"'),
     ),
-    "RS-061 Proxy-Authenticate": (b"Proxy-Authenticate: Basic realm=x", lacks("Proxy-Authenticate")),
-    "RS-062 Connection names fields": (
+    "Proxy-Authenticate": (b"Proxy-Authenticate: Basic realm=x", lacks("Proxy-Authenticate")),
+    "Connection names fields": (
         b"Connection: Set-Cookie, X-Frame-Options\r\nX-Frame-Options: DENY\r\nSet-Cookie: a=b",
         lacks("Connection", "Set-Cookie", "X-Frame-Options"),
     ),
-    "RS-064 Upgrade": (b"Upgrade: h2c", lacks("Upgrade")),
-    "RS-066 CA-021 public": (b"Cache-Control: public, max-age=31536000", _varies),
-    "RS-066 CA-021 for an hour": (b"Cache-Control: max-age=3600", _varies),
-    "RS-066 CA-021 nothing said": (b"X: y", says("Cache-Control", "private")),
-    "RS-066 private as it is": (b"Cache-Control: private, max-age=60", lacks("Vary")),
-    "RS-069 8 kB": (b"Server: " + b"A" * 8000, says("Server", "A" * 8000)),
-    "RS-070 Date": (b"Date: x\r\nServer: y", says("Date", "x")),
-    "RS-072 said to be gzip": (GZIP, lambda answer, _: answer.body == b"hello"),
-    "RS-074 part of a page": (PART, lambda answer, _: answer.body == b"hello"),
-    "SS-093 a redirect to metadata": (
+    "Upgrade": (b"Upgrade: h2c", lacks("Upgrade")),
+    "public": (b"Cache-Control: public, max-age=31536000", _varies),
+    "for an hour": (b"Cache-Control: max-age=3600", _varies),
+    "nothing said": (b"X: y", says("Cache-Control", "private")),
+    "private as it is": (b"Cache-Control: private, max-age=60", lacks("Vary")),
+    "8 kB": (b"Server: " + b"A" * 8000, says("Server", "A" * 8000)),
+    "Date": (b"Date: x\r\nServer: y", says("Date", "x")),
+    "said to be gzip": (GZIP, lambda answer, _: answer.body == b"hello"),
+    "part of a page": (PART, lambda answer, _: answer.body == b"hello"),
+    "a redirect to metadata": (
         b"Location: http://169.254.169.254/latest/meta-data/",
         says("Location", "http://169.254.169.254/latest/meta-data/"),
     ),
-    "SS-094 a redirect to the API server": (
+    "a redirect to the API server": (
         b"Location: https://kubernetes.default.svc/api/v1/secrets",
         says("Location", "https://kubernetes.default.svc/api/v1/secrets"),
     ),
@@ -342,8 +341,8 @@ def test_rs_012_a_status_that_means_nothing_is_passed_on_and_harms_nobody(
 
 
 REASONS = {
-    "RS-032 an escape sequence": (b"\xff\x1b[31m", 503),
-    "RS-032 its repair": (b"Fine", 200),
+    "an escape sequence": (b"\xff\x1b[31m", 503),
+    "its repair": (b"Fine", 200),
 }
 
 

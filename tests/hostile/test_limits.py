@@ -1,4 +1,4 @@
-"""One client, user or target too many: RE-006 and RE-047 to RE-050.
+"""One client, user or target too many.
 
 Whoever is over a limit is told so, and nobody else notices.
 

@@ -1,5 +1,5 @@
 """Good credentials of every form, at the most verbose level: none is in a log, a metric or an error, or at a
-backend (AU-023, AU-084).
+backend.
 
 Bad ones are in tests/e2e/test_credentials.py.
 """

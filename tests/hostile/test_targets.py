@@ -1,14 +1,15 @@
-"""Objects that lead elsewhere: SS-045 to SS-097.
+"""Objects that lead elsewhere.
 
 Whoever may write them must not make the bastion dial what it should not.
 
 Beside each object stands one like it that leads where it may; both are asked for in the same words.  What no
-API server would store (SS-058, SS-064) is in tests/network/test_addresses.py.
+API server would store is in tests/network/test_addresses.py.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,22 +27,22 @@ GOOD, OTHER, FLEETING = (f"{NETWORK}.{n}" for n in (247, 248, 249))
 # --- pods
 
 PODS = {
-    # the object's name is the id in lower case: the address
-    "SS-045 loopback": "127.0.0.1",
-    "SS-046 all of 127/8": "127.8.8.8",
-    "SS-047 loopback of six": "::1",
-    "SS-048 loopback of four in six": "::ffff:127.0.0.1",
-    "SS-049 metadata of four in six": "::ffff:169.254.169.254",
-    "SS-050 metadata": "169.254.169.254",
-    "SS-051 metadata of six": "fd00:ec2::254",
-    "SS-055 unspecified": "0.0.0.0",
-    "SS-056 unspecified of six": "::",
-    "SS-057 link-local": "fe80::1",
-    "SS-059 loopback through NAT64": "64:ff9b::7f00:1",
-    "SS-061 loopback, compatible": "::127.0.0.1",
-    "SS-062 multicast": "224.0.0.1",
-    "SS-063 broadcast": "255.255.255.255",
-    "SS-067 none yet": "",
+    # the object's name is made of the case's: the address
+    "loopback": "127.0.0.1",
+    "all of 127/8": "127.8.8.8",
+    "loopback of six": "::1",
+    "loopback of four in six": "::ffff:127.0.0.1",
+    "metadata of four in six": "::ffff:169.254.169.254",
+    "metadata": "169.254.169.254",
+    "metadata of six": "fd00:ec2::254",
+    "unspecified": "0.0.0.0",
+    "unspecified of six": "::",
+    "link-local": "fe80::1",
+    "loopback through NAT64": "64:ff9b::7f00:1",
+    "loopback, compatible": "::127.0.0.1",
+    "multicast": "224.0.0.1",
+    "broadcast": "255.255.255.255",
+    "none yet": "",
     "translated loopback": "::ffff:0:127.0.0.1",
     "teredo loopback": "2001::80ff:fffe",
     "isatap loopback": "2001:db8::5efe:7f00:1",
@@ -52,7 +53,7 @@ PODS = {
 
 
 def name_of(case: str) -> str:
-    return case.split(" ")[0].lower()
+    return "astray-" + re.sub(r"[^a-z0-9]+", "-", case.lower()).strip("-")
 
 
 # --- services, whose slices are written by hand
@@ -87,19 +88,33 @@ def sliced(
 
 
 SERVICES: dict[str, list[Object]] = {
-    "SS-073 ExternalName of metadata": [
-        service("ss-073", type="ExternalName", externalName="metadata.google.internal")
+    "ExternalName of metadata": [
+        service(
+            "astray-externalname-of-metadata", type="ExternalName", externalName="metadata.google.internal"
+        )
     ],
-    "SS-074 ExternalName of loopback": [service("ss-074", type="ExternalName", externalName="localhost")],
-    "SS-076 ExternalName of the API server": [
-        service("ss-076", type="ExternalName", externalName="kubernetes.default.svc")
+    "ExternalName of loopback": [
+        service("astray-externalname-of-loopback", type="ExternalName", externalName="localhost")
     ],
-    "SS-078 endpoint at metadata": sliced("ss-078", "169.254.169.254"),
-    "SS-080 endpoint in another namespace": sliced("ss-080", OTHER, of="other", namespace="kube-system"),
-    "SS-080 endpoint that says it is in this one": sliced("ss-080-2", OTHER, of="other"),
-    "SS-081 endpoint by name": sliced("ss-081", "metadata.google.internal", kind="FQDN"),
-    "SS-082 endpoint without a port": sliced("ss-082", GOOD, port=None),
-    "SS-084 clusterIP is loopback": [service("ss-084", clusterIP="127.0.0.1", clusterIPs=["127.0.0.1"])],
+    "ExternalName of the API server": [
+        service(
+            "astray-externalname-of-the-api-server",
+            type="ExternalName",
+            externalName="kubernetes.default.svc",
+        )
+    ],
+    "endpoint at metadata": sliced("astray-endpoint-at-metadata", "169.254.169.254"),
+    "endpoint in another namespace": sliced(
+        "endpoint-in-another-namespace", OTHER, of="other", namespace="kube-system"
+    ),
+    "endpoint that says it is in this one": sliced(
+        "astray-endpoint-that-says-it-is-in-this-one", OTHER, of="other"
+    ),
+    "endpoint by name": sliced("astray-endpoint-by-name", "metadata.google.internal", kind="FQDN"),
+    "endpoint without a port": sliced("astray-endpoint-without-a-port", GOOD, port=None),
+    "clusterIP is loopback": [
+        service("astray-clusterip-is-loopback", clusterIP="127.0.0.1", clusterIPs=["127.0.0.1"])
+    ],
 }
 
 # --- nodes
@@ -111,10 +126,12 @@ def node(name: str, *addresses: tuple[str, str]) -> Object:
 
 
 NODES = {
-    "SS-085 metadata": node("ss-085", ("InternalIP", "169.254.169.254")),
-    "SS-086 loopback": node("ss-086", ("InternalIP", "127.0.0.1")),
-    "SS-087 a name that may mean anything": node("ss-087", ("Hostname", "rebind.test")),
-    "SS-090 no address": node("ss-090"),
+    "metadata": node("astray-metadata", ("InternalIP", "169.254.169.254")),
+    "loopback": node("astray-loopback", ("InternalIP", "127.0.0.1")),
+    "a name that may mean anything": node(
+        "astray-a-name-that-may-mean-anything", ("Hostname", "rebind.test")
+    ),
+    "no address": node("astray-no-address"),
 }
 
 ALL = [
@@ -133,7 +150,7 @@ ALL = [
 
 @pytest.fixture(scope="module")
 def led_astray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bastion]:
-    """Its environment wants everything to go through a proxy (SS-097) and the keys of TLS on disk."""
+    """Its environment wants everything to go through a proxy and the keys of TLS on disk."""
     folder = tmp_path_factory.mktemp("targets")
     cluster = Cluster(folder, *ALL)
     nowhere = {
@@ -184,16 +201,16 @@ def test_a_node_that_leads_elsewhere_is_refused(led_astray: Bastion, name: str) 
 
 
 TWINS = {
-    "SS-045 a pod": Place("good", GOOD).path(),
-    "SS-078 a service": Place("good", GOOD, "services").path(port=80, scheme="http"),
-    "SS-085 a node": f"/api/v1/nodes/good:{PORT}/proxy/",
-    "SS-080 that other pod itself": Place("other", OTHER, namespace="kube-system").path(),
+    "a pod": Place("good", GOOD).path(),
+    "a service": Place("good", GOOD, "services").path(port=80, scheme="http"),
+    "a node": f"/api/v1/nodes/good:{PORT}/proxy/",
+    "that other pod itself": Place("other", OTHER, namespace="kube-system").path(),
 }
 
 
 @pytest.mark.parametrize("path", TWINS.values(), ids=TWINS)
 def test_one_like_it_that_leads_where_it_may_is_reached(led_astray: Bastion, path: str) -> None:
-    """SS-097: directly, whatever the environment says."""
+    """Directly, whatever the environment says."""
 
     async def main() -> None:
         async with backend(GOOD) as good, backend(OTHER) as other:
@@ -242,10 +259,10 @@ def test_neither_the_bastion_nor_the_api_server_is_a_target(changing: tuple[Kube
     api, bastion = changing
     own, server = bastion.port, api.doors[0].port
     for case, path in {
-        "SS-068": Place("itself", "").path(port=own, scheme="https"),
+        "its own port": Place("itself", "").path(port=own, scheme="https"),
         "its plain port": Place("itself", "").path(port=bastion.plain_port, scheme="http"),
-        "SS-069": Place("itself", "").path("/api/v1/secrets", port=server, scheme="https"),
-        "SS-088": f"/api/v1/nodes/api:{server}/proxy/metrics",
+        "the API server": Place("itself", "").path("/api/v1/secrets", port=server, scheme="https"),
+        "the API server as a node": f"/api/v1/nodes/api:{server}/proxy/metrics",
     }.items():
         answer = asyncio.run(ask(bastion, request(path)))
         assert_status(answer, 400, "BadRequest")
@@ -260,7 +277,7 @@ def test_neither_the_bastion_nor_the_api_server_is_a_target(changing: tuple[Kube
 
 
 def test_what_was_right_a_moment_ago_is_not_dialled_any_more(changing: tuple[KubeApi, Bastion]) -> None:
-    """SS-091: its address becomes one that may not be dialled.  SS-092: another pod has its name."""
+    """Its address becomes one that may not be dialled.  Another pod has its name."""
     api, bastion = changing
 
     async def main() -> None:

@@ -1,4 +1,4 @@
-"""Every request that the readers of heads and bodies refuse, as a whole request: SM-001 to SM-165.
+"""Every request that the readers of heads and bodies refuse, as a whole request.
 
 The tables are those of tests/server; here their defects meet a real backend, and so do their repairs.
 """

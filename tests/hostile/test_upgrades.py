@@ -1,4 +1,4 @@
-"""Backends that agree to an upgrade, or seem to: UP-001 to UP-041.
+"""Backends that agree to an upgrade, or seem to.
 
 What happens to an open stream is in tests/tunnel.
 
@@ -46,9 +46,9 @@ class Answering:
 # --- a refusal, or a switch to nothing (CVE-2018-1002105): what came behind the request is nobody's
 
 REFUSALS = {
-    "UP-001 400": (b"HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\n\r\nno", 400),
-    "UP-004 200": (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", 200),
-    "UP-007 101 with a length": (SWITCH + b"Content-Length: 5\r\n\r\nhello", 503),
+    "400": (b"HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\n\r\nno", 400),
+    "200": (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", 200),
+    "101 with a length": (SWITCH + b"Content-Length: 5\r\n\r\nhello", 503),
 }
 
 
@@ -73,13 +73,13 @@ def test_what_comes_behind_a_refused_upgrade_is_read_by_nobody(
 # --- a 101 that is none
 
 BAD = {
-    "UP-033 without Upgrade": SWITCH + b"\r\n",
-    "UP-034 to another protocol": SWITCH + b"Upgrade: h2c\r\nConnection: Upgrade\r\n\r\n",
-    "UP-035 with a wrong key": YES.replace(b"s3pP", b"AAAA"),
-    "UP-038 in HTTP/1.0": b"HTTP/1.0 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "without Upgrade": SWITCH + b"\r\n",
+    "to another protocol": SWITCH + b"Upgrade: h2c\r\nConnection: Upgrade\r\n\r\n",
+    "with a wrong key": YES.replace(b"s3pP", b"AAAA"),
+    "in HTTP/1.0": b"HTTP/1.0 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     + ACCEPT
     + b"\r\n",
-    "UP-041 without end": SWITCH + b"X: a\r\n" * 100_000,
+    "without end": SWITCH + b"X: a\r\n" * 100_000,
 }
 
 

@@ -32,7 +32,7 @@ def test_every_resource_that_is_watched_has_a_path_and_a_struct() -> None:
 
 ADDRESSES = [
     ({"podIP": "10.0.0.1", "podIPs": [{"ip": "10.0.0.1"}, {"ip": "fd00::1"}]}, ("10.0.0.1", "fd00::1")),
-    # L-3: the first family wins
+    # the first family wins
     ({"podIP": "10.0.0.1", "podIPs": [{"ip": "fd00::1"}, {"ip": "10.0.0.1"}]}, ("fd00::1", "10.0.0.1")),
     ({"podIP": "10.0.0.1"}, ("10.0.0.1",)),
     ({"podIP": "10.0.0.1", "podIPs": []}, ("10.0.0.1",)),
@@ -48,7 +48,7 @@ def test_the_addresses_of_a_pod(status: Any, addresses: Any) -> None:
 
 
 def test_ports_come_in_the_order_of_the_containers() -> None:
-    pod = read(Pod, fakes.pod("p", containers=[[], [("web", 80), 81], [90]]))  # L-2
+    pod = read(Pod, fakes.pod("p", containers=[[], [("web", 80), 81], [90]]))
     assert pod.ports == (ContainerPort(80, "web"), ContainerPort(81), ContainerPort(90))
 
 
@@ -57,7 +57,7 @@ def test_init_and_ephemeral_containers_have_no_ports_of_the_pod() -> None:
         "initContainers": [{"ports": [{"containerPort": 1}]}],
         "ephemeralContainers": [{"ports": [{"containerPort": 2}]}],
     }
-    assert read(Pod, {"metadata": {}, "spec": spec}).ports == ()  # L-2
+    assert read(Pod, {"metadata": {}, "spec": spec}).ports == ()
 
 
 def test_ports_of_sidecars_come_after_those_of_containers() -> None:

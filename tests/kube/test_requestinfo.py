@@ -17,8 +17,8 @@ POD = b"/api/v1/namespaces/other/pods/foo/proxy"
 ROUTES = [
     # target, (namespace, resource, name), prefix, rest
     pytest.param(POD + b"/subpath", ("other", "pods", "foo"), POD, b"/subpath", id="C-RI-19"),
-    pytest.param(POD, ("other", "pods", "foo"), POD, b"", id="R-45-empty-sub-path"),
-    pytest.param(POD + b"/", ("other", "pods", "foo"), POD, b"/", id="R-41-slash"),
+    pytest.param(POD, ("other", "pods", "foo"), POD, b"", id="empty-sub-path"),
+    pytest.param(POD + b"/", ("other", "pods", "foo"), POD, b"/", id="slash"),
     pytest.param(POD + b"//a", ("other", "pods", "foo"), POD, b"//a", id="byte-exact-double-slash"),
     pytest.param(POD + b"/../../x", ("other", "pods", "foo"), POD, b"/../../x", id="byte-exact-dots"),
     pytest.param(
@@ -28,32 +28,29 @@ ROUTES = [
         b"/a%2Fb%2f%41%7e%00%zz",
         id="byte-exact-escapes",
     ),
-    pytest.param(
-        POD + b"/a+b?x=%zz&y;z??", ("other", "pods", "foo"), POD, b"/a+b?x=%zz&y;z??", id="R-43-query"
-    ),
+    pytest.param(POD + b"/a+b?x=%zz&y;z??", ("other", "pods", "foo"), POD, b"/a+b?x=%zz&y;z??", id="query"),
     pytest.param(POD + b"?a/b/../c", ("other", "pods", "foo"), POD, b"?a/b/../c", id="query-without-path"),
     pytest.param(POD + b"?", ("other", "pods", "foo"), POD, b"?", id="bare-question-mark"),
-    pytest.param(POD + b"/\xff\xfe", ("other", "pods", "foo"), POD, b"/\xff\xfe", id="P-2-raw-bytes"),
+    pytest.param(POD + b"/\xff\xfe", ("other", "pods", "foo"), POD, b"/\xff\xfe", id="raw-bytes"),
     pytest.param(
         b"/api/v1/namespaces/ns/services/https:foo:443/proxy/x",
         ("ns", "services", "https:foo:443"),
         b"/api/v1/namespaces/ns/services/https:foo:443/proxy",
         b"/x",
-        id="R-8",
     ),
     pytest.param(
         b"/api/v1/namespaces/ns/services/https%3Afoo%3a443/proxy/x",
         ("ns", "services", "https:foo:443"),
         b"/api/v1/namespaces/ns/services/https%3Afoo%3a443/proxy",
         b"/x",
-        id="R-9-encoded-colon",
+        id="encoded-colon",
     ),
     pytest.param(
         b"/api/v1/nodes/n1:10250/proxy/metrics",
         ("", "nodes", "n1:10250"),
         b"/api/v1/nodes/n1:10250/proxy",
         b"/metrics",
-        id="R-8-node",
+        id="node",
     ),
     pytest.param(b"/api/v1/nodes/n1/proxy", ("", "nodes", "n1"), b"/api/v1/nodes/n1/proxy", b"", id="node"),
     pytest.param(
@@ -68,14 +65,14 @@ ROUTES = [
         ("ns", "pods", "a%41"),
         b"/api/v1/namespaces/ns/pods/a%2541/proxy",
         b"",
-        id="P-1-not-twice",
+        id="not-twice",
     ),
     pytest.param(
         b"/api/v1/namespaces/ns/pods/../proxy/x",
         ("ns", "pods", ".."),
         b"/api/v1/namespaces/ns/pods/../proxy",
         b"/x",
-        id="R-10-not-cleaned",
+        id="not-cleaned",
     ),
     pytest.param(
         "/api/v1/namespaces/ns/pods/今/proxy".encode(),
@@ -120,15 +117,15 @@ NO_ROUTES = [
     b"/api/v1/namespaces/other/pods/foo/proxyx",
     b"/api/v1/namespaces/other/pods/foo/exec/proxy",
     b"/api/v1/namespaces/other/secrets/foo/proxy",
-    b"/api/v1/namespaces/other/nodes/foo/proxy",
-    b"/api/v1/pods/foo/proxy",
+    b"/api/v1/namespaces/other/nodes/foo/proxy",
+    b"/api/v1/pods/foo/proxy",
     b"/api/v1/services/foo/proxy/x",
-    b"/api/v1/proxy/namespaces/other/pods/foo/x",
+    b"/api/v1/proxy/namespaces/other/pods/foo/x",
     b"/api/v1/redirect/namespaces/other/pods/foo",
     b"/api/v1/watch/namespaces/other/pods/foo/proxy",
     b"/api/v2/namespaces/other/pods/foo/proxy",
     b"/apis/v1/namespaces/other/pods/foo/proxy",
-    b"//api/v1/namespaces/other/pods/foo/proxy",
+    b"//api/v1/namespaces/other/pods/foo/proxy",
     b"/api//v1/namespaces/other/pods/foo/proxy",
     b"/api/v1/namespaces/other/pods//foo/proxy",
     b"/api/v1/namespaces/other/pods/a/b/proxy",
@@ -149,7 +146,7 @@ def test_anything_else_is_no_proxy_route(target: bytes) -> None:
 
 
 HIDING = [
-    pytest.param(b"a%2Fb", id="R-9-encoded-slash"),
+    pytest.param(b"a%2Fb", id="encoded-slash"),
     pytest.param(b"a%2fb", id="encoded-slash-lower"),
     pytest.param(b"%2e%2e%2fsecret", id="encoded-climb"),
     pytest.param(b"a%00", id="nul"),
@@ -182,7 +179,7 @@ def test_a_fixed_segment_that_hides_something_is_refused(segment: Any, shape: An
 @pytest.mark.parametrize(
     "target",
     [
-        b"/api/v1/namespaces/ns/pods//proxy",
+        b"/api/v1/namespaces/ns/pods//proxy",
         b"/api/v1/namespaces//pods/foo/proxy",
         b"/api/v1/namespaces//services//proxy/x",
         b"/api/v1/nodes//proxy",
@@ -193,7 +190,7 @@ def test_an_empty_name_is_refused(target: Any) -> None:
         parse_proxied("GET", target)
 
 
-METHODS = [
+METHODS = [
     ("GET", "get", True),
     ("HEAD", "get", True),
     ("POST", "create", True),

@@ -25,7 +25,7 @@ PROXY = Attributes("GET", "group3", "v7beta3", "kittensandponies", "pods", "prox
 @pytest.mark.parametrize(
     ("audiences", "spec"),
     [((), {"token": "t"}), (("api", "other"), {"token": "t", "audiences": ["api", "other"]})],
-    ids=["A-40", "C-TR1-11"],
+    ids=["no audiences", "audiences"],
 )
 def test_a_token_review_asks_for_the_token(audiences: Any, spec: Any) -> None:
     body = json.loads(token_review("t", audiences))
@@ -76,7 +76,7 @@ ACCESS = [
                 "name": "https:p:443",
             },
         },
-        id="P-62-the-empty-verb-is-sent",
+        id="the-empty-verb-is-sent",
     ),
 ]
 
@@ -95,7 +95,7 @@ def test_a_token_review_is_read() -> None:
     )
     assert status.authenticated
     assert status.audiences == ["api"]
-    assert user_of(status.user) == JANE  # C-TR1-8
+    assert user_of(status.user) == JANE
 
 
 @pytest.mark.parametrize(

@@ -19,27 +19,22 @@ RESOURCE = Attributes("get", namespace="ns", resource="services", subresource="p
 START = b'{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure",'
 BODIES = [
     # what goes wrong, the body behind its start
-    pytest.param(
-        status.unauthorized(), rb'"message":"Unauthorized","reason":"Unauthorized","code":401}', id="F-40"
-    ),
+    pytest.param(status.unauthorized(), rb'"message":"Unauthorized","reason":"Unauthorized","code":401}'),
     pytest.param(
         status.not_found("pods", "x"),
         rb'"message":"pods \"x\" not'
         rb' found","reason":"NotFound","details":{"name":"x","kind":"pods"},"code":404}',
-        id="L-1",
     ),
     pytest.param(
         status.no_such_route(),
         rb'"message":"the server could not find the requested'
         rb' resource","reason":"NotFound","details":{},"code":404}',
-        id="R-25",
     ),
     pytest.param(
         status.method_not_allowed(),
         rb'"message":"the server does not allow this method on the requested'
         rb' resource","reason":"MethodNotAllowed",'
         rb'"details":{},"code":405}',
-        id="R-24",
     ),
     pytest.param(
         status.forbidden("NAME", Attributes("GET", path="/whatever")),
@@ -82,7 +77,7 @@ BODIES = [
         rb'"message":"busy","reason":"ServiceUnavailable","details":{"retryAfterSeconds":2},"code":503}',
         id="retry-after",
     ),
-    pytest.param(StatusError(500, "", "plain"), rb'"message":"plain","code":500}', id="F-46-no-reason"),
+    pytest.param(StatusError(500, "", "plain"), rb'"message":"plain","code":500}', id="no-reason"),
 ]
 
 
@@ -96,28 +91,25 @@ WORDINGS = [
         status.forbidden("x", RESOURCE, "why"),
         'services "https:foo:443" is forbidden: User "x" cannot get resource "services/proxy" in API group ""'
         ' in the namespace "ns": why',
-        id="F-42",
     ),
     pytest.param(
         status.forbidden("x", Attributes("", namespace="ns", resource="pods", subresource="proxy", name="p")),
         'pods "p" is forbidden: User "x" cannot  resource "pods/proxy" in API group "" in the namespace "ns"',
-        id="R-16-two-spaces",
+        id="two-spaces",
     ),
     pytest.param(
         status.forbidden("x", Attributes("get", resource="nodes", subresource="proxy", name="n")),
         'nodes "n" is forbidden: User "x" cannot get resource "nodes/proxy" in API group "" at the cluster'
         " scope",
-        id="F-42-cluster",
+        id="cluster",
     ),
     pytest.param(
         status.forbidden("a<b>&c", RESOURCE, "a<b>"),
         'services "https:foo:443" is forbidden: User "a&lt;b&gt;&amp;c" cannot get resource "services/proxy"'
         ' in API group "" in the namespace "ns": a<b>',
-        id="F-44-html-is-inert-but-in-the-reason",
+        id="html-is-inert-but-in-the-reason",
     ),
-    pytest.param(
-        status.not_found("pods", "x", "gone"), 'pods "x" not found: gone', id="L-1-more-after-colon"
-    ),
+    pytest.param(status.not_found("pods", "x", "gone"), 'pods "x" not found: gone', id="more-after-colon"),
 ]
 
 
@@ -191,7 +183,7 @@ ESCAPES = [
 
 @pytest.mark.parametrize(("text", "written"), ESCAPES, ids=ascii)
 def test_json_is_escaped_as_go_does(text: Any, written: Any) -> None:
-    body = status_body(400, "BadRequest", text)  # P-17
+    body = status_body(400, "BadRequest", text)
     assert b'"message":"' + written + b'"' in body
     assert json.loads(body)["message"] == text
 
@@ -210,7 +202,7 @@ def test_a_byte_that_is_no_utf8_does_not_break_the_answer(message: Any, details:
     assert json.loads(status_body(404, "NotFound", message, details))["code"] == 404
 
 
-# strconv.Quote of Go; L-20
+# strconv.Quote of Go
 QUOTED = [
     ("foo", '"foo"'),
     ("", '""'),

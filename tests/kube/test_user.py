@@ -10,7 +10,7 @@ from bastion.kube.user import User, anonymous, authenticated, node_name, service
 
 GROUPS = [
     pytest.param("u", ("some-group",), ("some-group", "system:authenticated"), id="C-GR-2-added-last"),
-    pytest.param("u", (), ("system:authenticated",), id="A-5-no-groups"),
+    pytest.param("u", (), ("system:authenticated",), id="no-groups"),
     pytest.param(
         "u", ("system:authenticated", "b"), ("system:authenticated", "b"), id="C-GR-3-already-there"
     ),
@@ -33,7 +33,7 @@ def test_the_user_given_is_not_changed() -> None:
 
 
 def test_anonymous_is_a_user_of_its_own() -> None:
-    assert anonymous() == User("system:anonymous", "", ("system:unauthenticated",))
+    assert anonymous() == User("system:anonymous", "", ("system:unauthenticated",))
     assert authenticated(anonymous()) == anonymous()
 
 

@@ -17,7 +17,7 @@ def literal(text: str) -> Address:
 
 
 PERMITTED = [
-    "10.0.0.1",  # L-4: private networks are where pods live
+    "10.0.0.1",  # private networks are where pods live
     "172.16.0.1",
     "192.168.0.1",
     "100.64.0.1",  # CGNAT
@@ -105,14 +105,14 @@ REFUSED = [
     "[::1]",
     "10.0.0",
     "010.0.0.1",
-    "0177.0.0.1",  # SS-064
+    "0177.0.0.1",
     "0x7f.0.0.1",
     "127.1",
     "2130706433",
     " 10.0.0.1",
     "10.0.0.1\n",
     "١٠.0.0.1",
-    "fe80::1%eth0",  # SS-058
+    "fe80::1%eth0",
     "fd00::1%eth0",
     "10.0.0.1/8",
 ]

@@ -144,7 +144,7 @@ HANDSHAKES = [
         b"HTTP/1.1 400 Bad Request\r\n\r\n",
         "wait",
         r"TLS handshake failed: [a-z ]+$",
-        id="L-50-a-plain-server",
+        id="a-plain-server",
     ),
     pytest.param(b"", "close", r"(the connection was closed|TLS handshake failed: [a-z ]+)$", id="closed"),
     pytest.param(
@@ -213,7 +213,7 @@ def test_the_kubelet_certificate_is_shown_to_kubelets_alone(
     context = server_tls(AUTHORITY, clients=CLIENTS)
     context.set_alpn_protocols(["h2", "http/1.1"])
     with kubelet_files() as kubelet:
-        assert shown(context, kubelet, identity=identity) == [name, "http/1.1"]  # P-34
+        assert shown(context, kubelet, identity=identity) == [name, "http/1.1"]
     assert ("not verified" in caplog.text) is (identity != KUBELET)
 
 
@@ -244,7 +244,7 @@ def test_a_pods_certificate_is_taken_as_it_is_and_that_is_said_once_each(
             await pool.dial(server.endpoint(tls=True))
             return server.port
 
-    port = run(main())  # L-40
+    port = run(main())
     assert [record.getMessage() for record in caplog.records] == [
         f"TLS to 127.0.0.1:{port} is not verified: the backend's certificate is taken as it is"
     ]

@@ -91,7 +91,7 @@ def test_a_line_says_who_did_what_where_and_how_it_ended() -> None:
         ({"error": "Forbidden: no", "code": 403}, {"error": "Forbidden: no", "code": 403}),
         ({"outcome": "client-left"}, {"outcome": "client-left", "code": 0}),
     ],
-    ids=["I-4-impersonated", "user", "error", "outcome"],
+    ids=["impersonated", "user", "error", "outcome"],
 )
 def test_what_happened_is_said(values: Any, said: Any) -> None:
     assert line(proxied(**values)).items() >= said.items()

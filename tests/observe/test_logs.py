@@ -35,7 +35,7 @@ SECRETS = [
     pytest.param(
         "Sec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io.aHVudGVyMg, v5",
         "aHVudGVyMg",
-        id="U-50-subprotocol",
+        id="subprotocol",
     ),
     pytest.param("GET /x?access_token=hunter2&y=1", "hunter2", id="access_token"),
     pytest.param("GET /x?token=hunter2", "hunter2", id="token"),

@@ -537,7 +537,6 @@ def token_until(expires: object) -> str:
     return assemble({"alg": "none"}, {"iss": "x", "exp": expires})
 
 
-# UP-045
 @pytest.mark.parametrize(("expires", "asked"), [(NOW + 5, 1), (NOW + 1000, 0), ("soon", 0), (None, 0)])
 def test_a_token_that_ends_sooner_is_asked_about_sooner(expires: object, asked: int) -> None:
     async def main() -> None:

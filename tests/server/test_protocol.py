@@ -311,7 +311,6 @@ def status_of(body: bytes) -> str:
 # --- the head's deadline
 
 
-# RE-001
 def test_who_says_nothing_is_closed_without_a_word() -> None:
     async def talk() -> None:
         async with conversation() as c:
@@ -343,7 +342,6 @@ def test_half_a_head_is_answered_when_its_time_is_up(begun: bytes) -> None:
     clocked(talk)
 
 
-# RE-004
 @pytest.mark.parametrize("first", [False, True], ids=["the first request", "a later one"])
 def test_a_head_that_drips_gains_no_time(first: bool) -> None:
     async def talk() -> None:
@@ -569,7 +567,6 @@ def test_a_client_that_was_made_to_wait_is_not_sent_away_for_it() -> None:
 # --- the reader's deadline
 
 
-# RE-007
 def test_a_reader_that_stalls_is_cut_off() -> None:
     async def talk() -> None:
         async with conversation(pour) as c:

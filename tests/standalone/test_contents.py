@@ -47,7 +47,7 @@ WRITES = ("create", "delete", "deletecollection", "patch", "update")
     [("admin", {*READS, *WRITES}), ("edit", {*READS, *WRITES}), ("view", set()), ("cluster-admin", None)],
 )
 def test_default_roles_and_the_proxy(name: str, verbs: set[str] | None, verb: str, resource: str) -> None:
-    """C-RB-105 and 106 among them: view has no part of the proxy; Z-8: the empty verb is nobody's but
+    """View has no part of the proxy; the empty verb is nobody's but
     cluster-admin's.
     """
     assert allowed(bound(name), verb, resource) is (verbs is None or verb in verbs)

@@ -154,7 +154,7 @@ def test_rule_matches_paths(given: Object, urls: tuple[str, ...], expected: Any)
         assert rbac.authorize(user("u"), path(verb, url))[0] is expected(verb, url), (verb, url)
 
 
-# --- what the proxy relies on (Z-4..Z-6)
+# --- what the proxy relies on
 
 MATCHES = [
     ("pods/proxy does", "pods/proxy", "pods/proxy", True),

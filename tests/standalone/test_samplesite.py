@@ -6,13 +6,15 @@ import json
 
 import pytest
 
-from bastion.demo.samplehttp import SampleAnswer, SampleRequest
+from bastion.demo.samplehttp import SampleRequest, SampleResponse
 from bastion.demo.samplesite import KEPT, SEEN, SampleSite
 
 TOKEN = "0123456789abcdef"
 
 
-def ask(site: SampleSite, target: str, method: str = "GET", body: str = "", cookie: str = "") -> SampleAnswer:
+def ask(
+    site: SampleSite, target: str, method: str = "GET", body: str = "", cookie: str = ""
+) -> SampleResponse:
     headers = (
         ("Host", "site.test"),
         ("X-Forwarded-Proto", "https"),
@@ -21,12 +23,12 @@ def ask(site: SampleSite, target: str, method: str = "GET", body: str = "", cook
     return site.answer(SampleRequest(method, target, headers, body.encode()))
 
 
-def text(answer: SampleAnswer) -> str:
+def text(answer: SampleResponse) -> str:
     assert isinstance(answer.body, bytes)
     return answer.body.decode()
 
 
-def fields(answer: SampleAnswer, name: str) -> list[str]:
+def fields(answer: SampleResponse, name: str) -> list[str]:
     return [value for key, value in answer.headers if key == name]
 
 

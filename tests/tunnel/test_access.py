@@ -63,7 +63,6 @@ async def outcome(stage: Stage, stream: Upgraded) -> str:
 # --- refused
 
 
-# UP-046
 def test_a_stream_ends_when_the_right_is_taken_away_and_its_client_is_told(stage: Stage) -> None:
     async def main() -> None:
         tenant, other = stage.world.tenant(), stage.world.tenant()
@@ -115,7 +114,6 @@ def test_a_stream_ends_when_its_holder_may_no_longer_act_as_another(stage: Stage
     stage.run(main())
 
 
-# UP-047
 def test_a_stream_ends_when_the_token_is_taken_away(stage: Stage) -> None:
     async def main() -> None:
         tenant = stage.world.tenant()
@@ -336,7 +334,6 @@ def test_different_rights_are_asked_about_each(stage: Stage) -> None:
 # --- the pod
 
 
-# UP-048
 def test_a_deleted_pod_takes_its_streams_along(stage: Stage) -> None:
     async def main() -> None:
         tenant, other = stage.world.tenant(), stage.world.tenant()

@@ -3,8 +3,6 @@
 Each fault happens again and again, to a bastion that is a process (its descriptors are counted, and what it
 counts itself) and to one inside of this process (its tasks and deadlines are counted).  SOAK_ROUNDS
 sets how often.
-
-UP-052 and UP-053 are two of these.
 """
 
 from __future__ import annotations

@@ -48,7 +48,6 @@ def short(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield running
 
 
-# UP-054
 def test_without_a_byte_a_stream_ends(short: Bastion, pod: Place) -> None:
     async def main() -> None:
         async with (
@@ -126,7 +125,6 @@ def test_a_user_has_so_many_streams_and_others_have_theirs(cluster: Cluster, pod
 # --- told to stop
 
 
-# UP-056
 def test_streams_get_a_time_of_their_own_and_exchanges_theirs(
     cluster: Cluster, pod: Place, tmp_path: Path
 ) -> None:

@@ -146,7 +146,6 @@ def test_a_conversation_of_many_turns(bastion: Bastion, pod: Place) -> None:
 # --- one ends, the other goes on
 
 
-# UP-050
 @every_way
 @either_ends
 @pytest.mark.parametrize("protocol", [SPDY, WEBSOCKET], ids=["spdy", "websocket"])

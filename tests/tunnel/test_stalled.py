@@ -41,7 +41,6 @@ async def settled(meters: list[Meter]) -> int:
     return total
 
 
-# UP-055
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("stalled", ["client", "backend"])
 def test_a_stalled_reader_stops_the_writer_and_little_is_held_for_it(
