@@ -79,7 +79,7 @@ class App:
         if route is None:
             raise Refusal(404, "404 page not found")
         if isinstance(route, Redirect):
-            send_elsewhere(exchange, place.prefix + route.location + question + query)
+            send_elsewhere(exchange, place.prefix + escaped(route.location) + question + query)
             return
         if not isinstance(route, Api):
             assert parts.folder is not None

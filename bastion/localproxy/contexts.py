@@ -6,6 +6,7 @@ machine by RFC 6761, so that no name of somebody else's can be turned into one o
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -45,8 +46,16 @@ class Contexts(Generic[U]):
     def __init__(self, upstreams: Mapping[str, U], *, several: bool, presenter: Presenter | None) -> None:
         self._default = next(iter(upstreams.values()))
         self._by_name = dict(upstreams) if several else {}
-        self._by_host = {f"{name.lower()}.{SUFFIX}": upstream for name, upstream in self._by_name.items()}
-        self._slashed = [name.encode() for name in self._by_name if "/" in name]
+        hosts = Counter(f"{name.lower()}.{SUFFIX}" for name in self._by_name)
+        # hosts are without case: of `prod` and `Prod` neither may stand for the other
+        self._by_host = {
+            host: upstream
+            for name, upstream in self._by_name.items()
+            if hosts[host := f"{name.lower()}.{SUFFIX}"] == 1
+        }
+        self._slashed = sorted(
+            (name.encode() for name in self._by_name if "/" in name), key=len, reverse=True
+        )
         self._presenter = presenter
         # the longest suffix first: that of a context ends with that of all
         self._names = [HostNames(host) for host in self._by_host] + [HostNames(SUFFIX)]

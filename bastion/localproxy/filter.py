@@ -40,7 +40,7 @@ class Filter:
 
     def sender(self, host: bytes, fields: list[Field]) -> Reason:
         """For everything that is served."""
-        return "" if self._off else self._of_host(host) or self._judge_page(fields)
+        return "" if self._off else self._of_host(host) or self._judge_page(host, fields)
 
     def request(self, method: str, path: bytes) -> Reason:
         """For what goes to the API server: `path` as it came, without prefix and query."""
@@ -58,33 +58,40 @@ class Filter:
         )
 
     def _accepts_host(self, host: str) -> bool:
-        """By the name without its port; what cannot be split is taken whole, as by Go's SplitHostPort."""
-        return any(self._accept_hosts.first(name) is not None for name in _names(host)) or self._own_hosts(
-            _names(host)[0].lower()
-        )
+        return self._is_trusted(host) or self._own_hosts(_names(host)[0].lower())
 
-    def _judge_page(self, fields: list[Field]) -> Reason:
+    def _is_trusted(self, host: str) -> bool:
+        """By the name without its port; what cannot be split is taken whole, as by Go's SplitHostPort."""
+        return any(self._accept_hosts.first(name) is not None for name in _names(host))
+
+    def _judge_page(self, host: bytes, fields: list[Field]) -> Reason:
         site = origin = None
+        navigates = False
         for lower, _, value in fields:
             if lower == b"origin":
                 origin = value if origin is None or origin == value else b"null"
             elif lower == b"sec-fetch-site":
-                site = value
+                site = value.lower()
+            elif lower == b"sec-fetch-mode":
+                navigates = value.lower() == b"navigate"
         if origin is not None:
-            return self._judge_origin(origin.decode("latin-1"))
-        if site is not None and site.lower() == b"cross-site":
+            return self._judge_origin(origin.decode("latin-1"), host.decode("latin-1"))
+        # an application on `x.svc.NAME.localhost` is of one site with the API on `NAME.localhost`
+        near = site == b"same-site" and not navigates and not self._is_trusted(host.decode("latin-1"))
+        if near or site == b"cross-site":
             return (
                 "a page of another site sent this request; open the address yourself, or add the host of that"
                 " site to --accept-hosts"
             )
         return ""
 
-    def _judge_origin(self, origin: str) -> Reason:
+    def _judge_origin(self, origin: str, host: str) -> Reason:
+        """Hosts of our own making are applications': a page there is at home on its own host alone."""
         try:
             netloc = urlsplit(origin).netloc
         except ValueError:
             netloc = ""
-        if netloc and self._accepts_host(netloc):
+        if netloc and (self._is_trusted(netloc) or netloc.lower() == host.lower()):
             return ""
         shown = _shown(origin.encode())
         return f"a page of {shown} sent this request, and its host matches none of --accept-hosts"

@@ -69,10 +69,9 @@ class Forwarder:
             if asked is not None and answer.status == 101:
                 await self._tunnels.join(exchange, trip, answer, asked)
                 return
-            unfold = is_gzip(answer.fields) and self._compresses(exchange, api_request)
-            clean = await hand_on(
-                exchange, answer, api_request.present, unfold=unfold and not answer.bodiless
-            )
+            asked_gzip = asked is None and self._compresses(exchange, api_request)
+            unfold = asked_gzip and is_gzip(answer.fields) and not answer.bodiless
+            clean = await hand_on(exchange, answer, api_request.present, unfold=unfold)
         except (NetworkError, ValueError) as error:
             self._failed(str(error))
             exchange.abort()

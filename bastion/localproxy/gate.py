@@ -6,6 +6,7 @@ import hmac
 
 from bastion.localproxy.answer import Refusal
 from bastion.localproxy.request import COOKIE, TOKEN_FIELD
+from bastion.localproxy.spelling import escaped
 from bastion.message.cookies import own_cookie
 from bastion.proxy.exchange import Exchange
 
@@ -20,8 +21,10 @@ def admit_all(exchange: Exchange) -> bool:
 class Gate:
     """Taken from a cookie, `X-Bastion-Token`, or `Authorization: Bearer`; the printed URL sets the cookie."""
 
-    def __init__(self, token: str, *, secure: bool) -> None:
+    def __init__(self, token: str, *, secure: bool, required: bool = True) -> None:
+        """`required`: who does not show it is refused."""
         self._token = token.encode()
+        self._required = required
         self._secure = secure
 
     def admit(self, exchange: Exchange) -> bool:
@@ -35,6 +38,8 @@ class Gate:
                 return False
             if lower == b"authorization" and value[:7] == _BEARER and self._is_token(value[7:].strip()):
                 return True
+        if not self._required:
+            return False
         raise Refusal(
             401,
             "Unauthorized: open the URL that was printed at the start, or send its token as a"
@@ -56,7 +61,7 @@ class Gate:
             b"; Secure" if self._secure else b"",
         )
         # a path that begins with two slashes would be another host's
-        location = b"/" + path.lstrip(b"/") + (b"?" + rest if rest else b"")
+        location = b"/" + escaped(path.lstrip(b"/")) + (b"?" + rest if rest else b"")
         raise Refusal(
             303,
             "See Other",

@@ -39,7 +39,8 @@ def _in_table(table: Path, peer: tuple[str, int], here: tuple[str, int], *, wide
             for line in lines:
                 words = line.split()
                 if words[1] == own and words[2] == other:
-                    return int(words[7])
+                    # a socket that its process has closed has no inode, and is shown as root's
+                    return int(words[7]) if words[9] != "0" else None
     except (OSError, IndexError, ValueError):
         pass
     return None

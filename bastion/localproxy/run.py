@@ -9,7 +9,7 @@ import secrets
 import signal
 import ssl
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 import uvloop
@@ -30,6 +30,7 @@ from bastion.localproxy.static import Folder
 from bastion.localproxy.tunnels import Tunnels
 from bastion.localproxy.upstream import Upstream
 from bastion.network.tls.layer import SharedBuffers, TLSLayer
+from bastion.proxy.exchange import Exchange
 from bastion.runtime.deadlines import Deadlines
 from bastion.runtime.errors import StartError
 from bastion.server import plaintext
@@ -63,25 +64,31 @@ async def _served(proxy: LocalProxy, options: Options) -> int:
         out = sys.stderr if options.command else sys.stdout
         print(f"Starting to serve on {listening.shown}", file=out, flush=True)
         url = proxy.url(listening)
-        if proxy.token:
+        if options.auth_token:
             print(f"Open {url}/?{PARAMETER.decode()}{proxy.token}", file=out, flush=True)
         return await (proxy.run_command(url) if ended is None else ended)
 
 
 class LocalProxy:
-    """`token` is what has to be shown, empty where nothing has."""
+    """`token` is what may be shown, or has to be with --auth-token; empty for none."""
 
     def __init__(self, options: Options, environ: Mapping[str, str]) -> None:
         """Raises what a mistake of the user's raises, before anything is opened."""
         if options.command and options.unix_socket:
             raise StartError("-- COMMAND needs a port: kubectl cannot use a Unix socket")
+        if options.command and options.auth_token and not options.tls:
+            raise StartError(
+                "-- COMMAND with --auth-token needs --tls: kubectl sends no token over plain HTTP"
+            )
         self._options = options
         self._environ = environ
         self._router = Router(options)
         Filter(options, lambda host: False)  # flags are looked at before files are
         self._kubeconfig = Kubeconfig(options.connection, environ)
         self._several = options.all_contexts or bool(options.contexts)
-        self.token = secrets.token_urlsafe(32) if options.auth_token else ""
+        # over TLS kubectl asks for a user name where a kubeconfig holds no credential at all
+        shows_token = options.auth_token or (options.tls and bool(options.command))
+        self.token = secrets.token_urlsafe(32) if shows_token else ""
         self._authority = b""
 
     @contextlib.asynccontextmanager
@@ -157,9 +164,14 @@ class LocalProxy:
                 forwarder=Forwarder(rules, tunnels, failed),
                 folder=Folder(Path(options.www)) if options.www else None,
                 log=log,
-                admit=Gate(self.token, secure=options.tls).admit if self.token else admit_all,
+                admit=self._gate(),
             )
         )
+
+    def _gate(self) -> Callable[[Exchange], bool]:
+        if not self.token:
+            return admit_all
+        return Gate(self.token, secure=self._options.tls, required=self._options.auth_token).admit
 
     def _tls(self) -> ssl.SSLContext:
         from bastion.localproxy.certificate import made

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from bastion.localproxy.spelling import is_well_formed
+from bastion.localproxy.spelling import escaped, is_well_formed
 from bastion.runtime.errors import StartError
 
 _PORTS = {"https": 443, "http": 80}
@@ -55,6 +55,7 @@ def parse_server(text: str, *, secret: bool) -> Server:
     if parts.scheme not in _PORTS or not host or (port and not port.isdigit()):
         raise StartError(f"server {text!r} is no URL such as https://10.0.0.1:6443")
     path = parts.path.rstrip("/")
-    if not path.isascii() or not path.isprintable() or " " in path or not is_well_formed(path.encode()):
+    if not path.isprintable() or not is_well_formed(path.encode()):
         raise StartError(f"server {text!r}: its path is none of a URL")
-    return Server(parts.scheme, host, int(port) if port else _PORTS[parts.scheme], netloc, path)
+    number = int(port) if port else _PORTS[parts.scheme]
+    return Server(parts.scheme, host, number, netloc, escaped(path.encode()).decode())

@@ -43,12 +43,15 @@ class Sent:
 
 @dataclass(slots=True)
 class Api:
-    """`answer` makes the bytes of each response; after a 101 what comes is echoed."""
+    """`answer` makes the bytes of each response; after a 101 what comes is echoed.  `ends`: it closes each
+    connection after its response.
+    """
 
     answer: Callable[[Sent], bytes] = lambda sent: OK
     tls: ssl.SSLContext | None = None
     sent: list[Sent] = field(default_factory=list)
     port: int = 0
+    ends: bool = False
 
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[Api]:
@@ -75,7 +78,7 @@ class Api:
                     while data := await reader.read(65536):
                         writer.write(data)
                     break
-                if (
+                if self.ends or (
                     b"Content-Length" not in answer
                     and b"chunked" not in answer
                     and b" 204 " not in answer[:20]
@@ -207,12 +210,13 @@ async def secure(
     *flags: str,
     answer: Callable[[Sent], bytes] = lambda sent: OK,
     user: Mapping[str, Any] | None = None,
+    path: str = "",
     **cluster: Any,
 ) -> AsyncIterator[tuple[Proxy, Api]]:
     """Over TLS, where credentials are sent."""
     authority = Authority()
     (folder / "ca.crt").write_bytes(authority.pem)
     async with Api(answer, server_tls(authority, "127.0.0.1")).serving() as api:
-        config = kubeconfig(api.url, user, {"certificate-authority": "ca.crt", **cluster})
+        config = kubeconfig(api.url + path, user, {"certificate-authority": "ca.crt", **cluster})
         async with proxy(config, folder, *flags) as made:
             yield made, api

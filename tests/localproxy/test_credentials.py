@@ -9,6 +9,7 @@ import pytest
 
 from bastion.localproxy.loading import Kubeconfig
 from bastion.localproxy.options import Connection
+from bastion.localproxy.server import parse_server
 from bastion.runtime.certificates import Authority
 from bastion.runtime.errors import StartError
 from tests.fakes import run
@@ -269,6 +270,7 @@ def test_without_a_kubeconfig_it_says_where_it_looked(tmp_path: Path) -> None:
 def test_a_server_by_flag_needs_no_kubeconfig(tmp_path: Path) -> None:
     server, _ = Kubeconfig(Connection(server="http://127.0.0.1:1/x"), {"HOME": str(tmp_path)}).reach("")
     assert (server.netloc, server.path) == ("127.0.0.1:1", "/x")
+    assert parse_server("https://api/ä b/", secret=True).path == "/%C3%A4%20b"
 
 
 def test_in_a_pod_it_is_the_service_account(tmp_path: Path) -> None:

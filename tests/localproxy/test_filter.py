@@ -110,6 +110,29 @@ def test_two_origins_are_nobodys() -> None:
     assert of().sender(b"localhost", both)
 
 
+OWN = "grafana--monitoring.svc.localhost:8001"
+NEAR = [  # Host, Origin, Sec-Fetch-Site and -Mode
+    (OWN, f"http://{OWN}", "", "", True),
+    (OWN, "http://localhost:8001", "", "", True),
+    (OWN, "http://other--x.svc.localhost:8001", "same-site", "", False),
+    ("localhost:8001", f"http://{OWN}", "", "", False),
+    ("localhost:8001", "", "same-site", "no-cors", True),
+    (OWN, "", "same-site", "no-cors", False),
+    (OWN, "", "same-site", "navigate", True),
+    (OWN, "", "same-origin", "cors", True),
+]
+
+
+@pytest.mark.parametrize(("host", "origin", "site", "mode", "passes"), NEAR, ids=str)
+def test_an_applications_page_acts_on_its_own_host_alone(
+    host: str, origin: str, site: str, mode: str, passes: bool
+) -> None:
+    own = Filter(options.read([]), lambda name: name.endswith(".svc.localhost"))
+    said = {"origin": origin, "sec_fetch_site": site, "sec_fetch_mode": mode}
+    asking = fields(**{name: value for name, value in said.items() if value})
+    assert (not own.sender(host.encode(), asking)) == passes
+
+
 def test_a_site_that_is_accepted_may_ask() -> None:
     flags = r"--accept-hosts=^localhost$,^app\.test$"
     asking = fields(origin="https://app.test", sec_fetch_site="cross-site")

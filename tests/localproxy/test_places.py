@@ -154,11 +154,31 @@ def test_the_token_is_asked_for_and_stays_here(tmp_path: Path) -> None:
                 b"Authorization: Bearer %b\r\n" % token,
             ):
                 assert (await made.get("/x", fields)).status == 200
+            away = await made.get(f"/\\evil.test?bastion-token={token.decode()}")
+            assert away.one("location") == "/%5Cevil.test"
             again = await made.get(f"/x?bastion-token={token.decode()}", b"Cookie: %b\r\n" % cookie)
             assert (again.status, again.one("location")) == (303, "/x")
             assert len(api.sent) == 3
             assert token.decode() not in json.dumps([sent.fields for sent in api.sent])
             assert api.sent[0].one("cookie") == "a=b; c=d"
+
+    run(conversation())
+
+
+def test_hosts_that_two_contexts_would_share_are_neithers(tmp_path: Path) -> None:
+    async def conversation() -> None:
+        async with Api().serving() as api:
+            config = kubeconfig(api.url)
+            for name in ("Main", "a/b", "a/b/c"):
+                config["contexts"].append({"name": name, "context": {"cluster": "main"}})
+            async with proxy(config, tmp_path, "--all-contexts") as made:
+                for host, path, status in (
+                    ("main.localhost", "/x", 403),
+                    ("localhost", "/contexts/Main/x", 200),
+                    ("localhost", "/contexts/a/b/c/x", 200),
+                ):
+                    assert (await made.get(path, f"Host: {host}\r\n".encode())).status == status
+                assert [sent.line for sent in api.sent] == ["GET /x HTTP/1.1"] * 2
 
     run(conversation())
 
@@ -184,6 +204,15 @@ def test_an_owner_that_cannot_be_told_is_nobody(tmp_path: Path) -> None:
         accepted, _ = listening.accept()
         with accepted:
             assert owner(accepted, proc=tmp_path) is None
+
+
+def test_a_socket_that_its_owner_has_closed_is_nobodys(tmp_path: Path) -> None:
+    listening = socket.create_server(("127.0.0.1", 0))
+    with listening, socket.create_connection(listening.getsockname()) as client:
+        accepted, _ = listening.accept()
+        with accepted:
+            client.close()
+            assert owner(accepted) is None
 
 
 def test_connections_are_kept_and_pipelines_answered(tmp_path: Path) -> None:

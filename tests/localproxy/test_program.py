@@ -120,6 +120,16 @@ def test_a_command_has_the_proxy_in_its_environment_and_gives_its_status(tmp_pat
     assert (done.returncode, done.stdout) == (7, "502\n"), done.stderr
 
 
+def test_a_command_over_tls_has_a_token_to_show(tmp_path: Path) -> None:
+    script = (
+        "import json, os; print(bool(json.load(open(os.environ['KUBECONFIG']))['users'][0]['user']['token']))"
+    )
+    done = ended(tmp_path, "--port=0", "--tls", "--", sys.executable, "-c", script)
+    assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
+    refused = ended(tmp_path, "--port=0", "--auth-token", "--", "true")
+    assert (refused.returncode, refused.stderr.count("needs --tls")) == (1, 1)
+
+
 def test_a_command_that_is_not_there(tmp_path: Path) -> None:
     done = ended(tmp_path, "--port=0", "--", "no-such-program")
     assert done.returncode == 127

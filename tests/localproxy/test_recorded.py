@@ -64,7 +64,8 @@ def files(folder: Path) -> Path:
 
 
 def as_started(row: dict[str, Any]) -> str:
-    return json.dumps([row.get("flags", []), row.get("user", {"token": "config-token"})])
+    user = row.get("user", {"token": "config-token"})
+    return json.dumps([row.get("flags", []), user, row.get("server_path", "")])
 
 
 GROUPS = [(key, list(rows)) for key, rows in itertools.groupby(sorted(ROWS, key=as_started), key=as_started)]
@@ -72,13 +73,15 @@ GROUPS = [(key, list(rows)) for key, rows in itertools.groupby(sorted(ROWS, key=
 
 @pytest.mark.parametrize(("key", "rows"), GROUPS, ids=[key for key, _ in GROUPS])
 def test_as_recorded(key: str, rows: list[dict[str, Any]], tmp_path: Path) -> None:
-    flags, user = json.loads(key)
+    flags, user, path = json.loads(key)
     www = str(files(tmp_path)) if "WWW" in key else ""
-    run(_all(rows, [flag.replace("WWW", www) for flag in flags], user, tmp_path))
+    run(_all(rows, [flag.replace("WWW", www) for flag in flags], user, path, tmp_path))
 
 
-async def _all(rows: list[dict[str, Any]], flags: list[str], user: dict[str, Any], folder: Path) -> None:
-    async with secure(folder, *flags, user=user) as (made, api):
+async def _all(
+    rows: list[dict[str, Any]], flags: list[str], user: dict[str, Any], path: str, folder: Path
+) -> None:
+    async with secure(folder, *flags, user=user, path=path) as (made, api):
         for row in rows:
             await _one(row, made, api)
 
@@ -89,11 +92,23 @@ async def _one(row: dict[str, Any], made: Proxy, api: Api) -> None:
 
     response = real(row["response"]).encode("latin-1") if "response" in row else OK
     api.answer = lambda sent: response
+    api.ends = row.get("ends", False)
     api.sent.clear()
     name = row["name"]
     reader, writer = await made.connect()
     writer.write(real(row["request"]).encode("latin-1"))
-    got = await asyncio.wait_for(read_response(reader, row["request"].startswith("HEAD ")), 5)
+    response_read = asyncio.wait_for(read_response(reader, row["request"].startswith("HEAD ")), 5)
+    if row.get("broken"):
+        with pytest.raises((asyncio.IncompleteReadError, ValueError)):  # within a body, at a chunk's size
+            await response_read
+        writer.close()
+        return
+    got = await response_read
+    if "echoes" in row and got.status == 101:
+        writer.write(row["echoes"].encode())
+        assert await asyncio.wait_for(reader.readexactly(len(row["echoes"])), 5) == row["echoes"].encode(), (
+            name
+        )
     writer.close()
     assert got.status in row["status"], name
     if "body" in row:
