@@ -116,8 +116,7 @@ class UserspaceWriter:
             if key.protocol == "TCP":
                 listener = TcpListener(self._connections, self._chooser(key), self._failed(key))
             else:
-                deadlines = self._connections.deadlines
-                listener = UdpListener(deadlines, self._chooser(key), self._serves(key))
+                listener = UdpListener(self._connections, self._chooser(key), self._serves(key))
             try:
                 await listener.listen(listening_socket(address, key.port, kind))
             except OSError as error:
