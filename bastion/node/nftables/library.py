@@ -14,13 +14,15 @@ from typing import Any, Protocol
 
 import msgspec
 
-from bastion.node.nftables.layout import FAMILY, TABLE
+from bastion.node.addresses import IPV4
+from bastion.node.nftables.layout import DROP, FAMILY, TABLE
 from bastion.node.nftables.table import There
 from bastion.runtime.errors import StartError
 
 LIBRARY = "libnftables.so.1"
 _JSON, _TERSE = 1 << 4, 1 << 11  # of nftables/libnftables.h
 CHILD_SECONDS = 60.0
+PROBE = f"{TABLE}-probe"  # a table that comes and goes in one transaction
 # Those that kube-proxy's nftables mode asks for (pkg/proxy/nftables).
 OLDEST_NFT, OLDEST_KERNEL = (1, 0, 1), (5, 13, 0)
 SKIP_KERNEL_CHECK = "KUBE_PROXY_NFTABLES_SKIP_KERNEL_VERSION_CHECK"
@@ -139,8 +141,8 @@ def open_nft() -> Nft:
             ) from None
         nft = Child(program)
         require("nft", nft.version(), OLDEST_NFT)
-    try:
-        nft.read("list tables")
+    try:  # a list of tables would read all their rules, of others' as well
+        delete_tables(nft, IPV4, (PROBE,))
     except NftError as error:
         raise StartError(f"nftables cannot be used here: {error}") from error
     return nft
@@ -173,6 +175,18 @@ def there(nft: Nft, family: str) -> There:
         frozenset(one.set.name for one in objects if one.set is not None),
         frozenset(one.map.name for one in objects if one.map is not None),
     )
+
+
+def is_there(nft: Nft, family: str) -> bool:
+    """Whether our table is: a chain that it has is added, which fails where it is not.
+
+    To list it costs a hundred milliseconds and more where there are many Services.
+    """
+    try:
+        nft.run(f"add chain {FAMILY[family]} {TABLE} {DROP}\n")
+    except NftError:
+        return False
+    return True
 
 
 def delete_tables(nft: Nft, family: str, names: Iterable[str]) -> None:
