@@ -118,6 +118,28 @@ def test_jumps_that_are_there_are_not_made_again_and_old_ones_go() -> None:
     assert not any("MINE" in line for line in written)
 
 
+OF_OTHERS = (
+    "-A CNI-SETMARK -m mark --mark 0x2000/0x2000 -j KUBE-MARK-MASQ",
+    "-A PREROUTING -s 192.0.2.0/24 -j KUBE-MARK-MASQ",
+    "-A MINE -d 10.96.0.10/32 -g KUBE-SVC-OLDOLDOLDOLDOLD",
+)
+
+
+def test_rules_of_others_that_jump_to_our_chains_stay() -> None:
+    """A chain that they hold can be emptied alone: iptables deletes none that is referred to."""
+    chains = "".join(
+        f":{name} - [0:0]\n"
+        for name in ("KUBE-MARK-MASQ", "KUBE-SERVICES", "KUBE-SVC-OLDOLDOLDOLDOLD", "CNI-SETMARK", "MINE")
+    )
+    there = saved("\n".join([f"*nat\n{chains}", *OF_OTHERS, "COMMIT"]))
+    for written in (Ruleset(RULES).full({}, there), cleanup(there)):
+        assert not [
+            line for line in written.splitlines() if line.startswith(("-D", "-X KUBE-SVC", "-X KUBE-M"))
+        ]
+        assert ":KUBE-SVC-OLDOLDOLDOLDOLD - [0:0]" in written
+    assert "-X KUBE-SERVICES" in cleanup(there)
+
+
 def test_the_share_of_each_endpoint_is_the_same() -> None:
     ruleset = Ruleset(RULES)
     piece = endpoints(*(endpoint(f"10.244.3.{number}", "node2") for number in range(4)))
