@@ -8,7 +8,7 @@ from collections import defaultdict
 
 import pytest
 
-from bastion.node.iptables.layout import JUMPS, SHARED, base_chains
+from bastion.node.iptables.layout import JUMPS, SHARED, base_chains, tail
 from bastion.node.iptables.ruleset import Ruleset, Saved, cleanup, saved
 from bastion.node.model import Model
 from bastion.node.rules import Detection, Rules
@@ -116,6 +116,32 @@ def test_jumps_that_are_there_are_not_made_again_and_old_ones_go() -> None:
     assert f"-D {chain} -j KUBE-SERVICES" in written
     assert "-X KUBE-SVC-OLDOLDOLDOLDOLD" in written
     assert not any("MINE" in line for line in written)
+
+
+LEAD = "-m addrtype --dst-type LOCAL -j KUBE-NODEPORTS"
+GUARD = "-d 127.0.0.0/8 -j RETURN"
+
+
+@pytest.mark.parametrize(
+    ("family", "ranges", "loopback", "expected"),
+    [
+        ("IPv4", (), True, [LEAD]),
+        ("IPv4", (), False, [GUARD, LEAD]),
+        (
+            "IPv4",
+            ("172.30.0.0/24", "127.0.0.0/8"),
+            True,
+            [f"-d 172.30.0.0/24 {LEAD}", f"-d 127.0.0.0/8 {LEAD}"],
+        ),
+        ("IPv4", ("64.0.0.0/2",), False, [GUARD, f"-d 64.0.0.0/2 {LEAD}"]),  # loopback is in it
+        ("IPv6", ("::/1",), False, ["-d ::1/128 -j RETURN", f"-d ::/1 {LEAD}"]),
+    ],
+)
+def test_loopback_takes_node_ports_only_where_it_is_asked_for(
+    family: str, ranges: tuple[str, ...], loopback: bool, expected: list[str]
+) -> None:
+    rules = Rules(family, node_ports=ranges, localhost_node_ports=loopback)
+    assert list(tail(("nat", "KUBE-SERVICES"), rules)) == expected
 
 
 OF_OTHERS = (
