@@ -302,6 +302,23 @@ def test_foreign_rules_stay_and_nothing_is_left_after_cleanup(bed: Bed, writing:
             run("node", "iptables", "-t", "nat", *words.split())
 
 
+def test_comments_of_others_may_be_of_any_bytes(bed: Bed) -> None:
+    with inside("node"):
+        writing = ByIptables()
+        program = writing.programs["IPv4"]
+        comment = "\udcff\x0b\u2028-A PREROUTING -j KUBE-SERVICES"
+        program.restore(f'*nat\n-A PREROUTING -m comment --comment "{comment}" -j RETURN\nCOMMIT\n')
+        try:
+            before = program.save("nat")
+            writing.full("IPv4", fronts(service(addresses=(WEB,)), at("a")), RULES["IPv4"])
+            writing.clean()
+            rules = [line for line in before.split("\n") if line.startswith("-A")]
+            assert [line for line in program.save("nat").split("\n") if line.startswith("-A")] == rules
+            assert len(rules) == 1
+        finally:
+            run("node", "iptables", "-t", "nat", "-F", "PREROUTING")
+
+
 def test_udp_flows_of_an_endpoint_that_went_are_found_and_deleted(bed: Bed, writing: Writing) -> None:
     one = service(addresses=(WEB,), ports=PORTS)
     with inside("node"):

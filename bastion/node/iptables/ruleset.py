@@ -50,7 +50,7 @@ def saved(text: str) -> Saved:
     jumps = []
     held: set[Chain] = set()
     table = ""
-    for line in text.splitlines():
+    for line in text.split("\n"):  # and at nothing else: a comment may hold whatever counts as a line's end
         if line.startswith("*"):
             table = line[1:]
         elif line.startswith(":"):
