@@ -129,6 +129,10 @@ def test_two_services_that_are_mapped_to_one_port_do_not_share_it() -> None:
             )
             await writer.full(RULES, {**one, **two})
             assert [len(found) for found in writer._listeners.values()] == [1, 0]
+            await writer.change(dict.fromkeys(one))  # the other one has it at once
+            assert [len(found) for found in writer._listeners.values()] == [1]
+            await writer.change(one)
+            assert sorted(len(found) for found in writer._listeners.values()) == [0, 1]
             await writer.change({**dict.fromkeys(two), **dict.fromkeys(one)})
             await writer.change(two)
             assert [len(found) for found in writer._listeners.values()] == [1]
