@@ -39,7 +39,7 @@ def run(argv: Sequence[str]) -> int:
     try:
         read = _read(flags)
         if flags.write_config_to:
-            Path(flags.write_config_to).write_text(yaml_of(written(read.values)))
+            _write(flags.write_config_to, yaml_of(written(read.values)))
             return 0
         return _start(flags, read, why=why)
     except ConfigError as error:
@@ -48,6 +48,13 @@ def run(argv: Sequence[str]) -> int:
         return FAILED
     except OSError as error:
         raise StartError(f"{error.filename}: {error.strerror}") from error
+
+
+def _write(file: str, text: str) -> None:
+    try:
+        Path(file).write_text(text)
+    except OSError as error:  # of a write that fails later the error has no name
+        raise StartError(f"{file}: {error.strerror}") from error
 
 
 def _start(flags: argparse.Namespace, read: Read, *, why: bool) -> int:

@@ -182,7 +182,8 @@ def sources_of(service: Service, family: str, vips: tuple[str, ...], place: Plac
 def health_port_of(service: Service) -> int:
     spec = service.spec
     local = spec.type == "LoadBalancer" and spec.external_traffic_policy == "Local"
-    return spec.health_check_node_port if local and is_served(service) else 0
+    port = spec.health_check_node_port
+    return port if local and is_served(service) and 0 < port < 65536 else 0
 
 
 def local_hosts(service: Service, slices: Iterable[EndpointSlice], place: Place) -> int:

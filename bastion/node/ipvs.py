@@ -131,7 +131,7 @@ def _run(words: list[str], text: str, *, allowed: bool = False) -> None:
     """Raises SyncError; with `allowed` a failure is none (what is asked for may be there)."""
     try:
         done = subprocess.run(  # noqa: S603 programs of the system, and no shell
-            words, input=text, capture_output=True, text=True, timeout=SECONDS
+            words, input=text, capture_output=True, text=True, errors="replace", timeout=SECONDS
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SyncError(f"{words[0]}: {error}") from error

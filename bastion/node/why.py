@@ -81,7 +81,8 @@ class _Walk:
             return
         yield f"is the {front.scope} of Service {front.owner}, port {key.port}/{key.protocol}"
         yield from self._rivals(key, front)
-        if front.sources and not self._within(front.sources):
+        filtered = front.anywhere or self._mode != IPTABLES  # which has no filter where there is no endpoint
+        if filtered and front.sources and not self._within(front.sources):
             ranges = ", ".join(front.sources)
             yield f"dropped: loadBalancerSourceRanges allow {ranges}" + (
                 "" if self._source else "; give --from"
@@ -174,7 +175,9 @@ class _Walk:
     def _policy(self, key: FrontKey, front: Front) -> Iterator[str]:
         if not front.anywhere:
             yield "refused (ICMP port unreachable): the Service has no ready endpoint"
-            if self._mode == IPTABLES and front.scope is not Scope.CLUSTER and self._is_own():
+            # what goes to the node itself comes in by its INPUT chain, which looks at external addresses
+            outward = front.scope in (Scope.EXTERNAL, Scope.BALANCER) and key.address not in self._own
+            if self._mode == IPTABLES and outward and self._is_own():
                 yield "(not of the node's own processes in iptables mode: routing decides)"
             return
         backends, why = front.backends, f"those of the policy {'Local' if front.local_policy else 'Cluster'}"

@@ -13,7 +13,7 @@ from typing import Any
 from bastion.settings.commands import DemoOptions, StandaloneOptions
 from bastion.settings.option import Option, Section, camel_case, options_of, sections_of
 from bastion.settings.options import Options
-from bastion.settings.sources import API_VERSION, KIND
+from bastion.settings.sources import API_VERSION, KIND, OF_PROGRAMS
 
 INTRODUCTION = f"""# Options of `bastion serve`
 
@@ -34,6 +34,9 @@ between its parts. Relative paths in the file begin where the file is.
 While the program runs the file is read again when it changes, and at SIGHUP. Options marked *reloadable* then
 count at once; the log names the others that changed, which need a restart. A file with a mistake changes
 nothing.
+
+The section `node` of the same file is [`bastion node`'s](../guides/node.md), with the fields of a
+`KubeProxyConfiguration`.
 
 The variables that Kubernetes sets for Services called `bastion` or `bastion-…` (`BASTION_SERVICE_HOST`,
 `BASTION_PORT=tcp://…`) are no options.
@@ -91,6 +94,7 @@ def schema() -> dict[str, Any]:
             "kind": {"const": KIND},
             "metadata": {"type": "object"},
             **sections,
+            **{name: {"type": ["object", "null"], "description": what} for name, what in OF_PROGRAMS.items()},
         },
     }
 

@@ -16,6 +16,8 @@ from bastion.settings.option import PREFIX, Option, camel_case
 from bastion.settings.words import did_you_mean
 
 API_VERSION, KIND = "bastion.dev/v1alpha1", "BastionConfiguration"
+# Sections that other programs of the family read of the same file, by what stands in them.
+OF_PROGRAMS = {"node": "of `bastion node`: the fields of kube-proxy's KubeProxyConfiguration, v1alpha1"}
 
 
 @dataclass(slots=True)
@@ -154,11 +156,11 @@ def _of_document(found: Found, rows: Sequence[Option], file: Path, value: Any) -
     for name, inner in value.items():
         if name in ("apiVersion", "kind", "metadata") or inner is None:
             continue
-        if name not in sections:
+        if name not in sections and name not in OF_PROGRAMS:
             found.mistakes.append(f"{file}: {name}: unknown section{did_you_mean(name, sections)}")
         elif not isinstance(inner, dict):
             found.mistakes.append(f"{file}: {name}: must be an object")
-        else:
+        elif name in sections:
             _of_section(found, [row for row in rows if row.section == sections[name]], file, inner)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import resource
 import shutil
 from collections.abc import Awaitable, Callable, Mapping
@@ -21,7 +22,7 @@ from bastion.node.iptables.ruleset import Ruleset, Saved
 from bastion.node.iptables.writer import IptablesWriter
 from bastion.node.iptables.writer import cleaned as iptables_cleaned
 from bastion.node.metrics import Metrics
-from bastion.node.nftables.library import NftError, open_nft
+from bastion.node.nftables.library import NftError, open_nft, require_kernel
 from bastion.node.nftables.table import Table, There
 from bastion.node.nftables.writer import NftablesWriter
 from bastion.node.nftables.writer import cleaned as nftables_cleaned
@@ -56,6 +57,7 @@ async def open_mode(
     """Raises StartError where this kernel, or this user, cannot."""
     writers: dict[str, Writer] = {}
     if settings.mode == NFTABLES:
+        require_kernel(os.uname().release, os.environ)
         nft = open_nft()
         writers = {family: NftablesWriter(nft, family) for family in families}
         return Mode(writers, lambda: _removed(_of_iptables, _of_userspace))

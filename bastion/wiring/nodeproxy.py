@@ -8,8 +8,10 @@ import logging
 
 from bastion.cluster.client import ApiClient
 from bastion.node import kernel
+from bastion.node.addresses import IPV4, IPV6
 from bastion.node.checks import Checks
 from bastion.node.claims import ServiceKey
+from bastion.node.config.families import mismatches
 from bastion.node.config.settings import NFTABLES, Settings
 from bastion.node.deriving import listening_addresses, node_port_ranges, own_addresses, pod_cidrs, rules_of
 from bastion.node.events import Events
@@ -55,6 +57,7 @@ class NodeProxy:
         self._flows = Flows(self.model, metrics)
         self._checks = Checks(health, self._check_addresses, self._check_failed)
         self._node_seen = asyncio.Event()
+        self._node_addresses: tuple[str, ...] = ()  # as they were last told
         self._pod_cidrs: tuple[str, ...] | None = None  # those that the rules were made with
         self._watching = [
             Watching("services", api, model.put_service),
@@ -94,9 +97,20 @@ class NodeProxy:
         if settings.local_mode == "NodeCIDR":
             await self._wait_for_pod_cidrs()
         self.model.stand(own_addresses(settings, self.model.node))
+        self._check_families()
         for watching in self._watching:
             if watching.resource != "nodes":  # it was waited for, and no longer
                 await watching.listed.wait()
+
+    def _check_families(self) -> None:
+        """Raises StartError."""
+        primary = IPV6 if ":" in self.model.place.addresses[0] else IPV4
+        both = len(self._families) > 1
+        cidrs = pod_cidrs(self.model.node)
+        for what, fatal in mismatches(self._settings, primary, cidrs, both=both):
+            if fatal:
+                raise StartError(what)
+            _log.warning("%s", what)
 
     async def first_sync(self, mode: Mode, work: Background) -> None:
         """Begins the syncs; the rules of other modes are removed once ours are in force."""
@@ -129,6 +143,10 @@ class NodeProxy:
         self.model.put_node(node)
         if node is None:
             return
+        own = own_addresses(self._settings, node)
+        if self._node_addresses and own != self._node_addresses:
+            _log.warning("the Node's addresses are now %s: they count from the next start", ", ".join(own))
+        self._node_addresses = own
         if node.status.addresses:
             self._node_seen.set()
         if self._pod_cidrs is not None and pod_cidrs(node) != self._pod_cidrs:

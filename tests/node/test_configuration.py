@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bastion.kube.documents import yaml_of
+from bastion.node.config.families import mismatches
 from bastion.node.config.reading import from_flags, not_honoured, read_file, written
 from bastion.node.config.settings import Settings, settings
 from bastion.node.config.values import duration, seconds, socket_address
@@ -176,6 +177,50 @@ def test_node_ports_are_on_primary_addresses_in_nftables_mode_alone() -> None:
     assert made("").healthz == ("0.0.0.0", 10256)
     assert made("bindAddress: '::'").healthz == ("::", 10256)
     assert made("healthzBindAddress: 1.2.3.4").healthz == ("1.2.3.4", 10256)
+
+
+MISMATCHES = {  # the configuration, podCIDRs, whether the node has both families: what is said, is it fatal
+    "nothing": ("clusterCIDR: 10.244.0.0/16\nnodePortAddresses: [primary]\n", (), False, []),
+    "one of two fits": (
+        "clusterCIDR: 'fd44::/16,10.244.0.0/16'\nnodePortAddresses: [primary]\n",
+        (),
+        False,
+        [],
+    ),
+    "pods of the other family": (
+        "clusterCIDR: fd44::/16\nnodePortAddresses: [primary]\n",
+        (),
+        True,
+        [("clusterCIDR", False)],
+    ),
+    "and there is but one": (
+        "clusterCIDR: fd44::/16\nnodePortAddresses: [primary]\n",
+        (),
+        False,
+        [("clusterCIDR", True)],
+    ),
+    "the Node's ranges of the other family": (
+        "detectLocalMode: NodeCIDR\nnodePortAddresses: [primary]\n",
+        ("fd44:1::/64",),
+        True,
+        [("spec.podCIDRs", True)],
+    ),
+    "NodePorts of the other family": (
+        "nodePortAddresses: ['fd30::/64']\n",
+        (),
+        True,
+        [("nodePortAddresses", False)],
+    ),
+    "NodePorts at every address": ("clusterCIDR: ''\n", (), True, [("nodePortAddresses: unset", False)]),
+}
+
+
+@pytest.mark.parametrize("name", MISMATCHES)
+def test_what_does_not_fit_the_nodes_family_is_said(name: str) -> None:
+    text, cidrs, both, expected = MISMATCHES[name]
+    found = [*mismatches(made(text), "IPv4", cidrs, both=both)]
+    assert [fatal for _, fatal in found] == [fatal for _, fatal in expected]
+    assert all(said.startswith(words) for (said, _), (words, _) in zip(found, expected, strict=True)), found
 
 
 def test_what_is_written_reads_the_same() -> None:

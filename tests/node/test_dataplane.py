@@ -273,12 +273,14 @@ def test_foreign_rules_stay_and_nothing_is_left_after_cleanup(bed: Bed, writing:
     run("node", "nft", "add table ip others; add chain ip others c { type filter hook forward priority 0; };"
         " add rule ip others c tcp dport 9999 drop")  # fmt: skip
     run("node", "iptables", "-t", "nat", "-A", "PREROUTING", "-p", "tcp", "--dport", "1234", "-j", "RETURN")
+    for words in ("-N CNI-MARK", "-N KUBE-MARK-MASQ", "-A CNI-MARK -s 192.0.2.7 -j KUBE-MARK-MASQ"):
+        run("node", "iptables", "-t", "nat", *words.split())  # as a network plugin wants it
 
-    def foreign() -> tuple[str, str]:
+    def foreign() -> tuple[str, list[str]]:
         nat = run("node", "iptables", "-t", "nat", "-S")
-        return run("node", "nft", "list table ip others"), "".join(
-            line for line in nat.splitlines() if "1234" in line
-        )
+        return run("node", "nft", "list table ip others"), [
+            line for line in nat.splitlines() if "1234" in line or "192.0.2.7" in line
+        ]
 
     try:
         before = foreign()
@@ -290,11 +292,31 @@ def test_foreign_rules_stay_and_nothing_is_left_after_cleanup(bed: Bed, writing:
         with inside("node"):
             writing.clean()
         assert foreign() == before
-        assert "KUBE-" not in run("node", "iptables-save")
+        left = [line for line in run("node", "iptables-save").splitlines() if "KUBE-" in line]
+        assert {line.split()[0] for line in left} == {":KUBE-MARK-MASQ", "-A"}
+        assert len(left) == 2
         assert TABLE not in run("node", "nft", "list tables")
     finally:
         run("node", "nft", "delete table ip others")
-        run("node", "iptables", "-t", "nat", "-F", "PREROUTING")
+        for words in ("-F PREROUTING", "-F CNI-MARK", "-X CNI-MARK", "-X KUBE-MARK-MASQ"):
+            run("node", "iptables", "-t", "nat", *words.split())
+
+
+def test_comments_of_others_may_be_of_any_bytes(bed: Bed) -> None:
+    with inside("node"):
+        writing = ByIptables()
+        program = writing.programs["IPv4"]
+        comment = "\udcff\x0b\u2028-A PREROUTING -j KUBE-SERVICES"
+        program.restore(f'*nat\n-A PREROUTING -m comment --comment "{comment}" -j RETURN\nCOMMIT\n')
+        try:
+            before = program.save("nat")
+            writing.full("IPv4", fronts(service(addresses=(WEB,)), at("a")), RULES["IPv4"])
+            writing.clean()
+            rules = [line for line in before.split("\n") if line.startswith("-A")]
+            assert [line for line in program.save("nat").split("\n") if line.startswith("-A")] == rules
+            assert len(rules) == 1
+        finally:
+            run("node", "iptables", "-t", "nat", "-F", "PREROUTING")
 
 
 def test_udp_flows_of_an_endpoint_that_went_are_found_and_deleted(bed: Bed, writing: Writing) -> None:

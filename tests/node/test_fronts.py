@@ -127,6 +127,8 @@ def test_health_check_node_port_is_for_local_load_balancers() -> None:
     wanted: dict[str, Any] = {"healthCheckNodePort": 31000, "externalTrafficPolicy": "Local"}
     assert health_port_of(service(type="LoadBalancer", **wanted)) == 31000
     assert health_port_of(service(type="NodePort", **wanted)) == 0
+    for port in (-1, 0, 65536):
+        assert health_port_of(service(type="LoadBalancer", **{**wanted, "healthCheckNodePort": port})) == 0
     assert health_port_of(service(type="LoadBalancer", healthCheckNodePort=31000)) == 0
 
 

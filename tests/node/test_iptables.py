@@ -8,7 +8,7 @@ from collections import defaultdict
 
 import pytest
 
-from bastion.node.iptables.layout import JUMPS, SHARED, base_chains
+from bastion.node.iptables.layout import JUMPS, SHARED, base_chains, tail
 from bastion.node.iptables.ruleset import Ruleset, Saved, cleanup, saved
 from bastion.node.model import Model
 from bastion.node.rules import Detection, Rules
@@ -116,6 +116,54 @@ def test_jumps_that_are_there_are_not_made_again_and_old_ones_go() -> None:
     assert f"-D {chain} -j KUBE-SERVICES" in written
     assert "-X KUBE-SVC-OLDOLDOLDOLDOLD" in written
     assert not any("MINE" in line for line in written)
+
+
+LEAD = "-m addrtype --dst-type LOCAL -j KUBE-NODEPORTS"
+GUARD = "-d 127.0.0.0/8 -j RETURN"
+
+
+@pytest.mark.parametrize(
+    ("family", "ranges", "loopback", "expected"),
+    [
+        ("IPv4", (), True, [LEAD]),
+        ("IPv4", (), False, [GUARD, LEAD]),
+        (
+            "IPv4",
+            ("172.30.0.0/24", "127.0.0.0/8"),
+            True,
+            [f"-d 172.30.0.0/24 {LEAD}", f"-d 127.0.0.0/8 {LEAD}"],
+        ),
+        ("IPv4", ("64.0.0.0/2",), False, [GUARD, f"-d 64.0.0.0/2 {LEAD}"]),  # loopback is in it
+        ("IPv6", ("::/1",), False, ["-d ::1/128 -j RETURN", f"-d ::/1 {LEAD}"]),
+    ],
+)
+def test_loopback_takes_node_ports_only_where_it_is_asked_for(
+    family: str, ranges: tuple[str, ...], loopback: bool, expected: list[str]
+) -> None:
+    rules = Rules(family, node_ports=ranges, localhost_node_ports=loopback)
+    assert list(tail(("nat", "KUBE-SERVICES"), rules)) == expected
+
+
+OF_OTHERS = (
+    "-A CNI-SETMARK -m mark --mark 0x2000/0x2000 -j KUBE-MARK-MASQ",
+    "-A PREROUTING -s 192.0.2.0/24 -j KUBE-MARK-MASQ",
+    "-A MINE -d 10.96.0.10/32 -g KUBE-SVC-OLDOLDOLDOLDOLD",
+)
+
+
+def test_rules_of_others_that_jump_to_our_chains_stay() -> None:
+    """A chain that they hold can be emptied alone: iptables deletes none that is referred to."""
+    chains = "".join(
+        f":{name} - [0:0]\n"
+        for name in ("KUBE-MARK-MASQ", "KUBE-SERVICES", "KUBE-SVC-OLDOLDOLDOLDOLD", "CNI-SETMARK", "MINE")
+    )
+    there = saved("\n".join([f"*nat\n{chains}", *OF_OTHERS, "COMMIT"]))
+    for written in (Ruleset(RULES).full({}, there), cleanup(there)):
+        assert not [
+            line for line in written.splitlines() if line.startswith(("-D", "-X KUBE-SVC", "-X KUBE-M"))
+        ]
+        assert ":KUBE-SVC-OLDOLDOLDOLDOLD - [0:0]" in written
+    assert "-X KUBE-SERVICES" in cleanup(there)
 
 
 def test_the_share_of_each_endpoint_is_the_same() -> None:

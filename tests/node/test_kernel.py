@@ -12,7 +12,7 @@ import pytest
 
 from bastion.node.model import Model
 from bastion.node.nftables.layout import TABLE, base_chains
-from bastion.node.nftables.library import Child, Library, NftError, delete_tables, there
+from bastion.node.nftables.library import Child, Library, NftError, delete_tables, is_there, there
 from bastion.node.nftables.table import Table, There
 from bastion.node.rules import Detection, Rules
 from tests.node.bed import Bed, inside, run
@@ -133,6 +133,29 @@ def test_a_child_says_the_same_as_the_library(bed: Bed) -> None:
                 nft.run(f"flush chain ip {TABLE} nowhere\n")
         finally:
             delete_tables(nft, "IPv4", (TABLE,))
+
+
+def test_whether_the_table_is_there_is_found_without_reading_it(bed: Bed) -> None:
+    """Nor the tables of others, that may be large."""
+    many = ", ".join(f"10.{n >> 8}.{n & 255}.1" for n in range(20_000))
+    with inside("node"):
+        nft = Library()
+        try:
+            nft.run(
+                f"add table ip others\nadd set ip others s {{ type ipv4_addr ; elements = {{ {many} }} ; }}\n"
+            )
+            assert not is_there(nft, "IPv4")
+            nft.run(Table(RULES).full({}, there(nft, "IPv4")))
+            before = nft.read(f"list table ip {TABLE}", terse=False)
+            began = time.process_time()
+            for _ in range(20):
+                assert is_there(nft, "IPv4")
+            assert time.process_time() - began < 0.2, "to list the tables takes some 30 ms each time"
+            assert nft.read(f"list table ip {TABLE}", terse=False) == before
+            delete_tables(nft, "IPv4", (TABLE,))
+            assert not is_there(nft, "IPv4")
+        finally:
+            delete_tables(nft, "IPv4", (TABLE, "others"))
 
 
 def test_a_slice_of_ten_thousand_endpoints_is_taken(bed: Bed) -> None:

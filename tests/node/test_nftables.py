@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import re
@@ -10,8 +11,16 @@ import pytest
 
 from bastion.node.model import Model
 from bastion.node.nftables.layout import base_chains, containers
+from bastion.node.nftables.library import (
+    OLDEST_KERNEL,
+    OLDEST_NFT,
+    SKIP_KERNEL_CHECK,
+    require,
+    require_kernel,
+)
 from bastion.node.nftables.table import Table, There
 from bastion.node.rules import Detection, Rules
+from bastion.runtime.errors import StartError
 from tests.node.build import endpoint, endpoints, fronts, service
 from tests.node.histories import step
 from tests.node.kernel import Kernel
@@ -122,3 +131,29 @@ def test_how_pods_are_told(detection: Detection, expected: str) -> None:
     table = Table(Rules("IPv4", detection))
     table.full(fronts(service(), endpoints(endpoint("10.244.1.10"))), There())
     assert table.chains()["i/c1"] == (expected, "goto c1")
+
+
+@pytest.mark.parametrize(
+    ("what", "said", "oldest", "message"),
+    [
+        ("nft", "nftables v1.0.6 (Lester Gooch #5)", OLDEST_NFT, ""),
+        ("nft", "nftables v1.0.1 (Fearless Fosdick #3)", OLDEST_NFT, ""),
+        ("nft", "nftables v1.0.0 (x)", OLDEST_NFT, "needs nft 1.0.1 or later, and this is 1.0.0"),
+        ("nft", "nftables v0.9.8 (E.D.S.)", OLDEST_NFT, "this is 0.9.8"),
+        ("nft", "", OLDEST_NFT, ""),
+        ("Linux", "6.18.44-fc", OLDEST_KERNEL, ""),
+        ("Linux", "5.13", OLDEST_KERNEL, ""),
+        ("Linux", "5.12.19-arch1", OLDEST_KERNEL, "needs Linux 5.13 or later, and this is 5.12.19"),
+    ],
+)
+def test_versions_that_are_too_old_are_named(
+    what: str, said: str, oldest: tuple[int, ...], message: str
+) -> None:
+    with pytest.raises(StartError, match=message) if message else contextlib.nullcontext():
+        require(what, said, oldest)
+
+
+def test_the_kernels_version_may_be_left_unchecked() -> None:
+    with pytest.raises(StartError, match=SKIP_KERNEL_CHECK):
+        require_kernel("5.4.0", {})
+    require_kernel("5.4.0", {SKIP_KERNEL_CHECK: "1"})

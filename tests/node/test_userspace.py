@@ -129,6 +129,10 @@ def test_two_services_that_are_mapped_to_one_port_do_not_share_it() -> None:
             )
             await writer.full(RULES, {**one, **two})
             assert [len(found) for found in writer._listeners.values()] == [1, 0]
+            await writer.change(dict.fromkeys(one))  # the other one has it at once
+            assert [len(found) for found in writer._listeners.values()] == [1]
+            await writer.change(one)
+            assert sorted(len(found) for found in writer._listeners.values()) == [0, 1]
             await writer.change({**dict.fromkeys(two), **dict.fromkeys(one)})
             await writer.change(two)
             assert [len(found) for found in writer._listeners.values()] == [1]
@@ -155,6 +159,52 @@ def test_half_a_connection_may_end_before_the_other() -> None:
             writer.write_eof()
             assert await reader.read() == b"300000"
             writer.close()
+            listener.close()
+            await connections.close()
+        server.close()
+
+    asyncio.run(main())
+
+
+def test_one_client_does_not_take_every_place() -> None:
+    connections = Connections(Deadlines(), 8)
+    assert [connections.enter("10.244.1.10") for _ in range(6)] == [True] * 4 + [False] * 2
+    # with each client that comes the share becomes smaller; all places are never exceeded
+    assert [connections.enter("10.244.1.11") for _ in range(4)] == [True, True, False, False]
+    assert [connections.enter(f"2001:db8::{n}") for n in range(3)] == [True, True, False]
+    assert not connections.enter("10.244.1.12")
+    connections.leave("10.244.1.10")
+    assert connections.enter("10.244.1.12")
+
+
+def test_a_client_without_a_place_is_reset_and_places_are_given_back() -> None:
+    async def main() -> None:
+        async def here(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"here")
+            await reader.read()
+            writer.close()
+
+        server = await asyncio.start_server(here, "127.0.0.1", 0)
+        backend = server.sockets[0].getsockname()
+        async with Deadlines() as deadlines:
+            connections = Connections(deadlines, 2)
+            listener = TcpListener(connections, lambda _: backend, lambda _: None)
+            sock = listening_socket("127.0.0.1", free_port())
+            await listener.listen(sock)
+            to = sock.getsockname()
+            reader, writer = await asyncio.open_connection(*to)
+            assert await reader.readexactly(4) == b"here"
+            other, second = await asyncio.open_connection(*to)
+            with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+                await other.readexactly(4)
+            second.close()
+            writer.transport.abort()
+            async with asyncio.timeout(5):
+                while connections.inside:
+                    await asyncio.sleep(0.005)
+            reader, writer = await asyncio.open_connection(*to)
+            assert await reader.readexactly(4) == b"here"
+            writer.transport.abort()
             listener.close()
             await connections.close()
         server.close()

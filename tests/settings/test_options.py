@@ -257,6 +257,8 @@ VALID = [
         dumped(load(Options, [f"--{row.flag}={example(row)}" for row in IN_FILE], {})),
         True,
     ),
+    ("a section of another program", HEAD + "node: {mode: nftables}\nserving: {port: 7000}", True),
+    ("which is no object", HEAD + "node: nftables", False),
     ("an unknown field", HEAD + "serving: {prt: 1}", False),
     ("a port that is none", HEAD + "serving: {port: 70000}", False),
     ("another kind of value", HEAD + "observing: {logFormat: xml}", False),

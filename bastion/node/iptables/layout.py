@@ -89,18 +89,8 @@ def tail(chain: Chain, rules: Rules) -> tuple[Rule, ...]:
     """What comes last in a shared chain."""
     if chain != (NAT, SERVICES):
         return ()
-    if not rules.node_ports:
-        unless = (
-            "" if rules.family == IPV4 and rules.localhost_node_ports else f"! -d {LOOPBACK[rules.family]} "
-        )
-        return (f"{unless}-m addrtype --dst-type LOCAL -j {NODE_PORTS}",)
-    return tuple(
-        f"-d {network} -m addrtype --dst-type LOCAL -j {NODE_PORTS}" for network in node_port_ranges(rules)
-    )
-
-
-def node_port_ranges(rules: Rules) -> tuple[str, ...]:
-    """Loopback takes NodePorts only where that is asked for (and never of IPv6)."""
-    if rules.family == IPV4 and rules.localhost_node_ports:
-        return rules.node_ports
-    return tuple(network for network in rules.node_ports if network != LOOPBACK[rules.family])
+    loopback = LOOPBACK[rules.family]
+    # it takes NodePorts only where that is asked for, and never of IPv6
+    without = () if rules.family == IPV4 and rules.localhost_node_ports else (f"-d {loopback} -j RETURN",)
+    ranges = [f"-d {network} " for network in rules.node_ports] or [""]
+    return (*without, *(f"{only}-m addrtype --dst-type LOCAL -j {NODE_PORTS}" for only in ranges))

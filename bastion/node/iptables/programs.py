@@ -46,7 +46,12 @@ class Iptables:
     def _run(self, words: Sequence[str], text: str = "") -> str:
         try:
             done = subprocess.run(  # noqa: S603 programs of the system, and no shell
-                words, input=text, capture_output=True, text=True, timeout=SECONDS
+                words,
+                input=text,
+                capture_output=True,
+                encoding="utf-8",
+                errors="surrogateescape",  # comments of others may be of any bytes
+                timeout=SECONDS,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise IptablesError(f"{words[0]}: {error}") from error

@@ -29,32 +29,43 @@ from bastion.node.iptables.rendering import Rendered, rendered
 from bastion.node.rules import Rules
 
 _NOTHING = Rendered({}, {})
-_JUMP = re.compile(r"-A (\S+) (.*-j (KUBE-\S+))\Z")
+_RULE = re.compile(r"-A (\S+) (.*-[jg] (KUBE-\S+))\Z")
+_BUILT_IN = {"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"}
 
 
 class Saved(msgspec.Struct, frozen=True):
-    """Of what iptables-save says: our chains, and the rules of built-in chains that jump to one of them."""
+    """Of what iptables-save says: our chains, and how built-in chains lead into them.
+
+    `held` are those that rules of others jump to (KUBE-MARK-MASQ is wanted by network plugins): the rules
+    stay, so that such a chain can be emptied and not deleted.
+    """
 
     chains: frozenset[Chain] = frozenset()
     jumps: tuple[tuple[str, str, Rule], ...] = ()
+    held: frozenset[Chain] = frozenset()
 
 
 def saved(text: str) -> Saved:
     chains: set[Chain] = set()
     jumps = []
+    held: set[Chain] = set()
     table = ""
-    for line in text.splitlines():
+    for line in text.split("\n"):  # and at nothing else: a comment may hold whatever counts as a line's end
         if line.startswith("*"):
             table = line[1:]
         elif line.startswith(":"):
             name = line[1:].partition(" ")[0]
             if is_ours(table, name):
                 chains.add((table, name))
-        elif line.startswith("-A ") and not line.startswith("-A KUBE-"):
-            found = _JUMP.match(line)
-            if found and is_ours(table, found[3]):
+        elif line.startswith("-A "):
+            found = _RULE.match(line)
+            if found is None or is_ours(table, found[1]) or not is_ours(table, found[3]):
+                continue
+            if found[1] in _BUILT_IN and (table, found[3]) in _ENTRIES:
                 jumps.append((table, found[1], found[2]))
-    return Saved(frozenset(chains), tuple(jumps))
+            else:
+                held.add((table, found[3]))
+    return Saved(frozenset(chains), tuple(jumps), frozenset(held))
 
 
 def is_ours(table: str, chain: str) -> bool:
@@ -78,7 +89,7 @@ class Ruleset:
         for chain in SHARED:
             self.chains[chain] = changed[chain] = self._assembled(chain)
         gone = there.chains - self.chains.keys()
-        return _text(changed, gone, [*_hung(there, changed)])
+        return _text(changed, gone, [*_hung(there, changed)], there.held)
 
     def change(self, changes: Mapping[FrontKey, Front | None]) -> str:
         """Empty where there is nothing to do."""
@@ -150,13 +161,16 @@ def _hung(there: Saved, wanted: Iterable[Chain]) -> Iterator[tuple[str, str]]:
 
 
 def cleanup(there: Saved) -> str:
-    """Takes away all of it; empty where there is nothing."""
+    """Takes away all of it, what others hold excepted; empty where there is nothing."""
     lines = [(table, f"-D {chain} {rule}") for table, chain, rule in there.jumps]
-    return _text({}, there.chains, lines) if there.chains or lines else ""
+    return _text({}, there.chains, lines, there.held) if there.chains or lines else ""
 
 
 def _text(
-    changed: Mapping[Chain, tuple[Rule, ...]], gone: Iterable[Chain], hung: Iterable[tuple[str, str]]
+    changed: Mapping[Chain, tuple[Rule, ...]],
+    gone: Iterable[Chain],
+    hung: Iterable[tuple[str, str]],
+    held: frozenset[Chain] = frozenset(),
 ) -> str:
     """A declared chain is emptied first: so are those that go, before any of them is deleted."""
     declared: dict[str, list[str]] = defaultdict(list)
@@ -169,7 +183,8 @@ def _text(
         written[table].append(line)
     for table, name in sorted(gone):
         declared[table].append(f":{name} - [0:0]")
-        deleted[table].append(f"-X {name}")
+        if (table, name) not in held:
+            deleted[table].append(f"-X {name}")
     lines = []
     for table in TABLES:
         if declared[table] or written[table]:
@@ -177,4 +192,5 @@ def _text(
     return "\n".join([*lines, ""])
 
 
+_ENTRIES = {(table, rule.rpartition(" ")[2]) for table, _, rule in JUMPS}
 _OWN = {*base_chains(Rules("IPv4")), *SHARED}

@@ -13,6 +13,7 @@ from bastion.node.rules import Rules
 TABLE = "bastion-node"
 PREDECESSOR = "kube-proxy"  # its table goes in the same transaction in which ours comes
 FAMILY = {"IPv4": "ip", "IPv6": "ip6"}
+DROP = "refuse-drop"  # a chain that is always there, and in no hook
 PROTOCOLS = ("tcp", "udp", "sctp")
 POOLS = ("cluster", "local")  # the endpoints that the policies Cluster and Local choose
 NUMBER = "numgen random mod 65536"
@@ -80,7 +81,7 @@ def base_chains(rules: Rules) -> dict[str, tuple[str, tuple[str, ...]]]:
         ),
         "mark-masquerade": ("", (f"meta mark set meta mark | {rules.mark}",)),
         "refuse-reject": ("", ("reject",)),
-        "refuse-drop": ("", ("drop",)),
+        DROP: ("", ("drop",)),
         "refused-node-ports": (
             "",
             (f"{ip} daddr . {PORT} vmap @refused-ips", f"{here} {PORT} vmap @refused-ports"),

@@ -6,24 +6,47 @@ A child costs tens of milliseconds a change, the library one or two.
 from __future__ import annotations
 
 import ctypes
+import re
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 import msgspec
 
-from bastion.node.nftables.layout import FAMILY, TABLE
+from bastion.node.addresses import IPV4
+from bastion.node.nftables.layout import DROP, FAMILY, TABLE
 from bastion.node.nftables.table import There
 from bastion.runtime.errors import StartError
 
 LIBRARY = "libnftables.so.1"
 _JSON, _TERSE = 1 << 4, 1 << 11  # of nftables/libnftables.h
 CHILD_SECONDS = 60.0
+PROBE = f"{TABLE}-probe"  # a table that comes and goes in one transaction
+# Those that kube-proxy's nftables mode asks for (pkg/proxy/nftables).
+OLDEST_NFT, OLDEST_KERNEL = (1, 0, 1), (5, 13, 0)
+SKIP_KERNEL_CHECK = "KUBE_PROXY_NFTABLES_SKIP_KERNEL_VERSION_CHECK"
 
 
 class NftError(Exception):
     """The kernel, or the parser, did not take a script: nothing of it is in force."""
+
+
+def require(what: str, said: str, oldest: tuple[int, ...]) -> None:
+    """Raises StartError where what it says of its version is older; where it says none, it is tried."""
+    found = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?", said)
+    if found is not None and tuple(int(part or 0) for part in found.groups()) < oldest:
+        needed = ".".join(map(str, oldest)).removesuffix(".0")
+        raise StartError(f"nftables mode needs {what} {needed} or later, and this is {found[0]}")
+
+
+def require_kernel(release: str, environment: Mapping[str, str]) -> None:
+    """Raises StartError where it is too old, unless kube-proxy's own variable is set."""
+    if not environment.get(SKIP_KERNEL_CHECK):
+        try:
+            require("Linux", release, OLDEST_KERNEL)
+        except StartError as error:
+            raise StartError(f"{error} ({SKIP_KERNEL_CHECK}=1 tries it all the same)") from None
 
 
 class Nft(Protocol):
@@ -86,6 +109,13 @@ class Child:
         # With -j a script is expected in JSON, too, so that the command goes along with the arguments.
         return self._do(["-j", *(["-t"] if terse else []), *command.split()], "")
 
+    def version(self) -> str:
+        """Empty where it does not say."""
+        try:
+            return self._do(["--version"], "").decode(errors="replace")
+        except NftError:
+            return ""
+
     def _do(self, arguments: list[str], text: str) -> bytes:
         try:
             done = subprocess.run(  # noqa: S603 a program of the system, and no shell
@@ -99,7 +129,7 @@ class Child:
 
 
 def open_nft() -> Nft:
-    """Raises StartError where neither is there, or the kernel has no nftables."""
+    """Raises StartError where neither is there, one is too old, or the kernel has no nftables."""
     nft: Nft
     try:
         nft = Library()
@@ -110,8 +140,9 @@ def open_nft() -> Nft:
                 f"nftables mode needs {LIBRARY} or the program nft (Debian: apt-get install nftables)"
             ) from None
         nft = Child(program)
-    try:
-        nft.read("list tables")
+        require("nft", nft.version(), OLDEST_NFT)
+    try:  # a list of tables would read all their rules, of others' as well
+        delete_tables(nft, IPV4, (PROBE,))
     except NftError as error:
         raise StartError(f"nftables cannot be used here: {error}") from error
     return nft
@@ -144,6 +175,18 @@ def there(nft: Nft, family: str) -> There:
         frozenset(one.set.name for one in objects if one.set is not None),
         frozenset(one.map.name for one in objects if one.map is not None),
     )
+
+
+def is_there(nft: Nft, family: str) -> bool:
+    """Whether our table is: a chain that it has is added, which fails where it is not.
+
+    To list it costs a hundred milliseconds and more where there are many Services.
+    """
+    try:
+        nft.run(f"add chain {FAMILY[family]} {TABLE} {DROP}\n")
+    except NftError:
+        return False
+    return True
 
 
 def delete_tables(nft: Nft, family: str, names: Iterable[str]) -> None:

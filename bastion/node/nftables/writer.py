@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-import msgspec
-
 from bastion.node.fronts import Front, FrontKey, Fronts
 from bastion.node.metrics import Metrics
-from bastion.node.nftables.layout import FAMILY, PREDECESSOR, TABLE
-from bastion.node.nftables.library import Nft, NftError, delete_tables, there
+from bastion.node.nftables.layout import PREDECESSOR, TABLE
+from bastion.node.nftables.library import Nft, NftError, delete_tables, is_there, there
 from bastion.node.nftables.table import Table, There
 from bastion.node.proxier import SyncError
 from bastion.node.rules import Rules
@@ -41,14 +39,7 @@ class NftablesWriter:
                 raise SyncError(str(error)) from error
 
     async def intact(self) -> bool:
-        try:
-            said = await asyncio.to_thread(self._nft.read, f"list tables {FAMILY[self._family]}")
-        except NftError:
-            return True  # not to be told
-        return any(
-            one.table is not None and one.table.name == TABLE
-            for one in msgspec.json.decode(said, type=_Tables).nftables
-        )
+        return await asyncio.to_thread(is_there, self._nft, self._family)
 
     def failures(self, metrics: Metrics, family: str, *, partial: bool) -> None:
         metrics.add("sync_proxy_rules_nftables_sync_failures_total", ip_family=family)
@@ -63,15 +54,3 @@ class NftablesWriter:
 def cleaned(nft: Nft, family: str) -> None:
     """Nothing of ours, or of kube-proxy's nftables mode, is left.  Raises NftError."""
     delete_tables(nft, family, (TABLE, PREDECESSOR))
-
-
-class _Named(msgspec.Struct):
-    name: str
-
-
-class _One(msgspec.Struct):
-    table: _Named | None = None
-
-
-class _Tables(msgspec.Struct):
-    nftables: list[_One]

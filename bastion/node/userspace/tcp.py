@@ -9,32 +9,49 @@ from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import cast
 
+from bastion.network.addresses import client_of
 from bastion.network.relay import Relay, Stream
 from bastion.network.sockets import prepare, reset_on_close
 from bastion.node.endpoints import Backend
 from bastion.runtime.deadlines import Deadlines
+from bastion.runtime.limits import Concurrency
 
 TRIES = (0.25, 0.5, 1.0, 2.0)  # seconds for a connection to an endpoint; the next try takes the next one
 BACKLOG = 512
+BUSY = 0.5  # of all: from here on no client has more than an even share
 
 Choose = Callable[[str], Backend | None]  # for a client's address; None: it may not come
 _log = logging.getLogger("bastion.node")
 
 
 class Connections:
-    """All relayed ones; more than `most` at a time are refused."""
+    """All that is relayed, TCP connections and UDP flows: at most `most` at a time.
+
+    Where half of them are there, a client (an IPv6 client is a /64) has its even share at most.
+    """
 
     def __init__(self, deadlines: Deadlines, most: int) -> None:
         self.deadlines = deadlines
         self.most = most
+        self.inside = 0
+        self._clients = Concurrency(0)
         self.relays: set[Relay] = set()
         self.at: Counter[str] = Counter()  # by the address that clients asked for
         self.released: list[Callable[[str], None]] = []  # told of an address that none is left at
         self.tasks: set[asyncio.Task[None]] = set()
 
-    @property
-    def full(self) -> bool:
-        return len(self.relays) + len(self.tasks) >= self.most
+    def enter(self, client: str) -> bool:
+        """False where there is no room for it.  Every True is followed by one `leave`."""
+        key = client_of(client)
+        share = self.most // (len(self._clients) + 1)
+        if self.inside >= self.most or (self.inside >= self.most * BUSY and self._clients.of(key) >= share):
+            return False
+        self.inside += 1
+        return self._clients.enter(key)
+
+    def leave(self, client: str) -> None:
+        self.inside -= 1
+        self._clients.leave(client_of(client))
 
     def begin(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
@@ -42,14 +59,17 @@ class Connections:
         task.add_done_callback(self.tasks.discard)
 
     def relay(self, client: Stream, backend: Stream) -> None:
+        """Of a client that has entered; it leaves when the relay ends."""
         address = client.transport.get_extra_info("sockname")[0]
+        source = client.transport.get_extra_info("peername")[0]
         relay = Relay(client, backend, self.deadlines, 0.0, None)
         self.relays.add(relay)
         self.at[address] += 1
-        relay.finished.add_done_callback(lambda _: self._ended(relay, address))
+        relay.finished.add_done_callback(lambda _: self._ended(relay, address, source))
 
-    def _ended(self, relay: Relay, address: str) -> None:
+    def _ended(self, relay: Relay, address: str, source: str) -> None:
         self.relays.discard(relay)
+        self.leave(source)
         self.at[address] -= 1
         if not self.at[address]:
             del self.at[address]
@@ -108,13 +128,24 @@ class TcpListener:
             self._server.close()
 
     def _accepted(self, transport: asyncio.Transport, held: _Held) -> None:
-        if self._connections.full:
+        client = transport.get_extra_info("peername")[0]
+        if not self._connections.enter(client):
             transport.abort()
             return
-        self._connections.begin(self._lead(transport, held))
+        self._connections.begin(self._lead(transport, held, client))
 
-    async def _lead(self, transport: asyncio.Transport, held: _Held) -> None:
-        client = transport.get_extra_info("peername")[0]
+    async def _lead(self, transport: asyncio.Transport, held: _Held, client: str) -> None:
+        relayed = False
+        try:
+            relayed = await self._relayed(transport, held, client)
+        finally:
+            if not relayed:
+                self._connections.leave(client)
+                reset_on_close(transport)
+                transport.abort()
+
+    async def _relayed(self, transport: asyncio.Transport, held: _Held, client: str) -> bool:
+        """Whether a relay has taken it over."""
         prepare(transport.get_extra_info("socket"))
         for patience in TRIES:
             chosen = self._choose(client)
@@ -130,14 +161,13 @@ class TcpListener:
             prepare(other.get_extra_info("socket"))
             if held.lost:
                 other.abort()
-                return
+                break
             self._connections.relay(
                 Stream(transport, held.early, _nothing, held.ended),
                 Stream(other, theirs.early, _nothing, theirs.ended),
             )
-            return
-        reset_on_close(transport)
-        transport.abort()
+            return True
+        return False
 
 
 def _nothing() -> None:

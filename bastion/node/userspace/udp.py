@@ -8,8 +8,7 @@ from collections.abc import Callable
 from typing import cast
 
 from bastion.node.endpoints import Backend
-from bastion.node.userspace.tcp import Choose
-from bastion.runtime.deadlines import Deadlines
+from bastion.node.userspace.tcp import Choose, Connections
 
 SILENCE = 60.0  # seconds without a datagram, as the kernel keeps a one-sided flow twice over
 MOST_FLOWS = 4096  # of one listener; the one that was idle longest gives way
@@ -57,8 +56,9 @@ class _Flow(asyncio.DatagramProtocol):
 
 
 class UdpListener(asyncio.DatagramProtocol):
-    def __init__(self, deadlines: Deadlines, choose: Choose, serves: Callable[[Backend], bool]) -> None:
-        self._deadlines = deadlines
+    def __init__(self, connections: Connections, choose: Choose, serves: Callable[[Backend], bool]) -> None:
+        self._connections = connections
+        self._deadlines = connections.deadlines
         self._choose = choose
         self._serves = serves
         self._flows: dict[Peer, _Flow] = {}
@@ -82,6 +82,8 @@ class UdpListener(asyncio.DatagramProtocol):
                 return
             if len(self._flows) >= MOST_FLOWS:
                 self.drop(next(iter(self._flows)))
+            if not self._connections.enter(addr[0]):
+                return
             flow = self._flows[addr] = _Flow(self, addr, backend)
             self._deadlines.add(flow)
             task = asyncio.ensure_future(self._open(flow))
@@ -99,6 +101,7 @@ class UdpListener(asyncio.DatagramProtocol):
         flow = self._flows.pop(client, None)
         if flow is not None:
             self._deadlines.discard(flow)
+            self._connections.leave(client[0])
             flow.close()
 
     def close(self) -> None:
@@ -115,7 +118,9 @@ class UdpListener(asyncio.DatagramProtocol):
         loop = asyncio.get_running_loop()
         try:
             transport, _ = await loop.create_datagram_endpoint(lambda: flow, remote_addr=flow.backend)
-        except OSError:
+        except OSError:  # no way there, or no descriptor: the next datagram tries anew
+            if self._flows.get(flow._client) is flow:
+                self.drop(flow._client)
             return
         if flow.waiting is None and self._flows.get(flow._client) is not flow:
             transport.close()

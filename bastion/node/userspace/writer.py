@@ -54,6 +54,7 @@ class UserspaceWriter:
         self._fronts: Fronts = {}
         self._listeners: dict[FrontKey, list[Listener]] = {}
         self._bound: dict[tuple[str, int, str], FrontKey] = {}  # SO_REUSEPORT would let two share it
+        self._blocked: set[FrontKey] = set()  # fronts that lack a place which another one has
         self._turns: dict[tuple[str, str], Turns] = {}
         self._users: Counter[tuple[str, str]] = Counter()  # of turns
         self._carried: Counter[str] = Counter()  # addresses on our interface, by the fronts that use them
@@ -67,6 +68,7 @@ class UserspaceWriter:
 
     async def change(self, changes: Mapping[FrontKey, Front | None]) -> None:
         self._here = frozenset(self._local()) - self._carried.keys()
+        closed = False
         # what goes first makes room for what comes
         for key, front in sorted(changes.items(), key=lambda item: item[1] is not None):
             before = self._fronts.pop(key, None)
@@ -85,6 +87,12 @@ class UserspaceWriter:
                 await self._open(key)
             elif not wanted and key in self._listeners:
                 self._close(key)
+                closed = True
+        if closed:  # what could not be had may be free now
+            blocked, self._blocked = self._blocked, set()
+            for key in sorted(blocked & self._listeners.keys()):
+                self._close(key)
+                await self._open(key)
 
     async def intact(self) -> bool:
         return True
@@ -111,13 +119,13 @@ class UserspaceWriter:
             place = (address, key.port, key.protocol)
             if place in self._bound:
                 self._not_served(key, address, "another Service is mapped there")
+                self._blocked.add(key)
                 continue
             listener: Listener
             if key.protocol == "TCP":
                 listener = TcpListener(self._connections, self._chooser(key), self._failed(key))
             else:
-                deadlines = self._connections.deadlines
-                listener = UdpListener(deadlines, self._chooser(key), self._serves(key))
+                listener = UdpListener(self._connections, self._chooser(key), self._serves(key))
             try:
                 await listener.listen(listening_socket(address, key.port, kind))
             except OSError as error:
