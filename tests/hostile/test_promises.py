@@ -245,6 +245,24 @@ HELD = [
     ),
     (11, "each attempt", "observe/test_signins.py::test_every_outcome_is_there_before_it_happens"),
     (11, "never a token", "e2e/test_sign_in.py::test_no_token_cookie_or_code_is_in_any_log"),
+    (
+        12,
+        "A page of another site gets nothing from it and starts nothing",
+        "localproxy/test_web.py::test_a_page_of_another_site_gets_nothing_and_starts_nothing",
+    ),
+    (
+        12,
+        "by any name it may have this machine answer to",
+        "localproxy/test_web.py::test_a_name_that_was_turned_to_this_machine_gets_nothing",
+    ),
+    (
+        12,
+        "what a path hides from the filter is refused",
+        "localproxy/test_filter.py::test_paths_in_every_spelling",
+    ),
+    (12, "from inside their folder", "localproxy/test_parts.py::test_nothing_leads_out_of_the_folder"),
+    (12, "`--only-user`", "localproxy/test_observed.py::test_another_users_connection"),
+    (12, "`--auth-token`", "localproxy/test_places.py::test_the_token_is_asked_for_and_stays_here"),
 ]
 
 
