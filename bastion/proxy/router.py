@@ -17,7 +17,7 @@ from bastion.discovery.resolver import Resolved, Resolver, UnknownTarget
 from bastion.kube.endpoint import KUBELET, Endpoint
 from bastion.kube.objects import family_of
 from bastion.kube.requestinfo import VERBS, Proxied
-from bastion.kube.status import method_not_allowed
+from bastion.kube.status import StatusError, method_not_allowed
 from bastion.kube.target import parse_target
 from bastion.proxy.kubelet import check_kubelet_request
 from bastion.runtime.turns import Key
@@ -70,6 +70,17 @@ class Router:
             resolved = self._resolve(info)
         except Unsettled as unsettled:
             resolved = await self._settle(info, unsettled, asker)
+        return self._route(info, resolved)
+
+    def at_once(self, info: Proxied) -> Route | None:
+        """None where it takes more than a look, or is to be refused."""
+        try:
+            resolved = self._resolve(info)
+        except StatusError:
+            return None
+        return self._route(info, resolved)
+
+    def _route(self, info: Proxied, resolved: Resolved) -> Route:
         rest = info.rest
         endpoints = (
             self._balancer.order(resolved.key, resolved.endpoints)

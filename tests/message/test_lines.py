@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 import pytest
-from bastion.authz.wanted import wanted_user
+from bastion.authz.requested import requested_identity
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -93,7 +93,7 @@ def outcome(rule: object, *arguments: object, **options: object) -> object:
 RULES = {
     "credentials": bearer_credentials,
     "front proxy": FRONT_PROXY.asserted,
-    "impersonation": wanted_user,
+    "impersonation": requested_identity,
     "provenance": lambda fields: provenance("GET", fields, b"https", b"h"),
     "upgrade": lambda fields: asked_upgrade("GET", 1, fields, has_body=False),
     "connection": nominated,

@@ -31,6 +31,10 @@ class Exchange:
     upgradable: bool = False
     lasting: bool = False
     audit_id: str = "audit-id"
+    key: bytes = b""
+    passed: tuple[bytes, ...] = ()
+    keep_alive: bool = True
+    direct: None = None
     status: int = 0
     bytes_in: int = 0
     bytes_out: int = 0

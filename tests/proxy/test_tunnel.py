@@ -23,7 +23,7 @@ from bastion.network.connections import ConnectionPool
 from bastion.network.relay import Stream
 from bastion.observe.record import Record
 from bastion.proxy.admission import Admitted
-from bastion.proxy.forward import Envelope
+from bastion.proxy.envelope import Envelope
 from bastion.proxy.router import Route
 from bastion.proxy.streams import Streams
 from bastion.proxy.tunnel import Tunneller, upgrade_head
