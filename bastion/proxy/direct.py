@@ -181,6 +181,8 @@ def _presented(beginning: Beginning, plan: Plan, policy: Policy) -> bytes | None
 
     envelope = plan.envelope
     asked = RequestContext(plan.method, [], bool(envelope.forwarded.prefix), envelope.ambient)
+    if not beginning.reason:
+        return None  # the server's own words are written for it
     try:
         client = present(asked, beginning.status, list(beginning.fields), beginning.length, mount, policy)
     except _Edited:

@@ -50,7 +50,7 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
 class BackendLines(msgspec.Struct, frozen=True, gc=False):
     """The backend's head around what passes.
 
-    `secrets`: whether the request has fields of `SECRETS`, which are not here.
+    `secrets`: whether fields of `SECRETS` are sent, too; they are not here.
     """
 
     front: bytes
@@ -64,7 +64,7 @@ def backend_lines(
     open_ = [field for field in fields if field[0] not in SECRETS]
     *front, tail = envelope.lines(open_, editing=editing)
     request_line = b"%b %b HTTP/1.1\r\n" % (method.encode(), target)
-    return BackendLines(b"".join((request_line, *front)), tail, len(open_) < len(fields))
+    return BackendLines(b"".join((request_line, *front)), tail, bool(secret_lines(fields, envelope)))
 
 
 def logs_in(fields: list[Field], envelope: Envelope) -> bool:

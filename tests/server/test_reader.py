@@ -20,7 +20,9 @@ def targets(*pieces: bytes) -> tuple[list[bytes], bytes]:
         head = reader.read(read_head, piece)
         while head is not None:
             found.append(head.target)
-            head = reader.read(read_head, )
+            head = reader.read(
+                read_head,
+            )
     return found, reader.pending
 
 
@@ -64,6 +66,8 @@ def test_what_is_held_is_read_after_what_came_before() -> None:
     assert reader.take() == b"body"
     reader.hold(GET[:9])
     reader.hold(GET[9:])
-    head = reader.read(read_head, )
+    head = reader.read(
+        read_head,
+    )
     assert head is not None
     assert (head.target, reader.pending) == (b"/x", b"")

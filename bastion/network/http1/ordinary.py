@@ -98,6 +98,6 @@ def _beginning(status_line: bytes, fields: list[Field]) -> Beginning | None:
         length, _ = framing(fields)
     except ValueError:
         return None
-    if length is None or not match[2]:
+    if length is None:
         return None
     return Beginning(status, match[2], tuple(fields), length, b"date" in names)
