@@ -77,6 +77,10 @@ class ByAuthority(LocalAuthenticator):
         return Known(self._trusted() if credentials.certificate else None)
 
 
+async def _a_turn(asker: object) -> None:
+    await asyncio.sleep(0)
+
+
 class House:
     """`may` answers questions, `knows` tokens; `tokens` and `trusted` are what is in files."""
 
@@ -104,13 +108,11 @@ class House:
         policy = DialPolicy([network("127.0.0.0/8")])
         balancer = Balancer(RoundRobin)
         resolver = Resolver(self.catalog, policy, nodes=False)
-        router = Router(resolver, balancer, fakes.a_turn)
+        router = Router(resolver, balancer, _a_turn)
         self.deadlines = deadlines = Deadlines()
         self.waiting = waiting = Shares(0)
         self.watched: list[Any] = []
-        self.streams = streams = Streams(
-            deadlines, StreamLimits(), lambda *what: (self.watched.append(what), lambda: None)[1]
-        )
+        self.streams = streams = Streams(deadlines, StreamLimits(), self._watch)
         observer = Observer([self])
         admission = Admission(
             credentials=CredentialReader(origins, None, None, lambda: self.wall),
@@ -168,6 +170,10 @@ class House:
         )
         self.peer = Peer("127.0.0.1")
         self.port = 0
+
+    def _watch(self, *what: Any) -> Callable[[], None]:
+        self.watched.append(what)
+        return lambda: None
 
     def observe(self, record: Record) -> None:
         self.records.append(record)
