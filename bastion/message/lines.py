@@ -133,7 +133,7 @@ class Lines:
         self._noted = noted
         # what is passed on of a line, None where it decides
         self._lines: Remembered[bytes, bytes | None] = Remembered(MOST)
-        self._rules: Remembered[bytes, Rule] = Remembered(MOST_NAMES)
+        self._rules: Remembered[bytes, Rule] = Remembered(MOST_NAMES)  # by name as it is written
 
     def sort(
         self, lines: Iterable[bytes], owner: Hashable, noted: list[Field] | None = None
@@ -141,7 +141,7 @@ class Lines:
         """(what is passed on, with line ends; the lines that decide): each in the order in which they came.
 
         `owner`: in whose share new lines are kept.  `noted` is filled with the fields that are read beside.
-        Raises what `read` raises.
+        Raises what `read` raises, but for a line that decides: that is for what reads it to say.
         """
         known = self._lines.get
         passed: list[bytes] = []
@@ -161,8 +161,11 @@ class Lines:
 
     def _look_at(self, line: bytes, owner: Hashable, noted: list[Field] | None) -> bytes | None:
         """What this costs is what a header costs that is another one in every request."""
+        rule = self._rules.get(line.partition(b":")[0])
+        if rule is not None and rule.decides and not rule.kept:
+            return None  # a secret, in nearly every request
         lower, name, value = field = self._read(line)
-        rule = self._rules.get(lower) or self._rule(lower, owner)
+        rule = rule or self._rule(lower, name, owner)
         if rule.noted and noted is not None:
             noted.append(field)
         verdict = None if rule.decides else b"%b: %b\r\n" % (name, value) if rule.passes else b""
@@ -170,13 +173,13 @@ class Lines:
             self._lines.put(line, verdict, owner)
         return verdict
 
-    def _rule(self, lower: bytes, owner: Hashable) -> Rule:
+    def _rule(self, lower: bytes, name: bytes, owner: Hashable) -> Rule:
         decides = self._decides(lower)
         noted = lower in self._noted
         passes = not decides and self._passes(lower)
         rule = Rule(decides, passes, not noted and not may_carry_a_secret(lower), noted)
-        if len(lower) <= LONGEST_NAME:
-            self._rules.put(lower, rule, owner)
+        if len(name) <= LONGEST_NAME:
+            self._rules.put(name, rule, owner)
         return rule
 
 

@@ -129,7 +129,7 @@ class DirectDelivery:
         asker = plan.asker
         if not self.guard.enter(asker):
             return False
-        route = self._router.at_once(plan.info)
+        route = self._router.at_once(plan.info, plan.destination)
         if route is None or not self.waiting.enter(route.key, asker):
             self.guard.leave(asker)
             return False

@@ -19,6 +19,7 @@ from bastion.authn.authenticator import Credentials
 from bastion.authz.authorizer import Decision
 from bastion.kube.attributes import Attributes
 from bastion.kube.requestinfo import Proxied
+from bastion.kube.target import Target
 from bastion.kube.user import User
 from bastion.message.lines import Lines
 from bastion.observe.record import Record
@@ -26,6 +27,7 @@ from bastion.proxy.admission import Admitted
 from bastion.proxy.envelope import BackendLines, Envelope, logs_in
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.retry import IDEMPOTENT
+from bastion.proxy.router import target_of
 from bastion.runtime.remembered import Remembered
 from bastion.runtime.turns import Key
 from bastion.runtime.validity import Generation, Known, Validity
@@ -48,6 +50,7 @@ class Plan(msgspec.Struct):
 
     admitted: Admitted
     info: Proxied
+    destination: Target
     asker: Key
     envelope: Envelope
     client: str
@@ -143,6 +146,7 @@ class Plans:
         plan = Plan(
             msgspec.structs.replace(admitted, credentials=_NO_SECRET),
             info,
+            target_of(info),
             admitted.asker,
             envelope,
             record.client,

@@ -70,15 +70,15 @@ class OrdinaryReader:
             return None
         try:
             passed, deciding = self._lines.sort(lines, owner)
+            key = (status_line, *deciding)
+            beginning = self._beginnings.get(key)
+            if beginning is None:
+                beginning = _beginning(status_line, [field_of(line) for line in deciding])
+                if beginning is None:
+                    return None
+                self._beginnings.put(key, beginning, owner)
         except ValueError:
             return None
-        key = (status_line, *deciding)
-        beginning = self._beginnings.get(key)
-        if beginning is None:
-            beginning = _beginning(status_line, [field_of(line) for line in deciding])
-            if beginning is None:
-                return None
-            self._beginnings.put(key, beginning, owner)
         if len(data) - end - 4 != beginning.length:
             return None
         return Ordinary(beginning, passed, data[end + 4 :])

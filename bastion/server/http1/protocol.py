@@ -147,7 +147,11 @@ class HttpProtocol(Wire):
     def direct_done(self, exchange: HttpExchange) -> None:
         self.server.direct -= 1
         exchange.direct = None
-        self._over(exchange)
+        if not exchange.finished or self._transport is None or self._wait is CLOSE:
+            self._over(exchange)
+            return
+        self._exchange = None
+        self._go_on(exchange.keep_alive)
 
     def go_on(self, exchange: HttpExchange) -> asyncio.Task[None]:
         """In a task, with what was begun without one."""
