@@ -5,12 +5,12 @@ from __future__ import annotations
 import ipaddress
 
 import pytest
-from bastion.authz.requested import requested_identity
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bastion.authn.bearer import bearer_credentials
 from bastion.authn.requestheader import FrontProxyHeaders
+from bastion.authz.requested import requested_identity
 from bastion.http.fields import Field, first_value, nominated
 from bastion.kube.status import StatusError
 from bastion.message import lines as table
@@ -24,7 +24,7 @@ from bastion.message.upgrade import asked_upgrade
 from bastion.network.http1.response import framing
 from bastion.network.logins import binds_request
 from bastion.proxy.origin import Origins
-from bastion.server.http1.head import Head, read_head
+from bastion.server.http1.head import Head, Sorted, read_head
 from bastion.signin.crosssite import provenance
 
 FORWARDED = Forwarded(b"192.0.2.1", b"h", b"https", b"/p", b"/p/x")
@@ -77,8 +77,11 @@ heads = st.builds(
 
 
 def head_of(lines: list[bytes], known: Lines | None = None) -> Head | StatusError:
+    whole = [b"Host: h", *lines]
+    noted: list[Field] = []
     try:
-        return read_head(b"\r\n".join([b"GET / HTTP/1.1", b"Host: h", *lines]), known, "c")
+        how = Sorted(*known.sort(whole, "c", noted), noted) if known is not None else None
+        return read_head(b"\r\n".join([b"GET / HTTP/1.1", *whole]), how)
     except StatusError as error:
         return error
 

@@ -216,10 +216,12 @@ class Client:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
 
-    def send(self, pod: str = "web", *lines: str, token: str = "t", path: str = "/x") -> None:
+    def send(
+        self, pod: str = "web", *lines: str, token: str = "t", path: str = "/x", method: str = "GET"
+    ) -> None:
         target = f"/api/v1/namespaces/ns/pods/{pod}:{self.port}/proxy{path}"
         shown = [f"Authorization: Bearer {token}"] if token else []
-        head = [f"GET {target} HTTP/1.1", "Host: bastion.test", *shown, *lines, "", ""]
+        head = [f"{method} {target} HTTP/1.1", "Host: bastion.test", *shown, *lines, "", ""]
         self._writer.write("\r\n".join(head).encode())
 
     port = 0
@@ -232,8 +234,10 @@ class Client:
         length = int(lower[at : lower.index(b"\r\n", at)])
         return int(head.split()[1]), head, await self._reader.readexactly(length)
 
-    async def ask(self, pod: str = "web", *lines: str, token: str = "t", path: str = "/x") -> int:
-        self.send(pod, *lines, token=token, path=path)
+    async def ask(
+        self, pod: str = "web", *lines: str, token: str = "t", path: str = "/x", method: str = "GET"
+    ) -> int:
+        self.send(pod, *lines, token=token, path=path, method=method)
         return (await self.answer())[0]
 
     def leave(self) -> None:

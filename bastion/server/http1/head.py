@@ -9,14 +9,14 @@ on to a parser that is not ours.
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from bastion.http.authority import is_authority
 from bastion.http.fields import HOP_BY_HOP, Field, field_of
 from bastion.kube.status import StatusError, bad_request
-from bastion.message.lines import Lines
 from bastion.observe.auditids import is_ours
 
 MAX_HEAD = 65536  # bytes
@@ -62,11 +62,18 @@ class Head(msgspec.Struct):
     key: bytes = b""
 
 
-def read_head(data: bytes, known: Lines | None = None, owner: Hashable = "") -> Head:
+class Sorted(NamedTuple):
+    """The lines of a head, as `message.lines` sorts them."""
+
+    passed: Sequence[bytes]
+    deciding: Sequence[bytes]
+    noted: Sequence[Field]
+
+
+def read_head(data: bytes, known: Sorted | None = None) -> Head:
     """`data` is everything before the empty line, without the CRLF that ends it.  Raises StatusError.
 
-    `known` tells which lines some rule reads: without it all of them are in `fields`.  `owner`: in whose
-    share new lines are remembered.
+    `known` tells which of its lines some rule reads: without it all of them are in `fields`.
     """
     # RFC 9112, 2.2: CRLF ends a line; a bare CR or LF is no line end, and nothing else may be made of it.
     request_line, *lines = data.split(b"\r\n")
@@ -76,24 +83,24 @@ def read_head(data: bytes, known: Lines | None = None, owner: Hashable = "") -> 
     method, target, minor = read_request_line(request_line)
     if breaks > MAX_FIELDS:
         raise too_large(f"more than {MAX_FIELDS} header fields")
-    passed: Sequence[bytes] = ()
-    noted: list[Field] = []
     try:
-        if known is not None:
-            passed, deciding = known.sort(lines, owner, noted)
-        fields = [field_of(line) for line in (lines if known is None else deciding)]
-        if passed and not are_hops_own(fields):
+        fields = [field_of(line) for line in (lines if known is None else known.deciding)]
+        if known is not None and not are_hops_own(fields):
             # any field may be one that is dropped
-            passed, fields, noted = (), [field_of(line) for line in lines], []
+            known, fields = None, [field_of(line) for line in lines]
     except ValueError as error:
         # RFC 9112, 5.1: no whitespace between name and colon; 5.2: no line folding (such a line has no token
         # for a name).
         raise _malformed("a header field whose name is not a token") from error
+    passed, _, noted = known or _NONE_PASSES
     head = Head(method, target, minor, fields, minor == 1, passed=passed, lines=lines)
     _read_special(head, [field for field in (*fields, *noted) if field[0] in _SPECIAL])
     if target[:1] != b"/":
         head.target = _origin_form(head)
     return head
+
+
+_NONE_PASSES = Sorted((), (), ())
 
 
 def are_hops_own(fields: Iterable[Field]) -> bool:

@@ -10,7 +10,7 @@ from bastion.http.fields import Field
 from bastion.network.addresses import client_of
 from bastion.proxy.plan import Plan, Plans
 from bastion.server.http1.connection import Peer
-from bastion.server.http1.head import MAX_FIELDS, Head, are_hops_own, read_head, said_audit_id
+from bastion.server.http1.head import MAX_FIELDS, Head, Sorted, are_hops_own, read_head, said_audit_id
 
 
 class KnownRequests:
@@ -37,7 +37,7 @@ class KnownRequests:
         key = plans.key(self._peer, request_line, deciding)
         plan = plans.known(key)
         if plan is None or len(lines) > MAX_FIELDS:
-            head = read_head(data, plans.lines, self._owner)
+            head = read_head(data, Sorted(passed, deciding, noted))
             if _may_be_remembered(head):
                 head.key = key
             return head, None
