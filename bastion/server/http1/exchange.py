@@ -40,7 +40,7 @@ class HttpExchange(ResponseWriter):
         self.method = head.method
         self.target = head.target
         self.host = head.host
-        self._fields = head.fields
+        self._fields = None if head.decided else head.fields
         self._lines = head.lines
         self.passed = head.passed
         self.key = head.key

@@ -42,14 +42,14 @@ class Head(msgspec.Struct):
     client asks for.
 
     `fields` are those that some rule reads; `passed` the lines that none does, as a backend gets them, and
-    `lines` all there were.  `fields` None: what is in `lines`, which decided already.  `key` names all that
-    decides; empty where that is not remembered.
+    `lines` all there were.  `key` names all that decides; empty where that is not remembered.  `decided`: what
+    was decided is remembered, and `fields` are yet to be read from `lines`, where they are needed at all.
     """
 
     method: str
     target: bytes
     minor: int
-    fields: list[Field] | None
+    fields: list[Field]
     keep_alive: bool
     host: bytes = b""
     length: int | None = None
@@ -60,6 +60,7 @@ class Head(msgspec.Struct):
     passed: Sequence[bytes] = ()
     lines: Sequence[bytes] = ()
     key: bytes = b""
+    decided: bool = False
 
 
 class Sorted(NamedTuple):

@@ -42,7 +42,15 @@ class KnownRequests:
                 head.key = key
             return head, None
         head = Head(
-            plan.method, plan.target, 1, None, plan.keep_alive, plan.authority, passed=passed, lines=deciding
+            plan.method,
+            plan.target,
+            1,
+            [],
+            plan.keep_alive,
+            plan.authority,
+            passed=passed,
+            lines=deciding,
+            decided=True,
         )
         for _, _, value in noted:
             head.audit_id = head.audit_id or said_audit_id(value)
@@ -55,5 +63,5 @@ def _may_be_remembered(head: Head) -> bool:
         head.minor == 1
         and head.length is None
         and not (head.chunked or head.expects_continue or head.upgrade)
-        and are_hops_own(head.fields or ())
+        and are_hops_own(head.fields)
     )
