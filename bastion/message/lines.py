@@ -30,7 +30,6 @@ DECIDING = HOP_BY_HOP | frozenset(
         b"host",
         b"content-length",
         b"expect",
-        b"audit-id",
         # who asks
         b"authorization",
         b"cookie",
@@ -51,6 +50,8 @@ DECIDING = HOP_BY_HOP | frozenset(
     )
 )
 DECIDING_PREFIXES = (b"x-bastion-", b"impersonate-")
+# What is read in each request and decides nothing: it passes, and is another one in every request.
+NOTED = frozenset((b"audit-id",))
 # What some rule reads in a response.
 DECIDING_RESPONSE = (
     HOP_BY_HOP
@@ -96,11 +97,14 @@ Read = Callable[[bytes], Field]
 
 
 class Rule(msgspec.Struct, frozen=True, gc=False):
-    """What becomes of fields of one name.  `decides`: a rule reads it; `kept`: its lines are remembered."""
+    """What becomes of fields of one name.  `decides`: a rule reads it; `kept`: its lines are remembered;
+    `noted`: it is read beside.
+    """
 
     decides: bool
     passes: bool
     kept: bool
+    noted: bool = False
 
 
 def may_carry_a_secret(lower: bytes) -> bool:
@@ -112,21 +116,32 @@ def may_carry_a_secret(lower: bytes) -> bool:
 class Lines:
     """Of one direction.
 
-    `read` makes a field of a line, or raises.  `decides` and `passes` say what becomes of a lower-case name.
+    `read` makes a field of a line, or raises.  `decides` and `passes` say what becomes of a lower-case name;
+    those of `noted` pass and are read beside.
     """
 
-    def __init__(self, read: Read, decides: Callable[[bytes], bool], passes: Callable[[bytes], bool]) -> None:
+    def __init__(
+        self,
+        read: Read,
+        decides: Callable[[bytes], bool],
+        passes: Callable[[bytes], bool],
+        noted: Collection[bytes] = (),
+    ) -> None:
         self._read = read
         self._decides = decides
         self._passes = passes
+        self._noted = noted
         # what is passed on of a line, None where it decides
         self._lines: Remembered[bytes, bytes | None] = Remembered(MOST)
-        self._rules: Remembered[bytes, Rule] = Remembered(MOST_NAMES)
+        self._rules: Remembered[bytes, Rule] = Remembered(MOST_NAMES)  # by name as it is written
 
-    def sort(self, lines: Iterable[bytes], owner: Hashable) -> tuple[list[bytes], list[bytes]]:
+    def sort(
+        self, lines: Iterable[bytes], owner: Hashable, noted: list[Field] | None = None
+    ) -> tuple[list[bytes], list[bytes]]:
         """(what is passed on, with line ends; the lines that decide): each in the order in which they came.
 
-        `owner`: in whose share new lines are kept.  Raises what `read` raises.
+        `owner`: in whose share new lines are kept.  `noted` is filled with the fields that are read beside.
+        Raises what `read` raises, but for a line that decides: that is for what reads it to say.
         """
         known = self._lines.get
         passed: list[bytes] = []
@@ -134,7 +149,7 @@ class Lines:
         for line in lines:
             verdict = known(line, _UNKNOWN)
             if verdict is _UNKNOWN:
-                verdict = self._look_at(line, owner)
+                verdict = self._look_at(line, owner, noted)
             if verdict is None:
                 deciding.append(line)
             elif verdict:
@@ -144,20 +159,27 @@ class Lines:
     def __len__(self) -> int:
         return len(self._lines)
 
-    def _look_at(self, line: bytes, owner: Hashable) -> bytes | None:
+    def _look_at(self, line: bytes, owner: Hashable, noted: list[Field] | None) -> bytes | None:
         """What this costs is what a header costs that is another one in every request."""
-        lower, name, value = self._read(line)
-        rule = self._rules.get(lower) or self._rule(lower, owner)
+        rule = self._rules.get(line.partition(b":")[0])
+        if rule is not None and rule.decides and not rule.kept:
+            return None  # a secret, in nearly every request
+        lower, name, value = field = self._read(line)
+        rule = rule or self._rule(lower, name, owner)
+        if rule.noted and noted is not None:
+            noted.append(field)
         verdict = None if rule.decides else b"%b: %b\r\n" % (name, value) if rule.passes else b""
         if rule.kept and len(line) <= LONGEST:
             self._lines.put(line, verdict, owner)
         return verdict
 
-    def _rule(self, lower: bytes, owner: Hashable) -> Rule:
+    def _rule(self, lower: bytes, name: bytes, owner: Hashable) -> Rule:
         decides = self._decides(lower)
-        rule = Rule(decides, not decides and self._passes(lower), not may_carry_a_secret(lower))
-        if len(lower) <= LONGEST_NAME:
-            self._rules.put(lower, rule, owner)
+        noted = lower in self._noted
+        passes = not decides and self._passes(lower)
+        rule = Rule(decides, passes, not noted and not may_carry_a_secret(lower), noted)
+        if len(name) <= LONGEST_NAME:
+            self._rules.put(name, rule, owner)
         return rule
 
 
@@ -174,7 +196,7 @@ def request_lines(
         sent = to_backend([(lower, lower, b"")], _NOWHERE, keep_authorization=False, withheld=withheld)
         return len(sent) > 1  # the last says where the request came from
 
-    return Lines(read, lambda lower: lower in deciding or lower.startswith(deciding_prefixes), passes)
+    return Lines(read, lambda lower: lower in deciding or lower.startswith(deciding_prefixes), passes, NOTED)
 
 
 def response_lines(read: Read) -> Lines:

@@ -113,6 +113,16 @@ class ConnectionPool:
             connection.close()
             return
         connection.rest()
+        self._keep(connection)
+
+    def release_directly(self, connection: Connection) -> None:
+        """Behind a response that was read whole, without a task (`Connection.end_directly`)."""
+        if connection.end_directly():
+            self._keep(connection)
+        else:
+            connection.close()
+
+    def _keep(self, connection: Connection) -> None:
         kept = self._idle.setdefault(connection.endpoint, deque())
         if len(kept) >= MAX_IDLE_PER_ENDPOINT:
             oldest = kept.popleft()

@@ -19,7 +19,7 @@ from bastion.kube.attributes import Attributes
 from bastion.kube.generatedclients import with_slashes
 from bastion.kube.hostname import Application, HostNames
 from bastion.kube.requestinfo import ApiCall, Proxied, RequestInfo, parse_proxied
-from bastion.kube.status import forbidden, no_such_route, unauthorized
+from bastion.kube.status import StatusError, forbidden, no_such_route, unauthorized
 from bastion.kube.user import User
 from bastion.message.upgrade import UpgradeRequest, asked_upgrade
 from bastion.observe.record import Record
@@ -108,6 +108,15 @@ class Admission:
                     raise forbidden(acting_as.name, attributes, decision.reason)
                 questions.append((acting_as, attributes))
         return Admitted(info, credentials, user, acting_as, questions, asker, upgrade=upgrade)
+
+    def renewed(self, request: Request, admitted: Admitted) -> Admitted:
+        """What another request with the same deciding fields was admitted to, with this one's credentials."""
+        application = self._hosts.application(request.host) if self._hosts is not None else None
+        try:
+            credentials = self._credentials.read(request, None, application)
+        except StatusError:
+            credentials = Credentials()
+        return structs.replace(admitted, credentials=credentials)
 
     def _parse(self, request: Request, record: Record) -> tuple[Application | None, Proxied | None]:
         """Raises StatusError 400."""

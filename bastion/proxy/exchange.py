@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from typing import Protocol
 
 from bastion.http.fields import Field
@@ -31,6 +33,9 @@ class Body(Protocol):
 class Request(Protocol):
     """What admission looks at.
 
+    `fields` are those that some rule reads (`message.lines`), and no others: a rule that reads another name
+    finds nothing, rather than what was remembered of another request.
+
     `client` is the peer's address, which may be a proxy's (`origin`); `scheme` http or https; `minor` the x
     of HTTP/1.x; `body` None where there is none.  `certificate`: the chain of the TLS handshake in DER, the
     client's own first; empty where it showed none.  `upgradable`: the head has an Upgrade field, and this
@@ -41,17 +46,35 @@ class Request(Protocol):
     target: bytes
     minor: int
     host: bytes
-    fields: list[Field]
     client: str
     scheme: bytes
     certificate: tuple[bytes, ...]
     upgradable: bool
 
     @property
+    def fields(self) -> list[Field]: ...
+
+    @property
     def body(self) -> Body | None: ...
 
 
+class Direct(Protocol):
+    """An exchange that is carried out without a task."""
+
+    def cancel(self, reason: str | None = None) -> None:
+        """The client has left, or the server ends it."""
+        ...
+
+
 class Exchange(Request, Protocol):
+    """`passed` are the lines that no rule reads, as a backend gets them.  `key` names what decides; empty
+    where that is never remembered.
+    """
+
+    key: bytes
+    passed: Sequence[bytes]
+    direct: Direct | None
+    keep_alive: bool
     lasting: bool  # set once it has been under way for long: a server that stops gives it the time of streams
     audit_id: str
     status: int  # 0 until the answer has begun
@@ -67,6 +90,22 @@ class Exchange(Request, Protocol):
 
         `length` None: delimited as the client's HTTP version allows.  `bodiless`: `length` only tells.
         """
+        ...
+
+    def send(self, status: int, parts: list[bytes], body: bytes, *, dated: bool) -> None:
+        """The whole answer, its head in `parts` but for what this connection adds, as `start` does."""
+        ...
+
+    def done(self) -> None:
+        """It is over, and was carried out without a task."""
+        ...
+
+    def go_on(self) -> asyncio.Task[None]:
+        """In a task from here on, where it was begun without one."""
+        ...
+
+    def all_fields(self) -> list[Field]:
+        """Those that no rule reads, too."""
         ...
 
     def flush(self) -> None:

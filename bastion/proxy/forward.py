@@ -12,16 +12,15 @@ from bastion.balance.pool import Balancer
 from bastion.kube.endpoint import Endpoint
 from bastion.kube.status import StatusError, gateway_timeout, service_unavailable
 from bastion.message.answers import ClientResponse, Policy, RequestContext, present
-from bastion.message.headers import Forwarded, to_backend
-from bastion.message.identity import asserts_identity
 from bastion.message.mount import Mount
 from bastion.message.page.html import HtmlRewriter, RewriteAborted
 from bastion.network.errors import NetworkError, UpstreamTimeout
+from bastion.network.http1.connection import Connection
 from bastion.network.http1.response import Response
-from bastion.network.logins import binds_request
 from bastion.network.transport import Request, RoundTrip, Transport, may_stay_unread
 from bastion.observe.record import Record
 from bastion.proxy.attempts import Attempts, note_failure
+from bastion.proxy.envelope import Envelope, backend_lines, head_of, logs_in
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.retry import IDEMPOTENT, UPSTREAM_STATUS, may_resend
 from bastion.proxy.router import Route, Router
@@ -29,25 +28,16 @@ from bastion.proxy.streams import UnderWay
 from bastion.proxy.turns import Turns
 from bastion.proxy.waiting import Place, Upload
 from bastion.runtime.limits import Shares
-from bastion.runtime.turns import USER, Key
+from bastion.runtime.turns import Key
 
 
-class Envelope(msgspec.Struct, frozen=True, gc=False):
-    """What the bastion itself decided about a request: where it came from, whose Authorization it carries,
-    whether a browser may have shown its credential unasked, which of its headers are kept back, and whose
-    share of what all share it takes.
+class Begun(msgspec.Struct, frozen=True):
+    """What was done for an exchange before it became a task: a place among those that wait for the target was
+    entered, an endpoint chosen, and the request sent on `connection`, where one was kept.
     """
 
-    forwarded: Forwarded
-    keep_authorization: bool
-    ambient: bool = True
-    withheld: Callable[[bytes], bool] = asserts_identity
-    asker: Key = (USER, "")
-
-    @property
-    def owner(self) -> str:
-        """Whose a connection is that carried its body: a user's name, empty where nobody said it."""
-        return self.asker[1] if self.asker[0] is USER else ""
+    endpoint: Endpoint | None
+    connection: Connection | None
 
 
 class Forwarder:
@@ -73,11 +63,20 @@ class Forwarder:
         self._now = asyncio.get_running_loop().time
 
     async def serve(
-        self, exchange: Exchange, route: Route, envelope: Envelope, record: Record, under_way: UnderWay
+        self,
+        exchange: Exchange,
+        route: Route,
+        envelope: Envelope,
+        record: Record,
+        under_way: UnderWay,
+        begun: Begun | None = None,
     ) -> None:
-        """Raises StatusError as long as the answer has not begun; after that it aborts."""
+        """Raises StatusError as long as the answer has not begun; after that it aborts.
+
+        `begun`: how far it came without a task.
+        """
         asker = envelope.asker
-        if not self._waiting.enter(route.key, asker):
+        if begun is None and not self._waiting.enter(route.key, asker):
             raise service_unavailable(
                 "too many requests wait for this target already; try again shortly", retry_after=1
             )
@@ -92,10 +91,10 @@ class Forwarder:
             upload,
             envelope.owner,
             once=exchange.method not in IDEMPOTENT or upload is not None,
-            logs_in=envelope.keep_authorization and binds_request(exchange.fields),
+            logs_in=logs_in(exchange.fields, envelope),
         )
         try:
-            trip, answer = await self._ask(exchange, route, request, envelope.asker, record, under_way)
+            trip, answer = await self._ask(exchange, route, request, asker, record, under_way, begun)
         except NetworkError as error:
             raise unreachable(error) from error
         finally:
@@ -121,13 +120,19 @@ class Forwarder:
         asker: Key,
         record: Record,
         under_way: UnderWay,
+        begun: Begun | None,
     ) -> tuple[RoundTrip, Response]:
         """Raises NetworkError or StatusError: from the client's body, or because the target is gone by
         now.
         """
         attempts: Attempts | None = None
-        endpoint = self._balancer.choose(route.endpoints, asker, self._now())
-        trip = self._transport.kept(endpoint, request) if endpoint is not None else None
+        if begun is None:
+            endpoint = self._balancer.choose(route.endpoints, asker, self._now())
+            trip = self._transport.kept(endpoint, request) if endpoint is not None else None
+        else:
+            endpoint = begun.endpoint
+            trip = self._transport.under_way(begun.connection, request) if begun.connection else None
+        sent = trip is not None and begun is not None
         while True:
             if trip is None:
                 attempts = attempts or self._attempts(route, asker)
@@ -136,7 +141,9 @@ class Forwarder:
             record.endpoint = str(trip.endpoint)
             if under_way.long is not None:
                 under_way.moved()
-            trip.send()
+            if not sent:
+                trip.send()
+            sent = False
             try:
                 answer = await trip.answer()
             except NetworkError as error:
@@ -235,14 +242,7 @@ async def _hand_on_edited(
 
 def request_head(exchange: Exchange, route: Route, envelope: Envelope, policy: Policy) -> bytes:
     """The head for the backend, its framing written anew."""
-    lines = to_backend(
-        exchange.fields,
-        envelope.forwarded,
-        keep_authorization=envelope.keep_authorization,
-        withheld=envelope.withheld,
-        editing=policy.edit_html,
-    )
-    body = exchange.body
+    fields, body = exchange.fields, exchange.body
     if body is None:
         framing = b"\r\n"
     elif body.chunked:
@@ -253,8 +253,9 @@ def request_head(exchange: Exchange, route: Route, envelope: Envelope, policy: P
     if may_stay_unread(exchange.method, body):
         framing = b"Connection: close\r\n" + framing
     if not exchange.host:  # an HTTP/1.0 client may leave it out, HTTP/1.1 may not (RFC 9112, 3.2)
-        lines.append(b"Host: %b\r\n" % str(route.endpoints[0]).encode())
-    return b"%b %b HTTP/1.1\r\n%b%b" % (exchange.method.encode(), route.target, b"".join(lines), framing)
+        framing = b"Host: %b\r\n%b" % (str(route.endpoints[0]).encode(), framing)
+    lines = backend_lines(exchange.method, route.target, fields, envelope, editing=policy.edit_html)
+    return head_of(lines, fields, exchange.passed, envelope, framing)
 
 
 def unreachable(error: NetworkError) -> StatusError:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from bastion.http.fields import first_value
 from bastion.kube.requestinfo import Proxied
@@ -14,13 +15,16 @@ from bastion.message.ownorigin import RULES, data_fields
 from bastion.observe.observer import Observer
 from bastion.observe.record import Record
 from bastion.proxy.admission import Admission
+from bastion.proxy.direct import Direct, DirectDelivery
+from bastion.proxy.envelope import Envelope
 from bastion.proxy.exchange import Exchange
-from bastion.proxy.forward import Envelope, Forwarder
+from bastion.proxy.forward import Begun, Forwarder
 from bastion.proxy.guard import Guard
 from bastion.proxy.origin import Origins
-from bastion.proxy.router import Router
+from bastion.proxy.plan import Plan, Plans
+from bastion.proxy.router import Route, Router
 from bastion.proxy.signin import NoSignIn
-from bastion.proxy.streams import Streams
+from bastion.proxy.streams import Streams, UnderWay
 from bastion.proxy.tunnel import Tunneller
 
 _log = logging.getLogger("bastion.proxy")
@@ -40,8 +44,15 @@ class Gateway:
         observer: Observer,
         sign_in: NoSignIn | None = None,
         withheld: Callable[[bytes], bool] = asserts_identity,
+        plans: Plans | None = None,
+        direct: DirectDelivery | None = None,
     ) -> None:
-        """`withheld`: which headers are kept from backends."""
+        """`withheld`: which headers are kept from backends.
+
+        `plans` remembers what was decided, `direct` carries it out; None where nothing is remembered.
+        """
+        self._plans = plans
+        self._direct = direct
         self._admission = admission
         self._guard = guard
         self._router = router
@@ -56,10 +67,32 @@ class Gateway:
     async def serve(self, exchange: Exchange) -> None:
         """Answers, whatever happens; raises nothing but CancelledError."""
         client = self._origins.client(exchange.client, exchange.fields)
-        record = Record(exchange.method, exchange.target.partition(b"?")[0], client, exchange.audit_id)
-        record.agent = first_value(exchange.fields, b"user-agent")
+        record = _record(exchange, client)
+        await self._recorded(exchange, client, record, self._serve(exchange, client, record))
+
+    def begin(self, exchange: Exchange, plan: Plan) -> bool:
+        """Carries out what is remembered; False where that is a task's."""
+        return self._direct is not None and self._direct.begin(exchange, plan)
+
+    async def go_on(self, direct: Direct) -> None:
+        """With what was begun without a task, whose place is given back here."""
+        direct.in_task = True
+        exchange, plan, begun = direct.exchange, direct.plan, Begun(direct.endpoint, direct.connection)
         try:
-            await self._serve(exchange, client, record)
+            await self._recorded(
+                exchange,
+                plan.client,
+                direct.record,
+                self._deliver(exchange, direct.route, plan.envelope, direct, begun),
+            )
+        finally:
+            self._guard.leave(plan.asker)
+
+    async def _recorded(
+        self, exchange: Exchange, client: str, record: Record, served: Coroutine[Any, Any, None]
+    ) -> None:
+        try:
+            await served
         except StatusError as error:
             await self._say_no(exchange, error, client, record)
         except asyncio.CancelledError as cancelled:
@@ -86,13 +119,13 @@ class Gateway:
     def refuse(self, exchange: Exchange, error: StatusError) -> None:
         """A request that could not be read."""
         client = self._origins.client(exchange.client, exchange.fields)
-        record = Record(exchange.method, exchange.target.partition(b"?")[0], client, exchange.audit_id)
-        record.agent = first_value(exchange.fields, b"user-agent")
+        record = _record(exchange, client)
         record.error = f"{error.reason}: {error.message}"
         exchange.send_status(error)
         self._observer.observe(record, exchange.status, 0, exchange.bytes_out)
 
     async def _serve(self, exchange: Exchange, client: str, record: Record) -> None:
+        generation = self._plans.generation() if self._plans is not None else 0
         admitted = await self._admission.admit(exchange, client, record)
         if admitted is None:
             return self._sign_in.turn_away(exchange)
@@ -109,23 +142,41 @@ class Gateway:
                 self._withheld,
                 admitted.asker,
             )
+            if self._plans is not None:
+                self._plans.remember(exchange, admitted, envelope, record, generation)
             under_way = self._streams.begin(exchange, route, admitted, record)
-            try:
-                with record.stage("upstream"):
-                    if admitted.upgrade is None:
-                        await self._forwarder.serve(exchange, route, envelope, record, under_way)
-                    else:
-                        await self._tunneller.serve(
-                            exchange, route, admitted.upgrade, envelope, record, under_way
-                        )
-            except asyncio.CancelledError:
-                if not under_way.reason:
-                    raise
-                record.outcome = under_way.reason
-                under_way.conclude()
-            finally:
-                self._streams.over(under_way)
+            record.stage("upstream")
+            await self._deliver(exchange, route, envelope, under_way)
         return None
+
+    async def _deliver(
+        self,
+        exchange: Exchange,
+        route: Route,
+        envelope: Envelope,
+        under_way: UnderWay,
+        begun: Begun | None = None,
+    ) -> None:
+        record, upgrade = under_way.record, under_way.admitted.upgrade
+        try:
+            with record:
+                if upgrade is None:
+                    await self._forwarder.serve(exchange, route, envelope, record, under_way, begun)
+                else:
+                    await self._tunneller.serve(exchange, route, upgrade, envelope, record, under_way)
+        except asyncio.CancelledError:
+            if not under_way.reason:
+                raise
+            record.outcome = under_way.reason
+            under_way.conclude()
+        finally:
+            self._streams.over(under_way)
+
+
+def _record(exchange: Exchange, client: str) -> Record:
+    record = Record(exchange.method, exchange.target.partition(b"?")[0], client, exchange.audit_id)
+    record.agent = first_value(exchange.fields, b"user-agent")
+    return record
 
 
 def redirect_to_slash(exchange: Exchange, prefix: bytes, query: bytes) -> None:

@@ -150,6 +150,13 @@ class Guard:
         if (self._tunnels if tunnel else self._exchanges).is_full(asker):
             raise no_place()
 
+    def enter(self, asker: Key) -> bool:
+        """False where no place is left; else `leave` must follow."""
+        return self._exchanges.enter(asker)
+
+    def leave(self, asker: Key) -> None:
+        self._exchanges.leave(asker)
+
     def place(self, asker: Key, *, tunnel: bool) -> Place:
         """`with guard.place(asker, …):` raises StatusError 429 where no place is left."""
         return Place(self._tunnels if tunnel else self._exchanges, asker)

@@ -17,8 +17,8 @@ from bastion.discovery.resolver import Resolved, Resolver, UnknownTarget
 from bastion.kube.endpoint import KUBELET, Endpoint
 from bastion.kube.objects import family_of
 from bastion.kube.requestinfo import VERBS, Proxied
-from bastion.kube.status import method_not_allowed
-from bastion.kube.target import parse_target
+from bastion.kube.status import StatusError, method_not_allowed
+from bastion.kube.target import Target, parse_target
 from bastion.proxy.kubelet import check_kubelet_request
 from bastion.runtime.turns import Key
 
@@ -70,6 +70,17 @@ class Router:
             resolved = self._resolve(info)
         except Unsettled as unsettled:
             resolved = await self._settle(info, unsettled, asker)
+        return self._route(info, resolved)
+
+    def at_once(self, info: Proxied, target: Target) -> Route | None:
+        """None where it takes more than a look, or is to be refused.  `target` is that of `info`."""
+        try:
+            resolved = self._resolved(info, target)
+        except StatusError:
+            return None
+        return self._route(info, resolved)
+
+    def _route(self, info: Proxied, resolved: Resolved) -> Route:
         rest = info.rest
         endpoints = (
             self._balancer.order(resolved.key, resolved.endpoints)
@@ -118,12 +129,12 @@ class Router:
             self._families.answered(route.key, family)
 
     def _resolve(self, info: Proxied) -> Resolved:
-        attributes = info.attributes
-        resolved = self._resolver.resolve(
-            parse_target(attributes.resource, attributes.namespace, attributes.name)
-        )
+        return self._resolved(info, target_of(info))
+
+    def _resolved(self, info: Proxied, target: Target) -> Resolved:
+        resolved = self._resolver.resolve(target)
         if resolved.endpoints[0].tls == KUBELET:
-            check_kubelet_request(info.rest, attributes.name)
+            check_kubelet_request(info.rest, info.attributes.name)
         return resolved
 
     async def _settle(self, info: Proxied, unsettled: Unsettled, asker: Key) -> Resolved:
@@ -144,3 +155,9 @@ class Router:
             except Unfinished:
                 await self._turn(asker)
         return self._resolve(info)
+
+
+def target_of(info: Proxied) -> Target:
+    """Raises StatusError 400 where the id has not the shape."""
+    attributes = info.attributes
+    return parse_target(attributes.resource, attributes.namespace, attributes.name)

@@ -62,6 +62,9 @@ class UnderWay(msgspec.Struct, eq=False):
     reason: str = ""  # why it was ended from outside; empty: it was not
     revoked: bool = False
 
+    def lasts(self) -> None:
+        """It is about to be a long one: what was spared until now is made up for."""
+
     def moved(self) -> None:
         """It is served from elsewhere by now."""
         if self.long is not None:
@@ -182,8 +185,11 @@ class Streams:
     def begin(self, exchange: Exchange, route: Route, admitted: Admitted, record: Record) -> UnderWay:
         """In the exchange's own task.  `over` must follow, however it ends."""
         under_way = UnderWay(self, exchange, route, admitted, record, asyncio.current_task())
-        self._young.add(under_way)
+        self.enter(under_way)
         return under_way
+
+    def enter(self, under_way: UnderWay) -> None:
+        self._young.add(under_way)
 
     def over(self, under_way: UnderWay) -> None:
         self._young.discard(under_way)
@@ -211,6 +217,7 @@ class Streams:
     def lasts(self, under_way: UnderWay) -> None:
         """It is a long one from now on."""
         now = self.now()
+        under_way.lasts()
         under_way.began = under_way.began or now
         under_way.exchange.lasting = True
         under_way.long = long = Long(under_way, self._limits, now, self._long)

@@ -14,7 +14,6 @@ from bastion.kube.status import service_unavailable
 from bastion.message import upgrade
 from bastion.message.answers import Policy
 from bastion.message.frames import GOING_AWAY, POLICY_VIOLATION, FrameCounter
-from bastion.message.headers import to_backend
 from bastion.message.page.html import RewriteAborted
 from bastion.message.upgrade import UpgradeRequest
 from bastion.network.errors import NetworkError
@@ -23,8 +22,9 @@ from bastion.network.relay import Relay
 from bastion.network.transport import Request, RoundTrip, Transport
 from bastion.observe.record import Record
 from bastion.proxy.attempts import Attempts, note_failure
+from bastion.proxy.envelope import Envelope, backend_lines, head_of
 from bastion.proxy.exchange import Exchange
-from bastion.proxy.forward import Envelope, hand_on, present_answer, unreachable
+from bastion.proxy.forward import hand_on, present_answer, unreachable
 from bastion.proxy.router import Route, Router
 from bastion.proxy.streams import UnderWay
 from bastion.proxy.turns import Turns
@@ -160,15 +160,6 @@ class Tunneller:
 
 
 def upgrade_head(exchange: Exchange, target: bytes, asked: UpgradeRequest, envelope: Envelope) -> bytes:
-    lines = to_backend(
-        exchange.fields,
-        envelope.forwarded,
-        keep_authorization=envelope.keep_authorization,
-        withheld=envelope.withheld,
-    )
-    return b"%b %b HTTP/1.1\r\n%b%b\r\n" % (
-        exchange.method.encode(),
-        target,
-        b"".join(lines),
-        upgrade.request_lines(asked),
-    )
+    fields = exchange.fields
+    lines = backend_lines(exchange.method, target, fields, envelope, editing=False)
+    return head_of(lines, fields, exchange.passed, envelope, upgrade.request_lines(asked) + b"\r\n")

@@ -16,6 +16,7 @@ from bastion.observe.observer import Observer
 from bastion.observe.record import Record
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.gateway import Gateway
+from bastion.proxy.plan import Plan
 from bastion.server.asgi import Application, AsgiExchange, Receive, Scope, Send, run_asgi
 from bastion.server.metricsport import METRICS
 
@@ -63,6 +64,10 @@ class App:
             self._gateway.refuse(exchange, crowded())
         else:
             await self._gateway.serve(exchange)
+
+    def begin(self, exchange: Exchange, plan: Plan) -> bool:
+        """Carries out what is remembered without a task; False where that is for `serve`."""
+        return not self._crowded() and self._gateway.begin(exchange, plan)
 
     def refuse(self, exchange: Exchange, error: StatusError) -> None:
         self._gateway.refuse(exchange, error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -12,7 +12,7 @@ from bastion.kube.status import StatusError
 from bastion.network.relay import Stream
 from bastion.observe.auditids import new_audit_id
 from bastion.observe.record import Record
-from bastion.proxy.exchange import Exchange
+from bastion.proxy.exchange import Direct, Exchange
 from bastion.server.status import write_status
 
 Scope = MutableMapping[str, Any]
@@ -62,7 +62,7 @@ def _scope(exchange: Exchange) -> dict[str, Any]:
         "raw_path": path,
         "query_string": query,
         "root_path": "",
-        "headers": [(lower, value) for lower, _, value in exchange.fields],
+        "headers": [(lower, value) for lower, _, value in exchange.all_fields()],
         "client": (exchange.client, 0),
         "server": None,
     }
@@ -159,6 +159,10 @@ class AsgiExchange(AsgiResponse):
         self.scheme = str(scope.get("scheme", "http")).encode()
         self.certificate: tuple[bytes, ...] = ()  # ASGI does not pass it on
         self.upgradable = self.lasting = False
+        self.key = b""  # nothing of it is remembered: all fields are looked at
+        self.passed: Sequence[bytes] = ()
+        self.direct: Direct | None = None
+        self.keep_alive = True
         self._body = _body(self.fields, receive)
         self._receive = receive
 
@@ -169,6 +173,18 @@ class AsgiExchange(AsgiResponse):
     @property
     def bytes_in(self) -> int:
         return self._body.received if self._body is not None else 0
+
+    def all_fields(self) -> list[Field]:
+        return self.fields
+
+    def send(self, status: int, parts: list[bytes], body: bytes, *, dated: bool) -> None:
+        raise NotImplementedError("what is remembered is for connections of our own")
+
+    def done(self) -> None:
+        raise NotImplementedError("what is remembered is for connections of our own")
+
+    def go_on(self) -> asyncio.Task[None]:
+        raise NotImplementedError("what is remembered is for connections of our own")
 
     async def left(self) -> None:
         """Returns when the client has left; what it still sends of a body is not taken from its reader."""

@@ -6,13 +6,14 @@ Its application, its limits in time and number, and the set of them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from bastion.kube.status import StatusError
 from bastion.observe.auditids import AuditIds
 from bastion.proxy.exchange import Exchange
+from bastion.proxy.plan import Plan, Plans
 from bastion.runtime.deadlines import Deadlines
 from bastion.server.dates import DateLine
 from bastion.server.door import Door
@@ -46,6 +47,15 @@ class Application(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Remembering:
+    """`begin` carries out a plan without a task, or returns False; `go_on` is for one that a task has now."""
+
+    plans: Plans
+    begin: Callable[[Exchange, Plan], bool]
+    go_on: Callable[[Any], Awaitable[None]]
+
+
 def nothing() -> None:
     pass
 
@@ -68,6 +78,8 @@ class ServerState:
     connections: set[ClientConnection] = field(default_factory=set)
     hijacked: set[ClientConnection] = field(default_factory=set)  # of the connections, those that are tunnels
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    direct: int = 0  # exchanges under way that have no task
+    remembering: Remembering | None = None  # None: nothing is remembered
     # readiness fails from then on; requests are still served for a while
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     draining: bool = False
@@ -93,7 +105,7 @@ class ServerState:
 
     @property
     def exchanges(self) -> int:
-        return len(self.tasks)
+        return len(self.tasks) + self.direct
 
     def statistics(self) -> ServerStatistics:
-        return ServerStatistics(len(self.connections), len(self.tasks), self.door.turned_away)
+        return ServerStatistics(len(self.connections), self.exchanges, self.door.turned_away)

@@ -111,6 +111,12 @@ class Serving:
         "a header field such as X_Tenant that backends get although its name has more than letters, digits"
         " and '-'",
     )
+    remember_requests: bool = option(
+        "remember-requests",
+        BOOLEAN,
+        True,
+        "what was decided about a request is remembered for its repetitions, for as long as it holds",
+    )
     self_signed: bool = False
 
 

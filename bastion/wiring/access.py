@@ -12,6 +12,7 @@ from bastion.authz.sar import AccessReviewAuthorizer
 from bastion.cluster.reviews import Reviews
 from bastion.proxy.guard import Guard
 from bastion.proxy.origin import Origins
+from bastion.runtime.validity import Generation
 from bastion.settings.config import Config
 
 
@@ -26,7 +27,9 @@ class Access:
     guard: Guard
 
 
-async def open_access(config: Config, reviews: Reviews, origins: Origins, stack: AsyncExitStack) -> Access:
+async def open_access(
+    config: Config, reviews: Reviews, origins: Origins, stack: AsyncExitStack, generation: Generation
+) -> Access:
     """Raises StartError, or OSError where a file cannot be read."""
     authenticators = await open_authenticators(
         config.authentication,
@@ -36,6 +39,7 @@ async def open_access(config: Config, reviews: Reviews, origins: Origins, stack:
         stack,
         anonymous=config.authentication.anonymous,
         ttl=config.cache.authentication_ttl,
+        generation=generation,
     )
     fresh = AccessReviewAuthorizer(reviews)
     authorizer = CachedAuthorizer(fresh, config.cache)

@@ -22,6 +22,7 @@ from bastion.proxy.turns import Turns
 from bastion.runtime.deadlines import Deadlines
 from bastion.runtime.follow import follow
 from bastion.runtime.limits import Shares
+from bastion.runtime.validity import Generation
 from bastion.settings.config import Config
 from bastion.wiring.background import in_background
 from bastion.wiring.cluster import Cluster
@@ -38,13 +39,19 @@ class Backends:
     router: Router
     forwarder: Forwarder
     tunneller: Tunneller
+    presentation: Policy
 
 
 def open_backends(
-    config: Config, cluster: Cluster, deadlines: Deadlines, connections: int, stack: AsyncExitStack
+    config: Config,
+    cluster: Cluster,
+    deadlines: Deadlines,
+    connections: int,
+    stack: AsyncExitStack,
+    generation: Generation,
 ) -> Backends:
     """`connections`: how many may be open.  Raises OSError where a file cannot be read."""
-    tls = ClientTLS(config.kubelet)
+    tls = ClientTLS(config.kubelet, generation)
     in_background(stack, follow([tls.kubelet]), "kubelet certificates")
     dialer = Dialer(cluster.policy, tls, deadlines, config.timeouts.connect)
     pool = ConnectionPool(dialer, deadlines, connections)
@@ -74,6 +81,7 @@ def open_backends(
             policy=presentation,
             turns=turns,
         ),
+        presentation=presentation,
     )
 
 

@@ -13,6 +13,7 @@ from bastion.observe.expiry import Expiry
 from bastion.proxy.origin import Origins
 from bastion.runtime.deadlines import Deadlines
 from bastion.runtime.follow import Followed
+from bastion.runtime.validity import Generation
 from bastion.server.app import App
 from bastion.server.door import room
 from bastion.server.state import ServerState
@@ -65,10 +66,11 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
     async with AsyncExitStack() as stack:
         cluster = await open_cluster(config, stack)
         deadlines = await stack.enter_async_context(Deadlines())
-        backends = open_backends(config, cluster, deadlines, room(open_files()), stack)
+        generation = Generation()
+        backends = open_backends(config, cluster, deadlines, room(open_files()), stack, generation)
         observing = await open_observing(config, access_log, cluster.access, stack)
         origins = Origins(config.serving.trusted_proxies)
-        access = await open_access(config, cluster.reviews, origins, stack)
+        access = await open_access(config, cluster.reviews, origins, stack, generation)
         browsers = signing_in(
             config.browsers, access.guard, origins, strict_transport=not config.serving.self_signed
         )
@@ -81,6 +83,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             admission=admission_of(config, access, browsers, origins),
             origins=origins,
             observer=observing.observer,
+            generation=generation,
         )
         served = serving(config, parts, observing, cluster.readiness(), deadlines)
         observing.metrics.add(*sources(Sources(cluster, access, backends, long, observing, served)))

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from bastion.authn.requestheader import FrontProxyHeaders
+from bastion.http.fields import field_of
 from bastion.message.identity import withholding
+from bastion.message.lines import request_lines
 from bastion.observe.observer import Observer
 from bastion.observe.record import Record
 from bastion.proxy.access import StreamAccess
 from bastion.proxy.admission import Admission
 from bastion.proxy.credentials import CredentialReader
+from bastion.proxy.direct import DirectDelivery
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.gateway import Gateway
 from bastion.proxy.origin import Origins
+from bastion.proxy.plan import Plans
 from bastion.proxy.recheck import Recheck
 from bastion.proxy.streams import Streams
 from bastion.runtime.deadlines import Deadlines
+from bastion.runtime.validity import Generation
 from bastion.settings.config import Config
 from bastion.settings.sections import StreamLimits
 from bastion.wiring.access import Access
@@ -60,9 +66,10 @@ class Parts:
     admission: Admission
     origins: Origins
     observer: Observer
+    generation: Generation
 
 
-def gateway_of(config: Config, parts: Parts) -> Gateway:
+def gateway_of(config: Config, parts: Parts, plans: Plans | None) -> Gateway:
     access, backends = parts.access, parts.backends
     return Gateway(
         admission=parts.admission,
@@ -75,6 +82,38 @@ def gateway_of(config: Config, parts: Parts) -> Gateway:
         observer=parts.observer,
         sign_in=parts.browsers.sign_in,
         withheld=_withheld(access.authenticators.headers, config.serving.allow_request_headers),
+        plans=plans,
+        direct=_direct(parts) if plans is not None else None,
+    )
+
+
+def plans_of(config: Config, parts: Parts) -> Plans | None:
+    """None where nothing is remembered."""
+    if not config.serving.remember_requests:
+        return None
+    access = parts.access
+    headers = access.authenticators.headers
+    lines = request_lines(
+        field_of,
+        _withheld(headers, config.serving.allow_request_headers),
+        *(headers.names() if headers is not None else ()),
+    )
+    now = asyncio.get_running_loop().time
+    return Plans(lines, access.authenticators.known, access.authorizer.known, parts.generation, now)
+
+
+def _direct(parts: Parts) -> DirectDelivery:
+    backends = parts.backends
+    return DirectDelivery(
+        guard=parts.access.guard,
+        router=backends.router,
+        balancer=backends.balancer,
+        waiting=backends.waiting,
+        transport=backends.transport,
+        streams=parts.streams,
+        observer=parts.observer,
+        policy=backends.presentation,
+        renewed=parts.admission.renewed,
     )
 
 

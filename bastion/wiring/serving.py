@@ -12,10 +12,10 @@ from bastion.runtime.deadlines import Deadlines
 from bastion.server.app import App
 from bastion.server.door import Door
 from bastion.server.metricsport import MetricsPort
-from bastion.server.state import ServerState
+from bastion.server.state import Remembering, ServerState
 from bastion.settings.config import Config
 from bastion.web.app import create_app
-from bastion.wiring.gateway import Parts, gateway_of
+from bastion.wiring.gateway import Parts, gateway_of, plans_of
 from bastion.wiring.observing import Observing
 
 Check = Callable[[], str | None]
@@ -47,8 +47,10 @@ def serving(
     desk = parts.browsers.desk
     checks = {**readiness, "shutdown": lambda: "shutting down" if stopping.is_set() else None}
     web = create_app(checks, {"ping": lambda: None}, observing.renderer, desk)
+    plans = plans_of(config, parts)
+    gateway = gateway_of(config, parts, plans)
     app = App(
-        gateway_of(config, parts),
+        gateway,
         web,
         lambda: door.crowded,
         parts.browsers.hosts,
@@ -62,6 +64,7 @@ def serving(
         config.timeouts,
         parts.streams.end_all,
         stopping=stopping,
+        remembering=Remembering(plans, app.begin, gateway.go_on) if plans is not None else None,
     )
     return Serving(app, state, ServerState(MetricsPort(web), deadlines, door), door, desk is not None)
 

@@ -12,11 +12,15 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
 from random import Random
 
 from bastion.http.fields import Field
-from tests.e2e.harness import ALICE, DAVE, PORT, Bastion, Cluster
+from bastion.message.lines import DECIDING
+from bastion.proxy.envelope import SECRETS
+from tests.e2e.harness import ALICE, DAVE, PORT, Bastion, Cluster, serving
 from tests.e2e.wire import Client, Visit, backend, client
 from tests.fuzz.surgery import nominated, passing
 
@@ -184,6 +188,15 @@ async def _ask(wire: Client, data: bytes, drawn: Drawn) -> None:
 def test_what_a_backend_receives_is_what_a_direct_request_would_have_carried(
     bastion: Bastion, cluster: Cluster
 ) -> None:
+    _compare_many(bastion, cluster, REQUESTS // 2)
+
+
+def test_as_much_where_nothing_is_remembered(cluster: Cluster, tmp_path: Path) -> None:
+    with serving(cluster, tmp_path, "--remember-requests=false") as forgetful:
+        _compare_many(forgetful, cluster, REQUESTS // 8)
+
+
+def _compare_many(bastion: Bastion, cluster: Cluster, requests: int) -> None:
     behind, direct = cluster.pod(), cluster.pod()
     prefix = behind.path("").encode()
 
@@ -191,13 +204,14 @@ def test_what_a_backend_receives_is_what_a_direct_request_would_have_carried(
         chance = Random(f"differential {number}")
         reader, writer = await asyncio.open_connection(direct.address, PORT)
         async with client(bastion, plain=True) as wire:
-            for request in range(number, REQUESTS, SIDE_BY_SIDE):
+            for request in range(number, requests, SIDE_BY_SIDE):
                 drawn = draw(chance)
-                nonce = b"%d" % request
-                drawn.lines.append(b"X-Nonce: " + nonce)
-                await _ask(wire, drawn.to(prefix), drawn)
-                await _ask(Client(reader, writer), drawn.to(b""), drawn)
-                _compare(through.received.pop(nonce), straight.received.pop(nonce), drawn, prefix)
+                for again in range(2):  # the second time it may be remembered
+                    nonce = b"%d-%d" % (request, again)
+                    one = replace(drawn, lines=[*drawn.lines, b"X-Nonce: " + nonce])
+                    await _ask(wire, one.to(prefix), one)
+                    await _ask(Client(reader, writer), one.to(b""), one)
+                    _compare(through.received.pop(nonce), straight.received.pop(nonce), one, prefix)
         writer.transport.abort()
 
     async def talk() -> None:
@@ -226,5 +240,21 @@ def _compare(ours: Received, theirs: Received, drawn: Drawn, prefix: bytes) -> N
     ]
     if drawn.method not in (b"POST", b"PUT", b"PATCH") and framing not in ([], [b"Content-Length: 0"]):
         framing.insert(0, b"Connection: close")
-    came = [b"%b: %b" % (name, value) for _, name, value in ours.fields]
-    assert came == [*(b"%b: %b" % (name, value) for _, name, value in expected), *truth, *framing]
+    own, rest = ours.fields[: len(expected)], ours.fields[len(expected) :]
+    assert [b"%b: %b" % (name, value) for _, name, value in rest] == [*truth, *framing]
+    for kind in (_Kind.DECIDES, _Kind.SECRET, _Kind.PASSES):
+        assert [f for f in own if _kind(f) is kind] == [f for f in expected if _kind(f) is kind]
+
+
+class _Kind(Enum):
+    """Of fields: order is kept within each."""
+
+    DECIDES = "a rule reads it"
+    SECRET = "a rule reads it, and it is a secret"
+    PASSES = "no rule reads it"
+
+
+def _kind(field: Field) -> _Kind:
+    if field[0] in SECRETS:
+        return _Kind.SECRET
+    return _Kind.DECIDES if field[0] in DECIDING else _Kind.PASSES

@@ -111,3 +111,10 @@ def test_a_line_is_a_field_where_it_is_one_of_a_request(line: bytes) -> None:
             field_of(line)
     else:
         assert field_of(line) == of_request
+
+
+def test_a_malformed_line_of_a_known_name_is_left_to_the_parser() -> None:
+    reader = OrdinaryReader()
+    assert reader.read(LEFT_TO_THE_PARSER["a cookie"], "c") is None
+    for line in (b"Set-Cookie: a\x00", b"Set-Cookie a=b", b"Set-Cookie : a"):
+        assert reader.read(OK + line + b"\r\n" + LENGTH, "c") is None

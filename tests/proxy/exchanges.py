@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bastion.http.fields import Field
 from bastion.kube.status import StatusError
 from bastion.network.relay import Stream
+from bastion.proxy.exchange import Direct
 
 
 def fields_of(*lines: str) -> list[Field]:
@@ -30,6 +33,10 @@ class Exchange:
     upgradable: bool = False
     lasting: bool = False
     audit_id: str = "audit-id"
+    key: bytes = b""
+    passed: Sequence[bytes] = ()
+    keep_alive: bool = True
+    direct: Direct | None = None
     status: int = 0
     bytes_in: int = 0
     bytes_out: int = 0
@@ -49,6 +56,18 @@ class Exchange:
 
     def flush(self) -> None:
         assert self.status
+
+    def send(self, status: int, parts: list[bytes], body: bytes, *, dated: bool) -> None:
+        raise AssertionError("it is served by a task")
+
+    def done(self) -> None:
+        raise AssertionError("it is served by a task")
+
+    def go_on(self) -> asyncio.Task[None]:
+        raise AssertionError("it is served by a task")
+
+    def all_fields(self) -> list[Field]:
+        return self.fields
 
     def write(self, data: bytes) -> None:
         self.bytes_out += len(data)

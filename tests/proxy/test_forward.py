@@ -19,7 +19,8 @@ from bastion.message.answers import Policy
 from bastion.message.headers import Forwarded
 from bastion.network.connections import ConnectionPool
 from bastion.observe.record import Record
-from bastion.proxy.forward import Envelope, Forwarder, request_head
+from bastion.proxy.envelope import Envelope
+from bastion.proxy.forward import Forwarder, request_head
 from bastion.proxy.streams import Streams
 from bastion.proxy.turns import Turns
 from bastion.runtime.deadlines import Deadlines

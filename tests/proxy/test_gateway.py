@@ -146,7 +146,13 @@ class Forwards:
         self._house = house
 
     async def serve(
-        self, exchange: Exchange, route: Route, envelope: Any, record: Record, under_way: UnderWay
+        self,
+        exchange: Exchange,
+        route: Route,
+        envelope: Any,
+        record: Record,
+        under_way: UnderWay,
+        begun: object = None,
     ) -> None:
         await self._house.forward(exchange, route, envelope)
 

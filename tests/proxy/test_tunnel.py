@@ -24,7 +24,7 @@ from bastion.network.connections import ConnectionPool
 from bastion.network.relay import Stream
 from bastion.observe.record import Record
 from bastion.proxy.admission import Admitted
-from bastion.proxy.forward import Envelope
+from bastion.proxy.envelope import Envelope
 from bastion.proxy.router import Route
 from bastion.proxy.streams import Streams
 from bastion.proxy.tunnel import Tunneller, upgrade_head
@@ -198,8 +198,8 @@ def test_what_the_backend_is_asked() -> None:
         b"Sec-WebSocket-Key: " + KEY,
         b"Sec-WebSocket-Version: 13",
         b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits",
-        b"Sec-WebSocket-Protocol: chat,more",
         b"Origin: https://elsewhere.test",
+        b"Sec-WebSocket-Protocol: chat,more",  # behind those that carry no secret
         b"X-Forwarded-For: 192.0.2.1",
         b"X-Forwarded-Host: bastion.test",
         b"X-Forwarded-Proto: https",

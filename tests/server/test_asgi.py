@@ -263,6 +263,9 @@ class Exchange:
     method, target, minor, scheme, client, body = "GET", b"/a%20b?c=d", 1, b"https", "192.0.2.1", None
     fields: tuple[object, ...] = ()
 
+    def all_fields(self) -> tuple[object, ...]:
+        return self.fields
+
     def __init__(self) -> None:
         self.answer: list[object] = []
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from bastion.kube.status import StatusError
-from bastion.server.http1.head import MAX_HEAD
+from bastion.server.http1.head import MAX_HEAD, read_head
 from bastion.server.http1.reader import HeadReader
 
 GET = b"GET /x HTTP/1.1\r\nHost: h\r\nX-A: 1\r\n\r\n"
@@ -17,10 +17,12 @@ def targets(*pieces: bytes) -> tuple[list[bytes], bytes]:
     """(the targets of the heads that were read, what is pending)."""
     reader, found = HeadReader(), []
     for piece in pieces:
-        head = reader.read(piece)
+        head = reader.read(read_head, piece)
         while head is not None:
             found.append(head.target)
-            head = reader.read()
+            head = reader.read(
+                read_head,
+            )
     return found, reader.pending
 
 
@@ -60,10 +62,12 @@ def test_what_more_bytes_cannot_mend_is_refused_before_they_come(data: bytes, co
 
 def test_what_is_held_is_read_after_what_came_before() -> None:
     reader = HeadReader()
-    assert reader.read(GET + b"body") is not None
+    assert reader.read(read_head, GET + b"body") is not None
     assert reader.take() == b"body"
     reader.hold(GET[:9])
     reader.hold(GET[9:])
-    head = reader.read()
+    head = reader.read(
+        read_head,
+    )
     assert head is not None
     assert (head.target, reader.pending) == (b"/x", b"")

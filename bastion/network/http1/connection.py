@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bastion.kube.endpoint import Endpoint
 from bastion.network.errors import ReceiveError, SendError, UpstreamTimeout
 from bastion.network.http1.reader import Expected
-from bastion.network.http1.receiver import Early, Receiver, Upload
+from bastion.network.http1.receiver import Direct, Early, Receiver, Upload
 from bastion.network.http1.response import Response
 from bastion.network.relay import Stream
 
@@ -58,6 +58,28 @@ class Connection(Receiver):
             self._broken(SendError(f"{self.endpoint} closed the connection"))
         else:
             self._transport.write(head)
+
+    def begin_directly(self, head: bytes, direct: Direct, answer_within: float, body_idle: float) -> None:
+        """Send a whole request that has no body, and is not HEAD; `direct` is called with the response.
+
+        On a kept connection that is alive.
+        """
+        self._upload = Upload.NONE
+        self._direct = direct
+        self._answer_within, self._body_idle = answer_within, body_idle
+        self.deadline = self.loop.time() + answer_within
+        if self._transport is not None:
+            self._transport.write(head)
+
+    def end_directly(self) -> bool:
+        """The response was a whole one, that keeps the connection; whether another exchange may follow."""
+        self._direct = self.deadline = None
+        return not (self._gate.closed or self._reader.last)
+
+    def abandon_direct(self) -> None:
+        """Nothing waits for the response any more."""
+        self._direct = None
+        self.close()
 
     def sent(self) -> None:
         """The request is wholly sent: from here on the backend is waited for."""
@@ -118,7 +140,7 @@ class Connection(Receiver):
     @property
     def busy(self) -> bool:
         """An exchange is under way, or about to be: a new connection was dialled for one."""
-        return self._head is not None or not self.used
+        return self._head is not None or self._direct is not None or not self.used
 
     @property
     def kept_for(self) -> float | None:
@@ -128,7 +150,7 @@ class Connection(Receiver):
     def retire(self) -> None:
         """It is not used again after the exchange under way."""
         self._reader.last = True
-        if self._head is None:
+        if self._head is None and self._direct is None:
             self.close()
 
     def rest(self) -> None:
@@ -159,6 +181,7 @@ class Connection(Receiver):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._reading.left = b""
+        self.leave_direct()
         response = self._reader.response
         if response is not None and response.until_close and exc is None:
             response.end()
@@ -182,6 +205,7 @@ class Connection(Receiver):
     # --- failures
 
     def expired(self) -> None:
+        self.leave_direct()
         what = "response" if self._reader.response is None else "rest of its response"
         self._broken(UpstreamTimeout(f"timed out waiting for the {what} from {self.endpoint}"))
         self.close()

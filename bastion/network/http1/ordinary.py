@@ -30,13 +30,19 @@ _ORDINARY = frozenset(
 )
 
 
-class Beginning(msgspec.Struct, frozen=True, gc=False):
-    """What the status line and the lines that decide say.  `length` of the body, in bytes."""
+class Beginning(msgspec.Struct, frozen=True, eq=False):
+    """What the status line and the lines that decide say.  `length` of the body, in bytes.
+
+    `presented`: as which bytes a client gets it, by what that depends on beside.  `dated`: one of them is
+    Date.
+    """
 
     status: int
     reason: bytes
     fields: tuple[Field, ...]
     length: int
+    dated: bool
+    presented: dict[int, bytes | None] = msgspec.field(default_factory=dict)
 
 
 class Ordinary(msgspec.Struct, frozen=True, gc=False):
@@ -64,15 +70,15 @@ class OrdinaryReader:
             return None
         try:
             passed, deciding = self._lines.sort(lines, owner)
+            key = (status_line, *deciding)
+            beginning = self._beginnings.get(key)
+            if beginning is None:
+                beginning = _beginning(status_line, [field_of(line) for line in deciding])
+                if beginning is None:
+                    return None
+                self._beginnings.put(key, beginning, owner)
         except ValueError:
             return None
-        key = (status_line, *deciding)
-        beginning = self._beginnings.get(key)
-        if beginning is None:
-            beginning = _beginning(status_line, [field_of(line) for line in deciding])
-            if beginning is None:
-                return None
-            self._beginnings.put(key, beginning, owner)
         if len(data) - end - 4 != beginning.length:
             return None
         return Ordinary(beginning, passed, data[end + 4 :])
@@ -92,4 +98,6 @@ def _beginning(status_line: bytes, fields: list[Field]) -> Beginning | None:
         length, _ = framing(fields)
     except ValueError:
         return None
-    return Beginning(status, match[2], tuple(fields), length) if length is not None else None
+    if length is None:
+        return None
+    return Beginning(status, match[2], tuple(fields), length, b"date" in names)

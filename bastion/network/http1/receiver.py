@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import asyncio
 from enum import Enum
+from typing import Protocol
 
 import msgspec
 
 from bastion.kube.endpoint import Endpoint
 from bastion.network.errors import NetworkError, ReceiveError
 from bastion.network.flow import ReadGate, WriteGate
-from bastion.network.http1.reader import PORTION, Malformed, ResponseReader
+from bastion.network.http1.reader import PORTION, Expected, Malformed, ResponseReader
 from bastion.network.http1.response import Response
 
 # chunks, about, in one turn of the loop: a quarter of a megabyte may hold 43 000, which are 9 ms of work
@@ -34,6 +35,18 @@ class Early(msgspec.Struct):
     ended: bool = False
 
 
+class Direct(Protocol):
+    """What waits for a response without a task."""
+
+    def received(self, data: bytes) -> bool:
+        """The whole response, if that is one that needs no parser: then the exchange is over."""
+        ...
+
+    def hand_over(self) -> None:
+        """To a task, which waits for `Connection.answer()`."""
+        ...
+
+
 class Receiver(asyncio.Protocol):
     """The receiving half of `connection.Connection`.  `deadline` in seconds of the loop's clock."""
 
@@ -43,7 +56,8 @@ class Receiver(asyncio.Protocol):
         self.deadline: float | None = None
         self._transport: asyncio.Transport | None = None
         self._reader = ResponseReader()
-        self._head: asyncio.Future[Response] | None = None  # None between exchanges
+        self._head: asyncio.Future[Response] | None = None  # None between exchanges, and while `_direct`
+        self._direct: Direct | None = None
         self._gate = WriteGate(loop)
         self._reading = ReadGate()
         self._upload = Upload.NONE
@@ -66,6 +80,10 @@ class Receiver(asyncio.Protocol):
             self.deadline = None
 
     def data_received(self, data: bytes) -> None:
+        if self._direct is not None:
+            if self._direct.received(data):
+                return
+            self.leave_direct()
         reader = self._reader
         if self._early is not None:  # a paused TLS transport still hands over what it had read
             self._early.data += data
@@ -138,6 +156,14 @@ class Receiver(asyncio.Protocol):
             self._transport is not None and self._transport.get_write_buffer_size()
         )
 
+    def leave_direct(self) -> None:
+        """From here on a task waits for the response."""
+        direct, self._direct = self._direct, None
+        if direct is not None:
+            self._head = self.loop.create_future()
+            self._reader.begin(self, Expected.ORDINARY)
+            direct.hand_over()
+
     def _head_came(self, response: Response) -> None:
         if self._head is not None and not self._head.done():
             self._head.set_result(response)
@@ -179,6 +205,7 @@ class Receiver(asyncio.Protocol):
         self.close()
 
     def _broken(self, error: NetworkError) -> None:
+        self.leave_direct()
         response = self._reader.response
         if self._head is not None and not self._head.done():
             self._head.set_exception(error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -55,6 +55,10 @@ class Connection(Protocol):
     def write_pieces(self, pieces: list[bytes]) -> None: ...
 
     def write_continue(self) -> None: ...
+
+    def direct_done(self, exchange: Any) -> None: ...
+
+    def go_on(self, exchange: Any) -> asyncio.Task[None]: ...
 
     def hand_over(self) -> Stream: ...
 

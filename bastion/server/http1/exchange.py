@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from bastion.http.fields import Field
+import asyncio
+
+from bastion.http.fields import Field, field_of
 from bastion.kube.status import StatusError
 from bastion.network.relay import Stream
+from bastion.proxy.exchange import Direct
 from bastion.server.http1.body import RequestBody
 from bastion.server.http1.connection import Connection
 from bastion.server.http1.head import Head
@@ -17,12 +20,16 @@ class HttpExchange(ResponseWriter):
 
     __slots__ = (
         "_body",
+        "_fields",
+        "_lines",
         "certificate",
         "client",
-        "fields",
+        "direct",
         "host",
+        "key",
         "lasting",
         "method",
+        "passed",
         "scheme",
         "target",
         "upgradable",
@@ -33,7 +40,11 @@ class HttpExchange(ResponseWriter):
         self.method = head.method
         self.target = head.target
         self.host = head.host
-        self.fields: list[Field] = head.fields
+        self._fields = None if head.decided else head.fields
+        self._lines = head.lines
+        self.passed = head.passed
+        self.key = head.key
+        self.direct: Direct | None = None
         peer = protocol.peer
         self.client = peer.address
         self.scheme = peer.scheme
@@ -41,6 +52,22 @@ class HttpExchange(ResponseWriter):
         self._body = body
         self.upgradable = head.upgrade
         self.lasting = False
+
+    @property
+    def fields(self) -> list[Field]:
+        """Read when they are asked for first, where what they decide is remembered."""
+        if self._fields is None:
+            self._fields = [field_of(line) for line in self._lines]
+        return self._fields
+
+    def all_fields(self) -> list[Field]:
+        return [field_of(line) for line in self._lines]
+
+    def done(self) -> None:
+        self._protocol.direct_done(self)
+
+    def go_on(self) -> asyncio.Task[None]:
+        return self._protocol.go_on(self)
 
     @property
     def body(self) -> RequestBody | None:

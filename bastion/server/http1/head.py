@@ -9,11 +9,13 @@ on to a parser that is not ours.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from bastion.http.authority import is_authority
-from bastion.http.fields import Field
+from bastion.http.fields import HOP_BY_HOP, Field, field_of
 from bastion.kube.status import StatusError, bad_request
 from bastion.observe.auditids import is_ours
 
@@ -21,8 +23,6 @@ MAX_HEAD = 65536  # bytes
 MAX_FIELDS = 100
 MAX_LENGTH_DIGITS = 18  # a Content-Length below 2^60
 
-# RFC 9110, 5.6.2: token = 1*tchar
-_TOKEN = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 # RFC 9110, 5.5: field values are visible characters, SP, HTAB and obs-text; CR and LF are counted apart.
 _LEGAL = bytes(b for b in range(256) if b in (0x09, 0x0A, 0x0D) or (b >= 0x20 and b != 0x7F))
 # RFC 9112, 3: request-line = method SP request-target SP HTTP-version; the target is visible ASCII without a
@@ -34,24 +34,17 @@ _LONG_TARGET = re.compile(rb"[!#$%%&'*+\-.^_`|~0-9A-Za-z]{1,32} [!\"$-~]{%d}" % 
 _SPECIAL = frozenset(
     (b"host", b"content-length", b"transfer-encoding", b"connection", b"expect", b"audit-id", b"upgrade")
 )
-# Names as clients write them, so that they need no look at each byte.
-_USUAL_NAMES = {
-    name: name.lower()
-    for written in (
-        b"Host User-Agent Accept Accept-Encoding Accept-Language Authorization Connection Content-Length",
-        b"Content-Type Cookie Origin Referer Cache-Control Pragma Upgrade Transfer-Encoding If-None-Match",
-        b"If-Modified-Since Range X-Requested-With X-Bastion-Authorization Sec-Fetch-Site Sec-Fetch-Mode",
-        b"Sec-Fetch-Dest Sec-Fetch-User Upgrade-Insecure-Requests Priority Sec-WebSocket-Key",
-        b"Sec-WebSocket-Version Sec-WebSocket-Extensions Sec-WebSocket-Protocol Traceparent X-Request-Id",
-    )
-    for title in written.split()
-    for name in (title, title.lower())
-}
+# What Connection may name without that another field of the head is dropped for it.
+_OF_THE_HOP = HOP_BY_HOP | {b"close", b""}
 
 
 class Head(msgspec.Struct):
     """`length` is None without Content-Length; `host` is empty only in HTTP/1.0; `keep_alive` is what the
     client asks for.
+
+    `fields` are those that some rule reads; `passed` the lines that none does, as a backend gets them, and
+    `lines` all there were.  `key` names all that decides; empty where that is not remembered.  `decided`:
+    what was decided is remembered, and `fields` are read from `lines` where they are needed at all.
     """
 
     method: str
@@ -65,40 +58,69 @@ class Head(msgspec.Struct):
     expects_continue: bool = False
     audit_id: str = ""
     upgrade: bool = False
+    passed: Sequence[bytes] = ()
+    lines: Sequence[bytes] = ()
+    key: bytes = b""
+    decided: bool = False
 
 
-def read_head(data: bytes, *, any_target: bool = False) -> Head:
-    """`data` is everything before the empty line, without the CRLF that ends it; `any_target` as in
-    `read_request_line`.  Raises StatusError.
+class Sorted(NamedTuple):
+    """The lines of a head, as `message.lines` sorts them."""
+
+    passed: Sequence[bytes]
+    deciding: Sequence[bytes]
+    noted: Sequence[Field]
+
+
+def read_head(data: bytes, known: Sorted | None = None, *, any_target: bool = False) -> Head:
+    """`data` is everything before the empty line, without the CRLF that ends it.  Raises StatusError.
+
+    `known` tells which of its lines some rule reads: without it all of them are in `fields`.
+    `any_target` as in `read_request_line`.
     """
     # RFC 9112, 2.2: CRLF ends a line; a bare CR or LF is no line end, and nothing else may be made of it.
-    lines = data.split(b"\r\n")
-    breaks = len(lines) - 1
+    request_line, *lines = data.split(b"\r\n")
+    breaks = len(lines)
     if data.count(b"\n") != breaks or data.count(b"\r") != breaks or data.translate(None, _LEGAL):
         raise _malformed("a control character, or a line that does not end in CRLF")
-    method, target, minor = read_request_line(lines[0], any_target=any_target)
+    method, target, minor = read_request_line(request_line, any_target=any_target)
     if breaks > MAX_FIELDS:
         raise too_large(f"more than {MAX_FIELDS} header fields")
-    fields: list[Field] = []
-    special: list[Field] = []
-    for i in range(1, breaks + 1):
-        name, colon, value = lines[i].partition(b":")
-        lower = _USUAL_NAMES.get(name)
-        if lower is None or not colon:
-            # RFC 9112, 5.1: no whitespace between name and colon; 5.2: no line folding (such a line has no
-            # token for a name).
-            if not colon or not name or name.translate(None, _TOKEN):
-                raise _malformed("a header field whose name is not a token")
-            lower = name.lower()
-        field = (lower, name, value.strip(b" \t"))
-        fields.append(field)
-        if lower in _SPECIAL:
-            special.append(field)
-    head = Head(method, target, minor, fields, minor == 1)
-    _read_special(head, special)
+    try:
+        fields = [field_of(line) for line in (lines if known is None else known.deciding)]
+        if known is not None and not are_hops_own(fields):
+            # any field may be one that is dropped
+            known, fields = None, [field_of(line) for line in lines]
+    except ValueError as error:
+        # RFC 9112, 5.1: no whitespace between name and colon; 5.2: no line folding (such a line has no token
+        # for a name).
+        raise _malformed("a header field whose name is not a token") from error
+    passed, _, noted = known or _NONE_PASSES
+    head = Head(method, target, minor, fields, minor == 1, passed=passed, lines=lines)
+    _read_special(head, [field for field in (*fields, *noted) if field[0] in _SPECIAL])
     if target[:1] != b"/":
         head.target = _origin_form(head)
     return head
+
+
+_NONE_PASSES = Sorted((), (), ())
+
+
+def are_hops_own(fields: Iterable[Field]) -> bool:
+    """Whether Connection names only what is dropped without it."""
+    return all(
+        part.strip(b" \t") in _OF_THE_HOP
+        for lower, _, value in fields
+        if lower == b"connection"
+        for part in value.lower().split(b",")
+    )
+
+
+def said_audit_id(value: bytes) -> str:
+    """That of a client; empty where it is none that may be taken over."""
+    if value.isascii() and len(value) <= 64 and not is_ours(said := value.decode("ascii")):
+        return said
+    return ""
 
 
 def read_request_line(line: bytes, *, any_target: bool = False) -> tuple[str, bytes, int]:
@@ -140,13 +162,8 @@ def _read_special(head: Head, special: list[Field]) -> None:
             _read_expect(head, value)
         elif lower == b"upgrade":
             head.upgrade = True
-        elif (
-            not head.audit_id
-            and value.isascii()
-            and len(value) <= 64
-            and not is_ours(said := value.decode("ascii"))
-        ):
-            head.audit_id = said
+        else:
+            head.audit_id = head.audit_id or said_audit_id(value)
     if host is None and head.minor == 1:
         raise _malformed("HTTP/1.1 requires a Host header")
     head.host = host or b""

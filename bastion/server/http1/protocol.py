@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from bastion.kube.status import StatusError
 from bastion.message.upgrade import names_upgrade
 from bastion.network.addresses import parse_address, unmapped
 from bastion.network.relay import Stream
+from bastion.proxy.plan import Plan
 from bastion.server.http1.body import RequestBody
 from bastion.server.http1.connection import Peer
 from bastion.server.http1.exchange import HttpExchange
-from bastion.server.http1.head import Head
+from bastion.server.http1.head import Head, read_head
+from bastion.server.http1.known import KnownRequests
 from bastion.server.http1.linger import Linger
 from bastion.server.http1.reader import HeadReader
 from bastion.server.http1.waits import BODY, CLOSE, FIRST_BYTE, HEAD, LINGER, NEXT_REQUEST, RESPONSE
@@ -41,6 +44,8 @@ class HttpProtocol(Wire):
         self._body: RequestBody | None = None  # of the exchange, or the rest of one that lingers
         self._linger: Linger | None = None
         self._task: asyncio.Task[None] | None = None
+        self._known: KnownRequests | None = None
+        self._plan: Plan | None = None  # of the head that was read last
 
     # --- asyncio.Protocol
 
@@ -77,7 +82,8 @@ class HttpProtocol(Wire):
         self._transport = None
         self.deadline = None
         self._reading.left = b""
-        self._exchange = self._body = None  # they hold this object, too
+        exchange, self._exchange = self._exchange, None  # it holds this object, too, as does its body
+        self._body = None
         self._lost()
         self.server.lost(self)
         self.gate.close()
@@ -86,6 +92,8 @@ class HttpProtocol(Wire):
             task.cancel()
             # One that has not begun yet never will: not even its own `finally` would say that it is over.
             task.add_done_callback(self.server.tasks.discard)
+        elif exchange is not None and exchange.direct is not None:
+            exchange.direct.cancel()
 
     # --- requests
 
@@ -93,7 +101,7 @@ class HttpProtocol(Wire):
         """Begin the next exchange if its head has come."""
         heads = self._heads
         try:
-            head = heads.read(data)
+            head = heads.read(self._parse, data)
         except StatusError as error:
             self.refuse(error)
             return
@@ -104,6 +112,16 @@ class HttpProtocol(Wire):
             self._wait_for(HEAD)
             self.deadline = min(due or float("inf"), self.deadline or float("inf"))
 
+    def _parse(self, data: bytes) -> Head:
+        """Raises StatusError."""
+        remembering = self.server.remembering
+        if remembering is None:
+            return read_head(data, any_target=self.server.any_target)
+        if self._known is None:
+            self._known = KnownRequests(remembering.plans, self.peer)
+        head, self._plan = self._known.read(data)
+        return head
+
     def _begin(self, head: Head) -> None:
         body = RequestBody(self, head) if head.chunked or head.length is not None else None
         self._body = body
@@ -113,12 +131,43 @@ class HttpProtocol(Wire):
             self.deadline = None
         if self._heads.pending:
             self.data_received(self._heads.take())
-        self._task = task = self.loop.create_task(self._run(exchange, self.server.app.serve))
-        self.server.tasks.add(task)
+        plan, self._plan = self._plan, None
+        if plan is None or not self._begin_directly(exchange, plan):
+            self._start(exchange, partial(self.server.app.serve, exchange))
 
-    async def _run(self, exchange: HttpExchange, serve: Callable[[HttpExchange], Awaitable[None]]) -> None:
+    def _begin_directly(self, exchange: HttpExchange, plan: Plan) -> bool:
+        """Without a task, for as long as that goes."""
+        remembering = self.server.remembering
+        self.server.direct += 1
+        if remembering is not None and remembering.begin(exchange, plan):
+            return True
+        self.server.direct -= 1
+        return False
+
+    def direct_done(self, exchange: HttpExchange) -> None:
+        self.server.direct -= 1
+        exchange.direct = None
+        if not exchange.finished or self._transport is None or self._wait is CLOSE:
+            self._over(exchange)
+            return
+        self._exchange = None
+        self._go_on(exchange.keep_alive)
+
+    def go_on(self, exchange: HttpExchange) -> asyncio.Task[None]:
+        """In a task, with what was begun without one."""
+        direct, exchange.direct = exchange.direct, None
+        assert self.server.remembering is not None
+        self.server.direct -= 1
+        return self._start(exchange, partial(self.server.remembering.go_on, direct))
+
+    def _start(self, exchange: HttpExchange, serve: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+        self._task = task = self.loop.create_task(self._run(exchange, serve))
+        self.server.tasks.add(task)
+        return task
+
+    async def _run(self, exchange: HttpExchange, serve: Callable[[], Awaitable[None]]) -> None:
         try:
-            await serve(exchange)
+            await serve()
         except asyncio.CancelledError:
             pass  # the client has left
         finally:
@@ -258,6 +307,8 @@ class HttpProtocol(Wire):
         exchange.abort()
         if task is not None:
             task.cancel(reason or None)
+        elif exchange.direct is not None:
+            exchange.direct.cancel(reason or None)
 
     def break_off(self) -> None:
         """After what is written has gone out; what a client still sends is taken first, or the kernel would

@@ -4,8 +4,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from bastion.kube.status import bad_request
-from bastion.server.http1.head import MAX_HEAD, Head, oversized, read_head, read_request_line
+from bastion.server.http1.head import MAX_HEAD, oversized, read_request_line
+
+H = TypeVar("H")
 
 
 class HeadReader:
@@ -18,7 +23,7 @@ class HeadReader:
         self.pending = b""
         self._scanned = 0  # bytes of it known to hold no end of a head, and no bare CR or LF
 
-    def read(self, data: bytes = b"") -> Head | None:
+    def read(self, parse: Callable[[bytes], H], data: bytes = b"") -> H | None:
         """The next head; None where more of it must come.  Raises StatusError where that cannot help."""
         if self.pending:
             data = self.pending + data
@@ -33,7 +38,7 @@ class HeadReader:
             return None
         if end > MAX_HEAD:
             raise oversized(data)
-        head = read_head(data[:end], any_target=self._any_target)
+        head = parse(data[:end])
         self.pending = data[end + 4 :]
         self._scanned = 0
         return head

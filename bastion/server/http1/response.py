@@ -10,6 +10,8 @@ from bastion.server.http1.connection import Connection
 JOINED = 8192  # pieces up to this size are written in one with the head: one TLS record instead of two
 
 REASONS = {status.value: status.phrase.encode() for status in http.HTTPStatus}
+_KEPT = b"Audit-Id: %b\r\n\r\n"
+_CLOSED = b"Audit-Id: %b\r\nConnection: close\r\n\r\n"
 
 
 class ResponseWriter:
@@ -71,6 +73,22 @@ class ResponseWriter:
             parts.append(b"Connection: keep-alive\r\n")
         parts.append(b"\r\n")
         self._head = b"".join(parts)
+
+    def send(self, status: int, parts: list[bytes], body: bytes, *, dated: bool) -> None:
+        self.status = status
+        self.finished = True
+        self.bytes_out = len(body)
+        server = self._protocol.server
+        if not dated:
+            parts.append(server.date_line())
+        if server.draining:
+            self.keep_alive = False
+        parts.append((_KEPT if self.keep_alive else _CLOSED) % self.audit_id.encode())
+        if len(body) <= JOINED:
+            parts.append(body)
+            self._protocol.write(b"".join(parts))
+        else:
+            self._protocol.write_pieces([b"".join(parts), body])
 
     def flush(self) -> None:
         self._send(b"", b"")

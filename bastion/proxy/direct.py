@@ -1,0 +1,196 @@
+"""Carries out a remembered plan from callback to callback, where a task would cost more than all the rest.
+
+A kept connection, no body, and a whole response that needs no parser: that is what most requests are.  At
+anything else the exchange goes on in a task, from where it has come to: at a dial, at a response in pieces or
+one that is edited, at a failure, and where it lasts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from bastion.balance.pool import Balancer
+from bastion.message.answers import Policy, RequestContext, present
+from bastion.message.mount import Mount
+from bastion.network.http1.connection import Connection
+from bastion.network.http1.ordinary import Beginning, OrdinaryReader
+from bastion.network.transport import Transport
+from bastion.observe.observer import Observer
+from bastion.proxy.admission import Admitted
+from bastion.proxy.envelope import backend_lines, head_of
+from bastion.proxy.exchange import Exchange
+from bastion.proxy.guard import Guard
+from bastion.proxy.plan import Plan
+from bastion.proxy.router import Route, Router
+from bastion.proxy.streams import Streams, UnderWay
+from bastion.runtime.limits import Shares
+
+
+class Direct(UnderWay, kw_only=True):
+    """One exchange.
+
+    Its place of the user, its place at the target and its entry among those under way are held until
+    `release`, or until the task that `hand_over` makes gives them back.
+    """
+
+    shared: DirectDelivery
+    plan: Plan
+    connection: Connection | None = None
+    in_task: bool = False  # the task that it was handed to has begun
+
+    def received(self, data: bytes) -> bool:
+        """Implements `network.http1.receiver.Direct`."""
+        plan, shared = self.plan, self.shared
+        answer = shared.ordinary.read(data, plan.asker)
+        if answer is None:
+            return False
+        beginning = answer.beginning
+        head = shared.presented(beginning, plan)
+        if head is None:
+            return False
+        connection = self.connection
+        assert connection is not None
+        shared.transport.release_directly(connection)
+        shared.balancer.outliers.answered(connection.endpoint, plan.asker)
+        self.record.backend = True
+        self.exchange.send(beginning.status, [head, *answer.passed], answer.body, dated=beginning.dated)
+        self.release()
+        return True
+
+    def hand_over(self) -> None:
+        """To a task, which goes on from here."""
+        if self.task is None:
+            self.task = self.exchange.go_on()
+            self.task.add_done_callback(self._over)
+
+    def lasts(self) -> None:
+        self.admitted = self.shared.renewed(self.exchange, self.plan.admitted)
+        if self.connection is not None and self.task is None:
+            self.connection.leave_direct()
+
+    def cancel(self, reason: str | None = None) -> None:
+        """The client has left, or the server ends it."""
+        self.record.outcome = reason or "client-left"
+        if self.connection is not None:
+            self.connection.abandon_direct()
+        self.release()
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        """A task that was cancelled before its first step has not even run its `finally`."""
+        if not self.in_task:
+            self.record.outcome = "client-left"
+            if self.connection is not None:
+                self.connection.close()
+            self.release()
+
+    def release(self) -> None:
+        shared, asker, exchange = self.shared, self.plan.asker, self.exchange
+        shared.waiting.leave(self.route.key, asker)
+        self.streams.over(self)
+        shared.guard.leave(asker)
+        self.record.__exit__(None, None, None)
+        shared.observer.observe(self.record, exchange.status, 0, exchange.bytes_out)
+        if self.task is None:
+            exchange.done()
+
+
+class DirectDelivery:
+    """What all of them share."""
+
+    def __init__(
+        self,
+        *,
+        guard: Guard,
+        router: Router,
+        balancer: Balancer,
+        waiting: Shares,
+        transport: Transport,
+        streams: Streams,
+        observer: Observer,
+        policy: Policy,
+        renewed: Callable[[Exchange, Admitted], Admitted],
+    ) -> None:
+        """`renewed`: what was admitted, with the credentials of this request."""
+        self.guard = guard
+        self.balancer = balancer
+        self.waiting = waiting
+        self.transport = transport
+        self.observer = observer
+        self.renewed = renewed
+        self.ordinary = OrdinaryReader()
+        self._router = router
+        self._streams = streams
+        self._policy = policy
+        self._now = asyncio.get_running_loop().time
+
+    def begin(self, exchange: Exchange, plan: Plan) -> bool:
+        """False where it is a task's from the start: then nothing was done."""
+        asker = plan.asker
+        if not self.guard.enter(asker):
+            return False
+        route = self._router.at_once(plan.info, plan.destination)
+        if route is None or not self.waiting.enter(route.key, asker):
+            self.guard.leave(asker)
+            return False
+        record = plan.record(exchange.audit_id)
+        record.stage("upstream")
+        direct = Direct(self._streams, exchange, route, plan.admitted, record, None, shared=self, plan=plan)
+        exchange.direct = direct
+        self._streams.enter(direct)
+        endpoint = self.balancer.choose(route.endpoints, asker, self._now())
+        direct.endpoint = endpoint
+        connection = self.transport.take(endpoint, plan.envelope.owner) if endpoint is not None else None
+        if connection is None:
+            direct.hand_over()
+            return True
+        direct.connection = connection
+        record.endpoint = str(connection.endpoint)
+        self.transport.begin_directly(connection, self._head(exchange, plan, route), direct)
+        return True
+
+    def _head(self, exchange: Exchange, plan: Plan, route: Route) -> bytes:
+        lines = plan.lines
+        if lines is None:
+            lines = plan.lines = backend_lines(
+                plan.method, route.target, exchange.fields, plan.envelope, editing=self._policy.edit_html
+            )
+        if lines.secrets:
+            return head_of(lines, exchange.fields, exchange.passed, plan.envelope, b"\r\n")
+        return b"".join((lines.front, *exchange.passed, lines.tail, b"\r\n"))
+
+    def presented(self, beginning: Beginning, plan: Plan) -> bytes | None:
+        """The head's lines that some rule reads, as a client gets them; None where it is a page, or has a URL
+        of the backend's.
+        """
+        shape = plan.shape
+        try:
+            return beginning.presented[shape]
+        except KeyError:
+            head = beginning.presented[shape] = _presented(beginning, plan, self._policy)
+            return head
+
+
+class _Edited(Exception):
+    """What a response says depends on the URL it was asked for."""
+
+
+def _presented(beginning: Beginning, plan: Plan, policy: Policy) -> bytes | None:
+    def mount() -> Mount:
+        raise _Edited
+
+    envelope = plan.envelope
+    asked = RequestContext(plan.method, [], bool(envelope.forwarded.prefix), envelope.ambient)
+    if not beginning.reason:
+        return None  # the server's own words are written for it
+    try:
+        client = present(asked, beginning.status, list(beginning.fields), beginning.length, mount, policy)
+    except _Edited:
+        return None
+    lines = [b"%b: %b\r\n" % (name, value) for _, name, value in client.fields]
+    return b"HTTP/1.1 %d %b\r\n%bContent-Length: %d\r\n" % (
+        beginning.status,
+        beginning.reason,
+        b"".join(lines),
+        beginning.length,
+    )

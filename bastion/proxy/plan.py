@@ -1,0 +1,189 @@
+"""What was decided about a request, remembered for as long as what it stood on holds.
+
+The key is a keyed hash of all that decides: the client's address, how it came and what it showed in the TLS
+handshake, the request line, and the lines that some rule reads.  Another request with the same key would be
+decided alike, by the same caches, until the earliest of their entries expires.  Whatever may change from one
+request to the next is no part of it: endpoints, turns, limits, the audit id, the record.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from bastion.authn.authenticator import Credentials
+from bastion.authz.authorizer import Decision
+from bastion.kube.attributes import Attributes
+from bastion.kube.requestinfo import Proxied
+from bastion.kube.target import Target
+from bastion.kube.user import User
+from bastion.message.lines import Lines
+from bastion.observe.record import Record
+from bastion.proxy.admission import Admitted
+from bastion.proxy.envelope import BackendLines, Envelope, logs_in
+from bastion.proxy.exchange import Exchange
+from bastion.proxy.retry import IDEMPOTENT
+from bastion.proxy.router import target_of
+from bastion.runtime.remembered import Remembered
+from bastion.runtime.turns import Key
+from bastion.runtime.validity import Generation, Known, Validity
+
+MOST = 2048  # plans
+LONGEST = 4096  # bytes of the request line and the deciding lines of one
+
+# Sent again without harm, and a response to them has a body.
+REMEMBERED = IDEMPOTENT - {"HEAD"}
+
+_NO_SECRET = Credentials()
+
+
+class Plan(msgspec.Struct):
+    """`admitted` is without the credentials; `lines` of the backend's head are made when they are needed
+    first.
+
+    `shape`: what a response's head depends on beside itself.
+    """
+
+    admitted: Admitted
+    info: Proxied
+    destination: Target
+    asker: Key
+    envelope: Envelope
+    client: str
+    path: bytes
+    host: bytes
+    agent: bytes
+    method: str
+    target: bytes
+    authority: bytes
+    keep_alive: bool
+    validity: Validity
+    generation: int
+    shape: int
+    lines: BackendLines | None = None
+
+    def record(self, audit_id: str) -> Record:
+        record = Record(self.method, self.path, self.client, audit_id)
+        admitted = self.admitted
+        record.agent, record.host = self.agent, self.host
+        record.info, record.user, record.acting_as = self.info, admitted.user, admitted.acting_as
+        return record
+
+
+class Plans:
+    """`known_user` and `known_decision`: what the caches answer without asking, and until when."""
+
+    def __init__(
+        self,
+        lines: Lines,
+        known_user: Callable[[Credentials], Known[User | None] | None],
+        known_decision: Callable[[User, Attributes], Known[Decision] | None],
+        generation: Generation,
+        now: Callable[[], float],
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.lines = lines
+        self._known_user = known_user
+        self._known_decision = known_decision
+        self._generation = generation
+        self._now = now
+        self._wall = wall
+        self._secret = secrets.token_bytes(32)
+        self._plans: Remembered[bytes, Plan] = Remembered(MOST)
+
+    def peer(self, address: str, scheme: bytes, certificate: Sequence[bytes]) -> bytes:
+        """The part of the key that all requests of a connection have in common."""
+        parts = (address.encode(), scheme, *certificate)
+        told = b"".join(b"%d:%b" % (len(part), part) for part in parts)
+        return hashlib.blake2b(told, key=self._secret, digest_size=32).digest()
+
+    def key(self, peer: bytes, request_line: bytes, deciding: Sequence[bytes]) -> bytes:
+        """None of the lines has a CRLF in it.  Empty where they are too long to be remembered."""
+        told = b"\r\n".join((peer, request_line, *deciding))
+        if len(told) > LONGEST:
+            return b""
+        return hashlib.blake2b(told, key=self._secret, digest_size=32).digest()
+
+    def known(self, key: bytes) -> Plan | None:
+        plan = self._plans.get(key)
+        if plan is None:
+            return None
+        validity = plan.validity
+        if (
+            plan.generation != self._generation.number
+            or self._now() >= validity.until
+            or self._wall() >= validity.expires
+        ):
+            self._plans.forget(key)
+            return None
+        return plan
+
+    def generation(self) -> int:
+        """To be read before anything is decided."""
+        return self._generation.number
+
+    def remember(
+        self, exchange: Exchange, admitted: Admitted, envelope: Envelope, record: Record, generation: int
+    ) -> None:
+        """If what was decided holds for another request with the same key."""
+        if (
+            not exchange.key
+            or generation != self._generation.number
+            or exchange.method not in REMEMBERED
+            or not _may_be_remembered(admitted)
+            or logs_in(exchange.fields, envelope)
+        ):
+            return
+        validity = self._validity(admitted)
+        if validity is None:
+            return
+        info = admitted.info
+        assert isinstance(info, Proxied)
+        plan = Plan(
+            msgspec.structs.replace(admitted, credentials=_NO_SECRET),
+            info,
+            target_of(info),
+            admitted.asker,
+            envelope,
+            record.client,
+            record.path,
+            record.host,
+            record.agent,
+            exchange.method,
+            exchange.target,
+            exchange.host,
+            exchange.keep_alive,
+            validity,
+            generation,
+            2 * bool(envelope.forwarded.prefix) + envelope.ambient,
+        )
+        self._plans.put(exchange.key, plan, admitted.asker)
+
+    def _validity(self, admitted: Admitted) -> Validity | None:
+        """Until when all of it holds; None where some of it is not remembered elsewhere."""
+        user = self._known_user(admitted.credentials)
+        if user is None or user.value != admitted.user:
+            return None
+        validity = user.validity
+        for question in admitted.questions:
+            decision = self._known_decision(*question)
+            if decision is None or not decision.value.allowed:
+                return None
+            validity = validity.earliest(decision.validity)
+        return validity
+
+    def __len__(self) -> int:
+        return len(self._plans)
+
+
+def _may_be_remembered(admitted: Admitted) -> bool:
+    """Not where another identity was assumed, which stands on more; nor where a sealed cookie told the user,
+    whose end is known to nothing else.
+    """
+    return (
+        admitted.upgrade is None and admitted.acting_as is admitted.user and not admitted.credentials.session
+    )

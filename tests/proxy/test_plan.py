@@ -1,0 +1,222 @@
+"""Which requests are one and the same to what decides, and what may a user fill the memory with?"""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from bastion.authn.authenticator import Credentials
+from bastion.authz.authorizer import Decision
+from bastion.http.fields import field_of
+from bastion.kube.user import User
+from bastion.message.headers import Forwarded
+from bastion.message.lines import request_lines
+from bastion.observe.record import Record
+from bastion.proxy.admission import Admitted
+from bastion.proxy.envelope import Envelope
+from bastion.proxy.plan import LONGEST, MOST, Plans
+from bastion.runtime.turns import USER
+from bastion.runtime.validity import Generation, Known, Validity
+from bastion.server.http1.connection import Peer
+from bastion.server.http1.known import KnownRequests
+from tests.proxy.exchanges import Exchange
+from tests.proxy.routes import ALICE, INFO
+
+MIB = 1 << 20
+
+
+class World:
+    """Clocks, files and caches that say what the test wants."""
+
+    def __init__(self) -> None:
+        self.now = self.wall = 0.0
+        self.generation = Generation()
+        self.user: Known[User | None] | None = Known(ALICE, Validity(expires=20.0))
+        self.decision: Known[Decision] | None = Known(Decision(True), Validity(until=10.0))
+        self.plans = Plans(
+            request_lines(field_of),
+            lambda credentials: self.user,
+            lambda user, attributes: self.decision,
+            self.generation,
+            lambda: self.now,
+            lambda: self.wall,
+        )
+
+    def remember(self, key: bytes, user: User = ALICE, *, asked: int = 0, session: bool = False) -> bool:
+        """`asked`: the generation in which it was decided."""
+        exchange = Exchange(key=key)
+        forwarded = Forwarded(b"192.0.2.1", b"h", b"https", b"/p", b"/p/x")
+        credentials = Credentials("secret", session=session)
+        admitted = Admitted(INFO, credentials, user, user, [(user, INFO.attributes)], (USER, user.name))
+        record = Record("GET", b"/p/x", "192.0.2.1", "id")
+        self.plans.remember(exchange, admitted, Envelope(forwarded, False), record, asked)
+        return self.plans.known(key) is not None
+
+
+def test_a_plan_holds_until_the_earliest_end_of_what_it_stands_on() -> None:
+    world = World()
+    assert world.remember(b"k")
+    world.now = 9.9
+    assert world.plans.known(b"k") is not None
+    world.now = 10.0
+    assert world.plans.known(b"k") is None
+    assert len(world.plans) == 0
+
+
+def test_a_plan_ends_by_the_date_though_the_clock_was_set() -> None:
+    world = World()
+    assert world.remember(b"k")
+    world.wall = 20.0
+    assert world.plans.known(b"k") is None
+
+
+def test_a_file_that_changed_ends_all_plans_and_those_that_were_being_made() -> None:
+    world = World()
+    assert world.remember(b"k")
+    world.generation.advance()
+    assert world.plans.known(b"k") is None
+    assert not world.remember(b"k", asked=0), "it was decided by what the file was before"
+    assert world.remember(b"k", asked=1)
+
+
+def test_what_no_cache_holds_is_not_remembered() -> None:
+    for spoil in ("user", "decision"):
+        world = World()
+        setattr(world, spoil, None)
+        assert not world.remember(b"k")
+    world = World()
+    world.user = Known(User("bob"))
+    assert not world.remember(b"k"), "the cache knows another by now"
+    assert not World().remember(b"k", session=True)
+    assert not World().remember(b"")
+
+
+# --- the key
+
+PASSING = [
+    b"X-A: 1",
+    b"X-A: 2",
+    b"Accept-Language: de",
+    b"X-Request-Id: 17",
+    b"Referer: https://h/?q",
+    b"DNT: 1",
+]
+DECIDING = [
+    b"Authorization: Bearer a",
+    b"Authorization: Bearer b",
+    b"Cookie: a=b",
+    b"Impersonate-User: x",
+    b"X-Bastion-Authorization: Bearer a",
+    b"X-Forwarded-For: 192.0.2.1",
+    b"Origin: https://h",
+    b"Sec-Fetch-Site: none",
+    b"User-Agent: u",
+    b"Accept: text/html",
+    b"Connection: keep-alive",
+    b"Connection: close",
+    b"Host: other",
+]
+some = st.lists(st.sampled_from(PASSING), max_size=4)
+deciding = st.lists(st.sampled_from(DECIDING), max_size=4)
+
+
+def _key(
+    plans: Plans, lines: Iterable[bytes], line: bytes = b"GET /x HTTP/1.1", peer: bytes = b"p" * 32
+) -> bytes:
+    _, deciding = plans.lines.sort([b"Host: h", *lines], "c")
+    return plans.key(peer, line, deciding)
+
+
+@given(deciding, deciding, some, some, st.data())
+@example([b"User-Agent: u"], [b"User-Agent:u"], [], [], None)
+def test_what_only_passes_makes_no_difference_and_what_decides_always_does(
+    one: list[bytes], other: list[bytes], some: list[bytes], more: list[bytes], data: st.DataObject | None
+) -> None:
+    def mixed(lines: list[bytes], between: list[bytes]) -> list[bytes]:
+        """In any order, but for that of the lines that decide."""
+        mixed = list(lines)
+        for line in between:
+            mixed.insert(data.draw(st.integers(0, len(mixed))) if data is not None else 0, line)
+        return mixed
+
+    plans = World().plans
+    first = _key(plans, mixed(one, some))
+    assert first == _key(plans, mixed(one, more))
+    assert (first == _key(plans, mixed(other, more))) == (one == other)
+
+
+def test_the_request_line_and_the_peer_are_part_of_the_key() -> None:
+    plans = World().plans
+    peers = [
+        plans.peer("192.0.2.1", b"http", ()),
+        plans.peer("192.0.2.2", b"http", ()),
+        plans.peer("192.0.2.1", b"https", ()),
+        plans.peer("192.0.2.1", b"https", (b"a", b"b")),
+        plans.peer("192.0.2.1", b"https", (b"ab",)),
+        plans.peer("192.0.2.1", b"https", (b"a",)),
+    ]
+    lines = [b"GET /x HTTP/1.1", b"GET /y HTTP/1.1", b"HEAD /x HTTP/1.1", b"GET /x HTTP/1.0"]
+    keys = {_key(plans, [], line, peer) for line in lines for peer in peers}
+    assert len(keys) == len(lines) * len(peers)
+    assert _key(plans, []) != _key(World().plans, []), "under a key of its own in each process"
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\r\n", b"\n\r"])
+def test_a_line_end_that_is_none_never_finds_a_plan(end: bytes) -> None:
+    """A request line with a bare LF in it could be the request line and a field of another."""
+    world = World()
+    known = KnownRequests(world.plans, Peer("192.0.2.1"))
+    whole = b"GET /x HTTP/1.1\r\nHost: h\r\nUser-Agent: u"
+    head, plan = known.read(whole)
+    assert plan is None and world.remember(head.key)
+    assert known.read(whole)[1] is not None
+    for parts in (whole.replace(b"\r\n", end, 1), whole.replace(b"\r\nUser", end + b"User")):
+        with pytest.raises(Exception, match=r"CRLF|request line"):
+            known.read(parts)
+
+
+# --- the memory
+
+
+def test_a_user_who_floods_it_pushes_out_nobody_elses() -> None:
+    world = World()
+    world.user = Known(ALICE)
+    assert all(world.remember(b"a%d" % number) for number in range(100))
+    bob = world.user = Known(User("bob"))
+    assert bob.value is not None
+    for number in range(3 * MOST):
+        world.remember(b"b%d" % number, bob.value)
+    assert len(world.plans) == MOST
+    assert all(world.plans.known(b"a%d" % number) is not None for number in range(100))
+
+
+def test_a_flood_of_different_heads_takes_a_bounded_memory() -> None:
+    world = World()
+    known = KnownRequests(world.plans, Peer("192.0.2.1"))
+    tracemalloc.start()
+    try:
+        for number in range(4 * MOST):
+            line = b"GET /%d HTTP/1.1\r\nHost: h\r\nX-A: %b%d\r\nUser-Agent: %b%d" % (
+                number,
+                b"x" * 400,
+                number,
+                b"y" * 400,
+                number,
+            )
+            head, _ = known.read(line)
+            world.remember(head.key)
+        size, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert size < 24 * MIB
+    assert _key(world.plans, [b"User-Agent: " + b"u" * LONGEST]) == b""
+
+
+def test_a_plan_needs_a_decision_that_allows() -> None:
+    world = World()
+    world.decision = Known(Decision(False))
+    assert not world.remember(b"k")
