@@ -54,13 +54,11 @@ class Router:
         if clean is not None:
             return Redirect(clean)
         api, www = self._api, self._www
+        if path + b"/" in (api, www):
+            return Redirect(path + b"/")
         if www is not None and path.startswith(www) and (len(www) > len(api) or not path.startswith(api)):
             return Static(path[len(www) :])
-        if www is not None and path + b"/" == www:
-            return Redirect(www)
-        if path.startswith(api):
-            return Api(path[self._cut :])
-        return Redirect(api) if path + b"/" == api else None
+        return Api(path[self._cut :]) if path.startswith(api) else None
 
 
 def _prefix(flag: str, text: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -38,6 +39,12 @@ def unsandboxed(demo: Front, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
+    with running_browser() as running:
+        yield running
+
+
+@contextlib.contextmanager
+def running_browser() -> Iterator[Browser]:
     """As Playwright drives it, nothing that uses asyncio can run in this thread meanwhile."""
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=_chromium(), args=[*FLAGS.split(), ONLY_HERE])

@@ -26,6 +26,7 @@ ROUTES: list[tuple[list[str], bytes, Route]] = [
     (["--api-prefix="], b"/x", Api(b"/x")),
     ([WWW, "--www-prefix=/", "--api-prefix=/api"], b"/index", Static(b"index")),
     ([WWW, "--www-prefix=/", "--api-prefix=/api"], b"/api/v1", Api(b"/api/v1")),
+    ([WWW, "--www-prefix=/", "--api-prefix=/k8s"], b"/k8s", Redirect(b"/k8s/")),
     ([WWW, "--www-prefix=/x", "--api-prefix=/x/k8s"], b"/x/k8s/v", Api(b"/v")),
     ([], b"/api/v1//pods", Api(b"/api/v1//pods")),
     ([], b"/api/../x", Redirect(b"/x")),

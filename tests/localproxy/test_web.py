@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.demo.conftest import browser as browser  # the fixture
+from tests.demo.conftest import running_browser
 from tests.localproxy.ground import kubeconfig
 from tests.localproxy.test_program import started
 
@@ -87,6 +87,12 @@ def port(api: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     flags = ["--port=0", "--rewrite", "--reject-paths=", f"--www={folder}", f"--kubeconfig={config}"]
     with started(folder, *flags) as (_, line):
         yield int(line.rpartition(":")[2])
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with running_browser() as running:
+        yield running
 
 
 @pytest.fixture
