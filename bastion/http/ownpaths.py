@@ -1,7 +1,7 @@
 """· Which paths are the bastion's own?  The one table of them.
 
-All lie under `/.bastion/`, which no API server and no application has.  The short forms (`/readyz`, `/login`)
-are the API server's own paths where requests are passed on to it (--pass-through), and the bastion's where not.
+All lie under `/.bastion/`, which no API server and no application has.  The short forms (`/readyz`,
+`/login`) are an API server's where calls are passed on to it (--pass-through), and the bastion's where not.
 """
 
 from __future__ import annotations

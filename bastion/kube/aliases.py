@@ -1,8 +1,8 @@
 """· Is a request for a proxied target, or a call that an API server answers itself?  Both layers must agree.
 
-kube-apiserver decodes the whole path once and splits it then, so that `prox%79`, `services%2Fweb` and `/%61pi`
-name a proxied target there as well.  Passed on, such a spelling would go round every rule that this program
-has for proxied requests.  What only that reading finds is refused.
+kube-apiserver decodes the whole path once and splits it then, so that `prox%79`, `services%2Fweb` and
+`/%61pi` name a proxied target there as well.  Passed on, such a spelling would go round every rule that this
+program has for proxied requests.  What only that reading finds is refused.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def request_info(method: str, target: bytes) -> Proxied | ApiCall:
 
 
 def origin_form(method: str, target: bytes) -> bytes | None:
-    """What is sent on: path and query, or `*` of OPTIONS; None where the target is of no form that is taken."""
+    """What is sent on: path and query, or `*` of OPTIONS.  None where the target has no form that is taken."""
     if target[:1] == b"/" or (target == b"*" and method == "OPTIONS"):
         return target
     authority = _WITH_AUTHORITY.match(target)

@@ -18,6 +18,7 @@ from bastion.proxy.exchange import Exchange
 from bastion.proxy.forward import Envelope, Forwarder
 from bastion.proxy.guard import Guard
 from bastion.proxy.origin import Origins
+from bastion.proxy.passthrough import PassThrough
 from bastion.proxy.router import Router
 from bastion.proxy.signin import NoSignIn
 from bastion.proxy.streams import Streams
@@ -40,8 +41,9 @@ class Gateway:
         observer: Observer,
         sign_in: NoSignIn | None = None,
         withheld: Callable[[bytes], bool] = asserts_identity,
+        pass_through: PassThrough | None = None,
     ) -> None:
-        """`withheld`: which headers are kept from backends."""
+        """`withheld`: which headers are kept from backends.  `pass_through` None: only targets are served."""
         self._admission = admission
         self._guard = guard
         self._router = router
@@ -52,6 +54,7 @@ class Gateway:
         self._observer = observer
         self._sign_in = sign_in or NoSignIn()
         self._withheld = withheld
+        self._pass_through = pass_through
 
     async def serve(self, exchange: Exchange) -> None:
         """Answers, whatever happens; raises nothing but CancelledError."""
@@ -93,6 +96,8 @@ class Gateway:
         self._observer.observe(record, exchange.status, 0, exchange.bytes_out)
 
     async def _serve(self, exchange: Exchange, client: str, record: Record) -> None:
+        if self._pass_through is not None and (call := self._pass_through.call(exchange)) is not None:
+            return await self._pass_through.serve(exchange, call, client, record)
         admitted = await self._admission.admit(exchange, client, record)
         if admitted is None:
             return self._sign_in.turn_away(exchange)

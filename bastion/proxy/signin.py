@@ -61,9 +61,7 @@ class SignIn(NoSignIn):
             if parse_proxied(exchange.method, exchange.target) is not None
             else None
         )
-        return see_other(
-            exchange, self._login, set_own(RETURN, path or b"", SIGN_IN_SECONDS if path else 0)
-        )
+        return see_other(exchange, self._login, set_own(RETURN, path or b"", SIGN_IN_SECONDS if path else 0))
 
     def _ask_main_host(self, exchange: Exchange) -> None:
         host, known = host_name(exchange.host), own_cookie(exchange.fields, HANDOFF)

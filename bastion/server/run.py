@@ -109,6 +109,7 @@ class Server(uvicorn.Server):
             state.draining = True
             for connection in list(state.connections):
                 connection.shut_down()
+        self.state.end_watches()
         _log.info("stopping: %d exchanges under way", self.state.exchanges)
         await self._end_by(
             self._endings.exchanges, self._end_exchanges, self._endings.tunnels, self.state.end_tunnels

@@ -105,9 +105,7 @@ async def submitted_token(request: Request) -> str:
     async for piece in request.stream():
         body += piece
         if len(body) > MAX_FORM:
-            raise FormError(
-                problem("That was too much", "A token is much shorter.", 413, "login", "Sign in")
-            )
+            raise FormError(problem("That was too much", "A token is much shorter.", 413, "login", "Sign in"))
     try:
         given = [
             value

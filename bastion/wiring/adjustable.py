@@ -30,6 +30,7 @@ class Adjustable:
     dialer: Dialer
     transport: Transport
     server: ServerState
+    also: tuple[Callable[[Config], None], ...] = ()
     set_verbosity: Callable[[int], None] = logs.set_verbosity
 
     def __call__(self, config: Config) -> None:
@@ -41,4 +42,6 @@ class Adjustable:
         self.authorizer.lifetimes = config.cache
         self.dialer.connect_timeout = config.timeouts.connect
         self.transport.timeouts = self.server.timeouts = config.timeouts
+        for adjust in self.also:
+            adjust(config)
         self.set_verbosity(config.observing.verbosity)

@@ -24,6 +24,7 @@ from bastion.wiring.cluster import Cluster, open_cluster
 from bastion.wiring.gateway import Parts, admission_of, long_exchanges
 from bastion.wiring.measuring import Sources, sources
 from bastion.wiring.observing import open_observing
+from bastion.wiring.passthrough import Ground, open_pass_through
 from bastion.wiring.serving import open_files, serving
 from bastion.wiring.signin import signing_in
 
@@ -70,10 +71,17 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         origins = Origins(config.serving.trusted_proxies)
         access = await open_access(config, cluster.reviews, origins, stack)
         browsers = signing_in(
-            config.browsers, access.guard, origins, strict_transport=not config.serving.self_signed
+            config.browsers,
+            access.guard,
+            origins,
+            strict_transport=not config.serving.self_signed,
+            short_paths=not config.pass_through.enabled,
         )
         long = long_exchanges(config.streams, cluster, access, observing.observer, deadlines)
+        ground = Ground(cluster, access, browsers, origins, observing.observer, deadlines)
+        passing = await open_pass_through(config, ground, stack) if config.pass_through.enabled else None
         parts = Parts(
+            passing=passing,
             access=access,
             backends=backends,
             streams=long.streams,
@@ -102,5 +110,6 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
                 dialer=backends.dialer,
                 transport=backends.transport,
                 server=served.state,
+                also=(passing.adjust,) if passing is not None else (),
             ),
         )

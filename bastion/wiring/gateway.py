@@ -16,8 +16,10 @@ from bastion.proxy.credentials import CredentialReader
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.gateway import Gateway
 from bastion.proxy.origin import Origins
+from bastion.proxy.passthrough import PassThrough
 from bastion.proxy.recheck import Recheck
 from bastion.proxy.streams import Streams
+from bastion.proxy.upstreams import Upstreams
 from bastion.runtime.deadlines import Deadlines
 from bastion.settings.config import Config
 from bastion.settings.sections import StreamLimits
@@ -50,8 +52,18 @@ def long_exchanges(
 
 
 @dataclass(frozen=True, slots=True)
+class Passing:
+    """On to the API servers; `streams` are the long exchanges among these."""
+
+    pass_through: PassThrough
+    streams: Streams
+    upstreams: Upstreams
+    adjust: Callable[[Config], None]
+
+
+@dataclass(frozen=True, slots=True)
 class Parts:
-    """What the gateway is made of."""
+    """What the gateway is made of; `passing` None: only targets are served."""
 
     access: Access
     backends: Backends
@@ -60,6 +72,7 @@ class Parts:
     admission: Admission
     origins: Origins
     observer: Observer
+    passing: Passing | None = None
 
 
 def gateway_of(config: Config, parts: Parts) -> Gateway:
@@ -74,7 +87,8 @@ def gateway_of(config: Config, parts: Parts) -> Gateway:
         streams=parts.streams,
         observer=parts.observer,
         sign_in=parts.browsers.sign_in,
-        withheld=_withheld(access.authenticators.headers, config.serving.allow_request_headers),
+        withheld=withheld_of(access.authenticators.headers, config.serving.allow_request_headers),
+        pass_through=parts.passing.pass_through if parts.passing is not None else None,
     )
 
 
@@ -91,6 +105,6 @@ def admission_of(config: Config, access: Access, browsers: SigningIn, origins: O
     )
 
 
-def _withheld(front_proxy: FrontProxyHeaders | None, allowed: tuple[str, ...]) -> Callable[[bytes], bool]:
+def withheld_of(front_proxy: FrontProxyHeaders | None, allowed: tuple[str, ...]) -> Callable[[bytes], bool]:
     names, prefixes = front_proxy.names() if front_proxy is not None else ((), ())
     return withholding(names, prefixes, [name.lower().encode() for name in allowed])

@@ -6,13 +6,14 @@ import asyncio
 import resource
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from bastion.proxy.nonresource import NonResource
 from bastion.runtime.deadlines import Deadlines
 from bastion.server.app import App
 from bastion.server.door import Door
 from bastion.server.metricsport import MetricsPort
-from bastion.server.state import ServerState
+from bastion.server.state import ServerState, nothing
 from bastion.settings.config import Config
 from bastion.web.app import create_app
 from bastion.wiring.gateway import Parts, gateway_of
@@ -54,16 +55,24 @@ def serving(
         parts.browsers.hosts,
         observing.page_observer if desk is not None else None,
         _metrics_access(parts).admits if config.observing.metrics_authorization else None,
+        short_paths=parts.passing is None,
     )
     state = ServerState(
         app,
         deadlines,
         door,
         config.timeouts,
-        parts.streams.end_all,
+        partial(_end_all, parts),
         stopping=stopping,
+        end_watches=parts.passing.pass_through.end_watches if parts.passing is not None else nothing,
     )
     return Serving(app, state, ServerState(MetricsPort(web), deadlines, door), door, desk is not None)
+
+
+def _end_all(parts: Parts) -> None:
+    parts.streams.end_all()
+    if parts.passing is not None:
+        parts.passing.streams.end_all()
 
 
 def _metrics_access(parts: Parts) -> NonResource:
