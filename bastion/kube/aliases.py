@@ -37,7 +37,7 @@ def request_info(method: str, target: bytes) -> Proxied | ApiCall:
 
 
 def origin_form(method: str, target: bytes) -> bytes | None:
-    """What is sent on: path and query, or `*` of OPTIONS.  None where the target has no form that is taken."""
+    """What is sent on: path and query, or `*` of OPTIONS; None where the target has no such form."""
     if target[:1] == b"/" or (target == b"*" and method == "OPTIONS"):
         return target
     authority = _WITH_AUTHORITY.match(target)

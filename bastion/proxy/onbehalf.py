@@ -49,8 +49,8 @@ _BY = "see --pass-through-identity of the bastion"
 class Authority(msgspec.Struct, frozen=True, gc=False):
     """`identity` of the connection that may carry it, `lines` that say for whom the call is.
 
-    `with_credentials`: the client's own pass.  `impersonation`: its own Impersonate-* pass, for the API
-    server to judge.  `user` is NOBODY where only the API server knows whose credentials these are; `questions`
+    `with_credentials`: the client's own pass.  `impersonation`: so do its Impersonate-*, for the API server
+    to judge.  `user` is NOBODY where only the API server knows whose credentials these are; `questions`
     admitted to `acting_as`.
     """
 

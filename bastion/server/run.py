@@ -147,7 +147,9 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """The first SIGTERM or SIGINT stops in good order (exit 0), the second at once."""
+        """The first SIGTERM or SIGINT stops in good order (exit 0), the second at once: exit 1 where one
+        was under way.
+        """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled)
@@ -156,8 +158,10 @@ class Server(uvicorn.Server):
         finally:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
+                if self._stop.is_set():  # all is over, and the exit status is not to be that of a signal
+                    signal.signal(number, signal.SIG_IGN)
 
     def _signalled(self) -> None:
         if self._stop.is_set():
-            os._exit(1)
+            os._exit(1 if self.state.exchanges else 0)
         self._stop.set()

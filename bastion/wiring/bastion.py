@@ -91,7 +91,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             observer=observing.observer,
         )
         served = serving(config, parts, observing, cluster.readiness(), deadlines)
-        observing.metrics.add(*sources(Sources(cluster, access, backends, long, observing, served)))
+        observing.metrics.add(*sources(Sources(cluster, access, backends, long, observing, served, passing)))
         yield Bastion(
             app=served.app,
             state=served.state,

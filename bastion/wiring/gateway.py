@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from bastion.authn.requestheader import FrontProxyHeaders
 from bastion.message.identity import withholding
+from bastion.network.connections import ConnectionPool
 from bastion.observe.observer import Observer
 from bastion.observe.record import Record
 from bastion.proxy.access import StreamAccess
@@ -58,6 +59,7 @@ class Passing:
     pass_through: PassThrough
     streams: Streams
     upstreams: Upstreams
+    pool: ConnectionPool
     adjust: Callable[[Config], None]
 
 

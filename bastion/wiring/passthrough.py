@@ -103,7 +103,7 @@ async def open_pass_through(config: Config, ground: Ground, stack: AsyncExitStac
         hosts=ground.browsers.hosts,
         withheld=withheld_of(headers, ()),
     )
-    return Passing(pass_through, streams, upstreams, adjust)
+    return Passing(pass_through, streams, upstreams, pool, adjust)
 
 
 def _on_behalf(settings: Settings, ground: Ground, failures: Failures) -> OnBehalf:
