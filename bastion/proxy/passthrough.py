@@ -37,7 +37,6 @@ from bastion.runtime.deadlines import Deadlines
 
 SAFE = frozenset(("GET", "HEAD", "OPTIONS"))  # sent again where no response has begun
 MOST_SENT = 3  # times: what makes one API server break off may do so with each
-CONNECT = 2.0  # seconds for TCP
 UNTIL_WHOLE = 2.0  # seconds for the rest of an event, when a watch is ended
 
 
@@ -207,7 +206,7 @@ class _Sent:
 
     async def _ask(self, asked: UpgradeRequest | None) -> tuple[Response, RoundTrip]:
         """Raises StatusError, NetworkError never."""
-        exchange, upstreams = self._exchange, self._of._upstreams
+        exchange, upstreams, transport = self._exchange, self._of._upstreams, self._of._transport
         request = self._request(asked)
         tried: set[Upstream] = set()
         failure: NetworkError | None = None
@@ -219,7 +218,8 @@ class _Sent:
             endpoint = upstream.at.endpoint(self._authority.identity)
             self._record.endpoint = str(endpoint)
             try:
-                trip = await self._of._transport.round_trip(endpoint, request, fresh=fresh, patience=CONNECT)
+                kept = None if fresh else transport.kept(endpoint, request)
+                trip = kept or await upstream.dial(transport, endpoint, request)
             except DialError as error:
                 upstreams.undialled(upstream, error)
                 tried.add(upstream)

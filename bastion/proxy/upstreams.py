@@ -20,10 +20,11 @@ from bastion.balance.readiness import Health, Outcome, State, doubted, observe
 from bastion.kube.endpoint import Endpoint, TLSProfile
 from bastion.network.connections import ConnectionPool
 from bastion.network.errors import DialError
-from bastion.network.transport import RoundTrip
+from bastion.network.transport import Request, RoundTrip, Transport
 from bastion.proxy.probing import Prober, outcome_of
 
 EVERY, EVERY_WHILE_AWAY = 1.0, 0.5  # seconds
+CONNECT = 2.0  # seconds for TCP
 LEAST = 0.1  # seconds between two probes, however much is lost
 GRACE = 1.0  # seconds that streams of a dead server may still go on
 AUTHORITY = "apiserver"
@@ -65,6 +66,7 @@ class Upstream:
         self.at = at
         self.health = Health()
         self.attempts: set[Attempt] = set()
+        self.dialling: set[asyncio.Timeout] = set()
         self.leaving = False  # no longer one of the cluster's
         self.due = asyncio.Event()  # the next probe
 
@@ -72,6 +74,26 @@ class Upstream:
         attempt = Attempt(trip)
         self.attempts.add(attempt)
         return attempt
+
+    async def dial(self, transport: Transport, endpoint: Endpoint, request: Request) -> RoundTrip:
+        """On a new connection.  Raises DialError, also once the server is given up."""
+        try:
+            async with asyncio.timeout(None) as limit:
+                self.dialling.add(limit)
+                try:
+                    return await transport.round_trip(endpoint, request, fresh=True, patience=CONNECT)
+                finally:
+                    self.dialling.discard(limit)
+        except TimeoutError as error:
+            raise DialError(f"dial {endpoint}: the server is silent", silent=True) from error
+
+    def give_up_unanswered(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for limit in list(self.dialling):
+            if not limit.expired():
+                limit.reschedule(now)
+        for attempt in [one for one in self.attempts if not one.answered]:
+            attempt.cut()
 
 
 class UpstreamStatistics(NamedTuple):
@@ -197,8 +219,7 @@ class Upstreams:
                 self._give_up(upstream)
 
     def _give_up(self, upstream: Upstream) -> None:
-        for attempt in [one for one in upstream.attempts if not one.answered]:
-            attempt.cut()
+        upstream.give_up_unanswered()
         asyncio.get_running_loop().call_later(GRACE, self._cut_streams, upstream)
 
     def _cut_streams(self, upstream: Upstream) -> None:
