@@ -9,10 +9,11 @@ from __future__ import annotations
 PREFIX = b"/.bastion"
 
 METRICS = b"/metrics"
+VERSION = b"/version"  # the short form is the cluster's, as kubectl expects
 LOGIN = b"/login"
 HEALTH = (b"/livez", b"/readyz", b"/healthz")
 # Short form of each: a record is left by those of the second row alone.
-PLAIN = frozenset((*HEALTH, METRICS, b"/version", b"/openapi.json"))
+PLAIN = frozenset((*HEALTH, METRICS, b"/openapi.json"))
 SIGN_IN = frozenset((LOGIN, b"/logout"))
 _HEALTH_CHECKS = tuple(path + b"/" for path in HEALTH)
 
@@ -25,7 +26,7 @@ def is_plain(short: bytes) -> bool:
 def short_form(path: bytes) -> bytes | None:
     """`/readyz` of `/.bastion/readyz`; None where the path has no short form."""
     short = path[len(PREFIX) :] if path.startswith(PREFIX) else b""
-    return short if is_plain(short) or short in SIGN_IN else None
+    return short if is_plain(short) or short in SIGN_IN or short == VERSION else None
 
 
 def is_reserved(path: bytes) -> bool:

@@ -17,6 +17,8 @@ from bastion.observe.observer import Observer
 from bastion.observe.record import Record
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.gateway import Gateway
+from bastion.proxy.selfreviews import PATHS as SELF_REVIEWS
+from bastion.proxy.selfreviews import SelfReviews
 from bastion.server.asgi import Application, AsgiExchange, Receive, Scope, Send, run_asgi
 
 MAX_URI = 8192  # bytes of an own path with its query
@@ -38,14 +40,17 @@ class App:
         admits: Callable[[Exchange, bytes], Awaitable[bool]] | None = None,
         *,
         short_paths: bool = True,
+        self_reviews: SelfReviews | None = None,
     ) -> None:
         """`crowded`: only the bastion's own paths are answered, so that its health stays visible.
 
         `hosts`: the application hosts.
 
         `sign_ins` observes signing in and out; None where that is off.  `admits`: whether the client may read
-        /metrics; it responds itself where not.  None where every client may.  `short_paths`: `/readyz` is
-        the bastion's own as well as `/.bastion/readyz`.
+        /metrics; it responds itself where not.  None where every client may.
+
+        `short_paths`: `/readyz` is the bastion's own, as `/.bastion/readyz` is.  `self_reviews`: what kubectl
+        asks first; None where calls of the API are passed on.
         """
         self._gateway = gateway
         self._web = web
@@ -54,6 +59,7 @@ class App:
         self._sign_ins = sign_ins
         self._admits = admits
         self._short_paths = short_paths
+        self._self_reviews = self_reviews
 
     async def serve(self, exchange: Exchange) -> None:
         path, _, query = exchange.target.partition(b"?")
@@ -62,6 +68,8 @@ class App:
             await self._answer(exchange, own, path, query)
         elif self._crowded():
             self._gateway.refuse(exchange, crowded())
+        elif self._self_reviews is not None and path in SELF_REVIEWS and not self._is_application(exchange):
+            await self._self_reviews.serve(exchange, path)
         else:
             await self._gateway.serve(exchange)
 
@@ -86,7 +94,11 @@ class App:
             await self._answer(exchange, own, path, query)
             await exchange.drain()
             return
-        await _unless_left(exchange, self._gateway.serve(exchange))
+        if self._self_reviews is not None and path in SELF_REVIEWS and not self._is_application(exchange):
+            serving = self._self_reviews.serve(exchange, path)
+        else:
+            serving = self._gateway.serve(exchange)
+        await _unless_left(exchange, serving)
         await exchange.drain()
         if exchange.aborted:
             raise ConnectionAbortedError("the backend's response was cut short")
@@ -119,6 +131,9 @@ class App:
         finally:
             self._sign_ins.observe(record, exchange.status, exchange.bytes_in, exchange.bytes_out)
 
+    def _is_application(self, exchange: Exchange) -> bool:
+        return self._hosts is not None and self._hosts.covers(exchange.host)
+
     def _own(self, path: bytes, host: bytes) -> bytes | None:
         """The path in its short form where it has one; None where it is not the bastion's own."""
         reserved = is_reserved(path)
@@ -126,7 +141,9 @@ class App:
             return path if reserved else None
         if reserved:
             return short_form(path) or path
-        if self._short_paths and (is_plain(path) or (self._sign_ins is not None and path in SIGN_IN)):
+        if self._self_reviews is not None and (
+            is_plain(path) or (self._sign_ins is not None and path in SIGN_IN)
+        ):
             return path
         return None
 

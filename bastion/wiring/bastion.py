@@ -13,6 +13,7 @@ from bastion.observe.expiry import Expiry
 from bastion.proxy.origin import Origins
 from bastion.runtime.deadlines import Deadlines
 from bastion.runtime.follow import Followed
+from bastion.runtime.turns import BACKGROUND
 from bastion.server.app import App
 from bastion.server.door import room
 from bastion.server.state import ServerState
@@ -21,7 +22,7 @@ from bastion.wiring.access import open_access
 from bastion.wiring.adjustable import Adjustable
 from bastion.wiring.backends import open_backends
 from bastion.wiring.cluster import Cluster, open_cluster
-from bastion.wiring.gateway import Parts, admission_of, long_exchanges
+from bastion.wiring.gateway import Parts, admission_of, credentials_of, long_exchanges
 from bastion.wiring.measuring import Sources, sources
 from bastion.wiring.observing import open_observing
 from bastion.wiring.passthrough import Ground, open_pass_through
@@ -78,6 +79,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             short_paths=not config.pass_through.enabled,
         )
         long = long_exchanges(config.streams, cluster, access, observing.observer, deadlines)
+        credentials = credentials_of(access, browsers, origins)
         ground = Ground(cluster, access, browsers, origins, observing.observer, deadlines)
         passing = await open_pass_through(config, ground, stack) if config.pass_through.enabled else None
         parts = Parts(
@@ -86,7 +88,9 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             backends=backends,
             streams=long.streams,
             browsers=browsers,
-            admission=admission_of(config, access, browsers, origins),
+            admission=admission_of(config, access, browsers, credentials),
+            credentials=credentials,
+            version=lambda: cluster.client.get("/version", {}, BACKGROUND),
             origins=origins,
             observer=observing.observer,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from bastion.authn.requestheader import FrontProxyHeaders
@@ -65,7 +65,7 @@ class Passing:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the gateway is made of; `passing` None: only targets are served."""
+    """What the gateway is made of; `passing` None: only targets are served; `version`: the cluster's."""
 
     access: Access
     backends: Backends
@@ -74,6 +74,8 @@ class Parts:
     admission: Admission
     origins: Origins
     observer: Observer
+    credentials: CredentialReader
+    version: Callable[[], Awaitable[bytes]]
     passing: Passing | None = None
 
 
@@ -94,10 +96,16 @@ def gateway_of(config: Config, parts: Parts) -> Gateway:
     )
 
 
-def admission_of(config: Config, access: Access, browsers: SigningIn, origins: Origins) -> Admission:
+def credentials_of(access: Access, browsers: SigningIn, origins: Origins) -> CredentialReader:
     sessions = browsers.desk.sessions if browsers.desk is not None else None
+    return CredentialReader(origins, access.authenticators.headers, sessions, time.time)
+
+
+def admission_of(
+    config: Config, access: Access, browsers: SigningIn, credentials: CredentialReader
+) -> Admission:
     return Admission(
-        credentials=CredentialReader(origins, access.authenticators.headers, sessions, time.time),
+        credentials=credentials,
         guard=access.guard,
         impersonator=access.impersonator,
         authorizer=access.authorizer,

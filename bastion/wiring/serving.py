@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 from bastion.proxy.nonresource import NonResource
+from bastion.proxy.selfreviews import SelfReviews
 from bastion.runtime.deadlines import Deadlines
 from bastion.server.app import App
 from bastion.server.door import Door
@@ -56,6 +58,7 @@ def serving(
         observing.page_observer if desk is not None else None,
         _metrics_access(parts).admits if config.observing.metrics_authorization else None,
         short_paths=parts.passing is None,
+        self_reviews=_self_reviews(parts) if parts.passing is None else None,
     )
     state = ServerState(
         app,
@@ -67,6 +70,18 @@ def serving(
         end_watches=parts.passing.pass_through.end_watches if parts.passing is not None else nothing,
     )
     return Serving(app, state, ServerState(MetricsPort(web), deadlines, door), door, desk is not None)
+
+
+def _self_reviews(parts: Parts) -> SelfReviews:
+    return SelfReviews(
+        credentials=parts.credentials,
+        guard=parts.access.guard,
+        authorizer=parts.access.authorizer,
+        origins=parts.origins,
+        observer=parts.observer,
+        version=parts.version,
+        now=time.monotonic,
+    )
 
 
 def _end_all(parts: Parts) -> None:

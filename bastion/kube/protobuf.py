@@ -1,5 +1,6 @@
-"""What does a review say that came as protobuf?  kubectl and client-go send no JSON for `auth can-i`, and do
-not fall back.
+"""· What does a review say that came as protobuf?
+
+kubectl and client-go send no JSON for `auth can-i`, and do not fall back.
 
 Only strings and what holds them, which is all that a review is made of.  Sources: apimachinery
 `runtime/serializer/protobuf` (the envelope), `k8s.io/api/authentication/v1/generated.proto` and
@@ -38,6 +39,7 @@ ATTRIBUTES = {1: ("resourceAttributes", RESOURCE), 2: ("nonResourceAttributes", 
 EXTRA_VALUES = Message(lists={1: "items"})
 SPECS = {
     "TokenReview": Message({1: "token"}, {2: "audiences"}),
+    "SelfSubjectReview": Message(),  # it asks nothing
     "SelfSubjectAccessReview": Message(messages=ATTRIBUTES),
     "SubjectAccessReview": Message({3: "user", 6: "uid"}, {4: "groups"}, ATTRIBUTES, {5: "extra"}),
 }
