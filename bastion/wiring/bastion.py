@@ -19,7 +19,7 @@ from bastion.server.door import room
 from bastion.server.state import ServerState
 from bastion.settings.config import Config
 from bastion.wiring.access import open_access
-from bastion.wiring.adjustable import Adjustable
+from bastion.wiring.adjustable import Adjustable, nothing
 from bastion.wiring.backends import open_backends
 from bastion.wiring.cluster import Cluster, open_cluster
 from bastion.wiring.gateway import Parts, admission_of, credentials_of, long_exchanges
@@ -114,6 +114,6 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
                 dialer=backends.dialer,
                 transport=backends.transport,
                 server=served.state,
-                also=(passing.adjust,) if passing is not None else (),
+                passed_on=passing.adjust if passing is not None else nothing,
             ),
         )
