@@ -61,7 +61,8 @@ class Browser:
             "Content-Type": "application/x-www-form-urlencoded",
         }
         return self._follow(
-            self.send("POST", f"{origin}{page.path}", headers, content=urlencode({"token": token})), "same-origin"
+            self.send("POST", f"{origin}{page.path}", headers, content=urlencode({"token": token})),
+            "same-origin",
         )
 
     def _follow(self, answer: httpx.Response, site: str) -> httpx.Response:
