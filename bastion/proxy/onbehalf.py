@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 
 import msgspec
@@ -22,7 +23,14 @@ from bastion.authz.impersonation import Impersonator
 from bastion.http.fields import values
 from bastion.kube.attributes import Attributes
 from bastion.kube.hostname import host_name
-from bastion.kube.status import StatusError, bad_request, refused, service_unavailable, unauthorized
+from bastion.kube.status import (
+    StatusError,
+    bad_request,
+    refused,
+    service_unavailable,
+    too_many_requests,
+    unauthorized,
+)
 from bastion.kube.user import User
 from bastion.message.apicall import front_proxy_lines, impersonation_lines
 from bastion.message.cookies import SESSION, own_cookie
@@ -38,6 +46,7 @@ from bastion.signin.apicalls import session_may_call
 from bastion.signin.crosssite import credential_counts, provenance
 from bastion.signin.session import Sessions
 
+MOST_GOOD = 8192  # tokens
 SYSTEM = "system:"
 NOBODY = User("")
 # The identities of connections to API servers; none shows a certificate of the bastion's.
@@ -51,7 +60,7 @@ class Authority(msgspec.Struct, frozen=True, gc=False):
 
     `with_credentials`: the client's own pass.  `impersonation`: so do its Impersonate-*, for the API server
     to judge.  `user` is NOBODY where only the API server knows whose credentials these are; `questions`
-    admitted to `acting_as`.
+    admitted to `acting_as`; `digest` is that of a token that passes.
     """
 
     credentials: Credentials
@@ -63,6 +72,7 @@ class Authority(msgspec.Struct, frozen=True, gc=False):
     user: User = NOBODY
     acting_as: User = NOBODY
     questions: tuple[Question, ...] = ()
+    digest: str = ""
 
 
 class Knowledge(msgspec.Struct, frozen=True):
@@ -102,6 +112,7 @@ class OnBehalf:
         self._own = own
         self._now = now
         self._key = secrets.token_bytes(32)
+        self._good: OrderedDict[str, None] = OrderedDict()  # digests of accepted tokens, the latest last
 
     async def authority(
         self, request: Request, attributes: Attributes, client: str, record: Record, *, websocket: bool
@@ -141,6 +152,23 @@ class OnBehalf:
             questions=assumed.questions if assumed is not None else (),
         )
 
+    def answered(self, authority: Authority, client: str, status: int) -> None:
+        """By an API server: whether it accepts a token is known only now."""
+        digest = authority.digest
+        if not digest:
+            return
+        if status == 401:
+            self._good.pop(digest, None)
+            self._failures.spend(client_of(client), self._now())
+        else:
+            self._is_good(digest)
+
+    def _is_good(self, digest: str) -> None:
+        self._good[digest] = None
+        self._good.move_to_end(digest)
+        if len(self._good) > MOST_GOOD:
+            self._good.popitem(last=False)
+
     # --- what was shown
 
     def _credentials(self, request: Request, *, websocket: bool) -> Credentials:
@@ -178,11 +206,17 @@ class OnBehalf:
                 user = None
             if user is not None and (token is None or self._settings.identity != NONE):
                 return user
-        if token is None or known.tokens is None:
+        if token is None:
             return None
-        if self._failures.exhausted(address[1], self._now()):
-            raise StatusError(429, "TooManyRequests", "too many failed authentications from this address")
-        return await known.tokens.authenticate(Credentials(token), address)
+        digest = self._digest(token)
+        if digest not in self._good and known.remembered(token) is None:
+            self._check_failures(client)
+        if known.tokens is None:
+            return None
+        user = await known.tokens.authenticate(Credentials(token), address)
+        if user is not None:
+            self._is_good(digest)
+        return user
 
     # --- what is sent
 
@@ -199,13 +233,18 @@ class OnBehalf:
                     f" ({_BY})",
                 )
             return Authority(credentials, (ADDRESS, client_of(client)))
-        user = user or self._known.remembered(token)
+        user, digest = user or self._known.remembered(token), self._digest(token)
         record.user = user
-        asker = asker_of(user, client) if user is not None else (USER, self._digest(token))
+        asker = asker_of(user, client) if user is not None else (USER, digest)
         if credentials.explicit or credentials.session:
             lines = (b"Authorization: Bearer %b\r\n" % token.encode(),)
-            return Authority(credentials, asker, lines=lines, with_credentials=False)
-        return Authority(credentials, asker)
+            return Authority(credentials, asker, lines=lines, with_credentials=False, digest=digest)
+        return Authority(credentials, asker, digest=digest)
+
+    def _check_failures(self, client: str) -> None:
+        """Raises StatusError 429."""
+        if self._failures.exhausted(client_of(client), self._now()):
+            raise too_many_requests("too many failed authentications from this address; try again shortly")
 
     def _digest(self, token: str) -> str:
         """No name of a user begins so: of a token whose user only the API server knows."""
