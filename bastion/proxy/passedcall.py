@@ -163,6 +163,8 @@ class PassedCall:
                 trip.close(clean=False)
                 raise
             attempt.answered = True
+            if response.status >= 500:  # its word is the caller's, and a reason to look
+                upstream.due.set()
             return response, trip
 
     def _may_resend(self, error: NetworkError, count: int) -> bool:

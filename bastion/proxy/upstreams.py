@@ -23,7 +23,7 @@ from bastion.network.errors import DialError
 from bastion.network.transport import Request, RoundTrip, Transport
 from bastion.proxy.probing import Prober, outcome_of
 
-EVERY, EVERY_WHILE_AWAY = 1.0, 0.5  # seconds
+EVERY, EVERY_WHILE_AWAY = 1.0, 0.25  # seconds
 CONNECT = 2.0  # seconds for TCP
 LEAST = 0.1  # seconds between two probes, however much is lost
 GRACE = 1.0  # seconds that streams of a dead server may still go on

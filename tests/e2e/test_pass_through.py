@@ -95,8 +95,10 @@ def test_a_target_is_the_bastions_own_matter(front: Bastion) -> None:
 def test_whom_only_the_bastion_knows_it_names_to_nobody(front: Bastion, cluster: Cluster) -> None:
     """--pass-through-identity is none: a certificate is told why, a token of its own goes as it is."""
     assert front.get(PODS, "own-t0k3n").status_code == 401
-    certificate = tuple(map(str, cluster.pair("carla", client=True)))
-    with httpx.Client(base_url=front.url, verify=front.trust, cert=certificate, trust_env=False) as http:
+    certificate, key = map(str, cluster.pair("carla", client=True))
+    with httpx.Client(
+        base_url=front.url, verify=front.trust, cert=(certificate, key), trust_env=False
+    ) as http:
         refused = http.get(PODS)
         assert (refused.status_code, is_the_bastions(refused)) == (401, True)
         assert "--pass-through-identity" in refused.json()["message"]

@@ -47,7 +47,8 @@ def test_reviews_in_json(bastion: Bastion) -> None:
         asked = {"resource": "pods", "subresource": "proxy", "verb": "get", "namespace": "default"}
         review = http.post(REVIEWS, json={"spec": {"resourceAttributes": asked}})
         assert (review.status_code, review.json()["status"]["allowed"]) == (201, True)
-        for body in ({"spec": {}}, {"kind": "Pod"}, []):
+        bodies: tuple[object, ...] = ({"spec": {}}, {"kind": "Pod"}, [])
+        for body in bodies:
             assert http.post(REVIEWS, json=body).status_code == 400
         assert http.post(REVIEWS, content=b"x", headers={"Content-Type": "text/plain"}).status_code == 415
         assert http.post(REVIEWS, json={}, headers={"Impersonate-User": "bob"}).status_code == 400

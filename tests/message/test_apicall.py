@@ -137,9 +137,7 @@ def test_whom_a_call_is_for() -> None:
 
 @pytest.mark.parametrize("name", ["", "a\r\nX-Remote-Group: system:masters", "a\0", " a", "a\n"])
 def test_a_name_that_is_no_value_is_nobody_s(name: str) -> None:
-    for lines in (
-        lambda: impersonation_lines(User(name), whole=False),
-        lambda: front_proxy_lines(User(name)),
-    ):
-        with pytest.raises(ValueError, match="header field"):
-            lines()
+    with pytest.raises(ValueError, match="header field"):
+        impersonation_lines(User(name), whole=False)
+    with pytest.raises(ValueError, match="header field"):
+        front_proxy_lines(User(name))
