@@ -22,6 +22,10 @@ _IN_NAMESPACE = (b"pods", b"services", b"nodes")
 
 def request_info(method: str, target: bytes) -> Proxied | ApiCall:
     """Raises StatusError 400 for what an API server reads as another request than this program does."""
+    path = target.partition(b"?")[0]
+    # as nearly all calls: this is no spelling of a target
+    if path[:1] == b"/" and b"%" not in path and b"proxy" not in path:
+        return api_call(method, target)
     proxied = parse_proxied(method, target)
     if proxied is not None:
         return proxied

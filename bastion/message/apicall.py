@@ -13,15 +13,27 @@ from bastion.http.fields import HOP_BY_HOP, Field, nominated, values
 from bastion.kube.user import AUTHENTICATED_GROUP, User
 from bastion.message.cookies import restore_cookies
 from bastion.message.headers import TOKEN_SUBPROTOCOL, without_token
-from bastion.message.identity import asserts_identity
 
 _REWRITTEN = frozenset((b"content-length", b"expect"))
 _NOT_ANSWERED = HOP_BY_HOP | frozenset((b"content-length", b"audit-id", b"x-bastion-error"))
 _IMPERSONATION = b"impersonate-"
+# What nearly every call carries, and always passes where Connection does not name it.
+_ORDINARY = frozenset(
+    (
+        b"host",
+        b"accept",
+        b"accept-encoding",
+        b"user-agent",
+        b"content-type",
+        b"kubectl-command",
+        b"kubectl-session",
+        b"audit-id",
+    )
+)
 
 
-def withheld_from(also: Callable[[bytes], bool], *, impersonation: bool) -> Callable[[bytes], bool]:
-    """Which names are not passed on: those that `also` withholds from backends.
+def withheld_from(from_backends: Callable[[bytes], bool], *, impersonation: bool) -> Callable[[bytes], bool]:
+    """Which names are not passed on: those that `from_backends` withholds.
 
     `impersonation`: the API server itself decides whether the client may impersonate, so that
     `Impersonate-Extra-Scopes%2Fx` passes, too.
@@ -30,7 +42,7 @@ def withheld_from(also: Callable[[bytes], bool], *, impersonation: bool) -> Call
     def withheld(name: bytes) -> bool:
         if name.startswith(_IMPERSONATION):
             return not impersonation
-        return asserts_identity(name) or also(name)
+        return from_backends(name)
 
     return withheld
 
@@ -46,6 +58,9 @@ def to_api_server(
     named = nominated(fields)
     lines = []
     for lower, name, value in fields:
+        if lower in _ORDINARY and lower not in named:
+            lines.append(b"%b: %b\r\n" % (name, value))
+            continue
         if lower in HOP_BY_HOP or lower in _REWRITTEN or lower in named or withheld(lower):
             continue
         if lower == b"authorization" and not with_credentials:

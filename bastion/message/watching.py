@@ -52,7 +52,10 @@ class Unknown:
         pass
 
 
-def events_of(status: int, fields: list[Field]) -> Lines | Frames | Unknown:
+Events = Lines | Frames | Unknown
+
+
+def events_of(status: int, fields: list[Field]) -> Events:
     kind, _, parameters = first_value(fields, b"content-type").lower().partition(b";")
     if status != 200 or first_value(fields, b"content-encoding"):
         return Unknown()

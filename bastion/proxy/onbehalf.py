@@ -43,7 +43,7 @@ from bastion.proxy.origin import Origins
 from bastion.runtime.turns import ADDRESS, USER, Key
 from bastion.settings.passthrough import NONE, REQUEST_HEADER, PassThrough
 from bastion.signin.apicalls import session_may_call
-from bastion.signin.crosssite import credential_counts, provenance
+from bastion.signin.crosssite import Provenance, credential_counts, provenance
 from bastion.signin.session import Sessions
 
 MOST_GOOD = 8192  # tokens
@@ -181,17 +181,20 @@ class OnBehalf:
         )
         if found.explicit and values(request.fields, b"authorization"):
             raise bad_request("Authorization beside X-Bastion-Authorization: an API server takes one of them")
-        seen = self._origins.seen(request.client, request.scheme, request.host, request.fields)
-        came = provenance(request.method, request.fields, *seen, upgrade=request.upgradable)
-        if found.certificate and not credential_counts(RULES[found.kind].cross_site, came):
+        if found.certificate and not credential_counts(RULES[found.kind].cross_site, self._came(request)):
             found = structs.replace(found, certificate=(), asserted=None)
         if found.token is not None or found.certificate or values(request.fields, b"authorization"):
             return found
         value = own_cookie(request.fields, SESSION) if self._sessions is not None else b""
-        if self._sessions is None or not value or not session_may_call(came, request.fields):
+        if self._sessions is None or not value or not session_may_call(self._came(request), request.fields):
             return found
         session = self._sessions.open(SESSION, host_name(request.host), value, self._now())
         return found if session is None else Credentials(session.token, session=True)
+
+    def _came(self, request: Request) -> Provenance:
+        """Raises StatusError 400."""
+        seen = self._origins.seen(request.client, request.scheme, request.host, request.fields)
+        return provenance(request.method, request.fields, *seen, upgrade=request.upgradable)
 
     async def _identify(self, credentials: Credentials, client: str) -> User | None:
         """None where only the API server can tell.  Raises NotAccepted, StatusError."""
@@ -209,7 +212,7 @@ class OnBehalf:
         if token is None:
             return None
         digest = self._digest(token)
-        if digest not in self._good and known.remembered(token) is None:
+        if digest not in self._good:
             self._check_failures(client)
         if known.tokens is None:
             return None

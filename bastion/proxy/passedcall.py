@@ -15,7 +15,7 @@ from bastion.message import upgrade
 from bastion.message.apicall import to_api_server, to_caller
 from bastion.message.frames import FrameCounter
 from bastion.message.upgrade import UpgradeRequest
-from bastion.message.watching import events_of
+from bastion.message.watching import Events, Unknown, events_of
 from bastion.network.errors import DialError, NetworkError, UpstreamTimeout
 from bastion.network.http1.response import Response
 from bastion.network.logins import binds_request
@@ -70,7 +70,7 @@ class PassedCall:
         self._record = record
         self._under_way = under_way
         self._response: Response | None = None
-        self._events = events_of(0, [])
+        self._events: Events = Unknown()
         self._trip: RoundTrip | None = None  # that is not closed yet
         self._leave: Callable[[], None] | None = None
 

@@ -127,12 +127,10 @@ class Upstreams:
     def choose(self, user: str, tried: Collection[Upstream] = ()) -> Upstream | None:
         """None where none may be asked."""
         free = [one for one in self._known.values() if not one.leaving and one not in tried]
-        for fit in (
-            [one for one in free if one.health.sure],
-            [one for one in free if one.health.state is State.READY],
-            [one for one in free if one.health.state is State.DRAINING],
-        ):
-            if fit:
+        if fit := [one for one in free if one.health.sure]:
+            return self._of(fit, user)
+        for state in (State.READY, State.DRAINING):
+            if fit := [one for one in free if one.health.state is state]:
                 return self._of(fit, user)
         return None
 
@@ -141,7 +139,10 @@ class Upstreams:
             return fit[0]
         if self._affinity and user:
             return max(fit, key=lambda one: _weight(one.at, user))
-        return min(random.sample(fit, 2), key=lambda one: len(one.attempts))
+        first = int(random.random() * len(fit))
+        other = (first + 1 + int(random.random() * (len(fit) - 1))) % len(fit)
+        one, two = fit[first], fit[other]
+        return one if len(one.attempts) <= len(two.attempts) else two
 
     def undialled(self, upstream: Upstream, error: DialError) -> None:
         """A connection could not be made: where it was refused no probe is needed."""
