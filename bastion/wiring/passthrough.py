@@ -41,7 +41,7 @@ from bastion.runtime.errors import StartError
 from bastion.runtime.follow import Followed, follow
 from bastion.settings.config import Config
 from bastion.settings.kinds import network
-from bastion.settings.passthrough import USER
+from bastion.settings.passthrough import IMPERSONATE, USER
 from bastion.settings.passthrough import PassThrough as Settings
 from bastion.wiring.access import Access
 from bastion.wiring.background import in_background
@@ -67,6 +67,11 @@ class Ground(NamedTuple):
 async def open_pass_through(config: Config, ground: Ground, stack: AsyncExitStack) -> Passing:
     """Raises StartError."""
     settings, cluster = config.pass_through, ground.cluster
+    if settings.identity == IMPERSONATE and cluster.access.impersonation:
+        raise StartError(
+            "--pass-through-identity impersonate: the kubeconfig has `as`, and an API server takes one identity:"
+            " give the bastion credentials of its own"
+        )
     members = await open_members(config, cluster, stack)
     pair = _front_proxy_pair(settings, stack)
     tls = ApiServerTLS(lambda: cluster.access.trust, OWN, FRONT_PROXY, pair)
@@ -149,7 +154,9 @@ async def probe_head(access: ApiAccess, at: Endpoint) -> bytes:
     except OSError:
         authorization = None
     line = f"Authorization: {authorization}\r\n" if authorization and at.tls is not None else ""
-    return f"GET /readyz HTTP/1.1\r\nHost: {at}\r\nUser-Agent: bastion\r\n{line}\r\n".encode()
+    acting = b"".join(b"%b: %b\r\n" % field for field in access.impersonation)
+    head = f"GET /readyz HTTP/1.1\r\nHost: {at}\r\nUser-Agent: bastion\r\n{line}".encode()
+    return head + acting + b"\r\n"
 
 
 def _front_proxy_pair(settings: Settings, stack: AsyncExitStack) -> Followed[Pair] | None:

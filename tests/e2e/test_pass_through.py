@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import kubernetes
 import pytest
 
 from tests.e2e.harness import ALICE, BOB, Bastion, Cluster, objects, serving
@@ -113,17 +114,53 @@ def test_the_audit_id_of_both_is_one(front: Bastion) -> None:
     assert (line["verb"], line["resource"], line["namespace"]) == ("list", "pods", "default")
 
 
-@needs_kubectl
-def test_kubectl_works(front: Bastion, tmp_path: Path) -> None:
-    def kubectl(*words: str) -> subprocess.CompletedProcess[str]:
-        how = ("--server", front.url, "--certificate-authority", str(front.cluster.ca), "--token", ALICE)
-        return subprocess.run(
-            [str(KUBECTL), *how, "--cache-dir", str(tmp_path), *words], capture_output=True, text=True
-        )
+COMMANDS = [
+    "get pods -l app=pair --show-labels",
+    "get service pair -o yaml",
+    "get pods,services -o name",
+    "get service nothing",
+    "get endpointslices",
+    "api-resources",
+    "version",
+    "auth whoami",
+    "auth can-i list pods",
+    "auth can-i delete nodes",
+    "get --raw /api/v1/namespaces/default/services?limit=1",
+    "get pod pod-1 --watch --request-timeout=1s",
+]
 
-    assert "pod-1 " in kubectl("get", "pods").stdout
-    assert kubectl("auth", "can-i", "list", "pods").stdout.strip() == "yes"
-    assert "alice" in kubectl("auth", "whoami").stdout
+
+@needs_kubectl
+@pytest.mark.parametrize("command", COMMANDS)
+def test_kubectl_sees_no_difference(front: Bastion, api: KubeApi, tmp_path: Path, command: str) -> None:
+    def kubectl(server: str) -> tuple[int, str, str]:
+        how = (
+            "--server",
+            server,
+            "--insecure-skip-tls-verify",
+            "--token",
+            ALICE,
+            "--cache-dir",
+            str(tmp_path),
+        )
+        done = subprocess.run([str(KUBECTL), *how, *command.split()], capture_output=True, text=True)
+        return done.returncode, done.stdout, done.stderr.replace(server, "SERVER")
+
+    assert kubectl(front.url) == kubectl(api.urls[0])
+
+
+def test_the_official_client_lists_and_watches(front: Bastion) -> None:
+    configuration = kubernetes.client.Configuration(host=front.url)
+    configuration.ssl_ca_cert = str(front.cluster.ca)
+    configuration.api_key = {"authorization": f"Bearer {ALICE}"}
+    core = kubernetes.client.CoreV1Api(kubernetes.client.ApiClient(configuration))
+    assert len(core.list_namespaced_pod("default").items) > 100
+    watch = kubernetes.watch.Watch()
+    events = watch.stream(core.list_namespaced_service, "default", timeout_seconds=1)
+    assert {event["type"] for event in events} == {"ADDED"}
+    with pytest.raises(kubernetes.client.ApiException) as refused:
+        core.list_node()
+    assert refused.value.status == 403
 
 
 # --- one of two goes
