@@ -69,8 +69,8 @@ async def open_pass_through(config: Config, ground: Ground, stack: AsyncExitStac
     settings, cluster = config.pass_through, ground.cluster
     if settings.identity == IMPERSONATE and cluster.access.impersonation:
         raise StartError(
-            "--pass-through-identity impersonate: the kubeconfig has `as`, and an API server takes one identity"
-            " at a time: give the bastion credentials of its own"
+            "--pass-through-identity impersonate: the kubeconfig has `as`, and an API server takes one such"
+            " identity: give the bastion credentials of its own"
         )
     members = await open_members(config, cluster, stack)
     pair = _front_proxy_pair(settings, stack)
