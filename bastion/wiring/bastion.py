@@ -103,7 +103,11 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             cluster=cluster,
             pool=backends.pool,
             expiry=observing.expiry,
-            followed=(backends.tls.kubelet, *access.authenticators.followed),
+            followed=(
+                backends.tls.kubelet,
+                *access.authenticators.followed,
+                *(passing.followed if passing is not None else ()),
+            ),
             adjust=Adjustable(
                 guard=access.guard,
                 door=served.door,

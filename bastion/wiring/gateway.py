@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from bastion.authn.requestheader import FrontProxyHeaders
 from bastion.message.identity import withholding
@@ -22,6 +23,7 @@ from bastion.proxy.recheck import Recheck
 from bastion.proxy.streams import Streams
 from bastion.proxy.upstreams import Upstreams
 from bastion.runtime.deadlines import Deadlines
+from bastion.runtime.follow import Followed
 from bastion.settings.config import Config
 from bastion.settings.sections import StreamLimits
 from bastion.wiring.access import Access
@@ -61,6 +63,7 @@ class Passing:
     upstreams: Upstreams
     pool: ConnectionPool
     adjust: Callable[[Config], None]
+    followed: tuple[Followed[Any], ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,7 +108,7 @@ async def open_pass_through(config: Config, ground: Ground, stack: AsyncExitStac
         hosts=ground.browsers.hosts,
         withheld=withheld_of(headers, ()),
     )
-    return Passing(pass_through, streams, upstreams, pool, adjust)
+    return Passing(pass_through, streams, upstreams, pool, adjust, (pair,) if pair is not None else ())
 
 
 def _on_behalf(settings: Settings, ground: Ground, failures: Failures) -> OnBehalf:
