@@ -62,8 +62,12 @@ class PassedCall:
         client: str,
         record: Record,
         under_way: UnderWay,
+        *,
+        watching: bool,
     ) -> None:
+        """`watching`: it asks for a watch."""
         self._ways = ways
+        self._watching = watching
         self._exchange = exchange
         self._authority = authority
         self._client = client
@@ -224,9 +228,7 @@ class PassedCall:
         )
         if response.length is None and not response.ready:  # the first event may be an hour away
             exchange.flush()
-        info = self._record.info
-        watching = info is not None and info.attributes.verb == "watch"
-        if watching:
+        if self._watching:
             self._response, self._events = response, events_of(response.status, response.fields)
             self._ways.watches.add(self._under_way)
         while True:
@@ -235,7 +237,7 @@ class PassedCall:
                 exchange.finish(data)
                 return
             exchange.write(data)
-            if watching:
+            if self._watching:
                 self._events.feed(data)
             if not exchange.writable:
                 await exchange.drain()

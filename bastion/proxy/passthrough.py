@@ -94,7 +94,8 @@ class PassThrough:
                 upgrade=asked,
             )
             under_way = self._streams.begin(exchange, _TO_API_SERVER, admitted, record)
-            passed = PassedCall(self._ways, exchange, authority, client, record, under_way)
+            watching = call.attributes.verb == "watch"
+            passed = PassedCall(self._ways, exchange, authority, client, record, under_way, watching=watching)
             try:
                 with record.stage("upstream"):
                     await passed.serve(asked)
