@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 class Authenticators:
     """`remembering` is for requests; `fresh`, without a cache, for streams, which ask rarely.
 
+    `connections` knows users by certificates alone, `tokens` by those tokens that no API server is asked
+    about; None where no users are known so.
+
     `known`: what `remembering` returns without asking a server, and until when.  `headers`: those of a front
     proxy, None where there is none.  `followed`: the files they were made from.  `cache`: the users of tokens
     in `remembering`.
@@ -51,6 +54,8 @@ class Authenticators:
 
     fresh: Authenticator
     remembering: Authenticator
+    connections: Authenticator | None
+    tokens: Authenticator | None
     known: Callable[[Credentials], Known[User | None] | None]
     headers: FrontProxyHeaders | None
     followed: tuple[Followed[Any], ...]
@@ -76,7 +81,9 @@ async def open_authenticators(
 
     Raises StartError, or OSError where a file cannot be read.
     """
-    local, headers, followed = _local(settings, token_file, generation)
+    certificates, files, headers, followed = _local(settings, token_file, generation)
+    local = [*certificates, *files]
+    answered: list[Authenticator] = [*files]
     tokens: Authenticator = TokenReviewAuthenticator(reviews, settings.audiences)
     if settings.issuers:
         from bastion.authn.oidc import OidcAuthenticator  # only here: nothing else needs its libraries
@@ -84,6 +91,7 @@ async def open_authenticators(
         providers = _providers(settings, stack, generation)
         followed.append(providers)
         tokens = OidcAuthenticator(providers, tokens, time.time, settings.clock_skew)
+        answered.append(OidcAuthenticator(providers, FirstOf(()), time.time, settings.clock_skew))
     cached = CachedAuthenticator(tokens, ttl)
     task = asyncio.create_task(follow(followed), name="authentication files")
     stack.callback(task.cancel)
@@ -91,14 +99,26 @@ async def open_authenticators(
     last = [AnonymousAuthenticator()] if anonymous else []
     fresh, remembering = _first_of([*local, tokens, *last]), _first_of([*local, cached, *last])
     at_once = partial(first_known, (*local, cached, *last))
-    return Authenticators(fresh, remembering, at_once, headers, tuple(followed), cached)
+    return Authenticators(
+        fresh,
+        remembering,
+        _first_of([*certificates]) if certificates else None,
+        _first_of(answered) if answered else None,
+        at_once,
+        headers,
+        tuple(followed),
+        cached,
+    )
 
 
 def _local(
     settings: Authentication, token_file: Path | None, generation: Generation | None
-) -> tuple[list[LocalAuthenticator], FrontProxyHeaders | None, list[Followed[Any]]]:
-    """The authenticators that ask no server, the headers of a front proxy, and the files of both."""
+) -> tuple[list[LocalAuthenticator], list[LocalAuthenticator], FrontProxyHeaders | None, list[Followed[Any]]]:
+    """The authenticators by certificates and by tokens that ask no server, the headers of a front proxy, and
+    the files of all.
+    """
     local: list[LocalAuthenticator] = []
+    tokens: list[LocalAuthenticator] = []
     followed: list[Followed[Any]] = []
     headers = None
     if settings.authorities:
@@ -123,8 +143,8 @@ def _local(
             generation,
         )
         followed.append(known)
-        local.append(TokenFileAuthenticator(known))
-    return local, headers, followed
+        tokens.append(TokenFileAuthenticator(known))
+    return local, tokens, headers, followed
 
 
 def _providers(

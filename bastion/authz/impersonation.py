@@ -29,8 +29,10 @@ class Impersonation(msgspec.Struct, frozen=True, gc=False):
 
 
 class Impersonator:
-    def __init__(self, authorizer: Authorizer) -> None:
+    def __init__(self, authorizer: Authorizer, modes: Sequence[str] = MODES) -> None:
+        """`modes` in the order in which they are tried."""
         self._authorizer = authorizer
+        self._modes = modes
         # the mode that last admitted a user of this name, the latest at the end
         self._last: dict[str, str] = {}
 
@@ -81,7 +83,7 @@ class Impersonator:
         last = self._last.get(user.name)
         if last is not None:
             yield last
-        yield from (name for name in MODES if name != last)
+        yield from (name for name in self._modes if name != last)
 
     def _remember(self, user: User, name: str) -> None:
         self._last.pop(user.name, None)

@@ -20,6 +20,7 @@ from bastion.cluster.proxies import Proxies
 from bastion.runtime.certificates import Certificate
 from bastion.runtime.errors import StartError
 from bastion.runtime.follow import FileChanges
+from bastion.runtime.trust import client_context
 
 LOOK_EVERY = 1.0  # seconds between looks at the files
 EARLY = 30.0  # seconds before credentials expire
@@ -30,7 +31,8 @@ _log = logging.getLogger("bastion.cluster")
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """`to_proxy` is for a proxy that is reached over TLS.
+    """`to_proxy` is for a proxy that is reached over TLS; `plain` makes a context that trusts the same and
+    shows no certificate.
 
     Where `made_of` is equal the contexts would be, too, and connections can be kept.
     """
@@ -39,6 +41,7 @@ class Trust:
     context: ssl.SSLContext
     proxies: Proxies
     to_proxy: ssl.SSLContext | None = None
+    plain: Callable[[], ssl.SSLContext] = client_context
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,10 @@ class ApiAccess:
         self._changes = FileChanges(lambda: files)
         self._tried = float("-inf")
         self._loading: asyncio.Task[None] | None = None
+
+    @property
+    def trust(self) -> Trust:
+        return self._now.trust
 
     @property
     def tls(self) -> ssl.SSLContext:

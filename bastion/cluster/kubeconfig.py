@@ -17,6 +17,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -214,8 +215,9 @@ def _trust(
     proxies: Proxies,
 ) -> Trust:
     verify = not cluster.insecure_skip_tls_verify
+    plain = partial(client_context, authorities, verify=verify, server_name=cluster.tls_server_name)
     try:
-        context = client_context(authorities, verify=verify, server_name=cluster.tls_server_name)
+        context = plain()
     except ValueError as error:
         raise Mistake(f"{at.path}.certificate-authority: {error}") from None
     try:
@@ -233,6 +235,7 @@ def _trust(
         # kubectl wants a proxy's certificate to be of the cluster's authority, which hardly any is: the
         # system's will do, too.
         client_context(authorities, verify=verify, and_system=True) if proxies.over_tls else None,
+        plain,
     )
 
 

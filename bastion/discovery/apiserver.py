@@ -57,3 +57,16 @@ async def look_once(api: ObjectReader, catalog: Catalog) -> None:
         pass  # a handful
     for name, resource, one in decoded:
         catalog.apply(resource, one, (NAMESPACE, name))
+
+
+def api_server_endpoints(catalog: Catalog) -> frozenset[tuple[str, int]]:
+    """(address, port) of those that say they are ready; empty where the cluster does not tell."""
+    return frozenset(
+        (address, port.port)
+        for piece in catalog.slices_of(NAMESPACE, NAME).values()
+        for port in piece.ports or ()
+        if port.port and port.name in ("https", "", None)
+        for endpoint in piece.endpoints or ()
+        if endpoint.ready
+        for address in endpoint.addresses
+    )

@@ -90,7 +90,7 @@ def to_backend(
                 if not value:
                     continue
             if lower == b"sec-websocket-protocol" and TOKEN_SUBPROTOCOL in value:
-                value = _without_token(value)
+                value = without_token(value)
                 if not value:
                     continue
         lines.append(b"%b: %b\r\n" % (name, value))
@@ -115,7 +115,7 @@ def subprotocols(fields: Iterable[Field]) -> list[bytes]:
     ]
 
 
-def _without_token(protocols: bytes) -> bytes:
+def without_token(protocols: bytes) -> bytes:
     """A credential reaches no backend, also where a header authenticated the request."""
     entries = (entry.strip(b" \t") for entry in protocols.split(b","))
     return b",".join(entry for entry in entries if not entry.startswith(TOKEN_SUBPROTOCOL))

@@ -17,7 +17,7 @@ from bastion.kube.endpoint import KUBELET, Endpoint
 from bastion.network.addresses import DialPolicy
 from bastion.network.errors import DialError
 from bastion.network.sockets import prepare
-from bastion.network.tls.contexts import ClientTLS
+from bastion.network.tls.contexts import Contexts
 from bastion.network.tls.layer import SharedBuffers, TLSLayer
 from bastion.runtime.deadlines import Deadlines
 
@@ -41,10 +41,17 @@ class Dialer:
     """`connect_timeout` in seconds covers TCP and TLS together."""
 
     def __init__(
-        self, policy: DialPolicy, tls: ClientTLS, deadlines: Deadlines, connect_timeout: float
+        self,
+        policy: DialPolicy,
+        tls: Contexts,
+        deadlines: Deadlines,
+        connect_timeout: float,
+        prepare: Callable[[socket.socket], None] = prepare,
     ) -> None:
+        """`prepare` sets a socket's options."""
         self._policy = policy
         self._tls = tls
+        self._prepare = prepare
         self._deadlines = deadlines
         self._buffers = SharedBuffers()
         self.connect_timeout = connect_timeout
@@ -91,7 +98,7 @@ class Dialer:
         family = socket.AF_INET6 if ":" in endpoint.address else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
-            prepare(sock)
+            self._prepare(sock)
             async with asyncio.timeout(patience):
                 await loop.sock_connect(sock, (endpoint.address, endpoint.port))
             if endpoint.tls is None:

@@ -12,6 +12,8 @@ import struct
 
 UNSENT = 131072  # bytes that wait in the kernel behind those under way: more would gain no speed
 
+# Seconds and counts; the last, in milliseconds, is for what was sent and is not acknowledged.
+_WATCHED = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 20000}
 _ESTABLISHED = 1
 _CLOSE = 7  # of include/net/tcp_states.h: reset, or closed on both sides
 
@@ -23,6 +25,15 @@ def prepare(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if hasattr(socket, "TCP_NOTSENT_LOWAT"):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
+
+
+def prepare_watched(sock: socket.socket) -> None:
+    """`prepare`; and a peer that is gone without a word is noticed, also where nothing is sent for hours."""
+    prepare(sock)
+    for name, value in _WATCHED.items():
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
 
 def _state(transport: asyncio.BaseTransport) -> int:

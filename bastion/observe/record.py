@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from types import TracebackType
 
-from bastion.kube.requestinfo import Proxied
+from bastion.kube.requestinfo import RequestInfo
 from bastion.kube.user import User
 
 _clock = time.perf_counter
@@ -48,7 +48,7 @@ class Record:
         self.path = path
         self.client = client
         self.audit_id = audit_id
-        self.info: Proxied | None = None
+        self.info: RequestInfo | None = None
         self.user: User | None = None
         self.acting_as: User | None = None
         self.endpoint = ""

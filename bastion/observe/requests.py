@@ -11,6 +11,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from http import HTTPStatus
 
+from bastion.kube.attributes import Attributes
+from bastion.kube.requestinfo import VERBS, ApiCall, Proxied
 from bastion.observe.families import (
     BUCKETS,
     Counts,
@@ -27,9 +29,13 @@ MAX_SERIES = 4096  # label sets kept apart; a flood of namespaces ends in one ca
 NAMESPACE_SERIES = 64  # of one namespace; beyond them there is one series for each first digit of the code
 MAX_DURATIONS = 512  # namespaces and resources whose durations are kept apart
 OTHER = "other"
-BACKEND, BASTION = "backend", "bastion"
+BACKEND, BASTION, API_SERVER = "backend", "bastion", "apiserver"
 
 FIRST = BUCKETS[0]
+
+_VERBS = frozenset(
+    (*VERBS.values(), *(method.lower() for method in VERBS), "list", "watch", "deletecollection")
+)
 
 Key = tuple[str, str, str, str, str]
 KEY = ("namespace", "resource", "verb", "code", "by")
@@ -70,8 +76,8 @@ class Requests:
             counts[-1] += seconds
         self._bytes_in += record.bytes_in
         self._bytes_out += record.bytes_out
-        if self._targets and record.endpoint:
-            self._observe_target(record)
+        if self._targets and record.endpoint and isinstance(record.info, Proxied):
+            self._observe_target(record, record.info)
 
     def lasts(self, record: Record) -> None:
         self._long += 1
@@ -81,6 +87,8 @@ class Requests:
         if record.info is None:
             return ("", "", "", code, by)
         attributes = record.info.attributes
+        if isinstance(record.info, ApiCall):
+            return _key_of_call(attributes, record, code)
         # A namespace is named only once a request reached an endpoint in it: else any client could fill the
         # registry.
         return (
@@ -106,9 +114,8 @@ class Requests:
         known = (namespace, resource) in self._durations or len(self._durations) < MAX_DURATIONS
         return self._durations.setdefault((namespace if known else OTHER, resource), no_counts())
 
-    def _observe_target(self, record: Record) -> None:
-        assert record.info is not None  # what has an endpoint is a proxied request
-        attributes = record.info.attributes
+    def _observe_target(self, record: Record, info: Proxied) -> None:
+        attributes = info.attributes
         target = (attributes.namespace, attributes.resource, _object(attributes.name))
         if target not in self._target_durations and len(self._target_durations) >= self._targets:
             target = (OTHER, attributes.resource, OTHER)
@@ -123,7 +130,8 @@ class Requests:
         return [
             counter(
                 "bastion_requests",
-                "Exchanges that ended, by who made the answer: a backend, or the bastion itself.",
+                "Exchanges that ended, by who made the response: a backend, an API server that a call was"
+                " passed on to, or the bastion itself.",
                 KEY,
                 {key: count[0] for key, (count, _) in self._counts.items()},
             ),
@@ -168,6 +176,15 @@ class Requests:
                 self._target_durations,
             ),
         ]
+
+
+def _key_of_call(attributes: Attributes, record: Record, code: str) -> Key:
+    """What an API server has not said yes to may be made up."""
+    by = API_SERVER if record.backend else BASTION
+    verb = attributes.verb if attributes.verb in _VERBS else OTHER
+    if not record.backend or record.code >= 400:
+        return ("", "", verb, code, by)
+    return (attributes.namespace, attributes.resource, verb, code, by)
 
 
 def _object(id: str) -> str:

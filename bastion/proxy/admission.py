@@ -19,7 +19,7 @@ from bastion.kube.attributes import Attributes
 from bastion.kube.generatedclients import with_slashes
 from bastion.kube.hostname import Application, HostNames
 from bastion.kube.requestinfo import ApiCall, Proxied, RequestInfo, parse_proxied
-from bastion.kube.status import StatusError, forbidden, no_such_route, unauthorized
+from bastion.kube.status import StatusError, forbidden, only_proxied, unauthorized
 from bastion.kube.user import User
 from bastion.message.upgrade import UpgradeRequest, asked_upgrade
 from bastion.observe.record import Record
@@ -94,7 +94,7 @@ class Admission:
             return None
         info = own or target
         if info is None:
-            raise no_such_route()
+            raise only_proxied()
         asker = asker_of(user, client)
         self._guard.check_place(asker, tunnel=upgrade is not None)
         with record.stage("authorization"):

@@ -35,6 +35,7 @@ class Direct(UnderWay, kw_only=True):
     """
 
     shared: DirectDelivery
+    route: Route
     plan: Plan
     connection: Connection | None = None
     in_task: bool = False  # the task that it was handed to has begun
@@ -135,7 +136,9 @@ class DirectDelivery:
             return False
         record = plan.record(exchange.audit_id)
         record.stage("upstream")
-        direct = Direct(self._streams, exchange, route, plan.admitted, record, None, shared=self, plan=plan)
+        direct = Direct(
+            self._streams, exchange, plan.admitted, record, None, shared=self, route=route, plan=plan
+        )
         exchange.direct = direct
         self._streams.enter(direct)
         endpoint = self.balancer.choose(route.endpoints, asker, self._now())

@@ -21,6 +21,7 @@ from bastion.proxy.exchange import Exchange
 from bastion.proxy.forward import Begun, Forwarder
 from bastion.proxy.guard import Guard
 from bastion.proxy.origin import Origins
+from bastion.proxy.passthrough import PassThrough
 from bastion.proxy.plan import Plan, Plans
 from bastion.proxy.router import Route, Router
 from bastion.proxy.signin import NoSignIn
@@ -46,8 +47,9 @@ class Gateway:
         withheld: Callable[[bytes], bool] = asserts_identity,
         plans: Plans | None = None,
         direct: DirectDelivery | None = None,
+        pass_through: PassThrough | None = None,
     ) -> None:
-        """`withheld`: which headers are kept from backends.
+        """`withheld`: which headers are kept from backends.  `pass_through` None: only targets are served.
 
         `plans` remembers what was decided, `direct` carries it out; None where nothing is remembered.
         """
@@ -63,6 +65,7 @@ class Gateway:
         self._observer = observer
         self._sign_in = sign_in or NoSignIn()
         self._withheld = withheld
+        self._pass_through = pass_through
 
     async def serve(self, exchange: Exchange) -> None:
         """Answers, whatever happens; raises nothing but CancelledError."""
@@ -125,6 +128,8 @@ class Gateway:
         self._observer.observe(record, exchange.status, 0, exchange.bytes_out)
 
     async def _serve(self, exchange: Exchange, client: str, record: Record) -> None:
+        if self._pass_through is not None and (call := self._pass_through.call(exchange)) is not None:
+            return await self._pass_through.serve(exchange, call, client, record)
         generation = self._plans.generation() if self._plans is not None else 0
         admitted = await self._admission.admit(exchange, client, record)
         if admitted is None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from urllib.parse import urlencode
 
 from bastion.http.fields import Field, values
+from bastion.http.ownpaths import LOGIN, PREFIX
 from bastion.kube.hostname import HostNames, host_name
 from bastion.kube.requestinfo import parse_proxied
 from bastion.kube.status import unauthorized
@@ -16,7 +17,6 @@ from bastion.signin.handoff import Handoff
 from bastion.signin.pairs import PAIR_SECONDS
 from bastion.signin.session import SIGN_IN_SECONDS, Sessions
 
-LOGIN = "/login"
 HANDOFF_PATH = "/.bastion/handoff"
 
 
@@ -30,7 +30,7 @@ class NoSignIn:
 
 class SignIn(NoSignIn):
     """`public_url` is where the main host is reached, scheme and authority; `hosts` those of applications,
-    None where there are none; `now` in seconds since the epoch.
+    None where there are none; `now` in seconds since the epoch; `short_paths` as the server has them.
     """
 
     def __init__(
@@ -40,11 +40,14 @@ class SignIn(NoSignIn):
         hosts: HostNames | None,
         public_url: str,
         now: Callable[[], float],
+        *,
+        short_paths: bool = True,
     ) -> None:
         self._sessions = sessions
         self._handoff = handoff
         self._hosts = hosts
         self._public_url = public_url
+        self._login = LOGIN if short_paths else PREFIX + LOGIN
         self._now = now
 
     def turn_away(self, exchange: Exchange) -> None:
@@ -58,9 +61,7 @@ class SignIn(NoSignIn):
             if parse_proxied(exchange.method, exchange.target) is not None
             else None
         )
-        return see_other(
-            exchange, LOGIN.encode(), set_own(RETURN, path or b"", SIGN_IN_SECONDS if path else 0)
-        )
+        return see_other(exchange, self._login, set_own(RETURN, path or b"", SIGN_IN_SECONDS if path else 0))
 
     def _ask_main_host(self, exchange: Exchange) -> None:
         host, known = host_name(exchange.host), own_cookie(exchange.fields, HANDOFF)

@@ -19,7 +19,6 @@ from bastion.kube.status import refused, service_unavailable
 from bastion.observe.record import Record
 from bastion.proxy.admission import Admitted
 from bastion.proxy.exchange import Exchange
-from bastion.proxy.router import Route
 from bastion.runtime.deadlines import Deadlines
 from bastion.settings.sections import StreamLimits
 
@@ -43,6 +42,13 @@ class Tunnel(Protocol):
     def end(self, reason: str, *, revoked: bool) -> None: ...
 
 
+class Destination(Protocol):
+    @property
+    def to_node(self) -> bool:
+        """Whether a node is where it goes, or else a pod."""
+        ...
+
+
 class UnderWay(msgspec.Struct, eq=False):
     """One exchange, from before its backend is asked.
 
@@ -51,7 +57,7 @@ class UnderWay(msgspec.Struct, eq=False):
 
     streams: Streams
     exchange: Exchange
-    route: Route
+    route: Destination
     admitted: Admitted
     record: Record
     task: asyncio.Task[None] | None
@@ -182,7 +188,7 @@ class Streams:
         self.deadline: float | None = 0.0
         deadlines.add(self)
 
-    def begin(self, exchange: Exchange, route: Route, admitted: Admitted, record: Record) -> UnderWay:
+    def begin(self, exchange: Exchange, route: Destination, admitted: Admitted, record: Record) -> UnderWay:
         """In the exchange's own task.  `over` must follow, however it ends."""
         under_way = UnderWay(self, exchange, route, admitted, record, asyncio.current_task())
         self.enter(under_way)

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from bastion.http.authority import is_authority
+from bastion.http.ownpaths import METRICS, PREFIX, SIGN_IN, is_plain, is_reserved, short_form
 from bastion.kube.hostname import HostNames
 from bastion.kube.status import StatusError, bad_request, service_unavailable
 from bastion.observe.observer import Observer
@@ -17,15 +18,12 @@ from bastion.observe.record import Record
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.gateway import Gateway
 from bastion.proxy.plan import Plan
+from bastion.proxy.selfreviews import PATHS as SELF_REVIEWS
+from bastion.proxy.selfreviews import SelfReviews
 from bastion.server.asgi import Application, AsgiExchange, Receive, Scope, Send, run_asgi
-from bastion.server.metricsport import METRICS
 
-OWN_PATHS = frozenset((b"/livez", b"/readyz", b"/healthz", METRICS, b"/version", b"/openapi.json"))
-OWN_PREFIXES = (b"/livez/", b"/readyz/", b"/healthz/")
-SIGN_IN_PATHS = frozenset((b"/login", b"/logout"))
 MAX_URI = 8192  # bytes of an own path with its query
 MAX_PARAMETERS = 64
-RESERVED = b"/.bastion/"  # the one prefix that an application on an application host cannot use
 
 
 class App:
@@ -41,6 +39,9 @@ class App:
         hosts: HostNames | None = None,
         sign_ins: Observer | None = None,
         admits: Callable[[Exchange, bytes], Awaitable[bool]] | None = None,
+        *,
+        short_paths: bool = True,
+        self_reviews: SelfReviews | None = None,
     ) -> None:
         """`crowded`: only the bastion's own paths are answered, so that its health stays visible.
 
@@ -48,6 +49,9 @@ class App:
 
         `sign_ins` observes signing in and out; None where that is off.  `admits`: whether the client may read
         /metrics; it responds itself where not.  None where every client may.
+
+        `short_paths`: `/readyz` is the bastion's own, as `/.bastion/readyz` is.  `self_reviews`: what kubectl
+        asks first; None where calls of the API are passed on.
         """
         self._gateway = gateway
         self._web = web
@@ -55,13 +59,18 @@ class App:
         self._hosts = hosts
         self._sign_ins = sign_ins
         self._admits = admits
+        self._short_paths = short_paths
+        self._self_reviews = self_reviews
 
     async def serve(self, exchange: Exchange) -> None:
         path, _, query = exchange.target.partition(b"?")
-        if self._is_own(path, exchange.host):
-            await self._answer(exchange, path, query)
+        own = self._own(path, exchange.host)
+        if own is not None:
+            await self._answer(exchange, own, path, query)
         elif self._crowded():
             self._gateway.refuse(exchange, crowded())
+        elif self._self_reviews is not None and path in SELF_REVIEWS and not self._is_application(exchange):
+            await self._self_reviews.serve(exchange, path)
         else:
             await self._gateway.serve(exchange)
 
@@ -85,48 +94,63 @@ class App:
             await exchange.drain()
             return
         path, _, query = exchange.target.partition(b"?")
-        if self._is_own(path, exchange.host):
-            await self._answer(exchange, path, query)
+        own = self._own(path, exchange.host)
+        if own is not None:
+            await self._answer(exchange, own, path, query)
             await exchange.drain()
             return
-        await _unless_left(exchange, self._gateway.serve(exchange))
+        if self._self_reviews is not None and path in SELF_REVIEWS and not self._is_application(exchange):
+            serving = self._self_reviews.serve(exchange, path)
+        else:
+            serving = self._gateway.serve(exchange)
+        await _unless_left(exchange, serving)
         await exchange.drain()
         if exchange.aborted:
             raise ConnectionAbortedError("the backend's response was cut short")
 
-    async def _answer(self, exchange: Exchange, path: bytes, query: bytes) -> None:
-        """One of the bastion's own paths.
+    async def _answer(self, exchange: Exchange, own: bytes, path: bytes, query: bytes) -> None:
+        """One of the bastion's own paths, `own` in the short form where it has one.
 
         Health and metrics requests leave no record; signing in does.
         """
+        root = PREFIX if own != path else b""
         if _is_too_long(path, query):
             exchange.send_status(uri_too_long())
             return
         if (
-            path == METRICS
+            own == METRICS
             and self._admits is not None
             and exchange.method in ("GET", "HEAD")
-            and not await self._admits(exchange, path)
+            and not await self._admits(exchange, own)
         ):
             return
-        if self._sign_ins is None or is_own(path):
-            await run_asgi(self._web, exchange)
+        if self._sign_ins is None or is_plain(own):
+            await run_asgi(self._web, exchange, root=root)
             return
         record = Record(exchange.method, path, exchange.client, exchange.audit_id)
         try:
-            await run_asgi(self._web, exchange, record)
+            await run_asgi(self._web, exchange, record, root=root)
         except asyncio.CancelledError:
             record.outcome = "client-left"
             raise
         finally:
             self._sign_ins.observe(record, exchange.status, exchange.bytes_in, exchange.bytes_out)
 
-    def _is_own(self, path: bytes, host: bytes) -> bool:
+    def _is_application(self, exchange: Exchange) -> bool:
+        return self._hosts is not None and self._hosts.covers(exchange.host)
+
+    def _own(self, path: bytes, host: bytes) -> bytes | None:
+        """The path in its short form where it has one; None where it is not the bastion's own."""
+        reserved = is_reserved(path)
         if self._hosts is not None and self._hosts.covers(host):
-            return path.startswith(RESERVED)
-        return is_own(path) or (
-            self._sign_ins is not None and (path in SIGN_IN_PATHS or path.startswith(RESERVED))
-        )
+            return path if reserved else None
+        if reserved:
+            return short_form(path) or path
+        if self._self_reviews is not None and (
+            is_plain(path) or (self._sign_ins is not None and path in SIGN_IN)
+        ):
+            return path
+        return None
 
 
 def _is_too_long(path: bytes, query: bytes) -> bool:
@@ -157,10 +181,6 @@ def crowded() -> StatusError:
     )
     error.close = True
     return error
-
-
-def is_own(path: bytes) -> bool:
-    return path in OWN_PATHS or path.startswith(OWN_PREFIXES)
 
 
 async def _lifespan(scope: Scope, receive: Receive, send: Send) -> None:

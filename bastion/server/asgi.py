@@ -22,9 +22,14 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-async def run_asgi(app: Application, exchange: Exchange, record: Record | None = None) -> None:
-    """Let an ASGI application answer; it may write to the record, which is in its scope."""
-    scope = _scope(exchange) | {"bastion.record": record}
+async def run_asgi(
+    app: Application, exchange: Exchange, record: Record | None = None, *, root: bytes = b""
+) -> None:
+    """Let an ASGI application answer; it may write to the record, which is in its scope.
+
+    `root` is the part of the path at which the application is found.
+    """
+    scope = _scope(exchange) | {"bastion.record": record, "root_path": root.decode()}
 
     async def receive() -> Message:
         data = await exchange.body.read() if exchange.body is not None else b""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from bastion.http.ownpaths import METRICS
 from bastion.kube.status import StatusError, no_such_route
 from bastion.proxy.exchange import Exchange
 from bastion.server.asgi import Application, run_asgi
-
-METRICS = b"/metrics"
 
 
 class MetricsPort:

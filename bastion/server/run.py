@@ -109,6 +109,7 @@ class Server(uvicorn.Server):
             state.draining = True
             for connection in list(state.connections):
                 connection.shut_down()
+        self.state.end_watches()
         _log.info("stopping: %d exchanges under way", self.state.exchanges)
         await self._end_by(
             self._endings.exchanges, self._end_exchanges, self._endings.tunnels, self.state.end_tunnels
@@ -146,7 +147,9 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """The first SIGTERM or SIGINT stops in good order (exit 0), the second at once."""
+        """The first SIGTERM or SIGINT stops in good order (exit 0), the second at once: exit 1 where one
+        was under way.
+        """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled)
@@ -155,8 +158,10 @@ class Server(uvicorn.Server):
         finally:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
+                if self._stop.is_set():  # all is over, and the exit status is not to be that of a signal
+                    signal.signal(number, signal.SIG_IGN)
 
     def _signalled(self) -> None:
         if self._stop.is_set():
-            os._exit(1)
+            os._exit(1 if self.state.exchanges else 0)
         self._stop.set()

@@ -75,6 +75,9 @@ class ServerState:
     door: Door = field(default_factory=lambda: Door(1 << 20, 0, lambda address: False))
     timeouts: Timeouts = field(default_factory=Timeouts)
     end_tunnels: Callable[[], None] = nothing
+    end_watches: Callable[[], None] = (
+        nothing  # once nothing new is accepted: their clients come again elsewhere
+    )
     connections: set[ClientConnection] = field(default_factory=set)
     hijacked: set[ClientConnection] = field(default_factory=set)  # of the connections, those that are tunnels
     tasks: set[asyncio.Task[None]] = field(default_factory=set)

@@ -13,10 +13,12 @@ from bastion.settings.mistakes import Mistakes
 from bastion.settings.observing import MOST_TARGETS
 from bastion.settings.option import options_of
 from bastion.settings.options import Options
+from bastion.settings.passthrough import NONE, REQUEST_HEADER
 
 TOGETHER = (
     ("serving.tls_cert_file", "serving.tls_private_key_file"),
     ("kubelet.client_certificate", "kubelet.client_key"),
+    ("pass_through.client_certificate", "pass_through.client_key"),
 )
 EXCLUDING = (
     ("source.manifests", "source.kubeconfig", ": the objects come from one place"),
@@ -30,6 +32,7 @@ def contradict(options: Options, mistakes: Mistakes) -> None:
     _header_fields(options, mistakes)
     _api_server(options, mistakes)
     _browsers(options, mistakes)
+    _pass_through(options, mistakes)
     _missing_files(options, mistakes)
 
 
@@ -91,6 +94,21 @@ def _browsers(options: Options, mistakes: Mistakes) -> None:
         mistakes.add("{0} needs {1}: where to sign in for the applications under it", *keys)
     elif suffix and (urlsplit(url).hostname or "").endswith("." + suffix):
         mistakes.add("{1} may not be under {0}: those names are the applications'", *keys)
+
+
+def _pass_through(options: Options, mistakes: Mistakes) -> None:
+    section = options.pass_through
+    for name in () if section.enabled else ("discover", "sessions", "client_certificate"):
+        if getattr(section, name):
+            mistakes.add("{0} means nothing without {1}", f"pass_through.{name}", "pass_through.enabled")
+    for name in () if section.enabled else ("identity", "affinity"):
+        if getattr(section, name) != NONE:
+            mistakes.add("{0} means nothing without {1}", f"pass_through.{name}", "pass_through.enabled")
+    keys = "pass_through.identity", "pass_through.client_certificate"
+    if section.enabled and (section.identity == REQUEST_HEADER) != bool(section.client_certificate):
+        mistakes.add("{1} is for {0} requestheader, which cannot be without it", *keys)
+    if section.sessions and not options.browsers.sign_in:
+        mistakes.add("{0} needs {1}", "pass_through.sessions", "browsers.sign_in")
 
 
 def _missing_files(options: Options, mistakes: Mistakes) -> None:

@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 import msgspec
 import orjson
 
+from bastion.kube import protobuf
 from bastion.kube.attributes import Attributes
 from bastion.kube.review import UserInfo, user_of
 from bastion.kube.status import CONTENT_TYPE, StatusError, bad_request
 from bastion.kube.user import User
-from bastion.standalone import protobuf
 from bastion.standalone.rbac import RBAC
 from bastion.standalone.resources import AUTHORIZATION, Object, Resource
 

@@ -74,7 +74,7 @@ async def lead_on(visit: Visit, desk: Desk, request: Request) -> Response:
         return refusal(error)
     if session is None or user is None:
         path = desk.sessions.seal_path(visit.host, visit.target, desk.now())
-        return with_cookie(see_other("/login"), RETURN, path or b"", SIGN_IN_SECONDS if path else 0)
+        return with_cookie(see_other("login"), RETURN, path or b"", SIGN_IN_SECONDS if path else 0)
     return _next_step(visit, desk, to, session, request.query_params)
 
 

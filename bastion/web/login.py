@@ -85,29 +85,27 @@ async def log_in(visit: Visit, desk: Desk, request: Request) -> Response:
     visit.record.outcome = Outcome.SIGNED_IN
     _log.info("%s signed in from %s", user.name, visit.client)
     path = desk.sessions.open_path(visit.host, visit.cookie(RETURN), now)
-    response = with_cookie(see_other("/login" if path is None else path.decode()), SESSION, value, seconds)
+    response = with_cookie(see_other("login" if path is None else path.decode()), SESSION, value, seconds)
     return with_cookie(response, RETURN)
 
 
 async def show_logout(visit: Visit, desk: Desk, request: Request) -> Response:
-    return sign_out_form("/logout")
+    return sign_out_form("logout")
 
 
 async def log_out(visit: Visit, desk: Desk, request: Request) -> Response:
-    return signed_out(visit, "/login", SESSION)
+    return signed_out(visit, "login", SESSION)
 
 
 async def submitted_token(request: Request) -> str:
     """Raises FormError, or StatusError 401 where the text cannot be a token."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
-        raise FormError(problem("That was no form", f"A form is sent as {FORM}.", 415, "/login", "Sign in"))
+        raise FormError(problem("That was no form", f"A form is sent as {FORM}.", 415, "login", "Sign in"))
     body = bytearray()
     async for piece in request.stream():
         body += piece
         if len(body) > MAX_FORM:
-            raise FormError(
-                problem("That was too much", "A token is much shorter.", 413, "/login", "Sign in")
-            )
+            raise FormError(problem("That was too much", "A token is much shorter.", 413, "login", "Sign in"))
     try:
         given = [
             value
@@ -147,7 +145,7 @@ def cross_site(visit: Visit) -> Response:
         "That came from elsewhere",
         "This form is accepted only from this host's own page.",
         403,
-        "/login",
+        "login",
         "Go there",
     )
 

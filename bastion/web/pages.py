@@ -77,12 +77,15 @@ def page(title: str, content: str, code: int = 200) -> Response:
     return Response(text, code, HEADERS | mark, "text/html; charset=utf-8")
 
 
+# Links are relative: the pages are at `/login` and at `/.bastion/login`.
+
+
 def sign_in_form(code: int = 200, alert: str = "") -> Response:
     said = f'<p role="alert">{escape(alert)}</p>\n' if alert else ""
     return page(
         "Sign in",
         f'<p>with a token of the cluster. It decides what you may reach.</p>\n{said}<form method="post"'
-        ' action="/login" autocomplete="off">\n<label for="token">Token</label>\n<input id="token"'
+        ' action="login" autocomplete="off">\n<label for="token">Token</label>\n<input id="token"'
         ' name="token" type="password" required autofocus autocomplete="off" autocapitalize="off"'
         ' autocorrect="off" spellcheck="false" maxlength="16384">\n<button>Sign'
         " in</button>\n</form>\n<footer>No token at hand? <code>kubectl create token"
@@ -100,7 +103,7 @@ def signed_in(user: str, groups: Sequence[str], addresses: Sequence[str]) -> Res
     return page(
         "You are signed in",
         f"<p>as <strong>{escape(user)}</strong></p>\n{listed}<p>Applications are"
-        f" at<br>{shown}</p>\n{_sign_out_button('/logout')}",
+        f" at<br>{shown}</p>\n{_sign_out_button('logout')}",
     )
 
 

@@ -17,9 +17,13 @@ from bastion.server.state import ServerState
 from bastion.settings.config import Config
 
 
+def nothing(config: Config) -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class Adjustable:
-    """What holds reloadable options, and reads them each time."""
+    """What holds reloadable options, and reads them each time; `passed_on`: what passes calls on."""
 
     guard: Guard
     door: Door
@@ -30,6 +34,7 @@ class Adjustable:
     dialer: Dialer
     transport: Transport
     server: ServerState
+    passed_on: Callable[[Config], None] = nothing
     set_verbosity: Callable[[int], None] = logs.set_verbosity
 
     def __call__(self, config: Config) -> None:
@@ -41,4 +46,5 @@ class Adjustable:
         self.authorizer.lifetimes = config.cache
         self.dialer.connect_timeout = config.timeouts.connect
         self.transport.timeouts = self.server.timeouts = config.timeouts
+        self.passed_on(config)
         self.set_verbosity(config.observing.verbosity)

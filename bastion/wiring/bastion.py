@@ -13,18 +13,20 @@ from bastion.observe.expiry import Expiry
 from bastion.proxy.origin import Origins
 from bastion.runtime.deadlines import Deadlines
 from bastion.runtime.follow import Followed
+from bastion.runtime.turns import BACKGROUND
 from bastion.runtime.validity import Generation
 from bastion.server.app import App
 from bastion.server.door import room
 from bastion.server.state import ServerState
 from bastion.settings.config import Config
 from bastion.wiring.access import open_access
-from bastion.wiring.adjustable import Adjustable
+from bastion.wiring.adjustable import Adjustable, nothing
 from bastion.wiring.backends import open_backends
 from bastion.wiring.cluster import Cluster, open_cluster
-from bastion.wiring.gateway import Parts, admission_of, long_exchanges
+from bastion.wiring.gateway import Parts, admission_of, credentials_of, long_exchanges
 from bastion.wiring.measuring import Sources, sources
 from bastion.wiring.observing import open_observing
+from bastion.wiring.passthrough import Ground, open_pass_through
 from bastion.wiring.serving import open_files, serving
 from bastion.wiring.signin import signing_in
 
@@ -72,21 +74,31 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         origins = Origins(config.serving.trusted_proxies)
         access = await open_access(config, cluster.reviews, origins, stack, generation)
         browsers = signing_in(
-            config.browsers, access.guard, origins, strict_transport=not config.serving.self_signed
+            config.browsers,
+            access.guard,
+            origins,
+            strict_transport=not config.serving.self_signed,
+            short_paths=not config.pass_through.enabled,
         )
         long = long_exchanges(config.streams, cluster, access, observing.observer, deadlines)
+        credentials = credentials_of(access, browsers, origins)
+        ground = Ground(cluster, access, browsers, origins, observing.observer, deadlines)
+        passing = await open_pass_through(config, ground, stack) if config.pass_through.enabled else None
         parts = Parts(
+            passing=passing,
             access=access,
             backends=backends,
             streams=long.streams,
             browsers=browsers,
-            admission=admission_of(config, access, browsers, origins),
+            admission=admission_of(config, access, browsers, credentials),
+            credentials=credentials,
+            version=lambda: cluster.client.get("/version", {}, BACKGROUND),
             origins=origins,
             observer=observing.observer,
             generation=generation,
         )
         served = serving(config, parts, observing, cluster.readiness(), deadlines)
-        observing.metrics.add(*sources(Sources(cluster, access, backends, long, observing, served)))
+        observing.metrics.add(*sources(Sources(cluster, access, backends, long, observing, served, passing)))
         yield Bastion(
             app=served.app,
             state=served.state,
@@ -94,7 +106,11 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             cluster=cluster,
             pool=backends.pool,
             expiry=observing.expiry,
-            followed=(backends.tls.kubelet, *access.authenticators.followed),
+            followed=(
+                backends.tls.kubelet,
+                *access.authenticators.followed,
+                *(passing.followed if passing is not None else ()),
+            ),
             adjust=Adjustable(
                 guard=access.guard,
                 door=served.door,
@@ -105,5 +121,6 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
                 dialer=backends.dialer,
                 transport=backends.transport,
                 server=served.state,
+                passed_on=passing.adjust if passing is not None else nothing,
             ),
         )

@@ -46,7 +46,8 @@ _log = logging.getLogger("bastion")
 @dataclass(frozen=True, slots=True)
 class Cluster:
     """`calls` counts the calls of `client`, `lookups` bounds those of `lookup`; `policy` decides which
-    addresses may be dialled.
+    addresses may be dialled.  `urls` are the API servers', `about_servers` holds what the cluster says of
+    them.
     """
 
     access: ApiAccess
@@ -61,6 +62,8 @@ class Cluster:
     lookup: Lookup
     policy: DialPolicy
     resolver: Resolver
+    urls: tuple[str, ...]
+    about_servers: Catalog
 
     @property
     def ready(self) -> bool:
@@ -83,7 +86,9 @@ async def open_cluster(config: Config, stack: AsyncExitStack) -> Cluster:
     throttle = Throttle(config.kube_api.qps, config.kube_api.burst)
     client = await stack.enter_async_context(ApiClient(access, servers, throttle, observe=calls.observe))
     catalog, outages = Catalog(), Outages(lambda: servers.current.url)
-    policy = await _dial_policy(config, urls, client, catalog, stack)
+    watched = not config.kube_api.namespaces or NAMESPACE in config.kube_api.namespaces
+    about_servers = catalog if watched else Catalog()
+    policy = await _dial_policy(config, urls, client, (catalog, about_servers), stack)
     informers = _informers(config, client, catalog, outages)
     for informer in informers:
         in_background(stack, informer.run(), f"informer-{informer.resource}")
@@ -104,6 +109,8 @@ async def open_cluster(config: Config, stack: AsyncExitStack) -> Cluster:
         lookup=Lookup(client, catalog, informers, lookups),
         policy=policy,
         resolver=_resolver(config, catalog, policy),
+        urls=urls,
+        about_servers=about_servers,
     )
 
 
@@ -166,14 +173,17 @@ def _warn_once() -> Callable[[tuple[str, str]], None]:
 
 
 async def _dial_policy(
-    config: Config, urls: tuple[str, ...], client: ApiClient, catalog: Catalog, stack: AsyncExitStack
+    config: Config,
+    urls: tuple[str, ...],
+    client: ApiClient,
+    catalogs: tuple[Catalog, Catalog],
+    stack: AsyncExitStack,
 ) -> DialPolicy:
     """Never the bastion's own sockets, nor those of the API servers: by their URLs, and by what the cluster
-    says of them.
+    says of them (the second of `catalogs`).
     """
-    watched = not config.kube_api.namespaces or NAMESPACE in config.kube_api.namespaces
-    about_servers = catalog if watched else Catalog()
-    read = None if watched else partial(look_once, client, about_servers)
+    catalog, about_servers = catalogs
+    read = None if about_servers is catalog else partial(look_once, client, about_servers)
     named = ApiSockets(urls, time.monotonic, more=read)
     await named.look()
     in_background(stack, named.keep(), "API servers' addresses")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from bastion.authn.requestheader import FrontProxyHeaders
 from bastion.http.fields import field_of
 from bastion.message.identity import withholding
 from bastion.message.lines import request_lines
+from bastion.network.connections import ConnectionPool
 from bastion.observe.observer import Observer
 from bastion.observe.record import Record
 from bastion.proxy.access import StreamAccess
@@ -20,10 +22,13 @@ from bastion.proxy.direct import DirectDelivery
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.gateway import Gateway
 from bastion.proxy.origin import Origins
+from bastion.proxy.passthrough import PassThrough
 from bastion.proxy.plan import Plans
 from bastion.proxy.recheck import Recheck
 from bastion.proxy.streams import Streams
+from bastion.proxy.upstreams import Upstreams
 from bastion.runtime.deadlines import Deadlines
+from bastion.runtime.follow import Followed
 from bastion.runtime.validity import Generation
 from bastion.settings.config import Config
 from bastion.settings.sections import StreamLimits
@@ -56,8 +61,20 @@ def long_exchanges(
 
 
 @dataclass(frozen=True, slots=True)
+class Passing:
+    """On to the API servers; `streams` are the long exchanges among these."""
+
+    pass_through: PassThrough
+    streams: Streams
+    upstreams: Upstreams
+    pool: ConnectionPool
+    adjust: Callable[[Config], None]
+    followed: tuple[Followed[Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Parts:
-    """What the gateway is made of."""
+    """What the gateway is made of; `passing` None: only targets are served; `version`: the cluster's."""
 
     access: Access
     backends: Backends
@@ -67,6 +84,9 @@ class Parts:
     origins: Origins
     observer: Observer
     generation: Generation
+    credentials: CredentialReader
+    version: Callable[[], Awaitable[bytes]]
+    passing: Passing | None = None
 
 
 def gateway_of(config: Config, parts: Parts, plans: Plans | None) -> Gateway:
@@ -81,7 +101,8 @@ def gateway_of(config: Config, parts: Parts, plans: Plans | None) -> Gateway:
         streams=parts.streams,
         observer=parts.observer,
         sign_in=parts.browsers.sign_in,
-        withheld=_withheld(access.authenticators.headers, config.serving.allow_request_headers),
+        withheld=withheld_of(access.authenticators.headers, config.serving.allow_request_headers),
+        pass_through=parts.passing.pass_through if parts.passing is not None else None,
         plans=plans,
         direct=_direct(parts) if plans is not None else None,
     )
@@ -95,7 +116,7 @@ def plans_of(config: Config, parts: Parts) -> Plans | None:
     headers = access.authenticators.headers
     lines = request_lines(
         field_of,
-        _withheld(headers, config.serving.allow_request_headers),
+        withheld_of(headers, config.serving.allow_request_headers),
         *(headers.names() if headers is not None else ()),
     )
     now = asyncio.get_running_loop().time
@@ -117,10 +138,16 @@ def _direct(parts: Parts) -> DirectDelivery:
     )
 
 
-def admission_of(config: Config, access: Access, browsers: SigningIn, origins: Origins) -> Admission:
+def credentials_of(access: Access, browsers: SigningIn, origins: Origins) -> CredentialReader:
     sessions = browsers.desk.sessions if browsers.desk is not None else None
+    return CredentialReader(origins, access.authenticators.headers, sessions, time.time)
+
+
+def admission_of(
+    config: Config, access: Access, browsers: SigningIn, credentials: CredentialReader
+) -> Admission:
     return Admission(
-        credentials=CredentialReader(origins, access.authenticators.headers, sessions, time.time),
+        credentials=credentials,
         guard=access.guard,
         impersonator=access.impersonator,
         authorizer=access.authorizer,
@@ -130,6 +157,6 @@ def admission_of(config: Config, access: Access, browsers: SigningIn, origins: O
     )
 
 
-def _withheld(front_proxy: FrontProxyHeaders | None, allowed: tuple[str, ...]) -> Callable[[bytes], bool]:
+def withheld_of(front_proxy: FrontProxyHeaders | None, allowed: tuple[str, ...]) -> Callable[[bytes], bool]:
     names, prefixes = front_proxy.names() if front_proxy is not None else ((), ())
     return withholding(names, prefixes, [name.lower().encode() for name in allowed])

@@ -14,11 +14,12 @@ from bastion.observe.expiry import Expiry
 from bastion.observe.families import Family, Together, counter, gauge
 from bastion.observe.metrics import Source
 from bastion.observe.process import Process
+from bastion.proxy.upstreams import Upstreams
 from bastion.runtime.cache import CacheStatistics
 from bastion.wiring.access import Access
 from bastion.wiring.backends import Backends
 from bastion.wiring.cluster import Cluster
-from bastion.wiring.gateway import LongExchanges
+from bastion.wiring.gateway import LongExchanges, Passing
 from bastion.wiring.observing import Observing
 from bastion.wiring.serving import Serving
 
@@ -31,6 +32,7 @@ class Sources:
     long: LongExchanges
     observing: Observing
     serving: Serving
+    passing: Passing | None = None
 
 
 def sources(of: Sources) -> list[Source]:
@@ -56,6 +58,12 @@ def sources(of: Sources) -> list[Source]:
         rights(cluster.standing),
         certificates(observing.expiry),
     ]
+    if of.passing is not None:
+        found += [
+            api_servers(of.passing.upstreams),
+            numbers(of.passing.pool.statistics, API_POOL),
+            numbers(of.passing.streams.statistics, API_STREAMS),
+        ]
     if of.serving.pages:
         found.append(observing.sign_ins.families)
     return [*found, Process().families]
@@ -97,6 +105,12 @@ OUTLIERS = (
 POOL = (
     Number("backend_connections", "open", "Connections to backends."),
     Number("backend_connections_idle", "idle", "Idle connections to backends, kept for a next request."),
+)
+API_POOL = (
+    Number("api_server_connections", "open", "Connections to API servers that calls are passed on over."),
+)
+API_STREAMS = (
+    Number("api_streams", "long", "Long calls under way that are passed on: watches, logs, tunnels."),
 )
 CLIENT = (
     Number(
@@ -181,6 +195,24 @@ def rights(standing: Standing) -> Source:
         known = standing.rights if standing.asked.is_set() else ()
         samples = dict(map(sample, known))
         return [gauge("bastion_api_right_granted", help, names, samples, Together.LEAST)]
+
+    return families
+
+
+def api_servers(upstreams: Upstreams) -> Source:
+    states_help = (
+        "The API servers that calls are passed on to, by the state that /readyz shows: 1 for the current."
+    )
+    calls_help = "Calls under way at each of them."
+
+    def families() -> list[Family]:
+        now = upstreams.statistics()
+        states = dict.fromkeys(now.states.items(), 1.0)
+        calls = {(server,): float(count) for server, count in now.calls.items()}
+        return [
+            gauge("bastion_api_server_state", states_help, ("server", "state"), states, Together.MOST),
+            gauge("bastion_api_server_calls", calls_help, ("server",), calls),
+        ]
 
     return families
 

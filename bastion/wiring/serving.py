@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from bastion.proxy.nonresource import NonResource
+from bastion.proxy.selfreviews import SelfReviews
 from bastion.runtime.deadlines import Deadlines
 from bastion.server.app import App
 from bastion.server.door import Door
 from bastion.server.metricsport import MetricsPort
-from bastion.server.state import Remembering, ServerState
+from bastion.server.state import Remembering, ServerState, nothing
 from bastion.settings.config import Config
 from bastion.web.app import create_app
 from bastion.wiring.gateway import Parts, gateway_of, plans_of
@@ -56,17 +59,38 @@ def serving(
         parts.browsers.hosts,
         observing.page_observer if desk is not None else None,
         _metrics_access(parts).admits if config.observing.metrics_authorization else None,
+        short_paths=parts.passing is None,
+        self_reviews=_self_reviews(parts) if parts.passing is None else None,
     )
     state = ServerState(
         app,
         deadlines,
         door,
         config.timeouts,
-        parts.streams.end_all,
+        partial(_end_all, parts),
         stopping=stopping,
         remembering=Remembering(plans, app.begin, gateway.go_on) if plans is not None else None,
+        end_watches=parts.passing.pass_through.end_watches if parts.passing is not None else nothing,
     )
     return Serving(app, state, ServerState(MetricsPort(web), deadlines, door), door, desk is not None)
+
+
+def _self_reviews(parts: Parts) -> SelfReviews:
+    return SelfReviews(
+        credentials=parts.credentials,
+        guard=parts.access.guard,
+        authorizer=parts.access.authorizer,
+        origins=parts.origins,
+        observer=parts.observer,
+        version=parts.version,
+        now=time.monotonic,
+    )
+
+
+def _end_all(parts: Parts) -> None:
+    parts.streams.end_all()
+    if parts.passing is not None:
+        parts.passing.streams.end_all()
 
 
 def _metrics_access(parts: Parts) -> NonResource:

@@ -28,7 +28,9 @@ class SigningIn:
     desk: Desk | None
 
 
-def signing_in(browsers: Browsers, guard: Guard, origins: Origins, *, strict_transport: bool) -> SigningIn:
+def signing_in(
+    browsers: Browsers, guard: Guard, origins: Origins, *, strict_transport: bool, short_paths: bool
+) -> SigningIn:
     """Raises StartError, or OSError where the key file cannot be read."""
     hosts = HostNames(browsers.host_suffix) if browsers.host_suffix else None
     if not browsers.sign_in:
@@ -47,7 +49,8 @@ def signing_in(browsers: Browsers, guard: Guard, origins: Origins, *, strict_tra
         hosts=hosts,
         strict_transport=strict_transport,
     )
-    return SigningIn(hosts, SignIn(sessions, handoff, hosts, browsers.public_url, time.time), desk)
+    sign_in = SignIn(sessions, handoff, hosts, browsers.public_url, time.time, short_paths=short_paths)
+    return SigningIn(hosts, sign_in, desk)
 
 
 def session_key(browsers: Browsers) -> bytes:

@@ -115,7 +115,11 @@ def test_port_names_agree() -> None:
     assert "--port=8443" in CONTAINER["args"]
 
 
-PROBES = [("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")]
+PROBES = [
+    ("startupProbe", "/.bastion/livez"),
+    ("livenessProbe", "/.bastion/livez"),
+    ("readinessProbe", "/.bastion/readyz"),
+]
 
 
 @pytest.mark.parametrize(("probe", "path"), PROBES)

@@ -320,7 +320,7 @@ def serving(
     )
     try:
         bastion = Bastion(program, cluster, port, plain_port, trust)
-        program.until(lambda: bastion.passes("/readyz" if ready else "/livez"))
+        program.until(lambda: bastion.passes("/.bastion/readyz" if ready else "/.bastion/livez"))
         yield bastion
     finally:
         program.end()

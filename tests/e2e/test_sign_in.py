@@ -186,8 +186,13 @@ def test_only_what_is_proxied_is_come_back_to(site: Site, path: str) -> None:
 def test_without_sign_in_nothing_of_it_is_there(cluster: Cluster, tmp_path: Path, pod: Place) -> None:
     with serving(cluster, tmp_path, "--sign-in=false") as bastion:
         assert_status(asyncio.run(ask(bastion, request(pod.path(), ACCEPTS, token=""))), 401)
-        for path in ("/login", "/logout", "/.bastion/session"):
-            assert_status(asyncio.run(ask(bastion, request(path, ACCEPTS, token=""))), 401)
+        for path, code in (
+            ("/login", 401),
+            ("/logout", 401),
+            ("/.bastion/login", 404),
+            ("/.bastion/session", 404),
+        ):
+            assert_status(asyncio.run(ask(bastion, request(path, ACCEPTS, token=""))), code)
             assert_status(asyncio.run(ask(bastion, request(path))), 404)
 
 
@@ -508,7 +513,7 @@ def test_a_visitor_of_an_application_signs_in_at_the_bastion_and_comes_back(site
             assert [step.partition("?")[0] for step in browser.trail] == [
                 url.partition("?")[0],
                 f"{site.url}/.bastion/handoff",
-                f"{site.url}/login",
+                f"{site.url}/.bastion/login",
             ]
             page = await off_loop(browser.sign_in, ALICE)
             assert (page.status_code, browser.trail[-1]) == (200, url)
@@ -637,7 +642,7 @@ def test_a_code_is_good_once_among_all_workers(cluster: Cluster, tmp_path: Path,
         answers = [other.send("GET", code, NAVIGATION) for _ in range(12)]
         assert sorted(answer.status_code for answer in answers) == [303, *[400] * 11]
         (proof,) = [answer.headers["location"] for answer in answers if answer.status_code == 303]
-        assert other.send("GET", proof, NAVIGATION).headers["location"] == "/login"
+        assert other.send("GET", proof, NAVIGATION).headers["location"] == "login"
         assert APPLICATION not in other.cookies[site.host(pod).partition(":")[0]]
 
 
@@ -652,13 +657,13 @@ def test_signing_out_ends_new_hand_offs(site: Site, cluster: Cluster, pod: Place
             await off_loop(browser.send, "POST", f"{site.url}/logout", ours)
             assert browser.cookies["localhost"].keys() == {PAIRS}
             await off_loop(browser.visit, f"https://{site.host(other)}/")
-            assert browser.trail[-1] == f"{site.url}/login"
+            assert browser.trail[-1] == f"{site.url}/.bastion/login"
             # the one that is there lives on, for an hour at most
             assert (await off_loop(browser.visit, f"https://{site.host(pod)}/")).status_code == 200
             origin = f"https://{site.host(pod)}"
             await off_loop(browser.send, "POST", f"{origin}/.bastion/logout", NAVIGATION | {"Origin": origin})
             await off_loop(browser.visit, f"https://{site.host(pod)}/")
-            assert browser.trail[-1] == f"{site.url}/login"
+            assert browser.trail[-1] == f"{site.url}/.bastion/login"
 
     asyncio.run(main())
 

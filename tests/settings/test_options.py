@@ -46,6 +46,8 @@ EXAMPLES = {
     "DOMAIN": "proxy.test",
     "LEVEL": "3",
     "text|json": "json",
+    "none|impersonate|requestheader": "impersonate",
+    "none|user": "user",
     "[IP:]PORT": "127.0.0.1:9090",
 }
 

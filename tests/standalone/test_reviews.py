@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from bastion.kube import protobuf
 from bastion.kube.status import StatusError
 from bastion.kube.user import User
-from bastion.standalone import protobuf
 from bastion.standalone.rbac import RBAC
 from bastion.standalone.resources import BY_NAME, Object
 from bastion.standalone.reviews import access_status, read_review, token_of, token_status

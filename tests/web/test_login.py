@@ -44,7 +44,7 @@ __all__ = ["bastion"]  # a fixture
 def test_who_is_not_signed_in_sees_a_form(bastion: Any) -> None:
     answer = bastion.ask("GET", f"{MAIN}/login")
     assert answer.status_code == 200
-    assert '<form method="post" action="/login"' in answer.text
+    assert '<form method="post" action="login"' in answer.text
     assert 'name="token"' in answer.text
     assert not answer.headers.get_list("set-cookie")
 
@@ -101,7 +101,7 @@ def test_without_sign_in_there_is_no_such_page() -> None:
 
 def test_a_token_that_is_known_signs_in(bastion: Any) -> None:
     answer = bastion.log_in()
-    assert (answer.status_code, answer.headers["location"]) == (303, "/login")
+    assert (answer.status_code, answer.headers["location"]) == (303, "login")
     cookies = set_cookies(answer)
     assert cookies.keys() == {SESSION.decode(), RETURN.decode()}
     assert f"Max-Age={SESSION_SECONDS}" in answer.headers.get_list("set-cookie")[0]
@@ -285,7 +285,7 @@ NOWHERE = {
 
 @pytest.mark.parametrize("cookies", NOWHERE.values(), ids=NOWHERE)
 def test_what_was_not_stored_leads_nowhere(bastion: Any, cookies: Any) -> None:
-    assert bastion.log_in(cookies=cookies(bastion)).headers["location"] == "/login"
+    assert bastion.log_in(cookies=cookies(bastion)).headers["location"] == "login"
 
 
 QUERIES = [
@@ -302,7 +302,7 @@ def test_a_query_leads_nowhere(bastion: Any, query: Any) -> None:
     answer = bastion.ask(
         "POST", f"{MAIN}/login?{query}", content=urlencode({"token": TOKEN}), headers=FORM | OURS
     )
-    assert answer.headers["location"] == "/login"
+    assert answer.headers["location"] == "login"
 
 
 # --- a session
@@ -344,10 +344,10 @@ def test_a_session_whose_token_is_nobodys_any_more_is_none(bastion: Any) -> None
 
 def test_signing_out_takes_the_cookie_away(bastion: Any) -> None:
     button = bastion.ask("GET", f"{MAIN}/logout", signed_in(bastion))
-    assert '<form method="post" action="/logout"' in button.text
+    assert '<form method="post" action="logout"' in button.text
     assert not button.headers.get_list("set-cookie")
     answer = bastion.ask("POST", f"{MAIN}/logout", signed_in(bastion), headers=OURS)
-    assert (answer.status_code, answer.headers["location"]) == (303, "/login")
+    assert (answer.status_code, answer.headers["location"]) == (303, "login")
     assert set_cookies(answer) == {SESSION.decode(): ""}
 
 

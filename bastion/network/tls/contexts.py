@@ -11,12 +11,19 @@ import errno
 import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 from bastion.kube.endpoint import KUBELET, UNVERIFIED, TLSProfile
 from bastion.runtime.follow import Followed
 from bastion.runtime.trust import client_context, show
 from bastion.runtime.validity import Generation
 from bastion.settings.sections import Kubelet
+
+
+class Contexts(Protocol):
+    def context(self, profile: TLSProfile) -> ssl.SSLContext:
+        """The one for new connections."""
+        ...
 
 
 class ClientTLS:

@@ -1,4 +1,4 @@
-"""Reads reviews in protobuf: kubectl and client-go send `auth can-i` so, and do not fall back to JSON.
+"""· Reads reviews in protobuf: kubectl and client-go send `auth can-i` so, and do not fall back to JSON.
 
 Only strings, and messages of them: a review has no other fields.  Sources: apimachinery
 `runtime/serializer/protobuf` (the envelope), `k8s.io/api/authentication/v1/generated.proto` and
@@ -37,6 +37,7 @@ ATTRIBUTES = {1: ("resourceAttributes", RESOURCE), 2: ("nonResourceAttributes", 
 EXTRA_VALUES = MessageFields(lists={1: "items"})
 SPECS = {
     "TokenReview": MessageFields({1: "token"}, {2: "audiences"}),
+    "SelfSubjectReview": MessageFields(),  # it asks nothing
     "SelfSubjectAccessReview": MessageFields(messages=ATTRIBUTES),
     "SubjectAccessReview": MessageFields({3: "user", 6: "uid"}, {4: "groups"}, ATTRIBUTES, {5: "extra"}),
 }

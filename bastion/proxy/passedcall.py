@@ -1,0 +1,284 @@
+"""One call of the API on its way: to which API server, as which bytes, and what comes back of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import msgspec
+
+from bastion.http.fields import values
+from bastion.kube.aliases import origin_form
+from bastion.kube.status import StatusError, bad_request, service_unavailable
+from bastion.message import upgrade
+from bastion.message.apicall import to_api_server, to_caller
+from bastion.message.frames import FrameCounter
+from bastion.message.upgrade import UpgradeRequest
+from bastion.message.watching import Events, Unknown, events_of
+from bastion.network.errors import DialError, NetworkError, UpstreamTimeout
+from bastion.network.http1.response import Response
+from bastion.network.logins import binds_request
+from bastion.network.relay import Relay
+from bastion.network.transport import Request, RoundTrip, Transport
+from bastion.observe.record import Record
+from bastion.proxy.exchange import Exchange
+from bastion.proxy.onbehalf import Authority
+from bastion.proxy.streams import STOPPING, UnderWay
+from bastion.proxy.tunnel import Tunnel
+from bastion.proxy.upstreams import Upstream, Upstreams
+from bastion.runtime.deadlines import Deadlines
+
+SAFE = frozenset(("GET", "HEAD", "OPTIONS"))  # sent again where no response has begun
+MOST_SENT = 3  # times: what makes one API server break off may do so with each
+UNTIL_WHOLE = 2.0  # seconds for the rest of an event, when a watch is ended
+
+
+class Ways(msgspec.Struct, frozen=True):
+    """What all calls share.
+
+    `idle` in seconds, of a tunnel.  `withheld`: which names are not passed on, by whether the client's own
+    impersonation is.  `answered` is told the status of each response.  `watches` are those that can be ended
+    between two events.
+    """
+
+    upstreams: Upstreams
+    transport: Transport
+    deadlines: Deadlines
+    idle: float
+    withheld: Mapping[bool, Callable[[bytes], bool]]
+    answered: Callable[[Authority, str, int], None]
+    watches: set[UnderWay]
+
+
+class PassedCall:
+    """From when it is known for whom it is.  `over` must follow, however it ends."""
+
+    def __init__(
+        self,
+        ways: Ways,
+        exchange: Exchange,
+        authority: Authority,
+        client: str,
+        record: Record,
+        under_way: UnderWay,
+        *,
+        watching: bool,
+    ) -> None:
+        """`watching`: it asks for a watch."""
+        self._ways = ways
+        self._watching = watching
+        self._exchange = exchange
+        self._authority = authority
+        self._client = client
+        self._record = record
+        self._under_way = under_way
+        self._response: Response | None = None
+        self._events: Events = Unknown()
+        self._trip: RoundTrip | None = None  # that is not closed yet
+        self._leave: Callable[[], None] | None = None
+
+    async def serve(self, asked: UpgradeRequest | None) -> None:
+        response, trip = await self._ask(asked)
+        self._record.backend = True
+        self._ways.answered(self._authority, self._client, response.status)
+        said = values(response.fields, b"audit-id")
+        if len(said) == 1 and said[0].isascii():  # its log has the call under this one
+            self._exchange.audit_id = said[0].decode()
+        if response.status == 101 and asked is not None:
+            await self._switch(asked, response, trip)
+            return
+        self._trip = trip
+        try:
+            await self._hand_on(response)
+        except NetworkError as error:
+            self._record.error, self._record.outcome = str(error), "aborted"
+            self._exchange.abort()
+        else:
+            self._trip = None
+            trip.close(clean=asked is None)
+
+    async def conclude(self) -> None:
+        """Ended from outside: a watch as HTTP ends, behind a whole event.  Raises StatusError."""
+        exchange, response = self._exchange, self._response
+        if self._under_way.reason == STOPPING and response is not None and self._under_way.task is not None:
+            self._under_way.task.uncancel()
+            try:
+                async with asyncio.timeout(UNTIL_WHOLE):
+                    while not self._events.whole and not response.exhausted:
+                        data = await response.read()
+                        self._events.feed(data)
+                        exchange.write(data)
+            except (NetworkError, TimeoutError):
+                pass
+            if self._events.whole:
+                exchange.finish()
+                return
+        self._under_way.conclude()
+
+    def over(self) -> None:
+        trip, self._trip = self._trip, None
+        if trip is not None:
+            trip.close(clean=False)
+        if self._leave is not None:
+            self._leave()
+            self._leave = None
+
+    # --- asking
+
+    async def _ask(self, asked: UpgradeRequest | None) -> tuple[Response, RoundTrip]:
+        """Raises StatusError, NetworkError never."""
+        exchange, upstreams, transport = self._exchange, self._ways.upstreams, self._ways.transport
+        request = self._request(asked)
+        tried: set[Upstream] = set()
+        failure: NetworkError | None = None
+        count, fresh = 0, asked is not None
+        while True:
+            upstream = upstreams.choose(self._authority.asker[1], tried)
+            if upstream is None:
+                raise _unreachable(failure) if failure is not None else _none_ready()
+            endpoint = upstream.at.endpoint(self._authority.identity)
+            self._record.endpoint = str(endpoint)
+            try:
+                kept = None if fresh else transport.kept(endpoint, request)
+                trip = kept or await upstream.dial(transport, endpoint, request)
+            except DialError as error:
+                upstreams.undialled(upstream, error)
+                tried.add(upstream)
+                failure = failure or error
+                continue
+            attempt = upstream.enter(trip)
+            self._leave = partial(upstream.attempts.discard, attempt)
+            trip.send()
+            count += 1
+            try:
+                response = await trip.answer()
+            except NetworkError as error:
+                trip.close(clean=False)
+                self.over()
+                upstream.due.set()
+                if asked is not None or not self._may_resend(error, count):
+                    raise _broken(error, exchange.method) from error
+                failure, fresh = error, True
+                if not trip.reused:
+                    tried.add(upstream)
+                continue
+            except BaseException:
+                trip.close(clean=False)
+                raise
+            attempt.answered = True
+            if response.status >= 500:  # its word is the caller's, and a reason to look
+                upstream.due.set()
+            return response, trip
+
+    def _may_resend(self, error: NetworkError, count: int) -> bool:
+        """`count`: how often it was sent.  An idempotent PUT or DELETE may find that it was done already."""
+        exchange = self._exchange
+        return (
+            exchange.method in SAFE
+            and count < MOST_SENT
+            and not (exchange.body is not None and exchange.body.touched)
+            and not isinstance(error, UpstreamTimeout)
+        )
+
+    def _request(self, asked: UpgradeRequest | None) -> Request:
+        exchange, authority = self._exchange, self._authority
+        body, fields = exchange.body, exchange.all_fields()
+        lines = to_api_server(
+            fields,
+            self._ways.withheld[authority.impersonation],
+            with_credentials=authority.with_credentials,
+        )
+        lines += authority.lines
+        lines.append(b"X-Forwarded-For: %b\r\n" % self._client.encode())
+        if not values(fields, b"audit-id"):
+            lines.append(b"Audit-ID: %b\r\n" % exchange.audit_id.encode())
+        if asked is not None:
+            lines.append(upgrade.request_lines(asked))
+        if not exchange.host:  # HTTP/1.0 may leave it out, HTTP/1.1 may not (RFC 9112, 3.2)
+            lines.append(b"Host: kubernetes.default.svc\r\n")
+        if body is not None and body.chunked:
+            lines.append(b"Transfer-Encoding: chunked\r\n")
+        elif body is not None:
+            lines.append(b"Content-Length: %d\r\n" % (body.length or 0))
+        target = origin_form(exchange.method, exchange.target)
+        if target is None:
+            raise bad_request("malformed request: the request target is not a path")
+        return Request(
+            exchange.method,
+            b"%b %b HTTP/1.1\r\n%b\r\n" % (exchange.method.encode(), target, b"".join(lines)),
+            body,
+            self._authority.asker[1],
+            once=exchange.method not in SAFE or body is not None,
+            logs_in=binds_request(fields),
+            upgrade=asked is not None,
+        )
+
+    # --- what comes back
+
+    async def _hand_on(self, response: Response) -> None:
+        """Raises NetworkError where it breaks off."""
+        exchange = self._exchange
+        exchange.start(
+            response.status,
+            response.reason,
+            to_caller(response.fields),
+            response.length,
+            bodiless=response.bodiless,
+        )
+        if response.length is None and not response.ready:  # the first event may be an hour away
+            exchange.flush()
+        if self._watching:
+            self._response, self._events = response, events_of(response.status, response.fields)
+            self._ways.watches.add(self._under_way)
+        while True:
+            data = await response.read()
+            if response.exhausted:
+                exchange.finish(data)
+                return
+            exchange.write(data)
+            if self._watching:
+                self._events.feed(data)
+            if not exchange.writable:
+                await exchange.drain()
+
+    async def _switch(self, asked: UpgradeRequest, response: Response, trip: RoundTrip) -> None:
+        try:
+            if not upgrade.accepts(asked, response.fields):
+                raise service_unavailable("the API server switched to a protocol that was not asked for")
+            client = self._exchange.hijack(
+                response.reason, [*to_caller(response.fields), *upgrade.answer_fields(asked)]
+            )
+        except BaseException:
+            trip.close(clean=False)
+            raise
+        frames = FrameCounter() if asked.websocket else None
+        seen = frames.feed if frames is not None else None
+        relay = Relay(client, trip.take_over(), self._ways.deadlines, self._ways.idle, seen)
+        self._under_way.switched(Tunnel(relay, frames))
+        try:
+            # cancelled or not, the relay tells how it ended
+            self._record.outcome = await asyncio.shield(relay.finished)
+        finally:
+            relay.end("cancelled")
+            self._record.stream_in, self._record.stream_out = relay.client.received, relay.backend.received
+
+
+def _none_ready() -> StatusError:
+    return service_unavailable("no API server is ready; try again shortly", retry_after=1)
+
+
+def _unreachable(error: NetworkError) -> StatusError:
+    """Nothing was sent: client-go repeats any call that is answered so."""
+    return service_unavailable(f"no API server could be reached: {error}", retry_after=1)
+
+
+def _broken(error: NetworkError, method: str) -> StatusError:
+    """It was sent, and what became of it is not known: Retry-After would have client-go send a POST twice."""
+    if isinstance(error, UpstreamTimeout):
+        return StatusError(504, "Timeout", f"the API server did not answer in time: {error}")
+    if isinstance(error, DialError) or method in SAFE:
+        return service_unavailable(f"the API server broke off: {error}", retry_after=1)
+    return StatusError(
+        502, "BadGateway", f"the API server broke off, and may have done what was asked: {error}"
+    )
