@@ -20,7 +20,7 @@ ROWS = [
     {"cli"},
     {"demo"},
     {"wiring"},
-    {"server", "web", "standalone"},
+    {"server", "web", "standalone", "probe"},
     {"proxy"},
     {"authn", "authz", "signin", "discovery"},
     {"cluster", "identity", "network", "observe"},

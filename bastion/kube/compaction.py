@@ -11,6 +11,7 @@ from msgspec.structs import force_setattr
 
 from bastion.kube.objects import (
     SERVICE_NAME_LABEL,
+    DeclaredProbe,
     EndpointConditions,
     EndpointSlice,
     Node,
@@ -19,6 +20,17 @@ from bastion.kube.objects import (
     Service,
     ServicePort,
 )
+
+LONGEST_ANNOTATION = 2048
+MOST_PROBES = 4096
+_PROBE_ANNOTATIONS = (
+    "bastion.dev/",
+    "prometheus.io/probe",
+    "prometheus.io/path",
+    "prometheus.io/port",
+    "prometheus.io/scheme",
+)
+_PROBES: dict[DeclaredProbe, DeclaredProbe] = {}
 
 O = TypeVar("O", bound=Object)  # noqa: E741
 
@@ -30,6 +42,8 @@ def compact(object: O) -> O:
     """
     metadata = object.metadata
     force_setattr(metadata, "namespace", intern(metadata.namespace))
+    if metadata.annotations is not None:
+        force_setattr(metadata, "annotations", _about_probes(metadata.annotations))
     if isinstance(object, Pod):
         _compact_pod(object)
     elif isinstance(object, EndpointSlice):
@@ -64,6 +78,26 @@ def _compact_pod(pod: Pod) -> None:
         for port in container.ports or ():
             force_setattr(port, "name", intern(port.name))
             force_setattr(port, "protocol", intern(port.protocol))
+        if container.probe is not None:
+            force_setattr(container, "readiness_probe", _one_probe(container.probe))
+            force_setattr(container, "liveness_probe", None)
+            force_setattr(container, "startup_probe", None)
+
+
+def _about_probes(annotations: dict[str, str]) -> dict[str, str] | None:
+    kept = {
+        intern(name): intern(value)
+        for name, value in annotations.items()
+        if name.startswith(_PROBE_ANNOTATIONS) and len(value) <= LONGEST_ANNOTATION
+    }
+    return kept or None
+
+
+def _one_probe(probe: DeclaredProbe) -> DeclaredProbe:
+    """The pods of a deployment declare the same."""
+    if len(_PROBES) >= MOST_PROBES:
+        _PROBES.clear()
+    return _PROBES.setdefault(probe, probe)
 
 
 def _compact_slice(piece: EndpointSlice, namespace: str) -> None:

@@ -20,6 +20,7 @@ class Metadata(Struct, frozen=True):
     namespace: str = ""
     uid: str = ""
     creation_timestamp: str | None = None
+    annotations: dict[str, str] | None = None  # those about probes; `compact` drops the others
 
 
 TCP = "TCP"  # HTTP is spoken over nothing else
@@ -38,8 +39,51 @@ class ContainerPort(Struct, frozen=True):
     protocol: str = TCP
 
 
+class HttpHeader(Struct, frozen=True):
+    name: str = ""
+    value: str = ""
+
+
+class HttpGet(Struct, frozen=True):
+    """`host` is not read: it may name any address, and a pod is probed at its own."""
+
+    path: str = "/"
+    port: int | str = 0
+    scheme: str = "HTTP"
+    http_headers: tuple[HttpHeader, ...] | None = None
+
+
+class TcpSocket(Struct, frozen=True):
+    port: int | str = 0
+
+
+class GrpcCheck(Struct, frozen=True):
+    port: int = 0
+    service: str | None = None
+
+
+class DeclaredProbe(Struct, frozen=True):
+    """What a container says about its health; none of the three: a command, which only the kubelet can run."""
+
+    http_get: HttpGet | None = None
+    tcp_socket: TcpSocket | None = None
+    grpc: GrpcCheck | None = None
+    timeout_seconds: int = 1
+    success_threshold: int = 1
+    failure_threshold: int = 3
+
+
 class Container(Struct, frozen=True):
+    """`probe` is the first of those it declares, in the order readiness, liveness, startup."""
+
     ports: tuple[ContainerPort, ...] | None = None
+    readiness_probe: DeclaredProbe | None = None
+    liveness_probe: DeclaredProbe | None = None
+    startup_probe: DeclaredProbe | None = None
+
+    @property
+    def probe(self) -> DeclaredProbe | None:
+        return self.readiness_probe or self.liveness_probe or self.startup_probe
 
 
 class InitContainer(Container, frozen=True):

@@ -6,7 +6,7 @@ Decided on the raw path: nothing is decoded or cleaned.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from bastion.http.authority import is_authority
@@ -40,13 +40,15 @@ class App:
         hosts: HostNames | None = None,
         sign_ins: Observer | None = None,
         admits: Callable[[Exchange, bytes], Awaitable[bool]] | None = None,
+        handlers: Mapping[bytes, Callable[[Exchange], Awaitable[None]]] | None = None,
     ) -> None:
         """`crowded`: only the bastion's own paths are answered, so that its health stays visible.
 
         `hosts`: the application hosts.
 
         `sign_ins` observes signing in and out; None where that is off.  `admits`: whether the client may read
-        /metrics; it responds itself where not.  None where every client may.
+        /metrics; it responds itself where not.  None where every client may.  `handlers` of further own paths,
+        which are also under /.bastion.
         """
         self._gateway = gateway
         self._web = web
@@ -54,6 +56,11 @@ class App:
         self._hosts = hosts
         self._sign_ins = sign_ins
         self._admits = admits
+        self._handlers = {
+            path: handler
+            for short, handler in (handlers or {}).items()
+            for path in (short, RESERVED + short[1:])
+        }
 
     async def serve(self, exchange: Exchange) -> None:
         path, _, query = exchange.target.partition(b"?")
@@ -97,6 +104,9 @@ class App:
         if _is_too_long(path, query):
             exchange.send_status(uri_too_long())
             return
+        if (handler := self._handlers.get(path)) is not None:
+            await handler(exchange)
+            return
         if (
             path == METRICS
             and self._admits is not None
@@ -119,8 +129,10 @@ class App:
     def _is_own(self, path: bytes, host: bytes) -> bool:
         if self._hosts is not None and self._hosts.covers(host):
             return path.startswith(RESERVED)
-        return is_own(path) or (
-            self._sign_ins is not None and (path in SIGN_IN_PATHS or path.startswith(RESERVED))
+        return (
+            path in self._handlers
+            or is_own(path)
+            or (self._sign_ins is not None and (path in SIGN_IN_PATHS or path.startswith(RESERVED)))
         )
 
 

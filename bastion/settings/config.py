@@ -14,6 +14,7 @@ from bastion.settings.kubeapi import KubeApi
 from bastion.settings.load import Loaded, load
 from bastion.settings.observing import Observing
 from bastion.settings.options import Options
+from bastion.settings.probing import Probing
 from bastion.settings.sections import (
     Kubelet,
     Lifetimes,
@@ -41,6 +42,7 @@ class Config:
     limits: Limits
     targets: Targets
     kubelet: Kubelet
+    probing: Probing
     observing: Observing
 
 

@@ -9,6 +9,7 @@ from bastion.settings.credentials import AuthenticationOptions, Oidc, RequestHea
 from bastion.settings.kubeapi import KubeApi
 from bastion.settings.observing import Observing
 from bastion.settings.option import section
+from bastion.settings.probing import Probing
 from bastion.settings.sections import (
     Kubelet,
     Lifetimes,
@@ -41,5 +42,6 @@ class Options:
     limits: Limits = section(Limits, "limits (0 for none); with --workers each takes its part")
     targets: Targets = section(Targets, "targets")
     kubelet: Kubelet = section(Kubelet, "TLS to kubelets, used there and nowhere else")
+    probing: Probing = section(Probing, "probes of health")
     observing: Observing = section(Observing, "logs and metrics")
     start: Start = section(Start, "this start")

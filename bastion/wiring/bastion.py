@@ -24,6 +24,7 @@ from bastion.wiring.cluster import Cluster, open_cluster
 from bastion.wiring.gateway import Parts, admission_of, long_exchanges
 from bastion.wiring.measuring import Sources, sources
 from bastion.wiring.observing import open_observing
+from bastion.wiring.probing import open_probing
 from bastion.wiring.serving import open_files, serving
 from bastion.wiring.signin import signing_in
 
@@ -82,8 +83,10 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             origins=origins,
             observer=observing.observer,
         )
-        served = serving(config, parts, observing, cluster.readiness(), deadlines)
+        probing = await open_probing(config, cluster, parts, stack)
+        served = serving(config, parts, observing, cluster.readiness(), deadlines, probing.pages)
         observing.metrics.add(*sources(Sources(cluster, access, backends, long, observing, served)))
+        observing.metrics.add(probing.families)
         yield Bastion(
             app=served.app,
             state=served.state,
@@ -91,7 +94,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             cluster=cluster,
             pool=backends.pool,
             expiry=observing.expiry,
-            followed=(backends.tls.kubelet, *access.authenticators.followed),
+            followed=(backends.tls.kubelet, probing.modules.followed, *access.authenticators.followed),
             adjust=Adjustable(
                 guard=access.guard,
                 door=served.door,

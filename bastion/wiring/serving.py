@@ -7,6 +7,7 @@ import resource
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from bastion.probe.service import Probing
 from bastion.proxy.nonresource import NonResource
 from bastion.runtime.deadlines import Deadlines
 from bastion.server.app import App
@@ -41,6 +42,7 @@ def serving(
     observing: Observing,
     readiness: Mapping[str, Check],
     deadlines: Deadlines,
+    probing: Probing,
 ) -> Serving:
     stopping = asyncio.Event()
     door = Door(open_files(), config.limits.connections_per_address, parts.origins.trusts)
@@ -54,6 +56,7 @@ def serving(
         parts.browsers.hosts,
         observing.page_observer if desk is not None else None,
         _metrics_access(parts).admits if config.observing.metrics_authorization else None,
+        dict.fromkeys(probing.paths, probing.serve),
     )
     state = ServerState(
         app,
