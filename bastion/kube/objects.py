@@ -63,7 +63,7 @@ class GrpcCheck(Struct, frozen=True):
 
 
 class DeclaredProbe(Struct, frozen=True):
-    """What a container says about its health; none of the three: a command, which only the kubelet can run."""
+    """What a container says of its health; none of the three: a command, which only the kubelet can run."""
 
     http_get: HttpGet | None = None
     tcp_socket: TcpSocket | None = None

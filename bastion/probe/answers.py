@@ -49,10 +49,6 @@ def _only_used(module: Module) -> dict[str, object]:
     return {
         "prober": module.prober,
         **({"timeout": f"{module.timeout:g}s"} if module.timeout else {}),
-        module.prober: _without_secrets(module.settings),
+        module.prober: module.settings,
         **({"bastion": module.bastion} if module.bastion is not None else {}),
     }
-
-
-def _without_secrets(settings: object) -> object:
-    return settings

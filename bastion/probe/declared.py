@@ -1,7 +1,8 @@
 """· What a pod itself declares, as a module: the kubelet's own rules.
 
-Sources: kubernetes `pkg/probe/http`, `pkg/probe/grpc`, `pkg/kubelet/prober`.  A probe's `host` is not followed,
-for it may name any address; a command only the kubelet can run, so there a connection to the port must do.
+Sources: kubernetes `pkg/probe/http`, `pkg/probe/grpc`, `pkg/kubelet/prober`.  A probe's `host` is not
+followed, for it may name any address; a command only the kubelet can run, so there a connection to the port
+must do.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def declared(pod: Pod | None, endpoint: Endpoint) -> Declared:
     if container is None or probe is None:
         return Declared(Module(prober="tcp"), endpoint)
     timeout = float(max(probe.timeout_seconds, 1))
-    thresholds = {"failures": max(probe.failure_threshold, 1), "successes": max(probe.success_threshold, 1)}
+    failures, successes = max(probe.failure_threshold, 1), max(probe.success_threshold, 1)
     if probe.http_get is not None:
         get = probe.http_get
         number = _number(container, get.port) or endpoint.port
@@ -48,9 +49,11 @@ def declared(pod: Pod | None, endpoint: Endpoint) -> Declared:
             Module(prober="http", timeout=timeout, http=_http(get)),
             Endpoint(endpoint.address, number, tls),
             _escaped(path),
-            **thresholds,
+            failures,
+            successes,
         )
-    return Declared(*_other(probe, container, endpoint, timeout), **thresholds)
+    module, where = _other(probe, container, endpoint, timeout)
+    return Declared(module, where, failures=failures, successes=successes)
 
 
 def _other(

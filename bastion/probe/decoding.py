@@ -16,7 +16,11 @@ class TooLarge(ValueError):
 
 
 class Undecodable(ValueError):
-    """Not what the module's `compression` says."""
+    """Not what the module's `compression` says; `at_once`: not even its first bytes."""
+
+    def __init__(self, message: str, *, at_once: bool = False) -> None:
+        super().__init__(message)
+        self.at_once = at_once
 
 
 class Body:
@@ -64,7 +68,7 @@ class _Zlib:
     def __init__(self, bits: int) -> None:
         self._bits = bits
         self._inner = zlib.decompressobj(bits)
-        self._fed = False
+        self._fed = self._any = False
 
     def decode(self, data: bytes, room: int) -> list[bytes]:
         found: list[bytes] = []
@@ -78,9 +82,10 @@ class _Zlib:
                 piece = self._inner.decompress(data, room)
                 data = self._inner.unconsumed_tail or self._inner.unused_data
                 found.append(piece)
+                self._any = self._any or bool(piece)
                 room -= len(piece)
         except zlib.error as error:
-            raise Undecodable(str(error)) from error
+            raise Undecodable(str(error), at_once=self._bits > 0 and not self._any) from error
         return found
 
     def end(self) -> None:

@@ -136,12 +136,15 @@ class HttpProbe:
         if cookie:
             more.append(("Cookie", cookie))
         tls = wire.tls
-        if tls is not None and tls.selected_alpn_protocol() == "h2":
-            answer = await Http2Exchange(wire).ask(_head2(hop, fields, more), hop.body)
-        else:
-            head = _head1(hop, fields, more)
-            answer = await http1_exchange(wire, head, hop.body, to_head=hop.method == "HEAD")
-        self._phases["processing"] += answer.began - began
+        try:
+            if tls is not None and tls.selected_alpn_protocol() == "h2":
+                answer = await Http2Exchange(wire).ask(_head2(hop, fields, more), hop.body)
+            else:
+                head = _head1(hop, fields, more)
+                answer = await http1_exchange(wire, head, hop.body, to_head=hop.method == "HEAD")
+        finally:
+            if wire.first_byte:
+                self._phases["processing"] += wire.first_byte - began
         attempt.note(f"received HTTP response status_code={answer.status}")
         return answer
 
@@ -152,8 +155,8 @@ class HttpProbe:
 
     async def _judge(self, answer: Answer, *, unread: bool) -> bool:
         """`unread`: its body is not looked at, because it is a redirect that was not followed."""
-        samples, module = self._samples, self._module
-        self._transfer_began = answer.began
+        samples = self._samples
+        self._transfer_began = self._wire.first_byte if self._wire is not None else 0.0
         samples.set("probe_http_status_code", float(answer.status))
         samples.set("probe_http_version", answer.version)
         samples.set("probe_http_content_length", float(answer.length))
@@ -193,7 +196,7 @@ class HttpProbe:
                     return self._attempt.failed(
                         f"missing required header {rule.header}"
                         if missing
-                        else f"header {rule.header} {'matched' if unwanted else 'did not match'} regular expression"
+                        else f"header {rule.header} {'matched' if unwanted else 'did not match'} its regexp"
                     )
         return True
 
@@ -217,6 +220,7 @@ class HttpProbe:
                 failure, good = str(error), False
         except Undecodable as error:
             failure, good = str(error), False
+            looked_at = looked_at and not error.at_once
         except asyncio.CancelledError:  # by the deadline, which `run` tells
             if keep and patterns:
                 samples.set("probe_failed_due_to_regex", 1.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Sequence
 
 import h2.config
@@ -13,7 +12,7 @@ import h2.exceptions
 from bastion.http.fields import Field
 from bastion.network.errors import ReceiveError
 from bastion.probe.response import Answer
-from bastion.probe.wire import READ, Wire
+from bastion.probe.wire import Wire
 
 Header = tuple[bytes, bytes]
 
@@ -37,16 +36,14 @@ class Http2Exchange:
         self._h2.send_headers(stream, list(head), end_stream=not body)
         await self._flush()
         await self._send(stream, body)
-        began = 0.0
         while self._head is None:
             await self._more()
-            began = began or time.perf_counter()
         fields: list[Field] = [(name.lower(), name, value) for name, value in self._head if name[:1] != b":"]
         status = int(dict(self._head).get(b":status", b"0"))
         length = next((int(v) for n, _, v in fields if n == b"content-length" and v.isdigit()), -1)
         if self._ended and not self._pieces and length < 0:
             length = 0
-        return Answer(status, 2.0, fields, length, self._body(), began)
+        return Answer(status, 2.0, fields, length, self._body())
 
     async def _send(self, stream: int, body: bytes) -> None:
         while body:
@@ -69,7 +66,7 @@ class Http2Exchange:
             await self._more()
 
     async def _more(self) -> None:
-        data = await self._wire.reader.read(READ)
+        data = await self._wire.read()
         if not data:
             raise ReceiveError("the connection was closed before the end of the response")
         try:
@@ -82,9 +79,9 @@ class Http2Exchange:
 
     def _take(self, event: h2.events.Event) -> None:
         if isinstance(event, h2.events.ResponseReceived):
-            self._head = list(event.headers)  # type: ignore[arg-type]
+            self._head = list(event.headers)
         elif isinstance(event, h2.events.TrailersReceived):
-            self.trailers = list(event.headers)  # type: ignore[arg-type]
+            self.trailers = list(event.headers)
         elif isinstance(event, h2.events.DataReceived):
             self._pieces.append(event.data)
             self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)

@@ -1,4 +1,4 @@
-"""· The modules of a probe configuration: blackbox_exporter's fields and defaults, and a section of our own."""
+"""· The modules of a probe configuration: blackbox_exporter's fields and defaults, one section is ours."""
 
 from __future__ import annotations
 

@@ -150,6 +150,8 @@ def shown(value: Any) -> Any:
             for one in fields(value)
             if _KIND in one.metadata and getattr(value, one.name) not in (None, "", ())
         }
+    if isinstance(value, dict):
+        return {name: shown(one) for name, one in value.items()}
     if isinstance(value, tuple):
         pairs = value and all(isinstance(one, tuple) and len(one) == 2 for one in value)
         return {name: shown(one) for name, one in value} if pairs else [shown(one) for one in value]

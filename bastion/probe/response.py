@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -11,7 +10,7 @@ from bastion.http.fields import Field, first_value
 from bastion.network.errors import ReceiveError
 from bastion.network.http1.reader import Expected, Malformed, ResponseReader
 from bastion.network.http1.response import Response
-from bastion.probe.wire import READ, Wire
+from bastion.probe.wire import Wire
 
 
 @dataclass(slots=True)
@@ -25,7 +24,6 @@ class Answer:
     fields: list[Field]
     length: int
     body: AsyncIterator[bytes]
-    began: float
 
     def field(self, name: bytes) -> bytes:
         return first_value(self.fields, name)
@@ -49,14 +47,18 @@ async def http1_exchange(wire: Wire, head: bytes, body: bytes, *, to_head: bool)
     parser = ResponseReader()
     parser.begin(_Source(), Expected.BODILESS if to_head else Expected.ORDINARY)
     raw = b""
-    began = 0.0
+    failure: ReceiveError | None = None
     while parser.response is None:
-        data = await wire.reader.read(READ)
+        data = await wire.read()
         if not data:
             raise ReceiveError("the connection was closed without a response")
-        began = began or time.perf_counter()
         raw = raw + data
-        _feed(parser, data)
+        try:
+            _feed(parser, data)
+        except ReceiveError as error:
+            if parser.response is None:
+                raise
+            failure = error  # of the body: the head is good
     response = parser.response
     length = response.length if response.length is not None else -1
     if response.length is None and (response.status in (204, 304)):
@@ -66,12 +68,13 @@ async def http1_exchange(wire: Wire, head: bytes, body: bytes, *, to_head: bool)
         _version(raw),
         response.fields,
         length,
-        _body(wire, parser, response),
-        began,
+        _body(wire, parser, response, failure),
     )
 
 
-async def _body(wire: Wire, parser: ResponseReader, response: Response) -> AsyncIterator[bytes]:
+async def _body(
+    wire: Wire, parser: ResponseReader, response: Response, failure: ReceiveError | None
+) -> AsyncIterator[bytes]:
     try:
         while True:
             if response.ready and not response.exhausted:
@@ -80,7 +83,9 @@ async def _body(wire: Wire, parser: ResponseReader, response: Response) -> Async
                 continue
             if response.complete:
                 return
-            data = await wire.reader.read(READ)
+            if failure is not None:
+                raise failure
+            data = await wire.read()
             if data:
                 _feed(parser, data)
             elif response.until_close:

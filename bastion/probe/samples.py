@@ -59,7 +59,7 @@ class Samples:
     def get(self, name: str, labels: Labels = ()) -> float | None:
         return self._values.get((name, labels))
 
-    def __iter__(self) -> Iterable[tuple[str, Labels, float]]:  # type: ignore[override]
+    def all(self) -> Iterable[tuple[str, Labels, float]]:
         return ((name, labels, value) for (name, labels), value in self._values.items())
 
 
@@ -67,7 +67,7 @@ def exposition(results: Iterable[tuple[Labels, Samples]]) -> str:
     """`results`: labels that each series of a probe is given, and what it measured."""
     families: dict[str, list[str]] = {}
     for added, samples in results:
-        for name, labels, value in samples:  # type: ignore[attr-defined]
+        for name, labels, value in samples.all():
             families.setdefault(name, []).append(f"{name}{_written(added + labels)} {_number(value)}\n")
     return "".join(
         f"# HELP {name} {HELP.get(name, name)}\n# TYPE {name} gauge\n{''.join(lines)}"

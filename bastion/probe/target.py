@@ -14,7 +14,16 @@ from bastion.kube.requestinfo import Proxied, parse_proxied
 from bastion.kube.status import bad_request, quoted
 from bastion.kube.target import Target, parse_target
 
-VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+# Method to verb.  OPTIONS asks only, and what a PUT writes is the module's, whose author the bastion's operator is.
+VERBS = {
+    "GET": "get",
+    "HEAD": "get",
+    "OPTIONS": "get",
+    "POST": "create",
+    "PUT": "create",
+    "PATCH": "patch",
+    "DELETE": "delete",
+}
 LONGEST = 4096
 _RESOURCES = ("pods", "services")
 

@@ -17,16 +17,23 @@ READ = 65536
 
 @dataclass(slots=True)
 class Wire:
-    """`connect` and `handshake` are seconds; `tls` is None where plain text is spoken."""
+    """`connect` and `handshake` are seconds; `first_byte` is when the first one of a response came, 0 before; `tls` is None where plain text is spoken."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     connect: float
     handshake: float = 0.0
+    first_byte: float = 0.0
 
     @property
     def tls(self) -> ssl.SSLObject | None:
         return self.writer.get_extra_info("ssl_object")  # type: ignore[no-any-return]
+
+    async def read(self) -> bytes:
+        """What has come; b"" at the end."""
+        data = await self.reader.read(READ)
+        self.first_byte = self.first_byte or (time.perf_counter() if data else 0.0)
+        return data
 
     async def start_tls(self, context: ssl.SSLContext, server_name: str) -> None:
         """Raises OSError (ssl.SSLError is one)."""
