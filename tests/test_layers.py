@@ -38,7 +38,21 @@ FOREIGN = {  # library -> the only places that may import it
     "jose": {"authn/jwt.py"},
     "httptools": {"network/http1/reader.py"},
     "fastapi": {"web"},
-    "httpx": {"authn/oidc.py", "cluster/client.py", "cluster/connections.py", "cluster/refusals.py"},
+    "httpx": {
+        "authn/oidc.py",
+        "cli/probe.py",
+        "cluster/client.py",
+        "cluster/connections.py",
+        "cluster/refusals.py",
+        "probe/credentials.py",
+        "probe/peers.py",
+    },
+    "brotli": {"probe"},
+    "cel": {"probe"},
+    "dns": {"probe"},
+    "h2": {"probe"},
+    "re2": {"probe"},
+    "sqlite3": {"probe"},
     "yaml": {"kube/documents.py"},
 }
 IMPURE = {

@@ -1,4 +1,4 @@
-"""· What is said about results: text for Prometheus, and the text that `debug` shows."""
+"""What is said about results: text for Prometheus, and the text that `debug` shows."""
 
 from __future__ import annotations
 
@@ -38,7 +38,12 @@ def debug_text(results: Sequence[Result], module: Module | None, *, labelled: bo
     configuration = (
         yaml_of(shown(_only_used(module))) if module is not None else "what the pod itself declares\n"
     )
-    metrics = series(results, labelled=labelled)
+    # one endpoint after the other, as the exporter shows one; the labels are said once
+    metrics = "".join(
+        (f'# with the labels pod="{one.pod}", endpoint="{one.endpoint}"\n' if labelled and one.place else "")
+        + series((one,), labelled=False)
+        for one in results
+    )
     return (
         f"Logs for the probe:\n{logs}\n\n\n\nMetrics that would have been returned:\n{metrics}\n\n\n"
         f"Module configuration:\n{configuration}"

@@ -1,7 +1,7 @@
 """· Reads a document into frozen dataclasses, and collects every mistake with its path.
 
-A field says how it is read: `item(kind, default)`.  A kind takes the value, its path and the list of mistakes,
-and returns what the field gets; after a mistake its return value is not used.
+A field says how it is read: `item(kind, default)`.  A kind takes the value, its path and the list of
+mistakes, and returns what the field gets; after a mistake its return value is not used.
 """
 
 from __future__ import annotations

@@ -20,7 +20,9 @@ class BadLocation(ValueError):
 def next_path(location: bytes, scheme: str, path: bytes, authorities: set[str]) -> bytes | None:
     """Path and query; None where it leads elsewhere.
 
-    `authorities`: what the endpoint is called, as host:port or as the Host that was sent.  Raises BadLocation.
+    `authorities`: what the endpoint is called, as host:port or as the Host that was sent.
+
+    Raises BadLocation.
     """
     text = location.decode("latin-1")
     if any(char <= " " or char == "\x7f" for char in text):

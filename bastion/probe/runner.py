@@ -19,7 +19,7 @@ from bastion.probe.probing import probe
 from bastion.probe.samples import Samples
 from bastion.probe.target import ProbeTarget
 from bastion.runtime.limits import Concurrency
-from bastion.runtime.turns import Key
+from bastion.runtime.turns import BACKGROUND, Key
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +80,24 @@ class Runner:
 
         Raises StatusError: 429 too many of this user, or why the target cannot be probed.
         """
+        if asker == BACKGROUND:  # the schedule bounds itself
+            return await self._run(order, timeout, asker, one=one)
         if not self._of_user.enter(asker):
             raise too_many_requests("too many probes of this user are under way; try again shortly")
         try:
-            deadline = asyncio.get_running_loop().time() + timeout
-            udp = order.module is not None and order.module.prober == "dns" and over_udp(order.module.dns)
-            places = await self._places.of(order.target, asker, udp=udp)
-            if not places:
-                return [_none_ready()]
-            if len(places) == 1 or one:
-                return [await self._shared(order, places[0], deadline)]
-            return list(await asyncio.gather(*(self._shared(order, place, deadline) for place in places)))
+            return await self._run(order, timeout, asker, one=one)
         finally:
             self._of_user.leave(asker)
+
+    async def _run(self, order: Order, timeout: float, asker: Key, *, one: bool) -> list[Result]:
+        deadline = asyncio.get_running_loop().time() + timeout
+        udp = order.module is not None and order.module.prober == "dns" and over_udp(order.module.dns)
+        places = await self._places.of(order.target, asker, udp=udp)
+        if not places:
+            return [_none_ready()]
+        if len(places) == 1 or one:
+            return [await self._shared(order, places[0], deadline)]
+        return list(await asyncio.gather(*(self._shared(order, place, deadline) for place in places)))
 
     async def _shared(self, order: Order, place: Place, deadline: float) -> Result:
         """A probe of this endpoint by this module that is under way, or a new one."""

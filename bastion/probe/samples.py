@@ -13,7 +13,7 @@ HELP: Mapping[str, str] = {
     "probe_timeout_seconds": "Seconds that the probe was given",
     "probe_dns_lookup_time_seconds": "Returns the time taken for probe dns lookup in seconds",
     "probe_ip_protocol": "Specifies whether probe ip protocol is IP4 or IP6",
-    "probe_ip_addr_hash": "Specifies the hash of IP address. It's useful to detect if the IP address changes.",
+    "probe_ip_addr_hash": "Specifies the hash of IP address, to detect if it changes",
     "probe_http_duration_seconds": "Duration of http request by phase, summed over all redirects",
     "probe_http_content_length": "Length of http content response",
     "probe_http_uncompressed_body_length": "Length of uncompressed response body",
@@ -21,7 +21,7 @@ HELP: Mapping[str, str] = {
     "probe_http_ssl": "Indicates if SSL was used for the final redirect",
     "probe_http_status_code": "Response HTTP status code",
     "probe_http_version": "Returns the version of HTTP of the probe response",
-    "probe_http_last_modified_timestamp_seconds": "Returns the Last-Modified HTTP response header in unixtime",
+    "probe_http_last_modified_timestamp_seconds": "Returns the Last-Modified header in unixtime",
     "probe_failed_due_to_regex": "Indicates if probe failed due to regex",
     "probe_failed_due_to_bytes": "Indicates if probe failed due to bytes",
     "probe_failed_due_to_cel": "Indicates if probe failed due to CEL expression not matching",
@@ -41,7 +41,7 @@ HELP: Mapping[str, str] = {
     "probe_dns_additional_rrs": "Returns number of entries in the additional resource record list",
     "probe_dns_query_succeeded": "Displays whether or not the query was executed successfully",
     "probe_dns_serial": "Returns the serial number of the zone",
-    "bastion_probe_broken": "Whether the prober itself could not work: then it is unknown whether the target is up",
+    "bastion_probe_broken": "Whether the prober itself could not work, so that nothing is known",
 }
 
 

@@ -14,7 +14,7 @@ from bastion.kube.requestinfo import Proxied, parse_proxied
 from bastion.kube.status import bad_request, quoted
 from bastion.kube.target import Target, parse_target
 
-# Method to verb.  OPTIONS asks only, and what a PUT writes is the module's, whose author the bastion's operator is.
+# Method to verb.  OPTIONS asks only; what a PUT writes is the module's, and so the operator's choice.
 VERBS = {
     "GET": "get",
     "HEAD": "get",

@@ -90,10 +90,8 @@ def _chain(tls: ssl.SSLObject, which: str) -> list[bytes]:
 
 def distinguished_name(name: x509.Name) -> str:
     """RFC 2253, as Go writes it: the last RDN first, and those whose type has no name behind all others."""
-    rdns = sorted(
-        reversed(name.rdns), key=lambda rdn: any(one.oid.dotted_string not in _NAMES for one in rdn)
-    )
-    return ",".join("+".join(_attribute(one) for one in rdn) for rdn in rdns)
+    parts = ["+".join(map(_attribute, rdn)) for rdn in name.rdns[::-1]]
+    return ",".join(sorted(parts, key=lambda part: part[:1].isdigit()))
 
 
 def _attribute(one: x509.NameAttribute[Any]) -> str:

@@ -1,7 +1,7 @@
 """· Which services and pods ask to be probed, by their annotations?
 
-`bastion.dev/probe: "true"` with `…/probe-path`, `-port`, `-module` and `-interval`; and what many clusters have
-already: `prometheus.io/probe` with `path`, `port` and `scheme`.
+`bastion.dev/probe: "true"` with `…/probe-path`, `-port`, `-module` and `-interval`; and what many clusters
+have already: `prometheus.io/probe` with `path`, `port` and `scheme`.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ def all_wanted(services: Iterable[Service], pods: Iterable[Pod]) -> Iterator[Wan
         if (found := wanted("Service", service.metadata.annotations, service)) is not None:
             yield found
     for pod in pods:
-        if pod.metadata.annotations and not pod.terminal:
-            if (found := wanted("Pod", pod.metadata.annotations, pod)) is not None:
-                yield found
+        found = wanted("Pod", pod.metadata.annotations, pod) if not pod.terminal else None
+        if found is not None:
+            yield found
 
 
 def wanted(kind: str, annotations: Mapping[str, str] | None, of: Service | Pod) -> Wanted | None:

@@ -17,7 +17,9 @@ READ = 65536
 
 @dataclass(slots=True)
 class Wire:
-    """`connect` and `handshake` are seconds; `first_byte` is when the first one of a response came, 0 before; `tls` is None where plain text is spoken."""
+    """`connect` and `handshake` are seconds; `first_byte` is when the first one of a response came, 0 before;
+    `tls` is None where plain text is spoken.
+    """
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter

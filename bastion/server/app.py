@@ -47,8 +47,8 @@ class App:
         `hosts`: the application hosts.
 
         `sign_ins` observes signing in and out; None where that is off.  `admits`: whether the client may read
-        /metrics; it responds itself where not.  None where every client may.  `handlers` of further own paths,
-        which are also under /.bastion.
+        /metrics; it responds itself where not.  None where every client may.  `handlers` of further own
+        paths, which are also under /.bastion.
         """
         self._gateway = gateway
         self._web = web

@@ -9,10 +9,15 @@ from dataclasses import dataclass
 from bastion.observe.families import Family, gauge
 from bastion.probe.attempt import Environment
 from bastion.probe.contexts import Contexts
+from bastion.probe.exported import scheduled
+from bastion.probe.history import History
 from bastion.probe.modulesource import ModuleSource
+from bastion.probe.pages import Pages, Visible
 from bastion.probe.places import Places
+from bastion.probe.reports import LocalReport
 from bastion.probe.runner import Runner
-from bastion.probe.service import Doors, ProbePage, Probing
+from bastion.probe.service import Doors, Handler, ProbePage, Probing
+from bastion.probe.sweeper import Sweeper
 from bastion.proxy.credentials import CredentialReader
 from bastion.proxy.identified import Identification
 from bastion.runtime.follow import follow
@@ -28,9 +33,11 @@ class ProbingParts:
 
     pages: Probing
     modules: ModuleSource
+    sweeper: Sweeper
 
     def families(self) -> list[Family]:
         return [
+            *scheduled(self.sweeper),
             gauge(
                 "bastion_probe_config_last_reload_successful",
                 "Whether the probe configuration could be used when it was last read.",
@@ -62,5 +69,33 @@ async def open_probing(config: Config, cluster: Cluster, parts: Parts, stack: As
         access.authorizer,
     )
     doors = Doors(parts.admission, identification, modules)
-    pages = {b"/probe": ProbePage(doors, runner, access.guard)}
-    return ProbingParts(Probing(pages, parts.origins, access.guard, parts.observer), modules)
+    history = History()
+    sweeper = Sweeper(
+        runner=runner,
+        modules=modules,
+        catalog=cluster.catalog,
+        history=history,
+        interval=settings.interval,
+        folk=settings.convention == "prometheus.io",
+        now=time.time,
+    )
+    if settings.schedule:
+        in_background(stack, sweeper.run(), "scheduled probes")
+
+    async def reports() -> LocalReport:
+        broken = sweeper.health.broken
+        state = {"state": "broken", "reason": "no target can be reached"} if broken else {"state": "ok"}
+        return LocalReport(history, state, time.time())
+
+    visible = Visible(doors, modules, sweeper.wanted, public=settings.public_status)
+    pages = Pages(visible, reports, time.time)
+    handlers: dict[bytes, Handler] = {
+        b"/probe": ProbePage(doors, runner, access.guard),
+        b"/probe/targets": pages.targets,
+        b"/probe/status": pages.status,
+        b"/probe/history": pages.history,
+        b"/probe/badge.svg": pages.badge,
+        b"/probe/badge.json": pages.shield,
+        b"/probe/changes.rss": pages.changes,
+    }
+    return ProbingParts(Probing(handlers, parts.origins, access.guard, parts.observer), modules, sweeper)
