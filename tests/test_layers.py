@@ -45,7 +45,6 @@ FOREIGN = {  # library -> the only places that may import it
         "cluster/connections.py",
         "cluster/refusals.py",
         "probe/credentials.py",
-        "probe/peers.py",
     },
     "brotli": {"probe"},
     "cel": {"probe"},

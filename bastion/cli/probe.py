@@ -27,9 +27,7 @@ MANUAL = Manual(
         ("a path", "bastion probe services/shop/web:http/healthz --module http_2xx --watch"),
         ("is this file good?", "bastion probe --check-config modules.yaml"),
     ),
-    (
-        "TARGET goes before the flags: pods|services/NAMESPACE/[SCHEME:]NAME[:PORT][/PATH] or nodes/…",
-    ),
+    ("TARGET goes before the flags: pods|services/NAMESPACE/[SCHEME:]NAME[:PORT][/PATH] or nodes/…",),
 )
 
 

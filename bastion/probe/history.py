@@ -158,6 +158,13 @@ class History:
     def items(self) -> Iterable[tuple[Key, Track]]:
         return self._tracks.items()
 
+    def targets(self) -> list[tuple[str, str]]:
+        return list(self._of)
+
+    def clear(self) -> None:
+        self._tracks.clear()
+        self._of.clear()
+
     def forget(self, keys: Iterable[Key]) -> None:
         for key in list(keys):
             self._tracks.pop(key, None)
@@ -166,11 +173,8 @@ class History:
             if not there:
                 self._of.pop((key.target, key.module), None)
 
-    def forget_endpoints(self, before: float) -> None:
-        """Those that nothing was heard of since, where the target has others that live."""
-        self.forget([key for key, track in self._tracks.items() if track.last < before])
-
-    def __len__(self) -> int:
+    def statistics(self) -> int:
+        """Endpoints and targets that are known."""
         return len(self._tracks)
 
     def _new(self, key: Key) -> Track:

@@ -21,7 +21,7 @@ from bastion.probe.wanted import Wanted
 from bastion.proxy.identified import Asker
 
 JSON = "application/json"
-Reports = Callable[[], Awaitable[Report]]
+Reports = Callable[[str, str], Awaitable[Report]]  # of a target by a module, both empty for all
 
 
 class Visible:
@@ -103,7 +103,7 @@ class Pages:
 
     async def status(self, asked: Asked) -> Page:
         there = await self._visible.of(asked)
-        report = await self._reports()
+        report = await self._reports("", "")
         document = {
             "prober": report.prober,
             "targets": [_row(one, report) for one in there],
@@ -115,7 +115,7 @@ class Pages:
     async def history(self, asked: Asked) -> Page:
         found = parameters(asked.query, ("target", "module"))
         subject = await self._visible.one(asked, found)
-        report = await self._reports()
+        report = await self._reports(subject.target.text, subject.name)
         known = report.of(subject.target.text, subject.name)
         return _json(
             {
@@ -135,7 +135,7 @@ class Pages:
 
     async def changes(self, asked: Asked) -> Page:
         there = await self._visible.of(asked)
-        report = await self._reports()
+        report = await self._reports("", "")
         found = [
             (at, state, one)
             for one in there
@@ -146,6 +146,10 @@ class Pages:
             changes_rss(sorted(found, key=lambda c: -c[0])[:100]).encode(),
         )
 
+    async def _of(self, subject: Subject) -> dict[str, Any] | None:
+        target, module = subject.target.text, subject.name
+        return (await self._reports(target, module)).of(target, module)
+
     async def _badge(self, asked: Asked) -> tuple[str, str, str]:
         """Label, message and colour."""
         found = parameters(asked.query, ("target", "module", "window"))
@@ -153,7 +157,7 @@ class Pages:
         if window and window not in WINDOWS:
             raise bad_request(f"the parameter window is one of {', '.join(WINDOWS)}")
         subject = await self._visible.one(asked, found)
-        known = (await self._reports()).of(subject.target.text, subject.name) or {}
+        known = (await self._of(subject)) or {}
         if not window:
             state = known.get("state", UNKNOWN)
             return "health", state, _COLOURS.get(state, "lightgrey")
@@ -187,7 +191,7 @@ def _row(wanted: Wanted, report: Report) -> dict[str, Any]:
         "kind": wanted.kind,
         "namespace": wanted.namespace,
         "name": wanted.name,
-        **{name: value for name, value in known.items() if name not in ("endpoints", "changes", "slots")},
+        **{name: known[name] for name in ("state", "since", "last", "uptime", "flapping") if name in known},
         "endpoints": endpoints,
     }
 

@@ -44,7 +44,8 @@ class RemoteReport(Report):
         return found
 
 
-def described(tracks: Mapping[Key, Track], now: float) -> dict[str, Any]:
+def described(tracks: Mapping[Key, Track], now: float, *, brief: bool = False) -> dict[str, Any]:
+    """`brief`: without single results."""
     whole = next((track for key, track in tracks.items() if not key.endpoint), None)
     endpoints = {key.endpoint: track for key, track in tracks.items() if key.endpoint}
     states = {track.state for track in endpoints.values()}
@@ -59,13 +60,19 @@ def described(tracks: Mapping[Key, Track], now: float) -> dict[str, Any]:
         "uptime": uptime_of([first], now),
         "flapping": first.flapping(now),
         "changes": [list(change) for change in first.changes],
-        "slots": [list(slot) for slot in first.slots.worst()],
-        "endpoints": [_endpoint(name, track) for name, track in sorted(endpoints.items())],
-        "results": [_outcome(one) for one in first.results],
+        "endpoints": [_endpoint(name, track, brief=brief) for name, track in sorted(endpoints.items())],
+        **({} if brief else _details(first)),
     }
 
 
-def _endpoint(name: str, track: Track) -> dict[str, Any]:
+def _details(track: Track) -> dict[str, Any]:
+    return {
+        "slots": [list(slot) for slot in track.slots.worst()],
+        "results": [_outcome(one) for one in track.results],
+    }
+
+
+def _endpoint(name: str, track: Track, *, brief: bool) -> dict[str, Any]:
     last = track.results[-1] if track.results else None
     return {
         "endpoint": name,
@@ -75,8 +82,14 @@ def _endpoint(name: str, track: Track) -> dict[str, Any]:
         "last": track.last,
         "duration": last.duration if last is not None else 0.0,
         "reason": last.reason if last is not None and not last.success else "",
-        "results": [_outcome(one) for one in track.results],
-        "failures": [{**_outcome(one), "log": list(one.log)} for one in track.failures],
+        **(
+            {}
+            if brief
+            else {
+                "results": [_outcome(one) for one in track.results],
+                "failures": [{**_outcome(one), "log": list(one.log)} for one in track.failures],
+            }
+        ),
     }
 
 

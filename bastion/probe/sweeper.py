@@ -81,7 +81,7 @@ class Sweeper:
         self._interval = interval
         self._folk = folk
         self._now = now
-        self._added = added
+        self.added = added
         self._schedule: Schedule[Wanted] = Schedule(random)
         self._places = asyncio.Semaphore(AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -117,13 +117,18 @@ class Sweeper:
 
     def look(self, now: float) -> None:
         """Who asks by now?"""
-        wanted = [one for one in self.wanted() if self._folk or not one.folk][:MOST_TARGETS]
+        wanted = self.asked()
         self._schedule.replace({one: one.interval or self._interval for one in wanted}, now)
         there = set(wanted)
         for key in [key for key, latest in self.latest.items() if latest.wanted not in there]:
             del self.latest[key]
 
+    def asked(self) -> list[Wanted]:
+        """What is to be probed."""
+        return [one for one in self.wanted() if self._folk or not one.folk][:MOST_TARGETS]
+
     def wanted(self) -> list[Wanted]:
+        """What asks for it, by whichever annotation."""
         return list(all_wanted(self._catalog.services.values(), self._catalog.pods.values()))
 
     async def probe(self, wanted: Wanted) -> None:
@@ -175,7 +180,7 @@ class Sweeper:
 
     def _add(self, key: Key, outcome: Outcome, result: Result) -> None:
         state = self._history.add(key, outcome, result.failures, result.successes)
-        self._added(key, outcome)
+        self.added(key, outcome)
         if state and not key.endpoint:
             level = logging.WARNING if state == DOWN else logging.INFO
             _log.log(level, "%s by %s is %s %s", key.target, key.module, state, outcome.reason)

@@ -93,11 +93,14 @@ def _browsers(options: Options, mistakes: Mistakes) -> None:
         mistakes.add("{1} may not be under {0}: those names are the applications'", *keys)
 
 
+WRITTEN = frozenset(("probing.store",))  # files that are made where they are missing
+
+
 def _missing_files(options: Options, mistakes: Mistakes) -> None:
     for row in options_of(Options):
         if row.section:
             for path in _paths(value_of(options, row)):
-                if not path.exists():
+                if not (path.parent if row.key in WRITTEN else path).exists():
                     mistakes.add("{0}: {path}: no such file", row.key, path=path)
 
 

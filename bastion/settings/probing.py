@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from bastion.settings.kinds import BOOLEAN, COUNT, DURATION, PATH, one_of
+from bastion.settings.kinds import BOOLEAN, COUNT, DURATION, LISTEN, PATH, named, one_of
 from bastion.settings.option import option
 
 CONVENTIONS = ("none", "prometheus.io")
@@ -41,6 +41,25 @@ class Probing:
     )
     store_size: int = option(
         "probe-store-size", COUNT, 1024, "the largest that file becomes, in MiB; 0 for no limit"
+    )
+    lease: str = option(
+        "probe-lease",
+        named("NAMESPACE/NAME"),
+        "",
+        "the Lease by which replicas agree who probes; without it bastion-probes in the own namespace",
+    )
+    peer_address: tuple[str, int] | None = option(
+        "probe-peer-address",
+        LISTEN,
+        None,
+        "where the replica that probes tells the others its results, over TLS; without it the pod's own"
+        " address (POD_IP) and any port",
+    )
+    peer_token_file: Path | None = option(
+        "probe-peer-token-file",
+        PATH,
+        None,
+        "the bastion's own token with the audience bastion-peers, which replicas show each other",
     )
     most: int = option("max-probes", COUNT, 256, "probes under way; 0 for no limit")
     most_per_user: int = option(

@@ -11,11 +11,13 @@ Key = tuple[str, str, str]  # (resource, namespace or "", name)
 CORE = ""
 AUTHENTICATION = "authentication.k8s.io"
 AUTHORIZATION = "authorization.k8s.io"
+COORDINATION = "coordination.k8s.io"
 DISCOVERY = "discovery.k8s.io"
 RBAC_GROUP = "rbac.authorization.k8s.io"
 
 READ = ("get", "list", "watch")
 CREATE = ("create",)
+WRITE = ("get", "create", "update")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ RESOURCES = (
     Resource("serviceaccounts", "ServiceAccount", short_names=("sa",)),
     Resource("services", "Service", short_names=("svc",)),
     Resource("endpointslices", "EndpointSlice", DISCOVERY),
+    Resource("leases", "Lease", COORDINATION, verbs=WRITE),
     Resource("clusterrolebindings", "ClusterRoleBinding", RBAC_GROUP, namespaced=False),
     Resource("clusterroles", "ClusterRole", RBAC_GROUP, namespaced=False),
     Resource("rolebindings", "RoleBinding", RBAC_GROUP),

@@ -10,11 +10,9 @@ from bastion.observe.families import Family, gauge
 from bastion.probe.attempt import Environment
 from bastion.probe.contexts import Contexts
 from bastion.probe.exported import scheduled
-from bastion.probe.history import History
 from bastion.probe.modulesource import ModuleSource
 from bastion.probe.pages import Pages, Visible
 from bastion.probe.places import Places
-from bastion.probe.reports import LocalReport
 from bastion.probe.runner import Runner
 from bastion.probe.service import Doors, Handler, ProbePage, Probing
 from bastion.probe.sweeper import Sweeper
@@ -25,6 +23,7 @@ from bastion.settings.config import Config
 from bastion.wiring.background import in_background
 from bastion.wiring.cluster import Cluster
 from bastion.wiring.gateway import Parts
+from bastion.wiring.probeschedule import open_schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,26 +68,10 @@ async def open_probing(config: Config, cluster: Cluster, parts: Parts, stack: As
         access.authorizer,
     )
     doors = Doors(parts.admission, identification, modules)
-    history = History()
-    sweeper = Sweeper(
-        runner=runner,
-        modules=modules,
-        catalog=cluster.catalog,
-        history=history,
-        interval=settings.interval,
-        folk=settings.convention == "prometheus.io",
-        now=time.time,
-    )
-    if settings.schedule:
-        in_background(stack, sweeper.run(), "scheduled probes")
-
-    async def reports() -> LocalReport:
-        broken = sweeper.health.broken
-        state = {"state": "broken", "reason": "no target can be reached"} if broken else {"state": "ok"}
-        return LocalReport(history, state, time.time())
-
+    scheduled = await open_schedule(config, cluster, runner, modules, stack)
+    sweeper = scheduled.sweeper
     visible = Visible(doors, modules, sweeper.wanted, public=settings.public_status)
-    pages = Pages(visible, reports, time.time)
+    pages = Pages(visible, scheduled.hub.report, time.time)
     handlers: dict[bytes, Handler] = {
         b"/probe": ProbePage(doors, runner, access.guard),
         b"/probe/targets": pages.targets,
