@@ -29,7 +29,8 @@ def modules_of(text: str) -> dict[str, Module]:
     wrong += [
         f"{name}: field {name} not found: there is only modules" for name in document if name != "modules"
     ]
-    given = document.get("modules") or {}
+    given = document.get("modules")
+    given = {} if given is None else given
     if not isinstance(given, dict):
         wrong.append("modules: is not a mapping")
         given = {}
