@@ -10,6 +10,7 @@ from typing import TypeVar
 from msgspec.structs import force_setattr
 
 from bastion.kube.objects import (
+    NO_ANNOTATIONS,
     SERVICE_NAME_LABEL,
     DeclaredProbe,
     EndpointConditions,
@@ -21,15 +22,7 @@ from bastion.kube.objects import (
     ServicePort,
 )
 
-LONGEST_ANNOTATION = 2048
 MOST_PROBES = 4096
-_PROBE_ANNOTATIONS = (
-    "bastion.dev/",
-    "prometheus.io/probe",
-    "prometheus.io/path",
-    "prometheus.io/port",
-    "prometheus.io/scheme",
-)
 _PROBES: dict[DeclaredProbe, DeclaredProbe] = {}
 
 O = TypeVar("O", bound=Object)  # noqa: E741
@@ -42,8 +35,8 @@ def compact(object: O) -> O:
     """
     metadata = object.metadata
     force_setattr(metadata, "namespace", intern(metadata.namespace))
-    if metadata.annotations is not None:
-        force_setattr(metadata, "annotations", _about_probes(metadata.annotations))
+    if metadata.annotations is None or metadata.annotations == NO_ANNOTATIONS:
+        force_setattr(metadata, "annotations", NO_ANNOTATIONS)
     if isinstance(object, Pod):
         _compact_pod(object)
     elif isinstance(object, EndpointSlice):
@@ -82,15 +75,6 @@ def _compact_pod(pod: Pod) -> None:
             force_setattr(container, "readiness_probe", _one_probe(container.probe))
             force_setattr(container, "liveness_probe", None)
             force_setattr(container, "startup_probe", None)
-
-
-def _about_probes(annotations: dict[str, str]) -> dict[str, str] | None:
-    kept = {
-        intern(name): intern(value)
-        for name, value in annotations.items()
-        if name.startswith(_PROBE_ANNOTATIONS) and len(value) <= LONGEST_ANNOTATION
-    }
-    return kept or None
 
 
 def _one_probe(probe: DeclaredProbe) -> DeclaredProbe:

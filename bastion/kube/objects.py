@@ -15,12 +15,30 @@ class Struct(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     """
 
 
+class Annotations(Struct, frozen=True):
+    """Those about probes; the folk_ ones are a convention of many clusters."""
+
+    probe: str = msgspec.field(default="", name="bastion.dev/probe")
+    path: str = msgspec.field(default="", name="bastion.dev/probe-path")
+    port: str = msgspec.field(default="", name="bastion.dev/probe-port")
+    module: str = msgspec.field(default="", name="bastion.dev/probe-module")
+    interval: str = msgspec.field(default="", name="bastion.dev/probe-interval")
+    status: str = msgspec.field(default="", name="bastion.dev/status")
+    folk_probe: str = msgspec.field(default="", name="prometheus.io/probe")
+    folk_path: str = msgspec.field(default="", name="prometheus.io/path")
+    folk_port: str = msgspec.field(default="", name="prometheus.io/port")
+    folk_scheme: str = msgspec.field(default="", name="prometheus.io/scheme")
+
+
+NO_ANNOTATIONS = Annotations()
+
+
 class Metadata(Struct, frozen=True):
     name: str = ""
     namespace: str = ""
     uid: str = ""
     creation_timestamp: str | None = None
-    annotations: dict[str, str] | None = None  # those about probes; `compact` drops the others
+    annotations: Annotations | None = NO_ANNOTATIONS
 
 
 TCP = "TCP"  # HTTP is spoken over nothing else

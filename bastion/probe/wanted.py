@@ -6,18 +6,17 @@ have already: `prometheus.io/probe` with `path`, `port` and `scheme`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from bastion.kube.objects import Pod, Service
+from bastion.kube.objects import NO_ANNOTATIONS, Pod, Service
 from bastion.kube.status import StatusError
 from bastion.probe.modulefile import DECLARED, DEFAULT
 from bastion.probe.target import ProbeTarget, target_of
 from bastion.probe.units import seconds
 
-OWN, FOLK = "bastion.dev/probe", "prometheus.io/probe"
-STATUS = "bastion.dev/status"
+SCHEMES = ("http", "https")
 SHORTEST, LONGEST = 1.0, 86400.0  # seconds between two probes
 
 
@@ -37,56 +36,38 @@ class Wanted(msgspec.Struct, frozen=True, gc=False):
 
 def all_wanted(services: Iterable[Service], pods: Iterable[Pod]) -> Iterator[Wanted]:
     for service in services:
-        if (found := wanted("Service", service.metadata.annotations, service)) is not None:
+        if (found := wanted("Service", service)) is not None:
             yield found
     for pod in pods:
-        found = wanted("Pod", pod.metadata.annotations, pod) if not pod.terminal else None
+        found = wanted("Pod", pod) if not pod.terminal else None
         if found is not None:
             yield found
 
 
-def wanted(kind: str, annotations: Mapping[str, str] | None, of: Service | Pod) -> Wanted | None:
+def wanted(kind: str, of: Service | Pod) -> Wanted | None:
     """None where it does not ask, or what it asks for cannot be read."""
-    if not annotations:
+    metadata, said = of.metadata, of.metadata.annotations
+    if said is None or said is NO_ANNOTATIONS:
         return None
-    own = annotations.get(OWN)
-    folk = own is None and annotations.get(FOLK) == "true"
-    if own != "true" and not folk:
+    folk = not said.probe and said.folk_probe == "true"
+    if said.probe != "true" and not folk:
         return None
-    path, port, module, scheme = _said(annotations, folk=folk)
-    if module is None:
-        module = DEFAULT if folk or path else DECLARED
-    metadata = of.metadata
-    id = (
-        f"{scheme}:{metadata.name}:{port}" if scheme else f"{metadata.name}:{port}" if port else metadata.name
+    path, port, scheme = (
+        (said.folk_path, said.folk_port, said.folk_scheme) if folk else (said.path, said.port, "")
     )
-    resource = "services" if kind == "Service" else "pods"
+    module = DEFAULT if folk else said.module or (DEFAULT if path else DECLARED)
     if path and not path.startswith(("/", "?")):
         path = f"/{path}"
+    id = f"{metadata.name}:{port}" if port else metadata.name
+    if scheme in SCHEMES:
+        id = f"{scheme}:{metadata.name}:{port}"
+    resource = "services" if kind == "Service" else "pods"
     try:
         target = target_of(f"{resource}/{metadata.namespace}/{id}{path}".encode())
-        interval = seconds(annotations.get(f"{OWN}-interval", "0"))
+        interval = seconds(said.interval or "0")
     except (StatusError, ValueError):
         return None
     if interval:
         interval = min(max(interval, SHORTEST), LONGEST)
-    public = annotations.get(STATUS) == "public"
+    public = said.status == "public"
     return Wanted(kind, metadata.namespace, metadata.name, target, module, interval, folk, public)
-
-
-def _said(annotations: Mapping[str, str], *, folk: bool) -> tuple[str, str, str | None, str]:
-    """Path, port, module and scheme."""
-    if not folk:
-        return (
-            annotations.get(f"{OWN}-path", ""),
-            annotations.get(f"{OWN}-port", ""),
-            annotations.get(f"{OWN}-module"),
-            "",
-        )
-    scheme = annotations.get("prometheus.io/scheme", "")
-    return (
-        annotations.get("prometheus.io/path", ""),
-        annotations.get("prometheus.io/port", ""),
-        None,
-        scheme if scheme in ("http", "https") else "",
-    )

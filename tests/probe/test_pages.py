@@ -91,26 +91,29 @@ def test_what_asks_is_probed_and_told_in_history_and_metrics(tmp_path: Path) -> 
     modules = "modules: {http_2xx: {prober: http}, secret: {prober: http, http: {bearer_token: hush}}}"
 
     async def main() -> None:
-        async with backend(20, says={b"/": response()}) as there, backend(21) as thief:
-            async with world(tmp_path, objects, modules, "--probe-interval", "1s") as bastion:
-                await until_state(bastion, "services/shop/web:http/", "up")
-                history = (await bastion.get("/probe/history?target=services/shop/web:http/")).json
-                assert history["uptime"]["24h"] == 1.0
-                assert history["endpoints"][0]["pod"] == "web-0"
-                assert history["results"][0]["success"] is True
-                badge = (await bastion.get("/probe/badge.json?target=services/shop/web:http/&window=1h")).json
-                assert badge["message"] == "100.00%"
-                groups = (await bastion.get("/probe/targets")).json
-                assert {one["targets"][0] for one in groups} == {
-                    "services/shop/web:http/",
-                    "services/shop/folk:8080",
-                    "services/shop/theft:http/",
-                }
-                assert there.seen
-                assert thief.seen == []
-                status = {
-                    one["name"]: one["state"] for one in (await bastion.get("/probe/status")).json["targets"]
-                }
-                assert status == {"web": "up", "folk": "unknown", "theft": "unknown"}
+        async with (
+            backend(20, says={b"/": response()}) as there,
+            backend(21) as thief,
+            world(tmp_path, objects, modules, "--probe-interval", "1s") as bastion,
+        ):
+            await until_state(bastion, "services/shop/web:http/", "up")
+            history = (await bastion.get("/probe/history?target=services/shop/web:http/")).json
+            assert history["uptime"]["24h"] == 1.0
+            assert history["endpoints"][0]["pod"] == "web-0"
+            assert history["results"][0]["success"] is True
+            badge = (await bastion.get("/probe/badge.json?target=services/shop/web:http/&window=1h")).json
+            assert badge["message"] == "100.00%"
+            groups = (await bastion.get("/probe/targets")).json
+            assert {one["targets"][0] for one in groups} == {
+                "services/shop/web:http/",
+                "services/shop/folk:8080",
+                "services/shop/theft:http/",
+            }
+            assert there.seen
+            assert thief.seen == []
+            status = {
+                one["name"]: one["state"] for one in (await bastion.get("/probe/status")).json["targets"]
+            }
+            assert status == {"web": "up", "folk": "unknown", "theft": "unknown"}
 
     run(main())

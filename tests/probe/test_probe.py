@@ -30,18 +30,21 @@ def labels(number: int) -> str:
 
 def test_every_endpoint_of_a_service_is_probed_at_once(tmp_path: Path) -> None:
     async def main() -> None:
-        async with world(tmp_path, TRIO, MODULES) as bastion, backend(10, says={b"/": response()}):
-            async with backend(11, says={b"/": response(status=503)}):
-                found = await bastion.probe("services/shop/web:http")
-                assert found.status == 200
-                assert found.fields["content-type"].startswith("text/plain; version=0.0.4")
-                success = [found.value(f"probe_success{labels(n)}") for n in range(3)]
-                assert success == [1, 0, 0]
-                status = [found.value(f"probe_http_status_code{labels(n)}") for n in range(3)]
-                assert status == [200, 503, 0]
-                one = await bastion.probe("services/shop/web:http", endpoints="one")
-                assert one.value("probe_success") in (0, 1)
-                assert one.text.count("\nprobe_success") == 1
+        async with (
+            world(tmp_path, TRIO, MODULES) as bastion,
+            backend(10, says={b"/": response()}),
+            backend(11, says={b"/": response(status=503)}),
+        ):
+            found = await bastion.probe("services/shop/web:http")
+            assert found.status == 200
+            assert found.fields["content-type"].startswith("text/plain; version=0.0.4")
+            success = [found.value(f"probe_success{labels(n)}") for n in range(3)]
+            assert success == [1, 0, 0]
+            status = [found.value(f"probe_http_status_code{labels(n)}") for n in range(3)]
+            assert status == [200, 503, 0]
+            one = await bastion.probe("services/shop/web:http", endpoints="one")
+            assert one.value("probe_success") in (0, 1)
+            assert one.text.count("\nprobe_success") == 1
 
     run(main())
 
@@ -138,6 +141,7 @@ def test_what_is_asked_is_not_handed_on(tmp_path: Path) -> None:
         "http://169.254.169.254/",
         "file:///etc/passwd",
     ],
+    ids=["host", "host alone", "user information", "port", "scheme", "metadata", "file"],
 )
 def test_a_redirect_elsewhere_is_not_followed(tmp_path: Path, where: str) -> None:
     async def main() -> None:
@@ -251,11 +255,15 @@ def test_what_the_pod_declares(tmp_path: Path) -> None:
 
     async def main() -> None:
         says = {b"/ready": response(status=399), b"/live": response(status=400)}
-        async with world(tmp_path, objects) as bastion, backend(10, says=says) as ready, backend(11):
-            async with backend(12, says=says):
-                found = await bastion.probe("services/shop/web:http", "declared")
-                assert [found.value(f"probe_success{labels(n)}") for n in range(3)] == [1, 1, 0]
-                assert b"User-Agent: kube-probe/" in ready.seen[0]
+        async with (
+            world(tmp_path, objects) as bastion,
+            backend(10, says=says) as ready,
+            backend(11),
+            backend(12, says=says),
+        ):
+            found = await bastion.probe("services/shop/web:http", "declared")
+            assert [found.value(f"probe_success{labels(n)}") for n in range(3)] == [1, 1, 0]
+            assert b"User-Agent: kube-probe/" in ready.seen[0]
 
     run(main())
 

@@ -46,6 +46,9 @@ EXAMPLES = {
     "DOMAIN": "proxy.test",
     "LEVEL": "3",
     "text|json": "json",
+    "none|prometheus.io": "prometheus.io",
+    "NAMESPACE/NAME": "bastion/probes",
+    "TEXT": "declared-too",
     "[IP:]PORT": "127.0.0.1:9090",
 }
 
