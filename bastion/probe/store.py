@@ -21,6 +21,7 @@ EVERY = 1.0  # seconds
 PRUNE_EVERY = 600.0  # seconds
 KEPT = 7 * 86400.0  # seconds that single results are kept
 PAGE = 4096
+MOST_TRIES = 4
 MOST_WAITING = 100_000
 
 _SCHEMA = """
@@ -147,16 +148,18 @@ class Store:
         batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
         if connection is None or not batch:
             return
-        try:
-            self._write(connection, batch)
-        except sqlite3.Error as error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            self._ids.clear()
-            if "full" in str(error):
+        for room in range(MOST_TRIES):
+            try:
+                self._write(connection, batch)
+                return
+            except sqlite3.Error as error:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                self._ids.clear()
+                if "full" not in str(error) or room == MOST_TRIES - 1:
+                    _log.error("%s: %d results of probes are lost: %s", self._file, len(batch), error)
+                    return
                 self._make_room(connection)
-            else:
-                _log.error("%s: %s", self._file, error)
 
     def _write(self, connection: sqlite3.Connection, batch: list[tuple[Key, Outcome]]) -> None:
         connection.execute("BEGIN")
