@@ -12,7 +12,7 @@ _POWERS = " KMGTPE"
 
 def seconds(text: str) -> float:
     """Of `1m30s`, as time.ParseDuration reads it.  Raises ValueError."""
-    sign, rest = (-1.0 if text[:1] == "-" else 1.0), text.lstrip("+-") if text[:1] in "+-" else text
+    sign, rest = (-1.0 if text[:1] == "-" else 1.0), text[1:] if text[:1] in ("+", "-") else text
     if rest == "0":
         return 0.0
     total, at = 0.0, 0

@@ -6,6 +6,7 @@ have already: `prometheus.io/probe` with `path`, `port` and `scheme`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -17,6 +18,7 @@ from bastion.probe.target import ProbeTarget, target_of
 from bastion.probe.units import seconds
 
 SCHEMES = ("http", "https")
+_PORT = re.compile(r"[a-z0-9-]{0,15}")
 SHORTEST, LONGEST = 1.0, 86400.0  # seconds between two probes
 
 
@@ -56,6 +58,8 @@ def wanted(kind: str, of: Service | Pod) -> Wanted | None:
         (said.folk_path, said.folk_port, said.folk_scheme) if folk else (said.path, said.port, "")
     )
     module = DEFAULT if folk else said.module or (DEFAULT if path else DECLARED)
+    if not _PORT.fullmatch(port):  # with a colon in it the id would name another service
+        return None
     if path and not path.startswith(("/", "?")):
         path = f"/{path}"
     id = f"{metadata.name}:{port}" if port else metadata.name
