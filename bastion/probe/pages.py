@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from bastion.http.fields import first_value
-from bastion.kube.status import StatusError, bad_request
+from bastion.kube.status import StatusError, bad_request, service_unavailable
 from bastion.probe.answers import Page
 from bastion.probe.badges import badge_json, badge_svg
 from bastion.probe.history import UNKNOWN, WINDOWS
@@ -34,14 +34,19 @@ class Visible:
         wanted: Callable[[], Iterable[Wanted]],
         *,
         public: bool,
+        ready: Callable[[], bool] = lambda: True,
     ) -> None:
+        """`ready`: whether all objects are known, so that nothing is missing."""
         self._doors = doors
         self._modules = modules
         self._wanted = wanted
         self._public = public
+        self._ready = ready
 
     async def of(self, asked: Asked) -> list[Wanted]:
-        """Raises StatusError 401."""
+        """Raises StatusError 401, 503."""
+        if not self._ready():  # an empty list would have Prometheus forget its targets
+            raise service_unavailable("the cluster's objects are still being read", retry_after=1)
         everything = self._wanted()
         asker = await self._asker(asked)
         if asker is None:

@@ -70,7 +70,9 @@ async def open_probing(config: Config, cluster: Cluster, parts: Parts, stack: As
     doors = Doors(parts.admission, identification, modules)
     scheduled = await open_schedule(config, cluster, runner, modules, stack)
     sweeper = scheduled.sweeper
-    visible = Visible(doors, modules, sweeper.wanted, public=settings.public_status)
+    visible = Visible(
+        doors, modules, sweeper.wanted, public=settings.public_status, ready=lambda: cluster.ready
+    )
     pages = Pages(visible, scheduled.hub.report, time.time)
     handlers: dict[bytes, Handler] = {
         b"/probe": ProbePage(doors, runner, access.guard),
