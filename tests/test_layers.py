@@ -20,7 +20,7 @@ ROWS = [
     {"cli"},
     {"demo"},
     {"wiring", "localproxy"},
-    {"server", "web", "node", "standalone"},
+    {"server", "web", "node", "probe", "standalone"},
     {"proxy"},
     {"authn", "authz", "signin", "discovery"},
     {"cluster", "identity", "network", "observe"},
@@ -36,10 +36,22 @@ STANDALONE_FOR = {"cli", "demo", "wiring"}
 FOREIGN = {  # library -> the only places that may import it
     "kubernetes": {"cluster/kubeconfig.py"},
     "jose": {"authn/jwt.py"},
-    "re2": {"localproxy/patterns.py"},
+    "re2": {"localproxy/patterns.py", "probe"},
     "httptools": {"network/http1/reader.py"},
     "fastapi": {"web"},
-    "httpx": {"authn/oidc.py", "cluster/client.py", "cluster/connections.py", "cluster/refusals.py"},
+    "httpx": {
+        "authn/oidc.py",
+        "cli/probe.py",
+        "cluster/client.py",
+        "cluster/connections.py",
+        "cluster/refusals.py",
+        "probe/credentials.py",
+    },
+    "brotli": {"probe"},
+    "cel": {"probe"},
+    "dns": {"probe"},
+    "h2": {"probe"},
+    "sqlite3": {"probe"},
     "yaml": {"kube/documents.py"},
 }
 IMPURE = {

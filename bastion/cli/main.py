@@ -36,6 +36,11 @@ COMMANDS = (
     Command("node", "reach Services from this node: kube-proxy's job", "bastion.cli.node"),
     Command("standalone", "serve manifests as a small Kubernetes API", "bastion.cli.standalone"),
     Command("demo", "start sample workloads and a bastion in front of them", "bastion.cli.demo"),
+    Command(
+        "probe",
+        "ask a bastion for the health of a target, or check a probe configuration",
+        "bastion.cli.probe",
+    ),
     Command("completion", "print a script with which a shell completes these", "bastion.cli.completion"),
     Command("version", "print the version", "bastion.cli.version"),
 )

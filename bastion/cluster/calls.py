@@ -26,8 +26,8 @@ class Call:
     @property
     def verb(self) -> str:
         """As Kubernetes names it."""
-        if self.method == "POST":
-            return "create"
+        if self.method in ("POST", "PUT"):
+            return "create" if self.method == "POST" else "update"
         if "watch" in self.query:
             return "watch"
         return "list" if {"limit", "labelSelector"} & self.query.keys() else "get"
@@ -36,7 +36,7 @@ class Call:
     def resource(self) -> str:
         """Empty for a path of no object's."""
         *_, before, last = self.path.split("/")
-        return before if self.verb == "get" else last
+        return before if self.verb in ("get", "update") else last
 
 
 def get(path: str, query: dict[str, str], timeout: float, asker: Asker = BACKGROUND) -> Call:
@@ -45,6 +45,10 @@ def get(path: str, query: dict[str, str], timeout: float, asker: Asker = BACKGRO
 
 def create(path: str, body: bytes, timeout: float, asker: Asker) -> Call:
     return Call("POST", path, {}, body, MAX_REVIEW, timeout, asker=asker)
+
+
+def update(path: str, body: bytes, timeout: float, asker: Asker) -> Call:
+    return Call("PUT", path, {}, body, MAX_REVIEW, timeout, asker=asker)
 
 
 def watch(path: str, query: dict[str, str], timeout: float) -> Call:

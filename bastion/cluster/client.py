@@ -104,6 +104,9 @@ class ApiClient:
     async def create(self, path: str, body: bytes, asker: Asker) -> bytes:
         return await self._call(calls.create(path, body, self._timeout, asker))
 
+    async def update(self, path: str, body: bytes, asker: Asker) -> bytes:
+        return await self._call(calls.update(path, body, self._timeout, asker))
+
     async def watch(self, path: str, query: dict[str, str]) -> AsyncGenerator[bytes, None]:
         """An empty line once it has begun, then the events, a line each."""
         server = self._servers.current

@@ -51,6 +51,14 @@ class UnknownTarget(Unsettled):
         self.target = target
 
 
+class NoneReady(StatusError):
+    """The service and its port are there, and no endpoint of it is ready."""
+
+    def __init__(self, lacking: str) -> None:
+        plain = service_unavailable(lacking)
+        super().__init__(plain.code, plain.reason, plain.message, plain.details, headers=plain.headers)
+
+
 class Resolver:
     """`nodes`: whether targets of the resource nodes are served at all (--enable-node-proxy); `namespaces`:
     of which pods and services are served, empty for all (--namespaces); `on_truncated` is called with a
@@ -111,7 +119,7 @@ class Resolver:
             resolved = Resolved(("services", *key, port.port), found.endpoints, lacking, found.standby)
             known = _remembered(self._catalog.memos.services, key, target, resolved, SERVICE_PORTS)
         if not known.endpoints:
-            raise service_unavailable(known.lacking)
+            raise NoneReady(known.lacking)
         return known
 
     def _service_port(self, service: Service, target: Target) -> ServicePort:

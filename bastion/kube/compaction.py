@@ -10,7 +10,9 @@ from typing import TypeVar
 from msgspec.structs import force_setattr
 
 from bastion.kube.objects import (
+    NO_ANNOTATIONS,
     SERVICE_NAME_LABEL,
+    DeclaredProbe,
     EndpointConditions,
     EndpointSlice,
     Node,
@@ -19,6 +21,9 @@ from bastion.kube.objects import (
     Service,
     ServicePort,
 )
+
+MOST_PROBES = 4096
+_PROBES: dict[DeclaredProbe, DeclaredProbe] = {}
 
 O = TypeVar("O", bound=Object)  # noqa: E741
 
@@ -30,6 +35,8 @@ def compact(object: O) -> O:
     """
     metadata = object.metadata
     force_setattr(metadata, "namespace", intern(metadata.namespace))
+    if metadata.annotations is None or metadata.annotations == NO_ANNOTATIONS:
+        force_setattr(metadata, "annotations", NO_ANNOTATIONS)
     if isinstance(object, Pod):
         _compact_pod(object)
     elif isinstance(object, EndpointSlice):
@@ -64,6 +71,17 @@ def _compact_pod(pod: Pod) -> None:
         for port in container.ports or ():
             force_setattr(port, "name", intern(port.name))
             force_setattr(port, "protocol", intern(port.protocol))
+        if container.probe is not None:
+            force_setattr(container, "readiness_probe", _one_probe(container.probe))
+            force_setattr(container, "liveness_probe", None)
+            force_setattr(container, "startup_probe", None)
+
+
+def _one_probe(probe: DeclaredProbe) -> DeclaredProbe:
+    """The pods of a deployment declare the same."""
+    if len(_PROBES) >= MOST_PROBES:
+        _PROBES.clear()
+    return _PROBES.setdefault(probe, probe)
 
 
 def _compact_slice(piece: EndpointSlice, namespace: str) -> None:

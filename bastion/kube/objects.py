@@ -13,11 +13,30 @@ class Struct(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     """Compared by value: an update of other fields is no change (hence no resourceVersion here)."""
 
 
+class Annotations(Struct, frozen=True):
+    """Those about probes; the folk_ ones are a convention of many clusters."""
+
+    probe: str = msgspec.field(default="", name="bastion.dev/probe")
+    path: str = msgspec.field(default="", name="bastion.dev/probe-path")
+    port: str = msgspec.field(default="", name="bastion.dev/probe-port")
+    module: str = msgspec.field(default="", name="bastion.dev/probe-module")
+    interval: str = msgspec.field(default="", name="bastion.dev/probe-interval")
+    status: str = msgspec.field(default="", name="bastion.dev/status")
+    folk_probe: str = msgspec.field(default="", name="prometheus.io/probe")
+    folk_path: str = msgspec.field(default="", name="prometheus.io/path")
+    folk_port: str = msgspec.field(default="", name="prometheus.io/port")
+    folk_scheme: str = msgspec.field(default="", name="prometheus.io/scheme")
+
+
+NO_ANNOTATIONS = Annotations()
+
+
 class Metadata(Struct, frozen=True):
     name: str = ""
     namespace: str = ""
     uid: str = ""
     creation_timestamp: str | None = None
+    annotations: Annotations | None = NO_ANNOTATIONS
 
 
 TCP = "TCP"  # the only one that HTTP uses
@@ -36,8 +55,51 @@ class ContainerPort(Struct, frozen=True):
     protocol: str = TCP
 
 
+class HttpHeader(Struct, frozen=True):
+    name: str = ""
+    value: str = ""
+
+
+class HttpGet(Struct, frozen=True):
+    """`host` is not read: it may name any address, and a pod is probed at its own."""
+
+    path: str = "/"
+    port: int | str = 0
+    scheme: str = "HTTP"
+    http_headers: tuple[HttpHeader, ...] | None = None
+
+
+class TcpSocket(Struct, frozen=True):
+    port: int | str = 0
+
+
+class GrpcCheck(Struct, frozen=True):
+    port: int = 0
+    service: str | None = None
+
+
+class DeclaredProbe(Struct, frozen=True):
+    """What a container says of its health; none of the three: a command, which only the kubelet can run."""
+
+    http_get: HttpGet | None = None
+    tcp_socket: TcpSocket | None = None
+    grpc: GrpcCheck | None = None
+    timeout_seconds: int = 1
+    success_threshold: int = 1
+    failure_threshold: int = 3
+
+
 class Container(Struct, frozen=True):
+    """`probe` is the first of those it declares, in the order readiness, liveness, startup."""
+
     ports: tuple[ContainerPort, ...] | None = None
+    readiness_probe: DeclaredProbe | None = None
+    liveness_probe: DeclaredProbe | None = None
+    startup_probe: DeclaredProbe | None = None
+
+    @property
+    def probe(self) -> DeclaredProbe | None:
+        return self.readiness_probe or self.liveness_probe or self.startup_probe
 
 
 class InitContainer(Container, frozen=True):

@@ -80,7 +80,7 @@ class SliceEndpoint(objects.SliceEndpoint, frozen=True):
 
 
 class SliceMetadata(objects.SliceMetadata, frozen=True):
-    annotations: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None  # type: ignore[assignment]  # all of them
 
 
 class EndpointSlice(objects.EndpointSlice, frozen=True):

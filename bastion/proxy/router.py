@@ -66,11 +66,7 @@ class Router:
         """Raises StatusError.  Called only for a request that is authorized: it tells what exists."""
         if not info.known_method:
             raise method_not_allowed(*VERBS)
-        try:
-            resolved = self._resolve(info)
-        except Unsettled as unsettled:
-            resolved = await self._settle(info, unsettled, asker)
-        return self._route(info, resolved)
+        return self._route(info, await self.resolved(info, asker))
 
     def at_once(self, info: Proxied, target: Target) -> Route | None:
         """None where it takes more than a look, or is to be refused.  `target` is that of `info`."""
@@ -88,6 +84,13 @@ class Router:
             else self._with_standby(resolved)
         )
         return Route(resolved.key, endpoints, rest if rest[:1] == b"/" else b"/" + rest, info, resolved)
+
+    async def resolved(self, info: Proxied, asker: Key) -> Resolved:
+        """All endpoints, in no order.  Raises StatusError."""
+        try:
+            return self._resolve(info)
+        except Unsettled as unsettled:
+            return await self._settle(info, unsettled, asker)
 
     def _with_standby(self, resolved: Resolved) -> Sequence[Endpoint]:
         """In turn in the first family, and the same pods' other addresses behind; the other way round where

@@ -6,7 +6,7 @@ Decided on the raw path: nothing is decoded or cleaned.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from bastion.http.authority import is_authority
@@ -42,6 +42,7 @@ class App:
         *,
         short_paths: bool = True,
         self_reviews: SelfReviews | None = None,
+        handlers: Mapping[bytes, Callable[[Exchange], Awaitable[None]]] | None = None,
     ) -> None:
         """`crowded`: only the bastion's own paths are answered, so that its health stays visible.
 
@@ -51,7 +52,8 @@ class App:
         /metrics; it responds itself where not.  None where every client may.
 
         `short_paths`: `/readyz` is the bastion's own, as `/.bastion/readyz` is.  `self_reviews`: what kubectl
-        asks first; None where calls of the API are passed on.
+        asks first; None where calls of the API are passed on.  `handlers` of further own paths, by the short
+        form.
         """
         self._gateway = gateway
         self._web = web
@@ -61,6 +63,9 @@ class App:
         self._admits = admits
         self._short_paths = short_paths
         self._self_reviews = self_reviews
+        self._handlers = {
+            path: handler for short, handler in (handlers or {}).items() for path in (short, PREFIX + short)
+        }
 
     async def serve(self, exchange: Exchange) -> None:
         path, _, query = exchange.target.partition(b"?")
@@ -117,6 +122,9 @@ class App:
         if _is_too_long(path, query):
             exchange.send_status(uri_too_long())
             return
+        if (handler := self._handlers.get(path)) is not None:
+            await handler(exchange)
+            return
         if (
             own == METRICS
             and self._admits is not None
@@ -146,8 +154,8 @@ class App:
             return path if reserved else None
         if reserved:
             return short_form(path) or path
-        if self._self_reviews is not None and (
-            is_plain(path) or (self._sign_ins is not None and path in SIGN_IN)
+        if self._short_paths and (
+            path in self._handlers or is_plain(path) or (self._sign_ins is not None and path in SIGN_IN)
         ):
             return path
         return None

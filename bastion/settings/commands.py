@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from bastion.settings.kinds import ADDRESS, LOOPBACK, PATH, PATHS, PORT
+from bastion.settings.kinds import ADDRESS, BOOLEAN, DURATION, LOOPBACK, PATH, PATHS, PORT, TEXT, named
 from bastion.settings.observing import log_format, verbosity
 from bastion.settings.option import option, options_of, section
 from bastion.settings.options import Options
@@ -49,8 +49,39 @@ class DemoOptions:
     demo: Demo = section(Demo, "flags")
 
 
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """`bastion probe`: `server` and the token are those of a bastion."""
+
+    check_config: Path | None = option(
+        "check-config", PATH, None, "read this probe configuration, name every mistake, and exit: 0 or 1"
+    )
+    server: str = option("server", named("URL"), "https://127.0.0.1:8443", "the bastion that is asked")
+    token_file: Path | None = option(
+        "token-file", PATH, None, "a file with the bearer token; without it the variable BASTION_TOKEN"
+    )
+    certificate_authority: Path | None = option(
+        "certificate-authority", PATH, None, "signs the bastion's certificate; without it the system's"
+    )
+    insecure_skip_tls_verify: bool = option(
+        "insecure-skip-tls-verify", BOOLEAN, False, "accept any certificate of the bastion"
+    )
+    module: str = option(
+        "module", TEXT, "declared", "the module; declared is what the pods themselves declare"
+    )
+    timeout: float = option("timeout", DURATION, 10.0, "for all endpoints together")
+    watch: bool = option("watch", BOOLEAN, False, "ask again every two seconds until interrupted")
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeOptions:
+    probe: Probe = section(Probe, "flags")
+
+
 def variables() -> frozenset[str]:
     """Of all commands: each ignores those of the others."""
     return frozenset(
-        row.variable for whole in (Options, StandaloneOptions, DemoOptions) for row in options_of(whole)
+        row.variable
+        for whole in (Options, StandaloneOptions, DemoOptions, ProbeOptions)
+        for row in options_of(whole)
     )

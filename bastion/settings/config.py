@@ -15,6 +15,7 @@ from bastion.settings.load import Loaded, load
 from bastion.settings.observing import Observing
 from bastion.settings.options import Options
 from bastion.settings.passthrough import PassThrough
+from bastion.settings.probing import Probing
 from bastion.settings.sections import (
     Kubelet,
     Lifetimes,
@@ -43,6 +44,7 @@ class Config:
     targets: Targets
     kubelet: Kubelet
     pass_through: PassThrough
+    probing: Probing
     observing: Observing
 
 

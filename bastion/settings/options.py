@@ -10,6 +10,7 @@ from bastion.settings.kubeapi import KubeApi
 from bastion.settings.observing import Observing
 from bastion.settings.option import section
 from bastion.settings.passthrough import PassThrough
+from bastion.settings.probing import Probing
 from bastion.settings.sections import (
     Kubelet,
     Lifetimes,
@@ -43,5 +44,6 @@ class Options:
     targets: Targets = section(Targets, "targets")
     kubelet: Kubelet = section(Kubelet, "TLS to kubelets, used there and nowhere else")
     pass_through: PassThrough = section(PassThrough, "calls of the API, passed on to the API servers")
+    probing: Probing = section(Probing, "probes of health")
     observing: Observing = section(Observing, "logs and metrics")
     start: Start = section(Start, "this start")

@@ -30,7 +30,7 @@ from bastion.standalone.asked import chosen, list_options, watch_options
 from bastion.standalone.discovery import version
 from bastion.standalone.lists import list_body
 from bastion.standalone.objects import merged, read_object
-from bastion.standalone.resources import BY_NAME, CREATE, STATUS, Object, Resource
+from bastion.standalone.resources import BY_NAME, CREATE, STATUS, WRITE, Object, Resource
 from bastion.standalone.reviews import access_status, own_status, read_review, token_of, token_status
 from bastion.standalone.state import ClusterState
 from bastion.standalone.watches import Watches
@@ -38,6 +38,7 @@ from bastion.standalone.watches import Watches
 JSON = CONTENT_TYPE.decode()
 LARGEST_BODY = 1 << 20  # bytes
 READING = ("GET", "HEAD")
+_METHODS = {CREATE: ("POST",), WRITE: ("GET", "POST", "PUT")}
 HEALTH = ("/healthz", "/livez", "/readyz")
 
 log = logging.getLogger("bastion.standalone")
@@ -90,12 +91,14 @@ class StandaloneApi:
         if asked.subresource:
             return await self._status(request, resource, asked)
         if asked.verb not in resource.verbs:
-            raise method_not_allowed(*(("POST",) if resource.verbs == CREATE else READING))
+            raise method_not_allowed(*_METHODS.get(resource.verbs, READING))
         _require_json_is_accepted(request.headers.get("accept", ""))
         if resource.name == "events":
             return await self._event(request)
         if resource.verbs == CREATE:
             return await self._review(request, resource, user)
+        if resource.verbs == WRITE:
+            return await self._lease(request, asked)
         return self._read(request, resource, asked)
 
     def _authenticate(self, request: Request) -> User:
@@ -158,6 +161,19 @@ class StandaloneApi:
         elif asked.verb != "get":
             raise method_not_allowed(*READING, "PUT", "PATCH")
         return Response(entry.body + b"\n", media_type=JSON)
+
+    async def _lease(self, request: Request, asked: Attributes) -> Response:
+        leases = self._state.leases
+        self._calls[f"{asked.verb} leases"] += 1
+        if asked.verb == "get":
+            return _json(leases.get(asked.namespace, asked.name))
+        try:
+            given = orjson.loads(await _body(request))
+        except orjson.JSONDecodeError as error:
+            raise bad_request(f"the body is no JSON: {error}") from error
+        if asked.verb == "create":
+            return _json(leases.create(asked.namespace, given), 201)
+        return _json(leases.update(asked.namespace, asked.name, given))
 
     async def _review(self, request: Request, resource: Resource, user: User) -> Response:
         review = read_review(await _body(request), request.headers.get("content-type", JSON), resource)

@@ -11,6 +11,7 @@ Key = tuple[str, str, str]  # (resource, namespace or "", name)
 CORE = ""
 AUTHENTICATION = "authentication.k8s.io"
 AUTHORIZATION = "authorization.k8s.io"
+COORDINATION = "coordination.k8s.io"
 DISCOVERY = "discovery.k8s.io"
 NETWORKING = "networking.k8s.io"
 EVENTS = "events.k8s.io"
@@ -19,6 +20,7 @@ RBAC_GROUP = "rbac.authorization.k8s.io"
 STATUS = {"services"}  # whose status may be written: a load balancer's address is there
 READ = ("get", "list", "watch")
 CREATE = ("create",)
+WRITE = ("get", "create", "update")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ RESOURCES = (
     Resource("servicecidrs", "ServiceCIDR", NETWORKING, namespaced=False),
     # taken from components that say what they do, and not kept
     Resource("events", "Event", EVENTS, verbs=CREATE, short_names=("ev",)),
+    Resource("leases", "Lease", COORDINATION, verbs=WRITE),
     Resource("clusterrolebindings", "ClusterRoleBinding", RBAC_GROUP, namespaced=False),
     Resource("clusterroles", "ClusterRole", RBAC_GROUP, namespaced=False),
     Resource("rolebindings", "RoleBinding", RBAC_GROUP),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from bastion.kube.user import User, authenticated
 from bastion.standalone.contents import contents
+from bastion.standalone.leases import Leases
 from bastion.standalone.manifests import Manifests
 from bastion.standalone.rbac import RBAC
 from bastion.standalone.resources import Key, Object
@@ -33,6 +34,7 @@ class ClusterState:
 
     def __init__(self, fixed: Mapping[str, User], revision: int, history: int = HISTORY) -> None:
         self.store = Store(revision, history)
+        self.leases = Leases(revision)
         self.rbac = RBAC(())
         self.tokens: Mapping[str, User] = {}
         self._fixed = fixed

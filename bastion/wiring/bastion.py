@@ -27,6 +27,7 @@ from bastion.wiring.gateway import Parts, admission_of, credentials_of, long_exc
 from bastion.wiring.measuring import Sources, sources
 from bastion.wiring.observing import open_observing
 from bastion.wiring.passthrough import Ground, open_pass_through
+from bastion.wiring.probing import open_probing
 from bastion.wiring.serving import open_files, serving
 from bastion.wiring.signin import signing_in
 
@@ -97,8 +98,10 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             observer=observing.observer,
             generation=generation,
         )
-        served = serving(config, parts, observing, cluster.readiness(), deadlines)
+        probing = await open_probing(config, cluster, parts, stack)
+        served = serving(config, parts, observing, cluster.readiness(), deadlines, probing.pages)
         observing.metrics.add(*sources(Sources(cluster, access, backends, long, observing, served, passing)))
+        observing.metrics.add(probing.families)
         yield Bastion(
             app=served.app,
             state=served.state,
@@ -108,6 +111,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             expiry=observing.expiry,
             followed=(
                 backends.tls.kubelet,
+                probing.modules.followed,
                 *access.authenticators.followed,
                 *(passing.followed if passing is not None else ()),
             ),

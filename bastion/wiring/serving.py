@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from bastion.probe.service import Probing
 from bastion.proxy.nonresource import NonResource
 from bastion.proxy.selfreviews import SelfReviews
 from bastion.runtime.deadlines import Deadlines
@@ -44,6 +45,7 @@ def serving(
     observing: Observing,
     readiness: Mapping[str, Check],
     deadlines: Deadlines,
+    probing: Probing,
 ) -> Serving:
     stopping = asyncio.Event()
     door = Door(open_files(), config.limits.connections_per_address, parts.origins.trusts)
@@ -61,6 +63,7 @@ def serving(
         _metrics_access(parts).admits if config.observing.metrics_authorization else None,
         short_paths=parts.passing is None,
         self_reviews=_self_reviews(parts) if parts.passing is None else None,
+        handlers=dict.fromkeys(probing.paths, probing.serve),
     )
     state = ServerState(
         app,

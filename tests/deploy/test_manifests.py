@@ -43,7 +43,7 @@ def rules_of(account: Any) -> Any:
     here = {
         document["metadata"]["name"]: document["rules"]
         for document in DOCUMENTS
-        if document["kind"] == "ClusterRole"
+        if document["kind"] in ("ClusterRole", "Role")
     }
     return {role for role in roles if role not in here}, [
         rule for role in roles for rule in here.get(role, [])
@@ -105,14 +105,17 @@ def test_replicas_are_spread_and_may_be_evicted_one_at_a_time() -> None:
 
 def test_port_names_agree() -> None:
     names = {port["name"]: port["containerPort"] for port in CONTAINER["ports"]}
-    assert names == {"https": 8443}
+    assert names == {"https": 8443, "peers": 8444}
     assert [(port["port"], port["targetPort"]) for port in one("Service")["spec"]["ports"]] == [
         (443, "https")
     ]
     assert [port["port"] for rule in one("NetworkPolicy")["spec"]["ingress"] for port in rule["ports"]] == [
-        "https"
+        "https",
+        "peers",
     ]
-    assert "--port=8443" in CONTAINER["args"]
+    assert {"--port=8443", "--probe-peer-address=0.0.0.0:8444"} <= set(CONTAINER["args"])
+    (peers,) = [rule["from"] for rule in one("NetworkPolicy")["spec"]["ingress"] if "from" in rule]
+    assert peers == [{"podSelector": {"matchLabels": LABELS}}]
 
 
 PROBES = [
@@ -153,6 +156,17 @@ def test_the_bastion_may_review_access_and_see_what_exists_and_nothing_else() ->
     }
     seen = {"get", "list", "watch"}
     assert elsewhere == {"system:auth-delegator"}
+    leases = granted.pop(("coordination.k8s.io", "leases"))
+    assert leases == {"get", "update"}
+    assert one("Role", "bastion-probes")["rules"] == [
+        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
+        {
+            "apiGroups": ["coordination.k8s.io"],
+            "resources": ["leases"],
+            "resourceNames": ["bastion-probes"],
+            "verbs": ["get", "update"],
+        },
+    ]
     assert granted == {
         ("", "pods"): seen,
         ("", "services"): seen,
@@ -212,7 +226,7 @@ def test_the_pod_is_restricted() -> None:
         "capabilities": {"drop": ["ALL"]},
     }
     assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers"} & POD.keys()
-    assert all(set(volume) - {"name"} <= {"secret", "emptyDir"} for volume in POD["volumes"])
+    assert all(set(volume) - {"name"} <= {"secret", "emptyDir", "projected"} for volume in POD["volumes"])
 
 
 def test_it_is_the_user_of_the_image() -> None:

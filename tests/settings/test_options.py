@@ -13,7 +13,7 @@ from bastion.cli.dump import dumped
 from bastion.cli.help import Manual, help_text
 from bastion.kube.documents import documents, yaml_of
 from bastion.settings import kinds, reference
-from bastion.settings.commands import DemoOptions, StandaloneOptions, variables
+from bastion.settings.commands import DemoOptions, ProbeOptions, StandaloneOptions, variables
 from bastion.settings.config import config_of, serve_config
 from bastion.settings.load import Loaded, load, value_of
 from bastion.settings.option import Option, camel_case, option, options_of, section, sections_of
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 ROWS = options_of(Options)
 MANUAL = Manual("bastion serve", "s", ("port",), (("e", "bastion serve"),))
 IN_FILE = [row for row in ROWS if row.section]
-EVERY = [*ROWS, *options_of(StandaloneOptions), *options_of(DemoOptions)]
+EVERY = [*ROWS, *options_of(StandaloneOptions), *options_of(DemoOptions), *options_of(ProbeOptions)]
 
 HEAD = "apiVersion: bastion.dev/v1alpha1\nkind: BastionConfiguration\n"
 
@@ -48,6 +48,9 @@ EXAMPLES = {
     "text|json": "json",
     "none|impersonate|requestheader": "impersonate",
     "none|user": "user",
+    "none|prometheus.io": "prometheus.io",
+    "NAMESPACE/NAME": "bastion/probes",
+    "TEXT": "declared-too",
     "[IP:]PORT": "127.0.0.1:9090",
 }
 

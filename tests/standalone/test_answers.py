@@ -167,7 +167,7 @@ def test_discovery_leads_to_every_list(tmp_path: Path) -> None:
             assert (await get(server, "/api", "bob-token")).json()["versions"] == ["v1"]
             groups = (await get(server, "/apis", "bob-token")).json()["groups"]
             paths = ["/api/v1"] + [f"/apis/{group['preferredVersion']['groupVersion']}" for group in groups]
-            assert len(paths) == 7
+            assert len(paths) == 8
             served = 0
             for path in paths:
                 for resource in (await get(server, path, "bob-token")).json()["resources"]:

@@ -1,0 +1,236 @@
+"""Who probes?  One of all workers and replicas: the holder of a Lease, as controllers agree on it.
+
+The holder renews; it stops by itself before its time is over, so that two never probe for longer than that.
+Others take over once the Lease has not changed for its duration by their own clock (client-go
+`tools/leaderelection`: no clocks are compared).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import msgspec
+import orjson
+
+from bastion.cluster.errors import ApiError
+from bastion.kube.status import StatusError
+from bastion.runtime.turns import BACKGROUND, Asker
+
+DURATION = 15.0  # seconds
+RENEW = 10.0  # seconds without a renewal after which the holder stops
+RETRY = 2.0  # seconds between two tries
+ADDRESS, FINGERPRINT = "bastion.dev/peer-address", "bastion.dev/peer-fingerprint"
+
+_log = logging.getLogger("bastion.probe")
+
+
+class LeaseApi(Protocol):
+    """Raises ApiError, StatusError."""
+
+    async def get(self, path: str, query: dict[str, str], asker: Asker) -> bytes: ...
+
+    async def create(self, path: str, body: bytes, asker: Asker) -> bytes: ...
+
+    async def update(self, path: str, body: bytes, asker: Asker) -> bytes: ...
+
+
+class Holder(msgspec.Struct, frozen=True):
+    """Who has the Lease, and where it tells its results."""
+
+    identity: str
+    address: str = ""
+    fingerprint: str = ""
+
+
+class Election:
+    """`now` is a steady clock, `date` the time that is written into the Lease."""
+
+    def __init__(
+        self,
+        api: LeaseApi,
+        namespace: str,
+        name: str,
+        own: Holder,
+        now: Callable[[], float],
+        date: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._api = api
+        self._namespace = namespace
+        self._name = name
+        self._own = own
+        self._now = now
+        self._date = date
+        self._seen: tuple[str, float] = ("", 0.0)  # the version last seen, and when
+        self._renewed = float("-inf")
+        self.holder: Holder | None = None
+        self.failure = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether this one may probe now."""
+        return self._now() - self._renewed < RENEW
+
+    @property
+    def until(self) -> float:
+        """When it must stop, by the steady clock, unless it renews."""
+        return self._renewed + RENEW
+
+    async def campaign(self) -> None:
+        """One try to get or to keep it; raises nothing but CancelledError."""
+        try:
+            await self._try()
+            self.failure = ""
+        except (ApiError, StatusError, TimeoutError, ValueError, LookupError) as error:
+            if getattr(error, "status", 0) == 409:
+                return  # another was faster
+            if not self.failure:
+                _log.warning(
+                    "the Lease %s/%s, by which one of the replicas probes, cannot be had: %s",
+                    self._namespace,
+                    self._name,
+                    error,
+                )
+            self.failure = str(error)
+
+    async def resign(self) -> None:
+        """So that the next one need not wait."""
+        if not self.holds:
+            return
+        self._renewed = float("-inf")
+        try:
+            lease = await self._read()
+            if lease is not None and lease["spec"].get("holderIdentity") == self._own.identity:
+                lease["spec"]["holderIdentity"] = ""
+                await self._write(lease)
+        except (ApiError, StatusError, TimeoutError, ValueError, LookupError):
+            pass  # it expires
+
+    async def _try(self) -> None:
+        began = self._now()
+        lease = await self._read()
+        if lease is None:
+            self._keep(await self._create(), began)
+            return
+        spec = lease.get("spec") or {}
+        holder = spec.get("holderIdentity") or ""
+        version = str(lease["metadata"].get("resourceVersion"))
+        if version != self._seen[0]:
+            self._seen = (version, began)
+        annotations: Mapping[str, str] = lease["metadata"].get("annotations") or {}
+        self.holder = Holder(holder, annotations.get(ADDRESS, ""), annotations.get(FINGERPRINT, ""))
+        lasts = float(spec.get("leaseDurationSeconds") or DURATION)
+        if holder and holder != self._own.identity and began - self._seen[1] < lasts:
+            return
+        self._take(lease, spec, changed=holder != self._own.identity)
+        self._keep(await self._write(lease), began)
+
+    def _take(self, lease: dict[str, Any], spec: dict[str, Any], *, changed: bool) -> None:
+        lease["spec"] = {**spec, **self._spec(spec, changed=changed)}
+        metadata = lease["metadata"]
+        metadata["annotations"] = {**(metadata.get("annotations") or {}), **self._annotations()}
+
+    def _spec(self, before: Mapping[str, Any], *, changed: bool) -> dict[str, Any]:
+        time = self._date().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return {
+            "holderIdentity": self._own.identity,
+            "leaseDurationSeconds": int(DURATION),
+            "renewTime": time,
+            "acquireTime": time if changed else before.get("acquireTime", time),
+            "leaseTransitions": int(before.get("leaseTransitions") or 0) + int(changed),
+        }
+
+    def _annotations(self) -> dict[str, str]:
+        return {ADDRESS: self._own.address, FINGERPRINT: self._own.fingerprint}
+
+    def _keep(self, written: bytes, began: float) -> None:
+        self._renewed = began
+        self._seen = (str(orjson.loads(written)["metadata"].get("resourceVersion")), began)
+        self.holder = self._own
+
+    # --- the API
+
+    @property
+    def _path(self) -> str:
+        return f"/apis/coordination.k8s.io/v1/namespaces/{self._namespace}/leases"
+
+    async def _read(self) -> dict[str, Any] | None:
+        try:
+            found: dict[str, Any] = orjson.loads(
+                await self._api.get(f"{self._path}/{self._name}", {}, BACKGROUND)
+            )
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+        return found
+
+    async def _create(self) -> bytes:
+        lease = {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {
+                "name": self._name,
+                "namespace": self._namespace,
+                "annotations": self._annotations(),
+            },
+            "spec": self._spec({}, changed=True),
+        }
+        return await self._api.create(self._path, orjson.dumps(lease), BACKGROUND)
+
+    async def _write(self, lease: dict[str, Any]) -> bytes:
+        return await self._api.update(f"{self._path}/{self._name}", orjson.dumps(lease), BACKGROUND)
+
+
+class Leading:
+    """Runs `work` while the Lease is held, and campaigns while `asked` says that there is work."""
+
+    def __init__(
+        self,
+        election: Election,
+        work: Callable[[], Any],
+        asked: Callable[[], bool],
+    ) -> None:
+        self._election = election
+        self._work = work
+        self._asked = asked
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        task: asyncio.Task[None] | None = None
+        try:
+            while True:
+                if self._asked():
+                    await self._try()
+                elif task is not None:
+                    await self._election.resign()
+                holds = self._election.holds
+                if holds and (task is None or task.done()):
+                    _log.info("this replica probes what asks for it")
+                    task = asyncio.create_task(self._work())
+                elif not holds and task is not None:
+                    _log.info("another replica probes")
+                    await _ended(task)
+                    task = None
+                await asyncio.sleep(RETRY)
+        finally:
+            if task is not None:
+                await _ended(task)
+            await self._election.resign()
+
+    async def _try(self) -> None:
+        """No longer than until the time is over: the work must end by then."""
+        left = self._election.until - asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(left if left > 0 else DURATION):
+                await self._election.campaign()
+        except TimeoutError:
+            pass
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

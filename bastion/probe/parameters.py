@@ -1,0 +1,70 @@
+"""· What a request to /probe says: its query and the time it gives."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from urllib.parse import unquote_to_bytes
+
+from bastion.http.fields import Field, values
+from bastion.kube.status import bad_request, quoted
+
+OFFSET = 0.5  # seconds that a scrape keeps for itself
+LONGEST = 120.0  # where nothing says how long
+SCRAPE_TIMEOUT = b"x-prometheus-scrape-timeout-seconds"
+_HOST = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._:[]")
+
+
+def parameters(query: bytes, known: tuple[str, ...]) -> Mapping[str, bytes]:
+    """Each decoded once; what is not `known` is left out.
+
+    Raises StatusError 400 where one is given twice: what is authorized and what is probed must not be two
+    readings.
+    """
+    found: dict[str, bytes] = {}
+    for part in query.split(b"&"):
+        name, _, value = part.partition(b"=")
+        key = unquote_to_bytes(name.replace(b"+", b" ")).decode("utf-8", "replace")
+        if key not in known:
+            continue
+        if key in found:
+            raise bad_request(f"the parameter {key} is given twice")
+        found[key] = unquote_to_bytes(value.replace(b"+", b" "))
+    return found
+
+
+def text_of(found: Mapping[str, bytes], name: str) -> str:
+    try:
+        return found.get(name, b"").decode()
+    except UnicodeDecodeError as error:
+        raise bad_request(f"the parameter {name} is not UTF-8") from error
+
+
+def host_of(found: Mapping[str, bytes]) -> str:
+    name = text_of(found, "hostname")
+    if not _HOST.issuperset(name) or len(name) > 255:
+        raise bad_request(f"the hostname {quoted(name[:100])} is not a host name")
+    return name
+
+
+def scrape_timeout(fields: list[Field]) -> float | None:
+    """Seconds, less what a scrape keeps for itself; None where it says nothing, or less than that.
+
+    Raises StatusError 400.
+    """
+    given = values(fields, SCRAPE_TIMEOUT)
+    if not given or not given[0]:
+        return None
+    try:
+        seconds = float(given[0])
+    except ValueError:
+        seconds = math.nan
+    if len(given) > 1 or not math.isfinite(seconds) or seconds < 0 or b"_" in given[0]:
+        raise bad_request("the timeout in X-Prometheus-Scrape-Timeout-Seconds is not a number of 0 or more")
+    return seconds - OFFSET if seconds > OFFSET else None
+
+
+def time_for(scrape: float | None, module: float) -> float:
+    """The shorter of the scrape's time and the module's; 0 or less is no limit."""
+    limits = [limit for limit in (scrape, module) if limit is not None and limit > 0]
+    return min([*limits, LONGEST])

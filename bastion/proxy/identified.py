@@ -1,0 +1,53 @@
+"""Who asks, where what is asked for depends on it: a page that lists what its reader may open."""
+
+from __future__ import annotations
+
+import msgspec
+
+from bastion.authn.authenticator import NotAccepted
+from bastion.authz.authorizer import Authorizer
+from bastion.authz.impersonation import Impersonator
+from bastion.kube.attributes import Attributes
+from bastion.kube.status import unauthorized
+from bastion.kube.user import User
+from bastion.observe.record import Record
+from bastion.proxy.credentials import CredentialReader
+from bastion.proxy.exchange import Request
+from bastion.proxy.guard import Guard, asker_of
+from bastion.runtime.turns import Key
+
+
+class Asker(msgspec.Struct, frozen=True, gc=False):
+    """`user` is whom the request acts as."""
+
+    user: User
+    key: Key
+
+
+class Identification:
+    def __init__(
+        self, credentials: CredentialReader, guard: Guard, impersonator: Impersonator, authorizer: Authorizer
+    ) -> None:
+        self._credentials = credentials
+        self._guard = guard
+        self._impersonator = impersonator
+        self._authorizer = authorizer
+
+    async def identify(self, request: Request, client: str, record: Record) -> Asker:
+        """Raises StatusError, 401 where no credentials were shown or they are not accepted."""
+        credentials = self._credentials.read(request, None, None)
+        try:
+            record.user = user = await self._guard.identify(credentials, client, request)
+        except NotAccepted as refused:
+            record.cause, user = refused.cause, None
+        if user is None:
+            raise unauthorized(record.cause or credentials.unknown)
+        key = asker_of(user, client)
+        self._guard.check_place(key, tunnel=False)
+        assumed = await self._impersonator.assume(user, request.fields, (), key)
+        record.acting_as = acting_as = user if assumed is None else assumed.user
+        return Asker(acting_as, key)
+
+    async def may(self, asker: Asker, attributes: Attributes) -> bool:
+        """Raises StatusError where it could not be found out."""
+        return (await self._authorizer.authorize(asker.user, attributes, asker.key)).allowed

@@ -1,0 +1,151 @@
+"""A real Prometheus scrapes probes by id, finds what asks for them, and its alerts name what is down."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from tests.loopback import free_port
+from tests.probe.test_pages import PROBE
+from tests.probe.world import NETWORK, OPEN, backend, may, pod, response, service
+
+RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "rules.yaml"
+TARGETS = ("services/shop/web:http/", "services/shop/gone:http/", "pods/shop/web-0:8080/")
+
+
+def job(name: str, port: int, **more: Any) -> dict[str, Any]:
+    relabelling = [
+        {"source_labels": ["__address__"], "target_label": "__param_target"},
+        {"source_labels": ["__param_target"], "target_label": "instance"},
+        {"target_label": "__address__", "replacement": f"127.0.0.1:{port}"},
+    ]
+    return {
+        "job_name": name,
+        "scheme": "https",
+        "metrics_path": "/probe",
+        "relabel_configs": relabelling,
+        **secure(),
+        **more,
+    }
+
+
+def secure() -> dict[str, Any]:
+    return {
+        "authorization": {"type": "Bearer", "credentials": "all"},
+        "tls_config": {"insecure_skip_verify": True},
+    }
+
+
+@pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed")
+def test_prometheus(tmp_path: Path) -> None:
+    port, own = free_port(), free_port()
+    objects = [
+        service("web", annotations=PROBE),
+        *(pod(f"web-{n}", 30 + n) for n in range(2)),
+        service("gone"),
+        *may("all", ["get", "create"], OPEN),
+        *may("scraper", ["get"], [], nonResourceURLs=["/metrics"]),
+    ]
+    (tmp_path / "cluster.yaml").write_text(yaml.safe_dump_all(objects))
+    (tmp_path / "tokens.csv").write_text("all,all,all\n")
+    sd = {"url": f"https://127.0.0.1:{port}/probe/targets", "refresh_interval": "1s", **secure()}
+    jobs = [
+        job("probe", port, static_configs=[{"targets": list(TARGETS)}]),
+        job("found", port, http_sd_configs=[sd]),
+    ]
+    rules = yaml.safe_load(RULES.read_text())
+    for rule in rules["groups"][0]["rules"]:
+        rule.pop("for", None)
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump(rules))
+    config = {
+        "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+        "rule_files": ["rules.yaml"],
+        "scrape_configs": jobs,
+    }
+    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
+    serve = [sys.executable, "-m", "bastion", "serve", "--manifests", str(tmp_path / "cluster.yaml")]
+    serve += ["--token-auth-file", str(tmp_path / "tokens.csv"), "--port", str(port)]
+    serve += ["--allow-target-cidr", f"{NETWORK}.0/24"]
+    scrape = ["prometheus", f"--config.file={tmp_path / 'prometheus.yml'}"]
+    scrape += [f"--storage.tsdb.path={tmp_path / 'data'}", f"--web.listen-address=127.0.0.1:{own}"]
+
+    async def main() -> None:
+        processes = [await started(serve)]
+        try:
+            await listening(port)
+            processes.append(await started(scrape))
+            async with backend(30, says={b"/": response()}), httpx.AsyncClient() as client:
+                await compared(client, f"http://127.0.0.1:{own}")
+        finally:
+            for process in processes:
+                process.kill()
+                await process.wait()
+
+    asyncio.run(main())
+
+
+async def started(command: list[str]) -> asyncio.subprocess.Process:
+    nowhere = asyncio.subprocess.DEVNULL
+    return await asyncio.create_subprocess_exec(*command, stdout=nowhere, stderr=nowhere)
+
+
+async def listening(port: int) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.05)
+            else:
+                writer.close()
+                return
+
+
+async def compared(client: httpx.AsyncClient, url: str) -> None:
+    """Asked again until it is so: Prometheus needs some scrapes."""
+    wanted = {
+        "probe": {
+            (TARGETS[0], "web-0", 1),
+            (TARGETS[0], "web-1", 0),
+            (TARGETS[1], "", 0),
+            (TARGETS[2], "", 1),
+        },
+        "found": {(TARGETS[0], "web-0", 1), (TARGETS[0], "web-1", 0)},
+    }
+    firing = {(TARGETS[0], "web-1"), (TARGETS[1], "")}
+    found: Any = None
+    async with asyncio.timeout(60):
+        while found != (wanted, firing):
+            await asyncio.sleep(0.3)
+            try:
+                samples = await query(client, url, "probe_success")
+                alerts = await query(
+                    client, url, 'ALERTS{alertname="BastionProbeFailed",alertstate="firing",job="probe"}'
+                )
+            except (httpx.HTTPError, json.JSONDecodeError):
+                continue
+            by_job: dict[str, set[tuple[str, str, int]]] = {}
+            for one in samples:
+                labels = one["metric"]
+                value = labels["instance"], labels.get("pod", ""), int(one["value"][1])
+                by_job.setdefault(labels["job"], set()).add(value)
+            found = (
+                by_job,
+                {(one["metric"]["instance"], one["metric"].get("pod", "")) for one in alerts},
+            )
+    up = await query(client, url, "up")
+    assert {one["value"][1] for one in up} == {"1"}
+
+
+async def query(client: httpx.AsyncClient, url: str, text: str) -> list[Any]:
+    answer = await client.get(f"{url}/api/v1/query", params={"query": text})
+    found: list[Any] = answer.json()["data"]["result"]
+    return found
