@@ -23,7 +23,7 @@ class Claims:
         self._owner: dict[FrontKey, ServiceKey] = {}
         self._asked: dict[ServiceKey, Fronts] = {}
         self._age: dict[ServiceKey, Age] = {}
-        self._rivals: dict[FrontKey, set[ServiceKey]] = {}  # of contested ones: all who ask
+        self._rivals: dict[FrontKey, set[ServiceKey]] = {}  # of contested ones: all Services that ask
 
     def put(self, service: ServiceKey, created: str, fronts: Mapping[FrontKey, Front]) -> set[FrontKey]:
         """What the Service asks for now; empty where it is gone.  The keys of what may have changed."""

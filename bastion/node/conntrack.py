@@ -27,7 +27,7 @@ RECEIVED = 1 << 18  # bytes of one read of a dump
 
 
 class Flow(msgspec.Struct, frozen=True, gc=False):
-    """Whom the first packet was for, and who answers; `tuple` is what names it to the kernel."""
+    """`to`: where the first packet went, `by`: where responses come from, `tuple`: its name in the kernel."""
 
     to: tuple[str, int]
     by: tuple[str, int]

@@ -104,5 +104,5 @@ def hosts_of(slices: Iterable[EndpointSlice], ports: set[tuple[str, str]], place
 
 
 def serving_of(slices: Sequence[EndpointSlice], port: str, protocol: str, family: str) -> set[Backend]:
-    """Those that serve, ready or not: whose UDP flows are left alone."""
+    """Those that serve, ready or not: UDP flows to them are left alone."""
     return {b for b, e in _listed(slices, port, protocol, family).items() if e.serving}

@@ -49,7 +49,7 @@ class Home(msgspec.Struct, frozen=True, gc=False):
 class Front(msgspec.Struct, frozen=True, gc=False):
     """`cluster` are the endpoints that the policy Cluster chooses, `local` those of the policy Local; `here`
     are those of both that run on this node; `anywhere`: there is an endpoint, whether or not it is chosen;
-    `sources`: who may come, empty for everybody; `affinity` in seconds, 0 for none.
+    `sources`: ranges of clients that may connect, empty for all; `affinity` in seconds, 0 for none.
     """
 
     owner: str
@@ -168,7 +168,7 @@ def vips_of(service: Service, family: str) -> tuple[str, ...]:
 
 
 def sources_of(service: Service, family: str, vips: tuple[str, ...], place: Place) -> tuple[str, ...]:
-    """Empty: everybody may come."""
+    """Empty: all clients may connect."""
     ranges = [*of_family(service.spec.load_balancer_source_ranges or (), family)]
     if any(network.prefixlen == 0 for network in ranges):
         return ()

@@ -159,7 +159,7 @@ class Model:
         return found
 
     def without_local(self, family: str) -> dict[str, int]:
-        """By policy: ports of Services that nobody here serves though the policy is Local and others do."""
+        """By policy: ports of Services with the policy Local and endpoints on other nodes only."""
         owners: dict[str, set[tuple[str, str]]] = {"internal": set(), "external": set()}
         for key, front in self.families[family].claims.fronts.items():
             if front.local_policy and front.anywhere and not front.local:

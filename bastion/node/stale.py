@@ -1,4 +1,4 @@
-"""· Which tracked UDP flows lead where nobody serves any more?"""
+"""· Which tracked UDP flows lead to an endpoint that serves no more?"""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bastion.node.model import Model
 
 class Stale:
     """Of these Services: by address and port (the node port alone where the address is the node's own) the
-    endpoints that serve.  A port that nobody serves is not in it: its flows go on to where they went.
+    endpoints that serve.  A port without such endpoints is not in it: its flows go on to where they went.
 
     `local` are the node's addresses, at which node ports are.
     """

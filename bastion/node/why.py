@@ -55,7 +55,7 @@ def parse_target(text: str) -> Asked:
 
 
 def explained(asked: Asked, source: str, mode: str, model: Model, rules: Rules) -> list[str]:
-    """`source`: whom it comes from, empty for a client outside that is no pod.  Raises ConfigError."""
+    """`source`: the client's address, empty for one outside that is no pod.  Raises ConfigError."""
     if source and not address_of(source, asked.family):
         raise ConfigError([f"--from: {source!r} is not an address of the same family"])
     return [*_Walk(asked, address_of(source, asked.family) if source else "", mode, model, rules)]
@@ -77,7 +77,7 @@ class _Walk:
         yield f"{asked} from {source}, {self._kind()}, on node {node}"
         key, front = self._front()
         if front is None:
-            yield from self._nobody()
+            yield from self._no_service()
             return
         yield f"is the {front.scope} of Service {front.owner}, port {key.port}/{key.protocol}"
         yield from self._rivals(key, front)
@@ -129,7 +129,7 @@ class _Walk:
             return contains(of_family(ranges, asked.family), asked.address)
         return loopback or asked.address in self._own
 
-    def _nobody(self) -> Iterator[str]:
+    def _no_service(self) -> Iterator[str]:
         asked = self._asked
         clusters = {key.address: front for key, front in self._fronts.items() if front.scope is Scope.CLUSTER}
         owner = clusters.get(asked.address)

@@ -156,7 +156,7 @@ class NodeProxy:
     async def _wait_for_pod_cidrs(self) -> None:
         try:
             async with asyncio.timeout(POD_CIDR_PATIENCE):
-                while not pod_cidrs(self.model.node):  # noqa: ASYNC110 the model is pure and wakes nobody
+                while not pod_cidrs(self.model.node):  # noqa: ASYNC110 the model is pure: it wakes no task
                     await asyncio.sleep(0.2)
         except TimeoutError:
             raise StartError(
@@ -182,7 +182,7 @@ class NodeProxy:
         self.events.warn("Service", *service, "FailedToStartServiceHealthcheck", note)
 
     def _lost(self, loser: ServiceKey, key: FrontKey, owner: ServiceKey) -> None:
-        """The older Service has it; whose namespace that is, the other one's users may know."""
+        """The older Service has it; the other one's users may know its namespace."""
         what = f"{key.address or 'node port'} port {key.port}/{key.protocol}"
         note = f"{what} belongs to an older Service, {owner[0]}/{owner[1]}: not served for this one"
         _log.warning("service %s/%s: %s", *loser, note)

@@ -86,7 +86,7 @@ def test_which_are_stale(to: tuple[str, int], by: tuple[str, int], stale: bool) 
     assert Stale(model(SERVES, ENDING), [("shop", "web")], "IPv4", HERE)(to, by) is stale
 
 
-def test_a_port_that_nobody_serves_is_left_alone() -> None:
+def test_a_port_without_serving_endpoints_is_left_alone() -> None:
     stale = Stale(model(), [("shop", "web")], "IPv4", HERE)
     assert not stale
     assert not stale(("10.96.1.1", 53), GONE)

@@ -95,7 +95,7 @@ def _pods(detection: Detection, *, others: bool = False) -> str:
 def _guarded(
     key: FrontKey, front: Front, target: str, match: str, chains: Chains, entries: dict[Chain, list[Rule]]
 ) -> str:
-    """Who is not among the sources falls through untranslated, and is dropped by its destination."""
+    """A client outside the sources falls through untranslated, and is dropped by its destination."""
     name = f"KUBE-FW-{_hashed(front, key)}"
     chains[NAT, name] = tuple(f"-s {network} -j {target}" for network in front.sources)
     entries[FILTER, SOURCES] = [f"{match} -j DROP"]

@@ -26,7 +26,7 @@ class Interface:
             kind = _attribute(_IFLA_INFO_KIND, b"dummy\0")
             name = _attribute(_IFLA_IFNAME, NAME.encode() + b"\0")
             body = struct.pack("=BxHiII", 0, 0, 0, _UP, _UP) + name + _attribute(_IFLA_LINKINFO, kind)
-            remove_interface()  # that of an earlier run, whose addresses may be nobody's by now
+            remove_interface()  # that of an earlier run, with addresses of Services that may be gone
             _ask(_NEW_LINK, _CREATE | _EXCLUSIVE, body, allowed=_EEXIST)
         except OSError as error:
             if error.errno == 1:  # EPERM
