@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from urllib.parse import quote
 
-from bastion.http.fields import HOP_BY_HOP, Field, nominated, values
+from bastion.http.fields import HOP_BY_HOP, Field, nominated
 from bastion.kube.user import AUTHENTICATED_GROUP, User
 from bastion.message.cookies import restore_cookies
 from bastion.message.headers import TOKEN_SUBPROTOCOL, without_token
@@ -55,7 +55,11 @@ def to_api_server(
     `with_credentials`: its Authorization, and the token among the subprotocols of a WebSocket, are passed on.
     Raises StatusError 400.
     """
-    named = nominated(fields)
+    named: frozenset[bytes] = frozenset()
+    for lower, _, value in fields:
+        if lower == b"connection" and value != b"keep-alive":
+            named = nominated(fields)
+            break
     lines = []
     for lower, name, value in fields:
         if lower in _ORDINARY and lower not in named:
@@ -80,8 +84,11 @@ def to_api_server(
 def to_caller(fields: list[Field]) -> list[Field]:
     """The response's fields as they are, without those of the connection."""
     named: frozenset[bytes] = frozenset()
-    for value in values(fields, b"connection"):
-        named |= frozenset(part.strip(b" \t").lower() for part in value.split(b","))
+    for lower, _, value in fields:
+        if lower == b"connection":
+            named |= frozenset(part.strip(b" \t").lower() for part in value.split(b","))
+    if not named:
+        return [field for field in fields if field[0] not in _NOT_ANSWERED]
     return [field for field in fields if field[0] not in _NOT_ANSWERED and field[0] not in named]
 
 

@@ -210,7 +210,8 @@ class PassedCall:
             body,
             self._authority.asker[1],
             once=exchange.method not in SAFE or body is not None,
-            logs_in=binds_request(fields),
+            # a bearer token, which is for its own request, leaves no place for another scheme
+            logs_in=(asked is not None or not authority.digest) and binds_request(fields),
             upgrade=asked is not None,
         )
 
