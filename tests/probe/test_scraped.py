@@ -38,7 +38,10 @@ def job(name: str, port: int, **more: Any) -> dict[str, Any]:
 
 
 def secure() -> dict[str, Any]:
-    return {"authorization": {"type": "Bearer", "credentials": "all"}, "tls_config": {"insecure_skip_verify": True}}
+    return {
+        "authorization": {"type": "Bearer", "credentials": "all"},
+        "tls_config": {"insecure_skip_verify": True},
+    }
 
 
 @pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed")
