@@ -57,6 +57,26 @@ class KnownRequests:
         return head, plan
 
 
+class HeadParser:
+    """Reads the heads of one connection; `plans` None: nothing is remembered.
+
+    `plan` is what is remembered of the head that was read last, None where that is nothing.
+    """
+
+    __slots__ = ("_known", "plan")
+
+    def __init__(self, plans: Plans | None, peer: Peer) -> None:
+        self._known = KnownRequests(plans, peer) if plans is not None else None
+        self.plan: Plan | None = None
+
+    def __call__(self, data: bytes) -> Head:
+        """Raises StatusError."""
+        if self._known is None:
+            return read_head(data)
+        head, self.plan = self._known.read(data)
+        return head
+
+
 def _may_be_remembered(head: Head) -> bool:
     """What a Connection names may be a line that decides nothing otherwise."""
     return (
