@@ -42,8 +42,8 @@ class Head(msgspec.Struct):
     client asks for.
 
     `fields` are those that some rule reads; `passed` the lines that none does, as a backend gets them, and
-    `lines` all there were.  `key` names all that decides, empty where that is not remembered; `decided`:
-    what was decided is remembered, and `fields` are yet to be read from `lines`, where they are needed.
+    `lines` all there were.  `key` names all that decides; empty where that is not remembered.  `decided`:
+    what was decided is remembered, and `fields` are read from `lines` where they are needed at all.
     """
 
     method: str
