@@ -21,6 +21,7 @@ from bastion.message.rewrite import PLACED
 from bastion.runtime.remembered import Remembered
 
 MOST, LONGEST = 4096, 512  # lines, and bytes of one that is kept
+MANY, ONE_OF = 256, 16  # lines of one owner, beyond which one of so many new ones is kept
 MOST_NAMES, LONGEST_NAME = 1024, 64
 
 # What some rule reads in a request.
@@ -133,6 +134,7 @@ class Lines:
         self._noted = noted
         # what is passed on of a line, None where it decides
         self._lines: Remembered[bytes, bytes | None] = Remembered(MOST)
+        self._new = 0
         self._rules: Remembered[bytes, Rule] = Remembered(MOST_NAMES)  # by name as it is written
 
     def sort(
@@ -169,9 +171,18 @@ class Lines:
         if rule.noted and noted is not None:
             noted.append(field)
         verdict = None if rule.decides else b"%b: %b\r\n" % (name, value) if rule.passes else b""
-        if rule.kept and len(line) <= LONGEST:
+        if rule.kept and len(line) <= LONGEST and self._is_kept(owner):
             self._lines.put(line, verdict, owner)
         return verdict
+
+    def _is_kept(self, owner: Hashable) -> bool:
+        """Who has many has sent another one in each request, and to keep one costs more than to read it; what
+        does come again is kept soon enough.
+        """
+        if self._lines.owned(owner) < MANY:
+            return True
+        self._new = (self._new + 1) % ONE_OF
+        return self._new == 0
 
     def _rule(self, lower: bytes, name: bytes, owner: Hashable) -> Rule:
         decides = self._decides(lower)

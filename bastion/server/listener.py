@@ -13,7 +13,8 @@ from functools import partial
 from bastion.network.sockets import prepare
 from bastion.network.tls.layer import SharedBuffers, TLSLayer
 from bastion.server import plaintext
-from bastion.server.http1.protocol import HttpProtocol, client_address
+from bastion.server.http1.peer import client_address
+from bastion.server.http1.protocol import HttpProtocol
 from bastion.server.state import ServerState
 
 BACKLOG = 2048

@@ -107,6 +107,11 @@ class ServerState:
             self.idle.set()
 
     @property
+    def plans(self) -> Plans | None:
+        """None where nothing is remembered."""
+        return self.remembering.plans if self.remembering is not None else None
+
+    @property
     def exchanges(self) -> int:
         return len(self.tasks) + self.direct
 

@@ -269,8 +269,20 @@ def test_what_is_kept_is_bounded_in_number_and_size() -> None:
     assert len(lines) == 0
     lines.sort([b"X-Usual: a"], "quiet")
     for number in range(3 * table.MOST):
-        lines.sort([b"X-%d: a" % number], "loud")
+        lines.sort([b"X-%d: a" % number], f"loud-{number % 20}")
     assert len(lines) == table.MOST
+
+
+def test_who_sends_another_line_each_time_has_few_of_them_kept_and_those_that_repeat() -> None:
+    lines = requests()
+    for number in range(table.MANY + 10 * table.ONE_OF):
+        lines.sort([b"X-Id: %d" % number], "c")
+    assert len(lines) == table.MANY + 10
+    lines.sort([b"X-Id: mine"], "another")
+    assert len(lines) == table.MANY + 11
+    for _ in range(table.ONE_OF):
+        lines.sort([b"X-Id: again"], "c")
+    assert len(lines) == table.MANY + 12
 
 
 def test_a_line_is_judged_once() -> None:

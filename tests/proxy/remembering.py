@@ -47,6 +47,7 @@ from bastion.runtime.follow import Followed
 from bastion.runtime.limits import Shares
 from bastion.runtime.validity import Generation, Known
 from bastion.server.http1.connection import Peer
+from bastion.server.http1.known import HeadParser
 from bastion.server.http1.protocol import HttpProtocol
 from bastion.server.state import Remembering, ServerState
 from bastion.settings.kinds import network
@@ -198,6 +199,7 @@ class House:
             def connection_made(self, transport: asyncio.BaseTransport) -> None:
                 super().connection_made(transport)
                 self.peer = house.peer
+                self._parse = HeadParser(self.server.plans, self.peer)
 
         return Shown(self.state, asyncio.get_running_loop())
 

@@ -57,6 +57,28 @@ class KnownRequests:
         return head, plan
 
 
+class HeadParser:
+    """Reads the heads of one connection; `plans` None: nothing is remembered.  `any_target` as in
+    `read_request_line`.
+
+    `plan` is what is remembered of the head that was read last, None where that is nothing.
+    """
+
+    __slots__ = ("_any_target", "_known", "plan")
+
+    def __init__(self, plans: Plans | None, peer: Peer, *, any_target: bool = False) -> None:
+        self._any_target = any_target
+        self._known = KnownRequests(plans, peer) if plans is not None else None
+        self.plan: Plan | None = None
+
+    def __call__(self, data: bytes) -> Head:
+        """Raises StatusError."""
+        if self._known is None:
+            return read_head(data, any_target=self._any_target)
+        head, self.plan = self._known.read(data)
+        return head
+
+
 def _may_be_remembered(head: Head) -> bool:
     """What a Connection names may be a line that decides nothing otherwise."""
     return (

@@ -12,20 +12,18 @@ from functools import partial
 
 from bastion.kube.status import StatusError
 from bastion.message.upgrade import names_upgrade
-from bastion.network.addresses import parse_address, unmapped
 from bastion.network.relay import Stream
-from bastion.proxy.plan import Plan
 from bastion.server.http1.body import RequestBody
 from bastion.server.http1.connection import Peer
 from bastion.server.http1.exchange import HttpExchange
-from bastion.server.http1.head import Head, read_head
-from bastion.server.http1.known import KnownRequests
+from bastion.server.http1.head import Head
+from bastion.server.http1.known import HeadParser
 from bastion.server.http1.linger import Linger
+from bastion.server.http1.peer import peer_of
 from bastion.server.http1.reader import HeadReader
 from bastion.server.http1.waits import BODY, CLOSE, FIRST_BYTE, HEAD, LINGER, NEXT_REQUEST, RESPONSE
 from bastion.server.http1.wire import Wire
 from bastion.server.state import ServerState, nothing
-from bastion.server.tls import peer_certificates
 
 PIPELINED = 262144  # bytes of following requests held while one is served
 UNSENT = 262144  # bytes written ahead of the client before a response is made to wait
@@ -40,12 +38,11 @@ class HttpProtocol(Wire):
         self.peer = Peer()
         self._lost = lost
         self._heads = HeadReader(server.any_target)
+        self._parse = HeadParser(None, self.peer)
         self._exchange: HttpExchange | None = None
         self._body: RequestBody | None = None  # of the exchange, or the rest of one that lingers
         self._linger: Linger | None = None
         self._task: asyncio.Task[None] | None = None
-        self._known: KnownRequests | None = None
-        self._plan: Plan | None = None  # of the head that was read last
 
     # --- asyncio.Protocol
 
@@ -53,7 +50,8 @@ class HttpProtocol(Wire):
         self._transport = transport  # type: ignore[assignment]
         assert self._transport is not None
         self._transport.set_write_buffer_limits(high=UNSENT)
-        self.peer = _peer(transport)
+        self.peer = peer_of(transport)
+        self._parse = HeadParser(self.server.plans, self.peer, any_target=self.server.any_target)
         self._wait_for(FIRST_BYTE)
         self.server.opened(self)
 
@@ -82,8 +80,7 @@ class HttpProtocol(Wire):
         self._transport = None
         self.deadline = None
         self._reading.left = b""
-        exchange, self._exchange = self._exchange, None  # it holds this object, too, as does its body
-        self._body = None
+        exchange, self._exchange, self._body = self._exchange, None, None  # they hold this object, too
         self._lost()
         self.server.lost(self)
         self.gate.close()
@@ -112,16 +109,6 @@ class HttpProtocol(Wire):
             self._wait_for(HEAD)
             self.deadline = min(due or float("inf"), self.deadline or float("inf"))
 
-    def _parse(self, data: bytes) -> Head:
-        """Raises StatusError."""
-        remembering = self.server.remembering
-        if remembering is None:
-            return read_head(data, any_target=self.server.any_target)
-        if self._known is None:
-            self._known = KnownRequests(remembering.plans, self.peer)
-        head, self._plan = self._known.read(data)
-        return head
-
     def _begin(self, head: Head) -> None:
         body = RequestBody(self, head) if head.chunked or head.length is not None else None
         self._body = body
@@ -131,27 +118,18 @@ class HttpProtocol(Wire):
             self.deadline = None
         if self._heads.pending:
             self.data_received(self._heads.take())
-        plan, self._plan = self._plan, None
-        if plan is None or not self._begin_directly(exchange, plan):
-            self._start(exchange, partial(self.server.app.serve, exchange))
-
-    def _begin_directly(self, exchange: HttpExchange, plan: Plan) -> bool:
-        """Without a task, for as long as that goes."""
-        remembering = self.server.remembering
-        self.server.direct += 1
-        if remembering is not None and remembering.begin(exchange, plan):
-            return True
-        self.server.direct -= 1
-        return False
+        plan, remembering = self._parse.plan, self.server.remembering
+        if plan is not None and remembering is not None:
+            self.server.direct += 1
+            if remembering.begin(exchange, plan):
+                return  # without a task, for as long as that goes
+            self.server.direct -= 1
+        self._start(exchange, partial(self.server.app.serve, exchange))
 
     def direct_done(self, exchange: HttpExchange) -> None:
         self.server.direct -= 1
         exchange.direct = None
-        if not exchange.finished or self._transport is None or self._wait is CLOSE:
-            self._over(exchange)
-            return
-        self._exchange = None
-        self._go_on(exchange.keep_alive)
+        self._over(exchange)
 
     def go_on(self, exchange: HttpExchange) -> asyncio.Task[None]:
         """In a task, with what was begun without one."""
@@ -320,16 +298,3 @@ class HttpProtocol(Wire):
             self._transport.write_eof()
         else:
             self.close()
-
-
-def _peer(transport: asyncio.BaseTransport) -> Peer:
-    name = transport.get_extra_info("peername")
-    address = client_address(name[0]) if name else ""
-    tls = transport.get_extra_info("ssl_object")
-    return Peer(address) if tls is None else Peer(address, b"https", peer_certificates(tls))
-
-
-def client_address(text: str) -> str:
-    """Without a scope, and an IPv4 address as such also where it came over an IPv6 socket."""
-    address = parse_address(text.partition("%")[0])
-    return str(unmapped(address)) if address is not None else text
