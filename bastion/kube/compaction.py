@@ -35,8 +35,8 @@ def compact(object: O) -> O:
     """
     metadata = object.metadata
     force_setattr(metadata, "namespace", intern(metadata.namespace))
-    if metadata.annotations is None or metadata.annotations == NO_ANNOTATIONS:
-        force_setattr(metadata, "annotations", NO_ANNOTATIONS)
+    if metadata.annotations == NO_ANNOTATIONS:
+        force_setattr(metadata, "annotations", NO_ANNOTATIONS)  # one for all
     if isinstance(object, Pod):
         _compact_pod(object)
     elif isinstance(object, EndpointSlice):
