@@ -100,14 +100,14 @@ async def open_authenticators(
     fresh, remembering = _first_of([*local, tokens, *last]), _first_of([*local, cached, *last])
     at_once = partial(first_known, (*local, cached, *last))
     return Authenticators(
-        fresh,
-        remembering,
-        _first_of([*certificates]) if certificates else None,
-        _first_of(answered) if answered else None,
-        at_once,
-        headers,
-        tuple(followed),
-        cached,
+        fresh=fresh,
+        remembering=remembering,
+        connections=_first_of([*certificates]) if certificates else None,
+        tokens=_first_of(answered) if answered else None,
+        known=at_once,
+        headers=headers,
+        followed=tuple(followed),
+        cache=cached,
     )
 
 

@@ -18,7 +18,8 @@ import msgspec
 from bastion.discovery.events import in_slices, read_event, read_page
 from bastion.discovery.versions import age
 from bastion.kube.compaction import compact
-from bastion.kube.objects import Metadata, Object
+from bastion.kube.metadata import Metadata
+from bastion.kube.objects import Object
 
 O = TypeVar("O", bound=Object)  # noqa: E741
 

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from msgspec.structs import force_setattr
 
+from bastion.kube.metadata import NO_ANNOTATIONS
 from bastion.kube.objects import (
-    NO_ANNOTATIONS,
     SERVICE_NAME_LABEL,
     DeclaredProbe,
     EndpointConditions,

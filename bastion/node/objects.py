@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from bastion.kube import objects
-from bastion.kube.objects import Metadata, Struct
+from bastion.kube.metadata import Metadata, Struct
 
 PROXY_NAME_LABEL = "service.kubernetes.io/service-proxy-name"
 HEADLESS_LABEL = "service.kubernetes.io/headless"

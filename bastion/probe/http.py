@@ -6,7 +6,6 @@ import asyncio
 import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from bastion.http.fields import values
@@ -15,6 +14,7 @@ from bastion.network.errors import NetworkError
 from bastion.probe.attempt import Attempt, cause_of, zeros
 from bastion.probe.credentials import header_fields
 from bastion.probe.decoding import Body, TooLarge, Undecodable
+from bastion.probe.hop import Hop, http1_head, http2_head
 from bastion.probe.http2 import Http2Exchange
 from bastion.probe.httpdates import http_date
 from bastion.probe.modules import Http
@@ -34,15 +34,6 @@ _METRICS = (
     "probe_failed_due_to_regex",
 )
 BROKEN = (OSError, NetworkError, ValueError, EOFError)  # what a connection or a response may raise
-
-
-@dataclass(slots=True)
-class Hop:
-    """One request as it is sent, and the one answer."""
-
-    method: str
-    path: bytes
-    body: bytes
 
 
 class HttpProbe:
@@ -138,9 +129,9 @@ class HttpProbe:
         tls = wire.tls
         try:
             if tls is not None and tls.selected_alpn_protocol() == "h2":
-                answer = await Http2Exchange(wire).ask(_head2(hop, fields, more), hop.body)
+                answer = await Http2Exchange(wire).ask(http2_head(hop, fields, more), hop.body)
             else:
-                head = _head1(hop, fields, more)
+                head = http1_head(hop, fields, more)
                 answer = await http1_exchange(wire, head, hop.body, to_head=hop.method == "HEAD")
         finally:
             if wire.first_byte:
@@ -271,35 +262,6 @@ class HttpProbe:
         if tls is None and module.fail_if_not_ssl:
             good = self._attempt.failed("final request was not over SSL")
         return good
-
-
-def _head1(hop: Hop, fields: dict[str, str], more: list[tuple[str, str]]) -> bytes:
-    lines = [
-        f"{'-'.join(word.capitalize() for word in name.split('-'))}: {value}\r\n"
-        for name, value in [*fields.items(), *more]
-    ]
-    length = ""
-    if hop.body or hop.method in ("POST", "PUT", "PATCH"):
-        length = f"Content-Length: {len(hop.body)}\r\n"
-    head = f"{hop.method} {hop.path.decode('latin-1')} HTTP/1.1\r\n{''.join(lines)}{length}"
-    return f"{head}Connection: close\r\n\r\n".encode("latin-1", "replace")
-
-
-def _head2(hop: Hop, fields: dict[str, str], more: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    head = [
-        (b":method", hop.method.encode()),
-        (b":scheme", b"https"),
-        (b":authority", fields["host"].encode()),
-        (b":path", hop.path),
-    ]
-    head += [
-        (name.lower().encode(), value.encode())
-        for name, value in [*fields.items(), *more]
-        if name.lower() not in ("host", "connection", "transfer-encoding", "upgrade", "keep-alive")
-    ]
-    if hop.body:
-        head.append((b"content-length", str(len(hop.body)).encode()))
-    return head
 
 
 def _host_of(authority: str) -> str:

@@ -159,14 +159,16 @@ def _for(module: Module, candidates: tuple[Endpoint, ...]) -> tuple[Endpoint, ..
 def _result(attempt: Attempt, place: Place, *, success: bool, thresholds: tuple[int, int] = (1, 1)) -> Result:
     if attempt.broken:
         attempt.samples.set("bastion_probe_broken", 1.0)
+    failures, successes = thresholds
     return Result(
-        place,
-        success,
-        attempt.samples,
-        tuple(attempt.log),
-        attempt.reason,
-        attempt.broken,
-        *thresholds,
+        place=place,
+        success=success,
+        samples=attempt.samples,
+        log=tuple(attempt.log),
+        reason=attempt.reason,
+        broken=attempt.broken,
+        failures=failures,
+        successes=successes,
     )
 
 

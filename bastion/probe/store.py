@@ -131,13 +131,13 @@ class Store:
         ).fetchall()
         return [
             Outcome(
-                at,
-                None if success is None else bool(success),
-                duration,
-                reason,
-                pod,
-                tuple(log.split("\n")) if log else (),
-                status,
+                at=at,
+                success=None if success is None else bool(success),
+                duration=duration,
+                reason=reason,
+                pod=pod,
+                log=tuple(log.split("\n")) if log else (),
+                status=status,
             )
             for at, success, duration, status, reason, pod, log in reversed(rows)
         ]

@@ -221,4 +221,4 @@ def _reached(result: Result) -> bool:
 def _outcome(now: float, success: bool | None, result: Result) -> Outcome:
     status = int(result.samples.get("probe_http_status_code") or 0)
     log = () if success else result.log[-50:]
-    return Outcome(now, success, result.duration, result.reason, result.pod, log, status)
+    return Outcome(now, success, result.duration, result.reason, result.pod, log, status=status)

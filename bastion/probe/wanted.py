@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from bastion.kube.objects import NO_ANNOTATIONS, Pod, Service
+from bastion.kube.metadata import NO_ANNOTATIONS
+from bastion.kube.objects import Pod, Service
 from bastion.kube.status import StatusError
 from bastion.probe.modulefile import DECLARED, DEFAULT
 from bastion.probe.target import ProbeTarget, target_of
@@ -74,4 +75,13 @@ def wanted(kind: str, of: Service | Pod) -> Wanted | None:
     if interval:
         interval = min(max(interval, SHORTEST), LONGEST)
     public = said.status == "public"
-    return Wanted(kind, metadata.namespace, metadata.name, target, module, interval, folk, public)
+    return Wanted(
+        kind=kind,
+        namespace=metadata.namespace,
+        name=metadata.name,
+        target=target,
+        module=module,
+        interval=interval,
+        folk=folk,
+        public=public,
+    )

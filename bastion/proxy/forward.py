@@ -94,7 +94,7 @@ class Forwarder:
             logs_in=logs_in(exchange.fields, envelope),
         )
         try:
-            trip, answer = await self._ask(exchange, route, request, asker, record, under_way, begun)
+            trip, answer = await self._ask(exchange, route, request, asker, record, under_way, begun=begun)
         except NetworkError as error:
             raise unreachable(error) from error
         finally:
@@ -120,6 +120,7 @@ class Forwarder:
         asker: Key,
         record: Record,
         under_way: UnderWay,
+        *,
         begun: Begun | None,
     ) -> tuple[RoundTrip, Response]:
         """Raises NetworkError or StatusError: from the client's body, or because the target is gone by

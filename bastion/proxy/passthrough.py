@@ -57,7 +57,15 @@ class PassThrough:
         self._streams = streams
         self._hosts = hosts
         judges = {passed: withheld_from(withheld, impersonation=passed) for passed in (True, False)}
-        self._ways = Ways(upstreams, transport, deadlines, idle, judges, on_behalf.answered, set())
+        self._ways = Ways(
+            upstreams=upstreams,
+            transport=transport,
+            deadlines=deadlines,
+            idle=idle,
+            withheld=judges,
+            answered=on_behalf.answered,
+            watches=set(),
+        )
 
     def call(self, exchange: Exchange) -> ApiCall | None:
         """None for a proxied target.  Raises StatusError 400."""

@@ -144,22 +144,22 @@ class Plans:
         info = admitted.info
         assert isinstance(info, Proxied)
         plan = Plan(
-            msgspec.structs.replace(admitted, credentials=_NO_SECRET),
-            info,
-            target_of(info),
-            admitted.asker,
-            envelope,
-            record.client,
-            record.path,
-            record.host,
-            record.agent,
-            exchange.method,
-            exchange.target,
-            exchange.host,
-            exchange.keep_alive,
-            validity,
-            generation,
-            2 * bool(envelope.forwarded.prefix) + envelope.ambient,
+            admitted=msgspec.structs.replace(admitted, credentials=_NO_SECRET),
+            info=info,
+            destination=target_of(info),
+            asker=admitted.asker,
+            envelope=envelope,
+            client=record.client,
+            path=record.path,
+            host=record.host,
+            agent=record.agent,
+            method=exchange.method,
+            target=exchange.target,
+            authority=exchange.host,
+            keep_alive=exchange.keep_alive,
+            validity=validity,
+            generation=generation,
+            shape=2 * bool(envelope.forwarded.prefix) + envelope.ambient,
         )
         self._plans.put(exchange.key, plan, admitted.asker)
 

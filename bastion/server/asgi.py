@@ -149,6 +149,11 @@ class AsgiResponse:
 class AsgiExchange(AsgiResponse):
     """Implements `proxy.exchange.Exchange` over ASGI."""
 
+    certificate: tuple[bytes, ...] = ()  # ASGI does not pass it on
+    key = b""  # nothing of it is remembered: all fields are looked at
+    passed: Sequence[bytes] = ()
+    direct: Direct | None = None
+
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         super().__init__(send, new_audit_id())
         raw: bytes = scope.get("raw_path") or scope["path"].encode()
@@ -162,11 +167,7 @@ class AsgiExchange(AsgiResponse):
         self.host = b",".join(value for lower, _, value in self.fields if lower == b"host")
         self.client = scope["client"][0] if scope.get("client") else ""
         self.scheme = str(scope.get("scheme", "http")).encode()
-        self.certificate: tuple[bytes, ...] = ()  # ASGI does not pass it on
         self.upgradable = self.lasting = False
-        self.key = b""  # nothing of it is remembered: all fields are looked at
-        self.passed: Sequence[bytes] = ()
-        self.direct: Direct | None = None
         self.keep_alive = True
         self._body = _body(self.fields, receive)
         self._receive = receive

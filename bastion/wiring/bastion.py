@@ -28,7 +28,7 @@ from bastion.wiring.measuring import Sources, sources
 from bastion.wiring.observing import open_observing
 from bastion.wiring.passthrough import Ground, open_pass_through
 from bastion.wiring.probing import open_probing
-from bastion.wiring.serving import open_files, serving
+from bastion.wiring.serving import Serving, open_files, serving
 from bastion.wiring.signin import signing_in
 
 
@@ -100,7 +100,8 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         )
         probing = await open_probing(config, cluster, parts, stack)
         served = serving(config, parts, observing, cluster.readiness(), deadlines, probing.pages)
-        observing.metrics.add(*sources(Sources(cluster, access, backends, long, observing, served, passing)))
+        measured = Sources(cluster, access, backends, long, observing, served, passing=passing)
+        observing.metrics.add(*sources(measured))
         observing.metrics.add(probing.families)
         yield Bastion(
             app=served.app,
@@ -115,16 +116,22 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
                 *access.authenticators.followed,
                 *(passing.followed if passing is not None else ()),
             ),
-            adjust=Adjustable(
-                guard=access.guard,
-                door=served.door,
-                waiting=backends.waiting,
-                lookups=cluster.lookups,
-                authenticator=access.authenticators.cache,
-                authorizer=access.authorizer,
-                dialer=backends.dialer,
-                transport=backends.transport,
-                server=served.state,
-                passed_on=passing.adjust if passing is not None else nothing,
-            ),
+            adjust=_adjustable(cluster, parts, served),
         )
+
+
+def _adjustable(cluster: Cluster, parts: Parts, served: Serving) -> Adjustable:
+    """What takes the reloadable settings while it runs."""
+    access, backends, passing = parts.access, parts.backends, parts.passing
+    return Adjustable(
+        guard=access.guard,
+        door=served.door,
+        waiting=backends.waiting,
+        lookups=cluster.lookups,
+        authenticator=access.authenticators.cache,
+        authorizer=access.authorizer,
+        dialer=backends.dialer,
+        transport=backends.transport,
+        server=served.state,
+        passed_on=passing.adjust if passing is not None else nothing,
+    )

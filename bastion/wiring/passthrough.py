@@ -119,15 +119,17 @@ def _on_behalf(settings: Settings, ground: Ground, failures: Failures) -> OnBeha
         return known.value if known and known.value and known.value.name != ANONYMOUS else None
 
     return OnBehalf(
-        settings,
-        Knowledge(authenticators.connections, authenticators.tokens, remembered, authenticators.headers),
+        settings=settings,
+        knowledge=Knowledge(
+            authenticators.connections, authenticators.tokens, remembered, authenticators.headers
+        ),
         # the right to impersonate, as every version of kube-apiserver understands it
-        Impersonator(ground.access.authorizer, (LEGACY,)),
-        ground.origins,
-        desk.sessions if desk is not None and settings.sessions else None,
-        failures,
-        ground.cluster.access.authorization,
-        time.time,
+        impersonator=Impersonator(ground.access.authorizer, (LEGACY,)),
+        origins=ground.origins,
+        sessions=desk.sessions if desk is not None and settings.sessions else None,
+        failures=failures,
+        own=ground.cluster.access.authorization,
+        now=time.time,
     )
 
 
