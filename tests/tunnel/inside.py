@@ -42,9 +42,14 @@ class Inside:
         }
 
     async def stop(self) -> None:
-        """As by a signal from outside.  Returns when it has stopped."""
+        """As by a signal from outside.  Returns when it has stopped.
+
+        A program ignores signals from then on, until it has ended; this one goes on.
+        """
         os.kill(os.getpid(), signal.SIGTERM)
         await self._serving
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextlib.asynccontextmanager
