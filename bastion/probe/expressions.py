@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import cel
-
 
 class Expression:
     def __init__(self, text: str) -> None:
         """Raises ValueError."""
+        import cel  # 13 MiB, for those whose modules have expressions
+
         self.pattern = text
         self._program = cel.compile(text)
 
