@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
 import shutil
+import zlib
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -144,5 +147,82 @@ def test_kubectl_exec_where_it_is_allowed(tmp_path: Path) -> None:
             async with proxy(kubeconfig(f"http://127.0.0.1:{port}"), tmp_path, "--reject-paths=^$") as made:
                 status, out, err = await kubectl(made, tmp_path, "exec", "p", "--", "greet")
                 assert (status, out) == (0, "hello from the pod\n"), err
+
+    run(conversation())
+
+
+# --- port-forward, against an API server that speaks SPDY/3.1 (k8s.io/apimachinery pkg/util/httpstream/spdy)
+
+SWITCHING = (
+    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n"
+    b"X-Stream-Protocol-Version: portforward.k8s.io\r\n\r\n"
+)
+SYN_STREAM, SYN_REPLY = b"\x80\x03\x00\x01", b"\x80\x03\x00\x02"
+FIN = b"\x01"
+
+
+async def _port_forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(asyncio.IncompleteReadError):
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            if b"/portforward" in head.partition(b"\r\n")[0]:
+                writer.write(SWITCHING)
+                await _frames(reader, writer)
+            path = head.split(b" ")[1].partition(b"?")[0].decode()
+            body = json.dumps(DOCUMENTS.get(path, POD)).encode()
+            fields = b"Content-Type: application/json\r\nContent-Length: %d\r\n" % len(body)
+            writer.write(b"HTTP/1.1 200 OK\r\n" + fields + b"\r\n" + body)
+    writer.close()
+
+
+async def _frames(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Of each connection the first stream is for errors, the second for its bytes, which come back."""
+    streams: list[bytes] = []
+    packed = zlib.compressobj()  # of all header blocks of a connection
+    while True:
+        start = await reader.readexactly(8)
+        content = await reader.readexactly(int.from_bytes(start[5:], "big"))
+        if start[:4] == SYN_STREAM:
+            streams.append(content[:4])
+            block = packed.compress(bytes(4)) + packed.flush(zlib.Z_SYNC_FLUSH)  # no header fields
+            reply = content[:4] + block
+            writer.write(SYN_REPLY + b"\0" + len(reply).to_bytes(3, "big") + reply)
+        elif start[0] < 0x80 and content:
+            said = b"you said " + content
+            writer.write(streams[-1] + FIN + len(said).to_bytes(3, "big") + said)
+            writer.write(streams[-2] + FIN + bytes(3))
+
+
+@needs_kubectl
+def test_kubectl_port_forward(tmp_path: Path) -> None:
+    async def conversation() -> None:
+        (tmp_path / "none").write_text("")
+        server = await asyncio.start_server(_port_forward, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        async with proxy(kubeconfig(f"http://127.0.0.1:{port}"), tmp_path) as made:
+            process = await asyncio.create_subprocess_exec(
+                KUBECTL or "",
+                f"--server=http://localhost:{made.port}",
+                f"--kubeconfig={tmp_path / 'none'}",
+                f"--cache-dir={tmp_path / 'cache'}",
+                "port-forward",
+                "pod/p",
+                ":8080",
+                stdout=asyncio.subprocess.PIPE,
+                env={**os.environ, "KUBECTL_PORT_FORWARD_WEBSOCKETS": "false"},
+            )
+            try:
+                assert process.stdout is not None
+                line = (await process.stdout.readline()).decode()
+                assert line.startswith("Forwarding from 127.0.0.1:")
+                local = int(line.split(":")[1].split()[0])
+                reader, writer = await asyncio.open_connection("127.0.0.1", local)
+                writer.write(b"hello")
+                assert await reader.read() == b"you said hello"
+                writer.close()
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    process.terminate()
+                await process.wait()
+        server.close()
 
     run(conversation())

@@ -134,3 +134,11 @@ def test_a_command_that_is_not_there(tmp_path: Path) -> None:
     done = ended(tmp_path, "--port=0", "--", "no-such-program")
     assert done.returncode == 127
     assert done.stderr.endswith("error: no-such-program: no such file or directory\n")
+
+
+def test_it_is_a_plugin_of_kubectl_as_well() -> None:
+    """kubectl runs `kubectl-bastion` for `kubectl bastion`."""
+    plugin = Path(sys.executable).with_name("kubectl-bastion")
+    done = subprocess.run([plugin, "proxy", "--help"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0
+    assert "--reject-paths" in done.stdout
