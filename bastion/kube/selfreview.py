@@ -25,7 +25,7 @@ KINDS = {
 _PROXY_VERBS = ["create", "delete", "get", "patch", "update"]
 
 
-class _ResourceAttributes(msgspec.Struct):
+class ResourceAttributes(msgspec.Struct):
     namespace: str = ""
     verb: str = ""
     group: str = ""
@@ -35,14 +35,14 @@ class _ResourceAttributes(msgspec.Struct):
     name: str = ""
 
 
-class _PathAttributes(msgspec.Struct):
+class NonResourceAttributes(msgspec.Struct):
     path: str = ""
     verb: str = ""
 
 
 class _Spec(msgspec.Struct, rename="camel"):
-    resource_attributes: _ResourceAttributes | None = None
-    non_resource_attributes: _PathAttributes | None = None
+    resource_attributes: ResourceAttributes | None = None
+    non_resource_attributes: NonResourceAttributes | None = None
 
 
 def documents() -> dict[bytes, bytes]:

@@ -14,6 +14,7 @@ import orjson
 from bastion.kube import protobuf
 from bastion.kube.attributes import Attributes
 from bastion.kube.review import UserInfo, user_of
+from bastion.kube.selfreview import NonResourceAttributes, ResourceAttributes
 from bastion.kube.status import CONTENT_TYPE, StatusError, bad_request
 from bastion.kube.user import User
 from bastion.standalone.rbac import RBAC
@@ -26,21 +27,6 @@ T = TypeVar("T")
 
 class TokenReviewSpec(msgspec.Struct):
     token: str = ""
-
-
-class ResourceAttributes(msgspec.Struct):
-    namespace: str = ""
-    verb: str = ""
-    group: str = ""
-    version: str = ""
-    resource: str = ""
-    subresource: str = ""
-    name: str = ""
-
-
-class NonResourceAttributes(msgspec.Struct):
-    path: str = ""
-    verb: str = ""
 
 
 class AccessReviewSpec(msgspec.Struct, rename="camel"):
