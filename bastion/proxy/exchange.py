@@ -25,6 +25,11 @@ class Body(Protocol):
         """Whether a byte of it was taken: from then on the request cannot be sent again."""
         ...
 
+    @property
+    def trailers(self) -> Sequence[Field]:
+        """What came behind its end; nothing from a client of HTTP/1.1, whose trailers are dropped."""
+        ...
+
     async def read(self) -> bytes:
         """The next piece, b"" at the end.  Raises StatusError where the client breaks the framing."""
         ...
@@ -68,7 +73,7 @@ class Direct(Protocol):
 
 class Exchange(Request, Protocol):
     """`passed` are the lines that no rule reads, as a backend gets them.  `key` names what decides; empty
-    where that is never remembered.
+    where that is never remembered.  `http2`: it came over HTTP/2, and reads as one of HTTP/1.1.
     """
 
     key: bytes
@@ -79,6 +84,9 @@ class Exchange(Request, Protocol):
     audit_id: str
     status: int  # 0 until the answer has begun
     bytes_out: int
+
+    @property
+    def http2(self) -> bool: ...
 
     @property
     def bytes_in(self) -> int: ...
@@ -121,8 +129,8 @@ class Exchange(Request, Protocol):
 
     async def drain(self) -> None: ...
 
-    def finish(self, data: bytes = b"") -> None:
-        """The answer ends with this last piece."""
+    def finish(self, data: bytes = b"", trailers: Sequence[Field] = ()) -> None:
+        """The answer ends with this last piece; `trailers` are dropped where HTTP/1.1 is spoken."""
         ...
 
     def abort(self) -> None:

@@ -76,6 +76,8 @@ def _scope(exchange: Exchange) -> dict[str, Any]:
 class AsgiBody:
     """The body of a request that another server reads."""
 
+    trailers = ()
+
     def __init__(self, receive: Receive, length: int | None) -> None:
         self._receive = receive
         self._ended = False
@@ -129,7 +131,7 @@ class AsgiResponse:
         self.bytes_out += len(data)
         self._pending.append({"type": "http.response.body", "body": data, "more_body": True})
 
-    def finish(self, data: bytes = b"") -> None:
+    def finish(self, data: bytes = b"", trailers: Sequence[Field] = ()) -> None:
         self.bytes_out += len(data)
         self._pending.append({"type": "http.response.body", "body": data, "more_body": False})
 
@@ -153,6 +155,7 @@ class AsgiExchange(AsgiResponse):
     key = b""  # nothing of it is remembered: all fields are looked at
     passed: Sequence[bytes] = ()
     direct: Direct | None = None
+    http2 = False
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         super().__init__(send, new_audit_id())

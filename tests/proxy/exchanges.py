@@ -31,6 +31,7 @@ class Exchange:
     minor: int = 1
     certificate: tuple[bytes, ...] = ()
     upgradable: bool = False
+    http2: bool = False
     lasting: bool = False
     audit_id: str = "audit-id"
     key: bytes = b""
@@ -78,7 +79,7 @@ class Exchange:
     def hijack(self, reason: bytes, fields: list[Field]) -> Stream:
         raise AssertionError("it has no connection")
 
-    def finish(self, data: bytes = b"") -> None:
+    def finish(self, data: bytes = b"", trailers: Sequence[Field] = ()) -> None:
         assert not self.finished
         self.finished = True
         self.bytes_out += len(data)

@@ -26,6 +26,7 @@ class RequestBody(Held):
         "received",
         "touched",
     )
+    trailers = ()  # are read, and dropped
 
     def __init__(self, protocol: Connection, head: Head) -> None:
         super().__init__()

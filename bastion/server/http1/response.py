@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http
+from collections.abc import Sequence
 
 from bastion.http.fields import Field
 from bastion.server.http1.connection import Connection
@@ -97,7 +98,7 @@ class ResponseWriter:
         self.bytes_out += len(data)
         self._send(data, b"")
 
-    def finish(self, data: bytes = b"") -> None:
+    def finish(self, data: bytes = b"", trailers: Sequence[Field] = ()) -> None:
         if self.finished:
             return
         self.finished = True
