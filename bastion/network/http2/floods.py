@@ -13,21 +13,30 @@ HEAD = 9  # bytes of a frame before its payload
 DATA, HEADERS, RST_STREAM, SETTINGS, WINDOW_UPDATE, CONTINUATION = 0x0, 0x1, 0x3, 0x4, 0x8, 0x9
 END_STREAM, END_HEADERS, PADDED = 0x1, 0x4, 0x8
 
+GAPS = 64  # stretches of streams that were passed over, as far as they are remembered
+
 RESETS, RESETS_A_SECOND = 100.0, 33.0
 IDLE_FRAMES, IDLE_FRAMES_A_SECOND = 1000.0, 100.0
-# A peer that reads what it is sent answers each piece with a window for the stream and one for the connection.
+# A peer that reads what it is sent answers each piece with a window for the stream and one for all.
 WINDOWS_A_PIECE, BYTES_A_WINDOW = 2.0, 2048
 
 
 class Frames:
-    """Where the frames of one direction begin.  `in_head`: a head has begun and not ended."""
+    """Where the frames of one direction begin.
 
-    __slots__ = ("_begun", "_skip", "in_head")
+    `in_head`: a head has begun and not ended.  `backwards`: a head came on a stream that was passed over
+    before, and so can never be opened (RFC 9113, 5.1.1).
+    """
+
+    __slots__ = ("_begun", "_highest", "_passed_over", "_skip", "backwards", "in_head")
 
     def __init__(self, preface: int = 0) -> None:
         self._begun = b""  # of a frame's first bytes
         self._skip = preface  # bytes up to the next frame
+        self._highest = 0
+        self._passed_over: list[tuple[int, int]] = []
         self.in_head = False
+        self.backwards = False
 
     def feed(self, data: bytes) -> tuple[int, int]:
         """(how many of the frames that began in it say nothing, how many open windows)."""
@@ -40,6 +49,7 @@ class Frames:
             kind, flags = data[at + 3], data[at + 4]
             if kind == HEADERS:
                 self.in_head = not flags & END_HEADERS
+                self._head(int.from_bytes(data[at + 5 : at + 9], "big") & 0x7FFFFFFF)
             elif kind == DATA:
                 if not flags & END_STREAM and not _carries(data, at, length, flags):
                     idle += 1
@@ -56,6 +66,15 @@ class Frames:
         else:
             self._skip = at - end
         return idle, windows
+
+    def _head(self, stream: int) -> None:
+        highest = self._highest
+        if stream > highest:
+            self._highest = stream
+            if stream > highest + 2 and len(self._passed_over) < GAPS:
+                self._passed_over.append((highest, stream))
+        elif self._passed_over and any(low < stream < high for low, high in self._passed_over):
+            self.backwards = True
 
 
 def _carries(data: bytes, at: int, length: int, flags: int) -> bool:
@@ -103,6 +122,11 @@ class Floods:
     def in_head(self) -> bool:
         """A head has begun and not ended."""
         return self._frames.in_head
+
+    @property
+    def backwards(self) -> bool:
+        """A head came on a stream that can never be opened."""
+        return self._frames.backwards
 
     def came(self, data: bytes, now: float) -> bool:
         idle, windows = self._frames.feed(data)

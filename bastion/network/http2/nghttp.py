@@ -18,7 +18,10 @@ from bastion.network.http2.codec import (
     ConnectionFault,
     Handler,
     Pair,
+    Setting,
 )
+
+_ANY = 0x7FFFFFF0  # streams
 
 _CONFIGURATION = ngh2.Configuration(
     auto_window_update=False,
@@ -58,10 +61,14 @@ _CALLS: dict[type, Callable[[Handler, Any], None]] = {
 }
 
 
+def _pair(setting: int, value: int) -> bytes:
+    return setting.to_bytes(2, "big") + value.to_bytes(4, "big")
+
+
 class NgCodec:
     """Implements `codec.Codec`."""
 
-    __slots__ = ("_connection", "_handler", "_telling", "over")
+    __slots__ = ("_connection", "_first", "_handler", "_telling", "over")
 
     def __init__(self, handler: Handler, *, client: bool, settings: Mapping[int, int]) -> None:
         self._handler = handler
@@ -69,8 +76,21 @@ class NgCodec:
         self.over = False
         role = ngh2.Role.CLIENT if client else ngh2.Role.SERVER
         self._connection = ngh2.Connection(role, _CONFIGURATION)
-        self._connection.initiate_connection(settings)
+        self._first = b""
+        if client:
+            self._connection.initiate_connection(settings)
+        else:
+            self._announce(settings)
         self._connection.set_local_window_size(CONNECTION_WINDOW)
+
+    def _announce(self, settings: Mapping[int, int]) -> None:
+        """nghttp2 ends the whole connection where a client opens one stream too many; RFC 9113, 5.1.2 has
+        that stream refused, which is for us to do.  So the client is told another limit than the library.
+        """
+        streams = Setting.MAX_CONCURRENT_STREAMS
+        self._connection.initiate_connection({**settings, streams: _ANY})
+        frame = self._connection.data_to_send()
+        self._first = frame.replace(_pair(streams, _ANY), _pair(streams, settings[streams]), 1)
 
     def receive(self, data: bytes) -> None:
         try:
@@ -87,6 +107,9 @@ class NgCodec:
 
     def outgoing(self) -> bytes:
         connection = self._connection
+        if self._first:
+            first, self._first = self._first, b""
+            return first
         try:
             data = connection.data_to_send(MAX_FRAME)
         except ngh2.NGH2Error:

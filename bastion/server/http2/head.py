@@ -48,7 +48,7 @@ def translate(fields: Sequence[tuple[bytes, bytes]], scheme: bytes, *, ended: bo
     pseudo, lines = _split(fields)
     method, authority = pseudo.get(b":method", b""), pseudo.get(b":authority")
     if method == b"CONNECT" and b":protocol" not in pseudo:
-        raise StatusError(405, "MethodNotAllowed", "this bastion opens no tunnels by CONNECT")
+        raise StatusError(403, "Forbidden", "this bastion opens no tunnels: CONNECT is not served")
     if pseudo.get(b":scheme") != scheme:
         # what a client of a forward proxy sends, over TLS, for a URL that begins with http:
         raise bad_request("malformed request: :scheme is not that of this connection")

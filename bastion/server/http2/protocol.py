@@ -67,7 +67,11 @@ class Http2Protocol(Http2Wire):
         if self._closing or stream in self._open:
             return
         self._highest = max(self._highest, stream)
-        if self._output.overfull or (self._open and not self.server.door.enter_stream()):
+        if (
+            len(self._open) >= STREAMS
+            or self._output.overfull
+            or (self._open and not self.server.door.enter_stream())
+        ):
             self._told.add(stream)
             self._codec.reset(stream, Code.REFUSED_STREAM)
             return

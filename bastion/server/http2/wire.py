@@ -75,6 +75,8 @@ class Http2Wire(asyncio.Protocol):
         try:
             if not self._output.floods.came(data, now):
                 raise ConnectionFault("too many frames that say nothing", Code.ENHANCE_YOUR_CALM)
+            if self._output.floods.backwards:
+                raise ConnectionFault("a stream below one that was opened", Code.PROTOCOL_ERROR)
             self._codec.receive(data)
         except ConnectionFault as fault:
             self._fail(fault)
