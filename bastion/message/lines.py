@@ -207,9 +207,10 @@ def request_lines(
         sent = to_backend([(lower, lower, b"")], _NOWHERE, keep_authorization=False, withheld=withheld)
         return len(sent) > 1  # the last says where the request came from
 
-    return LineTable(
-        read, lambda lower: lower in deciding or lower.startswith(deciding_prefixes), passes, NOTED
-    )
+    def decides(lower: bytes) -> bool:
+        return lower in deciding or lower.startswith(deciding_prefixes)
+
+    return LineTable(read, decides, passes, NOTED)
 
 
 def response_lines(read: Read) -> LineTable:

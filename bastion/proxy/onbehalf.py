@@ -79,7 +79,8 @@ class Knowledge(msgspec.Struct, frozen=True):
     """Who is known here: by a connection (its certificate), by a token.
 
     The latter is None where the token is not one that the bastion itself answers for, and raises
-    CredentialsRefused where it is, and bad.  `remembered`: whose a token is, where an API server said so lately.
+    CredentialsRefused where it is, and bad.  `remembered`: whose a token is, where an API server said so
+    lately.
     """
 
     connections: Authenticator | None

@@ -32,9 +32,9 @@ class Desk:
     """All that the pages for signing in need.
 
     `identify` returns the user of credentials (it raises CredentialsRefused, or StatusError 429 for an
-    address that failed too often); `client` returns the address of the client, and `seen` scheme and host as the browser
-    has them; `public_url` and `hosts` are set where there are application hosts; with `strict_transport`
-    browsers are told to use TLS only.
+    address that failed too often); `client` returns the address of the client, and `seen` scheme and host as
+    the browser has them; `public_url` and `hosts` are set where there are application hosts; with
+    `strict_transport` browsers are told to use TLS only.
     """
 
     sessions: Sessions
