@@ -34,6 +34,7 @@ class _Source:
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
+        self.interim = None
 
     def pause_reading(self) -> None: ...
 
