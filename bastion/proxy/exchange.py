@@ -27,7 +27,7 @@ class Body(Protocol):
 
     @property
     def trailers(self) -> Sequence[Field]:
-        """What came behind its end; nothing from a client of HTTP/1.1, whose trailers are dropped."""
+        """Behind a chunked body, once that was read to its end."""
         ...
 
     async def read(self) -> bytes:
@@ -91,6 +91,10 @@ class Exchange(Request, Protocol):
     @property
     def bytes_in(self) -> int: ...
 
+    def interim(self, status: int, reason: bytes, fields: list[Field]) -> None:
+        """A 1xx response before the answer, if the client's HTTP version knows such."""
+        ...
+
     def start(
         self, status: int, reason: bytes, fields: list[Field], length: int | None, *, bodiless: bool = False
     ) -> None:
@@ -130,7 +134,7 @@ class Exchange(Request, Protocol):
     async def drain(self) -> None: ...
 
     def finish(self, data: bytes = b"", trailers: Sequence[Field] = ()) -> None:
-        """The answer ends with this last piece; `trailers` are dropped where HTTP/1.1 is spoken."""
+        """The answer ends with this last piece, and with these where it is in chunks."""
         ...
 
     def abort(self) -> None:

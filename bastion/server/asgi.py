@@ -76,8 +76,6 @@ def _scope(exchange: Exchange) -> dict[str, Any]:
 class AsgiBody:
     """The body of a request that another server reads."""
 
-    trailers = ()
-
     def __init__(self, receive: Receive, length: int | None) -> None:
         self._receive = receive
         self._ended = False
@@ -86,6 +84,7 @@ class AsgiBody:
         self.chunked = length is None
         self.touched = False
         self.received = 0
+        self.trailers: Sequence[Field] = ()  # which ASGI does not tell
 
     async def read(self) -> bytes:
         while not self._ended:
@@ -123,6 +122,9 @@ class AsgiResponse:
         if length is not None and status != 204:
             headers.append((b"content-length", b"%d" % length))
         self._pending.append({"type": "http.response.start", "status": status, "headers": headers})
+
+    def interim(self, status: int, reason: bytes, fields: list[Field]) -> None:
+        """ASGI has no way to say so."""
 
     def flush(self) -> None:
         """What is written goes out in `drain`."""

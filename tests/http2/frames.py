@@ -18,7 +18,9 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 Pairs = Iterable[tuple[str, str]]
 
 
-def frame(kind: int, flags: int = 0, stream: int = 0, payload: bytes = b"", length: int | None = None) -> bytes:
+def frame(
+    kind: int, flags: int = 0, stream: int = 0, payload: bytes = b"", length: int | None = None
+) -> bytes:
     size = len(payload) if length is None else length
     return struct.pack(">I", size)[1:] + bytes((kind, flags)) + struct.pack(">I", stream) + payload
 
@@ -71,11 +73,13 @@ def window(stream: int, count: int) -> bytes:
 
 def settings(**values: int) -> bytes:
     keys = {"max_streams": 3, "initial_window": 4, "max_frame": 5, "table": 1, "connect": 8}
-    return frame(SETTINGS, 0, 0, b"".join(struct.pack(">HI", keys[key], value) for key, value in values.items()))
+    return frame(
+        SETTINGS, 0, 0, b"".join(struct.pack(">HI", keys[key], value) for key, value in values.items())
+    )
 
 
 def request(path: str = "/", method: str = "GET", *fields: tuple[str, str], authority: str = "h") -> Pairs:
-    return [(":method", method), (":scheme", "https"), (":authority", authority), (":path", path), *fields]
+    return [(":method", method), (":scheme", "http"), (":authority", authority), (":path", path), *fields]
 
 
 @dataclass

@@ -63,7 +63,7 @@ class Upgrading(Exchange):
         self.body_sent += data
 
     def finish(self, data: bytes = b"", trailers: Sequence[Field] = ()) -> None:
-        super().finish(data)
+        super().finish(data, trailers)
         self.body_sent += data
 
     async def drain(self) -> None:

@@ -91,8 +91,9 @@ def _split(fields: Sequence[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], l
         else:
             if name in _OF_A_CONNECTION or (name == b"te" and value.lower() != b"trailers"):
                 raise bad_request("malformed request: a field that is for one connection alone")
-            if name != name.lower() or value != value.strip(b" \t"):
-                raise bad_request("malformed request: a name in upper case, or a value within blanks")
+            # a colon would end the name in HTTP/1.1
+            if b":" in name or name != name.lower() or value != value.strip(b" \t"):
+                raise bad_request("malformed request: a name with a capital or a colon, or a value in blanks")
             lines.append(b"%b: %b" % (name, value))
     if cookies:  # RFC 9113, 8.2.3: HTTP/1.1 has them in one field
         lines.append(b"cookie: %b" % b"; ".join(cookies))

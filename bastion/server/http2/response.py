@@ -9,7 +9,7 @@ from collections.abc import Hashable, Sequence
 
 from bastion.http.fields import HOP_BY_HOP, Field
 from bastion.message.lines import may_carry_a_secret
-from bastion.runtime.remembered import Remembered
+from bastion.runtime.remembered import FairTable
 
 MOST, LONGEST = 2048, 512  # lines that are remembered, and bytes of one
 
@@ -35,6 +35,10 @@ def head(status: int, fields: Sequence[Field], date: bytes, audit_id: str) -> li
     return pairs
 
 
+def interim(status: int, fields: Sequence[Field]) -> list[Pair]:
+    return [(b":status", b"%d" % status), *trailers(fields)]
+
+
 def accepted(fields: Sequence[Field], date: bytes, audit_id: str) -> list[Pair]:
     """Of a WebSocket: HTTP/2 has no 101."""
     return head(200, [field for field in fields if field[0] not in _OF_UPGRADES], date, audit_id)
@@ -57,8 +61,8 @@ class Written:
     """
 
     def __init__(self) -> None:
-        self._heads: Remembered[bytes, tuple[Pair, ...]] = Remembered(MOST)
-        self._lines: Remembered[bytes, Pair] = Remembered(MOST)
+        self._heads: FairTable[bytes, tuple[Pair, ...]] = FairTable(MOST)
+        self._lines: FairTable[bytes, Pair] = FairTable(MOST)
 
     def pairs(self, parts: Sequence[bytes], owner: Hashable) -> list[Pair]:
         """`parts`: a status line with further lines, then single lines."""
