@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from bastion.http.fields import Field, field_of
+from bastion.http.fields import Field
 from bastion.kube.status import StatusError
 from bastion.network.relay import Stream
 from bastion.proxy.exchange import Direct
@@ -13,18 +13,17 @@ from bastion.server.http1.head import Head
 from bastion.server.http2 import response
 from bastion.server.http2.body import StreamBody
 from bastion.server.http2.connection import Connection
+from bastion.server.http2.request import StreamRequest
 from bastion.server.http2.writer import StreamWriter
 from bastion.server.status import write_status
 
 
-class StreamExchange(StreamWriter):
+class StreamExchange(StreamRequest, StreamWriter):
     """Implements `proxy.exchange.Exchange`.
 
     `hand_over` makes a raw connection of the stream; None where no WebSocket was asked for.
     """
 
-    minor = 1  # what is asked of an HTTP/1.1 client holds for one of HTTP/2, too
-    http2 = True
     keep_alive = True
 
     def __init__(
@@ -35,34 +34,14 @@ class StreamExchange(StreamWriter):
         body: StreamBody | None,
         hand_over: Callable[[], Stream] | None = None,
     ) -> None:
-        super().__init__(connection, stream, head.audit_id or connection.server.audit_id())
-        self.method = head.method
-        self.target = head.target
-        self.host = head.host
-        self._fields = None if head.decided else head.fields
-        self._lines = head.lines
-        self.passed = head.passed
-        self.key = head.key
+        StreamWriter.__init__(self, connection, stream, head.audit_id or connection.server.audit_id())
+        StreamRequest.__init__(self, head, connection.peer)
         self.direct: Direct | None = None
         self.task: asyncio.Task[None] | None = None
-        peer = connection.peer
-        self.client = peer.address
-        self.scheme = peer.scheme
-        self.certificate = peer.certificate
         self.body = body
         self._hand_over = hand_over
         self.upgradable = hand_over is not None
         self.lasting = False
-
-    @property
-    def fields(self) -> list[Field]:
-        """Read when they are asked for first, where what they decide is remembered."""
-        if self._fields is None:
-            self._fields = [field_of(line) for line in self._lines]
-        return self._fields
-
-    def all_fields(self) -> list[Field]:
-        return [field_of(line) for line in self._lines]
 
     @property
     def bytes_in(self) -> int:
