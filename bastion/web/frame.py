@@ -28,6 +28,7 @@ class Frame(msgspec.Struct, frozen=True):
     @property
     def initials(self) -> str:
         """Of `dana@example.org` DA, of `system:serviceaccount:shop:ci-deployer` CD."""
-        words = re.findall(r"[^\W_]+", self.user.rpartition(":")[2].partition("@")[0]) or ["?"]
+        name = self.user.rpartition(":")[2].partition("@")[0]
+        words: list[str] = re.findall(r"[^\W_]+", name) or ["?"]
         text = words[0][:2] if len(words) == 1 else words[0][0] + words[1][0]
         return text.upper()

@@ -32,11 +32,11 @@ class Probed(msgspec.Struct, frozen=True):
 
 
 class Probes(Protocol):
-    """What this replica knows of the probes; nothing here is awaited, so that a list of thousands is quick."""
+    """What this replica knows of the probes.  `of` awaits nothing, so that a list of thousands is quick."""
 
     @property
     def broken(self) -> str:
-        """Why nothing is known of anything: no target can be reached, or nobody probes.  Empty: all is well."""
+        """Why nothing is known: no target can be reached, or nobody probes.  Empty: all is well."""
         ...
 
     async def look(self) -> None:
@@ -93,9 +93,7 @@ def in_maintenance(window: Maintenance | None, now: float) -> bool:
     return window is not None and window.begin <= now < window.end
 
 
-def state_of(
-    probed: Probed | None, ready: Readiness | None, window: Maintenance | None, now: float
-) -> str:
+def state_of(probed: Probed | None, ready: Readiness | None, window: Maintenance | None, now: float) -> str:
     """`ready` None: of what has no endpoints, a pod or a node."""
     if in_maintenance(window, now):
         return MAINTENANCE

@@ -54,8 +54,8 @@ def signed_out() -> Response:
     return _card(
         "You are signed out",
         text=(
-            "in this browser. Applications that you have open notice within the hour; to end access everywhere"
-            " at once, revoke the token."
+            "in this browser. Applications that you have open notice within the hour; to end access"
+            " everywhere at once, revoke the token."
         ),
         link="login",
         label="Sign in again",

@@ -1,4 +1,4 @@
-"""Who reads a page?  Whoever the credentials of the request name: a session's cookie, a token, a certificate."""
+"""Who reads a page?  The user of the request's credentials: a session's cookie, a token, a certificate."""
 
 from __future__ import annotations
 

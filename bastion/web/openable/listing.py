@@ -6,7 +6,6 @@ Only for lists: a link that is opened is authorized anew, so that a list can onl
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -24,8 +23,6 @@ MOST_USERS = 2000
 AGAIN = 1.0  # seconds after an answer that did not come
 
 Known = Callable[[str], Things]  # by resource
-
-_log = logging.getLogger("bastion.web")
 
 
 class Openable:
@@ -78,21 +75,20 @@ class Openable:
         failed = answers.failed.get(resource)
         if failed is not None and self._now() < failed[0]:
             return
-        while ask := answers.plan(resource, self._known(resource), self._now()).ask:
-            try:
+        try:
+            while ask := answers.plan(resource, self._known(resource), self._now()).ask:
                 async with asyncio.TaskGroup() as group:
                     for one in ask:
                         await self._turn(user)
                         group.create_task(self._one(user, asker, one, answers))
-            except* StatusError as errors:
-                error = errors.exceptions[0]
-                assert isinstance(error, StatusError)
-                answers.failed[resource] = (self._now() + AGAIN, error)
-                return
-        answers.failed.pop(resource, None)
+            answers.failed.pop(resource, None)
+        except* StatusError as errors:
+            error = errors.exceptions[0]
+            assert isinstance(error, StatusError)
+            answers.failed[resource] = (self._now() + AGAIN, error)
 
     async def _turn(self, user: User) -> None:
-        while self._rate.exhausted(user, self._now()):
+        while self._rate.exhausted(user, self._now()):  # noqa: ASYNC110 it is a matter of time
             await asyncio.sleep(self._rate.wait(user, self._now()))
         self._rate.spend(user, self._now())
 
@@ -102,7 +98,7 @@ class Openable:
 
 
 class _Answers:
-    """Of one user.  `tasks` are under way, `failed` says until when not to ask again, and why: by resource."""
+    """Of one user.  By resource: `tasks` under way, and in `failed` until when not to ask again, and why."""
 
     def __init__(self) -> None:
         self.decided: dict[Ask, tuple[bool, float]] = {}

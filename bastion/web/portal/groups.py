@@ -98,5 +98,5 @@ def lede(rows: Sequence[Row], kind: str) -> str:
     namespaces = len({row.subject.namespace for row in rows})
     trouble = sum(row.state in TROUBLE for row in rows)
     where = f", in {count(namespaces, 'namespace')}" if kind != "nodes" else ""
-    need = f"{count(trouble, 'needs', 'need').capitalize()} a look." if trouble else "All is well as far as known."
+    need = f"{count(trouble, 'needs', 'need').capitalize()} a look." if trouble else "None needs a look."
     return f"{len(rows)} {kind if len(rows) != 1 else kind[:-1]}{where}. {need}"

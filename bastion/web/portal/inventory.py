@@ -88,9 +88,8 @@ class Inventory:
         known = self._subjects.get(key)
         if known is None or known[0] is not of:
             known = self._subjects[key] = (of, _subject_of(of))
-            if len(self._subjects) > 2 * sum(
-                map(len, (self._catalog.services, self._catalog.pods, self._catalog.nodes))
-            ):
+            catalog = self._catalog
+            if len(self._subjects) > 2 * (len(catalog.services) + len(catalog.pods) + len(catalog.nodes)):
                 self._subjects = {key: known}  # most of them are gone
         return known[1]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
@@ -43,7 +44,6 @@ class Pick(msgspec.Struct, frozen=True):
 
 
 class ShownGroup(msgspec.Struct, frozen=True):
-    key: str
     name: str
     rows: tuple[Row, ...] | None
     said: str
@@ -171,8 +171,8 @@ class Portal:
     def _away(self, request: Request, frame: Frame) -> Response:
         return self._blank(request, frame, "away", code=503)
 
-    def _blank(self, request: Request, frame: Frame, why: str, code: int = 200, **values: object) -> Response:
-        absent = {"yaml": "", "lists": (), "done": 0, "since": 0.0}
+    def _blank(self, request: Request, frame: Frame, why: str, code: int = 200, **values: Any) -> Response:
+        absent: dict[str, Any] = {"yaml": "", "lists": (), "done": 0, "since": 0.0}
         return page(
             request,
             "portal-empty.html",
@@ -192,7 +192,7 @@ _BLANK = Row(Subject("services", "", "", Card(), (), ()), "none", href="#", id="
 
 def _shown(group: Group, asked: Filter) -> ShownGroup:
     query = _query(asked, group=group.name)
-    return ShownGroup(group.name, group.name, group.rows, group.said, group.state, group.word, query)
+    return ShownGroup(group.name, group.rows, group.said, group.state, group.word, query)
 
 
 def _waiting(listed: Listed) -> str:
@@ -200,8 +200,8 @@ def _waiting(listed: Listed) -> str:
         return f"{count(listed.waiting, 'namespace').capitalize()} still being asked about."
     if listed.crowded:
         return (
-            f"{count(listed.crowded, 'namespace').capitalize()} too large to ask about each service there: what"
-            " you may open in it by name is not listed."
+            f"{count(listed.crowded, 'namespace').capitalize()} too large to ask about each service there:"
+            " what you may open in it by name is not listed."
         )
     return ""
 

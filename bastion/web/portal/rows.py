@@ -173,7 +173,7 @@ def row_of(
     href = ""
     if opened and subject.resource != "nodes":
         href = addresses.open(subject.resource, subject.namespace, opened, subject.card.path or "/")
-    return Row(subject, state, ports, opened, href, probed, readiness)
+    return Row(subject, state, ports, opened, href=href, probed=probed, readiness=readiness)
 
 
 def ports_of(subject: Subject, rights: Rights, addresses: Addresses) -> tuple[Port, ...]:
