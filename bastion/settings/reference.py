@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from bastion.settings.balancing import BalancingOptions
 from bastion.settings.commands import DemoOptions, ProbeOptions, StandaloneOptions
 from bastion.settings.option import Option, Section, camel_case, options_of, sections_of
 from bastion.settings.options import Options
@@ -47,7 +48,12 @@ def markdown() -> str:
     sections = "".join(_section(section) for section in sections_of(Options))
     others = "".join(
         f"\n# Options of `bastion {name}`\n\n{_table(options_of(whole), in_file=False)}"
-        for name, whole in (("standalone", StandaloneOptions), ("demo", DemoOptions), ("probe", ProbeOptions))
+        for name, whole in (
+            ("lb", BalancingOptions),
+            ("standalone", StandaloneOptions),
+            ("demo", DemoOptions),
+            ("probe", ProbeOptions),
+        )
     )
     return INTRODUCTION + sections + others
 
