@@ -95,12 +95,13 @@ class Balancer:
     ) -> None:
         if header is None:
             return self._turn_away(sock, "no PROXY header")
-        return self._enter(sock, header.client or peer, data[header.size :])
+        return self._enter(sock, header.client or peer, data[header.size :], header.to)
 
-    def _enter(self, sock: socket.socket, client: Peer, early: bytes) -> None:
+    def _enter(self, sock: socket.socket, client: Peer, early: bytes, to: Peer | None = None) -> None:
+        """`to`: where the client went, where a balancer in front says so."""
         if not self.places.enter(client[0]):
             return self._turn_away(sock, "too many connections")
-        connection = Connection(self, sock, client)
+        connection = Connection(self, sock, client, to)
         self.connections.add(connection)
         if not self.ways.groups:
             connection.lead(self.ways.others, early)
@@ -133,11 +134,13 @@ class Connection:
         "_name",
         "_server",
         "_sock",
+        "_to",
         "_tried",
         "relay",
     )
 
-    def __init__(self, balancer: Balancer, sock: socket.socket, client: Peer) -> None:
+    def __init__(self, balancer: Balancer, sock: socket.socket, client: Peer, to: Peer | None) -> None:
+        self._to = to
         self._balancer = balancer
         self._sock = sock
         self._client = client
@@ -167,7 +170,8 @@ class Connection:
         self._group = group
         send, prefix = self._balancer.send, b""
         if send != "none":
-            prefix = proxyprotocol.written(send, self._client, self._sock.getsockname()[:2])
+            to = self._to or self._sock.getsockname()[:2]
+            prefix = proxyprotocol.written(send, self._client, to)
         self._balancer.joiner.join(self._sock, self, early, prefix)
 
     def _leave(self, reason: str) -> None:
@@ -178,17 +182,18 @@ class Connection:
     # --- what the joiner asks
 
     def next(self) -> Dial | None:
-        server = self._group.choose(self._tried) if self._group is not None else None
+        now = self._balancer.joiner.poller.loop.time()
+        server = self._group.choose(now, self._tried) if self._group is not None else None
         if server is None:
             return None
         self._server = server
-        server.busy += 1
+        server.load.begin()
         return Dial(server.place, self._balancer.patience)
 
     def failed(self, error: OSError) -> None:
         server, group = self._server, self._group
         assert server is not None and group is not None
-        server.busy -= 1
+        server.load.end(self._balancer.joiner.poller.loop.time())
         self._server = None
         self._tried = (*self._tried, server)
         group.undialled(server, error)
@@ -206,7 +211,7 @@ class Connection:
         balancer.places.leave(self._client[0])
         moved = (relay.client.received, relay.backend.received) if relay is not None else (0, 0)
         if server is not None:
-            server.busy -= 1
+            server.load.end(balancer.joiner.poller.loop.time())
             if relay is not None:
                 server.relays.discard(relay)
                 server.moved[0] += moved[0]

@@ -12,13 +12,44 @@ from typing import Protocol, TypeVar
 
 from bastion.balance.readiness import Health, State
 
+HALF = 5.0  # seconds after which a connection that ended counts half
+
 
 class Choosable(Protocol):
-    """`busy`: connections that it has, those being made included; `leaving`: it is no longer named."""
+    """`leaving`: it is no longer named."""
 
     health: Health
-    busy: int
+    load: Load
     leaving: bool
+
+
+class Load:
+    """`busy`: connections that a server has, those being made included.
+
+    One that ended counts on for a while: a server that fails at once has the fewest connections, and would
+    get them all.
+    """
+
+    __slots__ = ("_at", "_ended", "busy")
+
+    def __init__(self) -> None:
+        self.busy = 0
+        self._ended = 0.0
+        self._at = 0.0
+
+    def begin(self) -> None:
+        self.busy += 1
+
+    def end(self, now: float) -> None:
+        self.busy -= 1
+        self._ended = self._left(now) + 1
+        self._at = now
+
+    def at(self, now: float) -> float:
+        return self.busy + self._left(now)
+
+    def _left(self, now: float) -> float:
+        return self._ended * 0.5 ** ((now - self._at) / HALF) if self._ended else 0.0
 
 
 S = TypeVar("S", bound=Choosable)
@@ -35,12 +66,13 @@ def fit(servers: Collection[S]) -> tuple[tuple[S, ...], ...]:
     return tuple(tier for tier in tiers if tier)
 
 
-def least_busy(servers: Sequence[S], turn: int) -> S:
-    """Of those that have as few, each in turn."""
-    least = min([one.busy for one in servers])
-    idle = [one for one in servers if one.busy == least]
+def least_busy(servers: Sequence[S], turn: int, now: float) -> S:
+    """Of those that have about as few, each in turn."""
+    loads = [one.load.at(now) for one in servers]
+    least = min(loads) + 0.5
+    idle = [one for one, load in zip(servers, loads, strict=True) if load <= least]
     return idle[turn % len(idle)]
 
 
-def in_turn(servers: Sequence[S], turn: int) -> S:
+def in_turn(servers: Sequence[S], turn: int, now: float) -> S:
     return servers[turn % len(servers)]

@@ -30,7 +30,7 @@ def families(groups: Iterable[Group], inside: int, most: int, turned_away: Mappi
             "bastion_lb_server_connections",
             "Connections at a server at present, those being made included.",
             _SERVER,
-            {key: server.busy for key, server in servers.items()},
+            {key: server.load.busy for key, server in servers.items()},
         ),
         counter(
             "bastion_lb_server_connections_made",

@@ -90,15 +90,13 @@ def _binary(data: bytes) -> Header | None:
 
 def written(version: str, client: Peer, to: Peer) -> bytes:
     """`version` is v1 or v2."""
-    one, other = (ipaddress.ip_address(peer[0]) for peer in (client, to))
-    if one.version != other.version:
-        one, other = (ipaddress.ip_address(_as_ipv6(str(found))) for found in (one, other))
+    texts = [client[0], to[0]]
+    if len({":" in text for text in texts}) > 1:
+        texts = [text if ":" in text else f"::ffff:{text}" for text in texts]
+    v6 = ":" in texts[0]
     if version == "v1":
-        return f"PROXY TCP{one.version} {one} {other} {client[1]} {to[1]}\r\n".encode()
-    family = (_IPV4 if one.version == 4 else _IPV6) << 4 | 1  # of a stream
+        return f"PROXY TCP{6 if v6 else 4} {texts[0]} {texts[1]} {client[1]} {to[1]}\r\n".encode()
+    family = (_IPV6 if v6 else _IPV4) << 4 | 1  # of a stream
+    one, other = map(ipaddress.ip_address, texts)
     body = one.packed + other.packed + struct.pack("!HH", client[1], to[1])
     return SIGNATURE + struct.pack("!BBH", 0x21, family, len(body)) + body
-
-
-def _as_ipv6(text: str) -> str:
-    return text if ":" in text else f"::ffff:{text}"

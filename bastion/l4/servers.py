@@ -1,6 +1,6 @@
 """Which servers are there, and how are they?
 
-Each is checked every second, and sooner after a connection to it failed.  One that says no gets nothing
+Each is checked twice a second, and sooner after a connection to it failed.  One that says no gets nothing
 new and keeps what it has.  One that falls silent loses what it has, so that its clients go on elsewhere:
 no reset would come from a machine that is gone.
 """
@@ -14,12 +14,11 @@ from collections.abc import Callable, Collection
 from typing import NamedTuple, Protocol
 
 from bastion.balance.readiness import Health, Outcome, State, doubted, observe
-from bastion.l4.choice import fit
+from bastion.l4.choice import Load, fit
 from bastion.network.tcp.relay import Relay
 
-EVERY, EVERY_WHILE_AWAY = 1.0, 0.25  # seconds
+EVERY, EVERY_WHILE_AWAY = 0.5, 0.25  # seconds
 LEAST = 0.1  # seconds between two checks, however much fails
-GRACE = 1.0  # seconds that connections of a silent server may still go on
 LOOK = 1.0  # seconds between looks at which servers there are
 
 _log = logging.getLogger("bastion.lb")
@@ -47,7 +46,7 @@ class Prober(Protocol):
 
 
 class Server:
-    """`busy`: connections that it has, those being made included; `made` and `failed` count them."""
+    """`made` and `failed` count its connections."""
 
     def __init__(self, named: Named) -> None:
         self.named = named
@@ -55,13 +54,14 @@ class Server:
         self.place = (named.address, named.port)
         self.health = Health()
         self.leaving = False
-        self.busy = self.made = self.failed = 0
+        self.load = Load()
+        self.made = self.failed = 0
         self.moved = [0, 0]  # bytes from clients and to them, of connections that are over
         self.relays: set[Relay] = set()
         self.due = asyncio.Event()  # the next check
 
 
-Choose = Callable[[tuple[Server, ...], int], Server]
+Choose = Callable[[tuple[Server, ...], int, float], Server]
 
 
 class Group:
@@ -96,13 +96,13 @@ class Group:
         """Whether a connection would be led anywhere."""
         return bool(self._tiers)
 
-    def choose(self, tried: Collection[Server] = ()) -> Server | None:
+    def choose(self, now: float, tried: Collection[Server] = ()) -> Server | None:
         """None where none may be asked, or all that may were tried."""
         self._turn += 1
         for tier in self._tiers:
             left = tuple(one for one in tier if one not in tried) if tried else tier
             if left:
-                return self._pick(left, self._turn) if len(left) > 1 else left[0]
+                return self._pick(left, self._turn, now) if len(left) > 1 else left[0]
         return None
 
     def undialled(self, server: Server, error: OSError) -> None:
@@ -143,7 +143,7 @@ class Group:
                 self._tasks[server] = asyncio.create_task(self._watch(server), name=f"check {named}")
         for named, server in list(self._known.items()):
             server.leaving = named not in members
-            if server.leaving and not server.busy:
+            if server.leaving and not server.load.busy:
                 if (task := self._tasks.pop(server, None)) is not None:
                     task.cancel()
                 del self._known[named]
@@ -185,10 +185,6 @@ class Group:
         log("the server %s is %s (%s)", server.name, state.value, outcome.value)
         # one that refuses connections may still end those that it has in good order
         if state is State.DEAD and outcome is Outcome.SILENT:
-            asyncio.get_running_loop().call_later(GRACE, self._cut, server)
-
-    def _cut(self, server: Server) -> None:
-        if server.health.state is State.DEAD:
             for relay in list(server.relays):
                 relay.end("the server is silent", reset=True)
 

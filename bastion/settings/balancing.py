@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from bastion.kube.values import quoted
 from bastion.settings.kinds import (
     BOOLEAN,
     COUNT,
@@ -21,7 +22,6 @@ from bastion.settings.kinds import (
     named,
     one_of,
     port,
-    quoted,
     several,
     show_listen_address,
 )
@@ -197,7 +197,7 @@ def check(options: Balancing, mistakes: Mistakes) -> None:
         mistakes.add("{0}: is required", "balancing.listen")
     servers = options.apiservers or options.backends or options.sni
     if not (servers or options.kubeconfig):
-        mistakes.add("{0}, {1} or {2}: a server is required", *_SERVERS)
+        mistakes.add("{0}, {1}, {2} or {3}: a server is required", *_SERVERS)
     if options.discover and options.kubeconfig is None:
         mistakes.add("{0}: needs {1}", "balancing.discover", "balancing.kubeconfig")
     of_api = options.apiservers or options.kubeconfig or any("://" in where for _, where in options.sni)
@@ -214,4 +214,4 @@ def check(options: Balancing, mistakes: Mistakes) -> None:
                 mistakes.add("{0}: is for TCP alone", f"balancing.{key}", "balancing.protocol")
 
 
-_SERVERS = ("balancing.apiservers", "balancing.backends", "balancing.kubeconfig")
+_SERVERS = tuple(f"balancing.{name}" for name in ("apiservers", "backends", "sni", "kubeconfig"))

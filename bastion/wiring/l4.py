@@ -80,6 +80,9 @@ async def serve(options: Balancing, sockets: list[socket.socket], worker: Worker
         for listener in listeners:
             listener.close()
         await _drained(balancer, options.drain_timeout)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)  # it ends, and well
     return 0
 
 
@@ -188,7 +191,7 @@ def _udp(options: Balancing, balancer: Balancer) -> UdpListener:
     assert others is not None
 
     def choose(client: str) -> tuple[str, int] | None:
-        server = others.choose()
+        server = others.choose(balancer.joiner.poller.loop.time())
         if server is None:
             return None
         server.made += 1

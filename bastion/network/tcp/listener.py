@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 from bastion.network.tcp.poller import IN, Poller
+from bastion.runtime.listening import listen
 
 AT_ONCE = 32  # accepted in one turn
 PAUSE = 0.2  # seconds, without descriptors or memory
-BACKLOG = 1024
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 _log = logging.getLogger("bastion.network")
@@ -21,7 +21,7 @@ Accepted = Callable[[socket.socket, Any], None]  # with the peer's address as th
 
 
 class Listener:
-    """`sock` is bound; options set on it count for what it accepts."""
+    """`sock` listens; options set on it count for what it accepts."""
 
     def __init__(self, poller: Poller, sock: socket.socket, accepted: Accepted) -> None:
         self._poller = poller
@@ -29,7 +29,6 @@ class Listener:
         self._accepted = accepted
         self._open = True
         sock.setblocking(False)
-        sock.listen(BACKLOG)
         poller.add(sock.fileno(), IN, self._ready)
 
     def close(self) -> None:
@@ -67,13 +66,13 @@ def listening_socket(address: str, port: int, kind: int = socket.SOCK_STREAM) ->
 
     Raises OSError.
     """
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    sock = socket.socket(family, kind)
+    if kind == socket.SOCK_STREAM:
+        return listen((address, port), shared=True)
+    sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
     try:
         sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        if family == socket.AF_INET6:
+        if ":" in address:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind((address, port))
     except OSError:

@@ -233,8 +233,7 @@ class Relay:
 
     def _ends(self) -> None:
         self.is_over = True
-        if self.deadline is not None:
-            self._deadlines.discard(self)
+        self._deadlines.discard(self)
 
     def expired(self) -> None:
         """Of `Deadlines`."""
