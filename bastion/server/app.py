@@ -17,7 +17,6 @@ from bastion.observe.observer import Observer
 from bastion.observe.record import Record
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.gateway import Gateway
-from bastion.proxy.plan import Plan
 from bastion.proxy.selfreviews import PATHS as SELF_REVIEWS
 from bastion.proxy.selfreviews import SelfReviews
 from bastion.server.asgi import Application, AsgiExchange, Receive, Scope, Send, run_asgi
@@ -78,10 +77,6 @@ class App:
             await self._self_reviews.serve(exchange, path)
         else:
             await self._gateway.serve(exchange)
-
-    def begin(self, exchange: Exchange, plan: Plan) -> bool:
-        """Carries out what is remembered without a task; False where that is for `serve`."""
-        return not self._crowded() and self._gateway.begin(exchange, plan)
 
     def refuse(self, exchange: Exchange, error: StatusError) -> None:
         self._gateway.refuse(exchange, error)
