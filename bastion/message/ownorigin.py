@@ -20,7 +20,7 @@ from bastion.kube.status import CONTENT_TYPE, StatusError
 # --- by credential
 
 
-class Kind(enum.Enum):
+class CredentialKind(enum.Enum):
     """The kind of credentials in a request."""
 
     __hash__ = object.__hash__  # each is one; Enum's own is Python code, and every request is looked up here
@@ -51,17 +51,17 @@ class Rule(msgspec.Struct, frozen=True):
 RULES = MappingProxyType(
     {
         # The sender holds it: no form, frame or link can make a browser add one.
-        Kind.TOKEN: Rule(ambient=False, cross_site=CrossSite.COUNTS),
+        CredentialKind.TOKEN: Rule(ambient=False, cross_site=CrossSite.COUNTS),
         # Only browsers have it, and they must show that a page of ours made the request: old browsers omit
         # the fields that show it.
-        Kind.COOKIE: Rule(ambient=True, cross_site=CrossSite.ONLY_OURS),
+        CredentialKind.COOKIE: Rule(ambient=True, cross_site=CrossSite.ONLY_OURS),
         # Behind it is a cookie of the proxy's own, or of its single sign-on; also programs come through it.
-        Kind.FRONT_PROXY: Rule(ambient=True, cross_site=CrossSite.UNLESS_MARKED),
+        CredentialKind.FRONT_PROXY: Rule(ambient=True, cross_site=CrossSite.UNLESS_MARKED),
         # curl has it, and so has a browser whose user picked it once.
-        Kind.CERTIFICATE: Rule(ambient=True, cross_site=CrossSite.UNLESS_MARKED),
+        CredentialKind.CERTIFICATE: Rule(ambient=True, cross_site=CrossSite.UNLESS_MARKED),
         # Any page may read what is public; but a script in a public page runs in the browser of a user who
         # has more rights.
-        Kind.NOTHING: Rule(ambient=True, cross_site=CrossSite.COUNTS),
+        CredentialKind.NOTHING: Rule(ambient=True, cross_site=CrossSite.COUNTS),
     }
 )
 
@@ -82,10 +82,11 @@ _APART: tuple[Field, ...] = (
 )
 
 
-def _policy(*directives: str) -> Field:
+def _policy(*directives: str, after: tuple[str, ...] = ()) -> Field:
     # Not `sandbox`: with an opener policy beside it, HTML ("navigation params") has browsers show an error
     # page instead.
-    text = "; ".join(("default-src 'none'", *directives, "frame-ancestors 'none'", "base-uri 'none'"))
+    framing = ("frame-ancestors 'none'", "base-uri 'none'")
+    text = "; ".join(("default-src 'none'", *directives, *framing, *after))
     return (b"content-security-policy", b"Content-Security-Policy", text.encode())
 
 
@@ -93,12 +94,20 @@ def _policy(*directives: str) -> Field:
 DATA = (_policy("form-action 'none'"), *_APART)
 
 
-def page_fields(style: str) -> tuple[Field, ...]:
-    """Of HTML without scripts; `style` is the source (CSP 3) of its one style sheet."""
-    # form-action must cover redirects after the form, too, and those go wherever the application sends its
-    # visitors.
+def page_fields(nonce: str, *, elsewhere: bool = False) -> tuple[Field, ...]:
+    """Of HTML whose style and script have this nonce, or none at all.
+
+    `elsewhere`: a form on it may lead to other hosts; form-action covers redirects after the form, too.
+    """
     return (
-        _policy(f"style-src {style}", "form-action 'self' https:"),
+        _policy(
+            f"script-src 'nonce-{nonce}'",
+            f"style-src 'nonce-{nonce}'",
+            "img-src 'self'",
+            "connect-src 'self'",
+            f"form-action 'self'{' https:' if elsewhere else ''}",
+            after=("require-trusted-types-for 'script'", "trusted-types 'none'"),
+        ),
         *_APART,
         # Not no-referrer: that would turn the Origin of our own forms into `null`.
         (b"referrer-policy", b"Referrer-Policy", b"same-origin"),

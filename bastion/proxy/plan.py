@@ -20,16 +20,16 @@ from bastion.authz.authorizer import Decision
 from bastion.kube.attributes import Attributes
 from bastion.kube.requestinfo import Proxied
 from bastion.kube.user import User
-from bastion.message.lines import Lines
+from bastion.message.lines import LineTable
 from bastion.observe.record import Record, Repeated
 from bastion.proxy.admission import Admitted
 from bastion.proxy.envelope import BackendLines, Envelope, logs_in
 from bastion.proxy.exchange import Exchange, ResponseHead
 from bastion.proxy.retry import IDEMPOTENT
 from bastion.proxy.router import Led, target_of
-from bastion.runtime.remembered import Remembered
+from bastion.runtime.remembered import FairTable
 from bastion.runtime.turns import Key
-from bastion.runtime.validity import Generation, Known, Validity
+from bastion.runtime.validity import CachedResult, Generation, Validity
 
 MOST = 2048  # plans
 LONGEST = 4096  # bytes of the request line and the deciding lines of one
@@ -78,7 +78,7 @@ class Once:
     """Keys that came once: most never come again, and a plan costs more than to look this up."""
 
     def __init__(self) -> None:
-        self._keys: Remembered[bytes, bool] = Remembered(MOST)
+        self._keys: FairTable[bytes, bool] = FairTable(MOST)
 
     def __call__(self, key: bytes, asker: Key) -> bool:
         """Whether it came before; from now on it has not."""
@@ -94,9 +94,9 @@ class Plans:
 
     def __init__(
         self,
-        lines: Lines,
-        known_user: Callable[[Credentials], Known[User | None] | None],
-        known_decision: Callable[[User, Attributes], Known[Decision] | None],
+        lines: LineTable,
+        known_user: Callable[[Credentials], CachedResult[User | None] | None],
+        known_decision: Callable[[User, Attributes], CachedResult[Decision] | None],
         generation: Generation,
         now: Callable[[], float],
         wall: Callable[[], float] = time.time,
@@ -113,9 +113,9 @@ class Plans:
         self._wall = wall
         self._secret = secrets.token_bytes(32)
         self._keyed = hashlib.blake2b(key=self._secret, digest_size=32)
-        self._plans: Remembered[bytes, Plan] = Remembered(MOST)
+        self._plans: FairTable[bytes, Plan] = FairTable(MOST)
         self._came_before = came_before if came_before is not None else Once()
-        self._heads: Remembered[bytes, KnownHead] = Remembered(MOST)
+        self._heads: FairTable[bytes, KnownHead] = FairTable(MOST)
 
     def peer(self, address: str, scheme: bytes, certificate: Sequence[bytes]) -> bytes:
         """The part of the key that all requests of a connection have in common."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 from bastion.http.fields import Field
-from bastion.message.lines import Lines
+from bastion.message.lines import LineTable
 from bastion.network.addresses import client_of
 from bastion.proxy.plan import Plan, Plans
 from bastion.server.http1.connection import Peer
@@ -27,7 +27,7 @@ class DecidingLines:
 
     __slots__ = ("_data", "_lines", "_owner")
 
-    def __init__(self, data: bytes, lines: Lines, owner: Hashable) -> None:
+    def __init__(self, data: bytes, lines: LineTable, owner: Hashable) -> None:
         self._data = data
         self._lines = lines
         self._owner = owner
