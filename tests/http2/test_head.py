@@ -20,8 +20,9 @@ def fields(pseudo: dict[str, str], *more: tuple[str, str]) -> Fields:
 
 def head(said: Fields, *, ended: bool = True) -> bytes:
     translated = translate(said, b"https", ended=ended, key=KEY)
-    read_head(translated.head)
-    return translated.head
+    whole = translated.head.removesuffix(b"\r\n\r\n")
+    read_head(whole)
+    return whole
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ _WITH_A_LENGTH = frozenset((b"POST", b"PUT", b"PATCH"))
 
 
 class Translated(msgspec.Struct, frozen=True, gc=False):
-    """`head` is HTTP/1.1's, without the empty line that ends it.
+    """`head` is HTTP/1.1's, with the empty line that ends it.
 
     `websocket`: it asks for one by extended CONNECT (RFC 8441), and stands for the GET of RFC 6455.
     """
@@ -71,7 +71,7 @@ def translate(fields: Sequence[tuple[bytes, bytes]], scheme: bytes, *, ended: bo
     # a field is one line: what ends a line within one would make two of it
     if head.count(b"\n") != len(lines) - 1 or head.count(b"\r") != len(lines) - 1:
         raise bad_request("malformed request: a control character")
-    return Translated(head, websocket)
+    return Translated(head + b"\r\n\r\n", websocket)
 
 
 def _split(fields: Sequence[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], list[bytes]]:

@@ -18,8 +18,9 @@ from bastion.network.http2.codec import (
     Pair,
     Setting,
 )
-from bastion.server.http1.head import Head, oversized
+from bastion.server.http1.head import Head
 from bastion.server.http1.known import HeadParser
+from bastion.server.http1.reader import HeadReader
 from bastion.server.http2.body import StreamBody
 from bastion.server.http2.exchange import StreamExchange
 from bastion.server.http2.head import translate
@@ -53,6 +54,7 @@ class Http2Protocol(Http2Wire):
         super().__init__(server, loop, lost)
         self._codec = new_codec(self, client=False, settings=ANNOUNCED)
         self._parse = HeadParser(None, self.peer)
+        self._heads = HeadReader()
         self._exchanges: dict[int, StreamExchange] = {}
         self._tunnels: dict[int, StreamTransport] = {}
         self._told: set[int] = set()  # open streams whose early end is ours, or is counted already
@@ -79,9 +81,8 @@ class Http2Protocol(Http2Wire):
         key = base64.b64encode(secrets.token_bytes(16))
         try:
             asked = translate(fields, self.peer.scheme, ended=ended, key=key)
-            if len(asked.head) > MAX_HEAD:
-                raise oversized(asked.head)
-            head = self._parse(asked.head)
+            head = self._parse.next(self._heads, asked.head)
+            assert head is not None  # it is a whole one
         except StatusError as error:
             self._refuse(stream, error, ended=ended)
             return

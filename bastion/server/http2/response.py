@@ -11,7 +11,8 @@ from bastion.http.fields import HOP_BY_HOP, Field
 from bastion.message.lines import may_carry_a_secret
 from bastion.runtime.remembered import FairTable
 
-MOST, LONGEST = 2048, 512  # lines that are remembered, and bytes of one
+MOST, LONGEST = 1024, 1024  # heads that are remembered, and bytes of one
+STRANGE, ONE_OF = 64, 16  # after so many that had not come before, one of so many is kept
 
 Pair = tuple[bytes, bytes]
 # What an upgrade's response says to HTTP/1.1 alone; a key of ours was asked with (RFC 8441, 5).
@@ -62,23 +63,21 @@ class Written:
 
     def __init__(self) -> None:
         self._heads: FairTable[bytes, tuple[Pair, ...]] = FairTable(MOST)
-        self._lines: FairTable[bytes, Pair] = FairTable(MOST)
+        self._strange = 0  # heads in a row that had not come before
 
-    def pairs(self, parts: Sequence[bytes], owner: Hashable) -> list[Pair]:
-        """`parts`: a status line with further lines, then single lines."""
-        first = parts[0]
-        known = self._heads.get(first)
-        if known is None:
-            status, *lines = first.removesuffix(b"\r\n").split(b"\r\n")
-            known = ((b":status", status[9:12]), *map(pair_of, lines))
-            if len(first) <= LONGEST:
-                self._heads.put(first, known, owner)
-        pairs = list(known)
-        for line in parts[1:]:
-            pair = self._lines.get(line)
-            if pair is None:
-                pair = pair_of(line)
-                if len(line) <= LONGEST and not may_carry_a_secret(pair[0]):
-                    self._lines.put(line, pair, owner)
-            pairs.append(pair)
+    def pairs(self, lines: bytes, owner: Hashable) -> list[Pair]:
+        """`lines`: a status line with further lines, each with its end."""
+        known = self._heads.get(lines)
+        if known is not None:
+            self._strange = 0
+            return list(known)
+        status, *others = lines.removesuffix(b"\r\n").split(b"\r\n")
+        pairs = [(b":status", status[9:12]), *map(pair_of, others)]
+        self._strange += 1
+        if (
+            len(lines) <= LONGEST
+            and (self._strange <= STRANGE or self._strange % ONE_OF == 0)
+            and not any(may_carry_a_secret(name) for name, _ in pairs)
+        ):
+            self._heads.put(lines, tuple(pairs), owner)
         return pairs

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from bastion.http.fields import Field
 from bastion.network.http2.codec import Code, Pair
+from bastion.proxy.exchange import ResponseHead
 from bastion.server.http2 import response
 from bastion.server.http2.connection import Connection
 
@@ -33,13 +34,13 @@ class StreamWriter:
         if length is not None and status != 204 and status >= 200:
             head.append((b"content-length", b"%d" % length))
 
-    def send(self, status: int, parts: list[bytes], body: bytes, *, dated: bool) -> None:
-        self.status = status
+    def send(self, head: ResponseHead, body: bytes) -> None:
+        self.status = head.status
         self.finished = True
-        self.bytes_out = len(body)
+        self.bytes_out = head.length
         connection, stream = self._connection, self.stream
-        pairs = connection.written.pairs(parts, connection.peer.address)
-        if not dated:
+        pairs = connection.written.pairs(head.lines, connection.peer.address)
+        if not head.dated:
             pairs.append(response.pair_of(connection.server.date_line()))
         pairs.append((b"audit-id", self.audit_id.encode()))
         connection.send_head(stream, pairs, ended=not body)
