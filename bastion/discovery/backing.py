@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from bastion.discovery.catalog import Catalog, Key
-from bastion.kube.endpoint import Endpoint, TLSProfile
+from bastion.discovery.ports import Spoken
+from bastion.kube.endpoint import Endpoint
 from bastion.kube.objects import TCP, EndpointSlice, SliceEndpoint, family_of
 from bastion.kube.status import StatusError, quoted, service_unavailable
 from bastion.kube.target import Target
@@ -50,7 +51,7 @@ class PortEndpoints(msgspec.Struct, gc=False):
     """The endpoints of a slice for one port: those that may be dialled, and in `rest` the unchecked ones."""
 
     number: int
-    tls: TLSProfile | None
+    spoken: Spoken
     rest: Iterator[SliceEndpoint]
     ready: list[Backed]
     ending: list[Backed]
@@ -75,7 +76,7 @@ class EndpointFinder:
         self._policy = policy
         self._on_truncated = on_truncated
 
-    def find(self, target: Target, port: str, tls: TLSProfile | None, family: str) -> ServiceEndpoints:
+    def find(self, target: Target, port: str, spoken: Spoken, family: str) -> ServiceEndpoints:
         """The endpoints of the service's port of this name; addresses of `family` go first, empty for any.
 
         Raises Unfinished.
@@ -88,7 +89,7 @@ class EndpointFinder:
                 None,
             )
             if number:
-                share = self._share(key, piece, number, tls)
+                share = self._share(key, piece, number, spoken)
                 left -= self._look(share, target.namespace, left)
                 if left <= 0:
                     raise Unfinished(target)
@@ -106,14 +107,14 @@ class EndpointFinder:
                 return
             yield key, piece
 
-    def _share(self, key: Key, piece: EndpointSlice, number: int, tls: TLSProfile | None) -> PortEndpoints:
+    def _share(self, key: Key, piece: EndpointSlice, number: int, spoken: Spoken) -> PortEndpoints:
         known = self._catalog.memos.slices.of(*key)
-        share = known.get((number, tls))
+        share = known.get((number, spoken))
         if share is None:
             if len(known) >= SLICE_PORTS:
                 known.clear()
-            share = known[(number, tls)] = PortEndpoints(
-                number, tls, iter(piece.endpoints or ()), [], [], set()
+            share = known[(number, spoken)] = PortEndpoints(
+                number, spoken, iter(piece.endpoints or ()), [], [], set()
             )
         return share
 
@@ -140,7 +141,7 @@ class EndpointFinder:
         if pod is None:
             return []
         found = [
-            (reference.name, Endpoint(address, share.number, share.tls))
+            (reference.name, Endpoint(address, share.number, *share.spoken))
             for address in endpoint.addresses
             if self._catalog.owns(pod, address) and self._may_dial(address, share.number)
         ]

@@ -17,7 +17,9 @@ from bastion.discovery.backing import EndpointFinder, RetryResolution, no_endpoi
 from bastion.discovery.catalog import Catalog, Key
 from bastion.discovery.index import Memo
 from bastion.discovery.kubelets import kubelet_port
-from bastion.discovery.ports import pod_port, port_number, ports_offered, tls_of
+from bastion.discovery.policy import policy_of
+from bastion.discovery.ports import pod_port, port_number, ports_offered, spoken
+from bastion.kube.annotations import BackendProtocol
 from bastion.kube.endpoint import KUBELET, Endpoint
 from bastion.kube.objects import TCP, Node, Pod, Service, ServicePort
 from bastion.kube.status import StatusError, bad_request, not_found, quoted, refused, service_unavailable
@@ -118,8 +120,9 @@ class Resolver:
             if service is None:
                 raise UnknownTarget(target)
             port = self._service_port(service, target)
-            tls = tls_of(target, port.app_protocol, port.name, port.port)
-            found = self._endpoints.find(target, port.name, tls, service.spec.first_family)
+            protocol = policy_of(self._catalog, BackendProtocol, "services", key).protocol
+            said = spoken(target, protocol, port.app_protocol, port.name, port.port)
+            found = self._endpoints.find(target, port.name, said, service.spec.first_family)
             lacking = "" if found.endpoints else self._endpoints.why_none(target)
             resolved = Resolution(("services", *key, port.port), found.endpoints, lacking, found.standby)
             known = _remembered(self._catalog.memos.services, key, target, resolved, SERVICE_PORTS)
@@ -161,18 +164,21 @@ class Resolver:
         if pod is None:
             raise UnknownTarget(target)
         number, name = pod_port(pod, target)
-        tls = tls_of(target, None, name, number)
-        number = number or (443 if tls is not None else 80)
+        protocol = policy_of(self._catalog, BackendProtocol, "pods", key).protocol
+        said = spoken(target, protocol, None, name, number)
+        number = number or (443 if said.tls is not None else 80)
         addresses = pod.addresses
         if not addresses:
             raise _not_allowed("the pod has no address yet")
         self._check_pod_address(pod, addresses[0], number, target)
         others = tuple(
-            Endpoint(address, number, tls)
+            Endpoint(address, number, *said)
             for address in addresses[1:]
             if self._may_stand_by(pod, address, number)
         )
-        resolved = Resolution(("pods", *key, number), (Endpoint(addresses[0], number, tls),), standby=others)
+        resolved = Resolution(
+            ("pods", *key, number), (Endpoint(addresses[0], number, *said),), standby=others
+        )
         return _remembered(self._catalog.memos.pods, key, target, resolved, POD_PORTS)
 
     def _check_pod_address(self, pod: Pod, address: str, number: int, target: Target) -> None:
@@ -215,7 +221,7 @@ class Resolver:
             # has.
             endpoint = Endpoint(address, number, KUBELET)
         else:
-            endpoint = Endpoint(address, number, tls_of(target, None, "", number))
+            endpoint = Endpoint(address, number, *spoken(target, "", None, "", number))
         return Resolution(("nodes", "", target.name, number), (endpoint,))
 
 

@@ -22,6 +22,12 @@ class SendError(NetworkError):
     """The request, or a part of it, was sent, and the connection broke before a byte of the response."""
 
 
+class NotProcessed(SendError):
+    """The backend has said that it did nothing of the request (RFC 9113, 8.7): it may be sent again,
+    whatever it is.
+    """
+
+
 class ReceiveError(NetworkError):
     """The response was cut short, or is not HTTP."""
 

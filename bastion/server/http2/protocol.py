@@ -96,7 +96,7 @@ class Http2Protocol(Http2Wire):
         exchange = self._exchanges[stream] = StreamExchange(self, stream, head, body, hand_over)
         self._begin(exchange)
 
-    def interim_came(self, stream: int) -> None:
+    def interim_came(self, stream: int, fields: Sequence[Pair]) -> None:
         """A client sends none."""
 
     def data_came(self, stream: int, data: bytes, ended: bool) -> None:
