@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bastion.kube.status import StatusError
+from bastion.message.grpcstatus import grpc_fields, is_grpc
 from bastion.message.ownorigin import status_fields
 from bastion.proxy.exchange import Exchange
 
@@ -12,6 +13,11 @@ def write_status(exchange: Exchange, error: StatusError) -> None:
     error.__traceback__ = None  # its frames hold the exchange, whose body may hold the error: a cycle
     if exchange.status:
         exchange.abort()
+        return
+    if exchange.http2 and is_grpc(exchange.all_fields()):
+        exchange.start(200, b"", grpc_fields(error, exchange.target), None)
+        exchange.finish()
+        exchange.status = error.code  # for the record: it is one failure, whoever is told of it
         return
     body = error.body()
     exchange.start(error.code, b"", status_fields(error, exchange.fields), len(body))

@@ -225,10 +225,10 @@ class Http2Connection(asyncio.Protocol):
             self.close()
 
     def close(self) -> None:
-        if not self._closing:
+        closing, self._closing = self._closing, True
+        if not closing:
             self._codec.end()
             self._output.flush()
-        self._closing = True
         if self._transport is not None:
             self._transport.close()
 

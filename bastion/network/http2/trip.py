@@ -254,6 +254,8 @@ class StreamTrip:
             if self._closed:
                 return
             connection.send_data(stream, data)
+            if self._response is not None:
+                self._await_more()  # it may be silent for as long as it is spoken to
             if not connection.writable(stream):
                 await connection.drain(stream)
         trailers = trailer_pairs(self._request.trailers() if self._request.trailers is not None else b"")

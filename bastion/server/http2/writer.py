@@ -21,6 +21,9 @@ class StreamWriter:
         self.finished = False
         self._head: Sequence[Pair] | None = None  # that is not sent yet
 
+    def begun(self) -> None:
+        """The response has."""
+
     def interim(self, status: int, reason: bytes, fields: list[Field]) -> None:
         if not self.status:
             self._connection.send_interim(self.stream, response.interim(status, fields))
@@ -29,6 +32,7 @@ class StreamWriter:
         self, status: int, reason: bytes, fields: list[Field], length: int | None, *, bodiless: bool = False
     ) -> None:
         self.status = status
+        self.begun()
         server = self._connection.server
         self._head = head = response.head(status, fields, server.date_line(), self.audit_id)
         if length is not None and status != 204 and status >= 200:
