@@ -6,7 +6,14 @@ import itertools
 
 import pytest
 
-from bastion.network.errors import DialError, NetworkError, ReceiveError, SendError, UpstreamTimeout
+from bastion.network.errors import (
+    DialError,
+    NetworkError,
+    NotProcessed,
+    ReceiveError,
+    SendError,
+    UpstreamTimeout,
+)
 from bastion.proxy.forward import unreachable
 from bastion.proxy.retry import UPSTREAM_STATUS, may_resend
 
@@ -23,6 +30,14 @@ def test_only_where_nothing_can_be_done_twice(error: type[NetworkError], method:
             error is SendError and method in IDEMPOTENT and (reused, touched, resent) == (True, False, False)
         )
         assert may_resend(error("x"), method, reused=reused, body_touched=touched, resent=resent) is expected
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_or_where_the_backend_says_that_it_did_nothing(method: str) -> None:
+    for reused, touched, resent in itertools.product((False, True), repeat=3):
+        expected = not touched and not resent
+        error = NotProcessed("x")
+        assert may_resend(error, method, reused=reused, body_touched=touched, resent=resent) is expected
 
 
 @pytest.mark.parametrize(
