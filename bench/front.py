@@ -1,4 +1,4 @@
-"""What does a call that is passed on cost beside HAProxy and nginx, and what does an open watch hold in memory?"""
+"""What does a call that is passed on cost beside HAProxy and nginx?  What does an open watch hold?"""
 
 from __future__ import annotations
 

@@ -153,9 +153,11 @@ class Transport:
         """A kept connection, None where there is none.  `release` must follow."""
         return self._pool.take(endpoint, owner)
 
-    def begin_directly(self, connection: Connection, head: bytes, direct: Direct) -> None:
+    def begin_directly(
+        self, connection: Connection, head: bytes, direct: Direct, interim: Interim | None = None
+    ) -> None:
         timeouts = self.timeouts
-        connection.begin_directly(head, direct, timeouts.response_header, timeouts.response_idle)
+        connection.begin_directly(head, direct, timeouts.response_header, timeouts.response_idle, interim)
 
     def release_directly(self, connection: Connection) -> None:
         self._pool.release_directly(connection)

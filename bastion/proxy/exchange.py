@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from bastion.http.fields import Field
@@ -73,8 +73,7 @@ class Direct(Protocol):
 
 class Exchange(Request, Protocol):
     """`passed` are the lines that no rule reads, as a backend gets them.  `key` names what decides; empty
-    where that is never remembered.
-    """
+    where that is never remembered."""
 
     key: bytes
     passed: Sequence[bytes]
@@ -90,6 +89,11 @@ class Exchange(Request, Protocol):
 
     def interim(self, status: int, reason: bytes, fields: list[Field]) -> None:
         """A 1xx response before the answer, if the client's HTTP version knows such."""
+        ...
+
+    @property
+    def lines(self) -> Iterable[bytes]:
+        """Those that some rule reads, as they came."""
         ...
 
     def start(

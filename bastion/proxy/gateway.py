@@ -15,7 +15,9 @@ from bastion.message.ownorigin import RULES, data_fields
 from bastion.observe.observer import Observer
 from bastion.observe.record import Record
 from bastion.proxy.admission import Admission
+from bastion.proxy.callplan import CallPlan
 from bastion.proxy.direct import Direct, DirectDelivery
+from bastion.proxy.directcall import DirectCall, DirectCalls
 from bastion.proxy.envelope import Envelope
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.forward import Begun, Forwarder
@@ -48,10 +50,12 @@ class Gateway:
         plans: Plans | None = None,
         direct: DirectDelivery | None = None,
         pass_through: PassThrough | None = None,
+        calls: DirectCalls | None = None,
     ) -> None:
         """`withheld`: which headers are kept from backends.  `pass_through` None: only targets are served.
 
-        `plans` remembers what was decided, `direct` carries it out; None where nothing is remembered.
+        `plans` remembers what was decided, `direct` and `calls` carry it out; None where nothing is
+        remembered.
         """
         self._plans = plans
         self._direct = direct
@@ -66,6 +70,7 @@ class Gateway:
         self._sign_in = sign_in or NoSignIn()
         self._withheld = withheld
         self._pass_through = pass_through
+        self._calls = calls
 
     async def serve(self, exchange: Exchange) -> None:
         """Answers, whatever happens; raises nothing but CancelledError."""
@@ -73,12 +78,18 @@ class Gateway:
         record = _record(exchange, client)
         await self._recorded(exchange, client, record, self._serve(exchange, client, record))
 
-    def begin(self, exchange: Exchange, plan: Plan) -> bool:
+    def begin(self, exchange: Exchange, plan: Plan | CallPlan) -> bool:
         """Carries out what is remembered; False where that is a task's."""
+        if isinstance(plan, CallPlan):
+            return self._calls is not None and self._calls.begin(exchange, plan)
         return self._direct is not None and self._direct.begin(exchange, plan)
 
-    async def go_on(self, direct: Direct) -> None:
+    async def go_on(self, direct: Direct | DirectCall) -> None:
         """With what was begun without a task, whose place is given back here."""
+        if isinstance(direct, DirectCall):
+            assert self._pass_through is not None
+            served = self._pass_through.go_on(direct)
+            return await self._recorded(direct.exchange, direct.plan.client, direct.record, served)
         direct.in_task = True
         exchange, plan, begun = direct.exchange, direct.plan, Begun(direct.endpoint, direct.connection)
         try:
@@ -90,6 +101,7 @@ class Gateway:
             )
         finally:
             self._guard.leave(plan.asker)
+        return None
 
     async def _recorded(
         self, exchange: Exchange, client: str, record: Record, served: Coroutine[Any, Any, None]

@@ -23,11 +23,12 @@ from bastion.network.relay import Relay
 from bastion.network.transport import Request, RoundTrip, Transport
 from bastion.observe.record import Record
 from bastion.proxy.callhead import Withheld, call_head, trailer_lines
+from bastion.proxy.directcall import DirectCall
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.onbehalf import Authority
 from bastion.proxy.streams import STOPPING, UnderWay
 from bastion.proxy.tunnel import Tunnel
-from bastion.proxy.upstreams import Upstream, Upstreams
+from bastion.proxy.upstreams import Attempt, Upstream, Upstreams
 from bastion.runtime.deadlines import Deadlines
 
 SAFE = frozenset(("GET", "HEAD", "OPTIONS"))  # sent again where no response has begun
@@ -80,7 +81,14 @@ class PassedCall:
         self._leave: Callable[[], None] | None = None
 
     async def serve(self, asked: UpgradeRequest | None) -> None:
-        response, trip = await self._ask(asked)
+        await self._pass_on(*await self._ask(self._request(asked), asked), asked)
+
+    async def go_on(self, direct: DirectCall) -> None:
+        """With what was sent without a task."""
+        self._leave = partial(direct.upstream.attempts.discard, direct)
+        await self._pass_on(*await self._ask(direct.request(), None, direct), None)
+
+    async def _pass_on(self, response: Response, trip: RoundTrip, asked: UpgradeRequest | None) -> None:
         self._record.backend = True
         self._ways.answered(self._authority, self._client, response.status)
         said = values(response.fields, b"audit-id")
@@ -127,30 +135,21 @@ class PassedCall:
 
     # --- asking
 
-    async def _ask(self, asked: UpgradeRequest | None) -> tuple[Response, RoundTrip]:
+    async def _ask(
+        self, request: Request, asked: UpgradeRequest | None, direct: DirectCall | None = None
+    ) -> tuple[Response, RoundTrip]:
         """Raises StatusError, NetworkError never."""
-        exchange, upstreams, transport = self._exchange, self._ways.upstreams, self._ways.transport
-        request = self._request(asked)
+        exchange = self._exchange
         tried: set[Upstream] = set()
         failure: NetworkError | None = None
         count, fresh = 0, asked is not None
+        attempt: Attempt
         while True:
-            upstream = upstreams.choose(self._authority.asker[1], tried)
-            if upstream is None:
-                raise _unreachable(failure) if failure is not None else _none_ready()
-            endpoint = upstream.at.endpoint(self._authority.identity)
-            self._record.endpoint = str(endpoint)
-            try:
-                kept = None if fresh else transport.kept(endpoint, request)
-                trip = kept or await upstream.dial(transport, endpoint, request)
-            except DialError as error:
-                upstreams.undialled(upstream, error)
-                tried.add(upstream)
-                failure = failure or error
-                continue
-            attempt = upstream.enter(trip)
-            self._leave = partial(upstream.attempts.discard, attempt)
-            trip.send()
+            if direct is not None:
+                upstream, attempt = direct.upstream, direct
+                trip, direct = self._ways.transport.under_way(direct.connection, request), None
+            else:
+                upstream, trip, attempt = await self._send(request, tried, failure, fresh=fresh)
             count += 1
             try:
                 response = await trip.answer()
@@ -171,6 +170,30 @@ class PassedCall:
             if response.status >= 500:  # its word is the caller's, and a reason to look
                 upstream.due.set()
             return response, trip
+
+    async def _send(
+        self, request: Request, tried: set[Upstream], failure: NetworkError | None, *, fresh: bool
+    ) -> tuple[Upstream, RoundTrip, Attempt]:
+        """To one that was not tried.  Raises StatusError."""
+        upstreams, transport = self._ways.upstreams, self._ways.transport
+        while True:
+            upstream = upstreams.choose(self._authority.asker[1], tried)
+            if upstream is None:
+                raise _unreachable(failure) if failure is not None else _none_ready()
+            endpoint = upstream.endpoint(self._authority.identity)
+            self._record.endpoint = str(endpoint)
+            try:
+                kept = None if fresh else transport.kept(endpoint, request)
+                trip = kept or await upstream.dial(transport, endpoint, request)
+            except DialError as error:
+                upstreams.undialled(upstream, error)
+                tried.add(upstream)
+                failure = failure or error
+                continue
+            attempt = upstream.enter(trip)
+            self._leave = partial(upstream.attempts.discard, attempt)
+            trip.send()
+            return upstream, trip, attempt
 
     def _may_resend(self, error: NetworkError, count: int) -> bool:
         """`count`: how often it was sent.  An idempotent PUT or DELETE may find that it was done already."""

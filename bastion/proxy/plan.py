@@ -24,6 +24,7 @@ from bastion.kube.user import User
 from bastion.message.lines import LineTable
 from bastion.observe.record import Record
 from bastion.proxy.admission import Admitted
+from bastion.proxy.callplan import CallPlan
 from bastion.proxy.envelope import BackendLines, Envelope, logs_in
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.retry import IDEMPOTENT
@@ -93,7 +94,7 @@ class Plans:
         self._now = now
         self._wall = wall
         self._secret = secrets.token_bytes(32)
-        self._plans: FairTable[bytes, Plan] = FairTable(MOST)
+        self._plans: FairTable[bytes, Plan | CallPlan] = FairTable(MOST)
 
     def peer(self, address: str, scheme: bytes, certificate: Sequence[bytes]) -> bytes:
         """The part of the key that all requests of a connection have in common."""
@@ -108,7 +109,7 @@ class Plans:
             return b""
         return hashlib.blake2b(told, key=self._secret, digest_size=32).digest()
 
-    def known(self, key: bytes) -> Plan | None:
+    def known(self, key: bytes) -> Plan | CallPlan | None:
         plan = self._plans.get(key)
         if plan is None:
             return None
@@ -162,6 +163,11 @@ class Plans:
             shape=2 * bool(envelope.forwarded.prefix) + envelope.ambient,
         )
         self._plans.put(exchange.key, plan, admitted.asker)
+
+    def keep(self, key: bytes, plan: CallPlan, generation: int) -> None:
+        """Of a call that is passed on."""
+        if generation == self._generation.number:
+            self._plans.put(key, msgspec.structs.replace(plan, generation=generation), plan.asker)
 
     def _validity(self, admitted: Admitted) -> Validity | None:
         """Until when all of it holds; None where some of it is not remembered elsewhere."""

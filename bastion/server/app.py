@@ -15,6 +15,7 @@ from bastion.kube.hostname import HostNames
 from bastion.kube.status import StatusError, bad_request, service_unavailable
 from bastion.observe.observer import Observer
 from bastion.observe.record import Record
+from bastion.proxy.callplan import CallPlan
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.gateway import Gateway
 from bastion.proxy.plan import Plan
@@ -79,7 +80,7 @@ class App:
         else:
             await self._gateway.serve(exchange)
 
-    def begin(self, exchange: Exchange, plan: Plan) -> bool:
+    def begin(self, exchange: Exchange, plan: Plan | CallPlan) -> bool:
         """Carries out what is remembered without a task; False where that is for `serve`."""
         return not self._crowded() and self._gateway.begin(exchange, plan)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -154,6 +154,7 @@ class AsgiExchange(AsgiResponse):
     """Implements `proxy.exchange.Exchange` over ASGI."""
 
     certificate: tuple[bytes, ...] = ()  # ASGI does not pass it on
+    lines: Iterable[bytes] = ()
     key = b""  # nothing of it is remembered: all fields are looked at
     passed: Sequence[bytes] = ()
     direct: Direct | None = None

@@ -23,7 +23,7 @@ from bastion.wiring.access import open_access
 from bastion.wiring.adjustable import Adjustable, nothing
 from bastion.wiring.backends import open_backends
 from bastion.wiring.cluster import Cluster, open_cluster
-from bastion.wiring.gateway import Parts, admission_of, credentials_of, long_exchanges
+from bastion.wiring.gateway import Parts, admission_of, credentials_of, long_exchanges, plans_of
 from bastion.wiring.measuring import Sources, sources
 from bastion.wiring.observing import open_observing
 from bastion.wiring.passthrough import Ground, open_pass_through
@@ -83,7 +83,8 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         )
         long = long_exchanges(config.streams, cluster, access, observing.observer, deadlines)
         credentials = credentials_of(access, browsers, origins)
-        ground = Ground(cluster, access, browsers, origins, observing.observer, deadlines)
+        plans = plans_of(config, access, generation)
+        ground = Ground(cluster, access, browsers, origins, observing.observer, deadlines, plans)
         passing = await open_pass_through(config, ground, stack) if config.pass_through.enabled else None
         parts = Parts(
             passing=passing,
@@ -97,6 +98,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             origins=origins,
             observer=observing.observer,
             generation=generation,
+            plans=plans,
         )
         probing = await open_probing(config, cluster, parts, stack)
         served = serving(config, parts, observing, cluster.readiness(), deadlines, probing.pages)

@@ -26,11 +26,13 @@ from bastion.observe.observer import Observer
 from bastion.observe.record import Record
 from bastion.proxy.access import StreamAccess
 from bastion.proxy.admission import Admitted
+from bastion.proxy.directcall import DirectCalls
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.guard import Failures
 from bastion.proxy.onbehalf import FRONT_PROXY, NOBODY, OWN, Knowledge, OnBehalf
 from bastion.proxy.origin import Origins
 from bastion.proxy.passthrough import PassThrough
+from bastion.proxy.plan import Plans
 from bastion.proxy.probing import Prober
 from bastion.proxy.recheck import Recheck
 from bastion.proxy.streams import Streams
@@ -62,6 +64,7 @@ class Ground(NamedTuple):
     origins: Origins
     observer: Observer
     deadlines: Deadlines
+    plans: Plans | None
 
 
 async def open_pass_through(config: Config, ground: Ground, stack: AsyncExitStack) -> Passing:
@@ -96,9 +99,9 @@ async def open_pass_through(config: Config, ground: Ground, stack: AsyncExitStac
         failures.per_second = changed.limits.authentication_failure_qps
         failures.burst = changed.limits.authentication_failure_burst
 
-    headers = ground.access.authenticators.headers
+    on_behalf = _on_behalf(settings, ground, failures)
     pass_through = PassThrough(
-        on_behalf=_on_behalf(settings, ground, failures),
+        on_behalf=on_behalf,
         guard=ground.access.guard,
         upstreams=upstreams,
         transport=transport,
@@ -106,9 +109,32 @@ async def open_pass_through(config: Config, ground: Ground, stack: AsyncExitStac
         deadlines=ground.deadlines,
         idle=config.streams.idle_timeout,
         hosts=ground.browsers.hosts,
-        withheld=withheld_of(headers, ()),
+        withheld=withheld_of(ground.access.authenticators.headers, config.serving.allow_request_headers),
+        plans=ground.plans,
     )
-    return Passing(pass_through, streams, upstreams, pool, adjust, (pair,) if pair is not None else ())
+    calls = _calls(ground, on_behalf, upstreams, transport, streams) if ground.plans is not None else None
+    return Passing(
+        pass_through=pass_through,
+        calls=calls,
+        streams=streams,
+        upstreams=upstreams,
+        pool=pool,
+        adjust=adjust,
+        followed=(pair,) if pair is not None else (),
+    )
+
+
+def _calls(
+    ground: Ground, on_behalf: OnBehalf, upstreams: Upstreams, transport: Transport, streams: Streams
+) -> DirectCalls:
+    return DirectCalls(
+        on_behalf=on_behalf,
+        guard=ground.access.guard,
+        upstreams=upstreams,
+        transport=transport,
+        streams=streams,
+        observer=ground.observer,
+    )
 
 
 def _on_behalf(settings: Settings, ground: Ground, failures: Failures) -> OnBehalf:

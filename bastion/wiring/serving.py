@@ -19,7 +19,7 @@ from bastion.server.metricsport import MetricsPort
 from bastion.server.state import Remembering, ServerState, nothing
 from bastion.settings.config import Config
 from bastion.web.app import create_app
-from bastion.wiring.gateway import Parts, gateway_of, plans_of
+from bastion.wiring.gateway import Parts, gateway_of
 from bastion.wiring.observing import Observing
 
 Check = Callable[[], str | None]
@@ -52,8 +52,7 @@ def serving(
     desk = parts.browsers.desk
     checks = {**readiness, "shutdown": lambda: "shutting down" if stopping.is_set() else None}
     web = create_app(checks, {"ping": lambda: None}, observing.renderer, desk)
-    plans = plans_of(config, parts)
-    gateway = gateway_of(config, parts, plans)
+    gateway, plans = gateway_of(config, parts), parts.plans
     app = App(
         gateway,
         web,

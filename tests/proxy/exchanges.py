@@ -35,6 +35,7 @@ class Exchange:
     audit_id: str = "audit-id"
     key: bytes = b""
     passed: Sequence[bytes] = ()
+    lines: Sequence[bytes] = ()
     keep_alive: bool = True
     direct: Direct | None = None
     status: int = 0

@@ -61,13 +61,21 @@ class Connection(Receiver):
         else:
             self._transport.write(head)
 
-    def begin_directly(self, head: bytes, direct: Direct, answer_within: float, body_idle: float) -> None:
+    def begin_directly(
+        self,
+        head: bytes,
+        direct: Direct,
+        answer_within: float,
+        body_idle: float,
+        interim: Interim | None = None,
+    ) -> None:
         """Send a whole request that has no body, and is not HEAD; `direct` is called with the response.
 
         On a kept connection that is alive.
         """
         self._upload = Upload.NONE
         self._direct = direct
+        self.interim = interim
         self._answer_within, self._body_idle = answer_within, body_idle
         self.deadline = self.loop.time() + answer_within
         if self._transport is not None:

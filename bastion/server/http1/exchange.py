@@ -21,13 +21,13 @@ class HttpExchange(ResponseWriter):
     __slots__ = (
         "_body",
         "_fields",
-        "_lines",
         "certificate",
         "client",
         "direct",
         "host",
         "key",
         "lasting",
+        "lines",
         "method",
         "passed",
         "scheme",
@@ -41,7 +41,7 @@ class HttpExchange(ResponseWriter):
         self.target = head.target
         self.host = head.host
         self._fields = None if head.decided else head.fields
-        self._lines = head.lines
+        self.lines = head.lines
         self.passed = head.passed
         self.key = head.key
         self.direct: Direct | None = None
@@ -57,11 +57,11 @@ class HttpExchange(ResponseWriter):
     def fields(self) -> list[Field]:
         """Read when they are asked for first, where what they decide is remembered."""
         if self._fields is None:
-            self._fields = [field_of(line) for line in self._lines]
+            self._fields = [field_of(line) for line in self.lines]
         return self._fields
 
     def all_fields(self) -> list[Field]:
-        return [field_of(line) for line in self._lines]
+        return [field_of(line) for line in self.lines]
 
     def done(self) -> None:
         self._protocol.direct_done(self)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bastion.http.fields import Field
 from bastion.network.addresses import client_of
+from bastion.proxy.callplan import CallPlan
 from bastion.proxy.plan import Plan, Plans
 from bastion.server.http1.connection import Peer
 from bastion.server.http1.head import MAX_FIELDS, Head, Sorted, are_hops_own, read_head, said_audit_id
@@ -23,7 +24,7 @@ class KnownRequests:
         self._peer = plans.peer(peer.address, peer.scheme, peer.certificate)
         self._owner = client_of(peer.address)
 
-    def read(self, data: bytes) -> tuple[Head, Plan | None]:
+    def read(self, data: bytes) -> tuple[Head, Plan | CallPlan | None]:
         """`data` as for `read_head`.  Raises StatusError."""
         plans = self._plans
         lines = data.split(b"\r\n")
@@ -69,7 +70,7 @@ class HeadParser:
     def __init__(self, plans: Plans | None, peer: Peer, *, any_target: bool = False) -> None:
         self._any_target = any_target
         self._known = KnownRequests(plans, peer) if plans is not None else None
-        self.plan: Plan | None = None
+        self.plan: Plan | CallPlan | None = None
 
     def __call__(self, data: bytes) -> Head:
         """Raises StatusError."""
