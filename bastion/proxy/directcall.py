@@ -154,7 +154,7 @@ class DirectCalls:
             plan.admitted,
             record,
             None,
-            connection.endpoint,
+            endpoint=connection.endpoint,
             shared=self,
             plan=plan,
             upstream=upstream,
