@@ -84,16 +84,8 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         long = long_exchanges(config.streams, cluster, access, observing.observer, deadlines)
         credentials = credentials_of(access, browsers, origins)
         plans = plans_of(config, access, generation)
-        ground = Ground(
-            cluster=cluster,
-            access=access,
-            browsers=browsers,
-            origins=origins,
-            observer=observing.observer,
-            deadlines=deadlines,
-            plans=plans,
-        )
-        passing = await open_pass_through(config, ground, stack) if config.pass_through.enabled else None
+        ground = Ground(cluster, access, browsers, origins, observing.observer, deadlines)
+        passing = await open_pass_through(config, ground, plans, stack)
         parts = Parts(
             passing=passing,
             access=access,

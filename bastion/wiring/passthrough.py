@@ -64,11 +64,14 @@ class Ground(NamedTuple):
     origins: Origins
     observer: Observer
     deadlines: Deadlines
-    plans: Plans | None
 
 
-async def open_pass_through(config: Config, ground: Ground, stack: AsyncExitStack) -> Passing:
-    """Raises StartError."""
+async def open_pass_through(
+    config: Config, ground: Ground, plans: Plans | None, stack: AsyncExitStack
+) -> Passing | None:
+    """None where only targets are served.  Raises StartError."""
+    if not config.pass_through.enabled:
+        return None
     settings, cluster = config.pass_through, ground.cluster
     if settings.identity == IMPERSONATE and cluster.access.impersonation:
         raise StartError(
@@ -99,20 +102,8 @@ async def open_pass_through(config: Config, ground: Ground, stack: AsyncExitStac
         failures.per_second = changed.limits.authentication_failure_qps
         failures.burst = changed.limits.authentication_failure_burst
 
-    on_behalf = _on_behalf(settings, ground, failures)
-    pass_through = PassThrough(
-        on_behalf=on_behalf,
-        guard=ground.access.guard,
-        upstreams=upstreams,
-        transport=transport,
-        streams=streams,
-        deadlines=ground.deadlines,
-        idle=config.streams.idle_timeout,
-        hosts=ground.browsers.hosts,
-        withheld=withheld_of(ground.access.authenticators.headers, config.serving.allow_request_headers),
-        plans=ground.plans,
-    )
-    calls = _calls(ground, on_behalf, upstreams, transport, streams) if ground.plans is not None else None
+    ways = _Ways(upstreams, transport, streams)
+    pass_through, calls = _passing(config, ground, ways, failures, plans)
     return Passing(
         pass_through=pass_through,
         calls=calls,
@@ -124,15 +115,39 @@ async def open_pass_through(config: Config, ground: Ground, stack: AsyncExitStac
     )
 
 
-def _calls(
-    ground: Ground, on_behalf: OnBehalf, upstreams: Upstreams, transport: Transport, streams: Streams
-) -> DirectCalls:
-    return DirectCalls(
+class _Ways(NamedTuple):
+    """To the API servers; `streams` are the long exchanges."""
+
+    upstreams: Upstreams
+    transport: Transport
+    streams: Streams
+
+
+def _passing(
+    config: Config, ground: Ground, ways: _Ways, failures: Failures, plans: Plans | None
+) -> tuple[PassThrough, DirectCalls | None]:
+    """The second carries out what is remembered, where anything is."""
+    guard, on_behalf = ground.access.guard, _on_behalf(config.pass_through, ground, failures)
+    pass_through = PassThrough(
         on_behalf=on_behalf,
-        guard=ground.access.guard,
-        upstreams=upstreams,
-        transport=transport,
-        streams=streams,
+        guard=guard,
+        upstreams=ways.upstreams,
+        transport=ways.transport,
+        streams=ways.streams,
+        deadlines=ground.deadlines,
+        idle=config.streams.idle_timeout,
+        hosts=ground.browsers.hosts,
+        withheld=withheld_of(ground.access.authenticators.headers, config.serving.allow_request_headers),
+        plans=plans,
+    )
+    if plans is None:
+        return pass_through, None
+    return pass_through, DirectCalls(
+        on_behalf=on_behalf,
+        guard=guard,
+        upstreams=ways.upstreams,
+        transport=ways.transport,
+        streams=ways.streams,
         observer=ground.observer,
     )
 
