@@ -99,7 +99,6 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             version=lambda: cluster.client.get("/version", {}, BACKGROUND),
             origins=origins,
             observer=observing.observer,
-            generation=generation,
             plans=plans,
         )
         probing = await open_probing(config, cluster, parts, stack)
@@ -108,8 +107,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         own = OwnPages(cluster.readiness(), probing.pages, site)
         served = serving(config, parts, observing, deadlines, own)
         measured = Sources(cluster, access, backends, long, observing, served, passing=passing)
-        observing.metrics.add(*sources(measured))
-        observing.metrics.add(probing.families)
+        observing.metrics.add(*sources(measured), probing.families)
         yield Bastion(
             app=served.app,
             state=served.state,

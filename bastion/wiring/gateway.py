@@ -87,7 +87,6 @@ class Parts:
     admission: Admission
     origins: Origins
     observer: Observer
-    generation: Generation
     credentials: CredentialReader
     version: Callable[[], Awaitable[bytes]]
     plans: Plans | None
