@@ -11,20 +11,18 @@ import msgspec
 from bastion.authn.authenticator import Credentials
 from bastion.http.fields import values
 from bastion.kube.requestinfo import ApiCall
-from bastion.kube.user import User
 from bastion.message.apicall import to_api_server
 from bastion.message.trailers import takes_trailers
-from bastion.observe.record import Record
+from bastion.observe.record import Record, begun_of
 from bastion.proxy.admission import Admitted
 from bastion.proxy.callhead import Withheld
-from bastion.proxy.exchange import Exchange
+from bastion.proxy.exchange import Exchange, ResponseHead
 from bastion.proxy.onbehalf import NOBODY, PLAIN, Authority
 from bastion.runtime.turns import Key
 from bastion.runtime.validity import Validity
 
 LIFETIME = 10.0  # seconds, after which it is looked at anew whose the token is
 _NO_SECRET = Credentials()
-_AUTHORIZATION = b"authorization:"
 _OTHER_SECRETS = (b"cookie", b"sec-websocket-protocol")
 
 
@@ -32,15 +30,12 @@ class CallPlan(msgspec.Struct, frozen=True):
     """What was decided about a call; `behalf` and `admitted` are without the credentials.
 
     `front` of the head: all lines that some rule reads, but for the credentials (`secret`: there are some).
+    `begun` is what is on record of each; `heads`: of responses, but for their audit id.
     """
 
-    call: ApiCall
     behalf: Authority
     admitted: Admitted
-    client: str
-    user: User | None
-    path: bytes
-    agent: bytes
+    begun: Record
     method: str
     target: bytes
     authority: bytes
@@ -48,24 +43,22 @@ class CallPlan(msgspec.Struct, frozen=True):
     front: bytes
     secret: bool
     validity: Validity
-    generation: int = 0
+    generation: int
+    heads: dict[bytes, ResponseHead] = msgspec.field(default_factory=dict)
 
     @property
     def asker(self) -> Key:
         return self.behalf.asker
 
+    @property
+    def client(self) -> str:
+        return self.begun.client
+
     def record(self, audit_id: str) -> Record:
-        record = Record(self.method, self.path, self.client, audit_id)
-        record.agent, record.info, record.user = self.agent, self.call, self.user
-        return record
+        return self.begun.again(audit_id, "upstream")
 
     def head(self, exchange: Exchange) -> bytes:
-        secret = b""
-        if self.secret:
-            line = next(
-                line for line in exchange.lines if line[: len(_AUTHORIZATION)].lower() == _AUTHORIZATION
-            )
-            secret = b"%b\r\n" % line
+        secret = b"%b\r\n" % exchange.line(b"authorization") if self.secret else b""
         head = b"".join((self.front, secret, *exchange.passed))
         if b"\naudit-id:" in head.lower():
             return head + b"\r\n"
@@ -73,22 +66,25 @@ class CallPlan(msgspec.Struct, frozen=True):
 
 
 def plan_of(
-    exchange: Exchange, call: ApiCall, behalf: Authority, record: Record, withheld: Withheld, now: float
+    exchange: Exchange,
+    call: ApiCall,
+    behalf: Authority,
+    record: Record,
+    withheld: Withheld,
+    now: float,
+    *,
+    generation: int,
 ) -> CallPlan | None:
     """None where what was decided holds for this call alone.  `now` by the loop's clock."""
-    if not exchange.key or not _may_be_remembered(exchange, call, behalf):
+    if not _may_be_remembered(exchange, call, behalf):
         return None
     open_ = [field for field in exchange.fields if field[0] != b"authorization"]
     lines = to_api_server(open_, withheld[True], with_credentials=False)
     lines.append(b"X-Forwarded-For: %b\r\n" % record.client.encode())
     return CallPlan(
-        call=call,
         behalf=msgspec.structs.replace(behalf, credentials=_NO_SECRET),
         admitted=Admitted(call, _NO_SECRET, NOBODY, NOBODY, (), behalf.asker),
-        client=record.client,
-        user=record.user,
-        path=record.path,
-        agent=record.agent,
+        begun=begun_of(record),
         method=exchange.method,
         target=exchange.target,
         authority=exchange.host,
@@ -96,6 +92,7 @@ def plan_of(
         front=b"GET %b HTTP/1.1\r\n%b" % (exchange.target, b"".join(lines)),
         secret=bool(behalf.digest),
         validity=Validity(until=now + LIFETIME),
+        generation=generation,
     )
 
 

@@ -5,19 +5,25 @@ what is proxied, and handed to a task where that one is.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+
+import msgspec
 
 from bastion.http.fields import Field, field_of
 from bastion.message.apicall import response_lines, to_caller
+from bastion.network.connections import ConnectionPool
 from bastion.network.http1.connection import Connection
-from bastion.network.http1.ordinary import Beginning, OrdinaryReader
-from bastion.network.transport import Request, Transport
+from bastion.network.http1.ordinary import MAX_HEAD, Beginning, Ordinary, OrdinaryReader
+from bastion.network.transport import Request
 from bastion.observe.observer import Observer
 from bastion.proxy.callplan import CallPlan
-from bastion.proxy.exchange import Exchange
+from bastion.proxy.exchange import Exchange, ResponseHead
 from bastion.proxy.guard import Guard
 from bastion.proxy.onbehalf import PLAIN, OnBehalf
+from bastion.proxy.responses import LONGEST, MOST
 from bastion.proxy.streams import Destination, Streams, UnderWay
 from bastion.proxy.upstreams import Upstream, Upstreams
+from bastion.settings.sections import Timeouts
 
 
 class ToApiServer:
@@ -45,24 +51,18 @@ class DirectCall(UnderWay, kw_only=True):
 
     def received(self, data: bytes) -> bool:
         """Implements `network.http1.receiver.Direct`."""
-        plan, shared, exchange = self.plan, self.shared, self.exchange
-        noted: list[Field] = []
-        response = shared.ordinary.read(data, plan.asker, noted)
+        plan, shared, exchange, connection = self.plan, self.shared, self.exchange, self.connection
+        response = shared.read(data, plan, exchange)
         if response is None:
             return False
-        beginning = response.beginning
-        head = _presented(beginning)
-        if head is None:
-            return False
-        shared.transport.release_directly(self.connection)
+        head, body = response
+        connection.interim = None
+        shared.pool.release_directly(connection)
         self.record.backend = True
-        if len(noted) == 1 and noted[0][2].isascii():
-            exchange.audit_id = noted[0][2].decode()
-        status = beginning.status
-        shared.on_behalf.answered(plan.behalf, plan.client, status)
-        if status >= 500:
+        shared.on_behalf.answered(plan.behalf, plan.client, head.status)
+        if head.status >= 500:
             self.upstream.due.set()
-        exchange.send(status, [head, *response.passed], response.body, dated=beginning.dated)
+        exchange.send(head, body)
         self.release()
         return True
 
@@ -104,8 +104,8 @@ class DirectCall(UnderWay, kw_only=True):
         shared, exchange = self.shared, self.exchange
         self.upstream.attempts.discard(self)
         self.streams.over(self)
-        shared.guard.leave(self.plan.asker)
-        self.record.__exit__(None, None, None)
+        shared.places.leave(self.plan.asker)
+        self.record.end_stage()
         shared.observer.observe(self.record, exchange.status, 0, exchange.bytes_out)
         if self.task is None:
             exchange.done()
@@ -120,33 +120,35 @@ class DirectCalls:
         on_behalf: OnBehalf,
         guard: Guard,
         upstreams: Upstreams,
-        transport: Transport,
+        pool: ConnectionPool,
+        timeouts: Callable[[], Timeouts],
         streams: Streams,
         observer: Observer,
     ) -> None:
         self.on_behalf = on_behalf
-        self.guard = guard
-        self.transport = transport
+        self.places = guard.exchanges
+        self.pool = pool
         self.observer = observer
-        self.ordinary = OrdinaryReader(response_lines(field_of))
+        self._ordinary = OrdinaryReader(response_lines(field_of))
+        self._timeouts = timeouts
+        self._now = asyncio.get_running_loop().time
         self._upstreams = upstreams
         self._streams = streams
 
     def begin(self, exchange: Exchange, plan: CallPlan) -> bool:
         """False where it is a task's from the start: then nothing was done."""
         asker = plan.asker
-        if not self.on_behalf.is_good(plan.behalf) or not self.guard.enter(asker):
+        if not self.on_behalf.is_good(plan.behalf) or not self.places.enter(asker):
             return False
         upstream = self._upstreams.choose(asker[1])
         connection = None
         if upstream is not None:
-            connection = self.transport.take(upstream.endpoint(PLAIN), asker[1])
+            connection = self.pool.take(upstream.endpoint(PLAIN), asker[1])
         if upstream is None or connection is None:
-            self.guard.leave(asker)
+            self.places.leave(asker)
             return False
         record = plan.record(exchange.audit_id)
-        record.stage("upstream")
-        record.endpoint = str(connection.endpoint)
+        record.endpoint = connection.place
         direct = DirectCall(
             self._streams,
             exchange,
@@ -163,8 +165,46 @@ class DirectCalls:
         exchange.direct = direct
         self._streams.enter(direct)
         upstream.attempts.add(direct)
-        self.transport.begin_directly(connection, plan.head(exchange), direct, direct.interim)
+        connection.interim = direct.interim
+        connection.begin_directly(plan.head(exchange), direct, self._now(), self._timeouts())
         return True
+
+    def read(self, data: bytes, plan: CallPlan, exchange: Exchange) -> tuple[ResponseHead, bytes] | None:
+        """(head, body) of a whole response; None for what is to be read by the parser.
+
+        Its head comes again as it was but for the audit id, for as long as its Date says the same second.
+        """
+        end = data.find(b"\r\n\r\n", 0, MAX_HEAD) + 4
+        sent = exchange.audit_id.encode()
+        key = data[:end].replace(sent, b"\0") if sent else b""  # no head has that byte
+        known = plan.heads.get(key)
+        if known is not None and len(data) - end == known.length:
+            return known, data[end:]
+        noted: list[Field] = []
+        response = self._ordinary.read(data, plan.asker, noted)
+        if response is None:
+            return None
+        lines = _presented(response.beginning)
+        if lines is None:
+            return None
+        said = [value for _, _, value in noted]
+        beginning = response.beginning
+        head = ResponseHead(
+            beginning.status, b"".join((lines, *response.passed)), beginning.length, beginning.dated
+        )
+        if len(said) == 1 and said[0].isascii():
+            exchange.audit_id = said[0].decode()
+        if said == [sent] and sent not in head.lines and self._may_be_kept(response, end):
+            if len(plan.heads) >= MOST:
+                plan.heads.clear()
+            plan.heads[key] = head
+        return head, response.body
+
+    def _may_be_kept(self, response: Ordinary, length: int) -> bool:
+        others = [line for line in response.lines if line[:9].lower() != b"audit-id:"]
+        return length <= LONGEST and self._ordinary.may_be_kept(
+            msgspec.structs.replace(response, lines=others)
+        )
 
 
 def _presented(beginning: Beginning) -> bytes | None:

@@ -15,16 +15,15 @@ from bastion.message.ownorigin import RULES, data_fields
 from bastion.observe.observer import Observer
 from bastion.observe.record import Record
 from bastion.proxy.admission import Admission
-from bastion.proxy.callplan import CallPlan
-from bastion.proxy.direct import Direct, DirectDelivery
-from bastion.proxy.directcall import DirectCall, DirectCalls
+from bastion.proxy.direct import Direct
+from bastion.proxy.directcall import DirectCall
 from bastion.proxy.envelope import Envelope
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.forward import Begun, Forwarder
 from bastion.proxy.guard import Guard
 from bastion.proxy.origin import Origins
 from bastion.proxy.passthrough import PassThrough
-from bastion.proxy.plan import Plan, Plans
+from bastion.proxy.plan import Plans
 from bastion.proxy.router import Route, Router
 from bastion.proxy.signin import NoSignIn
 from bastion.proxy.streams import Streams, UnderWay
@@ -48,17 +47,13 @@ class Gateway:
         sign_in: NoSignIn | None = None,
         withheld: Callable[[bytes], bool] = asserts_identity,
         plans: Plans | None = None,
-        direct: DirectDelivery | None = None,
         pass_through: PassThrough | None = None,
-        calls: DirectCalls | None = None,
     ) -> None:
         """`withheld`: which headers are kept from backends.  `pass_through` None: only targets are served.
 
-        `plans` remembers what was decided, `direct` and `calls` carry it out; None where nothing is
-        remembered.
+        `plans` remembers what was decided; None where nothing is remembered.
         """
         self._plans = plans
-        self._direct = direct
         self._admission = admission
         self._guard = guard
         self._router = router
@@ -70,19 +65,12 @@ class Gateway:
         self._sign_in = sign_in or NoSignIn()
         self._withheld = withheld
         self._pass_through = pass_through
-        self._calls = calls
 
     async def serve(self, exchange: Exchange) -> None:
         """Answers, whatever happens; raises nothing but CancelledError."""
         client = self._origins.client(exchange.client, exchange.fields)
         record = _record(exchange, client)
         await self._recorded(exchange, client, record, self._serve(exchange, client, record))
-
-    def begin(self, exchange: Exchange, plan: Plan | CallPlan) -> bool:
-        """Carries out what is remembered; False where that is a task's."""
-        if isinstance(plan, CallPlan):
-            return self._calls is not None and self._calls.begin(exchange, plan)
-        return self._direct is not None and self._direct.begin(exchange, plan)
 
     async def go_on(self, direct: Direct | DirectCall) -> None:
         """With what was begun without a task, whose place is given back here."""
@@ -95,12 +83,12 @@ class Gateway:
         try:
             await self._recorded(
                 exchange,
-                plan.client,
+                plan.begun.client,
                 direct.record,
                 self._deliver(exchange, direct.route, plan.envelope, direct, begun),
             )
         finally:
-            self._guard.leave(plan.asker)
+            self._guard.exchanges.leave(plan.asker)
         return None
 
     async def _recorded(

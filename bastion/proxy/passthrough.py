@@ -93,10 +93,11 @@ class PassThrough:
                 record,
                 websocket=asked is not None and asked.websocket,
             )
-        if self._plans is not None:
-            plan = plan_of(exchange, call, authority, record, self._ways.withheld, self._now())
+        if self._plans is not None and self._plans.came_before(exchange.key, authority.asker):
+            withheld, now = self._ways.withheld, self._now()
+            plan = plan_of(exchange, call, authority, record, withheld, now, generation=generation)
             if plan is not None:
-                self._plans.keep(exchange.key, plan, generation)
+                self._plans.keep(exchange.key, plan)
         with self._guard.place(authority.asker, tunnel=asked is not None):
             admitted = Admitted(
                 call,
@@ -123,7 +124,7 @@ class PassThrough:
         try:
             await self._carry_out(passed, passed.go_on(direct), direct)
         finally:
-            self._guard.leave(plan.asker)
+            self._guard.exchanges.leave(plan.asker)
 
     async def _carry_out(
         self, passed: PassedCall, served: Coroutine[Any, Any, None], under_way: UnderWay

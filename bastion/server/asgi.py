@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -12,7 +12,7 @@ from bastion.kube.status import StatusError
 from bastion.network.relay import Stream
 from bastion.observe.auditids import new_audit_id
 from bastion.observe.record import Record
-from bastion.proxy.exchange import Direct, Exchange
+from bastion.proxy.exchange import Direct, Exchange, ResponseHead
 from bastion.server.status import write_status
 
 Scope = MutableMapping[str, Any]
@@ -130,6 +130,9 @@ class AsgiResponse:
     def interim(self, status: int, reason: bytes, fields: list[Field]) -> None:
         """ASGI has no way to say so."""
 
+    def line(self, name: bytes) -> bytes:
+        raise AssertionError("nothing of it is remembered")
+
     def flush(self) -> None:
         """What is written goes out in `drain`."""
 
@@ -158,7 +161,6 @@ class AsgiExchange(AsgiResponse):
     """Implements `proxy.exchange.Exchange` over ASGI."""
 
     certificate: tuple[bytes, ...] = ()  # ASGI does not pass it on
-    lines: Iterable[bytes] = ()
     key = b""  # nothing of it is remembered: all fields are looked at
     passed: Sequence[bytes] = ()
     direct: Direct | None = None
@@ -192,7 +194,7 @@ class AsgiExchange(AsgiResponse):
     def all_fields(self) -> list[Field]:
         return self.fields
 
-    def send(self, status: int, parts: list[bytes], body: bytes, *, dated: bool) -> None:
+    def send(self, head: ResponseHead, body: bytes) -> None:
         raise NotImplementedError("what is remembered is for connections of our own")
 
     def done(self) -> None:

@@ -102,7 +102,7 @@ async def open_pass_through(
         failures.per_second = changed.limits.authentication_failure_qps
         failures.burst = changed.limits.authentication_failure_burst
 
-    ways = _Ways(upstreams, transport, streams)
+    ways = _Ways(upstreams, pool, transport, streams)
     pass_through, calls = _passing(config, ground, ways, failures, plans)
     return Passing(
         pass_through=pass_through,
@@ -119,6 +119,7 @@ class _Ways(NamedTuple):
     """To the API servers; `streams` are the long exchanges."""
 
     upstreams: Upstreams
+    pool: ConnectionPool
     transport: Transport
     streams: Streams
 
@@ -146,7 +147,8 @@ def _passing(
         on_behalf=on_behalf,
         guard=guard,
         upstreams=ways.upstreams,
-        transport=ways.transport,
+        pool=ways.pool,
+        timeouts=lambda: ways.transport.timeouts,
         streams=ways.streams,
         observer=ground.observer,
     )

@@ -10,7 +10,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from bastion.probe.service import Probing
+from bastion.proxy.callplan import CallPlan
+from bastion.proxy.exchange import Exchange
+from bastion.proxy.gateway import Gateway
 from bastion.proxy.nonresource import NonResource
+from bastion.proxy.plan import Plan
 from bastion.proxy.selfreviews import SelfReviews
 from bastion.runtime.deadlines import Deadlines
 from bastion.server.app import App
@@ -20,7 +24,7 @@ from bastion.server.state import Remembering, ServerState, nothing
 from bastion.settings.config import Config
 from bastion.web.app import create_app
 from bastion.web.site import Site
-from bastion.wiring.gateway import Parts, gateway_of
+from bastion.wiring.gateway import Parts, direct_of, gateway_of
 from bastion.wiring.observing import Observing
 
 Check = Callable[[], str | None]
@@ -63,11 +67,11 @@ def serving(
     desk = parts.browsers.desk
     checks = {**own.readiness, "shutdown": lambda: "shutting down" if stopping.is_set() else None}
     web = create_app(checks, {"ping": lambda: None}, observing.renderer, desk, own.site)
-    gateway, plans = gateway_of(config, parts), parts.plans
+    gateway = gateway_of(config, parts)
     app = App(
         gateway,
         web,
-        lambda: door.crowded,
+        door.is_crowded,
         parts.browsers.hosts,
         observing.page_observer,
         _metrics_access(parts).admits if config.observing.metrics_authorization else None,
@@ -83,10 +87,24 @@ def serving(
         config.timeouts,
         partial(_end_all, parts),
         stopping=stopping,
-        remembering=Remembering(plans, app.begin, gateway.go_on) if plans is not None else None,
+        remembering=_remembering(parts, gateway, door),
         end_watches=parts.passing.pass_through.end_watches if parts.passing is not None else nothing,
     )
     return Serving(app, state, ServerState(MetricsPort(web), deadlines, door), door, desk is not None)
+
+
+def _remembering(parts: Parts, gateway: Gateway, door: Door) -> Remembering | None:
+    if parts.plans is None:
+        return None
+    direct = direct_of(parts, door.is_crowded)
+    calls = parts.passing.calls if parts.passing is not None else None
+
+    def begin(exchange: Exchange, plan: Plan | CallPlan) -> bool:
+        if isinstance(plan, CallPlan):
+            return calls is not None and not door.is_crowded() and calls.begin(exchange, plan)
+        return direct.begin(exchange, plan)
+
+    return Remembering(parts.plans, begin, gateway.go_on)
 
 
 def _self_reviews(parts: Parts) -> SelfReviews:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from bastion.http.fields import Field
 from bastion.kube.status import StatusError
 from bastion.network.relay import Stream
-from bastion.proxy.exchange import Direct
+from bastion.proxy.exchange import Direct, ResponseHead
 
 
 def fields_of(*lines: str) -> list[Field]:
@@ -35,7 +35,6 @@ class Exchange:
     audit_id: str = "audit-id"
     key: bytes = b""
     passed: Sequence[bytes] = ()
-    lines: Sequence[bytes] = ()
     keep_alive: bool = True
     direct: Direct | None = None
     status: int = 0
@@ -58,7 +57,7 @@ class Exchange:
     def flush(self) -> None:
         assert self.status
 
-    def send(self, status: int, parts: list[bytes], body: bytes, *, dated: bool) -> None:
+    def send(self, head: ResponseHead, body: bytes) -> None:
         raise AssertionError("it is served by a task")
 
     def done(self) -> None:
@@ -69,6 +68,9 @@ class Exchange:
 
     def all_fields(self) -> list[Field]:
         return self.fields
+
+    def line(self, name: bytes) -> bytes:
+        raise AssertionError("it is served by a task")
 
     def write(self, data: bytes) -> None:
         self.bytes_out += len(data)

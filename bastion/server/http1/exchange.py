@@ -11,6 +11,7 @@ from bastion.proxy.exchange import Direct
 from bastion.server.http1.body import RequestBody
 from bastion.server.http1.connection import Connection
 from bastion.server.http1.head import Head
+from bastion.server.http1.known import DecidingLines
 from bastion.server.http1.response import ResponseWriter
 from bastion.server.status import write_status
 
@@ -21,13 +22,13 @@ class HttpExchange(ResponseWriter):
     __slots__ = (
         "_body",
         "_fields",
+        "_lines",
         "certificate",
         "client",
         "direct",
         "host",
         "key",
         "lasting",
-        "lines",
         "method",
         "passed",
         "scheme",
@@ -41,7 +42,7 @@ class HttpExchange(ResponseWriter):
         self.target = head.target
         self.host = head.host
         self._fields = None if head.decided else head.fields
-        self.lines = head.lines
+        self._lines = head.lines
         self.passed = head.passed
         self.key = head.key
         self.direct: Direct | None = None
@@ -57,11 +58,17 @@ class HttpExchange(ResponseWriter):
     def fields(self) -> list[Field]:
         """Read when they are asked for first, where what they decide is remembered."""
         if self._fields is None:
-            self._fields = [field_of(line) for line in self.lines]
+            self._fields = [field_of(line) for line in self._lines]
         return self._fields
 
     def all_fields(self) -> list[Field]:
-        return [field_of(line) for line in self.lines]
+        return [field_of(line) for line in self._lines]
+
+    def line(self, name: bytes) -> bytes:
+        lines = self._lines
+        if isinstance(lines, DecidingLines):
+            return lines.first(name)
+        return next(line for line in lines if line[: len(name) + 1].lower() == name + b":")
 
     def done(self) -> None:
         self._protocol.direct_done(self)
