@@ -4,11 +4,48 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
+from typing import Protocol
 
 from bastion.kube.requestinfo import RequestInfo
+from bastion.kube.status import StatusError
 from bastion.kube.user import User
 
 _clock = time.perf_counter
+
+
+class Trail(Protocol):
+    """What the audit log is told of an exchange while it is served."""
+
+    async def received(self, *, unnamed: User | None = ...) -> None:
+        """It is known who asks; `unnamed` where the record has no user.
+
+        Raises StatusError where it may not be served without an event.
+        """
+        ...
+
+    def decided(self, reason: str, *, allowed: bool) -> None:
+        """What the authorizer said."""
+        ...
+
+    def undecided(self) -> None:
+        """The authorizer had no decision."""
+        ...
+
+    def refused(self, error: StatusError) -> None:
+        """The response is this Status."""
+        ...
+
+    def started(self, code: int) -> None:
+        """A response begins."""
+        ...
+
+    def complete(self) -> None:
+        """The exchange is over, and the record is whole."""
+        ...
+
+    def subject(self) -> object:
+        """What is the same for each repetition of the request."""
+        ...
 
 
 class Record:
@@ -40,6 +77,7 @@ class Record:
         "started",
         "stream_in",
         "stream_out",
+        "trail",
         "user",
     )
 
@@ -50,6 +88,7 @@ class Record:
         self.audit_id = audit_id
         self.info: RequestInfo | None = None
         self.user: User | None = None
+        self.trail: Trail | None = None  # None where nothing is audited
         self.acting_as: User | None = None
         self.endpoint = ""
         self.host = b""  # of an application that has one of its own

@@ -118,6 +118,7 @@ class DirectDelivery:
         self.waiting = waiting
         self.transport = transport
         self.observer = observer
+        self.audit = observer.audit
         self.renewed = renewed
         self.ordinary = OrdinaryReader()
         self._router = router
@@ -128,6 +129,8 @@ class DirectDelivery:
     def begin(self, exchange: Exchange, plan: Plan) -> bool:
         """False where it is a task's from the start: then nothing was done."""
         asker = plan.asker
+        if self.audit is not None and not self.audit.holds(plan.audited):
+            return False
         if not self.guard.enter(asker):
             return False
         route = self._router.at_once(plan.info, plan.destination)
@@ -135,6 +138,8 @@ class DirectDelivery:
             self.guard.leave(asker)
             return False
         record = plan.record(exchange.audit_id)
+        if self.audit is not None:
+            record.trail = exchange.trail = self.audit.again(record, plan.target, plan.audited)
         record.stage("upstream")
         direct = Direct(
             self._streams, exchange, plan.admitted, record, None, shared=self, route=route, plan=plan

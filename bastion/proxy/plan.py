@@ -45,7 +45,7 @@ class Plan(msgspec.Struct):
     """`admitted` is without the credentials; `lines` of the backend's head are made when they are needed
     first.
 
-    `shape`: what a response's head depends on beside itself.
+    `shape`: what a response's head depends on beside itself.  `audited`: what the audit log says of each.
     """
 
     admitted: Admitted
@@ -65,6 +65,7 @@ class Plan(msgspec.Struct):
     generation: int
     shape: int
     lines: BackendLines | None = None
+    audited: object = None
 
     def record(self, audit_id: str) -> Record:
         record = Record(self.method, self.path, self.client, audit_id)
@@ -160,6 +161,7 @@ class Plans:
             validity=validity,
             generation=generation,
             shape=2 * bool(envelope.forwarded.prefix) + envelope.ambient,
+            audited=record.trail.subject() if record.trail is not None else None,
         )
         self._plans.put(exchange.key, plan, admitted.asker)
 

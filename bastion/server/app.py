@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from bastion.http.authority import is_authority
+from bastion.http.fields import first_value
 from bastion.http.ownpaths import METRICS, PREFIX, SIGN_IN, is_plain, is_reserved, short_form
 from bastion.kube.hostname import HostNames
 from bastion.kube.status import StatusError, bad_request, service_unavailable
@@ -38,18 +39,20 @@ class App:
         crowded: Callable[[], bool],
         hosts: HostNames | None = None,
         sign_ins: Observer | None = None,
-        admits: Callable[[Exchange, bytes], Awaitable[bool]] | None = None,
+        admits: Callable[[Exchange, bytes], Awaitable[Record | None]] | None = None,
         *,
         short_paths: bool = True,
         self_reviews: SelfReviews | None = None,
         handlers: Mapping[bytes, Callable[[Exchange], Awaitable[None]]] | None = None,
+        others: Observer | None = None,
     ) -> None:
         """`crowded`: only the bastion's own paths are answered, so that its health stays visible.
 
         `hosts`: the application hosts.
 
-        `sign_ins` observes signing in and out; None where that is off.  `admits`: whether the client may read
-        /metrics; it responds itself where not.  None where every client may.
+        `sign_ins` observes signing in and out; None where that is off.  `others` observes health and metrics
+        requests, which are audited and leave no other record.  `admits`: the record of a client that may read
+        /metrics, None where it may not: then it responds itself.  None where every client may.
 
         `short_paths`: `/readyz` is the bastion's own, as `/.bastion/readyz` is.  `self_reviews`: what kubectl
         asks first; None where calls of the API are passed on.  `handlers` of further own paths, by the short
@@ -60,6 +63,7 @@ class App:
         self._crowded = crowded
         self._hosts = hosts
         self._sign_ins = sign_ins
+        self._others = others or Observer(())
         self._admits = admits
         self._short_paths = short_paths
         self._self_reviews = self_reviews
@@ -82,6 +86,11 @@ class App:
     def begin(self, exchange: Exchange, plan: Plan) -> bool:
         """Carries out what is remembered without a task; False where that is for `serve`."""
         return not self._crowded() and self._gateway.begin(exchange, plan)
+
+    def left(self, exchange: Exchange) -> None:
+        """Records a request whose client left before it was served."""
+        if self._own(exchange.target.partition(b"?")[0], exchange.host) is None:
+            self._gateway.left(exchange)
 
     def refuse(self, exchange: Exchange, error: StatusError) -> None:
         self._gateway.refuse(exchange, error)
@@ -114,10 +123,7 @@ class App:
             raise ConnectionAbortedError("the backend's response was cut short")
 
     async def _answer(self, exchange: Exchange, own: bytes, path: bytes, query: bytes) -> None:
-        """One of the bastion's own paths, `own` in the short form where it has one.
-
-        Health and metrics requests leave no record; signing in does.
-        """
+        """One of the bastion's own paths, `own` in the short form where it has one."""
         root = PREFIX if own != path else b""
         if _is_too_long(path, query):
             exchange.send_status(uri_too_long())
@@ -125,24 +131,42 @@ class App:
         if (handler := self._handlers.get(path)) is not None:
             await handler(exchange)
             return
-        if (
-            own == METRICS
-            and self._admits is not None
-            and exchange.method in ("GET", "HEAD")
-            and not await self._admits(exchange, own)
-        ):
-            return
+        record: Record | None = None
+        if own == METRICS and self._admits is not None and exchange.method in ("GET", "HEAD"):
+            record = await self._admits(exchange, own)
+            if record is None:
+                return
         if self._sign_ins is None or is_plain(own):
-            await run_asgi(self._web, exchange, root=root)
-            return
-        record = Record(exchange.method, path, exchange.client, exchange.audit_id)
+            await self._recorded(exchange, path, root, self._others, record)
+        else:
+            await self._recorded(exchange, path, root, self._sign_ins, secret_query=True)
+
+    async def _recorded(
+        self,
+        exchange: Exchange,
+        path: bytes,
+        root: bytes,
+        observer: Observer,
+        record: Record | None = None,
+        *,
+        secret_query: bool = False,
+    ) -> None:
+        """`record` None: nothing is known of the request yet."""
+        known = record is not None
+        record = record or Record(exchange.method, path, exchange.client, exchange.audit_id)
         try:
-            await run_asgi(self._web, exchange, record, root=root)
+            if not known:
+                record.agent = first_value(exchange.fields, b"user-agent")
+                observer.begin(record, exchange, secret_query=secret_query)
+                # a form says itself who sent it
+                if record.trail is not None and exchange.method != "POST":
+                    await record.trail.received()
+            await run_asgi(self._web, exchange, record if secret_query else None, root=root)
         except asyncio.CancelledError:
             record.outcome = "client-left"
             raise
         finally:
-            self._sign_ins.observe(record, exchange.status, exchange.bytes_in, exchange.bytes_out)
+            observer.observe(record, exchange.status, exchange.bytes_in, exchange.bytes_out)
 
     def _is_application(self, exchange: Exchange) -> bool:
         return self._hosts is not None and self._hosts.covers(exchange.host)

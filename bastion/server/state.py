@@ -60,6 +60,10 @@ def nothing() -> None:
     pass
 
 
+def unrecorded(exchange: Exchange) -> None:
+    pass
+
+
 class ServerStatistics(NamedTuple):
     """`turned_away`: connections that were closed because too many were open."""
 
@@ -81,6 +85,7 @@ class ServerState:
     connections: set[ClientConnection] = field(default_factory=set)
     hijacked: set[ClientConnection] = field(default_factory=set)  # of the connections, those that are tunnels
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    left: Callable[[Exchange], None] = unrecorded  # its client left before it was served
     direct: int = 0  # exchanges under way that have no task
     remembering: Remembering | None = None  # None: nothing is remembered
     # readiness fails from then on; requests are still served for a while

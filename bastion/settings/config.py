@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 from bastion.runtime.errors import ConfigError
+from bastion.settings.audit import Audit
 from bastion.settings.authentication import Authentication, authentication_of
 from bastion.settings.browsers import Browsers
 from bastion.settings.contradictions import contradict
@@ -46,6 +47,7 @@ class Config:
     pass_through: PassThrough
     probing: Probing
     observing: Observing
+    audit: Audit
 
 
 def serve_config(

@@ -64,6 +64,7 @@ def serving(
         short_paths=parts.passing is None,
         self_reviews=_self_reviews(parts) if parts.passing is None else None,
         handlers=dict.fromkeys(probing.paths, probing.serve),
+        others=observing.own_observer,
     )
     state = ServerState(
         app,
@@ -72,6 +73,7 @@ def serving(
         config.timeouts,
         partial(_end_all, parts),
         stopping=stopping,
+        left=app.left,
         remembering=Remembering(plans, app.begin, gateway.go_on) if plans is not None else None,
         end_watches=parts.passing.pass_through.end_watches if parts.passing is not None else nothing,
     )

@@ -124,7 +124,13 @@ class HttpProtocol(Wire):
             if remembering.begin(exchange, plan):
                 return  # without a task, for as long as that goes
             self.server.direct -= 1
-        self._start(exchange, partial(self.server.app.serve, exchange))
+        task = self._start(exchange, partial(self.server.app.serve, exchange))
+        task.add_done_callback(partial(self._ended, exchange))
+
+    def _ended(self, exchange: HttpExchange, task: asyncio.Task[None]) -> None:
+        """One that was cancelled before its first step never began to serve."""
+        if task.cancelled():
+            self.server.left(exchange)
 
     def direct_done(self, exchange: HttpExchange) -> None:
         self.server.direct -= 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http
 
 from bastion.http.fields import Field
+from bastion.observe.record import Trail
 from bastion.server.http1.connection import Connection
 
 JOINED = 8192  # pieces up to this size are written in one with the head: one TLS record instead of two
@@ -28,6 +29,7 @@ class ResponseWriter:
         "keep_alive",
         "minor",
         "status",
+        "trail",
     )
 
     def __init__(self, protocol: Connection, minor: int, keep_alive: bool, audit_id: str) -> None:
@@ -36,6 +38,7 @@ class ResponseWriter:
         self.keep_alive = keep_alive
         self.audit_id = audit_id
         self.status = 0
+        self.trail: Trail | None = None
         self.bytes_out = 0
         self.finished = False
         self._chunked = False
@@ -46,6 +49,8 @@ class ResponseWriter:
         self, status: int, reason: bytes, fields: list[Field], length: int | None, *, bodiless: bool = False
     ) -> None:
         self.status = status
+        if self.trail is not None:
+            self.trail.started(status)
         parts = [b"HTTP/1.1 %d %b\r\n" % (status, reason or REASONS.get(status, b""))]
         dated = False
         for lower, name, value in fields:
