@@ -13,8 +13,8 @@ def rfc3339(seconds: float) -> str:
 
 def micro_time(seconds: float) -> bytes:
     """As Kubernetes' MicroTime: always six digits."""
-    second = int(seconds)
-    return b"%b.%06dZ" % (_second_bytes(second), int((seconds - second) * 1000000))
+    second, rest = divmod(round(seconds * 1000000), 1000000)
+    return b"%b.%06dZ" % (_second_bytes(second), rest)
 
 
 @functools.lru_cache(64)

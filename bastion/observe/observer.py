@@ -33,11 +33,22 @@ class Observer:
         self._sinks = (*sinks, audit) if audit is not None else tuple(sinks)
         self.audit = audit
 
-    def begin(self, record: Record, exchange: Audited, *, secret_query: bool = False) -> None:
-        """Before anything is decided about it.  `secret_query`: what the query holds is not for the log."""
+    def begin(
+        self,
+        record: Record,
+        exchange: Audited,
+        sources: Sequence[str] = (),
+        *,
+        secret_query: bool = False,
+    ) -> None:
+        """Before anything is decided about it.
+
+        `sources`: the addresses that it came over, where these are more than the record's client.
+        `secret_query`: what the query holds is not for the log.
+        """
         if self.audit is not None:
             uri = exchange.target.partition(b"?")[0] if secret_query else exchange.target
-            record.trail = exchange.trail = self.audit.begin(record, uri)
+            record.trail = exchange.trail = self.audit.begin(record, uri, sources)
 
     def observe(self, record: Record, code: int, bytes_in: int, bytes_out: int) -> None:
         """`code` is 0 where no response began; the bytes are those of the bodies."""

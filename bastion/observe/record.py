@@ -23,6 +23,15 @@ class Trail(Protocol):
         """
         ...
 
+    @property
+    def holds(self) -> bool:
+        """Whether the end of the response waits for `delivered`."""
+        ...
+
+    async def delivered(self) -> bool:
+        """Returns once the events are delivered, or given up."""
+        ...
+
     def decided(self, reason: str, *, allowed: bool) -> None:
         """What the authorizer said."""
         ...

@@ -71,7 +71,7 @@ class Gateway:
         """Answers, whatever happens; raises nothing but CancelledError."""
         client = self._origins.client(exchange.client, exchange.fields)
         record = _record(exchange, client)
-        self._observer.begin(record, exchange)
+        self._observer.begin(record, exchange, self._origins.sources(exchange.client, exchange.fields))
         await self._recorded(exchange, client, record, self._serve(exchange, client, record))
 
     def begin(self, exchange: Exchange, plan: Plan) -> bool:
@@ -131,7 +131,7 @@ class Gateway:
     def left(self, exchange: Exchange) -> None:
         """A request whose client left before it was served."""
         record = _record(exchange, self._origins.client(exchange.client, exchange.fields))
-        self._observer.begin(record, exchange)
+        self._observer.begin(record, exchange, self._origins.sources(exchange.client, exchange.fields))
         record.outcome = "client-left"
         self._observer.observe(record, 0, exchange.bytes_in, 0)
 

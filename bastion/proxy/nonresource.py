@@ -33,7 +33,7 @@ class NonResource:
         client = self._origins.client(exchange.client, exchange.fields)
         record = Record(exchange.method, path, client, exchange.audit_id)
         record.agent = first_value(exchange.fields, b"user-agent")
-        self._observer.begin(record, exchange)
+        self._observer.begin(record, exchange, self._origins.sources(exchange.client, exchange.fields))
         own = ApiCall(Attributes("get", version="", path=path.decode("utf-8", "replace")))
         try:
             if await self._admission.admit(exchange, client, record, own) is None:

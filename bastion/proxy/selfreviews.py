@@ -70,7 +70,7 @@ class SelfReviews:
         record = Record(exchange.method, path, client, exchange.audit_id)
         record.agent = first_value(exchange.fields, b"user-agent")
         record.info = api_call(exchange.method, exchange.target)
-        self._observer.begin(record, exchange)
+        self._observer.begin(record, exchange, self._origins.sources(exchange.client, exchange.fields))
         try:
             code, body = await self._answer(exchange, path, client, record)
             _send(exchange, code, body)

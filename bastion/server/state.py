@@ -111,6 +111,13 @@ class ServerState:
         if not self.connections:
             self.idle.set()
 
+    def ended(self, exchange: Exchange, task: asyncio.Task[None]) -> None:
+        """A task that was cancelled before its first step never began to serve: not even its own `finally`
+        would say that it is over.
+        """
+        if task.cancelled():
+            self.left(exchange)
+
     @property
     def plans(self) -> Plans | None:
         """None where nothing is remembered."""

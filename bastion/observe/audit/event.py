@@ -7,7 +7,7 @@ have in common is encoded once, and only once for repetitions.  Source: apiserve
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -57,11 +57,11 @@ def described(
     verdict: Verdict,
     user: User | None,
     attributes: Attributes,
-    request: tuple[bytes, str, bytes],
+    request: tuple[bytes, Sequence[str], bytes],
 ) -> Subject:
-    """`request`: its URI, the address it came from, and its User-Agent."""
-    uri, client, agent = request
-    ips = b',"sourceIPs":[%b]' % json_text(client) if client else b""
+    """`request`: its URI, the addresses it came over, and its User-Agent."""
+    uri, sources, agent = request
+    ips = b',"sourceIPs":[%b]' % b",".join(json_text(one) for one in sources if one)
     said = b',"userAgent":%b' % json_text(agent_text(agent)) if agent else b""
     return Subject(
         policy,

@@ -96,13 +96,13 @@ class _Reading:
             self._path(one, f"{path}nonResourceURLs[{number}]")
         return Rule(
             self._level(rule, path),
-            self._texts(rule, "users", path),
-            self._texts(rule, "userGroups", path),
-            self._texts(rule, "verbs", path),
-            resources,
-            namespaces,
-            paths,
-            self._stages(rule, path),
+            users=self._texts(rule, "users", path),
+            groups=self._texts(rule, "userGroups", path),
+            verbs=self._texts(rule, "verbs", path),
+            resources=resources,
+            namespaces=namespaces,
+            paths=paths,
+            omit=self._stages(rule, path),
         )
 
     def _level(self, rule: Mapping[str, Any], path: str) -> str:

@@ -44,17 +44,16 @@ def old_name(log: PurePath, at: float) -> str:
 
 def old_files(log: PurePath, names: Iterable[str]) -> list[Old]:
     """Those of this log, the newest first; files of other names are not its own."""
-    pattern = re.compile(
-        rf"{re.escape(log.stem)}-(\d{{4}}-\d\d-\d\dT\d\d-\d\d-\d\d)\.(\d{{3}}){re.escape(log.suffix)}(?:\.gz)?"
-    )
+    moment = r"(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d)\.(\d{3})"
+    pattern = re.compile(rf"{re.escape(log.stem)}-{moment}{re.escape(log.suffix)}(?:\.gz)?")
     found = []
     for name in names:
         if (match := pattern.fullmatch(name)) is not None:
             try:
-                moment = datetime.datetime.strptime(match[1], _STAMP).replace(tzinfo=datetime.UTC)
+                at = datetime.datetime.strptime(match[1], _STAMP).replace(tzinfo=datetime.UTC)
             except ValueError:
                 continue  # the 31st of February
-            found.append(Old(name, moment.timestamp() + int(match[2]) / 1000))
+            found.append(Old(name, at.timestamp() + int(match[2]) / 1000))
     return sorted(found, key=lambda one: (one.at, one.name), reverse=True)
 
 

@@ -87,7 +87,6 @@ class HttpProtocol(Wire):
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
-            # One that has not begun yet never will: not even its own `finally` would say that it is over.
             task.add_done_callback(self.server.tasks.discard)
         elif exchange is not None and exchange.direct is not None:
             exchange.direct.cancel()
@@ -125,12 +124,7 @@ class HttpProtocol(Wire):
                 return  # without a task, for as long as that goes
             self.server.direct -= 1
         task = self._start(exchange, partial(self.server.app.serve, exchange))
-        task.add_done_callback(partial(self._ended, exchange))
-
-    def _ended(self, exchange: HttpExchange, task: asyncio.Task[None]) -> None:
-        """One that was cancelled before its first step never began to serve."""
-        if task.cancelled():
-            self.server.left(exchange)
+        task.add_done_callback(partial(self.server.ended, exchange))
 
     def direct_done(self, exchange: HttpExchange) -> None:
         self.server.direct -= 1
@@ -152,6 +146,7 @@ class HttpProtocol(Wire):
     async def _run(self, exchange: HttpExchange, serve: Callable[[], Awaitable[None]]) -> None:
         try:
             await serve()
+            await exchange.let_go()
         except asyncio.CancelledError:
             pass  # the client has left
         finally:

@@ -22,6 +22,7 @@ class ResponseWriter:
         "_chunked",
         "_delimited",
         "_head",
+        "_held",
         "_protocol",
         "audit_id",
         "bytes_out",
@@ -44,6 +45,7 @@ class ResponseWriter:
         self._chunked = False
         self._delimited = True  # something but the end of the connection tells where the response ends
         self._head = b""
+        self._held: tuple[bytes, bytes] | None = None
 
     def start(
         self, status: int, reason: bytes, fields: list[Field], length: int | None, *, bodiless: bool = False
@@ -107,7 +109,18 @@ class ResponseWriter:
             return
         self.finished = True
         self.bytes_out += len(data)
-        self._send(data, b"0\r\n\r\n" if self._chunked else b"")
+        tail = b"0\r\n\r\n" if self._chunked else b""
+        if self.trail is not None and self.trail.holds and self.status != 101:
+            self._held = (data, tail)
+        else:
+            self._send(data, tail)
+
+    async def let_go(self) -> None:
+        """Sends the end of a response that waited for its audit events."""
+        held, self._held = self._held, None
+        if held is not None and self.trail is not None:
+            await self.trail.delivered()
+            self._send(*held)
 
     @property
     def writable(self) -> bool:
