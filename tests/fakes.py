@@ -21,7 +21,7 @@ import orjson
 import pytest
 import uvloop
 
-from bastion.authn.authenticator import Authenticator, Credentials, NotAccepted
+from bastion.authn.authenticator import Authenticator, Credentials, CredentialsRefused
 from bastion.authz.authorizer import Decision
 from bastion.discovery.catalog import Catalog
 from bastion.kube.attributes import Attributes
@@ -167,13 +167,13 @@ async def owner(
     """Whose they are; None also where it is known why they are nobody's."""
     try:
         return await authenticator.authenticate(credentials, asker)
-    except NotAccepted:
+    except CredentialsRefused:
         return None
 
 
 async def why_not(authenticator: Authenticator, credentials: Credentials) -> str:
     """Why they are nobody's."""
-    with pytest.raises(NotAccepted) as refused:
+    with pytest.raises(CredentialsRefused) as refused:
         await authenticator.authenticate(credentials, SOMEBODY)
     return refused.value.cause
 
@@ -457,9 +457,17 @@ def pod(
 
 
 def service(
-    name: str, *ports: dict[str, Any], namespace: str = "ns", type: str = "ClusterIP"
+    name: str,
+    *ports: dict[str, Any],
+    namespace: str = "ns",
+    type: str = "ClusterIP",
+    annotations: Mapping[str, str] | None = None,
+    **spec: Any,
 ) -> dict[str, Any]:
-    return {"metadata": {"name": name, "namespace": namespace}, "spec": {"type": type, "ports": list(ports)}}
+    return {
+        "metadata": {"name": name, "namespace": namespace, "annotations": annotations},
+        "spec": {"type": type, "ports": list(ports), **spec},
+    }
 
 
 def endpoints(

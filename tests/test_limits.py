@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bastion.runtime.limits import MAX_KEYS, Concurrency, Rate, SecondTries, Shares
+from bastion.runtime.limits import MAX_KEYS, Concurrency, Rate, RetryAllowance, Shares
 
 
 def test_each_key_has_its_own_number_at_once() -> None:
@@ -114,7 +114,7 @@ def test_nothing_is_remembered_of_those_who_left() -> None:
 
 
 def test_what_comes_a_second_time_has_one_chance() -> None:
-    tries = SecondTries()
+    tries = RetryAllowance()
     assert [tries.due("x"), tries.due("x"), tries.due("x")] == [False, True, True], "until it is used"
     tries.use("x")
     assert not tries.due("x")
@@ -123,7 +123,7 @@ def test_what_comes_a_second_time_has_one_chance() -> None:
 
 
 def test_the_newest_are_remembered() -> None:
-    tries = SecondTries(3)
+    tries = RetryAllowance(3)
     for item in "abcd":
         assert not tries.due(item)
     assert len(tries) == 3

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bastion.runtime.remembered import Remembered
+from bastion.runtime.remembered import FairTable
 
 
-def filled(size: int, *entries: tuple[str, str]) -> Remembered[str, int]:
+def filled(size: int, *entries: tuple[str, str]) -> FairTable[str, int]:
     """`entries`: (owner, key)."""
-    remembered: Remembered[str, int] = Remembered(size)
+    remembered: FairTable[str, int] = FairTable(size)
     for number, (owner, key) in enumerate(entries):
         remembered.put(key, number, owner)
     return remembered
@@ -33,7 +33,7 @@ def test_who_brings_what_is_there_does_not_pay_for_it() -> None:
 
 
 def test_none_is_a_value() -> None:
-    remembered: Remembered[str, None] = Remembered(1)
+    remembered: FairTable[str, None] = FairTable(1)
     for key in "xy":
         remembered.put(key, None, "a")
     assert (remembered.get("x", "not there"), remembered.get("y", "not there")) == ("not there", None)
@@ -65,7 +65,7 @@ def test_who_makes_room(entries: list[tuple[str, str]], left: set[str]) -> None:
 
 
 def test_a_hundred_thousand_of_one_push_out_nothing_of_another() -> None:
-    remembered: Remembered[int, int] = Remembered(4096)
+    remembered: FairTable[int, int] = FairTable(4096)
     for number in range(50):
         remembered.put(-number - 1, 0, "quiet")
     for number in range(100_000):
@@ -80,7 +80,7 @@ def test_a_hundred_thousand_of_one_push_out_nothing_of_another() -> None:
 )
 def test_an_even_share_is_never_taken_from(size: int, steps: list[tuple[str, int, bool]]) -> None:
     """Whatever the others do: who has fewer than an even share of the places loses none."""
-    remembered: Remembered[int, int] = Remembered(size)
+    remembered: FairTable[int, int] = FairTable(size)
     model: dict[int, str] = {}
     for owner, key, put in steps:
         before = {one: remembered.owned(one) for one in "abcd"}

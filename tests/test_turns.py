@@ -13,7 +13,7 @@ from bastion.runtime.turns import (
     STREAM,
     USER,
     Key,
-    Rounds,
+    RoundRobinQueues,
     SharedAsker,
     TurnQueues,
 )
@@ -113,7 +113,7 @@ def test_what_several_ask_has_a_place_in_the_line_of_each() -> None:
 
 
 def test_one_of_each_key_in_a_round_and_within_a_key_in_order() -> None:
-    rounds: Rounds[object] = Rounds()
+    rounds: RoundRobinQueues[object] = RoundRobinQueues()
     for key, one in (("mallory", 1), ("mallory", 2), ("mallory", 3), ("alice", 4), ("bob", 5)):
         rounds.add(key, one)
     assert rounds.round(8) == [("mallory", 1), ("alice", 4), ("bob", 5)]
@@ -122,7 +122,7 @@ def test_one_of_each_key_in_a_round_and_within_a_key_in_order() -> None:
 
 
 def test_a_line_that_was_served_stands_behind_all_others() -> None:
-    rounds: Rounds[object] = Rounds()
+    rounds: RoundRobinQueues[object] = RoundRobinQueues()
     for n in range(3):
         for key in ("a", "b", "c"):
             rounds.add(key, n)

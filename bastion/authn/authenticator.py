@@ -9,19 +9,19 @@ import msgspec
 
 from bastion.kube.status import StatusError
 from bastion.kube.user import User
-from bastion.message.ownorigin import Kind
+from bastion.message.ownorigin import CredentialKind
 from bastion.runtime.turns import Asker
-from bastion.runtime.validity import ALWAYS, Known
+from bastion.runtime.validity import ALWAYS, CachedResult
 
 Chain = tuple[bytes, ...]  # certificates in DER, the peer's own first; empty where it showed none
 
 
 _UNKNOWN = {
-    Kind.NOTHING: "no credentials",
-    Kind.TOKEN: "an unknown token",
-    Kind.COOKIE: "a session whose token is no longer accepted",
-    Kind.CERTIFICATE: "a client certificate that is not trusted, or that names no user",
-    Kind.FRONT_PROXY: "front-proxy headers without a trusted front-proxy certificate",
+    CredentialKind.NOTHING: "no credentials",
+    CredentialKind.TOKEN: "an unknown token",
+    CredentialKind.COOKIE: "a session whose token is no longer accepted",
+    CredentialKind.CERTIFICATE: "a client certificate that is not trusted, or that names no user",
+    CredentialKind.FRONT_PROXY: "front-proxy headers without a trusted front-proxy certificate",
 }
 
 
@@ -42,24 +42,24 @@ class Credentials(msgspec.Struct, frozen=True, gc=False):
     note: str = ""
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> CredentialKind:
         """The kind that is tried first: a certificate before a token beside it."""
         if self.session:
-            return Kind.COOKIE
+            return CredentialKind.COOKIE
         if self.certificate:
-            return Kind.CERTIFICATE if self.asserted is None else Kind.FRONT_PROXY
-        return Kind.NOTHING if self.token is None else Kind.TOKEN
+            return CredentialKind.CERTIFICATE if self.asserted is None else CredentialKind.FRONT_PROXY
+        return CredentialKind.NOTHING if self.token is None else CredentialKind.TOKEN
 
     @property
     def unknown(self) -> str:
         """Why they identify no user, where no authenticator said more."""
-        return self.note if self.note and self.kind is Kind.NOTHING else _UNKNOWN[self.kind]
+        return self.note if self.note and self.kind is CredentialKind.NOTHING else _UNKNOWN[self.kind]
 
     def __repr__(self) -> str:
         return "Credentials(…)"  # a secret is in no log
 
 
-class NotAccepted(Exception):
+class CredentialsRefused(Exception):
     """These credentials identify no user.  `cause` says why, for the log and never for the client."""
 
     def __init__(self, cause: str) -> None:
@@ -71,8 +71,8 @@ class Authenticator(Protocol):
     async def authenticate(self, credentials: Credentials, asker: Asker) -> User | None:
         """The user, or None where these credentials are not known here.
 
-        Raises NotAccepted with the reason why they identify no user, StatusError where that could not be
-        decided.
+        Raises CredentialsRefused with the reason why they identify no user, StatusError where that could not
+        be decided.
 
         A question to the API server waits in the queue of `asker`.
         """
@@ -80,7 +80,7 @@ class Authenticator(Protocol):
 
 
 class RememberingAuthenticator(Authenticator, Protocol):
-    def known(self, credentials: Credentials) -> Known[User | None] | None:
+    def known(self, credentials: Credentials) -> CachedResult[User | None] | None:
         """What `authenticate` returns without asking a server, and until when; None where it has to ask."""
         ...
 
@@ -88,12 +88,12 @@ class RememberingAuthenticator(Authenticator, Protocol):
 class LocalAuthenticator(Authenticator, Protocol):
     """An authenticator that asks no server."""
 
-    def known(self, credentials: Credentials) -> Known[User | None]:
+    def known(self, credentials: Credentials) -> CachedResult[User | None]:
         """What `authenticate` returns, and until when."""
         ...
 
 
-NOBODY: Known[User | None] = Known(None)
+NOBODY: CachedResult[User | None] = CachedResult(None)
 
 
 class FirstOf:
@@ -106,14 +106,14 @@ class FirstOf:
         self._authenticators = tuple(authenticators)
 
     async def authenticate(self, credentials: Credentials, asker: Asker) -> User | None:
-        failure: StatusError | NotAccepted | None = None
+        failure: StatusError | CredentialsRefused | None = None
         for authenticator in self._authenticators:
             try:
                 user = await authenticator.authenticate(credentials, asker)
             except StatusError as error:
                 failure = error
                 continue
-            except NotAccepted as refused:
+            except CredentialsRefused as refused:
                 failure = failure or refused
                 continue
             if user is not None:
@@ -125,7 +125,7 @@ class FirstOf:
 
 def first_known(
     authenticators: Iterable[RememberingAuthenticator], credentials: Credentials
-) -> Known[User | None] | None:
+) -> CachedResult[User | None] | None:
     """What `FirstOf` these returns without asking a server, and until when.
 
     That one of them does not know the credentials is valid for a time as well.
@@ -137,5 +137,5 @@ def first_known(
             return None
         validity = validity.earliest(known.validity)
         if known.value is not None:
-            return Known(known.value, validity)
-    return Known(None, validity)
+            return CachedResult(known.value, validity)
+    return CachedResult(None, validity)

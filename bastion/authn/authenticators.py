@@ -33,7 +33,7 @@ from bastion.kube.status import quoted
 from bastion.kube.user import ANONYMOUS, User
 from bastion.runtime.errors import StartError
 from bastion.runtime.follow import Followed, follow
-from bastion.runtime.validity import Generation, Known
+from bastion.runtime.validity import CachedResult, Generation
 from bastion.settings.authentication import Authentication, FrontProxy
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Authenticators:
     remembering: Authenticator
     connections: Authenticator | None
     tokens: Authenticator | None
-    known: Callable[[Credentials], Known[User | None] | None]
+    known: Callable[[Credentials], CachedResult[User | None] | None]
     headers: FrontProxyHeaders | None
     followed: tuple[Followed[Any], ...]
     cache: CachedAuthenticator

@@ -10,14 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from bastion.authn.authenticator import NOBODY, Authenticator, Credentials, NotAccepted
+from bastion.authn.authenticator import NOBODY, Authenticator, Credentials, CredentialsRefused
 from bastion.authn.tokenreview import DOING
 from bastion.cluster.outage import unanswered
 from bastion.identity.compact import expiry
 from bastion.kube.user import User
 from bastion.runtime.cache import Cache, CacheStatistics
 from bastion.runtime.turns import Asker
-from bastion.runtime.validity import Known, Validity
+from bastion.runtime.validity import CachedResult, Validity
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +59,13 @@ class CachedAuthenticator:
             except TimeoutError as error:
                 raise unanswered(DOING, error) from error
         if known.cause:
-            raise NotAccepted(known.cause)
+            raise CredentialsRefused(known.cause)
         return known.user
 
     def statistics(self) -> CacheStatistics:
         return self._cache.statistics()
 
-    def known(self, credentials: Credentials) -> Known[User | None] | None:
+    def known(self, credentials: Credentials) -> CachedResult[User | None] | None:
         """What is cached, and until when; None where a server has to be asked."""
         if credentials.token is None:
             return NOBODY
@@ -74,7 +74,7 @@ class CachedAuthenticator:
             return None
         known, until = entry
         validity = Validity(until, math.inf if known.end is None else known.end)
-        return Known(known.user, validity) if self._clock() < validity.expires else None
+        return CachedResult(known.user, validity) if self._clock() < validity.expires else None
 
     def _remembered(self, key: bytes) -> _CachedUser | None:
         """Never past the token's expiry, even where the clock was set meanwhile."""
@@ -90,7 +90,7 @@ class CachedAuthenticator:
     async def _look_up(self, credentials: Credentials, asker: Asker) -> _CachedUser:
         try:
             user = await self._inner.authenticate(credentials, asker)
-        except NotAccepted as refused:
+        except CredentialsRefused as refused:
             return _CachedUser(None, self.ttl, cause=refused.cause)
         # The expiry in a token is unverified, which is harmless: it can only cause more reviews.
         end = expiry(credentials.token or "") if user is not None else None

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from bastion.authn.authenticator import Authenticator, Credentials, NotAccepted
+from bastion.authn.authenticator import Authenticator, Credentials, CredentialsRefused
 from bastion.authn.claims import InvalidToken, user_of
 from bastion.authn.jwt import KeyChoice, Keys, key_choice, read_keys, verify
 from bastion.identity.compact import CompactToken, read_compact, read_json
@@ -64,7 +64,7 @@ class OidcAuthenticator:
             return await self._decide(compact, provider)
         except InvalidToken as reason:
             _log.info("a token of %s was refused: %s", provider.issuer.url, reason)
-            raise NotAccepted(str(reason)) from reason
+            raise CredentialsRefused(str(reason)) from reason
 
     async def _decide(self, compact: CompactToken, provider: Provider) -> User:
         issuer = provider.issuer

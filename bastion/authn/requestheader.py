@@ -14,7 +14,7 @@ from bastion.authn.x509 import CertificateVerifier
 from bastion.http.fields import Field
 from bastion.kube.user import User, authenticated, extra_key
 from bastion.runtime.turns import Asker
-from bastion.runtime.validity import Known
+from bastion.runtime.validity import CachedResult
 
 
 class FrontProxyHeaders(msgspec.Struct, frozen=True):
@@ -63,15 +63,15 @@ class FrontProxyAuthenticator:
     async def authenticate(self, credentials: Credentials, asker: Asker) -> User | None:
         return self.known(credentials).value
 
-    def known(self, credentials: Credentials) -> Known[User | None]:
+    def known(self, credentials: Credentials) -> CachedResult[User | None]:
         """The user, valid for as long as the proxy's certificate."""
         if credentials.asserted is None or not credentials.certificate:
             return NOBODY
         proxy = self._verifier.verify(credentials.certificate)
         found = proxy.value
         if found is None or (self._allowed_names and found.common_name not in self._allowed_names):
-            return Known(None, proxy.validity)
-        return Known(authenticated(credentials.asserted), proxy.validity)
+            return CachedResult(None, proxy.validity)
+        return CachedResult(authenticated(credentials.asserted), proxy.validity)
 
 
 def _first(names: tuple[bytes, ...], fields: list[Field]) -> str:

@@ -12,7 +12,7 @@ from bastion.authn.authenticator import NOBODY, Credentials
 from bastion.kube.user import User, authenticated
 from bastion.runtime.errors import StartError
 from bastion.runtime.turns import Asker
-from bastion.runtime.validity import Known
+from bastion.runtime.validity import CachedResult
 
 
 class TokenFileError(StartError):
@@ -24,11 +24,11 @@ class TokenTable:
 
     def __init__(self, tokens: dict[str, User]) -> None:
         self._key = secrets.token_bytes(32)
-        self._users: dict[bytes, Known[User | None]] = {
-            self._digest(token): Known(authenticated(user)) for token, user in tokens.items()
+        self._users: dict[bytes, CachedResult[User | None]] = {
+            self._digest(token): CachedResult(authenticated(user)) for token, user in tokens.items()
         }
 
-    def owner(self, token: str) -> Known[User | None]:
+    def owner(self, token: str) -> CachedResult[User | None]:
         return self._users.get(self._digest(token), NOBODY)
 
     def _digest(self, token: str) -> bytes:
@@ -44,7 +44,7 @@ class TokenFileAuthenticator:
     async def authenticate(self, credentials: Credentials, asker: Asker) -> User | None:
         return self.known(credentials).value
 
-    def known(self, credentials: Credentials) -> Known[User | None]:
+    def known(self, credentials: Credentials) -> CachedResult[User | None]:
         """The user, valid until the file changes."""
         return self._tokens().owner(credentials.token) if credentials.token is not None else NOBODY
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from bastion.authn.authenticator import Credentials, NotAccepted
+from bastion.authn.authenticator import Credentials, CredentialsRefused
 from bastion.cluster.outage import unanswered
 from bastion.cluster.reviews import ReviewClient
 from bastion.identity.compact import date, expiry
@@ -21,8 +21,8 @@ MAX_ERROR = 256  # characters of the error of a review
 
 
 class TokenReviewAuthenticator:
-    """A negative review raises NotAccepted; no review at all is 503 with Retry-After, never 401, never a
-    user.
+    """A negative review raises CredentialsRefused; no review at all is 503 with Retry-After, never 401, never
+    a user.
 
     `clock` is seconds since the epoch.
     """
@@ -47,13 +47,13 @@ class TokenReviewAuthenticator:
             said = (
                 status.error.replace(credentials.token, "[redacted]")[:MAX_ERROR] if credentials.token else ""
             )
-            raise NotAccepted(
+            raise CredentialsRefused(
                 self._expired(credentials.token) or f"TokenReview: {said or 'not authenticated'}"
             )
         if not status.user.username:
-            raise NotAccepted("TokenReview: authenticated, but without a user name")
+            raise CredentialsRefused("TokenReview: authenticated, but without a user name")
         if not self._audience_fits(status.audiences):
-            raise NotAccepted("TokenReview: authenticated, but for none of --api-audiences")
+            raise CredentialsRefused("TokenReview: authenticated, but for none of --api-audiences")
         return authenticated(user_of(status.user))
 
     def _expired(self, token: str) -> str:

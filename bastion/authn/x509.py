@@ -30,7 +30,7 @@ from cryptography.x509.verification import (
 from bastion.authn.authenticator import NOBODY, Chain, Credentials
 from bastion.kube.user import User, authenticated
 from bastion.runtime.turns import Asker
-from bastion.runtime.validity import Known, Validity
+from bastion.runtime.validity import CachedResult, Validity
 
 UID = x509.ObjectIdentifier("1.3.6.1.4.1.57683.2")  # kubernetes.io's own attribute
 CREDENTIAL_ID = "authentication.kubernetes.io/credential-id"
@@ -115,9 +115,9 @@ class CertificateVerifier:
         self._trust = trust
         self._clock = clock
         self._against: TrustAnchors | None = None
-        self._known: dict[Chain, Known[VerifiedCertificate | None]] = {}
+        self._known: dict[Chain, CachedResult[VerifiedCertificate | None]] = {}
 
-    def verify(self, chain: Chain) -> Known[VerifiedCertificate | None]:
+    def verify(self, chain: Chain) -> CachedResult[VerifiedCertificate | None]:
         trust, now = self._trust(), self._clock()
         if trust is not self._against:
             self._against, self._known = trust, {}
@@ -128,7 +128,7 @@ class CertificateVerifier:
         if len(self._known) >= REMEMBERED:
             del self._known[next(iter(self._known))]  # the oldest insertion
         expires = verified.until if verified is not None else now + REFUSED_SECONDS
-        self._known[chain] = known = Known(verified, Validity(expires=expires))
+        self._known[chain] = known = CachedResult(verified, Validity(expires=expires))
         return known
 
 
@@ -139,13 +139,13 @@ class CertificateAuthenticator:
     async def authenticate(self, credentials: Credentials, asker: Asker) -> User | None:
         return self.known(credentials).value
 
-    def known(self, credentials: Credentials) -> Known[User | None]:
+    def known(self, credentials: Credentials) -> CachedResult[User | None]:
         """The user, valid until a certificate of the chain expires."""
         if not credentials.certificate:
             return NOBODY
         verified = self._verifier.verify(credentials.certificate)
         found = verified.value
-        return Known(found.user if found is not None else None, verified.validity)
+        return CachedResult(found.user if found is not None else None, verified.validity)
 
 
 def user_of(certificate: x509.Certificate) -> User:

@@ -13,7 +13,7 @@ from bastion.kube.attributes import Attributes
 from bastion.kube.user import User
 from bastion.runtime.cache import Cache, CacheStatistics
 from bastion.runtime.turns import Asker
-from bastion.runtime.validity import Known, Validity
+from bastion.runtime.validity import CachedResult, Validity
 from bastion.settings.sections import Lifetimes
 
 # characters of a question that is cached, as in kube-apiserver: longer ones would be sent to fill the cache
@@ -46,10 +46,10 @@ class CachedAuthorizer:
         except TimeoutError as error:
             raise unanswered(DOING, error) from error
 
-    def known(self, user: User, attributes: Attributes) -> Known[Decision] | None:
+    def known(self, user: User, attributes: Attributes) -> CachedResult[Decision] | None:
         """The cached decision, and until when; None where there is none."""
         entry = self._cache.entry((user, attributes))
-        return Known(entry[0], Validity(until=entry[1])) if entry is not None else None
+        return CachedResult(entry[0], Validity(until=entry[1])) if entry is not None else None
 
     def statistics(self) -> CacheStatistics:
         return self._cache.statistics()

@@ -28,7 +28,7 @@ class Impersonation(msgspec.Struct, frozen=True, gc=False):
     questions: tuple[Question, ...]
 
 
-class Impersonator:
+class ImpersonationAuthorizer:
     def __init__(self, authorizer: Authorizer, modes: Sequence[str] = MODES) -> None:
         """`modes` in the order in which they are tried."""
         self._authorizer = authorizer
@@ -36,7 +36,7 @@ class Impersonator:
         # the mode that last admitted a user of this name, the latest at the end
         self._last: dict[str, str] = {}
 
-    async def assume(
+    async def impersonate(
         self, user: User, fields: list[Field], required: Sequence[Attributes], asker: Key
     ) -> Impersonation | None:
         """None where the request does not ask for impersonation.

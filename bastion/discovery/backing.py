@@ -28,11 +28,11 @@ MOST_LISTED = 40_000
 AT_ONCE = 256  # addresses checked for the first time in one turn of the loop: a few milliseconds
 
 
-class Unsettled(StatusError):
+class RetryResolution(StatusError):
     """Resolving again may give another result: the router does so."""
 
 
-class Unfinished(Unsettled):
+class Unfinished(RetryResolution):
     """More addresses to check than one turn of the loop may: resolving again continues from there."""
 
     def __init__(self, target: Target) -> None:

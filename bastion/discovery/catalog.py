@@ -12,7 +12,7 @@ from itertools import islice
 
 from bastion.discovery.index import Index, Memos
 from bastion.discovery.kubelets import DEFAULT_KUBELET_PORT, Kubelets
-from bastion.discovery.listeners import Listeners, tell
+from bastion.discovery.listeners import Annotated, Listeners, tell
 from bastion.kube.objects import EndpointSlice, Node, Object, Pod, Service
 
 WIDE = 256  # slices that name one pod: with more it is cheaper to drop the whole namespace
@@ -154,6 +154,7 @@ class Catalog:
             self._index_pod(key, old, Index.leave)
         if new is not None:
             self.pods[key] = new
+            self._say_annotated(old, new)
             self._index_pod(key, new, Index.join)
             self._forget_around(key, new)
             for address in new.addresses if old is None or old.metadata.uid != new.metadata.uid else ():
@@ -194,6 +195,11 @@ class Catalog:
             self.memos.slices.forget(*piece)
             self.memos.services.forget(namespace, self._slices[piece].service)
 
+    def _say_annotated(self, old: Annotated | None, new: Annotated) -> None:
+        said = new.metadata.annotations
+        if said is not None and (old is None or old.metadata.annotations != said):
+            tell(self.listeners.annotated, new)
+
     def _say_gone(self, old: Pod, new: Pod | None) -> None:
         """An address of the host network is gone only with its last pod."""
         kept = (
@@ -229,6 +235,7 @@ class Catalog:
         if new is None:
             self.services.pop(key, None)
         else:
+            self._say_annotated(self.services.get(key), new)
             self.services[key] = new
         self.memos.services.forget(*key)
 

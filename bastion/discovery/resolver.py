@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection
 import msgspec
 
 from bastion.cluster.outage import unreadable
-from bastion.discovery.backing import EndpointFinder, Unsettled, no_endpoints
+from bastion.discovery.backing import EndpointFinder, RetryResolution, no_endpoints
 from bastion.discovery.catalog import Catalog, Key
 from bastion.discovery.index import Memo
 from bastion.discovery.kubelets import kubelet_port
@@ -30,7 +30,7 @@ _NODE_ADDRESS_TYPES = ("InternalIP", "ExternalIP", "Hostname")
 SERVICE_PORTS, POD_PORTS = 64, 4
 
 
-class Resolved(msgspec.Struct, frozen=True, gc=False):
+class Resolution(msgspec.Struct, frozen=True, gc=False):
     """Requests with the same `key` take turns over `endpoints`; `lacking` says why there are none.
 
     `standby`: the same pods in their other address family, for a dial that fails.
@@ -42,7 +42,7 @@ class Resolved(msgspec.Struct, frozen=True, gc=False):
     standby: tuple[Endpoint, ...] = ()
 
 
-class UnknownTarget(Unsettled):
+class UnknownTarget(RetryResolution):
     """404 as far as the catalog knows, which may be a moment behind."""
 
     def __init__(self, target: Target) -> None:
@@ -80,7 +80,7 @@ class Resolver:
         self._namespaces = frozenset(namespaces)
         self._endpoints = EndpointFinder(catalog, policy, on_truncated)
 
-    def resolve(self, target: Target) -> Resolved:
+    def resolve(self, target: Target) -> Resolution:
         """Raises StatusError: 400 shape or address, 403 nodes not served, 404 no such target (UnknownTarget),
         503 not ready, or Unfinished.
         """
@@ -105,7 +105,7 @@ class Resolver:
 
     # --- services
 
-    def _service(self, target: Target) -> Resolved:
+    def _service(self, target: Target) -> Resolution:
         key = (target.namespace, target.name)
         known = _recalled(self._catalog.memos.services, key, target)
         if known is None:
@@ -116,7 +116,7 @@ class Resolver:
             tls = tls_of(target, port.app_protocol, port.name, port.port)
             found = self._endpoints.find(target, port.name, tls, service.spec.first_family)
             lacking = "" if found.endpoints else self._endpoints.why_none(target)
-            resolved = Resolved(("services", *key, port.port), found.endpoints, lacking, found.standby)
+            resolved = Resolution(("services", *key, port.port), found.endpoints, lacking, found.standby)
             known = _remembered(self._catalog.memos.services, key, target, resolved, SERVICE_PORTS)
         if not known.endpoints:
             raise NoneReady(known.lacking)
@@ -147,7 +147,7 @@ class Resolver:
 
     # --- pods
 
-    def _pod(self, target: Target) -> Resolved:
+    def _pod(self, target: Target) -> Resolution:
         key = (target.namespace, target.name)
         known = _recalled(self._catalog.memos.pods, key, target)
         if known is not None:
@@ -167,7 +167,7 @@ class Resolver:
             for address in addresses[1:]
             if self._may_stand_by(pod, address, number)
         )
-        resolved = Resolved(("pods", *key, number), (Endpoint(addresses[0], number, tls),), standby=others)
+        resolved = Resolution(("pods", *key, number), (Endpoint(addresses[0], number, tls),), standby=others)
         return _remembered(self._catalog.memos.pods, key, target, resolved, POD_PORTS)
 
     def _check_pod_address(self, pod: Pod, address: str, number: int, target: Target) -> None:
@@ -190,7 +190,7 @@ class Resolver:
 
     # --- nodes
 
-    def _node(self, target: Target) -> Resolved:
+    def _node(self, target: Target) -> Resolution:
         node = self._catalog.nodes.get(target.name)
         if node is None:
             raise UnknownTarget(target)
@@ -211,18 +211,18 @@ class Resolver:
             endpoint = Endpoint(address, number, KUBELET)
         else:
             endpoint = Endpoint(address, number, tls_of(target, None, "", number))
-        return Resolved(("nodes", "", target.name, number), (endpoint,))
+        return Resolution(("nodes", "", target.name, number), (endpoint,))
 
 
 # --- cached results, by scheme and port; the catalog drops them when their objects change
 
 
-def _recalled(memo: Memo, key: Key, target: Target) -> Resolved | None:
+def _recalled(memo: Memo, key: Key, target: Target) -> Resolution | None:
     known = memo.get(*key)
     return known.get((target.scheme, target.port)) if known is not None else None
 
 
-def _remembered(memo: Memo, key: Key, target: Target, resolved: Resolved, most: int) -> Resolved:
+def _remembered(memo: Memo, key: Key, target: Target, resolved: Resolution, most: int) -> Resolution:
     known = memo.of(*key)
     if len(known) >= most:
         known.clear()  # a port can be written in many ways

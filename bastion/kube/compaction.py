@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from msgspec.structs import force_setattr
 
-from bastion.kube.metadata import NO_ANNOTATIONS
+from bastion.kube.annotations import kept
 from bastion.kube.objects import (
     SERVICE_NAME_LABEL,
     DeclaredProbe,
@@ -35,8 +35,8 @@ def compact(object: O) -> O:
     """
     metadata = object.metadata
     force_setattr(metadata, "namespace", intern(metadata.namespace))
-    if metadata.annotations == NO_ANNOTATIONS:
-        force_setattr(metadata, "annotations", NO_ANNOTATIONS)  # one for all
+    if isinstance(object, Pod | Service) and object.metadata.annotations is not None:
+        force_setattr(metadata, "annotations", kept(object.metadata.annotations))
     if isinstance(object, Pod):
         _compact_pod(object)
     elif isinstance(object, EndpointSlice):

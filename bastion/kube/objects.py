@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from bastion.kube.metadata import Metadata, Struct
+from bastion.kube.metadata import AnnotatedMetadata, Metadata, Struct
 
 TCP = "TCP"  # the only one that HTTP uses
 
@@ -97,7 +97,7 @@ class PodStatus(Struct, frozen=True):
 
 
 class Pod(Struct, frozen=True):
-    metadata: Metadata
+    metadata: AnnotatedMetadata
     spec: PodSpec = PodSpec()
     status: PodStatus = PodStatus()
 
@@ -164,7 +164,7 @@ class ServiceSpec(Struct, frozen=True):
 
 
 class Service(Struct, frozen=True):
-    metadata: Metadata
+    metadata: AnnotatedMetadata
     spec: ServiceSpec = ServiceSpec()
 
 

@@ -18,7 +18,7 @@ from bastion.message.answers import ORIGIN_WIDE
 from bastion.message.headers import Forwarded, to_backend, to_client
 from bastion.message.identity import asserts_identity
 from bastion.message.rewrite import PLACED
-from bastion.runtime.remembered import Remembered
+from bastion.runtime.remembered import FairTable
 
 MOST, LONGEST = 4096, 512  # lines, and bytes of one that is kept
 MANY, ONE_OF = 256, 16  # lines of one owner, beyond which one of so many new ones is kept
@@ -114,7 +114,7 @@ def may_carry_a_secret(lower: bytes) -> bool:
     )
 
 
-class Lines:
+class LineTable:
     """Of one direction.
 
     `read` makes a field of a line, or raises.  `decides` and `passes` say what becomes of a lower-case name;
@@ -133,9 +133,9 @@ class Lines:
         self._passes = passes
         self._noted = noted
         # what is passed on of a line, None where it decides
-        self._lines: Remembered[bytes, bytes | None] = Remembered(MOST)
+        self._lines: FairTable[bytes, bytes | None] = FairTable(MOST)
         self._new = 0
-        self._rules: Remembered[bytes, Rule] = Remembered(MOST_NAMES)  # by name as it is written
+        self._rules: FairTable[bytes, Rule] = FairTable(MOST_NAMES)  # by name as it is written
 
     def sort(
         self, lines: Iterable[bytes], owner: Hashable, noted: list[Field] | None = None
@@ -199,7 +199,7 @@ def request_lines(
     withheld: Callable[[bytes], bool] = asserts_identity,
     names: Collection[bytes] = (),
     prefixes: Iterable[bytes] = (),
-) -> Lines:
+) -> LineTable:
     """`names` and `prefixes`: which headers name a user where a front proxy sends them."""
     deciding, deciding_prefixes = DECIDING.union(names), (*DECIDING_PREFIXES, *prefixes)
 
@@ -207,8 +207,13 @@ def request_lines(
         sent = to_backend([(lower, lower, b"")], _NOWHERE, keep_authorization=False, withheld=withheld)
         return len(sent) > 1  # the last says where the request came from
 
-    return Lines(read, lambda lower: lower in deciding or lower.startswith(deciding_prefixes), passes, NOTED)
+    def decides(lower: bytes) -> bool:
+        return lower in deciding or lower.startswith(deciding_prefixes)
+
+    return LineTable(read, decides, passes, NOTED)
 
 
-def response_lines(read: Read) -> Lines:
-    return Lines(read, DECIDING_RESPONSE.__contains__, lambda lower: bool(to_client([(lower, lower, b"")])))
+def response_lines(read: Read) -> LineTable:
+    return LineTable(
+        read, DECIDING_RESPONSE.__contains__, lambda lower: bool(to_client([(lower, lower, b"")]))
+    )

@@ -20,7 +20,7 @@ from bastion.kube.status import CONTENT_TYPE, StatusError
 # --- by credential
 
 
-class Kind(enum.Enum):
+class CredentialKind(enum.Enum):
     """The kind of credentials in a request."""
 
     __hash__ = object.__hash__  # each is one; Enum's own is Python code, and every request is looked up here
@@ -51,17 +51,17 @@ class Rule(msgspec.Struct, frozen=True):
 RULES = MappingProxyType(
     {
         # The sender holds it: no form, frame or link can make a browser add one.
-        Kind.TOKEN: Rule(ambient=False, cross_site=CrossSite.COUNTS),
+        CredentialKind.TOKEN: Rule(ambient=False, cross_site=CrossSite.COUNTS),
         # Only browsers have it, and they must show that a page of ours made the request: old browsers omit
         # the fields that show it.
-        Kind.COOKIE: Rule(ambient=True, cross_site=CrossSite.ONLY_OURS),
+        CredentialKind.COOKIE: Rule(ambient=True, cross_site=CrossSite.ONLY_OURS),
         # Behind it is a cookie of the proxy's own, or of its single sign-on; also programs come through it.
-        Kind.FRONT_PROXY: Rule(ambient=True, cross_site=CrossSite.UNLESS_MARKED),
+        CredentialKind.FRONT_PROXY: Rule(ambient=True, cross_site=CrossSite.UNLESS_MARKED),
         # curl has it, and so has a browser whose user picked it once.
-        Kind.CERTIFICATE: Rule(ambient=True, cross_site=CrossSite.UNLESS_MARKED),
+        CredentialKind.CERTIFICATE: Rule(ambient=True, cross_site=CrossSite.UNLESS_MARKED),
         # Any page may read what is public; but a script in a public page runs in the browser of a user who
         # has more rights.
-        Kind.NOTHING: Rule(ambient=True, cross_site=CrossSite.COUNTS),
+        CredentialKind.NOTHING: Rule(ambient=True, cross_site=CrossSite.COUNTS),
     }
 )
 

@@ -16,6 +16,8 @@ from ipaddress import ip_address
 
 import msgspec
 
+from bastion.runtime.listening import listen
+
 MOST_HEAD = 16384  # bytes
 PATIENCE = 5.0  # seconds for a head to come and a response to go
 MOST_CONNECTIONS = 256
@@ -113,24 +115,9 @@ def listening(address: str, port: int) -> socket.socket:
     """An empty address means every one of both families.  Raises OSError."""
     if not address:
         try:
-            return _bound(socket.AF_INET6, "::", port, both=True)
+            return listen(("::", port), both=True)
         except OSError as error:
             if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
                 raise
             address = "0.0.0.0"  # noqa: S104 IPv6 is off
-    return _bound(socket.AF_INET6 if ":" in address else socket.AF_INET, address, port, both=False)
-
-
-def _bound(family: int, address: str, port: int, *, both: bool) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(not both))
-        sock.bind((address, port))
-        sock.listen(128)
-        sock.setblocking(False)
-    except OSError:
-        sock.close()
-        raise
-    return sock
+    return listen((address, port))

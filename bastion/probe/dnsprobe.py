@@ -65,7 +65,7 @@ class DnsProbe:
 
     @property
     def _udp(self) -> bool:
-        return over_udp(self._module)
+        return self._module.over_udp
 
     def _took(self, phase: str, seconds: float) -> None:
         self._samples.set("probe_dns_duration_seconds", seconds, (("phase", phase),))
@@ -124,10 +124,6 @@ class DnsProbe:
             if not _are_good(lines[name], rules):
                 return self._attempt.failed(f"{name} RRs validation failed")
         return True
-
-
-def over_udp(module: Dns) -> bool:
-    return module.transport_protocol == "udp" and not module.dns_over_tls
 
 
 def _lines(section: Sequence[dns.rrset.RRset]) -> list[bytes]:

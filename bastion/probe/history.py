@@ -21,6 +21,10 @@ UP, DOWN, UNKNOWN = "up", "down", "unknown"
 FLAPPING = 6  # changes within an hour
 
 
+class StoreError(Exception):
+    """The file of the history cannot be used."""
+
+
 class Key(msgspec.Struct, frozen=True, gc=False, order=True):
     """`endpoint` is address:port, empty for a service without one."""
 

@@ -15,7 +15,6 @@ from bastion.probe.attempt import Attempt, cause_of, zeros
 from bastion.probe.credentials import header_fields
 from bastion.probe.decoding import Body, TooLarge, Undecodable
 from bastion.probe.hop import Hop, http1_head, http2_head
-from bastion.probe.http2 import Http2Exchange
 from bastion.probe.httpdates import http_date
 from bastion.probe.modules import Http
 from bastion.probe.redirects import FOLLOWED, MOST, BadLocation, Cookies, next_path
@@ -129,6 +128,8 @@ class HttpProbe:
         tls = wire.tls
         try:
             if tls is not None and tls.selected_alpn_protocol() == "h2":
+                from bastion.probe.http2 import Http2Exchange  # loads h2
+
                 answer = await Http2Exchange(wire).ask(http2_head(hop, fields, more), hop.body)
             else:
                 head = http1_head(hop, fields, more)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bastion.probe.election import Election
-from bastion.probe.history import History, Key, Outcome
+from bastion.probe.history import History, Key, Outcome, StoreError
 from bastion.probe.peers import ask
 from bastion.probe.reports import LocalReport, RemoteReport, Report, described
-from bastion.probe.store import Store, StoreError
 from bastion.probe.sweeper import Sweeper
+
+if TYPE_CHECKING:  # it loads SQLite
+    from bastion.probe.store import Store
 
 _log = logging.getLogger("bastion.probe")
 

@@ -215,6 +215,10 @@ class Dns:
     validate_authority_rrs: Records = item(section(Records), Records())
     validate_additional_rrs: Records = item(section(Records), Records())
 
+    @property
+    def over_udp(self) -> bool:
+        return self.transport_protocol == "udp" and not self.dns_over_tls
+
     def check(self, path: str) -> Iterator[str]:
         if not self.query_name:
             yield f"{path}: query name must be set for DNS module"

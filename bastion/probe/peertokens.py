@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from bastion.authn.authenticator import Credentials, NotAccepted
+from bastion.authn.authenticator import Credentials, CredentialsRefused
 from bastion.kube.status import StatusError
 from bastion.kube.user import User
 from bastion.runtime.private import write_private
@@ -41,7 +41,7 @@ class PeerTokens:
         try:
             user = await self._judge(Credentials(token), BACKGROUND)
             own = await self._judge(Credentials(self.own()), BACKGROUND)
-        except (NotAccepted, StatusError, OSError):
+        except (CredentialsRefused, StatusError, OSError):
             return False
         return user is not None and own is not None and user.name == own.name
 

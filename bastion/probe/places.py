@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from bastion.discovery.catalog import Catalog
 from bastion.discovery.ports import port_number
-from bastion.discovery.resolver import NoneReady, Resolved
+from bastion.discovery.resolver import NoneReady, Resolution
 from bastion.kube.endpoint import KUBELET, Endpoint
 from bastion.kube.objects import Pod
 from bastion.kube.status import bad_request
@@ -56,7 +56,7 @@ class Places:
     def pod(self, target: ProbeTarget, place: Place) -> Pod | None:
         return self._catalog.pods.get((target.namespace, place.pod))
 
-    def _by_pod(self, target: ProbeTarget, resolved: Resolved) -> list[Place]:
+    def _by_pod(self, target: ProbeTarget, resolved: Resolution) -> list[Place]:
         names = self._names(target)
         others: dict[str, list[Endpoint]] = {}
         for endpoint in resolved.standby:

@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable
 
 from bastion.probe.attempt import Attempt
-from bastion.probe.dnsprobe import DnsProbe
-from bastion.probe.grpc import GrpcProbe
 from bastion.probe.http import HttpProbe
 from bastion.probe.modules import Dns, Grpc, Http, Module, Tcp
 from bastion.probe.tcp import TcpProbe
@@ -18,14 +16,19 @@ async def probe(attempt: Attempt, module: Module, verdict: Callable[[int], bool]
     began = time.perf_counter()
     attempt.note(f"beginning probe prober={module.prober} timeout_seconds={attempt.left:.3f}")
     settings = module.settings
+    # gRPC and DNS have libraries of their own, which are loaded for those who ask for them
     match settings:
         case Http():
             success = await HttpProbe(attempt, settings, verdict).run()
         case Tcp():
             success = await TcpProbe(attempt, settings).run()
         case Grpc():
+            from bastion.probe.grpc import GrpcProbe
+
             success = await GrpcProbe(attempt, settings).run()
         case Dns():
+            from bastion.probe.dnsprobe import DnsProbe
+
             success = await DnsProbe(attempt, settings).run()
     took = time.perf_counter() - began
     attempt.samples.set("probe_success", float(success))

@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-import re2
-
 from bastion.probe.units import seconds, size
 
 Mistakes = list[str]
@@ -77,6 +75,8 @@ def pattern(value: Any, path: str, wrong: Mistakes) -> Any:
     """RE2, over UTF-8; `pattern.pattern` is its text."""
     if not isinstance(value, str | int | float):
         return _mistaken(path, "is not a regular expression", wrong)
+    import re2  # only for those who have some: 2 MiB
+
     options = re2.Options()
     options.log_errors = False
     try:

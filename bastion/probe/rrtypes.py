@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import dns.rdataclass
-import dns.rdatatype
+# The library is loaded where a module asks for DNS.
 
 
 def query_type(value: Any, path: str, wrong: list[str]) -> Any:
+    import dns.rdatatype
+
     try:
         dns.rdatatype.from_text(str(value))
     except Exception:  # the library has several
@@ -17,6 +18,8 @@ def query_type(value: Any, path: str, wrong: list[str]) -> Any:
 
 
 def query_class(value: Any, path: str, wrong: list[str]) -> Any:
+    import dns.rdataclass
+
     try:
         dns.rdataclass.from_text(str(value))
     except Exception:  # the library has several

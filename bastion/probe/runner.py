@@ -11,7 +11,6 @@ from bastion.kube.endpoint import Endpoint
 from bastion.kube.status import too_many_requests
 from bastion.probe.attempt import Attempt, Environment
 from bastion.probe.declared import declared, is_good
-from bastion.probe.dnsprobe import over_udp
 from bastion.probe.modulefile import DECLARED
 from bastion.probe.modules import Module
 from bastion.probe.places import Place, Places
@@ -91,7 +90,7 @@ class Runner:
 
     async def _run(self, order: Order, timeout: float, asker: Key, *, one: bool) -> list[Result]:
         deadline = asyncio.get_running_loop().time() + timeout
-        udp = order.module is not None and order.module.prober == "dns" and over_udp(order.module.dns)
+        udp = order.module is not None and order.module.prober == "dns" and order.module.dns.over_udp
         places = await self._places.of(order.target, asker, udp=udp)
         if not places:
             return [_none_ready()]

@@ -15,7 +15,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from bastion.probe.history import DOWN, RESULTS, SLOT, SLOTS, UP, History, Key, Outcome, Track
+from bastion.probe.history import DOWN, RESULTS, SLOT, SLOTS, UP, History, Key, Outcome, StoreError, Track
 
 EVERY = 1.0  # seconds
 PRUNE_EVERY = 600.0  # seconds
@@ -38,10 +38,6 @@ CREATE INDEX IF NOT EXISTS results_by_time ON results (series, at);
 CREATE INDEX IF NOT EXISTS results_by_age ON results (at);
 """
 _log = logging.getLogger("bastion.probe")
-
-
-class StoreError(Exception):
-    """The file cannot be used."""
 
 
 class Store:

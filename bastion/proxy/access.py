@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from bastion.authn.authenticator import Authenticator, Credentials, NotAccepted
+from bastion.authn.authenticator import Authenticator, Credentials, CredentialsRefused
 from bastion.authz.authorizer import Authorizer
 from bastion.identity.compact import expiry
 from bastion.kube.attributes import Attributes
@@ -69,7 +69,7 @@ class StreamAccess:
         """Also another identity is a no: what was authorized was the old one."""
         try:
             now = await self._authenticator.authenticate(credentials, (STREAM, user.name))
-        except NotAccepted:
+        except CredentialsRefused:
             return False
         return now is not None and _identity(now) == _identity(user)
 

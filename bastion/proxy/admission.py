@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import structs
 
-from bastion.authn.authenticator import Credentials, NotAccepted
+from bastion.authn.authenticator import Credentials, CredentialsRefused
 from bastion.authz.authorizer import Authorizer, Decision, Question
-from bastion.authz.impersonation import Impersonator
+from bastion.authz.impersonation import ImpersonationAuthorizer
 from bastion.http.fields import values
 from bastion.kube.attributes import Attributes
 from bastion.kube.generatedclients import with_slashes
@@ -52,7 +52,7 @@ class Admission:
         *,
         credentials: CredentialReader,
         guard: Guard,
-        impersonator: Impersonator,
+        impersonator: ImpersonationAuthorizer,
         authorizer: Authorizer,
         hosts: HostNames | None = None,
         generated_clients: bool = True,
@@ -85,7 +85,7 @@ class Admission:
             credentials = self._credentials.read(request, upgrade, application)
             try:
                 record.user = user = await self._guard.identify(credentials, client, request)
-            except NotAccepted as refused:
+            except CredentialsRefused as refused:
                 record.cause, user = refused.cause, None
         if user is None:
             record.cause = record.cause or credentials.unknown
@@ -101,7 +101,7 @@ class Admission:
         self._guard.check_place(asker, tunnel=upgrade is not None)
         with record.stage("authorization"):
             required = self._required(info.attributes, upgrade)
-            assumed = await self._impersonator.assume(user, request.fields, required, asker)
+            assumed = await self._impersonator.impersonate(user, request.fields, required, asker)
             record.acting_as = acting_as = user if assumed is None else assumed.user
             questions = [] if assumed is None else [*assumed.questions]
             for attributes in required:

@@ -14,7 +14,7 @@ from bastion.authn.subprotocol import request_credentials
 from bastion.http.fields import values
 from bastion.kube.hostname import Application, host_name
 from bastion.message.cookies import APPLICATION, SESSION, own_cookie
-from bastion.message.ownorigin import RULES, CrossSite, Kind
+from bastion.message.ownorigin import RULES, CredentialKind, CrossSite
 from bastion.message.upgrade import UpgradeRequest
 from bastion.proxy.exchange import Request
 from bastion.proxy.origin import Origins
@@ -75,7 +75,7 @@ class CredentialReader:
         value = own_cookie(request.fields, kind) if self._sessions is not None else b""
         if self._sessions is None or not value:
             return None
-        if not self._counts(request, RULES[Kind.COOKIE].cross_site, upgrade):
+        if not self._counts(request, RULES[CredentialKind.COOKIE].cross_site, upgrade):
             return None
         session = self._sessions.open(kind, host_name(request.host), value, self._now())
         if session is None:

@@ -9,12 +9,12 @@ import asyncio
 from collections.abc import Callable
 from types import TracebackType
 
-from bastion.authn.authenticator import Authenticator, Credentials, NotAccepted
+from bastion.authn.authenticator import Authenticator, Credentials, CredentialsRefused
 from bastion.kube.status import StatusError, too_many_requests
 from bastion.kube.user import ANONYMOUS, User
 from bastion.network.addresses import client_of
 from bastion.proxy.exchange import Request
-from bastion.runtime.limits import Concurrency, Rate, SecondTries
+from bastion.runtime.limits import Concurrency, Rate, RetryAllowance
 from bastion.runtime.turns import ADDRESS, USER, Key
 from bastion.settings.sections import Limits
 
@@ -53,7 +53,7 @@ class Failures(Rate):
 
     def __init__(self, limits: Limits) -> None:
         super().__init__(limits.authentication_failure_qps, limits.authentication_failure_burst)
-        self._again = SecondTries()
+        self._again = RetryAllowance()
         self._tries = Rate(SECOND_TRIES, SECOND_TRIES)
 
     def second_try(self, client: str, token: str, now: float) -> bool:
@@ -105,7 +105,7 @@ class Guard:
     async def identify(
         self, credentials: Credentials, client: str, request: Request | None = None
     ) -> User | None:
-        """Raises NotAccepted, and StatusError 429 where too many from this address failed lately.
+        """Raises CredentialsRefused, and StatusError 429 where too many from this address failed lately.
 
         `request` None: of one of the bastion's own pages.
         """
@@ -122,7 +122,7 @@ class Guard:
                 )
         try:
             user = await self._authenticator.authenticate(credentials, (ADDRESS, client))
-        except NotAccepted:
+        except CredentialsRefused:
             self._failures(request).spend(client, self._now())
             raise
         if user is None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from bastion.authn.authenticator import NotAccepted
+from bastion.authn.authenticator import CredentialsRefused
 from bastion.authz.authorizer import Authorizer
-from bastion.authz.impersonation import Impersonator
+from bastion.authz.impersonation import ImpersonationAuthorizer
 from bastion.kube.attributes import Attributes
 from bastion.kube.status import unauthorized
 from bastion.kube.user import User
@@ -26,7 +26,11 @@ class Asker(msgspec.Struct, frozen=True, gc=False):
 
 class Identification:
     def __init__(
-        self, credentials: CredentialReader, guard: Guard, impersonator: Impersonator, authorizer: Authorizer
+        self,
+        credentials: CredentialReader,
+        guard: Guard,
+        impersonator: ImpersonationAuthorizer,
+        authorizer: Authorizer,
     ) -> None:
         self._credentials = credentials
         self._guard = guard
@@ -38,13 +42,13 @@ class Identification:
         credentials = self._credentials.read(request, None, None)
         try:
             record.user = user = await self._guard.identify(credentials, client, request)
-        except NotAccepted as refused:
+        except CredentialsRefused as refused:
             record.cause, user = refused.cause, None
         if user is None:
             raise unauthorized(record.cause or credentials.unknown)
         key = asker_of(user, client)
         self._guard.check_place(key, tunnel=False)
-        assumed = await self._impersonator.assume(user, request.fields, (), key)
+        assumed = await self._impersonator.impersonate(user, request.fields, (), key)
         record.acting_as = acting_as = user if assumed is None else assumed.user
         return Asker(acting_as, key)
 

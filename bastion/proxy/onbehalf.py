@@ -15,11 +15,11 @@ from collections.abc import Awaitable, Callable, Iterable
 import msgspec
 from msgspec import structs
 
-from bastion.authn.authenticator import Authenticator, Credentials, NotAccepted
+from bastion.authn.authenticator import Authenticator, Credentials, CredentialsRefused
 from bastion.authn.requestheader import FrontProxyHeaders
 from bastion.authn.subprotocol import request_credentials
 from bastion.authz.authorizer import Question
-from bastion.authz.impersonation import Impersonator
+from bastion.authz.impersonation import ImpersonationAuthorizer
 from bastion.http.fields import values
 from bastion.kube.attributes import Attributes
 from bastion.kube.hostname import host_name
@@ -78,8 +78,9 @@ class Authority(msgspec.Struct, frozen=True, gc=False):
 class Knowledge(msgspec.Struct, frozen=True):
     """Who is known here: by a connection (its certificate), by a token.
 
-    The latter is None where the token is not one that the bastion itself answers for, and raises NotAccepted
-    where it is, and bad.  `remembered`: whose a token is, where an API server said so lately.
+    The latter is None where the token is not one that the bastion itself answers for, and raises
+    CredentialsRefused where it is, and bad.  `remembered`: whose a token is, where an API server said so
+    lately.
     """
 
     connections: Authenticator | None
@@ -95,7 +96,7 @@ class OnBehalf:
         self,
         settings: PassThrough,
         knowledge: Knowledge,
-        impersonator: Impersonator,
+        impersonator: ImpersonationAuthorizer,
         origins: Origins,
         sessions: Sessions | None,
         failures: Failures,
@@ -121,7 +122,7 @@ class OnBehalf:
         credentials = self._credentials(request, websocket=websocket)
         try:
             user = await self._identify(credentials, client)
-        except NotAccepted as bad:
+        except CredentialsRefused as bad:
             self._failures.spend(client_of(client), self._now())
             record.cause = bad.cause
             raise unauthorized() from bad
@@ -136,7 +137,7 @@ class OnBehalf:
             return Authority(
                 credentials, asker, FRONT_PROXY, lines, with_credentials=False, user=user, acting_as=user
             )
-        assumed = await self._impersonator.assume(user, request.fields, (attributes,), asker)
+        assumed = await self._impersonator.impersonate(user, request.fields, (attributes,), asker)
         record.acting_as = acting_as = user if assumed is None else assumed.user
         self._named(user, list)
         lines = self._named(acting_as, lambda: impersonation_lines(acting_as, whole=assumed is not None))
@@ -197,13 +198,13 @@ class OnBehalf:
         return provenance(request.method, request.fields, *seen, upgrade=request.upgradable)
 
     async def _identify(self, credentials: Credentials, client: str) -> User | None:
-        """None where only the API server can tell.  Raises NotAccepted, StatusError."""
+        """None where only the API server can tell.  Raises CredentialsRefused, StatusError."""
         known, address = self._known, (ADDRESS, client_of(client))
         token = credentials.token
         if credentials.certificate and known.connections is not None:
             try:
                 user = await known.connections.authenticate(structs.replace(credentials, token=None), address)
-            except NotAccepted:
+            except CredentialsRefused:
                 if token is None:
                     raise
                 user = None

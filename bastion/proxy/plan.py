@@ -21,16 +21,16 @@ from bastion.kube.attributes import Attributes
 from bastion.kube.requestinfo import Proxied
 from bastion.kube.target import Target
 from bastion.kube.user import User
-from bastion.message.lines import Lines
+from bastion.message.lines import LineTable
 from bastion.observe.record import Record
 from bastion.proxy.admission import Admitted
 from bastion.proxy.envelope import BackendLines, Envelope, logs_in
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.retry import IDEMPOTENT
 from bastion.proxy.router import target_of
-from bastion.runtime.remembered import Remembered
+from bastion.runtime.remembered import FairTable
 from bastion.runtime.turns import Key
-from bastion.runtime.validity import Generation, Known, Validity
+from bastion.runtime.validity import CachedResult, Generation, Validity
 
 MOST = 2048  # plans
 LONGEST = 4096  # bytes of the request line and the deciding lines of one
@@ -80,9 +80,9 @@ class Plans:
 
     def __init__(
         self,
-        lines: Lines,
-        known_user: Callable[[Credentials], Known[User | None] | None],
-        known_decision: Callable[[User, Attributes], Known[Decision] | None],
+        lines: LineTable,
+        known_user: Callable[[Credentials], CachedResult[User | None] | None],
+        known_decision: Callable[[User, Attributes], CachedResult[Decision] | None],
         generation: Generation,
         now: Callable[[], float],
         wall: Callable[[], float] = time.time,
@@ -94,7 +94,7 @@ class Plans:
         self._now = now
         self._wall = wall
         self._secret = secrets.token_bytes(32)
-        self._plans: Remembered[bytes, Plan] = Remembered(MOST)
+        self._plans: FairTable[bytes, Plan] = FairTable(MOST)
 
     def peer(self, address: str, scheme: bytes, certificate: Sequence[bytes]) -> bytes:
         """The part of the key that all requests of a connection have in common."""

@@ -11,9 +11,9 @@ import msgspec
 
 from bastion.balance.families import Families
 from bastion.balance.pool import Balancer
-from bastion.discovery.backing import Unfinished, Unsettled
+from bastion.discovery.backing import RetryResolution, Unfinished
 from bastion.discovery.lookup import Lookup
-from bastion.discovery.resolver import Resolved, Resolver, UnknownTarget
+from bastion.discovery.resolver import Resolution, Resolver, UnknownTarget
 from bastion.kube.endpoint import KUBELET, Endpoint
 from bastion.kube.objects import family_of
 from bastion.kube.requestinfo import VERBS, Proxied
@@ -34,7 +34,7 @@ class Route(msgspec.Struct, frozen=True, gc=False):
     endpoints: Sequence[Endpoint]
     target: bytes
     info: Proxied
-    resolved: Resolved | None = None
+    resolved: Resolution | None = None
 
     @property
     def to_node(self) -> bool:
@@ -76,7 +76,7 @@ class Router:
             return None
         return self._route(info, resolved)
 
-    def _route(self, info: Proxied, resolved: Resolved) -> Route:
+    def _route(self, info: Proxied, resolved: Resolution) -> Route:
         rest = info.rest
         endpoints = (
             self._balancer.order(resolved.key, resolved.endpoints)
@@ -85,14 +85,14 @@ class Router:
         )
         return Route(resolved.key, endpoints, rest if rest[:1] == b"/" else b"/" + rest, info, resolved)
 
-    async def resolved(self, info: Proxied, asker: Key) -> Resolved:
+    async def resolved(self, info: Proxied, asker: Key) -> Resolution:
         """All endpoints, in no order.  Raises StatusError."""
         try:
             return self._resolve(info)
-        except Unsettled as unsettled:
+        except RetryResolution as unsettled:
             return await self._settle(info, unsettled, asker)
 
-    def _with_standby(self, resolved: Resolved) -> Sequence[Endpoint]:
+    def _with_standby(self, resolved: Resolution) -> Sequence[Endpoint]:
         """In turn in the first family, and the same pods' other addresses behind; the other way round where
         the first leads nowhere.
         """
@@ -131,16 +131,16 @@ class Router:
         else:
             self._families.answered(route.key, family)
 
-    def _resolve(self, info: Proxied) -> Resolved:
+    def _resolve(self, info: Proxied) -> Resolution:
         return self._resolved(info, target_of(info))
 
-    def _resolved(self, info: Proxied, target: Target) -> Resolved:
+    def _resolved(self, info: Proxied, target: Target) -> Resolution:
         resolved = self._resolver.resolve(target)
         if resolved.endpoints[0].tls == KUBELET:
             check_kubelet_request(info.rest, info.attributes.name)
         return resolved
 
-    async def _settle(self, info: Proxied, unsettled: Unsettled, asker: Key) -> Resolved:
+    async def _settle(self, info: Proxied, unsettled: RetryResolution, asker: Key) -> Resolution:
         """Where the API server knows what the catalog does not, or much is to be looked at.
 
         Raises StatusError.
@@ -151,7 +151,7 @@ class Router:
             await self._lookup.settle(unsettled.target, asker)
         return await self._settled(info, asker)
 
-    async def _settled(self, info: Proxied, asker: Key) -> Resolved:
+    async def _settled(self, info: Proxied, asker: Key) -> Resolution:
         for _ in range(MOST_TURNS):
             try:
                 return self._resolve(info)

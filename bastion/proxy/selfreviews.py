@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from bastion.authn.authenticator import NotAccepted
+from bastion.authn.authenticator import CredentialsRefused
 from bastion.authz.authorizer import Authorizer
 from bastion.cluster.errors import ApiError
 from bastion.http.fields import first_value
@@ -119,7 +119,7 @@ class SelfReviews:
         credentials = self._credentials.read(exchange, None, None)
         try:
             user = await self._guard.identify(credentials, client, exchange)
-        except NotAccepted as refused:
+        except CredentialsRefused as refused:
             record.cause, user = refused.cause, None
         if user is None:
             raise unauthorized()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Hashable
 
-from bastion.runtime.turns import Rounds
+from bastion.runtime.turns import RoundRobinQueues
 
 USERS = 4  # that do a step in one turn of the loop
 
@@ -19,7 +19,7 @@ USERS = 4  # that do a step in one turn of the loop
 class Turns:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._rounds: Rounds[asyncio.Future[None]] = Rounds()
+        self._rounds: RoundRobinQueues[asyncio.Future[None]] = RoundRobinQueues()
         self._served: set[Hashable] = set()  # users, in this turn of the loop
         self._due = False
 

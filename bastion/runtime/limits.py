@@ -91,7 +91,7 @@ class Shares:
         return len(self._taken)
 
 
-class SecondTries:
+class RetryAllowance:
     """Allows one retry of an item that came before.  The newest `most` items are remembered."""
 
     def __init__(self, most: int = MAX_KEYS) -> None:

@@ -14,7 +14,7 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class Remembered(Generic[K, V]):
+class FairTable(Generic[K, V]):
     """At most `size` entries.  `get` is that of a dictionary."""
 
     __slots__ = ("_by_count", "_keys", "_most", "_owners", "_size", "_values", "get")

@@ -51,7 +51,7 @@ def keys_of(asker: Asker) -> list[Key]:
     return asker.keys if isinstance(asker, SharedAsker) else [asker]
 
 
-class Rounds(Generic[T]):
+class RoundRobinQueues(Generic[T]):
     """One queue for each key.  After its turn a queue goes behind the others."""
 
     def __init__(self) -> None:
@@ -97,14 +97,14 @@ class TurnQueues(Generic[T]):
 
     def __init__(self, most: dict[str, int] = MOST_WAITING) -> None:
         self._most = most
-        self._kinds: OrderedDict[str, Rounds[T]] = OrderedDict()
+        self._kinds: OrderedDict[str, RoundRobinQueues[T]] = OrderedDict()
 
     def add(self, key: Key, item: T) -> bool:
         """False where the queue is full."""
         kind, name = key
         rounds = self._kinds.get(kind)
         if rounds is None:
-            rounds = self._kinds[kind] = Rounds()
+            rounds = self._kinds[kind] = RoundRobinQueues()
         if kind in self._most and rounds.waiting(name) >= self._most[kind]:
             return False
         rounds.add(name, item)

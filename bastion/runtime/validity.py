@@ -35,7 +35,7 @@ class Validity(msgspec.Struct, frozen=True, gc=False):
 ALWAYS = Validity()  # as long as the files are what they are (`follow.Generation`)
 
 
-class Known(msgspec.Struct, Generic[V], frozen=True):
+class CachedResult(msgspec.Struct, Generic[V], frozen=True):
     """A result that needs no waiting, with its validity."""
 
     value: V

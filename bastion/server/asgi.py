@@ -84,6 +84,7 @@ class AsgiBody:
         self.chunked = length is None
         self.touched = False
         self.received = 0
+        self.trailers: Sequence[Field] = ()  # which ASGI does not tell
 
     async def read(self) -> bytes:
         while not self._ended:
@@ -125,6 +126,9 @@ class AsgiResponse:
             headers.append((b"content-length", b"%d" % length))
         self._pending.append({"type": "http.response.start", "status": status, "headers": headers})
 
+    def interim(self, status: int, reason: bytes, fields: list[Field]) -> None:
+        """ASGI has no way to say so."""
+
     def flush(self) -> None:
         """What is written goes out in `drain`."""
 
@@ -132,7 +136,7 @@ class AsgiResponse:
         self.bytes_out += len(data)
         self._pending.append({"type": "http.response.body", "body": data, "more_body": True})
 
-    def finish(self, data: bytes = b"") -> None:
+    def finish(self, data: bytes = b"", trailers: Sequence[Field] = ()) -> None:
         self.bytes_out += len(data)
         self._pending.append({"type": "http.response.body", "body": data, "more_body": False})
 

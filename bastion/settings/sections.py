@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from bastion.kube.values import quoted
 from bastion.message.identity import is_odd
 from bastion.settings.kinds import (
     ADDRESS,
@@ -26,7 +27,6 @@ from bastion.settings.kinds import (
     SetOf,
     list_schema,
     one_of,
-    quoted,
     several,
 )
 from bastion.settings.option import option

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse
 
-from bastion.authn.authenticator import Credentials, NotAccepted
+from bastion.authn.authenticator import Credentials, CredentialsRefused
 from bastion.http.fields import Field
 from bastion.kube.hostname import HostNames, host_name
 from bastion.kube.status import StatusError
@@ -31,10 +31,10 @@ Client = Callable[[str, list[Field]], str]
 class Desk:
     """All that the pages for signing in need.
 
-    `identify` returns the user of credentials (it raises NotAccepted, or StatusError 429 for an address that
-    failed too often); `client` returns the address of the client, and `seen` scheme and host as the browser
-    has them; `public_url` and `hosts` are set where there are application hosts; with `strict_transport`
-    browsers are told to use TLS only.
+    `identify` returns the user of credentials (it raises CredentialsRefused, or StatusError 429 for an
+    address that failed too often); `client` returns the address of the client, and `seen` scheme and host as
+    the browser has them; `public_url` and `hosts` are set where there are application hosts; with
+    `strict_transport` browsers are told to use TLS only.
     """
 
     sessions: Sessions
@@ -100,7 +100,7 @@ class Visit:
         """The user of a token, None where it is not accepted.  Raises StatusError."""
         try:
             return await self._desk.identify(Credentials(token), self.client)
-        except NotAccepted as refused:
+        except CredentialsRefused as refused:
             self.record.cause = refused.cause
             return None
 

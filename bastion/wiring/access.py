@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bastion.authn.authenticators import Authenticators, open_authenticators
 from bastion.authz.cached import CachedAuthorizer
-from bastion.authz.impersonation import Impersonator
+from bastion.authz.impersonation import ImpersonationAuthorizer
 from bastion.authz.sar import AccessReviewAuthorizer
 from bastion.cluster.reviews import Reviews
 from bastion.proxy.guard import Guard
@@ -23,7 +23,7 @@ class Access:
     authenticators: Authenticators
     authorizer: CachedAuthorizer
     fresh_authorizer: AccessReviewAuthorizer
-    impersonator: Impersonator
+    impersonator: ImpersonationAuthorizer
     guard: Guard
 
 
@@ -47,6 +47,6 @@ async def open_access(
         authenticators,
         authorizer,
         fresh,
-        Impersonator(authorizer),
+        ImpersonationAuthorizer(authorizer),
         Guard(authenticators.remembering, authenticators.remembers, config.limits, origins.foreign),
     )

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from bastion.authn.authenticator import Authenticator, Credentials, FirstOf
-from bastion.authz.impersonation import Impersonator
+from bastion.authz.impersonation import ImpersonationAuthorizer
 from bastion.authz.modes import LEGACY
 from bastion.cluster.access import ApiAccess
 from bastion.discovery.apiserver import api_server_endpoints
@@ -124,7 +124,7 @@ def _on_behalf(settings: Settings, ground: Ground, failures: Failures) -> OnBeha
             authenticators.connections, authenticators.tokens, remembered, authenticators.headers
         ),
         # the right to impersonate, as every version of kube-apiserver understands it
-        impersonator=Impersonator(ground.access.authorizer, (LEGACY,)),
+        impersonator=ImpersonationAuthorizer(ground.access.authorizer, (LEGACY,)),
         origins=ground.origins,
         sessions=desk.sessions if desk is not None and settings.sessions else None,
         failures=failures,

@@ -22,7 +22,6 @@ from bastion.probe.modulesource import ModuleSource
 from bastion.probe.peers import AUDIENCE, PeerServer
 from bastion.probe.peertokens import PeerTokens
 from bastion.probe.runner import Runner
-from bastion.probe.store import Store
 from bastion.probe.sweeper import Sweeper
 from bastion.runtime.errors import StartError
 from bastion.settings.config import Config
@@ -57,7 +56,11 @@ async def open_schedule(
         folk=settings.convention == "prometheus.io",
         now=time.time,
     )
-    store = Store(settings.store, settings.store_size * MIB) if settings.store is not None else None
+    store = None
+    if settings.store is not None:
+        from bastion.probe.store import Store  # loads SQLite
+
+        store = Store(settings.store, settings.store_size * MIB)
     judge = TokenReviewAuthenticator(cluster.reviews, (AUDIENCE,)).authenticate
     tokens = PeerTokens(config.observing.folder, settings.peer_token_file, judge)
     if not settings.schedule:

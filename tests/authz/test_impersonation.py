@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bastion.authz.authorizer import Decision
-from bastion.authz.impersonation import Impersonator
+from bastion.authz.impersonation import ImpersonationAuthorizer
 from bastion.authz.modes import LEGACY, mode
 from bastion.authz.requested import RequestedIdentity, impersonated, requested_identity
 from bastion.http.fields import Field
@@ -33,7 +33,7 @@ def assume(
     required: tuple[Attributes, ...] = (GET,),
 ) -> User:
     """Whom `user` acts as."""
-    assumed = run(Impersonator(inner).assume(user, headers, required, SOMEBODY))
+    assumed = run(ImpersonationAuthorizer(inner).impersonate(user, headers, required, SOMEBODY))
     return user if assumed is None else assumed.user
 
 
@@ -238,7 +238,7 @@ ORDINARY = [
 
 def test_without_the_headers_nobody_is_asked() -> None:
     inner = Decides(lambda user, attributes: False)
-    assert run(Impersonator(inner).assume(TESTER, ORDINARY, (GET,), SOMEBODY)) is None
+    assert run(ImpersonationAuthorizer(inner).impersonate(TESTER, ORDINARY, (GET,), SOMEBODY)) is None
     assert inner.asked == []
 
 
@@ -317,11 +317,11 @@ def test_the_real_user_is_the_one_who_is_asked_about() -> None:
 def test_the_403_is_that_of_the_permission_that_lacks(headers: list[Field], message: str) -> None:
     """To one who was lately admitted by the legacy rules: these are tried first then."""
     inner = Decides(legacy)
-    impersonator = Impersonator(inner)
-    run(impersonator.assume(dev(), fields("before"), (GET,), SOMEBODY))
+    impersonator = ImpersonationAuthorizer(inner)
+    run(impersonator.impersonate(dev(), fields("before"), (GET,), SOMEBODY))
     inner.decide = lambda user, attributes: Decision(False, "no")
     with refused(403, message):
-        run(impersonator.assume(dev(), headers, (GET,), SOMEBODY))
+        run(impersonator.impersonate(dev(), headers, (GET,), SOMEBODY))
 
 
 def test_what_could_not_be_found_out_is_not_allowed() -> None:

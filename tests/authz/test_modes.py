@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bastion.authz.authorizer import Decision
-from bastion.authz.impersonation import REMEMBERED, Impersonator
+from bastion.authz.impersonation import REMEMBERED, ImpersonationAuthorizer
 from bastion.authz.modes import LEGACY, MODES, mode
 from bastion.authz.requested import RequestedIdentity
 from bastion.http.fields import Field
@@ -284,14 +284,14 @@ def test_constrained_impersonation(
 ) -> None:
     inner = Allows(*allowed)
     if isinstance(result, User):
-        assumed = run(Impersonator(inner).assume(user, headers, (GET,), SOMEBODY))
+        assumed = run(ImpersonationAuthorizer(inner).impersonate(user, headers, (GET,), SOMEBODY))
         assert present(assumed).user == result
         # what a stream is asked about again
         assert {told(attributes) for _, attributes in present(assumed).questions} <= inner.allowed
         assert len(present(assumed).questions) >= 1
     else:
         with refused(403, result if isinstance(result, str) else ""):
-            run(Impersonator(inner).assume(user, headers, (GET,), SOMEBODY))
+            run(ImpersonationAuthorizer(inner).impersonate(user, headers, (GET,), SOMEBODY))
     assert inner.asked == asked
     constrained = {group for question, group in inner.groups.items() if question.startswith("impersonate:")}
     assert constrained <= {"authentication.k8s.io"}
@@ -332,7 +332,7 @@ def test_an_extra_without_a_value_is_nobodys_when_constrained() -> None:
 def test_the_node_that_one_is_on_is_asked_for_without_its_name() -> None:
     """One answer is good for the service account on all its nodes."""
     inner = Allows(on("associated-node"), identity("associated-node", "nodes", "*"))
-    run(Impersonator(inner).assume(BOUND, fields(NODE), (GET,), SOMEBODY))
+    run(ImpersonationAuthorizer(inner).impersonate(BOUND, fields(NODE), (GET,), SOMEBODY))
     assert inner.askers == [User(BOUND.name, "u", BOUND.groups, ((MASKED, ("a.io/b", NODE_NAME)),))] * 2
 
 
@@ -358,18 +358,18 @@ def test_every_verb_of_the_request_is_asked_for(required: tuple[str, ...], verbs
 def test_the_mode_that_admitted_last_is_tried_first() -> None:  # C-CI-21
     async def main() -> None:
         inner = Allows(on("user-info"), "impersonate users /anyone", *ANYONE[1:])
-        impersonator = Impersonator(inner)
+        impersonator = ImpersonationAuthorizer(inner)
         inner.allowed -= {ANYONE[1]}
-        await impersonator.assume(dev(), fields("anyone"), (GET,), SOMEBODY)
+        await impersonator.impersonate(dev(), fields("anyone"), (GET,), SOMEBODY)
         first, inner.asked = inner.asked, []
-        await impersonator.assume(dev(), fields("anyone"), (GET,), SOMEBODY)
+        await impersonator.impersonate(dev(), fields("anyone"), (GET,), SOMEBODY)
         assert (first, inner.asked) == ([*ANYONE, "impersonate users /anyone"], ["impersonate users /anyone"])
         inner.asked = []
-        await impersonator.assume(User("another"), fields("anyone"), (GET,), SOMEBODY)
+        await impersonator.impersonate(User("another"), fields("anyone"), (GET,), SOMEBODY)
         assert inner.asked == first
         inner.asked, inner.allowed = [], set(ANYONE)
         # what was taken away does not stand in the way
-        assert await impersonator.assume(dev(), fields("anyone"), (GET,), SOMEBODY)
+        assert await impersonator.impersonate(dev(), fields("anyone"), (GET,), SOMEBODY)
         assert inner.asked == ["impersonate users /anyone", *ANYONE]
 
     run(main())
@@ -378,12 +378,12 @@ def test_the_mode_that_admitted_last_is_tried_first() -> None:  # C-CI-21
 def test_not_everybodys_last_mode_is_known() -> None:
     async def main() -> None:
         inner = Allows("impersonate users /u")
-        impersonator = Impersonator(inner)
+        impersonator = ImpersonationAuthorizer(inner)
         for n in range(REMEMBERED + 1):
-            await impersonator.assume(User(f"dev-{n}"), fields("u"), (GET,), SOMEBODY)
+            await impersonator.impersonate(User(f"dev-{n}"), fields("u"), (GET,), SOMEBODY)
         for name, count in (("dev-0", 2), (f"dev-{REMEMBERED}", 1)):
             inner.asked = []
-            await impersonator.assume(User(name), fields("u"), (GET,), SOMEBODY)
+            await impersonator.impersonate(User(name), fields("u"), (GET,), SOMEBODY)
             assert len(inner.asked) == count
 
     run(main())

@@ -11,7 +11,16 @@ import pytest
 from bastion.kube.status import unauthorized
 from bastion.message.answers import Policy, RequestContext, present
 from bastion.message.mount import Mount
-from bastion.message.ownorigin import DATA, RULES, SANDBOX, CrossSite, Kind, Rule, page_fields, status_fields
+from bastion.message.ownorigin import (
+    DATA,
+    RULES,
+    SANDBOX,
+    CredentialKind,
+    CrossSite,
+    Rule,
+    page_fields,
+    status_fields,
+)
 
 PREFIX = b"/api/v1/namespaces/shop/services/web/proxy"
 PAGE = (b"content-type", b"Content-Type", b"text/html")
@@ -127,18 +136,18 @@ def test_the_sandbox_is_one() -> None:
 
 
 def test_every_kind_of_credential_has_a_rule() -> None:
-    assert set(RULES) == set(Kind)
+    assert set(RULES) == set(CredentialKind)
 
 
 def test_the_rules() -> None:
     """Two kinds that a browser shows unasked and that count for anybody's page would be what the table is
     against.
     """
-    assert RULES[Kind.TOKEN] == Rule(ambient=False, cross_site=CrossSite.COUNTS)
-    for kind in set(Kind) - {Kind.TOKEN}:
+    assert RULES[CredentialKind.TOKEN] == Rule(ambient=False, cross_site=CrossSite.COUNTS)
+    for kind in set(CredentialKind) - {CredentialKind.TOKEN}:
         assert RULES[kind].ambient
     assert {kind for kind, rule in RULES.items() if rule.ambient and rule.cross_site is CrossSite.COUNTS} == {
-        Kind.NOTHING
+        CredentialKind.NOTHING
     }
 
 

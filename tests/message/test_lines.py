@@ -17,7 +17,7 @@ from bastion.message import lines as table
 from bastion.message.answers import Policy, RequestContext, present
 from bastion.message.headers import Forwarded, to_backend
 from bastion.message.identity import withholding
-from bastion.message.lines import Lines, may_carry_a_secret, request_lines, response_lines
+from bastion.message.lines import LineTable, may_carry_a_secret, request_lines, response_lines
 from bastion.message.mount import Mount
 from bastion.message.ownorigin import data_fields
 from bastion.message.upgrade import asked_upgrade
@@ -41,7 +41,7 @@ def read(line: bytes) -> Field:
     return lower[len(apart) :], name[len(apart) :], value
 
 
-def requests() -> Lines:
+def requests() -> LineTable:
     return request_lines(read, WITHHELD, *FRONT_PROXY.names())
 
 
@@ -76,7 +76,7 @@ heads = st.builds(
 ).flatmap(st.permutations)
 
 
-def head_of(lines: list[bytes], known: Lines | None = None) -> Head | StatusError:
+def head_of(lines: list[bytes], known: LineTable | None = None) -> Head | StatusError:
     whole = [b"Host: h", *lines]
     noted: list[Field] = []
     try:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from bastion.probe.history import History, Key, Outcome
-from bastion.probe.store import Store, StoreError
+from bastion.probe.history import History, Key, Outcome, StoreError
+from bastion.probe.store import Store
 from tests.fakes import run
 
 KILLS = 8

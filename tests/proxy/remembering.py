@@ -16,7 +16,7 @@ from bastion.authn.authenticator import Credentials, FirstOf, LocalAuthenticator
 from bastion.authn.cached import CachedAuthenticator
 from bastion.authn.tokenfile import TokenFileAuthenticator, TokenTable
 from bastion.authz.cached import CachedAuthorizer
-from bastion.authz.impersonation import Impersonator
+from bastion.authz.impersonation import ImpersonationAuthorizer
 from bastion.balance.policies import RoundRobin
 from bastion.balance.pool import Balancer
 from bastion.discovery.resolver import Resolver
@@ -45,7 +45,7 @@ from bastion.proxy.turns import Turns
 from bastion.runtime.deadlines import Deadlines
 from bastion.runtime.follow import Followed
 from bastion.runtime.limits import Shares
-from bastion.runtime.validity import Generation, Known
+from bastion.runtime.validity import CachedResult, Generation
 from bastion.server.http1.connection import Peer
 from bastion.server.http1.known import HeadParser
 from bastion.server.http1.protocol import HttpProtocol
@@ -74,8 +74,8 @@ class ByAuthority(LocalAuthenticator):
     async def authenticate(self, credentials: Credentials, asker: object) -> User | None:
         return self.known(credentials).value
 
-    def known(self, credentials: Credentials) -> Known[User | None]:
-        return Known(self._trusted() if credentials.certificate else None)
+    def known(self, credentials: Credentials) -> CachedResult[User | None]:
+        return CachedResult(self._trusted() if credentials.certificate else None)
 
 
 async def _a_turn(asker: object) -> None:
@@ -118,7 +118,7 @@ class House:
         admission = Admission(
             credentials=CredentialReader(origins, None, None, lambda: self.wall),
             guard=guard,
-            impersonator=Impersonator(authorizer),
+            impersonator=ImpersonationAuthorizer(authorizer),
             authorizer=authorizer,
         )
         self.plans = Plans(

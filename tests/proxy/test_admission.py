@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bastion.authz.impersonation import Impersonator
+from bastion.authz.impersonation import ImpersonationAuthorizer
 from bastion.kube.attributes import Attributes
 from bastion.kube.status import StatusError
 from bastion.kube.user import User
@@ -36,7 +36,7 @@ def admit(*lines: str, allowed: bool = True, limits: Limits = Limits(), **reques
         admission = Admission(
             credentials=CredentialReader(Origins(()), None, None, lambda: 0.0),
             guard=guard,
-            impersonator=Impersonator(authorizer),
+            impersonator=ImpersonationAuthorizer(authorizer),
             authorizer=authorizer,
             upgrade_requires_create=frozenset(("pods",)),
         )

@@ -10,7 +10,7 @@ import pytest
 from bastion.authn.authenticator import Credentials
 from bastion.authn.requestheader import FrontProxyHeaders
 from bastion.kube.user import User
-from bastion.message.ownorigin import Kind
+from bastion.message.ownorigin import CredentialKind
 from bastion.message.upgrade import UpgradeRequest
 from bastion.proxy.credentials import CredentialReader
 from bastion.proxy.origin import Origins
@@ -22,19 +22,19 @@ REMOTE_USER = ("X-Remote-User", "erin")
 
 # Every way to be somebody, and what kind it is; the names are those of the fields of Credentials.
 KINDS = {
-    "": (Credentials(), Kind.NOTHING),
-    "token": (Credentials("t"), Kind.TOKEN),
-    "explicit": (Credentials("t", explicit=True), Kind.TOKEN),
-    "certificate": (Credentials(certificate=SHOWN), Kind.CERTIFICATE),
-    "asserted": (Credentials(certificate=SHOWN, asserted=User("erin")), Kind.FRONT_PROXY),
-    "session": (Credentials("t", session=True), Kind.COOKIE),
-    "note": (Credentials(note="scheme Basic"), Kind.NOTHING),
+    "": (Credentials(), CredentialKind.NOTHING),
+    "token": (Credentials("t"), CredentialKind.TOKEN),
+    "explicit": (Credentials("t", explicit=True), CredentialKind.TOKEN),
+    "certificate": (Credentials(certificate=SHOWN), CredentialKind.CERTIFICATE),
+    "asserted": (Credentials(certificate=SHOWN, asserted=User("erin")), CredentialKind.FRONT_PROXY),
+    "session": (Credentials("t", session=True), CredentialKind.COOKIE),
+    "note": (Credentials(note="scheme Basic"), CredentialKind.NOTHING),
 }
 
 
 def test_whoever_adds_a_credential_says_which_kind_it_is() -> None:
     assert set(KINDS) == {"", *Credentials.__struct_fields__}
-    assert {kind for _, kind in KINDS.values()} == set(Kind)
+    assert {kind for _, kind in KINDS.values()} == set(CredentialKind)
 
 
 @pytest.mark.parametrize(("credentials", "kind"), KINDS.values(), ids=KINDS)
@@ -45,9 +45,9 @@ def test_each_is_of_its_kind(credentials: Any, kind: Any) -> None:
 MIXED = [
     # A token that a front proxy passes on beside its own headers is as ambient as those: they are looked at
     # first.
-    (Credentials("t", certificate=SHOWN, asserted=User("erin")), Kind.FRONT_PROXY),
-    (Credentials("t", certificate=SHOWN), Kind.CERTIFICATE),
-    (Credentials("t", explicit=True, session=True), Kind.COOKIE),
+    (Credentials("t", certificate=SHOWN, asserted=User("erin")), CredentialKind.FRONT_PROXY),
+    (Credentials("t", certificate=SHOWN), CredentialKind.CERTIFICATE),
+    (Credentials("t", explicit=True, session=True), CredentialKind.COOKIE),
 ]
 
 
@@ -92,7 +92,7 @@ NEVER = {
 @pytest.mark.parametrize("lines", [[], [REMOTE_USER]], ids=["certificate", "front proxy"])
 @pytest.mark.parametrize(("method", "marks"), COUNT.values(), ids=COUNT)
 def test_it_counts_for_programs_and_for_our_own_pages(lines: Any, method: Any, marks: Any) -> None:
-    assert read(method, *lines, *marks) in (Kind.CERTIFICATE, Kind.FRONT_PROXY)
+    assert read(method, *lines, *marks) in (CredentialKind.CERTIFICATE, CredentialKind.FRONT_PROXY)
 
 
 @pytest.mark.parametrize(
@@ -102,12 +102,16 @@ def test_it_counts_for_programs_and_for_our_own_pages(lines: Any, method: Any, m
 )
 @pytest.mark.parametrize(("method", "marks"), NEVER.values(), ids=NEVER)
 def test_it_does_not_count_for_another_site(lines: Any, method: Any, marks: Any) -> None:
-    assert read(method, *lines, *marks) is Kind.NOTHING
+    assert read(method, *lines, *marks) is CredentialKind.NOTHING
 
 
 @pytest.mark.parametrize(
     ("marks", "kind"),
-    [([], Kind.CERTIFICATE), (said(origin=OWN), Kind.CERTIFICATE), (said(origin=EVIL), Kind.NOTHING)],
+    [
+        ([], CredentialKind.CERTIFICATE),
+        (said(origin=OWN), CredentialKind.CERTIFICATE),
+        (said(origin=EVIL), CredentialKind.NOTHING),
+    ],
 )
 def test_a_websocket_of_another_site_has_no_certificate(marks: Any, kind: Any) -> None:
     assert read("GET", *marks, upgrade=True) is kind
@@ -115,5 +119,5 @@ def test_a_websocket_of_another_site_has_no_certificate(marks: Any, kind: Any) -
 
 @pytest.mark.parametrize(("method", "marks"), NEVER.values(), ids=NEVER)
 def test_a_token_in_a_header_is_whoevers_who_holds_it(method: Any, marks: Any) -> None:
-    assert read(method, ("Authorization", "Bearer t"), *marks, certificate=()) is Kind.TOKEN
-    assert read(method, ("X-Bastion-Authorization", "Bearer t"), *marks) is Kind.TOKEN
+    assert read(method, ("Authorization", "Bearer t"), *marks, certificate=()) is CredentialKind.TOKEN
+    assert read(method, ("X-Bastion-Authorization", "Bearer t"), *marks) is CredentialKind.TOKEN

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bastion.authz.impersonation import Impersonator
+from bastion.authz.impersonation import ImpersonationAuthorizer
 from bastion.balance.policies import RoundRobin
 from bastion.balance.pool import Balancer
 from bastion.discovery.resolver import Resolver
@@ -104,7 +104,7 @@ class House:
             admission=Admission(
                 credentials=CredentialReader(origins, None, None, lambda: 0.0),
                 guard=guard,
-                impersonator=Impersonator(authorizer),
+                impersonator=ImpersonationAuthorizer(authorizer),
                 authorizer=authorizer,
                 generated_clients=self._generated_clients,
             ),

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from bastion.authn.authenticator import Credentials, NotAccepted
+from bastion.authn.authenticator import Credentials, CredentialsRefused
 from bastion.authz.authorizer import Decision
-from bastion.authz.impersonation import Impersonator
+from bastion.authz.impersonation import ImpersonationAuthorizer
 from bastion.authz.modes import LEGACY
 from bastion.http.fields import Field
 from bastion.kube.attributes import Attributes
@@ -37,7 +37,7 @@ class Known:
 
     async def authenticate(self, credentials: Credentials, asker: object) -> User | None:
         if credentials.token == BAD_TOKEN or credentials.certificate == (b"bad",):
-            raise NotAccepted("it is bad")
+            raise CredentialsRefused("it is bad")
         if credentials.certificate:
             return self.user
         return self.user if credentials.token == OWN_TOKEN else None
@@ -78,7 +78,7 @@ def on_behalf(identity: str, user: User = CARLA, limits: Limits | None = None, *
     return OnBehalf(
         PassThrough(enabled=True, identity=identity, **settings),
         Knowledge(Known(user), Known(user), lambda token: None, None),
-        Impersonator(Yes(), (LEGACY,)),
+        ImpersonationAuthorizer(Yes(), (LEGACY,)),
         Origins(()),
         None,
         Failures(limits or Limits()),

@@ -20,7 +20,7 @@ from bastion.proxy.admission import Admitted
 from bastion.proxy.envelope import Envelope
 from bastion.proxy.plan import LONGEST, MOST, Plans
 from bastion.runtime.turns import USER
-from bastion.runtime.validity import Generation, Known, Validity
+from bastion.runtime.validity import CachedResult, Generation, Validity
 from bastion.server.http1.connection import Peer
 from bastion.server.http1.known import KnownRequests
 from tests.proxy.exchanges import Exchange
@@ -35,8 +35,8 @@ class World:
     def __init__(self) -> None:
         self.now = self.wall = 0.0
         self.generation = Generation()
-        self.user: Known[User | None] | None = Known(ALICE, Validity(expires=20.0))
-        self.decision: Known[Decision] | None = Known(Decision(True), Validity(until=10.0))
+        self.user: CachedResult[User | None] | None = CachedResult(ALICE, Validity(expires=20.0))
+        self.decision: CachedResult[Decision] | None = CachedResult(Decision(True), Validity(until=10.0))
         self.plans = Plans(
             request_lines(field_of),
             lambda credentials: self.user,
@@ -89,7 +89,7 @@ def test_what_no_cache_holds_is_not_remembered() -> None:
         setattr(world, spoil, None)
         assert not world.remember(b"k")
     world = World()
-    world.user = Known(User("bob"))
+    world.user = CachedResult(User("bob"))
     assert not world.remember(b"k"), "the cache knows another by now"
     assert not World().remember(b"k", session=True)
     assert not World().remember(b"")
@@ -184,9 +184,9 @@ def test_a_line_end_that_is_none_never_finds_a_plan(end: bytes) -> None:
 
 def test_a_user_who_floods_it_pushes_out_nobody_elses() -> None:
     world = World()
-    world.user = Known(ALICE)
+    world.user = CachedResult(ALICE)
     assert all(world.remember(b"a%d" % number) for number in range(100))
-    bob = world.user = Known(User("bob"))
+    bob = world.user = CachedResult(User("bob"))
     assert bob.value is not None
     for number in range(3 * MOST):
         world.remember(b"b%d" % number, bob.value)
@@ -218,5 +218,5 @@ def test_a_flood_of_different_heads_takes_a_bounded_memory() -> None:
 
 def test_a_plan_needs_a_decision_that_allows() -> None:
     world = World()
-    world.decision = Known(Decision(False))
+    world.decision = CachedResult(Decision(False))
     assert not world.remember(b"k")

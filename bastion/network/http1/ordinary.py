@@ -16,7 +16,7 @@ import msgspec
 from bastion.http.fields import Field, field_of
 from bastion.message.lines import response_lines
 from bastion.network.http1.response import framing
-from bastion.runtime.remembered import Remembered
+from bastion.runtime.remembered import FairTable
 
 MAX_HEAD = 16384  # bytes
 MAX_FIELDS = 100
@@ -58,7 +58,7 @@ class OrdinaryReader:
 
     def __init__(self) -> None:
         self._lines = response_lines(field_of)
-        self._beginnings: Remembered[tuple[bytes, ...], Beginning] = Remembered(MOST)
+        self._beginnings: FairTable[tuple[bytes, ...], Beginning] = FairTable(MOST)
 
     def read(self, data: bytes, owner: Hashable) -> Ordinary | None:
         """None for what is to be read by the parser.  `owner`: in whose share new lines are kept."""

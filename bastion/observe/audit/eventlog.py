@@ -1,4 +1,4 @@
-"""Where audit events go, and by which policy they are made: what the events of all requests have in common."""
+"""Where do audit events go, and by which policy are they made?"""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ Deliver = Callable[[Sequence[bytes]], Awaitable[bool]]
 
 
 class EventLog:
-    """`policy` is read for each request: it may change.  `pod_at` names the pod of an endpoint, empty where it
-    is none's.  `awaited` delivers events that their requests wait for.  `strict`: a request fails whose first
-    event is not taken.  `wall` in seconds of the epoch.
+    """`policy` is read for each request: it may change.  `pod_at` names the pod of an endpoint, empty where
+    it is none's.  `awaited` delivers events that their requests wait for.  `strict`: a request fails whose
+    first event is not taken.  `wall` in seconds of the epoch.
     """
 
     def __init__(

@@ -72,9 +72,7 @@ class HttpProtocol(Wire):
                 self.pause_reading()
 
     def eof_received(self) -> None:
-        """A client that ends its direction has left, as for Go's server: asyncio closes, and the exchange is
-        cancelled.
-        """
+        """A client that ends its direction has left, as for Go's server: its exchange is cancelled."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
