@@ -26,38 +26,37 @@ def of(*resources: str, **fields: Any) -> Rule:
 @pytest.mark.parametrize(
     ("rule", "matched"),
     [
-        (Rule("Metadata"), {"web", "node", "pod", "health"}),
-        (Rule("Metadata", users=("jane",)), {"web", "node", "pod", "health"}),
-        (Rule("Metadata", users=("joe",)), set()),
-        (Rule("Metadata", groups=("dev", "qa")), {"web", "node", "pod", "health"}),
-        (Rule("Metadata", groups=("dev",)), set()),
-        (Rule("Metadata", verbs=("create",)), {"node"}),
-        (Rule("Metadata", namespaces=("ns",)), {"web", "pod"}),
-        (Rule("Metadata", namespaces=("",)), {"node"}),
-        (Rule("Metadata", resources=(Resources(""),)), {"web", "node", "pod"}),
-        (Rule("Metadata", resources=(Resources("apps"),)), set()),
-        (of("pods"), {"pod"}),
-        (of("pods", "services"), {"pod"}),
-        (of("services/proxy"), {"web"}),
-        (of("services/*"), {"web"}),
-        (of("pods/*"), {"pod"}),
-        (of("*/proxy"), {"web", "node"}),
-        (of("*"), {"web", "node", "pod"}),
-        (Rule("Metadata", resources=(Resources("", ("*/proxy",), ("http:web:80",)),)), {"web"}),
-        (Rule("Metadata", resources=(Resources("", ("*/proxy",), ("web:80",)),)), set()),
-        (Rule("Metadata", paths=("*",)), {"health"}),
-        (Rule("Metadata", paths=("/healthz*",)), {"health"}),
-        (Rule("Metadata", paths=("/healthz",)), set()),
-        (Rule("Metadata", paths=("/healthz/ping",)), {"health"}),
+        (Rule("Metadata"), "web node pod health"),
+        (Rule("Metadata", users=("jane",)), "web node pod health"),
+        (Rule("Metadata", users=("joe",)), ""),
+        (Rule("Metadata", groups=("dev", "qa")), "web node pod health"),
+        (Rule("Metadata", groups=("dev",)), ""),
+        (Rule("Metadata", verbs=("create",)), "node"),
+        (Rule("Metadata", namespaces=("ns",)), "web pod"),
+        (Rule("Metadata", namespaces=("",)), "node"),
+        (Rule("Metadata", resources=(Resources(""),)), "web node pod"),
+        (Rule("Metadata", resources=(Resources("apps"),)), ""),
+        (of("pods"), "pod"),
+        (of("pods", "services"), "pod"),
+        (of("services/proxy"), "web"),
+        (of("services/*"), "web"),
+        (of("pods/*"), "pod"),
+        (of("*/proxy"), "web node"),
+        (of("*"), "web node pod"),
+        (Rule("Metadata", resources=(Resources("", ("*/proxy",), ("http:web:80",)),)), "web"),
+        (Rule("Metadata", resources=(Resources("", ("*/proxy",), ("web:80",)),)), ""),
+        (Rule("Metadata", paths=("*",)), "health"),
+        (Rule("Metadata", paths=("/healthz*",)), "health"),
+        (Rule("Metadata", paths=("/healthz",)), ""),
+        (Rule("Metadata", paths=("/healthz/ping",)), "health"),
     ],
-    ids=repr,
 )
-def test_a_rule_matches_what_kube_apiserver_says(rule: Rule, matched: set[str]) -> None:
+def test_a_rule_matches_what_kube_apiserver_says(rule: Rule, matched: str) -> None:
     requests = {"web": WEB, "node": NODE, "pod": POD, "health": HEALTH}
     found = {
         name for name, attributes in requests.items() if judge(Policy((rule,)), JANE, attributes) != NOTHING
     }
-    assert found == matched
+    assert found == set(matched.split())
 
 
 def test_the_first_rule_that_matches_decides_and_the_stages_to_omit_are_joined() -> None:
@@ -75,7 +74,7 @@ def test_the_first_rule_that_matches_decides_and_the_stages_to_omit_are_joined()
 
 
 @pytest.mark.parametrize(
-    "rule", [Rule("Metadata", users=("",)), Rule("Metadata", groups=("system:unauthenticated",))], ids=repr
+    "rule", [Rule("Metadata", users=("",)), Rule("Metadata", groups=("system:unauthenticated",))]
 )
 def test_a_refused_sign_in_has_no_user(rule: Rule) -> None:
     assert judge(Policy((rule,)), None, WEB) == NOTHING
