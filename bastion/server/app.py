@@ -11,7 +11,17 @@ from typing import Any
 
 from bastion.http.authority import is_authority
 from bastion.http.fields import first_value
-from bastion.http.ownpaths import METRICS, PREFIX, SIGN_IN, is_plain, is_reserved, short_form
+from bastion.http.ownpaths import (
+    METRICS,
+    PORTAL,
+    PREFIX,
+    SIGN_IN,
+    is_asset,
+    is_page,
+    is_plain,
+    is_reserved,
+    short_form,
+)
 from bastion.kube.hostname import HostNames
 from bastion.kube.status import StatusError, bad_request, service_unavailable
 from bastion.observe.observer import Observer
@@ -21,6 +31,7 @@ from bastion.proxy.gateway import Gateway
 from bastion.proxy.plan import Plan
 from bastion.proxy.selfreviews import PATHS as SELF_REVIEWS
 from bastion.proxy.selfreviews import SelfReviews
+from bastion.proxy.signin import is_navigation
 from bastion.server.asgi import Application, AsgiExchange, Receive, Scope, Send, run_asgi
 
 MAX_URI = 8192  # bytes of an own path with its query
@@ -38,21 +49,23 @@ class App:
         web: Application,
         crowded: Callable[[], bool],
         hosts: HostNames | None = None,
-        sign_ins: Observer | None = None,
+        pages: Observer | None = None,
         admits: Callable[[Exchange, bytes], Awaitable[Record | None]] | None = None,
         *,
         short_paths: bool = True,
         self_reviews: SelfReviews | None = None,
         handlers: Mapping[bytes, Callable[[Exchange], Awaitable[None]]] | None = None,
         others: Observer | None = None,
+        sign_in: bool = False,
     ) -> None:
         """`crowded`: only the bastion's own paths are answered, so that its health stays visible.
 
         `hosts`: the application hosts.
 
-        `sign_ins` observes signing in and out; None where that is off.  `others` observes health and metrics
-        requests, which are audited and leave no other record.  `admits`: the record of a client that may read
-        /metrics, None where it may not: then it responds itself.  None where every client may.
+        `pages` observes what people do on our pages; None where there are none.  `others` observes health and
+        metrics requests, which are audited and leave no other record.  `sign_in`: people can sign in.
+        `admits`: the record of a client that may read /metrics, None where it may not: then it responds
+        itself.  None where every client may.
 
         `short_paths`: `/readyz` is the bastion's own, as `/.bastion/readyz` is.  `self_reviews`: what kubectl
         asks first; None where calls of the API are passed on.  `handlers` of further own paths, by the short
@@ -62,7 +75,8 @@ class App:
         self._web = web
         self._crowded = crowded
         self._hosts = hosts
-        self._sign_ins = sign_ins
+        self._pages = pages
+        self._sign_in = sign_in
         self._others = others or Observer(())
         self._admits = admits
         self._short_paths = short_paths
@@ -73,7 +87,7 @@ class App:
 
     async def serve(self, exchange: Exchange) -> None:
         path, _, query = exchange.target.partition(b"?")
-        own = self._own(path, exchange.host)
+        own = self._own(path, exchange)
         if own is not None:
             await self._answer(exchange, own, path, query)
         elif self._crowded():
@@ -89,7 +103,7 @@ class App:
 
     def left(self, exchange: Exchange) -> None:
         """Records a request whose client left before it was served."""
-        if self._own(exchange.target.partition(b"?")[0], exchange.host) is None:
+        if self._own(exchange.target.partition(b"?")[0], exchange) is None:
             self._gateway.left(exchange)
 
     def refuse(self, exchange: Exchange, error: StatusError) -> None:
@@ -108,7 +122,7 @@ class App:
             await exchange.drain()
             return
         path, _, query = exchange.target.partition(b"?")
-        own = self._own(path, exchange.host)
+        own = self._own(path, exchange)
         if own is not None:
             await self._answer(exchange, own, path, query)
             await exchange.drain()
@@ -136,50 +150,45 @@ class App:
             record = await self._admits(exchange, own)
             if record is None:
                 return
-        if self._sign_ins is None or is_plain(own):
-            await self._recorded(exchange, path, root, self._others, record)
-        else:
-            await self._recorded(exchange, path, root, self._sign_ins, secret_query=True)
-
-    async def _recorded(
-        self,
-        exchange: Exchange,
-        path: bytes,
-        root: bytes,
-        observer: Observer,
-        record: Record | None = None,
-        *,
-        secret_query: bool = False,
-    ) -> None:
-        """`record` None: nothing is known of the request yet."""
-        known = record is not None
-        record = record or Record(exchange.method, path, exchange.client, exchange.audit_id)
+        admitted = record is not None
+        page = self._pages is not None and not is_plain(own)
+        observer = self._pages if page and self._pages is not None else self._others
+        secret = page and own != PORTAL and not is_page(own)  # signing in, and being handed over
+        record = record or self._begun(exchange, path, observer, secret_query=secret)
         try:
-            if not known:
-                record.agent = first_value(exchange.fields, b"user-agent")
-                observer.begin(record, exchange, secret_query=secret_query)
-                # a form says itself who sent it
-                if record.trail is not None and exchange.method != "POST":
-                    await record.trail.received()
-            await run_asgi(self._web, exchange, record if secret_query else None, root=root)
+            # a page says itself whose visit it is
+            if record.trail is not None and not page and not admitted:
+                await record.trail.received()
+            await run_asgi(self._web, exchange, record if page else None, root=root)
         except asyncio.CancelledError:
             record.outcome = "client-left"
             raise
         finally:
             observer.observe(record, exchange.status, exchange.bytes_in, exchange.bytes_out)
 
+    def _begun(self, exchange: Exchange, path: bytes, observer: Observer, *, secret_query: bool) -> Record:
+        record = Record(exchange.method, path, exchange.client, exchange.audit_id)
+        record.agent = first_value(exchange.fields, b"user-agent")
+        observer.begin(record, exchange, secret_query=secret_query)
+        return record
+
     def _is_application(self, exchange: Exchange) -> bool:
         return self._hosts is not None and self._hosts.covers(exchange.host)
 
-    def _own(self, path: bytes, host: bytes) -> bytes | None:
+    def _own(self, path: bytes, exchange: Exchange) -> bytes | None:
         """The path in its short form where it has one; None where it is not the bastion's own."""
         reserved = is_reserved(path)
-        if self._hosts is not None and self._hosts.covers(host):
-            return path if reserved else None
+        if self._is_application(exchange):
+            return (short_form(path) if is_asset(path) else path) if reserved else None
         if reserved:
             return short_form(path) or path
+        if path == PORTAL:  # a program gets what an API server says, or that there is nothing
+            return path if self._pages is not None and is_navigation(exchange) else None
         if self._short_paths and (
-            path in self._handlers or is_plain(path) or (self._sign_ins is not None and path in SIGN_IN)
+            path in self._handlers
+            or is_plain(path)
+            or (self._pages is not None and is_page(path))
+            or (self._sign_in and path in SIGN_IN)
         ):
             return path
         return None

@@ -25,11 +25,15 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 async def run_asgi(
     app: Application, exchange: Exchange, record: Record | None = None, *, root: bytes = b""
 ) -> None:
-    """Let an ASGI application answer; it may write to the record, which is in its scope.
+    """Let an ASGI application answer; it may write to the record, which is in its scope, as the exchange is.
 
     `root` is the part of the path at which the application is found.
     """
-    scope = _scope(exchange) | {"bastion.record": record, "root_path": root.decode()}
+    scope = _scope(exchange) | {
+        "bastion.record": record,
+        "bastion.exchange": exchange,
+        "root_path": root.decode(),
+    }
 
     async def receive() -> Message:
         data = await exchange.body.read() if exchange.body is not None else b""
