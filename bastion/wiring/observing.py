@@ -13,6 +13,7 @@ from bastion.observe.expiry import Expiry, certificates_of
 from bastion.observe.logs import access_lines
 from bastion.observe.metrics import Metrics, Renderer
 from bastion.observe.observer import Observer
+from bastion.observe.record import Record
 from bastion.observe.requests import Requests
 from bastion.observe.signins import SignIns
 from bastion.settings.config import Config
@@ -27,7 +28,7 @@ class Observing:
     the bastion's other paths, which only the audit log knows.
     """
 
-    log: AccessLog
+    log: AccessLog[Record]
     requests: Requests
     sign_ins: SignIns
     expiry: Expiry
