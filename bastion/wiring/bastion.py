@@ -106,8 +106,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         own = OwnPages(cluster.readiness(), probing.pages, site)
         served = serving(config, parts, observing, deadlines, own)
         measured = Sources(cluster, access, backends, long, observing, served, passing=passing)
-        observing.metrics.add(*sources(measured))
-        observing.metrics.add(probing.families)
+        observing.metrics.add(*sources(measured), probing.families)
         yield Bastion(
             app=served.app,
             state=served.state,
