@@ -76,8 +76,8 @@ def plan_of(
     generation: int,
 ) -> CallPlan | None:
     """None where what was decided holds for this call alone.  `now` by the loop's clock."""
-    if not _may_be_remembered(exchange, call, behalf):
-        return None
+    if record.trail is not None or not _may_be_remembered(exchange, call, behalf):
+        return None  # what is audited is told of each
     open_ = [field for field in exchange.fields if field[0] != b"authorization"]
     lines = to_api_server(open_, withheld[True], with_credentials=False)
     lines.append(b"X-Forwarded-For: %b\r\n" % record.client.encode())

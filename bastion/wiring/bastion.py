@@ -73,7 +73,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         deadlines = await stack.enter_async_context(Deadlines())
         generation = Generation()
         backends = open_backends(config, cluster, deadlines, room(open_files()), stack, generation)
-        observing = await open_observing(config, access_log, cluster.access, stack)
+        observing = await open_observing(config, access_log, cluster.access, cluster.catalog, stack)
         origins = Origins(config.serving.trusted_proxies)
         access = await open_access(config, cluster.reviews, origins, stack, generation)
         browsers = signing_in(
@@ -104,8 +104,9 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         probing = await open_probing(config, cluster, parts, stack)
         probes = HubProbes(probing.hub, probing.sweeper, asyncio.get_running_loop().time)
         site = site_of(config, cluster, parts, probes)
-        own = OwnPages(cluster.readiness(), probing.pages, site)
-        served = serving(config, parts, observing, deadlines, own)
+        served = serving(
+            config, parts, observing, deadlines, OwnPages(cluster.readiness(), probing.pages, site)
+        )
         measured = Sources(cluster, access, backends, long, observing, served, passing=passing)
         observing.metrics.add(*sources(measured), probing.families)
         yield Bastion(
@@ -119,6 +120,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
                 backends.tls.kubelet,
                 probing.modules.followed,
                 *access.authenticators.followed,
+                *observing.auditing.followed,
                 *(passing.followed if passing is not None else ()),
             ),
             adjust=_adjustable(cluster, parts, served),

@@ -11,7 +11,7 @@ from bastion.proxy.exchange import Direct
 from bastion.server.http1.body import RequestBody
 from bastion.server.http1.connection import Connection
 from bastion.server.http1.head import Head
-from bastion.server.http1.known import DecidingLines
+from bastion.server.http1.known import line_of
 from bastion.server.http1.response import ResponseWriter
 from bastion.server.status import write_status
 
@@ -35,6 +35,7 @@ class HttpExchange(ResponseWriter):
         "target",
         "upgradable",
     )
+    http2 = False
 
     def __init__(self, protocol: Connection, head: Head, body: RequestBody | None) -> None:
         super().__init__(protocol, head.minor, head.keep_alive, head.audit_id or protocol.server.audit_id())
@@ -65,10 +66,7 @@ class HttpExchange(ResponseWriter):
         return [field_of(line) for line in self._lines]
 
     def line(self, name: bytes) -> bytes:
-        lines = self._lines
-        if isinstance(lines, DecidingLines):
-            return lines.first(name)
-        return next(line for line in lines if line[: len(name) + 1].lower() == name + b":")
+        return line_of(self._lines, name)
 
     def done(self) -> None:
         self._protocol.direct_done(self)

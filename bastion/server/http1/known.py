@@ -43,6 +43,13 @@ class DecidingLines:
         return self._data[at : self._data.index(b"\r", at)]
 
 
+def line_of(lines: Iterable[bytes], name: bytes) -> bytes:
+    """The first of that name, in lower case; there is one."""
+    if isinstance(lines, DecidingLines):
+        return lines.first(name)
+    return next(line for line in lines if line[: len(name) + 1].lower() == name + b":")
+
+
 class HeadParser:
     """Reads the heads of one connection, whose client's address, scheme and certificate are part of what
     decides; `plans` None: nothing is remembered.  `any_target` as in `read_request_line`.
