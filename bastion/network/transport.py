@@ -48,7 +48,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
 
     `owner` names the user whose request it is, empty where that is not known.  `once`: it cannot be sent
     again, so a kept connection is looked at once more.  `logs_in`: it may log its connection in, which then
-    serves no other request.  `upgrade`: the response may switch protocols.
+    serves no other request.  `upgrade`: the response may switch protocols.  `timeouts`: its own.
     """
 
     method: str
@@ -58,6 +58,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     once: bool = False
     logs_in: bool = False
     upgrade: bool = False
+    timeouts: Timeouts | None = None
 
 
 class RoundTrip:
@@ -73,7 +74,7 @@ class RoundTrip:
         self, pool: ConnectionPool, timeouts: Timeouts, connection: Connection, request: Request
     ) -> None:
         self._pool = pool
-        self._timeouts = timeouts
+        self._timeouts = request.timeouts or timeouts
         self._connection = connection
         self._request = request
         self._upload: asyncio.Task[None] | None = None
@@ -174,6 +175,8 @@ class Transport:
         kept = None if fresh else self.kept(endpoint, request)
         if kept is not None:
             return kept
+        if request.timeouts is not None:
+            patience = min(patience or request.timeouts.connect, request.timeouts.connect)
         return RoundTrip(self._pool, self.timeouts, await self._pool.dial(endpoint, patience), request)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from bastion.balance.group import Slot
 from bastion.balance.pool import Balancer
 from bastion.message.answers import Policy, RequestContext, present
 from bastion.message.mount import Mount
@@ -22,6 +23,7 @@ from bastion.proxy.envelope import backend_lines, head_of
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.guard import Guard
 from bastion.proxy.plan import Plan
+from bastion.proxy.retry import UNAVAILABLE
 from bastion.proxy.router import Route, Router
 from bastion.proxy.streams import Streams, UnderWay
 from bastion.runtime.limits import Shares
@@ -37,6 +39,7 @@ class Direct(UnderWay, kw_only=True):
     shared: DirectDelivery
     route: Route
     plan: Plan
+    slot: Slot | None = None
     connection: Connection | None = None
     in_task: bool = False  # the task that it was handed to has begun
 
@@ -47,13 +50,16 @@ class Direct(UnderWay, kw_only=True):
         if answer is None:
             return False
         beginning = answer.beginning
+        if beginning.status == 503 and UNAVAILABLE in self.route.policy.retry_on:
+            return False
         head = shared.presented(beginning, plan)
         if head is None:
             return False
-        connection = self.connection
+        connection, slot = self.connection, self.slot
         assert connection is not None
+        assert slot is not None
         shared.transport.release_directly(connection)
-        shared.balancer.outliers.answered(connection.endpoint, plan.asker)
+        shared.balancer.answered(slot, plan.asker, self.streams.now())
         self.record.backend = True
         self.exchange.send(beginning.status, [head, *answer.passed], answer.body, dated=beginning.dated)
         self.release()
@@ -87,6 +93,8 @@ class Direct(UnderWay, kw_only=True):
 
     def release(self) -> None:
         shared, asker, exchange = self.shared, self.plan.asker, self.exchange
+        if self.slot is not None:
+            shared.balancer.leave(self.slot)
         shared.waiting.leave(self.route.key, asker)
         self.streams.over(self)
         shared.guard.leave(asker)
@@ -141,9 +149,9 @@ class DirectDelivery:
         )
         exchange.direct = direct
         self._streams.enter(direct)
-        endpoint = self.balancer.choose(route.endpoints, asker, self._now())
-        direct.endpoint = endpoint
-        connection = self.transport.take(endpoint, plan.envelope.owner) if endpoint is not None else None
+        slot = self.balancer.choose(route, asker, self._now(), client=plan.client, resendable=True)
+        direct.slot, direct.endpoint = slot, slot.endpoint
+        connection = self.transport.take(slot.endpoint, plan.envelope.owner)
         if connection is None:
             direct.hand_over()
             return True
