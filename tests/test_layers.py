@@ -20,7 +20,7 @@ ROWS = [
     {"cli"},
     {"demo"},
     {"wiring", "localproxy"},
-    {"server", "web", "node", "probe", "standalone"},
+    {"server", "web", "node", "l4", "probe", "standalone"},
     {"proxy"},
     {"authn", "authz", "signin", "discovery"},
     {"cluster", "identity", "network", "observe"},

@@ -20,11 +20,12 @@ import msgspec
 
 from bastion.discovery.catalog import Catalog, Key
 from bastion.kube.endpoint import Endpoint, TLSProfile
-from bastion.kube.objects import TCP, EndpointSlice, SliceEndpoint, family_of
+from bastion.kube.objects import TCP, EndpointSlice, ServiceSpec, SliceEndpoint, family_of
 from bastion.kube.status import StatusError, quoted, service_unavailable
 from bastion.kube.target import Target
 from bastion.network.addresses import DialPolicy
 
+PREFER_NEAR = ("PreferClose", "PreferSameZone")  # KEP-4444, KEP-3015
 SLICE_PORTS = 8
 # Endpoints, ports and slices of one service.  Several times what a cluster of 5000 nodes needs; slices beyond
 # it are ignored.
@@ -75,6 +76,11 @@ class Wish(msgspec.Struct, frozen=True, gc=False):
     family: str = ""
     unready: bool = False
     near: bool = False
+
+
+def wish_of(spec: ServiceSpec) -> Wish:
+    near = spec.traffic_distribution in PREFER_NEAR
+    return Wish(spec.first_family, spec.publish_not_ready_addresses, near)
 
 
 class PortEndpoints(msgspec.Struct, gc=False):

@@ -14,7 +14,7 @@ from dataclasses import replace
 import msgspec
 
 from bastion.cluster.outage import unreadable
-from bastion.discovery.backing import EndpointFinder, RetryResolution, Wish, no_endpoints
+from bastion.discovery.backing import EndpointFinder, RetryResolution, no_endpoints, wish_of
 from bastion.discovery.catalog import Catalog, Key
 from bastion.discovery.index import Memo
 from bastion.discovery.kubelets import kubelet_port
@@ -22,13 +22,12 @@ from bastion.discovery.policy import policy_of
 from bastion.discovery.ports import pod_port, port_number, ports_offered, tls_of
 from bastion.kube.annotations import EndpointPolicy
 from bastion.kube.endpoint import KUBELET, Endpoint, TLSProfile
-from bastion.kube.objects import TCP, Node, Pod, Service, ServicePort, ServiceSpec
+from bastion.kube.objects import TCP, Node, Pod, Service, ServicePort
 from bastion.kube.status import StatusError, bad_request, not_found, quoted, refused, service_unavailable
 from bastion.kube.target import Target
 from bastion.network.addresses import DialPolicy, parse_address
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
-PREFER_NEAR = ("PreferClose", "PreferSameZone")
 _NODE_ADDRESS_TYPES = ("InternalIP", "ExternalIP", "Hostname")
 # results kept of one object: a service has few ports, a pod can be asked for all 65535
 SERVICE_PORTS, POD_PORTS = 64, 4
@@ -127,20 +126,18 @@ class Resolver:
         key = (target.namespace, target.name)
         known = _recalled(self._catalog.memos.services, key, target)
         if known is None:
-            service = self._service_of(target)
-            port = self._service_port(service, target)
-            tls = tls_of(target, port.app_protocol, port.name, port.port)
-            known = self._of_port(key, service, port, tls, target)
+            known = self._of_port(key, *self._port_of(target), target)
             _remembered(self._catalog.memos.services, key, target, known, SERVICE_PORTS)
         if not known.endpoints:
             raise NoneReady(known.lacking)
         return known
 
-    def _service_of(self, target: Target) -> Service:
+    def _port_of(self, target: Target) -> tuple[Service, ServicePort, TLSProfile | None]:
         service = self._catalog.services.get((target.namespace, target.name))
         if service is None:
             raise UnknownTarget(target)
-        return service
+        port = self._service_port(service, target)
+        return service, port, tls_of(target, port.app_protocol, port.name, port.port)
 
     def _of_port(
         self, key: Key, service: Service, port: ServicePort, tls: TLSProfile | None, target: Target
@@ -149,7 +146,7 @@ class Resolver:
         memo = self._catalog.memos.services.of(*key)
         known: Resolution | None = memo.get((port.port, tls))
         if known is None:
-            found = self._endpoints.find(target, port.name, tls, _wish(service.spec))
+            found = self._endpoints.find(target, port.name, tls, wish_of(service.spec))
             known = memo[(port.port, tls)] = Resolution(
                 ("services", *key, port.port),
                 found.endpoints,
@@ -165,17 +162,14 @@ class Resolver:
         policy: EndpointPolicy | None = memo.get("policy")
         if policy is None:
             policy = policy_of(self._catalog, EndpointPolicy, "services", key)
-            if not policy.affinity:
-                policy = replace(policy, affinity=service.spec.session_affinity)
+            policy = replace(policy, affinity=policy.affinity or service.spec.session_affinity)
             memo["policy"] = policy
         return policy
 
     def _picked(self, target: Target, pod: str) -> Resolution:
         """Its pod of this name, ready or not."""
-        service = self._service_of(target)
-        port = self._service_port(service, target)
-        tls = tls_of(target, port.app_protocol, port.name, port.port)
-        found = self._endpoints.of_pod(target, port.name, tls, _wish(service.spec), pod)
+        service, port, tls = self._port_of(target)
+        found = self._endpoints.of_pod(target, port.name, tls, wish_of(service.spec), pod)
         if not found.endpoints:
             raise not_found("pods", pod, f"it is no endpoint of service {quoted(target.name)}")
         key = ("pods", target.namespace, pod, port.port)
@@ -271,10 +265,6 @@ class Resolver:
         else:
             endpoint = Endpoint(address, number, tls_of(target, None, "", number))
         return Resolution(("nodes", "", target.name, number), (endpoint,))
-
-
-def _wish(spec: ServiceSpec) -> Wish:
-    return Wish(spec.first_family, spec.publish_not_ready_addresses, spec.traffic_distribution in PREFER_NEAR)
 
 
 # --- cached results, by scheme and port; the catalog drops them when their objects change

@@ -25,6 +25,11 @@ class Body(Protocol):
         """Whether a byte of it was taken: from then on the request cannot be sent again."""
         ...
 
+    @property
+    def trailers(self) -> Sequence[Field]:
+        """Behind a chunked body, once that was read to its end."""
+        ...
+
     async def read(self) -> bytes:
         """The next piece, b"" at the end.  Raises StatusError where the client breaks the framing."""
         ...
@@ -83,6 +88,10 @@ class Exchange(Request, Protocol):
     @property
     def bytes_in(self) -> int: ...
 
+    def interim(self, status: int, reason: bytes, fields: list[Field]) -> None:
+        """A 1xx response before the answer, if the client's HTTP version knows such."""
+        ...
+
     def start(
         self, status: int, reason: bytes, fields: list[Field], length: int | None, *, bodiless: bool = False
     ) -> None:
@@ -121,8 +130,8 @@ class Exchange(Request, Protocol):
 
     async def drain(self) -> None: ...
 
-    def finish(self, data: bytes = b"") -> None:
-        """The answer ends with this last piece."""
+    def finish(self, data: bytes = b"", trailers: Sequence[Field] = ()) -> None:
+        """The answer ends with this last piece, and with these where it is in chunks."""
         ...
 
     def abort(self) -> None:

@@ -96,7 +96,7 @@ class Tunneller:
                 answer = await self._answered(trip, attempts.slot, envelope.asker)
             except NetworkError as error:
                 raise unreachable(error) from error
-            await self._serve(exchange, asked, envelope, record, under_way, trip, answer)
+            await self._serve(exchange, asked, envelope, record, under_way, (trip, answer))
         finally:
             ways.balancer.leave(attempts.slot)
 
@@ -107,9 +107,9 @@ class Tunneller:
         envelope: Envelope,
         record: Record,
         under_way: UnderWay,
-        trip: RoundTrip,
-        answer: Response,
+        answered: tuple[RoundTrip, Response],
     ) -> None:
+        trip, answer = answered
         if answer.status != 101:
             await self._refuse(exchange, answer, trip, envelope, record)
             return

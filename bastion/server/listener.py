@@ -17,7 +17,6 @@ from bastion.server.http1.peer import client_address
 from bastion.server.http1.protocol import HttpProtocol
 from bastion.server.state import ServerState
 
-BACKLOG = 2048
 PAUSE_SECONDS = 0.5  # after running out of descriptors
 AT_ONCE = 64  # connections taken in one turn of the loop, at most
 
@@ -110,20 +109,3 @@ class Listener:
             _log.debug("a connection ended before its first request: %s", type(error).__name__)
             connection.close()
             lost()
-
-
-def bind(address: str, port: int) -> socket.socket:
-    """A listening socket.  Raises OSError."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6 and address == "::":
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        sock.bind((address, port))
-        sock.listen(BACKLOG)
-        sock.setblocking(False)
-    except OSError:
-        sock.close()
-        raise
-    return sock

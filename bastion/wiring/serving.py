@@ -19,6 +19,7 @@ from bastion.server.metricsport import MetricsPort
 from bastion.server.state import Remembering, ServerState, nothing
 from bastion.settings.config import Config
 from bastion.web.app import create_app
+from bastion.web.site import Site
 from bastion.wiring.gateway import Parts, gateway_of, plans_of
 from bastion.wiring.observing import Observing
 
@@ -39,19 +40,29 @@ class Serving:
     pages: bool
 
 
+@dataclass(frozen=True, slots=True)
+class OwnPages:
+    """What the bastion says of itself: `readiness` by the name of a check, the pages about probes, and those
+    for people.
+    """
+
+    readiness: Mapping[str, Check]
+    probing: Probing
+    site: Site
+
+
 def serving(
     config: Config,
     parts: Parts,
     observing: Observing,
-    readiness: Mapping[str, Check],
     deadlines: Deadlines,
-    probing: Probing,
+    own: OwnPages,
 ) -> Serving:
     stopping = asyncio.Event()
     door = Door(open_files(), config.limits.connections_per_address, parts.origins.trusts)
     desk = parts.browsers.desk
-    checks = {**readiness, "shutdown": lambda: "shutting down" if stopping.is_set() else None}
-    web = create_app(checks, {"ping": lambda: None}, observing.renderer, desk)
+    checks = {**own.readiness, "shutdown": lambda: "shutting down" if stopping.is_set() else None}
+    web = create_app(checks, {"ping": lambda: None}, observing.renderer, desk, own.site)
     plans = plans_of(config, parts)
     gateway = gateway_of(config, parts, plans)
     app = App(
@@ -59,11 +70,12 @@ def serving(
         web,
         lambda: door.crowded,
         parts.browsers.hosts,
-        observing.page_observer if desk is not None else None,
+        observing.page_observer,
         _metrics_access(parts).admits if config.observing.metrics_authorization else None,
         short_paths=parts.passing is None,
         self_reviews=_self_reviews(parts) if parts.passing is None else None,
-        handlers=dict.fromkeys(probing.paths, probing.serve),
+        handlers=dict.fromkeys(own.probing.paths, own.probing.serve),
+        sign_in=desk is not None,
     )
     state = ServerState(
         app,

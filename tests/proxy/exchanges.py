@@ -78,7 +78,10 @@ class Exchange:
     def hijack(self, reason: bytes, fields: list[Field]) -> Stream:
         raise AssertionError("it has no connection")
 
-    def finish(self, data: bytes = b"") -> None:
+    def interim(self, status: int, reason: bytes, fields: list[Field]) -> None:
+        assert not self.status
+
+    def finish(self, data: bytes = b"", trailers: Sequence[Field] = ()) -> None:
         assert not self.finished
         self.finished = True
         self.bytes_out += len(data)

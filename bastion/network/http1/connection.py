@@ -10,7 +10,7 @@ from bastion.kube.endpoint import Endpoint
 from bastion.network.errors import ReceiveError, SendError, UpstreamTimeout
 from bastion.network.http1.reader import Expected
 from bastion.network.http1.receiver import Direct, Early, Receiver, Upload
-from bastion.network.http1.response import Response
+from bastion.network.http1.response import Interim, Response
 from bastion.network.relay import Stream
 
 if TYPE_CHECKING:
@@ -44,15 +44,17 @@ class Connection(Receiver):
         body_idle: float,
         to_switch: bool = False,
         with_body: bool = False,
+        interim: Interim | None = None,
     ) -> None:
         """Send a request head.
 
         In seconds: the response is due `answer_within` after `sent`, each piece of its body within
-        `body_idle`.
+        `body_idle`.  `interim` is told of 1xx responses before it.
         """
         self._upload = Upload.UNDER_WAY if with_body else Upload.NONE
         self._answer_within, self._body_idle = answer_within, body_idle
         self._head = self.loop.create_future()
+        self.interim = interim
         self._reader.begin(self, _expected(to_head, to_switch))
         if self._transport is None or self._gate.closed:
             self._broken(SendError(f"{self.endpoint} closed the connection"))
@@ -156,7 +158,7 @@ class Connection(Receiver):
     def rest(self) -> None:
         """Between exchanges: a byte that comes now was not asked for."""
         self.used = True
-        self._head = self._reader.response = None
+        self._head = self._reader.response = self.interim = None
         self.deadline = None
 
     def has_ended(self) -> bool:

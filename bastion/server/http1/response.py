@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http
+from collections.abc import Sequence
 
 from bastion.http.fields import Field
 from bastion.server.http1.connection import Connection
@@ -97,12 +98,23 @@ class ResponseWriter:
         self.bytes_out += len(data)
         self._send(data, b"")
 
-    def finish(self, data: bytes = b"") -> None:
+    def interim(self, status: int, reason: bytes, fields: list[Field]) -> None:
+        if self.minor == 1 and not self.status:  # RFC 9110, 15.2: HTTP/1.0 knows none
+            self._protocol.write(
+                b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason or REASONS.get(status, b""), _lines(fields))
+            )
+
+    def finish(self, data: bytes = b"", trailers: Sequence[Field] = ()) -> None:
         if self.finished:
             return
         self.finished = True
         self.bytes_out += len(data)
-        self._send(data, b"0\r\n\r\n" if self._chunked else b"")
+        if not self._chunked:
+            self._send(data, b"")
+        elif trailers:
+            self._send(data, b"0\r\n%b\r\n" % _lines(trailers))
+        else:
+            self._send(data, b"0\r\n\r\n")
 
     @property
     def writable(self) -> bool:
@@ -134,3 +146,7 @@ class ResponseWriter:
                 self._protocol.write(data)
         else:
             self._protocol.write_pieces([piece for piece in (head, data, tail) if piece])
+
+
+def _lines(fields: Sequence[Field]) -> bytes:
+    return b"".join(b"%b: %b\r\n" % (name, value) for _, name, value in fields)
