@@ -95,6 +95,11 @@ class Resolver:
         self._namespaces = frozenset(namespaces)
         self._endpoints = EndpointFinder(catalog, policy, on_truncated, zone)
 
+    @property
+    def revision(self) -> int:
+        """Changes with whatever may change where a target leads."""
+        return self._catalog.revision
+
     def resolve(self, target: Target, pod: str = "") -> Resolution:
         """`pod`: the one of a service that is to serve the request, whatever its state.
 

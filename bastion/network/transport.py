@@ -14,7 +14,6 @@ import msgspec
 from bastion.kube.endpoint import Endpoint
 from bastion.network.connections import ConnectionPool
 from bastion.network.http1.connection import Connection
-from bastion.network.http1.receiver import Direct
 from bastion.network.http1.response import Interim, Response
 from bastion.network.relay import Stream
 from bastion.settings.sections import Timeouts
@@ -150,17 +149,6 @@ class Transport:
     def __init__(self, pool: ConnectionPool, timeouts: Timeouts) -> None:
         self._pool = pool
         self.timeouts = timeouts
-
-    def take(self, endpoint: Endpoint, owner: str) -> Connection | None:
-        """A kept connection, None where there is none.  `release` must follow."""
-        return self._pool.take(endpoint, owner)
-
-    def begin_directly(self, connection: Connection, head: bytes, direct: Direct) -> None:
-        timeouts = self.timeouts
-        connection.begin_directly(head, direct, timeouts.response_header, timeouts.response_idle)
-
-    def release_directly(self, connection: Connection) -> None:
-        self._pool.release_directly(connection)
 
     def under_way(self, connection: Connection, request: Request) -> RoundTrip:
         """One whose request was sent directly."""

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
+import msgspec
+
 from bastion.http.fields import Field
 from bastion.kube.status import StatusError
 from bastion.network.relay import Stream
@@ -63,6 +65,17 @@ class Request(Protocol):
     def body(self) -> Body | None: ...
 
 
+class ResponseHead(msgspec.Struct, frozen=True, gc=False):
+    """Of a whole response, as a client gets it: `lines` with the status line, without what the connection
+    adds.  `length` of the body, in bytes; `dated`: one of the lines is Date.
+    """
+
+    status: int
+    lines: bytes
+    length: int
+    dated: bool
+
+
 class Direct(Protocol):
     """An exchange that is carried out without a task."""
 
@@ -101,8 +114,8 @@ class Exchange(Request, Protocol):
         """
         ...
 
-    def send(self, status: int, parts: list[bytes], body: bytes, *, dated: bool) -> None:
-        """The whole answer, its head in `parts` but for what this connection adds, as `start` does."""
+    def send(self, head: ResponseHead, body: bytes) -> None:
+        """The whole answer."""
         ...
 
     def done(self) -> None:

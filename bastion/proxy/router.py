@@ -45,6 +45,17 @@ class Route(msgspec.Struct, frozen=True, gc=False):
         return self.key[0] == "nodes"
 
 
+class Led(msgspec.Struct):
+    """Where a target led when the catalog had this revision; None: nowhere at once.  `target` is that of
+    `info`.
+    """
+
+    info: Proxied
+    target: Target
+    revision: int = -1
+    route: Route | None = None
+
+
 class Router:
     """`turn` returns when a user may have the next step of long work done; `lookup` None: what the catalog
     does not know is not there; `families` knows which address families lead nowhere, by the clock `now`.
@@ -70,13 +81,24 @@ class Router:
             raise method_not_allowed(*VERBS)
         return self._route(info, await self.resolved(info, asker, pod), pod)
 
-    def at_once(self, info: Proxied, target: Target) -> Route | None:
-        """None where it takes more than a look, or is to be refused.  `target` is that of `info`."""
+    def at_once(self, led: Led) -> Route | None:
+        """None where it takes more than a look, or is to be refused.
+
+        The catalog is asked again where anything has changed in it.
+        """
+        revision = self._resolver.revision
+        if led.revision != revision:
+            led.revision, led.route = revision, self._led(led)
+        elif led.route is not None and led.route.others:
+            led.route = self._led(led)  # which family is first may change
+        return led.route
+
+    def _led(self, led: Led) -> Route | None:
         try:
-            resolved = self._resolved(info, target)
+            resolved = self._resolved(led.info, led.target)
         except StatusError:
             return None
-        return self._route(info, resolved) if resolved.direct else None
+        return self._route(led.info, resolved) if resolved.direct else None
 
     def _route(self, info: Proxied, resolved: Resolution, pod: str = "") -> Route:
         """The same pods' other addresses stand by; the other way round where the first lead nowhere."""

@@ -27,7 +27,6 @@ from bastion.observe.observer import Observer
 from bastion.observe.record import Record
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.gateway import Gateway
-from bastion.proxy.plan import Plan
 from bastion.proxy.selfreviews import PATHS as SELF_REVIEWS
 from bastion.proxy.selfreviews import SelfReviews
 from bastion.proxy.signin import is_navigation
@@ -92,10 +91,6 @@ class App:
             await self._self_reviews.serve(exchange, path)
         else:
             await self._gateway.serve(exchange)
-
-    def begin(self, exchange: Exchange, plan: Plan) -> bool:
-        """Carries out what is remembered without a task; False where that is for `serve`."""
-        return not self._crowded() and self._gateway.begin(exchange, plan)
 
     def refuse(self, exchange: Exchange, error: StatusError) -> None:
         self._gateway.refuse(exchange, error)

@@ -12,7 +12,7 @@ from bastion.kube.status import StatusError
 from bastion.network.relay import Stream
 from bastion.observe.auditids import new_audit_id
 from bastion.observe.record import Record
-from bastion.proxy.exchange import Direct, Exchange
+from bastion.proxy.exchange import Direct, Exchange, ResponseHead
 from bastion.server.status import write_status
 
 Scope = MutableMapping[str, Any]
@@ -191,7 +191,7 @@ class AsgiExchange(AsgiResponse):
     def all_fields(self) -> list[Field]:
         return self.fields
 
-    def send(self, status: int, parts: list[bytes], body: bytes, *, dated: bool) -> None:
+    def send(self, head: ResponseHead, body: bytes) -> None:
         raise NotImplementedError("what is remembered is for connections of our own")
 
     def done(self) -> None:

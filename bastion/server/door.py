@@ -59,8 +59,7 @@ class Door:
             return False
         return self._per_address.enter(client)
 
-    @property
-    def crowded(self) -> bool:
+    def is_crowded(self) -> bool:
         return self.inside >= self.total * CROWDED
 
     @property

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from bastion.http.fields import Field
 from bastion.kube.status import StatusError
 from bastion.network.relay import Stream
-from bastion.proxy.exchange import Direct
+from bastion.proxy.exchange import Direct, ResponseHead
 
 
 def fields_of(*lines: str) -> list[Field]:
@@ -57,7 +57,7 @@ class Exchange:
     def flush(self) -> None:
         assert self.status
 
-    def send(self, status: int, parts: list[bytes], body: bytes, *, dated: bool) -> None:
+    def send(self, head: ResponseHead, body: bytes) -> None:
         raise AssertionError("it is served by a task")
 
     def done(self) -> None:

@@ -6,6 +6,7 @@ import http
 from collections.abc import Sequence
 
 from bastion.http.fields import Field
+from bastion.proxy.exchange import ResponseHead
 from bastion.server.http1.connection import Connection
 
 JOINED = 8192  # pieces up to this size are written in one with the head: one TLS record instead of two
@@ -75,21 +76,20 @@ class ResponseWriter:
         parts.append(b"\r\n")
         self._head = b"".join(parts)
 
-    def send(self, status: int, parts: list[bytes], body: bytes, *, dated: bool) -> None:
-        self.status = status
+    def send(self, head: ResponseHead, body: bytes) -> None:
+        protocol = self._protocol
+        server = protocol.server
+        self.status = head.status
         self.finished = True
-        self.bytes_out = len(body)
-        server = self._protocol.server
-        if not dated:
-            parts.append(server.date_line())
+        self.bytes_out = head.length
         if server.draining:
             self.keep_alive = False
-        parts.append((_KEPT if self.keep_alive else _CLOSED) % self.audit_id.encode())
-        if len(body) <= JOINED:
-            parts.append(body)
-            self._protocol.write(b"".join(parts))
+        date = b"" if head.dated else server.date_line()
+        end = (_KEPT if self.keep_alive else _CLOSED) % self.audit_id.encode()
+        if head.length <= JOINED:
+            protocol.write(b"".join((head.lines, date, end, body)))
         else:
-            self._protocol.write_pieces([b"".join(parts), body])
+            protocol.write_pieces([b"".join((head.lines, date, end)), body])
 
     def flush(self) -> None:
         self._send(b"", b"")
