@@ -86,7 +86,7 @@ class Direct(Protocol):
 
 class Exchange(Request, Protocol):
     """`passed` are the lines that no rule reads, as a backend gets them.  `key` names what decides; empty
-    where that is never remembered.
+    where that is never remembered.  `http2`: it came over HTTP/2, and reads as one of HTTP/1.1.
     """
 
     key: bytes
@@ -97,6 +97,9 @@ class Exchange(Request, Protocol):
     audit_id: str
     status: int  # 0 until the answer has begun
     bytes_out: int
+
+    @property
+    def http2(self) -> bool: ...
 
     @property
     def bytes_in(self) -> int: ...

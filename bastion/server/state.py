@@ -17,6 +17,7 @@ from bastion.proxy.plan import Plan, Plans
 from bastion.runtime.deadlines import Deadlines
 from bastion.server.dates import DateLine
 from bastion.server.door import Door
+from bastion.server.http2.response import Written
 from bastion.settings.sections import Timeouts
 
 BODY_GRACE = 30.0
@@ -90,6 +91,7 @@ class ServerState:
     body_grace: float = BODY_GRACE  # seconds for which a body is waited for in all before its rate counts
     date_line: Callable[[], bytes] = field(default_factory=DateLine)
     audit_id: Callable[[], str] = field(default_factory=AuditIds)
+    written: Written = field(default_factory=Written)
     idle: asyncio.Event = field(default_factory=asyncio.Event)  # set while there is no connection
 
     def __post_init__(self) -> None:

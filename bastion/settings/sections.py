@@ -119,6 +119,7 @@ class Serving:
         "what was decided about a request is remembered for its repetitions, for as long as it holds",
     )
     self_signed: bool = False
+    http2: bool = option("http2", BOOLEAN, True, "HTTP/2 on the HTTPS port, with clients that offer it")
 
 
 @dataclass(frozen=True, slots=True)

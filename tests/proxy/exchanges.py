@@ -31,6 +31,7 @@ class Exchange:
     minor: int = 1
     certificate: tuple[bytes, ...] = ()
     upgradable: bool = False
+    http2: bool = False
     lasting: bool = False
     audit_id: str = "audit-id"
     key: bytes = b""
