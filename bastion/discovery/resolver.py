@@ -17,18 +17,17 @@ from bastion.cluster.outage import unreadable
 from bastion.discovery.backing import EndpointFinder, RetryResolution, no_endpoints, wish_of
 from bastion.discovery.catalog import Catalog, Key
 from bastion.discovery.index import Memo
-from bastion.discovery.kubelets import kubelet_port
+from bastion.discovery.kubelets import kubelet_port, node_address
 from bastion.discovery.policy import policy_of
 from bastion.discovery.ports import pod_port, port_number, ports_offered, tls_of
 from bastion.kube.annotations import EndpointPolicy
 from bastion.kube.endpoint import KUBELET, Endpoint, TLSProfile
-from bastion.kube.objects import TCP, Node, Pod, Service, ServicePort
+from bastion.kube.objects import TCP, Pod, Service, ServicePort
 from bastion.kube.status import StatusError, bad_request, not_found, quoted, refused, service_unavailable
 from bastion.kube.target import Target
-from bastion.network.addresses import DialPolicy, parse_address
+from bastion.network.addresses import DialPolicy
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
-_NODE_ADDRESS_TYPES = ("InternalIP", "ExternalIP", "Hostname")
 # results kept of one object: a service has few ports, a pod can be asked for all 65535
 SERVICE_PORTS, POD_PORTS = 64, 4
 
@@ -286,16 +285,6 @@ def _remembered(memo: Memo, key: Key, target: Target, resolved: Resolution, most
         known.clear()  # a port can be written in many ways
     known[(target.scheme, target.port)] = resolved
     return resolved
-
-
-def node_address(node: Node) -> str | None:
-    """A literal address; names are never resolved (CVE-2020-8562)."""
-    addresses = node.status.addresses or ()
-    for kind in _NODE_ADDRESS_TYPES:
-        for address in addresses:
-            if address.type == kind and parse_address(address.address) is not None:
-                return address.address
-    return None
 
 
 def _not_allowed(why: str) -> StatusError:
