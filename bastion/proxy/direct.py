@@ -126,6 +126,7 @@ class DirectDelivery:
         self.waiting = waiting
         self.pool = pool
         self.observer = observer
+        self.audit = observer.audit
         self.renewed = renewed
         self.responses = Responses(policy)
         self._timeouts = timeouts
@@ -138,6 +139,8 @@ class DirectDelivery:
     def begin(self, exchange: Exchange, plan: Plan) -> bool:
         """False where it is a task's from the start: then nothing was done."""
         asker = plan.asker
+        if self.audit is not None and not self.audit.holds(plan.audited):
+            return False
         if self._crowded() or not self.places.enter(asker):
             return False
         route = self._router.at_once(plan.led)
@@ -147,6 +150,8 @@ class DirectDelivery:
         now = self._now()
         slot = self.balancer.choose(route, asker, now, client=plan.begun.client, resendable=True)
         record = plan.record(exchange.audit_id)
+        if self.audit is not None:
+            record.trail = exchange.trail = self.audit.again(record, plan.target, plan.audited)
         direct = Direct(
             self._streams,
             exchange,
