@@ -25,7 +25,7 @@ from bastion.wiring.backends import open_backends
 from bastion.wiring.cluster import Cluster, open_cluster
 from bastion.wiring.gateway import Parts, admission_of, credentials_of, long_exchanges, plans_of
 from bastion.wiring.measuring import Sources, sources
-from bastion.wiring.observing import open_observing
+from bastion.wiring.observing import Observing, open_observing
 from bastion.wiring.passthrough import Ground, open_pass_through
 from bastion.wiring.probes import HubProbes
 from bastion.wiring.probing import open_probing
@@ -116,15 +116,20 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             cluster=cluster,
             pool=backends.pool,
             expiry=observing.expiry,
-            followed=(
-                backends.tls.kubelet,
-                probing.modules.followed,
-                *access.authenticators.followed,
-                *observing.auditing.followed,
-                *(passing.followed if passing is not None else ()),
-            ),
+            followed=_followed(parts, observing, probing.modules.followed),
             adjust=_adjustable(cluster, parts, served),
         )
+
+
+def _followed(parts: Parts, observing: Observing, modules: Followed[Any]) -> tuple[Followed[Any], ...]:
+    """All files that are read again when they change."""
+    return (
+        parts.backends.tls.kubelet,
+        modules,
+        *parts.access.authenticators.followed,
+        *observing.auditing.followed,
+        *(parts.passing.followed if parts.passing is not None else ()),
+    )
 
 
 def _adjustable(cluster: Cluster, parts: Parts, served: Serving) -> Adjustable:
@@ -134,6 +139,7 @@ def _adjustable(cluster: Cluster, parts: Parts, served: Serving) -> Adjustable:
         guard=access.guard,
         door=served.door,
         waiting=backends.waiting,
+        forwarder=backends.forwarder,
         lookups=cluster.lookups,
         authenticator=access.authenticators.cache,
         authorizer=access.authorizer,

@@ -16,7 +16,8 @@ from bastion.observe.expiry import SAY_EVERY, Expiry, certificates_of, end_of
 from bastion.runtime.certificates import Certificate
 from bastion.settings.authentication import Authentication
 from bastion.settings.passthrough import PassThrough
-from bastion.settings.sections import Kubelet, Serving
+from bastion.settings.sections import Serving
+from bastion.settings.targets import Kubelet
 
 NOW = 1_800_000_000.0
 DAY = 86400.0
