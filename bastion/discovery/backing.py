@@ -16,8 +16,10 @@ import msgspec
 
 from bastion.discovery.catalog import Catalog, Key
 from bastion.kube.endpoint import Endpoint, TLSProfile
+from bastion.kube.errors import error_of
+from bastion.kube.errorwords import API_SERVER_AWAY
 from bastion.kube.objects import TCP, EndpointSlice, SliceEndpoint, family_of
-from bastion.kube.status import StatusError, quoted, service_unavailable
+from bastion.kube.status import StatusError, quoted
 from bastion.kube.target import Target
 from bastion.network.addresses import DialPolicy
 
@@ -34,13 +36,6 @@ class RetryResolution(StatusError):
 
 class Unfinished(RetryResolution):
     """More addresses to check than one turn of the loop may: resolving again continues from there."""
-
-    def __init__(self, target: Target) -> None:
-        plain = service_unavailable(
-            f"the endpoints of service {quoted(target.name)} are still being read; try again shortly",
-            retry_after=1,
-        )
-        super().__init__(plain.code, plain.reason, plain.message, plain.details, headers=plain.headers)
 
 
 Backed = tuple[str, Endpoint]  # the pod, and where it is
@@ -82,29 +77,17 @@ class EndpointFinder:
         """
         shares = []
         left = AT_ONCE
-        for key, piece in self._listed(target):
-            number = next(
-                (p.port for p in piece.ports or () if (p.name or "") == port and (p.protocol or TCP) == TCP),
-                None,
-            )
+        for key, piece in listed_slices(self._catalog, target, self._on_truncated):
+            number = port_of(piece, port)
             if number:
                 share = self._share(key, piece, number, tls)
                 left -= self._look(share, target.namespace, left)
                 if left <= 0:
-                    raise Unfinished(target)
+                    raise _unfinished(target)
                 shares.append(share)
         ready = [backed for share in shares for backed in share.ready]
         families = set().union(*(share.families for share in shares))
         return by_family(ready or [backed for share in shares for backed in share.ending], families, family)
-
-    def _listed(self, target: Target) -> Iterator[tuple[Key, EndpointSlice]]:
-        room = MOST_LISTED
-        for key, piece in self._catalog.slices_of(target.namespace, target.name).items():
-            room -= 1 + len(piece.endpoints or ()) + len(piece.ports or ())
-            if room < 0:
-                self._on_truncated((target.namespace, target.name))
-                return
-            yield key, piece
 
     def _share(self, key: Key, piece: EndpointSlice, number: int, tls: TLSProfile | None) -> PortEndpoints:
         known = self._catalog.memos.slices.of(*key)
@@ -150,15 +133,23 @@ class EndpointFinder:
     def _may_dial(self, address: str, port: int) -> bool:
         return self._policy.permits(address, port) and not self._policy.reaches_kubelet(address, port)
 
-    def why_none(self, target: Target) -> str:
-        pieces = self._catalog.slices_of(target.namespace, target.name)
-        listed = list(self._listed(target))
-        if len(listed) < len(pieces):
-            return no_endpoints(
-                target.id,
-                f"none of the first {MOST_LISTED} in its slices is ready, and the others are ignored",
-            ).message
-        return no_endpoints(target.id if any(piece.endpoints for _, piece in listed) else target.name).message
+
+def listed_slices(
+    catalog: Catalog, target: Target, on_truncated: Callable[[Key], None]
+) -> Iterator[tuple[Key, EndpointSlice]]:
+    room = MOST_LISTED
+    for key, piece in catalog.slices_of(target.namespace, target.name).items():
+        room -= 1 + len(piece.endpoints or ()) + len(piece.ports or ())
+        if room < 0:
+            on_truncated((target.namespace, target.name))
+            return
+        yield key, piece
+
+
+def port_of(piece: EndpointSlice, name: str) -> int | None:
+    return next(
+        (p.port for p in piece.ports or () if (p.name or "") == name and (p.protocol or TCP) == TCP), None
+    )
 
 
 def by_family(found: Sequence[Backed], families: set[str], family: str) -> ServiceEndpoints:
@@ -182,7 +173,6 @@ def _before(first: Sequence[Backed], other: Sequence[Backed]) -> tuple[Endpoint,
     return tuple(dict.fromkeys((*(e for _, e in first), *(e for pod, e in other if pod not in pods))))
 
 
-def no_endpoints(name: str, why: str = "") -> StatusError:
-    return service_unavailable(
-        f"no endpoints available for service {quoted(name)}" + (f": {why}" if why else "")
-    )
+def _unfinished(target: Target) -> Unfinished:
+    message = f"the endpoints of service {quoted(target.name)} are still being read; try again shortly"
+    return error_of(API_SERVER_AWAY, message, retry_after=1).of(Unfinished)

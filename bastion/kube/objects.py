@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from bastion.kube.metadata import Metadata, Struct
+from bastion.kube.podtroubles import Condition, ContainerStatus, Trouble
 
 TCP = "TCP"  # the only one that HTTP uses
 
@@ -96,6 +97,27 @@ class PodStatus(Struct, frozen=True):
     pod_ips: tuple[PodIP, ...] | None = msgspec.field(default=None, name="podIPs")
 
 
+class WireStatus(PodStatus, frozen=True):
+    """As it comes; `compaction` keeps a PodStatus of it, or an UnreadyStatus."""
+
+    reason: str = ""
+    conditions: tuple[Condition, ...] | None = None
+    init_container_statuses: tuple[ContainerStatus, ...] | None = None
+    container_statuses: tuple[ContainerStatus, ...] | None = None
+
+
+class UnreadyStatus(PodStatus, frozen=True):
+    """Of the few pods that are not ready: why, and the labels by which a service would select it."""
+
+    trouble: Trouble = Trouble("")
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class WireMetadata(Metadata, frozen=True):
+    labels: dict[str, str] | None = None
+    deletion_timestamp: str | None = None
+
+
 class Pod(Struct, frozen=True):
     metadata: Metadata
     spec: PodSpec = PodSpec()
@@ -129,6 +151,13 @@ class Pod(Struct, frozen=True):
         return self.status.phase in ("Succeeded", "Failed")
 
 
+class WirePod(Pod, frozen=True):
+    """As it comes: `compaction` makes a Pod of it."""
+
+    metadata: WireMetadata
+    status: WireStatus = WireStatus()
+
+
 # --- services
 
 
@@ -145,6 +174,7 @@ class ServiceSpec(Struct, frozen=True):
     cluster_ip: str = msgspec.field(default="", name="clusterIP")
     cluster_ips: tuple[str, ...] | None = msgspec.field(default=None, name="clusterIPs")
     ip_families: tuple[str, ...] | None = None
+    selector: dict[str, str] | None = None
 
     @property
     def first_family(self) -> str:
@@ -259,7 +289,7 @@ PATHS: dict[str, str] = {
     "nodes": "/api/v1/nodes",
 }
 STRUCTS: dict[str, type[Object]] = {
-    "pods": Pod,
+    "pods": WirePod,
     "services": Service,
     "endpointslices": EndpointSlice,
     "nodes": Node,

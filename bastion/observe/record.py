@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from types import TracebackType
 
+from bastion.kube.errorword import Word
 from bastion.kube.requestinfo import RequestInfo
+from bastion.kube.status import StatusError
 from bastion.kube.user import User
 
 _clock = time.perf_counter
@@ -41,6 +43,7 @@ class Record:
         "stream_in",
         "stream_out",
         "user",
+        "word",
     )
 
     def __init__(self, method: str, path: bytes, client: str, audit_id: str) -> None:
@@ -59,6 +62,7 @@ class Record:
         self.code = 0
         self.error = ""  # why the bastion itself made the answer: a reason of Status, and what lies behind it
         # empty, or how the exchange was cut short, why a tunnel ended, what came of signing in
+        self.word: Word | None = None  # that of the error
         self.outcome = ""
         self.bytes_in = 0
         self.bytes_out = 0
@@ -69,6 +73,11 @@ class Record:
         self._stage_began = 0.0
         self.seconds = 0.0
         self.started = _clock()
+
+    def fail(self, error: StatusError) -> None:
+        """The bastion itself makes the response."""
+        self.error, self.cause = f"{error.reason}: {error.message}", error.cause or self.cause
+        self.word = error.word
 
     def measure(self, code: int, bytes_in: int, bytes_out: int) -> None:
         """Up to now.  What went through a tunnel is added to the bytes of the bodies."""

@@ -10,11 +10,12 @@ import msgspec
 
 from bastion.balance.pool import Balancer
 from bastion.kube.endpoint import Endpoint
-from bastion.kube.status import StatusError, gateway_timeout, service_unavailable
+from bastion.kube.errors import UNREACHED, error_of, overloaded
+from bastion.kube.status import StatusError
 from bastion.message.answers import ClientResponse, Policy, RequestContext, present
 from bastion.message.mount import Mount
 from bastion.message.page.html import HtmlRewriter, RewriteAborted
-from bastion.network.errors import NetworkError, UpstreamTimeout
+from bastion.network.errors import NetworkError
 from bastion.network.http1.connection import Connection
 from bastion.network.http1.response import Response
 from bastion.network.transport import Request, RoundTrip, Transport, may_stay_unread
@@ -22,7 +23,7 @@ from bastion.observe.record import Record
 from bastion.proxy.attempts import Attempts, note_failure
 from bastion.proxy.envelope import Envelope, backend_lines, head_of, logs_in
 from bastion.proxy.exchange import Exchange
-from bastion.proxy.retry import IDEMPOTENT, UPSTREAM_STATUS, may_resend
+from bastion.proxy.retry import IDEMPOTENT, may_resend
 from bastion.proxy.router import Route, Router
 from bastion.proxy.streams import UnderWay
 from bastion.proxy.turns import Turns
@@ -77,8 +78,10 @@ class Forwarder:
         """
         asker = envelope.asker
         if begun is None and not self._waiting.enter(route.key, asker):
-            raise service_unavailable(
-                "too many requests wait for this target already; try again shortly", retry_after=1
+            raise overloaded(
+                "too many requests wait for this target already (--max-waiting-per-target);"
+                " try again shortly",
+                code=503,
             )
         upload = (
             Upload(exchange.body, Place(self._waiting, route.key, asker))
@@ -260,7 +263,4 @@ def request_head(exchange: Exchange, route: Route, envelope: Envelope, policy: P
 
 
 def unreachable(error: NetworkError) -> StatusError:
-    message = f"error trying to reach service: {error}"
-    if UPSTREAM_STATUS.get(type(error)) == 504 or isinstance(error, UpstreamTimeout):
-        return gateway_timeout(message)
-    return service_unavailable(message)
+    return error_of(error.word, UNREACHED, str(error))

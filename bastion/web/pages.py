@@ -48,6 +48,8 @@ h1 + [role=alert] { margin-top: .9rem; }
 [role=alert] { padding: .65rem .8rem; color: var(--alert); background: var(--alert-ground);
   border-radius: 9px; }
 code { font: .9em ui-monospace, "SF Mono", Menlo, monospace; color: var(--text); overflow-wrap: anywhere; }
+pre { margin: 0 0 1.1rem; padding: .65rem .8rem; overflow-x: auto; background: var(--ground);
+  border: 1px solid var(--line); border-radius: 9px; font: .8rem/1.45 ui-monospace, Menlo, monospace; }
 code span { white-space: nowrap; }
 ul { display: flex; flex-wrap: wrap; gap: .4rem; margin: 0 0 1.1rem; padding: 0; list-style: none; }
 li { padding: .15rem .6rem; font-size: .875rem; color: var(--quiet); border: 1px solid var(--line);
@@ -61,20 +63,25 @@ LOGO = (
 )
 
 _DIGEST = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-HEADERS = {"Cache-Control": "no-store", **headers_of(page_fields(f"'sha256-{_DIGEST}'"))}
+FIELDS = page_fields(f"'sha256-{_DIGEST}'")
+HEADERS = {"Cache-Control": "no-store", **headers_of(FIELDS)}
 
 
 def page(title: str, content: str, code: int = 200) -> Response:
     """`content` is HTML, `title` is text."""
-    text = (
+    mark = {"X-Bastion-Error": HTTPStatus(code).phrase.replace(" ", "")} if code >= 400 else {}
+    return Response(document(title, content), code, HEADERS | mark, "text/html; charset=utf-8")
+
+
+def document(title: str, content: str) -> str:
+    """`content` is HTML, `title` is text."""
+    return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="robots" content="noindex">\n'
         f"<title>{escape(title)} · bastion</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
         f"<header>{LOGO}bastion</header>\n<h1>{escape(title)}</h1>\n{content}\n</main>\n</body>\n</html>\n"
     )
-    mark = {"X-Bastion-Error": HTTPStatus(code).phrase.replace(" ", "")} if code >= 400 else {}
-    return Response(text, code, HEADERS | mark, "text/html; charset=utf-8")
 
 
 # Links are relative: the pages are at `/login` and at `/.bastion/login`.

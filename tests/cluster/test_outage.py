@@ -18,7 +18,7 @@ from bastion.authz.cached import CachedAuthorizer
 from bastion.authz.sar import AccessReviewAuthorizer
 from bastion.cluster.client import TIMEOUT
 from bastion.cluster.errors import ApiError
-from bastion.cluster.outage import unanswered, unreadable
+from bastion.cluster.outage import AUTHORIZING, unanswered, unreadable
 from bastion.kube.attributes import Attributes
 from bastion.kube.status import StatusError
 from bastion.kube.user import User
@@ -129,7 +129,7 @@ def test_what_may_never_be_listed_is_not_to_be_asked_for_again_shortly() -> None
     told = unreadable("pods, services")
     assert (told.code, told.headers) == (503, ())
     assert told.message.startswith("the bastion itself may not list pods, services ")
-    assert "try again" not in told.message + unanswered("x", ApiError("x", 403)).message
+    assert "try again" not in told.message + unanswered(AUTHORIZING, ApiError("x", 403)).message
 
 
 def test_a_call_gives_up_before_whoever_waits_for_it() -> None:
