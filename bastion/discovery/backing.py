@@ -89,6 +89,11 @@ class EndpointFinder:
         families = set().union(*(share.families for share in shares))
         return by_family(ready or [backed for share in shares for backed in share.ending], families, family)
 
+    def is_truncated(self, target: Target) -> bool:
+        """Whether some of its slices are ignored."""
+        slices = self._catalog.slices_of(target.namespace, target.name)
+        return sum(1 for _ in listed_slices(self._catalog, target, self._on_truncated)) < len(slices)
+
     def _share(self, key: Key, piece: EndpointSlice, number: int, tls: TLSProfile | None) -> PortEndpoints:
         known = self._catalog.memos.slices.of(*key)
         share = known.get((number, tls))

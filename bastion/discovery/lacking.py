@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from bastion.discovery.backing import listed_slices, port_of
-from bastion.discovery.catalog import Catalog, Key
+from bastion.discovery.backing import MOST_LISTED, port_of
+from bastion.discovery.catalog import Catalog
 from bastion.kube.errors import POD, error_of
 from bastion.kube.errorword import Word
 from bastion.kube.errorwords import (
@@ -22,14 +22,14 @@ from bastion.kube.errorwords import (
     PODS_NOT_READY,
     SELECTOR_MATCHES_NOTHING,
 )
-from bastion.kube.objects import Pod, Service, SliceEndpoint, UnreadyStatus
+from bastion.kube.objects import EndpointSlice, Pod, Service, SliceEndpoint, UnreadyStatus
 from bastion.kube.podtroubles import READINESS, Trouble
 from bastion.kube.status import Cause, StatusError, quoted
 from bastion.kube.target import Target
 
 NOT_DIALLED = "not one that this bastion may dial (--allow-target-cidr)"
 REASONS_NAMED = 8
-MOST_COUNTED = 2048  # endpoints, and pods
+MOST_COUNTED, MOST_SLICES = 2048, 256  # endpoints, and pods; slices
 
 
 def no_endpoints(word: Word, name: str, why: str = "", causes: tuple[Cause, ...] = ()) -> StatusError:
@@ -39,24 +39,28 @@ def no_endpoints(word: Word, name: str, why: str = "", causes: tuple[Cause, ...]
     )
 
 
-def why_none(catalog: Catalog, target: Target, service: Service, port: str) -> StatusError:
+def why_none(
+    catalog: Catalog, target: Target, service: Service, port: str, *, truncated: bool
+) -> StatusError:
     """503 for a service and its port of this name that no endpoint is there for."""
     endpoints = [*islice(_endpoints(catalog, target), MOST_COUNTED)]
+    name = target.id if endpoints else target.name  # as in kube-apiserver
+    if truncated:
+        sentence = f"none of the first {MOST_LISTED} in its slices is ready, and the others are ignored"
+        return no_endpoints(PODS_NOT_READY, name, sentence)
     if not service.spec.selector and not endpoints:
-        return no_endpoints(
-            NO_SELECTOR, target.id, "it has no selector, and there are no endpoint slices for it"
-        )
+        return no_endpoints(NO_SELECTOR, name, "it has no selector, and there are no endpoint slices for it")
     pods = _unready(catalog, service, target, endpoints)
     if not endpoints and not pods:
         selector = ",".join(f"{key}={value}" for key, value in sorted((service.spec.selector or {}).items()))
         sentence = f"no pod of the namespace has the labels {selector} of its selector"
-        return no_endpoints(SELECTOR_MATCHES_NOTHING, target.id, sentence)
+        return no_endpoints(SELECTOR_MATCHES_NOTHING, name, sentence)
     if endpoints and all(one.conditions.terminating is True for one in endpoints):
         return no_endpoints(ALL_TERMINATING, target.id, _terminating(len(endpoints)))
     usable = [one for one in endpoints if one.ready or one.serves_while_ending]
     if not usable:
-        return _pods_not_ready(target, pods, max(len(pods), len(endpoints)))
-    if not any(port_of(piece, port) for _, piece in listed_slices(catalog, target, _ignore)):
+        return _pods_not_ready(name, pods, max(len(pods), len(endpoints)))
+    if not any(port_of(piece, port) for piece in _slices(catalog, target)):
         return no_endpoints(NO_SUCH_PORT, target.id, "its pods have no port for it (targetPort)")
     owned = [address for one in usable for address in _owned(catalog, target, one)]
     if not owned:
@@ -68,12 +72,12 @@ def why_none(catalog: Catalog, target: Target, service: Service, port: str) -> S
     return no_endpoints(ADDRESS_REFUSED, target.id, f"its addresses are {NOT_DIALLED}")
 
 
-def _ignore(service: Key) -> None:
-    """That a service lists too many was told where its endpoints were looked for."""
+def _slices(catalog: Catalog, target: Target) -> Iterator[EndpointSlice]:
+    return islice(catalog.slices_of(target.namespace, target.name).values(), MOST_SLICES)
 
 
 def _endpoints(catalog: Catalog, target: Target) -> Iterator[SliceEndpoint]:
-    for _, piece in listed_slices(catalog, target, _ignore):
+    for piece in _slices(catalog, target):
         yield from piece.endpoints or ()
 
 
@@ -105,7 +109,7 @@ def _terminating(count: int) -> str:
     return f"all {count} endpoints are terminating" if count > 1 else "its 1 endpoint is terminating"
 
 
-def _pods_not_ready(target: Target, pods: list[Pod], count: int) -> StatusError:
+def _pods_not_ready(name: str, pods: list[Pod], count: int) -> StatusError:
     """`count` pods, of which those that are known to be unready are told by their reasons."""
     troubles: dict[str, list[Trouble]] = {}
     for pod in pods:
@@ -116,7 +120,7 @@ def _pods_not_ready(target: Target, pods: list[Pod], count: int) -> StatusError:
     if told:
         sentence += ": " + ", ".join(_phrase(reason, alike) for reason, alike in told[:REASONS_NAMED])
     causes = tuple(Cause(reason, str(len(alike)), POD) for reason, alike in told[:REASONS_NAMED])
-    return no_endpoints(PODS_NOT_READY, target.id, sentence, causes)
+    return no_endpoints(PODS_NOT_READY, name, sentence, causes)
 
 
 def _phrase(reason: str, alike: list[Trouble]) -> str:

@@ -49,12 +49,14 @@ SERVICE_PORTS, POD_PORTS = 64, 4
 class Resolution(msgspec.Struct, frozen=True, gc=False):
     """Requests with the same `key` take turns over `endpoints`.
 
-    `standby`: the same pods in their other address family, for a dial that fails.
+    `standby`: the same pods in their other address family, for a dial that fails.  `truncated`: the
+    service lists more than is looked at.
     """
 
     key: tuple[str, str, str, int]
     endpoints: tuple[Endpoint, ...]
     standby: tuple[Endpoint, ...] = ()
+    truncated: bool = False
 
 
 class UnknownTarget(RetryResolution):
@@ -131,17 +133,22 @@ class Resolver:
             port = self._service_port(service, target)
             tls = tls_of(target, port.app_protocol, port.name, port.port)
             found = self._endpoints.find(target, port.name, tls, service.spec.first_family)
-            resolved = Resolution(("services", *key, port.port), found.endpoints, found.standby)
+            resolved = Resolution(
+                ("services", *key, port.port),
+                found.endpoints,
+                found.standby,
+                self._endpoints.is_truncated(target),
+            )
             known = _remembered(self._catalog.memos.services, key, target, resolved, SERVICE_PORTS)
         if not known.endpoints:
-            raise self._why_none(target)
+            raise self._why_none(target, truncated=known.truncated)
         return known
 
-    def _why_none(self, target: Target) -> NoneReady:
+    def _why_none(self, target: Target, *, truncated: bool) -> NoneReady:
         """Found out when it is asked: pods that no slice names tell of it."""
         service = self._catalog.services[(target.namespace, target.name)]
         port = self._service_port(service, target)
-        return why_none(self._catalog, target, service, port.name).of(NoneReady)
+        return why_none(self._catalog, target, service, port.name, truncated=truncated).of(NoneReady)
 
     def _service_port(self, service: Service, target: Target) -> ServicePort:
         if service.spec.type == "ExternalName":

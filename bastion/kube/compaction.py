@@ -9,10 +9,10 @@ from typing import TypeVar, cast
 
 from msgspec.structs import force_setattr
 
+from bastion.kube.declaredprobe import DeclaredProbe
 from bastion.kube.metadata import NO_ANNOTATIONS, Metadata
 from bastion.kube.objects import (
     SERVICE_NAME_LABEL,
-    DeclaredProbe,
     EndpointConditions,
     EndpointSlice,
     Node,

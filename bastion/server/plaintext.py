@@ -26,7 +26,7 @@ def _whole() -> bytes:
         b"HTTP/1.1 400 Bad Request",
         b"Content-Type: " + CONTENT_TYPE,
         b"Content-Length: %d" % len(body),
-        b"X-Bastion-Error: BadRequest",
+        b"X-Bastion-Error: " + refusal.name.encode(),
     )
     return b"\r\n".join((*head, b"Connection: close", b"", body))
 

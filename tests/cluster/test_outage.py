@@ -36,7 +36,7 @@ CAUSES = [
     ),
     pytest.param(
         ApiError("x", 403),
-        "the bastion itself may not ask the Kubernetes API server for this",
+        "the bastion itself may not c",
         None,
         id="403",
     ),
@@ -65,11 +65,11 @@ CAUSES = [
         id="refused",
     ),
     pytest.param(
-        TimeoutError(), "the Kubernetes API server did not answer; try again shortly", 2, id="timeout"
+        TimeoutError(), "the Kubernetes API server did not answer in time; try again shortly", 2, id="timeout"
     ),
     pytest.param(
         ValueError("hunter2"),
-        "the Kubernetes API server's answer could not be read; try again shortly",
+        "the Kubernetes API server gave an answer that could not be read; try again shortly",
         2,
         id="no-review",
     ),
@@ -119,9 +119,10 @@ def test_each_cause_is_told_for_what_it_is(
         else "cannot authorize the request: "
     )
     assert told.headers == (((b"Retry-After", str(retry_after).encode()),) if retry_after else ())
-    assert json.loads(told.body()).get("details") == (
-        {"retryAfterSeconds": retry_after} if retry_after else None
-    )
+    details = json.loads(told.body())["details"]
+    assert details.get("retryAfterSeconds") == retry_after
+    word = "ApiServerAway" if retry_after else "BastionNotPermitted"
+    assert (details["causes"][0]["reason"], details["causes"][0]["field"]) == (word, "apiserver")
     assert "hunter2" not in told.message
 
 
