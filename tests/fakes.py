@@ -457,9 +457,17 @@ def pod(
 
 
 def service(
-    name: str, *ports: dict[str, Any], namespace: str = "ns", type: str = "ClusterIP"
+    name: str,
+    *ports: dict[str, Any],
+    namespace: str = "ns",
+    type: str = "ClusterIP",
+    annotations: Mapping[str, str] | None = None,
+    **spec: Any,
 ) -> dict[str, Any]:
-    return {"metadata": {"name": name, "namespace": namespace}, "spec": {"type": type, "ports": list(ports)}}
+    return {
+        "metadata": {"name": name, "namespace": namespace, "annotations": annotations},
+        "spec": {"type": type, "ports": list(ports), **spec},
+    }
 
 
 def endpoints(

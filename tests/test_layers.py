@@ -20,7 +20,7 @@ ROWS = [
     {"cli"},
     {"demo"},
     {"wiring", "localproxy"},
-    {"server", "web", "node", "probe", "standalone"},
+    {"server", "web", "node", "l4", "probe", "standalone"},
     {"proxy"},
     {"authn", "authz", "signin", "discovery"},
     {"cluster", "identity", "network", "observe"},
@@ -51,6 +51,7 @@ FOREIGN = {  # library -> the only places that may import it
     "cel": {"probe"},
     "dns": {"probe"},
     "h2": {"probe"},
+    "ngh2": {"network/http2/nghttp.py"},
     "sqlite3": {"probe"},
     "yaml": {"kube/documents.py"},
 }

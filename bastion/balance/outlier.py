@@ -66,9 +66,13 @@ class Outliers:
 
         Iterating to an ejected one that is due makes this request its probe.
         """
-        if not self._all and not self._users:
+        if not self:
             return endpoints
         return self._in_order(endpoints, user, now)
+
+    def __bool__(self) -> bool:
+        """Whether any endpoint fails."""
+        return bool(self._all or self._users)
 
     def _in_order(self, endpoints: Iterable[E], user: Hashable, now: float) -> Iterator[E]:
         others = []
@@ -92,7 +96,7 @@ class Outliers:
 
     def well(self, endpoint: Hashable, user: Hashable) -> bool:
         """Whether the endpoint is not ejected; unlike `worth_a_try` this is never a probe."""
-        if not self._all and not self._users:
+        if not self:
             return True
         runs, everybody = self._users.get(user), self._all.get(endpoint)
         own = runs.get(endpoint) if runs is not None else None

@@ -31,4 +31,6 @@ class Balancer:
 
     def choose(self, endpoints: Iterable[T], asker: Hashable, now: float) -> T | None:
         """The first endpoint that is not ejected, else the first ejected one; None where there is none."""
+        if not self.outliers and isinstance(endpoints, tuple):
+            return endpoints[0] if endpoints else None
         return next(iter(self.outliers.order(endpoints, asker, now)), None)

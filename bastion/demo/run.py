@@ -16,9 +16,9 @@ from bastion.demo.workloads import NETWORKS, Workloads, demo_tokens, manifests_a
 from bastion.kube.kubeconfig import kubeconfig
 from bastion.runtime.certificates import Authority
 from bastion.runtime.errors import StartError
+from bastion.runtime.listening import listen
 from bastion.runtime.private import write_private
 from bastion.runtime.trust import server_context
-from bastion.server.listener import bind
 from bastion.server.run import Endings, Server
 from bastion.settings.config import Config, serve_config
 from bastion.wiring.bastion import open_bastion
@@ -82,7 +82,7 @@ def _own_socket(port: int | None) -> socket.socket:
     """Raises StartError."""
     for candidate in [port] if port is not None else range(PORT, PORT + MOST):
         try:
-            return bind("127.0.0.1", candidate)
+            return listen(("127.0.0.1", candidate))
         except OSError as error:
             taken = f"cannot listen on 127.0.0.1:{candidate}: {(error.strerror or str(error)).lower()}"
             if error.errno != errno.EADDRINUSE:

@@ -12,7 +12,7 @@ from itertools import islice
 
 from bastion.discovery.index import Index, Memos
 from bastion.discovery.kubelets import DEFAULT_KUBELET_PORT, Kubelets
-from bastion.discovery.listeners import Listeners, tell
+from bastion.discovery.listeners import Annotated, Listeners, tell
 from bastion.kube.objects import EndpointSlice, Node, Object, Pod, Service, UnreadyStatus
 
 WIDE = 256  # slices that name one pod: with more it is cheaper to drop the whole namespace
@@ -36,6 +36,7 @@ class Catalog:
         self._unready: dict[str, dict[Key, Pod]] = {}  # namespace -> its pods that are not ready
         self._kubelets = Kubelets()
         self.memos = Memos()
+        self.revision = 0  # changes with whatever may change where a target leads
         self.synced: dict[str, bool] = {}  # per resource: was a whole list read?
         # of the resources not synced, those that the API server does not let the bastion list
         self.refused: set[str] = set()
@@ -96,6 +97,7 @@ class Catalog:
 
     def apply(self, resource: str, new: Object | None, key: Key) -> None:
         """One object was added or changed, or (None) deleted."""
+        self.revision += 1
         if resource == "pods":
             self._apply_pod(key, new if isinstance(new, Pod) else None)
         elif resource == "services":
@@ -107,6 +109,7 @@ class Catalog:
 
     def expect(self, resource: str, namespace: str = "") -> None:
         """A list of this resource (of one namespace, where one is given) will be read."""
+        self.revision += 1
         self._unread.add((resource, namespace))
         self.synced[resource] = False
 
@@ -125,6 +128,7 @@ class Catalog:
                     work = 0
                     yield
             yield
+        self.revision += 1
         self.refused.discard(resource)
         self._unread.discard((resource, namespace))
         self.synced[resource] = all(unread != resource for unread, _ in self._unread)
@@ -159,6 +163,7 @@ class Catalog:
             self._index_pod(key, old, Index.leave)
         if new is not None:
             self.pods[key] = new
+            self._say_annotated(old, new)
             self._index_pod(key, new, Index.join)
             self._forget_around(key, new)
             for address in new.addresses if old is None or old.metadata.uid != new.metadata.uid else ():
@@ -209,6 +214,11 @@ class Catalog:
             self.memos.slices.forget(*piece)
             self.memos.services.forget(namespace, self._slices[piece].service)
 
+    def _say_annotated(self, old: Annotated | None, new: Annotated) -> None:
+        said = new.metadata.annotations
+        if said is not None and (old is None or old.metadata.annotations != said):
+            tell(self.listeners.annotated, new)
+
     def _say_gone(self, old: Pod, new: Pod | None) -> None:
         """An address of the host network is gone only with its last pod."""
         kept = (
@@ -244,6 +254,7 @@ class Catalog:
         if new is None:
             self.services.pop(key, None)
         else:
+            self._say_annotated(self.services.get(key), new)
             self.services[key] = new
         self.memos.services.forget(*key)
 

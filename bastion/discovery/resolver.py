@@ -90,6 +90,11 @@ class Resolver:
         self._namespaces = frozenset(namespaces)
         self._endpoints = EndpointFinder(catalog, policy, on_truncated)
 
+    @property
+    def revision(self) -> int:
+        """Changes with whatever may change where a target leads."""
+        return self._catalog.revision
+
     def resolve(self, target: Target) -> Resolution:
         """Raises StatusError: 400 shape or address, 403 nodes not served, 404 no such target (UnknownTarget),
         503 not ready, or Unfinished.

@@ -15,18 +15,35 @@ HEALTH = (b"/livez", b"/readyz", b"/healthz")
 # Short form of each: a record is left by those of the second row alone.
 PLAIN = frozenset((*HEALTH, METRICS, b"/openapi.json"))
 SIGN_IN = frozenset((LOGIN, b"/logout"))
+PORTAL = b"/"  # the short form is the bastion's for people alone
+UI = b"/ui/"
+_ASSETS = b"/ui/assets/"
+FILES = frozenset((b"/favicon.ico", b"/robots.txt"))
+PAGES = frozenset((b"/status", b"/status.json", b"/status.rss"))
 _HEALTH_CHECKS = tuple(path + b"/" for path in HEALTH)
 
 
 def is_plain(short: bytes) -> bool:
     """Whether the answer needs nobody to be known, and leaves no record; `/readyz/<check>` is one, too."""
-    return short in PLAIN or short.startswith(_HEALTH_CHECKS)
+    return short in PLAIN or short in FILES or short.startswith((*_HEALTH_CHECKS, _ASSETS))
+
+
+def is_page(short: bytes) -> bool:
+    """Whether it is one of the pages for people who are signed in, but for the portal."""
+    return short in PAGES or short.startswith(UI)
 
 
 def short_form(path: bytes) -> bytes | None:
     """`/readyz` of `/.bastion/readyz`; None where the path has no short form."""
     short = path[len(PREFIX) :] if path.startswith(PREFIX) else b""
-    return short if is_plain(short) or short in SIGN_IN or short == VERSION else None
+    if is_plain(short) or is_page(short) or short in SIGN_IN or short in (VERSION, PORTAL):
+        return short
+    return None
+
+
+def is_asset(path: bytes) -> bool:
+    """Whether pages of ours on any host load it."""
+    return path.startswith(PREFIX + _ASSETS)
 
 
 def is_reserved(path: bytes) -> bool:

@@ -9,8 +9,9 @@ from typing import TypeVar, cast
 
 from msgspec.structs import force_setattr
 
+from bastion.kube.annotations import kept
 from bastion.kube.declaredprobe import DeclaredProbe
-from bastion.kube.metadata import NO_ANNOTATIONS, Metadata
+from bastion.kube.metadata import AnnotatedMetadata
 from bastion.kube.objects import (
     SERVICE_NAME_LABEL,
     EndpointConditions,
@@ -42,8 +43,8 @@ def compact(object: O) -> O:
         object = cast(O, _kept(object))
     metadata = object.metadata
     force_setattr(metadata, "namespace", intern(metadata.namespace))
-    if metadata.annotations == NO_ANNOTATIONS:
-        force_setattr(metadata, "annotations", NO_ANNOTATIONS)  # one for all
+    if isinstance(object, Pod | Service) and object.metadata.annotations is not None:
+        force_setattr(metadata, "annotations", kept(object.metadata.annotations))
     if isinstance(object, Pod):
         _compact_pod(object)
     elif isinstance(object, EndpointSlice):
@@ -79,7 +80,7 @@ def _kept(pod: WirePod) -> Pod:
             terminating=metadata.deletion_timestamp is not None,
         )
         kept = UnreadyStatus(*told, trouble, _interned(metadata.labels or {}))
-    plain = Metadata(
+    plain = AnnotatedMetadata(
         metadata.name,
         metadata.namespace,
         metadata.uid,

@@ -63,6 +63,16 @@ class HostNames:
         service, port, namespace = parts[0], parts[1] if len(parts) == 3 else "", parts[-1]
         return Application(resource, namespace, _id(scheme, service, port))
 
+    def host_of(self, application: Application) -> str | None:
+        """None where it does not fit into a host name."""
+        kind = next((kind for kind, resource in RESOURCES.items() if resource == application.resource), "")
+        named = application.id.replace(":", "--").removesuffix("--")
+        host = f"{named}--{application.namespace}.{kind}.{self.suffix}"
+        try:
+            return host if self.application(host.encode()) == application else None
+        except StatusError:
+            return None
+
     def _unfit(self, host: str) -> StatusError:
         return error_of(
             HOST_NAME_UNCLEAR,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from bastion.kube.declaredprobe import DeclaredProbe
-from bastion.kube.metadata import Metadata, Struct
+from bastion.kube.metadata import AnnotatedMetadata, Metadata, Struct
 from bastion.kube.podtroubles import Condition, ContainerStatus, Trouble
 
 TCP = "TCP"  # the only one that HTTP uses
@@ -80,13 +80,13 @@ class UnreadyStatus(PodStatus, frozen=True):
     labels: dict[str, str] = msgspec.field(default_factory=dict)
 
 
-class WireMetadata(Metadata, frozen=True):
+class WireMetadata(AnnotatedMetadata, frozen=True):
     labels: dict[str, str] | None = None
     deletion_timestamp: str | None = None
 
 
 class Pod(Struct, frozen=True):
-    metadata: Metadata
+    metadata: AnnotatedMetadata
     spec: PodSpec = PodSpec()
     status: PodStatus = PodStatus()
 
@@ -161,7 +161,7 @@ class ServiceSpec(Struct, frozen=True):
 
 
 class Service(Struct, frozen=True):
-    metadata: Metadata
+    metadata: AnnotatedMetadata
     spec: ServiceSpec = ServiceSpec()
 
 

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bastion.localproxy.options import Options
-
-BACKLOG = 2048
+from bastion.runtime import listening
 
 
 class ListenError(Exception):
@@ -56,19 +55,11 @@ def tcp(address: str, port: int) -> socket.socket:
     except (socket.gaierror, UnicodeError):
         raise ListenError(f"listen tcp: lookup {address}: no such host") from None
     family, _, _, _, where = min(found, key=lambda one: one[0] != socket.AF_INET)
-    sock = socket.socket(family, socket.SOCK_STREAM)
     try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if everywhere else 1)
-        sock.bind(where)
-        sock.listen(BACKLOG)
-        sock.setblocking(False)
+        return listening.listen(where, family, both=everywhere)
     except OSError as error:
-        sock.close()
         shown = f"[{where[0]}]:{port}" if ":" in str(where[0]) else f"{where[0]}:{port}"
         raise ListenError(f"listen tcp {shown}: bind: {_cause(error)}") from None
-    return sock
 
 
 def _unix(path: str) -> socket.socket:
@@ -85,7 +76,7 @@ def _unix(path: str) -> socket.socket:
             sock.bind(path)
         finally:
             os.umask(before)
-        sock.listen(BACKLOG)
+        sock.listen(listening.BACKLOG)
         sock.setblocking(False)
     except OSError as error:
         sock.close()

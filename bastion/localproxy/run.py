@@ -33,6 +33,7 @@ from bastion.network.tls.layer import SharedBuffers, TLSLayer
 from bastion.proxy.exchange import Exchange
 from bastion.runtime.deadlines import Deadlines
 from bastion.runtime.errors import StartError
+from bastion.runtime.listening import BACKLOG
 from bastion.server import plaintext
 from bastion.server.memory import settle_memory, tune_allocator
 from bastion.server.state import ServerState
@@ -218,7 +219,7 @@ async def _accepting(
     if options.unix_socket and listening.port == 0:
         server = await loop.create_unix_server(connection, sock=listening.sock)
     else:
-        server = await loop.create_server(connection, sock=listening.sock, backlog=listen.BACKLOG)
+        server = await loop.create_server(connection, sock=listening.sock, backlog=BACKLOG)
     try:
         yield
     finally:

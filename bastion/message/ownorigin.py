@@ -82,10 +82,11 @@ _APART: tuple[Field, ...] = (
 )
 
 
-def _policy(*directives: str) -> Field:
+def _policy(*directives: str, after: tuple[str, ...] = ()) -> Field:
     # Not `sandbox`: with an opener policy beside it, HTML ("navigation params") has browsers show an error
     # page instead.
-    text = "; ".join(("default-src 'none'", *directives, "frame-ancestors 'none'", "base-uri 'none'"))
+    framing = ("frame-ancestors 'none'", "base-uri 'none'")
+    text = "; ".join(("default-src 'none'", *directives, *framing, *after))
     return (b"content-security-policy", b"Content-Security-Policy", text.encode())
 
 
@@ -93,12 +94,20 @@ def _policy(*directives: str) -> Field:
 DATA = (_policy("form-action 'none'"), *_APART)
 
 
-def page_fields(style: str) -> tuple[Field, ...]:
-    """Of HTML without scripts; `style` is the source (CSP 3) of its one style sheet."""
-    # form-action must cover redirects after the form, too, and those go wherever the application sends its
-    # visitors.
+def page_fields(nonce: str, *, elsewhere: bool = False) -> tuple[Field, ...]:
+    """Of HTML whose style and script have this nonce, or none at all.
+
+    `elsewhere`: a form on it may lead to other hosts; form-action covers redirects after the form, too.
+    """
     return (
-        _policy(f"style-src {style}", "form-action 'self' https:"),
+        _policy(
+            f"script-src 'nonce-{nonce}'",
+            f"style-src 'nonce-{nonce}'",
+            "img-src 'self'",
+            "connect-src 'self'",
+            f"form-action 'self'{' https:' if elsewhere else ''}",
+            after=("require-trusted-types-for 'script'", "trusted-types 'none'"),
+        ),
         *_APART,
         # Not no-referrer: that would turn the Origin of our own forms into `null`.
         (b"referrer-policy", b"Referrer-Policy", b"same-origin"),

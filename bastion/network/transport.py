@@ -6,6 +6,7 @@ The body is sent while the answer is awaited, because a backend may answer befor
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -13,8 +14,7 @@ import msgspec
 from bastion.kube.endpoint import Endpoint
 from bastion.network.connections import ConnectionPool
 from bastion.network.http1.connection import Connection
-from bastion.network.http1.receiver import Direct
-from bastion.network.http1.response import Response
+from bastion.network.http1.response import Interim, Response
 from bastion.network.relay import Stream
 from bastion.settings.sections import Timeouts
 
@@ -48,7 +48,8 @@ class Request(msgspec.Struct, frozen=True, gc=False):
 
     `owner` names the user whose request it is, empty where that is not known.  `once`: it cannot be sent
     again, so a kept connection is looked at once more.  `logs_in`: it may log its connection in, which then
-    serves no other request.  `upgrade`: the response may switch protocols.
+    serves no other request.  `upgrade`: the response may switch protocols.  `interim` is told of 1xx
+    responses; `trailers` gives the lines that follow a chunked body, once that was read to its end.
     """
 
     method: str
@@ -58,6 +59,8 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     once: bool = False
     logs_in: bool = False
     upgrade: bool = False
+    interim: Interim | None = None
+    trailers: Callable[[], bytes] | None = None
 
 
 class RoundTrip:
@@ -93,6 +96,7 @@ class RoundTrip:
             body_idle=self._timeouts.response_idle,
             with_body=with_body,
             to_switch=request.upgrade,
+            interim=request.interim,
         )
         if body is None or not with_body:
             connection.sent()
@@ -101,7 +105,7 @@ class RoundTrip:
                 connection.owner = request.owner
             else:
                 connection.retire()
-            self._upload = asyncio.create_task(_upload(connection, body))
+            self._upload = asyncio.create_task(_upload(connection, body, request.trailers))
         if request.logs_in:
             connection.retire()
 
@@ -144,17 +148,6 @@ class Transport:
         self._pool = pool
         self.timeouts = timeouts
 
-    def take(self, endpoint: Endpoint, owner: str) -> Connection | None:
-        """A kept connection, None where there is none.  `release` must follow."""
-        return self._pool.take(endpoint, owner)
-
-    def begin_directly(self, connection: Connection, head: bytes, direct: Direct) -> None:
-        timeouts = self.timeouts
-        connection.begin_directly(head, direct, timeouts.response_header, timeouts.response_idle)
-
-    def release_directly(self, connection: Connection) -> None:
-        self._pool.release_directly(connection)
-
     def under_way(self, connection: Connection, request: Request) -> RoundTrip:
         """One whose request was sent directly."""
         return RoundTrip(self._pool, self.timeouts, connection, request)
@@ -177,7 +170,7 @@ class Transport:
         return RoundTrip(self._pool, self.timeouts, await self._pool.dial(endpoint, patience), request)
 
 
-async def _upload(connection: Connection, body: Body) -> None:
+async def _upload(connection: Connection, body: Body, trailers: Callable[[], bytes] | None) -> None:
     while data := await body.read():
         if body.chunked:
             data = b"%x\r\n%b\r\n" % (len(data), data)
@@ -185,5 +178,5 @@ async def _upload(connection: Connection, body: Body) -> None:
         if not connection.writable:
             await connection.drain()
     if body.chunked:
-        connection.send(b"0\r\n\r\n")
+        connection.send(b"0\r\n%b\r\n" % (trailers() if trailers is not None else b""))
     connection.sent()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from bastion.kube import objects
-from bastion.kube.metadata import Metadata, Struct
+from bastion.kube.metadata import AnnotatedMetadata, Metadata, Struct
 
 PROXY_NAME_LABEL = "service.kubernetes.io/service-proxy-name"
 HEADLESS_LABEL = "service.kubernetes.io/headless"
@@ -50,7 +50,7 @@ class ServiceStatus(Struct, frozen=True):
     load_balancer: LoadBalancerStatus = LoadBalancerStatus()
 
 
-class LabelledMetadata(Metadata, frozen=True):
+class LabelledMetadata(AnnotatedMetadata, frozen=True):
     labels: dict[str, str] | None = None
 
 
@@ -80,7 +80,7 @@ class SliceEndpoint(objects.SliceEndpoint, frozen=True):
 
 
 class SliceMetadata(objects.SliceMetadata, frozen=True):
-    annotations: dict[str, str] | None = None  # type: ignore[assignment]  # all of them
+    annotations: dict[str, str] | None = None  # all of them
 
 
 class EndpointSlice(objects.EndpointSlice, frozen=True):

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
+from itertools import pairwise
 from typing import Any
+
+import msgspec
 
 from bastion.probe.history import DOWN, UP, History, Key, Outcome, Track, uptime_of
 
 DEGRADED = "degraded"  # some endpoints are up, and some are not
+HOUR, POINTS = 3600.0, 28  # how far back a trend goes, and in how many values
+
+
+class Brief(msgspec.Struct, frozen=True):
+    """What a list says of a target: times in seconds since the epoch, durations in seconds."""
+
+    state: str
+    since: float
+    last: float
+    duration: float
+    reason: str
+    trend: tuple[float, ...]
 
 
 class Report:
@@ -21,6 +36,10 @@ class Report:
         """None where nothing is known."""
         return None
 
+    def brief(self, target: str, module: str) -> Brief | None:
+        """As `of`, without what only the target's own page shows."""
+        return None
+
 
 class LocalReport(Report):
     def __init__(self, history: History, prober: Mapping[str, Any], now: float) -> None:
@@ -30,6 +49,10 @@ class LocalReport(Report):
     def of(self, target: str, module: str) -> dict[str, Any] | None:
         tracks = self._history.of(target, module)
         return described(tracks, self._now) if tracks else None
+
+    def brief(self, target: str, module: str) -> Brief | None:
+        tracks = self._history.of(target, module)
+        return brief_of(tracks, self._now) if tracks else None
 
 
 class RemoteReport(Report):
@@ -43,20 +66,46 @@ class RemoteReport(Report):
         found: dict[str, Any] | None = self._found.get(f"{module} {target}")
         return found
 
+    def brief(self, target: str, module: str) -> Brief | None:
+        found = self.of(target, module)
+        return msgspec.convert(found, Brief) if found is not None else None
+
+
+def brief_of(tracks: Mapping[Key, Track], now: float) -> Brief:
+    whole = next((track for key, track in tracks.items() if not key.endpoint), None)
+    states = {track.state for key, track in tracks.items() if key.endpoint}
+    first = whole or next(iter(tracks.values()))
+    last = first.results[-1] if first.results else None
+    return Brief(
+        state=_state(whole.state if whole is not None else UP, states),
+        since=first.since,
+        last=first.last,
+        duration=last.duration if last is not None else 0.0,
+        reason=last.reason if last is not None and not last.success else "",
+        trend=_trend([one.duration for one in first.results if one.success and one.at > now - HOUR]),
+    )
+
+
+def _state(whole: str, endpoints: Set[str]) -> str:
+    """Where some are up and some are not, it is degraded, whatever the whole is."""
+    return DEGRADED if whole == DOWN and UP in endpoints else whole
+
+
+def _trend(durations: Sequence[float]) -> tuple[float, ...]:
+    """Each value the mean of a part."""
+    parts = min(len(durations), POINTS)
+    edges = [len(durations) * n // parts for n in range(parts + 1)] if parts else []
+    return tuple(round(sum(durations[a:b]) / (b - a), 5) for a, b in pairwise(edges))
+
 
 def described(tracks: Mapping[Key, Track], now: float, *, brief: bool = False) -> dict[str, Any]:
     """`brief`: without single results."""
+    known = brief_of(tracks, now)
     whole = next((track for key, track in tracks.items() if not key.endpoint), None)
     endpoints = {key.endpoint: track for key, track in tracks.items() if key.endpoint}
-    states = {track.state for track in endpoints.values()}
-    state = whole.state if whole is not None else UP
-    if state == DOWN and UP in states:
-        state = DEGRADED
     first = whole or next(iter(endpoints.values()))
     return {
-        "state": state,
-        "since": first.since,
-        "last": first.last,
+        **msgspec.structs.asdict(known),
         "uptime": uptime_of([first], now),
         "flapping": first.flapping(now),
         "changes": [list(change) for change in first.changes],

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from bastion.http.fields import Field, first_value
 from bastion.network.errors import ReceiveError
 from bastion.network.http1.reader import Expected, Malformed, ResponseReader
-from bastion.network.http1.response import Response
+from bastion.network.http1.response import Interim, Response
 from bastion.probe.wire import Wire
 
 
@@ -34,6 +34,7 @@ class _Source:
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
+        self.interim: Interim | None = None
 
     def pause_reading(self) -> None: ...
 

@@ -6,20 +6,19 @@ have already: `prometheus.io/probe` with `path`, `port` and `scheme`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from bastion.kube.metadata import NO_ANNOTATIONS
+from bastion.kube.annotation import DOMAIN, read
+from bastion.kube.annotations import Card, ProbeWish
 from bastion.kube.objects import Pod, Service
 from bastion.kube.status import StatusError
 from bastion.probe.modulefile import DECLARED, DEFAULT
 from bastion.probe.target import ProbeTarget, target_of
-from bastion.probe.units import seconds
 
+PROBE = f"{DOMAIN}/probe"
 SCHEMES = ("http", "https")
-_PORT = re.compile(r"[a-z0-9-]{0,15}")
 SHORTEST, LONGEST = 1.0, 86400.0  # seconds between two probes
 
 
@@ -49,18 +48,17 @@ def all_wanted(services: Iterable[Service], pods: Iterable[Pod]) -> Iterator[Wan
 
 def wanted(kind: str, of: Service | Pod) -> Wanted | None:
     """None where it does not ask, or what it asks for cannot be read."""
-    metadata, said = of.metadata, of.metadata.annotations
-    if said is None or said is NO_ANNOTATIONS:
+    metadata = of.metadata
+    if metadata.annotations is None:
         return None
-    folk = not said.probe and said.folk_probe == "true"
-    if said.probe != "true" and not folk:
+    said = read(ProbeWish, metadata.annotations)
+    folk = not metadata.annotations.get(PROBE) and said.folk_probe == "true"
+    if not said.probe and not folk:
         return None
     path, port, scheme = (
         (said.folk_path, said.folk_port, said.folk_scheme) if folk else (said.path, said.port, "")
     )
     module = DEFAULT if folk else said.module or (DEFAULT if path else DECLARED)
-    if not _PORT.fullmatch(port):  # with a colon in it the id would name another service
-        return None
     if path and not path.startswith(("/", "?")):
         path = f"/{path}"
     id = f"{metadata.name}:{port}" if port else metadata.name
@@ -69,12 +67,10 @@ def wanted(kind: str, of: Service | Pod) -> Wanted | None:
     resource = "services" if kind == "Service" else "pods"
     try:
         target = target_of(f"{resource}/{metadata.namespace}/{id}{path}".encode())
-        interval = seconds(said.interval or "0")
-    except (StatusError, ValueError):
+    except StatusError:
         return None
-    if interval:
-        interval = min(max(interval, SHORTEST), LONGEST)
-    public = said.status == "public"
+    interval = min(max(said.interval, SHORTEST), LONGEST) if said.interval else 0.0
+    public = read(Card, metadata.annotations).status == "public"
     return Wanted(
         kind=kind,
         namespace=metadata.namespace,

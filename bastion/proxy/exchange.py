@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
+import msgspec
+
 from bastion.http.fields import Field
 from bastion.kube.status import StatusError
 from bastion.network.relay import Stream
@@ -23,6 +25,11 @@ class Body(Protocol):
     @property
     def touched(self) -> bool:
         """Whether a byte of it was taken: from then on the request cannot be sent again."""
+        ...
+
+    @property
+    def trailers(self) -> Sequence[Field]:
+        """Behind a chunked body, once that was read to its end."""
         ...
 
     async def read(self) -> bytes:
@@ -58,6 +65,17 @@ class Request(Protocol):
     def body(self) -> Body | None: ...
 
 
+class ResponseHead(msgspec.Struct, frozen=True, gc=False):
+    """Of a whole response, as a client gets it: `lines` with the status line, without what the connection
+    adds.  `length` of the body, in bytes; `dated`: one of the lines is Date.
+    """
+
+    status: int
+    lines: bytes
+    length: int
+    dated: bool
+
+
 class Direct(Protocol):
     """An exchange that is carried out without a task."""
 
@@ -68,7 +86,7 @@ class Direct(Protocol):
 
 class Exchange(Request, Protocol):
     """`passed` are the lines that no rule reads, as a backend gets them.  `key` names what decides; empty
-    where that is never remembered.
+    where that is never remembered.  `http2`: it came over HTTP/2, and reads as one of HTTP/1.1.
     """
 
     key: bytes
@@ -81,7 +99,14 @@ class Exchange(Request, Protocol):
     bytes_out: int
 
     @property
+    def http2(self) -> bool: ...
+
+    @property
     def bytes_in(self) -> int: ...
+
+    def interim(self, status: int, reason: bytes, fields: list[Field]) -> None:
+        """A 1xx response before the answer, if the client's HTTP version knows such."""
+        ...
 
     def start(
         self, status: int, reason: bytes, fields: list[Field], length: int | None, *, bodiless: bool = False
@@ -92,8 +117,8 @@ class Exchange(Request, Protocol):
         """
         ...
 
-    def send(self, status: int, parts: list[bytes], body: bytes, *, dated: bool) -> None:
-        """The whole answer, its head in `parts` but for what this connection adds, as `start` does."""
+    def send(self, head: ResponseHead, body: bytes) -> None:
+        """The whole answer."""
         ...
 
     def done(self) -> None:
@@ -121,8 +146,8 @@ class Exchange(Request, Protocol):
 
     async def drain(self) -> None: ...
 
-    def finish(self, data: bytes = b"") -> None:
-        """The answer ends with this last piece."""
+    def finish(self, data: bytes = b"", trailers: Sequence[Field] = ()) -> None:
+        """The answer ends with this last piece, and with these where it is in chunks."""
         ...
 
     def abort(self) -> None:

@@ -78,6 +78,8 @@ class Guard:
 
     `foreign` tells whether a page of another site made a browser send a request: its failures are not those
     of the browser's owner, and have a budget of their own, as any program can say so.
+
+    `exchanges`: the places of each user.
     """
 
     def __init__(
@@ -92,7 +94,7 @@ class Guard:
         self._is_foreign = foreign
         self._own = Failures(limits)
         self._foreign = Failures(limits)
-        self._exchanges = Concurrency(limits.exchanges_per_user)
+        self.exchanges = Concurrency(limits.exchanges_per_user)
         self._tunnels = Concurrency(limits.tunnels_per_user)
         self._refusals = Rate(REFUSALS, REFUSALS)
         self._now = asyncio.get_running_loop().time
@@ -102,7 +104,7 @@ class Guard:
         for failures in (self._own, self._foreign):
             failures.per_second = limits.authentication_failure_qps
             failures.burst = limits.authentication_failure_burst
-        self._exchanges.most = limits.exchanges_per_user
+        self.exchanges.most = limits.exchanges_per_user
         self._tunnels.most = limits.tunnels_per_user
 
     async def identify(
@@ -152,20 +154,13 @@ class Guard:
         if places.is_full(asker):
             raise no_place(places.most, flag)
 
-    def enter(self, asker: Key) -> bool:
-        """False where no place is left; else `leave` must follow."""
-        return self._exchanges.enter(asker)
-
-    def leave(self, asker: Key) -> None:
-        self._exchanges.leave(asker)
-
     def place(self, asker: Key, *, tunnel: bool) -> Place:
         """`with guard.place(asker, …):` raises StatusError 429 where no place is left."""
         return Place(*self._places(tunnel=tunnel), asker)
 
     def _places(self, *, tunnel: bool) -> tuple[Concurrency, str]:
         """With the flag that sets how many there are."""
-        return (self._tunnels, TUNNELS) if tunnel else (self._exchanges, EXCHANGES)
+        return (self._tunnels, TUNNELS) if tunnel else (self.exchanges, EXCHANGES)
 
 
 def too_many_failures() -> StatusError:

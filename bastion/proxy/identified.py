@@ -9,8 +9,10 @@ from bastion.authz.authorizer import Authorizer
 from bastion.authz.impersonation import ImpersonationAuthorizer
 from bastion.kube.attributes import Attributes
 from bastion.kube.errors import unauthorized
+from bastion.kube.requestinfo import ApiCall
 from bastion.kube.user import User
 from bastion.observe.record import Record
+from bastion.proxy.admission import Admitted
 from bastion.proxy.credentials import CredentialReader
 from bastion.proxy.exchange import Request
 from bastion.proxy.guard import Guard, asker_of
@@ -39,6 +41,11 @@ class Identification:
 
     async def identify(self, request: Request, client: str, record: Record) -> Asker:
         """Raises StatusError, 401 where no credentials were shown or they are not accepted."""
+        admitted = await self.admitted(request, client, record)
+        return Asker(admitted.acting_as, admitted.asker)
+
+    async def admitted(self, request: Request, client: str, record: Record) -> Admitted:
+        """To nothing in particular: `info` is the path alone.  Raises StatusError as `identify`."""
         credentials = self._credentials.read(request, None, None)
         try:
             record.user = user = await self._guard.identify(credentials, client, request)
@@ -50,7 +57,10 @@ class Identification:
         self._guard.check_place(key, tunnel=False)
         assumed = await self._impersonator.impersonate(user, request.fields, (), key)
         record.acting_as = acting_as = user if assumed is None else assumed.user
-        return Asker(acting_as, key)
+        questions = () if assumed is None else assumed.questions
+        path = request.target.partition(b"?")[0].decode("utf-8", "replace")
+        info = ApiCall(Attributes("get", version="", path=path))
+        return Admitted(info, credentials, user, acting_as, questions, key)
 
     async def may(self, asker: Asker, attributes: Attributes) -> bool:
         """Raises StatusError where it could not be found out."""

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 
 import msgspec
 
-from bastion.http.fields import values
-from bastion.kube.aliases import origin_form
-from bastion.kube.errors import error_of, unreadable
+from bastion.http.fields import Field, values
+from bastion.kube.errors import error_of
 from bastion.kube.errorwords import API_SERVER_AWAY
 from bastion.kube.status import StatusError
 from bastion.message import upgrade
-from bastion.message.apicall import to_api_server, to_caller
+from bastion.message.apicall import to_caller
 from bastion.message.frames import FrameCounter
+from bastion.message.trailers import passing
 from bastion.message.upgrade import UpgradeRequest
 from bastion.message.watching import Events, Unknown, events_of
 from bastion.network.errors import DialError, NetworkError, UpstreamTimeout
@@ -24,6 +24,7 @@ from bastion.network.logins import binds_request
 from bastion.network.relay import Relay
 from bastion.network.transport import Request, RoundTrip, Transport
 from bastion.observe.record import Record
+from bastion.proxy.callhead import Withheld, call_head, trailer_lines
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.onbehalf import Authority
 from bastion.proxy.streams import STOPPING, UnderWay
@@ -48,7 +49,7 @@ class Ways(msgspec.Struct, frozen=True):
     transport: Transport
     deadlines: Deadlines
     idle: float
-    withheld: Mapping[bool, Callable[[bytes], bool]]
+    withheld: Withheld
     answered: Callable[[Authority, str, int], None]
     watches: set[UnderWay]
 
@@ -184,48 +185,37 @@ class PassedCall:
         )
 
     def _request(self, asked: UpgradeRequest | None) -> Request:
+        """Raises StatusError 400."""
         exchange, authority = self._exchange, self._authority
-        body, fields = exchange.body, exchange.all_fields()
-        lines = to_api_server(
-            fields,
-            self._ways.withheld[authority.impersonation],
-            with_credentials=authority.with_credentials,
-        )
-        lines += authority.lines
-        lines.append(b"X-Forwarded-For: %b\r\n" % self._client.encode())
-        if not values(fields, b"audit-id"):
-            lines.append(b"Audit-ID: %b\r\n" % exchange.audit_id.encode())
-        if asked is not None:
-            lines.append(upgrade.request_lines(asked))
-        if not exchange.host:  # HTTP/1.0 may leave it out, HTTP/1.1 may not (RFC 9112, 3.2)
-            lines.append(b"Host: kubernetes.default.svc\r\n")
-        if body is not None and body.chunked:
-            lines.append(b"Transfer-Encoding: chunked\r\n")
-        elif body is not None:
-            lines.append(b"Content-Length: %d\r\n" % (body.length or 0))
-        target = origin_form(exchange.method, exchange.target)
-        if target is None:
-            raise unreadable("malformed request: the request target is not a path")
+        body = exchange.body
         return Request(
             exchange.method,
-            b"%b %b HTTP/1.1\r\n%b\r\n" % (exchange.method.encode(), target, b"".join(lines)),
+            call_head(exchange, authority, self._client, self._ways.withheld, asked),
             body,
-            self._authority.asker[1],
+            authority.asker[1],
             once=exchange.method not in SAFE or body is not None,
             # a bearer token, which is for its own request, leaves no place for another scheme
-            logs_in=(asked is not None or not authority.digest) and binds_request(fields),
+            logs_in=(asked is not None or not authority.digest) and binds_request(exchange.fields),
             upgrade=asked is not None,
+            interim=self._interim,
+            trailers=partial(trailer_lines, exchange) if body is not None and body.chunked else None,
         )
 
     # --- what comes back
 
+    def _interim(self, status: int, reason: bytes, fields: list[Field]) -> None:
+        self._exchange.interim(status, reason, to_caller(fields))
+
     async def _hand_on(self, response: Response) -> None:
         """Raises NetworkError where it breaks off."""
         exchange = self._exchange
+        fields = to_caller(response.fields)
+        if response.chunked:
+            fields += [field for field in response.fields if field[0] == b"trailer"]
         exchange.start(
             response.status,
             response.reason,
-            to_caller(response.fields),
+            fields,
             response.length,
             bodiless=response.bodiless,
         )
@@ -237,7 +227,7 @@ class PassedCall:
         while True:
             data = await response.read()
             if response.exhausted:
-                exchange.finish(data)
+                exchange.finish(data, passing(response.trailers))
                 return
             exchange.write(data)
             if self._watching:

@@ -42,6 +42,17 @@ class Route(msgspec.Struct, frozen=True, gc=False):
         return self.key[0] == "nodes"
 
 
+class Led(msgspec.Struct):
+    """Where a target led when the catalog had this revision; None: nowhere at once.  `target` is that of
+    `info`.
+    """
+
+    info: Proxied
+    target: Target
+    revision: int = -1
+    route: Route | None = None
+
+
 class Router:
     """`turn` returns when a user may have the next step of long work done; `lookup` None: what the catalog
     does not know is not there; `families` knows which address families lead nowhere, by the clock `now`.
@@ -69,13 +80,24 @@ class Router:
             raise method_not_allowed(*VERBS)
         return self._route(info, await self.resolved(info, asker))
 
-    def at_once(self, info: Proxied, target: Target) -> Route | None:
-        """None where it takes more than a look, or is to be refused.  `target` is that of `info`."""
-        try:
-            resolved = self._resolved(info, target)
-        except StatusError:
-            return None
-        return self._route(info, resolved)
+    def at_once(self, led: Led) -> Route | None:
+        """None where it takes more than a look, or is to be refused.
+
+        The catalog is asked again where anything has changed in it.
+        """
+        revision = self._resolver.revision
+        if led.revision != revision:
+            try:
+                led.route = self._route(led.info, self._resolved(led.info, led.target))
+            except StatusError:
+                led.route = None
+            led.revision = revision
+            return led.route
+        route = led.route
+        if route is None or len(route.endpoints) == 1:
+            return route
+        assert route.resolved is not None
+        return self._route(led.info, route.resolved)
 
     def _route(self, info: Proxied, resolved: Resolution) -> Route:
         rest = info.rest

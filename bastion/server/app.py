@@ -10,7 +10,17 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from bastion.http.authority import is_authority
-from bastion.http.ownpaths import METRICS, PREFIX, SIGN_IN, is_plain, is_reserved, short_form
+from bastion.http.ownpaths import (
+    METRICS,
+    PORTAL,
+    PREFIX,
+    SIGN_IN,
+    is_asset,
+    is_page,
+    is_plain,
+    is_reserved,
+    short_form,
+)
 from bastion.kube.errors import overloaded, unreadable
 from bastion.kube.hostname import HostNames
 from bastion.kube.status import StatusError
@@ -18,9 +28,9 @@ from bastion.observe.observer import Observer
 from bastion.observe.record import Record
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.gateway import Gateway
-from bastion.proxy.plan import Plan
 from bastion.proxy.selfreviews import PATHS as SELF_REVIEWS
 from bastion.proxy.selfreviews import SelfReviews
+from bastion.proxy.signin import is_navigation
 from bastion.server.asgi import Application, AsgiExchange, Receive, Scope, Send, run_asgi
 
 MAX_URI = 8192  # bytes of an own path with its query
@@ -38,19 +48,21 @@ class App:
         web: Application,
         crowded: Callable[[], bool],
         hosts: HostNames | None = None,
-        sign_ins: Observer | None = None,
+        pages: Observer | None = None,
         admits: Callable[[Exchange, bytes], Awaitable[bool]] | None = None,
         *,
         short_paths: bool = True,
         self_reviews: SelfReviews | None = None,
         handlers: Mapping[bytes, Callable[[Exchange], Awaitable[None]]] | None = None,
+        sign_in: bool = False,
     ) -> None:
         """`crowded`: only the bastion's own paths are answered, so that its health stays visible.
 
         `hosts`: the application hosts.
 
-        `sign_ins` observes signing in and out; None where that is off.  `admits`: whether the client may read
-        /metrics; it responds itself where not.  None where every client may.
+        `pages` observes what people do on our pages; None where there are none.  `sign_in`: people can sign
+        in.  `admits`: whether the client may read /metrics; it responds itself where not.  None where every
+        client may.
 
         `short_paths`: `/readyz` is the bastion's own, as `/.bastion/readyz` is.  `self_reviews`: what kubectl
         asks first; None where calls of the API are passed on.  `handlers` of further own paths, by the short
@@ -60,7 +72,8 @@ class App:
         self._web = web
         self._crowded = crowded
         self._hosts = hosts
-        self._sign_ins = sign_ins
+        self._pages = pages
+        self._sign_in = sign_in
         self._admits = admits
         self._short_paths = short_paths
         self._self_reviews = self_reviews
@@ -70,7 +83,7 @@ class App:
 
     async def serve(self, exchange: Exchange) -> None:
         path, _, query = exchange.target.partition(b"?")
-        own = self._own(path, exchange.host)
+        own = self._own(path, exchange)
         if own is not None:
             await self._answer(exchange, own, path, query)
         elif self._crowded():
@@ -79,10 +92,6 @@ class App:
             await self._self_reviews.serve(exchange, path)
         else:
             await self._gateway.serve(exchange)
-
-    def begin(self, exchange: Exchange, plan: Plan) -> bool:
-        """Carries out what is remembered without a task; False where that is for `serve`."""
-        return not self._crowded() and self._gateway.begin(exchange, plan)
 
     def refuse(self, exchange: Exchange, error: StatusError) -> None:
         self._gateway.refuse(exchange, error)
@@ -100,7 +109,7 @@ class App:
             await exchange.drain()
             return
         path, _, query = exchange.target.partition(b"?")
-        own = self._own(path, exchange.host)
+        own = self._own(path, exchange)
         if own is not None:
             await self._answer(exchange, own, path, query)
             await exchange.drain()
@@ -117,7 +126,7 @@ class App:
     async def _answer(self, exchange: Exchange, own: bytes, path: bytes, query: bytes) -> None:
         """One of the bastion's own paths, `own` in the short form where it has one.
 
-        Health and metrics requests leave no record; signing in does.
+        Health and metrics requests leave no record; what people do on our pages does.
         """
         root = PREFIX if own != path else b""
         if _is_too_long(path, query):
@@ -133,7 +142,7 @@ class App:
             and not await self._admits(exchange, own)
         ):
             return
-        if self._sign_ins is None or is_plain(own):
+        if self._pages is None or is_plain(own):
             await run_asgi(self._web, exchange, root=root)
             return
         record = Record(exchange.method, path, exchange.client, exchange.audit_id)
@@ -143,20 +152,25 @@ class App:
             record.outcome = "client-left"
             raise
         finally:
-            self._sign_ins.observe(record, exchange.status, exchange.bytes_in, exchange.bytes_out)
+            self._pages.observe(record, exchange.status, exchange.bytes_in, exchange.bytes_out)
 
     def _is_application(self, exchange: Exchange) -> bool:
         return self._hosts is not None and self._hosts.covers(exchange.host)
 
-    def _own(self, path: bytes, host: bytes) -> bytes | None:
+    def _own(self, path: bytes, exchange: Exchange) -> bytes | None:
         """The path in its short form where it has one; None where it is not the bastion's own."""
         reserved = is_reserved(path)
-        if self._hosts is not None and self._hosts.covers(host):
-            return path if reserved else None
+        if self._is_application(exchange):
+            return (short_form(path) if is_asset(path) else path) if reserved else None
         if reserved:
             return short_form(path) or path
+        if path == PORTAL:  # a program gets what an API server says, or that there is nothing
+            return path if self._pages is not None and is_navigation(exchange) else None
         if self._short_paths and (
-            path in self._handlers or is_plain(path) or (self._sign_ins is not None and path in SIGN_IN)
+            path in self._handlers
+            or is_plain(path)
+            or (self._pages is not None and is_page(path))
+            or (self._sign_in and path in SIGN_IN)
         ):
             return path
         return None

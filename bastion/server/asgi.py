@@ -12,7 +12,7 @@ from bastion.kube.status import StatusError
 from bastion.network.relay import Stream
 from bastion.observe.auditids import new_audit_id
 from bastion.observe.record import Record
-from bastion.proxy.exchange import Direct, Exchange
+from bastion.proxy.exchange import Direct, Exchange, ResponseHead
 from bastion.server.status import write_status
 
 Scope = MutableMapping[str, Any]
@@ -25,11 +25,15 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 async def run_asgi(
     app: Application, exchange: Exchange, record: Record | None = None, *, root: bytes = b""
 ) -> None:
-    """Let an ASGI application answer; it may write to the record, which is in its scope.
+    """Let an ASGI application answer; it may write to the record, which is in its scope, as the exchange is.
 
     `root` is the part of the path at which the application is found.
     """
-    scope = _scope(exchange) | {"bastion.record": record, "root_path": root.decode()}
+    scope = _scope(exchange) | {
+        "bastion.record": record,
+        "bastion.exchange": exchange,
+        "root_path": root.decode(),
+    }
 
     async def receive() -> Message:
         data = await exchange.body.read() if exchange.body is not None else b""
@@ -84,6 +88,7 @@ class AsgiBody:
         self.chunked = length is None
         self.touched = False
         self.received = 0
+        self.trailers: Sequence[Field] = ()  # which ASGI does not tell
 
     async def read(self) -> bytes:
         while not self._ended:
@@ -122,6 +127,9 @@ class AsgiResponse:
             headers.append((b"content-length", b"%d" % length))
         self._pending.append({"type": "http.response.start", "status": status, "headers": headers})
 
+    def interim(self, status: int, reason: bytes, fields: list[Field]) -> None:
+        """ASGI has no way to say so."""
+
     def flush(self) -> None:
         """What is written goes out in `drain`."""
 
@@ -129,7 +137,7 @@ class AsgiResponse:
         self.bytes_out += len(data)
         self._pending.append({"type": "http.response.body", "body": data, "more_body": True})
 
-    def finish(self, data: bytes = b"") -> None:
+    def finish(self, data: bytes = b"", trailers: Sequence[Field] = ()) -> None:
         self.bytes_out += len(data)
         self._pending.append({"type": "http.response.body", "body": data, "more_body": False})
 
@@ -153,6 +161,7 @@ class AsgiExchange(AsgiResponse):
     key = b""  # nothing of it is remembered: all fields are looked at
     passed: Sequence[bytes] = ()
     direct: Direct | None = None
+    http2 = False
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         super().__init__(send, new_audit_id())
@@ -183,7 +192,7 @@ class AsgiExchange(AsgiResponse):
     def all_fields(self) -> list[Field]:
         return self.fields
 
-    def send(self, status: int, parts: list[bytes], body: bytes, *, dated: bool) -> None:
+    def send(self, head: ResponseHead, body: bytes) -> None:
         raise NotImplementedError("what is remembered is for connections of our own")
 
     def done(self) -> None:

@@ -15,9 +15,9 @@ from bastion.network.tls.layer import SharedBuffers, TLSLayer
 from bastion.server import plaintext
 from bastion.server.http1.peer import client_address
 from bastion.server.http1.protocol import HttpProtocol
+from bastion.server.negotiated import Negotiated
 from bastion.server.state import ServerState
 
-BACKLOG = 2048
 PAUSE_SECONDS = 0.5  # after running out of descriptors
 AT_ONCE = 64  # connections taken in one turn of the loop, at most
 
@@ -96,7 +96,7 @@ class Listener:
                 context = self._tls()
                 await loop.connect_accepted_socket(
                     lambda: TLSLayer(
-                        HttpProtocol(self._state, loop),
+                        Negotiated(self._state, loop),
                         context,
                         self._state.deadlines,
                         self._buffers,
@@ -110,20 +110,3 @@ class Listener:
             _log.debug("a connection ended before its first request: %s", type(error).__name__)
             connection.close()
             lost()
-
-
-def bind(address: str, port: int) -> socket.socket:
-    """A listening socket.  Raises OSError."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6 and address == "::":
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        sock.bind((address, port))
-        sock.listen(BACKLOG)
-        sock.setblocking(False)
-    except OSError:
-        sock.close()
-        raise
-    return sock

@@ -18,6 +18,7 @@ from bastion.proxy.plan import Plan, Plans
 from bastion.runtime.deadlines import Deadlines
 from bastion.server.dates import DateLine
 from bastion.server.door import Door
+from bastion.server.http2.response import Written
 from bastion.settings.sections import Timeouts
 
 BODY_GRACE = 30.0
@@ -92,6 +93,7 @@ class ServerState:
     date_line: Callable[[], bytes] = field(default_factory=DateLine)
     audit_id: Callable[[], str] = field(default_factory=AuditIds)
     error_page: Callable[[ErrorFacts], ErrorPage] | None = None  # for people; None: all get a Status
+    written: Written = field(default_factory=Written)
     idle: asyncio.Event = field(default_factory=asyncio.Event)  # set while there is no connection
 
     def __post_init__(self) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bastion.kube.hostname import RESOURCES, is_dns_name
-from bastion.settings.kinds import BOOLEAN, PATH, Kind, quoted
+from bastion.kube.values import quoted
+from bastion.settings.kinds import BOOLEAN, PATH, Kind
 from bastion.settings.option import option
 
 _PUBLIC_URL = re.compile(r"https://([a-z0-9.-]+)(?::([0-9]{1,5}))?/?")

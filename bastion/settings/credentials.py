@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from bastion.kube.values import quoted
 from bastion.settings.issuer import SIGNING_ALGORITHMS
-from bastion.settings.kinds import BOOLEAN, DURATION, NAMES, PATH, Kind, Several, named, quoted, several
+from bastion.settings.kinds import BOOLEAN, DURATION, NAMES, PATH, Kind, Several, named, several
 from bastion.settings.option import option
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from bastion.kube import values
+from bastion.kube.values import boolean, duration, is_number, quoted, show_duration
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 LOOPBACK = "127.0.0.1"
-_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-_DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h))+")
-_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,44 +126,7 @@ def scalar_text(value: Any, schema: Mapping[str, Any]) -> str:
 _A = {"string": "a string", "integer": "an integer", "boolean": "true or false"}
 
 
-def quoted(text: str) -> str:
-    """As it is where it is plain, else so that blanks and control characters can be seen."""
-    return text if text and re.fullmatch(r"[!-&(-~]+", text) else repr(text)
-
-
 # --- what a text may be; each raises ValueError
-
-
-def boolean(text: str) -> bool:
-    """As Go's strconv.ParseBool, in any case."""
-    if text.lower() in ("true", "1", "t"):
-        return True
-    if text.lower() in ("false", "0", "f"):
-        return False
-    raise ValueError(f"{quoted(text)} is neither true nor false")
-
-
-def duration(text: str) -> float:
-    """Seconds, from Go's notation: 300ms, 1.5h, 2h45m; 0 needs no unit."""
-    if text == "0":
-        return 0.0
-    if not _DURATION.fullmatch(text):
-        raise ValueError(f"{quoted(text)} is not a duration such as 30s, 5m or 1h30m")
-    return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
-
-
-def show_duration(seconds: float) -> str:
-    left, parts = round(seconds * 1000), []
-    for unit, length in _UNITS.items():
-        count, left = divmod(left, round(length * 1000))
-        if count:
-            parts.append(f"{count}{unit}")
-    return "".join(parts) or "0s"
-
-
-def is_number(text: str) -> bool:
-    """Not what Python's `int` takes besides: 5_0, +5, ٥."""
-    return text.isascii() and text.isdigit() and len(text) < 19
 
 
 def port(text: str) -> int:
@@ -230,12 +193,9 @@ def path(text: str) -> Path:
 
 
 def one_of(*words: str) -> Kind:
-    def parse(text: str) -> str:
-        if text not in words:
-            raise ValueError(f"{quoted(text)} is not one of {', '.join(words)}")
-        return text
-
-    return Kind("|".join(words), parse, {"type": "string", "enum": [*words]}, words=words)
+    return Kind(
+        "|".join(words), partial(values.one_of, words), {"type": "string", "enum": [*words]}, words=words
+    )
 
 
 BOOLEAN = Kind(

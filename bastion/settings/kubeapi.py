@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from bastion.settings.kinds import COUNT, TEXT, Kind, named, quoted, several
+from bastion.kube.values import quoted
+from bastion.settings.kinds import COUNT, TEXT, Kind, named, several
 from bastion.settings.option import option
 
 _NAMESPACE = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")

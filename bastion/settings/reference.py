@@ -10,6 +10,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from bastion.kube.annotation import DOMAIN, Annotation, rows
+from bastion.kube.annotations import SECTIONS
+from bastion.kube.values import show_duration
+from bastion.settings.balancing import BalancingOptions
 from bastion.settings.commands import DemoOptions, ProbeOptions, StandaloneOptions
 from bastion.settings.option import Option, Section, camel_case, options_of, sections_of
 from bastion.settings.options import Options
@@ -47,7 +51,12 @@ def markdown() -> str:
     sections = "".join(_section(section) for section in sections_of(Options))
     others = "".join(
         f"\n# Options of `bastion {name}`\n\n{_table(options_of(whole), in_file=False)}"
-        for name, whole in (("standalone", StandaloneOptions), ("demo", DemoOptions), ("probe", ProbeOptions))
+        for name, whole in (
+            ("lb", BalancingOptions),
+            ("standalone", StandaloneOptions),
+            ("demo", DemoOptions),
+            ("probe", ProbeOptions),
+        )
     )
     return INTRODUCTION + sections + others
 
@@ -57,10 +66,9 @@ def _section(section: Section) -> str:
     return f"\n## {title}\n\n{_table(section.options, in_file=bool(section.name))}"
 
 
-def _table(rows: Iterable[Option], *, in_file: bool) -> str:
+def _table(of: Iterable[Option], *, in_file: bool) -> str:
     head = ("flag", "variable", *(("in the file",) if in_file else ()), "default", "meaning")
-    lines = [head, ("---",) * len(head), *(_cells(row, in_file=in_file) for row in rows)]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    return _lines(head, (_cells(row, in_file=in_file) for row in of))
 
 
 def _cells(row: Option, *, in_file: bool) -> tuple[str, ...]:
@@ -72,6 +80,39 @@ def _cells(row: Option, *, in_file: bool) -> tuple[str, ...]:
         f"`{row.shown_default}`" if row.shown_default else "",
         _escaped(row.help) + (" *(reloadable)*" if row.reloadable else ""),
     )
+
+
+ANNOTATIONS_INTRODUCTION = f"""# Annotations
+
+What the owner of a Service or pod may say about it, under `{DOMAIN}/`. A key that is not here, and a value
+that is none, are told in the log once and change nothing: the default holds. Durations are written as
+`500ms`, `2s`, `1m30s`.
+"""
+
+
+def table_of_annotations() -> str:
+    return ANNOTATIONS_INTRODUCTION + "".join(
+        f"\n## {title}\n\n"
+        + _lines(("annotation", "on", "values", "default", "meaning"), map(_said, rows(part)))
+        for part, title in SECTIONS
+    )
+
+
+def _said(row: Annotation) -> tuple[str, ...]:
+    default = row.otherwise or (f"`{_shown(row.default)}`" if row.default not in (None, "") else "")
+    return f"`{row.key}`", ", ".join(row.kinds), row.value.shown, default, _escaped(row.help)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, frozenset):
+        return ",".join(sorted(value))
+    return show_duration(value) if isinstance(value, float) else str(value)
+
+
+def _lines(head: tuple[str, ...], cells: Iterable[tuple[str, ...]]) -> str:
+    return "".join(f"| {' | '.join(line)} |\n" for line in (head, ("---",) * len(head), *cells))
 
 
 def _escaped(text: str) -> str:
@@ -122,6 +163,7 @@ def files() -> dict[str, str]:
     """By name, what belongs into docs/reference."""
     return {
         "flags.md": markdown(),
+        "annotations.md": table_of_annotations(),
         "configuration.schema.json": json.dumps(schema(), indent=2, ensure_ascii=False) + "\n",
     }
 

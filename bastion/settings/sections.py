@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from bastion.kube.values import quoted
 from bastion.message.identity import is_odd
 from bastion.settings.kinds import (
     ADDRESS,
@@ -26,7 +27,6 @@ from bastion.settings.kinds import (
     SetOf,
     list_schema,
     one_of,
-    quoted,
     several,
 )
 from bastion.settings.option import option
@@ -118,6 +118,7 @@ class Serving:
         "what was decided about a request is remembered for its repetitions, for as long as it holds",
     )
     self_signed: bool = False
+    http2: bool = option("http2", BOOLEAN, True, "HTTP/2 on the HTTPS port, with clients that offer it")
 
 
 @dataclass(frozen=True, slots=True)

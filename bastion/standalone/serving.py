@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import uvicorn
 
+from bastion.runtime import listening
 from bastion.standalone.app import StandaloneApi
 
 # seconds, kube-apiserver's; uvicorn's own 5 would close connections under a client's next request
@@ -88,21 +89,14 @@ def _config(api: StandaloneApi, tls: ssl.SSLContext) -> uvicorn.Config:
 def listen(address: str, port: int) -> socket.socket:
     """A listening socket.  Raises OSError that names the address."""
     try:
-        family, kind, protocol, _, target = socket.getaddrinfo(
+        family, _, _, _, target = socket.getaddrinfo(
             address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        listener = socket.socket(family, kind, protocol)
-    except OSError as error:
+        return listening.listen(target, family)
+    except socket.gaierror as error:
         raise OSError(error.errno, f"cannot listen at {address}: {error.strerror}") from error
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(target)
-        listener.listen(1024)
-        listener.setblocking(False)
     except OSError as error:
-        listener.close()
         raise OSError(error.errno, f"cannot listen at {address} port {port}: {error.strerror}") from error
-    return listener
 
 
 def host_and_port(listener: socket.socket, address: str) -> str:

@@ -25,10 +25,12 @@ from bastion import __version__
 from bastion.kube.errors import ROUTE_NOT_FOUND, error_of, internal_error, method_not_allowed
 from bastion.kube.errorwords import NOT_A_PROXY_PATH
 from bastion.kube.status import CONTENT_TYPE, StatusError, quoted
+from bastion.web.assets import add_assets
 from bastion.web.guarded import guarding
 from bastion.web.handoff import add_handoff
 from bastion.web.login import add_sign_in
 from bastion.web.proxied import ERROR_ANSWER, with_proxied_paths
+from bastion.web.site import Site, add_site
 from bastion.web.visit import Desk
 
 Check = Callable[[], str | None]
@@ -94,11 +96,12 @@ def create_app(
     liveness: Mapping[str, Check],
     metrics: Callable[[], Awaitable[bytes]],
     desk: Desk | None = None,
+    site: Site | None = None,
 ) -> FastAPI:
     """A check returns None when all is well, else a short reason that anyone may read.
 
     Checks are called on the event loop, so that what they read does not change meanwhile.  `metrics` returns
-    Prometheus' text format.  Without a `desk` there is no signing in.
+    Prometheus' text format.  Without a `desk` there is no signing in, without a `site` are no pages.
     """
     app = Api(
         title="bastion",
@@ -116,6 +119,8 @@ def create_app(
     _add_version(app)
     add_sign_in(app, desk)
     add_handoff(app, desk)
+    add_assets(app)
+    add_site(app, site)
     for status in (error_of(NOT_A_PROXY_PATH, ROUTE_NOT_FOUND, details={}), method_not_allowed()):
         app.add_exception_handler(status.code, _answering(status))
     app.add_exception_handler(Exception, _answering(internal_error()))

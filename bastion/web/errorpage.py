@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
-from html import escape
 
 from bastion.http.fields import Field
+from bastion.message.ownorigin import page_fields
 from bastion.message.person import ErrorFacts, ErrorPage
-from bastion.web.pages import FIELDS, document
+from bastion.web.rendering import html
 
 _FIELDS: tuple[Field, ...] = (
     (b"content-type", b"Content-Type", b"text/html; charset=utf-8"),
     (b"cache-control", b"Cache-Control", b"no-store"),
-    *FIELDS,
+    (b"vary", b"Vary", b"Accept, Sec-Fetch-Mode"),
 )
 
 
@@ -20,28 +21,14 @@ def error_pages(login: str) -> Callable[[ErrorFacts], ErrorPage]:
     """`login`: where people sign in; empty where they cannot."""
 
     def page(facts: ErrorFacts) -> ErrorPage:
-        return ErrorPage(_FIELDS, document(_title(facts), _content(facts, login)).encode("utf-8", "replace"))
+        nonce = secrets.token_urlsafe(16)
+        text = html(
+            "error.html",
+            nonce,
+            title=facts.meaning[:1].upper() + facts.meaning[1:],
+            facts=facts,
+            login=login if facts.code == 401 else "",
+        )
+        return ErrorPage((*_FIELDS, *page_fields(nonce)), text.encode("utf-8", "replace"))
 
     return page
-
-
-def _title(facts: ErrorFacts) -> str:
-    return facts.meaning[:1].upper() + facts.meaning[1:]
-
-
-def _content(facts: ErrorFacts, login: str) -> str:
-    parts = [f'<p role="alert">{escape(facts.message)}</p>']
-    if facts.pods:
-        counted = "".join(f"<li>{escape(reason)}: {escape(count)}</li>" for reason, count in facts.pods)
-        parts.append(f'<ul aria-label="Pods by reason">{counted}</ul>')
-    if facts.remedy:
-        parts.append(f"<p>What helps: {escape(facts.remedy)}.</p>")
-    if facts.rule:
-        parts.append(f"<pre>{escape(facts.rule)}</pre>")
-    if facts.code == 401 and login:
-        parts.append(f'<a class="button" href="{escape(login)}">Sign in</a>')
-    parts.append(
-        f"<footer>{facts.code} <code>{escape(facts.word)}</code>, hop <code>{escape(facts.hop)}</code>,"
-        f" request <code>{escape(facts.request)}</code></footer>"
-    )
-    return "\n".join(parts)

@@ -21,7 +21,7 @@ from bastion.observe.signins import Outcome
 from bastion.signin.handoff import Redemption
 from bastion.signin.pairs import PAIR_SECONDS, BrowserMatch, paired, with_pair
 from bastion.signin.session import SIGN_IN_SECONDS, Session
-from bastion.web.login import refusal, signed_out
+from bastion.web.login import refusal, sign_out
 from bastion.web.pages import problem, sign_out_form, signed_out_here
 from bastion.web.visit import Description, Desk, Visit, add_form, add_page, add_step, see_other, with_cookie
 
@@ -146,7 +146,7 @@ async def show_logout(visit: Visit, desk: Desk, request: Request) -> Response:
 async def log_out(visit: Visit, desk: Desk, request: Request) -> Response:
     if not visit.at_application:
         raise HTTPException(404)
-    return signed_out(visit, "/.bastion/logout?done", APPLICATION)
+    return sign_out(visit, "/.bastion/logout?done", APPLICATION)
 
 
 def add_handoff(app: FastAPI, desk: Desk | None) -> None:

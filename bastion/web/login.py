@@ -16,10 +16,12 @@ from bastion.kube.status import StatusError
 from bastion.message.cookies import RETURN, SESSION
 from bastion.observe.signins import Outcome
 from bastion.signin.session import TokenTooLong
-from bastion.web.pages import problem, sign_in_form, sign_out_form, signed_in
+from bastion.web.pages import problem, sign_in_form, sign_out_form, signed_in, signed_out
 from bastion.web.visit import Description, Desk, Visit, add_form, add_page, see_other, with_cookie
 
 MAX_FORM = 16384  # bytes
+SHOWN = 120  # characters of a path
+PORTAL = "./"  # beside the form, with and without the prefix
 FORM = "application/x-www-form-urlencoded"
 NOT_ACCEPTED = "The cluster does not accept this token. It may have expired."
 TOO_LONG = (
@@ -47,16 +49,24 @@ async def show_login(visit: Visit, desk: Desk, request: Request) -> Response:
         user = await visit.user(session)
     except StatusError as error:
         return refusal(error)
-    return sign_in_form() if user is None else signed_in(user.name, user.groups, _addresses(desk))
-
-
-def _addresses(desk: Desk) -> list[str]:
-    own = (
-        [desk.application_url(f"<name>--<namespace>.svc.{desk.hosts.suffix}") + "/"]
-        if desk.hosts is not None
-        else []
+    if user is not None:
+        return signed_in(user.name, user.groups)
+    path = desk.sessions.open_path(visit.host, visit.cookie(RETURN), desk.now())
+    return sign_in_form(
+        place=visit.authority.decode("ascii", "replace"),
+        back=_shown(path.decode()) if path is not None else "",
+        providers=desk.providers,
     )
-    return [*own, "/api/v1/namespaces/<namespace>/services/<name>/proxy/"]
+
+
+def _shown(path: str) -> str:
+    """Where one is going, without its query and as much of it as fits; nothing for the portal itself."""
+    bare, _, query = path.partition("?")
+    if bare in ("/", "/.bastion/"):
+        return ""
+    if bare == "/.bastion/handoff":  # sealed there only where it is an application of ours
+        return dict(parse_qsl(query)).get("to", "")
+    return bare if len(bare) <= SHOWN else bare[: SHOWN - 1] + "…"
 
 
 async def log_in(visit: Visit, desk: Desk, request: Request) -> Response:
@@ -85,16 +95,16 @@ async def log_in(visit: Visit, desk: Desk, request: Request) -> Response:
     visit.record.outcome = Outcome.SIGNED_IN
     _log.info("%s signed in from %s", user.name, visit.client)
     path = desk.sessions.open_path(visit.host, visit.cookie(RETURN), now)
-    response = with_cookie(see_other("login" if path is None else path.decode()), SESSION, value, seconds)
+    response = with_cookie(see_other(PORTAL if path is None else path.decode()), SESSION, value, seconds)
     return with_cookie(response, RETURN)
 
 
 async def show_logout(visit: Visit, desk: Desk, request: Request) -> Response:
-    return sign_out_form("logout")
+    return signed_out() if visit.target.endswith(b"?done") else sign_out_form("logout")
 
 
 async def log_out(visit: Visit, desk: Desk, request: Request) -> Response:
-    return signed_out(visit, "login", SESSION)
+    return sign_out(visit, "logout?done", SESSION)
 
 
 async def submitted_token(request: Request) -> str:
@@ -114,12 +124,18 @@ async def submitted_token(request: Request) -> str:
         ]
     except ValueError:
         given = []
-    token = (
-        bearer_token(b"Bearer " + given[0].strip().encode("utf-8", "replace")) if len(given) == 1 else None
-    )
+    token = bearer_token(b"Bearer " + _pasted(given[0])) if len(given) == 1 else None
     if token is None:
         raise FormError(sign_in_form(400, "There was no token."))
     return token
+
+
+def _pasted(text: str) -> bytes:
+    """Of `Authorization: Bearer x`, and of any beginning of it that comes along, the token."""
+    words = text.split()
+    if len(words) in (2, 3) and words[-2].lower() == "bearer":
+        text = words[-1]
+    return text.strip().encode("utf-8", "replace")
 
 
 # --- what may go wrong
@@ -131,7 +147,7 @@ def not_accepted() -> Response:
     return response
 
 
-def signed_out(visit: Visit, location: str, cookie: bytes) -> Response:
+def sign_out(visit: Visit, location: str, cookie: bytes) -> Response:
     """The response to a form that removes the cookie."""
     if not visit.may_use_cookie():
         return cross_site(visit)
@@ -154,7 +170,8 @@ def refusal(error: StatusError) -> Response:
     """The form again, with the reason; never with what was typed."""
     if error.code == 401:
         return not_accepted()
-    response = sign_in_form(error.code, f"{error.message[:1].upper()}{error.message[1:]}.")
+    kind = "deg" if error.code == 429 else "down"
+    response = sign_in_form(error.code, f"{error.message[:1].upper()}{error.message[1:]}.", kind=kind)
     for name, value in error.headers:
         response.raw_headers.append((name.lower(), value))
     return response

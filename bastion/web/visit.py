@@ -34,7 +34,8 @@ class Desk:
     `identify` returns the user of credentials (it raises CredentialsRefused, or StatusError 429 for an
     address that failed too often); `client` returns the address of the client, and `seen` scheme and host as
     the browser has them; `public_url` and `hosts` are set where there are application hosts; with
-    `strict_transport` browsers are told to use TLS only.
+    `strict_transport` browsers are told to use TLS only.  `providers` can sign people in: their names, and
+    where that begins.
     """
 
     sessions: Sessions
@@ -46,6 +47,7 @@ class Desk:
     public_url: str = ""
     hosts: HostNames | None = None
     strict_transport: bool = False
+    providers: tuple[tuple[str, str], ...] = ()
 
     def application_url(self, host: str) -> str:
         """On the port where the main host is."""

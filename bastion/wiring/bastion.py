@@ -27,9 +27,11 @@ from bastion.wiring.gateway import Parts, admission_of, credentials_of, long_exc
 from bastion.wiring.measuring import Sources, sources
 from bastion.wiring.observing import open_observing
 from bastion.wiring.passthrough import Ground, open_pass_through
+from bastion.wiring.probes import HubProbes
 from bastion.wiring.probing import open_probing
-from bastion.wiring.serving import Serving, open_files, serving
+from bastion.wiring.serving import OwnPages, Serving, open_files, serving
 from bastion.wiring.signin import signing_in
+from bastion.wiring.site import site_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,10 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             generation=generation,
         )
         probing = await open_probing(config, cluster, parts, stack)
-        served = serving(config, parts, observing, cluster.readiness(), deadlines, probing.pages)
+        probes = HubProbes(probing.hub, probing.sweeper, asyncio.get_running_loop().time)
+        site = site_of(config, cluster, parts, probes)
+        own = OwnPages(cluster.readiness(), probing.pages, site)
+        served = serving(config, parts, observing, deadlines, own)
         measured = Sources(cluster, access, backends, long, observing, served, passing=passing)
         observing.metrics.add(*sources(measured))
         observing.metrics.add(probing.families)

@@ -20,6 +20,7 @@ from bastion.cluster.reviews import Reviews
 from bastion.cluster.rights import needed
 from bastion.cluster.standing import Standing
 from bastion.cluster.throttle import Throttle
+from bastion.discovery.annotated import Mistakes
 from bastion.discovery.apiserver import NAMESPACE, api_server_sockets, look_once
 from bastion.discovery.backing import MOST_LISTED
 from bastion.discovery.catalog import Catalog
@@ -86,6 +87,7 @@ async def open_cluster(config: Config, stack: AsyncExitStack) -> Cluster:
     throttle = Throttle(config.kube_api.qps, config.kube_api.burst)
     client = await stack.enter_async_context(ApiClient(access, servers, throttle, observe=calls.observe))
     catalog, outages = Catalog(), Outages(lambda: servers.current.url)
+    catalog.listeners.annotated.append(Mistakes().look)
     watched = not config.kube_api.namespaces or NAMESPACE in config.kube_api.namespaces
     about_servers = catalog if watched else Catalog()
     policy = await _dial_policy(config, urls, client, (catalog, about_servers), stack)

@@ -12,6 +12,7 @@ from bastion.observe.expiry import Expiry, certificates_of
 from bastion.observe.logs import access_lines
 from bastion.observe.metrics import Metrics, Renderer
 from bastion.observe.observer import Observer
+from bastion.observe.record import Record
 from bastion.observe.requests import Requests
 from bastion.observe.signins import SignIns
 from bastion.settings.config import Config
@@ -23,7 +24,7 @@ from bastion.wiring.exposition import open_exposition
 class Observing:
     """`observer` is for proxied requests, `page_observer` for the pages for signing in."""
 
-    log: AccessLog
+    log: AccessLog[Record]
     requests: Requests
     sign_ins: SignIns
     expiry: Expiry

@@ -10,6 +10,7 @@ from bastion.observe.families import Family, gauge
 from bastion.probe.attempt import Environment
 from bastion.probe.contexts import Contexts
 from bastion.probe.exported import scheduled
+from bastion.probe.hub import Hub
 from bastion.probe.modulesource import ModuleSource
 from bastion.probe.pages import Pages, Visible
 from bastion.probe.places import Places
@@ -33,6 +34,7 @@ class ProbingParts:
     pages: Probing
     modules: ModuleSource
     sweeper: Sweeper
+    hub: Hub
 
     def families(self) -> list[Family]:
         return [
@@ -83,4 +85,6 @@ async def open_probing(config: Config, cluster: Cluster, parts: Parts, stack: As
         b"/probe/badge.json": pages.shield,
         b"/probe/changes.rss": pages.changes,
     }
-    return ProbingParts(Probing(handlers, parts.origins, access.guard, parts.observer), modules, sweeper)
+    return ProbingParts(
+        Probing(handlers, parts.origins, access.guard, parts.observer), modules, sweeper, scheduled.hub
+    )

@@ -11,7 +11,9 @@ from functools import partial
 
 from bastion.http.ownpaths import LOGIN, PREFIX
 from bastion.probe.service import Probing
+from bastion.proxy.gateway import Gateway
 from bastion.proxy.nonresource import NonResource
+from bastion.proxy.plan import Plans
 from bastion.proxy.selfreviews import SelfReviews
 from bastion.runtime.deadlines import Deadlines
 from bastion.server.app import App
@@ -21,7 +23,8 @@ from bastion.server.state import Remembering, ServerState, nothing
 from bastion.settings.config import Config
 from bastion.web.app import create_app
 from bastion.web.errorpage import error_pages
-from bastion.wiring.gateway import Parts, gateway_of, plans_of
+from bastion.web.site import Site
+from bastion.wiring.gateway import Parts, direct_of, gateway_of, plans_of
 from bastion.wiring.observing import Observing
 
 Check = Callable[[], str | None]
@@ -41,31 +44,42 @@ class Serving:
     pages: bool
 
 
+@dataclass(frozen=True, slots=True)
+class OwnPages:
+    """What the bastion says of itself: `readiness` by the name of a check, the pages about probes, and those
+    for people.
+    """
+
+    readiness: Mapping[str, Check]
+    probing: Probing
+    site: Site
+
+
 def serving(
     config: Config,
     parts: Parts,
     observing: Observing,
-    readiness: Mapping[str, Check],
     deadlines: Deadlines,
-    probing: Probing,
+    own: OwnPages,
 ) -> Serving:
     stopping = asyncio.Event()
     door = Door(open_files(), config.limits.connections_per_address, parts.origins.trusts)
     desk = parts.browsers.desk
-    checks = {**readiness, "shutdown": lambda: "shutting down" if stopping.is_set() else None}
-    web = create_app(checks, {"ping": lambda: None}, observing.renderer, desk)
+    checks = {**own.readiness, "shutdown": lambda: "shutting down" if stopping.is_set() else None}
+    web = create_app(checks, {"ping": lambda: None}, observing.renderer, desk, own.site)
     plans = plans_of(config, parts)
     gateway = gateway_of(config, parts, plans)
     app = App(
         gateway,
         web,
-        lambda: door.crowded,
+        door.is_crowded,
         parts.browsers.hosts,
-        observing.page_observer if desk is not None else None,
+        observing.page_observer,
         _metrics_access(parts).admits if config.observing.metrics_authorization else None,
         short_paths=parts.passing is None,
         self_reviews=_self_reviews(parts) if parts.passing is None else None,
-        handlers=dict.fromkeys(probing.paths, probing.serve),
+        handlers=dict.fromkeys(own.probing.paths, own.probing.serve),
+        sign_in=desk is not None,
     )
     state = ServerState(
         app,
@@ -75,7 +89,7 @@ def serving(
         partial(_end_all, parts),
         stopping=stopping,
         error_page=error_pages(_login(config, parts)),
-        remembering=Remembering(plans, app.begin, gateway.go_on) if plans is not None else None,
+        remembering=_remembering(parts, plans, gateway, door),
         end_watches=parts.passing.pass_through.end_watches if parts.passing is not None else nothing,
     )
     return Serving(app, state, ServerState(MetricsPort(web), deadlines, door), door, desk is not None)
@@ -86,6 +100,12 @@ def _login(config: Config, parts: Parts) -> str:
     if parts.browsers.desk is None:
         return ""
     return config.browsers.public_url + (LOGIN if parts.passing is None else PREFIX + LOGIN).decode()
+
+
+def _remembering(parts: Parts, plans: Plans | None, gateway: Gateway, door: Door) -> Remembering | None:
+    if plans is None:
+        return None
+    return Remembering(plans, direct_of(parts, door.is_crowded).begin, gateway.go_on)
 
 
 def _self_reviews(parts: Parts) -> SelfReviews:

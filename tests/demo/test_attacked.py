@@ -143,7 +143,7 @@ def test_a_page_that_everybody_may_see_is_not_the_bastions_in_a_frame_of_another
         page.goto(f"{front.url}/login")
         page.get_by_label("Token").fill(front.token("alice"))
         page.get_by_role("button", name="Sign in").click()
-        page.get_by_text("You are signed in").wait_for()
+        page.get_by_role("heading", name="What you may open").wait_for()
         target = front.by_path("guestbook") + "from-a-frame"
         attacker.pages["/framed"] = ("text/html", FRAMED.replace("TARGET", target))
         attacker.pages["/framing"] = ("text/html", FRAMING.replace("TARGET", f"{front.url}{PATH}/framed"))

@@ -35,7 +35,7 @@ def sign_in(page: Page, front: Front) -> None:
     page.goto(f"{front.url}/.bastion/login")
     page.get_by_label("Token").fill(front.token("alice"))
     page.get_by_role("button", name="Sign in").click()
-    page.get_by_text("You are signed in").wait_for()
+    page.get_by_role("heading", name="What you may open").wait_for()
 
 
 def codes(front: Front, mark: str) -> dict[str, set[int]]:

@@ -16,11 +16,12 @@ import pytest
 
 from bastion.kube.status import StatusError
 from bastion.runtime.deadlines import Deadlines
+from bastion.runtime.listening import listen
 from bastion.server.app import App
 from bastion.server.door import RESERVED, Door
 from bastion.server.http1.body import LEAST_RATE
 from bastion.server.http1.exchange import HttpExchange
-from bastion.server.listener import Listener, bind
+from bastion.server.listener import Listener
 from bastion.server.state import BODY_GRACE, ServerState
 from tests import fakes
 from tests.e2e.harness import ALICE, BOB, CAROL, LIVE, Bastion, Cluster, Place, serving
@@ -120,9 +121,9 @@ def test_re_047_nearly_full_health_is_answered_and_full_accepting_pauses_until_s
         async with Deadlines() as deadlines, contextlib.AsyncExitStack() as stack:
             door = Door(RESERVED + 40, 0, lambda address: False)
             assert door.total == 20
-            app = App(Refusing(), health, lambda: door.crowded)  # type: ignore[arg-type]
+            app = App(Refusing(), health, door.is_crowded)  # type: ignore[arg-type]
             state = ServerState(app, deadlines, door)
-            sock = bind(fakes.LOOPBACK, 0)
+            sock = listen((fakes.LOOPBACK, 0))
             port = sock.getsockname()[1]
             listener = Listener(sock, None, state)
             listener.start()
@@ -151,7 +152,7 @@ def test_re_047_nearly_full_health_is_answered_and_full_accepting_pauses_until_s
             for _, writer in (first, *others[1:8]):
                 writer.transport.abort()
             assert b" 200 " in await answer
-            await until(lambda: not door.crowded)
+            await until(lambda: not door.is_crowded())
             assert b" 200 " in await asked(b"/x", *late)
 
     fakes.run(main())

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bastion.server.listener import Listener, bind
+from bastion.runtime.listening import listen
+from bastion.server.listener import Listener
 from bastion.settings.config import serve_config
 from bastion.wiring.bastion import Bastion, open_bastion
 from tests.e2e.harness import ALLOWED, PORT, Cluster
@@ -74,7 +75,7 @@ class Backend:
 
     def __init__(self, address: str) -> None:
         self.answer = b""
-        self._listener = bind(address, PORT)
+        self._listener = listen((address, PORT))
         self._listener.setblocking(True)
         self._listener.listen(64)
         threading.Thread(target=self._accept, daemon=True).start()
@@ -148,7 +149,7 @@ def watched(folder: Path, *flags: str) -> Iterator[Watched]:
 
     async def main() -> None:
         log = os.open(folder / "access.log", os.O_WRONLY | os.O_CREAT)
-        sock = bind(LOOPBACK, 0)
+        sock = listen((LOOPBACK, 0))
         port = sock.getsockname()[1]
         over = asyncio.Event()
         async with open_bastion(config, log) as bastion:

@@ -137,8 +137,8 @@ def test_an_update_of_what_nobody_reads_is_no_change(struct: Any) -> None:
     before, after = (
         {"metadata": {"name": "x", "resourceVersion": v, "annotations": {"a": v}}} for v in ("1", "2")
     )
-    assert read(struct, before) == read(struct, after)
-    assert read(struct, before) != read(struct, {"metadata": {"name": "y"}})
+    assert compact(read(struct, before)) == compact(read(struct, after))
+    assert compact(read(struct, before)) != compact(read(struct, {"metadata": {"name": "y"}}))
 
 
 @pytest.mark.parametrize("struct", STRUCTS.values(), ids=STRUCTS)

@@ -18,7 +18,7 @@ from bastion.network.errors import NetworkError, ReceiveError, SendError, Upstre
 from bastion.network.held import HIGH_WATER
 from bastion.network.http1 import reader, receiver
 from bastion.network.http1.connection import Connection
-from bastion.network.http1.reader import LARGE_PORTION, MAX_FIELDS, MAX_HEAD, MAX_INTERIM
+from bastion.network.http1.reader import LARGE_PORTION, MAX_FIELDS, MAX_HEAD, MAX_INTERIM, MAX_TRAILERS
 from bastion.network.http1.response import framing
 from bastion.runtime.certificates import Authority
 from bastion.settings.sections import Timeouts
@@ -234,6 +234,7 @@ def test_trailers_never_become_headers() -> None:
         b" a=b\r\n\r\n"
     )
     assert body == b"x"
+    assert answer.trailers == ((b"x-sum", b"X-Sum", b"1"), (b"set-cookie", b"Set-Cookie", b"a=b"))
     assert [lower for lower, _, _ in answer.fields] == [b"trailer", b"transfer-encoding"]
 
 
@@ -516,6 +517,10 @@ def test_trailers_are_bounded() -> None:
     endless = [OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\nX: ", *[b"y" * MAX_HEAD] * 64]
     _, _, _, error, reusable = fed(*endless)
     assert isinstance(error, ReceiveError), "the parser gathers 4 MiB of one trailer"
+    assert not reusable
+    many = b"".join(b"X-%d: 1\r\n" % number for number in range(MAX_TRAILERS + 1))
+    _, _, _, error, reusable = fed(OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n" + many + b"\r\n")
+    assert isinstance(error, ReceiveError)
     assert not reusable
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from bastion.http.fields import Field
 from bastion.kube.status import StatusError
 from bastion.network.relay import Stream
-from bastion.proxy.exchange import Direct
+from bastion.proxy.exchange import Direct, ResponseHead
 
 
 def fields_of(*lines: str) -> list[Field]:
@@ -31,6 +31,7 @@ class Exchange:
     minor: int = 1
     certificate: tuple[bytes, ...] = ()
     upgradable: bool = False
+    http2: bool = False
     lasting: bool = False
     audit_id: str = "audit-id"
     key: bytes = b""
@@ -57,7 +58,7 @@ class Exchange:
     def flush(self) -> None:
         assert self.status
 
-    def send(self, status: int, parts: list[bytes], body: bytes, *, dated: bool) -> None:
+    def send(self, head: ResponseHead, body: bytes) -> None:
         raise AssertionError("it is served by a task")
 
     def done(self) -> None:
@@ -78,7 +79,10 @@ class Exchange:
     def hijack(self, reason: bytes, fields: list[Field]) -> Stream:
         raise AssertionError("it has no connection")
 
-    def finish(self, data: bytes = b"") -> None:
+    def interim(self, status: int, reason: bytes, fields: list[Field]) -> None:
+        assert not self.status
+
+    def finish(self, data: bytes = b"", trailers: Sequence[Field] = ()) -> None:
         assert not self.finished
         self.finished = True
         self.bytes_out += len(data)

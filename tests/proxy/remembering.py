@@ -122,7 +122,13 @@ class House:
             authorizer=authorizer,
         )
         self.plans = Plans(
-            request_lines(field_of), known, authorizer.known, generation, loop.time, lambda: self.wall
+            request_lines(field_of),
+            known,
+            authorizer.known,
+            generation,
+            loop.time,
+            lambda: self.wall,
+            lambda key, asker: True,
         )
         turns = Turns()
         gateway = Gateway(
@@ -143,24 +149,24 @@ class House:
             streams=streams,
             observer=observer,
             plans=self.plans if remember else None,
-            direct=DirectDelivery(
-                guard=guard,
-                router=router,
-                balancer=balancer,
-                waiting=waiting,
-                transport=transport,
-                streams=streams,
-                observer=observer,
-                policy=Policy(),
-                renewed=admission.renewed,
-            )
-            if remember
-            else None,
+        )
+        direct = DirectDelivery(
+            guard=guard,
+            router=router,
+            balancer=balancer,
+            waiting=waiting,
+            pool=pool,
+            timeouts=lambda: transport.timeouts,
+            streams=streams,
+            observer=observer,
+            policy=Policy(),
+            renewed=admission.renewed,
+            crowded=lambda: False,
         )
         self.begun: list[bool] = []  # for each remembered request, whether it began without a task
 
         def begin(exchange: Any, plan: Any) -> bool:
-            self.begun.append(gateway.begin(exchange, plan))
+            self.begun.append(direct.begin(exchange, plan))
             return self.begun[-1]
 
         self.pool = pool
@@ -209,7 +215,7 @@ class House:
             self.state.exchanges
             or len(self.waiting)
             or self.streams._young
-            or len(self.guard._exchanges)
+            or len(self.guard.exchanges)
             or self.streams.statistics().long
         )
 

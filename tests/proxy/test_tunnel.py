@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,8 +62,8 @@ class Upgrading(Exchange):
     def write(self, data: bytes) -> None:
         self.body_sent += data
 
-    def finish(self, data: bytes = b"") -> None:
-        super().finish(data)
+    def finish(self, data: bytes = b"", trailers: Sequence[Field] = ()) -> None:
+        super().finish(data, trailers)
         self.body_sent += data
 
     async def drain(self) -> None:

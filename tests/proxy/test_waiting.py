@@ -16,6 +16,7 @@ class SlowBody:
     length = None
     chunked = True
     touched = False
+    trailers = ()
 
     def __init__(self) -> None:
         self.pieces: asyncio.Queue[bytes | Exception] = asyncio.Queue()

@@ -15,8 +15,8 @@ import httpx
 import pytest
 import uvicorn
 
+from bastion.runtime.listening import listen
 from bastion.server.asgi import run_asgi
-from bastion.server.listener import bind
 from bastion.settings.config import serve_config
 from bastion.wiring.bastion import open_bastion
 from tests import fakes
@@ -54,7 +54,7 @@ async def hosted(cluster: Cluster, folder: Path, http: str) -> AsyncIterator[Hos
     source = ["--manifests", str(cluster.manifests), "--token-auth-file", str(cluster.tokens)]
     config = serve_config([*source, "--allow-target-cidr", ALLOWED])
     log = os.open(folder / "access.log", os.O_WRONLY | os.O_CREAT)
-    sock = bind(fakes.LOOPBACK, 0)
+    sock = listen((fakes.LOOPBACK, 0))
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(os.close, log)
         bastion = await stack.enter_async_context(open_bastion(config, log))

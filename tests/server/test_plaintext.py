@@ -10,8 +10,9 @@ import pytest
 
 from bastion.runtime.certificates import Authority
 from bastion.runtime.deadlines import Deadlines
+from bastion.runtime.listening import listen
 from bastion.runtime.trust import server_context
-from bastion.server.listener import Listener, bind
+from bastion.server.listener import Listener
 from bastion.server.state import ServerState
 from tests.fakes import LOOPBACK, run
 
@@ -29,7 +30,7 @@ def answered(*pieces: Any) -> Any:
     async def main() -> bytes:
         context = server_context(Authority().issue(["localhost"]))
         async with Deadlines() as deadlines:
-            sock = bind(LOOPBACK, 0)
+            sock = listen((LOOPBACK, 0))
             port = sock.getsockname()[1]
             listener = Listener(sock, lambda: context, ServerState(NoApplication(), deadlines))  # type: ignore[arg-type]
             listener.start()

@@ -22,12 +22,13 @@ from bastion.kube.status import StatusError, bad_request
 from bastion.network.held import HIGH_WATER
 from bastion.runtime.certificates import Authority
 from bastion.runtime.deadlines import Deadlines
+from bastion.runtime.listening import listen
 from bastion.server.http1.exchange import HttpExchange
 from bastion.server.http1.framing import AT_ONCE
 from bastion.server.http1.linger import MAX_BYTES as LINGER_BYTES
 from bastion.server.http1.protocol import PIPELINED, HttpProtocol
 from bastion.server.http1.waits import LINGER_SECONDS
-from bastion.server.listener import Listener, bind
+from bastion.server.listener import Listener
 from bastion.server.state import ServerState
 from bastion.settings.sections import Timeouts
 from tests import fakes
@@ -255,7 +256,7 @@ async def conversation(serve: Serve = echo, *, tls: bool = False) -> AsyncIterat
         app = App(serve)
         seen = Seen()
         state = ServerState(app, deadlines, timeouts=TIMEOUTS, connections=seen)  # type: ignore[arg-type]
-        sock = bind(fakes.LOOPBACK, 0)
+        sock = listen((fakes.LOOPBACK, 0))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)  # what the kernel takes is no matter here
         listener = Listener(sock, (lambda: context) if context is not None else None, state)
         talk = Conversation(app, state, sock.getsockname()[1], TLSPeer if tls else Peer)

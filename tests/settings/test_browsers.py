@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from bastion.kube.values import quoted
 from bastion.runtime.errors import ConfigError
 from bastion.settings.browsers import Browsers, host_suffix, public_url
 from bastion.settings.config import serve_config
-from bastion.settings.kinds import quoted
 
 
 def asked(*flags: str) -> Browsers:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bastion.kube import values
 from bastion.runtime.errors import ConfigError
 from bastion.settings import kinds, sections
 from bastion.settings.config import Config, serve_config
@@ -46,7 +47,7 @@ DURATIONS = [
 
 @pytest.mark.parametrize(("text", "seconds"), DURATIONS)
 def test_a_duration_is_read_as_go_reads_it(text: str, seconds: float) -> None:
-    assert kinds.duration(text) == pytest.approx(seconds)
+    assert values.duration(text) == pytest.approx(seconds)
 
 
 BOOLEANS = [
@@ -64,7 +65,7 @@ BOOLEANS = [
 
 @pytest.mark.parametrize(("text", "value"), BOOLEANS)
 def test_a_boolean_is_read_as_go_reads_it(text: str, value: bool) -> None:
-    assert kinds.boolean(text) is value
+    assert values.boolean(text) is value
 
 
 NUMBERS = [
@@ -94,7 +95,7 @@ def test_a_number_or_an_address_is_read(kind: Any, text: Any, value: Any) -> Non
 
 NONSENSE = [
     *(
-        (kinds.duration, text)
+        (values.duration, text)
         for text in (
             "",
             "5",
@@ -116,7 +117,7 @@ NONSENSE = [
             "1s-1s",
         )
     ),
-    *((kinds.boolean, text) for text in ("", "yes", "no", "on", "2", "tru", "true ", "None")),
+    *((values.boolean, text) for text in ("", "yes", "no", "on", "2", "tru", "true ", "None")),
     *(
         (kinds.port, text)
         for text in ("", "-1", "+80", "65536", "80.0", "0x50", "8_0", "٨٠", " 80", "80\n", "http")
@@ -149,7 +150,7 @@ NONSENSE = [
 def test_nonsense_is_refused_and_quoted(kind: Callable[[str], object], text: str) -> None:
     with pytest.raises(ValueError) as caught:
         kind(text)
-    assert kinds.quoted(text) in str(caught.value)
+    assert values.quoted(text) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

@@ -10,7 +10,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 
-from bastion.server.listener import bind
+from bastion.runtime.listening import listen
 from bastion.server.run import Endings, Server
 from bastion.server.tls import serving_context
 from bastion.settings.config import serve_config
@@ -65,7 +65,7 @@ async def inside(cluster: Cluster, *flags: str, endings: Endings = SOON) -> Asyn
     asked = serve_config([*sources, *flags])
     certificate, key = cluster.serving
     tls = serving_context(certificate, key)
-    secure, plain = bind("127.0.0.1", 0), bind("127.0.0.1", 0)
+    secure, plain = listen(("127.0.0.1", 0)), listen(("127.0.0.1", 0))
     log = os.open(os.devnull, os.O_WRONLY)
     there = Bastion(None, cluster, secure.getsockname()[1], plain.getsockname()[1], cluster.trust)  # type: ignore[arg-type]
     async with open_bastion(asked, log) as wired:

@@ -116,7 +116,6 @@ def test_head_has_the_headers_of_get_and_no_body(path: Any) -> None:
 
 
 MISSING = [
-    "/",
     "/nothing",
     "/docs",
     "/redoc",
@@ -132,7 +131,7 @@ MISSING = [
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [*(("GET", path) for path in MISSING), ("POST", "/"), ("OPTIONS", "/nothing")]
+    ("method", "path"), [*(("GET", path) for path in MISSING), ("POST", "/nothing"), ("OPTIONS", "/nothing")]
 )
 def test_an_unknown_path_is_not_found(method: Any, path: Any) -> None:
     answer = ask(path, method, readiness=MIXED)
@@ -197,6 +196,11 @@ def test_no_route_has_a_page_that_loads_from_elsewhere() -> None:
         "/openapi.json",
         "/login",
         "/logout",
+        "/",
+        "/ui/catalog",
+        "/ui/assets/{name}",
+        "/favicon.ico",
+        "/robots.txt",
         *(f"/.bastion/{name}" for name in ("handoff", "session", "logout")),
     }
 

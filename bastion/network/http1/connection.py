@@ -10,8 +10,9 @@ from bastion.kube.endpoint import Endpoint
 from bastion.network.errors import ReceiveError, SendError, UpstreamTimeout
 from bastion.network.http1.reader import Expected
 from bastion.network.http1.receiver import Direct, Early, Receiver, Upload
-from bastion.network.http1.response import Response
+from bastion.network.http1.response import Interim, Response
 from bastion.network.relay import Stream
+from bastion.settings.sections import Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,14 +21,15 @@ if TYPE_CHECKING:
 class Connection(Receiver):
     """Used for one exchange at a time.  `lost` is called once, when the connection is gone.
 
-    `used`: it has carried an exchange before.  `owner`: of what this user sent something may have been left
-    unread, so that no other user is given the connection.
+    `place` is the endpoint, in words.  `used`: it has carried an exchange before.  `owner`: of what this user
+    sent something may have been left unread, so that no other user is given the connection.
     """
 
     def __init__(
         self, endpoint: Endpoint, loop: asyncio.AbstractEventLoop, lost: Callable[[Connection], None]
     ) -> None:
         super().__init__(endpoint, loop)
+        self.place = str(endpoint)
         self.used = False
         self.owner: str | None = None
         self._lost = lost
@@ -44,30 +46,32 @@ class Connection(Receiver):
         body_idle: float,
         to_switch: bool = False,
         with_body: bool = False,
+        interim: Interim | None = None,
     ) -> None:
         """Send a request head.
 
         In seconds: the response is due `answer_within` after `sent`, each piece of its body within
-        `body_idle`.
+        `body_idle`.  `interim` is told of 1xx responses before it.
         """
         self._upload = Upload.UNDER_WAY if with_body else Upload.NONE
         self._answer_within, self._body_idle = answer_within, body_idle
         self._head = self.loop.create_future()
+        self.interim = interim
         self._reader.begin(self, _expected(to_head, to_switch))
         if self._transport is None or self._gate.closed:
             self._broken(SendError(f"{self.endpoint} closed the connection"))
         else:
             self._transport.write(head)
 
-    def begin_directly(self, head: bytes, direct: Direct, answer_within: float, body_idle: float) -> None:
+    def begin_directly(self, head: bytes, direct: Direct, now: float, timeouts: Timeouts) -> None:
         """Send a whole request that has no body, and is not HEAD; `direct` is called with the response.
 
-        On a kept connection that is alive.
+        On a kept connection that is alive.  `now` by the loop's clock.
         """
         self._upload = Upload.NONE
         self._direct = direct
-        self._answer_within, self._body_idle = answer_within, body_idle
-        self.deadline = self.loop.time() + answer_within
+        self._answer_within, self._body_idle = timeouts.response_header, timeouts.response_idle
+        self.deadline = now + timeouts.response_header
         if self._transport is not None:
             self._transport.write(head)
 
@@ -156,7 +160,7 @@ class Connection(Receiver):
     def rest(self) -> None:
         """Between exchanges: a byte that comes now was not asked for."""
         self.used = True
-        self._head = self._reader.response = None
+        self._head = self._reader.response = self.interim = None
         self.deadline = None
 
     def has_ended(self) -> bool:

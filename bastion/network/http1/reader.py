@@ -18,6 +18,7 @@ from bastion.network.logins import CHALLENGES, binds_answer
 MAX_HEAD = 65536  # bytes of a response's head
 MAX_FIELDS = 200
 MAX_INTERIM = 10
+MAX_TRAILERS = 50
 PORTION = 2048  # bytes of a head or a chunked body fed at once,
 LARGE_PORTION = 16384  # after a portion that held
 FEW = 8  # chunks at most
@@ -164,12 +165,11 @@ class ResponseReader:
         self._reason += reason
 
     def on_header(self, name: bytes, value: bytes | None) -> None:
-        if self.response is not None:  # a trailer: never a header
-            if self.surplus:
-                raise ValueError("bytes behind the response")
-            return
         stripped = (value or b"").strip(b" \t")
         lower = name.lower()
+        if self.response is not None:
+            self._trailer(self.response, (lower, name, stripped))
+            return
         if stripped != value and lower == b"transfer-encoding":
             raise ValueError("blanks behind a Transfer-Encoding")  # llhttp would not take it for chunked
         if len(lower) > 15 and lower in CHALLENGES and binds_answer(stripped):
@@ -179,6 +179,14 @@ class ResponseReader:
         self._fields.append((lower, name, stripped))
         if len(self._fields) > MAX_FIELDS:
             raise ValueError(f"the response has more than {MAX_FIELDS} header fields")
+
+    def _trailer(self, response: Response, field: Field) -> None:
+        """Never one of the head's fields."""
+        if self.surplus:
+            raise ValueError("bytes behind the response")
+        if len(response.trailers) == MAX_TRAILERS:
+            raise ValueError(f"the response has more than {MAX_TRAILERS} trailer fields")
+        response.trailers = (*response.trailers, field)
 
     def on_headers_complete(self) -> None:
         if self.surplus:
@@ -218,7 +226,11 @@ class ResponseReader:
             raise ValueError("a switch of protocols that was not asked for")
         if self._interim > MAX_INTERIM:
             raise ValueError(f"more than {MAX_INTERIM} interim responses")
-        self._fields, self._reason = [], b""
+        fields, self._fields = self._fields, []
+        reason, self._reason = self._reason, b""
+        # RFC 9110, 15.2: a proxy forwards them, but for those that it caused; HTTP/1.0 has none
+        if source.interim is not None and status != 100 and version == "1.1":
+            source.interim(status, reason, fields)
 
     def on_body(self, data: bytes) -> None:
         response = self.response

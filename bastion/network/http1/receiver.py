@@ -14,7 +14,7 @@ from bastion.kube.endpoint import Endpoint
 from bastion.network.errors import NetworkError, ReceiveError
 from bastion.network.flow import ReadGate, WriteGate
 from bastion.network.http1.reader import PORTION, Expected, Malformed, ResponseReader
-from bastion.network.http1.response import Response
+from bastion.network.http1.response import Interim, Response
 
 # chunks, about, in one turn of the loop: a quarter of a megabyte may hold 43 000, which are 9 ms of work
 AT_ONCE = 128
@@ -63,6 +63,7 @@ class Receiver(asyncio.Protocol):
         self._upload = Upload.NONE
         self._early: Early | None = None  # a 101 ended HTTP here
         self._body_idle = 0.0
+        self.interim: Interim | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]

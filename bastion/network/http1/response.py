@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from bastion.http.fields import Field
 from bastion.network.errors import NetworkError
 from bastion.network.held import HIGH_WATER, Held
 
+# told of an interim response: status, reason, fields
+Interim = Callable[[int, bytes, list[Field]], None]
+
 
 class Source(Protocol):
-    """The connection that a response comes from."""
+    """The connection that a response comes from; `interim` is told of what comes before it."""
 
     loop: asyncio.AbstractEventLoop
+    interim: Interim | None
 
     def pause_reading(self) -> None: ...
 
@@ -21,7 +26,10 @@ class Source(Protocol):
 
 
 class Response(Held):
-    """`length` is the body's length in bytes; None where chunks or the connection's end delimit it."""
+    """`length` is the body's length in bytes; None where chunks or the connection's end delimit it.
+
+    `trailers` are all there once the body has been read to its end.
+    """
 
     __slots__ = (
         "_connection",
@@ -35,6 +43,7 @@ class Response(Held):
         "length",
         "reason",
         "status",
+        "trailers",
         "until_close",
     )
 
@@ -55,6 +64,7 @@ class Response(Held):
         self.fields = fields
         self.length = length
         self.bodiless = bodiless
+        self.trailers: Sequence[Field] = ()
         self.keep_alive = False  # by its head, another response may follow on the connection
         self.chunked = False
         self.until_close = False  # only the end of the connection tells where the body ends

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bastion.http.fields import Field, field_of
 from bastion.kube.errors import unreadable
 from bastion.kube.status import StatusError
 from bastion.network.held import Held
@@ -45,6 +46,10 @@ class RequestBody(Held):
     def complete(self) -> bool:
         """Its last byte has come from the client (it may still be held here)."""
         return self._framing.done
+
+    @property
+    def trailers(self) -> list[Field]:
+        return [field_of(line) for line in self._framing.trailers]
 
     @property
     def promised(self) -> bool:

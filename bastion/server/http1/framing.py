@@ -1,12 +1,13 @@
 """· Where does a request's body end?  Framing by length or by chunks; bytes in, body bytes out.
 
-RFC 9112, sections 6 and 7.  Chunk extensions and trailers are read, bounded and dropped.  A quarter of a
-megabyte may hold 43 000 chunks, 25 ms of work: that is spread over turns of the loop.
+RFC 9112, sections 6 and 7.  Chunk extensions are read, bounded and dropped; trailers are kept apart.  A
+quarter of a megabyte may hold 43 000 chunks, 25 ms of work: that is spread over turns of the loop.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from bastion.kube.errors import unreadable
 from bastion.kube.status import StatusError
@@ -23,9 +24,10 @@ _TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t -~\x80-\xff]*")
 
 
 class LengthFraming:
-    """A body of `remaining` bytes."""
+    """A body of `remaining` bytes, behind which there are no trailers."""
 
     __slots__ = ("done", "remaining")
+    trailers: Sequence[bytes] = ()
 
     def __init__(self, length: int) -> None:
         self.remaining = length
@@ -45,15 +47,19 @@ class LengthFraming:
 
 
 class ChunkedFraming:
-    """A chunked body; bytes of an unfinished line are held back until it is whole."""
+    """A chunked body; bytes of an unfinished line are held back until it is whole.
 
-    __slots__ = ("_held", "_remaining", "_trailer_bytes", "_trailers", "done")
+    `trailers` are the lines behind the last chunk.
+    """
+
+    __slots__ = ("_held", "_in_trailers", "_remaining", "_trailer_bytes", "done", "trailers")
 
     def __init__(self) -> None:
         self._held = b""
         self._remaining = 0  # of the chunk's data and the CRLF behind it
-        self._trailers = False
+        self._in_trailers = False
         self._trailer_bytes = 0
+        self.trailers: list[bytes] = []
         self.done = False
 
     def feed(self, data: bytes) -> tuple[list[bytes], bytes]:
@@ -65,14 +71,14 @@ class ChunkedFraming:
             data, self._held = self._held + data, b""
         pieces: list[bytes] = []
         at = lines = 0
-        if not self._remaining and not self._trailers:
+        if not self._remaining and not self._in_trailers:
             pieces, at, lines = _whole_chunks(data)
         while not self.done:
             if self._remaining:
                 at = self._data(data, at, pieces)
                 if self._remaining:
                     break
-            if lines == AT_ONCE and not self._trailers:
+            if lines == AT_ONCE and not self._in_trailers:
                 return pieces, data[at:]
             lines += 1
             end = data.find(b"\n", at)
@@ -104,11 +110,11 @@ class ChunkedFraming:
         return end + 2
 
     def _check_unfinished(self, data: bytes, at: int) -> None:
-        if len(data) - at > (MAX_TRAILERS if self._trailers else MAX_CHUNK_LINE) + 1:  # and the CR
+        if len(data) - at > (MAX_TRAILERS if self._in_trailers else MAX_CHUNK_LINE) + 1:  # and the CR
             raise _malformed("a chunk's size line, or the trailers, are too long")
 
     def _line(self, line: bytes) -> None:
-        if self._trailers:
+        if self._in_trailers:
             self._trailer(line)
             return
         match = _CHUNK_LINE.fullmatch(line) if len(line) <= MAX_CHUNK_LINE else None
@@ -118,7 +124,7 @@ class ChunkedFraming:
         if size:
             self._remaining = size + 2
         else:
-            self._trailers = True
+            self._in_trailers = True
 
     def _trailer(self, line: bytes) -> None:
         self._trailer_bytes += len(line) + 2
@@ -128,6 +134,8 @@ class ChunkedFraming:
             raise _malformed("more than 8 KiB of trailers")
         elif _TRAILER.fullmatch(line) is None:
             raise _malformed("an invalid trailer field")
+        else:
+            self.trailers.append(line)
 
 
 def _whole_chunks(data: bytes) -> tuple[list[bytes], int, int]:

@@ -96,15 +96,14 @@ class HttpProtocol(Wire):
 
     def _next(self, data: bytes = b"") -> None:
         """Begin the next exchange if its head has come."""
-        heads = self._heads
         try:
-            head = heads.read(self._parse, data)
+            head = self._parse.next(self._heads, data)
         except StatusError as error:
             self.refuse(error)
             return
         if head is not None:
             self._begin(head)
-        elif heads.pending and self._wait is not HEAD:
+        elif self._heads.pending and self._wait is not HEAD:
             due = self.deadline  # from the connection on, where it is the first
             self._wait_for(HEAD)
             self.deadline = min(due or float("inf"), self.deadline or float("inf"))
@@ -255,7 +254,8 @@ class HttpProtocol(Wire):
             self.close()
             return
         self._wait_for(NEXT_REQUEST)
-        self.resume_reading()
+        if self._reading.paused:
+            self.resume_reading()
         if self._heads.pending and self._exchange is None:
             self._next()
 

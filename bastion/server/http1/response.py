@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import http
+from collections.abc import Sequence
 
 from bastion.http.fields import Field
+from bastion.proxy.exchange import ResponseHead
 from bastion.server.http1.connection import Connection
 
 JOINED = 8192  # pieces up to this size are written in one with the head: one TLS record instead of two
@@ -74,21 +76,20 @@ class ResponseWriter:
         parts.append(b"\r\n")
         self._head = b"".join(parts)
 
-    def send(self, status: int, parts: list[bytes], body: bytes, *, dated: bool) -> None:
-        self.status = status
+    def send(self, head: ResponseHead, body: bytes) -> None:
+        protocol = self._protocol
+        server = protocol.server
+        self.status = head.status
         self.finished = True
-        self.bytes_out = len(body)
-        server = self._protocol.server
-        if not dated:
-            parts.append(server.date_line())
+        self.bytes_out = head.length
         if server.draining:
             self.keep_alive = False
-        parts.append((_KEPT if self.keep_alive else _CLOSED) % self.audit_id.encode())
-        if len(body) <= JOINED:
-            parts.append(body)
-            self._protocol.write(b"".join(parts))
+        date = b"" if head.dated else server.date_line()
+        end = (_KEPT if self.keep_alive else _CLOSED) % self.audit_id.encode()
+        if head.length <= JOINED:
+            protocol.write(b"".join((head.lines, date, end, body)))
         else:
-            self._protocol.write_pieces([b"".join(parts), body])
+            protocol.write_pieces([b"".join((head.lines, date, end)), body])
 
     def flush(self) -> None:
         self._send(b"", b"")
@@ -97,12 +98,23 @@ class ResponseWriter:
         self.bytes_out += len(data)
         self._send(data, b"")
 
-    def finish(self, data: bytes = b"") -> None:
+    def interim(self, status: int, reason: bytes, fields: list[Field]) -> None:
+        if self.minor == 1 and not self.status:  # RFC 9110, 15.2: HTTP/1.0 knows none
+            self._protocol.write(
+                b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason or REASONS.get(status, b""), _lines(fields))
+            )
+
+    def finish(self, data: bytes = b"", trailers: Sequence[Field] = ()) -> None:
         if self.finished:
             return
         self.finished = True
         self.bytes_out += len(data)
-        self._send(data, b"0\r\n\r\n" if self._chunked else b"")
+        if not self._chunked:
+            self._send(data, b"")
+        elif trailers:
+            self._send(data, b"0\r\n%b\r\n" % _lines(trailers))
+        else:
+            self._send(data, b"0\r\n\r\n")
 
     @property
     def writable(self) -> bool:
@@ -134,3 +146,7 @@ class ResponseWriter:
                 self._protocol.write(data)
         else:
             self._protocol.write_pieces([piece for piece in (head, data, tail) if piece])
+
+
+def _lines(fields: Sequence[Field]) -> bytes:
+    return b"".join(b"%b: %b\r\n" % (name, value) for _, name, value in fields)

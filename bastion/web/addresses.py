@@ -1,0 +1,36 @@
+"""· Where does a browser open a target?  At its host name where it has one, else under a path."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import msgspec
+
+from bastion.kube.hostname import Application, HostNames
+
+
+class Addresses(msgspec.Struct, frozen=True):
+    """`public_url` is where the main host is, empty where there are no `hosts` of applications."""
+
+    public_url: str = ""
+    hosts: HostNames | None = None
+
+    def open(self, resource: str, namespace: str, id: str, rest: str = "/") -> str:
+        """`rest` begins with a slash."""
+        if self.hosts is not None:
+            host = self.hosts.host_of(Application(resource, namespace, id))
+            if host is not None:
+                port = urlsplit(self.public_url).port
+                return f"https://{host}{f':{port}' if port is not None else ''}{rest}"
+        return proxy_path(resource, namespace, id) + rest.removeprefix("/")
+
+
+def proxy_path(resource: str, namespace: str, id: str) -> str:
+    where = f"namespaces/{namespace}/" if namespace else ""
+    return f"/api/v1/{where}{resource}/{id}/proxy/"
+
+
+def page_path(resource: str, namespace: str, name: str) -> str:
+    """Of its own page, below the root of the bastion's pages."""
+    where = f"namespaces/{namespace}/" if namespace else ""
+    return f"/ui/{where}{resource}/{name}"

@@ -1,0 +1,1 @@
+"""The portal: everything that the user who is signed in may open."""
