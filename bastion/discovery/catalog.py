@@ -13,7 +13,8 @@ from itertools import islice
 from bastion.discovery.index import Index, Memos
 from bastion.discovery.kubelets import DEFAULT_KUBELET_PORT, Kubelets
 from bastion.discovery.listeners import Annotated, Listeners, tell
-from bastion.kube.objects import EndpointSlice, Node, Object, Pod, Service, UnreadyStatus
+from bastion.discovery.unready import Unready
+from bastion.kube.objects import EndpointSlice, Node, Object, Pod, Service
 
 WIDE = 256  # slices that name one pod: with more it is cheaper to drop the whole namespace
 LOOKED_AT = 2048  # keys compared in one step of `retain`
@@ -33,7 +34,7 @@ class Catalog:
         self._naming: dict[str, Index[Key]] = {}  # namespace -> its pods by name -> its slices that name them
         self._own_at: Index[Key] = Index()  # address -> live pods of the pod network
         self._host_at: Index[Key] = Index()  # address -> live pods of the host network
-        self._unready: dict[str, dict[Key, Pod]] = {}  # namespace -> its pods that are not ready
+        self.unready = Unready()
         self._kubelets = Kubelets()
         self.memos = Memos()
         self.revision = 0  # changes with whatever may change where a target leads
@@ -63,10 +64,6 @@ class Catalog:
 
     def slices_of(self, namespace: str, service: str) -> Mapping[Key, EndpointSlice]:
         return self._slices_of.get((namespace, service), {})
-
-    def unready(self, namespace: str) -> Collection[Pod]:
-        """The pods that are not ready."""
-        return self._unready.get(namespace, {}).values()
 
     def owner_of(self, address: str) -> Pod | None:
         """The pod that an address belongs to: of several live ones on the pod network the newest.
@@ -171,18 +168,9 @@ class Catalog:
                     tell(self.listeners.address_left, address)  # the pod that had it before is still there
         else:
             del self.pods[key]
-        self._note_unready(key, new)
+        self.unready.note(*key, new)
         if old is not None:
             self._say_gone(old, new)
-
-    def _note_unready(self, key: Key, new: Pod | None) -> None:
-        namespace = key[0]
-        if new is not None and isinstance(new.status, UnreadyStatus):
-            self._unready.setdefault(namespace, {})[key] = new
-        elif (known := self._unready.get(namespace)) is not None:
-            known.pop(key, None)
-            if not known:
-                del self._unready[namespace]
 
     def _index_pod(self, key: Key, pod: Pod, change: Callable[[Index[Key], str, Key], None]) -> None:
         """Terminated pods keep their addresses, by the thousand, and own nothing."""

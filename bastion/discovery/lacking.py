@@ -84,7 +84,7 @@ def _endpoints(catalog: Catalog, target: Target) -> Iterator[SliceEndpoint]:
 def _unready(catalog: Catalog, service: Service, target: Target, endpoints: list[SliceEndpoint]) -> list[Pod]:
     """Those that the selector matches; without one those that the slices name."""
     selector = service.spec.selector
-    there = islice(catalog.unready(target.namespace), MOST_COUNTED)
+    there = islice(catalog.unready.of(target.namespace), MOST_COUNTED)
     if selector:
         return [pod for pod in there if _labels(pod).items() >= selector.items()]
     named = {one.target_ref.name for one in endpoints if one.target_ref is not None}

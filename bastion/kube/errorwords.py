@@ -130,7 +130,9 @@ NOT_A_PROXY_PATH = _path(
     "the path is none that is served; the nearest one that is served is told",
     "use the path in the message",
 )
-METHOD_NOT_SERVED = _closed("MethodNotServed", 405, "a method that has no RBAC verb", "use another method")
+METHOD_NOT_SERVED = _closed(
+    "MethodNotServed", (405, 403), "a method that has no RBAC verb", "use another method"
+)
 BAD_TARGET = _closed("BadTarget", 400, "the id is not of the form [scheme:]name[:port]", "write it so")
 HOST_NAME_UNCLEAR = _bastion(
     "HostNameUnclear",

@@ -118,6 +118,7 @@ class DirectDelivery:
         self.waiting = waiting
         self.pool = pool
         self.observer = observer
+        self.audit = observer.audit
         self.renewed = renewed
         self.responses = Responses(policy)
         self._timeouts = timeouts
@@ -130,6 +131,8 @@ class DirectDelivery:
     def begin(self, exchange: Exchange, plan: Plan) -> bool:
         """False where it is a task's from the start: then nothing was done."""
         asker = plan.asker
+        if self.audit is not None and not self.audit.holds(plan.audited):
+            return False
         if self._crowded() or not self.places.enter(asker):
             return False
         route = self._router.at_once(plan.led)
@@ -139,6 +142,8 @@ class DirectDelivery:
         now = self._now()
         endpoint = self.balancer.choose(route.endpoints, asker, now)
         record = plan.record(exchange.audit_id)
+        if self.audit is not None:
+            record.trail = exchange.trail = self.audit.again(record, plan.target, plan.audited)
         direct = Direct(
             self._streams,
             exchange,

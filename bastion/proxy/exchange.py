@@ -11,6 +11,7 @@ import msgspec
 from bastion.http.fields import Field
 from bastion.kube.status import StatusError
 from bastion.network.relay import Stream
+from bastion.observe.record import Trail
 
 
 class Body(Protocol):
@@ -92,6 +93,7 @@ class Exchange(Request, Protocol):
     key: bytes
     passed: Sequence[bytes]
     direct: Direct | None
+    trail: Trail | None  # of the audit log, which is told of the response
     keep_alive: bool
     lasting: bool  # set once it has been under way for long: a server that stops gives it the time of streams
     audit_id: str

@@ -70,6 +70,7 @@ class Gateway:
         """Answers, whatever happens; raises nothing but CancelledError."""
         client = self._origins.client(exchange.client, exchange.fields)
         record = _record(exchange, client)
+        self._observer.begin(record, exchange, self._origins.sources(exchange.client, exchange.fields))
         await self._recorded(exchange, client, record, self._serve(exchange, client, record))
 
     async def go_on(self, direct: Direct) -> None:
@@ -121,6 +122,13 @@ class Gateway:
         record.fail(error)
         exchange.send_status(error)
         self._observer.observe(record, exchange.status, 0, exchange.bytes_out)
+
+    def left(self, exchange: Exchange) -> None:
+        """A request whose client left before it was served."""
+        record = _record(exchange, self._origins.client(exchange.client, exchange.fields))
+        self._observer.begin(record, exchange, self._origins.sources(exchange.client, exchange.fields))
+        record.outcome = "client-left"
+        self._observer.observe(record, 0, exchange.bytes_in, 0)
 
     async def _serve(self, exchange: Exchange, client: str, record: Record) -> None:
         if self._pass_through is not None and (call := self._pass_through.call(exchange)) is not None:

@@ -62,6 +62,10 @@ def nothing() -> None:
     pass
 
 
+def unrecorded(exchange: Exchange) -> None:
+    pass
+
+
 class ServerStatistics(NamedTuple):
     """`turned_away`: connections that were closed because too many were open."""
 
@@ -83,6 +87,7 @@ class ServerState:
     connections: set[ClientConnection] = field(default_factory=set)
     hijacked: set[ClientConnection] = field(default_factory=set)  # of the connections, those that are tunnels
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    left: Callable[[Exchange], None] = unrecorded  # its client left before it was served
     direct: int = 0  # exchanges under way that have no task
     remembering: Remembering | None = None  # None: nothing is remembered
     # readiness fails from then on; requests are still served for a while
@@ -109,6 +114,13 @@ class ServerState:
         self.deadlines.discard(connection)
         if not self.connections:
             self.idle.set()
+
+    def ended(self, exchange: Exchange, task: asyncio.Task[None]) -> None:
+        """A task that was cancelled before its first step never began to serve: not even its own `finally`
+        would say that it is over.
+        """
+        if task.cancelled():
+            self.left(exchange)
 
     @property
     def plans(self) -> Plans | None:

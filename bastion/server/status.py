@@ -21,6 +21,8 @@ def write_status(exchange: Exchange, error: StatusError, pages: Pages | None = N
     if exchange.status:
         exchange.abort()
         return
+    if exchange.trail is not None:
+        exchange.trail.refused(error)
     if pages is not None and is_person(exchange.method, exchange.fields):
         page = pages(facts_of(error, exchange.audit_id))
         fields, body = [*page.fields, *own_fields(error)], page.body

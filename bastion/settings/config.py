@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 from bastion.runtime.errors import ConfigError
+from bastion.settings.audit import Audit
 from bastion.settings.authentication import Authentication, authentication_of
 from bastion.settings.browsers import Browsers
 from bastion.settings.contradictions import contradict
@@ -46,6 +47,7 @@ class Config:
     pass_through: PassThrough
     probing: Probing
     observing: Observing
+    audit: Audit
 
 
 def serve_config(
@@ -77,6 +79,7 @@ def config_of(
         Config(authentication=proofs, **sections),
         kube_api=_shared_calls(options.kube_api, workers),
         limits=_shared(options.limits, workers),
+        audit=_shared_posts(options.audit, workers),
         serving=replace(
             options.serving,
             self_signed=options.serving.self_signed or options.serving.tls_cert_file is None,
@@ -87,6 +90,16 @@ def config_of(
 def _shared(limits: Limits, workers: int) -> Limits:
     """The part of each limit that one worker may use."""
     return Limits(**{item.name: math.ceil(getattr(limits, item.name) / workers) for item in fields(Limits)})
+
+
+def _shared_posts(audit: Audit, workers: int) -> Audit:
+    """Each worker posts its own events; the log file is one for all."""
+    return replace(
+        audit,
+        webhook_buffer_size=math.ceil(audit.webhook_buffer_size / workers),
+        webhook_qps=math.ceil(audit.webhook_qps / workers),
+        webhook_burst=math.ceil(audit.webhook_burst / workers),
+    )
 
 
 def _shared_calls(calls: KubeApi, workers: int) -> KubeApi:

@@ -161,6 +161,9 @@ class Observes:
     def __init__(self, house: House) -> None:
         self._house = house
 
+    def begin(self, record: Record, exchange: Exchange, sources: Any) -> None:
+        """Nothing is audited."""
+
     def observe(self, record: Record, code: int, bytes_in: int, bytes_out: int) -> None:
         self._house.records.append((record, code))
 

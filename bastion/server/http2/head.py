@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from bastion.kube.errors import unreadable
-from bastion.kube.status import StatusError
+from bastion.kube.errors import error_of, unreadable
+from bastion.kube.errorwords import METHOD_NOT_SERVED
 from bastion.message.upgrade import WEBSOCKET
 
 # RFC 9113, 8.2.2: connection-specific fields make a request malformed.
@@ -49,7 +49,7 @@ def translate(fields: Sequence[tuple[bytes, bytes]], scheme: bytes, *, ended: bo
     pseudo, lines = _split(fields)
     method, authority = pseudo.get(b":method", b""), pseudo.get(b":authority")
     if method == b"CONNECT" and b":protocol" not in pseudo:
-        raise StatusError(403, "Forbidden", "this bastion opens no tunnels: CONNECT is not served")
+        raise error_of(METHOD_NOT_SERVED, "this bastion opens no tunnels: CONNECT is not served", code=403)
     if pseudo.get(b":scheme") != scheme:
         # what a client of a forward proxy sends, over TLS, for a URL that begins with http:
         raise unreadable("malformed request: :scheme is not that of this connection")
@@ -116,7 +116,7 @@ def _handshake(pseudo: dict[bytes, bytes], lines: list[bytes], key: bytes, *, en
     if pseudo.get(b":method") != b"CONNECT":
         raise unreadable("malformed request: :protocol without CONNECT")
     if pseudo[b":protocol"] != WEBSOCKET:
-        raise StatusError(501, "NotImplemented", "the only :protocol understood is websocket")
+        raise unreadable("the only :protocol understood is websocket", code=501)
     if ended or _has(lines, b"content-length"):
         raise unreadable("an upgrade request may have neither a body nor an expectation")
     lines[:] = [line for line in lines if not line.startswith(b"sec-websocket-key:")]
