@@ -122,6 +122,11 @@ def forbidden(
     )
 
 
+def too_large(most: int) -> StatusError:
+    """In kube-apiserver's words; the rest of the body is not read."""
+    return unreadable(f"Request entity too large: limit is {most}", code=413, close=True)
+
+
 # --- the bastion's
 
 

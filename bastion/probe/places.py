@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from bastion.discovery.catalog import Catalog
 from bastion.discovery.ports import port_number
-from bastion.discovery.resolver import NoneReady, Resolution
+from bastion.discovery.resolution import NoneReady, Resolution
 from bastion.kube.endpoint import KUBELET, Endpoint
 from bastion.kube.errors import error_of
 from bastion.kube.errorwords import ADDRESS_REFUSED

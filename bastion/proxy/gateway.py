@@ -19,12 +19,13 @@ from bastion.proxy.admission import Admission
 from bastion.proxy.direct import Direct
 from bastion.proxy.envelope import Envelope
 from bastion.proxy.exchange import Exchange
-from bastion.proxy.forward import Begun, Forwarder
+from bastion.proxy.forward import Forwarder
 from bastion.proxy.guard import Guard
 from bastion.proxy.origin import Origins
 from bastion.proxy.passthrough import PassThrough
 from bastion.proxy.plan import Plans
 from bastion.proxy.router import Route, Router
+from bastion.proxy.sending import Begun
 from bastion.proxy.signin import NoSignIn
 from bastion.proxy.streams import Streams, UnderWay
 from bastion.proxy.tunnel import Tunneller
@@ -76,7 +77,8 @@ class Gateway:
     async def go_on(self, direct: Direct) -> None:
         """With what was begun without a task, whose place is given back here."""
         direct.in_task = True
-        exchange, plan, begun = direct.exchange, direct.plan, Begun(direct.endpoint, direct.connection)
+        assert direct.slot is not None
+        exchange, plan, begun = direct.exchange, direct.plan, Begun(direct.slot, direct.connection)
         try:
             await self._recorded(
                 exchange,

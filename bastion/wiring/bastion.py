@@ -132,6 +132,7 @@ def _adjustable(cluster: Cluster, parts: Parts, served: Serving) -> Adjustable:
         guard=access.guard,
         door=served.door,
         waiting=backends.waiting,
+        forwarder=backends.forwarder,
         lookups=cluster.lookups,
         authenticator=access.authenticators.cache,
         authorizer=access.authorizer,

@@ -14,7 +14,8 @@ from bastion.discovery.backing import AT_ONCE, MOST_LISTED, Unfinished
 from bastion.discovery.catalog import Catalog
 from bastion.discovery.index import MOST_REMEMBERED
 from bastion.discovery.lacking import MOST_SLICES
-from bastion.discovery.resolver import Resolver, UnknownTarget
+from bastion.discovery.resolution import UnknownTarget
+from bastion.discovery.resolver import Resolver
 from bastion.kube.endpoint import KUBELET, UNVERIFIED, Endpoint, TLSProfile
 from bastion.kube.status import StatusError
 from bastion.kube.target import parse_target
