@@ -50,7 +50,7 @@ class Index(Generic[V]):
 
 
 class PodsAt:
-    """By address the live pods that have it: `own` are those of the pod network, `host` of the host network."""
+    """By address the live pods that have it: on the pod network (`own`), on the `host` network."""
 
     def __init__(self) -> None:
         self.own: Index[tuple[str, str]] = Index()
