@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from bastion.http.ownpaths import LOGIN, PREFIX
 from bastion.probe.service import Probing
 from bastion.proxy.callplan import CallPlan
 from bastion.proxy.exchange import Exchange
@@ -23,6 +24,7 @@ from bastion.server.metricsport import MetricsPort
 from bastion.server.state import Remembering, ServerState, nothing
 from bastion.settings.config import Config
 from bastion.web.app import create_app
+from bastion.web.errorpage import error_pages
 from bastion.web.site import Site
 from bastion.wiring.gateway import Parts, direct_of, gateway_of
 from bastion.wiring.observing import Observing
@@ -88,11 +90,19 @@ def serving(
         config.timeouts,
         partial(_end_all, parts),
         stopping=stopping,
+        error_page=error_pages(_login(config, parts)),
         left=app.left,
         remembering=_remembering(parts, gateway, door),
         end_watches=parts.passing.pass_through.end_watches if parts.passing is not None else nothing,
     )
     return Serving(app, state, ServerState(MetricsPort(web), deadlines, door), door, desk is not None)
+
+
+def _login(config: Config, parts: Parts) -> str:
+    """Where people sign in, from every host; empty where they cannot."""
+    if parts.browsers.desk is None:
+        return ""
+    return config.browsers.public_url + (LOGIN if parts.passing is None else PREFIX + LOGIN).decode()
 
 
 def _remembering(parts: Parts, gateway: Gateway, door: Door) -> Remembering | None:
