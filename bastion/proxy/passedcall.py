@@ -9,9 +9,6 @@ from functools import partial
 import msgspec
 
 from bastion.http.fields import Field, values
-from bastion.kube.errors import error_of
-from bastion.kube.errorwords import API_SERVER_AWAY
-from bastion.kube.status import StatusError
 from bastion.message import upgrade
 from bastion.message.apicall import to_caller
 from bastion.message.frames import FrameCounter
@@ -24,6 +21,7 @@ from bastion.network.logins import binds_request
 from bastion.network.relay import Relay
 from bastion.network.transport import Request, RoundTrip, Transport
 from bastion.observe.record import Record
+from bastion.proxy.callerrors import SAFE, broken, none_ready, unreachable
 from bastion.proxy.callhead import Withheld, call_head, trailer_lines
 from bastion.proxy.directcall import DirectCall
 from bastion.proxy.exchange import Exchange
@@ -33,7 +31,6 @@ from bastion.proxy.tunnel import Tunnel
 from bastion.proxy.upstreams import Attempt, Upstream, Upstreams
 from bastion.runtime.deadlines import Deadlines
 
-SAFE = frozenset(("GET", "HEAD", "OPTIONS"))  # sent again where no response has begun
 MOST_SENT = 3  # times: what makes one API server break off may do so with each
 UNTIL_WHOLE = 2.0  # seconds for the rest of an event, when a watch is ended
 
@@ -160,7 +157,7 @@ class PassedCall:
                 self.over()
                 upstream.due.set()
                 if asked is not None or not self._may_resend(error, count):
-                    raise _broken(error, exchange.method) from error
+                    raise broken(error, exchange.method) from error
                 failure, fresh = error, True
                 if not trip.reused:
                     tried.add(upstream)
@@ -181,7 +178,7 @@ class PassedCall:
         while True:
             upstream = upstreams.choose(self._authority.asker[1], tried)
             if upstream is None:
-                raise _unreachable(failure) if failure is not None else _none_ready()
+                raise unreachable(failure) if failure is not None else none_ready()
             endpoint = upstream.endpoint(self._authority.identity)
             self._record.endpoint = str(endpoint)
             try:
@@ -280,22 +277,3 @@ class PassedCall:
         finally:
             relay.end("cancelled")
             self._record.stream_in, self._record.stream_out = relay.client.received, relay.backend.received
-
-
-def _none_ready() -> StatusError:
-    return error_of(API_SERVER_AWAY, "no API server is ready; try again shortly", retry_after=1)
-
-
-def _unreachable(error: NetworkError) -> StatusError:
-    """Nothing was sent: client-go repeats any call that is answered so."""
-    return error_of(API_SERVER_AWAY, f"no API server could be reached: {error}", retry_after=1)
-
-
-def _broken(error: NetworkError, method: str) -> StatusError:
-    """It was sent, and what became of it is not known: Retry-After would have client-go send a POST twice."""
-    if isinstance(error, UpstreamTimeout):
-        return error_of(API_SERVER_AWAY, f"the API server did not answer in time: {error}", code=504)
-    if isinstance(error, DialError) or method in SAFE:
-        return error_of(API_SERVER_AWAY, f"the API server broke off: {error}", retry_after=1)
-    message = f"the API server broke off, and may have done what was asked: {error}"
-    return error_of(API_SERVER_AWAY, message, code=502)
