@@ -83,6 +83,14 @@ def variables() -> frozenset[str]:
     """Of all commands: each ignores those of the others."""
     return frozenset(
         row.variable
-        for whole in (Options, StandaloneOptions, DemoOptions, ProbeOptions, BalancingOptions)
+        for whole in (
+            Options,
+            StandaloneOptions,
+            DemoOptions,
+            ProbeOptions,
+            BalancingOptions,
+            AllocatingOptions,
+            AnnouncingOptions,
+        )
         for row in options_of(whole)
     )

@@ -56,7 +56,7 @@ def pools_of(flags: Iterable[tuple[str, tuple[str, ...]]], text: str | None, fil
 
 def _of_file(text: str, file: str, mistakes: list[str]) -> Iterator[Pool]:
     try:
-        read = [msgspec.convert(one.value, _File) for one in documents(text)]
+        read = [msgspec.convert(one.value, _File) for one in documents(text) if one.value is not None]
     except (ValueError, msgspec.ValidationError) as error:
         mistakes.append(f"{file}: {error}")
         return
