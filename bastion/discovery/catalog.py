@@ -35,6 +35,7 @@ class Catalog:
         self._host_at: Index[Key] = Index()  # address -> live pods of the host network
         self._kubelets = Kubelets()
         self.memos = Memos()
+        self.revision = 0  # changes with whatever may change where a target leads
         self.synced: dict[str, bool] = {}  # per resource: was a whole list read?
         # of the resources not synced, those that the API server does not let the bastion list
         self.refused: set[str] = set()
@@ -91,6 +92,7 @@ class Catalog:
 
     def apply(self, resource: str, new: Object | None, key: Key) -> None:
         """One object was added or changed, or (None) deleted."""
+        self.revision += 1
         if resource == "pods":
             self._apply_pod(key, new if isinstance(new, Pod) else None)
         elif resource == "services":
@@ -102,6 +104,7 @@ class Catalog:
 
     def expect(self, resource: str, namespace: str = "") -> None:
         """A list of this resource (of one namespace, where one is given) will be read."""
+        self.revision += 1
         self._unread.add((resource, namespace))
         self.synced[resource] = False
 
@@ -120,6 +123,7 @@ class Catalog:
                     work = 0
                     yield
             yield
+        self.revision += 1
         self.refused.discard(resource)
         self._unread.discard((resource, namespace))
         self.synced[resource] = all(unread != resource for unread, _ in self._unread)

@@ -13,7 +13,7 @@ import msgspec
 from bastion.kube.attributes import Attributes
 from bastion.observe.auditids import is_ours
 from bastion.observe.moments import rfc3339
-from bastion.observe.record import Record
+from bastion.observe.record import MOST_KEPT, Record
 from bastion.observe.texts import agent
 
 ENDED, LASTS = "access", "access-lasts"
@@ -71,11 +71,24 @@ Key = tuple[str, str, str, str, str, str, bytes, str, str, str, str, bytes, bool
 
 
 def access_line(record: Record, msg: str = ENDED) -> bytes:
-    key = key_of(record)
-    # an error repeats what a client sent, at any length
-    kept = not record.error and len(record.path) + len(record.agent) <= MAX_CACHED
-    line = _encode(event_of(record, msg))[:-1] + (_cached if kept else _encoded)(key)
+    line = _encode(event_of(record, msg))[:-1] + _end_of(record)
     return line if len(line) <= MAX_LINE else _cut_line(record, msg)
+
+
+def _end_of(record: Record) -> bytes:
+    # an error repeats what a client sent, at any length
+    if record.error or len(record.path) + len(record.agent) > MAX_CACHED:
+        return _encoded(key_of(record))
+    repeated = record.repeated
+    if repeated is None or record.cause or record.outcome:
+        return _cached(key_of(record))
+    varying = record.endpoint, is_ours(record.audit_id)
+    end = repeated.ends.get(varying)
+    if end is None:
+        if len(repeated.ends) >= MOST_KEPT:
+            repeated.ends.clear()
+        end = repeated.ends[varying] = _encoded(key_of(record))
+    return end
 
 
 def event_of(record: Record, msg: str) -> Event:

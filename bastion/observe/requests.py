@@ -23,7 +23,7 @@ from bastion.observe.families import (
     histogram,
     no_counts,
 )
-from bastion.observe.record import Record
+from bastion.observe.record import MOST_KEPT, Record
 
 MAX_SERIES = 4096  # label sets kept apart; a flood of namespaces ends in one called "other"
 NAMESPACE_SERIES = 64  # of one namespace; beyond them there is one series for each first digit of the code
@@ -62,8 +62,7 @@ class Requests:
         self._target_durations: Histograms = {}
 
     def observe(self, record: Record) -> None:
-        key = self._key(record)
-        count, durations = self._counts.get(key) or self._added(key)
+        count, durations = self._series_of(record)
         count[0] += 1
         seconds = record.seconds
         # most fall into the first bucket, and a comparison is cheaper than a call
@@ -81,6 +80,19 @@ class Requests:
 
     def lasts(self, record: Record) -> None:
         self._long += 1
+
+    def _series_of(self, record: Record) -> tuple[Counts, Counts]:
+        repeated = record.repeated
+        if repeated is None or not (record.backend and record.endpoint):
+            key = self._key(record)
+            return self._counts.get(key) or self._added(key)
+        series = repeated.series.get(record.code)
+        if series is None:
+            if len(repeated.series) >= MOST_KEPT:
+                repeated.series.clear()
+            key = self._key(record)
+            series = repeated.series[record.code] = self._counts.get(key) or self._added(key)
+        return series
 
     def _key(self, record: Record) -> Key:
         code, by = _CODES.get(record.code, OTHER), BACKEND if record.backend else BASTION

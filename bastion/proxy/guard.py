@@ -75,6 +75,8 @@ class Guard:
 
     `foreign` tells whether a page of another site made a browser send a request: its failures are not those
     of the browser's owner, and have a budget of their own, as any program can say so.
+
+    `exchanges`: the places of each user.
     """
 
     def __init__(
@@ -89,7 +91,7 @@ class Guard:
         self._is_foreign = foreign
         self._own = Failures(limits)
         self._foreign = Failures(limits)
-        self._exchanges = Concurrency(limits.exchanges_per_user)
+        self.exchanges = Concurrency(limits.exchanges_per_user)
         self._tunnels = Concurrency(limits.tunnels_per_user)
         self._refusals = Rate(REFUSALS, REFUSALS)
         self._now = asyncio.get_running_loop().time
@@ -99,7 +101,7 @@ class Guard:
         for failures in (self._own, self._foreign):
             failures.per_second = limits.authentication_failure_qps
             failures.burst = limits.authentication_failure_burst
-        self._exchanges.most = limits.exchanges_per_user
+        self.exchanges.most = limits.exchanges_per_user
         self._tunnels.most = limits.tunnels_per_user
 
     async def identify(
@@ -147,19 +149,12 @@ class Guard:
 
     def check_place(self, asker: Key, *, tunnel: bool) -> None:
         """Raises StatusError 429 where no place is left."""
-        if (self._tunnels if tunnel else self._exchanges).is_full(asker):
+        if (self._tunnels if tunnel else self.exchanges).is_full(asker):
             raise no_place()
-
-    def enter(self, asker: Key) -> bool:
-        """False where no place is left; else `leave` must follow."""
-        return self._exchanges.enter(asker)
-
-    def leave(self, asker: Key) -> None:
-        self._exchanges.leave(asker)
 
     def place(self, asker: Key, *, tunnel: bool) -> Place:
         """`with guard.place(asker, …):` raises StatusError 429 where no place is left."""
-        return Place(self._tunnels if tunnel else self._exchanges, asker)
+        return Place(self._tunnels if tunnel else self.exchanges, asker)
 
 
 def no_place() -> StatusError:

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from bastion.probe.service import Probing
+from bastion.proxy.gateway import Gateway
 from bastion.proxy.nonresource import NonResource
+from bastion.proxy.plan import Plans
 from bastion.proxy.selfreviews import SelfReviews
 from bastion.runtime.deadlines import Deadlines
 from bastion.server.app import App
@@ -20,7 +22,7 @@ from bastion.server.state import Remembering, ServerState, nothing
 from bastion.settings.config import Config
 from bastion.web.app import create_app
 from bastion.web.site import Site
-from bastion.wiring.gateway import Parts, gateway_of, plans_of
+from bastion.wiring.gateway import Parts, direct_of, gateway_of, plans_of
 from bastion.wiring.observing import Observing
 
 Check = Callable[[], str | None]
@@ -68,7 +70,7 @@ def serving(
     app = App(
         gateway,
         web,
-        lambda: door.crowded,
+        door.is_crowded,
         parts.browsers.hosts,
         observing.page_observer,
         _metrics_access(parts).admits if config.observing.metrics_authorization else None,
@@ -76,6 +78,7 @@ def serving(
         self_reviews=_self_reviews(parts) if parts.passing is None else None,
         handlers=dict.fromkeys(own.probing.paths, own.probing.serve),
         sign_in=desk is not None,
+        others=observing.own_observer,
     )
     state = ServerState(
         app,
@@ -84,10 +87,17 @@ def serving(
         config.timeouts,
         partial(_end_all, parts),
         stopping=stopping,
-        remembering=Remembering(plans, app.begin, gateway.go_on) if plans is not None else None,
+        left=app.left,
+        remembering=_remembering(parts, plans, gateway, door),
         end_watches=parts.passing.pass_through.end_watches if parts.passing is not None else nothing,
     )
     return Serving(app, state, ServerState(MetricsPort(web), deadlines, door), door, desk is not None)
+
+
+def _remembering(parts: Parts, plans: Plans | None, gateway: Gateway, door: Door) -> Remembering | None:
+    if plans is None:
+        return None
+    return Remembering(plans, direct_of(parts, door.is_crowded).begin, gateway.go_on)
 
 
 def _self_reviews(parts: Parts) -> SelfReviews:

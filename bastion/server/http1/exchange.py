@@ -34,6 +34,7 @@ class HttpExchange(ResponseWriter):
         "target",
         "upgradable",
     )
+    http2 = False
 
     def __init__(self, protocol: Connection, head: Head, body: RequestBody | None) -> None:
         super().__init__(protocol, head.minor, head.keep_alive, head.audit_id or protocol.server.audit_id())

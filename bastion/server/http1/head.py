@@ -43,8 +43,9 @@ class Head(msgspec.Struct):
     client asks for.
 
     `fields` are those that some rule reads; `passed` the lines that none does, as a backend gets them, and
-    `lines` all there were.  `key` names all that decides; empty where that is not remembered.  `decided`:
-    what was decided is remembered, and `fields` are read from `lines` where they are needed at all.
+    `lines` all there were.  `own_hops`: what Connection names is dropped without it.  `key` names all that
+    decides; empty where that is not remembered.  `decided`: what was decided is
+    remembered, and `fields` are read from `lines` where they are needed at all.
     """
 
     method: str
@@ -59,9 +60,10 @@ class Head(msgspec.Struct):
     audit_id: str = ""
     upgrade: bool = False
     passed: Sequence[bytes] = ()
-    lines: Sequence[bytes] = ()
+    lines: Iterable[bytes] = ()
     key: bytes = b""
     decided: bool = False
+    own_hops: bool = True
 
 
 class Sorted(NamedTuple):
@@ -88,7 +90,8 @@ def read_head(data: bytes, known: Sorted | None = None, *, any_target: bool = Fa
         raise too_large(f"more than {MAX_FIELDS} header fields")
     try:
         fields = [field_of(line) for line in (lines if known is None else known.deciding)]
-        if known is not None and not are_hops_own(fields):
+        own_hops = are_hops_own(fields)
+        if known is not None and not own_hops:
             # any field may be one that is dropped
             known, fields = None, [field_of(line) for line in lines]
     except ValueError as error:
@@ -96,7 +99,7 @@ def read_head(data: bytes, known: Sorted | None = None, *, any_target: bool = Fa
         # for a name).
         raise _malformed("a header field whose name is not a token") from error
     passed, _, noted = known or _NONE_PASSES
-    head = Head(method, target, minor, fields, minor == 1, passed=passed, lines=lines)
+    head = Head(method, target, minor, fields, minor == 1, passed=passed, lines=lines, own_hops=own_hops)
     _read_special(head, [field for field in (*fields, *noted) if field[0] in _SPECIAL])
     if target[:1] != b"/":
         head.target = _origin_form(head)
@@ -108,12 +111,12 @@ _NONE_PASSES = Sorted((), (), ())
 
 def are_hops_own(fields: Iterable[Field]) -> bool:
     """Whether Connection names only what is dropped without it."""
-    return all(
-        part.strip(b" \t") in _OF_THE_HOP
-        for lower, _, value in fields
-        if lower == b"connection"
-        for part in value.lower().split(b",")
-    )
+    for lower, _, value in fields:
+        if lower == b"connection" and not _OF_THE_HOP.issuperset(
+            part.strip(b" \t") for part in value.lower().split(b",")
+        ):
+            return False
+    return True
 
 
 def said_audit_id(value: bytes) -> str:
