@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from bastion.settings.allocating import AllocatingOptions, AnnouncingOptions
 from bastion.settings.balancing import BalancingOptions
 from bastion.settings.kinds import ADDRESS, BOOLEAN, DURATION, LOOPBACK, PATH, PATHS, PORT, TEXT, named
 from bastion.settings.observing import log_format, verbosity
