@@ -27,3 +27,7 @@ def broken(error: NetworkError, method: str) -> StatusError:
         return error_of(API_SERVER_AWAY, f"the API server broke off: {error}", retry_after=1)
     message = f"the API server broke off, and may have done what was asked: {error}"
     return error_of(API_SERVER_AWAY, message, code=502)
+
+
+def wrong_switch() -> StatusError:
+    return error_of(API_SERVER_AWAY, "the API server switched to a protocol that was not asked for")

@@ -21,7 +21,7 @@ from bastion.network.logins import binds_request
 from bastion.network.relay import Relay
 from bastion.network.transport import Request, RoundTrip, Transport
 from bastion.observe.record import Record
-from bastion.proxy.callerrors import SAFE, broken, none_ready, unreachable
+from bastion.proxy.callerrors import SAFE, broken, none_ready, unreachable, wrong_switch
 from bastion.proxy.callhead import Withheld, call_head, trailer_lines
 from bastion.proxy.directcall import DirectCall
 from bastion.proxy.exchange import Exchange
@@ -258,9 +258,7 @@ class PassedCall:
     async def _switch(self, asked: UpgradeRequest, response: Response, trip: RoundTrip) -> None:
         try:
             if not upgrade.accepts(asked, response.fields):
-                raise error_of(
-                    API_SERVER_AWAY, "the API server switched to a protocol that was not asked for"
-                )
+                raise wrong_switch()
             client = self._exchange.hijack(
                 response.reason, [*to_caller(response.fields), *upgrade.answer_fields(asked)]
             )
