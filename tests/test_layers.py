@@ -45,6 +45,7 @@ FOREIGN = {  # library -> the only places that may import it
         "cluster/client.py",
         "cluster/connections.py",
         "cluster/refusals.py",
+        "cluster/webhook.py",
         "probe/credentials.py",
     },
     "brotli": {"probe"},

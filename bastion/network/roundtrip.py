@@ -10,6 +10,7 @@ import msgspec
 from bastion.kube.endpoint import Endpoint
 from bastion.network.http1.response import Interim, Response
 from bastion.network.relay import Stream
+from bastion.settings.sections import Timeouts
 
 READ_WITH_THEIR_BODY = frozenset(("POST", "PUT", "PATCH"))
 
@@ -43,6 +44,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     again, so a kept connection is looked at once more.  `logs_in`: it may log its connection in, which then
     serves no other request.  `upgrade`: the response may switch protocols.  `interim` is told of 1xx
     responses; `trailers` gives the lines that follow a chunked body, once that was read to its end.
+    `timeouts`: its own.
     """
 
     method: str
@@ -54,6 +56,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     upgrade: bool = False
     interim: Interim | None = None
     trailers: Callable[[], bytes] | None = None
+    timeouts: Timeouts | None = None
 
 
 class RoundTrip(Protocol):

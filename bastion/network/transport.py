@@ -35,7 +35,7 @@ class Http1Trip:
         self, pool: ConnectionPool, timeouts: Timeouts, connection: Connection, request: Request
     ) -> None:
         self._pool = pool
-        self._timeouts = timeouts
+        self._timeouts = request.timeouts or timeouts
         self._connection = connection
         self._request = request
         self._upload: asyncio.Task[None] | None = None
@@ -133,6 +133,8 @@ class Transport:
         kept = None if fresh else self.kept(endpoint, request)
         if kept is not None:
             return kept
+        if request.timeouts is not None:
+            patience = min(patience or request.timeouts.connect, request.timeouts.connect)
         pool = self._shared(endpoint, request)
         if pool is None:
             connection = await self._pool.dial(endpoint, patience)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
+from typing import Protocol
 
 import msgspec
 from msgspec.structs import replace
 
+from bastion.kube.errorword import Word
 from bastion.kube.requestinfo import RequestInfo
+from bastion.kube.status import StatusError
 from bastion.kube.user import User
 
 _clock = time.perf_counter
@@ -24,6 +27,50 @@ class Repeated(msgspec.Struct):
 
     ends: dict[tuple[str, bool], bytes] = msgspec.field(default_factory=dict)
     series: dict[int, tuple[list[float], list[float]]] = msgspec.field(default_factory=dict)
+
+
+class Trail(Protocol):
+    """What the audit log is told of an exchange while it is served."""
+
+    async def received(self, *, unnamed: User | None = ...) -> None:
+        """It is known who asks; `unnamed` where the record has no user.
+
+        Raises StatusError where it may not be served without an event.
+        """
+        ...
+
+    @property
+    def holds(self) -> bool:
+        """Whether the end of the response waits for `delivered`."""
+        ...
+
+    async def delivered(self) -> bool:
+        """Returns once the events are delivered, or given up."""
+        ...
+
+    def decided(self, reason: str, *, allowed: bool) -> None:
+        """What the authorizer said."""
+        ...
+
+    def undecided(self) -> None:
+        """The authorizer had no decision."""
+        ...
+
+    def refused(self, error: StatusError) -> None:
+        """The response is this Status."""
+        ...
+
+    def started(self, code: int) -> None:
+        """A response begins."""
+        ...
+
+    def complete(self) -> None:
+        """The exchange is over, and the record is whole."""
+        ...
+
+    def subject(self) -> object:
+        """What is the same for each repetition of the request."""
+        ...
 
 
 class Record(msgspec.Struct, eq=False):
@@ -45,6 +92,7 @@ class Record(msgspec.Struct, eq=False):
     cause: str = ""  # why no user is known: for the log, never for the client
     code: int = 0
     error: str = ""  # why the bastion itself made the answer: a reason of Status, and what lies behind it
+    word: Word | None = None  # that of the error
     # empty, or how the exchange was cut short, why a tunnel ended, what came of signing in
     outcome: str = ""
     bytes_in: int = 0
@@ -56,12 +104,18 @@ class Record(msgspec.Struct, eq=False):
     _stage_began: float = 0.0
     seconds: float = 0.0
     started: float = msgspec.field(default_factory=_clock)
+    trail: Trail | None = None  # None where nothing is audited
     repeated: Repeated | None = None  # None: it is the only one of its kind
 
     def again(self, audit_id: str, stage: str) -> Record:
         """Of another exchange of which so far the same is known; it is in this stage."""
         now = _clock()
         return replace(self, audit_id=audit_id, stages={}, started=now, _stage=stage, _stage_began=now)
+
+    def fail(self, error: StatusError) -> None:
+        """The bastion itself makes the response."""
+        self.error, self.cause = f"{error.reason}: {error.message}", error.cause or self.cause
+        self.word = error.word
 
     def measure(self, code: int, bytes_in: int, bytes_out: int) -> None:
         """Up to now.  What went through a tunnel is added to the bytes of the bodies."""
@@ -86,3 +140,12 @@ class Record(msgspec.Struct, eq=False):
 
     def end_stage(self) -> None:
         self.stages[self._stage] = _clock() - self._stage_began
+
+
+def begun_of(record: Record) -> Record:
+    """What is on record of each request with the same plan."""
+    begun = Record(record.method, record.path, record.client, "")
+    begun.agent, begun.host, begun.info = record.agent, record.host, record.info
+    begun.user, begun.acting_as = record.user, record.acting_as
+    begun.repeated = Repeated()
+    return begun

@@ -11,6 +11,7 @@ import msgspec
 from bastion.http.fields import Field
 from bastion.kube.status import StatusError
 from bastion.network.relay import Stream
+from bastion.observe.record import Trail
 
 
 class Body(Protocol):
@@ -92,6 +93,7 @@ class Exchange(Request, Protocol):
     key: bytes
     passed: Sequence[bytes]
     direct: Direct | None
+    trail: Trail | None  # of the audit log, which is told of the response
     keep_alive: bool
     lasting: bool  # set once it has been under way for long: a server that stops gives it the time of streams
     audit_id: str
@@ -106,6 +108,10 @@ class Exchange(Request, Protocol):
 
     def interim(self, status: int, reason: bytes, fields: list[Field]) -> None:
         """A 1xx response before the answer, if the client's HTTP version knows such."""
+        ...
+
+    def line(self, name: bytes) -> bytes:
+        """The first with that name, in lower case, as it came; there is one, and some rule reads it."""
         ...
 
     def start(

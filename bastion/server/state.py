@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from bastion.kube.status import StatusError
+from bastion.message.person import ErrorFacts, ErrorPage
 from bastion.observe.auditids import AuditIds
+from bastion.proxy.callplan import CallPlan
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.plan import Plan, Plans
 from bastion.runtime.deadlines import Deadlines
@@ -53,11 +55,15 @@ class Remembering:
     """`begin` carries out a plan without a task, or returns False; `go_on` is for one that a task has now."""
 
     plans: Plans
-    begin: Callable[[Exchange, Plan], bool]
+    begin: Callable[[Exchange, Plan | CallPlan], bool]
     go_on: Callable[[Any], Awaitable[None]]
 
 
 def nothing() -> None:
+    pass
+
+
+def unrecorded(exchange: Exchange) -> None:
     pass
 
 
@@ -82,6 +88,7 @@ class ServerState:
     connections: set[ClientConnection] = field(default_factory=set)
     hijacked: set[ClientConnection] = field(default_factory=set)  # of the connections, those that are tunnels
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    left: Callable[[Exchange], None] = unrecorded  # its client left before it was served
     direct: int = 0  # exchanges under way that have no task
     remembering: Remembering | None = None  # None: nothing is remembered
     # readiness fails from then on; requests are still served for a while
@@ -91,6 +98,7 @@ class ServerState:
     body_grace: float = BODY_GRACE  # seconds for which a body is waited for in all before its rate counts
     date_line: Callable[[], bytes] = field(default_factory=DateLine)
     audit_id: Callable[[], str] = field(default_factory=AuditIds)
+    error_page: Callable[[ErrorFacts], ErrorPage] | None = None  # for people; None: all get a Status
     written: Written = field(default_factory=Written)
     idle: asyncio.Event = field(default_factory=asyncio.Event)  # set while there is no connection
 
@@ -107,6 +115,13 @@ class ServerState:
         self.deadlines.discard(connection)
         if not self.connections:
             self.idle.set()
+
+    def ended(self, exchange: Exchange, task: asyncio.Task[None]) -> None:
+        """A task that was cancelled before its first step never began to serve: not even its own `finally`
+        would say that it is over.
+        """
+        if task.cancelled():
+            self.left(exchange)
 
     @property
     def plans(self) -> Plans | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from bastion.http.fields import Field
 from bastion.kube.status import StatusError
 from bastion.network.relay import Stream
+from bastion.observe.record import Trail
 from bastion.proxy.exchange import Direct, ResponseHead
 
 
@@ -38,6 +39,7 @@ class Exchange:
     passed: Sequence[bytes] = ()
     keep_alive: bool = True
     direct: Direct | None = None
+    trail: Trail | None = None
     status: int = 0
     bytes_in: int = 0
     bytes_out: int = 0
@@ -69,6 +71,9 @@ class Exchange:
 
     def all_fields(self) -> list[Field]:
         return self.fields
+
+    def line(self, name: bytes) -> bytes:
+        raise AssertionError("it is served by a task")
 
     def write(self, data: bytes) -> None:
         self.bytes_out += len(data)

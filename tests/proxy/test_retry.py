@@ -9,13 +9,12 @@ import pytest
 from bastion.network.errors import (
     DialError,
     NetworkError,
-    NotProcessed,
     ReceiveError,
     SendError,
     UpstreamTimeout,
 )
 from bastion.proxy.forward import unreachable
-from bastion.proxy.retry import UPSTREAM_STATUS, may_resend
+from bastion.proxy.retry import may_resend
 
 METHODS = ("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "POST", "PATCH", "TRACE", "get", "")
 IDEMPOTENT = ("GET", "HEAD", "OPTIONS", "PUT", "DELETE")
@@ -32,14 +31,6 @@ def test_only_where_nothing_can_be_done_twice(error: type[NetworkError], method:
         assert may_resend(error("x"), method, reused=reused, body_touched=touched, resent=resent) is expected
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_or_where_the_backend_says_that_it_did_nothing(method: str) -> None:
-    for reused, touched, resent in itertools.product((False, True), repeat=3):
-        expected = not touched and not resent
-        error = NotProcessed("x")
-        assert may_resend(error, method, reused=reused, body_touched=touched, resent=resent) is expected
-
-
 @pytest.mark.parametrize(
     ("error", "code", "reason"),
     [
@@ -53,4 +44,3 @@ def test_what_the_client_is_told(error: type[NetworkError], code: int, reason: s
     status = unreachable(error("dial 192.0.2.1:80: connection refused"))
     assert (status.code, status.reason) == (code, reason)
     assert status.message == "error trying to reach service: dial 192.0.2.1:80: connection refused"
-    assert UPSTREAM_STATUS[error] == code

@@ -89,7 +89,7 @@ class StreamTrip:
         self.deadline: float | None = None
         self._connection = connection
         self._request = request
-        self._timeouts = timeouts
+        self._timeouts = request.timeouts or timeouts
         self._stream = 0
         self._upload: asyncio.Task[None] | None = None
         self._head: asyncio.Future[Response] = self.loop.create_future()

@@ -6,6 +6,7 @@ import http
 from collections.abc import Sequence
 
 from bastion.http.fields import Field
+from bastion.observe.record import Trail
 from bastion.proxy.exchange import ResponseHead
 from bastion.server.http1.connection import Connection
 
@@ -23,6 +24,7 @@ class ResponseWriter:
         "_chunked",
         "_delimited",
         "_head",
+        "_held",
         "_protocol",
         "audit_id",
         "bytes_out",
@@ -30,6 +32,7 @@ class ResponseWriter:
         "keep_alive",
         "minor",
         "status",
+        "trail",
     )
 
     def __init__(self, protocol: Connection, minor: int, keep_alive: bool, audit_id: str) -> None:
@@ -38,16 +41,20 @@ class ResponseWriter:
         self.keep_alive = keep_alive
         self.audit_id = audit_id
         self.status = 0
+        self.trail: Trail | None = None
         self.bytes_out = 0
         self.finished = False
         self._chunked = False
         self._delimited = True  # something but the end of the connection tells where the response ends
         self._head = b""
+        self._held: tuple[bytes, bytes] | None = None
 
     def start(
         self, status: int, reason: bytes, fields: list[Field], length: int | None, *, bodiless: bool = False
     ) -> None:
         self.status = status
+        if self.trail is not None:
+            self.trail.started(status)
         parts = [b"HTTP/1.1 %d %b\r\n" % (status, reason or REASONS.get(status, b""))]
         dated = False
         for lower, name, value in fields:
@@ -109,12 +116,18 @@ class ResponseWriter:
             return
         self.finished = True
         self.bytes_out += len(data)
-        if not self._chunked:
-            self._send(data, b"")
-        elif trailers:
-            self._send(data, b"0\r\n%b\r\n" % _lines(trailers))
+        tail = (b"0\r\n%b\r\n" % _lines(trailers) if trailers else b"0\r\n\r\n") if self._chunked else b""
+        if self.trail is not None and self.trail.holds and self.status != 101:
+            self._held = (data, tail)
         else:
-            self._send(data, b"0\r\n\r\n")
+            self._send(data, tail)
+
+    async def let_go(self) -> None:
+        """Sends the end of a response that waited for its audit events."""
+        held, self._held = self._held, None
+        if held is not None and self.trail is not None:
+            await self.trail.delivered()
+            self._send(*held)
 
     @property
     def writable(self) -> bool:

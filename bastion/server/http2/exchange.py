@@ -61,6 +61,8 @@ class StreamExchange(StreamRequest, StreamWriter):
         if self._hand_over is None:
             raise NotImplementedError("only a WebSocket takes a stream over")
         self.status = 101
+        if self.trail is not None:
+            self.trail.started(101)
         self.finished = True
         self.lasting = True
         server = self._connection.server
@@ -69,4 +71,4 @@ class StreamExchange(StreamRequest, StreamWriter):
         return self._hand_over()
 
     def send_status(self, error: StatusError) -> None:
-        write_status(self, error)
+        write_status(self, error, self._connection.server.error_page)

@@ -202,7 +202,8 @@ class Http2Protocol(Http2Wire):
             if remembering.begin(exchange, plan):
                 return  # without a task, for as long as that goes
             self.server.direct -= 1
-        self._start(exchange, partial(self.server.app.serve, exchange))
+        task = self._start(exchange, partial(self.server.app.serve, exchange))
+        task.add_done_callback(partial(self.server.ended, exchange))
 
     def direct_done(self, exchange: StreamExchange) -> None:
         self.server.direct -= 1
@@ -226,6 +227,7 @@ class Http2Protocol(Http2Wire):
     async def _run(self, exchange: StreamExchange, serve: Callable[[], Awaitable[None]]) -> None:
         try:
             await serve()
+            await exchange.let_go()
         except asyncio.CancelledError:
             pass  # the client has left
 

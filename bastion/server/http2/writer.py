@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from bastion.http.fields import Field
 from bastion.network.http2.codec import Code, Pair
+from bastion.observe.record import Trail
 from bastion.proxy.exchange import ResponseHead
 from bastion.server.http2 import response
 from bastion.server.http2.connection import Connection
@@ -17,9 +18,11 @@ class StreamWriter:
         self.stream = stream
         self.audit_id = audit_id
         self.status = 0
+        self.trail: Trail | None = None
         self.bytes_out = 0
         self.finished = False
         self._head: Sequence[Pair] | None = None  # that is not sent yet
+        self._held: tuple[bytes, Sequence[Field]] | None = None  # the end, until it is let go
 
     def begun(self) -> None:
         """The response has."""
@@ -33,6 +36,8 @@ class StreamWriter:
     ) -> None:
         self.status = status
         self.begun()
+        if self.trail is not None:
+            self.trail.started(status)
         server = self._connection.server
         self._head = head = response.head(status, fields, server.date_line(), self.audit_id)
         if length is not None and status != 204 and status >= 200:
@@ -64,6 +69,19 @@ class StreamWriter:
             return
         self.finished = True
         self.bytes_out += len(data)
+        if self.trail is not None and self.trail.holds:
+            self._held = (data, trailers)
+        else:
+            self._send_end(data, trailers)
+
+    async def let_go(self) -> None:
+        """Sends the end of a response that waited for its audit events."""
+        held, self._held = self._held, None
+        if held is not None and self.trail is not None:
+            await self.trail.delivered()
+            self._send_end(*held)
+
+    def _send_end(self, data: bytes, trailers: Sequence[Field]) -> None:
         last = response.trailers(trailers)
         head_alone = self._send_head(ended=not data and not last)
         if data or not (head_alone or last):
