@@ -1,4 +1,4 @@
-"""· As which fields does a request leave for a backend over HTTP/2, and is what comes back a response?"""
+"""As which fields does a request leave for a backend over HTTP/2, and is what comes back a response?"""
 
 from __future__ import annotations
 
