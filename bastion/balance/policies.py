@@ -28,4 +28,6 @@ class RoundRobin:
             return endpoints
         first = self._turn % count
         self._turn = first + 1
+        if not first:
+            return endpoints
         return (*endpoints[first:], *endpoints[:first])

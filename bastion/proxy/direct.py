@@ -14,6 +14,7 @@ from bastion.balance.pool import Balancer
 from bastion.message.answers import Policy
 from bastion.network.connections import ConnectionPool
 from bastion.network.http1.connection import Connection
+from bastion.network.transport import Transport
 from bastion.observe.observer import Observer
 from bastion.proxy.admission import Admitted
 from bastion.proxy.envelope import backend_lines, head_of
@@ -24,7 +25,6 @@ from bastion.proxy.responses import Responses
 from bastion.proxy.router import Route, Router
 from bastion.proxy.streams import Streams, UnderWay
 from bastion.runtime.limits import Shares
-from bastion.settings.sections import Timeouts
 
 
 class Direct(UnderWay, kw_only=True):
@@ -102,7 +102,7 @@ class DirectDelivery:
         balancer: Balancer,
         waiting: Shares,
         pool: ConnectionPool,
-        timeouts: Callable[[], Timeouts],
+        transport: Transport,
         streams: Streams,
         observer: Observer,
         policy: Policy,
@@ -120,7 +120,7 @@ class DirectDelivery:
         self.observer = observer
         self.renewed = renewed
         self.responses = Responses(policy)
-        self._timeouts = timeouts
+        self._transport = transport
         self._router = router
         self._streams = streams
         self._policy = policy
@@ -138,7 +138,7 @@ class DirectDelivery:
             return False
         now = self._now()
         endpoint = self.balancer.choose(route.endpoints, asker, now)
-        record = plan.record(exchange.audit_id)
+        record = plan.begun.again(exchange.audit_id, "upstream")
         direct = Direct(
             self._streams,
             exchange,
@@ -158,7 +158,7 @@ class DirectDelivery:
             return True
         direct.connection = connection
         record.endpoint = connection.place
-        connection.begin_directly(self._head(exchange, plan, route), direct, now, self._timeouts())
+        connection.begin_directly(self._head(exchange, plan, route), direct, now, self._transport.timeouts)
         return True
 
     def _head(self, exchange: Exchange, plan: Plan, route: Route) -> bytes:

@@ -130,7 +130,7 @@ def direct_of(parts: Parts, crowded: Callable[[], bool]) -> DirectDelivery:
         balancer=backends.balancer,
         waiting=backends.waiting,
         pool=backends.pool,
-        timeouts=lambda: backends.transport.timeouts,
+        transport=backends.transport,
         streams=parts.streams,
         observer=parts.observer,
         policy=backends.presentation,

@@ -156,7 +156,7 @@ class House:
             balancer=balancer,
             waiting=waiting,
             pool=pool,
-            timeouts=lambda: transport.timeouts,
+            transport=transport,
             streams=streams,
             observer=observer,
             policy=Policy(),
