@@ -9,29 +9,32 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
+from dataclasses import replace
 
 import msgspec
 
 from bastion.cluster.outage import unreadable
-from bastion.discovery.backing import EndpointFinder, RetryResolution, no_endpoints
+from bastion.discovery.backing import EndpointFinder, RetryResolution, no_endpoints, wish_of
 from bastion.discovery.catalog import Catalog, Key
 from bastion.discovery.index import Memo
-from bastion.discovery.kubelets import kubelet_port
+from bastion.discovery.kubelets import kubelet_port, node_address
+from bastion.discovery.policy import policy_of
 from bastion.discovery.ports import pod_port, port_number, ports_offered, tls_of
-from bastion.kube.endpoint import KUBELET, Endpoint
-from bastion.kube.objects import TCP, Node, Pod, Service, ServicePort
+from bastion.kube.annotations import EndpointPolicy
+from bastion.kube.endpoint import KUBELET, Endpoint, TLSProfile
+from bastion.kube.objects import TCP, Pod, Service, ServicePort
 from bastion.kube.status import StatusError, bad_request, not_found, quoted, refused, service_unavailable
 from bastion.kube.target import Target
-from bastion.network.addresses import DialPolicy, parse_address
+from bastion.network.addresses import DialPolicy
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
-_NODE_ADDRESS_TYPES = ("InternalIP", "ExternalIP", "Hostname")
 # results kept of one object: a service has few ports, a pod can be asked for all 65535
 SERVICE_PORTS, POD_PORTS = 64, 4
 
 
 class Resolution(msgspec.Struct, frozen=True, gc=False):
-    """Requests with the same `key` take turns over `endpoints`; `lacking` says why there are none.
+    """Requests with the same `key` are balanced over `endpoints`, as `policy` says; `lacking` says why there
+    are none.
 
     `standby`: the same pods in their other address family, for a dial that fails.
     """
@@ -40,6 +43,16 @@ class Resolution(msgspec.Struct, frozen=True, gc=False):
     endpoints: tuple[Endpoint, ...]
     lacking: str = ""
     standby: tuple[Endpoint, ...] = ()
+    policy: EndpointPolicy = EndpointPolicy()
+
+    @property
+    def direct(self) -> bool:
+        """Whether what is remembered of a request can be carried out without a task."""
+        return self.policy.affinity != "cookie" and not self.policy.has_timeouts
+
+
+# Whoever names a pod gets that one or an error.
+PICKED = EndpointPolicy(affinity="none", retry_on=frozenset())
 
 
 class UnknownTarget(RetryResolution):
@@ -62,7 +75,7 @@ class NoneReady(StatusError):
 class Resolver:
     """`nodes`: whether targets of the resource nodes are served at all (--enable-node-proxy); `namespaces`:
     of which pods and services are served, empty for all (--namespaces); `on_truncated` is called with a
-    service that lists more than is looked at.
+    service that lists more than is looked at; `zone` is the one here.
     """
 
     def __init__(
@@ -73,20 +86,23 @@ class Resolver:
         nodes: bool,
         namespaces: Collection[str] = (),
         on_truncated: Callable[[Key], None] = lambda service: None,
+        zone: str = "",
     ) -> None:
         self._catalog = catalog
         self._policy = policy
         self._nodes = nodes
         self._namespaces = frozenset(namespaces)
-        self._endpoints = EndpointFinder(catalog, policy, on_truncated)
+        self._endpoints = EndpointFinder(catalog, policy, on_truncated, zone)
 
     @property
     def revision(self) -> int:
         """Changes with whatever may change where a target leads."""
         return self._catalog.revision
 
-    def resolve(self, target: Target) -> Resolution:
-        """Raises StatusError: 400 shape or address, 403 nodes not served, 404 no such target (UnknownTarget),
+    def resolve(self, target: Target, pod: str = "") -> Resolution:
+        """`pod`: the one of a service that is to serve the request, whatever its state.
+
+        Raises StatusError: 400 shape or address, 403 nodes not served, 404 no such target (UnknownTarget),
         503 not ready, or Unfinished.
         """
         if target.resource == "nodes" and not self._nodes:
@@ -105,7 +121,7 @@ class Resolver:
                 "this bastion has not yet read the cluster's objects; try again shortly", retry_after=1
             )
         if target.resource == "services":
-            return self._service(target)
+            return self._service(target) if not pod else self._picked(target, pod)
         return self._pod(target) if target.resource == "pods" else self._node(target)
 
     # --- services
@@ -114,18 +130,54 @@ class Resolver:
         key = (target.namespace, target.name)
         known = _recalled(self._catalog.memos.services, key, target)
         if known is None:
-            service = self._catalog.services.get(key)
-            if service is None:
-                raise UnknownTarget(target)
-            port = self._service_port(service, target)
-            tls = tls_of(target, port.app_protocol, port.name, port.port)
-            found = self._endpoints.find(target, port.name, tls, service.spec.first_family)
-            lacking = "" if found.endpoints else self._endpoints.why_none(target)
-            resolved = Resolution(("services", *key, port.port), found.endpoints, lacking, found.standby)
-            known = _remembered(self._catalog.memos.services, key, target, resolved, SERVICE_PORTS)
+            known = self._of_port(key, *self._port_of(target), target)
+            _remembered(self._catalog.memos.services, key, target, known, SERVICE_PORTS)
         if not known.endpoints:
             raise NoneReady(known.lacking)
         return known
+
+    def _port_of(self, target: Target) -> tuple[Service, ServicePort, TLSProfile | None]:
+        service = self._catalog.services.get((target.namespace, target.name))
+        if service is None:
+            raise UnknownTarget(target)
+        port = self._service_port(service, target)
+        return service, port, tls_of(target, port.app_protocol, port.name, port.port)
+
+    def _of_port(
+        self, key: Key, service: Service, port: ServicePort, tls: TLSProfile | None, target: Target
+    ) -> Resolution:
+        """One for all ids that name the port: what is balanced is the port, and not how it is called."""
+        memo = self._catalog.memos.services.of(*key)
+        known: Resolution | None = memo.get((port.port, tls))
+        if known is None:
+            found = self._endpoints.find(target, port.name, tls, wish_of(service.spec))
+            known = memo[(port.port, tls)] = Resolution(
+                ("services", *key, port.port),
+                found.endpoints,
+                "" if found.endpoints else self._endpoints.why_none(target),
+                found.standby,
+                self._policy_of(key, service),
+            )
+        return known
+
+    def _policy_of(self, key: Key, service: Service) -> EndpointPolicy:
+        """With the affinity that the annotation says, or else the Service itself."""
+        memo = self._catalog.memos.services.of(*key)
+        policy: EndpointPolicy | None = memo.get("policy")
+        if policy is None:
+            policy = policy_of(self._catalog, EndpointPolicy, "services", key)
+            policy = replace(policy, affinity=policy.affinity or service.spec.session_affinity)
+            memo["policy"] = policy
+        return policy
+
+    def _picked(self, target: Target, pod: str) -> Resolution:
+        """Its pod of this name, ready or not."""
+        service, port, tls = self._port_of(target)
+        found = self._endpoints.of_pod(target, port.name, tls, wish_of(service.spec), pod)
+        if not found.endpoints:
+            raise not_found("pods", pod, f"it is no endpoint of service {quoted(target.name)}")
+        key = ("pods", target.namespace, pod, port.port)
+        return Resolution(key, found.endpoints, standby=found.standby, policy=PICKED)
 
     def _service_port(self, service: Service, target: Target) -> ServicePort:
         if service.spec.type == "ExternalName":
@@ -233,16 +285,6 @@ def _remembered(memo: Memo, key: Key, target: Target, resolved: Resolution, most
         known.clear()  # a port can be written in many ways
     known[(target.scheme, target.port)] = resolved
     return resolved
-
-
-def node_address(node: Node) -> str | None:
-    """A literal address; names are never resolved (CVE-2020-8562)."""
-    addresses = node.status.addresses or ()
-    for kind in _NODE_ADDRESS_TYPES:
-        for address in addresses:
-            if address.type == kind and parse_address(address.address) is not None:
-                return address.address
-    return None
 
 
 def _not_allowed(why: str) -> StatusError:

@@ -116,6 +116,11 @@ class EndpointPolicy:
     )
     health_interval: float = annotation("health-interval", INTERVAL, 5.0, "between two such requests")
 
+    @property
+    def has_timeouts(self) -> bool:
+        """Of its own."""
+        return (self.connect_timeout, self.response_timeout, self.idle_timeout) != (None, None, None)
+
 
 @dataclass(frozen=True, slots=True)
 class BackendProtocol:

@@ -15,6 +15,7 @@ from bastion.kube.objects import (
     DeclaredProbe,
     EndpointConditions,
     EndpointSlice,
+    Hints,
     Node,
     Object,
     Pod,
@@ -24,6 +25,9 @@ from bastion.kube.objects import (
 
 MOST_PROBES = 4096
 _PROBES: dict[DeclaredProbe, DeclaredProbe] = {}
+
+MOST_HINTS = 1024
+_HINTS: dict[Hints, Hints] = {}
 
 O = TypeVar("O", bound=Object)  # noqa: E741
 
@@ -84,6 +88,13 @@ def _one_probe(probe: DeclaredProbe) -> DeclaredProbe:
     return _PROBES.setdefault(probe, probe)
 
 
+def _one_hint(hints: Hints) -> Hints:
+    """A cluster has few zones."""
+    if len(_HINTS) >= MOST_HINTS:
+        _HINTS.clear()
+    return _HINTS.setdefault(hints, hints)
+
+
 def _compact_slice(piece: EndpointSlice, namespace: str) -> None:
     if piece.metadata.labels is not None:
         force_setattr(piece.metadata, "labels", {SERVICE_NAME_LABEL: piece.service})
@@ -95,6 +106,10 @@ def _compact_slice(piece: EndpointSlice, namespace: str) -> None:
         force_setattr(endpoint, "conditions", _CONDITIONS[said.ready, said.serving, said.terminating])
         if any(":" in address for address in endpoint.addresses):
             force_setattr(endpoint, "addresses", tuple(map(one_spelling, endpoint.addresses)))
+        if endpoint.zone is not None:
+            force_setattr(endpoint, "zone", intern(endpoint.zone))
+        if endpoint.hints is not None:
+            force_setattr(endpoint, "hints", _one_hint(endpoint.hints))
         reference = endpoint.target_ref
         if reference is not None:
             force_setattr(reference, "kind", intern(reference.kind))

@@ -140,11 +140,16 @@ class ServicePort(Struct, frozen=True):
 
 
 class ServiceSpec(Struct, frozen=True):
+    """`session_affinity` and `traffic_distribution` are Kubernetes' own words for where clients go."""
+
     ports: tuple[ServicePort, ...] | None = None
     type: str = "ClusterIP"
     cluster_ip: str = msgspec.field(default="", name="clusterIP")
     cluster_ips: tuple[str, ...] | None = msgspec.field(default=None, name="clusterIPs")
     ip_families: tuple[str, ...] | None = None
+    publish_not_ready_addresses: bool = False
+    session_affinity: str = "None"
+    traffic_distribution: str | None = None
 
     @property
     def first_family(self) -> str:
@@ -191,10 +196,23 @@ class TargetRef(Struct, frozen=True):
     name: str = ""
 
 
+class Hint(Struct, frozen=True):
+    name: str = ""
+
+
+class Hints(Struct, frozen=True):
+    """Zones and nodes whose clients should use an endpoint."""
+
+    for_zones: tuple[Hint, ...] | None = None
+    for_nodes: tuple[Hint, ...] | None = None
+
+
 class SliceEndpoint(Struct, frozen=True):
     addresses: tuple[str, ...] = ()
     conditions: EndpointConditions = EndpointConditions()
     target_ref: TargetRef | None = None
+    zone: str | None = None
+    hints: Hints | None = None
 
     @property
     def ready(self) -> bool:

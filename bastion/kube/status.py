@@ -196,6 +196,12 @@ def method_not_allowed(*allowed: str) -> StatusError:
     )
 
 
+def too_large(most: int) -> StatusError:
+    """413 in kube-apiserver's words; the rest of the body is not read."""
+    message = f"Request entity too large: limit is {most}"
+    return StatusError(413, "RequestEntityTooLarge", message, {}, close=True)
+
+
 def too_many_requests(message: str, retry_after: int = 1) -> StatusError:
     return StatusError(
         429, "TooManyRequests", message, {"retryAfterSeconds": retry_after}, headers=_retry_after(retry_after)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
+from typing import Protocol
 
 import msgspec
 from msgspec.structs import replace
 
 from bastion.kube.requestinfo import RequestInfo
+from bastion.kube.status import StatusError
 from bastion.kube.user import User
 
 _clock = time.perf_counter
@@ -24,6 +26,50 @@ class Repeated(msgspec.Struct):
 
     ends: dict[tuple[str, bool], bytes] = msgspec.field(default_factory=dict)
     series: dict[int, tuple[list[float], list[float]]] = msgspec.field(default_factory=dict)
+
+
+class Trail(Protocol):
+    """What the audit log is told of an exchange while it is served."""
+
+    async def received(self, *, unnamed: User | None = ...) -> None:
+        """It is known who asks; `unnamed` where the record has no user.
+
+        Raises StatusError where it may not be served without an event.
+        """
+        ...
+
+    @property
+    def holds(self) -> bool:
+        """Whether the end of the response waits for `delivered`."""
+        ...
+
+    async def delivered(self) -> bool:
+        """Returns once the events are delivered, or given up."""
+        ...
+
+    def decided(self, reason: str, *, allowed: bool) -> None:
+        """What the authorizer said."""
+        ...
+
+    def undecided(self) -> None:
+        """The authorizer had no decision."""
+        ...
+
+    def refused(self, error: StatusError) -> None:
+        """The response is this Status."""
+        ...
+
+    def started(self, code: int) -> None:
+        """A response begins."""
+        ...
+
+    def complete(self) -> None:
+        """The exchange is over, and the record is whole."""
+        ...
+
+    def subject(self) -> object:
+        """What is the same for each repetition of the request."""
+        ...
 
 
 class Record(msgspec.Struct, eq=False):
@@ -56,6 +102,7 @@ class Record(msgspec.Struct, eq=False):
     _stage_began: float = 0.0
     seconds: float = 0.0
     started: float = msgspec.field(default_factory=_clock)
+    trail: Trail | None = None  # None where nothing is audited
     repeated: Repeated | None = None  # None: it is the only one of its kind
 
     def again(self, audit_id: str, stage: str) -> Record:

@@ -197,6 +197,7 @@ class Probing:
         client = self._origins.client(exchange.client, exchange.fields)
         record = Record(exchange.method, path, client, exchange.audit_id)
         record.agent = first_value(exchange.fields, b"user-agent")
+        self._observer.begin(record, exchange, self._origins.sources(exchange.client, exchange.fields))
         try:
             if exchange.method not in ("GET", "HEAD"):
                 raise method_not_allowed("GET", "HEAD")

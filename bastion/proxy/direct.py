@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from bastion.balance.group import Slot
 from bastion.balance.pool import Balancer
 from bastion.message.answers import Policy
 from bastion.network.connections import ConnectionPool
@@ -22,6 +23,7 @@ from bastion.proxy.exchange import Exchange
 from bastion.proxy.guard import Guard
 from bastion.proxy.plan import Plan
 from bastion.proxy.responses import Responses
+from bastion.proxy.retry import UNAVAILABLE
 from bastion.proxy.router import Route, Router
 from bastion.proxy.streams import Streams, UnderWay
 from bastion.runtime.limits import Shares
@@ -37,6 +39,7 @@ class Direct(UnderWay, kw_only=True):
     shared: DirectDelivery
     route: Route
     plan: Plan
+    slot: Slot | None = None
     connection: Connection | None = None
     in_task: bool = False  # the task that it was handed to has begun
 
@@ -47,8 +50,11 @@ class Direct(UnderWay, kw_only=True):
         if response is None or connection is None:
             return False
         head, body = response
+        slot = self.slot
+        if slot is None or (head.status == 503 and UNAVAILABLE in self.route.policy.retry_on):
+            return False
         shared.pool.release_directly(connection)
-        shared.balancer.outliers.answered(connection.endpoint, plan.asker)
+        shared.balancer.answered(slot, plan.asker, self.streams.now())
         self.record.backend = True
         self.exchange.send(head, body)
         self.release()
@@ -82,6 +88,8 @@ class Direct(UnderWay, kw_only=True):
 
     def release(self) -> None:
         shared, asker, exchange = self.shared, self.plan.asker, self.exchange
+        if self.slot is not None:
+            shared.balancer.leave(self.slot)
         shared.waiting.leave(self.route.key, asker)
         self.streams.over(self)
         shared.places.leave(asker)
@@ -118,6 +126,7 @@ class DirectDelivery:
         self.waiting = waiting
         self.pool = pool
         self.observer = observer
+        self.audit = observer.audit
         self.renewed = renewed
         self.responses = Responses(policy)
         self._transport = transport
@@ -130,6 +139,8 @@ class DirectDelivery:
     def begin(self, exchange: Exchange, plan: Plan) -> bool:
         """False where it is a task's from the start: then nothing was done."""
         asker = plan.asker
+        if self.audit is not None and not self.audit.holds(plan.audited):
+            return False
         if self._crowded() or not self.places.enter(asker):
             return False
         route = self._router.at_once(plan.led)
@@ -137,22 +148,25 @@ class DirectDelivery:
             self.places.leave(asker)
             return False
         now = self._now()
-        endpoint = self.balancer.choose(route.endpoints, asker, now)
+        slot = self.balancer.choose(route, asker, now, client=plan.begun.client, resendable=True)
         record = plan.begun.again(exchange.audit_id, "upstream")
+        if self.audit is not None:
+            record.trail = exchange.trail = self.audit.again(record, plan.target, plan.audited)
         direct = Direct(
             self._streams,
             exchange,
             plan.admitted,
             record,
             None,
-            endpoint,
+            slot.endpoint,
             shared=self,
             route=route,
             plan=plan,
+            slot=slot,
         )
         exchange.direct = direct
         self._streams.enter(direct)
-        connection = self.pool.take(endpoint, plan.envelope.owner) if endpoint is not None else None
+        connection = self.pool.take(slot.endpoint, plan.envelope.owner)
         if connection is None:
             direct.hand_over()
             return True

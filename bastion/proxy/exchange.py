@@ -11,6 +11,7 @@ import msgspec
 from bastion.http.fields import Field
 from bastion.kube.status import StatusError
 from bastion.network.relay import Stream
+from bastion.observe.record import Trail
 
 
 class Body(Protocol):
@@ -86,17 +87,21 @@ class Direct(Protocol):
 
 class Exchange(Request, Protocol):
     """`passed` are the lines that no rule reads, as a backend gets them.  `key` names what decides; empty
-    where that is never remembered.
+    where that is never remembered.  `http2`: it came over HTTP/2, and reads as one of HTTP/1.1.
     """
 
     key: bytes
     passed: Sequence[bytes]
     direct: Direct | None
+    trail: Trail | None  # of the audit log, which is told of the response
     keep_alive: bool
     lasting: bool  # set once it has been under way for long: a server that stops gives it the time of streams
     audit_id: str
     status: int  # 0 until the answer has begun
     bytes_out: int
+
+    @property
+    def http2(self) -> bool: ...
 
     @property
     def bytes_in(self) -> int: ...

@@ -18,12 +18,13 @@ from bastion.proxy.admission import Admission
 from bastion.proxy.direct import Direct
 from bastion.proxy.envelope import Envelope
 from bastion.proxy.exchange import Exchange
-from bastion.proxy.forward import Begun, Forwarder
+from bastion.proxy.forward import Forwarder
 from bastion.proxy.guard import Guard
 from bastion.proxy.origin import Origins
 from bastion.proxy.passthrough import PassThrough
 from bastion.proxy.plan import Plans
 from bastion.proxy.router import Route, Router
+from bastion.proxy.sending import Begun
 from bastion.proxy.signin import NoSignIn
 from bastion.proxy.streams import Streams, UnderWay
 from bastion.proxy.tunnel import Tunneller
@@ -69,12 +70,14 @@ class Gateway:
         """Answers, whatever happens; raises nothing but CancelledError."""
         client = self._origins.client(exchange.client, exchange.fields)
         record = _record(exchange, client)
+        self._observer.begin(record, exchange, self._origins.sources(exchange.client, exchange.fields))
         await self._recorded(exchange, client, record, self._serve(exchange, client, record))
 
     async def go_on(self, direct: Direct) -> None:
         """With what was begun without a task, whose place is given back here."""
         direct.in_task = True
-        exchange, plan, begun = direct.exchange, direct.plan, Begun(direct.endpoint, direct.connection)
+        assert direct.slot is not None
+        exchange, plan, begun = direct.exchange, direct.plan, Begun(direct.slot, direct.connection)
         try:
             await self._recorded(
                 exchange,
@@ -120,6 +123,13 @@ class Gateway:
         record.error = f"{error.reason}: {error.message}"
         exchange.send_status(error)
         self._observer.observe(record, exchange.status, 0, exchange.bytes_out)
+
+    def left(self, exchange: Exchange) -> None:
+        """A request whose client left before it was served."""
+        record = _record(exchange, self._origins.client(exchange.client, exchange.fields))
+        self._observer.begin(record, exchange, self._origins.sources(exchange.client, exchange.fields))
+        record.outcome = "client-left"
+        self._observer.observe(record, 0, exchange.bytes_in, 0)
 
     async def _serve(self, exchange: Exchange, client: str, record: Record) -> None:
         if self._pass_through is not None and (call := self._pass_through.call(exchange)) is not None:

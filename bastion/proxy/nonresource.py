@@ -28,16 +28,17 @@ class NonResource:
         self._origins = origins
         self._observer = observer
 
-    async def admits(self, exchange: Exchange, path: bytes) -> bool:
-        """Where it does not, the client was told why."""
+    async def admits(self, exchange: Exchange, path: bytes) -> Record | None:
+        """The record of a request that may go on; None where it may not, and the client was told why."""
         client = self._origins.client(exchange.client, exchange.fields)
         record = Record(exchange.method, path, client, exchange.audit_id)
         record.agent = first_value(exchange.fields, b"user-agent")
+        self._observer.begin(record, exchange, self._origins.sources(exchange.client, exchange.fields))
         own = ApiCall(Attributes("get", version="", path=path.decode("utf-8", "replace")))
         try:
             if await self._admission.admit(exchange, client, record, own) is None:
                 raise unauthorized()
-            return True
+            return record
         except StatusError as error:
             record.error, record.cause = f"{error.reason}: {error.message}", error.cause or record.cause
             if error.code == 429:
@@ -48,4 +49,4 @@ class NonResource:
             self._observer.observe(record, exchange.status, 0, exchange.bytes_out)
             raise
         self._observer.observe(record, exchange.status, exchange.bytes_in, exchange.bytes_out)
-        return False
+        return None

@@ -56,6 +56,14 @@ class Origins:
                 return client
         return client
 
+    def sources(self, peer: str, fields: list[Field]) -> tuple[str, ...]:
+        """All addresses that a request came over: what a trusted proxy says, and the peer's as the last."""
+        if not self._trusted or not self.trusts(peer):
+            return (peer,)
+        said = b",".join(values(fields, b"x-forwarded-for"))
+        found = [_address_of(hop) for hop in said.rsplit(b",", MOST_HOPS)[-MOST_HOPS:]]
+        return (*(str(unmapped(address)) for address in found if address is not None), peer)
+
     def foreign(self, request: Request) -> bool:
         """Whether a page that is not of this host made a browser send it."""
         seen = self.seen(request.client, request.scheme, request.host, request.fields)

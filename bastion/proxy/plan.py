@@ -45,7 +45,7 @@ class Plan(msgspec.Struct):
     first.
 
     `shape`: what a response's head depends on beside itself; `heads`: of responses, as they came.
-    `begun` is what is on record of each request.
+    `begun` is what is on record of each request, `audited` what the audit log says of each.
     """
 
     admitted: Admitted
@@ -62,6 +62,7 @@ class Plan(msgspec.Struct):
     shape: int
     lines: BackendLines | None = None
     heads: dict[bytes, ResponseHead] = msgspec.field(default_factory=dict)
+    audited: object = None
 
 
 class KnownHead(msgspec.Struct, frozen=True):
@@ -193,6 +194,7 @@ class Plans:
             validity=validity,
             generation=generation,
             shape=2 * bool(envelope.forwarded.prefix) + envelope.ambient,
+            audited=record.trail.subject() if record.trail is not None else None,
         )
         self._plans.put(exchange.key, plan, admitted.asker)
 

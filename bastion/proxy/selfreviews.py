@@ -70,6 +70,7 @@ class SelfReviews:
         record = Record(exchange.method, path, client, exchange.audit_id)
         record.agent = first_value(exchange.fields, b"user-agent")
         record.info = api_call(exchange.method, exchange.target)
+        self._observer.begin(record, exchange, self._origins.sources(exchange.client, exchange.fields))
         try:
             code, body = await self._answer(exchange, path, client, record)
             _send(exchange, code, body)
@@ -90,9 +91,13 @@ class SelfReviews:
         """Raises StatusError."""
         allowed = ("POST",) if path.decode() in KINDS else ("GET", "HEAD")
         if path == VERSION:
+            if record.trail is not None:
+                await record.trail.received()
             _check_method(exchange, *allowed)
             return 200, await self._cluster_version()
         record.user = record.acting_as = user = await self._user(exchange, client, record)
+        if record.trail is not None:
+            await record.trail.received()
         _check_method(exchange, *allowed)
         if path in _DOCUMENTS:
             return 200, _DOCUMENTS[path]

@@ -13,6 +13,8 @@ def write_status(exchange: Exchange, error: StatusError) -> None:
     if exchange.status:
         exchange.abort()
         return
+    if exchange.trail is not None:
+        exchange.trail.refused(error)
     body = error.body()
     exchange.start(error.code, b"", status_fields(error, exchange.fields), len(body))
     exchange.finish(b"" if exchange.method == "HEAD" else body)

@@ -73,7 +73,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         deadlines = await stack.enter_async_context(Deadlines())
         generation = Generation()
         backends = open_backends(config, cluster, deadlines, room(open_files()), stack, generation)
-        observing = await open_observing(config, access_log, cluster.access, stack)
+        observing = await open_observing(config, access_log, cluster.access, cluster.catalog, stack)
         origins = Origins(config.serving.trusted_proxies)
         access = await open_access(config, cluster.reviews, origins, stack, generation)
         browsers = signing_in(
@@ -106,8 +106,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         own = OwnPages(cluster.readiness(), probing.pages, site)
         served = serving(config, parts, observing, deadlines, own)
         measured = Sources(cluster, access, backends, long, observing, served, passing=passing)
-        observing.metrics.add(*sources(measured))
-        observing.metrics.add(probing.families)
+        observing.metrics.add(*sources(measured), probing.families)
         yield Bastion(
             app=served.app,
             state=served.state,
@@ -119,6 +118,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
                 backends.tls.kubelet,
                 probing.modules.followed,
                 *access.authenticators.followed,
+                *observing.auditing.followed,
                 *(passing.followed if passing is not None else ()),
             ),
             adjust=_adjustable(cluster, parts, served),
@@ -132,6 +132,7 @@ def _adjustable(cluster: Cluster, parts: Parts, served: Serving) -> Adjustable:
         guard=access.guard,
         door=served.door,
         waiting=backends.waiting,
+        forwarder=backends.forwarder,
         lookups=cluster.lookups,
         authenticator=access.authenticators.cache,
         authorizer=access.authorizer,

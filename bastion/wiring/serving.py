@@ -78,6 +78,7 @@ def serving(
         self_reviews=_self_reviews(parts) if parts.passing is None else None,
         handlers=dict.fromkeys(own.probing.paths, own.probing.serve),
         sign_in=desk is not None,
+        others=observing.own_observer,
     )
     state = ServerState(
         app,
@@ -86,6 +87,7 @@ def serving(
         config.timeouts,
         partial(_end_all, parts),
         stopping=stopping,
+        left=app.left,
         remembering=_remembering(parts, plans, gateway, door),
         end_watches=parts.passing.pass_through.end_watches if parts.passing is not None else nothing,
     )

@@ -36,6 +36,7 @@ class HttpExchange(ResponseWriter, kw_only=True):
     _body: RequestBody | None
     direct: Direct | None = None
     lasting: bool = False
+    http2: bool = False
 
     @property
     def fields(self) -> list[Field]:

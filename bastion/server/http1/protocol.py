@@ -68,9 +68,7 @@ class HttpProtocol(Wire):
                 self.pause_reading()
 
     def eof_received(self) -> None:
-        """A client that ends its direction has left, as for Go's server: asyncio closes, and the exchange is
-        cancelled.
-        """
+        """A client that ends its direction has left, as for Go's server: its exchange is cancelled."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -83,7 +81,6 @@ class HttpProtocol(Wire):
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
-            # One that has not begun yet never will: not even its own `finally` would say that it is over.
             task.add_done_callback(self.server.tasks.discard)
         elif exchange is not None and exchange.direct is not None:
             exchange.direct.cancel()
@@ -119,7 +116,8 @@ class HttpProtocol(Wire):
             if remembering.begin(exchange, plan):
                 return  # without a task, for as long as that goes
             self.server.direct -= 1
-        self._start(exchange, partial(self.server.app.serve, exchange))
+        task = self._start(exchange, partial(self.server.app.serve, exchange))
+        task.add_done_callback(partial(self.server.ended, exchange))
 
     def direct_done(self, exchange: HttpExchange) -> None:
         self.server.direct -= 1
@@ -141,6 +139,7 @@ class HttpProtocol(Wire):
     async def _run(self, exchange: HttpExchange, serve: Callable[[], Awaitable[None]]) -> None:
         try:
             await serve()
+            await exchange.let_go()
         except asyncio.CancelledError:
             pass  # the client has left
         finally:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from bastion.http.fields import Field
+from bastion.observe.record import Trail
 from bastion.proxy.exchange import ResponseHead
 from bastion.server.http1.connection import Connection
 
@@ -26,16 +27,20 @@ class ResponseWriter(msgspec.Struct, eq=False):
     keep_alive: bool
     audit_id: str
     status: int = 0
+    trail: Trail | None = None
     bytes_out: int = 0
     finished: bool = False
     _chunked: bool = False
     _delimited: bool = True  # something but the end of the connection tells where the response ends
     _head: bytes = b""
+    _held: tuple[bytes, bytes] | None = None
 
     def start(
         self, status: int, reason: bytes, fields: list[Field], length: int | None, *, bodiless: bool = False
     ) -> None:
         self.status = status
+        if self.trail is not None:
+            self.trail.started(status)
         parts = [b"HTTP/1.1 %d %b\r\n" % (status, reason or REASONS.get(status, b""))]
         dated = False
         for lower, name, value in fields:
@@ -97,12 +102,18 @@ class ResponseWriter(msgspec.Struct, eq=False):
             return
         self.finished = True
         self.bytes_out += len(data)
-        if not self._chunked:
-            self._send(data, b"")
-        elif trailers:
-            self._send(data, b"0\r\n%b\r\n" % _lines(trailers))
+        tail = (b"0\r\n%b\r\n" % _lines(trailers) if trailers else b"0\r\n\r\n") if self._chunked else b""
+        if self.trail is not None and self.trail.holds and self.status != 101:
+            self._held = (data, tail)
         else:
-            self._send(data, b"0\r\n\r\n")
+            self._send(data, tail)
+
+    async def let_go(self) -> None:
+        """Sends the end of a response that waited for its audit events."""
+        held, self._held = self._held, None
+        if held is not None and self.trail is not None:
+            await self.trail.delivered()
+            self._send(*held)
 
     @property
     def writable(self) -> bool:
