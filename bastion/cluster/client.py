@@ -153,7 +153,7 @@ class ApiClient:
                     f"no turn within {call.timeout:g} s: more calls are made than --kube-api-qps allows"
                 ) from error
             self._servers.doubt()
-            raise ApiError(f"no answer within {call.timeout:g} s") from error
+            raise ApiError(f"no answer within {call.timeout:g} s", within=call.timeout) from error
 
     async def _attempt(self, call: Call, turn: _Turn) -> bytes:
         server = self._servers.current

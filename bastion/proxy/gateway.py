@@ -8,8 +8,9 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from bastion.http.fields import first_value
+from bastion.kube.errors import internal_error
 from bastion.kube.requestinfo import Proxied
-from bastion.kube.status import StatusError, internal_error
+from bastion.kube.status import StatusError
 from bastion.message.identity import asserts_identity
 from bastion.message.ownorigin import RULES, data_fields
 from bastion.observe.observer import Observer
@@ -100,13 +101,13 @@ class Gateway:
             raise
         except Exception:
             _log.exception("a request failed inside the bastion (audit id %s)", exchange.audit_id)
-            record.error = "InternalError"
-            exchange.send_status(internal_error())
+            record.fail(failure := internal_error())
+            exchange.send_status(failure)
         finally:
             self._observer.observe(record, exchange.status, exchange.bytes_in, exchange.bytes_out)
 
     async def _say_no(self, exchange: Exchange, error: StatusError, client: str, record: Record) -> None:
-        record.error, record.cause = f"{error.reason}: {error.message}", error.cause or record.cause
+        record.fail(error)
         record.backend = record.backend and exchange.status != 0
         if error.code == 429:
             try:
@@ -120,7 +121,7 @@ class Gateway:
         """A request that could not be read."""
         client = self._origins.client(exchange.client, exchange.fields)
         record = _record(exchange, client)
-        record.error = f"{error.reason}: {error.message}"
+        record.fail(error)
         exchange.send_status(error)
         self._observer.observe(record, exchange.status, 0, exchange.bytes_out)
 

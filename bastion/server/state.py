@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from bastion.kube.status import StatusError
+from bastion.message.person import ErrorFacts, ErrorPage
 from bastion.observe.auditids import AuditIds
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.plan import Plan, Plans
@@ -96,6 +97,7 @@ class ServerState:
     body_grace: float = BODY_GRACE  # seconds for which a body is waited for in all before its rate counts
     date_line: Callable[[], bytes] = field(default_factory=DateLine)
     audit_id: Callable[[], str] = field(default_factory=AuditIds)
+    error_page: Callable[[ErrorFacts], ErrorPage] | None = None  # for people; None: all get a Status
     written: Written = field(default_factory=Written)
     idle: asyncio.Event = field(default_factory=asyncio.Event)  # set while there is no connection
 

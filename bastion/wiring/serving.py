@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from bastion.http.ownpaths import LOGIN, PREFIX
 from bastion.probe.service import Probing
 from bastion.proxy.gateway import Gateway
 from bastion.proxy.nonresource import NonResource
@@ -21,6 +22,7 @@ from bastion.server.metricsport import MetricsPort
 from bastion.server.state import Remembering, ServerState, nothing
 from bastion.settings.config import Config
 from bastion.web.app import create_app
+from bastion.web.errorpage import error_pages
 from bastion.web.site import Site
 from bastion.wiring.gateway import Parts, direct_of, gateway_of, plans_of
 from bastion.wiring.observing import Observing
@@ -87,11 +89,19 @@ def serving(
         config.timeouts,
         partial(_end_all, parts),
         stopping=stopping,
+        error_page=error_pages(_login(config, parts)),
         left=app.left,
         remembering=_remembering(parts, plans, gateway, door),
         end_watches=parts.passing.pass_through.end_watches if parts.passing is not None else nothing,
     )
     return Serving(app, state, ServerState(MetricsPort(web), deadlines, door), door, desk is not None)
+
+
+def _login(config: Config, parts: Parts) -> str:
+    """Where people sign in, from every host; empty where they cannot."""
+    if parts.browsers.desk is None:
+        return ""
+    return config.browsers.public_url + (LOGIN if parts.passing is None else PREFIX + LOGIN).decode()
 
 
 def _remembering(parts: Parts, plans: Plans | None, gateway: Gateway, door: Door) -> Remembering | None:

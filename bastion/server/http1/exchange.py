@@ -70,7 +70,7 @@ class HttpExchange(ResponseWriter, kw_only=True):
     def send_status(self, error: StatusError) -> None:
         if error.close or (self._body is not None and self._body.promised):
             self.keep_alive = False
-        write_status(self, error)
+        write_status(self, error, self._protocol.server.error_page)
 
 
 def exchange_of(protocol: Connection, head: Head, body: RequestBody | None) -> HttpExchange:
