@@ -12,6 +12,7 @@ from bastion.proxy.exchange import Direct
 from bastion.server.http1.body import RequestBody
 from bastion.server.http1.connection import Connection
 from bastion.server.http1.head import Head
+from bastion.server.http1.known import line_of
 from bastion.server.http1.response import ResponseWriter
 from bastion.server.status import write_status
 
@@ -46,6 +47,9 @@ class HttpExchange(ResponseWriter, kw_only=True):
 
     def all_fields(self) -> list[Field]:
         return [field_of(line) for line in self._lines]
+
+    def line(self, name: bytes) -> bytes:
+        return line_of(self._lines, name)
 
     def done(self) -> None:
         self._protocol.direct_done(self)
