@@ -20,8 +20,10 @@ import msgspec
 
 from bastion.discovery.catalog import Catalog, Key
 from bastion.kube.endpoint import Endpoint, TLSProfile
+from bastion.kube.errors import error_of
+from bastion.kube.errorwords import API_SERVER_AWAY
 from bastion.kube.objects import TCP, EndpointSlice, ServiceSpec, SliceEndpoint, family_of
-from bastion.kube.status import StatusError, quoted, service_unavailable
+from bastion.kube.status import StatusError, quoted
 from bastion.kube.target import Target
 from bastion.network.addresses import DialPolicy
 
@@ -39,13 +41,6 @@ class RetryResolution(StatusError):
 
 class Unfinished(RetryResolution):
     """More addresses to check than one turn of the loop may: resolving again continues from there."""
-
-    def __init__(self, target: Target) -> None:
-        plain = service_unavailable(
-            f"the endpoints of service {quoted(target.name)} are still being read; try again shortly",
-            retry_after=1,
-        )
-        super().__init__(plain.code, plain.reason, plain.message, plain.details, headers=plain.headers)
 
 
 class State(IntEnum):
@@ -134,27 +129,20 @@ class EndpointFinder:
         """Raises Unfinished."""
         shares = []
         left = AT_ONCE
-        for key, piece in self._listed(target):
-            number = next(
-                (p.port for p in piece.ports or () if (p.name or "") == port and (p.protocol or TCP) == TCP),
-                None,
-            )
+        for key, piece in listed_slices(self._catalog, target, self._on_truncated):
+            number = port_of(piece, port)
             if number:
                 share = self._share(key, piece, number, tls)
                 left -= self._look(share, target.namespace, left)
                 if left <= 0:
-                    raise Unfinished(target)
+                    raise _unfinished(target)
                 shares.append(share)
         return [backed for share in shares for backed in share.found]
 
-    def _listed(self, target: Target) -> Iterator[tuple[Key, EndpointSlice]]:
-        room = MOST_LISTED
-        for key, piece in self._catalog.slices_of(target.namespace, target.name).items():
-            room -= 1 + len(piece.endpoints or ()) + len(piece.ports or ())
-            if room < 0:
-                self._on_truncated((target.namespace, target.name))
-                return
-            yield key, piece
+    def is_truncated(self, target: Target) -> bool:
+        """Whether some of its slices are ignored."""
+        slices = self._catalog.slices_of(target.namespace, target.name)
+        return sum(1 for _ in listed_slices(self._catalog, target, self._on_truncated)) < len(slices)
 
     def _share(self, key: Key, piece: EndpointSlice, number: int, tls: TLSProfile | None) -> PortEndpoints:
         known = self._catalog.memos.slices.of(*key)
@@ -199,15 +187,23 @@ class EndpointFinder:
     def _may_dial(self, address: str, port: int) -> bool:
         return self._policy.permits(address, port) and not self._policy.reaches_kubelet(address, port)
 
-    def why_none(self, target: Target) -> str:
-        pieces = self._catalog.slices_of(target.namespace, target.name)
-        listed = list(self._listed(target))
-        if len(listed) < len(pieces):
-            return no_endpoints(
-                target.id,
-                f"none of the first {MOST_LISTED} in its slices is ready, and the others are ignored",
-            ).message
-        return no_endpoints(target.id if any(piece.endpoints for _, piece in listed) else target.name).message
+
+def listed_slices(
+    catalog: Catalog, target: Target, on_truncated: Callable[[Key], None]
+) -> Iterator[tuple[Key, EndpointSlice]]:
+    room = MOST_LISTED
+    for key, piece in catalog.slices_of(target.namespace, target.name).items():
+        room -= 1 + len(piece.endpoints or ()) + len(piece.ports or ())
+        if room < 0:
+            on_truncated((target.namespace, target.name))
+            return
+        yield key, piece
+
+
+def port_of(piece: EndpointSlice, name: str) -> int | None:
+    return next(
+        (p.port for p in piece.ports or () if (p.name or "") == name and (p.protocol or TCP) == TCP), None
+    )
 
 
 def state_of(endpoint: SliceEndpoint) -> State:
@@ -252,7 +248,6 @@ def _before(first: Sequence[Backed], other: Sequence[Backed]) -> tuple[Endpoint,
     return tuple(dict.fromkeys(backed.endpoint for backed in (*first, *behind)))
 
 
-def no_endpoints(name: str, why: str = "") -> StatusError:
-    return service_unavailable(
-        f"no endpoints available for service {quoted(name)}" + (f": {why}" if why else "")
-    )
+def _unfinished(target: Target) -> Unfinished:
+    message = f"the endpoints of service {quoted(target.name)} are still being read; try again shortly"
+    return error_of(API_SERVER_AWAY, message, retry_after=1).of(Unfinished)

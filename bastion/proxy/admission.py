@@ -16,10 +16,12 @@ from bastion.authz.authorizer import Authorizer, Decision, Question
 from bastion.authz.impersonation import ImpersonationAuthorizer
 from bastion.http.fields import values
 from bastion.kube.attributes import Attributes
+from bastion.kube.errors import ROUTE_NOT_FOUND, error_of, forbidden, unauthorized
+from bastion.kube.errorwords import NOT_A_PROXY_PATH
 from bastion.kube.generatedclients import with_slashes
 from bastion.kube.hostname import Application, HostNames
 from bastion.kube.requestinfo import ApiCall, Proxied, RequestInfo, parse_proxied
-from bastion.kube.status import StatusError, forbidden, only_proxied, unauthorized
+from bastion.kube.status import StatusError
 from bastion.kube.user import User
 from bastion.message.upgrade import UpgradeRequest, asked_upgrade
 from bastion.observe.record import Record
@@ -99,7 +101,7 @@ class Admission:
             await record.trail.received()
         info = own or target
         if info is None:
-            raise only_proxied()
+            raise error_of(NOT_A_PROXY_PATH, ROUTE_NOT_FOUND, details={})
         asker = asker_of(user, client)
         self._guard.check_place(asker, tunnel=upgrade is not None)
         with record.stage("authorization"):

@@ -8,17 +8,18 @@ from functools import partial
 
 from bastion.kube.annotations import EndpointPolicy
 from bastion.kube.endpoint import Endpoint
-from bastion.kube.status import StatusError, gateway_timeout, service_unavailable, too_large
+from bastion.kube.errors import UNREACHED, error_of, overloaded, too_large
+from bastion.kube.status import StatusError
 from bastion.message.answers import ClientResponse, Policy, RequestContext, present
 from bastion.message.mount import Mount
 from bastion.message.page.html import HtmlRewriter, RewriteAborted
-from bastion.network.errors import NetworkError, UpstreamTimeout
+from bastion.network.errors import NetworkError
 from bastion.network.http1.response import Response
 from bastion.network.transport import Request, may_stay_unread
 from bastion.observe.record import Record
 from bastion.proxy.envelope import Envelope, backend_lines, head_of, logs_in
 from bastion.proxy.exchange import Exchange
-from bastion.proxy.retry import IDEMPOTENT, UNAVAILABLE, UPSTREAM_STATUS
+from bastion.proxy.retry import IDEMPOTENT, UNAVAILABLE
 from bastion.proxy.router import Route
 from bastion.proxy.sending import Begun, Sending, Ways, wish_of
 from bastion.proxy.streams import UnderWay
@@ -64,8 +65,10 @@ class Forwarder:
         """
         asker = envelope.asker
         if begun is None and not self._waiting.enter(route.key, asker):
-            raise service_unavailable(
-                "too many requests wait for this target already; try again shortly", retry_after=1
+            raise overloaded(
+                "too many requests wait for this target already (--max-waiting-per-target);"
+                " try again shortly",
+                code=503,
             )
         try:
             upload = self._upload(exchange, route, asker)
@@ -237,7 +240,4 @@ def timeouts_of(policy: EndpointPolicy, flags: Timeouts) -> Timeouts | None:
 
 
 def unreachable(error: NetworkError) -> StatusError:
-    message = f"error trying to reach service: {error}"
-    if UPSTREAM_STATUS.get(type(error)) == 504 or isinstance(error, UpstreamTimeout):
-        return gateway_timeout(message)
-    return service_unavailable(message)
+    return error_of(error.word, UNREACHED, str(error))

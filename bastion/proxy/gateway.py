@@ -8,14 +8,16 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from bastion.http.fields import first_value
+from bastion.kube.errors import internal_error
 from bastion.kube.requestinfo import Proxied
-from bastion.kube.status import StatusError, internal_error
+from bastion.kube.status import StatusError
 from bastion.message.identity import asserts_identity
 from bastion.message.ownorigin import RULES, data_fields
 from bastion.observe.observer import Observer
 from bastion.observe.record import Record
 from bastion.proxy.admission import Admission
 from bastion.proxy.direct import Direct
+from bastion.proxy.directcall import DirectCall
 from bastion.proxy.envelope import Envelope
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.forward import Forwarder
@@ -73,8 +75,12 @@ class Gateway:
         self._observer.begin(record, exchange, self._origins.sources(exchange.client, exchange.fields))
         await self._recorded(exchange, client, record, self._serve(exchange, client, record))
 
-    async def go_on(self, direct: Direct) -> None:
+    async def go_on(self, direct: Direct | DirectCall) -> None:
         """With what was begun without a task, whose place is given back here."""
+        if isinstance(direct, DirectCall):
+            assert self._pass_through is not None
+            served = self._pass_through.go_on(direct)
+            return await self._recorded(direct.exchange, direct.plan.client, direct.record, served)
         direct.in_task = True
         assert direct.slot is not None
         exchange, plan, begun = direct.exchange, direct.plan, Begun(direct.slot, direct.connection)
@@ -87,6 +93,7 @@ class Gateway:
             )
         finally:
             self._guard.exchanges.leave(plan.asker)
+        return None
 
     async def _recorded(
         self, exchange: Exchange, client: str, record: Record, served: Coroutine[Any, Any, None]
@@ -100,13 +107,13 @@ class Gateway:
             raise
         except Exception:
             _log.exception("a request failed inside the bastion (audit id %s)", exchange.audit_id)
-            record.error = "InternalError"
-            exchange.send_status(internal_error())
+            record.fail(failure := internal_error())
+            exchange.send_status(failure)
         finally:
             self._observer.observe(record, exchange.status, exchange.bytes_in, exchange.bytes_out)
 
     async def _say_no(self, exchange: Exchange, error: StatusError, client: str, record: Record) -> None:
-        record.error, record.cause = f"{error.reason}: {error.message}", error.cause or record.cause
+        record.fail(error)
         record.backend = record.backend and exchange.status != 0
         if error.code == 429:
             try:
@@ -120,7 +127,7 @@ class Gateway:
         """A request that could not be read."""
         client = self._origins.client(exchange.client, exchange.fields)
         record = _record(exchange, client)
-        record.error = f"{error.reason}: {error.message}"
+        record.fail(error)
         exchange.send_status(error)
         self._observer.observe(record, exchange.status, 0, exchange.bytes_out)
 

@@ -12,12 +12,14 @@ import msgspec
 from bastion.balance.families import Families
 from bastion.discovery.backing import RetryResolution, Unfinished
 from bastion.discovery.lookup import Lookup
-from bastion.discovery.resolver import Resolution, Resolver, UnknownTarget
+from bastion.discovery.resolution import Resolution, UnknownTarget
+from bastion.discovery.resolver import Resolver
 from bastion.kube.annotations import EndpointPolicy
 from bastion.kube.endpoint import KUBELET, Endpoint
+from bastion.kube.errors import method_not_allowed
 from bastion.kube.objects import family_of
 from bastion.kube.requestinfo import VERBS, Proxied
-from bastion.kube.status import StatusError, method_not_allowed
+from bastion.kube.status import StatusError
 from bastion.kube.target import Target, parse_target
 from bastion.proxy.kubelet import check_kubelet_request
 from bastion.runtime.turns import Key

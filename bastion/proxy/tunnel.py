@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 
 from bastion.balance.group import Slot
-from bastion.kube.status import service_unavailable
+from bastion.kube.errors import UNREACHED, error_of
+from bastion.kube.errorwords import ANSWER_NOT_UNDERSTOOD
 from bastion.message import upgrade
 from bastion.message.answers import Policy
 from bastion.message.frames import GOING_AWAY, POLICY_VIOLATION, FrameCounter
@@ -118,9 +119,10 @@ class Tunneller:
         frames = FrameCounter() if asked.websocket else None
         try:
             if not upgrade.accepts(asked, answer.fields):
-                raise service_unavailable(
-                    f"error trying to reach service: {trip.endpoint} switched to a protocol that was not"
-                    " asked for"
+                raise error_of(
+                    ANSWER_NOT_UNDERSTOOD,
+                    UNREACHED,
+                    f"{trip.endpoint} switched to a protocol that was not asked for",
                 )
             presented = present_answer(exchange, answer, trip.endpoint, envelope, self._policy)
             record.backend = True

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from bastion.kube.status import too_large
+from bastion.kube.errors import too_large
 from bastion.proxy.exchange import Body
 from bastion.runtime.limits import Shares
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from bastion.discovery.resolver import NoneReady, Resolver
+from bastion.discovery.resolution import NoneReady
+from bastion.discovery.resolver import Resolver
 from bastion.kube.status import StatusError
 from bastion.kube.target import parse_target
 from bastion.network.addresses import DialPolicy

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from bastion.discovery.resolver import Resolver, UnknownTarget
+from bastion.discovery.resolution import UnknownTarget
+from bastion.discovery.resolver import Resolver
 from bastion.kube.requestinfo import parse_proxied
 from bastion.network.addresses import DialPolicy
 from bastion.proxy.router import Route, Router

@@ -11,6 +11,7 @@ from bastion.proxy.exchange import Direct
 from bastion.server.http1.body import RequestBody
 from bastion.server.http1.connection import Connection
 from bastion.server.http1.head import Head
+from bastion.server.http1.known import line_of
 from bastion.server.http1.response import ResponseWriter
 from bastion.server.status import write_status
 
@@ -64,6 +65,9 @@ class HttpExchange(ResponseWriter):
     def all_fields(self) -> list[Field]:
         return [field_of(line) for line in self._lines]
 
+    def line(self, name: bytes) -> bytes:
+        return line_of(self._lines, name)
+
     def done(self) -> None:
         self._protocol.direct_done(self)
 
@@ -87,4 +91,4 @@ class HttpExchange(ResponseWriter):
     def send_status(self, error: StatusError) -> None:
         if error.close or (self._body is not None and self._body.promised):
             self.keep_alive = False
-        write_status(self, error)
+        write_status(self, error, self._protocol.server.error_page)
