@@ -230,5 +230,8 @@ def _may_be_remembered(admitted: Admitted) -> bool:
     whose end is known to nothing else.
     """
     return (
-        admitted.upgrade is None and admitted.acting_as is admitted.user and not admitted.credentials.session
+        admitted.upgrade is None
+        and not admitted.pod
+        and admitted.acting_as is admitted.user
+        and not admitted.credentials.session
     )
