@@ -120,6 +120,8 @@ class Transport:
             stream = pool.take(endpoint)
             if stream is not None:
                 return StreamTrip(stream, request, self.timeouts, reused=True)
+        if pool is not None and endpoint.h2c:
+            return None
         connection = self._pool.take(endpoint, request.owner, sure=request.once)
         return Http1Trip(self._pool, self.timeouts, connection, request) if connection is not None else None
 

@@ -148,7 +148,7 @@ class Gateway:
         info = admitted.info
         assert isinstance(info, Proxied)  # whatever else is not admitted
         with self._guard.place(admitted.asker, tunnel=admitted.upgrade is not None):
-            route = await self._router.route(info, admitted.asker)
+            route = await self._router.route(info, admitted.asker, admitted.pod)
             if admitted.upgrade is None and info.rest[:1] != b"/" and exchange.method in ("GET", "HEAD"):
                 return redirect_to_slash(exchange, info.prefix, info.rest)
             envelope = Envelope(

@@ -65,9 +65,6 @@ class Plan(msgspec.Struct):
     heads: dict[bytes, ResponseHead] = msgspec.field(default_factory=dict)
     audited: object = None
 
-    def record(self, audit_id: str) -> Record:
-        return self.begun.again(audit_id, "upstream")
-
 
 class KnownHead(msgspec.Struct, frozen=True):
     """A request's head that came before, byte for byte: its plan, and what passes of it, in one piece."""
@@ -132,15 +129,6 @@ class Plans:
             return b""
         return hashlib.blake2b(told, key=self._secret, digest_size=32).digest()
 
-    def digest(self, peer: bytes, head: bytes) -> bytes:
-        """Of a whole head, as it came."""
-        if len(head) > LONGEST:
-            return b""
-        hashed = self._keyed.copy()
-        hashed.update(peer)
-        hashed.update(head)
-        return hashed.digest()
-
     def known(self, key: bytes) -> Plan | CallPlan | None:
         plan = self._plans.get(key)
         if plan is None or self._holds(plan):
@@ -148,12 +136,18 @@ class Plans:
         self._plans.forget(key)
         return None
 
-    def whole(self, digest: bytes) -> KnownHead | None:
+    def whole(self, peer: bytes, head: bytes) -> tuple[bytes, KnownHead | None]:
+        """(what it is kept by, what is known of it): `head` as it came."""
+        if len(head) > LONGEST:
+            return b"", None
+        hashed = self._keyed.copy()
+        hashed.update(peer + head)
+        digest = hashed.digest()
         known = self._heads.get(digest)
         if known is None or self._holds(known.plan):
-            return known
+            return digest, known
         self._heads.forget(digest)
-        return None
+        return digest, None
 
     def keep_whole(self, digest: bytes, plan: Plan | CallPlan, passed: bytes) -> None:
         self._heads.put(digest, KnownHead(plan, (passed,)), plan.asker)
@@ -236,5 +230,8 @@ def _may_be_remembered(admitted: Admitted) -> bool:
     whose end is known to nothing else.
     """
     return (
-        admitted.upgrade is None and admitted.acting_as is admitted.user and not admitted.credentials.session
+        admitted.upgrade is None
+        and not admitted.pod
+        and admitted.acting_as is admitted.user
+        and not admitted.credentials.session
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 from bastion.network.connections import ConnectionPool
 from bastion.observe.expiry import Expiry
+from bastion.proxy.drain import Drains
 from bastion.proxy.origin import Origins
 from bastion.runtime.deadlines import Deadlines
 from bastion.runtime.follow import Followed
@@ -117,7 +118,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             pool=backends.pool,
             expiry=observing.expiry,
             followed=_followed(parts, observing, probing.modules.followed),
-            adjust=_adjustable(cluster, parts, served),
+            adjust=_adjustable(cluster, parts, served, long.drains),
         )
 
 
@@ -132,7 +133,7 @@ def _followed(parts: Parts, observing: Observing, modules: Followed[Any]) -> tup
     )
 
 
-def _adjustable(cluster: Cluster, parts: Parts, served: Serving) -> Adjustable:
+def _adjustable(cluster: Cluster, parts: Parts, served: Serving, drains: Drains) -> Adjustable:
     """What takes the reloadable settings while it runs."""
     access, backends, passing = parts.access, parts.backends, parts.passing
     return Adjustable(
@@ -140,6 +141,7 @@ def _adjustable(cluster: Cluster, parts: Parts, served: Serving) -> Adjustable:
         door=served.door,
         waiting=backends.waiting,
         forwarder=backends.forwarder,
+        drains=drains,
         lookups=cluster.lookups,
         authenticator=access.authenticators.cache,
         authorizer=access.authorizer,

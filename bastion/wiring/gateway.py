@@ -20,6 +20,7 @@ from bastion.proxy.admission import Admission
 from bastion.proxy.credentials import CredentialReader
 from bastion.proxy.direct import DirectDelivery
 from bastion.proxy.directcall import DirectCalls
+from bastion.proxy.drain import Drains
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.gateway import Gateway
 from bastion.proxy.origin import Origins
@@ -41,10 +42,13 @@ from bastion.wiring.signin import SigningIn
 
 @dataclass(frozen=True, slots=True)
 class LongExchanges:
-    """`streams` are the long exchanges; `recheck` asks again whether they are still allowed."""
+    """`streams` are the long exchanges; `recheck` asks again whether they are still allowed; `drains` ends
+    those to endpoints that terminate.
+    """
 
     streams: Streams
     recheck: Recheck
+    drains: Drains
 
 
 def long_exchanges(
@@ -58,7 +62,10 @@ def long_exchanges(
     streams = Streams(deadlines, settings, stream_access.watch, tell)
     cluster.catalog.listeners.address_gone.append(streams.address_gone)
     cluster.catalog.listeners.node_gone.append(streams.node_gone)
-    return LongExchanges(streams, recheck)
+    later = asyncio.get_running_loop().call_later
+    drains = Drains(cluster.catalog, streams, settings.endpoint_drain, later)
+    cluster.catalog.listeners.endpoint_ends.append(drains.begin)
+    return LongExchanges(streams, recheck, drains)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +140,7 @@ def direct_of(parts: Parts, crowded: Callable[[], bool]) -> DirectDelivery:
         balancer=backends.balancer,
         waiting=backends.waiting,
         pool=backends.pool,
-        timeouts=lambda: backends.transport.timeouts,
+        transport=backends.transport,
         streams=parts.streams,
         observer=parts.observer,
         policy=backends.presentation,

@@ -87,8 +87,7 @@ class HeadParser:
             self._strange += 1
             if self._strange % LOOKED_AT:
                 return None
-        digest = plans.digest(self._peer, data)
-        known = plans.whole(digest)
+        digest, known = plans.whole(self._peer, data)
         if known is None:
             self._digest = digest
             self._strange += 1
