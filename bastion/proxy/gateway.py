@@ -17,6 +17,7 @@ from bastion.observe.observer import Observer
 from bastion.observe.record import Record
 from bastion.proxy.admission import Admission
 from bastion.proxy.direct import Direct
+from bastion.proxy.directcall import DirectCall
 from bastion.proxy.envelope import Envelope
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.forward import Forwarder
@@ -74,8 +75,12 @@ class Gateway:
         self._observer.begin(record, exchange, self._origins.sources(exchange.client, exchange.fields))
         await self._recorded(exchange, client, record, self._serve(exchange, client, record))
 
-    async def go_on(self, direct: Direct) -> None:
+    async def go_on(self, direct: Direct | DirectCall) -> None:
         """With what was begun without a task, whose place is given back here."""
+        if isinstance(direct, DirectCall):
+            assert self._pass_through is not None
+            served = self._pass_through.go_on(direct)
+            return await self._recorded(direct.exchange, direct.plan.client, direct.record, served)
         direct.in_task = True
         assert direct.slot is not None
         exchange, plan, begun = direct.exchange, direct.plan, Begun(direct.slot, direct.connection)
@@ -88,6 +93,7 @@ class Gateway:
             )
         finally:
             self._guard.exchanges.leave(plan.asker)
+        return None
 
     async def _recorded(
         self, exchange: Exchange, client: str, record: Record, served: Coroutine[Any, Any, None]
@@ -142,7 +148,7 @@ class Gateway:
         info = admitted.info
         assert isinstance(info, Proxied)  # whatever else is not admitted
         with self._guard.place(admitted.asker, tunnel=admitted.upgrade is not None):
-            route = await self._router.route(info, admitted.asker)
+            route = await self._router.route(info, admitted.asker, admitted.pod)
             if admitted.upgrade is None and info.rest[:1] != b"/" and exchange.method in ("GET", "HEAD"):
                 return redirect_to_slash(exchange, info.prefix, info.rest)
             envelope = Envelope(
