@@ -4,9 +4,8 @@
 
 from __future__ import annotations
 
-import socket
 import struct
-from ipaddress import IPv6Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
 ARP, IPV6 = 0x0806, 0x86DD
@@ -17,7 +16,6 @@ ICMPV6 = 58
 ALL_NODES = IPv6Address("ff02::1").packed
 SOLICITED, OVERRIDE = 0x40000000, 0x20000000
 _ARP = struct.Struct("!HHBBH6s4s6s4s")
-_ETHERNET = ("!6s6sH", 14)
 
 
 class Asked(NamedTuple):
@@ -35,7 +33,7 @@ def read_arp(frame: bytes) -> Asked | None:
     kind, protocol, size, length, operation, mac, source, _, wanted = _ARP.unpack_from(frame, 14)
     if (kind, protocol, size, length, operation) != (1, 0x0800, 6, 4, REQUEST):
         return None
-    return Asked(socket.inet_ntop(socket.AF_INET, wanted), mac, source)
+    return Asked(str(IPv4Address(wanted)), mac, source)
 
 
 def arp_reply(asked: Asked, mac: bytes) -> bytes:
@@ -44,7 +42,7 @@ def arp_reply(asked: Asked, mac: bytes) -> bytes:
 
 def gratuitous_arp(address: str, mac: bytes) -> tuple[bytes, bytes]:
     """As a request and as a reply: some stations learn from one of them only."""
-    own = socket.inet_pton(socket.AF_INET, address)
+    own = IPv4Address(address).packed
     return (
         _arp(BROADCAST, REQUEST, mac, address, bytes(6), own),
         _arp(BROADCAST, REPLY, mac, address, BROADCAST, own),
@@ -52,7 +50,7 @@ def gratuitous_arp(address: str, mac: bytes) -> tuple[bytes, bytes]:
 
 
 def _arp(to: bytes, operation: int, mac: bytes, address: str, target: bytes, target_address: bytes) -> bytes:
-    own = socket.inet_pton(socket.AF_INET, address)
+    own = IPv4Address(address).packed
     body = _ARP.pack(1, 0x0800, 6, 4, operation, mac, own, target, target_address)
     return (struct.pack("!6s6sH", to, mac, ARP) + body).ljust(60, b"\0")
 
