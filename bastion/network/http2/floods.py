@@ -130,6 +130,8 @@ class Floods:
 
     def came(self, data: bytes, now: float) -> bool:
         idle, windows = self._frames.feed(data)
+        if not (idle or windows):
+            return True
         return self._idle.take(idle, now) and self._windows.take(windows, now)
 
     def reset(self, now: float, weight: float = 1.0) -> bool:
