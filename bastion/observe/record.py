@@ -88,6 +88,7 @@ class Record(msgspec.Struct, eq=False):
     endpoint: str = ""
     host: bytes = b""  # of an application that has one of its own
     agent: bytes = b""  # its User-Agent
+    http2: bool = False  # it came over HTTP/2
     backend: bool = False  # whether the response is a backend's, and not the bastion's own
     cause: str = ""  # why no user is known: for the log, never for the client
     code: int = 0
@@ -146,6 +147,7 @@ def begun_of(record: Record) -> Record:
     """What is on record of each request with the same plan."""
     begun = Record(record.method, record.path, record.client, "")
     begun.agent, begun.host, begun.info = record.agent, record.host, record.info
+    begun.http2 = record.http2
     begun.user, begun.acting_as = record.user, record.acting_as
     begun.repeated = Repeated()
     return begun

@@ -8,6 +8,8 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
+from msgspec.structs import replace
+
 from bastion.http.fields import field_of
 from bastion.kube.status import StatusError
 from bastion.message.grpcstatus import is_grpc
@@ -64,7 +66,8 @@ class Http2Protocol(Http2Wire):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._parse = HeadParser(self.server.plans, self.peer)
+        # what is remembered of a request says how it came
+        self._parse = HeadParser(self.server.plans, replace(self.peer, scheme=b"h2"))
         self._translate = Translator(self.peer.scheme, _key)
 
     # --- of the codec
