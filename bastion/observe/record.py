@@ -21,11 +21,11 @@ MOST_KEPT = 16  # texts, and series, of what many exchanges have in common
 
 
 class Repeated(msgspec.Struct):
-    """What observers made of what many exchanges have in common: ends of lines by endpoint, and series by
+    """What observers made of what many exchanges have in common: texts of a line by endpoint, and series by
     code.
     """
 
-    ends: dict[tuple[str, bool], bytes] = msgspec.field(default_factory=dict)
+    texts: dict[str, tuple[bytes, bytes]] = msgspec.field(default_factory=dict)
     series: dict[int, tuple[list[float], list[float]]] = msgspec.field(default_factory=dict)
 
 
