@@ -21,6 +21,7 @@ from bastion.proxy.credentials import CredentialReader
 from bastion.proxy.direct import DirectDelivery
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.gateway import Gateway
+from bastion.proxy.nearnames import NearNames
 from bastion.proxy.origin import Origins
 from bastion.proxy.passthrough import PassThrough
 from bastion.proxy.plan import Plans
@@ -86,6 +87,7 @@ class Parts:
     generation: Generation
     credentials: CredentialReader
     version: Callable[[], Awaitable[bytes]]
+    near: NearNames
     passing: Passing | None = None
 
 
@@ -104,6 +106,7 @@ def gateway_of(config: Config, parts: Parts, plans: Plans | None) -> Gateway:
         withheld=withheld_of(access.authenticators.headers, config.serving.allow_request_headers),
         pass_through=parts.passing.pass_through if parts.passing is not None else None,
         plans=plans,
+        near=parts.near,
     )
 
 
