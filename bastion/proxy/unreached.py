@@ -1,4 +1,4 @@
-"""· What is a client told of an endpoint that could not be reached, or that did not answer?"""
+"""What is a client told of an endpoint that could not be reached, or that did not answer?"""
 
 from __future__ import annotations
 
