@@ -107,6 +107,9 @@ class ApiClient:
     async def update(self, path: str, body: bytes, asker: Asker) -> bytes:
         return await self._call(calls.update(path, body, self._timeout, asker))
 
+    async def patch(self, path: str, body: bytes, asker: Asker) -> bytes:
+        return await self._call(calls.patch(path, body, self._timeout, asker))
+
     async def watch(self, path: str, query: dict[str, str]) -> AsyncGenerator[bytes, None]:
         """An empty line once it has begun, then the events, a line each."""
         server = self._servers.current
@@ -233,7 +236,7 @@ class ApiClient:
             raise ApiError("it fell silent, or is no longer healthy") from error
 
     async def _headers(self, call: Call) -> dict[str, str]:
-        headers = {**_ALWAYS, "Content-Type": "application/json"} if call.body is not None else _ALWAYS
+        headers = {**_ALWAYS, "Content-Type": call.content_type} if call.body is not None else _ALWAYS
         try:
             authorization = await self._access.authorization()
         except OSError as error:

@@ -29,6 +29,7 @@ from bastion.observe.record import Record
 from bastion.proxy.credentials import CredentialReader
 from bastion.proxy.exchange import Request
 from bastion.proxy.guard import Guard, asker_of
+from bastion.proxy.picking import picked, with_pod
 from bastion.runtime.turns import Key
 
 
@@ -41,7 +42,8 @@ class Admitted(msgspec.Struct, frozen=True, gc=False):
 
     `acting_as` is `user`, or the user impersonated.  `questions` are those that were answered with yes: a
     long exchange is asked about exactly these again.  `asker` is whose share of what all share the request
-    takes; `upgrade` is None for an ordinary request.
+    takes; `upgrade` is None for an ordinary request.  `pod`: the one of a service that is to serve it, empty
+    for any.
     """
 
     info: RequestInfo
@@ -51,6 +53,7 @@ class Admitted(msgspec.Struct, frozen=True, gc=False):
     questions: Sequence[Question]
     asker: Key
     upgrade: UpgradeRequest | None = None
+    pod: str = ""
 
 
 class Admission:
@@ -108,17 +111,19 @@ class Admission:
         asker = asker_of(user, client)
         self._guard.check_place(asker, tunnel=upgrade is not None)
         with record.stage("authorization"):
-            required = self._required(info.attributes, upgrade)
+            pod = picked(info, request.fields)
+            required = with_pod(self._required(info.attributes, upgrade), pod)
             assumed = await self._impersonator.impersonate(user, request.fields, required, asker)
             record.acting_as = acting_as = user if assumed is None else assumed.user
             questions = [] if assumed is None else [*assumed.questions]
             for attributes in required:
                 decision = await self._decision(acting_as, attributes, asker, record)
                 if not decision.allowed:
-                    word = MISSING_RULE if attributes is info.attributes else UPGRADE_NEEDS_CREATE
+                    added = attributes.verb != info.attributes.verb
+                    word = UPGRADE_NEEDS_CREATE if added else MISSING_RULE
                     raise forbidden(acting_as.name, attributes, decision.reason, word=word)
                 questions.append((acting_as, attributes))
-        return Admitted(info, credentials, user, acting_as, questions, asker, upgrade=upgrade)
+        return Admitted(info, credentials, user, acting_as, questions, asker, upgrade=upgrade, pod=pod)
 
     async def _decision(self, user: User, attributes: Attributes, asker: Key, record: Record) -> Decision:
         """Raises StatusError where there is none."""

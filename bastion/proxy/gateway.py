@@ -18,6 +18,7 @@ from bastion.observe.observer import Observer
 from bastion.observe.record import Record
 from bastion.proxy.admission import Admission, Admitted, SignInHelps
 from bastion.proxy.direct import Direct
+from bastion.proxy.directcall import DirectCall
 from bastion.proxy.envelope import Envelope
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.forward import Forwarder
@@ -78,8 +79,12 @@ class Gateway:
         self._observer.begin(record, exchange, self._origins.sources(exchange.client, exchange.fields))
         await self._recorded(exchange, client, record, self._serve(exchange, client, record))
 
-    async def go_on(self, direct: Direct) -> None:
+    async def go_on(self, direct: Direct | DirectCall) -> None:
         """With what was begun without a task, whose place is given back here."""
+        if isinstance(direct, DirectCall):
+            assert self._pass_through is not None
+            served = self._pass_through.go_on(direct)
+            return await self._recorded(direct.exchange, direct.plan.client, direct.record, served)
         direct.in_task = True
         assert direct.slot is not None
         exchange, plan, begun = direct.exchange, direct.plan, Begun(direct.slot, direct.connection)
@@ -92,6 +97,7 @@ class Gateway:
             )
         finally:
             self._guard.exchanges.leave(plan.asker)
+        return None
 
     async def _recorded(
         self, exchange: Exchange, client: str, record: Record, served: Coroutine[Any, Any, None]
@@ -169,7 +175,7 @@ class Gateway:
         if not info.known_method:
             raise method_not_allowed(*VERBS, method=method)
         try:
-            return await self._router.route(info, admitted.asker)
+            return await self._router.route(info, admitted.asker, admitted.pod)
         except UnknownTarget as unknown:
             raise (await self._near.told(unknown, admitted) if self._near is not None else unknown) from None
 
