@@ -12,6 +12,8 @@ from msgspec.structs import replace
 from bastion.kube.requestinfo import RequestInfo
 from bastion.kube.status import StatusError
 from bastion.kube.user import User
+from bastion.observe.audit.event import Subject
+from bastion.observe.audit.repeated import Template
 
 _clock = time.perf_counter
 
@@ -20,12 +22,14 @@ MOST_KEPT = 16  # texts, and series, of what many exchanges have in common
 
 
 class Repeated(msgspec.Struct):
-    """What observers made of what many exchanges have in common: ends of lines by endpoint, and series by
-    code.
+    """What observers made of what many exchanges have in common: ends of lines by endpoint, series by code,
+    and of audit events what they are about and, by code and endpoint, their texts.
     """
 
     ends: dict[tuple[str, bool], bytes] = msgspec.field(default_factory=dict)
     series: dict[int, tuple[list[float], list[float]]] = msgspec.field(default_factory=dict)
+    audited: Subject | None = None  # None where nothing is audited
+    events: dict[tuple[int, str], Template] = msgspec.field(default_factory=dict)
 
 
 class Trail(Protocol):
@@ -67,7 +71,7 @@ class Trail(Protocol):
         """The exchange is over, and the record is whole."""
         ...
 
-    def subject(self) -> object:
+    def subject(self) -> Subject:
         """What is the same for each repetition of the request."""
         ...
 

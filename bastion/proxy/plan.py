@@ -45,7 +45,7 @@ class Plan(msgspec.Struct):
     first.
 
     `shape`: what a response's head depends on beside itself; `heads`: of responses, as they came.
-    `begun` is what is on record of each request, `audited` what the audit log says of each.
+    `begun` is what is on record of each request.
     """
 
     admitted: Admitted
@@ -62,7 +62,6 @@ class Plan(msgspec.Struct):
     shape: int
     lines: BackendLines | None = None
     heads: dict[bytes, ResponseHead] = msgspec.field(default_factory=dict)
-    audited: object = None
 
     def record(self, audit_id: str) -> Record:
         return self.begun.again(audit_id, "upstream")
@@ -179,6 +178,7 @@ class Plans:
             or exchange.method not in REMEMBERED
             or not _may_be_remembered(admitted)
             or logs_in(exchange.fields, envelope)
+            or (record.trail is not None and record.trail.holds)
             or not self._came_before(exchange.key, admitted.asker)
         ):
             return
@@ -200,7 +200,6 @@ class Plans:
             validity=validity,
             generation=generation,
             shape=2 * bool(envelope.forwarded.prefix) + envelope.ambient,
-            audited=record.trail.subject() if record.trail is not None else None,
         )
         self._plans.put(exchange.key, plan, admitted.asker)
 
@@ -226,7 +225,7 @@ def _begun(record: Record) -> Record:
     begun = Record(record.method, record.path, record.client, "")
     begun.agent, begun.host, begun.info = record.agent, record.host, record.info
     begun.user, begun.acting_as = record.user, record.acting_as
-    begun.repeated = Repeated()
+    begun.repeated = Repeated(audited=record.trail.subject() if record.trail is not None else None)
     return begun
 
 

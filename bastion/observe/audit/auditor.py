@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
-from bastion.observe.audit.event import Subject
+from bastion.observe.audit.event import Subject, json_text
 from bastion.observe.audit.eventlog import EventLog
+from bastion.observe.audit.repeated import Template, filled, template
 from bastion.observe.audit.trail import AuditTrail
-from bastion.observe.record import Record
+from bastion.observe.moments import micro_time
+from bastion.observe.record import MOST_KEPT, Record, Repeated
+
+LOOK_SECONDS = 1.0  # between looks at the clock of the machine, which may be set
 
 
 class Audit:
@@ -15,20 +20,27 @@ class Audit:
 
     def __init__(self, log: EventLog) -> None:
         self._log = log
+        self._looked = float("-inf")
+        self._zero = 0.0
 
     def begin(self, record: Record, uri: bytes, sources: Sequence[str] = ()) -> AuditTrail:
         """`uri` as it came; `sources`: the addresses that it came over."""
-        return AuditTrail(self._log, record, uri, sources)
+        return AuditTrail(self._log, record, uri, sources=sources)
 
-    def holds(self, subject: object) -> bool:
-        """Whether what `AuditTrail.subject` said of a request still does, and nothing is waited for."""
-        log = self._log
-        return log.awaited is None and isinstance(subject, Subject) and subject.policy is log.policy()
+    # --- requests that repeat
 
-    def again(self, record: Record, uri: bytes, subject: object) -> AuditTrail:
-        """For a repetition of a request, whose subject holds."""
-        assert isinstance(subject, Subject)
-        trail = AuditTrail(self._log, record, uri, (), subject)
+    def announces(self, record: Record) -> bool:
+        """Whether such a request has an event before its response."""
+        repeated = record.repeated
+        return repeated is not None and repeated.audited is not None and repeated.audited.verdict.received
+
+    def again(self, record: Record, uri: bytes) -> AuditTrail | None:
+        """For a repetition, from where it is more than that."""
+        if record.repeated is None or record.repeated.audited is None:
+            return None
+        subject = record.repeated.audited
+        received = micro_time(self._since(record) + record.started)
+        record.trail = trail = AuditTrail(self._log, record, uri, subject=subject, received=received)
         self._log.count(subject.verdict.level)
         trail.receive()
         return trail
@@ -36,6 +48,42 @@ class Audit:
     def observe(self, record: Record) -> None:
         if record.trail is not None:
             record.trail.complete()
+        elif (repeated := record.repeated) is not None and (subject := repeated.audited) is not None:
+            if record.outcome:
+                self._cut_short(record)
+                return
+            key = record.code, record.endpoint
+            texts = repeated.events.get(key) or self._added(repeated, subject, key)
+            at = self._since(record) + record.started
+            self._log.count(subject.verdict.level)
+            self._log.emit(
+                filled(
+                    texts,
+                    json_text(record.audit_id),
+                    micro_time(at),
+                    micro_time(at + record.seconds),
+                    record.bytes_out,
+                )
+            )
+
+    def _since(self, record: Record) -> float:
+        """The moment from which the clock of records counts, in seconds of the epoch."""
+        if record.started > self._looked + LOOK_SECONDS:
+            self._looked = time.perf_counter()
+            self._zero = self._log.wall() - self._looked
+        return self._zero
+
+    def _added(self, repeated: Repeated, subject: Subject, key: tuple[int, str]) -> Template:
+        if len(repeated.events) >= MOST_KEPT:
+            repeated.events.clear()
+        code, endpoint = key
+        made = repeated.events[key] = template(subject, code, endpoint, self._log.pod_at(endpoint))
+        return made
+
+    def _cut_short(self, record: Record) -> None:
+        trail = self.again(record, b"")
+        if trail is not None:
+            trail.complete()
 
     def lasts(self, record: Record) -> None:
         """Its response has begun long ago."""

@@ -13,8 +13,8 @@ from bastion.observe.audit.policy import Policy
 class Outlet(Protocol):
     """Where events go."""
 
-    def add(self, event: bytes) -> bool:
-        """Whether it was taken."""
+    def add(self, events: Sequence[bytes]) -> bool:
+        """Of one request, in their order.  Whether they were taken."""
         ...
 
 
@@ -51,10 +51,10 @@ class EventLog:
         levels = self._counts.levels
         levels[level] = levels.get(level, 0) + 1
 
-    def emit(self, event: bytes) -> bool:
-        """Whether it was taken everywhere, or waits there to be written."""
-        self._counts.events += 1
+    def emit(self, events: Sequence[bytes]) -> bool:
+        """Whether they were taken everywhere, or wait there to be written."""
+        self._counts.events += len(events)
         taken = True
         for outlet in self._outlets:
-            taken = outlet.add(event) and taken
+            taken = outlet.add(events) and taken
         return taken

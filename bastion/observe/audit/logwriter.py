@@ -55,14 +55,15 @@ class LogWriter:
             await self._tidying
         self._lines.close()
 
-    def add(self, event: bytes) -> bool:
+    def add(self, events: Sequence[bytes]) -> bool:
         if not self._batch:
-            return self._write([event + b"\n"])
+            return self._write(events)
         if self._size > HELD_BYTES:
-            self._counts.lost[BUFFERED] += 1
+            self._counts.lost[BUFFERED] += len(events)
             return False
-        self._held.append(event + b"\n")
-        self._size += len(event)
+        self._held += events
+        for event in events:
+            self._size += len(event)
         return True
 
     def tidy(self) -> None:
@@ -93,7 +94,7 @@ class LogWriter:
             if held:
                 await asyncio.to_thread(self._write, held)
 
-    def _write(self, lines: list[bytes]) -> bool:
+    def _write(self, lines: Sequence[bytes]) -> bool:
         written = self._lines.write(lines)
         if written.rotated:
             self.tidy()

@@ -80,14 +80,17 @@ class AuditTrail:
         log: EventLog,
         record: Record,
         uri: bytes,
-        sources: Sequence[str],
+        *,
+        sources: Sequence[str] = (),
         subject: Subject | None = None,
+        received: bytes = b"",
     ) -> None:
+        """`received`: when, where that was before now."""
         self._log = log
         self._record = record
         self._uri = uri
         self._sources = sources
-        self._at = micro_time(log.wall())
+        self._at = received or micro_time(log.wall())
         self._subject = subject
         self._known = subject is not None  # who asks, and what was decided
         self._decision: tuple[str, str] | None = None
@@ -109,7 +112,7 @@ class AuditTrail:
         return await asyncio.shield(self._delivery) if self._delivery is not None else True
 
     def _emit(self, event: bytes) -> bool:
-        taken = self._log.emit(event)
+        taken = self._log.emit((event,))
         if self._log.awaited is not None:
             self._unsent.append(event)
             if self._delivery is None or self._delivery.done():
@@ -146,10 +149,9 @@ class AuditTrail:
         self._began = True
         verdict = self._judged().verdict
         if verdict.started and (self._lasts() or (code == UNAUTHORIZED and not self._known)):
-            now = micro_time(self._log.wall())
-            self._respond(STARTED, self._status(code), now)
+            self._respond(STARTED, self._status(code))
 
-    def subject(self) -> object:
+    def subject(self) -> Subject:
         return self._settled()
 
     def complete(self) -> None:
@@ -166,7 +168,7 @@ class AuditTrail:
             own = b"%b,%b" % (place_json(record.endpoint, pod), own)
         if self._refusal is not None or record.outcome:
             own = b"%b,%b" % (own, more) if (more := annotated(self._more())) else own
-        self._respond(COMPLETE, self._status(code), micro_time(self._log.wall()), own)
+        self._respond(COMPLETE, self._status(code), own)
 
     # --- what is known of it
 
@@ -226,8 +228,9 @@ class AuditTrail:
             more.append((f"{OWN}outcome", OUTCOMES.get(record.outcome, record.outcome)))
         return more
 
-    def _respond(self, stage: str, status: bytes, now: bytes, own: bytes = b"") -> None:
-        record = self._record
+    def _respond(self, stage: str, status: bytes, own: bytes = b"") -> None:
+        """Never before the request, though the machine's clock may have been set back meanwhile."""
+        record, now = self._record, max(self._at, micro_time(self._log.wall()))
         self._emit(
             response_event(
                 self._settled(), json_text(record.audit_id), stage.encode(), status, (self._at, now), own

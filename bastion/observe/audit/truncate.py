@@ -5,6 +5,7 @@ Source: apiserver `plugin/pkg/audit/truncate`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -24,13 +25,13 @@ class Truncated:
         self._largest = largest
         self._counts = counts
 
-    def add(self, event: bytes) -> bool:
-        if len(event) > self._largest:
-            event = without_bodies(event)
-        if len(event) > self._largest:
-            self._counts.lost[TRUNCATE] += 1
-            return False
-        return self._outlet.add(event)
+    def add(self, events: Sequence[bytes]) -> bool:
+        if all(len(event) <= self._largest for event in events):
+            return self._outlet.add(events)
+        shorter = [without_bodies(event) if len(event) > self._largest else event for event in events]
+        fitting = [event for event in shorter if len(event) <= self._largest]
+        self._counts.lost[TRUNCATE] += len(events) - len(fitting)
+        return self._outlet.add(fitting) and len(fitting) == len(events)
 
 
 def without_bodies(event: bytes) -> bytes:

@@ -16,7 +16,7 @@ from bastion.observe.audit.counts import AuditCounts
 from bastion.observe.audit.eventlog import EventLog
 from bastion.observe.audit.policy import Policy, Rule
 from bastion.observe.audit.trail import AuditTrail
-from bastion.observe.record import Record
+from bastion.observe.record import Record, Repeated
 from tests.fakes import run
 
 TARGET = b"/api/v1/namespaces/ns/services/http:web:80/proxy/a?x=%zz&token=mine"
@@ -35,9 +35,9 @@ class Log:
         self.events: list[dict[str, Any]] = []
         self.full = False
 
-    def add(self, event: bytes) -> bool:
+    def add(self, events: Sequence[bytes]) -> bool:
         if not self.full:
-            self.events.append(json.loads(event))
+            self.events += map(json.loads, events)
         return not self.full
 
 
@@ -306,29 +306,60 @@ def test_what_an_authorizer_cannot_decide_has_only_a_reason() -> None:
 # --- requests that repeat
 
 
-def test_a_repetition_says_the_same_and_has_its_own_id() -> None:
-    way = Way()
-    first, trail = way.request()
-    run(answered(first, trail))
-    subject = trail.subject()
-    way.end(first, 200)
-    before = list(way.log.events)
-    again = Record("GET", first.path, first.client, "other")
-    again.endpoint = "10.0.0.1:80"
-    assert way.audit.holds(subject)
-    again.trail = way.audit.again(again, TARGET, subject)
-    way.end(again, 200)
-    assert [{**event, "auditID": "id"} for event in way.log.events[3:]] == before
-
-
-def test_a_new_policy_is_asked_about_what_is_remembered() -> None:
-    way = Way()
+def remembered(way: Way) -> Record:
+    """What is on record of each repetition of a request."""
     record, trail = way.request()
     run(answered(record, trail))
-    subject = trail.subject()
-    way.policy = Policy((Rule("None"),))
-    assert not way.audit.holds(subject)
-    assert not way.audit.holds(None)
+    begun = Record("GET", record.path, record.client, "", info=record.info)
+    begun.repeated = Repeated(audited=trail.subject())
+    way.end(record, 200, sent=3)
+    return begun
+
+
+@pytest.mark.parametrize("omit", [(), ("RequestReceived",), ("RequestReceived", "ResponseStarted")])
+def test_a_repetition_says_the_same_and_has_its_own_id_and_times(omit: tuple[str, ...]) -> None:
+    way = Way(Policy((Rule("Metadata"),), frozenset(omit)))
+    begun = remembered(way)
+    first, way.log.events[:] = list(way.log.events), []
+    for sent in (3, 4):
+        again = begun.again('an "id"', "upstream")
+        again.endpoint = "10.0.0.1:80"
+        if way.audit.announces(again):
+            way.audit.again(again, TARGET)
+        way.end(again, 200, sent=sent)
+        assert all(event["requestReceivedTimestamp"] <= event["stageTimestamp"] for event in way.log.events)
+        times = {"requestReceivedTimestamp": MOMENT, "stageTimestamp": MOMENT}
+        if sent == 3:
+            assert [{**event, **times, "auditID": "id"} for event in way.log.events] == first
+        else:
+            assert way.log.events[-1]["annotations"]["bastion.dev/bytes-sent"] == "4"
+        assert {event["auditID"] for event in way.log.events} == {'an "id"'}
+        way.log.events.clear()
+    assert way.counts.levels == {"Metadata": 3}
+    assert way.counts.events == 3 * len(first)
+
+
+def test_a_repetition_whose_client_leaves_completes_and_says_so() -> None:
+    way = Way()
+    again = remembered(way).again("other", "upstream")
+    way.log.events.clear()
+    again.outcome = "client-left"
+    way.end(again, 0)
+    assert way.stages() == ["RequestReceived", "ResponseComplete"]
+    assert way.log.events[-1]["responseStatus"]["code"] == 499
+
+
+def test_a_repetition_that_goes_on_in_a_task_is_as_any_other() -> None:
+    way = Way()
+    again = remembered(way).again("other", "upstream")
+    way.log.events.clear()
+    trail = way.audit.again(again, TARGET)
+    assert trail is not None
+    trail.refused(StatusError(503, "ServiceUnavailable", "no"))
+    trail.started(503)
+    way.end(again, 503)
+    assert way.stages() == ["RequestReceived", "ResponseStarted", "ResponseComplete"]
+    assert way.log.events[-1]["responseStatus"]["message"] == "no"
 
 
 # --- events that are waited for
@@ -356,7 +387,6 @@ def test_a_request_waits_for_its_events_in_their_order() -> None:
     way = Way(awaited=deliveries)
     way.serve(act)
     assert deliveries.posts == [["RequestReceived"], ["ResponseStarted", "ResponseComplete"]]
-    assert not way.audit.holds(Way().request()[1].subject())  # nothing that waits is served without a task
 
 
 @pytest.mark.parametrize("strict", [True, False])
