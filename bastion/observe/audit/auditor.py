@@ -9,7 +9,7 @@ from bastion.observe.audit.event import Subject, json_text
 from bastion.observe.audit.eventlog import EventLog
 from bastion.observe.audit.repeated import Template, filled, template
 from bastion.observe.audit.trail import AuditTrail
-from bastion.observe.moments import micro_time
+from bastion.observe.moments import micro_time, micro_times
 from bastion.observe.record import MOST_KEPT, Record, Repeated
 
 LOOK_SECONDS = 1.0  # between looks at the clock of the machine, which may be set
@@ -54,17 +54,11 @@ class Audit:
                 return
             key = record.code, record.endpoint
             texts = repeated.events.get(key) or self._added(repeated, subject, key)
-            at = self._since(record) + record.started
             self._log.count(subject.verdict.level)
-            self._log.emit(
-                filled(
-                    texts,
-                    json_text(record.audit_id),
-                    micro_time(at),
-                    micro_time(at + record.seconds),
-                    record.bytes_out,
-                )
-            )
+            if texts.count:
+                received, now = micro_times(self._since(record) + record.started, record.seconds)
+                events = filled(texts, json_text(record.audit_id), received, now, record.bytes_out)
+                self._log.emit(events, texts.count)
 
     def _since(self, record: Record) -> float:
         """The moment from which the clock of records counts, in seconds of the epoch."""

@@ -13,8 +13,8 @@ from bastion.observe.audit.policy import Policy
 class Outlet(Protocol):
     """Where events go."""
 
-    def add(self, events: Sequence[bytes]) -> bool:
-        """Of one request, in their order.  Whether they were taken."""
+    def add(self, events: bytes, count: int) -> bool:
+        """Of one request, in their order, with line ends between them.  Whether they were taken."""
         ...
 
 
@@ -51,10 +51,10 @@ class EventLog:
         levels = self._counts.levels
         levels[level] = levels.get(level, 0) + 1
 
-    def emit(self, events: Sequence[bytes]) -> bool:
-        """Whether they were taken everywhere, or wait there to be written."""
-        self._counts.events += len(events)
+    def emit(self, events: bytes, count: int = 1) -> bool:
+        """As `Outlet.add`: whether they were taken everywhere, or wait there to be written."""
+        self._counts.events += count
         taken = True
         for outlet in self._outlets:
-            taken = outlet.add(events) and taken
+            taken = outlet.add(events, count) and taken
         return taken

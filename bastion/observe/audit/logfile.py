@@ -60,7 +60,7 @@ class LogFile:
         os.close(self._descriptor)
 
     def write(self, lines: Sequence[bytes]) -> Written:
-        """Lines without their ends."""
+        """Without the ends of lines; several in one stay together."""
         at, rotated = 0, False
         try:
             with self._turn, self._locked():

@@ -55,15 +55,14 @@ class LogWriter:
             await self._tidying
         self._lines.close()
 
-    def add(self, events: Sequence[bytes]) -> bool:
+    def add(self, events: bytes, count: int) -> bool:
         if not self._batch:
-            return self._write(events)
+            return self._write([events])
         if self._size > HELD_BYTES:
-            self._counts.lost[BUFFERED] += len(events)
+            self._counts.lost[BUFFERED] += count
             return False
-        self._held += events
-        for event in events:
-            self._size += len(event)
+        self._held.append(events)
+        self._size += len(events)
         return True
 
     def tidy(self) -> None:
@@ -98,7 +97,7 @@ class LogWriter:
         written = self._lines.write(lines)
         if written.rotated:
             self.tidy()
-        self._counts.lost[LOG] += len(lines) - written.lines
+        self._counts.lost[LOG] += sum(1 + line.count(b"\n") for line in lines[written.lines :])
         if written.cause and not self._failing:  # the first of a row of failures is news
             _log.error("the audit log cannot be written (%s): events are lost, and counted", written.cause)
         self._failing = bool(written.cause)

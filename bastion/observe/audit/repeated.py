@@ -17,12 +17,14 @@ SENT = 987654321987654321  # bytes; a number that stands for the gap in front of
 
 
 class Template(msgspec.Struct, frozen=True, gc=False):
-    """What stands between id, time of receipt, time of the stage and, at the end, the bytes sent; empty where
-    the event is not written.
+    """What stands between id, time of receipt, time of the stage and, at the end, the bytes sent.
+
+    `count` events are written: the first four pieces are ResponseStarted's, with a line end behind it, and
+    the others ResponseComplete's; each may be all that there is.
     """
 
-    started: tuple[bytes, ...]
-    complete: tuple[bytes, ...]
+    pieces: tuple[bytes, ...]
+    count: int
 
 
 def template(subject: Subject, code: int, endpoint: str, pod: str) -> Template:
@@ -32,19 +34,23 @@ def template(subject: Subject, code: int, endpoint: str, pod: str) -> Template:
     own = b"%b,%b" % (place_json(endpoint, pod), bytes_json(0, SENT).replace(b"%d" % SENT, _GAP))
     complete = response_event(subject, _GAP, COMPLETE.encode(), status, (_GAP, _GAP), own)
     verdict = subject.verdict
-    return Template(
-        tuple(started.split(_GAP)) if verdict.started else (),
-        tuple(complete.split(_GAP)) if verdict.complete else (),
-    )
+    if verdict.started and verdict.complete:
+        first, second = started.split(_GAP), complete.split(_GAP)
+        # the end of the first and the beginning of the second have no gap between them
+        return Template((*first[:-1], b"%b\n%b" % (first[-1], second[0]), *second[1:]), 2)
+    one = started if verdict.started else complete if verdict.complete else b""
+    return Template(tuple(one.split(_GAP)) if one else (), int(bool(one)))
 
 
-def filled(of: Template, audit_id: bytes, received: bytes, now: bytes, sent: int) -> tuple[bytes, ...]:
-    """The events, in their order."""
-    events: tuple[bytes, ...] = ()
-    if of.complete:
-        begin, middle, then, own, end = of.complete
-        events = (b"".join((begin, audit_id, middle, received, then, now, own, b"%d" % sent, end)),)
-    if of.started:
-        begin, middle, then, end = of.started
-        events = (b"".join((begin, audit_id, middle, received, then, now, end)), *events)
-    return events
+def filled(of: Template, audit_id: bytes, received: bytes, now: bytes, sent: int) -> bytes:
+    """The events, in their order, with a line end between them."""
+    match of.pieces:
+        case (a, b, c, d, e, f, g, h):
+            return b"".join(
+                (a, audit_id, b, received, c, now, d, audit_id, e, received, f, now, g, b"%d" % sent, h)
+            )
+        case (a, b, c, d, e):
+            return b"".join((a, audit_id, b, received, c, now, d, b"%d" % sent, e))
+        case (a, b, c, d):
+            return b"".join((a, audit_id, b, received, c, now, d))
+    return b""

@@ -112,7 +112,7 @@ class AuditTrail:
         return await asyncio.shield(self._delivery) if self._delivery is not None else True
 
     def _emit(self, event: bytes) -> bool:
-        taken = self._log.emit((event,))
+        taken = self._log.emit(event)
         if self._log.awaited is not None:
             self._unsent.append(event)
             if self._delivery is None or self._delivery.done():

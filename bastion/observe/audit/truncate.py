@@ -5,7 +5,6 @@ Source: apiserver `plugin/pkg/audit/truncate`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -25,13 +24,15 @@ class Truncated:
         self._largest = largest
         self._counts = counts
 
-    def add(self, events: Sequence[bytes]) -> bool:
-        if all(len(event) <= self._largest for event in events):
-            return self._outlet.add(events)
-        shorter = [without_bodies(event) if len(event) > self._largest else event for event in events]
+    def add(self, events: bytes, count: int) -> bool:
+        if len(events) <= self._largest:
+            return self._outlet.add(events, count)
+        each = events.split(b"\n")
+        shorter = [without_bodies(event) if len(event) > self._largest else event for event in each]
         fitting = [event for event in shorter if len(event) <= self._largest]
-        self._counts.lost[TRUNCATE] += len(events) - len(fitting)
-        return self._outlet.add(fitting) and len(fitting) == len(events)
+        self._counts.lost[TRUNCATE] += count - len(fitting)
+        taken = self._outlet.add(b"\n".join(fitting), len(fitting)) if fitting else True
+        return taken and len(fitting) == count
 
 
 def without_bodies(event: bytes) -> bytes:

@@ -35,9 +35,9 @@ class Log:
         self.events: list[dict[str, Any]] = []
         self.full = False
 
-    def add(self, events: Sequence[bytes]) -> bool:
+    def add(self, events: bytes, count: int) -> bool:
         if not self.full:
-            self.events += map(json.loads, events)
+            self.events += map(json.loads, events.split(b"\n"))
         return not self.full
 
 

@@ -206,10 +206,10 @@ def test_old_files_are_compressed_whole_and_those_beyond_the_limit_go(tmp_path: 
 def test_events_of_a_batch_are_written_together_and_the_rest_at_the_end(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with LogWriter(LogFile(path, Rotation()), counts, batch=True) as writer:
-            assert writer.add([b"one"])
+            assert writer.add(b"one", 1)
             assert path.read_bytes() == b""
             await until(lambda: path.read_bytes() == b"one\n")
-            writer.add([b"two"])
+            writer.add(b"two", 1)
         assert path.read_bytes() == b"one\ntwo\n"
 
     path, counts = tmp_path / "audit.log", AuditCounts()
@@ -219,7 +219,7 @@ def test_events_of_a_batch_are_written_together_and_the_rest_at_the_end(tmp_path
 def test_without_a_batch_each_is_written_at_once(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with LogWriter(LogFile(path, Rotation()), AuditCounts(), batch=False) as writer:
-            writer.add([b"one"])
+            writer.add(b"one", 1)
             assert path.read_bytes() == b"one\n"
 
     path = tmp_path / "audit.log"
@@ -246,7 +246,7 @@ class Slow:
 def test_a_disk_that_hangs_costs_events_and_no_memory() -> None:
     async def scenario() -> None:
         async with LogWriter(slow, counts, batch=True) as writer:  # type: ignore[arg-type]
-            taken = sum(writer.add([b"x" * 100_000]) for _ in range(200))
+            taken = sum(writer.add(b"x" * 100_000, 1) for _ in range(200))
             await asyncio.sleep(0)
             assert taken * 100_000 <= HELD_BYTES + 100_000
             assert counts.lost["buffered"] == 200 - taken > 0
@@ -263,8 +263,8 @@ def test_what_cannot_be_written_is_counted_and_told_once(
     async def scenario() -> None:
         async with LogWriter(LogFile(tmp_path / "audit.log", Rotation()), counts, batch=False) as writer:
             with full_at(0):
-                assert [writer.add([b"event"]) for _ in range(3)] == [False] * 3
-            assert writer.add([b"event"])
+                assert [writer.add(b"event", 1) for _ in range(3)] == [False] * 3
+            assert writer.add(b"event", 1)
 
     counts = AuditCounts()
     run(scenario())
