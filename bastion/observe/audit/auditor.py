@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 
-from bastion.observe.audit.event import Subject, json_text
+from bastion.observe.audit.event import Subject
 from bastion.observe.audit.eventlog import EventLog
-from bastion.observe.audit.repeated import Template, filled, template
+from bastion.observe.audit.repeated import Repetition, Template, filled, template
 from bastion.observe.audit.trail import AuditTrail
-from bastion.observe.moments import micro_time, micro_times
+from bastion.observe.moments import micro_time
 from bastion.observe.record import MOST_KEPT, Record, Repeated
 
+GATHERED, GATHER_SECONDS = 64, 0.1  # repetitions, and for how long
 LOOK_SECONDS = 1.0  # between looks at the clock of the machine, which may be set
 
 
@@ -22,6 +24,9 @@ class Audit:
         self._log = log
         self._looked = float("-inf")
         self._zero = 0.0
+        self._gathered: list[Record] = []  # repetitions
+        self._most = GATHERED if log.gathers else 1
+        self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, record: Record, uri: bytes, sources: Sequence[str] = ()) -> AuditTrail:
         """`uri` as it came; `sources`: the addresses that it came over."""
@@ -48,17 +53,38 @@ class Audit:
     def observe(self, record: Record) -> None:
         if record.trail is not None:
             record.trail.complete()
-        elif (repeated := record.repeated) is not None and (subject := repeated.audited) is not None:
+        elif (repeated := record.repeated) is not None and repeated.audited is not None:
             if record.outcome:
                 self._cut_short(record)
-                return
-            key = record.code, record.endpoint
-            texts = repeated.events.get(key) or self._added(repeated, subject, key)
-            self._log.count(subject.verdict.level)
-            if texts.count:
-                received, now = micro_times(self._since(record) + record.started, record.seconds)
-                events = filled(texts, json_text(record.audit_id), received, now, record.bytes_out)
-                self._log.emit(events, texts.count)
+            else:
+                self._gathered.append(record)
+                if len(self._gathered) >= self._most:
+                    self.flush()
+                elif self._timer is None:
+                    self._timer = asyncio.get_running_loop().call_later(GATHER_SECONDS, self.flush)
+
+    def flush(self) -> None:
+        """Writes what is gathered."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        gathered, self._gathered = self._gathered, []
+        repetitions = [one for record in gathered if (one := self._repetition(record)) is not None]
+        if repetitions:
+            self._log.emit(filled(repetitions)[:-1], sum(one.template.count for one in repetitions))
+
+    def _repetition(self, record: Record) -> Repetition | None:
+        """None where the policy wants nothing of it."""
+        repeated = record.repeated
+        if repeated is None or repeated.audited is None:
+            return None
+        key, subject = (record.code, record.endpoint), repeated.audited
+        self._log.count(subject.verdict.level)
+        template = repeated.events.get(key) or self._added(repeated, subject, key)
+        if not template.count:
+            return None
+        at = self._since(record) + record.started
+        return Repetition(template, record.audit_id, at, record.seconds, record.bytes_out)
 
     def _since(self, record: Record) -> float:
         """The moment from which the clock of records counts, in seconds of the epoch."""

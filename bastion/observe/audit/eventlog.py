@@ -14,7 +14,7 @@ class Outlet(Protocol):
     """Where events go."""
 
     def add(self, events: bytes, count: int) -> bool:
-        """Of one request, in their order, with line ends between them.  Whether they were taken."""
+        """Those of each request in their order, with line ends between them.  Whether they were taken."""
         ...
 
 
@@ -24,7 +24,8 @@ Deliver = Callable[[Sequence[bytes]], Awaitable[bool]]
 
 class EventLog:
     """`policy` is read for each request: it may change.  `pod_at` names the pod of an endpoint, empty where
-    it is none's.  `awaited` delivers events that their requests wait for.  `strict`: a request fails whose
+    it is none's.  `awaited` delivers events that their requests wait for; `gathers`:
+    those of several requests are written together.  `strict`: a request fails whose
     first event is not taken.  `wall` in seconds of the epoch.
     """
 
@@ -36,11 +37,13 @@ class EventLog:
         pod_at: Callable[[str], str] = lambda endpoint: "",
         *,
         awaited: Deliver | None = None,
+        gathers: bool = False,
         strict: bool = False,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.policy = policy
         self.awaited = awaited
+        self.gathers = gathers
         self.strict = strict
         self.wall = wall
         self.pod_at = pod_at

@@ -17,7 +17,7 @@ from bastion.observe.audit.eventlog import EventLog
 from bastion.observe.audit.policy import Policy, Rule
 from bastion.observe.audit.trail import AuditTrail
 from bastion.observe.record import Record, Repeated
-from tests.fakes import run
+from tests.fakes import run, until
 
 TARGET = b"/api/v1/namespaces/ns/services/http:web:80/proxy/a?x=%zz&token=mine"
 JANE = User("jane", "1", ("qa",), (("scopes", ("a", "b")),))
@@ -327,6 +327,7 @@ def test_a_repetition_says_the_same_and_has_its_own_id_and_times(omit: tuple[str
         if way.audit.announces(again):
             way.audit.again(again, TARGET)
         way.end(again, 200, sent=sent)
+        way.audit.flush()
         assert all(event["requestReceivedTimestamp"] <= event["stageTimestamp"] for event in way.log.events)
         times = {"requestReceivedTimestamp": MOMENT, "stageTimestamp": MOMENT}
         if sent == 3:
@@ -337,6 +338,22 @@ def test_a_repetition_says_the_same_and_has_its_own_id_and_times(omit: tuple[str
         way.log.events.clear()
     assert way.counts.levels == {"Metadata": 3}
     assert way.counts.events == 3 * len(first)
+
+
+def test_repetitions_are_gathered_and_none_is_lost() -> None:
+    async def scenario() -> None:
+        for number in range(150):
+            again = begun.again(str(number), "upstream")
+            way.end(again, 200)
+        assert 0 < len(way.log.events) < 450
+        await until(lambda: len(way.log.events) == 300)
+
+    way = Way(Policy((Rule("Metadata"),), frozenset(("RequestReceived",))), gathers=True)
+    begun = remembered(way)
+    way.log.events.clear()
+    run(scenario())
+    assert [event["auditID"] for event in way.log.events[1::2]] == [str(number) for number in range(150)]
+    assert {event["stage"] for event in way.log.events[::2]} == {"ResponseStarted"}
 
 
 def test_a_repetition_whose_client_leaves_completes_and_says_so() -> None:
