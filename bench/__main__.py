@@ -9,7 +9,20 @@ import sys
 from pathlib import Path
 from typing import NoReturn, Protocol
 
-from bench import audit, ground, html, localproxy, memory, node, peers, reviews, scale, suites, websocket
+from bench import (
+    audit,
+    front,
+    ground,
+    html,
+    localproxy,
+    memory,
+    node,
+    peers,
+    reviews,
+    scale,
+    suites,
+    websocket,
+)
 from bench.outcome import Outcome, exit_status, verdict_table
 from bench.processes import NotRunning
 from bench.report import say
@@ -35,6 +48,7 @@ SUITES: dict[str, Suite] = {
     "scale": scale,
     "websocket": websocket,
     "localproxy": localproxy,
+    "front": front,
 }
 LONGEST = 3600  # seconds for everything
 

@@ -41,6 +41,10 @@ MANUAL = Manual(
 
 
 def run(argv: Sequence[str]) -> int:
+    if argv[:1] == ["controller"]:
+        from bastion.cli import lbcontroller
+
+        return lbcontroller.run(argv[1:])
     worker = told_by_supervisor()
     given = loaded(OPTIONS, argv, MANUAL)
     if given is None:

@@ -50,6 +50,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     again, so a kept connection is looked at once more.  `logs_in`: it may log its connection in, which then
     serves no other request.  `upgrade`: the response may switch protocols.  `interim` is told of 1xx
     responses; `trailers` gives the lines that follow a chunked body, once that was read to its end.
+    `timeouts`: its own.
     """
 
     method: str
@@ -61,6 +62,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     upgrade: bool = False
     interim: Interim | None = None
     trailers: Callable[[], bytes] | None = None
+    timeouts: Timeouts | None = None
 
 
 class RoundTrip:
@@ -76,7 +78,7 @@ class RoundTrip:
         self, pool: ConnectionPool, timeouts: Timeouts, connection: Connection, request: Request
     ) -> None:
         self._pool = pool
-        self._timeouts = timeouts
+        self._timeouts = request.timeouts or timeouts
         self._connection = connection
         self._request = request
         self._upload: asyncio.Task[None] | None = None
@@ -167,6 +169,8 @@ class Transport:
         kept = None if fresh else self.kept(endpoint, request)
         if kept is not None:
             return kept
+        if request.timeouts is not None:
+            patience = min(patience or request.timeouts.connect, request.timeouts.connect)
         return RoundTrip(self._pool, self.timeouts, await self._pool.dial(endpoint, patience), request)
 
 

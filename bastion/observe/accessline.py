@@ -11,6 +11,7 @@ import time
 import msgspec
 
 from bastion.kube.attributes import Attributes
+from bastion.kube.errorword import Word
 from bastion.observe.auditids import is_ours
 from bastion.observe.moments import rfc3339
 from bastion.observe.record import MOST_KEPT, Record
@@ -59,6 +60,8 @@ class Context(msgspec.Struct, omit_defaults=True, gc=False):
     name: str = ""
     host: str = ""
     endpoint: str = ""
+    word: str = ""
+    hop: str = ""
     error: str = ""
     cause: str = ""
     outcome: str = ""
@@ -67,7 +70,7 @@ class Context(msgspec.Struct, omit_defaults=True, gc=False):
     cut: bool = False
 
 
-Key = tuple[str, str, str, str, str, str, bytes, str, str, str, str, bytes, bool]
+Key = tuple[str, str, str, str, str, str, bytes, str, Word | None, str, str, str, bytes, bool]
 
 
 def access_line(record: Record, msg: str = ENDED) -> bytes:
@@ -120,6 +123,7 @@ def key_of(record: Record) -> Key:
         attributes.name,
         record.host,
         record.endpoint,
+        record.word,
         record.error,
         record.cause,
         record.outcome,
@@ -129,7 +133,8 @@ def key_of(record: Record) -> Key:
 
 
 def context_of(key: Key) -> Context:
-    user, acting, verb, resource, namespace, name, host, endpoint, error, cause, outcome, client, ours = key
+    user, acting, verb, resource, namespace, name, host, endpoint, word = key[:9]
+    error, cause, outcome, client, ours = key[9:]
     return Context(
         user=user,
         actingAs=acting,
@@ -139,6 +144,8 @@ def context_of(key: Key) -> Context:
         name=name,
         host=host.decode("utf-8", "replace"),
         endpoint=endpoint,
+        word=word.name if word is not None else "",
+        hop=word.hop if word is not None else "",
         error=error,
         cause=cause,
         outcome=outcome,

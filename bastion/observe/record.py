@@ -9,6 +9,7 @@ from typing import Protocol
 import msgspec
 from msgspec.structs import replace
 
+from bastion.kube.errorword import Word
 from bastion.kube.requestinfo import RequestInfo
 from bastion.kube.status import StatusError
 from bastion.kube.user import User
@@ -95,6 +96,7 @@ class Record(msgspec.Struct, eq=False):
     cause: str = ""  # why no user is known: for the log, never for the client
     code: int = 0
     error: str = ""  # why the bastion itself made the answer: a reason of Status, and what lies behind it
+    word: Word | None = None  # that of the error
     # empty, or how the exchange was cut short, why a tunnel ended, what came of signing in
     outcome: str = ""
     bytes_in: int = 0
@@ -113,6 +115,11 @@ class Record(msgspec.Struct, eq=False):
         """Of another exchange of which so far the same is known; it is in this stage."""
         now = _clock()
         return replace(self, audit_id=audit_id, stages={}, started=now, _stage=stage, _stage_began=now)
+
+    def fail(self, error: StatusError) -> None:
+        """The bastion itself makes the response."""
+        self.error, self.cause = f"{error.reason}: {error.message}", error.cause or self.cause
+        self.word = error.word
 
     def measure(self, code: int, bytes_in: int, bytes_out: int) -> None:
         """Up to now.  What went through a tunnel is added to the bytes of the bodies."""
@@ -137,3 +144,12 @@ class Record(msgspec.Struct, eq=False):
 
     def end_stage(self) -> None:
         self.stages[self._stage] = _clock() - self._stage_began
+
+
+def begun_of(record: Record) -> Record:
+    """What is on record of each request with the same plan."""
+    begun = Record(record.method, record.path, record.client, "")
+    begun.agent, begun.host, begun.info = record.agent, record.host, record.info
+    begun.user, begun.acting_as = record.user, record.acting_as
+    begun.repeated = Repeated(audited=record.trail.subject() if record.trail is not None else None)
+    return begun

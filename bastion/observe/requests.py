@@ -58,6 +58,7 @@ class Requests:
         self._durations: Histograms = {}
         self._stages: dict[str, Counts] = {}
         self._bytes_in = self._bytes_out = self._long = 0
+        self._errors: dict[tuple[str, str], int] = {}  # by word and hop
         self._target_counts: dict[tuple[str, ...], int] = {}
         self._target_durations: Histograms = {}
 
@@ -75,6 +76,9 @@ class Requests:
             counts[-1] += seconds
         self._bytes_in += record.bytes_in
         self._bytes_out += record.bytes_out
+        if record.word is not None:
+            error = (record.word.name, str(record.word.hop))
+            self._errors[error] = self._errors.get(error, 0) + 1
         if self._targets and record.endpoint and isinstance(record.info, Proxied):
             self._observe_target(record, record.info)
 
@@ -164,6 +168,13 @@ class Requests:
                 "Bytes of bodies and of tunnels, from clients (in) and to them (out).",
                 ("direction",),
                 {("in",): self._bytes_in, ("out",): self._bytes_out},
+            ),
+            counter(
+                "bastion_errors",
+                "Exchanges that the bastion itself answered with an error, by its word and by the hop that"
+                " failed (docs/reference/errors.md).",
+                ("word", "hop"),
+                self._errors,
             ),
             counter(
                 "bastion_streams_begun",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from bastion.http.fields import values
 from bastion.kube.aliases import origin_form
-from bastion.kube.status import bad_request
+from bastion.kube.errors import unreadable
 from bastion.message import upgrade
 from bastion.message.apicall import to_api_server
 from bastion.message.identity import asserts_identity
@@ -23,16 +23,16 @@ def call_head(
     exchange: Exchange, authority: Authority, client: str, withheld: Withheld, asked: UpgradeRequest | None
 ) -> bytes:
     """The whole request head, its framing written anew.  Raises StatusError 400."""
-    body, fields = exchange.body, exchange.all_fields()
+    body, fields = exchange.body, exchange.fields
     target = origin_form(exchange.method, exchange.target)
     if target is None:
-        raise bad_request("malformed request: the request target is not a path")
+        raise unreadable("malformed request: the request target is not a path")
     lines = to_api_server(
         fields, withheld[authority.impersonation], with_credentials=authority.with_credentials
     )
-    lines += authority.lines
+    lines += (*exchange.passed, *authority.lines)
     lines.append(b"X-Forwarded-For: %b\r\n" % client.encode())
-    if not values(fields, b"audit-id"):
+    if not any(line[:9].lower() == b"audit-id:" for line in lines):
         lines.append(b"Audit-ID: %b\r\n" % exchange.audit_id.encode())
     if asked is not None:
         lines.append(upgrade.request_lines(asked))

@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from bastion.balance.group import Slot
 from bastion.balance.pool import Balancer
 from bastion.message.answers import Policy
 from bastion.network.connections import ConnectionPool
 from bastion.network.http1.connection import Connection
+from bastion.network.transport import Transport
 from bastion.observe.observer import Observer
 from bastion.proxy.admission import Admitted
 from bastion.proxy.envelope import backend_lines, head_of
@@ -21,10 +23,10 @@ from bastion.proxy.exchange import Exchange
 from bastion.proxy.guard import Guard
 from bastion.proxy.plan import Plan
 from bastion.proxy.responses import Responses
+from bastion.proxy.retry import UNAVAILABLE
 from bastion.proxy.router import Route, Router
 from bastion.proxy.streams import Streams, UnderWay
 from bastion.runtime.limits import Shares
-from bastion.settings.sections import Timeouts
 
 
 class Direct(UnderWay, kw_only=True):
@@ -37,6 +39,7 @@ class Direct(UnderWay, kw_only=True):
     shared: DirectDelivery
     route: Route
     plan: Plan
+    slot: Slot | None = None
     connection: Connection | None = None
     in_task: bool = False  # the task that it was handed to has begun
 
@@ -47,8 +50,11 @@ class Direct(UnderWay, kw_only=True):
         if response is None or connection is None:
             return False
         head, body = response
+        slot = self.slot
+        if slot is None or (head.status == 503 and UNAVAILABLE in self.route.policy.retry_on):
+            return False
         shared.pool.release_directly(connection)
-        shared.balancer.outliers.answered(connection.endpoint, plan.asker)
+        shared.balancer.answered(slot, plan.asker, self.streams.now())
         self.record.backend = True
         self.exchange.send(head, body)
         self.release()
@@ -85,6 +91,8 @@ class Direct(UnderWay, kw_only=True):
 
     def release(self) -> None:
         shared, asker, exchange = self.shared, self.plan.asker, self.exchange
+        if self.slot is not None:
+            shared.balancer.leave(self.slot)
         shared.waiting.leave(self.route.key, asker)
         self.streams.over(self)
         shared.places.leave(asker)
@@ -105,7 +113,7 @@ class DirectDelivery:
         balancer: Balancer,
         waiting: Shares,
         pool: ConnectionPool,
-        timeouts: Callable[[], Timeouts],
+        transport: Transport,
         streams: Streams,
         observer: Observer,
         policy: Policy,
@@ -124,7 +132,7 @@ class DirectDelivery:
         self.audit = observer.audit
         self.renewed = renewed
         self.responses = Responses(policy)
-        self._timeouts = timeouts
+        self._transport = transport
         self._router = router
         self._streams = streams
         self._policy = policy
@@ -141,30 +149,31 @@ class DirectDelivery:
             self.places.leave(asker)
             return False
         now = self._now()
-        endpoint = self.balancer.choose(route.endpoints, asker, now)
-        record = plan.record(exchange.audit_id)
+        slot = self.balancer.choose(route, asker, now, client=plan.begun.client, resendable=True)
+        record = plan.begun.again(exchange.audit_id, "upstream")
         direct = Direct(
             self._streams,
             exchange,
             plan.admitted,
             record,
             None,
-            endpoint,
+            slot.endpoint,
             shared=self,
             route=route,
             plan=plan,
+            slot=slot,
         )
         exchange.direct = direct
         if self.audit is not None and self.audit.announces(record):
             exchange.trail = self.audit.again(record, plan.target)
         self._streams.enter(direct)
-        connection = self.pool.take(endpoint, plan.envelope.owner) if endpoint is not None else None
+        connection = self.pool.take(slot.endpoint, plan.envelope.owner)
         if connection is None:
             direct.hand_over()
             return True
         direct.connection = connection
         record.endpoint = connection.place
-        connection.begin_directly(self._head(exchange, plan, route), direct, now, self._timeouts())
+        connection.begin_directly(self._head(exchange, plan, route), direct, now, self._transport.timeouts)
         return True
 
     def _head(self, exchange: Exchange, plan: Plan, route: Route) -> bytes:

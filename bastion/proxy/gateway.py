@@ -8,22 +8,25 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from bastion.http.fields import first_value
+from bastion.kube.errors import internal_error
 from bastion.kube.requestinfo import Proxied
-from bastion.kube.status import StatusError, internal_error
+from bastion.kube.status import StatusError
 from bastion.message.identity import asserts_identity
 from bastion.message.ownorigin import RULES, data_fields
 from bastion.observe.observer import Observer
 from bastion.observe.record import Record
 from bastion.proxy.admission import Admission
 from bastion.proxy.direct import Direct
+from bastion.proxy.directcall import DirectCall
 from bastion.proxy.envelope import Envelope
 from bastion.proxy.exchange import Exchange
-from bastion.proxy.forward import Begun, Forwarder
+from bastion.proxy.forward import Forwarder
 from bastion.proxy.guard import Guard
 from bastion.proxy.origin import Origins
 from bastion.proxy.passthrough import PassThrough
 from bastion.proxy.plan import Plans
 from bastion.proxy.router import Route, Router
+from bastion.proxy.sending import Begun
 from bastion.proxy.signin import NoSignIn
 from bastion.proxy.streams import Streams, UnderWay
 from bastion.proxy.tunnel import Tunneller
@@ -72,10 +75,15 @@ class Gateway:
         self._observer.begin(record, exchange, self._origins.sources(exchange.client, exchange.fields))
         await self._recorded(exchange, client, record, self._serve(exchange, client, record))
 
-    async def go_on(self, direct: Direct) -> None:
+    async def go_on(self, direct: Direct | DirectCall) -> None:
         """With what was begun without a task, whose place is given back here."""
+        if isinstance(direct, DirectCall):
+            assert self._pass_through is not None
+            served = self._pass_through.go_on(direct)
+            return await self._recorded(direct.exchange, direct.plan.client, direct.record, served)
         direct.in_task = True
-        exchange, plan, begun = direct.exchange, direct.plan, Begun(direct.endpoint, direct.connection)
+        assert direct.slot is not None
+        exchange, plan, begun = direct.exchange, direct.plan, Begun(direct.slot, direct.connection)
         try:
             await self._recorded(
                 exchange,
@@ -85,6 +93,7 @@ class Gateway:
             )
         finally:
             self._guard.exchanges.leave(plan.asker)
+        return None
 
     async def _recorded(
         self, exchange: Exchange, client: str, record: Record, served: Coroutine[Any, Any, None]
@@ -98,13 +107,13 @@ class Gateway:
             raise
         except Exception:
             _log.exception("a request failed inside the bastion (audit id %s)", exchange.audit_id)
-            record.error = "InternalError"
-            exchange.send_status(internal_error())
+            record.fail(failure := internal_error())
+            exchange.send_status(failure)
         finally:
             self._observer.observe(record, exchange.status, exchange.bytes_in, exchange.bytes_out)
 
     async def _say_no(self, exchange: Exchange, error: StatusError, client: str, record: Record) -> None:
-        record.error, record.cause = f"{error.reason}: {error.message}", error.cause or record.cause
+        record.fail(error)
         record.backend = record.backend and exchange.status != 0
         if error.code == 429:
             try:
@@ -118,7 +127,7 @@ class Gateway:
         """A request that could not be read."""
         client = self._origins.client(exchange.client, exchange.fields)
         record = _record(exchange, client)
-        record.error = f"{error.reason}: {error.message}"
+        record.fail(error)
         exchange.send_status(error)
         self._observer.observe(record, exchange.status, 0, exchange.bytes_out)
 
@@ -139,7 +148,7 @@ class Gateway:
         info = admitted.info
         assert isinstance(info, Proxied)  # whatever else is not admitted
         with self._guard.place(admitted.asker, tunnel=admitted.upgrade is not None):
-            route = await self._router.route(info, admitted.asker)
+            route = await self._router.route(info, admitted.asker, admitted.pod)
             if admitted.upgrade is None and info.rest[:1] != b"/" and exchange.method in ("GET", "HEAD"):
                 return redirect_to_slash(exchange, info.prefix, info.rest)
             envelope = Envelope(

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from types import TracebackType
 
 from bastion.authn.authenticator import Authenticator, Credentials, CredentialsRefused
-from bastion.kube.status import StatusError, too_many_requests
+from bastion.kube.errors import overloaded
+from bastion.kube.status import StatusError
 from bastion.kube.user import ANONYMOUS, User
 from bastion.network.addresses import client_of
 from bastion.proxy.exchange import Request
@@ -20,21 +21,23 @@ from bastion.settings.sections import Limits
 
 SECOND_TRIES = 5.0  # a second, of one address that is over its limit
 REFUSALS = 50.0  # a second, told one address at once; those beyond after
+EXCHANGES, TUNNELS = "max-exchanges-per-user", "max-tunnels-per-user"  # flags
 HELD_BACK = 1.0  # second, which is what Retry-After says
 
 
 class Place:
     """One of a user's places, held while the exchange lasts."""
 
-    __slots__ = ("_asker", "_places")
+    __slots__ = ("_asker", "_flag", "_places")
 
-    def __init__(self, places: Concurrency, asker: Key) -> None:
+    def __init__(self, places: Concurrency, flag: str, asker: Key) -> None:
         self._places = places
+        self._flag = flag
         self._asker = asker
 
     def __enter__(self) -> None:
         if not self._places.enter(self._asker):
-            raise no_place()
+            raise no_place(self._places.most, self._flag)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -119,9 +122,7 @@ class Guard:
         if noisy and not self._remembers(credentials):
             failures = self._failures(request)
             if failures.exhausted(client, now) and not failures.second_try(client, credentials.token, now):
-                raise too_many_requests(
-                    "too many failed authentications from this address; try again shortly"
-                )
+                raise too_many_failures()
         try:
             user = await self._authenticator.authenticate(credentials, (ADDRESS, client))
         except CredentialsRefused:
@@ -149,16 +150,29 @@ class Guard:
 
     def check_place(self, asker: Key, *, tunnel: bool) -> None:
         """Raises StatusError 429 where no place is left."""
-        if (self._tunnels if tunnel else self.exchanges).is_full(asker):
-            raise no_place()
+        places, flag = self._places(tunnel=tunnel)
+        if places.is_full(asker):
+            raise no_place(places.most, flag)
 
     def place(self, asker: Key, *, tunnel: bool) -> Place:
         """`with guard.place(asker, …):` raises StatusError 429 where no place is left."""
-        return Place(self._tunnels if tunnel else self.exchanges, asker)
+        return Place(*self._places(tunnel=tunnel), asker)
+
+    def _places(self, *, tunnel: bool) -> tuple[Concurrency, str]:
+        """With the flag that sets how many there are."""
+        return (self._tunnels, TUNNELS) if tunnel else (self.exchanges, EXCHANGES)
 
 
-def no_place() -> StatusError:
-    return too_many_requests("too many requests or streams of this user are under way; try again shortly")
+def too_many_failures() -> StatusError:
+    return overloaded(
+        "too many failed authentications from this address (--max-authentication-failure-qps);"
+        " try again shortly"
+    )
+
+
+def no_place(most: int, flag: str) -> StatusError:
+    what = "streams" if flag == TUNNELS else "exchanges"
+    return overloaded(f"{most} {what} of this user are under way (--{flag}); try again shortly")
 
 
 def asker_of(user: User, client: str) -> Key:

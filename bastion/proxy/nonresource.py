@@ -9,8 +9,9 @@ import asyncio
 
 from bastion.http.fields import first_value
 from bastion.kube.attributes import Attributes
+from bastion.kube.errors import unauthorized
 from bastion.kube.requestinfo import ApiCall
-from bastion.kube.status import StatusError, unauthorized
+from bastion.kube.status import StatusError
 from bastion.observe.observer import Observer
 from bastion.observe.record import Record
 from bastion.proxy.admission import Admission
@@ -40,7 +41,7 @@ class NonResource:
                 raise unauthorized()
             return record
         except StatusError as error:
-            record.error, record.cause = f"{error.reason}: {error.message}", error.cause or record.cause
+            record.fail(error)
             if error.code == 429:
                 await self._guard.hold_back(client)
             exchange.send_status(error)

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 
 from bastion.http.authority import is_authority
 from bastion.http.fields import Field, values
+from bastion.kube.errors import unreadable
 from bastion.kube.requestinfo import Proxied
-from bastion.kube.status import bad_request
 from bastion.message.headers import Forwarded
 from bastion.network.addresses import Address, Network, parse_address, unmapped
 from bastion.proxy.exchange import Exchange, Request
@@ -95,7 +95,7 @@ def _said_once(fields: list[Field], name: bytes, fits: Callable[[bytes], bool]) 
     if not said:
         return b""
     if len(said) > 1 or not fits(said[0]):
-        raise bad_request(f"malformed request: {name.decode().title()} must be given once, as one value")
+        raise unreadable(f"malformed request: {name.decode().title()} must be given once, as one value")
     return said[0]
 
 

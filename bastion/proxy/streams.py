@@ -15,7 +15,9 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from bastion.kube.endpoint import Endpoint
-from bastion.kube.status import refused, service_unavailable
+from bastion.kube.errors import error_of
+from bastion.kube.errorwords import ACCESS_REVOKED
+from bastion.kube.errorwords import STOPPING as ENDED
 from bastion.observe.record import Record
 from bastion.proxy.admission import Admitted
 from bastion.proxy.exchange import Exchange
@@ -100,8 +102,10 @@ class UnderWay(msgspec.Struct, eq=False):
         if self.task is not None:
             self.task.uncancel()
         if not self.exchange.status:
-            raise (refused if self.revoked else service_unavailable)(
-                f"this request took long and was ended: {self.reason}"
+            raise error_of(
+                ACCESS_REVOKED if self.revoked else ENDED,
+                f"this request took long and was ended: {self.reason}",
+                details={} if self.revoked else None,
             )
         self.exchange.abort()
 
@@ -248,6 +252,15 @@ class Streams:
         """Its node is no more, and with it whatever shares its address."""
         self._end_at((True, address), NODE_GONE)
         self._end_at((False, address), NODE_GONE)
+
+    def any_at(self, address: str) -> bool:
+        return (False, address) in self._long
+
+    def end_at(self, address: str, reason: str, those: Callable[[UnderWay], bool]) -> None:
+        """Those of the pods at an address."""
+        for under_way in list(self._long.get((False, address), ())):
+            if those(under_way):
+                under_way.end(reason, revoked=False)
 
     def _end_at(self, place: Place, reason: str) -> None:
         for under_way in list(self._long.get(place, ())):

@@ -22,8 +22,9 @@ from bastion.http.ownpaths import (
     is_reserved,
     short_form,
 )
+from bastion.kube.errors import overloaded, unreadable
 from bastion.kube.hostname import HostNames
-from bastion.kube.status import StatusError, bad_request, service_unavailable
+from bastion.kube.status import StatusError
 from bastion.observe.observer import Observer
 from bastion.observe.record import Record
 from bastion.proxy.exchange import Exchange
@@ -112,7 +113,7 @@ class App:
         if not is_authority(exchange.host):  # the other server's parser may take more
             self._gateway.refuse(
                 exchange,
-                bad_request("malformed request: Host must be given once, as host or host:port"),
+                unreadable("malformed request: Host must be given once, as host or host:port"),
             )
             await exchange.drain()
             return
@@ -196,7 +197,7 @@ def _is_too_long(path: bytes, query: bytes) -> bool:
 
 def uri_too_long() -> StatusError:
     message = f"a URL of the bastion itself has at most {MAX_URI} bytes and {MAX_PARAMETERS} parameters"
-    return StatusError(414, "RequestURITooLong", message)
+    return unreadable(message, code=414)
 
 
 async def _unless_left(exchange: AsgiExchange, serving: Coroutine[Any, Any, None]) -> None:
@@ -212,8 +213,10 @@ async def _unless_left(exchange: AsgiExchange, serving: Coroutine[Any, Any, None
 
 
 def crowded() -> StatusError:
-    error = service_unavailable(
-        "this bastion is close to its limit of connections; try again shortly", retry_after=5
+    error = overloaded(
+        "this bastion is close to its limit of open files, and of connections; try again shortly",
+        retry_after=5,
+        code=503,
     )
     error.close = True
     return error

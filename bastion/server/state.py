@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from bastion.kube.status import StatusError
+from bastion.message.person import ErrorFacts, ErrorPage
 from bastion.observe.auditids import AuditIds
+from bastion.proxy.callplan import CallPlan
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.plan import Plan, Plans
 from bastion.runtime.deadlines import Deadlines
@@ -53,7 +55,7 @@ class Remembering:
     """`begin` carries out a plan without a task, or returns False; `go_on` is for one that a task has now."""
 
     plans: Plans
-    begin: Callable[[Exchange, Plan], bool]
+    begin: Callable[[Exchange, Plan | CallPlan], bool]
     go_on: Callable[[Any], Awaitable[None]]
 
 
@@ -96,6 +98,7 @@ class ServerState:
     body_grace: float = BODY_GRACE  # seconds for which a body is waited for in all before its rate counts
     date_line: Callable[[], bytes] = field(default_factory=DateLine)
     audit_id: Callable[[], str] = field(default_factory=AuditIds)
+    error_page: Callable[[ErrorFacts], ErrorPage] | None = None  # for people; None: all get a Status
     written: Written = field(default_factory=Written)
     idle: asyncio.Event = field(default_factory=asyncio.Event)  # set while there is no connection
 

@@ -12,17 +12,8 @@ from bastion.settings.observing import Observing
 from bastion.settings.option import section
 from bastion.settings.passthrough import PassThrough
 from bastion.settings.probing import Probing
-from bastion.settings.sections import (
-    Kubelet,
-    Lifetimes,
-    Limits,
-    Serving,
-    Source,
-    Start,
-    StreamLimits,
-    Targets,
-    Timeouts,
-)
+from bastion.settings.sections import Lifetimes, Limits, Serving, Source, Start, StreamLimits, Timeouts
+from bastion.settings.targets import Kubelet, Targets
 
 
 @dataclass(frozen=True, slots=True)

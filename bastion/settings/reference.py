@@ -13,6 +13,7 @@ from typing import Any
 from bastion.kube.annotation import DOMAIN, Annotation, rows
 from bastion.kube.annotations import SECTIONS
 from bastion.kube.values import show_duration
+from bastion.settings.allocating import AllocatingOptions, AnnouncingOptions
 from bastion.settings.balancing import BalancingOptions
 from bastion.settings.commands import DemoOptions, ProbeOptions, StandaloneOptions
 from bastion.settings.option import Option, Section, camel_case, options_of, sections_of
@@ -53,6 +54,8 @@ def markdown() -> str:
         f"\n# Options of `bastion {name}`\n\n{_table(options_of(whole), in_file=False)}"
         for name, whole in (
             ("lb", BalancingOptions),
+            ("lb controller", AllocatingOptions),
+            ("node", AnnouncingOptions),
             ("standalone", StandaloneOptions),
             ("demo", DemoOptions),
             ("probe", ProbeOptions),

@@ -19,6 +19,8 @@ from bastion.proxy.access import StreamAccess
 from bastion.proxy.admission import Admission
 from bastion.proxy.credentials import CredentialReader
 from bastion.proxy.direct import DirectDelivery
+from bastion.proxy.directcall import DirectCalls
+from bastion.proxy.drain import Drains
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.gateway import Gateway
 from bastion.proxy.origin import Origins
@@ -40,10 +42,13 @@ from bastion.wiring.signin import SigningIn
 
 @dataclass(frozen=True, slots=True)
 class LongExchanges:
-    """`streams` are the long exchanges; `recheck` asks again whether they are still allowed."""
+    """`streams` are the long exchanges; `recheck` asks again whether they are still allowed; `drains` ends
+    those to endpoints that terminate.
+    """
 
     streams: Streams
     recheck: Recheck
+    drains: Drains
 
 
 def long_exchanges(
@@ -57,7 +62,10 @@ def long_exchanges(
     streams = Streams(deadlines, settings, stream_access.watch, tell)
     cluster.catalog.listeners.address_gone.append(streams.address_gone)
     cluster.catalog.listeners.node_gone.append(streams.node_gone)
-    return LongExchanges(streams, recheck)
+    later = asyncio.get_running_loop().call_later
+    drains = Drains(cluster.catalog, streams, settings.endpoint_drain, later)
+    cluster.catalog.listeners.endpoint_ends.append(drains.begin)
+    return LongExchanges(streams, recheck, drains)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +73,7 @@ class Passing:
     """On to the API servers; `streams` are the long exchanges among these."""
 
     pass_through: PassThrough
+    calls: DirectCalls | None
     streams: Streams
     upstreams: Upstreams
     pool: ConnectionPool
@@ -74,7 +83,9 @@ class Passing:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the gateway is made of; `passing` None: only targets are served; `version`: the cluster's."""
+    """What the gateway is made of; `passing` None: only targets are served; `version`: the cluster's; `plans`
+    None: nothing is remembered.
+    """
 
     access: Access
     backends: Backends
@@ -83,13 +94,13 @@ class Parts:
     admission: Admission
     origins: Origins
     observer: Observer
-    generation: Generation
     credentials: CredentialReader
     version: Callable[[], Awaitable[bytes]]
+    plans: Plans | None
     passing: Passing | None = None
 
 
-def gateway_of(config: Config, parts: Parts, plans: Plans | None) -> Gateway:
+def gateway_of(config: Config, parts: Parts) -> Gateway:
     access, backends = parts.access, parts.backends
     return Gateway(
         admission=parts.admission,
@@ -103,15 +114,14 @@ def gateway_of(config: Config, parts: Parts, plans: Plans | None) -> Gateway:
         sign_in=parts.browsers.sign_in,
         withheld=withheld_of(access.authenticators.headers, config.serving.allow_request_headers),
         pass_through=parts.passing.pass_through if parts.passing is not None else None,
-        plans=plans,
+        plans=parts.plans,
     )
 
 
-def plans_of(config: Config, parts: Parts) -> Plans | None:
+def plans_of(config: Config, access: Access, generation: Generation) -> Plans | None:
     """None where nothing is remembered."""
     if not config.serving.remember_requests:
         return None
-    access = parts.access
     headers = access.authenticators.headers
     lines = request_lines(
         field_of,
@@ -119,7 +129,7 @@ def plans_of(config: Config, parts: Parts) -> Plans | None:
         *(headers.names() if headers is not None else ()),
     )
     now = asyncio.get_running_loop().time
-    return Plans(lines, access.authenticators.known, access.authorizer.known, parts.generation, now)
+    return Plans(lines, access.authenticators.known, access.authorizer.known, generation, now)
 
 
 def direct_of(parts: Parts, crowded: Callable[[], bool]) -> DirectDelivery:
@@ -130,7 +140,7 @@ def direct_of(parts: Parts, crowded: Callable[[], bool]) -> DirectDelivery:
         balancer=backends.balancer,
         waiting=backends.waiting,
         pool=backends.pool,
-        timeouts=lambda: backends.transport.timeouts,
+        transport=backends.transport,
         streams=parts.streams,
         observer=parts.observer,
         policy=backends.presentation,

@@ -48,7 +48,11 @@ async def open_observing(
     log = await stack.enter_async_context(AccessLog(access_log, lines))
     requests, sign_ins = Requests(config.observing.metrics_targets), SignIns(time.monotonic)
     certificates = certificates_of(
-        config.serving, config.authentication, config.kubelet, lambda: access.certificates
+        config.serving,
+        config.authentication,
+        config.kubelet,
+        config.pass_through,
+        lambda: access.certificates,
     )
     expiry = Expiry(certificates)
     in_background(stack, expiry.keep(), "the expiry of certificates")

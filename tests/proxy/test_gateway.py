@@ -12,8 +12,6 @@ from typing import Any
 import pytest
 
 from bastion.authz.impersonation import ImpersonationAuthorizer
-from bastion.balance.policies import RoundRobin
-from bastion.balance.pool import Balancer
 from bastion.discovery.resolver import Resolver
 from bastion.kube.attributes import Attributes
 from bastion.kube.endpoint import Endpoint
@@ -112,7 +110,7 @@ class House:
             router=Step(
                 self.steps,
                 "route",
-                Router(Resolver(catalog, DialPolicy(), nodes=False), Balancer(RoundRobin), fakes.a_turn),
+                Router(Resolver(catalog, DialPolicy(), nodes=False), fakes.a_turn),
             ),  # type: ignore[arg-type]
             origins=origins,
             forwarder=Forwards(self),  # type: ignore[arg-type]

@@ -39,6 +39,7 @@ EXAMPLES = {
     "PREFIX": "p:",
     "CLAIM=VALUE": "hd=a",
     "DURATION": "1h30m",
+    "SIZE": "10Mi",
     "IP": "10.1.2.3",
     "PORT": "1234",
     "CIDR": "10.0.0.0/8",

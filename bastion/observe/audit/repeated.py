@@ -45,7 +45,9 @@ def template(subject: Subject, code: int, endpoint: str, pod: str) -> Template:
     """For responses without a body of the request, from a backend."""
     status = code_json(code)
     started = response_event(subject, _GAP, STARTED.encode(), status, (_GAP, _GAP)) + b"\n"
-    own = b"%b,%b" % (place_json(endpoint, pod), bytes_json(0, SENT).replace(b"%d" % SENT, _GAP))
+    own = bytes_json(0, SENT).replace(b"%d" % SENT, _GAP)
+    if place := place_json(endpoint, pod):
+        own = b"%b,%b" % (place, own)
     complete = response_event(subject, _GAP, COMPLETE.encode(), status, (_GAP, _GAP), own) + b"\n"
     verdict = subject.verdict
     if verdict.started and verdict.complete:

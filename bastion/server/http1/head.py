@@ -16,7 +16,8 @@ import msgspec
 
 from bastion.http.authority import is_authority
 from bastion.http.fields import HOP_BY_HOP, Field, field_of
-from bastion.kube.status import StatusError, bad_request
+from bastion.kube.errors import unreadable
+from bastion.kube.status import StatusError
 from bastion.observe.auditids import is_ours
 
 MAX_HEAD = 65536  # bytes
@@ -136,7 +137,7 @@ def read_request_line(line: bytes, *, any_target: bool = False) -> tuple[str, by
         raise _malformed("the request line is not `method SP target SP HTTP-version`")
     method, target, major, minor = match.groups()
     if major != b"1" or minor not in (b"0", b"1"):
-        raise StatusError(505, "", "this server speaks HTTP/1.1 and HTTP/1.0", close=True)
+        raise unreadable("this server speaks HTTP/1.1 and HTTP/1.0", code=505, close=True)
     return method.decode("ascii"), target, int(minor)
 
 
@@ -150,7 +151,7 @@ def _read_special(head: Head, special: list[Field]) -> None:
             if host is not None:
                 raise _malformed("Host must be given once, as host or host:port")
             if not is_authority(value):
-                raise UnfitAuthority("Host must be given once, as host or host:port")
+                raise _malformed("Host must be given once, as host or host:port").of(UnfitAuthority)
             host = value
         elif lower == b"content-length":
             # RFC 9110, 8.6: 1*DIGIT.  The same value twice would be tolerable, if every backend agreed.
@@ -179,9 +180,7 @@ def _read_special(head: Head, special: list[Field]) -> None:
 def _read_expect(head: Head, value: bytes) -> None:
     # RFC 9110, 10.1.1: 417 for an expectation that cannot be met; one from HTTP/1.0 is ignored.
     if value.lower() != b"100-continue":
-        raise StatusError(
-            417, "ExpectationFailed", "the only expectation that can be met is 100-continue", close=True
-        )
+        raise unreadable("the only expectation that can be met is 100-continue", code=417, close=True)
     head.expects_continue = head.minor == 1
 
 
@@ -191,7 +190,7 @@ def _read_codings(head: Head, codings: list[bytes]) -> None:
     if head.length is not None or head.minor == 0 or len(codings) > 1:
         raise _malformed("Transfer-Encoding beside Content-Length, twice, or in HTTP/1.0")
     if codings[0].lower() != b"chunked":
-        raise StatusError(501, "NotImplemented", "the only transfer coding understood is chunked", close=True)
+        raise unreadable("the only transfer coding understood is chunked", code=501, close=True)
     head.chunked = True
 
 
@@ -202,34 +201,26 @@ def _origin_form(head: Head) -> bytes:
             authority, slash, rest = head.target[len(scheme) :].partition(b"/")
             if slash and authority.lower() == head.host.lower():
                 return b"/" + rest
-            raise UnfitAuthority("the absolute target names another authority than Host")
+            raise _malformed("the absolute target names another authority than Host").of(UnfitAuthority)
     raise _malformed("a request target must begin with /")
 
 
 class UnfitAuthority(StatusError):
     """The head is well read, but does not name a host that could be this one."""
 
-    def __init__(self, why: str) -> None:
-        super().__init__(400, "BadRequest", f"malformed request: {why}", close=True)
-
 
 def _malformed(why: str) -> StatusError:
-    return bad_request(f"malformed request: {why}", close=True)
+    return unreadable(f"malformed request: {why}", close=True)
 
 
 def oversized(data: bytes) -> StatusError:
     """For a head that begins with `data` and is too large."""
     if _LONG_TARGET.match(data):
-        return StatusError(
-            414,
-            "URITooLong",
-            f"the request target is too long: a head may have {MAX_HEAD} bytes with it",
-            close=True,
+        return unreadable(
+            f"the request target is too long: a head may have {MAX_HEAD} bytes with it", code=414, close=True
         )
     return too_large(f"more than {MAX_HEAD} bytes")
 
 
 def too_large(why: str) -> StatusError:
-    return StatusError(
-        431, "RequestHeaderFieldsTooLarge", f"the request head is too large: {why}", close=True
-    )
+    return unreadable(f"the request head is too large: {why}", code=431, close=True)

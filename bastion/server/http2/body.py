@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bastion.http.fields import Field
+from bastion.kube.errors import unreadable
 from bastion.kube.status import StatusError
 from bastion.network.held import Held
 from bastion.server.http1.body import LEAST_RATE
@@ -81,9 +82,7 @@ class StreamBody(Held):
         self._waited += connection.loop.time() - began
         grace = connection.server.body_grace
         if self._waited > grace and self.received < self._waited * LEAST_RATE and not self.complete:
-            raise StatusError(
-                408, "Timeout", f"the request's body arrived at less than {LEAST_RATE} bytes a second"
-            )
+            raise unreadable(f"the request's body arrived at less than {LEAST_RATE} bytes a second", code=408)
 
     # --- called by the stream
 

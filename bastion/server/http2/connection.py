@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from bastion.message.person import ErrorFacts, ErrorPage
 from bastion.network.http2.codec import Code, Pair
 from bastion.server.http1.connection import Peer
 from bastion.server.http2.response import Written
@@ -22,6 +23,9 @@ class Shared(Protocol):
 
     @property
     def audit_id(self) -> Callable[[], str]: ...
+
+    @property
+    def error_page(self) -> Callable[[ErrorFacts], ErrorPage] | None: ...
 
 
 class Connection(Protocol):

@@ -67,4 +67,4 @@ class StreamExchange(StreamRequest, StreamWriter):
         return self._hand_over()
 
     def send_status(self, error: StatusError) -> None:
-        write_status(self, error)
+        write_status(self, error, self._connection.server.error_page)

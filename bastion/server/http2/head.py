@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from bastion.kube.status import StatusError, bad_request
+from bastion.kube.errors import error_of, unreadable
+from bastion.kube.errorwords import METHOD_NOT_SERVED
 from bastion.message.upgrade import WEBSOCKET
 
 # RFC 9113, 8.2.2: connection-specific fields make a request malformed.
@@ -48,10 +49,10 @@ def translate(fields: Sequence[tuple[bytes, bytes]], scheme: bytes, *, ended: bo
     pseudo, lines = _split(fields)
     method, authority = pseudo.get(b":method", b""), pseudo.get(b":authority")
     if method == b"CONNECT" and b":protocol" not in pseudo:
-        raise StatusError(403, "Forbidden", "this bastion opens no tunnels: CONNECT is not served")
+        raise error_of(METHOD_NOT_SERVED, "this bastion opens no tunnels: CONNECT is not served", code=403)
     if pseudo.get(b":scheme") != scheme:
         # what a client of a forward proxy sends, over TLS, for a URL that begins with http:
-        raise bad_request("malformed request: :scheme is not that of this connection")
+        raise unreadable("malformed request: :scheme is not that of this connection")
     websocket = b":protocol" in pseudo
     if websocket:
         lines += _handshake(pseudo, lines, key, ended=ended)
@@ -63,14 +64,14 @@ def translate(fields: Sequence[tuple[bytes, bytes]], scheme: bytes, *, ended: bo
         lines.append(b"content-length: 0")
     path = pseudo.get(b":path", b"")
     if path[:1] != b"/":
-        raise bad_request("malformed request: :path must begin with /")
+        raise unreadable("malformed request: :path must begin with /")
     lines.insert(0, b"%b %b HTTP/1.1" % (method, path))
     if authority is not None:
         lines.insert(1, b"host: %b" % authority)
     head = b"\r\n".join(lines)
     # a field is one line: what ends a line within one would make two of it
     if head.count(b"\n") != len(lines) - 1 or head.count(b"\r") != len(lines) - 1:
-        raise bad_request("malformed request: a control character")
+        raise unreadable("malformed request: a control character")
     return Translated(head + b"\r\n\r\n", websocket)
 
 
@@ -82,7 +83,7 @@ def _split(fields: Sequence[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], l
         if name[:1] == b":":
             # RFC 9113, 8.3: before all other fields, each once, none that is not defined
             if name in pseudo or name not in _PSEUDO or lines or cookies:
-                raise bad_request("malformed request: a pseudo-field that is late, unknown or there twice")
+                raise unreadable("malformed request: a pseudo-field that is late, unknown or there twice")
             pseudo[name] = value
         elif name == b"cookie":
             cookies.append(value)
@@ -90,10 +91,10 @@ def _split(fields: Sequence[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], l
             _check_host(value, pseudo)
         else:
             if name in _OF_A_CONNECTION or (name == b"te" and value.lower() != b"trailers"):
-                raise bad_request("malformed request: a field that is for one connection alone")
+                raise unreadable("malformed request: a field that is for one connection alone")
             # a colon would end the name in HTTP/1.1
             if b":" in name or name != name.lower() or value != value.strip(b" \t"):
-                raise bad_request("malformed request: a name with a capital or a colon, or a value in blanks")
+                raise unreadable("malformed request: a name with a capital or a colon, or a value in blanks")
             lines.append(b"%b: %b" % (name, value))
     if cookies:  # RFC 9113, 8.2.3: HTTP/1.1 has them in one field
         lines.append(b"cookie: %b" % b"; ".join(cookies))
@@ -103,7 +104,7 @@ def _split(fields: Sequence[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], l
 def _check_host(value: bytes, pseudo: dict[bytes, bytes]) -> None:
     """RFC 9113, 8.3.1: without :authority it is what names the host; beside it, it must say the same."""
     if pseudo.setdefault(b":authority", value).lower() != value.lower():
-        raise bad_request("malformed request: Host names another host than :authority")
+        raise unreadable("malformed request: Host names another host than :authority")
 
 
 def _has(lines: list[bytes], name: bytes) -> bool:
@@ -113,10 +114,10 @@ def _has(lines: list[bytes], name: bytes) -> bool:
 def _handshake(pseudo: dict[bytes, bytes], lines: list[bytes], key: bytes, *, ended: bool) -> list[bytes]:
     """The lines that a WebSocket's request has in HTTP/1.1 beside its own."""
     if pseudo.get(b":method") != b"CONNECT":
-        raise bad_request("malformed request: :protocol without CONNECT")
+        raise unreadable("malformed request: :protocol without CONNECT")
     if pseudo[b":protocol"] != WEBSOCKET:
-        raise StatusError(501, "NotImplemented", "the only :protocol understood is websocket")
+        raise unreadable("the only :protocol understood is websocket", code=501)
     if ended or _has(lines, b"content-length"):
-        raise bad_request("an upgrade request may have neither a body nor an expectation")
+        raise unreadable("an upgrade request may have neither a body nor an expectation")
     lines[:] = [line for line in lines if not line.startswith(b"sec-websocket-key:")]
     return [b"connection: Upgrade", b"upgrade: websocket", b"sec-websocket-key: %b" % key]

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from bastion.kube.errors import unreadable
 from bastion.kube.status import StatusError
 from bastion.network.http2.codec import Code, Codec, ConnectionFault, Pair, goaway
 from bastion.server.http1.connection import Peer
@@ -151,7 +152,7 @@ class Http2Wire(asyncio.Protocol):
             self.end_stream(stream)
             self.reset(stream, Code.CANCEL, at_once=True)
         for stream in self._waits.late_bodies(now):
-            self.body_late(stream, StatusError(408, "Timeout", "timed out waiting for the request's body"))
+            self.body_late(stream, unreadable("timed out waiting for the request's body", code=408))
         if self._waits.head_late(now) or (not self._open and self._waits.idle_late(now)):
             self._codec.end()
             self._output.flush()
