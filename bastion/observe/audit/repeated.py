@@ -1,4 +1,4 @@
-"""· The events of requests that repeat: all but ids and times is encoded once for all of them.
+"""The events of requests that repeat: all but ids and times is encoded once for all of them.
 
 Two events of a kilobyte each are written of most requests.  Many are put together at once, in one loop: one
 by one, between all else that a request needs, they cost three times as much.

@@ -166,7 +166,7 @@ class AuditTrail:
         if record.endpoint:
             pod = self._log.pod_at(record.endpoint)
             own = b"%b,%b" % (place_json(record.endpoint, pod), own)
-        if self._refusal is not None or record.outcome:
+        if self._refusal is not None or record.word is not None or record.outcome:
             own = b"%b,%b" % (own, more) if (more := annotated(self._more())) else own
         self._respond(COMPLETE, self._status(code), own)
 
@@ -222,8 +222,9 @@ class AuditTrail:
 
     def _more(self) -> list[tuple[str, str]]:
         record, more = self._record, []
-        if self._refusal is not None and self._refusal.reason:
-            more.append((f"{OWN}error", self._refusal.reason))
+        word = self._refusal.word if self._refusal is not None else record.word
+        if word is not None:
+            more += [(f"{OWN}error", word.name), (f"{OWN}hop", str(word.hop))]
         if record.outcome:
             more.append((f"{OWN}outcome", OUTCOMES.get(record.outcome, record.outcome)))
         return more

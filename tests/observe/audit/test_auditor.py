@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bastion.kube.errorwords import CONNECTION_REFUSED
 from bastion.kube.requestinfo import api_call, parse_proxied
 from bastion.kube.status import StatusError, forbidden, unauthorized
 from bastion.kube.user import User
@@ -151,6 +152,7 @@ def test_a_refusal_is_told_in_the_words_that_the_client_got(level: str) -> None:
         trail.decided("", allowed=False)
         assert record.info is not None
         error = forbidden("jane", record.info.attributes, "why")
+        error.word = CONNECTION_REFUSED
         said.append(json.loads(error.body()))
         trail.refused(error)
         trail.started(403)
@@ -159,6 +161,8 @@ def test_a_refusal_is_told_in_the_words_that_the_client_got(level: str) -> None:
     said: list[Any] = []
     _, started, complete = Way(Policy((Rule(level),))).serve(act)
     assert started["annotations"]["authorization.k8s.io/decision"] == "forbid"
+    assert complete["annotations"]["bastion.dev/error"] == "ConnectionRefused"
+    assert complete["annotations"]["bastion.dev/hop"] == "endpoint"
     status = {name: value for name, value in said[0].items() if name not in ("kind", "apiVersion")}
     assert started["responseStatus"] == complete["responseStatus"] == status
     assert complete.get("responseObject") == (said[0] if level == "RequestResponse" else None)
