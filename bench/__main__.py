@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn, Protocol
 
 from bench import (
+    audit,
     front,
     ground,
     html,
@@ -42,6 +43,7 @@ SUITES: dict[str, Suite] = {
     "peers": peers,
     "memory": memory,
     "html": html,
+    "audit": audit,
     "node": node,
     "reviews": reviews,
     "scale": scale,
