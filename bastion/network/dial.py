@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from bastion.kube.endpoint import KUBELET, Endpoint
+from bastion.kube.errorwords import CERTIFICATE_NOT_TRUSTED
 from bastion.network.addresses import DialPolicy
 from bastion.network.errors import DialError
 from bastion.network.sockets import prepare
@@ -80,6 +81,10 @@ class Dialer:
                 f"dial {endpoint}: timed out after {self.connect_timeout if reached else patience:g} s",
                 silent=not reached,
             ) from error
+        except (LookupError, ValueError) as error:  # SSLCertVerificationError is one of these
+            raise DialError(
+                f"dial {endpoint}: TLS: {_untrusted(error, endpoint)}", CERTIFICATE_NOT_TRUSTED
+            ) from error
         except ssl.SSLError as error:
             raise DialError(f"dial {endpoint}: TLS handshake failed: {_tls_cause(error)}") from error
         except (OSError, ConnectionError) as error:
@@ -104,7 +109,7 @@ class Dialer:
             if endpoint.tls is None:
                 _, protocol = await loop.create_connection(factory, sock=sock)
                 return protocol
-            context = self._tls.context(endpoint.tls)
+            context = await self._tls.context(endpoint.tls)
             if context.verify_mode == ssl.CERT_NONE:
                 self._say_unverified(endpoint)
             protocol = factory()
@@ -140,7 +145,12 @@ def _cause(error: OSError) -> str:
     return os.strerror(error.errno).lower()
 
 
+def _untrusted(error: LookupError | ValueError, endpoint: Endpoint) -> str:
+    if not isinstance(error, ssl.SSLCertVerificationError):
+        return f"no authority to verify it: {error.args[0]}"
+    name = (endpoint.tls.server_name if endpoint.tls is not None else "") or endpoint.address
+    return f"certificate verification failed for {name}: {error.verify_message}"
+
+
 def _tls_cause(error: ssl.SSLError) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"certificate verification failed: {error.verify_message}"
     return (error.reason or "protocol error").lower().replace("_", " ")

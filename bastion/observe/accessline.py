@@ -60,6 +60,7 @@ class Context(msgspec.Struct, omit_defaults=True, gc=False):
     name: str = ""
     host: str = ""
     endpoint: str = ""
+    tls: str = ""
     word: str = ""
     hop: str = ""
     error: str = ""
@@ -70,7 +71,7 @@ class Context(msgspec.Struct, omit_defaults=True, gc=False):
     cut: bool = False
 
 
-Key = tuple[str, str, str, str, str, str, bytes, str, Word | None, str, str, str, bytes, bool]
+Key = tuple[str, str, str, str, str, str, bytes, str, str, Word | None, str, str, str, bytes, bool]
 
 
 def access_line(record: Record, msg: str = ENDED) -> bytes:
@@ -85,7 +86,7 @@ def _end_of(record: Record) -> bytes:
     repeated = record.repeated
     if repeated is None or record.cause or record.outcome:
         return _cached(key_of(record))
-    varying = record.endpoint, is_ours(record.audit_id)
+    varying = record.endpoint, record.tls, is_ours(record.audit_id)
     end = repeated.ends.get(varying)
     if end is None:
         if len(repeated.ends) >= MOST_KEPT:
@@ -123,6 +124,7 @@ def key_of(record: Record) -> Key:
         attributes.name,
         record.host,
         record.endpoint,
+        record.tls,
         record.word,
         record.error,
         record.cause,
@@ -133,8 +135,8 @@ def key_of(record: Record) -> Key:
 
 
 def context_of(key: Key) -> Context:
-    user, acting, verb, resource, namespace, name, host, endpoint, word = key[:9]
-    error, cause, outcome, client, ours = key[9:]
+    user, acting, verb, resource, namespace, name, host, endpoint, tls, word = key[:10]
+    error, cause, outcome, client, ours = key[10:]
     return Context(
         user=user,
         actingAs=acting,
@@ -144,6 +146,7 @@ def context_of(key: Key) -> Context:
         name=name,
         host=host.decode("utf-8", "replace"),
         endpoint=endpoint,
+        tls=tls,
         word=word.name if word is not None else "",
         hop=word.hop if word is not None else "",
         error=error,
