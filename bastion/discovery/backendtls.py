@@ -7,11 +7,13 @@ A BackendTLSPolicy decides first, then the annotations of the Service or pod, th
 from __future__ import annotations
 
 import msgspec
+from msgspec import structs
 
 from bastion.discovery.catalog import Catalog, Key
 from bastion.discovery.policy import policy_of
+from bastion.discovery.ports import Spoken
 from bastion.kube.annotations import BackendProtocol
-from bastion.kube.endpoint import BACKENDS, TLSProfile, config_maps
+from bastion.kube.endpoint import BACKENDS, EITHER, HTTP2, TLSProfile, config_maps
 
 IDENTITY = "backends"  # the client certificate, where there is one
 
@@ -50,16 +52,22 @@ class BackendTrust:
             if before.get(key) != policies.get(key):
                 self._catalog.forget_service(key)
 
-    def of_service(self, key: Key, port: str, *, spoken: bool, plain: bool) -> TLSProfile | None:
-        """`spoken`: the id or the port says that it speaks TLS; `plain`: the id says that it does not."""
+    def of_service(self, key: Key, port: str, said: Spoken, *, plain: bool) -> Spoken:
+        """`said` is what the id and the port say; `plain`: the id says that no TLS is spoken."""
         for policy in () if plain else self.policies.get(key, ()):
             if policy.port in ("", port):
-                return TLSProfile(policy.authority, self._identity, policy.hostname)
-        return self._said("services", key, f"{key[1]}.{key[0]}.svc") if spoken else None
+                alpn = said.tls.alpn if said.tls is not None else (HTTP2,) if said.h2c else EITHER
+                return Spoken(TLSProfile(policy.authority, self._identity, policy.hostname, alpn))
+        return self._trusted(said, "services", key, f"{key[1]}.{key[0]}.svc")
 
-    def of_pod(self, key: Key, *, spoken: bool) -> TLSProfile | None:
+    def of_pod(self, key: Key, said: Spoken) -> Spoken:
         """Its certificate is for its address, where the pod does not say another name."""
-        return self._said("pods", key, "") if spoken else None
+        return self._trusted(said, "pods", key, "")
+
+    def _trusted(self, said: Spoken, resource: str, key: Key, name: str) -> Spoken:
+        if said.tls is None:
+            return said
+        return Spoken(structs.replace(self._said(resource, key, name), alpn=said.tls.alpn))
 
     @property
     def _identity(self) -> str:

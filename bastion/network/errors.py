@@ -43,6 +43,12 @@ class SendError(NetworkError):
     word = CLOSED_BEFORE_ANSWER
 
 
+class NotProcessed(SendError):
+    """The backend has said that it did nothing of the request (RFC 9113, 8.7): it may be sent again,
+    whatever it is.
+    """
+
+
 class ReceiveError(NetworkError):
     """The response was cut short, or is not HTTP."""
 

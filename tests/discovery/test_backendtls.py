@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from bastion.cluster.errors import ApiError
 from bastion.discovery.backendpolicies import EVERY, PATH, BackendPolicies, policies_in
@@ -14,7 +15,7 @@ from bastion.discovery.backendtls import IDENTITY, BackendTrust, Flags
 from bastion.discovery.bundles import FRESH, Bundles
 from bastion.discovery.resolver import Resolver
 from bastion.discovery.zone import zone_of
-from bastion.kube.endpoint import BACKENDS, SYSTEM, TLSProfile, config_maps
+from bastion.kube.endpoint import BACKENDS, HTTP1, SYSTEM, TLSProfile, config_maps
 from bastion.kube.target import parse_target
 from bastion.network.addresses import DialPolicy
 from bastion.runtime.turns import Asker
@@ -57,7 +58,9 @@ def resolver(flags: Flags, annotations: dict[str, str]) -> tuple[Resolver, Backe
 
 
 def profile(of: Resolver, id: str, resource: str = "services") -> TLSProfile | None:
-    return of.resolve(parse_target(resource, "ns", id)).endpoints[0].tls
+    """Without what is spoken over it."""
+    tls = of.resolve(parse_target(resource, "ns", id)).endpoints[0].tls
+    return structs.replace(tls, alpn=HTTP1) if tls is not None else None
 
 
 @pytest.mark.parametrize(

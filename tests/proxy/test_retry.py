@@ -6,7 +6,13 @@ import itertools
 
 import pytest
 
-from bastion.network.errors import DialError, NetworkError, ReceiveError, SendError, UpstreamTimeout
+from bastion.network.errors import (
+    DialError,
+    NetworkError,
+    ReceiveError,
+    SendError,
+    UpstreamTimeout,
+)
 from bastion.proxy.forward import unreachable
 from bastion.proxy.retry import may_resend
 

@@ -59,7 +59,7 @@ class OrdinaryReader:
 
     def __init__(self, lines: LineTable | None = None) -> None:
         """`lines`: what becomes of one."""
-        self._lines = lines or response_lines(field_of)
+        self._lines = lines if lines is not None else response_lines(field_of)
         self._beginnings: FairTable[tuple[bytes, ...], Beginning] = FairTable(MOST)
 
     def read(self, data: bytes, owner: Hashable, noted: list[Field] | None = None) -> Ordinary | None:
