@@ -36,6 +36,7 @@ DECIDING = HOP_BY_HOP | frozenset(
         b"cookie",
         b"sec-websocket-protocol",
         b"sec-websocket-key",
+        b"content-type",  # whether a form could have sent it
         # where it comes from
         b"x-forwarded-for",
         b"x-forwarded-host",
