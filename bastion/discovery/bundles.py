@@ -39,13 +39,13 @@ class Bundles:
         self._now = asyncio.get_running_loop().time
 
     async def bundle(self, namespace: str, name: str) -> bytes:
-        """PEM.  Raises LookupError that says why there is none."""
+        """PEM.  Raises ValueError that says why there is none."""
         key = (namespace, name)
         known = self._known.get(key)
         if known is None or self._now() - known.read >= FRESH:
             known = await self._read_once(key)
         if known.why:
-            raise LookupError(f"ConfigMap {namespace}/{name}: {known.why}")
+            raise ValueError(f"ConfigMap {namespace}/{name}: {known.why}")
         return known.pem
 
     async def _read_once(self, key: tuple[str, str]) -> Bundle:

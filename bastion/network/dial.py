@@ -81,10 +81,8 @@ class Dialer:
                 f"dial {endpoint}: timed out after {self.connect_timeout if reached else patience:g} s",
                 silent=not reached,
             ) from error
-        except (LookupError, ValueError) as error:  # SSLCertVerificationError is one of these
-            raise DialError(
-                f"dial {endpoint}: TLS: {_untrusted(error, endpoint)}", CERTIFICATE_NOT_TRUSTED
-            ) from error
+        except ValueError as error:  # SSLCertVerificationError is one
+            raise DialError(f"dial {endpoint}: {_untrusted(error)}", CERTIFICATE_NOT_TRUSTED) from error
         except ssl.SSLError as error:
             raise DialError(f"dial {endpoint}: TLS handshake failed: {_tls_cause(error)}") from error
         except (OSError, ConnectionError) as error:
@@ -145,11 +143,10 @@ def _cause(error: OSError) -> str:
     return os.strerror(error.errno).lower()
 
 
-def _untrusted(error: LookupError | ValueError, endpoint: Endpoint) -> str:
-    if not isinstance(error, ssl.SSLCertVerificationError):
-        return f"no authority to verify it: {error.args[0]}"
-    name = (endpoint.tls.server_name if endpoint.tls is not None else "") or endpoint.address
-    return f"certificate verification failed for {name}: {error.verify_message}"
+def _untrusted(error: ValueError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"TLS handshake failed: certificate verification failed: {error.verify_message}"
+    return f"TLS: no authority to verify its certificate: {error}"
 
 
 def _tls_cause(error: ssl.SSLError) -> str:

@@ -32,7 +32,7 @@ class Contexts:
         return self._backends.kubelet()
 
     async def backend(self, profile: TLSProfile, alpn: tuple[str, ...]) -> ssl.SSLContext:
-        """As requests verify it.  Raises LookupError or ValueError."""
+        """As requests verify it.  Raises ValueError."""
         return await self._backends.context(replace(profile, alpn=alpn or profile.alpn))
 
     def of(self, settings: TLSConfig, alpn: tuple[str, ...] = ()) -> ssl.SSLContext:

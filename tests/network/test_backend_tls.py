@@ -66,7 +66,7 @@ def certificate(
     return CertificatePair(pem(issued), key)
 
 
-REFUSED = (DialError, ValueError, LookupError)
+REFUSED = (DialError, ValueError, ValueError)
 
 
 class Maps:
@@ -77,7 +77,7 @@ class Maps:
 
     async def bundle(self, namespace: str, name: str) -> bytes:
         if self.pem is None:
-            raise LookupError(f"ConfigMap {namespace}/{name}: it is not there")
+            raise ValueError(f"ConfigMap {namespace}/{name}: it is not there")
         return self.pem
 
 

@@ -25,7 +25,7 @@ MOST = 1024  # contexts of backends
 
 class Contexts(Protocol):
     async def context(self, profile: TLSProfile) -> ssl.SSLContext:
-        """The one for new connections.  Raises LookupError or ValueError where its authority is not known."""
+        """The one for new connections.  Raises ValueError where its authority is not known."""
         ...
 
 
@@ -33,13 +33,13 @@ class Bundles(Protocol):
     """Authorities that ConfigMaps hold."""
 
     async def bundle(self, namespace: str, name: str) -> bytes:
-        """PEM.  Raises LookupError."""
+        """PEM.  Raises ValueError."""
         ...
 
 
 class NoBundles:
     async def bundle(self, namespace: str, name: str) -> bytes:
-        raise LookupError(f"ConfigMap {namespace}/{name}: ConfigMaps are not read here")
+        raise ValueError(f"ConfigMap {namespace}/{name}: ConfigMaps are not read here")
 
 
 class BackendFiles(NamedTuple):
@@ -90,7 +90,7 @@ class ClientTLS:
             return ()
         namespace, _, names = authority.removeprefix(CONFIG_MAPS).partition("/")
         if not names:
-            raise LookupError("its BackendTLSPolicy asks for what cannot be verified here")
+            raise ValueError("its BackendTLSPolicy asks for what cannot be verified here")
         return tuple([await self._bundles.bundle(namespace, name) for name in names.split(",")])
 
 
