@@ -11,6 +11,8 @@ from bastion.kube.errorwords import (
     CONNECTION_REFUSED,
 )
 
+NOT_DIALLED = "address not allowed: not one that this bastion may dial (--allow-target-cidr)"
+
 
 class NetworkError(Exception):
     """The message is one for the client: an address and a cause, never bytes of either side."""

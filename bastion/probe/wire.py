@@ -55,7 +55,7 @@ async def open_wire(
 ) -> Wire:
     """`settings` None: plain text; `server_name` empty: the address.
 
-    Raises NetworkError, and OSError, ValueError where a connection, a handshake or a file
+    Raises NetworkError, and OSError or ValueError where a connection, a handshake or a file
     fails.
     """
     context = None

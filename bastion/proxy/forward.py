@@ -8,7 +8,7 @@ from functools import partial
 
 from bastion.kube.annotations import EndpointPolicy
 from bastion.kube.endpoint import Endpoint
-from bastion.kube.errors import UNREACHED, error_of, overloaded, too_large
+from bastion.kube.errors import overloaded, too_large
 from bastion.kube.status import StatusError
 from bastion.message.answers import ClientResponse, Policy, RequestContext, present
 from bastion.message.mount import Mount
@@ -26,6 +26,7 @@ from bastion.proxy.router import Route
 from bastion.proxy.sending import Begun, Sending, Ways, wish_of
 from bastion.proxy.streams import UnderWay
 from bastion.proxy.turns import Turns
+from bastion.proxy.unreached import unreachable
 from bastion.proxy.waiting import Place, Upload
 from bastion.runtime.limits import Shares
 from bastion.runtime.turns import Key
@@ -86,7 +87,7 @@ class Forwarder:
             try:
                 trip, answer = await sending.response(begun, record, under_way)
             except NetworkError as error:
-                raise unreachable(error) from error
+                raise unreachable(error, route, sending.tried) from error
             finally:
                 if upload is None:
                     self._waiting.leave(route.key, asker)
@@ -242,7 +243,3 @@ def timeouts_of(policy: EndpointPolicy, flags: Timeouts) -> Timeouts | None:
         response_header=_bounded(policy.response_timeout, flags.response_header),
         response_idle=_bounded(policy.idle_timeout, flags.response_idle),
     )
-
-
-def unreachable(error: NetworkError) -> StatusError:
-    return error_of(error.word, UNREACHED, str(error))

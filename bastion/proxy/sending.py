@@ -141,6 +141,11 @@ class Sending:
                 trip.close(clean=False)
             trip = None
 
+    @property
+    def tried(self) -> int:
+        """How many endpoints."""
+        return self._attempts.tried
+
     def failed(self) -> None:
         """Its response ended too early, or none came."""
         self._ways.balancer.failed(self.slot, self._asker, self._ways.now(), dialled=True)

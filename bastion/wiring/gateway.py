@@ -23,6 +23,7 @@ from bastion.proxy.directcall import DirectCalls
 from bastion.proxy.drain import Drains
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.gateway import Gateway
+from bastion.proxy.nearnames import NearNames
 from bastion.proxy.origin import Origins
 from bastion.proxy.passthrough import PassThrough
 from bastion.proxy.plan import Plans
@@ -96,6 +97,7 @@ class Parts:
     observer: Observer
     credentials: CredentialReader
     version: Callable[[], Awaitable[bytes]]
+    near: NearNames
     plans: Plans | None
     passing: Passing | None = None
 
@@ -115,6 +117,7 @@ def gateway_of(config: Config, parts: Parts) -> Gateway:
         withheld=withheld_of(access.authenticators.headers, config.serving.allow_request_headers),
         pass_through=parts.passing.pass_through if parts.passing is not None else None,
         plans=parts.plans,
+        near=parts.near,
     )
 
 

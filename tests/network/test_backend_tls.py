@@ -66,7 +66,7 @@ def certificate(
     return CertificatePair(pem(issued), key)
 
 
-REFUSED = (DialError, ValueError, ValueError)
+REFUSED = (DialError, ValueError)
 
 
 class Maps:
