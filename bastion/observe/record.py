@@ -23,11 +23,11 @@ MOST_KEPT = 16  # texts, and series, of what many exchanges have in common
 
 
 class Repeated(msgspec.Struct):
-    """What observers made of what many exchanges have in common: ends of lines by endpoint, series by code,
+    """What observers made of what many exchanges have in common: texts of a line by endpoint, series by code,
     and of audit events what they are about and, by code and endpoint, their texts.
     """
 
-    ends: dict[tuple[str, bool], bytes] = msgspec.field(default_factory=dict)
+    texts: dict[str, tuple[bytes, bytes]] = msgspec.field(default_factory=dict)
     series: dict[int, tuple[list[float], list[float]]] = msgspec.field(default_factory=dict)
     audited: Subject | None = None  # None where nothing is audited
     events: dict[tuple[int, str], Template] = msgspec.field(default_factory=dict)
