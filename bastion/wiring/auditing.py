@@ -96,9 +96,14 @@ async def open_audit(settings: Settings, catalog: Catalog, output: int, stack: A
         counts,
         PodNames(catalog),
         awaited=awaited,
+        gathers=not settings.log_path or settings.log_mode == BATCH,
         strict=STRICT in (settings.log_mode, settings.webhook_mode),
     )
-    return Auditing(Audit(log) if outlets or awaited is not None else None, counts, (followed,))
+    if not outlets and awaited is None:
+        return Auditing(None, counts, (followed,))
+    audit = Audit(log)
+    stack.callback(audit.flush)
+    return Auditing(audit, counts, (followed,))
 
 
 async def _open_webhook(settings: Settings, counts: AuditCounts, stack: AsyncExitStack) -> Delivery | None:
