@@ -175,7 +175,7 @@ def with_proxied_paths(schema: Schema) -> Schema:
     }
     return {
         **schema,
-        "paths": {**schema["paths"], **_paths(), "/why": {"get": WHY}},
+        "paths": {**schema["paths"], **_paths(), **_why()},
         "components": {
             **components,
             **{kind: {**components.get(kind, {}), **entries} for kind, entries in added.items()},
@@ -193,7 +193,7 @@ def _parameter(name: str, description: str, *, required: bool = False) -> Schema
     }
 
 
-WHY: Schema = {
+_WHY: Schema = {
     "operationId": "why",
     "summary": "What would be done with a request, and why",
     "description": (
@@ -215,6 +215,14 @@ WHY: Schema = {
         "default": ERROR_ANSWER,
     },
 }
+
+
+def _why() -> Schema:
+    own = "`/why` in the form that is the bastion's own with `--pass-through`, too."
+    return {
+        "/why": {"get": _WHY},
+        "/.bastion/why": {"get": {**_WHY, "operationId": "bastionWhy", "description": own}},
+    }
 
 
 def _paths() -> Schema:
