@@ -17,6 +17,7 @@ from bastion.network.connections import ConnectionPool
 from bastion.network.http1.connection import Connection
 from bastion.network.transport import Transport
 from bastion.observe.observer import Observer
+from bastion.observe.record import tls_word
 from bastion.proxy.admission import Admitted
 from bastion.proxy.envelope import backend_lines, head_of
 from bastion.proxy.exchange import Exchange
@@ -63,6 +64,9 @@ class Direct(UnderWay, kw_only=True):
     def hand_over(self) -> None:
         """To a task, which goes on from here."""
         if self.task is None:
+            audit, record = self.shared.audit, self.record
+            if audit is not None and record.trail is None:
+                self.exchange.trail = audit.again(record, self.plan.target)
             self.task = self.exchange.go_on()
             self.task.add_done_callback(self._over)
 
@@ -139,8 +143,6 @@ class DirectDelivery:
     def begin(self, exchange: Exchange, plan: Plan) -> bool:
         """False where it is a task's from the start: then nothing was done."""
         asker = plan.asker
-        if self.audit is not None and not self.audit.holds(plan.audited):
-            return False
         if self._crowded() or not self.places.enter(asker):
             return False
         route = self._router.at_once(plan.led)
@@ -150,8 +152,6 @@ class DirectDelivery:
         now = self._now()
         slot = self.balancer.choose(route, asker, now, client=plan.begun.client, resendable=True)
         record = plan.begun.again(exchange.audit_id, "upstream")
-        if self.audit is not None:
-            record.trail = exchange.trail = self.audit.again(record, plan.target, plan.audited)
         direct = Direct(
             self._streams,
             exchange,
@@ -165,6 +165,8 @@ class DirectDelivery:
             slot=slot,
         )
         exchange.direct = direct
+        if self.audit is not None and self.audit.announces(record):
+            exchange.trail = self.audit.again(record, plan.target)
         self._streams.enter(direct)
         connection = self.pool.take(slot.endpoint, plan.envelope.owner)
         if connection is None:
@@ -172,6 +174,8 @@ class DirectDelivery:
             return True
         direct.connection = connection
         record.endpoint = connection.place
+        if slot.endpoint.tls is not None:
+            record.tls = tls_word(slot.endpoint)
         connection.begin_directly(self._head(exchange, plan, route), direct, now, self._transport.timeouts)
         return True
 
