@@ -54,7 +54,7 @@ class Checks:
         self._context = context
         self._dialer = Dialer(DialPolicy(EVERYWHERE), self, deadlines, CONNECT, prepare)
 
-    def context(self, profile: TLSProfile) -> ssl.SSLContext:
+    async def context(self, profile: TLSProfile) -> ssl.SSLContext:
         """Of `network.tls.contexts.Contexts`."""
         return self._context()
 
