@@ -9,7 +9,7 @@ import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -84,7 +84,7 @@ class Http2Recorder:
         answer = connection.reader.answer(stream)
         while not answer.end:
             await asyncio.sleep(0.001)
-        head = answer.raw
+        head = answer.raw[0]
         pseudo = {name: value for name, value in head if name[:1] == b":"}
         fields = [(name, value) for name, value in head if name[:1] != b":"]
         [nonce] = [value for name, value in fields if name == b"x-nonce"]
@@ -115,7 +115,7 @@ def test_the_same_arrives_whatever_versions_are_between(served: Bastion) -> None
             recorder(OVER1.address) as over1,
             backend.serving(OVER2.address, PORT),
             http1(served) as old,
-            client(served.port, served.trust) as new,
+            client(served.port) as new,
         ):
             chance = Random("differential over HTTP/2")
             for number in range(REQUESTS):
@@ -201,14 +201,9 @@ async def _ask_http1(
 # --- what holds for a request holds for a stream
 
 
-async def _talk(bastion: Bastion, work: Callable[[Client], object]) -> None:
-    async with client(bastion.port, bastion.trust) as one:
-        await work(one)  # type: ignore[misc]
-
-
 def test_users_on_one_connection_are_kept_apart(served: Bastion) -> None:
     async def main() -> None:
-        async with recorder(OVER1.address), client(served.port, served.trust) as one:
+        async with recorder(OVER1.address), client(served.port) as one:
             nonce = ("x-nonce", "users")
             answers = await asyncio.gather(
                 one.ask(request(OVER1.path("/"), "GET", nonce)),
@@ -223,7 +218,7 @@ def test_users_on_one_connection_are_kept_apart(served: Bastion) -> None:
 
 def test_the_log_and_the_metrics_say_so(served: Bastion) -> None:
     async def main() -> str:
-        async with recorder(OVER1.address), client(served.port, served.trust) as one:
+        async with recorder(OVER1.address), client(served.port) as one:
             answer = await one.ask(request(OVER1.path("/"), "GET", ("x-nonce", "log")))
             text = (await one.ask(request("/.bastion/metrics"))).body.decode()
             assert "bastion_client_http2_connections 1" in text
@@ -236,7 +231,7 @@ def test_limits_of_a_user_count_streams(tmp_path: Path, cluster: Cluster) -> Non
     async def main() -> None:
         place = cluster.pod()
         with serving(cluster, tmp_path, "--max-exchanges-per-user", 5) as small:
-            async with _silent(place.address), client(small.port, small.trust) as one:
+            async with _silent(place.address), client(small.port) as one:
                 streams = [one.stream() for _ in range(8)]
                 for stream in streams:
                     await one.say(f.headers(stream, request(place.path("/"))))
@@ -263,7 +258,7 @@ async def _silent(address: str) -> AsyncIterator[None]:
 
 def test_it_can_be_switched_off(tmp_path: Path, cluster: Cluster) -> None:
     async def main(port: int) -> None:
-        async with client(port, cluster.trust):
+        async with client(port):
             raise AssertionError("HTTP/2 was agreed on")
 
     with serving(cluster, tmp_path, "--http2=false") as old, pytest.raises(AssertionError) as raised:
@@ -276,7 +271,7 @@ def test_it_can_be_switched_off(tmp_path: Path, cluster: Cluster) -> None:
 
 def test_a_websocket_over_a_stream(served: Bastion) -> None:
     async def main() -> None:
-        async with _websockets(OVER1.address) as heads, client(served.port, served.trust) as one:
+        async with _websockets(OVER1.address) as heads, client(served.port) as one:
             stream = one.stream()
             asked = [
                 (":method", "CONNECT"),
@@ -306,7 +301,7 @@ def test_a_websocket_over_a_stream(served: Bastion) -> None:
 
 def test_a_refused_websocket_gets_nothing_of_what_came_early(served: Bastion) -> None:
     async def main() -> None:
-        async with _websockets(OVER1.address, refuse=True) as heads, client(served.port, served.trust) as one:
+        async with _websockets(OVER1.address, refuse=True) as heads, client(served.port) as one:
             stream = one.stream()
             asked = [
                 (":method", "CONNECT"),

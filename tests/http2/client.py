@@ -17,6 +17,7 @@ class Client:
         self._incoming = reader
         self._writer = writer
         self._next = 1
+        self._sent = 0  # bytes of bodies
         self._moved = asyncio.Event()
         self._task = asyncio.ensure_future(self._read())
 
@@ -37,21 +38,33 @@ class Client:
 
     async def ask(self, fields: f.Pairs, body: bytes | None = None) -> f.Answer:
         stream = self.stream()
-        pieces = [body[at : at + 16384] for at in range(0, len(body), 16384)] if body else []
-        await self.say(
-            f.headers(stream, fields, end=body is None),
-            *(f.data(stream, piece) for piece in pieces),
-            *([f.data(stream, b"", end=True)] if body is not None else []),
-        )
+        await self.say(f.headers(stream, fields, end=body is None))
         answer = self.reader.answer(stream)
+        for at in range(0, len(body or b""), 16384):
+            piece = (body or b"")[at : at + 16384]
+            await self.until(lambda at=at, piece=piece: answer.end or self._room(stream, at) >= len(piece))  # type: ignore[misc]
+            self._sent += len(piece)
+            await self.say(f.data(stream, piece))
+        if body is not None and not answer.end:
+            await self.say(f.data(stream, b"", end=True))
         await self.until(lambda: answer.end)
         return answer
 
+    def _room(self, stream: int, sent: int) -> int:
+        """Bytes that the server's windows let through."""
+        windows = self.reader.windows
+        own = self.reader.settings.get(4, 65535) + windows.get(stream, 0) - sent
+        return min(own, 65535 + windows.get(0, 0) - self._sent)
+
     async def _read(self) -> None:
         seen: dict[int, int] = {}
+        settled = False
         try:
             while came := await self._incoming.read(65536):
                 self.reader.feed(came)
+                if self.reader.settings and not settled:
+                    settled = True
+                    self._writer.write(f.frame(f.SETTINGS, f.ACK))
                 for stream, answer in list(self.reader.answers.items()):
                     fresh = len(answer.body) - seen.get(stream, 0)
                     if fresh and not answer.end:
@@ -72,12 +85,12 @@ class Client:
 
 
 @contextlib.asynccontextmanager
-async def client(port: int, trust: ssl.SSLContext, address: str = "127.0.0.1") -> AsyncIterator[Client]:
-    """`trust` is not changed."""
+async def client(port: int) -> AsyncIterator[Client]:
+    """Of the server on loopback, whoever it says it is."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_alpn_protocols(["h2"])
-    reader, writer = await asyncio.open_connection(address, port, ssl=context)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
     tls = writer.get_extra_info("ssl_object")
     assert tls.selected_alpn_protocol() == "h2"
     one = Client(reader, writer)

@@ -90,7 +90,7 @@ class Answer:
     body: bytes = b""
     end: str = ""
     reset: str = ""
-    raw: list[tuple[bytes, bytes]] = field(default_factory=list)  # the first head, as it came
+    raw: list[list[tuple[bytes, bytes]]] = field(default_factory=list)  # the heads, as they came
 
     @property
     def status(self) -> int:
@@ -149,7 +149,7 @@ class Reader:
                 fields = self.decoder.decode(self._block, raw=True)
                 self._block = b""
                 answer = self.answer(stream)
-                answer.raw = answer.raw or [(bytes(name), bytes(value)) for name, value in fields]
+                answer.raw.append([(bytes(name), bytes(value)) for name, value in fields])
                 answer.heads.append({n.decode("latin-1"): v.decode("latin-1") for n, v in fields})
         if kind in (DATA, HEADERS) and flags & END_STREAM:
             self.answer(stream).end = "whole"
