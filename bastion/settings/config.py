@@ -18,7 +18,7 @@ from bastion.settings.options import Options
 from bastion.settings.passthrough import PassThrough
 from bastion.settings.probing import Probing
 from bastion.settings.sections import Lifetimes, Limits, Serving, Source, StreamLimits, Timeouts
-from bastion.settings.targets import Kubelet, Targets
+from bastion.settings.targets import BackendTLS, Kubelet, Targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,7 @@ class Config:
     timeouts: Timeouts
     limits: Limits
     targets: Targets
+    backend_tls: BackendTLS
     kubelet: Kubelet
     pass_through: PassThrough
     probing: Probing
