@@ -377,3 +377,22 @@ def test_one_that_is_well_is_taken_for_what_cannot_be_sent_again(tls: Any) -> No
             assert server.connections == 1
 
     run(main())
+
+
+def test_where_kept_connections_are_ended_soon_what_may_not_be_sent_twice_gets_a_new_one() -> None:
+    async def main() -> None:
+        async with backend(EMPTY, then="close") as server, wire() as (transport, pool):
+            endpoint = server.endpoint()
+            connection = await answered(transport, pool, endpoint)
+            pool.release(connection, clean=True)
+            await until(lambda: not pool.statistics().idle)
+            async with backend(EMPTY, EMPTY) as other:
+                steady = other.endpoint()
+                for to in (endpoint, steady):
+                    kept = await answered(transport, pool, to)
+                    pool._keep(kept)
+                assert pool.take(endpoint, sure=True) is None
+                assert pool.take(endpoint) is not None
+                assert pool.take(steady, sure=True) is not None
+
+    run(main())
