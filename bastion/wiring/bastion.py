@@ -31,7 +31,7 @@ from bastion.wiring.probes import HubProbes
 from bastion.wiring.probing import open_probing
 from bastion.wiring.serving import OwnPages, Serving, open_files, serving
 from bastion.wiring.signin import signing_in
-from bastion.wiring.site import site_of
+from bastion.wiring.site import Seen, site_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         )
         probing = await open_probing(config, cluster, parts, stack)
         probes = HubProbes(probing.hub, probing.sweeper, asyncio.get_running_loop().time)
-        site = site_of(config, cluster, parts, probes)
+        site = site_of(config, parts, Seen(cluster, probes, observing.recent))
         own = OwnPages(cluster.readiness(), probing.pages, site)
         served = serving(config, parts, observing, deadlines, own)
         measured = Sources(cluster, access, backends, long, observing, served, passing=passing)

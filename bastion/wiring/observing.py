@@ -12,6 +12,7 @@ from bastion.observe.expiry import Expiry, certificates_of
 from bastion.observe.logs import access_lines
 from bastion.observe.metrics import Metrics, Renderer
 from bastion.observe.observer import Observer
+from bastion.observe.recent import Recent
 from bastion.observe.requests import Requests
 from bastion.observe.signins import SignIns
 from bastion.settings.config import Config
@@ -25,6 +26,7 @@ class Observing:
 
     log: AccessLog
     requests: Requests
+    recent: Recent
     sign_ins: SignIns
     expiry: Expiry
     observer: Observer
@@ -40,6 +42,7 @@ async def open_observing(
     lines = access_lines(config.observing.log_format, access_log)
     log = await stack.enter_async_context(AccessLog(access_log, lines))
     requests, sign_ins = Requests(config.observing.metrics_targets), SignIns(time.monotonic)
+    recent = Recent()
     certificates = certificates_of(
         config.serving, config.authentication, config.kubelet, lambda: access.certificates
     )
@@ -51,7 +54,8 @@ async def open_observing(
         requests=requests,
         sign_ins=sign_ins,
         expiry=expiry,
-        observer=Observer((log, requests)),
+        recent=recent,
+        observer=Observer((log, requests, recent)),
         page_observer=Observer((log, requests, sign_ins)),
         metrics=metrics,
         renderer=Renderer(await open_exposition(config.observing, metrics, stack)),

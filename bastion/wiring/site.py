@@ -11,16 +11,22 @@ from dataclasses import dataclass
 
 from bastion.http.ownpaths import PREFIX
 from bastion.kube.attributes import Attributes
+from bastion.observe.recent import Recent
 from bastion.proxy.identified import Identification
 from bastion.settings.config import Config
 from bastion.web.addresses import Addresses
 from bastion.web.frame import LINKS, OPS, Frame
-from bastion.web.openable.listing import Openable
+from bastion.web.live.events import EVERY, Events
+from bastion.web.openable.listing import REMEMBERED, Openable
+from bastion.web.permitted import Permitted
 from bastion.web.portal.inventory import Inventory
 from bastion.web.portal.page import Portal
 from bastion.web.reader import Reader, Readers
 from bastion.web.refusals import Refusals
 from bastion.web.site import Site
+from bastion.web.streamlist import StreamList
+from bastion.web.target.page import TargetPage
+from bastion.web.target.view import Views
 from bastion.wiring.cluster import Cluster
 from bastion.wiring.gateway import Parts
 from bastion.wiring.probes import HubProbes
@@ -50,20 +56,65 @@ class Frames:
         )
 
 
-def site_of(config: Config, cluster: Cluster, parts: Parts, probes: HubProbes) -> Site:
-    access, browsers = parts.access, parts.browsers
-    sessions = browsers.desk.sessions if browsers.desk is not None else None
-    root = "" if parts.passing is None else PREFIX.decode()
-    identification = Identification(parts.credentials, access.guard, access.impersonator, access.authorizer)
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the pages look at, beside what serves requests."""
+
+    cluster: Cluster
+    probes: HubProbes
+    recent: Recent
+
+
+def site_of(config: Config, parts: Parts, seen: Seen) -> Site:
+    cluster, probes, browsers = seen.cluster, seen.probes, parts.browsers
+    clock, access, root = asyncio.get_running_loop().time, parts.access, _root(parts)
     addresses = Addresses(config.browsers.public_url, browsers.hosts)
     inventory = Inventory(cluster.catalog, probes, addresses, time.time, nodes=config.targets.node_proxy)
-    openable = Openable(access.authorizer, inventory.known, asyncio.get_running_loop().time)
+    openable = Openable(access.authorizer, inventory.known, clock)
+    permitted = Permitted(access.authorizer, openable, inventory)
+    streams = StreamList(parts.streams, permitted, time.time)
     frames = Frames(parts, os.environ.get("POD_NAME", "") or socket.gethostname())
+    views = Views(
+        catalog=cluster.catalog,
+        inventory=inventory,
+        permitted=permitted,
+        streams=streams,
+        recent=seen.recent,
+        probes=probes,
+        now=time.time,
+    )
+    # else a page of an application could read them, and press every button, as its visitor
+    apart = config.browsers.sandbox_pages
+    target = TargetPage(views, permitted, streams, frames, root, closing=apart)
+    events = Events(
+        inventory=inventory,
+        openable=openable,
+        pages={"target": (target.changes, EVERY)},
+        guard=access.guard,
+        streams=parts.streams,
+        clock=clock,
+        now=time.time,
+        recheck=config.streams.recheck_interval or REMEMBERED,
+        offered=apart,
+    )
+    sessions = browsers.desk.sessions if browsers.desk is not None else None
     return Site(
-        readers=Readers(identification, parts.origins, sessions, time.time),
+        readers=Readers(_identification(parts), parts.origins, sessions, time.time),
         refusals=Refusals(sessions, root, time.time),
         portal=Portal(inventory, openable, frames, lambda: _progress(cluster), root),
+        target=target,
+        events=events,
     )
+
+
+def _root(parts: Parts) -> str:
+    """In front of the pages' paths: with pass-through the short ones are an API server's."""
+    return "" if parts.passing is None else PREFIX.decode()
+
+
+def _identification(parts: Parts) -> Identification:
+    access = parts.access
+    return Identification(parts.credentials, access.guard, access.impersonator, access.authorizer)
 
 
 def _progress(cluster: Cluster) -> Mapping[str, tuple[bool, int]]:

@@ -166,7 +166,6 @@ def test_only_a_page_that_is_opened_leads_to_the_form(site: Site, pod: Place, me
 
 
 UNSTORED = [
-    "/",
     "/nowhere",
     "//evil.test/",
     "/\\evil.test/",
