@@ -16,7 +16,7 @@ import msgspec
 from bastion.kube.requestinfo import Proxied
 from bastion.observe.record import Record
 
-MINUTES = 60
+MINUTES, HALF = 60, 1800
 MOST = 2000  # ids that are kept apart, the longest unused is dropped
 FAILURES = 20  # of one id
 # seconds
@@ -78,6 +78,41 @@ class _Hour:
         return [*([list(_NONE)] * (count - len(found))), *found]
 
 
+class _Users:
+    """Requests and bytes of each, in two halves of an hour."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._half = 0
+        self._now: dict[str, list[int]] = {}
+        self._before: dict[str, list[int]] = {}
+
+    def add(self, name: str, moved: int) -> None:
+        known = self._now.get(name)
+        if known is None:
+            self._turn()
+            if len(self._now) >= MOST:
+                return
+            known = self._now[name] = [0, 0]
+        known[0] += 1
+        known[1] += moved
+
+    def busiest(self) -> list[tuple[str, int, int]]:
+        self._turn()
+        found = {name: tuple(counts) for name, counts in self._before.items()}
+        for name, (requests, moved) in self._now.items():
+            before = found.get(name, (0, 0))
+            found[name] = (before[0] + requests, before[1] + moved)
+        rows = [(name, counts[0], counts[1]) for name, counts in found.items()]
+        return sorted(rows, key=lambda row: -row[1])
+
+    def _turn(self) -> None:
+        half = int(self._clock()) // HALF
+        if half != self._half:
+            self._before = self._now if half == self._half + 1 else {}
+            self._now, self._half = {}, half
+
+
 class Recent:
     """A sink of `observe.observer`.  `clock` is seconds since the epoch."""
 
@@ -85,11 +120,15 @@ class Recent:
         self._clock = clock
         self._most = most
         self._hours: OrderedDict[Key, _Hour] = OrderedDict()
+        self._users = _Users(clock)
 
     def observe(self, record: Record) -> None:
         info = record.info
         if not isinstance(info, Proxied) or not record.endpoint:
             return
+        user = record.user
+        if user is not None:
+            self._users.add(user.name, record.bytes_in + record.bytes_out)
         attributes = info.attributes
         key = (attributes.resource, attributes.namespace, attributes.name)
         hour = self._hours.get(key) or self._new(key)
@@ -140,6 +179,10 @@ class Recent:
             p99s=tuple(quantile(one, 0.99) or 0.0 for one in hour),
             error_shares=tuple(one[ERRORS] / one[COUNT] if one[COUNT] else 0.0 for one in hour),
         )
+
+    def users(self) -> list[tuple[str, int, int]]:
+        """The busiest of the last hour: name, requests, bytes."""
+        return self._users.busiest()
 
     def failures(self, keys: Iterable[Key]) -> list[Failure]:
         """The latest first."""

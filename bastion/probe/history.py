@@ -36,7 +36,10 @@ class Key(msgspec.Struct, frozen=True, gc=False, order=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
-    """Of one probe.  `success` None: the prober was broken.  `at` in seconds of the epoch."""
+    """Of one probe.  `success` None: the prober was broken.  `at` in seconds of the epoch.
+
+    `counted`: for or against uptime, as it is outside of announced maintenance.
+    """
 
     at: float
     success: bool | None
@@ -45,6 +48,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     pod: str = ""
     log: tuple[str, ...] = ()
     status: int = 0
+    counted: bool = True
 
 
 class Slots:
@@ -148,7 +152,8 @@ class Track:
         if outcome.success is None:
             return self._become(UNKNOWN, outcome.at)
         slot = int(outcome.at // SLOT)
-        self.slots.add(slot, int(outcome.success), int(not outcome.success))
+        if outcome.counted:
+            self.slots.add(slot, int(outcome.success), int(not outcome.success))
         if outcome.success:
             self.row = max(self.row, 0) + 1
         else:

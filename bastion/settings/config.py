@@ -26,11 +26,14 @@ from bastion.settings.sections import (
     Targets,
     Timeouts,
 )
+from bastion.settings.shown import Setting, settings_of
+
+DERIVED = ("authentication", "shown")
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A section for each component."""
+    """A section for each component; `shown` are all options, for people."""
 
     source: Source
     kube_api: KubeApi
@@ -46,6 +49,7 @@ class Config:
     pass_through: PassThrough
     probing: Probing
     observing: Observing
+    shown: tuple[Setting, ...]
 
 
 def serve_config(
@@ -70,11 +74,9 @@ def config_of(
     if mistakes.lines:
         raise ConfigError(mistakes.lines)
     workers = options.serving.workers
-    sections = {
-        item.name: getattr(options, item.name) for item in fields(Config) if item.name != "authentication"
-    }
+    sections = {item.name: getattr(options, item.name) for item in fields(Config) if item.name not in DERIVED}
     return replace(
-        Config(authentication=proofs, **sections),
+        Config(authentication=proofs, shown=settings_of(loaded), **sections),
         kube_api=_shared_calls(options.kube_api, workers),
         limits=_shared(options.limits, workers),
         serving=replace(

@@ -9,14 +9,18 @@ from typing import Any
 from fastapi import FastAPI, HTTPException, Request, Response
 
 from bastion.kube.status import StatusError
+from bastion.web.health import SPANS
 from bastion.web.live.events import Events
+from bastion.web.ops.page import Operations
 from bastion.web.portal.documents import CatalogList
 from bastion.web.portal.page import Portal
 from bastion.web.reader import Reader, Readers
 from bastion.web.refusals import Refusals
+from bastion.web.status.page import Status, StatusDocument
 from bastion.web.target.page import TargetPage
 
 Page = Callable[[Request, Reader], Awaitable[Response]]
+PublicPage = Callable[[Request, Reader | None], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +31,28 @@ class Site:
     refusals: Refusals
     portal: Portal
     target: TargetPage
+    status: Status
+    operations: Operations
     events: Events
+    public_status: bool
 
-    async def show(self, page: Page, request: Request) -> Response:
+    async def show(self, route: Route, request: Request) -> Response:
         try:
-            return await page(request, await self.readers.of(request))
+            if route.public is not None:
+                return await route.public(self)(request, await self._anybody(request))
+            assert route.page is not None
+            return await route.page(self)(request, await self.readers.of(request))
         except StatusError as error:
             return self.refusals.answer(request, error)
+
+    async def _anybody(self, request: Request) -> Reader | None:
+        """None for a reader who is not known, where that is allowed.  Raises StatusError."""
+        try:
+            return await self.readers.of(request)
+        except StatusError as error:
+            if error.code == 401 and self.public_status:
+                return None
+            raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +89,23 @@ CATALOG = Document(
 )
 
 
+STATUS = Document(
+    "readStatus",
+    "How everything is that the caller may open; with --public-status without credentials what is public",
+    StatusDocument,
+    (_parameter("span", "Of which the uptime is.", enum=[*SPANS], default="90d"),),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
+    """Of `page` and `public` one: the second is also for readers who are not known, where that is on."""
+
     path: str
-    page: Callable[[Site], Page]
+    page: Callable[[Site], Page] | None = None
     method: str = "GET"
     document: Document | None = None
+    public: Callable[[Site], PublicPage] | None = None
 
 
 ROUTES = (
@@ -84,6 +114,10 @@ ROUTES = (
     Route("/ui/events", lambda site: site.events.page),
     Route("/ui/namespaces/{namespace}/{resource}/{name}", lambda site: site.target.page),
     Route("/ui/nodes/{name}", lambda site: site.target.page),
+    Route("/ui/ops", lambda site: site.operations.page),
+    Route("/status", public=lambda site: site.status.page),
+    Route("/status.json", public=lambda site: site.status.document, document=STATUS),
+    Route("/status.rss", public=lambda site: site.status.feed),
     Route("/ui/streams/{id}/close", lambda site: site.target.close, "POST"),
 )
 
@@ -99,7 +133,7 @@ def _add(app: FastAPI, site: Site | None, route: Route, method: str) -> None:
     async def endpoint(request: Request) -> Response:
         if site is None:
             raise HTTPException(404)
-        return await site.show(route.page(site), request)
+        return await site.show(route, request)
 
     document = route.document if method == "GET" else None
     app.add_api_route(

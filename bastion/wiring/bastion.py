@@ -23,6 +23,7 @@ from bastion.wiring.access import open_access
 from bastion.wiring.adjustable import Adjustable, nothing
 from bastion.wiring.backends import open_backends
 from bastion.wiring.cluster import Cluster, open_cluster
+from bastion.wiring.facts import Seen
 from bastion.wiring.gateway import Parts, admission_of, credentials_of, long_exchanges
 from bastion.wiring.measuring import Sources, sources
 from bastion.wiring.observing import open_observing
@@ -31,7 +32,7 @@ from bastion.wiring.probes import HubProbes
 from bastion.wiring.probing import open_probing
 from bastion.wiring.serving import OwnPages, Serving, open_files, serving
 from bastion.wiring.signin import signing_in
-from bastion.wiring.site import Seen, site_of
+from bastion.wiring.site import Around, site_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,16 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         )
         probing = await open_probing(config, cluster, parts, stack)
         probes = HubProbes(probing.hub, probing.sweeper, asyncio.get_running_loop().time)
-        site = site_of(config, parts, Seen(cluster, probes, observing.recent))
+        seen = Seen(
+            config=config,
+            cluster=cluster,
+            parts=parts,
+            probes=probes,
+            expiry=observing.expiry,
+            connections=room(open_files()),
+            server=lambda: served.state.statistics(),
+        )
+        site = site_of(config, parts, Around(seen, observing.recent))
         own = OwnPages(cluster.readiness(), probing.pages, site)
         served = serving(config, parts, observing, deadlines, own)
         measured = Sources(cluster, access, backends, long, observing, served, passing=passing)

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bastion.http.ownpaths import PREFIX
-from bastion.kube.attributes import Attributes
 from bastion.observe.recent import Recent
 from bastion.proxy.identified import Identification
 from bastion.settings.config import Config
@@ -18,20 +17,20 @@ from bastion.web.addresses import Addresses
 from bastion.web.frame import LINKS, OPS, Frame
 from bastion.web.live.events import EVERY, Events
 from bastion.web.openable.listing import REMEMBERED, Openable
+from bastion.web.ops.page import OPERATE, Operations
 from bastion.web.permitted import Permitted
 from bastion.web.portal.inventory import Inventory
 from bastion.web.portal.page import Portal
 from bastion.web.reader import Reader, Readers
 from bastion.web.refusals import Refusals
 from bastion.web.site import Site
+from bastion.web.status.page import Status
 from bastion.web.streamlist import StreamList
 from bastion.web.target.page import TargetPage
 from bastion.web.target.view import Views
 from bastion.wiring.cluster import Cluster
+from bastion.wiring.facts import Seen, facts_of
 from bastion.wiring.gateway import Parts
-from bastion.wiring.probes import HubProbes
-
-OPERATE = Attributes("get", version="", path="/ui/ops")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,39 +56,55 @@ class Frames:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Around:
     """What the pages look at, beside what serves requests."""
 
-    cluster: Cluster
-    probes: HubProbes
+    seen: Seen
     recent: Recent
 
 
-def site_of(config: Config, parts: Parts, seen: Seen) -> Site:
-    cluster, probes, browsers = seen.cluster, seen.probes, parts.browsers
+def site_of(config: Config, parts: Parts, around: Around) -> Site:
+    cluster, probes, browsers = around.seen.cluster, around.seen.probes, parts.browsers
     clock, access, root = asyncio.get_running_loop().time, parts.access, _root(parts)
     addresses = Addresses(config.browsers.public_url, browsers.hosts)
     inventory = Inventory(cluster.catalog, probes, addresses, time.time, nodes=config.targets.node_proxy)
     openable = Openable(access.authorizer, inventory.known, clock)
     permitted = Permitted(access.authorizer, openable, inventory)
     streams = StreamList(parts.streams, permitted, time.time)
-    frames = Frames(parts, os.environ.get("POD_NAME", "") or socket.gethostname())
+    replica = os.environ.get("POD_NAME", "") or socket.gethostname()
+    frames = Frames(parts, replica)
     views = Views(
         catalog=cluster.catalog,
         inventory=inventory,
         permitted=permitted,
         streams=streams,
-        recent=seen.recent,
+        recent=around.recent,
         probes=probes,
         now=time.time,
     )
     # else a page of an application could read them, and press every button, as its visitor
     apart = config.browsers.sandbox_pages
     target = TargetPage(views, permitted, streams, frames, root, closing=apart)
+    status = Status(
+        inventory=inventory, openable=openable, probes=probes, frame=frames, root=root, now=time.time
+    )
+    operations = Operations(
+        facts=facts_of(around.seen, replica),
+        recent=around.recent,
+        streams=streams,
+        permitted=permitted,
+        frame=frames,
+        root=root,
+        offered=apart,
+    )
     events = Events(
         inventory=inventory,
         openable=openable,
-        pages={"target": (target.changes, EVERY)},
+        pages={
+            "target": (target.changes, EVERY),
+            "status": (status.changes, EVERY),
+            "ops": (operations.changes, EVERY),
+        },
         guard=access.guard,
         streams=parts.streams,
         clock=clock,
@@ -103,7 +118,10 @@ def site_of(config: Config, parts: Parts, seen: Seen) -> Site:
         refusals=Refusals(sessions, root, time.time),
         portal=Portal(inventory, openable, frames, lambda: _progress(cluster), root),
         target=target,
+        status=status,
+        operations=operations,
         events=events,
+        public_status=config.probing.public_status,
     )
 
 
