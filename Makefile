@@ -66,9 +66,10 @@ fuzz: $(READY)
 openapi: $(READY)
 	$(BIN)/python -m bastion.web.openapi > openapi/bastion.json
 
-# docs/reference is written from the table of options.
+# docs/reference is written from the tables of options and of errors.
 reference: $(READY)
 	$(BIN)/python -m bastion.settings.reference docs/reference
+	$(BIN)/python -m bastion.kube.errorreference docs/reference/errors.md
 
 # The locks are what is installed; this brings them up to date with pyproject.toml.
 lock: $(READY)

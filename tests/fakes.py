@@ -41,7 +41,8 @@ from bastion.runtime.certificates import Authority, CertificatePair
 from bastion.runtime.deadlines import Deadlines
 from bastion.runtime.turns import USER, Asker, Key
 from bastion.settings.kinds import network
-from bastion.settings.sections import Kubelet, Timeouts
+from bastion.settings.sections import Timeouts
+from bastion.settings.targets import Kubelet
 
 T = TypeVar("T")
 

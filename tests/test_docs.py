@@ -8,6 +8,7 @@ import pytest
 
 from bastion.cli.main import COMMANDS
 from bastion.localproxy.options import FLAGS as PROXY_FLAGS
+from bastion.settings.allocating import AllocatingOptions
 from bastion.settings.option import options_of
 from tests.e2e.harness import ROOT
 
@@ -25,7 +26,8 @@ ELSEWHERE = re.compile(r"^\s*(?:curl|kubectl|openssl|docker|\(cd).*$|`kubectl[^`
 
 def flags() -> set[str]:
     """Of every command."""
-    wholes = (command.load().OPTIONS for command in COMMANDS if hasattr(command.load(), "OPTIONS"))
+    loaded = [command.load() for command in COMMANDS]
+    wholes = [AllocatingOptions, *(one.OPTIONS for one in loaded if hasattr(one, "OPTIONS"))]
     own = {f"--{row.flag}" for whole in wholes for row in options_of(whole)}
     return {"--help", *own, *(f"--{flag.name}" for flag in PROXY_FLAGS)}  # `proxy` has kubectl's grammar
 
@@ -57,7 +59,7 @@ def test_every_flag_exists(page: str) -> None:
 def test_every_metric_exists() -> None:
     source = "".join(
         file.read_text()
-        for file in (*(ROOT / "bastion/observe").glob("*.py"), ROOT / "bastion/wiring/measuring.py")
+        for file in (*(ROOT / "bastion/observe").rglob("*.py"), ROOT / "bastion/wiring/measuring.py")
     )
     for name in set(re.findall(r"bastion_([a-z_]+[a-z])\b", (ROOT / "docs/hardening.md").read_text())):
         assert re.search(rf'"(?:bastion_)?{name.removesuffix("_total")}"', source), name

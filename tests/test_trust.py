@@ -18,7 +18,7 @@ from bastion.network.tls.contexts import kubelet_context
 from bastion.runtime.certificates import Authority
 from bastion.runtime.trust import client_context, not_after, show
 from bastion.settings.issuer import Issuer
-from bastion.settings.sections import Kubelet
+from bastion.settings.targets import Kubelet
 
 NOW = datetime.datetime.now(datetime.UTC)
 DAY = datetime.timedelta(days=1)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from bastion.authn.authenticator import Credentials
 from bastion.http.fields import Field
-from bastion.kube.status import StatusError, bad_request, unauthorized
+from bastion.kube.errors import unauthorized, unreadable
+from bastion.kube.status import StatusError
 
 MAX_TOKEN = 16384  # bytes; the largest service account tokens are a tenth of it
 
@@ -54,7 +55,7 @@ def bearer_credentials(fields: list[Field]) -> Credentials:
     if explicit is not None:
         token = bearer_token(explicit)
         if token is None:
-            raise unauthorized(f"X-Bastion-Authorization: {_note(explicit)}")
+            raise unauthorized(cause=f"X-Bastion-Authorization: {_note(explicit)}")
         return Credentials(token, explicit=True)
     if own is None:
         return _NONE
@@ -71,7 +72,7 @@ def bearer_token(value: bytes) -> str | None:
     if scheme.lower() != b"bearer" or not token or token[:1] == b" ":
         return None
     if len(token) > MAX_TOKEN or token.translate(None, _VISIBLE):
-        raise unauthorized("the bearer token is malformed: too long, or not visible ASCII")
+        raise unauthorized(cause="the bearer token is malformed: too long, or not visible ASCII")
     return token.decode("ascii")
 
 
@@ -88,4 +89,4 @@ def _note(value: bytes) -> str:
 
 
 def _twice(name: str) -> StatusError:
-    return bad_request(f"more than one {name} header", close=True)
+    return unreadable(f"more than one {name} header", close=True)

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from bastion.authn.authenticator import NOBODY, Authenticator, Credentials, CredentialsRefused
-from bastion.authn.tokenreview import DOING
-from bastion.cluster.outage import unanswered
+from bastion.cluster.outage import AUTHENTICATING, unanswered
 from bastion.identity.compact import expiry
 from bastion.kube.user import User
 from bastion.runtime.cache import Cache, CacheStatistics
@@ -57,7 +56,7 @@ class CachedAuthenticator:
             try:
                 known = await self._cache.find(key, partial(self._look_up, credentials), asker)
             except TimeoutError as error:
-                raise unanswered(DOING, error) from error
+                raise unanswered(AUTHENTICATING, error) from error
         if known.cause:
             raise CredentialsRefused(known.cause)
         return known.user

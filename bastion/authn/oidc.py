@@ -18,7 +18,9 @@ from bastion.authn.authenticator import Authenticator, Credentials, CredentialsR
 from bastion.authn.claims import InvalidToken, user_of
 from bastion.authn.jwt import KeyChoice, Keys, key_choice, read_keys, verify
 from bastion.identity.compact import CompactToken, read_compact, read_json
-from bastion.kube.status import StatusError, service_unavailable
+from bastion.kube.errors import error_of
+from bastion.kube.errorwords import API_SERVER_AWAY
+from bastion.kube.status import StatusError
 from bastion.kube.user import User
 from bastion.runtime.trust import client_context
 from bastion.runtime.turns import Asker
@@ -244,4 +246,4 @@ def undecided() -> StatusError:
         "cannot authenticate the request: the keys of its token's issuer could not be fetched; try again"
         " shortly"
     )
-    return service_unavailable(message, retry_after=5)
+    return error_of(API_SERVER_AWAY, message, retry_after=5)

@@ -15,7 +15,7 @@ from bastion.authn.authenticator import Chain, Credentials
 from bastion.authn.bearer import MAX_TOKEN, bearer_credentials
 from bastion.authn.requestheader import FrontProxyHeaders
 from bastion.http.fields import Field
-from bastion.kube.status import unauthorized
+from bastion.kube.errors import unauthorized
 from bastion.message.headers import TOKEN_SUBPROTOCOL, subprotocols
 
 MALFORMED = "the bearer token among the WebSocket subprotocols is malformed"
@@ -40,13 +40,13 @@ def subprotocol_token(fields: list[Field]) -> str | None:
         or not _BASE64URL.fullmatch(encoded)
         or len(encoded) > MAX_TOKEN * 4 // 3 + 1
     ):
-        raise unauthorized(MALFORMED)
+        raise unauthorized(cause=MALFORMED)
     try:
         token = base64.urlsafe_b64decode(encoded + b"=" * (-len(encoded) % 4)).decode("ascii")
     except (binascii.Error, UnicodeDecodeError) as error:
-        raise unauthorized(MALFORMED) from error
+        raise unauthorized(cause=MALFORMED) from error
     if not token.isprintable() or " " in token:
-        raise unauthorized(MALFORMED)
+        raise unauthorized(cause=MALFORMED)
     return token
 
 

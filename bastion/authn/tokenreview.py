@@ -9,14 +9,13 @@ import time
 from collections.abc import Callable
 
 from bastion.authn.authenticator import Credentials, CredentialsRefused
-from bastion.cluster.outage import unanswered
+from bastion.cluster.outage import AUTHENTICATING, unanswered
 from bastion.cluster.reviews import ReviewClient
 from bastion.identity.compact import date, expiry
 from bastion.kube.review import TOKEN_REVIEWS, read_token_review, token_review, user_of
 from bastion.kube.user import User, authenticated
 from bastion.runtime.turns import Asker
 
-DOING = "authenticate the request"
 MAX_ERROR = 256  # characters of the error of a review
 
 
@@ -42,7 +41,7 @@ class TokenReviewAuthenticator:
                 await self._api.create(TOKEN_REVIEWS, token_review(credentials.token, self._audiences), asker)
             )
         except (OSError, ValueError) as error:
-            raise unanswered(DOING, error) from error
+            raise unanswered(AUTHENTICATING, error) from error
         if not status.authenticated:
             said = (
                 status.error.replace(credentials.token, "[redacted]")[:MAX_ERROR] if credentials.token else ""

@@ -7,8 +7,7 @@ from functools import partial
 from msgspec import structs
 
 from bastion.authz.authorizer import Authorizer, Decision
-from bastion.authz.sar import DOING
-from bastion.cluster.outage import unanswered
+from bastion.cluster.outage import AUTHORIZING, unanswered
 from bastion.kube.attributes import Attributes
 from bastion.kube.user import User
 from bastion.runtime.cache import Cache, CacheStatistics
@@ -44,7 +43,7 @@ class CachedAuthorizer:
         try:
             return await self._cache.find(key, partial(self._inner.authorize, user, attributes), asker)
         except TimeoutError as error:
-            raise unanswered(DOING, error) from error
+            raise unanswered(AUTHORIZING, error) from error
 
     def known(self, user: User, attributes: Attributes) -> CachedResult[Decision] | None:
         """The cached decision, and until when; None where there is none."""

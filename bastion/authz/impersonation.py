@@ -14,7 +14,8 @@ from bastion.authz.modes import MODES, ImpersonationMode, mode
 from bastion.authz.requested import requested_identity
 from bastion.http.fields import Field
 from bastion.kube.attributes import Attributes
-from bastion.kube.status import StatusError, forbidden, internal_error
+from bastion.kube.errors import forbidden, internal_error
+from bastion.kube.status import StatusError
 from bastion.kube.user import User
 from bastion.runtime.turns import Key
 

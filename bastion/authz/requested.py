@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bastion.http.fields import Field
-from bastion.kube.status import bad_request
+from bastion.kube.errors import unreadable
 from bastion.kube.user import (
     ANONYMOUS,
     AUTHENTICATED_GROUP,
@@ -48,14 +48,14 @@ def requested_identity(fields: list[Field]) -> RequestedIdentity | None:
             continue
         if lower == b"impersonate-user":
             if user is not None:
-                raise bad_request("more than one Impersonate-User header")
+                raise unreadable("more than one Impersonate-User header")
             user, asked = _text(value), True
         elif lower == b"impersonate-group":
             groups.append(_text(value))
             asked = True
         elif lower == b"impersonate-uid":
             if uid is not None:
-                raise bad_request("more than one Impersonate-Uid header")
+                raise unreadable("more than one Impersonate-Uid header")
             uid, asked = _text(value), True
         elif lower.startswith(_EXTRA):
             extra.setdefault(extra_key(lower[len(_EXTRA) :]), []).append(_text(value))
@@ -63,7 +63,7 @@ def requested_identity(fields: list[Field]) -> RequestedIdentity | None:
     if not asked:
         return None
     if not user:
-        raise bad_request(
+        raise unreadable(
             "Impersonate-Group, -Uid and -Extra headers need an Impersonate-User that is not empty"
         )
     return RequestedIdentity(
@@ -92,4 +92,4 @@ def _text(value: bytes) -> str:
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise bad_request("an Impersonate header is not UTF-8") from error
+        raise unreadable("an Impersonate header is not UTF-8") from error

@@ -6,14 +6,12 @@ Source: apiserver `plugin/pkg/authorizer/webhook`.
 from __future__ import annotations
 
 from bastion.authz.authorizer import Decision
-from bastion.cluster.outage import unanswered
+from bastion.cluster.outage import AUTHORIZING, unanswered
 from bastion.cluster.reviews import ReviewClient
 from bastion.kube.attributes import Attributes
 from bastion.kube.review import ACCESS_REVIEWS, access_review, read_access_review
 from bastion.kube.user import User
 from bastion.runtime.turns import Asker
-
-DOING = "authorize the request"
 
 
 class AccessReviewAuthorizer:
@@ -26,6 +24,6 @@ class AccessReviewAuthorizer:
                 await self._api.create(ACCESS_REVIEWS, access_review(user, attributes), asker)
             )
         except (OSError, ValueError) as error:
-            raise unanswered(DOING, error) from error
+            raise unanswered(AUTHORIZING, error) from error
         # As in kube-apiserver denied wins over allowed, and an evaluation error beside an allow is an allow.
         return Decision(status.allowed and not status.denied, status.reason)

@@ -16,6 +16,7 @@ from bastion.cluster.outages import Outages
 from bastion.cluster.reviews import Reviews
 from bastion.network.tls.contexts import ClientTLS
 from bastion.settings.config import Config
+from bastion.wiring.auditing import examine_audit
 from bastion.wiring.bastion import Bastion, open_bastion
 from bastion.wiring.cluster import Cluster
 
@@ -95,6 +96,7 @@ def _findings(bastion: Bastion, seconds: float) -> Iterator[str]:
 async def examine(config: Config) -> None:
     """What is wrong with a file is found here, once, and not in each worker.  Raises StartError, OSError."""
     ClientTLS(config.kubelet)
+    await examine_audit(config.audit)
     if not config.source.manifests:
         await asyncio.to_thread(load_access, config.source.kubeconfig, config.kube_api.context)
     async with AsyncExitStack() as stack:

@@ -17,6 +17,7 @@ from bastion.runtime.errors import StartError
 from bastion.runtime.follow import Followed
 from bastion.runtime.listening import listen
 from bastion.runtime.trust import server_context
+from bastion.server.negotiated import ALPN
 from bastion.server.tls import ask_for_certificates, own_names, serving_context
 from bastion.settings.config import Config
 from bastion.settings.sections import INSECURE_ADDRESS, Serving
@@ -90,6 +91,8 @@ def serving_tls(config: Config) -> Followed[ssl.SSLContext]:
 
     def read() -> ssl.SSLContext:
         context = make()
+        if config.serving.http2:
+            context.set_alpn_protocols(ALPN)
         ask_for_certificates(context, authorities)
         return context
 

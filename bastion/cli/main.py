@@ -33,6 +33,7 @@ COMMANDS = (
     Command(
         "proxy", "serve a kubeconfig's API server on localhost, as `kubectl proxy` does", "bastion.cli.proxy"
     ),
+    Command("lb", "balance TCP and UDP among servers: API servers, or any others", "bastion.cli.lb"),
     Command("node", "reach Services from this node: kube-proxy's job", "bastion.cli.node"),
     Command("standalone", "serve manifests as a small Kubernetes API", "bastion.cli.standalone"),
     Command("demo", "start sample workloads and a bastion in front of them", "bastion.cli.demo"),

@@ -10,6 +10,8 @@ MAX_REVIEW = 1 << 20  # bytes of the response to a review
 MAX_LIST = 256 << 20  # bytes of a page of a list
 MAX_EVENT = 8 << 20  # bytes of one watch event
 
+_VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -26,8 +28,8 @@ class Call:
     @property
     def verb(self) -> str:
         """As Kubernetes names it."""
-        if self.method in ("POST", "PUT"):
-            return "create" if self.method == "POST" else "update"
+        if self.method in _VERBS:
+            return _VERBS[self.method]
         if "watch" in self.query:
             return "watch"
         return "list" if {"limit", "labelSelector"} & self.query.keys() else "get"
@@ -35,8 +37,12 @@ class Call:
     @property
     def resource(self) -> str:
         """Empty for a path of no object's."""
-        *_, before, last = self.path.split("/")
-        return before if self.verb in ("get", "update") else last
+        parts = self.path.removesuffix("/status").split("/")
+        return parts[-2] if self.verb in ("get", "update", "patch") else parts[-1]
+
+    @property
+    def content_type(self) -> str:
+        return "application/merge-patch+json" if self.method == "PATCH" else "application/json"
 
 
 def get(path: str, query: dict[str, str], timeout: float, asker: Asker = BACKGROUND) -> Call:
@@ -49,6 +55,11 @@ def create(path: str, body: bytes, timeout: float, asker: Asker) -> Call:
 
 def update(path: str, body: bytes, timeout: float, asker: Asker) -> Call:
     return Call("PUT", path, {}, body, MAX_REVIEW, timeout, asker=asker)
+
+
+def patch(path: str, body: bytes, timeout: float, asker: Asker) -> Call:
+    """RFC 7386: what `body` has is merged."""
+    return Call("PATCH", path, {}, body, MAX_REVIEW, timeout, asker=asker)
 
 
 def watch(path: str, query: dict[str, str], timeout: float) -> Call:

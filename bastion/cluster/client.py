@@ -107,6 +107,9 @@ class ApiClient:
     async def update(self, path: str, body: bytes, asker: Asker) -> bytes:
         return await self._call(calls.update(path, body, self._timeout, asker))
 
+    async def patch(self, path: str, body: bytes, asker: Asker) -> bytes:
+        return await self._call(calls.patch(path, body, self._timeout, asker))
+
     async def watch(self, path: str, query: dict[str, str]) -> AsyncGenerator[bytes, None]:
         """An empty line once it has begun, then the events, a line each."""
         server = self._servers.current
@@ -153,7 +156,7 @@ class ApiClient:
                     f"no turn within {call.timeout:g} s: more calls are made than --kube-api-qps allows"
                 ) from error
             self._servers.doubt()
-            raise ApiError(f"no answer within {call.timeout:g} s") from error
+            raise ApiError(f"no answer within {call.timeout:g} s", within=call.timeout) from error
 
     async def _attempt(self, call: Call, turn: _Turn) -> bytes:
         server = self._servers.current
@@ -233,7 +236,7 @@ class ApiClient:
             raise ApiError("it fell silent, or is no longer healthy") from error
 
     async def _headers(self, call: Call) -> dict[str, str]:
-        headers = {**_ALWAYS, "Content-Type": "application/json"} if call.body is not None else _ALWAYS
+        headers = {**_ALWAYS, "Content-Type": call.content_type} if call.body is not None else _ALWAYS
         try:
             authorization = await self._access.authorization()
         except OSError as error:

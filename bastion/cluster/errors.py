@@ -9,6 +9,7 @@ class ApiError(OSError):
 
     `broken`: the connection ended before the response did.  Not `answered`: the status stands for something
     that was found without a call.  `ahead`: the resourceVersion is newer than what the API server has.
+    `within`: how many seconds an answer was waited for in vain, 0 where it was not that.
     """
 
     def __init__(
@@ -20,9 +21,11 @@ class ApiError(OSError):
         broken: bool = False,
         answered: bool = True,
         ahead: bool = False,
+        within: float = 0.0,
     ) -> None:
         super().__init__(message)
         self.ahead = ahead
+        self.within = within
         self.status = status
         self.retry_after = retry_after
         self.broken = broken

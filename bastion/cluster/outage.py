@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import math
 
+import msgspec
+
 from bastion.cluster.errors import ApiError
-from bastion.kube.status import StatusError, service_unavailable
+from bastion.kube.errors import error_of
+from bastion.kube.errorwords import API_SERVER_AWAY, BASTION_NOT_PERMITTED
+from bastion.kube.status import StatusError
 
 AGAIN = 2  # seconds
 MOST = 60  # seconds that a client is asked to wait
@@ -16,38 +20,59 @@ MOST = 60  # seconds that a client is asked to wait
 ITSELF = "only its operator can mend that"
 
 
-def unanswered(doing: str, error: Exception) -> StatusError:
-    """503.  `doing` is what cannot be done without the answer, such as "authenticate the request"."""
-    cause, retry_after = _cause(error)
-    return service_unavailable(f"cannot {doing}: {cause}", retry_after)
+class Doing(msgspec.Struct, frozen=True):
+    """What cannot be done without the answer, and the right that the bastion needs for it, as far as those
+    may
+    know who are told.
+    """
+
+    what: str
+    right: str
 
 
-def _cause(error: Exception) -> tuple[str, int | None]:
-    """The cause, and seconds after which to try again (None: unknown)."""
+AUTHENTICATING = Doing("authenticate the request", "check credentials at the Kubernetes API server")
+AUTHORIZING = Doing(
+    "authorize the request",
+    "create subjectaccessreviews at the Kubernetes API server: it needs the ClusterRole"
+    " system:auth-delegator",
+)
+
+
+def unanswered(doing: Doing, error: Exception) -> StatusError:
+    """503."""
+    said = f"cannot {doing.what}"
     status = error.status if isinstance(error, ApiError) else 0
     if status == 401:
-        return (
-            (
-                "the bastion itself may not ask the Kubernetes API server, which refuses its credentials;"
-                f" {ITSELF}"
-            ),
-            None,
-        )
+        refused = "the bastion itself may not ask the Kubernetes API server, which refuses its credentials"
+        return error_of(BASTION_NOT_PERMITTED, said, f"{refused}; {ITSELF}")
     if status == 403:
-        return f"the bastion itself may not ask the Kubernetes API server for this; {ITSELF}", None
+        return error_of(BASTION_NOT_PERMITTED, said, f"the bastion itself may not {doing.right}; {ITSELF}")
+    cause, retry_after = _away(error, status)
+    return error_of(
+        API_SERVER_AWAY,
+        said,
+        f"the Kubernetes API server {cause}; try again shortly",
+        retry_after=retry_after,
+    )
+
+
+def _away(error: Exception, status: int) -> tuple[str, int]:
+    """The cause, and seconds after which to try again."""
     if status == 429 and isinstance(error, ApiError):
-        return "the Kubernetes API server is overloaded; try again shortly", min(
-            MOST, max(AGAIN, math.ceil(error.retry_after))
-        )
+        return "is overloaded", min(MOST, max(AGAIN, math.ceil(error.retry_after)))
     if status:
-        return f"the Kubernetes API server answered {status}; try again shortly", AGAIN
+        return f"answered {status}", AGAIN
     if isinstance(error, ValueError):
-        return "the Kubernetes API server's answer could not be read; try again shortly", AGAIN
-    return "the Kubernetes API server did not answer; try again shortly", AGAIN
+        return "gave an answer that could not be read", AGAIN
+    if isinstance(error, ApiError) and error.within:
+        return f"did not answer within {error.within:g} s", AGAIN
+    return "did not answer in time" if isinstance(error, TimeoutError) else "did not answer", AGAIN
 
 
 def unreadable(resources: str) -> StatusError:
     """503 for objects that the bastion has never been allowed to list."""
-    return service_unavailable(
-        f"the bastion itself may not list {resources} at the Kubernetes API server; {ITSELF}"
+    return error_of(
+        BASTION_NOT_PERMITTED,
+        f"the bastion itself may not list {resources} at the Kubernetes API server",
+        ITSELF,
     )

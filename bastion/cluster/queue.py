@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 
-from bastion.kube.status import too_many_requests
+from bastion.kube.errors import overloaded
 from bastion.runtime.turns import Asker, SharedAsker, TurnQueues, keys_of
 
 Place = asyncio.Future[None]
@@ -27,7 +27,7 @@ class Queue:
         place: Place = asyncio.get_running_loop().create_future()
         admitted = [self._lines.add(key, place) for key in keys_of(asker)]
         if not any(admitted):
-            raise too_many_requests(
+            raise overloaded(
                 "too many questions of this user or address wait for the Kubernetes API server; try again"
                 " shortly"
             )

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import islice
 
-from bastion.discovery.index import Index, Memos
+from bastion.discovery.index import Index, Memos, PodsAt
 from bastion.discovery.kubelets import DEFAULT_KUBELET_PORT, Kubelets
 from bastion.discovery.listeners import Annotated, Listeners, tell
+from bastion.discovery.unready import Unready
 from bastion.kube.objects import EndpointSlice, Node, Object, Pod, Service
 
 WIDE = 256  # slices that name one pod: with more it is cheaper to drop the whole namespace
@@ -31,10 +32,11 @@ class Catalog:
         self._slices: dict[Key, EndpointSlice] = {}
         self._slices_of: dict[Key, dict[Key, EndpointSlice]] = {}
         self._naming: dict[str, Index[Key]] = {}  # namespace -> its pods by name -> its slices that name them
-        self._own_at: Index[Key] = Index()  # address -> live pods of the pod network
-        self._host_at: Index[Key] = Index()  # address -> live pods of the host network
+        self._at = PodsAt()
+        self.unready = Unready()
         self._kubelets = Kubelets()
         self.memos = Memos()
+        self.revision = 0  # changes with whatever may change where a target leads
         self.synced: dict[str, bool] = {}  # per resource: was a whole list read?
         # of the resources not synced, those that the API server does not let the bastion list
         self.refused: set[str] = set()
@@ -57,7 +59,7 @@ class Catalog:
         ports = self._kubelets.ports(address)
         if ports:
             return port in ports
-        return port == DEFAULT_KUBELET_PORT and bool(self._host_at.get(address))
+        return port == DEFAULT_KUBELET_PORT and bool(self._at.host.get(address))
 
     def slices_of(self, namespace: str, service: str) -> Mapping[Key, EndpointSlice]:
         return self._slices_of.get((namespace, service), {})
@@ -68,8 +70,8 @@ class Catalog:
         Terminated pods own nothing.  Pods of the host network share their node's address: this returns one of
         them, and `owns` decides for each.
         """
-        own = self._own_at.get(address)
-        keys = own or islice(self._host_at.get(address), 1)
+        own = self._at.own.get(address)
+        keys = own or islice(self._at.host.get(address), 1)
         return max(
             (self.pods[key] for key in keys),
             key=lambda pod: (pod.metadata.creation_timestamp or "", pod.metadata.uid),
@@ -78,9 +80,9 @@ class Catalog:
 
     def owns(self, pod: Pod, address: str) -> bool:
         key = (pod.metadata.namespace, pod.metadata.name)
-        own = self._own_at.get(address)
+        own = self._at.own.get(address)
         if pod.spec.host_network:
-            return not own and key in self._host_at.get(address)
+            return not own and key in self._at.host.get(address)
         return key in own and (len(own) == 1 or self.owner_of(address) is self.pods[key])
 
     # --- changes
@@ -91,6 +93,7 @@ class Catalog:
 
     def apply(self, resource: str, new: Object | None, key: Key) -> None:
         """One object was added or changed, or (None) deleted."""
+        self.revision += 1
         if resource == "pods":
             self._apply_pod(key, new if isinstance(new, Pod) else None)
         elif resource == "services":
@@ -102,6 +105,7 @@ class Catalog:
 
     def expect(self, resource: str, namespace: str = "") -> None:
         """A list of this resource (of one namespace, where one is given) will be read."""
+        self.revision += 1
         self._unread.add((resource, namespace))
         self.synced[resource] = False
 
@@ -120,6 +124,7 @@ class Catalog:
                     work = 0
                     yield
             yield
+        self.revision += 1
         self.refused.discard(resource)
         self._unread.discard((resource, namespace))
         self.synced[resource] = all(unread != resource for unread, _ in self._unread)
@@ -158,16 +163,17 @@ class Catalog:
             self._index_pod(key, new, Index.join)
             self._forget_around(key, new)
             for address in new.addresses if old is None or old.metadata.uid != new.metadata.uid else ():
-                if len(self._own_at.get(address)) > 1 and not new.spec.host_network:
+                if len(self._at.own.get(address)) > 1 and not new.spec.host_network:
                     tell(self.listeners.address_left, address)  # the pod that had it before is still there
         else:
             del self.pods[key]
+        self.unready.note(*key, new)
         if old is not None:
             self._say_gone(old, new)
 
     def _index_pod(self, key: Key, pod: Pod, change: Callable[[Index[Key], str, Key], None]) -> None:
         """Terminated pods keep their addresses, by the thousand, and own nothing."""
-        index = self._host_at if pod.spec.host_network else self._own_at
+        index = self._at.host if pod.spec.host_network else self._at.own
         for address in () if pod.terminal else pod.addresses:
             change(index, address, key)
 
@@ -175,11 +181,11 @@ class Catalog:
         """Drops cached results of a pod and of those at its addresses, whose owner may have changed."""
         self._forget_pod(key)
         for address in pod.addresses:
-            for other in self._own_at.get(address):
+            for other in self._at.own.get(address):
                 if other != key:
                     self._forget_pod(other)
             # A pod of the host network never takes an address from another.
-            for other in () if pod.spec.host_network else self._host_at.get(address):
+            for other in () if pod.spec.host_network else self._at.host.get(address):
                 self._forget_pod(other)
 
     def _forget_pod(self, key: Key) -> None:

@@ -49,6 +49,14 @@ class Index(Generic[V]):
         return len(self._values)
 
 
+class PodsAt:
+    """By address the live pods that have it: on the pod network (`own`), on the `host` network."""
+
+    def __init__(self) -> None:
+        self.own: Index[tuple[str, str]] = Index()
+        self.host: Index[tuple[str, str]] = Index()
+
+
 class Memo:
     """Cached results by an object's namespace and name; a namespace is dropped as fast as a name."""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from bastion.kube.objects import Node
-from bastion.network.addresses import canonical
+from bastion.network.addresses import canonical, parse_address
 
 DEFAULT_KUBELET_PORT = 10250
+_NODE_ADDRESS_TYPES = ("InternalIP", "ExternalIP", "Hostname")
 
 
 class Kubelets:
@@ -37,3 +38,13 @@ def kubelet_port(node: Node) -> int:
 
 def _addresses(node: Node) -> set[str]:
     return {canonical(address.address) for address in node.status.addresses or ()}
+
+
+def node_address(node: Node) -> str | None:
+    """A literal address; names are never resolved (CVE-2020-8562)."""
+    addresses = node.status.addresses or ()
+    for kind in _NODE_ADDRESS_TYPES:
+        for address in addresses:
+            if address.type == kind and parse_address(address.address) is not None:
+                return address.address
+    return None

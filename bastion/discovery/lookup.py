@@ -16,13 +16,13 @@ from typing import Protocol
 import msgspec
 
 from bastion.cluster.errors import ApiError
-from bastion.cluster.outage import unanswered
+from bastion.cluster.outage import Doing, unanswered
 from bastion.discovery.apiclient import ObjectReader
 from bastion.discovery.catalog import Catalog
 from bastion.discovery.versions import age, is_passed
 from bastion.kube.compaction import compact
+from bastion.kube.errors import overloaded
 from bastion.kube.objects import SERVICE_NAME_LABEL, STRUCTS, path_of
-from bastion.kube.status import too_many_requests
 from bastion.kube.target import Target
 from bastion.runtime.cache import Cache, CacheStatistics
 from bastion.runtime.limits import Rate
@@ -83,14 +83,13 @@ class Lookup:
             return
         if not self._found.in_flight(key):
             if self._budget.exhausted(asker, self._now()):
-                raise too_many_requests("too many lookups of unknown names; try again shortly")
+                raise overloaded("too many lookups of unknown names by this user; try again shortly")
             self._budget.spend(asker, self._now())
         try:
             await self._found.find(key, partial(self._look_up, *key), asker)
         except (ApiError, TimeoutError, ValueError) as error:
-            raise unanswered(
-                f"find out whether the {target.resource.removesuffix('s')} is there", error
-            ) from error
+            what = f"find out whether the {target.resource.removesuffix('s')} is there"
+            raise unanswered(Doing(what, f"get {target.resource}"), error) from error
 
     def statistics(self) -> CacheStatistics:
         return self._found.statistics()

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bastion.kube.endpoint import UNVERIFIED, TLSProfile
-from bastion.kube.objects import TCP, Pod, ServicePort
-from bastion.kube.status import bad_request, quoted
+from bastion.kube.errors import error_of
+from bastion.kube.errorword import Word
+from bastion.kube.errorwords import BAD_TARGET, NO_SUCH_PORT
+from bastion.kube.objects import TCP, ContainerPort, Pod, ServicePort
+from bastion.kube.status import StatusError, quoted
 from bastion.kube.target import Target
 
 _TLS_PORTS = (443, 8443)
@@ -26,21 +31,23 @@ def pod_port(pod: Pod, target: Target) -> tuple[int, str]:
     if _is_number(target.port):
         number = port_number(target.port)
         if number is None:
-            raise bad_request(f"invalid pod request {quoted(target.id)}: a port is a number from 1 to 65535")
+            raise _invalid(target, "a port is a number from 1 to 65535", BAD_TARGET)
         declared = [port for port in pod.ports if port.container_port == number]
         spoken = next((port for port in declared if port.protocol == TCP), None)
         if declared and spoken is None:
-            raise bad_request(f"invalid pod request {quoted(target.id)}: {_not_tcp(declared[0].protocol)}")
+            raise _invalid(target, _not_tcp(declared[0].protocol))
         return number, spoken.name if spoken is not None else ""
     named = [port for port in pod.ports if port.name == target.port]
     for port in named:
         if port.protocol == TCP:
             return port.container_port, port.name
     if named:
-        raise bad_request(f"invalid pod request {quoted(target.id)}: {_not_tcp(named[0].protocol)}")
-    raise bad_request(
-        f"invalid pod request {quoted(target.id)}: the pod has no port named {quoted(target.port)}"
-    )
+        raise _invalid(target, _not_tcp(named[0].protocol))
+    raise _invalid(target, f"the pod has no port named {quoted(target.port)}: {ports_declared(pod.ports)}")
+
+
+def _invalid(target: Target, why: str, word: Word = NO_SUCH_PORT) -> StatusError:
+    return error_of(word, f"invalid pod request {quoted(target.id)}", why, code=400)
 
 
 def _not_tcp(protocol: str) -> str:
@@ -71,13 +78,22 @@ def _speaks_tls(app_protocol: str | None, name: str, number: int) -> bool:
     return number in _TLS_PORTS
 
 
-def ports_offered(ports: tuple[ServicePort, ...]) -> str:
+def ports_offered(ports: Sequence[ServicePort]) -> str:
+    return _offered([_port(port.name, port.port, port.protocol) for port in ports])
+
+
+def ports_declared(ports: Sequence[ContainerPort]) -> str:
+    """Those of a pod."""
+    return _offered([_port(port.name, port.container_port, port.protocol) for port in ports])
+
+
+def _offered(ports: list[str]) -> str:
     if not ports:
         return "it has no ports"
-    named = ", ".join(map(_port_offered, ports[:PORTS_NAMED]))
-    return f"it has {named}" + (f" and {len(ports) - PORTS_NAMED} more" if len(ports) > PORTS_NAMED else "")
+    more = f" and {len(ports) - PORTS_NAMED} more" if len(ports) > PORTS_NAMED else ""
+    return f"it has {', '.join(ports[:PORTS_NAMED])}{more}"
 
 
-def _port_offered(port: ServicePort) -> str:
-    offered = f"{port.name}:{port.port}" if port.name else str(port.port)
-    return offered if port.protocol == TCP else f"{offered}/{port.protocol}"
+def _port(name: str, number: int, protocol: str) -> str:
+    offered = f"{name}:{number}" if name else str(number)
+    return offered if protocol == TCP else f"{offered}/{protocol}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bastion.kube.status import bad_request
+from bastion.kube.errors import unreadable
 
 Field = tuple[bytes, bytes, bytes]  # (lower-case name, name as written, value)
 
@@ -58,7 +58,7 @@ def nominated(fields: Iterable[Field]) -> frozenset[bytes]:
         if (token := part.strip(b" \t").lower())
     )
     if names & _FRAMING:
-        raise bad_request("the Connection header names Host, Content-Length or Transfer-Encoding", close=True)
+        raise unreadable("the Connection header names Host, Content-Length or Transfer-Encoding", close=True)
     return names
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote_to_bytes
 
+from bastion.kube.errors import unreadable
 from bastion.kube.requestinfo import ApiCall, Proxied, api_call, parse_proxied
-from bastion.kube.status import bad_request
 
 # RFC 9112, 3.2.2; Go's url.Parse takes any scheme, and none of the authority's characters ends a path.
 _ABSOLUTE = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*:(?://[^/?]*)?")
@@ -34,9 +34,9 @@ def request_info(method: str, target: bytes) -> Proxied | ApiCall:
     if origin is None:
         path = _ABSOLUTE.sub(b"", path, count=1)
     if names_proxied(path.split(b"/")) or names_proxied(_cleaned(path)):
-        raise bad_request("the path names a proxied target in a spelling that is not taken: write it plainly")
+        raise unreadable("the path names a proxied target in a spelling that is not taken: write it plainly")
     if origin is None:
-        raise bad_request("malformed request: the request target is neither a path nor an http or https URL")
+        raise unreadable("malformed request: the request target is neither a path nor an http or https URL")
     return api_call(method, origin)
 
 

@@ -116,6 +116,11 @@ class EndpointPolicy:
     )
     health_interval: float = annotation("health-interval", INTERVAL, 5.0, "between two such requests")
 
+    @property
+    def has_timeouts(self) -> bool:
+        """Of its own."""
+        return (self.connect_timeout, self.response_timeout, self.idle_timeout) != (None, None, None)
+
 
 @dataclass(frozen=True, slots=True)
 class BackendProtocol:
@@ -204,11 +209,57 @@ class ProbeWish:
     folk_scheme: str = annotation("prometheus.io/scheme", TEXT, "", "`http` or `https`", on=BOTH)
 
 
+@dataclass(frozen=True, slots=True)
+class LoadBalancerWish:
+    """What a Service of type LoadBalancer asks for; annotations of other load balancers count, too."""
+
+    own_addresses: str = annotation(
+        "lb-addresses", TEXT, "", "the address that it wants, or one of each family with a comma between them"
+    )
+    pool: str = annotation("lb-pool", TEXT, "", "the pool that its address is from", otherwise="any")
+    sharing_key: str = annotation(
+        "lb-sharing-key",
+        TEXT,
+        "",
+        "Services of a namespace with the same key share an address where their ports differ",
+    )
+    metallb_addresses: str = annotation("metallb.io/loadBalancerIPs", TEXT, "", "as `lb-addresses`")
+    metallb_universe_addresses: str = annotation(
+        "metallb.universe.tf/loadBalancerIPs", TEXT, "", "as `lb-addresses`"
+    )
+    kube_vip_addresses: str = annotation("kube-vip.io/loadbalancerIPs", TEXT, "", "as `lb-addresses`")
+    cilium_addresses: str = annotation("lbipam.cilium.io/ips", TEXT, "", "as `lb-addresses`")
+    metallb_pool: str = annotation("metallb.io/address-pool", TEXT, "", "as `lb-pool`")
+    metallb_universe_pool: str = annotation("metallb.universe.tf/address-pool", TEXT, "", "as `lb-pool`")
+    metallb_sharing: str = annotation("metallb.io/allow-shared-ip", TEXT, "", "as `lb-sharing-key`")
+    metallb_universe_sharing: str = annotation(
+        "metallb.universe.tf/allow-shared-ip", TEXT, "", "as `lb-sharing-key`"
+    )
+    cilium_sharing: str = annotation("lbipam.cilium.io/sharing-key", TEXT, "", "as `lb-sharing-key`")
+
+    @property
+    def sharing(self) -> str:
+        others = (self.metallb_sharing, self.metallb_universe_sharing, self.cilium_sharing)
+        return self.sharing_key or next(filter(None, others), "")
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Of each annotation that is there."""
+        return (
+            self.own_addresses,
+            self.metallb_addresses,
+            self.metallb_universe_addresses,
+            self.kube_vip_addresses,
+            self.cilium_addresses,
+        )
+
+
 SECTIONS: tuple[tuple[type, str], ...] = (
     (EndpointPolicy, "Endpoints"),
     (BackendProtocol, "Protocol and TLS of endpoints"),
     (Card, "Portal and status page"),
     (ProbeWish, "Probing"),
+    (LoadBalancerWish, "Load balancers"),
 )
 ANNOTATIONS: dict[str, Annotation] = {row.key: row for section, _ in SECTIONS for row in rows(section)}
 

@@ -5,34 +5,46 @@ from __future__ import annotations
 from ipaddress import IPv6Address
 from itertools import product
 from sys import intern
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from msgspec.structs import force_setattr
 
 from bastion.kube.annotations import kept
+from bastion.kube.declaredprobe import DeclaredProbe
+from bastion.kube.metadata import AnnotatedMetadata
 from bastion.kube.objects import (
     SERVICE_NAME_LABEL,
-    DeclaredProbe,
     EndpointConditions,
     EndpointSlice,
+    Hints,
     Node,
     Object,
     Pod,
+    PodStatus,
     Service,
     ServicePort,
+    UnreadyStatus,
+    WirePod,
 )
+from bastion.kube.podtroubles import is_ready, trouble_of
 
 MOST_PROBES = 4096
 _PROBES: dict[DeclaredProbe, DeclaredProbe] = {}
+
+MOST_HINTS = 1024
+_HINTS: dict[Hints, Hints] = {}
 
 O = TypeVar("O", bound=Object)  # noqa: E741
 
 
 def compact(object: O) -> O:
-    """Returns the same object, with its strings replaced by equal ones of other objects.
+    """Returns the object, with its strings replaced by equal ones of other objects; of a pod what is kept of
+    it.
 
     Call it before the object is shared.
     """
+    if isinstance(object, WirePod):
+        object = cast(O, _kept(object))
     metadata = object.metadata
     force_setattr(metadata, "namespace", intern(metadata.namespace))
     if isinstance(object, Pod | Service) and object.metadata.annotations is not None:
@@ -47,11 +59,43 @@ def compact(object: O) -> O:
             force_setattr(object.spec, "cluster_ips", None)  # `cluster_addresses` is the same
         if object.spec.ip_families is not None:
             force_setattr(object.spec, "ip_families", tuple(map(intern, object.spec.ip_families)))
+        if object.spec.selector:
+            force_setattr(object.spec, "selector", _interned(object.spec.selector))
         _compact_ports(object.spec.ports)
     elif isinstance(object, Node):
         for address in object.status.addresses or ():
             force_setattr(address, "address", one_spelling(address.address))
     return object
+
+
+def _kept(pod: WirePod) -> Pod:
+    """Nothing of a pod that is ready tells why it would not be: there are many of these."""
+    metadata, status = pod.metadata, pod.status
+    conditions = status.conditions or ()
+    told = (status.phase, status.pod_ip, status.pod_ips)
+    kept = PodStatus(*told)
+    if status.phase != "Succeeded" and (metadata.deletion_timestamp or not is_ready(conditions)):
+        trouble = trouble_of(
+            status.phase,
+            status.reason,
+            conditions,
+            status.init_container_statuses or (),
+            status.container_statuses or (),
+            terminating=metadata.deletion_timestamp is not None,
+        )
+        kept = UnreadyStatus(*told, trouble, _interned(metadata.labels or {}))
+    plain = AnnotatedMetadata(
+        metadata.name,
+        metadata.namespace,
+        metadata.uid,
+        metadata.creation_timestamp,
+        metadata.annotations,
+    )
+    return Pod(plain, pod.spec, kept)
+
+
+def _interned(labels: dict[str, str]) -> dict[str, str]:
+    return {intern(key): intern(value) for key, value in labels.items()}
 
 
 def _compact_pod(pod: Pod) -> None:
@@ -84,6 +128,13 @@ def _one_probe(probe: DeclaredProbe) -> DeclaredProbe:
     return _PROBES.setdefault(probe, probe)
 
 
+def _one_hint(hints: Hints) -> Hints:
+    """A cluster has few zones."""
+    if len(_HINTS) >= MOST_HINTS:
+        _HINTS.clear()
+    return _HINTS.setdefault(hints, hints)
+
+
 def _compact_slice(piece: EndpointSlice, namespace: str) -> None:
     if piece.metadata.labels is not None:
         force_setattr(piece.metadata, "labels", {SERVICE_NAME_LABEL: piece.service})
@@ -95,6 +146,10 @@ def _compact_slice(piece: EndpointSlice, namespace: str) -> None:
         force_setattr(endpoint, "conditions", _CONDITIONS[said.ready, said.serving, said.terminating])
         if any(":" in address for address in endpoint.addresses):
             force_setattr(endpoint, "addresses", tuple(map(one_spelling, endpoint.addresses)))
+        if endpoint.zone is not None:
+            force_setattr(endpoint, "zone", intern(endpoint.zone))
+        if endpoint.hints is not None:
+            force_setattr(endpoint, "hints", _one_hint(endpoint.hints))
         reference = endpoint.target_ref
         if reference is not None:
             force_setattr(reference, "kind", intern(reference.kind))

@@ -23,7 +23,7 @@ UNVERIFIED = TLSProfile()
 KUBELET = TLSProfile(authority="kubelet", identity="kubelet")
 
 
-class Endpoint(msgspec.Struct, frozen=True, gc=False):
+class Endpoint(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
     """`address` is a literal IP; `tls` is None for plain text.
 
     Connections are kept per endpoint, so that nothing of a kubelet's is ever used for a pod.

@@ -12,7 +12,9 @@ import re
 
 import msgspec
 
-from bastion.kube.status import StatusError, bad_request, quoted
+from bastion.kube.errors import error_of
+from bastion.kube.errorwords import HOST_NAME_UNCLEAR
+from bastion.kube.status import StatusError, quoted
 from bastion.kube.target import SCHEMES
 
 RESOURCES = {"svc": "services", "pod": "pods"}
@@ -72,11 +74,12 @@ class HostNames:
             return None
 
     def _unfit(self, host: str) -> StatusError:
-        return bad_request(
+        return error_of(
+            HOST_NAME_UNCLEAR,
             f"the host name {quoted(host)} means no application: it is"
             f" [https--]<name>[--<port>]--<namespace>.svc.{self.suffix} (or .pod.), the first label of at"
             f" most {MAX_LABEL} characters and no part of it with '--' or '.'; what does not fit is reached"
-            " by its path, /api/v1/namespaces/<namespace>/services/<[scheme:]name[:port]>/proxy/"
+            " by its path, /api/v1/namespaces/<namespace>/services/<[scheme:]name[:port]>/proxy/",
         )
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from bastion.kube.declaredprobe import DeclaredProbe
 from bastion.kube.metadata import AnnotatedMetadata, Metadata, Struct
+from bastion.kube.podtroubles import Condition, ContainerStatus, Trouble
 
 TCP = "TCP"  # the only one that HTTP uses
 
@@ -20,40 +22,6 @@ class ContainerPort(Struct, frozen=True):
     container_port: int = 0
     name: str = ""
     protocol: str = TCP
-
-
-class HttpHeader(Struct, frozen=True):
-    name: str = ""
-    value: str = ""
-
-
-class HttpGet(Struct, frozen=True):
-    """`host` is not read: it may name any address, and a pod is probed at its own."""
-
-    path: str = "/"
-    port: int | str = 0
-    scheme: str = "HTTP"
-    http_headers: tuple[HttpHeader, ...] | None = None
-
-
-class TcpSocket(Struct, frozen=True):
-    port: int | str = 0
-
-
-class GrpcCheck(Struct, frozen=True):
-    port: int = 0
-    service: str | None = None
-
-
-class DeclaredProbe(Struct, frozen=True):
-    """What a container says of its health; none of the three: a command, which only the kubelet can run."""
-
-    http_get: HttpGet | None = None
-    tcp_socket: TcpSocket | None = None
-    grpc: GrpcCheck | None = None
-    timeout_seconds: int = 1
-    success_threshold: int = 1
-    failure_threshold: int = 3
 
 
 class Container(Struct, frozen=True):
@@ -96,6 +64,27 @@ class PodStatus(Struct, frozen=True):
     pod_ips: tuple[PodIP, ...] | None = msgspec.field(default=None, name="podIPs")
 
 
+class WireStatus(PodStatus, frozen=True):
+    """As it comes; `compaction` keeps a PodStatus of it, or an UnreadyStatus."""
+
+    reason: str = ""
+    conditions: tuple[Condition, ...] | None = None
+    init_container_statuses: tuple[ContainerStatus, ...] | None = None
+    container_statuses: tuple[ContainerStatus, ...] | None = None
+
+
+class UnreadyStatus(PodStatus, frozen=True):
+    """Of the few pods that are not ready: why, and the labels by which a service would select it."""
+
+    trouble: Trouble = Trouble("")
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class WireMetadata(AnnotatedMetadata, frozen=True):
+    labels: dict[str, str] | None = None
+    deletion_timestamp: str | None = None
+
+
 class Pod(Struct, frozen=True):
     metadata: AnnotatedMetadata
     spec: PodSpec = PodSpec()
@@ -129,6 +118,13 @@ class Pod(Struct, frozen=True):
         return self.status.phase in ("Succeeded", "Failed")
 
 
+class WirePod(Pod, frozen=True):
+    """As it comes: `compaction` makes a Pod of it."""
+
+    metadata: WireMetadata
+    status: WireStatus = WireStatus()
+
+
 # --- services
 
 
@@ -140,11 +136,17 @@ class ServicePort(Struct, frozen=True):
 
 
 class ServiceSpec(Struct, frozen=True):
+    """`session_affinity` and `traffic_distribution` are Kubernetes' own words for where clients go."""
+
     ports: tuple[ServicePort, ...] | None = None
     type: str = "ClusterIP"
     cluster_ip: str = msgspec.field(default="", name="clusterIP")
     cluster_ips: tuple[str, ...] | None = msgspec.field(default=None, name="clusterIPs")
     ip_families: tuple[str, ...] | None = None
+    selector: dict[str, str] | None = None
+    publish_not_ready_addresses: bool = False
+    session_affinity: str = "None"
+    traffic_distribution: str | None = None
 
     @property
     def first_family(self) -> str:
@@ -191,10 +193,23 @@ class TargetRef(Struct, frozen=True):
     name: str = ""
 
 
+class Hint(Struct, frozen=True):
+    name: str = ""
+
+
+class Hints(Struct, frozen=True):
+    """Zones and nodes whose clients should use an endpoint."""
+
+    for_zones: tuple[Hint, ...] | None = None
+    for_nodes: tuple[Hint, ...] | None = None
+
+
 class SliceEndpoint(Struct, frozen=True):
     addresses: tuple[str, ...] = ()
     conditions: EndpointConditions = EndpointConditions()
     target_ref: TargetRef | None = None
+    zone: str | None = None
+    hints: Hints | None = None
 
     @property
     def ready(self) -> bool:
@@ -259,7 +274,7 @@ PATHS: dict[str, str] = {
     "nodes": "/api/v1/nodes",
 }
 STRUCTS: dict[str, type[Object]] = {
-    "pods": Pod,
+    "pods": WirePod,
     "services": Service,
     "endpointslices": EndpointSlice,
     "nodes": Node,

@@ -13,8 +13,9 @@ from urllib.parse import unquote_plus, unquote_to_bytes
 import msgspec
 
 from bastion.kube.attributes import Attributes
+from bastion.kube.errors import error_of, unreadable
+from bastion.kube.errorwords import BAD_TARGET
 from bastion.kube.hostname import Application
-from bastion.kube.status import bad_request
 
 VERBS = {
     "GET": "get",
@@ -92,7 +93,7 @@ def parse_proxied(method: str, target: bytes, application: Application | None = 
         return None
     id = _decoded(name)
     if not id or (resource != "nodes" and not namespace):
-        raise bad_request("name must be provided")
+        raise error_of(BAD_TARGET, "name must be provided")
     prefix = b"/".join(fixed)
     attributes = Attributes(VERBS.get(method, ""), "", "v1", namespace, resource, "proxy", name=id)
     return Proxied(attributes, prefix, target[len(prefix) :], method in VERBS)
@@ -107,7 +108,7 @@ def _decoded(segment: bytes) -> str:
         else segment.decode("utf-8", "surrogateescape")
     )
     if "/" in text or not text.isprintable():  # a lone surrogate (no UTF-8) is not printable either
-        raise bad_request(
+        raise unreadable(
             "a namespace or name in the path has an encoded slash, a control character, or is not UTF-8"
         )
     return text

@@ -13,8 +13,8 @@ import orjson
 
 from bastion.kube import protobuf
 from bastion.kube.attributes import Attributes
+from bastion.kube.errors import unreadable
 from bastion.kube.review import OWN_ACCESS_REVIEWS, OWN_REVIEWS
-from bastion.kube.status import StatusError, bad_request
 from bastion.kube.user import User
 
 AUTHENTICATION, AUTHORIZATION = "authentication.k8s.io", "authorization.k8s.io"
@@ -67,13 +67,13 @@ def read_review(path: str, body: bytes, content_type: str) -> dict[str, Any]:
     media = content_type.partition(";")[0].strip().lower()
     if media not in ("application/json", protobuf.MEDIA_TYPE):
         message = f"a review is application/json or {protobuf.MEDIA_TYPE}"
-        raise StatusError(415, "UnsupportedMediaType", message)
+        raise unreadable(message, code=415)
     try:
         review = protobuf.review(body, kind) if media == protobuf.MEDIA_TYPE else orjson.loads(body)
     except ValueError as error:
-        raise bad_request(f"the request body cannot be read: {error}") from None
+        raise unreadable(f"the request body cannot be read: {error}") from None
     if not isinstance(review, dict) or review.get("kind", kind) != kind:
-        raise bad_request(f"the request body is no {kind}")
+        raise unreadable(f"the request body is no {kind}")
     return {**review, "kind": kind, "apiVersion": version}
 
 
@@ -82,12 +82,10 @@ def asked_about(review: dict[str, Any]) -> Attributes:
     try:
         spec = msgspec.convert(review.get("spec") or {}, _Spec)
     except msgspec.ValidationError as error:
-        raise bad_request(f"spec: {error}") from None
+        raise unreadable(f"spec: {error}") from None
     resource, path = spec.resource_attributes, spec.non_resource_attributes
     if (resource is None) == (path is None):
-        raise bad_request(
-            "spec: exactly one of nonResourceAttributes or resourceAttributes must be specified"
-        )
+        raise unreadable("spec: exactly one of nonResourceAttributes or resourceAttributes must be specified")
     if path is not None:
         return Attributes(path.verb, version="", path=path.path)
     assert resource is not None

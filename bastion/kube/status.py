@@ -1,15 +1,19 @@
 """· Errors for clients: a Kubernetes `Status`.
 
-Messages, reasons and key order are kube-apiserver's, so that kubectl and client-go read them; more may follow
-after `: `.  Sources: apimachinery `api/errors`, apiserver `endpoints/handlers/responsewriters`.
+Messages, reasons and key order are kube-apiserver's, so that kubectl and client-go read them.  The bastion's
+own errors have a word and more to say after `: ` (`kube.errors`).  Sources: apimachinery `api/errors`,
+apiserver `endpoints/handlers/responsewriters`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
 import orjson
+
+from bastion.kube.errorword import Word
 
 if TYPE_CHECKING:
     from bastion.kube.attributes import Attributes
@@ -28,11 +32,23 @@ _GO_CONTROLS = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r",
 CONTENT_TYPE = b"application/json"
 
 
+class Cause(msgspec.Struct, frozen=True, gc=False):
+    """One of `metav1.StatusDetails.causes`."""
+
+    reason: str
+    message: str
+    field: str
+
+
+E = TypeVar("E", bound="StatusError")
+
+
 class StatusError(Exception):
     """A response of the bastion itself.
 
     `details` follows `metav1.StatusDetails` (name, group, kind, causes, retryAfterSeconds); `headers` are
     added to the response; `close` ends the client's connection after it; `cause` is for the log only.
+    `word` is None for what stands in for an API server; with it `causes[0]` tells the word and its hop.
     """
 
     def __init__(
@@ -45,6 +61,8 @@ class StatusError(Exception):
         headers: tuple[tuple[bytes, bytes], ...] = (),
         close: bool = False,
         cause: str = "",
+        word: Word | None = None,
+        causes: tuple[Cause, ...] = (),
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -54,10 +72,40 @@ class StatusError(Exception):
         self.headers = headers
         self.close = close
         self.cause = cause
+        self.word = word
+        self.causes = causes
+
+    def of(self, kind: type[E]) -> E:
+        """The same as one of a subclass."""
+        return kind(
+            self.code,
+            self.reason,
+            self.message,
+            self.details,
+            headers=self.headers,
+            close=self.close,
+            cause=self.cause,
+            word=self.word,
+            causes=self.causes,
+        )
+
+    @property
+    def name(self) -> str:
+        """What `X-Bastion-Error` says."""
+        return self.word.name if self.word is not None else self.reason or str(self.code)
 
     def body(self) -> bytes:
         """The Status as JSON, ended by a newline."""
-        return status_body(self.code, self.reason, self.message, self.details)
+        return status_body(self.code, self.reason, self.message, self._details())
+
+    def _details(self) -> Mapping[str, Any] | None:
+        """In the key order of metav1.StatusDetails."""
+        if not self.causes:
+            return self.details
+        details = dict(self.details or {})
+        after = details.pop("retryAfterSeconds", None)
+        details["causes"] = [msgspec.structs.asdict(cause) for cause in self.causes]
+        return details if after is None else {**details, "retryAfterSeconds": after}
 
 
 def status_body(code: int, reason: str, message: str, details: Mapping[str, Any] | None = None) -> bytes:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import msgspec
 
-from bastion.kube.status import StatusError, bad_request, quoted
+from bastion.kube.errors import error_of
+from bastion.kube.errorwords import BAD_TARGET
+from bastion.kube.status import StatusError, quoted
 
 SCHEMES = ("", "http", "https")
 
@@ -39,14 +41,17 @@ def parse_target(resource: str, namespace: str, id: str) -> Target:
     if not name or scheme not in SCHEMES:
         raise _invalid(resource, id)
     if name in (".", "..") or "/" in name or "%" in name:
-        raise bad_request(
-            f"Name parameter invalid: {quoted(name)}: may not be '.', '..' or contain '/' or '%'"
+        raise error_of(
+            BAD_TARGET,
+            f"Name parameter invalid: {quoted(name)}",
+            "may not be '.', '..' or contain '/' or '%'",
         )
     return Target(resource, namespace, name, scheme, port, id)
 
 
 def _invalid(resource: str, id: str) -> StatusError:
-    return bad_request(
-        f"invalid {resource.removesuffix('s')} request {quoted(id)}: an id is [scheme:]name[:port], the"
-        " scheme http or https"
+    return error_of(
+        BAD_TARGET,
+        f"invalid {resource.removesuffix('s')} request {quoted(id)}",
+        "an id is [scheme:]name[:port], the scheme http or https",
     )

@@ -52,6 +52,13 @@ def size(text: str) -> int:
     return int(float(found[1]) * base ** _POWERS[found[2] or ""])
 
 
+def show_size(count: int) -> str:
+    for unit, power in (("Gi", 3), ("Mi", 2), ("Ki", 1)):
+        if count and count % 1024**power == 0:
+            return f"{count // 1024**power}{unit}"
+    return str(count)
+
+
 def is_number(text: str) -> bool:
     """Not what Python's `int` takes besides: 5_0, +5, ٥."""
     return text.isascii() and text.isdigit() and len(text) < 19

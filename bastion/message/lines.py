@@ -158,6 +158,11 @@ class LineTable:
                 passed.append(verdict)
         return passed, deciding
 
+    def may_be_kept(self, lines: Iterable[bytes]) -> bool:
+        """Whether none of these, which were sorted, may carry a secret."""
+        rules = (self._rules.get(line.partition(b":")[0]) for line in lines)
+        return all(rule is not None and rule.kept for rule in rules)
+
     def __len__(self) -> int:
         return len(self._lines)
 

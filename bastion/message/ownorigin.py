@@ -135,6 +135,13 @@ def status_fields(error: StatusError, asked: list[Field]) -> list[Field]:
         (b"content-type", b"Content-Type", CONTENT_TYPE),
         (b"cache-control", b"Cache-Control", b"no-cache, private"),
         *data_fields(asked),
+        *own_fields(error),
+    ]
+
+
+def own_fields(error: StatusError) -> list[Field]:
+    """Those that an error itself has, as a Status and as a page."""
+    return [
         *((name.lower(), name, value) for name, value in error.headers),
-        (b"x-bastion-error", b"X-Bastion-Error", error.reason.encode() or b"%d" % error.code),
+        (b"x-bastion-error", b"X-Bastion-Error", error.name.encode()),
     ]

@@ -12,7 +12,7 @@ import hashlib
 import msgspec
 
 from bastion.http.fields import Field, first_value, values
-from bastion.kube.status import bad_request
+from bastion.kube.errors import unreadable
 
 WEBSOCKET = b"websocket"
 PROTOCOLS = frozenset((WEBSOCKET, b"spdy/3.1"))
@@ -47,13 +47,13 @@ def asked_upgrade(method: str, minor: int, fields: list[Field], *, has_body: boo
         return None
     if has_body or values(fields, b"expect"):
         # CVE-2026-69243
-        raise bad_request("an upgrade request may have neither a body nor an expectation", close=True)
+        raise unreadable("an upgrade request may have neither a body nor an expectation", close=True)
     keys = values(fields, b"sec-websocket-key")
     asked = UpgradeRequest(first_value(fields, b"upgrade"), keys[0] if keys else b"")
     if asked.websocket and method != "GET":
-        raise bad_request("a WebSocket handshake is a GET request", close=True)
+        raise unreadable("a WebSocket handshake is a GET request", close=True)
     if len(keys) > 1:
-        raise bad_request("more than one Sec-WebSocket-Key", close=True)
+        raise unreadable("more than one Sec-WebSocket-Key", close=True)
     return asked
 
 

@@ -75,8 +75,6 @@ class ConnectionPool:
                 kept.remove(found)
                 connection = found
             self._resting.pop(connection, None)
-            if not kept:
-                del self._idle[endpoint]
             deadline, connection.deadline = connection.deadline, None
             if not connection.alive:
                 continue
@@ -123,8 +121,10 @@ class ConnectionPool:
             connection.close()
 
     def _keep(self, connection: Connection) -> None:
-        kept = self._idle.setdefault(connection.endpoint, deque())
-        if len(kept) >= MAX_IDLE_PER_ENDPOINT:
+        kept = self._idle.get(connection.endpoint)
+        if kept is None:
+            kept = self._idle[connection.endpoint] = deque()
+        elif len(kept) >= MAX_IDLE_PER_ENDPOINT:
             oldest = kept.popleft()
             self._resting.pop(oldest, None)
             oldest.close()
@@ -175,7 +175,8 @@ class ConnectionPool:
         self._deadlines.discard(connection)
         self._resting.pop(connection, None)
         kept = self._idle.get(connection.endpoint)
-        if kept is not None and connection in kept:
-            kept.remove(connection)
+        if kept is not None:
+            if connection in kept:
+                kept.remove(connection)
             if not kept:
                 del self._idle[connection.endpoint]

@@ -44,12 +44,17 @@ def _state(transport: asyncio.BaseTransport) -> int:
         return _CLOSE if sock is None else _ESTABLISHED  # not Linux, or not TCP: unknown
 
 
+def linger_none(sock: socket.socket) -> None:
+    """Make the close of this socket a RST."""
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
 def reset_on_close(transport: asyncio.BaseTransport) -> None:
     """Make the close of this connection a RST."""
     sock = transport.get_extra_info("socket")
     if sock is not None:
-        with contextlib.suppress(OSError):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        linger_none(sock)
 
 
 def is_reset(transport: asyncio.BaseTransport) -> bool:

@@ -14,7 +14,6 @@ import msgspec
 from bastion.kube.endpoint import Endpoint
 from bastion.network.connections import ConnectionPool
 from bastion.network.http1.connection import Connection
-from bastion.network.http1.receiver import Direct
 from bastion.network.http1.response import Interim, Response
 from bastion.network.relay import Stream
 from bastion.settings.sections import Timeouts
@@ -51,6 +50,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     again, so a kept connection is looked at once more.  `logs_in`: it may log its connection in, which then
     serves no other request.  `upgrade`: the response may switch protocols.  `interim` is told of 1xx
     responses; `trailers` gives the lines that follow a chunked body, once that was read to its end.
+    `timeouts`: its own.
     """
 
     method: str
@@ -62,6 +62,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     upgrade: bool = False
     interim: Interim | None = None
     trailers: Callable[[], bytes] | None = None
+    timeouts: Timeouts | None = None
 
 
 class RoundTrip:
@@ -77,7 +78,7 @@ class RoundTrip:
         self, pool: ConnectionPool, timeouts: Timeouts, connection: Connection, request: Request
     ) -> None:
         self._pool = pool
-        self._timeouts = timeouts
+        self._timeouts = request.timeouts or timeouts
         self._connection = connection
         self._request = request
         self._upload: asyncio.Task[None] | None = None
@@ -149,17 +150,6 @@ class Transport:
         self._pool = pool
         self.timeouts = timeouts
 
-    def take(self, endpoint: Endpoint, owner: str) -> Connection | None:
-        """A kept connection, None where there is none.  `release` must follow."""
-        return self._pool.take(endpoint, owner)
-
-    def begin_directly(self, connection: Connection, head: bytes, direct: Direct) -> None:
-        timeouts = self.timeouts
-        connection.begin_directly(head, direct, timeouts.response_header, timeouts.response_idle)
-
-    def release_directly(self, connection: Connection) -> None:
-        self._pool.release_directly(connection)
-
     def under_way(self, connection: Connection, request: Request) -> RoundTrip:
         """One whose request was sent directly."""
         return RoundTrip(self._pool, self.timeouts, connection, request)
@@ -179,6 +169,8 @@ class Transport:
         kept = None if fresh else self.kept(endpoint, request)
         if kept is not None:
             return kept
+        if request.timeouts is not None:
+            patience = min(patience or request.timeouts.connect, request.timeouts.connect)
         return RoundTrip(self._pool, self.timeouts, await self._pool.dial(endpoint, patience), request)
 
 

@@ -9,9 +9,9 @@ import logging
 import time
 from collections.abc import Callable
 
+from bastion.network.responder import Page, Responder
 from bastion.node.claims import ServiceKey
 from bastion.node.health import Health, service_health
-from bastion.node.responder import Page, Responder
 
 _log = logging.getLogger("bastion.node")
 

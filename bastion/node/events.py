@@ -1,4 +1,4 @@
-"""Events for the cluster's users: what their objects ask for and this node cannot do."""
+"""Events for the cluster's users: what their objects ask for and cannot get."""
 
 from __future__ import annotations
 
@@ -25,17 +25,18 @@ class Creates(Protocol):
 
 
 class Events:
-    def __init__(self, api: Creates, node: str) -> None:
+    def __init__(self, api: Creates, controller: str, instance: str) -> None:
         self._api = api
-        self._node = node
+        self._controller = controller
+        self._instance = instance
         self._queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(MOST)
         self._said: dict[tuple[str, ...], float] = {}
 
     def warn(self, kind: str, namespace: str, name: str, reason: str, note: str) -> None:
         self._put("Warning", kind, namespace, name, reason, note)
 
-    def tell(self, kind: str, name: str, reason: str, note: str = "") -> None:
-        self._put("Normal", kind, "", name, reason, note)
+    def tell(self, kind: str, name: str, reason: str, note: str = "", *, namespace: str = "") -> None:
+        self._put("Normal", kind, namespace, name, reason, note)
 
     async def keep(self) -> None:
         """Until cancelled."""
@@ -63,8 +64,8 @@ class Events:
             "kind": "Event",
             "metadata": {"name": f"{name}.{token_hex(8)}", "namespace": where},
             "eventTime": f"{datetime.now(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z",
-            "reportingController": "kube-proxy",
-            "reportingInstance": f"kube-proxy-{self._node}",
+            "reportingController": self._controller,
+            "reportingInstance": f"{self._controller}-{self._instance}",
             "action": reason,
             "reason": reason,
             "regarding": regarding | ({"namespace": namespace} if namespace else {}),

@@ -60,18 +60,8 @@ class Service(objects.Service, frozen=True):
     status: ServiceStatus = ServiceStatus()
 
 
-class Hint(Struct, frozen=True):
-    name: str = ""
-
-
-class Hints(Struct, frozen=True):
-    for_zones: tuple[Hint, ...] | None = None
-    for_nodes: tuple[Hint, ...] | None = None
-
-
 class SliceEndpoint(objects.SliceEndpoint, frozen=True):
     node_name: str | None = None
-    hints: Hints | None = None
 
     @property
     def serving(self) -> bool:

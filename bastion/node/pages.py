@@ -6,10 +6,10 @@ import json
 import time
 from typing import Any
 
+from bastion.network.responder import NOT_FOUND, Page
 from bastion.node.health import Health, healthz
 from bastion.node.metrics import Metrics
 from bastion.node.model import Model
-from bastion.node.responder import NOT_FOUND, Page
 
 JSON = "application/json"
 NOSNIFF = {"X-Content-Type-Options": "nosniff"}

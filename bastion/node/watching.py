@@ -18,7 +18,8 @@ Key = tuple[str, str]
 Put = Callable[[Key, Any], None]
 
 QUIET = 30.0  # seconds between two lines about the same failure
-SELECTORS: dict[str, tuple[str, type[Any], dict[str, str]]] = {
+Source = tuple[str, type[Any], dict[str, str]]  # path, what an object is, selectors
+SELECTORS: dict[str, Source] = {
     "services": (
         "/api/v1/services",
         Service,
@@ -52,10 +53,18 @@ class Watching:
     """
 
     def __init__(
-        self, resource: str, api: Lists, put: Put, *, only: str = "", optional: bool = False
+        self,
+        resource: str,
+        api: Lists,
+        put: Put,
+        *,
+        only: str = "",
+        optional: bool = False,
+        source: Source | None = None,
     ) -> None:
+        """`source` instead of the row of SELECTORS."""
         self.resource = resource
-        self._path, struct, self._query = SELECTORS[resource]
+        self._path, struct, self._query = source or SELECTORS[resource]
         if only:
             self._query = self._query | {"fieldSelector": f"metadata.name={only}"}
         self.listed = asyncio.Event()

@@ -11,9 +11,10 @@ import time
 import msgspec
 
 from bastion.kube.attributes import Attributes
+from bastion.kube.errorword import Word
 from bastion.observe.auditids import is_ours
 from bastion.observe.moments import rfc3339
-from bastion.observe.record import Record
+from bastion.observe.record import MOST_KEPT, Record
 from bastion.observe.texts import agent
 
 ENDED, LASTS = "access", "access-lasts"
@@ -59,6 +60,8 @@ class Context(msgspec.Struct, omit_defaults=True, gc=False):
     name: str = ""
     host: str = ""
     endpoint: str = ""
+    word: str = ""
+    hop: str = ""
     error: str = ""
     cause: str = ""
     outcome: str = ""
@@ -67,15 +70,28 @@ class Context(msgspec.Struct, omit_defaults=True, gc=False):
     cut: bool = False
 
 
-Key = tuple[str, str, str, str, str, str, bytes, str, str, str, str, bytes, bool]
+Key = tuple[str, str, str, str, str, str, bytes, str, Word | None, str, str, str, bytes, bool]
 
 
 def access_line(record: Record, msg: str = ENDED) -> bytes:
-    key = key_of(record)
-    # an error repeats what a client sent, at any length
-    kept = not record.error and len(record.path) + len(record.agent) <= MAX_CACHED
-    line = _encode(event_of(record, msg))[:-1] + (_cached if kept else _encoded)(key)
+    line = _encode(event_of(record, msg))[:-1] + _end_of(record)
     return line if len(line) <= MAX_LINE else _cut_line(record, msg)
+
+
+def _end_of(record: Record) -> bytes:
+    # an error repeats what a client sent, at any length
+    if record.error or len(record.path) + len(record.agent) > MAX_CACHED:
+        return _encoded(key_of(record))
+    repeated = record.repeated
+    if repeated is None or record.cause or record.outcome:
+        return _cached(key_of(record))
+    varying = record.endpoint, is_ours(record.audit_id)
+    end = repeated.ends.get(varying)
+    if end is None:
+        if len(repeated.ends) >= MOST_KEPT:
+            repeated.ends.clear()
+        end = repeated.ends[varying] = _encoded(key_of(record))
+    return end
 
 
 def event_of(record: Record, msg: str) -> Event:
@@ -107,6 +123,7 @@ def key_of(record: Record) -> Key:
         attributes.name,
         record.host,
         record.endpoint,
+        record.word,
         record.error,
         record.cause,
         record.outcome,
@@ -116,7 +133,8 @@ def key_of(record: Record) -> Key:
 
 
 def context_of(key: Key) -> Context:
-    user, acting, verb, resource, namespace, name, host, endpoint, error, cause, outcome, client, ours = key
+    user, acting, verb, resource, namespace, name, host, endpoint, word = key[:9]
+    error, cause, outcome, client, ours = key[9:]
     return Context(
         user=user,
         actingAs=acting,
@@ -126,6 +144,8 @@ def context_of(key: Key) -> Context:
         name=name,
         host=host.decode("utf-8", "replace"),
         endpoint=endpoint,
+        word=word.name if word is not None else "",
+        hop=word.hop if word is not None else "",
         error=error,
         cause=cause,
         outcome=outcome,

@@ -12,11 +12,10 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from bastion.kube.user import ANONYMOUS, User
-from bastion.observe.accessline import ENDED, LASTS, access_line
-from bastion.observe.record import Record
+from bastion.observe.accessline import ENDED, LASTS
 
 FLUSH_SECONDS = 0.2
 FLUSH_BYTES = 1 << 16
@@ -27,19 +26,29 @@ FOR_ONE = HELD_BYTES // 16  # each up to so much of the whole
 _log = logging.getLogger("bastion")
 
 
+class Recorded(Protocol):
+    """What a line is of; `user` is None where that is not known."""
+
+    @property
+    def user(self) -> User | None: ...
+
+
+R = TypeVar("R", bound=Recorded)
+
+
 class AccessLogStatistics(NamedTuple):
     """`dropped`: lines that could not be written."""
 
     dropped: int
 
 
-class AccessLog:
+class AccessLog(Generic[R]):
     """Writes to a file descriptor that is never closed here.
 
     Use as an asynchronous context manager.  `written` makes a line.
     """
 
-    def __init__(self, descriptor: int, written: Callable[[Record, str], bytes] = access_line) -> None:
+    def __init__(self, descriptor: int, written: Callable[[R, str], bytes]) -> None:
         self._descriptor = descriptor
         self._written = written
         self._lines: list[bytes] = []
@@ -53,7 +62,7 @@ class AccessLog:
         self._failing = False
         self._dropped = 0
 
-    async def __aenter__(self) -> AccessLog:
+    async def __aenter__(self) -> AccessLog[R]:
         self._task = asyncio.create_task(self._run(), name="access-log")
         return self
 
@@ -65,7 +74,7 @@ class AccessLog:
     def statistics(self) -> AccessLogStatistics:
         return AccessLogStatistics(self._dropped)
 
-    def observe(self, record: Record, msg: str = ENDED) -> None:
+    def observe(self, record: R, msg: str = ENDED) -> None:
         if self._size > FOR_ALL and not self._has_room(_known(record.user)):
             self._dropped += 1
             return
@@ -74,7 +83,7 @@ class AccessLog:
         self._users.append(record.user)
         self._size += len(line) + 1
 
-    def lasts(self, record: Record) -> None:
+    def lasts(self, record: R) -> None:
         self.observe(record, LASTS)
 
     def _has_room(self, user: str) -> bool:

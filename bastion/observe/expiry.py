@@ -17,7 +17,8 @@ from cryptography import x509
 
 from bastion.runtime.certificates import Certificate
 from bastion.settings.authentication import Authentication
-from bastion.settings.sections import Kubelet, Serving
+from bastion.settings.sections import Serving
+from bastion.settings.targets import Kubelet
 
 EARLY = 30 * 86400.0  # seconds
 LOOK_EVERY = 60.0  # seconds; files are renewed while the program runs

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from bastion.observe.record import Record
+from bastion.observe.audit.auditor import Audit
+from bastion.observe.record import Record, Trail
 
 
 class Sink(Protocol):
@@ -18,9 +19,36 @@ class Sink(Protocol):
         ...
 
 
+class Audited(Protocol):
+    """What an exchange has of the audit log: who answers it tells `trail` of the response."""
+
+    target: bytes
+    trail: Trail | None
+
+
 class Observer:
-    def __init__(self, sinks: Sequence[Sink]) -> None:
-        self._sinks = tuple(sinks)
+    """`audit` is one of the sinks, None where nothing is audited."""
+
+    def __init__(self, sinks: Sequence[Sink], audit: Audit | None = None) -> None:
+        self._sinks = (*sinks, audit) if audit is not None else tuple(sinks)
+        self.audit = audit
+
+    def begin(
+        self,
+        record: Record,
+        exchange: Audited,
+        sources: Sequence[str] = (),
+        *,
+        secret_query: bool = False,
+    ) -> None:
+        """Before anything is decided about it.
+
+        `sources`: the addresses that it came over, where these are more than the record's client.
+        `secret_query`: what the query holds is not for the log.
+        """
+        if self.audit is not None:
+            uri = exchange.target.partition(b"?")[0] if secret_query else exchange.target
+            record.trail = exchange.trail = self.audit.begin(record, uri, sources)
 
     def observe(self, record: Record, code: int, bytes_in: int, bytes_out: int) -> None:
         """`code` is 0 where no response began; the bytes are those of the bodies."""

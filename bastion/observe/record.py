@@ -4,71 +4,118 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
+from typing import Protocol
 
+import msgspec
+from msgspec.structs import replace
+
+from bastion.kube.errorword import Word
 from bastion.kube.requestinfo import RequestInfo
+from bastion.kube.status import StatusError
 from bastion.kube.user import User
 
 _clock = time.perf_counter
 
 
-class Record:
+MOST_KEPT = 16  # texts, and series, of what many exchanges have in common
+
+
+class Repeated(msgspec.Struct):
+    """What observers made of what many exchanges have in common: ends of lines by endpoint, and series by
+    code.
+    """
+
+    ends: dict[tuple[str, bool], bytes] = msgspec.field(default_factory=dict)
+    series: dict[int, tuple[list[float], list[float]]] = msgspec.field(default_factory=dict)
+
+
+class Trail(Protocol):
+    """What the audit log is told of an exchange while it is served."""
+
+    async def received(self, *, unnamed: User | None = ...) -> None:
+        """It is known who asks; `unnamed` where the record has no user.
+
+        Raises StatusError where it may not be served without an event.
+        """
+        ...
+
+    @property
+    def holds(self) -> bool:
+        """Whether the end of the response waits for `delivered`."""
+        ...
+
+    async def delivered(self) -> bool:
+        """Returns once the events are delivered, or given up."""
+        ...
+
+    def decided(self, reason: str, *, allowed: bool) -> None:
+        """What the authorizer said."""
+        ...
+
+    def undecided(self) -> None:
+        """The authorizer had no decision."""
+        ...
+
+    def refused(self, error: StatusError) -> None:
+        """The response is this Status."""
+        ...
+
+    def started(self, code: int) -> None:
+        """A response begins."""
+        ...
+
+    def complete(self) -> None:
+        """The exchange is over, and the record is whole."""
+        ...
+
+    def subject(self) -> object:
+        """What is the same for each repetition of the request."""
+        ...
+
+
+class Record(msgspec.Struct, eq=False):
     """`stages` holds the seconds spent in each, `seconds` the whole; `bytes_in` and `bytes_out` count bodies;
     `code` 0: no response.
     """
 
-    __slots__ = (
-        "_stage",
-        "_stage_began",
-        "acting_as",
-        "agent",
-        "audit_id",
-        "backend",
-        "bytes_in",
-        "bytes_out",
-        "cause",
-        "client",
-        "code",
-        "endpoint",
-        "error",
-        "host",
-        "info",
-        "method",
-        "outcome",
-        "path",
-        "seconds",
-        "stages",
-        "started",
-        "stream_in",
-        "stream_out",
-        "user",
-    )
+    method: str
+    path: bytes
+    client: str
+    audit_id: str
+    info: RequestInfo | None = None
+    user: User | None = None
+    acting_as: User | None = None
+    endpoint: str = ""
+    host: bytes = b""  # of an application that has one of its own
+    agent: bytes = b""  # its User-Agent
+    backend: bool = False  # whether the response is a backend's, and not the bastion's own
+    cause: str = ""  # why no user is known: for the log, never for the client
+    code: int = 0
+    error: str = ""  # why the bastion itself made the answer: a reason of Status, and what lies behind it
+    word: Word | None = None  # that of the error
+    # empty, or how the exchange was cut short, why a tunnel ended, what came of signing in
+    outcome: str = ""
+    bytes_in: int = 0
+    bytes_out: int = 0
+    stream_in: int = 0  # of a tunnel, after the switch of protocols
+    stream_out: int = 0
+    stages: dict[str, float] = msgspec.field(default_factory=dict)
+    _stage: str = ""
+    _stage_began: float = 0.0
+    seconds: float = 0.0
+    started: float = msgspec.field(default_factory=_clock)
+    trail: Trail | None = None  # None where nothing is audited
+    repeated: Repeated | None = None  # None: it is the only one of its kind
 
-    def __init__(self, method: str, path: bytes, client: str, audit_id: str) -> None:
-        self.method = method
-        self.path = path
-        self.client = client
-        self.audit_id = audit_id
-        self.info: RequestInfo | None = None
-        self.user: User | None = None
-        self.acting_as: User | None = None
-        self.endpoint = ""
-        self.host = b""  # of an application that has one of its own
-        self.agent = b""  # its User-Agent
-        self.backend = False  # whether the response is a backend's, and not the bastion's own
-        self.cause = ""  # why no user is known: for the log, never for the client
-        self.code = 0
-        self.error = ""  # why the bastion itself made the answer: a reason of Status, and what lies behind it
-        # empty, or how the exchange was cut short, why a tunnel ended, what came of signing in
-        self.outcome = ""
-        self.bytes_in = 0
-        self.bytes_out = 0
-        self.stream_in = 0  # of a tunnel, after the switch of protocols
-        self.stream_out = 0
-        self.stages: dict[str, float] = {}
-        self._stage = ""
-        self._stage_began = 0.0
-        self.seconds = 0.0
-        self.started = _clock()
+    def again(self, audit_id: str, stage: str) -> Record:
+        """Of another exchange of which so far the same is known; it is in this stage."""
+        now = _clock()
+        return replace(self, audit_id=audit_id, stages={}, started=now, _stage=stage, _stage_began=now)
+
+    def fail(self, error: StatusError) -> None:
+        """The bastion itself makes the response."""
+        self.error, self.cause = f"{error.reason}: {error.message}", error.cause or self.cause
+        self.word = error.word
 
     def measure(self, code: int, bytes_in: int, bytes_out: int) -> None:
         """Up to now.  What went through a tunnel is added to the bytes of the bodies."""
@@ -89,4 +136,7 @@ class Record:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.end_stage()
+
+    def end_stage(self) -> None:
         self.stages[self._stage] = _clock() - self._stage_began

@@ -23,7 +23,7 @@ from bastion.observe.families import (
     histogram,
     no_counts,
 )
-from bastion.observe.record import Record
+from bastion.observe.record import MOST_KEPT, Record
 
 MAX_SERIES = 4096  # label sets kept apart; a flood of namespaces ends in one called "other"
 NAMESPACE_SERIES = 64  # of one namespace; beyond them there is one series for each first digit of the code
@@ -58,12 +58,12 @@ class Requests:
         self._durations: Histograms = {}
         self._stages: dict[str, Counts] = {}
         self._bytes_in = self._bytes_out = self._long = 0
+        self._errors: dict[tuple[str, str], int] = {}  # by word and hop
         self._target_counts: dict[tuple[str, ...], int] = {}
         self._target_durations: Histograms = {}
 
     def observe(self, record: Record) -> None:
-        key = self._key(record)
-        count, durations = self._counts.get(key) or self._added(key)
+        count, durations = self._series_of(record)
         count[0] += 1
         seconds = record.seconds
         # most fall into the first bucket, and a comparison is cheaper than a call
@@ -76,11 +76,27 @@ class Requests:
             counts[-1] += seconds
         self._bytes_in += record.bytes_in
         self._bytes_out += record.bytes_out
+        if record.word is not None:
+            error = (record.word.name, str(record.word.hop))
+            self._errors[error] = self._errors.get(error, 0) + 1
         if self._targets and record.endpoint and isinstance(record.info, Proxied):
             self._observe_target(record, record.info)
 
     def lasts(self, record: Record) -> None:
         self._long += 1
+
+    def _series_of(self, record: Record) -> tuple[Counts, Counts]:
+        repeated = record.repeated
+        if repeated is None or not (record.backend and record.endpoint):
+            key = self._key(record)
+            return self._counts.get(key) or self._added(key)
+        series = repeated.series.get(record.code)
+        if series is None:
+            if len(repeated.series) >= MOST_KEPT:
+                repeated.series.clear()
+            key = self._key(record)
+            series = repeated.series[record.code] = self._counts.get(key) or self._added(key)
+        return series
 
     def _key(self, record: Record) -> Key:
         code, by = _CODES.get(record.code, OTHER), BACKEND if record.backend else BASTION
@@ -152,6 +168,13 @@ class Requests:
                 "Bytes of bodies and of tunnels, from clients (in) and to them (out).",
                 ("direction",),
                 {("in",): self._bytes_in, ("out",): self._bytes_out},
+            ),
+            counter(
+                "bastion_errors",
+                "Exchanges that the bastion itself answered with an error, by its word and by the hop that"
+                " failed (docs/reference/errors.md).",
+                ("word", "hop"),
+                self._errors,
             ),
             counter(
                 "bastion_streams_begun",

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import msgspec
 
+from bastion.kube.declaredprobe import DeclaredProbe, HttpGet
 from bastion.kube.endpoint import UNVERIFIED, Endpoint
-from bastion.kube.objects import Container, DeclaredProbe, HttpGet, Pod
+from bastion.kube.objects import Container, Pod
 from bastion.probe.modules import Grpc, Http, Module
 from bastion.probe.tlssettings import TLSConfig
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from bastion.probe.election import Election
+from bastion.cluster.election import Election
 from bastion.probe.history import History, Key, Outcome, StoreError
 from bastion.probe.peers import ask
 from bastion.probe.reports import LocalReport, RemoteReport, Report, described

@@ -7,7 +7,9 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from bastion.http.fields import first_value
-from bastion.kube.status import StatusError, bad_request, service_unavailable
+from bastion.kube.errors import error_of, unreadable
+from bastion.kube.errorwords import API_SERVER_AWAY
+from bastion.kube.status import StatusError
 from bastion.probe.answers import Page
 from bastion.probe.badges import badge_json, badge_svg
 from bastion.probe.history import UNKNOWN, WINDOWS
@@ -46,7 +48,7 @@ class Visible:
     async def of(self, asked: Asked) -> list[Wanted]:
         """Raises StatusError 401, 503."""
         if not self._ready():  # an empty list would have Prometheus forget its targets
-            raise service_unavailable("the cluster's objects are still being read", retry_after=1)
+            raise error_of(API_SERVER_AWAY, "the cluster's objects are still being read", retry_after=1)
         everything = self._wanted()
         asker = await self._asker(asked)
         if asker is None:
@@ -160,7 +162,7 @@ class Pages:
         found = parameters(asked.query, ("target", "module", "window"))
         window = text_of(found, "window")
         if window and window not in WINDOWS:
-            raise bad_request(f"the parameter window is one of {', '.join(WINDOWS)}")
+            raise unreadable(f"the parameter window is one of {', '.join(WINDOWS)}")
         subject = await self._visible.one(asked, found)
         known = (await self._of(subject)) or {}
         if not window:

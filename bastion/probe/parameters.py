@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from urllib.parse import unquote_to_bytes
 
 from bastion.http.fields import Field, values
-from bastion.kube.status import bad_request, quoted
+from bastion.kube.errors import unreadable
+from bastion.kube.status import quoted
 
 OFFSET = 0.5  # seconds that a scrape keeps for itself
 LONGEST = 120.0  # where nothing says how long
@@ -28,7 +29,7 @@ def parameters(query: bytes, known: tuple[str, ...]) -> Mapping[str, bytes]:
         if key not in known:
             continue
         if key in found:
-            raise bad_request(f"the parameter {key} is given twice")
+            raise unreadable(f"the parameter {key} is given twice")
         found[key] = unquote_to_bytes(value.replace(b"+", b" "))
     return found
 
@@ -37,13 +38,13 @@ def text_of(found: Mapping[str, bytes], name: str) -> str:
     try:
         return found.get(name, b"").decode()
     except UnicodeDecodeError as error:
-        raise bad_request(f"the parameter {name} is not UTF-8") from error
+        raise unreadable(f"the parameter {name} is not UTF-8") from error
 
 
 def host_of(found: Mapping[str, bytes]) -> str:
     name = text_of(found, "hostname")
     if not _HOST.issuperset(name) or len(name) > 255:
-        raise bad_request(f"the hostname {quoted(name[:100])} is not a host name")
+        raise unreadable(f"the hostname {quoted(name[:100])} is not a host name")
     return name
 
 
@@ -60,7 +61,7 @@ def scrape_timeout(fields: list[Field]) -> float | None:
     except ValueError:
         seconds = math.nan
     if len(given) > 1 or not math.isfinite(seconds) or seconds < 0 or b"_" in given[0]:
-        raise bad_request("the timeout in X-Prometheus-Scrape-Timeout-Seconds is not a number of 0 or more")
+        raise unreadable("the timeout in X-Prometheus-Scrape-Timeout-Seconds is not a number of 0 or more")
     return seconds - OFFSET if seconds > OFFSET else None
 
 

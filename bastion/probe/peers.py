@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from bastion.probe.election import Holder
+from bastion.cluster.election import Holder
 from bastion.runtime.certificates import Authority
 from bastion.runtime.trust import client_context, server_context
 

@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 from bastion.discovery.catalog import Catalog
 from bastion.discovery.ports import port_number
-from bastion.discovery.resolver import NoneReady, Resolution
+from bastion.discovery.resolution import NoneReady, Resolution
 from bastion.kube.endpoint import KUBELET, Endpoint
+from bastion.kube.errors import error_of
+from bastion.kube.errorwords import ADDRESS_REFUSED
 from bastion.kube.objects import Pod
-from bastion.kube.status import bad_request
 from bastion.network.addresses import DialPolicy
 from bastion.probe.target import ProbeTarget
 from bastion.proxy.kubelet import check_kubelet_request
@@ -100,7 +101,12 @@ class Places:
             return None
         address = pod.addresses[0]
         if not self._may_dial(pod, address, number):
-            raise bad_request("address not allowed: not an address that may be dialled")
+            raise error_of(
+                ADDRESS_REFUSED,
+                "address not allowed",
+                "not one that this bastion may dial (--allow-target-cidr)",
+                code=400,
+            )
         return [Place((Endpoint(address, number),), named.name)]
 
     def _service_over_udp(self, target: ProbeTarget, wanted: str) -> list[Place] | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bastion.kube.endpoint import Endpoint
-from bastion.kube.status import too_many_requests
+from bastion.kube.errors import overloaded
 from bastion.probe.attempt import Attempt, Environment
 from bastion.probe.declared import declared, is_good
 from bastion.probe.modulefile import DECLARED
@@ -82,7 +82,10 @@ class Runner:
         if asker == BACKGROUND:  # the schedule bounds itself
             return await self._run(order, timeout, asker, one=one)
         if not self._of_user.enter(asker):
-            raise too_many_requests("too many probes of this user are under way; try again shortly")
+            raise overloaded(
+                f"{self._of_user.most} probes of this user are under way (--max-probes-per-user);"
+                " try again shortly"
+            )
         try:
             return await self._run(order, timeout, asker, one=one)
         finally:

@@ -9,16 +9,17 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from bastion.http.fields import Field, first_value, values
-from bastion.kube.requestinfo import ApiCall
-from bastion.kube.status import (
-    StatusError,
-    bad_request,
+from bastion.kube.errors import (
+    error_of,
     internal_error,
     method_not_allowed,
-    quoted,
     refused,
     unauthorized,
+    unreadable,
 )
+from bastion.kube.errorwords import MODULE_NOT_HERE, STOPPING
+from bastion.kube.requestinfo import ApiCall
+from bastion.kube.status import StatusError, quoted
 from bastion.message.ownorigin import data_fields
 from bastion.observe.observer import Observer
 from bastion.observe.record import Record
@@ -93,7 +94,7 @@ class Doors:
         if admitted is None:
             raise unauthorized()
         if subject.unknown:
-            raise bad_request(f"Unknown module {quoted(subject.name)}")
+            raise unreadable(f"Unknown module {quoted(subject.name)}")
         if subject.module is not None:
             await self._check_credentials(subject, subject.module, Asker(admitted.acting_as, admitted.asker))
         return subject, admitted
@@ -101,14 +102,14 @@ class Doors:
     def named(self, found: Mapping[str, bytes]) -> Subject:
         """Raises StatusError 400."""
         if not found.get("target"):
-            raise bad_request("the parameter target is missing")
+            raise unreadable("the parameter target is missing")
         name = text_of(found, "module") or DEFAULT
         module = None if name == DECLARED else self._modules.get(name)
         target = target_of(found["target"])
         if module is not None and module.prober == "dns":
             target = with_port(target, "853" if module.dns.dns_over_tls else "53")
         if (name == DECLARED or (module is not None and module.prober != "http")) and target.path != b"/":
-            raise bad_request(f"the module {name} takes no path: {quoted(target.rest.decode('latin-1'))}")
+            raise unreadable(f"the module {name} takes no path: {quoted(target.rest.decode('latin-1'))}")
         return Subject(target, name, module)
 
     async def asker(self, asked: Asked) -> Asker:
@@ -131,6 +132,7 @@ class Doors:
             allowed = await self._identification.may(asker, everything)
         if not allowed:
             raise refused(
+                MODULE_NOT_HERE,
                 f"the module {subject.name} may not be aimed at this target (its section bastion says where)",
                 target.resource,
                 target.id,
@@ -151,11 +153,11 @@ class ProbePage:
         hostname = host_of(found)
         endpoints = text_of(found, "endpoints")
         if endpoints not in ("", "all", "one"):
-            raise bad_request("the parameter endpoints is all or one")
+            raise unreadable("the parameter endpoints is all or one")
         subject, admitted = await self._doors.subject(asked, found)
         module = subject.module
         if hostname and module is not None and _other_host(module, hostname):
-            raise bad_request("the hostname is not the Host header that the module has")
+            raise unreadable("the hostname is not the Host header that the module has")
         order = Order(subject.target, subject.name, module, hostname)
         one = endpoints == "one"
         with self._guard.place(admitted.asker, tunnel=False):
@@ -166,7 +168,7 @@ class ProbePage:
             text = debug_text(results, module, labelled=labelled)
             return Page("text/plain; charset=utf-8", text.encode("utf-8", "replace"))
         if results and all(result.broken for result in results):
-            raise StatusError(503, "ServiceUnavailable", f"the prober is broken: {results[0].reason}")
+            raise error_of(STOPPING, f"the prober is broken: {results[0].reason}")
         return Page(CONTENT_TYPE, series(results, labelled=labelled).encode("utf-8", "replace"))
 
 
@@ -197,13 +199,14 @@ class Probing:
         client = self._origins.client(exchange.client, exchange.fields)
         record = Record(exchange.method, path, client, exchange.audit_id)
         record.agent = first_value(exchange.fields, b"user-agent")
+        self._observer.begin(record, exchange, self._origins.sources(exchange.client, exchange.fields))
         try:
             if exchange.method not in ("GET", "HEAD"):
-                raise method_not_allowed("GET", "HEAD")
+                raise method_not_allowed("GET", "HEAD", method=exchange.method)
             page = await self._pages[path.removeprefix(LONG)](Asked(exchange, client, record, query))
             _send(exchange, page)
         except StatusError as error:
-            record.error, record.cause = f"{error.reason}: {error.message}", error.cause or record.cause
+            record.fail(error)
             if error.code == 429:
                 await self._guard.hold_back(client)
             exchange.send_status(error)
@@ -214,8 +217,8 @@ class Probing:
             _log.exception(
                 "a request about probes failed inside the bastion (audit id %s)", exchange.audit_id
             )
-            record.error = "InternalError"
-            exchange.send_status(internal_error())
+            record.fail(failure := internal_error())
+            exchange.send_status(failure)
         finally:
             self._observer.observe(record, exchange.status, exchange.bytes_in, exchange.bytes_out)
 

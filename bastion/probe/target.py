@@ -10,8 +10,9 @@ import msgspec
 from msgspec import structs
 
 from bastion.kube.attributes import Attributes
+from bastion.kube.errors import unreadable
 from bastion.kube.requestinfo import Proxied, parse_proxied
-from bastion.kube.status import bad_request, quoted
+from bastion.kube.status import quoted
 from bastion.kube.target import Target, parse_target
 
 # Method to verb.  OPTIONS asks only; what a PUT writes is the module's, and so the operator's choice.
@@ -67,9 +68,9 @@ def target_of(raw: bytes) -> ProbeTarget:
     """Raises StatusError 400."""
     shown = quoted(raw.decode("utf-8", "replace")[:200])
     if len(raw) > LONGEST:
-        raise bad_request(f"the target has more than {LONGEST} bytes")
+        raise unreadable(f"the target has more than {LONGEST} bytes")
     if any(byte <= 0x20 or byte == 0x7F for byte in raw) or b"#" in raw:
-        raise bad_request(f"the target {shown} has a blank, a control character or a '#'")
+        raise unreadable(f"the target {shown} has a blank, a control character or a '#'")
     found = _of_path(raw, shown) if raw[:1] == b"/" else _of_id(raw, shown)
     found.named  # noqa: B018 raises where the id has not the shape
     return found
@@ -103,7 +104,7 @@ def _of_id(raw: bytes, shown: str) -> ProbeTarget:
 
 
 def _no_target(shown: str) -> Exception:
-    return bad_request(
+    return unreadable(
         f"invalid target {shown}: a target is pods|services/<namespace>/<[scheme:]name[:port]>[/path],"
         " nodes/<name[:port]>[/path], or a proxy path; never a URL"
     )

@@ -12,14 +12,16 @@ import msgspec
 from msgspec import structs
 
 from bastion.authn.authenticator import Credentials, CredentialsRefused
-from bastion.authz.authorizer import Authorizer, Question
+from bastion.authz.authorizer import Authorizer, Decision, Question
 from bastion.authz.impersonation import ImpersonationAuthorizer
 from bastion.http.fields import values
 from bastion.kube.attributes import Attributes
+from bastion.kube.errors import ROUTE_NOT_FOUND, error_of, forbidden, unauthorized
+from bastion.kube.errorwords import NOT_A_PROXY_PATH
 from bastion.kube.generatedclients import with_slashes
 from bastion.kube.hostname import Application, HostNames
 from bastion.kube.requestinfo import ApiCall, Proxied, RequestInfo, parse_proxied
-from bastion.kube.status import StatusError, forbidden, only_proxied, unauthorized
+from bastion.kube.status import StatusError
 from bastion.kube.user import User
 from bastion.message.upgrade import UpgradeRequest, asked_upgrade
 from bastion.observe.record import Record
@@ -92,9 +94,11 @@ class Admission:
             if credentials.token is not None and not credentials.session:
                 raise unauthorized()
             return None
+        if record.trail is not None:
+            await record.trail.received()
         info = own or target
         if info is None:
-            raise only_proxied()
+            raise error_of(NOT_A_PROXY_PATH, ROUTE_NOT_FOUND, details={})
         asker = asker_of(user, client)
         self._guard.check_place(asker, tunnel=upgrade is not None)
         with record.stage("authorization"):
@@ -103,11 +107,24 @@ class Admission:
             record.acting_as = acting_as = user if assumed is None else assumed.user
             questions = [] if assumed is None else [*assumed.questions]
             for attributes in required:
-                decision = await self._authorizer.authorize(acting_as, attributes, asker)
+                decision = await self._decision(acting_as, attributes, asker, record)
                 if not decision.allowed:
                     raise forbidden(acting_as.name, attributes, decision.reason)
                 questions.append((acting_as, attributes))
         return Admitted(info, credentials, user, acting_as, questions, asker, upgrade=upgrade)
+
+    async def _decision(self, user: User, attributes: Attributes, asker: Key, record: Record) -> Decision:
+        """Raises StatusError where there is none."""
+        trail = record.trail
+        try:
+            decision = await self._authorizer.authorize(user, attributes, asker)
+        except StatusError:
+            if trail is not None:
+                trail.undecided()
+            raise
+        if trail is not None:
+            trail.decided(decision.reason, allowed=decision.allowed)
+        return decision
 
     def renewed(self, request: Request, admitted: Admitted) -> Admitted:
         """What another request with the same deciding fields was admitted to, with this one's credentials."""

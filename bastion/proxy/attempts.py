@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from bastion.balance.outlier import Outliers
+from bastion.balance.group import Slot
 from bastion.balance.pool import Balancer
 from bastion.kube.endpoint import Endpoint
 from bastion.kube.objects import family_of
-from bastion.network.errors import DialError, NetworkError, SendError, UpstreamTimeout
+from bastion.network.errors import DialError
 from bastion.network.transport import Request, RoundTrip, Transport
 from bastion.observe.record import Record
 from bastion.proxy.router import Route, Router
@@ -26,9 +26,10 @@ PATIENCE = 1.5
 
 
 class Attempts:
-    """Of one exchange.
+    """Of one exchange, whose client has the address `client`.
 
-    `fresh`: a kept connection died under it, so only new ones are good enough; `now` is the clock.
+    `fresh`: a kept connection died under it, so only new ones are good enough; `now` is the clock.  `slot`:
+    where it is sent to; whoever is done with it leaves it.
     """
 
     def __init__(
@@ -39,8 +40,12 @@ class Attempts:
         asker: Key,
         now: Callable[[], float],
         *,
+        slot: Slot,
+        client: str = "",
         fresh: bool = False,
     ) -> None:
+        self.slot = slot
+        self._client = client
         self._route = route
         self._router = router
         self._balancer = balancer
@@ -51,18 +56,17 @@ class Attempts:
         self._failed: set[Endpoint] = set()
         self._silent: set[str] = set()  # families that nobody answered in
         self._known: Sequence[Endpoint] = route.endpoints
-        self._untried = dict.fromkeys(route.endpoints)
+        self._untried = dict.fromkeys((*route.endpoints, *route.others))
         self.failure: DialError | None = None
         self.fresh = fresh
 
-    async def open(
-        self, transport: Transport, endpoint: Endpoint | None, request: Request, record: Record
-    ) -> RoundTrip:
-        """To `endpoint`, or to the next that takes a connection.
+    async def open(self, transport: Transport, request: Request, record: Record) -> RoundTrip:
+        """To the endpoint of `slot`, or to the next that takes a connection.
 
         Raises DialError, and StatusError where the target is gone by now.
         """
-        while endpoint is not None:
+        while True:
+            endpoint = self.slot.endpoint
             record.endpoint = str(endpoint)
             try:
                 trip = await transport.round_trip(
@@ -70,15 +74,39 @@ class Attempts:
                 )
             except DialError as error:
                 self.failed(endpoint, error)
+                if "connect" not in self._route.policy.retry_on:
+                    raise
             else:
                 if await self.arrived(trip):
                     return trip
-            endpoint = await self.next()
-        raise self.failure or DialError("no endpoint that the target leads to by now took a connection")
+            if not await self.move():
+                raise self.failure or DialError(
+                    "no endpoint that the target leads to by now took a connection"
+                )
 
-    async def next(self) -> Endpoint | None:
-        """None once enough was tried.  Raises StatusError: the target may be gone by now."""
-        return self._balancer.choose(await self.candidates(), self._asker, self._now())
+    async def move(self, *, stale: bool = False) -> bool:
+        """To another endpoint; False once enough was tried.
+
+        `stale`: it was only a kept connection that ended, so a new one may lead there again, where there is
+        no other endpoint.  Raises StatusError: the target may be gone by now.
+        """
+        before = self.slot
+        others = await self.candidates()
+        found = self._balancer.another(
+            self._route, (e for e in others if e != before.endpoint), self._asker, self._client
+        )
+        if found is None and stale and before.endpoint in self._untried:
+            return True
+        if found is None:
+            return False
+        self._balancer.leave(before)
+        self.slot = found
+        return True
+
+    def give_up(self, endpoint: Endpoint) -> None:
+        """It is not tried again."""
+        self._failed.add(endpoint)
+        self._untried.pop(endpoint, None)
 
     def patience(self, endpoint: Endpoint) -> float | None:
         """Seconds for a TCP connection to it; None for as long as any takes, where it is the last."""
@@ -110,9 +138,8 @@ class Attempts:
         return sorted(self._untried, key=lambda endpoint: family_of(endpoint.address) in self._silent)
 
     def failed(self, endpoint: Endpoint, failure: DialError) -> None:
-        self._balancer.outliers.undialled(endpoint, self._asker, self._now())
-        self._failed.add(endpoint)
-        self._untried.pop(endpoint, None)
+        self._balancer.failed(self.slot, self._asker, self._now(), dialled=False)
+        self.give_up(endpoint)
         if failure.silent:
             self._silent.add(family_of(endpoint.address))
             self._router.dialled(self._route, endpoint, silent=True)
@@ -135,9 +162,3 @@ class Attempts:
             if not there:
                 trip.abandon()
         return there
-
-
-def note_failure(outliers: Outliers, trip: RoundTrip, asker: Key, now: float, error: NetworkError) -> None:
-    """Silence counts against an endpoint; that a kept connection was closed meanwhile does not."""
-    if isinstance(error, UpstreamTimeout) or (isinstance(error, SendError) and not trip.reused):
-        outliers.unanswered(trip.endpoint, asker, now)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from bastion.http.fields import values
 from bastion.kube.aliases import origin_form
-from bastion.kube.status import bad_request
+from bastion.kube.errors import unreadable
 from bastion.message import upgrade
 from bastion.message.apicall import to_api_server
 from bastion.message.identity import asserts_identity
@@ -26,7 +26,7 @@ def call_head(
     body, fields = exchange.body, exchange.all_fields()
     target = origin_form(exchange.method, exchange.target)
     if target is None:
-        raise bad_request("malformed request: the request target is not a path")
+        raise unreadable("malformed request: the request target is not a path")
     lines = to_api_server(
         fields, withheld[authority.impersonation], with_credentials=authority.with_credentials
     )

@@ -10,21 +10,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from bastion.balance.group import Slot
 from bastion.balance.pool import Balancer
-from bastion.message.answers import Policy, RequestContext, present
-from bastion.message.mount import Mount
+from bastion.message.answers import Policy
+from bastion.network.connections import ConnectionPool
 from bastion.network.http1.connection import Connection
-from bastion.network.http1.ordinary import Beginning, OrdinaryReader
-from bastion.network.transport import Transport
 from bastion.observe.observer import Observer
 from bastion.proxy.admission import Admitted
 from bastion.proxy.envelope import backend_lines, head_of
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.guard import Guard
 from bastion.proxy.plan import Plan
+from bastion.proxy.responses import Responses
+from bastion.proxy.retry import UNAVAILABLE
 from bastion.proxy.router import Route, Router
 from bastion.proxy.streams import Streams, UnderWay
 from bastion.runtime.limits import Shares
+from bastion.settings.sections import Timeouts
 
 
 class Direct(UnderWay, kw_only=True):
@@ -37,25 +39,24 @@ class Direct(UnderWay, kw_only=True):
     shared: DirectDelivery
     route: Route
     plan: Plan
+    slot: Slot | None = None
     connection: Connection | None = None
     in_task: bool = False  # the task that it was handed to has begun
 
     def received(self, data: bytes) -> bool:
         """Implements `network.http1.receiver.Direct`."""
-        plan, shared = self.plan, self.shared
-        answer = shared.ordinary.read(data, plan.asker)
-        if answer is None:
+        plan, shared, connection = self.plan, self.shared, self.connection
+        response = shared.responses.read(data, plan)
+        if response is None or connection is None:
             return False
-        beginning = answer.beginning
-        head = shared.presented(beginning, plan)
-        if head is None:
+        head, body = response
+        slot = self.slot
+        if slot is None or (head.status == 503 and UNAVAILABLE in self.route.policy.retry_on):
             return False
-        connection = self.connection
-        assert connection is not None
-        shared.transport.release_directly(connection)
-        shared.balancer.outliers.answered(connection.endpoint, plan.asker)
+        shared.pool.release_directly(connection)
+        shared.balancer.answered(slot, plan.asker, self.streams.now())
         self.record.backend = True
-        self.exchange.send(beginning.status, [head, *answer.passed], answer.body, dated=beginning.dated)
+        self.exchange.send(head, body)
         self.release()
         return True
 
@@ -87,10 +88,12 @@ class Direct(UnderWay, kw_only=True):
 
     def release(self) -> None:
         shared, asker, exchange = self.shared, self.plan.asker, self.exchange
+        if self.slot is not None:
+            shared.balancer.leave(self.slot)
         shared.waiting.leave(self.route.key, asker)
         self.streams.over(self)
-        shared.guard.leave(asker)
-        self.record.__exit__(None, None, None)
+        shared.places.leave(asker)
+        self.record.end_stage()
         shared.observer.observe(self.record, exchange.status, 0, exchange.bytes_out)
         if self.task is None:
             exchange.done()
@@ -106,50 +109,70 @@ class DirectDelivery:
         router: Router,
         balancer: Balancer,
         waiting: Shares,
-        transport: Transport,
+        pool: ConnectionPool,
+        timeouts: Callable[[], Timeouts],
         streams: Streams,
         observer: Observer,
         policy: Policy,
         renewed: Callable[[Exchange, Admitted], Admitted],
+        crowded: Callable[[], bool],
     ) -> None:
-        """`renewed`: what was admitted, with the credentials of this request."""
-        self.guard = guard
+        """`renewed`: what was admitted, with the credentials of this request.
+
+        `crowded`: only the bastion's own paths are answered.
+        """
+        self.places = guard.exchanges
         self.balancer = balancer
         self.waiting = waiting
-        self.transport = transport
+        self.pool = pool
         self.observer = observer
+        self.audit = observer.audit
         self.renewed = renewed
-        self.ordinary = OrdinaryReader()
+        self.responses = Responses(policy)
+        self._timeouts = timeouts
         self._router = router
         self._streams = streams
         self._policy = policy
+        self._crowded = crowded
         self._now = asyncio.get_running_loop().time
 
     def begin(self, exchange: Exchange, plan: Plan) -> bool:
         """False where it is a task's from the start: then nothing was done."""
         asker = plan.asker
-        if not self.guard.enter(asker):
+        if self.audit is not None and not self.audit.holds(plan.audited):
             return False
-        route = self._router.at_once(plan.info, plan.destination)
+        if self._crowded() or not self.places.enter(asker):
+            return False
+        route = self._router.at_once(plan.led)
         if route is None or not self.waiting.enter(route.key, asker):
-            self.guard.leave(asker)
+            self.places.leave(asker)
             return False
+        now = self._now()
+        slot = self.balancer.choose(route, asker, now, client=plan.begun.client, resendable=True)
         record = plan.record(exchange.audit_id)
-        record.stage("upstream")
+        if self.audit is not None:
+            record.trail = exchange.trail = self.audit.again(record, plan.target, plan.audited)
         direct = Direct(
-            self._streams, exchange, plan.admitted, record, None, shared=self, route=route, plan=plan
+            self._streams,
+            exchange,
+            plan.admitted,
+            record,
+            None,
+            slot.endpoint,
+            shared=self,
+            route=route,
+            plan=plan,
+            slot=slot,
         )
         exchange.direct = direct
         self._streams.enter(direct)
-        endpoint = self.balancer.choose(route.endpoints, asker, self._now())
-        direct.endpoint = endpoint
-        connection = self.transport.take(endpoint, plan.envelope.owner) if endpoint is not None else None
+        connection = self.pool.take(slot.endpoint, plan.envelope.owner)
         if connection is None:
             direct.hand_over()
             return True
         direct.connection = connection
-        record.endpoint = str(connection.endpoint)
-        self.transport.begin_directly(connection, self._head(exchange, plan, route), direct)
+        record.endpoint = connection.place
+        connection.begin_directly(self._head(exchange, plan, route), direct, now, self._timeouts())
         return True
 
     def _head(self, exchange: Exchange, plan: Plan, route: Route) -> bytes:
@@ -161,39 +184,3 @@ class DirectDelivery:
         if lines.secrets:
             return head_of(lines, exchange.fields, exchange.passed, plan.envelope, b"\r\n")
         return b"".join((lines.front, *exchange.passed, lines.tail, b"\r\n"))
-
-    def presented(self, beginning: Beginning, plan: Plan) -> bytes | None:
-        """The head's lines that some rule reads, as a client gets them; None where it is a page, or has a URL
-        of the backend's.
-        """
-        shape = plan.shape
-        try:
-            return beginning.presented[shape]
-        except KeyError:
-            head = beginning.presented[shape] = _presented(beginning, plan, self._policy)
-            return head
-
-
-class _Edited(Exception):
-    """What a response says depends on the URL it was asked for."""
-
-
-def _presented(beginning: Beginning, plan: Plan, policy: Policy) -> bytes | None:
-    def mount() -> Mount:
-        raise _Edited
-
-    envelope = plan.envelope
-    asked = RequestContext(plan.method, [], bool(envelope.forwarded.prefix), envelope.ambient)
-    if not beginning.reason:
-        return None  # the server's own words are written for it
-    try:
-        client = present(asked, beginning.status, list(beginning.fields), beginning.length, mount, policy)
-    except _Edited:
-        return None
-    lines = [b"%b: %b\r\n" % (name, value) for _, name, value in client.fields]
-    return b"HTTP/1.1 %d %b\r\n%bContent-Length: %d\r\n" % (
-        beginning.status,
-        beginning.reason,
-        b"".join(lines),
-        beginning.length,
-    )

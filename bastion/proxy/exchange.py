@@ -6,9 +6,12 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
+import msgspec
+
 from bastion.http.fields import Field
 from bastion.kube.status import StatusError
 from bastion.network.relay import Stream
+from bastion.observe.record import Trail
 
 
 class Body(Protocol):
@@ -63,6 +66,17 @@ class Request(Protocol):
     def body(self) -> Body | None: ...
 
 
+class ResponseHead(msgspec.Struct, frozen=True, gc=False):
+    """Of a whole response, as a client gets it: `lines` with the status line, without what the connection
+    adds.  `length` of the body, in bytes; `dated`: one of the lines is Date.
+    """
+
+    status: int
+    lines: bytes
+    length: int
+    dated: bool
+
+
 class Direct(Protocol):
     """An exchange that is carried out without a task."""
 
@@ -73,17 +87,21 @@ class Direct(Protocol):
 
 class Exchange(Request, Protocol):
     """`passed` are the lines that no rule reads, as a backend gets them.  `key` names what decides; empty
-    where that is never remembered.
+    where that is never remembered.  `http2`: it came over HTTP/2, and reads as one of HTTP/1.1.
     """
 
     key: bytes
     passed: Sequence[bytes]
     direct: Direct | None
+    trail: Trail | None  # of the audit log, which is told of the response
     keep_alive: bool
     lasting: bool  # set once it has been under way for long: a server that stops gives it the time of streams
     audit_id: str
     status: int  # 0 until the answer has begun
     bytes_out: int
+
+    @property
+    def http2(self) -> bool: ...
 
     @property
     def bytes_in(self) -> int: ...
@@ -101,8 +119,8 @@ class Exchange(Request, Protocol):
         """
         ...
 
-    def send(self, status: int, parts: list[bytes], body: bytes, *, dated: bool) -> None:
-        """The whole answer, its head in `parts` but for what this connection adds, as `start` does."""
+    def send(self, head: ResponseHead, body: bytes) -> None:
+        """The whole answer."""
         ...
 
     def done(self) -> None:

@@ -2,65 +2,53 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 
-import msgspec
-
-from bastion.balance.pool import Balancer
+from bastion.kube.annotations import EndpointPolicy
 from bastion.kube.endpoint import Endpoint
-from bastion.kube.status import StatusError, gateway_timeout, service_unavailable
+from bastion.kube.errors import UNREACHED, error_of, overloaded, too_large
+from bastion.kube.status import StatusError
 from bastion.message.answers import ClientResponse, Policy, RequestContext, present
 from bastion.message.mount import Mount
 from bastion.message.page.html import HtmlRewriter, RewriteAborted
-from bastion.network.errors import NetworkError, UpstreamTimeout
-from bastion.network.http1.connection import Connection
+from bastion.network.errors import NetworkError
 from bastion.network.http1.response import Response
-from bastion.network.transport import Request, RoundTrip, Transport, may_stay_unread
+from bastion.network.transport import Request, may_stay_unread
 from bastion.observe.record import Record
-from bastion.proxy.attempts import Attempts, note_failure
 from bastion.proxy.envelope import Envelope, backend_lines, head_of, logs_in
 from bastion.proxy.exchange import Exchange
-from bastion.proxy.retry import IDEMPOTENT, UPSTREAM_STATUS, may_resend
-from bastion.proxy.router import Route, Router
+from bastion.proxy.retry import IDEMPOTENT, UNAVAILABLE
+from bastion.proxy.router import Route
+from bastion.proxy.sending import Begun, Sending, Ways
 from bastion.proxy.streams import UnderWay
 from bastion.proxy.turns import Turns
 from bastion.proxy.waiting import Place, Upload
 from bastion.runtime.limits import Shares
 from bastion.runtime.turns import Key
-
-
-class Begun(msgspec.Struct, frozen=True):
-    """What was done for an exchange before it became a task: a place among those that wait for the target was
-    entered, an endpoint chosen, and the request sent on `connection`, where one was kept.
-    """
-
-    endpoint: Endpoint | None
-    connection: Connection | None
+from bastion.settings.sections import Timeouts
 
 
 class Forwarder:
-    """`waiting` bounds the exchanges that wait for one target's answer; `balancer` knows which endpoints keep
-    failing; `turns`: of pages that are edited.
+    """`waiting` bounds the exchanges that wait for one target's answer; `turns`: of pages that are edited;
+    `max_body` in bytes, 0 for any size.
     """
 
     def __init__(
         self,
-        transport: Transport,
-        router: Router,
-        balancer: Balancer,
+        ways: Ways,
         waiting: Shares,
         policy: Policy,
         turns: Turns,
+        *,
+        max_body: int = 0,
     ) -> None:
-        self._router = router
-        self._transport = transport
+        self._ways = ways
         self._policy = policy
-        self._balancer = balancer
         self._waiting = waiting
         self._turns = turns
-        self._now = asyncio.get_running_loop().time
+        self.max_body = max_body
 
     async def serve(
         self,
@@ -77,100 +65,69 @@ class Forwarder:
         """
         asker = envelope.asker
         if begun is None and not self._waiting.enter(route.key, asker):
-            raise service_unavailable(
-                "too many requests wait for this target already; try again shortly", retry_after=1
+            raise overloaded(
+                "too many requests wait for this target already (--max-waiting-per-target);"
+                " try again shortly",
+                code=503,
             )
-        upload = (
-            Upload(exchange.body, Place(self._waiting, route.key, asker))
-            if exchange.body is not None
-            else None
-        )
-        request = Request(
+        try:
+            upload = self._upload(exchange, route, asker)
+        except StatusError:
+            self._waiting.leave(route.key, asker)
+            raise
+        request = self._request(exchange, route, envelope, upload)
+        sending = Sending(self._ways, route, request, upload, asker, begun=begun, client=record.client)
+        try:
+            try:
+                trip, answer = await sending.response(begun, record, under_way)
+            except NetworkError as error:
+                raise unreachable(error) from error
+            finally:
+                if upload is None:
+                    self._waiting.leave(route.key, asker)
+                else:
+                    upload.place.leave()
+            record.backend = True
+            clean = False
+            try:
+                clean = await hand_on(exchange, answer, trip.endpoint, envelope, self._policy, self._turns)
+                if answer.status != 503 or UNAVAILABLE not in route.policy.retry_on:
+                    sending.answered()
+            except (NetworkError, RewriteAborted) as error:
+                if isinstance(error, NetworkError):
+                    sending.failed()
+                record.error, record.outcome = str(error), "aborted"
+                exchange.abort()
+            finally:
+                trip.close(clean=clean)
+        finally:
+            sending.leave()
+
+    def _upload(self, exchange: Exchange, route: Route, asker: Key) -> Upload | None:
+        """Raises StatusError where the body is known to be too large."""
+        body = exchange.body
+        if body is None:
+            return None
+        most = self.max_body or None
+        if route.policy.max_body_size is not None:
+            most = min(route.policy.max_body_size, most or route.policy.max_body_size)
+        if most is not None and (body.length or 0) > most:
+            raise too_large(most)
+        keep = exchange.method in IDEMPOTENT
+        return Upload(body, Place(self._waiting, route.key, asker), keep=keep, most=most)
+
+    def _request(
+        self, exchange: Exchange, route: Route, envelope: Envelope, upload: Upload | None
+    ) -> Request:
+        return Request(
             exchange.method,
             request_head(exchange, route, envelope, self._policy),
             upload,
             envelope.owner,
             once=exchange.method not in IDEMPOTENT or upload is not None,
             logs_in=logs_in(exchange.fields, envelope),
+            timeouts=timeouts_of(route.policy, self._ways.transport.timeouts),
         )
-        try:
-            trip, answer = await self._ask(exchange, route, request, asker, record, under_way, begun=begun)
-        except NetworkError as error:
-            raise unreachable(error) from error
-        finally:
-            if upload is None:
-                self._waiting.leave(route.key, asker)
-            else:
-                upload.place.leave()
-        record.backend = True
-        clean = False
-        try:
-            clean = await hand_on(exchange, answer, trip.endpoint, envelope, self._policy, self._turns)
-        except (NetworkError, RewriteAborted) as error:
-            record.error, record.outcome = str(error), "aborted"
-            exchange.abort()
-        finally:
-            trip.close(clean=clean)
-
-    async def _ask(
-        self,
-        exchange: Exchange,
-        route: Route,
-        request: Request,
-        asker: Key,
-        record: Record,
-        under_way: UnderWay,
-        *,
-        begun: Begun | None,
-    ) -> tuple[RoundTrip, Response]:
-        """Raises NetworkError or StatusError: from the client's body, or because the target is gone by
-        now.
-        """
-        attempts: Attempts | None = None
-        if begun is None:
-            endpoint = self._balancer.choose(route.endpoints, asker, self._now())
-            trip = self._transport.kept(endpoint, request) if endpoint is not None else None
-        else:
-            endpoint = begun.endpoint
-            trip = self._transport.under_way(begun.connection, request) if begun.connection else None
-        sent = trip is not None and begun is not None
-        while True:
-            if trip is None:
-                attempts = attempts or self._attempts(route, asker)
-                trip = await attempts.open(self._transport, endpoint, request, record)
-            under_way.endpoint = trip.endpoint
-            record.endpoint = str(trip.endpoint)
-            if under_way.long is not None:
-                under_way.moved()
-            if not sent:
-                trip.send()
-            sent = False
-            try:
-                answer = await trip.answer()
-            except NetworkError as error:
-                trip.close(clean=False)
-                if not self._may_resend(exchange, trip, attempts, error):
-                    note_failure(self._balancer.outliers, trip, asker, self._now(), error)
-                    raise
-                attempts = attempts or self._attempts(route, asker)
-                attempts.fresh = True
-                endpoint, trip = await attempts.next(), None
-            except BaseException:
-                trip.close(clean=False)
-                raise
-            else:
-                self._balancer.outliers.answered(trip.endpoint, asker)
-                return trip, answer
-
-    def _may_resend(
-        self, exchange: Exchange, trip: RoundTrip, attempts: Attempts | None, error: NetworkError
-    ) -> bool:
-        touched = exchange.body is not None and exchange.body.touched
-        resent = attempts is not None and attempts.fresh
-        return may_resend(error, exchange.method, reused=trip.reused, body_touched=touched, resent=resent)
-
-    def _attempts(self, route: Route, asker: Key) -> Attempts:
-        return Attempts(route, self._router, self._balancer, asker, self._now)
 
 
 def present_answer(
@@ -259,8 +216,21 @@ def request_head(exchange: Exchange, route: Route, envelope: Envelope, policy: P
     return head_of(lines, fields, exchange.passed, envelope, framing)
 
 
+def _bounded(own: float | None, flag: float) -> float:
+    return flag if own is None else min(own, flag)
+
+
+def timeouts_of(policy: EndpointPolicy, flags: Timeouts) -> Timeouts | None:
+    """A service's own, as far as the flags let it; None where it has none."""
+    if not policy.has_timeouts:
+        return None
+    return replace(
+        flags,
+        connect=_bounded(policy.connect_timeout, flags.connect),
+        response_header=_bounded(policy.response_timeout, flags.response_header),
+        response_idle=_bounded(policy.idle_timeout, flags.response_idle),
+    )
+
+
 def unreachable(error: NetworkError) -> StatusError:
-    message = f"error trying to reach service: {error}"
-    if UPSTREAM_STATUS.get(type(error)) == 504 or isinstance(error, UpstreamTimeout):
-        return gateway_timeout(message)
-    return service_unavailable(message)
+    return error_of(error.word, UNREACHED, str(error))

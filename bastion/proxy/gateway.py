@@ -8,22 +8,24 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from bastion.http.fields import first_value
+from bastion.kube.errors import internal_error
 from bastion.kube.requestinfo import Proxied
-from bastion.kube.status import StatusError, internal_error
+from bastion.kube.status import StatusError
 from bastion.message.identity import asserts_identity
 from bastion.message.ownorigin import RULES, data_fields
 from bastion.observe.observer import Observer
 from bastion.observe.record import Record
 from bastion.proxy.admission import Admission
-from bastion.proxy.direct import Direct, DirectDelivery
+from bastion.proxy.direct import Direct
 from bastion.proxy.envelope import Envelope
 from bastion.proxy.exchange import Exchange
-from bastion.proxy.forward import Begun, Forwarder
+from bastion.proxy.forward import Forwarder
 from bastion.proxy.guard import Guard
 from bastion.proxy.origin import Origins
 from bastion.proxy.passthrough import PassThrough
-from bastion.proxy.plan import Plan, Plans
+from bastion.proxy.plan import Plans
 from bastion.proxy.router import Route, Router
+from bastion.proxy.sending import Begun
 from bastion.proxy.signin import NoSignIn
 from bastion.proxy.streams import Streams, UnderWay
 from bastion.proxy.tunnel import Tunneller
@@ -46,15 +48,13 @@ class Gateway:
         sign_in: NoSignIn | None = None,
         withheld: Callable[[bytes], bool] = asserts_identity,
         plans: Plans | None = None,
-        direct: DirectDelivery | None = None,
         pass_through: PassThrough | None = None,
     ) -> None:
         """`withheld`: which headers are kept from backends.  `pass_through` None: only targets are served.
 
-        `plans` remembers what was decided, `direct` carries it out; None where nothing is remembered.
+        `plans` remembers what was decided; None where nothing is remembered.
         """
         self._plans = plans
-        self._direct = direct
         self._admission = admission
         self._guard = guard
         self._router = router
@@ -71,25 +71,23 @@ class Gateway:
         """Answers, whatever happens; raises nothing but CancelledError."""
         client = self._origins.client(exchange.client, exchange.fields)
         record = _record(exchange, client)
+        self._observer.begin(record, exchange, self._origins.sources(exchange.client, exchange.fields))
         await self._recorded(exchange, client, record, self._serve(exchange, client, record))
-
-    def begin(self, exchange: Exchange, plan: Plan) -> bool:
-        """Carries out what is remembered; False where that is a task's."""
-        return self._direct is not None and self._direct.begin(exchange, plan)
 
     async def go_on(self, direct: Direct) -> None:
         """With what was begun without a task, whose place is given back here."""
         direct.in_task = True
-        exchange, plan, begun = direct.exchange, direct.plan, Begun(direct.endpoint, direct.connection)
+        assert direct.slot is not None
+        exchange, plan, begun = direct.exchange, direct.plan, Begun(direct.slot, direct.connection)
         try:
             await self._recorded(
                 exchange,
-                plan.client,
+                plan.begun.client,
                 direct.record,
                 self._deliver(exchange, direct.route, plan.envelope, direct, begun),
             )
         finally:
-            self._guard.leave(plan.asker)
+            self._guard.exchanges.leave(plan.asker)
 
     async def _recorded(
         self, exchange: Exchange, client: str, record: Record, served: Coroutine[Any, Any, None]
@@ -103,13 +101,13 @@ class Gateway:
             raise
         except Exception:
             _log.exception("a request failed inside the bastion (audit id %s)", exchange.audit_id)
-            record.error = "InternalError"
-            exchange.send_status(internal_error())
+            record.fail(failure := internal_error())
+            exchange.send_status(failure)
         finally:
             self._observer.observe(record, exchange.status, exchange.bytes_in, exchange.bytes_out)
 
     async def _say_no(self, exchange: Exchange, error: StatusError, client: str, record: Record) -> None:
-        record.error, record.cause = f"{error.reason}: {error.message}", error.cause or record.cause
+        record.fail(error)
         record.backend = record.backend and exchange.status != 0
         if error.code == 429:
             try:
@@ -123,9 +121,16 @@ class Gateway:
         """A request that could not be read."""
         client = self._origins.client(exchange.client, exchange.fields)
         record = _record(exchange, client)
-        record.error = f"{error.reason}: {error.message}"
+        record.fail(error)
         exchange.send_status(error)
         self._observer.observe(record, exchange.status, 0, exchange.bytes_out)
+
+    def left(self, exchange: Exchange) -> None:
+        """A request whose client left before it was served."""
+        record = _record(exchange, self._origins.client(exchange.client, exchange.fields))
+        self._observer.begin(record, exchange, self._origins.sources(exchange.client, exchange.fields))
+        record.outcome = "client-left"
+        self._observer.observe(record, 0, exchange.bytes_in, 0)
 
     async def _serve(self, exchange: Exchange, client: str, record: Record) -> None:
         if self._pass_through is not None and (call := self._pass_through.call(exchange)) is not None:

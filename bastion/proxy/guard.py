@@ -11,7 +11,8 @@ from types import TracebackType
 from typing import NamedTuple
 
 from bastion.authn.authenticator import Authenticator, Credentials, CredentialsRefused
-from bastion.kube.status import StatusError, too_many_requests
+from bastion.kube.errors import overloaded
+from bastion.kube.status import StatusError
 from bastion.kube.user import ANONYMOUS, User
 from bastion.network.addresses import client_of
 from bastion.proxy.exchange import Request
@@ -21,21 +22,23 @@ from bastion.settings.sections import Limits
 
 SECOND_TRIES = 5.0  # a second, of one address that is over its limit
 REFUSALS = 50.0  # a second, told one address at once; those beyond after
+EXCHANGES, TUNNELS = "max-exchanges-per-user", "max-tunnels-per-user"  # flags
 HELD_BACK = 1.0  # second, which is what Retry-After says
 
 
 class Place:
     """One of a user's places, held while the exchange lasts."""
 
-    __slots__ = ("_asker", "_places")
+    __slots__ = ("_asker", "_flag", "_places")
 
-    def __init__(self, places: Concurrency, asker: Key) -> None:
+    def __init__(self, places: Concurrency, flag: str, asker: Key) -> None:
         self._places = places
+        self._flag = flag
         self._asker = asker
 
     def __enter__(self) -> None:
         if not self._places.enter(self._asker):
-            raise no_place()
+            raise no_place(self._places.most, self._flag)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -83,6 +86,8 @@ class Guard:
 
     `foreign` tells whether a page of another site made a browser send a request: its failures are not those
     of the browser's owner, and have a budget of their own, as any program can say so.
+
+    `exchanges`: the places of each user.
     """
 
     def __init__(
@@ -97,7 +102,7 @@ class Guard:
         self._is_foreign = foreign
         self._own = Failures(limits)
         self._foreign = Failures(limits)
-        self._exchanges = Concurrency(limits.exchanges_per_user)
+        self.exchanges = Concurrency(limits.exchanges_per_user)
         self._tunnels = Concurrency(limits.tunnels_per_user)
         self._refusals = Rate(REFUSALS, REFUSALS)
         self._now = asyncio.get_running_loop().time
@@ -107,7 +112,7 @@ class Guard:
         for failures in (self._own, self._foreign):
             failures.per_second = limits.authentication_failure_qps
             failures.burst = limits.authentication_failure_burst
-        self._exchanges.most = limits.exchanges_per_user
+        self.exchanges.most = limits.exchanges_per_user
         self._tunnels.most = limits.tunnels_per_user
 
     async def identify(
@@ -125,9 +130,7 @@ class Guard:
         if noisy and not self._remembers(credentials):
             failures = self._failures(request)
             if failures.exhausted(client, now) and not failures.second_try(client, credentials.token, now):
-                raise too_many_requests(
-                    "too many failed authentications from this address; try again shortly"
-                )
+                raise too_many_failures()
         try:
             user = await self._authenticator.authenticate(credentials, (ADDRESS, client))
         except CredentialsRefused:
@@ -144,7 +147,7 @@ class Guard:
         return self._foreign if request is not None and self._is_foreign(request) else self._own
 
     def statistics(self) -> GuardStatistics:
-        return GuardStatistics(self._exchanges.largest, self._tunnels.largest)
+        return GuardStatistics(self.exchanges.largest, self._tunnels.largest)
 
     async def hold_back(self, client: str) -> None:
         """Before a 429 is told: hundreds of connections that ask again at once cost everybody more than what
@@ -158,23 +161,29 @@ class Guard:
 
     def check_place(self, asker: Key, *, tunnel: bool) -> None:
         """Raises StatusError 429 where no place is left."""
-        if (self._tunnels if tunnel else self._exchanges).is_full(asker):
-            raise no_place()
-
-    def enter(self, asker: Key) -> bool:
-        """False where no place is left; else `leave` must follow."""
-        return self._exchanges.enter(asker)
-
-    def leave(self, asker: Key) -> None:
-        self._exchanges.leave(asker)
+        places, flag = self._places(tunnel=tunnel)
+        if places.is_full(asker):
+            raise no_place(places.most, flag)
 
     def place(self, asker: Key, *, tunnel: bool) -> Place:
         """`with guard.place(asker, …):` raises StatusError 429 where no place is left."""
-        return Place(self._tunnels if tunnel else self._exchanges, asker)
+        return Place(*self._places(tunnel=tunnel), asker)
+
+    def _places(self, *, tunnel: bool) -> tuple[Concurrency, str]:
+        """With the flag that sets how many there are."""
+        return (self._tunnels, TUNNELS) if tunnel else (self.exchanges, EXCHANGES)
 
 
-def no_place() -> StatusError:
-    return too_many_requests("too many requests or streams of this user are under way; try again shortly")
+def too_many_failures() -> StatusError:
+    return overloaded(
+        "too many failed authentications from this address (--max-authentication-failure-qps);"
+        " try again shortly"
+    )
+
+
+def no_place(most: int, flag: str) -> StatusError:
+    what = "streams" if flag == TUNNELS else "exchanges"
+    return overloaded(f"{most} {what} of this user are under way (--{flag}); try again shortly")
 
 
 def asker_of(user: User, client: str) -> Key:

@@ -8,8 +8,8 @@ from bastion.authn.authenticator import CredentialsRefused
 from bastion.authz.authorizer import Authorizer
 from bastion.authz.impersonation import ImpersonationAuthorizer
 from bastion.kube.attributes import Attributes
+from bastion.kube.errors import unauthorized
 from bastion.kube.requestinfo import ApiCall
-from bastion.kube.status import unauthorized
 from bastion.kube.user import User
 from bastion.observe.record import Record
 from bastion.proxy.admission import Admitted
@@ -52,7 +52,7 @@ class Identification:
         except CredentialsRefused as refused:
             record.cause, user = refused.cause, None
         if user is None:
-            raise unauthorized(record.cause or credentials.unknown)
+            raise unauthorized(cause=record.cause or credentials.unknown)
         key = asker_of(user, client)
         self._guard.check_place(key, tunnel=False)
         assumed = await self._impersonator.impersonate(user, request.fields, (), key)

@@ -7,7 +7,9 @@ differently than we do.
 
 from __future__ import annotations
 
-from bastion.kube.status import StatusError, bad_request, refused
+from bastion.kube.errors import error_of, refused
+from bastion.kube.errorwords import KUBELET_PATH_REFUSED
+from bastion.kube.status import StatusError
 
 REFUSED = frozenset((b"exec", b"run", b"attach", b"portforward", b"checkpoint", b"debug", b"cri"))
 
@@ -22,8 +24,10 @@ def check_kubelet_request(rest: bytes, id: str) -> None:
         or any(segment in (b".", b"..") for segment in segments)
         or b"" in segments[:-1]
     ):
-        raise bad_request(
-            "the path of a request to a kubelet may not have dots, empty segments or percent-encoding"
+        raise error_of(
+            KUBELET_PATH_REFUSED,
+            "the path of a request to a kubelet may not have dots, empty segments or percent-encoding",
+            code=400,
         )
     first = segments[0].lower() if segments else b""
     if first in REFUSED:
@@ -34,6 +38,7 @@ def check_kubelet_request(rest: bytes, id: str) -> None:
 
 def _refused(id: str, what: str) -> StatusError:
     return refused(
+        KUBELET_PATH_REFUSED,
         f"this bastion does not pass {what} on to a kubelet: it would be command execution or log queries on"
         " the node",
         "nodes",

@@ -9,8 +9,9 @@ import asyncio
 
 from bastion.http.fields import first_value
 from bastion.kube.attributes import Attributes
+from bastion.kube.errors import unauthorized
 from bastion.kube.requestinfo import ApiCall
-from bastion.kube.status import StatusError, unauthorized
+from bastion.kube.status import StatusError
 from bastion.observe.observer import Observer
 from bastion.observe.record import Record
 from bastion.proxy.admission import Admission
@@ -28,18 +29,19 @@ class NonResource:
         self._origins = origins
         self._observer = observer
 
-    async def admits(self, exchange: Exchange, path: bytes) -> bool:
-        """Where it does not, the client was told why."""
+    async def admits(self, exchange: Exchange, path: bytes) -> Record | None:
+        """The record of a request that may go on; None where it may not, and the client was told why."""
         client = self._origins.client(exchange.client, exchange.fields)
         record = Record(exchange.method, path, client, exchange.audit_id)
         record.agent = first_value(exchange.fields, b"user-agent")
+        self._observer.begin(record, exchange, self._origins.sources(exchange.client, exchange.fields))
         own = ApiCall(Attributes("get", version="", path=path.decode("utf-8", "replace")))
         try:
             if await self._admission.admit(exchange, client, record, own) is None:
                 raise unauthorized()
-            return True
+            return record
         except StatusError as error:
-            record.error, record.cause = f"{error.reason}: {error.message}", error.cause or record.cause
+            record.fail(error)
             if error.code == 429:
                 await self._guard.hold_back(client)
             exchange.send_status(error)
@@ -48,4 +50,4 @@ class NonResource:
             self._observer.observe(record, exchange.status, 0, exchange.bytes_out)
             raise
         self._observer.observe(record, exchange.status, exchange.bytes_in, exchange.bytes_out)
-        return False
+        return None

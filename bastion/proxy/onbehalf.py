@@ -22,15 +22,9 @@ from bastion.authz.authorizer import Question
 from bastion.authz.impersonation import ImpersonationAuthorizer
 from bastion.http.fields import values
 from bastion.kube.attributes import Attributes
+from bastion.kube.errors import error_of, refused, unauthorized, unreadable
+from bastion.kube.errorwords import API_SERVER_AWAY, IDENTITY_NOT_PASSED_ON
 from bastion.kube.hostname import host_name
-from bastion.kube.status import (
-    StatusError,
-    bad_request,
-    refused,
-    service_unavailable,
-    too_many_requests,
-    unauthorized,
-)
 from bastion.kube.user import User
 from bastion.message.apicall import front_proxy_lines, impersonation_lines
 from bastion.message.cookies import SESSION, own_cookie
@@ -38,7 +32,7 @@ from bastion.message.ownorigin import RULES
 from bastion.network.addresses import client_of
 from bastion.observe.record import Record
 from bastion.proxy.exchange import Request
-from bastion.proxy.guard import Failures, asker_of
+from bastion.proxy.guard import Failures, asker_of, too_many_failures
 from bastion.proxy.origin import Origins
 from bastion.runtime.turns import ADDRESS, USER, Key
 from bastion.settings.passthrough import NONE, REQUEST_HEADER, PassThrough
@@ -181,7 +175,7 @@ class OnBehalf:
             front_proxy=self._known.front_proxy,
         )
         if found.explicit and values(request.fields, b"authorization"):
-            raise bad_request("Authorization beside X-Bastion-Authorization: an API server takes one of them")
+            raise unreadable("Authorization beside X-Bastion-Authorization: an API server takes one of them")
         if found.certificate and not credential_counts(RULES[found.kind].cross_site, self._came(request)):
             found = structs.replace(found, certificate=(), asserted=None)
         if found.token is not None or found.certificate or values(request.fields, b"authorization"):
@@ -230,11 +224,9 @@ class OnBehalf:
         if token is None:
             if user is not None:
                 record.user = user
-                raise StatusError(
-                    401,
-                    "Unauthorized",
-                    "Unauthorized: the API servers are not told of users who show a certificate; use a token"
-                    f" ({_BY})",
+                raise unauthorized(
+                    IDENTITY_NOT_PASSED_ON,
+                    f"the API servers are not told of users who show a certificate; use a token ({_BY})",
                 )
             return Authority(credentials, (ADDRESS, client_of(client)))
         user, digest = user or self._known.remembered(token), self._digest(token)
@@ -248,7 +240,7 @@ class OnBehalf:
     def _check_failures(self, client: str) -> None:
         """Raises StatusError 429."""
         if self._failures.exhausted(client_of(client), self._now()):
-            raise too_many_requests("too many failed authentications from this address; try again shortly")
+            raise too_many_failures()
 
     def _digest(self, token: str) -> str:
         """No name of a user begins so: of a token whose user only the API server knows."""
@@ -257,17 +249,27 @@ class OnBehalf:
     def _named(self, user: User, lines: Callable[[], Iterable[bytes]]) -> tuple[bytes, ...]:
         """Raises StatusError 403."""
         if user.name.startswith(SYSTEM):
-            raise refused(f"the API servers are not told of users whose name begins with {SYSTEM} ({_BY})")
+            raise refused(
+                IDENTITY_NOT_PASSED_ON,
+                f"the API servers are not told of users whose name begins with {SYSTEM} ({_BY})",
+            )
         if denied := sorted({*user.groups} & {*self._settings.deny_groups}):
-            raise refused(f"the API servers are not told of users in the group {denied[0]} ({_BY})")
+            raise refused(
+                IDENTITY_NOT_PASSED_ON,
+                f"the API servers are not told of users in the group {denied[0]} ({_BY})",
+            )
         try:
             return tuple(lines())
         except ValueError as error:
-            raise refused(f"the API servers cannot be told of this user: {error}") from error
+            raise refused(
+                IDENTITY_NOT_PASSED_ON, f"the API servers cannot be told of this user: {error}"
+            ) from error
 
     async def _own_lines(self) -> tuple[bytes, ...]:
         try:
             authorization = await self._own()
         except OSError as error:
-            raise service_unavailable("the bastion's own credentials cannot be read", 5) from error
+            raise error_of(
+                API_SERVER_AWAY, "the bastion's own credentials cannot be read", retry_after=5
+            ) from error
         return (f"Authorization: {authorization}\r\n".encode(),) if authorization is not None else ()

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 
 from bastion.http.authority import is_authority
 from bastion.http.fields import Field, values
+from bastion.kube.errors import unreadable
 from bastion.kube.requestinfo import Proxied
-from bastion.kube.status import bad_request
 from bastion.message.headers import Forwarded
 from bastion.network.addresses import Address, Network, parse_address, unmapped
 from bastion.proxy.exchange import Exchange, Request
@@ -56,6 +56,14 @@ class Origins:
                 return client
         return client
 
+    def sources(self, peer: str, fields: list[Field]) -> tuple[str, ...]:
+        """All addresses that a request came over: what a trusted proxy says, and the peer's as the last."""
+        if not self._trusted or not self.trusts(peer):
+            return (peer,)
+        said = b",".join(values(fields, b"x-forwarded-for"))
+        found = [_address_of(hop) for hop in said.rsplit(b",", MOST_HOPS)[-MOST_HOPS:]]
+        return (*(str(unmapped(address)) for address in found if address is not None), peer)
+
     def foreign(self, request: Request) -> bool:
         """Whether a page that is not of this host made a browser send it."""
         seen = self.seen(request.client, request.scheme, request.host, request.fields)
@@ -87,7 +95,7 @@ def _said_once(fields: list[Field], name: bytes, fits: Callable[[bytes], bool]) 
     if not said:
         return b""
     if len(said) > 1 or not fits(said[0]):
-        raise bad_request(f"malformed request: {name.decode().title()} must be given once, as one value")
+        raise unreadable(f"malformed request: {name.decode().title()} must be given once, as one value")
     return said[0]
 
 

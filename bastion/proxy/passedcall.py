@@ -9,7 +9,9 @@ from functools import partial
 import msgspec
 
 from bastion.http.fields import Field, values
-from bastion.kube.status import StatusError, service_unavailable
+from bastion.kube.errors import error_of
+from bastion.kube.errorwords import API_SERVER_AWAY
+from bastion.kube.status import StatusError
 from bastion.message import upgrade
 from bastion.message.apicall import to_caller
 from bastion.message.frames import FrameCounter
@@ -236,7 +238,9 @@ class PassedCall:
     async def _switch(self, asked: UpgradeRequest, response: Response, trip: RoundTrip) -> None:
         try:
             if not upgrade.accepts(asked, response.fields):
-                raise service_unavailable("the API server switched to a protocol that was not asked for")
+                raise error_of(
+                    API_SERVER_AWAY, "the API server switched to a protocol that was not asked for"
+                )
             client = self._exchange.hijack(
                 response.reason, [*to_caller(response.fields), *upgrade.answer_fields(asked)]
             )
@@ -256,20 +260,19 @@ class PassedCall:
 
 
 def _none_ready() -> StatusError:
-    return service_unavailable("no API server is ready; try again shortly", retry_after=1)
+    return error_of(API_SERVER_AWAY, "no API server is ready; try again shortly", retry_after=1)
 
 
 def _unreachable(error: NetworkError) -> StatusError:
     """Nothing was sent: client-go repeats any call that is answered so."""
-    return service_unavailable(f"no API server could be reached: {error}", retry_after=1)
+    return error_of(API_SERVER_AWAY, f"no API server could be reached: {error}", retry_after=1)
 
 
 def _broken(error: NetworkError, method: str) -> StatusError:
     """It was sent, and what became of it is not known: Retry-After would have client-go send a POST twice."""
     if isinstance(error, UpstreamTimeout):
-        return StatusError(504, "Timeout", f"the API server did not answer in time: {error}")
+        return error_of(API_SERVER_AWAY, f"the API server did not answer in time: {error}", code=504)
     if isinstance(error, DialError) or method in SAFE:
-        return service_unavailable(f"the API server broke off: {error}", retry_after=1)
-    return StatusError(
-        502, "BadGateway", f"the API server broke off, and may have done what was asked: {error}"
-    )
+        return error_of(API_SERVER_AWAY, f"the API server broke off: {error}", retry_after=1)
+    message = f"the API server broke off, and may have done what was asked: {error}"
+    return error_of(API_SERVER_AWAY, message, code=502)

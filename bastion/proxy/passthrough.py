@@ -91,6 +91,9 @@ class PassThrough:
                 record,
                 websocket=asked is not None and asked.websocket,
             )
+        if record.trail is not None:
+            # whose a token is may be known to the API server alone
+            await (record.trail.received(unnamed=None) if authority.digest else record.trail.received())
         with self._guard.place(authority.asker, tunnel=asked is not None):
             admitted = Admitted(
                 call,

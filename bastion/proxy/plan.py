@@ -19,15 +19,14 @@ from bastion.authn.authenticator import Credentials
 from bastion.authz.authorizer import Decision
 from bastion.kube.attributes import Attributes
 from bastion.kube.requestinfo import Proxied
-from bastion.kube.target import Target
 from bastion.kube.user import User
 from bastion.message.lines import LineTable
-from bastion.observe.record import Record
+from bastion.observe.record import Record, Repeated
 from bastion.proxy.admission import Admitted
 from bastion.proxy.envelope import BackendLines, Envelope, logs_in
-from bastion.proxy.exchange import Exchange
+from bastion.proxy.exchange import Exchange, ResponseHead
 from bastion.proxy.retry import IDEMPOTENT
-from bastion.proxy.router import target_of
+from bastion.proxy.router import Led, target_of
 from bastion.runtime.remembered import FairTable
 from bastion.runtime.turns import Key
 from bastion.runtime.validity import CachedResult, Generation, Validity
@@ -45,18 +44,15 @@ class Plan(msgspec.Struct):
     """`admitted` is without the credentials; `lines` of the backend's head are made when they are needed
     first.
 
-    `shape`: what a response's head depends on beside itself.
+    `shape`: what a response's head depends on beside itself; `heads`: of responses, as they came.
+    `begun` is what is on record of each request, `audited` what the audit log says of each.
     """
 
     admitted: Admitted
-    info: Proxied
-    destination: Target
+    led: Led
     asker: Key
     envelope: Envelope
-    client: str
-    path: bytes
-    host: bytes
-    agent: bytes
+    begun: Record
     method: str
     target: bytes
     authority: bytes
@@ -65,13 +61,33 @@ class Plan(msgspec.Struct):
     generation: int
     shape: int
     lines: BackendLines | None = None
+    heads: dict[bytes, ResponseHead] = msgspec.field(default_factory=dict)
+    audited: object = None
 
     def record(self, audit_id: str) -> Record:
-        record = Record(self.method, self.path, self.client, audit_id)
-        admitted = self.admitted
-        record.agent, record.host = self.agent, self.host
-        record.info, record.user, record.acting_as = self.info, admitted.user, admitted.acting_as
-        return record
+        return self.begun.again(audit_id, "upstream")
+
+
+class KnownHead(msgspec.Struct, frozen=True):
+    """A request's head that came before, byte for byte: its plan, and what passes of it, in one piece."""
+
+    plan: Plan
+    passed: tuple[bytes]
+
+
+class Once:
+    """Keys that came once: most never come again, and a plan costs more than to look this up."""
+
+    def __init__(self) -> None:
+        self._keys: FairTable[bytes, bool] = FairTable(MOST)
+
+    def __call__(self, key: bytes, asker: Key) -> bool:
+        """Whether it came before; from now on it has not."""
+        if self._keys.get(key, False):
+            self._keys.forget(key)
+            return True
+        self._keys.put(key, True, asker)
+        return False
 
 
 class Plans:
@@ -85,7 +101,11 @@ class Plans:
         generation: Generation,
         now: Callable[[], float],
         wall: Callable[[], float] = time.time,
+        came_before: Callable[[bytes, Key], bool] | None = None,
     ) -> None:
+        """`came_before`: whether a key, in the share of an asker, came before; None: that is remembered
+        here.
+        """
         self.lines = lines
         self._known_user = known_user
         self._known_decision = known_decision
@@ -93,7 +113,10 @@ class Plans:
         self._now = now
         self._wall = wall
         self._secret = secrets.token_bytes(32)
+        self._keyed = hashlib.blake2b(key=self._secret, digest_size=32)
         self._plans: FairTable[bytes, Plan] = FairTable(MOST)
+        self._came_before = came_before if came_before is not None else Once()
+        self._heads: FairTable[bytes, KnownHead] = FairTable(MOST)
 
     def peer(self, address: str, scheme: bytes, certificate: Sequence[bytes]) -> bytes:
         """The part of the key that all requests of a connection have in common."""
@@ -108,19 +131,39 @@ class Plans:
             return b""
         return hashlib.blake2b(told, key=self._secret, digest_size=32).digest()
 
+    def digest(self, peer: bytes, head: bytes) -> bytes:
+        """Of a whole head, as it came."""
+        if len(head) > LONGEST:
+            return b""
+        hashed = self._keyed.copy()
+        hashed.update(peer)
+        hashed.update(head)
+        return hashed.digest()
+
     def known(self, key: bytes) -> Plan | None:
         plan = self._plans.get(key)
-        if plan is None:
-            return None
+        if plan is None or self._holds(plan):
+            return plan
+        self._plans.forget(key)
+        return None
+
+    def whole(self, digest: bytes) -> KnownHead | None:
+        known = self._heads.get(digest)
+        if known is None or self._holds(known.plan):
+            return known
+        self._heads.forget(digest)
+        return None
+
+    def keep_whole(self, digest: bytes, plan: Plan, passed: bytes) -> None:
+        self._heads.put(digest, KnownHead(plan, (passed,)), plan.asker)
+
+    def _holds(self, plan: Plan) -> bool:
         validity = plan.validity
-        if (
-            plan.generation != self._generation.number
-            or self._now() >= validity.until
-            or self._wall() >= validity.expires
-        ):
-            self._plans.forget(key)
-            return None
-        return plan
+        return (
+            plan.generation == self._generation.number
+            and self._now() < validity.until
+            and self._wall() < validity.expires
+        )
 
     def generation(self) -> int:
         """To be read before anything is decided."""
@@ -136,6 +179,7 @@ class Plans:
             or exchange.method not in REMEMBERED
             or not _may_be_remembered(admitted)
             or logs_in(exchange.fields, envelope)
+            or not self._came_before(exchange.key, admitted.asker)
         ):
             return
         validity = self._validity(admitted)
@@ -145,14 +189,10 @@ class Plans:
         assert isinstance(info, Proxied)
         plan = Plan(
             admitted=msgspec.structs.replace(admitted, credentials=_NO_SECRET),
-            info=info,
-            destination=target_of(info),
+            led=Led(info, target_of(info)),
             asker=admitted.asker,
             envelope=envelope,
-            client=record.client,
-            path=record.path,
-            host=record.host,
-            agent=record.agent,
+            begun=_begun(record),
             method=exchange.method,
             target=exchange.target,
             authority=exchange.host,
@@ -160,6 +200,7 @@ class Plans:
             validity=validity,
             generation=generation,
             shape=2 * bool(envelope.forwarded.prefix) + envelope.ambient,
+            audited=record.trail.subject() if record.trail is not None else None,
         )
         self._plans.put(exchange.key, plan, admitted.asker)
 
@@ -178,6 +219,15 @@ class Plans:
 
     def __len__(self) -> int:
         return len(self._plans)
+
+
+def _begun(record: Record) -> Record:
+    """What is on record of each request with the same plan."""
+    begun = Record(record.method, record.path, record.client, "")
+    begun.agent, begun.host, begun.info = record.agent, record.host, record.info
+    begun.user, begun.acting_as = record.user, record.acting_as
+    begun.repeated = Repeated()
+    return begun
 
 
 def _may_be_remembered(admitted: Admitted) -> bool:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from bastion.network.errors import DialError, NetworkError, ReceiveError, SendError, UpstreamTimeout
+from bastion.network.errors import NetworkError, SendError, UpstreamTimeout
 
 # RFC 9110, 9.2.2: sending these twice is as good as once.
 IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))
+MOST_SENDS = 5  # of one request, where each endpoint fails
 
-# A timeout is the backend's, the rest are of the connection to it.
-UPSTREAM_STATUS: dict[type[NetworkError], int] = {
-    DialError: 503,
-    SendError: 503,
-    ReceiveError: 503,
-    UpstreamTimeout: 504,
-}
+# What `bastion.dev/retry-on` calls them.  Once a byte of the response came, it is the response.
+REASONS: dict[type[NetworkError], str] = {SendError: "reset", UpstreamTimeout: "timeout"}
+UNAVAILABLE = "503"
+
+
+def is_stale(error: NetworkError, *, reused: bool, checked: bool) -> bool:
+    """Whether a kept connection only ended meanwhile, as it may at any moment: that says nothing of its
+    endpoint.  `checked`: it was still there when the request was sent.
+    """
+    return isinstance(error, SendError) and reused and not checked
 
 
 def may_resend(error: NetworkError, method: str, *, reused: bool, body_touched: bool, resent: bool) -> bool:

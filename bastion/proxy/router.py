@@ -1,4 +1,4 @@
-"""Which endpoints serve a request, and in which order are they tried?
+"""Which endpoints may serve a request?
 
 Asked anew before every dial after the first.
 """
@@ -10,14 +10,16 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 
 from bastion.balance.families import Families
-from bastion.balance.pool import Balancer
 from bastion.discovery.backing import RetryResolution, Unfinished
 from bastion.discovery.lookup import Lookup
-from bastion.discovery.resolver import Resolution, Resolver, UnknownTarget
+from bastion.discovery.resolution import Resolution, UnknownTarget
+from bastion.discovery.resolver import Resolver
+from bastion.kube.annotations import EndpointPolicy
 from bastion.kube.endpoint import KUBELET, Endpoint
+from bastion.kube.errors import method_not_allowed
 from bastion.kube.objects import family_of
 from bastion.kube.requestinfo import VERBS, Proxied
-from bastion.kube.status import StatusError, method_not_allowed
+from bastion.kube.status import StatusError
 from bastion.kube.target import Target, parse_target
 from bastion.proxy.kubelet import check_kubelet_request
 from bastion.runtime.turns import Key
@@ -26,8 +28,9 @@ MOST_TURNS = 1000  # of the loop for one request; then its client may come again
 
 
 class Route(msgspec.Struct, frozen=True, gc=False):
-    """`endpoints` in the order to try; `target` is path and query for the backend; `key` names what is
-    balanced, its resource first; `info` is what it was chosen for.
+    """`endpoints` are balanced as `policy` says, `others` stand by; `target` is path and query for the
+    backend; `key` names what is balanced, its resource first; `info` is what it was chosen for, and `pod` the
+    one that is to serve it, empty for any.
     """
 
     key: tuple[str, str, str, int]
@@ -35,10 +38,24 @@ class Route(msgspec.Struct, frozen=True, gc=False):
     target: bytes
     info: Proxied
     resolved: Resolution | None = None
+    others: Sequence[Endpoint] = ()
+    policy: EndpointPolicy = EndpointPolicy()
+    pod: str = ""
 
     @property
     def to_node(self) -> bool:
         return self.key[0] == "nodes"
+
+
+class Led(msgspec.Struct):
+    """Where a target led when the catalog had this revision; None: nowhere at once.  `target` is that of
+    `info`.
+    """
+
+    info: Proxied
+    target: Target
+    revision: int = -1
+    route: Route | None = None
 
 
 class Router:
@@ -49,68 +66,78 @@ class Router:
     def __init__(
         self,
         resolver: Resolver,
-        balancer: Balancer,
         turn: Callable[[Key], Awaitable[None]],
         lookup: Lookup | None = None,
         families: Families | None = None,
         now: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._resolver = resolver
-        self._balancer = balancer
         self._turn = turn
         self._lookup = lookup
         self._families = families if families is not None else Families()
         self._now = now
 
-    async def route(self, info: Proxied, asker: Key) -> Route:
+    async def route(self, info: Proxied, asker: Key, pod: str = "") -> Route:
         """Raises StatusError.  Called only for a request that is authorized: it tells what exists."""
         if not info.known_method:
             raise method_not_allowed(*VERBS)
-        return self._route(info, await self.resolved(info, asker))
+        return self._route(info, await self.resolved(info, asker, pod), pod)
 
-    def at_once(self, info: Proxied, target: Target) -> Route | None:
-        """None where it takes more than a look, or is to be refused.  `target` is that of `info`."""
+    def at_once(self, led: Led) -> Route | None:
+        """None where it takes more than a look, or is to be refused.
+
+        The catalog is asked again where anything has changed in it.
+        """
+        revision = self._resolver.revision
+        if led.revision != revision:
+            led.revision, led.route = revision, self._led(led)
+        elif led.route is not None and led.route.others:
+            led.route = self._led(led)  # which family is first may change
+        return led.route
+
+    def _led(self, led: Led) -> Route | None:
         try:
-            resolved = self._resolved(info, target)
+            resolved = self._resolved(led.info, led.target)
         except StatusError:
             return None
-        return self._route(info, resolved)
+        return self._route(led.info, resolved) if resolved.direct else None
 
-    def _route(self, info: Proxied, resolved: Resolution) -> Route:
+    def _route(self, info: Proxied, resolved: Resolution, pod: str = "") -> Route:
+        """The same pods' other addresses stand by; the other way round where the first lead nowhere."""
         rest = info.rest
-        endpoints = (
-            self._balancer.order(resolved.key, resolved.endpoints)
-            if not resolved.standby
-            else self._with_standby(resolved)
+        first, others = resolved.endpoints, resolved.standby
+        if others and self._families.is_last(resolved.key, family_of(first[0].address), self._now()):
+            first, others = others, first
+        target = rest if rest[:1] == b"/" else b"/" + rest
+        return Route(
+            resolved.key,
+            first,
+            target,
+            info,
+            resolved=resolved,
+            others=others,
+            policy=resolved.policy,
+            pod=pod,
         )
-        return Route(resolved.key, endpoints, rest if rest[:1] == b"/" else b"/" + rest, info, resolved)
 
-    async def resolved(self, info: Proxied, asker: Key) -> Resolution:
+    async def resolved(self, info: Proxied, asker: Key, pod: str = "") -> Resolution:
         """All endpoints, in no order.  Raises StatusError."""
         try:
-            return self._resolve(info)
+            return self._resolve(info, pod)
         except RetryResolution as unsettled:
-            return await self._settle(info, unsettled, asker)
-
-    def _with_standby(self, resolved: Resolution) -> Sequence[Endpoint]:
-        """In turn in the first family, and the same pods' other addresses behind; the other way round where
-        the first leads nowhere.
-        """
-        first, other = resolved.endpoints, resolved.standby
-        if self._families.is_last(resolved.key, family_of(first[0].address), self._now()):
-            first, other = other, first
-        return tuple(dict.fromkeys((*self._balancer.order(resolved.key, first), *other)))
+            return await self._settle(info, unsettled, asker, pod)
 
     async def again(self, route: Route, asker: Key) -> Sequence[Endpoint]:
-        """Where the target leads by now, in the order chosen at first.  Raises StatusError: it may be gone.
+        """Where the target leads by now, those that stand by last.  Raises StatusError: it may be gone.
 
         Between two dials seconds may pass, and an address that a pod had may be another's, of another
         namespace.
         """
-        resolved = await self._settled(route.info, asker)
-        if resolved is route.resolved:
+        resolved = await self._settled(route.info, asker, route.pod)
+        if resolved is route.resolved and not route.others:
             return route.endpoints
-        before, now = dict.fromkeys(route.endpoints), dict.fromkeys((*resolved.endpoints, *resolved.standby))
+        before = dict.fromkeys((*route.endpoints, *route.others))
+        now = dict.fromkeys((*resolved.endpoints, *resolved.standby))
         return (
             *(endpoint for endpoint in before if endpoint in now),
             *(endpoint for endpoint in now if endpoint not in before),
@@ -118,7 +145,7 @@ class Router:
 
     async def leads_to(self, route: Route, endpoint: Endpoint, asker: Key) -> bool:
         """Whether it still is one of the target's.  Raises StatusError: the target may be gone."""
-        resolved = await self._settled(route.info, asker)
+        resolved = await self._settled(route.info, asker, route.pod)
         return endpoint in resolved.endpoints or endpoint in resolved.standby
 
     def dialled(self, route: Route, endpoint: Endpoint, *, silent: bool) -> None:
@@ -131,16 +158,16 @@ class Router:
         else:
             self._families.answered(route.key, family)
 
-    def _resolve(self, info: Proxied) -> Resolution:
-        return self._resolved(info, target_of(info))
+    def _resolve(self, info: Proxied, pod: str = "") -> Resolution:
+        return self._resolved(info, target_of(info), pod)
 
-    def _resolved(self, info: Proxied, target: Target) -> Resolution:
-        resolved = self._resolver.resolve(target)
+    def _resolved(self, info: Proxied, target: Target, pod: str = "") -> Resolution:
+        resolved = self._resolver.resolve(target, pod)
         if resolved.endpoints[0].tls == KUBELET:
             check_kubelet_request(info.rest, info.attributes.name)
         return resolved
 
-    async def _settle(self, info: Proxied, unsettled: RetryResolution, asker: Key) -> Resolution:
+    async def _settle(self, info: Proxied, unsettled: RetryResolution, asker: Key, pod: str) -> Resolution:
         """Where the API server knows what the catalog does not, or much is to be looked at.
 
         Raises StatusError.
@@ -149,15 +176,15 @@ class Router:
             if self._lookup is None:
                 raise unsettled
             await self._lookup.settle(unsettled.target, asker)
-        return await self._settled(info, asker)
+        return await self._settled(info, asker, pod)
 
-    async def _settled(self, info: Proxied, asker: Key) -> Resolution:
+    async def _settled(self, info: Proxied, asker: Key, pod: str) -> Resolution:
         for _ in range(MOST_TURNS):
             try:
-                return self._resolve(info)
+                return self._resolve(info, pod)
             except Unfinished:
                 await self._turn(asker)
-        return self._resolve(info)
+        return self._resolve(info, pod)
 
 
 def target_of(info: Proxied) -> Target:

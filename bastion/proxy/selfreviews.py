@@ -13,17 +13,12 @@ from bastion.authn.authenticator import CredentialsRefused
 from bastion.authz.authorizer import Authorizer
 from bastion.cluster.errors import ApiError
 from bastion.http.fields import first_value
+from bastion.kube.errors import error_of, method_not_allowed, unauthorized, unreadable
+from bastion.kube.errorwords import API_SERVER_AWAY
 from bastion.kube.requestinfo import api_call
 from bastion.kube.review import OWN_REVIEWS
 from bastion.kube.selfreview import KINDS, answered, asked_about, documents, read_review, who
-from bastion.kube.status import (
-    CONTENT_TYPE,
-    StatusError,
-    bad_request,
-    method_not_allowed,
-    service_unavailable,
-    unauthorized,
-)
+from bastion.kube.status import CONTENT_TYPE, StatusError
 from bastion.kube.user import User
 from bastion.message.ownorigin import data_fields
 from bastion.observe.observer import Observer
@@ -70,11 +65,12 @@ class SelfReviews:
         record = Record(exchange.method, path, client, exchange.audit_id)
         record.agent = first_value(exchange.fields, b"user-agent")
         record.info = api_call(exchange.method, exchange.target)
+        self._observer.begin(record, exchange, self._origins.sources(exchange.client, exchange.fields))
         try:
             code, body = await self._answer(exchange, path, client, record)
             _send(exchange, code, body)
         except StatusError as error:
-            record.error, record.cause = f"{error.reason}: {error.message}", error.cause or record.cause
+            record.fail(error)
             if error.code == 429:
                 await self._guard.hold_back(client)
             exchange.send_status(error)
@@ -90,9 +86,13 @@ class SelfReviews:
         """Raises StatusError."""
         allowed = ("POST",) if path.decode() in KINDS else ("GET", "HEAD")
         if path == VERSION:
+            if record.trail is not None:
+                await record.trail.received()
             _check_method(exchange, *allowed)
             return 200, await self._cluster_version()
         record.user = record.acting_as = user = await self._user(exchange, client, record)
+        if record.trail is not None:
+            await record.trail.received()
         _check_method(exchange, *allowed)
         if path in _DOCUMENTS:
             return 200, _DOCUMENTS[path]
@@ -110,14 +110,14 @@ class SelfReviews:
     async def _user(self, exchange: Exchange, client: str, record: Record) -> User:
         """Raises StatusError."""
         if any(lower.startswith(b"impersonate-") for lower, _, _ in exchange.fields):
-            raise bad_request("a review of oneself cannot be asked for as somebody else here")
+            raise unreadable("a review of oneself cannot be asked for as somebody else here")
         credentials = self._credentials.read(exchange, None, None)
         try:
             user = await self._guard.identify(credentials, client, exchange)
         except CredentialsRefused as refused:
             record.cause, user = refused.cause, None
         if user is None:
-            raise unauthorized()
+            raise unauthorized(cause=record.cause)
         return user
 
     async def _cluster_version(self) -> bytes:
@@ -129,12 +129,14 @@ class SelfReviews:
         try:
             return await asyncio.shield(known[1])
         except ApiError as error:
-            raise service_unavailable("the API server's version cannot be read", retry_after=1) from error
+            raise error_of(
+                API_SERVER_AWAY, "the API server's version cannot be read", retry_after=1
+            ) from error
 
 
 def _check_method(exchange: Exchange, *allowed: str) -> None:
     if exchange.method not in allowed:
-        raise method_not_allowed(*allowed)
+        raise method_not_allowed(*allowed, method=exchange.method)
 
 
 async def _body(exchange: Exchange) -> bytes:
@@ -143,9 +145,7 @@ async def _body(exchange: Exchange) -> bytes:
     while exchange.body is not None and (piece := await exchange.body.read()):
         body += piece
         if len(body) > MAX_REVIEW:
-            raise StatusError(
-                413, "RequestEntityTooLarge", f"a review has at most {MAX_REVIEW} bytes", close=True
-            )
+            raise unreadable(f"a review has at most {MAX_REVIEW} bytes", code=413, close=True)
     return bytes(body)
 
 

@@ -7,9 +7,9 @@ from urllib.parse import urlencode
 
 from bastion.http.fields import Field, values
 from bastion.http.ownpaths import LOGIN, PREFIX
+from bastion.kube.errors import unauthorized
 from bastion.kube.hostname import HostNames, host_name
 from bastion.kube.requestinfo import parse_proxied
-from bastion.kube.status import unauthorized
 from bastion.message.cookies import HANDOFF, RETURN, own_cookie, set_own
 from bastion.message.ownorigin import DATA
 from bastion.proxy.exchange import Exchange

@@ -15,7 +15,9 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from bastion.kube.endpoint import Endpoint
-from bastion.kube.status import refused, service_unavailable
+from bastion.kube.errors import error_of
+from bastion.kube.errorwords import ACCESS_REVOKED
+from bastion.kube.errorwords import STOPPING as ENDED
 from bastion.observe.record import Record
 from bastion.proxy.admission import Admitted
 from bastion.proxy.exchange import Exchange
@@ -112,8 +114,10 @@ class UnderWay(msgspec.Struct, eq=False):
         if self.task is not None:
             self.task.uncancel()
         if not self.exchange.status:
-            raise (refused if self.revoked else service_unavailable)(
-                f"this request took long and was ended: {self.reason}"
+            raise error_of(
+                ACCESS_REVOKED if self.revoked else ENDED,
+                f"this request took long and was ended: {self.reason}",
+                details={} if self.revoked else None,
             )
         self.exchange.abort()
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 
-from bastion.balance.pool import Balancer
-from bastion.kube.status import service_unavailable
+from bastion.balance.group import Slot
+from bastion.kube.errors import UNREACHED, error_of
+from bastion.kube.errorwords import ANSWER_NOT_UNDERSTOOD
 from bastion.message import upgrade
 from bastion.message.answers import Policy
 from bastion.message.frames import GOING_AWAY, POLICY_VIOLATION, FrameCounter
@@ -19,13 +20,14 @@ from bastion.message.upgrade import UpgradeRequest
 from bastion.network.errors import NetworkError
 from bastion.network.http1.response import Response
 from bastion.network.relay import Relay
-from bastion.network.transport import Request, RoundTrip, Transport
+from bastion.network.transport import Request, RoundTrip
 from bastion.observe.record import Record
-from bastion.proxy.attempts import Attempts, note_failure
+from bastion.proxy.attempts import Attempts
 from bastion.proxy.envelope import Envelope, backend_lines, head_of
 from bastion.proxy.exchange import Exchange
-from bastion.proxy.forward import hand_on, present_answer, unreachable
-from bastion.proxy.router import Route, Router
+from bastion.proxy.forward import hand_on, present_answer, timeouts_of, unreachable
+from bastion.proxy.router import Route
+from bastion.proxy.sending import Ways
 from bastion.proxy.streams import UnderWay
 from bastion.proxy.turns import Turns
 from bastion.runtime.deadlines import Deadlines
@@ -56,23 +58,18 @@ class Tunneller:
     def __init__(
         self,
         *,
-        transport: Transport,
-        router: Router,
-        balancer: Balancer,
+        ways: Ways,
         deadlines: Deadlines,
         idle: float,
         policy: Policy,
         turns: Turns,
     ) -> None:
         """`idle` in seconds, 0 for never: without a byte for so long a tunnel ends."""
-        self._transport = transport
+        self._ways = ways
         self._policy = policy
         self._turns = turns
         self._deadlines = deadlines
-        self._router = router
-        self._balancer = balancer
         self._idle = idle
-        self._now = asyncio.get_running_loop().time
 
     async def serve(
         self,
@@ -85,20 +82,50 @@ class Tunneller:
     ) -> None:
         """Raises StatusError before the answer has begun."""
         head = upgrade_head(exchange, route.target, asked, envelope)
+        timeouts = timeouts_of(route.policy, self._ways.transport.timeouts)
+        request = Request("GET", head, upgrade=True, timeouts=timeouts)
+        ways = self._ways
+        slot = ways.balancer.choose(route, envelope.asker, ways.now(), client=record.client)
+        attempts = Attempts(
+            route,
+            ways.router,
+            ways.balancer,
+            envelope.asker,
+            ways.now,
+            slot=slot,
+            client=record.client,
+            fresh=True,
+        )
         try:
-            trip = await self._ask(route, head, envelope.asker, record, under_way)
-            answer = await self._answered(trip, envelope.asker)
-        except NetworkError as error:
-            raise unreachable(error) from error
+            try:
+                trip = await self._ask(attempts, request, record, under_way)
+                answer = await self._answered(trip, attempts.slot, envelope.asker)
+            except NetworkError as error:
+                raise unreachable(error) from error
+            await self._serve(exchange, asked, envelope, record, under_way, (trip, answer))
+        finally:
+            ways.balancer.leave(attempts.slot)
+
+    async def _serve(
+        self,
+        exchange: Exchange,
+        asked: UpgradeRequest,
+        envelope: Envelope,
+        record: Record,
+        under_way: UnderWay,
+        answered: tuple[RoundTrip, Response],
+    ) -> None:
+        trip, answer = answered
         if answer.status != 101:
             await self._refuse(exchange, answer, trip, envelope, record)
             return
         frames = FrameCounter() if asked.websocket else None
         try:
             if not upgrade.accepts(asked, answer.fields):
-                raise service_unavailable(
-                    f"error trying to reach service: {trip.endpoint} switched to a protocol that was not"
-                    " asked for"
+                raise error_of(
+                    ANSWER_NOT_UNDERSTOOD,
+                    UNREACHED,
+                    f"{trip.endpoint} switched to a protocol that was not asked for",
                 )
             presented = present_answer(exchange, answer, trip.endpoint, envelope, self._policy)
             record.backend = True
@@ -112,32 +139,29 @@ class Tunneller:
         await self._hold(Tunnel(relay, frames), relay, record, under_way)
 
     async def _ask(
-        self, route: Route, head: bytes, asker: Key, record: Record, under_way: UnderWay
+        self, attempts: Attempts, request: Request, record: Record, under_way: UnderWay
     ) -> RoundTrip:
         """On a connection of its own, never one that was kept.
 
         Raises DialError, and StatusError where the target is gone by now.
         """
-        attempts = Attempts(route, self._router, self._balancer, asker, self._now, fresh=True)
-        endpoint = self._balancer.choose(route.endpoints, asker, self._now())
-        request = Request("GET", head, upgrade=True)
-        trip = await attempts.open(self._transport, endpoint, request, record)
+        trip = await attempts.open(self._ways.transport, request, record)
         under_way.endpoint = trip.endpoint
         under_way.moved()
         trip.send()
         return trip
 
-    async def _answered(self, trip: RoundTrip, asker: Key) -> Response:
+    async def _answered(self, trip: RoundTrip, slot: Slot, asker: Key) -> Response:
         """Raises NetworkError."""
-        outliers = self._balancer.outliers
+        balancer, now = self._ways.balancer, self._ways.now
         try:
             answer = await trip.answer()
         except BaseException as error:
             if isinstance(error, NetworkError):
-                note_failure(outliers, trip, asker, self._now(), error)
+                balancer.failed(slot, asker, now(), dialled=True)
             trip.close(clean=False)
             raise
-        outliers.answered(trip.endpoint, asker)
+        balancer.answered(slot, asker, now())
         return answer
 
     async def _hold(self, tunnel: Tunnel, relay: Relay, record: Record, under_way: UnderWay) -> None:

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
+from bastion.kube.errors import too_large
 from bastion.proxy.exchange import Body
 from bastion.runtime.limits import Shares
+
+MOST_KEPT = 65536  # bytes of a body that may be sent again
 
 
 class Place:
@@ -47,19 +50,50 @@ class Place:
 
 
 class Upload:
-    """A request's body, read on behalf of whoever has this place."""
+    """A request's body, read on behalf of whoever has this place.
 
-    __slots__ = ("_body", "chunked", "length", "place")
+    `keep`: what was read is held as long as it is little, for the request to be sent again.  `most` bytes are
+    taken, None for any number.
+    """
 
-    def __init__(self, body: Body, place: Place) -> None:
+    __slots__ = ("_at", "_body", "_kept", "_most", "_read", "chunked", "length", "place")
+
+    def __init__(self, body: Body, place: Place, *, keep: bool = False, most: int | None = None) -> None:
         self.chunked = body.chunked
         self.length = body.length
         self._body = body
+        self._kept: list[bytes] | None = [] if keep else None
+        self._at = 0  # of those kept, what is read next
+        self._most = most
+        self._read = 0
         self.place = place
 
+    def rewind(self) -> bool:
+        """The next `read` begins at the front.  False where what was read is not held."""
+        if self._kept is None:
+            return not self._body.touched
+        self._at = 0
+        return True
+
     async def read(self) -> bytes:
+        if self._kept is not None and self._at < len(self._kept):
+            self._at += 1
+            return self._kept[self._at - 1]
         self.place.give_up()
         try:
-            return await self._body.read()
+            data = await self._body.read()
         finally:
             self.place.take_again()
+        self._read += len(data)
+        if self._most is not None and self._read > self._most:
+            raise too_large(self._most)
+        if self._kept is not None and data:
+            self._keep(self._kept, data)
+        return data
+
+    def _keep(self, kept: list[bytes], data: bytes) -> None:
+        if self._read > MOST_KEPT:
+            self._kept = None
+        else:
+            kept.append(data)
+            self._at = len(kept)

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from bastion.http.authority import is_authority
+from bastion.http.fields import first_value
 from bastion.http.ownpaths import (
     METRICS,
     PORTAL,
@@ -21,13 +22,13 @@ from bastion.http.ownpaths import (
     is_reserved,
     short_form,
 )
+from bastion.kube.errors import overloaded, unreadable
 from bastion.kube.hostname import HostNames
-from bastion.kube.status import StatusError, bad_request, service_unavailable
+from bastion.kube.status import StatusError
 from bastion.observe.observer import Observer
 from bastion.observe.record import Record
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.gateway import Gateway
-from bastion.proxy.plan import Plan
 from bastion.proxy.selfreviews import PATHS as SELF_REVIEWS
 from bastion.proxy.selfreviews import SelfReviews
 from bastion.proxy.signin import is_navigation
@@ -49,20 +50,22 @@ class App:
         crowded: Callable[[], bool],
         hosts: HostNames | None = None,
         pages: Observer | None = None,
-        admits: Callable[[Exchange, bytes], Awaitable[bool]] | None = None,
+        admits: Callable[[Exchange, bytes], Awaitable[Record | None]] | None = None,
         *,
         short_paths: bool = True,
         self_reviews: SelfReviews | None = None,
         handlers: Mapping[bytes, Callable[[Exchange], Awaitable[None]]] | None = None,
+        others: Observer | None = None,
         sign_in: bool = False,
     ) -> None:
         """`crowded`: only the bastion's own paths are answered, so that its health stays visible.
 
         `hosts`: the application hosts.
 
-        `pages` observes what people do on our pages; None where there are none.  `sign_in`: people can sign
-        in.  `admits`: whether the client may read /metrics; it responds itself where not.  None where every
-        client may.
+        `pages` observes what people do on our pages; None where there are none.  `others` observes health and
+        metrics requests, which are audited and leave no other record.  `sign_in`: people can sign in.
+        `admits`: the record of a client that may read /metrics, None where it may not: then it responds
+        itself.  None where every client may.
 
         `short_paths`: `/readyz` is the bastion's own, as `/.bastion/readyz` is.  `self_reviews`: what kubectl
         asks first; None where calls of the API are passed on.  `handlers` of further own paths, by the short
@@ -74,6 +77,7 @@ class App:
         self._hosts = hosts
         self._pages = pages
         self._sign_in = sign_in
+        self._others = others or Observer(())
         self._admits = admits
         self._short_paths = short_paths
         self._self_reviews = self_reviews
@@ -93,9 +97,10 @@ class App:
         else:
             await self._gateway.serve(exchange)
 
-    def begin(self, exchange: Exchange, plan: Plan) -> bool:
-        """Carries out what is remembered without a task; False where that is for `serve`."""
-        return not self._crowded() and self._gateway.begin(exchange, plan)
+    def left(self, exchange: Exchange) -> None:
+        """Records a request whose client left before it was served."""
+        if self._own(exchange.target.partition(b"?")[0], exchange) is None:
+            self._gateway.left(exchange)
 
     def refuse(self, exchange: Exchange, error: StatusError) -> None:
         self._gateway.refuse(exchange, error)
@@ -108,7 +113,7 @@ class App:
         if not is_authority(exchange.host):  # the other server's parser may take more
             self._gateway.refuse(
                 exchange,
-                bad_request("malformed request: Host must be given once, as host or host:port"),
+                unreadable("malformed request: Host must be given once, as host or host:port"),
             )
             await exchange.drain()
             return
@@ -128,10 +133,7 @@ class App:
             raise ConnectionAbortedError("the backend's response was cut short")
 
     async def _answer(self, exchange: Exchange, own: bytes, path: bytes, query: bytes) -> None:
-        """One of the bastion's own paths, `own` in the short form where it has one.
-
-        Health and metrics requests leave no record; what people do on our pages does.
-        """
+        """One of the bastion's own paths, `own` in the short form where it has one."""
         root = PREFIX if own != path else b""
         if _is_too_long(path, query):
             exchange.send_status(uri_too_long())
@@ -139,24 +141,32 @@ class App:
         if (handler := self._handlers.get(path)) is not None:
             await handler(exchange)
             return
-        if (
-            own == METRICS
-            and self._admits is not None
-            and exchange.method in ("GET", "HEAD")
-            and not await self._admits(exchange, own)
-        ):
-            return
-        if self._pages is None or is_plain(own):
-            await run_asgi(self._web, exchange, root=root)
-            return
-        record = Record(exchange.method, path, exchange.client, exchange.audit_id)
+        record: Record | None = None
+        if own == METRICS and self._admits is not None and exchange.method in ("GET", "HEAD"):
+            record = await self._admits(exchange, own)
+            if record is None:
+                return
+        admitted = record is not None
+        page = self._pages is not None and not is_plain(own)
+        observer = self._pages if page and self._pages is not None else self._others
+        secret = page and own != PORTAL and not is_page(own)  # signing in, and being handed over
+        record = record or self._begun(exchange, path, observer, secret_query=secret)
         try:
-            await run_asgi(self._web, exchange, record, root=root)
+            # a page says itself whose visit it is
+            if record.trail is not None and not page and not admitted:
+                await record.trail.received()
+            await run_asgi(self._web, exchange, record if page else None, root=root)
         except asyncio.CancelledError:
             record.outcome = "client-left"
             raise
         finally:
-            self._pages.observe(record, exchange.status, exchange.bytes_in, exchange.bytes_out)
+            observer.observe(record, exchange.status, exchange.bytes_in, exchange.bytes_out)
+
+    def _begun(self, exchange: Exchange, path: bytes, observer: Observer, *, secret_query: bool) -> Record:
+        record = Record(exchange.method, path, exchange.client, exchange.audit_id)
+        record.agent = first_value(exchange.fields, b"user-agent")
+        observer.begin(record, exchange, secret_query=secret_query)
+        return record
 
     def _is_application(self, exchange: Exchange) -> bool:
         return self._hosts is not None and self._hosts.covers(exchange.host)
@@ -187,7 +197,7 @@ def _is_too_long(path: bytes, query: bytes) -> bool:
 
 def uri_too_long() -> StatusError:
     message = f"a URL of the bastion itself has at most {MAX_URI} bytes and {MAX_PARAMETERS} parameters"
-    return StatusError(414, "RequestURITooLong", message)
+    return unreadable(message, code=414)
 
 
 async def _unless_left(exchange: AsgiExchange, serving: Coroutine[Any, Any, None]) -> None:
@@ -203,8 +213,10 @@ async def _unless_left(exchange: AsgiExchange, serving: Coroutine[Any, Any, None
 
 
 def crowded() -> StatusError:
-    error = service_unavailable(
-        "this bastion is close to its limit of connections; try again shortly", retry_after=5
+    error = overloaded(
+        "this bastion is close to its limit of open files, and of connections; try again shortly",
+        retry_after=5,
+        code=503,
     )
     error.close = True
     return error

@@ -11,8 +11,8 @@ from bastion.http.fields import Field
 from bastion.kube.status import StatusError
 from bastion.network.relay import Stream
 from bastion.observe.auditids import new_audit_id
-from bastion.observe.record import Record
-from bastion.proxy.exchange import Direct, Exchange
+from bastion.observe.record import Record, Trail
+from bastion.proxy.exchange import Direct, Exchange, ResponseHead
 from bastion.server.status import write_status
 
 Scope = MutableMapping[str, Any]
@@ -111,6 +111,7 @@ class AsgiResponse:
 
     def __init__(self, send: Send, audit_id: str) -> None:
         self.status = 0
+        self.trail: Trail | None = None
         self.bytes_out = 0
         self.aborted = False
         self.audit_id = audit_id
@@ -121,6 +122,8 @@ class AsgiResponse:
         self, status: int, reason: bytes, fields: list[Field], length: int | None, *, bodiless: bool = False
     ) -> None:
         self.status = status
+        if self.trail is not None:
+            self.trail.started(status)
         headers = [(lower or name.lower(), value) for lower, name, value in fields]
         headers.append((b"audit-id", self.audit_id.encode()))
         if length is not None and status != 204:
@@ -161,6 +164,7 @@ class AsgiExchange(AsgiResponse):
     key = b""  # nothing of it is remembered: all fields are looked at
     passed: Sequence[bytes] = ()
     direct: Direct | None = None
+    http2 = False
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         super().__init__(send, new_audit_id())
@@ -191,7 +195,7 @@ class AsgiExchange(AsgiResponse):
     def all_fields(self) -> list[Field]:
         return self.fields
 
-    def send(self, status: int, parts: list[bytes], body: bytes, *, dated: bool) -> None:
+    def send(self, head: ResponseHead, body: bytes) -> None:
         raise NotImplementedError("what is remembered is for connections of our own")
 
     def done(self) -> None:

@@ -49,6 +49,19 @@ class Door:
         if not self._exempt(address):
             self._per_address.leave(client_of(address))
 
+    def enter_stream(self) -> bool:
+        """One more of a connection that has one: each may need a connection to a backend.
+
+        False where no descriptor is left for it.  Every True is followed by one `leave_stream`.
+        """
+        if self.full:
+            return False
+        self.inside += 1
+        return True
+
+    def leave_stream(self) -> None:
+        self.inside -= 1
+
     def _enter(self, client: str) -> bool:
         # With few descriptors the limit of one client may be all of them: room for one more client stays.
         if (
@@ -59,8 +72,7 @@ class Door:
             return False
         return self._per_address.enter(client)
 
-    @property
-    def crowded(self) -> bool:
+    def is_crowded(self) -> bool:
         return self.inside >= self.total * CROWDED
 
     @property

@@ -15,6 +15,7 @@ from bastion.network.tls.layer import SharedBuffers, TLSLayer
 from bastion.server import plaintext
 from bastion.server.http1.peer import client_address
 from bastion.server.http1.protocol import HttpProtocol
+from bastion.server.negotiated import Negotiated
 from bastion.server.state import ServerState
 
 PAUSE_SECONDS = 0.5  # after running out of descriptors
@@ -95,7 +96,7 @@ class Listener:
                 context = self._tls()
                 await loop.connect_accepted_socket(
                     lambda: TLSLayer(
-                        HttpProtocol(self._state, loop),
+                        Negotiated(self._state, loop),
                         context,
                         self._state.deadlines,
                         self._buffers,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from bastion.http.ownpaths import METRICS
-from bastion.kube.status import StatusError, no_such_route
+from bastion.kube.errors import ROUTE_NOT_FOUND, error_of
+from bastion.kube.errorwords import NOT_A_PROXY_PATH
+from bastion.kube.status import StatusError
 from bastion.proxy.exchange import Exchange
 from bastion.server.asgi import Application, run_asgi
 
@@ -16,7 +18,7 @@ class MetricsPort:
 
     async def serve(self, exchange: Exchange) -> None:
         if exchange.target.partition(b"?")[0] != METRICS:
-            exchange.send_status(no_such_route())
+            exchange.send_status(error_of(NOT_A_PROXY_PATH, ROUTE_NOT_FOUND, "only /metrics is served here"))
             return
         await run_asgi(self._web, exchange)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import ssl
 
-from bastion.kube.status import CONTENT_TYPE, bad_request
+from bastion.kube.errors import unreadable
+from bastion.kube.status import CONTENT_TYPE
 
 _REQUEST = re.compile(rb"[A-Z]{3,20} ")  # a TLS record begins with a byte below 32
 _OPENSSL = ("HTTP_REQUEST", "HTTPS_PROXY_REQUEST")  # OpenSSL's reasons, also where it came byte by byte
@@ -19,13 +20,13 @@ def answer(error: ssl.SSLError, came: memoryview) -> bytes:
 
 
 def _whole() -> bytes:
-    refusal = bad_request("client sent an HTTP request to an HTTPS server: use https:// here")
+    refusal = unreadable("client sent an HTTP request to an HTTPS server: use https:// here")
     body = refusal.body()
     head = (
         b"HTTP/1.1 400 Bad Request",
         b"Content-Type: " + CONTENT_TYPE,
         b"Content-Length: %d" % len(body),
-        b"X-Bastion-Error: BadRequest",
+        b"X-Bastion-Error: " + refusal.name.encode(),
     )
     return b"\r\n".join((*head, b"Connection: close", b"", body))
 

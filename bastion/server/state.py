@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from bastion.kube.status import StatusError
+from bastion.message.person import ErrorFacts, ErrorPage
 from bastion.observe.auditids import AuditIds
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.plan import Plan, Plans
 from bastion.runtime.deadlines import Deadlines
 from bastion.server.dates import DateLine
 from bastion.server.door import Door
+from bastion.server.http2.response import Written
 from bastion.settings.sections import Timeouts
 
 BODY_GRACE = 30.0
@@ -60,6 +62,10 @@ def nothing() -> None:
     pass
 
 
+def unrecorded(exchange: Exchange) -> None:
+    pass
+
+
 class ServerStatistics(NamedTuple):
     """`turned_away`: connections that were closed because too many were open."""
 
@@ -81,6 +87,7 @@ class ServerState:
     connections: set[ClientConnection] = field(default_factory=set)
     hijacked: set[ClientConnection] = field(default_factory=set)  # of the connections, those that are tunnels
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    left: Callable[[Exchange], None] = unrecorded  # its client left before it was served
     direct: int = 0  # exchanges under way that have no task
     remembering: Remembering | None = None  # None: nothing is remembered
     # readiness fails from then on; requests are still served for a while
@@ -90,6 +97,8 @@ class ServerState:
     body_grace: float = BODY_GRACE  # seconds for which a body is waited for in all before its rate counts
     date_line: Callable[[], bytes] = field(default_factory=DateLine)
     audit_id: Callable[[], str] = field(default_factory=AuditIds)
+    error_page: Callable[[ErrorFacts], ErrorPage] | None = None  # for people; None: all get a Status
+    written: Written = field(default_factory=Written)
     idle: asyncio.Event = field(default_factory=asyncio.Event)  # set while there is no connection
 
     def __post_init__(self) -> None:
@@ -105,6 +114,13 @@ class ServerState:
         self.deadlines.discard(connection)
         if not self.connections:
             self.idle.set()
+
+    def ended(self, exchange: Exchange, task: asyncio.Task[None]) -> None:
+        """A task that was cancelled before its first step never began to serve: not even its own `finally`
+        would say that it is over.
+        """
+        if task.cancelled():
+            self.left(exchange)
 
     @property
     def plans(self) -> Plans | None:

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from bastion.kube.status import StatusError
-from bastion.message.ownorigin import status_fields
+from bastion.message.ownorigin import own_fields, status_fields
+from bastion.message.person import ErrorFacts, ErrorPage, facts_of, is_person
 from bastion.proxy.exchange import Exchange
 
+Pages = Callable[[ErrorFacts], ErrorPage]
 
-def write_status(exchange: Exchange, error: StatusError) -> None:
-    """The whole response; where one has begun already it is cut short."""
+
+def write_status(exchange: Exchange, error: StatusError, pages: Pages | None = None) -> None:
+    """The whole response; where one has begun already it is cut short.
+
+    `pages` makes the page for a person; None where all get a Status.
+    """
     error.__traceback__ = None  # its frames hold the exchange, whose body may hold the error: a cycle
     if exchange.status:
         exchange.abort()
         return
-    body = error.body()
-    exchange.start(error.code, b"", status_fields(error, exchange.fields), len(body))
+    if exchange.trail is not None:
+        exchange.trail.refused(error)
+    if pages is not None and is_person(exchange.method, exchange.fields):
+        page = pages(facts_of(error, exchange.audit_id))
+        fields, body = [*page.fields, *own_fields(error)], page.body
+    else:
+        fields, body = status_fields(error, exchange.fields), error.body()
+    exchange.start(error.code, b"", fields, len(body))
     exchange.finish(b"" if exchange.method == "HEAD" else body)

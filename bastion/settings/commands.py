@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from bastion.settings.allocating import AllocatingOptions, AnnouncingOptions
+from bastion.settings.balancing import BalancingOptions
 from bastion.settings.kinds import ADDRESS, BOOLEAN, DURATION, LOOPBACK, PATH, PATHS, PORT, TEXT, named
 from bastion.settings.observing import log_format, verbosity
 from bastion.settings.option import option, options_of, section
@@ -82,6 +84,14 @@ def variables() -> frozenset[str]:
     """Of all commands: each ignores those of the others."""
     return frozenset(
         row.variable
-        for whole in (Options, StandaloneOptions, DemoOptions, ProbeOptions)
+        for whole in (
+            Options,
+            StandaloneOptions,
+            DemoOptions,
+            ProbeOptions,
+            BalancingOptions,
+            AllocatingOptions,
+            AnnouncingOptions,
+        )
         for row in options_of(whole)
     )

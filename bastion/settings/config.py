@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 from bastion.runtime.errors import ConfigError
+from bastion.settings.audit import Audit
 from bastion.settings.authentication import Authentication, authentication_of
 from bastion.settings.browsers import Browsers
 from bastion.settings.contradictions import contradict
@@ -16,17 +17,9 @@ from bastion.settings.observing import Observing
 from bastion.settings.options import Options
 from bastion.settings.passthrough import PassThrough
 from bastion.settings.probing import Probing
-from bastion.settings.sections import (
-    Kubelet,
-    Lifetimes,
-    Limits,
-    Serving,
-    Source,
-    StreamLimits,
-    Targets,
-    Timeouts,
-)
+from bastion.settings.sections import Lifetimes, Limits, Serving, Source, StreamLimits, Timeouts
 from bastion.settings.shown import Setting, settings_of
+from bastion.settings.targets import Kubelet, Targets
 
 DERIVED = ("authentication", "shown")
 
@@ -49,6 +42,7 @@ class Config:
     pass_through: PassThrough
     probing: Probing
     observing: Observing
+    audit: Audit
     shown: tuple[Setting, ...]
 
 
@@ -79,6 +73,7 @@ def config_of(
         Config(authentication=proofs, shown=settings_of(loaded), **sections),
         kube_api=_shared_calls(options.kube_api, workers),
         limits=_shared(options.limits, workers),
+        audit=_shared_posts(options.audit, workers),
         serving=replace(
             options.serving,
             self_signed=options.serving.self_signed or options.serving.tls_cert_file is None,
@@ -89,6 +84,16 @@ def config_of(
 def _shared(limits: Limits, workers: int) -> Limits:
     """The part of each limit that one worker may use."""
     return Limits(**{item.name: math.ceil(getattr(limits, item.name) / workers) for item in fields(Limits)})
+
+
+def _shared_posts(audit: Audit, workers: int) -> Audit:
+    """Each worker posts its own events; the log file is one for all."""
+    return replace(
+        audit,
+        webhook_buffer_size=math.ceil(audit.webhook_buffer_size / workers),
+        webhook_qps=math.ceil(audit.webhook_qps / workers),
+        webhook_burst=math.ceil(audit.webhook_burst / workers),
+    )
 
 
 def _shared_calls(calls: KubeApi, workers: int) -> KubeApi:

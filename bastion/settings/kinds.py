@@ -202,6 +202,7 @@ BOOLEAN = Kind(
     "true|false", boolean, {"type": "boolean"}, lambda value: str(value).lower(), ("true", "false")
 )
 DURATION = Kind("DURATION", duration, {"type": ["string", "integer"]}, show_duration)
+SIZE = Kind("SIZE", values.size, {"type": ["string", "integer"]}, values.show_size)
 PORT = Kind("PORT", port, {"type": "integer", "minimum": 0, "maximum": 65535})
 COUNT = Kind("N", count, {"type": "integer", "minimum": 0})
 POSITIVE = Kind("N", positive, {"type": "integer", "minimum": 1})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bastion.settings.audit import Audit
 from bastion.settings.browsers import Browsers
 from bastion.settings.credentials import AuthenticationOptions, Oidc, RequestHeader
 from bastion.settings.kubeapi import KubeApi
@@ -11,17 +12,8 @@ from bastion.settings.observing import Observing
 from bastion.settings.option import section
 from bastion.settings.passthrough import PassThrough
 from bastion.settings.probing import Probing
-from bastion.settings.sections import (
-    Kubelet,
-    Lifetimes,
-    Limits,
-    Serving,
-    Source,
-    Start,
-    StreamLimits,
-    Targets,
-    Timeouts,
-)
+from bastion.settings.sections import Lifetimes, Limits, Serving, Source, Start, StreamLimits, Timeouts
+from bastion.settings.targets import Kubelet, Targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,4 +38,5 @@ class Options:
     pass_through: PassThrough = section(PassThrough, "calls of the API, passed on to the API servers")
     probing: Probing = section(Probing, "probes of health")
     observing: Observing = section(Observing, "logs and metrics")
+    audit: Audit = section(Audit, "the audit log: who did what, as Kubernetes' own audit events")
     start: Start = section(Start, "this start")

@@ -13,6 +13,8 @@ from typing import Any
 from bastion.kube.annotation import DOMAIN, Annotation, rows
 from bastion.kube.annotations import SECTIONS
 from bastion.kube.values import show_duration
+from bastion.settings.allocating import AllocatingOptions
+from bastion.settings.balancing import BalancingOptions
 from bastion.settings.commands import DemoOptions, ProbeOptions, StandaloneOptions
 from bastion.settings.option import Option, Section, camel_case, options_of, sections_of
 from bastion.settings.options import Options
@@ -50,7 +52,13 @@ def markdown() -> str:
     sections = "".join(_section(section) for section in sections_of(Options))
     others = "".join(
         f"\n# Options of `bastion {name}`\n\n{_table(options_of(whole), in_file=False)}"
-        for name, whole in (("standalone", StandaloneOptions), ("demo", DemoOptions), ("probe", ProbeOptions))
+        for name, whole in (
+            ("lb", BalancingOptions),
+            ("lb controller", AllocatingOptions),
+            ("standalone", StandaloneOptions),
+            ("demo", DemoOptions),
+            ("probe", ProbeOptions),
+        )
     )
     return INTRODUCTION + sections + others
 

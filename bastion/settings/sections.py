@@ -22,6 +22,7 @@ from bastion.settings.kinds import (
     PATHS,
     PORT,
     POSITIVE,
+    SIZE,
     Kind,
     Network,
     SetOf,
@@ -118,6 +119,7 @@ class Serving:
         "what was decided about a request is remembered for its repetitions, for as long as it holds",
     )
     self_signed: bool = False
+    http2: bool = option("http2", BOOLEAN, True, "HTTP/2 on the HTTPS port, with clients that offer it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +236,13 @@ class Limits:
     tunnels_per_user: int = option(
         "max-tunnels-per-user", COUNT, 256, "upgraded connections of one user", reloadable=True
     )
+    body_size: int = option(
+        "max-body-size",
+        SIZE,
+        0,
+        "of a request's body to a target; an annotation makes it smaller for a Service",
+        reloadable=True,
+    )
     waiting_per_target: int = option(
         "max-waiting-per-target",
         COUNT,
@@ -261,37 +270,4 @@ class Limits:
         20,
         "names of one user per second that are looked up at the API server",
         reloadable=True,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Targets:
-    """Which targets are served, and how."""
-
-    allow_cidrs: tuple[Network, ...] = option(
-        "allow-target-cidr", NETWORKS, (), "addresses that may be dialled although refused by default"
-    )
-    decode_generated_client_paths: bool = option(
-        "decode-generated-client-paths",
-        BOOLEAN,
-        True,
-        "where a generated client (OpenAPI-Generator/…, Swagger-Codegen/…) sends the path as one segment, its"
-        " %2F is a slash",
-    )
-    node_proxy: bool = option("enable-node-proxy", BOOLEAN, False, "serve /api/v1/nodes/<name>/proxy")
-
-
-@dataclass(frozen=True, slots=True)
-class Kubelet:
-    """How kubelets are connected to."""
-
-    certificate_authority: Path | None = option(
-        "kubelet-certificate-authority", PATH, None, "signs the kubelets' serving certificates"
-    )
-    client_certificate: Path | None = option(
-        "kubelet-client-certificate", PATH, None, "shown to kubelets and to nothing else"
-    )
-    client_key: Path | None = option("kubelet-client-key", PATH, None, "its private key")
-    insecure_skip_tls_verify: bool = option(
-        "kubelet-insecure-skip-tls-verify", BOOLEAN, False, "accept any certificate of a kubelet"
     )

@@ -22,14 +22,9 @@ from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
 
 from bastion import __version__
-from bastion.kube.status import (
-    CONTENT_TYPE,
-    StatusError,
-    internal_error,
-    method_not_allowed,
-    no_such_route,
-    quoted,
-)
+from bastion.kube.errors import ROUTE_NOT_FOUND, error_of, internal_error, method_not_allowed
+from bastion.kube.errorwords import NOT_A_PROXY_PATH
+from bastion.kube.status import CONTENT_TYPE, StatusError, quoted
 from bastion.web.assets import add_assets
 from bastion.web.guarded import guarding
 from bastion.web.handoff import add_handoff
@@ -126,7 +121,7 @@ def create_app(
     add_handoff(app, desk)
     add_assets(app)
     add_site(app, site)
-    for status in (no_such_route(), method_not_allowed()):
+    for status in (error_of(NOT_A_PROXY_PATH, ROUTE_NOT_FOUND, details={}), method_not_allowed()):
         app.add_exception_handler(status.code, _answering(status))
     app.add_exception_handler(Exception, _answering(internal_error()))
     app.openapi()  # made now: that takes longer than a request may
@@ -249,7 +244,7 @@ def _plain(text: str, code: int = 200) -> Response:
 
 
 def _answering(status: StatusError) -> Callable[[Request, Exception], Awaitable[Response]]:
-    headers = HEADERS | {"X-Bastion-Error": status.reason}
+    headers = HEADERS | {"X-Bastion-Error": status.name}
 
     async def answer(request: Request, _: Exception) -> Response:
         # RFC 9110 section 15.5.6 wants Allow; that kube-apiserver leaves it out is an accident of its router.

@@ -28,7 +28,7 @@ class Refusals:
 
     def answer(self, request: Request, error: StatusError) -> Response:
         exchange, record = exchange_of(request), record_of(request)
-        record.error, record.cause = f"{error.reason}: {error.message}", error.cause or record.cause
+        record.fail(error)
         if error.code == 401 and self._sessions is not None and is_navigation(exchange):
             return self._to_sign_in(exchange, self._sessions)
         return status_response(exchange, error)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from bastion.balance.families import Families
-from bastion.balance.outlier import Outliers
-from bastion.balance.policies import RoundRobin
 from bastion.balance.pool import Balancer
 from bastion.message.answers import Policy
 from bastion.network.connections import ConnectionPool
@@ -17,6 +16,7 @@ from bastion.network.tls.contexts import ClientTLS
 from bastion.network.transport import Transport
 from bastion.proxy.forward import Forwarder
 from bastion.proxy.router import Router
+from bastion.proxy.sending import Ways
 from bastion.proxy.tunnel import Tunneller
 from bastion.proxy.turns import Turns
 from bastion.runtime.deadlines import Deadlines
@@ -59,8 +59,9 @@ def open_backends(
     cluster.catalog.listeners.address_left.append(pool.address_left)
     cluster.catalog.listeners.endpoint_left.append(pool.endpoint_left)
     transport = Transport(pool, config.timeouts)
-    turns, balancer = Turns(), Balancer(RoundRobin, Outliers())
-    router = _router(cluster, balancer, turns)
+    turns, balancer = Turns(), Balancer(random.randrange)
+    router = _router(cluster, turns)
+    ways = Ways(transport, router, balancer, asyncio.get_running_loop().time)
     presentation = Policy(config.browsers.rewrite_html, config.browsers.sandbox_pages)
     waiting = Shares(config.limits.waiting_per_target)
     return Backends(
@@ -71,11 +72,9 @@ def open_backends(
         waiting=waiting,
         balancer=balancer,
         router=router,
-        forwarder=Forwarder(transport, router, balancer, waiting, presentation, turns),
+        forwarder=Forwarder(ways, waiting, presentation, turns, max_body=config.limits.body_size),
         tunneller=Tunneller(
-            transport=transport,
-            router=router,
-            balancer=balancer,
+            ways=ways,
             deadlines=deadlines,
             idle=config.streams.idle_timeout,
             policy=presentation,
@@ -85,6 +84,6 @@ def open_backends(
     )
 
 
-def _router(cluster: Cluster, balancer: Balancer, turns: Turns) -> Router:
+def _router(cluster: Cluster, turns: Turns) -> Router:
     clock = asyncio.get_running_loop().time
-    return Router(cluster.resolver, balancer, turns.take, cluster.lookup, Families(), clock)
+    return Router(cluster.resolver, turns.take, cluster.lookup, Families(), clock)

@@ -23,12 +23,10 @@ from bastion.wiring.access import open_access
 from bastion.wiring.adjustable import Adjustable, nothing
 from bastion.wiring.backends import open_backends
 from bastion.wiring.cluster import Cluster, open_cluster
-from bastion.wiring.facts import Seen
 from bastion.wiring.gateway import Parts, admission_of, credentials_of, long_exchanges
 from bastion.wiring.measuring import Sources, sources
 from bastion.wiring.observing import open_observing
 from bastion.wiring.passthrough import Ground, open_pass_through
-from bastion.wiring.probes import HubProbes
 from bastion.wiring.probing import open_probing
 from bastion.wiring.serving import OwnPages, Serving, open_files, serving
 from bastion.wiring.signin import signing_in
@@ -74,7 +72,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         deadlines = await stack.enter_async_context(Deadlines())
         generation = Generation()
         backends = open_backends(config, cluster, deadlines, room(open_files()), stack, generation)
-        observing = await open_observing(config, access_log, cluster.access, stack)
+        observing = await open_observing(config, access_log, cluster.access, cluster.catalog, stack)
         origins = Origins(config.serving.trusted_proxies)
         access = await open_access(config, cluster.reviews, origins, stack, generation)
         browsers = signing_in(
@@ -102,22 +100,11 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             generation=generation,
         )
         probing = await open_probing(config, cluster, parts, stack)
-        probes = HubProbes(probing.hub, probing.sweeper, asyncio.get_running_loop().time)
-        seen = Seen(
-            config=config,
-            cluster=cluster,
-            parts=parts,
-            probes=probes,
-            expiry=observing.expiry,
-            connections=room(open_files()),
-            server=lambda: served.state.statistics(),
-        )
-        site = site_of(config, parts, Around(seen, observing.recent))
-        own = OwnPages(cluster.readiness(), probing.pages, site)
+        around = Around(config, cluster, parts, observing, probing, lambda: served.state.statistics())
+        own = OwnPages(cluster.readiness(), probing.pages, site_of(around))
         served = serving(config, parts, observing, deadlines, own)
         measured = Sources(cluster, access, backends, long, observing, served, passing=passing)
-        observing.metrics.add(*sources(measured))
-        observing.metrics.add(probing.families)
+        observing.metrics.add(*sources(measured), probing.families)
         yield Bastion(
             app=served.app,
             state=served.state,
@@ -129,6 +116,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
                 backends.tls.kubelet,
                 probing.modules.followed,
                 *access.authenticators.followed,
+                *observing.auditing.followed,
                 *(passing.followed if passing is not None else ()),
             ),
             adjust=_adjustable(cluster, parts, served),
@@ -142,6 +130,7 @@ def _adjustable(cluster: Cluster, parts: Parts, served: Serving) -> Adjustable:
         guard=access.guard,
         door=served.door,
         waiting=backends.waiting,
+        forwarder=backends.forwarder,
         lookups=cluster.lookups,
         authenticator=access.authenticators.cache,
         authorizer=access.authorizer,

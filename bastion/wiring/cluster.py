@@ -151,7 +151,12 @@ def _unread(catalog: Catalog, resource: str) -> str | None:
 def _resolver(config: Config, catalog: Catalog, policy: DialPolicy) -> Resolver:
     namespaces = config.kube_api.namespaces
     return Resolver(
-        catalog, policy, nodes=config.targets.node_proxy, namespaces=namespaces, on_truncated=_warn_once()
+        catalog,
+        policy,
+        nodes=config.targets.node_proxy,
+        namespaces=namespaces,
+        on_truncated=_warn_once(),
+        zone=config.targets.zone,
     )
 
 

@@ -14,7 +14,7 @@ from bastion import __version__
 from bastion.observe.expiry import Expiry
 from bastion.server.state import ServerStatistics
 from bastion.settings.config import Config
-from bastion.web.figures import moment, number, size, span
+from bastion.web.figures import listed, moment, number, size, span
 from bastion.web.health import DEGRADED, DOWN, UP
 from bastion.web.ops.page import Check, Facts, Limit
 from bastion.web.target.view import Stat
@@ -55,9 +55,12 @@ def _checks(seen: Seen) -> Iterator[Check]:
     outages = seen.cluster.outages.lines()
     urls = ", ".join(seen.cluster.urls)
     yield Check("API server", outages[0] if outages else urls, *((DOWN, "Away") if outages else (UP, "Well")))
-    for name, reason in seen.cluster.readiness().items():
-        why = reason()
-        yield Check(name, why or "as it should be", *((DEGRADED, "Not ready") if why else (UP, "Well")))
+    checks = {name: reason() for name, reason in seen.cluster.readiness().items()}
+    for name, why in checks.items():
+        if why:
+            yield Check(name, why, DEGRADED, "Not ready")
+    if not any(checks.values()):
+        yield Check("Objects and reviews", f"{listed(list(checks))} are as they should be", UP, "Well")
     broken = seen.probes.broken
     yield Check(
         "Probes", broken or "targets are reached", *((DEGRADED, "Broken") if broken else (UP, "Well"))

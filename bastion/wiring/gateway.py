@@ -104,7 +104,6 @@ def gateway_of(config: Config, parts: Parts, plans: Plans | None) -> Gateway:
         withheld=withheld_of(access.authenticators.headers, config.serving.allow_request_headers),
         pass_through=parts.passing.pass_through if parts.passing is not None else None,
         plans=plans,
-        direct=_direct(parts) if plans is not None else None,
     )
 
 
@@ -123,18 +122,20 @@ def plans_of(config: Config, parts: Parts) -> Plans | None:
     return Plans(lines, access.authenticators.known, access.authorizer.known, parts.generation, now)
 
 
-def _direct(parts: Parts) -> DirectDelivery:
+def direct_of(parts: Parts, crowded: Callable[[], bool]) -> DirectDelivery:
     backends = parts.backends
     return DirectDelivery(
         guard=parts.access.guard,
         router=backends.router,
         balancer=backends.balancer,
         waiting=backends.waiting,
-        transport=backends.transport,
+        pool=backends.pool,
+        timeouts=lambda: backends.transport.timeouts,
         streams=parts.streams,
         observer=parts.observer,
         policy=backends.presentation,
         renewed=parts.admission.renewed,
+        crowded=crowded,
     )
 
 

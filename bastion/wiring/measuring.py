@@ -51,6 +51,7 @@ def sources(of: Sources) -> list[Source]:
         numbers(of.backends.pool.statistics, POOL),
         numbers(cluster.client.statistics, CLIENT),
         numbers(observing.log.statistics, ACCESS_LOG),
+        observing.auditing.counts.families,
         lookups(caches),
         cluster.calls.families,
         objects(cluster.catalog),

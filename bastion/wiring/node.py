@@ -14,13 +14,13 @@ from typing import Any
 
 import uvloop
 
+from bastion.network.responder import Responder
 from bastion.node import kernel
 from bastion.node.addresses import FAMILIES, IPV4
 from bastion.node.config.settings import IPTABLES, USERSPACE
 from bastion.node.deriving import loopback_takes_node_ports
 from bastion.node.health import Health
 from bastion.node.metrics import Metrics
-from bastion.node.responder import Responder
 from bastion.runtime.errors import StartError
 from bastion.runtime.follow import FileChanges
 from bastion.wiring.nodemodes import open_mode, remove_all

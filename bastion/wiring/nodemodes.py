@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+from bastion.network.tcp.poller import Poller
 from bastion.node import ipvs, kernel
 from bastion.node.addresses import FAMILIES, IPV4, IPV6
 from bastion.node.config.settings import IPTABLES, IPVS, NFTABLES, USERSPACE, Settings
@@ -73,8 +74,8 @@ async def open_mode(
         writers = {family: ipvs.IpvsWriter(family, settings.scheduler) for family in families}
         return Mode(writers, lambda: _removed(_of_nftables, _of_userspace))
     deadlines = await stack.enter_async_context(Deadlines())
-    connections = Connections(deadlines, max(64, (_descriptors() - KEPT_FREE) // 2))
-    stack.push_async_callback(connections.close)
+    connections = Connections(Poller(), deadlines, max(64, (_descriptors() - KEPT_FREE) // 2))
+    stack.callback(connections.close)
     interface = _interface()
     for family in families:
         writer = UserspaceWriter(family, connections, interface, mapping, kernel.local_addresses)

@@ -51,7 +51,7 @@ class NodeProxy:
         self._families = families
         self._metrics = metrics
         self._health = health
-        self.events = Events(api, self._settings.node)
+        self.events = Events(api, "kube-proxy", self._settings.node)
         self.model = model = Model(self._settings.node, self._changed, self._lost)
         self._syncers: list[Syncer] = []
         self._flows = Flows(self.model, metrics)

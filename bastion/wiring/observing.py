@@ -1,4 +1,4 @@
-"""The access log, the metrics, and warnings about certificates."""
+"""The access log, the metrics, the audit log, and warnings about certificates."""
 
 from __future__ import annotations
 
@@ -7,36 +7,43 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from bastion.cluster.access import ApiAccess
+from bastion.discovery.catalog import Catalog
 from bastion.observe.accesslog import AccessLog
 from bastion.observe.expiry import Expiry, certificates_of
 from bastion.observe.logs import access_lines
 from bastion.observe.metrics import Metrics, Renderer
 from bastion.observe.observer import Observer
 from bastion.observe.recent import Recent
+from bastion.observe.record import Record
 from bastion.observe.requests import Requests
 from bastion.observe.signins import SignIns
 from bastion.settings.config import Config
+from bastion.wiring.auditing import Auditing, open_audit
 from bastion.wiring.background import in_background
 from bastion.wiring.exposition import open_exposition
 
 
 @dataclass(frozen=True, slots=True)
 class Observing:
-    """`observer` is for proxied requests, `page_observer` for the pages for signing in."""
+    """`observer` is for proxied requests, `page_observer` for the pages for signing in, `own_observer` for
+    the bastion's other paths, which only the audit log knows.
+    """
 
-    log: AccessLog
+    log: AccessLog[Record]
     requests: Requests
     recent: Recent
     sign_ins: SignIns
     expiry: Expiry
     observer: Observer
     page_observer: Observer
+    own_observer: Observer
+    auditing: Auditing
     metrics: Metrics
     renderer: Renderer
 
 
 async def open_observing(
-    config: Config, access_log: int, access: ApiAccess, stack: AsyncExitStack
+    config: Config, access_log: int, access: ApiAccess, catalog: Catalog, stack: AsyncExitStack
 ) -> Observing:
     """`access_log` is a file descriptor."""
     lines = access_lines(config.observing.log_format, access_log)
@@ -49,14 +56,17 @@ async def open_observing(
     expiry = Expiry(certificates)
     in_background(stack, expiry.keep(), "the expiry of certificates")
     metrics = Metrics()
+    auditing = await open_audit(config.audit, catalog, access_log, stack)
     return Observing(
         log=log,
         requests=requests,
         sign_ins=sign_ins,
         expiry=expiry,
         recent=recent,
-        observer=Observer((log, requests, recent)),
-        page_observer=Observer((log, requests, sign_ins)),
+        observer=Observer((log, requests, recent), auditing.audit),
+        page_observer=Observer((log, requests, sign_ins), auditing.audit),
+        own_observer=Observer((), auditing.audit),
+        auditing=auditing,
         metrics=metrics,
         renderer=Renderer(await open_exposition(config.observing, metrics, stack)),
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bastion.authn.tokenreview import TokenReviewAuthenticator
-from bastion.probe.election import Election, Holder, Leading
+from bastion.cluster.election import Election, Holder, Leading
 from bastion.probe.history import History
 from bastion.probe.hub import Hub
 from bastion.probe.modulesource import ModuleSource
@@ -75,7 +75,8 @@ async def open_schedule(
     identity = f"{socket.gethostname()}_{os.getpid()}_{secrets.token_hex(4)}"
     holder = Holder(identity, server.address, server.fingerprint)
     namespace, name = _lease(settings.lease)
-    election = Election(cluster.client, namespace, name, holder, asyncio.get_running_loop().time)
+    clock = asyncio.get_running_loop().time
+    election = Election(cluster.client, namespace, name, holder, clock, what="probes what asks for it")
     hub = Hub(sweeper, history, store, election, tokens.own, time.time)
     sweeper.added = hub.added
     in_background(

@@ -9,8 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from bastion.http.ownpaths import LOGIN, PREFIX
 from bastion.probe.service import Probing
+from bastion.proxy.gateway import Gateway
 from bastion.proxy.nonresource import NonResource
+from bastion.proxy.plan import Plans
 from bastion.proxy.selfreviews import SelfReviews
 from bastion.runtime.deadlines import Deadlines
 from bastion.server.app import App
@@ -19,8 +22,9 @@ from bastion.server.metricsport import MetricsPort
 from bastion.server.state import Remembering, ServerState, nothing
 from bastion.settings.config import Config
 from bastion.web.app import create_app
+from bastion.web.errorpage import error_pages
 from bastion.web.site import Site
-from bastion.wiring.gateway import Parts, gateway_of, plans_of
+from bastion.wiring.gateway import Parts, direct_of, gateway_of, plans_of
 from bastion.wiring.observing import Observing
 
 Check = Callable[[], str | None]
@@ -68,7 +72,7 @@ def serving(
     app = App(
         gateway,
         web,
-        lambda: door.crowded,
+        door.is_crowded,
         parts.browsers.hosts,
         observing.page_observer,
         _metrics_access(parts).admits if config.observing.metrics_authorization else None,
@@ -76,6 +80,7 @@ def serving(
         self_reviews=_self_reviews(parts) if parts.passing is None else None,
         handlers=dict.fromkeys(own.probing.paths, own.probing.serve),
         sign_in=desk is not None,
+        others=observing.own_observer,
     )
     state = ServerState(
         app,
@@ -84,10 +89,25 @@ def serving(
         config.timeouts,
         partial(_end_all, parts),
         stopping=stopping,
-        remembering=Remembering(plans, app.begin, gateway.go_on) if plans is not None else None,
+        error_page=error_pages(_login(config, parts)),
+        left=app.left,
+        remembering=_remembering(parts, plans, gateway, door),
         end_watches=parts.passing.pass_through.end_watches if parts.passing is not None else nothing,
     )
     return Serving(app, state, ServerState(MetricsPort(web), deadlines, door), door, desk is not None)
+
+
+def _login(config: Config, parts: Parts) -> str:
+    """Where people sign in, from every host; empty where they cannot."""
+    if parts.browsers.desk is None:
+        return ""
+    return config.browsers.public_url + (LOGIN if parts.passing is None else PREFIX + LOGIN).decode()
+
+
+def _remembering(parts: Parts, plans: Plans | None, gateway: Gateway, door: Door) -> Remembering | None:
+    if plans is None:
+        return None
+    return Remembering(plans, direct_of(parts, door.is_crowded).begin, gateway.go_on)
 
 
 def _self_reviews(parts: Parts) -> SelfReviews:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bastion.balance.outlier import FAILURES, MAX_OF_A_USER, MAX_TRACKED, MAX_USERS, PROBE_SECONDS, Outliers
+from bastion.balance.outlier import FAILURES, MAX_OF_A_USER, MAX_TRACKED, MAX_USERS, PAUSE, Outliers
 
 A, B = "10.0.0.1:80", "10.0.0.2:80"
 ALICE, BOB, MALLORY = "alice", "bob", "mallory"
@@ -17,14 +17,20 @@ def history(outliers: Outliers, *events: tuple[str, str], endpoint: str = A, now
         if what == ANSWERED:
             outliers.answered(endpoint, user)
         elif what == DIED:
-            outliers.unanswered(endpoint, user, now)
+            outliers.failed(endpoint, user, now, dialled=True)
         else:
-            outliers.undialled(endpoint, user, now)
+            outliers.failed(endpoint, user, now, dialled=False)
     return outliers
 
 
-def tried_first(outliers: Outliers, user: str, now: float = 1.0) -> str:
-    return next(iter(outliers.order((A, B), user, now)))
+def is_due(outliers: Outliers, endpoint: str, user: str, now: float) -> bool:
+    """Whether this request is its probe, or it is not ejected at all."""
+    if outliers.well(endpoint, user):
+        return True
+    if now < outliers.due_at(endpoint, user):
+        return False
+    outliers.probe(endpoint, user, now)
+    return True
 
 
 # what came of requests to A, and from whom it is taken then
@@ -55,26 +61,38 @@ ROWS: dict[str, tuple[list[tuple[str, str]], set[str]]] = {
 @pytest.mark.parametrize(("events", "taken_from"), ROWS.values(), ids=ROWS)
 def test_from_whom_an_endpoint_is_taken(events: list[tuple[str, str]], taken_from: set[str]) -> None:
     outliers = history(Outliers(), *events)
-    assert {user for user in (ALICE, BOB, MALLORY) if tried_first(outliers, user) == B} == taken_from
+    assert {user for user in (ALICE, BOB, MALLORY) if not outliers.well(A, user)} == taken_from
     assert outliers.statistics().failing == (ALICE in taken_from)
 
 
-def test_taken_is_tried_last_and_never_not_at_all() -> None:
+def test_a_failure_that_ejects_is_told_and_so_is_a_return() -> None:
     outliers = Outliers()
-    for endpoint in (A, B):
-        history(outliers, *[(ALICE, UNDIALLED)] * 99, endpoint=endpoint)
-    assert sorted(outliers.order((A, B), ALICE, 1.0)) == [A, B]
-    history(outliers, (ALICE, ANSWERED), endpoint=B)
-    assert list(outliers.order((A, B), BOB, 1.0)) == [B, A]
+    told = [outliers.failed(A, ALICE, 0.0, dialled=True) for _ in range(FAILURES + 2)]
+    assert told == [False] * (FAILURES - 1) + [True, False, False]
+    assert (outliers.answered(A, BOB), outliers.well(A, ALICE)) == (False, False)
+    assert (outliers.answered(A, ALICE), outliers.well(A, ALICE)) == (True, True)
 
 
-def test_one_request_each_few_seconds_tries_again() -> None:
+def test_one_request_after_a_while_tries_again_and_each_failure_doubles_the_while() -> None:
     outliers = history(Outliers(), *[(ALICE, UNDIALLED)] * FAILURES)
-    seen = [
-        outliers.worth_a_try(A, ALICE, now)
-        for now in (1.0, PROBE_SECONDS, PROBE_SECONDS, PROBE_SECONDS + 1, 2 * PROBE_SECONDS)
-    ]
-    assert seen == [False, True, False, False, True]
+    now, pauses = 0.0, []
+    for _ in range(7):
+        due = outliers.due_at(A, ALICE)
+        pauses.append(due - now)
+        now = due
+        assert is_due(outliers, A, ALICE, now)
+        assert not is_due(outliers, A, ALICE, now)
+        outliers.failed(A, ALICE, now, dialled=False)
+    assert pauses == [2, 4, 8, 16, 30, 30, 30]
+
+
+def test_one_that_is_dialled_again_is_tried_and_one_failure_ejects_it_for_longer() -> None:
+    outliers = history(Outliers(), *[(ALICE, DIED)] * FAILURES)
+    outliers.probe(A, ALICE, 2.0)
+    outliers.dialled(A, ALICE)
+    assert outliers.well(A, ALICE)
+    assert outliers.failed(A, ALICE, 3.0, dialled=True)
+    assert outliers.due_at(A, ALICE) == 3.0 + 2 * PAUSE
 
 
 def test_probes_are_not_one_users_alone() -> None:
@@ -83,10 +101,10 @@ def test_probes_are_not_one_users_alone() -> None:
     probes: list[str] = []
     for tenth in range(3000):
         now = tenth / 10
-        if outliers.worth_a_try(A, MALLORY, now):
+        if is_due(outliers, A, MALLORY, now):
             probes.append(MALLORY)
-            outliers.unanswered(A, MALLORY, now)
-        elif tenth % 10 == 5 and outliers.worth_a_try(A, ALICE, now):
+            outliers.failed(A, MALLORY, now, dialled=True)
+        elif tenth % 10 == 5 and is_due(outliers, A, ALICE, now):
             probes.append(ALICE)
     assert probes.count(ALICE) > 4 * probes.count(MALLORY) > 0
 
@@ -94,23 +112,24 @@ def test_probes_are_not_one_users_alone() -> None:
 def test_what_is_tried_for_want_of_another_does_not_put_off_the_probes_of_others() -> None:
     outliers = history(Outliers(), *[(MALLORY, DIED), (BOB, DIED)] * FAILURES)
     for tenth in range(100):
-        outliers.unanswered(A, MALLORY, tenth / 10)
-    assert outliers.worth_a_try(A, ALICE, 10.0)
+        outliers.failed(A, MALLORY, tenth / 10, dialled=True)
+    assert is_due(outliers, A, ALICE, 10.0)
 
 
-def test_nothing_is_paid_for_while_nothing_fails() -> None:
-    endpoints = (A, B)
-    assert Outliers().order(endpoints, ALICE, 0.0) is endpoints
-    outliers = history(Outliers(), (ALICE, DIED), (ALICE, ANSWERED))
-    assert outliers.order(endpoints, ALICE, 0.0) is endpoints, "nothing is remembered of what is well"
+def test_nothing_is_remembered_of_what_is_well() -> None:
+    assert not Outliers().tracked
+    outliers = history(Outliers(), (ALICE, DIED))
+    assert outliers.tracked
+    outliers.answered(A, ALICE)
+    assert not outliers.tracked
 
 
 def test_its_tables_are_bounded_and_one_user_fills_but_his_own() -> None:
     outliers = history(Outliers(), *[(ALICE, DIED)] * FAILURES)
     for number in range(MAX_TRACKED + 10):
-        outliers.unanswered(number, MALLORY, 0.0)
+        outliers.failed(number, MALLORY, 0.0, dialled=True)
     assert (len(outliers._all), len(outliers._users[MALLORY])) == (MAX_TRACKED, MAX_OF_A_USER)
-    assert tried_first(outliers, ALICE) == B
+    assert outliers.well(B, ALICE)
     for number in range(MAX_USERS + 10):
-        outliers.unanswered(A, f"user-{number}", 0.0)
+        outliers.failed(A, f"user-{number}", 0.0, dialled=True)
     assert len(outliers._users) == MAX_USERS

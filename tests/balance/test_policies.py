@@ -1,70 +1,90 @@
-"""Does everybody get a turn, and does somebody stand by for each?"""
+"""Which endpoint is next?"""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bastion.balance.policies import RoundRobin
-from bastion.balance.pool import MAX_POOLS, Balancer
+from bastion.balance.group import Slot
+from bastion.balance.policies import ALL, by_chance, least_requests, rank, round_robin
+from bastion.kube.endpoint import Endpoint
 
 
-@pytest.mark.parametrize("endpoints", [(), ("a",)], ids=["none", "one"])
-def test_where_there_is_no_choice_nothing_is_chosen(endpoints: Any) -> None:
-    policy = RoundRobin()
-    assert [policy.order(endpoints) for _ in range(3)] == [endpoints] * 3
+def slots(*active: int) -> list[Slot]:
+    found = []
+    for number, count in enumerate(active):
+        slot = Slot(Endpoint(f"10.0.0.{number}", 80))
+        slot.active = count
+        found.append(slot)
+    return found
 
 
-def test_each_in_turn() -> None:
-    policy = RoundRobin()
-    assert ["".join(policy.order("abc")) for _ in range(4)] == ["abc", "bca", "cab", "abc"]
+def zero(below: int) -> int:
+    return 0
 
 
-@pytest.mark.parametrize(("start", "first"), [(0, "a"), (1, "b"), (2, "c"), (3, "a"), (7, "b")])
-def test_the_first_turn_is_an_argument(start: Any, first: Any) -> None:
-    assert RoundRobin(start).order("abc")[0] == first
+@pytest.mark.parametrize(
+    ("active", "turn", "chosen"),
+    [
+        ((0, 0, 0), 0, 0),
+        ((0, 0, 0), 1, 1),
+        ((0, 0, 0), 5, 2),
+        ((1, 0, 0), 0, 1),
+        ((1, 0, 0), 2, 2),
+        ((3, 2, 4), 0, 1),
+        ((2, 2, 3), 0, 0),
+        ((2, 2, 3), 1, 1),
+        ((7,), 9, 0),
+    ],
+)
+def test_the_fewest_requests_and_ties_in_turn(active: tuple[int, ...], turn: int, chosen: int) -> None:
+    some = slots(*active)
+    assert least_requests(some, turn, zero) is some[chosen]
 
 
-@given(st.lists(st.integers(), min_size=2, unique=True, max_size=30), st.integers(1, 5))
-def test_all_are_first_equally_often(endpoints: Any, rounds: Any) -> None:
-    policy = RoundRobin()
-    firsts = Counter(policy.order(endpoints)[0] for _ in range(rounds * len(endpoints)))
-    assert firsts == dict.fromkeys(endpoints, rounds)
+def test_up_to_sixteen_are_all_compared_and_of_more_two() -> None:
+    some = slots(*[1] * (ALL - 1), 0)
+    assert least_requests(some, 0, zero) is some[-1]
+    many = slots(*[1] * ALL, 0)
+    asked: list[int] = []
+
+    def chance(below: int) -> int:
+        asked.append(below)
+        return (3, ALL)[len(asked) - 1]
+
+    assert least_requests(many, 0, chance) is many[ALL]
+    assert asked == [ALL + 1, ALL + 1]
 
 
-@given(st.lists(st.lists(st.integers(), unique=True, max_size=8), max_size=20))
-def test_however_the_endpoints_change_all_of_them_are_tried(changes: Any) -> None:
-    policy = RoundRobin()
-    for endpoints in changes:
-        order = list(policy.order(endpoints))
-        assert sorted(order) == sorted(endpoints)
-        if order:
-            at = endpoints.index(order[0])
-            assert order == endpoints[at:] + endpoints[:at]
+@given(st.integers(1, 30), st.integers(1, 5))
+def test_in_turn_each_is_chosen_equally_often(count: int, rounds: int) -> None:
+    some = slots(*[0] * count)
+    chosen = Counter(id(round_robin(some, turn, zero)) for turn in range(rounds * count))
+    assert sorted(chosen.values()) == [rounds] * count
 
 
-def test_a_service_that_shrinks_and_grows_starves_nobody() -> None:
-    policy = RoundRobin()
-    for _ in range(5):
-        policy.order("abcdef")
-    policy.order("ab")
-    assert {policy.order("abcdef")[0] for _ in range(6)} == set("abcdef")
+def test_by_chance() -> None:
+    some = slots(9, 0, 0)
+    assert by_chance(some, 0, zero) is some[0]
+    assert by_chance(some, 0, lambda below: below - 1) is some[2]
 
 
-def test_turns_are_kept_per_key() -> None:
-    balancer = Balancer(RoundRobin)
-    assert [balancer.order("x", "ab")[0] for _ in range(3)] == ["a", "b", "a"]
-    assert balancer.order("y", "ab")[0] == "a"
-    assert balancer.order("x", "ab")[0] == "b"
+def home(client: str, endpoints: Sequence[str]) -> str:
+    return max(endpoints, key=lambda endpoint: rank(client, endpoint))
 
 
-def test_turns_are_bounded() -> None:
-    balancer = Balancer(RoundRobin)
-    for key in range(MAX_POOLS + 1):
-        balancer.order(key, "ab")
-    assert balancer.order(0, "ab")[0] == "a"  # its turn was forgotten, not its endpoints
-    assert len(balancer._pools) <= MAX_POOLS
+def test_where_an_endpoint_goes_only_its_own_clients_move_each_to_one_other() -> None:
+    endpoints = [f"10.0.0.{number}:80" for number in range(5)]
+    clients = [f"192.0.2.{number}" for number in range(250)]
+    before = {client: home(client, endpoints) for client in clients}
+    after = {client: home(client, endpoints[1:]) for client in clients}
+    assert {client for client in clients if before[client] != after[client]} == {
+        client for client in clients if before[client] == endpoints[0]
+    }
+    parts = Counter(before.values())
+    assert min(parts.values()) > 25
+    assert len({after[client] for client in clients if before[client] == endpoints[0]}) == 4

@@ -18,7 +18,7 @@ from bastion.authz.cached import CachedAuthorizer
 from bastion.authz.sar import AccessReviewAuthorizer
 from bastion.cluster.client import TIMEOUT
 from bastion.cluster.errors import ApiError
-from bastion.cluster.outage import unanswered, unreadable
+from bastion.cluster.outage import AUTHORIZING, unanswered, unreadable
 from bastion.kube.attributes import Attributes
 from bastion.kube.status import StatusError
 from bastion.kube.user import User
@@ -36,7 +36,7 @@ CAUSES = [
     ),
     pytest.param(
         ApiError("x", 403),
-        "the bastion itself may not ask the Kubernetes API server for this",
+        "the bastion itself may not c",
         None,
         id="403",
     ),
@@ -65,11 +65,11 @@ CAUSES = [
         id="refused",
     ),
     pytest.param(
-        TimeoutError(), "the Kubernetes API server did not answer; try again shortly", 2, id="timeout"
+        TimeoutError(), "the Kubernetes API server did not answer in time; try again shortly", 2, id="timeout"
     ),
     pytest.param(
         ValueError("hunter2"),
-        "the Kubernetes API server's answer could not be read; try again shortly",
+        "the Kubernetes API server gave an answer that could not be read; try again shortly",
         2,
         id="no-review",
     ),
@@ -119,9 +119,10 @@ def test_each_cause_is_told_for_what_it_is(
         else "cannot authorize the request: "
     )
     assert told.headers == (((b"Retry-After", str(retry_after).encode()),) if retry_after else ())
-    assert json.loads(told.body()).get("details") == (
-        {"retryAfterSeconds": retry_after} if retry_after else None
-    )
+    details = json.loads(told.body())["details"]
+    assert details.get("retryAfterSeconds") == retry_after
+    word = "ApiServerAway" if retry_after else "BastionNotPermitted"
+    assert (details["causes"][0]["reason"], details["causes"][0]["field"]) == (word, "apiserver")
     assert "hunter2" not in told.message
 
 
@@ -129,7 +130,7 @@ def test_what_may_never_be_listed_is_not_to_be_asked_for_again_shortly() -> None
     told = unreadable("pods, services")
     assert (told.code, told.headers) == (503, ())
     assert told.message.startswith("the bastion itself may not list pods, services ")
-    assert "try again" not in told.message + unanswered("x", ApiError("x", 403)).message
+    assert "try again" not in told.message + unanswered(AUTHORIZING, ApiError("x", 403)).message
 
 
 def test_a_call_gives_up_before_whoever_waits_for_it() -> None:

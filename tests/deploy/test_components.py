@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from bastion.observe.audit.reading import read_policy
 from bastion.settings.load import load
 from bastion.settings.options import Options
 from tests.deploy.test_manifests import CONTAINER, DEPLOY, LABELS, one
@@ -25,6 +26,8 @@ def named(name: Any) -> Any:
     return {document["kind"]: document for document in documents(DEPLOY / "components" / name)}
 
 
+VOLUMES = ("/spec/template/spec/volumes/-", "/spec/template/spec/containers/0/volumeMounts/-")
+
 components = pytest.mark.parametrize("component", COMPONENTS, ids=lambda path: path.name)
 
 
@@ -41,10 +44,12 @@ def test_a_component_is_whole_and_says_what_it_is_for(component: Any) -> None:
 
 
 @components
-def test_its_objects_are_of_the_cluster_and_labelled(component: Any) -> None:
+def test_its_objects_are_labelled_and_in_their_place(component: Any) -> None:
+    """An overlay's namespace is not for what a component brings along."""
     for document in documents(component):
         assert document["metadata"]["labels"].items() >= LABELS.items()
-        assert "namespace" not in document["metadata"]
+        placed = "bastion" if document["kind"] == "ConfigMap" else None
+        assert document["metadata"].get("namespace") == placed
 
 
 @components
@@ -52,9 +57,12 @@ def test_its_patches_fit_the_deployment(component: Any) -> None:
     for patch in yaml.safe_load((component / "kustomization.yaml").read_text()).get("patches", ()):
         assert one(patch["target"]["kind"], patch["target"]["name"])
         for step in yaml.safe_load(patch["patch"]):
-            assert (step["op"], step["path"]) == ("add", "/spec/template/spec/containers/0/args/-")
-            assert step["value"] not in CONTAINER["args"]
-            assert load(Options, [*CONTAINER["args"][1:], step["value"]], {}).mistakes == ()
+            assert step["op"] == "add"
+            if step["path"] == "/spec/template/spec/containers/0/args/-":
+                assert step["value"] not in CONTAINER["args"]
+                assert load(Options, [*CONTAINER["args"][1:], step["value"]], {}).mistakes == ()
+            else:
+                assert step["path"] in VOLUMES
 
 
 def test_who_serves_nodes_may_see_them_and_nothing_else() -> None:
@@ -93,3 +101,20 @@ def test_reviews_are_queued_before_they_are_refused() -> None:
     # What the API server's own validation asks for.
     assert 1 <= queuing["handSize"] <= queuing["queues"] and queuing["queueLengthLimit"] > 0
     assert limited["nominalConcurrencyShares"] > 0 and 0 <= limited["lendablePercent"] <= 100
+
+
+def test_the_audit_policy_is_one_and_its_volumes_belong_together() -> None:
+    policy, warnings = read_policy(named("audit")["ConfigMap"]["data"]["policy.yaml"])
+    assert warnings == []
+    assert [rule.level for rule in policy.rules] == ["None", "RequestResponse", "RequestResponse", "Metadata"]
+    kustomization = yaml.safe_load((DEPLOY / "components/audit/kustomization.yaml").read_text())
+    steps = yaml.safe_load(kustomization["patches"][0]["patch"])
+    volumes = [step["value"] for step in steps if step["path"] == VOLUMES[0]]
+    mounts = {
+        step["value"]["name"]: step["value"]["mountPath"] for step in steps if step["path"] == VOLUMES[1]
+    }
+    assert {volume["name"] for volume in volumes} == set(mounts)
+    paths = [step["value"].partition("=")[2] for step in steps if str(step["value"]).startswith("--audit-")]
+    assert paths[0].startswith(mounts["audit-policy"])
+    assert paths[1].startswith(mounts["audit-log"])
+    assert volumes[0]["configMap"]["name"] == named("audit")["ConfigMap"]["metadata"]["name"]

@@ -444,7 +444,7 @@ class Counted(dict[str, Any]):
 
 def test_pods_that_have_ended_cost_nothing_at_their_old_address() -> None:
     catalog = catalog_of(pods=[pod(f"job-{n}", IP, phase="Succeeded") for n in range(3000)])
-    assert (catalog.owner_of(IP), len(catalog._own_at)) == (None, 0)
+    assert (catalog.owner_of(IP), len(catalog._at.own)) == (None, 0)
     put(catalog, "pods", pod("live", IP))
     assert name_of(catalog.owner_of(IP)) == "live"
 

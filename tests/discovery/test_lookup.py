@@ -13,7 +13,8 @@ import pytest
 
 from bastion.cluster.errors import ApiError
 from bastion.discovery.lookup import Lookup
-from bastion.discovery.resolver import Resolver, UnknownTarget
+from bastion.discovery.resolution import UnknownTarget
+from bastion.discovery.resolver import Resolver
 from bastion.kube.target import parse_target
 from bastion.network.addresses import DialPolicy
 from bastion.runtime.limits import Rate

@@ -13,7 +13,9 @@ from bastion.discovery.apiserver import api_server_sockets
 from bastion.discovery.backing import AT_ONCE, MOST_LISTED, Unfinished
 from bastion.discovery.catalog import Catalog
 from bastion.discovery.index import MOST_REMEMBERED
-from bastion.discovery.resolver import Resolver, UnknownTarget
+from bastion.discovery.lacking import MOST_SLICES
+from bastion.discovery.resolution import UnknownTarget
+from bastion.discovery.resolver import Resolver
 from bastion.kube.endpoint import KUBELET, UNVERIFIED, Endpoint, TLSProfile
 from bastion.kube.status import StatusError
 from bastion.kube.target import parse_target
@@ -989,14 +991,25 @@ def test_after_a_change_only_the_slice_that_names_the_pod_is_looked_at_again() -
     assert policy.asked - before == 99
 
 
-def test_a_service_that_nobody_backs_is_looked_at_once() -> None:
-    catalog = large(3, 50, live=False)
+def test_of_a_service_that_nobody_backs_a_bounded_part_is_looked_at_again() -> None:
+    """Each refusal tells what is so now, and costs the same however much a service lists."""
+    catalog = large(MOST_SLICES + 50, 1, live=False)
     resolver = Resolver(catalog, DialPolicy(), nodes=False)
     target = parse_target("services", "ns", "s")
-    for _ in range(2):
-        with refused(503, 'no endpoints available for service "s"'):
-            resolver.resolve(target)
-        catalog.slices_of = None  # not looked at any more
+    with refused(503, 'no endpoints available for service "s"'):
+        in_turns(resolver, target)
+    slices, seen = catalog.slices_of("ns", "s"), []
+
+    class Watched(dict[Any, Any]):
+        def values(self) -> Any:
+            for piece in slices.values():
+                seen.append(piece)
+                yield piece
+
+    catalog.slices_of = lambda *key: Watched(slices)
+    with refused(503, 'no endpoints available for service "s"'):
+        resolver.resolve(target)
+    assert 0 < len(seen) <= 2 * MOST_SLICES
     del catalog.slices_of
     put(catalog, "pods", pod("p0", "10.0.0.0"))
     assert leads_to(catalog, "services", "s") == ["http://10.0.0.0:80"]

@@ -391,5 +391,5 @@ def test_own_refusals_are_marked_too(bastion: Bastion, path: str, method: str, c
     assert (answer.status, answer.json()["kind"], answer.one("X-Bastion-Error")) == (
         code,
         "Status",
-        answer.json()["reason"],
+        answer.json()["details"]["causes"][0]["reason"],
     )

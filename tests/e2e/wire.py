@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from bastion.kube.errorwords import WORDS
 from tests.e2e.harness import ALICE, PORT, Bastion
 
 GONE = (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError)
@@ -186,7 +187,10 @@ def assert_status(answer: Message, code: int, reason: str | None = None) -> None
         code,
     )
     assert status["message"]
-    assert answer.one("X-Bastion-Error") == status.get("reason", str(code))
+    cause = status["details"]["causes"][0]
+    assert answer.one("X-Bastion-Error") == cause["reason"]
+    assert cause["field"] == WORDS[cause["reason"]].hop
+    assert code in WORDS[cause["reason"]].codes
     assert answer.one("Audit-Id")
     if reason is not None:
         assert status["reason"] == reason

@@ -121,7 +121,7 @@ def test_re_047_nearly_full_health_is_answered_and_full_accepting_pauses_until_s
         async with Deadlines() as deadlines, contextlib.AsyncExitStack() as stack:
             door = Door(RESERVED + 40, 0, lambda address: False)
             assert door.total == 20
-            app = App(Refusing(), health, lambda: door.crowded)  # type: ignore[arg-type]
+            app = App(Refusing(), health, door.is_crowded)  # type: ignore[arg-type]
             state = ServerState(app, deadlines, door)
             sock = listen((fakes.LOOPBACK, 0))
             port = sock.getsockname()[1]
@@ -152,7 +152,7 @@ def test_re_047_nearly_full_health_is_answered_and_full_accepting_pauses_until_s
             for _, writer in (first, *others[1:8]):
                 writer.transport.abort()
             assert b" 200 " in await answer
-            await until(lambda: not door.crowded)
+            await until(lambda: not door.is_crowded())
             assert b" 200 " in await asked(b"/x", *late)
 
     fakes.run(main())

@@ -86,7 +86,7 @@ def test_a_body_with_a_defect_is_never_a_whole_request_and_its_repair_is(
             async with client(bastion) as wire:
                 await wire.send(head + defect + b"\r\n")
                 answer = await wire.answer("POST")
-                assert (answer.status, answer.one("X-Bastion-Error")) == (400, "BadRequest")
+                assert (answer.status, answer.one("X-Bastion-Error")) == (400, "UnreadableRequest")
                 await wire.ended()
             assert not behind.requests
             assert (await ask(bastion, head + repair)).status == 200

@@ -22,7 +22,7 @@ from bastion.network.errors import DialError
 from bastion.network.tls.contexts import ClientTLS
 from bastion.runtime.certificates import Authority
 from bastion.runtime.deadlines import Deadlines
-from bastion.settings.sections import Kubelet
+from bastion.settings.targets import Kubelet
 from tests.fakes import (
     LOOPBACK,
     NO_KUBELET,

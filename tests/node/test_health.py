@@ -9,11 +9,11 @@ import json
 
 import pytest
 
+from bastion.network.responder import Page, Responder
 from bastion.node.health import Health, healthz, moment, service_health
 from bastion.node.metrics import SYNC_BUCKETS, Metrics
 from bastion.node.model import Model
 from bastion.node.pages import HealthPages, MetricsPages
-from bastion.node.responder import Page, Responder
 from tests.loopback import free_port
 from tests.node.build import endpoint, endpoints, node, service
 

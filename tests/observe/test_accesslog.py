@@ -135,7 +135,7 @@ def read_all(read: Any, write: Any) -> Any:
 
 def test_lines_come_whole_and_in_order() -> None:
     async def main(read: Any, write: Any) -> None:
-        async with AccessLog(write) as log:
+        async with AccessLog(write, access_line) as log:
             for i in range(100):
                 log.observe(record(b"/%d" % i))
             assert log.statistics().dropped == 0
@@ -149,7 +149,7 @@ def test_lines_come_whole_and_in_order() -> None:
 
 def test_lines_come_while_it_runs() -> None:
     async def main(read: Any, write: Any) -> Any:
-        async with AccessLog(write) as log:
+        async with AccessLog(write, access_line) as log:
             log.observe(record(b"/first"))
             first = await asyncio.to_thread(os.read, read, 65536)
             log.observe(record(b"/second"))
@@ -162,7 +162,7 @@ def test_lines_come_while_it_runs() -> None:
 
 def test_without_a_line_nothing_is_written() -> None:
     async def main(write: Any) -> None:
-        async with AccessLog(write):
+        async with AccessLog(write, access_line):
             pass
 
     with pipe() as (read, write):
@@ -201,7 +201,7 @@ def test_a_reader_who_does_not_read_stalls_nobody_and_leaves_room_for_whom_is_kn
     nobodys, anonymous = {}, {"user": User("system:anonymous")}  # type: ignore[var-annotated]
 
     async def main(read: Any, write: Any) -> Any:
-        async with AccessLog(write) as log:
+        async with AccessLog(write, access_line) as log:
             early = 40
             for i in range(early):
                 log.observe(record(LONG + b"%d" % i))
@@ -228,7 +228,7 @@ def test_a_reader_who_does_not_read_stalls_nobody_and_leaves_room_for_whom_is_kn
 
 def test_lines_that_wait_at_the_end_do_not_mix_with_those_under_way() -> None:
     async def main(read: Any, write: Any) -> Any:
-        log = AccessLog(write)
+        log = AccessLog(write, access_line)
         await log.__aenter__()
         for i in range(40):
             log.observe(record(LONG + b"%d" % i))
@@ -247,13 +247,13 @@ def test_lines_that_wait_at_the_end_do_not_mix_with_those_under_way() -> None:
     assert [path.removeprefix(LONG.decode()) for path in paths] == [str(i) for i in range(80)]
 
 
-async def dropped(log: AccessLog, count: int) -> None:
+async def dropped(log: AccessLog[Record], count: int) -> None:
     await until(lambda: log.statistics().dropped == count)
 
 
 def test_a_reader_who_has_gone_ends_nothing_and_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
     async def main(read: Any, write: Any) -> None:
-        async with AccessLog(write) as log:
+        async with AccessLog(write, access_line) as log:
             os.close(read)
             for i in range(1, 4):
                 log.observe(record())
@@ -266,7 +266,7 @@ def test_a_reader_who_has_gone_ends_nothing_and_is_told_of_once(caplog: pytest.L
 def test_a_descriptor_that_does_not_block_is_written_to_the_end() -> None:
     async def main(read: Any, write: Any) -> Any:
         os.set_blocking(write, False)
-        async with AccessLog(write) as log:
+        async with AccessLog(write, access_line) as log:
             for i in range(40):
                 log.observe(record(LONG + b"%d" % i))
             await until(lambda: full(read))
@@ -284,7 +284,7 @@ def test_lines_that_a_full_disk_does_not_take_are_counted_and_the_next_is_whole(
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
     async def main(descriptor: Any) -> Any:
-        async with AccessLog(descriptor) as log:
+        async with AccessLog(descriptor, access_line) as log:
             for _ in range(10):
                 log.observe(record(LONG))
             await until(lambda: log.statistics().dropped)

@@ -10,9 +10,9 @@ from typing import Any
 import orjson
 import pytest
 
+from bastion.cluster.election import DURATION, RENEW, RETRY, Election, Holder, Leading
 from bastion.cluster.errors import ApiError
 from bastion.kube.status import StatusError
-from bastion.probe.election import DURATION, RENEW, RETRY, Election, Holder, Leading
 from bastion.probe.history import History, Key, Outcome
 from bastion.probe.hub import Hub
 from bastion.probe.peers import PeerServer, ask
@@ -56,7 +56,14 @@ class Replicas:
     def __init__(self, count: int = 2) -> None:
         self.api, self.time = Api(), 0.0
         self.all = [
-            Election(self.api, "a", "probes", Holder(f"r{n}", f"10.0.0.{n}:1", f"f{n}"), lambda: self.time)
+            Election(
+                self.api,
+                "a",
+                "probes",
+                Holder(f"r{n}", f"10.0.0.{n}:1", f"f{n}"),
+                lambda: self.time,
+                what="probes",
+            )
             for n in range(count)
         ]
 
@@ -137,7 +144,7 @@ def test_nothing_is_written_while_nothing_asks_to_be_probed() -> None:
             await asyncio.Event().wait()
 
         asked = False
-        election = Election(api, "a", "probes", Holder("r"), asyncio.get_running_loop().time)
+        election = Election(api, "a", "probes", Holder("r"), asyncio.get_running_loop().time, what="probes")
         task = asyncio.create_task(Leading(election, work, lambda: asked).run())
         await asyncio.sleep(0.05)
         assert api.writes == 0
@@ -187,9 +194,11 @@ def test_another_replica_tells_its_results_to_who_shows_the_token(tmp_path: Path
         server = PeerServer(there.document, tokens[0].accepts)
         await server.open("127.0.0.1", 0)
         api = Api()
-        first = Election(api, "a", "probes", Holder("r0", server.address, server.fingerprint), lambda: 0.0)
+        first = Election(
+            api, "a", "probes", Holder("r0", server.address, server.fingerprint), lambda: 0.0, what="probes"
+        )
         await first.campaign()
-        second = Election(api, "a", "probes", Holder("r1"), lambda: 0.0)
+        second = Election(api, "a", "probes", Holder("r1"), lambda: 0.0, what="probes")
         await second.campaign()
         here = Hub(Sweeping(), History(), None, second, tokens[1].own, lambda: 2.0)  # type: ignore[arg-type]
         for asked in (("services/a/web", "m"), ("", "")):

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from bastion.http.fields import Field
 from bastion.kube.status import StatusError
 from bastion.network.relay import Stream
-from bastion.proxy.exchange import Direct
+from bastion.observe.record import Trail
+from bastion.proxy.exchange import Direct, ResponseHead
 
 
 def fields_of(*lines: str) -> list[Field]:
@@ -31,12 +32,14 @@ class Exchange:
     minor: int = 1
     certificate: tuple[bytes, ...] = ()
     upgradable: bool = False
+    http2: bool = False
     lasting: bool = False
     audit_id: str = "audit-id"
     key: bytes = b""
     passed: Sequence[bytes] = ()
     keep_alive: bool = True
     direct: Direct | None = None
+    trail: Trail | None = None
     status: int = 0
     bytes_in: int = 0
     bytes_out: int = 0
@@ -57,7 +60,7 @@ class Exchange:
     def flush(self) -> None:
         assert self.status
 
-    def send(self, status: int, parts: list[bytes], body: bytes, *, dated: bool) -> None:
+    def send(self, head: ResponseHead, body: bytes) -> None:
         raise AssertionError("it is served by a task")
 
     def done(self) -> None:

@@ -17,7 +17,6 @@ from bastion.authn.cached import CachedAuthenticator
 from bastion.authn.tokenfile import TokenFileAuthenticator, TokenTable
 from bastion.authz.cached import CachedAuthorizer
 from bastion.authz.impersonation import ImpersonationAuthorizer
-from bastion.balance.policies import RoundRobin
 from bastion.balance.pool import Balancer
 from bastion.discovery.resolver import Resolver
 from bastion.http.fields import field_of
@@ -39,6 +38,7 @@ from bastion.proxy.guard import Guard
 from bastion.proxy.origin import Origins
 from bastion.proxy.plan import Plans
 from bastion.proxy.router import Router
+from bastion.proxy.sending import Ways
 from bastion.proxy.streams import Streams
 from bastion.proxy.tunnel import Tunneller
 from bastion.proxy.turns import Turns
@@ -107,9 +107,10 @@ class House:
             FirstOf(every), lambda credentials: True, Limits(exchanges_per_user=limit), lambda request: False
         )
         policy = DialPolicy([network("127.0.0.0/8")])
-        balancer = Balancer(RoundRobin)
+        balancer = Balancer()
         resolver = Resolver(self.catalog, policy, nodes=False)
-        router = Router(resolver, balancer, _a_turn)
+        router = Router(resolver, _a_turn)
+        ways = Ways(transport, router, balancer, loop.time)
         self.deadlines = deadlines = Deadlines()
         self.waiting = waiting = Shares(0)
         self.watched: list[Any] = []
@@ -122,7 +123,13 @@ class House:
             authorizer=authorizer,
         )
         self.plans = Plans(
-            request_lines(field_of), known, authorizer.known, generation, loop.time, lambda: self.wall
+            request_lines(field_of),
+            known,
+            authorizer.known,
+            generation,
+            loop.time,
+            lambda: self.wall,
+            lambda key, asker: True,
         )
         turns = Turns()
         gateway = Gateway(
@@ -130,11 +137,9 @@ class House:
             guard=guard,
             router=router,
             origins=origins,
-            forwarder=Forwarder(transport, router, balancer, waiting, Policy(), turns),
+            forwarder=Forwarder(ways, waiting, Policy(), turns),
             tunneller=Tunneller(
-                transport=transport,
-                router=router,
-                balancer=balancer,
+                ways=ways,
                 deadlines=deadlines,
                 idle=0,
                 policy=Policy(),
@@ -143,24 +148,24 @@ class House:
             streams=streams,
             observer=observer,
             plans=self.plans if remember else None,
-            direct=DirectDelivery(
-                guard=guard,
-                router=router,
-                balancer=balancer,
-                waiting=waiting,
-                transport=transport,
-                streams=streams,
-                observer=observer,
-                policy=Policy(),
-                renewed=admission.renewed,
-            )
-            if remember
-            else None,
+        )
+        direct = DirectDelivery(
+            guard=guard,
+            router=router,
+            balancer=balancer,
+            waiting=waiting,
+            pool=pool,
+            timeouts=lambda: transport.timeouts,
+            streams=streams,
+            observer=observer,
+            policy=Policy(),
+            renewed=admission.renewed,
+            crowded=lambda: False,
         )
         self.begun: list[bool] = []  # for each remembered request, whether it began without a task
 
         def begin(exchange: Any, plan: Any) -> bool:
-            self.begun.append(gateway.begin(exchange, plan))
+            self.begun.append(direct.begin(exchange, plan))
             return self.begun[-1]
 
         self.pool = pool
@@ -209,7 +214,7 @@ class House:
             self.state.exchanges
             or len(self.waiting)
             or self.streams._young
-            or len(self.guard._exchanges)
+            or len(self.guard.exchanges)
             or self.streams.statistics().long
         )
 

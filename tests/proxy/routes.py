@@ -29,7 +29,7 @@ def admitted(
     return Admitted(INFO, credentials, user, user, questions, (USER, user.name))
 
 
-def route_to(*endpoints: Endpoint, target: bytes = b"/x", resource: str = "pods") -> Route:
+def route_to(*endpoints: Endpoint, target: bytes = b"/x", resource: str = "services") -> Route:
     return Route((resource, "ns", "web", 80), endpoints, target, INFO)
 
 

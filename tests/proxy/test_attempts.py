@@ -7,8 +7,8 @@ from collections.abc import Callable, Hashable
 
 import pytest
 
+from bastion.balance.group import Slot
 from bastion.balance.outlier import Outliers
-from bastion.balance.policies import RoundRobin
 from bastion.balance.pool import Balancer
 from bastion.kube.endpoint import Endpoint
 from bastion.network.errors import DialError
@@ -43,8 +43,9 @@ def dials(
     clock = [0.0]
 
     async def main() -> list[str]:
-        balancer = Balancer(RoundRobin, Known(well))
-        attempts = Attempts(route_to(*endpoints), Standing(), balancer, SOMEBODY, lambda: clock[0])
+        balancer, route = Balancer(outliers=Known(well)), route_to(*endpoints)
+        slot = Slot(endpoints[0])
+        attempts = Attempts(route, Standing(), balancer, SOMEBODY, lambda: clock[0], slot=slot)
         endpoint, tried = next(iter(endpoints), None), []
         while endpoint is not None:
             tried.append(endpoint.address)
@@ -93,7 +94,8 @@ def test_where_nobody_answers_in_one_family_the_other_is_next(silent: bool, orde
 
 
 def test_the_last_one_is_waited_for_and_those_before_it_a_little() -> None:
-    attempts = Attempts(route_to(*V4), Standing(), Balancer(RoundRobin), SOMEBODY, lambda: 0.0)
+    slot = Slot(V4[0])
+    attempts = Attempts(route_to(*V4), Standing(), Balancer(), SOMEBODY, lambda: 0.0, slot=slot)
     assert attempts.patience(V4[0]) == PATIENCE
     attempts.failed(V4[0], DialError("no"))
     assert attempts.patience(V4[1]) is None

@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator
 import pytest
 from msgspec import structs
 
-from bastion.balance.policies import RoundRobin
 from bastion.balance.pool import Balancer
 from bastion.kube.endpoint import Endpoint
 from bastion.kube.status import StatusError, not_found, service_unavailable
@@ -21,6 +20,7 @@ from bastion.network.connections import ConnectionPool
 from bastion.observe.record import Record
 from bastion.proxy.envelope import Envelope
 from bastion.proxy.forward import Forwarder, request_head
+from bastion.proxy.sending import Ways
 from bastion.proxy.streams import Streams
 from bastion.proxy.turns import Turns
 from bastion.runtime.deadlines import Deadlines
@@ -63,7 +63,8 @@ class House:
 async def house() -> AsyncIterator[House]:
     async with wire() as (transport, pool), Deadlines() as deadlines:
         router = Standing()
-        forwarder = Forwarder(transport, router, Balancer(RoundRobin), Shares(0), Policy(), Turns())
+        ways = Ways(transport, router, Balancer(), asyncio.get_running_loop().time)
+        forwarder = Forwarder(ways, Shares(0), Policy(), Turns())
         yield House(
             forwarder, router, Streams(deadlines, StreamLimits(), lambda *watched: lambda: None), pool
         )

@@ -18,11 +18,13 @@ from bastion.message.lines import request_lines
 from bastion.observe.record import Record
 from bastion.proxy.admission import Admitted
 from bastion.proxy.envelope import Envelope
-from bastion.proxy.plan import LONGEST, MOST, Plans
+from bastion.proxy.plan import LONGEST, MOST, Once, Plans
 from bastion.runtime.turns import USER
 from bastion.runtime.validity import CachedResult, Generation, Validity
 from bastion.server.http1.connection import Peer
-from bastion.server.http1.known import KnownRequests
+from bastion.server.http1.head import Head
+from bastion.server.http1.known import HeadParser
+from bastion.server.http1.reader import HeadReader
 from tests.proxy.exchanges import Exchange
 from tests.proxy.routes import ALICE, INFO
 
@@ -44,6 +46,7 @@ class World:
             self.generation,
             lambda: self.now,
             lambda: self.wall,
+            lambda key, asker: True,
         )
 
     def remember(self, key: bytes, user: User = ALICE, *, asked: int = 0, session: bool = False) -> bool:
@@ -169,14 +172,15 @@ def test_the_request_line_and_the_peer_are_part_of_the_key() -> None:
 def test_a_line_end_that_is_none_never_finds_a_plan(end: bytes) -> None:
     """A request line with a bare LF in it could be the request line and a field of another."""
     world = World()
-    known = KnownRequests(world.plans, Peer("192.0.2.1"))
+    known = HeadParser(world.plans, Peer("192.0.2.1"))
     whole = b"GET /x HTTP/1.1\r\nHost: h\r\nUser-Agent: u"
-    head, plan = known.read(whole)
-    assert plan is None and world.remember(head.key)
-    assert known.read(whole)[1] is not None
+    head = known(whole)
+    assert known.plan is None and world.remember(head.key)
+    known(whole)
+    assert known.plan is not None
     for parts in (whole.replace(b"\r\n", end, 1), whole.replace(b"\r\nUser", end + b"User")):
         with pytest.raises(Exception, match=r"CRLF|request line"):
-            known.read(parts)
+            known(parts)
 
 
 # --- the memory
@@ -196,7 +200,7 @@ def test_a_user_who_floods_it_pushes_out_nobody_elses() -> None:
 
 def test_a_flood_of_different_heads_takes_a_bounded_memory() -> None:
     world = World()
-    known = KnownRequests(world.plans, Peer("192.0.2.1"))
+    known = HeadParser(world.plans, Peer("192.0.2.1"))
     tracemalloc.start()
     try:
         for number in range(4 * MOST):
@@ -207,7 +211,7 @@ def test_a_flood_of_different_heads_takes_a_bounded_memory() -> None:
                 b"y" * 400,
                 number,
             )
-            head, _ = known.read(line)
+            head = known(line)
             world.remember(head.key)
         size, _ = tracemalloc.get_traced_memory()
     finally:
@@ -220,3 +224,103 @@ def test_a_plan_needs_a_decision_that_allows() -> None:
     world = World()
     world.decision = CachedResult(Decision(False))
     assert not world.remember(b"k")
+
+
+def test_a_plan_is_made_for_what_comes_a_second_time() -> None:
+    once = Once()
+    asker = (USER, "alice")
+    assert [once(b"k", asker) for _ in range(4)] == [False, True, False, True]
+    for number in range(3 * MOST):
+        once(b"%d" % number, (USER, "bob"))
+    assert not once(b"k", asker)
+    for number in range(3 * MOST):
+        once(b"%d" % number, (USER, "bob"))
+    assert once(b"k", asker), "a flood of another user's pushes out nobody else's"
+
+
+# --- whole heads
+
+WHOLE = b"GET /x HTTP/1.1\r\nHost: h\r\nX-A: 1\r\nAuthorization: Bearer a\r\n%b\r\n"
+
+
+def _next(parser: HeadParser, data: bytes) -> Head:
+    head = parser.next(HeadReader(), data)
+    assert head is not None
+    return head
+
+
+def _known_whole(world: World, data: bytes, address: str = "192.0.2.1") -> bool:
+    """After it has come three times."""
+    parser = HeadParser(world.plans, Peer(address))
+    assert world.remember(_next(parser, data).key)
+    _next(parser, data)
+    again = _next(parser, data)
+    assert parser.plan is not None
+    return not isinstance(again.lines, list)
+
+
+def test_a_head_that_came_before_says_the_same_again() -> None:
+    world = World()
+    parser = HeadParser(world.plans, Peer("192.0.2.1"))
+    data = WHOLE % b"Cookie: a=b\r\n"
+    first = _next(parser, data)
+    assert world.remember(first.key)
+    by_lines = _next(parser, data)
+    whole = _next(parser, data)
+    assert b"".join(whole.passed) == b"".join(by_lines.passed) == b"X-A: 1\r\n"
+    assert [field_of(line) for line in whole.lines] == first.fields
+    assert len(world.plans._heads) == 1
+    kept = repr(list(world.plans._heads._values.items()))
+    assert "Bearer a" not in kept and "a=b" not in kept
+
+
+NEVER_WHOLE = {
+    "a line that may carry a secret passes": b"X-Api-Key: hidden\r\n",
+    "it is called by its client": b"Audit-Id: mine\r\n",
+}
+
+
+@pytest.mark.parametrize("line", NEVER_WHOLE.values(), ids=NEVER_WHOLE)
+def test_what_is_another_one_each_time_or_a_secret_is_never_kept_whole(line: bytes) -> None:
+    world = World()
+    assert not _known_whole(world, WHOLE % line)
+    assert len(world.plans._heads) == 0
+
+
+@pytest.mark.parametrize("before", [b"\r\n", b""], ids=["an empty line", "nothing"])
+def test_only_a_segment_that_is_one_head_is_kept_whole(before: bytes) -> None:
+    world, data = World(), WHOLE % b""
+    assert _known_whole(world, before + data) == (before == b"")
+    parser, reader = HeadParser(world.plans, Peer("192.0.2.2")), HeadReader()
+    assert world.remember(_next(parser, data).key)
+    kept = len(world.plans._heads)
+    for parts in ((data[:20], data[20:]), (data + data[:20], data[20:])):
+        for part in parts:
+            parser.next(reader, part)
+        reader.take()
+    assert len(world.plans._heads) == kept
+
+
+def test_a_whole_head_is_known_for_as_long_as_its_plan_and_for_one_client() -> None:
+    world, data = World(), WHOLE % b""
+    assert _known_whole(world, data)
+    parser = HeadParser(world.plans, Peer("192.0.2.2"))
+    _next(parser, data)
+    assert parser.plan is None, "another client's"
+    world.now = 10.0
+    parser = HeadParser(world.plans, Peer("192.0.2.1"))
+    assert isinstance(_next(parser, data).lines, list)
+    assert parser.plan is None
+    assert len(world.plans._heads) == 0
+
+
+def test_a_client_with_another_line_each_time_is_seldom_looked_for() -> None:
+    world = World()
+    parser = HeadParser(world.plans, Peer("192.0.2.1"))
+    assert world.remember(_next(parser, WHOLE % b"").key)
+    for number in range(8 + 5 * 16):
+        _next(parser, WHOLE % b"X-B: %d\r\n" % number)
+    assert len(world.plans._heads) == 8 + 5 - 1
+    for _ in range(32):
+        _next(parser, WHOLE % b"X-B: 5\r\n")
+    assert parser._strange == 0

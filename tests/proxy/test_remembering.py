@@ -224,7 +224,7 @@ def test_a_secret_is_written_from_each_request() -> None:
                 for head in backend.heads
             )
             (plan,) = h.plans._plans._values.values()
-            kept = repr((plan.lines, plan.admitted, plan.envelope, plan.path, plan.agent, plan.target))
+            kept = repr((plan.lines, plan.admitted, plan.envelope, plan.begun, plan.heads, plan.target))
             assert "c2VjcmV0" not in kept and "hidden" not in kept
             assert plan.admitted.credentials.token is None
 

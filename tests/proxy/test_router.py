@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from bastion.balance.policies import RoundRobin
-from bastion.balance.pool import Balancer
-from bastion.discovery.resolver import Resolver, UnknownTarget
+from bastion.discovery.resolution import UnknownTarget
+from bastion.discovery.resolver import Resolver
 from bastion.kube.requestinfo import parse_proxied
 from bastion.network.addresses import DialPolicy
 from bastion.proxy.router import Route, Router
@@ -35,7 +34,7 @@ class Finds:
 
 
 def settled(catalog: Any, lookup: Any) -> Route:
-    router = Router(Resolver(catalog, DialPolicy(), nodes=False), Balancer(RoundRobin), a_turn, lookup)
+    router = Router(Resolver(catalog, DialPolicy(), nodes=False), a_turn, lookup)
     return asyncio.run(router.route(INFO, ALICE))
 
 

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from bastion.balance.outlier import FAILURES
-from bastion.balance.policies import RoundRobin
 from bastion.balance.pool import Balancer
 from bastion.http.fields import Field
 from bastion.kube.endpoint import Endpoint
@@ -26,6 +25,7 @@ from bastion.observe.record import Record
 from bastion.proxy.admission import Admitted
 from bastion.proxy.envelope import Envelope
 from bastion.proxy.router import Route
+from bastion.proxy.sending import Ways
 from bastion.proxy.streams import Streams
 from bastion.proxy.tunnel import Tunneller, upgrade_head
 from bastion.proxy.turns import Turns
@@ -161,11 +161,9 @@ async def house(
 
     backend = Backend(script)
     async with backend, wire() as (transport, pool), Deadlines() as deadlines:
-        watches, balancer = Watches(), Balancer(RoundRobin)
+        watches, balancer = Watches(), Balancer()
         tunneller = Tunneller(
-            transport=transport,
-            router=Standing(),
-            balancer=balancer,
+            ways=Ways(transport, Standing(), balancer, asyncio.get_running_loop().time),
             deadlines=deadlines,
             idle=limits.idle_timeout,
             policy=Policy(),
@@ -488,12 +486,11 @@ def test_an_upgrade_goes_to_an_endpoint_that_does_not_fail_first() -> None:
         async with house() as h, upgrading() as (exchange, client):
             now = asyncio.get_running_loop().time()
             for _ in range(FAILURES):
-                h.balancer.outliers.undialled(DEAD, ENVELOPE.asker, now)
-            tried = []
-            h.balancer.outliers.undialled = lambda endpoint, *_: tried.append(endpoint)  # type: ignore[method-assign]
+                h.balancer.outliers.failed(DEAD, ENVELOPE.asker, now, dialled=False)
             serving = asyncio.create_task(h.serve(exchange, route=h.route(DEAD)))
             await until(lambda: h.streams.statistics().long or serving.done())
-            assert (tried, h.record.endpoint) == ([], str(h.backend.endpoint()))
+            run = h.balancer.outliers._all[DEAD]
+            assert (run.count, h.record.endpoint) == (FAILURES, str(h.backend.endpoint()))
             client.close()
             await serving
 
@@ -507,7 +504,7 @@ def test_any_answer_to_an_upgrade_is_well_and_none_is_not(answer: bytes, failure
     async def main() -> None:
         async with house(answer, then="close" if not answer else "") as h, upgrading() as (exchange, client):
             here = h.backend.endpoint()
-            h.balancer.outliers.undialled(here, ENVELOPE.asker, 0.0)
+            h.balancer.outliers.failed(here, ENVELOPE.asker, 0.0, dialled=False)
             serving = asyncio.create_task(h.serve(exchange))
             await until(lambda: h.streams.statistics().long or serving.done())
             run = h.balancer.outliers._all.get(here)

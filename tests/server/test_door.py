@@ -50,7 +50,7 @@ def test_it_is_crowded_before_it_is_full() -> None:
     some = door(RESERVED + 40)
     seen = []
     for _ in range(20):
-        seen.append((some.crowded, some.full))
+        seen.append((some.is_crowded(), some.full))
         some.enter("a")
     assert seen == [(False, False)] * 18 + [(True, False)] * 2
-    assert some.crowded and some.full
+    assert some.is_crowded() and some.full

@@ -62,7 +62,7 @@ PLAIN = [
 def test_plain_http_is_told_to_use_https(pieces: Any) -> None:
     head, _, body = answered(*pieces).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
-    assert b"X-Bastion-Error: BadRequest" in head and b"Connection: close" in head
+    assert b"X-Bastion-Error: UnreadableRequest" in head and b"Connection: close" in head
     assert b"Content-Length: %d" % len(body) in head
     assert "https://" in json.loads(body)["message"]
 

@@ -9,7 +9,7 @@ import pytest
 
 from bastion.kube import values
 from bastion.runtime.errors import ConfigError
-from bastion.settings import kinds, sections
+from bastion.settings import kinds, sections, targets
 from bastion.settings.config import Config, serve_config
 
 
@@ -175,7 +175,7 @@ def test_what_is_not_said_has_a_default() -> None:
     )
     assert (serving.tls_cert_file, serving.tls_private_key_file) == (None, None)
     assert (given.source.kubeconfig, given.source.manifests, given.source.token_file) == (None, (), None)
-    assert given.kubelet == sections.Kubelet()
+    assert given.kubelet == targets.Kubelet()
     assert (
         given.targets.node_proxy,
         given.authentication.anonymous,
@@ -231,7 +231,7 @@ def test_every_flag_arrives_where_it_belongs(there: Path) -> None:
         "0.0.0.0", 1, 2, there, there, 3, 4.0, trusted_proxies=(ipaddress.ip_network("192.0.2.0/24"),)
     )
     assert given.source == sections.Source(None, (there, there.parent), there)
-    assert given.kubelet == sections.Kubelet(there, there, there, False)
+    assert given.kubelet == targets.Kubelet(there, there, there, False)
     assert (given.targets.node_proxy, given.authentication.anonymous) == (True, True)
     assert given.observing.verbosity == 4
     assert list(map(str, given.targets.allow_cidrs)) == ["10.0.0.0/8", "fd00::/8"]

@@ -39,6 +39,7 @@ EXAMPLES = {
     "PREFIX": "p:",
     "CLAIM=VALUE": "hd=a",
     "DURATION": "1h30m",
+    "SIZE": "10Mi",
     "IP": "10.1.2.3",
     "PORT": "1234",
     "CIDR": "10.0.0.0/8",
@@ -46,6 +47,9 @@ EXAMPLES = {
     "DOMAIN": "proxy.test",
     "LEVEL": "3",
     "text|json": "json",
+    "json|legacy": "legacy",
+    "batch|blocking|blocking-strict": "blocking-strict",
+    "audit.k8s.io/v1": "audit.k8s.io/v1",
     "none|impersonate|requestheader": "impersonate",
     "none|user": "user",
     "none|prometheus.io": "prometheus.io",
@@ -75,7 +79,7 @@ def test_an_option_is_read_from_every_source(row: Option) -> None:
     text = example(row)
     by_flag = load(Options, [f"--{row.flag}", text], {})
     value = value_of(by_flag.options, row)
-    assert value != row.default
+    assert value != row.default or len(row.kind.words) == 1
     assert (by_flag.origins[row.key], by_flag.at(row.key)) == ("flag", f"--{row.flag}")
     by_variable = load(Options, [], {row.variable: text})
     assert value_of(by_variable.options, row) == value

@@ -12,6 +12,7 @@ from bastion.network.http1.reader import Expected
 from bastion.network.http1.receiver import Direct, Early, Receiver, Upload
 from bastion.network.http1.response import Interim, Response
 from bastion.network.relay import Stream
+from bastion.settings.sections import Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,14 +21,15 @@ if TYPE_CHECKING:
 class Connection(Receiver):
     """Used for one exchange at a time.  `lost` is called once, when the connection is gone.
 
-    `used`: it has carried an exchange before.  `owner`: of what this user sent something may have been left
-    unread, so that no other user is given the connection.
+    `place` is the endpoint, in words.  `used`: it has carried an exchange before.  `owner`: of what this user
+    sent something may have been left unread, so that no other user is given the connection.
     """
 
     def __init__(
         self, endpoint: Endpoint, loop: asyncio.AbstractEventLoop, lost: Callable[[Connection], None]
     ) -> None:
         super().__init__(endpoint, loop)
+        self.place = str(endpoint)
         self.used = False
         self.owner: str | None = None
         self._lost = lost
@@ -61,15 +63,15 @@ class Connection(Receiver):
         else:
             self._transport.write(head)
 
-    def begin_directly(self, head: bytes, direct: Direct, answer_within: float, body_idle: float) -> None:
+    def begin_directly(self, head: bytes, direct: Direct, now: float, timeouts: Timeouts) -> None:
         """Send a whole request that has no body, and is not HEAD; `direct` is called with the response.
 
-        On a kept connection that is alive.
+        On a kept connection that is alive.  `now` by the loop's clock.
         """
         self._upload = Upload.NONE
         self._direct = direct
-        self._answer_within, self._body_idle = answer_within, body_idle
-        self.deadline = self.loop.time() + answer_within
+        self._answer_within, self._body_idle = timeouts.response_header, timeouts.response_idle
+        self.deadline = now + timeouts.response_header
         if self._transport is not None:
             self._transport.write(head)
 

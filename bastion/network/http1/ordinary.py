@@ -46,11 +46,12 @@ class Beginning(msgspec.Struct, frozen=True, eq=False):
 
 
 class Ordinary(msgspec.Struct, frozen=True, gc=False):
-    """`passed` are the lines that no rule reads, as the client gets them."""
+    """`passed` are the lines that no rule reads, as the client gets them; `lines` all of the head's."""
 
     beginning: Beginning
     passed: list[bytes]
     body: bytes
+    lines: list[bytes]
 
 
 class OrdinaryReader:
@@ -81,7 +82,11 @@ class OrdinaryReader:
             return None
         if len(data) - end - 4 != beginning.length:
             return None
-        return Ordinary(beginning, passed, data[end + 4 :])
+        return Ordinary(beginning, passed, data[end + 4 :], lines)
+
+    def may_be_kept(self, response: Ordinary) -> bool:
+        """Whether its head may be remembered: no line of it may carry a secret."""
+        return self._lines.may_be_kept(response.lines)
 
 
 def _beginning(status_line: bytes, fields: list[Field]) -> Beginning | None:

@@ -17,7 +17,7 @@ from bastion.kube.endpoint import KUBELET, UNVERIFIED, TLSProfile
 from bastion.runtime.follow import Followed
 from bastion.runtime.trust import client_context, show
 from bastion.runtime.validity import Generation
-from bastion.settings.sections import Kubelet
+from bastion.settings.targets import Kubelet
 
 
 class Contexts(Protocol):

@@ -15,6 +15,8 @@ import socket
 from collections import Counter
 from collections.abc import Callable, Mapping
 
+from bastion.network.tcp.listener import listening_socket
+from bastion.network.udp import UdpListener
 from bastion.node.addresses import LOOPBACK, address_of, contains, network_of, of_family
 from bastion.node.endpoints import Backend
 from bastion.node.fronts import Front, FrontKey, Fronts
@@ -23,8 +25,7 @@ from bastion.node.rules import Rules
 from bastion.node.userspace.choosing import Turns, backends_for
 from bastion.node.userspace.interface import Interface
 from bastion.node.userspace.mapping import Mapped, mapped
-from bastion.node.userspace.tcp import Connections, TcpListener, listening_socket
-from bastion.node.userspace.udp import UdpListener
+from bastion.node.userspace.tcp import Connections, TcpListener
 
 _log = logging.getLogger("bastion.node")
 
@@ -125,9 +126,14 @@ class UserspaceWriter:
             if key.protocol == "TCP":
                 listener = TcpListener(self._connections, self._chooser(key), self._failed(key))
             else:
-                listener = UdpListener(self._connections, self._chooser(key), self._serves(key))
+                places, deadlines = self._connections.places, self._connections.deadlines
+                listener = UdpListener(places, deadlines, self._chooser(key), self._serves(key))
             try:
-                await listener.listen(listening_socket(address, key.port, kind))
+                sock = listening_socket(address, key.port, kind)
+                if isinstance(listener, UdpListener):
+                    await listener.listen(sock)
+                else:
+                    listener.listen(sock)
             except OSError as error:
                 self._not_served(key, address, error.strerror or str(error))
                 continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bastion.http.fields import Field, field_of
+from bastion.kube.errors import unreadable
 from bastion.kube.status import StatusError
 from bastion.network.held import Held
 from bastion.server.http1.connection import Connection
@@ -89,11 +90,8 @@ class RequestBody(Held):
         self._waited += loop.time() - began
         grace = self._protocol.server.body_grace
         if self._waited > grace and self.received < self._waited * LEAST_RATE and not self.complete:
-            raise StatusError(
-                408,
-                "Timeout",
-                f"the request's body arrived at less than {LEAST_RATE} bytes a second",
-                close=True,
+            raise unreadable(
+                f"the request's body arrived at less than {LEAST_RATE} bytes a second", code=408, close=True
             )
 
     # --- called by the connection

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from bastion.message.person import ErrorFacts, ErrorPage
 from bastion.network.flow import WriteGate
 from bastion.network.relay import Stream
 
@@ -34,6 +35,9 @@ class Shared(Protocol):
 
     @property
     def audit_id(self) -> Callable[[], str]: ...
+
+    @property
+    def error_page(self) -> Callable[[ErrorFacts], ErrorPage] | None: ...
 
 
 class Connection(Protocol):

@@ -34,6 +34,7 @@ class HttpExchange(ResponseWriter):
         "target",
         "upgradable",
     )
+    http2 = False
 
     def __init__(self, protocol: Connection, head: Head, body: RequestBody | None) -> None:
         super().__init__(protocol, head.minor, head.keep_alive, head.audit_id or protocol.server.audit_id())
@@ -86,4 +87,4 @@ class HttpExchange(ResponseWriter):
     def send_status(self, error: StatusError) -> None:
         if error.close or (self._body is not None and self._body.promised):
             self.keep_alive = False
-        write_status(self, error)
+        write_status(self, error, self._protocol.server.error_page)

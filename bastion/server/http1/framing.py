@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from bastion.kube.status import StatusError, bad_request
+from bastion.kube.errors import unreadable
+from bastion.kube.status import StatusError
 
 MAX_CHUNK_LINE = 256  # bytes of a size and its extensions
 MAX_TRAILERS = 8192  # bytes
@@ -164,4 +165,4 @@ Framing = LengthFraming | ChunkedFraming
 
 
 def _malformed(why: str) -> StatusError:
-    return bad_request(f"malformed request body: {why}", close=True)
+    return unreadable(f"malformed request body: {why}", close=True)

@@ -16,7 +16,8 @@ import msgspec
 
 from bastion.http.authority import is_authority
 from bastion.http.fields import HOP_BY_HOP, Field, field_of
-from bastion.kube.status import StatusError, bad_request
+from bastion.kube.errors import unreadable
+from bastion.kube.status import StatusError
 from bastion.observe.auditids import is_ours
 
 MAX_HEAD = 65536  # bytes
@@ -43,8 +44,9 @@ class Head(msgspec.Struct):
     client asks for.
 
     `fields` are those that some rule reads; `passed` the lines that none does, as a backend gets them, and
-    `lines` all there were.  `key` names all that decides; empty where that is not remembered.  `decided`:
-    what was decided is remembered, and `fields` are read from `lines` where they are needed at all.
+    `lines` all there were.  `own_hops`: what Connection names is dropped without it.  `key` names all that
+    decides; empty where that is not remembered.  `decided`: what was decided is
+    remembered, and `fields` are read from `lines` where they are needed at all.
     """
 
     method: str
@@ -59,9 +61,10 @@ class Head(msgspec.Struct):
     audit_id: str = ""
     upgrade: bool = False
     passed: Sequence[bytes] = ()
-    lines: Sequence[bytes] = ()
+    lines: Iterable[bytes] = ()
     key: bytes = b""
     decided: bool = False
+    own_hops: bool = True
 
 
 class Sorted(NamedTuple):
@@ -88,7 +91,8 @@ def read_head(data: bytes, known: Sorted | None = None, *, any_target: bool = Fa
         raise too_large(f"more than {MAX_FIELDS} header fields")
     try:
         fields = [field_of(line) for line in (lines if known is None else known.deciding)]
-        if known is not None and not are_hops_own(fields):
+        own_hops = are_hops_own(fields)
+        if known is not None and not own_hops:
             # any field may be one that is dropped
             known, fields = None, [field_of(line) for line in lines]
     except ValueError as error:
@@ -96,7 +100,7 @@ def read_head(data: bytes, known: Sorted | None = None, *, any_target: bool = Fa
         # for a name).
         raise _malformed("a header field whose name is not a token") from error
     passed, _, noted = known or _NONE_PASSES
-    head = Head(method, target, minor, fields, minor == 1, passed=passed, lines=lines)
+    head = Head(method, target, minor, fields, minor == 1, passed=passed, lines=lines, own_hops=own_hops)
     _read_special(head, [field for field in (*fields, *noted) if field[0] in _SPECIAL])
     if target[:1] != b"/":
         head.target = _origin_form(head)
@@ -108,12 +112,12 @@ _NONE_PASSES = Sorted((), (), ())
 
 def are_hops_own(fields: Iterable[Field]) -> bool:
     """Whether Connection names only what is dropped without it."""
-    return all(
-        part.strip(b" \t") in _OF_THE_HOP
-        for lower, _, value in fields
-        if lower == b"connection"
-        for part in value.lower().split(b",")
-    )
+    for lower, _, value in fields:
+        if lower == b"connection" and not _OF_THE_HOP.issuperset(
+            part.strip(b" \t") for part in value.lower().split(b",")
+        ):
+            return False
+    return True
 
 
 def said_audit_id(value: bytes) -> str:
@@ -133,7 +137,7 @@ def read_request_line(line: bytes, *, any_target: bool = False) -> tuple[str, by
         raise _malformed("the request line is not `method SP target SP HTTP-version`")
     method, target, major, minor = match.groups()
     if major != b"1" or minor not in (b"0", b"1"):
-        raise StatusError(505, "", "this server speaks HTTP/1.1 and HTTP/1.0", close=True)
+        raise unreadable("this server speaks HTTP/1.1 and HTTP/1.0", code=505, close=True)
     return method.decode("ascii"), target, int(minor)
 
 
@@ -147,7 +151,7 @@ def _read_special(head: Head, special: list[Field]) -> None:
             if host is not None:
                 raise _malformed("Host must be given once, as host or host:port")
             if not is_authority(value):
-                raise UnfitAuthority("Host must be given once, as host or host:port")
+                raise _malformed("Host must be given once, as host or host:port").of(UnfitAuthority)
             host = value
         elif lower == b"content-length":
             # RFC 9110, 8.6: 1*DIGIT.  The same value twice would be tolerable, if every backend agreed.
@@ -176,9 +180,7 @@ def _read_special(head: Head, special: list[Field]) -> None:
 def _read_expect(head: Head, value: bytes) -> None:
     # RFC 9110, 10.1.1: 417 for an expectation that cannot be met; one from HTTP/1.0 is ignored.
     if value.lower() != b"100-continue":
-        raise StatusError(
-            417, "ExpectationFailed", "the only expectation that can be met is 100-continue", close=True
-        )
+        raise unreadable("the only expectation that can be met is 100-continue", code=417, close=True)
     head.expects_continue = head.minor == 1
 
 
@@ -188,7 +190,7 @@ def _read_codings(head: Head, codings: list[bytes]) -> None:
     if head.length is not None or head.minor == 0 or len(codings) > 1:
         raise _malformed("Transfer-Encoding beside Content-Length, twice, or in HTTP/1.0")
     if codings[0].lower() != b"chunked":
-        raise StatusError(501, "NotImplemented", "the only transfer coding understood is chunked", close=True)
+        raise unreadable("the only transfer coding understood is chunked", code=501, close=True)
     head.chunked = True
 
 
@@ -199,34 +201,26 @@ def _origin_form(head: Head) -> bytes:
             authority, slash, rest = head.target[len(scheme) :].partition(b"/")
             if slash and authority.lower() == head.host.lower():
                 return b"/" + rest
-            raise UnfitAuthority("the absolute target names another authority than Host")
+            raise _malformed("the absolute target names another authority than Host").of(UnfitAuthority)
     raise _malformed("a request target must begin with /")
 
 
 class UnfitAuthority(StatusError):
     """The head is well read, but does not name a host that could be this one."""
 
-    def __init__(self, why: str) -> None:
-        super().__init__(400, "BadRequest", f"malformed request: {why}", close=True)
-
 
 def _malformed(why: str) -> StatusError:
-    return bad_request(f"malformed request: {why}", close=True)
+    return unreadable(f"malformed request: {why}", close=True)
 
 
 def oversized(data: bytes) -> StatusError:
     """For a head that begins with `data` and is too large."""
     if _LONG_TARGET.match(data):
-        return StatusError(
-            414,
-            "URITooLong",
-            f"the request target is too long: a head may have {MAX_HEAD} bytes with it",
-            close=True,
+        return unreadable(
+            f"the request target is too long: a head may have {MAX_HEAD} bytes with it", code=414, close=True
         )
     return too_large(f"more than {MAX_HEAD} bytes")
 
 
 def too_large(why: str) -> StatusError:
-    return StatusError(
-        431, "RequestHeaderFieldsTooLarge", f"the request head is too large: {why}", close=True
-    )
+    return unreadable(f"the request head is too large: {why}", code=431, close=True)

@@ -1,31 +1,102 @@
 """Is a request's head one whose decision is remembered?
 
 What is looked up is all that decides, byte for byte; everything else was judged line by line, by the same
-rules.  A head that is not known is read as any other.
+rules.  A head that came before as a whole is known by its hash alone; one that is not known is read as any
+other.
 """
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+
 from bastion.http.fields import Field
+from bastion.message.lines import LineTable
 from bastion.network.addresses import client_of
 from bastion.proxy.plan import Plan, Plans
 from bastion.server.http1.connection import Peer
-from bastion.server.http1.head import MAX_FIELDS, Head, Sorted, are_hops_own, read_head, said_audit_id
+from bastion.server.http1.head import MAX_FIELDS, Head, Sorted, read_head, said_audit_id
+from bastion.server.http1.reader import HeadReader
+
+# After so many heads in a row that had not come before, one of so many is looked for: a client that sends
+# another line in each request has none that did.
+STRANGE, LOOKED_AT = 8, 16
 
 
-class KnownRequests:
-    """Of one connection, whose client's address, scheme and certificate are part of what decides."""
+class DecidingLines:
+    """Those of a whole head, read where they are needed at all: they may hold a secret."""
 
-    __slots__ = ("_owner", "_peer", "_plans")
+    __slots__ = ("_data", "_lines", "_owner")
 
-    def __init__(self, plans: Plans, peer: Peer) -> None:
+    def __init__(self, data: bytes, lines: LineTable, owner: Hashable) -> None:
+        self._data = data
+        self._lines = lines
+        self._owner = owner
+
+    def __iter__(self) -> Iterator[bytes]:
+        lines = self._data[:-4].split(b"\r\n")
+        return iter(self._lines.sort(lines[1:], self._owner)[1])
+
+
+class HeadParser:
+    """Reads the heads of one connection, whose client's address, scheme and certificate are part of what
+    decides; `plans` None: nothing is remembered.  `any_target` as in `read_request_line`.
+
+    `plan` is what is remembered of the head that was read last, None where that is nothing.
+    """
+
+    __slots__ = ("_any_target", "_digest", "_owner", "_peer", "_plans", "_strange", "plan")
+
+    def __init__(self, plans: Plans | None, peer: Peer, *, any_target: bool = False) -> None:
+        self._any_target = any_target
         self._plans = plans
-        self._peer = plans.peer(peer.address, peer.scheme, peer.certificate)
+        self._peer = plans.peer(peer.address, peer.scheme, peer.certificate) if plans is not None else b""
         self._owner = client_of(peer.address)
+        self._strange = 0
+        self._digest = b""  # of the segment that was looked for last, where it was not known
+        self.plan: Plan | None = None
 
-    def read(self, data: bytes) -> tuple[Head, Plan | None]:
-        """`data` as for `read_head`.  Raises StatusError."""
+    def next(self, heads: HeadReader, data: bytes) -> Head | None:
+        """The next head; None where more of it must come.  Raises StatusError."""
         plans = self._plans
+        if plans is None or heads.pending or data.startswith(b"\r\n"):
+            return heads.read(self, data)
+        head = self._whole(plans, data)
+        if head is None:
+            head = heads.read(self, data)
+            if head is not None and not heads.pending:
+                self._keep(plans, head)
+        return head
+
+    def _whole(self, plans: Plans, data: bytes) -> Head | None:
+        """The head that is all of this segment, if it came before byte for byte."""
+        self._digest = b""
+        if self._strange >= STRANGE:
+            self._strange += 1
+            if self._strange % LOOKED_AT:
+                return None
+        digest = plans.digest(self._peer, data)
+        known = plans.whole(digest)
+        if known is None:
+            self._digest = digest
+            self._strange += 1
+            return None
+        self._strange = 0
+        self.plan = plan = known.plan
+        return _known_head(plan, known.passed, DecidingLines(data, plans.lines, self._owner))
+
+    def _keep(self, plans: Plans, head: Head) -> None:
+        """`head` is all of the segment that was looked for last."""
+        if self._digest and self.plan is not None and plans.lines.may_be_kept(head.passed):
+            plans.keep_whole(self._digest, self.plan, b"".join(head.passed))
+
+    def __call__(self, data: bytes) -> Head:
+        """`data` as for `read_head`.  Raises StatusError."""
+        if self._plans is None:
+            return read_head(data, any_target=self._any_target)
+        head, self.plan = self._read(self._plans, data)
+        return head
+
+    def _read(self, plans: Plans, data: bytes) -> tuple[Head, Plan | None]:
         lines = data.split(b"\r\n")
         request_line = lines[0]
         del lines[0]
@@ -38,52 +109,32 @@ class KnownRequests:
         plan = plans.known(key)
         if plan is None or len(lines) > MAX_FIELDS:
             head = read_head(data, Sorted(passed, deciding, noted))
-            if _may_be_remembered(head):
+            if head.own_hops and _may_be_remembered(head):
                 head.key = key
             return head, None
-        head = Head(
-            plan.method,
-            plan.target,
-            1,
-            [],
-            plan.keep_alive,
-            plan.authority,
-            passed=passed,
-            lines=deciding,
-            decided=True,
-        )
+        head = _known_head(plan, passed, deciding)
         for _, _, value in noted:
             head.audit_id = head.audit_id or said_audit_id(value)
         return head, plan
 
 
-class HeadParser:
-    """Reads the heads of one connection; `plans` None: nothing is remembered.  `any_target` as in
-    `read_request_line`.
-
-    `plan` is what is remembered of the head that was read last, None where that is nothing.
-    """
-
-    __slots__ = ("_any_target", "_known", "plan")
-
-    def __init__(self, plans: Plans | None, peer: Peer, *, any_target: bool = False) -> None:
-        self._any_target = any_target
-        self._known = KnownRequests(plans, peer) if plans is not None else None
-        self.plan: Plan | None = None
-
-    def __call__(self, data: bytes) -> Head:
-        """Raises StatusError."""
-        if self._known is None:
-            return read_head(data, any_target=self._any_target)
-        head, self.plan = self._known.read(data)
-        return head
+def _known_head(plan: Plan, passed: Sequence[bytes], lines: Iterable[bytes]) -> Head:
+    return Head(
+        plan.method,
+        plan.target,
+        1,
+        [],
+        plan.keep_alive,
+        plan.authority,
+        passed=passed,
+        lines=lines,
+        decided=True,
+    )
 
 
 def _may_be_remembered(head: Head) -> bool:
-    """What a Connection names may be a line that decides nothing otherwise."""
     return (
         head.minor == 1
         and head.length is None
         and not (head.chunked or head.expects_continue or head.upgrade)
-        and are_hops_own(head.fields)
     )

@@ -72,9 +72,7 @@ class HttpProtocol(Wire):
                 self.pause_reading()
 
     def eof_received(self) -> None:
-        """A client that ends its direction has left, as for Go's server: asyncio closes, and the exchange is
-        cancelled.
-        """
+        """A client that ends its direction has left, as for Go's server: its exchange is cancelled."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -87,7 +85,6 @@ class HttpProtocol(Wire):
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
-            # One that has not begun yet never will: not even its own `finally` would say that it is over.
             task.add_done_callback(self.server.tasks.discard)
         elif exchange is not None and exchange.direct is not None:
             exchange.direct.cancel()
@@ -96,15 +93,14 @@ class HttpProtocol(Wire):
 
     def _next(self, data: bytes = b"") -> None:
         """Begin the next exchange if its head has come."""
-        heads = self._heads
         try:
-            head = heads.read(self._parse, data)
+            head = self._parse.next(self._heads, data)
         except StatusError as error:
             self.refuse(error)
             return
         if head is not None:
             self._begin(head)
-        elif heads.pending and self._wait is not HEAD:
+        elif self._heads.pending and self._wait is not HEAD:
             due = self.deadline  # from the connection on, where it is the first
             self._wait_for(HEAD)
             self.deadline = min(due or float("inf"), self.deadline or float("inf"))
@@ -124,7 +120,8 @@ class HttpProtocol(Wire):
             if remembering.begin(exchange, plan):
                 return  # without a task, for as long as that goes
             self.server.direct -= 1
-        self._start(exchange, partial(self.server.app.serve, exchange))
+        task = self._start(exchange, partial(self.server.app.serve, exchange))
+        task.add_done_callback(partial(self.server.ended, exchange))
 
     def direct_done(self, exchange: HttpExchange) -> None:
         self.server.direct -= 1
@@ -146,6 +143,7 @@ class HttpProtocol(Wire):
     async def _run(self, exchange: HttpExchange, serve: Callable[[], Awaitable[None]]) -> None:
         try:
             await serve()
+            await exchange.let_go()
         except asyncio.CancelledError:
             pass  # the client has left
         finally:
@@ -255,7 +253,8 @@ class HttpProtocol(Wire):
             self.close()
             return
         self._wait_for(NEXT_REQUEST)
-        self.resume_reading()
+        if self._reading.paused:
+            self.resume_reading()
         if self._heads.pending and self._exchange is None:
             self._next()
 

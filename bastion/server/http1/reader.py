@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from bastion.kube.status import bad_request
+from bastion.kube.errors import unreadable
 from bastion.server.http1.head import MAX_HEAD, oversized, read_request_line
 
 H = TypeVar("H")
@@ -60,7 +60,7 @@ class HeadReader:
         end = len(data) - 1 if data[-1:] == b"\r" else len(data)
         fresh = data[self._scanned : end]
         if not fresh.count(b"\r\n") == fresh.count(b"\n") == fresh.count(b"\r"):
-            raise bad_request("malformed request: a line that does not end in CRLF", close=True)
+            raise unreadable("malformed request: a line that does not end in CRLF", close=True)
         line_end = data.find(b"\r\n")
         if line_end >= 0 and line_end + 2 > self._scanned:
             read_request_line(data[:line_end], any_target=self._any_target)

@@ -6,6 +6,8 @@ import http
 from collections.abc import Sequence
 
 from bastion.http.fields import Field
+from bastion.observe.record import Trail
+from bastion.proxy.exchange import ResponseHead
 from bastion.server.http1.connection import Connection
 
 JOINED = 8192  # pieces up to this size are written in one with the head: one TLS record instead of two
@@ -22,6 +24,7 @@ class ResponseWriter:
         "_chunked",
         "_delimited",
         "_head",
+        "_held",
         "_protocol",
         "audit_id",
         "bytes_out",
@@ -29,6 +32,7 @@ class ResponseWriter:
         "keep_alive",
         "minor",
         "status",
+        "trail",
     )
 
     def __init__(self, protocol: Connection, minor: int, keep_alive: bool, audit_id: str) -> None:
@@ -37,16 +41,20 @@ class ResponseWriter:
         self.keep_alive = keep_alive
         self.audit_id = audit_id
         self.status = 0
+        self.trail: Trail | None = None
         self.bytes_out = 0
         self.finished = False
         self._chunked = False
         self._delimited = True  # something but the end of the connection tells where the response ends
         self._head = b""
+        self._held: tuple[bytes, bytes] | None = None
 
     def start(
         self, status: int, reason: bytes, fields: list[Field], length: int | None, *, bodiless: bool = False
     ) -> None:
         self.status = status
+        if self.trail is not None:
+            self.trail.started(status)
         parts = [b"HTTP/1.1 %d %b\r\n" % (status, reason or REASONS.get(status, b""))]
         dated = False
         for lower, name, value in fields:
@@ -75,21 +83,20 @@ class ResponseWriter:
         parts.append(b"\r\n")
         self._head = b"".join(parts)
 
-    def send(self, status: int, parts: list[bytes], body: bytes, *, dated: bool) -> None:
-        self.status = status
+    def send(self, head: ResponseHead, body: bytes) -> None:
+        protocol = self._protocol
+        server = protocol.server
+        self.status = head.status
         self.finished = True
-        self.bytes_out = len(body)
-        server = self._protocol.server
-        if not dated:
-            parts.append(server.date_line())
+        self.bytes_out = head.length
         if server.draining:
             self.keep_alive = False
-        parts.append((_KEPT if self.keep_alive else _CLOSED) % self.audit_id.encode())
-        if len(body) <= JOINED:
-            parts.append(body)
-            self._protocol.write(b"".join(parts))
+        date = b"" if head.dated else server.date_line()
+        end = (_KEPT if self.keep_alive else _CLOSED) % self.audit_id.encode()
+        if head.length <= JOINED:
+            protocol.write(b"".join((head.lines, date, end, body)))
         else:
-            self._protocol.write_pieces([b"".join(parts), body])
+            protocol.write_pieces([b"".join((head.lines, date, end)), body])
 
     def flush(self) -> None:
         self._send(b"", b"")
@@ -109,12 +116,18 @@ class ResponseWriter:
             return
         self.finished = True
         self.bytes_out += len(data)
-        if not self._chunked:
-            self._send(data, b"")
-        elif trailers:
-            self._send(data, b"0\r\n%b\r\n" % _lines(trailers))
+        tail = (b"0\r\n%b\r\n" % _lines(trailers) if trailers else b"0\r\n\r\n") if self._chunked else b""
+        if self.trail is not None and self.trail.holds and self.status != 101:
+            self._held = (data, tail)
         else:
-            self._send(data, b"0\r\n\r\n")
+            self._send(data, tail)
+
+    async def let_go(self) -> None:
+        """Sends the end of a response that waited for its audit events."""
+        held, self._held = self._held, None
+        if held is not None and self.trail is not None:
+            await self.trail.delivered()
+            self._send(*held)
 
     @property
     def writable(self) -> bool:

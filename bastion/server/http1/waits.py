@@ -12,6 +12,7 @@ from typing import Protocol
 
 import msgspec
 
+from bastion.kube.errors import unreadable
 from bastion.kube.status import StatusError
 from bastion.settings.sections import Timeouts
 
@@ -39,13 +40,11 @@ class Wait(msgspec.Struct, frozen=True):
 
 
 def _refuse(connection: Waiter) -> None:
-    connection.refuse(StatusError(408, "Timeout", "timed out waiting for the request's head", close=True))
+    connection.refuse(unreadable("timed out waiting for the request's head", code=408, close=True))
 
 
 def _give_up_body(connection: Waiter) -> None:
-    connection.give_up_body(
-        StatusError(408, "Timeout", "timed out waiting for the request's body", close=True)
-    )
+    connection.give_up_body(unreadable("timed out waiting for the request's body", code=408, close=True))
 
 
 FIRST_BYTE = Wait(lambda timeouts: timeouts.request_header, lambda connection: connection.close())

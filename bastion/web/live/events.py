@@ -25,14 +25,11 @@ Changes = Callable[[Reader, str], Awaitable[Mapping[str, Any]]]
 class Changing:
     """What a page says as a whole, and of that only what is new."""
 
-    def __init__(
-        self, reader: Reader, path: str, changes: Changes, clock: Callable[[], float], every: float
-    ) -> None:
+    def __init__(self, reader: Reader, path: str, changes: Changes, clock: Callable[[], float]) -> None:
         self._reader = reader
         self._path = path
         self._changes = changes
         self._clock = clock
-        self._every = every
         self._next = 0.0
         self._rows: dict[str, Any] = {}
         self._stats: dict[str, str] = {}
@@ -40,7 +37,7 @@ class Changing:
     async def changes(self) -> Mapping[str, Any]:
         if self._clock() < self._next:
             return {}
-        self._next = self._clock() + self._every
+        self._next = self._clock() + EVERY
         now = await self._changes(self._reader, self._path)
         rows = {row[0]: row for row in now.get("rows", ())}
         stats: dict[str, str] = dict(now.get("stats", {}))
@@ -56,7 +53,7 @@ class Changing:
 
 
 class Events:
-    """`pages`: what each page but the portal says, and how often.
+    """`pages`: what each page but the portal says.
 
     `clock` and `recheck` in seconds, `now` since the epoch.
     """
@@ -66,7 +63,7 @@ class Events:
         *,
         inventory: Inventory,
         openable: Openable,
-        pages: Mapping[str, tuple[Changes, float]],
+        pages: Mapping[str, Changes],
         guard: Guard,
         streams: Streams,
         clock: Callable[[], float],
@@ -98,10 +95,9 @@ class Events:
         query = request.query_params
         page = query.get("for", "")
         if page in self._pages:
-            changes, every = self._pages[page]
             path = query.get("path", "")
             root = request.scope.get("root_path", "")
-            return Changing(reader, path.removeprefix(root), changes, self._clock, every)
+            return Changing(reader, path.removeprefix(root), self._pages[page], self._clock)
         if page != "portal":
             raise bad_request(f"the parameter for is one of portal, {', '.join(self._pages)}")
         kind = query.get("kind", SERVICES)

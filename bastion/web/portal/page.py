@@ -12,7 +12,9 @@ from fastapi import Request, Response
 from msgspec import structs
 
 from bastion.kube.annotations import Card
-from bastion.kube.status import StatusError, service_unavailable
+from bastion.kube.errors import error_of
+from bastion.kube.errorwords import API_SERVER_AWAY
+from bastion.kube.status import StatusError
 from bastion.web.commands import commands
 from bastion.web.figures import count
 from bastion.web.frame import Frame
@@ -82,7 +84,7 @@ class Portal:
     async def catalog(self, request: Request, reader: Reader) -> Response:
         """Raises StatusError."""
         if not all(read for read, _ in self._progress().values()):
-            raise service_unavailable("the cluster's objects are still being read", retry_after=1)
+            raise error_of(API_SERVER_AWAY, "the cluster's objects are still being read", retry_after=1)
         asked = self._filter(request)
         listed = await self._inventory.listed(reader, asked.kind, self._openable, PATIENCE)
         rows = [row for row in listed.rows if asked.fits(row)]

@@ -1,4 +1,4 @@
-"""UDP to a Service's address: a flow for each client's socket, led to one endpoint until it falls silent."""
+"""UDP led to backends: a flow for each client's socket, to one backend until it falls silent."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ import socket
 from collections.abc import Callable
 from typing import cast
 
-from bastion.node.endpoints import Backend
-from bastion.node.userspace.tcp import Choose, Connections
+from bastion.network.tcp.places import Places
+from bastion.runtime.deadlines import Deadlines
 
 SILENCE = 60.0  # seconds without a datagram, as the kernel keeps a one-sided flow twice over
 MOST_FLOWS = 4096  # of one listener; the one that was idle longest gives way
 
 Peer = tuple[str, int]
+Backend = tuple[str, int]
+Choose = Callable[[str], Backend | None]  # for a client's address; None: it may not come
 
 
 class _Flow(asyncio.DatagramProtocol):
-    """What an endpoint says goes back to the client."""
+    """What a backend says goes back to the client."""
 
     def __init__(self, listener: UdpListener, client: Peer, backend: Backend) -> None:
         self.backend = backend
@@ -56,11 +58,21 @@ class _Flow(asyncio.DatagramProtocol):
 
 
 class UdpListener(asyncio.DatagramProtocol):
-    def __init__(self, connections: Connections, choose: Choose, serves: Callable[[Backend], bool]) -> None:
-        self._connections = connections
-        self._deadlines = connections.deadlines
+    """`serves`: whether flows to a backend go on; `silence` in seconds, see SILENCE."""
+
+    def __init__(
+        self,
+        places: Places,
+        deadlines: Deadlines,
+        choose: Choose,
+        serves: Callable[[Backend], bool],
+        silence: float = SILENCE,
+    ) -> None:
+        self._places = places
+        self._deadlines = deadlines
         self._choose = choose
         self._serves = serves
+        self._silence = silence
         self._flows: dict[Peer, _Flow] = {}
         self._transport: asyncio.DatagramTransport | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -82,7 +94,7 @@ class UdpListener(asyncio.DatagramProtocol):
                 return
             if len(self._flows) >= MOST_FLOWS:
                 self.drop(next(iter(self._flows)))
-            if not self._connections.enter(addr[0]):
+            if not self._places.enter(addr[0]):
                 return
             flow = self._flows[addr] = _Flow(self, addr, backend)
             self._deadlines.add(flow)
@@ -101,7 +113,7 @@ class UdpListener(asyncio.DatagramProtocol):
         flow = self._flows.pop(client, None)
         if flow is not None:
             self._deadlines.discard(flow)
-            self._connections.leave(client[0])
+            self._places.leave(client[0])
             flow.close()
 
     def close(self) -> None:
@@ -111,7 +123,7 @@ class UdpListener(asyncio.DatagramProtocol):
             self._transport.close()
 
     def _touch(self, client: Peer, flow: _Flow) -> None:
-        flow.deadline = asyncio.get_running_loop().time() + SILENCE
+        flow.deadline = asyncio.get_running_loop().time() + self._silence
         self._flows[client] = self._flows.pop(client)  # the one used last comes last
 
     async def _open(self, flow: _Flow) -> None:

@@ -1,4 +1,4 @@
-"""A few pages over plain HTTP: what probes and scrapers ask a node proxy for, and nothing that a user sends.
+"""A few pages over plain HTTP: what probes and scrapers ask a program for, and nothing that a user sends.
 
 A connection carries one request: its head alone is read, within a deadline and a size.
 """
@@ -10,7 +10,7 @@ import contextlib
 import errno
 import logging
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from ipaddress import ip_address
 
@@ -23,7 +23,7 @@ PATIENCE = 5.0  # seconds for a head to come and a response to go
 MOST_CONNECTIONS = 256
 RETRY = 5.0  # seconds between attempts to listen
 
-_log = logging.getLogger("bastion.node")
+_log = logging.getLogger("bastion.network")
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -35,7 +35,7 @@ class Page(msgspec.Struct, frozen=True):
 
 NOT_FOUND = Page(404, b"404 page not found\n", fields={"X-Content-Type-Options": "nosniff"})
 
-Respond = Callable[[str], Page]  # to a path without its query
+Respond = Callable[[str], Page | Awaitable[Page]]  # to a path without its query
 
 
 class Responder:
@@ -46,11 +46,14 @@ class Responder:
         self._servers: list[asyncio.Server] = []
         self._open = 0
 
-    async def listen(self, addresses: list[str], port: int) -> None:
-        """Raises OSError where one cannot be bound; the others are not either."""
+    async def listen(self, addresses: list[str], port: int, *, share: bool = False) -> None:
+        """`share` the port with other processes.
+
+        Raises OSError where one cannot be bound; the others are not either.
+        """
         try:
             for address in addresses:
-                sock = listening(address, port)
+                sock = listening(address, port, share=share)
                 server = await asyncio.start_server(self._serve, sock=sock, limit=MOST_HEAD)
                 self._servers.append(server)
         except OSError:
@@ -83,7 +86,7 @@ class Responder:
             if self._open <= MOST_CONNECTIONS:
                 async with asyncio.timeout(PATIENCE):
                     head = await reader.readuntil(b"\r\n\r\n")
-                    writer.write(self._response(head))
+                    writer.write(await self._response(head))
                     await writer.drain()
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass
@@ -94,12 +97,13 @@ class Responder:
                 async with asyncio.timeout(PATIENCE):
                     await writer.wait_closed()
 
-    def _response(self, head: bytes) -> bytes:
+    async def _response(self, head: bytes) -> bytes:
         words = head.partition(b"\r\n")[0].split(b" ")
         if len(words) != 3 or not words[2].startswith(b"HTTP/1.") or not words[1].startswith(b"/"):
             page = Page(400, b"bad request\n")
         else:
-            page = self._respond(words[1].partition(b"?")[0].decode("latin-1"))
+            found = self._respond(words[1].partition(b"?")[0].decode("latin-1"))
+            page = found if isinstance(found, Page) else await found
         fields = {
             "Content-Type": page.kind,
             **page.fields,
@@ -111,13 +115,13 @@ class Responder:
         return status if words[0] == b"HEAD" else status + page.body
 
 
-def listening(address: str, port: int) -> socket.socket:
+def listening(address: str, port: int, *, share: bool = False) -> socket.socket:
     """An empty address means every one of both families.  Raises OSError."""
     if not address:
         try:
-            return listen(("::", port), both=True)
+            return listen(("::", port), both=True, shared=share)
         except OSError as error:
             if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
                 raise
             address = "0.0.0.0"  # noqa: S104 IPv6 is off
-    return listen((address, port))
+    return listen((address, port), shared=share)

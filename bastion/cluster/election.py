@@ -1,6 +1,6 @@
-"""Who probes?  One of all workers and replicas: the holder of a Lease, as controllers agree on it.
+"""Which of several does what only one should do?  The holder of a Lease, as controllers agree on it.
 
-The holder renews; it stops by itself before its time is over, so that two never probe for longer than that.
+The holder renews; it stops by itself before its time is over, so that two never work for longer than that.
 Others take over once the Lease has not changed for its duration by their own clock (client-go
 `tools/leaderelection`: no clocks are compared).
 """
@@ -25,7 +25,7 @@ RENEW = 10.0  # seconds without a renewal after which the holder stops
 RETRY = 2.0  # seconds between two tries
 ADDRESS, FINGERPRINT = "bastion.dev/peer-address", "bastion.dev/peer-fingerprint"
 
-_log = logging.getLogger("bastion.probe")
+_log = logging.getLogger("bastion.lease")
 
 
 class LeaseApi(Protocol):
@@ -47,7 +47,10 @@ class Holder(msgspec.Struct, frozen=True):
 
 
 class Election:
-    """`now` is a steady clock, `date` the time that is written into the Lease."""
+    """`now` is a steady clock, `date` the time that is written into the Lease.
+
+    `what`: what the holder does, in the log.
+    """
 
     def __init__(
         self,
@@ -57,6 +60,8 @@ class Election:
         own: Holder,
         now: Callable[[], float],
         date: Callable[[], datetime] = lambda: datetime.now(UTC),
+        *,
+        what: str,
     ) -> None:
         self._api = api
         self._namespace = namespace
@@ -64,6 +69,7 @@ class Election:
         self._own = own
         self._now = now
         self._date = date
+        self.what = what
         self._seen: tuple[str, float] = ("", 0.0)  # the version last seen, and when
         self._renewed = float("-inf")
         self.holder: Holder | None = None
@@ -71,7 +77,7 @@ class Election:
 
     @property
     def holds(self) -> bool:
-        """Whether this one may probe now."""
+        """Whether this one may work now."""
         return self._now() - self._renewed < RENEW
 
     @property
@@ -89,9 +95,10 @@ class Election:
                 return  # another was faster
             if not self.failure:
                 _log.warning(
-                    "the Lease %s/%s, by which one of the replicas probes, cannot be had: %s",
+                    "the Lease %s/%s, by which one of the replicas %s, cannot be had: %s",
                     self._namespace,
                     self._name,
+                    self.what,
                     error,
                 )
             self.failure = str(error)
@@ -209,10 +216,10 @@ class Leading:
                     await self._election.resign()
                 holds = self._election.holds
                 if holds and (task is None or task.done()):
-                    _log.info("this replica probes what asks for it")
+                    _log.info("this replica %s", self._election.what)
                     task = asyncio.create_task(self._work())
                 elif not holds and task is not None:
-                    _log.info("another replica probes")
+                    _log.info("another replica %s", self._election.what)
                     await _ended(task)
                     task = None
                 await asyncio.sleep(RETRY)

@@ -1,0 +1,1 @@
+"""HTTP/2, for clients' connections and for those to backends."""

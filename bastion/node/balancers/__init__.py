@@ -1,0 +1,1 @@
+"""Services of type LoadBalancer: their addresses, and which node answers for them on the link."""

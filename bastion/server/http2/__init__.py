@@ -1,0 +1,1 @@
+"""A client's connection over HTTP/2."""

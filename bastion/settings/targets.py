@@ -1,0 +1,45 @@
+"""· The options of targets: which are served, and how they are connected to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bastion.settings.kinds import BOOLEAN, NETWORKS, PATH, TEXT, Network
+from bastion.settings.option import option
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """Which targets are served, and how."""
+
+    allow_cidrs: tuple[Network, ...] = option(
+        "allow-target-cidr", NETWORKS, (), "addresses that may be dialled although refused by default"
+    )
+    decode_generated_client_paths: bool = option(
+        "decode-generated-client-paths",
+        BOOLEAN,
+        True,
+        "where a generated client (OpenAPI-Generator/…, Swagger-Codegen/…) sends the path as one segment, its"
+        " %2F is a slash",
+    )
+    zone: str = option(
+        "zone", TEXT, "", "the zone this runs in: endpoints there are preferred where a Service asks for it"
+    )
+    node_proxy: bool = option("enable-node-proxy", BOOLEAN, False, "serve /api/v1/nodes/<name>/proxy")
+
+
+@dataclass(frozen=True, slots=True)
+class Kubelet:
+    """How kubelets are connected to."""
+
+    certificate_authority: Path | None = option(
+        "kubelet-certificate-authority", PATH, None, "signs the kubelets' serving certificates"
+    )
+    client_certificate: Path | None = option(
+        "kubelet-client-certificate", PATH, None, "shown to kubelets and to nothing else"
+    )
+    client_key: Path | None = option("kubelet-client-key", PATH, None, "its private key")
+    insecure_skip_tls_verify: bool = option(
+        "kubelet-insecure-skip-tls-verify", BOOLEAN, False, "accept any certificate of a kubelet"
+    )
