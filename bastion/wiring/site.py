@@ -85,7 +85,7 @@ class Around:
 
 @dataclass(frozen=True, slots=True)
 class Common:
-    """What several pages look at.  `apart`: no page of an application can press their buttons as its visitor."""
+    """What several pages look at.  `apart`: no application can press their buttons as its visitor."""
 
     probes: HubProbes
     inventory: Inventory
