@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn, Protocol
 
-from bench import ground, html, localproxy, memory, node, peers, reviews, scale, suites, websocket
+from bench import front, ground, html, localproxy, memory, node, peers, reviews, scale, suites, websocket
 from bench.outcome import Outcome, exit_status, verdict_table
 from bench.processes import NotRunning
 from bench.report import say
@@ -34,6 +34,7 @@ SUITES: dict[str, Suite] = {
     "scale": scale,
     "websocket": websocket,
     "localproxy": localproxy,
+    "front": front,
 }
 LONGEST = 3600  # seconds for everything
 

@@ -336,7 +336,7 @@ class Upload:
     def __init__(self, pieces: Iterable[bytes | Exception], *, chunked: bool = False) -> None:
         self._pieces = iter(pieces)
         self.chunked = chunked
-        self.length = None if chunked else -1  # how long nobody asks, only whether it is nothing
+        self.length: int | None = None if chunked else -1  # how long nobody asks, only whether it is nothing
         self.taken = 0
 
     async def read(self) -> bytes:

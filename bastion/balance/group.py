@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from heapq import nlargest
 
 from bastion.balance.budget import RetryBudget
@@ -51,7 +51,7 @@ class Group:
         "turn",
     )
 
-    def __init__(self, key: Hashable) -> None:
+    def __init__(self, key: tuple[str, str, str, int]) -> None:
         self.key = key
         self.endpoints: Sequence[Endpoint] = ()
         self.rules = EndpointPolicy()

@@ -76,6 +76,10 @@ class Outliers:
         """Whether the endpoint is not ejected."""
         return not self.tracked or not self._ejected(endpoint, user)
 
+    def out_for_all(self, endpoint: Hashable) -> bool:
+        run = self._all.get(endpoint) if self.tracked else None
+        return run is not None and self._is_ejected(run, run)
+
     def due_at(self, endpoint: Hashable, user: Hashable) -> float:
         """When an ejected one is to be tried again."""
         return max((run.until for run in self._ejected(endpoint, user)), default=0.0)

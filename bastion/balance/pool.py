@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from heapq import nlargest
 from itertools import islice
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from bastion.balance.group import CLIENT_IP, COOKIE, Group, Slot
 from bastion.balance.outlier import Outliers
@@ -15,6 +16,7 @@ from bastion.kube.endpoint import Endpoint
 MOST_GROUPS = 65536
 COMPARED = 64  # endpoints that are all looked at where some fail
 TRIES = 8  # choices, where there are more
+MOST_TOLD = 512  # groups in the metrics
 
 
 class Balanced(Protocol):
@@ -34,6 +36,18 @@ def _zero(n: int) -> int:
     return 0
 
 
+class GroupStatistics(NamedTuple):
+    """Of one service port: counts since the start, and its endpoints as they are now."""
+
+    key: tuple[str, str, str, int]
+    requests: int
+    retries: int
+    ejections: int
+    serving: int
+    ejected: int
+    ill: int
+
+
 class Balancer:
     """`revive(endpoint, user)`: dials an endpoint that is out, where no request may be its probe.
 
@@ -49,7 +63,7 @@ class Balancer:
         self.outliers = outliers if outliers is not None else Outliers()
         self.revive: Callable[[Endpoint, Hashable], None] = lambda endpoint, user: None
         self._chance = chance
-        self._token_of = token_of
+        self.token_of = token_of
         self.groups: dict[Hashable, Group] = {}
 
     def choose(
@@ -105,6 +119,25 @@ class Balancer:
     def may_retry(self, slot: Slot, now: float) -> bool:
         """True spends from the service's budget."""
         return slot.group is None or slot.group.budget.may_retry(now)
+
+    def statistics(self) -> list[GroupStatistics]:
+        """Of those that were used last."""
+        latest = nlargest(MOST_TOLD, self.groups.values(), key=lambda group: group.budget.used_at)
+        return [self._statistics_of(group) for group in latest]
+
+    def _statistics_of(self, group: Group) -> GroupStatistics:
+        ill = sum(slot.ill for slot in group.slots)
+        out = sum(self.outliers.out_for_all(slot.endpoint) for slot in group.slots if not slot.ill)
+        budget = group.budget
+        return GroupStatistics(
+            key=group.key,
+            requests=budget.requests,
+            retries=budget.retries,
+            ejections=group.ejections,
+            serving=len(group.slots) - ill - out,
+            ejected=out,
+            ill=ill,
+        )
 
     # --- what came of it
 
@@ -166,7 +199,7 @@ class Balancer:
         if affinity == CLIENT_IP:
             return group.home_of(client, usable)
         if affinity == COOKIE and wish:
-            named = next((slot for slot in usable if self._token_of(slot.endpoint) == wish), None)
+            named = next((slot for slot in usable if self.token_of(slot.endpoint) == wish), None)
             if named is not None:
                 return named
         return group.pick(group.with_part(usable, now, self._chance), self._chance)
@@ -180,7 +213,7 @@ class Balancer:
             return next((slot for slot in homes if self._is_fit(slot, asker)), homes[0])
         if group.rules.affinity == COOKIE and wish:
             for slot in group.slots:
-                if self._token_of(slot.endpoint) == wish and self._is_fit(slot, asker):
+                if self.token_of(slot.endpoint) == wish and self._is_fit(slot, asker):
                     return slot
         for _ in range(TRIES):
             slot = group.pick(group.slots, self._chance)

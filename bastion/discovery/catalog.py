@@ -12,7 +12,8 @@ from itertools import islice
 
 from bastion.discovery.index import Index, Memos, PodsAt
 from bastion.discovery.kubelets import DEFAULT_KUBELET_PORT, Kubelets
-from bastion.discovery.listeners import Annotated, Listeners, tell
+from bastion.discovery.listeners import Annotated, Ending, Listeners, tell
+from bastion.discovery.slices import ending, named, ready
 from bastion.discovery.unready import Unready
 from bastion.kube.objects import EndpointSlice, Node, Object, Pod, Service
 
@@ -251,7 +252,7 @@ class Catalog:
             return
         if new is not None and not new.service:
             new = None
-        before, after = _named(old), _named(new)
+        before, after = named(old), named(new)
         index = self._naming.setdefault(key[0], Index())
         for name in before - after:
             index.leave(name, key)
@@ -268,8 +269,11 @@ class Catalog:
             self._slices_of.setdefault((key[0], new.service), {})[key] = new
             self.memos.services.forget(key[0], new.service)
         if old is not None and self.listeners.endpoint_left:
-            for address in _ready(old) - _ready(new):
+            for address in ready(old) - ready(new):
                 tell(self.listeners.endpoint_left, address)
+        if new is not None and self.listeners.endpoint_ends:
+            for address in ending(new) - ending(old):
+                tell(self.listeners.endpoint_ends, Ending(key[0], new.service, address))
 
     def _leave_service(self, key: Key, name: str) -> None:
         service = (key[0], name)
@@ -278,18 +282,3 @@ class Catalog:
         if not remaining:
             del self._slices_of[service]
         self.memos.services.forget(*service)
-
-
-def _ready(piece: EndpointSlice | None) -> set[str]:
-    ready = (
-        (endpoint.addresses for endpoint in piece.endpoints or () if endpoint.ready)
-        if piece is not None
-        else ()
-    )
-    return {address for addresses in ready for address in addresses}
-
-
-def _named(piece: EndpointSlice | None) -> set[str]:
-    """The pods that a slice names."""
-    references = (endpoint.target_ref for endpoint in piece.endpoints or ()) if piece is not None else ()
-    return {reference.name for reference in references if reference is not None}

@@ -13,9 +13,13 @@ from bastion.http.fields import HOP_BY_HOP, Field, nominated
 from bastion.kube.user import AUTHENTICATED_GROUP, User
 from bastion.message.cookies import restore_cookies
 from bastion.message.headers import TOKEN_SUBPROTOCOL, without_token
+from bastion.message.lines import LineTable, Read
 
 _REWRITTEN = frozenset((b"content-length", b"expect"))
 _NOT_ANSWERED = HOP_BY_HOP | frozenset((b"content-length", b"audit-id", b"x-bastion-error"))
+# What some rule reads in a response; Audit-Id beside: it is another one in each.
+_DECIDING_RESPONSE = HOP_BY_HOP | frozenset((b"content-length", b"date"))
+_NOTED_RESPONSE = (b"audit-id",)
 _IMPERSONATION = b"impersonate-"
 # What nearly every call carries, and always passes where Connection does not name it.
 _ORDINARY = frozenset(
@@ -90,6 +94,16 @@ def to_caller(fields: list[Field]) -> list[Field]:
     if not named:
         return [field for field in fields if field[0] not in _NOT_ANSWERED]
     return [field for field in fields if field[0] not in _NOT_ANSWERED and field[0] not in named]
+
+
+def response_lines(read: Read) -> LineTable:
+    """What becomes of a line of a response, by `to_caller`."""
+    return LineTable(
+        read,
+        _DECIDING_RESPONSE.__contains__,
+        lambda lower: bool(to_caller([(lower, lower, b"")])),
+        _NOTED_RESPONSE,
+    )
 
 
 # --- whom a request is for

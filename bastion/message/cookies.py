@@ -17,8 +17,11 @@ from bastion.message.mount import Mount, place
 SESSION = b"__Host-bastion_session"
 RETURN = b"__Host-bastion_return"
 PAIRS = b"__Host-bastion_pairs"
+PATHS = b"__Host-bastion_paths"  # the targets whose pages this browser wants by their path
 APPLICATION = b"__Host-bastion_app"
 HANDOFF = b"__Host-bastion_handoff"
+# The endpoint that a client stays with.  `__Host-` would need the path `/`, which all applications share.
+ENDPOINT = b"bastion_endpoint"
 
 _BLANK = b" \t"
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
@@ -93,6 +96,11 @@ def own_cookie(fields: Iterable[tuple[bytes, bytes, bytes]], name: bytes) -> byt
 def set_own(name: bytes, value: bytes, seconds: int) -> bytes:
     """A Set-Cookie value; 0 `seconds` deletes the cookie."""
     return b"%b=%b; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=%d" % (name, value, seconds)
+
+
+def set_endpoint(value: bytes, prefix: bytes) -> bytes:
+    """A Set-Cookie value, for as long as the browser is open, and for this application alone."""
+    return b"%b=%b; Path=%b; Secure; HttpOnly; SameSite=Lax" % (ENDPOINT, value, prefix or b"/")
 
 
 def _placed(mount: Mount, attributes: list[bytes]) -> list[bytes]:

@@ -69,8 +69,9 @@ DROPPED = frozenset(
     for name in (
         # credentials for the bastion itself
         "x-bastion-authorization",
-        # an instruction to the bastion itself
+        # instructions to the bastion itself
         "x-bastion-rewrite",
+        "x-bastion-endpoint",
         # identity: single names, whose beginnings are others' as well
         "x-user",  # Oathkeeper, and what oauth2-proxy's recipe for nginx calls it
         "x-email",

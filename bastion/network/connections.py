@@ -132,9 +132,9 @@ class ConnectionPool:
         self._resting[connection] = None
         if len(self._resting) > MAX_IDLE:
             self._drop_longest()
-        idle = IDLE_SECONDS
-        if connection.kept_for is not None:
-            idle = min(idle, max(connection.kept_for - MARGIN, connection.kept_for / 2))
+        idle, kept_for = IDLE_SECONDS, connection.kept_for
+        if kept_for is not None:
+            idle = min(idle, max(kept_for - MARGIN, kept_for / 2))
         connection.deadline = self._loop.time() + idle
 
     def address_left(self, address: str) -> None:

@@ -17,6 +17,7 @@ from cryptography import x509
 
 from bastion.runtime.certificates import Certificate
 from bastion.settings.authentication import Authentication
+from bastion.settings.passthrough import PassThrough
 from bastion.settings.sections import Serving
 from bastion.settings.targets import Kubelet
 
@@ -59,6 +60,7 @@ def certificates_of(
     serving: Serving,
     authentication: Authentication,
     kubelet: Kubelet,
+    pass_through: PassThrough,
     of_kubeconfig: Callable[[], Iterable[Certificate]],
 ) -> Callable[[], list[Certificate]]:
     """All that can be read at the moment: whoever uses the others tells of that."""
@@ -69,6 +71,7 @@ def certificates_of(
         "requestheader-client-ca": front_proxy.authority if front_proxy is not None else None,
         "kubelet-ca": kubelet.certificate_authority,
         "kubelet-client": kubelet.client_certificate,
+        "front-proxy-client": pass_through.client_certificate,
     }
 
     def read() -> list[Certificate]:

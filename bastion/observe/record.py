@@ -140,3 +140,12 @@ class Record(msgspec.Struct, eq=False):
 
     def end_stage(self) -> None:
         self.stages[self._stage] = _clock() - self._stage_began
+
+
+def begun_of(record: Record) -> Record:
+    """What is on record of each request with the same plan."""
+    begun = Record(record.method, record.path, record.client, "")
+    begun.agent, begun.host, begun.info = record.agent, record.host, record.info
+    begun.user, begun.acting_as = record.user, record.acting_as
+    begun.repeated = Repeated()
+    return begun

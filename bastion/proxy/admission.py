@@ -28,6 +28,7 @@ from bastion.observe.record import Record
 from bastion.proxy.credentials import CredentialReader
 from bastion.proxy.exchange import Request
 from bastion.proxy.guard import Guard, asker_of
+from bastion.proxy.picking import picked, with_pod
 from bastion.runtime.turns import Key
 
 
@@ -36,7 +37,8 @@ class Admitted(msgspec.Struct, frozen=True, gc=False):
 
     `acting_as` is `user`, or the user impersonated.  `questions` are those that were answered with yes: a
     long exchange is asked about exactly these again.  `asker` is whose share of what all share the request
-    takes; `upgrade` is None for an ordinary request.
+    takes; `upgrade` is None for an ordinary request.  `pod`: the one of a service that is to serve it, empty
+    for any.
     """
 
     info: RequestInfo
@@ -46,6 +48,7 @@ class Admitted(msgspec.Struct, frozen=True, gc=False):
     questions: Sequence[Question]
     asker: Key
     upgrade: UpgradeRequest | None = None
+    pod: str = ""
 
 
 class Admission:
@@ -102,7 +105,8 @@ class Admission:
         asker = asker_of(user, client)
         self._guard.check_place(asker, tunnel=upgrade is not None)
         with record.stage("authorization"):
-            required = self._required(info.attributes, upgrade)
+            pod = picked(info, request.fields)
+            required = with_pod(self._required(info.attributes, upgrade), pod)
             assumed = await self._impersonator.impersonate(user, request.fields, required, asker)
             record.acting_as = acting_as = user if assumed is None else assumed.user
             questions = [] if assumed is None else [*assumed.questions]
@@ -111,7 +115,7 @@ class Admission:
                 if not decision.allowed:
                     raise forbidden(acting_as.name, attributes, decision.reason)
                 questions.append((acting_as, attributes))
-        return Admitted(info, credentials, user, acting_as, questions, asker, upgrade=upgrade)
+        return Admitted(info, credentials, user, acting_as, questions, asker, upgrade=upgrade, pod=pod)
 
     async def _decision(self, user: User, attributes: Attributes, asker: Key, record: Record) -> Decision:
         """Raises StatusError where there is none."""

@@ -15,6 +15,7 @@ from bastion.balance.pool import Balancer
 from bastion.message.answers import Policy
 from bastion.network.connections import ConnectionPool
 from bastion.network.http1.connection import Connection
+from bastion.network.transport import Transport
 from bastion.observe.observer import Observer
 from bastion.proxy.admission import Admitted
 from bastion.proxy.envelope import backend_lines, head_of
@@ -26,7 +27,6 @@ from bastion.proxy.retry import UNAVAILABLE
 from bastion.proxy.router import Route, Router
 from bastion.proxy.streams import Streams, UnderWay
 from bastion.runtime.limits import Shares
-from bastion.settings.sections import Timeouts
 
 
 class Direct(UnderWay, kw_only=True):
@@ -110,7 +110,7 @@ class DirectDelivery:
         balancer: Balancer,
         waiting: Shares,
         pool: ConnectionPool,
-        timeouts: Callable[[], Timeouts],
+        transport: Transport,
         streams: Streams,
         observer: Observer,
         policy: Policy,
@@ -129,7 +129,7 @@ class DirectDelivery:
         self.audit = observer.audit
         self.renewed = renewed
         self.responses = Responses(policy)
-        self._timeouts = timeouts
+        self._transport = transport
         self._router = router
         self._streams = streams
         self._policy = policy
@@ -149,7 +149,7 @@ class DirectDelivery:
             return False
         now = self._now()
         slot = self.balancer.choose(route, asker, now, client=plan.begun.client, resendable=True)
-        record = plan.record(exchange.audit_id)
+        record = plan.begun.again(exchange.audit_id, "upstream")
         if self.audit is not None:
             record.trail = exchange.trail = self.audit.again(record, plan.target, plan.audited)
         direct = Direct(
@@ -172,7 +172,7 @@ class DirectDelivery:
             return True
         direct.connection = connection
         record.endpoint = connection.place
-        connection.begin_directly(self._head(exchange, plan, route), direct, now, self._timeouts())
+        connection.begin_directly(self._head(exchange, plan, route), direct, now, self._transport.timeouts)
         return True
 
     def _head(self, exchange: Exchange, plan: Plan, route: Route) -> bytes:

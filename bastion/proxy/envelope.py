@@ -23,7 +23,7 @@ SECRETS = frozenset((b"authorization", b"cookie", b"sec-websocket-protocol"))
 class Envelope(msgspec.Struct, frozen=True, gc=False):
     """What the bastion itself decided about a request: where it came from, whose Authorization it carries,
     whether a browser may have shown its credential unasked, which of its headers are kept back, and whose
-    share of what all share it takes.
+    share of what all share it takes.  `cookie` is set with the response, empty for none.
     """
 
     forwarded: Forwarded
@@ -31,6 +31,7 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
     ambient: bool = True
     withheld: Callable[[bytes], bool] = asserts_identity
     asker: Key = (USER, "")
+    cookie: bytes = b""
 
     @property
     def owner(self) -> str:

@@ -110,6 +110,10 @@ class Exchange(Request, Protocol):
         """A 1xx response before the answer, if the client's HTTP version knows such."""
         ...
 
+    def line(self, name: bytes) -> bytes:
+        """The first with that name, in lower case, as it came; there is one, and some rule reads it."""
+        ...
+
     def start(
         self, status: int, reason: bytes, fields: list[Field], length: int | None, *, bodiless: bool = False
     ) -> None:

@@ -21,7 +21,7 @@ from bastion.proxy.envelope import Envelope, backend_lines, head_of, logs_in
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.retry import IDEMPOTENT, UNAVAILABLE
 from bastion.proxy.router import Route
-from bastion.proxy.sending import Begun, Sending, Ways
+from bastion.proxy.sending import Begun, Sending, Ways, wish_of
 from bastion.proxy.streams import UnderWay
 from bastion.proxy.turns import Turns
 from bastion.proxy.waiting import Place, Upload
@@ -76,7 +76,10 @@ class Forwarder:
             self._waiting.leave(route.key, asker)
             raise
         request = self._request(exchange, route, envelope, upload)
-        sending = Sending(self._ways, route, request, upload, asker, begun=begun, client=record.client)
+        wish = wish_of(route, exchange.fields)
+        sending = Sending(
+            self._ways, route, request, upload, asker, begun=begun, client=record.client, wish=wish
+        )
         try:
             try:
                 trip, answer = await sending.response(begun, record, under_way)
@@ -89,6 +92,7 @@ class Forwarder:
                     upload.place.leave()
             record.backend = True
             clean = False
+            envelope = self._ways.with_cookie(route, envelope, trip.endpoint, wish)
             try:
                 clean = await hand_on(exchange, answer, trip.endpoint, envelope, self._policy, self._turns)
                 if answer.status != 503 or UNAVAILABLE not in route.policy.retry_on:
@@ -149,7 +153,10 @@ def present_answer(
 
     forwarded = envelope.forwarded
     asked = RequestContext(exchange.method, exchange.fields, bool(forwarded.prefix), envelope.ambient)
-    return present(asked, answer.status, answer.fields, answer.length, mount, policy)
+    presented = present(asked, answer.status, answer.fields, answer.length, mount, policy)
+    if envelope.cookie:
+        presented.fields.append((b"set-cookie", b"Set-Cookie", envelope.cookie))
+    return presented
 
 
 async def hand_on(

@@ -17,12 +17,14 @@ from bastion.observe.observer import Observer
 from bastion.observe.record import Record
 from bastion.proxy.admission import Admission
 from bastion.proxy.direct import Direct
+from bastion.proxy.directcall import DirectCall
 from bastion.proxy.envelope import Envelope
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.forward import Forwarder
 from bastion.proxy.guard import Guard
 from bastion.proxy.origin import Origins
 from bastion.proxy.passthrough import PassThrough
+from bastion.proxy.pathmode import PathMode
 from bastion.proxy.plan import Plans
 from bastion.proxy.router import Route, Router
 from bastion.proxy.sending import Begun
@@ -49,10 +51,12 @@ class Gateway:
         withheld: Callable[[bytes], bool] = asserts_identity,
         plans: Plans | None = None,
         pass_through: PassThrough | None = None,
+        path_mode: PathMode | None = None,
     ) -> None:
         """`withheld`: which headers are kept from backends.  `pass_through` None: only targets are served.
 
-        `plans` remembers what was decided; None where nothing is remembered.
+        `plans` remembers what was decided; None where nothing is remembered.  `path_mode` None: pages opened
+        by path are shown as they are.
         """
         self._plans = plans
         self._admission = admission
@@ -66,6 +70,7 @@ class Gateway:
         self._sign_in = sign_in or NoSignIn()
         self._withheld = withheld
         self._pass_through = pass_through
+        self._path_mode = path_mode
 
     async def serve(self, exchange: Exchange) -> None:
         """Answers, whatever happens; raises nothing but CancelledError."""
@@ -74,8 +79,12 @@ class Gateway:
         self._observer.begin(record, exchange, self._origins.sources(exchange.client, exchange.fields))
         await self._recorded(exchange, client, record, self._serve(exchange, client, record))
 
-    async def go_on(self, direct: Direct) -> None:
+    async def go_on(self, direct: Direct | DirectCall) -> None:
         """With what was begun without a task, whose place is given back here."""
+        if isinstance(direct, DirectCall):
+            assert self._pass_through is not None
+            served = self._pass_through.go_on(direct)
+            return await self._recorded(direct.exchange, direct.plan.client, direct.record, served)
         direct.in_task = True
         assert direct.slot is not None
         exchange, plan, begun = direct.exchange, direct.plan, Begun(direct.slot, direct.connection)
@@ -88,6 +97,7 @@ class Gateway:
             )
         finally:
             self._guard.exchanges.leave(plan.asker)
+        return None
 
     async def _recorded(
         self, exchange: Exchange, client: str, record: Record, served: Coroutine[Any, Any, None]
@@ -141,8 +151,10 @@ class Gateway:
             return self._sign_in.turn_away(exchange)
         info = admitted.info
         assert isinstance(info, Proxied)  # whatever else is not admitted
+        if self._path_mode is not None and self._path_mode.answers(exchange, admitted, info):
+            return None
         with self._guard.place(admitted.asker, tunnel=admitted.upgrade is not None):
-            route = await self._router.route(info, admitted.asker)
+            route = await self._router.route(info, admitted.asker, admitted.pod)
             if admitted.upgrade is None and info.rest[:1] != b"/" and exchange.method in ("GET", "HEAD"):
                 return redirect_to_slash(exchange, info.prefix, info.rest)
             envelope = Envelope(

@@ -158,6 +158,10 @@ class OnBehalf:
         else:
             self._is_good(digest)
 
+    def is_good(self, authority: Authority) -> bool:
+        """Whether an API server accepted its token lately, or it has none."""
+        return not authority.digest or authority.digest in self._good
+
     def _is_good(self, digest: str) -> None:
         self._good[digest] = None
         self._good.move_to_end(digest)

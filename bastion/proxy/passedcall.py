@@ -9,9 +9,6 @@ from functools import partial
 import msgspec
 
 from bastion.http.fields import Field, values
-from bastion.kube.errors import error_of
-from bastion.kube.errorwords import API_SERVER_AWAY
-from bastion.kube.status import StatusError
 from bastion.message import upgrade
 from bastion.message.apicall import to_caller
 from bastion.message.frames import FrameCounter
@@ -24,15 +21,16 @@ from bastion.network.logins import binds_request
 from bastion.network.relay import Relay
 from bastion.network.transport import Request, RoundTrip, Transport
 from bastion.observe.record import Record
+from bastion.proxy.callerrors import SAFE, broken, none_ready, unreachable, wrong_switch
 from bastion.proxy.callhead import Withheld, call_head, trailer_lines
+from bastion.proxy.directcall import DirectCall
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.onbehalf import Authority
 from bastion.proxy.streams import STOPPING, UnderWay
 from bastion.proxy.tunnel import Tunnel
-from bastion.proxy.upstreams import Upstream, Upstreams
+from bastion.proxy.upstreams import Attempt, Upstream, Upstreams
 from bastion.runtime.deadlines import Deadlines
 
-SAFE = frozenset(("GET", "HEAD", "OPTIONS"))  # sent again where no response has begun
 MOST_SENT = 3  # times: what makes one API server break off may do so with each
 UNTIL_WHOLE = 2.0  # seconds for the rest of an event, when a watch is ended
 
@@ -82,7 +80,14 @@ class PassedCall:
         self._leave: Callable[[], None] | None = None
 
     async def serve(self, asked: UpgradeRequest | None) -> None:
-        response, trip = await self._ask(asked)
+        await self._pass_on(*await self._ask(self._request(asked), asked), asked)
+
+    async def go_on(self, direct: DirectCall) -> None:
+        """With what was sent without a task."""
+        self._leave = partial(direct.upstream.attempts.discard, direct)
+        await self._pass_on(*await self._ask(direct.request(), None, direct), None)
+
+    async def _pass_on(self, response: Response, trip: RoundTrip, asked: UpgradeRequest | None) -> None:
         self._record.backend = True
         self._ways.answered(self._authority, self._client, response.status)
         said = values(response.fields, b"audit-id")
@@ -129,18 +134,52 @@ class PassedCall:
 
     # --- asking
 
-    async def _ask(self, asked: UpgradeRequest | None) -> tuple[Response, RoundTrip]:
+    async def _ask(
+        self, request: Request, asked: UpgradeRequest | None, direct: DirectCall | None = None
+    ) -> tuple[Response, RoundTrip]:
         """Raises StatusError, NetworkError never."""
-        exchange, upstreams, transport = self._exchange, self._ways.upstreams, self._ways.transport
-        request = self._request(asked)
+        exchange = self._exchange
         tried: set[Upstream] = set()
         failure: NetworkError | None = None
         count, fresh = 0, asked is not None
+        attempt: Attempt
+        while True:
+            if direct is not None:
+                upstream, attempt = direct.upstream, direct
+                trip, direct = self._ways.transport.under_way(direct.connection, request), None
+            else:
+                upstream, trip, attempt = await self._send(request, tried, failure, fresh=fresh)
+            count += 1
+            try:
+                response = await trip.answer()
+            except NetworkError as error:
+                trip.close(clean=False)
+                self.over()
+                upstream.due.set()
+                if asked is not None or not self._may_resend(error, count):
+                    raise broken(error, exchange.method) from error
+                failure, fresh = error, True
+                if not trip.reused:
+                    tried.add(upstream)
+                continue
+            except BaseException:
+                trip.close(clean=False)
+                raise
+            attempt.answered = True
+            if response.status >= 500:  # its word is the caller's, and a reason to look
+                upstream.due.set()
+            return response, trip
+
+    async def _send(
+        self, request: Request, tried: set[Upstream], failure: NetworkError | None, *, fresh: bool
+    ) -> tuple[Upstream, RoundTrip, Attempt]:
+        """To one that was not tried.  Raises StatusError."""
+        upstreams, transport = self._ways.upstreams, self._ways.transport
         while True:
             upstream = upstreams.choose(self._authority.asker[1], tried)
             if upstream is None:
-                raise _unreachable(failure) if failure is not None else _none_ready()
-            endpoint = upstream.at.endpoint(self._authority.identity)
+                raise unreachable(failure) if failure is not None else none_ready()
+            endpoint = upstream.endpoint(self._authority.identity)
             self._record.endpoint = str(endpoint)
             try:
                 kept = None if fresh else transport.kept(endpoint, request)
@@ -153,26 +192,7 @@ class PassedCall:
             attempt = upstream.enter(trip)
             self._leave = partial(upstream.attempts.discard, attempt)
             trip.send()
-            count += 1
-            try:
-                response = await trip.answer()
-            except NetworkError as error:
-                trip.close(clean=False)
-                self.over()
-                upstream.due.set()
-                if asked is not None or not self._may_resend(error, count):
-                    raise _broken(error, exchange.method) from error
-                failure, fresh = error, True
-                if not trip.reused:
-                    tried.add(upstream)
-                continue
-            except BaseException:
-                trip.close(clean=False)
-                raise
-            attempt.answered = True
-            if response.status >= 500:  # its word is the caller's, and a reason to look
-                upstream.due.set()
-            return response, trip
+            return upstream, trip, attempt
 
     def _may_resend(self, error: NetworkError, count: int) -> bool:
         """`count`: how often it was sent.  An idempotent PUT or DELETE may find that it was done already."""
@@ -238,9 +258,7 @@ class PassedCall:
     async def _switch(self, asked: UpgradeRequest, response: Response, trip: RoundTrip) -> None:
         try:
             if not upgrade.accepts(asked, response.fields):
-                raise error_of(
-                    API_SERVER_AWAY, "the API server switched to a protocol that was not asked for"
-                )
+                raise wrong_switch()
             client = self._exchange.hijack(
                 response.reason, [*to_caller(response.fields), *upgrade.answer_fields(asked)]
             )
@@ -257,22 +275,3 @@ class PassedCall:
         finally:
             relay.end("cancelled")
             self._record.stream_in, self._record.stream_out = relay.client.received, relay.backend.received
-
-
-def _none_ready() -> StatusError:
-    return error_of(API_SERVER_AWAY, "no API server is ready; try again shortly", retry_after=1)
-
-
-def _unreachable(error: NetworkError) -> StatusError:
-    """Nothing was sent: client-go repeats any call that is answered so."""
-    return error_of(API_SERVER_AWAY, f"no API server could be reached: {error}", retry_after=1)
-
-
-def _broken(error: NetworkError, method: str) -> StatusError:
-    """It was sent, and what became of it is not known: Retry-After would have client-go send a POST twice."""
-    if isinstance(error, UpstreamTimeout):
-        return error_of(API_SERVER_AWAY, f"the API server did not answer in time: {error}", code=504)
-    if isinstance(error, DialError) or method in SAFE:
-        return error_of(API_SERVER_AWAY, f"the API server broke off: {error}", retry_after=1)
-    message = f"the API server broke off, and may have done what was asked: {error}"
-    return error_of(API_SERVER_AWAY, message, code=502)

@@ -7,7 +7,8 @@ whether the user may; the bastion limits and records.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from bastion.kube.aliases import request_info
 from bastion.kube.hostname import HostNames
@@ -18,26 +19,23 @@ from bastion.message.upgrade import UpgradeRequest, asked_upgrade
 from bastion.network.transport import Transport
 from bastion.observe.record import Record
 from bastion.proxy.admission import Admitted
+from bastion.proxy.callplan import plan_of
+from bastion.proxy.directcall import TO_API_SERVER, DirectCall
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.guard import Guard
 from bastion.proxy.onbehalf import OnBehalf
 from bastion.proxy.passedcall import PassedCall, Ways
-from bastion.proxy.streams import STOPPING, Streams
+from bastion.proxy.plan import Plans
+from bastion.proxy.streams import STOPPING, Streams, UnderWay
 from bastion.proxy.upstreams import Upstreams
 from bastion.runtime.deadlines import Deadlines
 
 
-class ToApiServer:
-    """Where it goes, in the words of `streams`: to no pod and no node."""
-
-    to_node = False
-
-
-_TO_API_SERVER = ToApiServer()
-
-
 class PassThrough:
-    """`hosts`: those on which everything is an application's; `idle` in seconds, of a tunnel."""
+    """`hosts`: those on which everything is an application's; `idle` in seconds, of a tunnel.
+
+    `plans` remembers what was decided; None where nothing is remembered.
+    """
 
     def __init__(
         self,
@@ -51,11 +49,14 @@ class PassThrough:
         idle: float,
         hosts: HostNames | None = None,
         withheld: Callable[[bytes], bool] = asserts_identity,
+        plans: Plans | None = None,
     ) -> None:
         self._on_behalf = on_behalf
         self._guard = guard
         self._streams = streams
         self._hosts = hosts
+        self._plans = plans
+        self._now = asyncio.get_running_loop().time
         judges = {passed: withheld_from(withheld, impersonation=passed) for passed in (True, False)}
         self._ways = Ways(
             upstreams=upstreams,
@@ -83,6 +84,7 @@ class PassThrough:
         """Raises StatusError as long as the response has not begun; after that it aborts."""
         record.info = call
         asked = _asked_upgrade(exchange) if exchange.upgradable else None
+        generation = self._plans.generation() if self._plans is not None else 0
         with record.stage("authentication"):
             authority = await self._on_behalf.authority(
                 exchange,
@@ -94,6 +96,11 @@ class PassThrough:
         if record.trail is not None:
             # whose a token is may be known to the API server alone
             await (record.trail.received(unnamed=None) if authority.digest else record.trail.received())
+        if self._plans is not None and self._plans.came_before(exchange.key, authority.asker):
+            withheld, now = self._ways.withheld, self._now()
+            plan = plan_of(exchange, call, authority, record, withheld, now, generation=generation)
+            if plan is not None:
+                self._plans.keep(exchange.key, plan)
         with self._guard.place(authority.asker, tunnel=asked is not None):
             admitted = Admitted(
                 call,
@@ -104,21 +111,39 @@ class PassThrough:
                 authority.asker,
                 upgrade=asked,
             )
-            under_way = self._streams.begin(exchange, _TO_API_SERVER, admitted, record)
+            under_way = self._streams.begin(exchange, TO_API_SERVER, admitted, record)
             watching = call.attributes.verb == "watch"
             passed = PassedCall(self._ways, exchange, authority, client, record, under_way, watching=watching)
-            try:
-                with record.stage("upstream"):
-                    await passed.serve(asked)
-            except asyncio.CancelledError:
-                if not under_way.reason:
-                    raise
-                record.outcome = under_way.reason
-                await passed.conclude()
-            finally:
-                self._ways.watches.discard(under_way)
-                self._streams.over(under_way)
-                passed.over()
+            record.stage("upstream")
+            await self._carry_out(passed, passed.serve(asked), under_way)
+
+    async def go_on(self, direct: DirectCall) -> None:
+        """With what was begun without a task, whose place is given back here."""
+        direct.in_task = True
+        plan = direct.plan
+        passed = PassedCall(
+            self._ways, direct.exchange, plan.behalf, plan.client, direct.record, direct, watching=False
+        )
+        try:
+            await self._carry_out(passed, passed.go_on(direct), direct)
+        finally:
+            self._guard.exchanges.leave(plan.asker)
+
+    async def _carry_out(
+        self, passed: PassedCall, served: Coroutine[Any, Any, None], under_way: UnderWay
+    ) -> None:
+        try:
+            with under_way.record:
+                await served
+        except asyncio.CancelledError:
+            if not under_way.reason:
+                raise
+            under_way.record.outcome = under_way.reason
+            await passed.conclude()
+        finally:
+            self._ways.watches.discard(under_way)
+            self._streams.over(under_way)
+            passed.over()
 
 
 def _asked_upgrade(exchange: Exchange) -> UpgradeRequest | None:

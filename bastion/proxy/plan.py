@@ -21,8 +21,9 @@ from bastion.kube.attributes import Attributes
 from bastion.kube.requestinfo import Proxied
 from bastion.kube.user import User
 from bastion.message.lines import LineTable
-from bastion.observe.record import Record, Repeated
+from bastion.observe.record import Record, begun_of
 from bastion.proxy.admission import Admitted
+from bastion.proxy.callplan import CallPlan
 from bastion.proxy.envelope import BackendLines, Envelope, logs_in
 from bastion.proxy.exchange import Exchange, ResponseHead
 from bastion.proxy.retry import IDEMPOTENT
@@ -64,14 +65,11 @@ class Plan(msgspec.Struct):
     heads: dict[bytes, ResponseHead] = msgspec.field(default_factory=dict)
     audited: object = None
 
-    def record(self, audit_id: str) -> Record:
-        return self.begun.again(audit_id, "upstream")
-
 
 class KnownHead(msgspec.Struct, frozen=True):
     """A request's head that came before, byte for byte: its plan, and what passes of it, in one piece."""
 
-    plan: Plan
+    plan: Plan | CallPlan
     passed: tuple[bytes]
 
 
@@ -114,7 +112,7 @@ class Plans:
         self._wall = wall
         self._secret = secrets.token_bytes(32)
         self._keyed = hashlib.blake2b(key=self._secret, digest_size=32)
-        self._plans: FairTable[bytes, Plan] = FairTable(MOST)
+        self._plans: FairTable[bytes, Plan | CallPlan] = FairTable(MOST)
         self._came_before = came_before if came_before is not None else Once()
         self._heads: FairTable[bytes, KnownHead] = FairTable(MOST)
 
@@ -131,33 +129,30 @@ class Plans:
             return b""
         return hashlib.blake2b(told, key=self._secret, digest_size=32).digest()
 
-    def digest(self, peer: bytes, head: bytes) -> bytes:
-        """Of a whole head, as it came."""
-        if len(head) > LONGEST:
-            return b""
-        hashed = self._keyed.copy()
-        hashed.update(peer)
-        hashed.update(head)
-        return hashed.digest()
-
-    def known(self, key: bytes) -> Plan | None:
+    def known(self, key: bytes) -> Plan | CallPlan | None:
         plan = self._plans.get(key)
         if plan is None or self._holds(plan):
             return plan
         self._plans.forget(key)
         return None
 
-    def whole(self, digest: bytes) -> KnownHead | None:
+    def whole(self, peer: bytes, head: bytes) -> tuple[bytes, KnownHead | None]:
+        """(what it is kept by, what is known of it): `head` as it came."""
+        if len(head) > LONGEST:
+            return b"", None
+        hashed = self._keyed.copy()
+        hashed.update(peer + head)
+        digest = hashed.digest()
         known = self._heads.get(digest)
         if known is None or self._holds(known.plan):
-            return known
+            return digest, known
         self._heads.forget(digest)
-        return None
+        return digest, None
 
-    def keep_whole(self, digest: bytes, plan: Plan, passed: bytes) -> None:
+    def keep_whole(self, digest: bytes, plan: Plan | CallPlan, passed: bytes) -> None:
         self._heads.put(digest, KnownHead(plan, (passed,)), plan.asker)
 
-    def _holds(self, plan: Plan) -> bool:
+    def _holds(self, plan: Plan | CallPlan) -> bool:
         validity = plan.validity
         return (
             plan.generation == self._generation.number
@@ -192,7 +187,7 @@ class Plans:
             led=Led(info, target_of(info)),
             asker=admitted.asker,
             envelope=envelope,
-            begun=_begun(record),
+            begun=begun_of(record),
             method=exchange.method,
             target=exchange.target,
             authority=exchange.host,
@@ -203,6 +198,15 @@ class Plans:
             audited=record.trail.subject() if record.trail is not None else None,
         )
         self._plans.put(exchange.key, plan, admitted.asker)
+
+    def came_before(self, key: bytes, asker: Key) -> bool:
+        """Whether a plan for it is worth its cost."""
+        return bool(key) and self._came_before(key, asker)
+
+    def keep(self, key: bytes, plan: CallPlan) -> None:
+        """Of a call that is passed on."""
+        if plan.generation == self._generation.number:
+            self._plans.put(key, plan, plan.asker)
 
     def _validity(self, admitted: Admitted) -> Validity | None:
         """Until when all of it holds; None where some of it is not remembered elsewhere."""
@@ -221,19 +225,13 @@ class Plans:
         return len(self._plans)
 
 
-def _begun(record: Record) -> Record:
-    """What is on record of each request with the same plan."""
-    begun = Record(record.method, record.path, record.client, "")
-    begun.agent, begun.host, begun.info = record.agent, record.host, record.info
-    begun.user, begun.acting_as = record.user, record.acting_as
-    begun.repeated = Repeated()
-    return begun
-
-
 def _may_be_remembered(admitted: Admitted) -> bool:
     """Not where another identity was assumed, which stands on more; nor where a sealed cookie told the user,
     whose end is known to nothing else.
     """
     return (
-        admitted.upgrade is None and admitted.acting_as is admitted.user and not admitted.credentials.session
+        admitted.upgrade is None
+        and not admitted.pod
+        and admitted.acting_as is admitted.user
+        and not admitted.credentials.session
     )

@@ -6,18 +6,23 @@ as far as the owner of the service wants it and its budget for retries lasts.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
+from msgspec import structs
 
-from bastion.balance.group import Slot
+from bastion.balance.group import COOKIE, Slot
 from bastion.balance.pool import Balancer
+from bastion.http.fields import Field
+from bastion.kube.endpoint import Endpoint
+from bastion.message.cookies import ENDPOINT, own_cookie, set_endpoint
 from bastion.network.errors import NetworkError
 from bastion.network.http1.connection import Connection
 from bastion.network.http1.response import Response
 from bastion.network.transport import Request, RoundTrip, Transport
 from bastion.observe.record import Record
 from bastion.proxy.attempts import Attempts
+from bastion.proxy.envelope import Envelope
 from bastion.proxy.retry import IDEMPOTENT, MOST_SENDS, REASONS, UNAVAILABLE, is_stale
 from bastion.proxy.router import Route, Router
 from bastion.proxy.streams import UnderWay
@@ -41,6 +46,17 @@ class Ways(msgspec.Struct, frozen=True):
     router: Router
     balancer: Balancer
     now: Callable[[], float]
+
+    def with_cookie(self, route: Route, envelope: Envelope, endpoint: Endpoint, wish: bytes) -> Envelope:
+        """The client keeps its endpoint from here on; nothing is set where its cookie names it already."""
+        if route.policy.affinity != COOKIE or (token := self.balancer.token_of(endpoint)) == wish:
+            return envelope
+        return structs.replace(envelope, cookie=set_endpoint(token, envelope.forwarded.prefix))
+
+
+def wish_of(route: Route, fields: Iterable[Field]) -> bytes:
+    """The endpoint that the client's cookie names; empty for none."""
+    return own_cookie(fields, ENDPOINT) if route.policy.affinity == COOKIE else b""
 
 
 class Sending:

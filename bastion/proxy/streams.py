@@ -271,6 +271,15 @@ class Streams:
         self._end_at((True, address), NODE_GONE)
         self._end_at((False, address), NODE_GONE)
 
+    def any_at(self, address: str) -> bool:
+        return (False, address) in self._long
+
+    def end_at(self, address: str, reason: str, those: Callable[[UnderWay], bool]) -> None:
+        """Those of the pods at an address."""
+        for under_way in list(self._long.get((False, address), ())):
+            if those(under_way):
+                under_way.end(reason, revoked=False)
+
     def _end_at(self, place: Place, reason: str) -> None:
         for under_way in list(self._long.get(place, ())):
             under_way.end(reason, revoked=False)

@@ -27,7 +27,7 @@ from bastion.proxy.envelope import Envelope, backend_lines, head_of
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.forward import hand_on, present_answer, timeouts_of, unreachable
 from bastion.proxy.router import Route
-from bastion.proxy.sending import Ways
+from bastion.proxy.sending import Ways, wish_of
 from bastion.proxy.streams import UnderWay
 from bastion.proxy.turns import Turns
 from bastion.runtime.deadlines import Deadlines
@@ -85,7 +85,8 @@ class Tunneller:
         timeouts = timeouts_of(route.policy, self._ways.transport.timeouts)
         request = Request("GET", head, upgrade=True, timeouts=timeouts)
         ways = self._ways
-        slot = ways.balancer.choose(route, envelope.asker, ways.now(), client=record.client)
+        wish = wish_of(route, exchange.fields)
+        slot = ways.balancer.choose(route, envelope.asker, ways.now(), client=record.client, wish=wish)
         attempts = Attempts(
             route,
             ways.router,
@@ -102,6 +103,7 @@ class Tunneller:
                 answer = await self._answered(trip, attempts.slot, envelope.asker)
             except NetworkError as error:
                 raise unreachable(error) from error
+            envelope = ways.with_cookie(route, envelope, trip.endpoint, wish)
             await self._serve(exchange, asked, envelope, record, under_way, (trip, answer))
         finally:
             ways.balancer.leave(attempts.slot)

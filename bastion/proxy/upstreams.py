@@ -12,7 +12,7 @@ import hashlib
 import logging
 import random
 from collections.abc import Callable, Collection
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -49,8 +49,16 @@ class Address(NamedTuple):
         return str(Endpoint(self.address, self.port))
 
 
-class Attempt(msgspec.Struct, eq=False):
+class Attempt(Protocol):
     """A call under way at a server; `answered` once its response has begun."""
+
+    answered: bool
+
+    def cut(self) -> None: ...
+
+
+class TripAttempt(msgspec.Struct, eq=False):
+    """One by a task."""
 
     trip: RoundTrip
     answered: bool = False
@@ -69,9 +77,18 @@ class Upstream:
         self.dialling: set[asyncio.Timeout] = set()
         self.leaving = False  # no longer one of the cluster's
         self.due = asyncio.Event()  # the next probe
+        self._endpoints: dict[str, Endpoint] = {}
+
+    def endpoint(self, identity: str) -> Endpoint:
+        """For connections of one identity."""
+        try:
+            return self._endpoints[identity]
+        except KeyError:
+            endpoint = self._endpoints[identity] = self.at.endpoint(identity)
+            return endpoint
 
     def enter(self, trip: RoundTrip) -> Attempt:
-        attempt = Attempt(trip)
+        attempt = TripAttempt(trip)
         self.attempts.add(attempt)
         return attempt
 

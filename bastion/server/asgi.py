@@ -133,6 +133,9 @@ class AsgiResponse:
     def interim(self, status: int, reason: bytes, fields: list[Field]) -> None:
         """ASGI has no way to say so."""
 
+    def line(self, name: bytes) -> bytes:
+        raise AssertionError("nothing of it is remembered")
+
     def flush(self) -> None:
         """What is written goes out in `drain`."""
 

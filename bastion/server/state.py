@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 from bastion.kube.status import StatusError
 from bastion.message.person import ErrorFacts, ErrorPage
 from bastion.observe.auditids import AuditIds
+from bastion.proxy.callplan import CallPlan
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.plan import Plan, Plans
 from bastion.runtime.deadlines import Deadlines
@@ -54,7 +55,7 @@ class Remembering:
     """`begin` carries out a plan without a task, or returns False; `go_on` is for one that a task has now."""
 
     plans: Plans
-    begin: Callable[[Exchange, Plan], bool]
+    begin: Callable[[Exchange, Plan | CallPlan], bool]
     go_on: Callable[[Any], Awaitable[None]]
 
 

@@ -24,7 +24,7 @@ def write_status(exchange: Exchange, error: StatusError, pages: Pages | None = N
     if exchange.trail is not None:
         exchange.trail.refused(error)
     if pages is not None and is_person(exchange.method, exchange.fields):
-        page = pages(facts_of(error, exchange.audit_id))
+        page = pages(facts_of(error, exchange))
         fields, body = [*page.fields, *own_fields(error)], page.body
     else:
         fields, body = status_fields(error, exchange.fields), error.body()

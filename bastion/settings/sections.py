@@ -167,6 +167,13 @@ class StreamLimits:
     max_duration: float = option(
         "stream-max-duration", DURATION, 43200.0, "the longest a stream lives; 0 for no limit"
     )
+    endpoint_drain: float = option(
+        "endpoint-drain-timeout",
+        DURATION,
+        30.0,
+        "how long streams to an endpoint that terminates may go on; an annotation says it for a Service",
+        reloadable=True,
+    )
     drain: float = option("stream-drain", DURATION, 60.0, "how long streams may go on after SIGTERM")
     require_create: frozenset[str] = option(
         "upgrade-require-create",

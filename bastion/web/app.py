@@ -29,6 +29,7 @@ from bastion.web.assets import add_assets
 from bastion.web.guarded import guarding
 from bastion.web.handoff import add_handoff
 from bastion.web.login import add_sign_in
+from bastion.web.ownpaths import with_own_paths
 from bastion.web.proxied import ERROR_ANSWER, with_proxied_paths
 from bastion.web.site import Site, add_site
 from bastion.web.visit import Desk
@@ -76,7 +77,7 @@ class Api(FastAPI):
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
-            self.openapi_schema = with_proxied_paths(super().openapi())
+            self.openapi_schema = with_proxied_paths(with_own_paths(super().openapi()))
         return self.openapi_schema
 
     def setup(self) -> None:

@@ -10,6 +10,7 @@ from bastion.authz.cached import CachedAuthorizer
 from bastion.network.dial import Dialer
 from bastion.network.transport import Transport
 from bastion.observe import logs
+from bastion.proxy.drain import Drains
 from bastion.proxy.forward import Forwarder
 from bastion.proxy.guard import Guard
 from bastion.runtime.limits import Rate, Shares
@@ -30,6 +31,7 @@ class Adjustable:
     door: Door
     waiting: Shares
     forwarder: Forwarder
+    drains: Drains
     lookups: Rate
     authenticator: CachedAuthenticator
     authorizer: CachedAuthorizer
@@ -44,6 +46,7 @@ class Adjustable:
         self.door.limit(config.limits.connections_per_address)
         self.waiting.most = config.limits.waiting_per_target
         self.forwarder.max_body = config.limits.body_size
+        self.drains.timeout = config.streams.endpoint_drain
         self.lookups.per_second = self.lookups.burst = config.limits.lookup_qps
         self.authenticator.ttl = config.cache.authentication_ttl
         self.authorizer.lifetimes = config.cache

@@ -7,6 +7,7 @@ import random
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+from bastion.balance.cookie import tokens
 from bastion.balance.families import Families
 from bastion.balance.pool import Balancer
 from bastion.message.answers import Policy
@@ -15,6 +16,7 @@ from bastion.network.dial import Dialer
 from bastion.network.tls.contexts import ClientTLS
 from bastion.network.transport import Transport
 from bastion.proxy.forward import Forwarder
+from bastion.proxy.revival import Revival
 from bastion.proxy.router import Router
 from bastion.proxy.sending import Ways
 from bastion.proxy.tunnel import Tunneller
@@ -26,6 +28,7 @@ from bastion.runtime.validity import Generation
 from bastion.settings.config import Config
 from bastion.wiring.background import in_background
 from bastion.wiring.cluster import Cluster
+from bastion.wiring.signin import session_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +62,12 @@ def open_backends(
     cluster.catalog.listeners.address_left.append(pool.address_left)
     cluster.catalog.listeners.endpoint_left.append(pool.endpoint_left)
     transport = Transport(pool, config.timeouts)
-    turns, balancer = Turns(), Balancer(random.randrange)
+    turns, balancer = Turns(), Balancer(random.randrange, token_of=tokens(session_key(config.browsers)))
     router = _router(cluster, turns)
-    ways = Ways(transport, router, balancer, asyncio.get_running_loop().time)
+    clock = asyncio.get_running_loop().time
+    ways = Ways(transport, router, balancer, clock)
+    balancer.revive = revival = Revival(pool, balancer.outliers, clock)
+    stack.callback(revival.close)
     presentation = Policy(config.browsers.rewrite_html, config.browsers.sandbox_pages)
     waiting = Shares(config.limits.waiting_per_target)
     return Backends(

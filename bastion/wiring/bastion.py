@@ -10,6 +10,7 @@ from typing import Any
 
 from bastion.network.connections import ConnectionPool
 from bastion.observe.expiry import Expiry
+from bastion.proxy.drain import Drains
 from bastion.proxy.origin import Origins
 from bastion.runtime.deadlines import Deadlines
 from bastion.runtime.follow import Followed
@@ -23,9 +24,9 @@ from bastion.wiring.access import open_access
 from bastion.wiring.adjustable import Adjustable, nothing
 from bastion.wiring.backends import open_backends
 from bastion.wiring.cluster import Cluster, open_cluster
-from bastion.wiring.gateway import Parts, admission_of, credentials_of, long_exchanges
+from bastion.wiring.gateway import Parts, admission_of, credentials_of, long_exchanges, plans_of
 from bastion.wiring.measuring import Sources, sources
-from bastion.wiring.observing import open_observing
+from bastion.wiring.observing import Observing, open_observing
 from bastion.wiring.passthrough import Ground, open_pass_through
 from bastion.wiring.probing import open_probing
 from bastion.wiring.serving import OwnPages, Serving, open_files, serving
@@ -84,8 +85,9 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         )
         long = long_exchanges(config.streams, cluster, access, observing.observer, deadlines)
         credentials = credentials_of(access, browsers, origins)
+        plans = plans_of(config, access, generation)
         ground = Ground(cluster, access, browsers, origins, observing.observer, deadlines)
-        passing = await open_pass_through(config, ground, stack) if config.pass_through.enabled else None
+        passing = await open_pass_through(config, ground, plans, stack)
         parts = Parts(
             passing=passing,
             access=access,
@@ -97,7 +99,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             version=lambda: cluster.client.get("/version", {}, BACKGROUND),
             origins=origins,
             observer=observing.observer,
-            generation=generation,
+            plans=plans,
         )
         probing = await open_probing(config, cluster, parts, stack)
         around = Around(config, cluster, parts, observing, probing, lambda: served.state.statistics())
@@ -112,18 +114,23 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             cluster=cluster,
             pool=backends.pool,
             expiry=observing.expiry,
-            followed=(
-                backends.tls.kubelet,
-                probing.modules.followed,
-                *access.authenticators.followed,
-                *observing.auditing.followed,
-                *(passing.followed if passing is not None else ()),
-            ),
-            adjust=_adjustable(cluster, parts, served),
+            followed=_followed(parts, observing, probing.modules.followed),
+            adjust=_adjustable(cluster, parts, served, long.drains),
         )
 
 
-def _adjustable(cluster: Cluster, parts: Parts, served: Serving) -> Adjustable:
+def _followed(parts: Parts, observing: Observing, modules: Followed[Any]) -> tuple[Followed[Any], ...]:
+    """All files that are read again when they change."""
+    return (
+        parts.backends.tls.kubelet,
+        modules,
+        *parts.access.authenticators.followed,
+        *observing.auditing.followed,
+        *(parts.passing.followed if parts.passing is not None else ()),
+    )
+
+
+def _adjustable(cluster: Cluster, parts: Parts, served: Serving, drains: Drains) -> Adjustable:
     """What takes the reloadable settings while it runs."""
     access, backends, passing = parts.access, parts.backends, parts.passing
     return Adjustable(
@@ -131,6 +138,7 @@ def _adjustable(cluster: Cluster, parts: Parts, served: Serving) -> Adjustable:
         door=served.door,
         waiting=backends.waiting,
         forwarder=backends.forwarder,
+        drains=drains,
         lookups=cluster.lookups,
         authenticator=access.authenticators.cache,
         authorizer=access.authorizer,

@@ -10,6 +10,7 @@ from typing import Any
 
 from bastion.authn.requestheader import FrontProxyHeaders
 from bastion.http.fields import field_of
+from bastion.http.ownpaths import PREFIX
 from bastion.message.identity import withholding
 from bastion.message.lines import request_lines
 from bastion.network.connections import ConnectionPool
@@ -19,10 +20,13 @@ from bastion.proxy.access import StreamAccess
 from bastion.proxy.admission import Admission
 from bastion.proxy.credentials import CredentialReader
 from bastion.proxy.direct import DirectDelivery
+from bastion.proxy.directcall import DirectCalls
+from bastion.proxy.drain import Drains
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.gateway import Gateway
 from bastion.proxy.origin import Origins
 from bastion.proxy.passthrough import PassThrough
+from bastion.proxy.pathmode import PathMode
 from bastion.proxy.plan import Plans
 from bastion.proxy.recheck import Recheck
 from bastion.proxy.streams import Streams
@@ -32,6 +36,7 @@ from bastion.runtime.follow import Followed
 from bastion.runtime.validity import Generation
 from bastion.settings.config import Config
 from bastion.settings.sections import StreamLimits
+from bastion.web.errorpage import path_pages
 from bastion.wiring.access import Access
 from bastion.wiring.backends import Backends
 from bastion.wiring.cluster import Cluster
@@ -40,10 +45,13 @@ from bastion.wiring.signin import SigningIn
 
 @dataclass(frozen=True, slots=True)
 class LongExchanges:
-    """`streams` are the long exchanges; `recheck` asks again whether they are still allowed."""
+    """`streams` are the long exchanges; `recheck` asks again whether they are still allowed; `drains` ends
+    those to endpoints that terminate.
+    """
 
     streams: Streams
     recheck: Recheck
+    drains: Drains
 
 
 def long_exchanges(
@@ -57,7 +65,10 @@ def long_exchanges(
     streams = Streams(deadlines, settings, stream_access.watch, tell)
     cluster.catalog.listeners.address_gone.append(streams.address_gone)
     cluster.catalog.listeners.node_gone.append(streams.node_gone)
-    return LongExchanges(streams, recheck)
+    later = asyncio.get_running_loop().call_later
+    drains = Drains(cluster.catalog, streams, settings.endpoint_drain, later)
+    cluster.catalog.listeners.endpoint_ends.append(drains.begin)
+    return LongExchanges(streams, recheck, drains)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +76,7 @@ class Passing:
     """On to the API servers; `streams` are the long exchanges among these."""
 
     pass_through: PassThrough
+    calls: DirectCalls | None
     streams: Streams
     upstreams: Upstreams
     pool: ConnectionPool
@@ -74,7 +86,9 @@ class Passing:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the gateway is made of; `passing` None: only targets are served; `version`: the cluster's."""
+    """What the gateway is made of; `passing` None: only targets are served; `version`: the cluster's; `plans`
+    None: nothing is remembered.
+    """
 
     access: Access
     backends: Backends
@@ -83,13 +97,13 @@ class Parts:
     admission: Admission
     origins: Origins
     observer: Observer
-    generation: Generation
     credentials: CredentialReader
     version: Callable[[], Awaitable[bytes]]
+    plans: Plans | None
     passing: Passing | None = None
 
 
-def gateway_of(config: Config, parts: Parts, plans: Plans | None) -> Gateway:
+def gateway_of(config: Config, parts: Parts) -> Gateway:
     access, backends = parts.access, parts.backends
     return Gateway(
         admission=parts.admission,
@@ -103,15 +117,23 @@ def gateway_of(config: Config, parts: Parts, plans: Plans | None) -> Gateway:
         sign_in=parts.browsers.sign_in,
         withheld=withheld_of(access.authenticators.headers, config.serving.allow_request_headers),
         pass_through=parts.passing.pass_through if parts.passing is not None else None,
-        plans=plans,
+        plans=parts.plans,
+        path_mode=_path_mode(config, parts),
     )
 
 
-def plans_of(config: Config, parts: Parts) -> Plans | None:
+def _path_mode(config: Config, parts: Parts) -> PathMode | None:
+    browsers = config.browsers
+    if not (browsers.explain_paths and browsers.sandbox_pages and browsers.sign_in):
+        return None
+    root = "" if parts.passing is None else PREFIX.decode()
+    return PathMode(parts.browsers.hosts, browsers.public_url, path_pages(root))
+
+
+def plans_of(config: Config, access: Access, generation: Generation) -> Plans | None:
     """None where nothing is remembered."""
     if not config.serving.remember_requests:
         return None
-    access = parts.access
     headers = access.authenticators.headers
     lines = request_lines(
         field_of,
@@ -119,7 +141,7 @@ def plans_of(config: Config, parts: Parts) -> Plans | None:
         *(headers.names() if headers is not None else ()),
     )
     now = asyncio.get_running_loop().time
-    return Plans(lines, access.authenticators.known, access.authorizer.known, parts.generation, now)
+    return Plans(lines, access.authenticators.known, access.authorizer.known, generation, now)
 
 
 def direct_of(parts: Parts, crowded: Callable[[], bool]) -> DirectDelivery:
@@ -130,7 +152,7 @@ def direct_of(parts: Parts, crowded: Callable[[], bool]) -> DirectDelivery:
         balancer=backends.balancer,
         waiting=backends.waiting,
         pool=backends.pool,
-        timeouts=lambda: backends.transport.timeouts,
+        transport=backends.transport,
         streams=parts.streams,
         observer=parts.observer,
         policy=backends.presentation,

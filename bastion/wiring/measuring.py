@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from bastion.balance.pool import Balancer
 from bastion.cluster.rights import Right
 from bastion.cluster.standing import Standing
 from bastion.discovery.catalog import Catalog
@@ -49,6 +50,7 @@ def sources(of: Sources) -> list[Source]:
         numbers(of.long.recheck.statistics, RECHECK),
         numbers(of.backends.balancer.outliers.statistics, OUTLIERS),
         numbers(of.backends.pool.statistics, POOL),
+        balanced(of.backends.balancer),
         numbers(cluster.client.statistics, CLIENT),
         numbers(observing.log.statistics, ACCESS_LOG),
         observing.auditing.counts.families,
@@ -130,6 +132,31 @@ def numbers(statistics: Callable[[], object], table: Sequence[Number]) -> Source
         now = statistics()
         return [
             one.family(f"bastion_{one.name}", one.help, (), {(): getattr(now, one.field)}) for one in table
+        ]
+
+    return families
+
+
+def balanced(balancer: Balancer) -> Source:
+    names = ("namespace", "service", "port")
+    table = (
+        ("service_requests", "Requests to a service port.", "requests"),
+        ("service_retries", "Requests that were sent to another endpoint of it.", "retries"),
+        ("service_ejections", "Endpoints of it that were taken out because they failed.", "ejections"),
+    )
+    states = ("serving", "ejected", "ill")
+
+    def families() -> list[Family]:
+        now = {(ns, name, str(port)): one for one in balancer.statistics() for _, ns, name, port in [one.key]}
+        counts = [
+            counter(f"bastion_{name}", help, names, {key: getattr(one, field) for key, one in now.items()})
+            for name, help, field in table
+        ]
+        endpoints = {(*key, state): getattr(one, state) for key, one in now.items() for state in states}
+        help = "Endpoints of a service port that was used lately, by state."
+        return [
+            *counts,
+            gauge("bastion_service_endpoints", help, (*names, "state"), endpoints, Together.MOST),
         ]
 
     return families

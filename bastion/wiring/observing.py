@@ -51,7 +51,11 @@ async def open_observing(
     requests, sign_ins = Requests(config.observing.metrics_targets), SignIns(time.monotonic)
     recent = Recent()
     certificates = certificates_of(
-        config.serving, config.authentication, config.kubelet, lambda: access.certificates
+        config.serving,
+        config.authentication,
+        config.kubelet,
+        config.pass_through,
+        lambda: access.certificates,
     )
     expiry = Expiry(certificates)
     in_background(stack, expiry.keep(), "the expiry of certificates")

@@ -26,11 +26,13 @@ from bastion.observe.observer import Observer
 from bastion.observe.record import Record
 from bastion.proxy.access import StreamAccess
 from bastion.proxy.admission import Admitted
+from bastion.proxy.directcall import DirectCalls
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.guard import Failures
 from bastion.proxy.onbehalf import FRONT_PROXY, NOBODY, OWN, Knowledge, OnBehalf
 from bastion.proxy.origin import Origins
 from bastion.proxy.passthrough import PassThrough
+from bastion.proxy.plan import Plans
 from bastion.proxy.probing import Prober
 from bastion.proxy.recheck import Recheck
 from bastion.proxy.streams import Streams
@@ -64,8 +66,12 @@ class Ground(NamedTuple):
     deadlines: Deadlines
 
 
-async def open_pass_through(config: Config, ground: Ground, stack: AsyncExitStack) -> Passing:
-    """Raises StartError."""
+async def open_pass_through(
+    config: Config, ground: Ground, plans: Plans | None, stack: AsyncExitStack
+) -> Passing | None:
+    """None where only targets are served.  Raises StartError."""
+    if not config.pass_through.enabled:
+        return None
     settings, cluster = config.pass_through, ground.cluster
     if settings.identity == IMPERSONATE and cluster.access.impersonation:
         raise StartError(
@@ -96,19 +102,56 @@ async def open_pass_through(config: Config, ground: Ground, stack: AsyncExitStac
         failures.per_second = changed.limits.authentication_failure_qps
         failures.burst = changed.limits.authentication_failure_burst
 
-    headers = ground.access.authenticators.headers
-    pass_through = PassThrough(
-        on_behalf=_on_behalf(settings, ground, failures),
-        guard=ground.access.guard,
-        upstreams=upstreams,
-        transport=transport,
+    ways = _Ways(upstreams, pool, transport, streams)
+    pass_through, calls = _passing(config, ground, ways, failures, plans)
+    return Passing(
+        pass_through=pass_through,
+        calls=calls,
         streams=streams,
+        upstreams=upstreams,
+        pool=pool,
+        adjust=adjust,
+        followed=(pair,) if pair is not None else (),
+    )
+
+
+class _Ways(NamedTuple):
+    """To the API servers; `streams` are the long exchanges."""
+
+    upstreams: Upstreams
+    pool: ConnectionPool
+    transport: Transport
+    streams: Streams
+
+
+def _passing(
+    config: Config, ground: Ground, ways: _Ways, failures: Failures, plans: Plans | None
+) -> tuple[PassThrough, DirectCalls | None]:
+    """The second carries out what is remembered, where anything is."""
+    guard, on_behalf = ground.access.guard, _on_behalf(config.pass_through, ground, failures)
+    pass_through = PassThrough(
+        on_behalf=on_behalf,
+        guard=guard,
+        upstreams=ways.upstreams,
+        transport=ways.transport,
+        streams=ways.streams,
         deadlines=ground.deadlines,
         idle=config.streams.idle_timeout,
         hosts=ground.browsers.hosts,
-        withheld=withheld_of(headers, ()),
+        withheld=withheld_of(ground.access.authenticators.headers, config.serving.allow_request_headers),
+        plans=plans,
     )
-    return Passing(pass_through, streams, upstreams, pool, adjust, (pair,) if pair is not None else ())
+    if plans is None:
+        return pass_through, None
+    return pass_through, DirectCalls(
+        on_behalf=on_behalf,
+        guard=guard,
+        upstreams=ways.upstreams,
+        pool=ways.pool,
+        timeouts=lambda: ways.transport.timeouts,
+        streams=ways.streams,
+        observer=ground.observer,
+    )
 
 
 def _on_behalf(settings: Settings, ground: Ground, failures: Failures) -> OnBehalf:

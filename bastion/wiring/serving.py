@@ -9,11 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from bastion.http.ownpaths import LOGIN, PREFIX
+from bastion.http.ownpaths import PREFIX
 from bastion.probe.service import Probing
+from bastion.proxy.callplan import CallPlan
+from bastion.proxy.exchange import Exchange
 from bastion.proxy.gateway import Gateway
 from bastion.proxy.nonresource import NonResource
-from bastion.proxy.plan import Plans
+from bastion.proxy.plan import Plan
 from bastion.proxy.selfreviews import SelfReviews
 from bastion.runtime.deadlines import Deadlines
 from bastion.server.app import App
@@ -24,7 +26,7 @@ from bastion.settings.config import Config
 from bastion.web.app import create_app
 from bastion.web.errorpage import error_pages
 from bastion.web.site import Site
-from bastion.wiring.gateway import Parts, direct_of, gateway_of, plans_of
+from bastion.wiring.gateway import Parts, direct_of, gateway_of
 from bastion.wiring.observing import Observing
 
 Check = Callable[[], str | None]
@@ -67,8 +69,7 @@ def serving(
     desk = parts.browsers.desk
     checks = {**own.readiness, "shutdown": lambda: "shutting down" if stopping.is_set() else None}
     web = create_app(checks, {"ping": lambda: None}, observing.renderer, desk, own.site)
-    plans = plans_of(config, parts)
-    gateway = gateway_of(config, parts, plans)
+    gateway = gateway_of(config, parts)
     app = App(
         gateway,
         web,
@@ -89,25 +90,31 @@ def serving(
         config.timeouts,
         partial(_end_all, parts),
         stopping=stopping,
-        error_page=error_pages(_login(config, parts)),
+        error_page=error_pages(_main(config, parts), signs_in=desk is not None),
         left=app.left,
-        remembering=_remembering(parts, plans, gateway, door),
+        remembering=_remembering(parts, gateway, door),
         end_watches=parts.passing.pass_through.end_watches if parts.passing is not None else nothing,
     )
     return Serving(app, state, ServerState(MetricsPort(web), deadlines, door), door, desk is not None)
 
 
-def _login(config: Config, parts: Parts) -> str:
-    """Where people sign in, from every host; empty where they cannot."""
-    if parts.browsers.desk is None:
-        return ""
-    return config.browsers.public_url + (LOGIN if parts.passing is None else PREFIX + LOGIN).decode()
+def _main(config: Config, parts: Parts) -> str:
+    """In front of the paths of our pages, from every host."""
+    return config.browsers.public_url + ("" if parts.passing is None else PREFIX.decode())
 
 
-def _remembering(parts: Parts, plans: Plans | None, gateway: Gateway, door: Door) -> Remembering | None:
-    if plans is None:
+def _remembering(parts: Parts, gateway: Gateway, door: Door) -> Remembering | None:
+    if parts.plans is None:
         return None
-    return Remembering(plans, direct_of(parts, door.is_crowded).begin, gateway.go_on)
+    direct = direct_of(parts, door.is_crowded)
+    calls = parts.passing.calls if parts.passing is not None else None
+
+    def begin(exchange: Exchange, plan: Plan | CallPlan) -> bool:
+        if isinstance(plan, CallPlan):
+            return calls is not None and not door.is_crowded() and calls.begin(exchange, plan)
+        return direct.begin(exchange, plan)
+
+    return Remembering(parts.plans, begin, gateway.go_on)
 
 
 def _self_reviews(parts: Parts) -> SelfReviews:

@@ -15,6 +15,7 @@ from bastion.server.door import room
 from bastion.server.state import ServerStatistics
 from bastion.settings.config import Config
 from bastion.web.addresses import Addresses
+from bastion.web.errorpage import error_pages
 from bastion.web.frame import LINKS, OPS, Frame
 from bastion.web.live.events import Changes, Events
 from bastion.web.openable.listing import REMEMBERED, Openable
@@ -123,7 +124,7 @@ def site_of(around: Around) -> Site:
     sessions = parts.browsers.desk.sessions if parts.browsers.desk is not None else None
     return Site(
         readers=Readers(_identification(parts), parts.origins, sessions, time.time),
-        refusals=Refusals(sessions, root, time.time),
+        refusals=Refusals(sessions, root, error_pages(root, signs_in=sessions is not None), time.time),
         portal=Portal(inventory, openable, frames, lambda: _progress(around.cluster), root),
         target=target,
         status=status,

@@ -48,6 +48,22 @@ PROXY = """
     {locations}
   }}"""
 
+FRONT = """
+  upstream api {{ server 127.0.0.1:{api}; keepalive 128; keepalive_requests 10000000; }}
+  server {{
+    listen 127.0.0.1:{port} ssl; ssl_certificate {ground.certificate}; ssl_certificate_key {ground.key};
+    client_max_body_size 0; proxy_request_buffering off; proxy_buffering off; proxy_http_version 1.1;
+    proxy_set_header Connection ""; proxy_set_header X-Forwarded-For $remote_addr;
+    proxy_ssl_verify on; proxy_ssl_trusted_certificate {ground.directory}/ca.crt; proxy_ssl_name localhost;
+    location / {{ proxy_pass https://api; }}
+  }}"""
+
+
+def front(ground: Ground, port: int, api: int) -> list[str]:
+    """The command of one in front of an API server.  Raises Unable."""
+    require("nginx", "nginx")
+    return _command(ground, "front", FRONT.format(ground=ground, port=port, api=api))
+
 
 def backend(ground: Ground, services: Sequence[Service]) -> list[str]:
     """The command.  The files it serves are holes: they cost no disk."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +12,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from bastion.observe.expiry import SAY_EVERY, Expiry, end_of
+from bastion.observe.expiry import SAY_EVERY, Expiry, certificates_of, end_of
 from bastion.runtime.certificates import Certificate
+from bastion.settings.authentication import Authentication
+from bastion.settings.passthrough import PassThrough
+from bastion.settings.sections import Serving
+from bastion.settings.targets import Kubelet
 
 NOW = 1_800_000_000.0
 DAY = 86400.0
@@ -51,6 +56,27 @@ def test_a_certificate_that_ends_within_a_month_is_a_warning(
     assert len(warnings) == (said is not None)
     if said:
         assert warnings[0].startswith(f"the serving certificate tls.crt (CN=web) {said}")
+
+
+def test_every_file_with_a_certificate_is_looked_at(tmp_path: Path) -> None:
+    """By what it is for, and one that cannot be read keeps none of the others from it."""
+    files = {name: tmp_path / name for name in ("serving", "kubelet-client", "front-proxy-client")}
+    for number, file in enumerate(files.values()):
+        file.write_bytes(certificate(file.name, NOW + number * DAY))
+    expiry = Expiry(
+        certificates_of(
+            Serving(tls_cert_file=files["serving"]),
+            Authentication(),
+            Kubelet(certificate_authority=tmp_path / "absent", client_certificate=files["kubelet-client"]),
+            PassThrough(client_certificate=files["front-proxy-client"]),
+            list,
+        ),
+        lambda: NOW,
+    )
+    expiry.look()
+    assert {name: end.at for name, end in expiry.ends.items()} == {
+        name: NOW + number * DAY for number, name in enumerate(files)
+    }
 
 
 def test_of_several_the_first_to_end_counts() -> None:

@@ -155,7 +155,7 @@ class House:
             balancer=balancer,
             waiting=waiting,
             pool=pool,
-            timeouts=lambda: transport.timeouts,
+            transport=transport,
             streams=streams,
             observer=observer,
             policy=Policy(),

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from bastion.kube.user import User
+from bastion.proxy.plan import Plan
 from bastion.server.http1.connection import Peer
 from tests import fakes
 from tests.fakes import Backend, ClockLoop, pass_time, run, until
@@ -224,6 +225,7 @@ def test_a_secret_is_written_from_each_request() -> None:
                 for head in backend.heads
             )
             (plan,) = h.plans._plans._values.values()
+            assert isinstance(plan, Plan)
             kept = repr((plan.lines, plan.admitted, plan.envelope, plan.begun, plan.heads, plan.target))
             assert "c2VjcmV0" not in kept and "hidden" not in kept
             assert plan.admitted.credentials.token is None

@@ -69,6 +69,16 @@ def test_it_is_written_once_for_all_who_ask() -> None:
     assert first.content == second.content
 
 
+def test_own_paths_are_there_in_both_forms() -> None:
+    paths = document()["paths"]
+    own = {path for path in paths if not path.startswith(("/api/", "/.bastion/"))}
+    assert {path.removeprefix("/.bastion") for path in paths if path.startswith("/.bastion/")} == own
+    assert {"/readyz", "/readyz/{check}", "/metrics", "/version", "/login", "/logout"} <= own
+    for path in own:
+        for method in METHODS & paths[path].keys():
+            assert paths["/.bastion" + path][method]["responses"] == paths[path][method]["responses"]
+
+
 def test_every_operation_has_a_name_of_its_own() -> None:
     names = [operation["operationId"] for _, _, operation in operations()]
     assert len(names) == len(set(names))

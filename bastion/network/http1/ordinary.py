@@ -14,7 +14,7 @@ from collections.abc import Hashable
 import msgspec
 
 from bastion.http.fields import Field, field_of
-from bastion.message.lines import response_lines
+from bastion.message.lines import LineTable, response_lines
 from bastion.network.http1.response import framing
 from bastion.runtime.remembered import FairTable
 
@@ -57,12 +57,15 @@ class Ordinary(msgspec.Struct, frozen=True, gc=False):
 class OrdinaryReader:
     """Not for a request with HEAD: its response has no body whatever it says."""
 
-    def __init__(self) -> None:
-        self._lines = response_lines(field_of)
+    def __init__(self, lines: LineTable | None = None) -> None:
+        """`lines`: what becomes of one."""
+        self._lines = lines if lines is not None else response_lines(field_of)
         self._beginnings: FairTable[tuple[bytes, ...], Beginning] = FairTable(MOST)
 
-    def read(self, data: bytes, owner: Hashable) -> Ordinary | None:
-        """None for what is to be read by the parser.  `owner`: in whose share new lines are kept."""
+    def read(self, data: bytes, owner: Hashable, noted: list[Field] | None = None) -> Ordinary | None:
+        """None for what is to be read by the parser.  `owner`: in whose share new lines are kept; `noted` as
+        in `LineTable.sort`.
+        """
         end = data.find(b"\r\n\r\n", 0, MAX_HEAD)
         if end < 0:
             return None
@@ -70,7 +73,7 @@ class OrdinaryReader:
         if len(lines) > MAX_FIELDS:
             return None
         try:
-            passed, deciding = self._lines.sort(lines, owner)
+            passed, deciding = self._lines.sort(lines, owner, noted)
             key = (status_line, *deciding)
             beginning = self._beginnings.get(key)
             if beginning is None:

@@ -87,8 +87,12 @@ class TLSLayer(asyncio.BufferedProtocol):
         records = self._records
         if records.ended:  # RFC 8446, 6.1: what follows close_notify is ignored
             return
+        if records.ready and nbytes <= SLICE:
+            records.incoming.write(wire[:nbytes])
+            self._read()
+            return
         for at in range(0, nbytes, SLICE):
-            records.feed(wire[at : min(at + SLICE, nbytes)])
+            records.incoming.write(wire[at : min(at + SLICE, nbytes)])
             if not records.ready:
                 self._handshake()
             if records.ready:
@@ -155,7 +159,8 @@ class TLSLayer(asyncio.BufferedProtocol):
     def _read(self) -> None:
         records = self._records
         data, failure = records.read(self._buffers.clear)
-        self._flush()  # a key update, an alert
+        if records.pending:
+            self._flush()  # a key update, an alert
         if data and not self._closing:
             self._application.data_received(data)
         if failure is not None:
@@ -240,9 +245,8 @@ class TLSLayer(asyncio.BufferedProtocol):
     # --- the end
 
     def _flush(self) -> None:
-        outgoing = self._records.outgoing()
-        if outgoing and self._transport is not None:
-            self._transport.write(outgoing)
+        if self._records.pending and self._transport is not None:
+            self._transport.write(self._records.outgoing())
 
     def _tell_lost(self, error: Exception | None) -> None:
         if self._records.ready and not self._lost_told:

@@ -9,21 +9,22 @@ READ_SIZE = 65536
 
 
 class Records:
-    """`ready`: the handshake is done.  `ended`: the peer has said that it will send no more."""
+    """`incoming`: what the wire brings is written there.  `ready`: the handshake is done.  `ended`: the peer
+    has said that it will send no more.
+    """
 
-    __slots__ = ("_incoming", "_outgoing", "ended", "ready", "tls")
+    __slots__ = ("_object", "_outgoing", "ended", "incoming", "ready", "tls")
 
     def __init__(self, context: ssl.SSLContext, server_side: bool, server_hostname: str | None) -> None:
-        self._incoming = ssl.MemoryBIO()
+        self.incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self.tls = context.wrap_bio(
-            self._incoming, self._outgoing, server_side=server_side, server_hostname=server_hostname
+            self.incoming, self._outgoing, server_side=server_side, server_hostname=server_hostname
         )
         self.ready = False
         self.ended = False
-
-    def feed(self, wire: memoryview) -> None:
-        self._incoming.write(wire)
+        # reads and writes as SSLObject does, without a frame of its own for each
+        self._object = self.tls._sslobj  # type: ignore[attr-defined]
 
     def handshake(self) -> bool:
         """Whether it is done.  Raises ssl.SSLError."""
@@ -36,11 +37,13 @@ class Records:
 
     def read(self, clear: memoryview) -> tuple[bytes, ssl.SSLError | None]:
         """What the wire has brought, and what went wrong behind that.  `clear` is room for one read."""
-        pieces: list[bytes] = []
+        first = b""
+        pieces: list[bytes] = []  # behind the first, which nearly always is all
         failure: ssl.SSLError | None = None
-        while self._incoming.pending:
+        incoming = self.incoming
+        while incoming.pending:
             try:
-                count: int = self.tls.read(READ_SIZE, clear)  # type: ignore[assignment]
+                count: int = self._object.read(READ_SIZE, clear)
             except ssl.SSLWantReadError:
                 break
             except ssl.SSLZeroReturnError:
@@ -52,12 +55,15 @@ class Records:
             if not count:
                 self.ended = True
                 break
-            pieces.append(bytes(clear[:count]))
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces), failure
+            if first:
+                pieces.append(bytes(clear[:count]))
+            else:
+                first = bytes(clear[:count])
+        return b"".join((first, *pieces)) if pieces else first, failure
 
     def seal(self, data: bytes | bytearray | memoryview) -> bytes:
         """For the wire.  Raises ssl.SSLError."""
-        self.tls.write(data)
+        self._object.write(data)
         return self._outgoing.read()
 
     def end(self) -> None:
@@ -67,6 +73,11 @@ class Records:
         except ssl.SSLError:
             pass
 
+    @property
+    def pending(self) -> int:
+        """Bytes that OpenSSL wants to send: a handshake, a key update, an alert."""
+        return self._outgoing.pending
+
     def outgoing(self) -> bytes:
-        """What OpenSSL wants to send: a handshake, a key update, an alert."""
-        return self._outgoing.read() if self._outgoing.pending else b""
+        """What these are."""
+        return self._outgoing.read()

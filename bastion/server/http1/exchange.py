@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Sequence
 
 from bastion.http.fields import Field, field_of
 from bastion.kube.status import StatusError
@@ -11,58 +12,44 @@ from bastion.proxy.exchange import Direct
 from bastion.server.http1.body import RequestBody
 from bastion.server.http1.connection import Connection
 from bastion.server.http1.head import Head
+from bastion.server.http1.known import line_of
 from bastion.server.http1.response import ResponseWriter
 from bastion.server.status import write_status
 
 
-class HttpExchange(ResponseWriter):
-    """Implements `proxy.exchange.Exchange`.  Nothing of it outlives its request."""
+class HttpExchange(ResponseWriter, kw_only=True):
+    """Implements `proxy.exchange.Exchange`.  Nothing of it outlives its request.
 
-    __slots__ = (
-        "_body",
-        "_fields",
-        "_lines",
-        "certificate",
-        "client",
-        "direct",
-        "host",
-        "key",
-        "lasting",
-        "method",
-        "passed",
-        "scheme",
-        "target",
-        "upgradable",
-    )
-    http2 = False
+    `_fields` are read from `_lines` when they are asked for first, where what they decide is remembered.
+    """
 
-    def __init__(self, protocol: Connection, head: Head, body: RequestBody | None) -> None:
-        super().__init__(protocol, head.minor, head.keep_alive, head.audit_id or protocol.server.audit_id())
-        self.method = head.method
-        self.target = head.target
-        self.host = head.host
-        self._fields = None if head.decided else head.fields
-        self._lines = head.lines
-        self.passed = head.passed
-        self.key = head.key
-        self.direct: Direct | None = None
-        peer = protocol.peer
-        self.client = peer.address
-        self.scheme = peer.scheme
-        self.certificate = peer.certificate
-        self._body = body
-        self.upgradable = head.upgrade
-        self.lasting = False
+    method: str
+    target: bytes
+    host: bytes
+    client: str
+    scheme: bytes
+    certificate: tuple[bytes, ...]
+    passed: Sequence[bytes]
+    key: bytes
+    upgradable: bool
+    _fields: list[Field] | None
+    _lines: Iterable[bytes]
+    _body: RequestBody | None
+    direct: Direct | None = None
+    lasting: bool = False
+    http2: bool = False
 
     @property
     def fields(self) -> list[Field]:
-        """Read when they are asked for first, where what they decide is remembered."""
         if self._fields is None:
             self._fields = [field_of(line) for line in self._lines]
         return self._fields
 
     def all_fields(self) -> list[Field]:
         return [field_of(line) for line in self._lines]
+
+    def line(self, name: bytes) -> bytes:
+        return line_of(self._lines, name)
 
     def done(self) -> None:
         self._protocol.direct_done(self)
@@ -88,3 +75,25 @@ class HttpExchange(ResponseWriter):
         if error.close or (self._body is not None and self._body.promised):
             self.keep_alive = False
         write_status(self, error, self._protocol.server.error_page)
+
+
+def exchange_of(protocol: Connection, head: Head, body: RequestBody | None) -> HttpExchange:
+    peer = protocol.peer
+    return HttpExchange(
+        protocol,
+        head.minor,
+        head.keep_alive,
+        head.audit_id or protocol.server.audit_id(),
+        method=head.method,
+        target=head.target,
+        host=head.host,
+        client=peer.address,
+        scheme=peer.scheme,
+        certificate=peer.certificate,
+        passed=head.passed,
+        key=head.key,
+        upgradable=head.upgrade,
+        _fields=None if head.decided else head.fields,
+        _lines=head.lines,
+        _body=body,
+    )

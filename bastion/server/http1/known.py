@@ -12,6 +12,7 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from bastion.http.fields import Field
 from bastion.message.lines import LineTable
 from bastion.network.addresses import client_of
+from bastion.proxy.callplan import CallPlan
 from bastion.proxy.plan import Plan, Plans
 from bastion.server.http1.connection import Peer
 from bastion.server.http1.head import MAX_FIELDS, Head, Sorted, read_head, said_audit_id
@@ -36,6 +37,18 @@ class DecidingLines:
         lines = self._data[:-4].split(b"\r\n")
         return iter(self._lines.sort(lines[1:], self._owner)[1])
 
+    def first(self, name: bytes) -> bytes:
+        """Of that name, in lower case; there is one."""
+        at = self._data.lower().index(b"\n%b:" % name) + 1
+        return self._data[at : self._data.index(b"\r", at)]
+
+
+def line_of(lines: Iterable[bytes], name: bytes) -> bytes:
+    """The first of that name, in lower case; there is one."""
+    if isinstance(lines, DecidingLines):
+        return lines.first(name)
+    return next(line for line in lines if line[: len(name) + 1].lower() == name + b":")
+
 
 class HeadParser:
     """Reads the heads of one connection, whose client's address, scheme and certificate are part of what
@@ -53,7 +66,7 @@ class HeadParser:
         self._owner = client_of(peer.address)
         self._strange = 0
         self._digest = b""  # of the segment that was looked for last, where it was not known
-        self.plan: Plan | None = None
+        self.plan: Plan | CallPlan | None = None
 
     def next(self, heads: HeadReader, data: bytes) -> Head | None:
         """The next head; None where more of it must come.  Raises StatusError."""
@@ -74,8 +87,7 @@ class HeadParser:
             self._strange += 1
             if self._strange % LOOKED_AT:
                 return None
-        digest = plans.digest(self._peer, data)
-        known = plans.whole(digest)
+        digest, known = plans.whole(self._peer, data)
         if known is None:
             self._digest = digest
             self._strange += 1
@@ -96,7 +108,7 @@ class HeadParser:
         head, self.plan = self._read(self._plans, data)
         return head
 
-    def _read(self, plans: Plans, data: bytes) -> tuple[Head, Plan | None]:
+    def _read(self, plans: Plans, data: bytes) -> tuple[Head, Plan | CallPlan | None]:
         lines = data.split(b"\r\n")
         request_line = lines[0]
         del lines[0]
@@ -118,7 +130,7 @@ class HeadParser:
         return head, plan
 
 
-def _known_head(plan: Plan, passed: Sequence[bytes], lines: Iterable[bytes]) -> Head:
+def _known_head(plan: Plan | CallPlan, passed: Sequence[bytes], lines: Iterable[bytes]) -> Head:
     return Head(
         plan.method,
         plan.target,

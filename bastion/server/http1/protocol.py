@@ -15,7 +15,7 @@ from bastion.message.upgrade import names_upgrade
 from bastion.network.relay import Stream
 from bastion.server.http1.body import RequestBody
 from bastion.server.http1.connection import Peer
-from bastion.server.http1.exchange import HttpExchange
+from bastion.server.http1.exchange import HttpExchange, exchange_of
 from bastion.server.http1.head import Head
 from bastion.server.http1.known import HeadParser
 from bastion.server.http1.linger import Linger
@@ -58,11 +58,7 @@ class HttpProtocol(Wire):
     def data_received(self, data: bytes) -> None:
         if self._reading.left:  # TLS hands over what it had read
             self._reading.left += data
-        else:
-            self._received(data)
-
-    def _received(self, data: bytes) -> None:
-        if self._exchange is None and self._linger is None:
+        elif self._exchange is None and self._linger is None:
             self._next(data)
         elif self._body is not None and not self._body.complete:
             self._feed_body(data)
@@ -108,7 +104,7 @@ class HttpProtocol(Wire):
     def _begin(self, head: Head) -> None:
         body = RequestBody(self, head) if head.chunked or head.length is not None else None
         self._body = body
-        self._exchange = exchange = HttpExchange(self, head, body)
+        self._exchange = exchange = exchange_of(self, head, body)
         self._wait = RESPONSE
         if self.gate.writable:
             self.deadline = None
@@ -197,7 +193,7 @@ class HttpProtocol(Wire):
         """After every other connection had a turn."""
         if self._transport is None or self._wait is CLOSE:
             return
-        self._received(self._reading.take())
+        self.data_received(self._reading.take())
         if len(self._heads.pending) <= PIPELINED and not (self._body is not None and self._body.full):
             self.resume_reading()
 
@@ -261,7 +257,7 @@ class HttpProtocol(Wire):
     def refuse(self, error: StatusError) -> None:
         """Nothing that came can be trusted to be a request: answer and close."""
         self._heads.take()
-        self.server.app.refuse(HttpExchange(self, Head("-", b"-", 1, [], False), None), error)
+        self.server.app.refuse(exchange_of(self, Head("-", b"-", 1, [], False), None), error)
         self.close()
 
     # --- the end

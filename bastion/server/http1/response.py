@@ -5,6 +5,8 @@ from __future__ import annotations
 import http
 from collections.abc import Sequence
 
+import msgspec
+
 from bastion.http.fields import Field
 from bastion.observe.record import Trail
 from bastion.proxy.exchange import ResponseHead
@@ -17,37 +19,21 @@ _KEPT = b"Audit-Id: %b\r\n\r\n"
 _CLOSED = b"Audit-Id: %b\r\nConnection: close\r\n\r\n"
 
 
-class ResponseWriter:
+class ResponseWriter(msgspec.Struct, eq=False):
     """`keep_alive`: another request may follow on the connection."""
 
-    __slots__ = (
-        "_chunked",
-        "_delimited",
-        "_head",
-        "_held",
-        "_protocol",
-        "audit_id",
-        "bytes_out",
-        "finished",
-        "keep_alive",
-        "minor",
-        "status",
-        "trail",
-    )
-
-    def __init__(self, protocol: Connection, minor: int, keep_alive: bool, audit_id: str) -> None:
-        self._protocol = protocol
-        self.minor = minor
-        self.keep_alive = keep_alive
-        self.audit_id = audit_id
-        self.status = 0
-        self.trail: Trail | None = None
-        self.bytes_out = 0
-        self.finished = False
-        self._chunked = False
-        self._delimited = True  # something but the end of the connection tells where the response ends
-        self._head = b""
-        self._held: tuple[bytes, bytes] | None = None
+    _protocol: Connection
+    minor: int
+    keep_alive: bool
+    audit_id: str
+    status: int = 0
+    trail: Trail | None = None
+    bytes_out: int = 0
+    finished: bool = False
+    _chunked: bool = False
+    _delimited: bool = True  # something but the end of the connection tells where the response ends
+    _head: bytes = b""
+    _held: tuple[bytes, bytes] | None = None
 
     def start(
         self, status: int, reason: bytes, fields: list[Field], length: int | None, *, bodiless: bool = False

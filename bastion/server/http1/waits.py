@@ -8,6 +8,7 @@ neither FIN nor RST.
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Protocol
 
 import msgspec
@@ -47,11 +48,11 @@ def _give_up_body(connection: Waiter) -> None:
     connection.give_up_body(unreadable("timed out waiting for the request's body", code=408, close=True))
 
 
-FIRST_BYTE = Wait(lambda timeouts: timeouts.request_header, lambda connection: connection.close())
-HEAD = Wait(lambda timeouts: timeouts.request_header, _refuse)
-NEXT_REQUEST = Wait(lambda timeouts: timeouts.keep_alive, lambda connection: connection.close())
-BODY = Wait(lambda timeouts: timeouts.request_body_idle, _give_up_body)
+FIRST_BYTE = Wait(attrgetter("request_header"), lambda connection: connection.close())
+HEAD = Wait(attrgetter("request_header"), _refuse)
+NEXT_REQUEST = Wait(attrgetter("keep_alive"), lambda connection: connection.close())
+BODY = Wait(attrgetter("request_body_idle"), _give_up_body)
 RESPONSE = Wait(None, lambda connection: None)  # of ours: nothing is waited for from this client
 LINGER = Wait(lambda timeouts: LINGER_SECONDS, lambda connection: connection.close())
 # for what is written to go out after the last response
-CLOSE = Wait(lambda timeouts: timeouts.response_stall, lambda connection: connection.check_stall())
+CLOSE = Wait(attrgetter("response_stall"), lambda connection: connection.check_stall())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bastion.http.fields import Field, field_of
 from bastion.server.http1.connection import Peer
 from bastion.server.http1.head import Head
+from bastion.server.http1.known import line_of
 
 
 class StreamRequest:
@@ -32,3 +33,6 @@ class StreamRequest:
 
     def all_fields(self) -> list[Field]:
         return [field_of(line) for line in self._lines]
+
+    def line(self, name: bytes) -> bytes:
+        return line_of(self._lines, name)
