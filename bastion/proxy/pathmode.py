@@ -1,8 +1,8 @@
 """An application that is opened in a browser by its path: what will not work there, and where it does.
 
-Under a path its pages are sandboxed.  So a person is sent to its host name where it has one; where it has none
-they are told once.  Whoever wants the path all the same says so in the query, which no backend sees: it becomes
-a cookie that names the target.
+Under a path its pages are sandboxed.  So a person is sent to its host name where it has one; where it has
+none they are told once.  The path all the same is asked for in the query, and no backend sees that: it
+becomes a cookie that names the target.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from bastion.authn.authenticator import CredentialKind
 from bastion.http.fields import Field
 from bastion.kube.hostname import Application, HostNames
 from bastion.kube.requestinfo import Proxied
 from bastion.message.cookies import PATHS, own_cookie, set_own
-from bastion.message.ownorigin import DATA
+from bastion.message.ownorigin import DATA, CredentialKind
 from bastion.message.person import ErrorPage
 from bastion.proxy.admission import Admitted
 from bastion.proxy.exchange import Exchange

@@ -109,11 +109,11 @@ def bare(facts: PathFacts) -> Told:
     name = parse_target(facts.resource, facts.namespace, facts.id).name
     return Told(
         state="deg",
-        chip="Shown without scripts and styles of its own",
+        chip="Shown without scripts and styles",
         headline=f"{name} will look broken here",
         lede=(
-            "This bastion gives applications no host names of their own, so their pages are shown in a sandbox:"
-            " no sign-in of their own, no storage, and no forms. That keeps applications apart."
+            "This bastion gives applications no host names of their own, so their pages are shown in a"
+            " sandbox: no styles, no scripts, no forms. That keeps applications apart."
         ),
         way=[
             Way("", "user", "You", facts.user),
