@@ -90,7 +90,7 @@ def told(facts: ErrorFacts, time: str) -> Told:
         state=_STATES.get(facts.code, "down"),
         chip=f"{facts.code} {_REASONS.get(facts.code) or _words(facts.reason)}",
         headline=SANDBOXED if sandboxed else headline.format(name=name or "The target"),
-        lede=SANDBOXED_WHY if sandboxed else _sentence(facts.sentence),
+        lede=SANDBOXED_WHY if sandboxed else _lede(facts),
         way=_way(facts, name, kind, sandboxed=sandboxed),
         steps=_sandbox_steps() if sandboxed else _steps(facts),
         details=[
@@ -138,6 +138,24 @@ def bare(facts: PathFacts) -> Told:
             ("Request id", facts.request),
         ],
         retry=0,
+    )
+
+
+def _lede(facts: ErrorFacts) -> str:
+    """Whether there is such a target is told by none of these words to who may not open it."""
+    if not facts.rule:
+        return _sentence(facts.sentence)
+    try:
+        found = parse_proxied(facts.method, facts.path.encode())
+    except StatusError:
+        found = None
+    if found is None:
+        return "The cluster knows you, and has no rule that allows this."
+    named = found.attributes
+    where = f" in namespace {named.namespace}" if named.namespace else ""
+    return (
+        f"The cluster knows you, and has no rule that lets you {named.verb} {named.resource}/proxy for"
+        f" {named.name}{where}. Whether there is such a {named.resource[:-1]} is not said here."
     )
 
 
