@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from bench import wrk
 from bench.client import STARTING, answer
-from bench.fixture import User
 from bench.front_api import PODS, SMALL
 from bench.ground import Ground, Unable, free_port
 from bench.outcome import Outcome, Target
@@ -81,7 +80,7 @@ def passing(ground: Ground, port: int, api: int) -> list[str]:
     url = f"https://127.0.0.1:{api}"
     config = ground.file("kubeconfig", json.dumps(_kubeconfig(ground, url)))
     command = [sys.executable, "-m", "bastion", "serve", "--pass-through", "--kubeconfig", str(config)]
-    command += ["--port", str(port), "--max-connections-per-address", str(2 * WATCHES)]
+    command += ["--port", str(port)]
     return [*command, "--tls-cert-file", str(ground.certificate), "--tls-private-key-file", str(ground.key)]
 
 
@@ -170,15 +169,18 @@ async def _open(ground: Ground, port: int, count: int) -> AsyncIterator[None]:
     """So many watches, each of which has had its first event."""
     tls, places = ground.client_tls(), asyncio.Semaphore(AT_ONCE)
 
-    async def watch(user: User) -> asyncio.StreamWriter:
+    async def watch(number: int) -> asyncio.StreamWriter:
+        """Each user has an address: there are limits for both."""
         async with places:
-            reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=tls, limit=1 << 12)
-            writer.write(WATCH % user.authorization.encode())
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1", port, ssl=tls, limit=1 << 12, local_addr=(f"127.0.1.{1 + number}", 0)
+            )
+            writer.write(WATCH % ground.users[number].authorization.encode())
             await reader.readuntil(b'"ADDED"')
             return writer
 
-    users = ground.users
-    writers = await asyncio.gather(*(watch(users[number % len(users)]) for number in range(count)))
+    users = len(ground.users)
+    writers = await asyncio.gather(*(watch(number % users) for number in range(count)))
     try:
         yield
     finally:

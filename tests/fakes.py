@@ -36,7 +36,7 @@ from bastion.network.dial import Dialer
 from bastion.network.http1.connection import Connection
 from bastion.network.http1.response import Response
 from bastion.network.tls.contexts import ClientTLS
-from bastion.network.transport import Request, RoundTrip, Transport
+from bastion.network.transport import Http1Trip, Request, Transport
 from bastion.runtime.certificates import Authority, CertificatePair
 from bastion.runtime.deadlines import Deadlines
 from bastion.runtime.turns import USER, Asker, Key
@@ -358,17 +358,18 @@ async def start(
     method: str = "GET",
     upload: Upload | None = None,
     owner: str = "alice",
-) -> RoundTrip:
+) -> Http1Trip:
     """A request on a kept connection or a new one."""
     framing = b"Transfer-Encoding: chunked\r\n" if upload is not None and upload.chunked else b""
     trip = await transport.round_trip(endpoint, Request(method, head(method, framing), upload, owner))
+    assert isinstance(trip, Http1Trip)
     trip.send()
     return trip
 
 
-def begin(pool: ConnectionPool, connection: Connection, raw: bytes = b"") -> RoundTrip:
+def begin(pool: ConnectionPool, connection: Connection, raw: bytes = b"") -> Http1Trip:
     """A GET on a connection of the test's own."""
-    trip = RoundTrip(pool, USUAL, connection, Request("GET", raw or head()))
+    trip = Http1Trip(pool, USUAL, connection, Request("GET", raw or head()))
     trip.send()
     return trip
 

@@ -8,7 +8,7 @@ import pytest
 
 from bastion.cli.main import COMMANDS
 from bastion.localproxy.options import FLAGS as PROXY_FLAGS
-from bastion.settings.allocating import AllocatingOptions
+from bastion.settings.allocating import AllocatingOptions, AnnouncingOptions
 from bastion.settings.option import options_of
 from tests.e2e.harness import ROOT
 
@@ -27,7 +27,11 @@ ELSEWHERE = re.compile(r"^\s*(?:curl|kubectl|openssl|docker|\(cd).*$|`kubectl[^`
 def flags() -> set[str]:
     """Of every command."""
     loaded = [command.load() for command in COMMANDS]
-    wholes = [AllocatingOptions, *(one.OPTIONS for one in loaded if hasattr(one, "OPTIONS"))]
+    wholes = [
+        AllocatingOptions,
+        AnnouncingOptions,
+        *(one.OPTIONS for one in loaded if hasattr(one, "OPTIONS")),
+    ]
     own = {f"--{row.flag}" for whole in wholes for row in options_of(whole)}
     return {"--help", *own, *(f"--{flag.name}" for flag in PROXY_FLAGS)}  # `proxy` has kubectl's grammar
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +24,7 @@ from bastion.authn.authenticator import (
     first_known,
 )
 from bastion.authn.cached import CachedAuthenticator
+from bastion.authn.rejection import Issuers, Rejections
 from bastion.authn.requestheader import FrontProxyAuthenticator, FrontProxyHeaders
 from bastion.authn.tokenfile import TokenFileAuthenticator, TokenTable, read_token_file
 from bastion.authn.tokenreview import TokenReviewAuthenticator
@@ -49,7 +50,7 @@ class Authenticators:
 
     `known`: what `remembering` returns without asking a server, and until when.  `headers`: those of a front
     proxy, None where there is none.  `followed`: the files they were made from.  `cache`: the users of tokens
-    in `remembering`.
+    in `remembering`.  `rejections`: what those are told whom none of them knows.
     """
 
     fresh: Authenticator
@@ -60,6 +61,7 @@ class Authenticators:
     headers: FrontProxyHeaders | None
     followed: tuple[Followed[Any], ...]
     cache: CachedAuthenticator
+    rejections: Rejections
 
     def remembers(self, credentials: Credentials) -> bool:
         """Whether these are known to be those of a user who is not anonymous."""
@@ -85,14 +87,17 @@ async def open_authenticators(
     local = [*certificates, *files]
     answered: list[Authenticator] = [*files]
     tokens: Authenticator = TokenReviewAuthenticator(reviews, settings.audiences)
+    issuers: Issuers = dict
     if settings.issuers:
         from bastion.authn.oidc import OidcAuthenticator  # only here: nothing else needs its libraries
 
         providers = _providers(settings, stack, generation)
         followed.append(providers)
+        issuers = partial(_audiences, providers)
         tokens = OidcAuthenticator(providers, tokens, time.time, settings.clock_skew)
         answered.append(OidcAuthenticator(providers, FirstOf(()), time.time, settings.clock_skew))
-    cached = CachedAuthenticator(tokens, ttl)
+    rejections = Rejections(settings.audiences, issuers, time.time)
+    cached = CachedAuthenticator(tokens, ttl, accepted=rejections.accepted)
     task = asyncio.create_task(follow(followed), name="authentication files")
     stack.callback(task.cancel)
 
@@ -108,6 +113,7 @@ async def open_authenticators(
         headers=headers,
         followed=tuple(followed),
         cache=cached,
+        rejections=rejections,
     )
 
 
@@ -160,6 +166,11 @@ def _providers(
         return Followed(f"the issuers' settings ({file})", (file,), providers.read, generation)
     except ValueError as error:
         raise StartError(f"cannot use the issuers' settings: {error}") from error
+
+
+def _audiences(providers: Followed[Mapping[str, Provider]]) -> dict[str, Sequence[str]]:
+    """By the issuer's URL."""
+    return {url: provider.issuer.audiences for url, provider in providers().items()}
 
 
 def _verifier(trusts: Followed[dict[Path, TrustAnchors]], authority: Path) -> CertificateVerifier:

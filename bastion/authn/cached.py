@@ -39,8 +39,16 @@ class CachedAuthenticator:
     memory dump holds no token.
     """
 
-    def __init__(self, inner: Authenticator, ttl: float, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        inner: Authenticator,
+        ttl: float,
+        clock: Callable[[], float] = time.time,
+        accepted: Callable[[str], None] = lambda token: None,
+    ) -> None:
+        """`accepted` is called with each token that was found to be a user's."""
         self._inner = inner
+        self._accepted = accepted
         self.ttl = ttl
         self._clock = clock
         self._key = secrets.token_bytes(32)
@@ -92,5 +100,8 @@ class CachedAuthenticator:
         except CredentialsRefused as refused:
             return _CachedUser(None, self.ttl, cause=refused.cause)
         # The expiry in a token is unverified, which is harmless: it can only cause more reviews.
-        end = expiry(credentials.token or "") if user is not None else None
+        token = credentials.token or ""
+        if user is not None:
+            self._accepted(token)
+        end = expiry(token) if user is not None else None
         return _CachedUser(user, self.ttl if end is None else min(self.ttl, end - self._clock()), end)

@@ -15,6 +15,8 @@ from bastion.authz.requested import requested_identity
 from bastion.http.fields import Field
 from bastion.kube.attributes import Attributes
 from bastion.kube.errors import forbidden, internal_error
+from bastion.kube.errorwords import IMPERSONATION_NOT_ALLOWED
+from bastion.kube.missingrule import MissingRule
 from bastion.kube.status import StatusError
 from bastion.kube.user import User
 from bastion.runtime.turns import Key
@@ -27,6 +29,23 @@ class Impersonation(msgspec.Struct, frozen=True, gc=False):
 
     user: User
     questions: tuple[Question, ...]
+
+
+class Refusal(msgspec.Struct, frozen=True, gc=False):
+    """What was not allowed; `never`: no rule would allow it."""
+
+    attributes: Attributes
+    reason: str
+    never: bool = False
+
+
+def _refused(user: str, refusals: Sequence[Refusal]) -> StatusError:
+    """In the words of the mode tried first; the rule is that of the last, which needs fewest."""
+    if not refusals:
+        return internal_error()  # the legacy mode applies to every user, so there is one
+    first, last = refusals[0], refusals[-1]
+    rule = None if last.never else MissingRule(user, last.attributes, cluster_wide=True)
+    return forbidden(user, first.attributes, first.reason, word=IMPERSONATION_NOT_ALLOWED, rule=rule)
 
 
 class ImpersonationAuthorizer:
@@ -47,26 +66,24 @@ class ImpersonationAuthorizer:
         wanted = requested_identity(fields)
         if wanted is None:
             return None
-        first: StatusError | None = None
+        refusals: list[Refusal] = []
         for name in self._order(user):
             tried = mode(name, user, wanted, required)
             if tried is None:
                 continue
-            questions, refusal = await self._ask(user, tried, asker)
-            if refusal is None:
+            asked = await self._ask(tried, asker)
+            if not isinstance(asked, Refusal):
                 self._remember(user, name)
-                return Impersonation(tried.acting_as, questions)
-            first = first or refusal
-        raise first or internal_error()  # the legacy mode applies to every user, so there is a refusal
+                return Impersonation(tried.acting_as, asked)
+            refusals.append(asked)
+        raise _refused(user.name, refusals)
 
-    async def _ask(
-        self, user: User, tried: ImpersonationMode, asker: Key
-    ) -> tuple[tuple[Question, ...], StatusError | None]:
-        """(what was allowed, why the mode is refused: None where it is not)."""
+    async def _ask(self, tried: ImpersonationMode, asker: Key) -> tuple[Question, ...] | Refusal:
+        """What was allowed, or why the mode is refused."""
         allowed: list[Question] = []
         for step in tried.steps:
             if step.never:
-                return (), forbidden(user.name, step.each[0], step.never)
+                return Refusal(step.each[0], step.never, never=True)
             if (
                 step.at_once is not None
                 and (await self._authorizer.authorize(tried.asker, step.at_once, asker)).allowed
@@ -76,9 +93,9 @@ class ImpersonationAuthorizer:
             for attributes in step.each:
                 decision = await self._authorizer.authorize(tried.asker, attributes, asker)
                 if not decision.allowed:
-                    return (), forbidden(user.name, attributes, decision.reason)
+                    return Refusal(attributes, decision.reason)
                 allowed.append((tried.asker, attributes))
-        return tuple(allowed), None
+        return tuple(allowed)
 
     def _order(self, user: User) -> Iterator[str]:
         last = self._last.get(user.name)

@@ -8,18 +8,24 @@ bastion node why 10.96.0.10:443/tcp --from 10.244.1.7
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from bastion import __version__
+from bastion.cli.help import explained
 from bastion.kube.documents import yaml_of
 from bastion.node.config.reading import Read, from_flags, not_honoured, read_file, written
 from bastion.node.config.settings import settings
 from bastion.node.config.table import BY_PATH, FIELDS, WITH_FILE
 from bastion.node.config.values import BOOLEAN
 from bastion.runtime.errors import ConfigError, StartError
+from bastion.settings.allocating import Announcing, AnnouncingOptions
+from bastion.settings.commands import variables
+from bastion.settings.load import load
+from bastion.settings.option import Option, options_of
 
 FAILED = 1  # kube-proxy's exit status for whatever ends a start
 
@@ -77,6 +83,7 @@ def _start(flags: argparse.Namespace, read: Read, *, why: bool) -> int:
         master=flags.master,
         manifests=tuple(flags.manifests),
         mapping=address_map(flags.userspace_address_map),
+        announcing=_announcing(flags),
     )
     if flags.cleanup:
         return asyncio.run(node.clean_up(start))
@@ -87,6 +94,19 @@ def _start(flags: argparse.Namespace, read: Read, *, why: bool) -> int:
     if why:
         return asyncio.run(nodeasks.why(start, flags.target, flags.source))
     return node.serve(start)
+
+
+def _announcing(flags: argparse.Namespace) -> Announcing:
+    """Of the table of options, unlike kube-proxy's flags.  Raises ConfigError."""
+    words = [
+        f"--{row.flag}={text}"
+        for row in options_of(AnnouncingOptions)
+        for text in getattr(flags, row.key) or ()
+    ]
+    given = load(AnnouncingOptions, words, os.environ, others=variables())
+    if given.mistakes:
+        raise ConfigError(list(given.mistakes))
+    return given.options.announcing
 
 
 def _read(flags: argparse.Namespace) -> Read:
@@ -168,6 +188,9 @@ def _parser(*, why: bool) -> _Parser:
             ("dry-run", "print the ruleset for the objects at hand, and end"),
         ):
             parser.add_argument(f"--{name}", action="store_true", help=help)
+    group = parser.add_argument_group("Services of type LoadBalancer")
+    for row in options_of(AnnouncingOptions):
+        _option(group, row)
     group = parser.add_argument_group("kube-proxy's flags; with --config most are ignored, as there")
     for field in FIELDS:
         if field.flag:
@@ -175,6 +198,19 @@ def _parser(*, why: bool) -> _Parser:
     for name, path in (("healthz-port", "healthzBindAddress"), ("metrics-port", "metricsBindAddress")):
         _flag(group, name, path, "deprecated: the port alone; 0 for none")
     return parser
+
+
+def _option(group: argparse._ArgumentGroup, row: Option) -> None:
+    nargs = "?" if row.kind.is_switch else None
+    group.add_argument(
+        f"--{row.flag}",
+        dest=row.key,
+        action="append",
+        nargs=nargs,
+        const="true" if nargs else None,
+        metavar=row.kind.metavar,
+        help=explained(row).replace("%", "%%"),
+    )
 
 
 def _flag(group: argparse._ArgumentGroup, flag: str, path: str, help: str) -> None:

@@ -65,7 +65,7 @@ def _away(error: Exception, status: int) -> tuple[str, int]:
     if isinstance(error, ValueError):
         return "gave an answer that could not be read", AGAIN
     if isinstance(error, ApiError) and error.within:
-        return f"did not answer within {error.within:g} s", AGAIN
+        return f"did not answer in time ({error.within:g} s)", AGAIN
     return "did not answer in time" if isinstance(error, TimeoutError) else "did not answer", AGAIN
 
 

@@ -19,7 +19,8 @@ from typing import NamedTuple
 import msgspec
 
 from bastion.discovery.catalog import Catalog, Key
-from bastion.kube.endpoint import Endpoint, TLSProfile
+from bastion.discovery.ports import Spoken
+from bastion.kube.endpoint import Endpoint
 from bastion.kube.errors import error_of
 from bastion.kube.errorwords import API_SERVER_AWAY
 from bastion.kube.objects import TCP, EndpointSlice, ServiceSpec, SliceEndpoint, family_of
@@ -82,7 +83,7 @@ class PortEndpoints(msgspec.Struct, gc=False):
     """The endpoints of a slice for one port that may be dialled, and in `rest` the unchecked ones."""
 
     number: int
-    tls: TLSProfile | None
+    spoken: Spoken
     rest: Iterator[SliceEndpoint]
     found: list[Backed]
 
@@ -110,29 +111,27 @@ class EndpointFinder:
         self._policy = policy
         self._on_truncated = on_truncated
 
-    def find(self, target: Target, port: str, tls: TLSProfile | None, wish: Wish) -> ServiceEndpoints:
+    def find(self, target: Target, port: str, spoken: Spoken, wish: Wish) -> ServiceEndpoints:
         """The endpoints that requests to the service's port of this name go to.  Raises Unfinished."""
-        found = candidates(self._backed(target, port, tls), wish, zone_known=bool(self._zone))
+        found = candidates(self._backed(target, port, spoken), wish, zone_known=bool(self._zone))
         return by_family(found, {family_of(backed.endpoint.address) for backed in found}, wish.family)
 
-    def of_pod(
-        self, target: Target, port: str, tls: TLSProfile | None, wish: Wish, pod: str
-    ) -> ServiceEndpoints:
+    def of_pod(self, target: Target, port: str, spoken: Spoken, wish: Wish, pod: str) -> ServiceEndpoints:
         """The one of this pod, whatever its state; empty where it is none of the service's.
 
         Raises Unfinished.
         """
-        found = [backed for backed in self._backed(target, port, tls) if backed.pod == pod]
+        found = [backed for backed in self._backed(target, port, spoken) if backed.pod == pod]
         return by_family(found, {family_of(backed.endpoint.address) for backed in found}, wish.family)
 
-    def _backed(self, target: Target, port: str, tls: TLSProfile | None) -> list[Backed]:
+    def _backed(self, target: Target, port: str, spoken: Spoken) -> list[Backed]:
         """Raises Unfinished."""
         shares = []
         left = AT_ONCE
         for key, piece in listed_slices(self._catalog, target, self._on_truncated):
             number = port_of(piece, port)
             if number:
-                share = self._share(key, piece, number, tls)
+                share = self._share(key, piece, number, spoken)
                 left -= self._look(share, target.namespace, left)
                 if left <= 0:
                     raise _unfinished(target)
@@ -144,13 +143,13 @@ class EndpointFinder:
         slices = self._catalog.slices_of(target.namespace, target.name)
         return sum(1 for _ in listed_slices(self._catalog, target, self._on_truncated)) < len(slices)
 
-    def _share(self, key: Key, piece: EndpointSlice, number: int, tls: TLSProfile | None) -> PortEndpoints:
+    def _share(self, key: Key, piece: EndpointSlice, number: int, spoken: Spoken) -> PortEndpoints:
         known = self._catalog.memos.slices.of(*key)
-        share = known.get((number, tls))
+        share = known.get((number, spoken))
         if share is None:
             if len(known) >= SLICE_PORTS:
                 known.clear()
-            share = known[(number, tls)] = PortEndpoints(number, tls, iter(piece.endpoints or ()), [])
+            share = known[(number, spoken)] = PortEndpoints(number, spoken, iter(piece.endpoints or ()), [])
         return share
 
     def _look(self, share: PortEndpoints, namespace: str, most: int) -> int:
@@ -174,7 +173,7 @@ class EndpointFinder:
             return []
         state, (meant, near) = state_of(endpoint), self._place(endpoint)
         return [
-            Backed(reference.name, Endpoint(address, share.number, share.tls), state, meant, near)
+            Backed(reference.name, Endpoint(address, share.number, *share.spoken), state, meant, near)
             for address in endpoint.addresses
             if self._catalog.owns(pod, address) and self._may_dial(address, share.number)
         ]

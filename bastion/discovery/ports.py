@@ -1,10 +1,13 @@
-"""· Which port does an id name, and does it speak TLS?"""
+"""· Which port does an id name, and what does it speak: TLS, and which version of HTTP?"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from bastion.kube.endpoint import UNVERIFIED, TLSProfile
+from msgspec.structs import replace
+
+from bastion.kube.endpoint import EITHER, HTTP1, HTTP2, UNVERIFIED, TLSProfile
 from bastion.kube.errors import error_of
 from bastion.kube.errorword import Word
 from bastion.kube.errorwords import BAD_TARGET, NO_SUCH_PORT
@@ -19,8 +22,20 @@ _APP_PROTOCOLS = {
     "http": False,
     "kubernetes.io/ws": False,
     "kubernetes.io/h2c": False,
+    "h2c": False,
+    "grpc": False,
+    "grpcs": True,
 }
+_H2C = frozenset(("kubernetes.io/h2c", "h2c", "grpc"))
+_OF_ANNOTATIONS = {"h2": True, "h2c": False}  # whether TLS is spoken
 PORTS_NAMED = 16  # in an error
+
+
+class Spoken(NamedTuple):
+    """`h2c`: HTTP/2 without TLS, by prior knowledge."""
+
+    tls: TLSProfile | None
+    h2c: bool = False
 
 
 def pod_port(pod: Pod, target: Target) -> tuple[int, str]:
@@ -63,16 +78,42 @@ def port_number(text: str) -> int | None:
     return number if 1 <= number <= 65535 else None
 
 
-def tls_of(target: Target, app_protocol: str | None, name: str, number: int) -> TLSProfile | None:
-    """As the id says, or else what the port says."""
-    spoken = target.scheme == "https" if target.scheme else _speaks_tls(app_protocol, name, number)
-    return UNVERIFIED if spoken else None
+def spoken(target: Target, protocol: str, app_protocol: str | None, name: str, number: int) -> Spoken:
+    """`protocol` is what an annotation says, empty where none does.
+
+    In this order: the annotation, the port's appProtocol, its name, and with TLS what the handshake chooses.
+    Never by a probe: that would send a request which may not be sent twice.  Whether TLS is spoken is the
+    id's to say first.
+    """
+    if target.scheme:
+        tls = target.scheme == "https"
+    elif protocol in _OF_ANNOTATIONS:
+        tls = _OF_ANNOTATIONS[protocol]
+    else:
+        tls = _speaks_tls(app_protocol, name, number)
+    if tls:
+        alpn = HTTP1 if protocol == "http1" else (HTTP2,) if protocol in _OF_ANNOTATIONS else EITHER
+        return Spoken(replace(UNVERIFIED, alpn=alpn))
+    return Spoken(None, _by_prior_knowledge(protocol, app_protocol, name))
+
+
+def _by_prior_knowledge(protocol: str, app_protocol: str | None, name: str) -> bool:
+    if protocol:
+        return protocol != "http1"
+    if app_protocol:
+        return app_protocol.lower() in _H2C
+    # gRPC-Web is HTTP/1.1's as well, and what answers to it is a proxy.
+    first = name.partition("-")[0]
+    return first in ("grpc", "h2c") and not name.startswith("grpc-web")
 
 
 def _speaks_tls(app_protocol: str | None, name: str, number: int) -> bool:
     said = _APP_PROTOCOLS.get(app_protocol.lower()) if app_protocol else None
     if said is not None:
         return said
+    first = name.partition("-")[0]
+    if first in ("grpcs", "h2c"):
+        return first == "grpcs"
     if name.startswith("http"):
         return name.startswith("https")
     return number in _TLS_PORTS

@@ -18,10 +18,10 @@ from bastion.discovery.index import Memo
 from bastion.discovery.kubelets import kubelet_port, node_address
 from bastion.discovery.lacking import NOT_DIALLED, no_endpoints, why_none
 from bastion.discovery.policy import policy_of
-from bastion.discovery.ports import pod_port, port_number, ports_offered, tls_of
+from bastion.discovery.ports import Spoken, pod_port, port_number, ports_offered, spoken
 from bastion.discovery.resolution import PICKED, NoneReady, Resolution, unknown
-from bastion.kube.annotations import EndpointPolicy
-from bastion.kube.endpoint import KUBELET, Endpoint, TLSProfile
+from bastion.kube.annotations import BackendProtocol, EndpointPolicy
+from bastion.kube.endpoint import KUBELET, Endpoint
 from bastion.kube.errors import error_of, not_found, refused
 from bastion.kube.errorword import Word
 from bastion.kube.errorwords import (
@@ -125,22 +125,25 @@ class Resolver:
         port = self._service_port(service, target)
         return why_none(self._catalog, target, service, port.name, truncated=truncated).of(NoneReady)
 
-    def _port_of(self, target: Target) -> tuple[Service, ServicePort, TLSProfile | None]:
+    def _port_of(self, target: Target) -> tuple[Service, ServicePort, Spoken]:
         service = self._catalog.services.get((target.namespace, target.name))
         if service is None:
             raise unknown(target)
         port = self._service_port(service, target)
-        return service, port, tls_of(target, port.app_protocol, port.name, port.port)
+        protocol = policy_of(
+            self._catalog, BackendProtocol, "services", (target.namespace, target.name)
+        ).protocol
+        return service, port, spoken(target, protocol, port.app_protocol, port.name, port.port)
 
     def _of_port(
-        self, key: Key, service: Service, port: ServicePort, tls: TLSProfile | None, target: Target
+        self, key: Key, service: Service, port: ServicePort, said: Spoken, target: Target
     ) -> Resolution:
         """One for all ids that name the port: what is balanced is the port, and not how it is called."""
         memo = self._catalog.memos.services.of(*key)
-        known: Resolution | None = memo.get((port.port, tls))
+        known: Resolution | None = memo.get((port.port, said))
         if known is None:
-            found = self._endpoints.find(target, port.name, tls, wish_of(service.spec))
-            known = memo[(port.port, tls)] = Resolution(
+            found = self._endpoints.find(target, port.name, said, wish_of(service.spec))
+            known = memo[(port.port, said)] = Resolution(
                 ("services", *key, port.port),
                 found.endpoints,
                 found.standby,
@@ -161,8 +164,8 @@ class Resolver:
 
     def _picked(self, target: Target, pod: str) -> Resolution:
         """Its pod of this name, ready or not."""
-        service, port, tls = self._port_of(target)
-        found = self._endpoints.of_pod(target, port.name, tls, wish_of(service.spec), pod)
+        service, port, said = self._port_of(target)
+        found = self._endpoints.of_pod(target, port.name, said, wish_of(service.spec), pod)
         if not found.endpoints:
             raise not_found("pods", pod, f"it is no endpoint of service {quoted(target.name)}")
         key = ("pods", target.namespace, pod, port.port)
@@ -205,18 +208,20 @@ class Resolver:
         if pod is None:
             raise unknown(target)
         number, name = pod_port(pod, target)
-        tls = tls_of(target, None, name, number)
-        number = number or (443 if tls is not None else 80)
+        protocol = policy_of(self._catalog, BackendProtocol, "pods", key).protocol
+        said = spoken(target, protocol, None, name, number)
+        number = number or (443 if said.tls is not None else 80)
         addresses = pod.addresses
         if not addresses:
             raise _not_allowed(POD_HAS_NO_ADDRESS, "the pod has no address yet")
         self._check_pod_address(pod, addresses[0], number, target)
         others = tuple(
-            Endpoint(address, number, tls)
+            Endpoint(address, number, *said)
             for address in addresses[1:]
             if self._may_stand_by(pod, address, number)
         )
-        resolved = Resolution(("pods", *key, number), (Endpoint(addresses[0], number, tls),), standby=others)
+        first = Endpoint(addresses[0], number, *said)
+        resolved = Resolution(("pods", *key, number), (first,), standby=others)
         return _remembered(self._catalog.memos.pods, key, target, resolved, POD_PORTS)
 
     def _check_pod_address(self, pod: Pod, address: str, number: int, target: Target) -> None:
@@ -266,7 +271,7 @@ class Resolver:
             # has.
             endpoint = Endpoint(address, number, KUBELET)
         else:
-            endpoint = Endpoint(address, number, tls_of(target, None, "", number))
+            endpoint = Endpoint(address, number, *spoken(target, "", None, "", number))
         return Resolution(("nodes", "", target.name, number), (endpoint,))
 
 

@@ -14,6 +14,7 @@ from bastion.kube import status
 from bastion.kube.attributes import Attributes
 from bastion.kube.errorword import REASONS, Word
 from bastion.kube.errorwords import (
+    IMPERSONATION_NOT_ALLOWED,
     INTERNAL_ERROR,
     METHOD_NOT_SERVED,
     MISSING_RULE,
@@ -102,14 +103,16 @@ def forbidden(
 ) -> StatusError:
     """403 with the rule that would allow it; `reason` is the authorizer's.
 
-    `rule`: another one than that which the attributes ask for.  Nobody is asked to give rights to everyone:
-    the anonymous user is told to sign in.
+    `rule`: another one than that which the attributes ask for; None: that one.  Nobody is asked to give
+    rights to everyone: the anonymous user is told to sign in.
     """
     plain = status.forbidden(user, attributes, reason)
     if user == ANONYMOUS:
         return error_of(
             word, plain.message, "the request carries no credentials that count", details=plain.details
         )
+    if rule is None and word is IMPERSONATION_NOT_ALLOWED:
+        return error_of(word, plain.message, details=plain.details)
     rule = rule or MissingRule(user, attributes)
     if not rule.attributes.verb:  # of OPTIONS: no rule has an empty verb but that for all of them
         return error_of(word, plain.message, "only a rule with the verb * allows it", details=plain.details)

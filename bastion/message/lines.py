@@ -36,6 +36,7 @@ DECIDING = HOP_BY_HOP | frozenset(
         b"cookie",
         b"sec-websocket-protocol",
         b"sec-websocket-key",
+        b"content-type",  # whether a form could have sent it
         # where it comes from
         b"x-forwarded-for",
         b"x-forwarded-host",
@@ -138,11 +139,16 @@ class LineTable:
         self._rules: FairTable[bytes, Rule] = FairTable(MOST_NAMES)  # by name as it is written
 
     def sort(
-        self, lines: Iterable[bytes], owner: Hashable, noted: list[Field] | None = None
+        self,
+        lines: Iterable[bytes],
+        owner: Hashable,
+        noted: list[Field] | None = None,
+        new: list[bytes] | None = None,
     ) -> tuple[list[bytes], list[bytes]]:
         """(what is passed on, with line ends; the lines that decide): each in the order in which they came.
 
-        `owner`: in whose share new lines are kept.  `noted` is filled with the fields that are read beside.
+        `owner`: in whose share new lines are kept.  `noted` is filled with the fields that are read beside,
+        `new` with the lines that pass and are not kept yet.
         Raises what `read` raises, but for a line that decides: that is for what reads it to say.
         """
         known = self._lines.get
@@ -152,11 +158,24 @@ class LineTable:
             verdict = known(line, _UNKNOWN)
             if verdict is _UNKNOWN:
                 verdict = self._look_at(line, owner, noted)
+                if verdict and new is not None:
+                    new.append(line)
             if verdict is None:
                 deciding.append(line)
             elif verdict:
                 passed.append(verdict)
         return passed, deciding
+
+    def passing(self, line: bytes) -> bytes:
+        """What is passed on of a line that is not kept; empty where its name is not known as one that does.
+
+        Raises what `read` raises.
+        """
+        rule = self._rules.get(line.partition(b":")[0])
+        if rule is None or rule.noted or not rule.passes:
+            return b""
+        _, name, value = self._read(line)
+        return b"%b: %b\r\n" % (name, value)
 
     def may_be_kept(self, lines: Iterable[bytes]) -> bool:
         """Whether none of these, which were sorted, may carry a secret."""

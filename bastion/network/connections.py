@@ -90,13 +90,25 @@ class ConnectionPool:
             self._drop_longest()
         self._count += 1
         try:
-            connection = await self._dialer.dial(
-                endpoint, lambda: Connection(endpoint, self._loop, self._forget), patience
-            )
+            # an endpoint that may choose another version of HTTP in its handshake is not asked here
+            connection = await self._dialer.dial(endpoint.over_http1, lambda: self.new(endpoint), patience)
         except BaseException:
             self._count -= 1
             raise
+        return self._added(connection)
+
+    def new(self, endpoint: Endpoint) -> Connection:
+        """One that is not connected yet."""
+        return Connection(endpoint, self._loop, self._forget)
+
+    def admit(self, connection: Connection) -> Connection:
+        """One that was dialled elsewhere."""
+        self._count += 1
+        return self._added(connection)
+
+    def _added(self, connection: Connection) -> Connection:
         self._dialled += 1
+        endpoint = connection.endpoint
         self._open.setdefault(endpoint.address, set()).add(connection)
         self._deadlines.add(connection)
         if not connection.alive:  # lost before it was known here

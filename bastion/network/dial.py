@@ -13,11 +13,16 @@ import ssl
 from collections.abc import Callable
 from typing import TypeVar
 
-from bastion.kube.endpoint import KUBELET, Endpoint
+import msgspec
+
+from bastion.kube.endpoint import KUBELET, Endpoint, TLSProfile
+from bastion.kube.errorword import Word
+from bastion.kube.errorwords import ADDRESS_REFUSED, CLOSED_BEFORE_ANSWER, CONNECT_TIMEOUT, CONNECTION_REFUSED
 from bastion.network.addresses import DialPolicy
-from bastion.network.errors import DialError
+from bastion.network.errors import NOT_DIALLED, DialError
 from bastion.network.sockets import prepare
 from bastion.network.tls.contexts import Contexts
+from bastion.network.tls.failures import cause_of, word_of
 from bastion.network.tls.layer import SharedBuffers, TLSLayer
 from bastion.runtime.deadlines import Deadlines
 
@@ -34,7 +39,21 @@ _NO_WAY = (
     errno.EAFNOSUPPORT,
 )
 
+_CLOSED = (None, errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED)
+UNTRUSTED = TLSProfile()  # to look at a certificate that is not trusted
+
 _log = logging.getLogger("bastion.network")
+
+
+class _Peer(asyncio.Protocol):
+    """Takes the certificate, and leaves."""
+
+    certificate = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        tls = transport.get_extra_info("ssl_object")
+        self.certificate = tls.getpeercert(binary_form=True) or b""
+        transport.close()
 
 
 class Dialer:
@@ -63,7 +82,7 @@ class Dialer:
         `patience` in seconds is for TCP alone, where that is to take less.  Raises DialError.
         """
         if not self._may_dial(endpoint):
-            raise DialError(f"dial {endpoint}: address not allowed")
+            raise DialError(NOT_DIALLED, ADDRESS_REFUSED)
         patience = min(patience or self.connect_timeout, self.connect_timeout)
         reached = False
 
@@ -78,12 +97,20 @@ class Dialer:
         except TimeoutError as error:
             raise DialError(
                 f"dial {endpoint}: timed out after {self.connect_timeout if reached else patience:g} s",
+                CONNECT_TIMEOUT,
                 silent=not reached,
             ) from error
         except ssl.SSLError as error:
-            raise DialError(f"dial {endpoint}: TLS handshake failed: {_tls_cause(error)}") from error
+            wanted = endpoint.tls.server_name or endpoint.address if endpoint.tls is not None else ""
+            shown = b""
+            if isinstance(error, ssl.SSLCertVerificationError):
+                shown = await self._certificate(endpoint)
+            cause = cause_of(error, wanted, shown)
+            raise DialError(f"dial {endpoint}: TLS handshake failed: {cause}", word_of(error)) from error
         except (OSError, ConnectionError) as error:
-            raise DialError(f"dial {endpoint}: {_cause(error)}", silent=error.errno in _NO_WAY) from error
+            raise DialError(
+                f"dial {endpoint}: {_cause(error)}", _word(error), silent=error.errno in _NO_WAY
+            ) from error
 
     def _may_dial(self, endpoint: Endpoint) -> bool:
         """A kubelet is spoken to as such alone: as a pod it would be without the rule for kubelets."""
@@ -91,6 +118,16 @@ class Dialer:
         return self._policy.permits(address, port) and (
             endpoint.tls == KUBELET or not self._policy.reaches_kubelet(address, port)
         )
+
+    async def _certificate(self, endpoint: Endpoint) -> bytes:
+        """What it shows, in DER; empty where it shows it no more."""
+        plain = msgspec.structs.replace(endpoint, tls=UNTRUSTED)
+        try:
+            async with asyncio.timeout(self.connect_timeout):
+                peer = await self._connect(plain, _Peer, self.connect_timeout)
+        except (OSError, TimeoutError):
+            return b""
+        return peer.certificate
 
     async def _connect(self, endpoint: Endpoint, factory: Callable[[], P], patience: float) -> P:
         loop = asyncio.get_running_loop()
@@ -105,7 +142,7 @@ class Dialer:
                 _, protocol = await loop.create_connection(factory, sock=sock)
                 return protocol
             context = self._tls.context(endpoint.tls)
-            if context.verify_mode == ssl.CERT_NONE:
+            if context.verify_mode == ssl.CERT_NONE and endpoint.tls is not UNTRUSTED:
                 self._say_unverified(endpoint)
             protocol = factory()
             layer = TLSLayer(
@@ -140,7 +177,8 @@ def _cause(error: OSError) -> str:
     return os.strerror(error.errno).lower()
 
 
-def _tls_cause(error: ssl.SSLError) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"certificate verification failed: {error.verify_message}"
-    return (error.reason or "protocol error").lower().replace("_", " ")
+def _word(error: OSError) -> Word:
+    if error.errno == errno.ECONNREFUSED:
+        return CONNECTION_REFUSED
+    # it listens, and leaves in the handshake
+    return CLOSED_BEFORE_ANSWER if error.errno in _CLOSED else CONNECT_TIMEOUT

@@ -11,6 +11,8 @@ from bastion.kube.errorwords import (
     CONNECTION_REFUSED,
 )
 
+NOT_DIALLED = "address not allowed: not one that this bastion may dial (--allow-target-cidr)"
+
 
 class NetworkError(Exception):
     """The message is one for the client: an address and a cause, never bytes of either side."""
@@ -41,6 +43,12 @@ class SendError(NetworkError):
     """The request, or a part of it, was sent, and the connection broke before a byte of the response."""
 
     word = CLOSED_BEFORE_ANSWER
+
+
+class NotProcessed(SendError):
+    """The backend has said that it did nothing of the request (RFC 9113, 8.7): it may be sent again,
+    whatever it is.
+    """
 
 
 class ReceiveError(NetworkError):

@@ -6,8 +6,9 @@ import asyncio
 import socket
 
 from bastion.kube.endpoint import KUBELET, Endpoint
+from bastion.kube.errorwords import ADDRESS_REFUSED
 from bastion.network.addresses import DialPolicy
-from bastion.network.errors import DialError
+from bastion.network.errors import NOT_DIALLED, DialError
 from bastion.network.sockets import prepare
 
 
@@ -17,7 +18,7 @@ async def connect_once(policy: DialPolicy, endpoint: Endpoint, *, udp: bool = Fa
     if not policy.permits(address, port) or (
         endpoint.tls != KUBELET and policy.reaches_kubelet(address, port)
     ):
-        raise DialError(f"dial {endpoint}: address not allowed")
+        raise DialError(NOT_DIALLED, ADDRESS_REFUSED)
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     kind = socket.SOCK_DGRAM if udp else socket.SOCK_STREAM
     sock = socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)

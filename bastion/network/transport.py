@@ -7,65 +7,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
-
-import msgspec
 
 from bastion.kube.endpoint import Endpoint
 from bastion.network.connections import ConnectionPool
 from bastion.network.http1.connection import Connection
-from bastion.network.http1.response import Interim, Response
+from bastion.network.http1.response import Response
+from bastion.network.http2.pool import Http2Pool
+from bastion.network.http2.trip import StreamTrip
 from bastion.network.relay import Stream
+from bastion.network.roundtrip import Body as Body
+from bastion.network.roundtrip import Request as Request
+from bastion.network.roundtrip import RoundTrip as RoundTrip
+from bastion.network.roundtrip import may_stay_unread as may_stay_unread
 from bastion.settings.sections import Timeouts
 
-READ_WITH_THEIR_BODY = frozenset(("POST", "PUT", "PATCH"))
 
-
-class Body(Protocol):
-    """The request's body: `read` gives the next piece, b"" at the end; `chunked` says how it is framed
-    towards the backend, `length` is in bytes, None where it comes in chunks.
-    """
-
-    @property
-    def length(self) -> int | None: ...
-
-    @property
-    def chunked(self) -> bool: ...
-
-    async def read(self) -> bytes: ...
-
-
-def may_stay_unread(method: str, body: Body | None) -> bool:
-    """Whether the backend may answer without a look at the body, and take it for the next request.
-
-    RFC 9110, 9.3: in GET, HEAD, DELETE and OPTIONS a body means nothing in general.
-    """
-    return body is not None and body.length != 0 and method not in READ_WITH_THEIR_BODY
-
-
-class Request(msgspec.Struct, frozen=True, gc=False):
-    """What is sent: `head` is the whole request head, its empty line included.
-
-    `owner` names the user whose request it is, empty where that is not known.  `once`: it cannot be sent
-    again, so a kept connection is looked at once more.  `logs_in`: it may log its connection in, which then
-    serves no other request.  `upgrade`: the response may switch protocols.  `interim` is told of 1xx
-    responses; `trailers` gives the lines that follow a chunked body, once that was read to its end.
-    `timeouts`: its own.
-    """
-
-    method: str
-    head: bytes
-    body: Body | None = None
-    owner: str = ""
-    once: bool = False
-    logs_in: bool = False
-    upgrade: bool = False
-    interim: Interim | None = None
-    trailers: Callable[[], bytes] | None = None
-    timeouts: Timeouts | None = None
-
-
-class RoundTrip:
+class Http1Trip:
     """A request on one connection: `send` begins it.
 
     `close` must be called, whatever happened; it keeps the connection if it may.  `reused`: the connection
@@ -144,20 +101,29 @@ class RoundTrip:
 
 
 class Transport:
-    """Sends requests over the pool's connections."""
+    """Sends requests over the pools' connections; `multiplexed` None: over HTTP/1.1 alone."""
 
-    def __init__(self, pool: ConnectionPool, timeouts: Timeouts) -> None:
+    def __init__(
+        self, pool: ConnectionPool, timeouts: Timeouts, multiplexed: Http2Pool | None = None
+    ) -> None:
         self._pool = pool
+        self._multiplexed = multiplexed
         self.timeouts = timeouts
 
     def under_way(self, connection: Connection, request: Request) -> RoundTrip:
         """One whose request was sent directly."""
-        return RoundTrip(self._pool, self.timeouts, connection, request)
+        return Http1Trip(self._pool, self.timeouts, connection, request)
 
     def kept(self, endpoint: Endpoint, request: Request) -> RoundTrip | None:
         """On a kept connection, None where there is none."""
+        if (pool := self._shared(endpoint, request)) is not None and not request.logs_in:
+            stream = pool.take(endpoint)
+            if stream is not None:
+                return StreamTrip(stream, request, self.timeouts, reused=True)
+        if pool is not None and endpoint.h2c:
+            return None
         connection = self._pool.take(endpoint, request.owner, sure=request.once)
-        return RoundTrip(self._pool, self.timeouts, connection, request) if connection is not None else None
+        return Http1Trip(self._pool, self.timeouts, connection, request) if connection is not None else None
 
     async def round_trip(
         self, endpoint: Endpoint, request: Request, *, fresh: bool = False, patience: float | None = None
@@ -171,7 +137,23 @@ class Transport:
             return kept
         if request.timeouts is not None:
             patience = min(patience or request.timeouts.connect, request.timeouts.connect)
-        return RoundTrip(self._pool, self.timeouts, await self._pool.dial(endpoint, patience), request)
+        pool = self._shared(endpoint, request)
+        if pool is None:
+            connection = await self._pool.dial(endpoint, patience)
+        else:
+            dialled = await (
+                pool.alone(endpoint, patience)
+                if request.logs_in
+                else pool.connect(endpoint, patience, fresh=fresh)
+            )
+            if not isinstance(dialled, Connection):
+                return StreamTrip(dialled, request, self.timeouts, reused=False)
+            connection = self._pool.admit(dialled)
+        return Http1Trip(self._pool, self.timeouts, connection, request)
+
+    def _shared(self, endpoint: Endpoint, request: Request) -> Http2Pool | None:
+        """None where HTTP/1.1 is spoken: an upgrade is its own."""
+        return self._multiplexed if endpoint.may_speak_http2 and not request.upgrade else None
 
 
 async def _upload(connection: Connection, body: Body, trailers: Callable[[], bytes] | None) -> None:

@@ -7,7 +7,9 @@ import logging
 import os
 import socket
 import struct
+from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from bastion.node.config.settings import Conntrack
 from bastion.runtime.errors import StartError
@@ -78,9 +80,23 @@ def has_ipv6() -> bool:
         return False
 
 
+class Attached(NamedTuple):
+    """An address of an interface, and how much of it is its network's."""
+
+    interface: str
+    address: str
+    length: int
+
+
 def local_addresses() -> list[str]:
-    """Those of all interfaces, by netlink.  Raises OSError."""
-    found: list[str] = []
+    """Those of all interfaces.  Raises OSError."""
+    return [one.address for one in attached()]
+
+
+def attached() -> list[Attached]:
+    """By netlink.  Raises OSError."""
+    found: list[Attached] = []
+    names = dict(socket.if_nameindex())
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _ROUTE) as netlink:
         netlink.bind((0, 0))
         netlink.settimeout(5.0)
@@ -92,8 +108,23 @@ def local_addresses() -> list[str]:
                 if kind in (_DONE, _ERROR):
                     return found
                 if kind == _NEW_ADDRESS:
-                    found.append(_address(data[24:length]))
+                    prefix, index = struct.unpack_from("=xBxxI", data, 16)
+                    found.append(Attached(names.get(index, ""), _address(data[24:length]), prefix))
                 data = data[(length + 3) & ~3 :]
+
+
+def answer_strictly(interfaces: Iterable[str]) -> None:
+    """The kernel answers ARP there only for addresses of that very interface, and not for those of Services
+    that are on another one (as kube-proxy's strictARP).
+    """
+    for name in interfaces:
+        for setting, value in (("arp_ignore", 1), ("arp_announce", 2)):
+            path = SYSCTL / f"ipv4/conf/{name}/{setting}"
+            try:
+                if int(path.read_text()) < value:
+                    path.write_text(f"{value}\n")
+            except (OSError, ValueError) as error:
+                _log.error("%s cannot be set: every node may answer for every address: %s", path, error)
 
 
 def _address(data: bytes) -> str:

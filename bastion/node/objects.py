@@ -11,6 +11,7 @@ PROXY_NAME_LABEL = "service.kubernetes.io/service-proxy-name"
 HEADLESS_LABEL = "service.kubernetes.io/headless"
 ZONE_LABEL = "topology.kubernetes.io/zone"
 TRIGGER_ANNOTATION = "endpoints.kubernetes.io/last-change-trigger-time"
+EXCLUDED_LABEL = "node.kubernetes.io/exclude-from-external-load-balancers"
 AUTOSCALER_TAINT = "ToBeDeletedByClusterAutoscaler"
 
 
@@ -35,6 +36,7 @@ class ServiceSpec(objects.ServiceSpec, frozen=True):
     external_traffic_policy: str | None = None
     health_check_node_port: int = 0
     load_balancer_source_ranges: tuple[str, ...] | None = None
+    load_balancer_class: str | None = None
 
 
 class Ingress(Struct, frozen=True):
@@ -106,6 +108,11 @@ class Node(objects.Node, frozen=True):
         """Whether load balancers should still send connections here (KEP-3836)."""
         tainted = any(taint.key == AUTOSCALER_TAINT for taint in self.spec.taints or ())
         return not tainted and self.metadata.deletion_timestamp is None
+
+    @property
+    def takes_balancers(self) -> bool:
+        """Whether addresses of load balancers may lead here (cloud-provider's service controller)."""
+        return self.eligible and EXCLUDED_LABEL not in (self.metadata.labels or {})
 
     @property
     def internal_addresses(self) -> tuple[str, ...]:

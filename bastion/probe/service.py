@@ -14,7 +14,6 @@ from bastion.kube.errors import (
     internal_error,
     method_not_allowed,
     refused,
-    unauthorized,
     unreadable,
 )
 from bastion.kube.errorwords import MODULE_NOT_HERE, STOPPING
@@ -91,8 +90,6 @@ class Doors:
         subject = self.named(found)
         own = ApiCall(subject.target.attributes(subject.verb))
         admitted = await self._admission.admit(asked.exchange, asked.client, asked.record, own)
-        if admitted is None:
-            raise unauthorized()
         if subject.unknown:
             raise unreadable(f"Unknown module {quoted(subject.name)}")
         if subject.module is not None:

@@ -16,10 +16,11 @@ from bastion.authz.authorizer import Authorizer, Decision, Question
 from bastion.authz.impersonation import ImpersonationAuthorizer
 from bastion.http.fields import values
 from bastion.kube.attributes import Attributes
-from bastion.kube.errors import ROUTE_NOT_FOUND, error_of, forbidden, unauthorized
-from bastion.kube.errorwords import NOT_A_PROXY_PATH
+from bastion.kube.errors import forbidden
+from bastion.kube.errorwords import MISSING_RULE, UPGRADE_NEEDS_CREATE
 from bastion.kube.generatedclients import with_slashes
 from bastion.kube.hostname import Application, HostNames
+from bastion.kube.nearest import not_proxied
 from bastion.kube.requestinfo import ApiCall, Proxied, RequestInfo, parse_proxied
 from bastion.kube.status import StatusError
 from bastion.kube.user import User
@@ -30,6 +31,10 @@ from bastion.proxy.exchange import Request
 from bastion.proxy.guard import Guard, asker_of
 from bastion.proxy.picking import picked, with_pod
 from bastion.runtime.turns import Key
+
+
+class SignInHelps(StatusError):
+    """401: nobody is known to be asking."""
 
 
 class Admitted(msgspec.Struct, frozen=True, gc=False):
@@ -78,11 +83,11 @@ class Admission:
 
     async def admit(
         self, request: Request, client: str, record: Record, own: ApiCall | None = None
-    ) -> Admitted | None:
-        """None where no credentials were shown, or a session that has ended: signing in may help.
+    ) -> Admitted:
+        """Raises StatusError; SignInHelps where no credentials were shown, or a session that has ended.
 
         `client` is the address that the request came from.  `own`: what is asked for, where it is one of the
-        bastion's own paths.  Raises StatusError.
+        bastion's own paths.
         """
         application, target = self._parse(request, record) if own is None else (None, None)
         upgrade = _upgrade(request) if request.upgradable and own is None else None
@@ -94,14 +99,15 @@ class Admission:
                 record.cause, user = refused.cause, None
         if user is None:
             record.cause = record.cause or credentials.unknown
+            rejected = self._guard.rejected(credentials, record.cause)
             if credentials.token is not None and not credentials.session:
-                raise unauthorized()
-            return None
+                raise rejected
+            raise rejected.of(SignInHelps)
         if record.trail is not None:
             await record.trail.received()
         info = own or target
         if info is None:
-            raise error_of(NOT_A_PROXY_PATH, ROUTE_NOT_FOUND, details={})
+            raise not_proxied(request.target)
         asker = asker_of(user, client)
         self._guard.check_place(asker, tunnel=upgrade is not None)
         with record.stage("authorization"):
@@ -113,7 +119,9 @@ class Admission:
             for attributes in required:
                 decision = await self._decision(acting_as, attributes, asker, record)
                 if not decision.allowed:
-                    raise forbidden(acting_as.name, attributes, decision.reason)
+                    added = attributes.verb != info.attributes.verb
+                    word = UPGRADE_NEEDS_CREATE if added else MISSING_RULE
+                    raise forbidden(acting_as.name, attributes, decision.reason, word=word)
                 questions.append((acting_as, attributes))
         return Admitted(info, credentials, user, acting_as, questions, asker, upgrade=upgrade, pod=pod)
 

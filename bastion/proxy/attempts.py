@@ -103,6 +103,11 @@ class Attempts:
         self.slot = found
         return True
 
+    @property
+    def tried(self) -> int:
+        """How many endpoints."""
+        return len(self._failed | {self.slot.endpoint})
+
     def give_up(self, endpoint: Endpoint) -> None:
         """It is not tried again."""
         self._failed.add(endpoint)

@@ -23,16 +23,16 @@ def call_head(
     exchange: Exchange, authority: Authority, client: str, withheld: Withheld, asked: UpgradeRequest | None
 ) -> bytes:
     """The whole request head, its framing written anew.  Raises StatusError 400."""
-    body, fields = exchange.body, exchange.all_fields()
+    body, fields = exchange.body, exchange.fields
     target = origin_form(exchange.method, exchange.target)
     if target is None:
         raise unreadable("malformed request: the request target is not a path")
     lines = to_api_server(
         fields, withheld[authority.impersonation], with_credentials=authority.with_credentials
     )
-    lines += authority.lines
+    lines += (*exchange.passed, *authority.lines)
     lines.append(b"X-Forwarded-For: %b\r\n" % client.encode())
-    if not values(fields, b"audit-id"):
+    if not any(line[:9].lower() == b"audit-id:" for line in lines):
         lines.append(b"Audit-ID: %b\r\n" % exchange.audit_id.encode())
     if asked is not None:
         lines.append(upgrade.request_lines(asked))

@@ -8,15 +8,17 @@ from functools import partial
 
 from bastion.kube.annotations import EndpointPolicy
 from bastion.kube.endpoint import Endpoint
-from bastion.kube.errors import UNREACHED, error_of, overloaded, too_large
+from bastion.kube.errors import overloaded, too_large
 from bastion.kube.status import StatusError
 from bastion.message.answers import ClientResponse, Policy, RequestContext, present
 from bastion.message.mount import Mount
 from bastion.message.page.html import HtmlRewriter, RewriteAborted
+from bastion.message.trailers import passing, takes_trailers
 from bastion.network.errors import NetworkError
 from bastion.network.http1.response import Response
 from bastion.network.transport import Request, may_stay_unread
 from bastion.observe.record import Record
+from bastion.proxy.callhead import trailer_lines
 from bastion.proxy.envelope import Envelope, backend_lines, head_of, logs_in
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.retry import IDEMPOTENT, UNAVAILABLE
@@ -24,6 +26,7 @@ from bastion.proxy.router import Route
 from bastion.proxy.sending import Begun, Sending, Ways, wish_of
 from bastion.proxy.streams import UnderWay
 from bastion.proxy.turns import Turns
+from bastion.proxy.unreached import unreachable
 from bastion.proxy.waiting import Place, Upload
 from bastion.runtime.limits import Shares
 from bastion.runtime.turns import Key
@@ -84,7 +87,7 @@ class Forwarder:
             try:
                 trip, answer = await sending.response(begun, record, under_way)
             except NetworkError as error:
-                raise unreachable(error) from error
+                raise unreachable(error, route, sending.tried) from error
             finally:
                 if upload is None:
                     self._waiting.leave(route.key, asker)
@@ -130,6 +133,7 @@ class Forwarder:
             envelope.owner,
             once=exchange.method not in IDEMPOTENT or upload is not None,
             logs_in=logs_in(exchange.fields, envelope),
+            trailers=partial(trailer_lines, exchange) if exchange.http2 and upload is not None else None,
             timeouts=timeouts_of(route.policy, self._ways.transport.timeouts),
         )
 
@@ -178,7 +182,7 @@ async def hand_on(
     while True:
         data = await answer.read()
         if answer.exhausted:
-            exchange.finish(data)
+            exchange.finish(data, passing(answer.trailers) if exchange.http2 else ())
             return True
         exchange.write(data)
         if not exchange.writable:
@@ -217,6 +221,8 @@ def request_head(exchange: Exchange, route: Route, envelope: Envelope, policy: P
     # a backend that keeps to HTTP reads no request behind this one
     if may_stay_unread(exchange.method, body):
         framing = b"Connection: close\r\n" + framing
+    if exchange.http2 and takes_trailers(fields):
+        framing = b"TE: trailers\r\nConnection: TE\r\n" + framing
     if not exchange.host:  # an HTTP/1.0 client may leave it out, HTTP/1.1 may not (RFC 9112, 3.2)
         framing = b"Host: %b\r\n%b" % (str(route.endpoints[0]).encode(), framing)
     lines = backend_lines(exchange.method, route.target, fields, envelope, editing=policy.edit_html)
@@ -237,7 +243,3 @@ def timeouts_of(policy: EndpointPolicy, flags: Timeouts) -> Timeouts | None:
         response_header=_bounded(policy.response_timeout, flags.response_header),
         response_idle=_bounded(policy.idle_timeout, flags.response_idle),
     )
-
-
-def unreachable(error: NetworkError) -> StatusError:
-    return error_of(error.word, UNREACHED, str(error))

@@ -7,21 +7,23 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from bastion.discovery.resolution import UnknownTarget
 from bastion.http.fields import first_value
-from bastion.kube.errors import internal_error
-from bastion.kube.requestinfo import Proxied
+from bastion.kube.errors import internal_error, method_not_allowed
+from bastion.kube.requestinfo import VERBS, Proxied
 from bastion.kube.status import StatusError
 from bastion.message.identity import asserts_identity
 from bastion.message.ownorigin import RULES, data_fields
 from bastion.observe.observer import Observer
 from bastion.observe.record import Record
-from bastion.proxy.admission import Admission
+from bastion.proxy.admission import Admission, Admitted, SignInHelps
 from bastion.proxy.direct import Direct
 from bastion.proxy.directcall import DirectCall
 from bastion.proxy.envelope import Envelope
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.forward import Forwarder
 from bastion.proxy.guard import Guard
+from bastion.proxy.nearnames import NearNames
 from bastion.proxy.origin import Origins
 from bastion.proxy.passthrough import PassThrough
 from bastion.proxy.pathmode import PathMode
@@ -52,6 +54,7 @@ class Gateway:
         plans: Plans | None = None,
         pass_through: PassThrough | None = None,
         path_mode: PathMode | None = None,
+        near: NearNames | None = None,
     ) -> None:
         """`withheld`: which headers are kept from backends.  `pass_through` None: only targets are served.
 
@@ -71,6 +74,7 @@ class Gateway:
         self._withheld = withheld
         self._pass_through = pass_through
         self._path_mode = path_mode
+        self._near = near
 
     async def serve(self, exchange: Exchange) -> None:
         """Answers, whatever happens; raises nothing but CancelledError."""
@@ -146,15 +150,16 @@ class Gateway:
         if self._pass_through is not None and (call := self._pass_through.call(exchange)) is not None:
             return await self._pass_through.serve(exchange, call, client, record)
         generation = self._plans.generation() if self._plans is not None else 0
-        admitted = await self._admission.admit(exchange, client, record)
-        if admitted is None:
-            return self._sign_in.turn_away(exchange)
+        try:
+            admitted = await self._admission.admit(exchange, client, record)
+        except SignInHelps as error:
+            return self._sign_in.turn_away(exchange, error)
         info = admitted.info
         assert isinstance(info, Proxied)  # whatever else is not admitted
         if self._path_mode is not None and self._path_mode.answers(exchange, admitted, info):
             return None
         with self._guard.place(admitted.asker, tunnel=admitted.upgrade is not None):
-            route = await self._router.route(info, admitted.asker, admitted.pod)
+            route = await self._route(info, admitted, exchange.method)
             if admitted.upgrade is None and info.rest[:1] != b"/" and exchange.method in ("GET", "HEAD"):
                 return redirect_to_slash(exchange, info.prefix, info.rest)
             envelope = Envelope(
@@ -170,6 +175,15 @@ class Gateway:
             record.stage("upstream")
             await self._deliver(exchange, route, envelope, under_way)
         return None
+
+    async def _route(self, info: Proxied, admitted: Admitted, method: str) -> Route:
+        """Raises StatusError.  Only for a request that is authorized: it tells what exists."""
+        if not info.known_method:
+            raise method_not_allowed(*VERBS, method=method)
+        try:
+            return await self._router.route(info, admitted.asker, admitted.pod)
+        except UnknownTarget as unknown:
+            raise (await self._near.told(unknown, admitted) if self._near is not None else unknown) from None
 
     async def _deliver(
         self,

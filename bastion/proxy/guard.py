@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import NamedTuple
 
 from bastion.authn.authenticator import Authenticator, Credentials, CredentialsRefused
-from bastion.kube.errors import overloaded
+from bastion.kube.errors import overloaded, unauthorized
 from bastion.kube.status import StatusError
 from bastion.kube.user import ANONYMOUS, User
 from bastion.network.addresses import client_of
@@ -87,6 +87,8 @@ class Guard:
     `foreign` tells whether a page of another site made a browser send a request: its failures are not those
     of the browser's owner, and have a budget of their own, as any program can say so.
 
+    `rejected`: the 401 for credentials that identify no user, and for the log the cause.
+
     `exchanges`: the places of each user.
     """
 
@@ -96,8 +98,12 @@ class Guard:
         remembers: Callable[[Credentials], bool],
         limits: Limits,
         foreign: Callable[[Request], bool],
+        rejected: Callable[[Credentials, str], StatusError] = lambda credentials, cause: unauthorized(
+            cause=cause
+        ),
     ) -> None:
         self._authenticator = authenticator
+        self.rejected = rejected
         self._remembers = remembers
         self._is_foreign = foreign
         self._own = Failures(limits)

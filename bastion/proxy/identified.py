@@ -8,7 +8,6 @@ from bastion.authn.authenticator import CredentialsRefused
 from bastion.authz.authorizer import Authorizer
 from bastion.authz.impersonation import ImpersonationAuthorizer
 from bastion.kube.attributes import Attributes
-from bastion.kube.errors import unauthorized
 from bastion.kube.requestinfo import ApiCall
 from bastion.kube.user import User
 from bastion.observe.record import Record
@@ -52,7 +51,7 @@ class Identification:
         except CredentialsRefused as refused:
             record.cause, user = refused.cause, None
         if user is None:
-            raise unauthorized(cause=record.cause or credentials.unknown)
+            raise self._guard.rejected(credentials, record.cause or credentials.unknown)
         key = asker_of(user, client)
         self._guard.check_place(key, tunnel=False)
         assumed = await self._impersonator.impersonate(user, request.fields, (), key)

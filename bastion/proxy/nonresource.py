@@ -9,7 +9,6 @@ import asyncio
 
 from bastion.http.fields import first_value
 from bastion.kube.attributes import Attributes
-from bastion.kube.errors import unauthorized
 from bastion.kube.requestinfo import ApiCall
 from bastion.kube.status import StatusError
 from bastion.observe.observer import Observer
@@ -37,8 +36,7 @@ class NonResource:
         self._observer.begin(record, exchange, self._origins.sources(exchange.client, exchange.fields))
         own = ApiCall(Attributes("get", version="", path=path.decode("utf-8", "replace")))
         try:
-            if await self._admission.admit(exchange, client, record, own) is None:
-                raise unauthorized()
+            await self._admission.admit(exchange, client, record, own)
             return record
         except StatusError as error:
             record.fail(error)

@@ -12,8 +12,8 @@ from msgspec import structs
 
 from bastion.http.fields import Field, values
 from bastion.kube.attributes import Attributes
+from bastion.kube.errors import unreadable
 from bastion.kube.requestinfo import RequestInfo
-from bastion.kube.status import bad_request
 
 HEADER = b"x-bastion-endpoint"
 # RFC 1123; no pod has another name
@@ -28,7 +28,7 @@ def picked(info: RequestInfo, fields: Iterable[Field]) -> str:
     if not named:
         return ""
     if len(named) > 1 or not _NAME.fullmatch(named[0]):
-        raise bad_request("X-Bastion-Endpoint: the name of one pod is needed")
+        raise unreadable("X-Bastion-Endpoint: the name of one pod is needed")
     return named[0].decode()
 
 

@@ -67,10 +67,12 @@ class Plan(msgspec.Struct):
 
 
 class KnownHead(msgspec.Struct, frozen=True):
-    """A request's head that came before, byte for byte: its plan, and what passes of it, in one piece."""
+    """A request's head that came before, byte for byte: its plan, and what passes of it, before and behind
+    each line that was left out.
+    """
 
     plan: Plan | CallPlan
-    passed: tuple[bytes]
+    passed: tuple[bytes, ...]
 
 
 class Once:
@@ -149,8 +151,8 @@ class Plans:
         self._heads.forget(digest)
         return digest, None
 
-    def keep_whole(self, digest: bytes, plan: Plan | CallPlan, passed: bytes) -> None:
-        self._heads.put(digest, KnownHead(plan, (passed,)), plan.asker)
+    def keep_whole(self, digest: bytes, plan: Plan | CallPlan, passed: tuple[bytes, ...]) -> None:
+        self._heads.put(digest, KnownHead(plan, passed), plan.asker)
 
     def _holds(self, plan: Plan | CallPlan) -> bool:
         validity = plan.validity

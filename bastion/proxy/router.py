@@ -16,9 +16,8 @@ from bastion.discovery.resolution import Resolution, UnknownTarget
 from bastion.discovery.resolver import Resolver
 from bastion.kube.annotations import EndpointPolicy
 from bastion.kube.endpoint import KUBELET, Endpoint
-from bastion.kube.errors import method_not_allowed
 from bastion.kube.objects import family_of
-from bastion.kube.requestinfo import VERBS, Proxied
+from bastion.kube.requestinfo import Proxied
 from bastion.kube.status import StatusError
 from bastion.kube.target import Target, parse_target
 from bastion.proxy.kubelet import check_kubelet_request
@@ -79,8 +78,6 @@ class Router:
 
     async def route(self, info: Proxied, asker: Key, pod: str = "") -> Route:
         """Raises StatusError.  Called only for a request that is authorized: it tells what exists."""
-        if not info.known_method:
-            raise method_not_allowed(*VERBS)
         return self._route(info, await self.resolved(info, asker, pod), pod)
 
     def at_once(self, led: Led) -> Route | None:

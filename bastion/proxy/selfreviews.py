@@ -13,7 +13,7 @@ from bastion.authn.authenticator import CredentialsRefused
 from bastion.authz.authorizer import Authorizer
 from bastion.cluster.errors import ApiError
 from bastion.http.fields import first_value
-from bastion.kube.errors import error_of, method_not_allowed, unauthorized, unreadable
+from bastion.kube.errors import error_of, method_not_allowed, unreadable
 from bastion.kube.errorwords import API_SERVER_AWAY
 from bastion.kube.requestinfo import api_call
 from bastion.kube.review import OWN_REVIEWS
@@ -117,7 +117,7 @@ class SelfReviews:
         except CredentialsRefused as refused:
             record.cause, user = refused.cause, None
         if user is None:
-            raise unauthorized(cause=record.cause)
+            raise self._guard.rejected(credentials, record.cause or credentials.unknown)
         return user
 
     async def _cluster_version(self) -> bytes:

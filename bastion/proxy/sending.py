@@ -16,7 +16,7 @@ from bastion.balance.pool import Balancer
 from bastion.http.fields import Field
 from bastion.kube.endpoint import Endpoint
 from bastion.message.cookies import ENDPOINT, own_cookie, set_endpoint
-from bastion.network.errors import NetworkError
+from bastion.network.errors import NetworkError, NotProcessed
 from bastion.network.http1.connection import Connection
 from bastion.network.http1.response import Response
 from bastion.network.transport import Request, RoundTrip, Transport
@@ -141,6 +141,11 @@ class Sending:
                 trip.close(clean=False)
             trip = None
 
+    @property
+    def tried(self) -> int:
+        """How many endpoints."""
+        return self._attempts.tried
+
     def failed(self) -> None:
         """Its response ended too early, or none came."""
         self._ways.balancer.failed(self.slot, self._asker, self._ways.now(), dialled=True)
@@ -150,6 +155,8 @@ class Sending:
 
     async def _again_after(self, error: NetworkError, trip: RoundTrip) -> bool:
         """Whether it is sent once more, and then to where."""
+        if isinstance(error, NotProcessed):
+            return await self._elsewhere()
         stale = is_stale(error, reused=trip.reused, checked=self._request.once)
         if not stale:
             self.failed()
@@ -157,6 +164,13 @@ class Sending:
             self._resent = self._attempts.fresh = True
             return await self._attempts.move(stale=True)
         return await self._moved(REASONS.get(type(error), ""))
+
+    async def _elsewhere(self) -> bool:
+        """Nothing was done of it: on another connection, whatever its method."""
+        if self._sends >= MOST_SENDS or not (self._upload is None or self._upload.rewind()):
+            return False
+        self._attempts.fresh = True
+        return await self._attempts.move(stale=True)
 
     async def _again_after_503(self) -> bool:
         if UNAVAILABLE not in self._route.policy.retry_on:

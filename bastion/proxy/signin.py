@@ -7,9 +7,9 @@ from urllib.parse import urlencode
 
 from bastion.http.fields import Field, values
 from bastion.http.ownpaths import LOGIN, PREFIX
-from bastion.kube.errors import unauthorized
 from bastion.kube.hostname import HostNames, host_name
 from bastion.kube.requestinfo import parse_proxied
+from bastion.kube.status import StatusError
 from bastion.message.cookies import HANDOFF, RETURN, own_cookie, set_own
 from bastion.message.ownorigin import DATA
 from bastion.proxy.exchange import Exchange
@@ -23,9 +23,9 @@ HANDOFF_PATH = "/.bastion/handoff"
 class NoSignIn:
     """Credentials are in headers, or nowhere (--sign-in=false)."""
 
-    def turn_away(self, exchange: Exchange) -> None:
-        """Nobody is known to be asking: raises StatusError 401, or answers with the way to sign in."""
-        raise unauthorized()
+    def turn_away(self, exchange: Exchange, error: StatusError) -> None:
+        """Nobody is known to be asking: raises `error`, or answers with the way to sign in."""
+        raise error
 
 
 class SignIn(NoSignIn):
@@ -50,9 +50,9 @@ class SignIn(NoSignIn):
         self._login = LOGIN if short_paths else PREFIX + LOGIN
         self._now = now
 
-    def turn_away(self, exchange: Exchange) -> None:
+    def turn_away(self, exchange: Exchange, error: StatusError) -> None:
         if not is_navigation(exchange):
-            raise unauthorized()
+            raise error
         if self._hosts is not None and self._hosts.covers(exchange.host):
             return self._ask_main_host(exchange)
         # Back to what is proxied only: after signing in nobody wants to see that there is nothing at `/`.

@@ -25,11 +25,12 @@ from bastion.observe.record import Record
 from bastion.proxy.attempts import Attempts
 from bastion.proxy.envelope import Envelope, backend_lines, head_of
 from bastion.proxy.exchange import Exchange
-from bastion.proxy.forward import hand_on, present_answer, timeouts_of, unreachable
+from bastion.proxy.forward import hand_on, present_answer, timeouts_of
 from bastion.proxy.router import Route
 from bastion.proxy.sending import Ways, wish_of
 from bastion.proxy.streams import UnderWay
 from bastion.proxy.turns import Turns
+from bastion.proxy.unreached import unreachable
 from bastion.runtime.deadlines import Deadlines
 from bastion.runtime.turns import Key
 
@@ -102,7 +103,7 @@ class Tunneller:
                 trip = await self._ask(attempts, request, record, under_way)
                 answer = await self._answered(trip, attempts.slot, envelope.asker)
             except NetworkError as error:
-                raise unreachable(error) from error
+                raise unreachable(error, route, attempts.tried) from error
             envelope = ways.with_cookie(route, envelope, trip.endpoint, wish)
             await self._serve(exchange, asked, envelope, record, under_way, (trip, answer))
         finally:

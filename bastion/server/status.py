@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bastion.kube.status import StatusError
+from bastion.message.grpcstatus import grpc_fields, is_grpc
 from bastion.message.ownorigin import own_fields, status_fields
 from bastion.message.person import ErrorFacts, ErrorPage, facts_of, is_person
 from bastion.proxy.exchange import Exchange
@@ -23,7 +24,12 @@ def write_status(exchange: Exchange, error: StatusError, pages: Pages | None = N
         return
     if exchange.trail is not None:
         exchange.trail.refused(error)
-    if pages is not None and is_person(exchange.method, exchange.fields):
+    if exchange.http2 and is_grpc(exchange.all_fields()):
+        exchange.start(200, b"", grpc_fields(error, exchange.target), None)
+        exchange.finish()
+        exchange.status = error.code  # for the record: it is one failure, whoever is told of it
+        return
+    if pages is not None and not exchange.upgradable and is_person(exchange.method, exchange.fields):
         page = pages(facts_of(error, exchange))
         fields, body = [*page.fields, *own_fields(error)], page.body
     else:

@@ -13,7 +13,7 @@ from typing import Any
 from bastion.kube.annotation import DOMAIN, Annotation, rows
 from bastion.kube.annotations import SECTIONS
 from bastion.kube.values import show_duration
-from bastion.settings.allocating import AllocatingOptions
+from bastion.settings.allocating import AllocatingOptions, AnnouncingOptions
 from bastion.settings.balancing import BalancingOptions
 from bastion.settings.commands import DemoOptions, ProbeOptions, StandaloneOptions
 from bastion.settings.option import Option, Section, camel_case, options_of, sections_of
@@ -55,6 +55,7 @@ def markdown() -> str:
         for name, whole in (
             ("lb", BalancingOptions),
             ("lb controller", AllocatingOptions),
+            ("node", AnnouncingOptions),
             ("standalone", StandaloneOptions),
             ("demo", DemoOptions),
             ("probe", ProbeOptions),

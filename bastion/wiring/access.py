@@ -48,5 +48,11 @@ async def open_access(
         authorizer,
         fresh,
         ImpersonationAuthorizer(authorizer),
-        Guard(authenticators.remembering, authenticators.remembers, config.limits, origins.foreign),
+        Guard(
+            authenticators.remembering,
+            authenticators.remembers,
+            config.limits,
+            origins.foreign,
+            authenticators.rejections.of,
+        ),
     )

@@ -13,6 +13,7 @@ from bastion.balance.pool import Balancer
 from bastion.message.answers import Policy
 from bastion.network.connections import ConnectionPool
 from bastion.network.dial import Dialer
+from bastion.network.http2.pool import Http2Pool
 from bastion.network.tls.contexts import ClientTLS
 from bastion.network.transport import Transport
 from bastion.proxy.forward import Forwarder
@@ -36,6 +37,7 @@ class Backends:
     tls: ClientTLS
     dialer: Dialer
     pool: ConnectionPool
+    multiplexed: Http2Pool
     transport: Transport
     waiting: Shares
     balancer: Balancer
@@ -61,7 +63,11 @@ def open_backends(
     stack.callback(pool.close)
     cluster.catalog.listeners.address_left.append(pool.address_left)
     cluster.catalog.listeners.endpoint_left.append(pool.endpoint_left)
-    transport = Transport(pool, config.timeouts)
+    multiplexed = Http2Pool(dialer, deadlines, pool.new)
+    stack.callback(multiplexed.close)
+    cluster.catalog.listeners.address_left.append(multiplexed.address_left)
+    cluster.catalog.listeners.endpoint_left.append(multiplexed.endpoint_left)
+    transport = Transport(pool, config.timeouts, multiplexed)
     turns, balancer = Turns(), Balancer(random.randrange, token_of=tokens(session_key(config.browsers)))
     router = _router(cluster, turns)
     clock = asyncio.get_running_loop().time
@@ -74,6 +80,7 @@ def open_backends(
         tls=tls,
         dialer=dialer,
         pool=pool,
+        multiplexed=multiplexed,
         transport=transport,
         waiting=waiting,
         balancer=balancer,

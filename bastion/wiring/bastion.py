@@ -6,11 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from bastion.discovery.near import near_names
 from bastion.network.connections import ConnectionPool
 from bastion.observe.expiry import Expiry
 from bastion.proxy.drain import Drains
+from bastion.proxy.nearnames import NearNames
 from bastion.proxy.origin import Origins
 from bastion.runtime.deadlines import Deadlines
 from bastion.runtime.follow import Followed
@@ -100,6 +103,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             origins=origins,
             observer=observing.observer,
             plans=plans,
+            near=NearNames(partial(near_names, cluster.catalog), access.authorizer),
         )
         probing = await open_probing(config, cluster, parts, stack)
         around = Around(config, cluster, parts, observing, probing, lambda: served.state.statistics())

@@ -24,6 +24,7 @@ from bastion.proxy.directcall import DirectCalls
 from bastion.proxy.drain import Drains
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.gateway import Gateway
+from bastion.proxy.nearnames import NearNames
 from bastion.proxy.origin import Origins
 from bastion.proxy.passthrough import PassThrough
 from bastion.proxy.pathmode import PathMode
@@ -99,6 +100,7 @@ class Parts:
     observer: Observer
     credentials: CredentialReader
     version: Callable[[], Awaitable[bytes]]
+    near: NearNames
     plans: Plans | None
     passing: Passing | None = None
 
@@ -119,6 +121,7 @@ def gateway_of(config: Config, parts: Parts) -> Gateway:
         pass_through=parts.passing.pass_through if parts.passing is not None else None,
         plans=parts.plans,
         path_mode=_path_mode(config, parts),
+        near=parts.near,
     )
 
 

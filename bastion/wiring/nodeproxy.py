@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 
 from bastion.cluster.client import ApiClient
 from bastion.node import kernel
@@ -53,6 +54,7 @@ class NodeProxy:
         self._health = health
         self.events = Events(api, "kube-proxy", self._settings.node)
         self.model = model = Model(self._settings.node, self._changed, self._lost)
+        self.listeners: list[Callable[[], None]] = []  # called when Services or endpoints changed
         self._syncers: list[Syncer] = []
         self._flows = Flows(self.model, metrics)
         self._checks = Checks(health, self._check_addresses, self._check_failed)
@@ -167,6 +169,8 @@ class NodeProxy:
     def _changed(self) -> None:
         for syncer in self._syncers:
             syncer.wake()
+        for listener in self.listeners:
+            listener()
 
     def _synced(self, family: str, udp: set[ServiceKey]) -> None:
         self._flows.look_at(family, udp)

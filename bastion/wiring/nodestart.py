@@ -18,6 +18,7 @@ from bastion.cluster.throttle import Throttle
 from bastion.node.config.settings import Settings
 from bastion.node.userspace.mapping import Mapped
 from bastion.runtime.errors import StartError
+from bastion.settings.allocating import Announcing
 
 _log = logging.getLogger("bastion.node")
 
@@ -33,6 +34,7 @@ class Start:
     master: str
     manifests: tuple[Path, ...]
     mapping: tuple[Mapped, ...]
+    announcing: Announcing
 
 
 class Stop:
@@ -46,7 +48,7 @@ class Stop:
             self.status.set_result(status)
 
 
-async def open_api(start: Start, stack: AsyncExitStack) -> ApiClient:
+async def open_api(start: Start, stack: AsyncExitStack, *, throttled: bool = True) -> ApiClient:
     settings = start.settings
     access: ApiAccess
     if start.manifests:
@@ -60,8 +62,9 @@ async def open_api(start: Start, stack: AsyncExitStack) -> ApiClient:
     keeping = asyncio.create_task(access.keep(), name="credentials")
     stack.callback(keeping.cancel)
     servers = ApiServers([start.master] if start.master else [access.server])
-    throttle = Throttle(max(1, round(settings.qps)), max(1, settings.burst))
-    return ApiClient(access, servers, throttle)
+    if not throttled:
+        return ApiClient(access, servers)
+    return ApiClient(access, servers, Throttle(max(1, round(settings.qps)), max(1, settings.burst)))
 
 
 class Background:

@@ -8,6 +8,7 @@ import random
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from bastion.discovery.apiserver import api_server_sockets
 from bastion.discovery.backing import AT_ONCE, MOST_LISTED, Unfinished
@@ -16,7 +17,7 @@ from bastion.discovery.index import MOST_REMEMBERED
 from bastion.discovery.lacking import MOST_SLICES
 from bastion.discovery.resolution import UnknownTarget
 from bastion.discovery.resolver import Resolver
-from bastion.kube.endpoint import KUBELET, UNVERIFIED, Endpoint, TLSProfile
+from bastion.kube.endpoint import EITHER, KUBELET, UNVERIFIED, TLSProfile
 from bastion.kube.status import StatusError
 from bastion.kube.target import parse_target
 from bastion.network.addresses import DialPolicy
@@ -24,6 +25,7 @@ from bastion.settings.kinds import network
 from tests.fakes import backed_by, catalog_of, endpoints, node, pod, put, refused, remove, service
 from tests.present import present
 
+OVER_TLS = replace(UNVERIFIED, alpn=EITHER)
 V4, V6 = "1.2.3.4", "fd00:10:244:0:2::6b"
 
 
@@ -420,7 +422,8 @@ SCHEMES = [
 @pytest.mark.parametrize(("port", "id", "tls"), SCHEMES)
 def test_the_scheme_is_what_is_said_first(port: Any, id: Any, tls: Any) -> None:
     catalog = one_service(backed_by("a", V4), port=port)
-    assert resolve(catalog, "services", id).endpoints == (Endpoint(V4, 8080, UNVERIFIED if tls else None),)
+    (endpoint,) = resolve(catalog, "services", id).endpoints
+    assert (endpoint.address, endpoint.port, endpoint.tls) == (V4, 8080, OVER_TLS if tls else None)
 
 
 def test_an_external_name_is_not_followed() -> None:
@@ -681,8 +684,8 @@ IDENTITIES = [
     pytest.param("http:node0:", KUBELET, id="whatever-scheme"),
     pytest.param("http:node0:10250", KUBELET, id="whatever-scheme-its-port"),
     pytest.param("node0:10255", None, id="another-port"),
-    pytest.param("https:node0:10255", UNVERIFIED, id="another-port-https"),
-    pytest.param("node0:443", UNVERIFIED, id="443"),
+    pytest.param("https:node0:10255", OVER_TLS, id="another-port-https"),
+    pytest.param("node0:443", OVER_TLS, id="443"),
     pytest.param("http:node0:443", None, id="443-http"),
 ]
 

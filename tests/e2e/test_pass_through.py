@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import re
@@ -14,11 +15,12 @@ from pathlib import Path
 import httpx
 import kubernetes
 import pytest
+from kubernetes import aio
 
 from tests.e2e.harness import ALICE, BOB, Bastion, Cluster, objects, serving
 from tests.e2e.kubeapi import KubeApi
 from tests.e2e.test_clients import KUBECTL, needs_kubectl
-from tests.standalone.objects import binding, role, rule
+from tests.standalone.objects import binding, role, rule, service
 
 READ = [
     role("read", rule("get list watch", "core", "pods services namespaces")),
@@ -77,6 +79,12 @@ def test_own_paths_are_under_one_prefix_and_the_others_the_api_servers(front: Ba
     "path",
     [
         "/api/v1/nodes/node-a/prox%79/metrics",
+        "/api/v1/nodes/node-a%2Fproxy/run/a/b/c",
+        "/api/v1/nodes/node-a/proxy%2Frun/a/b/c",
+        "/%61pi/v1/nodes/node-a/proxy/exec/a/b/c",
+        "/api/%761/nodes/node-a/proxy/metrics",
+        "/api/v1/namespaces/default/nodes/node-a/proxy/metrics",
+        "/api/v1/namespaces%2Fdefault%2Fservices%2Fpair%2Fproxy%2F",
         "/api/v1/node%73/node-a/proxy/run/a/b/c",
         "/api/v1/namespaces/default/services%2Fpair/proxy/",
         "//api/v1/nodes/node-a/proxy/metrics",
@@ -159,6 +167,43 @@ def test_the_official_client_lists_and_watches(front: Bastion) -> None:
     with pytest.raises(kubernetes.client.ApiException) as refused:
         core.list_node()
     assert refused.value.status == 403
+
+
+def test_the_official_client_lists_and_watches_asynchronously(front: Bastion) -> None:
+    configuration = aio.client.Configuration(host=front.url, ssl_ca_cert=str(front.cluster.ca))
+    configuration.api_key = {"authorization": f"Bearer {ALICE}"}
+
+    async def main() -> None:
+        async with aio.client.ApiClient(configuration) as api:
+            core = aio.client.CoreV1Api(api)
+            assert len((await core.list_namespaced_pod("default")).items) > 100
+            async with aio.watch.Watch().stream(
+                core.list_namespaced_service, "default", timeout_seconds=1
+            ) as events:
+                assert {event["type"] async for event in events} == {"ADDED"}
+            with pytest.raises(aio.client.ApiException) as refused:
+                await core.list_node()
+            assert refused.value.status == 403
+
+    asyncio.run(main())
+
+
+@needs_kubectl
+def test_kubectl_watches_a_change(front: Bastion, api: KubeApi, tmp_path: Path) -> None:
+    how = ("--server", front.url, "--certificate-authority", str(front.cluster.ca), "--token", ALICE)
+    command = [str(KUBECTL), *how, "get", "services", "-w", "-o", "name", "--cache-dir", str(tmp_path)]
+    added = service("fresh", selector={"app": "fresh"})
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        seen = [process.stdout.readline() for _ in range(2)]
+        try:
+            api.show([*objects(), *READ, added])
+            while "service/fresh\n" not in seen:
+                seen.append(process.stdout.readline())
+                assert seen[-1], "the watch has ended"
+        finally:
+            process.terminate()
+            api.show([*objects(), *READ])
 
 
 # --- one of two goes

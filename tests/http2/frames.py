@@ -89,6 +89,7 @@ class Answer:
     heads: list[dict[str, str]] = field(default_factory=list)
     body: bytes = b""
     end: str = ""
+    reset: str = ""
 
     @property
     def status(self) -> int:
@@ -137,7 +138,8 @@ class Reader:
             self.windows[stream] = self.windows.get(stream, 0) + int.from_bytes(payload, "big")
         elif kind == RST_STREAM:
             answer = self.answer(stream)
-            answer.end = answer.end or Code(int.from_bytes(payload, "big")).name
+            answer.reset = Code(int.from_bytes(payload, "big")).name
+            answer.end = answer.end or answer.reset
         elif kind == DATA:
             self.answer(stream).body += payload
         elif kind in (HEADERS, CONTINUATION):

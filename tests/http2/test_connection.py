@@ -8,8 +8,8 @@ from collections.abc import Iterable
 import pytest
 
 from bastion.network.http2.codec import STREAM_WINDOW, Code
+from bastion.network.http2.output import AHEAD
 from bastion.proxy.exchange import Exchange
-from bastion.server.http2.output import AHEAD
 from bastion.server.http2.protocol import STREAMS
 from tests.fakes import ClockLoop, pass_time, run, settle
 from tests.http2 import frames as f

@@ -146,7 +146,7 @@ def test_a_kept_connection_that_dies_under_the_request_is_a_send_error() -> None
             trip = await transport.round_trip(server.endpoint(), Request("GET", head()))
             assert trip.reused
             trip.send()
-            with pytest.raises(SendError, match="closed the connection without a response"):
+            with pytest.raises(SendError, match="closed the connection before it answered"):
                 await trip.answer()
             await until(lambda: pool.statistics().open == 0)
 

@@ -338,8 +338,9 @@ def test_a_backend_that_speaks_first_is_not_listened_to() -> None:
         async with Backend(script) as server, wire() as (_, pool):
             connection = await pool.dial(server.endpoint())
             await until(lambda: not connection.alive)
-            with pytest.raises(SendError):
+            with pytest.raises(ReceiveError, match="not HTTP") as caught:
                 await begin(pool, connection, b"GET / HTTP/1.1\r\n\r\n").answer()
+            assert (caught.value.word.name, "OpenSSH" in str(caught.value)) == ("AnswerNotUnderstood", False)
             assert pool.statistics().open == 0
 
     run(main())

@@ -13,7 +13,7 @@ from bastion.kube.status import StatusError
 from bastion.kube.user import User
 from bastion.message.upgrade import UpgradeRequest
 from bastion.observe.record import Record
-from bastion.proxy.admission import Admission, Admitted
+from bastion.proxy.admission import Admission, Admitted, SignInHelps
 from bastion.proxy.credentials import CredentialReader
 from bastion.proxy.guard import Guard
 from bastion.proxy.origin import Origins
@@ -29,8 +29,8 @@ CREATE = Attributes("create", "", "v1", "ns", "pods", "proxy", "web")
 HERE = "192.0.2.1"
 
 
-def admit(*lines: str, allowed: bool = True, limits: Limits = Limits(), **request: Any) -> Admitted | None:  # noqa: B008
-    async def main() -> Admitted | None:
+def admit(*lines: str, allowed: bool = True, limits: Limits = Limits(), **request: Any) -> Admitted:  # noqa: B008
+    async def main() -> Admitted:
         authorizer = Decides(lambda user, attributes: allowed)
         guard = Guard(Knows({"alice": ALICE}), lambda credentials: False, limits, lambda request: False)
         admission = Admission(
@@ -48,25 +48,20 @@ def admit(*lines: str, allowed: bool = True, limits: Limits = Limits(), **reques
     return asyncio.run(main())
 
 
-def the_one(admitted: Admitted | None) -> Admitted:
-    assert admitted is not None
-    return admitted
-
-
 def test_the_questions_are_those_that_were_answered_with_yes() -> None:
-    admitted = the_one(admit(AS_ALICE))
+    admitted = admit(AS_ALICE)
     assert (admitted.user, admitted.acting_as, admitted.asker) == (ALICE, ALICE, ("user", "alice"))
     assert (admitted.questions, admitted.upgrade) == ([(ALICE, GET)], None)
 
 
 def test_an_upgrade_may_need_create_as_well() -> None:
-    admitted = the_one(admit(AS_ALICE, *UPGRADE, upgradable=True))
+    admitted = admit(AS_ALICE, *UPGRADE, upgradable=True)
     assert admitted.upgrade == UpgradeRequest(b"websocket")
     assert admitted.questions == [(ALICE, GET), (ALICE, CREATE)]
 
 
 def test_impersonation_is_among_the_questions_and_the_share_is_the_impersonators() -> None:
-    admitted = the_one(admit(AS_ALICE, "Impersonate-User: bob"))
+    admitted = admit(AS_ALICE, "Impersonate-User: bob")
     assert (admitted.user, admitted.acting_as.name, admitted.asker) == (ALICE, "bob", ("user", "alice"))
     assert [(user.name, attributes.verb) for user, attributes in admitted.questions] == [
         ("alice", "impersonate-on:user-info:get"),
@@ -77,7 +72,9 @@ def test_impersonation_is_among_the_questions_and_the_share_is_the_impersonators
 
 @pytest.mark.parametrize("lines", [(), ("Authorization: Basic x",)])
 def test_without_credentials_signing_in_may_help(lines: tuple[str, ...]) -> None:
-    assert admit(*lines) is None
+    with pytest.raises(SignInHelps) as caught:
+        admit(*lines)
+    assert caught.value.code == 401
 
 
 def test_a_token_that_nobody_knows_is_a_401_for_a_browser_as_well() -> None:

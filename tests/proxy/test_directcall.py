@@ -160,6 +160,20 @@ def test_what_is_not_the_same_each_time_is_not_remembered(head: bytes) -> None:
     conversation(talk, say)
 
 
+def test_a_task_that_is_handed_it_from_the_start_sends_all_of_it() -> None:
+    async def talk(client: Client, front: Front, server: Backend) -> None:
+        for _ in range(3):
+            await client.ask()
+        front.pool.close()
+        await until(lambda: not front.pool.statistics().open)
+        assert (await client.ask())[0] == 200
+        assert front.begun == [True, False]
+        assert len({tuple(without_id(head)) for head in server.heads}) == 1
+        assert all(b"\r\nX-Any: 1\r\n" in head for head in server.heads)
+
+    conversation(talk)
+
+
 def test_no_plan_holds_the_token() -> None:
     async def talk(client: Client, front: Front, server: Backend) -> None:
         for _ in range(3):

@@ -6,8 +6,13 @@ import itertools
 
 import pytest
 
-from bastion.network.errors import DialError, NetworkError, ReceiveError, SendError, UpstreamTimeout
-from bastion.proxy.forward import unreachable
+from bastion.network.errors import (
+    DialError,
+    NetworkError,
+    ReceiveError,
+    SendError,
+    UpstreamTimeout,
+)
 from bastion.proxy.retry import may_resend
 
 METHODS = ("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "POST", "PATCH", "TRACE", "get", "")
@@ -23,18 +28,3 @@ def test_only_where_nothing_can_be_done_twice(error: type[NetworkError], method:
             error is SendError and method in IDEMPOTENT and (reused, touched, resent) == (True, False, False)
         )
         assert may_resend(error("x"), method, reused=reused, body_touched=touched, resent=resent) is expected
-
-
-@pytest.mark.parametrize(
-    ("error", "code", "reason"),
-    [
-        (DialError, 503, "ServiceUnavailable"),
-        (SendError, 503, "ServiceUnavailable"),
-        (ReceiveError, 503, "ServiceUnavailable"),
-        (UpstreamTimeout, 504, "Timeout"),
-    ],
-)
-def test_what_the_client_is_told(error: type[NetworkError], code: int, reason: str) -> None:
-    status = unreachable(error("dial 192.0.2.1:80: connection refused"))
-    assert (status.code, status.reason) == (code, reason)
-    assert status.message == "error trying to reach service: dial 192.0.2.1:80: connection refused"

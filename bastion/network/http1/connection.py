@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bastion.kube.endpoint import Endpoint
 from bastion.network.errors import ReceiveError, SendError, UpstreamTimeout
-from bastion.network.http1.reader import Expected
+from bastion.network.http1.reader import Expected, not_http
 from bastion.network.http1.receiver import Direct, Early, Receiver, Upload
 from bastion.network.http1.response import Interim, Response
 from bastion.network.relay import Stream
@@ -58,7 +58,9 @@ class Connection(Receiver):
         self._head = self.loop.create_future()
         self.interim = interim
         self._reader.begin(self, _expected(to_head, to_switch))
-        if self._transport is None or self._gate.closed:
+        if self._unasked and not self.used:  # a greeting, of what is not a server of HTTP/1.1
+            self._malformed(not_http(self._unasked))
+        elif self._transport is None or self._gate.closed:
             self._broken(SendError(f"{self.endpoint} closed the connection"))
         else:
             self._transport.write(head)
@@ -190,7 +192,7 @@ class Connection(Receiver):
         if response is not None and response.until_close and exc is None:
             response.end()
         if response is None and not self._reader.begun:
-            self._broken(SendError(f"{self.endpoint} closed the connection without a response"))
+            self._broken(SendError(f"{self.endpoint} closed the connection before it answered"))
         else:
             self._broken(
                 ReceiveError(f"{self.endpoint} closed the connection before the end of its response")
@@ -210,8 +212,15 @@ class Connection(Receiver):
 
     def expired(self) -> None:
         self.leave_direct()
-        what = "response" if self._reader.response is None else "rest of its response"
-        self._broken(UpstreamTimeout(f"timed out waiting for the {what} from {self.endpoint}"))
+        if self._reader.response is None:
+            what, seconds = "response", self._answer_within
+        else:
+            what, seconds = "rest of its response", self._body_idle
+        self._broken(
+            UpstreamTimeout(
+                f"timed out waiting for the {what} from {self.endpoint}: nothing within {seconds:g} s"
+            )
+        )
         self.close()
 
 

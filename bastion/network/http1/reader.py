@@ -12,6 +12,8 @@ from enum import Enum
 import httptools
 
 from bastion.http.fields import Field
+from bastion.kube.errorword import Word
+from bastion.kube.errorwords import ANSWER_NOT_UNDERSTOOD, BACKEND_SPEAKS_TLS
 from bastion.network.http1.response import Response, Source, framing, kept_for
 from bastion.network.logins import CHALLENGES, binds_answer
 
@@ -29,6 +31,19 @@ _REASON = bytes(b for b in range(256) if b == 0x09 or (b >= 0x20 and b != 0x7F))
 
 class Malformed(Exception):
     """The message says what is wrong, in words for the client."""
+
+    def __init__(self, message: str, word: Word = ANSWER_NOT_UNDERSTOOD) -> None:
+        super().__init__(message)
+        self.word = word
+
+
+def not_http(data: bytes) -> Malformed:
+    """For what begins an answer and is no head of HTTP/1.1; not a byte of it is told."""
+    if data[:2] == b"\x15\x03":  # a TLS alert (RFC 8446, 5.1 and 6)
+        return Malformed("it answered with a TLS alert", BACKEND_SPEAKS_TLS)
+    if data[3:4] == b"\x04" and data[5:9] == b"\0\0\0\0" and data[:1] == b"\0":  # SETTINGS (RFC 9113, 3.4)
+        return Malformed("it speaks HTTP/2 alone, and was asked in HTTP/1.1")
+    return Malformed("what it says is not HTTP/1.1")
 
 
 class Expected(Enum):
@@ -100,7 +115,7 @@ class ResponseReader:
         if self.response is not None:
             return self._feed_body(data)
         if not self._size and not data.startswith(b"HTTP/1."[: len(data)]):
-            raise Malformed("malformed HTTP response")
+            raise not_http(data)
         self._size += len(data)
         self._pieces.append(data)
         behind = self._parse(data)
@@ -138,7 +153,7 @@ class ResponseReader:
         except httptools.HttpParserCallbackError as error:
             raise Malformed(str(error.__context__ or error)) from error
         except httptools.HttpParserError as error:
-            raise Malformed("malformed HTTP response") from error
+            raise Malformed("malformed HTTP response: what it says is not HTTP/1.1") from error
         if self.response is not None and self.response.status == 101:
             raise Malformed("a 101 that names no protocol")
         return None

@@ -18,6 +18,7 @@ from bastion.network.http1.response import Interim, Response
 
 # chunks, about, in one turn of the loop: a quarter of a megabyte may hold 43 000, which are 9 ms of work
 AT_ONCE = 128
+UNASKED = 16  # bytes that tell what is spoken
 
 
 class Upload(Enum):
@@ -63,6 +64,7 @@ class Receiver(asyncio.Protocol):
         self._upload = Upload.NONE
         self._early: Early | None = None  # a 101 ended HTTP here
         self._body_idle = 0.0
+        self._unasked = b""  # what came before anything was asked
         self.interim: Interim | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -90,6 +92,7 @@ class Receiver(asyncio.Protocol):
             self._early.data += data
         elif self._head is None or (reader.response is not None and reader.response.complete):
             reader.surplus = True
+            self._unasked = data[:UNASKED]
             self.close()
         elif self._reading.left:  # TLS hands over what it had read
             self._reading.left += data
@@ -138,7 +141,7 @@ class Receiver(asyncio.Protocol):
         try:
             behind = reader.feed(data)
         except Malformed as error:
-            self._malformed(str(error))
+            self._malformed(error)
             return
         response = reader.response
         if response is None:
@@ -196,13 +199,13 @@ class Receiver(asyncio.Protocol):
         if not self._gate.closed and self._transport is not None:
             self._transport.abort()
 
-    def _malformed(self, what: str) -> None:
+    def _malformed(self, what: Malformed) -> None:
         response = self._reader.response
         if response is not None and response.status != 101:
             self._head_came(response)  # its head was good
             if response.complete:
                 self._reader.surplus = True
-        self._broken(ReceiveError(f"{self.endpoint}: {what}"))
+        self._broken(ReceiveError(f"{self.endpoint}: {what}", what.word))
         self.close()
 
     def _broken(self, error: NetworkError) -> None:

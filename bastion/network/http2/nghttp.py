@@ -22,6 +22,7 @@ from bastion.network.http2.codec import (
 )
 
 _ANY = 0x7FFFFFF0  # streams
+_SECRET = frozenset((b"authorization", b"cookie"))
 
 _CONFIGURATION = ngh2.Configuration(
     auto_window_update=False,
@@ -51,7 +52,9 @@ def _data(handler: Handler, event: ngh2.DataReceived) -> None:
 _CALLS: dict[type, Callable[[Handler, Any], None]] = {
     ngh2.RequestReceived: _request,
     ngh2.ResponseReceived: _response,
-    ngh2.InformationalResponseReceived: lambda handler, event: handler.interim_came(event.stream_id),
+    ngh2.InformationalResponseReceived: lambda handler, event: handler.interim_came(
+        event.stream_id, event.headers
+    ),
     ngh2.DataReceived: _data,
     ngh2.TrailersReceived: lambda handler, event: handler.trailers_came(event.stream_id, event.headers),
     ngh2.StreamReset: lambda handler, event: handler.reset_came(event.stream_id, event.error_code),
@@ -135,8 +138,10 @@ class NgCodec:
             self._telling = False
 
     def open(self, fields: Sequence[Pair], *, ended: bool) -> int:
+        # RFC 7541, 7.1.3: what is secret is in no table
+        said = [ngh2.NeverIndexedHeader(*pair) if pair[0] in _SECRET else pair for pair in fields]
         try:
-            return self._connection.send_request(fields, end_stream=ended)
+            return self._connection.send_request(said, end_stream=ended)
         except ngh2.NGH2Error as error:
             raise ConnectionFault(str(error)) from error
 

@@ -10,10 +10,13 @@ import contextlib
 import errno
 import ssl
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from bastion.kube.endpoint import KUBELET, UNVERIFIED, TLSProfile
+from msgspec.structs import replace
+
+from bastion.kube.endpoint import EITHER, HTTP1, HTTP2, KUBELET, UNVERIFIED, TLSProfile
 from bastion.runtime.follow import Followed
 from bastion.runtime.trust import client_context, show
 from bastion.runtime.validity import Generation
@@ -35,11 +38,11 @@ class ClientTLS:
         self.kubelet = Followed(
             "the TLS to kubelets (--kubelet-…)", files, lambda: kubelet_context(kubelet), generation
         )
-        unverified = _unverified()
         self._contexts: dict[tuple[object, ...], Callable[[], ssl.SSLContext]] = {
-            _key(UNVERIFIED): lambda: unverified,
-            _key(KUBELET): self.kubelet,
+            _key(replace(UNVERIFIED, alpn=alpn)): partial(_itself, _unverified(alpn))
+            for alpn in (HTTP1, EITHER, (HTTP2,))
         }
+        self._contexts[_key(KUBELET)] = self.kubelet
 
     def context(self, profile: TLSProfile) -> ssl.SSLContext:
         """The current one: open connections keep theirs."""
@@ -51,9 +54,13 @@ def _key(profile: TLSProfile) -> tuple[object, ...]:
     return profile.authority, profile.identity, profile.alpn
 
 
-def _unverified() -> ssl.SSLContext:
+def _unverified(alpn: tuple[str, ...]) -> ssl.SSLContext:
     context = client_context(verify=False)
-    context.set_alpn_protocols(list(UNVERIFIED.alpn))
+    context.set_alpn_protocols(list(alpn))
+    return context
+
+
+def _itself(context: ssl.SSLContext) -> ssl.SSLContext:
     return context
 
 

@@ -97,9 +97,12 @@ class Classes(msgspec.Struct, frozen=True):
     name: str
     classless: bool = True
 
-    def has(self, service: Service) -> bool:
-        given = service.spec.load_balancer_class
+    def takes(self, given: str | None) -> bool:
+        """A loadBalancerClass."""
         return self.classless if not given else given == self.name
+
+    def has(self, service: Service) -> bool:
+        return self.takes(service.spec.load_balancer_class)
 
 
 class Wish(msgspec.Struct, frozen=True):

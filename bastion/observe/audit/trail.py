@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from msgspec import structs
 
 from bastion.kube.attributes import Attributes
+from bastion.kube.errors import internal_error
 from bastion.kube.requestinfo import RequestInfo, api_call
-from bastion.kube.status import StatusError, internal_error
+from bastion.kube.status import StatusError
 from bastion.kube.user import User, anonymous
 from bastion.observe.audit.event import (
     DECISION,

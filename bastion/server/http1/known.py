@@ -15,8 +15,9 @@ from bastion.network.addresses import client_of
 from bastion.proxy.callplan import CallPlan
 from bastion.proxy.plan import Plan, Plans
 from bastion.server.http1.connection import Peer
-from bastion.server.http1.head import MAX_FIELDS, Head, Sorted, read_head, said_audit_id
+from bastion.server.http1.head import MAX_FIELDS, MAX_HEAD, Head, Sorted, read_head, said_audit_id
 from bastion.server.http1.reader import HeadReader
+from bastion.server.http1.varying import beginnings, divided, interleaved, without
 
 # After so many heads in a row that had not come before, one of so many is looked for: a client that sends
 # another line in each request has none that did.
@@ -57,7 +58,17 @@ class HeadParser:
     `plan` is what is remembered of the head that was read last, None where that is nothing.
     """
 
-    __slots__ = ("_any_target", "_digest", "_owner", "_peer", "_plans", "_strange", "plan")
+    __slots__ = (
+        "_any_target",
+        "_cut",
+        "_digest",
+        "_owner",
+        "_peer",
+        "_plans",
+        "_strange",
+        "_varying",
+        "plan",
+    )
 
     def __init__(self, plans: Plans | None, peer: Peer, *, any_target: bool = False) -> None:
         self._any_target = any_target
@@ -65,13 +76,15 @@ class HeadParser:
         self._peer = plans.peer(peer.address, peer.scheme, peer.certificate) if plans is not None else b""
         self._owner = client_of(peer.address)
         self._strange = 0
-        self._digest = b""  # of the segment that was looked for last, where it was not known
+        self._varying: tuple[bytes, ...] = ()  # how the lines begin that were the last to be new
+        self._digest = b""  # of the segment that was looked for last, where it was not known,
+        self._cut: Sequence[bytes] = ()  # and the lines that it is without
         self.plan: Plan | CallPlan | None = None
 
     def next(self, heads: HeadReader, data: bytes) -> Head | None:
         """The next head; None where more of it must come.  Raises StatusError."""
         plans = self._plans
-        if plans is None or heads.pending or data.startswith(b"\r\n"):
+        if plans is None or heads.pending or len(data) > MAX_HEAD or data.startswith(b"\r\n"):
             return heads.read(self, data)
         head = self._whole(plans, data)
         if head is None:
@@ -81,25 +94,32 @@ class HeadParser:
         return head
 
     def _whole(self, plans: Plans, data: bytes) -> Head | None:
-        """The head that is all of this segment, if it came before byte for byte."""
+        """The head that is all of this segment, if it came before byte for byte but for varying lines."""
         self._digest = b""
         if self._strange >= STRANGE:
             self._strange += 1
             if self._strange % LOOKED_AT:
                 return None
-        digest, known = plans.whole(self._peer, data)
+        rest, cut = without(data, self._varying) if self._varying else (data, ())
+        digest, known = plans.whole(self._peer, rest)
         if known is None:
-            self._digest = digest
+            self._digest, self._cut = digest, cut
             self._strange += 1
             return None
+        passed = interleaved(known.passed, cut, plans.lines)
+        if passed is None:
+            return None  # it is malformed, for what reads it to say
         self._strange = 0
         self.plan = plan = known.plan
-        return _known_head(plan, known.passed, DecidingLines(data, plans.lines, self._owner))
+        return _known_head(plan, passed, DecidingLines(data, plans.lines, self._owner))
 
     def _keep(self, plans: Plans, head: Head) -> None:
         """`head` is all of the segment that was looked for last."""
-        if self._digest and self.plan is not None and plans.lines.may_be_kept(head.passed):
-            plans.keep_whole(self._digest, self.plan, b"".join(head.passed))
+        if not self._digest or self.plan is None:
+            return
+        pieces = divided(head.passed, self._cut, plans.lines)
+        if pieces is not None and all(map(plans.lines.may_be_kept, pieces)):
+            plans.keep_whole(self._digest, self.plan, tuple(map(b"".join, pieces)))
 
     def __call__(self, data: bytes) -> Head:
         """`data` as for `read_head`.  Raises StatusError."""
@@ -113,8 +133,9 @@ class HeadParser:
         request_line = lines[0]
         del lines[0]
         noted: list[Field] = []
+        new: list[bytes] = []
         try:
-            passed, deciding = plans.lines.sort(lines, self._owner, noted)
+            passed, deciding = plans.lines.sort(lines, self._owner, noted, new)
         except ValueError:
             return read_head(data), None  # which says what is wrong
         key = plans.key(self._peer, request_line, deciding)
@@ -124,6 +145,8 @@ class HeadParser:
             if head.own_hops and _may_be_remembered(head):
                 head.key = key
             return head, None
+        if new:
+            self._varying = beginnings(new)
         head = _known_head(plan, passed, deciding)
         for _, _, value in noted:
             head.audit_id = head.audit_id or said_audit_id(value)

@@ -30,6 +30,7 @@ class StreamBody(Held):
         "complete",
         "length",
         "received",
+        "streams",
         "touched",
         "trailers",
     )
@@ -44,6 +45,7 @@ class StreamBody(Held):
         self.received = 0
         self.complete = head.length == 0
         self.trailers: Sequence[Field] = ()
+        self.streams = False  # it may pause: both sides speak when they have something to say
         self._expects_continue = head.expects_continue
         self._error: StatusError | None = None
         self._unwanted = False
@@ -77,8 +79,11 @@ class StreamBody(Held):
             connection.send_interim(self._stream, [(b":status", b"100")])
         waiter = self._waiter = connection.loop.create_future()
         began = connection.loop.time()
-        connection.await_body(self._stream)
+        if not self.streams:
+            connection.await_body(self._stream)
         await waiter
+        if self.streams:
+            return
         self._waited += connection.loop.time() - began
         grace = connection.server.body_grace
         if self._waited > grace and self.received < self._waited * LEAST_RATE and not self.complete:

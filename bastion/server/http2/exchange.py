@@ -47,6 +47,10 @@ class StreamExchange(StreamRequest, StreamWriter):
     def bytes_in(self) -> int:
         return self.body.received if self.body is not None else 0
 
+    def begun(self) -> None:
+        if self.body is not None:
+            self.body.streams = True
+
     def done(self) -> None:
         self._connection.direct_done(self)
 

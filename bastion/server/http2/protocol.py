@@ -8,7 +8,9 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
+from bastion.http.fields import field_of
 from bastion.kube.status import StatusError
+from bastion.message.grpcstatus import is_grpc
 from bastion.network.http2.codec import (
     MAX_HEAD,
     STREAM_WINDOW,
@@ -93,10 +95,11 @@ class Http2Protocol(Http2Wire):
         body = None
         if head.chunked or head.length is not None:
             body = StreamBody(self, stream, head)
+            body.streams = is_grpc(map(field_of, head.lines))
         exchange = self._exchanges[stream] = StreamExchange(self, stream, head, body, hand_over)
         self._begin(exchange)
 
-    def interim_came(self, stream: int) -> None:
+    def interim_came(self, stream: int, fields: Sequence[Pair]) -> None:
         """A client sends none."""
 
     def data_came(self, stream: int, data: bytes, ended: bool) -> None:
@@ -110,7 +113,7 @@ class Http2Protocol(Http2Wire):
             self._codec.consumed(stream, len(data))
             return
         body.feed(data, ended)
-        if body.awaited and not ended:
+        if body.awaited and not ended and not body.streams:
             self.await_body(stream)
         elif ended:
             self._waits.no_body(stream)
@@ -178,14 +181,9 @@ class Http2Protocol(Http2Wire):
 
     def body_late(self, stream: int, error: StatusError) -> None:
         exchange = self._exchanges.get(stream)
-        if exchange is None or exchange.body is None or not exchange.body.awaited:
-            return  # it was waited for, and came
-        if exchange.status:
-            # a response has begun: only its end can tell that the rest was not waited for
-            exchange.abort()
-            self._cancel(exchange)
-        else:
-            exchange.body.fail(error)
+        body = exchange.body if exchange is not None else None
+        if body is not None and body.awaited and not body.streams:
+            body.fail(error)
 
     def flushed(self) -> None:
         for tunnel in list(self._tunnels.values()):

@@ -9,9 +9,10 @@ from typing import Any
 from bastion.kube.errors import unreadable
 from bastion.kube.status import StatusError
 from bastion.network.http2.codec import Code, Codec, ConnectionFault, Pair, goaway
+from bastion.network.http2.floods import PREFACE
+from bastion.network.http2.output import Output
 from bastion.server.http1.connection import Peer
 from bastion.server.http1.peer import peer_of
-from bastion.server.http2.output import Output
 from bastion.server.http2.response import Written
 from bastion.server.http2.waits import LOOK_SECONDS, Waits
 from bastion.server.state import ServerState
@@ -34,7 +35,7 @@ class Http2Wire(asyncio.Protocol):
         self.peer = Peer()
         self._lost = lost
         self._transport: asyncio.Transport | None = None
-        self._output = Output(self, loop, server.timeouts.response_stall)
+        self._output = Output(self, loop, server.timeouts.response_stall, preface=PREFACE)
         self._waits = Waits(server.timeouts, loop.time())
         self._open: set[int] = set()  # streams that are not closed
         self._highest = 0

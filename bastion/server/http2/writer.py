@@ -24,6 +24,9 @@ class StreamWriter:
         self._head: Sequence[Pair] | None = None  # that is not sent yet
         self._held: tuple[bytes, Sequence[Field]] | None = None  # the end, until it is let go
 
+    def begun(self) -> None:
+        """The response has."""
+
     def interim(self, status: int, reason: bytes, fields: list[Field]) -> None:
         if not self.status:
             self._connection.send_interim(self.stream, response.interim(status, fields))
@@ -32,6 +35,7 @@ class StreamWriter:
         self, status: int, reason: bytes, fields: list[Field], length: int | None, *, bodiless: bool = False
     ) -> None:
         self.status = status
+        self.begun()
         if self.trail is not None:
             self.trail.started(status)
         server = self._connection.server

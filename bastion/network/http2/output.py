@@ -1,4 +1,4 @@
-"""What is written to a client: when, how far ahead of it, and what becomes of a client that takes nothing?"""
+"""What is written to a peer: when, how far ahead of it, and what becomes of a peer that takes nothing?"""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Protocol
 
 from bastion.network.flow import Stall, WriteGate
 from bastion.network.http2.codec import Code, Codec
-from bastion.network.http2.floods import PREFACE, Floods
+from bastion.network.http2.floods import Floods
 
-AHEAD = 65536  # bytes of one stream that wait for the client's windows before its writer waits, too
+AHEAD = 65536  # bytes of one stream that wait for the peer's windows before its writer waits, too
 OVERFULL = 1 << 20  # bytes of all streams, beyond which no further stream begins
 
 
 class Watcher(Protocol):
     def flushed(self) -> None:
-        """Something was written to the client, or could not be."""
+        """Something was written, or could not be."""
         ...
 
     def close(self) -> None:
@@ -26,10 +26,14 @@ class Watcher(Protocol):
 class Output:
     """Of one connection.  What several streams have to say in one turn of the loop leaves together."""
 
-    def __init__(self, watcher: Watcher, loop: asyncio.AbstractEventLoop, patience: float) -> None:
-        """`patience` in seconds: a client that takes nothing for so long is given up."""
+    def __init__(
+        self, watcher: Watcher, loop: asyncio.AbstractEventLoop, patience: float, *, preface: int = 0
+    ) -> None:
+        """`patience` in seconds: a peer that takes nothing for so long is given up.  `preface`: bytes of what
+        comes before its first frame.
+        """
         self.gate = WriteGate(loop)
-        self.floods = Floods(PREFACE)
+        self.floods = Floods(preface)
         self._watcher = watcher
         self._loop = loop
         self._patience = patience
@@ -102,7 +106,7 @@ class Output:
         self.flush()
 
     def stuck(self, now: float) -> bool:
-        """The client has not taken a byte of what was written for too long."""
+        """The peer has not taken a byte of what was written for too long."""
         if self.gate.writable or self._transport is None:
             return False
         moved = self._stall.has_moved(self._transport.get_write_buffer_size(), now + self._patience)
@@ -149,7 +153,7 @@ class Output:
         return bool(self._stalls)
 
     def stalled(self, now: float) -> list[int]:
-        """Streams of which the client took nothing for too long."""
+        """Streams of which the peer took nothing for too long."""
         given_up: list[int] = []
         if self._codec is None:
             return given_up
