@@ -18,7 +18,7 @@ from bastion.web.frame import Frame
 from bastion.web.health import SPANS, WORDS, History, Probes
 from bastion.web.openable.listing import PATIENCE, Openable
 from bastion.web.openable.plan import Rights
-from bastion.web.portal.groups import Filter, grouped
+from bastion.web.portal.groups import PUBLIC, Filter, Group, grouped
 from bastion.web.portal.inventory import SERVICES, Inventory
 from bastion.web.portal.page import Framing
 from bastion.web.portal.rows import Row
@@ -80,6 +80,9 @@ class Known(msgspec.Struct, frozen=True):
     histories: dict[str, History]
     public: bool
 
+    def groups(self) -> list[Group]:
+        return grouped(self.rows, Filter(by=PUBLIC if self.public else ""), most=len(self.rows) + 1)
+
 
 class Status:
     """`now` is seconds since the epoch."""
@@ -106,7 +109,7 @@ class Status:
         span = _span(request)
         known = await self._known(reader, span)
         now = self._now()
-        groups = grouped(known.rows, Filter(), most=len(known.rows) + 1)
+        groups = known.groups()
         shown = [(group, [self._component(row, known, span) for row in group.rows or ()]) for group in groups]
         frame = await self._frame(reader) if reader is not None else self._public(request)
         return page(
@@ -135,7 +138,7 @@ class Status:
         state, title, _ = verdict(known.rows, self._now(), broken=self._probes.broken)
         groups = [
             StatusGroup(group.name, [self._item(row, known) for row in group.rows or ()])
-            for group in grouped(known.rows, Filter(), most=len(known.rows) + 1)
+            for group in known.groups()
         ]
         found = StatusDocument(self._now(), span, WORDS[state].lower(), title, groups)
         return Response(
