@@ -16,8 +16,9 @@ _WORST = ("down", "deg", "main", "up", "none")
 
 
 class Filter(msgspec.Struct, frozen=True):
-    """What the address says: `show` is all or trouble, `by` is owners, namespace or public; `group` is the one whose
-    rows are wanted.
+    """What the address says: `show` is all or trouble; `group` is the one whose rows are wanted.
+
+    `by` is empty (as owners say), namespace, or public.
     """
 
     words: str = ""
