@@ -55,6 +55,7 @@ soak: $(READY)
 		tests/discovery/test_restored.py tests/e2e/test_api_server_away.py
 	SOAK_ROUNDS=10000 $(BIN)/python -m pytest tests/e2e/test_differential.py
 	SOAK_ROUNDS=200000 $(BIN)/python -m pytest tests/e2e/test_cross_user.py
+	SOAK_ROUNDS=200000 $(BIN)/python -m pytest tests/e2e/test_audit.py
 	SOAK_ROUNDS=2000 $(BIN)/python -m pytest tests/tunnel/test_faults.py
 	SOAK_PEERS=2000 $(BIN)/python -m pytest -s tests/soak
 

@@ -9,7 +9,20 @@ import sys
 from pathlib import Path
 from typing import NoReturn, Protocol
 
-from bench import front, ground, html, localproxy, memory, node, peers, reviews, scale, suites, websocket
+from bench import (
+    audit,
+    front,
+    ground,
+    html,
+    localproxy,
+    memory,
+    node,
+    peers,
+    reviews,
+    scale,
+    suites,
+    websocket,
+)
 from bench.outcome import Outcome, exit_status, verdict_table
 from bench.processes import NotRunning
 from bench.report import say
@@ -29,6 +42,7 @@ SUITES: dict[str, Suite] = {
     "peers": peers,
     "memory": memory,
     "html": html,
+    "audit": audit,
     "node": node,
     "reviews": reviews,
     "scale": scale,

@@ -74,24 +74,58 @@ Key = tuple[str, str, str, str, str, str, bytes, str, Word | None, str, str, str
 
 
 def access_line(record: Record, msg: str = ENDED) -> bytes:
-    line = _encode(event_of(record, msg))[:-1] + _end_of(record)
+    line = _usual_line(record) if msg is ENDED and record.repeated is not None else b""
+    if not line:
+        # an error repeats what a client sent, at any length
+        kept = not record.error and _is_short(record)
+        line = _encode(event_of(record, msg))[:-1] + (_cached if kept else _encoded)(key_of(record))
     return line if len(line) <= MAX_LINE else _cut_line(record, msg)
 
 
-def _end_of(record: Record) -> bytes:
-    # an error repeats what a client sent, at any length
-    if record.error or len(record.path) + len(record.agent) > MAX_CACHED:
-        return _encoded(key_of(record))
-    repeated = record.repeated
-    if repeated is None or record.cause or record.outcome:
-        return _cached(key_of(record))
-    varying = record.endpoint, is_ours(record.audit_id)
-    end = repeated.ends.get(varying)
-    if end is None:
-        if len(repeated.ends) >= MOST_KEPT:
-            repeated.ends.clear()
-        end = repeated.ends[varying] = _encoded(key_of(record))
-    return end
+# What `event_of` says of one of many exchanges that differ in numbers alone, for a third of the cost.
+_USUAL = (
+    b'{"time":"%b","msg":"access","auditID":"%b",%b,"code":%d,"seconds":%.6f'
+    b',"bytesIn":%d,"bytesOut":%d,"stages":%b%b'
+)
+
+
+def _usual_line(record: Record) -> bytes:
+    """Empty where it is not one of those."""
+    repeated, audit_id = record.repeated, record.audit_id
+    special = record.word or record.error or record.cause or record.outcome
+    if repeated is None or special or not is_ours(audit_id):
+        return b""
+    texts = repeated.texts.get(record.endpoint)
+    if texts is None:
+        if not _is_short(record):
+            return b""
+        if len(repeated.texts) >= MOST_KEPT:
+            repeated.texts.clear()
+        texts = repeated.texts[record.endpoint] = _encode(_who(record))[1:-1], _encoded(key_of(record))
+    return _USUAL % (
+        rfc3339(time.time()).encode(),
+        audit_id.encode(),
+        texts[0],
+        record.code,
+        record.seconds,
+        record.bytes_in,
+        record.bytes_out,
+        _encode(record.stages),
+        texts[1],
+    )
+
+
+def _is_short(record: Record) -> bool:
+    return len(record.path) + len(record.agent) <= MAX_CACHED
+
+
+def _who(record: Record) -> dict[str, str]:
+    """What stands between the numbers of a line."""
+    return {
+        "client": record.client,
+        "method": record.method,
+        "path": record.path.decode("utf-8", "replace"),
+    }
 
 
 def event_of(record: Record, msg: str) -> Event:

@@ -17,6 +17,16 @@ def micro_time(seconds: float) -> bytes:
     return b"%b.%06dZ" % (_second_bytes(second), rest)
 
 
+def micro_times(seconds: float, later: float) -> tuple[bytes, bytes]:
+    """Of a moment, and of one that is `later` by so many seconds."""
+    second, rest = divmod(round(seconds * 1000000), 1000000)
+    end = rest + int(later * 1000000)
+    if end >= 1000000:
+        return micro_time(seconds), micro_time(seconds + later)
+    text = _second_bytes(second)
+    return b"%b.%06dZ" % (text, rest), b"%b.%06dZ" % (text, end)
+
+
 @functools.lru_cache(64)
 def _millisecond(milliseconds: int) -> str:
     """Cached: under load several lines are written in one."""

@@ -13,6 +13,8 @@ from bastion.kube.errorword import Word
 from bastion.kube.requestinfo import RequestInfo
 from bastion.kube.status import StatusError
 from bastion.kube.user import User
+from bastion.observe.audit.event import Subject
+from bastion.observe.audit.repeated import Template
 
 _clock = time.perf_counter
 
@@ -21,12 +23,14 @@ MOST_KEPT = 16  # texts, and series, of what many exchanges have in common
 
 
 class Repeated(msgspec.Struct):
-    """What observers made of what many exchanges have in common: ends of lines by endpoint, and series by
-    code.
+    """What observers made of what many exchanges have in common: texts of a line by endpoint, series by code,
+    and of audit events what they are about and, by code and endpoint, their texts.
     """
 
-    ends: dict[tuple[str, bool], bytes] = msgspec.field(default_factory=dict)
+    texts: dict[str, tuple[bytes, bytes]] = msgspec.field(default_factory=dict)
     series: dict[int, tuple[list[float], list[float]]] = msgspec.field(default_factory=dict)
+    audited: Subject | None = None  # None where nothing is audited
+    events: dict[tuple[int, str], Template] = msgspec.field(default_factory=dict)
 
 
 class Trail(Protocol):
@@ -68,7 +72,7 @@ class Trail(Protocol):
         """The exchange is over, and the record is whole."""
         ...
 
-    def subject(self) -> object:
+    def subject(self) -> Subject:
         """What is the same for each repetition of the request."""
         ...
 
@@ -147,5 +151,5 @@ def begun_of(record: Record) -> Record:
     begun = Record(record.method, record.path, record.client, "")
     begun.agent, begun.host, begun.info = record.agent, record.host, record.info
     begun.user, begun.acting_as = record.user, record.acting_as
-    begun.repeated = Repeated()
+    begun.repeated = Repeated(audited=record.trail.subject() if record.trail is not None else None)
     return begun

@@ -63,6 +63,9 @@ class Direct(UnderWay, kw_only=True):
     def hand_over(self) -> None:
         """To a task, which goes on from here."""
         if self.task is None:
+            audit, record = self.shared.audit, self.record
+            if audit is not None and record.trail is None:
+                self.exchange.trail = audit.again(record, self.plan.target)
             self.task = self.exchange.go_on()
             self.task.add_done_callback(self._over)
 
@@ -139,8 +142,6 @@ class DirectDelivery:
     def begin(self, exchange: Exchange, plan: Plan) -> bool:
         """False where it is a task's from the start: then nothing was done."""
         asker = plan.asker
-        if self.audit is not None and not self.audit.holds(plan.audited):
-            return False
         if self._crowded() or not self.places.enter(asker):
             return False
         route = self._router.at_once(plan.led)
@@ -150,8 +151,6 @@ class DirectDelivery:
         now = self._now()
         slot = self.balancer.choose(route, asker, now, client=plan.begun.client, resendable=True)
         record = plan.begun.again(exchange.audit_id, "upstream")
-        if self.audit is not None:
-            record.trail = exchange.trail = self.audit.again(record, plan.target, plan.audited)
         direct = Direct(
             self._streams,
             exchange,
@@ -165,6 +164,8 @@ class DirectDelivery:
             slot=slot,
         )
         exchange.direct = direct
+        if self.audit is not None and self.audit.announces(record):
+            exchange.trail = self.audit.again(record, plan.target)
         self._streams.enter(direct)
         connection = self.pool.take(slot.endpoint, plan.envelope.owner)
         if connection is None:

@@ -46,7 +46,7 @@ class Plan(msgspec.Struct):
     first.
 
     `shape`: what a response's head depends on beside itself; `heads`: of responses, as they came.
-    `begun` is what is on record of each request, `audited` what the audit log says of each.
+    `begun` is what is on record of each request.
     """
 
     admitted: Admitted
@@ -63,7 +63,6 @@ class Plan(msgspec.Struct):
     shape: int
     lines: BackendLines | None = None
     heads: dict[bytes, ResponseHead] = msgspec.field(default_factory=dict)
-    audited: object = None
 
 
 class KnownHead(msgspec.Struct, frozen=True):
@@ -176,6 +175,7 @@ class Plans:
             or exchange.method not in REMEMBERED
             or not _may_be_remembered(admitted)
             or logs_in(exchange.fields, envelope)
+            or (record.trail is not None and record.trail.holds)
             or not self._came_before(exchange.key, admitted.asker)
         ):
             return
@@ -197,7 +197,6 @@ class Plans:
             validity=validity,
             generation=generation,
             shape=2 * bool(envelope.forwarded.prefix) + envelope.ambient,
-            audited=record.trail.subject() if record.trail is not None else None,
         )
         self._plans.put(exchange.key, plan, admitted.asker)
 

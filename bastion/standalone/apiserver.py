@@ -58,7 +58,9 @@ class ApiServer:
         self.ca = self._authority.pem
         self._token = secrets.token_urlsafe(32)
         # Revisions start at the clock, so that a client of an earlier process is told to list again.
-        self._state = ClusterState({**extra_tokens, self._token: INTERNAL_USER}, int(time.time()), history)
+        self._state = ClusterState(
+            {**extra_tokens, self._token: INTERNAL_USER}, int(time.time()), history, bookmark_interval
+        )
         self._watches = Watches(self._state.store, bookmark_interval)
         self._sources = Sources(manifests, token_file, self._state, self._watches)
         self._listen_at = (address, port)

@@ -6,6 +6,7 @@ import datetime
 import logging
 from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
 import orjson
 from starlette.requests import ClientDisconnect, Request
@@ -28,11 +29,13 @@ from bastion.kube.status import (
 from bastion.kube.user import User
 from bastion.standalone.asked import chosen, list_options, watch_options
 from bastion.standalone.discovery import version
+from bastion.standalone.leases import conflict
 from bastion.standalone.lists import list_body
 from bastion.standalone.objects import merged, read_object
-from bastion.standalone.resources import BY_NAME, CREATE, STATUS, WRITE, Object, Resource
+from bastion.standalone.resources import BY_NAME, CREATE, READ, STATUS, WRITE, Object, Resource
 from bastion.standalone.reviews import access_status, own_status, read_review, token_of, token_status
 from bastion.standalone.state import ClusterState
+from bastion.standalone.store import StoredObject
 from bastion.standalone.watches import Watches
 
 JSON = CONTENT_TYPE.decode()
@@ -60,6 +63,7 @@ class StandaloneApi:
     def close(self) -> None:
         """Ends the watches, which would keep their connections open."""
         self._watches.close()
+        self._state.leases.watches.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -90,6 +94,8 @@ class StandaloneApi:
         resource = _resource(asked)
         if asked.subresource:
             return await self._status(request, resource, asked)
+        if asked.verb == "patch" and resource.name in STATUS:
+            return await self._finalizers(request, resource, asked)
         if asked.verb not in resource.verbs:
             raise method_not_allowed(*_METHODS.get(resource.verbs, READING))
         _require_json_is_accepted(request.headers.get("accept", ""))
@@ -97,7 +103,7 @@ class StandaloneApi:
             return await self._event(request)
         if resource.verbs == CREATE:
             return await self._review(request, resource, user)
-        if resource.verbs == WRITE:
+        if resource.verbs == WRITE and asked.verb not in READ:
             return await self._lease(request, asked)
         return self._read(request, resource, asked)
 
@@ -123,8 +129,12 @@ class StandaloneApi:
     def _read(self, request: Request, resource: Resource, asked: Attributes) -> Response:
         namespace = asked.namespace if resource.namespaced else ""
         chosen(request.query_params).check(resource.name)
+        leases = self._state.leases
+        store, watches = (
+            (leases.store, leases.watches) if resource.verbs == WRITE else (self._state.store, self._watches)
+        )
         if asked.verb == "get":
-            entry = self._state.store.get((resource.name, namespace, asked.name))
+            entry = store.get((resource.name, namespace, asked.name))
             self._calls[f"get {resource.name}"] += 1
             if entry is None:
                 raise _not_found(resource, asked.name)
@@ -132,8 +142,8 @@ class StandaloneApi:
         if asked.verb == "watch":
             watch = watch_options(request.query_params)
             self._calls[f"watch {resource.name}"] += 1
-            return StreamingResponse(self._watches.lines(resource, namespace, watch), media_type=JSON)
-        body = list_body(self._state.store, resource, namespace, list_options(request.query_params))
+            return StreamingResponse(watches.lines(resource, namespace, watch), media_type=JSON)
+        body = list_body(store, resource, namespace, list_options(request.query_params))
         is_check = "resourceVersionMatch" in request.query_params  # an informer's, after its watch broke
         self._calls[f"{'check' if is_check else 'list'} {resource.name}"] += 1
         return Response(body, media_type=JSON)
@@ -152,6 +162,7 @@ class StandaloneApi:
             raise _not_found(resource, asked.name)
         if asked.verb in ("update", "patch"):
             sent = read_object(await _body(request), request.headers.get("content-type", JSON))
+            _require_version(resource, sent, entry)
             status = sent.get("status") or {}
             if asked.verb == "patch":
                 status = merged(entry.content.get("status") or {}, status)
@@ -162,18 +173,31 @@ class StandaloneApi:
             raise method_not_allowed(*READING, "PUT", "PATCH")
         return Response(entry.body + b"\n", media_type=JSON)
 
+    async def _finalizers(self, request: Request, resource: Resource, asked: Attributes) -> Response:
+        """Of a merge patch (RFC 7386) that much is taken; what else an object says is a file's."""
+        key = (resource.name, asked.namespace, asked.name)
+        entry = self._state.store.get(key)
+        if entry is None:
+            raise _not_found(resource, asked.name)
+        sent = read_object(await _body(request), request.headers.get("content-type", JSON))
+        _require_version(resource, sent, entry)
+        metadata = sent.get("metadata") or {}
+        if "finalizers" in metadata:
+            self._state.write_finalizers(key, list(metadata["finalizers"] or []), _now())
+            self._watches.notify()
+            entry = self._state.store.get(key) or entry
+        return Response(entry.body + b"\n", media_type=JSON)
+
     async def _lease(self, request: Request, asked: Attributes) -> Response:
         leases = self._state.leases
         self._calls[f"{asked.verb} leases"] += 1
-        if asked.verb == "get":
-            return _json(leases.get(asked.namespace, asked.name))
         try:
             given = orjson.loads(await _body(request))
         except orjson.JSONDecodeError as error:
             raise bad_request(f"the body is no JSON: {error}") from error
         if asked.verb == "create":
-            return _json(leases.create(asked.namespace, given), 201)
-        return _json(leases.update(asked.namespace, asked.name, given))
+            return _json(leases.create(asked.namespace, given, _now()), 201)
+        return _json(leases.update(asked.namespace, asked.name, given, _now()))
 
     async def _review(self, request: Request, resource: Resource, user: User) -> Response:
         review = read_review(await _body(request), request.headers.get("content-type", JSON), resource)
@@ -245,6 +269,13 @@ def _not_found(resource: Resource, name: str) -> StatusError:
     details = {"name": name, "group": resource.group, "kind": resource.name}
     message = f"{resource.qualified} {quoted(name)} not found"
     return StatusError(404, "NotFound", message, {key: value for key, value in details.items() if value})
+
+
+def _require_version(resource: Resource, sent: Mapping[str, Any], entry: StoredObject) -> None:
+    """Of the object that the write is based on, where it says so.  Raises StatusError 409."""
+    version = (sent.get("metadata") or {}).get("resourceVersion")
+    if version and version != entry.metadata["resourceVersion"]:
+        raise conflict(resource.qualified, entry.metadata["name"])
 
 
 def _json(value: Object, code: int = 200) -> Response:

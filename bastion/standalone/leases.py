@@ -1,15 +1,21 @@
-"""Leases: the one kind of object that is written here, so that several bastions can agree who does something.
+"""Leases: the one kind of object that is written here, so that several programs can agree who does
+something.
 
-They are in memory, beside the manifests; a write names the version that it is based on (as kube-apiserver's
-optimistic concurrency has it).
+They are in memory, beside the manifests and with revisions of their own: they change every second, and
+lists of the others that are read page by page would expire.  A write names the version that it is based on
+(as kube-apiserver's optimistic concurrency has it).
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import orjson
+
 from bastion.kube.status import StatusError, bad_request, quoted
-from bastion.standalone.resources import COORDINATION, Object, api_version
+from bastion.standalone.resources import COORDINATION, Key, Object, api_version
+from bastion.standalone.store import Store
+from bastion.standalone.watches import BOOKMARK_INTERVAL, Watches
 
 MOST = 1000
 LARGEST_NAME = 253
@@ -19,53 +25,61 @@ KIND, RESOURCE = "Lease", "leases"
 class Leases:
     """`revision` is where counting starts."""
 
-    def __init__(self, revision: int) -> None:
-        self._revision = revision
-        self._objects: dict[tuple[str, str], Object] = {}
+    def __init__(self, revision: int, bookmark_interval: float = BOOKMARK_INTERVAL) -> None:
+        self.store = Store(revision)
+        self.store.replace({}, "")  # what comes now are events
+        self.watches = Watches(self.store, bookmark_interval)
+        self._objects: dict[Key, Object] = {}
 
     def get(self, namespace: str, name: str) -> Object:
         """Raises StatusError 404."""
-        found = self._objects.get((namespace, name))
+        found = self.store.get((RESOURCE, namespace, name))
         if found is None:
             details = {"name": name, "group": COORDINATION, "kind": RESOURCE}
             raise StatusError(404, "NotFound", f"{RESOURCE}.{COORDINATION} {quoted(name)} not found", details)
-        return found
+        return orjson.loads(found.body)  # type: ignore[no-any-return]
 
-    def create(self, namespace: str, given: Any) -> Object:
+    def create(self, namespace: str, given: Any, time: str = "") -> Object:
         """Raises StatusError."""
         name = _checked(given, namespace)
-        if (namespace, name) in self._objects:
+        if (RESOURCE, namespace, name) in self._objects:
             message = f"{RESOURCE}.{COORDINATION} {quoted(name)} already exists"
             raise StatusError(409, "AlreadyExists", message)
         if len(self._objects) >= MOST:
             raise bad_request(f"more than {MOST} leases")
-        return self._keep(namespace, name, given)
+        return self._keep(namespace, name, given, time)
 
-    def update(self, namespace: str, name: str, given: Any) -> Object:
+    def update(self, namespace: str, name: str, given: Any, time: str = "") -> Object:
         """Raises StatusError."""
         if _checked(given, namespace) != name:
             raise bad_request("the name of the object is not the one in the URL")
         there = self.get(namespace, name)
         version = given["metadata"].get("resourceVersion")
         if version and version != there["metadata"]["resourceVersion"]:
-            message = (
-                f"Operation cannot be fulfilled on {RESOURCE}.{COORDINATION} {quoted(name)}: the object has"
-                " been modified; please apply your changes to the latest version and try again"
-            )
-            raise StatusError(409, "Conflict", message)
-        return self._keep(namespace, name, given)
+            raise conflict(f"{RESOURCE}.{COORDINATION}", name)
+        return self._keep(namespace, name, given, time)
 
-    def _keep(self, namespace: str, name: str, given: Any) -> Object:
-        self._revision += 1
-        metadata = {**given["metadata"], "namespace": namespace, "resourceVersion": str(self._revision)}
-        kept = {
+    def _keep(self, namespace: str, name: str, given: Any, time: str = "") -> Object:
+        """`time` (RFC 3339) is the creation time of a new one."""
+        metadata = {key: value for key, value in given["metadata"].items() if key != "resourceVersion"}
+        self._objects[RESOURCE, namespace, name] = {
             "apiVersion": api_version(COORDINATION),
             "kind": KIND,
-            "metadata": metadata,
+            "metadata": {**metadata, "namespace": namespace},
             "spec": given.get("spec") or {},
         }
-        self._objects[(namespace, name)] = kept
-        return kept
+        self.store.replace(self._objects, time)
+        self.watches.notify()
+        return self.get(namespace, name)
+
+
+def conflict(resource: str, name: str) -> StatusError:
+    return StatusError(
+        409,
+        "Conflict",
+        f"Operation cannot be fulfilled on {resource} {quoted(name)}: the object has been modified; please"
+        " apply your changes to the latest version and try again",
+    )
 
 
 def _checked(given: Any, namespace: str) -> str:

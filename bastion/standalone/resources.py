@@ -17,10 +17,10 @@ NETWORKING = "networking.k8s.io"
 EVENTS = "events.k8s.io"
 RBAC_GROUP = "rbac.authorization.k8s.io"
 
-STATUS = {"services"}  # whose status may be written: a load balancer's address is there
+STATUS = {"services"}  # whose status and finalizers may be written, as what gives addresses does
 READ = ("get", "list", "watch")
 CREATE = ("create",)
-WRITE = ("get", "create", "update")
+WRITE = ("get", "list", "watch", "create", "update")
 
 
 @dataclass(frozen=True, slots=True)

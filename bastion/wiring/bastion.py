@@ -76,7 +76,9 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         deadlines = await stack.enter_async_context(Deadlines())
         generation = Generation()
         backends = open_backends(config, cluster, deadlines, room(open_files()), stack, generation)
-        observing = await open_observing(config, access_log, cluster.access, cluster.catalog, stack)
+        observing = await open_observing(
+            config, access_log, cluster.access, cluster.catalog, stack, generation
+        )
         origins = Origins(config.serving.trusted_proxies)
         access = await open_access(config, cluster.reviews, origins, stack, generation)
         browsers = signing_in(

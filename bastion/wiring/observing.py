@@ -17,6 +17,7 @@ from bastion.observe.recent import Recent
 from bastion.observe.record import Record
 from bastion.observe.requests import Requests
 from bastion.observe.signins import SignIns
+from bastion.runtime.validity import Generation
 from bastion.settings.config import Config
 from bastion.wiring.auditing import Auditing, open_audit
 from bastion.wiring.background import in_background
@@ -43,7 +44,12 @@ class Observing:
 
 
 async def open_observing(
-    config: Config, access_log: int, access: ApiAccess, catalog: Catalog, stack: AsyncExitStack
+    config: Config,
+    access_log: int,
+    access: ApiAccess,
+    catalog: Catalog,
+    stack: AsyncExitStack,
+    generation: Generation,
 ) -> Observing:
     """`access_log` is a file descriptor."""
     lines = access_lines(config.observing.log_format, access_log)
@@ -60,7 +66,7 @@ async def open_observing(
     expiry = Expiry(certificates)
     in_background(stack, expiry.keep(), "the expiry of certificates")
     metrics = Metrics()
-    auditing = await open_audit(config.audit, catalog, access_log, stack)
+    auditing = await open_audit(config.audit, catalog, access_log, stack, generation)
     return Observing(
         log=log,
         requests=requests,

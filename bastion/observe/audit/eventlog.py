@@ -13,8 +13,8 @@ from bastion.observe.audit.policy import Policy
 class Outlet(Protocol):
     """Where events go."""
 
-    def add(self, event: bytes) -> bool:
-        """Whether it was taken."""
+    def add(self, events: bytes, count: int) -> bool:
+        """Those of each request in their order, with line ends between them.  Whether they were taken."""
         ...
 
 
@@ -24,7 +24,8 @@ Deliver = Callable[[Sequence[bytes]], Awaitable[bool]]
 
 class EventLog:
     """`policy` is read for each request: it may change.  `pod_at` names the pod of an endpoint, empty where
-    it is none's.  `awaited` delivers events that their requests wait for.  `strict`: a request fails whose
+    it is none's.  `awaited` delivers events that their requests wait for; `gathers`:
+    those of several requests are written together.  `strict`: a request fails whose
     first event is not taken.  `wall` in seconds of the epoch.
     """
 
@@ -36,11 +37,13 @@ class EventLog:
         pod_at: Callable[[str], str] = lambda endpoint: "",
         *,
         awaited: Deliver | None = None,
+        gathers: bool = False,
         strict: bool = False,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.policy = policy
         self.awaited = awaited
+        self.gathers = gathers
         self.strict = strict
         self.wall = wall
         self.pod_at = pod_at
@@ -51,10 +54,10 @@ class EventLog:
         levels = self._counts.levels
         levels[level] = levels.get(level, 0) + 1
 
-    def emit(self, event: bytes) -> bool:
-        """Whether it was taken everywhere, or waits there to be written."""
-        self._counts.events += 1
+    def emit(self, events: bytes, count: int = 1) -> bool:
+        """As `Outlet.add`: whether they were taken everywhere, or wait there to be written."""
+        self._counts.events += count
         taken = True
         for outlet in self._outlets:
-            taken = outlet.add(event) and taken
+            taken = outlet.add(events, count) and taken
         return taken

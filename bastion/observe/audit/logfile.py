@@ -60,7 +60,7 @@ class LogFile:
         os.close(self._descriptor)
 
     def write(self, lines: Sequence[bytes]) -> Written:
-        """Lines with their ends."""
+        """Without the ends of lines; several in one stay together."""
         at, rotated = 0, False
         try:
             with self._turn, self._locked():
@@ -68,7 +68,7 @@ class LogFile:
                     size = self._size()
                     count = self._fitting(lines, at, size)
                     if count:
-                        self._append(b"".join(lines[at : at + count]), size)
+                        self._append(b"\n".join((*lines[at : at + count], b"")), size)
                         at += count
                     else:
                         self._rotate()
@@ -120,7 +120,7 @@ class LogFile:
             return len(lines) - at
         count, room = 0, most - size
         for line in lines[at:]:
-            room -= len(line)
+            room -= len(line) + 1
             if room < 0:
                 break
             count += 1
@@ -197,7 +197,7 @@ class StandardOutput:
         self._descriptor = descriptor
 
     def write(self, lines: Sequence[bytes]) -> Written:
-        view = memoryview(b"".join(lines))
+        view = memoryview(b"\n".join((*lines, b"")))
         while view:
             try:
                 view = view[os.write(self._descriptor, view) :]

@@ -5,6 +5,7 @@ much.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Sequence
 from typing import Protocol
@@ -13,6 +14,7 @@ from bastion.observe.audit.counts import BUFFERED, LOG, AuditCounts
 from bastion.observe.audit.logfile import Written
 
 FLUSH_SECONDS = 0.2
+FLUSH_BYTES = 1 << 20
 HELD_BYTES = 16 << 20  # for a disk that does not write, before events are dropped
 
 _log = logging.getLogger("bastion.audit")
@@ -35,6 +37,7 @@ class LogWriter:
         self._batch = batch
         self._held: list[bytes] = []
         self._size = 0
+        self._enough = asyncio.Event()
         self._failing = False
         self._writing = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
@@ -55,14 +58,16 @@ class LogWriter:
             await self._tidying
         self._lines.close()
 
-    def add(self, event: bytes) -> bool:
+    def add(self, events: bytes, count: int) -> bool:
         if not self._batch:
-            return self._write([event + b"\n"])
+            return self._write([events])
         if self._size > HELD_BYTES:
-            self._counts.lost[BUFFERED] += 1
+            self._counts.lost[BUFFERED] += count
             return False
-        self._held.append(event + b"\n")
-        self._size += len(event)
+        self._held.append(events)
+        self._size += len(events)
+        if self._size >= FLUSH_BYTES:
+            self._enough.set()
         return True
 
     def tidy(self) -> None:
@@ -82,7 +87,10 @@ class LogWriter:
 
     async def _run(self) -> None:
         while True:
-            await asyncio.sleep(FLUSH_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FLUSH_SECONDS):
+                    await self._enough.wait()
+            self._enough.clear()
             if self._held:
                 # In a thread: a slow disk must not stall the proxy.
                 await asyncio.shield(asyncio.ensure_future(self._flush()))
@@ -93,11 +101,11 @@ class LogWriter:
             if held:
                 await asyncio.to_thread(self._write, held)
 
-    def _write(self, lines: list[bytes]) -> bool:
+    def _write(self, lines: Sequence[bytes]) -> bool:
         written = self._lines.write(lines)
         if written.rotated:
             self.tidy()
-        self._counts.lost[LOG] += len(lines) - written.lines
+        self._counts.lost[LOG] += sum(1 + line.count(b"\n") for line in lines[written.lines :])
         if written.cause and not self._failing:  # the first of a row of failures is news
             _log.error("the audit log cannot be written (%s): events are lost, and counted", written.cause)
         self._failing = bool(written.cause)

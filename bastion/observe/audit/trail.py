@@ -81,14 +81,17 @@ class AuditTrail:
         log: EventLog,
         record: Record,
         uri: bytes,
-        sources: Sequence[str],
+        *,
+        sources: Sequence[str] = (),
         subject: Subject | None = None,
+        received: bytes = b"",
     ) -> None:
+        """`received`: when, where that was before now."""
         self._log = log
         self._record = record
         self._uri = uri
         self._sources = sources
-        self._at = micro_time(log.wall())
+        self._at = received or micro_time(log.wall())
         self._subject = subject
         self._known = subject is not None  # who asks, and what was decided
         self._decision: tuple[str, str] | None = None
@@ -147,10 +150,9 @@ class AuditTrail:
         self._began = True
         verdict = self._judged().verdict
         if verdict.started and (self._lasts() or (code == UNAUTHORIZED and not self._known)):
-            now = micro_time(self._log.wall())
-            self._respond(STARTED, self._status(code), now)
+            self._respond(STARTED, self._status(code))
 
-    def subject(self) -> object:
+    def subject(self) -> Subject:
         return self._settled()
 
     def complete(self) -> None:
@@ -165,9 +167,9 @@ class AuditTrail:
         if record.endpoint:
             pod = self._log.pod_at(record.endpoint)
             own = b"%b,%b" % (place_json(record.endpoint, pod), own)
-        if self._refusal is not None or record.outcome:
+        if self._refusal is not None or record.word is not None or record.outcome:
             own = b"%b,%b" % (own, more) if (more := annotated(self._more())) else own
-        self._respond(COMPLETE, self._status(code), micro_time(self._log.wall()), own)
+        self._respond(COMPLETE, self._status(code), own)
 
     # --- what is known of it
 
@@ -221,14 +223,16 @@ class AuditTrail:
 
     def _more(self) -> list[tuple[str, str]]:
         record, more = self._record, []
-        if self._refusal is not None and self._refusal.reason:
-            more.append((f"{OWN}error", self._refusal.reason))
+        word = self._refusal.word if self._refusal is not None else record.word
+        if word is not None:
+            more += [(f"{OWN}error", word.name), (f"{OWN}hop", str(word.hop))]
         if record.outcome:
             more.append((f"{OWN}outcome", OUTCOMES.get(record.outcome, record.outcome)))
         return more
 
-    def _respond(self, stage: str, status: bytes, now: bytes, own: bytes = b"") -> None:
-        record = self._record
+    def _respond(self, stage: str, status: bytes, own: bytes = b"") -> None:
+        """Never before the request, though the machine's clock may have been set back meanwhile."""
+        record, now = self._record, max(self._at, micro_time(self._log.wall()))
         self._emit(
             response_event(
                 self._settled(), json_text(record.audit_id), stage.encode(), status, (self._at, now), own

@@ -24,13 +24,15 @@ class Truncated:
         self._largest = largest
         self._counts = counts
 
-    def add(self, event: bytes) -> bool:
-        if len(event) > self._largest:
-            event = without_bodies(event)
-        if len(event) > self._largest:
-            self._counts.lost[TRUNCATE] += 1
-            return False
-        return self._outlet.add(event)
+    def add(self, events: bytes, count: int) -> bool:
+        if len(events) <= self._largest:
+            return self._outlet.add(events, count)
+        each = events.split(b"\n")
+        shorter = [without_bodies(event) if len(event) > self._largest else event for event in each]
+        fitting = [event for event in shorter if len(event) <= self._largest]
+        self._counts.lost[TRUNCATE] += count - len(fitting)
+        taken = self._outlet.add(b"\n".join(fitting), len(fitting)) if fitting else True
+        return taken and len(fitting) == count
 
 
 def without_bodies(event: bytes) -> bytes:

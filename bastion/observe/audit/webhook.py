@@ -145,17 +145,16 @@ class Batches:
         await asyncio.gather(*self._posts, return_exceptions=True)
         self._counts.lost[WEBHOOK] += len(self._held)
 
-    def add(self, event: bytes) -> bool:
-        if len(self._held) >= self._batching.buffer:
-            self._counts.lost[BUFFERED] += 1
-            return False
-        if not self._held:
+    def add(self, events: bytes, count: int) -> bool:
+        room = max(self._batching.buffer - len(self._held), 0)
+        self._counts.lost[BUFFERED] += max(count - room, 0)
+        if not self._held and room:
             self._since = self._now()
             self._some.set()
-        self._held.append(event)
+        self._held += events.split(b"\n")[:room]
         if len(self._held) >= self._batching.size:
             self._full.set()
-        return True
+        return room >= count
 
     async def _emptied(self) -> None:
         while self._held or self._posts:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bastion.kube.errorwords import CONNECTION_REFUSED
 from bastion.kube.requestinfo import api_call, parse_proxied
 from bastion.kube.status import StatusError, forbidden, unauthorized
 from bastion.kube.user import User
@@ -16,8 +17,8 @@ from bastion.observe.audit.counts import AuditCounts
 from bastion.observe.audit.eventlog import EventLog
 from bastion.observe.audit.policy import Policy, Rule
 from bastion.observe.audit.trail import AuditTrail
-from bastion.observe.record import Record
-from tests.fakes import run
+from bastion.observe.record import Record, Repeated
+from tests.fakes import run, until
 
 TARGET = b"/api/v1/namespaces/ns/services/http:web:80/proxy/a?x=%zz&token=mine"
 JANE = User("jane", "1", ("qa",), (("scopes", ("a", "b")),))
@@ -35,9 +36,9 @@ class Log:
         self.events: list[dict[str, Any]] = []
         self.full = False
 
-    def add(self, event: bytes) -> bool:
+    def add(self, events: bytes, count: int) -> bool:
         if not self.full:
-            self.events.append(json.loads(event))
+            self.events += map(json.loads, events.split(b"\n"))
         return not self.full
 
 
@@ -151,6 +152,7 @@ def test_a_refusal_is_told_in_the_words_that_the_client_got(level: str) -> None:
         trail.decided("", allowed=False)
         assert record.info is not None
         error = forbidden("jane", record.info.attributes, "why")
+        error.word = CONNECTION_REFUSED
         said.append(json.loads(error.body()))
         trail.refused(error)
         trail.started(403)
@@ -159,6 +161,8 @@ def test_a_refusal_is_told_in_the_words_that_the_client_got(level: str) -> None:
     said: list[Any] = []
     _, started, complete = Way(Policy((Rule(level),))).serve(act)
     assert started["annotations"]["authorization.k8s.io/decision"] == "forbid"
+    assert complete["annotations"]["bastion.dev/error"] == "ConnectionRefused"
+    assert complete["annotations"]["bastion.dev/hop"] == "endpoint"
     status = {name: value for name, value in said[0].items() if name not in ("kind", "apiVersion")}
     assert started["responseStatus"] == complete["responseStatus"] == status
     assert complete.get("responseObject") == (said[0] if level == "RequestResponse" else None)
@@ -306,29 +310,77 @@ def test_what_an_authorizer_cannot_decide_has_only_a_reason() -> None:
 # --- requests that repeat
 
 
-def test_a_repetition_says_the_same_and_has_its_own_id() -> None:
-    way = Way()
-    first, trail = way.request()
-    run(answered(first, trail))
-    subject = trail.subject()
-    way.end(first, 200)
-    before = list(way.log.events)
-    again = Record("GET", first.path, first.client, "other")
-    again.endpoint = "10.0.0.1:80"
-    assert way.audit.holds(subject)
-    again.trail = way.audit.again(again, TARGET, subject)
-    way.end(again, 200)
-    assert [{**event, "auditID": "id"} for event in way.log.events[3:]] == before
-
-
-def test_a_new_policy_is_asked_about_what_is_remembered() -> None:
-    way = Way()
+def remembered(way: Way) -> Record:
+    """What is on record of each repetition of a request."""
     record, trail = way.request()
     run(answered(record, trail))
-    subject = trail.subject()
-    way.policy = Policy((Rule("None"),))
-    assert not way.audit.holds(subject)
-    assert not way.audit.holds(None)
+    begun = Record("GET", record.path, record.client, "", info=record.info)
+    begun.repeated = Repeated(audited=trail.subject())
+    way.end(record, 200, sent=3)
+    return begun
+
+
+@pytest.mark.parametrize("omit", [(), ("RequestReceived",), ("RequestReceived", "ResponseStarted")])
+def test_a_repetition_says_the_same_and_has_its_own_id_and_times(omit: tuple[str, ...]) -> None:
+    way = Way(Policy((Rule("Metadata"),), frozenset(omit)))
+    begun = remembered(way)
+    first, way.log.events[:] = list(way.log.events), []
+    for sent in (3, 4):
+        again = begun.again('an "id"', "upstream")
+        again.endpoint = "10.0.0.1:80"
+        if way.audit.announces(again):
+            way.audit.again(again, TARGET)
+        way.end(again, 200, sent=sent)
+        way.audit.flush()
+        assert all(event["requestReceivedTimestamp"] <= event["stageTimestamp"] for event in way.log.events)
+        times = {"requestReceivedTimestamp": MOMENT, "stageTimestamp": MOMENT}
+        if sent == 3:
+            assert [{**event, **times, "auditID": "id"} for event in way.log.events] == first
+        else:
+            assert way.log.events[-1]["annotations"]["bastion.dev/bytes-sent"] == "4"
+        assert {event["auditID"] for event in way.log.events} == {'an "id"'}
+        way.log.events.clear()
+    assert way.counts.levels == {"Metadata": 3}
+    assert way.counts.events == 3 * len(first)
+
+
+def test_repetitions_are_gathered_and_none_is_lost() -> None:
+    async def scenario() -> None:
+        for number in range(150):
+            again = begun.again(str(number), "upstream")
+            way.end(again, 200)
+        assert 0 < len(way.log.events) < 450
+        await until(lambda: len(way.log.events) == 300)
+
+    way = Way(Policy((Rule("Metadata"),), frozenset(("RequestReceived",))), gathers=True)
+    begun = remembered(way)
+    way.log.events.clear()
+    run(scenario())
+    assert [event["auditID"] for event in way.log.events[1::2]] == [str(number) for number in range(150)]
+    assert {event["stage"] for event in way.log.events[::2]} == {"ResponseStarted"}
+
+
+def test_a_repetition_whose_client_leaves_completes_and_says_so() -> None:
+    way = Way()
+    again = remembered(way).again("other", "upstream")
+    way.log.events.clear()
+    again.outcome = "client-left"
+    way.end(again, 0)
+    assert way.stages() == ["RequestReceived", "ResponseComplete"]
+    assert way.log.events[-1]["responseStatus"]["code"] == 499
+
+
+def test_a_repetition_that_goes_on_in_a_task_is_as_any_other() -> None:
+    way = Way()
+    again = remembered(way).again("other", "upstream")
+    way.log.events.clear()
+    trail = way.audit.again(again, TARGET)
+    assert trail is not None
+    trail.refused(StatusError(503, "ServiceUnavailable", "no"))
+    trail.started(503)
+    way.end(again, 503)
+    assert way.stages() == ["RequestReceived", "ResponseStarted", "ResponseComplete"]
+    assert way.log.events[-1]["responseStatus"]["message"] == "no"
 
 
 # --- events that are waited for
@@ -356,7 +408,6 @@ def test_a_request_waits_for_its_events_in_their_order() -> None:
     way = Way(awaited=deliveries)
     way.serve(act)
     assert deliveries.posts == [["RequestReceived"], ["ResponseStarted", "ResponseComplete"]]
-    assert not way.audit.holds(Way().request()[1].subject())  # nothing that waits is served without a task
 
 
 @pytest.mark.parametrize("strict", [True, False])

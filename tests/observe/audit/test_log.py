@@ -83,9 +83,9 @@ def test_what_is_too_old_or_too_many_goes(rotation: Rotation, removed: list[int]
 def test_a_log_is_made_with_its_folder_and_for_its_owner_alone(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b" / "audit.log"
     log = LogFile(path, Rotation())
-    assert log.write([b"one\n", b"two\n"]).lines == 2
+    assert log.write([b"one", b"two"]).lines == 2
     assert path.stat().st_mode & 0o777 == 0o600
-    LogFile(path, Rotation()).write([b"three\n"])
+    LogFile(path, Rotation()).write([b"three"])
     assert path.read_bytes() == b"one\ntwo\nthree\n"
 
 
@@ -96,25 +96,25 @@ def test_a_folder_is_no_log(tmp_path: Path) -> None:
 
 def test_no_file_grows_larger_and_no_line_is_lost(tmp_path: Path) -> None:
     log = LogFile(tmp_path / "audit.log", Rotation(max_size=100))
-    lines = [b"%02d" % number + b"x" * (number % 7) + b"\n" for number in range(90)]
+    lines = [b"%02d" % number + b"x" * (number % 7) for number in range(90)]
     for start in range(0, 90, 30):
         assert log.write(lines[start : start + 30]).lines == 30
-    assert sorted(lines_of(tmp_path)) == [line.rstrip() for line in lines]
+    assert sorted(lines_of(tmp_path)) == lines
     assert all(file.stat().st_size <= 100 for file in tmp_path.iterdir())
 
 
 def test_a_line_that_is_larger_than_a_file_has_one_of_its_own(tmp_path: Path) -> None:
     log = LogFile(tmp_path / "audit.log", Rotation(max_size=10))
-    assert log.write([b"a\n", b"b" * 50 + b"\n", b"c\n"]).lines == 3
+    assert log.write([b"a", b"b" * 50 + b"", b"c"]).lines == 3
     assert len(list(tmp_path.iterdir())) == 3
 
 
 def test_a_file_that_logrotate_moved_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "audit.log"
     log = LogFile(path, Rotation())
-    log.write([b"one\n"])
+    log.write([b"one"])
     path.rename(tmp_path / "audit.log.1")
-    log.write([b"two\n"])
+    log.write([b"two"])
     assert path.read_bytes() == b"two\n"
     assert (tmp_path / "audit.log.1").read_bytes() == b"one\n"
 
@@ -123,7 +123,7 @@ def test_a_line_that_a_killed_process_left_torn_ends_there(tmp_path: Path) -> No
     path = tmp_path / "audit.log"
     path.write_bytes(b'{"torn')
     log = LogFile(path, Rotation())
-    log.write([b"one\n"])
+    log.write([b"one"])
     assert path.read_bytes() == b'{"torn\none\n'
 
 
@@ -143,12 +143,12 @@ def full_at(size: int) -> Iterator[None]:
 def test_a_full_disk_takes_no_half_of_a_line(tmp_path: Path) -> None:
     path = tmp_path / "audit.log"
     log = LogFile(path, Rotation())
-    log.write([b"one\n"])
+    log.write([b"one"])
     with full_at(10):
-        written = log.write([b"two\n", b"three and more\n"])
+        written = log.write([b"two", b"three and more"])
     assert (written.lines, written.cause) == (0, "file too large")
     assert path.read_bytes() == b"one\n"
-    assert log.write([b"four\n"]).lines == 1
+    assert log.write([b"four"]).lines == 1
     assert path.read_bytes() == b"one\nfour\n"
 
 
@@ -159,7 +159,7 @@ from bastion.observe.audit.logfile import LogFile
 from bastion.observe.audit.rotation import Rotation
 log = LogFile(Path(sys.argv[1]), Rotation(max_size=4000))
 for number in range(int(sys.argv[3])):
-    line = b"%s %d %s\\n" % (sys.argv[2].encode(), number, b"x" * (number % 50))
+    line = b"%s %d %s" % (sys.argv[2].encode(), number, b"x" * (number % 50))
     assert not log.write([line, line]).cause
 print("done", flush=True)
 """
@@ -181,7 +181,7 @@ def test_a_killed_process_gives_the_log_back(tmp_path: Path) -> None:
         run(until(lambda: path.exists() and path.stat().st_size > 100))
         endless.kill()
     log = LogFile(path, Rotation())
-    assert log.write([b"mine\n"]).lines == 1
+    assert log.write([b"mine"]).lines == 1
     assert path.read_bytes().endswith(b"\nmine\n")
 
 
@@ -190,7 +190,7 @@ def test_a_killed_process_gives_the_log_back(tmp_path: Path) -> None:
 
 def test_old_files_are_compressed_whole_and_those_beyond_the_limit_go(tmp_path: Path) -> None:
     log = LogFile(tmp_path / "audit.log", Rotation(max_size=20, max_backup=3, compress=True))
-    log.write([b"line %03d\n" % number for number in range(12)])
+    log.write([b"line %03d" % number for number in range(12)])
     log.tidy()
     log.tidy()
     names = sorted(file.name for file in tmp_path.iterdir())
@@ -206,10 +206,10 @@ def test_old_files_are_compressed_whole_and_those_beyond_the_limit_go(tmp_path: 
 def test_events_of_a_batch_are_written_together_and_the_rest_at_the_end(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with LogWriter(LogFile(path, Rotation()), counts, batch=True) as writer:
-            assert writer.add(b"one")
+            assert writer.add(b"one", 1)
             assert path.read_bytes() == b""
             await until(lambda: path.read_bytes() == b"one\n")
-            writer.add(b"two")
+            writer.add(b"two", 1)
         assert path.read_bytes() == b"one\ntwo\n"
 
     path, counts = tmp_path / "audit.log", AuditCounts()
@@ -219,7 +219,7 @@ def test_events_of_a_batch_are_written_together_and_the_rest_at_the_end(tmp_path
 def test_without_a_batch_each_is_written_at_once(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with LogWriter(LogFile(path, Rotation()), AuditCounts(), batch=False) as writer:
-            writer.add(b"one")
+            writer.add(b"one", 1)
             assert path.read_bytes() == b"one\n"
 
     path = tmp_path / "audit.log"
@@ -246,7 +246,7 @@ class Slow:
 def test_a_disk_that_hangs_costs_events_and_no_memory() -> None:
     async def scenario() -> None:
         async with LogWriter(slow, counts, batch=True) as writer:  # type: ignore[arg-type]
-            taken = sum(writer.add(b"x" * 100_000) for _ in range(200))
+            taken = sum(writer.add(b"x" * 100_000, 1) for _ in range(200))
             await asyncio.sleep(0)
             assert taken * 100_000 <= HELD_BYTES + 100_000
             assert counts.lost["buffered"] == 200 - taken > 0
@@ -263,8 +263,8 @@ def test_what_cannot_be_written_is_counted_and_told_once(
     async def scenario() -> None:
         async with LogWriter(LogFile(tmp_path / "audit.log", Rotation()), counts, batch=False) as writer:
             with full_at(0):
-                assert [writer.add(b"event") for _ in range(3)] == [False] * 3
-            assert writer.add(b"event")
+                assert [writer.add(b"event", 1) for _ in range(3)] == [False] * 3
+            assert writer.add(b"event", 1)
 
     counts = AuditCounts()
     run(scenario())

@@ -47,12 +47,12 @@ def test_a_full_batch_is_posted_at_once_and_the_rest_after_its_wait() -> None:
         sink, counts = Sink(), AuditCounts()
         async with batches(sink, counts, wait=60) as posts:
             for number in range(7):
-                posts.add(b"%d" % number)
+                posts.add(b"%d" % number, 1)
             await until(lambda: len(sink.events) == 6)
             assert sorted(map(len, sink.posts)) == [3, 3]
         assert sorted(sink.events) == [*range(7)]  # the end does not wait a minute
         async with batches(sink, counts) as posts:
-            posts.add(b"7")
+            posts.add(b"7", 1)
             await until(lambda: sink.posts[-1] == [7])
         assert sum(counts.lost.values()) == 0
 
@@ -64,8 +64,8 @@ def test_a_post_is_tried_five_times(fails: int, lost: int) -> None:
     async def scenario() -> None:
         sink, counts = Sink(fails), AuditCounts()
         async with batches(sink, counts) as posts:
-            posts.add(b"1")
-            posts.add(b"2")
+            posts.add(b"1", 1)
+            posts.add(b"2", 1)
         assert (counts.lost["webhook"], len(sink.events), sink.fails) == (lost, 2 - lost, 0)
 
     run(scenario())
@@ -78,7 +78,7 @@ def test_a_sink_that_hangs_costs_events_and_no_memory() -> None:
         async with batches(sink, counts, size=2, buffer=10) as posts:
             taken = 0
             for number in range(200):
-                taken += posts.add(b"%d" % number)
+                taken += posts.add(b"%d" % number, 1)
                 await asyncio.sleep(0)
             assert taken <= 2 * AT_ONCE + 10 + 2
             assert counts.lost["buffered"] == 200 - taken
@@ -93,7 +93,7 @@ def test_a_batch_has_no_more_bytes_than_it_may() -> None:
         sink, counts = Sink(), AuditCounts()
         async with batches(sink, counts, size=10, bytes=4) as posts:
             for event in (b"11", b"22", b"3", b"444444", b"5"):
-                posts.add(event)
+                posts.add(event, 1)
         assert sorted(sink.posts) == [[3], [5], [11, 22], [444444]]
 
     run(scenario())
@@ -112,16 +112,16 @@ def test_an_event_that_is_too_large_loses_its_bodies_or_is_dropped() -> None:
     class Log:
         events: list[bytes] = []  # noqa: RUF012
 
-        def add(self, event: bytes) -> bool:
-            self.events.append(event)
+        def add(self, events: bytes, count: int) -> bool:
+            self.events += events.split(b"\n")
             return True
 
     counts, log = AuditCounts(), Log()
     truncated = Truncated(log, 100, counts)
     large = json.dumps({"auditID": "x", "responseObject": {"message": "m" * 100}}).encode()
-    assert truncated.add(b'{"auditID":"small"}')
-    assert truncated.add(large)
-    assert not truncated.add(json.dumps({"requestURI": "/" * 100}).encode())
+    assert truncated.add(b'{"auditID":"small"}', 1)
+    assert truncated.add(large, 1)
+    assert not truncated.add(json.dumps({"requestURI": "/" * 100}).encode(), 1)
     assert [json.loads(event) for event in log.events] == [
         {"auditID": "small"},
         {"auditID": "x", "annotations": {"audit.k8s.io/truncated": "true"}},
