@@ -46,6 +46,7 @@ class GroupStatistics(NamedTuple):
     serving: int
     ejected: int
     ill: int
+    endpoint: Endpoint  # one of them
 
 
 class Balancer:
@@ -137,6 +138,7 @@ class Balancer:
             serving=len(group.slots) - ill - out,
             ejected=out,
             ill=ill,
+            endpoint=group.endpoints[0],
         )
 
     # --- what came of it

@@ -60,6 +60,7 @@ class Context(msgspec.Struct, omit_defaults=True, gc=False):
     name: str = ""
     host: str = ""
     endpoint: str = ""
+    tls: str = ""
     word: str = ""
     hop: str = ""
     error: str = ""
@@ -70,7 +71,7 @@ class Context(msgspec.Struct, omit_defaults=True, gc=False):
     cut: bool = False
 
 
-Key = tuple[str, str, str, str, str, str, bytes, str, Word | None, str, str, str, bytes, bool]
+Key = tuple[str, str, str, str, str, str, bytes, str, str, Word | None, str, str, str, bytes, bool]
 
 
 def access_line(record: Record, msg: str = ENDED) -> bytes:
@@ -95,13 +96,14 @@ def _usual_line(record: Record) -> bytes:
     special = record.word or record.error or record.cause or record.outcome
     if repeated is None or special or not is_ours(audit_id):
         return b""
-    texts = repeated.texts.get(record.endpoint)
+    place = record.endpoint, record.tls
+    texts = repeated.texts.get(place)
     if texts is None:
         if not _is_short(record):
             return b""
         if len(repeated.texts) >= MOST_KEPT:
             repeated.texts.clear()
-        texts = repeated.texts[record.endpoint] = _encode(_who(record))[1:-1], _encoded(key_of(record))
+        texts = repeated.texts[place] = _encode(_who(record))[1:-1], _encoded(key_of(record))
     return _USUAL % (
         rfc3339(time.time()).encode(),
         audit_id.encode(),
@@ -157,6 +159,7 @@ def key_of(record: Record) -> Key:
         attributes.name,
         record.host,
         record.endpoint,
+        record.tls,
         record.word,
         record.error,
         record.cause,
@@ -167,8 +170,8 @@ def key_of(record: Record) -> Key:
 
 
 def context_of(key: Key) -> Context:
-    user, acting, verb, resource, namespace, name, host, endpoint, word = key[:9]
-    error, cause, outcome, client, ours = key[9:]
+    user, acting, verb, resource, namespace, name, host, endpoint, tls, word = key[:10]
+    error, cause, outcome, client, ours = key[10:]
     return Context(
         user=user,
         actingAs=acting,
@@ -178,6 +181,7 @@ def context_of(key: Key) -> Context:
         name=name,
         host=host.decode("utf-8", "replace"),
         endpoint=endpoint,
+        tls=tls,
         word=word.name if word is not None else "",
         hop=word.hop if word is not None else "",
         error=error,

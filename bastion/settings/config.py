@@ -19,7 +19,7 @@ from bastion.settings.passthrough import PassThrough
 from bastion.settings.probing import Probing
 from bastion.settings.sections import Lifetimes, Limits, Serving, Source, StreamLimits, Timeouts
 from bastion.settings.shown import Setting, settings_of
-from bastion.settings.targets import Kubelet, Targets
+from bastion.settings.targets import BackendTLS, Kubelet, Targets
 
 DERIVED = ("authentication", "shown")
 
@@ -38,6 +38,7 @@ class Config:
     timeouts: Timeouts
     limits: Limits
     targets: Targets
+    backend_tls: BackendTLS
     kubelet: Kubelet
     pass_through: PassThrough
     probing: Probing

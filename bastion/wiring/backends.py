@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from bastion.balance.cookie import tokens
 from bastion.balance.families import Families
 from bastion.balance.pool import Balancer
+from bastion.discovery.bundles import Bundles
 from bastion.message.answers import Policy
 from bastion.network.connections import ConnectionPool
 from bastion.network.dial import Dialer
@@ -56,8 +57,8 @@ def open_backends(
     generation: Generation,
 ) -> Backends:
     """`connections`: how many may be open.  Raises OSError where a file cannot be read."""
-    tls = ClientTLS(config.kubelet, generation)
-    in_background(stack, follow([tls.kubelet]), "kubelet certificates")
+    tls = ClientTLS(config.kubelet, generation, config.backend_tls, Bundles(cluster.client))
+    in_background(stack, follow([tls.kubelet, tls.backends]), "certificates of kubelets and backends")
     dialer = Dialer(cluster.policy, tls, deadlines, config.timeouts.connect)
     pool = ConnectionPool(dialer, deadlines, connections)
     stack.callback(pool.close)

@@ -129,6 +129,7 @@ def _followed(parts: Parts, observing: Observing, modules: Followed[Any]) -> tup
     """All files that are read again when they change."""
     return (
         parts.backends.tls.kubelet,
+        parts.backends.tls.backends,
         modules,
         *parts.access.authenticators.followed,
         *observing.auditing.followed,

@@ -75,6 +75,15 @@ def test_who_serves_nodes_may_see_them_and_nothing_else() -> None:
     assert "--enable-node-proxy" in (DEPLOY / "components/nodes/kustomization.yaml").read_text()
 
 
+def test_who_verifies_backends_may_read_authorities_by_name_and_policies() -> None:
+    objects = named("backend-tls")
+    assert objects["ClusterRole"]["rules"] == [
+        {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]},
+        {"apiGroups": ["gateway.networking.k8s.io"], "resources": ["backendtlspolicies"], "verbs": ["list"]},
+    ]
+    assert objects["ClusterRoleBinding"]["subjects"] == [{"kind": "ServiceAccount", **BASTION}]
+
+
 def test_the_reviews_of_the_bastion_alone_have_seats_of_their_own() -> None:
     objects = named("flowcontrol")
     schema, level = objects["FlowSchema"], objects["PriorityLevelConfiguration"]
