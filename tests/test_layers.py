@@ -42,6 +42,7 @@ FOREIGN = {  # library -> the only places that may import it
     "httpx": {
         "authn/oidc.py",
         "cli/probe.py",
+        "cli/why.py",
         "cluster/client.py",
         "cluster/connections.py",
         "cluster/refusals.py",
