@@ -212,6 +212,7 @@ class Gateway:
 def _record(exchange: Exchange, client: str) -> Record:
     record = Record(exchange.method, exchange.target.partition(b"?")[0], client, exchange.audit_id)
     record.agent = first_value(exchange.fields, b"user-agent")
+    record.http2 = exchange.http2
     return record
 
 
