@@ -14,6 +14,7 @@ from bench import (
     front,
     ground,
     html,
+    http2,
     localproxy,
     memory,
     node,
@@ -49,6 +50,7 @@ SUITES: dict[str, Suite] = {
     "websocket": websocket,
     "localproxy": localproxy,
     "front": front,
+    "http2": http2,
 }
 LONGEST = 3600  # seconds for everything
 

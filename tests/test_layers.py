@@ -52,7 +52,7 @@ FOREIGN = {  # library -> the only places that may import it
     "brotli": {"probe"},
     "cel": {"probe"},
     "dns": {"probe"},
-    "h2": {"probe"},
+    "h2": {"probe", "network/http2/purepython.py"},
     "ngh2": {"network/http2/nghttp.py"},
     "sqlite3": {"probe"},
     "yaml": {"kube/documents.py"},

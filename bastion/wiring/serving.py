@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from bastion.http.ownpaths import LOGIN, PREFIX
+from bastion.http.ownpaths import PREFIX
 from bastion.probe.service import Probing
 from bastion.proxy.callplan import CallPlan
 from bastion.proxy.exchange import Exchange
@@ -92,7 +92,7 @@ def serving(
         config.timeouts,
         partial(_end_all, parts),
         stopping=stopping,
-        error_page=error_pages(_login(config, parts)),
+        error_page=error_pages(_main(config, parts), signs_in=desk is not None),
         left=app.left,
         remembering=_remembering(parts, gateway, door),
         end_watches=parts.passing.pass_through.end_watches if parts.passing is not None else nothing,
@@ -100,11 +100,9 @@ def serving(
     return Serving(app, state, ServerState(MetricsPort(web), deadlines, door), door, desk is not None)
 
 
-def _login(config: Config, parts: Parts) -> str:
-    """Where people sign in, from every host; empty where they cannot."""
-    if parts.browsers.desk is None:
-        return ""
-    return config.browsers.public_url + (LOGIN if parts.passing is None else PREFIX + LOGIN).decode()
+def _main(config: Config, parts: Parts) -> str:
+    """In front of the paths of our pages, from every host."""
+    return config.browsers.public_url + ("" if parts.passing is None else PREFIX.decode())
 
 
 def _remembering(parts: Parts, gateway: Gateway, door: Door) -> Remembering | None:

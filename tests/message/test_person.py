@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 
+from bastion.http.fields import Field
 from bastion.kube.attributes import Attributes
 from bastion.kube.errors import forbidden
 from bastion.message.person import facts_of, is_person, prefers_html
@@ -55,8 +58,14 @@ def test_html_is_asked_for_by_name_and_liked_best(accept: bytes, html: bool) -> 
     assert prefers_html([accept]) is html
 
 
+class Asked:
+    method, target, audit_id = "GET", b"/api/v1/namespaces/ns/pods/x/proxy/?token=secret", "id"
+    fields: ClassVar[list[Field]] = [(b"origin", b"Origin", b"null")]
+
+
 def test_the_facts_of_a_missing_rule() -> None:
     refused = forbidden("bob", Attributes("get", namespace="ns", resource="pods", name="x"))
-    facts = facts_of(refused, "id")
+    facts = facts_of(refused, Asked())
     assert (facts.code, facts.word, facts.hop, facts.request) == (403, "MissingRule", "client", "id")
+    assert facts.path == "/api/v1/namespaces/ns/pods/x/proxy/" and facts.sandboxed
     assert facts.rule.startswith("apiVersion: rbac") and facts.message == refused.message
