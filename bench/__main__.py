@@ -14,6 +14,7 @@ from bench import (
     front,
     ground,
     html,
+    l4,
     localproxy,
     memory,
     node,
@@ -48,6 +49,7 @@ SUITES: dict[str, Suite] = {
     "scale": scale,
     "websocket": websocket,
     "localproxy": localproxy,
+    "l4": l4,
     "front": front,
 }
 LONGEST = 3600  # seconds for everything
