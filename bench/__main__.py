@@ -14,6 +14,7 @@ from bench import (
     front,
     ground,
     html,
+    http2,
     l4,
     localproxy,
     memory,
@@ -51,6 +52,7 @@ SUITES: dict[str, Suite] = {
     "localproxy": localproxy,
     "l4": l4,
     "front": front,
+    "http2": http2,
 }
 LONGEST = 3600  # seconds for everything
 

@@ -17,7 +17,7 @@ from bastion.discovery.backing import EndpointFinder, wish_of
 from bastion.discovery.catalog import Catalog, Key
 from bastion.discovery.index import Memo
 from bastion.discovery.kubelets import kubelet_port, node_address
-from bastion.discovery.lacking import NOT_DIALLED, no_endpoints, why_none
+from bastion.discovery.lacking import NOT_DIALLED, no_address, no_endpoints, why_none
 from bastion.discovery.policy import policy_of
 from bastion.discovery.ports import Spoken, pod_port, port_number, ports_offered, spoken
 from bastion.discovery.resolution import PICKED, NoneReady, Resolution, unknown
@@ -216,7 +216,7 @@ class Resolver:
         number = number or (443 if said.tls is not None else 80)
         addresses = pod.addresses
         if not addresses:
-            raise _not_allowed(POD_HAS_NO_ADDRESS, "the pod has no address yet")
+            raise no_address(pod)
         self._check_pod_address(pod, addresses[0], number, target)
         others = tuple(
             Endpoint(address, number, *said)

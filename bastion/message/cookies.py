@@ -17,6 +17,7 @@ from bastion.message.mount import Mount, place
 SESSION = b"__Host-bastion_session"
 RETURN = b"__Host-bastion_return"
 PAIRS = b"__Host-bastion_pairs"
+PATHS = b"__Host-bastion_paths"  # the targets whose pages this browser wants by their path
 APPLICATION = b"__Host-bastion_app"
 HANDOFF = b"__Host-bastion_handoff"
 # The endpoint that a client stays with.  `__Host-` would need the path `/`, which all applications share.

@@ -49,7 +49,7 @@ class Event(msgspec.Struct, gc=False):
 class Context(msgspec.Struct, omit_defaults=True, gc=False):
     """The other fields of a line, in their order: what many exchanges have in common.
 
-    Empty ones are left out.  `cut`: some text is longer than it stands here.
+    Empty ones are left out, as HTTP/1.1 is.  `cut`: some text is longer than it stands here.
     """
 
     user: str = ""
@@ -67,11 +67,12 @@ class Context(msgspec.Struct, omit_defaults=True, gc=False):
     cause: str = ""
     outcome: str = ""
     userAgent: str = ""
+    protocol: str = ""
     audit_id_from: str = ""
     cut: bool = False
 
 
-Key = tuple[str, str, str, str, str, str, bytes, str, str, Word | None, str, str, str, bytes, bool]
+Key = tuple[str, str, str, str, str, str, bytes, str, str, Word | None, str, str, str, bytes, bool, bool]
 
 
 def access_line(record: Record, msg: str = ENDED) -> bytes:
@@ -165,13 +166,14 @@ def key_of(record: Record) -> Key:
         record.cause,
         record.outcome,
         record.agent,
+        record.http2,
         is_ours(record.audit_id),
     )
 
 
 def context_of(key: Key) -> Context:
     user, acting, verb, resource, namespace, name, host, endpoint, tls, word = key[:10]
-    error, cause, outcome, client, ours = key[10:]
+    error, cause, outcome, client, http2, ours = key[10:]
     return Context(
         user=user,
         actingAs=acting,
@@ -188,6 +190,7 @@ def context_of(key: Key) -> Context:
         cause=cause,
         outcome=outcome,
         userAgent=agent(client) if client else "",
+        protocol="HTTP/2" if http2 else "",
         audit_id_from="" if ours else "client",
     )
 

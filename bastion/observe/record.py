@@ -94,6 +94,7 @@ class Record(msgspec.Struct, eq=False):
     tls: str = ""  # to it: verified or unverified, empty for plain text
     host: bytes = b""  # of an application that has one of its own
     agent: bytes = b""  # its User-Agent
+    http2: bool = False  # it came over HTTP/2
     backend: bool = False  # whether the response is a backend's, and not the bastion's own
     cause: str = ""  # why no user is known: for the log, never for the client
     code: int = 0
@@ -163,6 +164,7 @@ def begun_of(record: Record) -> Record:
     """What is on record of each request with the same plan."""
     begun = Record(record.method, record.path, record.client, "")
     begun.agent, begun.host, begun.info = record.agent, record.host, record.info
+    begun.http2 = record.http2
     begun.user, begun.acting_as = record.user, record.acting_as
     begun.repeated = Repeated(audited=record.trail.subject() if record.trail is not None else None)
     return begun

@@ -73,6 +73,12 @@ class Browsers:
         True,
         "sandbox pages that no token in a header asked for: all applications share this origin",
     )
+    explain_paths: bool = option(
+        "explain-paths",
+        BOOLEAN,
+        True,
+        "send a sandboxed page to its host name, or say once what will not work without one",
+    )
     key: bytes = b""
     used: Path | None = None
 

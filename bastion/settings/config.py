@@ -18,12 +18,15 @@ from bastion.settings.options import Options
 from bastion.settings.passthrough import PassThrough
 from bastion.settings.probing import Probing
 from bastion.settings.sections import Lifetimes, Limits, Serving, Source, StreamLimits, Timeouts
+from bastion.settings.shown import Setting, settings_of
 from bastion.settings.targets import BackendTLS, Kubelet, Targets
+
+DERIVED = ("authentication", "shown")
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A section for each component."""
+    """A section for each component; `shown` are all options, for people."""
 
     source: Source
     kube_api: KubeApi
@@ -41,6 +44,7 @@ class Config:
     probing: Probing
     observing: Observing
     audit: Audit
+    shown: tuple[Setting, ...]
 
 
 def serve_config(
@@ -65,11 +69,9 @@ def config_of(
     if mistakes.lines:
         raise ConfigError(mistakes.lines)
     workers = options.serving.workers
-    sections = {
-        item.name: getattr(options, item.name) for item in fields(Config) if item.name != "authentication"
-    }
+    sections = {item.name: getattr(options, item.name) for item in fields(Config) if item.name not in DERIVED}
     return replace(
-        Config(authentication=proofs, **sections),
+        Config(authentication=proofs, shown=settings_of(loaded), **sections),
         kube_api=_shared_calls(options.kube_api, workers),
         limits=_shared(options.limits, workers),
         audit=_shared_posts(options.audit, workers),

@@ -31,11 +31,10 @@ from bastion.wiring.gateway import Parts, admission_of, credentials_of, long_exc
 from bastion.wiring.measuring import Sources, sources
 from bastion.wiring.observing import Observing, open_observing
 from bastion.wiring.passthrough import Ground, open_pass_through
-from bastion.wiring.probes import HubProbes
 from bastion.wiring.probing import open_probing
 from bastion.wiring.serving import OwnPages, Serving, open_files, serving
 from bastion.wiring.signin import signing_in
-from bastion.wiring.site import site_of
+from bastion.wiring.site import Around, site_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +108,8 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             near=NearNames(partial(near_names, cluster.catalog), access.authorizer),
         )
         probing = await open_probing(config, cluster, parts, stack)
-        probes = HubProbes(probing.hub, probing.sweeper, asyncio.get_running_loop().time)
-        own = OwnPages(cluster.readiness(), probing.pages, site_of(config, cluster, parts, probes))
+        around = Around(config, cluster, parts, observing, probing, lambda: served.state.statistics())
+        own = OwnPages(cluster.readiness(), probing.pages, site_of(around))
         served = serving(config, parts, observing, deadlines, own)
         measured = Sources(cluster, access, backends, long, observing, served, passing=passing)
         observing.metrics.add(*sources(measured), probing.families)

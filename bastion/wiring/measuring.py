@@ -52,6 +52,7 @@ def sources(of: Sources) -> list[Source]:
         numbers(of.long.recheck.statistics, RECHECK),
         numbers(of.backends.balancer.outliers.statistics, OUTLIERS),
         numbers(of.backends.pool.statistics, POOL),
+        numbers(of.backends.multiplexed.statistics, MULTIPLEXED),
         balanced(of.backends.balancer),
         verification(of.backends.balancer),
         numbers(cluster.client.statistics, CLIENT),
@@ -87,6 +88,7 @@ class Number(NamedTuple):
 SERVER = (
     Number("requests_in_flight", "exchanges", "Exchanges under way."),
     Number("client_connections", "connections", "Connections from clients."),
+    Number("client_http2_connections", "http2", "Connections from clients that speak HTTP/2."),
     Number(
         "client_connections_turned_away",
         "turned_away",
@@ -111,6 +113,10 @@ OUTLIERS = (
 POOL = (
     Number("backend_connections", "open", "Connections to backends."),
     Number("backend_connections_idle", "idle", "Idle connections to backends, kept for a next request."),
+)
+MULTIPLEXED = (
+    Number("backend_http2_connections", "open", "Connections to backends that speak HTTP/2."),
+    Number("backend_http2_streams", "streams", "Requests under way on connections that speak HTTP/2."),
 )
 API_POOL = (
     Number("api_server_connections", "open", "Connections to API servers that calls are passed on over."),

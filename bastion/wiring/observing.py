@@ -13,6 +13,7 @@ from bastion.observe.expiry import Expiry, certificates_of
 from bastion.observe.logs import access_lines
 from bastion.observe.metrics import Metrics, Renderer
 from bastion.observe.observer import Observer
+from bastion.observe.recent import Recent
 from bastion.observe.record import Record
 from bastion.observe.requests import Requests
 from bastion.observe.signins import SignIns
@@ -31,6 +32,7 @@ class Observing:
 
     log: AccessLog[Record]
     requests: Requests
+    recent: Recent
     sign_ins: SignIns
     expiry: Expiry
     observer: Observer
@@ -53,6 +55,7 @@ async def open_observing(
     lines = access_lines(config.observing.log_format, access_log)
     log = await stack.enter_async_context(AccessLog(access_log, lines))
     requests, sign_ins = Requests(config.observing.metrics_targets), SignIns(time.monotonic)
+    recent = Recent()
     certificates = certificates_of(
         config.serving,
         config.authentication,
@@ -69,7 +72,8 @@ async def open_observing(
         requests=requests,
         sign_ins=sign_ins,
         expiry=expiry,
-        observer=Observer((log, requests), auditing.audit),
+        recent=recent,
+        observer=Observer((log, requests, recent), auditing.audit),
         page_observer=Observer((log, requests, sign_ins), auditing.audit),
         own_observer=Observer((), auditing.audit),
         auditing=auditing,
