@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from bench import wrk
 from bench.fixture import BACKEND_PORT, Service, User
@@ -58,8 +59,13 @@ frontend all
 backend backend
   server one {backend}
 """
+# where distributions put it; with nginx itself where neither is there
+MODULES = (
+    "/usr/lib/nginx/modules/ngx_stream_module.so",
+    "/usr/lib64/nginx/modules/ngx_stream_module.so",
+)
 NGINX = """
-include /etc/nginx/modules-enabled/*stream*.conf;
+{load}
 worker_processes 1; daemon off; pid {directory}/stream.pid; error_log stderr error;
 events {{ worker_connections 65536; }}
 stream {{ server {{ listen 127.0.0.1:{port}; proxy_pass {backend}; }} }}
@@ -108,7 +114,8 @@ def _haproxy(ground: Ground, port: int, backend: str) -> list[str]:
 
 def _stream(ground: Ground, port: int, backend: str) -> list[str]:
     require("nginx", "nginx")
-    text = NGINX.format(directory=ground.directory, port=port, backend=backend)
+    load = next((f"load_module {path};" for path in MODULES if Path(path).exists()), "")
+    text = NGINX.format(directory=ground.directory, port=port, backend=backend, load=load)
     return ["nginx", "-e", "stderr", "-p", str(ground.directory), "-c", str(ground.file("stream.conf", text))]
 
 
@@ -131,10 +138,10 @@ def _started(ground: Ground, name: str, command: object) -> tuple[Program, int]:
 # --- connections
 
 
-def _loaded(ground: Ground, program: Program, port: int) -> tuple[float, float]:
+def _loaded(ground: Ground, program: Program, port: int, at_once: int = AT_ONCE) -> tuple[float, float]:
     """(connections a second, CPU seconds of one)."""
     before = program.cpu_seconds
-    load = wrk.run(ground, f"http://127.0.0.1:{port}/", AT_ONCE, ground.seconds, SCRIPT)
+    load = wrk.run(ground, f"http://127.0.0.1:{port}/", at_once, ground.seconds, SCRIPT)
     return load.rate, (program.cpu_seconds - before) / load.requests
 
 
@@ -212,7 +219,7 @@ def _workers(ground: Ground, outcome: Outcome, backend: str, one: tuple[Program,
     for _ in range(ROUNDS):
         alone.append(_loaded(ground, *one)[1])
         before = _by_process(two[0].process.pid)
-        together.append(_loaded(ground, *two)[1])
+        together.append(_loaded(ground, *two, 2 * AT_ONCE)[1])  # as many for each
         used = sorted(
             seconds - before.get(pid, 0.0) for pid, seconds in _by_process(two[0].process.pid).items()
         )

@@ -92,7 +92,7 @@ class End:
         return None
 
     def _move(self, out: int, into: int) -> None:
-        """What comes in bulk passes by no buffer of ours: 265 ms of CPU a GiB instead of 450."""
+        """What comes in bulk passes by no buffer of ours, at 0.6 times the CPU of reading and sending."""
         other = self.other
         for _ in range(MOVES):
             try:
