@@ -20,6 +20,7 @@ from bastion.web.figures import count
 from bastion.web.frame import Frame
 from bastion.web.health import TROUBLE
 from bastion.web.openable.listing import PATIENCE, Openable
+from bastion.web.openable.plan import Rights
 from bastion.web.portal.documents import CatalogList, item_of
 from bastion.web.portal.groups import MOST_OPEN, Filter, Group, grouped, lede
 from bastion.web.portal.inventory import NODES, PODS, SERVICES, Inventory, Listed
@@ -192,7 +193,7 @@ class Portal:
         )
 
 
-_BLANK = Row(Subject("services", "", "", Card(), (), ()), "none", href="#", id="-")
+_BLANK = Row(Subject("services", "", "-", Card(), (), ("-",)), "none", Rights(everywhere=True))
 
 
 def _shown(group: Group, asked: Filter) -> ShownGroup:
