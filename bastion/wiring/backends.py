@@ -18,6 +18,7 @@ from bastion.network.http2.pool import Http2Pool
 from bastion.network.tls.contexts import ClientTLS
 from bastion.network.transport import Transport
 from bastion.proxy.forward import Forwarder
+from bastion.proxy.healthchecks import HealthChecks
 from bastion.proxy.revival import Revival
 from bastion.proxy.router import Router
 from bastion.proxy.sending import Ways
@@ -75,6 +76,10 @@ def open_backends(
     ways = Ways(transport, router, balancer, clock)
     balancer.revive = revival = Revival(pool, balancer.outliers, clock)
     stack.callback(revival.close)
+    checks = HealthChecks(
+        balancer, transport, lambda target: cluster.resolver.resolve(target).endpoints, random.random
+    )
+    in_background(stack, checks.keep(), "health checks")
     presentation = Policy(config.browsers.rewrite_html, config.browsers.sandbox_pages)
     waiting = Shares(config.limits.waiting_per_target)
     return Backends(
