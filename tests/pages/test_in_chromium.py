@@ -49,7 +49,7 @@ def test_a_page_is_fit_for_everybody(name: str, signed: Signed, browser: Browser
         bypassing = signed(user, **settings) if user else browser.new_context(**settings)
         looked = bypassing.new_page()
         looked.goto(f"{demo.url}{path}")
-        for width in (1280, 375):
+        for width in (1280, 375) if scheme == "light" else (1280,):
             looked.set_viewport_size({"width": width, "height": 900})
             assert judged(looked) == [], (name, scheme, width)
 
