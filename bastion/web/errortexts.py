@@ -99,6 +99,8 @@ def told(facts: ErrorFacts, time: str) -> Told:
             ("Time", time),
             ("Request", f"{facts.method} {facts.path}"),
             ("Reason", facts.word),
+            ("Hop", facts.hop),
+            ("Message", facts.message),
             *((f"Pods, {reason}", count) for reason, count in facts.pods),
             ("Request id", facts.request),
         ],
