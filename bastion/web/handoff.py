@@ -164,9 +164,7 @@ def add_handoff(app: FastAPI, desk: Desk | None) -> None:
     path, where = "/.bastion/logout", "On an application's host:"
     add_step(app, desk, "/.bastion/handoff", lead_on)
     add_step(app, desk, "/.bastion/session", take_code)
-    add_page(
-        app, desk, "/.bastion/", show_host, Description("showApplicationHost", f"{where} who is signed in")
-    )
+    add_step(app, desk, "/.bastion/", show_host)
     show = Description("showApplicationLogout", f"{where} the button to sign out with")
     add_page(app, desk, path, show_logout, show)
     add_form(app, desk, path, log_out, Description("applicationLogout", f"{where} sign out"))
