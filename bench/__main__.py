@@ -15,6 +15,7 @@ from bench import (
     ground,
     html,
     http2,
+    l4,
     localproxy,
     memory,
     node,
@@ -51,6 +52,7 @@ SUITES: dict[str, Suite] = {
     "scale": scale,
     "websocket": websocket,
     "localproxy": localproxy,
+    "l4": l4,
     "front": front,
     "http2": http2,
 }
