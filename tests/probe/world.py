@@ -111,7 +111,7 @@ class World:
     ) -> Answer:
         """`user` empty: without credentials.  `into`: where the response is written as it comes."""
         raw, _, query = path.partition("?")
-        headers = [(b"host", b"bastion.test")]
+        headers = [(b"host", fields.pop("host", "bastion.test").encode())]
         headers += [(b"authorization", f"Bearer {user}".encode())] if user else []
         headers += [(name.replace("_", "-").encode(), value.encode()) for name, value in fields.items()]
         answer, over = into or Answer(), asyncio.Event()
@@ -123,10 +123,13 @@ class World:
             else:
                 answer.body += message.get("body", b"")
 
+        sent = iter([{"type": "http.request"}])
+
         async def receive() -> dict[str, Any]:
-            if answer.status:
-                await over.wait()
-            return {"type": "http.request"}
+            for message in sent:
+                return message
+            await over.wait()
+            return {"type": "http.disconnect"}
 
         scope = {
             "type": "http",
