@@ -89,9 +89,8 @@ def test_what_is_no_path_of_the_service_is_no_matter_of_its_groups(tmp_path: Pat
             assert (await bastion.probe("services/shop/web:8080", module)).status == 200
         to_pod = "/api/v1/namespaces/shop/pods/web-0:8080/proxy/admin/x"
         assert (await bastion.get(to_pod, "podder")).status == 200
-        picked = {"x_bastion_endpoint": "web-0"}
-        assert (await bastion.get(f"{PROXY}/metrics", "podder", **picked)).status == 200
-        assert (await bastion.get(f"{PROXY}/metrics", "scraper", **picked)).status == 403
+        assert (await bastion.get(f"{PROXY}/metrics", "podder", x_bastion_endpoint="web-0")).status == 200
+        assert (await bastion.get(f"{PROXY}/metrics", "scraper", x_bastion_endpoint="web-0")).status == 403
 
     within(tmp_path, test)
 
