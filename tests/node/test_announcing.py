@@ -121,6 +121,21 @@ def test_what_comes_late_makes_nothing_younger() -> None:
     assert second != first
 
 
+def test_a_clock_that_jumps_changes_nothing() -> None:
+    """The dates are compared with nothing: that of the leader goes back by a day, then far ahead."""
+    cluster = Cluster("n1", "n2")
+    cluster.pass_time(2)
+    (first,) = cluster.who()
+    for date in ("2026-01-02", "2026-01-01", "2036-01-01", "1970-01-01"):
+        for node in cluster.members:
+            cluster.version += 1
+            cluster.begun[f"{node} {date}"] = cluster.now
+            cluster.tell(lease(node, cluster.version, f"{node} {date}"))
+        cluster.mute = set(cluster.members)
+        cluster.pass_time(1)
+        assert cluster.who() == [first]
+
+
 def test_a_lease_of_a_process_before_is_not_ours() -> None:
     members = Members("n1", lambda _: None)
     members.put(lease("n1", 1), 0.0)
