@@ -57,7 +57,7 @@ async def asked(bastion: World) -> tuple[Answer, bool]:
     """The response to a request, and whether a probe succeeds."""
     answer = await bastion.get(PATH)
     probe = await bastion.probe(f"services/shop/https:web:{PORT}/")
-    return answer, probe.value("probe_success") == 1.0
+    return answer, probe.value(f'probe_success{{pod="web-0",endpoint="{address(21)}:{PORT}"}}') == 1.0
 
 
 ANNOTATED = {"bastion.dev/ca-configmap": "web-ca"}
