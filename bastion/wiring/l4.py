@@ -22,7 +22,7 @@ from bastion.l4.connecting import ConnectProber
 from bastion.l4.metrics import families
 from bastion.l4.servers import Group, Named, Prober
 from bastion.network.responder import NOT_FOUND, Page, Responder
-from bastion.network.sockets import prepare_watched
+from bastion.network.sockets import prepare_relayed
 from bastion.network.tcp.joining import Joiner, Limits
 from bastion.network.tcp.listener import Listener
 from bastion.network.tcp.places import Places
@@ -114,7 +114,7 @@ async def open_balancer(
         if not group.serves:
             _log.warning("no server of %s is ready: connections are reset", group.name or "any name")
     joiner = Joiner(
-        poller, deadlines, prepare_watched, Limits(options.idle_timeout, options.connection_duration)
+        poller, deadlines, prepare_relayed, Limits(options.idle_timeout, options.connection_duration)
     )
     told: Callable[[Ended], None] = lambda ended: None  # noqa: E731
     if options.access_log:
@@ -177,21 +177,11 @@ async def _listening(
             await listener.listen(sock)
             found.append(listener)
         else:
-            _inherited(sock)
+            prepare_relayed(sock)  # what it accepts inherits it
             found.append(Listener(balancer.joiner.poller, sock, balancer.accepted))
     for one in found:
         stack.callback(one.close)
     return found
-
-
-def _inherited(sock: socket.socket) -> None:
-    """Options that the connections have, too: a client that is gone is noticed.
-
-    Not a limit for what is unacknowledged: it would end connections of readers that pause, as `less` does.
-    """
-    prepare_watched(sock)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 0)
 
 
 def _udp(options: Balancing, balancer: Balancer) -> UdpListener:

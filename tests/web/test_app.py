@@ -201,7 +201,7 @@ def test_no_route_has_a_page_that_loads_from_elsewhere() -> None:
         *(route.path for route in ROUTES),
         "/favicon.ico",
         "/robots.txt",
-        *(f"/.bastion/{name}" for name in ("handoff", "session", "logout")),
+        *(f"/.bastion/{name}" for name in ("handoff", "session", "logout", "")),
     }
 
 
