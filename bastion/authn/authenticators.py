@@ -38,7 +38,7 @@ from bastion.runtime.validity import CachedResult, Generation
 from bastion.settings.authentication import Authentication, FrontProxy
 
 if TYPE_CHECKING:
-    from bastion.authn.oidc import Provider
+    from bastion.authn.provider import Provider
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ def _local(
 def _providers(
     settings: Authentication, stack: AsyncExitStack, generation: Generation | None
 ) -> Followed[Mapping[str, Provider]]:
-    from bastion.authn.oidc import Providers
+    from bastion.authn.provider import Providers
     from bastion.settings.authentication import issuers_of
 
     providers = Providers(lambda: issuers_of(settings), time.monotonic)
