@@ -16,9 +16,7 @@ from bastion.authn.claims import InvalidToken
 from bastion.authn.issuerhttp import FAILURES, cause_of, client, get
 from bastion.authn.jwt import KeyChoice, Keys, read_keys
 from bastion.authn.metadata import Metadata, read_metadata
-from bastion.kube.errors import error_of
-from bastion.kube.errorwords import API_SERVER_AWAY
-from bastion.kube.status import StatusError
+from bastion.authn.rejection import undecided
 from bastion.runtime.trust import client_context
 from bastion.settings.issuer import Issuer
 
@@ -98,7 +96,7 @@ class Provider:
             if self._flight is not None or self._age(self._asked) >= SOON:
                 await asyncio.shield(self._flight or self._begin())
             if self._metadata is None:
-                raise undecided("what it says of itself")
+                raise undecided("what its issuer says of itself")
         elif self._age(self._answered) >= REFRESH and self._may_ask():
             self._begin()
         return self._metadata
@@ -169,8 +167,3 @@ def tls_context(issuer: Issuer) -> ssl.SSLContext:
         return client_context(issuer.certificate_authority.encode() or None)
     except ValueError as error:
         raise ValueError(f"the authority for {issuer.url} is not a PEM certificate") from error
-
-
-def undecided(what: str = "the keys of its token's issuer") -> StatusError:
-    message = f"cannot authenticate the request: {what} could not be fetched; try again shortly"
-    return error_of(API_SERVER_AWAY, message, retry_after=5)

@@ -18,6 +18,7 @@ from bastion.settings.options import Options
 from bastion.settings.passthrough import PassThrough
 from bastion.settings.probing import Probing
 from bastion.settings.sections import Lifetimes, Limits, Serving, Source, StreamLimits, Timeouts
+from bastion.settings.signin import SignInProvider, providers_of
 from bastion.settings.targets import Kubelet, Targets
 
 
@@ -40,6 +41,7 @@ class Config:
     probing: Probing
     observing: Observing
     audit: Audit
+    sign_in: tuple[SignInProvider, ...] = ()
 
 
 def serve_config(
@@ -60,15 +62,18 @@ def config_of(
     """
     options, mistakes = adjust(loaded.options), loaded.collect()
     proofs = authentication_of(options, mistakes)
+    sign_in = providers_of(options, proofs.issuers, mistakes)
     contradict(options, mistakes)
     if mistakes.lines:
         raise ConfigError(mistakes.lines)
     workers = options.serving.workers
     sections = {
-        item.name: getattr(options, item.name) for item in fields(Config) if item.name != "authentication"
+        item.name: getattr(options, item.name)
+        for item in fields(Config)
+        if item.name not in ("authentication", "sign_in")
     }
     return replace(
-        Config(authentication=proofs, **sections),
+        Config(authentication=proofs, sign_in=sign_in, **sections),
         kube_api=_shared_calls(options.kube_api, workers),
         limits=_shared(options.limits, workers),
         audit=_shared_posts(options.audit, workers),

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bastion.authn import provider as oidc
-from bastion.authn.jwt import MAX_KID
 from bastion.authn.issuerhttp import MAX_DOCUMENT
+from bastion.authn.jwt import MAX_KID
 from bastion.authn.provider import KEEP, REFRESH, RETRY
 from bastion.kube.user import User
 from bastion.runtime.certificates import Authority

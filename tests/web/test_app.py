@@ -196,6 +196,7 @@ def test_no_route_has_a_page_that_loads_from_elsewhere() -> None:
         "/openapi.json",
         "/login",
         "/logout",
+        *(f"/login/{{provider}}{rest}" for rest in ("", "/callback", "/backchannel-logout")),
         "/",
         "/ui/catalog",
         "/ui/assets/{name}",
