@@ -14,10 +14,13 @@ from bench import (
     front,
     ground,
     html,
+    http2,
+    l4,
     localproxy,
     memory,
     node,
     peers,
+    portal,
     reviews,
     scale,
     suites,
@@ -45,10 +48,13 @@ SUITES: dict[str, Suite] = {
     "audit": audit,
     "node": node,
     "reviews": reviews,
+    "portal": portal,
     "scale": scale,
     "websocket": websocket,
     "localproxy": localproxy,
+    "l4": l4,
     "front": front,
+    "http2": http2,
 }
 LONGEST = 3600  # seconds for everything
 

@@ -18,6 +18,7 @@ PAGES = (
     "docs/guides/proxy.md",
     "docs/hardening.md",
     "deploy/README.md",
+    "docs/reference/errors.md",
     "docs/reference/flags.md",
 )
 OTHERS = {"--strict"}  # of mypy

@@ -42,6 +42,7 @@ FOREIGN = {  # library -> the only places that may import it
     "httpx": {
         "authn/issuerhttp.py",
         "cli/probe.py",
+        "cli/why.py",
         "cluster/client.py",
         "cluster/connections.py",
         "cluster/refusals.py",
@@ -51,7 +52,7 @@ FOREIGN = {  # library -> the only places that may import it
     "brotli": {"probe"},
     "cel": {"probe"},
     "dns": {"probe"},
-    "h2": {"probe"},
+    "h2": {"probe", "network/http2/purepython.py"},
     "ngh2": {"network/http2/nghttp.py"},
     "sqlite3": {"probe"},
     "yaml": {"kube/documents.py"},

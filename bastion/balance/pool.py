@@ -46,6 +46,7 @@ class GroupStatistics(NamedTuple):
     serving: int
     ejected: int
     ill: int
+    endpoint: Endpoint  # one of them
 
 
 class Balancer:
@@ -86,7 +87,12 @@ class Balancer:
             group = self._synced(of, now)
         group.budget.request(now)
         if group.simple and not self.outliers.tracked:
-            slot = group.pick(group.slots, self._chance)
+            slots = group.slots
+            slot = slots[(group.turn + 1) % len(slots)]
+            if slot.active or not group.in_turn:
+                slot = group.pick(slots, self._chance)
+            else:
+                group.turn += 1
         elif len(group.slots) <= COMPARED:
             slot = self._compared(group, asker, now, client, resendable=resendable, wish=wish)
         else:
@@ -137,6 +143,7 @@ class Balancer:
             serving=len(group.slots) - ill - out,
             ejected=out,
             ill=ill,
+            endpoint=group.endpoints[0],
         )
 
     # --- what came of it

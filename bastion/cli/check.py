@@ -95,7 +95,7 @@ def _findings(bastion: Bastion, seconds: float) -> Iterator[str]:
 
 async def examine(config: Config) -> None:
     """What is wrong with a file is found here, once, and not in each worker.  Raises StartError, OSError."""
-    ClientTLS(config.kubelet)
+    ClientTLS(config.kubelet, backends=config.backend_tls)
     await examine_audit(config.audit)
     if not config.source.manifests:
         await asyncio.to_thread(load_access, config.source.kubeconfig, config.kube_api.context)

@@ -42,6 +42,7 @@ COMMANDS = (
         "ask a bastion for the health of a target, or check a probe configuration",
         "bastion.cli.probe",
     ),
+    Command("why", "ask a bastion what it would do with a request, and why", "bastion.cli.why"),
     Command("completion", "print a script with which a shell completes these", "bastion.cli.completion"),
     Command("version", "print the version", "bastion.cli.version"),
 )

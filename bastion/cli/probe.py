@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-import ssl
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from bastion.cli.asking import context_of, message_of
 from bastion.cli.flags import loaded
 from bastion.cli.help import Manual
 from bastion.runtime.errors import ConfigError
-from bastion.settings.commands import Probe, ProbeOptions
+from bastion.settings.commands import TOKEN, Probe, ProbeOptions
 
 OPTIONS = ProbeOptions
 HEALTHY, UNHEALTHY, UNKNOWN = 0, 1, 2
@@ -82,9 +82,7 @@ def _once(asked: Probe, target: str) -> int:
     import httpx
 
     token = (
-        asked.token_file.read_text().strip()
-        if asked.token_file is not None
-        else os.environ.get("BASTION_TOKEN", "")
+        asked.token_file.read_text().strip() if asked.token_file is not None else os.environ.get(TOKEN, "")
     )
     headers = {"X-Prometheus-Scrape-Timeout-Seconds": f"{asked.timeout + 0.5:g}"}
     headers |= {"Authorization": f"Bearer {token}"} if token else {}
@@ -94,14 +92,14 @@ def _once(asked: Probe, target: str) -> int:
             params={"target": target, "module": asked.module},
             headers=headers,
             timeout=asked.timeout + 5,
-            verify=_context(asked),
+            verify=context_of(asked.certificate_authority, verify=not asked.insecure_skip_tls_verify),
             trust_env=False,
         )
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         sys.stderr.write(f"bastion probe: {asked.server}: {error}\n")
         return UNKNOWN
     if answer.status_code != 200:
-        sys.stderr.write(f"bastion probe: {_message(answer.text)}\n")
+        sys.stderr.write(f"bastion probe: {message_of(answer.text)}\n")
         return UNKNOWN
     from bastion.cli.probetable import rows, table
 
@@ -110,21 +108,3 @@ def _once(asked: Probe, target: str) -> int:
     if not found:
         return UNKNOWN
     return HEALTHY if all(row.healthy for row in found) else UNHEALTHY
-
-
-def _context(asked: Probe) -> ssl.SSLContext:
-    from bastion.runtime.trust import client_context
-
-    file = asked.certificate_authority
-    return client_context(
-        file.read_bytes() if file is not None else None, verify=not asked.insecure_skip_tls_verify
-    )
-
-
-def _message(text: str) -> str:
-    import json
-
-    try:
-        return str(json.loads(text)["message"])
-    except (ValueError, LookupError, TypeError):
-        return " ".join(text.split())[:200]

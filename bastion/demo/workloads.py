@@ -9,6 +9,7 @@ import html
 import json
 import secrets
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,10 +140,34 @@ PAGE = """<!doctype html>
 <li><a href="/">again</a></li>
 <li><a href="/headers">the headers that this pod was sent</a></li>
 <li><a href="/healthz">health</a></li>
+<li><a href="/break">break this pod for two minutes</a>: its health becomes a 500, which probes see</li>
 </ul>
 </body>
 </html>
 """
+
+
+BROKEN_SECONDS = 120.0
+
+
+def _breakable(pages: dict[str, Page]) -> Callable[[str], Answer]:
+    """As `_pages`, for pods that somebody may break, one by one, and that mend themselves."""
+
+    def of_pod(pod: str) -> Answer:
+        broken_until = 0.0
+
+        def answer(request: SampleRequest) -> SampleResponse:
+            nonlocal broken_until
+            if request.path == "/break":
+                broken_until = time.monotonic() + BROKEN_SECONDS
+                return SampleResponse(f"{pod} is broken for two minutes\n".encode())
+            if request.path == "/healthz" and time.monotonic() < broken_until:
+                return SampleResponse(b"somebody broke me\n", code=500)
+            return pages.get(request.path, _not_found)(pod, request)
+
+        return answer
+
+    return of_pod
 
 
 def _page(pod: str, request: SampleRequest) -> SampleResponse:
@@ -190,7 +215,7 @@ def _site(pod: str) -> Answer:
 
 
 APPLICATIONS = {
-    "frontend": SampleApplication(_pages({"/": _page, "/healthz": _health, "/headers": _headers})),
+    "frontend": SampleApplication(_breakable({"/": _page, "/healthz": _health, "/headers": _headers})),
     "orders": SampleApplication(_pages({"/orders": _orders, "/healthz": _health}), tls=True),
     "ticker": SampleApplication(_pages({"/events": _events, "/metrics": _metrics, "/healthz": _health})),
     "chat": SampleApplication(_pages({"/": say_back})),

@@ -275,6 +275,11 @@ class Catalog:
             for address in ending(new) - ending(old):
                 tell(self.listeners.endpoint_ends, Ending(key[0], new.service, address))
 
+    def forget_service(self, key: Key) -> None:
+        """Something else has changed that its endpoints depend on."""
+        self.revision += 1
+        self.memos.services.forget(*key)
+
     def _leave_service(self, key: Key, name: str) -> None:
         service = (key[0], name)
         remaining = self._slices_of[service]

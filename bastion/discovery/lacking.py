@@ -19,6 +19,7 @@ from bastion.kube.errorwords import (
     ENDPOINTS_NOT_OF_PODS,
     NO_SELECTOR,
     NO_SUCH_PORT,
+    POD_HAS_NO_ADDRESS,
     PODS_NOT_READY,
     SELECTOR_MATCHES_NOTHING,
 )
@@ -70,6 +71,14 @@ def why_none(
             "its endpoints do not name live pods of its own namespace (targetRef)",
         )
     return no_endpoints(ADDRESS_REFUSED, target.id, f"its addresses are {NOT_DIALLED}")
+
+
+def no_address(pod: Pod) -> StatusError:
+    """400 for a pod, and why where its status says so."""
+    reason = pod.status.trouble.reason if isinstance(pod.status, UnreadyStatus) else ""
+    sentence = "the pod has no address yet" + (f": {reason}" if reason else "")
+    causes = (Cause(reason, "1", POD),) if reason else ()
+    return error_of(POD_HAS_NO_ADDRESS, "address not allowed", sentence, code=400, causes=causes)
 
 
 def _slices(catalog: Catalog, target: Target) -> Iterator[EndpointSlice]:

@@ -12,11 +12,12 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from bastion.cluster.outage import unreadable
+from bastion.discovery.backendtls import BackendTrust
 from bastion.discovery.backing import EndpointFinder, wish_of
 from bastion.discovery.catalog import Catalog, Key
 from bastion.discovery.index import Memo
 from bastion.discovery.kubelets import kubelet_port, node_address
-from bastion.discovery.lacking import NOT_DIALLED, no_endpoints, why_none
+from bastion.discovery.lacking import NOT_DIALLED, no_address, no_endpoints, why_none
 from bastion.discovery.policy import policy_of
 from bastion.discovery.ports import Spoken, pod_port, port_number, ports_offered, spoken
 from bastion.discovery.resolution import PICKED, NoneReady, Resolution, unknown
@@ -50,7 +51,7 @@ SERVICE_PORTS, POD_PORTS = 64, 4
 class Resolver:
     """`nodes`: whether targets of the resource nodes are served at all (--enable-node-proxy); `namespaces`:
     of which pods and services are served, empty for all (--namespaces); `on_truncated` is called with a
-    service that lists more than is looked at; `zone` is the one here.
+    service that lists more than is looked at; `zone` is the one here; `trust` says which TLS is verified.
     """
 
     def __init__(
@@ -62,7 +63,9 @@ class Resolver:
         namespaces: Collection[str] = (),
         on_truncated: Callable[[Key], None] = lambda service: None,
         zone: str = "",
+        trust: BackendTrust | None = None,
     ) -> None:
+        self._trust = trust or BackendTrust(catalog)
         self._catalog = catalog
         self._policy = policy
         self._nodes = nodes
@@ -130,10 +133,10 @@ class Resolver:
         if service is None:
             raise unknown(target)
         port = self._service_port(service, target)
-        protocol = policy_of(
-            self._catalog, BackendProtocol, "services", (target.namespace, target.name)
-        ).protocol
-        return service, port, spoken(target, protocol, port.app_protocol, port.name, port.port)
+        key, plain = (target.namespace, target.name), target.scheme == "http"
+        protocol = policy_of(self._catalog, BackendProtocol, "services", key).protocol
+        said = spoken(target, protocol, port.app_protocol, port.name, port.port)
+        return service, port, self._trust.of_service(key, port.name, said, plain=plain)
 
     def _of_port(
         self, key: Key, service: Service, port: ServicePort, said: Spoken, target: Target
@@ -209,11 +212,11 @@ class Resolver:
             raise unknown(target)
         number, name = pod_port(pod, target)
         protocol = policy_of(self._catalog, BackendProtocol, "pods", key).protocol
-        said = spoken(target, protocol, None, name, number)
+        said = self._trust.of_pod(key, spoken(target, protocol, None, name, number))
         number = number or (443 if said.tls is not None else 80)
         addresses = pod.addresses
         if not addresses:
-            raise _not_allowed(POD_HAS_NO_ADDRESS, "the pod has no address yet")
+            raise no_address(pod)
         self._check_pod_address(pod, addresses[0], number, target)
         others = tuple(
             Endpoint(address, number, *said)

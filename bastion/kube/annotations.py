@@ -138,21 +138,24 @@ class BackendProtocol:
         "ca-configmap",
         NAME,
         "",
-        "a ConfigMap in the Service's namespace whose `ca.crt` signs the endpoints' certificates",
+        "a ConfigMap in the same namespace whose `ca.crt` signs the endpoints' certificates",
         otherwise="`--backend-certificate-authority`",
+        on=BOTH,
     )
     tls_server_name: str = annotation(
         "tls-server-name",
         SERVER_NAME,
         "",
         "the name in the endpoints' certificates",
-        otherwise="`<service>.<namespace>.svc`",
+        otherwise="`<service>.<namespace>.svc`; of a pod its address",
+        on=BOTH,
     )
     tls_verify: bool = annotation(
         "tls-verify",
         BOOLEAN,
         True,
         "`false`: certificates are not verified; only with `--allow-insecure-backends`",
+        on=BOTH,
     )
 
 

@@ -22,6 +22,19 @@ class TLSProfile(msgspec.Struct, frozen=True, gc=False):
     server_name: str = ""
     alpn: tuple[str, ...] = HTTP1
 
+    @property
+    def verified(self) -> bool:
+        return self.authority != ""
+
+
+# Authorities: of --backend-certificate-authority, the system's, and those in ConfigMaps.
+BACKENDS, SYSTEM, CONFIG_MAPS = "backends", "system", "configmaps:"
+
+
+def config_maps(namespace: str, *names: str) -> str:
+    """The authority that these hold together."""
+    return f"{CONFIG_MAPS}{namespace}/{','.join(names)}"
+
 
 UNVERIFIED = TLSProfile()
 KUBELET = TLSProfile(authority="kubelet", identity="kubelet")

@@ -18,6 +18,7 @@ SESSION = b"__Host-bastion_session"
 SIGNING_IN = b"__Host-bastion_signin"  # sign-ins at issuers that are under way
 RETURN = b"__Host-bastion_return"
 PAIRS = b"__Host-bastion_pairs"
+PATHS = b"__Host-bastion_paths"  # the targets whose pages this browser wants by their path
 APPLICATION = b"__Host-bastion_app"
 HANDOFF = b"__Host-bastion_handoff"
 # The endpoint that a client stays with.  `__Host-` would need the path `/`, which all applications share.

@@ -6,6 +6,8 @@ A browser says so of itself: `Sec-Fetch-Mode: navigate` (W3C Fetch Metadata, whi
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import msgspec
 
 from bastion.http.fields import Field
@@ -22,6 +24,8 @@ class ErrorFacts(msgspec.Struct, frozen=True):
 
     `message` is the whole of it, `sentence` the part behind Kubernetes' own words.  `rule`: YAML to apply,
     empty where no rule is missing.  `pods`: reasons, and how many pods have each.  `request` is the audit id.
+    `path` is without the query; `sandboxed`: a page without an origin sent it; `retry_after` in seconds, 0
+    where nothing is promised.
     """
 
     code: int
@@ -34,6 +38,11 @@ class ErrorFacts(msgspec.Struct, frozen=True):
     request: str
     rule: str = ""
     pods: tuple[tuple[str, str], ...] = ()
+    reason: str = ""
+    method: str = "GET"
+    path: str = ""
+    sandboxed: bool = False
+    retry_after: int = 0
 
 
 class ErrorPage(msgspec.Struct, frozen=True):
@@ -93,8 +102,18 @@ def _quality(parameters: list[bytes]) -> float:
     return 1.0
 
 
-def facts_of(error: StatusError, request: str) -> ErrorFacts:
-    """`request`: its audit id."""
+class Failed(Protocol):
+    """The request that an error is about."""
+
+    method: str
+    target: bytes
+    audit_id: str
+
+    @property
+    def fields(self) -> list[Field]: ...
+
+
+def facts_of(error: StatusError, request: Failed) -> ErrorFacts:
     word, own = error.word, next(iter(error.causes), None)
     return ErrorFacts(
         code=error.code,
@@ -104,7 +123,12 @@ def facts_of(error: StatusError, request: str) -> ErrorFacts:
         message=error.message,
         sentence=own.message if own is not None else error.message,
         remedy=word.remedy if word is not None else "",
-        request=request,
+        request=request.audit_id,
         rule=next((cause.message for cause in error.causes if cause.field == RULE), ""),
         pods=tuple((cause.reason, cause.message) for cause in error.causes if cause.field == POD),
+        reason=error.reason,
+        method=request.method,
+        path=request.target.partition(b"?")[0].decode("utf-8", "replace"),
+        sandboxed=(b"origin", b"null") in {(lower, value) for lower, _, value in request.fields},
+        retry_after=int((error.details or {}).get("retryAfterSeconds", 0)),
     )

@@ -24,6 +24,8 @@ IDLE_SECONDS = 60.0
 MARGIN = 1.0  # seconds before a backend ends a connection, by its own word, that it is no longer used
 MAX_IDLE_PER_ENDPOINT = 256
 MAX_IDLE = 4096  # in all
+HASTY, HASTY_FOR = 0.5, 10.0  # seconds idle before a backend ended it; for which that is believed
+MAX_HASTY = 1024  # endpoints
 
 
 class PoolStatistics(NamedTuple):
@@ -53,7 +55,9 @@ class ConnectionPool:
         self._deadlines = deadlines
         self._idle: dict[Endpoint, deque[Connection]] = {}
         self._open: dict[str, set[Connection]] = {}  # by address
-        self._resting: dict[Connection, None] = {}  # all that are idle, the longest first
+        self._resting: dict[Connection, float] = {}  # all that are idle, and since when, the longest first
+        # endpoints that end kept connections soon, and until when that is believed
+        self._hasty: dict[Endpoint, float] = {}
         self._most = most
         self._count = 0  # open, and being dialled
         self._loop = asyncio.get_running_loop()
@@ -62,7 +66,8 @@ class ConnectionPool:
     def take(self, endpoint: Endpoint, owner: str = "", *, sure: bool = False) -> Connection | None:
         """A kept connection that is nobody's or the owner's, None where there is none.
 
-        `sure`: what is sent cannot be sent again, so that one more look at the socket is worth a system call.
+        `sure`: what is sent cannot be sent again, so that one more look at the socket is worth a system call,
+        and a new connection is where the endpoint ends those that are kept at any moment.
         """
         kept = self._idle.get(endpoint)
         while kept:
@@ -74,13 +79,17 @@ class ConnectionPool:
                     return None
                 kept.remove(found)
                 connection = found
-            self._resting.pop(connection, None)
+            since = self._resting.pop(connection, None)
             deadline, connection.deadline = connection.deadline, None
             if not connection.alive:
                 continue
             if sure and (connection.has_ended() or (deadline or 0.0) <= self._loop.time()):
+                self._ended(connection, since)
                 connection.close()
                 continue
+            if sure and self._hasty and self._hasty.get(endpoint, 0.0) > self._loop.time():
+                connection.close()  # else the new one would be kept beside it, and so would the next
+                return None
             return connection
         return None
 
@@ -141,13 +150,13 @@ class ConnectionPool:
             self._resting.pop(oldest, None)
             oldest.close()
         kept.append(connection)
-        self._resting[connection] = None
+        now = self._resting[connection] = self._loop.time()
         if len(self._resting) > MAX_IDLE:
             self._drop_longest()
         idle, kept_for = IDLE_SECONDS, connection.kept_for
         if kept_for is not None:
             idle = min(idle, max(kept_for - MARGIN, kept_for / 2))
-        connection.deadline = self._loop.time() + idle
+        connection.deadline = now + idle
 
     def address_left(self, address: str) -> None:
         """By a pod or a node, and it may be another's by now: what is open there leads to the former, and
@@ -177,6 +186,14 @@ class ConnectionPool:
         self._forget(connection)  # now: that it is closed is told in the next turn of the loop
         connection.close()
 
+    def _ended(self, connection: Connection, since: float | None) -> None:
+        """One that was idle since then."""
+        now = self._loop.time()
+        if since is not None and now - since < HASTY:
+            if len(self._hasty) >= MAX_HASTY:
+                self._hasty.clear()
+            self._hasty[connection.endpoint] = now + HASTY_FOR
+
     def _forget(self, connection: Connection) -> None:
         there = self._open.get(connection.endpoint.address, set())
         if connection in there:
@@ -185,7 +202,7 @@ class ConnectionPool:
         if not there:
             self._open.pop(connection.endpoint.address, None)
         self._deadlines.discard(connection)
-        self._resting.pop(connection, None)
+        self._ended(connection, self._resting.pop(connection, None))
         kept = self._idle.get(connection.endpoint)
         if kept is not None:
             if connection in kept:

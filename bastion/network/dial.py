@@ -17,7 +17,13 @@ import msgspec
 
 from bastion.kube.endpoint import KUBELET, Endpoint, TLSProfile
 from bastion.kube.errorword import Word
-from bastion.kube.errorwords import ADDRESS_REFUSED, CLOSED_BEFORE_ANSWER, CONNECT_TIMEOUT, CONNECTION_REFUSED
+from bastion.kube.errorwords import (
+    ADDRESS_REFUSED,
+    CERTIFICATE_NOT_TRUSTED,
+    CLOSED_BEFORE_ANSWER,
+    CONNECT_TIMEOUT,
+    CONNECTION_REFUSED,
+)
 from bastion.network.addresses import DialPolicy
 from bastion.network.errors import NOT_DIALLED, DialError
 from bastion.network.sockets import prepare
@@ -107,6 +113,8 @@ class Dialer:
                 shown = await self._certificate(endpoint)
             cause = cause_of(error, wanted, shown)
             raise DialError(f"dial {endpoint}: TLS handshake failed: {cause}", word_of(error)) from error
+        except ValueError as error:
+            raise DialError(f"dial {endpoint}: TLS: {error}", CERTIFICATE_NOT_TRUSTED) from error
         except (OSError, ConnectionError) as error:
             raise DialError(
                 f"dial {endpoint}: {_cause(error)}", _word(error), silent=error.errno in _NO_WAY
@@ -141,7 +149,7 @@ class Dialer:
             if endpoint.tls is None:
                 _, protocol = await loop.create_connection(factory, sock=sock)
                 return protocol
-            context = self._tls.context(endpoint.tls)
+            context = await self._tls.context(endpoint.tls)
             if context.verify_mode == ssl.CERT_NONE and endpoint.tls is not UNTRUSTED:
                 self._say_unverified(endpoint)
             protocol = factory()

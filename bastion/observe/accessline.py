@@ -49,7 +49,7 @@ class Event(msgspec.Struct, gc=False):
 class Context(msgspec.Struct, omit_defaults=True, gc=False):
     """The other fields of a line, in their order: what many exchanges have in common.
 
-    Empty ones are left out.  `cut`: some text is longer than it stands here.
+    Empty ones are left out, as HTTP/1.1 is.  `cut`: some text is longer than it stands here.
     """
 
     user: str = ""
@@ -60,38 +60,75 @@ class Context(msgspec.Struct, omit_defaults=True, gc=False):
     name: str = ""
     host: str = ""
     endpoint: str = ""
+    tls: str = ""
     word: str = ""
     hop: str = ""
     error: str = ""
     cause: str = ""
     outcome: str = ""
     userAgent: str = ""
+    protocol: str = ""
     audit_id_from: str = ""
     cut: bool = False
 
 
-Key = tuple[str, str, str, str, str, str, bytes, str, Word | None, str, str, str, bytes, bool]
+Key = tuple[str, str, str, str, str, str, bytes, str, str, Word | None, str, str, str, bytes, bool, bool]
 
 
 def access_line(record: Record, msg: str = ENDED) -> bytes:
-    line = _encode(event_of(record, msg))[:-1] + _end_of(record)
+    line = _usual_line(record) if msg is ENDED and record.repeated is not None else b""
+    if not line:
+        # an error repeats what a client sent, at any length
+        kept = not record.error and _is_short(record)
+        line = _encode(event_of(record, msg))[:-1] + (_cached if kept else _encoded)(key_of(record))
     return line if len(line) <= MAX_LINE else _cut_line(record, msg)
 
 
-def _end_of(record: Record) -> bytes:
-    # an error repeats what a client sent, at any length
-    if record.error or len(record.path) + len(record.agent) > MAX_CACHED:
-        return _encoded(key_of(record))
-    repeated = record.repeated
-    if repeated is None or record.cause or record.outcome:
-        return _cached(key_of(record))
-    varying = record.endpoint, is_ours(record.audit_id)
-    end = repeated.ends.get(varying)
-    if end is None:
-        if len(repeated.ends) >= MOST_KEPT:
-            repeated.ends.clear()
-        end = repeated.ends[varying] = _encoded(key_of(record))
-    return end
+# What `event_of` says of one of many exchanges that differ in numbers alone, for a third of the cost.
+_USUAL = (
+    b'{"time":"%b","msg":"access","auditID":"%b",%b,"code":%d,"seconds":%.6f'
+    b',"bytesIn":%d,"bytesOut":%d,"stages":%b%b'
+)
+
+
+def _usual_line(record: Record) -> bytes:
+    """Empty where it is not one of those."""
+    repeated, audit_id = record.repeated, record.audit_id
+    special = record.word or record.error or record.cause or record.outcome
+    if repeated is None or special or not is_ours(audit_id):
+        return b""
+    place = record.endpoint, record.tls
+    texts = repeated.texts.get(place)
+    if texts is None:
+        if not _is_short(record):
+            return b""
+        if len(repeated.texts) >= MOST_KEPT:
+            repeated.texts.clear()
+        texts = repeated.texts[place] = _encode(_who(record))[1:-1], _encoded(key_of(record))
+    return _USUAL % (
+        rfc3339(time.time()).encode(),
+        audit_id.encode(),
+        texts[0],
+        record.code,
+        record.seconds,
+        record.bytes_in,
+        record.bytes_out,
+        _encode(record.stages),
+        texts[1],
+    )
+
+
+def _is_short(record: Record) -> bool:
+    return len(record.path) + len(record.agent) <= MAX_CACHED
+
+
+def _who(record: Record) -> dict[str, str]:
+    """What stands between the numbers of a line."""
+    return {
+        "client": record.client,
+        "method": record.method,
+        "path": record.path.decode("utf-8", "replace"),
+    }
 
 
 def event_of(record: Record, msg: str) -> Event:
@@ -123,18 +160,20 @@ def key_of(record: Record) -> Key:
         attributes.name,
         record.host,
         record.endpoint,
+        record.tls,
         record.word,
         record.error,
         record.cause,
         record.outcome,
         record.agent,
+        record.http2,
         is_ours(record.audit_id),
     )
 
 
 def context_of(key: Key) -> Context:
-    user, acting, verb, resource, namespace, name, host, endpoint, word = key[:9]
-    error, cause, outcome, client, ours = key[9:]
+    user, acting, verb, resource, namespace, name, host, endpoint, tls, word = key[:10]
+    error, cause, outcome, client, http2, ours = key[10:]
     return Context(
         user=user,
         actingAs=acting,
@@ -144,12 +183,14 @@ def context_of(key: Key) -> Context:
         name=name,
         host=host.decode("utf-8", "replace"),
         endpoint=endpoint,
+        tls=tls,
         word=word.name if word is not None else "",
         hop=word.hop if word is not None else "",
         error=error,
         cause=cause,
         outcome=outcome,
         userAgent=agent(client) if client else "",
+        protocol="HTTP/2" if http2 else "",
         audit_id_from="" if ours else "client",
     )
 

@@ -9,6 +9,7 @@ from typing import Protocol
 import msgspec
 from msgspec.structs import replace
 
+from bastion.kube.endpoint import Endpoint
 from bastion.kube.errorword import Word
 from bastion.kube.requestinfo import RequestInfo
 from bastion.kube.status import StatusError
@@ -23,11 +24,11 @@ MOST_KEPT = 16  # texts, and series, of what many exchanges have in common
 
 
 class Repeated(msgspec.Struct):
-    """What observers made of what many exchanges have in common: ends of lines by endpoint, series by code,
+    """What observers made of what many exchanges have in common: texts of a line by endpoint, series by code,
     and of audit events what they are about and, by code and endpoint, their texts.
     """
 
-    ends: dict[tuple[str, bool], bytes] = msgspec.field(default_factory=dict)
+    texts: dict[tuple[str, str], tuple[bytes, bytes]] = msgspec.field(default_factory=dict)
     series: dict[int, tuple[list[float], list[float]]] = msgspec.field(default_factory=dict)
     audited: Subject | None = None  # None where nothing is audited
     events: dict[tuple[int, str], Template] = msgspec.field(default_factory=dict)
@@ -90,8 +91,10 @@ class Record(msgspec.Struct, eq=False):
     user: User | None = None
     acting_as: User | None = None
     endpoint: str = ""
+    tls: str = ""  # to it: verified or unverified, empty for plain text
     host: bytes = b""  # of an application that has one of its own
     agent: bytes = b""  # its User-Agent
+    http2: bool = False  # it came over HTTP/2
     backend: bool = False  # whether the response is a backend's, and not the bastion's own
     cause: str = ""  # why no user is known: for the log, never for the client
     code: int = 0
@@ -115,6 +118,11 @@ class Record(msgspec.Struct, eq=False):
         """Of another exchange of which so far the same is known; it is in this stage."""
         now = _clock()
         return replace(self, audit_id=audit_id, stages={}, started=now, _stage=stage, _stage_began=now)
+
+    def reached(self, endpoint: Endpoint) -> None:
+        """That is where it is sent to."""
+        self.endpoint = str(endpoint)
+        self.tls = tls_word(endpoint)
 
     def fail(self, error: StatusError) -> None:
         """The bastion itself makes the response."""
@@ -146,10 +154,17 @@ class Record(msgspec.Struct, eq=False):
         self.stages[self._stage] = _clock() - self._stage_began
 
 
+def tls_word(endpoint: Endpoint) -> str:
+    if endpoint.tls is None:
+        return ""
+    return "verified" if endpoint.tls.verified else "unverified"
+
+
 def begun_of(record: Record) -> Record:
     """What is on record of each request with the same plan."""
     begun = Record(record.method, record.path, record.client, "")
     begun.agent, begun.host, begun.info = record.agent, record.host, record.info
+    begun.http2 = record.http2
     begun.user, begun.acting_as = record.user, record.acting_as
     begun.repeated = Repeated(audited=record.trail.subject() if record.trail is not None else None)
     return begun

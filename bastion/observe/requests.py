@@ -63,7 +63,9 @@ class Requests:
         self._target_durations: Histograms = {}
 
     def observe(self, record: Record) -> None:
-        count, durations = self._series_of(record)
+        repeated = record.repeated
+        series = repeated.series.get(record.code) if repeated is not None and record.backend else None
+        count, durations = series or self._series_of(record)
         count[0] += 1
         seconds = record.seconds
         # most fall into the first bucket, and a comparison is cheaper than a call
@@ -90,12 +92,10 @@ class Requests:
         if repeated is None or not (record.backend and record.endpoint):
             key = self._key(record)
             return self._counts.get(key) or self._added(key)
-        series = repeated.series.get(record.code)
-        if series is None:
-            if len(repeated.series) >= MOST_KEPT:
-                repeated.series.clear()
-            key = self._key(record)
-            series = repeated.series[record.code] = self._counts.get(key) or self._added(key)
+        if len(repeated.series) >= MOST_KEPT:
+            repeated.series.clear()
+        key = self._key(record)
+        series = repeated.series[record.code] = self._counts.get(key) or self._added(key)
         return series
 
     def _key(self, record: Record) -> Key:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
-from bastion.kube.endpoint import KUBELET
+from msgspec.structs import replace
+
+from bastion.kube.endpoint import TLSProfile
 from bastion.network.tls.contexts import ClientTLS
 from bastion.probe.tlssettings import TLSConfig
 from bastion.runtime.follow import Mark, mark
@@ -27,7 +29,11 @@ class Contexts:
 
     def kubelet(self) -> ssl.SSLContext:
         """A kubelet is spoken to with the bastion's own identity, whatever a module says."""
-        return self._backends.context(KUBELET)
+        return self._backends.kubelet()
+
+    async def backend(self, profile: TLSProfile, alpn: tuple[str, ...]) -> ssl.SSLContext:
+        """As requests verify it.  Raises ValueError."""
+        return await self._backends.context(replace(profile, alpn=alpn or profile.alpn))
 
     def of(self, settings: TLSConfig, alpn: tuple[str, ...] = ()) -> ssl.SSLContext:
         """Raises OSError or ValueError where a file cannot be used."""

@@ -7,7 +7,7 @@ uptime over any time and the worst state of each ten minutes follow from them.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -16,6 +16,8 @@ SLOTS = 90 * 86400 // SLOT
 RESULTS, FAILURES = 120, 20  # of one endpoint
 CHANGES = 50
 MOST_TRACKS = 20_000
+SPANS = {"24h": (48, 1800), "7d": (84, 7200), "90d": (90, 86400)}  # bars, and how many seconds each is
+DOWN_FROM = 300.0  # seconds without which a bar is down, and not only degraded
 WINDOWS = {"1h": 3600, "24h": 86400, "7d": 7 * 86400, "30d": 30 * 86400, "90d": 90 * 86400}
 UP, DOWN, UNKNOWN = "up", "down", "unknown"
 FLAPPING = 6  # changes within an hour
@@ -34,7 +36,10 @@ class Key(msgspec.Struct, frozen=True, gc=False, order=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
-    """Of one probe.  `success` None: the prober was broken.  `at` in seconds of the epoch."""
+    """Of one probe.  `success` None: the prober was broken.  `at` in seconds of the epoch.
+
+    `counted`: for or against uptime, as it is outside of announced maintenance.
+    """
 
     at: float
     success: bool | None
@@ -43,6 +48,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     pod: str = ""
     log: tuple[str, ...] = ()
     status: int = 0
+    counted: bool = True
 
 
 class Slots:
@@ -84,12 +90,42 @@ class Slots:
         good, bad = sum(self._good[begin : max(end, 0)]), sum(self._bad[begin : max(end, 0)])
         return good / (good + bad) if good + bad else None
 
+    def bars(self, now: float, span: str, beside: Sequence[Slots] = ()) -> str:
+        """A letter for each bar of `span`, the newest last: up, degraded, down, or not probed.
+
+        `beside`: of the endpoints, where this is of the whole: while one of them was up, it was not down.
+        """
+        count, seconds = SPANS[span]
+        wide = seconds // SLOT
+        last = int(now // SLOT)
+        # the bar of today is as wide as the others, so that it ends now
+        end = len(self._good) - 1 - (self.newest - last) + 1
+        return "".join(self._bar(end - n * wide, wide, beside) for n in range(count, 0, -1))
+
+    def _bar(self, begin: int, wide: int, beside: Sequence[Slots]) -> str:
+        first, after = max(begin, 0), max(begin + wide, 0)
+        good, bad = self._good[first:after], self._bad[first:after]
+        if not any(bad):
+            return "u" if any(good) else "n"
+        oldest = self.newest - len(self._good) + 1
+        down = sum(
+            SLOT * b / (g + b)
+            for n, (g, b) in enumerate(zip(good, bad, strict=True))
+            if b and not served(beside, oldest + first + n)
+        )
+        return "d" if down >= DOWN_FROM else "g"
+
     def worst(self) -> Iterator[tuple[int, str]]:
         """(seconds of the epoch, up or down) of each ten minutes with a probe."""
         first = self.newest - len(self._good) + 1
         for n, (good, bad) in enumerate(zip(self._good, self._bad, strict=True)):
             if good or bad:
                 yield (first + n) * SLOT, DOWN if bad else UP
+
+
+def served(endpoints: Iterable[Slots], slot: int) -> bool:
+    """Whether one of them was up at that time."""
+    return any(one.of(slot)[0] for one in endpoints)
 
 
 class Track:
@@ -116,7 +152,8 @@ class Track:
         if outcome.success is None:
             return self._become(UNKNOWN, outcome.at)
         slot = int(outcome.at // SLOT)
-        self.slots.add(slot, int(outcome.success), int(not outcome.success))
+        if outcome.counted:
+            self.slots.add(slot, int(outcome.success), int(not outcome.success))
         if outcome.success:
             self.row = max(self.row, 0) + 1
         else:

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import pairwise
 from typing import Any
 
 import msgspec
 
-from bastion.probe.history import DOWN, UP, History, Key, Outcome, Track, uptime_of
+from bastion.probe.history import (
+    DOWN,
+    SLOT,
+    SPANS,
+    UP,
+    WINDOWS,
+    History,
+    Key,
+    Outcome,
+    Slots,
+    Track,
+    served,
+    uptime_of,
+)
 
 DEGRADED = "degraded"  # some endpoints are up, and some are not
 HOUR, POINTS = 3600.0, 28  # how far back a trend goes, and in how many values
@@ -23,6 +36,16 @@ class Brief(msgspec.Struct, frozen=True):
     duration: float
     reason: str
     trend: tuple[float, ...]
+
+
+class Past(msgspec.Struct, frozen=True):
+    """`bars` as `Slots.bars` has them; `uptime` is a share, None where nothing was probed; `changes` are
+    times and states, the latest last.
+    """
+
+    bars: str
+    uptime: float | None
+    changes: tuple[tuple[float, str], ...]
 
 
 class Report:
@@ -40,6 +63,10 @@ class Report:
         """As `of`, without what only the target's own page shows."""
         return None
 
+    def past(self, target: str, module: str, span: str) -> Past | None:
+        """Of one of SPANS."""
+        return None
+
 
 class LocalReport(Report):
     def __init__(self, history: History, prober: Mapping[str, Any], now: float) -> None:
@@ -53,6 +80,14 @@ class LocalReport(Report):
     def brief(self, target: str, module: str) -> Brief | None:
         tracks = self._history.of(target, module)
         return brief_of(tracks, self._now) if tracks else None
+
+    def past(self, target: str, module: str, span: str) -> Past | None:
+        tracks = self._history.of(target, module)
+        if not tracks:
+            return None
+        first, beside = _whole(tracks)
+        bars, uptime = first.slots.bars(self._now, span, beside), first.slots.uptime(self._now, WINDOWS[span])
+        return Past(bars, uptime, tuple(_changes(first, beside)))
 
 
 class RemoteReport(Report):
@@ -69,6 +104,13 @@ class RemoteReport(Report):
     def brief(self, target: str, module: str) -> Brief | None:
         found = self.of(target, module)
         return msgspec.convert(found, Brief) if found is not None else None
+
+    def past(self, target: str, module: str, span: str) -> Past | None:
+        found = self.of(target, module)
+        if found is None:
+            return None
+        changes = tuple((float(at), str(state)) for at, state in found["changes"])
+        return Past(str(found["bars"][span]), found["uptime"][span], changes)
 
 
 def brief_of(tracks: Mapping[Key, Track], now: float) -> Brief:
@@ -101,27 +143,40 @@ def _trend(durations: Sequence[float]) -> tuple[float, ...]:
 def described(tracks: Mapping[Key, Track], now: float, *, brief: bool = False) -> dict[str, Any]:
     """`brief`: without single results."""
     known = brief_of(tracks, now)
-    whole = next((track for key, track in tracks.items() if not key.endpoint), None)
     endpoints = {key.endpoint: track for key, track in tracks.items() if key.endpoint}
-    first = whole or next(iter(endpoints.values()))
+    first, beside = _whole(tracks)
     return {
         **msgspec.structs.asdict(known),
         "uptime": uptime_of([first], now),
         "flapping": first.flapping(now),
-        "changes": [list(change) for change in first.changes],
-        "endpoints": [_endpoint(name, track, brief=brief) for name, track in sorted(endpoints.items())],
-        **({} if brief else _details(first)),
+        "changes": [list(change) for change in _changes(first, beside)],
+        "endpoints": [_endpoint(name, track, now, brief=brief) for name, track in sorted(endpoints.items())],
+        **({} if brief else _details(first, now, beside)),
     }
 
 
-def _details(track: Track) -> dict[str, Any]:
+def _whole(tracks: Mapping[Key, Track]) -> tuple[Track, list[Slots]]:
+    """Of the target as a whole, and what its endpoints were meanwhile."""
+    beside = [track.slots for key, track in tracks.items() if key.endpoint]
+    whole = next((track for key, track in tracks.items() if not key.endpoint), None)
+    return whole or next(iter(tracks.values())), beside
+
+
+def _changes(track: Track, beside: Sequence[Slots]) -> Iterator[tuple[float, str]]:
+    """Where an endpoint was up when it went down, it was degraded."""
+    for at, state in track.changes:
+        yield at, DEGRADED if state == DOWN and served(beside, int(at // SLOT)) else state
+
+
+def _details(track: Track, now: float, beside: Sequence[Slots]) -> dict[str, Any]:
     return {
+        "bars": {span: track.slots.bars(now, span, beside) for span in SPANS},
         "slots": [list(slot) for slot in track.slots.worst()],
         "results": [_outcome(one) for one in track.results],
     }
 
 
-def _endpoint(name: str, track: Track, *, brief: bool) -> dict[str, Any]:
+def _endpoint(name: str, track: Track, now: float, *, brief: bool) -> dict[str, Any]:
     last = track.results[-1] if track.results else None
     return {
         "endpoint": name,
@@ -135,6 +190,7 @@ def _endpoint(name: str, track: Track, *, brief: bool) -> dict[str, Any]:
             {}
             if brief
             else {
+                "bars": {span: track.slots.bars(now, span) for span in ("24h", "7d")},
                 "results": [_outcome(one) for one in track.results],
                 "failures": [{**_outcome(one), "log": list(one.log)} for one in track.failures],
             }

@@ -174,7 +174,7 @@ class Store:
                     "\n".join(one.log),
                 ),
             )
-            if one.success is not None:
+            if one.success is not None and one.counted:
                 connection.execute(
                     "INSERT INTO slots VALUES (?, ?, ?, ?) ON CONFLICT (series, slot)"
                     " DO UPDATE SET good = good + excluded.good, bad = bad + excluded.bad",

@@ -156,12 +156,13 @@ class Sweeper:
         """Into the history, each endpoint on its own and the target as a whole."""
         self.runs += 1
         now, target = self._now(), wanted.target.text
+        counted = wanted.counts(now)
         broken = self.health.note(target, reached=any(map(_reached, results)))
         whole = Key(target, wanted.module, "")
         for one in results if results[0].place is not None else ():
             key = Key(target, wanted.module, one.endpoint)
             success = None if broken or one.broken else one.success
-            self._add(key, _outcome(now, success, one), one)
+            self._add(key, _outcome(now, success, one, counted=counted), one)
             self.latest[key] = Latest(
                 wanted,
                 success,
@@ -171,7 +172,7 @@ class Sweeper:
             )
         worst = min(results, key=lambda one: one.success)
         success = None if broken or any(one.broken for one in results) else worst.success
-        self._add(whole, _outcome(now, success, worst), worst)
+        self._add(whole, _outcome(now, success, worst, counted=counted), worst)
         self._forget_gone(wanted, {one.endpoint for one in results}, now)
         if results[0].place is None:
             self.latest[whole] = Latest(wanted, success, 0.0, None, None)
@@ -218,7 +219,9 @@ def _reached(result: Result) -> bool:
     return result.success or bool(result.samples.get("probe_http_status_code")) or result.place is None
 
 
-def _outcome(now: float, success: bool | None, result: Result) -> Outcome:
+def _outcome(now: float, success: bool | None, result: Result, *, counted: bool) -> Outcome:
     status = int(result.samples.get("probe_http_status_code") or 0)
     log = () if success else result.log[-50:]
-    return Outcome(now, success, result.duration, result.reason, result.pod, log, status=status)
+    return Outcome(
+        now, success, result.duration, result.reason, result.pod, log, status=status, counted=counted
+    )

@@ -12,6 +12,7 @@ import msgspec
 
 from bastion.kube.annotation import DOMAIN, read
 from bastion.kube.annotations import Card, ProbeWish
+from bastion.kube.annotationvalues import Maintenance
 from bastion.kube.objects import Pod, Service
 from bastion.kube.status import StatusError
 from bastion.probe.modulefile import DECLARED, DEFAULT
@@ -34,6 +35,12 @@ class Wanted(msgspec.Struct, frozen=True, gc=False):
     interval: float = 0.0
     folk: bool = False
     public: bool = False
+    maintenance: Maintenance | None = None
+
+    def counts(self, now: float) -> bool:
+        """Whether a probe now is for or against its uptime."""
+        window = self.maintenance
+        return window is None or not window.begin <= now < window.end
 
 
 def all_wanted(services: Iterable[Service], pods: Iterable[Pod]) -> Iterator[Wanted]:
@@ -70,7 +77,7 @@ def wanted(kind: str, of: Service | Pod) -> Wanted | None:
     except StatusError:
         return None
     interval = min(max(said.interval, SHORTEST), LONGEST) if said.interval else 0.0
-    public = read(Card, metadata.annotations).status == "public"
+    card = read(Card, metadata.annotations)
     return Wanted(
         kind=kind,
         namespace=metadata.namespace,
@@ -79,5 +86,6 @@ def wanted(kind: str, of: Service | Pod) -> Wanted | None:
         module=module,
         interval=interval,
         folk=folk,
-        public=public,
+        public=card.status == "public",
+        maintenance=card.maintenance,
     )

@@ -55,11 +55,16 @@ async def open_wire(
 ) -> Wire:
     """`settings` None: plain text; `server_name` empty: the address.
 
-    Raises NetworkError, and OSError or ValueError where a connection, a handshake or a file fails.
+    Raises NetworkError, and OSError or ValueError where a connection, a handshake or a file
+    fails.
     """
     context = None
     if endpoint.tls == KUBELET:
         context = environment.contexts.kubelet()
+    elif settings == TLSConfig() and endpoint.tls is not None and endpoint.tls.verified:
+        # a module that says nothing of TLS sees what users see
+        context = await environment.contexts.backend(endpoint.tls, alpn)
+        server_name = endpoint.tls.server_name
     elif settings is not None:
         context = environment.contexts.of(settings, alpn)
     began = time.perf_counter()

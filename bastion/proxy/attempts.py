@@ -67,7 +67,7 @@ class Attempts:
         """
         while True:
             endpoint = self.slot.endpoint
-            record.endpoint = str(endpoint)
+            record.reached(endpoint)
             try:
                 trip = await transport.round_trip(
                     endpoint, request, fresh=self.fresh, patience=self.patience(endpoint)

@@ -17,6 +17,7 @@ from bastion.network.connections import ConnectionPool
 from bastion.network.http1.connection import Connection
 from bastion.network.transport import Transport
 from bastion.observe.observer import Observer
+from bastion.observe.record import tls_word
 from bastion.proxy.admission import Admitted
 from bastion.proxy.envelope import backend_lines, head_of
 from bastion.proxy.exchange import Exchange
@@ -92,7 +93,7 @@ class Direct(UnderWay, kw_only=True):
     def release(self) -> None:
         shared, asker, exchange = self.shared, self.plan.asker, self.exchange
         if self.slot is not None:
-            shared.balancer.leave(self.slot)
+            self.slot.active -= 1
         shared.waiting.leave(self.route.key, asker)
         self.streams.over(self)
         shared.places.leave(asker)
@@ -173,6 +174,8 @@ class DirectDelivery:
             return True
         direct.connection = connection
         record.endpoint = connection.place
+        if slot.endpoint.tls is not None:
+            record.tls = tls_word(slot.endpoint)
         connection.begin_directly(self._head(exchange, plan, route), direct, now, self._transport.timeouts)
         return True
 

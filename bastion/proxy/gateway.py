@@ -26,6 +26,7 @@ from bastion.proxy.guard import Guard
 from bastion.proxy.nearnames import NearNames
 from bastion.proxy.origin import Origins
 from bastion.proxy.passthrough import PassThrough
+from bastion.proxy.pathmode import PathMode
 from bastion.proxy.plan import Plans
 from bastion.proxy.router import Route, Router
 from bastion.proxy.sending import Begun
@@ -52,11 +53,13 @@ class Gateway:
         withheld: Callable[[bytes], bool] = asserts_identity,
         plans: Plans | None = None,
         pass_through: PassThrough | None = None,
+        path_mode: PathMode | None = None,
         near: NearNames | None = None,
     ) -> None:
         """`withheld`: which headers are kept from backends.  `pass_through` None: only targets are served.
 
-        `plans` remembers what was decided; None where nothing is remembered.
+        `plans` remembers what was decided; None where nothing is remembered.  `path_mode` None: pages opened
+        by path are shown as they are.
         """
         self._plans = plans
         self._admission = admission
@@ -70,6 +73,7 @@ class Gateway:
         self._sign_in = sign_in or NoSignIn()
         self._withheld = withheld
         self._pass_through = pass_through
+        self._path_mode = path_mode
         self._near = near
 
     async def serve(self, exchange: Exchange) -> None:
@@ -152,6 +156,8 @@ class Gateway:
             return self._sign_in.turn_away(exchange, error)
         info = admitted.info
         assert isinstance(info, Proxied)  # whatever else is not admitted
+        if self._path_mode is not None and self._path_mode.answers(exchange, admitted, info):
+            return None
         with self._guard.place(admitted.asker, tunnel=admitted.upgrade is not None):
             route = await self._route(info, admitted, exchange.method)
             if admitted.upgrade is None and info.rest[:1] != b"/" and exchange.method in ("GET", "HEAD"):
@@ -206,6 +212,7 @@ class Gateway:
 def _record(exchange: Exchange, client: str) -> Record:
     record = Record(exchange.method, exchange.target.partition(b"?")[0], client, exchange.audit_id)
     record.agent = first_value(exchange.fields, b"user-agent")
+    record.http2 = exchange.http2
     return record
 
 

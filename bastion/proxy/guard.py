@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from types import TracebackType
+from typing import NamedTuple
 
 from bastion.authn.authenticator import Authenticator, Credentials, CredentialsRefused
 from bastion.kube.errors import overloaded, unauthorized
@@ -71,6 +72,13 @@ class Failures(Rate):
     def good(self, client: str, token: str) -> None:
         """It was somebody's."""
         self._again.forget((client, hash(token)))
+
+
+class GuardStatistics(NamedTuple):
+    """Of the user who has the most: requests and streams under way."""
+
+    most_exchanges: int
+    most_tunnels: int
 
 
 class Guard:
@@ -143,6 +151,9 @@ class Guard:
 
     def _failures(self, request: Request | None) -> Failures:
         return self._foreign if request is not None and self._is_foreign(request) else self._own
+
+    def statistics(self) -> GuardStatistics:
+        return GuardStatistics(self.exchanges.largest, self._tunnels.largest)
 
     async def hold_back(self, client: str) -> None:
         """Before a 429 is told: hundreds of connections that ask again at once cost everybody more than what

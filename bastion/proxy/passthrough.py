@@ -96,7 +96,7 @@ class PassThrough:
         if record.trail is not None:
             # whose a token is may be known to the API server alone
             await (record.trail.received(unnamed=None) if authority.digest else record.trail.received())
-        if self._plans is not None and self._plans.came_before(exchange.key, authority.asker):
+        if self._plans is not None and exchange.key:
             withheld, now = self._ways.withheld, self._now()
             plan = plan_of(exchange, call, authority, record, withheld, now, generation=generation)
             if plan is not None:

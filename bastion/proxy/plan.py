@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 import msgspec
 
@@ -75,17 +75,16 @@ class KnownHead(msgspec.Struct, frozen=True):
 
 
 class Once:
-    """Keys that came once: most never come again, and a plan costs more than to look this up."""
+    """What came once: most never comes again, and a plan costs more than to look this up."""
 
     def __init__(self) -> None:
-        self._keys: FairTable[bytes, bool] = FairTable(MOST)
+        self._marks: FairTable[int, bool] = FairTable(MOST)
 
-    def __call__(self, key: bytes, asker: Key) -> bool:
-        """Whether it came before; from now on it has not."""
-        if self._keys.get(key, False):
-            self._keys.forget(key)
+    def __call__(self, mark: int, owner: Hashable) -> bool:
+        """Whether it came before."""
+        if self._marks.get(mark, False):
             return True
-        self._keys.put(key, True, asker)
+        self._marks.put(mark, True, owner)
         return False
 
 
@@ -100,9 +99,9 @@ class Plans:
         generation: Generation,
         now: Callable[[], float],
         wall: Callable[[], float] = time.time,
-        came_before: Callable[[bytes, Key], bool] | None = None,
+        came_before: Callable[[int, Hashable], bool] | None = None,
     ) -> None:
-        """`came_before`: whether a key, in the share of an asker, came before; None: that is remembered
+        """`came_before`: whether a mark, in the share of an owner, came before; None: that is remembered
         here.
         """
         self.lines = lines
@@ -128,7 +127,13 @@ class Plans:
         told = b"\r\n".join((peer, request_line, *deciding))
         if len(told) > LONGEST:
             return b""
-        return hashlib.blake2b(told, key=self._secret, digest_size=32).digest()
+        hashed = self._keyed.copy()
+        hashed.update(told)
+        return hashed.digest()
+
+    def came_before(self, peer: bytes, request_line: bytes, owner: Hashable) -> bool:
+        """Whether a plan may be known of a request with this line, or is worth making."""
+        return self._came_before(hash((peer, request_line)), owner)
 
     def known(self, key: bytes) -> Plan | CallPlan | None:
         plan = self._plans.get(key)
@@ -176,7 +181,6 @@ class Plans:
             or not _may_be_remembered(admitted)
             or logs_in(exchange.fields, envelope)
             or (record.trail is not None and record.trail.holds)
-            or not self._came_before(exchange.key, admitted.asker)
         ):
             return
         validity = self._validity(admitted)
@@ -199,10 +203,6 @@ class Plans:
             shape=2 * bool(envelope.forwarded.prefix) + envelope.ambient,
         )
         self._plans.put(exchange.key, plan, admitted.asker)
-
-    def came_before(self, key: bytes, asker: Key) -> bool:
-        """Whether a plan for it is worth its cost."""
-        return bool(key) and self._came_before(key, asker)
 
     def keep(self, key: bytes, plan: CallPlan) -> None:
         """Of a call that is passed on."""

@@ -119,7 +119,7 @@ class Sending:
                 trip = await attempts.open(transport, self._request, record)
             self.slot = attempts.slot
             under_way.endpoint = trip.endpoint
-            record.endpoint = str(trip.endpoint)
+            record.reached(trip.endpoint)
             if under_way.long is not None:
                 under_way.moved()
             if not sent:

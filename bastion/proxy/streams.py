@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -42,6 +42,11 @@ class Tunnel(Protocol):
     """A connection that was taken over.  `revoked`: its client may not have it any more."""
 
     def end(self, reason: str, *, revoked: bool) -> None: ...
+
+    @property
+    def moved(self) -> tuple[int, int]:
+        """Bytes from the client and to it."""
+        ...
 
 
 class Destination(Protocol):
@@ -86,6 +91,13 @@ class UnderWay(msgspec.Struct, eq=False):
             self.streams.lasts(self)
         else:
             self.long.idle_at = math.inf
+
+    @property
+    def bytes_moved(self) -> tuple[int, int]:
+        """In and out."""
+        if self.tunnel is not None:
+            return self.tunnel.moved
+        return self.exchange.bytes_in, self.exchange.bytes_out
 
     def end(self, reason: str, *, revoked: bool = True) -> None:
         if self.tunnel is not None:
@@ -238,6 +250,12 @@ class Streams:
         long.unwatch = self._watch(under_way.admitted, under_way.end, now - under_way.began)
         if self._stopping:
             under_way.end(STOPPING, revoked=False)
+
+    def under_way(self) -> Iterator[UnderWay]:
+        """All exchanges, the short ones too."""
+        yield from self._young
+        for there in self._long.values():
+            yield from there
 
     def statistics(self) -> StreamStatistics:
         return StreamStatistics(sum(map(len, self._long.values())))

@@ -47,6 +47,11 @@ class Tunnel:
         close = POLICY_VIOLATION if revoked else GOING_AWAY
         self._relay.end(reason, close if self._frames is not None and self._frames.at_boundary else b"")
 
+    @property
+    def moved(self) -> tuple[int, int]:
+        """Bytes from the client and to it."""
+        return self._relay.client.received, self._relay.backend.received
+
 
 class Tunneller:
     """`policy` is for the heads of answers, `turns` for pages that are edited, as with any other request."""

@@ -32,6 +32,11 @@ class Concurrency:
     def of(self, key: Hashable) -> int:
         return self._counts.get(key, 0)
 
+    @property
+    def largest(self) -> int:
+        """Of all keys."""
+        return max(self._counts.values(), default=0)
+
     def leave(self, key: Hashable) -> None:
         count = self._counts[key] - 1
         if count:

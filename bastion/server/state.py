@@ -68,11 +68,12 @@ def unrecorded(exchange: Exchange) -> None:
 
 
 class ServerStatistics(NamedTuple):
-    """`turned_away`: connections that were closed because too many were open."""
+    """`turned_away`: connections that were closed because too many were open; `http2` of them speak that."""
 
     connections: int
     exchanges: int
     turned_away: int
+    http2: int
 
 
 @dataclass(slots=True)
@@ -89,6 +90,7 @@ class ServerState:
     hijacked: set[ClientConnection] = field(default_factory=set)  # of the connections, those that are tunnels
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     left: Callable[[Exchange], None] = unrecorded  # its client left before it was served
+    http2_connections: int = 0  # of the connections
     direct: int = 0  # exchanges under way that have no task
     remembering: Remembering | None = None  # None: nothing is remembered
     # readiness fails from then on; requests are still served for a while
@@ -133,4 +135,6 @@ class ServerState:
         return len(self.tasks) + self.direct
 
     def statistics(self) -> ServerStatistics:
-        return ServerStatistics(len(self.connections), self.exchanges, self.door.turned_away)
+        return ServerStatistics(
+            len(self.connections), self.exchanges, self.door.turned_away, self.http2_connections
+        )

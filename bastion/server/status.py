@@ -29,8 +29,8 @@ def write_status(exchange: Exchange, error: StatusError, pages: Pages | None = N
         exchange.finish()
         exchange.status = error.code  # for the record: it is one failure, whoever is told of it
         return
-    if pages is not None and is_person(exchange.method, exchange.fields):
-        page = pages(facts_of(error, exchange.audit_id))
+    if pages is not None and not exchange.upgradable and is_person(exchange.method, exchange.fields):
+        page = pages(facts_of(error, exchange))
         fields, body = [*page.fields, *own_fields(error)], page.body
     else:
         fields, body = status_fields(error, exchange.fields), error.body()

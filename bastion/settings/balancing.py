@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bastion.kube.values import quoted
 from bastion.settings.kinds import (
+    ADDRESS,
     BOOLEAN,
     COUNT,
     DURATION,
@@ -106,7 +107,7 @@ class Balancing:
     )
     protocol: str = option("protocol", one_of(TCP, UDP), TCP, "what is balanced")
     kubeconfig: Path | None = option(
-        "kubeconfig", PATH, None, "its API server as well, and what is needed to ask it"
+        "kubeconfig", PATH, None, "its API server where none is named, and credentials for what needs some"
     )
     discover: bool = option(
         "discover-apiservers",
@@ -168,6 +169,34 @@ class Balancing:
         "none",
         "tell servers the client's address by a PROXY header; API servers do not understand it",
     )
+    virtual_ips: tuple[str, ...] = option(
+        "virtual-ip",
+        several(ADDRESS, commas=False),
+        (),
+        "an address that exactly one of several load balancers has and announces on the link; needs"
+        " --kubeconfig, for Leases",
+    )
+    virtual_ip_interfaces: tuple[str, ...] = option(
+        "virtual-ip-interface",
+        several(named("NAME", TEXT), commas=False),
+        (),
+        "where to announce it; without it each interface whose network it is of",
+    )
+    virtual_ip_lease: str = option(
+        "virtual-ip-lease",
+        named("PREFIX", TEXT),
+        "bastion-lb",
+        "what the names of these Leases begin with; PREFIX-HOST, renewed each second",
+    )
+    virtual_ip_identity: str = option(
+        "virtual-ip-identity",
+        named("NAME", TEXT),
+        "",
+        "who this one is among those that may have it; without it the host's name",
+    )
+    lease_namespace: str = option(
+        "lease-namespace", named("NAME", TEXT), "kube-system", "where the Leases are"
+    )
     shutdown_delay: float = option(
         "shutdown-delay-duration", DURATION, 0.0, "after SIGTERM: how long to be not ready, but still accept"
     )
@@ -198,8 +227,9 @@ def check(options: Balancing, mistakes: Mistakes) -> None:
     servers = options.apiservers or options.backends or options.sni
     if not (servers or options.kubeconfig):
         mistakes.add("{0}, {1}, {2} or {3}: a server is required", *_SERVERS)
-    if options.discover and options.kubeconfig is None:
-        mistakes.add("{0}: needs {1}", "balancing.discover", "balancing.kubeconfig")
+    for key, asked in (("discover", options.discover), ("virtual_ips", bool(options.virtual_ips))):
+        if asked and options.kubeconfig is None:
+            mistakes.add("{0}: needs {1}", f"balancing.{key}", "balancing.kubeconfig")
     of_api = options.apiservers or options.kubeconfig or any("://" in where for _, where in options.sni)
     if options.send_proxy_protocol != "none" and of_api:
         mistakes.add("{0}: an API server does not understand it", "balancing.send_proxy_protocol")

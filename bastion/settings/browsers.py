@@ -83,6 +83,12 @@ class Browsers:
     sign_in_token: bool = option(
         "sign-in-token", BOOLEAN, True, "people may also sign in by pasting a token into a form"
     )
+    explain_paths: bool = option(
+        "explain-paths",
+        BOOLEAN,
+        True,
+        "send a sandboxed page to its host name, or say once what will not work without one",
+    )
     key: bytes = b""
     used: Path | None = None
     ended: Path | None = None

@@ -12,6 +12,8 @@ from bastion.settings.observing import log_format, verbosity
 from bastion.settings.option import option, options_of, section
 from bastion.settings.options import Options
 
+TOKEN = "BASTION_TOKEN"  # noqa: S105  the variable that holds what the commands show to a bastion
+
 
 @dataclass(frozen=True, slots=True)
 class Standalone:
@@ -80,15 +82,38 @@ class ProbeOptions:
     probe: Probe = section(Probe, "flags")
 
 
+@dataclass(frozen=True, slots=True)
+class Why:
+    """`bastion why`: as `bastion probe` it asks a running bastion."""
+
+    server: str = option("server", named("URL"), "https://127.0.0.1:8443", "the bastion that is asked")
+    token_file: Path | None = option(
+        "token-file", PATH, None, "a file with the bearer token; without it the variable BASTION_TOKEN"
+    )
+    certificate_authority: Path | None = option(
+        "certificate-authority", PATH, None, "signs the bastion's certificate; without it the system's"
+    )
+    insecure_skip_tls_verify: bool = option(
+        "insecure-skip-tls-verify", BOOLEAN, False, "accept any certificate of the bastion"
+    )
+    timeout: float = option("timeout", DURATION, 10.0, "for the answer")
+
+
+@dataclass(frozen=True, slots=True)
+class WhyOptions:
+    why: Why = section(Why, "flags")
+
+
 def variables() -> frozenset[str]:
     """Of all commands: each ignores those of the others."""
-    return frozenset(
+    return frozenset((TOKEN,)) | frozenset(
         row.variable
         for whole in (
             Options,
             StandaloneOptions,
             DemoOptions,
             ProbeOptions,
+            WhyOptions,
             BalancingOptions,
             AllocatingOptions,
             AnnouncingOptions,

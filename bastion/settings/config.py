@@ -18,13 +18,16 @@ from bastion.settings.options import Options
 from bastion.settings.passthrough import PassThrough
 from bastion.settings.probing import Probing
 from bastion.settings.sections import Lifetimes, Limits, Serving, Source, StreamLimits, Timeouts
+from bastion.settings.shown import Setting, settings_of
 from bastion.settings.signin import SignInProvider, providers_of
-from bastion.settings.targets import Kubelet, Targets
+from bastion.settings.targets import BackendTLS, Kubelet, Targets
+
+DERIVED = ("authentication", "shown", "sign_in")
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A section for each component."""
+    """A section for each component; `shown` are all options, for people."""
 
     source: Source
     kube_api: KubeApi
@@ -36,11 +39,13 @@ class Config:
     timeouts: Timeouts
     limits: Limits
     targets: Targets
+    backend_tls: BackendTLS
     kubelet: Kubelet
     pass_through: PassThrough
     probing: Probing
     observing: Observing
     audit: Audit
+    shown: tuple[Setting, ...]
     sign_in: tuple[SignInProvider, ...] = ()
 
 
@@ -67,13 +72,9 @@ def config_of(
     if mistakes.lines:
         raise ConfigError(mistakes.lines)
     workers = options.serving.workers
-    sections = {
-        item.name: getattr(options, item.name)
-        for item in fields(Config)
-        if item.name not in ("authentication", "sign_in")
-    }
+    sections = {item.name: getattr(options, item.name) for item in fields(Config) if item.name not in DERIVED}
     return replace(
-        Config(authentication=proofs, sign_in=sign_in, **sections),
+        Config(authentication=proofs, sign_in=sign_in, shown=settings_of(loaded), **sections),
         kube_api=_shared_calls(options.kube_api, workers),
         limits=_shared(options.limits, workers),
         audit=_shared_posts(options.audit, workers),

@@ -13,7 +13,7 @@ from bastion.settings.option import section
 from bastion.settings.passthrough import PassThrough
 from bastion.settings.probing import Probing
 from bastion.settings.sections import Lifetimes, Limits, Serving, Source, Start, StreamLimits, Timeouts
-from bastion.settings.targets import Kubelet, Targets
+from bastion.settings.targets import BackendTLS, Kubelet, Targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ class Options:
     timeouts: Timeouts = section(Timeouts, "timeouts")
     limits: Limits = section(Limits, "limits (0 for none); with --workers each takes its part")
     targets: Targets = section(Targets, "targets")
+    backend_tls: BackendTLS = section(BackendTLS, "TLS to pods and services")
     kubelet: Kubelet = section(Kubelet, "TLS to kubelets, used there and nowhere else")
     pass_through: PassThrough = section(PassThrough, "calls of the API, passed on to the API servers")
     probing: Probing = section(Probing, "probes of health")

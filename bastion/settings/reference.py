@@ -15,7 +15,7 @@ from bastion.kube.annotations import SECTIONS
 from bastion.kube.values import show_duration
 from bastion.settings.allocating import AllocatingOptions, AnnouncingOptions
 from bastion.settings.balancing import BalancingOptions
-from bastion.settings.commands import DemoOptions, ProbeOptions, StandaloneOptions
+from bastion.settings.commands import DemoOptions, ProbeOptions, StandaloneOptions, WhyOptions
 from bastion.settings.option import Option, Section, camel_case, options_of, sections_of
 from bastion.settings.options import Options
 from bastion.settings.sources import API_VERSION, KIND, OF_PROGRAMS
@@ -59,6 +59,7 @@ def markdown() -> str:
             ("standalone", StandaloneOptions),
             ("demo", DemoOptions),
             ("probe", ProbeOptions),
+            ("why", WhyOptions),
         )
     )
     return INTRODUCTION + sections + others

@@ -26,7 +26,33 @@ class Targets:
     zone: str = option(
         "zone", TEXT, "", "the zone this runs in: endpoints there are preferred where a Service asks for it"
     )
+    node_name: str = option(
+        "node-name", TEXT, "", "the node this runs on, whose label says the zone where --zone does not"
+    )
     node_proxy: bool = option("enable-node-proxy", BOOLEAN, False, "serve /api/v1/nodes/<name>/proxy")
+
+
+@dataclass(frozen=True, slots=True)
+class BackendTLS:
+    """How pods and services are connected to that speak TLS."""
+
+    certificate_authority: Path | None = option(
+        "backend-certificate-authority",
+        PATH,
+        None,
+        "signs the certificates of backends, for <service>.<namespace>.svc; without it, and without an"
+        " annotation that names one, they are not verified",
+    )
+    client_certificate: Path | None = option(
+        "backend-client-certificate", PATH, None, "shown to backends that are verified"
+    )
+    client_key: Path | None = option("backend-client-key", PATH, None, "its private key")
+    allow_insecure: bool = option(
+        "allow-insecure-backends",
+        BOOLEAN,
+        False,
+        'the annotation tls-verify: "false" on a Service or pod counts, and its certificate is not verified',
+    )
 
 
 @dataclass(frozen=True, slots=True)

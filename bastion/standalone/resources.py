@@ -13,6 +13,7 @@ AUTHENTICATION = "authentication.k8s.io"
 AUTHORIZATION = "authorization.k8s.io"
 COORDINATION = "coordination.k8s.io"
 DISCOVERY = "discovery.k8s.io"
+GATEWAY = "gateway.networking.k8s.io"
 NETWORKING = "networking.k8s.io"
 EVENTS = "events.k8s.io"
 RBAC_GROUP = "rbac.authorization.k8s.io"
@@ -49,6 +50,7 @@ def api_version(group: str) -> str:
 
 
 RESOURCES = (
+    Resource("configmaps", "ConfigMap", short_names=("cm",)),
     Resource("endpoints", "Endpoints", short_names=("ep",)),
     Resource("namespaces", "Namespace", namespaced=False, short_names=("ns",)),
     Resource("nodes", "Node", namespaced=False, short_names=("no",)),
@@ -56,6 +58,7 @@ RESOURCES = (
     Resource("serviceaccounts", "ServiceAccount", short_names=("sa",)),
     Resource("services", "Service", short_names=("svc",)),
     Resource("endpointslices", "EndpointSlice", DISCOVERY),
+    Resource("backendtlspolicies", "BackendTLSPolicy", GATEWAY),
     Resource("servicecidrs", "ServiceCIDR", NETWORKING, namespaced=False),
     # taken from components that say what they do, and not kept
     Resource("events", "Event", EVENTS, verbs=CREATE, short_names=("ev",)),

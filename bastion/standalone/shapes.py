@@ -266,6 +266,8 @@ BODIES: dict[str, Check] = {
     "Service": service,
     "Endpoints": endpoints,
     "EndpointSlice": endpoint_slice,
+    "ConfigMap": fields({"data": string_map}),
+    "BackendTLSPolicy": fields({}),
     "ServiceAccount": fields({}),
     "ServiceCIDR": fields({"spec": fields({"cidrs": each(string)})}),
     "Role": role,

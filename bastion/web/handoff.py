@@ -22,7 +22,7 @@ from bastion.signin.handoff import Redemption
 from bastion.signin.pairs import PAIR_SECONDS, BrowserMatch, paired, with_pair
 from bastion.signin.session import SIGN_IN_SECONDS, Session
 from bastion.web.login import refusal, sign_out
-from bastion.web.pages import problem, sign_out_form, signed_out_here
+from bastion.web.pages import application_host, problem, sign_out_form, signed_out_here
 from bastion.web.visit import (
     Description,
     Desk,
@@ -161,10 +161,22 @@ async def log_out(visit: Visit, desk: Desk, request: Request) -> Response:
     return sign_out(visit, "/.bastion/logout?done", APPLICATION)
 
 
+async def show_host(visit: Visit, desk: Desk, request: Request) -> Response:
+    """On an application's host: who is signed in there, and the way back."""
+    if not visit.at_application:
+        raise HTTPException(404)
+    try:
+        user = await visit.user(visit.session(APPLICATION))
+    except StatusError as error:
+        return refusal(desk, error)
+    return application_host(user.name if user is not None else "", f"{desk.public_url}/")
+
+
 def add_handoff(app: FastAPI, desk: Desk | None) -> None:
     path, where = "/.bastion/logout", "On an application's host:"
     add_step(app, desk, "/.bastion/handoff", lead_on)
     add_step(app, desk, "/.bastion/session", take_code)
+    add_step(app, desk, "/.bastion/", show_host)
     show = Description("showApplicationLogout", f"{where} the button to sign out with")
     add_page(app, desk, path, show_logout, show)
     add_form(app, desk, path, log_out, Description("applicationLogout", f"{where} sign out"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -20,7 +20,7 @@ class Probed(msgspec.Struct, frozen=True):
     """What the probes of a target came to.
 
     `state` is up, degraded, down or unknown; times in seconds since the epoch; `seconds` the last took;
-    `trend` what those of the last hour took.
+    `trend` what those of the last hour took; `target` and `module` name the probe.
     """
 
     state: str
@@ -29,6 +29,23 @@ class Probed(msgspec.Struct, frozen=True):
     seconds: float = 0.0
     reason: str = ""
     trend: tuple[float, ...] = ()
+    target: str = ""
+    module: str = ""
+
+
+# bars of a history, and how many seconds each is
+SPANS = {"24h": (48, 1800), "7d": (84, 7200), "90d": (90, 86400)}
+Place = tuple[str, str, str]  # resource, namespace, name
+
+
+class History(msgspec.Struct, frozen=True):
+    """`bars`: a letter for each part of a span, u g d m n; `uptime` a share, None where nothing was probed;
+    `changes` times and states (up, degraded, down), the latest last.
+    """
+
+    bars: str = ""
+    uptime: float | None = None
+    changes: tuple[tuple[float, str], ...] = ()
 
 
 class Probes(Protocol):
@@ -51,6 +68,10 @@ class Probes(Protocol):
         """Everything that is known, of each probe of the target."""
         ...
 
+    async def histories(self, places: Sequence[Place], span: str) -> Mapping[Place, History]:
+        """Of those that are probed, for one of SPANS."""
+        ...
+
 
 class NoProbes:
     """Nothing is probed."""
@@ -65,6 +86,9 @@ class NoProbes:
 
     async def details(self, resource: str, namespace: str, name: str) -> Sequence[Any]:
         return ()
+
+    async def histories(self, places: Sequence[Place], span: str) -> Mapping[Place, History]:
+        return {}
 
 
 class Readiness(msgspec.Struct, frozen=True, gc=False):

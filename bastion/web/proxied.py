@@ -175,11 +175,53 @@ def with_proxied_paths(schema: Schema) -> Schema:
     }
     return {
         **schema,
-        "paths": {**schema["paths"], **_paths()},
+        "paths": {**schema["paths"], **_paths(), **_why()},
         "components": {
             **components,
             **{kind: {**components.get(kind, {}), **entries} for kind, entries in added.items()},
         },
+    }
+
+
+def _parameter(name: str, description: str, *, required: bool = False) -> Schema:
+    return {
+        "name": name,
+        "in": "query",
+        "required": required,
+        "description": description,
+        "schema": {"type": "string"},
+    }
+
+
+_WHY: Schema = {
+    "operationId": "why",
+    "summary": "What would be done with a request, and why",
+    "description": (
+        "Walks the decisions in words and sends nothing to a backend. One's own rights; those of another user"
+        " for those who may impersonate that user. `Accept: text/plain` for people."
+    ),
+    "tags": ["bastion"],
+    "security": [{name: []} for name in SECURITY_SCHEMES],
+    "parameters": [
+        _parameter("target", "`services/NAMESPACE/ID`, `pods/NAMESPACE/ID` or `nodes/ID`", required=True),
+        _parameter("verb", "An RBAC verb; without it `get`"),
+        _parameter("user", "Another user; without it the caller"),
+    ],
+    "responses": {
+        "200": {
+            "description": "The steps, and the error that would be the answer, if any",
+            "content": {"application/json": {"schema": {"type": "object"}}, "text/plain": {}},
+        },
+        "default": ERROR_ANSWER,
+    },
+}
+
+
+def _why() -> Schema:
+    own = "`/why` in the form that is the bastion's own with `--pass-through`, too."
+    return {
+        "/why": {"get": _WHY},
+        "/.bastion/why": {"get": {**_WHY, "operationId": "bastionWhy", "description": own}},
     }
 
 

@@ -9,20 +9,25 @@ from fastapi import Request, Response
 from bastion.kube.hostname import host_name
 from bastion.kube.status import StatusError
 from bastion.message.cookies import RETURN
-from bastion.message.ownorigin import status_fields
+from bastion.message.ownorigin import own_fields, status_fields
+from bastion.message.person import facts_of, is_person
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.signin import is_navigation
 from bastion.signin.session import SIGN_IN_SECONDS, Sessions
+from bastion.web.errorpage import Pages
 from bastion.web.guarded import headers_of
 from bastion.web.reader import exchange_of, record_of
 from bastion.web.visit import see_other, with_cookie
 
 
 class Refusals:
-    """`sessions` None: people cannot sign in; `root` is in front of the pages' paths."""
+    """`sessions` None: people cannot sign in; `root` is in front of the pages' paths; `pages` are for people
+    who are not sent to sign in.
+    """
 
-    def __init__(self, sessions: Sessions | None, root: str, now: Callable[[], float]) -> None:
+    def __init__(self, sessions: Sessions | None, root: str, pages: Pages, now: Callable[[], float]) -> None:
         self._sessions = sessions
+        self._pages = pages
         self._root = root
         self._now = now
 
@@ -31,6 +36,9 @@ class Refusals:
         record.fail(error)
         if error.code == 401 and self._sessions is not None and is_navigation(exchange):
             return self._to_sign_in(exchange, self._sessions)
+        if is_person(exchange.method, exchange.fields):
+            page = self._pages(facts_of(error, exchange))
+            return Response(page.body, error.code, headers_of((*page.fields, *own_fields(error))))
         return status_response(exchange, error)
 
     def _to_sign_in(self, exchange: Exchange, sessions: Sessions) -> Response:

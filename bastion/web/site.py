@@ -9,12 +9,18 @@ from typing import Any
 from fastapi import FastAPI, HTTPException, Request, Response
 
 from bastion.kube.status import StatusError
+from bastion.web.health import SPANS
+from bastion.web.live.events import Events
+from bastion.web.ops.page import Operations
 from bastion.web.portal.documents import CatalogList
 from bastion.web.portal.page import Portal
 from bastion.web.reader import Reader, Readers
 from bastion.web.refusals import Refusals
+from bastion.web.status.page import Status, StatusDocument
+from bastion.web.target.page import TargetPage
 
 Page = Callable[[Request, Reader], Awaitable[Response]]
+PublicPage = Callable[[Request, Reader | None], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +30,29 @@ class Site:
     readers: Readers
     refusals: Refusals
     portal: Portal
+    target: TargetPage
+    status: Status
+    operations: Operations
+    events: Events
+    public_status: bool
 
-    async def show(self, page: Page, request: Request) -> Response:
+    async def show(self, route: Route, request: Request) -> Response:
         try:
-            return await page(request, await self.readers.of(request))
+            if route.public is not None:
+                return await route.public(self)(request, await self._anybody(request))
+            assert route.page is not None
+            return await route.page(self)(request, await self.readers.of(request))
         except StatusError as error:
             return self.refusals.answer(request, error)
+
+    async def _anybody(self, request: Request) -> Reader | None:
+        """None for a reader who is not known, where that is allowed.  Raises StatusError."""
+        try:
+            return await self.readers.of(request)
+        except StatusError as error:
+            if error.code == 401 and self.public_status:
+                return None
+            raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,34 +89,61 @@ CATALOG = Document(
 )
 
 
+STATUS = Document(
+    "readStatus",
+    "How everything is that the caller may open; with --public-status without credentials what is public",
+    StatusDocument,
+    (_parameter("span", "Of which the uptime is.", enum=[*SPANS], default="90d"),),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Of `page` and `public` one: the second is also for readers who are not known, where that is on."""
+
+    path: str
+    page: Callable[[Site], Page] | None = None
+    method: str = "GET"
+    document: Document | None = None
+    public: Callable[[Site], PublicPage] | None = None
+
+
+ROUTES = (
+    Route("/", lambda site: site.portal.page),
+    Route("/ui/catalog", lambda site: site.portal.catalog, document=CATALOG),
+    Route("/ui/events", lambda site: site.events.page),
+    Route("/ui/namespaces/{namespace}/{resource}/{name}", lambda site: site.target.page),
+    Route("/ui/nodes/{name}", lambda site: site.target.page),
+    Route("/ui/ops", lambda site: site.operations.page),
+    Route("/status", public=lambda site: site.status.page),
+    Route("/status.json", public=lambda site: site.status.document, document=STATUS),
+    Route("/status.rss", public=lambda site: site.status.feed),
+    Route("/ui/streams/{id}/close", lambda site: site.target.close, "POST"),
+)
+
+
 def add_site(app: FastAPI, site: Site | None) -> None:
     """Without a site there are no such pages; the description has the documents all the same."""
-    _add(app, site, "/", lambda: site.portal.page if site is not None else _nothing)
-    _add(app, site, "/ui/catalog", lambda: site.portal.catalog if site is not None else _nothing, CATALOG)
+    for route in ROUTES:
+        for method in (route.method, "HEAD") if route.method == "GET" else (route.method,):
+            _add(app, site, route, method)
 
 
-async def _nothing(request: Request, reader: Reader) -> Response:
-    raise HTTPException(404)
-
-
-def _add(
-    app: FastAPI, site: Site | None, path: str, page: Callable[[], Page], document: Document | None = None
-) -> None:
+def _add(app: FastAPI, site: Site | None, route: Route, method: str) -> None:
     async def endpoint(request: Request) -> Response:
         if site is None:
             raise HTTPException(404)
-        return await site.show(page(), request)
+        return await site.show(route, request)
 
-    for method in ("GET", "HEAD"):
-        described = document is not None and method == "GET"
-        app.add_api_route(
-            path,
-            endpoint,
-            methods=[method],
-            operation_id=document.operation if document is not None and described else None,
-            summary=document.summary if document is not None else None,
-            include_in_schema=described,
-            response_model=document.model if document is not None and described else None,
-            openapi_extra={"parameters": list(document.parameters)} if document is not None else None,
-            tags=["portal"],
-        )
+    document = route.document if method == "GET" else None
+    app.add_api_route(
+        route.path,
+        endpoint,
+        methods=[method],
+        operation_id=document.operation if document is not None else None,
+        summary=document.summary if document is not None else None,
+        include_in_schema=document is not None,
+        response_model=document.model if document is not None else None,
+        openapi_extra={"parameters": list(document.parameters)} if document is not None else None,
+        tags=["portal"],
+    )

@@ -24,6 +24,7 @@ from bastion.observe.audit.truncate import Truncated
 from bastion.observe.audit.webhook import Batches, Batching, Delivery
 from bastion.runtime.errors import StartError
 from bastion.runtime.follow import Followed
+from bastion.runtime.validity import Generation
 from bastion.settings.audit import BATCH, STRICT
 from bastion.settings.audit import Audit as Settings
 from bastion.wiring.background import in_background
@@ -69,13 +70,18 @@ async def examine_audit(settings: Settings) -> None:
         await asyncio.to_thread(load_access, settings.webhook_config_file)
 
 
-async def open_audit(settings: Settings, catalog: Catalog, output: int, stack: AsyncExitStack) -> Auditing:
-    """`output`: the descriptor of standard output.  Raises StartError."""
+async def open_audit(
+    settings: Settings, catalog: Catalog, output: int, stack: AsyncExitStack, generation: Generation
+) -> Auditing:
+    """`output`: the descriptor of standard output.  A new policy advances `generation`.
+
+    Raises StartError.
+    """
     counts = AuditCounts()
     file = settings.policy_file
     if file is None:
         return Auditing(None, counts)
-    followed = Followed(f"the audit policy {file}", [file], lambda: policy_of(file))
+    followed = Followed(f"the audit policy {file}", [file], lambda: policy_of(file), generation)
     outlets: list[Outlet] = []
     if settings.log_path:
         lines = (

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from bastion.balance.cookie import tokens
 from bastion.balance.families import Families
 from bastion.balance.pool import Balancer
+from bastion.discovery.bundles import Bundles
 from bastion.message.answers import Policy
 from bastion.network.connections import ConnectionPool
 from bastion.network.dial import Dialer
@@ -17,6 +18,7 @@ from bastion.network.http2.pool import Http2Pool
 from bastion.network.tls.contexts import ClientTLS
 from bastion.network.transport import Transport
 from bastion.proxy.forward import Forwarder
+from bastion.proxy.healthchecks import HealthChecks
 from bastion.proxy.revival import Revival
 from bastion.proxy.router import Router
 from bastion.proxy.sending import Ways
@@ -56,8 +58,8 @@ def open_backends(
     generation: Generation,
 ) -> Backends:
     """`connections`: how many may be open.  Raises OSError where a file cannot be read."""
-    tls = ClientTLS(config.kubelet, generation)
-    in_background(stack, follow([tls.kubelet]), "kubelet certificates")
+    tls = ClientTLS(config.kubelet, generation, config.backend_tls, Bundles(cluster.client))
+    in_background(stack, follow([tls.kubelet, tls.backends]), "certificates of kubelets and backends")
     dialer = Dialer(cluster.policy, tls, deadlines, config.timeouts.connect)
     pool = ConnectionPool(dialer, deadlines, connections)
     stack.callback(pool.close)
@@ -74,6 +76,10 @@ def open_backends(
     ways = Ways(transport, router, balancer, clock)
     balancer.revive = revival = Revival(pool, balancer.outliers, clock)
     stack.callback(revival.close)
+    checks = HealthChecks(
+        balancer, transport, lambda target: cluster.resolver.resolve(target).endpoints, random.random
+    )
+    in_background(stack, checks.keep(), "health checks")
     presentation = Policy(config.browsers.rewrite_html, config.browsers.sandbox_pages)
     waiting = Shares(config.limits.waiting_per_target)
     return Backends(

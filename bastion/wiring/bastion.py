@@ -31,11 +31,10 @@ from bastion.wiring.gateway import Parts, admission_of, credentials_of, long_exc
 from bastion.wiring.measuring import Sources, sources
 from bastion.wiring.observing import Observing, open_observing
 from bastion.wiring.passthrough import Ground, open_pass_through
-from bastion.wiring.probes import HubProbes
 from bastion.wiring.probing import open_probing
 from bastion.wiring.serving import OwnPages, Serving, open_files, serving
 from bastion.wiring.signin import signing_in, standings_of
-from bastion.wiring.site import site_of
+from bastion.wiring.site import Around, site_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,9 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         deadlines = await stack.enter_async_context(Deadlines())
         generation = Generation()
         backends = open_backends(config, cluster, deadlines, room(open_files()), stack, generation)
-        observing = await open_observing(config, access_log, cluster.access, cluster.catalog, stack)
+        observing = await open_observing(
+            config, access_log, cluster.access, cluster.catalog, stack, generation
+        )
         origins = Origins(config.serving.trusted_proxies)
         standings = standings_of(config)
         access = await open_access(config, cluster.reviews, origins, stack, generation, standings)
@@ -108,8 +109,8 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             near=NearNames(partial(near_names, cluster.catalog), access.authorizer),
         )
         probing = await open_probing(config, cluster, parts, stack)
-        probes = HubProbes(probing.hub, probing.sweeper, asyncio.get_running_loop().time)
-        own = OwnPages(cluster.readiness(), probing.pages, site_of(config, cluster, parts, probes))
+        around = Around(config, cluster, parts, observing, probing, lambda: served.state.statistics())
+        own = OwnPages(cluster.readiness(), probing.pages, site_of(around))
         served = serving(config, parts, observing, deadlines, own)
         measured = Sources(cluster, access, backends, long, observing, served, passing=passing)
         observing.metrics.add(*sources(measured), probing.families)
@@ -129,6 +130,7 @@ def _followed(parts: Parts, observing: Observing, modules: Followed[Any]) -> tup
     """All files that are read again when they change."""
     return (
         parts.backends.tls.kubelet,
+        parts.backends.tls.backends,
         modules,
         *parts.access.authenticators.followed,
         *observing.auditing.followed,

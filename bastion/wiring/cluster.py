@@ -22,11 +22,14 @@ from bastion.cluster.standing import Standing
 from bastion.cluster.throttle import Throttle
 from bastion.discovery.annotated import Mistakes
 from bastion.discovery.apiserver import NAMESPACE, api_server_sockets, look_once
+from bastion.discovery.backendpolicies import BackendPolicies
+from bastion.discovery.backendtls import BackendTrust, Flags
 from bastion.discovery.backing import MOST_LISTED
 from bastion.discovery.catalog import Catalog
 from bastion.discovery.informer import Informer
 from bastion.discovery.lookup import Lookup
 from bastion.discovery.resolver import Resolver
+from bastion.discovery.zone import zone_of
 from bastion.network.addresses import DialPolicy
 from bastion.network.names import ApiSockets
 from bastion.network.sockets import is_local
@@ -34,6 +37,7 @@ from bastion.observe.apicalls import ApiCalls
 from bastion.runtime.limits import Rate
 from bastion.settings.config import Config
 from bastion.settings.sections import INSECURE_ADDRESS
+from bastion.settings.targets import BackendTLS
 from bastion.wiring.background import in_background
 
 if TYPE_CHECKING:
@@ -87,7 +91,7 @@ async def open_cluster(config: Config, stack: AsyncExitStack) -> Cluster:
     throttle = Throttle(config.kube_api.qps, config.kube_api.burst)
     client = await stack.enter_async_context(ApiClient(access, servers, throttle, observe=calls.observe))
     catalog, outages = Catalog(), Outages(lambda: servers.current.url)
-    catalog.listeners.annotated.append(Mistakes().look)
+    catalog.listeners.annotated.append(Mistakes(insecure=config.backend_tls.allow_insecure).look)
     watched = not config.kube_api.namespaces or NAMESPACE in config.kube_api.namespaces
     about_servers = catalog if watched else Catalog()
     policy = await _dial_policy(config, urls, client, (catalog, about_servers), stack)
@@ -97,6 +101,10 @@ async def open_cluster(config: Config, stack: AsyncExitStack) -> Cluster:
     rights = needed((informer.resource, informer.namespace) for informer in informers)
     standing = Standing(client, access.authorization, rights, outages)
     in_background(stack, standing.keep(), "the bastion's own rights")
+    trust = BackendTrust(catalog, flags_of(config.backend_tls))
+    policies = BackendPolicies(client, trust, config.kube_api.namespaces)
+    in_background(stack, policies.keep(), "BackendTLSPolicies")
+    zone = config.targets.zone or await zone_of(client, config.targets.node_name)
     lookups = Rate(config.limits.lookup_qps, config.limits.lookup_qps)
     return Cluster(
         access=access,
@@ -110,7 +118,7 @@ async def open_cluster(config: Config, stack: AsyncExitStack) -> Cluster:
         lookups=lookups,
         lookup=Lookup(client, catalog, informers, lookups),
         policy=policy,
-        resolver=_resolver(config, catalog, policy),
+        resolver=_resolver(config, catalog, policy, trust, zone),
         urls=urls,
         about_servers=about_servers,
     )
@@ -148,7 +156,9 @@ def _unread(catalog: Catalog, resource: str) -> str | None:
     return None if catalog.synced.get(resource) else "not yet read from the API server"
 
 
-def _resolver(config: Config, catalog: Catalog, policy: DialPolicy) -> Resolver:
+def _resolver(
+    config: Config, catalog: Catalog, policy: DialPolicy, trust: BackendTrust, zone: str
+) -> Resolver:
     namespaces = config.kube_api.namespaces
     return Resolver(
         catalog,
@@ -156,7 +166,16 @@ def _resolver(config: Config, catalog: Catalog, policy: DialPolicy) -> Resolver:
         nodes=config.targets.node_proxy,
         namespaces=namespaces,
         on_truncated=_warn_once(),
-        zone=config.targets.zone,
+        zone=zone,
+        trust=trust,
+    )
+
+
+def flags_of(settings: BackendTLS) -> Flags:
+    return Flags(
+        authority=settings.certificate_authority is not None,
+        identity=settings.client_certificate is not None,
+        insecure=settings.allow_insecure,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from bastion.authn.requestheader import FrontProxyHeaders
 from bastion.http.fields import field_of
+from bastion.http.ownpaths import PREFIX
 from bastion.message.identity import withholding
 from bastion.message.lines import request_lines
 from bastion.network.connections import ConnectionPool
@@ -26,6 +27,7 @@ from bastion.proxy.gateway import Gateway
 from bastion.proxy.nearnames import NearNames
 from bastion.proxy.origin import Origins
 from bastion.proxy.passthrough import PassThrough
+from bastion.proxy.pathmode import PathMode
 from bastion.proxy.plan import Plans
 from bastion.proxy.recheck import Recheck
 from bastion.proxy.streams import Streams
@@ -35,6 +37,7 @@ from bastion.runtime.follow import Followed
 from bastion.runtime.validity import Generation
 from bastion.settings.config import Config
 from bastion.settings.sections import StreamLimits
+from bastion.web.errorpage import path_pages
 from bastion.wiring.access import Access
 from bastion.wiring.backends import Backends
 from bastion.wiring.cluster import Cluster
@@ -117,8 +120,17 @@ def gateway_of(config: Config, parts: Parts) -> Gateway:
         withheld=withheld_of(access.authenticators.headers, config.serving.allow_request_headers),
         pass_through=parts.passing.pass_through if parts.passing is not None else None,
         plans=parts.plans,
+        path_mode=_path_mode(config, parts),
         near=parts.near,
     )
+
+
+def _path_mode(config: Config, parts: Parts) -> PathMode | None:
+    browsers = config.browsers
+    if not (browsers.explain_paths and browsers.sandbox_pages and browsers.sign_in):
+        return None
+    root = "" if parts.passing is None else PREFIX.decode()
+    return PathMode(parts.browsers.hosts, browsers.public_url, path_pages(root))
 
 
 def plans_of(config: Config, access: Access, generation: Generation) -> Plans | None:

@@ -22,7 +22,7 @@ from bastion.l4.connecting import ConnectProber
 from bastion.l4.metrics import families
 from bastion.l4.servers import Group, Named, Prober
 from bastion.network.responder import NOT_FOUND, Page, Responder
-from bastion.network.sockets import prepare_watched
+from bastion.network.sockets import prepare_relayed
 from bastion.network.tcp.joining import Joiner, Limits
 from bastion.network.tcp.listener import Listener
 from bastion.network.tcp.places import Places
@@ -40,6 +40,7 @@ from bastion.settings.observing import Observing
 from bastion.wiring.background import in_background
 from bastion.wiring.exposition import open_exposition
 from bastion.wiring.l4servers import Checks, open_checks, open_members
+from bastion.wiring.l4virtual import open_virtual
 
 KEPT_FREE = 128  # descriptors for all but relayed connections, each of which takes two
 
@@ -67,16 +68,23 @@ async def serve(options: Balancing, sockets: list[socket.socket], worker: Worker
     if ends is not None:
         loop.add_reader(ends, _stop, stopping)
     async with AsyncExitStack() as stack:
-        balancer = await open_balancer(options, stack)
+        deadlines = await stack.enter_async_context(Deadlines())
+        checks = await open_checks(options, deadlines, stack)
+        balancer = await open_balancer(options, deadlines, checks, stack)
         listeners = await _listening(options, balancer, sockets, stack)
         ready = [True]
         await _pages(options, balancer, worker, ready, stack)
+        virtual = AsyncExitStack()
+        stack.push_async_callback(virtual.aclose)
+        if options.virtual_ips and worker.number in ("", "0"):  # one of the workers has it for all
+            await open_virtual(options, checks, lambda: any(one.serves for one in balancer.ways.all), virtual)
         _start_log.info("balancing at %s", ", ".join(_names(options, sockets)))
         await stopping.wait()
         if ends is not None:
             loop.remove_reader(ends)
         ready[0] = False
         await asyncio.sleep(options.shutdown_delay)
+        await virtual.aclose()  # others have it before this one stops to accept
         for listener in listeners:
             listener.close()
         await _drained(balancer, options.drain_timeout)
@@ -93,12 +101,12 @@ def _stop(stopping: asyncio.Event) -> None:
     stopping.set()
 
 
-async def open_balancer(options: Balancing, stack: AsyncExitStack) -> Balancer:
+async def open_balancer(
+    options: Balancing, deadlines: Deadlines, checks: Checks, stack: AsyncExitStack
+) -> Balancer:
     """Its servers were checked once.  Raises StartError."""
-    deadlines = await stack.enter_async_context(Deadlines())
     poller = Poller()
     stack.callback(poller.end)
-    checks = await open_checks(options, deadlines, stack)
     ways = await _ways(options, checks, stack)
     await asyncio.gather(*(group.begin() for group in ways.all))
     for group in ways.all:
@@ -106,7 +114,7 @@ async def open_balancer(options: Balancing, stack: AsyncExitStack) -> Balancer:
         if not group.serves:
             _log.warning("no server of %s is ready: connections are reset", group.name or "any name")
     joiner = Joiner(
-        poller, deadlines, prepare_watched, Limits(options.idle_timeout, options.connection_duration)
+        poller, deadlines, prepare_relayed, Limits(options.idle_timeout, options.connection_duration)
     )
     told: Callable[[Ended], None] = lambda ended: None  # noqa: E731
     if options.access_log:
@@ -147,7 +155,7 @@ async def _ways(options: Balancing, checks: Checks, stack: AsyncExitStack) -> Wa
         urls = [where for where in places if "://" in where]
         backends = [_socket(where) for where in places if "://" not in where]
         groups[name] = await group(name, urls, backends, discover=False)
-    urls = [*options.apiservers, *([checks.server] if checks.server else [])]
+    urls = [*options.apiservers] or ([checks.server] if checks.server else [])
     others = None
     if urls or options.backends:
         others = await group("", urls, [*options.backends], discover=options.discover)
@@ -169,21 +177,11 @@ async def _listening(
             await listener.listen(sock)
             found.append(listener)
         else:
-            _inherited(sock)
+            prepare_relayed(sock)  # what it accepts inherits it
             found.append(Listener(balancer.joiner.poller, sock, balancer.accepted))
     for one in found:
         stack.callback(one.close)
     return found
-
-
-def _inherited(sock: socket.socket) -> None:
-    """Options that the connections have, too: a client that is gone is noticed.
-
-    Not a limit for what is unacknowledged: it would end connections of readers that pause, as `less` does.
-    """
-    prepare_watched(sock)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 0)
 
 
 def _udp(options: Balancing, balancer: Balancer) -> UdpListener:

@@ -54,7 +54,7 @@ class Checks:
         self._context = context
         self._dialer = Dialer(DialPolicy(EVERYWHERE), self, deadlines, CONNECT, prepare)
 
-    def context(self, profile: TLSProfile) -> ssl.SSLContext:
+    async def context(self, profile: TLSProfile) -> ssl.SSLContext:
         """Of `network.tls.contexts.Contexts`."""
         return self._context()
 
@@ -74,7 +74,7 @@ async def open_checks(options: Balancing, deadlines: Deadlines, stack: AsyncExit
     if options.kubeconfig is not None:
         access = await asyncio.to_thread(load_access, options.kubeconfig)
         in_background(stack, access.keep(), "credentials")
-        urls = [*options.apiservers, access.server]
+        urls = [*options.apiservers] or [access.server]
         api = await stack.enter_async_context(ApiClient(access, ApiServers(urls)))
     file = options.certificate_authority
     verify = not options.insecure_skip_tls_verify
@@ -120,6 +120,10 @@ async def open_members(
     told = await _discovered(checks, stack) if discover else None
 
     def members() -> frozenset[Named]:
+        # a kubeconfig may name the virtual IP itself: what comes there must not come back
+        return frozenset(one for one in named() if one.address not in options.virtual_ips)
+
+    def named() -> frozenset[Named]:
         found: dict[tuple[str, int], Named] = {}
         for sockets, readyz, name, secure in looks:
             for address, port in sockets():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -15,6 +16,7 @@ from bastion.observe.expiry import Expiry
 from bastion.observe.families import Family, Together, counter, gauge
 from bastion.observe.metrics import Source
 from bastion.observe.process import Process
+from bastion.observe.record import tls_word
 from bastion.proxy.upstreams import Upstreams
 from bastion.runtime.cache import CacheStatistics
 from bastion.wiring.access import Access
@@ -50,7 +52,9 @@ def sources(of: Sources) -> list[Source]:
         numbers(of.long.recheck.statistics, RECHECK),
         numbers(of.backends.balancer.outliers.statistics, OUTLIERS),
         numbers(of.backends.pool.statistics, POOL),
+        numbers(of.backends.multiplexed.statistics, MULTIPLEXED),
         balanced(of.backends.balancer),
+        verification(of.backends.balancer),
         numbers(cluster.client.statistics, CLIENT),
         numbers(observing.log.statistics, ACCESS_LOG),
         observing.auditing.counts.families,
@@ -84,6 +88,7 @@ class Number(NamedTuple):
 SERVER = (
     Number("requests_in_flight", "exchanges", "Exchanges under way."),
     Number("client_connections", "connections", "Connections from clients."),
+    Number("client_http2_connections", "http2", "Connections from clients that speak HTTP/2."),
     Number(
         "client_connections_turned_away",
         "turned_away",
@@ -109,6 +114,10 @@ POOL = (
     Number("backend_connections", "open", "Connections to backends."),
     Number("backend_connections_idle", "idle", "Idle connections to backends, kept for a next request."),
 )
+MULTIPLEXED = (
+    Number("backend_http2_connections", "open", "Connections to backends that speak HTTP/2."),
+    Number("backend_http2_streams", "streams", "Requests under way on connections that speak HTTP/2."),
+)
 API_POOL = (
     Number("api_server_connections", "open", "Connections to API servers that calls are passed on over."),
 )
@@ -133,6 +142,16 @@ def numbers(statistics: Callable[[], object], table: Sequence[Number]) -> Source
         return [
             one.family(f"bastion_{one.name}", one.help, (), {(): getattr(now, one.field)}) for one in table
         ]
+
+    return families
+
+
+def verification(balancer: Balancer) -> Source:
+    help = "Service ports that were used lately, by what is spoken to their endpoints."
+
+    def families() -> list[Family]:
+        samples = Counter((tls_word(one.endpoint) or "plain",) for one in balancer.statistics())
+        return [gauge("bastion_service_tls", help, ("tls",), samples, Together.MOST)]
 
     return families
 

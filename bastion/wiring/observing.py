@@ -13,9 +13,11 @@ from bastion.observe.expiry import Expiry, certificates_of
 from bastion.observe.logs import access_lines
 from bastion.observe.metrics import Metrics, Renderer
 from bastion.observe.observer import Observer
+from bastion.observe.recent import Recent
 from bastion.observe.record import Record
 from bastion.observe.requests import Requests
 from bastion.observe.signins import SignIns
+from bastion.runtime.validity import Generation
 from bastion.settings.config import Config
 from bastion.wiring.auditing import Auditing, open_audit
 from bastion.wiring.background import in_background
@@ -30,6 +32,7 @@ class Observing:
 
     log: AccessLog[Record]
     requests: Requests
+    recent: Recent
     sign_ins: SignIns
     expiry: Expiry
     observer: Observer
@@ -41,12 +44,18 @@ class Observing:
 
 
 async def open_observing(
-    config: Config, access_log: int, access: ApiAccess, catalog: Catalog, stack: AsyncExitStack
+    config: Config,
+    access_log: int,
+    access: ApiAccess,
+    catalog: Catalog,
+    stack: AsyncExitStack,
+    generation: Generation,
 ) -> Observing:
     """`access_log` is a file descriptor."""
     lines = access_lines(config.observing.log_format, access_log)
     log = await stack.enter_async_context(AccessLog(access_log, lines))
     requests, sign_ins = Requests(config.observing.metrics_targets), SignIns(time.monotonic)
+    recent = Recent()
     certificates = certificates_of(
         config.serving,
         config.authentication,
@@ -57,13 +66,14 @@ async def open_observing(
     expiry = Expiry(certificates)
     in_background(stack, expiry.keep(), "the expiry of certificates")
     metrics = Metrics()
-    auditing = await open_audit(config.audit, catalog, access_log, stack)
+    auditing = await open_audit(config.audit, catalog, access_log, stack, generation)
     return Observing(
         log=log,
         requests=requests,
         sign_ins=sign_ins,
         expiry=expiry,
-        observer=Observer((log, requests), auditing.audit),
+        recent=recent,
+        observer=Observer((log, requests, recent), auditing.audit),
         page_observer=Observer((log, requests, sign_ins), auditing.audit),
         own_observer=Observer((), auditing.audit),
         auditing=auditing,

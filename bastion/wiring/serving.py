@@ -9,14 +9,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from bastion.http.ownpaths import LOGIN, PREFIX
+from bastion.http.ownpaths import PREFIX
 from bastion.probe.service import Probing
 from bastion.proxy.callplan import CallPlan
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.gateway import Gateway
+from bastion.proxy.identified import Identification
 from bastion.proxy.nonresource import NonResource
 from bastion.proxy.plan import Plan
 from bastion.proxy.selfreviews import SelfReviews
+from bastion.proxy.why import PATH, Why
 from bastion.runtime.deadlines import Deadlines
 from bastion.server.app import App
 from bastion.server.door import Door
@@ -79,7 +81,7 @@ def serving(
         _metrics_access(parts).admits if config.observing.metrics_authorization else None,
         short_paths=parts.passing is None,
         self_reviews=_self_reviews(parts) if parts.passing is None else None,
-        handlers=dict.fromkeys(own.probing.paths, own.probing.serve),
+        handlers={**dict.fromkeys(own.probing.paths, own.probing.serve), PATH: _why(parts).serve},
         sign_in=desk is not None,
         renewals=parts.browsers.renewals,
         others=observing.own_observer,
@@ -91,7 +93,7 @@ def serving(
         config.timeouts,
         partial(_end_all, parts),
         stopping=stopping,
-        error_page=error_pages(_login(config, parts)),
+        error_page=error_pages(_main(config, parts), signs_in=desk is not None),
         left=app.left,
         remembering=_remembering(parts, gateway, door),
         end_watches=parts.passing.pass_through.end_watches if parts.passing is not None else nothing,
@@ -99,11 +101,9 @@ def serving(
     return Serving(app, state, ServerState(MetricsPort(web), deadlines, door), door, desk is not None)
 
 
-def _login(config: Config, parts: Parts) -> str:
-    """Where people sign in, from every host; empty where they cannot."""
-    if parts.browsers.desk is None:
-        return ""
-    return config.browsers.public_url + (LOGIN if parts.passing is None else PREFIX + LOGIN).decode()
+def _main(config: Config, parts: Parts) -> str:
+    """In front of the paths of our pages, from every host."""
+    return config.browsers.public_url + ("" if parts.passing is None else PREFIX.decode())
 
 
 def _remembering(parts: Parts, gateway: Gateway, door: Door) -> Remembering | None:
@@ -118,6 +118,21 @@ def _remembering(parts: Parts, gateway: Gateway, door: Door) -> Remembering | No
         return direct.begin(exchange, plan)
 
     return Remembering(parts.plans, begin, gateway.go_on)
+
+
+def _why(parts: Parts) -> Why:
+    access = parts.access
+    return Why(
+        identification=Identification(
+            parts.credentials, access.guard, access.impersonator, access.authorizer
+        ),
+        impersonator=access.impersonator,
+        authorizer=access.authorizer,
+        router=parts.backends.router,
+        guard=access.guard,
+        origins=parts.origins,
+        observer=parts.observer,
+    )
 
 
 def _self_reviews(parts: Parts) -> SelfReviews:

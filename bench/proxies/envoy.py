@@ -17,9 +17,18 @@ EXTENSIONS = "type.googleapis.com/envoy.extensions"
 
 def proxy(ground: Ground, port: int, services: Sequence[Service]) -> list[str]:
     """The command.  Raises Unable."""
+    return _command(ground, port, services, [])
+
+
+def over_http2(ground: Ground, port: int, services: Sequence[Service]) -> list[str]:
+    """The command of one whose clients may choose HTTP/2.  Raises Unable."""
+    return _command(ground, port, services, ["h2", "http/1.1"])
+
+
+def _command(ground: Ground, port: int, services: Sequence[Service], alpn: list[str]) -> list[str]:
     configuration = {
         "static_resources": {
-            "listeners": [_listener(ground, port, services)],
+            "listeners": [_listener(ground, port, services, alpn)],
             "clusters": [_cluster(s) for s in services],
         }
     }
@@ -40,14 +49,13 @@ def _executable() -> str:
     return installed
 
 
-def _listener(ground: Ground, port: int, services: Sequence[Service]) -> dict[str, Any]:
+def _listener(ground: Ground, port: int, services: Sequence[Service], alpn: list[str]) -> dict[str, Any]:
     pair = {
         "certificate_chain": {"filename": str(ground.certificate)},
         "private_key": {"filename": str(ground.key)},
     }
-    tls = _typed(
-        "transport_sockets.tls.v3.DownstreamTlsContext", common_tls_context={"tls_certificates": [pair]}
-    )
+    common = {"tls_certificates": [pair], "alpn_protocols": alpn}
+    tls = _typed("transport_sockets.tls.v3.DownstreamTlsContext", common_tls_context=common)
     router = {"name": "router", "typed_config": _typed("filters.http.router.v3.Router")}
     manager = _typed(
         "filters.network.http_connection_manager.v3.HttpConnectionManager",

@@ -20,7 +20,6 @@ from bastion.signin.session import (
     MAX_SEALED,
     SESSION_SECONDS,
     SIGN_IN_SECONDS,
-    Session,
     Sessions,
     SessionTooLarge,
     is_local,

@@ -67,7 +67,9 @@ def test_it_helps(bastion: Any) -> None:
 USAGE = [
     pytest.param([], "bastion: a command is required", id="no-command"),
     pytest.param(["sing"], "bastion: sing: unknown command", id="unknown-command"),
-    pytest.param(["serve", "--nope"], "bastion serve: --nope: unknown flag (see --help)", id="unknown-flag"),
+    pytest.param(
+        ["serve", "--xyzzy-quux"], "bastion serve: --xyzzy-quux: unknown flag (see --help)", id="unknown-flag"
+    ),
     pytest.param(
         ["serve", "--por=1"],
         "bastion serve: --por: unknown flag (did you mean --port?)",

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page
 
-from tests.demo.fronts import Front, another
+from tests.demo.fronts import Front, another, bare
 from tests.demo.test_cross_site import ATTACK, SENT, SUBMIT, elsewhere
 
 __all__ = ["elsewhere"]
@@ -61,7 +61,9 @@ def test_no_other_page_calls_with_it(
     front, sessions = passing
     sign_in(page, front)
     page.goto(
-        front.by_path("noticeboard") if attacker == "application" else f"https://{attacker}:{elsewhere}/"
+        bare(front.by_path("noticeboard"))
+        if attacker == "application"
+        else f"https://{attacker}:{elsewhere}/"
     )
     mark = f"from-{attacker}-{sessions}-"
     page.evaluate(ATTACK, f"{front.url}{PODS}/{mark}")
@@ -78,7 +80,9 @@ def test_no_other_page_opens_a_shell_with_it(
     front, _ = passing
     sign_in(page, front)
     page.goto(
-        front.by_path("noticeboard") if attacker == "application" else f"https://{attacker}:{elsewhere}/"
+        bare(front.by_path("noticeboard"))
+        if attacker == "application"
+        else f"https://{attacker}:{elsewhere}/"
     )
     before = len(front.lines())
     page.evaluate(

@@ -26,6 +26,22 @@ def named(name: Any) -> Any:
     return {document["kind"]: document for document in documents(DEPLOY / "components" / name)}
 
 
+def test_the_certificate_has_all_names_that_the_flags_need() -> None:
+    """One of the wildcard's depth: `*` stands for one label."""
+    kustomization = yaml.safe_load((DEPLOY / "components" / "host-names" / "kustomization.yaml").read_text())
+    flags = dict(
+        step["value"].removeprefix("--").split("=", 1)
+        for patch in kustomization["patches"]
+        for step in yaml.safe_load(patch["patch"])
+    )
+    spec = named("host-names")["Certificate"]["spec"]
+    suffix = flags["proxy-host-suffix"]
+    main = flags["public-url"].removeprefix("https://")
+    assert set(spec["dnsNames"]) == {main, f"*.svc.{suffix}", f"*.pod.{suffix}"}
+    volumes = one("Deployment", "bastion")["spec"]["template"]["spec"]["volumes"]
+    assert spec["secretName"] in {volume.get("secret", {}).get("secretName") for volume in volumes}
+
+
 VOLUMES = ("/spec/template/spec/volumes/-", "/spec/template/spec/containers/0/volumeMounts/-")
 
 components = pytest.mark.parametrize("component", COMPONENTS, ids=lambda path: path.name)
@@ -48,7 +64,7 @@ def test_its_objects_are_labelled_and_in_their_place(component: Any) -> None:
     """An overlay's namespace is not for what a component brings along."""
     for document in documents(component):
         assert document["metadata"]["labels"].items() >= LABELS.items()
-        placed = "bastion" if document["kind"] == "ConfigMap" else None
+        placed = "bastion" if document["kind"] in ("ConfigMap", "Certificate") else None
         assert document["metadata"].get("namespace") == placed
 
 
@@ -73,6 +89,15 @@ def test_who_serves_nodes_may_see_them_and_nothing_else() -> None:
     assert objects["ClusterRoleBinding"]["roleRef"]["name"] == objects["ClusterRole"]["metadata"]["name"]
     assert objects["ClusterRoleBinding"]["subjects"] == [{"kind": "ServiceAccount", **BASTION}]
     assert "--enable-node-proxy" in (DEPLOY / "components/nodes/kustomization.yaml").read_text()
+
+
+def test_who_verifies_backends_may_read_authorities_by_name_and_policies() -> None:
+    objects = named("backend-tls")
+    assert objects["ClusterRole"]["rules"] == [
+        {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]},
+        {"apiGroups": ["gateway.networking.k8s.io"], "resources": ["backendtlspolicies"], "verbs": ["list"]},
+    ]
+    assert objects["ClusterRoleBinding"]["subjects"] == [{"kind": "ServiceAccount", **BASTION}]
 
 
 def test_the_reviews_of_the_bastion_alone_have_seats_of_their_own() -> None:

@@ -315,6 +315,7 @@ def serving(
         *ports,
         "--allow-target-cidr",
         ALLOWED,
+        "--explain-paths=false",  # pages under a path are what is looked at here
         *flags,
         environment=environment,
     )

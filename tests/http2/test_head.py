@@ -8,7 +8,11 @@ from bastion.server.http1.head import read_head
 from bastion.server.http2.head import translate
 from tests.fakes import refused
 
-KEY = b"a2V5"
+
+def key() -> bytes:
+    return b"a2V5"
+
+
 GET = {":method": "GET", ":scheme": "https", ":authority": "h", ":path": "/x"}
 WEBSOCKET = GET | {":method": "CONNECT", ":protocol": "websocket"}
 Fields = list[tuple[bytes, bytes]]
@@ -19,7 +23,7 @@ def fields(pseudo: dict[str, str], *more: tuple[str, str]) -> Fields:
 
 
 def head(said: Fields, *, ended: bool = True) -> bytes:
-    translated = translate(said, b"https", ended=ended, key=KEY)
+    translated = translate(said, b"https", ended=ended, key=key)
     whole = translated.head.removesuffix(b"\r\n\r\n")
     read_head(whole)
     return whole
@@ -103,6 +107,7 @@ def test_is_judged_as(said: Fields, ended: bool, lines: list[str]) -> None:
         pytest.param(fields(GET, ("te", "gzip")), id="te-gzip"),
         pytest.param(fields(GET, ("te", "trailers, gzip")), id="te-list"),
         pytest.param(fields(GET, ("host", "evil")), id="another-host"),
+        pytest.param(fields(GET, ("host", "h"), ("host", "h")), id="host-twice"),
         pytest.param(fields(GET, (":path", "/y")), id="path-twice"),
         pytest.param(fields(GET, ("x", "1"), (":authority", "h")), id="late"),
         pytest.param(fields(GET | {":secret": "1"}), id="unknown-pseudo-field"),

@@ -377,3 +377,28 @@ def test_one_that_is_well_is_taken_for_what_cannot_be_sent_again(tls: Any) -> No
             assert server.connections == 1
 
     run(main())
+
+
+def test_where_kept_connections_are_ended_soon_what_may_not_be_sent_twice_gets_a_new_one() -> None:
+    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await server.read_request(reader)
+        writer.write(EMPTY)
+        if server.connections == 1:
+            writer.close()
+        await reader.read()
+
+    server = Backend(play)
+
+    async def main() -> None:
+        async with server, backend(EMPTY) as other, wire() as (transport, pool):
+            hasty, steady = server.endpoint(), other.endpoint()
+            pool.release(await answered(transport, pool, hasty), clean=True)
+            await until(lambda: not pool.statistics().idle)
+            for endpoint in (hasty, steady):
+                pool.release(await answered(transport, pool, endpoint), clean=True)
+            assert pool.statistics().idle == 2
+            assert pool.take(hasty, sure=True) is None
+            await until(lambda: pool.statistics().open == 1)
+            assert pool.take(steady, sure=True) is not None
+
+    run(main())

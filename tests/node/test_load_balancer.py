@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
+from bastion.node.balancers import ownership
 from tests.node.bed import PREFIX, inside, why_not
-from tests.node.link import NODES, PORT, Asking, Link, link, until
+from tests.node.link import API, NODES, PORT, Asking, Link, link, until
 
 MOST_AWAY, MOST_TOGETHER = 4.0, 1.0  # seconds
 OBJECTS: list[dict[str, Any]] = [
@@ -74,7 +75,7 @@ def address(ground: Link) -> str:
 @pytest.fixture(scope="module")
 def asking(ground: Link, address: str) -> Iterator[Asking]:
     with Asking(ground, address) as made:
-        until(lambda: len(made.who()) == 1)
+        until(lambda: made.who(0.3) == {ownership.owner(address, NODES)})  # both take part
         yield made
 
 
@@ -151,6 +152,42 @@ def test_a_process_that_is_stopped_for_a_while(ground: Link, asking: Asking) -> 
     time.sleep(1.5)
     # it answers again once it is the owner again, and not for what waited
     assert asking.last(second) - asking.first(first, began) < MOST_TOGETHER
+
+
+VIRTUAL = "172.30.0.250"
+
+
+def test_an_address_in_front_of_the_api_servers_is_had_by_one_of_two_balancers(ground: Link) -> None:
+    """As three control planes have it, in place of HAProxy and keepalived."""
+
+    def start(node: str) -> None:
+        ground.start(
+            f"lb-{node}",
+            node,
+            "lb",
+            "--listen=:8443",
+            f"--apiserver=https://{API}:6443",
+            f"--kubeconfig={ground.kubeconfig}",
+            "--insecure-skip-tls-verify",
+            f"--virtual-ip={VIRTUAL}",
+            f"--virtual-ip-identity={node}",
+            "-v=1",
+        )
+
+    def ready() -> bool:
+        return ground.curl("-k", f"https://{VIRTUAL}:8443/readyz") == "ok"
+
+    for node in NODES:
+        start(node)
+    with Asking(ground, VIRTUAL) as asking:
+        until(ready)
+        first = ownership.owner(VIRTUAL, NODES)
+        until(lambda: asking.who(0.3) == {first})
+        taken_over(asking, first, lambda: ground.stop(f"lb-{first}", signal.SIGKILL))
+        until(ready)
+        (second,) = NODES.keys() - {first}
+        ground.stop(f"lb-{second}")
+    assert ground.curl("-k", f"https://{VIRTUAL}:8443/readyz") == ""
 
 
 def test_a_node_that_ends_in_good_order_is_followed_at_once(ground: Link, asking: Asking) -> None:

@@ -25,7 +25,7 @@ from bastion.kube.user import User
 from bastion.observe.accessline import MAX_LINE, MAX_PATH, MAX_TEXT, access_line
 from bastion.observe.accesslog import FOR_ALL, FOR_ONE, HELD_BYTES, AccessLog
 from bastion.observe.auditids import new_audit_id
-from bastion.observe.record import Record
+from bastion.observe.record import Record, Repeated
 from tests.fakes import run, until
 
 TARGET = b"/api/v1/namespaces/ns/services/https:web:443/proxy/a%2Fb?access_token=hunter2"
@@ -351,3 +351,33 @@ def test_a_line_that_is_not_cut_does_not_say_so() -> None:
 )
 def test_an_id_that_a_client_chose_is_marked(audit_id: Any, by: Any) -> None:
     assert line(record(audit_id=audit_id)).get("audit_id_from") == by
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"code": 404, "bytes_in": 3, "bytes_out": 12345678901},
+        {"stages": {}},
+        {"stages": {"authentication": 1e-9, "upstream": 1234.5}, "seconds": 1234.5},
+        {"agent": b'c"url\xff', "host": b"h"},
+        {"endpoint": ""},
+        {"audit_id": 'said"by its client'},
+        {"outcome": "client-left", "cause": "c"},
+        {"error": "Forbidden: no"},
+        {"client": "2001:db8::1", "user": JANE, "acting_as": JOE},
+    ],
+    ids=str,
+)
+def test_a_line_of_many_alike_says_what_it_would_say_alone(values: dict[str, Any]) -> None:
+    values = {"code": 200, "seconds": 0.25, "stages": {"upstream": 0.125}, "endpoint": "e", **values}
+    path = b'/api/v1/namespaces/ns/services/web/proxy/a"\\\xffb'
+    alone, alike = (record(path, backend=True, **values) for _ in range(2))
+    alike.repeated = Repeated()
+    for one in (alike, alike):
+        said, expected = line(one), line(alone)
+        assert list(said) == list(expected)
+        assert said | {"time": ""} == expected | {"time": ""}
+    alike.endpoint, alike.code, alike.audit_id = "another", 500, new_audit_id()
+    said = line(alike)
+    assert (said["endpoint"], said["code"], said["auditID"]) == ("another", 500, alike.audit_id)

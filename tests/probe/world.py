@@ -106,13 +106,15 @@ def may(
 class World:
     bastion: Bastion
 
-    async def get(self, path: str, user: str = "all", method: str = "GET", **fields: str) -> Answer:
-        """`user` empty: without credentials."""
+    async def get(
+        self, path: str, user: str = "all", method: str = "GET", into: Answer | None = None, **fields: str
+    ) -> Answer:
+        """`user` empty: without credentials.  `into`: where the response is written as it comes."""
         raw, _, query = path.partition("?")
         headers = [(b"host", b"bastion.test")]
         headers += [(b"authorization", f"Bearer {user}".encode())] if user else []
         headers += [(name.replace("_", "-").encode(), value.encode()) for name, value in fields.items()]
-        answer, over = Answer(), asyncio.Event()
+        answer, over = into or Answer(), asyncio.Event()
 
         async def send(message: dict[str, Any]) -> None:
             if message["type"] == "http.response.start":

@@ -297,6 +297,8 @@ def test_a_tunnel_is_long_from_the_first() -> None:
         ended = []
 
         class Tunnel:
+            moved = (0, 0)
+
             def end(self, reason: str, *, revoked: bool) -> None:
                 ended.append((reason, revoked))
 

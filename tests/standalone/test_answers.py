@@ -167,7 +167,7 @@ def test_discovery_leads_to_every_list(tmp_path: Path) -> None:
             assert (await get(server, "/api", "bob-token")).json()["versions"] == ["v1"]
             groups = (await get(server, "/apis", "bob-token")).json()["groups"]
             paths = ["/api/v1"] + [f"/apis/{group['preferredVersion']['groupVersion']}" for group in groups]
-            assert len(paths) == 8
+            assert len(paths) == 9
             served = 0
             for path in paths:
                 for resource in (await get(server, path, "bob-token")).json()["resources"]:
@@ -175,7 +175,7 @@ def test_discovery_leads_to_every_list(tmp_path: Path) -> None:
                         response = await get(server, f"{path}/{resource['name']}")
                         assert response.json()["kind"] == f"{resource['kind']}List"
                         served += 1
-            assert served == 13
+            assert served == 15
             assert "/apis/discovery.k8s.io/v1" in (await get(server, "/")).json()["paths"]
             assert (await get(server, "/apis/discovery.k8s.io")).json()["kind"] == "APIGroup"
 

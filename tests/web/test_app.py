@@ -14,6 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from bastion import __version__
 from bastion.web.app import create_app
+from bastion.web.site import ROUTES
 
 FINE = {"ping": lambda: None}
 MIXED = {"ping": lambda: None, "informer-sync": lambda: "pods never listed", "post/start": lambda: None}
@@ -197,12 +198,11 @@ def test_no_route_has_a_page_that_loads_from_elsewhere() -> None:
         "/login",
         "/logout",
         *(f"/login/{{provider}}{rest}" for rest in ("", "/callback", "/backchannel-logout")),
-        "/",
-        "/ui/catalog",
         "/ui/assets/{name}",
+        *(route.path for route in ROUTES),
         "/favicon.ico",
         "/robots.txt",
-        *(f"/.bastion/{name}" for name in ("handoff", "session", "logout")),
+        *(f"/.bastion/{name}" for name in ("handoff", "session", "logout", "")),
     }
 
 

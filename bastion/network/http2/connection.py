@@ -76,6 +76,10 @@ class Http2Connection(asyncio.Protocol):
     def busy(self) -> bool:
         return bool(self._trips) or self._expected > 0
 
+    @property
+    def streams(self) -> int:
+        return len(self._trips)
+
     def expect(self) -> None:
         """A trip is about to begin."""
         self._expected += 1
@@ -98,8 +102,7 @@ class Http2Connection(asyncio.Protocol):
         if self._closing:
             return
         try:
-            if not self._output.floods.came(data, self.loop.time()):
-                raise ConnectionFault("too many frames that say nothing", Code.ENHANCE_YOUR_CALM)
+            self._output.floods.check(data, self.loop.time())
             self._codec.receive(data)
         except ConnectionFault as fault:
             self._broken(str(fault))

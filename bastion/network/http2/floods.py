@@ -8,6 +8,8 @@ bytes of head, before any library has looked at them.
 
 from __future__ import annotations
 
+from bastion.network.http2.codec import MAX_FRAME, Code, ConnectionFault
+
 PREFACE = 24  # bytes of a client's connection before its first frame (RFC 9113, 3.4)
 HEAD = 9  # bytes of a frame before its payload
 DATA, HEADERS, RST_STREAM, SETTINGS, WINDOW_UPDATE, CONTINUATION = 0x0, 0x1, 0x3, 0x4, 0x8, 0x9
@@ -25,10 +27,10 @@ class Frames:
     """Where the frames of one direction begin.
 
     `in_head`: a head has begun and not ended.  `backwards`: a head came on a stream that was passed over
-    before, and so can never be opened (RFC 9113, 5.1.1).
+    before, and so can never be opened (RFC 9113, 5.1.1).  `oversized`: a frame is larger than was announced.
     """
 
-    __slots__ = ("_begun", "_highest", "_passed_over", "_skip", "backwards", "in_head")
+    __slots__ = ("_begun", "_highest", "_passed_over", "_skip", "backwards", "in_head", "oversized")
 
     def __init__(self, preface: int = 0) -> None:
         self._begun = b""  # of a frame's first bytes
@@ -36,7 +38,7 @@ class Frames:
         self._highest = 0
         self._passed_over: list[tuple[int, int]] = []
         self.in_head = False
-        self.backwards = False
+        self.backwards = self.oversized = False
 
     def feed(self, data: bytes) -> tuple[int, int]:
         """(how many of the frames that began in it say nothing, how many open windows)."""
@@ -47,6 +49,8 @@ class Frames:
         while at + HEAD <= end:
             length = int.from_bytes(data[at : at + 3], "big")
             kind, flags = data[at + 3], data[at + 4]
+            if length > MAX_FRAME:  # a library may wait for all of it
+                self.oversized = True
             if kind == HEADERS:
                 self.in_head = not flags & END_HEADERS
                 self._head(int.from_bytes(data[at + 5 : at + 9], "big") & 0x7FFFFFFF)
@@ -110,10 +114,11 @@ class Bucket:
 class Floods:
     """What one peer may do; every method says whether that is still within bounds."""
 
-    __slots__ = ("_frames", "_idle", "_resets", "_windows")
+    __slots__ = ("_frames", "_idle", "_opens", "_resets", "_windows")
 
     def __init__(self, preface: int = 0) -> None:
         self._frames = Frames(preface)
+        self._opens = preface > 0  # it is the peer that opens streams
         self._idle = Bucket(IDLE_FRAMES, IDLE_FRAMES_A_SECOND)
         self._resets = Bucket(RESETS, RESETS_A_SECOND)
         self._windows = Bucket(IDLE_FRAMES, IDLE_FRAMES_A_SECOND)
@@ -123,13 +128,19 @@ class Floods:
         """A head has begun and not ended."""
         return self._frames.in_head
 
-    @property
-    def backwards(self) -> bool:
-        """A head came on a stream that can never be opened."""
-        return self._frames.backwards
+    def check(self, data: bytes, now: float) -> None:
+        """What came, before anything else reads it.  Raises ConnectionFault."""
+        if not self.came(data, now):
+            raise ConnectionFault("too many frames that say nothing", Code.ENHANCE_YOUR_CALM)
+        if self._frames.oversized:
+            raise ConnectionFault(f"a frame of more than {MAX_FRAME} bytes", Code.FRAME_SIZE_ERROR)
+        if self._opens and self._frames.backwards:
+            raise ConnectionFault("a stream below one that was opened", Code.PROTOCOL_ERROR)
 
     def came(self, data: bytes, now: float) -> bool:
         idle, windows = self._frames.feed(data)
+        if not (idle or windows):
+            return True
         return self._idle.take(idle, now) and self._windows.take(windows, now)
 
     def reset(self, now: float, weight: float = 1.0) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from bastion.kube.endpoint import HTTP1, HTTP2, Endpoint
 from bastion.network.errors import DialError
@@ -19,6 +19,13 @@ from bastion.runtime.deadlines import Deadlines
 
 MAX_IDLE = 1024  # connections without a stream
 MOST_KNOWN = 4096  # endpoints that chose HTTP/1.1 in their TLS handshake
+
+
+class Http2Statistics(NamedTuple):
+    """Connections, and the trips under way on them."""
+
+    open: int
+    streams: int
 
 
 class Dialer(Protocol):
@@ -103,9 +110,8 @@ class Http2Pool:
             for connection in list(connections):
                 connection.close()
 
-    @property
-    def dialled(self) -> int:
-        return self._dialled
+    def statistics(self) -> Http2Statistics:
+        return Http2Statistics(len(self.open), sum(connection.streams for connection in self.open))
 
     @property
     def open(self) -> list[Http2Connection]:

@@ -42,7 +42,7 @@ class ApiServerTLS:
         self._made: dict[Hashable, ssl.SSLContext] = {}
         self._made_of: tuple[object, ...] = ()
 
-    def context(self, profile: TLSProfile) -> ssl.SSLContext:
+    async def context(self, profile: TLSProfile) -> ssl.SSLContext:
         trust, pair = self._trust(), self._pair() if self._pair is not None else None
         if self._made_of != (trust, pair):
             self._made_of = (trust, pair)

@@ -1,7 +1,8 @@
 """Which TLS do we speak to a backend?
 
-Pods and services: unverified, as kube-apiserver's proxy does (CreateProxyTransport).  A kubelet: with the
-kubelet client certificate and the kubelet authority, and that certificate nowhere else (kubernetes#119270).
+As its profile says: verified against an authority, or unverified, as kube-apiserver's proxy does
+(CreateProxyTransport).  A kubelet: with the kubelet client certificate and the kubelet authority, and that
+certificate nowhere else (kubernetes#119270).
 """
 
 from __future__ import annotations
@@ -9,59 +10,112 @@ from __future__ import annotations
 import contextlib
 import errno
 import ssl
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from msgspec.structs import replace
-
-from bastion.kube.endpoint import EITHER, HTTP1, HTTP2, KUBELET, UNVERIFIED, TLSProfile
+from bastion.kube.endpoint import BACKENDS, CONFIG_MAPS, KUBELET, TLSProfile
 from bastion.runtime.follow import Followed
 from bastion.runtime.trust import client_context, show
 from bastion.runtime.validity import Generation
-from bastion.settings.targets import Kubelet
+from bastion.settings.targets import BackendTLS, Kubelet
+
+MOST = 1024  # contexts of backends
 
 
 class Contexts(Protocol):
-    def context(self, profile: TLSProfile) -> ssl.SSLContext:
-        """The one for new connections."""
+    async def context(self, profile: TLSProfile) -> ssl.SSLContext:
+        """The one for new connections.  Raises ValueError where its authority is not known."""
         ...
 
 
-class ClientTLS:
-    """The SSL contexts for backends, by TLS profile."""
+class Bundles(Protocol):
+    """Authorities that ConfigMaps hold."""
 
-    def __init__(self, kubelet: Kubelet, generation: Generation | None = None) -> None:
+    async def bundle(self, namespace: str, name: str) -> bytes:
+        """PEM.  Raises ValueError."""
+        ...
+
+
+class NoBundles:
+    async def bundle(self, namespace: str, name: str) -> bytes:
+        raise ValueError(f"ConfigMap {namespace}/{name}: ConfigMaps are not read here")
+
+
+class BackendFiles(NamedTuple):
+    """PEM; None where the flag was not given."""
+
+    authority: bytes | None
+    certificate: bytes | None
+    key: bytes | None
+
+
+class ClientTLS:
+    """The SSL contexts for backends, by TLS profile; open connections keep theirs."""
+
+    def __init__(
+        self,
+        kubelet: Kubelet,
+        generation: Generation | None = None,
+        backends: BackendTLS = BackendTLS(),  # noqa: B008 frozen
+        bundles: Bundles | None = None,
+    ) -> None:
         """Raises OSError or ssl.SSLError where a file cannot be read."""
         files = (kubelet.certificate_authority, kubelet.client_certificate, kubelet.client_key)
         self.kubelet = Followed(
             "the TLS to kubelets (--kubelet-…)", files, lambda: kubelet_context(kubelet), generation
         )
-        self._contexts: dict[tuple[object, ...], Callable[[], ssl.SSLContext]] = {
-            _key(replace(UNVERIFIED, alpn=alpn)): partial(_itself, _unverified(alpn))
-            for alpn in (HTTP1, EITHER, (HTTP2,))
-        }
-        self._contexts[_key(KUBELET)] = self.kubelet
+        own = (backends.certificate_authority, backends.client_certificate, backends.client_key)
+        self.backends = Followed("the TLS to backends (--backend-…)", own, lambda: _files_of(backends))
+        self._bundles = bundles or NoBundles()
+        # by profile, and what it was made of
+        self._made: dict[tuple[object, ...], tuple[BackendFiles, tuple[bytes, ...], ssl.SSLContext]] = {}
 
-    def context(self, profile: TLSProfile) -> ssl.SSLContext:
-        """The current one: open connections keep theirs."""
-        return self._contexts[_key(profile)]()
+    async def context(self, profile: TLSProfile) -> ssl.SSLContext:
+        if profile.authority == KUBELET.authority:
+            return self.kubelet()
+        files, pems = self.backends(), await self._authorities(profile.authority)
+        key = (profile.authority, profile.identity, profile.alpn)
+        made = self._made.get(key)
+        if made is None or made[0] is not files or made[1] != pems:
+            if len(self._made) >= MOST:
+                self._made.clear()
+            made = self._made[key] = files, pems, backend_context(profile, files, pems)
+        return made[2]
+
+    async def _authorities(self, authority: str) -> tuple[bytes, ...]:
+        if authority == BACKENDS:
+            return (self.backends().authority or b"",)
+        if not authority.startswith(CONFIG_MAPS):
+            return ()
+        namespace, _, names = authority.removeprefix(CONFIG_MAPS).partition("/")
+        if not names:
+            raise ValueError("its BackendTLSPolicy asks for what cannot be verified here")
+        return tuple([await self._bundles.bundle(namespace, name) for name in names.split(",")])
 
 
-def _key(profile: TLSProfile) -> tuple[object, ...]:
-    """All but the server's name, which a context does not hold."""
-    return profile.authority, profile.identity, profile.alpn
-
-
-def _unverified(alpn: tuple[str, ...]) -> ssl.SSLContext:
-    context = client_context(verify=False)
-    context.set_alpn_protocols(list(alpn))
+def backend_context(profile: TLSProfile, files: BackendFiles, pems: tuple[bytes, ...]) -> ssl.SSLContext:
+    """Raises ValueError where what is trusted is no certificate."""
+    trusted = b"\n".join(pems) if pems else None
+    context = client_context(trusted, verify=profile.verified)
+    context.set_alpn_protocols(list(profile.alpn))
+    if profile.identity and files.certificate is not None:
+        show(context, files.certificate, files.key or files.certificate)
     return context
 
 
-def _itself(context: ssl.SSLContext) -> ssl.SSLContext:
-    return context
+def _files_of(backends: BackendTLS) -> BackendFiles:
+    """Each can be used.  Raises OSError that names the file."""
+    read = []
+    for file in (backends.certificate_authority, backends.client_certificate, backends.client_key):
+        with _naming(file):
+            read.append(file.read_bytes() if file is not None else None)
+    files = BackendFiles(*read)
+    with _naming(backends.certificate_authority):
+        backend_context(TLSProfile(BACKENDS), files, (files.authority,) if files.authority else ())
+    with _naming(backends.client_certificate):
+        backend_context(TLSProfile(identity="backends"), files, ())
+    return files
 
 
 def kubelet_context(kubelet: Kubelet) -> ssl.SSLContext:

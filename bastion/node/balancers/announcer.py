@@ -54,7 +54,9 @@ class Announcer:
         settings: Settings,
         attached: Callable[[], list[Attached]],
         opened: Callable[[Iterable[str]], None] = lambda _: None,
+        carry: Callable[[frozenset[str]], None] = lambda _: None,
     ) -> None:
+        """`carry` is told of the addresses that are ours whenever they change."""
         self.members = Members(settings.node, renewal.began)
         self.mine: frozenset[str] = frozenset()
         self._api = api
@@ -62,6 +64,7 @@ class Announcer:
         self._settings = settings
         self._attached = attached
         self._opened = opened
+        self._carry = carry
         self._claims: Claims = {}
         self._links: dict[str, tuple[Link, tuple[Attached, ...]]] = {}
         self._repeats: dict[str, list[float]] = {}  # by address, when it is to be said again
@@ -93,6 +96,7 @@ class Announcer:
                 await asyncio.sleep(TICK)
         finally:
             self.mine = frozenset()
+            self._carry(self.mine)
             for task in (watching, renewing):
                 task.cancel()
             await asyncio.gather(watching, renewing, return_exceptions=True)
@@ -135,6 +139,8 @@ class Announcer:
         now = steady()
         before = self.mine
         self.mine = owned(self._settings.node, self._claims, self.members, now)
+        if self.mine != before:
+            self._carry(self.mine)
         for address in self.mine - before:
             _log.info("announcing %s from now on", address)
             self._repeats[address] = [now + seconds for seconds in REPEATS]

@@ -20,19 +20,19 @@ _UP = 1
 class Interface:
     """Raises OSError where CAP_NET_ADMIN is missing.  A kernel without dummy interfaces: loopback is used."""
 
-    def __init__(self) -> None:
+    def __init__(self, called: str = NAME) -> None:
         self._ours = True
         try:
             kind = _attribute(_IFLA_INFO_KIND, b"dummy\0")
-            name = _attribute(_IFLA_IFNAME, NAME.encode() + b"\0")
+            name = _attribute(_IFLA_IFNAME, called.encode() + b"\0")
             body = struct.pack("=BxHiII", 0, 0, 0, _UP, _UP) + name + _attribute(_IFLA_LINKINFO, kind)
-            remove_interface()  # that of an earlier run, with addresses of Services that may be gone
+            remove_interface(called)  # that of an earlier run, with addresses of Services that may be gone
             _ask(_NEW_LINK, _CREATE | _EXCLUSIVE, body, allowed=_EEXIST)
         except OSError as error:
             if error.errno == 1:  # EPERM
                 raise
             self._ours = False
-        self._index = socket.if_nametoindex(NAME if self._ours else "lo")
+        self._index = socket.if_nametoindex(called if self._ours else "lo")
 
     def add(self, address: str) -> None:
         _ask(_NEW_ADDRESS, _CREATE | _EXCLUSIVE, self._address(address), allowed=_EEXIST)
@@ -50,9 +50,9 @@ class Interface:
         )
 
 
-def remove_interface() -> None:
+def remove_interface(called: str = NAME) -> None:
     """Whether or not it is there.  Raises OSError where CAP_NET_ADMIN is missing."""
-    name = _attribute(_IFLA_IFNAME, NAME.encode() + b"\0")
+    name = _attribute(_IFLA_IFNAME, called.encode() + b"\0")
     _ask(_DELETE_LINK, 0, struct.pack("=BxHiII", 0, 0, 0, 0, 0) + name, allowed=_ENODEV)
 
 

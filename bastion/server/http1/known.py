@@ -138,8 +138,10 @@ class HeadParser:
             passed, deciding = plans.lines.sort(lines, self._owner, noted, new)
         except ValueError:
             return read_head(data), None  # which says what is wrong
-        key = plans.key(self._peer, request_line, deciding)
-        plan = plans.known(key)
+        key = b""
+        if plans.came_before(self._peer, request_line, self._owner):
+            key = plans.key(self._peer, request_line, deciding)
+        plan = plans.known(key) if key else None
         if plan is None or len(lines) > MAX_FIELDS:
             head = read_head(data, Sorted(passed, deciding, noted))
             if head.own_hops and _may_be_remembered(head):

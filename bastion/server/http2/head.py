@@ -8,7 +8,7 @@ not ours.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -32,6 +32,12 @@ _PSEUDO = frozenset((b":method", b":scheme", b":authority", b":path", b":protoco
 _WITH_A_LENGTH = frozenset((b"POST", b"PUT", b"PATCH"))
 
 
+MOST, LONGEST = 16, 2048  # heads of a connection that are remembered, and bytes of one
+STRANGE, ONE_OF = 8, 16  # after so many that had not come before, one of so many is looked for
+
+Fields = Sequence[tuple[bytes, bytes]]
+
+
 class Translated(msgspec.Struct, frozen=True, gc=False):
     """`head` is HTTP/1.1's, with the empty line that ends it.
 
@@ -42,9 +48,41 @@ class Translated(msgspec.Struct, frozen=True, gc=False):
     websocket: bool = False
 
 
-def translate(fields: Sequence[tuple[bytes, bytes]], scheme: bytes, *, ended: bool, key: bytes) -> Translated:
-    """`scheme` is that of the connection; `ended`: no body follows; `key` a fresh Sec-WebSocket-Key, which
-    HTTP/2 does not have.  Raises StatusError.
+class Translator:
+    """Of one connection, whose client mostly sends the same few heads."""
+
+    __slots__ = ("_key", "_known", "_scheme", "_strange")
+
+    def __init__(self, scheme: bytes, key: Callable[[], bytes]) -> None:
+        """As for `translate`."""
+        self._scheme = scheme
+        self._key = key
+        self._known: dict[tuple[bool, Fields], Translated] = {}
+        self._strange = 0  # heads in a row that had not come before
+
+    def __call__(self, fields: Fields, *, ended: bool) -> Translated:
+        """`fields` can be hashed.  Raises StatusError."""
+        if self._strange >= STRANGE and self._strange % ONE_OF:
+            self._strange += 1
+            return translate(fields, self._scheme, ended=ended, key=self._key)
+        translated = self._known.get((ended, fields))
+        if translated is not None:
+            self._strange = 0
+            return translated
+        self._strange += 1
+        translated = translate(fields, self._scheme, ended=ended, key=self._key)
+        if not translated.websocket and len(translated.head) <= LONGEST:
+            if len(self._known) >= MOST:
+                self._known.clear()
+            self._known[(ended, fields)] = translated
+        return translated
+
+
+def translate(
+    fields: Sequence[tuple[bytes, bytes]], scheme: bytes, *, ended: bool, key: Callable[[], bytes]
+) -> Translated:
+    """`scheme` is that of the connection; `ended`: no body follows; `key` makes a Sec-WebSocket-Key,
+    which HTTP/2 does not have.  Raises StatusError.
     """
     pseudo, lines = _split(fields)
     method, authority = pseudo.get(b":method", b""), pseudo.get(b":authority")
@@ -55,7 +93,7 @@ def translate(fields: Sequence[tuple[bytes, bytes]], scheme: bytes, *, ended: bo
         raise unreadable("malformed request: :scheme is not that of this connection")
     websocket = b":protocol" in pseudo
     if websocket:
-        lines += _handshake(pseudo, lines, key, ended=ended)
+        lines += _handshake(pseudo, lines, key(), ended=ended)
         method = b"GET"
     elif not ended:
         if not _has(lines, b"content-length"):
@@ -79,6 +117,7 @@ def _split(fields: Sequence[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], l
     pseudo: dict[bytes, bytes] = {}
     lines: list[bytes] = []
     cookies: list[bytes] = []
+    hosts = 0
     for name, value in fields:
         if name[:1] == b":":
             # RFC 9113, 8.3: before all other fields, each once, none that is not defined
@@ -88,6 +127,7 @@ def _split(fields: Sequence[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], l
         elif name == b"cookie":
             cookies.append(value)
         elif name == b"host":
+            hosts += 1
             _check_host(value, pseudo)
         else:
             if name in _OF_A_CONNECTION or (name == b"te" and value.lower() != b"trailers"):
@@ -96,6 +136,8 @@ def _split(fields: Sequence[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], l
             if b":" in name or name != name.lower() or value != value.strip(b" \t"):
                 raise unreadable("malformed request: a name with a capital or a colon, or a value in blanks")
             lines.append(b"%b: %b" % (name, value))
+    if hosts > 1:
+        raise unreadable("malformed request: Host must be given once, as host or host:port")
     if cookies:  # RFC 9113, 8.2.3: HTTP/1.1 has them in one field
         lines.append(b"cookie: %b" % b"; ".join(cookies))
     return pseudo, lines

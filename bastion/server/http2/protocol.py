@@ -8,6 +8,8 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
+from msgspec.structs import replace
+
 from bastion.http.fields import field_of
 from bastion.kube.status import StatusError
 from bastion.message.grpcstatus import is_grpc
@@ -25,7 +27,7 @@ from bastion.server.http1.known import HeadParser
 from bastion.server.http1.reader import HeadReader
 from bastion.server.http2.body import StreamBody
 from bastion.server.http2.exchange import StreamExchange
-from bastion.server.http2.head import translate
+from bastion.server.http2.head import Translator
 from bastion.server.http2.tunnel import StreamTransport
 from bastion.server.http2.wire import Http2Wire
 from bastion.server.state import ServerState, nothing
@@ -57,13 +59,16 @@ class Http2Protocol(Http2Wire):
         self._codec = new_codec(self, client=False, settings=ANNOUNCED)
         self._parse = HeadParser(None, self.peer)
         self._heads = HeadReader()
+        self._translate = Translator(self.peer.scheme, _key)
         self._exchanges: dict[int, StreamExchange] = {}
         self._tunnels: dict[int, StreamTransport] = {}
         self._told: set[int] = set()  # open streams whose early end is ours, or is counted already
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._parse = HeadParser(self.server.plans, self.peer)
+        # what is remembered of a request says how it came
+        self._parse = HeadParser(self.server.plans, replace(self.peer, scheme=b"h2"))
+        self._translate = Translator(self.peer.scheme, _key)
 
     # --- of the codec
 
@@ -80,9 +85,8 @@ class Http2Protocol(Http2Wire):
             self._codec.reset(stream, Code.REFUSED_STREAM)
             return
         self._open.add(stream)
-        key = base64.b64encode(secrets.token_bytes(16))
         try:
-            asked = translate(fields, self.peer.scheme, ended=ended, key=key)
+            asked = self._translate(fields, ended=ended)
             head = self._parse.next(self._heads, asked.head)
             assert head is not None  # it is a whole one
         except StatusError as error:
@@ -269,3 +273,8 @@ class Http2Protocol(Http2Wire):
             exchange.task.cancel(reason or None)
         elif exchange.direct is not None:
             exchange.direct.cancel(reason or None)
+
+
+def _key() -> bytes:
+    """A Sec-WebSocket-Key."""
+    return base64.b64encode(secrets.token_bytes(16))

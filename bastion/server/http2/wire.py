@@ -67,6 +67,7 @@ class Http2Wire(asyncio.Protocol):
         self.peer = peer_of(transport)
         self._output.connected(self._transport, self._codec)
         self.server.opened(self)  # type: ignore[arg-type]
+        self.server.http2_connections += 1
         self.deadline = self.loop.time() + LOOK_SECONDS
         self._output.soon()
 
@@ -75,10 +76,7 @@ class Http2Wire(asyncio.Protocol):
             return
         now = self.loop.time()
         try:
-            if not self._output.floods.came(data, now):
-                raise ConnectionFault("too many frames that say nothing", Code.ENHANCE_YOUR_CALM)
-            if self._output.floods.backwards:
-                raise ConnectionFault("a stream below one that was opened", Code.PROTOCOL_ERROR)
+            self._output.floods.check(data, now)
             self._codec.receive(data)
         except ConnectionFault as fault:
             self._fail(fault)
@@ -99,6 +97,7 @@ class Http2Wire(asyncio.Protocol):
         self.end_all(exc or ConnectionResetError())
         for stream in list(self._open):
             self._forget(stream)
+        self.server.http2_connections -= 1
         self._lost()
         self.server.lost(self)  # type: ignore[arg-type]
 

@@ -17,6 +17,7 @@ from bastion.runtime.turns import Key
 from bastion.web.openable.plan import Ask, Plan, Things, plan
 
 REMEMBERED = 60.0  # seconds
+NOTHING_REMEMBERED = 10.0  # seconds, of a user who may open nothing: a rule that is made for them counts soon
 PER_SECOND = 20.0  # reviews for the list of one user
 PATIENCE = 2.0  # seconds for which a page waits; what is not known by then comes later
 MOST_USERS = 2000
@@ -94,19 +95,20 @@ class Openable:
 
     async def _one(self, user: User, asker: Key, ask: Ask, answers: _Answers) -> None:
         decision = await self._authorizer.authorize(user, ask.attributes, asker)
-        answers.decided[ask] = (decision.allowed, self._now() + REMEMBERED)
+        answers.decided[ask] = (decision.allowed, self._now())
 
 
 class _Answers:
     """Of one user.  By resource: `tasks` under way, and in `failed` until when not to ask again, and why."""
 
     def __init__(self) -> None:
-        self.decided: dict[Ask, tuple[bool, float]] = {}
+        self.decided: dict[Ask, tuple[bool, float]] = {}  # and when
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self.failed: dict[str, tuple[float, StatusError]] = {}
 
     def plan(self, resource: str, things: Things, now: float) -> Plan:
-        for ask in [ask for ask, (_, until) in self.decided.items() if until <= now]:
+        good_for = REMEMBERED if any(yes for yes, _ in self.decided.values()) else NOTHING_REMEMBERED
+        for ask in [ask for ask, (_, at) in self.decided.items() if at + good_for <= now]:
             del self.decided[ask]
         return plan(resource, things, {ask: allowed for ask, (allowed, _) in self.decided.items()})
 

@@ -11,12 +11,14 @@ from bastion.web.health import DOWN, TROUBLE, UNPROBED, UP, WORDS
 from bastion.web.portal.rows import Row
 
 MOST_OPEN = 150  # rows; with more the groups come folded
+PUBLIC = "public"
 _WORST = ("down", "deg", "main", "up", "none")
 
 
 class Filter(msgspec.Struct, frozen=True):
-    """What the address says: `show` is all or trouble, `by` is owners or namespace; `group` is the one whose
-    rows are wanted.
+    """What the address says: `show` is all or trouble; `group` is the one whose rows are wanted.
+
+    `by` is empty (as owners say), namespace, or public.
     """
 
     words: str = ""
@@ -30,8 +32,9 @@ class Filter(msgspec.Struct, frozen=True):
             return False
         if self.group and group_of(row, self) != self.group:
             return False
-        found = row.find
-        return all(word in found for word in self.words.lower().split())
+        words = self.words.lower().split()
+        found = row.find if words else ""
+        return all(word in found for word in words)
 
 
 class Group(msgspec.Struct, frozen=True):
@@ -49,6 +52,8 @@ class Group(msgspec.Struct, frozen=True):
 
 def group_of(row: Row, by: Filter) -> str:
     subject = row.subject
+    if by.by == PUBLIC:  # a namespace is not for everybody
+        return subject.card.group or "Services"
     return (subject.namespace or "Nodes") if by.by == "namespace" else subject.group
 
 

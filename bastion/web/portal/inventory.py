@@ -42,7 +42,7 @@ class Inventory:
         nodes: bool,
     ) -> None:
         self._catalog = catalog
-        self._probes = probes
+        self.probes = probes
         self._addresses = addresses
         self.now = now
         self._subjects: dict[tuple[str, str, str], tuple[object, Subject]] = {}
@@ -97,7 +97,7 @@ class Inventory:
 
     async def listed(self, reader: Reader, resource: str, openable: Openable, patience: float) -> Listed:
         """Raises StatusError where the API server cannot be asked."""
-        await self._probes.look()
+        await self.probes.look()
         plan = await openable.of(reader.user, reader.asker, resource, patience)
         return Listed(tuple(self._rows(resource, plan)), len(plan.waiting), len(plan.crowded))
 
@@ -114,7 +114,7 @@ class Inventory:
             subject,
             rights,
             self._addresses,
-            probed=self._probes.of(resource, namespace, name),
+            probed=self.probes.of(resource, namespace, name),
             readiness=ready,
             now=self.now(),
         )

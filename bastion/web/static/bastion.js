@@ -324,6 +324,14 @@ function values(row, [, state, word, latency, ready, of, path]) {
   }
 }
 
+function verdict([, state, title]) {
+  const place = $('[data-verdict]');
+  if (!place || !STATES.test(state)) return;
+  place.className = `verdict ${state}`;
+  $('use', place).setAttribute('href', `#s-${state}`);
+  $('h1', place).textContent = title;
+}
+
 const live = $('#live');
 if (live) {
   const STALE = 12_000;
@@ -360,7 +368,10 @@ if (live) {
     at = new Date(found.at * 1000);
     fresh();
     const there = new Map($$('[data-ref]').map(row => [row.dataset.ref, row]));
-    for (const row of found.rows ?? []) { const place = there.get(row[0]); if (place) values(place, row); }
+    for (const row of found.rows ?? []) {
+      const place = there.get(row[0]);
+      if (row[0] === 'verdict') verdict(row); else if (place && $('.st', place)) values(place, row);
+    }
     for (const ref of found.gone ?? []) there.get(ref)?.remove();
     for (const [name, text] of Object.entries(found.stats ?? {})) {
       for (const place of $$('[data-stat]')) if (place.dataset.stat === name && place.textContent !== text) place.textContent = text;

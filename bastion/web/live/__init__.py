@@ -1,0 +1,1 @@
+"""Live values: server-sent events with values, never HTML."""

@@ -1,0 +1,1 @@
+"""One page for who is on call."""

@@ -1,0 +1,67 @@
+"""May the reader see a datum, or do something to it?  One review each, of the cluster's own rules."""
+
+from __future__ import annotations
+
+import msgspec
+
+from bastion.authz.authorizer import Authorizer, Decision
+from bastion.kube.annotation import DOMAIN
+from bastion.kube.attributes import Attributes
+from bastion.kube.errors import forbidden, not_found
+from bastion.kube.status import StatusError
+from bastion.web.openable.listing import PATIENCE, Openable
+from bastion.web.openable.plan import Ask, Rights, ids_of
+from bastion.web.portal.inventory import Inventory, may_any
+from bastion.web.portal.rows import Subject
+from bastion.web.reader import Reader
+
+MOST_IDS = 24  # of one object that are asked about
+
+
+class Permitted(msgspec.Struct, frozen=True):
+    authorizer: Authorizer
+    openable: Openable
+    inventory: Inventory
+
+    async def decided(self, reader: Reader, attributes: Attributes) -> Decision:
+        return await self.authorizer.authorize(reader.user, attributes, reader.asker)
+
+    async def may(self, reader: Reader, attributes: Attributes) -> bool:
+        return (await self.decided(reader, attributes)).allowed
+
+    async def may_see_pods(self, reader: Reader, namespace: str) -> bool:
+        """The addresses of endpoints, and on which node they are."""
+        return await self.may(reader, Attributes("get", "", "v1", namespace, "pods"))
+
+    async def may_with_streams(self, reader: Reader, verb: str, namespace: str) -> bool:
+        """`list` for those of others, `delete` to close them.  A name in RBAC: no such object exists."""
+        return await self.may(reader, Attributes(verb, DOMAIN, "v1", namespace, "streams"))
+
+    async def subject(
+        self, reader: Reader, resource: str, namespace: str, name: str
+    ) -> tuple[Subject, Rights]:
+        """Raises StatusError: 403, the same whether or not there is such an object; 404 for who may know."""
+        found = self.inventory.subject(resource, namespace, name)
+        rights = await self._rights(reader, resource, namespace, found.ids if found else ids_of(name, ()))
+        if found is not None and may_any(rights, found):
+            return found, rights
+        if found is None and rights.may(namespace, name):
+            raise not_found(resource, name)
+        asked = Ask(resource, namespace, name).attributes
+        decision = await self.decided(reader, asked)
+        raise forbidden(reader.user.name, asked, decision.reason)
+
+    async def _rights(self, reader: Reader, resource: str, namespace: str, ids: tuple[str, ...]) -> Rights:
+        """What is remembered, and where that is not enough what is asked about this object alone."""
+        try:
+            plan = await self.openable.of(reader.user, reader.asker, resource, PATIENCE)
+        except StatusError as error:
+            if error.code != 503:
+                raise
+        else:
+            if plan.rights.whole(namespace) or any(plan.rights.may(namespace, id) for id in ids):
+                return plan.rights
+        allowed = [
+            id for id in ids[:MOST_IDS] if await self.may(reader, Ask(resource, namespace, id).attributes)
+        ]
+        return Rights(ids={namespace: frozenset(allowed)})

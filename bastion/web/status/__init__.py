@@ -1,0 +1,1 @@
+"""How everything is, for who is signed in and for the public."""
