@@ -114,7 +114,7 @@ class World:
         headers = [(b"host", fields.pop("host", "bastion.test").encode())]
         headers += [(b"authorization", f"Bearer {user}".encode())] if user else []
         headers += [(name.replace("_", "-").encode(), value.encode()) for name, value in fields.items()]
-        answer, over = into or Answer(), asyncio.Event()
+        answer, over, asked = into or Answer(), asyncio.Event(), iter([{"type": "http.request"}])
 
         async def send(message: dict[str, Any]) -> None:
             if message["type"] == "http.response.start":
@@ -123,13 +123,11 @@ class World:
             else:
                 answer.body += message.get("body", b"")
 
-        sent = iter([{"type": "http.request"}])
-
         async def receive() -> dict[str, Any]:
-            for message in sent:
-                return message
-            await over.wait()
-            return {"type": "http.disconnect"}
+            message = next(asked, None)
+            if message is None:
+                await over.wait()
+            return message or {"type": "http.disconnect"}
 
         scope = {
             "type": "http",
