@@ -195,7 +195,7 @@ def _idle(outcome: Outcome, program: Program, port: int) -> None:
     held: list[socket.socket] = []
     try:
         for number in range(count):
-            # of many clients: one alone gets half of the places
+            # of many clients: one alone does not get the last places
             source = (f"127.0.1.{number % CLIENTS + 1}", 0)
             held.append(socket.create_connection(("127.0.0.1", port), PATIENCE, source))
         time.sleep(1.0)

@@ -42,6 +42,8 @@ from bastion.wiring.exposition import open_exposition
 from bastion.wiring.l4servers import Checks, open_checks, open_members
 from bastion.wiring.l4virtual import open_virtual
 
+BUSY = 0.9  # of all places: a single client, as behind NAT, may have so many
+MOST_DESCRIPTORS = 1 << 20
 KEPT_FREE = 128  # descriptors for all but relayed connections, each of which takes two
 
 _log = logging.getLogger("bastion.lb")
@@ -124,7 +126,7 @@ async def open_balancer(
     return Balancer(
         ways,
         joiner,
-        Places(options.max_connections or _by_descriptors(), options.max_per_client),
+        Places(options.max_connections or _by_descriptors(), options.max_per_client, BUSY),
         options.connect_timeout,
         send=options.send_proxy_protocol,
         trusted=options.proxy_protocol_from,
@@ -248,7 +250,12 @@ async def _drained(balancer: Balancer, seconds: float) -> None:
 
 
 def _by_descriptors() -> int:
-    return max(64, (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - KEPT_FREE) // 2)
+    """As many as this user may have, where less was set for programs that do not ask."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(MOST_DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return max(64, (most - KEPT_FREE) // 2)
 
 
 def _names(options: Balancing, sockets: list[socket.socket]) -> list[str]:

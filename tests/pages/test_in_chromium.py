@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import ssl
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from tests.demo.fronts import Front, another
 from tests.pages.conftest import Signed
@@ -148,6 +151,35 @@ def test_a_pod_that_breaks_is_seen_and_a_server_that_is_silent_loses_its_colour(
     expect(portal.locator("body.stale")).not_to_be_attached(timeout=10_000)
     portal.locator("#live").click()
     expect(portal.locator("#live")).to_contain_text("Paused")
+
+
+def test_an_operator_closes_a_stream_and_its_owner_sees_it(signed: Signed, demo: Front) -> None:
+    tls = ssl.create_default_context()
+    tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    bearer = {"Authorization": f"Bearer {demo.token('alice')}"}
+    url = demo.by_path("chat").replace("https", "wss", 1)
+    with connect(url, ssl=tls, additional_headers=bearer, proxy=None) as chat:
+        chat.send("hello")
+        chat.recv()
+        own = signed("alice").new_page()
+        own.goto(f"{demo.url}/ui/namespaces/shop/services/chat")
+        expect(own.locator("td", has_text="alice")).to_contain_text("you")
+        page = signed("carol").new_page()
+        page.goto(f"{demo.url}/ui/ops")
+        row = page.locator("tr", has_text="alice").filter(has_text="shop/chat")
+        address = f"{demo.url}{row.locator('form').get_attribute('action')}"
+        assert page.request.get(address, ignore_https_errors=True).status == 405
+        assert page.request.post(address, ignore_https_errors=True).status == 401  # of no page of ours
+        row.get_by_role("button", name="Close").click()
+        expect(page.get_by_role("button", name="Leave it open")).to_be_focused()
+        page.get_by_role("button", name="Close the stream").click()
+        with pytest.raises(ConnectionClosed) as closed:
+            chat.recv(timeout=5)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1008
+    page.wait_for_url(f"{demo.url}/ui/ops")
+    expect(page.locator("tr", has_text="shop/chat").filter(has_text="alice")).to_have_count(0)
+    assert "carol closed a stream of alice" in demo.program.stderr
 
 
 # --- kept from others

@@ -197,6 +197,7 @@ def test_no_route_has_a_page_that_loads_from_elsewhere() -> None:
         "/openapi.json",
         "/login",
         "/logout",
+        *(f"/login/{{provider}}{rest}" for rest in ("", "/callback", "/backchannel-logout")),
         "/ui/assets/{name}",
         *(route.path for route in ROUTES),
         "/favicon.ico",

@@ -373,6 +373,7 @@ if (live) {
       if (row[0] === 'verdict') verdict(row); else if (place && $('.st', place)) values(place, row);
     }
     for (const ref of found.gone ?? []) there.get(ref)?.remove();
+    if (found.all) for (const row of $$('tr[data-ref]')) if (!found.all.includes(row.dataset.ref)) row.remove();
     for (const [name, text] of Object.entries(found.stats ?? {})) {
       for (const place of $$('[data-stat]')) if (place.dataset.stat === name && place.textContent !== text) place.textContent = text;
     }

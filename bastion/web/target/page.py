@@ -94,6 +94,7 @@ class TargetPage:
             stats[f"stream:{stream.id}"] = _moved(stream.received, stream.sent)
         rows = [values_of(view.row)]
         rows += [(f"ep:{one.name}", one.state, one.word, one.latency, 0, 0, "") for one in view.endpoints]
+        rows += [(f"stream:{one.id}", "up", "", "", 0, 0, "") for one in view.streams]
         return {"rows": rows, "stats": stats}
 
     async def close(self, request: Request, reader: Reader) -> Response:
