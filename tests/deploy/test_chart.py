@@ -117,7 +117,7 @@ def test_every_flag_and_option_exists(file: Path, tmp_path: Path) -> None:
 def test_every_name_that_is_referred_to_is_there(file: Path) -> None:
     objects = rendered(file)
     there = {(one["kind"], one["metadata"]["name"]) for one in objects}
-    given = {"issuer-ca", "bastion-session", "proxies-session"} | (
+    given = {"bastion-oidc", "bastion-session", "proxies-session"} | (
         {"bastion-tls"} if values(file).get("certificate") else set()
     )
     for one in objects:
