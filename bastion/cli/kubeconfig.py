@@ -1,4 +1,4 @@
-"""`bastion kubeconfig`: an entry for a bastion in a kubeconfig, whose credential plugin is `bastion login`."""
+"""`bastion kubeconfig`: an entry for a bastion in a kubeconfig; its credential plugin is `bastion login`."""
 
 from __future__ import annotations
 
