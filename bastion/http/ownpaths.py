@@ -11,9 +11,11 @@ PREFIX = b"/.bastion"
 METRICS = b"/metrics"
 VERSION = b"/version"  # the short form is the cluster's, as kubectl expects
 LOGIN = b"/login"
+KEYS = b"/.well-known/jwks.json"  # the short form of the next
+LONG_KEYS = PREFIX + b"/jwks.json"
 HEALTH = (b"/livez", b"/readyz", b"/healthz")
 # Short form of each: a record is left by those of the second row alone.
-PLAIN = frozenset((*HEALTH, METRICS, b"/openapi.json"))
+PLAIN = frozenset((*HEALTH, METRICS, KEYS, LONG_KEYS, b"/openapi.json"))
 SIGN_IN = frozenset((LOGIN, b"/logout"))
 PORTAL = b"/"  # the short form is the bastion's for people alone
 UI = b"/ui/"

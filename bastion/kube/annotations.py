@@ -48,6 +48,7 @@ MOST_UNKNOWN = 8  # keys that nothing knows, of one object
 
 BOTH = (SERVICE, POD)
 FLAG = "the flag"
+HEADERS, ASSERTION = "headers", "assertion"  # how a backend is told who asks
 ICONS = "cart box card chart bell data queue doc image code search ship pod node lock".split()  # noqa: SIM905
 
 
@@ -161,8 +162,11 @@ class BackendProtocol:
 
 
 @dataclass(frozen=True, slots=True)
-class PathPolicy:
-    """Which of its paths have rights of their own.  A value that is none grants nothing."""
+class AccessPolicy:
+    """Which of its paths have rights of their own, and what its backends are told of who asks.
+
+    A value that is none grants nothing, and tells nothing.
+    """
 
     groups: PathGroups | None = annotation(
         "path-groups",
@@ -170,6 +174,14 @@ class PathPolicy:
         None,
         "a right `services/proxy-<group>` of its own for some paths; `services/proxy` is the right to all of"
         " them; `/x` is that path alone, `/x/*` is `/x` and all below",
+    )
+    identity: frozenset[str] = annotation(
+        "identity",
+        set_of(HEADERS, ASSERTION),
+        frozenset(),
+        "who asks is told to the backend: `headers` is `X-Remote-User`, `-Uid`, `-Group` and `-Extra-*`;"
+        " `assertion` is a signed JWT in `X-Bastion-Assertion`",
+        otherwise="nothing",
     )
 
 
@@ -274,7 +286,7 @@ class LoadBalancerWish:
 SECTIONS: tuple[tuple[type, str], ...] = (
     (EndpointPolicy, "Endpoints"),
     (BackendProtocol, "Protocol and TLS of endpoints"),
-    (PathPolicy, "Access"),
+    (AccessPolicy, "Access"),
     (Card, "Portal and status page"),
     (ProbeWish, "Probing"),
     (LoadBalancerWish, "Load balancers"),

@@ -7,13 +7,13 @@ believes X-Remote-* on a front proxy's connection, and writes every X-Forwarded-
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from urllib.parse import quote
 
 from bastion.http.fields import HOP_BY_HOP, Field, nominated
 from bastion.kube.user import AUTHENTICATED_GROUP, User
 from bastion.message.cookies import restore_cookies
 from bastion.message.headers import TOKEN_SUBPROTOCOL, without_token
 from bastion.message.lines import LineTable, Read
+from bastion.message.remoteuser import extra_lines, field_line
 
 _REWRITTEN = frozenset((b"content-length", b"expect"))
 _NOT_ANSWERED = HOP_BY_HOP | frozenset((b"content-length", b"audit-id", b"x-bastion-error"))
@@ -115,29 +115,19 @@ def impersonation_lines(user: User, *, whole: bool) -> list[bytes]:
     `whole`: uid and extras, too; each needs a right of its own.  The API server adds system:authenticated,
     and to name it would need one.
     """
-    lines = [_line("Impersonate-User", user.name)]
-    lines += [_line("Impersonate-Group", group) for group in _named(user.groups)]
+    lines = [field_line("Impersonate-User", user.name)]
+    lines += [field_line("Impersonate-Group", group) for group in _named(user.groups)]
     if whole:
-        lines += [_line("Impersonate-Uid", user.uid)] if user.uid else []
-        lines += _extra_lines("Impersonate-Extra-", user)
+        lines += [field_line("Impersonate-Uid", user.uid)] if user.uid else []
+        lines += extra_lines("Impersonate-Extra-", user.extra)
     return lines
 
 
 def front_proxy_lines(user: User) -> list[bytes]:
     """As kubeadm names them (--requestheader-*-headers).  Raises ValueError as above."""
-    lines = [_line("X-Remote-User", user.name)]
-    return lines + [_line("X-Remote-Group", group) for group in _named(user.groups)]
+    lines = [field_line("X-Remote-User", user.name)]
+    return lines + [field_line("X-Remote-Group", group) for group in _named(user.groups)]
 
 
 def _named(groups: Iterable[str]) -> list[str]:
     return [group for group in groups if group != AUTHENTICATED_GROUP]
-
-
-def _extra_lines(prefix: str, user: User) -> list[bytes]:
-    return [_line(prefix + quote(key, safe=""), value) for key, found in user.extra for value in found]
-
-
-def _line(name: str, value: str) -> bytes:
-    if not value or not value.isprintable() or value != value.strip():
-        raise ValueError(f"{value!r} cannot stand in a header field")
-    return f"{name}: {value}\r\n".encode()

@@ -1,9 +1,9 @@
 """· Which request headers may not reach a backend, because a backend would believe them?
 
 The one explicit list: identities, addresses and requests that proxies in front of a backend assert.  A client
-may not assert them (CVE-2025-64484, CVE-2025-54468), and this program never sends a backend the user's
-identity.  Credentials for a backend (X-Auth-Token, X-API-Key, a token of its own) are proof, not assertion,
-and pass.
+may not assert them (CVE-2025-64484, CVE-2025-54468): who asks the bastion alone tells, and only to backends
+whose Service asks for it (`remoteuser`).  Credentials for a backend (X-Auth-Token, X-API-Key, a token of its
+own) are proof, not assertion, and pass.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ REMEMBERED, REMEMBERED_LENGTH = (
 
 # Products that own every header with that prefix.
 FAMILIES = {
+    "the bastion itself": ("x-bastion-",),
     "kube-apiserver's own front proxies": ("x-remote-", "impersonate-"),
     "forwarding, as all proxies write it; Envoy's and Traefik's client certificates, oauth2-proxy": (
         "x-forwarded-",
@@ -67,11 +68,6 @@ DROPPED_PREFIXES = tuple(prefix.encode() for prefixes in FAMILIES.values() for p
 DROPPED = frozenset(
     name.encode()
     for name in (
-        # credentials for the bastion itself
-        "x-bastion-authorization",
-        # instructions to the bastion itself
-        "x-bastion-rewrite",
-        "x-bastion-endpoint",
         # identity: single names, whose beginnings are others' as well
         "x-user",  # Oathkeeper, and what oauth2-proxy's recipe for nginx calls it
         "x-email",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from bastion.discovery.accesspolicy import access_policy
 from bastion.discovery.catalog import Catalog
-from bastion.discovery.pathrules import path_groups
 from bastion.discovery.ports import port_number
 from bastion.discovery.resolution import NoneReady, Resolution
 from bastion.kube.endpoint import KUBELET, Endpoint
@@ -61,7 +61,7 @@ class Places:
 
     def same_right(self, target: ProbeTarget, rest: bytes) -> bool:
         """Whether a right to the target's path is one to this path as well."""
-        groups = path_groups(self._catalog, target.attributes("get"))
+        groups = access_policy(self._catalog, target.attributes("get")).groups
         path = path_of(rest)
         return groups is None or (is_clear(path) and groups.group(path) == groups.group(path_of(target.rest)))
 

@@ -59,7 +59,7 @@ class StreamAccess:
             self._recheck.watch(question, partial(self._still_may, *question, line), end, ago=ago)
             for question in admitted.questions
         ]
-        if admitted.groups is not None:
+        if admitted.policy.groups is not None:
             counts = partial(self._each_counts, admitted)
             watches.append(self._recheck.watch((admitted.info, *admitted.questions), counts, end, ago=ago))
 

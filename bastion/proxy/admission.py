@@ -15,12 +15,12 @@ from bastion.authn.authenticator import Credentials, CredentialsRefused
 from bastion.authz.authorizer import Authorizer, Question
 from bastion.authz.impersonation import ImpersonationAuthorizer
 from bastion.http.fields import values
+from bastion.kube.annotations import AccessPolicy
 from bastion.kube.attributes import Attributes
 from bastion.kube.errorwords import MISSING_RULE, UPGRADE_NEEDS_CREATE
 from bastion.kube.generatedclients import with_slashes
 from bastion.kube.hostname import Application, HostNames
 from bastion.kube.nearest import not_proxied
-from bastion.kube.pathgroups import PathGroups
 from bastion.kube.requestinfo import Proxied, RequestInfo, parse_proxied
 from bastion.kube.status import StatusError
 from bastion.kube.user import User
@@ -29,7 +29,7 @@ from bastion.observe.record import Record
 from bastion.proxy.credentials import CredentialReader
 from bastion.proxy.exchange import Request
 from bastion.proxy.guard import Guard, asker_of
-from bastion.proxy.permit import GroupsOf, Permits, no_groups
+from bastion.proxy.permit import Permits, PolicyOf, nothing_said
 from bastion.proxy.picking import picked, with_pod
 from bastion.runtime.turns import Key
 
@@ -44,7 +44,8 @@ class Admitted(msgspec.Struct, frozen=True, gc=False):
     `acting_as` is `user`, or the user impersonated.  `questions` are those that were answered with yes: a
     long exchange is asked about exactly these again.  `asker` is whose share of what all share the request
     takes; `upgrade` is None for an ordinary request.  `pod`: the one of a service that is to serve it, empty
-    for any.  `groups`: the path groups by which it was decided.
+    for any.  `policy`: what the
+    target said of access when it was decided.
     """
 
     info: RequestInfo
@@ -55,7 +56,7 @@ class Admitted(msgspec.Struct, frozen=True, gc=False):
     asker: Key
     upgrade: UpgradeRequest | None = None
     pod: str = ""
-    groups: PathGroups | None = None
+    policy: AccessPolicy = AccessPolicy()
 
 
 class Admission:
@@ -69,18 +70,18 @@ class Admission:
         hosts: HostNames | None = None,
         generated_clients: bool = True,
         upgrade_requires_create: frozenset[str] = frozenset(),
-        groups_of: GroupsOf = no_groups,
+        policy_of: PolicyOf = nothing_said,
     ) -> None:
         """`hosts`: the host names that mean an application; None where none does.
 
         `generated_clients`: what they encode as one segment is a path.  `upgrade_requires_create`: the
-        resources (pods, services, nodes) on which an upgrade needs verb create as well.  `groups_of`: the
-        path groups of a service.
+        resources (pods, services, nodes) on which an upgrade needs verb create as well.  `policy_of`: what
+        the annotations of a service say of access.
         """
         self._credentials = credentials
         self._guard = guard
         self._impersonator = impersonator
-        self.permits = Permits(authorizer, groups_of)
+        self.permits = Permits(authorizer, policy_of)
         self._hosts = hosts
         self._generated_clients = generated_clients
         self._upgrade_requires_create = upgrade_requires_create
@@ -119,15 +120,14 @@ class Admission:
             required = with_pod(self._required(info.attributes, upgrade), pod)
             assumed = await self._impersonator.impersonate(user, request.fields, required, asker)
             record.acting_as = acting_as = user if assumed is None else assumed.user
+            policy = self.permits.policy_of(info.attributes)  # as it is before anything is decided by it
             questions = [] if assumed is None else [*assumed.questions]
-            groups = None
             for attributes in required:
                 word = MISSING_RULE if attributes.verb == info.attributes.verb else UPGRADE_NEEDS_CREATE
                 permitted = await self.permits.permit(acting_as, info, attributes, asker, record, word)
                 questions.append(permitted.question)
-                groups = permitted.groups if permitted.groups is not None else groups
         return Admitted(
-            info, credentials, user, acting_as, questions, asker, upgrade=upgrade, pod=pod, groups=groups
+            info, credentials, user, acting_as, questions, asker, upgrade=upgrade, pod=pod, policy=policy
         )
 
     def renewed(self, request: Request, admitted: Admitted) -> Admitted:
@@ -149,16 +149,12 @@ class Admission:
             self._generated_clients
             and target is not None
             and b"%2" in target.rest
-            and not self._ruled(target)
+            and self.permits.policy_of(target.attributes).groups is None
         ):
             # Before anything is decided: backend, X-Forwarded-Uri and log have one and the same path.
             record.info = target = with_slashes(target, values(request.fields, b"user-agent"))
             record.path = target.prefix + target.rest.partition(b"?")[0]
         return application, target
-
-    def _ruled(self, target: Proxied) -> bool:
-        """Then only one spelling of a path counts."""
-        return self.permits.groups_of(target.attributes) is not None
 
     def _required(self, attributes: Attributes, upgrade: UpgradeRequest | None) -> tuple[Attributes, ...]:
         """What the user must be allowed.

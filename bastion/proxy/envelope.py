@@ -14,6 +14,7 @@ from bastion.http.fields import Field
 from bastion.message.headers import Forwarded, to_backend
 from bastion.message.identity import asserts_identity
 from bastion.network.logins import binds_request
+from bastion.proxy.introduction import NOTHING, Introduction
 from bastion.runtime.turns import USER, Key
 
 # Those of the fields that decide which reach a backend and are a secret: written from each request.
@@ -23,7 +24,8 @@ SECRETS = frozenset((b"authorization", b"cookie", b"sec-websocket-protocol"))
 class Envelope(msgspec.Struct, frozen=True, gc=False):
     """What the bastion itself decided about a request: where it came from, whose Authorization it carries,
     whether a browser may have shown its credential unasked, which of its headers are kept back, and whose
-    share of what all share it takes.  `cookie` is set with the response, empty for none.
+    share of what all share it takes.  `cookie` is set with the response, empty for none.  `introduction`:
+    what the backend is told of who asks.
     """
 
     forwarded: Forwarded
@@ -32,6 +34,7 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
     withheld: Callable[[bytes], bool] = asserts_identity
     asker: Key = (USER, "")
     cookie: bytes = b""
+    introduction: Introduction = NOTHING
 
     @property
     def owner(self) -> str:
@@ -39,13 +42,15 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
         return self.asker[1] if self.asker[0] is USER else ""
 
     def lines(self, fields: Iterable[Field], *, editing: bool) -> list[bytes]:
-        return to_backend(
+        lines = to_backend(
             list(fields),
             self.forwarded,
             keep_authorization=self.keep_authorization,
             withheld=self.withheld,
             editing=editing,
         )
+        lines[-1] += self.introduction.lines
+        return lines
 
 
 class BackendLines(msgspec.Struct, frozen=True, gc=False):

@@ -23,6 +23,7 @@ from bastion.proxy.envelope import Envelope
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.forward import Forwarder
 from bastion.proxy.guard import Guard
+from bastion.proxy.introduction import NOTHING, Introduction, Introductions
 from bastion.proxy.nearnames import NearNames
 from bastion.proxy.origin import Origins
 from bastion.proxy.passthrough import PassThrough
@@ -55,11 +56,12 @@ class Gateway:
         pass_through: PassThrough | None = None,
         path_mode: PathMode | None = None,
         near: NearNames | None = None,
+        introductions: Introductions | None = None,
     ) -> None:
         """`withheld`: which headers are kept from backends.  `pass_through` None: only targets are served.
 
         `plans` remembers what was decided; None where nothing is remembered.  `path_mode` None: pages opened
-        by path are shown as they are.
+        by path are shown as they are.  `introductions` None: no backend is told who asks.
         """
         self._plans = plans
         self._admission = admission
@@ -75,6 +77,7 @@ class Gateway:
         self._pass_through = pass_through
         self._path_mode = path_mode
         self._near = near
+        self._introductions = introductions
 
     async def serve(self, exchange: Exchange) -> None:
         """Answers, whatever happens; raises nothing but CancelledError."""
@@ -168,6 +171,7 @@ class Gateway:
                 RULES[admitted.credentials.kind].ambient,
                 self._withheld,
                 admitted.asker,
+                introduction=self._introduction(admitted),
             )
             if self._plans is not None:
                 self._plans.remember(exchange, admitted, envelope, record, generation)
@@ -175,6 +179,13 @@ class Gateway:
             record.stage("upstream")
             await self._deliver(exchange, route, envelope, under_way)
         return None
+
+    def _introduction(self, admitted: Admitted) -> Introduction:
+        """By what the service says now: it is known since it was routed to.  Raises StatusError 403."""
+        wishes = self._admission.permits.policy_of(admitted.info.attributes).identity
+        if not wishes or self._introductions is None:
+            return NOTHING
+        return self._introductions.of(wishes, admitted.acting_as, admitted.info.attributes)
 
     async def _route(self, info: Proxied, admitted: Admitted, method: str) -> Route:
         """Raises StatusError.  Only for a request that is authorized: it tells what exists."""

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import msgspec
-from msgspec import structs
 
 from bastion.authz.authorizer import Authorizer, Decision, Question
+from bastion.kube.annotations import AccessPolicy
 from bastion.kube.attributes import Attributes
 from bastion.kube.errors import error_of, forbidden
 from bastion.kube.errorword import Word
@@ -24,31 +24,32 @@ from bastion.kube.user import User
 from bastion.observe.record import Record
 from bastion.runtime.turns import Key
 
-GroupsOf = Callable[[Attributes], PathGroups | None]
+PolicyOf = Callable[[Attributes], AccessPolicy]
+_NOTHING_SAID = AccessPolicy()
 
 
-def no_groups(attributes: Attributes) -> PathGroups | None:
-    return None
+def nothing_said(attributes: Attributes) -> AccessPolicy:
+    return _NOTHING_SAID
 
 
 class Permitted(msgspec.Struct, frozen=True):
     """The question that was answered with yes, and why it was.
 
-    `group` is that of the path among `groups`, empty for none; None where the target has no groups.
+    `group` is that of the path, empty for none; `policy` is the target's by which it was decided.
     """
 
     question: Question
     reason: str
     group: str
-    groups: PathGroups | None
+    policy: AccessPolicy
 
 
 class Permits:
-    """`groups_of`: what a service's annotation says now."""
+    """`policy_of`: what a service's annotations say now."""
 
-    def __init__(self, authorizer: Authorizer, groups_of: GroupsOf = no_groups) -> None:
+    def __init__(self, authorizer: Authorizer, policy_of: PolicyOf = nothing_said) -> None:
         self._authorizer = authorizer
-        self.groups_of = groups_of
+        self.policy_of = policy_of
 
     async def permit(
         self,
@@ -61,7 +62,8 @@ class Permits:
     ) -> Permitted:
         """`asked` is what is needed for `info`.  Raises StatusError: 403 with `word`, or 400."""
         # A CONNECT or a probe without HTTP has no path: it is the whole service's.
-        groups = self.groups_of(asked) if isinstance(info, Proxied) else None
+        policy = self.policy_of(asked)
+        groups = policy.groups if isinstance(info, Proxied) else None
         path = path_of(info.rest) if isinstance(info, Proxied) else b""
         unclear = groups is not None and not is_clear(path)
         group = groups.group(path) if groups is not None and not unclear else ""
@@ -71,7 +73,7 @@ class Permits:
             if decision.allowed and unclear:
                 raise _unclear()
             if decision.allowed:
-                return Permitted((user, attributes), decision.reason, group, groups)
+                return Permitted((user, attributes), decision.reason, group, policy)
         raise forbidden(user.name, asked, decision.reason, word=word)
 
     async def may(self, user: User, info: RequestInfo, asker: Key) -> bool:
@@ -104,7 +106,7 @@ class Permits:
         _, dash, group = asked.subresource.partition("-")
         if not dash or asked.resource != "services" or not isinstance(info, Proxied):
             return True
-        groups, path = self.groups_of(structs.replace(asked, subresource="proxy")), path_of(info.rest)
+        groups, path = self.policy_of(asked).groups, path_of(info.rest)
         return groups is not None and is_clear(path) and groups.group(path) == group
 
 

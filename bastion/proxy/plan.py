@@ -186,11 +186,12 @@ class Plans:
         validity = self._validity(admitted)
         if validity is None:
             return
+        validity = validity.earliest(Validity(expires=envelope.introduction.expires))
         info = admitted.info
         assert isinstance(info, Proxied)
         plan = Plan(
             admitted=msgspec.structs.replace(admitted, credentials=_NO_SECRET),
-            led=Led(info, target_of(info), admitted.groups),
+            led=Led(info, target_of(info), admitted.policy),
             asker=admitted.asker,
             envelope=envelope,
             begun=begun_of(record),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 from bastion.runtime.errors import ConfigError
+from bastion.settings.asserting import Asserting
 from bastion.settings.audit import Audit
 from bastion.settings.authentication import Authentication, authentication_of
 from bastion.settings.browsers import Browsers
@@ -40,6 +41,7 @@ class Config:
     limits: Limits
     targets: Targets
     backend_tls: BackendTLS
+    asserting: Asserting
     kubelet: Kubelet
     pass_through: PassThrough
     probing: Probing

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bastion.message.identity import folded, withholding
+from bastion.settings.asserting import LONGEST, SHORTEST
 from bastion.settings.authentication import ORDINARY, fields_of_front_proxies
 from bastion.settings.load import value_of
 from bastion.settings.mistakes import Mistakes
@@ -33,6 +34,7 @@ def contradict(options: Options, mistakes: Mistakes) -> None:
     _api_server(options, mistakes)
     _browsers(options, mistakes)
     _pass_through(options, mistakes)
+    _asserting(options, mistakes)
     _missing_files(options, mistakes)
 
 
@@ -68,6 +70,11 @@ def _header_fields(options: Options, mistakes: Mistakes) -> None:
                 "serving.allow_request_headers",
                 name=name,
             )
+
+
+def _asserting(options: Options, mistakes: Mistakes) -> None:
+    if not SHORTEST <= options.asserting.lifetime <= LONGEST:
+        mistakes.add("{0}: from 10s to 1h", "asserting.lifetime")
 
 
 def _api_server(options: Options, mistakes: Mistakes) -> None:

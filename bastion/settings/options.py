@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bastion.settings.asserting import Asserting
 from bastion.settings.audit import Audit
 from bastion.settings.browsers import Browsers
 from bastion.settings.credentials import AuthenticationOptions, Oidc, RequestHeader
@@ -35,6 +36,7 @@ class Options:
     limits: Limits = section(Limits, "limits (0 for none); with --workers each takes its part")
     targets: Targets = section(Targets, "targets")
     backend_tls: BackendTLS = section(BackendTLS, "TLS to pods and services")
+    asserting: Asserting = section(Asserting, "telling backends who asks: a Service's annotation asks for it")
     kubelet: Kubelet = section(Kubelet, "TLS to kubelets, used there and nowhere else")
     pass_through: PassThrough = section(PassThrough, "calls of the API, passed on to the API servers")
     probing: Probing = section(Probing, "probes of health")

@@ -29,6 +29,7 @@ from bastion.web.assets import add_assets
 from bastion.web.guarded import guarding
 from bastion.web.handoff import add_handoff
 from bastion.web.issuers import add_issuers
+from bastion.web.keys import add_keys, no_keys
 from bastion.web.login import add_sign_in
 from bastion.web.ownpaths import with_own_paths
 from bastion.web.proxied import ERROR_ANSWER, with_proxied_paths
@@ -99,11 +100,13 @@ def create_app(
     metrics: Callable[[], Awaitable[bytes]],
     desk: Desk | None = None,
     site: Site | None = None,
+    keys: Callable[[], bytes] = no_keys,
 ) -> FastAPI:
     """A check returns None when all is well, else a short reason that anyone may read.
 
     Checks are called on the event loop, so that what they read does not change meanwhile.  `metrics` returns
-    Prometheus' text format.  Without a `desk` there is no signing in, without a `site` are no pages.
+    Prometheus' text format, `keys` a JSON Web Key Set.  Without a `desk` there is no signing in,
+    without a `site` are no pages.
     """
     app = Api(
         title="bastion",
@@ -119,6 +122,7 @@ def create_app(
         _add_health(app, name, checks)
     _add_metrics(app, metrics)
     _add_version(app)
+    add_keys(app, keys)
     add_sign_in(app, desk)
     add_handoff(app, desk)
     add_issuers(app, desk)

@@ -11,8 +11,8 @@ from functools import partial
 from bastion.balance.cookie import tokens
 from bastion.balance.families import Families
 from bastion.balance.pool import Balancer
+from bastion.discovery.accesspolicy import access_policy
 from bastion.discovery.bundles import Bundles
-from bastion.discovery.pathrules import path_groups
 from bastion.message.answers import Policy
 from bastion.network.connections import ConnectionPool
 from bastion.network.dial import Dialer
@@ -108,5 +108,10 @@ def open_backends(
 def _router(cluster: Cluster, turns: Turns) -> Router:
     clock = asyncio.get_running_loop().time
     return Router(
-        cluster.resolver, turns.take, cluster.lookup, Families(), clock, partial(path_groups, cluster.catalog)
+        cluster.resolver,
+        turns.take,
+        cluster.lookup,
+        Families(),
+        clock,
+        partial(access_policy, cluster.catalog),
     )

@@ -28,6 +28,7 @@ from bastion.wiring.adjustable import Adjustable, nothing
 from bastion.wiring.backends import open_backends
 from bastion.wiring.cluster import Cluster, open_cluster
 from bastion.wiring.gateway import Parts, admission_of, credentials_of, long_exchanges, plans_of
+from bastion.wiring.introducing import introducing
 from bastion.wiring.measuring import Sources, sources
 from bastion.wiring.observing import Observing, open_observing
 from bastion.wiring.passthrough import Ground, open_pass_through
@@ -106,6 +107,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             origins=origins,
             observer=observing.observer,
             plans=plans,
+            introducing=introducing(config, generation),
             near=NearNames(partial(near_names, cluster.catalog), access.authorizer),
         )
         probing = await open_probing(config, cluster, parts, stack)
@@ -133,6 +135,7 @@ def _followed(parts: Parts, observing: Observing, modules: Followed[Any]) -> tup
         parts.backends.tls.backends,
         modules,
         *parts.access.authenticators.followed,
+        parts.introducing.keys,
         *observing.auditing.followed,
         *(parts.passing.followed if parts.passing is not None else ()),
     )

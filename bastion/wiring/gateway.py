@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from bastion.authn.requestheader import FrontProxyHeaders
-from bastion.discovery.pathrules import path_groups
+from bastion.discovery.accesspolicy import access_policy
 from bastion.http.fields import field_of
 from bastion.http.ownpaths import PREFIX
 from bastion.message.identity import withholding
@@ -44,6 +44,7 @@ from bastion.web.errorpage import path_pages
 from bastion.wiring.access import Access
 from bastion.wiring.backends import Backends
 from bastion.wiring.cluster import Cluster
+from bastion.wiring.introducing import Introducing
 from bastion.wiring.signin import SigningIn
 
 
@@ -65,7 +66,7 @@ def long_exchanges(
         observer.lasts(record, exchange.status, exchange.bytes_in, exchange.bytes_out)
 
     recheck = Recheck(settings.recheck_interval, settings.recheck_grace)
-    permits = Permits(access.fresh_authorizer, partial(path_groups, cluster.catalog))
+    permits = Permits(access.fresh_authorizer, partial(access_policy, cluster.catalog))
     stream_access = StreamAccess(
         recheck, access.authenticators.fresh, access.fresh_authorizer, still_counts=permits.still_counts
     )
@@ -107,6 +108,7 @@ class Parts:
     credentials: CredentialReader
     version: Callable[[], Awaitable[bytes]]
     near: NearNames
+    introducing: Introducing
     plans: Plans | None
     passing: Passing | None = None
 
@@ -128,6 +130,7 @@ def gateway_of(config: Config, parts: Parts) -> Gateway:
         plans=parts.plans,
         path_mode=_path_mode(config, parts),
         near=parts.near,
+        introductions=parts.introducing.introductions,
     )
 
 
@@ -186,7 +189,7 @@ def admission_of(
         hosts=browsers.hosts,
         generated_clients=config.targets.decode_generated_client_paths,
         upgrade_requires_create=config.streams.require_create,
-        groups_of=partial(path_groups, cluster.catalog),
+        policy_of=partial(access_policy, cluster.catalog),
     )
 
 

@@ -70,7 +70,9 @@ def serving(
     door = Door(open_files(), config.limits.connections_per_address, parts.origins.trusts)
     desk = parts.browsers.desk
     checks = {**own.readiness, "shutdown": lambda: "shutting down" if stopping.is_set() else None}
-    web = create_app(checks, {"ping": lambda: None}, observing.renderer, desk, own.site)
+    web = create_app(
+        checks, {"ping": lambda: None}, observing.renderer, desk, own.site, parts.introducing.key_set
+    )
     gateway = gateway_of(config, parts)
     app = App(
         gateway,

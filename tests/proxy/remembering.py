@@ -18,7 +18,7 @@ from bastion.authn.tokenfile import TokenFileAuthenticator, TokenTable
 from bastion.authz.cached import CachedAuthorizer
 from bastion.authz.impersonation import ImpersonationAuthorizer
 from bastion.balance.pool import Balancer
-from bastion.discovery.pathrules import path_groups
+from bastion.discovery.accesspolicy import access_policy
 from bastion.discovery.resolver import Resolver
 from bastion.http.fields import field_of
 from bastion.kube.attributes import Attributes
@@ -110,8 +110,8 @@ class House:
         policy = DialPolicy([network("127.0.0.0/8")])
         balancer = Balancer()
         resolver = Resolver(self.catalog, policy, nodes=False)
-        groups_of = partial(path_groups, self.catalog)
-        router = Router(resolver, _a_turn, groups_of=groups_of)
+        policy_of = partial(access_policy, self.catalog)
+        router = Router(resolver, _a_turn, policy_of=policy_of)
         ways = Ways(transport, router, balancer, loop.time)
         self.deadlines = deadlines = Deadlines()
         self.waiting = waiting = Shares(0)
@@ -123,7 +123,7 @@ class House:
             guard=guard,
             impersonator=ImpersonationAuthorizer(authorizer),
             authorizer=authorizer,
-            groups_of=groups_of,
+            policy_of=policy_of,
         )
         self.plans = Plans(
             request_lines(field_of),

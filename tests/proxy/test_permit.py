@@ -8,6 +8,7 @@ import itertools
 import pytest
 
 from bastion.authz.authorizer import Decision
+from bastion.kube.annotations import AccessPolicy
 from bastion.kube.attributes import Attributes
 from bastion.kube.pathgroups import parse_path_groups
 from bastion.kube.requestinfo import ApiCall, Proxied, RequestInfo
@@ -21,6 +22,12 @@ from tests.proxy.remembering import House, always, house
 
 RULES = "metrics=/metrics,/-/healthy; admin=/admin/*; app=/*"
 GROUPS = parse_path_groups(RULES)
+
+
+def policy_of(attributes: Attributes) -> AccessPolicy:
+    return AccessPolicy(GROUPS) if attributes.resource == "services" else AccessPolicy()
+
+
 ALICE = User("alice")
 SERVICE = Attributes("get", "", "v1", "ns", "services", "proxy", "web")
 
@@ -28,7 +35,7 @@ SERVICE = Attributes("get", "", "v1", "ns", "services", "proxy", "web")
 def decide(info: RequestInfo, *rights: str, asked: Attributes = SERVICE) -> tuple[list[str], int]:
     """(the rights that were asked for, the code: 200 where it is allowed)."""
     authorizer = Decides(lambda user, attributes: attributes.subresource in rights)
-    permits = Permits(authorizer, lambda attributes: GROUPS if attributes.resource == "services" else None)
+    permits = Permits(authorizer, policy_of)
     try:
         permitted = asyncio.run(permits.permit(ALICE, info, asked, (USER, "alice")))
         assert permitted.question[1].subresource in rights
@@ -77,7 +84,7 @@ def test_the_group_is_asked_for_first(
 def test_a_pods_right_is_its_own() -> None:
     pods = Attributes("get", "", "v1", "ns", "pods", "proxy", "web-0")
     authorizer = Decides(lambda user, attributes: attributes == pods)
-    permits = Permits(authorizer, lambda attributes: GROUPS if attributes.resource == "services" else None)
+    permits = Permits(authorizer, policy_of)
     permitted = asyncio.run(permits.permit(ALICE, path(b"/metrics"), pods, (USER, "alice")))
     assert permitted.question == (ALICE, pods)
 
@@ -87,7 +94,7 @@ def test_no_decision_is_no_yes() -> None:
         async def authorize(self, user: User, attributes: Attributes, asker: object) -> Decision:
             raise StatusError(503, "ServiceUnavailable", "away")
 
-    permits = Permits(Down(), lambda attributes: GROUPS)
+    permits = Permits(Down(), policy_of)
     with pytest.raises(StatusError) as caught:
         asyncio.run(permits.permit(ALICE, path(b"/metrics"), SERVICE, (USER, "alice")))
     assert caught.value.code == 503

@@ -13,6 +13,7 @@ from msgspec import structs
 
 from bastion.authn.authenticator import Credentials
 from bastion.authz.authorizer import Decision
+from bastion.kube.annotations import AccessPolicy
 from bastion.kube.attributes import Attributes
 from bastion.kube.pathgroups import parse_path_groups
 from bastion.kube.status import service_unavailable
@@ -560,7 +561,9 @@ def test_a_token_that_ends_sooner_is_asked_about_sooner(expires: object, asked: 
 def test_a_right_to_a_group_of_paths_ends_when_the_path_is_of_another() -> None:
     async def main() -> None:
         access = Access()
-        made = structs.replace(admitted(TOKEN, ALICE, [(ALICE, GET)]), groups=parse_path_groups("a=/*"))
+        made = structs.replace(
+            admitted(TOKEN, ALICE, [(ALICE, GET)]), policy=AccessPolicy(parse_path_groups("a=/*"))
+        )
         access.access.watch(made, access.ended.append)
         await live(INTERVAL)
         assert not access.ended
