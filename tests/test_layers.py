@@ -54,6 +54,7 @@ FOREIGN = {  # library -> the only places that may import it
     "dns": {"probe"},
     "h2": {"probe", "network/http2/purepython.py"},
     "ngh2": {"network/http2/nghttp.py"},
+    "opentelemetry": {"observe/otlp.py"},
     "sqlite3": {"probe"},
     "yaml": {"kube/documents.py"},
 }

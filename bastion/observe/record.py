@@ -14,6 +14,7 @@ from bastion.kube.errorword import Word
 from bastion.kube.requestinfo import RequestInfo
 from bastion.kube.status import StatusError
 from bastion.kube.user import User
+from bastion.message.tracecontext import Trace
 from bastion.observe.audit.event import Subject
 from bastion.observe.audit.repeated import Template
 
@@ -112,6 +113,7 @@ class Record(msgspec.Struct, eq=False):
     seconds: float = 0.0
     started: float = msgspec.field(default_factory=_clock)
     trail: Trail | None = None  # None where nothing is audited
+    trace: Trace | None = None  # None where nothing is traced
     repeated: Repeated | None = None  # None: it is the only one of its kind
 
     def again(self, audit_id: str, stage: str) -> Record:
@@ -151,7 +153,10 @@ class Record(msgspec.Struct, eq=False):
         self.end_stage()
 
     def end_stage(self) -> None:
-        self.stages[self._stage] = _clock() - self._stage_began
+        ended = _clock()
+        self.stages[self._stage] = ended - self._stage_began
+        if self.trace is not None:
+            self.trace.stages.append((self._stage, self._stage_began, ended))
 
 
 def tls_word(endpoint: Endpoint) -> str:

@@ -25,7 +25,7 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
     """What the bastion itself decided about a request: where it came from, whose Authorization it carries,
     whether a browser may have shown its credential unasked, which of its headers are kept back, and whose
     share of what all share it takes.  `cookie` is set with the response, empty for none.  `introduction`:
-    what the backend is told of who asks.
+    what the backend is told of who asks; `trace`: of the trace, empty where nothing is traced.
     """
 
     forwarded: Forwarded
@@ -35,6 +35,7 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
     asker: Key = (USER, "")
     cookie: bytes = b""
     introduction: Introduction = NOTHING
+    trace: bytes = b""
 
     @property
     def owner(self) -> str:
@@ -49,7 +50,7 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
             withheld=self.withheld,
             editing=editing,
         )
-        lines[-1] += self.introduction.lines
+        lines[-1] += self.introduction.lines + self.trace
         return lines
 
 

@@ -14,6 +14,7 @@ from bastion.kube.requestinfo import VERBS, Proxied
 from bastion.kube.status import StatusError
 from bastion.message.identity import asserts_identity
 from bastion.message.ownorigin import RULES, data_fields
+from bastion.message.tracecontext import Trace
 from bastion.observe.observer import Observer
 from bastion.observe.record import Record
 from bastion.proxy.admission import Admission, Admitted, SignInHelps
@@ -57,11 +58,13 @@ class Gateway:
         path_mode: PathMode | None = None,
         near: NearNames | None = None,
         introductions: Introductions | None = None,
+        traces: Callable[[Exchange], Trace] | None = None,
     ) -> None:
         """`withheld`: which headers are kept from backends.  `pass_through` None: only targets are served.
 
         `plans` remembers what was decided; None where nothing is remembered.  `path_mode` None: pages opened
         by path are shown as they are.  `introductions` None: no backend is told who asks.
+        `traces` begins an exchange's; None: nothing is traced.
         """
         self._plans = plans
         self._admission = admission
@@ -78,11 +81,14 @@ class Gateway:
         self._path_mode = path_mode
         self._near = near
         self._introductions = introductions
+        self._traces = traces
 
     async def serve(self, exchange: Exchange) -> None:
         """Answers, whatever happens; raises nothing but CancelledError."""
         client = self._origins.client(exchange.client, exchange.fields)
         record = _record(exchange, client)
+        if self._traces is not None:
+            record.trace = self._traces(exchange)
         self._observer.begin(record, exchange, self._origins.sources(exchange.client, exchange.fields))
         await self._recorded(exchange, client, record, self._serve(exchange, client, record))
 
@@ -172,6 +178,7 @@ class Gateway:
                 self._withheld,
                 admitted.asker,
                 introduction=self._introduction(admitted),
+                trace=record.trace.lines() if record.trace is not None else b"",
             )
             if self._plans is not None:
                 self._plans.remember(exchange, admitted, envelope, record, generation)

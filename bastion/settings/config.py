@@ -22,6 +22,7 @@ from bastion.settings.sections import Lifetimes, Limits, Serving, Source, Stream
 from bastion.settings.shown import Setting, settings_of
 from bastion.settings.signin import SignInProvider, providers_of
 from bastion.settings.targets import BackendTLS, Kubelet, Targets
+from bastion.settings.tracing import Tracing
 
 DERIVED = ("authentication", "shown", "sign_in")
 
@@ -46,6 +47,7 @@ class Config:
     pass_through: PassThrough
     probing: Probing
     observing: Observing
+    tracing: Tracing
     audit: Audit
     shown: tuple[Setting, ...]
     sign_in: tuple[SignInProvider, ...] = ()

@@ -15,6 +15,7 @@ from bastion.settings.passthrough import PassThrough
 from bastion.settings.probing import Probing
 from bastion.settings.sections import Lifetimes, Limits, Serving, Source, Start, StreamLimits, Timeouts
 from bastion.settings.targets import BackendTLS, Kubelet, Targets
+from bastion.settings.tracing import Tracing
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,5 +42,6 @@ class Options:
     pass_through: PassThrough = section(PassThrough, "calls of the API, passed on to the API servers")
     probing: Probing = section(Probing, "probes of health")
     observing: Observing = section(Observing, "logs and metrics")
+    tracing: Tracing = section(Tracing, "tracing, by OpenTelemetry")
     audit: Audit = section(Audit, "the audit log: who did what, as Kubernetes' own audit events")
     start: Start = section(Start, "this start")

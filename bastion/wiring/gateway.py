@@ -15,6 +15,7 @@ from bastion.http.fields import field_of
 from bastion.http.ownpaths import PREFIX
 from bastion.message.identity import withholding
 from bastion.message.lines import request_lines
+from bastion.message.tracecontext import PARENT, STATE
 from bastion.network.connections import ConnectionPool
 from bastion.observe.observer import Observer
 from bastion.observe.record import Record
@@ -46,6 +47,7 @@ from bastion.wiring.backends import Backends
 from bastion.wiring.cluster import Cluster
 from bastion.wiring.introducing import Introducing
 from bastion.wiring.signin import SigningIn
+from bastion.wiring.tracing import Traces
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +127,17 @@ def gateway_of(config: Config, parts: Parts) -> Gateway:
         streams=parts.streams,
         observer=parts.observer,
         sign_in=parts.browsers.sign_in,
-        withheld=withheld_of(access.authenticators.headers, config.serving.allow_request_headers),
+        withheld=withheld_of(
+            access.authenticators.headers,
+            config.serving.allow_request_headers,
+            traced=bool(config.tracing.endpoint),
+        ),
         pass_through=parts.passing.pass_through if parts.passing is not None else None,
         plans=parts.plans,
         path_mode=_path_mode(config, parts),
         near=parts.near,
         introductions=parts.introducing.introductions,
+        traces=Traces(config.tracing.ratio, parts.origins) if config.tracing.endpoint else None,
     )
 
 
@@ -144,8 +151,8 @@ def _path_mode(config: Config, parts: Parts) -> PathMode | None:
 
 def plans_of(config: Config, access: Access, generation: Generation) -> Plans | None:
     """None where nothing is remembered."""
-    if not config.serving.remember_requests:
-        return None
+    if not config.serving.remember_requests or config.tracing.endpoint:
+        return None  # a trace is another one in each request
     headers = access.authenticators.headers
     lines = request_lines(
         field_of,
@@ -193,6 +200,10 @@ def admission_of(
     )
 
 
-def withheld_of(front_proxy: FrontProxyHeaders | None, allowed: tuple[str, ...]) -> Callable[[bytes], bool]:
+def withheld_of(
+    front_proxy: FrontProxyHeaders | None, allowed: tuple[str, ...], *, traced: bool = False
+) -> Callable[[bytes], bool]:
+    """`traced`: what a client says of its trace is replaced."""
     names, prefixes = front_proxy.names() if front_proxy is not None else ((), ())
-    return withholding(names, prefixes, [name.lower().encode() for name in allowed])
+    also = (PARENT, STATE) if traced else ()
+    return withholding((*names, *also), prefixes, [name.lower().encode() for name in allowed])

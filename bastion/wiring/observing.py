@@ -22,6 +22,7 @@ from bastion.settings.config import Config
 from bastion.wiring.auditing import Auditing, open_audit
 from bastion.wiring.background import in_background
 from bastion.wiring.exposition import open_exposition
+from bastion.wiring.tracing import open_spans
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ async def open_observing(
     expiry = Expiry(certificates)
     in_background(stack, expiry.keep(), "the expiry of certificates")
     metrics = Metrics()
+    spans = open_spans(config.tracing, stack)
     auditing = await open_audit(config.audit, catalog, access_log, stack, generation)
     return Observing(
         log=log,
@@ -73,7 +75,7 @@ async def open_observing(
         sign_ins=sign_ins,
         expiry=expiry,
         recent=recent,
-        observer=Observer((log, requests, recent), auditing.audit),
+        observer=Observer((log, requests, recent, *(() if spans is None else (spans,))), auditing.audit),
         page_observer=Observer((log, requests, sign_ins), auditing.audit),
         own_observer=Observer((), auditing.audit),
         auditing=auditing,
