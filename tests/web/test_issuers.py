@@ -94,7 +94,7 @@ def conversation(tmp_path: Path) -> Iterator[Callable[[Talk], None]]:
                 await bastion.synced()
                 await asyncio.wait_for(talk(lambda: Browser(bastion.app, issuer), issuer), 30)
 
-    yield lambda told, life=600, **flags: run(  # type: ignore[misc]
+    yield lambda told, life=600, **flags: run(
         talk(told, life, {name.replace("_", "-"): value for name, value in flags.items()})
     )
 
