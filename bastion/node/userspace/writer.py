@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import random
 import socket
@@ -30,6 +31,8 @@ from bastion.node.userspace.tcp import Connections, TcpListener
 _log = logging.getLogger("bastion.node")
 
 Listener = TcpListener | UdpListener
+AGAIN = 1.0  # seconds until a place that could not be had is tried again; each time twice as long
+AGAIN_AT_MOST = 30.0
 KINDS = {"TCP": socket.SOCK_STREAM, "UDP": socket.SOCK_DGRAM}
 
 
@@ -55,7 +58,9 @@ class UserspaceWriter:
         self._fronts: Fronts = {}
         self._listeners: dict[FrontKey, list[Listener]] = {}
         self._bound: dict[tuple[str, int, str], FrontKey] = {}  # SO_REUSEPORT would let two share it
-        self._blocked: set[FrontKey] = set()  # fronts that lack a place which another one has
+        self._incomplete: set[FrontKey] = set()  # fronts that lack a place which something else has
+        self._one_at_a_time = asyncio.Lock()
+        self._trying: asyncio.Task[None] | None = None
         self._turns: dict[tuple[str, str], Turns] = {}
         self._users: Counter[tuple[str, str]] = Counter()  # of turns
         self._carried: Counter[str] = Counter()  # addresses on our interface, by the fronts that use them
@@ -68,6 +73,12 @@ class UserspaceWriter:
         await self.change({**gone, **fronts})
 
     async def change(self, changes: Mapping[FrontKey, Front | None]) -> None:
+        async with self._one_at_a_time:
+            await self._change(changes)
+            if self._incomplete and (self._trying is None or self._trying.done()):
+                self._trying = asyncio.create_task(self._try_again(), name="ports that were taken")
+
+    async def _change(self, changes: Mapping[FrontKey, Front | None]) -> None:
         self._here = frozenset(self._local()) - self._carried.keys()
         closed = False
         # what goes first makes room for what comes
@@ -90,18 +101,33 @@ class UserspaceWriter:
                 self._close(key)
                 closed = True
         if closed:  # what could not be had may be free now
-            blocked, self._blocked = self._blocked, set()
-            for key in sorted(blocked & self._listeners.keys()):
-                self._close(key)
-                await self._open(key)
+            await self._complete()
+
+    async def _complete(self) -> None:
+        for key in sorted(self._incomplete):
+            await self._open(key)
+
+    async def _try_again(self) -> None:
+        """What another program listens at is not told when it is free."""
+        pause = AGAIN
+        while self._incomplete:
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, AGAIN_AT_MOST)
+            async with self._one_at_a_time:
+                await self._complete()
 
     async def intact(self) -> bool:
         return True
+
+    async def disturbed(self) -> None:
+        await asyncio.Event().wait()
 
     def failures(self, metrics: Metrics, family: str, *, partial: bool) -> None:
         """Each listener fails by itself, and says so."""
 
     def close(self) -> None:
+        if self._trying is not None:
+            self._trying.cancel()
         for key in list(self._listeners):
             self._close(key)
         for address in list(self._carried):
@@ -111,39 +137,49 @@ class UserspaceWriter:
     # --- one front
 
     async def _open(self, key: FrontKey) -> None:
+        """At each address that it does not listen at yet."""
         kind = KINDS.get(key.protocol)
         if kind is None:
             _log.warning("%s: %s is not served in userspace mode", self._fronts[key].owner, key.protocol)
             return
-        listeners: list[Listener] = []
+        listeners = self._listeners.setdefault(key, [])
+        lacking = ""
         for address in self._where(key):
             place = (address, key.port, key.protocol)
-            if place in self._bound:
-                self._not_served(key, address, "another Service is mapped there")
-                self._blocked.add(key)
+            holder = self._bound.get(place)
+            if holder == key:
                 continue
-            listener: Listener
-            if key.protocol == "TCP":
-                listener = TcpListener(self._connections, self._chooser(key), self._failed(key))
-            else:
-                places, deadlines = self._connections.places, self._connections.deadlines
-                listener = UdpListener(places, deadlines, self._chooser(key), self._serves(key))
             try:
-                sock = listening_socket(address, key.port, kind)
-                if isinstance(listener, UdpListener):
-                    await listener.listen(sock)
-                else:
-                    listener.listen(sock)
+                if holder is not None:
+                    raise OSError(errno.EADDRINUSE, "another Service is mapped there")
+                listeners.append(await self._listening(key, address, kind))
             except OSError as error:
-                self._not_served(key, address, error.strerror or str(error))
+                lacking = f"{address} port {key.port}/{key.protocol}: {error.strerror or error}"
                 continue
             self._bound[place] = key
-            listeners.append(listener)
-        self._listeners[key] = listeners
+        self._told(key, lacking)
 
-    def _not_served(self, key: FrontKey, address: str, why: str) -> None:
-        what = f"{address} port {key.port}/{key.protocol}"
-        _log.warning("%s: cannot listen at %s: %s", self._fronts[key].owner, what, why)
+    async def _listening(self, key: FrontKey, address: str, kind: int) -> Listener:
+        """Raises OSError."""
+        sock = listening_socket(address, key.port, kind)
+        if kind == socket.SOCK_STREAM:
+            tcp = TcpListener(self._connections, self._chooser(key), self._failed(key))
+            tcp.listen(sock)
+            return tcp
+        places, deadlines = self._connections.places, self._connections.deadlines
+        udp = UdpListener(places, deadlines, self._chooser(key), self._serves(key))
+        await udp.listen(sock)
+        return udp
+
+    def _told(self, key: FrontKey, lacking: str) -> None:
+        """Once, and once more when it is all right."""
+        owner = self._fronts[key].owner
+        if lacking and key not in self._incomplete:
+            _log.warning("%s: cannot listen at %s; it is tried again", owner, lacking)
+            self._incomplete.add(key)
+        elif not lacking and key in self._incomplete:
+            _log.info("%s: port %d/%s is free now: listening", owner, key.port, key.protocol)
+            self._incomplete.discard(key)
 
     def _where(self, key: FrontKey) -> list[str]:
         """The addresses to listen at; empty, with a word, where it cannot be served."""
@@ -170,6 +206,7 @@ class UserspaceWriter:
     def _close(self, key: FrontKey) -> None:
         for listener in self._listeners.pop(key):
             listener.close()
+        self._incomplete.discard(key)
         self._bound = {place: owner for place, owner in self._bound.items() if owner != key}
 
     # --- addresses
