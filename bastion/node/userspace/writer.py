@@ -8,7 +8,6 @@ kernel refuses.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import logging
 import random
@@ -23,6 +22,7 @@ from bastion.node.endpoints import Backend
 from bastion.node.fronts import Front, FrontKey, Fronts
 from bastion.node.metrics import Metrics
 from bastion.node.rules import Rules
+from bastion.node.userspace.carried import Carried
 from bastion.node.userspace.choosing import Turns, backends_for
 from bastion.node.userspace.interface import Interface
 from bastion.node.userspace.mapping import Mapped, mapped
@@ -51,7 +51,6 @@ class UserspaceWriter:
     ) -> None:
         self._family = family
         self._connections = connections
-        self._interface = interface
         self._mapping = mapping
         self._local = local
         self._rules = Rules(family)
@@ -63,9 +62,8 @@ class UserspaceWriter:
         self._trying: asyncio.Task[None] | None = None
         self._turns: dict[tuple[str, str], Turns] = {}
         self._users: Counter[tuple[str, str]] = Counter()  # of turns
-        self._carried: Counter[str] = Counter()  # addresses on our interface, by the fronts that use them
+        self._carried = Carried(interface, connections)
         self._here: frozenset[str] = frozenset()  # addresses of this node that are not Services'
-        connections.released.append(self._drop)
 
     async def full(self, rules: Rules, fronts: Fronts) -> None:
         self._rules = rules
@@ -79,7 +77,7 @@ class UserspaceWriter:
                 self._trying = asyncio.create_task(self._try_again(), name="ports that were taken")
 
     async def _change(self, changes: Mapping[FrontKey, Front | None]) -> None:
-        self._here = frozenset(self._local()) - self._carried.keys()
+        self._here = frozenset(self._local()) - self._carried.addresses
         closed = False
         # what goes first makes room for what comes
         for key, front in sorted(changes.items(), key=lambda item: item[1] is not None):
@@ -93,7 +91,7 @@ class UserspaceWriter:
             if before is not None:
                 self._forget(before.owner, key.protocol)
                 if front is None:
-                    self._leave(key)
+                    self._carried.leave(key.address)
             wanted = front is not None and bool(front.backends or (front.splits and front.cluster))
             if wanted and key not in self._listeners:
                 await self._open(key)
@@ -130,9 +128,7 @@ class UserspaceWriter:
             self._trying.cancel()
         for key in list(self._listeners):
             self._close(key)
-        for address in list(self._carried):
-            self._carried[address] = 0
-            self._drop(address)
+        self._carried.close()
 
     # --- one front
 
@@ -197,11 +193,10 @@ class UserspaceWriter:
             ]
         elsewhere = mapped(key.address, self._mapping)
         return (
-            [elsewhere or key.address] if elsewhere or key.address in self._here or self._carries(key) else []
+            [elsewhere or key.address]
+            if elsewhere or key.address in self._here or self._carried.has(key.address)
+            else []
         )
-
-    def _carries(self, key: FrontKey) -> bool:
-        return bool(self._carried[key.address])
 
     def _close(self, key: FrontKey) -> None:
         for listener in self._listeners.pop(key):
@@ -209,36 +204,11 @@ class UserspaceWriter:
         self._incomplete.discard(key)
         self._bound = {place: owner for place, owner in self._bound.items() if owner != key}
 
-    # --- addresses
-
     def _carry(self, key: FrontKey) -> None:
         """Also where there is no endpoint: what is closed there the kernel refuses."""
         address = key.address
-        if not address or mapped(address, self._mapping) or address in self._here:
-            return
-        if self._interface is None:
-            why = "no CAP_NET_ADMIN, and no --userspace-address-map for it"
-            _log.warning("%s: %s is not served: %s", self._fronts[key].owner, address, why)
-            return
-        try:
-            self._interface.add(address)
-        except OSError as error:
-            _log.warning("%s: %s is not served: %s", self._fronts[key].owner, address, error.strerror)
-            return
-        self._carried[address] += 1
-
-    def _leave(self, key: FrontKey) -> None:
-        if self._carries(key):
-            self._carried[key.address] -= 1
-            if not self._carried[key.address] and not self._connections.at[key.address]:
-                self._drop(key.address)
-
-    def _drop(self, address: str) -> None:
-        """As soon as no front and no connection needs it: what is relayed outlives its Service."""
-        if address in self._carried and not self._carried[address] and self._interface is not None:
-            del self._carried[address]
-            with contextlib.suppress(OSError):
-                self._interface.remove(address)
+        if address and not mapped(address, self._mapping) and address not in self._here:
+            self._carried.carry(address, self._fronts[key].owner)
 
     def _forget(self, owner: str, protocol: str) -> None:
         self._users[owner, protocol] -= 1
@@ -253,7 +223,7 @@ class UserspaceWriter:
             front = self._fronts.get(key)
             if front is None:
                 return None
-            backends = backends_for(front, self._rules, client, self._here | self._carried.keys())
+            backends = backends_for(front, self._rules, client, self._here | self._carried.addresses)
             if not backends:
                 return None
             now = asyncio.get_running_loop().time()
