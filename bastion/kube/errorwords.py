@@ -134,6 +134,12 @@ METHOD_NOT_SERVED = _closed(
     "MethodNotServed", (405, 403), "a method that has no RBAC verb", "use another method"
 )
 BAD_TARGET = _closed("BadTarget", 400, "the id is not of the form [scheme:]name[:port]", "write it so")
+PATH_UNCLEAR = _closed(
+    "PathUnclear",
+    400,
+    "the service has rights by path, and backends read a path that is spelt like this differently",
+    "ask for the path without percent-encoding, dot segments, empty segments, `;` and `\\`",
+)
 HOST_NAME_UNCLEAR = _bastion(
     "HostNameUnclear",
     400,
