@@ -146,6 +146,18 @@ HOST_NAME_UNCLEAR = _bastion(
     "the host name under the suffix does not name one application",
     "use the path form, which is told",
 )
+PAGE_NOT_OFFERED = _path(
+    "PageNotOffered",
+    403,
+    "a page or a button that is off while --sandbox-pages=false",
+    "the operator may leave --sandbox-pages on",
+)
+STREAM_NOT_FOUND = _path(
+    "StreamNotFound",
+    404,
+    "no such stream is open, or it is not the user's to see",
+    "look at the list of streams again",
+)
 
 # --- target
 
