@@ -43,7 +43,8 @@ def _texts(first: int, *names: str) -> Message:
 
 
 METADATA: Message = {
-    **_texts(1, "name", "generateName", "namespace", "selfLink", "uid", "resourceVersion"),
+    **_texts(1, "name", "generateName", "namespace"),
+    **_texts(4, "selfLink", "uid", "resourceVersion"),
     7: ("generation", As.NOTHING),
     8: ("creationTimestamp", As.NOTHING),
     11: ("labels", As.TEXT_MAP),
