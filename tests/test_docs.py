@@ -22,7 +22,7 @@ PAGES = (
     "docs/reference/flags.md",
 )
 OTHERS = {"--strict"}  # of mypy
-ELSEWHERE = re.compile(r"^\s*(?:curl|kubectl|openssl|docker|\(cd).*$|`kubectl[^`]*`", re.MULTILINE)
+ELSEWHERE = re.compile(r"^\s*(?:curl|kubectl|helm|openssl|docker|\(cd).*$|`kubectl[^`]*`", re.MULTILINE)
 
 
 def flags() -> set[str]:

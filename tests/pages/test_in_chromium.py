@@ -153,6 +153,17 @@ def test_a_pod_that_breaks_is_seen_and_a_server_that_is_silent_loses_its_colour(
     expect(portal.locator("#live")).to_contain_text("Paused")
 
 
+def test_a_session_that_has_ended_is_said_over_what_is_there(signed: Signed, demo: Front) -> None:
+    page = Watched(signed("alice"), demo.url).open("/")
+    expect(page.locator("#live")).to_contain_text("Live")
+    page.context.clear_cookies()
+    page.locator("#live").click()
+    page.locator("#live").click()
+    expect(page.locator("#news")).to_contain_text("Your session has ended")
+    expect(page.locator("#news").get_by_role("link", name="Sign in")).to_be_visible()
+    expect(page.locator(".item:visible")).to_have_count(6)
+
+
 def test_an_operator_closes_a_stream_and_its_owner_sees_it(signed: Signed, demo: Front) -> None:
     tls = ssl.create_default_context()
     tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
