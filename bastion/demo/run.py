@@ -132,6 +132,7 @@ def _config(folder: Path, port: int, url: str, own_network: str, log_format: str
         "proxy-host-suffix": HOST_SUFFIX,
         "public-url": url,
         "probe-interval": "10s",
+        "enable-tunnels": "true",
     } | ({"log-format": log_format} if log_format else {})
     return serve_config([f"--{flag}={value}" for flag, value in flags.items()])
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from bastion.authn.requestheader import FrontProxyHeaders
 from bastion.http.fields import field_of
@@ -122,6 +123,7 @@ def gateway_of(config: Config, parts: Parts) -> Gateway:
         plans=parts.plans,
         path_mode=_path_mode(config, parts),
         near=parts.near,
+        connector=backends.connector,
     )
 
 
@@ -178,6 +180,7 @@ def admission_of(
         impersonator=access.impersonator,
         authorizer=access.authorizer,
         hosts=browsers.hosts,
+        own_port=urlsplit(config.browsers.public_url).port,
         generated_clients=config.targets.decode_generated_client_paths,
         upgrade_requires_create=config.streams.require_create,
     )
