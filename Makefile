@@ -17,10 +17,11 @@ test: $(READY)
 # The tables of recorded cases and of hostile inputs, whole, and those that are drawn at random at several times
 # the length that they have in `make test`: a line for each.
 kits: $(READY)
-	$(BIN)/python -m pytest -n 4 tests/conformance tests/hostile
+	KITS_HTTP2=1 $(BIN)/python -m pytest -n 4 tests/conformance tests/hostile
 	SOAK_ROUNDS=300 $(BIN)/python -m pytest -n 3 tests/discovery/test_faults.py \
 		tests/discovery/test_restored.py tests/tunnel/test_faults.py
 	SOAK_ROUNDS=10000 $(BIN)/python -m pytest tests/e2e/test_differential.py
+	SOAK_ROUNDS=2500 $(BIN)/python -m pytest tests/e2e/test_http2.py
 	SOAK_ROUNDS=1000 $(BIN)/python -m pytest tests/node
 
 # Lines and branches that the tests of the rooms reach in their own process; pyproject.toml has the floor.
@@ -54,7 +55,9 @@ soak: $(READY)
 	SOAK_ROUNDS=1000 $(BIN)/python -m pytest tests/discovery/test_faults.py \
 		tests/discovery/test_restored.py tests/e2e/test_api_server_away.py
 	SOAK_ROUNDS=10000 $(BIN)/python -m pytest tests/e2e/test_differential.py
+	SOAK_ROUNDS=10000 $(BIN)/python -m pytest tests/e2e/test_http2.py
 	SOAK_ROUNDS=200000 $(BIN)/python -m pytest tests/e2e/test_cross_user.py
+	SOAK_ROUNDS=10000 $(BIN)/python -m pytest tests/e2e/test_http2.py
 	SOAK_ROUNDS=200000 $(BIN)/python -m pytest tests/e2e/test_audit.py
 	SOAK_ROUNDS=2000 $(BIN)/python -m pytest tests/tunnel/test_faults.py
 	SOAK_PEERS=2000 $(BIN)/python -m pytest -s tests/soak

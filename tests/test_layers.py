@@ -40,7 +40,7 @@ FOREIGN = {  # library -> the only places that may import it
     "httptools": {"network/http1/reader.py"},
     "fastapi": {"web"},
     "httpx": {
-        "authn/oidc.py",
+        "authn/issuerhttp.py",
         "cli/probe.py",
         "cli/why.py",
         "cluster/client.py",

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from bastion.authn.oidc import _tls_context
+from bastion.authn.provider import tls_context
 from bastion.network.tls.contexts import kubelet_context
 from bastion.runtime.certificates import Authority
 from bastion.runtime.trust import client_context, not_after, show
@@ -126,7 +126,7 @@ def test_no_authority_is_a_mistake(nothing: Any) -> None:
 def test_all_contexts_that_verify_are_of_one_kind(tmp_path: Path) -> None:
     (tmp_path / "ca.crt").write_bytes(PEMS["root"])
     kubelet = kubelet_context(Kubelet(tmp_path / "ca.crt", None, None, False))
-    issuer = _tls_context(
+    issuer = tls_context(
         Issuer("https://issuer.example", ("a",), "oidc:", certificate_authority=PEMS["root"].decode())
     )
     for context in (client_context(), client_context(PEMS["root"]), kubelet, issuer):

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import msgspec
 
+from bastion.identity.signedin import SignedIn
 from bastion.kube.status import StatusError
 from bastion.kube.user import User
 from bastion.message.ownorigin import CredentialKind
@@ -19,7 +20,7 @@ Chain = tuple[bytes, ...]  # certificates in DER, the peer's own first; empty wh
 _UNKNOWN = {
     CredentialKind.NOTHING: "no credentials",
     CredentialKind.TOKEN: "an unknown token",
-    CredentialKind.COOKIE: "a session whose token is no longer accepted",
+    CredentialKind.COOKIE: "a session that is no longer accepted",
     CredentialKind.CERTIFICATE: "a client certificate that is not trusted, or that names no user",
     CredentialKind.FRONT_PROXY: "front-proxy headers without a trusted front-proxy certificate",
 }
@@ -31,7 +32,7 @@ class Credentials(msgspec.Struct, frozen=True, gc=False):
     `explicit`: the token came in X-Bastion-Authorization, so that the request's own Authorization is the
     backend's. `certificate`: what the client showed on this connection.  `asserted`: the user
     that a front proxy's headers name; it counts only with a front proxy's certificate.  `session`: the token
-    came in our cookie.  `note`: what the request had instead of credentials, for the log.
+    came in our cookie, or `signed_in` did.  `note`: what the request had instead of credentials, for the log.
     """
 
     token: str | None = None
@@ -40,6 +41,7 @@ class Credentials(msgspec.Struct, frozen=True, gc=False):
     asserted: User | None = None
     session: bool = False
     note: str = ""
+    signed_in: SignedIn | None = None
 
     @property
     def kind(self) -> CredentialKind:

@@ -21,6 +21,7 @@ from bastion.authn.authenticator import (
     Credentials,
     FirstOf,
     LocalAuthenticator,
+    RememberingAuthenticator,
     first_known,
 )
 from bastion.authn.cached import CachedAuthenticator
@@ -38,7 +39,7 @@ from bastion.runtime.validity import CachedResult, Generation
 from bastion.settings.authentication import Authentication, FrontProxy
 
 if TYPE_CHECKING:
-    from bastion.authn.oidc import Provider
+    from bastion.authn.provider import Provider
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,8 @@ class Authenticators:
 
     `known`: what `remembering` returns without asking a server, and until when.  `headers`: those of a front
     proxy, None where there is none.  `followed`: the files they were made from.  `cache`: the users of tokens
-    in `remembering`.  `rejections`: what those are told whom none of them knows.
+    in `remembering`.  `rejections`: what those are told whom none of them knows.  `providers`: the issuers,
+    by their URLs; `sessions`: of people who signed in there, None where nobody does.
     """
 
     fresh: Authenticator
@@ -62,6 +64,8 @@ class Authenticators:
     followed: tuple[Followed[Any], ...]
     cache: CachedAuthenticator
     rejections: Rejections
+    providers: Callable[[], Mapping[str, Provider]]
+    sessions: RememberingAuthenticator | None
 
     def remembers(self, credentials: Credentials) -> bool:
         """Whether these are known to be those of a user who is not anonymous."""
@@ -78,20 +82,24 @@ async def open_authenticators(
     anonymous: bool,
     ttl: float,
     generation: Generation | None = None,
+    sessions: RememberingAuthenticator | None = None,
 ) -> Authenticators:
     """`ttl`: seconds for which the user of a token is cached.  `generation` counts the changes of files.
+    `sessions` knows the users of those that began at an issuer.
 
     Raises StartError, or OSError where a file cannot be read.
     """
     certificates, files, headers, followed = _local(settings, token_file, generation)
-    local = [*certificates, *files]
+    local: list[RememberingAuthenticator] = [*certificates, *files]
+    local += [sessions] if sessions is not None else []
     answered: list[Authenticator] = [*files]
     tokens: Authenticator = TokenReviewAuthenticator(reviews, settings.audiences)
     issuers: Issuers = dict
+    known_providers: Callable[[], Mapping[str, Provider]] = dict
     if settings.issuers:
         from bastion.authn.oidc import OidcAuthenticator  # only here: nothing else needs its libraries
 
-        providers = _providers(settings, stack, generation)
+        known_providers = providers = _providers(settings, stack, generation)
         followed.append(providers)
         issuers = partial(_audiences, providers)
         tokens = OidcAuthenticator(providers, tokens, time.time, settings.clock_skew)
@@ -114,6 +122,8 @@ async def open_authenticators(
         followed=tuple(followed),
         cache=cached,
         rejections=rejections,
+        providers=known_providers,
+        sessions=sessions,
     )
 
 
@@ -156,7 +166,7 @@ def _local(
 def _providers(
     settings: Authentication, stack: AsyncExitStack, generation: Generation | None
 ) -> Followed[Mapping[str, Provider]]:
-    from bastion.authn.oidc import Providers
+    from bastion.authn.provider import Providers
     from bastion.settings.authentication import issuers_of
 
     providers = Providers(lambda: issuers_of(settings), time.monotonic)

@@ -11,8 +11,9 @@ from typing import Any
 
 from bastion.authn.authenticator import Credentials
 from bastion.identity.compact import date, expiry, read_compact
-from bastion.kube.errors import no_credentials, unauthorized
+from bastion.kube.errors import error_of, no_credentials, unauthorized
 from bastion.kube.errorwords import (
+    API_SERVER_AWAY,
     TOKEN_EXPIRED,
     TOKEN_FOR_OTHER_AUDIENCE,
     TOKEN_OF_UNKNOWN_ISSUER,
@@ -91,6 +92,12 @@ class Rejections:
         subject = claims.get("sub")
         of_cluster = isinstance(subject, str) and subject.startswith(SERVICE_ACCOUNT_PREFIX)
         return of_cluster or issuer in issuers or issuer in CLUSTERS or issuer in self._learned
+
+
+def undecided(what: str = "the keys of its token's issuer") -> StatusError:
+    """503: an issuer does not answer, so nobody can say whose credentials these are."""
+    message = f"cannot authenticate the request: {what} could not be fetched; try again shortly"
+    return error_of(API_SERVER_AWAY, message, retry_after=5)
 
 
 def _texts(value: object) -> list[str]:

@@ -14,12 +14,13 @@ FLOOR = 10
 class RetryBudget:
     """Of one service port.  `requests` and `retries` count them all."""
 
-    __slots__ = ("_recent", "_second", "requests", "retries")
+    __slots__ = ("_recent", "_second", "next_at", "requests", "retries")
 
     def __init__(self) -> None:
         self.requests = 0
         self.retries = 0
         self._second = 0
+        self.next_at = 1.0  # when the next second begins
         # what both counts were when each of the last seconds began, the latest first
         self._recent: list[tuple[int, int]] = [(0, 0)]
 
@@ -29,9 +30,8 @@ class RetryBudget:
         return self._second
 
     def request(self, now: float) -> None:
-        second = int(now)
-        if second != self._second:
-            self._advance(second)
+        if now >= self.next_at:
+            self._advance(int(now))
         self.requests += 1
 
     def may_retry(self, now: float) -> bool:
@@ -44,7 +44,7 @@ class RetryBudget:
         return True
 
     def _advance(self, second: int) -> None:
-        passed, self._second = second - self._second, second
+        passed, self._second, self.next_at = second - self._second, second, second + 1.0
         if passed > 0:
             counts = (self.requests, self.retries)
             self._recent = [*[counts] * min(passed, SECONDS), *self._recent][:SECONDS]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from heapq import nlargest
 
 from bastion.balance.budget import RetryBudget
-from bastion.balance.policies import POLICIES, Chance, least_requests, rank
+from bastion.balance.policies import ALL, POLICIES, Chance, least_requests, rank
 from bastion.kube.annotations import EndpointPolicy
 from bastion.kube.endpoint import Endpoint
 
@@ -35,7 +35,9 @@ class Slot:
 
 
 class Group:
-    """`simple`: nothing but the policy decides, as long as no endpoint fails."""
+    """`simple`: nothing but the policy decides, as long as no endpoint fails.  `in_turn`: then it is the one
+    in turn, where nothing is under way there.
+    """
 
     __slots__ = (
         "_homes",
@@ -44,6 +46,7 @@ class Group:
         "budget",
         "ejections",
         "endpoints",
+        "in_turn",
         "key",
         "rules",
         "simple",
@@ -59,7 +62,7 @@ class Group:
         self.budget = RetryBudget()
         self.ejections = 0
         self.turn = -1
-        self.simple = True
+        self.simple = self.in_turn = True
         self._known: dict[Endpoint, Slot] = {}
         self._homes: dict[str, list[Slot]] = {}
         self._pick: Callable[[Sequence[Slot], int, Chance], Slot] = least_requests
@@ -79,6 +82,7 @@ class Group:
 
     def judge(self) -> None:
         """Whether anything but the policy decides."""
+        self.in_turn = len(self.slots) <= ALL and self.rules.balance != "random"
         self.simple = self.rules.affinity not in (CLIENT_IP, COOKIE) and not any(
             slot.ill or slot.since for slot in self.slots
         )

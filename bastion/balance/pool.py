@@ -87,7 +87,12 @@ class Balancer:
             group = self._synced(of, now)
         group.budget.request(now)
         if group.simple and not self.outliers.tracked:
-            slot = group.pick(group.slots, self._chance)
+            slots = group.slots
+            slot = slots[(group.turn + 1) % len(slots)]
+            if slot.active or not group.in_turn:
+                slot = group.pick(slots, self._chance)
+            else:
+                group.turn += 1
         elif len(group.slots) <= COMPARED:
             slot = self._compared(group, asker, now, client, resendable=resendable, wish=wish)
         else:

@@ -19,6 +19,7 @@ from bastion.server.supervisor import NUMBER, Supervisor, told_by_supervisor
 from bastion.settings.balancing import UDP, Balancing, BalancingOptions, check
 
 OPTIONS = BalancingOptions
+WORDS = ("controller",)  # for completion
 MANUAL = Manual(
     "bastion lb",
     "Balances TCP or UDP among servers, byte for byte: TLS passes untouched, client certificates too.",

@@ -44,7 +44,12 @@ class Orders:
                 tls_private_key_file=Path(self.key),
                 self_signed=self.self_signed,
             ),
-            browsers=replace(options.browsers, key=bytes.fromhex(self.session_key), used=folder / "used"),
+            browsers=replace(
+                options.browsers,
+                key=bytes.fromhex(self.session_key),
+                used=folder / "used",
+                ended=folder / "ended",
+            ),
             observing=replace(options.observing, folder=folder, number=os.environ.get(NUMBER, "0")),
         )
 

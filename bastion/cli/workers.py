@@ -46,7 +46,8 @@ async def supervise(config: Config, argv: Sequence[str], configuration: str) -> 
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bastion-")))
         serving_tls(config)
         trusts_of(config.authentication)
-        (folder / "used").mkdir(mode=0o700)
+        for name in ("used", "ended"):
+            (folder / name).mkdir(mode=0o700)
         write_private(folder / CONFIGURATION, configuration.encode())
         stack.callback((await Collecting(folder, [*map(str, range(workers))]).answering()).close)
         kubeconfig = await _embedded(config, folder, stack)

@@ -19,6 +19,7 @@ from bastion.runtime.errors import StartError
 from bastion.runtime.listening import listen
 from bastion.runtime.private import write_private
 from bastion.runtime.trust import server_context
+from bastion.server.negotiated import ALPN
 from bastion.server.run import Endings, Server
 from bastion.settings.config import Config, serve_config
 from bastion.wiring.bastion import open_bastion
@@ -114,6 +115,7 @@ async def _serve(folder: Path, sockets: list[socket.socket], network: str, log_f
     config = _config(folder, port, url, network, log_format)
     names = dict.fromkeys(("localhost", "127.0.0.1", "::1", *config.browsers.names()))
     tls = server_context(authority.issue([*names], common_name="localhost"))
+    tls.set_alpn_protocols(ALPN)
     log = os.open(folder / "access.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     async with open_bastion(config, log) as bastion:
         server = Server(bastion.state, Endings(), lambda: tls, _no_sockets(), bastion.app)

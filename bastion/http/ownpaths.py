@@ -20,6 +20,7 @@ UI = b"/ui/"
 _ASSETS = b"/ui/assets/"
 FILES = frozenset((b"/favicon.ico", b"/robots.txt"))
 PAGES = frozenset((b"/status", b"/status.json", b"/status.rss"))
+_ISSUERS = LOGIN + b"/"
 _HEALTH_CHECKS = tuple(path + b"/" for path in HEALTH)
 
 
@@ -33,10 +34,15 @@ def is_page(short: bytes) -> bool:
     return short in PAGES or short.startswith(UI)
 
 
+def is_sign_in(short: bytes) -> bool:
+    """Whether it is a page to sign in or out with; below `/login/` are those of each issuer."""
+    return short in SIGN_IN or short.startswith(_ISSUERS)
+
+
 def short_form(path: bytes) -> bytes | None:
     """`/readyz` of `/.bastion/readyz`; None where the path has no short form."""
     short = path[len(PREFIX) :] if path.startswith(PREFIX) else b""
-    if is_plain(short) or is_page(short) or short in SIGN_IN or short in (VERSION, PORTAL):
+    if is_plain(short) or is_page(short) or is_sign_in(short) or short in (VERSION, PORTAL):
         return short
     return None
 

@@ -245,7 +245,7 @@ CLOSED_BEFORE_ANSWER = _backend(
 ANSWER_NOT_UNDERSTOOD = _backend(
     "AnswerNotUnderstood",
     503,
-    "the backend's answer is not HTTP/1.1, or its head is too large",
+    "the backend's answer is not the HTTP that it was asked in, or its head is too large",
     "mend the backend as the message says",
 )
 ANSWER_TIMEOUT = _backend("AnswerTimeout", 504, "the backend did not answer in time", "look at the backend")

@@ -15,6 +15,7 @@ from bastion.message.mount import Mount, place
 # The bastion's own: the session, where to go after signing in, and the ids under which application hosts know
 # this browser; and on an application host the session there, and the id of this browser.
 SESSION = b"__Host-bastion_session"
+SIGNING_IN = b"__Host-bastion_signin"  # sign-ins at issuers that are under way
 RETURN = b"__Host-bastion_return"
 PAIRS = b"__Host-bastion_pairs"
 PATHS = b"__Host-bastion_paths"  # the targets whose pages this browser wants by their path
@@ -22,6 +23,11 @@ APPLICATION = b"__Host-bastion_app"
 HANDOFF = b"__Host-bastion_handoff"
 # The endpoint that a client stays with.  `__Host-` would need the path `/`, which all applications share.
 ENDPOINT = b"bastion_endpoint"
+
+# Browsers drop cookies of more than 4096 bytes, name and attributes included; proxies in front give up at
+# heads of 8 KiB.
+MAX_PIECE, MOST_PIECES = 3584, 2
+_COUNTS = tuple(b"%d" % count for count in range(2, MOST_PIECES + 1))
 
 _BLANK = b" \t"
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
@@ -91,6 +97,37 @@ def own_cookie(fields: Iterable[tuple[bytes, bytes, bytes]], name: bytes) -> byt
             pairs = (part.strip(_BLANK).partition(b"=") for part in line.split(b";"))
             found += [value for key, equals, value in pairs if equals and key == name]
     return found[0] if len(found) == 1 else b""
+
+
+def own_pieces(fields: Iterable[tuple[bytes, bytes, bytes]], name: bytes) -> bytes:
+    """A value of ours that may be in several cookies; empty where one is missing."""
+    read = list(fields)
+    first = own_cookie(read, name)
+    count, dot, piece = first.partition(b".")
+    if not dot:
+        return first
+    if count not in _COUNTS:
+        return b""
+    pieces = [piece, *(own_cookie(read, b"%b.%d" % (name, at)) for at in range(1, int(count)))]
+    return b"".join(pieces) if all(pieces) else b""
+
+
+def set_pieces(
+    fields: Iterable[tuple[bytes, bytes, bytes]], name: bytes, value: bytes, seconds: int
+) -> list[bytes]:
+    """Set-Cookie values that put `value` into as many cookies as it needs; those of `fields`, the request's,
+    that are not needed are deleted.  An empty value deletes all.
+    """
+    read = list(fields)
+    pieces = [value[at : at + MAX_PIECE] for at in range(0, len(value), MAX_PIECE)] or [b""]
+    if len(pieces) > 1:
+        pieces[0] = b"%d.%b" % (len(pieces), pieces[0])
+    set_now = [
+        set_own(b"%b.%d" % (name, at) if at else name, piece, seconds) for at, piece in enumerate(pieces)
+    ]
+    names = (b"%b.%d" % (name, at) for at in range(len(pieces), MOST_PIECES))
+    stale = [name for name in names if any(lower == b"cookie" and name in line for lower, _, line in read)]
+    return [*set_now, *(set_own(name, b"", 0) for name in stale)]
 
 
 def set_own(name: bytes, value: bytes, seconds: int) -> bytes:

@@ -24,7 +24,7 @@ IDLE_SECONDS = 60.0
 MARGIN = 1.0  # seconds before a backend ends a connection, by its own word, that it is no longer used
 MAX_IDLE_PER_ENDPOINT = 256
 MAX_IDLE = 4096  # in all
-HASTY, HASTY_FOR = 0.5, 60.0  # seconds idle before a backend ended it; for which that is believed
+HASTY, HASTY_FOR = 0.5, 10.0  # seconds idle before a backend ended it; for which that is believed
 MAX_HASTY = 1024  # endpoints
 
 
@@ -70,8 +70,6 @@ class ConnectionPool:
         and a new connection is where the endpoint ends those that are kept at any moment.
         """
         kept = self._idle.get(endpoint)
-        if sure and self._hasty and self._hasty.get(endpoint, 0.0) > self._loop.time():
-            return None
         while kept:
             connection = kept.pop()
             if connection.owner is not None and connection.owner != owner:
@@ -89,6 +87,9 @@ class ConnectionPool:
                 self._ended(connection, since)
                 connection.close()
                 continue
+            if sure and self._hasty and self._hasty.get(endpoint, 0.0) > self._loop.time():
+                connection.close()  # else the new one would be kept beside it, and so would the next
+                return None
             return connection
         return None
 

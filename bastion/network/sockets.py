@@ -30,8 +30,22 @@ def prepare(sock: socket.socket) -> None:
 def prepare_watched(sock: socket.socket) -> None:
     """`prepare`; and a peer that is gone without a word is noticed, also where nothing is sent for hours."""
     prepare(sock)
+    _watch(sock)
+
+
+def prepare_relayed(sock: socket.socket) -> None:
+    """Of a relay of plain TCP: the kernel takes as much as it would of the peer itself, and a peer that is
+    gone without a word is noticed.
+
+    Not by TCP_USER_TIMEOUT: it would end connections of readers that pause for longer, as `less` does.
+    """
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    _watch(sock, but="TCP_USER_TIMEOUT")
+
+
+def _watch(sock: socket.socket, but: str = "") -> None:
     for name, value in _WATCHED.items():
-        if hasattr(socket, name):
+        if hasattr(socket, name) and name != but:
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 

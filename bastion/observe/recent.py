@@ -21,6 +21,7 @@ MOST = 2000  # ids that are kept apart, the longest unused is dropped
 FAILURES = 20  # of one id
 # seconds
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+LEAST = BOUNDS[0]
 COUNT, ERRORS, FIRST = 0, 1, 2  # places in a minute; the buckets follow
 _NONE = (0,) * (FIRST + len(BOUNDS) + 1)
 
@@ -84,33 +85,29 @@ class _Users:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._half = 0
-        self._now: dict[str, list[int]] = {}
+        self.now: dict[str, list[int]] = {}
         self._before: dict[str, list[int]] = {}
 
-    def add(self, name: str, moved: int) -> None:
-        known = self._now.get(name)
-        if known is None:
-            self._turn()
-            if len(self._now) >= MOST:
-                return
-            known = self._now[name] = [0, 0]
-        known[0] += 1
-        known[1] += moved
+    def new(self, name: str) -> list[int]:
+        if len(self.now) >= MOST:
+            return [0, 0]
+        found = self.now[name] = [0, 0]
+        return found
 
     def busiest(self) -> list[tuple[str, int, int]]:
-        self._turn()
-        found = {name: tuple(counts) for name, counts in self._before.items()}
-        for name, (requests, moved) in self._now.items():
+        self.turn()
+        found = {name: (counts[0], counts[1]) for name, counts in self._before.items()}
+        for name, (requests, moved) in self.now.items():
             before = found.get(name, (0, 0))
             found[name] = (before[0] + requests, before[1] + moved)
-        rows = [(name, counts[0], counts[1]) for name, counts in found.items()]
+        rows = [(name, requests, moved) for name, (requests, moved) in found.items()]
         return sorted(rows, key=lambda row: -row[1])
 
-    def _turn(self) -> None:
+    def turn(self) -> None:
         half = int(self._clock()) // HALF
         if half != self._half:
-            self._before = self._now if half == self._half + 1 else {}
-            self._now, self._half = {}, half
+            self._before = self.now if half == self._half + 1 else {}
+            self.now, self._half = {}, half
 
 
 class Recent:
@@ -126,20 +123,27 @@ class Recent:
         info = record.info
         if not isinstance(info, Proxied) or not record.endpoint:
             return
-        user = record.user
-        if user is not None:
-            self._users.add(user.name, record.bytes_in + record.bytes_out)
         attributes = info.attributes
         key = (attributes.resource, attributes.namespace, attributes.name)
         hour = self._hours.get(key) or self._new(key)
         now = self._clock()
         minute = int(now) // 60
-        counts = hour.minutes[-1] if hour.newest == minute else hour.current(minute)
+        counts = hour.minutes[-1] if hour.newest == minute else self._next(hour, minute)
+        seconds = record.seconds
         counts[COUNT] += 1
-        counts[FIRST + bisect_left(BOUNDS, record.seconds)] += 1
+        # most fall into the first bucket, and a comparison is cheaper than a call
+        counts[FIRST + bisect_left(BOUNDS, seconds) if seconds > LEAST else FIRST] += 1
+        if record.user is not None:
+            user = self._users.now.get(record.user.name) or self._users.new(record.user.name)
+            user[0] += 1
+            user[1] += record.bytes_in + record.bytes_out
         if record.code >= 500 or record.code == 0:
             counts[ERRORS] += 1
             hour.failures.append(_failure(record, now))
+
+    def _next(self, hour: _Hour, minute: int) -> list[int]:
+        self._users.turn()
+        return hour.current(minute)
 
     def lasts(self, record: Record) -> None:
         """A stream is over when it ends."""

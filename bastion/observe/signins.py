@@ -25,6 +25,9 @@ class Outcome(enum.StrEnum):
     UNUSABLE = "unusable"
     CROSS_SITE = "cross-site"
     HAND_OFF_REFUSED = "hand-off-refused"
+    NOT_BEGUN_HERE = "not-begun-here"
+    PROVIDER_REFUSED = "provider-refused"
+    ENDED_BY_PROVIDER = "ended-by-provider"  # back-channel logout
 
 
 FAILURES: dict[str, str] = {
@@ -34,6 +37,8 @@ FAILURES: dict[str, str] = {
     Outcome.UNUSABLE: "there was no form with a token that can be used",
     Outcome.CROSS_SITE: "another site's page sent the form",
     Outcome.HAND_OFF_REFUSED: "the code is used up or too old, or began in another browser",
+    Outcome.NOT_BEGUN_HERE: "no such sign-in is under way in that browser",
+    Outcome.PROVIDER_REFUSED: "the provider said no, or what it sent is not believed",
 }
 
 LINES_PER_SECOND = 10  # so that failures cannot fill the log

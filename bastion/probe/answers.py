@@ -14,11 +14,12 @@ from bastion.probe.samples import Labels, exposition
 
 
 class Page(msgspec.Struct, frozen=True):
-    """`content_type` and body of a response."""
+    """`content_type` and body of a response; `location` where it leads elsewhere."""
 
     content_type: str
     body: bytes
     status: int = 200
+    location: str = ""
 
 
 def series(results: Sequence[Result], *, labelled: bool) -> str:

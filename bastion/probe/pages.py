@@ -6,14 +6,14 @@ import json
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-from bastion.http.fields import first_value
 from bastion.kube.errors import error_of, unreadable
 from bastion.kube.errorwords import API_SERVER_AWAY
 from bastion.kube.status import StatusError
+from bastion.message.person import is_person
 from bastion.probe.answers import Page
 from bastion.probe.badges import badge_json, badge_svg
 from bastion.probe.history import UNKNOWN, WINDOWS
-from bastion.probe.markup import changes_rss, status_html
+from bastion.probe.markup import changes_rss
 from bastion.probe.modulefile import DECLARED
 from bastion.probe.modulesource import ModuleSource
 from bastion.probe.parameters import parameters, text_of
@@ -87,10 +87,9 @@ class Visible:
 class Pages:
     """`reports` gives what is known by now, of this process or of the one that probes."""
 
-    def __init__(self, visible: Visible, reports: Reports, now: Callable[[], float]) -> None:
+    def __init__(self, visible: Visible, reports: Reports) -> None:
         self._visible = visible
         self._reports = reports
-        self._now = now
 
     async def targets(self, asked: Asked) -> Page:
         """Prometheus' http_sd: targets by id, to be relabelled onto `__param_target`."""
@@ -109,15 +108,12 @@ class Pages:
         return _json(groups)
 
     async def status(self, asked: Asked) -> Page:
+        """For programs; a person has the status page."""
+        if is_person(asked.exchange.method, asked.exchange.fields):
+            return Page("text/plain; charset=utf-8", b"", 303, location="../status")
         there = await self._visible.of(asked)
         report = await self._reports("", "")
-        document = {
-            "prober": report.prober,
-            "targets": [_row(one, report) for one in there],
-        }
-        if b"text/html" in first_value(asked.exchange.fields, b"accept"):
-            return Page("text/html; charset=utf-8", status_html(document, self._now()).encode())
-        return _json(document)
+        return _json({"prober": report.prober, "targets": [_row(one, report) for one in there]})
 
     async def history(self, asked: Asked) -> Page:
         found = parameters(asked.query, ("target", "module"))

@@ -227,6 +227,7 @@ def _send(exchange: Exchange, page: Page) -> None:
         (b"cache-control", b"Cache-Control", b"no-store"),
         (b"vary", b"Vary", b"Accept-Encoding, Accept, Authorization, Cookie"),
         *data_fields(exchange.fields),
+        *([(b"location", b"Location", page.location.encode())] if page.location else ()),
     ]
     if len(body) > _SMALL and b"gzip" in b",".join(values(exchange.fields, b"accept-encoding")):
         body = gzip.compress(body, 1)

@@ -63,6 +63,8 @@ class StreamAccess:
         about more often.
         """
         expires = expiry(credentials.token) if credentials.token is not None else None
+        if credentials.signed_in is not None:
+            expires = credentials.signed_in.until
         return expires + SLACK - self._clock() if expires is not None else math.inf
 
     async def _still_is(self, credentials: Credentials, user: User) -> bool:

@@ -13,13 +13,13 @@ from bastion.authn.requestheader import FrontProxyHeaders
 from bastion.authn.subprotocol import request_credentials
 from bastion.http.fields import values
 from bastion.kube.hostname import Application, host_name
-from bastion.message.cookies import APPLICATION, SESSION, own_cookie
+from bastion.message.cookies import APPLICATION, SESSION, own_pieces
 from bastion.message.ownorigin import RULES, CredentialKind, CrossSite
 from bastion.message.upgrade import UpgradeRequest
 from bastion.proxy.exchange import Request
 from bastion.proxy.origin import Origins
 from bastion.signin.crosssite import credential_counts, provenance
-from bastion.signin.session import Sessions
+from bastion.signin.session import Session, Sessions
 
 _NONE = Credentials(note="credentials that another site's page made the browser send")
 
@@ -74,7 +74,7 @@ class CredentialReader:
 
     def _session(self, request: Request, kind: bytes, upgrade: UpgradeRequest | None) -> Credentials | None:
         """None where there is no cookie of a session, or it does not count."""
-        value = own_cookie(request.fields, kind) if self._sessions is not None else b""
+        value = own_pieces(request.fields, kind) if self._sessions is not None else b""
         if self._sessions is None or not value:
             return None
         if not self._counts(request, RULES[CredentialKind.COOKIE].cross_site, upgrade):
@@ -82,10 +82,15 @@ class CredentialReader:
         session = self._sessions.open(kind, host_name(request.host), value, self._now())
         if session is None:
             return None
-        return Credentials(session.token, explicit=kind == APPLICATION, session=True)
+        return session_credentials(session, explicit=kind == APPLICATION)
 
     def _counts(self, request: Request, rule: CrossSite, upgrade: UpgradeRequest | None) -> bool:
         seen = self._origins.seen(request.client, request.scheme, request.host, request.fields)
         return credential_counts(
             rule, provenance(request.method, request.fields, *seen, upgrade=upgrade is not None)
         )
+
+
+def session_credentials(session: Session, *, explicit: bool = False) -> Credentials:
+    """`explicit`: Authorization is the application's own."""
+    return Credentials(session.token or None, explicit=explicit, session=True, signed_in=session.signed_in)

@@ -93,7 +93,7 @@ class Direct(UnderWay, kw_only=True):
     def release(self) -> None:
         shared, asker, exchange = self.shared, self.plan.asker, self.exchange
         if self.slot is not None:
-            shared.balancer.leave(self.slot)
+            self.slot.active -= 1
         shared.waiting.leave(self.route.key, asker)
         self.streams.over(self)
         shared.places.leave(asker)

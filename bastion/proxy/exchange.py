@@ -88,14 +88,16 @@ class Direct(Protocol):
 
 
 class Exchange(Request, Protocol):
-    """`passed` are the lines that no rule reads, as a backend gets them.  `key` names what decides; empty
-    where that is never remembered.  `http2`: it came over HTTP/2, and reads as one of HTTP/1.1.
+    """`passed` are the lines that no rule reads, as a backend gets them.  `added` to the response's fields: a
+    cookie that replaces the one that came.  `key` names what decides; empty where that is never remembered.
+     `http2`: it came over HTTP/2, and reads as one of HTTP/1.1.
     """
 
     key: bytes
     passed: Sequence[bytes]
     direct: Direct | None
     trail: Trail | None  # of the audit log, which is told of the response
+    added: tuple[Field, ...]
     keep_alive: bool
     lasting: bool  # set once it has been under way for long: a server that stops gives it the time of streams
     audit_id: str

@@ -27,10 +27,11 @@ from bastion.kube.errorwords import API_SERVER_AWAY, IDENTITY_NOT_PASSED_ON
 from bastion.kube.hostname import host_name
 from bastion.kube.user import User
 from bastion.message.apicall import front_proxy_lines, impersonation_lines
-from bastion.message.cookies import SESSION, own_cookie
+from bastion.message.cookies import SESSION, own_pieces
 from bastion.message.ownorigin import RULES
 from bastion.network.addresses import client_of
 from bastion.observe.record import Record
+from bastion.proxy.credentials import session_credentials
 from bastion.proxy.exchange import Request
 from bastion.proxy.guard import Failures, asker_of, too_many_failures
 from bastion.proxy.origin import Origins
@@ -70,9 +71,9 @@ class Authority(msgspec.Struct, frozen=True, gc=False):
 
 
 class Knowledge(msgspec.Struct, frozen=True):
-    """Who is known here: by a connection (its certificate), by a token.
+    """Who is known here: by a connection (its certificate), by a token, by having signed in.
 
-    The latter is None where the token is not one that the bastion itself answers for, and raises
+    The second is None where the token is not one that the bastion itself answers for, and raises
     CredentialsRefused where it is, and bad.  `remembered`: whose a token is, where an API server said so
     lately.
     """
@@ -81,6 +82,7 @@ class Knowledge(msgspec.Struct, frozen=True):
     tokens: Authenticator | None
     remembered: Callable[[str], User | None]
     front_proxy: FrontProxyHeaders | None
+    sessions: Authenticator | None = None
 
 
 class OnBehalf:
@@ -184,11 +186,11 @@ class OnBehalf:
             found = structs.replace(found, certificate=(), asserted=None)
         if found.token is not None or found.certificate or values(request.fields, b"authorization"):
             return found
-        value = own_cookie(request.fields, SESSION) if self._sessions is not None else b""
+        value = own_pieces(request.fields, SESSION) if self._sessions is not None else b""
         if self._sessions is None or not value or not session_may_call(self._came(request), request.fields):
             return found
         session = self._sessions.open(SESSION, host_name(request.host), value, self._now())
-        return found if session is None else Credentials(session.token, session=True)
+        return found if session is None else session_credentials(session)
 
     def _came(self, request: Request) -> Provenance:
         """Raises StatusError 400."""
@@ -208,6 +210,8 @@ class OnBehalf:
                 user = None
             if user is not None and (token is None or self._settings.identity != NONE):
                 return user
+        if credentials.signed_in is not None:
+            return await known.sessions.authenticate(credentials, address) if known.sessions else None
         if token is None:
             return None
         digest = self._digest(token)
@@ -228,9 +232,10 @@ class OnBehalf:
         if token is None:
             if user is not None:
                 record.user = user
+                how = "sign in at an issuer" if credentials.session else "show a certificate"
                 raise unauthorized(
                     IDENTITY_NOT_PASSED_ON,
-                    f"the API servers are not told of users who show a certificate; use a token ({_BY})",
+                    f"the API servers are not told of users who {how}; use a token ({_BY})",
                 )
             return Authority(credentials, (ADDRESS, client_of(client)))
         user, digest = user or self._known.remembered(token), self._digest(token)

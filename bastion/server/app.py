@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bastion.http.authority import is_authority
 from bastion.http.fields import first_value
@@ -15,11 +15,11 @@ from bastion.http.ownpaths import (
     METRICS,
     PORTAL,
     PREFIX,
-    SIGN_IN,
     is_asset,
     is_page,
     is_plain,
     is_reserved,
+    is_sign_in,
     short_form,
 )
 from bastion.kube.errors import overloaded, unreadable
@@ -33,6 +33,9 @@ from bastion.proxy.selfreviews import PATHS as SELF_REVIEWS
 from bastion.proxy.selfreviews import SelfReviews
 from bastion.proxy.signin import is_navigation
 from bastion.server.asgi import Application, AsgiExchange, Receive, Scope, Send, run_asgi
+
+if TYPE_CHECKING:
+    from bastion.proxy.renewal import Renewals  # it brings the libraries of issuers
 
 MAX_URI = 8192  # bytes of an own path with its query
 MAX_PARAMETERS = 64
@@ -57,6 +60,7 @@ class App:
         handlers: Mapping[bytes, Callable[[Exchange], Awaitable[None]]] | None = None,
         others: Observer | None = None,
         sign_in: bool = False,
+        renewals: Renewals | None = None,
     ) -> None:
         """`crowded`: only the bastion's own paths are answered, so that its health stays visible.
 
@@ -66,6 +70,8 @@ class App:
         metrics requests, which are audited and leave no other record.  `sign_in`: people can sign in.
         `admits`: the record of a client that may read /metrics, None where it may not: then it responds
         itself.  None where every client may.
+
+        `renewals` of sessions that began at an issuer; None where none do.
 
         `short_paths`: `/readyz` is the bastion's own, as `/.bastion/readyz` is.  `self_reviews`: what kubectl
         asks first; None where calls of the API are passed on.  `handlers` of further own paths, by the short
@@ -81,6 +87,7 @@ class App:
         self._admits = admits
         self._short_paths = short_paths
         self._self_reviews = self_reviews
+        self._renewals = renewals
         self._handlers = {
             path: handler for short, handler in (handlers or {}).items() for path in (short, PREFIX + short)
         }
@@ -88,6 +95,8 @@ class App:
     async def serve(self, exchange: Exchange) -> None:
         path, _, query = exchange.target.partition(b"?")
         own = self._own(path, exchange)
+        if self._renewals is not None and not (own is not None and (is_plain(own) or is_sign_in(own))):
+            await self._renewals.look(exchange)
         if own is not None:
             await self._answer(exchange, own, path, query)
         elif self._crowded():
@@ -190,7 +199,7 @@ class App:
             path in self._handlers
             or is_plain(path)
             or (self._pages is not None and is_page(path))
-            or (self._sign_in and path in SIGN_IN)
+            or (self._sign_in and is_sign_in(path))
         ):
             return path
         return None

@@ -111,6 +111,7 @@ class AsgiResponse:
 
     def __init__(self, send: Send, audit_id: str) -> None:
         self.status = 0
+        self.added: tuple[Field, ...] = ()
         self.trail: Trail | None = None
         self.bytes_out = 0
         self.aborted = False
@@ -124,7 +125,7 @@ class AsgiResponse:
         self.status = status
         if self.trail is not None:
             self.trail.started(status)
-        headers = [(lower or name.lower(), value) for lower, name, value in fields]
+        headers = [(lower or name.lower(), value) for lower, name, value in (*fields, *self.added)]
         headers.append((b"audit-id", self.audit_id.encode()))
         if length is not None and status != 204:
             headers.append((b"content-length", b"%d" % length))

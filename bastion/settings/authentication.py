@@ -164,6 +164,9 @@ def fields_of_front_proxies(given: RequestHeader) -> tuple[list[bytes], list[byt
 # --- issuers
 
 _OF_AN_ISSUER = (
+    "display_name",
+    "client_secret_file",
+    "scopes",
     "issuer_url",
     "client_id",
     "username_prefix",

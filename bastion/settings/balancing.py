@@ -154,8 +154,8 @@ class Balancing:
         "max-connections-per-client",
         COUNT,
         0,
-        "at once in each worker, an IPv6 client is a /64; 0 for no limit but an even share when half are"
-        " taken",
+        "at once in each worker, an IPv6 client is a /64; 0 for no limit but an even share when"
+        " nearly all are taken",
     )
     proxy_protocol_from: tuple[Network, ...] = option(
         "proxy-protocol-cidr",

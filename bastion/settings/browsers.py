@@ -40,7 +40,8 @@ def public_url(text: str) -> str:
 class Browsers:
     """`key_file`: what cookies are sealed with; `key` instead where a supervisor gave it; else one is made.
 
-    `used`: a folder in which workers tell each other which codes were used; None for a single process.
+    `used`: a folder in which workers tell each other which codes were used; None for a single process; and
+    `ended` which sessions were ended.
     """
 
     sign_in: bool = option(
@@ -73,6 +74,15 @@ class Browsers:
         True,
         "sandbox pages that no token in a header asked for: all applications share this origin",
     )
+    sign_in_config: Path | None = option(
+        "sign-in-config",
+        PATH,
+        None,
+        "a SignInConfiguration with the OpenID Connect issuers where people sign in",
+    )
+    sign_in_token: bool = option(
+        "sign-in-token", BOOLEAN, True, "people may also sign in by pasting a token into a form"
+    )
     explain_paths: bool = option(
         "explain-paths",
         BOOLEAN,
@@ -81,6 +91,7 @@ class Browsers:
     )
     key: bytes = b""
     used: Path | None = None
+    ended: Path | None = None
 
     def names(self) -> tuple[str, ...]:
         """Those that a certificate made at start has beside the address."""

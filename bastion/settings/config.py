@@ -19,9 +19,10 @@ from bastion.settings.passthrough import PassThrough
 from bastion.settings.probing import Probing
 from bastion.settings.sections import Lifetimes, Limits, Serving, Source, StreamLimits, Timeouts
 from bastion.settings.shown import Setting, settings_of
+from bastion.settings.signin import SignInProvider, providers_of
 from bastion.settings.targets import BackendTLS, Kubelet, Targets
 
-DERIVED = ("authentication", "shown")
+DERIVED = ("authentication", "shown", "sign_in")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class Config:
     observing: Observing
     audit: Audit
     shown: tuple[Setting, ...]
+    sign_in: tuple[SignInProvider, ...] = ()
 
 
 def serve_config(
@@ -65,13 +67,14 @@ def config_of(
     """
     options, mistakes = adjust(loaded.options), loaded.collect()
     proofs = authentication_of(options, mistakes)
+    sign_in = providers_of(options, proofs.issuers, mistakes)
     contradict(options, mistakes)
     if mistakes.lines:
         raise ConfigError(mistakes.lines)
     workers = options.serving.workers
     sections = {item.name: getattr(options, item.name) for item in fields(Config) if item.name not in DERIVED}
     return replace(
-        Config(authentication=proofs, shown=settings_of(loaded), **sections),
+        Config(authentication=proofs, sign_in=sign_in, shown=settings_of(loaded), **sections),
         kube_api=_shared_calls(options.kube_api, workers),
         limits=_shared(options.limits, workers),
         audit=_shared_posts(options.audit, workers),

@@ -106,6 +106,18 @@ class Oidc:
     signing_algs: tuple[str, ...] = option(
         "oidc-signing-algs", ALGORITHMS, ("RS256",), "the algorithms its tokens may be signed with"
     )
+    display_name: str = option(
+        "oidc-display-name", named("NAME"), "", "people sign in at the issuer: its name on the button"
+    )
+    client_secret_file: Path | None = option(
+        "oidc-client-secret-file",
+        PATH,
+        None,
+        "the client's secret for signing in; without it a public client",
+    )
+    scopes: tuple[str, ...] = option(
+        "oidc-scopes", NAMES, (), "scopes to sign in with; without it openid, profile and email"
+    )
     clock_skew: float = option(
         "oidc-clock-skew", DURATION, 30.0, "how far the clocks of issuers may differ, at most 5m"
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 from bastion.kube.documents import documents
 from bastion.settings.issuer import Issuer, wrong_prefix, wrong_url
-from bastion.settings.words import did_you_mean
+from bastion.settings.yamlreader import Reader
 
 API_VERSIONS = ("apiserver.config.k8s.io/v1", "apiserver.config.k8s.io/v1beta1")
 
@@ -23,7 +23,7 @@ def read_configuration(text: str) -> tuple[tuple[Issuer, ...], list[str]]:
         raise ValueError(f"not YAML: {error}") from error
     for path in read[0].repeated if read else ():
         raise ValueError(f"{path}: is there twice")  # which of the two is meant?
-    reader = _Reader()
+    reader = Reader()
     if len(read) > 1:
         reader.mistakes.append("the file: must be one document")
     document = read[0].value if read else None
@@ -41,53 +41,7 @@ def read_configuration(text: str) -> tuple[tuple[Issuer, ...], list[str]]:
     return issuers, reader.mistakes
 
 
-class _Reader:
-    """Takes a document apart; what is not as it should be is a line in `mistakes`."""
-
-    def __init__(self) -> None:
-        self.mistakes: list[str] = []
-
-    def object(self, value: Any, path: str, known: tuple[str, ...]) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            self.mistakes.append(f"{path or 'the document'}: must be an object")
-            return {}
-        self.mistakes += [
-            f"{_join(path, name)}: unknown field, or not supported here{did_you_mean(str(name), known)}"
-            for name in value
-            if name not in known
-        ]
-        return value
-
-    def list(self, parent: dict[str, Any], name: str, path: str) -> list[Any]:
-        value = parent.get(name)
-        if not isinstance(value, list) or not value:
-            self.mistakes.append(f"{_join(path, name)}: must be a list that is not empty")
-            return []
-        return value
-
-    def text(
-        self, parent: dict[str, Any], name: str, path: str, *, required: bool = True, empty: bool = False
-    ) -> str:
-        value = parent.get(name)
-        if value is None and not required:
-            return ""
-        if not isinstance(value, str) or not (value or empty):
-            self.mistakes.append(
-                f"{_join(path, name)}: must be a string{'' if empty else ' that is not empty'}"
-            )
-            return ""
-        return value
-
-    def wrong(self, path: str, why: str) -> None:
-        if why:
-            self.mistakes.append(f"{path}: {why}")
-
-
-def _join(path: str, name: object) -> str:
-    return f"{path}.{name}" if path else str(name)
-
-
-def _issuer(reader: _Reader, value: Any, path: str) -> Issuer:
+def _issuer(reader: Reader, value: Any, path: str) -> Issuer:
     entry = reader.object(value, path, ("issuer", "claimMappings", "claimValidationRules"))
     at = f"{path}.issuer"
     issuer = reader.object(
@@ -126,7 +80,7 @@ def _issuer(reader: _Reader, value: Any, path: str) -> Issuer:
     )
 
 
-def _mapping(reader: _Reader, value: Any, path: str, kind: str) -> tuple[str, str]:
+def _mapping(reader: Reader, value: Any, path: str, kind: str) -> tuple[str, str]:
     """(claim, prefix)"""
     mapping = reader.object(value, path, ("claim", "prefix"))
     mandatory = kind == "username"  # else a name could be anybody's
@@ -136,6 +90,6 @@ def _mapping(reader: _Reader, value: Any, path: str, kind: str) -> tuple[str, st
     return claim, prefix
 
 
-def _rule(reader: _Reader, value: Any, path: str) -> tuple[str, str]:
+def _rule(reader: Reader, value: Any, path: str) -> tuple[str, str]:
     rule = reader.object(value, path, ("claim", "requiredValue"))
     return reader.text(rule, "claim", path), reader.text(rule, "requiredValue", path, empty=True)

@@ -25,7 +25,7 @@ from typing import Protocol
 import msgspec
 
 from bastion.signin.sealed import Sealer
-from bastion.signin.session import SIGN_IN_SECONDS, Session, is_local
+from bastion.signin.session import SIGN_IN_SECONDS, Session, is_local, pack, unpack
 
 CODE_SECONDS = 60
 MAX_PATH = 1536  # bytes of a path to come back to: it travels in a cookie of the main host, too
@@ -61,7 +61,7 @@ class HandoffEntry(msgspec.Struct, frozen=True, array_like=True):
     id: bytes
     until: int
     request: HandoffRequest
-    session: Session
+    session: bytes  # packed
 
 
 _encode = msgspec.msgpack.encode
@@ -103,7 +103,7 @@ class Handoff:
         return self._sealer.seal(
             "code",
             host,
-            _encode(HandoffCode(self._sealer.random_bytes(16), until, request, _visitor(session))),
+            _encode(HandoffCode(self._sealer.random_bytes(16), until, request, session.visitor())),
             until,
         )
 
@@ -111,7 +111,7 @@ class Handoff:
         """None where it is not a proof, has expired, or is another session's."""
         data = self._sealer.open("proof", host, proof, now)
         granted = None if data is None else _code(data)
-        return None if granted is None or granted.visitor != _visitor(session) else granted.request
+        return None if granted is None or granted.visitor != session.visitor() else granted.request
 
     def make_entry(self, host: str, request: HandoffRequest, session: Session, now: float) -> bytes:
         """The entry."""
@@ -119,7 +119,9 @@ class Handoff:
         return self._sealer.seal(
             "entry",
             host,
-            _encode(HandoffEntry(self._sealer.random_bytes(16), until, request, session)),
+            _encode(
+                HandoffEntry(self._sealer.random_bytes(16), until, request, pack(session.for_application()))
+            ),
             until,
         )
 
@@ -166,12 +168,9 @@ class Handoff:
             return Redemption(opened.request.path, bound=False)
         if not self._used.first(opened.id, opened.until, now):
             return None
-        return Redemption(opened.request.path, bound=True, session=opened.session)
+        session = unpack(opened.session)
+        return None if session is None else Redemption(opened.request.path, bound=True, session=session)
 
 
 def _digest(nonce: bytes) -> bytes:
     return hashlib.sha256(nonce).digest()
-
-
-def _visitor(session: Session) -> bytes:
-    return hashlib.sha256(_encode(session)).digest()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+import re
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
 from bastion.kube.hostname import Application, HostNames
+
+_NAMED = re.compile(r"(?:/\.bastion)?/ui/(?:namespaces/([^/]+)/(services|pods)/([^/]+)|(nodes)/([^/]+))")
 
 
 class Addresses(msgspec.Struct, frozen=True):
@@ -28,6 +31,15 @@ class Addresses(msgspec.Struct, frozen=True):
 def proxy_path(resource: str, namespace: str, id: str) -> str:
     where = f"namespaces/{namespace}/" if namespace else ""
     return f"/api/v1/{where}{resource}/{id}/proxy/"
+
+
+def named(path: str) -> tuple[str, str, str] | None:
+    """Resource, namespace and name that the path of such a page names; None where it names none."""
+    match = _NAMED.fullmatch(path)
+    if match is None:
+        return None
+    namespace, resource, name = match[1] or "", match[2] or match[4], match[3] or match[5]
+    return resource, unquote(namespace), unquote(name)
 
 
 def page_path(resource: str, namespace: str, name: str) -> str:

@@ -28,6 +28,7 @@ from bastion.kube.status import CONTENT_TYPE, StatusError, quoted
 from bastion.web.assets import add_assets
 from bastion.web.guarded import guarding
 from bastion.web.handoff import add_handoff
+from bastion.web.issuers import add_issuers
 from bastion.web.login import add_sign_in
 from bastion.web.ownpaths import with_own_paths
 from bastion.web.proxied import ERROR_ANSWER, with_proxied_paths
@@ -120,6 +121,7 @@ def create_app(
     _add_version(app)
     add_sign_in(app, desk)
     add_handoff(app, desk)
+    add_issuers(app, desk)
     add_assets(app)
     add_site(app, site)
     for status in (error_of(NOT_A_PROXY_PATH, ROUTE_NOT_FOUND, details={}), method_not_allowed()):

@@ -12,12 +12,14 @@ from bastion.kube.status import StatusError
 from bastion.kube.target import parse_target
 from bastion.message.person import ErrorFacts
 from bastion.proxy.pathmode import PathFacts
+from bastion.web.addresses import named as named_page
 
 MAY_PASS = frozenset((429, 503))
 SOON = 10  # seconds after which a page tries again by itself
 
 # Of a word; of others the table's own meaning.  `{name}` is the target's.
 HEADLINES = {
+    "NotFound": "There is no such page",
     "NoCredentials": "bastion does not know who you are",
     "MissingRule": "You may not open this",
     "UpgradeNeedsCreate": "You may not open a stream here",
@@ -97,6 +99,8 @@ def told(facts: ErrorFacts, time: str) -> Told:
             ("Time", time),
             ("Request", f"{facts.method} {facts.path}"),
             ("Reason", facts.word),
+            ("Hop", facts.hop),
+            ("Message", facts.message),
             *((f"Pods, {reason}", count) for reason, count in facts.pods),
             ("Request id", facts.request),
         ],
@@ -164,7 +168,8 @@ def _target(facts: ErrorFacts) -> tuple[str, str]:
     try:
         found = parse_proxied(facts.method, facts.path.encode())
         if found is None:
-            return "", ""
+            page = named_page(facts.path)
+            return (page[2], page[0][:-1].capitalize()) if page is not None else ("", "")
         named = found.attributes
         return parse_target(named.resource, named.namespace, named.name).name, named.resource[
             :-1
@@ -213,6 +218,8 @@ def _steps(facts: ErrorFacts) -> list[Step]:
         found.append(Step("Then try again: a rule counts within ten seconds."))
     elif facts.remedy:
         found.append(Step(_sentence(facts.remedy)))
+    if not found and facts.code in (403, 404):
+        found.append(Step("See what there is that you may open."))
     if facts.code in MAY_PASS and facts.method == "GET":
         found.append(Step("Or wait: this page tries again by itself."))
     if facts.code == 504 and facts.method != "GET":

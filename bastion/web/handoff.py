@@ -22,8 +22,18 @@ from bastion.signin.handoff import Redemption
 from bastion.signin.pairs import PAIR_SECONDS, BrowserMatch, paired, with_pair
 from bastion.signin.session import SIGN_IN_SECONDS, Session
 from bastion.web.login import refusal, sign_out
-from bastion.web.pages import problem, sign_out_form, signed_out_here
-from bastion.web.visit import Description, Desk, Visit, add_form, add_page, add_step, see_other, with_cookie
+from bastion.web.pages import application_host, problem, sign_out_form, signed_out_here
+from bastion.web.visit import (
+    Description,
+    Desk,
+    Visit,
+    add_form,
+    add_page,
+    add_step,
+    see_other,
+    with_cookie,
+    with_session,
+)
 
 _CLEAR = (
     "clear the cookies and site data of the application's host and of this one in this browser, and open the"
@@ -71,10 +81,12 @@ async def lead_on(visit: Visit, desk: Desk, request: Request) -> Response:
         session = visit.session(SESSION)
         user = await visit.user(session)
     except StatusError as error:
-        return refusal(error)
+        return refusal(desk, error)
     if session is None or user is None:
         path = desk.sessions.seal_path(visit.host, visit.target, desk.now())
-        return with_cookie(see_other("login"), RETURN, path or b"", SIGN_IN_SECONDS if path else 0)
+        return with_cookie(
+            see_other(f"{desk.root}/login"), RETURN, path or b"", SIGN_IN_SECONDS if path else 0
+        )
     return _next_step(visit, desk, to, session, request.query_params)
 
 
@@ -113,7 +125,7 @@ async def take_code(visit: Visit, desk: Desk, request: Request) -> Response:
         return see_other(f"{desk.public_url}/.bastion/handoff?{query}")
     visit.record.outcome = Outcome.HANDED_OFF
     value, seconds = desk.sessions.seal(APPLICATION, visit.host, redeemed.session, desk.now())
-    response = with_cookie(see_other(path), APPLICATION, value, seconds)
+    response = with_session(see_other(path), visit, APPLICATION, value, seconds)
     return with_cookie(response, HANDOFF, visit.cookie(HANDOFF), PAIR_SECONDS)
 
 
@@ -149,10 +161,22 @@ async def log_out(visit: Visit, desk: Desk, request: Request) -> Response:
     return sign_out(visit, "/.bastion/logout?done", APPLICATION)
 
 
+async def show_host(visit: Visit, desk: Desk, request: Request) -> Response:
+    """On an application's host: who is signed in there, and the way back."""
+    if not visit.at_application:
+        raise HTTPException(404)
+    try:
+        user = await visit.user(visit.session(APPLICATION))
+    except StatusError as error:
+        return refusal(desk, error)
+    return application_host(user.name if user is not None else "", f"{desk.public_url}/")
+
+
 def add_handoff(app: FastAPI, desk: Desk | None) -> None:
     path, where = "/.bastion/logout", "On an application's host:"
     add_step(app, desk, "/.bastion/handoff", lead_on)
     add_step(app, desk, "/.bastion/session", take_code)
+    add_step(app, desk, "/.bastion/", show_host)
     show = Description("showApplicationLogout", f"{where} the button to sign out with")
     add_page(app, desk, path, show_logout, show)
     add_form(app, desk, path, log_out, Description("applicationLogout", f"{where} sign out"))

@@ -9,15 +9,24 @@ from __future__ import annotations
 import logging
 from urllib.parse import parse_qsl
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, HTTPException, Request, Response
 
 from bastion.authn.bearer import bearer_token
 from bastion.kube.status import StatusError
 from bastion.message.cookies import RETURN, SESSION
 from bastion.observe.signins import Outcome
-from bastion.signin.session import TokenTooLong
-from bastion.web.pages import problem, sign_in_form, sign_out_form, signed_in, signed_out
-from bastion.web.visit import Description, Desk, Visit, add_form, add_page, see_other, with_cookie
+from bastion.signin.session import SessionTooLarge
+from bastion.web.pages import problem, sign_in_form, sign_out_form, signed_in, signed_out, signing_out
+from bastion.web.visit import (
+    Description,
+    Desk,
+    Visit,
+    add_form,
+    add_page,
+    see_other,
+    with_cookie,
+    with_session,
+)
 
 MAX_FORM = 16384  # bytes
 SHOWN = 120  # characters of a path
@@ -48,14 +57,14 @@ async def show_login(visit: Visit, desk: Desk, request: Request) -> Response:
     try:
         user = await visit.user(session)
     except StatusError as error:
-        return refusal(error)
+        return refusal(desk, error)
     if user is not None:
         return signed_in(user.name, user.groups)
     path = desk.sessions.open_path(visit.host, visit.cookie(RETURN), desk.now())
     return sign_in_form(
+        desk.ways,
         place=visit.authority.decode("ascii", "replace"),
         back=_shown(path.decode()) if path is not None else "",
-        providers=desk.providers,
     )
 
 
@@ -70,44 +79,64 @@ def _shown(path: str) -> str:
 
 
 async def log_in(visit: Visit, desk: Desk, request: Request) -> Response:
+    if not desk.token_form:
+        raise HTTPException(405)
     if not visit.may_use_cookie():
         return cross_site(visit)
     try:
-        token = await submitted_token(request)
+        token = await submitted_token(request, desk)
         user = await visit.owner(token)
     except FormError as error:
         visit.record.outcome = Outcome.UNUSABLE
         return error.answer
     except StatusError as error:
         visit.record.outcome = OUTCOME_OF.get(error.code, Outcome.UNAVAILABLE)
-        return refusal(error)
+        return refusal(desk, error)
     now = desk.now()
     session = desk.sessions.begin(token, now)
     if user is None or session.until <= now:
         visit.record.outcome = Outcome.NOT_ACCEPTED
-        return not_accepted()
+        return not_accepted(desk)
     visit.record.user = user
     try:
         value, seconds = desk.sessions.seal(SESSION, visit.host, session, now)
-    except TokenTooLong:
+    except SessionTooLarge:
         visit.record.outcome = Outcome.UNUSABLE
-        return sign_in_form(400, TOO_LONG)
+        return sign_in_form(desk.ways, 400, TOO_LONG)
     visit.record.outcome = Outcome.SIGNED_IN
     _log.info("%s signed in from %s", user.name, visit.client)
     path = desk.sessions.open_path(visit.host, visit.cookie(RETURN), now)
-    response = with_cookie(see_other(PORTAL if path is None else path.decode()), SESSION, value, seconds)
-    return with_cookie(response, RETURN)
+    return signed_in_to(visit, see_other(PORTAL if path is None else path.decode()), value, seconds)
+
+
+def signed_in_to(visit: Visit, response: Response, value: bytes, seconds: int) -> Response:
+    """The response to a sign-in, with the session."""
+    return with_cookie(with_session(response, visit, SESSION, value, seconds), RETURN)
 
 
 async def show_logout(visit: Visit, desk: Desk, request: Request) -> Response:
-    return signed_out() if visit.target.endswith(b"?done") else sign_out_form("logout")
+    done = visit.target.partition(b"?done")
+    return signed_out(still=done[2] == b"=here") if done[1] else sign_out_form("logout")
 
 
 async def log_out(visit: Visit, desk: Desk, request: Request) -> Response:
-    return sign_out(visit, "logout?done", SESSION)
+    session = visit.session(SESSION)
+    if not visit.may_use_cookie() or session is None or session.signed_in is None or desk.issuers is None:
+        return sign_out(visit, "logout?done", SESSION)
+    session = desk.issuers.standings.end(session)
+    assert session.signed_in is not None
+    visit.record.user = session.signed_in.user
+    provider = desk.issuers.providers.get(session.signed_in.provider)
+    back = f"{desk.public_url}{visit.root}/login"
+    there = await provider.leave(session, back) if provider is not None else ""
+    if provider is None or not there:
+        return sign_out(visit, "logout?done=here", SESSION)
+    visit.record.outcome = Outcome.SIGNED_OUT
+    # no redirect: a policy for forms, such as the portal's, covers those after the form as well
+    return with_session(signing_out(provider.settings.title, there), visit, SESSION)
 
 
-async def submitted_token(request: Request) -> str:
+async def submitted_token(request: Request, desk: Desk) -> str:
     """Raises FormError, or StatusError 401 where the text cannot be a token."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
         raise FormError(problem("That was no form", f"A form is sent as {FORM}.", 415, "login", "Sign in"))
@@ -126,7 +155,7 @@ async def submitted_token(request: Request) -> str:
         given = []
     token = bearer_token(b"Bearer " + _pasted(given[0])) if len(given) == 1 else None
     if token is None:
-        raise FormError(sign_in_form(400, "There was no token."))
+        raise FormError(sign_in_form(desk.ways, 400, "There was no token."))
     return token
 
 
@@ -141,8 +170,8 @@ def _pasted(text: str) -> bytes:
 # --- what may go wrong
 
 
-def not_accepted() -> Response:
-    response = sign_in_form(401, NOT_ACCEPTED)
+def not_accepted(desk: Desk) -> Response:
+    response = sign_in_form(desk.ways, 401, NOT_ACCEPTED)
     response.headers["WWW-Authenticate"] = 'Bearer realm="kubernetes"'  # RFC 9110, 15.5.2
     return response
 
@@ -152,7 +181,7 @@ def sign_out(visit: Visit, location: str, cookie: bytes) -> Response:
     if not visit.may_use_cookie():
         return cross_site(visit)
     visit.record.outcome = Outcome.SIGNED_OUT
-    return with_cookie(see_other(location), cookie)
+    return with_session(see_other(location), visit, cookie)
 
 
 def cross_site(visit: Visit) -> Response:
@@ -166,12 +195,14 @@ def cross_site(visit: Visit) -> Response:
     )
 
 
-def refusal(error: StatusError) -> Response:
+def refusal(desk: Desk, error: StatusError) -> Response:
     """The form again, with the reason; never with what was typed."""
     if error.code == 401:
-        return not_accepted()
+        return not_accepted(desk)
     kind = "deg" if error.code == 429 else "down"
-    response = sign_in_form(error.code, f"{error.message[:1].upper()}{error.message[1:]}.", kind=kind)
+    response = sign_in_form(
+        desk.ways, error.code, f"{error.message[:1].upper()}{error.message[1:]}.", kind=kind
+    )
     for name, value in error.headers:
         response.raw_headers.append((name.lower(), value))
     return response

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Response
@@ -12,13 +13,21 @@ from bastion.web.rendering import page
 Provider = tuple[str, str]  # its name, and where its button leads
 
 
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """To sign in: at these, and with a token."""
+
+    providers: Sequence[Provider] = ()
+    token: bool = True
+
+
 def sign_in_form(
+    ways: Ways,
     code: int = 200,
     alert: str = "",
     *,
     place: str = "",
     back: str = "",
-    providers: Sequence[Provider] = (),
     kind: str = "down",
 ) -> Response:
     """`place`: what is signed in to; `back`: where it leads; `kind`: how serious `alert` is."""
@@ -30,8 +39,8 @@ def sign_in_form(
         alert=alert,
         alert_kind=kind,
         back=back,
-        providers=providers,
-        token=True,
+        providers=ways.providers,
+        token=ways.token,
     )
 
 
@@ -50,12 +59,35 @@ def sign_out_form(path: str) -> Response:
     return _card("Sign out", text="of this host, in this browser.", sign_out=path)
 
 
-def signed_out() -> Response:
+def groups_left_out(title: str, told: int, path: str) -> Response:
+    """`told`: of how many groups the provider `title` told; `path` is where to go on."""
+    return _card(
+        "You are signed in",
+        alert=(
+            f"Your account has more groups than {title} tells: it told of {told}. What the others would open"
+            " is not open to you here; ask those who run it to send only the groups of this application."
+        ),
+        alert_kind="deg",
+        link=path,
+        label="Go on",
+    )
+
+
+def signing_out(title: str, there: str) -> Response:
+    """`there` is where the provider `title` signs out."""
+    return _card(
+        "You are signed out", text=f"here, and next at {title}.", link=there, label="Go on", onward=there
+    )
+
+
+def signed_out(*, still: bool = False) -> Response:
+    """`still`: where the person signed in, they still are."""
+    there = " Where you signed in you still are, and may come back without a password: sign out there, too."
     return _card(
         "You are signed out",
         text=(
             "in this browser. Applications that you have open notice within the hour; to end access"
-            " everywhere at once, revoke the token."
+            f" everywhere at once, revoke the token.{there if still else ''}"
         ),
         link="login",
         label="Sign in again",
@@ -89,7 +121,7 @@ def problem(title: str, text: str, code: int, link: str = "", label: str = "") -
 
 
 def _card(title: str, code: int = 200, **values: Any) -> Response:
-    absent = dict.fromkeys(("text", "alert", "alert_kind", "back", "sign_out", "link", "label"), "")
+    absent = dict.fromkeys(("text", "alert", "alert_kind", "back", "sign_out", "link", "label", "onward"), "")
     return page(
         None,
         "sign-in.html",

@@ -7,7 +7,8 @@ import msgspec
 from bastion.authz.authorizer import Authorizer, Decision
 from bastion.kube.annotation import DOMAIN
 from bastion.kube.attributes import Attributes
-from bastion.kube.status import StatusError, forbidden, not_found
+from bastion.kube.errors import forbidden, not_found
+from bastion.kube.status import StatusError
 from bastion.web.openable.listing import PATIENCE, Openable
 from bastion.web.openable.plan import Ask, Rights, ids_of
 from bastion.web.portal.inventory import Inventory, may_any

@@ -10,7 +10,7 @@ from fastapi import Request
 from bastion.http.fields import first_value
 from bastion.kube.hostname import host_name
 from bastion.kube.user import User
-from bastion.message.cookies import SESSION, own_cookie
+from bastion.message.cookies import SESSION, own_pieces
 from bastion.observe.record import Record
 from bastion.proxy.admission import Admitted
 from bastion.proxy.exchange import Exchange
@@ -69,7 +69,7 @@ class Readers:
         return f"{scheme.decode()}://{host.decode('ascii', 'replace')}"
 
     def _until(self, exchange: Exchange) -> int:
-        value = own_cookie(exchange.fields, SESSION)
+        value = own_pieces(exchange.fields, SESSION)
         session = (
             self._sessions.open(SESSION, host_name(exchange.host), value, self._now())
             if self._sessions is not None

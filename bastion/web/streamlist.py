@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from bastion.kube.attributes import Attributes
-from bastion.kube.status import forbidden, not_found
+from bastion.kube.errors import forbidden
+from bastion.kube.status import not_found
 from bastion.kube.target import parse_target
 from bastion.proxy.streams import Streams, UnderWay
 from bastion.web.permitted import Permitted

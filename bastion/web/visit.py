@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI, HTTPException, Request, Response
@@ -15,16 +15,36 @@ from bastion.http.fields import Field
 from bastion.kube.hostname import HostNames, host_name
 from bastion.kube.status import StatusError
 from bastion.kube.user import User
-from bastion.message.cookies import own_cookie, set_own
+from bastion.message.cookies import own_cookie, own_pieces, set_own, set_pieces
 from bastion.observe.record import Record
+from bastion.proxy.credentials import session_credentials
+from bastion.proxy.standing import Standings
 from bastion.signin.crosssite import may_use_cookie, provenance
-from bastion.signin.handoff import Handoff
+from bastion.signin.handoff import Handoff, UsedIds
+from bastion.signin.pending import SignInsUnderWay
 from bastion.signin.session import Session, Sessions
+from bastion.web.pages import Ways
+
+if TYPE_CHECKING:
+    from bastion.proxy.identityprovider import IdentityProvider
 
 STRICT_TRANSPORT = "max-age=31536000"  # without subdomains: they may belong to others
 
 Seen = Callable[[str, bytes, bytes, list[Field]], tuple[bytes, bytes]]
 Client = Callable[[str, list[Field]], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Issuers:
+    """Where people sign in, by their names; `used` holds the sign-ins that came back, `standings` what
+    is known of sessions; an issuer's clock may differ by `skew`.
+    """
+
+    providers: Mapping[str, IdentityProvider]
+    under_way: SignInsUnderWay
+    used: UsedIds
+    standings: Standings
+    skew: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +54,8 @@ class Desk:
     `identify` returns the user of credentials (it raises CredentialsRefused, or StatusError 429 for an
     address that failed too often); `client` returns the address of the client, and `seen` scheme and host as
     the browser has them; `public_url` and `hosts` are set where there are application hosts; with
-    `strict_transport` browsers are told to use TLS only.  `providers` can sign people in: their names, and
-    where that begins.
+    `strict_transport` browsers are told to use TLS only.  `token_form`: people may paste a token;
+    `root` is in front of the paths of our pages.  `issuers` can sign people in; None where none can.
     """
 
     sessions: Sessions
@@ -47,7 +67,20 @@ class Desk:
     public_url: str = ""
     hosts: HostNames | None = None
     strict_transport: bool = False
-    providers: tuple[tuple[str, str], ...] = ()
+    token_form: bool = True
+    root: str = ""
+    issuers: Issuers | None = None
+
+    @property
+    def providers(self) -> tuple[tuple[str, str], ...]:
+        """Of each its name, and where signing in there begins, relative to `/login`."""
+        if self.issuers is None:
+            return ()
+        return tuple((one.settings.title, f"login/{name}") for name, one in self.issuers.providers.items())
+
+    @property
+    def ways(self) -> Ways:
+        return Ways(self.providers, token=self.token_form)
 
     def application_url(self, host: str) -> str:
         """On the port where the main host is."""
@@ -69,6 +102,8 @@ class Visit:
         authority = next((value for name, value in request.headers.raw if name == b"host"), b"")
         self.authority = authority
         self.host = host_name(authority)
+        self.root = str(request.scope.get("root_path", ""))
+        self.portal = f"{self.root}/".encode()
         self.at_application = desk.hosts is not None and desk.hosts.covers(authority)
         query: bytes = request.scope["query_string"]
         raw: bytes = request.scope["raw_path"]
@@ -82,11 +117,20 @@ class Visit:
             return False
         return may_use_cookie(provenance(self.method, self.fields, *seen))
 
+    def is_navigation(self) -> bool:
+        """Whether a person opens a page with it, as far as the browser says."""
+        said = {
+            name: value for name, _, value in self.fields if name in (b"sec-fetch-mode", b"sec-fetch-dest")
+        }
+        return said.get(b"sec-fetch-mode", b"navigate") == b"navigate" and (
+            said.get(b"sec-fetch-dest", b"document") == b"document"
+        )
+
     def cookie(self, name: bytes) -> bytes:
         return own_cookie(self.fields, name)
 
     def session(self, kind: bytes) -> Session | None:
-        value = self.cookie(kind)
+        value = own_pieces(self.fields, kind)
         return (
             self._desk.sessions.open(kind, self.host, value, self._desk.now())
             if value and self.may_use_cookie()
@@ -94,14 +138,18 @@ class Visit:
         )
 
     async def user(self, session: Session | None) -> User | None:
-        """The user of a session, None where its token is no longer accepted.  Raises StatusError."""
-        self.record.user = await self.owner(session.token) if session is not None else None
-        return self.record.user
+        """The user of a session, None where it is no longer accepted.  Raises StatusError."""
+        known = await self._identify(session_credentials(session)) if session is not None else None
+        self.record.user = known
+        return known
 
     async def owner(self, token: str) -> User | None:
         """The user of a token, None where it is not accepted.  Raises StatusError."""
+        return await self._identify(Credentials(token))
+
+    async def _identify(self, credentials: Credentials) -> User | None:
         try:
-            return await self._desk.identify(Credentials(token), self.client)
+            return await self._desk.identify(credentials, self.client)
         except CredentialsRefused as refused:
             self.record.cause = refused.cause
             return None
@@ -109,6 +157,15 @@ class Visit:
 
 def with_cookie(response: Response, name: bytes, value: bytes = b"", seconds: int = 0) -> Response:
     response.raw_headers.append((b"set-cookie", set_own(name, value, seconds)))
+    return response
+
+
+def with_session(
+    response: Response, visit: Visit, kind: bytes, value: bytes = b"", seconds: int = 0
+) -> Response:
+    """In as many cookies as it needs; those of an earlier one are removed."""
+    for line in set_pieces(visit.fields, kind, value, seconds):
+        response.raw_headers.append((b"set-cookie", line))
     return response
 
 
@@ -134,11 +191,14 @@ FORM_ANSWERS: Answers = {
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """Of a page or a form, in OpenAPI; `takes`: the body's content types and schemas."""
+    """Of a page or a form, in OpenAPI; `takes`: the body's content types and schemas.  `parameters` are those
+    of its path.
+    """
 
     operation: str
     summary: str
     takes: dict[str, Any] | None = None
+    parameters: tuple[dict[str, Any], ...] = ()
 
 
 def add_page(app: FastAPI, desk: Desk | None, path: str, answer: Answer, described: Description) -> None:
@@ -149,6 +209,11 @@ def add_page(app: FastAPI, desk: Desk | None, path: str, answer: Answer, describ
 
 def add_form(app: FastAPI, desk: Desk | None, path: str, answer: Answer, described: Description) -> None:
     _add(app, desk, path, answer, _Operation("POST", described))
+
+
+def add_get(app: FastAPI, desk: Desk | None, path: str, answer: Answer, described: Description) -> None:
+    """For GET alone: to ask for it does something."""
+    _add(app, desk, path, answer, _Operation("GET", described))
 
 
 def add_step(app: FastAPI, desk: Desk | None, path: str, answer: Answer) -> None:
@@ -175,6 +240,9 @@ def _add(app: FastAPI, desk: Desk | None, path: str, answer: Answer, operation: 
         return response
 
     form, takes = operation.method == "POST", operation.described.takes
+    more: dict[str, Any] = {"requestBody": {"required": True, "content": takes}} if takes else {}
+    if operation.described.parameters:
+        more["parameters"] = list(operation.described.parameters)
     app.add_api_route(
         path,
         endpoint,
@@ -186,6 +254,6 @@ def _add(app: FastAPI, desk: Desk | None, path: str, answer: Answer, operation: 
         response_model=None,
         status_code=303 if form else 200,
         responses=FORM_ANSWERS if form else PAGE_ANSWERS,
-        openapi_extra={"requestBody": {"required": True, "content": takes}} if takes else None,
+        openapi_extra=more or None,
         tags=["sign-in"],
     )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from bastion.authn.authenticators import Authenticators, open_authenticators
+from bastion.authn.session import SessionAuthenticator
 from bastion.authz.cached import CachedAuthorizer
 from bastion.authz.impersonation import ImpersonationAuthorizer
 from bastion.authz.sar import AccessReviewAuthorizer
 from bastion.cluster.reviews import Reviews
 from bastion.proxy.guard import Guard
 from bastion.proxy.origin import Origins
+from bastion.proxy.standing import Standings
 from bastion.runtime.validity import Generation
 from bastion.settings.config import Config
 
@@ -28,7 +31,12 @@ class Access:
 
 
 async def open_access(
-    config: Config, reviews: Reviews, origins: Origins, stack: AsyncExitStack, generation: Generation
+    config: Config,
+    reviews: Reviews,
+    origins: Origins,
+    stack: AsyncExitStack,
+    generation: Generation,
+    standings: Standings,
 ) -> Access:
     """Raises StartError, or OSError where a file cannot be read."""
     authenticators = await open_authenticators(
@@ -40,6 +48,7 @@ async def open_access(
         anonymous=config.authentication.anonymous,
         ttl=config.cache.authentication_ttl,
         generation=generation,
+        sessions=SessionAuthenticator(standings.of, time.time) if config.sign_in else None,
     )
     fresh = AccessReviewAuthorizer(reviews)
     authorizer = CachedAuthorizer(fresh, config.cache)

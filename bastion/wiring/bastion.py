@@ -33,7 +33,7 @@ from bastion.wiring.observing import Observing, open_observing
 from bastion.wiring.passthrough import Ground, open_pass_through
 from bastion.wiring.probing import open_probing
 from bastion.wiring.serving import OwnPages, Serving, open_files, serving
-from bastion.wiring.signin import signing_in
+from bastion.wiring.signin import signing_in, standings_of
 from bastion.wiring.site import Around, site_of
 
 
@@ -80,13 +80,14 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             config, access_log, cluster.access, cluster.catalog, stack, generation
         )
         origins = Origins(config.serving.trusted_proxies)
-        access = await open_access(config, cluster.reviews, origins, stack, generation)
+        standings = standings_of(config)
+        access = await open_access(config, cluster.reviews, origins, stack, generation, standings)
         browsers = signing_in(
-            config.browsers,
-            access.guard,
+            config,
+            access,
+            standings,
             origins,
             strict_transport=not config.serving.self_signed,
-            short_paths=not config.pass_through.enabled,
         )
         long = long_exchanges(config.streams, cluster, access, observing.observer, deadlines)
         credentials = credentials_of(access, browsers, origins)

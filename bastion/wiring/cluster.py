@@ -91,7 +91,7 @@ async def open_cluster(config: Config, stack: AsyncExitStack) -> Cluster:
     throttle = Throttle(config.kube_api.qps, config.kube_api.burst)
     client = await stack.enter_async_context(ApiClient(access, servers, throttle, observe=calls.observe))
     catalog, outages = Catalog(), Outages(lambda: servers.current.url)
-    catalog.listeners.annotated.append(Mistakes().look)
+    catalog.listeners.annotated.append(Mistakes(insecure=config.backend_tls.allow_insecure).look)
     watched = not config.kube_api.namespaces or NAMESPACE in config.kube_api.namespaces
     about_servers = catalog if watched else Catalog()
     policy = await _dial_policy(config, urls, client, (catalog, about_servers), stack)

@@ -22,7 +22,7 @@ from bastion.l4.connecting import ConnectProber
 from bastion.l4.metrics import families
 from bastion.l4.servers import Group, Named, Prober
 from bastion.network.responder import NOT_FOUND, Page, Responder
-from bastion.network.sockets import prepare_watched
+from bastion.network.sockets import prepare_relayed
 from bastion.network.tcp.joining import Joiner, Limits
 from bastion.network.tcp.listener import Listener
 from bastion.network.tcp.places import Places
@@ -42,6 +42,8 @@ from bastion.wiring.exposition import open_exposition
 from bastion.wiring.l4servers import Checks, open_checks, open_members
 from bastion.wiring.l4virtual import open_virtual
 
+BUSY = 0.9  # of all places: a single client, as behind NAT, may have so many
+MOST_DESCRIPTORS = 1 << 20
 KEPT_FREE = 128  # descriptors for all but relayed connections, each of which takes two
 
 _log = logging.getLogger("bastion.lb")
@@ -114,7 +116,7 @@ async def open_balancer(
         if not group.serves:
             _log.warning("no server of %s is ready: connections are reset", group.name or "any name")
     joiner = Joiner(
-        poller, deadlines, prepare_watched, Limits(options.idle_timeout, options.connection_duration)
+        poller, deadlines, prepare_relayed, Limits(options.idle_timeout, options.connection_duration)
     )
     told: Callable[[Ended], None] = lambda ended: None  # noqa: E731
     if options.access_log:
@@ -124,7 +126,7 @@ async def open_balancer(
     return Balancer(
         ways,
         joiner,
-        Places(options.max_connections or _by_descriptors(), options.max_per_client),
+        Places(options.max_connections or _by_descriptors(), options.max_per_client, BUSY),
         options.connect_timeout,
         send=options.send_proxy_protocol,
         trusted=options.proxy_protocol_from,
@@ -177,21 +179,11 @@ async def _listening(
             await listener.listen(sock)
             found.append(listener)
         else:
-            _inherited(sock)
+            prepare_relayed(sock)  # what it accepts inherits it
             found.append(Listener(balancer.joiner.poller, sock, balancer.accepted))
     for one in found:
         stack.callback(one.close)
     return found
-
-
-def _inherited(sock: socket.socket) -> None:
-    """Options that the connections have, too: a client that is gone is noticed.
-
-    Not a limit for what is unacknowledged: it would end connections of readers that pause, as `less` does.
-    """
-    prepare_watched(sock)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 0)
 
 
 def _udp(options: Balancing, balancer: Balancer) -> UdpListener:
@@ -258,7 +250,12 @@ async def _drained(balancer: Balancer, seconds: float) -> None:
 
 
 def _by_descriptors() -> int:
-    return max(64, (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - KEPT_FREE) // 2)
+    """As many as this user may have, where less was set for programs that do not ask."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(MOST_DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return max(64, (most - KEPT_FREE) // 2)
 
 
 def _names(options: Balancing, sockets: list[socket.socket]) -> list[str]:

@@ -164,7 +164,11 @@ def _on_behalf(settings: Settings, ground: Ground, failures: Failures) -> OnBeha
     return OnBehalf(
         settings=settings,
         knowledge=Knowledge(
-            authenticators.connections, authenticators.tokens, remembered, authenticators.headers
+            authenticators.connections,
+            authenticators.tokens,
+            remembered,
+            authenticators.headers,
+            authenticators.sessions,
         ),
         # the right to impersonate, as every version of kube-apiserver understands it
         impersonator=ImpersonationAuthorizer(ground.access.authorizer, (LEGACY,)),
@@ -179,7 +183,8 @@ def _on_behalf(settings: Settings, ground: Ground, failures: Failures) -> OnBeha
 def _streams(config: Config, ground: Ground) -> Streams:
     """What the API server alone admitted it alone may end; what was admitted here is asked about again."""
     authenticators = ground.access.authenticators
-    known = [one for one in (authenticators.connections, authenticators.tokens) if one is not None]
+    here = (authenticators.connections, authenticators.tokens, authenticators.sessions)
+    known = [one for one in here if one is not None]
     recheck = Recheck(config.streams.recheck_interval, config.streams.recheck_grace)
     again: Authenticator = FirstOf(known)
     access = StreamAccess(recheck, again, ground.access.fresh_authorizer)

@@ -75,7 +75,7 @@ async def open_probing(config: Config, cluster: Cluster, parts: Parts, stack: As
     visible = Visible(
         doors, modules, sweeper.wanted, public=settings.public_status, ready=lambda: cluster.ready
     )
-    pages = Pages(visible, scheduled.hub.report, time.time)
+    pages = Pages(visible, scheduled.hub.report)
     handlers: dict[bytes, Handler] = {
         b"/probe": ProbePage(doors, runner, access.guard),
         b"/probe/targets": pages.targets,

@@ -83,6 +83,7 @@ def serving(
         self_reviews=_self_reviews(parts) if parts.passing is None else None,
         handlers={**dict.fromkeys(own.probing.paths, own.probing.serve), PATH: _why(parts).serve},
         sign_in=desk is not None,
+        renewals=parts.browsers.renewals,
         others=observing.own_observer,
     )
     state = ServerState(

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from bastion.authn import oidc
+from bastion.authn import provider as oidc
 from bastion.authn.authenticator import Authenticator, Credentials
 from bastion.authn.oidc import OidcAuthenticator
 from bastion.kube.user import User

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bastion.authn import oidc
+from bastion.authn import provider as oidc
+from bastion.authn.issuerhttp import MAX_DOCUMENT
 from bastion.authn.jwt import MAX_KID
-from bastion.authn.oidc import KEEP, MAX_DOCUMENT, REFRESH, RETRY
+from bastion.authn.provider import KEEP, REFRESH, RETRY
 from bastion.kube.user import User
 from bastion.runtime.certificates import Authority
 from bastion.settings.issuer import Issuer

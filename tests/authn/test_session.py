@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import itertools
 import json
+import random
 from typing import Any
 
 import pytest
@@ -12,16 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bastion.identity.compact import expiry
-from bastion.message.cookies import APPLICATION, RETURN, SESSION
+from bastion.message.cookies import APPLICATION, RETURN, SESSION, own_pieces, set_pieces
 from bastion.signin.sealed import KEY_BYTES, Sealer, key_of
 from bastion.signin.session import (
     APPLICATION_SECONDS,
     MAX_SEALED,
     SESSION_SECONDS,
     SIGN_IN_SECONDS,
-    Session,
     Sessions,
-    TokenTooLong,
+    SessionTooLarge,
     is_local,
 )
 from tests.present import present
@@ -199,24 +199,60 @@ def test_an_expiry_far_away_does_not_make_it_longer() -> None:
 
 def test_a_token_too_long_for_a_cookie_is_said_to_be() -> None:
     made = sessions()
-    with pytest.raises(TokenTooLong):
-        made.seal(SESSION, HOST, made.begin("t" * 2700, NOW), NOW)
+    with pytest.raises(SessionTooLarge):
+        made.seal(SESSION, HOST, made.begin(incompressible(7200), NOW), NOW)
 
 
-def test_the_longest_cookie_is_one_that_browsers_keep() -> None:
+def test_the_longest_session_is_one_that_browsers_keep() -> None:
     made = sessions()
-    longest = max(n for n in range(2500, 2700) if _fits(made, n))
-    value, _ = made.seal(SESSION, HOST, Session("t" * longest, 2**31), NOW)
-    assert len(SESSION) + 1 + len(value) <= 4000
-    assert longest > 2600
+    longest = max(n for n in range(4000, 7200, 20) if _fits(made, n))
+    value, _ = made.seal(SESSION, HOST, made.begin(incompressible(longest), NOW), NOW)
+    lines = set_pieces([], SESSION, value, 60)
+    assert len(lines) == 2
+    assert all(len(line) <= 4096 for line in lines)
+    assert sum(len(line.partition(b";")[0]) + 2 for line in lines) <= 8192 - 1024
+    assert longest > 5000
+
+
+def test_the_pieces_of_a_session_are_one_or_nothing() -> None:
+    value = b"v" * 5000
+    pairs = [line.partition(b";")[0] for line in set_pieces([], SESSION, value, 60)]
+
+    def read(*some: bytes) -> bytes:
+        return own_pieces([(b"cookie", b"Cookie", b"; ".join(some))], SESSION)
+
+    assert read(*pairs) == read(*reversed(pairs)) == value
+    for few in ([pairs[0]], [pairs[1]], [pairs[0], pairs[1], pairs[1]]):
+        assert read(*few) == b""
+    assert read(SESSION + b"=9.x") == read(SESSION + b"=1.x") == read(SESSION + b"=.x") == b""
+
+
+def test_a_smaller_session_leaves_no_piece_of_a_larger_one() -> None:
+    pairs = b"; ".join(line.partition(b";")[0] for line in set_pieces([], SESSION, b"v" * 5000, 60))
+    came = [(b"cookie", b"Cookie", pairs)]
+    assert [line.partition(b";")[0] for line in set_pieces(came, SESSION, b"small", 60)] == [
+        SESSION + b"=small",
+        SESSION + b".1=",
+    ]
+    assert all(b"Max-Age=0" in line for line in set_pieces(came, SESSION, b"", 0))
+
+
+def test_what_another_version_sealed_is_no_session() -> None:
+    made = sealer()
+    old = made.seal(SESSION.decode(), HOST, b"\x92\xa1t\xce\x7f\xff\xff\xff", 2**31)
+    assert Sessions(made).open(SESSION, HOST, old, NOW) is None
 
 
 def _fits(made: Sessions, length: int) -> bool:
     try:
-        made.seal(SESSION, HOST, made.begin("t" * length, NOW), NOW)
-    except TokenTooLong:
+        made.seal(SESSION, HOST, made.begin(incompressible(length), NOW), NOW)
+    except SessionTooLarge:
         return False
     return True
+
+
+def incompressible(length: int) -> str:
+    return "".join(chr(33 + byte % 94) for byte in random.Random(1).randbytes(length))
 
 
 # --- keys

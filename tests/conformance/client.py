@@ -38,14 +38,14 @@ class Client:
     """Speaks TLS to one bastion, whoever it says it is."""
 
     def __init__(self, port: int) -> None:
-        self._port = port
+        self.port = port
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._tls.check_hostname, self._tls.verify_mode = False, ssl.CERT_NONE
         self._tls.set_alpn_protocols(["http/1.1"])
 
     async def ask(self, case: Case) -> Answer:
         answer = Answer()
-        reader, writer = await asyncio.open_connection("127.0.0.1", self._port, ssl=self._tls, limit=LIMIT)
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=self._tls, limit=LIMIT)
         try:
             async with asyncio.timeout(PATIENCE):
                 await _converse(case, reader, writer, answer)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from tests.conformance.backends import Backends
 from tests.conformance.cases import Case, load
 from tests.conformance.client import Client
 from tests.conformance.compare import differences
+from tests.conformance.http2 import Http2Client, translated
 from tests.conformance.processes import serving
 from tests.loopback import own_network
 
@@ -54,10 +56,10 @@ class Stage:
         self._runner = runner
         self._backends = backends
 
-    def play(self, case: Case, client: Client) -> list[str]:
+    def play(self, case: Case, client: Client | Http2Client) -> list[str]:
         return self._runner.run(self._play(case, client))
 
-    async def _play(self, case: Case, client: Client) -> list[str]:
+    async def _play(self, case: Case, client: Client | Http2Client) -> list[str]:
         self._backends.begin(case.backend)
         answer = await client.ask(case)
         return differences(case, answer, await self._backends.end())
@@ -127,6 +129,19 @@ def test_over_manifests(case: Case, stage: Stage, over_manifests: Client) -> Non
 @EVERY_CASE
 def test_over_an_api_server(case: Case, stage: Stage, over_an_api_server: Client) -> None:
     verdict(case, stage.play(case, over_an_api_server))
+
+
+# A few groups; all of them where the kits are run whole.
+OVER_HTTP2 = [
+    case
+    for case in CASES
+    if translated(case) and (case.group in ("access", "request_headers") or os.environ.get("KITS_HTTP2"))
+]
+
+
+@pytest.mark.parametrize("case", OVER_HTTP2, ids=[case.name for case in OVER_HTTP2])
+def test_over_http2(case: Case, stage: Stage, over_manifests: Client) -> None:
+    verdict(case, stage.play(case, Http2Client(over_manifests.port)))
 
 
 def test_the_api_server_is_asked_once_for_what_can_be_remembered(

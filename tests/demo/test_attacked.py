@@ -193,7 +193,7 @@ def test_an_applications_worker_gets_nobody_signed_in_elsewhere(
             verify=False,
             trust_env=False,
         )
-        assert proved.headers["location"] == "login"  # beside /.bastion/handoff
+        assert proved.headers["location"] == "/login"
 
 
 def _elsewhere(front: Front, path: str, headers: dict[str, str]) -> httpx.Response:

@@ -35,3 +35,19 @@ def test_a_browser_talks_to_the_chat(page: Page, demo: Front) -> None:
         lambda: {101, 401, 403} <= {line["code"] for line in demo.lines() if "/chat/" in line["path"]}
     )
     assert demo.token("alice") not in demo.log()
+
+
+def test_where_it_has_an_http2_connection_it_talks_over_that(page: Page, demo: Front) -> None:
+    """RFC 8441: Chromium opens a WebSocket on the connection that it has for the host."""
+    page.goto(demo.by_path("chat").replace("wss", "https", 1))
+    assert page.evaluate("performance.getEntriesByType('navigation')[0].nextHopProtocol") == "h2"
+    url = demo.by_path("chat").replace("https", "wss", 1)
+    said = page.evaluate(TALK, [url, demo.token("alice")])
+    assert (said["protocol"], said["code"], said["clean"]) == ("chat", 4001, True)
+    demo.program.until(
+        lambda: any(
+            line["code"] == 101 and line.get("protocol") == "HTTP/2"
+            for line in demo.lines()
+            if "/chat/" in line["path"]
+        )
+    )

@@ -26,6 +26,22 @@ def named(name: Any) -> Any:
     return {document["kind"]: document for document in documents(DEPLOY / "components" / name)}
 
 
+def test_the_certificate_has_all_names_that_the_flags_need() -> None:
+    """One of the wildcard's depth: `*` stands for one label."""
+    kustomization = yaml.safe_load((DEPLOY / "components" / "host-names" / "kustomization.yaml").read_text())
+    flags = dict(
+        step["value"].removeprefix("--").split("=", 1)
+        for patch in kustomization["patches"]
+        for step in yaml.safe_load(patch["patch"])
+    )
+    spec = named("host-names")["Certificate"]["spec"]
+    suffix = flags["proxy-host-suffix"]
+    main = flags["public-url"].removeprefix("https://")
+    assert set(spec["dnsNames"]) == {main, f"*.svc.{suffix}", f"*.pod.{suffix}"}
+    volumes = one("Deployment", "bastion")["spec"]["template"]["spec"]["volumes"]
+    assert spec["secretName"] in {volume.get("secret", {}).get("secretName") for volume in volumes}
+
+
 VOLUMES = ("/spec/template/spec/volumes/-", "/spec/template/spec/containers/0/volumeMounts/-")
 
 components = pytest.mark.parametrize("component", COMPONENTS, ids=lambda path: path.name)
@@ -48,7 +64,7 @@ def test_its_objects_are_labelled_and_in_their_place(component: Any) -> None:
     """An overlay's namespace is not for what a component brings along."""
     for document in documents(component):
         assert document["metadata"]["labels"].items() >= LABELS.items()
-        placed = "bastion" if document["kind"] == "ConfigMap" else None
+        placed = "bastion" if document["kind"] in ("ConfigMap", "Certificate") else None
         assert document["metadata"].get("namespace") == placed
 
 

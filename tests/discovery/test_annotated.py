@@ -37,7 +37,19 @@ def test_mistakes_are_told_once(caplog: pytest.LogCaptureFixture) -> None:
         " round-robin, random",
         "Service ns/web: the annotation bastion.dev/balnce is ignored: there is no such annotation",
     ]
+    caplog.clear()
     with caplog.at_level(logging.WARNING):
         for number in range(2 * MOST_OF_A_NAMESPACE):
             put(catalog, "services", service("web", annotations={"bastion.dev/balance": f"x{number}"}))
-    assert len(caplog.messages) == MOST_OF_A_NAMESPACE, "a tenant does not fill the log"
+    assert len(caplog.messages) == MOST_OF_A_NAMESPACE - 2, "a tenant does not fill the log"
+
+
+@pytest.mark.parametrize("insecure", [False, True])
+def test_what_is_not_allowed_is_told_as_well(insecure: bool, caplog: pytest.LogCaptureFixture) -> None:
+    catalog = catalog_of()
+    catalog.listeners.annotated.append(Mistakes(insecure=insecure).look)
+    with caplog.at_level(logging.WARNING):
+        put(catalog, "services", service("web", annotations={"bastion.dev/tls-verify": "false"}))
+    assert [text.partition(" is ignored: ")[2] for text in caplog.messages] == (
+        [] if insecure else ["it needs --allow-insecure-backends"]
+    )

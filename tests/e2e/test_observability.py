@@ -66,7 +66,14 @@ def test_a_line_says_who_did_what_and_how_it_went(bastion: Bastion, pod: Place) 
 LINES: dict[str, tuple[bytes, dict[str, Any], list[str]]] = {
     "no credentials": (
         request("PATH", token=""),
-        {"code": 401, "resource": "pods", "error": "Unauthorized: Unauthorized", "cause": "no credentials"},
+        {
+            "code": 401,
+            "resource": "pods",
+            "word": "NoCredentials",
+            "hop": "client",
+            "error": "Unauthorized: Unauthorized: the request carries no credentials",
+            "cause": "no credentials",
+        },
         STAGES[:1],
     ),
     "no bearer token": (

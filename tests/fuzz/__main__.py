@@ -27,6 +27,7 @@ TARGETS = {
     "answer": (600_000, 600),
     "page": (100_000, 400),
     "ordinary": (2_000_000, 600),
+    "frames": (700_000, 900),  # some eight frames each
 }
 LONGEST = 10  # seconds that one input may take
 

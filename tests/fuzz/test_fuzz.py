@@ -18,6 +18,7 @@ DRAWN = {
     "answer": 50_000,
     "page": 10_000,
     "ordinary": 60_000,
+    "frames": 4_000,
 }
 
 FOUND = [

@@ -266,7 +266,7 @@ def test_neither_the_bastion_nor_the_api_server_is_a_target(changing: tuple[Kube
     }.items():
         answer = asyncio.run(ask(bastion, request(path)))
         assert_status(answer, 400, "BadRequest")
-        assert "not an address that may be dialled" in answer.json()["message"], case
+        assert "not one that this bastion may dial" in answer.json()["message"], case
 
     async def twin() -> None:
         async with backend("127.0.0.1") as behind:  # the address may be dialled; those two sockets may not

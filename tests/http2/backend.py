@@ -103,8 +103,8 @@ class Http2Backend:
         await connection.run(reader)
 
     @contextlib.asynccontextmanager
-    async def serving(self) -> AsyncIterator[Http2Backend]:
-        server = await asyncio.start_server(self._accept, LOOPBACK, 0, ssl=self.tls)
+    async def serving(self, address: str = LOOPBACK, port: int = 0) -> AsyncIterator[Http2Backend]:
+        server = await asyncio.start_server(self._accept, address, port, ssl=self.tls)
         self.port = server.sockets[0].getsockname()[1]
         try:
             yield self

@@ -90,6 +90,7 @@ class Answer:
     body: bytes = b""
     end: str = ""
     reset: str = ""
+    raw: list[list[tuple[bytes, bytes]]] = field(default_factory=list)  # the heads, as they came
 
     @property
     def status(self) -> int:
@@ -147,6 +148,8 @@ class Reader:
             if flags & END_HEADERS:
                 fields = self.decoder.decode(self._block, raw=True)
                 self._block = b""
-                self.answer(stream).heads.append({n.decode(): v.decode("latin-1") for n, v in fields})
+                answer = self.answer(stream)
+                answer.raw.append([(bytes(name), bytes(value)) for name, value in fields])
+                answer.heads.append({n.decode("latin-1"): v.decode("latin-1") for n, v in fields})
         if kind in (DATA, HEADERS) and flags & END_STREAM:
             self.answer(stream).end = "whole"

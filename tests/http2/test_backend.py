@@ -8,11 +8,19 @@ from collections.abc import Callable
 
 import pytest
 
-from bastion.network.errors import DialError, NetworkError, NotProcessed, ReceiveError, SendError
+from bastion.network.errors import (
+    DialError,
+    NetworkError,
+    NotProcessed,
+    ReceiveError,
+    SendError,
+    UpstreamTimeout,
+)
 from bastion.network.http1.response import Response
 from bastion.network.http2.codec import STREAM_WINDOW, Code
 from bastion.network.transport import Request, RoundTrip, Transport
 from bastion.runtime.certificates import Authority
+from bastion.settings.sections import Timeouts
 from tests import fakes
 from tests.fakes import Upload, run, until, whole
 from tests.http2 import frames as f
@@ -404,5 +412,39 @@ def test_what_dies_under_a_request_may_have_been_kept() -> None:
             assert trip.reused
             assert not isinstance(raised.value, NotProcessed)
             trip.close(clean=False)
+
+    run(main())
+
+
+def test_readers_that_take_nothing_do_not_hold_up_the_others_on_their_connection() -> None:
+    def script(connection: Connection, stream: int) -> None:
+        if stream > 2 * 40:
+            connection.answer(stream, b"ok")
+            return
+        connection.say(f.headers(stream, [(":status", "200")], end=False))
+        connection.say(*(f.data(stream, bytes(16384)) for _ in range(3)))
+
+    async def main() -> None:
+        async with Http2Backend(script).serving() as backend, wire() as (transport, _):
+            stalled = [await start(transport, backend) for _ in range(40)]
+            responses = [await trip.answer() for trip in stalled]
+            await until(lambda: all(getattr(one, "held", 0) == 3 * 16384 for one in responses))
+            assert await ask(transport, backend) == b"ok"
+            assert len(backend.connections) == 1
+            for trip in stalled:
+                trip.close(clean=False)
+
+    run(main())
+
+
+def test_a_connection_that_answers_nothing_in_time_is_used_no_more() -> None:
+    async def main() -> None:
+        timeouts = Timeouts(response_header=0.2)
+        async with Http2Backend(silent).serving() as backend, wire(timeouts) as (transport, _):
+            with pytest.raises(UpstreamTimeout):
+                await ask(transport, backend)
+            backend.script = ok
+            assert await ask(transport, backend) == b"ok"
+            assert len(backend.connections) == 2
 
     run(main())

@@ -411,3 +411,26 @@ def test_what_is_still_under_way_when_time_is_over_is_cut() -> None:
         assert one.app.left == [b"/a"]
 
     run(main())
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        pytest.param([GET, f.window(1, 0)], id="found-by-the-library"),
+        pytest.param([GET, *[f.settings()] * 1200], id="found-by-us"),
+    ],
+)
+def test_what_broke_the_rules_is_not_waited_for_while_it_takes_nothing(frames: list[bytes]) -> None:
+    async def main() -> None:
+        one = await conversation(never)
+        closed: list[str] = []
+        one.wire.close = lambda: closed.append("close")  # type: ignore[method-assign]
+        one.wire.abort = lambda: closed.append("abort")  # type: ignore[method-assign]
+        await one.say(*frames)
+        assert closed[:1] == ["close"]
+        assert one.protocol.deadline is not None
+        await pass_time(3)
+        one.protocol.expired()
+        assert "abort" in closed
+
+    run(main(), ClockLoop)

@@ -107,6 +107,7 @@ def test_is_judged_as(said: Fields, ended: bool, lines: list[str]) -> None:
         pytest.param(fields(GET, ("te", "gzip")), id="te-gzip"),
         pytest.param(fields(GET, ("te", "trailers, gzip")), id="te-list"),
         pytest.param(fields(GET, ("host", "evil")), id="another-host"),
+        pytest.param(fields(GET, ("host", "h"), ("host", "h")), id="host-twice"),
         pytest.param(fields(GET, (":path", "/y")), id="path-twice"),
         pytest.param(fields(GET, ("x", "1"), (":authority", "h")), id="late"),
         pytest.param(fields(GET | {":secret": "1"}), id="unknown-pseudo-field"),

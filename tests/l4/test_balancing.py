@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import resource
 import signal
 import socket
 import ssl
@@ -261,6 +262,19 @@ def test_clients_are_limited_and_told_to_servers(servers: list[Server]) -> None:
                 refused.recv(1)
         for sock in (one, same, other, none):
             sock.close()
+
+
+def test_as_many_connections_as_the_user_may_have(servers: list[Server]) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
+    try:
+        with balancing(*backends(servers)) as lb:
+            line = next(
+                one for one in lb.metrics().splitlines() if one.startswith("bastion_lb_connections_limit ")
+            )
+            assert float(line.split()[1]) > 256
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def test_udp_goes_to_one_server_for_as_long_as_it_flows() -> None:

@@ -289,6 +289,10 @@ def test_a_socket_that_is_closed_in_a_turn_keeps_its_number_until_its_end() -> N
 
 
 def test_places() -> None:
+    alone = Places(10, busy=0.9)
+    assert [alone.enter("a") for _ in range(10)] == [True] * 9 + [False]
+    assert alone.enter("b")
+    assert not alone.enter("c")
     places = Places(100, per_client=2)
     assert [places.enter(client) for client in ("a", "a", "a", "b")] == [True, True, False, True]
     places.leave("a")

@@ -44,8 +44,8 @@ def test_six_users_and_forty_targets(tmp_path: Path) -> None:
                 assert {one["targets"][0] for one in groups} == wanted
                 status = await bastion.get("/probe/status", user)
                 assert {one["target"] for one in status.json["targets"]} == wanted
-                page = await bastion.get("/probe/status", user, accept="text/html")
-                assert page.fields["content-type"].startswith("text/html")
+                page = await bastion.get("/probe/status", user, accept="text/html", sec_fetch_mode="navigate")
+                assert (page.status, page.fields["location"]) == (303, "../status")
                 feed = await bastion.get("/probe/changes.rss", user)
                 for namespace, name in SERVICES:
                     for text in (page.text, feed.text, status.text):

@@ -114,7 +114,7 @@ class World:
         headers = [(b"host", b"bastion.test")]
         headers += [(b"authorization", f"Bearer {user}".encode())] if user else []
         headers += [(name.replace("_", "-").encode(), value.encode()) for name, value in fields.items()]
-        answer, over = into or Answer(), asyncio.Event()
+        answer, over, asked = into or Answer(), asyncio.Event(), iter([{"type": "http.request"}])
 
         async def send(message: dict[str, Any]) -> None:
             if message["type"] == "http.response.start":
@@ -124,9 +124,10 @@ class World:
                 answer.body += message.get("body", b"")
 
         async def receive() -> dict[str, Any]:
-            if answer.status:
+            message = next(asked, None)
+            if message is None:
                 await over.wait()
-            return {"type": "http.request"}
+            return message or {"type": "http.disconnect"}
 
         scope = {
             "type": "http",

@@ -39,6 +39,7 @@ class Exchange:
     key: bytes = b""
     passed: Sequence[bytes] = ()
     keep_alive: bool = True
+    added: tuple[Field, ...] = ()
     direct: Direct | None = None
     trail: Trail | None = None
     status: int = 0

@@ -9,6 +9,7 @@ import pytest
 
 from bastion.authn.authenticator import Credentials
 from bastion.authn.requestheader import FrontProxyHeaders
+from bastion.identity.signedin import SignedIn
 from bastion.kube.user import User
 from bastion.message.ownorigin import CredentialKind
 from bastion.message.upgrade import UpgradeRequest
@@ -17,6 +18,7 @@ from bastion.proxy.origin import Origins
 
 HOST = b"bastion.test:8443"
 OWN, EVIL = "https://bastion.test:8443", "https://evil.test"
+ANNA = SignedIn(b"i", "main", "anna", "", "main:anna", (), begun=0.0, issued=0, until=2**40)
 SHOWN = (b"a certificate",)
 REMOTE_USER = ("X-Remote-User", "erin")
 
@@ -28,6 +30,7 @@ KINDS = {
     "certificate": (Credentials(certificate=SHOWN), CredentialKind.CERTIFICATE),
     "asserted": (Credentials(certificate=SHOWN, asserted=User("erin")), CredentialKind.FRONT_PROXY),
     "session": (Credentials("t", session=True), CredentialKind.COOKIE),
+    "signed_in": (Credentials(session=True, signed_in=ANNA), CredentialKind.COOKIE),
     "note": (Credentials(note="scheme Basic"), CredentialKind.NOTHING),
 }
 

@@ -197,11 +197,12 @@ def test_no_route_has_a_page_that_loads_from_elsewhere() -> None:
         "/openapi.json",
         "/login",
         "/logout",
+        *(f"/login/{{provider}}{rest}" for rest in ("", "/callback", "/backchannel-logout")),
         "/ui/assets/{name}",
         *(route.path for route in ROUTES),
         "/favicon.ico",
         "/robots.txt",
-        *(f"/.bastion/{name}" for name in ("handoff", "session", "logout")),
+        *(f"/.bastion/{name}" for name in ("handoff", "session", "logout", "")),
     }
 
 

@@ -62,7 +62,7 @@ def test_who_is_signed_in_is_signed_in_at_an_application(bastion: Any) -> None:
 def test_who_is_not_signed_in_signs_in_first_and_comes_back(bastion: Any) -> None:
     _, url = begin(bastion)
     answer = bastion.ask("GET", url)
-    assert (answer.status_code, answer.headers["location"]) == (303, "login")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/login")
     back = bastion.log_in(cookies=set_cookies(answer)).headers["location"]
     assert MAIN + back == url
 
@@ -116,7 +116,7 @@ def test_a_page_cannot_fetch_a_code_for_another(bastion: Any) -> None:
         {"sec-fetch-site": "same-site", "origin": APP},
     ):
         answer = bastion.ask("GET", url, signed_in(bastion), headers=said)
-        assert answer.headers["location"] == "login"
+        assert answer.headers["location"] == "/login"
 
 
 NOT_REDEEMED = {
@@ -173,7 +173,7 @@ def test_each_step_is_on_its_own_host_only(bastion: Any) -> None:
 def test_after_signing_out_no_code_is_given(bastion: Any) -> None:
     cookies = set_cookies(bastion.ask("POST", f"{MAIN}/logout", signed_in(bastion), headers=OURS))
     _, url = begin(bastion)
-    assert bastion.ask("GET", url, cookies).headers["location"] == "login"
+    assert bastion.ask("GET", url, cookies).headers["location"] == "/login"
 
 
 def test_signing_out_of_an_application_takes_its_cookie_away(bastion: Any) -> None:

@@ -86,7 +86,7 @@ def test_a_right_to_one_port_opens_that_one() -> None:
 )
 def test_a_title_is_text_and_its_real_name_stands_beside_it(title: str) -> None:
     given = row({"title": title, "description": title})
-    shown = html("row.html", "n", i=given, root="")
+    shown = html("row.html", "n", i=given, root="", asked=None)
     assert "<img" not in shown
     assert "\u202e" not in shown
     assert "shop/orders" in shown

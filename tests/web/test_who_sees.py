@@ -228,3 +228,23 @@ def test_values_come_as_events_and_never_as_html(tmp_path: Path) -> None:
             assert "event: end" in refused
 
     run(main())
+
+
+def test_many_listeners_cost_no_call_to_the_api_server(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with world(tmp_path, [service("front", annotations=PROBE)]) as bastion:
+            await bastion.get("/ui/catalog", "all")
+            before = dict(bastion.bastion.cluster.calls.families()[0].samples)
+            answers = [Answer() for _ in range(200)]
+            tasks = [
+                asyncio.create_task(bastion.get("/ui/events?for=portal", "all", into=one)) for one in answers
+            ]
+            async with asyncio.timeout(10):
+                while not all(b"event: values" in one.body for one in answers):
+                    await asyncio.sleep(0.05)
+            assert dict(bastion.bastion.cluster.calls.families()[0].samples) == before
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    run(main())

@@ -15,7 +15,10 @@ Pair = tuple[bytes, bytes]  # a field's lower-case name and its value
 
 # What this side announces (RFC 9113, 6.5.2).
 STREAM_WINDOW = 65536  # bytes of a body that are on their way, or here and not read yet
-CONNECTION_WINDOW = 1 << 20
+CONNECTION_WINDOW = 1 << 20  # of a client's connection
+# Of one to a backend, which users share: all of its streams may have a reader that takes nothing, and no
+# other is to wait for that.
+SHARED_WINDOW = 101 * STREAM_WINDOW
 MAX_FRAME = 16384
 MAX_HEAD = 65536  # bytes of a head, each field counted with 32 more
 MAX_FIELDS = 100

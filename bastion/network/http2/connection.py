@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
 from bastion.kube.endpoint import Endpoint
+from bastion.kube.errorwords import ANSWER_NOT_UNDERSTOOD
 from bastion.network.errors import DialError
 from bastion.network.http2.codec import (
     MAX_HEAD,
@@ -31,6 +32,10 @@ ANNOUNCED: dict[int, int] = {
     Setting.INITIAL_WINDOW_SIZE: STREAM_WINDOW,
     Setting.MAX_HEADER_LIST_SIZE: MAX_HEAD,
 }
+
+
+def no_http2(endpoint: Endpoint, why: str) -> DialError:
+    return DialError(f"dial {endpoint}: it does not speak HTTP/2: {why}", ANSWER_NOT_UNDERSTOOD)
 
 
 class Http2Connection(asyncio.Protocol):
@@ -251,7 +256,7 @@ class Http2Connection(asyncio.Protocol):
     def _broken(self, why: str) -> None:
         self._closing = True
         if not self.settled.done():
-            self.settled.set_exception(DialError(f"dial {self.endpoint}: it does not speak HTTP/2: {why}"))
+            self.settled.set_exception(no_http2(self.endpoint, why))
             self.settled.exception()
         trips, self._trips = list(self._trips.values()), {}
         for trip in trips:

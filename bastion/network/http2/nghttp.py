@@ -13,6 +13,7 @@ from bastion.network.http2.codec import (
     MAX_FRAME,
     MOST_DECODED,
     MOST_FIELDS,
+    SHARED_WINDOW,
     TABLE,
     Code,
     ConnectionFault,
@@ -84,7 +85,7 @@ class NgCodec:
             self._connection.initiate_connection(settings)
         else:
             self._announce(settings)
-        self._connection.set_local_window_size(CONNECTION_WINDOW)
+        self._connection.set_local_window_size(SHARED_WINDOW if client else CONNECTION_WINDOW)
 
     def _announce(self, settings: Mapping[int, int]) -> None:
         """nghttp2 ends the whole connection where a client opens one stream too many; RFC 9113, 5.1.2 has

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 from bastion.kube.endpoint import HTTP1, HTTP2, Endpoint
 from bastion.network.errors import DialError
 from bastion.network.http1.connection import Connection
-from bastion.network.http2.connection import Http2Connection
+from bastion.network.http2.connection import Http2Connection, no_http2
 from bastion.network.http2.library import new_codec
 from bastion.runtime.deadlines import Deadlines
 
@@ -154,7 +154,7 @@ class Http2Pool:
                 await connection.settled
         except TimeoutError as error:
             connection.abort()
-            raise DialError(f"dial {endpoint}: it does not speak HTTP/2: no SETTINGS came") from error
+            raise no_http2(endpoint, "no SETTINGS came") from error
         except BaseException:
             connection.abort()
             raise

@@ -21,6 +21,7 @@ from bastion.network.http2.codec import (
     CONNECTION_WINDOW,
     MAX_FRAME,
     MOST_DECODED,
+    SHARED_WINDOW,
     Code,
     ConnectionFault,
     Handler,
@@ -56,7 +57,8 @@ class PureCodec:
         self._connection.local_settings = h2.settings.Settings(client=client, initial_values=dict(settings))  # type: ignore[arg-type]
         self._connection.initiate_connection()
         self._connection.decoder.max_header_list_size = MOST_DECODED
-        self._connection.increment_flow_control_window(CONNECTION_WINDOW - _FIRST_WINDOW)
+        window = SHARED_WINDOW if client else CONNECTION_WINDOW
+        self._connection.increment_flow_control_window(window - _FIRST_WINDOW)
         self._out = bytearray()
         self._queues: dict[int, _Outgoing] = {}
         self._sides: dict[int, int] = {}  # sides of a stream that have not ended

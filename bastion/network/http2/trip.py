@@ -235,6 +235,7 @@ class StreamTrip:
             return
         what = "response" if self._response is None else "rest of its response"
         self.fail(UpstreamTimeout(f"timed out waiting for the {what} from {self.endpoint}"))
+        self._connection.retire()  # it may lead nowhere by now
         self._connection.leave(self, self._stream, Code.CANCEL)
 
     def fail(self, error: NetworkError) -> None:

@@ -11,11 +11,13 @@ BUSY = 0.5  # of all: from here on no client has more than an even share
 class Places:
     """At most `most` at a time, and `per_client` of one client (an IPv6 client is a /64), 0 for no limit.
 
-    Where half of them are taken, a client has its even share at most.
+    Where so many (`busy`, a part of all) are taken, a client has its even share at most, and one more could
+    come.
     """
 
-    def __init__(self, most: int, per_client: int = 0) -> None:
+    def __init__(self, most: int, per_client: int = 0, busy: float = BUSY) -> None:
         self.most = most
+        self._busy = busy
         self.inside = 0
         self._clients = Concurrency(per_client)
 
@@ -24,7 +26,7 @@ class Places:
         key = client_of(client)
         if self.inside >= self.most:
             return False
-        if self.inside >= self.most * BUSY and self._clients.of(key) >= self._share():
+        if self.inside >= self.most * self._busy and self._clients.of(key) >= self._share():
             return False
         if not self._clients.enter(key):
             return False

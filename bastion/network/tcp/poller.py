@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
+import os
 import select
 import socket
 from collections.abc import Callable
 
 IN, OUT, ERR, HUP = select.EPOLLIN, select.EPOLLOUT, select.EPOLLERR, select.EPOLLHUP
-READ = 1 << 17  # bytes that one read may bring
+READ = 1 << 18  # bytes that one read may bring
 MOST = 128  # sockets in one turn: the loop's other work waits no longer
 
 Handler = Callable[[int], None]  # with the events
@@ -26,6 +28,7 @@ class Poller:
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.buffer = memoryview(bytearray(READ))  # what was read is good until the next read of any socket
+        self.pipe = _pipe()
         self._epoll = select.epoll()
         self._handlers: dict[int, Handler] = {}
         self._closing: list[socket.socket] | None = None
@@ -64,6 +67,8 @@ class Poller:
         self.loop.remove_reader(self._epoll.fileno())
         self._handlers.clear()
         self._epoll.close()
+        for fd in self.pipe or ():
+            os.close(fd)
 
     def _turn(self) -> None:
         self._closing = []
@@ -77,3 +82,16 @@ class Poller:
             for sock in closing:
                 with contextlib.suppress(OSError):
                     sock.close()
+
+
+def _pipe() -> tuple[int, int] | None:
+    """Through which the kernel moves what comes in bulk (splice(2)); empty whenever a handler returns.
+
+    None where the system has no such thing.
+    """
+    if not hasattr(os, "splice"):
+        return None
+    ends = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    with contextlib.suppress(OSError):  # a limit of the user: it is smaller then
+        fcntl.fcntl(ends[1], fcntl.F_SETPIPE_SZ, READ)
+    return ends

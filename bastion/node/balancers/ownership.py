@@ -41,9 +41,12 @@ class Lease(Struct, frozen=True):
 
 
 class _Seen(msgspec.Struct):
+    """`since`: when it came to those that live, by this node's view."""
+
     node: str
     version: str
     at: float
+    since: float
 
 
 class Members:
@@ -68,14 +71,32 @@ class Members:
         if known is not None and known.version == version:
             return
         at = self._began(lease.spec.renew_time or "") if node == self._own else now
-        if at is not None:
-            self._seen[name] = _Seen(node, version, at)
+        if at is None:
+            return
+        lives = known is not None and known.node == node and now - known.at < DURATION
+        # those that were there before this node are not new
+        came = now if node == self._own or now - self.own_seen < DURATION else float("-inf")
+        self._seen[name] = _Seen(node, version, at, known.since if lives and known is not None else came)
 
     def drop(self, name: str) -> None:
         self._seen.pop(name, None)
 
     def alive(self, now: float) -> frozenset[str]:
         return frozenset(one.node for one in self._seen.values() if now - one.at < DURATION)
+
+    def answering(self, nodes: Collection[str] | None, now: float) -> frozenset[str]:
+        """Those of `nodes` (None: of all) among which the hash decides.
+
+        One that is new counts once the others have heard of it, or have stopped because they do not hear:
+        where there is none but new ones, they do.
+        """
+        alive = [
+            one
+            for one in self._seen.values()
+            if now - one.at < DURATION and (nodes is None or one.node in nodes)
+        ]
+        settled = frozenset(one.node for one in alive if now - one.since >= TRUST)
+        return settled or frozenset(one.node for one in alive)
 
     def sure(self, now: float) -> bool:
         """Whether this node may answer for anything."""
@@ -98,9 +119,6 @@ def owned(
     """`claims`: by address the nodes that may answer for it, None for every one."""
     if not members.sure(now):
         return frozenset()
-    alive = members.alive(now)
     return frozenset(
-        address
-        for address, nodes in claims.items()
-        if owner(address, alive if nodes is None else alive & frozenset(nodes)) == own
+        address for address, nodes in claims.items() if owner(address, members.answering(nodes, now)) == own
     )

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from bastion.network.sockets import linger_none, prepare
+from bastion.network.sockets import linger_none, prepare_relayed
 from bastion.network.tcp.joining import Dial, Joiner
 from bastion.network.tcp.listener import Listener
 from bastion.network.tcp.places import Places
@@ -28,7 +28,7 @@ class Connections:
     def __init__(self, poller: Poller, deadlines: Deadlines, most: int) -> None:
         self.places = Places(most)
         self.deadlines = deadlines
-        self.joiner = Joiner(poller, deadlines, prepare)
+        self.joiner = Joiner(poller, deadlines, prepare_relayed)
         self.relays: set[Relay] = set()
         self.at: Counter[str] = Counter()  # by the address that clients asked for
         self.released: list[Callable[[str], None]] = []  # told of an address that none is left at
@@ -62,7 +62,7 @@ class TcpListener:
         self._listener: Listener | None = None
 
     def listen(self, sock: socket.socket) -> None:
-        prepare(sock)  # what it accepts inherits it
+        prepare_relayed(sock)  # what it accepts inherits it
         self._listener = Listener(self.connections.joiner.poller, sock, self._accepted)
 
     def close(self) -> None:

@@ -27,6 +27,7 @@ class ResponseWriter(msgspec.Struct, eq=False):
     keep_alive: bool
     audit_id: str
     status: int = 0
+    added: tuple[Field, ...] = ()
     trail: Trail | None = None
     bytes_out: int = 0
     finished: bool = False
@@ -43,7 +44,7 @@ class ResponseWriter(msgspec.Struct, eq=False):
             self.trail.started(status)
         parts = [b"HTTP/1.1 %d %b\r\n" % (status, reason or REASONS.get(status, b""))]
         dated = False
-        for lower, name, value in fields:
+        for lower, name, value in [*fields, *self.added] if self.added else fields:
             parts.append(b"%b: %b\r\n" % (name, value))
             if lower == b"date":
                 dated = True

@@ -132,6 +132,7 @@ def _split(fields: Sequence[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], l
     pseudo: dict[bytes, bytes] = {}
     lines: list[bytes] = []
     cookies: list[bytes] = []
+    hosts = 0
     for name, value in fields:
         if name[:1] == b":":
             # RFC 9113, 8.3: before all other fields, each once, none that is not defined
@@ -141,6 +142,7 @@ def _split(fields: Sequence[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], l
         elif name == b"cookie":
             cookies.append(value)
         elif name == b"host":
+            hosts += 1
             _check_host(value, pseudo)
         else:
             if name in _OF_A_CONNECTION or (name == b"te" and value.lower() != b"trailers"):
@@ -149,6 +151,8 @@ def _split(fields: Sequence[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], l
             if b":" in name or name != name.lower() or value != value.strip(b" \t"):
                 raise unreadable("malformed request: a name with a capital or a colon, or a value in blanks")
             lines.append(b"%b: %b" % (name, value))
+    if hosts > 1:
+        raise unreadable("malformed request: Host must be given once, as host or host:port")
     if cookies:  # RFC 9113, 8.2.3: HTTP/1.1 has them in one field
         lines.append(b"cookie: %b" % b"; ".join(cookies))
     return pseudo, lines

@@ -17,6 +17,7 @@ from bastion.server.http2.response import Written
 from bastion.server.http2.waits import LOOK_SECONDS, Waits
 from bastion.server.state import ServerState
 
+LINGER_SECONDS = 2.0  # for the last words to one that broke the rules
 UNSENT = 262144  # bytes written ahead of the client before streams are made to wait
 
 
@@ -92,7 +93,8 @@ class Http2Wire(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self._closing = True
-        self.deadline = None
+        # with streams that are open it is no end in good order
+        self.deadline = self.loop.time() + LINGER_SECONDS if self._open else None
         self._output.close()
         self.end_all(exc or ConnectionResetError())
         for stream in list(self._open):
@@ -118,10 +120,13 @@ class Http2Wire(asyncio.Protocol):
             self._transport.write(goaway(self._highest, fault.code))
         self.close()
         self.end_all(None)
+        self.deadline = self.loop.time() + LINGER_SECONDS
 
     def close(self) -> None:
         """After what is written has gone out."""
         self._closing = True
+        # with streams that are open it is no end in good order
+        self.deadline = self.loop.time() + LINGER_SECONDS if self._open else None
         if self._transport is not None:
             self._transport.close()
 
@@ -145,6 +150,9 @@ class Http2Wire(asyncio.Protocol):
         now = self.loop.time()
         if self._transport is None:
             return
+        if self._closing:  # it broke the rules, and is not waited for any longer
+            self.abort()
+            return
         if self._output.stuck(now):
             self.abort()
             return
@@ -157,7 +165,8 @@ class Http2Wire(asyncio.Protocol):
             self._codec.end()
             self._output.flush()
             self.close()
-        elif self._end_at is not None and now >= self._end_at:
+            return
+        if self._end_at is not None and now >= self._end_at:
             self._end_at = None
             self._codec.end()
             self._output.soon()

@@ -18,6 +18,7 @@ class StreamWriter:
         self.stream = stream
         self.audit_id = audit_id
         self.status = 0
+        self.added: tuple[Field, ...] = ()
         self.trail: Trail | None = None
         self.bytes_out = 0
         self.finished = False
@@ -39,7 +40,7 @@ class StreamWriter:
         if self.trail is not None:
             self.trail.started(status)
         server = self._connection.server
-        self._head = head = response.head(status, fields, server.date_line(), self.audit_id)
+        self._head = head = response.head(status, [*fields, *self.added], server.date_line(), self.audit_id)
         if length is not None and status != 204 and status >= 200:
             head.append((b"content-length", b"%d" % length))
 

@@ -31,7 +31,7 @@ class Changing:
         self._changes = changes
         self._clock = clock
         self._next = 0.0
-        self._rows: dict[str, Any] = {}
+        self._rows: dict[str, Any] | None = None
         self._stats: dict[str, str] = {}
 
     async def changes(self) -> Mapping[str, Any]:
@@ -42,11 +42,14 @@ class Changing:
         rows = {row[0]: row for row in now.get("rows", ())}
         stats: dict[str, str] = dict(now.get("stats", {}))
         found: dict[str, Any] = {}
-        if new := [row for ref, row in rows.items() if self._rows.get(ref) != row]:
+        before = self._rows
+        if before is None:  # the page may have rows that are gone since it was made
+            found["all"] = list(rows)
+        if new := [row for ref, row in rows.items() if before is None or before.get(ref) != row]:
             found["rows"] = new
         if changed := {name: text for name, text in stats.items() if self._stats.get(name) != text}:
             found["stats"] = changed
-        if gone := sorted(self._rows.keys() - rows.keys()):
+        if before is not None and (gone := sorted(before.keys() - rows.keys())):
             found["gone"] = gone
         self._rows, self._stats = rows, stats
         return found

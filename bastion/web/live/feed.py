@@ -19,7 +19,6 @@ TICK, BEAT = 1.0, 5.0  # seconds
 RETRY = b"retry: 3000\n\n"
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 ENDED = "Your session has ended"
-AWAY = "The API server does not answer, and only it can say what you may see"
 
 
 class Source(Protocol):
@@ -71,7 +70,7 @@ class Feed(Response):
             await send({"type": "http.response.body", "body": end})
 
     async def _events(self, send: Send) -> str:
-        """Why it ends."""
+        """Why it ends; empty where the page is to ask again."""
         await self._write(send, RETRY)
         beat = 0.0
         while True:
@@ -81,7 +80,8 @@ class Feed(Response):
             try:
                 changes = await self._source.changes()
             except StatusError as error:
-                return AWAY if error.code == 503 else "This may not be seen any more"
+                # where nobody can say it now, the page asks again and is marked as old meanwhile
+                return "" if error.code == 503 else "This may not be seen any more"
             if changes:
                 await self._write(send, _event("values", {"at": now, **changes}))
             if changes or now - beat >= BEAT:

@@ -9,7 +9,8 @@ import msgspec
 from fastapi import Request, Response
 
 from bastion.kube.attributes import Attributes
-from bastion.kube.status import forbidden, refused
+from bastion.kube.errors import forbidden
+from bastion.kube.status import refused
 from bastion.observe.recent import Recent, Summary
 from bastion.settings.shown import Setting
 from bastion.web import figures

@@ -32,8 +32,9 @@ class Filter(msgspec.Struct, frozen=True):
             return False
         if self.group and group_of(row, self) != self.group:
             return False
-        found = row.find
-        return all(word in found for word in self.words.lower().split())
+        words = self.words.lower().split()
+        found = row.find if words else ""
+        return all(word in found for word in words)
 
 
 class Group(msgspec.Struct, frozen=True):

@@ -20,8 +20,9 @@ from bastion.web.figures import count
 from bastion.web.frame import Frame
 from bastion.web.health import TROUBLE
 from bastion.web.openable.listing import PATIENCE, Openable
+from bastion.web.openable.plan import Rights
 from bastion.web.portal.documents import CatalogList, item_of
-from bastion.web.portal.groups import Filter, Group, grouped, lede
+from bastion.web.portal.groups import MOST_OPEN, Filter, Group, grouped, lede
 from bastion.web.portal.inventory import NODES, PODS, SERVICES, Inventory, Listed
 from bastion.web.portal.rows import Row, Subject
 from bastion.web.reader import Reader
@@ -52,6 +53,7 @@ class ShownGroup(msgspec.Struct, frozen=True):
     state: str
     word: str
     query: str
+    fits: bool
 
 
 class Portal:
@@ -118,9 +120,10 @@ class Portal:
     def _listed(
         self, request: Request, reader: Reader, frame: Frame, asked: Filter, listed: Listed
     ) -> Response:
-        rows = [row for row in listed.rows if structs.replace(asked, group="").fits(row)]
-        if asked.words and asked.group:
-            rows = [row for row in rows if asked.fits(row)]
+        # of few all are there, so that the script can show what the filter hides
+        whole = len(listed.rows) <= MOST_OPEN
+        wide = structs.replace(asked, group="")
+        rows = [row for row in listed.rows if whole or (asked if asked.words else wide).fits(row)]
         groups = grouped(rows, asked)
         folded = any(group.rows is None for group in groups)
         return page(
@@ -140,6 +143,7 @@ class Portal:
             kept=_kept(asked),
             picks=self._picks(asked, listed),
             groups=[_shown(group, asked) for group in groups],
+            asked=wide if whole else None,
             folded=folded,
             blank=_BLANK,
             commands=commands(reader.origin),
@@ -189,12 +193,21 @@ class Portal:
         )
 
 
-_BLANK = Row(Subject("services", "", "", Card(), (), ()), "none", href="#", id="-")
+_BLANK = Row(Subject("services", "", "-", Card(), (), ("-",)), "none", Rights(everywhere=True))
 
 
 def _shown(group: Group, asked: Filter) -> ShownGroup:
     query = _query(asked, group=group.name)
-    return ShownGroup(group.name, group.rows, group.said, group.state, group.word, query)
+    wide = structs.replace(asked, group="")
+    return ShownGroup(
+        group.name,
+        group.rows,
+        group.said,
+        group.state,
+        word=group.word,
+        query=query,
+        fits=group.rows is None or any(map(wide.fits, group.rows)),
+    )
 
 
 def _waiting(listed: Listed) -> str:

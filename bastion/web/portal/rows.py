@@ -67,15 +67,31 @@ class Subject(msgspec.Struct, frozen=True):
 
 
 class Row(msgspec.Struct, frozen=True):
-    """`href` is where it opens, empty where it does not; `path` the same for programs; `page` is its page."""
+    """Where it opens is found out when it is asked for: of thousands only few are shown."""
 
     subject: Subject
     state: str
-    ports: tuple[Port, ...] = ()
-    id: str = ""
-    href: str = ""
+    rights: Rights = Rights()
+    addresses: Addresses = Addresses()
     probed: Probed | None = None
     readiness: Readiness | None = None
+
+    @property
+    def ports(self) -> tuple[Port, ...]:
+        return ports_of(self.subject, self.rights, self.addresses)
+
+    @property
+    def id(self) -> str:
+        """What `Open` leads to, as in a path; empty where the reader may open no port."""
+        return _opened(self.subject, self.ports, self.rights)
+
+    @property
+    def href(self) -> str:
+        """For a browser; empty where it is opened in none."""
+        subject, id = self.subject, self.id
+        if not id or subject.resource == "nodes":
+            return ""
+        return self.addresses.open(subject.resource, subject.namespace, id, subject.card.path or "/")
 
     @property
     def ref(self) -> str:
@@ -115,7 +131,9 @@ class Row(msgspec.Struct, frozen=True):
 
     @property
     def path(self) -> str:
-        return proxy_path(self.subject.resource, self.subject.namespace, self.id) if self.id else ""
+        """For programs."""
+        id = self.id
+        return proxy_path(self.subject.resource, self.subject.namespace, id) if id else ""
 
     @property
     def latency(self) -> str:
@@ -168,12 +186,7 @@ def row_of(
     now: float,
 ) -> Row:
     state = state_of(probed, readiness, subject.card.maintenance, now)
-    ports = ports_of(subject, rights, addresses)
-    opened = _opened(subject, ports, rights)
-    href = ""
-    if opened and subject.resource != "nodes":
-        href = addresses.open(subject.resource, subject.namespace, opened, subject.card.path or "/")
-    return Row(subject, state, ports, opened, href=href, probed=probed, readiness=readiness)
+    return Row(subject, state, rights, addresses, probed=probed, readiness=readiness)
 
 
 def ports_of(subject: Subject, rights: Rights, addresses: Addresses) -> tuple[Port, ...]:

@@ -373,6 +373,7 @@ if (live) {
       if (row[0] === 'verdict') verdict(row); else if (place && $('.st', place)) values(place, row);
     }
     for (const ref of found.gone ?? []) there.get(ref)?.remove();
+    if (found.all) for (const row of $$('tr[data-ref]')) if (!found.all.includes(row.dataset.ref)) row.remove();
     for (const [name, text] of Object.entries(found.stats ?? {})) {
       for (const place of $$('[data-stat]')) if (place.dataset.stat === name && place.textContent !== text) place.textContent = text;
     }
@@ -385,6 +386,13 @@ if (live) {
     document.dispatchEvent(new Event('bastion:values'));
   };
   const close = () => { source?.close(); source = undefined; };
+  const end = why => {
+    over = true;
+    close();
+    document.body.classList.add('stale');
+    badge('stale', 'Ended', '');
+    tell(`${why}.`, 'What is shown here is no longer kept up to date.', true);
+  };
   const open = () => {
     if (source || paused || over || document.visibilityState !== 'visible') return;
     const query = new URLSearchParams(location.search);
@@ -393,14 +401,13 @@ if (live) {
     source = new EventSource(`${root}/ui/events?${query}`);
     source.addEventListener('values', take);
     source.addEventListener('beat', event => { at = new Date(JSON.parse(event.data).at * 1000); fresh(); });
-    source.addEventListener('end', event => {
-      over = true;
+    source.addEventListener('end', event => end(JSON.parse(event.data).why));
+    source.addEventListener('error', async () => {
+      if (source?.readyState !== EventSource.CLOSED) return;
       close();
-      document.body.classList.add('stale');
-      badge('stale', 'Ended', '');
-      tell(event.data ? JSON.parse(event.data).why : 'You are signed out.', 'What is shown here is no longer kept up to date.', true);
+      const answer = await fetch(`${root}/ui/catalog?limit=0`).catch(() => null);
+      if (answer?.status === 401) end('Your session has ended'); else setTimeout(open, 3000);
     });
-    source.addEventListener('error', () => { if (source?.readyState === EventSource.CLOSED) { close(); setTimeout(open, 3000); } });
   };
   setInterval(() => {
     if (paused || over || document.visibilityState !== 'visible') return;

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote
 
 from fastapi import Request, Response
 
@@ -13,6 +11,7 @@ from bastion.kube.annotations import mistakes
 from bastion.kube.attributes import Attributes
 from bastion.kube.status import no_such_route, refused
 from bastion.kube.target import parse_target
+from bastion.web.addresses import named
 from bastion.web.commands import commands
 from bastion.web.figures import percent, size, span
 from bastion.web.health import TROUBLE
@@ -28,18 +27,8 @@ from bastion.web.target.endpoints import sentence
 from bastion.web.target.view import SPANS, View, Views
 from bastion.web.visit import see_other
 
-NAMED = re.compile(r"/ui/namespaces/([^/]+)/(services|pods)/([^/]+)|/ui/(nodes)/([^/]+)")
 CHANGING = (("create", "POST"), ("update", "PUT"), ("patch", "PATCH"), ("delete", "DELETE"))
 _KINDS = {SERVICES: "Service", PODS: "Pod", NODES: "Node"}
-
-
-def named(path: str) -> tuple[str, str, str] | None:
-    """Resource, namespace and name that the path of such a page names; None where it names none."""
-    match = NAMED.fullmatch(path)
-    if match is None:
-        return None
-    namespace, resource, name = match[1] or "", match[2] or match[4], match[3] or match[5]
-    return resource, unquote(namespace), unquote(name)
 
 
 class TargetPage:
@@ -105,6 +94,7 @@ class TargetPage:
             stats[f"stream:{stream.id}"] = _moved(stream.received, stream.sent)
         rows = [values_of(view.row)]
         rows += [(f"ep:{one.name}", one.state, one.word, one.latency, 0, 0, "") for one in view.endpoints]
+        rows += [(f"stream:{one.id}", "up", "", "", 0, 0, "") for one in view.streams]
         return {"rows": rows, "stats": stats}
 
     async def close(self, request: Request, reader: Reader) -> Response:

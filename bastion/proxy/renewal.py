@@ -1,0 +1,118 @@
+"""Renews sessions that began at an issuer, shortly before what it said of their users is out of date.
+
+A request that comes with such a session waits for the refresh, one for all requests of the session: many
+issuers take a refresh token once, and end all sessions of one that comes twice.  Its response carries the new
+cookie.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+from msgspec import structs
+
+from bastion.authn.claims import InvalidToken
+from bastion.authn.tokenendpoint import Away, Refused
+from bastion.http.fields import Field
+from bastion.identity.signedin import SignedIn
+from bastion.kube.hostname import host_name
+from bastion.kube.status import StatusError
+from bastion.message.cookies import SESSION, own_pieces, set_pieces
+from bastion.proxy.exchange import Exchange
+from bastion.proxy.identityprovider import AnotherSubject, IdentityProvider
+from bastion.proxy.standing import Standings
+from bastion.signin.newest import Known
+from bastion.signin.revoked import SESSION as WHOLE
+from bastion.signin.revoked import digest
+from bastion.signin.session import Session, Sessions, SessionTooLarge
+
+PART, LEAST = 0.1, 30.0  # of its life, and seconds, before the end
+OF_SHORT = 0.25  # the most of a life that LEAST may take
+PAUSE = 2.0  # seconds before an issuer that did not answer is asked again
+
+_log = logging.getLogger("bastion.signin")
+
+
+class Renewals:
+    """`providers` by their names; `now` in seconds since the epoch."""
+
+    def __init__(
+        self,
+        providers: Mapping[str, IdentityProvider],
+        sessions: Sessions,
+        standings: Standings,
+        now: Callable[[], float],
+    ) -> None:
+        self._providers = providers
+        self._sessions = sessions
+        self._newest = standings.newest
+        self._revocations = standings.revocations
+        self._now = now
+        self._flights: dict[bytes, asyncio.Task[None]] = {}
+
+    async def look(self, exchange: Exchange) -> None:
+        """At the session in the request's cookies.  Raises nothing but CancelledError."""
+        value = own_pieces(exchange.fields, SESSION)
+        if not value:
+            return
+        host = host_name(exchange.host)
+        shown = self._sessions.open(SESSION, host, value, self._now())
+        signed_in = shown.signed_in if shown is not None else None
+        if shown is None or signed_in is None or self._revocations.ended(signed_in):
+            return
+        if self._is_due(shown):
+            flight = self._flights.get(signed_in.id)
+            if flight is None:
+                flight = asyncio.create_task(self._renew(shown, signed_in), name="sign-in refresh")
+                self._flights[signed_in.id] = flight
+            await asyncio.shield(flight)  # the refresh token is spent, whether or not this client stays
+        known = self._newest.find(signed_in)
+        if known is not None and known.session != shown and not known.retry_at:
+            exchange.added = self._cookies(exchange, host, known.session)
+
+    def _is_due(self, shown: Session) -> bool:
+        known = self._known(shown)
+        session, now = known.session, self._now()
+        signed_in = session.signed_in
+        if not session.refresh or signed_in is None or now < known.retry_at:
+            return False
+        life = signed_in.until - signed_in.issued
+        return now >= signed_in.until - max(life * PART, min(LEAST, life * OF_SHORT))
+
+    def _known(self, shown: Session) -> Known:
+        newer = self._newest.find(shown.signed_in) if shown.signed_in is not None else None
+        return newer if newer is not None else Known(shown)
+
+    async def _renew(self, shown: Session, signed_in: SignedIn) -> None:
+        """What came of it is in `newest`."""
+        session = self._known(shown).session
+        provider = self._providers.get(signed_in.provider)
+        try:
+            if provider is not None:
+                self._newest.put(await provider.refresh(session))
+        except (Refused, InvalidToken) as no:
+            # Another replica may have used it just now: what was said before is believed to its end.
+            _log.info("the session of %s is not renewed: %s", signed_in.name, no)
+            until = session.signed_in.until if session.signed_in is not None else 0
+            self._newest.put(structs.replace(session, refresh="", until=min(until, session.until)))
+        except AnotherSubject:
+            _log.warning("the session of %s is ended: its refresh was somebody else's", signed_in.name)
+            self._revocations.end([digest(WHOLE, signed_in.provider, signed_in.id)])
+        except (Away, StatusError) as error:
+            _log.warning("the session of %s waits for its issuer: %s", signed_in.name, error)
+            self._newest.put(session, self._now() + PAUSE)
+        finally:
+            del self._flights[signed_in.id]
+
+    def _cookies(self, exchange: Exchange, host: str, session: Session) -> tuple[Field, ...]:
+        try:
+            value, seconds = self._sessions.seal(SESSION, host, session, self._now())
+        except SessionTooLarge:  # the person is in more groups than before
+            value, seconds = b"", 0
+        value = value if seconds > 0 else b""
+        return tuple(
+            (b"set-cookie", b"Set-Cookie", line)
+            for line in set_pieces(exchange.fields, SESSION, value, max(seconds, 0))
+        )
