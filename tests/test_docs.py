@@ -22,7 +22,8 @@ PAGES = (
     "docs/reference/errors.md",
     "docs/reference/flags.md",
 )
-OTHERS = {"--strict"}  # of mypy
+OTHERS = {
+    *("--proxy-cacert", "--proxy-user", "--proxy-server"),  # curl's and Chromium's"--strict"}  # of mypy
 ELSEWHERE = re.compile(r"^\s*(?:curl|kubectl|openssl|docker|\(cd).*$|`kubectl[^`]*`", re.MULTILINE)
 
 
