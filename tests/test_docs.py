@@ -22,8 +22,7 @@ PAGES = (
     "docs/reference/errors.md",
     "docs/reference/flags.md",
 )
-OTHERS = {
-    *("--proxy-cacert", "--proxy-user", "--proxy-server"),  # curl's and Chromium's"--strict"}  # of mypy
+OTHERS = {"--strict", "--proxy-cacert", "--proxy-user", "--proxy-server"}  # of mypy, curl and Chromium
 ELSEWHERE = re.compile(r"^\s*(?:curl|kubectl|openssl|docker|\(cd).*$|`kubectl[^`]*`", re.MULTILINE)
 
 
