@@ -70,10 +70,11 @@ fuzz: $(READY)
 openapi: $(READY)
 	$(BIN)/python -m bastion.web.openapi > openapi/bastion.json
 
-# docs/reference is written from the tables of options and of errors.
+# docs/reference is written from the tables of options and of errors, the schema of the chart from them and its values.
 reference: $(READY)
 	$(BIN)/python -m bastion.settings.reference docs/reference
 	$(BIN)/python -m bastion.kube.errorreference docs/reference/errors.md
+	$(BIN)/python tools/chart_schema.py deploy/helm/bastion
 
 # The locks are what is installed; this brings them up to date with pyproject.toml.
 lock: $(READY)

@@ -23,7 +23,7 @@ PAGES = (
     "docs/reference/flags.md",
 )
 OTHERS = {"--strict", "--proxy-cacert", "--proxy-user", "--proxy-server"}  # of mypy, curl and Chromium
-ELSEWHERE = re.compile(r"^\s*(?:curl|kubectl|openssl|docker|\(cd).*$|`kubectl[^`]*`", re.MULTILINE)
+ELSEWHERE = re.compile(r"^\s*(?:curl|kubectl|helm|openssl|docker|\(cd).*$|`kubectl[^`]*`", re.MULTILINE)
 
 
 def flags() -> set[str]:
