@@ -16,13 +16,7 @@ from bastion.authz.authorizer import Authorizer, Question
 from bastion.authz.impersonation import ImpersonationAuthorizer
 from bastion.http.fields import values
 from bastion.kube.attributes import Attributes
-<<<<<<< HEAD
 from bastion.kube.authority import Authorities
-from bastion.kube.errors import forbidden
-||||||| 5130558
-from bastion.kube.errors import forbidden
-=======
->>>>>>> main
 from bastion.kube.errorwords import MISSING_RULE, UPGRADE_NEEDS_CREATE
 from bastion.kube.generatedclients import with_slashes
 from bastion.kube.hostname import Application, HostNames
@@ -181,20 +175,16 @@ class Admission:
             record.path = target.prefix + target.rest.partition(b"?")[0]
         return application, target
 
-<<<<<<< HEAD
     def _named(self, request: Request) -> Proxied:
         """What a proxy is asked for.  Raises StatusError 400."""
         if request.method == "CONNECT":
             return self._authorities.connect(request.target)
         return self._authorities.forward(request.method, request.host, request.target)
 
-||||||| 5130558
-=======
     def _ruled(self, target: Proxied) -> bool:
         """Then only one spelling of a path counts."""
         return self.permits.groups_of(target.attributes) is not None
 
->>>>>>> main
     def _required(self, attributes: Attributes, upgrade: UpgradeRequest | None) -> tuple[Attributes, ...]:
         """What the user must be allowed.
 
