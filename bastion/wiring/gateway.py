@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 from bastion.authn.requestheader import FrontProxyHeaders
 from bastion.discovery.accesspolicy import access_policy
@@ -131,6 +132,7 @@ def gateway_of(config: Config, parts: Parts) -> Gateway:
         path_mode=_path_mode(config, parts),
         near=parts.near,
         introductions=parts.introducing.introductions,
+        connector=backends.connector,
     )
 
 
@@ -187,6 +189,7 @@ def admission_of(
         impersonator=access.impersonator,
         authorizer=access.authorizer,
         hosts=browsers.hosts,
+        own_port=urlsplit(config.browsers.public_url).port,
         generated_clients=config.targets.decode_generated_client_paths,
         upgrade_requires_create=config.streams.require_create,
         policy_of=partial(access_policy, cluster.catalog),
