@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
 from bastion.discovery.resolution import UnknownTarget
@@ -13,8 +13,7 @@ from bastion.kube.errors import asked_of_a_proxy, internal_error, method_not_all
 from bastion.kube.errorwords import TUNNELS_OFF
 from bastion.kube.requestinfo import VERBS, Connect, Proxied
 from bastion.kube.status import StatusError
-from bastion.message.identity import asserts_identity
-from bastion.message.ownorigin import RULES, data_fields
+from bastion.message.ownorigin import data_fields
 from bastion.observe.observer import Observer
 from bastion.observe.record import Record
 from bastion.proxy.admission import Admission, Admitted, SignInHelps
@@ -25,7 +24,7 @@ from bastion.proxy.envelope import Envelope
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.forward import Forwarder
 from bastion.proxy.guard import Guard
-from bastion.proxy.introduction import NOTHING, Introduction, Introductions
+from bastion.proxy.leaving import Envelopes
 from bastion.proxy.nearnames import NearNames
 from bastion.proxy.origin import Origins
 from bastion.proxy.passthrough import PassThrough
@@ -53,18 +52,17 @@ class Gateway:
         streams: Streams,
         observer: Observer,
         sign_in: NoSignIn | None = None,
-        withheld: Callable[[bytes], bool] = asserts_identity,
+        envelopes: Envelopes | None = None,
         plans: Plans | None = None,
         pass_through: PassThrough | None = None,
         path_mode: PathMode | None = None,
         near: NearNames | None = None,
-        introductions: Introductions | None = None,
         connector: Connector | None = None,
     ) -> None:
-        """`withheld`: which headers are kept from backends.  `pass_through` None: only targets are served.
+        """`envelopes`: what a backend is told.  `pass_through` None: only targets are served.
 
         `plans` remembers what was decided; None where nothing is remembered.  `path_mode` None: pages opened
-        by path are shown as they are.  `introductions` None: no backend is told who asks.
+        by path are shown as they are.
         `connector` None: nothing is served as a proxy.
         """
         self._plans = plans
@@ -77,11 +75,10 @@ class Gateway:
         self._streams = streams
         self._observer = observer
         self._sign_in = sign_in or NoSignIn()
-        self._withheld = withheld
+        self._envelopes = envelopes or Envelopes(origins)
         self._pass_through = pass_through
         self._path_mode = path_mode
         self._near = near
-        self._introductions = introductions
         self._connector = connector
 
     async def serve(self, exchange: Exchange) -> None:
@@ -177,27 +174,13 @@ class Gateway:
             route = await self._route(info, admitted, exchange.method)
             if admitted.upgrade is None and info.rest[:1] != b"/" and exchange.method in ("GET", "HEAD"):
                 return redirect_to_slash(exchange, info.prefix, info.rest)
-            envelope = Envelope(
-                self._origins.forwarded(exchange, info),
-                admitted.credentials.explicit or exchange.to_proxy,
-                RULES[admitted.credentials.kind].ambient,
-                self._withheld,
-                admitted.asker,
-                introduction=self._introduction(admitted),
-            )
+            envelope = self._envelopes.of(exchange, info, admitted)
             if self._plans is not None:
                 self._plans.remember(exchange, admitted, envelope, record, generation)
             under_way = self._streams.begin(exchange, route, admitted, record)
             record.stage("upstream")
             await self._deliver(exchange, route, envelope, under_way)
         return None
-
-    def _introduction(self, admitted: Admitted) -> Introduction:
-        """By what the service says now: it is known since it was routed to.  Raises StatusError 403."""
-        wishes = self._admission.permits.policy_of(admitted.info.attributes).identity
-        if not wishes or self._introductions is None:
-            return NOTHING
-        return self._introductions.of(wishes, admitted.acting_as, admitted.info.attributes)
 
     async def _route(self, info: Proxied, admitted: Admitted, method: str) -> Route:
         """Raises StatusError.  Only for a request that is authorized: it tells what exists."""

@@ -27,6 +27,7 @@ from bastion.proxy.directcall import DirectCalls
 from bastion.proxy.drain import Drains
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.gateway import Gateway
+from bastion.proxy.leaving import Envelopes
 from bastion.proxy.nearnames import NearNames
 from bastion.proxy.origin import Origins
 from bastion.proxy.passthrough import PassThrough
@@ -126,12 +127,16 @@ def gateway_of(config: Config, parts: Parts) -> Gateway:
         streams=parts.streams,
         observer=parts.observer,
         sign_in=parts.browsers.sign_in,
-        withheld=withheld_of(access.authenticators.headers, config.serving.allow_request_headers),
+        envelopes=Envelopes(
+            parts.origins,
+            withheld_of(access.authenticators.headers, config.serving.allow_request_headers),
+            parts.introducing.introductions,
+            parts.admission.permits.policy_of,
+        ),
         pass_through=parts.passing.pass_through if parts.passing is not None else None,
         plans=parts.plans,
         path_mode=_path_mode(config, parts),
         near=parts.near,
-        introductions=parts.introducing.introductions,
         connector=backends.connector,
     )
 
