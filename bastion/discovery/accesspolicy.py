@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bastion.discovery.catalog import Catalog
 from bastion.discovery.policy import policy_of
-from bastion.kube.annotations import AccessPolicy
+from bastion.kube.accesspolicy import AccessPolicy
 from bastion.kube.attributes import Attributes
 from bastion.kube.status import StatusError
 from bastion.kube.target import parse_target

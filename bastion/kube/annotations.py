@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from sys import intern
 
+from bastion.kube.accesspolicy import AccessPolicy
 from bastion.kube.annotation import (
     DOMAIN,
     LONGEST,
@@ -41,14 +42,12 @@ from bastion.kube.annotationvalues import (
     text_of,
     word_of,
 )
-from bastion.kube.pathgroups import PATH_GROUPS, PathGroups
 
 PREFIX = f"{DOMAIN}/"
 MOST_UNKNOWN = 8  # keys that nothing knows, of one object
 
 BOTH = (SERVICE, POD)
 FLAG = "the flag"
-HEADERS, ASSERTION = "headers", "assertion"  # how a backend is told who asks
 ICONS = "cart box card chart bell data queue doc image code search ship pod node lock".split()  # noqa: SIM905
 
 
@@ -158,30 +157,6 @@ class BackendProtocol:
         True,
         "`false`: certificates are not verified; only with `--allow-insecure-backends`",
         on=BOTH,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class AccessPolicy:
-    """Which of its paths have rights of their own, and what its backends are told of who asks.
-
-    A value that is none grants nothing, and tells nothing.
-    """
-
-    groups: PathGroups | None = annotation(
-        "path-groups",
-        PATH_GROUPS,
-        None,
-        "a right `services/proxy-<group>` of its own for some paths; `services/proxy` is the right to all of"
-        " them; `/x` is that path alone, `/x/*` is `/x` and all below",
-    )
-    identity: frozenset[str] = annotation(
-        "identity",
-        set_of(HEADERS, ASSERTION),
-        frozenset(),
-        "who asks is told to the backend: `headers` is `X-Remote-User`, `-Uid`, `-Group` and `-Extra-*`;"
-        " `assertion` is a signed JWT in `X-Bastion-Assertion`",
-        otherwise="nothing",
     )
 
 

@@ -16,7 +16,7 @@ _STATE = re.compile(rb"[\x20-\x7e]*")
 _SAMPLED = 1
 
 
-class Trace(msgspec.Struct):
+class Trace(msgspec.Struct, kw_only=True):
     """Of one exchange: `span` is its own, `upstream` the one that its backend continues, `parent` 0 for none.
 
     `stages` are names with their begin and end, by the record's clock; `began` in nanoseconds of the
@@ -48,9 +48,19 @@ def begin(
         trace = _identifier(random_bytes, 16)
         # as OpenTelemetry's TraceIdRatioBased: all who see the trace decide alike
         sampled = trace & (2**64 - 1) < ratio * 2**64
-        return Trace(trace, span, upstream, 0, sampled, b"", began)
+        return Trace(
+            trace=trace, span=span, upstream=upstream, parent=0, sampled=sampled, state=b"", began=began
+        )
     trace, above, sampled = parent
-    return Trace(trace, span, upstream, above, sampled, _state(fields), began)
+    return Trace(
+        trace=trace,
+        span=span,
+        upstream=upstream,
+        parent=above,
+        sampled=sampled,
+        state=_state(fields),
+        began=began,
+    )
 
 
 def _parent(fields: list[Field]) -> tuple[int, int, bool] | None:

@@ -40,7 +40,9 @@ class Spans:
         for name, began, ended in trace.stages:
             number = trace.upstream if name == UPSTREAM else int.from_bytes(secrets.token_bytes(8)) or 1
             kind = SpanKind.CLIENT if name == UPSTREAM else SpanKind.INTERNAL
-            at = {"network.peer.address": record.endpoint} if name == UPSTREAM and record.endpoint else {}
+            at: dict[str, str | int] = (
+                {"network.peer.address": record.endpoint} if name == UPSTREAM and record.endpoint else {}
+            )
             times = (_at(record, trace, began), _at(record, trace, ended))
             self._emit(name, _context(trace, number), own, kind, at, times)
         parent = _context(trace, trace.parent, remote=True) if trace.parent else None
@@ -53,7 +55,7 @@ class Spans:
 
     def close(self) -> None:
         """Sends what is left.  Blocks for at most the time of an export."""
-        self._processor.shutdown()
+        self._processor.shutdown()  # type: ignore[no-untyped-call]
 
     def _emit(
         self,

@@ -15,13 +15,14 @@ from bastion.authn.authenticator import Credentials, CredentialsRefused
 from bastion.authz.authorizer import Authorizer, Question
 from bastion.authz.impersonation import ImpersonationAuthorizer
 from bastion.http.fields import values
-from bastion.kube.annotations import AccessPolicy
+from bastion.kube.accesspolicy import AccessPolicy
 from bastion.kube.attributes import Attributes
+from bastion.kube.authority import Authorities
 from bastion.kube.errorwords import MISSING_RULE, UPGRADE_NEEDS_CREATE
 from bastion.kube.generatedclients import with_slashes
 from bastion.kube.hostname import Application, HostNames
 from bastion.kube.nearest import not_proxied
-from bastion.kube.requestinfo import Proxied, RequestInfo, parse_proxied
+from bastion.kube.requestinfo import ApiCall, Proxied, RequestInfo, parse_proxied
 from bastion.kube.status import StatusError
 from bastion.kube.user import User
 from bastion.message.upgrade import UpgradeRequest, asked_upgrade
@@ -68,11 +69,12 @@ class Admission:
         impersonator: ImpersonationAuthorizer,
         authorizer: Authorizer,
         hosts: HostNames | None = None,
+        own_port: int | None = None,
         generated_clients: bool = True,
         upgrade_requires_create: frozenset[str] = frozenset(),
         policy_of: PolicyOf = nothing_said,
     ) -> None:
-        """`hosts`: the host names that mean an application; None where none does.
+        """`hosts`: the host names that mean an application, None where none does; `own_port`: of their URLs.
 
         `generated_clients`: what they encode as one segment is a path.  `upgrade_requires_create`: the
         resources (pods, services, nodes) on which an upgrade needs verb create as well.  `policy_of`: what
@@ -83,6 +85,7 @@ class Admission:
         self._impersonator = impersonator
         self.permits = Permits(authorizer, policy_of)
         self._hosts = hosts
+        self._authorities = Authorities(hosts, own_port)
         self._generated_clients = generated_clients
         self._upgrade_requires_create = upgrade_requires_create
 
@@ -94,8 +97,18 @@ class Admission:
         `client` is the address that the request came from.  `own`: what is asked for, where the request is
         for one of the bastion's own paths.
         """
-        application, target = self._parse(request, record) if own is None else (None, None)
-        upgrade = _upgrade(request) if request.upgradable and own is None else None
+        application: Application | None = None
+        target: Proxied | None = None
+        unfit: StatusError | None = None
+        try:
+            if own is None:
+                application, target = self._parse(request, record)
+        except StatusError as error:
+            if not request.to_proxy:
+                raise
+            unfit = error  # a proxy asks first who it is that asks
+        tunnel = request.to_proxy and request.method == "CONNECT"
+        upgrade = _upgrade(request) if request.upgradable and own is None and not tunnel else None
         with record.stage("authentication"):
             credentials = self._credentials.read(request, upgrade, application)
             try:
@@ -105,26 +118,29 @@ class Admission:
         if user is None:
             record.cause = record.cause or credentials.unknown
             rejected = self._guard.rejected(credentials, record.cause)
-            if credentials.token is not None and not credentials.session:
+            if request.to_proxy or (credentials.token is not None and not credentials.session):
                 raise rejected
             raise rejected.of(SignInHelps)
         if record.trail is not None:
             await record.trail.received()
+        if unfit is not None:
+            raise unfit
         info = own or target
         if info is None:
             raise not_proxied(request.target)
         asker = asker_of(user, client)
-        self._guard.check_place(asker, tunnel=upgrade is not None)
+        self._guard.check_place(asker, tunnel=tunnel or upgrade is not None)
         with record.stage("authorization"):
             pod = picked(info, request.fields)
             required = with_pod(self._required(info.attributes, upgrade), pod)
             assumed = await self._impersonator.impersonate(user, request.fields, required, asker)
             record.acting_as = acting_as = user if assumed is None else assumed.user
+            of = ApiCall(info.attributes) if tunnel else info  # whatever path is asked for in a tunnel
             policy = self.permits.policy_of(info.attributes)  # as it is before anything is decided by it
             questions = [] if assumed is None else [*assumed.questions]
             for attributes in required:
                 word = MISSING_RULE if attributes.verb == info.attributes.verb else UPGRADE_NEEDS_CREATE
-                permitted = await self.permits.permit(acting_as, info, attributes, asker, record, word)
+                permitted = await self.permits.permit(acting_as, of, attributes, asker, record, word)
                 questions.append(permitted.question)
         return Admitted(
             info, credentials, user, acting_as, questions, asker, upgrade=upgrade, pod=pod, policy=policy
@@ -141,6 +157,10 @@ class Admission:
 
     def _parse(self, request: Request, record: Record) -> tuple[Application | None, Proxied | None]:
         """Raises StatusError 400."""
+        if request.to_proxy:
+            record.host = b"" if request.method == "CONNECT" else request.host
+            record.info = named = self._named(request)
+            return None, named
         application = self._hosts.application(request.host) if self._hosts is not None else None
         if application is not None:
             record.host = request.host
@@ -155,6 +175,12 @@ class Admission:
             record.info = target = with_slashes(target, values(request.fields, b"user-agent"))
             record.path = target.prefix + target.rest.partition(b"?")[0]
         return application, target
+
+    def _named(self, request: Request) -> Proxied:
+        """What a proxy is asked for.  Raises StatusError 400."""
+        if request.method == "CONNECT":
+            return self._authorities.connect(request.target)
+        return self._authorities.forward(request.method, request.host, request.target)
 
     def _required(self, attributes: Attributes, upgrade: UpgradeRequest | None) -> tuple[Attributes, ...]:
         """What the user must be allowed.

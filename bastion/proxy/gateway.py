@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
 from bastion.discovery.resolution import UnknownTarget
 from bastion.http.fields import first_value
-from bastion.kube.errors import internal_error, method_not_allowed
-from bastion.kube.requestinfo import VERBS, Proxied
+from bastion.kube.errors import asked_of_a_proxy, internal_error, method_not_allowed, refused
+from bastion.kube.errorwords import TUNNELS_OFF
+from bastion.kube.requestinfo import VERBS, Connect, Proxied
 from bastion.kube.status import StatusError
-from bastion.message.identity import asserts_identity
-from bastion.message.ownorigin import RULES, data_fields
-from bastion.message.tracecontext import Trace
+from bastion.message.ownorigin import data_fields
 from bastion.observe.observer import Observer
 from bastion.observe.record import Record
 from bastion.proxy.admission import Admission, Admitted, SignInHelps
+from bastion.proxy.connect import Connector
 from bastion.proxy.direct import Direct
 from bastion.proxy.directcall import DirectCall
 from bastion.proxy.envelope import Envelope
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.forward import Forwarder
 from bastion.proxy.guard import Guard
-from bastion.proxy.introduction import NOTHING, Introduction, Introductions
+from bastion.proxy.leaving import Envelopes
 from bastion.proxy.nearnames import NearNames
 from bastion.proxy.origin import Origins
 from bastion.proxy.passthrough import PassThrough
@@ -52,19 +52,18 @@ class Gateway:
         streams: Streams,
         observer: Observer,
         sign_in: NoSignIn | None = None,
-        withheld: Callable[[bytes], bool] = asserts_identity,
+        envelopes: Envelopes | None = None,
         plans: Plans | None = None,
         pass_through: PassThrough | None = None,
         path_mode: PathMode | None = None,
         near: NearNames | None = None,
-        introductions: Introductions | None = None,
-        traces: Callable[[Exchange], Trace] | None = None,
+        connector: Connector | None = None,
     ) -> None:
-        """`withheld`: which headers are kept from backends.  `pass_through` None: only targets are served.
+        """`envelopes`: what a backend is told.  `pass_through` None: only targets are served.
 
         `plans` remembers what was decided; None where nothing is remembered.  `path_mode` None: pages opened
-        by path are shown as they are.  `introductions` None: no backend is told who asks.
-        `traces` begins an exchange's; None: nothing is traced.
+        by path are shown as they are.
+        `connector` None: nothing is served as a proxy.
         """
         self._plans = plans
         self._admission = admission
@@ -76,19 +75,17 @@ class Gateway:
         self._streams = streams
         self._observer = observer
         self._sign_in = sign_in or NoSignIn()
-        self._withheld = withheld
+        self._envelopes = envelopes or Envelopes(origins)
         self._pass_through = pass_through
         self._path_mode = path_mode
         self._near = near
-        self._introductions = introductions
-        self._traces = traces
+        self._connector = connector
 
     async def serve(self, exchange: Exchange) -> None:
         """Answers, whatever happens; raises nothing but CancelledError."""
         client = self._origins.client(exchange.client, exchange.fields)
         record = _record(exchange, client)
-        if self._traces is not None:
-            record.trace = self._traces(exchange)
+        record.trace = self._envelopes.trace(exchange)
         self._observer.begin(record, exchange, self._origins.sources(exchange.client, exchange.fields))
         await self._recorded(exchange, client, record, self._serve(exchange, client, record))
 
@@ -130,6 +127,8 @@ class Gateway:
             self._observer.observe(record, exchange.status, exchange.bytes_in, exchange.bytes_out)
 
     async def _say_no(self, exchange: Exchange, error: StatusError, client: str, record: Record) -> None:
+        if exchange.to_proxy:
+            error = asked_of_a_proxy(error)
         record.fail(error)
         record.backend = record.backend and exchange.status != 0
         if error.code == 429:
@@ -156,8 +155,10 @@ class Gateway:
         self._observer.observe(record, 0, exchange.bytes_in, 0)
 
     async def _serve(self, exchange: Exchange, client: str, record: Record) -> None:
-        if self._pass_through is not None and (call := self._pass_through.call(exchange)) is not None:
-            return await self._pass_through.serve(exchange, call, client, record)
+        if self._pass_through is not None and not exchange.to_proxy:
+            call = self._pass_through.call(exchange)
+            if call is not None:
+                return await self._pass_through.serve(exchange, call, client, record)
         generation = self._plans.generation() if self._plans is not None else 0
         try:
             admitted = await self._admission.admit(exchange, client, record)
@@ -167,32 +168,20 @@ class Gateway:
         assert isinstance(info, Proxied)  # whatever else is not admitted
         if self._path_mode is not None and self._path_mode.answers(exchange, admitted, info):
             return None
-        with self._guard.place(admitted.asker, tunnel=admitted.upgrade is not None):
+        if exchange.to_proxy and self._connector is None:
+            raise tunnels_off()
+        tunnel = isinstance(info, Connect) or admitted.upgrade is not None
+        with self._guard.place(admitted.asker, tunnel=tunnel):
             route = await self._route(info, admitted, exchange.method)
             if admitted.upgrade is None and info.rest[:1] != b"/" and exchange.method in ("GET", "HEAD"):
                 return redirect_to_slash(exchange, info.prefix, info.rest)
-            envelope = Envelope(
-                self._origins.forwarded(exchange, info),
-                admitted.credentials.explicit,
-                RULES[admitted.credentials.kind].ambient,
-                self._withheld,
-                admitted.asker,
-                introduction=self._introduction(admitted),
-                trace=record.trace.lines() if record.trace is not None else b"",
-            )
+            envelope = self._envelopes.of(exchange, info, admitted, record)
             if self._plans is not None:
                 self._plans.remember(exchange, admitted, envelope, record, generation)
             under_way = self._streams.begin(exchange, route, admitted, record)
             record.stage("upstream")
             await self._deliver(exchange, route, envelope, under_way)
         return None
-
-    def _introduction(self, admitted: Admitted) -> Introduction:
-        """By what the service says now: it is known since it was routed to.  Raises StatusError 403."""
-        wishes = self._admission.permits.policy_of(admitted.info.attributes).identity
-        if not wishes or self._introductions is None:
-            return NOTHING
-        return self._introductions.of(wishes, admitted.acting_as, admitted.info.attributes)
 
     async def _route(self, info: Proxied, admitted: Admitted, method: str) -> Route:
         """Raises StatusError.  Only for a request that is authorized: it tells what exists."""
@@ -214,7 +203,10 @@ class Gateway:
         record, upgrade = under_way.record, under_way.admitted.upgrade
         try:
             with record:
-                if upgrade is None:
+                if isinstance(route.info, Connect):
+                    assert self._connector is not None
+                    await self._connector.serve(exchange, route, envelope.asker, record, under_way)
+                elif upgrade is None:
                     await self._forwarder.serve(exchange, route, envelope, record, under_way, begun)
                 else:
                     await self._tunneller.serve(exchange, route, upgrade, envelope, record, under_way)
@@ -232,6 +224,12 @@ def _record(exchange: Exchange, client: str) -> Record:
     record.agent = first_value(exchange.fields, b"user-agent")
     record.http2 = exchange.http2
     return record
+
+
+def tunnels_off() -> StatusError:
+    return refused(
+        TUNNELS_OFF, "this bastion is no proxy for tunnels and URLs: it was started without --enable-tunnels"
+    )
 
 
 def redirect_to_slash(exchange: Exchange, prefix: bytes, query: bytes) -> None:

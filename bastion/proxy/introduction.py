@@ -13,7 +13,7 @@ import msgspec
 
 from bastion.identity.assertion import assertion
 from bastion.identity.signing import SigningKey
-from bastion.kube.annotations import ASSERTION, HEADERS
+from bastion.kube.accesspolicy import ASSERTION, HEADERS
 from bastion.kube.attributes import Attributes
 from bastion.kube.errors import refused
 from bastion.kube.errorwords import IDENTITY_NOT_PASSED_ON

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from bastion.authz.authorizer import Authorizer, Decision, Question
-from bastion.kube.annotations import AccessPolicy
+from bastion.kube.accesspolicy import AccessPolicy
 from bastion.kube.attributes import Attributes
 from bastion.kube.errors import error_of, forbidden
 from bastion.kube.errorword import Word

@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
+from msgspec import structs
 
 from bastion.balance.families import Families
 from bastion.discovery.backing import RetryResolution, Unfinished
 from bastion.discovery.lookup import Lookup
 from bastion.discovery.resolution import Resolution, UnknownTarget
 from bastion.discovery.resolver import Resolver
-from bastion.kube.annotations import AccessPolicy, EndpointPolicy
+from bastion.kube.accesspolicy import AccessPolicy
+from bastion.kube.annotations import EndpointPolicy
 from bastion.kube.endpoint import KUBELET, Endpoint
 from bastion.kube.objects import family_of
 from bastion.kube.requestinfo import Proxied
@@ -195,4 +197,5 @@ class Router:
 def target_of(info: Proxied) -> Target:
     """Raises StatusError 400 where the id has not the shape."""
     attributes = info.attributes
-    return parse_target(attributes.resource, attributes.namespace, attributes.name)
+    target = parse_target(attributes.resource, attributes.namespace, attributes.name)
+    return structs.replace(target, scheme="http") if info.plain else target

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 from bastion.authn.requestheader import FrontProxyHeaders
 from bastion.discovery.accesspolicy import access_policy
@@ -27,6 +28,7 @@ from bastion.proxy.directcall import DirectCalls
 from bastion.proxy.drain import Drains
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.gateway import Gateway
+from bastion.proxy.leaving import Envelopes
 from bastion.proxy.nearnames import NearNames
 from bastion.proxy.origin import Origins
 from bastion.proxy.passthrough import PassThrough
@@ -127,17 +129,22 @@ def gateway_of(config: Config, parts: Parts) -> Gateway:
         streams=parts.streams,
         observer=parts.observer,
         sign_in=parts.browsers.sign_in,
-        withheld=withheld_of(
-            access.authenticators.headers,
-            config.serving.allow_request_headers,
-            traced=bool(config.tracing.endpoint),
+        envelopes=Envelopes(
+            parts.origins,
+            withheld_of(
+                access.authenticators.headers,
+                config.serving.allow_request_headers,
+                traced=bool(config.tracing.endpoint),
+            ),
+            parts.introducing.introductions,
+            parts.admission.permits.policy_of,
+            Traces(config.tracing.ratio, parts.origins) if config.tracing.endpoint else None,
         ),
         pass_through=parts.passing.pass_through if parts.passing is not None else None,
         plans=parts.plans,
         path_mode=_path_mode(config, parts),
         near=parts.near,
-        introductions=parts.introducing.introductions,
-        traces=Traces(config.tracing.ratio, parts.origins) if config.tracing.endpoint else None,
+        connector=backends.connector,
     )
 
 
@@ -194,6 +201,7 @@ def admission_of(
         impersonator=access.impersonator,
         authorizer=access.authorizer,
         hosts=browsers.hosts,
+        own_port=urlsplit(config.browsers.public_url).port,
         generated_clients=config.targets.decode_generated_client_paths,
         upgrade_requires_create=config.streams.require_create,
         policy_of=partial(access_policy, cluster.catalog),

@@ -77,7 +77,7 @@ def asked(tmp_path: Path, *flags: str, code: int = 200, **fields: str) -> dict[s
             backend(10, says={b"/x": response()}) as there,
         ):
             await until(lambda: bastion.bastion.cluster.catalog.pods)
-            assert (await bastion.get(PATH, "alice", **fields)).status == code
+            assert (await bastion.get(PATH, "alice", "GET", None, **fields)).status == code
             head = there.seen[0].decode() if there.seen else ""
             lines = [line.partition(": ") for line in head.split("\r\n")[1:-2]]
             return {name.lower(): value for name, _, value in lines}

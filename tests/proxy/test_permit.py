@@ -8,7 +8,7 @@ import itertools
 import pytest
 
 from bastion.authz.authorizer import Decision
-from bastion.kube.annotations import AccessPolicy
+from bastion.kube.accesspolicy import AccessPolicy
 from bastion.kube.attributes import Attributes
 from bastion.kube.pathgroups import parse_path_groups
 from bastion.kube.requestinfo import ApiCall, Proxied, RequestInfo

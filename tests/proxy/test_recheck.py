@@ -13,7 +13,7 @@ from msgspec import structs
 
 from bastion.authn.authenticator import Credentials
 from bastion.authz.authorizer import Decision
-from bastion.kube.annotations import AccessPolicy
+from bastion.kube.accesspolicy import AccessPolicy
 from bastion.kube.attributes import Attributes
 from bastion.kube.pathgroups import parse_path_groups
 from bastion.kube.status import service_unavailable
