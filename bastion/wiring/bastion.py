@@ -100,7 +100,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             backends=backends,
             streams=long.streams,
             browsers=browsers,
-            admission=admission_of(config, access, browsers, credentials),
+            admission=admission_of(config, cluster, access, browsers, credentials),
             credentials=credentials,
             version=lambda: cluster.client.get("/version", {}, BACKGROUND),
             origins=origins,
