@@ -8,6 +8,7 @@ import shutil
 import ssl
 import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 from bastion.cli.flags import loaded
 from bastion.cli.help import Manual
@@ -34,13 +35,13 @@ MANUAL = Manual(
 )
 
 
-def run(argv: Sequence[str]) -> int:
+def run(argv: Sequence[str]) -> int:  # noqa: RET503  one program gives way to another
     words, flags, others = split(options_of(OPTIONS), argv)
     given = loaded(OPTIONS, flags, MANUAL)
     if given is None:
         return 0
     if given.mistakes or len(words) != 1:
-        raise ConfigError(given.mistakes or ["one TARGET is required (see bastion curl --help)"])
+        raise ConfigError([*given.mistakes] or ["one TARGET is required (see bastion curl --help)"])
     curl = shutil.which("curl")
     if curl is None:
         raise StartError("curl is not installed")
@@ -48,7 +49,8 @@ def run(argv: Sequence[str]) -> int:
     target = named(words[0], given.options.asked.namespace or DEFAULT)
     config = config_of(place, asyncio.run(place.headers()))
     # curl's own flags last, so that they may say otherwise
-    os.execv(curl, [curl, "--config", _handed_over(config), "--path-as-is", place.url + target.path, *others])
+    words = [curl, "--config", _handed_over(config), "--path-as-is", place.url + target.path, *others]
+    os.execv(curl, words)  # noqa: S606
 
 
 def config_of(place: Place, headers: dict[str, str]) -> str:
@@ -68,7 +70,7 @@ def _quoted(text: str) -> str:
 def _handed_over(text: str) -> str:
     """The name of an open file that the program which takes this one's place can read."""
     descriptor, name = tempfile.mkstemp()
-    os.unlink(name)
+    Path(name).unlink()
     os.write(descriptor, text.encode())
     os.lseek(descriptor, 0, os.SEEK_SET)
     os.set_inheritable(descriptor, True)

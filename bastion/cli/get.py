@@ -19,7 +19,8 @@ OPTIONS = ShownOptions
 MANUAL = Manual(
     "bastion get TARGET[/PATH]",
     "Gets a path of a service, pod or node through the bastion, and prints the body as it is, or with -o as"
-    " a document. The exit status is 0, 1 where it was refused or failed, 2 for a mistake in the command line.",
+    " a document. The exit status is 0, 1 where it was refused or failed, 2 for a mistake in the command"
+    " line.",
     ("server", "token"),
     (
         ("a page", "bastion get svc/shop/frontend:http/healthz"),
@@ -35,7 +36,7 @@ def run(argv: Sequence[str]) -> int:
     if given is None:
         return 0
     if given.mistakes or others or len(words) != 1:
-        raise ConfigError(given.mistakes or ["one TARGET is required (see bastion get --help)"])
+        raise ConfigError([*given.mistakes] or ["one TARGET is required (see bastion get --help)"])
     asked = given.options
     answer = fetched(place_of(asked.asked), named(words[0], asked.asked.namespace or DEFAULT).path)
     if asked.shown.output not in ("", "wide", "name"):

@@ -36,7 +36,7 @@ def run(argv: Sequence[str]) -> int:
     if given is None:
         return 0
     if given.mistakes or others or len(words) != 1:
-        raise ConfigError(given.mistakes or ["one TARGET is required (see bastion open --help)"])
+        raise ConfigError([*given.mistakes] or ["one TARGET is required (see bastion open --help)"])
     asked = given.options
     place = place_of(asked.asked)
     url = _url(place, named(words[0], asked.asked.namespace or DEFAULT))

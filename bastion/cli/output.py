@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bastion.kube.documents import dumped
+import msgspec
+
 from bastion.runtime.errors import ConfigError
 from bastion.settings.people import JSONPATH
 
@@ -53,7 +54,7 @@ def formatted(document: Any, output: str) -> str:
     if output.startswith(JSONPATH):
         return jsonpath(output.removeprefix(JSONPATH), document)
     if output == "yaml":
-        return dumped(document)
+        return msgspec.yaml.encode(document).decode()
     return json.dumps(document, indent=4, ensure_ascii=False) + "\n"
 
 

@@ -20,9 +20,9 @@ WELL, ILL = 0, 1
 _ILL = ("down", "partly down", "failing")
 MANUAL = Manual(
     "bastion status",
-    "Shows whether the targets that the user may open are ready, and what their probes say. The exit status is"
-    " 0 where none is known to be down, 1 where one is or the bastion did not answer, 2 for a mistake in the"
-    " command line.",
+    "Shows whether the targets that the user may open are ready, and what their probes say. The exit status"
+    " is 0 where none is known to be down, 1 where one is or the bastion did not answer, 2 for a mistake in"
+    " the command line.",
     ("server", "token"),
     (("of one namespace", "bastion status -n shop"), ("for a program", "bastion status -o json")),
 )
