@@ -12,6 +12,7 @@ from bastion.settings.login import KubeconfigOptions, LoginOptions
 from bastion.settings.observing import log_format, verbosity
 from bastion.settings.option import option, options_of, section
 from bastion.settings.options import Options
+from bastion.settings.people import AskedOptions, OpenOptions, ShownOptions, TunnelOptions
 
 TOKEN = "BASTION_TOKEN"  # noqa: S105  the variable that holds what the commands show to a bastion
 
@@ -118,6 +119,10 @@ def variables() -> frozenset[str]:
             BalancingOptions,
             AllocatingOptions,
             AnnouncingOptions,
+            AskedOptions,
+            OpenOptions,
+            ShownOptions,
+            TunnelOptions,
             LoginOptions,
             KubeconfigOptions,
         )
