@@ -85,7 +85,7 @@ def named(text: str, namespace: str, *, bare: str = "") -> Named:
 def split(rows: Sequence[Option], argv: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
     """(the words that are no flags, the flags with their values, what stands behind `--`)"""
     takes = {f"--{row.flag}": row for row in rows} | {f"-{row.short}": row for row in rows if row.short}
-    words = [_one_name(word) for word in argv]
+    words = [one_name(word) for word in argv]
     others: list[str] = []
     if "--" in words:
         at = words.index("--")
@@ -104,8 +104,14 @@ def split(rows: Sequence[Option], argv: Sequence[str]) -> tuple[list[str], list[
     return plain, flags, others
 
 
-def _one_name(word: str) -> str:
+def one_name(word: str) -> str:
     """`--bastion` is `--server`."""
     if word == "--bastion" or word.startswith("--bastion="):
         return "--server" + word.removeprefix("--bastion")
     return word
+
+
+def long_form(target: str) -> str:
+    """With the resource's whole name, as a bastion's own pages have it."""
+    kind, slash, rest = target.partition("/")
+    return f"{KINDS[kind]}/{rest}" if slash and kind in KINDS else target

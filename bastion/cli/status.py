@@ -17,7 +17,7 @@ from bastion.settings.people import ShownOptions
 
 OPTIONS = ShownOptions
 WELL, ILL = 0, 1
-_ILL = ("down", "partly down", "failing")
+DOWN = "down"
 MANUAL = Manual(
     "bastion status",
     "Shows whether the targets that the user may open are ready, and what their probes say. The exit status"
@@ -46,4 +46,4 @@ def run(argv: Sequence[str]) -> int:
     namespace = asked.asked.namespace
     items = [item for item in document.get("items", ()) if namespace in ("", item["namespace"])]
     write(printed({**document, "items": items}, items, COLUMNS, name_of, asked.shown.output))
-    return ILL if any(item.get("state") in _ILL for item in items) else WELL
+    return ILL if any(item.get("state", "").lower() == DOWN for item in items) else WELL

@@ -63,6 +63,7 @@ class Probe:
         "check-config", PATH, None, "read this probe configuration, name every mistake, and exit: 0 or 1"
     )
     server: str = option("server", named("URL"), "https://127.0.0.1:8443", "the bastion that is asked")
+    token: str = option("token", TEXT, "", "the bearer token; without it --token-file")
     token_file: Path | None = option(
         "token-file", PATH, None, "a file with the bearer token; without it the variable BASTION_TOKEN"
     )
@@ -89,6 +90,7 @@ class Why:
     """`bastion why`: as `bastion probe` it asks a running bastion."""
 
     server: str = option("server", named("URL"), "https://127.0.0.1:8443", "the bastion that is asked")
+    token: str = option("token", TEXT, "", "the bearer token; without it --token-file")
     token_file: Path | None = option(
         "token-file", PATH, None, "a file with the bearer token; without it the variable BASTION_TOKEN"
     )
