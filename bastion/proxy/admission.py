@@ -22,7 +22,7 @@ from bastion.kube.errorwords import MISSING_RULE, UPGRADE_NEEDS_CREATE
 from bastion.kube.generatedclients import with_slashes
 from bastion.kube.hostname import Application, HostNames
 from bastion.kube.nearest import not_proxied
-from bastion.kube.requestinfo import ApiCall, Proxied, RequestInfo, parse_proxied
+from bastion.kube.requestinfo import Proxied, RequestInfo, parse_proxied
 from bastion.kube.status import StatusError
 from bastion.kube.user import User
 from bastion.message.upgrade import UpgradeRequest, asked_upgrade
@@ -135,12 +135,11 @@ class Admission:
             required = with_pod(self._required(info.attributes, upgrade), pod)
             assumed = await self._impersonator.impersonate(user, request.fields, required, asker)
             record.acting_as = acting_as = user if assumed is None else assumed.user
-            of = ApiCall(info.attributes) if tunnel else info  # whatever path is asked for in a tunnel
             policy = self.permits.policy_of(info.attributes)  # as it is before anything is decided by it
             questions = [] if assumed is None else [*assumed.questions]
             for attributes in required:
                 word = MISSING_RULE if attributes.verb == info.attributes.verb else UPGRADE_NEEDS_CREATE
-                permitted = await self.permits.permit(acting_as, of, attributes, asker, record, word)
+                permitted = await self.permits.permit(acting_as, info, attributes, asker, record, word)
                 questions.append(permitted.question)
         return Admitted(
             info, credentials, user, acting_as, questions, asker, upgrade=upgrade, pod=pod, policy=policy
