@@ -16,6 +16,7 @@ PAGES = (
     "README.md",
     "SECURITY.md",
     "docs/guides/proxy.md",
+    "docs/guides/cli.md",
     "docs/guides/tunnels.md",
     "docs/hardening.md",
     "deploy/README.md",
