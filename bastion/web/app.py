@@ -32,6 +32,7 @@ from bastion.web.issuers import add_issuers
 from bastion.web.keys import add_keys, no_keys
 from bastion.web.login import add_sign_in
 from bastion.web.ownpaths import with_own_paths
+from bastion.web.probed import with_probe_paths
 from bastion.web.proxied import ERROR_ANSWER, with_proxied_paths
 from bastion.web.site import Site, add_site
 from bastion.web.visit import Desk
@@ -79,7 +80,7 @@ class Api(FastAPI):
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
-            self.openapi_schema = with_proxied_paths(with_own_paths(super().openapi()))
+            self.openapi_schema = with_proxied_paths(with_probe_paths(with_own_paths(super().openapi())))
         return self.openapi_schema
 
     def setup(self) -> None:
