@@ -16,6 +16,7 @@ PAGES = (
     "README.md",
     "SECURITY.md",
     "docs/guides/proxy.md",
+    "docs/guides/serve.md",
     "docs/hardening.md",
     "deploy/README.md",
     "docs/reference/errors.md",
