@@ -43,6 +43,8 @@ COMMANDS = (
         "bastion.cli.probe",
     ),
     Command("why", "ask a bastion what it would do with a request, and why", "bastion.cli.why"),
+    Command("login", "sign in at an OpenID Connect issuer, for kubectl", "bastion.cli.login.command"),
+    Command("kubeconfig", "write a kubeconfig entry for a bastion", "bastion.cli.kubeconfig"),
     Command("completion", "print a script with which a shell completes these", "bastion.cli.completion"),
     Command("version", "print the version", "bastion.cli.version"),
 )

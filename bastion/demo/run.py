@@ -12,7 +12,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from bastion.demo.workloads import NETWORKS, Workloads, demo_tokens, manifests_at
+from bastion.demo.issuer import ALGORITHM, CLIENT, Issuer
+from bastion.demo.samplehttp import serving
+from bastion.demo.workloads import NETWORKS, USERS, Workloads, demo_tokens, manifests_at
 from bastion.kube.kubeconfig import kubeconfig
 from bastion.runtime.certificates import Authority
 from bastion.runtime.errors import StartError
@@ -22,6 +24,7 @@ from bastion.runtime.trust import server_context
 from bastion.server.negotiated import ALPN
 from bastion.server.run import Endings, Server
 from bastion.settings.config import Config, serve_config
+from bastion.settings.signin import OF_FLAGS
 from bastion.wiring.bastion import open_bastion
 
 PORT, MOST = 8443, 100  # the first port tried, and how many are tried
@@ -111,13 +114,17 @@ async def _serve(folder: Path, sockets: list[socket.socket], network: str, log_f
     port = sockets[0].getsockname()[1]
     authority, tokens = Authority("bastion demo"), demo_tokens()
     url = f"https://localhost:{port}"
+    issuing = listen(("127.0.0.1", 0))
+    issuer = Issuer(
+        f"http://127.0.0.1:{issuing.getsockname()[1]}", USERS, (f"{url}/login/{OF_FLAGS}/callback",)
+    )
     _write(folder, authority.pem, tokens, url)
-    config = _config(folder, port, url, network, log_format)
+    config = _config(folder, url, network, issuer.url, log_format)
     names = dict.fromkeys(("localhost", "127.0.0.1", "::1", *config.browsers.names()))
     tls = server_context(authority.issue([*names], common_name="localhost"))
     tls.set_alpn_protocols(ALPN)
     log = os.open(folder / "access.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    async with open_bastion(config, log) as bastion:
+    async with serving(issuer.answer, issuing), open_bastion(config, log) as bastion:
         server = Server(bastion.state, Endings(), lambda: tls, _no_sockets(), bastion.app)
         await bastion.synced()
         print(_welcome(folder, tokens, url), flush=True)
@@ -125,14 +132,20 @@ async def _serve(folder: Path, sockets: list[socket.socket], network: str, log_f
     return 0
 
 
-def _config(folder: Path, port: int, url: str, own_network: str, log_format: str) -> Config:
+def _config(folder: Path, url: str, own_network: str, issuer: str, log_format: str) -> Config:
     flags = {
-        "port": port,
+        "port": url.rpartition(":")[2],
         "manifests": folder / "manifests",
         "token-auth-file": folder / "tokens.csv",
         "allow-target-cidr": own_network,
         "proxy-host-suffix": HOST_SUFFIX,
         "public-url": url,
+        "oidc-issuer-url": issuer,
+        "oidc-client-id": CLIENT,
+        "oidc-username-prefix": "demo:",
+        "oidc-groups-claim": "groups",
+        "oidc-signing-algs": ALGORITHM,
+        "oidc-display-name": "Demo",
         "probe-interval": "10s",
     } | ({"log-format": log_format} if log_format else {})
     return serve_config([f"--{flag}={value}" for flag, value in flags.items()])
@@ -200,7 +213,7 @@ Streaming: bob follows the ticker's events as they come (Ctrl-C ends it):
 A WebSocket (it needs the websockets package, a development dependency): alice says hello, the pod repeats it:
 {lines.chat("alice")}
 
-In a browser: sign in with alice's token.
+In a browser: open {url} and sign in with Demo, as alice; nobody needs a token.
 (It warns, and runs no service worker, until it trusts {folder / "ca.crt"}.)
 Two sites, each on a host name, and so an origin, of its own:
 {sites}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
@@ -48,6 +50,29 @@ class SampleResponse:
 
 
 Answer = Callable[[SampleRequest], SampleResponse]
+
+
+@contextlib.asynccontextmanager
+async def serving(answer: Answer, at: socket.socket) -> AsyncIterator[None]:
+    """Answers on a socket that listens, until the end of the block."""
+    conversations: set[asyncio.Task[None]] = set()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        conversations.add(task)
+        with contextlib.suppress(asyncio.CancelledError):  # which asyncio's streams would report
+            await converse(reader, writer, answer)
+        conversations.discard(task)
+
+    server = await asyncio.start_server(accept, sock=at, limit=LARGEST_HEAD)
+    try:
+        yield
+    finally:
+        server.close()
+        for task in conversations:
+            task.cancel()
+        await asyncio.gather(*conversations, return_exceptions=True)
 
 
 async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Answer) -> None:

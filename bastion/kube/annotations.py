@@ -41,6 +41,7 @@ from bastion.kube.annotationvalues import (
     text_of,
     word_of,
 )
+from bastion.kube.pathgroups import PATH_GROUPS, PathGroups
 
 PREFIX = f"{DOMAIN}/"
 MOST_UNKNOWN = 8  # keys that nothing knows, of one object
@@ -160,6 +161,19 @@ class BackendProtocol:
 
 
 @dataclass(frozen=True, slots=True)
+class PathPolicy:
+    """Which of its paths have rights of their own.  A value that is none grants nothing."""
+
+    groups: PathGroups | None = annotation(
+        "path-groups",
+        PATH_GROUPS,
+        None,
+        "a right `services/proxy-<group>` of its own for some paths; `services/proxy` is the right to all of"
+        " them; `/x` is that path alone, `/x/*` is `/x` and all below",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Card:
     """How the portal and the status page show it.  Text is cut and never markup."""
 
@@ -260,6 +274,7 @@ class LoadBalancerWish:
 SECTIONS: tuple[tuple[type, str], ...] = (
     (EndpointPolicy, "Endpoints"),
     (BackendProtocol, "Protocol and TLS of endpoints"),
+    (PathPolicy, "Access"),
     (Card, "Portal and status page"),
     (ProbeWish, "Probing"),
     (LoadBalancerWish, "Load balancers"),

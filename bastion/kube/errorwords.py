@@ -134,11 +134,29 @@ METHOD_NOT_SERVED = _closed(
     "MethodNotServed", (405, 403), "a method that has no RBAC verb", "use another method"
 )
 BAD_TARGET = _closed("BadTarget", 400, "the id is not of the form [scheme:]name[:port]", "write it so")
+PATH_UNCLEAR = _closed(
+    "PathUnclear",
+    400,
+    "the service has rights by path, and backends read a path that is spelt like this differently",
+    "ask for the path without percent-encoding, dot segments, empty segments, `;` and `\\`",
+)
 HOST_NAME_UNCLEAR = _bastion(
     "HostNameUnclear",
     400,
     "the host name under the suffix does not name one application",
     "use the path form, which is told",
+)
+PAGE_NOT_OFFERED = _path(
+    "PageNotOffered",
+    403,
+    "a page or a button that is off while --sandbox-pages=false",
+    "the operator may leave --sandbox-pages on",
+)
+STREAM_NOT_FOUND = _path(
+    "StreamNotFound",
+    404,
+    "no such stream is open, or it is not the user's to see",
+    "look at the list of streams again",
 )
 
 # --- target

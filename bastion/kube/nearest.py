@@ -18,8 +18,8 @@ _NAMESPACES = ("namespaces", "namespace", "ns")
 _VERSION = ("api", "apis", "v1")
 MAX_PATH = 1024
 SERVED = (
-    "only /api/v1/namespaces/<namespace>/{services|pods}/<[scheme:]name[:port]>/proxy/… and"
-    " /api/v1/nodes/<name>/proxy/… are served here; with --pass-through everything else is passed on"
+    "this is a bastion: only /api/v1/namespaces/<namespace>/{services|pods}/<[scheme:]name[:port]>/proxy/…"
+    " and /api/v1/nodes/<name>/proxy/… are served here; with --pass-through everything else is passed on"
 )
 
 

@@ -223,15 +223,6 @@ def no_such_route() -> StatusError:
     return StatusError(404, "NotFound", "the server could not find the requested resource", {})
 
 
-def only_proxied() -> StatusError:
-    """404 for a call of the API where these are not passed on."""
-    message = (
-        "the server could not find the requested resource: this is a bastion: only pods/proxy, services/proxy"
-        " and nodes/proxy are served here (…/proxy/); with --pass-through it passes everything else on"
-    )
-    return StatusError(404, "NotFound", message, {})
-
-
 def method_not_allowed(*allowed: str) -> StatusError:
     """`allowed`: the methods for `Allow` (RFC 9110, 15.5.6), which kube-apiserver's router omits."""
     headers = ((b"Allow", ", ".join(allowed).encode()),)

@@ -114,6 +114,9 @@ class IpvsWriter:
     async def intact(self) -> bool:
         return True
 
+    async def disturbed(self) -> None:
+        await asyncio.Event().wait()
+
     def failures(self, metrics: Metrics, family: str, *, partial: bool) -> None:
         """kube-proxy counts none in this mode."""
 

@@ -23,6 +23,7 @@ from bastion.node.model import Change, Model
 from bastion.node.rules import Rules
 
 FULL_EVERY = 3600.0  # seconds
+REPAIR_EVERY = 1.0  # at most: two programs may each write what the other one removes
 
 _log = logging.getLogger("bastion.node")
 
@@ -40,6 +41,10 @@ class Writer(Protocol):
 
     async def intact(self) -> bool:
         """Whether what was written is still there, as far as a look can tell."""
+        ...
+
+    async def disturbed(self) -> None:
+        """Returns once another program has changed what was written; never where that is not told."""
         ...
 
     def failures(self, metrics: Metrics, family: str, *, partial: bool) -> None:
@@ -88,6 +93,19 @@ class Syncer:
 
     async def run(self) -> None:
         """Until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep())
+            group.create_task(self._repair())
+
+    async def _repair(self) -> None:
+        while True:
+            await self._writer.disturbed()
+            _log.warning("%s: another program changed the rules; writing them again", self.family)
+            self._full_at = 0.0
+            self._wake.set()
+            await asyncio.sleep(REPAIR_EVERY)
+
+    async def _keep(self) -> None:
         loop = asyncio.get_running_loop()
         last = float("-inf")
         while True:

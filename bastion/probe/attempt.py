@@ -8,7 +8,7 @@ import ipaddress
 import os
 import ssl
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from bastion.kube.endpoint import Endpoint
@@ -29,11 +29,15 @@ class Environment:
     contexts: Contexts
 
 
+def anywhere(path: bytes) -> bool:
+    return True
+
+
 @dataclass(slots=True)
 class Attempt:
     """`candidates` are the addresses of one endpoint, the users' own first; `path` is path and query as they
     go to the backend; `deadline` is of the loop's clock; `hostname` what the caller says the backend is
-    called.  `reason`: why it failed, in a few words.
+    called; `may_follow`: whether a redirect to a path is followed.  `reason`: why it failed, in a few words.
     """
 
     environment: Environment
@@ -41,6 +45,7 @@ class Attempt:
     path: bytes
     deadline: float
     hostname: str = ""
+    may_follow: Callable[[bytes], bool] = anywhere
     samples: Samples = field(default_factory=Samples)
     log: list[str] = field(default_factory=list)
     reason: str = ""

@@ -95,6 +95,9 @@ class HttpProbe:
                 )
             except BadLocation as error:
                 return self._attempt.failed(f"the Location cannot be read: {error}")
+            if path is not None and not self._attempt.may_follow(path):
+                self._attempt.note("a redirect to a path that is another right is not followed")
+                return await self._judge(answer, unread=True)
             if not module.follows or self._redirects > MOST or path is None:
                 if path is None and module.follows:
                     self._attempt.note("a redirect that leaves the endpoint is not followed")

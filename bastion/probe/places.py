@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from bastion.discovery.catalog import Catalog
+from bastion.discovery.pathrules import path_groups
 from bastion.discovery.ports import port_number
 from bastion.discovery.resolution import NoneReady, Resolution
 from bastion.kube.endpoint import KUBELET, Endpoint
 from bastion.kube.errors import error_of
 from bastion.kube.errorwords import ADDRESS_REFUSED
 from bastion.kube.objects import Pod
+from bastion.kube.pathgroups import is_clear, path_of
 from bastion.network.addresses import DialPolicy
 from bastion.probe.target import ProbeTarget
 from bastion.proxy.kubelet import check_kubelet_request
@@ -56,6 +58,12 @@ class Places:
 
     def pod(self, target: ProbeTarget, place: Place) -> Pod | None:
         return self._catalog.pods.get((target.namespace, place.pod))
+
+    def same_right(self, target: ProbeTarget, rest: bytes) -> bool:
+        """Whether a right to the target's path is one to this path as well."""
+        groups = path_groups(self._catalog, target.attributes("get"))
+        path = path_of(rest)
+        return groups is None or (is_clear(path) and groups.group(path) == groups.group(path_of(target.rest)))
 
     def _by_pod(self, target: ProbeTarget, resolved: Resolution) -> list[Place]:
         names = self._names(target)

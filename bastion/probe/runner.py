@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from bastion.kube.endpoint import Endpoint
@@ -145,6 +146,8 @@ class Runner:
             if module.timeout > 0:
                 deadline = min(deadline, asyncio.get_running_loop().time() + module.timeout)
         attempt = Attempt(self._environment, _for(module, candidates), path, deadline, order.hostname)
+        if order.module is not None:
+            attempt.may_follow = partial(self._places.same_right, order.target)
         attempt.samples.set("probe_timeout_seconds", max(attempt.left, 0.0))
         async with self._all:
             success = await probe(attempt, module, verdict)

@@ -17,7 +17,7 @@ from bastion.kube.errors import (
     unreadable,
 )
 from bastion.kube.errorwords import MODULE_NOT_HERE, STOPPING
-from bastion.kube.requestinfo import ApiCall
+from bastion.kube.requestinfo import ApiCall, Proxied, RequestInfo
 from bastion.kube.status import StatusError, quoted
 from bastion.message.ownorigin import data_fields
 from bastion.observe.observer import Observer
@@ -68,6 +68,14 @@ class Subject:
     def verb(self) -> str:
         return verb_of(self.module.method) if self.module is not None else "get"
 
+    @property
+    def info(self) -> RequestInfo:
+        """What is asked for: a path only where the prober asks for it and for nothing else."""
+        attributes = self.target.attributes(self.verb)
+        if self.module is None or self.module.prober != "http":
+            return ApiCall(attributes)
+        return Proxied(attributes, b"", self.target.path, True)
+
 
 Handler = Callable[[Asked], Awaitable[Page]]
 
@@ -88,8 +96,7 @@ class Doors:
     async def subject(self, asked: Asked, found: Mapping[str, bytes]) -> tuple[Subject, Admitted]:
         """Raises StatusError: 400, 401, 403."""
         subject = self.named(found)
-        own = ApiCall(subject.target.attributes(subject.verb))
-        admitted = await self._admission.admit(asked.exchange, asked.client, asked.record, own)
+        admitted = await self._admission.admit(asked.exchange, asked.client, asked.record, subject.info)
         if subject.unknown:
             raise unreadable(f"Unknown module {quoted(subject.name)}")
         if subject.module is not None:
@@ -114,7 +121,7 @@ class Doors:
         return await self._identification.identify(asked.exchange, asked.client, asked.record)
 
     async def may(self, asker: Asker, subject: Subject) -> bool:
-        return await self._identification.may(asker, subject.target.attributes(subject.verb))
+        return await self._admission.permits.may(asker.user, subject.info, asker.key)
 
     async def _check_credentials(self, subject: Subject, module: Module, asker: Asker) -> None:
         """Where a module has credentials and does not say where they may go, only callers who may open

@@ -15,12 +15,17 @@ from bastion.authn.authenticator import Authenticator, Credentials, CredentialsR
 from bastion.authz.authorizer import Authorizer
 from bastion.identity.compact import expiry
 from bastion.kube.attributes import Attributes
+from bastion.kube.requestinfo import RequestInfo
 from bastion.kube.user import User
 from bastion.proxy.admission import Admitted
 from bastion.proxy.recheck import Recheck
 from bastion.runtime.turns import STREAM, Key
 
 SLACK = 1.0  # seconds after a token's end: asked a moment too early, it would be good for another while
+
+
+def always(info: RequestInfo, asked: Attributes) -> bool:
+    return True
 
 
 class StreamAccess:
@@ -32,11 +37,14 @@ class StreamAccess:
         authenticator: Authenticator,
         authorizer: Authorizer,
         clock: Callable[[], float] = time.time,
+        still_counts: Callable[[RequestInfo, Attributes], bool] = always,
     ) -> None:
+        """`still_counts`: whether the right is one that is asked for about such a request, by now."""
         self._recheck = recheck
         self._authenticator = authenticator
         self._authorizer = authorizer
         self._clock = clock
+        self._still_counts = still_counts
 
     def watch(self, admitted: Admitted, end: Callable[[str], None], ago: float = 0.0) -> Callable[[], None]:
         """Call `end` with a reason once one answer is no; `ago` seconds ago they were yes.
@@ -51,6 +59,9 @@ class StreamAccess:
             self._recheck.watch(question, partial(self._still_may, *question, line), end, ago=ago)
             for question in admitted.questions
         ]
+        if admitted.groups is not None:
+            counts = partial(self._each_counts, admitted)
+            watches.append(self._recheck.watch((admitted.info, *admitted.questions), counts, end, ago=ago))
 
         def unwatch() -> None:
             for watch in watches:
@@ -66,6 +77,10 @@ class StreamAccess:
         if credentials.signed_in is not None:
             expires = credentials.signed_in.until
         return expires + SLACK - self._clock() if expires is not None else math.inf
+
+    async def _each_counts(self, admitted: Admitted) -> bool:
+        """The path may be another group's by now."""
+        return all(self._still_counts(admitted.info, asked) for _, asked in admitted.questions)
 
     async def _still_is(self, credentials: Credentials, user: User) -> bool:
         """Also another identity is a no: what was authorized was the old one."""

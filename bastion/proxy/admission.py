@@ -12,16 +12,16 @@ import msgspec
 from msgspec import structs
 
 from bastion.authn.authenticator import Credentials, CredentialsRefused
-from bastion.authz.authorizer import Authorizer, Decision, Question
+from bastion.authz.authorizer import Authorizer, Question
 from bastion.authz.impersonation import ImpersonationAuthorizer
 from bastion.http.fields import values
 from bastion.kube.attributes import Attributes
-from bastion.kube.errors import forbidden
 from bastion.kube.errorwords import MISSING_RULE, UPGRADE_NEEDS_CREATE
 from bastion.kube.generatedclients import with_slashes
 from bastion.kube.hostname import Application, HostNames
 from bastion.kube.nearest import not_proxied
-from bastion.kube.requestinfo import ApiCall, Proxied, RequestInfo, parse_proxied
+from bastion.kube.pathgroups import PathGroups
+from bastion.kube.requestinfo import Proxied, RequestInfo, parse_proxied
 from bastion.kube.status import StatusError
 from bastion.kube.user import User
 from bastion.message.upgrade import UpgradeRequest, asked_upgrade
@@ -29,6 +29,7 @@ from bastion.observe.record import Record
 from bastion.proxy.credentials import CredentialReader
 from bastion.proxy.exchange import Request
 from bastion.proxy.guard import Guard, asker_of
+from bastion.proxy.permit import GroupsOf, Permits, no_groups
 from bastion.proxy.picking import picked, with_pod
 from bastion.runtime.turns import Key
 
@@ -43,7 +44,7 @@ class Admitted(msgspec.Struct, frozen=True, gc=False):
     `acting_as` is `user`, or the user impersonated.  `questions` are those that were answered with yes: a
     long exchange is asked about exactly these again.  `asker` is whose share of what all share the request
     takes; `upgrade` is None for an ordinary request.  `pod`: the one of a service that is to serve it, empty
-    for any.
+    for any.  `groups`: the path groups by which it was decided.
     """
 
     info: RequestInfo
@@ -54,6 +55,7 @@ class Admitted(msgspec.Struct, frozen=True, gc=False):
     asker: Key
     upgrade: UpgradeRequest | None = None
     pod: str = ""
+    groups: PathGroups | None = None
 
 
 class Admission:
@@ -67,27 +69,29 @@ class Admission:
         hosts: HostNames | None = None,
         generated_clients: bool = True,
         upgrade_requires_create: frozenset[str] = frozenset(),
+        groups_of: GroupsOf = no_groups,
     ) -> None:
         """`hosts`: the host names that mean an application; None where none does.
 
         `generated_clients`: what they encode as one segment is a path.  `upgrade_requires_create`: the
-        resources (pods, services, nodes) on which an upgrade needs verb create as well.
+        resources (pods, services, nodes) on which an upgrade needs verb create as well.  `groups_of`: the
+        path groups of a service.
         """
         self._credentials = credentials
         self._guard = guard
         self._impersonator = impersonator
-        self._authorizer = authorizer
+        self.permits = Permits(authorizer, groups_of)
         self._hosts = hosts
         self._generated_clients = generated_clients
         self._upgrade_requires_create = upgrade_requires_create
 
     async def admit(
-        self, request: Request, client: str, record: Record, own: ApiCall | None = None
+        self, request: Request, client: str, record: Record, own: RequestInfo | None = None
     ) -> Admitted:
         """Raises StatusError; SignInHelps where no credentials were shown, or a session that has ended.
 
-        `client` is the address that the request came from.  `own`: what is asked for, where it is one of the
-        bastion's own paths.
+        `client` is the address that the request came from.  `own`: what is asked for, where the request is
+        for one of the bastion's own paths.
         """
         application, target = self._parse(request, record) if own is None else (None, None)
         upgrade = _upgrade(request) if request.upgradable and own is None else None
@@ -116,27 +120,15 @@ class Admission:
             assumed = await self._impersonator.impersonate(user, request.fields, required, asker)
             record.acting_as = acting_as = user if assumed is None else assumed.user
             questions = [] if assumed is None else [*assumed.questions]
+            groups = None
             for attributes in required:
-                decision = await self._decision(acting_as, attributes, asker, record)
-                if not decision.allowed:
-                    added = attributes.verb != info.attributes.verb
-                    word = UPGRADE_NEEDS_CREATE if added else MISSING_RULE
-                    raise forbidden(acting_as.name, attributes, decision.reason, word=word)
-                questions.append((acting_as, attributes))
-        return Admitted(info, credentials, user, acting_as, questions, asker, upgrade=upgrade, pod=pod)
-
-    async def _decision(self, user: User, attributes: Attributes, asker: Key, record: Record) -> Decision:
-        """Raises StatusError where there is none."""
-        trail = record.trail
-        try:
-            decision = await self._authorizer.authorize(user, attributes, asker)
-        except StatusError:
-            if trail is not None:
-                trail.undecided()
-            raise
-        if trail is not None:
-            trail.decided(decision.reason, allowed=decision.allowed)
-        return decision
+                word = MISSING_RULE if attributes.verb == info.attributes.verb else UPGRADE_NEEDS_CREATE
+                permitted = await self.permits.permit(acting_as, info, attributes, asker, record, word)
+                questions.append(permitted.question)
+                groups = permitted.groups if permitted.groups is not None else groups
+        return Admitted(
+            info, credentials, user, acting_as, questions, asker, upgrade=upgrade, pod=pod, groups=groups
+        )
 
     def renewed(self, request: Request, admitted: Admitted) -> Admitted:
         """What another request with the same deciding fields was admitted to, with this one's credentials."""
@@ -153,11 +145,20 @@ class Admission:
         if application is not None:
             record.host = request.host
         record.info = target = parse_proxied(request.method, request.target, application)
-        if self._generated_clients and target is not None and b"%2" in target.rest:
+        if (
+            self._generated_clients
+            and target is not None
+            and b"%2" in target.rest
+            and not self._ruled(target)
+        ):
             # Before anything is decided: backend, X-Forwarded-Uri and log have one and the same path.
             record.info = target = with_slashes(target, values(request.fields, b"user-agent"))
             record.path = target.prefix + target.rest.partition(b"?")[0]
         return application, target
+
+    def _ruled(self, target: Proxied) -> bool:
+        """Then only one spelling of a path counts."""
+        return self.permits.groups_of(target.attributes) is not None
 
     def _required(self, attributes: Attributes, upgrade: UpgradeRequest | None) -> tuple[Attributes, ...]:
         """What the user must be allowed.

@@ -190,7 +190,7 @@ class Plans:
         assert isinstance(info, Proxied)
         plan = Plan(
             admitted=msgspec.structs.replace(admitted, credentials=_NO_SECRET),
-            led=Led(info, target_of(info)),
+            led=Led(info, target_of(info), admitted.groups),
             asker=admitted.asker,
             envelope=envelope,
             begun=begun_of(record),

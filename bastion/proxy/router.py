@@ -17,10 +17,12 @@ from bastion.discovery.resolver import Resolver
 from bastion.kube.annotations import EndpointPolicy
 from bastion.kube.endpoint import KUBELET, Endpoint
 from bastion.kube.objects import family_of
+from bastion.kube.pathgroups import PathGroups
 from bastion.kube.requestinfo import Proxied
 from bastion.kube.status import StatusError
 from bastion.kube.target import Target, parse_target
 from bastion.proxy.kubelet import check_kubelet_request
+from bastion.proxy.permit import GroupsOf, no_groups
 from bastion.runtime.turns import Key
 
 MOST_TURNS = 1000  # of the loop for one request; then its client may come again
@@ -48,18 +50,20 @@ class Route(msgspec.Struct, frozen=True, gc=False):
 
 class Led(msgspec.Struct):
     """Where a target led when the catalog had this revision; None: nowhere at once.  `target` is that of
-    `info`.
+    `info`, `groups` are those that its path was admitted by.
     """
 
     info: Proxied
     target: Target
+    groups: PathGroups | None = None
     revision: int = -1
     route: Route | None = None
 
 
 class Router:
     """`turn` returns when a user may have the next step of long work done; `lookup` None: what the catalog
-    does not know is not there; `families` knows which address families lead nowhere, by the clock `now`.
+    does not know is not there; `families` knows which address families lead nowhere, by the clock `now`;
+    `groups_of`: the path groups of a service.
     """
 
     def __init__(
@@ -69,12 +73,14 @@ class Router:
         lookup: Lookup | None = None,
         families: Families | None = None,
         now: Callable[[], float] = lambda: 0.0,
+        groups_of: GroupsOf = no_groups,
     ) -> None:
         self._resolver = resolver
         self._turn = turn
         self._lookup = lookup
         self._families = families if families is not None else Families()
         self._now = now
+        self.groups_of = groups_of
 
     async def route(self, info: Proxied, asker: Key, pod: str = "") -> Route:
         """Raises StatusError.  Called only for a request that is authorized: it tells what exists."""
@@ -93,6 +99,8 @@ class Router:
         return led.route
 
     def _led(self, led: Led) -> Route | None:
+        if self.groups_of(led.info.attributes) != led.groups:
+            return None  # it is to be admitted anew
         try:
             resolved = self._resolved(led.info, led.target)
         except StatusError:

@@ -16,7 +16,7 @@ from bastion.balance.pool import Balancer
 from bastion.http.fields import Field
 from bastion.kube.endpoint import Endpoint
 from bastion.message.cookies import ENDPOINT, own_cookie, set_endpoint
-from bastion.network.errors import NetworkError, NotProcessed
+from bastion.network.errors import NetworkError, NotProcessed, SendError
 from bastion.network.http1.connection import Connection
 from bastion.network.http1.response import Response
 from bastion.network.transport import Request, RoundTrip, Transport
@@ -157,10 +157,10 @@ class Sending:
         """Whether it is sent once more, and then to where."""
         if isinstance(error, NotProcessed):
             return await self._elsewhere()
-        stale = is_stale(error, reused=trip.reused, checked=self._request.once)
-        if not stale:
+        if not is_stale(error, reused=trip.reused, checked=self._request.once):
             self.failed()
-        if stale and not self._resent and self._may_repeat():
+        kept_ended = isinstance(error, SendError) and trip.reused
+        if kept_ended and not self._resent and self._may_repeat():
             self._resent = self._attempts.fresh = True
             return await self._attempts.move(stale=True)
         return await self._moved(REASONS.get(type(error), ""))

@@ -13,12 +13,11 @@ from urllib.parse import parse_qsl
 import msgspec
 import orjson
 
-from bastion.authz.authorizer import Authorizer
 from bastion.authz.impersonation import ImpersonationAuthorizer
 from bastion.discovery.resolution import Resolution
 from bastion.http.fields import first_value
 from bastion.kube.attributes import Attributes
-from bastion.kube.errors import RULE, forbidden, method_not_allowed, unreadable
+from bastion.kube.errors import RULE, method_not_allowed, unreadable
 from bastion.kube.requestinfo import VERBS, Proxied, parse_proxied
 from bastion.kube.status import CONTENT_TYPE, StatusError
 from bastion.kube.user import User
@@ -29,6 +28,7 @@ from bastion.proxy.exchange import Exchange
 from bastion.proxy.guard import Guard
 from bastion.proxy.identified import Asker, Identification
 from bastion.proxy.origin import Origins
+from bastion.proxy.permit import Permits, Permitted
 from bastion.proxy.router import Router
 
 PATH = b"/why"
@@ -60,7 +60,7 @@ class Why:
         *,
         identification: Identification,
         impersonator: ImpersonationAuthorizer,
-        authorizer: Authorizer,
+        permits: Permits,
         router: Router,
         guard: Guard,
         origins: Origins,
@@ -68,7 +68,7 @@ class Why:
     ) -> None:
         self._identification = identification
         self._impersonator = impersonator
-        self._authorizer = authorizer
+        self._permits = permits
         self._router = router
         self._guard = guard
         self._origins = origins
@@ -118,17 +118,27 @@ class Why:
         groups = f", of the groups {', '.join(user.groups)}" if user.groups else ""
         steps = [Step("user", True, f"{user.name}{groups}")]
         walk = Walk(user.name, asked.verb, _shown(asked), steps)
-        decision = await self._authorizer.authorize(user, asked, asker.key)
-        if not decision.allowed:
-            return _ended(walk, "rule", forbidden(user.name, asked, decision.reason))
-        because = f": {decision.reason}" if decision.reason else ""
-        steps.append(Step("rule", True, f"may {asked.verb} {asked.resource}/proxy{because}"))
+        try:
+            permitted = await self._permits.permit(user, info, asked, asker.key)
+        except StatusError as error:
+            if error.code not in (400, 403):
+                raise
+            return _ended(walk, "rule", error)
+        steps.append(_rule_step(permitted))
         try:
             resolved = await self._router.resolved(info, asker.key)
         except StatusError as error:
             return _ended(walk, error.word.hop if error.word is not None else "target", error)
         steps += _resolved_steps(resolved)
         return walk
+
+
+def _rule_step(permitted: Permitted) -> Step:
+    allowed, group = permitted.question[1], permitted.group
+    right = f"{allowed.resource}/{allowed.subresource}"
+    because = f": {permitted.reason}" if permitted.reason else ""
+    path = f"the path is of the group {group}; " if group else ""
+    return Step("rule", True, f"{path}may {allowed.verb} {right}{because}")
 
 
 def _resolved_steps(resolved: Resolution) -> list[Step]:

@@ -95,8 +95,8 @@ class App:
     async def serve(self, exchange: Exchange) -> None:
         path, _, query = exchange.target.partition(b"?")
         own = self._own(path, exchange)
-        if self._renewals is not None and not (own is not None and (is_plain(own) or is_sign_in(own))):
-            await self._renewals.look(exchange)
+        if self._renewals is not None:
+            await _renew(self._renewals, exchange, own)
         if own is not None:
             await self._answer(exchange, own, path, query)
         elif self._crowded():
@@ -128,6 +128,8 @@ class App:
             return
         path, _, query = exchange.target.partition(b"?")
         own = self._own(path, exchange)
+        if self._renewals is not None:
+            await _renew(self._renewals, exchange, own)
         if own is not None:
             await self._answer(exchange, own, path, query)
             await exchange.drain()
@@ -197,6 +199,12 @@ class App:
         ):
             return path
         return None
+
+
+async def _renew(renewals: Renewals, exchange: Exchange, own: bytes | None) -> None:
+    """Not where it makes no difference, nor where the response sets the session itself."""
+    if own is None or not (is_plain(own) or is_sign_in(own)):
+        await renewals.look(exchange)
 
 
 def _is_too_long(path: bytes, query: bytes) -> bool:

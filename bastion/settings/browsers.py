@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bastion.kube.hostname import RESOURCES, is_dns_name
+from bastion.kube.names import is_label, is_subdomain
 from bastion.kube.values import quoted
 from bastion.settings.kinds import BOOLEAN, PATH, Kind
 from bastion.settings.option import option
@@ -21,6 +22,14 @@ def host_suffix(text: str) -> str:
     if text and not is_dns_name(name):
         raise ValueError(f"{quoted(text)} is not a domain such as proxy.example.test")
     return name
+
+
+def secret_name(text: str) -> str:
+    """Empty for none."""
+    namespace, _, name = text.partition("/")
+    if text and not (is_label(namespace) and is_subdomain(name)):
+        raise ValueError(f"{quoted(text)} is not the namespace and name of a Secret, with a slash between")
+    return text
 
 
 def public_url(text: str) -> str:
@@ -88,6 +97,12 @@ class Browsers:
         BOOLEAN,
         True,
         "send a sandboxed page to its host name, or say once what will not work without one",
+    )
+    revocations: str = option(
+        "sign-in-revocations",
+        Kind("NAMESPACE/NAME", secret_name),
+        "",
+        "a Secret by which replicas hear of sessions that were ended; without it each for itself",
     )
     key: bytes = b""
     used: Path | None = None

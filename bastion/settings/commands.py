@@ -8,6 +8,7 @@ from pathlib import Path
 from bastion.settings.allocating import AllocatingOptions, AnnouncingOptions
 from bastion.settings.balancing import BalancingOptions
 from bastion.settings.kinds import ADDRESS, BOOLEAN, DURATION, LOOPBACK, PATH, PATHS, PORT, TEXT, named
+from bastion.settings.login import KubeconfigOptions, LoginOptions
 from bastion.settings.observing import log_format, verbosity
 from bastion.settings.option import option, options_of, section
 from bastion.settings.options import Options
@@ -117,6 +118,8 @@ def variables() -> frozenset[str]:
             BalancingOptions,
             AllocatingOptions,
             AnnouncingOptions,
+            LoginOptions,
+            KubeconfigOptions,
         )
         for row in options_of(whole)
     )

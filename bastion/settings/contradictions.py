@@ -88,6 +88,9 @@ def _api_server(options: Options, mistakes: Mistakes) -> None:
 
 
 def _browsers(options: Options, mistakes: Mistakes) -> None:
+    if options.browsers.revocations and not (options.browsers.sign_in_config or options.oidc.display_name):
+        needed = "browsers.revocations", "browsers.sign_in_config", "oidc.display_name"
+        mistakes.add("{0} means nothing without {1} or {2}", *needed)
     suffix, url = options.browsers.host_suffix, options.browsers.public_url
     keys = "browsers.host_suffix", "browsers.public_url"
     if suffix and not url:

@@ -16,6 +16,7 @@ from bastion.kube.values import show_duration
 from bastion.settings.allocating import AllocatingOptions, AnnouncingOptions
 from bastion.settings.balancing import BalancingOptions
 from bastion.settings.commands import DemoOptions, ProbeOptions, StandaloneOptions, WhyOptions
+from bastion.settings.login import KubeconfigOptions, LoginOptions
 from bastion.settings.option import Option, Section, camel_case, options_of, sections_of
 from bastion.settings.options import Options
 from bastion.settings.sources import API_VERSION, KIND, OF_PROGRAMS
@@ -60,6 +61,8 @@ def markdown() -> str:
             ("demo", DemoOptions),
             ("probe", ProbeOptions),
             ("why", WhyOptions),
+            ("login", LoginOptions),
+            ("kubeconfig", KubeconfigOptions),
         )
     )
     return INTRODUCTION + sections + others

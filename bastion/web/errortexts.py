@@ -20,6 +20,8 @@ SOON = 10  # seconds after which a page tries again by itself
 # Of a word; of others the table's own meaning.  `{name}` is the target's.
 HEADLINES = {
     "NotFound": "There is no such page",
+    "NotAProxyPath": "There is no such page",
+    "StreamNotFound": "No such stream is open",
     "NoCredentials": "bastion does not know who you are",
     "MissingRule": "You may not open this",
     "UpgradeNeedsCreate": "You may not open a stream here",

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from bastion.kube.attributes import Attributes
-from bastion.kube.errors import forbidden
-from bastion.kube.status import not_found
+from bastion.kube.errors import forbidden, not_found
+from bastion.kube.errorwords import STREAM_NOT_FOUND
 from bastion.kube.target import parse_target
 from bastion.proxy.streams import Streams, UnderWay
 from bastion.web.permitted import Permitted
@@ -91,7 +91,7 @@ class StreamList:
             )
             one.end(f"closed by {reader.user.name}")
             return one
-        raise not_found("streams", id)
+        raise not_found("streams", id, word=STREAM_NOT_FOUND)
 
     def _long(self, place: tuple[str, str, str] | None) -> Iterator[UnderWay]:
         for one in self._streams.under_way():

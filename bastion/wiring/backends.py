@@ -6,11 +6,13 @@ import asyncio
 import random
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 
 from bastion.balance.cookie import tokens
 from bastion.balance.families import Families
 from bastion.balance.pool import Balancer
 from bastion.discovery.bundles import Bundles
+from bastion.discovery.pathrules import path_groups
 from bastion.message.answers import Policy
 from bastion.network.connections import ConnectionPool
 from bastion.network.dial import Dialer
@@ -105,4 +107,6 @@ def open_backends(
 
 def _router(cluster: Cluster, turns: Turns) -> Router:
     clock = asyncio.get_running_loop().time
-    return Router(cluster.resolver, turns.take, cluster.lookup, Families(), clock)
+    return Router(
+        cluster.resolver, turns.take, cluster.lookup, Families(), clock, partial(path_groups, cluster.catalog)
+    )

@@ -33,7 +33,7 @@ from bastion.wiring.observing import Observing, open_observing
 from bastion.wiring.passthrough import Ground, open_pass_through
 from bastion.wiring.probing import open_probing
 from bastion.wiring.serving import OwnPages, Serving, open_files, serving
-from bastion.wiring.signin import signing_in, standings_of
+from bastion.wiring.signin import share_revocations, signing_in, standings_of
 from bastion.wiring.site import Around, site_of
 
 
@@ -89,6 +89,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             origins,
             strict_transport=not config.serving.self_signed,
         )
+        share_revocations(config, cluster.client, standings, stack)
         long = long_exchanges(config.streams, cluster, access, observing.observer, deadlines)
         credentials = credentials_of(access, browsers, origins)
         plans = plans_of(config, access, generation)
@@ -100,7 +101,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             backends=backends,
             streams=long.streams,
             browsers=browsers,
-            admission=admission_of(config, access, browsers, credentials),
+            admission=admission_of(config, cluster, access, browsers, credentials),
             credentials=credentials,
             version=lambda: cluster.client.get("/version", {}, BACKGROUND),
             origins=origins,

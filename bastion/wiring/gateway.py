@@ -6,9 +6,11 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from bastion.authn.requestheader import FrontProxyHeaders
+from bastion.discovery.pathrules import path_groups
 from bastion.http.fields import field_of
 from bastion.http.ownpaths import PREFIX
 from bastion.message.identity import withholding
@@ -28,6 +30,7 @@ from bastion.proxy.nearnames import NearNames
 from bastion.proxy.origin import Origins
 from bastion.proxy.passthrough import PassThrough
 from bastion.proxy.pathmode import PathMode
+from bastion.proxy.permit import Permits
 from bastion.proxy.plan import Plans
 from bastion.proxy.recheck import Recheck
 from bastion.proxy.streams import Streams
@@ -62,7 +65,10 @@ def long_exchanges(
         observer.lasts(record, exchange.status, exchange.bytes_in, exchange.bytes_out)
 
     recheck = Recheck(settings.recheck_interval, settings.recheck_grace)
-    stream_access = StreamAccess(recheck, access.authenticators.fresh, access.fresh_authorizer)
+    permits = Permits(access.fresh_authorizer, partial(path_groups, cluster.catalog))
+    stream_access = StreamAccess(
+        recheck, access.authenticators.fresh, access.fresh_authorizer, still_counts=permits.still_counts
+    )
     streams = Streams(deadlines, settings, stream_access.watch, tell)
     cluster.catalog.listeners.address_gone.append(streams.address_gone)
     cluster.catalog.listeners.node_gone.append(streams.node_gone)
@@ -170,7 +176,7 @@ def credentials_of(access: Access, browsers: SigningIn, origins: Origins) -> Cre
 
 
 def admission_of(
-    config: Config, access: Access, browsers: SigningIn, credentials: CredentialReader
+    config: Config, cluster: Cluster, access: Access, browsers: SigningIn, credentials: CredentialReader
 ) -> Admission:
     return Admission(
         credentials=credentials,
@@ -180,6 +186,7 @@ def admission_of(
         hosts=browsers.hosts,
         generated_clients=config.targets.decode_generated_client_paths,
         upgrade_requires_create=config.streams.require_create,
+        groups_of=partial(path_groups, cluster.catalog),
     )
 
 

@@ -127,7 +127,7 @@ def _why(parts: Parts) -> Why:
             parts.credentials, access.guard, access.impersonator, access.authorizer
         ),
         impersonator=access.impersonator,
-        authorizer=access.authorizer,
+        permits=parts.admission.permits,
         router=parts.backends.router,
         guard=access.guard,
         origins=parts.origins,

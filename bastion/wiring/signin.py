@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,8 +24,10 @@ from bastion.signin.pending import SignInsUnderWay
 from bastion.signin.revoked import Revocations
 from bastion.signin.sealed import KEY_BYTES, Sealer, key_of
 from bastion.signin.session import Sessions
+from bastion.signin.shared import SecretApi, SharedRevocations
 from bastion.web.visit import Desk, Issuers
 from bastion.wiring.access import Access
+from bastion.wiring.background import in_background
 
 if TYPE_CHECKING:
     from bastion.proxy.renewal import Renewals
@@ -47,6 +50,19 @@ class SigningIn:
 def standings_of(config: Config) -> Standings:
     names = [one.name for one in config.sign_in]
     return Standings(names, NewestSessions(), Revocations(config.browsers.ended, time.time))
+
+
+def share_revocations(config: Config, api: SecretApi, standings: Standings, stack: AsyncExitStack) -> None:
+    """With all replicas, where there is a Secret for it."""
+    if not config.sign_in:
+        return
+    if not config.browsers.revocations:
+        _log.info("sessions that are ended, end in this replica alone (--sign-in-revocations)")
+        return
+    namespace, _, name = config.browsers.revocations.partition("/")
+    shared = SharedRevocations(api, namespace, name, standings.revocations, time.time)
+    standings.revocations.told = shared.tell
+    in_background(stack, shared.run(), "sessions that were ended")
 
 
 def signing_in(

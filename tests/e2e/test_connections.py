@@ -152,8 +152,9 @@ AGAIN = {
     "POST": Again("POST", 503, 1),
     "POST, an empty body": Again("POST", 503, 1, body=b""),
     "PATCH": Again("PATCH", 503, 1),
-    "PUT, a body that was taken": Again("PUT", 503, 1, body=b"body"),
-    "GET, a body that was taken": Again("GET", 503, 1, body=b"body"),
+    "PUT, a body that is still held": Again("PUT", 200, 2, body=b"body"),
+    "GET, a body that is still held": Again("GET", 200, 2, body=b"body"),
+    "POST, a body": Again("POST", 503, 1, body=b"body"),
     "GET, a byte of the answer": Again("GET", 503, 1, before_dying=b"H"),
     "GET, half a head": Again("GET", 503, 1, before_dying=b"HTTP/1.1 200 OK\r\nContent-"),
 }

@@ -62,7 +62,8 @@ def test_rights_that_are_lost_are_told_to_everybody_and_turn_nothing_red(
             lost = bastion.get(cluster.pod().path(), next(guesses))
             assert (lost.status_code, lost.headers.get("Retry-After")) == (503, None)
             assert (
-                "the bastion itself may not ask the Kubernetes API server for this" in lost.json()["message"]
+                "the bastion itself may not check credentials at the Kubernetes API server"
+                in lost.json()["message"]
             )
             bastion.program.until(lambda: "bob may not create tokenreviews" in bastion.program.stderr)
             assert bastion.passes("/readyz")

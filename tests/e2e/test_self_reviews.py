@@ -30,7 +30,7 @@ def kubectl(bastion: Bastion, cache: Path, token: str, *words: str) -> subproces
         (CAROL, ("auth", "can-i", "get", "pods", "--subresource=proxy"), "no"),
         (ALICE, ("auth", "can-i", "get", "/metrics"), "yes"),
         (ALICE, ("version",), "Server Version: v1."),
-        (ALICE, ("get", "pods"), "only pods/proxy, services/proxy and nodes/proxy are served here"),
+        (ALICE, ("get", "pods"), "this is a bastion: only /api/v1/namespaces/<namespace>/{services|pods}/"),
     ],
 )
 def test_kubectl_says(

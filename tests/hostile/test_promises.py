@@ -210,7 +210,7 @@ HELD = [
     (
         9,
         "never refused for want of a well endpoint",
-        "balance/test_outlier.py::test_taken_is_tried_last_and_never_not_at_all",
+        "balance/test_balancer.py::test_the_ill_get_nothing_unless_all_are",
     ),
     (
         10,

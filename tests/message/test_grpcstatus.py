@@ -7,7 +7,8 @@ from urllib.parse import unquote
 import pytest
 
 from bastion.http.fields import first_value
-from bastion.kube.status import StatusError, only_proxied
+from bastion.kube.nearest import not_proxied
+from bastion.kube.status import StatusError
 from bastion.message.grpcstatus import grpc_fields, is_grpc
 
 
@@ -59,5 +60,5 @@ def test_a_message_is_percent_encoded() -> None:
 
 
 def test_a_path_that_is_nothing_here_is_told_where_grpc_goes() -> None:
-    fields = grpc_fields(only_proxied(), b"/helloworld.Greeter/SayHello")
+    fields = grpc_fields(not_proxied(b"/helloworld.Greeter/SayHello"), b"/helloworld.Greeter/SayHello")
     assert b".svc.<suffix>" in first_value(fields, b"grpc-message")

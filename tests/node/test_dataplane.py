@@ -242,18 +242,31 @@ def test_the_choice_is_even(bed: Bed, writing: Writing) -> None:
     assert all(80 - 37 < seen.count(pod) < 80 + 37 for pod in PODS), {pod: seen.count(pod) for pod in PODS}
 
 
-def test_connections_outlive_changes_restarts_and_other_services(bed: Bed, writing: Writing) -> None:
+def test_connections_and_flows_outlive_changes_restarts_and_other_services(
+    bed: Bed, writing: Writing
+) -> None:
+    """20 restarts, whatever the number of changes."""
+    mine = fronts(service(addresses=(WEB,), ports=PORTS), at("a"), at("a", name="dns"))
     with inside("node"):
-        writing.full("IPv4", fronts(service(addresses=(WEB,)), at("a")), RULES["IPv4"])
-    with bed.open("b", (WEB, 80)) as sock, bed.open("client", (WEB, 80)) as outside:
-        assert talk(sock) == talk(outside) == "a"
+        writing.full("IPv4", mine, RULES["IPv4"])
+    with (
+        bed.open("b", (WEB, 80)) as sock,
+        bed.open("client", (WEB, 80)) as outside,
+        bed.open("b", (WEB, 53), "UDP") as flow,
+        bed.open("client", (NODE[0], 30053), "UDP") as outer_flow,
+    ):
+        held = (sock, outside, flow, outer_flow)
+        assert [talk(one) for one in held] == ["a"] * 4
         for number in range(CHANGES):
-            other = service(f"s{number % 250}", (f"10.96.7.{number % 250}",))
+            other = fronts(service(f"s{number % 250}", (f"10.96.7.{number % 250}",)), at("b"))
             with inside("node"):
-                writing.change("IPv4", fronts(other, at("b")))  # the Service itself is gone
-                if number % 5 == 0:
-                    writing.full("IPv4", fronts(other, at("b")), RULES["IPv4"])
-            assert talk(sock) == talk(outside) == "a"
+                writing.change("IPv4", {**mine, **other})
+                if number % max(1, CHANGES // 20) == 0:
+                    writing.full("IPv4", {**mine, **other}, RULES["IPv4"])
+            assert [talk(one) for one in held] == ["a"] * 4, number
+        with inside("node"):
+            writing.change("IPv4", {})  # the Service itself is gone
+        assert talk(sock) == talk(outside) == "a"
 
 
 def test_affinity_is_the_kernels_memory(bed: Bed, writing: Writing) -> None:

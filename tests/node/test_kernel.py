@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
@@ -12,8 +13,9 @@ import pytest
 
 from bastion.node.model import Model
 from bastion.node.nftables.layout import TABLE, base_chains
-from bastion.node.nftables.library import Child, Library, NftError, delete_tables, is_there, there
+from bastion.node.nftables.library import Child, Library, NftError, delete_tables, there
 from bastion.node.nftables.table import Table, There
+from bastion.node.nftables.writer import NftablesWriter, has_base_chains
 from bastion.node.rules import Detection, Rules
 from tests.node.bed import Bed, inside, run
 from tests.node.build import endpoint, endpoints, fronts, service
@@ -144,18 +146,60 @@ def test_whether_the_table_is_there_is_found_without_reading_it(bed: Bed) -> Non
             nft.run(
                 f"add table ip others\nadd set ip others s {{ type ipv4_addr ; elements = {{ {many} }} ; }}\n"
             )
-            assert not is_there(nft, "IPv4")
+            assert not has_base_chains(RULES)
             nft.run(Table(RULES).full({}, there(nft, "IPv4")))
             before = nft.read(f"list table ip {TABLE}", terse=False)
             began = time.process_time()
             for _ in range(20):
-                assert is_there(nft, "IPv4")
+                assert has_base_chains(RULES)
             assert time.process_time() - began < 0.2, "to list the tables takes some 30 ms each time"
             assert nft.read(f"list table ip {TABLE}", terse=False) == before
+            nft.run(f"flush table ip {TABLE}\n")
+            assert not has_base_chains(RULES), "its chains are there, and empty"
             delete_tables(nft, "IPv4", (TABLE,))
-            assert not is_there(nft, "IPv4")
+            assert not has_base_chains(RULES)
         finally:
             delete_tables(nft, "IPv4", (TABLE, "others"))
+
+
+HARM = {
+    "flush table": f"flush table ip {TABLE}",
+    "delete table": f"delete table ip {TABLE}",
+    "flush ruleset": "flush ruleset",
+    "an element": f"delete element ip {TABLE} cluster-ips {{ 10.96.1.1 }}",
+    "a rule": f"add rule ip {TABLE} services drop",
+}
+
+
+@pytest.mark.parametrize("harm", HARM)
+def test_what_another_program_does_is_told_at_once_and_what_we_do_is_not(bed: Bed, harm: str) -> None:
+    one, found = service(), endpoints(endpoint("10.244.1.10"))
+
+    async def main() -> float:
+        writer = NftablesWriter(nft, "IPv4")
+        await writer.full(RULES, fronts(one, found))
+        disturbed = asyncio.create_task(writer.disturbed())
+        for number in range(20):
+            await writer.change(fronts(one, endpoints(endpoint(f"10.244.1.{number + 20}"))))
+            nft.run("add table ip others\ndelete table ip others\nadd table ip6 bastion-node\n")
+        await asyncio.sleep(0.05)
+        assert not disturbed.done()
+        assert await writer.intact()
+        began = time.perf_counter()
+        other.run(f"{HARM[harm]}\n")
+        await asyncio.wait_for(disturbed, 5)
+        took = time.perf_counter() - began
+        await writer.full(RULES, fronts(one, found))
+        assert await writer.intact()
+        check(nft, writer._table)
+        return took
+
+    with inside("node"):
+        nft, other = Library(), Library()
+        try:
+            assert asyncio.run(main()) < 0.5
+        finally:
+            nft.run("flush ruleset\n")
 
 
 def test_a_slice_of_ten_thousand_endpoints_is_taken(bed: Bed) -> None:

@@ -233,6 +233,21 @@ def test_another_mode_takes_over_and_connections_live_on(bed: Bed, running: Runn
         time.sleep(0.05)
 
 
+@pytest.mark.parametrize("harm", ["flush table ip bastion-node", "delete table ip bastion-node"])
+def test_rules_that_another_program_removes_are_back_at_once(bed: Bed, running: Running, harm: str) -> None:
+    """Long before the next look, which is a sync period (30 s) away."""
+    running.write(*cluster("a"))
+    running.start("nftables")
+    until(bed, "a")
+    with bed.open("b", (WEB, 80)) as sock:
+        assert talk(sock) == "a"
+        run("node", "nft", *harm.split())
+        began = time.monotonic()
+        until(bed, "a")
+        assert time.monotonic() - began < 3, "0.1 s on a machine with nothing else to do"
+        assert talk(sock) == "a"
+
+
 def test_userspace_mode_needs_no_netfilter(bed: Bed, running: Running) -> None:
     running.write(*cluster("a"))
     running.start("userspace")

@@ -22,6 +22,7 @@ class Writing:
         self.there: Fronts = {}
         self.fail_changes = self.fail_full = 0
         self.gone = False
+        self.touched = asyncio.Event()
 
     async def full(self, rules: Rules, fronts: Fronts) -> None:
         self.told.append("full")
@@ -43,6 +44,10 @@ class Writing:
 
     async def intact(self) -> bool:
         return not self.gone
+
+    async def disturbed(self) -> None:
+        await self.touched.wait()
+        self.touched.clear()
 
     def failures(self, metrics: Metrics, family: str, *, partial: bool) -> None:
         metrics.add("failures", kind="partial" if partial else "full")
@@ -160,6 +165,21 @@ def test_rules_that_are_gone_are_written_again() -> None:
         assert scene.writing.told == ["full", "full"]
 
     play(work)
+
+
+def test_a_change_by_another_program_is_undone_at_once() -> None:
+    async def work(scene: Scene) -> None:
+        scene.bring(0)
+        await scene.until(lambda: scene.right)
+        scene.writing.there.clear()
+        scene.writing.touched.set()
+        await scene.until(lambda: scene.right)
+        assert scene.writing.told == ["full", "full"]
+        scene.writing.touched.set()  # a fight is no busy loop
+        await asyncio.sleep(0.1)
+        assert scene.writing.told == ["full", "full"]
+
+    play(work, period=30.0)
 
 
 def test_an_update_that_changes_nothing_asks_for_nothing() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from bastion.network.tcp.poller import Poller
 from bastion.node.fronts import FrontKey, Scope
 from bastion.node.ipvs import address_lines, restore_text, servers
 from bastion.node.rules import Detection, Rules
+from bastion.node.userspace import writer as writer_module
 from bastion.node.userspace.choosing import MOST_REMEMBERED, Turns, backends_for
 from bastion.node.userspace.mapping import address_map, mapped
 from bastion.node.userspace.tcp import Connections, TcpListener
@@ -141,6 +143,66 @@ def test_two_services_that_are_mapped_to_one_port_do_not_share_it() -> None:
             await writer.change({**dict.fromkeys(two), **dict.fromkeys(one)})
             await writer.change(two)
             assert [len(found) for found in writer._listeners.values()] == [1]
+            writer.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("protocol", ["TCP", "UDP"])
+def test_a_port_that_another_program_has_is_listened_at_once_it_is_free(
+    protocol: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(writer_module, "AGAIN", 0.01)
+
+    async def main() -> None:
+        async with Deadlines() as deadlines:
+            kind = socket.SOCK_STREAM if protocol == "TCP" else socket.SOCK_DGRAM
+            with socket.socket(socket.AF_INET, kind) as holder:
+                holder.bind(("127.0.0.1", 0))
+                if protocol == "TCP":
+                    holder.listen()
+                port = holder.getsockname()[1]
+                mapping = address_map(["10.96.0.0/12=127.0.0.1"])
+                connections = Connections(Poller(), deadlines, 8)
+                writer = UserspaceWriter("IPv4", connections, None, mapping, lambda: ["127.0.0.1"])
+                one = {"name": "http", "port": port, "protocol": protocol}
+                piece = endpoints(endpoint(A[0]), protocol=protocol)
+                (key,) = wanted = fronts(service(ports=(one,)), piece)
+                await writer.full(RULES, wanted)
+                await writer.full(RULES, wanted)
+                await asyncio.sleep(0.05)
+                assert writer._listeners[key] == []
+            async with asyncio.timeout(5):
+                while not writer._listeners[key]:
+                    await asyncio.sleep(0.005)
+                while not (trying := writer._trying) or not trying.done():
+                    await asyncio.sleep(0.005)
+            with pytest.raises(OSError, match="in use"), socket.socket(socket.AF_INET, kind) as other:
+                other.bind(("127.0.0.1", port))
+            await writer.change(dict.fromkeys(wanted))
+            assert not writer._listeners
+            writer.close()
+
+    asyncio.run(main())
+    assert len([one for one in caplog.messages if "cannot listen" in one]) == 1
+
+
+def test_a_port_that_is_given_up_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer_module, "AGAIN", 0.01)
+
+    async def main() -> None:
+        async with Deadlines() as deadlines:
+            with socket.create_server(("127.0.0.1", 0)) as holder:
+                mapping = address_map(["10.96.0.0/12=127.0.0.1"])
+                connections = Connections(Poller(), deadlines, 8)
+                writer = UserspaceWriter("IPv4", connections, None, mapping, lambda: ["127.0.0.1"])
+                one = {"name": "http", "port": holder.getsockname()[1]}
+                wanted = fronts(service(ports=(one,)), endpoints(endpoint(A[0])))
+                await writer.full(RULES, wanted)
+                await writer.change(dict.fromkeys(wanted))
+                assert writer._trying is not None
+                await asyncio.wait_for(writer._trying, 5)
+                assert not writer._listeners
             writer.close()
 
     asyncio.run(main())

@@ -111,7 +111,7 @@ class World:
     ) -> Answer:
         """`user` empty: without credentials.  `into`: where the response is written as it comes."""
         raw, _, query = path.partition("?")
-        headers = [(b"host", b"bastion.test")]
+        headers = [(b"host", fields.pop("host", "bastion.test").encode())]
         headers += [(b"authorization", f"Bearer {user}".encode())] if user else []
         headers += [(name.replace("_", "-").encode(), value.encode()) for name, value in fields.items()]
         answer, over, asked = into or Answer(), asyncio.Event(), iter([{"type": "http.request"}])

@@ -18,6 +18,7 @@ from bastion.authn.tokenfile import TokenFileAuthenticator, TokenTable
 from bastion.authz.cached import CachedAuthorizer
 from bastion.authz.impersonation import ImpersonationAuthorizer
 from bastion.balance.pool import Balancer
+from bastion.discovery.pathrules import path_groups
 from bastion.discovery.resolver import Resolver
 from bastion.http.fields import field_of
 from bastion.kube.attributes import Attributes
@@ -109,7 +110,8 @@ class House:
         policy = DialPolicy([network("127.0.0.0/8")])
         balancer = Balancer()
         resolver = Resolver(self.catalog, policy, nodes=False)
-        router = Router(resolver, _a_turn)
+        groups_of = partial(path_groups, self.catalog)
+        router = Router(resolver, _a_turn, groups_of=groups_of)
         ways = Ways(transport, router, balancer, loop.time)
         self.deadlines = deadlines = Deadlines()
         self.waiting = waiting = Shares(0)
@@ -121,6 +123,7 @@ class House:
             guard=guard,
             impersonator=ImpersonationAuthorizer(authorizer),
             authorizer=authorizer,
+            groups_of=groups_of,
         )
         self.plans = Plans(
             request_lines(field_of),
@@ -226,10 +229,11 @@ class Client:
     def send(
         self, pod: str = "web", *lines: str, token: str = "t", path: str = "/x", method: str = "GET"
     ) -> None:
-        target = f"/api/v1/namespaces/ns/pods/{pod}:{self.port}/proxy{path}"
+        named = pod if "/" in pod else f"pods/{pod}:{self.port}"
+        target = f"/api/v1/namespaces/ns/{named}/proxy{path}"
         shown = [f"Authorization: Bearer {token}"] if token else []
         head = [f"{method} {target} HTTP/1.1", "Host: bastion.test", *shown, *lines, "", ""]
-        self._writer.write("\r\n".join(head).encode())
+        self._writer.write("\r\n".join(head).encode("latin-1"))
 
     port = 0
 

@@ -14,6 +14,7 @@ from msgspec import structs
 from bastion.authn.authenticator import Credentials
 from bastion.authz.authorizer import Decision
 from bastion.kube.attributes import Attributes
+from bastion.kube.pathgroups import parse_path_groups
 from bastion.kube.status import service_unavailable
 from bastion.kube.user import User
 from bastion.proxy.access import StreamAccess
@@ -382,7 +383,10 @@ class Access:
         self.may: Callable[[User, Attributes], bool | Decision] = lambda user, attributes: True
         self.decides = Decides(lambda user, attributes: self.may(user, attributes))
         self.recheck = Recheck(INTERVAL, GRACE)
-        self.access = StreamAccess(self.recheck, self.knows, self.decides, lambda: NOW)
+        self.counts = True
+        self.access = StreamAccess(
+            self.recheck, self.knows, self.decides, lambda: NOW, lambda info, asked: self.counts
+        )
         self.ended: list[str] = []
 
     def open(
@@ -549,5 +553,19 @@ def test_a_token_that_ends_sooner_is_asked_about_sooner(expires: object, asked: 
         assert len(access.knows.asked) == asked
         assert not access.ended
         assert not access.decides.asked, "what its user may is not asked sooner"
+
+    run(main())
+
+
+def test_a_right_to_a_group_of_paths_ends_when_the_path_is_of_another() -> None:
+    async def main() -> None:
+        access = Access()
+        made = structs.replace(admitted(TOKEN, ALICE, [(ALICE, GET)]), groups=parse_path_groups("a=/*"))
+        access.access.watch(made, access.ended.append)
+        await live(INTERVAL)
+        assert not access.ended
+        access.counts = False
+        await live(INTERVAL)
+        assert access.ended == [REVOKED]
 
     run(main())

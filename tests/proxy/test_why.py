@@ -16,6 +16,7 @@ from bastion.kube.status import StatusError
 from bastion.kube.user import User
 from bastion.network.addresses import DialPolicy
 from bastion.proxy.identified import Asker
+from bastion.proxy.permit import Permits
 from bastion.proxy.router import Router
 from bastion.proxy.why import Walk, Why, _target, as_text
 from bastion.runtime.turns import USER
@@ -42,7 +43,7 @@ def walked(target: str, *verbs: str) -> Walk:
     why = Why(
         identification=None,  # type: ignore[arg-type]
         impersonator=None,  # type: ignore[arg-type]
-        authorizer=Allows(*verbs),
+        permits=Permits(Allows(*verbs)),
         router=router,
         guard=None,  # type: ignore[arg-type]
         origins=None,  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import msgspec
 
 from bastion.node.addresses import IPV4
-from bastion.node.nftables.layout import DROP, FAMILY, TABLE
+from bastion.node.nftables.layout import FAMILY, TABLE
 from bastion.node.nftables.table import There
 from bastion.runtime.errors import StartError
 
@@ -175,18 +175,6 @@ def there(nft: Nft, family: str) -> There:
         frozenset(one.set.name for one in objects if one.set is not None),
         frozenset(one.map.name for one in objects if one.map is not None),
     )
-
-
-def is_there(nft: Nft, family: str) -> bool:
-    """Whether our table is: a chain that it has is added, which fails where it is not.
-
-    To list it costs a hundred milliseconds and more where there are many Services.
-    """
-    try:
-        nft.run(f"add chain {FAMILY[family]} {TABLE} {DROP}\n")
-    except NftError:
-        return False
-    return True
 
 
 def delete_tables(nft: Nft, family: str, names: Iterable[str]) -> None:

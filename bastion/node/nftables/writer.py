@@ -7,8 +7,9 @@ from collections.abc import Mapping
 
 from bastion.node.fronts import Front, FrontKey, Fronts
 from bastion.node.metrics import Metrics
-from bastion.node.nftables.layout import PREDECESSOR, TABLE
-from bastion.node.nftables.library import Nft, NftError, delete_tables, is_there, there
+from bastion.node.nftables.layout import PREDECESSOR, TABLE, base_chains
+from bastion.node.nftables.library import Nft, NftError, delete_tables, there
+from bastion.node.nftables.notices import Notices, rules_in
 from bastion.node.nftables.table import Table, There
 from bastion.node.proxier import SyncError
 from bastion.node.rules import Rules
@@ -21,25 +22,34 @@ class NftablesWriter:
         self._nft = nft
         self._family = family
         self._table = Table(Rules(family))
+        self._notices = Notices(family)
 
     async def full(self, rules: Rules, fronts: Fronts) -> None:
         """Takes over what is there; where that cannot be (another layout), the table is made again."""
         self._table = Table(rules)
+        self._notices.close()  # the kernel would tell of each element
         try:
             await asyncio.to_thread(self._take_over, fronts)
         except NftError as error:
             raise SyncError(str(error)) from error
+        finally:
+            self._notices.open()
 
     async def change(self, changes: Mapping[FrontKey, Front | None]) -> None:
         script = self._table.change(changes)
         if script:
             try:
-                await asyncio.to_thread(self._nft.run, script)
+                with self._notices.own():
+                    await asyncio.to_thread(self._nft.run, script)
             except NftError as error:
                 raise SyncError(str(error)) from error
 
     async def intact(self) -> bool:
-        return await asyncio.to_thread(is_there, self._nft, self._family)
+        return await asyncio.to_thread(has_base_chains, self._table.rules)
+
+    async def disturbed(self) -> None:
+        await self._notices.touched.wait()
+        self._notices.touched.clear()
 
     def failures(self, metrics: Metrics, family: str, *, partial: bool) -> None:
         metrics.add("sync_proxy_rules_nftables_sync_failures_total", ip_family=family)
@@ -49,6 +59,16 @@ class NftablesWriter:
             self._nft.run(self._table.full(fronts, there(self._nft, self._family)))
         except NftError:
             self._nft.run(self._table.full(fronts, There(), anew=True))
+
+
+def has_base_chains(rules: Rules) -> bool:
+    """With all their rules: `nft flush table` takes these, and leaves the chains."""
+    try:
+        return all(
+            rules_in(rules.family, name) == len(written) for name, (_, written) in base_chains(rules).items()
+        )
+    except OSError:
+        return False
 
 
 def cleaned(nft: Nft, family: str) -> None:

@@ -8,7 +8,7 @@ kernel refuses.
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import errno
 import logging
 import random
 import socket
@@ -22,6 +22,7 @@ from bastion.node.endpoints import Backend
 from bastion.node.fronts import Front, FrontKey, Fronts
 from bastion.node.metrics import Metrics
 from bastion.node.rules import Rules
+from bastion.node.userspace.carried import Carried
 from bastion.node.userspace.choosing import Turns, backends_for
 from bastion.node.userspace.interface import Interface
 from bastion.node.userspace.mapping import Mapped, mapped
@@ -30,6 +31,8 @@ from bastion.node.userspace.tcp import Connections, TcpListener
 _log = logging.getLogger("bastion.node")
 
 Listener = TcpListener | UdpListener
+AGAIN = 1.0  # seconds until a place that could not be had is tried again; each time twice as long
+AGAIN_AT_MOST = 30.0
 KINDS = {"TCP": socket.SOCK_STREAM, "UDP": socket.SOCK_DGRAM}
 
 
@@ -48,19 +51,19 @@ class UserspaceWriter:
     ) -> None:
         self._family = family
         self._connections = connections
-        self._interface = interface
         self._mapping = mapping
         self._local = local
         self._rules = Rules(family)
         self._fronts: Fronts = {}
         self._listeners: dict[FrontKey, list[Listener]] = {}
         self._bound: dict[tuple[str, int, str], FrontKey] = {}  # SO_REUSEPORT would let two share it
-        self._blocked: set[FrontKey] = set()  # fronts that lack a place which another one has
+        self._incomplete: set[FrontKey] = set()  # fronts that lack a place which something else has
+        self._one_at_a_time = asyncio.Lock()
+        self._trying: asyncio.Task[None] | None = None
         self._turns: dict[tuple[str, str], Turns] = {}
         self._users: Counter[tuple[str, str]] = Counter()  # of turns
-        self._carried: Counter[str] = Counter()  # addresses on our interface, by the fronts that use them
+        self._carried = Carried(interface, connections)
         self._here: frozenset[str] = frozenset()  # addresses of this node that are not Services'
-        connections.released.append(self._drop)
 
     async def full(self, rules: Rules, fronts: Fronts) -> None:
         self._rules = rules
@@ -68,7 +71,13 @@ class UserspaceWriter:
         await self.change({**gone, **fronts})
 
     async def change(self, changes: Mapping[FrontKey, Front | None]) -> None:
-        self._here = frozenset(self._local()) - self._carried.keys()
+        async with self._one_at_a_time:
+            await self._change(changes)
+            if self._incomplete and (self._trying is None or self._trying.done()):
+                self._trying = asyncio.create_task(self._try_again(), name="ports that were taken")
+
+    async def _change(self, changes: Mapping[FrontKey, Front | None]) -> None:
+        self._here = frozenset(self._local()) - self._carried.addresses
         closed = False
         # what goes first makes room for what comes
         for key, front in sorted(changes.items(), key=lambda item: item[1] is not None):
@@ -82,7 +91,7 @@ class UserspaceWriter:
             if before is not None:
                 self._forget(before.owner, key.protocol)
                 if front is None:
-                    self._leave(key)
+                    self._carried.leave(key.address)
             wanted = front is not None and bool(front.backends or (front.splits and front.cluster))
             if wanted and key not in self._listeners:
                 await self._open(key)
@@ -90,60 +99,83 @@ class UserspaceWriter:
                 self._close(key)
                 closed = True
         if closed:  # what could not be had may be free now
-            blocked, self._blocked = self._blocked, set()
-            for key in sorted(blocked & self._listeners.keys()):
-                self._close(key)
-                await self._open(key)
+            await self._complete()
+
+    async def _complete(self) -> None:
+        for key in sorted(self._incomplete):
+            await self._open(key)
+
+    async def _try_again(self) -> None:
+        """What another program listens at is not told when it is free."""
+        pause = AGAIN
+        while self._incomplete:
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, AGAIN_AT_MOST)
+            async with self._one_at_a_time:
+                await self._complete()
 
     async def intact(self) -> bool:
         return True
+
+    async def disturbed(self) -> None:
+        await asyncio.Event().wait()
 
     def failures(self, metrics: Metrics, family: str, *, partial: bool) -> None:
         """Each listener fails by itself, and says so."""
 
     def close(self) -> None:
+        if self._trying is not None:
+            self._trying.cancel()
         for key in list(self._listeners):
             self._close(key)
-        for address in list(self._carried):
-            self._carried[address] = 0
-            self._drop(address)
+        self._carried.close()
 
     # --- one front
 
     async def _open(self, key: FrontKey) -> None:
+        """At each address that it does not listen at yet."""
         kind = KINDS.get(key.protocol)
         if kind is None:
             _log.warning("%s: %s is not served in userspace mode", self._fronts[key].owner, key.protocol)
             return
-        listeners: list[Listener] = []
+        listeners = self._listeners.setdefault(key, [])
+        lacking = ""
         for address in self._where(key):
             place = (address, key.port, key.protocol)
-            if place in self._bound:
-                self._not_served(key, address, "another Service is mapped there")
-                self._blocked.add(key)
+            holder = self._bound.get(place)
+            if holder == key:
                 continue
-            listener: Listener
-            if key.protocol == "TCP":
-                listener = TcpListener(self._connections, self._chooser(key), self._failed(key))
-            else:
-                places, deadlines = self._connections.places, self._connections.deadlines
-                listener = UdpListener(places, deadlines, self._chooser(key), self._serves(key))
             try:
-                sock = listening_socket(address, key.port, kind)
-                if isinstance(listener, UdpListener):
-                    await listener.listen(sock)
-                else:
-                    listener.listen(sock)
+                if holder is not None:
+                    raise OSError(errno.EADDRINUSE, "another Service is mapped there")
+                listeners.append(await self._listening(key, address, kind))
             except OSError as error:
-                self._not_served(key, address, error.strerror or str(error))
+                lacking = f"{address} port {key.port}/{key.protocol}: {error.strerror or error}"
                 continue
             self._bound[place] = key
-            listeners.append(listener)
-        self._listeners[key] = listeners
+        self._told(key, lacking)
 
-    def _not_served(self, key: FrontKey, address: str, why: str) -> None:
-        what = f"{address} port {key.port}/{key.protocol}"
-        _log.warning("%s: cannot listen at %s: %s", self._fronts[key].owner, what, why)
+    async def _listening(self, key: FrontKey, address: str, kind: int) -> Listener:
+        """Raises OSError."""
+        sock = listening_socket(address, key.port, kind)
+        if kind == socket.SOCK_STREAM:
+            tcp = TcpListener(self._connections, self._chooser(key), self._failed(key))
+            tcp.listen(sock)
+            return tcp
+        places, deadlines = self._connections.places, self._connections.deadlines
+        udp = UdpListener(places, deadlines, self._chooser(key), self._serves(key))
+        await udp.listen(sock)
+        return udp
+
+    def _told(self, key: FrontKey, lacking: str) -> None:
+        """Once, and once more when it is all right."""
+        owner = self._fronts[key].owner
+        if lacking and key not in self._incomplete:
+            _log.warning("%s: cannot listen at %s; it is tried again", owner, lacking)
+            self._incomplete.add(key)
+        elif not lacking and key in self._incomplete:
+            _log.info("%s: port %d/%s is free now: listening", owner, key.port, key.protocol)
+            self._incomplete.discard(key)
 
     def _where(self, key: FrontKey) -> list[str]:
         """The addresses to listen at; empty, with a word, where it cannot be served."""
@@ -161,47 +193,22 @@ class UserspaceWriter:
             ]
         elsewhere = mapped(key.address, self._mapping)
         return (
-            [elsewhere or key.address] if elsewhere or key.address in self._here or self._carries(key) else []
+            [elsewhere or key.address]
+            if elsewhere or key.address in self._here or self._carried.has(key.address)
+            else []
         )
-
-    def _carries(self, key: FrontKey) -> bool:
-        return bool(self._carried[key.address])
 
     def _close(self, key: FrontKey) -> None:
         for listener in self._listeners.pop(key):
             listener.close()
+        self._incomplete.discard(key)
         self._bound = {place: owner for place, owner in self._bound.items() if owner != key}
-
-    # --- addresses
 
     def _carry(self, key: FrontKey) -> None:
         """Also where there is no endpoint: what is closed there the kernel refuses."""
         address = key.address
-        if not address or mapped(address, self._mapping) or address in self._here:
-            return
-        if self._interface is None:
-            why = "no CAP_NET_ADMIN, and no --userspace-address-map for it"
-            _log.warning("%s: %s is not served: %s", self._fronts[key].owner, address, why)
-            return
-        try:
-            self._interface.add(address)
-        except OSError as error:
-            _log.warning("%s: %s is not served: %s", self._fronts[key].owner, address, error.strerror)
-            return
-        self._carried[address] += 1
-
-    def _leave(self, key: FrontKey) -> None:
-        if self._carries(key):
-            self._carried[key.address] -= 1
-            if not self._carried[key.address] and not self._connections.at[key.address]:
-                self._drop(key.address)
-
-    def _drop(self, address: str) -> None:
-        """As soon as no front and no connection needs it: what is relayed outlives its Service."""
-        if address in self._carried and not self._carried[address] and self._interface is not None:
-            del self._carried[address]
-            with contextlib.suppress(OSError):
-                self._interface.remove(address)
+        if address and not mapped(address, self._mapping) and address not in self._here:
+            self._carried.carry(address, self._fronts[key].owner)
 
     def _forget(self, owner: str, protocol: str) -> None:
         self._users[owner, protocol] -= 1
@@ -216,7 +223,7 @@ class UserspaceWriter:
             front = self._fronts.get(key)
             if front is None:
                 return None
-            backends = backends_for(front, self._rules, client, self._here | self._carried.keys())
+            backends = backends_for(front, self._rules, client, self._here | self._carried.addresses)
             if not backends:
                 return None
             now = asyncio.get_running_loop().time()

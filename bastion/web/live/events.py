@@ -7,7 +7,8 @@ from typing import Any
 
 from fastapi import Request, Response
 
-from bastion.kube.status import bad_request, refused
+from bastion.kube.errors import refused, unreadable
+from bastion.kube.errorwords import PAGE_NOT_OFFERED
 from bastion.proxy.guard import Guard
 from bastion.proxy.streams import Streams
 from bastion.web.live.board import Board
@@ -89,7 +90,7 @@ class Events:
     async def page(self, request: Request, reader: Reader) -> Response:
         """Raises StatusError."""
         if not self._offered:
-            raise refused("there are no live values while --sandbox-pages=false")
+            raise refused(PAGE_NOT_OFFERED, "there are no live values while --sandbox-pages=false")
         self._guard.check_place(reader.asker, tunnel=True)
         source = self._source(request, reader)
         return Feed(reader, source, self._guard, self._streams, self._now)
@@ -102,7 +103,7 @@ class Events:
             root = request.scope.get("root_path", "")
             return Changing(reader, path.removeprefix(root), self._pages[page], self._clock)
         if page != "portal":
-            raise bad_request(f"the parameter for is one of portal, {', '.join(self._pages)}")
+            raise unreadable(f"the parameter for is one of portal, {', '.join(self._pages)}")
         kind = query.get("kind", SERVICES)
         board = self._boards.get(kind) or self._boards[SERVICES]
         return RowSource(

@@ -9,8 +9,8 @@ import msgspec
 from fastapi import Request, Response
 
 from bastion.kube.attributes import Attributes
-from bastion.kube.errors import forbidden
-from bastion.kube.status import refused
+from bastion.kube.errors import forbidden, refused
+from bastion.kube.errorwords import PAGE_NOT_OFFERED
 from bastion.observe.recent import Recent, Summary
 from bastion.settings.shown import Setting
 from bastion.web import figures
@@ -152,7 +152,7 @@ class Operations:
 
     async def _check(self, reader: Reader) -> None:
         if not self._offered:
-            raise refused("there is no operations page while --sandbox-pages=false")
+            raise refused(PAGE_NOT_OFFERED, "there is no operations page while --sandbox-pages=false")
         decision = await self._permitted.decided(reader, OPERATE)
         if not decision.allowed:
             raise forbidden(reader.user.name, OPERATE, decision.reason)

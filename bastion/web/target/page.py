@@ -9,7 +9,8 @@ from fastapi import Request, Response
 
 from bastion.kube.annotations import mistakes
 from bastion.kube.attributes import Attributes
-from bastion.kube.status import no_such_route, refused
+from bastion.kube.errors import ROUTE_NOT_FOUND, error_of, refused
+from bastion.kube.errorwords import NOT_A_PROXY_PATH, PAGE_NOT_OFFERED
 from bastion.kube.target import parse_target
 from bastion.web.addresses import named
 from bastion.web.commands import commands
@@ -86,7 +87,7 @@ class TargetPage:
         """What its events say now.  Raises StatusError."""
         found = named(path)
         if found is None:
-            raise no_such_route()
+            raise error_of(NOT_A_PROXY_PATH, ROUTE_NOT_FOUND, details={})
         view = await self._views.of(reader, *found)
         stats = {one.key: one.value for one in view.stats}
         stats |= {f"fly:{name}": str(count) for name, count in view.in_flight.items()}
@@ -100,7 +101,7 @@ class TargetPage:
     async def close(self, request: Request, reader: Reader) -> Response:
         """Raises StatusError."""
         if not self._closing:
-            raise refused("streams are not closed here while --sandbox-pages=false")
+            raise refused(PAGE_NOT_OFFERED, "streams are not closed here while --sandbox-pages=false")
         closed = await self._streams.close(reader, request.path_params["id"])
         attributes = closed.admitted.info.attributes
         name = parse_target(attributes.resource, attributes.namespace, attributes.name).name
@@ -159,7 +160,7 @@ class TargetPage:
 def _named(request: Request) -> tuple[str, str, str]:
     found = request.path_params
     if found.get("resource", NODES) not in _KINDS:
-        raise no_such_route()
+        raise error_of(NOT_A_PROXY_PATH, ROUTE_NOT_FOUND, details={})
     return found.get("resource", NODES), found.get("namespace", ""), found["name"]
 
 

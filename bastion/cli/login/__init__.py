@@ -1,0 +1,1 @@
+"""`bastion login`: how a terminal signs in at an OpenID Connect issuer."""
