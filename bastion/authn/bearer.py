@@ -6,6 +6,9 @@ are 400, a token is visible ASCII and nothing follows it (CVE-2023-48312).
 
 from __future__ import annotations
 
+import base64
+import binascii
+
 from bastion.authn.authenticator import Credentials
 from bastion.http.fields import Field
 from bastion.kube.errors import unauthorized, unreadable
@@ -61,6 +64,44 @@ def bearer_credentials(fields: list[Field]) -> Credentials:
         return _NONE
     token = bearer_token(own)
     return Credentials(token, note=_note(own) if token is None else "")
+
+
+def proxy_credentials(fields: list[Field]) -> Credentials:
+    """What is shown to a proxy: Authorization is for the other end.  Raises StatusError as above."""
+    own = _only(fields, b"proxy-authorization", "Proxy-Authorization")
+    explicit = _only(fields, b"x-bastion-authorization", "X-Bastion-Authorization")
+    if explicit is not None:
+        token = bearer_token(explicit)
+        if token is None:
+            raise unauthorized(cause=f"X-Bastion-Authorization: {_note(explicit)}")
+    elif own is None:
+        return _NONE
+    else:
+        token = bearer_token(own)
+        if token is None:
+            token = _password(own)
+        if token is None:
+            raise unauthorized(cause=f"Proxy-Authorization: {_note(own)}")
+    return Credentials(token, explicit=True)
+
+
+def _only(fields: list[Field], name: bytes, shown: str) -> bytes | None:
+    found = [value for lower, _, value in fields if lower == name]
+    if len(found) > 1:
+        raise _twice(shown)
+    return found[0] if found else None
+
+
+def _password(value: bytes) -> str | None:
+    """The token that is the password of Basic (RFC 7617); the user name is never it: it ends up in logs."""
+    scheme, _, encoded = value.partition(b" ")
+    if scheme.lower() != b"basic" or len(encoded) > MAX_TOKEN * 2:
+        return None
+    try:
+        _, _, password = base64.b64decode(encoded.strip(), validate=True).partition(b":")
+    except binascii.Error:
+        return None
+    return bearer_token(b"Bearer " + password)
 
 
 def bearer_token(value: bytes) -> str | None:

@@ -12,7 +12,7 @@ import re
 from msgspec import structs
 
 from bastion.authn.authenticator import Chain, Credentials
-from bastion.authn.bearer import MAX_TOKEN, bearer_credentials
+from bastion.authn.bearer import MAX_TOKEN, bearer_credentials, proxy_credentials
 from bastion.authn.requestheader import FrontProxyHeaders
 from bastion.http.fields import Field
 from bastion.kube.errors import unauthorized
@@ -56,15 +56,21 @@ def request_credentials(
     websocket: bool,
     certificate: Chain = (),
     front_proxy: FrontProxyHeaders | None = None,
+    to_proxy: bool = False,
 ) -> Credentials:
     """Those in the headers; on a WebSocket handshake without any, the one among the subprotocols.
 
-    Raises StatusError.
+    `to_proxy`: only what is shown to a proxy counts.  Raises StatusError.
 
     The connection's certificate is added, unless X-Bastion-Authorization excludes all other credentials.
     """
-    credentials = bearer_credentials(fields)
-    if websocket and credentials.token is None and (token := subprotocol_token(fields)) is not None:
+    credentials = proxy_credentials(fields) if to_proxy else bearer_credentials(fields)
+    if (
+        websocket
+        and not to_proxy
+        and credentials.token is None
+        and (token := subprotocol_token(fields)) is not None
+    ):
         credentials = Credentials(token)
     if not certificate or credentials.explicit:
         return credentials

@@ -147,6 +147,7 @@ def _config(folder: Path, url: str, own_network: str, issuer: str, log_format: s
         "oidc-signing-algs": ALGORITHM,
         "oidc-display-name": "Demo",
         "probe-interval": "10s",
+        "enable-tunnels": "true",
     } | ({"log-format": log_format} if log_format else {})
     return serve_config([f"--{flag}={value}" for flag, value in flags.items()])
 

@@ -14,13 +14,16 @@ from bastion.kube import status
 from bastion.kube.attributes import Attributes
 from bastion.kube.errorword import REASONS, Word
 from bastion.kube.errorwords import (
+    ADDRESS_REFUSED,
     IMPERSONATION_NOT_ALLOWED,
     INTERNAL_ERROR,
     METHOD_NOT_SERVED,
     MISSING_RULE,
     NO_CREDENTIALS,
+    NO_SUCH_PORT,
     NODE_NOT_FOUND,
     OVERLOADED,
+    POD_HAS_NO_ADDRESS,
     POD_NOT_FOUND,
     SERVICE_NOT_FOUND,
     TOKEN_NOT_ACCEPTED,
@@ -36,6 +39,16 @@ ROUTE_NOT_FOUND = "the server could not find the requested resource"
 NOT_ALLOWED = "the server does not allow this method on the requested resource"
 UNREACHED = "error trying to reach service"
 _CHALLENGE = ((b"WWW-Authenticate", b'Bearer realm="kubernetes"'),)
+_PROXY_CHALLENGES = (
+    (b"Proxy-Authenticate", b'Bearer realm="bastion"'),
+    (b"Proxy-Authenticate", b'Basic realm="bastion, the token as password"'),
+)
+_PROXY_CODES: dict[tuple[Word | None, int], int] = {
+    (NO_SUCH_PORT, 503): 404,
+    (NO_SUCH_PORT, 400): 404,
+    (POD_HAS_NO_ADDRESS, 400): 503,
+    (ADDRESS_REFUSED, 400): 503,
+}
 _NOT_FOUND = {"pods": POD_NOT_FOUND, "services": SERVICE_NOT_FOUND, "nodes": NODE_NOT_FOUND}
 
 
@@ -91,6 +104,27 @@ def unauthorized(
 
 def no_credentials(cause: str = "") -> StatusError:
     return unauthorized(NO_CREDENTIALS, "the request carries no credentials", cause)
+
+
+def asked_of_a_proxy(error: StatusError) -> StatusError:
+    """As a proxy says it: with HTTP's codes, kube-apiserver's are for `…/proxy`.
+
+    Any client knows one of the two schemes that a 407 names (RFC 9110, 15.5.8).
+    """
+    code = 407 if error.code == 401 else _PROXY_CODES.get((error.word, error.code), error.code)
+    if code == error.code:
+        return error
+    return StatusError(
+        code,
+        REASONS[code],
+        error.message,
+        error.details,
+        headers=_PROXY_CHALLENGES if code == 407 else error.headers,
+        close=error.close,
+        cause=error.cause,
+        word=error.word,
+        causes=error.causes,
+    )
 
 
 def forbidden(

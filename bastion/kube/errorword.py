@@ -25,6 +25,7 @@ REASONS = {
     403: "Forbidden",
     404: "NotFound",
     405: "MethodNotAllowed",
+    407: "Unauthorized",
     408: "Timeout",
     413: "RequestEntityTooLarge",
     414: "URITooLong",

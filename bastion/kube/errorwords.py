@@ -44,32 +44,34 @@ _api_server = _row(Hop.API_SERVER, "everyone")
 
 NO_CREDENTIALS = _client(
     "NoCredentials",
-    401,
+    (401, 407),
     "the request carries no credentials",
     "send `Authorization: Bearer <token>`, or sign in",
 )
 UNKNOWN_CREDENTIAL_SCHEME = _client(
     "UnknownCredentialScheme",
-    401,
+    (401, 407),
     "Authorization holds something other than a bearer token",
     "use the scheme Bearer",
 )
-TOKEN_EXPIRED = _token("TokenExpired", 401, "the token itself says that its time is over", "get a new token")
+TOKEN_EXPIRED = _token(
+    "TokenExpired", (401, 407), "the token itself says that its time is over", "get a new token"
+)
 TOKEN_FOR_OTHER_AUDIENCE = _token(
     "TokenForOtherAudience",
-    401,
+    (401, 407),
     "the token names audiences, none of which is accepted here",
     "ask for a token of one of the accepted audiences",
 )
 TOKEN_OF_UNKNOWN_ISSUER = _token(
     "TokenOfUnknownIssuer",
-    401,
+    (401, 407),
     "the token names an issuer that is not known here",
     "use a token of this cluster or of a configured issuer",
 )
 TOKEN_NOT_ACCEPTED = _client(
     "TokenNotAccepted",
-    401,
+    (401, 407),
     "the token is refused, and nothing more is told: the client may be guessing",
     "check which cluster the token is of",
 )
@@ -112,6 +114,7 @@ IDENTITY_NOT_PASSED_ON = _path(
 NODE_PROXY_OFF = _closed(
     "NodeProxyOff", 403, "the bastion runs without --enable-node-proxy", "ask the operator"
 )
+TUNNELS_OFF = _closed("TunnelsOff", 403, "the bastion runs without --enable-tunnels", "ask the operator")
 MODULE_NOT_HERE = _closed(
     "ModuleNotHere", 403, "the probe module may not be aimed at this target", "ask the operator"
 )
@@ -170,7 +173,7 @@ NAMESPACE_NOT_SERVED = _row(Hop.BASTION, _FOR_ID)(
     "NamespaceNotServed", 404, "the bastion serves other namespaces only (--namespaces)", "ask the operator"
 )
 NO_SUCH_PORT = _service(
-    "NoSuchPort", (503, 400), "the service or pod has no such port", "name one of those that it has"
+    "NoSuchPort", (503, 400, 404), "the service or pod has no such port", "name one of those that it has"
 )
 PORT_NEEDED = _service(
     "PortNeeded", 503, "the service has several ports, and the request names none", "name one of them"
@@ -210,7 +213,10 @@ ENDPOINTS_NOT_OF_PODS = _endpoint(
     "give them a targetRef to such pods",
 )
 POD_HAS_NO_ADDRESS = _endpoint(
-    "PodHasNoAddress", 400, "the pod has no address of its own yet, or no longer", "wait, or look at the pod"
+    "PodHasNoAddress",
+    (400, 503),
+    "the pod has no address of its own yet, or no longer",
+    "wait, or look at the pod",
 )
 NODE_HAS_NO_ADDRESS = _endpoint(
     "NodeHasNoAddress", 503, "the node's status has no address that is an IP", "look at the node"

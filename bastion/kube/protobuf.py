@@ -53,14 +53,15 @@ def review(body: bytes, kind: str) -> dict[str, Any]:
         raise ValueError("does not begin as a Kubernetes protobuf message does")
     envelope = body[len(MAGIC) :]
     raw = b"".join(value for number, value in _fields(envelope) if number == RAW)
-    outer = _read(envelope, ENVELOPE)
+    outer = read(envelope, ENVELOPE)
     if outer.get("contentEncoding"):
         raise ValueError("has an unknown content encoding")
     inner = MessageFields(messages={1: ("metadata", METADATA), 2: ("spec", SPECS[kind])})
-    return {**outer.get("type", {}), **_read(raw, inner)}
+    return {**outer.get("type", {}), **read(raw, inner)}
 
 
-def _read(data: bytes, message: MessageFields) -> dict[str, Any]:
+def read(data: bytes, message: MessageFields) -> dict[str, Any]:
+    """Raises ValueError."""
     found: dict[str, Any] = {}
     for number, value in _fields(data):
         if number in message.strings:
@@ -69,9 +70,9 @@ def _read(data: bytes, message: MessageFields) -> dict[str, Any]:
             found.setdefault(message.lists[number], []).append(value.decode())
         elif number in message.messages:
             name, inner = message.messages[number]
-            found[name] = {**found.get(name, {}), **_read(value, inner)}
+            found[name] = {**found.get(name, {}), **read(value, inner)}
         elif number in message.maps:
-            entry = _read(value, MessageFields({1: "key"}, messages={2: ("value", EXTRA_VALUES)}))
+            entry = read(value, MessageFields({1: "key"}, messages={2: ("value", EXTRA_VALUES)}))
             found.setdefault(message.maps[number], {})[entry.get("key", "")] = entry.get("value", {}).get(
                 "items", []
             )
@@ -80,12 +81,18 @@ def _read(data: bytes, message: MessageFields) -> dict[str, Any]:
 
 def _fields(data: bytes) -> Iterator[tuple[int, bytes]]:
     """(number, bytes) of each field that has a length; numbers are passed over."""
+    return ((number, value) for number, value in wire_fields(data) if isinstance(value, bytes))
+
+
+def wire_fields(data: bytes) -> Iterator[tuple[int, bytes | int]]:
+    """(number, its bytes or its whole number) of each field.  Raises ValueError."""
     position = 0
     while position < len(data):
         tag, position = _varint(data, position)
         wire = tag & 7
         if wire == VARINT:
-            _, position = _varint(data, position)
+            number, position = _varint(data, position)
+            yield tag >> 3, number
             continue
         length = {FIXED64: 8, FIXED32: 4}.get(wire)
         if wire == BYTES:

@@ -37,13 +37,19 @@ class Proxied(msgspec.Struct, frozen=True, gc=False):
 
     `prefix` is the raw path up to and with `/proxy`, empty under an application host; `rest` the raw
     bytes after it (path and query; it starts with `/` or `?`, or is empty).  `attributes` is the question
-    for the authorizer; `known_method` is False for methods that no proxy route accepts.
+    for the authorizer; `known_method` is False for methods that no proxy route accepts.  `plain`: the backend
+    is spoken to without TLS, whatever its port says.
     """
 
     attributes: Attributes
     prefix: bytes
     rest: bytes
     known_method: bool
+    plain: bool = False
+
+
+class Connect(Proxied, frozen=True, gc=False):
+    """A tunnel: bytes to and fro, of which nothing is known.  There is no path; `rest` is empty."""
 
 
 class ApiCall(msgspec.Struct, frozen=True, gc=False):

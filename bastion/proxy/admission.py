@@ -16,6 +16,7 @@ from bastion.authz.authorizer import Authorizer, Question
 from bastion.authz.impersonation import ImpersonationAuthorizer
 from bastion.http.fields import values
 from bastion.kube.attributes import Attributes
+from bastion.kube.authority import Authorities
 from bastion.kube.errorwords import MISSING_RULE, UPGRADE_NEEDS_CREATE
 from bastion.kube.generatedclients import with_slashes
 from bastion.kube.hostname import Application, HostNames
@@ -67,11 +68,12 @@ class Admission:
         impersonator: ImpersonationAuthorizer,
         authorizer: Authorizer,
         hosts: HostNames | None = None,
+        own_port: int | None = None,
         generated_clients: bool = True,
         upgrade_requires_create: frozenset[str] = frozenset(),
         groups_of: GroupsOf = no_groups,
     ) -> None:
-        """`hosts`: the host names that mean an application; None where none does.
+        """`hosts`: the host names that mean an application, None where none does; `own_port`: of their URLs.
 
         `generated_clients`: what they encode as one segment is a path.  `upgrade_requires_create`: the
         resources (pods, services, nodes) on which an upgrade needs verb create as well.  `groups_of`: the
@@ -82,6 +84,7 @@ class Admission:
         self._impersonator = impersonator
         self.permits = Permits(authorizer, groups_of)
         self._hosts = hosts
+        self._authorities = Authorities(hosts, own_port)
         self._generated_clients = generated_clients
         self._upgrade_requires_create = upgrade_requires_create
 
@@ -93,8 +96,18 @@ class Admission:
         `client` is the address that the request came from.  `own`: what is asked for, where the request is
         for one of the bastion's own paths.
         """
-        application, target = self._parse(request, record) if own is None else (None, None)
-        upgrade = _upgrade(request) if request.upgradable and own is None else None
+        application: Application | None = None
+        target: Proxied | None = None
+        unfit: StatusError | None = None
+        try:
+            if own is None:
+                application, target = self._parse(request, record)
+        except StatusError as error:
+            if not request.to_proxy:
+                raise
+            unfit = error  # a proxy asks first who it is that asks
+        tunnel = request.to_proxy and request.method == "CONNECT"
+        upgrade = _upgrade(request) if request.upgradable and own is None and not tunnel else None
         with record.stage("authentication"):
             credentials = self._credentials.read(request, upgrade, application)
             try:
@@ -104,16 +117,18 @@ class Admission:
         if user is None:
             record.cause = record.cause or credentials.unknown
             rejected = self._guard.rejected(credentials, record.cause)
-            if credentials.token is not None and not credentials.session:
+            if request.to_proxy or (credentials.token is not None and not credentials.session):
                 raise rejected
             raise rejected.of(SignInHelps)
         if record.trail is not None:
             await record.trail.received()
+        if unfit is not None:
+            raise unfit
         info = own or target
         if info is None:
             raise not_proxied(request.target)
         asker = asker_of(user, client)
-        self._guard.check_place(asker, tunnel=upgrade is not None)
+        self._guard.check_place(asker, tunnel=tunnel or upgrade is not None)
         with record.stage("authorization"):
             pod = picked(info, request.fields)
             required = with_pod(self._required(info.attributes, upgrade), pod)
@@ -141,6 +156,10 @@ class Admission:
 
     def _parse(self, request: Request, record: Record) -> tuple[Application | None, Proxied | None]:
         """Raises StatusError 400."""
+        if request.to_proxy:
+            record.host = b"" if request.method == "CONNECT" else request.host
+            record.info = named = self._named(request)
+            return None, named
         application = self._hosts.application(request.host) if self._hosts is not None else None
         if application is not None:
             record.host = request.host
@@ -155,6 +174,12 @@ class Admission:
             record.info = target = with_slashes(target, values(request.fields, b"user-agent"))
             record.path = target.prefix + target.rest.partition(b"?")[0]
         return application, target
+
+    def _named(self, request: Request) -> Proxied:
+        """What a proxy is asked for.  Raises StatusError 400."""
+        if request.method == "CONNECT":
+            return self._authorities.connect(request.target)
+        return self._authorities.forward(request.method, request.host, request.target)
 
     def _ruled(self, target: Proxied) -> bool:
         """Then only one spelling of a path counts."""

@@ -7,13 +7,14 @@ meanwhile.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol, TypeVar
 
 from bastion.balance.group import Slot
 from bastion.balance.pool import Balancer
 from bastion.kube.endpoint import Endpoint
 from bastion.kube.objects import family_of
 from bastion.network.errors import DialError
-from bastion.network.transport import Request, RoundTrip, Transport
+from bastion.network.transport import Request
 from bastion.observe.record import Record
 from bastion.proxy.router import Route, Router
 from bastion.runtime.turns import Key
@@ -23,6 +24,28 @@ MOST_DIALS = 256  # however many stand by
 DIALLING = 15.0  # seconds after which no further one is tried
 # seconds for a TCP connection while others stand by: a SYN that was lost is sent again after one
 PATIENCE = 1.5
+
+
+class Arrival(Protocol):
+    """A connection to an endpoint.  `reused`: one that was kept."""
+
+    reused: bool
+
+    @property
+    def endpoint(self) -> Endpoint: ...
+
+    def abandon(self) -> None: ...
+
+
+A = TypeVar("A", bound=Arrival, covariant=True)
+
+
+class Dials(Protocol[A]):
+    async def round_trip(
+        self, endpoint: Endpoint, request: Request, *, fresh: bool = False, patience: float | None = None
+    ) -> A:
+        """Raises DialError."""
+        ...
 
 
 class Attempts:
@@ -60,7 +83,7 @@ class Attempts:
         self.failure: DialError | None = None
         self.fresh = fresh
 
-    async def open(self, transport: Transport, request: Request, record: Record) -> RoundTrip:
+    async def open(self, transport: Dials[A], request: Request, record: Record) -> A:
         """To the endpoint of `slot`, or to the next that takes a connection.
 
         Raises DialError, and StatusError where the target is gone by now.
@@ -150,7 +173,7 @@ class Attempts:
             self._router.dialled(self._route, endpoint, silent=True)
         self.failure = failure
 
-    async def arrived(self, trip: RoundTrip) -> bool:
+    async def arrived(self, trip: Arrival) -> bool:
         """Whether the target still leads to where a new connection went; where not it is closed.
 
         Raises StatusError as `candidates`.

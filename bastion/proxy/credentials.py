@@ -47,7 +47,7 @@ class CredentialReader:
         """Raises StatusError 400 or 401.
 
         What is in header fields comes before a cookie; but on an application's host Authorization may be the
-        application's own, whose scripts log in, too.
+        application's own, whose scripts log in, too.  No cookie counts for what is asked of a proxy.
         """
         if (
             application is not None
@@ -60,9 +60,11 @@ class CredentialReader:
             websocket=upgrade is not None and upgrade.websocket,
             certificate=request.certificate,
             front_proxy=self._front_proxy,
+            to_proxy=request.to_proxy,
         )
         if (
             application is None
+            and not request.to_proxy
             and found.token is None
             and (cookie := self._session(request, SESSION, upgrade)) is not None
         ):

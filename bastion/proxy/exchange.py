@@ -47,7 +47,8 @@ class Request(Protocol):
     `client` is the peer's address, which may be a proxy's (`origin`); `scheme` http or https; `minor` the x
     of HTTP/1.x; `body` None where there is none.  `certificate`: the chain of the TLS handshake in DER, the
     client's own first; empty where it showed none.  `upgradable`: the head has an Upgrade field, and this
-    server can hand the connection over.
+    server can hand the connection over.  `to_proxy`: what a client asks of a proxy, a tunnel to `target`
+    (CONNECT) or the URL http://`host``target`.
     """
 
     method: str
@@ -58,6 +59,7 @@ class Request(Protocol):
     scheme: bytes
     certificate: tuple[bytes, ...]
     upgradable: bool
+    to_proxy: bool
 
     @property
     def fields(self) -> list[Field]: ...
@@ -164,8 +166,8 @@ class Exchange(Request, Protocol):
         """
         ...
 
-    def hijack(self, reason: bytes, fields: list[Field]) -> Stream:
-        """Answer 101 with these fields, and claim the raw connection with the bytes that came early."""
+    def hijack(self, reason: bytes, fields: list[Field], status: int = 101) -> Stream:
+        """Answer with these fields, and claim the raw connection with the bytes that came early."""
         ...
 
     def send_status(self, error: StatusError) -> None:

@@ -132,7 +132,8 @@ class Forwarder:
             upload,
             envelope.owner,
             once=exchange.method not in IDEMPOTENT or upload is not None,
-            logs_in=logs_in(exchange.fields, envelope),
+            # whoever asks a proxy takes the connection for its own, and may log it in
+            logs_in=exchange.to_proxy or logs_in(exchange.fields, envelope),
             trailers=partial(trailer_lines, exchange) if exchange.http2 and upload is not None else None,
             timeouts=timeouts_of(route.policy, self._ways.transport.timeouts),
         )

@@ -9,14 +9,16 @@ from typing import Any
 
 from bastion.discovery.resolution import UnknownTarget
 from bastion.http.fields import first_value
-from bastion.kube.errors import internal_error, method_not_allowed
-from bastion.kube.requestinfo import VERBS, Proxied
+from bastion.kube.errors import asked_of_a_proxy, internal_error, method_not_allowed, refused
+from bastion.kube.errorwords import TUNNELS_OFF
+from bastion.kube.requestinfo import VERBS, Connect, Proxied
 from bastion.kube.status import StatusError
 from bastion.message.identity import asserts_identity
 from bastion.message.ownorigin import RULES, data_fields
 from bastion.observe.observer import Observer
 from bastion.observe.record import Record
 from bastion.proxy.admission import Admission, Admitted, SignInHelps
+from bastion.proxy.connect import Connector
 from bastion.proxy.direct import Direct
 from bastion.proxy.directcall import DirectCall
 from bastion.proxy.envelope import Envelope
@@ -55,11 +57,12 @@ class Gateway:
         pass_through: PassThrough | None = None,
         path_mode: PathMode | None = None,
         near: NearNames | None = None,
+        connector: Connector | None = None,
     ) -> None:
         """`withheld`: which headers are kept from backends.  `pass_through` None: only targets are served.
 
         `plans` remembers what was decided; None where nothing is remembered.  `path_mode` None: pages opened
-        by path are shown as they are.
+        by path are shown as they are.  `connector` None: nothing is served as a proxy.
         """
         self._plans = plans
         self._admission = admission
@@ -75,6 +78,7 @@ class Gateway:
         self._pass_through = pass_through
         self._path_mode = path_mode
         self._near = near
+        self._connector = connector
 
     async def serve(self, exchange: Exchange) -> None:
         """Answers, whatever happens; raises nothing but CancelledError."""
@@ -121,6 +125,8 @@ class Gateway:
             self._observer.observe(record, exchange.status, exchange.bytes_in, exchange.bytes_out)
 
     async def _say_no(self, exchange: Exchange, error: StatusError, client: str, record: Record) -> None:
+        if exchange.to_proxy:
+            error = asked_of_a_proxy(error)
         record.fail(error)
         record.backend = record.backend and exchange.status != 0
         if error.code == 429:
@@ -147,8 +153,10 @@ class Gateway:
         self._observer.observe(record, 0, exchange.bytes_in, 0)
 
     async def _serve(self, exchange: Exchange, client: str, record: Record) -> None:
-        if self._pass_through is not None and (call := self._pass_through.call(exchange)) is not None:
-            return await self._pass_through.serve(exchange, call, client, record)
+        if self._pass_through is not None and not exchange.to_proxy:
+            call = self._pass_through.call(exchange)
+            if call is not None:
+                return await self._pass_through.serve(exchange, call, client, record)
         generation = self._plans.generation() if self._plans is not None else 0
         try:
             admitted = await self._admission.admit(exchange, client, record)
@@ -158,13 +166,16 @@ class Gateway:
         assert isinstance(info, Proxied)  # whatever else is not admitted
         if self._path_mode is not None and self._path_mode.answers(exchange, admitted, info):
             return None
-        with self._guard.place(admitted.asker, tunnel=admitted.upgrade is not None):
+        if exchange.to_proxy and self._connector is None:
+            raise tunnels_off()
+        tunnel = isinstance(info, Connect) or admitted.upgrade is not None
+        with self._guard.place(admitted.asker, tunnel=tunnel):
             route = await self._route(info, admitted, exchange.method)
             if admitted.upgrade is None and info.rest[:1] != b"/" and exchange.method in ("GET", "HEAD"):
                 return redirect_to_slash(exchange, info.prefix, info.rest)
             envelope = Envelope(
                 self._origins.forwarded(exchange, info),
-                admitted.credentials.explicit,
+                admitted.credentials.explicit or exchange.to_proxy,
                 RULES[admitted.credentials.kind].ambient,
                 self._withheld,
                 admitted.asker,
@@ -196,7 +207,10 @@ class Gateway:
         record, upgrade = under_way.record, under_way.admitted.upgrade
         try:
             with record:
-                if upgrade is None:
+                if isinstance(route.info, Connect):
+                    assert self._connector is not None
+                    await self._connector.serve(exchange, route, envelope.asker, record, under_way)
+                elif upgrade is None:
                     await self._forwarder.serve(exchange, route, envelope, record, under_way, begun)
                 else:
                     await self._tunneller.serve(exchange, route, upgrade, envelope, record, under_way)
@@ -214,6 +228,12 @@ def _record(exchange: Exchange, client: str) -> Record:
     record.agent = first_value(exchange.fields, b"user-agent")
     record.http2 = exchange.http2
     return record
+
+
+def tunnels_off() -> StatusError:
+    return refused(
+        TUNNELS_OFF, "this bastion is no proxy for tunnels and URLs: it was started without --enable-tunnels"
+    )
 
 
 def redirect_to_slash(exchange: Exchange, prefix: bytes, query: bytes) -> None:

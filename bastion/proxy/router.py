@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
+from msgspec import structs
 
 from bastion.balance.families import Families
 from bastion.discovery.backing import RetryResolution, Unfinished
@@ -195,4 +196,5 @@ class Router:
 def target_of(info: Proxied) -> Target:
     """Raises StatusError 400 where the id has not the shape."""
     attributes = info.attributes
-    return parse_target(attributes.resource, attributes.namespace, attributes.name)
+    target = parse_target(attributes.resource, attributes.namespace, attributes.name)
+    return structs.replace(target, scheme="http") if info.plain else target

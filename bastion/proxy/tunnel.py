@@ -139,7 +139,7 @@ class Tunneller:
         relay = Relay(
             client, trip.take_over(), self._deadlines, self._idle, frames.feed if frames is not None else None
         )
-        await self._hold(Tunnel(relay, frames), relay, record, under_way)
+        await hold(Tunnel(relay, frames), relay, record, under_way)
 
     async def _ask(
         self, attempts: Attempts, request: Request, record: Record, under_way: UnderWay
@@ -167,16 +167,6 @@ class Tunneller:
         balancer.answered(slot, asker, now())
         return answer
 
-    async def _hold(self, tunnel: Tunnel, relay: Relay, record: Record, under_way: UnderWay) -> None:
-        """Until the tunnel ends."""
-        under_way.switched(tunnel)
-        try:
-            # cancelled or not, the relay tells how it ended
-            record.outcome = await asyncio.shield(relay.finished)
-        finally:
-            relay.end("cancelled")
-            record.stream_in, record.stream_out = relay.client.received, relay.backend.received
-
     async def _refuse(
         self, exchange: Exchange, answer: Response, trip: RoundTrip, envelope: Envelope, record: Record
     ) -> None:
@@ -189,6 +179,17 @@ class Tunneller:
             exchange.abort()
         finally:
             trip.close(clean=False)
+
+
+async def hold(tunnel: Tunnel, relay: Relay, record: Record, under_way: UnderWay) -> None:
+    """Until the tunnel ends."""
+    under_way.switched(tunnel)
+    try:
+        # cancelled or not, the relay tells how it ended
+        record.outcome = await asyncio.shield(relay.finished)
+    finally:
+        relay.end("cancelled")
+        record.stream_in, record.stream_out = relay.client.received, relay.backend.received
 
 
 def upgrade_head(exchange: Exchange, target: bytes, asked: UpgradeRequest, envelope: Envelope) -> bytes:

@@ -101,7 +101,7 @@ class App:
             await self._answer(exchange, own, path, query)
         elif self._crowded():
             self._gateway.refuse(exchange, crowded())
-        elif self._self_reviews is not None and path in SELF_REVIEWS and not self._is_application(exchange):
+        elif self._reviews(path, exchange) and self._self_reviews is not None:
             await self._self_reviews.serve(exchange, path)
         else:
             await self._gateway.serve(exchange)
@@ -134,7 +134,7 @@ class App:
             await self._answer(exchange, own, path, query)
             await exchange.drain()
             return
-        if self._self_reviews is not None and path in SELF_REVIEWS and not self._is_application(exchange):
+        if self._reviews(path, exchange) and self._self_reviews is not None:
             serving = self._self_reviews.serve(exchange, path)
         else:
             serving = self._gateway.serve(exchange)
@@ -179,11 +179,17 @@ class App:
         observer.begin(record, exchange, secret_query=secret_query)
         return record
 
+    def _reviews(self, path: bytes, exchange: Exchange) -> bool:
+        """Whether it is one of kubectl's questions about itself."""
+        return path in SELF_REVIEWS and not exchange.to_proxy and not self._is_application(exchange)
+
     def _is_application(self, exchange: Exchange) -> bool:
         return self._hosts is not None and self._hosts.covers(exchange.host)
 
     def _own(self, path: bytes, exchange: Exchange) -> bytes | None:
         """The path in its short form where it has one; None where it is not the bastion's own."""
+        if exchange.to_proxy:
+            return None
         reserved = is_reserved(path)
         if self._is_application(exchange):
             return (short_form(path) if is_asset(path) else path) if reserved else None

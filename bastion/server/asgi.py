@@ -169,6 +169,7 @@ class AsgiExchange(AsgiResponse):
     passed: Sequence[bytes] = ()
     direct: Direct | None = None
     http2 = False
+    to_proxy = False
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         super().__init__(send, new_audit_id())
@@ -215,7 +216,7 @@ class AsgiExchange(AsgiResponse):
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
-    def hijack(self, reason: bytes, fields: list[Field]) -> Stream:
+    def hijack(self, reason: bytes, fields: list[Field], status: int = 101) -> Stream:
         raise NotImplementedError("ASGI cannot hand over a connection")
 
     def send_status(self, error: StatusError) -> None:

@@ -30,6 +30,13 @@ class Targets:
         "node-name", TEXT, "", "the node this runs on, whose label says the zone where --zone does not"
     )
     node_proxy: bool = option("enable-node-proxy", BOOLEAN, False, "serve /api/v1/nodes/<name>/proxy")
+    tunnels: bool = option(
+        "enable-tunnels",
+        BOOLEAN,
+        False,
+        "on the TLS port, be a proxy for the names of services and pods: CONNECT, and URLs that begin with"
+        " http:",
+    )
 
 
 @dataclass(frozen=True, slots=True)

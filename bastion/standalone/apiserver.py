@@ -18,6 +18,7 @@ from bastion.kube.kubeconfig import context_name, kubeconfig
 from bastion.kube.user import User
 from bastion.runtime.certificates import Authority
 from bastion.runtime.trust import server_context
+from bastion.standalone import openapi
 from bastion.standalone.app import StandaloneApi
 from bastion.standalone.discovery import documents
 from bastion.standalone.rbac import SUPERUSERS
@@ -76,7 +77,9 @@ class ApiServer:
             address = self._listen_at[0]
             where = host_and_port(listener, address)
             names = dict.fromkeys(("localhost", "127.0.0.1", "::1", address))
-            api = StandaloneApi(self._state, self._watches, documents(where), self.calls)
+            api = StandaloneApi(
+                self._state, self._watches, {**documents(where), **openapi.documents()}, self.calls
+            )
             tls = server_context(self._authority.issue(list(names)))
             await opening.enter_async_context(serving(api, tls, listener))
             self.url = f"https://{where}"

@@ -6,9 +6,8 @@ import datetime
 import logging
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
 
-import orjson
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -16,7 +15,6 @@ from starlette.types import Receive, Scope, Send
 from bastion.kube.attributes import Attributes
 from bastion.kube.requestinfo import api_call
 from bastion.kube.status import (
-    CONTENT_TYPE,
     StatusError,
     bad_request,
     forbidden,
@@ -27,19 +25,37 @@ from bastion.kube.status import (
     unauthorized,
 )
 from bastion.kube.user import User
-from bastion.standalone.asked import chosen, list_options, watch_options
+from bastion.standalone.answers import (
+    JSON,
+    body,
+    deleted,
+    failure,
+    json,
+    not_found,
+    object_as_stored,
+    require_json_is_accepted,
+)
+from bastion.standalone.asked import chosen, is_dry, list_options, watch_options
 from bastion.standalone.discovery import version
-from bastion.standalone.leases import conflict
 from bastion.standalone.lists import list_body
-from bastion.standalone.objects import merged, read_object
-from bastion.standalone.resources import BY_NAME, CREATE, READ, STATUS, WRITE, Object, Resource
+from bastion.standalone.objects import read_json, read_object
+from bastion.standalone.patches import Patch, read_patch
+from bastion.standalone.resources import (
+    BY_NAME,
+    CREATE,
+    NEED_A_KUBELET,
+    OBJECT,
+    READ,
+    STATUS,
+    WRITE,
+    Object,
+    Resource,
+)
 from bastion.standalone.reviews import access_status, own_status, read_review, token_of, token_status
 from bastion.standalone.state import ClusterState
-from bastion.standalone.store import StoredObject
 from bastion.standalone.watches import Watches
+from bastion.standalone.writing import Target, Writing, target_of
 
-JSON = CONTENT_TYPE.decode()
-LARGEST_BODY = 1 << 20  # bytes
 READING = ("GET", "HEAD")
 _METHODS = {CREATE: ("POST",), WRITE: ("GET", "POST", "PUT")}
 HEALTH = ("/healthz", "/livez", "/readyz")
@@ -59,6 +75,7 @@ class StandaloneApi:
         self._watches = watches
         self._discovery = discovery
         self._calls = calls
+        self._writing = Writing(state, _now, watches.notify)
 
     def close(self) -> None:
         """Ends the watches, which would keep their connections open."""
@@ -72,10 +89,10 @@ class StandaloneApi:
         except ClientDisconnect:
             return
         except StatusError as error:
-            response = _failure(error)
+            response = failure(error)
         except Exception as error:
             log.error("%s %s: %r", request.method, request.url.path, error)
-            response = _failure(internal_error())
+            response = failure(internal_error())
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
@@ -83,7 +100,7 @@ class StandaloneApi:
         if path in HEALTH and request.method in READING:
             return PlainTextResponse("ok")
         if path.rstrip("/") == "/version" and request.method in READING:
-            return _json(version())
+            return json(version())
         user = self._authenticate(request)
         asked = api_call(request.method, _target(request)).attributes
         allowed, reason = self._state.rbac.authorize(user, asked)
@@ -92,19 +109,21 @@ class StandaloneApi:
         if not asked.resource:
             return self._document(request.method, asked.path)
         resource = _resource(asked)
-        if asked.subresource:
-            return await self._status(request, resource, asked)
-        if asked.verb == "patch" and resource.name in STATUS:
-            return await self._finalizers(request, resource, asked)
+        if asked.subresource in NEED_A_KUBELET:
+            raise self._no_kubelet(resource, asked)
         if asked.verb not in resource.verbs:
             raise method_not_allowed(*_METHODS.get(resource.verbs, READING))
-        _require_json_is_accepted(request.headers.get("accept", ""))
+        require_json_is_accepted(request.headers.get("accept", ""))
         if resource.name == "events":
             return await self._event(request)
         if resource.verbs == CREATE:
             return await self._review(request, resource, user)
         if resource.verbs == WRITE and asked.verb not in READ:
             return await self._lease(request, asked)
+        if resource.verbs == OBJECT and (
+            asked.verb not in READ or (asked.subresource and asked.verb != "get")
+        ):
+            return await self._write(request, resource, asked, user)
         return self._read(request, resource, asked)
 
     def _authenticate(self, request: Request) -> User:
@@ -124,7 +143,7 @@ class StandaloneApi:
             raise no_such_route()
         if method not in READING:
             raise method_not_allowed(*READING)
-        return _json(document)
+        return json(document)
 
     def _read(self, request: Request, resource: Resource, asked: Attributes) -> Response:
         namespace = asked.namespace if resource.namespaced else ""
@@ -137,70 +156,81 @@ class StandaloneApi:
             entry = store.get((resource.name, namespace, asked.name))
             self._calls[f"get {resource.name}"] += 1
             if entry is None:
-                raise _not_found(resource, asked.name)
-            return Response(entry.body + b"\n", media_type=JSON)
+                raise not_found(resource.qualified, asked.name)
+            return object_as_stored(entry.body)
         if asked.verb == "watch":
             watch = watch_options(request.query_params)
             self._calls[f"watch {resource.name}"] += 1
             return StreamingResponse(watches.lines(resource, namespace, watch), media_type=JSON)
-        body = list_body(store, resource, namespace, list_options(request.query_params))
+        found = list_body(store, resource, namespace, list_options(request.query_params))
         is_check = "resourceVersionMatch" in request.query_params  # an informer's, after its watch broke
         self._calls[f"{'check' if is_check else 'list'} {resource.name}"] += 1
-        return Response(body, media_type=JSON)
+        return Response(found, media_type=JSON)
+
+    async def _write(self, request: Request, resource: Resource, asked: Attributes, user: User) -> Response:
+        target = target_of(asked, resource, user, dry=is_dry(request.query_params.getlist("dryRun")))
+        verb, of_one = asked.verb, bool(asked.name)
+        if (
+            verb in READ
+            or of_one is (verb in ("create", "deletecollection"))
+            or (asked.subresource and verb == "delete")
+            or (resource.namespaced and not asked.namespace)
+        ):
+            raise method_not_allowed(
+                *READING, *(("PUT", "PATCH", "DELETE") if of_one else ("POST", "DELETE"))
+            )
+        self._calls[f"{verb} {resource.name}"] += 1
+        content, kind = await body(request), request.headers.get("content-type", JSON)
+        if verb in ("delete", "deletecollection"):
+            return self._delete(request, target, read_object(content, JSON) if content else {})
+        sent = read_patch(content, kind) if verb == "patch" else read_object(content, kind)
+        if asked.subresource:
+            written = self._writing.status(target, sent)
+        elif isinstance(sent, Patch):
+            written = self._writing.patch(target, sent)
+        elif verb == "update":
+            written = self._writing.update(target, sent)
+        else:
+            written = self._writing.create(target, sent)
+        return object_as_stored(written.body, 201 if verb == "create" else 200)
+
+    def _delete(self, request: Request, target: Target, options: Object) -> Response:
+        if is_dry(options.get("dryRun") or ()):
+            target = replace(target, dry=True)
+        if not target.name:
+            selection = chosen(request.query_params)
+            selection.check(target.resource.name)
+            self._writing.delete_all(target, selection)
+            return json(deleted(target.resource, "", ""))
+        entry, is_gone = self._writing.delete(target, options)
+        if is_gone:
+            return json(deleted(target.resource, target.name, entry.metadata["uid"]))
+        return object_as_stored(entry.body)
 
     async def _event(self, request: Request) -> Response:
         """Said back as it came: nobody reads events here."""
-        event = read_object(await _body(request), request.headers.get("content-type", JSON))
+        event = read_object(await body(request), request.headers.get("content-type", JSON))
         self._calls["events"] += 1
-        return _json(event, 201)
+        return json(event, 201)
 
-    async def _status(self, request: Request, resource: Resource, asked: Attributes) -> Response:
-        """Reads, replaces or merges (RFC 7386) a status; what else an object says is a file's."""
-        key = (resource.name, asked.namespace, asked.name)
-        entry = self._state.store.get(key)
-        if entry is None:
-            raise _not_found(resource, asked.name)
-        if asked.verb in ("update", "patch"):
-            sent = read_object(await _body(request), request.headers.get("content-type", JSON))
-            _require_version(resource, sent, entry)
-            status = sent.get("status") or {}
-            if asked.verb == "patch":
-                status = merged(entry.content.get("status") or {}, status)
-            self._state.write_status(key, status, _now())
-            self._watches.notify()
-            entry = self._state.store.get(key) or entry
-        elif asked.verb != "get":
-            raise method_not_allowed(*READING, "PUT", "PATCH")
-        return Response(entry.body + b"\n", media_type=JSON)
-
-    async def _finalizers(self, request: Request, resource: Resource, asked: Attributes) -> Response:
-        """Of a merge patch (RFC 7386) that much is taken; what else an object says is a file's."""
-        key = (resource.name, asked.namespace, asked.name)
-        entry = self._state.store.get(key)
-        if entry is None:
-            raise _not_found(resource, asked.name)
-        sent = read_object(await _body(request), request.headers.get("content-type", JSON))
-        _require_version(resource, sent, entry)
-        metadata = sent.get("metadata") or {}
-        if "finalizers" in metadata:
-            self._state.write_finalizers(key, list(metadata["finalizers"] or []), _now())
-            self._watches.notify()
-            entry = self._state.store.get(key) or entry
-        return Response(entry.body + b"\n", media_type=JSON)
+    def _no_kubelet(self, resource: Resource, asked: Attributes) -> StatusError:
+        if self._state.store.get((resource.name, asked.namespace, asked.name)) is None:
+            return not_found(resource.qualified, asked.name)
+        return bad_request(
+            f"pod {quoted(asked.name)} runs nowhere: bastion standalone has no kubelet, so that there is no"
+            f" {asked.subresource}"
+        )
 
     async def _lease(self, request: Request, asked: Attributes) -> Response:
         leases = self._state.leases
         self._calls[f"{asked.verb} leases"] += 1
-        try:
-            given = orjson.loads(await _body(request))
-        except orjson.JSONDecodeError as error:
-            raise bad_request(f"the body is no JSON: {error}") from error
+        given = read_json(await body(request))
         if asked.verb == "create":
-            return _json(leases.create(asked.namespace, given, _now()), 201)
-        return _json(leases.update(asked.namespace, asked.name, given, _now()))
+            return json(leases.create(asked.namespace, given, _now()), 201)
+        return json(leases.update(asked.namespace, asked.name, given, _now()))
 
     async def _review(self, request: Request, resource: Resource, user: User) -> Response:
-        review = read_review(await _body(request), request.headers.get("content-type", JSON), resource)
+        review = read_review(await body(request), request.headers.get("content-type", JSON), resource)
         if resource.name == "selfsubjectreviews":
             status = own_status(user)
         elif resource.name == "tokenreviews":
@@ -215,7 +245,7 @@ class StandaloneApi:
             "apiVersion": resource.api_version,
             "metadata": review.get("metadata") or {},
         }
-        return _json({**head, "spec": review.get("spec") or {}, "status": status}, 201)
+        return json({**head, "spec": review.get("spec") or {}, "status": status}, 201)
 
 
 def _bearer(authorization: str) -> str:
@@ -231,7 +261,7 @@ def _target(request: Request) -> bytes:
 
 def _resource(asked: Attributes) -> Resource:
     resource = BY_NAME.get((asked.group, asked.resource)) if asked.version == "v1" else None
-    if resource is None or (asked.subresource and not _has_status(resource, asked)):
+    if resource is None or (asked.subresource and not _has_subresource(resource, asked)):
         raise no_such_route()
     below_a_namespace = asked.namespace and resource.name != "namespaces"
     if (below_a_namespace and not resource.namespaced) or (asked.name and resource.verbs == CREATE):
@@ -239,53 +269,11 @@ def _resource(asked: Attributes) -> Resource:
     return resource
 
 
-def _has_status(resource: Resource, asked: Attributes) -> bool:
+def _has_subresource(resource: Resource, asked: Attributes) -> bool:
+    if asked.subresource in NEED_A_KUBELET:
+        return resource.name == "pods" and bool(asked.name)
     return asked.subresource == "status" and resource.name in STATUS
 
 
 def _now() -> str:
     return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _require_json_is_accepted(accept: str) -> None:
-    kinds = [kind.partition(";")[0].strip() for kind in accept.split(",") if kind.strip()]
-    if kinds and not {JSON, "application/*", "*/*"} & set(kinds):
-        message = f"only the following media types are accepted: {JSON}, {JSON};stream=watch"
-        raise StatusError(406, "NotAcceptable", message)
-
-
-async def _body(request: Request) -> bytes:
-    """Raises StatusError 413."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > LARGEST_BODY:
-            message = f"Request entity too large: limit is {LARGEST_BODY}"
-            raise StatusError(413, "RequestEntityTooLarge", message, close=True)
-    return bytes(body)
-
-
-def _not_found(resource: Resource, name: str) -> StatusError:
-    details = {"name": name, "group": resource.group, "kind": resource.name}
-    message = f"{resource.qualified} {quoted(name)} not found"
-    return StatusError(404, "NotFound", message, {key: value for key, value in details.items() if value})
-
-
-def _require_version(resource: Resource, sent: Mapping[str, Any], entry: StoredObject) -> None:
-    """Of the object that the write is based on, where it says so.  Raises StatusError 409."""
-    version = (sent.get("metadata") or {}).get("resourceVersion")
-    if version and version != entry.metadata["resourceVersion"]:
-        raise conflict(resource.qualified, entry.metadata["name"])
-
-
-def _json(value: Object, code: int = 200) -> Response:
-    return Response(orjson.dumps(value) + b"\n", code, media_type=JSON)
-
-
-def _failure(error: StatusError) -> Response:
-    response = Response(error.body(), error.code, media_type=JSON)
-    for name, value in error.headers:
-        response.headers[name.decode()] = value.decode()
-    if error.close:
-        response.headers["connection"] = "close"
-    return response

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from bastion.kube.status import StatusError, bad_request, quoted
 from bastion.standalone.lists import ListOptions
@@ -14,6 +14,13 @@ Query = Mapping[str, str]
 
 def is_true(query: Query, name: str) -> bool:
     return name in query and query[name] not in ("false", "0")
+
+
+def is_dry(values: Sequence[str]) -> bool:
+    """`dryRun`.  Raises StatusError 400: what is not understood must not be taken for a write."""
+    if any(value not in ("", "All") for value in values):
+        raise bad_request(f"dryRun: must be All, not {quoted(values[0])}")
+    return "All" in values
 
 
 def chosen(query: Query) -> Selectors:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bastion.standalone.resources import GROUPS, RESOURCES, STATUS, Object, Resource, api_version
+from bastion.standalone.resources import GROUPS, RESOURCES, Object, Resource, api_version
 
 KUBERNETES = ("1", "36")  # the version whose behaviour and messages this API follows
 
@@ -61,10 +61,10 @@ def _row(resource: Resource) -> Object:
         "singularName": resource.kind.lower(),
         "namespaced": resource.namespaced,
         "kind": resource.kind,
-        "verbs": [*resource.verbs, *(["patch"] if resource.name in STATUS else [])],
+        "verbs": list(resource.verbs),
     }
     if resource.short_names:
         row["shortNames"] = list(resource.short_names)
-    if resource.name in ("pods", "services"):
+    if resource.name in ("deployments", "pods", "services"):
         row["categories"] = ["all"]
     return row

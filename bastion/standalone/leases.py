@@ -1,5 +1,4 @@
-"""Leases: the one kind of object that is written here, so that several programs can agree who does
-something.
+"""Leases, by which several programs agree who does something.
 
 They are in memory, beside the manifests and with revisions of their own: they change every second, and
 lists of the others that are read page by page would expire.  A write names the version that it is based on
@@ -13,6 +12,7 @@ from typing import Any
 import orjson
 
 from bastion.kube.status import StatusError, bad_request, quoted
+from bastion.standalone.answers import conflict, not_found
 from bastion.standalone.resources import COORDINATION, Key, Object, api_version
 from bastion.standalone.store import Store
 from bastion.standalone.watches import BOOKMARK_INTERVAL, Watches
@@ -35,8 +35,7 @@ class Leases:
         """Raises StatusError 404."""
         found = self.store.get((RESOURCE, namespace, name))
         if found is None:
-            details = {"name": name, "group": COORDINATION, "kind": RESOURCE}
-            raise StatusError(404, "NotFound", f"{RESOURCE}.{COORDINATION} {quoted(name)} not found", details)
+            raise not_found(f"{RESOURCE}.{COORDINATION}", name)
         return orjson.loads(found.body)  # type: ignore[no-any-return]
 
     def create(self, namespace: str, given: Any, time: str = "") -> Object:
@@ -71,15 +70,6 @@ class Leases:
         self.store.replace(self._objects, time)
         self.watches.notify()
         return self.get(namespace, name)
-
-
-def conflict(resource: str, name: str) -> StatusError:
-    return StatusError(
-        409,
-        "Conflict",
-        f"Operation cannot be fulfilled on {resource} {quoted(name)}: the object has been modified; please"
-        " apply your changes to the latest version and try again",
-    )
 
 
 def _checked(given: Any, namespace: str) -> str:

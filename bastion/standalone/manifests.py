@@ -5,6 +5,7 @@ Kinds that are not served are left out and listed.  The store adds what an objec
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -51,7 +52,7 @@ def load(paths: Sequence[Path]) -> Manifests:
                         skipped.add((str(file), raw["kind"]))
                         continue
                     _refuse_repeated_names(document, path)
-                    key, object = _checked(resource, raw, path)
+                    key, object = checked(resource, raw, path)
                     if key in objects:
                         raise InvalidValue(
                             f"{_called(key)} is already in {places[key]}", _at(path, "metadata.name")
@@ -181,7 +182,8 @@ def _refuse_repeated_names(document: Document, path: str) -> None:
             raise InvalidValue("is there twice", repeated)
 
 
-def _checked(resource: Resource, raw: Object, path: str) -> tuple[Key, Object]:
+def checked(resource: Resource, raw: Object, path: str) -> tuple[Key, Object]:
+    """The object as it is kept.  Raises InvalidValue."""
     try:
         SHAPES[resource.kind](raw)
         object = _without_nulls(raw)
@@ -197,7 +199,18 @@ def _checked(resource: Resource, raw: Object, path: str) -> tuple[Key, Object]:
         metadata["namespace"] = metadata.get("namespace") or DEFAULT_NAMESPACE
     else:
         metadata.pop("namespace", None)
+    if resource.kind == "Secret":
+        _encode_strings(object)
     return (resource.name, metadata.get("namespace", ""), metadata["name"]), object
+
+
+def _encode_strings(secret: Object) -> None:
+    """`stringData` is another way to write `data`, and is never read back."""
+    secret.setdefault("type", "Opaque")
+    strings = secret.pop("stringData", {})
+    if strings:
+        encoded = {name: base64.b64encode(text.encode()).decode() for name, text in strings.items()}
+        secret["data"] = {**secret.get("data", {}), **encoded}
 
 
 def _without_nulls(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""· Objects that clients send: read as JSON, merged into what there is."""
+"""· Objects and patches that clients send: read as JSON or protobuf, merged into what there is."""
 
 from __future__ import annotations
 
@@ -6,21 +6,38 @@ from typing import Any
 
 import orjson
 
+from bastion.kube import protobuf
 from bastion.kube.status import StatusError, bad_request
 from bastion.standalone.resources import Object
+from bastion.standalone.wire import read_protobuf
 
-SENT_AS = ("application/json", "application/merge-patch+json", "application/strategic-merge-patch+json")
+JSON = "application/json"
+
+
+def media_type(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
+
+
+def read_json(body: bytes) -> Any:
+    """Raises StatusError 400."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise bad_request(f"the body is not JSON: {error}") from error
 
 
 def read_object(body: bytes, content_type: str) -> Object:
     """Raises StatusError 400, 415."""
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind not in SENT_AS:
-        raise StatusError(415, "UnsupportedMediaType", f"{kind} is not taken here: {', '.join(SENT_AS)}")
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise bad_request(f"the body is not JSON: {error}") from error
+    kind = media_type(content_type)
+    if kind == protobuf.MEDIA_TYPE:
+        try:
+            return read_protobuf(body)
+        except ValueError as error:
+            raise StatusError(415, "UnsupportedMediaType", f"the body {error}") from None
+    if kind != JSON:
+        message = f"{kind} is not taken here: {JSON}, {protobuf.MEDIA_TYPE}"
+        raise StatusError(415, "UnsupportedMediaType", message)
+    value = read_json(body)
     if not isinstance(value, dict):
         raise bad_request("the body must be an object")
     return value

@@ -9,6 +9,7 @@ Object = dict[str, Any]  # one API object, as in JSON
 Key = tuple[str, str, str]  # (resource, namespace or "", name)
 
 CORE = ""
+APPS = "apps"
 AUTHENTICATION = "authentication.k8s.io"
 AUTHORIZATION = "authorization.k8s.io"
 COORDINATION = "coordination.k8s.io"
@@ -18,8 +19,10 @@ NETWORKING = "networking.k8s.io"
 EVENTS = "events.k8s.io"
 RBAC_GROUP = "rbac.authorization.k8s.io"
 
-STATUS = {"services"}  # whose status and finalizers may be written, as what gives addresses does
+STATUS = {"deployments", "namespaces", "nodes", "pods", "services"}  # a write of the rest leaves it alone
+NEED_A_KUBELET = {"attach", "exec", "log", "portforward"}  # subresources of pods
 READ = ("get", "list", "watch")
+OBJECT = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 CREATE = ("create",)
 WRITE = ("get", "list", "watch", "create", "update")
 
@@ -32,7 +35,7 @@ class Resource:
     kind: str
     group: str = CORE
     namespaced: bool = True
-    verbs: tuple[str, ...] = READ
+    verbs: tuple[str, ...] = OBJECT
     short_names: tuple[str, ...] = ()
 
     @property
@@ -55,8 +58,11 @@ RESOURCES = (
     Resource("namespaces", "Namespace", namespaced=False, short_names=("ns",)),
     Resource("nodes", "Node", namespaced=False, short_names=("no",)),
     Resource("pods", "Pod", short_names=("po",)),
+    Resource("secrets", "Secret"),
     Resource("serviceaccounts", "ServiceAccount", short_names=("sa",)),
     Resource("services", "Service", short_names=("svc",)),
+    # data alone: no controller makes pods of it
+    Resource("deployments", "Deployment", APPS, short_names=("deploy",)),
     Resource("endpointslices", "EndpointSlice", DISCOVERY),
     Resource("backendtlspolicies", "BackendTLSPolicy", GATEWAY),
     Resource("servicecidrs", "ServiceCIDR", NETWORKING, namespaced=False),
@@ -76,4 +82,4 @@ RESOURCES = (
 )
 GROUPS = tuple(sorted({r.group for r in RESOURCES if r.group}))
 BY_NAME = {(r.group, r.name): r for r in RESOURCES}
-BY_KIND = {(r.group, r.kind): r for r in RESOURCES if r.verbs == READ}
+BY_KIND = {(r.group, r.kind): r for r in RESOURCES if r.verbs == OBJECT}

@@ -7,8 +7,11 @@ Source: the validation of Kubernetes 1.36 (`pkg/apis/*/validation`), cut down to
 
 from __future__ import annotations
 
+import base64
+import binascii
 from typing import Any
 
+from bastion.standalone.rbacshapes import binding, cluster_role, label_selector, role
 from bastion.standalone.resources import RBAC_GROUP, Object, Resource
 from bastion.standalone.schema import (
     Check,
@@ -29,7 +32,6 @@ from bastion.standalone.schema import (
     some_strings,
     string,
     string_map,
-    strings,
 )
 
 protocol = choice("TCP", "UDP", "SCTP")
@@ -194,68 +196,38 @@ endpoint_slice = both(
     slice_addresses,
 )
 
-# --- RBAC
-
-rule = {
-    "verbs": some_strings,
-    "apiGroups": strings,
-    "resources": strings,
-    "resourceNames": strings,
-    "nonResourceURLs": strings,
-}
+# --- secrets, deployments
 
 
-def whole_rule(value: Object) -> None:
-    if not value.get("nonResourceURLs"):
-        for name in ("apiGroups", "resources"):
-            if not value.get(name):
-                raise InvalidValue("must have at least one entry", name)
+def base64_map(value: Any) -> None:
+    string_map(value)
+    for name, text in value.items():
+        try:
+            base64.b64decode(text, validate=True)
+        except (binascii.Error, ValueError):
+            raise InvalidValue("must be base64", f"[{name}]") from None
 
 
-def role_rule(value: Object) -> None:
-    if value.get("nonResourceURLs"):
-        raise InvalidValue("must not be set: a Role has no say over paths", "nonResourceURLs")
-
-
-cluster_rules = each(both(fields(rule, required=("verbs",)), whole_rule))
-role = fields({"rules": each(both(fields(rule, required=("verbs",)), role_rule, whole_rule))})
-requirement = fields(
-    {"key": string, "operator": choice("In", "NotIn", "Exists", "DoesNotExist"), "values": strings},
-    required=("key", "operator"),
+secret = fields({"data": base64_map, "stringData": string_map, "type": string})
+deployment = fields(
+    {
+        "spec": fields(
+            {
+                "replicas": integer(0, 2**31 - 1),
+                "selector": label_selector,
+                "template": fields(
+                    {
+                        "metadata": fields({"labels": string_map}),
+                        "spec": fields({"containers": containers}, required=("containers",)),
+                    },
+                    required=("spec",),
+                ),
+            },
+            required=("selector", "template"),
+        )
+    },
+    required=("spec",),
 )
-label_selector = fields({"matchLabels": string_map, "matchExpressions": each(requirement)})
-cluster_role = fields(
-    {"rules": cluster_rules, "aggregationRule": fields({"clusterRoleSelectors": each(label_selector)})}
-)
-
-
-def subject_group(value: Object) -> None:
-    wanted = "" if value["kind"] == "ServiceAccount" else RBAC_GROUP
-    if (value.get("apiGroup") or wanted) != wanted:
-        raise InvalidValue(f'must be "{wanted}" for a {value["kind"]}', "apiGroup")
-
-
-subject = both(
-    fields(
-        {
-            "kind": choice("User", "Group", "ServiceAccount"),
-            "name": string,
-            "namespace": string,
-            "apiGroup": string,
-        },
-        required=("kind", "name"),
-    ),
-    subject_group,
-)
-
-
-def binding(*kinds: str) -> Check:
-    role_ref = fields(
-        {"apiGroup": choice(RBAC_GROUP), "kind": choice(*kinds), "name": path_segment},
-        required=("kind", "name"),
-    )
-    return fields({"roleRef": role_ref, "subjects": each(subject)}, required=("roleRef",))
-
 
 # --- all of them
 
@@ -267,6 +239,8 @@ BODIES: dict[str, Check] = {
     "Endpoints": endpoints,
     "EndpointSlice": endpoint_slice,
     "ConfigMap": fields({"data": string_map}),
+    "Secret": secret,
+    "Deployment": deployment,
     "BackendTLSPolicy": fields({}),
     "ServiceAccount": fields({}),
     "ServiceCIDR": fields({"spec": fields({"cidrs": each(string)})}),

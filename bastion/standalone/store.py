@@ -117,6 +117,13 @@ class Store:
             raise RevisionExpired(oldest)
         return self._events[revision - oldest :]
 
+    def preview(self, key: Key, content: Object, time: str) -> StoredObject:
+        """What `content` would be served as."""
+        old = self.get(key)
+        if old is not None and old.content == content:
+            return old
+        return _stored(key, content, old, self.revision + 1, time, reborn=True)
+
     # --- changing
 
     def replace(self, contents: Mapping[Key, Object], time: str) -> ChangeCounts:

@@ -19,6 +19,7 @@ from bastion.network.dial import Dialer
 from bastion.network.http2.pool import Http2Pool
 from bastion.network.tls.contexts import ClientTLS
 from bastion.network.transport import Transport
+from bastion.proxy.connect import Connector
 from bastion.proxy.forward import Forwarder
 from bastion.proxy.healthchecks import HealthChecks
 from bastion.proxy.revival import Revival
@@ -48,6 +49,7 @@ class Backends:
     router: Router
     forwarder: Forwarder
     tunneller: Tunneller
+    connector: Connector | None
     presentation: Policy
 
 
@@ -101,8 +103,15 @@ def open_backends(
             policy=presentation,
             turns=turns,
         ),
+        connector=_connector(config, ways, dialer, deadlines),
         presentation=presentation,
     )
+
+
+def _connector(config: Config, ways: Ways, dialer: Dialer, deadlines: Deadlines) -> Connector | None:
+    if not config.targets.tunnels:
+        return None
+    return Connector(ways=ways, dialer=dialer, deadlines=deadlines, idle=config.streams.idle_timeout)
 
 
 def _router(cluster: Cluster, turns: Turns) -> Router:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 from bastion.authn.requestheader import FrontProxyHeaders
 from bastion.discovery.pathrules import path_groups
@@ -128,6 +129,7 @@ def gateway_of(config: Config, parts: Parts) -> Gateway:
         plans=parts.plans,
         path_mode=_path_mode(config, parts),
         near=parts.near,
+        connector=backends.connector,
     )
 
 
@@ -184,6 +186,7 @@ def admission_of(
         impersonator=access.impersonator,
         authorizer=access.authorizer,
         hosts=browsers.hosts,
+        own_port=urlsplit(config.browsers.public_url).port,
         generated_clients=config.targets.decode_generated_client_paths,
         upgrade_requires_create=config.streams.require_create,
         groups_of=partial(path_groups, cluster.catalog),

@@ -25,7 +25,7 @@ def fields(pseudo: dict[str, str], *more: tuple[str, str]) -> Fields:
 def head(said: Fields, *, ended: bool = True) -> bytes:
     translated = translate(said, b"https", ended=ended, key=key)
     whole = translated.head.removesuffix(b"\r\n\r\n")
-    read_head(whole)
+    read_head(whole, secure=True)
     return whole
 
 
@@ -117,7 +117,7 @@ def test_is_judged_as(said: Fields, ended: bool, lines: list[str]) -> None:
             for name in (":method", ":scheme", ":path", ":authority")
         ),
         pytest.param(fields(GET | {":protocol": "websocket"}), id="protocol-without-connect"),
-        pytest.param(fields(GET | {":scheme": "http"}), id="another-scheme"),
+        pytest.param(fields(GET | {":scheme": "ftp"}), id="another-scheme"),
         *(
             pytest.param(fields(GET | {":path": path}), id=f"path-{number}")
             for number, path in enumerate(
@@ -141,9 +141,19 @@ def test_is_refused(said: Fields) -> None:
         head(said)
 
 
-def test_of_a_connect_without_a_protocol_nothing_is_served() -> None:
-    with refused(403):
-        head(fields({":method": "CONNECT", ":authority": "db.ns.svc:5432"}), ended=False)
+def test_a_connect_without_a_protocol_is_that_of_a_tunnel() -> None:
+    said = head(fields({":method": "CONNECT", ":authority": "db.ns.svc:5432"}), ended=False)
+    assert said == b"CONNECT db.ns.svc:5432 HTTP/1.1\r\nhost: db.ns.svc:5432"
+
+
+@pytest.mark.parametrize("more", [{":path": "/"}, {":scheme": "https"}, {":authority": ""}])
+def test_a_tunnel_has_nothing_but_an_authority(more: dict[str, str]) -> None:
+    with refused(400):
+        head(fields({":method": "CONNECT", ":authority": "db.ns.svc:5432"} | more), ended=False)
+
+
+def test_over_tls_a_url_that_begins_with_http_is_asked_of_a_proxy() -> None:
+    assert head(fields(GET | {":scheme": "http"})).startswith(b"GET http://h/x HTTP/1.1\r\n")
 
 
 def test_only_websockets_are_known() -> None:

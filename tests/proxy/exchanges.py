@@ -32,6 +32,7 @@ class Exchange:
     minor: int = 1
     certificate: tuple[bytes, ...] = ()
     upgradable: bool = False
+    to_proxy: bool = False
     http2: bool = False
     lasting: bool = False
     audit_id: str = "audit-id"
@@ -82,7 +83,7 @@ class Exchange:
     async def drain(self) -> None:
         raise AssertionError("its client reads")
 
-    def hijack(self, reason: bytes, fields: list[Field]) -> Stream:
+    def hijack(self, reason: bytes, fields: list[Field], status: int = 101) -> Stream:
         raise AssertionError("it has no connection")
 
     def interim(self, status: int, reason: bytes, fields: list[Field]) -> None:

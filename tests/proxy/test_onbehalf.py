@@ -55,6 +55,7 @@ class Asked:
 
     method, target, minor = "GET", b"/api/v1/nodes", 1
     host, client, scheme, upgradable, body = b"b.example", "192.0.2.1", b"https", False, None
+    to_proxy = False
 
     def __init__(self, *lines: str, certificate: tuple[bytes, ...] = ()) -> None:
         split = (line.encode().partition(b": ") for line in lines)

@@ -69,7 +69,7 @@ class Upgrading(Exchange):
     async def drain(self) -> None:
         raise AssertionError("it is always writable")
 
-    def hijack(self, reason: bytes, fields: list[Field]) -> Stream:
+    def hijack(self, reason: bytes, fields: list[Field], status: int = 101) -> Stream:
         if self.hijacking is not None:
             raise self.hijacking
         assert self.stream is not None

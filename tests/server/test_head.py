@@ -49,7 +49,10 @@ REFUSED = [
     pytest.param(text(line=b"GET x HTTP/1.1"), text(line=b"GET /x HTTP/1.1"), 400, id="no-slash"),
     pytest.param(text(line=b"OPTIONS * HTTP/1.1"), text(line=b"OPTIONS / HTTP/1.1"), 400, id="asterisk-form"),
     pytest.param(
-        text(line=b"CONNECT h:443 HTTP/1.1"), text(line=b"CONNECT /h:443 HTTP/1.1"), 400, id="authority-form"
+        text(line=b"CONNECT h:443 HTTP/1.1"), text(line=b"GET /h:443 HTTP/1.1"), 400, id="authority-form"
+    ),
+    pytest.param(
+        text(line=b"CONNECT /h:443 HTTP/1.1"), text(line=b"GET /h:443 HTTP/1.1"), 400, id="connect-to-a-path"
     ),
     pytest.param(text(line=b"G(T / HTTP/1.1"), text(), 400, id="method-no-token"),
     pytest.param(
@@ -544,3 +547,50 @@ def test_whatever_comes_is_a_head_or_a_refusal(data: Any) -> None:
     assert head.target[:1] == b"/"
     assert head.host or head.minor == 0
     assert not (head.chunked and head.length is not None)
+
+
+# --- what a proxy is asked over TLS
+
+
+def proxied(line: bytes, *lines: bytes) -> Head:
+    return read_head(b"\r\n".join((line + b" HTTP/1.1", b"Host: said.test", *lines)), secure=True)
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "target"),
+    [
+        (b"http://web.shop.svc", b"web.shop.svc", b"/"),
+        (b"HTTP://web.shop.svc?a=b", b"web.shop.svc", b"/?a=b"),
+        (b"http://web.shop.svc:81/a%2Fb//../c?x=%zz", b"web.shop.svc:81", b"/a%2Fb//../c?x=%zz"),
+    ],
+)
+def test_an_absolute_url_says_the_host(url: bytes, host: bytes, target: bytes) -> None:
+    head = proxied(b"GET " + url)
+    assert (head.to_proxy, head.host, head.target) == (True, host, target)
+    assert [value for name, _, value in head.fields if name == b"host"] == [host]
+
+
+def test_connect_names_an_authority() -> None:
+    head = proxied(b"CONNECT db.shop.svc:5432", b"Content-Length: 0")
+    assert (head.to_proxy, head.target, head.length) == (True, b"db.shop.svc:5432", None)
+
+
+@pytest.mark.parametrize(
+    ("line", "more"),
+    [
+        (b"CONNECT db.shop.svc:5432", b"Content-Length: 5"),
+        (b"CONNECT db.shop.svc:5432", b"Transfer-Encoding: chunked"),
+        (b"CONNECT /db", b"X: y"),
+        (b"GET https://web.shop.svc/x", b"X: y"),
+        (b"GET ftp://web.shop.svc/x", b"X: y"),
+    ],
+)
+def test_what_no_proxy_here_is_asked_for(line: bytes, more: bytes) -> None:
+    with pytest.raises(StatusError) as refused:
+        proxied(line, more)
+    assert refused.value.code == 400 and refused.value.close
+
+
+def test_an_https_url_of_our_own_is_an_ordinary_request() -> None:
+    head = proxied(b"GET https://said.test/livez")
+    assert (head.to_proxy, head.target) == (False, b"/livez")

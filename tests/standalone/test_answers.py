@@ -21,18 +21,18 @@ from tests.standalone.api import (
 
 REFUSED = [
     ("GET", "/nowhere", 404, "NotFound"),
-    ("GET", "/apis/apps/v1/deployments", 404, "NotFound"),
-    ("GET", "/apis/apps/v1", 404, "NotFound"),
+    ("GET", "/apis/apps/v1/statefulsets", 404, "NotFound"),
+    ("GET", "/apis/batch/v1", 404, "NotFound"),
     ("GET", "/api/v2/pods", 404, "NotFound"),
-    ("GET", "/api/v1/secrets", 404, "NotFound"),
+    ("GET", "/api/v1/podtemplates", 404, "NotFound"),
     ("GET", "/api/v1/namespaces/shop/nodes", 404, "NotFound"),
     ("GET", "/api/v1/namespaces/shop/pods/web-0/proxy", 404, "NotFound"),
-    ("GET", "/api/v1/namespaces/shop/pods/web-0/status", 404, "NotFound"),
+    ("GET", "/api/v1/namespaces/shop/pods/web-0/eviction", 404, "NotFound"),
     ("GET", "/api/v1/namespaces/shop/pods/gone", 404, "NotFound"),
     ("GET", "/api/v1/namespaces/default/pods/web-0", 404, "NotFound"),
-    ("POST", "/api/v1/namespaces/shop/pods", 405, "MethodNotAllowed"),
-    ("DELETE", "/api/v1/namespaces/shop/pods/web-0", 405, "MethodNotAllowed"),
-    ("PATCH", "/api/v1/nodes/node-a", 405, "MethodNotAllowed"),
+    ("POST", "/api/v1/namespaces/shop/pods/web-0", 405, "MethodNotAllowed"),
+    ("PATCH", "/api/v1/namespaces/shop/pods", 405, "MethodNotAllowed"),
+    ("POST", "/api/v1/pods", 405, "MethodNotAllowed"),
     ("OPTIONS", "/api/v1/nodes/node-a", 405, "MethodNotAllowed"),
     ("GET", TOKEN_REVIEWS, 405, "MethodNotAllowed"),
     ("POST", "/api", 405, "MethodNotAllowed"),
@@ -42,6 +42,14 @@ REFUSED = [
     ("GET", "/api/v1/pods?continue=x", 400, "BadRequest"),
     ("GET", "/api/v1/pods?resourceVersion=99999999999999999", 504, "Timeout"),
 ]
+
+
+def _allowed(method: str, path: str) -> str:
+    if path == TOKEN_REVIEWS:
+        return "POST"
+    if "/pods" not in path:
+        return "GET, HEAD"
+    return "GET, HEAD, PUT, PATCH, DELETE" if path.endswith("web-0") else "GET, HEAD, POST, DELETE"
 
 
 @pytest.mark.parametrize(("method", "path", "code", "reason"), REFUSED)
@@ -55,8 +63,7 @@ def test_what_is_not_served(tmp_path: Path, method: str, path: str, code: int, r
                 code,
                 reason,
             )
-            allowed = ("POST" if path == TOKEN_REVIEWS else "GET, HEAD") if code == 405 else None
-            assert response.headers.get("allow") == allowed
+            assert response.headers.get("allow") == (_allowed(method, path) if code == 405 else None)
 
     asyncio.run(main())
 
@@ -167,7 +174,7 @@ def test_discovery_leads_to_every_list(tmp_path: Path) -> None:
             assert (await get(server, "/api", "bob-token")).json()["versions"] == ["v1"]
             groups = (await get(server, "/apis", "bob-token")).json()["groups"]
             paths = ["/api/v1"] + [f"/apis/{group['preferredVersion']['groupVersion']}" for group in groups]
-            assert len(paths) == 9
+            assert len(paths) == 10
             served = 0
             for path in paths:
                 for resource in (await get(server, path, "bob-token")).json()["resources"]:
@@ -175,7 +182,7 @@ def test_discovery_leads_to_every_list(tmp_path: Path) -> None:
                         response = await get(server, f"{path}/{resource['name']}")
                         assert response.json()["kind"] == f"{resource['kind']}List"
                         served += 1
-            assert served == 15
+            assert served == 17
             assert "/apis/discovery.k8s.io/v1" in (await get(server, "/")).json()["paths"]
             assert (await get(server, "/apis/discovery.k8s.io")).json()["kind"] == "APIGroup"
 

@@ -230,7 +230,7 @@ def test_mistake_is_named_in_one_line_by_file_document_and_field(
             '{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "labels": {"a": "b", "a": "c"}}}',
             "document 1: metadata.labels.a: is there twice",
         ),
-        ('{"apiVersion": "v1", "kind": "Secret"} {"apiVersion": ', "document 2: line 1: Expecting value"),
+        ('{"apiVersion": "v1", "kind": "Binding"} {"apiVersion": ', "document 2: line 1: Expecting value"),
         ('{"apiVersion": ', "document 1: line 1: Expecting value"),
         (
             '{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {"x": "\\ud800"}}',
@@ -322,9 +322,9 @@ TYPED_LISTS = [  # (the list, names of what it holds, kinds kept out)
     ({"apiVersion": "v1", "kind": "PodList", "items": None}, [], set()),
     ({"apiVersion": "v1", "kind": "PodList", "metadata": {"resourceVersion": "1"}}, [], set()),
     (
-        {"apiVersion": "apps/v1", "kind": "DeploymentList", "items": [{"metadata": {"name": "a"}}]},
+        {"apiVersion": "apps/v1", "kind": "StatefulSetList", "items": [{"metadata": {"name": "a"}}]},
         [],
-        {"DeploymentList"},
+        {"StatefulSetList"},
     ),
     (
         {"apiVersion": "example.test/v1", "kind": "PodList", "items": [{"metadata": {"name": "a"}}]},
@@ -368,11 +368,11 @@ def test_a_mistake_in_a_typed_list_names_the_item(tmp_path: Path) -> None:
 NOT_JUDGED = [
     "apiVersion: example.test/v1\nkind: Filter\nspec: {=: 1, 200: ok, on: off, 1.5: x, a: 1, a: 2}\n",
     (
-        "apiVersion: v1\nkind: Secret\nmetadata: {name: 5}\ndata: [=, !vault x,"
+        "apiVersion: v1\nkind: Binding\nmetadata: {name: 5}\ndata: [=, !vault x,"
         " 123456789012345678901234567890, 2026-01-02]\n"
     ),
-    '{"apiVersion": "v1", "kind": "Secret", "a": 1, "a": 2}\n',
-    "apiVersion: v1\nkind: List\nitems: [{apiVersion: v1, kind: Secret, a: {b: 1, b: 2}}]\n",
+    '{"apiVersion": "v1", "kind": "Binding", "a": 1, "a": 2}\n',
+    "apiVersion: v1\nkind: List\nitems: [{apiVersion: v1, kind: Binding, a: {b: 1, b: 2}}]\n",
 ]
 
 
@@ -385,8 +385,8 @@ def test_what_is_not_served_is_not_judged(tmp_path: Path, other: str) -> None:
 
 def test_a_name_that_is_there_twice_is_judged_by_the_object_it_is_in(tmp_path: Path) -> None:
     items = (
-        "[{apiVersion: v1, kind: Secret, a: 1, a: 2}, {apiVersion: v1, kind: Pod, metadata: {name: x, labels:"
-        " {a: b, a: c}}}]"
+        "[{apiVersion: v1, kind: Binding, a: 1, a: 2}, {apiVersion: v1, kind: Pod,"
+        " metadata: {name: x, labels: {a: b, a: c}}}]"
     )
     with pytest.raises(ManifestError, match=r"document 1: items\[1\]\.metadata\.labels\.a: is there twice"):
         load([write(tmp_path / "all.yaml", f"apiVersion: v1\nkind: List\nitems: {items}")])
@@ -405,13 +405,13 @@ def test_kinds_not_served_are_kept_out_and_named(tmp_path: Path) -> None:
     file = write(
         tmp_path / "all.yaml",
         POD
-        + "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\n"
-        + "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: b}\n"
+        + "---\napiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: a}\n"
+        + "---\napiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: b}\n"
         + "---\napiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {name: a}\n",
     )
     found = load([file])
     assert list(found.objects) == [("pods", "default", "a")]
-    assert found.skipped == {(str(file), "Deployment"), (str(file), "Service")}
+    assert found.skipped == {(str(file), "StatefulSet"), (str(file), "Service")}
 
 
 def test_what_the_server_sets_or_a_client_left_empty_is_not_kept(tmp_path: Path) -> None:

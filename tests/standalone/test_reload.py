@@ -161,7 +161,7 @@ def test_tokens_follow_their_file_and_a_broken_one_changes_nothing(
 def test_a_kind_that_is_not_served_is_warned_of_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    extra = "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\n"
+    extra = "---\napiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: a}\n"
 
     async def main() -> None:
         async with serving(tmp_path, CLUSTER + extra) as server, watching(server, "/api/v1/pods") as events:
@@ -176,7 +176,7 @@ def test_a_kind_that_is_not_served_is_warned_of_once(
     with caplog.at_level(logging.WARNING, "bastion.standalone"):
         asyncio.run(main())
     assert [record.getMessage() for record in caplog.records] == [
-        f"{tmp_path / 'cluster.yaml'}: kind Deployment is not served here and was left out"
+        f"{tmp_path / 'cluster.yaml'}: kind StatefulSet is not served here and was left out"
     ]
 
 

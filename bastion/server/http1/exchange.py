@@ -32,6 +32,7 @@ class HttpExchange(ResponseWriter, kw_only=True):
     passed: Sequence[bytes]
     key: bytes
     upgradable: bool
+    to_proxy: bool
     _fields: list[Field] | None
     _lines: Iterable[bytes]
     _body: RequestBody | None
@@ -65,10 +66,11 @@ class HttpExchange(ResponseWriter, kw_only=True):
     def bytes_in(self) -> int:
         return self._body.received if self._body is not None else 0
 
-    def hijack(self, reason: bytes, fields: list[Field]) -> Stream:
+    def hijack(self, reason: bytes, fields: list[Field], status: int = 101) -> Stream:
         self.keep_alive = True  # the Connection field is the upgrade's
-        self.start(101, reason, fields, None, bodiless=True)
-        self.finish()
+        self.start(status, reason, fields, None, bodiless=True)
+        self.flush()
+        self.finished = True
         return self._protocol.hand_over()
 
     def send_status(self, error: StatusError) -> None:
@@ -88,11 +90,12 @@ def exchange_of(protocol: Connection, head: Head, body: RequestBody | None) -> H
         target=head.target,
         host=head.host,
         client=peer.address,
-        scheme=peer.scheme,
+        scheme=b"http" if head.to_proxy else peer.scheme,
         certificate=peer.certificate,
         passed=head.passed,
         key=head.key,
         upgradable=head.upgrade,
+        to_proxy=head.to_proxy,
         _fields=None if head.decided else head.fields,
         _lines=head.lines,
         _body=body,

@@ -16,6 +16,7 @@ import msgspec
 
 from bastion.http.authority import is_authority
 from bastion.http.fields import HOP_BY_HOP, Field, field_of
+from bastion.kube.authority import in_cluster
 from bastion.kube.errors import unreadable
 from bastion.kube.status import StatusError
 from bastion.observe.auditids import is_ours
@@ -47,6 +48,8 @@ class Head(msgspec.Struct):
     `lines` all there were.  `own_hops`: what Connection names is dropped without it.  `key` names all that
     decides; empty where that is not remembered.  `decided`: what was decided is
     remembered, and `fields` are read from `lines` where they are needed at all.
+
+    `to_proxy`: it asks for a tunnel to `target` (CONNECT), or for the URL http://`host``target`.
     """
 
     method: str
@@ -65,6 +68,7 @@ class Head(msgspec.Struct):
     key: bytes = b""
     decided: bool = False
     own_hops: bool = True
+    to_proxy: bool = False
 
 
 class Sorted(NamedTuple):
@@ -75,11 +79,13 @@ class Sorted(NamedTuple):
     noted: Sequence[Field]
 
 
-def read_head(data: bytes, known: Sorted | None = None, *, any_target: bool = False) -> Head:
+def read_head(
+    data: bytes, known: Sorted | None = None, *, any_target: bool = False, secure: bool = False
+) -> Head:
     """`data` is everything before the empty line, without the CRLF that ends it.  Raises StatusError.
 
     `known` tells which of its lines some rule reads: without it all of them are in `fields`.
-    `any_target` as in `read_request_line`.
+    `any_target` as in `read_request_line`.  `secure`: it came over TLS, where a proxy may be asked.
     """
     # RFC 9112, 2.2: CRLF ends a line; a bare CR or LF is no line end, and nothing else may be made of it.
     request_line, *lines = data.split(b"\r\n")
@@ -102,8 +108,11 @@ def read_head(data: bytes, known: Sorted | None = None, *, any_target: bool = Fa
     passed, _, noted = known or _NONE_PASSES
     head = Head(method, target, minor, fields, minor == 1, passed=passed, lines=lines, own_hops=own_hops)
     _read_special(head, [field for field in (*fields, *noted) if field[0] in _SPECIAL])
-    if target[:1] != b"/":
-        head.target = _origin_form(head)
+    if target[:1] != b"/" or method == "CONNECT":
+        if target[:1] != b"/" and secure and (method == "CONNECT" or target[:7].lower() == b"http://"):
+            _read_as_proxy(head)
+        else:
+            head.target = _origin_form(head)
     return head
 
 
@@ -150,7 +159,8 @@ def _read_special(head: Head, special: list[Field]) -> None:
             # RFC 9112, 3.2: 400 to a request that lacks Host, has more than one, or an invalid one.
             if host is not None:
                 raise _malformed("Host must be given once, as host or host:port")
-            if not is_authority(value):
+            # a port of CONNECT may be a name, and what Host says beside it decides nothing
+            if not is_authority(value) and not (head.method == "CONNECT" and value == head.target):
                 raise _malformed("Host must be given once, as host or host:port").of(UnfitAuthority)
             host = value
         elif lower == b"content-length":
@@ -199,10 +209,32 @@ def _origin_form(head: Head) -> bytes:
     for scheme in (b"http://", b"https://"):
         if head.target[: len(scheme)].lower() == scheme:
             authority, slash, rest = head.target[len(scheme) :].partition(b"/")
+            if scheme == b"https://" and in_cluster(authority):
+                raise _malformed("a proxy is asked for an https URL by CONNECT")
             if slash and authority.lower() == head.host.lower():
                 return b"/" + rest
             raise _malformed("the absolute target names another authority than Host").of(UnfitAuthority)
+    if head.method == "CONNECT":
+        raise _malformed("a tunnel is opened on the TLS port alone")
     raise _malformed("a request target must begin with /")
+
+
+def _read_as_proxy(head: Head) -> None:
+    """CONNECT, or an absolute URL; that its authority is one is judged once it is known who asks."""
+    head.to_proxy = True
+    if head.method == "CONNECT":
+        # RFC 9110, 9.3.6: what follows the head is the tunnel's
+        if head.chunked or head.length:
+            raise _malformed("CONNECT has no body")
+        head.length = None
+        return
+    url = head.target[len(b"http://") :]
+    end = min(at for at in (url.find(b"/"), url.find(b"?"), len(url)) if at >= 0)
+    # RFC 9112, 3.2.2: the URL's authority, whatever Host says
+    head.host, rest = url[:end], url[end:]
+    head.target = rest if rest[:1] == b"/" else b"/" + rest
+    head.fields = [field for field in head.fields if field[0] != b"host"]
+    head.fields.append((b"host", b"Host", head.host))
 
 
 class UnfitAuthority(StatusError):

@@ -65,6 +65,7 @@ class HeadParser:
         "_owner",
         "_peer",
         "_plans",
+        "_secure",
         "_strange",
         "_varying",
         "plan",
@@ -72,6 +73,7 @@ class HeadParser:
 
     def __init__(self, plans: Plans | None, peer: Peer, *, any_target: bool = False) -> None:
         self._any_target = any_target
+        self._secure = peer.scheme != b"http"
         self._plans = plans
         self._peer = plans.peer(peer.address, peer.scheme, peer.certificate) if plans is not None else b""
         self._owner = client_of(peer.address)
@@ -124,7 +126,7 @@ class HeadParser:
     def __call__(self, data: bytes) -> Head:
         """`data` as for `read_head`.  Raises StatusError."""
         if self._plans is None:
-            return read_head(data, any_target=self._any_target)
+            return read_head(data, any_target=self._any_target, secure=self._secure)
         head, self.plan = self._read(self._plans, data)
         return head
 
@@ -137,13 +139,13 @@ class HeadParser:
         try:
             passed, deciding = plans.lines.sort(lines, self._owner, noted, new)
         except ValueError:
-            return read_head(data), None  # which says what is wrong
+            return read_head(data, secure=self._secure), None  # which says what is wrong
         key = b""
         if plans.came_before(self._peer, request_line, self._owner):
             key = plans.key(self._peer, request_line, deciding)
         plan = plans.known(key) if key else None
         if plan is None or len(lines) > MAX_FIELDS:
-            head = read_head(data, Sorted(passed, deciding, noted))
+            head = read_head(data, Sorted(passed, deciding, noted), secure=self._secure)
             if head.own_hops and _may_be_remembered(head):
                 head.key = key
             return head, None
@@ -173,5 +175,5 @@ def _may_be_remembered(head: Head) -> bool:
     return (
         head.minor == 1
         and head.length is None
-        and not (head.chunked or head.expects_continue or head.upgrade)
+        and not (head.chunked or head.expects_continue or head.upgrade or head.to_proxy)
     )

@@ -224,10 +224,11 @@ class HttpProtocol(Wire):
         body = self._body
         if body is None or body.complete:
             self._body = None
-            # What came behind a refused upgrade may be of the other protocol: never read it as a request
-            # (CVE-2018-1002105).
-            other = (
-                exchange.upgradable and self._heads.pending and names_upgrade(exchange.minor, exchange.fields)
+            # What came behind a refused upgrade or tunnel may be of the other protocol: never read it as a
+            # request (CVE-2018-1002105, CVE-2025-64763).
+            other = self._heads.pending and (
+                exchange.method == "CONNECT"
+                or (exchange.upgradable and names_upgrade(exchange.minor, exchange.fields))
             )
             self._go_on(exchange.keep_alive and not other)
             return

@@ -21,7 +21,8 @@ from bastion.server.status import write_status
 class StreamExchange(StreamRequest, StreamWriter):
     """Implements `proxy.exchange.Exchange`.
 
-    `hand_over` makes a raw connection of the stream; None where no WebSocket was asked for.
+    `hand_over` makes a raw connection of the stream; None where neither a WebSocket nor a tunnel was asked
+    for.
     """
 
     keep_alive = True
@@ -57,12 +58,12 @@ class StreamExchange(StreamRequest, StreamWriter):
     def go_on(self) -> asyncio.Task[None]:
         return self._connection.go_on(self)
 
-    def hijack(self, reason: bytes, fields: list[Field]) -> Stream:
+    def hijack(self, reason: bytes, fields: list[Field], status: int = 101) -> Stream:
         if self._hand_over is None:
-            raise NotImplementedError("only a WebSocket takes a stream over")
-        self.status = 101
+            raise NotImplementedError("only a WebSocket or a tunnel takes a stream over")
+        self.status = status
         if self.trail is not None:
-            self.trail.started(101)
+            self.trail.started(status)
         self.finished = True
         self.lasting = True
         server = self._connection.server

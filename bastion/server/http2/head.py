@@ -12,8 +12,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from bastion.kube.errors import error_of, unreadable
-from bastion.kube.errorwords import METHOD_NOT_SERVED
+from bastion.kube.errors import unreadable
 from bastion.message.upgrade import WEBSOCKET
 
 # RFC 9113, 8.2.2: connection-specific fields make a request malformed.
@@ -87,11 +86,13 @@ def translate(
     pseudo, lines = _split(fields)
     method, authority = pseudo.get(b":method", b""), pseudo.get(b":authority")
     if method == b"CONNECT" and b":protocol" not in pseudo:
-        raise error_of(METHOD_NOT_SERVED, "this bastion opens no tunnels: CONNECT is not served", code=403)
-    if pseudo.get(b":scheme") != scheme:
-        # what a client of a forward proxy sends, over TLS, for a URL that begins with http:
-        raise unreadable("malformed request: :scheme is not that of this connection")
+        return _connect(pseudo, lines)
     websocket = b":protocol" in pseudo
+    # What a browser sends to an HTTPS proxy for a URL that begins with http:, and never to a server, so that
+    # no page of a rebound domain can make it do so.
+    to_proxy = scheme == b"https" and pseudo.get(b":scheme") == b"http" and not websocket
+    if pseudo.get(b":scheme") != scheme and not (to_proxy and authority):
+        raise unreadable("malformed request: :scheme is not that of this connection")
     if websocket:
         lines += _handshake(pseudo, lines, key(), ended=ended)
         method = b"GET"
@@ -103,14 +104,28 @@ def translate(
     path = pseudo.get(b":path", b"")
     if path[:1] != b"/":
         raise unreadable("malformed request: :path must begin with /")
+    if to_proxy:
+        path = b"http://%b%b" % (authority or b"", path)
     lines.insert(0, b"%b %b HTTP/1.1" % (method, path))
     if authority is not None:
         lines.insert(1, b"host: %b" % authority)
+    return Translated(_joined(lines), websocket)
+
+
+def _connect(pseudo: dict[bytes, bytes], lines: list[bytes]) -> Translated:
+    """RFC 9113, 8.5."""
+    authority = pseudo.get(b":authority", b"")
+    if len(pseudo) != 2 or not authority:
+        raise unreadable("malformed request: CONNECT has :method and :authority alone")
+    return Translated(_joined([b"CONNECT %b HTTP/1.1" % authority, b"host: %b" % authority, *lines]))
+
+
+def _joined(lines: list[bytes]) -> bytes:
+    """Raises StatusError where what ends a line within a field would make two of it."""
     head = b"\r\n".join(lines)
-    # a field is one line: what ends a line within one would make two of it
     if head.count(b"\n") != len(lines) - 1 or head.count(b"\r") != len(lines) - 1:
         raise unreadable("malformed request: a control character")
-    return Translated(head + b"\r\n\r\n", websocket)
+    return head + b"\r\n\r\n"
 
 
 def _split(fields: Sequence[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], list[bytes]]:

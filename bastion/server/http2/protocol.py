@@ -93,8 +93,9 @@ class Http2Protocol(Http2Wire):
             self._refuse(stream, error, ended=ended)
             return
         hand_over = None
-        if asked.websocket:
+        if asked.websocket or head.method == "CONNECT":
             tunnel = self._tunnels[stream] = StreamTransport(self, stream)
+            tunnel.ended = ended
             hand_over = tunnel.hand_over
         body = None
         if head.chunked or head.length is not None:

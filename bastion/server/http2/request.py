@@ -21,7 +21,8 @@ class StreamRequest:
         self.passed = head.passed
         self.key = head.key
         self.client = peer.address
-        self.scheme = peer.scheme
+        self.to_proxy = head.to_proxy
+        self.scheme = b"http" if head.to_proxy else peer.scheme
         self.certificate = peer.certificate
 
     @property

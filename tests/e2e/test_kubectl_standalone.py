@@ -1,0 +1,127 @@
+"""kubectl writes to `bastion standalone` through a bastion that passes calls of the API on."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.harness import ALICE, Bastion, Cluster, serving, standalone
+from tests.e2e.test_clients import KUBECTL, needs_kubectl
+from tests.standalone.objects import binding
+
+pytestmark = needs_kubectl
+
+APPLIED = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: shop}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: shop}}
+  template:
+    metadata: {labels: {app: shop}}
+    spec: {containers: [{name: a, image: one}, {name: b, image: two}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: shop}
+spec: {selector: {app: shop}, ports: [{port: 80}]}
+"""
+
+
+@pytest.fixture(scope="module")
+def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bastion]:
+    folder = tmp_path_factory.mktemp("kubectl")
+    (folder / "api").mkdir()
+    cluster = Cluster(folder, binding("alice-admin", "ClusterRole/cluster-admin", "User/alice"))
+    with (
+        standalone(cluster, folder / "api") as (_, kubeconfig),
+        serving(cluster, folder, "--pass-through", source=("--kubeconfig", kubeconfig)) as bastion,
+    ):
+        yield bastion
+
+
+@pytest.fixture
+def command(front: Bastion, tmp_path: Path) -> Callable[..., list[str]]:
+    how = ("--server", front.url, "--certificate-authority", str(front.cluster.ca), "--token", ALICE)
+    return lambda *words: [str(KUBECTL), *how, "--cache-dir", str(tmp_path), *words]
+
+
+@pytest.fixture
+def kubectl(command: Callable[..., list[str]]) -> Callable[..., str]:
+    def run(*words: str, sent: str = "", fails: bool = False) -> str:
+        done = subprocess.run(command(*words), capture_output=True, text=True, input=sent, timeout=30)
+        assert (done.returncode != 0) is fails, done.stderr
+        return done.stderr if fails else done.stdout
+
+    return run
+
+
+def test_apply_changes_what_was_applied_and_delete_takes_it(kubectl: Callable[..., str]) -> None:
+    assert kubectl("apply", "-f", "-", sent=APPLIED).count(" created") == 2
+    changed = APPLIED.replace("image: two", "image: three").replace("replicas: 2", "replicas: 3")
+    assert kubectl("apply", "-f", "-", sent=changed).split("\n")[0] == "deployment.apps/shop configured"
+    kubectl("set", "image", "deployment/shop", "a=five")
+    shop = json.loads(kubectl("get", "deployment", "shop", "-o", "json"))
+    images = [one["image"] for one in shop["spec"]["template"]["spec"]["containers"]]
+    assert (shop["spec"]["replicas"], images) == (3, ["five", "three"])
+    assert kubectl("delete", "-f", "-", sent=APPLIED).count(" deleted") == 2
+    assert "NotFound" in kubectl("get", "service", "shop", fails=True)
+
+
+def test_create_label_annotate_and_patch(kubectl: Callable[..., str]) -> None:
+    for words in (
+        ("namespace", "n"),
+        ("configmap", "c", "-n", "n", "--from-literal=k=v"),
+        ("secret", "generic", "s", "-n", "n", "--from-literal=k=v"),
+        ("serviceaccount", "a", "-n", "n"),
+        ("deployment", "d", "-n", "n", "--image=x", "--replicas=0", "--port=8080"),
+        ("service", "clusterip", "e", "-n", "n", "--tcp=80:http"),
+        ("role", "r", "-n", "n", "--verb=get", "--resource=pods"),
+        ("rolebinding", "b", "-n", "n", "--role=r", "--user=u"),
+    ):
+        kubectl("create", *words)
+    read = ("-n", "n", "-o", "json")
+    assert json.loads(kubectl("get", "secret", "s", *read))["data"] == {"k": "dg=="}
+    assert json.loads(kubectl("get", "deployment", "d", *read))["spec"]["replicas"] == 0
+    assert json.loads(kubectl("get", "service", "e", *read))["spec"]["ports"][0]["targetPort"] == "http"
+    assert "AlreadyExists" in kubectl("create", "namespace", "n", fails=True)
+    kubectl("label", "configmap", "c", "-n", "n", "tier=x")
+    kubectl("annotate", "configmap", "c", "-n", "n", "note=y")
+    for kind, patch in (
+        ("strategic", '{"data":{"s":"1"}}'),
+        ("merge", '{"data":{"k":null}}'),
+        ("json", '[{"op":"add","path":"/data/j","value":"2"}]'),
+    ):
+        kubectl("patch", "configmap", "c", "-n", "n", "--type", kind, "-p", patch)
+    found = json.loads(kubectl("get", "configmap", "c", *read))
+    assert (found["data"], found["metadata"]["labels"]) == ({"s": "1", "j": "2"}, {"tier": "x"})
+    kubectl("delete", "namespace", "n")
+    assert kubectl("get", "configmaps", "-n", "n", "-o", "name") == ""
+
+
+def test_a_watch_sees_what_is_created_and_deleted(
+    kubectl: Callable[..., str], command: Callable[..., list[str]]
+) -> None:
+    words = ("get", "configmaps", "-w", "-l", "seen=yes", "--output-watch-events", "-o", "name")
+    with subprocess.Popen(command(*words), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            kubectl("create", "configmap", "seen")
+            kubectl("label", "configmap", "seen", "seen=yes")
+            kubectl("delete", "configmap", "seen")
+            seen = [process.stdout.readline().split()[-1] for _ in range(2)]
+        finally:
+            process.terminate()
+    assert seen == ["configmap/seen"] * 2
+
+
+@pytest.mark.parametrize(
+    "words", [("logs", "pod-1"), ("exec", "pod-1", "--", "ls"), ("port-forward", "pod-1", "8080")]
+)
+def test_what_needs_a_kubelet_says_so(kubectl: Callable[..., str], words: tuple[str, ...]) -> None:
+    assert "bastion standalone has no kubelet" in kubectl(*words, fails=True)
