@@ -41,10 +41,12 @@ def service(number: int) -> Service:
 
 
 def slice_of(number: int, endpoints: int, first: int = 0) -> EndpointSlice:
-    found = [
-        {"addresses": [f"10.{130 + n}.{number // 250}.{number % 250 + 1}"], "nodeName": "another"}
-        for n in range(first, first + endpoints)
-    ]
+    return slice_at(
+        number, [f"10.{130 + n}.{number // 250}.{number % 250 + 1}" for n in range(first, first + endpoints)]
+    )
+
+
+def slice_at(number: int, addresses: list[str]) -> EndpointSlice:
     return msgspec.convert(
         {
             "metadata": {
@@ -53,7 +55,7 @@ def slice_of(number: int, endpoints: int, first: int = 0) -> EndpointSlice:
                 "labels": {"kubernetes.io/service-name": f"s{number}"},
             },
             "ports": [{"name": "http", "port": 8080}],
-            "endpoints": found,
+            "endpoints": [{"addresses": [address], "nodeName": "another"} for address in addresses],
         },
         EndpointSlice,
     )

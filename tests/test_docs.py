@@ -16,12 +16,13 @@ PAGES = (
     "README.md",
     "SECURITY.md",
     "docs/guides/proxy.md",
-    "docs/guides/serve.md",
+    "docs/guides/cli.md",
     "docs/guides/tunnels.md",
     "docs/hardening.md",
     "deploy/README.md",
     "docs/reference/errors.md",
     "docs/reference/flags.md",
+    "docs/guides/serve.md",
 )
 OTHERS = {"--strict", "--proxy-cacert", "--proxy-user", "--proxy-server"}  # of mypy, curl and Chromium
 ELSEWHERE = re.compile(r"^\s*(?:curl|kubectl|helm|openssl|docker|\(cd).*$|`kubectl[^`]*`", re.MULTILINE)

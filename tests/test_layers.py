@@ -41,6 +41,7 @@ FOREIGN = {  # library -> the only places that may import it
     "fastapi": {"web"},
     "httpx": {
         "authn/issuerhttp.py",
+        "cli/asking.py",
         "cli/probe.py",
         "cli/why.py",
         "cluster/client.py",

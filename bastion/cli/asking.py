@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
+import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bastion.cli.place import Place
+from bastion.runtime.errors import StartError
+
+if TYPE_CHECKING:
+    import httpx
+
+SECONDS = 30.0
 
 
 def context_of(authority: Path | None, *, verify: bool) -> ssl.SSLContext:
@@ -14,9 +26,45 @@ def context_of(authority: Path | None, *, verify: bool) -> ssl.SSLContext:
     return client_context(authority.read_bytes() if authority is not None else None, verify=verify)
 
 
+def fetched(place: Place, path: str, params: Mapping[str, str] | None = None) -> httpx.Response:
+    """Raises StartError with the bastion's own words, the missing rule among them."""
+    import httpx
+
+    try:
+        headers = asyncio.run(place.headers()) | {"Accept": "application/json, */*"}
+        answer = httpx.get(
+            place.url + path,
+            params=params,
+            headers=headers,
+            verify=place.tls,
+            timeout=SECONDS,
+            trust_env=False,
+        )
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+        raise StartError(f"{place.url}: {error}") from error
+    if answer.status_code >= 300:
+        word = answer.headers.get("x-bastion-error", "")
+        said = message_of(answer.text) or answer.reason_phrase
+        raise StartError(f"Error from server ({word or answer.status_code}): {said}")
+    return answer
+
+
+def document_of(answer: httpx.Response) -> Any:
+    """Raises StartError."""
+    try:
+        return answer.json()
+    except ValueError as error:
+        raise StartError(f"{answer.url} is no JSON") from error
+
+
 def message_of(text: str) -> str:
     """That of a Status, or what there is instead."""
     try:
         return str(json.loads(text)["message"])
     except (ValueError, LookupError, TypeError):
         return " ".join(text.split())[:200]
+
+
+def write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()

@@ -45,6 +45,12 @@ COMMANDS = (
     Command("why", "ask a bastion what it would do with a request, and why", "bastion.cli.why"),
     Command("login", "sign in at an OpenID Connect issuer, for kubectl", "bastion.cli.login.command"),
     Command("kubeconfig", "write a kubeconfig entry for a bastion", "bastion.cli.kubeconfig"),
+    Command("targets", "list what may be opened through a bastion", "bastion.cli.targets"),
+    Command("status", "show how these are", "bastion.cli.status"),
+    Command("get", "print what a target answers", "bastion.cli.get"),
+    Command("curl", "run curl with token, CA and URL put in", "bastion.cli.curl"),
+    Command("open", "open a target in the browser", "bastion.cli.openurl"),
+    Command("tunnel", "local ports that lead through a bastion", "bastion.cli.tunnel.command"),
     Command("completion", "print a script with which a shell completes these", "bastion.cli.completion"),
     Command("version", "print the version", "bastion.cli.version"),
 )

@@ -11,6 +11,7 @@ from pathlib import Path
 from bastion.cli.asking import context_of, message_of
 from bastion.cli.flags import loaded
 from bastion.cli.help import Manual
+from bastion.cli.named import long_form, one_name
 from bastion.runtime.errors import ConfigError
 from bastion.settings.commands import TOKEN, Probe, ProbeOptions
 
@@ -32,7 +33,8 @@ MANUAL = Manual(
 
 
 def run(argv: Sequence[str]) -> int:
-    target = argv[0] if argv and not argv[0].startswith("-") else ""
+    argv = [one_name(word) for word in argv]
+    target = long_form(argv[0]) if argv and not argv[0].startswith("-") else ""
     given = loaded(OPTIONS, argv[1:] if target else argv, MANUAL)
     if given is None:
         return 0
@@ -81,7 +83,7 @@ def _watch(asked: Probe, target: str) -> int:
 def _once(asked: Probe, target: str) -> int:
     import httpx
 
-    token = (
+    token = asked.token or (
         asked.token_file.read_text().strip() if asked.token_file is not None else os.environ.get(TOKEN, "")
     )
     headers = {"X-Prometheus-Scrape-Timeout-Seconds": f"{asked.timeout + 0.5:g}"}

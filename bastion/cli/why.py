@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from bastion.cli.asking import context_of, message_of
 from bastion.cli.flags import loaded
 from bastion.cli.help import Manual
+from bastion.cli.named import long_form, one_name
 from bastion.runtime.errors import ConfigError
 from bastion.settings.commands import TOKEN, Why, WhyOptions
 
@@ -26,13 +27,13 @@ MANUAL = Manual(
     ),
     (
         "USER is whom the token is of, or a user whom that one may impersonate; `-` is whom the token is of.",
-        "TARGET is pods|services/NAMESPACE/[SCHEME:]NAME[:PORT] or nodes/NAME[:PORT].",
+        "TARGET is svc|pod/NAMESPACE/[SCHEME:]NAME[:PORT] or node/NAME[:PORT].",
     ),
 )
 
 
 def run(argv: Sequence[str]) -> int:
-    words = list(argv)
+    words = [one_name(word) for word in argv]
     named: list[str] = []
     while words and (words[0] == "-" or not words[0].startswith("-")) and len(named) < 3:
         named.append(words.pop(0))
@@ -43,13 +44,14 @@ def run(argv: Sequence[str]) -> int:
         raise ConfigError(list(given.mistakes))
     if len(named) != 3:
         raise ConfigError(["USER, VERB and TARGET are required (see bastion why --help)"])
-    return _ask(given.options.why, *named)
+    user, verb, target = named
+    return _ask(given.options.why, user, verb, long_form(target))
 
 
 def _ask(asked: Why, user: str, verb: str, target: str) -> int:
     import httpx
 
-    token = (
+    token = asked.token or (
         asked.token_file.read_text().strip() if asked.token_file is not None else os.environ.get(TOKEN, "")
     )
     headers = {"Accept": "text/plain"} | ({"Authorization": f"Bearer {token}"} if token else {})

@@ -12,7 +12,7 @@ from ipaddress import ip_address
 import msgspec
 
 from bastion.node.addresses import IPV4, IPV6, LOOPBACK, address_of, contains, network_of, of_family
-from bastion.node.config.settings import IPTABLES, IPVS, NFTABLES, USERSPACE
+from bastion.node.config.settings import IPTABLES, NFTABLES, USERSPACE
 from bastion.node.endpoints import Backend
 from bastion.node.fronts import PROTOCOLS, Front, FrontKey, Scope, fronts_of
 from bastion.node.model import Model
@@ -198,9 +198,8 @@ class _Walk:
         yield from self._masquerade(front, backends)
 
     def _masquerade(self, front: Front, backends: tuple[Backend, ...]) -> Iterator[str]:
-        if self._mode in (USERSPACE, IPVS):
-            if self._mode == USERSPACE:
-                yield "relayed: the endpoint sees an address of this node"
+        if self._mode == USERSPACE:
+            yield "relayed: the endpoint sees an address of this node"
             return
         reason = self._reason(front)
         if reason:

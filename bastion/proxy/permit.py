@@ -18,7 +18,7 @@ from bastion.kube.errors import error_of, forbidden
 from bastion.kube.errorword import Word
 from bastion.kube.errorwords import MISSING_RULE, PATH_UNCLEAR
 from bastion.kube.pathgroups import PathGroups, grouped, is_clear, path_of
-from bastion.kube.requestinfo import Proxied, RequestInfo
+from bastion.kube.requestinfo import Connect, Proxied, RequestInfo
 from bastion.kube.status import StatusError
 from bastion.kube.user import User
 from bastion.observe.record import Record
@@ -61,7 +61,8 @@ class Permits:
     ) -> Permitted:
         """`asked` is what is needed for `info`.  Raises StatusError: 403 with `word`, or 400."""
         # A CONNECT or a probe without HTTP has no path: it is the whole service's.
-        groups = self.groups_of(asked) if isinstance(info, Proxied) else None
+        with_path = isinstance(info, Proxied) and not isinstance(info, Connect)
+        groups = self.groups_of(asked) if with_path else None
         path = path_of(info.rest) if isinstance(info, Proxied) else b""
         unclear = groups is not None and not is_clear(path)
         group = groups.group(path) if groups is not None and not unclear else ""

@@ -8,6 +8,7 @@ cookie.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Callable, Mapping
 
@@ -23,6 +24,7 @@ from bastion.message.cookies import SESSION, own_pieces, set_pieces
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.identityprovider import AnotherSubject, IdentityProvider
 from bastion.proxy.standing import Standings
+from bastion.signin.handoff import UsedIds
 from bastion.signin.newest import Known
 from bastion.signin.revoked import SESSION as WHOLE
 from bastion.signin.revoked import digest
@@ -36,19 +38,24 @@ _log = logging.getLogger("bastion.signin")
 
 
 class Renewals:
-    """`providers` by their names; `now` in seconds since the epoch."""
+    """`providers` by their names; `used`: what a worker refreshes no other one does; `now` in seconds since
+    the epoch.
+    """
 
     def __init__(
         self,
         providers: Mapping[str, IdentityProvider],
         sessions: Sessions,
         standings: Standings,
+        used: UsedIds,
         now: Callable[[], float],
     ) -> None:
         self._providers = providers
         self._sessions = sessions
         self._newest = standings.newest
         self._revocations = standings.revocations
+        self._used = used
+        self._own: set[bytes] = set()  # refreshes that are this process's to make
         self._now = now
         self._flights: dict[bytes, asyncio.Task[None]] = {}
 
@@ -89,11 +96,19 @@ class Renewals:
         """What came of it is in `newest`."""
         session = self._known(shown).session
         provider = self._providers.get(signed_in.provider)
+        this = _refresh_id(session)
+        if this not in self._own and not self._used.first(this, session.until, self._now()):
+            # another worker does: the browser has its cookie soon
+            self._newest.put(session, self._now() + PAUSE)
+            del self._flights[signed_in.id]
+            return
+        self._own.add(this)
         try:
             if provider is not None:
                 self._newest.put(await provider.refresh(session))
         except (Refused, InvalidToken) as no:
             # Another replica may have used it just now: what was said before is believed to its end.
+            self._own.discard(this)
             _log.info("the session of %s is not renewed: %s", signed_in.name, no)
             until = session.signed_in.until if session.signed_in is not None else 0
             self._newest.put(structs.replace(session, refresh="", until=min(until, session.until)))
@@ -103,6 +118,8 @@ class Renewals:
         except (Away, StatusError) as error:
             _log.warning("the session of %s waits for its issuer: %s", signed_in.name, error)
             self._newest.put(session, self._now() + PAUSE)
+        else:
+            self._own.discard(this)
         finally:
             del self._flights[signed_in.id]
 
@@ -116,3 +133,9 @@ class Renewals:
             (b"set-cookie", b"Set-Cookie", line)
             for line in set_pieces(exchange.fields, SESSION, value, max(seconds, 0))
         )
+
+
+def _refresh_id(session: Session) -> bytes:
+    """Of one refresh; issuers may give the same refresh token again."""
+    issued = session.signed_in.issued if session.signed_in is not None else 0
+    return hashlib.sha256(f"{issued} {session.refresh}".encode()).digest()[:16]

@@ -12,6 +12,7 @@ from bastion.settings.login import KubeconfigOptions, LoginOptions
 from bastion.settings.observing import log_format, verbosity
 from bastion.settings.option import option, options_of, section
 from bastion.settings.options import Options
+from bastion.settings.people import AskedOptions, OpenOptions, ShownOptions, TunnelOptions
 
 TOKEN = "BASTION_TOKEN"  # noqa: S105  the variable that holds what the commands show to a bastion
 
@@ -62,6 +63,7 @@ class Probe:
         "check-config", PATH, None, "read this probe configuration, name every mistake, and exit: 0 or 1"
     )
     server: str = option("server", named("URL"), "https://127.0.0.1:8443", "the bastion that is asked")
+    token: str = option("token", TEXT, "", "the bearer token; without it --token-file")
     token_file: Path | None = option(
         "token-file", PATH, None, "a file with the bearer token; without it the variable BASTION_TOKEN"
     )
@@ -88,6 +90,7 @@ class Why:
     """`bastion why`: as `bastion probe` it asks a running bastion."""
 
     server: str = option("server", named("URL"), "https://127.0.0.1:8443", "the bastion that is asked")
+    token: str = option("token", TEXT, "", "the bearer token; without it --token-file")
     token_file: Path | None = option(
         "token-file", PATH, None, "a file with the bearer token; without it the variable BASTION_TOKEN"
     )
@@ -118,6 +121,10 @@ def variables() -> frozenset[str]:
             BalancingOptions,
             AllocatingOptions,
             AnnouncingOptions,
+            AskedOptions,
+            OpenOptions,
+            ShownOptions,
+            TunnelOptions,
             LoginOptions,
             KubeconfigOptions,
         )

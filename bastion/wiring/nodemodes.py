@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from bastion.network.tcp.poller import Poller
-from bastion.node import ipvs, kernel
+from bastion.node import kernel
 from bastion.node.addresses import FAMILIES, IPV4, IPV6
 from bastion.node.config.settings import IPTABLES, IPVS, NFTABLES, USERSPACE, Settings
 from bastion.node.deriving import loopback_takes_node_ports
@@ -22,12 +22,16 @@ from bastion.node.iptables.programs import IptablesError, open_iptables, variant
 from bastion.node.iptables.ruleset import Ruleset, Saved
 from bastion.node.iptables.writer import IptablesWriter
 from bastion.node.iptables.writer import cleaned as iptables_cleaned
+from bastion.node.ipvs import writer as ipvs
+from bastion.node.ipvs.ruleset import DEVICE
+from bastion.node.ipvs.ruleset import ruleset as ipvs_ruleset
+from bastion.node.ipvs.servers import node_port_addresses
 from bastion.node.metrics import Metrics
 from bastion.node.nftables.library import NftError, open_nft, require_kernel
 from bastion.node.nftables.table import Table, There
 from bastion.node.nftables.writer import NftablesWriter
 from bastion.node.nftables.writer import cleaned as nftables_cleaned
-from bastion.node.proxier import Writer
+from bastion.node.proxier import SyncError, Writer
 from bastion.node.rules import Rules
 from bastion.node.userspace.interface import Interface, remove_interface
 from bastion.node.userspace.mapping import Mapped
@@ -61,17 +65,22 @@ async def open_mode(
         require_kernel(os.uname().release, os.environ)
         nft = open_nft()
         writers = {family: NftablesWriter(nft, family) for family in families}
-        return Mode(writers, lambda: _removed(_of_iptables, _of_userspace))
+        return Mode(writers, lambda: _removed(_of_iptables, _of_userspace, _of_ipvs))
     if settings.mode == IPTABLES:
         for family in families:
             with contextlib.suppress(StartError) if family == IPV6 else contextlib.nullcontext():
                 writers[family] = IptablesWriter(open_iptables(family), family, metrics)
         if loopback_takes_node_ports(settings):
             kernel.route_loopback(on=True)
-        return Mode(writers, lambda: _removed(_of_nftables, _of_userspace))
+        return Mode(writers, lambda: _removed(_of_nftables, _of_userspace, _of_ipvs))
     if settings.mode == IPVS:
         ipvs.check()
-        writers = {family: ipvs.IpvsWriter(family, settings.scheduler) for family in families}
+        for family in families:
+            with contextlib.suppress(StartError) if family == IPV6 else contextlib.nullcontext():
+                iptables = open_iptables(family)
+                writers[family] = ipvs.IpvsWriter(
+                    iptables, family, settings.scheduler, settings.ipvs_excluded
+                )
         return Mode(writers, lambda: _removed(_of_nftables, _of_userspace))
     deadlines = await stack.enter_async_context(Deadlines())
     connections = Connections(Poller(), deadlines, max(64, (_descriptors() - KEPT_FREE) // 2))
@@ -82,7 +91,7 @@ async def open_mode(
         stack.callback(writer.close)
         writers[family] = writer
     # without the right to put an address on this host there is none to remove rules either
-    others = (_of_nftables, _of_iptables) if interface is not None else ()
+    others = (_of_nftables, _of_iptables, _of_ipvs) if interface is not None else ()
     return Mode(writers, lambda: _removed(*others), tracks_connections=False)
 
 
@@ -103,7 +112,7 @@ def _interface() -> Interface | None:
 
 async def remove_all() -> bool:
     """Every rule of ours and of kube-proxy; False where some could not be."""
-    done = [await asyncio.to_thread(work) for work in (_of_nftables, _of_iptables, _of_userspace)]
+    done = [await asyncio.to_thread(work) for work in (_of_nftables, _of_iptables, _of_userspace, _of_ipvs)]
     return all(done)
 
 
@@ -144,6 +153,15 @@ def _of_userspace() -> bool:
     return True
 
 
+def _of_ipvs() -> bool:
+    try:
+        ipvs.remove()
+    except SyncError as error:
+        _log.error("virtual servers could not be removed: %s", error)
+        return False
+    return True
+
+
 def ruleset(settings: Settings, rules: Rules, fronts: Fronts) -> str:
     """What a start would write, for the mode at hand."""
     if settings.mode == NFTABLES:
@@ -151,7 +169,9 @@ def ruleset(settings: Settings, rules: Rules, fronts: Fronts) -> str:
     if settings.mode == IPTABLES:
         return Ruleset(rules).full(fronts, Saved())
     if settings.mode == IPVS:
-        return ipvs.ruleset(fronts, rules, settings.scheduler)
+        local = [one.address for one in kernel.attached() if one.interface != DEVICE]
+        own = node_port_addresses(rules.node_ports, local, rules.family)
+        return ipvs_ruleset(fronts, rules, settings.scheduler, own)
     assert settings.mode == USERSPACE
     name = "IPv4" if rules.family == IPV4 else "IPv6"
     lines = (

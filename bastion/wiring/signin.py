@@ -120,7 +120,7 @@ def _issuers(
         known = access.authenticators.providers
         providers[one.name] = IdentityProvider(one, uri, known, os.urandom, time.time, skew)
     issuers = Issuers(providers, SignInsUnderWay(sealer), used, standings, skew)
-    return issuers, Renewals(providers, Sessions(sealer), standings, time.time)
+    return issuers, Renewals(providers, Sessions(sealer), standings, used, time.time)
 
 
 def session_key(browsers: Browsers) -> bytes:

@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 NEED_DEBIAN = Path(__file__).parents[2] / "tools" / "need-debian"
-PACKAGES = ("iproute2", "nftables", "iptables", "conntrack", "procps")
+PACKAGES = ("iproute2", "nftables", "iptables", "ipset", "conntrack", "procps")
 PREFIX = f"bn{os.getpid()}-"
 PODS = {
     "a": ("10.244.1.10", "fd44:1::10"),

@@ -202,6 +202,26 @@ def test_what_another_program_does_is_told_at_once_and_what_we_do_is_not(bed: Be
             nft.run("flush ruleset\n")
 
 
+def test_what_another_program_does_while_everything_is_written_is_seen_as_well(bed: Bed) -> None:
+    class Overtaken(Library):
+        """Another program comes after our transaction, and before anything is told to us."""
+
+        def run(self, script: str) -> None:
+            super().run(script)
+            super().run(f"flush table ip {TABLE}\n")
+
+    async def main() -> None:
+        writer = NftablesWriter(Overtaken(), "IPv4")
+        await writer.full(RULES, {})
+        await asyncio.wait_for(writer.disturbed(), 5)
+
+    with inside("node"):
+        try:
+            asyncio.run(main())
+        finally:
+            delete_tables(Library(), "IPv4", (TABLE,))
+
+
 def test_a_slice_of_ten_thousand_endpoints_is_taken(bed: Bed) -> None:
     found = [endpoint(f"10.{200 + n // 65536}.{n // 256 % 256}.{n % 256}", "node2") for n in range(10_000)]
     with inside("node"):

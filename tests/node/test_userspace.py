@@ -11,8 +11,7 @@ import pytest
 from bastion.network.tcp.listener import listening_socket
 from bastion.network.tcp.places import Places
 from bastion.network.tcp.poller import Poller
-from bastion.node.fronts import FrontKey, Scope
-from bastion.node.ipvs import address_lines, restore_text, servers
+from bastion.node.fronts import Scope
 from bastion.node.rules import Detection, Rules
 from bastion.node.userspace import writer as writer_module
 from bastion.node.userspace.choosing import MOST_REMEMBERED, Turns, backends_for
@@ -97,29 +96,6 @@ def test_mapping() -> None:
 def test_mappings_that_are_none(text: str) -> None:
     with pytest.raises(ConfigError):
         address_map([text])
-
-
-def test_ipvs_says_what_differs() -> None:
-    one = service(sessionAffinity="ClientIP", ports=({"name": "http", "port": 80, "nodePort": 30080},))
-    before = servers(fronts(one, endpoints(endpoint(A[0]), endpoint(B[0]), port=80)), "rr")
-    after = servers(fronts(one, SLICE), "rr")
-    assert restore_text({}, before).splitlines() == [
-        "-A -t 10.96.1.1:80 -s rr -p 10800",
-        "-a -t 10.96.1.1:80 -r 10.244.1.10:80 -m -w 1",
-        "-a -t 10.96.1.1:80 -r 10.244.1.11:80 -m -w 1",
-    ]
-    assert restore_text(before, after).splitlines() == [
-        "-a -t 10.96.1.1:80 -r 10.244.2.10:80 -m -w 1",
-        "-d -t 10.96.1.1:80 -r 10.244.1.11:80",
-    ]
-    assert restore_text(after, {}) == "-D -t 10.96.1.1:80\n"
-    assert restore_text(after, after) == ""
-    assert address_lines({"a"}, {"b"}, "IPv4") == (
-        "addr add b/32 dev kube-ipvs0\naddr del a/32 dev kube-ipvs0\n"
-    )
-    v6 = fronts(service(addresses=("fd96::1",)), endpoints(endpoint("fd44::1"), type="IPv6"), family="IPv6")
-    assert "-a -t [fd96::1]:80 -r [fd44::1]:8080 -m -w 1" in restore_text({}, servers(v6, "rr"))
-    assert FrontKey("fd96::1", "TCP", 80) in v6
 
 
 def test_two_services_that_are_mapped_to_one_port_do_not_share_it() -> None:

@@ -62,6 +62,7 @@ class Settings:
     log_format: str
     verbosity: int
     scheduler: str
+    ipvs_excluded: tuple[str, ...]
 
     @property
     def primary_family(self) -> str:
@@ -113,6 +114,7 @@ def settings(values: Values, hostname: str) -> Settings:
         log_format=values["logging.format"],
         verbosity=values["logging.verbosity"],
         scheduler=values["ipvs.scheduler"] or "rr",
+        ipvs_excluded=tuple(values["ipvs.excludeCIDRs"]),
     )
 
 

@@ -132,7 +132,7 @@ FIELDS = (
     Field("nftables.syncPeriod", DURATION, 30.0),
     Field("nftables.minSyncPeriod", DURATION, 1.0),
     Field("ipvs.scheduler", TEXT, "", "ipvs-scheduler", "of virtual servers; default rr"),
-    Field("ipvs.excludeCIDRs", TEXTS, (), "ipvs-exclude-cidrs", "accepted", honoured=False),
+    Field("ipvs.excludeCIDRs", TEXTS, (), "ipvs-exclude-cidrs", "virtual servers that stay"),
     Field("ipvs.strictARP", BOOLEAN, False, "ipvs-strict-arp", "accepted", honoured=False),
     Field("ipvs.syncPeriod", DURATION, 30.0, "ipvs-sync-period", "how often the rules are looked at"),
     Field("ipvs.minSyncPeriod", DURATION, 0.0, "ipvs-min-sync-period", "least time between two changes"),

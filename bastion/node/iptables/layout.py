@@ -18,6 +18,11 @@ SERVICES, NODE_PORTS, POSTROUTING, MARK = (
 EXTERNAL, FORWARD = "KUBE-EXTERNAL-SERVICES", "KUBE-FORWARD"
 SOURCES, LOOPBACK_GUARD = "KUBE-PROXY-FIREWALL", "KUBE-FIREWALL"
 
+# Of the mode ipvs, as kube-proxy calls them.
+LOAD_BALANCER, IPVS_NODE_PORT, IPVS_FILTER = "KUBE-LOAD-BALANCER", "KUBE-NODE-PORT", "KUBE-IPVS-FILTER"
+IPVS_SOURCES = "KUBE-SOURCE-RANGES-FIREWALL"
+IPVS_CHAINS = ((NAT, LOAD_BALANCER), (NAT, IPVS_NODE_PORT), (FILTER, IPVS_FILTER), (FILTER, IPVS_SOURCES))
+
 Chain = tuple[str, str]  # (table, name)
 Rule = str  # without the chain's name
 
@@ -57,6 +62,13 @@ JUMPS = (
     (FILTER, "OUTPUT", f"{NEW}{_said('kubernetes service portals')}-j {SERVICES}"),
     (FILTER, "INPUT", f"-j {LOOPBACK_GUARD}"),
     (FILTER, "OUTPUT", f"-j {LOOPBACK_GUARD}"),
+)
+IPVS_JUMPS = (
+    *(jump for jump in JUMPS if jump[0] == NAT),
+    (FILTER, "INPUT", f"{_said('kube-proxy firewall rules')}-j {SOURCES}"),
+    (FILTER, "INPUT", f"{_said('kubernetes ipvs access filter')}-j {IPVS_FILTER}"),
+    (FILTER, "FORWARD", f"{_said('kube-proxy firewall rules')}-j {SOURCES}"),
+    (FILTER, "FORWARD", f"{_said('kubernetes forwarding rules')}-j {FORWARD}"),
 )
 
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
 from bastion.node.fronts import Front, FrontKey, Fronts
 from bastion.node.iptables.layout import (
     FILTER,
+    IPVS_CHAINS,
+    IPVS_JUMPS,
     JUMPS,
     NAT,
     PREFIXES,
@@ -27,6 +29,8 @@ from bastion.node.iptables.layout import (
 )
 from bastion.node.iptables.rendering import Rendered, rendered
 from bastion.node.rules import Rules
+
+Jump = tuple[str, str, Rule]  # (table, built-in chain, rule)
 
 _NOTHING = Rendered({}, {})
 _RULE = re.compile(r"-A (\S+) (.*-[jg] (KUBE-\S+))\Z")
@@ -41,7 +45,7 @@ class Saved(msgspec.Struct, frozen=True):
     """
 
     chains: frozenset[Chain] = frozenset()
-    jumps: tuple[tuple[str, str, Rule], ...] = ()
+    jumps: tuple[Jump, ...] = ()
     held: frozenset[Chain] = frozenset()
 
 
@@ -89,14 +93,14 @@ class Ruleset:
         for chain in SHARED:
             self.chains[chain] = changed[chain] = self._assembled(chain)
         gone = there.chains - self.chains.keys()
-        return _text(changed, gone, [*_hung(there, changed)], there.held)
+        return restore_text(changed, gone, [*hung(there, JUMPS)], there.held)
 
     def change(self, changes: Mapping[FrontKey, Front | None]) -> str:
         """Empty where there is nothing to do."""
         before = set(self.chains)
         changed = self._changed(changes)
         gone = before - self.chains.keys()
-        return _text(changed, gone, []) if changed or gone else ""
+        return restore_text(changed, gone, []) if changed or gone else ""
 
     def numbers(self) -> dict[str, int]:
         """Rules by table."""
@@ -150,23 +154,23 @@ class Ruleset:
         return (*rules, *tail(chain, self.rules))
 
 
-def _hung(there: Saved, wanted: Iterable[Chain]) -> Iterator[tuple[str, str]]:
+def hung(there: Saved, jumps: Sequence[Jump]) -> Iterator[tuple[str, str]]:
     """(table, line): jumps that are missing come first in their chains, in the order of the table."""
-    missing = [jump for jump in JUMPS if jump not in there.jumps]
+    missing = [jump for jump in jumps if jump not in there.jumps]
     for table, chain, rule in reversed(missing):
         yield table, f"-I {chain} {rule}"
     for table, chain, rule in there.jumps:
-        if (table, chain, rule) not in JUMPS:
+        if (table, chain, rule) not in jumps:
             yield table, f"-D {chain} {rule}"
 
 
 def cleanup(there: Saved) -> str:
     """Takes away all of it, what others hold excepted; empty where there is nothing."""
     lines = [(table, f"-D {chain} {rule}") for table, chain, rule in there.jumps]
-    return _text({}, there.chains, lines, there.held) if there.chains or lines else ""
+    return restore_text({}, there.chains, lines, there.held) if there.chains or lines else ""
 
 
-def _text(
+def restore_text(
     changed: Mapping[Chain, tuple[Rule, ...]],
     gone: Iterable[Chain],
     hung: Iterable[tuple[str, str]],
@@ -192,5 +196,5 @@ def _text(
     return "\n".join([*lines, ""])
 
 
-_ENTRIES = {(table, rule.rpartition(" ")[2]) for table, _, rule in JUMPS}
-_OWN = {*base_chains(Rules("IPv4")), *SHARED}
+_ENTRIES = {(table, rule.rpartition(" ")[2]) for table, _, rule in (*JUMPS, *IPVS_JUMPS)}
+_OWN = {*base_chains(Rules("IPv4")), *SHARED, *IPVS_CHAINS}

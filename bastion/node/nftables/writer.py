@@ -34,6 +34,8 @@ class NftablesWriter:
             raise SyncError(str(error)) from error
         finally:
             self._notices.open()
+        if not await self.intact():  # changed before that
+            self._notices.touched.set()
 
     async def change(self, changes: Mapping[FrontKey, Front | None]) -> None:
         script = self._table.change(changes)

@@ -1,0 +1,1 @@
+"""`bastion tunnel`: local ports, a SOCKS5 proxy or standard input that lead through a bastion."""

@@ -1,0 +1,1 @@
+"""Services as virtual servers of the kernel's IPVS.  Upstream retires this mode."""
