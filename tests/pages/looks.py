@@ -22,7 +22,7 @@ STOP = """() => { const e = document.activeElement; if (!e || e === document.bod
     ring: s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) >= 2, what: e.outerHTML.slice(0, 80)} }"""
 RULES = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]
 AXE = (files("axe_playwright_python") / "axe.min.js").read_text()
-WIDTHS = (1280, 375, 360, 320)
+WIDTHS = (360, 320)  # what fits there fits where there is more room
 
 
 class Watched:
@@ -81,10 +81,14 @@ def _tabs(page: Page) -> list[str]:
     return found if last >= 0 else ["nothing can be focused"]
 
 
-def judged(page: Page) -> list[str]:
-    """By axe-core.  The context must bypass the policy, which the page's own script is held to."""
+def judged(page: Page, *, colours: bool = False) -> list[str]:
+    """By axe-core; `colours`: by their contrast alone.
+
+    The context must bypass the policy, which the page's own script is held to.
+    """
     page.evaluate(AXE)
-    found = page.evaluate(f"axe.run(document, {{runOnly: {RULES}}})")
+    rules = {"type": "rule", "values": ["color-contrast"]} if colours else RULES
+    found = page.evaluate("rules => axe.run(document, {runOnly: rules})", rules)
     return [
         f"{one['id']}: {one['help']}: {[str(node['target'][0]) for node in one['nodes'][:3]]}"
         for one in found["violations"]
