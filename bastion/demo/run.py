@@ -140,6 +140,7 @@ def _config(folder: Path, url: str, own_network: str, issuer: str, log_format: s
         "allow-target-cidr": own_network,
         "proxy-host-suffix": HOST_SUFFIX,
         "public-url": url,
+        "redirect-paths": "true",
         "oidc-issuer-url": issuer,
         "oidc-client-id": CLIENT,
         "oidc-username-prefix": "demo:",

@@ -96,7 +96,13 @@ class Browsers:
         "explain-paths",
         BOOLEAN,
         True,
-        "send a sandboxed page to its host name, or say once what will not work without one",
+        "say once, where applications have no host names, what will not work under a path",
+    )
+    redirect_paths: bool = option(
+        "redirect-paths",
+        BOOLEAN,
+        False,
+        "send a person who opens an application by its path to its host name, where it has one",
     )
     revocations: str = option(
         "sign-in-revocations",

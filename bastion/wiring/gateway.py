@@ -134,11 +134,12 @@ def gateway_of(config: Config, parts: Parts) -> Gateway:
 
 
 def _path_mode(config: Config, parts: Parts) -> PathMode | None:
-    browsers = config.browsers
-    if not (browsers.explain_paths and browsers.sandbox_pages and browsers.sign_in):
+    browsers, hosts = config.browsers, parts.browsers.hosts
+    wanted = browsers.explain_paths if hosts is None else browsers.redirect_paths
+    if not (wanted and browsers.sandbox_pages and browsers.sign_in):
         return None
     root = "" if parts.passing is None else PREFIX.decode()
-    return PathMode(parts.browsers.hosts, browsers.public_url, path_pages(root))
+    return PathMode(hosts, browsers.public_url, path_pages(root))
 
 
 def plans_of(config: Config, access: Access, generation: Generation) -> Plans | None:

@@ -116,7 +116,7 @@ def test_signing_out_ends_it(page: Page, demo: Front) -> None:
         page.get_by_role("button", name="Sign out").click()
         page.wait_for_url(lambda url, then=then: url == then)  # type: ignore[misc]
     page.goto(application)
-    assert page.url == f"{demo.url}/.bastion/login"
+    assert page.url == f"{demo.url}/login"
 
 
 def _expected(where: int) -> dict[str, bool]:

@@ -103,6 +103,9 @@ subjects: {{- include "bastion.subject" (list (include "bastion.serviceAccount" 
 {{- with .Values.hostNames.publicURL }}
 - --public-url={{ . }}
 {{- end }}
+{{- if .Values.hostNames.suffix }}
+- --redirect-paths=true
+{{- end }}
 {{- if .Values.nodes.enabled }}
 - --enable-node-proxy
 {{- end }}
