@@ -11,11 +11,11 @@ PREFIX = b"/.bastion"
 METRICS = b"/metrics"
 VERSION = b"/version"  # the short form is the cluster's, as kubectl expects
 LOGIN = b"/login"
-KEYS = b"/.well-known/jwks.json"  # the short form of the next
+KEYS = b"/.well-known/jwks.json"  # where libraries look for them
 LONG_KEYS = PREFIX + b"/jwks.json"
 HEALTH = (b"/livez", b"/readyz", b"/healthz")
 # Short form of each: a record is left by those of the second row alone.
-PLAIN = frozenset((*HEALTH, METRICS, KEYS, LONG_KEYS, b"/openapi.json"))
+PLAIN = frozenset((*HEALTH, METRICS, KEYS, b"/openapi.json"))
 SIGN_IN = frozenset((LOGIN, b"/logout"))
 PORTAL = b"/"  # the short form is the bastion's for people alone
 UI = b"/ui/"
@@ -28,7 +28,9 @@ _HEALTH_CHECKS = tuple(path + b"/" for path in HEALTH)
 
 def is_plain(short: bytes) -> bool:
     """Whether the answer needs nobody to be known, and leaves no record; `/readyz/<check>` is one, too."""
-    return short in PLAIN or short in FILES or short.startswith((*_HEALTH_CHECKS, _ASSETS))
+    return (
+        short in PLAIN or short == LONG_KEYS or short in FILES or short.startswith((*_HEALTH_CHECKS, _ASSETS))
+    )
 
 
 def is_page(short: bytes) -> bool:
@@ -44,6 +46,8 @@ def is_sign_in(short: bytes) -> bool:
 def short_form(path: bytes) -> bytes | None:
     """`/readyz` of `/.bastion/readyz`; None where the path has no short form."""
     short = path[len(PREFIX) :] if path.startswith(PREFIX) else b""
+    if short == LONG_KEYS:
+        return None
     if is_plain(short) or is_page(short) or is_sign_in(short) or short in (VERSION, PORTAL):
         return short
     return None

@@ -46,6 +46,7 @@ EXAMPLES = {
     "RESOURCES": "pods",
     "DOMAIN": "proxy.test",
     "LEVEL": "3",
+    "RATIO": "0.5",
     "text|json": "json",
     "json|legacy": "legacy",
     "batch|blocking|blocking-strict": "blocking-strict",
