@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from bastion.discovery.backing import RetryResolution
+from bastion.discovery.index import Memo
 from bastion.kube.annotations import EndpointPolicy
 from bastion.kube.endpoint import Endpoint
 from bastion.kube.errors import not_found
@@ -49,3 +50,22 @@ def unknown(target: Target) -> UnknownTarget:
     error = not_found(target.resource, target.name).of(UnknownTarget)
     error.target = target
     return error
+
+
+# --- cached results, by scheme and port; the catalog drops them when their objects change
+
+
+Key = tuple[str, str]  # namespace and name
+
+
+def recalled(memo: Memo, key: Key, target: Target) -> Resolution | None:
+    known = memo.get(*key)
+    return known.get((target.scheme, target.port)) if known is not None else None
+
+
+def remembered(memo: Memo, key: Key, target: Target, resolved: Resolution, most: int) -> Resolution:
+    known = memo.of(*key)
+    if len(known) >= most:
+        known.clear()  # a port can be written in many ways
+    known[(target.scheme, target.port)] = resolved
+    return resolved

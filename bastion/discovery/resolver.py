@@ -15,14 +15,13 @@ from bastion.cluster.outage import unreadable
 from bastion.discovery.backendtls import BackendTrust
 from bastion.discovery.backing import EndpointFinder, wish_of
 from bastion.discovery.catalog import Catalog, Key
-from bastion.discovery.index import Memo
 from bastion.discovery.kubelets import kubelet_port, node_address
 from bastion.discovery.lacking import NOT_DIALLED, no_address, no_endpoints, why_none
 from bastion.discovery.policy import policy_of
 from bastion.discovery.ports import Spoken, pod_port, port_number, ports_offered, spoken
-from bastion.discovery.resolution import PICKED, NoneReady, Resolution, unknown
+from bastion.discovery.resolution import PICKED, NoneReady, Resolution, recalled, remembered, unknown
 from bastion.kube.annotations import BackendProtocol, EndpointPolicy
-from bastion.kube.endpoint import KUBELET, Endpoint
+from bastion.kube.endpoint import KUBELET, Endpoint, TLSProfile
 from bastion.kube.errors import error_of, not_found, refused
 from bastion.kube.errorword import Word
 from bastion.kube.errorwords import (
@@ -110,14 +109,27 @@ class Resolver:
             return self._service(target) if not pod else self._picked(target, pod)
         return self._pod(target) if target.resource == "pods" else self._node(target)
 
+    def tls(self, target: Target) -> TLSProfile | None:
+        """How TLS is spoken to a service or pod, whether or not any endpoint is ready; None: it is not, or it
+        cannot be said.
+        """
+        key = (target.namespace, target.name)
+        try:
+            if target.resource == "services":
+                return self._port_of(target)[2].tls
+            pod = self._catalog.pods.get(key) if target.resource == "pods" else None
+            return self._spoken_by_pod(key, pod, target)[1].tls if pod is not None else None
+        except StatusError:
+            return None
+
     # --- services
 
     def _service(self, target: Target) -> Resolution:
         key = (target.namespace, target.name)
-        known = _recalled(self._catalog.memos.services, key, target)
+        known = recalled(self._catalog.memos.services, key, target)
         if known is None:
             known = self._of_port(key, *self._port_of(target), target)
-            _remembered(self._catalog.memos.services, key, target, known, SERVICE_PORTS)
+            remembered(self._catalog.memos.services, key, target, known, SERVICE_PORTS)
         if not known.endpoints:
             raise self._why_none(target, truncated=known.truncated)
         return known
@@ -204,15 +216,13 @@ class Resolver:
 
     def _pod(self, target: Target) -> Resolution:
         key = (target.namespace, target.name)
-        known = _recalled(self._catalog.memos.pods, key, target)
+        known = recalled(self._catalog.memos.pods, key, target)
         if known is not None:
             return known
         pod = self._catalog.pods.get(key)
         if pod is None:
             raise unknown(target)
-        number, name = pod_port(pod, target)
-        protocol = policy_of(self._catalog, BackendProtocol, "pods", key).protocol
-        said = self._trust.of_pod(key, spoken(target, protocol, None, name, number))
+        number, said = self._spoken_by_pod(key, pod, target)
         number = number or (443 if said.tls is not None else 80)
         addresses = pod.addresses
         if not addresses:
@@ -225,7 +235,12 @@ class Resolver:
         )
         first = Endpoint(addresses[0], number, *said)
         resolved = Resolution(("pods", *key, number), (first,), standby=others)
-        return _remembered(self._catalog.memos.pods, key, target, resolved, POD_PORTS)
+        return remembered(self._catalog.memos.pods, key, target, resolved, POD_PORTS)
+
+    def _spoken_by_pod(self, key: Key, pod: Pod, target: Target) -> tuple[int, Spoken]:
+        number, name = pod_port(pod, target)
+        protocol = policy_of(self._catalog, BackendProtocol, "pods", key).protocol
+        return number, self._trust.of_pod(key, spoken(target, protocol, None, name, number))
 
     def _check_pod_address(self, pod: Pod, address: str, number: int, target: Target) -> None:
         """Raises StatusError."""
@@ -276,22 +291,6 @@ class Resolver:
         else:
             endpoint = Endpoint(address, number, *spoken(target, "", None, "", number))
         return Resolution(("nodes", "", target.name, number), (endpoint,))
-
-
-# --- cached results, by scheme and port; the catalog drops them when their objects change
-
-
-def _recalled(memo: Memo, key: Key, target: Target) -> Resolution | None:
-    known = memo.get(*key)
-    return known.get((target.scheme, target.port)) if known is not None else None
-
-
-def _remembered(memo: Memo, key: Key, target: Target, resolved: Resolution, most: int) -> Resolution:
-    known = memo.of(*key)
-    if len(known) >= most:
-        known.clear()  # a port can be written in many ways
-    known[(target.scheme, target.port)] = resolved
-    return resolved
 
 
 def _not_allowed(word: Word, why: str) -> StatusError:

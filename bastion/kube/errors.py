@@ -7,7 +7,7 @@ they show the message.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bastion.kube import status
@@ -34,6 +34,7 @@ from bastion.kube.status import Cause, StatusError, quoted
 from bastion.kube.user import ANONYMOUS
 
 RULE = "rbac"  # the field of the cause that holds a rule
+NEAR = "near"  # the field of a cause that is a target whose name is near
 POD = "pod"  # the field of a cause that counts pods
 ROUTE_NOT_FOUND = "the server could not find the requested resource"
 NOT_ALLOWED = "the server does not allow this method on the requested resource"
@@ -173,12 +174,20 @@ def refused(word: Word, message: str, kind: str = "", name: str = "") -> StatusE
     return error_of(word, message, details=details)
 
 
-def not_found(kind: str, name: str, sentence: str = "", word: Word | None = None) -> StatusError:
+def not_found(
+    kind: str, name: str, sentence: str = "", word: Word | None = None, near: Sequence[str] = ()
+) -> StatusError:
+    """`near`: targets that the user may open instead, as `kind/NAMESPACE/NAME`."""
+    word = word or _NOT_FOUND[kind]
+    if near:
+        names = ", ".join(one.rpartition("/")[2] for one in near)
+        sentence = f"near it there {'are' if len(near) > 1 else 'is'} {names}"
     return error_of(
-        word or _NOT_FOUND[kind],
+        word,
         f"{kind} {quoted(name)} not found",
         sentence,
         details={"name": name, "kind": kind},
+        causes=tuple(Cause(word.name, one, NEAR) for one in near),
     )
 
 

@@ -74,6 +74,7 @@ class StatusError(Exception):
         self.cause = cause
         self.word = word
         self.causes = causes
+        self.user = ""  # who is told, for a page; set as it is sent
 
     def of(self, kind: type[E]) -> E:
         """The same as one of a subclass."""

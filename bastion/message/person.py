@@ -11,7 +11,7 @@ from typing import Protocol
 import msgspec
 
 from bastion.http.fields import Field
-from bastion.kube.errors import POD, RULE
+from bastion.kube.errors import NEAR, POD, RULE
 from bastion.kube.errorword import Hop
 from bastion.kube.status import StatusError
 
@@ -25,7 +25,8 @@ class ErrorFacts(msgspec.Struct, frozen=True):
     `message` is the whole of it, `sentence` the part behind Kubernetes' own words.  `rule`: YAML to apply,
     empty where no rule is missing.  `pods`: reasons, and how many pods have each.  `request` is the audit id.
     `path` is without the query; `sandboxed`: a page without an origin sent it; `retry_after` in seconds, 0
-    where nothing is promised.
+    where nothing is promised.  `user` is who reads it, where that is known; `near` are targets whose names
+    are near, each `services/NAMESPACE/NAME`.
     """
 
     code: int
@@ -43,6 +44,8 @@ class ErrorFacts(msgspec.Struct, frozen=True):
     path: str = ""
     sandboxed: bool = False
     retry_after: int = 0
+    user: str = ""
+    near: tuple[str, ...] = ()
 
 
 class ErrorPage(msgspec.Struct, frozen=True):
@@ -131,4 +134,6 @@ def facts_of(error: StatusError, request: Failed) -> ErrorFacts:
         path=request.target.partition(b"?")[0].decode("utf-8", "replace"),
         sandboxed=(b"origin", b"null") in {(lower, value) for lower, _, value in request.fields},
         retry_after=int((error.details or {}).get("retryAfterSeconds", 0)),
+        user=error.user if error.code != 401 else "",
+        near=tuple(cause.message for cause in error.causes if cause.field == NEAR),
     )

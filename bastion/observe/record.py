@@ -13,7 +13,7 @@ from bastion.kube.endpoint import Endpoint
 from bastion.kube.errorword import Word
 from bastion.kube.requestinfo import RequestInfo
 from bastion.kube.status import StatusError
-from bastion.kube.user import User
+from bastion.kube.user import ANONYMOUS, User
 from bastion.observe.audit.event import Subject
 from bastion.observe.audit.repeated import Template
 
@@ -123,6 +123,12 @@ class Record(msgspec.Struct, eq=False):
         """That is where it is sent to."""
         self.endpoint = str(endpoint)
         self.tls = tls_word(endpoint)
+
+    @property
+    def told(self) -> str:
+        """Whom a page names as its reader; empty where that is nobody who is known."""
+        user = self.acting_as or self.user
+        return user.name if user is not None and user.name != ANONYMOUS else ""
 
     def fail(self, error: StatusError) -> None:
         """The bastion itself makes the response."""

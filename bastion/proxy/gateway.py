@@ -135,6 +135,7 @@ class Gateway:
             except asyncio.CancelledError:
                 record.outcome = "client-left"
                 raise
+        error.user = record.told
         exchange.send_status(error)
 
     def refuse(self, exchange: Exchange, error: StatusError) -> None:

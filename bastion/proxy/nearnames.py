@@ -37,8 +37,8 @@ class NearNames:
             if await self._may_open(name, target, admitted):
                 names.append(name)
                 nearest = distance
-        sentence = f"near it there {'are' if len(names) > 1 else 'is'} {', '.join(names)}" if names else ""
-        return not_found(target.resource, target.name, sentence)
+        where = f"{target.resource}/{target.namespace}/" if target.namespace else f"{target.resource}/"
+        return not_found(target.resource, target.name, near=[where + name for name in names])
 
     async def _may_open(self, name: str, target: Target, admitted: Admitted) -> bool:
         id = name

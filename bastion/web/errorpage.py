@@ -37,7 +37,7 @@ def error_pages(root: str, *, signs_in: bool, now: Callable[[], float] = time.ti
             here="",
             live="",
             root=root,
-            frame=Frame(now=now(), links=LINKS, can_sign_in=signs_in and facts.code == 401),
+            frame=Frame(now=now(), links=LINKS, user=facts.user, can_sign_in=signs_in and facts.code == 401),
             told=found,
             sign_in=signs_in and facts.code == 401 and not facts.sandboxed,
         )

@@ -13,6 +13,7 @@ from bastion.kube.target import parse_target
 from bastion.message.person import ErrorFacts
 from bastion.proxy.pathmode import PathFacts
 from bastion.web.addresses import named as named_page
+from bastion.web.addresses import page_path
 
 MAY_PASS = frozenset((429, 503))
 SOON = 10  # seconds after which a page tries again by itself
@@ -67,10 +68,11 @@ class Way(msgspec.Struct, frozen=True):
 
 
 class Step(msgspec.Struct, frozen=True):
-    """What to do; `code` is to be pasted, empty where there is nothing."""
+    """What to do; `code` is to be pasted, empty where there is nothing; `links`: names and our pages."""
 
     text: str
     code: str = ""
+    links: Sequence[tuple[str, str]] = ()
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -210,6 +212,8 @@ _AT_BASTION = {
 
 def _steps(facts: ErrorFacts) -> list[Step]:
     found = []
+    if facts.near:
+        found.append(Step("Near it there is what you may open:", links=[_link(one) for one in facts.near]))
     if facts.rule:
         found.append(
             Step(
@@ -227,6 +231,12 @@ def _steps(facts: ErrorFacts) -> list[Step]:
     if facts.code == 504 and facts.method != "GET":
         found.append(Step("If the request changes something, look whether it has before you send it again."))
     return found
+
+
+def _link(target: str) -> tuple[str, str]:
+    """`target` is `services/NAMESPACE/NAME`, or `nodes/NAME`."""
+    resource, *namespace, name = target.split("/")
+    return name, page_path(resource, "".join(namespace), name)
 
 
 def _sandbox_steps() -> list[Step]:

@@ -48,7 +48,7 @@ def signed_in(user: str, groups: Sequence[str]) -> Response:
     member = f", a member of {', '.join(groups)}" if groups else ""
     return _card(
         "You are signed in",
-        text=f"as {user}{member}.",
+        text=f"You are signed in as {user}{member}.",
         link="./",
         label="What you may open",
         sign_out="logout",
@@ -108,7 +108,7 @@ def application_host(user: str, main: str) -> Response:
     """What an application's host has of ours; `user` empty: nobody is signed in here."""
     return _card(
         "This host is an application's",
-        text=f"You are signed in here as {user}." if user else "You are not signed in here.",
+        text=f"You are signed in as {user} here." if user else "You are not signed in here.",
         link=main,
         label="What you may open",
         sign_out="/.bastion/logout" if user else "",

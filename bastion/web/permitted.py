@@ -15,6 +15,7 @@ from bastion.web.portal.inventory import Inventory, may_any
 from bastion.web.portal.rows import Subject
 from bastion.web.reader import Reader
 
+MOST_NEAR = 3  # names told with a 404
 MOST_IDS = 24  # of one object that are asked about
 
 
@@ -46,13 +47,23 @@ class Permitted(msgspec.Struct, frozen=True):
         if found is not None and may_any(rights, found):
             return found, rights
         if found is None and rights.may(namespace, name):
-            raise not_found(resource, name)
+            raise not_found(resource, name, near=self._near(rights, resource, namespace, name))
         asked = Ask(resource, namespace, name).attributes
         decision = await self.decided(reader, asked)
         raise forbidden(reader.user.name, asked, decision.reason)
 
+    def _near(self, rights: Rights, resource: str, namespace: str, name: str) -> list[str]:
+        """Of what the reader may open, the nearest."""
+        where, found = f"{resource}/{namespace}/" if namespace else f"{resource}/", []
+        for _, near in self.inventory.near(resource, namespace, name):
+            subject = self.inventory.subject(resource, namespace, near)
+            if subject is not None and may_any(rights, subject):
+                found.append(where + near)
+        return found[:MOST_NEAR]
+
     async def _rights(self, reader: Reader, resource: str, namespace: str, ids: tuple[str, ...]) -> Rights:
         """What is remembered, and where that is not enough what is asked about this object alone."""
+        known = Rights()
         try:
             plan = await self.openable.of(reader.user, reader.asker, resource, PATIENCE)
         except StatusError as error:
@@ -61,7 +72,8 @@ class Permitted(msgspec.Struct, frozen=True):
         else:
             if plan.rights.whole(namespace) or any(plan.rights.may(namespace, id) for id in ids):
                 return plan.rights
+            known = plan.rights
         allowed = [
             id for id in ids[:MOST_IDS] if await self.may(reader, Ask(resource, namespace, id).attributes)
         ]
-        return Rights(ids={namespace: frozenset(allowed)})
+        return Rights(ids={namespace: frozenset(allowed) | known.ids.get(namespace, frozenset())})

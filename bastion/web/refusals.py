@@ -34,6 +34,7 @@ class Refusals:
     def answer(self, request: Request, error: StatusError) -> Response:
         exchange, record = exchange_of(request), record_of(request)
         record.fail(error)
+        error.user = record.told
         if error.code == 401 and self._sessions is not None and is_navigation(exchange):
             return self._to_sign_in(exchange, self._sessions)
         if is_person(exchange.method, exchange.fields):

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bastion.http.ownpaths import PREFIX
+from bastion.kube.endpoint import TLSProfile
+from bastion.kube.target import parse_target
 from bastion.proxy.identified import Identification
 from bastion.server.door import room
 from bastion.server.state import ServerStatistics
@@ -139,7 +141,12 @@ def _common(around: Around) -> Common:
     probes = HubProbes(around.probing.hub, around.probing.sweeper, clock)
     addresses = Addresses(config.browsers.public_url, parts.browsers.hosts)
     nodes = config.targets.node_proxy
-    inventory = Inventory(around.cluster.catalog, probes, addresses, time.time, nodes=nodes)
+    resolver = around.cluster.resolver
+
+    def speaks(resource: str, namespace: str, id: str) -> TLSProfile | None:
+        return resolver.tls(parse_target(resource, namespace, id))
+
+    inventory = Inventory(around.cluster.catalog, probes, addresses, time.time, nodes=nodes, speaks=speaks)
     openable = Openable(parts.access.authorizer, inventory.known, clock)
     permitted = Permitted(parts.access.authorizer, openable, inventory)
     replica = os.environ.get("POD_NAME", "") or socket.gethostname()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from bastion.node.model import Model
+from bastion.node.nftables import notices
 from bastion.node.nftables.layout import TABLE, base_chains
 from bastion.node.nftables.library import Child, Library, NftError, delete_tables, there
 from bastion.node.nftables.table import Table, There
@@ -214,6 +215,30 @@ def test_what_another_program_does_while_everything_is_written_is_seen_as_well(b
         writer = NftablesWriter(Overtaken(), "IPv4")
         await writer.full(RULES, {})
         await asyncio.wait_for(writer.disturbed(), 5)
+
+    with inside("node"):
+        try:
+            asyncio.run(main())
+        finally:
+            delete_tables(Library(), "IPv4", (TABLE,))
+
+
+def test_a_change_too_large_for_its_notices_is_not_taken_for_anothers(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notices, "QUEUED", 4096)
+    many = [endpoint(f"10.250.{n // 250}.{n % 250}", "node2") for n in range(3000)]
+
+    async def main() -> None:
+        writer = NftablesWriter(Library(), "IPv4")
+        await writer.full(RULES, {})
+        disturbed = asyncio.create_task(writer.disturbed())
+        for found in (many, many[:1500], many):
+            await writer.change(fronts(service(), endpoints(*found)))
+            await asyncio.sleep(0.02)
+        assert not disturbed.done()
+        Library().run(f"flush table ip {TABLE}\n")
+        await asyncio.wait_for(disturbed, 5)
 
     with inside("node"):
         try:

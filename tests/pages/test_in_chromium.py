@@ -164,7 +164,47 @@ def test_a_session_that_has_ended_is_said_over_what_is_there(signed: Signed, dem
     expect(page.locator(".item:visible")).to_have_count(6)
 
 
-def test_an_operator_closes_a_stream_and_its_owner_sees_it(signed: Signed, demo: Front) -> None:
+POLICY = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Metadata\n"
+
+
+def signed_in(browser: Browser, front: Front, user: str) -> Page:
+    page = browser.new_page()
+    page.goto(f"{front.url}/")
+    page.get_by_label("Token").fill(front.token(user))
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_text(f"You are signed in as {user}").wait_for()
+    return page
+
+
+def test_an_operator_closes_a_stream_and_its_owner_and_the_audit_log_see_it(
+    browser: Browser, demo: Front, tmp_path: Path
+) -> None:
+    policy, log = tmp_path / "policy.yaml", tmp_path / "audit.log"
+    policy.write_text(POLICY)
+    with another(
+        demo,
+        tmp_path,
+        f"--audit-policy-file={policy}",
+        f"--audit-log-path={log}",
+        "--audit-log-mode=blocking",
+    ) as front:
+        closed(browser, front)
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    (ended,) = (
+        one for one in events if one.get("annotations", {}).get("bastion.dev/outcome") == "closed by carol"
+    )
+    assert (ended["user"]["username"], ended["stage"]) == ("alice", "ResponseComplete")
+    (pressed,) = (
+        one
+        for one in events
+        if ended["auditID"] in one["requestURI"]
+        and one["stage"] == "ResponseComplete"
+        and one["responseStatus"]["code"] == 303
+    )
+    assert pressed["user"]["username"] == "carol"
+
+
+def closed(browser: Browser, demo: Front) -> None:
     tls = ssl.create_default_context()
     tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
     bearer = {"Authorization": f"Bearer {demo.token('alice')}"}
@@ -172,10 +212,10 @@ def test_an_operator_closes_a_stream_and_its_owner_sees_it(signed: Signed, demo:
     with connect(url, ssl=tls, additional_headers=bearer, proxy=None) as chat:
         chat.send("hello")
         chat.recv()
-        own = signed("alice").new_page()
+        own = signed_in(browser, demo, "alice")
         own.goto(f"{demo.url}/ui/namespaces/shop/services/chat")
         expect(own.locator("td", has_text="alice")).to_contain_text("you")
-        page = signed("carol").new_page()
+        page = signed_in(browser, demo, "carol")
         page.goto(f"{demo.url}/ui/ops")
         row = page.locator("tr", has_text="alice").filter(has_text="shop/chat")
         address = f"{demo.url}{row.locator('form').get_attribute('action')}"
@@ -184,10 +224,10 @@ def test_an_operator_closes_a_stream_and_its_owner_sees_it(signed: Signed, demo:
         row.get_by_role("button", name="Close").click()
         expect(page.get_by_role("button", name="Leave it open")).to_be_focused()
         page.get_by_role("button", name="Close the stream").click()
-        with pytest.raises(ConnectionClosed) as closed:
+        with pytest.raises(ConnectionClosed) as ended:
             chat.recv(timeout=5)
-        assert closed.value.rcvd is not None
-        assert closed.value.rcvd.code == 1008
+        assert ended.value.rcvd is not None
+        assert ended.value.rcvd.code == 1008
     page.wait_for_url(f"{demo.url}/ui/ops")
     expect(page.locator("tr", has_text="shop/chat").filter(has_text="alice")).to_have_count(0)
     assert "carol closed a stream of alice" in demo.program.stderr

@@ -125,7 +125,7 @@ def test_a_token_that_is_known_signs_in(bastion: Any) -> None:
 
 def test_who_is_signed_in_is_told_as_whom(bastion: Any) -> None:
     answer = bastion.ask("GET", f"{MAIN}/login", signed_in(bastion))
-    assert "as alice, a member of devs" in answer.text
+    assert "You are signed in as alice, a member of devs" in answer.text
     assert html.escape(ALICE.groups[1]) in answer.text
     assert ALICE.groups[1] not in answer.text
     assert 'name="token"' not in answer.text

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bastion.runtime.certificates import Authority
 from tests.fakes import run
 from tests.probe.world import (
     Answer,
@@ -142,7 +143,12 @@ def test_a_page_of_what_may_not_be_opened_is_the_same_whether_or_not_it_is_there
                 text = answer.text.replace(name, "NAME")
                 bodies.append(DIFFERENT.sub("", text))
             assert bodies[0] == bodies[1]
-            assert (await bastion.get("/ui/namespaces/red/services/red-9", "red-team")).status == 404
+            missing = "/ui/namespaces/red/services/red-9"
+            assert (await bastion.get(missing, "red-team")).status == 404
+            answer = await bastion.get(missing, "red-team", accept=HTML, sec_fetch_mode="navigate")
+            assert "You are signed in as red-team" in answer.text
+            for n in range(3):
+                assert f'href="/ui/namespaces/red/services/red-{n}">red-{n}</a>' in answer.text
             assert (await bastion.get("/ui/namespaces/red/services/red-1", "red-team")).status == 200
             assert (await bastion.get("/ui/namespaces/red/secrets/x", "all")).status == 404
 
@@ -248,3 +254,45 @@ def test_many_listeners_cost_no_call_to_the_api_server(tmp_path: Path) -> None:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     run(main())
+
+
+def test_near_names_are_those_of_what_the_reader_may_open(tmp_path: Path) -> None:
+    """A right to a name that is not there, and to one of the two that are near it."""
+    there = [service("orders-1"), service("orders-2")]
+    rights = may("eve", ["get"], ["services/proxy"], "shop", resourceNames=["orders-2", "orders-3"])
+
+    async def main() -> None:
+        async with world(tmp_path, [*there, *rights]) as bastion:
+            page = "/ui/namespaces/shop/services/orders-3"
+            answer = await bastion.get(page, "eve", accept=HTML, sec_fetch_mode="navigate")
+            assert answer.status == 404
+            assert 'href="/ui/namespaces/shop/services/orders-2"' in answer.text
+            assert "orders-1" not in answer.text
+            for path in (page, "/api/v1/namespaces/shop/services/orders-3/proxy/"):
+                program = await bastion.get(path, "eve")
+                assert [one["field"] for one in program.json["details"]["causes"]] == ["service", "near"]
+
+    run(main())
+
+
+def test_what_is_not_verified_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_bytes(Authority().pem)
+    there = [
+        service("plain"),
+        service("secure", annotations={"bastion.dev/backend-protocol": "h2"}),
+    ]
+
+    async def main(verified: bool, *flags: str) -> None:
+        async with world(tmp_path, there, "", *flags) as bastion:
+            items = {one["name"]: one for one in (await bastion.get("/ui/catalog")).json["items"]}
+            assert items["plain"]["tls"] == ""
+            assert items["secure"]["tls"] == ("verified" if verified else "unverified")
+            portal = (await bastion.get("/", accept=HTML, sec_fetch_mode="navigate")).text
+            assert portal.count("TLS <b>unverified</b>") == (0 if verified else 1)
+            path = "/ui/namespaces/shop/services/secure"
+            page = (await bastion.get(path, accept=HTML, sec_fetch_mode="navigate")).text
+            assert ("its certificate is verified" in page) is verified
+            assert ("no authority for its certificate is known" in page) is not verified
+
+    run(main(False))
+    run(main(True, "--backend-certificate-authority", str(tmp_path / "ca.pem")))

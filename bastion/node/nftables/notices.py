@@ -28,10 +28,14 @@ _HEAD = 20  # nlmsghdr and nfgenmsg
 
 
 class Notices:
-    """Of one family's table.  `touched` is set once another program has changed it."""
+    """Of one family's table.  `touched` is set once another program has changed it.
+
+    With `unsure` it only may have: there was too much to be told, and some of it is lost.
+    """
 
     def __init__(self, family: str) -> None:
         self.touched = asyncio.Event()
+        self.unsure = False
         self._number = _NUMBER[family]
         self._socket: socket.socket | None = None
         self._writing = False  # a transaction of ours may be under way
@@ -71,17 +75,18 @@ class Notices:
         sock = self._socket
         if sock is None:
             return
-        try:
-            while True:
+        while True:
+            try:
                 self._take(sock.recv(RECEIVED))
-        except BlockingIOError:
-            pass
-        except OSError as error:
-            if error.errno != errno.ENOBUFS:  # some were lost, and with them the count
-                self.close()
-            self._seen = self._ours
+            except BlockingIOError:
+                break
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    self.close()
+                    return
+                self.unsure = True
         if not self._writing:
-            if self._seen > self._ours:
+            if self.unsure or self._seen > self._ours:
                 self.touched.set()
             self._ours = self._seen = 0
 

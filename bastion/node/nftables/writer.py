@@ -50,8 +50,12 @@ class NftablesWriter:
         return await asyncio.to_thread(has_base_chains, self._table.rules)
 
     async def disturbed(self) -> None:
-        await self._notices.touched.wait()
-        self._notices.touched.clear()
+        while True:
+            await self._notices.touched.wait()
+            self._notices.touched.clear()
+            unsure, self._notices.unsure = self._notices.unsure, False
+            if not unsure or not await self.intact():
+                return
 
     def failures(self, metrics: Metrics, family: str, *, partial: bool) -> None:
         metrics.add("sync_proxy_rules_nftables_sync_failures_total", ip_family=family)

@@ -21,7 +21,8 @@ class CatalogPort:
 @dataclass(frozen=True, slots=True)
 class CatalogItem:
     """`url` is where a browser opens it and `path` where programs do; both are empty where it has no port
-    that may be opened.  `state` is up, degraded, down, maintenance or not probed.
+    that may be opened.  `state` is up, degraded, down, maintenance or not probed.  `tls` is verified,
+    unverified, or empty for plain text.
     """
 
     ref: str
@@ -41,6 +42,7 @@ class CatalogItem:
     path: str
     page: str
     ports: list[CatalogPort]
+    tls: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ def item_of(row: Row, origin: str, root: str) -> CatalogItem:
         path=row.path,
         page=origin + root + row.page,
         ports=[CatalogPort(p.name, p.number, p.id, absolute(p.href, origin)) for p in row.ports],
+        tls=row.tls,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 import msgspec
 
 from bastion.discovery.catalog import Catalog
+from bastion.discovery.near import near_names
 from bastion.kube.annotation import read
 from bastion.kube.annotations import Card
 from bastion.kube.objects import Node, Pod, Service
@@ -14,7 +15,16 @@ from bastion.web.addresses import Addresses
 from bastion.web.health import Probes, readiness
 from bastion.web.openable.listing import Openable
 from bastion.web.openable.plan import Plan, Rights, Thing, Things
-from bastion.web.portal.rows import Row, Subject, row_of, subject_of_node, subject_of_pod, subject_of_service
+from bastion.web.portal.rows import (
+    Row,
+    Speaks,
+    Subject,
+    no_tls,
+    row_of,
+    subject_of_node,
+    subject_of_pod,
+    subject_of_service,
+)
 from bastion.web.reader import Reader
 
 FRESH = 1.0  # seconds for which the list of what there is is not made anew
@@ -40,11 +50,13 @@ class Inventory:
         now: Callable[[], float],
         *,
         nodes: bool,
+        speaks: Speaks = no_tls,
     ) -> None:
         self._catalog = catalog
         self.probes = probes
         self._addresses = addresses
         self.now = now
+        self._speaks = speaks
         self._subjects: dict[tuple[str, str, str], tuple[object, Subject]] = {}
         self._things: dict[str, tuple[float, Things]] = {}
         self.kinds = KINDS if nodes else KINDS[:2]
@@ -75,6 +87,10 @@ class Inventory:
         else:
             found = self._catalog.services.get((namespace, name))
         return self._subject(resource, found) if found is not None else None
+
+    def near(self, resource: str, namespace: str, name: str) -> list[tuple[int, str]]:
+        """Names that are near, with their distances, the nearest first."""
+        return near_names(self._catalog, resource, namespace, name)
 
     def _objects(self, resource: str) -> Iterable[Service | Pod | Node]:
         if resource == NODES:
@@ -117,6 +133,7 @@ class Inventory:
             probed=self.probes.of(resource, namespace, name),
             readiness=ready,
             now=self.now(),
+            speaks=self._speaks,
         )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from zlib import crc32
 
 import msgspec
 
 from bastion.discovery.kubelets import DEFAULT_KUBELET_PORT
 from bastion.kube.annotations import Card
+from bastion.kube.endpoint import TLSProfile
 from bastion.kube.objects import TCP, Node, Pod, Service
 from bastion.web.addresses import Addresses, page_path, proxy_path
 from bastion.web.figures import milliseconds
@@ -16,6 +17,8 @@ from bastion.web.health import WORDS, Probed, Readiness, state_of
 from bastion.web.openable.plan import Rights, ids_of
 
 HUES = 6
+# resource, namespace and id -> how TLS is spoken to it, None where it is not
+Speaks = Callable[[str, str, str], TLSProfile | None]
 FIRST = ("http", "https", "web")  # the names of ports that are opened, if there is one
 _ICONS = {"services": "box", "pods": "pod", "nodes": "node"}
 
@@ -66,6 +69,10 @@ class Subject(msgspec.Struct, frozen=True):
         return self.card.icon or _ICONS[self.resource]
 
 
+def no_tls(resource: str, namespace: str, id: str) -> TLSProfile | None:
+    return None
+
+
 class Row(msgspec.Struct, frozen=True):
     """Where it opens is found out when it is asked for: of thousands only few are shown."""
 
@@ -75,6 +82,13 @@ class Row(msgspec.Struct, frozen=True):
     addresses: Addresses = Addresses()
     probed: Probed | None = None
     readiness: Readiness | None = None
+    speaks: Speaks = no_tls
+
+    @property
+    def tls(self) -> str:
+        """To where `Open` leads: verified, unverified, empty for plain text."""
+        profile = self.speaks(self.kind, self.subject.namespace, self.id) if self.id else None
+        return "" if profile is None else "verified" if profile.verified else "unverified"
 
     @property
     def ports(self) -> tuple[Port, ...]:
@@ -184,9 +198,10 @@ def row_of(
     probed: Probed | None,
     readiness: Readiness | None,
     now: float,
+    speaks: Speaks = no_tls,
 ) -> Row:
     state = state_of(probed, readiness, subject.card.maintenance, now)
-    return Row(subject, state, rights, addresses, probed=probed, readiness=readiness)
+    return Row(subject, state, rights, addresses, probed=probed, readiness=readiness, speaks=speaks)
 
 
 def ports_of(subject: Subject, rights: Rights, addresses: Addresses) -> tuple[Port, ...]:

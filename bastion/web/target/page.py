@@ -29,6 +29,10 @@ from bastion.web.target.view import SPANS, View, Views
 from bastion.web.visit import see_other
 
 CHANGING = (("create", "POST"), ("update", "PUT"), ("patch", "PATCH"), ("delete", "DELETE"))
+_TLS = {
+    "verified": "its certificate is verified",
+    "unverified": "unverified: no authority for its certificate is known",
+}
 _KINDS = {SERVICES: "Service", PODS: "Pod", NODES: "Node"}
 
 
@@ -148,6 +152,8 @@ class TargetPage:
             found.append(("Owner", card.owner))
         ports = ", ".join(f"{name or 'unnamed'} {number}" for name, number in view.subject.ports)
         found.append(("Ports", ports or "none"))
+        if view.row.tls:
+            found.append(("TLS", _TLS[view.row.tls]))
         for probe in view.probes:
             every = f" each {span(probe['interval'])}" if probe["interval"] else ""
             found.append(("Probe", f"{probe['module']} of {probe['target']}{every}"))
