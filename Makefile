@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 RUNS := $(VENV)/.runs
 READY := $(VENV)/.ready
 
-.PHONY: demo test kits coverage lint drawing sizes bench soak fuzz openapi reference lock clean
+.PHONY: demo test kits coverage lint drawing sizes bench soak fuzz openapi reference docs lock clean
 
 demo: $(RUNS)
 	@$(BIN)/bastion demo
@@ -75,6 +75,10 @@ reference: $(READY)
 	$(BIN)/python -m bastion.settings.reference docs/reference
 	$(BIN)/python -m bastion.kube.errorreference docs/reference/errors.md
 	$(BIN)/python tools/chart_schema.py deploy/helm/bastion
+
+# The pages as a site, in .site; a warning ends it.
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 # The locks are what is installed; this brings them up to date with pyproject.toml.
 lock: $(READY)

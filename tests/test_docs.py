@@ -22,6 +22,7 @@ PAGES = (
     "deploy/README.md",
     "docs/reference/errors.md",
     "docs/reference/flags.md",
+    "docs/guides/serve.md",
 )
 OTHERS = {"--strict", "--proxy-cacert", "--proxy-user", "--proxy-server"}  # of mypy, curl and Chromium
 ELSEWHERE = re.compile(r"^\s*(?:curl|kubectl|helm|openssl|docker|\(cd).*$|`kubectl[^`]*`", re.MULTILINE)

@@ -17,7 +17,7 @@ from bastion.settings.reference import schema as of_configuration
 OWNED = {
     "source": {"kubeconfig", "manifests", "tokenFile"},
     "serving": {"bindAddress", "port", "insecurePort", "tlsCertFile", "tlsPrivateKeyFile", "shutdownDelay"},
-    "browsers": {"keyFile", "hostSuffix", "publicURL"},
+    "browsers": {"keyFile", "hostSuffix", "publicURL", "revocations"},
     "targets": {"nodeName", "nodeProxy"},
     "passThrough": {"enabled", "discover", "identity"},
     "probing": {"configFile", "schedule", "lease", "peerAddress", "peerTokenFile"},

@@ -31,6 +31,7 @@ from bastion.web.handoff import add_handoff
 from bastion.web.issuers import add_issuers
 from bastion.web.login import add_sign_in
 from bastion.web.ownpaths import with_own_paths
+from bastion.web.probed import with_probe_paths
 from bastion.web.proxied import ERROR_ANSWER, with_proxied_paths
 from bastion.web.site import Site, add_site
 from bastion.web.visit import Desk
@@ -78,7 +79,7 @@ class Api(FastAPI):
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
-            self.openapi_schema = with_proxied_paths(with_own_paths(super().openapi()))
+            self.openapi_schema = with_proxied_paths(with_probe_paths(with_own_paths(super().openapi())))
         return self.openapi_schema
 
     def setup(self) -> None:

@@ -21,9 +21,17 @@ def with_own_paths(schema: Schema) -> Schema:
         if short_form(long.encode()) is None or long in schema["paths"]:
             paths[path] = item
             continue
-        paths[path] = _described(item, _SHORT.format(path=long))
-        paths[long] = _described(item, _LONG.format(path=path), prefixed=True)
+        paths |= both_forms(path, item)
     return {**schema, "paths": paths}
+
+
+def both_forms(path: str, item: Schema) -> Schema:
+    """What `item` says of the short form `path`, and the same of the long one."""
+    long = _PREFIX + path
+    return {
+        path: _described(item, _SHORT.format(path=long)),
+        long: _described(item, _LONG.format(path=path), prefixed=True),
+    }
 
 
 def _described(item: Schema, description: str, *, prefixed: bool = False) -> Schema:

@@ -207,6 +207,11 @@ WAYS: list[tuple[str, Any, list[tuple[str, ...]]]] = [
     ("nodes", {"nodes": {"enabled": True}}, [(".", "components/nodes")]),
     ("backend TLS", {"backendTLS": {"enabled": True}}, [(".", "components/backend-tls")]),
     ("flow control", {"flowSchema": {"enabled": True}}, [(".", "components/flowcontrol")]),
+    (
+        "ended sessions",
+        {"session": {**SECRETS["session"], "shareEnded": True}},
+        [(".", "components/revocations")],
+    ),
     ("audit", {"audit": {"enabled": True}}, [(".", "components/audit")]),
     (
         "pass-through",

@@ -14,6 +14,7 @@ from bastion.settings.options import Options
 from tests.deploy.test_manifests import CONTAINER, DEPLOY, LABELS, one
 
 COMPONENTS = sorted(path.parent for path in DEPLOY.glob("components/*/kustomization.yaml"))
+CLUSTER_WIDE = {"FlowSchema", "PriorityLevelConfiguration"}
 BASTION = {"name": "bastion", "namespace": "bastion"}
 
 
@@ -64,7 +65,9 @@ def test_its_objects_are_labelled_and_in_their_place(component: Any) -> None:
     """An overlay's namespace is not for what a component brings along."""
     for document in documents(component):
         assert document["metadata"]["labels"].items() >= LABELS.items()
-        placed = "bastion" if document["kind"] in ("ConfigMap", "Certificate") else None
+        placed = (
+            None if document["kind"].startswith("Cluster") or document["kind"] in CLUSTER_WIDE else "bastion"
+        )
         assert document["metadata"].get("namespace") == placed
 
 

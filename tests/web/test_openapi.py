@@ -18,7 +18,8 @@ from bastion.web.app import create_app
 from bastion.web.openapi import document, text
 from bastion.web.proxied import ERRORS
 
-CHECKED_IN = Path(__file__).parents[2] / "openapi" / "bastion.json"
+ROOT = Path(__file__).parents[2]
+CHECKED_IN = ROOT / "openapi" / "bastion.json"
 METHODS = {method.lower() for method in VERBS}
 
 
@@ -73,6 +74,9 @@ def test_own_paths_are_there_in_both_forms() -> None:
     paths = document()["paths"]
     own = {path for path in paths if not path.startswith(("/api/", "/.bastion/"))}
     assert {path.removeprefix("/.bastion") for path in paths if path.startswith("/.bastion/")} == own
+    served = re.findall(r'b"(/probe[^"]*)"', (ROOT / "bastion" / "wiring" / "probing.py").read_text())
+    assert served
+    assert {path for path in own if path.startswith("/probe")} == set(served)
     assert {"/readyz", "/readyz/{check}", "/metrics", "/version", "/login", "/logout"} <= own
     for path in own:
         for method in METHODS & paths[path].keys():

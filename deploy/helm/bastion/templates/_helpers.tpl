@@ -94,6 +94,9 @@ subjects: {{- include "bastion.subject" (list (include "bastion.serviceAccount" 
 {{- if .Values.config }}
 - --config=/etc/bastion/config/bastion.yaml
 {{- end }}
+{{- if .Values.session.shareEnded }}
+- --sign-in-revocations={{ .Release.Namespace }}/{{ $name }}-ended
+{{- end }}
 {{- with .Values.hostNames.suffix }}
 - --proxy-host-suffix={{ . }}
 {{- end }}
