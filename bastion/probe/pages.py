@@ -109,7 +109,7 @@ class Pages:
 
     async def status(self, asked: Asked) -> Page:
         """For programs; a person has the status page."""
-        if is_person(asked.exchange.method, asked.exchange.fields):
+        if is_person(asked.exchange.method, asked.exchange.all_fields()):
             return Page("text/plain; charset=utf-8", b"", 303, location="../status")
         there = await self._visible.of(asked)
         report = await self._reports("", "")

@@ -153,7 +153,7 @@ class ProbePage:
 
     async def __call__(self, asked: Asked) -> Page:
         found = parameters(asked.query, KNOWN)
-        scrape = scrape_timeout(asked.exchange.fields)
+        scrape = scrape_timeout(asked.exchange.all_fields())
         hostname = host_of(found)
         endpoints = text_of(found, "endpoints")
         if endpoints not in ("", "all", "one"):

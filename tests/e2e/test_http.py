@@ -375,3 +375,10 @@ def test_an_early_refusal_reaches_a_client_that_sends_first_and_reads_then(
         connection.request("POST", pod.path(), body=b"x" * size, headers={"Authorization": f"Bearer {CAROL}"})
         answer = connection.getresponse()
         assert (answer.status, json.loads(answer.read())["reason"]) == (403, "Forbidden")
+
+
+def test_a_scrapes_time_is_read_from_the_request(bastion: Bastion) -> None:
+    with bastion.http() as http:
+        for name in (b"X-Prometheus-Scrape-Timeout-Seconds", b"x-prometheus-scrape-timeout-seconds"):
+            response = http.get("/probe?target=pods/default/pod-1", headers=[(name, b"soon")])
+            assert (response.status_code, "Scrape-Timeout" in response.text) == (400, True)
