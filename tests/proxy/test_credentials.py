@@ -62,7 +62,13 @@ def test_of_several_the_ambient_one_decides(credentials: Any, kind: Any) -> None
 def read(method: Any, *lines: Any, certificate: Any = SHOWN, upgrade: bool = False) -> Any:
     fields = [(name.lower().encode(), name.encode(), value.encode()) for name, value in lines]
     exchange = SimpleNamespace(
-        method=method, fields=fields, client="127.0.0.1", scheme=b"https", host=HOST, certificate=certificate
+        method=method,
+        fields=fields,
+        client="127.0.0.1",
+        scheme=b"https",
+        host=HOST,
+        certificate=certificate,
+        to_proxy=False,
     )
     reader = CredentialReader(Origins(()), FrontProxyHeaders((b"x-remote-user",)), None, lambda: 0.0)
     return reader.read(exchange, UpgradeRequest(b"websocket") if upgrade else None, None).kind
