@@ -156,6 +156,9 @@ class Gateway:
         self._observer.observe(record, 0, exchange.bytes_in, 0)
 
     async def _serve(self, exchange: Exchange, client: str, record: Record) -> None:
+        off = exchange.to_proxy and self._connector is None
+        if off and not first_value(exchange.fields, b"proxy-authorization"):
+            raise tunnels_off()  # rather than ask for credentials that would open nothing
         if self._pass_through is not None and not exchange.to_proxy:
             call = self._pass_through.call(exchange)
             if call is not None:
@@ -169,7 +172,7 @@ class Gateway:
         assert isinstance(info, Proxied)  # whatever else is not admitted
         if self._path_mode is not None and self._path_mode.answers(exchange, admitted, info):
             return None
-        if exchange.to_proxy and self._connector is None:
+        if off:
             raise tunnels_off()
         tunnel = isinstance(info, Connect) or admitted.upgrade is not None
         with self._guard.place(admitted.asker, tunnel=tunnel):

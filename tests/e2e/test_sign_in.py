@@ -170,7 +170,6 @@ UNSTORED = [
     "//evil.test/",
     "/\\evil.test/",
     "/api/v1/pods",
-    "/login/",
     "/api/v1/namespaces/default/pods/x",
 ]
 
@@ -512,7 +511,7 @@ def test_a_visitor_of_an_application_signs_in_at_the_bastion_and_comes_back(site
             assert [step.partition("?")[0] for step in browser.trail] == [
                 url.partition("?")[0],
                 f"{site.url}/.bastion/handoff",
-                f"{site.url}/.bastion/login",
+                f"{site.url}/login",
             ]
             page = await off_loop(browser.sign_in, ALICE)
             assert (page.status_code, browser.trail[-1]) == (200, url)
@@ -641,7 +640,7 @@ def test_a_code_is_good_once_among_all_workers(cluster: Cluster, tmp_path: Path,
         answers = [other.send("GET", code, NAVIGATION) for _ in range(12)]
         assert sorted(answer.status_code for answer in answers) == [303, *[400] * 11]
         (proof,) = [answer.headers["location"] for answer in answers if answer.status_code == 303]
-        assert other.send("GET", proof, NAVIGATION).headers["location"] == "login"
+        assert other.send("GET", proof, NAVIGATION).headers["location"] == "/login"
         assert APPLICATION not in other.cookies[site.host(pod).partition(":")[0]]
 
 
@@ -656,13 +655,13 @@ def test_signing_out_ends_new_hand_offs(site: Site, cluster: Cluster, pod: Place
             await off_loop(browser.send, "POST", f"{site.url}/logout", ours)
             assert browser.cookies["localhost"].keys() == {PAIRS}
             await off_loop(browser.visit, f"https://{site.host(other)}/")
-            assert browser.trail[-1] == f"{site.url}/.bastion/login"
+            assert browser.trail[-1] == f"{site.url}/login"
             # the one that is there lives on, for an hour at most
             assert (await off_loop(browser.visit, f"https://{site.host(pod)}/")).status_code == 200
             origin = f"https://{site.host(pod)}"
             await off_loop(browser.send, "POST", f"{origin}/.bastion/logout", NAVIGATION | {"Origin": origin})
             await off_loop(browser.visit, f"https://{site.host(pod)}/")
-            assert browser.trail[-1] == f"{site.url}/.bastion/login"
+            assert browser.trail[-1] == f"{site.url}/login"
 
     asyncio.run(main())
 

@@ -253,7 +253,7 @@ def test_what_is_refused_leaves_no_secret_behind(
     bastion.line(answer.one("Audit-Id"))
     written = bastion.program.stdout + bastion.program.stderr
     for secret in (IN_A_QUERY, IN_A_FIELD):
-        assert secret not in written
+        assert not [line for line in written.splitlines() if secret in line]
         assert secret not in answer.body.decode()
 
 

@@ -49,7 +49,9 @@ def test_it_is_counted_and_a_failure_has_a_line(
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == (outcome in FAILURES)
     assert all("192.0.2.1" in line and "the-audit-id" in line for line in lines)
-    assert (outcome in FAILURES) is (outcome not in ("signed-in", "signed-out", "handed-off"))
+    assert (outcome in FAILURES) is (
+        outcome not in ("signed-in", "signed-out", "handed-off", "ended-by-provider")
+    )
 
 
 @pytest.mark.parametrize("outcome", ["", "client-left"])

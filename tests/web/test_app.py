@@ -202,6 +202,8 @@ def test_no_route_has_a_page_that_loads_from_elsewhere() -> None:
         *(route.path for route in ROUTES),
         "/favicon.ico",
         "/robots.txt",
+        "/.bastion/jwks.json",
+        "/.well-known/jwks.json",
         *(f"/.bastion/{name}" for name in ("handoff", "session", "logout", "")),
     }
 

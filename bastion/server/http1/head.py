@@ -109,7 +109,7 @@ def read_head(
     head = Head(method, target, minor, fields, minor == 1, passed=passed, lines=lines, own_hops=own_hops)
     _read_special(head, [field for field in (*fields, *noted) if field[0] in _SPECIAL])
     if target[:1] != b"/" or method == "CONNECT":
-        if target[:1] != b"/" and secure and (method == "CONNECT" or target[:7].lower() == b"http://"):
+        if secure and _asks_proxy(method, target):
             _read_as_proxy(head)
         else:
             head.target = _origin_form(head)
@@ -219,6 +219,18 @@ def _origin_form(head: Head) -> bytes:
     raise _malformed("a request target must begin with /")
 
 
+def _asks_proxy(method: str, target: bytes) -> bool:
+    """An absolute URL that names nothing in the cluster is read as any server reads it (RFC 9112, 3.2.2)."""
+    if method == "CONNECT":
+        return target[:1] != b"/"
+    return target[:7].lower() == b"http://" and in_cluster(_authority_of(target))
+
+
+def _authority_of(url: bytes) -> bytes:
+    rest = url[len(b"http://") :]
+    return rest[: min(at for at in (rest.find(b"/"), rest.find(b"?"), len(rest)) if at >= 0)]
+
+
 def _read_as_proxy(head: Head) -> None:
     """CONNECT, or an absolute URL; that its authority is one is judged once it is known who asks."""
     head.to_proxy = True
@@ -228,10 +240,9 @@ def _read_as_proxy(head: Head) -> None:
             raise _malformed("CONNECT has no body")
         head.length = None
         return
-    url = head.target[len(b"http://") :]
-    end = min(at for at in (url.find(b"/"), url.find(b"?"), len(url)) if at >= 0)
     # RFC 9112, 3.2.2: the URL's authority, whatever Host says
-    head.host, rest = url[:end], url[end:]
+    head.host = _authority_of(head.target)
+    rest = head.target[len(b"http://") + len(head.host) :]
     head.target = rest if rest[:1] == b"/" else b"/" + rest
     head.fields = [field for field in head.fields if field[0] != b"host"]
     head.fields.append((b"host", b"Host", head.host))
