@@ -70,7 +70,9 @@ class Group:
     def sync(self, endpoints: Sequence[Endpoint], rules: EndpointPolicy, now: float) -> None:
         """The service leads there now."""
         before, first = self._known, not self.slots
-        self._known = {endpoint: before.get(endpoint) or Slot(endpoint, self) for endpoint in endpoints}
+        # slices may name one address many times
+        different = dict.fromkeys(endpoints)
+        self._known = {endpoint: before.get(endpoint) or Slot(endpoint, self) for endpoint in different}
         self.slots, self.endpoints, self.rules = tuple(self._known.values()), endpoints, rules
         self._pick = POLICIES[rules.balance]
         self._homes.clear()

@@ -32,7 +32,7 @@ PREFER_NEAR = ("PreferClose", "PreferSameZone")  # KEP-4444, KEP-3015
 SLICE_PORTS = 8
 # Endpoints, ports and slices of one service.  Several times what a cluster of 5000 nodes needs; slices beyond
 # it are ignored.
-MOST_LISTED = 40_000
+MOST_LISTED = 20_000
 AT_ONCE = 256  # addresses checked for the first time in one turn of the loop: a few milliseconds
 
 
