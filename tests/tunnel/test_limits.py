@@ -173,7 +173,7 @@ def test_streams_get_a_time_of_their_own_and_exchanges_theirs(
             await raw.echoes()
             assert await quiet(stream) == GOING_AWAY
             assert await quiet(raw) == b""
-            assert time.monotonic() - told >= DRAIN
+            assert time.monotonic() - told >= DRAIN - 0.05  # the signal is noticed before `told`
             for one in (stream, raw, half, stalled):
                 why, _ = await ended(bastion, one)
                 assert why == "the bastion is stopping"
