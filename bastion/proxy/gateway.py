@@ -9,7 +9,7 @@ from typing import Any
 
 from bastion.discovery.resolution import UnknownTarget
 from bastion.http.fields import first_value
-from bastion.kube.errors import asked_of_a_proxy, internal_error, method_not_allowed, refused
+from bastion.kube.errors import asked_of_a_proxy, error_of, internal_error, method_not_allowed
 from bastion.kube.errorwords import TUNNELS_OFF
 from bastion.kube.requestinfo import VERBS, Connect, Proxied
 from bastion.kube.status import StatusError
@@ -231,8 +231,11 @@ def _record(exchange: Exchange, client: str) -> Record:
 
 
 def tunnels_off() -> StatusError:
-    return refused(
-        TUNNELS_OFF, "this bastion is no proxy for tunnels and URLs: it was started without --enable-tunnels"
+    return error_of(
+        TUNNELS_OFF,
+        "this bastion is no proxy for tunnels and URLs: it was started without --enable-tunnels",
+        details={},
+        close=True,  # what follows a refused CONNECT is no request
     )
 
 
