@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from bastion.http.fields import Field, first_value, values
+from bastion.http.fields import Field, values
 from bastion.kube.errors import (
     error_of,
-    internal_error,
     method_not_allowed,
     refused,
     unreadable,
 )
 from bastion.kube.errorwords import MODULE_NOT_HERE, STOPPING
 from bastion.kube.requestinfo import ApiCall, Proxied, RequestInfo
-from bastion.kube.status import StatusError, quoted
+from bastion.kube.status import quoted
 from bastion.message.ownorigin import data_fields
-from bastion.observe.observer import Observer
 from bastion.observe.record import Record
 from bastion.probe.answers import Page, debug_text, series
 from bastion.probe.modulefile import DECLARED, DEFAULT
@@ -34,7 +31,7 @@ from bastion.proxy.admission import Admission, Admitted
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.guard import Guard
 from bastion.proxy.identified import Asker, Identification
-from bastion.proxy.origin import Origins
+from bastion.proxy.ownanswer import OwnAnswers
 
 KNOWN = ("target", "module", "hostname", "debug", "endpoints")
 LONG = b"/.bastion"  # the prefix under which each of these paths is, too
@@ -185,13 +182,9 @@ def _other_host(module: Module, hostname: str) -> bool:
 class Probing:
     """The bastion's own paths about probes; each response is on record."""
 
-    def __init__(
-        self, pages: Mapping[bytes, Handler], origins: Origins, guard: Guard, observer: Observer
-    ) -> None:
+    def __init__(self, pages: Mapping[bytes, Handler], answers: OwnAnswers) -> None:
         self._pages = pages
-        self._origins = origins
-        self._guard = guard
-        self._observer = observer
+        self._answers = answers
 
     @property
     def paths(self) -> frozenset[bytes]:
@@ -200,31 +193,14 @@ class Probing:
     async def serve(self, exchange: Exchange) -> None:
         """Answers, whatever happens; raises nothing but CancelledError."""
         path, _, query = exchange.target.partition(b"?")
-        client = self._origins.client(exchange.client, exchange.fields)
-        record = Record(exchange.method, path, client, exchange.audit_id)
-        record.agent = first_value(exchange.fields, b"user-agent")
-        self._observer.begin(record, exchange, self._origins.sources(exchange.client, exchange.fields))
-        try:
+
+        async def answer(client: str, record: Record) -> None:
             if exchange.method not in ("GET", "HEAD"):
                 raise method_not_allowed("GET", "HEAD", method=exchange.method)
             page = await self._pages[path.removeprefix(LONG)](Asked(exchange, client, record, query))
             _send(exchange, page)
-        except StatusError as error:
-            record.fail(error)
-            if error.code == 429:
-                await self._guard.hold_back(client)
-            exchange.send_status(error)
-        except asyncio.CancelledError:
-            record.outcome = "client-left"
-            raise
-        except Exception:
-            _log.exception(
-                "a request about probes failed inside the bastion (audit id %s)", exchange.audit_id
-            )
-            record.fail(failure := internal_error())
-            exchange.send_status(failure)
-        finally:
-            self._observer.observe(record, exchange.status, exchange.bytes_in, exchange.bytes_out)
+
+        await self._answers.serve(exchange, path, answer)
 
 
 def _send(exchange: Exchange, page: Page) -> None:

@@ -18,15 +18,14 @@ from bastion.kube.errorwords import API_SERVER_AWAY
 from bastion.kube.requestinfo import api_call
 from bastion.kube.review import OWN_REVIEWS
 from bastion.kube.selfreview import KINDS, answered, asked_about, documents, read_review, who
-from bastion.kube.status import CONTENT_TYPE, StatusError
+from bastion.kube.status import CONTENT_TYPE
 from bastion.kube.user import User
 from bastion.message.ownorigin import data_fields
-from bastion.observe.observer import Observer
 from bastion.observe.record import Record
 from bastion.proxy.credentials import CredentialReader
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.guard import Guard, asker_of
-from bastion.proxy.origin import Origins
+from bastion.proxy.ownanswer import OwnAnswers
 
 VERSION = b"/version"
 MAX_REVIEW = 65536  # bytes
@@ -46,39 +45,24 @@ class SelfReviews:
         credentials: CredentialReader,
         guard: Guard,
         authorizer: Authorizer,
-        origins: Origins,
-        observer: Observer,
+        answers: OwnAnswers,
         version: Callable[[], Awaitable[bytes]],
         now: Callable[[], float],
     ) -> None:
         self._credentials = credentials
         self._guard = guard
         self._authorizer = authorizer
-        self._origins = origins
-        self._observer = observer
+        self._answers = answers
         self._read_version = version
         self._now = now
         self._version: tuple[float, asyncio.Task[bytes]] | None = None
 
     async def serve(self, exchange: Exchange, path: bytes) -> None:
-        client = self._origins.client(exchange.client, exchange.fields)
-        record = Record(exchange.method, path, client, exchange.audit_id)
-        record.agent = first_value(exchange.fields, b"user-agent")
-        record.info = api_call(exchange.method, exchange.target)
-        self._observer.begin(record, exchange, self._origins.sources(exchange.client, exchange.fields))
-        try:
+        async def answer(client: str, record: Record) -> None:
             code, body = await self._answer(exchange, path, client, record)
             _send(exchange, code, body)
-        except StatusError as error:
-            record.fail(error)
-            if error.code == 429:
-                await self._guard.hold_back(client)
-            exchange.send_status(error)
-        except asyncio.CancelledError:
-            record.outcome = "client-left"
-            raise
-        finally:
-            self._observer.observe(record, exchange.status, exchange.bytes_in, exchange.bytes_out)
+
+        await self._answers.serve(exchange, path, answer, api_call(exchange.method, exchange.target))
 
     async def _answer(
         self, exchange: Exchange, path: bytes, client: str, record: Record

@@ -6,7 +6,6 @@ way: who is not authorized for an id learns nothing of what is behind it.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
@@ -22,12 +21,11 @@ from bastion.kube.requestinfo import VERBS, Proxied, parse_proxied
 from bastion.kube.status import CONTENT_TYPE, StatusError
 from bastion.kube.user import User
 from bastion.message.ownorigin import data_fields
-from bastion.observe.observer import Observer
 from bastion.observe.record import Record
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.guard import Guard
 from bastion.proxy.identified import Asker, Identification
-from bastion.proxy.origin import Origins
+from bastion.proxy.ownanswer import OwnAnswers
 from bastion.proxy.permit import Permits, Permitted
 from bastion.proxy.router import Router
 
@@ -63,41 +61,31 @@ class Why:
         permits: Permits,
         router: Router,
         guard: Guard,
-        origins: Origins,
-        observer: Observer,
+        answers: OwnAnswers,
     ) -> None:
         self._identification = identification
         self._impersonator = impersonator
         self._permits = permits
         self._router = router
         self._guard = guard
-        self._origins = origins
-        self._observer = observer
+        self._answers = answers
 
     async def serve(self, exchange: Exchange) -> None:
         """Answers, whatever happens; raises nothing but CancelledError."""
         path, _, query = exchange.target.partition(b"?")
-        client = self._origins.client(exchange.client, exchange.fields)
-        record = Record(exchange.method, path, client, exchange.audit_id)
-        record.agent = first_value(exchange.fields, b"user-agent")
-        try:
+
+        async def answer(client: str, record: Record) -> None:
             if exchange.method not in ("GET", "HEAD"):
                 raise method_not_allowed("GET", "HEAD", method=exchange.method)
             _send(exchange, await self._asked(exchange, client, record, query))
-        except StatusError as error:
-            record.fail(error)
-            if error.code == 429:
-                await self._guard.hold_back(client)
-            exchange.send_status(error)
-        except asyncio.CancelledError:
-            record.outcome = "client-left"
-            raise
-        finally:
-            self._observer.observe(record, exchange.status, exchange.bytes_in, exchange.bytes_out)
+
+        await self._answers.serve(exchange, path, answer)
 
     async def _asked(self, exchange: Exchange, client: str, record: Record, query: bytes) -> Walk:
         """Raises StatusError."""
         asker = await self._identification.identify(exchange, client, record)
+        if record.trail is not None:
+            await record.trail.received()
         given = dict(parse_qsl(query.decode("latin-1")))
         verb, info = given.get("verb", "get"), _target(given)
         if verb not in _VERBS:

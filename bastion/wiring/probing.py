@@ -19,6 +19,7 @@ from bastion.probe.service import Doors, Handler, ProbePage, Probing
 from bastion.probe.sweeper import Sweeper
 from bastion.proxy.credentials import CredentialReader
 from bastion.proxy.identified import Identification
+from bastion.proxy.ownanswer import OwnAnswers
 from bastion.runtime.follow import follow
 from bastion.settings.config import Config
 from bastion.wiring.background import in_background
@@ -86,5 +87,8 @@ async def open_probing(config: Config, cluster: Cluster, parts: Parts, stack: As
         b"/probe/changes.rss": pages.changes,
     }
     return ProbingParts(
-        Probing(handlers, parts.origins, access.guard, parts.observer), modules, sweeper, scheduled.hub
+        Probing(handlers, OwnAnswers(parts.origins, access.guard, parts.observer)),
+        modules,
+        sweeper,
+        scheduled.hub,
     )

@@ -16,6 +16,7 @@ from bastion.proxy.exchange import Exchange
 from bastion.proxy.gateway import Gateway
 from bastion.proxy.identified import Identification
 from bastion.proxy.nonresource import NonResource
+from bastion.proxy.ownanswer import OwnAnswers
 from bastion.proxy.plan import Plan
 from bastion.proxy.selfreviews import SelfReviews
 from bastion.proxy.why import PATH, Why
@@ -132,9 +133,12 @@ def _why(parts: Parts) -> Why:
         permits=parts.admission.permits,
         router=parts.backends.router,
         guard=access.guard,
-        origins=parts.origins,
-        observer=parts.observer,
+        answers=_own_answers(parts),
     )
+
+
+def _own_answers(parts: Parts) -> OwnAnswers:
+    return OwnAnswers(parts.origins, parts.access.guard, parts.observer)
 
 
 def _self_reviews(parts: Parts) -> SelfReviews:
@@ -142,8 +146,7 @@ def _self_reviews(parts: Parts) -> SelfReviews:
         credentials=parts.credentials,
         guard=parts.access.guard,
         authorizer=parts.access.authorizer,
-        origins=parts.origins,
-        observer=parts.observer,
+        answers=_own_answers(parts),
         version=parts.version,
         now=time.monotonic,
     )

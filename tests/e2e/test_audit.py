@@ -170,3 +170,18 @@ def test_a_policy_is_read_again_and_one_with_a_mistake_is_not_taken(cluster: Clu
     log, flags = audited(tmp_path)
     with serving(cluster, tmp_path, *flags, "-v", "1") as bastion:
         asyncio.run(main(bastion))
+
+
+def test_own_paths_that_answer_about_the_cluster_are_audited(cluster: Cluster, tmp_path: Path) -> None:
+    asked_for = ("/why?target=services/default/web", "/probe?target=services/default/web", "/version")
+
+    async def main(bastion: Bastion) -> None:
+        for path in asked_for:
+            await ask(bastion, request(path, f"Audit-Id: n{asked_for.index(path)}"))
+        await until(lambda: len(list(events(log))) == len(asked_for))
+
+    log, flags = audited(tmp_path)
+    with serving(cluster, tmp_path, *flags) as bastion:
+        asyncio.run(main(bastion))
+    seen = {event["auditID"]: event["user"].get("username") for event in events(log)}
+    assert seen == {"n0": "alice", "n1": "alice", "n2": "system:anonymous"}

@@ -46,8 +46,7 @@ def walked(target: str, *verbs: str) -> Walk:
         permits=Permits(Allows(*verbs)),
         router=router,
         guard=None,  # type: ignore[arg-type]
-        origins=None,  # type: ignore[arg-type]
-        observer=None,  # type: ignore[arg-type]
+        answers=None,  # type: ignore[arg-type]
     )
     return asyncio.run(why.walk(ALICE, _target({"target": target}), Asker(ALICE, (USER, "alice"))))
 
