@@ -10,12 +10,11 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from bastion.cli.flags import loaded
 from bastion.cli.help import Manual
-from bastion.cli.named import DEFAULT, named, split
+from bastion.cli.named import DEFAULT, named
+from bastion.cli.onetarget import one_target
 from bastion.cli.place import Place, place_of
-from bastion.runtime.errors import ConfigError, StartError
-from bastion.settings.option import options_of
+from bastion.runtime.errors import StartError
 from bastion.settings.people import AskedOptions
 
 OPTIONS = AskedOptions
@@ -36,17 +35,15 @@ MANUAL = Manual(
 
 
 def run(argv: Sequence[str]) -> int:  # noqa: RET503  one program gives way to another
-    words, flags, others = split(options_of(OPTIONS), argv)
-    given = loaded(OPTIONS, flags, MANUAL)
+    given = one_target(OPTIONS, MANUAL, argv, more=True)
     if given is None:
         return 0
-    if given.mistakes or len(words) != 1:
-        raise ConfigError([*given.mistakes] or ["one TARGET is required (see bastion curl --help)"])
+    options, word, others = given
     curl = shutil.which("curl")
     if curl is None:
         raise StartError("curl is not installed")
-    place = place_of(given.options.asked)
-    target = named(words[0], given.options.asked.namespace or DEFAULT)
+    place = place_of(options.asked)
+    target = named(word, options.asked.namespace or DEFAULT)
     config = config_of(place, asyncio.run(place.headers()))
     # curl's own flags last, so that they may say otherwise
     words = [curl, "--config", _handed_over(config), "--path-as-is", place.url + target.path, *others]

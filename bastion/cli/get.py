@@ -6,13 +6,11 @@ import sys
 from collections.abc import Sequence
 
 from bastion.cli.asking import document_of, fetched, write
-from bastion.cli.flags import loaded
 from bastion.cli.help import Manual
-from bastion.cli.named import DEFAULT, named, split
+from bastion.cli.named import DEFAULT, named
+from bastion.cli.onetarget import one_target
 from bastion.cli.output import formatted
 from bastion.cli.place import place_of
-from bastion.runtime.errors import ConfigError
-from bastion.settings.option import options_of
 from bastion.settings.people import ShownOptions
 
 OPTIONS = ShownOptions
@@ -31,14 +29,11 @@ MANUAL = Manual(
 
 
 def run(argv: Sequence[str]) -> int:
-    words, flags, others = split(options_of(OPTIONS), argv)
-    given = loaded(OPTIONS, flags, MANUAL)
+    given = one_target(OPTIONS, MANUAL, argv)
     if given is None:
         return 0
-    if given.mistakes or others or len(words) != 1:
-        raise ConfigError([*given.mistakes] or ["one TARGET is required (see bastion get --help)"])
-    asked = given.options
-    answer = fetched(place_of(asked.asked), named(words[0], asked.asked.namespace or DEFAULT).path)
+    asked, target, _ = given
+    answer = fetched(place_of(asked.asked), named(target, asked.asked.namespace or DEFAULT).path)
     if asked.shown.output not in ("", "wide", "name"):
         write(formatted(document_of(answer), asked.shown.output))
     else:

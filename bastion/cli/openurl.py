@@ -6,13 +6,11 @@ import webbrowser
 from collections.abc import Sequence
 
 from bastion.cli.asking import document_of, fetched, write
-from bastion.cli.flags import loaded
 from bastion.cli.help import Manual
-from bastion.cli.named import DEFAULT, Named, named, split
+from bastion.cli.named import DEFAULT, Named, named
+from bastion.cli.onetarget import one_target
 from bastion.cli.place import Place, place_of
 from bastion.cli.targets import CATALOG
-from bastion.runtime.errors import ConfigError
-from bastion.settings.option import options_of
 from bastion.settings.people import OpenOptions
 
 OPTIONS = OpenOptions
@@ -31,15 +29,12 @@ MANUAL = Manual(
 
 
 def run(argv: Sequence[str]) -> int:
-    words, flags, others = split(options_of(OPTIONS), argv)
-    given = loaded(OPTIONS, flags, MANUAL)
+    given = one_target(OPTIONS, MANUAL, argv)
     if given is None:
         return 0
-    if given.mistakes or others or len(words) != 1:
-        raise ConfigError([*given.mistakes] or ["one TARGET is required (see bastion open --help)"])
-    asked = given.options
+    asked, target, _ = given
     place = place_of(asked.asked)
-    url = _url(place, named(words[0], asked.asked.namespace or DEFAULT))
+    url = _url(place, named(target, asked.asked.namespace or DEFAULT))
     write(f"{url}\n")
     if not asked.open.print_only:
         webbrowser.open(url)

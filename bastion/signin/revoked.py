@@ -29,7 +29,7 @@ def digest(kind: str, provider: str, value: str | bytes) -> Digest:
 
 
 def digests(signed_in: SignedIn) -> tuple[Digest, ...]:
-    """All under which this session may be ended."""
+    """Each name by which an issuer may end it."""
     provider = signed_in.provider
     known = [digest(SESSION, provider, signed_in.id), digest(SUBJECT, provider, signed_in.subject)]
     return (*known, digest(SID, provider, signed_in.sid)) if signed_in.sid else tuple(known)

@@ -57,7 +57,7 @@ def share_revocations(config: Config, api: SecretApi, standings: Standings, stac
     if not config.sign_in:
         return
     if not config.browsers.revocations:
-        _log.info("sessions that are ended, end in this replica alone (--sign-in-revocations)")
+        _log.info("a sign-out ends a session in this replica alone (--sign-in-revocations)")
         return
     namespace, _, name = config.browsers.revocations.partition("/")
     shared = SharedRevocations(api, namespace, name, standings.revocations, time.time)
