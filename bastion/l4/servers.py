@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable, Collection
-from typing import NamedTuple, Protocol
+from functools import partial
+from typing import NamedTuple
 
+from bastion.balance.checking import LEAST, Prober, keep_checking
 from bastion.balance.readiness import Health, Outcome, State, doubted, observe
 from bastion.l4.choice import Load, fit
 from bastion.network.tcp.relay import Relay
 
 EVERY, EVERY_WHILE_AWAY = 0.5, 0.25  # seconds
-LEAST = 0.1  # seconds between two checks, however much fails
 LOOK = 1.0  # seconds between looks at which servers there are
 
 _log = logging.getLogger("bastion.lb")
@@ -37,12 +37,6 @@ class Named(NamedTuple):
 
     def __str__(self) -> str:
         return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
-
-
-class Prober(Protocol):
-    async def probe(self) -> Outcome: ...
-
-    def close(self) -> None: ...
 
 
 class Server:
@@ -161,37 +155,22 @@ class Group:
 
         assert self._prober is not None
         prober = self._prober(server.named, lost)
-        try:
-            while True:
-                self._observed(server, await prober.probe())
-                health = server.health
-                pause = EVERY if health.sure or health.state is State.DRAINING else EVERY_WHILE_AWAY
-                pause = LEAST if health.missed == 1 else pause * random.uniform(0.9, 1.0)
-                await asyncio.sleep(LEAST)
-                await _set_within(server.due, pause - LEAST)
-                server.due.clear()
-        finally:
-            prober.close()
+        await keep_checking(prober, partial(self._observed, server), server.due, EVERY, EVERY_WHILE_AWAY)
 
-    def _observed(self, server: Server, outcome: Outcome) -> None:
+    def _observed(self, server: Server, outcome: Outcome) -> Health:
         before = server.health
-        server.health = observe(before, outcome)
-        state = server.health.state
-        if server.health != before:
+        server.health = health = observe(before, outcome)
+        if health != before:
             self._arrange()
-        if state is before.state:
-            return
+        if health.state is not before.state:
+            self._changed(server, outcome)
+        return health
+
+    def _changed(self, server: Server, outcome: Outcome) -> None:
+        state = server.health.state
         log = _log.info if state is State.READY else _log.warning
         log("the server %s is %s (%s)", server.name, state.value, outcome.value)
         # one that refuses connections may still end those that it has in good order
         if state is State.DEAD and outcome is Outcome.SILENT:
             for relay in list(server.relays):
                 relay.end("the server is silent", reset=True)
-
-
-async def _set_within(event: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        pass

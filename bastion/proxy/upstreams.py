@@ -12,10 +12,12 @@ import hashlib
 import logging
 import random
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import msgspec
 
+from bastion.balance.checking import LEAST, keep_checking
 from bastion.balance.readiness import Health, Outcome, State, doubted, observe
 from bastion.kube.endpoint import Endpoint, TLSProfile
 from bastion.network.connections import ConnectionPool
@@ -25,7 +27,6 @@ from bastion.proxy.probing import Prober, outcome_of
 
 EVERY, EVERY_WHILE_AWAY = 1.0, 0.25  # seconds
 CONNECT = 2.0  # seconds for TCP
-LEAST = 0.1  # seconds between two probes, however much is lost
 GRACE = 1.0  # seconds that streams of a dead server may still go on
 AUTHORITY = "apiserver"
 
@@ -210,24 +211,17 @@ class Upstreams:
             upstream.due.set()
 
         prober = self._prober(upstream.at.endpoint("bastion"), lost)
-        try:
-            while True:
-                self._observed(upstream, await prober.probe())
-                health = upstream.health
-                pause = EVERY if health.sure or health.state is State.DRAINING else EVERY_WHILE_AWAY
-                pause = LEAST if health.missed == 1 else pause * random.uniform(0.9, 1.0)
-                await asyncio.sleep(LEAST)
-                await _set_within(upstream.due, pause - LEAST)
-                upstream.due.clear()
-        finally:
-            prober.close()
+        await keep_checking(prober, partial(self._observed, upstream), upstream.due, EVERY, EVERY_WHILE_AWAY)
 
-    def _observed(self, upstream: Upstream, outcome: Outcome) -> None:
+    def _observed(self, upstream: Upstream, outcome: Outcome) -> Health:
         before = upstream.health.state
-        upstream.health = observe(upstream.health, outcome)
+        upstream.health = health = observe(upstream.health, outcome)
+        if health.state is not before:
+            self._changed(upstream, outcome)
+        return health
+
+    def _changed(self, upstream: Upstream, outcome: Outcome) -> None:
         state = upstream.health.state
-        if state is before:
-            return
         log = _log.info if state is State.READY else _log.warning
         log("the API server %s is %s (%s)", upstream.at, state.value, outcome.value)
         if state is State.DEAD:
@@ -244,14 +238,6 @@ class Upstreams:
         if upstream.health.state is State.DEAD:
             for attempt in list(upstream.attempts):
                 attempt.cut()
-
-
-async def _set_within(event: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        pass
 
 
 def _weight(at: Address, user: str) -> bytes:

@@ -15,12 +15,13 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from bastion.balance.checking import Prober
 from bastion.l4.accessline import Ended, json_line, text_line
 from bastion.l4.balancer import Balancer, Ways
 from bastion.l4.choice import in_turn, least_busy
 from bastion.l4.connecting import ConnectProber
 from bastion.l4.metrics import families
-from bastion.l4.servers import Group, Named, Prober
+from bastion.l4.servers import Group, Named
 from bastion.network.responder import NOT_FOUND, Page, Responder
 from bastion.network.sockets import prepare_relayed
 from bastion.network.tcp.joining import Joiner, Limits
