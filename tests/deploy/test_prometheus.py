@@ -99,7 +99,7 @@ FIRING = [
 def test_an_alert_fires_for_what_it_is_about(
     tmp_path: Path, at: str, alert: str, instances: list[str]
 ) -> None:
-    """`promtool test rules` compares labels and texts as well: what it found is read from what it complains of."""
+    """`promtool test rules` compares texts as well: what fires is read from what it complains of."""
     if missing := lacks("prometheus"):
         pytest.skip(missing)
     case = {"eval_time": at, "alertname": alert, "exp_alerts": [{"exp_labels": {"none": "such"}}]}
