@@ -1,8 +1,12 @@
-"""What is in the file survives whatever happens to its writer."""
+"""What is in the file survives whatever happens to its writer.
+
+SOAK_ROUNDS says how often it is killed.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import signal
 import sqlite3
@@ -16,7 +20,7 @@ from bastion.probe.history import History, Key, Outcome, StoreError
 from bastion.probe.store import Store
 from tests.fakes import run
 
-KILLS = 8
+KILLS = int(os.environ.get("SOAK_ROUNDS", "8"))
 KEY = Key("services/a/web", "m", "10.0.0.1:80")
 
 
