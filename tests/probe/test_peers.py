@@ -105,6 +105,8 @@ async def asked(folder: Path, reviews: Reviews, token: str) -> Any:
         election = Election(api, "a", "probes", Holder("r1"), lambda: 0.0, what="probes")
         await election.campaign()
         here = Hub(Sweeping(), History(), None, election, other.own, lambda: 2.0)  # type: ignore[arg-type]
-        return await here.report("services/a/web", "m")
+        reports = [await here.report("services/a/web", "m") for _ in range(3)]
+        assert len(reviews.asked) <= 2 * (1 if reports[0].prober["state"] == "ok" else 3)
+        return reports[-1]
     finally:
         server.close()
