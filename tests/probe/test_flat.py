@@ -13,6 +13,8 @@ import sys
 from collections import deque
 from typing import Any, cast
 
+import pytest
+
 from bastion.discovery.catalog import Catalog
 from bastion.kube.endpoint import Endpoint
 from bastion.network.addresses import DialPolicy
@@ -82,6 +84,7 @@ class Asked(Sweeper):
         ]
 
 
+@pytest.mark.timeout(120 + 5 * TARGETS)
 def test_an_hours_probes_leave_nothing_behind() -> None:
     """Measured from when the rings of results are full, which is after an hour."""
 

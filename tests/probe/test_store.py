@@ -24,6 +24,7 @@ KILLS = int(os.environ.get("SOAK_ROUNDS", "8"))
 KEY = Key("services/a/web", "m", "10.0.0.1:80")
 
 
+@pytest.mark.timeout(120 + 5 * KILLS)
 def test_it_survives_being_killed(tmp_path: Path) -> None:
     """Nothing is lost but what was added in the last moment, nothing is there twice, nothing is broken."""
     file, chance, before = tmp_path / "h.db", random.Random(7), 0
