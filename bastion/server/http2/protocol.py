@@ -66,8 +66,9 @@ class Http2Protocol(Http2Wire):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        # what is remembered of a request says how it came
-        self._parse = HeadParser(self.server.plans, replace(self.peer, scheme=b"h2"))
+        # What is remembered of a request says how it came.  `:scheme http` is for a proxy also where there is
+        # none: no client says that to a server.
+        self._parse = HeadParser(self.server.plans, replace(self.peer, scheme=b"h2"), tunnels=True)
         self._translate = Translator(self.peer.scheme, _key)
 
     # --- of the codec
