@@ -63,7 +63,14 @@ class Written:
 
     def __init__(self) -> None:
         self._heads: FairTable[bytes, tuple[Pair, ...]] = FairTable(MOST)
+        self._date = b""  # the line of Date that was there last,
+        self._dated: Pair = (b"date", b"")  # and what it is as a field
         self._strange = 0  # heads in a row that had not come before
+
+    def date(self, line: bytes) -> Pair:
+        if line is not self._date:
+            self._date, self._dated = line, pair_of(line)
+        return self._dated
 
     def pairs(self, lines: bytes, owner: Hashable) -> list[Pair]:
         """`lines`: a status line with further lines, each with its end."""
