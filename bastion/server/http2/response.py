@@ -15,6 +15,8 @@ MOST, LONGEST = 1024, 1024  # heads that are remembered, and bytes of one
 STRANGE, ONE_OF = 64, 16  # after so many that had not come before, one of so many is kept
 
 Pair = tuple[bytes, bytes]
+# What only asks for a proxy's credentials stays: it is this proxy that asks, and a backend's is gone by now.
+_OF_THE_HOP = HOP_BY_HOP - {b"proxy-authenticate"}
 # What an upgrade's response says to HTTP/1.1 alone; a key of ours was asked with (RFC 8441, 5).
 _OF_UPGRADES = HOP_BY_HOP | {b"sec-websocket-accept"}
 
@@ -25,7 +27,7 @@ def head(status: int, fields: Sequence[Field], date: bytes, audit_id: str) -> li
     dated = False
     for lower, name, value in fields:
         lower = lower or name.lower()
-        if lower not in HOP_BY_HOP:
+        if lower not in _OF_THE_HOP:
             pairs.append((lower, value))
             if lower == b"date":
                 dated = True
