@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, collapse_addresses, ip_address, ip_network
@@ -11,6 +12,7 @@ IPV4, IPV6 = "IPv4", "IPv6"
 FAMILIES = (IPV4, IPV6)
 ANY = {IPV4: "0.0.0.0/0", IPV6: "::/0"}
 LOOPBACK = {IPV4: "127.0.0.0/8", IPV6: "::1/128"}
+_AF = {IPV4: socket.AF_INET, IPV6: socket.AF_INET6}
 
 Network = IPv4Network | IPv6Network
 _ZEROS = re.compile(r"(?<![0-9])0+(?=[0-9])", re.ASCII)
@@ -23,6 +25,8 @@ def address_of(text: str, family: str) -> str:
     Objects of old clusters may hold what Kubernetes has always read: decimal numbers with zeros before them,
     and IPv4 addresses mapped into IPv6, which are of IPv4.
     """
+    if _is_canonical(text, family):
+        return text
     try:
         found = ip_address(_without_zeros(text))
     except ValueError:
@@ -32,6 +36,18 @@ def address_of(text: str, family: str) -> str:
     if f"IPv{found.version}" != family or "%" in text:
         return ""
     return str(found)
+
+
+def _is_canonical(text: str, family: str) -> bool:
+    """What nearly every address is: the C library tells in a tenth of the time that `ip_address` takes.
+
+    Of IPv6 with an IPv4 address in it, where the two differ, it says no.
+    """
+    try:
+        packed = socket.inet_pton(_AF[family], text)
+    except (OSError, ValueError):  # ValueError: a NUL, or what is no text at all
+        return False
+    return (family == IPV4 or "." not in text) and socket.inet_ntop(_AF[family], packed) == text
 
 
 def _without_zeros(text: str) -> str:
