@@ -50,7 +50,7 @@ class Writes:
         content, kind = await body(request), request.headers.get("content-type", JSON)
         if verb in ("delete", "deletecollection"):
             target = _target(request, resource, asked, user)
-            return self._delete(request, target, read_object(content, JSON) if content else {})
+            return self._delete(request, target, read_object(content, kind) if content else {})
         sent = read_patch(content, kind) if verb == "patch" else read_object(content, kind)
         if isinstance(sent, Patch) and sent.media_type == APPLY_PATCH:
             return self._apply(request, sent.content, resource, asked, user)

@@ -277,5 +277,7 @@ def _data(object: Object) -> list[Any]:
 
 def _invalid(resource: Resource, name: str, wrong: str) -> StatusError:
     kind = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
-    details = {"name": name, "group": resource.group, "kind": resource.kind}
+    field, _, message = wrong.partition(": ")
+    causes = [{"reason": "FieldValueInvalid", "message": message, "field": field}]  # which kubectl prints
+    details = {"name": name, "group": resource.group, "kind": resource.kind, "causes": causes}
     return StatusError(422, "Invalid", f"{kind} {quoted(name)} is invalid: {wrong}", details)
