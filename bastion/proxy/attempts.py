@@ -77,6 +77,7 @@ class Attempts:
         self._until = now() + DIALLING
         self._tried = 1
         self._failed: set[Endpoint] = set()
+        self._reached = {slot.endpoint}
         self._silent: set[str] = set()  # families that nobody answered in
         self._known: Sequence[Endpoint] = route.endpoints
         self._untried = dict.fromkeys((*route.endpoints, *route.others))
@@ -90,7 +91,9 @@ class Attempts:
         """
         while True:
             endpoint = self.slot.endpoint
+            self._reached.add(endpoint)
             record.reached(endpoint)
+            record.tried = len(self._reached)
             try:
                 trip = await transport.round_trip(
                     endpoint, request, fresh=self.fresh, patience=self.patience(endpoint)
@@ -129,7 +132,7 @@ class Attempts:
     @property
     def tried(self) -> int:
         """How many endpoints."""
-        return len(self._failed | {self.slot.endpoint})
+        return len(self._reached)
 
     def give_up(self, endpoint: Endpoint) -> None:
         """It is not tried again."""

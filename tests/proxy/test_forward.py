@@ -49,7 +49,7 @@ class House:
         """Raises StatusError."""
         exchange = Exchange(method, fields=fields_of(*fields))
         route = route_to(*endpoints)
-        record = Record(method, b"/", "192.0.2.1", "audit-id")
+        self.record = record = Record(method, b"/", "192.0.2.1", "audit-id")
         under_way = self.streams.begin(exchange, route, admitted(), record)
         envelope = structs.replace(ENVELOPE, keep_authorization=kept)
         try:
@@ -132,6 +132,7 @@ def test_it_is_sent_to_where_the_target_leads_by_then() -> None:
             old.die.set()  # type: ignore[attr-defined]
             assert (await asking).status == 200
             assert (old.connections, len(new.heads)) == (1, 1)
+            assert h.record.tried == 2
 
     run(main())
 
@@ -144,6 +145,7 @@ def test_on_a_kept_connection_nothing_is_asked_again() -> None:
             for _ in range(3):
                 await h.ask(backend.endpoint())
             assert (h.router.asked, backend.connections) == (0, 1)
+            assert h.record.tried == 1
 
     run(main())
 

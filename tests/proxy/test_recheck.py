@@ -26,7 +26,7 @@ from tests.fakes import ClockLoop, Decides, Knows, pass_time
 from tests.proxy.routes import admitted
 
 INTERVAL, GRACE = 60.0, 300.0
-REVOKED, UNCHECKED = "access revoked", "access could not be checked again"
+EXPIRED, REVOKED, UNCHECKED = "access expired", "access revoked", "access could not be checked again"
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
@@ -272,7 +272,7 @@ def test_when_it_is_over_it_is_asked_about_at_once(good_for: float) -> None:
         assert not ended
         question.answer = False
         await live(2)
-        assert ended == [REVOKED]
+        assert ended == [EXPIRED]
         assert good_for <= question.asked[-1] - began <= good_for + 1
 
     run(main())
