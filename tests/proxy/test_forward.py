@@ -13,7 +13,8 @@ from msgspec import structs
 
 from bastion.balance.pool import Balancer
 from bastion.kube.endpoint import Endpoint
-from bastion.kube.status import StatusError, not_found, service_unavailable
+from bastion.kube.errors import not_found
+from bastion.kube.status import StatusError
 from bastion.message.answers import Policy
 from bastion.message.headers import Forwarded
 from bastion.network.connections import ConnectionPool
@@ -26,7 +27,7 @@ from bastion.proxy.turns import Turns
 from bastion.runtime.deadlines import Deadlines
 from bastion.runtime.limits import Shares
 from bastion.settings.sections import StreamLimits
-from tests.fakes import LOOPBACK, Backend, Upload, run, until, wire
+from tests.fakes import LOOPBACK, Backend, Upload, run, unavailable, until, wire
 from tests.proxy.exchanges import Exchange, fields_of
 from tests.proxy.routes import Standing, admitted, route_to
 
@@ -102,7 +103,7 @@ def answering() -> Backend:
 # --- the target is asked about before every attempt after the first
 
 
-GONE = [not_found("pods", "web"), service_unavailable("no endpoints available for service")]
+GONE = [not_found("pods", "web"), unavailable("no endpoints available for service")]
 
 
 @pytest.mark.parametrize("gone", GONE, ids=["404", "503"])
