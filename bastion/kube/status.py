@@ -75,6 +75,7 @@ class StatusError(Exception):
         self.word = word
         self.causes = causes
         self.user = ""  # who is told, for a page; set as it is sent
+        self.pods: tuple[tuple[str, str], ...] = ()  # names and reasons, for a page of who may see pods
 
     def of(self, kind: type[E]) -> E:
         """The same as one of a subclass."""
