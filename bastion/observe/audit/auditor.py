@@ -55,8 +55,8 @@ class Audit:
         if record.trail is not None:
             record.trail.complete()
         elif repeated is not None and repeated.audited is not None:
-            if record.outcome:
-                self._cut_short(record)
+            if record.outcome or record.tried > 1:
+                self._alone(record)
                 return
             key = (record.code, record.endpoint)
             self._gathered.append((repeated.events.get(key) or self._added(repeated, key), record))
@@ -94,7 +94,7 @@ class Audit:
         repeated.events[key] = made
         return made
 
-    def _cut_short(self, record: Record) -> None:
+    def _alone(self, record: Record) -> None:
         trail = self.again(record, b"")
         if trail is not None:
             trail.complete()
