@@ -174,7 +174,13 @@ def _target(around: Around, common: Common) -> TargetPage:
         now=time.time,
     )
     return TargetPage(
-        views, common.permitted, common.streams, common.frames, common.root, closing=common.apart
+        views,
+        common.permitted,
+        common.streams,
+        common.frames,
+        common.root,
+        closing=common.apart,
+        tunnels=around.config.targets.tunnels,
     )
 
 

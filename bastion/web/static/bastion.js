@@ -26,6 +26,7 @@ const store = {
   },
   set(key, value) { try { localStorage.setItem(key, JSON.stringify(value)); } catch { /* full or forbidden */ } },
 };
+const TARGET = /^\/api\/v1\/(?:namespaces\/([^/]+)\/)?(services|pods|nodes)\/([^/]+)\/proxy(\/.*)$/;
 const PINS = 'bastion.pins', RECENT = 'bastion.recent', KEYS = 'bastion.keys';
 const MOST_PINS = 12, MOST_RECENT = 6, MOST_TILES = 6;
 
@@ -251,14 +252,15 @@ if (list && box) {
   });
 
   const offer = item => {
-    const path = item.dataset.path;
-    if (!path) return;
+    const path = item.dataset.path, [, namespace, kind, id, rest] = TARGET.exec(path ?? '') ?? [];
+    if (!kind) return;
+    const target = [{ services: 'svc', pods: 'pod', nodes: 'node' }[kind], namespace, id].filter(Boolean).join('/') + (rest === '/' ? '' : rest);
     $('#cmd-h').textContent = $('.name a', item).textContent;
     $('#cmd-list').replaceChildren(...JSON.parse($('#cmd-list').dataset.commands).map(([name, text]) => {
       const button = make('button', { className: 'btn plain icon', type: 'button' }, drawn('copy'));
       button.dataset.copy = '';
       button.setAttribute('aria-label', `Copy ${name}`);
-      const pre = make('pre', { tabIndex: 0 }, make('code', { textContent: text.replaceAll('{path}', path) }));
+      const pre = make('pre', { tabIndex: 0 }, make('code', { textContent: text.replaceAll('{path}', path).replaceAll('{target}', target) }));
       return make('div', { className: 'cmd' }, make('span', { textContent: name }), make('div', { className: 'code' }, pre, button));
     }));
     $('#commands').showModal();
