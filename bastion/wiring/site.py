@@ -25,6 +25,7 @@ from bastion.web.ops.page import OPERATE, Operations
 from bastion.web.permitted import Permitted
 from bastion.web.portal.inventory import Inventory
 from bastion.web.portal.page import Portal
+from bastion.web.portal.rows import Subject
 from bastion.web.reader import Reader, Readers
 from bastion.web.refusals import Refusals
 from bastion.web.site import Site
@@ -146,7 +147,17 @@ def _common(around: Around) -> Common:
     def speaks(resource: str, namespace: str, id: str) -> TLSProfile | None:
         return resolver.tls(parse_target(resource, namespace, id))
 
-    inventory = Inventory(around.cluster.catalog, probes, addresses, time.time, nodes=nodes, speaks=speaks)
+    recent = around.observing.recent
+
+    def slow(subject: Subject) -> bool:
+        """By what this process has served."""
+        above = subject.card.slow_above
+        keys = ((subject.resource, subject.namespace, id) for id in subject.ids)
+        return above is not None and recent.slow(keys, above)
+
+    inventory = Inventory(
+        around.cluster.catalog, probes, addresses, time.time, nodes=nodes, speaks=speaks, slow=slow
+    )
     openable = Openable(parts.access.authorizer, inventory.known, clock)
     permitted = Permitted(parts.access.authorizer, openable, inventory)
     replica = os.environ.get("POD_NAME", "") or socket.gethostname()

@@ -17,8 +17,10 @@ from bastion.web.openable.listing import Openable
 from bastion.web.openable.plan import Plan, Rights, Thing, Things
 from bastion.web.portal.rows import (
     Row,
+    Slow,
     Speaks,
     Subject,
+    never_slow,
     no_tls,
     row_of,
     subject_of_node,
@@ -51,12 +53,14 @@ class Inventory:
         *,
         nodes: bool,
         speaks: Speaks = no_tls,
+        slow: Slow = never_slow,
     ) -> None:
         self._catalog = catalog
         self.probes = probes
         self._addresses = addresses
         self.now = now
         self._speaks = speaks
+        self._slow = slow
         self._subjects: dict[tuple[str, str, str], tuple[object, Subject]] = {}
         self._things: dict[str, tuple[float, Things]] = {}
         self.kinds = KINDS if nodes else KINDS[:2]
@@ -134,6 +138,7 @@ class Inventory:
             readiness=ready,
             now=self.now(),
             speaks=self._speaks,
+            slow=self._slow(subject),
         )
 
 

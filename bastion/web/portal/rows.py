@@ -19,6 +19,7 @@ from bastion.web.openable.plan import Rights, ids_of
 HUES = 6
 # resource, namespace and id -> how TLS is spoken to it, None where it is not
 Speaks = Callable[[str, str, str], TLSProfile | None]
+Slow = Callable[["Subject"], bool]  # whether it is slower than its owner allows
 FIRST = ("http", "https", "web")  # the names of ports that are opened, if there is one
 _ICONS = {"services": "box", "pods": "pod", "nodes": "node"}
 
@@ -73,6 +74,10 @@ def no_tls(resource: str, namespace: str, id: str) -> TLSProfile | None:
     return None
 
 
+def never_slow(subject: Subject) -> bool:
+    return False
+
+
 class Row(msgspec.Struct, frozen=True):
     """Where it opens is found out when it is asked for: of thousands only few are shown."""
 
@@ -83,6 +88,7 @@ class Row(msgspec.Struct, frozen=True):
     probed: Probed | None = None
     readiness: Readiness | None = None
     speaks: Speaks = no_tls
+    slow: bool = False
 
     @property
     def tls(self) -> str:
@@ -199,9 +205,12 @@ def row_of(
     readiness: Readiness | None,
     now: float,
     speaks: Speaks = no_tls,
+    slow: bool = False,
 ) -> Row:
-    state = state_of(probed, readiness, subject.card.maintenance, now)
-    return Row(subject, state, rights, addresses, probed=probed, readiness=readiness, speaks=speaks)
+    state = state_of(probed, readiness, subject.card.maintenance, now, slow=slow)
+    return Row(
+        subject, state, rights, addresses, probed=probed, readiness=readiness, speaks=speaks, slow=slow
+    )
 
 
 def ports_of(subject: Subject, rights: Rights, addresses: Addresses) -> tuple[Port, ...]:

@@ -196,7 +196,7 @@ class Status:
             one
             for row in known.rows
             for one in (
-                *incidents_of(row, known.histories.get(row.ref, History())),
+                *incidents_of(row, known.histories.get(row.ref, History()), now),
                 *announced(row, now),
             )
         )
