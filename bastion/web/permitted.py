@@ -70,7 +70,7 @@ class Permitted(msgspec.Struct, frozen=True):
             if error.code != 503:
                 raise
         else:
-            if plan.rights.whole(namespace) or any(plan.rights.may(namespace, id) for id in ids):
+            if plan.rights.some(namespace, ids):
                 return plan.rights
             known = plan.rights
         allowed = [
