@@ -8,6 +8,7 @@ import msgspec
 
 from bastion.discovery.catalog import Catalog
 from bastion.discovery.near import near_names
+from bastion.kube.accesspolicy import AccessPolicy
 from bastion.kube.annotation import read
 from bastion.kube.annotations import Card
 from bastion.kube.objects import Node, Pod, Service
@@ -73,7 +74,9 @@ class Inventory:
         if self.now() - made >= FRESH:
             found: dict[str, list[Thing]] = {}
             for subject in self.subjects(resource):
-                found.setdefault(subject.namespace, []).append(Thing(subject.name, subject.ids))
+                found.setdefault(subject.namespace, []).append(
+                    Thing(subject.name, subject.ids, subject.groups)
+                )
             things = found
             self._things[resource] = (self.now(), things)
         return things
@@ -143,12 +146,13 @@ class Inventory:
 
 
 def may_any(rights: Rights, subject: Subject) -> bool:
-    return rights.whole(subject.namespace) or any(rights.may(subject.namespace, id) for id in subject.ids)
+    return rights.some(subject.namespace, subject.ids)
 
 
 def _subject_of(of: Service | Pod | Node) -> Subject:
     if isinstance(of, Service):
-        return subject_of_service(of, read(Card, of.metadata.annotations))
+        annotations = of.metadata.annotations
+        return subject_of_service(of, read(Card, annotations), read(AccessPolicy, annotations).groups)
     if isinstance(of, Pod):
         return subject_of_pod(of, read(Card, of.metadata.annotations))
     return subject_of_node(of)

@@ -11,6 +11,7 @@ from bastion.kube.annotations import mistakes
 from bastion.kube.attributes import Attributes
 from bastion.kube.errors import ROUTE_NOT_FOUND, error_of, refused
 from bastion.kube.errorwords import NOT_A_PROXY_PATH, PAGE_NOT_OFFERED
+from bastion.kube.pathgroups import grouped
 from bastion.kube.target import parse_target
 from bastion.web.addresses import named
 from bastion.web.commands import Command, commands, target_of, tunnel
@@ -121,7 +122,7 @@ class TargetPage:
         row, subject = view.row, view.subject
         if not row.path:
             return []
-        id = target_of(subject.resource, subject.namespace, row.id)
+        id = target_of(subject.resource, subject.namespace, row.id) + row.opened.rest
         found = commands(reader.origin, row.path, id)
         if self._tunnels and subject.resource != NODES:
             for _, number in subject.ports:
@@ -143,18 +144,21 @@ class TargetPage:
         """Why the reader may, in the cluster's words, and what else."""
         subject = view.subject
         id = view.row.id or next((id for id in subject.ids if view.rights.may(subject.namespace, id)), "")
+        group = view.row.opened.group
 
         def asked(verb: str) -> Attributes:
-            return Attributes(verb, "", "v1", subject.namespace, subject.resource, "proxy", name=id)
+            whole = Attributes(verb, "", "v1", subject.namespace, subject.resource, "proxy", name=id)
+            return grouped(whole, group) if group else whole
 
         decision = await self._permitted.decided(reader, asked("get"))
         verbs = [(verb, await self._permitted.may(reader, asked(verb))) for verb, _ in CHANGING]
         missing = tuple(verb for verb, allowed in verbs if not allowed)
         return {
             "reason": decision.reason,
+            "group": group,
             "allowed_verbs": [verb for verb, allowed in verbs if allowed],
             "missing_verbs": missing,
-            "missing_rule": role(reader.user, subject.namespace, subject.resource, missing, id)
+            "missing_rule": role(reader.user, subject.namespace, subject.resource, missing, id, group)
             if missing
             else "",
         }
