@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from bastion.http.ownpaths import PREFIX
 from bastion.kube.endpoint import TLSProfile
+from bastion.kube.status import StatusError
 from bastion.kube.target import parse_target
 from bastion.proxy.identified import Identification
 from bastion.server.door import room
@@ -50,14 +51,21 @@ class Frames:
     replica: str
 
     async def __call__(self, reader: Reader) -> Frame:
-        decision = await self.parts.access.authorizer.authorize(reader.user, OPERATE, reader.asker)
+        try:
+            operates = (
+                await self.parts.access.authorizer.authorize(reader.user, OPERATE, reader.asker)
+            ).allowed
+        except StatusError as error:
+            if error.code != 503:
+                raise
+            operates = False  # what the page itself needs says better that nobody answers
         return Frame(
             now=time.time(),
             place=reader.exchange.host.decode("ascii", "replace"),
             user=reader.user.name,
             groups=tuple(group for group in reader.user.groups if group != "system:authenticated"),
             until=reader.until,
-            links=(*LINKS, OPS) if decision.allowed else LINKS,
+            links=(*LINKS, OPS) if operates else LINKS,
             can_sign_in=self.parts.browsers.desk is not None,
             replica=self.replica,
             request_id=reader.exchange.audit_id,
