@@ -91,6 +91,53 @@ def test_a_right_to_the_name_is_none_to_its_ports() -> None:
     assert not found.rights.may("ns-0", "web-0:http")
 
 
+def with_groups(each: int) -> Things:
+    """Every second has a group of paths."""
+    return {
+        "ns-0": [
+            Thing(f"web-{n}", ids_of(f"web-{n}", [("http", 80)]), ("metrics", "admin")[: n % 2])
+            for n in range(each)
+        ]
+    }
+
+
+METRICS = Ask(SERVICES, "ns-0", group="metrics")
+BY_PATH = [
+    ("everything: no group is asked about", with_groups(4), EVERYWHERE, 1, ("web-1", "")),
+    ("the namespace: nor here", with_groups(4), Ask(SERVICES, "ns-0"), 2, ("web-1", "")),
+    ("the group in the namespace", with_groups(4), METRICS, 3 + 4 * 4, ("web-3:http", "metrics")),
+    (
+        "of one id",
+        with_groups(2),
+        Ask(SERVICES, "ns-0", "web-1:80", "metrics"),
+        3 + 2 * 4 + 4,
+        ("web-1:80", "metrics"),
+    ),
+    ("of many objects by namespace alone", with_groups(60), METRICS, 3, ("web-59", "metrics")),
+    ("no right at all", with_groups(60), Ask(SERVICES, "ns-1"), 3, ("web-1", "")),
+]
+
+
+@pytest.mark.parametrize(
+    ("there", "allowed", "reviews", "group"),
+    [case[1:] for case in BY_PATH],
+    ids=[case[0] for case in BY_PATH],
+)
+def test_rights_to_some_paths_are_asked_about_where_there_are_no_more(
+    there: Things, allowed: Ask, reviews: int, group: tuple[str, str]
+) -> None:
+    found, asked = settled(there, lambda ask: ask == allowed)
+    assert len(asked) == reviews
+    id, name = group
+    assert found.rights.group("ns-0", id) == name
+    assert found.rights.group("ns-0", "web-0") == ""
+    assert found.rights.none is (allowed.namespace == "ns-1")
+    if name:
+        assert not found.rights.may("ns-0", id)
+        assert found.rights.some("ns-0", [id])
+        assert Ask(SERVICES, "ns-0", id, name).attributes.subresource == f"proxy-{name}"
+
+
 def test_the_ids_that_a_rule_may_name() -> None:
     assert ids_of("orders", [("http", 80), ("", 8081)]) == (
         "orders",
