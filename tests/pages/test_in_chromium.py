@@ -49,7 +49,7 @@ def test_a_page_is_fit_for_everybody(name: str, signed: Signed, browser: Browser
             page = watched.open(path)
             assert scheme == "dark" or watched.wrong() == [], name
             if SHOTS:
-                _picture(page, name, scheme)
+                picture(page, Path(SHOTS), name, scheme)
         settings["bypass_csp"] = True
         bypassing = signed(user, **settings) if user else browser.new_context(**settings)
         looked = bypassing.new_page()
@@ -59,11 +59,11 @@ def test_a_page_is_fit_for_everybody(name: str, signed: Signed, browser: Browser
             assert judged(looked, colours=scheme == "dark") == [], (name, scheme, width)
 
 
-def _picture(page: Page, name: str, scheme: str) -> None:
+def picture(page: Page, folder: Path, name: str, scheme: str) -> None:
     for width in (1280, 375):
         page.set_viewport_size({"width": width, "height": 900})
         page.evaluate("document.activeElement?.blur(); scrollTo(0, 0)")
-        page.screenshot(path=str(Path(str(SHOTS)) / f"{name}-{width}-{scheme}.png"), full_page=True)
+        page.screenshot(path=str(folder / f"{name}-{width}-{scheme}.png"), full_page=True)
 
 
 # --- by keyboard, and without script
