@@ -139,6 +139,8 @@ def test_a_pod_that_breaks_is_seen_and_a_server_that_is_silent_loses_its_colour(
     portal.bring_to_front()
     expect(row.locator(".health")).to_have_text("Degraded", timeout=25_000)
     assert row.bounding_box() == place
+    expect(portal.locator(".lede")).to_contain_text("One needs a look.")
+    expect(portal.locator('[data-show="trouble"] b')).to_have_text("1")
     expect(broken.locator("h1 + .st")).to_have_text("Degraded", timeout=15_000)
     broken.reload()
     expect(broken.get_by_text("One of two endpoints")).to_be_visible()

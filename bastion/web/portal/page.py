@@ -136,7 +136,7 @@ class Portal:
             live="portal",
             root=self._root,
             frame=frame,
-            said=lede(listed.rows, asked.kind),
+            said=lede({row.ref: row.state for row in listed.rows}, asked.kind),
             waiting=_waiting(listed),
             by_namespace=asked.by == "namespace",
             as_owners=_query(asked, by=""),
