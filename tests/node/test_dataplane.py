@@ -16,6 +16,7 @@ from bastion.node.fronts import Fronts
 from bastion.node.iptables.layout import TABLES
 from bastion.node.iptables.programs import Iptables
 from bastion.node.iptables.ruleset import Ruleset, cleanup, saved
+from bastion.node.kernel import local_addresses
 from bastion.node.nftables.layout import TABLE
 from bastion.node.nftables.library import Library, delete_tables, there
 from bastion.node.nftables.table import Table
@@ -221,6 +222,17 @@ def test_connections(bed: Bed, writing: Writing, name: str) -> None:
         writing.full("IPv4", found, msgspec.structs.replace(RULES["IPv4"], **case.rules))
     for (place, to, protocol), expected in case.expected.items():
         assert bed.asked(place, to, protocol) == expected, f"{place} to {to}"
+
+
+def test_an_address_of_several_interfaces_is_one(bed: Bed) -> None:
+    """As a gateway's that is on every pod's interface: a health check listens there once."""
+    for interface in ("lo", "pod-a"):
+        run("node", "ip", "addr", "add", "10.244.1.1/32", "dev", interface, check=False)
+    try:
+        with inside("node"):
+            assert local_addresses().count("10.244.1.1") == 1
+    finally:
+        run("node", "ip", "addr", "del", "10.244.1.1/32", "dev", "lo")
 
 
 def test_both_families_each_with_its_own_endpoints(bed: Bed, writing: Writing) -> None:
