@@ -107,6 +107,7 @@ def told(facts: ErrorFacts, time: str) -> Told:
             ("Hop", facts.hop),
             ("Message", facts.message),
             *((f"Pods, {reason}", count) for reason, count in facts.pods),
+            *((f"Pod {name}", reason) for name, reason in facts.unready),
             ("Request id", facts.request),
         ],
         retry=(facts.retry_after or SOON) if facts.code in MAY_PASS and facts.method == "GET" else 0,
@@ -225,6 +226,8 @@ def _steps(facts: ErrorFacts) -> list[Step]:
             )
         )
         found.append(Step("Then try again: a rule counts within ten seconds."))
+    elif look := _describe(facts):
+        found.append(Step("See why they are not ready:", look))
     elif facts.remedy:
         found.append(Step(_sentence(facts.remedy)))
     if not found and facts.code in (403, 404):
@@ -234,6 +237,14 @@ def _steps(facts: ErrorFacts) -> list[Step]:
     if facts.code == 504 and facts.method != "GET":
         found.append(Step("If the request changes something, look whether it has before you send it again."))
     return found
+
+
+def _describe(facts: ErrorFacts) -> str:
+    """Empty for who may not see the pods, and where the path does not name their namespace."""
+    if not facts.unready or (found := parse_proxied(facts.method, facts.path.encode())) is None:
+        return ""
+    names = " ".join(name for name, _ in facts.unready)
+    return f"kubectl --namespace {found.attributes.namespace} describe pods {names}"
 
 
 def _link(target: str) -> tuple[str, str]:

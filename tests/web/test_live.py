@@ -10,12 +10,12 @@ from typing import Any
 import orjson
 import pytest
 
-from bastion.kube.status import service_unavailable
 from bastion.web.live.events import Changing
 from bastion.web.live.feed import ENDED, Feed
 from bastion.web.live.rowsource import GRACE, RowSource
 from bastion.web.portal.groups import Filter
 from bastion.web.portal.inventory import Listed
+from tests.fakes import unavailable
 from tests.web.test_rows import row
 
 
@@ -46,7 +46,7 @@ class Rows:
 
     async def listed(self, *_: Any) -> Listed:
         if self.failing:
-            raise service_unavailable("no answer")
+            raise unavailable("no answer")
         return Listed(tuple(row(name=name) for name in self.names))
 
 
@@ -147,7 +147,7 @@ class Reader:
 
 @pytest.mark.parametrize(
     ("until", "error", "why"),
-    [(999.0, None, ENDED), (0.0, service_unavailable("no answer"), "")],
+    [(999.0, None, ENDED), (0.0, unavailable("no answer"), "")],
     ids=["the session has ended", "nobody answers"],
 )
 def test_the_page_is_told_why_it_ends(until: float, error: Exception | None, why: str) -> None:
