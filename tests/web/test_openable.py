@@ -10,11 +10,12 @@ import pytest
 
 from bastion.authz.authorizer import Decision
 from bastion.kube.attributes import Attributes
-from bastion.kube.status import StatusError, service_unavailable
+from bastion.kube.status import StatusError
 from bastion.kube.user import User
 from bastion.runtime.turns import USER
 from bastion.web.openable.listing import REMEMBERED, Openable
 from bastion.web.openable.plan import MOST_NAMED, Ask, Thing, Things, ids_of, plan
+from tests.fakes import unavailable
 
 ALICE = User("alice")
 ASKER = (USER, "alice")
@@ -218,7 +219,7 @@ def test_without_an_answer_nothing_is_listed_and_what_was_remembered_lapses() ->
         reviews, clock = Reviews({("", "")}), Clock()
         openable = asking(reviews, things(1, 1), clock)
         assert (await openable.of(ALICE, ASKER, SERVICES)).rights.everywhere
-        reviews.failing = service_unavailable("no answer")
+        reviews.failing = unavailable("no answer")
         clock.now += REMEMBERED / 2
         assert (await openable.of(ALICE, ASKER, SERVICES)).rights.everywhere
         clock.now += REMEMBERED

@@ -40,7 +40,9 @@ class DecidingLines:
 
     def first(self, name: bytes) -> bytes:
         """Of that name, in lower case; there is one."""
-        at = self._data.lower().index(b"\n%b:" % name) + 1
+        at = self._data.find(b"\n%b:" % name.title()) + 1  # as nearly all write it
+        if not at:
+            at = self._data.lower().index(b"\n%b:" % name) + 1
         return self._data[at : self._data.index(b"\r", at)]
 
 
