@@ -149,7 +149,7 @@ async def compared(client: httpx.AsyncClient, url: str) -> None:
                 by_job,
                 {(one["metric"]["instance"], one["metric"].get("pod", "")) for one in alerts},
             )
-    for expression, value in (
+    for expression, wished in (
         ("count(up == 1)", "5"),
         ("count(up == 0) or vector(0)", "0"),
         ('service:probe_up:ratio{job="probe",instance="services/shop/web:http/"}', "0.5"),
@@ -158,7 +158,7 @@ async def compared(client: httpx.AsyncClient, url: str) -> None:
         ("count(bastion_probe_success == 0)", "1"),
         ("bastion_probe_config_last_reload_successful", "1"),
     ):
-        await until_it_is(client, url, expression, value)
+        await until_it_is(client, url, expression, wished)
 
 
 async def until_it_is(client: httpx.AsyncClient, url: str, expression: str, value: str) -> None:
