@@ -145,7 +145,7 @@ class HeadParser:
             key = plans.key(self._peer, request_line, deciding)
         plan = plans.known(key) if key else None
         if plan is None or len(lines) > MAX_FIELDS:
-            head = read_head(data, Sorted(passed, deciding, noted), secure=self._secure)
+            head = read_head(data, Sorted(request_line, lines, passed, deciding, noted), secure=self._secure)
             if head.own_hops and _may_be_remembered(head):
                 head.key = key
             return head, None
