@@ -24,6 +24,7 @@ from bench import (
     reviews,
     scale,
     suites,
+    tunnel,
     websocket,
 )
 from bench.outcome import Outcome, exit_status, verdict_table
@@ -55,6 +56,7 @@ SUITES: dict[str, Suite] = {
     "l4": l4,
     "front": front,
     "http2": http2,
+    "tunnel": tunnel,
 }
 LONGEST = 3600  # seconds for everything
 

@@ -19,6 +19,7 @@ BUFFERED = 65536  # bytes written to a side that does not read, before reading f
 CLOSE_SECONDS = 2.0
 # without progress, where both sides ended by themselves: nothing that was sent is lost to a slow reader
 FLUSH_SECONDS = 60.0
+CLIENT_RESET, BACKEND_RESET = "the client reset the connection", "the backend reset the connection"
 LOOK_SECONDS = 1.0  # between looks at a side that is not read from, because it sees no reset
 
 
@@ -34,14 +35,20 @@ class Stream(msgspec.Struct, frozen=True):
 
 
 class Side(asyncio.Protocol):
-    """One of the two ends; `seen`, if given, is called with what comes from it."""
+    """One of the two ends; `seen`, if given, is called with what comes from it.
 
-    def __init__(self, relay: Relay, stream: Stream, seen: Callable[[bytes], None] | None) -> None:
+    `reset`: the reason of an end where it resets the connection.
+    """
+
+    def __init__(
+        self, relay: Relay, stream: Stream, reset: str, seen: Callable[[bytes], None] | None = None
+    ) -> None:
         self.transport = stream.transport
         self.received = 0
         self.ended = False  # it will send no more
         self.gone = False
         self.other: Side
+        self.reset = reset
         self._relay = relay
         self._seen = seen
         self._lost = stream.lost
@@ -63,7 +70,7 @@ class Side(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.ended = self.gone = True
         self._lost()
-        self._relay.end("" if exc is None else "connection reset")
+        self._relay.end("" if exc is None else self.reset)
         self._relay.gone()
 
     def pause_writing(self) -> None:
@@ -104,7 +111,8 @@ class Relay:
     ) -> None:
         """`seen` is called with what comes from the backend."""
         self.loop = asyncio.get_running_loop()
-        self.client, self.backend = Side(self, client, None), Side(self, backend, seen)
+        self.client = Side(self, client, CLIENT_RESET)
+        self.backend = Side(self, backend, BACKEND_RESET, seen)
         self.client.other, self.backend.other = self.backend, self.client
         self.finished: asyncio.Future[str] = self.loop.create_future()
         self._idle = idle
@@ -172,8 +180,8 @@ class Relay:
         if self.finished.done():
             self._close_late(now)
         # Where both directions ended in good order the socket is closed as well, with bytes still to be read.
-        elif any(is_reset(side.transport) for side in self._paused if not side.other.ended):
-            self.end("connection reset")
+        elif gone := [one for one in self._paused if not one.other.ended and is_reset(one.transport)]:
+            self.end(gone[0].reset)
         elif now >= self._idle_at and not self._has_moved():
             self.end("idle")
         else:

@@ -97,6 +97,7 @@ class ServerState:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     draining: bool = False
     any_target: bool = False  # request targets may hold bytes that no URI does
+    tunnels: bool = False  # it is a proxy for tunnels and absolute URLs, too
     body_grace: float = BODY_GRACE  # seconds for which a body is waited for in all before its rate counts
     date_line: Callable[[], bytes] = field(default_factory=DateLine)
     audit_id: Callable[[], str] = field(default_factory=AuditIds)

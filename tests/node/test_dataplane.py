@@ -208,6 +208,73 @@ CASES = {
         {("b", (WEB, 80), "TCP"): {"far": "b"}, ("client", (WEB, 80), "TCP"): {"far": "node"}},
         {"detection": Detection(prefix="pod-")},
     ),
+    "policy Local reached from the pod itself": Case(
+        {**EVERYWHERE, **LOCAL, "internalTrafficPolicy": "Local"},
+        (at("a"),),
+        {
+            ("a", (VIP, 80), "TCP"): {"a": "node"},
+            ("a", (NODE[0], NODE_PORT), "TCP"): {"a": "node"},
+            ("a", (WEB, 80), "TCP"): {"a": "node"},
+        },
+    ),
+    "policy Local, sources and affinity": Case(
+        {
+            **EVERYWHERE,
+            **LOCAL,
+            "sessionAffinity": "ClientIP",
+            "loadBalancerSourceRanges": ["172.30.0.100/32", "10.244.1.11/32"],
+        },
+        (at("a"),),
+        {
+            ("client", (VIP, 80), "TCP"): {"a": "client"},
+            ("b", (VIP, 80), "TCP"): {"a": "b"},
+            ("a", (VIP, 80), "TCP"): SILENCE,
+            ("node", (VIP, 80), "TCP"): SILENCE,
+            ("node", (NODE[0], NODE_PORT), "TCP"): {"a": "node"},
+        },
+    ),
+    "affinity with none here": Case(
+        {**EVERYWHERE, **LOCAL, "internalTrafficPolicy": "Local", "sessionAffinity": "ClientIP"},
+        (at("far"),),
+        {
+            ("client", (NODE[0], NODE_PORT), "TCP"): SILENCE,
+            ("b", (NODE[0], NODE_PORT), "TCP"): {"far": "b"},
+            ("b", (WEB, 80), "TCP"): SILENCE,
+        },
+    ),
+    "a range of everything opens it": Case(
+        {**EVERYWHERE, "loadBalancerSourceRanges": ["203.0.113.0/24", "0.0.0.0/0"]},
+        (at("a"),),
+        {("client", (VIP, 80), "TCP"): {"a": "node"}},
+    ),
+    "ranges of the other family alone": Case(
+        {**EVERYWHERE, "loadBalancerSourceRanges": ["2001:db8::/32"]},
+        (at("a"),),
+        {("client", (VIP, 80), "TCP"): {"a": "node"}},
+    ),
+    "an external address that is the node's own": Case(
+        {"externalIPs": [NODE[0]]},
+        (at("far"),),
+        {("client", (NODE[0], 80), "TCP"): {"far": "node"}, ("node", (NODE[0], 80), "TCP"): {"far": "node"}},
+    ),
+    "a balancer that ends connections itself": Case(
+        {"ports": PORTS, "ingress": ({"ip": VIP, "ipMode": "Proxy"}, {"ip": OUTSIDE, "ipMode": "VIP"})},
+        (at("a"),),
+        {("b", (OUTSIDE, 80), "TCP"): {"a": "node"}},
+    ),
+    "a hint for this node": Case(
+        {"trafficDistribution": "PreferSameNode"},
+        (
+            endpoints(
+                endpoint(PODS["a"][0], nodes=["node1"], zones=["zone-b"]),
+                endpoint(PODS["b"][0], nodes=["node2"], zones=["zone-a"]),
+                name="http-IPv4",
+                port=TCP,
+                port_name="http",
+            ),
+        ),
+        {("client", (WEB, 80), "TCP"): {"a": "node"}},
+    ),
     "terminating alone": Case(
         {}, (at("a", ready=False, serving=True, terminating=True),), {("b", (WEB, 80), "TCP"): {"a": "b"}}
     ),

@@ -119,6 +119,15 @@ async def test_an_ordinary_request_shows_nothing_to_a_proxy(proxy: Bastion) -> N
     assert answer.status_code == 401 and "proxy-authenticate" not in answer.headers
 
 
+@pytest.mark.parametrize("url", ["http://example.com/", "http://127.0.0.1:22/", "http://bastion.test/livez"])
+@awaited
+async def test_a_url_of_no_target_is_refused_by_the_proxy_alone(proxy: Bastion, url: str) -> None:
+    head = f"GET {url} HTTP/1.1\r\nHost: bastion.test\r\n"
+    got = await asked(proxy, f"{head}Proxy-Authorization: Bearer {ALICE}\r\n\r\n".encode())
+    assert got.startswith(b"HTTP/1.1 400 ") and b"names no target" in got
+    assert (await asked(proxy, f"{head}\r\n".encode())).startswith(b"HTTP/1.1 407 ")
+
+
 @awaited
 async def test_without_the_flag_the_refusal_names_it(bastion: Bastion) -> None:
     got = await asked(bastion, connect("live.default.pod:8080", more=BEHIND))

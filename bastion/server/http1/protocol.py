@@ -51,7 +51,9 @@ class HttpProtocol(Wire):
         assert self._transport is not None
         self._transport.set_write_buffer_limits(high=UNSENT)
         self.peer = peer_of(transport)
-        self._parse = HeadParser(self.server.plans, self.peer, any_target=self.server.any_target)
+        self._parse = HeadParser(
+            self.server.plans, self.peer, any_target=self.server.any_target, tunnels=self.server.tunnels
+        )
         self._wait_for(FIRST_BYTE)
         self.server.opened(self)
 

@@ -66,8 +66,9 @@ class Http2Protocol(Http2Wire):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        # what is remembered of a request says how it came
-        self._parse = HeadParser(self.server.plans, replace(self.peer, scheme=b"h2"))
+        # What is remembered of a request says how it came.  `:scheme http` is for a proxy also where there is
+        # none: no client says that to a server.
+        self._parse = HeadParser(self.server.plans, replace(self.peer, scheme=b"h2"), tunnels=True)
         self._translate = Translator(self.peer.scheme, _key)
 
     # --- of the codec
@@ -138,7 +139,8 @@ class Http2Protocol(Http2Wire):
         if code and stream not in self._told:
             self._early_end(REFUSED if code == Code.REFUSED_STREAM else 1.0)
         self._told.discard(stream)
-        self.end_stream(stream)
+        if stream in self._exchanges or stream in self._tunnels:
+            self.end_stream(stream)
         if stream in self._open:
             self._forget(stream)
 
@@ -246,9 +248,12 @@ class Http2Protocol(Http2Wire):
         stream = exchange.stream
         if self._exchanges.pop(stream, None) is None:
             return
-        self._waits.no_body(stream)
+        if exchange.body is not None:
+            self._waits.no_body(stream)
         if not exchange.finished:
             exchange.abort()
+        if exchange.body is None and not self._tunnels:
+            return
         tunnel = self._tunnels.get(stream)
         if tunnel is not None and tunnel.taken:
             return
