@@ -44,6 +44,7 @@ HEADLINES = {
     "AnswerNotUnderstood": "{name} answered something else than HTTP",
     "AnswerTimeout": "{name} did not answer in time",
     "ApiServerAway": "The API server does not answer",
+    "Overloaded": "Too much is under way",
     "InternalError": "bastion failed",
 }
 SANDBOXED = "This form came from a page without a session"
@@ -184,7 +185,9 @@ def _target(facts: ErrorFacts) -> tuple[str, str]:
 
 
 def _way(facts: ErrorFacts, name: str, kind: str, *, sandboxed: bool) -> list[Way]:
-    you = Way("held" if facts.code == 401 else "", "user", "You", "in a sandboxed page" if sandboxed else "")
+    you = Way(
+        "held" if facts.code == 401 else "", "user", "You", "in a sandboxed page" if sandboxed else facts.user
+    )
     target, reached = name or "The page", "not reached"
     where = facts.hop
     if where in (Hop.CLIENT, Hop.BASTION, Hop.API_SERVER):

@@ -40,7 +40,9 @@ class DecidingLines:
 
     def first(self, name: bytes) -> bytes:
         """Of that name, in lower case; there is one."""
-        at = self._data.lower().index(b"\n%b:" % name) + 1
+        at = self._data.find(b"\n%b:" % name.title()) + 1  # as nearly all write it
+        if not at:
+            at = self._data.lower().index(b"\n%b:" % name) + 1
         return self._data[at : self._data.index(b"\r", at)]
 
 
@@ -152,7 +154,7 @@ class HeadParser:
             key = plans.key(self._peer, request_line, deciding)
         plan = plans.known(key) if key else None
         if plan is None or len(lines) > MAX_FIELDS:
-            head = self._read_new(data, Sorted(passed, deciding, noted))
+            head = self._read_new(data, Sorted(request_line, lines, passed, deciding, noted))
             if head.own_hops and _may_be_remembered(head):
                 head.key = key
             return head, None

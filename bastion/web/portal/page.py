@@ -16,7 +16,7 @@ from bastion.kube.errors import error_of
 from bastion.kube.errorwords import API_SERVER_AWAY
 from bastion.kube.status import StatusError
 from bastion.web.commands import commands
-from bastion.web.figures import count
+from bastion.web.figures import count, number
 from bastion.web.frame import LINKS, Frame
 from bastion.web.health import TROUBLE
 from bastion.web.openable.listing import PATIENCE, Openable
@@ -136,7 +136,7 @@ class Portal:
             live="portal",
             root=self._root,
             frame=frame,
-            said=lede(listed.rows, asked.kind),
+            said=lede({row.ref: row.state for row in listed.rows}, asked.kind),
             waiting=_waiting(listed),
             by_namespace=asked.by == "namespace",
             as_owners=_query(asked, by=""),
@@ -170,7 +170,10 @@ class Portal:
 
     def _syncing(self, request: Request, frame: Frame) -> Response:
         lists = [
-            (resource.capitalize(), f"{known} read" if read else f"under way, {known} so far")
+            (
+                resource.replace("endpointslices", "endpoint slices").capitalize(),
+                f"{number(known)} read" if read else f"under way, {number(known)} so far",
+            )
             for resource, (read, known) in self._progress().items()
         ]
         done = sum(read for read, _ in self._progress().values())
