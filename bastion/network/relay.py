@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from bastion.network.sockets import is_reset
+from bastion.network.sockets import CutTransport, is_reset, reset_on_close
 from bastion.runtime.deadlines import Deadlines
 
 BUFFERED = 65536  # bytes written to a side that does not read, before reading from the other side pauses
@@ -108,13 +108,18 @@ class Relay:
         deadlines: Deadlines,
         idle: float,
         seen: Callable[[bytes], None] | None,
+        *,
+        cuts: bool = False,
     ) -> None:
-        """`seen` is called with what comes from the backend."""
+        """`seen` is called with what comes from the backend.  `cuts`: nothing but the end of a connection
+        delimits what it carries, so one that is no end in good order must not look like one.
+        """
         self.loop = asyncio.get_running_loop()
         self.client = Side(self, client, CLIENT_RESET)
         self.backend = Side(self, backend, BACKEND_RESET, seen)
         self.client.other, self.backend.other = self.backend, self.client
         self.finished: asyncio.Future[str] = self.loop.create_future()
+        self._cuts = cuts
         self._idle = idle
         self._idle_at = self.loop.time() + idle if idle else float("inf")
         self._moved = 0
@@ -154,11 +159,20 @@ class Relay:
             client.write_eof()
             client.resume_reading()
         else:
-            client.close()
+            self._close(client, orderly=not (reason and self._cuts))
         self._unsent = self._pending()
         self.deadline = self.loop.time() + (CLOSE_SECONDS if reason else FLUSH_SECONDS)
-        self.backend.transport.close()
+        self._close(self.backend.transport, orderly=not (reason and self._cuts))
         self.gone()
+
+    def _close(self, transport: asyncio.Transport, *, orderly: bool) -> None:
+        if orderly:
+            transport.close()
+        elif isinstance(transport, CutTransport):
+            transport.cut()
+        else:
+            reset_on_close(transport)
+            transport.abort()
 
     def gone(self) -> None:
         if self.client.gone and self.backend.gone:

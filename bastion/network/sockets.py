@@ -52,6 +52,14 @@ def _watch(sock: socket.socket, but: str = "") -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
 
+class CutTransport(asyncio.Transport):
+    """One whose orderly end is a message of its own, as close_notify is of TLS."""
+
+    def cut(self) -> None:
+        """Close without it, after what is written has gone out."""
+        raise NotImplementedError
+
+
 def _state(transport: asyncio.BaseTransport) -> int:
     sock = transport.get_extra_info("socket")
     try:
