@@ -75,6 +75,7 @@ reference: $(READY)
 	$(BIN)/python -m bastion.settings.reference docs/reference
 	$(BIN)/python -m bastion.kube.errorreference docs/reference/errors.md
 	$(BIN)/python tools/chart_schema.py deploy/helm/bastion
+	$(BIN)/python tools/prometheus_rule.py deploy/prometheus
 
 # The pages as a site, in .site; a warning ends it.
 docs: $(READY)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import shutil
 import subprocess
 from pathlib import Path
@@ -17,10 +18,18 @@ from bastion.probe.samples import HELP
 FOLDER = Path(__file__).parents[2] / "deploy" / "prometheus"
 ROOT = FOLDER.parents[1] / "bastion"
 RULES = yaml.safe_load((FOLDER / "rules.yaml").read_text())
-DASHBOARD = json.loads((FOLDER / "dashboard.json").read_text())
+DASHBOARDS = {
+    name: json.loads((FOLDER / name).read_text()) for name in ("dashboard.json", "bastion-dashboard.json")
+}
+dashboards = pytest.mark.parametrize("dashboard", DASHBOARDS.values(), ids=DASHBOARDS)
 EXPRESSIONS = [
     *(rule["expr"] for group in RULES["groups"] for rule in group["rules"]),
-    *(target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]),
+    *(
+        target["expr"]
+        for dashboard in DASHBOARDS.values()
+        for panel in dashboard["panels"]
+        for target in panel["targets"]
+    ),
 ]
 
 
@@ -50,11 +59,26 @@ def test_the_operators_resources_ask_the_bastion_by_id() -> None:
     assert discovery["url"].endswith("/probe/targets")
 
 
-def test_each_panel_has_an_identity_and_a_place() -> None:
-    panels: list[dict[str, Any]] = DASHBOARD["panels"]
+@dashboards
+def test_each_panel_has_an_identity_and_a_place(dashboard: Any) -> None:
+    panels: list[dict[str, Any]] = dashboard["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
     places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels]
     assert len(set(places)) == len(places)
+
+
+def test_the_operators_rules_follow_from_the_rules() -> None:
+    made = runpy.run_path(str(ROOT.parent / "tools/prometheus_rule.py"))["text"](FOLDER)
+    assert (FOLDER / "prometheusrule.yaml").read_text() == made
+    assert yaml.safe_load(made)["spec"] == RULES
+
+
+def test_the_guide_names_each_alert_of_the_bastion_and_no_other() -> None:
+    page = (ROOT.parent / "docs/hardening.md").read_text()
+    (group,) = [one for one in RULES["groups"] if one["name"] == "bastion"]
+    assert re.findall(r"^\| `(Bastion\w+)` \|", page, re.MULTILINE) == [
+        one["alert"] for one in group["rules"]
+    ]
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
