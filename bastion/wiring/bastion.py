@@ -12,6 +12,7 @@ from typing import Any
 from bastion.discovery.near import near_names
 from bastion.network.connections import ConnectionPool
 from bastion.observe.expiry import Expiry
+from bastion.observe.families import Family
 from bastion.proxy.drain import Drains
 from bastion.proxy.nearnames import NearNames
 from bastion.proxy.origin import Origins
@@ -41,7 +42,8 @@ from bastion.wiring.site import Around, site_of
 @dataclass(frozen=True, slots=True)
 class Bastion:
     """`app` answers; `state` is what its server shares, `metrics` that of --metrics-bind-address; `followed`
-    are the files that are read again when they change; `adjust` takes what is reloadable of other settings.
+    are the files that are read again when they change; `adjust` takes what is reloadable of other settings;
+    `families` are the metrics of this process.
     """
 
     app: App
@@ -52,6 +54,7 @@ class Bastion:
     expiry: Expiry
     followed: tuple[Followed[Any], ...]
     adjust: Callable[[Config], None]
+    families: Callable[[], list[Family]]
 
     async def synced(self) -> None:
         """Returns when the cluster is ready."""
@@ -126,6 +129,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             expiry=observing.expiry,
             followed=_followed(parts, observing, probing.modules.followed),
             adjust=_adjustable(cluster, parts, served, long.drains),
+            families=observing.metrics.families,
         )
 
 

@@ -40,7 +40,10 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
         path.relative_to(tmp_path / "site").with_suffix(".md") for path in (tmp_path / "site").rglob("*.html")
     }
     pages = {path.relative_to(ROOT / "docs") for path in PAGES}
-    assert {page.parent / "index.md" if page.name == "README.md" else page for page in pages} <= built
+    there = {page.parent / "index.md" if page.name == "README.md" else page for page in pages}
+    assert there <= built
+    menu = (tmp_path / "site" / "index.html").read_text()
+    assert [page for page in there if f'href="{page.with_suffix(".html").as_posix()}"' not in menu] == []
 
 
 @pytest.mark.parametrize(
