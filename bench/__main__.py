@@ -24,6 +24,7 @@ from bench import (
     reviews,
     scale,
     suites,
+    tracing,
     websocket,
 )
 from bench.outcome import Outcome, exit_status, verdict_table
@@ -46,6 +47,7 @@ SUITES: dict[str, Suite] = {
     "memory": memory,
     "html": html,
     "audit": audit,
+    "tracing": tracing,
     "node": node,
     "reviews": reviews,
     "portal": portal,
