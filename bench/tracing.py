@@ -48,7 +48,7 @@ def run(ground: Ground, parts: tuple[str, ...]) -> Outcome:
     service = web_services(ground.network, 1)[0]
     ground.processes.start("backend", nginx.backend(ground, [service]), ground.load_core)
     # it answers whatever it is sent, and so is the collector, too
-    flags = ways(f"http://{service.address}:{BACKEND_PORT}/v1/traces")
+    flags = ways(f"http://{service.addresses[0]}:{BACKEND_PORT}/v1/traces")
     absent = _absent(ground)
     ports: dict[str, int] = {}
     programs: dict[str, Program] = {}
@@ -80,8 +80,10 @@ def run(ground: Ground, parts: tuple[str, ...]) -> Outcome:
 
 
 def _absent(ground: Ground) -> str:
-    """A folder in front of the installed packages, in which the extra's are none."""
-    package = ground.directory / "absent" / "opentelemetry"
-    package.mkdir(parents=True)
-    (package / "__init__.py").write_text("raise ImportError('not installed')\n")
-    return os.pathsep.join(filter(None, (str(package.parent), os.environ.get("PYTHONPATH", ""))))
+    """A folder for Python's path in which the extra's packages are none; its API comes with FastAPI."""
+    folder = ground.directory / "absent"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(
+        "import sys\nfor name in ('sdk', 'exporter'):\n    sys.modules[f'opentelemetry.{name}'] = None\n"
+    )
+    return os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH", ""))))
