@@ -18,6 +18,7 @@ test: $(READY)
 # the length that they have in `make test`: a line for each.
 kits: $(READY)
 	KITS_HTTP2=1 $(BIN)/python -m pytest -n 4 tests/conformance tests/hostile
+	KITS_PROBE=1 $(BIN)/python -m pytest -n 1 tests/probe/recorded
 	SOAK_ROUNDS=300 $(BIN)/python -m pytest -n 3 tests/discovery/test_faults.py \
 		tests/discovery/test_restored.py tests/tunnel/test_faults.py
 	SOAK_ROUNDS=10000 $(BIN)/python -m pytest tests/e2e/test_differential.py

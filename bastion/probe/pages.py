@@ -6,14 +6,15 @@ import json
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
+from bastion.http.fields import values
 from bastion.kube.errors import error_of, unreadable
 from bastion.kube.errorwords import API_SERVER_AWAY
 from bastion.kube.status import StatusError
-from bastion.message.person import is_person
+from bastion.message.person import is_person, prefers_html
 from bastion.probe.answers import Page
 from bastion.probe.badges import badge_json, badge_svg
 from bastion.probe.history import UNKNOWN, WINDOWS
-from bastion.probe.markup import changes_rss
+from bastion.probe.markup import changes_rss, status_table
 from bastion.probe.modulefile import DECLARED
 from bastion.probe.modulesource import ModuleSource
 from bastion.probe.parameters import parameters, text_of
@@ -108,12 +109,16 @@ class Pages:
         return _json(groups)
 
     async def status(self, asked: Asked) -> Page:
-        """For programs; a person has the status page."""
-        if is_person(asked.exchange.method, asked.exchange.all_fields()):
+        """For programs: JSON, or a table for who prefers HTML; a person has the status page."""
+        fields = asked.exchange.all_fields()
+        if is_person(asked.exchange.method, fields):
             return Page("text/plain; charset=utf-8", b"", 303, location="../status")
         there = await self._visible.of(asked)
         report = await self._reports("", "")
-        return _json({"prober": report.prober, "targets": [_row(one, report) for one in there]})
+        rows = [_row(one, report) for one in there]
+        if prefers_html(values(fields, b"accept")):
+            return Page("text/html; charset=utf-8", status_table(report.prober, rows).encode())
+        return _json({"prober": report.prober, "targets": rows})
 
     async def history(self, asked: Asked) -> Page:
         found = parameters(asked.query, ("target", "module"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import runpy
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 import yaml
 
 from bastion.probe.samples import HELP
+from tests.debian import lacks
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "prometheus"
 ROOT = FOLDER.parents[1] / "bastion"
@@ -81,10 +81,85 @@ def test_the_guide_names_each_alert_of_the_bastion_and_no_other() -> None:
     ]
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 @pytest.mark.parametrize(
     "arguments", [("rules", "rules.yaml"), ("config", "--syntax-only", "scrape.yaml")], ids=str
 )
 def test_promtool_takes_it(arguments: tuple[str, ...]) -> None:
+    if missing := lacks("prometheus"):
+        pytest.skip(missing)
     done = subprocess.run(["promtool", "check", *arguments], cwd=FOLDER, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@dashboards
+def test_promtool_takes_the_dashboards_expressions(dashboard: Any, tmp_path: Path) -> None:
+    if missing := lacks("prometheus"):
+        pytest.skip(missing)
+    rules = [
+        {"record": f"panel:{number}", "expr": target["expr"]}
+        for number, panel in enumerate(dashboard["panels"])
+        for target in panel["targets"]
+    ]
+    checked("rules", tmp_path, {"groups": [{"name": "panels", "rules": rules}]})
+
+
+DOWN = [
+    {"series": 'probe_success{job="p",instance="a",pod="a-0",endpoint="1:1"}', "values": "1x10 0x20"},
+    {"series": 'probe_success{job="p",instance="b"}', "values": "1x30"},
+    {"series": 'probe_ssl_earliest_cert_expiry{job="p",instance="c"}', "values": "864000x30"},
+    {"series": 'probe_success{job="p",instance="d"}', "values": "0 1 0 1 0 1 0 1 0 1 0 1 1x20"},
+    {"series": "bastion_probe_prober_broken", "values": "0x10 1x20"},
+    {"series": 'bastion_api_right_granted{instance="e",resource="pods"}', "values": "1x10 0x20"},
+    {"series": 'bastion_watch_age_seconds{instance="f",resource="pods"}', "values": "0x10 100x20"},
+    {"series": 'bastion_requests_total{instance="g",code="401"}', "values": "0x10 0+120x20"},
+    {"series": 'process_open_fds{instance="h"}', "values": "90x30"},
+    {"series": 'process_max_fds{instance="h"}', "values": "100x30"},
+    {"series": 'bastion_client_connections{instance="h"}', "values": "1x30"},
+]
+FIRING = [
+    ("5m", "BastionProbeFailed", []),
+    ("25m", "BastionProbeFailed", ["a"]),
+    ("25m", "BastionProbeCertificateExpiring", ["c"]),
+    ("25m", "BastionProbeFlapping", ["d"]),
+    ("5m", "BastionProberBroken", []),
+    ("25m", "BastionProberBroken", [""]),
+    ("5m", "BastionLacksRight", []),
+    ("25m", "BastionLacksRight", ["e"]),
+    ("5m", "BastionWatchIsSilent", []),
+    ("25m", "BastionWatchIsSilent", ["f"]),
+    ("5m", "BastionTokensTried", []),
+    ("25m", "BastionTokensTried", ["g"]),
+    ("25m", "BastionNearlyFull", ["h"]),
+]
+
+
+@pytest.mark.parametrize(("at", "alert", "instances"), FIRING, ids=str)
+def test_an_alert_fires_for_what_it_is_about(
+    tmp_path: Path, at: str, alert: str, instances: list[str]
+) -> None:
+    """`promtool test rules` compares texts as well: what fires is read from what it complains of."""
+    if missing := lacks("prometheus"):
+        pytest.skip(missing)
+    case = {"eval_time": at, "alertname": alert, "exp_alerts": [{"exp_labels": {"none": "such"}}]}
+    tests = {
+        "rule_files": [str(FOLDER / "rules.yaml")],
+        "evaluation_interval": "1m",
+        "tests": [{"interval": "1m", "input_series": DOWN, "alert_rule_test": [case]}],
+    }
+    (tmp_path / "tests.yaml").write_text(yaml.safe_dump(tests))
+    done = subprocess.run(
+        ["promtool", "test", "rules", tmp_path / "tests.yaml"], capture_output=True, text=True
+    )
+    said = done.stdout + done.stderr
+    assert "got:" in said, said
+    found = said.partition("got:")[2]
+    assert sorted(re.findall(r'instance="(\w*)"', found)) == [one for one in instances if one]
+    assert found.count(f'alertname="{alert}"') == len(instances)
+
+
+def checked(kind: str, folder: Path, document: dict[str, Any]) -> None:
+    (folder / "checked.yaml").write_text(yaml.safe_dump(document))
+    done = subprocess.run(
+        ["promtool", "check", kind, folder / "checked.yaml"], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr

@@ -11,19 +11,17 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import json
 import os
 import selectors
 import socket
 import struct
 import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
-NEED_DEBIAN = Path(__file__).parents[2] / "tools" / "need-debian"
+from tests.debian import lacks
+
 PACKAGES = ("iproute2", "nftables", "iptables", "ipset", "conntrack", "procps")
 PREFIX = f"bn{os.getpid()}-"
 PODS = {
@@ -53,11 +51,8 @@ def why_not() -> str:
     """Empty where namespaces can be made; Debian's packages that are missing are installed."""
     if os.geteuid() != 0:
         return "needs root, for network namespaces"
-    with Path(tempfile.gettempdir(), "bastion-need-debian").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # apt-get in two processes at a time
-        done = subprocess.run([NEED_DEBIAN, *PACKAGES], capture_output=True, text=True)
-    if done.returncode:
-        return done.stderr.strip()
+    if missing := lacks(*PACKAGES):
+        return missing
     made = subprocess.run(["ip", "netns", "add", f"{PREFIX}try"], capture_output=True)
     subprocess.run(["ip", "netns", "del", f"{PREFIX}try"], capture_output=True)
     return "" if made.returncode == 0 else "network namespaces cannot be made here"

@@ -46,9 +46,12 @@ def test_six_users_and_forty_targets(tmp_path: Path) -> None:
                 assert {one["target"] for one in status.json["targets"]} == wanted
                 page = await bastion.get("/probe/status", user, accept="text/html", sec_fetch_mode="navigate")
                 assert (page.status, page.fields["location"]) == (303, "../status")
+                table = await bastion.get("/probe/status", user, accept="text/html")
+                assert (table.status, table.fields["content-type"]) == (200, "text/html; charset=utf-8")
+                assert all(f"<td>{one}</td>" in table.text for one in wanted)
                 feed = await bastion.get("/probe/changes.rss", user)
                 for namespace, name in SERVICES:
-                    for text in (page.text, feed.text, status.text):
+                    for text in (page.text, table.text, feed.text, status.text):
                         assert name in names or f"{namespace}/{name}:" not in text
                 for path in ("history", "badge.svg", "badge.json"):
                     for namespace, name in SERVICES[::7]:

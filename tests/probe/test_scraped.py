@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import httpx
 import pytest
 import yaml
 
+from tests.debian import lacks
 from tests.loopback import free_port
 from tests.probe.test_pages import PROBE
 from tests.probe.world import NETWORK, OPEN, backend, may, pod, response, service
@@ -44,8 +44,9 @@ def secure() -> dict[str, Any]:
     }
 
 
-@pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed")
 def test_prometheus(tmp_path: Path) -> None:
+    if missing := lacks("prometheus"):
+        pytest.skip(missing)
     port, own = free_port(), free_port()
     objects = [
         service("web", annotations=PROBE),
