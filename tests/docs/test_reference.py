@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from bastion.kube.errorwords import WORDS
 from bastion.observe.accessline import Context, Event
 from tests.docs.pages import PAGES
 from tests.e2e.harness import ROOT
@@ -29,6 +30,12 @@ def test_the_page_is_up_to_date(name: str) -> None:
 def test_every_field_of_a_line_is_there() -> None:
     named = re.findall(r"^\| `(\w+)` \|", made()["log-fields.md"].partition("## ")[0], re.MULTILINE)
     assert named == [*Event.__struct_fields__, *Context.__struct_fields__]
+
+
+def test_every_error_that_a_page_names_exists() -> None:
+    known = {word.name for word in WORDS.values()}
+    for page in PAGES:
+        assert set(re.findall(r"\b[45]\d\d `([A-Z]\w+)`", page.read_text())) <= known, page.name
 
 
 METRIC = re.compile(r"\bbastion_[a-z0-9_]+[a-z0-9]\b(?!_)")
