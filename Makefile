@@ -25,9 +25,9 @@ kits: $(READY)
 	SOAK_ROUNDS=2500 $(BIN)/python -m pytest tests/e2e/test_http2.py
 	SOAK_ROUNDS=1000 $(BIN)/python -m pytest tests/node
 
-# Lines and branches that the tests of the rooms reach in their own process; pyproject.toml has the floor.
-# Without the tests of programs that they start, which a tracer in the test does not see.  `make test` judges the
-# tests; here, where the tracer makes everything slow, only the floor counts.
+# Lines and branches that the tests of the rooms reach, also in the programs that they start; pyproject.toml has
+# the floor.  Without the folders that try the whole program, to save time.  `make test` judges the tests; here,
+# where the tracer makes everything slow, only the floor counts.
 OF_PROGRAMS := bench conformance demo deploy e2e fuzz hostile soak tunnel
 coverage: $(READY)
 	-$(BIN)/python -m pytest -q --cov --cov-report= --cov-fail-under=0 $(addprefix --ignore=tests/,$(OF_PROGRAMS))
