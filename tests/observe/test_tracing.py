@@ -91,7 +91,7 @@ def passed(tmp_path: Path, *flags: str, **fields: str) -> dict[str, str]:
             open_bastion(serve_config(given), os.open(os.devnull, os.O_WRONLY)) as bastion,
         ):
             async with asyncio.timeout(20):
-                while (await World(bastion).get(CALL, "alice", **fields)).status != 200:
+                while (await World(bastion).get(CALL, "alice", "GET", None, **fields)).status != 200:
                     await asyncio.sleep(0.05)
             (head,) = [one.decode() for one in api.seen if b"Bearer alice" in one]
             lines = [line.partition(": ") for line in head.split("\r\n")[1:-2]]
