@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
+from bastion.kube.attributes import Attributes
+from bastion.kube.user import User
+from bastion.standalone.rbac import RBAC
 from tests.deploy.charts import compared, known, mistakes, render
 from tests.deploy.kustomized import kustomization, kustomized
 from tests.deploy.test_manifests import DEPLOY
@@ -147,6 +150,40 @@ def test_kubernetes_takes_what_kustomize_makes(switches: Any, folders: Any) -> N
     for one in (one for folder in folders for one in kustomized(*folder)):
         for version in ("1.29", "1.37"):
             assert not known(one, version) or mistakes(one, version) == []
+
+
+# --- what the bastion may, by the rules themselves
+
+SECRET = {"verb": "", "namespace": "bastion", "resource": "secrets", "name": "bastion-ended"}
+ASKED: list[tuple[str, dict[str, str], bool]] = [
+    # sessions that end at one replica end at all, by a logout of the issuer too
+    ("ended sessions", {**SECRET, "verb": "watch"}, True),
+    ("ended sessions", {**SECRET, "verb": "patch"}, True),
+    ("ended sessions", {**SECRET, "verb": "patch", "name": "bastion-session"}, False),
+    ("ended sessions", {**SECRET, "verb": "patch", "namespace": "shop"}, False),
+    ("ended sessions", {**SECRET, "verb": "list"}, False),
+    ("ended sessions", {**SECRET, "verb": "delete"}, False),
+    ("base", {**SECRET, "verb": "watch"}, False),
+    ("base", {"verb": "watch", "resource": "pods"}, True),
+    ("base", {"verb": "get", "resource": "pods", "subresource": "proxy", "namespace": "shop"}, False),
+    ("base", {"verb": "watch", "resource": "nodes"}, False),
+    ("nodes", {"verb": "watch", "resource": "nodes"}, True),
+    ("base", {"verb": "impersonate", "resource": "users", "name": "alice"}, False),
+    ("pass-through", {"verb": "impersonate", "resource": "users", "name": "alice"}, True),
+    ("pass-through", {"verb": "impersonate", "resource": "groups", "name": "developers"}, True),
+    ("pass-through", {"verb": "impersonate", "resource": "groups", "name": "system:masters"}, False),
+]
+
+
+@pytest.mark.parametrize(("way", "asked", "allowed"), ASKED, ids=str)
+def test_the_bastion_may_what_it_does_and_no_more(way: str, asked: dict[str, str], allowed: bool) -> None:
+    account = User("system:serviceaccount:bastion:bastion", groups=("system:serviceaccounts",))
+    switches, folders = WAYS[way]
+    for objects in (
+        [one for folder in folders for one in kustomized(*folder)],
+        render({**SECRETS, **switches}),
+    ):
+        assert RBAC(objects).authorize(account, Attributes(**asked))[0] is allowed
 
 
 # --- the same as kustomize itself makes
