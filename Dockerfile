@@ -36,6 +36,8 @@ ENV PATH=/opt/bastion/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 USER 65532:65532
+# Where that user may write: `demo` makes a folder.
+WORKDIR /tmp
 EXPOSE 8443
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["bastion"]

@@ -96,6 +96,11 @@ def test_it_runs_as_a_user_that_is_not_root() -> None:
     )
 
 
+def test_it_begins_where_its_user_may_write() -> None:
+    assert only("WORKDIR", FINAL) == "/tmp"
+    assert [name for name, _ in FINAL].index("USER") < [name for name, _ in FINAL].index("WORKDIR")
+
+
 def test_it_starts_bastion_without_a_shell_and_stops_by_sigterm() -> None:
     assert json.loads(only("ENTRYPOINT", FINAL)) == ["bastion"]
     assert json.loads(only("CMD", FINAL)) == ["serve", "--bind-address=0.0.0.0"]
