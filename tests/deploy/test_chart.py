@@ -117,7 +117,7 @@ def test_every_flag_and_option_exists(file: Path, tmp_path: Path) -> None:
 def test_every_name_that_is_referred_to_is_there(file: Path) -> None:
     objects = rendered(file)
     there = {(one["kind"], one["metadata"]["name"]) for one in objects}
-    given = {"bastion-oidc", "bastion-session", "proxies-session"} | (
+    given = {"bastion-oidc", "bastion-assertion", "bastion-session", "proxies-session"} | (
         {"bastion-tls"} if values(file).get("certificate") else set()
     )
     for one in objects:
@@ -152,6 +152,7 @@ TYPOS: list[tuple[Any, str]] = [
     ({"config": {"limits": {"exchangesPerUsr": 3}}}, "exchangesPerUsr"),
     ({"config": {"limits": {"exchangesPerUser": "many"}}}, "exchangesPerUser"),
     ({"config": {"serving": {"port": 9443}}}, "port"),
+    ({"config": {"tracing": {"ratio": 2}}}, "ratio"),
     ({"config": {"browsers": {"hostSuffix": "apps.example.net"}}}, "hostSuffix"),
     ({"hostNames": {"publicURL": "http://bastion.example.org"}}, "publicURL"),
     ({"ingress": {"annotations": {"proxy-body-size": 0}}}, "proxy-body-size"),
