@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 RUNS := $(VENV)/.runs
 READY := $(VENV)/.ready
 
-.PHONY: demo test kits coverage lint drawing sizes bench soak fuzz openapi reference docs lock clean
+.PHONY: demo test kits coverage lint drawing sizes bench soak fuzz openapi reference docs krew lock clean
 
 demo: $(RUNS)
 	@$(BIN)/bastion demo
@@ -58,7 +58,6 @@ soak: $(READY)
 	SOAK_ROUNDS=10000 $(BIN)/python -m pytest tests/e2e/test_differential.py
 	SOAK_ROUNDS=10000 $(BIN)/python -m pytest tests/e2e/test_http2.py
 	SOAK_ROUNDS=200000 $(BIN)/python -m pytest tests/e2e/test_cross_user.py
-	SOAK_ROUNDS=10000 $(BIN)/python -m pytest tests/e2e/test_http2.py
 	SOAK_ROUNDS=200000 $(BIN)/python -m pytest tests/e2e/test_audit.py
 	SOAK_ROUNDS=2000 $(BIN)/python -m pytest tests/tunnel/test_faults.py
 	SOAK_PEERS=2000 $(BIN)/python -m pytest -s tests/soak
@@ -83,6 +82,12 @@ reference: $(READY)
 # The pages as a site, in .site; a warning ends it.
 docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+# The command line as one file, and its archive and manifest for krew, in dist/.
+KREW_URL ?= https://example.org/bastion
+krew: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pex>=2,<3'
+	$(BIN)/python tools/krew.py $(KREW_URL)
 
 # The locks are what is installed; this brings them up to date with pyproject.toml.
 lock: $(READY)

@@ -25,6 +25,7 @@ from bench import (
     scale,
     suites,
     tracing,
+    tunnel,
     websocket,
 )
 from bench.outcome import Outcome, exit_status, verdict_table
@@ -57,6 +58,7 @@ SUITES: dict[str, Suite] = {
     "l4": l4,
     "front": front,
     "http2": http2,
+    "tunnel": tunnel,
 }
 LONGEST = 3600  # seconds for everything
 

@@ -4,7 +4,12 @@ into it wants.
 
 from __future__ import annotations
 
+import hypothesis
 import pytest
+
+# what a busy machine takes for one example says nothing of the program
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 # also on two cores: most of the time the tests wait, for real deadlines and for programs that start
 PROCESSES = 4

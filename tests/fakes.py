@@ -27,6 +27,8 @@ from bastion.discovery.catalog import Catalog
 from bastion.kube.attributes import Attributes
 from bastion.kube.compaction import compact
 from bastion.kube.endpoint import UNVERIFIED, Endpoint, TLSProfile
+from bastion.kube.errors import error_of
+from bastion.kube.errorwords import API_SERVER_AWAY
 from bastion.kube.objects import STRUCTS
 from bastion.kube.status import StatusError
 from bastion.kube.user import User
@@ -128,6 +130,11 @@ async def delivered() -> None:
     """Long enough for what was written on loopback to be read at the other end: a reset would destroy it."""
     for _ in range(10):
         await moment(0.002)
+
+
+def unavailable(message: str, retry_after: int | None = None) -> StatusError:
+    """503: the API server is away; `retry_after` in seconds."""
+    return error_of(API_SERVER_AWAY, message, retry_after=retry_after)
 
 
 @contextlib.contextmanager

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import ssl
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bastion.cli.place import Place
@@ -19,25 +17,26 @@ if TYPE_CHECKING:
 SECONDS = 30.0
 
 
-def context_of(authority: Path | None, *, verify: bool) -> ssl.SSLContext:
-    """`authority` signs the bastion's certificate; None: the system's.  Raises OSError, ValueError."""
-    from bastion.runtime.trust import client_context
-
-    return client_context(authority.read_bytes() if authority is not None else None, verify=verify)
-
-
-def fetched(place: Place, path: str, params: Mapping[str, str] | None = None) -> httpx.Response:
+def fetched(
+    place: Place,
+    path: str,
+    params: Mapping[str, str] | None = None,
+    *,
+    accept: str = "application/json, */*",
+    headers: Mapping[str, str] | None = None,
+    timeout: float = SECONDS,
+) -> httpx.Response:
     """Raises StartError with the bastion's own words, the missing rule among them."""
     import httpx
 
     try:
-        headers = asyncio.run(place.headers()) | {"Accept": "application/json, */*"}
+        sent = [*asyncio.run(place.headers()), ("Accept", accept), *(headers or {}).items()]
         answer = httpx.get(
             place.url + path,
             params=params,
-            headers=headers,
+            headers=sent,
             verify=place.tls,
-            timeout=SECONDS,
+            timeout=timeout,
             trust_env=False,
         )
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:

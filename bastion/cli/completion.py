@@ -59,7 +59,7 @@ def _values(row: Option) -> tuple[str, ...]:
     return row.kind.words
 
 
-def _takes_path(row: Option) -> bool:
+def takes_path(row: Option) -> bool:
     return (row.kind.item if isinstance(row.kind, Several) else row.kind).parse is PATH.parse
 
 
@@ -98,7 +98,7 @@ complete -o default -F _bastion bastion
 def bash(commands: Sequence[Completable]) -> str:
     values, flags = [], []
     for command in commands:
-        paths = [f'"{command.name} --{row.flag}"' for row in command.options if _takes_path(row)]
+        paths = [f'"{command.name} --{row.flag}"' for row in command.options if takes_path(row)]
         if paths:
             values.append(
                 f"        {'|'.join(paths)}) compopt -o filenames 2>/dev/null; {_reply('-f')}; return ;;\n"
@@ -158,7 +158,7 @@ def _zsh_specs(command: Completable) -> Iterator[str]:
         repeated = "*" if isinstance(row.kind, Several) else ""
         help = row.help.replace("\\", "\\\\").replace("[", "\\[").replace("]", "\\]")
         value = "::" if row.kind.is_switch else ":"
-        action = "_files" if _takes_path(row) else f"({' '.join(_values(row))})" if _values(row) else " "
+        action = "_files" if takes_path(row) else f"({' '.join(_values(row))})" if _values(row) else " "
         metavar = row.kind.metavar.replace(":", "\\:").replace("[", "\\[").replace("]", "\\]")
         yield _quoted(f"{repeated}--{row.flag}=[{help}]{value}{metavar}:{action}")
     if command.words:
@@ -194,7 +194,7 @@ def fish(commands: Sequence[Completable]) -> str:
 def _fish_value(row: Option) -> str:
     if row.kind.is_switch:  # its value may be missing
         return f" -a {_fish(' '.join(_values(row)))}"
-    if _takes_path(row):
+    if takes_path(row):
         return " -r -F"
     return f" -x -a {_fish(' '.join(_values(row)))}" if _values(row) else " -x"
 

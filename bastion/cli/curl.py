@@ -7,7 +7,7 @@ import os
 import shutil
 import ssl
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bastion.cli.help import Manual
@@ -29,7 +29,8 @@ MANUAL = Manual(
     ),
     (
         "TARGET is svc|pod|node/NAME in the namespace of -n, or svc/NAMESPACE/NAME:PORT/PATH.",
-        "The token is handed over in a file without a name: it is in no list of processes.",
+        "The token, and a client certificate's key, are handed over in files without a name: they are in no"
+        " list of processes.",
     ),
 )
 
@@ -50,13 +51,16 @@ def run(argv: Sequence[str]) -> int:  # noqa: RET503  one program gives way to a
     os.execv(curl, words)  # noqa: S606
 
 
-def config_of(place: Place, headers: dict[str, str]) -> str:
+def config_of(place: Place, headers: Iterable[tuple[str, str]]) -> str:
     """Of curl."""
-    lines = [f"header = {_quoted(f'{name}: {value}')}" for name, value in headers.items()]
+    lines = [f"header = {_quoted(f'{name}: {value}')}" for name, value in headers]
     if place.tls.verify_mode == ssl.CERT_NONE:
         lines.append("insecure")
     elif pem := "".join(map(ssl.DER_cert_to_PEM_cert, place.tls.get_ca_certs(binary_form=True))):
         lines.append(f"cacert = {_quoted(_handed_over(pem))}")
+    if place.shown is not None:
+        lines.append(f"cert = {_quoted(_handed_over(place.shown.certificate.decode()))}")
+        lines.append(f"key = {_quoted(_handed_over(place.shown.key.decode()))}")
     return "".join(f"{line}\n" for line in lines)
 
 

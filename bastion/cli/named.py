@@ -109,9 +109,3 @@ def one_name(word: str) -> str:
     if word == "--bastion" or word.startswith("--bastion="):
         return "--server" + word.removeprefix("--bastion")
     return word
-
-
-def long_form(target: str) -> str:
-    """With the resource's whole name, as a bastion's own pages have it."""
-    kind, slash, rest = target.partition("/")
-    return f"{KINDS[kind]}/{rest}" if slash and kind in KINDS else target

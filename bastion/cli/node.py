@@ -23,9 +23,8 @@ from bastion.node.config.table import BY_PATH, FIELDS, WITH_FILE
 from bastion.node.config.values import BOOLEAN
 from bastion.runtime.errors import ConfigError, StartError
 from bastion.settings.allocating import Announcing, AnnouncingOptions
-from bastion.settings.commands import variables
 from bastion.settings.load import load
-from bastion.settings.option import Option, options_of
+from bastion.settings.option import PREFIX, Option, options_of
 
 FAILED = 1  # kube-proxy's exit status for whatever ends a start
 
@@ -103,7 +102,12 @@ def _announcing(flags: argparse.Namespace) -> Announcing:
         for row in options_of(AnnouncingOptions)
         for text in getattr(flags, row.key) or ()
     ]
-    given = load(AnnouncingOptions, words, os.environ, others=variables())
+    others: frozenset[str] = frozenset()
+    if any(name.startswith(PREFIX) for name in os.environ):
+        from bastion.settings.commands import variables  # every command's options: a tenth of a start
+
+        others = variables()
+    given = load(AnnouncingOptions, words, os.environ, others=others)
     if given.mistakes:
         raise ConfigError(list(given.mistakes))
     return given.options.announcing

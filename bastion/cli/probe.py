@@ -8,44 +8,47 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bastion.cli.asking import context_of, message_of
+from bastion.cli.asking import fetched
 from bastion.cli.flags import loaded
 from bastion.cli.help import Manual
-from bastion.cli.named import long_form, one_name
-from bastion.runtime.errors import ConfigError
-from bastion.settings.commands import TOKEN, Probe, ProbeOptions
+from bastion.cli.named import DEFAULT, Named, named, split
+from bastion.cli.place import place_of
+from bastion.runtime.errors import ConfigError, StartError
+from bastion.settings.commands import ProbeOptions
+from bastion.settings.option import options_of
 
 OPTIONS = ProbeOptions
+PATH = "/.bastion/probe"
 HEALTHY, UNHEALTHY, UNKNOWN = 0, 1, 2
 EVERY = 2.0  # seconds, with --watch
 MANUAL = Manual(
     "bastion probe [TARGET]",
     "Asks a bastion to probe a target, and shows each endpoint. The exit status is 0 where all are healthy,"
     " 1 where one is not, 2 where that could not be found out.",
-    ("server", "module"),
+    ("server", "token", "module"),
     (
-        ("what the pods of a service declare", "bastion probe services/shop/web:http"),
-        ("a path", "bastion probe services/shop/web:http/healthz --module http_2xx --watch"),
+        ("what the pods of a service declare", "bastion probe svc/shop/web:http"),
+        ("a path", "bastion probe svc/shop/web:http/healthz --module http_2xx --watch"),
         ("is this file good?", "bastion probe --check-config modules.yaml"),
     ),
-    ("TARGET goes before the flags: pods|services/NAMESPACE/[SCHEME:]NAME[:PORT][/PATH] or nodes/…",),
+    ("TARGET is svc|pod|node/NAME in the namespace of -n, or svc/NAMESPACE/NAME:PORT/PATH.",),
 )
 
 
 def run(argv: Sequence[str]) -> int:
-    argv = [one_name(word) for word in argv]
-    target = long_form(argv[0]) if argv and not argv[0].startswith("-") else ""
-    given = loaded(OPTIONS, argv[1:] if target else argv, MANUAL)
+    words, flags, others = split(options_of(OPTIONS), argv)
+    given = loaded(OPTIONS, flags, MANUAL)
     if given is None:
         return 0
     if given.mistakes:
         raise ConfigError(list(given.mistakes))
-    asked = given.options.probe
-    if asked.check_config is not None:
-        return _check(asked.check_config)
-    if not target:
-        raise ConfigError(["a TARGET is required (see bastion probe --help)"])
-    return _watch(asked, target) if asked.watch else _once(asked, target)
+    asked = given.options
+    if asked.probe.check_config is not None:
+        return _check(asked.probe.check_config)
+    if len(words) != 1 or others:
+        raise ConfigError(["one TARGET is required (see bastion probe --help)"])
+    target = named(words[0], asked.asked.namespace or DEFAULT)
+    return _watch(asked, target) if asked.probe.watch else _once(asked, target)
 
 
 def _check(file: Path) -> int:
@@ -71,7 +74,7 @@ def _check(file: Path) -> int:
     return 0
 
 
-def _watch(asked: Probe, target: str) -> int:
+def _watch(asked: ProbeOptions, target: Named) -> int:
     while True:
         if sys.stdout.isatty():
             sys.stdout.write("\x1b[2J\x1b[H")
@@ -80,28 +83,19 @@ def _watch(asked: Probe, target: str) -> int:
         time.sleep(EVERY)
 
 
-def _once(asked: Probe, target: str) -> int:
-    import httpx
-
-    token = asked.token or (
-        asked.token_file.read_text().strip() if asked.token_file is not None else os.environ.get(TOKEN, "")
-    )
-    headers = {"X-Prometheus-Scrape-Timeout-Seconds": f"{asked.timeout + 0.5:g}"}
-    headers |= {"Authorization": f"Bearer {token}"} if token else {}
+def _once(asked: ProbeOptions, target: Named) -> int:
+    seconds = asked.probe.timeout
     try:
-        answer = httpx.get(
-            f"{asked.server.rstrip('/')}/probe",
-            params={"target": target, "module": asked.module},
-            headers=headers,
-            timeout=asked.timeout + 5,
-            verify=context_of(asked.certificate_authority, verify=not asked.insecure_skip_tls_verify),
-            trust_env=False,
+        answer = fetched(
+            place_of(asked.asked),
+            PATH,
+            {"target": target.target + target.rest, "module": asked.probe.module},
+            accept="*/*",
+            headers={"X-Prometheus-Scrape-Timeout-Seconds": f"{seconds + 0.5:g}"},
+            timeout=seconds + 5,
         )
-    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
-        sys.stderr.write(f"bastion probe: {asked.server}: {error}\n")
-        return UNKNOWN
-    if answer.status_code != 200:
-        sys.stderr.write(f"bastion probe: {message_of(answer.text)}\n")
+    except StartError as error:
+        sys.stderr.write(f"bastion probe: {error}\n")
         return UNKNOWN
     from bastion.cli.probetable import rows, table
 

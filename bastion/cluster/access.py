@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bastion.cluster.proxies import Proxies
-from bastion.runtime.certificates import Certificate
+from bastion.runtime.certificates import Certificate, CertificatePair
 from bastion.runtime.errors import StartError
 from bastion.runtime.follow import FileChanges
 from bastion.runtime.trust import client_context
@@ -32,7 +32,7 @@ _log = logging.getLogger("bastion.cluster")
 @dataclass(frozen=True, slots=True)
 class Trust:
     """`to_proxy` is for a proxy that is reached over TLS; `plain` makes a context that trusts the same and
-    shows no certificate.
+    shows no certificate; `shown` is what `context` shows.
 
     Where `made_of` is equal the contexts would be, too, and connections can be kept.
     """
@@ -42,6 +42,7 @@ class Trust:
     proxies: Proxies
     to_proxy: ssl.SSLContext | None = None
     plain: Callable[[], ssl.SSLContext] = client_context
+    shown: CertificatePair | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Callable
@@ -16,17 +15,11 @@ import httpx
 
 from bastion.cluster.access import Access
 from bastion.cluster.errors import ApiError
+from bastion.cluster.lane import KEEPALIVE, Lane
 from bastion.cluster.queue import Gate
+from bastion.network.tls.layer import SharedBuffers
 from bastion.runtime.turns import BACKGROUND, Asker
 
-# A peer that is gone without a word is noticed within half a minute, whatever is waited for.
-_KEEPALIVE = [
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4),
-    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
-]
 REVIEWS = 100  # connections for calls that a user waits for
 KEPT_SECONDS = 60.0  # unused
 
@@ -38,14 +31,14 @@ class _Lanes:
     half the cost of a review with 32 under way in one pool.
     """
 
-    def __init__(self, make: Callable[[], httpx.AsyncHTTPTransport], most: int) -> None:
+    def __init__(self, make: Callable[[], httpx.AsyncBaseTransport], most: int) -> None:
         self._make = make
         self._gate = Gate(most)
-        self._free: deque[tuple[httpx.AsyncHTTPTransport, float]] = deque()  # and since when
+        self._free: deque[tuple[httpx.AsyncBaseTransport, float]] = deque()  # and since when
         self._now = asyncio.get_running_loop().time
 
     @contextlib.asynccontextmanager
-    async def transport(self, asker: Asker) -> AsyncIterator[httpx.AsyncHTTPTransport]:
+    async def transport(self, asker: Asker) -> AsyncIterator[httpx.AsyncBaseTransport]:
         async with self._gate.inside(asker):
             lane = self._free.pop()[0] if self._free else self._make()
             try:
@@ -78,10 +71,13 @@ class _Generation:
     def __init__(self, tls: ssl.SSLContext, proxy: httpx.Proxy | None) -> None:
         self.tls = tls
         self.calls = 0
-        self._waited_for = _Lanes(lambda: _transport(tls, proxy, 1), REVIEWS)
+        buffers = SharedBuffers()
+        self._waited_for = _Lanes(
+            lambda: Lane(tls, buffers) if proxy is None else _transport(tls, proxy, 1), REVIEWS
+        )
         self._background = _transport(tls, proxy, None)
 
-    def transport(self, asker: Asker) -> contextlib.AbstractAsyncContextManager[httpx.AsyncHTTPTransport]:
+    def transport(self, asker: Asker) -> contextlib.AbstractAsyncContextManager[httpx.AsyncBaseTransport]:
         return (
             contextlib.nullcontext(self._background)
             if asker == BACKGROUND
@@ -105,7 +101,7 @@ class Connections:
         self._older: set[_Generation] = set()
 
     @contextlib.asynccontextmanager
-    async def transport(self, server: str, asker: Asker) -> AsyncIterator[httpx.AsyncHTTPTransport]:
+    async def transport(self, server: str, asker: Asker) -> AsyncIterator[httpx.AsyncBaseTransport]:
         generation = self._of_now(server)
         generation.calls += 1
         try:
@@ -165,4 +161,4 @@ def _transport(tls: ssl.SSLContext, proxy: httpx.Proxy | None, most: int | None)
     made = (
         _OverSocks if proxy is not None and proxy.url.scheme.startswith("socks") else httpx.AsyncHTTPTransport
     )
-    return made(verify=tls, limits=limits, trust_env=False, socket_options=_KEEPALIVE, proxy=proxy)
+    return made(verify=tls, limits=limits, trust_env=False, socket_options=KEEPALIVE, proxy=proxy)

@@ -11,14 +11,13 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
-import orjson
 
 from bastion.cluster.errors import ApiError
+from bastion.cluster.leases import Lease, LeaseApi
 from bastion.kube.status import StatusError
-from bastion.runtime.turns import BACKGROUND, Asker
 
 DURATION = 15.0  # seconds
 RENEW = 10.0  # seconds without a renewal after which the holder stops
@@ -26,16 +25,6 @@ RETRY = 2.0  # seconds between two tries
 ADDRESS, FINGERPRINT = "bastion.dev/peer-address", "bastion.dev/peer-fingerprint"
 
 _log = logging.getLogger("bastion.lease")
-
-
-class LeaseApi(Protocol):
-    """Raises ApiError, StatusError."""
-
-    async def get(self, path: str, query: dict[str, str], asker: Asker) -> bytes: ...
-
-    async def create(self, path: str, body: bytes, asker: Asker) -> bytes: ...
-
-    async def update(self, path: str, body: bytes, asker: Asker) -> bytes: ...
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -63,9 +52,7 @@ class Election:
         *,
         what: str,
     ) -> None:
-        self._api = api
-        self._namespace = namespace
-        self._name = name
+        self._lease = Lease(api, namespace, name)
         self._own = own
         self._now = now
         self._date = date
@@ -95,9 +82,8 @@ class Election:
                 return  # another was faster
             if not self.failure:
                 _log.warning(
-                    "the Lease %s/%s, by which one of the replicas %s, cannot be had: %s",
-                    self._namespace,
-                    self._name,
+                    "the Lease %s, by which one of the replicas %s, cannot be had: %s",
+                    self._lease,
                     self.what,
                     error,
                 )
@@ -109,18 +95,19 @@ class Election:
             return
         self._renewed = float("-inf")
         try:
-            lease = await self._read()
+            lease = await self._lease.read()
             if lease is not None and lease["spec"].get("holderIdentity") == self._own.identity:
                 lease["spec"]["holderIdentity"] = ""
-                await self._write(lease)
+                await self._lease.write(lease)
         except (ApiError, StatusError, TimeoutError, ValueError, LookupError):
             pass  # it expires
 
     async def _try(self) -> None:
         began = self._now()
-        lease = await self._read()
+        lease = await self._lease.read()
         if lease is None:
-            self._keep(await self._create(), began)
+            spec = self._spec({}, changed=True)
+            self._keep(await self._lease.create(spec, annotations=self._annotations()), began)
             return
         spec = lease.get("spec") or {}
         holder = spec.get("holderIdentity") or ""
@@ -133,7 +120,7 @@ class Election:
         if holder and holder != self._own.identity and began - self._seen[1] < lasts:
             return
         self._take(lease, spec, changed=holder != self._own.identity)
-        self._keep(await self._write(lease), began)
+        self._keep(await self._lease.write(lease), began)
 
     def _take(self, lease: dict[str, Any], spec: dict[str, Any], *, changed: bool) -> None:
         lease["spec"] = {**spec, **self._spec(spec, changed=changed)}
@@ -153,43 +140,10 @@ class Election:
     def _annotations(self) -> dict[str, str]:
         return {ADDRESS: self._own.address, FINGERPRINT: self._own.fingerprint}
 
-    def _keep(self, written: bytes, began: float) -> None:
+    def _keep(self, written: dict[str, Any], began: float) -> None:
         self._renewed = began
-        self._seen = (str(orjson.loads(written)["metadata"].get("resourceVersion")), began)
+        self._seen = (str(written["metadata"].get("resourceVersion")), began)
         self.holder = self._own
-
-    # --- the API
-
-    @property
-    def _path(self) -> str:
-        return f"/apis/coordination.k8s.io/v1/namespaces/{self._namespace}/leases"
-
-    async def _read(self) -> dict[str, Any] | None:
-        try:
-            found: dict[str, Any] = orjson.loads(
-                await self._api.get(f"{self._path}/{self._name}", {}, BACKGROUND)
-            )
-        except ApiError as error:
-            if error.status == 404:
-                return None
-            raise
-        return found
-
-    async def _create(self) -> bytes:
-        lease = {
-            "apiVersion": "coordination.k8s.io/v1",
-            "kind": "Lease",
-            "metadata": {
-                "name": self._name,
-                "namespace": self._namespace,
-                "annotations": self._annotations(),
-            },
-            "spec": self._spec({}, changed=True),
-        }
-        return await self._api.create(self._path, orjson.dumps(lease), BACKGROUND)
-
-    async def _write(self, lease: dict[str, Any]) -> bytes:
-        return await self._api.update(f"{self._path}/{self._name}", orjson.dumps(lease), BACKGROUND)
 
 
 class Leading:

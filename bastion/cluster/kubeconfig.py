@@ -37,7 +37,7 @@ from bastion.cluster.fields import (
 )
 from bastion.cluster.plugins import Credentials
 from bastion.cluster.proxies import Proxies, from_environment
-from bastion.runtime.certificates import Certificate
+from bastion.runtime.certificates import Certificate, CertificatePair
 from bastion.runtime.errors import StartError
 from bastion.runtime.trust import client_context, show
 
@@ -236,6 +236,7 @@ def _trust(
         # system's will do, too.
         client_context(authorities, verify=verify, and_system=True) if proxies.over_tls else None,
         plain,
+        CertificatePair(credentials.certificate, credentials.key) if credentials.certificate else None,
     )
 
 

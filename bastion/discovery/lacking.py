@@ -26,10 +26,10 @@ from bastion.kube.errorwords import (
 from bastion.kube.objects import EndpointSlice, Pod, Service, SliceEndpoint, UnreadyStatus
 from bastion.kube.podtroubles import READINESS, Trouble
 from bastion.kube.status import Cause, StatusError, quoted
-from bastion.kube.target import Target
+from bastion.kube.target import Target, parse_target
 
 NOT_DIALLED = "not one that this bastion may dial (--allow-target-cidr)"
-REASONS_NAMED = 8
+REASONS_NAMED = PODS_NAMED = 8
 MOST_COUNTED, MOST_SLICES = 2048, 256  # endpoints, and pods; slices
 
 
@@ -79,6 +79,19 @@ def no_address(pod: Pod) -> StatusError:
     sentence = "the pod has no address yet" + (f": {reason}" if reason else "")
     causes = (Cause(reason, "1", POD),) if reason else ()
     return error_of(POD_HAS_NO_ADDRESS, "address not allowed", sentence, code=400, causes=causes)
+
+
+def unready_pods(catalog: Catalog, namespace: str, name: str) -> list[tuple[str, str]]:
+    """Of a service: names and reasons, the first few by name.  Only for who may see pods."""
+    service = catalog.services.get((namespace, name))
+    if service is None:
+        return []
+    target = parse_target("services", namespace, name)
+    pods = _unready(catalog, service, target, [*islice(_endpoints(catalog, target), MOST_COUNTED)])
+    reasons = {
+        pod.metadata.name: pod.status.trouble.reason for pod in pods if isinstance(pod.status, UnreadyStatus)
+    }
+    return sorted(reasons.items())[:PODS_NAMED]
 
 
 def _slices(catalog: Catalog, target: Target) -> Iterator[EndpointSlice]:

@@ -61,6 +61,12 @@ class PathGroups:
         found = self.written.group(path)
         return found if found and self.folded.group(_fold(path)) == found else ""
 
+    def entrance(self, name: str) -> str:
+        """A path of the group, to begin at."""
+        alone = next((path for path, group in self.written.exact.items() if group == name), None)
+        below = next((path + b"/" for path, group in self.written.below.items() if group == name), b"/")
+        return (below if alone is None else alone).decode()
+
 
 def path_of(rest: bytes) -> bytes:
     """As the backend is sent it: `rest` is what follows `…/proxy`."""

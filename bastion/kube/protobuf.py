@@ -39,6 +39,7 @@ SPECS = {
     "TokenReview": MessageFields({1: "token"}, {2: "audiences"}),
     "SelfSubjectReview": MessageFields(),  # it asks nothing
     "SelfSubjectAccessReview": MessageFields(messages=ATTRIBUTES),
+    "SelfSubjectRulesReview": MessageFields({1: "namespace"}),
     "SubjectAccessReview": MessageFields({3: "user", 6: "uid"}, {4: "groups"}, ATTRIBUTES, {5: "extra"}),
 }
 ENVELOPE = MessageFields(

@@ -75,6 +75,7 @@ class StatusError(Exception):
         self.word = word
         self.causes = causes
         self.user = ""  # who is told, for a page; set as it is sent
+        self.pods: tuple[tuple[str, str], ...] = ()  # names and reasons, for a page of who may see pods
 
     def of(self, kind: type[E]) -> E:
         """The same as one of a subclass."""
@@ -208,18 +209,6 @@ def _with_reason(text: str, reason: str) -> str:
     return f"{text}: {reason}" if reason else text
 
 
-def refused(message: str, kind: str = "", name: str = "") -> StatusError:
-    """403 for a request that is authorized, but that this bastion does not serve."""
-    details = {k: v for k, v in (("name", name), ("kind", kind)) if v}
-    return StatusError(403, "Forbidden", message, details)
-
-
-def not_found(kind: str, name: str, why: str = "") -> StatusError:
-    return StatusError(
-        404, "NotFound", _with_reason(f"{kind} {quoted(name)} not found", why), {"name": name, "kind": kind}
-    )
-
-
 def no_such_route() -> StatusError:
     return StatusError(404, "NotFound", "the server could not find the requested resource", {})
 
@@ -236,32 +225,5 @@ def method_not_allowed(*allowed: str) -> StatusError:
     )
 
 
-def too_many_requests(message: str, retry_after: int = 1) -> StatusError:
-    return StatusError(
-        429, "TooManyRequests", message, {"retryAfterSeconds": retry_after}, headers=_retry_after(retry_after)
-    )
-
-
-def service_unavailable(message: str, retry_after: int | None = None) -> StatusError:
-    """503; `retry_after` in seconds, None where a retry will not help."""
-    if retry_after is None:
-        return StatusError(503, "ServiceUnavailable", message)
-    return StatusError(
-        503,
-        "ServiceUnavailable",
-        message,
-        {"retryAfterSeconds": retry_after},
-        headers=_retry_after(retry_after),
-    )
-
-
-def gateway_timeout(message: str) -> StatusError:
-    return StatusError(504, "Timeout", message)
-
-
 def internal_error(message: str = "Internal error occurred") -> StatusError:
     return StatusError(500, "InternalError", message)
-
-
-def _retry_after(seconds: int) -> tuple[tuple[bytes, bytes], ...]:
-    return ((b"Retry-After", str(seconds).encode()),)

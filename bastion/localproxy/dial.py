@@ -20,6 +20,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from bastion.cluster.access import Trust
 from bastion.kube.endpoint import Endpoint, TLSProfile
 from bastion.localproxy.opening import Opening, ask_http, ask_socks
+from bastion.network.byname import connect
 from bastion.network.errors import DialError
 from bastion.network.sockets import prepare
 from bastion.network.tls.layer import SharedBuffers, TLSLayer
@@ -124,28 +125,13 @@ class ApiDialer:
         opening.hand_over(top)
 
     async def _tcp(self, host: str, port: int) -> socket.socket:
-        """The first of a name's addresses that takes a connection.  Raises OSError."""
-        loop = asyncio.get_running_loop()
-        try:
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (socket.gaierror, UnicodeError):
-            raise OSError(f"lookup {host}: no such host") from None
-        failure: OSError = OSError(f"lookup {host}: no such host")
-        for family, _, _, _, address in found:
-            sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-            try:
-                prepare(sock)
-                keep_alive(sock, self._keepalive)
-                await loop.sock_connect(sock, address)
-            except OSError as error:
-                sock.close()
-                failure = error
-            except BaseException:
-                sock.close()
-                raise
-            else:
-                return sock
-        raise failure
+        """Raises OSError."""
+
+        def prepared(sock: socket.socket) -> None:
+            prepare(sock)
+            keep_alive(sock, self._keepalive)
+
+        return await connect(host, port, prepared)
 
 
 def _check_names(endpoint: Endpoint) -> None:

@@ -23,7 +23,8 @@ class ErrorFacts(msgspec.Struct, frozen=True):
     """What a page about an error tells; all of it is text, nothing is HTML.
 
     `message` is the whole of it, `sentence` the part behind Kubernetes' own words.  `rule`: YAML to apply,
-    empty where no rule is missing.  `pods`: reasons, and how many pods have each.  `request` is the audit id.
+    empty where no rule is missing.  `pods`: reasons, and how many pods have each; `unready`: names of pods
+    and their reasons, for who may see pods.  `request` is the audit id.
     `path` is without the query; `sandboxed`: a page without an origin sent it; `retry_after` in seconds, 0
     where nothing is promised.  `user` is who reads it, where that is known; `near` are targets whose names
     are near, each `services/NAMESPACE/NAME`.
@@ -46,6 +47,7 @@ class ErrorFacts(msgspec.Struct, frozen=True):
     retry_after: int = 0
     user: str = ""
     near: tuple[str, ...] = ()
+    unready: tuple[tuple[str, str], ...] = ()
 
 
 class ErrorPage(msgspec.Struct, frozen=True):
@@ -136,4 +138,5 @@ def facts_of(error: StatusError, request: Failed) -> ErrorFacts:
         retry_after=int((error.details or {}).get("retryAfterSeconds", 0)),
         user=error.user if error.code != 401 else "",
         near=tuple(cause.message for cause in error.causes if cause.field == NEAR),
+        unready=error.pods,
     )

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from bastion.network.sockets import is_reset
+from bastion.network.sockets import CutTransport, is_reset, reset_on_close
 from bastion.runtime.deadlines import Deadlines
 
 BUFFERED = 65536  # bytes written to a side that does not read, before reading from the other side pauses
@@ -19,6 +19,7 @@ BUFFERED = 65536  # bytes written to a side that does not read, before reading f
 CLOSE_SECONDS = 2.0
 # without progress, where both sides ended by themselves: nothing that was sent is lost to a slow reader
 FLUSH_SECONDS = 60.0
+CLIENT_RESET, BACKEND_RESET = "the client reset the connection", "the backend reset the connection"
 LOOK_SECONDS = 1.0  # between looks at a side that is not read from, because it sees no reset
 
 
@@ -34,14 +35,20 @@ class Stream(msgspec.Struct, frozen=True):
 
 
 class Side(asyncio.Protocol):
-    """One of the two ends; `seen`, if given, is called with what comes from it."""
+    """One of the two ends; `seen`, if given, is called with what comes from it.
 
-    def __init__(self, relay: Relay, stream: Stream, seen: Callable[[bytes], None] | None) -> None:
+    `reset`: the reason of an end where it resets the connection.
+    """
+
+    def __init__(
+        self, relay: Relay, stream: Stream, reset: str, seen: Callable[[bytes], None] | None = None
+    ) -> None:
         self.transport = stream.transport
         self.received = 0
         self.ended = False  # it will send no more
         self.gone = False
         self.other: Side
+        self.reset = reset
         self._relay = relay
         self._seen = seen
         self._lost = stream.lost
@@ -63,7 +70,7 @@ class Side(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.ended = self.gone = True
         self._lost()
-        self._relay.end("" if exc is None else "connection reset")
+        self._relay.end("" if exc is None else self.reset)
         self._relay.gone()
 
     def pause_writing(self) -> None:
@@ -101,12 +108,18 @@ class Relay:
         deadlines: Deadlines,
         idle: float,
         seen: Callable[[bytes], None] | None,
+        *,
+        cuts: bool = False,
     ) -> None:
-        """`seen` is called with what comes from the backend."""
+        """`seen` is called with what comes from the backend.  `cuts`: nothing but the end of a connection
+        delimits what it carries, so one that is no end in good order must not look like one.
+        """
         self.loop = asyncio.get_running_loop()
-        self.client, self.backend = Side(self, client, None), Side(self, backend, seen)
+        self.client = Side(self, client, CLIENT_RESET)
+        self.backend = Side(self, backend, BACKEND_RESET, seen)
         self.client.other, self.backend.other = self.backend, self.client
         self.finished: asyncio.Future[str] = self.loop.create_future()
+        self._cuts = cuts
         self._idle = idle
         self._idle_at = self.loop.time() + idle if idle else float("inf")
         self._moved = 0
@@ -146,11 +159,20 @@ class Relay:
             client.write_eof()
             client.resume_reading()
         else:
-            client.close()
+            self._close(client, orderly=not (reason and self._cuts))
         self._unsent = self._pending()
         self.deadline = self.loop.time() + (CLOSE_SECONDS if reason else FLUSH_SECONDS)
-        self.backend.transport.close()
+        self._close(self.backend.transport, orderly=not (reason and self._cuts))
         self.gone()
+
+    def _close(self, transport: asyncio.Transport, *, orderly: bool) -> None:
+        if orderly:
+            transport.close()
+        elif isinstance(transport, CutTransport):
+            transport.cut()
+        else:
+            reset_on_close(transport)
+            transport.abort()
 
     def gone(self) -> None:
         if self.client.gone and self.backend.gone:
@@ -172,8 +194,8 @@ class Relay:
         if self.finished.done():
             self._close_late(now)
         # Where both directions ended in good order the socket is closed as well, with bytes still to be read.
-        elif any(is_reset(side.transport) for side in self._paused if not side.other.ended):
-            self.end("connection reset")
+        elif gone := [one for one in self._paused if not one.other.ended and is_reset(one.transport)]:
+            self.end(gone[0].reset)
         elif now >= self._idle_at and not self._has_moved():
             self.end("idle")
         else:

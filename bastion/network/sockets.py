@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import socket
 import struct
 
@@ -14,6 +15,7 @@ UNSENT = 131072  # bytes that wait in the kernel behind those under way: more wo
 
 # Seconds and counts; the last, in milliseconds, is for what was sent and is not acknowledged.
 _WATCHED = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 20000}
+_ATTACH_FILTER, _DETACH_FILTER = 26, 27  # of asm-generic/socket.h
 _ESTABLISHED = 1
 _CLOSE = 7  # of include/net/tcp_states.h: reset, or closed on both sides
 
@@ -48,6 +50,14 @@ def _watch(sock: socket.socket, but: str = "") -> None:
         if hasattr(socket, name) and name != but:
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+
+class CutTransport(asyncio.Transport):
+    """One whose orderly end is a message of its own, as close_notify is of TLS."""
+
+    def cut(self) -> None:
+        """Close without it, after what is written has gone out."""
+        raise NotImplementedError
 
 
 def _state(transport: asyncio.BaseTransport) -> int:
@@ -90,3 +100,17 @@ def is_local(address: str) -> bool:
         except OSError:
             return False
     return True
+
+
+def admit(sock: socket.socket, program: bytes) -> None:
+    """Of what comes to a listening socket the kernel drops what the program returns 0 for; empty: nothing.
+
+    In instructions of classic BPF.  Raises OSError.
+    """
+    if program:
+        steps = ctypes.create_string_buffer(program, len(program))
+        told = struct.pack("@HP", len(program) // 8, ctypes.addressof(steps))
+        sock.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, told)
+    else:
+        with contextlib.suppress(FileNotFoundError):  # there was none
+            sock.setsockopt(socket.SOL_SOCKET, _DETACH_FILTER, 0)

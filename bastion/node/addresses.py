@@ -13,6 +13,7 @@ ANY = {IPV4: "0.0.0.0/0", IPV6: "::/0"}
 LOOPBACK = {IPV4: "127.0.0.0/8", IPV6: "::1/128"}
 
 Network = IPv4Network | IPv6Network
+_OCTETS = frozenset(map(str, range(256)))
 _ZEROS = re.compile(r"(?<![0-9])0+(?=[0-9])", re.ASCII)
 
 
@@ -23,6 +24,8 @@ def address_of(text: str, family: str) -> str:
     Objects of old clusters may hold what Kubernetes has always read: decimal numbers with zeros before them,
     and IPv4 addresses mapped into IPv6, which are of IPv4.
     """
+    if family == IPV4 and _is_usual(text):
+        return text
     try:
         found = ip_address(_without_zeros(text))
     except ValueError:
@@ -32,6 +35,12 @@ def address_of(text: str, family: str) -> str:
     if f"IPv{found.version}" != family or "%" in text:
         return ""
     return str(found)
+
+
+def _is_usual(text: str) -> bool:
+    """What nearly every address is; `ip_address` takes ten times as long."""
+    numbers = text.split(".")
+    return len(numbers) == 4 and _OCTETS.issuperset(numbers)
 
 
 def _without_zeros(text: str) -> str:

@@ -37,19 +37,25 @@ class Choice(msgspec.Struct, frozen=True, gc=False):
     anywhere: bool = False
 
 
+_NONE = Choice()
+
+
 def choose(slices: Iterable[EndpointSlice], port: str, protocol: str, family: str, place: Place) -> Choice:
     found = _listed(slices, port, protocol, family)
+    if not found:
+        return _NONE
+    node = place.node
     ready = {backend: endpoint for backend, endpoint in found.items() if endpoint.ready}
-    ending = {
-        backend: endpoint
-        for backend, endpoint in found.items()
-        if not endpoint.ready and endpoint.serving and endpoint.conditions.terminating
-    }
+    ending: dict[Backend, SliceEndpoint] = {}
+    if len(ready) < len(found):
+        ending = {backend: e for backend, e in found.items() if not e.ready and e.serves_while_ending}
     cluster = _hinted(ready, place) if ready else tuple(sorted(ending))
-    local = tuple(sorted(b for b, e in ready.items() if e.node_name == place.node))
-    if not local:
-        local = tuple(sorted(b for b, e in ending.items() if e.node_name == place.node))
-    here = tuple(sorted(b for b in {*cluster, *local} if found[b].node_name == place.node))
+    local = tuple(sorted([b for b, e in ready.items() if e.node_name == node]))
+    if not local and ending:
+        local = tuple(sorted([b for b, e in ending.items() if e.node_name == node]))
+    here = local
+    if local != cluster:
+        here = tuple(sorted([b for b in {*cluster, *local} if found[b].node_name == node]))
     return Choice(cluster, local if local != cluster else cluster, here, bool(ready or ending))
 
 
@@ -82,13 +88,15 @@ def _fitness(endpoint: SliceEndpoint) -> tuple[bool, bool, bool]:
 
 def _hinted(ready: dict[Backend, SliceEndpoint], place: Place) -> tuple[Backend, ...]:
     """Hints count only where every ready endpoint has them and one is meant for here; nodes before zones."""
-    for kind, name in (("for_nodes", place.node), ("for_zones", place.zone)):
-        hints = [(b, getattr(e.hints, kind) if e.hints is not None else None) for b, e in ready.items()]
-        if not name or not all(named for _, named in hints):
-            continue
-        meant = tuple(sorted(b for b, named in hints if any(hint.name == name for hint in named or ())))
-        if meant:
-            return meant
+    hints = [endpoint.hints for endpoint in ready.values()]
+    if None not in hints:
+        for kind, name in (("for_nodes", place.node), ("for_zones", place.zone)):
+            named = [getattr(hint, kind) for hint in hints]
+            if not name or not all(named):
+                continue
+            meant = [b for b, of in zip(ready, named, strict=True) if any(hint.name == name for hint in of)]
+            if meant:
+                return tuple(sorted(meant))
     return tuple(sorted(ready))
 
 

@@ -86,7 +86,7 @@ Fronts = dict[FrontKey, Front]
 
 def is_served(service: Service) -> bool:
     labels = service.metadata.labels or {}
-    has_address = any(address != "None" for address in service.spec.cluster_addresses)
+    has_address = bool(service.spec.cluster_addresses)
     return service.spec.type != "ExternalName" and has_address and PROXY_NAME_LABEL not in labels
 
 
@@ -121,9 +121,7 @@ def _of_port(
     service: Service, port: ServicePort, cluster_ip: str, family: str, place: Place, choice: Choice
 ) -> Iterator[tuple[FrontKey, Front]]:
     spec, metadata = service.spec, service.metadata
-    internal, external = (
-        policy == "Local" for policy in (spec.internal_traffic_policy, spec.external_traffic_policy)
-    )
+    internal, external = spec.internal_traffic_policy == "Local", spec.external_traffic_policy == "Local"
     where = (port.protocol, port.port)
     inside = Front(
         owner=f"{metadata.namespace}/{metadata.name}" + (f":{port.name}" if port.name else ""),
@@ -138,19 +136,22 @@ def _of_port(
     )
     yield FrontKey(cluster_ip, *where), inside
     vips = vips_of(service, family)
-    sources = sources_of(service, family, vips, place)
-    for vip in vips:
-        yield (
-            FrontKey(vip, *where),
-            replace(inside, scope=Scope.BALANCER, local_policy=external, sources=sources),
-        )
-    outside = replace(inside, scope=Scope.EXTERNAL, local_policy=external)
-    for text in spec.external_ips or ():
-        address = address_of(text, family)
-        if address:
-            yield FrontKey(address, *where), outside
+    if vips:
+        sources = sources_of(service, family, vips, place)
+        balancer = replace(inside, scope=Scope.BALANCER, local_policy=external, sources=sources)
+        for vip in vips:
+            yield FrontKey(vip, *where), balancer
+    if spec.external_ips:
+        outside = replace(inside, scope=Scope.EXTERNAL, local_policy=external)
+        for text in spec.external_ips:
+            address = address_of(text, family)
+            if address:
+                yield FrontKey(address, *where), outside
     if 0 < port.node_port < 65536:
-        yield FrontKey("", port.protocol, port.node_port), replace(outside, scope=Scope.NODE)
+        yield (
+            FrontKey("", port.protocol, port.node_port),
+            replace(inside, scope=Scope.NODE, local_policy=external),
+        )
 
 
 def affinity_of(service: Service) -> int:
@@ -162,7 +163,9 @@ def affinity_of(service: Service) -> int:
 
 def vips_of(service: Service, family: str) -> tuple[str, ...]:
     """An address whose ipMode is Proxy is terminated elsewhere (KEP-1860)."""
-    ingress = service.status.load_balancer.ingress or ()
+    ingress = service.status.load_balancer.ingress
+    if not ingress:
+        return ()
     found = (address_of(one.ip, family) for one in ingress if one.ip_mode in (None, "VIP"))
     return tuple(dict.fromkeys(filter(None, found)))
 

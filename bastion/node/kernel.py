@@ -89,8 +89,8 @@ class Attached(NamedTuple):
 
 
 def local_addresses() -> list[str]:
-    """Those of all interfaces.  Raises OSError."""
-    return [one.address for one in attached()]
+    """Those of all interfaces, each once: a gateway's is often on every pod's interface.  Raises OSError."""
+    return list(dict.fromkeys(one.address for one in attached()))
 
 
 def attached() -> list[Attached]:

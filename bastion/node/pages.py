@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from bastion.network.responder import NOT_FOUND, Page
+from bastion.node import profiles
 from bastion.node.health import Health, healthz
 from bastion.node.metrics import Metrics
 from bastion.node.model import Model
@@ -33,9 +34,12 @@ class HealthPages:
 
 
 class MetricsPages:
-    """`configured`: the whole configuration as an object."""
+    """`configured`: the whole configuration as an object; `profiling`: whether there is /debug/pprof/."""
 
-    def __init__(self, mode: str, metrics: Metrics, model: Model, configured: dict[str, Any]) -> None:
+    def __init__(
+        self, mode: str, metrics: Metrics, model: Model, configured: dict[str, Any], *, profiling: bool
+    ) -> None:
+        self._profiling = profiling
         self._metrics = metrics
         self._model = model
         self._pages = {
@@ -50,6 +54,8 @@ class MetricsPages:
             return Page(200, self._metrics.text(), "text/plain; version=0.0.4; charset=utf-8")
         if path == "/metrics/slis":
             return Page(200, SLIS, "text/plain; version=0.0.4; charset=utf-8")
+        if self._profiling and path.startswith(profiles.ROOT):
+            return profiles.page(path)
         return self._pages.get(path, NOT_FOUND)
 
     def _collect(self) -> None:

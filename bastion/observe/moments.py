@@ -14,17 +14,7 @@ def rfc3339(seconds: float) -> str:
 def micro_time(seconds: float) -> bytes:
     """As Kubernetes' MicroTime: always six digits."""
     second, rest = divmod(round(seconds * 1000000), 1000000)
-    return b"%b.%06dZ" % (_second_bytes(second), rest)
-
-
-def micro_times(seconds: float, later: float) -> tuple[bytes, bytes]:
-    """Of a moment, and of one that is `later` by so many seconds."""
-    second, rest = divmod(round(seconds * 1000000), 1000000)
-    end = rest + int(later * 1000000)
-    if end >= 1000000:
-        return micro_time(seconds), micro_time(seconds + later)
-    text = _second_bytes(second)
-    return b"%b.%06dZ" % (text, rest), b"%b.%06dZ" % (text, end)
+    return b"%b.%06dZ" % (second_bytes(second), rest)
 
 
 @functools.lru_cache(64)
@@ -40,5 +30,5 @@ def _second(second: int) -> str:
 
 
 @functools.lru_cache(8)
-def _second_bytes(second: int) -> bytes:
+def second_bytes(second: int) -> bytes:
     return _second(second).encode()

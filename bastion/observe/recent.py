@@ -19,6 +19,7 @@ from bastion.observe.record import Record
 MINUTES, HALF = 60, 1800
 MOST = 2000  # ids that are kept apart, the longest unused is dropped
 FAILURES = 20  # of one id
+SLOW_FOR = 5  # minutes, before a target counts as slow
 # seconds
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 LEAST = BOUNDS[0]
@@ -183,6 +184,16 @@ class Recent:
             p99s=tuple(quantile(one, 0.99) or 0.0 for one in hour),
             error_shares=tuple(one[ERRORS] / one[COUNT] if one[COUNT] else 0.0 for one in hour),
         )
+
+    def slow(self, keys: Iterable[Key], above: float) -> bool:
+        """Whether in each of the last whole minutes that had requests the 99th percentile was above that many
+        seconds, and the first of them had some.
+        """
+        minute = int(self._clock()) // 60
+        there = [one.last(SLOW_FOR + 1, minute)[:-1] for key in keys if (one := self._hours.get(key))]
+        added = [[sum(column) for column in zip(*parts, strict=True)] for parts in zip(*there, strict=True)]
+        p99s = [quantile(one, 0.99) for one in added]
+        return bool(p99s) and p99s[0] is not None and all(one is None or one > above for one in p99s)
 
     def users(self) -> list[tuple[str, int, int]]:
         """The busiest of the last hour: name, requests, bytes."""

@@ -92,6 +92,7 @@ class Record(msgspec.Struct, eq=False):
     user: User | None = None
     acting_as: User | None = None
     endpoint: str = ""
+    tried: int = 1  # endpoints, up to that one
     tls: str = ""  # to it: verified or unverified, empty for plain text
     host: bytes = b""  # of an application that has one of its own
     agent: bytes = b""  # its User-Agent

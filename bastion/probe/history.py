@@ -52,16 +52,20 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
 
 
 class Slots:
-    """Counts per ten minutes, the newest last."""
+    """Counts per ten minutes, the newest last; `away` are those with announced maintenance."""
 
-    __slots__ = ("_bad", "_good", "newest")
+    __slots__ = ("_bad", "_good", "away", "newest")
 
     def __init__(self) -> None:
         self._good = bytearray()
         self._bad = bytearray()
+        self.away: set[int] = set()
         self.newest = 0  # the number of the last slot
 
     def add(self, slot: int, good: int, bad: int) -> None:
+        """Neither good nor bad: it was probed during maintenance, which counts for nothing."""
+        if not good and not bad and slot not in self.away:
+            self.away = {one for one in self.away if one > slot - SLOTS} | {slot}
         if not self._good:
             self.newest = slot - 1
         if slot > self.newest:
@@ -91,7 +95,7 @@ class Slots:
         return good / (good + bad) if good + bad else None
 
     def bars(self, now: float, span: str, beside: Sequence[Slots] = ()) -> str:
-        """A letter for each bar of `span`, the newest last: up, degraded, down, or not probed.
+        """A letter for each bar of `span`, the newest last: up, degraded, down, maintenance, or not probed.
 
         `beside`: of the endpoints, where this is of the whole: while one of them was up, it was not down.
         """
@@ -105,9 +109,11 @@ class Slots:
     def _bar(self, begin: int, wide: int, beside: Sequence[Slots]) -> str:
         first, after = max(begin, 0), max(begin + wide, 0)
         good, bad = self._good[first:after], self._bad[first:after]
-        if not any(bad):
-            return "u" if any(good) else "n"
         oldest = self.newest - len(self._good) + 1
+        if not any(bad):
+            if self.away and not self.away.isdisjoint(range(oldest + begin, oldest + begin + wide)):
+                return "m"
+            return "u" if any(good) else "n"
         down = sum(
             SLOT * b / (g + b)
             for n, (g, b) in enumerate(zip(good, bad, strict=True))
@@ -152,8 +158,8 @@ class Track:
         if outcome.success is None:
             return self._become(UNKNOWN, outcome.at)
         slot = int(outcome.at // SLOT)
-        if outcome.counted:
-            self.slots.add(slot, int(outcome.success), int(not outcome.success))
+        counted = outcome.counted
+        self.slots.add(slot, int(counted and outcome.success), int(counted and not outcome.success))
         if outcome.success:
             self.row = max(self.row, 0) + 1
         else:

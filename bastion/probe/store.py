@@ -174,11 +174,16 @@ class Store:
                     "\n".join(one.log),
                 ),
             )
-            if one.success is not None and one.counted:
+            if one.success is not None:
                 connection.execute(
                     "INSERT INTO slots VALUES (?, ?, ?, ?) ON CONFLICT (series, slot)"
                     " DO UPDATE SET good = good + excluded.good, bad = bad + excluded.bad",
-                    (number, int(one.at // SLOT), int(one.success), int(not one.success)),
+                    (
+                        number,
+                        int(one.at // SLOT),
+                        int(one.counted and one.success),
+                        int(one.counted and not one.success),
+                    ),
                 )
         connection.execute("COMMIT")
 

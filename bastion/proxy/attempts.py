@@ -76,7 +76,7 @@ class Attempts:
         self._now = now
         self._until = now() + DIALLING
         self._tried = 1
-        self._failed: set[Endpoint] = set()
+        self._tried_at = {slot.endpoint: False}  # and whether they are given up
         self._silent: set[str] = set()  # families that nobody answered in
         self._known: Sequence[Endpoint] = route.endpoints
         self._untried = dict.fromkeys((*route.endpoints, *route.others))
@@ -90,7 +90,9 @@ class Attempts:
         """
         while True:
             endpoint = self.slot.endpoint
+            self._tried_at.setdefault(endpoint, False)
             record.reached(endpoint)
+            record.tried = self.tried
             try:
                 trip = await transport.round_trip(
                     endpoint, request, fresh=self.fresh, patience=self.patience(endpoint)
@@ -129,11 +131,11 @@ class Attempts:
     @property
     def tried(self) -> int:
         """How many endpoints."""
-        return len(self._failed | {self.slot.endpoint})
+        return len(self._tried_at)
 
     def give_up(self, endpoint: Endpoint) -> None:
         """It is not tried again."""
-        self._failed.add(endpoint)
+        self._tried_at[endpoint] = True
         self._untried.pop(endpoint, None)
 
     def patience(self, endpoint: Endpoint) -> float | None:
@@ -152,7 +154,7 @@ class Attempts:
         # one of forty thousand may be the next, and they are not to be gone through for each
         if led is not self._known:
             self._known = led
-            self._untried = dict.fromkeys(endpoint for endpoint in led if endpoint not in self._failed)
+            self._untried = dict.fromkeys(endpoint for endpoint in led if not self._tried_at.get(endpoint))
         if self._tried <= MAX_ATTEMPTS:
             return self._in_order()
         return (

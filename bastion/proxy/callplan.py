@@ -29,7 +29,8 @@ _OTHER_SECRETS = (b"cookie", b"sec-websocket-protocol")
 class CallPlan(msgspec.Struct, frozen=True):
     """What was decided about a call; `behalf` and `admitted` are without the credentials.
 
-    `front` of the head: all lines that some rule reads, but for the credentials (`secret`: there are some).
+    `front` of the head: all lines that some rule reads, but for the credentials (`secret`: there are some);
+    `named`: the client's own audit id is one of them.
     `begun` is what is on record of each; `heads`: of responses, but for their audit id.
     """
 
@@ -42,6 +43,7 @@ class CallPlan(msgspec.Struct, frozen=True):
     keep_alive: bool
     front: bytes
     secret: bool
+    named: bool
     validity: Validity
     generation: int
     heads: dict[bytes, ResponseHead] = msgspec.field(default_factory=dict)
@@ -58,11 +60,13 @@ class CallPlan(msgspec.Struct, frozen=True):
         return self.begun.again(audit_id, "upstream")
 
     def head(self, exchange: Exchange) -> bytes:
-        secret = b"%b\r\n" % exchange.line(b"authorization") if self.secret else b""
-        head = b"".join((self.front, secret, *exchange.passed))
-        if b"\naudit-id:" in head.lower():
-            return head + b"\r\n"
-        return b"%bAudit-ID: %b\r\n\r\n" % (head, exchange.audit_id.encode())
+        passed = b"".join(exchange.passed)
+        line = exchange.line(b"authorization") if self.secret else b""
+        end = b"\r\n" if line else b""
+        if self.named or (passed and b"\naudit-id:" in b"\n%b" % passed.lower()):
+            return b"%b%b%b%b\r\n" % (self.front, line, end, passed)
+        audit_id = exchange.audit_id.encode()
+        return b"%b%b%b%bAudit-ID: %b\r\n\r\n" % (self.front, line, end, passed, audit_id)
 
 
 def plan_of(
@@ -91,6 +95,7 @@ def plan_of(
         keep_alive=exchange.keep_alive,
         front=b"GET %b HTTP/1.1\r\n%b" % (exchange.target, b"".join(lines)),
         secret=bool(behalf.digest),
+        named=any(line[:9].lower() == b"audit-id:" for line in lines),
         validity=Validity(until=now + LIFETIME),
         generation=generation,
     )

@@ -67,7 +67,7 @@ class Connector:
             except BaseException:
                 backend.abandon()
                 raise
-            relay = Relay(client, backend.take_over(), self._deadlines, self._idle, None)
+            relay = Relay(client, backend.take_over(), self._deadlines, self._idle, None, cuts=True)
             await hold(Tunnel(relay, None), relay, record, under_way)
         finally:
             ways.balancer.leave(attempts.slot)

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
-from bastion.discovery.resolution import UnknownTarget
+from bastion.discovery.resolution import NoneReady, UnknownTarget
 from bastion.http.fields import first_value
 from bastion.kube.errors import asked_of_a_proxy, error_of, internal_error, method_not_allowed
 from bastion.kube.errorwords import TUNNELS_OFF
@@ -24,8 +24,8 @@ from bastion.proxy.envelope import Envelope
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.forward import Forwarder
 from bastion.proxy.guard import Guard
+from bastion.proxy.hints import Hints
 from bastion.proxy.leaving import Envelopes
-from bastion.proxy.nearnames import NearNames
 from bastion.proxy.origin import Origins
 from bastion.proxy.passthrough import PassThrough
 from bastion.proxy.pathmode import PathMode
@@ -56,7 +56,7 @@ class Gateway:
         plans: Plans | None = None,
         pass_through: PassThrough | None = None,
         path_mode: PathMode | None = None,
-        near: NearNames | None = None,
+        hints: Hints | None = None,
         connector: Connector | None = None,
     ) -> None:
         """`envelopes`: what a backend is told.  `pass_through` None: only targets are served.
@@ -78,7 +78,7 @@ class Gateway:
         self._envelopes = envelopes or Envelopes(origins)
         self._pass_through = pass_through
         self._path_mode = path_mode
-        self._near = near
+        self._hints = hints
         self._connector = connector
 
     async def serve(self, exchange: Exchange) -> None:
@@ -175,7 +175,7 @@ class Gateway:
             raise tunnels_off()
         tunnel = isinstance(info, Connect) or admitted.upgrade is not None
         with self._guard.place(admitted.asker, tunnel=tunnel):
-            route = await self._route(info, admitted, exchange.method)
+            route = await self._route(info, admitted, exchange)
             if admitted.upgrade is None and info.rest[:1] != b"/" and exchange.method in ("GET", "HEAD"):
                 return redirect_to_slash(exchange, info.prefix, info.rest)
             envelope = self._envelopes.of(exchange, info, admitted, record)
@@ -186,14 +186,16 @@ class Gateway:
             await self._deliver(exchange, route, envelope, under_way)
         return None
 
-    async def _route(self, info: Proxied, admitted: Admitted, method: str) -> Route:
+    async def _route(self, info: Proxied, admitted: Admitted, exchange: Exchange) -> Route:
         """Raises StatusError.  Only for a request that is authorized: it tells what exists."""
         if not info.known_method:
-            raise method_not_allowed(*VERBS, method=method)
+            raise method_not_allowed(*VERBS, method=exchange.method)
         try:
             return await self._router.route(info, admitted.asker, admitted.pod)
-        except UnknownTarget as unknown:
-            raise (await self._near.told(unknown, admitted) if self._near is not None else unknown) from None
+        except (UnknownTarget, NoneReady) as error:
+            if self._hints is None:
+                raise
+            raise await self._hints.told(error, exchange, admitted) from None
 
     async def _deliver(
         self,

@@ -22,6 +22,9 @@ Refused = Callable[[str], None]
 
 _log = logging.getLogger("bastion.proxy")
 
+REVOKED, EXPIRED = "access revoked", "access expired"
+UNCHECKED = "access could not be checked again"
+
 RETRY_SECONDS = 5.0  # between attempts while the API server does not answer
 OVERTIME = 30.0  # seconds between questions after the end of a yes: who decides allows for clocks that differ
 JITTER = 0.1  # of the interval, downwards: streams opened together are not asked about together for ever
@@ -85,15 +88,15 @@ class Recheck:
             await asyncio.sleep(min(pause, left if left > 0 else OVERTIME))
             try:
                 if not await question.ask():
-                    return "access revoked"
+                    return EXPIRED if loop.time() >= question.end else REVOKED
                 answered, pause = loop.time(), self._jittered()
             except StatusError:
                 if loop.time() >= min(question.end, answered + self._interval + self._grace):
-                    return "access could not be checked again"
+                    return UNCHECKED
                 pause = min(RETRY_SECONDS, self._interval)
             except Exception:
                 _log.exception("a check of a stream's access failed inside the bastion")
-                return "access could not be checked again"
+                return UNCHECKED
 
     def _jittered(self) -> float:
         return self._interval * (1 - JITTER * random.random())

@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from msgspec import structs
 
@@ -26,6 +27,7 @@ from bastion.proxy.identityprovider import AnotherSubject, IdentityProvider
 from bastion.proxy.standing import Standings
 from bastion.signin.handoff import UsedIds
 from bastion.signin.newest import Known
+from bastion.signin.notes import Notes
 from bastion.signin.revoked import SESSION as WHOLE
 from bastion.signin.revoked import digest
 from bastion.signin.session import Session, Sessions, SessionTooLarge
@@ -33,13 +35,15 @@ from bastion.signin.session import Session, Sessions, SessionTooLarge
 PART, LEAST = 0.1, 30.0  # of its life, and seconds, before the end
 OF_SHORT = 0.25  # the most of a life that LEAST may take
 PAUSE = 2.0  # seconds before an issuer that did not answer is asked again
+PATIENCE, LOOK_EVERY = 5.0, 0.05  # seconds, for what another worker hears from the issuer
+REFUSED = b"refused"  # a note, where the issuer ended the session
 
 _log = logging.getLogger("bastion.signin")
 
 
 class Renewals:
-    """`providers` by their names; `used`: what a worker refreshes no other one does; `now` in seconds since
-    the epoch.
+    """`providers` by their names; `used`: what a worker refreshes no other one does, and what comes of it the
+    others hear by `notes`; `now` in seconds since the epoch.
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class Renewals:
         sessions: Sessions,
         standings: Standings,
         used: UsedIds,
+        notes: Notes,
         now: Callable[[], float],
     ) -> None:
         self._providers = providers
@@ -55,6 +60,7 @@ class Renewals:
         self._newest = standings.newest
         self._revocations = standings.revocations
         self._used = used
+        self._notes = notes
         self._own: set[bytes] = set()  # refreshes that are this process's to make
         self._now = now
         self._flights: dict[bytes, asyncio.Task[None]] = {}
@@ -98,20 +104,21 @@ class Renewals:
         provider = self._providers.get(signed_in.provider)
         this = _refresh_id(session)
         if this not in self._own and not self._used.first(this, session.until, self._now()):
-            # another worker does: the browser has its cookie soon
-            self._newest.put(session, self._now() + PAUSE)
-            del self._flights[signed_in.id]
+            try:
+                await self._by_another_worker(this, session)
+            finally:
+                del self._flights[signed_in.id]
             return
         self._own.add(this)
         try:
             if provider is not None:
-                self._newest.put(await provider.refresh(session))
+                self._tell(this, session, await provider.refresh(session))
         except (Refused, InvalidToken) as no:
             # Another replica may have used it just now: what was said before is believed to its end.
             self._own.discard(this)
             _log.info("the session of %s is not renewed: %s", signed_in.name, no)
-            until = session.signed_in.until if session.signed_in is not None else 0
-            self._newest.put(structs.replace(session, refresh="", until=min(until, session.until)))
+            self._newest.put(_to_its_end(session))
+            self._notes.leave(this, session.until, REFUSED)
         except AnotherSubject:
             _log.warning("the session of %s is ended: its refresh was somebody else's", signed_in.name)
             self._revocations.end([digest(WHOLE, signed_in.provider, signed_in.id)])
@@ -123,6 +130,25 @@ class Renewals:
         finally:
             del self._flights[signed_in.id]
 
+    def _tell(self, this: bytes, session: Session, renewed: Session) -> None:
+        """Here, and to the other workers."""
+        self._newest.put(renewed)
+        with suppress(SessionTooLarge):
+            self._notes.leave(this, session.until, self._sessions.seal(SESSION, "", renewed, self._now())[0])
+
+    async def _by_another_worker(self, this: bytes, session: Session) -> None:
+        """What comes of it there; where that is not heard of in time the browser has its cookie soon."""
+        end = self._now() + PATIENCE
+        while self._now() < end:
+            note = self._notes.find(this, session.until)
+            if note == REFUSED:
+                return self._newest.put(_to_its_end(session))
+            found = self._sessions.open(SESSION, "", note, self._now()) if note else None
+            if found is not None:
+                return self._newest.put(found)
+            await asyncio.sleep(LOOK_EVERY)
+        return self._newest.put(session, self._now() + PAUSE)
+
     def _cookies(self, exchange: Exchange, host: str, session: Session) -> tuple[Field, ...]:
         try:
             value, seconds = self._sessions.seal(SESSION, host, session, self._now())
@@ -133,6 +159,12 @@ class Renewals:
             (b"set-cookie", b"Set-Cookie", line)
             for line in set_pieces(exchange.fields, SESSION, value, max(seconds, 0))
         )
+
+
+def _to_its_end(session: Session) -> Session:
+    """No longer refreshed."""
+    until = session.signed_in.until if session.signed_in is not None else 0
+    return structs.replace(session, refresh="", until=min(until, session.until))
 
 
 def _refresh_id(session: Session) -> bytes:

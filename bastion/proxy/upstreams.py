@@ -138,12 +138,16 @@ class Upstreams:
         self._pool = pool
         self._affinity = affinity
         self._known: dict[Address, Upstream] = {}
+        self._only: Upstream | None = None  # where one is known, and no more
         self._tasks: dict[Upstream, asyncio.Task[None]] = {}
 
     # --- choice
 
     def choose(self, user: str, tried: Collection[Upstream] = ()) -> Upstream | None:
         """None where none may be asked."""
+        only = self._only
+        if only is not None and only.health.sure and not only.leaving and not tried:
+            return only
         free = [one for one in self._known.values() if not one.leaving and one not in tried]
         if fit := [one for one in free if one.health.sure]:
             return self._of(fit, user)
@@ -204,6 +208,7 @@ class Upstreams:
             if upstream.leaving and not upstream.attempts:
                 self._tasks.pop(upstream).cancel()
                 del self._known[at]
+        self._only = next(iter(self._known.values())) if len(self._known) == 1 else None
 
     async def _watch(self, upstream: Upstream) -> None:
         def lost() -> None:

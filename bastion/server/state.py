@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from bastion.kube.status import StatusError
@@ -97,6 +98,7 @@ class ServerState:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     draining: bool = False
     any_target: bool = False  # request targets may hold bytes that no URI does
+    tunnels: bool = False  # it is a proxy for tunnels and absolute URLs, too
     body_grace: float = BODY_GRACE  # seconds for which a body is waited for in all before its rate counts
     date_line: Callable[[], bytes] = field(default_factory=DateLine)
     audit_id: Callable[[], str] = field(default_factory=AuditIds)
@@ -124,6 +126,24 @@ class ServerState:
         """
         if task.cancelled():
             self.left(exchange)
+
+    def begin_directly(self, exchange: Exchange, plan: Plan | CallPlan | None) -> bool:
+        """Without a task, for as long as that goes; False where it needs one from the start."""
+        remembering = self.remembering
+        if plan is None or remembering is None:
+            return False
+        self.direct += 1
+        if remembering.begin(exchange, plan):
+            return True
+        self.direct -= 1
+        return False
+
+    def go_on(self, exchange: Exchange) -> Callable[[], Awaitable[None]]:
+        """What a task does from here on with what was begun without one."""
+        direct, exchange.direct = exchange.direct, None
+        assert self.remembering is not None
+        self.direct -= 1
+        return partial(self.remembering.go_on, direct)
 
     @property
     def plans(self) -> Plans | None:

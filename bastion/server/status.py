@@ -13,6 +13,11 @@ from bastion.proxy.exchange import Exchange
 Pages = Callable[[ErrorFacts], ErrorPage]
 
 
+def _takes_page(exchange: Exchange) -> bool:
+    """Not what is asked of a proxy: what the page links to would be looked for at the target."""
+    return not (exchange.upgradable or exchange.to_proxy) and is_person(exchange.method, exchange.fields)
+
+
 def write_status(exchange: Exchange, error: StatusError, pages: Pages | None = None) -> None:
     """The whole response; where one has begun already it is cut short.
 
@@ -29,7 +34,7 @@ def write_status(exchange: Exchange, error: StatusError, pages: Pages | None = N
         exchange.finish()
         exchange.status = error.code  # for the record: it is one failure, whoever is told of it
         return
-    if pages is not None and not exchange.upgradable and is_person(exchange.method, exchange.fields):
+    if pages is not None and _takes_page(exchange):
         page = pages(facts_of(error, exchange))
         fields, body = [*page.fields, *own_fields(error)], page.body
     else:

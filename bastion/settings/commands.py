@@ -7,12 +7,12 @@ from pathlib import Path
 
 from bastion.settings.allocating import AllocatingOptions, AnnouncingOptions
 from bastion.settings.balancing import BalancingOptions
-from bastion.settings.kinds import ADDRESS, BOOLEAN, DURATION, LOOPBACK, PATH, PATHS, PORT, TEXT, named
+from bastion.settings.kinds import ADDRESS, BOOLEAN, DURATION, LOOPBACK, PATH, PATHS, PORT, TEXT
 from bastion.settings.login import KubeconfigOptions, LoginOptions
 from bastion.settings.observing import log_format, verbosity
 from bastion.settings.option import option, options_of, section
 from bastion.settings.options import Options
-from bastion.settings.people import AskedOptions, OpenOptions, ShownOptions, TunnelOptions
+from bastion.settings.people import Asked, AskedOptions, OpenOptions, ShownOptions, TunnelOptions
 
 TOKEN = "BASTION_TOKEN"  # noqa: S105  the variable that holds what the commands show to a bastion
 
@@ -57,21 +57,8 @@ class DemoOptions:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """`bastion probe`: `server` and the token are those of a bastion."""
-
     check_config: Path | None = option(
         "check-config", PATH, None, "read this probe configuration, name every mistake, and exit: 0 or 1"
-    )
-    server: str = option("server", named("URL"), "https://127.0.0.1:8443", "the bastion that is asked")
-    token: str = option("token", TEXT, "", "the bearer token; without it --token-file")
-    token_file: Path | None = option(
-        "token-file", PATH, None, "a file with the bearer token; without it the variable BASTION_TOKEN"
-    )
-    certificate_authority: Path | None = option(
-        "certificate-authority", PATH, None, "signs the bastion's certificate; without it the system's"
-    )
-    insecure_skip_tls_verify: bool = option(
-        "insecure-skip-tls-verify", BOOLEAN, False, "accept any certificate of the bastion"
     )
     module: str = option(
         "module", TEXT, "declared", "the module; declared is what the pods themselves declare"
@@ -82,30 +69,19 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class ProbeOptions:
-    probe: Probe = section(Probe, "flags")
+    asked: Asked = section(Asked, "flags")
+    probe: Probe = section(Probe, "what is asked")
 
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """`bastion why`: as `bastion probe` it asks a running bastion."""
-
-    server: str = option("server", named("URL"), "https://127.0.0.1:8443", "the bastion that is asked")
-    token: str = option("token", TEXT, "", "the bearer token; without it --token-file")
-    token_file: Path | None = option(
-        "token-file", PATH, None, "a file with the bearer token; without it the variable BASTION_TOKEN"
-    )
-    certificate_authority: Path | None = option(
-        "certificate-authority", PATH, None, "signs the bastion's certificate; without it the system's"
-    )
-    insecure_skip_tls_verify: bool = option(
-        "insecure-skip-tls-verify", BOOLEAN, False, "accept any certificate of the bastion"
-    )
     timeout: float = option("timeout", DURATION, 10.0, "for the answer")
 
 
 @dataclass(frozen=True, slots=True)
 class WhyOptions:
-    why: Why = section(Why, "flags")
+    asked: Asked = section(Asked, "flags")
+    why: Why = section(Why, "what is asked")
 
 
 def variables() -> frozenset[str]:

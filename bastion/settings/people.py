@@ -32,6 +32,10 @@ class Asked:
     certificate_authority: Path | None = option(
         "certificate-authority", PATH, None, "signs the bastion's certificate; without it the system's"
     )
+    client_certificate: Path | None = option(
+        "client-certificate", PATH, None, "a certificate to show to the bastion, with --client-key"
+    )
+    client_key: Path | None = option("client-key", PATH, None, "the key of --client-certificate")
     insecure_skip_tls_verify: bool = option(
         "insecure-skip-tls-verify", BOOLEAN, False, "accept any certificate of the bastion"
     )

@@ -20,6 +20,7 @@ from bastion.settings.commands import DemoOptions, ProbeOptions, StandaloneOptio
 from bastion.settings.login import KubeconfigOptions, LoginOptions
 from bastion.settings.option import Option, Section, camel_case, options_of, sections_of
 from bastion.settings.options import Options
+from bastion.settings.people import AskedOptions, OpenOptions, ShownOptions, TunnelOptions
 from bastion.settings.sources import API_VERSION, KIND, OF_PROGRAMS
 
 INTRODUCTION = f"""# Options of `bastion serve`
@@ -62,6 +63,10 @@ def markdown() -> str:
             ("demo", DemoOptions),
             ("probe", ProbeOptions),
             ("why", WhyOptions),
+            ("targets`, `status` and `bastion get", ShownOptions),
+            ("curl", AskedOptions),
+            ("open", OpenOptions),
+            ("tunnel", TunnelOptions),
             ("login", LoginOptions),
             ("kubeconfig", KubeconfigOptions),
         )

@@ -33,9 +33,14 @@ def settings_of(loaded: Loaded[Options]) -> tuple[Setting, ...]:
         value = value_of(loaded.options, row)
         empty = value in (None, "", (), frozenset())
         document = row.kind.to_document(value) if not empty else ""
-        text = ", ".join(map(str, document)) if isinstance(document, list) else str(document)
+        text = ", ".join(map(str, document)) if isinstance(document, list) else _word(document)
         origin = loaded.origins[row.key]
         where = origin if origin == DEFAULT else loaded.places[row.key]
         hidden = _SECRET.search(row.flag) is not None and not empty
         found.append(Setting(row.flag, None if hidden else _USERINFO.sub("://…@", text), where))
     return tuple(found)
+
+
+def _word(value: object) -> str:
+    """As a flag or a file has it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,7 +1,7 @@
 """· What became of sessions whose cookies a browser may still send: refreshed, or waiting for their issuer.
 
 A browser sends several requests before it has read the new cookie, and other hosts have cookies of their own:
-all of them find the newest claims here.  Of one process; another one refreshes on its own.
+all of them find the newest claims here.  Of one process; the other workers are told (signin.notes).
 """
 
 from __future__ import annotations

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import datetime
 import logging
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
@@ -28,36 +26,45 @@ from bastion.kube.user import User
 from bastion.standalone.answers import (
     JSON,
     body,
-    deleted,
     failure,
     json,
     not_found,
     object_as_stored,
     require_json_is_accepted,
 )
-from bastion.standalone.asked import chosen, is_dry, list_options, watch_options
+from bastion.standalone.asked import Query, chosen, list_options, watch_options
 from bastion.standalone.discovery import version
 from bastion.standalone.lists import list_body
 from bastion.standalone.objects import read_json, read_object
-from bastion.standalone.patches import Patch, read_patch
+from bastion.standalone.openapi import whole
 from bastion.standalone.resources import (
     BY_NAME,
     CREATE,
     NEED_A_KUBELET,
+    NOT_KEPT,
     OBJECT,
     READ,
+    SCALED,
     STATUS,
     WRITE,
     Object,
     Resource,
 )
-from bastion.standalone.reviews import access_status, own_status, read_review, token_of, token_status
+from bastion.standalone.reviews import (
+    access_status,
+    own_status,
+    read_review,
+    rules_status,
+    token_of,
+    token_status,
+)
+from bastion.standalone.scale import scale_of
 from bastion.standalone.state import ClusterState
 from bastion.standalone.watches import Watches
-from bastion.standalone.writing import Target, Writing, target_of
+from bastion.standalone.writes import READING, Writes, now
+from bastion.standalone.writing import Writing
 
-READING = ("GET", "HEAD")
-_METHODS = {CREATE: ("POST",), WRITE: ("GET", "POST", "PUT")}
+_METHODS = {CREATE: ("POST",), NOT_KEPT: ("GET", "POST"), WRITE: ("GET", "POST", "PUT")}
 HEALTH = ("/healthz", "/livez", "/readyz")
 
 log = logging.getLogger("bastion.standalone")
@@ -75,7 +82,7 @@ class StandaloneApi:
         self._watches = watches
         self._discovery = discovery
         self._calls = calls
-        self._writing = Writing(state, _now, watches.notify)
+        self._writes = Writes(state, Writing(state, now, watches.notify), calls)
 
     def close(self) -> None:
         """Ends the watches, which would keep their connections open."""
@@ -114,7 +121,7 @@ class StandaloneApi:
         if asked.verb not in resource.verbs:
             raise method_not_allowed(*_METHODS.get(resource.verbs, READING))
         require_json_is_accepted(request.headers.get("accept", ""))
-        if resource.name == "events":
+        if resource.name == "events" and asked.verb == "create":
             return await self._event(request)
         if resource.verbs == CREATE:
             return await self._review(request, resource, user)
@@ -123,7 +130,7 @@ class StandaloneApi:
         if resource.verbs == OBJECT and (
             asked.verb not in READ or (asked.subresource and asked.verb != "get")
         ):
-            return await self._write(request, resource, asked, user)
+            return await self._writes.serve(request, resource, asked, user)
         return self._read(request, resource, asked)
 
     def _authenticate(self, request: Request) -> User:
@@ -143,11 +150,14 @@ class StandaloneApi:
             raise no_such_route()
         if method not in READING:
             raise method_not_allowed(*READING)
-        return json(document)
+        return json(whole(path, document))
 
     def _read(self, request: Request, resource: Resource, asked: Attributes) -> Response:
         namespace = asked.namespace if resource.namespaced else ""
-        chosen(request.query_params).check(resource.name)
+        query: Query = request.query_params
+        if resource.name == "events":  # there are none, whichever fields are asked for
+            query = {name: value for name, value in query.items() if name != "fieldSelector"}
+        chosen(query).check(resource.name)
         leases = self._state.leases
         store, watches = (
             (leases.store, leases.watches) if resource.verbs == WRITE else (self._state.store, self._watches)
@@ -157,55 +167,17 @@ class StandaloneApi:
             self._calls[f"get {resource.name}"] += 1
             if entry is None:
                 raise not_found(resource.qualified, asked.name)
+            if asked.subresource == "scale":
+                return json(scale_of(entry.content, entry.metadata))
             return object_as_stored(entry.body)
         if asked.verb == "watch":
-            watch = watch_options(request.query_params)
+            watch = watch_options(query)
             self._calls[f"watch {resource.name}"] += 1
             return StreamingResponse(watches.lines(resource, namespace, watch), media_type=JSON)
-        found = list_body(store, resource, namespace, list_options(request.query_params))
-        is_check = "resourceVersionMatch" in request.query_params  # an informer's, after its watch broke
+        found = list_body(store, resource, namespace, list_options(query))
+        is_check = "resourceVersionMatch" in query  # an informer's, after its watch broke
         self._calls[f"{'check' if is_check else 'list'} {resource.name}"] += 1
         return Response(found, media_type=JSON)
-
-    async def _write(self, request: Request, resource: Resource, asked: Attributes, user: User) -> Response:
-        target = target_of(asked, resource, user, dry=is_dry(request.query_params.getlist("dryRun")))
-        verb, of_one = asked.verb, bool(asked.name)
-        if (
-            verb in READ
-            or of_one is (verb in ("create", "deletecollection"))
-            or (asked.subresource and verb == "delete")
-            or (resource.namespaced and not asked.namespace)
-        ):
-            raise method_not_allowed(
-                *READING, *(("PUT", "PATCH", "DELETE") if of_one else ("POST", "DELETE"))
-            )
-        self._calls[f"{verb} {resource.name}"] += 1
-        content, kind = await body(request), request.headers.get("content-type", JSON)
-        if verb in ("delete", "deletecollection"):
-            return self._delete(request, target, read_object(content, JSON) if content else {})
-        sent = read_patch(content, kind) if verb == "patch" else read_object(content, kind)
-        if asked.subresource:
-            written = self._writing.status(target, sent)
-        elif isinstance(sent, Patch):
-            written = self._writing.patch(target, sent)
-        elif verb == "update":
-            written = self._writing.update(target, sent)
-        else:
-            written = self._writing.create(target, sent)
-        return object_as_stored(written.body, 201 if verb == "create" else 200)
-
-    def _delete(self, request: Request, target: Target, options: Object) -> Response:
-        if is_dry(options.get("dryRun") or ()):
-            target = replace(target, dry=True)
-        if not target.name:
-            selection = chosen(request.query_params)
-            selection.check(target.resource.name)
-            self._writing.delete_all(target, selection)
-            return json(deleted(target.resource, "", ""))
-        entry, is_gone = self._writing.delete(target, options)
-        if is_gone:
-            return json(deleted(target.resource, target.name, entry.metadata["uid"]))
-        return object_as_stored(entry.body)
 
     async def _event(self, request: Request) -> Response:
         """Said back as it came: nobody reads events here."""
@@ -226,13 +198,15 @@ class StandaloneApi:
         self._calls[f"{asked.verb} leases"] += 1
         given = read_json(await body(request))
         if asked.verb == "create":
-            return json(leases.create(asked.namespace, given, _now()), 201)
-        return json(leases.update(asked.namespace, asked.name, given, _now()))
+            return json(leases.create(asked.namespace, given, now()), 201)
+        return json(leases.update(asked.namespace, asked.name, given, now()))
 
     async def _review(self, request: Request, resource: Resource, user: User) -> Response:
         review = read_review(await body(request), request.headers.get("content-type", JSON), resource)
         if resource.name == "selfsubjectreviews":
             status = own_status(user)
+        elif resource.name == "selfsubjectrulesreviews":
+            status = rules_status(review, self._state.rbac, user)
         elif resource.name == "tokenreviews":
             status = token_status(self._state.user(token_of(review)))
         else:
@@ -272,8 +246,4 @@ def _resource(asked: Attributes) -> Resource:
 def _has_subresource(resource: Resource, asked: Attributes) -> bool:
     if asked.subresource in NEED_A_KUBELET:
         return resource.name == "pods" and bool(asked.name)
-    return asked.subresource == "status" and resource.name in STATUS
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return resource.name in {"status": STATUS, "scale": SCALED}.get(asked.subresource, ())

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from bastion.standalone.resources import GROUPS, RESOURCES, Object, Resource, api_version
+from bastion.standalone.resources import GROUPS, RESOURCES, SCALED, STATUS, Object, Resource, api_version
 
 KUBERNETES = ("1", "36")  # the version whose behaviour and messages this API follows
+_CHANGED = ["get", "patch", "update"]
 
 
 def documents(address: str) -> dict[str, Object]:
@@ -46,7 +47,8 @@ def _group(group: str) -> Object:
 
 
 def _resources(group: str) -> Object:
-    rows = [_row(resource) for resource in RESOURCES if resource.group == group]
+    served = [resource for resource in RESOURCES if resource.group == group]
+    rows = [row for resource in served for row in (_row(resource), *_subresources(resource))]
     return {
         "kind": "APIResourceList",
         "apiVersion": "v1",
@@ -68,3 +70,14 @@ def _row(resource: Resource) -> Object:
     if resource.name in ("deployments", "pods", "services"):
         row["categories"] = ["all"]
     return row
+
+
+def _subresources(resource: Resource) -> list[Object]:
+    common: Object = {"singularName": "", "namespaced": resource.namespaced}
+    rows: list[Object] = []
+    if resource.name in SCALED:
+        scale = {"group": "autoscaling", "version": "v1", "kind": "Scale"}
+        rows.append({"name": f"{resource.name}/scale", **common, **scale, "verbs": _CHANGED})
+    if resource.name in STATUS:
+        rows.append({"name": f"{resource.name}/status", **common, "kind": resource.kind, "verbs": _CHANGED})
+    return rows

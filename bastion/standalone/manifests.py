@@ -5,7 +5,6 @@ Kinds that are not served are left out and listed.  The store adds what an objec
 
 from __future__ import annotations
 
-import base64
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ import orjson
 
 from bastion.kube.documents import Document, documents
 from bastion.runtime.errors import StartError
+from bastion.standalone.objects import encode_strings, without_nulls
 from bastion.standalone.resources import BY_KIND, Key, Object, Resource, api_version
 from bastion.standalone.schema import Check, InvalidValue
 from bastion.standalone.shapes import shape
@@ -186,7 +186,7 @@ def checked(resource: Resource, raw: Object, path: str) -> tuple[Key, Object]:
     """The object as it is kept.  Raises InvalidValue."""
     try:
         SHAPES[resource.kind](raw)
-        object = _without_nulls(raw)
+        object = without_nulls(raw)
         _refuse_what_is_no_json(object)
     except InvalidValue as error:
         raise (error.within(path) if path else error) from None
@@ -200,24 +200,9 @@ def checked(resource: Resource, raw: Object, path: str) -> tuple[Key, Object]:
     else:
         metadata.pop("namespace", None)
     if resource.kind == "Secret":
-        _encode_strings(object)
+        object.setdefault("type", "Opaque")
+        encode_strings(object)
     return (resource.name, metadata.get("namespace", ""), metadata["name"]), object
-
-
-def _encode_strings(secret: Object) -> None:
-    """`stringData` is another way to write `data`, and is never read back."""
-    secret.setdefault("type", "Opaque")
-    strings = secret.pop("stringData", {})
-    if strings:
-        encoded = {name: base64.b64encode(text.encode()).decode() for name, text in strings.items()}
-        secret["data"] = {**secret.get("data", {}), **encoded}
-
-
-def _without_nulls(value: Any) -> Any:
-    """A copy without fields that are null: an API server does not keep them either."""
-    if isinstance(value, dict):
-        return {name: _without_nulls(inner) for name, inner in value.items() if inner is not None}
-    return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _refuse_what_is_no_json(object: Object) -> None:

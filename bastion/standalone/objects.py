@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import orjson
@@ -54,3 +55,18 @@ def merged(target: Any, patch: Any) -> Any:
         else:
             result[name] = merged(result.get(name), value)
     return result
+
+
+def encode_strings(secret: Object) -> None:
+    """`stringData` is another way to write `data`, and is never read back."""
+    strings = secret.pop("stringData", {})
+    if strings:
+        encoded = {name: base64.b64encode(text.encode()).decode() for name, text in strings.items()}
+        secret["data"] = {**secret.get("data", {}), **encoded}
+
+
+def without_nulls(value: Any) -> Any:
+    """A copy without fields that are null: an API server does not keep them either."""
+    if isinstance(value, dict):
+        return {name: without_nulls(inner) for name, inner in value.items() if inner is not None}
+    return [without_nulls(inner) for inner in value] if isinstance(value, list) else value

@@ -1,9 +1,10 @@
-"""· The OpenAPI documents (v3) that kubectl asks for before it writes: which kinds may be written, and that
-`fieldValidation` is known; no schemas, so that kubectl uses those that it brings.
+"""The OpenAPI documents (v3) that kubectl asks for before it writes (which kinds may be written, and that
+`fieldValidation` is known) and for `kubectl explain`.
 """
 
 from __future__ import annotations
 
+from bastion.standalone.definitions import within
 from bastion.standalone.resources import GROUPS, OBJECT, RESOURCES, Object, Resource, api_version
 
 
@@ -23,6 +24,16 @@ def documents() -> dict[str, Object]:
             },
         }
     return found
+
+
+def whole(path: str, document: Object) -> Object:
+    """With the schemas of its kinds, where it is one of these: read when they are asked for first."""
+    if not path.startswith("/openapi/v3/"):
+        return document
+    group, _, _ = path.removeprefix("/openapi/v3/").removeprefix("apis/").rpartition("/")
+    group = "" if group == "api" else group
+    kinds = [one.kind for one in RESOURCES if one.group == group]
+    return {**document, "components": {"schemas": within(group, kinds)}}
 
 
 def _path(group: str) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from bastion.kube.documents import documents
 from bastion.kube.status import StatusError, bad_request
 from bastion.standalone.objects import media_type, merged, read_json
 from bastion.standalone.resources import Object
@@ -19,7 +20,8 @@ from bastion.standalone.resources import Object
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
-PATCHES = (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH)
+APPLY_PATCH = "application/apply-patch+yaml"  # server-side apply: what is wanted, in YAML or JSON
+PATCHES = (APPLY_PATCH, JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH)
 
 MERGE_KEYS = {
     "conditions": "type",
@@ -60,10 +62,18 @@ def read_patch(body: bytes, content_type: str) -> Patch:
     if kind not in PATCHES:
         message = f"{kind} is not a patch that is taken here: {', '.join(PATCHES)}"
         raise StatusError(415, "UnsupportedMediaType", message)
-    content = read_json(body)
+    content = _read_yaml(body) if kind == APPLY_PATCH else read_json(body)
     if kind != JSON_PATCH and not isinstance(content, dict):
         raise bad_request("the patch must be an object")
     return Patch(kind, content)
+
+
+def _read_yaml(body: bytes) -> Any:
+    try:
+        found = [one.value for one in documents(body.decode())]
+    except ValueError as error:  # of UTF-8 too
+        raise bad_request(f"the body is not YAML: {error}") from error
+    return found[0] if len(found) == 1 else None
 
 
 def patched(object: Object, patch: Patch) -> Object:

@@ -56,6 +56,11 @@ def path_matches(pattern: str, path: str) -> bool:
     return pattern in (ALL, path) or (pattern.endswith(ALL) and path.startswith(pattern.rstrip(ALL)))
 
 
+_ALL: frozenset[str] = frozenset((ALL,))
+EVERYTHING = PolicyRule(_ALL, _ALL, _ALL, frozenset(), ())
+EVERYWHERE = PolicyRule(_ALL, frozenset(), frozenset(), frozenset(), (ALL,))
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
     """What one subject gets from one binding.  `order` is (binding, subject), as they are evaluated.
@@ -103,6 +108,14 @@ class RBAC:
             elif any(rule.allows(attributes) for rule in grant.rules):
                 return True, grant.text
         return False, _errors(missing)
+
+    def rules(self, user: User, namespace: str) -> list[PolicyRule]:
+        """All that the user may do in a namespace and in the whole cluster, none twice."""
+        found = [rule for grant in self._of(user, namespace) for rule in grant.rules or ()]
+        if SUPERUSERS in user.groups:
+            found.insert(0, EVERYTHING)
+            found.insert(1, EVERYWHERE)
+        return list(dict.fromkeys(found))
 
     def _of(self, user: User, namespace: str) -> list[Grant]:
         found: list[Grant] = []

@@ -20,10 +20,12 @@ EVENTS = "events.k8s.io"
 RBAC_GROUP = "rbac.authorization.k8s.io"
 
 STATUS = {"deployments", "namespaces", "nodes", "pods", "services"}  # a write of the rest leaves it alone
+SCALED = {"deployments"}
 NEED_A_KUBELET = {"attach", "exec", "log", "portforward"}  # subresources of pods
 READ = ("get", "list", "watch")
 OBJECT = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 CREATE = ("create",)
+NOT_KEPT = ("create", "get", "list", "watch")
 WRITE = ("get", "list", "watch", "create", "update")
 
 
@@ -66,8 +68,9 @@ RESOURCES = (
     Resource("endpointslices", "EndpointSlice", DISCOVERY),
     Resource("backendtlspolicies", "BackendTLSPolicy", GATEWAY),
     Resource("servicecidrs", "ServiceCIDR", NETWORKING, namespaced=False),
-    # taken from components that say what they do, and not kept
-    Resource("events", "Event", EVENTS, verbs=CREATE, short_names=("ev",)),
+    # taken from components that say what they do, and not kept: there are none to read
+    Resource("events", "Event", verbs=NOT_KEPT, short_names=("ev",)),
+    Resource("events", "Event", EVENTS, verbs=NOT_KEPT, short_names=("ev",)),
     Resource("leases", "Lease", COORDINATION, verbs=WRITE),
     Resource("clusterrolebindings", "ClusterRoleBinding", RBAC_GROUP, namespaced=False),
     Resource("clusterroles", "ClusterRole", RBAC_GROUP, namespaced=False),
@@ -77,6 +80,9 @@ RESOURCES = (
     Resource("tokenreviews", "TokenReview", AUTHENTICATION, namespaced=False, verbs=CREATE),
     Resource(
         "selfsubjectaccessreviews", "SelfSubjectAccessReview", AUTHORIZATION, namespaced=False, verbs=CREATE
+    ),
+    Resource(
+        "selfsubjectrulesreviews", "SelfSubjectRulesReview", AUTHORIZATION, namespaced=False, verbs=CREATE
     ),
     Resource("subjectaccessreviews", "SubjectAccessReview", AUTHORIZATION, namespaced=False, verbs=CREATE),
 )

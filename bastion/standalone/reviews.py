@@ -40,6 +40,10 @@ class AccessReviewSpec(msgspec.Struct, rename="camel"):
     extra: dict[str, list[str]] | None = None
 
 
+class RulesReviewSpec(msgspec.Struct):
+    namespace: str = ""
+
+
 class ReviewMetadata(msgspec.Struct):
     namespace: str = ""
 
@@ -110,6 +114,28 @@ def access_status(review: Object, rbac: RBAC, myself: User | None) -> Object:
     user = myself or user_of(UserInfo(spec.user, spec.uid, spec.groups, spec.extra))
     allowed, reason = rbac.authorize(user, _attributes(spec))
     return {"allowed": allowed} | ({"reason": reason} if reason else {})
+
+
+def rules_status(review: Object, rbac: RBAC, myself: User) -> Object:
+    """Of a SelfSubjectRulesReview.  Raises StatusError 400."""
+    namespace = _converted(review.get("spec") or {}, RulesReviewSpec, "spec").namespace
+    if not namespace:
+        raise bad_request("no namespace on request")
+    rules = rbac.rules(myself, namespace)
+    resources = [
+        {
+            "verbs": sorted(rule.verbs),
+            "apiGroups": sorted(rule.groups),
+            "resources": sorted(rule.resources),
+        }
+        | ({"resourceNames": sorted(rule.names)} if rule.names else {})
+        for rule in rules
+        if rule.resources
+    ]
+    paths = [
+        {"verbs": sorted(rule.verbs), "nonResourceURLs": list(rule.paths)} for rule in rules if rule.paths
+    ]
+    return {"resourceRules": resources, "nonResourceRules": paths, "incomplete": False}
 
 
 def _attributes(spec: AccessReviewSpec) -> Attributes:

@@ -5,26 +5,34 @@ The selectors of list and watch (text), and those inside of objects.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from bastion.kube.status import StatusError, bad_request, quoted
 
+_COMMA = re.compile(r",(?![^(]*\))")  # outside of parentheses
+_SET = re.compile(r"([^\s!=()<>,]+)\s+(in|notin)\s+\(([^!=()<>]*)\)")
 FIELDS = ("metadata.name", "metadata.namespace", "spec.clusterIP")
 OF_ONE_RESOURCE = {"spec.clusterIP": "services"}
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """`key=value`, `key!=value`; without a value (of labels alone) `key` and `!key`."""
+    """`key=value`, `key!=value`; of labels alone: without a value `key` and `!key`, with several
+    `key in (a,b)` and `key notin (a,b)`.
+    """
 
     key: str
     value: str | None
     equal: bool = True
+    values: tuple[str, ...] = ()
 
     def holds(self, found: str | None) -> bool:
         """As for a label: one that is not there is not equal."""
+        if self.values:
+            return (found in self.values) is self.equal
         return (found is not None if self.value is None else found == self.value) is self.equal
 
 
@@ -65,10 +73,7 @@ def _at(whole: Mapping[str, Any], path: str) -> Any:
 
 
 def selection(label_selector: str, field_selector: str) -> Selectors:
-    """Equality, its opposite, and whether a label is there.
-
-    Raises StatusError 400 for the rest, rather than to answer another question.
-    """
+    """Raises StatusError 400 for what is not read here, rather than to answer another question."""
     fields = _terms(field_selector, "field")
     for term in fields:
         if term.key not in FIELDS:
@@ -80,7 +85,11 @@ def selection(label_selector: str, field_selector: str) -> Selectors:
 
 def _terms(text: str, which: str) -> tuple[Term, ...]:
     terms = []
-    for part in filter(None, (part.strip() for part in text.split(","))):
+    for part in filter(None, (part.strip() for part in _COMMA.split(text))):
+        if which == "label" and (several := _SET.fullmatch(part)) is not None:
+            values = tuple(value.strip() for value in several[3].split(","))
+            terms.append(Term(several[1], None, several[2] == "in", values))
+            continue
         key, separator, value = part.partition("=")
         equal = not key.endswith("!")
         key, value = key.removesuffix("!").strip(), value.removeprefix("=").strip()
@@ -93,9 +102,10 @@ def _terms(text: str, which: str) -> tuple[Term, ...]:
 
 
 def _unreadable(which: str, text: str) -> StatusError:
+    also = ", key, !key, key in (…) and key notin (…)" if which == "label" else ""
     return bad_request(
-        f"unable to parse the {which} selector {quoted(text)}: only key=value, key!=value"
-        + (", key and !key are supported here" if which == "label" else " are supported here")
+        f"unable to parse the {which} selector {quoted(text)}: only key=value, key!=value{also} are"
+        " supported here"
     )
 
 

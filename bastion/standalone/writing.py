@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 import string
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -20,9 +20,13 @@ from bastion.kube.status import StatusError, bad_request, quoted
 from bastion.kube.user import User
 from bastion.standalone import escalation
 from bastion.standalone.answers import already_exists, conflict, not_found
+from bastion.standalone.applying import applied, wanted_of
+from bastion.standalone.definitions import typed
+from bastion.standalone.managers import APPLY, Manager, managers_of, tracked, with_managers
 from bastion.standalone.manifests import checked
 from bastion.standalone.patches import Patch, patched
 from bastion.standalone.resources import STATUS, Key, Object, Resource
+from bastion.standalone.scale import scale_of, scaled
 from bastion.standalone.schema import InvalidValue
 from bastion.standalone.selectors import Selectors
 from bastion.standalone.state import ClusterState
@@ -37,12 +41,13 @@ _LETTERS = string.ascii_lowercase + string.digits
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a write is to.  `dry`: it is checked and answered, and nothing changes."""
+    """What a write is to, and by whom.  `dry`: it is checked and answered, and nothing changes."""
 
     resource: Resource
     namespace: str
     name: str
     user: User
+    manager: Manager
     dry: bool = False
 
     @property
@@ -70,7 +75,27 @@ class Writing:
         self._check_rights(target.user, key, object)
         if resource.kind in FIRST_STATUS:
             object.setdefault("status", FIRST_STATUS[resource.kind])
-        return self._keep(target, key, object)
+        said = sent["metadata"].get("managedFields") if target.manager.operation == APPLY else None
+        return self._keep(target, key, self._tracked(target, None, object, said))
+
+    def apply(self, target: Target, wanted: Object, *, force: bool) -> StoredObject:
+        """Server-side apply; creates what is not there."""
+        there = self._state.store.get(target.key)
+        wanted = wanted_of(target.resource, target.namespace, target.name, wanted)
+        live = there.content if there is not None else {"metadata": {"name": target.name}}
+        if there is not None:
+            _require_version(target.resource, wanted, there)
+        object = applied(
+            live,
+            wanted,
+            typed(target.resource),
+            (target.resource, target.manager),
+            self._now(),
+            force=force,
+        )
+        if there is None:
+            return self.create(target, object)
+        return self._replace(target, there, object)
 
     def update(self, target: Target, sent: Object) -> StoredObject:
         there = self._there(target.key, target.resource.qualified)
@@ -92,7 +117,18 @@ class Writing:
             self._changed()
             return self._state.store.get(target.key) or there
         _, object = _checked(target.resource, target.namespace, {**there.content, "status": status})
-        return self._keep(target, target.key, _with_system_fields(object, there))
+        object = _with_system_fields(object, there)
+        said = (sent.get("metadata") or {}).get("managedFields")
+        return self._keep(target, target.key, self._tracked(target, there.content, object, said))
+
+    def scale(self, target: Target, sent: Object | Patch) -> StoredObject:
+        """Writes the number of replicas; the rest stays."""
+        there = self._there(target.key, target.resource.qualified)
+        scale = scale_of(there.content, there.metadata)
+        wanted = patched(scale, sent) if isinstance(sent, Patch) else sent
+        _require_version(target.resource, wanted, there)
+        object = scaled(there.content, wanted)
+        return self._keep(target, target.key, self._tracked(target, there.content, object, None))
 
     def delete(self, target: Target, options: Object) -> tuple[StoredObject, bool]:
         """The object, and whether it is gone: finalizers keep it."""
@@ -113,7 +149,7 @@ class Writing:
         """All of a namespace (of all where it is empty) that are chosen."""
         for place, entry in list(self._state.store.now.tables.get(target.resource.name, {}).items()):
             if target.namespace in ("", place[0]) and selection.chooses(entry.metadata, entry.content):
-                self.delete(Target(target.resource, *place, target.user, target.dry), {})
+                self.delete(replace(target, namespace=place[0], name=place[1]), {})
 
     # --- steps
 
@@ -143,7 +179,15 @@ class Writing:
             if not target.dry:
                 self._remove(key)
             return there
-        return self._keep(target, key, object)
+        said = sent["metadata"].get("managedFields")
+        return self._keep(target, key, self._tracked(target, there.content, object, said))
+
+    def _tracked(self, target: Target, old: Object | None, object: Object, said: Any) -> Object:
+        """With its managedFields; an apply has said which these are."""
+        if target.manager.operation == APPLY:
+            return with_managers(object, managers_of({"metadata": {"managedFields": said}}))
+        how = (target.resource, target.manager)
+        return tracked(old, object, said, typed(target.resource), how, self._now())
 
     def _check_rights(self, user: User, key: Key, object: Object) -> None:
         role = None
@@ -176,9 +220,9 @@ class Writing:
         self._changed()
 
 
-def target_of(asked: Attributes, resource: Resource, user: User, *, dry: bool) -> Target:
+def target_of(asked: Attributes, resource: Resource, user: User, manager: Manager, *, dry: bool) -> Target:
     namespace = asked.namespace if resource.namespaced else ""
-    return Target(resource, namespace, asked.name, user, dry)
+    return Target(resource, namespace, asked.name, user, manager, dry)
 
 
 def _named(sent: Object) -> Object:
@@ -233,5 +277,7 @@ def _data(object: Object) -> list[Any]:
 
 def _invalid(resource: Resource, name: str, wrong: str) -> StatusError:
     kind = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
-    details = {"name": name, "group": resource.group, "kind": resource.kind}
+    field, _, message = wrong.partition(": ")
+    causes = [{"reason": "FieldValueInvalid", "message": message, "field": field}]  # which kubectl prints
+    details = {"name": name, "group": resource.group, "kind": resource.kind, "causes": causes}
     return StatusError(422, "Invalid", f"{kind} {quoted(name)} is invalid: {wrong}", details)

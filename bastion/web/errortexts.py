@@ -44,6 +44,7 @@ HEADLINES = {
     "AnswerNotUnderstood": "{name} answered something else than HTTP",
     "AnswerTimeout": "{name} did not answer in time",
     "ApiServerAway": "The API server does not answer",
+    "Overloaded": "Too much is under way",
     "InternalError": "bastion failed",
 }
 SANDBOXED = "This form came from a page without a session"
@@ -106,6 +107,7 @@ def told(facts: ErrorFacts, time: str) -> Told:
             ("Hop", facts.hop),
             ("Message", facts.message),
             *((f"Pods, {reason}", count) for reason, count in facts.pods),
+            *((f"Pod {name}", reason) for name, reason in facts.unready),
             ("Request id", facts.request),
         ],
         retry=(facts.retry_after or SOON) if facts.code in MAY_PASS and facts.method == "GET" else 0,
@@ -183,7 +185,9 @@ def _target(facts: ErrorFacts) -> tuple[str, str]:
 
 
 def _way(facts: ErrorFacts, name: str, kind: str, *, sandboxed: bool) -> list[Way]:
-    you = Way("held" if facts.code == 401 else "", "user", "You", "in a sandboxed page" if sandboxed else "")
+    you = Way(
+        "held" if facts.code == 401 else "", "user", "You", "in a sandboxed page" if sandboxed else facts.user
+    )
     target, reached = name or "The page", "not reached"
     where = facts.hop
     if where in (Hop.CLIENT, Hop.BASTION, Hop.API_SERVER):
@@ -222,6 +226,8 @@ def _steps(facts: ErrorFacts) -> list[Step]:
             )
         )
         found.append(Step("Then try again: a rule counts within ten seconds."))
+    elif look := _describe(facts):
+        found.append(Step("See why they are not ready:", look))
     elif facts.remedy:
         found.append(Step(_sentence(facts.remedy)))
     if not found and facts.code in (403, 404):
@@ -231,6 +237,14 @@ def _steps(facts: ErrorFacts) -> list[Step]:
     if facts.code == 504 and facts.method != "GET":
         found.append(Step("If the request changes something, look whether it has before you send it again."))
     return found
+
+
+def _describe(facts: ErrorFacts) -> str:
+    """Empty for who may not see the pods, and where the path does not name their namespace."""
+    if not facts.unready or (found := parse_proxied(facts.method, facts.path.encode())) is None:
+        return ""
+    names = " ".join(name for name, _ in facts.unready)
+    return f"kubectl --namespace {found.attributes.namespace} describe pods {names}"
 
 
 def _link(target: str) -> tuple[str, str]:

@@ -117,13 +117,20 @@ def in_maintenance(window: Maintenance | None, now: float) -> bool:
     return window is not None and window.begin <= now < window.end
 
 
-def state_of(probed: Probed | None, ready: Readiness | None, window: Maintenance | None, now: float) -> str:
-    """`ready` None: of what has no endpoints, a pod or a node."""
+def state_of(
+    probed: Probed | None,
+    ready: Readiness | None,
+    window: Maintenance | None,
+    now: float,
+    *,
+    slow: bool = False,
+) -> str:
+    """`ready` None: of what has no endpoints, a pod or a node.  `slow`: for longer than its owner allows."""
     if in_maintenance(window, now):
         return MAINTENANCE
     if ready is not None and ready.ready == 0:
         return DOWN
     state = _OF_PROBES.get(probed.state) if probed is not None else None
-    if state in (UP, None) and ready is not None and ready.ready < ready.of:
+    if state in (UP, None) and (slow or (ready is not None and ready.ready < ready.of)):
         return DEGRADED
     return state or UNPROBED

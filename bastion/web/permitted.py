@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from bastion.authz.authorizer import Authorizer, Decision
@@ -38,6 +40,20 @@ class Permitted(msgspec.Struct, frozen=True):
         """`list` for those of others, `delete` to close them.  A name in RBAC: no such object exists."""
         return await self.may(reader, Attributes(verb, DOMAIN, "v1", namespace, "streams"))
 
+    async def names(self, reader: Reader, resource: str) -> Callable[[str, str], bool]:
+        """Which objects, by namespace and name, may be named where their numbers stand: those that the reader
+        may open; all of them where they may see the streams of all.
+        """
+        if await self.may_with_streams(reader, "list", ""):
+            return lambda namespace, name: True
+        rights = await self._remembered(reader, resource)
+
+        def may(namespace: str, name: str) -> bool:
+            found = self.inventory.subject(resource, namespace, name)
+            return found is not None and may_any(rights, found)
+
+        return may
+
     async def subject(
         self, reader: Reader, resource: str, namespace: str, name: str
     ) -> tuple[Subject, Rights]:
@@ -63,17 +79,19 @@ class Permitted(msgspec.Struct, frozen=True):
 
     async def _rights(self, reader: Reader, resource: str, namespace: str, ids: tuple[str, ...]) -> Rights:
         """What is remembered, and where that is not enough what is asked about this object alone."""
-        known = Rights()
-        try:
-            plan = await self.openable.of(reader.user, reader.asker, resource, PATIENCE)
-        except StatusError as error:
-            if error.code != 503:
-                raise
-        else:
-            if plan.rights.whole(namespace) or any(plan.rights.may(namespace, id) for id in ids):
-                return plan.rights
-            known = plan.rights
+        known = await self._remembered(reader, resource)
+        if known.some(namespace, ids):
+            return known
         allowed = [
             id for id in ids[:MOST_IDS] if await self.may(reader, Ask(resource, namespace, id).attributes)
         ]
         return Rights(ids={namespace: frozenset(allowed) | known.ids.get(namespace, frozenset())})
+
+    async def _remembered(self, reader: Reader, resource: str) -> Rights:
+        """None where the API server cannot be asked."""
+        try:
+            return (await self.openable.of(reader.user, reader.asker, resource, PATIENCE)).rights
+        except StatusError as error:
+            if error.code != 503:
+                raise
+            return Rights()

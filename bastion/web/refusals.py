@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from fastapi import Request, Response
 
+from bastion.kube.errorwords import API_SERVER_AWAY
 from bastion.kube.hostname import host_name
 from bastion.kube.status import StatusError
 from bastion.message.cookies import RETURN
@@ -31,13 +32,20 @@ class Refusals:
         self._root = root
         self._now = now
 
-    def answer(self, request: Request, error: StatusError) -> Response:
+    def answer(
+        self, request: Request, error: StatusError, away: Callable[[Request], Response] | None = None
+    ) -> Response:
+        """`away`: what a person sees instead where the API server does not answer."""
         exchange, record = exchange_of(request), record_of(request)
         record.fail(error)
         error.user = record.told
         if error.code == 401 and self._sessions is not None and is_navigation(exchange):
             return self._to_sign_in(exchange, self._sessions)
         if is_person(exchange.method, exchange.fields):
+            if away is not None and error.word is API_SERVER_AWAY:
+                response = away(request)
+                response.headers.update(headers_of(own_fields(error)))
+                return response
             page = self._pages(facts_of(error, exchange))
             return Response(page.body, error.code, headers_of((*page.fields, *own_fields(error))))
         return status_response(exchange, error)

@@ -11,10 +11,13 @@ _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/@-]*")
 _RBAC = "rbac.authorization.k8s.io"
 
 
-def role(user: User, namespace: str, resource: str, verbs: tuple[str, ...], id: str = "") -> str:
-    """`id` empty: whatever its name.  `namespace` empty: of the whole cluster."""
+def role(
+    user: User, namespace: str, resource: str, verbs: tuple[str, ...], id: str = "", group: str = ""
+) -> str:
+    """`id` empty: whatever its name; `namespace` empty: of the whole cluster; `group`: of its paths alone."""
     kind = "Role" if namespace else "ClusterRole"
-    name = f"open-{resource}" + (f"-{_label(id)}" if id else "")
+    proxy = f"{resource}/proxy" + (f"-{group}" if group else "")
+    name = "-".join(filter(None, ("open", resource, group, _label(id) if id else "")))
     where = f"\n  namespace: {_quoted(namespace)}" if namespace else ""
     names = f"\n    resourceNames: [{_quoted(id)}]" if id else ""
     return f"""apiVersion: {_RBAC}/v1
@@ -23,7 +26,7 @@ metadata:
   name: {name}{where}
 rules:
   - apiGroups: [""]
-    resources: [{resource}/proxy]{names}
+    resources: [{proxy}]{names}
     verbs: [{", ".join(map(_quoted, verbs))}]
 ---
 apiVersion: {_RBAC}/v1

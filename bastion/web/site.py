@@ -43,7 +43,7 @@ class Site:
             assert route.page is not None
             return await route.page(self)(request, await self.readers.of(request))
         except StatusError as error:
-            return self.refusals.answer(request, error)
+            return self.refusals.answer(request, error, route.away(self) if route.away is not None else None)
 
     async def _anybody(self, request: Request) -> Reader | None:
         """None for a reader who is not known, where that is allowed.  Raises StatusError."""
@@ -99,17 +99,20 @@ STATUS = Document(
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Of `page` and `public` one: the second is also for readers who are not known, where that is on."""
+    """Of `page` and `public` one: the second is also for readers who are not known, where that is on.  `away`
+    is shown where the API server does not answer.
+    """
 
     path: str
     page: Callable[[Site], Page] | None = None
     method: str = "GET"
     document: Document | None = None
     public: Callable[[Site], PublicPage] | None = None
+    away: Callable[[Site], Callable[[Request], Response]] | None = None
 
 
 ROUTES = (
-    Route("/", lambda site: site.portal.page),
+    Route("/", lambda site: site.portal.page, away=lambda site: site.portal.away),
     Route("/ui/catalog", lambda site: site.portal.catalog, document=CATALOG),
     Route("/ui/events", lambda site: site.events.page),
     Route("/ui/namespaces/{namespace}/{resource}/{name}", lambda site: site.target.page),

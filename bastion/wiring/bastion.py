@@ -6,15 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-from bastion.discovery.near import near_names
 from bastion.network.connections import ConnectionPool
 from bastion.observe.expiry import Expiry
 from bastion.observe.families import Family
 from bastion.proxy.drain import Drains
-from bastion.proxy.nearnames import NearNames
 from bastion.proxy.origin import Origins
 from bastion.runtime.deadlines import Deadlines
 from bastion.runtime.follow import Followed
@@ -28,7 +25,7 @@ from bastion.wiring.access import open_access
 from bastion.wiring.adjustable import Adjustable, nothing
 from bastion.wiring.backends import open_backends
 from bastion.wiring.cluster import Cluster, open_cluster
-from bastion.wiring.gateway import Parts, admission_of, credentials_of, long_exchanges, plans_of
+from bastion.wiring.gateway import Parts, admission_of, credentials_of, hints_of, long_exchanges, plans_of
 from bastion.wiring.introducing import introducing
 from bastion.wiring.measuring import Sources, sources
 from bastion.wiring.observing import Observing, open_observing
@@ -112,7 +109,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             observer=observing.observer,
             plans=plans,
             introducing=introducing(config, generation),
-            near=NearNames(partial(near_names, cluster.catalog), access.authorizer),
+            hints=hints_of(cluster.catalog, access),
         )
         probing = await open_probing(config, cluster, parts, stack)
         around = Around(config, cluster, parts, observing, probing, lambda: served.state.statistics())

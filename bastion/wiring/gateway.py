@@ -12,6 +12,9 @@ from urllib.parse import urlsplit
 
 from bastion.authn.requestheader import FrontProxyHeaders
 from bastion.discovery.accesspolicy import access_policy
+from bastion.discovery.catalog import Catalog
+from bastion.discovery.lacking import unready_pods
+from bastion.discovery.near import near_names
 from bastion.http.fields import field_of
 from bastion.http.ownpaths import PREFIX
 from bastion.message.identity import withholding
@@ -28,6 +31,7 @@ from bastion.proxy.directcall import DirectCalls
 from bastion.proxy.drain import Drains
 from bastion.proxy.exchange import Exchange
 from bastion.proxy.gateway import Gateway
+from bastion.proxy.hints import Hints
 from bastion.proxy.leaving import Envelopes
 from bastion.proxy.nearnames import NearNames
 from bastion.proxy.origin import Origins
@@ -37,6 +41,7 @@ from bastion.proxy.permit import Permits
 from bastion.proxy.plan import Plans
 from bastion.proxy.recheck import Recheck
 from bastion.proxy.streams import Streams
+from bastion.proxy.unreadypods import UnreadyPods
 from bastion.proxy.upstreams import Upstreams
 from bastion.runtime.deadlines import Deadlines
 from bastion.runtime.follow import Followed
@@ -110,7 +115,7 @@ class Parts:
     observer: Observer
     credentials: CredentialReader
     version: Callable[[], Awaitable[bytes]]
-    near: NearNames
+    hints: Hints
     introducing: Introducing
     plans: Plans | None
     passing: Passing | None = None
@@ -141,8 +146,15 @@ def gateway_of(config: Config, parts: Parts) -> Gateway:
         pass_through=parts.passing.pass_through if parts.passing is not None else None,
         plans=parts.plans,
         path_mode=_path_mode(config, parts),
-        near=parts.near,
+        hints=parts.hints,
         connector=backends.connector,
+    )
+
+
+def hints_of(catalog: Catalog, access: Access) -> Hints:
+    return Hints(
+        NearNames(partial(near_names, catalog), access.authorizer),
+        UnreadyPods(partial(unready_pods, catalog), access.authorizer),
     )
 
 

@@ -23,7 +23,6 @@ from bastion.node.health import Health
 from bastion.node.metrics import Metrics
 from bastion.runtime.errors import StartError
 from bastion.runtime.follow import FileChanges
-from bastion.wiring.nodebalancing import open_balancing
 from bastion.wiring.nodemodes import open_mode, remove_all
 from bastion.wiring.nodeproxy import NodeProxy
 from bastion.wiring.nodestart import Background, Start, Stop, open_api
@@ -93,7 +92,10 @@ async def _open(start: Start, stop: Stop, stack: AsyncExitStack) -> None:
     await node.ready()
     _start_log.info("serving Services on node %s by %s", settings.node, settings.mode)
     await node.first_sync(mode, work)
-    await open_balancing(start, stop, node, stack)
+    if start.announcing.load_balancer or start.announcing.announce:
+        from bastion.wiring.nodebalancing import open_balancing
+
+        await open_balancing(start, stop, node, stack)
     gc.freeze()  # the catalog lives on: it is not to be walked by every full collection
     gc.enable()
 

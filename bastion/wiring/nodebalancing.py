@@ -24,8 +24,6 @@ LATER = 0.05  # seconds in which changes are gathered
 async def open_balancing(start: Start, stop: Stop, node: NodeProxy, stack: AsyncExitStack) -> None:
     """Raises StartError, ConfigError."""
     announcing = start.announcing
-    if not (announcing.load_balancer or announcing.announce):
-        return
     if start.manifests:
         raise StartError("--load-balancer and --announce need a cluster: its Leases say which node answers")
     found = pools(announcing.pools, announcing.pools_file)

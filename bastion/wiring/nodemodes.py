@@ -28,6 +28,7 @@ from bastion.node.ipvs.ruleset import ruleset as ipvs_ruleset
 from bastion.node.ipvs.servers import node_port_addresses
 from bastion.node.metrics import Metrics
 from bastion.node.nftables.library import NftError, open_nft, require_kernel
+from bastion.node.nftables.notices import Hush
 from bastion.node.nftables.table import Table, There
 from bastion.node.nftables.writer import NftablesWriter
 from bastion.node.nftables.writer import cleaned as nftables_cleaned
@@ -63,8 +64,8 @@ async def open_mode(
     writers: dict[str, Writer] = {}
     if settings.mode == NFTABLES:
         require_kernel(os.uname().release, os.environ)
-        nft = open_nft()
-        writers = {family: NftablesWriter(nft, family) for family in families}
+        nft, hush = open_nft(), Hush()
+        writers = {family: NftablesWriter(nft, family, hush) for family in families}
         return Mode(writers, lambda: _removed(_of_iptables, _of_userspace, _of_ipvs))
     if settings.mode == IPTABLES:
         for family in families:

@@ -81,7 +81,10 @@ class NodeProxy:
         return HealthPages(self._health, self.model, self._metrics)
 
     def metrics_pages(self) -> MetricsPages:
-        return MetricsPages(self._settings.mode, self._metrics, self.model, self._start.configured)
+        settings, configured = self._settings, self._start.configured
+        return MetricsPages(
+            settings.mode, self._metrics, self.model, configured, profiling=settings.profiling
+        )
 
     def begin(self, work: Background) -> None:
         for watching in self._watching:

@@ -98,6 +98,7 @@ def serving(
         stopping=stopping,
         error_page=error_pages(_main(config, parts), signs_in=desk is not None),
         left=app.left,
+        tunnels=config.targets.tunnels,
         remembering=_remembering(parts, gateway, door),
         end_watches=parts.passing.pass_through.end_watches if parts.passing is not None else nothing,
     )

@@ -19,6 +19,7 @@ from bastion.settings.browsers import Browsers
 from bastion.settings.config import Config
 from bastion.signin.handoff import Handoff, UsedIds
 from bastion.signin.newest import NewestSessions
+from bastion.signin.notes import FolderNotes, NoNotes
 from bastion.signin.once import FolderUsedIds, ProcessUsedIds
 from bastion.signin.pending import SignInsUnderWay
 from bastion.signin.revoked import Revocations
@@ -120,7 +121,9 @@ def _issuers(
         known = access.authenticators.providers
         providers[one.name] = IdentityProvider(one, uri, known, os.urandom, time.time, skew)
     issuers = Issuers(providers, SignInsUnderWay(sealer), used, standings, skew)
-    return issuers, Renewals(providers, Sessions(sealer), standings, used, time.time)
+    folder = config.browsers.used
+    notes = NoNotes() if folder is None else FolderNotes(folder)
+    return issuers, Renewals(providers, Sessions(sealer), standings, used, notes, time.time)
 
 
 def session_key(browsers: Browsers) -> bytes:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from bastion.http.ownpaths import PREFIX
 from bastion.kube.endpoint import TLSProfile
+from bastion.kube.status import StatusError
 from bastion.kube.target import parse_target
 from bastion.proxy.identified import Identification
 from bastion.server.door import room
@@ -25,6 +26,7 @@ from bastion.web.ops.page import OPERATE, Operations
 from bastion.web.permitted import Permitted
 from bastion.web.portal.inventory import Inventory
 from bastion.web.portal.page import Portal
+from bastion.web.portal.rows import Subject
 from bastion.web.reader import Reader, Readers
 from bastion.web.refusals import Refusals
 from bastion.web.site import Site
@@ -49,14 +51,21 @@ class Frames:
     replica: str
 
     async def __call__(self, reader: Reader) -> Frame:
-        decision = await self.parts.access.authorizer.authorize(reader.user, OPERATE, reader.asker)
+        try:
+            operates = (
+                await self.parts.access.authorizer.authorize(reader.user, OPERATE, reader.asker)
+            ).allowed
+        except StatusError as error:
+            if error.code != 503:
+                raise
+            operates = False  # what the page itself needs says better that nobody answers
         return Frame(
             now=time.time(),
             place=reader.exchange.host.decode("ascii", "replace"),
             user=reader.user.name,
             groups=tuple(group for group in reader.user.groups if group != "system:authenticated"),
             until=reader.until,
-            links=(*LINKS, OPS) if decision.allowed else LINKS,
+            links=(*LINKS, OPS) if operates else LINKS,
             can_sign_in=self.parts.browsers.desk is not None,
             replica=self.replica,
             request_id=reader.exchange.audit_id,
@@ -146,7 +155,17 @@ def _common(around: Around) -> Common:
     def speaks(resource: str, namespace: str, id: str) -> TLSProfile | None:
         return resolver.tls(parse_target(resource, namespace, id))
 
-    inventory = Inventory(around.cluster.catalog, probes, addresses, time.time, nodes=nodes, speaks=speaks)
+    recent = around.observing.recent
+
+    def slow(subject: Subject) -> bool:
+        """By what this process has served."""
+        above = subject.card.slow_above
+        keys = ((subject.resource, subject.namespace, id) for id in subject.ids)
+        return above is not None and recent.slow(keys, above)
+
+    inventory = Inventory(
+        around.cluster.catalog, probes, addresses, time.time, nodes=nodes, speaks=speaks, slow=slow
+    )
     openable = Openable(parts.access.authorizer, inventory.known, clock)
     permitted = Permitted(parts.access.authorizer, openable, inventory)
     replica = os.environ.get("POD_NAME", "") or socket.gethostname()
@@ -174,7 +193,13 @@ def _target(around: Around, common: Common) -> TargetPage:
         now=time.time,
     )
     return TargetPage(
-        views, common.permitted, common.streams, common.frames, common.root, closing=common.apart
+        views,
+        common.permitted,
+        common.streams,
+        common.frames,
+        common.root,
+        closing=common.apart,
+        tunnels=around.config.targets.tunnels,
     )
 
 

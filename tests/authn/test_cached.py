@@ -10,10 +10,10 @@ import pytest
 
 from bastion.authn.authenticator import NOBODY, Credentials
 from bastion.authn.cached import CachedAuthenticator
-from bastion.kube.status import StatusError, service_unavailable
+from bastion.kube.status import StatusError
 from bastion.kube.user import User
 from bastion.runtime.turns import Asker
-from tests.fakes import SOMEBODY, ClockLoop, Knows, pass_time, refused, run, settle
+from tests.fakes import SOMEBODY, ClockLoop, Knows, pass_time, refused, run, settle, unavailable
 from tests.present import present
 
 JANE = User("jane")
@@ -44,7 +44,7 @@ def test_an_answer_is_remembered_until_it_lapses(credentials: Credentials, user:
 def test_a_yes_outlives_the_server_that_said_it_and_no_longer_than_its_time() -> None:
     async def steps(cached: Any, inner: Any) -> None:
         await cached.authenticate(GOOD, SOMEBODY)
-        inner.failing = service_unavailable("down")
+        inner.failing = unavailable("down")
         assert await cached.authenticate(GOOD, SOMEBODY) == JANE
         await pass_time(11)
         with refused(503):
@@ -55,7 +55,7 @@ def test_a_yes_outlives_the_server_that_said_it_and_no_longer_than_its_time() ->
 
 def test_a_failure_is_never_remembered() -> None:
     async def steps(cached: Any, inner: Any) -> None:
-        inner.failing = service_unavailable("down")
+        inner.failing = unavailable("down")
         for _ in range(2):
             with refused(503):
                 await cached.authenticate(GOOD, SOMEBODY)

@@ -8,12 +8,11 @@ import pytest
 
 from bastion.authn.anonymous import AnonymousAuthenticator
 from bastion.authn.authenticator import Credentials, FirstOf
-from bastion.kube.status import service_unavailable
 from bastion.kube.user import User, anonymous
-from tests.fakes import SOMEBODY, Knows, refused, run
+from tests.fakes import SOMEBODY, Knows, refused, run, unavailable
 
 ONE, OTHER = User("one"), User("other")
-DOWN = service_unavailable("down", retry_after=2)
+DOWN = unavailable("down", retry_after=2)
 
 
 def knows(user: User) -> Knows:

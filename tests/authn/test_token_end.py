@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from bastion.authn.authenticator import Credentials
 from bastion.authn.cached import CachedAuthenticator
-from bastion.kube.status import service_unavailable
 from bastion.kube.user import User
 from tests.authn.oidc_setting import NOW
 from tests.authn.provider import provider
-from tests.fakes import SOMEBODY, ClockLoop, Knows, pass_time, refused, run
+from tests.fakes import SOMEBODY, ClockLoop, Knows, pass_time, refused, run, unavailable
 
 ERIN = User("oidc:erin", groups=("devs", "system:authenticated"))
 
@@ -73,7 +72,7 @@ def test_a_no_and_a_failure_are_remembered_as_ever() -> None:
                 await pass_time(after)
                 assert await cached.authenticate(Credentials(token), SOMEBODY) is None
                 assert len(known.asked) == asked
-            known.failing = service_unavailable("down")
+            known.failing = unavailable("down")
             for _ in range(2):
                 with refused(503):
                     await cached.authenticate(Credentials("other"), SOMEBODY)

@@ -14,11 +14,10 @@ from msgspec import structs
 from bastion.authz.authorizer import Decision
 from bastion.authz.cached import CachedAuthorizer
 from bastion.kube.attributes import Attributes
-from bastion.kube.status import service_unavailable
 from bastion.kube.user import User
 from bastion.runtime.turns import Asker
 from bastion.settings.sections import Lifetimes
-from tests.fakes import SOMEBODY, ClockLoop, Decides, pass_time, refused, run, settle
+from tests.fakes import SOMEBODY, ClockLoop, Decides, pass_time, refused, run, settle, unavailable
 
 JANE = User("jane", "1", ("devs",), (("scopes", ("a", "b")),))
 GET = Attributes("get", namespace="ns", resource="pods", subresource="proxy", name="foo:80")
@@ -52,7 +51,7 @@ def test_each_decision_has_its_own_lifetime(allowed: bool, lasts: int) -> None:
 def test_a_remembered_decision_serves_until_it_lapses_then_503_and_never_an_allow() -> None:
     async def steps(cached: Any, inner: Any) -> None:
         await cached.authorize(JANE, GET, SOMEBODY)
-        inner.failing = service_unavailable("down")
+        inner.failing = unavailable("down")
         assert (await cached.authorize(JANE, GET, SOMEBODY)).allowed
         await pass_time(11)
         for _ in range(2):

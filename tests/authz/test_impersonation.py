@@ -16,9 +16,8 @@ from bastion.authz.modes import LEGACY, mode
 from bastion.authz.requested import RequestedIdentity, impersonated, requested_identity
 from bastion.http.fields import Field
 from bastion.kube.attributes import Attributes
-from bastion.kube.status import service_unavailable
 from bastion.kube.user import User
-from tests.fakes import SOMEBODY, Decides, refused, run
+from tests.fakes import SOMEBODY, Decides, refused, run, unavailable
 from tests.present import present
 
 AUTHENTICATED = "system:authenticated"
@@ -326,7 +325,7 @@ def test_the_403_is_that_of_the_permission_that_lacks(headers: list[Field], mess
 
 def test_what_could_not_be_found_out_is_not_allowed() -> None:
     with refused(503):
-        assume(Decides(bool, failing=service_unavailable("down")), dev(), fields("u"))  # type: ignore[arg-type]
+        assume(Decides(bool, failing=unavailable("down")), dev(), fields("u"))  # type: ignore[arg-type]
 
 
 TWICE = [

@@ -385,3 +385,37 @@ def test_with_one_server_nothing_is_probed() -> None:
         return server.heads
 
     assert talk(work) == []
+
+
+def test_a_line_end_in_what_identifies_the_bastion_is_no_field_of_its_own() -> None:
+    async def main() -> Any:
+        async with backend(GOOD) as server:
+            access = Access(server.port)
+            access.impersonation = ((b"Impersonate-User", b"a\r\nImpersonate-Group: system:masters"),)  # type: ignore[assignment]
+            async with client(access) as api:
+                with pytest.raises(ApiError):
+                    await api.create("/apis/x", b"{}", SOMEBODY)
+            return server.heads
+
+    assert run(main()) == []
+
+
+def test_a_review_is_answered_in_chunks_or_behind_an_interim_response() -> None:
+    chunks = b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n"
+
+    async def work(api: Any, server: Any) -> Any:
+        for _ in range(2):
+            assert await api.create("/apis/x", b"{}", SOMEBODY) == b"{}"
+        return server.connections
+
+    assert talk(work, chunks, b"HTTP/1.1 100 Continue\r\n\r\n" + GOOD) == 1
+
+
+def test_a_refusal_keeps_the_connection() -> None:
+    async def work(api: Any, server: Any) -> Any:
+        with pytest.raises(ApiError):
+            await api.create("/apis/x", b"{}", SOMEBODY)
+        assert await api.create("/apis/x", b"{}", SOMEBODY) == b"{}"
+        return server.connections
+
+    assert talk(work, answer(403), GOOD) == 1

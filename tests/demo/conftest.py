@@ -47,7 +47,7 @@ def browser() -> Iterator[Browser]:
 def running_browser() -> Iterator[Browser]:
     """As Playwright drives it, nothing that uses asyncio can run in this thread meanwhile."""
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=_chromium(), args=[*FLAGS.split(), ONLY_HERE])
+        running = playwright.chromium.launch(executable_path=chromium(), args=[*FLAGS.split(), ONLY_HERE])
         yield running
         running.close()
 
@@ -58,7 +58,7 @@ def page(browser: Browser) -> Iterator[Page]:
         yield context.new_page()
 
 
-def _chromium() -> str:
+def chromium() -> str:
     """The project's own tool installs Debian's where there is none."""
     if (found := shutil.which("chromium")) is None:
         done = subprocess.run([ROOT / "tools" / "need-debian", "chromium"], capture_output=True, text=True)

@@ -8,6 +8,7 @@ import re
 import shutil
 import ssl
 import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -49,13 +50,26 @@ def test_the_commands_of_a_page_work_as_pasted(demo: Front, tmp_path: Path) -> N
     assert demo.token("alice") not in page
     reach = page.partition('id="reach"')[2].partition("</section>")[0]
     lines = [html.unescape(line) for line in re.findall("<code>(.*?)</code>", reach, re.DOTALL)]
-    assert {line.split()[0] for line in lines} >= {"curl", "kubectl"}
+    assert [line.split()[0] for line in lines] == ["curl", "kubectl", "bastion", "bastion"]
     trusted = tmp_path / "ca.pem"
     trusted.write_text(ssl.get_server_certificate(("localhost", demo.port)))
     variables = {"TOKEN": demo.token("alice"), "CURL_CA_BUNDLE": str(trusted), "SSL_CERT_FILE": str(trusted)}
-    for line in lines:
-        if shutil.which(line.split()[0]):
+    variables["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    *once, tunnel = lines
+    for line in once:
+        if shutil.which(line.split()[0], path=variables["PATH"]):
             done = subprocess.run(
                 line, shell=True, env=os.environ | variables, capture_output=True, text=True, timeout=60
             )
             assert (done.returncode, "guestbook" in done.stdout.lower()) == (0, True), (line, done.stderr)
+    # one that stays is ended by hand
+    with subprocess.Popen(
+        f"exec {tunnel}", shell=True, env=os.environ | variables, stdout=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        try:
+            said = running.stdout.readline()
+            (port,) = re.findall(r":(\d+) -> 80", said)
+            assert "guestbook" in httpx.get(f"http://localhost:{port}/", trust_env=False).text.lower()
+        finally:
+            running.terminate()

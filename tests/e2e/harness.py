@@ -28,7 +28,7 @@ from tests.standalone.objects import binding, path_rule, pod, role, rule, servic
 ROOT = Path(__file__).parent.parent.parent
 PORT, TLS_PORT, KUBELET_PORT = 8080, 8443, 10250
 PODS = 200
-PATIENCE = 20.0  # seconds
+PATIENCE = 90.0  # seconds: nothing takes long, but a machine may be busy
 
 NETWORK = own_network(97)
 ALLOWED = "127.97.0.0/16"

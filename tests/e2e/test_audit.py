@@ -68,7 +68,8 @@ async def leave(wire: Client, chance: Random) -> None:
     way = chance.random()
     if way < 0.35:
         await asyncio.sleep(chance.random() * 0.03)
-        wire.writer.write_eof()
+        with contextlib.suppress(OSError):  # the other end may be gone already
+            wire.writer.write_eof()
         await wire.ended()
     elif way < 0.5:
         await wire.reader.read(chance.randrange(1, 400))
@@ -77,6 +78,7 @@ async def leave(wire: Client, chance: Random) -> None:
         await wire.answer()
 
 
+@pytest.mark.timeout(120 + ROUNDS // 20)
 @pytest.mark.parametrize("mode", ["batch", "blocking"])
 def test_every_request_completes_once_whatever_happens(cluster: Cluster, tmp_path: Path, mode: str) -> None:
     async def one(bastion: Bastion, pod: Place, number: int) -> None:
@@ -89,18 +91,20 @@ def test_every_request_completes_once_whatever_happens(cluster: Cluster, tmp_pat
         data = request(
             path if kind != "nowhere" else Place("no", "").path("/"), f"Audit-Id: n{number}", token=token
         )
-        async with gate:
-            with contextlib.suppress(*GONE):
-                async with client(bastion, plain=True) as wire:
-                    await wire.send(data)
-                    await leave(wire, chance)
+        with contextlib.suppress(*GONE):
+            async with client(bastion, plain=True) as wire:
+                await wire.send(data)
+                await leave(wire, chance)
 
     async def main(bastion: Bastion) -> None:
-        pod = cluster.pod()
-        async with backend(pod.address, worst):
-            await asyncio.gather(*(one(bastion, pod, number) for number in range(ROUNDS)))
+        async def some() -> None:
+            for number in numbers:
+                await one(bastion, pod, number)
 
-    gate = asyncio.Semaphore(AT_ONCE)
+        pod, numbers = cluster.pod(), iter(range(ROUNDS))
+        async with backend(pod.address, worst):
+            await asyncio.gather(*(some() for _ in range(AT_ONCE)))
+
     log, flags = audited(tmp_path, f"--audit-log-mode={mode}", "--audit-log-maxsize=100")
     with serving(cluster, tmp_path, *flags) as bastion:
         asyncio.run(main(bastion))

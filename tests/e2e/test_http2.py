@@ -216,6 +216,18 @@ def test_users_on_one_connection_are_kept_apart(served: Bastion) -> None:
     asyncio.run(main())
 
 
+def test_scheme_http_is_a_proxys_whatever_it_names(served: Bastion) -> None:
+    async def main() -> None:
+        async with client(served.port) as one:
+            for path in ("/.bastion/livez", OVER1.path("/")):
+                asked = [(name, "http" if name == ":scheme" else value) for name, value in request(path)]
+                assert (await one.ask(asked)).status == 403
+                shown = ("proxy-authorization", f"Bearer {ALICE}")
+                assert (await one.ask([*asked, shown])).status == 400
+
+    asyncio.run(main())
+
+
 def test_the_log_and_the_metrics_say_so(served: Bastion) -> None:
     async def main() -> str:
         async with recorder(OVER1.address), client(served.port) as one:

@@ -8,6 +8,7 @@ come to a server, a backend's to a client.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from bastion.kube.endpoint import Endpoint
@@ -26,6 +27,7 @@ from tests.fuzz.pieces import HandLoop, HandTransport, cut
 from tests.http2 import frames as f
 
 LONGEST = 0.010  # seconds of CPU that one piece may take
+TRIES = 3  # a collection of garbage may fall into a turn, which no input makes, but not into each of several
 CODEC = new_codec()
 USUAL = Timeouts()
 HELLO = f.PREFACE + f.settings()
@@ -99,29 +101,25 @@ class _App:
         exchange.send_status(error)
 
 
-def _timed(loop: HandLoop, receive: Any, piece: bytes) -> None:
+def _turn(loop: HandLoop, receive: Callable[[bytes], None], piece: bytes) -> float:
+    """Seconds of CPU."""
     began = time.process_time()
     receive(piece)
     loop.run()
-    took = time.process_time() - began
-    assert took < LONGEST or _again_long(took), f"a turn of {took * 1000:.1f} ms for {len(piece)} bytes"
+    return time.process_time() - began
 
 
-def _again_long(took: float) -> bool:
-    """A collection of garbage may fall into a turn, which no input makes."""
-    return took < 10 * LONGEST
-
-
-def _server(pieces: list[bytes]) -> None:
+def _server(pieces: list[bytes]) -> float:
+    """The CPU of the longest turn, in seconds."""
     loop, transport = HandLoop(), HandTransport()
     state = ServerState(_App(), Deadlines(), audit_id=lambda: "x", date_line=lambda: b"Date: x\r\n")
     protocol = Http2Protocol(state, loop, CODEC)  # type: ignore[arg-type]
     protocol.connection_made(transport)  # type: ignore[arg-type]
-    _timed(loop, protocol.data_received, HELLO)
+    longest = _turn(loop, protocol.data_received, HELLO)
     for piece in pieces:
         if transport.closed:
             break
-        _timed(loop, protocol.data_received, piece)
+        longest = max(longest, _turn(loop, protocol.data_received, piece))
         assert len(state.tasks) <= STREAMS
     assert len(transport.written) < 1 << 20
     protocol.connection_lost(None)
@@ -129,10 +127,13 @@ def _server(pieces: list[bytes]) -> None:
     assert state.exchanges == 0
     assert not state.connections
     assert state.door.inside == 0
+    return longest
 
 
-def _client(pieces: list[bytes]) -> None:
+def _client(pieces: list[bytes]) -> float:
+    """The CPU of the longest turn, in seconds."""
     loop, transport = HandLoop(), HandTransport()
+    longest = 0.0
     lost: list[Http2Connection] = []
     connection = Http2Connection(Endpoint("192.0.2.1", 80, h2c=True), loop, CODEC, lost.append)  # type: ignore[arg-type]
     connection.connection_made(transport)  # type: ignore[arg-type]
@@ -145,7 +146,7 @@ def _client(pieces: list[bytes]) -> None:
     for piece in pieces:
         if transport.closed:
             break
-        _timed(loop, connection.data_received, piece)
+        longest = max(longest, _turn(loop, connection.data_received, piece))
     for trip in trips:
         _now(trip.answer().__await__())
         trip.close(clean=True)
@@ -154,6 +155,7 @@ def _client(pieces: list[bytes]) -> None:
     loop.run()
     assert lost == [connection]
     assert not connection.busy
+    return longest
 
 
 def _now(waiting: Any) -> None:
@@ -167,5 +169,8 @@ def _now(waiting: Any) -> None:
 def check(data: bytes) -> None:
     stream, pieces = cut(data, 2)
     side = _client if len(data) > 1 and data[1] & 1 else _server
-    side([stream] if stream else [])
-    side(pieces)
+    for cuts in ([stream] if stream else [], pieces):
+        took = side(cuts)
+        if took >= LONGEST:
+            took = min(side(cuts) for _ in range(TRIES))
+        assert took < LONGEST, f"a turn of {took * 1000:.1f} ms"

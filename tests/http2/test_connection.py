@@ -434,3 +434,19 @@ def test_what_broke_the_rules_is_not_waited_for_while_it_takes_nothing(frames: l
         assert "abort" in closed
 
     run(main(), ClockLoop)
+
+
+def test_a_proxy_asks_for_credentials() -> None:
+    """Of fields that are for one hop this one is our own."""
+
+    async def ask(exchange: Exchange) -> None:
+        fields = [(b"proxy-authenticate", b"Proxy-Authenticate", b"Basic"), (b"", b"Connection", b"close")]
+        exchange.start(407, b"", fields, 0)
+        exchange.finish()
+
+    async def main() -> None:
+        talk = await conversation(ask, f.headers(1, f.request()))
+        [head] = talk.answer().heads
+        assert head["proxy-authenticate"] == "Basic" and "connection" not in head
+
+    run(main())

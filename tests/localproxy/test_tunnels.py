@@ -137,5 +137,5 @@ def test_a_broken_tunnel_is_told_to_the_operator(tmp_path: Path, capfd: pytest.C
 
     said: list[str] = []
     run(conversation())
-    assert "GET /ws broke: connection reset" in "".join(said)
+    assert "GET /ws broke: the client reset the connection" in "".join(said)
     assert "secret" not in "".join(said)

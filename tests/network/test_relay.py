@@ -220,7 +220,7 @@ def test_a_reset_ends_both(who: str) -> None:
             await left.read(1)
             left.reset()
             assert await other.rest() == b""
-            assert await j.over() == "connection reset"
+            assert await j.over() == f"the {who} reset the connection"
 
     run(main())
 
@@ -240,7 +240,7 @@ def test_a_reset_is_noticed_although_the_other_one_does_not_read(who: str) -> No
             assert j.relay.finished.done(), "nobody looked for ten seconds"
             for _ in range(10):
                 await pass_time(60)
-            assert await j.over() == "connection reset"
+            assert await j.over() == f"the {who} reset the connection"
 
     run(main(), ClockLoop)
 

@@ -16,6 +16,7 @@ from bastion.node.fronts import Fronts
 from bastion.node.iptables.layout import TABLES
 from bastion.node.iptables.programs import Iptables
 from bastion.node.iptables.ruleset import Ruleset, cleanup, saved
+from bastion.node.kernel import local_addresses
 from bastion.node.nftables.layout import TABLE
 from bastion.node.nftables.library import Library, delete_tables, there
 from bastion.node.nftables.table import Table
@@ -207,6 +208,73 @@ CASES = {
         {("b", (WEB, 80), "TCP"): {"far": "b"}, ("client", (WEB, 80), "TCP"): {"far": "node"}},
         {"detection": Detection(prefix="pod-")},
     ),
+    "policy Local reached from the pod itself": Case(
+        {**EVERYWHERE, **LOCAL, "internalTrafficPolicy": "Local"},
+        (at("a"),),
+        {
+            ("a", (VIP, 80), "TCP"): {"a": "node"},
+            ("a", (NODE[0], NODE_PORT), "TCP"): {"a": "node"},
+            ("a", (WEB, 80), "TCP"): {"a": "node"},
+        },
+    ),
+    "policy Local, sources and affinity": Case(
+        {
+            **EVERYWHERE,
+            **LOCAL,
+            "sessionAffinity": "ClientIP",
+            "loadBalancerSourceRanges": ["172.30.0.100/32", "10.244.1.11/32"],
+        },
+        (at("a"),),
+        {
+            ("client", (VIP, 80), "TCP"): {"a": "client"},
+            ("b", (VIP, 80), "TCP"): {"a": "b"},
+            ("a", (VIP, 80), "TCP"): SILENCE,
+            ("node", (VIP, 80), "TCP"): SILENCE,
+            ("node", (NODE[0], NODE_PORT), "TCP"): {"a": "node"},
+        },
+    ),
+    "affinity with none here": Case(
+        {**EVERYWHERE, **LOCAL, "internalTrafficPolicy": "Local", "sessionAffinity": "ClientIP"},
+        (at("far"),),
+        {
+            ("client", (NODE[0], NODE_PORT), "TCP"): SILENCE,
+            ("b", (NODE[0], NODE_PORT), "TCP"): {"far": "b"},
+            ("b", (WEB, 80), "TCP"): SILENCE,
+        },
+    ),
+    "a range of everything opens it": Case(
+        {**EVERYWHERE, "loadBalancerSourceRanges": ["203.0.113.0/24", "0.0.0.0/0"]},
+        (at("a"),),
+        {("client", (VIP, 80), "TCP"): {"a": "node"}},
+    ),
+    "ranges of the other family alone": Case(
+        {**EVERYWHERE, "loadBalancerSourceRanges": ["2001:db8::/32"]},
+        (at("a"),),
+        {("client", (VIP, 80), "TCP"): {"a": "node"}},
+    ),
+    "an external address that is the node's own": Case(
+        {"externalIPs": [NODE[0]]},
+        (at("far"),),
+        {("client", (NODE[0], 80), "TCP"): {"far": "node"}, ("node", (NODE[0], 80), "TCP"): {"far": "node"}},
+    ),
+    "a balancer that ends connections itself": Case(
+        {"ports": PORTS, "ingress": ({"ip": VIP, "ipMode": "Proxy"}, {"ip": OUTSIDE, "ipMode": "VIP"})},
+        (at("a"),),
+        {("b", (OUTSIDE, 80), "TCP"): {"a": "node"}},
+    ),
+    "a hint for this node": Case(
+        {"trafficDistribution": "PreferSameNode"},
+        (
+            endpoints(
+                endpoint(PODS["a"][0], nodes=["node1"], zones=["zone-b"]),
+                endpoint(PODS["b"][0], nodes=["node2"], zones=["zone-a"]),
+                name="http-IPv4",
+                port=TCP,
+                port_name="http",
+            ),
+        ),
+        {("client", (WEB, 80), "TCP"): {"a": "node"}},
+    ),
     "terminating alone": Case(
         {}, (at("a", ready=False, serving=True, terminating=True),), {("b", (WEB, 80), "TCP"): {"a": "b"}}
     ),
@@ -221,6 +289,17 @@ def test_connections(bed: Bed, writing: Writing, name: str) -> None:
         writing.full("IPv4", found, msgspec.structs.replace(RULES["IPv4"], **case.rules))
     for (place, to, protocol), expected in case.expected.items():
         assert bed.asked(place, to, protocol) == expected, f"{place} to {to}"
+
+
+def test_an_address_of_several_interfaces_is_one(bed: Bed) -> None:
+    """As a gateway's that is on every pod's interface: a health check listens there once."""
+    for interface in ("lo", "pod-a"):
+        run("node", "ip", "addr", "add", "10.244.1.1/32", "dev", interface, check=False)
+    try:
+        with inside("node"):
+            assert local_addresses().count("10.244.1.1") == 1
+    finally:
+        run("node", "ip", "addr", "del", "10.244.1.1/32", "dev", "lo")
 
 
 def test_both_families_each_with_its_own_endpoints(bed: Bed, writing: Writing) -> None:

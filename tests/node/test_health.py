@@ -108,7 +108,7 @@ def test_metrics() -> None:
     known.take("IPv4")
     metrics = Metrics()
     metrics.observe("sync_proxy_rules_duration_seconds", 0.003, ip_family="IPv4")
-    text = MetricsPages("nftables", metrics, known, {})("/metrics").body.decode()
+    text = MetricsPages("nftables", metrics, known, {}, profiling=False)("/metrics").body.decode()
     lines = text.splitlines()
     name = "kubeproxy_sync_proxy_rules_no_local_endpoints_total"
     assert f'{name}{{ip_family="IPv4",traffic_policy="internal"}} 1' in lines
@@ -154,3 +154,22 @@ def test_the_port(sent: bytes, begins: bytes) -> None:
         responder.close()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("profiling", [True, False])
+def test_profiles_are_there_where_they_are_asked_for(profiling: bool) -> None:
+    async def main() -> dict[str, Page]:
+        pages = MetricsPages("nftables", Metrics(), model(), {}, profiling=profiling)
+        task = asyncio.create_task(asyncio.sleep(60), name="a task")
+        await asyncio.sleep(0)
+        paths = ("", "cmdline", "goroutine", "heap")
+        found = {path: pages(f"/debug/pprof/{path}") for path in paths}
+        task.cancel()
+        return found
+
+    found = asyncio.run(main())
+    assert [page.status for page in found.values()] == ([200, 200, 200, 404] if profiling else [404] * 4)
+    if profiling:
+        assert b"python" in found["cmdline"].body
+        assert b"task a task" in found["goroutine"].body
+        assert b"test_health.py" in found["goroutine"].body

@@ -15,6 +15,7 @@ from bastion.node.model import Model
 from bastion.node.nftables import notices
 from bastion.node.nftables.layout import TABLE, base_chains
 from bastion.node.nftables.library import Child, Library, NftError, delete_tables, there
+from bastion.node.nftables.notices import Hush, Notices
 from bastion.node.nftables.table import Table, There
 from bastion.node.nftables.writer import NftablesWriter, has_base_chains
 from bastion.node.rules import Detection, Rules
@@ -177,7 +178,7 @@ def test_what_another_program_does_is_told_at_once_and_what_we_do_is_not(bed: Be
     one, found = service(), endpoints(endpoint("10.244.1.10"))
 
     async def main() -> float:
-        writer = NftablesWriter(nft, "IPv4")
+        writer = NftablesWriter(nft, "IPv4", Hush())
         await writer.full(RULES, fronts(one, found))
         disturbed = asyncio.create_task(writer.disturbed())
         for number in range(20):
@@ -212,7 +213,7 @@ def test_what_another_program_does_while_everything_is_written_is_seen_as_well(b
             super().run(f"flush table ip {TABLE}\n")
 
     async def main() -> None:
-        writer = NftablesWriter(Overtaken(), "IPv4")
+        writer = NftablesWriter(Overtaken(), "IPv4", Hush())
         await writer.full(RULES, {})
         await asyncio.wait_for(writer.disturbed(), 5)
 
@@ -223,6 +224,36 @@ def test_what_another_program_does_while_everything_is_written_is_seen_as_well(b
             delete_tables(Library(), "IPv4", (TABLE,))
 
 
+def test_nobody_is_told_of_the_elements_of_a_first_sync(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither family, while one writes everything; both listen afterwards."""
+    heard: list[int] = []
+    monkeypatch.setattr(Notices, "_take", lambda _, data: heard.append(len(data)))
+    many = [endpoint(f"10.250.{n // 250}.{n % 250}", "node2") for n in range(3000)]
+
+    async def main() -> None:
+        hush = Hush()
+        ours = NftablesWriter(nft, "IPv4", hush)
+        six = NftablesWriter(Library(), "IPv6", hush)
+        await six.full(SIX, {})
+        await asyncio.gather(ours.full(RULES, fronts(service(), endpoints(*many))), six.full(SIX, {}))
+        waiting = [asyncio.create_task(one.disturbed()) for one in (ours, six)]
+        await asyncio.sleep(0.05)
+        assert not heard
+        assert not any(task.done() for task in waiting)
+        for task, ip in zip(waiting, ("ip", "ip6"), strict=True):
+            nft.run(f"flush table {ip} {TABLE}\n")
+            await asyncio.sleep(0.05)
+            assert heard
+            task.cancel()
+
+    nft, SIX = Library(), Rules("IPv6")
+    with inside("node"):
+        try:
+            asyncio.run(main())
+        finally:
+            nft.run("flush ruleset\n")
+
+
 def test_a_change_too_large_for_its_notices_is_not_taken_for_anothers(
     bed: Bed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,7 +261,7 @@ def test_a_change_too_large_for_its_notices_is_not_taken_for_anothers(
     many = [endpoint(f"10.250.{n // 250}.{n % 250}", "node2") for n in range(3000)]
 
     async def main() -> None:
-        writer = NftablesWriter(Library(), "IPv4")
+        writer = NftablesWriter(Library(), "IPv4", Hush())
         await writer.full(RULES, {})
         disturbed = asyncio.create_task(writer.disturbed())
         for found in (many, many[:1500], many):

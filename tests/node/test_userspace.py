@@ -12,15 +12,18 @@ from bastion.network.tcp.listener import listening_socket
 from bastion.network.tcp.places import Places
 from bastion.network.tcp.poller import Poller
 from bastion.node.fronts import Scope
+from bastion.node.kernel import local_addresses
 from bastion.node.rules import Detection, Rules
 from bastion.node.userspace import writer as writer_module
 from bastion.node.userspace.choosing import MOST_REMEMBERED, Turns, backends_for
+from bastion.node.userspace.interface import Interface, remove_interface
 from bastion.node.userspace.mapping import address_map, mapped
 from bastion.node.userspace.tcp import Connections, TcpListener
 from bastion.node.userspace.writer import UserspaceWriter
 from bastion.runtime.deadlines import Deadlines
 from bastion.runtime.errors import ConfigError
 from tests.loopback import free_port
+from tests.node.bed import NODE, PODS, TCP, Bed, inside
 from tests.node.build import endpoint, endpoints, fronts, service
 
 A, B, C = ("10.244.1.10", 80), ("10.244.1.11", 80), ("10.244.2.10", 80)
@@ -272,3 +275,47 @@ def test_the_next_endpoint_is_tried_and_after_four_the_client_is_told() -> None:
             connections.close()
 
     asyncio.run(main())
+
+
+def test_addresses_of_an_earlier_run_go_with_their_interface(bed: Bed) -> None:
+    """As those of a program that was killed; also where the kernel has no dummy interfaces."""
+    with inside("node"):
+        first = Interface()
+        for address in ("10.96.1.1", "fd96::1:1"):
+            first.add(address)
+            first.add(address)  # that it is there is fine
+            with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as sock:
+                sock.bind((address, 0))
+        second = Interface()
+        assert not {"10.96.1.1", "fd96::1:1"} & set(local_addresses())
+        second.add("10.96.1.2")
+        remove_interface()
+        assert "10.96.1.2" not in local_addresses()
+
+
+def test_whom_the_policy_local_has_no_endpoint_for_meets_silence(bed: Bed) -> None:
+    """And the others get through; the next change takes everybody again."""
+    ports = ({"name": "http", "port": 80, "nodePort": 30080},)
+    one = service(addresses=("10.96.1.1",), ports=ports, externalTrafficPolicy="Local")
+    pod, others = PODS["a"][0], (endpoint(PODS["far"][0], "node2"),)
+
+    async def main() -> list[dict[str, str]]:
+        asked = []
+        async with Deadlines() as deadlines:
+            connections = Connections(Poller(), deadlines, 8)
+            writer = UserspaceWriter("IPv4", connections, None, (), lambda: [NODE[0]])
+            for found in (endpoints(*others, port=TCP), endpoints(endpoint(pod), *others, port=TCP)):
+                await writer.full(RULES, fronts(one, found))
+                for place in ("client", "b"):
+                    asked.append(await asyncio.to_thread(bed.asked, place, (NODE[0], 30080), times=4))
+            writer.close()
+            connections.close()
+        return asked
+
+    with inside("node"):
+        assert asyncio.run(main()) == [
+            {"silence": ""},
+            {"far": "node"},
+            {"a": "node"},
+            {"a": "node", "far": "node"},
+        ]

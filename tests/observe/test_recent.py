@@ -86,3 +86,29 @@ def test_targets_are_bounded() -> None:
     for n in range(10):
         recent.observe(record(f"web-{n}"))
     assert len(recent.targets()) == 3
+
+
+SLOW, QUICK = 0.9, 0.002
+MINUTES_OF = [
+    ("five minutes of it", [SLOW] * 5, True),
+    ("four", [SLOW] * 4, False),
+    ("one quick minute", [SLOW, SLOW, QUICK, SLOW, SLOW], False),
+    ("a minute without a request", [SLOW, SLOW, None, None, SLOW], True),
+    ("none at first", [None, SLOW, SLOW, SLOW, SLOW], False),
+    ("quick again", [SLOW] * 5 + [QUICK], False),
+    ("none at all", [None], False),
+]
+
+
+@pytest.mark.parametrize(
+    ("minutes", "slow"), [case[1:] for case in MINUTES_OF], ids=[c[0] for c in MINUTES_OF]
+)
+def test_a_target_is_slow_once_it_has_been_for_five_minutes(minutes: list[float | None], slow: bool) -> None:
+    clock = Clock()
+    recent = Recent(clock)
+    for seconds in minutes:
+        if seconds is not None:
+            recent.observe(record(seconds=seconds))
+        clock.now += 60
+    assert recent.slow([("services", "shop", id) for id in ("web", "web:http")], 0.5) is slow
+    assert not recent.slow([("services", "shop", "web:http")], 5.0)

@@ -49,7 +49,7 @@ def test_a_page_is_fit_for_everybody(name: str, signed: Signed, browser: Browser
             page = watched.open(path)
             assert scheme == "dark" or watched.wrong() == [], name
             if SHOTS:
-                _picture(page, name, scheme)
+                picture(page, Path(SHOTS), name, scheme)
         settings["bypass_csp"] = True
         bypassing = signed(user, **settings) if user else browser.new_context(**settings)
         looked = bypassing.new_page()
@@ -59,11 +59,11 @@ def test_a_page_is_fit_for_everybody(name: str, signed: Signed, browser: Browser
             assert judged(looked, colours=scheme == "dark") == [], (name, scheme, width)
 
 
-def _picture(page: Page, name: str, scheme: str) -> None:
+def picture(page: Page, folder: Path, name: str, scheme: str) -> None:
     for width in (1280, 375):
         page.set_viewport_size({"width": width, "height": 900})
         page.evaluate("document.activeElement?.blur(); scrollTo(0, 0)")
-        page.screenshot(path=str(Path(str(SHOTS)) / f"{name}-{width}-{scheme}.png"), full_page=True)
+        page.screenshot(path=str(folder / f"{name}-{width}-{scheme}.png"), full_page=True)
 
 
 # --- by keyboard, and without script
@@ -139,6 +139,8 @@ def test_a_pod_that_breaks_is_seen_and_a_server_that_is_silent_loses_its_colour(
     portal.bring_to_front()
     expect(row.locator(".health")).to_have_text("Degraded", timeout=25_000)
     assert row.bounding_box() == place
+    expect(portal.locator(".lede")).to_contain_text("One needs a look.")
+    expect(portal.locator('[data-show="trouble"] b')).to_have_text("1")
     expect(broken.locator("h1 + .st")).to_have_text("Degraded", timeout=15_000)
     broken.reload()
     expect(broken.get_by_text("One of two endpoints")).to_be_visible()

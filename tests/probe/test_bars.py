@@ -43,6 +43,17 @@ def test_uptime_is_the_share_of_what_was_good_and_announced_windows_do_not_count
     assert track.slots.uptime(300.0, 3600) == 2 / 3
 
 
+def test_a_bar_says_that_there_was_maintenance_unless_something_worse_was_seen() -> None:
+    found = slots(
+        (0, 20, 0), (1200, 0, 0), (DAY, 0, 0), (2 * DAY, 0, 0), (2 * DAY + SLOT, 0, 20), (3 * DAY, 9, 0)
+    )
+    assert found.bars(NOW, "90d")[-5:] == "nudmm"
+    assert found.bars(NOW, "24h")[-1] == "m"
+    assert found.uptime(NOW, 90 * DAY) == 29 / 49
+    found.add(int((NOW + 91 * DAY) // SLOT), 0, 0)
+    assert len(found.away) == 1
+
+
 def test_a_trend_is_the_mean_of_parts_of_the_last_hour() -> None:
     track = Track()
     for n in range(120):

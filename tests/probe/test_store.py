@@ -51,15 +51,17 @@ def test_what_was_written_is_there_again(tmp_path: Path) -> None:
         await asyncio.sleep(0)
         for at, success in ((9_000.0, True), (9_030.0, False), (9_060.0, None)):
             store.add(KEY, Outcome(at, success, 0.5, "refused", "web-0", ("a", "b"), 503))
+        store.add(KEY, Outcome(5_000.0, False, 0.5, counted=False))  # announced maintenance
         keep.cancel()
         await asyncio.gather(keep, return_exceptions=True)
 
         again, filled = Store(tmp_path / "h.db"), History()
         await again.open(filled, 10_000.0)
         track = filled.track(KEY)
-        assert [one.success for one in track.results] == [True, False, None]
+        assert [one.success for one in track.results] == [False, True, False, None]
+        assert track.slots.away == {5_000 // 600}
         assert (track.state, track.since, track.pod) == ("down", 9_030.0, "web-0")
-        assert track.failures[0].log == ("a", "b")
+        assert track.failures[-1].log == ("a", "b")
         assert track.slots.uptime(10_000.0, 86_400) == 0.5
         again.close()
 

@@ -13,7 +13,8 @@ from msgspec import structs
 
 from bastion.balance.pool import Balancer
 from bastion.kube.endpoint import Endpoint
-from bastion.kube.status import StatusError, not_found, service_unavailable
+from bastion.kube.errors import not_found
+from bastion.kube.status import StatusError
 from bastion.message.answers import Policy
 from bastion.message.headers import Forwarded
 from bastion.network.connections import ConnectionPool
@@ -26,7 +27,7 @@ from bastion.proxy.turns import Turns
 from bastion.runtime.deadlines import Deadlines
 from bastion.runtime.limits import Shares
 from bastion.settings.sections import StreamLimits
-from tests.fakes import LOOPBACK, Backend, Upload, run, until, wire
+from tests.fakes import LOOPBACK, Backend, Upload, run, unavailable, until, wire
 from tests.proxy.exchanges import Exchange, fields_of
 from tests.proxy.routes import Standing, admitted, route_to
 
@@ -49,7 +50,7 @@ class House:
         """Raises StatusError."""
         exchange = Exchange(method, fields=fields_of(*fields))
         route = route_to(*endpoints)
-        record = Record(method, b"/", "192.0.2.1", "audit-id")
+        self.record = record = Record(method, b"/", "192.0.2.1", "audit-id")
         under_way = self.streams.begin(exchange, route, admitted(), record)
         envelope = structs.replace(ENVELOPE, keep_authorization=kept)
         try:
@@ -102,7 +103,7 @@ def answering() -> Backend:
 # --- the target is asked about before every attempt after the first
 
 
-GONE = [not_found("pods", "web"), service_unavailable("no endpoints available for service")]
+GONE = [not_found("pods", "web"), unavailable("no endpoints available for service")]
 
 
 @pytest.mark.parametrize("gone", GONE, ids=["404", "503"])
@@ -132,6 +133,7 @@ def test_it_is_sent_to_where_the_target_leads_by_then() -> None:
             old.die.set()  # type: ignore[attr-defined]
             assert (await asking).status == 200
             assert (old.connections, len(new.heads)) == (1, 1)
+            assert h.record.tried == 2
 
     run(main())
 
@@ -144,6 +146,7 @@ def test_on_a_kept_connection_nothing_is_asked_again() -> None:
             for _ in range(3):
                 await h.ask(backend.endpoint())
             assert (h.router.asked, backend.connections) == (0, 1)
+            assert h.record.tried == 1
 
     run(main())
 

@@ -15,7 +15,7 @@ from bastion.authz.impersonation import ImpersonationAuthorizer
 from bastion.discovery.resolver import Resolver
 from bastion.kube.attributes import Attributes
 from bastion.kube.endpoint import Endpoint
-from bastion.kube.status import bad_request, service_unavailable
+from bastion.kube.status import bad_request
 from bastion.kube.user import User
 from bastion.message.ownorigin import data_fields
 from bastion.network.addresses import DialPolicy
@@ -30,7 +30,7 @@ from bastion.proxy.streams import Streams, UnderWay
 from bastion.runtime.deadlines import Deadlines
 from bastion.settings.sections import Limits, StreamLimits
 from tests import fakes
-from tests.fakes import Decides, Knows, catalog_of
+from tests.fakes import Decides, Knows, catalog_of, unavailable
 from tests.proxy.exchanges import Exchange, fields_of
 
 ALICE, MALLORY = User("alice", "1", ("devs",)), User("mallory")
@@ -336,7 +336,7 @@ def test_a_redirect_adds_the_slash_and_changes_nothing_else(
 
 # --- what goes wrong
 
-UNREACHABLE = service_unavailable("the API server did not answer", retry_after=2)
+UNREACHABLE = unavailable("the API server did not answer", retry_after=2)
 
 
 @pytest.mark.parametrize(

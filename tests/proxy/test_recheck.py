@@ -16,17 +16,16 @@ from bastion.authz.authorizer import Decision
 from bastion.kube.accesspolicy import AccessPolicy
 from bastion.kube.attributes import Attributes
 from bastion.kube.pathgroups import parse_path_groups
-from bastion.kube.status import service_unavailable
 from bastion.kube.user import User
 from bastion.proxy.access import StreamAccess
 from bastion.proxy.recheck import OVERTIME, RETRY_SECONDS, Recheck
 from tests import fakes
 from tests.authn.provider import assemble
-from tests.fakes import ClockLoop, Decides, Knows, pass_time
+from tests.fakes import ClockLoop, Decides, Knows, pass_time, unavailable
 from tests.proxy.routes import admitted
 
 INTERVAL, GRACE = 60.0, 300.0
-REVOKED, UNCHECKED = "access revoked", "access could not be checked again"
+EXPIRED, REVOKED, UNCHECKED = "access expired", "access revoked", "access could not be checked again"
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
@@ -53,7 +52,7 @@ async def live(seconds: float, step: float = 1.0) -> None:
         await pass_time(step)
 
 
-NO_ANSWER = service_unavailable("the API server did not answer")
+NO_ANSWER = unavailable("the API server did not answer")
 
 
 def test_asked_once_per_interval_or_a_little_sooner() -> None:
@@ -272,7 +271,7 @@ def test_when_it_is_over_it_is_asked_about_at_once(good_for: float) -> None:
         assert not ended
         question.answer = False
         await live(2)
-        assert ended == [REVOKED]
+        assert ended == [EXPIRED]
         assert good_for <= question.asked[-1] - began <= good_for + 1
 
     run(main())

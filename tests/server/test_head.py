@@ -552,8 +552,9 @@ def test_whatever_comes_is_a_head_or_a_refusal(data: Any) -> None:
 # --- what a proxy is asked over TLS
 
 
-def proxied(line: bytes, *lines: bytes) -> Head:
-    return read_head(b"\r\n".join((line + b" HTTP/1.1", b"Host: said.test", *lines)), secure=True)
+def proxied(line: bytes, *lines: bytes, tunnels: bool = False) -> Head:
+    data = b"\r\n".join((line + b" HTTP/1.1", b"Host: said.test", *lines))
+    return read_head(data, secure=True, tunnels=tunnels)
 
 
 @pytest.mark.parametrize(
@@ -594,3 +595,14 @@ def test_what_no_proxy_here_is_asked_for(line: bytes, more: bytes) -> None:
 def test_an_https_url_of_our_own_is_an_ordinary_request() -> None:
     head = proxied(b"GET https://said.test/livez")
     assert (head.to_proxy, head.target) == (False, b"/livez")
+
+
+@pytest.mark.parametrize("url", [b"http://said.test/x", b"http://127.0.0.1:22/x", b"http://web.apps.test/x"])
+def test_an_http_url_is_for_the_proxy_where_there_is_one(url: bytes) -> None:
+    head = proxied(b"GET " + url, tunnels=True)
+    assert (head.to_proxy, head.target) == (True, b"/x")
+
+
+def test_an_http_url_of_our_own_is_an_ordinary_request_where_there_is_no_proxy() -> None:
+    head = proxied(b"GET http://said.test/x")
+    assert (head.to_proxy, head.target) == (False, b"/x")

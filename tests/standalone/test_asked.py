@@ -69,6 +69,10 @@ METADATA = {"name": "a", "namespace": "n", "labels": {"app": "web", "tier": "fro
         ("!app", "", False),
         ("!gone", "", True),
         ("!gone,app=web", "", True),
+        ("app in (back, web)", "", True),
+        ("app in (back),app", "", False),
+        ("app notin (back,side),app=web", "", True),
+        ("gone notin (web)", "", True),
         ("", "metadata.name!=a", False),
         ("", "metadata.name!=b", True),
     ],
@@ -80,7 +84,9 @@ def test_selectors_choose(labels: str, fields: str, chosen: bool) -> None:
 @pytest.mark.parametrize(
     ("labels", "fields"),
     [
-        ("app in (web)", ""),
+        ("app in web", ""),
+        ("app within (web)", ""),
+        ("app in (a=b)", ""),
         ("=web", ""),
         ("!", ""),
         ("!=web", ""),

@@ -16,8 +16,11 @@ from typing import Any
 import httpx
 import pytest
 
+from bastion.network.sockets import linger_none
 from tests.e2e.harness import ALICE, BOB, PORT, Bastion, Cluster, Place, serving
 from tests.e2e.wire import Visit, backend
+from tests.http2 import frames as f
+from tests.http2.client import client
 
 CURL, GIT = shutil.which("curl"), shutil.which("git")
 
@@ -85,6 +88,58 @@ async def test_a_tunnel_carries_bytes_and_leaves_one_record(proxy: Bastion, pod:
     assert (line["bytesIn"], line["bytesOut"]) == (5, 11)
 
 
+async def break_off(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A server that resets in the middle of what it says."""
+    await reader.read(1)
+    writer.write(b"half a")
+    await writer.drain()
+    await asyncio.sleep(0.1)
+    linger_none(writer.get_extra_info("socket"))
+    writer.transport.abort()
+
+
+@pytest.mark.parametrize(("serve", "cut"), [(break_off, True), (repeat, False)])
+@awaited
+async def test_a_reset_is_no_end(
+    proxy: Bastion, pod: Place, serve: Callable[..., Coroutine[Any, Any, None]], cut: bool
+) -> None:
+    def talk() -> tuple[bytes, bool]:
+        """(what came, whether it broke off without close_notify)"""
+        with socket.create_connection(("127.0.0.1", proxy.port)) as plain:
+            plain.settimeout(10)
+            with proxy.trust.wrap_socket(
+                plain, server_hostname="127.0.0.1", suppress_ragged_eofs=False
+            ) as tls:
+                tls.sendall(connect(f"{pod.name}.default.pod:7000"))
+                got = tls.recv(65536)
+                tls.sendall(b"x")
+                try:
+                    while data := tls.recv(65536):
+                        got += data
+                except ssl.SSLEOFError:
+                    return got, True
+                return got, False
+
+    async with await asyncio.start_server(serve, pod.address, 7000):
+        got, broke = await asyncio.to_thread(talk)
+    assert got.endswith(b"half a" if cut else b"hello x") and broke is cut
+
+
+@pytest.mark.parametrize(("serve", "end"), [(break_off, "CONNECT_ERROR"), (repeat, "whole")])
+@awaited
+async def test_a_reset_is_no_end_over_http2(
+    proxy: Bastion, pod: Place, serve: Callable[..., Coroutine[Any, Any, None]], end: str
+) -> None:
+    asked = [(":method", "CONNECT"), (":authority", f"{pod.name}.default.pod:7000")]
+    asked.append(("proxy-authorization", f"Bearer {ALICE}"))
+    async with await asyncio.start_server(serve, pod.address, 7000), client(proxy.port) as one:
+        stream = one.stream()
+        await one.say(f.headers(stream, asked, end=False), f.data(stream, b"x"))
+        answer = one.reader.answer(stream)
+        await one.until(lambda: answer.end)
+        assert (answer.status, answer.end) == (200, end)
+
+
 BEHIND = b"GET /.bastion/livez HTTP/1.1\r\nHost: h\r\n\r\n"
 REFUSALS = [
     ("live.default.pod:8080", "", 407),
@@ -117,6 +172,15 @@ async def test_an_ordinary_request_shows_nothing_to_a_proxy(proxy: Bastion) -> N
     with proxy.http("") as http:
         answer = await asyncio.to_thread(functools.partial(http.get, path, headers=shown))
     assert answer.status_code == 401 and "proxy-authenticate" not in answer.headers
+
+
+@pytest.mark.parametrize("url", ["http://example.com/", "http://127.0.0.1:22/", "http://bastion.test/livez"])
+@awaited
+async def test_a_url_of_no_target_is_refused_by_the_proxy_alone(proxy: Bastion, url: str) -> None:
+    head = f"GET {url} HTTP/1.1\r\nHost: bastion.test\r\n"
+    got = await asked(proxy, f"{head}Proxy-Authorization: Bearer {ALICE}\r\n\r\n".encode())
+    assert got.startswith(b"HTTP/1.1 400 ") and b"names no target" in got
+    assert (await asked(proxy, f"{head}\r\n".encode())).startswith(b"HTTP/1.1 407 ")
 
 
 @awaited

@@ -10,11 +10,12 @@ from typing import Any
 import orjson
 import pytest
 
-from bastion.kube.status import service_unavailable
 from bastion.web.live.events import Changing
 from bastion.web.live.feed import ENDED, Feed
 from bastion.web.live.rowsource import GRACE, RowSource
+from bastion.web.portal.groups import Filter
 from bastion.web.portal.inventory import Listed
+from tests.fakes import unavailable
 from tests.web.test_rows import row
 
 
@@ -32,6 +33,7 @@ class Rows:
         self.names = list(names)
         self.failing = False
         self.version = 1
+        self.state = "up"
 
     async def look(self) -> None:
         pass
@@ -39,14 +41,17 @@ class Rows:
     def changed(self, refs: Any, since: int) -> list[Any]:
         return [(ref, "up") for ref in sorted(refs)] if since < self.version else []
 
+    def states(self, refs: Any) -> dict[str, str]:
+        return dict.fromkeys(sorted(refs), self.state)
+
     async def listed(self, *_: Any) -> Listed:
         if self.failing:
-            raise service_unavailable("no answer")
+            raise unavailable("no answer")
         return Listed(tuple(row(name=name) for name in self.names))
 
 
 def source(rows: Rows, clock: Clock) -> RowSource:
-    return RowSource(None, "services", rows, rows, None, clock, recheck=60.0)  # type: ignore[arg-type]
+    return RowSource(None, Filter(), rows, rows, None, clock, recheck=60.0)  # type: ignore[arg-type]
 
 
 def test_a_row_that_is_no_longer_its_readers_goes_and_a_new_one_waits_behind_a_button() -> None:
@@ -63,6 +68,27 @@ def test_a_row_that_is_no_longer_its_readers_goes_and_a_new_one_waits_behind_a_b
         clock.now += 60
         found = await listening.changes()
         assert (found["gone"], found["news"]) == (["shop/services/a"], 2)
+
+    asyncio.run(main())
+
+
+def test_what_is_said_of_the_rows_as_a_whole_changes_with_them() -> None:
+    async def main() -> None:
+        rows, clock = Rows("a", "b"), Clock()
+        listening = source(rows, clock)
+        assert (await listening.changes())["stats"] == {
+            "lede": "2 services, in one namespace. None needs a look.",
+            "trouble": "0",
+            "group:shop": "2 of 2 up",
+        }
+        rows.state, rows.version = "down", 2
+        assert (await listening.changes())["stats"] == {
+            "lede": "2 services, in one namespace. Two need a look.",
+            "trouble": "2",
+            "group:shop": "0 of 2 up",
+        }
+        rows.version = 3
+        assert "stats" not in await listening.changes()
 
     asyncio.run(main())
 
@@ -121,7 +147,7 @@ class Reader:
 
 @pytest.mark.parametrize(
     ("until", "error", "why"),
-    [(999.0, None, ENDED), (0.0, service_unavailable("no answer"), "")],
+    [(999.0, None, ENDED), (0.0, unavailable("no answer"), "")],
     ids=["the session has ended", "nobody answers"],
 )
 def test_the_page_is_told_why_it_ends(until: float, error: Exception | None, why: str) -> None:

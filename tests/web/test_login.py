@@ -14,10 +14,11 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
-from bastion.kube.status import service_unavailable, too_many_requests
+from bastion.kube.errors import overloaded
 from bastion.message.cookies import APPLICATION, RETURN, SESSION
 from bastion.signin.session import SESSION_SECONDS
 from bastion.web.app import create_app
+from tests.fakes import unavailable
 from tests.web.visits import (
     ALICE,
     APP,
@@ -167,7 +168,7 @@ def test_a_token_too_long_for_a_cookie_is_refused_with_the_reason(bastion: Any) 
 
 
 @pytest.mark.parametrize(
-    ("failing", "code"), [(too_many_requests("too many", 7), 429), (service_unavailable("no answer", 7), 503)]
+    ("failing", "code"), [(overloaded("too many", 7), 429), (unavailable("no answer", 7), 503)]
 )
 def test_what_keeps_it_from_being_found_out_is_said(bastion: Any, failing: Any, code: Any) -> None:
     bastion.failing = failing

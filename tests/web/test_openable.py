@@ -10,11 +10,12 @@ import pytest
 
 from bastion.authz.authorizer import Decision
 from bastion.kube.attributes import Attributes
-from bastion.kube.status import StatusError, service_unavailable
+from bastion.kube.status import StatusError
 from bastion.kube.user import User
 from bastion.runtime.turns import USER
 from bastion.web.openable.listing import REMEMBERED, Openable
 from bastion.web.openable.plan import MOST_NAMED, Ask, Thing, Things, ids_of, plan
+from tests.fakes import unavailable
 
 ALICE = User("alice")
 ASKER = (USER, "alice")
@@ -89,6 +90,53 @@ def test_a_right_to_the_name_is_none_to_its_ports() -> None:
     found, _ = settled(things(1, 1), lambda ask: ask.id == "web-0")
     assert found.rights.may("ns-0", "web-0")
     assert not found.rights.may("ns-0", "web-0:http")
+
+
+def with_groups(each: int) -> Things:
+    """Every second has a group of paths."""
+    return {
+        "ns-0": [
+            Thing(f"web-{n}", ids_of(f"web-{n}", [("http", 80)]), ("metrics", "admin")[: n % 2])
+            for n in range(each)
+        ]
+    }
+
+
+METRICS = Ask(SERVICES, "ns-0", group="metrics")
+BY_PATH = [
+    ("everything: no group is asked about", with_groups(4), EVERYWHERE, 1, ("web-1", "")),
+    ("the namespace: nor here", with_groups(4), Ask(SERVICES, "ns-0"), 2, ("web-1", "")),
+    ("the group in the namespace", with_groups(4), METRICS, 3 + 4 * 4, ("web-3:http", "metrics")),
+    (
+        "of one id",
+        with_groups(2),
+        Ask(SERVICES, "ns-0", "web-1:80", "metrics"),
+        3 + 2 * 4 + 4,
+        ("web-1:80", "metrics"),
+    ),
+    ("of many objects by namespace alone", with_groups(60), METRICS, 3, ("web-59", "metrics")),
+    ("no right at all", with_groups(60), Ask(SERVICES, "ns-1"), 3, ("web-1", "")),
+]
+
+
+@pytest.mark.parametrize(
+    ("there", "allowed", "reviews", "group"),
+    [case[1:] for case in BY_PATH],
+    ids=[case[0] for case in BY_PATH],
+)
+def test_rights_to_some_paths_are_asked_about_where_there_are_no_more(
+    there: Things, allowed: Ask, reviews: int, group: tuple[str, str]
+) -> None:
+    found, asked = settled(there, lambda ask: ask == allowed)
+    assert len(asked) == reviews
+    id, name = group
+    assert found.rights.group("ns-0", id) == name
+    assert found.rights.group("ns-0", "web-0") == ""
+    assert found.rights.none is (allowed.namespace == "ns-1")
+    if name:
+        assert not found.rights.may("ns-0", id)
+        assert found.rights.some("ns-0", [id])
+        assert Ask(SERVICES, "ns-0", id, name).attributes.subresource == f"proxy-{name}"
 
 
 def test_the_ids_that_a_rule_may_name() -> None:
@@ -171,7 +219,7 @@ def test_without_an_answer_nothing_is_listed_and_what_was_remembered_lapses() ->
         reviews, clock = Reviews({("", "")}), Clock()
         openable = asking(reviews, things(1, 1), clock)
         assert (await openable.of(ALICE, ASKER, SERVICES)).rights.everywhere
-        reviews.failing = service_unavailable("no answer")
+        reviews.failing = unavailable("no answer")
         clock.now += REMEMBERED / 2
         assert (await openable.of(ALICE, ASKER, SERVICES)).rights.everywhere
         clock.now += REMEMBERED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from bastion.web.portal.groups import Filter, grouped, said
 from bastion.web.portal.rows import Row, row_of, subject_of_service
 from bastion.web.rendering import html
 from bastion.web.status.incidents import incidents_of
+from bastion.web.target.endpoints import sentence
 
 NOW = 1_800_000_000.0
 EVERYTHING = Rights(everywhere=True)
@@ -114,6 +116,21 @@ def test_nothing_is_green_that_is_not_known_to_be(probed: Any, ready: Any, windo
     assert state_of(probed, ready, window, NOW) == state
 
 
+@pytest.mark.parametrize(
+    ("probed", "state"), [(None, "deg"), (Probed("up"), "deg"), (Probed("down"), "down"), (WINDOW, "main")]
+)
+def test_what_is_slower_than_its_owner_allows_is_degraded(probed: Any, state: str) -> None:
+    window = probed if isinstance(probed, Maintenance) else None
+    known = None if window else probed
+    assert state_of(known, Readiness(1, 1), window, NOW, slow=True) == state
+
+
+def test_it_is_said_that_a_target_is_slow() -> None:
+    given = row({"slow-above": "500ms"}, probed=Probed("up"), slow=True)
+    said = "One request in a hundred takes longer than 500 ms."
+    assert sentence(given, (), NOW) == ("It has been slow for five minutes.", said)
+
+
 def test_groups_are_where_people_look_for_them() -> None:
     rows = [
         row({"group": "shop", "order": "2"}, name="b"),
@@ -145,15 +162,38 @@ def test_an_incident_lasts_from_the_first_change_away_to_the_next_one_to_up() ->
     changes = ((0.0, "up"), (10.0, "degraded"), (20.0, "down"), (50.0, "up"), (90.0, "down"))
     given = row(probed=Probed("down", reason="connection refused"))
     assert [
-        (one.state, one.begin, one.end, one.text) for one in incidents_of(given, History(changes=changes))
+        (one.state, one.begin, one.end, one.text)
+        for one in incidents_of(given, History(changes=changes), NOW)
     ] == [
         ("down", 90.0, None, "connection refused"),
         ("down", 10.0, 50.0, ""),
     ]
 
 
+IN_WINDOW = NOW - 30
+CHANGES = [
+    ("down and up again in it", [(IN_WINDOW, "down"), (IN_WINDOW + 9, "up")], NOW, []),
+    ("still down in it", [(IN_WINDOW, "down")], NOW, []),
+    ("still down after it", [(IN_WINDOW, "down")], NOW + 99, [("down", WINDOW.end, None)]),
+    (
+        "down from before until its end",
+        [(NOW - 90, "down"), (IN_WINDOW, "up")],
+        NOW + 99,
+        [("down", NOW - 90, WINDOW.end)],
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "now", "found"), [c[1:] for c in CHANGES], ids=[c[0] for c in CHANGES])
+def test_what_happens_in_announced_maintenance_is_no_incident(changes: Any, now: float, found: Any) -> None:
+    said = f"{datetime.fromtimestamp(WINDOW.begin, UTC):%Y-%m-%dT%H:%M:%SZ}/PT2M new disks"
+    given = row({"maintenance": said}, probed=Probed("down"))
+    assert given.subject.card.maintenance is not None
+    told = incidents_of(given, History(changes=tuple(changes)), now)
+    assert [(one.state, one.begin, one.end) for one in told] == found
+
+
 def test_what_is_said_of_a_group() -> None:
-    up, down, unprobed = row(probed=Probed("up")), row(readiness=Readiness(0, 1)), row()
-    assert said([up, up, down]) == "2 of 3 up"
-    assert said([unprobed, unprobed]) == "2 not probed"
-    assert said([up, unprobed]) == "1 up, 1 not probed"
+    assert said(["up", "up", "down"]) == "2 of 3 up"
+    assert said(["none", "none"]) == "2 not probed"
+    assert said(["up", "none"]) == "1 up, 1 not probed"

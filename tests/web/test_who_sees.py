@@ -296,3 +296,40 @@ def test_what_is_not_verified_is_seen(tmp_path: Path) -> None:
 
     run(main(False))
     run(main(True, "--backend-certificate-authority", str(tmp_path / "ca.pem")))
+
+
+def test_who_may_have_some_paths_sees_the_service_and_where_these_begin(tmp_path: Path) -> None:
+    by_path = {"bastion.dev/path-groups": "metrics=/metrics,/-/healthy; admin=/admin/*"}
+    there = [service("web", annotations=by_path), service("api", annotations=by_path), service("other")]
+    rights = [
+        *may("scraper", ["get"], ["services/proxy-metrics"], "shop"),
+        *may("boss", ["get"], ["services/proxy-admin"], "shop", resourceNames=["web:http"]),
+    ]
+
+    async def main() -> None:
+        async with world(tmp_path, [*there, *rights]) as bastion:
+            for user, paths in (
+                ("scraper", {"api": "api/proxy/metrics", "web": "web/proxy/metrics"}),
+                ("boss", {"web": "web:http/proxy/admin/"}),
+            ):
+                while not (found := await bastion.get("/ui/catalog", user)).json["complete"]:
+                    await asyncio.sleep(0.1)
+                whole = "/api/v1/namespaces/shop/services/"
+                items = {one["name"]: one for one in found.json["items"]}
+                assert {name: one["path"] for name, one in items.items()} == {
+                    name: whole + path for name, path in paths.items()
+                }
+                assert items["web"]["url"] == "https://bastion.test" + items["web"]["path"]
+                page = await bastion.get(
+                    "/ui/namespaces/shop/services/web", user, accept=HTML, sec_fetch_mode="navigate"
+                )
+                assert page.status == 200
+                group = {"scraper": "metrics", "boss": "admin"}[user]
+                assert f"of the paths in its group <b>{group}</b> alone" in page.text
+                assert f"resources: [services/proxy-{group}]" in page.text
+                assert items["web"]["path"] in page.text
+                assert "svc/shop/web" + paths["web"].removeprefix("web").replace("/proxy", "") in page.text
+                status = (await bastion.get("/status", user, accept=HTML, sec_fetch_mode="navigate")).text
+                assert "other" not in re.sub("<style.*?</style>", "", status)
+
+    run(main())

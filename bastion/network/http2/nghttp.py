@@ -38,10 +38,6 @@ _CONFIGURATION = ngh2.Configuration(
 )
 
 
-def _request(handler: Handler, event: ngh2.RequestReceived) -> None:
-    handler.head_came(event.stream_id, event.headers, event.end_stream)
-
-
 def _response(handler: Handler, event: ngh2.ResponseReceived) -> None:
     handler.head_came(event.stream_id, event.headers, event.end_stream)
 
@@ -51,7 +47,6 @@ def _data(handler: Handler, event: ngh2.DataReceived) -> None:
 
 
 _CALLS: dict[type, Callable[[Handler, Any], None]] = {
-    ngh2.RequestReceived: _request,
     ngh2.ResponseReceived: _response,
     ngh2.InformationalResponseReceived: lambda handler, event: handler.interim_came(
         event.stream_id, event.headers
@@ -59,7 +54,6 @@ _CALLS: dict[type, Callable[[Handler, Any], None]] = {
     ngh2.DataReceived: _data,
     ngh2.TrailersReceived: lambda handler, event: handler.trailers_came(event.stream_id, event.headers),
     ngh2.StreamReset: lambda handler, event: handler.reset_came(event.stream_id, event.error_code),
-    ngh2.StreamClosed: lambda handler, event: handler.closed(event.stream_id, event.error_code),
     ngh2.SettingsReceived: lambda handler, event: handler.settings_came(event.settings),
     ngh2.GoAwayReceived: lambda handler, event: handler.going_away(event.last_stream_id, event.error_code),
 }
@@ -129,12 +123,18 @@ class NgCodec:
         if self._telling:
             return
         self._telling = True
+        handler = self._handler
+        event: Any
         try:
             while events := self._connection.events():
                 for event in events:
-                    call = _CALLS.get(type(event))
-                    if call is not None:
-                        call(self._handler, event)
+                    kind = type(event)
+                    if kind is ngh2.RequestReceived:  # of these two there are most
+                        handler.head_came(event.stream_id, event.headers, event.end_stream)
+                    elif kind is ngh2.StreamClosed:
+                        handler.closed(event.stream_id, event.error_code)
+                    elif kind in _CALLS:
+                        _CALLS[kind](handler, event)
         finally:
             self._telling = False
 

@@ -69,7 +69,7 @@ class Output:
             data = codec.outgoing()
             if data:
                 transport.write(data)
-            elif not self._end_streams(codec):
+            elif not (self._ending and self._end_streams(codec)):
                 break
         if self._stalls and not codec.unsent_in_all:
             self._stalls.clear()
@@ -134,10 +134,11 @@ class Output:
             _done(self._drains.pop(stream))
 
     def closed(self, stream: int) -> None:
-        self._ending.pop(stream, None)
-        self._stalls.pop(stream, None)
-        waiter = self._drains.pop(stream, None)
-        if waiter is not None:
+        if self._ending:
+            self._ending.pop(stream, None)
+        if self._stalls:
+            self._stalls.pop(stream, None)
+        if self._drains and (waiter := self._drains.pop(stream, None)) is not None:
             _done(waiter)
 
     def close(self) -> None:

@@ -199,14 +199,14 @@ class TLSLayer(asyncio.BufferedProtocol):
         self._records.end()
         self._flush()
 
-    def close(self) -> None:
+    def close(self, *, orderly: bool = True) -> None:
         """After what is written has gone out, as long as the peer takes it; its close_notify is not waited
-        for.
+        for.  `orderly`: ours is sent.
         """
         if self._closing or self._transport is None:
             return
         self._closing = True
-        if self._records.ready:
+        if self._records.ready and orderly:
             self.write_eof()
         self.deadline = self._loop.time() + CLOSE_SECONDS
         self._stall.begin(self._transport.get_write_buffer_size(), self.deadline)

@@ -7,6 +7,8 @@ import ssl
 from collections.abc import Iterable
 from typing import Any, Protocol
 
+from bastion.network.sockets import CutTransport
+
 
 class Layer(Protocol):
     """What speaks TLS; `plain` is the transport below it, None once the connection is gone."""
@@ -29,12 +31,12 @@ class Layer(Protocol):
 
     def write_eof(self) -> None: ...
 
-    def close(self) -> None: ...
+    def close(self, *, orderly: bool = True) -> None: ...
 
     def abort(self) -> None: ...
 
 
-class TLSTransport(asyncio.Transport):
+class TLSTransport(CutTransport):
     def __init__(self, layer: Layer) -> None:
         super().__init__()
         self._layer = layer
@@ -58,6 +60,9 @@ class TLSTransport(asyncio.Transport):
 
     def close(self) -> None:
         self._layer.close()
+
+    def cut(self) -> None:
+        self._layer.close(orderly=False)
 
     def abort(self) -> None:
         self._layer.abort()

@@ -9,15 +9,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
-
-from bastion.cluster.election import LeaseApi
 from bastion.cluster.errors import ApiError
+from bastion.cluster.leases import Lease, LeaseApi
 from bastion.node.balancers.ownership import DURATION, RENEW, TRUST
-from bastion.runtime.turns import BACKGROUND
 
 LABEL = "bastion.dev/announcer"  # by which the Leases of one kind are found
-NOT_FOUND = 404
 MOST_BEGUN = 8
 
 _log = logging.getLogger("bastion.node")
@@ -37,14 +33,12 @@ class Renewal:
     ) -> None:
         self.renewed = float("-inf")  # when the last one that succeeded began
         self._begun: dict[str, float] = {}  # the last few, by their dates
-        self._api = api
-        self._namespace = namespace
+        self._lease = Lease(api, namespace, f"{prefix}-{node}")
         self._prefix = prefix
-        self._name = f"{prefix}-{node}"
         self._node = node
         self._now = now
         self._may = may
-        self._lease: dict[str, Any] | None = None
+        self._known: dict[str, Any] | None = None  # as it was last written
         self._held = False
         self._failing = False
 
@@ -70,48 +64,36 @@ class Renewal:
             async with asyncio.timeout(TRUST):
                 await self._renew()
         except (ApiError, TimeoutError, ValueError, LookupError) as error:
-            self._lease = None
+            self._known = None
             if not self._failing:
-                _log.warning(
-                    "the Lease %s/%s cannot be renewed: %s", self._namespace, self._name, error or "no answer"
-                )
+                _log.warning("the Lease %s cannot be renewed: %s", self._lease, error or "no answer")
             self._failing = True
             return
         self.renewed = now
         if self._failing:
-            _log.warning("the Lease %s/%s is renewed again", self._namespace, self._name)
+            _log.warning("the Lease %s is renewed again", self._lease)
         self._failing, self._held = False, True
 
     async def _renew(self) -> None:
-        if self._lease is None:
-            self._lease = await self._read()
-        if self._lease is None:
-            body = await self._api.create(self._path, orjson.dumps(self._new()), BACKGROUND)
-        else:
-            self._lease["spec"] = {**(self._lease.get("spec") or {}), **self._begin()}
-            metadata = self._lease["metadata"]
-            metadata["labels"] = {**(metadata.get("labels") or {}), LABEL: self._prefix}
-            body = await self._api.update(f"{self._path}/{self._name}", orjson.dumps(self._lease), BACKGROUND)
-        self._lease = orjson.loads(body)
+        known = self._known or await self._lease.read()
+        if known is None:
+            self._known = await self._lease.create(self._begin(), labels={LABEL: self._prefix})
+            return
+        known["spec"] = {**(known.get("spec") or {}), **self._begin()}
+        metadata = known["metadata"]
+        metadata["labels"] = {**(metadata.get("labels") or {}), LABEL: self._prefix}
+        self._known = await self._lease.write(known)
 
     async def give_up(self) -> None:
         """So that the others need not wait."""
         self._held = False
         with contextlib.suppress(ApiError, TimeoutError, ValueError, LookupError):
             async with asyncio.timeout(RENEW):
-                lease = await self._read()
+                lease = await self._lease.read()
                 if lease is not None:
                     lease["spec"] = {**(lease.get("spec") or {}), **self._spec("", 1.0)}
-                    await self._api.update(f"{self._path}/{self._name}", orjson.dumps(lease), BACKGROUND)
-        self._lease = None
-
-    def _new(self) -> dict[str, Any]:
-        return {
-            "apiVersion": "coordination.k8s.io/v1",
-            "kind": "Lease",
-            "metadata": {"name": self._name, "namespace": self._namespace, "labels": {LABEL: self._prefix}},
-            "spec": self._begin(),
-        }
+                    await self._lease.write(lease)
+        self._known = None
 
     def _begin(self) -> dict[str, Any]:
         spec = self._spec(self._node, DURATION)
@@ -124,18 +106,3 @@ class Renewal:
         """The date is for people: no clocks are compared."""
         date = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         return {"holderIdentity": holder, "leaseDurationSeconds": int(seconds), "renewTime": date}
-
-    @property
-    def _path(self) -> str:
-        return f"/apis/coordination.k8s.io/v1/namespaces/{self._namespace}/leases"
-
-    async def _read(self) -> dict[str, Any] | None:
-        try:
-            found: dict[str, Any] = orjson.loads(
-                await self._api.get(f"{self._path}/{self._name}", {}, BACKGROUND)
-            )
-        except ApiError as error:
-            if error.status == NOT_FOUND:
-                return None
-            raise
-        return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -44,6 +45,7 @@ class Settings:
     healthz: Address | None
     metrics: Address | None
     bind_hard_fail: bool
+    profiling: bool
     kubeconfig: str
     qps: float
     burst: int
@@ -88,6 +90,7 @@ def settings(values: Values, hostname: str) -> Settings:
         healthz=_listen(values["healthzBindAddress"], "[::]" if v6 else "0.0.0.0", HEALTHZ_PORT),  # noqa: S104
         metrics=_listen(values["metricsBindAddress"], "[::1]" if v6 else "127.0.0.1", METRICS_PORT),
         bind_hard_fail=values["bindAddressHardFail"],
+        profiling=values["enableProfiling"],
         kubeconfig=values["clientConnection.kubeconfig"],
         qps=values["clientConnection.qps"],
         burst=values["clientConnection.burst"],
@@ -132,11 +135,15 @@ def _cidrs(text: str) -> tuple[str, ...]:
 
 
 def mistakes_of(values: Values) -> Iterator[str]:
+    """Of the sections nftables and ipvs that of the mode counts, iptables always, as in kube-proxy."""
+    others = tuple(f"{mode}." for mode in (NFTABLES, IPVS) if mode != values["mode"])
     for path, check in _CHECKS:
-        said = check(values[path], values)
+        said = "" if path.startswith(others) else check(values[path], values)
         if said:
             yield f"{path}: {said}"
     for mode in (IPTABLES, NFTABLES, IPVS):
+        if f"{mode}." in others:
+            continue
         period, least = values[f"{mode}.syncPeriod"], values[f"{mode}.minSyncPeriod"]
         if period > 0 and least > period:
             yield f"{mode}.syncPeriod: must not be shorter than {mode}.minSyncPeriod"
@@ -193,6 +200,23 @@ def _node_ports(value: Any, _: Values) -> str:
     return f"{', '.join(map(repr, wrong))}: not a range such as 192.0.2.0/24" if wrong else ""
 
 
+def _port_range(value: Any, _: Values) -> str:
+    """As `first-last`, `first+more` or one port; nothing uses it, and kube-proxy reads it."""
+    found = re.fullmatch(r"([0-9]{1,5})(?:([-+])([0-9]{1,5}))?", value.strip())
+    if found is not None:
+        first, last = int(found[1]), int(found[3] or found[1])
+        last += first if found[2] == "+" else 0
+    if value.strip() and (found is None or not first <= last < 65536):
+        return f"{value!r} is not a port range such as 300-2000"
+    return ""
+
+
+def _version(value: Any, _: Values) -> str:
+    return (
+        "" if re.fullmatch(r"(?:\d+\.\d+)?", value, re.ASCII) else f"{value!r} is not a version such as 1.35"
+    )
+
+
 def _ranges(value: Any, _: Values) -> str:
     wrong = [text for text in value if network_of(text) is None]
     return f"{', '.join(map(repr, wrong))}: not a range" if wrong else ""
@@ -226,6 +250,11 @@ _CHECKS: tuple[tuple[str, Callable[[Any, Values], str]], ...] = (
     ("ipvs.syncPeriod", _least(0, above=True)),
     ("ipvs.minSyncPeriod", _least(0)),
     ("ipvs.excludeCIDRs", _ranges),
+    ("ipvs.tcpTimeout", _least(0)),
+    ("ipvs.tcpFinTimeout", _least(0)),
+    ("ipvs.udpTimeout", _least(0)),
+    ("portRange", _port_range),
+    ("showHiddenMetricsForVersion", _version),
     ("conntrack.maxPerCore", _least(0)),
     ("conntrack.min", _least(0)),
     ("conntrack.tcpEstablishedTimeout", _least(0)),

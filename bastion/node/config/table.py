@@ -55,7 +55,7 @@ FIELDS = (
     Field(
         "bindAddressHardFail", BOOLEAN, False, "bind-address-hard-fail", "end where a port cannot be bound"
     ),
-    Field("enableProfiling", BOOLEAN, False, "profiling", "accepted; there are no profiles", honoured=False),
+    Field("enableProfiling", BOOLEAN, False, "profiling", "/debug/pprof/ on the metrics port: stacks"),
     Field(
         "showHiddenMetricsForVersion", TEXT, "", "show-hidden-metrics-for-version", "accepted", honoured=False
     ),

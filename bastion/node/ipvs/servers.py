@@ -43,7 +43,7 @@ def node_port_addresses(ranges: tuple[str, ...], local: Iterable[str], family: s
     never = [*of_family((LOOPBACK[family], "fe80::/10"), family)]
     return sorted(
         address
-        for address in local
+        for address in set(local)
         if address_of(address, family)
         and not contains(never, address)
         and (contains(networks, address) if ranges else True)

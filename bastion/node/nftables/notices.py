@@ -99,6 +99,32 @@ class Notices:
                 self._in_table = True
 
 
+class Hush:
+    """Nobody listens while a family writes everything: the kernel would tell each of every element."""
+
+    def __init__(self) -> None:
+        self._listening: list[Notices] = []
+        self._writing = 0
+
+    def add(self, notices: Notices) -> None:
+        self._listening.append(notices)
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """Afterwards all are unsure: each table may have been changed meanwhile."""
+        self._writing += 1
+        for one in self._listening:
+            one.close()
+        try:
+            yield
+        finally:
+            self._writing -= 1
+            for one in self._listening if not self._writing else ():
+                one.open()
+                one.unsure = True
+                one.touched.set()
+
+
 def rules_in(family: str, chain: str) -> int:
     """How many rules a chain of our table has.  Raises OSError.
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator
+from functools import lru_cache
 
 import msgspec
 
@@ -156,14 +157,23 @@ def _pick(of: _Port, pool: str, backends: tuple[Backend, ...]) -> str:
     """The chain that chooses among these."""
     if of.front.affinity:
         return _sticky(of, pool, backends)
-    ip = of.ip
-    letter, address, kind = ("", f"{ip} daddr . ", "") if of.key.address else ("p", "", "port-")
-    name, number = f"{letter}{pool[0]}{len(backends)}", f"numgen random mod {len(backends)}"
-    of.chains[name] = tuple(
-        f"dnat {ip} to {address}{protocol} dport . {number} map @{protocol}-{kind}{pool}"
+    name, rules = _choosing(of.ip, pool, len(backends), ports=not of.key.address)
+    of.chains[name] = rules
+    return name
+
+
+@lru_cache(4096)
+def _choosing(ip: str, pool: str, count: int, *, ports: bool) -> tuple[str, tuple[str, ...]]:
+    """Name and rules of a chain that chooses one of `count` endpoints; `ports`: for node ports.
+
+    Thousands of Services share one, and each names it.
+    """
+    letter, address, kind = ("p", "", "port-") if ports else ("", f"{ip} daddr . ", "")
+    rules = (
+        f"dnat {ip} to {address}{protocol} dport . numgen random mod {count} map @{protocol}-{kind}{pool}"
         for protocol in PROTOCOLS
     )
-    return name
+    return f"{letter}{pool[0]}{count}", tuple(rules)
 
 
 def _sticky(of: _Port, pool: str, backends: tuple[Backend, ...]) -> str:

@@ -119,10 +119,13 @@ class Table:
         for key, front in changes.items():
             before = self._rendered(key, self.fronts.get(key))
             after = self._rendered(key, front)
-            old = {(container, name): value for container, name, value in before.own}
             new = {(container, name): value for container, name, value in after.own}
-            gone.update(dict.fromkeys(name for name, value in old.items() if new.get(name) != value))
-            come.update((name, value) for name, value in new.items() if old.get(name) != value)
+            if before is _NOTHING:  # as nearly all at the start
+                come.update(new)
+            else:
+                old = {(container, name): value for container, name, value in before.own}
+                gone.update(dict.fromkeys(name for name, value in old.items() if new.get(name) != value))
+                come.update((name, value) for name, value in new.items() if old.get(name) != value)
             for one, step in ((before, -1), (after, 1)):
                 for name in _names(one):
                     touched.setdefault(name, self._wanted[name])

@@ -9,7 +9,7 @@ from bastion.node.fronts import Front, FrontKey, Fronts
 from bastion.node.metrics import Metrics
 from bastion.node.nftables.layout import PREDECESSOR, TABLE, base_chains
 from bastion.node.nftables.library import Nft, NftError, delete_tables, there
-from bastion.node.nftables.notices import Notices, rules_in
+from bastion.node.nftables.notices import Hush, Notices, rules_in
 from bastion.node.nftables.table import Table, There
 from bastion.node.proxier import SyncError
 from bastion.node.rules import Rules
@@ -18,24 +18,24 @@ from bastion.node.rules import Rules
 class NftablesWriter:
     """Implements `proxier.Writer`."""
 
-    def __init__(self, nft: Nft, family: str) -> None:
+    def __init__(self, nft: Nft, family: str, hush: Hush) -> None:
         self._nft = nft
         self._family = family
         self._table = Table(Rules(family))
+        self._written = False  # everything is in force
         self._notices = Notices(family)
+        self._hush = hush
+        hush.add(self._notices)
 
     async def full(self, rules: Rules, fronts: Fronts) -> None:
         """Takes over what is there; where that cannot be (another layout), the table is made again."""
-        self._table = Table(rules)
-        self._notices.close()  # the kernel would tell of each element
+        self._table, self._written = Table(rules), False
         try:
-            await asyncio.to_thread(self._take_over, fronts)
+            with self._hush.kept():
+                await asyncio.to_thread(self._take_over, fronts)
+                self._written = True
         except NftError as error:
             raise SyncError(str(error)) from error
-        finally:
-            self._notices.open()
-        if not await self.intact():  # changed before that
-            self._notices.touched.set()
 
     async def change(self, changes: Mapping[FrontKey, Front | None]) -> None:
         script = self._table.change(changes)
@@ -54,7 +54,7 @@ class NftablesWriter:
             await self._notices.touched.wait()
             self._notices.touched.clear()
             unsure, self._notices.unsure = self._notices.unsure, False
-            if not unsure or not await self.intact():
+            if not unsure or (self._written and not await self.intact()):
                 return
 
     def failures(self, metrics: Metrics, family: str, *, partial: bool) -> None:

@@ -15,24 +15,19 @@ _IFA_ADDRESS, _IFA_LOCAL, _IFA_FLAGS = 1, 2, 8
 _NODAD = 0x02
 _EEXIST, _ENODEV, _EADDRNOTAVAIL = 17, 19, 99
 _UP = 1
+KINDS = (b"dummy", b"bridge")
 
 
 class Interface:
-    """Raises OSError where CAP_NET_ADMIN is missing.  A kernel without dummy interfaces: loopback is used."""
+    """Raises OSError where CAP_NET_ADMIN is missing.
+
+    A dummy interface, or a bridge without ports where the kernel has none.  Without either it is loopback,
+    which keeps its addresses where this program is killed.
+    """
 
     def __init__(self, called: str = NAME) -> None:
-        self._ours = True
-        try:
-            kind = _attribute(_IFLA_INFO_KIND, b"dummy\0")
-            name = _attribute(_IFLA_IFNAME, called.encode() + b"\0")
-            body = struct.pack("=BxHiII", 0, 0, 0, _UP, _UP) + name + _attribute(_IFLA_LINKINFO, kind)
-            remove_interface(called)  # that of an earlier run, with addresses of Services that may be gone
-            _ask(_NEW_LINK, _CREATE | _EXCLUSIVE, body, allowed=_EEXIST)
-        except OSError as error:
-            if error.errno == 1:  # EPERM
-                raise
-            self._ours = False
-        self._index = socket.if_nametoindex(called if self._ours else "lo")
+        remove_interface(called)  # that of an earlier run, with addresses of Services that may be gone
+        self._index = socket.if_nametoindex(called if any(_made(called, kind) for kind in KINDS) else "lo")
 
     def add(self, address: str) -> None:
         _ask(_NEW_ADDRESS, _CREATE | _EXCLUSIVE, self._address(address), allowed=_EEXIST)
@@ -48,6 +43,19 @@ class Interface:
         return body + (
             _attribute(_IFA_FLAGS, struct.pack("=I", _NODAD)) if family == socket.AF_INET6 else b""
         )
+
+
+def _made(called: str, kind: bytes) -> bool:
+    name = _attribute(_IFLA_IFNAME, called.encode() + b"\0")
+    link = _attribute(_IFLA_LINKINFO, _attribute(_IFLA_INFO_KIND, kind + b"\0"))
+    body = struct.pack("=BxHiII", 0, 0, 0, _UP, _UP) + name + link
+    try:
+        _ask(_NEW_LINK, _CREATE | _EXCLUSIVE, body, allowed=_EEXIST)
+    except OSError as error:
+        if error.errno == 1:  # EPERM
+            raise
+        return False
+    return True
 
 
 def remove_interface(called: str = NAME) -> None:

@@ -2,19 +2,22 @@
 
 An address of a Service is put on an interface of ours; where that is not allowed it is served where
 --userspace-address-map says, and else not at all.  A port is open while an endpoint is there: closed, the
-kernel refuses.
+kernel refuses.  Who may not come, and whom the policy Local has no endpoint for, is met with silence.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import random
 import socket
 from collections import Counter
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
+from bastion.network.sockets import admit
 from bastion.network.tcp.listener import listening_socket
 from bastion.network.udp import UdpListener
 from bastion.node.addresses import LOOPBACK, address_of, contains, network_of, of_family
@@ -22,6 +25,7 @@ from bastion.node.endpoints import Backend
 from bastion.node.fronts import Front, FrontKey, Fronts
 from bastion.node.metrics import Metrics
 from bastion.node.rules import Rules
+from bastion.node.userspace.admission import gates, program
 from bastion.node.userspace.carried import Carried
 from bastion.node.userspace.choosing import Turns, backends_for
 from bastion.node.userspace.interface import Interface
@@ -30,10 +34,14 @@ from bastion.node.userspace.tcp import Connections, TcpListener
 
 _log = logging.getLogger("bastion.node")
 
-Listener = TcpListener | UdpListener
 AGAIN = 1.0  # seconds until a place that could not be had is tried again; each time twice as long
 AGAIN_AT_MOST = 30.0
 KINDS = {"TCP": socket.SOCK_STREAM, "UDP": socket.SOCK_DGRAM}
+
+
+class Opened(NamedTuple):
+    listener: TcpListener | UdpListener
+    sock: socket.socket
 
 
 class UserspaceWriter:
@@ -55,7 +63,7 @@ class UserspaceWriter:
         self._local = local
         self._rules = Rules(family)
         self._fronts: Fronts = {}
-        self._listeners: dict[FrontKey, list[Listener]] = {}
+        self._listeners: dict[FrontKey, list[Opened]] = {}
         self._bound: dict[tuple[str, int, str], FrontKey] = {}  # SO_REUSEPORT would let two share it
         self._incomplete: set[FrontKey] = set()  # fronts that lack a place which something else has
         self._one_at_a_time = asyncio.Lock()
@@ -92,10 +100,12 @@ class UserspaceWriter:
                 self._forget(before.owner, key.protocol)
                 if front is None:
                     self._carried.leave(key.address)
-            wanted = front is not None and bool(front.backends or (front.splits and front.cluster))
+            wanted = front is not None and front.anywhere
             if wanted and key not in self._listeners:
                 await self._open(key)
-            elif not wanted and key in self._listeners:
+            elif wanted:
+                self._admit(key, [opened.sock for opened in self._listeners[key]])
+            elif key in self._listeners:
                 self._close(key)
                 closed = True
         if closed:  # what could not be had may be free now
@@ -155,17 +165,25 @@ class UserspaceWriter:
             self._bound[place] = key
         self._told(key, lacking)
 
-    async def _listening(self, key: FrontKey, address: str, kind: int) -> Listener:
+    async def _listening(self, key: FrontKey, address: str, kind: int) -> Opened:
         """Raises OSError."""
         sock = listening_socket(address, key.port, kind)
+        self._admit(key, [sock])
         if kind == socket.SOCK_STREAM:
             tcp = TcpListener(self._connections, self._chooser(key), self._failed(key))
             tcp.listen(sock)
-            return tcp
+            return Opened(tcp, sock)
         places, deadlines = self._connections.places, self._connections.deadlines
         udp = UdpListener(places, deadlines, self._chooser(key), self._serves(key))
         await udp.listen(sock)
-        return udp
+        return Opened(udp, sock)
+
+    def _admit(self, key: FrontKey, socks: list[socket.socket]) -> None:
+        """Others are met with silence, or reset where the kernel takes no such filter."""
+        wanted = program(gates(self._fronts[key], self._rules), self._family)
+        for sock in socks:
+            with contextlib.suppress(OSError):
+                admit(sock, wanted)
 
     def _told(self, key: FrontKey, lacking: str) -> None:
         """Once, and once more when it is all right."""
@@ -199,8 +217,8 @@ class UserspaceWriter:
         )
 
     def _close(self, key: FrontKey) -> None:
-        for listener in self._listeners.pop(key):
-            listener.close()
+        for opened in self._listeners.pop(key):
+            opened.listener.close()
         self._incomplete.discard(key)
         self._bound = {place: owner for place, owner in self._bound.items() if owner != key}
 

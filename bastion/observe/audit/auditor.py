@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Sequence
 
-from bastion.observe.audit.event import Subject
 from bastion.observe.audit.eventlog import EventLog
-from bastion.observe.audit.repeated import Repetition, Template, filled, template
+from bastion.observe.audit.repeated import Template, filled, template
 from bastion.observe.audit.trail import AuditTrail
 from bastion.observe.moments import micro_time
 from bastion.observe.record import MOST_KEPT, Record, Repeated
@@ -24,7 +24,7 @@ class Audit:
         self._log = log
         self._looked = float("-inf")
         self._zero = 0.0
-        self._gathered: list[Record] = []  # repetitions
+        self._gathered: list[tuple[Template, Record]] = []  # repetitions
         self._most = GATHERED if log.gathers else 1
         self._timer: asyncio.TimerHandle | None = None
 
@@ -44,24 +44,26 @@ class Audit:
         if record.repeated is None or record.repeated.audited is None:
             return None
         subject = record.repeated.audited
-        received = micro_time(self._since(record) + record.started)
+        received = micro_time(self._zero_of(record) + record.started)
         record.trail = trail = AuditTrail(self._log, record, uri, subject=subject, received=received)
         self._log.count(subject.verdict.level)
         trail.receive()
         return trail
 
     def observe(self, record: Record) -> None:
+        repeated = record.repeated
         if record.trail is not None:
             record.trail.complete()
-        elif (repeated := record.repeated) is not None and repeated.audited is not None:
-            if record.outcome:
-                self._cut_short(record)
-            else:
-                self._gathered.append(record)
-                if len(self._gathered) >= self._most:
-                    self.flush()
-                elif self._timer is None:
-                    self._timer = asyncio.get_running_loop().call_later(GATHER_SECONDS, self.flush)
+        elif repeated is not None and repeated.audited is not None:
+            if record.outcome or record.tried > 1:
+                self._alone(record)
+                return
+            key = (record.code, record.endpoint)
+            self._gathered.append((repeated.events.get(key) or self._added(repeated, key), record))
+            if len(self._gathered) >= self._most:
+                self.flush()
+            elif self._timer is None:
+                self._timer = asyncio.get_running_loop().call_later(GATHER_SECONDS, self.flush)
 
     def flush(self) -> None:
         """Writes what is gathered."""
@@ -69,38 +71,30 @@ class Audit:
             self._timer.cancel()
             self._timer = None
         gathered, self._gathered = self._gathered, []
-        repetitions = [one for record in gathered if (one := self._repetition(record)) is not None]
-        if repetitions:
-            self._log.emit(filled(repetitions)[:-1], sum(one.template.count for one in repetitions))
+        events = 0
+        for made, times in Counter(made for made, _ in gathered).items():
+            self._log.count(made.level, times)
+            events += made.count * times
+        if events:
+            self._log.emit(filled(gathered, self._zero_of(gathered[-1][1])), events)
 
-    def _repetition(self, record: Record) -> Repetition | None:
-        """None where the policy wants nothing of it."""
-        repeated = record.repeated
-        if repeated is None or repeated.audited is None:
-            return None
-        key, subject = (record.code, record.endpoint), repeated.audited
-        self._log.count(subject.verdict.level)
-        template = repeated.events.get(key) or self._added(repeated, subject, key)
-        if not template.count:
-            return None
-        at = self._since(record) + record.started
-        return Repetition(template, record.audit_id, at, record.seconds, record.bytes_out)
-
-    def _since(self, record: Record) -> float:
+    def _zero_of(self, record: Record) -> float:
         """The moment from which the clock of records counts, in seconds of the epoch."""
         if record.started > self._looked + LOOK_SECONDS:
             self._looked = time.perf_counter()
             self._zero = self._log.wall() - self._looked
         return self._zero
 
-    def _added(self, repeated: Repeated, subject: Subject, key: tuple[int, str]) -> Template:
+    def _added(self, repeated: Repeated, key: tuple[int, str]) -> Template:
         if len(repeated.events) >= MOST_KEPT:
             repeated.events.clear()
         code, endpoint = key
-        made = repeated.events[key] = template(subject, code, endpoint, self._log.pod_at(endpoint))
+        assert repeated.audited is not None
+        made = template(repeated.audited, code, endpoint, self._log.pod_at(endpoint))
+        repeated.events[key] = made
         return made
 
-    def _cut_short(self, record: Record) -> None:
+    def _alone(self, record: Record) -> None:
         trail = self.again(record, b"")
         if trail is not None:
             trail.complete()

@@ -50,9 +50,9 @@ class EventLog:
         self._counts = counts
         self._outlets = tuple(outlets)
 
-    def count(self, level: str) -> None:
+    def count(self, level: str, requests: int = 1) -> None:
         levels = self._counts.levels
-        levels[level] = levels.get(level, 0) + 1
+        levels[level] = levels.get(level, 0) + requests
 
     def emit(self, events: bytes, count: int = 1) -> bool:
         """As `Outlet.add`: whether they were taken everywhere, or wait there to be written."""

@@ -7,38 +7,41 @@ by one, between all else that a request needs, they cost three times as much.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Protocol
 
 import msgspec
 
 from bastion.observe.audit.event import Subject, bytes_json, code_json, json_text, place_json, response_event
 from bastion.observe.audit.policy import COMPLETE, STARTED
-from bastion.observe.moments import micro_times
+from bastion.observe.moments import micro_time, second_bytes
 
 # A control character is escaped in JSON, so none is in what stands around it.
 _GAP = b"\0"
 SENT = 987654321987654321  # bytes; a number that stands for the gap in front of it is taken out
 
 
-class Template(msgspec.Struct, frozen=True, gc=False):
+class Template(msgspec.Struct, eq=False, gc=False):
     """What stands between id, time of receipt, time of the stage and, at the end, the bytes sent; the last
     piece ends the line.
 
-    `count` events are written: the first four pieces are ResponseStarted's, and the others
-    ResponseComplete's; each may be all that there is.
+    `level` is that of the policy.  `count` events are written: the first four pieces are ResponseStarted's,
+    and the others ResponseComplete's; each may be all that there is.
     """
 
+    level: str
     pieces: tuple[bytes, ...]
     count: int
 
 
-class Repetition(msgspec.Struct, frozen=True, gc=False):
-    """One request: `at` in seconds of the epoch, and `seconds` from there to its end; `sent` bytes."""
+class Ended(Protocol):
+    """The record of one request: `started` by the clock of records, `seconds` from there to its end,
+    `bytes_out` of its response's body.
+    """
 
-    template: Template
     audit_id: str
-    at: float
+    started: float
     seconds: float
-    sent: int
+    bytes_out: int
 
 
 def template(subject: Subject, code: int, endpoint: str, pod: str) -> Template:
@@ -53,23 +56,35 @@ def template(subject: Subject, code: int, endpoint: str, pod: str) -> Template:
     if verdict.started and verdict.complete:
         first, second = started.split(_GAP), complete.split(_GAP)
         # the end of the first and the beginning of the second have no gap between them
-        return Template((*first[:-1], first[-1] + second[0], *second[1:]), 2)
+        return Template(verdict.level, (*first[:-1], first[-1] + second[0], *second[1:]), 2)
     one = started if verdict.started else complete if verdict.complete else b""
-    return Template(tuple(one.split(_GAP)) if one else (), int(bool(one)))
+    return Template(verdict.level, tuple(one.split(_GAP)) if one else (), int(bool(one)))
 
 
-def filled(repetitions: Iterable[Repetition]) -> bytes:
-    """Their events, each with the end of its line."""
+def filled(ended: Iterable[tuple[Template, Ended]], zero: float) -> bytes:
+    """Their events, with line ends between them.
+
+    `zero`: the moment from which the clock of records counts, in seconds of the epoch.
+    """
     pieces: list[bytes] = []
-    for one in repetitions:
+    known, text = -1, b""
+    for template, one in ended:
         name = json_text(one.audit_id)
-        received, now = micro_times(one.at, one.seconds)
-        match one.template.pieces:
+        second, rest = divmod(int((zero + one.started) * 1000000 + 0.5), 1000000)
+        if second != known:
+            known, text = second, second_bytes(second)
+        received = now = b"%b.%06dZ" % (text, rest)
+        end = rest + int(one.seconds * 1000000)
+        if end != rest:
+            now = b"%b.%06dZ" % (text, end) if end < 1000000 else micro_time(second + end / 1000000)
+        match template.pieces:
             case (a, b, c, d, e, f, g, h):
-                sent = b"%d" % one.sent
+                sent = b"%d" % one.bytes_out
                 pieces += (a, name, b, received, c, now, d, name, e, received, f, now, g, sent, h)
             case (a, b, c, d, e):
-                pieces += (a, name, b, received, c, now, d, b"%d" % one.sent, e)
+                pieces += (a, name, b, received, c, now, d, b"%d" % one.bytes_out, e)
             case (a, b, c, d):
                 pieces += (a, name, b, received, c, now, d)
+    if pieces:
+        pieces[-1] = pieces[-1][:-1]
     return b"".join(pieces)

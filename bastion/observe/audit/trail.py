@@ -44,17 +44,20 @@ LEFT, ENDED = 499, 503  # nothing was answered: the client has left, or the bast
 # The responses to these may last (apiserver `BasicLongRunningRequestCheck`).
 _LASTING_VERBS = frozenset(("watch",))
 _LASTING = frozenset(("proxy", "attach", "exec", "log", "portforward"))
-CLIENT_LEFT = "client-left"
+CLIENT_LEFT, BACKEND_CUT = "client-left", "backend-cut"
 # why an exchange ended before its end -> its word in an event
 OUTCOMES = {
-    "aborted": "backend-cut",
+    "aborted": BACKEND_CUT,
+    "the backend reset the connection": BACKEND_CUT,
+    "the client reset the connection": CLIENT_LEFT,
+    "access expired": "expired",
     "access revoked": "revoked",
     "access could not be checked again": "revoked",
     "the pod is gone": "pod-gone",
     "the node is gone": "pod-gone",
     "the bastion is stopping": "drained",
+    "the endpoint is terminating": "drained",
     "the longest duration of a stream is over": "too-long",
-    "connection reset": "client-left",
 }
 
 
@@ -167,7 +170,7 @@ class AuditTrail:
         if record.endpoint:
             pod = self._log.pod_at(record.endpoint)
             own = b"%b,%b" % (place_json(record.endpoint, pod), own)
-        if self._refusal is not None or record.word is not None or record.outcome:
+        if self._refusal is not None or record.word is not None or record.outcome or record.tried > 1:
             own = b"%b,%b" % (own, more) if (more := annotated(self._more())) else own
         self._respond(COMPLETE, self._status(code), own)
 
@@ -222,7 +225,9 @@ class AuditTrail:
         return code_json(code)
 
     def _more(self) -> list[tuple[str, str]]:
-        record, more = self._record, []
+        record, more = self._record, list[tuple[str, str]]()
+        if record.tried > 1:
+            more.append((f"{OWN}attempts", str(record.tried)))
         word = self._refusal.word if self._refusal is not None else record.word
         if word is not None:
             more += [(f"{OWN}error", word.name), (f"{OWN}hop", str(word.hop))]

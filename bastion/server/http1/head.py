@@ -80,12 +80,18 @@ class Sorted(NamedTuple):
 
 
 def read_head(
-    data: bytes, known: Sorted | None = None, *, any_target: bool = False, secure: bool = False
+    data: bytes,
+    known: Sorted | None = None,
+    *,
+    any_target: bool = False,
+    secure: bool = False,
+    tunnels: bool = False,
 ) -> Head:
     """`data` is everything before the empty line, without the CRLF that ends it.  Raises StatusError.
 
     `known` tells which of its lines some rule reads: without it all of them are in `fields`.
-    `any_target` as in `read_request_line`.  `secure`: it came over TLS, where a proxy may be asked.
+    `any_target` as in `read_request_line`.  `secure`: it came over TLS, where a proxy may be asked;
+    `tunnels`: there is one, and so every http URL is for it, whatever it names.
     """
     # RFC 9112, 2.2: CRLF ends a line; a bare CR or LF is no line end, and nothing else may be made of it.
     request_line, *lines = data.split(b"\r\n")
@@ -109,7 +115,7 @@ def read_head(
     head = Head(method, target, minor, fields, minor == 1, passed=passed, lines=lines, own_hops=own_hops)
     _read_special(head, [field for field in (*fields, *noted) if field[0] in _SPECIAL])
     if target[:1] != b"/" or method == "CONNECT":
-        if secure and _asks_proxy(method, target):
+        if secure and _asks_proxy(method, target, tunnels=tunnels):
             _read_as_proxy(head)
         else:
             head.target = _origin_form(head)
@@ -219,11 +225,13 @@ def _origin_form(head: Head) -> bytes:
     raise _malformed("a request target must begin with /")
 
 
-def _asks_proxy(method: str, target: bytes) -> bool:
-    """An absolute URL that names nothing in the cluster is read as any server reads it (RFC 9112, 3.2.2)."""
+def _asks_proxy(method: str, target: bytes, *, tunnels: bool) -> bool:
+    """Where no proxy is, an absolute URL that names nothing in the cluster is read as any server reads it
+    (RFC 9112, 3.2.2).
+    """
     if method == "CONNECT":
         return target[:1] != b"/"
-    return target[:7].lower() == b"http://" and in_cluster(_authority_of(target))
+    return target[:7].lower() == b"http://" and (tunnels or in_cluster(_authority_of(target)))
 
 
 def _authority_of(url: bytes) -> bytes:

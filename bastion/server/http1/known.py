@@ -40,7 +40,9 @@ class DecidingLines:
 
     def first(self, name: bytes) -> bytes:
         """Of that name, in lower case; there is one."""
-        at = self._data.lower().index(b"\n%b:" % name) + 1
+        at = self._data.find(b"\n%b:" % name.title()) + 1  # as nearly all write it
+        if not at:
+            at = self._data.lower().index(b"\n%b:" % name) + 1
         return self._data[at : self._data.index(b"\r", at)]
 
 
@@ -53,7 +55,7 @@ def line_of(lines: Iterable[bytes], name: bytes) -> bytes:
 
 class HeadParser:
     """Reads the heads of one connection, whose client's address, scheme and certificate are part of what
-    decides; `plans` None: nothing is remembered.  `any_target` as in `read_request_line`.
+    decides; `plans` None: nothing is remembered.  `any_target` and `tunnels` as in `read_head`.
 
     `plan` is what is remembered of the head that was read last, None where that is nothing.
     """
@@ -67,13 +69,17 @@ class HeadParser:
         "_plans",
         "_secure",
         "_strange",
+        "_tunnels",
         "_varying",
         "plan",
     )
 
-    def __init__(self, plans: Plans | None, peer: Peer, *, any_target: bool = False) -> None:
+    def __init__(
+        self, plans: Plans | None, peer: Peer, *, any_target: bool = False, tunnels: bool = False
+    ) -> None:
         self._any_target = any_target
         self._secure = peer.scheme != b"http"
+        self._tunnels = tunnels
         self._plans = plans
         self._peer = plans.peer(peer.address, peer.scheme, peer.certificate) if plans is not None else b""
         self._owner = client_of(peer.address)
@@ -126,9 +132,12 @@ class HeadParser:
     def __call__(self, data: bytes) -> Head:
         """`data` as for `read_head`.  Raises StatusError."""
         if self._plans is None:
-            return read_head(data, any_target=self._any_target, secure=self._secure)
+            return self._read_new(data)
         head, self.plan = self._read(self._plans, data)
         return head
+
+    def _read_new(self, data: bytes, known: Sorted | None = None) -> Head:
+        return read_head(data, known, any_target=self._any_target, secure=self._secure, tunnels=self._tunnels)
 
     def _read(self, plans: Plans, data: bytes) -> tuple[Head, Plan | CallPlan | None]:
         lines = data.split(b"\r\n")
@@ -139,13 +148,13 @@ class HeadParser:
         try:
             passed, deciding = plans.lines.sort(lines, self._owner, noted, new)
         except ValueError:
-            return read_head(data, secure=self._secure), None  # which says what is wrong
+            return self._read_new(data), None  # which says what is wrong
         key = b""
         if plans.came_before(self._peer, request_line, self._owner):
             key = plans.key(self._peer, request_line, deciding)
         plan = plans.known(key) if key else None
         if plan is None or len(lines) > MAX_FIELDS:
-            head = read_head(data, Sorted(passed, deciding, noted), secure=self._secure)
+            head = self._read_new(data, Sorted(passed, deciding, noted))
             if head.own_hops and _may_be_remembered(head):
                 head.key = key
             return head, None

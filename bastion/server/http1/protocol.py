@@ -51,7 +51,9 @@ class HttpProtocol(Wire):
         assert self._transport is not None
         self._transport.set_write_buffer_limits(high=UNSENT)
         self.peer = peer_of(transport)
-        self._parse = HeadParser(self.server.plans, self.peer, any_target=self.server.any_target)
+        self._parse = HeadParser(
+            self.server.plans, self.peer, any_target=self.server.any_target, tunnels=self.server.tunnels
+        )
         self._wait_for(FIRST_BYTE)
         self.server.opened(self)
 
@@ -110,12 +112,8 @@ class HttpProtocol(Wire):
             self.deadline = None
         if self._heads.pending:
             self.data_received(self._heads.take())
-        plan, remembering = self._parse.plan, self.server.remembering
-        if plan is not None and remembering is not None:
-            self.server.direct += 1
-            if remembering.begin(exchange, plan):
-                return  # without a task, for as long as that goes
-            self.server.direct -= 1
+        if self.server.begin_directly(exchange, self._parse.plan):
+            return
         task = self._start(exchange, partial(self.server.app.serve, exchange))
         task.add_done_callback(partial(self.server.ended, exchange))
 
@@ -126,10 +124,7 @@ class HttpProtocol(Wire):
 
     def go_on(self, exchange: HttpExchange) -> asyncio.Task[None]:
         """In a task, with what was begun without one."""
-        direct, exchange.direct = exchange.direct, None
-        assert self.server.remembering is not None
-        self.server.direct -= 1
-        return self._start(exchange, partial(self.server.remembering.go_on, direct))
+        return self._start(exchange, self.server.go_on(exchange))
 
     def _start(self, exchange: HttpExchange, serve: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         self._task = task = self.loop.create_task(self._run(exchange, serve))

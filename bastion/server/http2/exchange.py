@@ -26,6 +26,9 @@ class StreamExchange(StreamRequest, StreamWriter):
     """
 
     keep_alive = True
+    direct: Direct | None = None
+    task: asyncio.Task[None] | None = None
+    lasting = False
 
     def __init__(
         self,
@@ -37,12 +40,9 @@ class StreamExchange(StreamRequest, StreamWriter):
     ) -> None:
         StreamWriter.__init__(self, connection, stream, head.audit_id or connection.server.audit_id())
         StreamRequest.__init__(self, head, connection.peer)
-        self.direct: Direct | None = None
-        self.task: asyncio.Task[None] | None = None
         self.body = body
         self._hand_over = hand_over
         self.upgradable = hand_over is not None
-        self.lasting = False
 
     @property
     def bytes_in(self) -> int:

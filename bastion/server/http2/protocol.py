@@ -66,8 +66,9 @@ class Http2Protocol(Http2Wire):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        # what is remembered of a request says how it came
-        self._parse = HeadParser(self.server.plans, replace(self.peer, scheme=b"h2"))
+        # What is remembered of a request says how it came.  `:scheme http` is for a proxy also where there is
+        # none: no client says that to a server.
+        self._parse = HeadParser(self.server.plans, replace(self.peer, scheme=b"h2"), tunnels=True)
         self._translate = Translator(self.peer.scheme, _key)
 
     # --- of the codec
@@ -94,7 +95,9 @@ class Http2Protocol(Http2Wire):
             return
         hand_over = None
         if asked.websocket or head.method == "CONNECT":
-            tunnel = self._tunnels[stream] = StreamTransport(self, stream)
+            # RFC 9113, 8.5; RFC 8441, 5
+            broken = Code.CANCEL if asked.websocket else Code.CONNECT_ERROR
+            tunnel = self._tunnels[stream] = StreamTransport(self, stream, broken)
             tunnel.ended = ended
             hand_over = tunnel.hand_over
         body = None
@@ -132,13 +135,14 @@ class Http2Protocol(Http2Wire):
     def reset_came(self, stream: int, code: int) -> None:
         self._told.add(stream)
         self._early_end(1.0)
-        self.end_stream(stream)
+        self.end_stream(stream, broken=code != Code.NO_ERROR)
 
     def closed(self, stream: int, code: int) -> None:
         if code and stream not in self._told:
             self._early_end(REFUSED if code == Code.REFUSED_STREAM else 1.0)
         self._told.discard(stream)
-        self.end_stream(stream)
+        if stream in self._exchanges or stream in self._tunnels:
+            self.end_stream(stream, broken=code != Code.NO_ERROR)
         if stream in self._open:
             self._forget(stream)
 
@@ -152,11 +156,11 @@ class Http2Protocol(Http2Wire):
         if not self._closing and not self._output.floods.reset(self.loop.time(), weight):
             self._fail(ConnectionFault("too many streams that end early", Code.ENHANCE_YOUR_CALM))
 
-    def end_stream(self, stream: int) -> None:
-        """Nothing more comes from it, and nothing more can be sent."""
+    def end_stream(self, stream: int, *, broken: bool = True) -> None:
+        """Nothing more comes from it, and nothing more can be sent.  `broken`: not in good order."""
         tunnel = self._tunnels.pop(stream, None)
         if tunnel is not None and tunnel.taken:
-            tunnel.lose(None if tunnel.ended else ConnectionResetError())
+            tunnel.lose(None if tunnel.ended and not broken else ConnectionResetError())
             return
         exchange = self._exchanges.get(stream)
         if exchange is not None and not exchange.finished:
@@ -201,12 +205,8 @@ class Http2Protocol(Http2Wire):
     # --- exchanges
 
     def _begin(self, exchange: StreamExchange) -> None:
-        plan, remembering = self._parse.plan, self.server.remembering
-        if plan is not None and remembering is not None:
-            self.server.direct += 1
-            if remembering.begin(exchange, plan):
-                return  # without a task, for as long as that goes
-            self.server.direct -= 1
+        if self.server.begin_directly(exchange, self._parse.plan):
+            return
         task = self._start(exchange, partial(self.server.app.serve, exchange))
         task.add_done_callback(partial(self.server.ended, exchange))
 
@@ -217,10 +217,7 @@ class Http2Protocol(Http2Wire):
 
     def go_on(self, exchange: StreamExchange) -> asyncio.Task[None]:
         """In a task, with what was begun without one."""
-        direct, exchange.direct = exchange.direct, None
-        assert self.server.remembering is not None
-        self.server.direct -= 1
-        return self._start(exchange, partial(self.server.remembering.go_on, direct))
+        return self._start(exchange, self.server.go_on(exchange))
 
     def _start(self, exchange: StreamExchange, serve: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         exchange.task = task = self.loop.create_task(self._run(exchange, serve))
@@ -246,9 +243,12 @@ class Http2Protocol(Http2Wire):
         stream = exchange.stream
         if self._exchanges.pop(stream, None) is None:
             return
-        self._waits.no_body(stream)
+        if exchange.body is not None:
+            self._waits.no_body(stream)
         if not exchange.finished:
             exchange.abort()
+        if exchange.body is None and not self._tunnels:
+            return
         tunnel = self._tunnels.get(stream)
         if tunnel is not None and tunnel.taken:
             return

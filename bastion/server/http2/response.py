@@ -15,6 +15,8 @@ MOST, LONGEST = 1024, 1024  # heads that are remembered, and bytes of one
 STRANGE, ONE_OF = 64, 16  # after so many that had not come before, one of so many is kept
 
 Pair = tuple[bytes, bytes]
+# What only asks for a proxy's credentials stays: it is this proxy that asks, and a backend's is gone by now.
+_OF_THE_HOP = HOP_BY_HOP - {b"proxy-authenticate"}
 # What an upgrade's response says to HTTP/1.1 alone; a key of ours was asked with (RFC 8441, 5).
 _OF_UPGRADES = HOP_BY_HOP | {b"sec-websocket-accept"}
 
@@ -25,7 +27,7 @@ def head(status: int, fields: Sequence[Field], date: bytes, audit_id: str) -> li
     dated = False
     for lower, name, value in fields:
         lower = lower or name.lower()
-        if lower not in HOP_BY_HOP:
+        if lower not in _OF_THE_HOP:
             pairs.append((lower, value))
             if lower == b"date":
                 dated = True
@@ -63,7 +65,14 @@ class Written:
 
     def __init__(self) -> None:
         self._heads: FairTable[bytes, tuple[Pair, ...]] = FairTable(MOST)
+        self._date = b""  # the line of Date that was there last,
+        self._dated: Pair = (b"date", b"")  # and what it is as a field
         self._strange = 0  # heads in a row that had not come before
+
+    def date(self, line: bytes) -> Pair:
+        if line is not self._date:
+            self._date, self._dated = line, pair_of(line)
+        return self._dated
 
     def pairs(self, lines: bytes, owner: Hashable) -> list[Pair]:
         """`lines`: a status line with further lines, each with its end."""

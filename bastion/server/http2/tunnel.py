@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from bastion.network.http2.codec import Code
 from bastion.network.relay import Stream
+from bastion.network.sockets import CutTransport
 
 
 class Connection(Protocol):
@@ -23,14 +24,16 @@ class Connection(Protocol):
     def extra_info(self, name: str, default: Any) -> Any: ...
 
 
-class StreamTransport(asyncio.Transport):
+class StreamTransport(CutTransport):
     """From the request's head on; what comes before `hand_over` is held, and bounded by the stream's window.
 
     `taken`: it was handed over.
     """
 
-    def __init__(self, connection: Connection, stream: int) -> None:
+    def __init__(self, connection: Connection, stream: int, broken: Code) -> None:
+        """`broken`: what the stream is reset with where the other connection breaks."""
         super().__init__()
+        self._broken = broken
         self.taken = False
         self.ended = False  # the client will send no more
         self._connection = connection
@@ -109,9 +112,13 @@ class StreamTransport(asyncio.Transport):
             self._connection.send_data(self._stream, b"", ended=True)
             self._connection.reset(self._stream, Code.NO_ERROR)
 
+    def cut(self) -> None:
+        if not self._closing:
+            self.abort()
+
     def abort(self) -> None:
         self._closing = True
-        self._connection.reset(self._stream, Code.CANCEL)
+        self._connection.reset(self._stream, self._broken)
 
     def is_closing(self) -> bool:
         return self._closing

@@ -13,17 +13,19 @@ from bastion.server.http2.connection import Connection
 
 
 class StreamWriter:
+    # what most responses never change
+    status = 0
+    added: tuple[Field, ...] = ()
+    trail: Trail | None = None
+    bytes_out = 0
+    finished = False
+    _head: Sequence[Pair] | None = None  # that is not sent yet
+    _held: tuple[bytes, Sequence[Field]] | None = None  # the end, until it is let go
+
     def __init__(self, connection: Connection, stream: int, audit_id: str) -> None:
         self._connection = connection
         self.stream = stream
         self.audit_id = audit_id
-        self.status = 0
-        self.added: tuple[Field, ...] = ()
-        self.trail: Trail | None = None
-        self.bytes_out = 0
-        self.finished = False
-        self._head: Sequence[Pair] | None = None  # that is not sent yet
-        self._held: tuple[bytes, Sequence[Field]] | None = None  # the end, until it is let go
 
     def begun(self) -> None:
         """The response has."""
@@ -51,7 +53,7 @@ class StreamWriter:
         connection, stream = self._connection, self.stream
         pairs = connection.written.pairs(head.lines, connection.peer.address)
         if not head.dated:
-            pairs.append(response.pair_of(connection.server.date_line()))
+            pairs.append(connection.written.date(connection.server.date_line()))
         pairs.append((b"audit-id", self.audit_id.encode()))
         connection.send_head(stream, pairs, ended=not body)
         if body:

@@ -49,6 +49,9 @@ class Board:
         self._values = found
         self._next = began + max(EVERY, PART * (self._clock() - began))
 
+    def states(self, refs: Collection[str]) -> dict[str, str]:
+        return {ref: known[0][1] for ref in refs if (known := self._values.get(ref)) is not None}
+
     def changed(self, refs: Collection[str], since: int) -> list[Values]:
         """Of these, what is newer than the version `since`."""
         if since >= self.version:

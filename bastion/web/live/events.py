@@ -15,6 +15,7 @@ from bastion.web.live.board import Board
 from bastion.web.live.feed import Feed, Source
 from bastion.web.live.rowsource import RowSource
 from bastion.web.openable.listing import Openable
+from bastion.web.portal.groups import Filter
 from bastion.web.portal.inventory import SERVICES, Inventory
 from bastion.web.reader import Reader
 
@@ -105,11 +106,12 @@ class Events:
         if page != "portal":
             raise unreadable(f"the parameter for is one of portal, {', '.join(self._pages)}")
         kind = query.get("kind", SERVICES)
-        board = self._boards.get(kind) or self._boards[SERVICES]
+        kind = kind if kind in self._boards else SERVICES
+        by = "namespace" if query.get("by") == "namespace" else ""
         return RowSource(
             reader,
-            kind if kind in self._boards else SERVICES,
-            board,
+            Filter(kind=kind, by=by),
+            self._boards[kind],
             self._inventory,
             self._openable,
             self._clock,

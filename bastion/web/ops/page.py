@@ -124,11 +124,11 @@ class Operations:
             frame=await self._frame(reader),
             facts=self._facts,
             stats=self._stats(),
-            targets=self._busiest(),
+            targets=await self._busiest(reader),
             checks=self._facts.checks(),
             streams=await self._streams.rows(reader, most=MOST_STREAMS),
             total=self._facts.streams(),
-            users=self._recent.users()[:MOST_USERS],
+            users=await self._users(reader),
             limits=self._facts.limits(),
             configures=configures,
             settings=shown,
@@ -141,7 +141,7 @@ class Operations:
         """What its events say now.  Raises StatusError."""
         await self._check(reader)
         stats = {one.key: one.value for one in self._stats()}
-        for target in self._busiest():
+        for target in await self._busiest(reader):
             stats[f"rps:{target.ref}"] = figures.number(target.summary.rate)
             stats[f"p99:{target.ref}"] = target.p99
             stats[f"fly:{target.ref}"] = figures.number(target.in_flight)
@@ -164,9 +164,18 @@ class Operations:
         found = [chosen[key] for key in ("rps", "err", "p99", "fly", "str")]
         return [*found, *self._facts.numbers()]
 
-    def _busiest(self) -> list[Busy]:
-        found = []
-        for (resource, namespace, name), keys in self._recent.targets().items():
+    async def _users(self, reader: Reader) -> list[tuple[str, int, int]]:
+        """Others only for who may see the streams of all; everybody sees themselves."""
+        others = await self._permitted.may_with_streams(reader, "list", "")
+        return [one for one in self._recent.users() if others or one[0] == reader.user.name][:MOST_USERS]
+
+    async def _busiest(self, reader: Reader) -> list[Busy]:
+        """Of those that the reader may know by name."""
+        found, targets = [], self._recent.targets()
+        may = {kind: await self._permitted.names(reader, kind) for kind in {kind for kind, _, _ in targets}}
+        for (resource, namespace, name), keys in targets.items():
+            if not may[resource](namespace, name):
+                continue
             flying = sum(self._streams.in_flight(resource, namespace, name).values())
             found.append(
                 Busy(

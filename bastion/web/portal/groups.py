@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -69,7 +69,7 @@ def grouped(rows: Iterable[Row], by: Filter, *, most: int = MOST_OPEN) -> list[G
         Group(
             name,
             None if folded and name != by.group else tuple(sorted(found[name], key=_place)),
-            said(found[name]),
+            said([row.state for row in found[name]]),
             worst(found[name]),
         )
         for name in sorted(found, key=str.casefold)
@@ -85,9 +85,8 @@ def worst(rows: Sequence[Row]) -> str:
     return next((state for state in _WORST if state in states), UNPROBED)
 
 
-def said(rows: Sequence[Row]) -> str:
+def said(states: Sequence[str]) -> str:
     """`4 of 5 up`, `2 up, 1 not probed`, `12 not probed, 1 down`."""
-    states = [row.state for row in rows]
     unprobed, up, down = (states.count(state) for state in (UNPROBED, UP, DOWN))
     known = len(states) - unprobed
     if not known:
@@ -99,9 +98,20 @@ def said(rows: Sequence[Row]) -> str:
     return (f"{up} up" if up == known else f"{up} of {known} up") + f", {unprobed} not probed"
 
 
-def lede(rows: Sequence[Row], kind: str) -> str:
-    namespaces = len({row.subject.namespace for row in rows})
-    trouble = sum(row.state in TROUBLE for row in rows)
+def lede(states: Mapping[str, str], kind: str) -> str:
+    """`states` by the rows' refs, `namespace/kind/name`."""
+    namespaces = len({ref.partition("/")[0] for ref in states})
+    trouble = sum(state in TROUBLE for state in states.values())
     where = f", in {count(namespaces, 'namespace')}" if kind != "nodes" else ""
     need = f"{count(trouble, 'needs', 'need').capitalize()} a look." if trouble else "None needs a look."
-    return f"{len(rows)} {kind if len(rows) != 1 else kind[:-1]}{where}. {need}"
+    return f"{len(states)} {kind if len(states) != 1 else kind[:-1]}{where}. {need}"
+
+
+def told(groups: Mapping[str, str], states: Mapping[str, str], kind: str) -> dict[str, str]:
+    """What a page says of its rows as a whole; `groups` and `states` by their refs."""
+    found: dict[str, list[str]] = {}
+    for ref, state in states.items():
+        found.setdefault(groups[ref], []).append(state)
+    trouble = sum(state in TROUBLE for state in states.values())
+    of_groups = {f"group:{name}": said(there) for name, there in found.items()}
+    return {"lede": lede(states, kind), "trouble": str(trouble), **of_groups}

@@ -8,6 +8,7 @@ import msgspec
 
 from bastion.discovery.catalog import Catalog
 from bastion.discovery.near import near_names
+from bastion.kube.accesspolicy import AccessPolicy
 from bastion.kube.annotation import read
 from bastion.kube.annotations import Card
 from bastion.kube.objects import Node, Pod, Service
@@ -17,8 +18,10 @@ from bastion.web.openable.listing import Openable
 from bastion.web.openable.plan import Plan, Rights, Thing, Things
 from bastion.web.portal.rows import (
     Row,
+    Slow,
     Speaks,
     Subject,
+    never_slow,
     no_tls,
     row_of,
     subject_of_node,
@@ -51,12 +54,14 @@ class Inventory:
         *,
         nodes: bool,
         speaks: Speaks = no_tls,
+        slow: Slow = never_slow,
     ) -> None:
         self._catalog = catalog
         self.probes = probes
         self._addresses = addresses
         self.now = now
         self._speaks = speaks
+        self._slow = slow
         self._subjects: dict[tuple[str, str, str], tuple[object, Subject]] = {}
         self._things: dict[str, tuple[float, Things]] = {}
         self.kinds = KINDS if nodes else KINDS[:2]
@@ -69,7 +74,9 @@ class Inventory:
         if self.now() - made >= FRESH:
             found: dict[str, list[Thing]] = {}
             for subject in self.subjects(resource):
-                found.setdefault(subject.namespace, []).append(Thing(subject.name, subject.ids))
+                found.setdefault(subject.namespace, []).append(
+                    Thing(subject.name, subject.ids, subject.groups)
+                )
             things = found
             self._things[resource] = (self.now(), things)
         return things
@@ -134,16 +141,18 @@ class Inventory:
             readiness=ready,
             now=self.now(),
             speaks=self._speaks,
+            slow=self._slow(subject),
         )
 
 
 def may_any(rights: Rights, subject: Subject) -> bool:
-    return rights.whole(subject.namespace) or any(rights.may(subject.namespace, id) for id in subject.ids)
+    return rights.some(subject.namespace, subject.ids)
 
 
 def _subject_of(of: Service | Pod | Node) -> Subject:
     if isinstance(of, Service):
-        return subject_of_service(of, read(Card, of.metadata.annotations))
+        annotations = of.metadata.annotations
+        return subject_of_service(of, read(Card, annotations), read(AccessPolicy, annotations).groups)
     if isinstance(of, Pod):
         return subject_of_pod(of, read(Card, of.metadata.annotations))
     return subject_of_node(of)

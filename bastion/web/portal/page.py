@@ -16,8 +16,8 @@ from bastion.kube.errors import error_of
 from bastion.kube.errorwords import API_SERVER_AWAY
 from bastion.kube.status import StatusError
 from bastion.web.commands import commands
-from bastion.web.figures import count
-from bastion.web.frame import Frame
+from bastion.web.figures import count, number
+from bastion.web.frame import LINKS, Frame
 from bastion.web.health import TROUBLE
 from bastion.web.openable.listing import PATIENCE, Openable
 from bastion.web.openable.plan import Rights
@@ -67,6 +67,7 @@ class Portal:
         self._frame = frame
         self._progress = progress
         self._root = root
+        self._away_since = 0.0
 
     async def page(self, request: Request, reader: Reader) -> Response:
         asked = self._filter(request)
@@ -81,6 +82,7 @@ class Portal:
             if error.code != 503:
                 raise
             return self._away(request, frame)
+        self._away_since = 0.0
         return self._listed(request, reader, frame, asked, listed)
 
     async def catalog(self, request: Request, reader: Reader) -> Response:
@@ -134,7 +136,7 @@ class Portal:
             live="portal",
             root=self._root,
             frame=frame,
-            said=lede(listed.rows, asked.kind),
+            said=lede({row.ref: row.state for row in listed.rows}, asked.kind),
             waiting=_waiting(listed),
             by_namespace=asked.by == "namespace",
             as_owners=_query(asked, by=""),
@@ -168,14 +170,23 @@ class Portal:
 
     def _syncing(self, request: Request, frame: Frame) -> Response:
         lists = [
-            (resource.capitalize(), f"{known} read" if read else f"under way, {known} so far")
+            (
+                resource.replace("endpointslices", "endpoint slices").capitalize(),
+                f"{number(known)} read" if read else f"under way, {number(known)} so far",
+            )
             for resource, (read, known) in self._progress().items()
         ]
         done = sum(read for read, _ in self._progress().values())
         return self._blank(request, frame, "syncing", lists=lists, done=done)
 
+    def away(self, request: Request) -> Response:
+        """Where not even who reads it can be found out."""
+        frame = Frame(self._inventory.now(), request.headers.get("host", ""), links=LINKS, can_sign_in=False)
+        return self._away(request, frame)
+
     def _away(self, request: Request, frame: Frame) -> Response:
-        return self._blank(request, frame, "away", code=503)
+        self._away_since = self._away_since or self._inventory.now()
+        return self._blank(request, frame, "away", code=503, since=self._away_since)
 
     def _blank(self, request: Request, frame: Frame, why: str, code: int = 200, **values: Any) -> Response:
         absent: dict[str, Any] = {"yaml": "", "lists": (), "done": 0, "since": 0.0}

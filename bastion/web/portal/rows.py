@@ -11,6 +11,7 @@ from bastion.discovery.kubelets import DEFAULT_KUBELET_PORT
 from bastion.kube.annotations import Card
 from bastion.kube.endpoint import TLSProfile
 from bastion.kube.objects import TCP, Node, Pod, Service
+from bastion.kube.pathgroups import PathGroups
 from bastion.web.addresses import Addresses, page_path, proxy_path
 from bastion.web.figures import milliseconds
 from bastion.web.health import WORDS, Probed, Readiness, state_of
@@ -19,17 +20,22 @@ from bastion.web.openable.plan import Rights, ids_of
 HUES = 6
 # resource, namespace and id -> how TLS is spoken to it, None where it is not
 Speaks = Callable[[str, str, str], TLSProfile | None]
+Slow = Callable[["Subject"], bool]  # whether it is slower than its owner allows
 FIRST = ("http", "https", "web")  # the names of ports that are opened, if there is one
 _ICONS = {"services": "box", "pods": "pod", "nodes": "node"}
 
 
 class Port(msgspec.Struct, frozen=True, gc=False):
-    """`id` names it in a path; empty where its reader may not open it."""
+    """`id` names it in a path; empty where its reader may not open it.  `group`: whose paths alone they may,
+    beginning at `rest`; empty for all.
+    """
 
     name: str
     number: int
     id: str = ""
     href: str = ""
+    group: str = ""
+    rest: str = ""
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -43,6 +49,11 @@ class Subject(msgspec.Struct, frozen=True):
     card: Card
     ports: tuple[tuple[str, int], ...]
     ids: tuple[str, ...]
+    by_path: PathGroups | None = None
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        return self.by_path.names if self.by_path is not None else ()
 
     @property
     def title(self) -> str:
@@ -73,6 +84,10 @@ def no_tls(resource: str, namespace: str, id: str) -> TLSProfile | None:
     return None
 
 
+def never_slow(subject: Subject) -> bool:
+    return False
+
+
 class Row(msgspec.Struct, frozen=True):
     """Where it opens is found out when it is asked for: of thousands only few are shown."""
 
@@ -83,6 +98,7 @@ class Row(msgspec.Struct, frozen=True):
     probed: Probed | None = None
     readiness: Readiness | None = None
     speaks: Speaks = no_tls
+    slow: bool = False
 
     @property
     def tls(self) -> str:
@@ -95,17 +111,22 @@ class Row(msgspec.Struct, frozen=True):
         return ports_of(self.subject, self.rights, self.addresses)
 
     @property
-    def id(self) -> str:
-        """What `Open` leads to, as in a path; empty where the reader may open no port."""
+    def opened(self) -> Port:
+        """Where `Open` leads; without an id where the reader may open no port."""
         return _opened(self.subject, self.ports, self.rights)
+
+    @property
+    def id(self) -> str:
+        return self.opened.id
 
     @property
     def href(self) -> str:
         """For a browser; empty where it is opened in none."""
-        subject, id = self.subject, self.id
-        if not id or subject.resource == "nodes":
+        subject, port = self.subject, self.opened
+        if not port.id or subject.resource == "nodes":
             return ""
-        return self.addresses.open(subject.resource, subject.namespace, id, subject.card.path or "/")
+        rest = port.rest or subject.card.path or "/"
+        return self.addresses.open(subject.resource, subject.namespace, port.id, rest)
 
     @property
     def ref(self) -> str:
@@ -146,8 +167,11 @@ class Row(msgspec.Struct, frozen=True):
     @property
     def path(self) -> str:
         """For programs."""
-        id = self.id
-        return proxy_path(self.subject.resource, self.subject.namespace, id) if id else ""
+        port = self.opened
+        if not port.id:
+            return ""
+        whole = proxy_path(self.subject.resource, self.subject.namespace, port.id)
+        return whole + port.rest.removeprefix("/")
 
     @property
     def latency(self) -> str:
@@ -173,10 +197,10 @@ class Row(msgspec.Struct, frozen=True):
         return " ".join((self.title, self.where.replace("/", " "), *ports, self.word)).lower()
 
 
-def subject_of_service(service: Service, card: Card) -> Subject:
+def subject_of_service(service: Service, card: Card, by_path: PathGroups | None = None) -> Subject:
     ports = tuple((p.name, p.port) for p in service.spec.ports or () if p.protocol == TCP)
-    name = service.metadata.name
-    return Subject("services", service.metadata.namespace, name, card, ports, ids_of(name, ports))
+    name, namespace = service.metadata.name, service.metadata.namespace
+    return Subject("services", namespace, name, card, ports, ids_of(name, ports), by_path=by_path)
 
 
 def subject_of_pod(pod: Pod, card: Card) -> Subject:
@@ -199,9 +223,12 @@ def row_of(
     readiness: Readiness | None,
     now: float,
     speaks: Speaks = no_tls,
+    slow: bool = False,
 ) -> Row:
-    state = state_of(probed, readiness, subject.card.maintenance, now)
-    return Row(subject, state, rights, addresses, probed=probed, readiness=readiness, speaks=speaks)
+    state = state_of(probed, readiness, subject.card.maintenance, now, slow=slow)
+    return Row(
+        subject, state, rights, addresses, probed=probed, readiness=readiness, speaks=speaks, slow=slow
+    )
 
 
 def ports_of(subject: Subject, rights: Rights, addresses: Addresses) -> tuple[Port, ...]:
@@ -209,9 +236,16 @@ def ports_of(subject: Subject, rights: Rights, addresses: Addresses) -> tuple[Po
 
 
 def _port(subject: Subject, name: str, number: int, rights: Rights, addresses: Addresses) -> Port:
-    id = next((id for id in _ids_of_port(subject, name, number) if rights.may(subject.namespace, id)), "")
-    href = addresses.open(subject.resource, subject.namespace, id) if id else ""
-    return Port(name or str(number), number, id, "" if subject.resource == "nodes" else href)
+    ids, namespace = _ids_of_port(subject, name, number), subject.namespace
+    id = next((id for id in ids if rights.may(namespace, id)), "")
+    group = ""
+    if not id and rights.groups:
+        id, group = next(((id, found) for id in ids if (found := rights.group(namespace, id))), ("", ""))
+    rest = subject.by_path.entrance(group) if group and subject.by_path is not None else ""
+    href = addresses.open(subject.resource, namespace, id, rest or "/") if id else ""
+    return Port(
+        name or str(number), number, id, "" if subject.resource == "nodes" else href, group=group, rest=rest
+    )
 
 
 def _ids_of_port(subject: Subject, name: str, number: int) -> Sequence[str]:
@@ -222,14 +256,14 @@ def _ids_of_port(subject: Subject, name: str, number: int) -> Sequence[str]:
     return [subject.name, *plain, *secure] if alone else [*plain, *secure]
 
 
-def _opened(subject: Subject, ports: Sequence[Port], rights: Rights) -> str:
-    """The id that `Open` leads to; empty where none may be opened."""
+def _opened(subject: Subject, ports: Sequence[Port], rights: Rights) -> Port:
+    """What `Open` leads to; without an id where nothing may be opened."""
+    nothing = Port("", 0)
     if not subject.ports:
-        return subject.name if rights.may(subject.namespace, subject.name) else ""
+        return Port("", 0, subject.name) if rights.may(subject.namespace, subject.name) else nothing
+    there = [port for port in ports if port.id]
     wanted = subject.card.port
-    if wanted:
-        chosen = [port.id for port in ports if port.id and wanted in (port.name, str(port.number))]
-        if chosen:
-            return chosen[0]
-    ids = {port.name: port.id for port in reversed(ports) if port.id}
-    return next((ids[name] for name in FIRST if name in ids), next((p.id for p in ports if p.id), ""))
+    chosen = [port for port in there if wanted and wanted in (port.name, str(port.number))]
+    named = {port.name: port for port in reversed(there)}
+    first = [named[name] for name in FIRST if name in named]
+    return next(iter((*chosen, *first, *there)), nothing)

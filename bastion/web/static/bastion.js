@@ -26,6 +26,7 @@ const store = {
   },
   set(key, value) { try { localStorage.setItem(key, JSON.stringify(value)); } catch { /* full or forbidden */ } },
 };
+const TARGET = /^\/api\/v1\/(?:namespaces\/([^/]+)\/)?(services|pods|nodes)\/([^/]+)\/proxy(\/.*)$/;
 const PINS = 'bastion.pins', RECENT = 'bastion.recent', KEYS = 'bastion.keys';
 const MOST_PINS = 12, MOST_RECENT = 6, MOST_TILES = 6;
 
@@ -251,14 +252,15 @@ if (list && box) {
   });
 
   const offer = item => {
-    const path = item.dataset.path;
-    if (!path) return;
+    const path = item.dataset.path, [, namespace, kind, id, rest] = TARGET.exec(path ?? '') ?? [];
+    if (!kind) return;
+    const target = [{ services: 'svc', pods: 'pod', nodes: 'node' }[kind], namespace, id].filter(Boolean).join('/') + (rest === '/' ? '' : rest);
     $('#cmd-h').textContent = $('.name a', item).textContent;
     $('#cmd-list').replaceChildren(...JSON.parse($('#cmd-list').dataset.commands).map(([name, text]) => {
       const button = make('button', { className: 'btn plain icon', type: 'button' }, drawn('copy'));
       button.dataset.copy = '';
       button.setAttribute('aria-label', `Copy ${name}`);
-      const pre = make('pre', { tabIndex: 0 }, make('code', { textContent: text.replaceAll('{path}', path) }));
+      const pre = make('pre', { tabIndex: 0 }, make('code', { textContent: text.replaceAll('{path}', path).replaceAll('{target}', target) }));
       return make('div', { className: 'cmd' }, make('span', { textContent: name }), make('div', { className: 'code' }, pre, button));
     }));
     $('#commands').showModal();
@@ -287,14 +289,18 @@ if (keys) {
 }
 
 /* --- bars of a history: what one was, under the pointer */
-for (const bars of $$('[data-bars]')) {
-  const n = +bars.dataset.bars, notes = JSON.parse(bars.dataset.notes), tip = make('span', { className: 'tip', hidden: true });
+const LETTERS = { u: 'no trouble', g: 'degraded', d: 'down', m: 'maintenance', n: 'not probed' };
+for (const bars of $$('[data-code]')) {
+  const code = bars.dataset.code, n = code.length, { step, end } = bars.closest('[data-step]').dataset;
+  const style = step < 86400 ? { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' } : { day: 'numeric', month: 'short' };
+  const note = at => `${new Date(Date.parse(end) - (n - 1 - at) * step * 1000).toLocaleString(undefined, style)}: ${LETTERS[code[at]]}`;
+  const tip = make('span', { className: 'tip', hidden: true });
   tip.setAttribute('aria-hidden', 'true');
   bars.parentElement.append(tip);
   bars.addEventListener('pointermove', event => {
     const place = bars.getBoundingClientRect();
-    tip.textContent = notes[Math.min(n - 1, Math.max(0, Math.floor((event.clientX - place.left) / place.width * n)))];
-    tip.hidden = !tip.textContent;
+    tip.textContent = note(Math.min(n - 1, Math.max(0, Math.floor((event.clientX - place.left) / place.width * n))));
+    tip.hidden = false;
     const half = tip.offsetWidth / 2;
     tip.style.left = `${Math.min(Math.max(event.clientX - place.left, half), place.width - half)}px`;
   });

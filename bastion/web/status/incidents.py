@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from bastion.kube.annotationvalues import Maintenance
 from bastion.web.figures import listed, span
-from bastion.web.health import DEGRADED, DOWN, MAINTENANCE, UNPROBED, UP, WORDS, History
+from bastion.web.health import DEGRADED, DOWN, MAINTENANCE, UNPROBED, UP, WORDS, History, in_maintenance
 from bastion.web.portal.rows import Row
 
 MOST = 30
@@ -30,11 +31,11 @@ class Incident(msgspec.Struct, frozen=True):
         return WORDS[self.state] if self.end is None else f"{WORDS[self.state]}, over"
 
 
-def incidents_of(row: Row, history: History) -> list[Incident]:
+def incidents_of(row: Row, history: History, now: float) -> list[Incident]:
     """The latest first; one lasts from the first change away from up to the next one to it."""
     found: list[Incident] = []
     begin, worst = 0.0, UP
-    for at, said in history.changes:
+    for at, said in _outside(history.changes, row.subject.card.maintenance, now):
         state = _STATES.get(said, UP)
         if state == UP:
             if begin:
@@ -47,6 +48,19 @@ def incidents_of(row: Row, history: History) -> list[Incident]:
         reason = row.probed.reason if row.probed is not None else ""
         found.append(Incident(row.ref, row.title, worst, begin, None, reason))
     return found[::-1]
+
+
+def _outside(
+    changes: Sequence[tuple[float, str]], window: Maintenance | None, now: float
+) -> list[tuple[float, str]]:
+    """What happens in announced maintenance is none; how it is at its end counts from there."""
+    if window is None:
+        return list(changes)
+    before = [change for change in changes if change[0] < window.begin]
+    inside = [state for at, state in changes if in_maintenance(window, at)]
+    after = [change for change in changes if change[0] >= window.end]
+    at_end = [(window.end, inside[-1])] if inside and now >= window.end else []
+    return before + at_end + after
 
 
 def announced(row: Row, now: float) -> list[Incident]:

@@ -69,7 +69,6 @@ class Component(msgspec.Struct, frozen=True):
     bars: str
     uptime: str
     label: str
-    notes: list[str]
     share: float | None
 
 
@@ -127,6 +126,7 @@ class Status:
             incidents=[self._told(one, public=known.public) for one in self._incidents(known)],
             span=span,
             spans=SPANS,
+            step=SPANS[span][1],
             first=_day(now, SPANS[span][0] * SPANS[span][1]),
             badges=[] if known.public else [row for row in known.rows if row.probed is not None][:BADGES],
         )
@@ -196,7 +196,7 @@ class Status:
             one
             for row in known.rows
             for one in (
-                *incidents_of(row, known.histories.get(row.ref, History())),
+                *incidents_of(row, known.histories.get(row.ref, History()), now),
                 *announced(row, now),
             )
         )
@@ -210,15 +210,11 @@ class Status:
 
     def _component(self, row: Row, known: Known, span: str) -> Component:
         history = known.histories.get(row.ref, History())
-        count, seconds = SPANS[span]
+        count, _ = SPANS[span]
         bars = history.bars or "n" * count
         bad = sum(letter in "gd" for letter in bars)
         label = f"{span[:-1]} {span[-1]}: {'no trouble' if not bad else f'trouble in {bad} of {count} parts'}"
-        notes = [
-            f"{_day(self._now(), (count - 1 - n) * seconds, fine=seconds < 86400)}: {_LETTERS[letter]}"
-            for n, letter in enumerate(bars)
-        ]
-        return Component(row, bars, figures.percent(history.uptime), label, notes, history.uptime)
+        return Component(row, bars, figures.percent(history.uptime), label, history.uptime)
 
     def _item(self, row: Row, known: Known) -> StatusItem:
         history = known.histories.get(row.ref, History())
@@ -228,17 +224,13 @@ class Status:
         return Frame(now=self._now(), place=request.headers.get("host", ""))
 
 
-_LETTERS = {"u": "no trouble", "g": "degraded", "d": "down", "m": "maintenance", "n": "not probed"}
-
-
 def _span(request: Request) -> str:
     span = request.query_params.get("span", "90d")
     return span if span in SPANS else "90d"
 
 
-def _day(now: float, ago: float, *, fine: bool = False) -> str:
-    at = datetime.fromtimestamp(now, UTC) - timedelta(seconds=ago)
-    return at.strftime("%-d %b, %H:%M" if fine else "%-d %b")
+def _day(now: float, ago: float) -> str:
+    return (datetime.fromtimestamp(now, UTC) - timedelta(seconds=ago)).strftime("%-d %b")
 
 
 def _item(at: float, title: str, text: str, ref: str) -> str:

@@ -106,6 +106,9 @@ def sentence(row: Row, endpoints: Sequence[EndpointRow], now: float) -> tuple[st
         since = _for(bad, now)
         done = f"has been {kind}{since}" if since and len(bad) == 1 else f"{verb} {kind}{since}"
         return f"{some} of {count(len(endpoints), 'endpoint')} {done}.", _reason(bad)
+    if row.state == DEGRADED and row.slow and row.subject.card.slow_above is not None:
+        above = milliseconds(row.subject.card.slow_above)
+        return "It has been slow for five minutes.", f"One request in a hundred takes longer than {above}."
     if row.state == DEGRADED:
         return "Not all of its endpoints serve.", row.probed.reason if row.probed is not None else ""
     return "", ""

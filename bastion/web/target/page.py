@@ -11,9 +11,10 @@ from bastion.kube.annotations import mistakes
 from bastion.kube.attributes import Attributes
 from bastion.kube.errors import ROUTE_NOT_FOUND, error_of, refused
 from bastion.kube.errorwords import NOT_A_PROXY_PATH, PAGE_NOT_OFFERED
+from bastion.kube.pathgroups import grouped
 from bastion.kube.target import parse_target
 from bastion.web.addresses import named
-from bastion.web.commands import commands
+from bastion.web.commands import Command, commands, target_of, tunnel
 from bastion.web.figures import percent, size, span
 from bastion.web.health import TROUBLE
 from bastion.web.live.board import values_of
@@ -37,7 +38,7 @@ _KINDS = {SERVICES: "Service", PODS: "Pod", NODES: "Node"}
 
 
 class TargetPage:
-    """`closing`: streams may be closed here."""
+    """`closing`: streams may be closed here; `tunnels`: this bastion offers them."""
 
     def __init__(
         self,
@@ -48,6 +49,7 @@ class TargetPage:
         root: str,
         *,
         closing: bool,
+        tunnels: bool,
     ) -> None:
         self._views = views
         self._permitted = permitted
@@ -55,6 +57,7 @@ class TargetPage:
         self._frame = frame
         self._root = root
         self._closing = closing
+        self._tunnels = tunnels
 
     async def page(self, request: Request, reader: Reader) -> Response:
         """Raises StatusError."""
@@ -81,7 +84,7 @@ class TargetPage:
             span=window,
             spans=SPANS,
             closing=self._closing,
-            commands=commands(reader.origin, row.path) if row.path else (),
+            commands=await self._commands(reader, view),
             about=self._about(view),
             **await self._rights(reader, view),
             mistakes=await self._mistakes(reader, view),
@@ -114,22 +117,48 @@ class TargetPage:
         page_of_it = f"{self._root}/ui/{where}{attributes.resource}/{name}"
         return see_other(f"{self._root}/ui/ops" if back == "ops" else page_of_it)
 
+    async def _commands(self, reader: Reader, view: View) -> list[Command]:
+        """What its reader may do: without a port of theirs nothing, and a tunnel where there are tunnels."""
+        row, subject = view.row, view.subject
+        if not row.path:
+            return []
+        id = target_of(subject.resource, subject.namespace, row.id) + row.opened.rest
+        found = commands(reader.origin, row.path, id)
+        if self._tunnels and subject.resource != NODES:
+            for _, number in subject.ports:
+                asked = Attributes(
+                    "create",
+                    "",
+                    "v1",
+                    subject.namespace,
+                    subject.resource,
+                    "proxy",
+                    name=f"{subject.name}:{number}",
+                )
+                if await self._permitted.may(reader, asked):
+                    name = target_of(subject.resource, subject.namespace, subject.name)
+                    return [*found, tunnel(reader.origin, name, number)]
+        return found
+
     async def _rights(self, reader: Reader, view: View) -> dict[str, Any]:
         """Why the reader may, in the cluster's words, and what else."""
         subject = view.subject
         id = view.row.id or next((id for id in subject.ids if view.rights.may(subject.namespace, id)), "")
+        group = view.row.opened.group
 
         def asked(verb: str) -> Attributes:
-            return Attributes(verb, "", "v1", subject.namespace, subject.resource, "proxy", name=id)
+            whole = Attributes(verb, "", "v1", subject.namespace, subject.resource, "proxy", name=id)
+            return grouped(whole, group) if group else whole
 
         decision = await self._permitted.decided(reader, asked("get"))
         verbs = [(verb, await self._permitted.may(reader, asked(verb))) for verb, _ in CHANGING]
         missing = tuple(verb for verb, allowed in verbs if not allowed)
         return {
             "reason": decision.reason,
+            "group": group,
             "allowed_verbs": [verb for verb, allowed in verbs if allowed],
             "missing_verbs": missing,
-            "missing_rule": role(reader.user, subject.namespace, subject.resource, missing, id)
+            "missing_rule": role(reader.user, subject.namespace, subject.resource, missing, id, group)
             if missing
             else "",
         }

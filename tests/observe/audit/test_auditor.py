@@ -202,6 +202,11 @@ def test_rules_look_at_the_user_and_not_at_whom_they_act_as() -> None:
         (200, "client-left", 200, "client-left"),
         (200, "aborted", 200, "backend-cut"),
         (101, "access revoked", 101, "revoked"),
+        (101, "access expired", 101, "expired"),
+        (101, "the endpoint is terminating", 101, "drained"),
+        (101, "the backend reset the connection", 101, "backend-cut"),
+        (101, "the client reset the connection", 101, "client-left"),
+        (101, "closed by root", 101, "closed by root"),
         (101, "idle", 101, "idle"),
         (101, "the longest duration of a stream is over", 101, "too-long"),
         (101, "the pod is gone", 101, "pod-gone"),
@@ -368,6 +373,16 @@ def test_a_repetition_whose_client_leaves_completes_and_says_so() -> None:
     way.end(again, 0)
     assert way.stages() == ["RequestReceived", "ResponseComplete"]
     assert way.log.events[-1]["responseStatus"]["code"] == 499
+
+
+def test_a_repetition_that_tried_several_endpoints_says_how_many() -> None:
+    way = Way()
+    again = remembered(way).again("other", "upstream")
+    way.log.events.clear()
+    again.endpoint, again.tried = "10.0.0.1:80", 3
+    way.end(again, 200)
+    said = [event.get("annotations", {}).get("bastion.dev/attempts") for event in way.log.events]
+    assert said == [None, None, "3"]
 
 
 def test_a_repetition_that_goes_on_in_a_task_is_as_any_other() -> None:
