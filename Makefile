@@ -51,7 +51,8 @@ bench: $(READY)
 
 # Long, and best on a machine of its own: 1 000 random scripts of faults, an API server that is away for a
 # minute, 210 000 requests whose responses must be their own, everything that can break under a tunnel 2 000
-# times each, and 2 000 hostile peers of each kind.
+# times each, the store of probes killed 200 times, two hours of scheduled probes of 500 targets by a scripted
+# clock, and 2 000 hostile peers of each kind.
 soak: $(READY)
 	SOAK_ROUNDS=1000 $(BIN)/python -m pytest tests/discovery/test_faults.py \
 		tests/discovery/test_restored.py tests/e2e/test_api_server_away.py
@@ -60,6 +61,8 @@ soak: $(READY)
 	SOAK_ROUNDS=200000 $(BIN)/python -m pytest tests/e2e/test_cross_user.py
 	SOAK_ROUNDS=200000 $(BIN)/python -m pytest tests/e2e/test_audit.py
 	SOAK_ROUNDS=2000 $(BIN)/python -m pytest tests/tunnel/test_faults.py
+	SOAK_ROUNDS=200 $(BIN)/python -m pytest tests/probe/test_store.py
+	SOAK_ROUNDS=500 $(BIN)/python -m pytest tests/probe/test_flat.py
 	SOAK_PEERS=2000 $(BIN)/python -m pytest -s tests/soak
 
 # Some ten million hostile inputs, led by coverage; more begin where these ended (.fuzz).

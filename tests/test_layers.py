@@ -50,7 +50,7 @@ FOREIGN = {  # library -> the only places that may import it
         "cluster/lane.py",
         "cluster/refusals.py",
         "cluster/webhook.py",
-        "probe/credentials.py",
+        "probe/oauth.py",
     },
     "brotli": {"probe"},
     "cel": {"probe"},

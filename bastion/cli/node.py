@@ -35,7 +35,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def run(argv: Sequence[str]) -> int:
-    words = list(argv)
+    words = [*map(_dashed, argv)]
     why = words[:1] == ["why"]
     flags = _parser(why=why).parse_args(words[1:] if why else words)
     if flags.version:
@@ -53,6 +53,12 @@ def run(argv: Sequence[str]) -> int:
         return FAILED
     except OSError as error:
         raise StartError(f"{error.filename}: {error.strerror}") from error
+
+
+def _dashed(word: str) -> str:
+    """kube-proxy takes `_` for `-` in a flag's name."""
+    name, equals, value = word.partition("=")
+    return name.replace("_", "-") + equals + value if word.startswith("--") else word
 
 
 def _write(file: str, text: str) -> None:
@@ -124,6 +130,7 @@ def _read(flags: argparse.Namespace) -> Read:
         raise ConfigError([f"{flags.config}: is not UTF-8"]) from error
     except ConfigError as error:
         raise ConfigError([f"{flags.config}: {mistake}" for mistake in error.mistakes]) from error
+    from_flags(given)  # one that cannot be read is a mistake, also where it would be ignored
     over = from_flags({name: text for name, text in given.items() if name in WITH_FILE})
     ignored = tuple(f"--{name}: ignored, for there is --config" for name in given if name not in WITH_FILE)
     chosen = {path: over.values[path] for path in over.named}

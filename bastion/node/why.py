@@ -129,6 +129,11 @@ class _Walk:
             return contains(of_family(ranges, asked.family), asked.address)
         return loopback or asked.address in self._own
 
+    @property
+    def _refused(self) -> str:
+        how = "the port is closed" if self._mode == USERSPACE else "ICMP port unreachable"
+        return f"refused ({how})"
+
     def _no_service(self) -> Iterator[str]:
         asked = self._asked
         clusters = {key.address: front for key, front in self._fronts.items() if front.scope is Scope.CLUSTER}
@@ -139,9 +144,8 @@ class _Walk:
                 f"{key.port}/{key.protocol.lower()}" for key in self._fronts if key.address == asked.address
             )
             yield f"is the cluster IP of Service {service}, which has no such port: it has {', '.join(ports)}"
-            yield (
-                "refused (ICMP port unreachable)" if self._mode == NFTABLES else "left alone: routing decides"
-            )
+            answered = self._mode in (NFTABLES, USERSPACE)
+            yield self._refused if answered else "left alone: routing decides"
             return
         if self._mode == NFTABLES and contains(
             of_family(self._rules.service_cidrs, asked.family), asked.address
@@ -174,7 +178,7 @@ class _Walk:
 
     def _policy(self, key: FrontKey, front: Front) -> Iterator[str]:
         if not front.anywhere:
-            yield "refused (ICMP port unreachable): the Service has no ready endpoint"
+            yield f"{self._refused}: the Service has no ready endpoint"
             # what goes to the node itself comes in by its INPUT chain, which looks at external addresses
             outward = front.scope in (Scope.EXTERNAL, Scope.BALANCER) and key.address not in self._own
             if self._mode == IPTABLES and outward and self._is_own():

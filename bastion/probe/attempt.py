@@ -6,27 +6,34 @@ import asyncio
 import errno
 import ipaddress
 import os
+import socket
 import ssl
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
 from bastion.kube.endpoint import Endpoint
 from bastion.network.addresses import DialPolicy
+from bastion.network.once import connect_once
 from bastion.probe.contexts import Contexts
+from bastion.probe.oauth import Tokens
 from bastion.probe.samples import Samples
 
 MOST_LINES = 200  # of a log
 # What the system says where the prober itself cannot work: then nothing is known of any target.
 BROKEN = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENETDOWN, errno.EADDRNOTAVAIL)
 
+Connect = Callable[[DialPolicy, Endpoint], Awaitable[socket.socket]]
+
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What all probes share."""
+    """What all probes share.  `connect` makes the connection to one address, as every dial is checked."""
 
     policy: DialPolicy
     contexts: Contexts
+    tokens: Tokens = field(default_factory=Tokens)
+    connect: Connect = connect_once
 
 
 def anywhere(path: bytes) -> bool:

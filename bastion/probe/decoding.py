@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import brotli
@@ -16,11 +16,12 @@ class TooLarge(ValueError):
 
 
 class Undecodable(ValueError):
-    """Not what the module's `compression` says; `at_once`: not even its first bytes."""
+    """Not what the module's `compression` says; `at_once`: not even its first bytes; `found`: before that."""
 
-    def __init__(self, message: str, *, at_once: bool = False) -> None:
+    def __init__(self, message: str, *, at_once: bool = False, found: Iterable[bytes] = ()) -> None:
         super().__init__(message)
         self.at_once = at_once
+        self.found = tuple(found)
 
 
 class Body:
@@ -35,7 +36,15 @@ class Body:
 
     def feed(self, data: bytes) -> None:
         """Raises TooLarge or Undecodable."""
-        for piece in self._decoder.decode(data, self._limit - self.length + 1):
+        try:
+            pieces = self._decoder.decode(data, self._limit - self.length + 1)
+        except Undecodable as error:
+            self._keep_all(error.found)
+            raise
+        self._keep_all(pieces)
+
+    def _keep_all(self, pieces: Iterable[bytes]) -> None:
+        for piece in pieces:
             room = self._limit - self.length
             self._take(piece[:room])
             if len(piece) > room:
@@ -79,18 +88,38 @@ class _Zlib:
                     if self._bits < 0:
                         break
                     self._inner = zlib.decompressobj(self._bits)
-                piece = self._inner.decompress(data, room)
+                before = self._inner.copy()
+                try:
+                    piece = self._inner.decompress(data, room)
+                except zlib.error:
+                    found.append(_as_far_as_it_goes(before, data, room))
+                    raise
                 data = self._inner.unconsumed_tail or self._inner.unused_data
                 found.append(piece)
                 self._any = self._any or bool(piece)
                 room -= len(piece)
         except zlib.error as error:
-            raise Undecodable(str(error), at_once=self._bits > 0 and not self._any) from error
+            raise Undecodable(str(error), at_once=self._bits > 0 and not self._any, found=found) from error
         return found
 
     def end(self) -> None:
+        if not self._inner.eof and not self._fed:
+            raise Undecodable("the body is empty", at_once=self._bits > 0)
         if not self._inner.eof:
-            raise Undecodable("the compressed body is cut short" if self._fed else "the body is empty")
+            raise Undecodable("the compressed body is cut short")
+
+
+def _as_far_as_it_goes(decoder: Any, data: bytes, room: int) -> bytes:
+    """What comes before the fault."""
+    found = b""
+    try:
+        for at in range(len(data)):
+            if len(found) >= room:
+                break
+            found += decoder.decompress(data[at : at + 1], room - len(found))
+    except zlib.error:
+        pass
+    return found
 
 
 class _Brotli:
@@ -112,8 +141,7 @@ class _Brotli:
         return found
 
     def end(self) -> None:
-        if not self._inner.is_finished():
-            raise Undecodable("the compressed body is cut short")
+        """What is cut short is good as far as it goes: the exporter does not tell it from an end."""
 
 
 _DECODERS: dict[str, Callable[[], Any]] = {

@@ -40,13 +40,13 @@ class DnsProbe:
     async def run(self) -> bool:
         module, attempt, samples = self._module, self._attempt, self._samples
         zeros(samples, _METRICS)
+        kind, group = dns.rdatatype.from_text(module.query_type), dns.rdataclass.from_text(module.query_class)
         for phase in PHASES:
             self._took(phase, 0.0)
         endpoint = attempt.choose(module.preferred_ip_protocol, fallback=module.ip_protocol_fallback)
         self._took("resolve", samples.get("probe_dns_lookup_time_seconds") or 0.0)
         if endpoint is None:
             return False
-        kind, group = dns.rdatatype.from_text(module.query_type), dns.rdataclass.from_text(module.query_class)
         try:
             flags = dns.flags.RD if module.recursion_desired else 0
             question = dns.message.make_query(module.query_name, kind, group, flags=flags)
@@ -74,15 +74,14 @@ class DnsProbe:
         began = time.perf_counter()
         loop = asyncio.get_running_loop()
         sock = await connect_once(self._attempt.environment.policy, endpoint, udp=True)
+        connected = time.perf_counter()
+        self._took("connect", connected - began)
         try:
-            connected = time.perf_counter()
-            self._took("connect", connected - began)
             await loop.sock_sendall(sock, question)
-            answer = await loop.sock_recv(sock, 65535)
+            return await loop.sock_recv(sock, 65535)
         finally:
             sock.close()
-        self._took("request", time.perf_counter() - connected)
-        return answer
+            self._took("request", time.perf_counter() - connected)
 
     async def _over_tcp(self, endpoint: Endpoint, question: bytes) -> bytes:
         began = time.perf_counter()
@@ -97,11 +96,10 @@ class DnsProbe:
         try:
             wire.writer.write(struct.pack(">H", len(question)) + question)
             size = struct.unpack(">H", await wire.reader.readexactly(2))[0]
-            answer = await wire.reader.readexactly(size)
+            return await wire.reader.readexactly(size)
         finally:
             wire.close()
-        self._took("request", time.perf_counter() - connected)
-        return answer
+            self._took("request", time.perf_counter() - connected)
 
     def _judge(self, read: dns.message.Message, kind: dns.rdatatype.RdataType) -> bool:
         module, samples = self._module, self._samples
@@ -115,8 +113,7 @@ class DnsProbe:
             samples.set(f"probe_dns_{name}_rrs", float(len(found)))
         if kind == dns.rdatatype.SOA:
             serials = [one.serial for rrset in read.answer for one in rrset if hasattr(one, "serial")]
-            if serials:
-                samples.set("probe_dns_serial", float(serials[-1]))
+            samples.set("probe_dns_serial", float(serials[-1]) if serials else 0.0)
         code = dns.rcode.to_text(read.rcode())
         if code not in (module.valid_rcodes or ("NOERROR",)):
             return self._attempt.failed(f"rcode {code} is not one of the allowed rcodes")
@@ -151,6 +148,7 @@ def _are_good(lines: list[bytes], rules: Records) -> bool:
     return not (
         any(p.search(line) for line in lines for p in rules.fail_if_matches_regexp)
         or any(not p.search(line) for line in lines for p in rules.fail_if_not_matches_regexp)
-        or (lines and every and all(p.search(line) for line in lines for p in every))
+        # the opposite of its name, which is what the exporter makes of it (`validRRs` in prober/dns.go)
+        or not all(p.search(line) for line in lines for p in every)
         or (none and not any(p.search(line) for line in lines for p in none))
     )

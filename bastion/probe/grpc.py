@@ -85,9 +85,6 @@ class GrpcProbe:
     async def _check(self, wire: Wire, authority: str) -> tuple[int, int | None]:
         """The gRPC code, and the serving status where it is OK."""
         tls: ssl.SSLObject | None = wire.tls
-        if tls is not None:
-            self._samples.set("probe_grpc_ssl", 1.0)
-            tls_samples(self._samples, tls, chain_expiry=False)
         exchange = Http2Exchange(wire)
         head = [
             (b":method", b"POST"),
@@ -116,6 +113,9 @@ class GrpcProbe:
                 UNKNOWN if answer.field(b"content-type")[:16] == b"application/grpc" else UNAVAILABLE
             ), None
         code = int(told)
+        if tls is not None and code == OK:  # as the exporter: of an error nothing is known but its code
+            self._samples.set("probe_grpc_ssl", 1.0)
+            tls_samples(self._samples, tls, chain_expiry=False)
         return code, _serving_status(body) if code == OK else None
 
 

@@ -32,6 +32,7 @@ _METRICS = (
     "probe_http_version",
     "probe_failed_due_to_regex",
 )
+_UNSEEN = ("connection", "transfer-encoding", "trailer")  # what Go takes from a response's header for itself
 BROKEN = (OSError, NetworkError, ValueError, EOFError)  # what a connection or a response may raise
 
 
@@ -87,14 +88,15 @@ class HttpProbe:
             answer = await self._hop(endpoint, hop, fields, referer)
             if answer.status not in FOLLOWED or not answer.field(b"location"):
                 return await self._judge(answer, unread=False)
-            self._redirects += 1
             scheme = "https" if endpoint.tls is not None else "http"
             try:
                 path = next_path(
                     answer.field(b"location"), scheme, hop.path, self._authorities(endpoint, fields)
                 )
             except BadLocation as error:
+                self._redirects += error.counted
                 return self._attempt.failed(f"the Location cannot be read: {error}")
+            self._redirects += 1
             if path is not None and not self._attempt.may_follow(path):
                 self._attempt.note("a redirect to a path that is another right is not followed")
                 return await self._judge(answer, unread=True)
@@ -183,7 +185,11 @@ class HttpProbe:
             (False, self._module.fail_if_header_not_matches),
         ):
             for rule in rules:
-                found = values(answer.fields, rule.header.lower().encode())
+                found = (
+                    []
+                    if rule.header.lower() in _UNSEEN
+                    else values(answer.fields, rule.header.lower().encode())
+                )
                 matched = any(rule.regexp.search(value) for value in found)
                 missing = not found and not rule.allow_missing
                 if missing or (found and matched is unwanted):

@@ -5,16 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from bastion.cluster.election import Election
+from bastion.cluster.election import Election, Holder
 from bastion.probe.history import History, Key, Outcome, StoreError
-from bastion.probe.peers import ask
+from bastion.probe.peers import PATIENCE, ask
 from bastion.probe.reports import LocalReport, RemoteReport, Report, described
 from bastion.probe.sweeper import Sweeper
+from bastion.runtime.cache import Cache
+from bastion.runtime.turns import BACKGROUND, SharedAsker
 
 if TYPE_CHECKING:  # it loads SQLite
     from bastion.probe.store import Store
+
+FRESH = 1.0  # seconds for which another replica is not asked the same again
+MOST = 256
 
 _log = logging.getLogger("bastion.probe")
 
@@ -37,6 +43,7 @@ class Hub:
         self._election = election
         self._token = token
         self._now = now
+        self._remembered: Cache[Report] = Cache(lambda report: FRESH, size=MOST, timeout=2 * PATIENCE)
 
     def added(self, key: Key, outcome: Outcome) -> None:
         if self._store is not None:
@@ -86,13 +93,20 @@ class Hub:
         if holder is None or not holder.identity:
             why = self._election.failure or "no replica probes yet"
             return Report({"state": "unavailable", "reason": why}, now)
+        told = partial(self._told, holder, target, module)
         try:
-            found = await ask(holder, self._token(), target, module)
-            return RemoteReport(found["targets"], _state(broken=bool(found["broken"])), now)
+            # many readers, and users who ask again and again, are one question to the one that probes
+            return await self._remembered.find((holder, target, module), told, BACKGROUND)
         except (OSError, TimeoutError, ValueError, LookupError, TypeError) as error:
             cause = str(error) or type(error).__name__
             why = f"the replica that probes, {holder.identity}, does not answer: {cause}"
             return Report({"state": "unavailable", "reason": why}, now)
+
+    async def _told(self, holder: Holder, target: str, module: str, asker: SharedAsker) -> Report:
+        """Raises OSError, TimeoutError, ValueError, LookupError or TypeError."""
+        now = self._now()
+        found = await ask(holder, self._token(), target, module)
+        return RemoteReport(found["targets"], _state(broken=bool(found["broken"])), now)
 
 
 def _state(*, broken: bool) -> dict[str, str]:

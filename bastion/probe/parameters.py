@@ -49,7 +49,7 @@ def host_of(found: Mapping[str, bytes]) -> str:
 
 
 def scrape_timeout(fields: list[Field]) -> float | None:
-    """Seconds, less what a scrape keeps for itself; None where it says nothing, or less than that.
+    """Seconds, less what a scrape keeps for itself, 0 or less where it keeps them all; None: it says nothing.
 
     Raises StatusError 400.
     """
@@ -62,10 +62,15 @@ def scrape_timeout(fields: list[Field]) -> float | None:
         seconds = math.nan
     if len(given) > 1 or not math.isfinite(seconds) or seconds < 0 or b"_" in given[0]:
         raise unreadable("the timeout in X-Prometheus-Scrape-Timeout-Seconds is not a number of 0 or more")
-    return seconds - OFFSET if seconds > OFFSET else None
+    return seconds - OFFSET if seconds else None
 
 
 def time_for(scrape: float | None, module: float) -> float:
-    """The shorter of the scrape's time and the module's; 0 or less is no limit."""
-    limits = [limit for limit in (scrape, module) if limit is not None and limit > 0]
-    return min([*limits, LONGEST])
+    """The shorter of the scrape's time and the module's, which says nothing with 0 or less.
+
+    Where a scrape has less time than it keeps for itself the module's holds; then there is none without one.
+    """
+    most = LONGEST if scrape is None else min(scrape, LONGEST)
+    if most < 0:
+        return max(module, 0.0)
+    return min(most, module) if module > 0 else most

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import SplitResult, quote, unquote_to_bytes, urlsplit
 
 from bastion.http.fields import Field, values
 
 FOLLOWED = (301, 302, 303, 307, 308)
 MOST = 10
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~!$&'()*+,;=:@[]/%")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _PORTS = {"http": 80, "https": 443}
 
 
 class BadLocation(ValueError):
-    """To Go this is an error of the whole exchange."""
+    """To Go this is an error of the whole exchange.  `counted` among the redirects is what can be parsed."""
+
+    def __init__(self, message: str, *, counted: bool = False) -> None:
+        super().__init__(message)
+        self.counted = counted
 
 
 def next_path(location: bytes, scheme: str, path: bytes, authorities: set[str]) -> bytes | None:
@@ -24,37 +29,75 @@ def next_path(location: bytes, scheme: str, path: bytes, authorities: set[str]) 
 
     Raises BadLocation.
     """
-    text = location.decode("latin-1")
-    if any(char <= " " or char == "\x7f" for char in text):
-        raise BadLocation("a control character or a blank")
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError as error:
-        raise BadLocation(str(error)) from error
-    if _BAD_ESCAPE.search(text.partition("?")[0]) or "%" in parts.netloc:
-        raise BadLocation("a bad escape")
-    if parts.scheme and parts.scheme.lower() != scheme:
+    text = location.decode("latin-1").partition("#")[0]
+    parts = _parsed(text)
+    if parts.scheme and parts.scheme != scheme:
         return None
+    if "%" in parts.netloc:
+        raise BadLocation("an escape in the host", counted=True)
+    if parts.scheme and not parts.netloc:  # `http:something` and `http:///something`
+        raise BadLocation("no host", counted=True)
     if parts.netloc:
         host = (parts.hostname or "").lower()
         host = f"[{host}]" if ":" in host else host
-        named = {parts.netloc.lower(), f"{host}:{port or _PORTS[scheme]}"}
+        named = {parts.netloc.lower(), f"{host}:{parts.port or _PORTS[scheme]}"}
         if "@" in parts.netloc or not named & authorities:
             return None
-    elif parts.scheme:
-        return None  # `http:something` names no host
-    if parts.netloc:
-        joined = text.split(parts.netloc, 1)[1]
-    elif text.startswith("/"):
-        joined = text
-    else:
-        base = f"{scheme}://endpoint{path.decode('latin-1')}"
-        joined = urljoin(base, text).removeprefix(f"{scheme}://endpoint")
-    joined = joined.partition("#")[0]
-    if not joined.startswith("/"):
-        joined = f"/{joined}"
-    return joined.encode("latin-1")
+    base, mark, asked = path.decode("latin-1").partition("?")
+    if "?" in text:
+        mark, asked = "?", parts.query.replace(" ", "%20")
+    elif parts.path or parts.netloc:
+        mark = asked = ""
+    of = base if not parts.path and not parts.netloc else parts.path
+    return f"{_escaped(_resolved(base, of))}{mark}{asked}".encode("latin-1")
+
+
+def _parsed(text: str) -> SplitResult:
+    """As Go's net/url does.  Raises BadLocation."""
+    if any(char < " " or char == "\x7f" for char in text):
+        raise BadLocation("a control character")
+    rest = text[2:] if text.startswith("//") and not text[2:].partition("?")[0].partition("/")[0] else text
+    if text.startswith("//") and rest is not text and rest.startswith("/"):
+        rest = f"//{rest}"  # `///x` is a path, and so is what has more of them
+    try:
+        parts = urlsplit(rest) if not rest.startswith("///") else SplitResult("", "", *_halves(rest), "")
+        parts.port  # noqa: B018 raises where it is none
+    except ValueError as error:
+        raise BadLocation(str(error)) from error
+    if _BAD_ESCAPE.search(parts.path) or any(char in parts.netloc for char in ' "<>\\^`{|}'):
+        raise BadLocation("a bad escape")
+    if not parts.scheme and not parts.netloc and ":" in parts.path.partition("/")[0]:
+        raise BadLocation("a colon in the first segment of the path")
+    return parts
+
+
+def _halves(text: str) -> tuple[str, str]:
+    path, _, query = text.partition("?")
+    return path, query
+
+
+def _resolved(base: str, path: str) -> str:
+    """Without dots, and empty segments as they are (RFC 3986, 5.2.4; Go's `resolvePath`)."""
+    whole = path if not path or path.startswith("/") else base[: base.rfind("/") + 1] + path
+    segments = whole.split("/")[1:] if whole.startswith("/") else whole.split("/")
+    kept: list[str] = []
+    for segment in segments:
+        if segment == "..":
+            kept = kept[:-1]
+        elif segment != ".":
+            kept.append(segment)
+    if segments[-1] in (".", ".."):
+        kept.append("")
+    return "/" + "/".join(kept)
+
+
+def _escaped(path: str) -> str:
+    """As it is where it may stand in a URL, else escaped anew as Go does."""
+    return (
+        path
+        if _PLAIN.issuperset(path)
+        else quote(unquote_to_bytes(path.encode("latin-1")), safe="/$&+,:;=@~")
+    )
 
 
 class Cookies:

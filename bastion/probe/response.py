@@ -62,7 +62,7 @@ async def http1_exchange(wire: Wire, head: bytes, body: bytes, *, to_head: bool)
             failure = error  # of the body: the head is good
     response = parser.response
     length = response.length if response.length is not None else -1
-    if response.length is None and (response.status in (204, 304)):
+    if response.status in (204, 304) and (response.length is None or not to_head):
         length = 0
     return Answer(
         response.status,
@@ -87,12 +87,14 @@ async def _body(
             if failure is not None:
                 raise failure
             data = await wire.read()
-            if data:
-                _feed(parser, data)
-            elif response.until_close:
+            if not data and response.until_close:
                 return
-            else:
-                raise ReceiveError("the response was cut short")
+            try:
+                if not data:
+                    raise ReceiveError("the response was cut short")
+                _feed(parser, data)
+            except ReceiveError as error:
+                failure = error  # of what comes behind the pieces that are there by now
     finally:
         parser.close()
 

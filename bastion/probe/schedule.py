@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T", bound=Hashable)
 
 GOLDEN = 0.6180339887498949  # multiples of it fall evenly into 0…1, however many there are
-JITTER = 0.02  # of an interval, either way
+JITTER = 0.01  # of an interval, either way
 
 
 class Schedule(Generic[T]):

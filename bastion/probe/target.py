@@ -60,8 +60,8 @@ class ProbeTarget(msgspec.Struct, frozen=True, gc=False):
 
 def verb_of(method: str) -> str:
     """As for the same request through the proxy: of a method that it does not know, the empty one, which only
-    a rule for `*` grants."""
-    return VERBS.get(method, "")
+    a rule for `*` grants.  A backend may take `get` for GET: what is written small needs the same right."""
+    return VERBS.get(method.upper(), "")
 
 
 def target_of(raw: bytes) -> ProbeTarget:

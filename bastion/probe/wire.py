@@ -8,7 +8,6 @@ import time
 from dataclasses import dataclass
 
 from bastion.kube.endpoint import KUBELET, Endpoint
-from bastion.network.once import connect_once
 from bastion.probe.attempt import Environment
 from bastion.probe.tlssettings import TLSConfig
 
@@ -68,7 +67,7 @@ async def open_wire(
     elif settings is not None:
         context = environment.contexts.of(settings, alpn)
     began = time.perf_counter()
-    sock = await connect_once(environment.policy, endpoint)
+    sock = await environment.connect(environment.policy, endpoint)
     connected = time.perf_counter()
     try:
         reader, writer = await asyncio.open_connection(

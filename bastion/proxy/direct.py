@@ -55,7 +55,8 @@ class Direct(UnderWay, kw_only=True):
         if slot is None or (head.status == 503 and UNAVAILABLE in self.route.policy.retry_on):
             return False
         shared.pool.release_directly(connection)
-        shared.balancer.answered(slot, plan.asker, self.streams.now())
+        if shared.balancer.outliers.tracked:
+            shared.balancer.answered(slot, plan.asker, self.streams.now())
         self.record.backend = True
         self.exchange.send(head, body)
         self.release()

@@ -45,7 +45,8 @@ class Plan(msgspec.Struct):
     """`admitted` is without the credentials; `lines` of the backend's head are made when they are needed
     first.
 
-    `shape`: what a response's head depends on beside itself; `heads`: of responses, as they came.
+    `shape`: what a response's head depends on beside itself; `heads`: of responses, as they came, and
+    `undated` without their Date.
     `begun` is what is on record of each request.
     """
 
@@ -63,6 +64,7 @@ class Plan(msgspec.Struct):
     shape: int
     lines: BackendLines | None = None
     heads: dict[bytes, ResponseHead] = msgspec.field(default_factory=dict)
+    undated: dict[bytes, ResponseHead] = msgspec.field(default_factory=dict)
 
 
 class KnownHead(msgspec.Struct, frozen=True):

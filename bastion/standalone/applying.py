@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from bastion.kube.status import StatusError, bad_request, quoted
-from bastion.standalone.fieldsets import NONE, Path, covers, shown
+from bastion.standalone.fieldsets import NONE, Fields, Path, covers, shown
 from bastion.standalone.managers import (
     UPDATE,
     Entry,
@@ -34,7 +34,11 @@ KUBECTL, LAST_APPLIED = "kubectl", "kubectl.kubernetes.io/last-applied-configura
 
 def wanted_of(resource: Resource, namespace: str, name: str, sent: Object) -> Object:
     """What is applied, without what says nothing.  Raises StatusError 400."""
-    wanted: Object = without_nulls(sent)
+    try:
+        orjson.dumps(sent)  # YAML knows more than JSON
+        wanted: Object = without_nulls(sent)
+    except (TypeError, RecursionError) as error:
+        raise bad_request(f"the body cannot be written as JSON: {error}") from None
     metadata = wanted.get("metadata")
     if not isinstance(metadata, dict):
         raise bad_request("metadata: must be an object")
@@ -62,13 +66,10 @@ def applied(
     before = managers.get(manager, Entry(NONE, resource.api_version, time))
     merged = _merged(live, wanted, typed)
     gone = before.fields - fields
+    kept = fields.union(*(one.fields for one in others.values()))
     for path in sorted(gone, key=len):  # items as a whole before what is in them
-        if (
-            not _is_key(path)
-            and not covers(fields, path)
-            and not any(covers(one.fields, path) for one in others.values())
-        ):
-            _remove(merged, path, typed)
+        if not _is_key(path) and not covers(kept, path):
+            _remove(merged, path, typed, kept)
     changed, removed = difference(live, merged, typed, resource, manager)
     conflicts = {one: entry.fields & changed for one, entry in others.items() if entry.fields & changed}
     if conflicts and manager.name == KUBECTL:
@@ -126,8 +127,8 @@ def _is_key(path: Path) -> bool:
     return item.startswith("k:") and name[2:] in orjson.loads(item[2:])
 
 
-def _remove(object: Object, path: Path, typed: Typed) -> None:
-    """And what held it, where that is empty now and no item of a list."""
+def _remove(object: Object, path: Path, typed: Typed, kept: Fields) -> None:
+    """And what held it, where that is empty now, nobody's, and no item of a list."""
     holder: Any = object
     *above, last = path
     ways: list[tuple[Any, str]] = []
@@ -137,8 +138,9 @@ def _remove(object: Object, path: Path, typed: Typed) -> None:
         if holder is None:
             return
     _drop(holder, last, typed)
-    while ways and holder in ({}, []):
+    while ways and holder in ({}, []) and tuple(above) not in kept:
         above_it, step = ways.pop()
+        above.pop()
         if not step.startswith("f:"):
             return
         above_it.pop(step[2:], None)

@@ -35,7 +35,7 @@ def _walk(value: Any, typed: Typed, path: Path, found: set[Path]) -> None:
                 found.add(below)
         return
     elements = typed.elements(value) if isinstance(value, list) else None
-    if elements is None:
+    if not elements:  # one value, or none at all
         found.add(path)
         return
     for step, item in elements.items():
@@ -111,7 +111,16 @@ def _read(written: Any, path: Path, found: set[Path]) -> None:
         found.add(path)
     for step, below in written.items():
         if step != ".":
+            _require_step(step)
             _read(below, (*path, step), found)
+
+
+def _require_step(step: str) -> None:
+    """Raises ValueError."""
+    kind, rest = step[:2], step[2:]
+    value = orjson.loads(rest) if kind in ("k:", "v:") else {}
+    if kind not in ("f:", "k:", "v:") or (kind == "k:" and not isinstance(value, dict)):
+        raise ValueError(f"fieldsV1: {step[:64]} is no field")
 
 
 def written_fields(fields: Fields) -> Object:

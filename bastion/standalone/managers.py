@@ -77,7 +77,7 @@ def managers_of(object: Object) -> Managers:
             for one in entries
             if one
         }
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise bad_request(f"metadata.managedFields: cannot be read: {error}") from None
 
 

@@ -10,6 +10,7 @@ from bench.comparison import divide, spread
 from bench.fixture import User, manifests, token_file, web_services
 from bench.outcome import Outcome, Target, Verdict, exit_status, verdict_table
 from bench.peers import disturbed
+from bench.probing import evenness
 from bench.scenarios import QUOTIENTS
 from bench.turns import in_turn, medians
 from bench.websocket import possible
@@ -182,3 +183,17 @@ def test_a_head_is_given_to_the_load_as_it_is(unique: bool) -> None:
     assert """wrk.headers["sec-ch-ua"] = [==["Not/A)Brand";v="8"]==]""" in script
     assert 'wrk.headers["Authorization"] = "Bearer t"' in script
     assert ("X-Request-Id" in script) is unique
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "fullest", "mean"),
+    [
+        ([], 0, 0.0),
+        ([5.0], 1, 1.0),
+        ([0.0, 0.5, 1.0, 1.2, 1.9, 2.5], 3, 2.5),
+        ([10.0, 10.1, 13.0], 2, 2 / 3),
+    ],
+    ids=["none", "one", "the last second is not whole", "seconds without any"],
+)
+def test_the_fullest_second(arrivals: list[float], fullest: int, mean: float) -> None:
+    assert evenness(arrivals) == (fullest, mean)

@@ -80,7 +80,11 @@ def head_of(lines: list[bytes], known: LineTable | None = None) -> Head | Status
     whole = [b"Host: h", *lines]
     noted: list[Field] = []
     try:
-        how = Sorted(*known.sort(whole, "c", noted), noted) if known is not None else None
+        how = (
+            Sorted(b"GET / HTTP/1.1", whole, *known.sort(whole, "c", noted), noted)
+            if known is not None
+            else None
+        )
         return read_head(b"\r\n".join([b"GET / HTTP/1.1", *whole]), how)
     except StatusError as error:
         return error

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from bastion.cli.node import run
 from bastion.kube.documents import yaml_of
 from bastion.node.config.families import mismatches
 from bastion.node.config.reading import from_flags, not_honoured, read_file, written
@@ -296,3 +299,27 @@ def test_addresses_with_a_port(text: str, found: tuple[str, int] | None) -> None
             socket_address(text, 9)
     else:
         assert socket_address(text, 9) == found
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["--cluster_cidr=10.0.0.0/8", "--masquerade-all", "-v", "4"], 0, "clusterCIDR: 10.0.0.0/8"),
+        (["--oom-score-adj=abc"], 1, "--oom-score-adj"),
+        (["--config={file}", "--oom-score-adj=abc"], 1, "--oom-score-adj"),
+        (["--config={file}", "--oom-score-adj=5", "--hostname-override=n_1"], 0, "hostnameOverride: n_1"),
+        (["--config={file}", "stray"], 1, "stray"),
+    ],
+)
+def test_the_command_line(
+    words: list[str], status: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, out = tmp_path / "config", tmp_path / "written"
+    file.write_text(HEAD + "mode: nftables\n")
+    given = [word.format(file=file) for word in words]
+    try:
+        found = run([*given, f"--write-config-to={out}"])
+    except SystemExit as ended:
+        found = int(str(ended.code))
+    assert found == status
+    assert said in (out.read_text() if status == 0 else capsys.readouterr().err)

@@ -67,11 +67,14 @@ def test_what_is_said(target: str, source: str, expected: list[str]) -> None:
 def test_modes_differ_where_they_do() -> None:
     asked = parse_target("10.96.1.1:81")
     assert "left alone" in "\n".join(explained(asked, POD, "iptables", model(), RULES))
+    assert "the port is closed" in "\n".join(explained(asked, POD, "userspace", model(), RULES))
     asked = parse_target("10.96.1.1:80")
     assert "relayed" in "\n".join(explained(asked, POD, "userspace", model(), RULES))
     asked, empty = parse_target("192.0.2.1:80"), model()
     empty.put_slice(("shop", "web-1"), None)
     empty.take("IPv4")
+    refused = explained(parse_target("10.96.1.1:80"), POD, "userspace", empty, RULES)
+    assert "the port is closed" in "\n".join(refused)
     for mode, said in (("nftables", "dropped: loadBalancerSourceRanges"), ("iptables", "no ready endpoint")):
         assert said in "\n".join(explained(asked, "203.0.113.9", mode, empty, RULES))
     for target, left in (("192.0.2.1:80", True), ("172.30.0.11:30080", False), ("10.96.1.1:80", False)):

@@ -211,7 +211,8 @@ def test_another_replica_tells_its_results_to_who_shows_the_token(tmp_path: Path
         with pytest.raises(ValueError, match="not the one"):
             await ask(Holder("x", server.address, "0" * 64), tokens[0].own(), "", "")
         server.close()
-        report = await here.report("services/a/web", "m")
+        assert (await here.report("services/a/web", "m")).prober == {"state": "ok"}  # a moment ago
+        report = await here.report("services/a/web", "another")
         assert report.prober["state"] == "unavailable"
         assert "r0, does not answer" in report.prober["reason"]
 

@@ -65,6 +65,28 @@ def test_it_is_read_up_to_the_limit(compression: str) -> None:
     assert body.length == 100
 
 
+def test_what_comes_before_a_fault_counts() -> None:
+    body = Body("deflate", 0, keep=True)
+    with pytest.raises(Undecodable):
+        body.feed(b"status 500\n")
+    assert body.length == 6
+
+
+@pytest.mark.parametrize(("compression", "at_once"), [("gzip", True), ("deflate", False)])
+def test_no_body_at_all(compression: str, at_once: bool) -> None:
+    """The exporter reads gzip's head before anything looks at the body."""
+    with pytest.raises(Undecodable) as error:
+        Body(compression, 0, keep=True).end()
+    assert error.value.at_once is at_once
+
+
+def test_brotli_that_is_cut_short_is_good_as_far_as_it_goes() -> None:
+    body = Body("br", 0, keep=True)
+    body.feed(brotli.compress(TEXT)[:-3])
+    body.end()
+    assert TEXT.startswith(body.content)
+
+
 def test_a_bomb_costs_no_more_than_the_cap() -> None:
     body = Body("gzip", 0, keep=False)
     bomb = gzip.compress(bytes(64 << 20))

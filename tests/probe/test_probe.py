@@ -220,6 +220,20 @@ def test_the_time_is_kept(tmp_path: Path) -> None:
     run(main())
 
 
+def test_without_any_time_a_probe_fails_at_once(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with world(tmp_path, TRIO, MODULES) as bastion, backend(10, says={b"/": response()}) as there:
+            for module, success in (("http_2xx", 0), ("banner", 0)):
+                found = await bastion.get(
+                    f"/probe?target=pods/shop/web-0:8080&module={module}",
+                    x_prometheus_scrape_timeout_seconds="0.3",
+                )
+                assert (found.status, found.value("probe_success")) == (200, success)
+            assert there.seen == []
+
+    run(main())
+
+
 def test_one_probe_of_an_endpoint_at_a_time(tmp_path: Path) -> None:
     async def main() -> None:
         waiting = asyncio.Event()

@@ -14,6 +14,7 @@ import yaml
 
 from tests.debian import lacks
 from tests.loopback import free_port
+from tests.probe.recorded.pods import metrics
 from tests.probe.test_pages import PROBE
 from tests.probe.world import NETWORK, OPEN, backend, may, pod, response, service
 
@@ -53,7 +54,7 @@ def test_prometheus(tmp_path: Path) -> None:
         *(pod(f"web-{n}", 30 + n) for n in range(2)),
         service("gone"),
         *may("all", ["get", "create"], OPEN),
-        *may("scraper", ["get"], [], nonResourceURLs=["/metrics"]),
+        *metrics("all"),
     ]
     (tmp_path / "cluster.yaml").write_text(yaml.safe_dump_all(objects))
     (tmp_path / "tokens.csv").write_text("all,all,all\n")
@@ -61,6 +62,12 @@ def test_prometheus(tmp_path: Path) -> None:
     jobs = [
         job("probe", port, static_configs=[{"targets": list(TARGETS)}]),
         job("found", port, http_sd_configs=[sd]),
+        {
+            "job_name": "bastion",
+            "scheme": "https",
+            **secure(),
+            "static_configs": [{"targets": [f"127.0.0.1:{port}"]}],
+        },
     ]
     rules = yaml.safe_load(RULES.read_text())
     for rule in rules["groups"][0]["rules"]:
@@ -74,7 +81,7 @@ def test_prometheus(tmp_path: Path) -> None:
     (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
     serve = [sys.executable, "-m", "bastion", "serve", "--manifests", str(tmp_path / "cluster.yaml")]
     serve += ["--token-auth-file", str(tmp_path / "tokens.csv"), "--port", str(port)]
-    serve += ["--allow-target-cidr", f"{NETWORK}.0/24"]
+    serve += ["--allow-target-cidr", f"{NETWORK}.0/24", "--probe-interval", "1s"]
     scrape = ["prometheus", f"--config.file={tmp_path / 'prometheus.yml'}"]
     scrape += [f"--storage.tsdb.path={tmp_path / 'data'}", f"--web.listen-address=127.0.0.1:{own}"]
 
@@ -142,8 +149,24 @@ async def compared(client: httpx.AsyncClient, url: str) -> None:
                 by_job,
                 {(one["metric"]["instance"], one["metric"].get("pod", "")) for one in alerts},
             )
-    up = await query(client, url, "up")
-    assert {one["value"][1] for one in up} == {"1"}
+    for expression, wished in (
+        ("count(up == 1)", "5"),
+        ("count(up == 0) or vector(0)", "0"),
+        ('service:probe_up:ratio{job="probe",instance="services/shop/web:http/"}', "0.5"),
+        # of the schedule, by one scrape of the bastion's own metrics
+        ('count(bastion_probe_success{namespace="shop",kind="Service",name="web"} == 1)', "1"),
+        ("count(bastion_probe_success == 0)", "1"),
+        ("bastion_probe_config_last_reload_successful", "1"),
+    ):
+        await until_it_is(client, url, expression, wished)
+
+
+async def until_it_is(client: httpx.AsyncClient, url: str, expression: str, value: str) -> None:
+    found: Any = None
+    async with asyncio.timeout(60):
+        while found != [value]:
+            found = [one["value"][1] for one in await query(client, url, expression)]
+            await asyncio.sleep(0.1)
 
 
 async def query(client: httpx.AsyncClient, url: str, text: str) -> list[Any]:

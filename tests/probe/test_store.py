@@ -1,8 +1,12 @@
-"""What is in the file survives whatever happens to its writer."""
+"""What is in the file survives whatever happens to its writer.
+
+SOAK_ROUNDS says how often it is killed.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import signal
 import sqlite3
@@ -16,10 +20,11 @@ from bastion.probe.history import History, Key, Outcome, StoreError
 from bastion.probe.store import Store
 from tests.fakes import run
 
-KILLS = 8
+KILLS = int(os.environ.get("SOAK_ROUNDS", "8"))
 KEY = Key("services/a/web", "m", "10.0.0.1:80")
 
 
+@pytest.mark.timeout(120 + 5 * KILLS)
 def test_it_survives_being_killed(tmp_path: Path) -> None:
     """Nothing is lost but what was added in the last moment, nothing is there twice, nothing is broken."""
     file, chance, before = tmp_path / "h.db", random.Random(7), 0

@@ -23,6 +23,10 @@ MAP, DEPLOYMENT = BY_KIND["", "ConfigMap"], BY_KIND["apps", "Deployment"]
 SERVICE, SECRET = BY_KIND["", "Service"], BY_KIND["", "Secret"]
 PEER = {"name": "a"}
 
+BAD_STEPS = [
+    [{"operation": "Apply", "fieldsV1": {"f:data": {step: {}}}}]
+    for step in ("k:", "k:1", "v:", "data", "i:0")
+]
 MAPS = "/api/v1/namespaces/shop/configmaps"
 YAML = {"Content-Type": "application/apply-patch+yaml"}
 
@@ -185,7 +189,12 @@ def test_what_cannot_be_applied(wanted: Object) -> None:
     assert caught.value.code == 400
 
 
-@pytest.mark.parametrize("entries", [["x"], [{"operation": "Apply", "fieldsV1": []}], "x"])
+def test_what_is_wanted_empty_stays_empty() -> None:
+    first = apply({"metadata": PEER}, {"metadata": PEER, "data": {"k": "v"}}, "one")
+    assert apply(first, {"metadata": PEER, "data": {}}, "one")["data"] == {}
+
+
+@pytest.mark.parametrize("entries", [["x"], [{"operation": "Apply", "fieldsV1": []}], *BAD_STEPS, "x"])
 def test_managed_fields_that_cannot_be_read_are_a_mistake_of_their_writer(entries: Any) -> None:
     with pytest.raises(StatusError) as caught:
         managers_of({"metadata": {"managedFields": entries}})

@@ -72,8 +72,10 @@ class Head(msgspec.Struct):
 
 
 class Sorted(NamedTuple):
-    """The lines of a head, as `message.lines` sorts them."""
+    """The lines of a head, and how `message.lines` sorts them."""
 
+    request_line: bytes
+    lines: list[bytes]
     passed: Sequence[bytes]
     deciding: Sequence[bytes]
     noted: Sequence[Field]
@@ -94,7 +96,10 @@ def read_head(
     `tunnels`: there is one, and so every http URL is for it, whatever it names.
     """
     # RFC 9112, 2.2: CRLF ends a line; a bare CR or LF is no line end, and nothing else may be made of it.
-    request_line, *lines = data.split(b"\r\n")
+    if known is None:
+        request_line, *lines = data.split(b"\r\n")
+    else:
+        request_line, lines = known.request_line, known.lines
     breaks = len(lines)
     if data.count(b"\n") != breaks or data.count(b"\r") != breaks or data.translate(None, _LEGAL):
         raise _malformed("a control character, or a line that does not end in CRLF")
@@ -111,7 +116,7 @@ def read_head(
         # RFC 9112, 5.1: no whitespace between name and colon; 5.2: no line folding (such a line has no token
         # for a name).
         raise _malformed("a header field whose name is not a token") from error
-    passed, _, noted = known or _NONE_PASSES
+    passed, noted = (known.passed, known.noted) if known is not None else ((), ())
     head = Head(method, target, minor, fields, minor == 1, passed=passed, lines=lines, own_hops=own_hops)
     _read_special(head, [field for field in (*fields, *noted) if field[0] in _SPECIAL])
     if target[:1] != b"/" or method == "CONNECT":
@@ -120,9 +125,6 @@ def read_head(
         else:
             head.target = _origin_form(head)
     return head
-
-
-_NONE_PASSES = Sorted((), (), ())
 
 
 def are_hops_own(fields: Iterable[Field]) -> bool:

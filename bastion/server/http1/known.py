@@ -154,7 +154,7 @@ class HeadParser:
             key = plans.key(self._peer, request_line, deciding)
         plan = plans.known(key) if key else None
         if plan is None or len(lines) > MAX_FIELDS:
-            head = self._read_new(data, Sorted(passed, deciding, noted))
+            head = self._read_new(data, Sorted(request_line, lines, passed, deciding, noted))
             if head.own_hops and _may_be_remembered(head):
                 head.key = key
             return head, None
