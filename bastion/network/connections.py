@@ -171,6 +171,13 @@ class ConnectionPool:
             if not connection.busy:
                 connection.close()
 
+    def distrust(self, endpoint: Endpoint) -> None:
+        """A new connection there ended before it answered: those that are idle are no better, and each would
+        cost a request one more attempt.
+        """
+        for connection in list(self._idle.get(endpoint, ())):
+            connection.close()
+
     def close(self) -> None:
         for connections in list(self._open.values()):
             for connection in list(connections):

@@ -125,6 +125,10 @@ class Transport:
         connection = self._pool.take(endpoint, request.owner, sure=request.once)
         return Http1Trip(self._pool, self.timeouts, connection, request) if connection is not None else None
 
+    def distrust(self, endpoint: Endpoint) -> None:
+        """Of its kept connections over HTTP/1.1 those that are idle are closed."""
+        self._pool.distrust(endpoint)
+
     async def round_trip(
         self, endpoint: Endpoint, request: Request, *, fresh: bool = False, patience: float | None = None
     ) -> RoundTrip:

@@ -159,6 +159,8 @@ class Sending:
             return await self._elsewhere()
         if not is_stale(error, reused=trip.reused, checked=self._request.once):
             self.failed()
+            if isinstance(error, SendError) and not trip.reused:
+                self._ways.transport.distrust(trip.endpoint)
         kept_ended = isinstance(error, SendError) and trip.reused
         if kept_ended and not self._resent and self._may_repeat():
             self._resent = self._attempts.fresh = True

@@ -166,6 +166,17 @@ def test_rules_of_others_that_jump_to_our_chains_stay() -> None:
     assert "-X KUBE-SERVICES" in cleanup(there)
 
 
+@pytest.mark.parametrize("kubelet", [True, False])
+def test_the_guard_of_loopback_stays_where_a_kubelet_runs(kubelet: bool) -> None:
+    """It is the kubelet's chain as well."""
+    mangle = ":KUBE-KUBELET-CANARY - [0:0]\n" if kubelet else ""
+    guard = ":KUBE-FIREWALL - [0:0]\n:KUBE-FORWARD - [0:0]\n-A INPUT -j KUBE-FIREWALL\n"
+    written = cleanup(saved(f"*mangle\n{mangle}COMMIT\n*filter\n{guard}COMMIT\n"))
+    assert ("KUBE-FIREWALL" not in written) is kubelet
+    assert "-X KUBE-FORWARD" in written
+    assert "KUBELET" not in written
+
+
 def test_the_share_of_each_endpoint_is_the_same() -> None:
     ruleset = Ruleset(RULES)
     piece = endpoints(*(endpoint(f"10.244.3.{number}", "node2") for number in range(4)))

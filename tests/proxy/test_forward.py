@@ -138,6 +138,31 @@ def test_it_is_sent_to_where_the_target_leads_by_then() -> None:
     run(main())
 
 
+def test_where_a_new_connection_ends_before_the_answer_idle_ones_are_not_tried() -> None:
+    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Two connections answer one request each, once both are there; whatever comes then ends them."""
+        await backend.read_request(reader)
+        if backend.connections == 2:
+            both.set()
+        if backend.connections <= 2:
+            await both.wait()
+            writer.write(OK)
+            await backend.read_request(reader)
+        writer.transport.abort()
+
+    async def main() -> None:
+        async with house() as h, backend:
+            await asyncio.gather(h.ask(backend.endpoint()), h.ask(backend.endpoint()))
+            assert h.pool.statistics().idle == 2
+            with pytest.raises(StatusError):
+                await h.ask(backend.endpoint())
+            assert len(backend.heads) == 4  # on a kept connection, and on a new one
+            await until(lambda: h.pool.statistics().open == 0)
+
+    both, backend = asyncio.Event(), Backend(play)
+    run(main())
+
+
 def test_on_a_kept_connection_nothing_is_asked_again() -> None:
     async def main() -> None:
         async with house() as h, answering() as backend:

@@ -102,7 +102,7 @@ class Codec(Protocol):
         ...
 
     def outgoing(self) -> bytes:
-        """What may be written now, about `MAX_FRAME` bytes or less at once; empty where that is nothing."""
+        """What may be written now, about `MAX_FRAME` bytes at once; all of it where that is less."""
         ...
 
     @property

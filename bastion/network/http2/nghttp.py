@@ -105,17 +105,17 @@ class NgCodec:
 
     def outgoing(self) -> bytes:
         connection = self._connection
-        if self._first:
-            first, self._first = self._first, b""
-            return first
         try:
             data = connection.data_to_send(MAX_FRAME)
         except ngh2.NGH2Error:
             self.over = True
             return b""
-        self._tell()
-        if not data and not connection.want_read and not connection.want_write:
+        if data:
+            self._tell()
+        if len(data) < MAX_FRAME and not connection.want_read and not connection.want_write:
             self.over = True
+        if self._first:
+            data, self._first = self._first + data, b""
         return data
 
     def _tell(self) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from typing import Protocol
 
 from bastion.network.flow import Stall, WriteGate
-from bastion.network.http2.codec import Code, Codec
+from bastion.network.http2.codec import MAX_FRAME, Code, Codec
 from bastion.network.http2.floods import Floods
 
 AHEAD = 65536  # bytes of one stream that wait for the peer's windows before its writer waits, too
@@ -69,7 +69,7 @@ class Output:
             data = codec.outgoing()
             if data:
                 transport.write(data)
-            elif not (self._ending and self._end_streams(codec)):
+            if len(data) < MAX_FRAME and not (self._ending and self._end_streams(codec)):
                 break
         if self._stalls and not codec.unsent_in_all:
             self._stalls.clear()

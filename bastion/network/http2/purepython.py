@@ -143,7 +143,9 @@ class PureCodec:
     # --- out
 
     def outgoing(self) -> bytes:
-        if not self._out:
+        before = -1
+        while before < len(self._out) < MAX_FRAME:
+            before = len(self._out)
             if not self._fatal:
                 self._pump()
             self._out += self._connection.data_to_send()

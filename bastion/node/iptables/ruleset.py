@@ -18,6 +18,7 @@ from bastion.node.iptables.layout import (
     IPVS_CHAINS,
     IPVS_JUMPS,
     JUMPS,
+    LOOPBACK_GUARD,
     NAT,
     PREFIXES,
     SHARED,
@@ -34,6 +35,7 @@ Jump = tuple[str, str, Rule]  # (table, built-in chain, rule)
 
 _NOTHING = Rendered({}, {})
 _RULE = re.compile(r"-A (\S+) (.*-[jg] (KUBE-\S+))\Z")
+OF_KUBELET = {"KUBE-KUBELET-CANARY", "KUBE-IPTABLES-HINT"}
 _BUILT_IN = {"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"}
 
 
@@ -41,24 +43,26 @@ class Saved(msgspec.Struct, frozen=True):
     """Of what iptables-save says: our chains, and how built-in chains lead into them.
 
     `held` are those that rules of others jump to (KUBE-MARK-MASQ is wanted by network plugins): the rules
-    stay, so that such a chain can be emptied and not deleted.
+    stay, so that such a chain can be emptied and not deleted.  `kubelet`: one runs here, by its own marks.
     """
 
     chains: frozenset[Chain] = frozenset()
     jumps: tuple[Jump, ...] = ()
     held: frozenset[Chain] = frozenset()
+    kubelet: bool = False
 
 
 def saved(text: str) -> Saved:
     chains: set[Chain] = set()
     jumps = []
     held: set[Chain] = set()
-    table = ""
+    table, kubelet = "", False
     for line in text.split("\n"):  # and at nothing else: a comment may hold whatever counts as a line's end
         if line.startswith("*"):
             table = line[1:]
         elif line.startswith(":"):
             name = line[1:].partition(" ")[0]
+            kubelet = kubelet or name in OF_KUBELET
             if is_ours(table, name):
                 chains.add((table, name))
         elif line.startswith("-A "):
@@ -69,7 +73,7 @@ def saved(text: str) -> Saved:
                 jumps.append((table, found[1], found[2]))
             else:
                 held.add((table, found[3]))
-    return Saved(frozenset(chains), tuple(jumps), frozenset(held))
+    return Saved(frozenset(chains), tuple(jumps), frozenset(held), kubelet)
 
 
 def is_ours(table: str, chain: str) -> bool:
@@ -165,9 +169,18 @@ def hung(there: Saved, jumps: Sequence[Jump]) -> Iterator[tuple[str, str]]:
 
 
 def cleanup(there: Saved) -> str:
-    """Takes away all of it, what others hold excepted; empty where there is nothing."""
-    lines = [(table, f"-D {chain} {rule}") for table, chain, rule in there.jumps]
-    return restore_text({}, there.chains, lines, there.held) if there.chains or lines else ""
+    """Takes away all of it, what others hold excepted; empty where there is nothing.
+
+    The guard of loopback is a kubelet's as well, and stays where one runs.
+    """
+    kept = {(FILTER, LOOPBACK_GUARD)} if there.kubelet else set()
+    chains = there.chains - kept
+    lines = [
+        (table, f"-D {chain} {rule}")
+        for table, chain, rule in there.jumps
+        if (table, rule.rpartition(" ")[2]) not in kept
+    ]
+    return restore_text({}, chains, lines, there.held) if chains or lines else ""
 
 
 def restore_text(
