@@ -84,11 +84,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         standings = standings_of(config)
         access = await open_access(config, cluster.reviews, origins, stack, generation, standings)
         browsers = signing_in(
-            config,
-            access,
-            standings,
-            origins,
-            strict_transport=not config.serving.self_signed,
+            config, access, standings, origins, strict_transport=not config.serving.self_signed
         )
         share_revocations(config, cluster.client, standings, stack)
         long = long_exchanges(config.streams, cluster, access, observing.observer, deadlines)
