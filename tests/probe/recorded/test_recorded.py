@@ -44,10 +44,12 @@ def filled(text: str) -> str:
 def cases() -> list[tuple[str, Case]]:
     found = []
     for file in sorted(DATA.glob("*.json")):
-        for number, case in enumerate(json.loads(filled(file.read_text()))):
+        text = file.read_text()
+        for number, (told, case) in enumerate(zip(json.loads(text), json.loads(filled(text)), strict=True)):
+            case |= {"id": told["id"], "group": file.stem}  # the same names in every process of a run
             forms = FORMS if "backend" in case and "as" not in case else FORMS[:1]
             chosen = WHOLE or file.stem in ALWAYS or number % PART == 0
-            found += [(form, case | {"group": file.stem}) for form in forms if chosen]
+            found += [(form, case) for form in forms if chosen]
     return found
 
 
