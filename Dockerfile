@@ -1,11 +1,11 @@
-# What is in the image?  A Python, a virtual environment with bastion and exactly what requirements.lock says, and nothing to build with.
+# What is in the image?  A Python, a virtual environment with bastion and exactly what requirements-image.lock says (the extra otel, too), and nothing to build with.
 
 FROM python:3.13-slim AS builder
 RUN python -m venv /opt/bastion
 WORKDIR /src
 # The dependencies first: a layer that stays while only bastion's own code changes.
-COPY requirements.lock ./
-RUN /opt/bastion/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
+COPY requirements-image.lock ./
+RUN /opt/bastion/bin/pip install --no-cache-dir --require-hashes -r requirements-image.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY bastion ./bastion
 RUN /opt/bastion/bin/pip install --no-cache-dir --no-deps . && /opt/bastion/bin/pip uninstall --yes pip
@@ -36,6 +36,8 @@ ENV PATH=/opt/bastion/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 USER 65532:65532
+# Where that user may write: `demo` makes a folder.
+WORKDIR /tmp
 EXPOSE 8443
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["bastion"]

@@ -73,11 +73,14 @@ fuzz: $(READY)
 openapi: $(READY)
 	$(BIN)/python -m bastion.web.openapi > openapi/bastion.json
 
-# docs/reference is written from the tables of options and of errors, the schema of the chart from them and its values.
+# docs/reference is written from the tables of options, annotations, errors, metrics, log fields and own paths; the schema
+# of the chart from options and its values, the Prometheus Operator's rules from rules.yaml.
 reference: $(READY)
 	$(BIN)/python -m bastion.settings.reference docs/reference
 	$(BIN)/python -m bastion.kube.errorreference docs/reference/errors.md
+	$(BIN)/python tools/reference.py docs/reference
 	$(BIN)/python tools/chart_schema.py deploy/helm/bastion
+	$(BIN)/python tools/prometheus_rule.py deploy/prometheus
 
 # The pages as a site, in .site; a warning ends it.
 docs: $(READY)

@@ -25,6 +25,7 @@ from bench import (
     reviews,
     scale,
     suites,
+    tracing,
     tunnel,
     websocket,
 )
@@ -48,6 +49,7 @@ SUITES: dict[str, Suite] = {
     "memory": memory,
     "html": html,
     "audit": audit,
+    "tracing": tracing,
     "node": node,
     "reviews": reviews,
     "portal": portal,

@@ -6,10 +6,12 @@ import re
 
 import pytest
 
-from bastion.cli.main import COMMANDS
+from bastion.cli.main import COMMANDS as PROGRAMS
+from bastion.cli.node import flag_names
 from bastion.localproxy.options import FLAGS as PROXY_FLAGS
 from bastion.settings.allocating import AllocatingOptions, AnnouncingOptions
 from bastion.settings.option import options_of
+from tests.docs.pages import COMMANDS
 from tests.e2e.harness import ROOT
 
 PAGES = (
@@ -30,7 +32,7 @@ ELSEWHERE = re.compile(r"^\s*(?:curl|kubectl|helm|openssl|docker|\(cd).*$|`kubec
 
 def flags() -> set[str]:
     """Of every command."""
-    loaded = [command.load() for command in COMMANDS]
+    loaded = [command.load() for command in PROGRAMS]
     wholes = [
         AllocatingOptions,
         AnnouncingOptions,
@@ -64,10 +66,16 @@ def test_every_flag_exists(page: str) -> None:
     assert named - known - OTHERS == set()
 
 
-def test_every_metric_exists() -> None:
-    source = "".join(
-        file.read_text()
-        for file in (*(ROOT / "bastion/observe").rglob("*.py"), ROOT / "bastion/wiring/measuring.py")
-    )
-    for name in set(re.findall(r"bastion_([a-z_]+[a-z])\b", (ROOT / "docs/hardening.md").read_text())):
-        assert re.search(rf'"(?:bastion_)?{name.removesuffix("_total")}"', source), name
+FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
+CALLED = [
+    (block.page, line)
+    for block in COMMANDS
+    for line in block.text.replace("\\\n", " ").splitlines()
+    if line.startswith("bastion ")
+]
+
+
+@pytest.mark.parametrize(("page", "line"), CALLED)
+def test_every_flag_of_a_command_exists(page: str, line: str) -> None:
+    known = flags() | set(flag_names())
+    assert set(FLAG.findall(line.partition(" -- ")[0].partition(" #")[0])) - known == set()

@@ -11,17 +11,22 @@ from posixpath import normpath
 from typing import Any
 
 LINK = re.compile(r"\[([^\]]*)\]\((?!\w+:|#)([^)#\s]+)(#[^)\s]*)?\)")
-MENUS = {"guides": "Guides", "reference": "Reference", "tutorials": "Tutorials", "decisions": "Reference"}
+MENUS = {"guides": "Guides", "reference": "Reference", "tutorials": "Tutorials"}
+DECISIONS = "decisions/README.md"
 
 
 def on_config(config: Any) -> Any:
     known = set(re.findall(r"[\w/-]+\.md", str(config["nav"])))
+    menus = {
+        title: pages for menu in config["nav"] if isinstance(menu, dict) for title, pages in menu.items()
+    }
     for path in sorted(Path(config["docs_dir"]).glob("*/*.md")):
         page = path.relative_to(config["docs_dir"]).as_posix()
         if page not in known and (title := MENUS.get(path.parent.name)):
-            next(menu[title] for menu in config["nav"] if isinstance(menu, dict) and title in menu).append(
-                page
-            )
+            menus[title].append(page)
+    decisions = sorted(path.name for path in Path(config["docs_dir"], "decisions").glob("0*.md"))
+    at = menus["Reference"].index(DECISIONS)
+    menus["Reference"][at] = {"Decisions": [DECISIONS, *(f"decisions/{name}" for name in decisions)]}
     return config
 
 

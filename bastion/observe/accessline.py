@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import time
+from typing import Annotated
 
 import msgspec
 
@@ -27,49 +28,59 @@ MAX_CACHED = 2048  # bytes of path and User-Agent, which a client chooses: longe
 _encode = msgspec.json.Encoder().encode
 
 
+def _says(text: str) -> msgspec.Meta:
+    """For docs/reference/log-fields.md."""
+    return msgspec.Meta(description=text)
+
+
 class Event(msgspec.Struct, gc=False):
-    """The first fields of a line, in their order: what is different for each exchange.
+    """The first fields of a line, in their order: what is different for each exchange."""
 
-    Durations are in seconds.  `msg` is `access`, or `access-lasts` of a long exchange that goes on.
-    """
-
-    time: str
-    msg: str
-    auditID: str
-    client: str
-    method: str
-    path: str
-    code: int
-    seconds: float
-    bytesIn: int
-    bytesOut: int
-    stages: dict[str, float]
+    time: Annotated[
+        str, _says("RFC 3339, UTC, of the end; of a line that says `access-lasts`, of that moment")
+    ]
+    msg: Annotated[str, _says("`access`, or `access-lasts` of a long exchange that goes on")]
+    auditID: Annotated[str, _says("of the request, as in the header `Audit-ID` and in the audit log")]
+    client: Annotated[str, _says("the address that asks; behind a trusted proxy the one that it names")]
+    method: Annotated[str, _says("of HTTP")]
+    path: Annotated[str, _says("as it came, without the query")]
+    code: Annotated[int, _says("of the response; 0 where none began")]
+    seconds: Annotated[float, _says("from the head of the request to the end")]
+    bytesIn: Annotated[int, _says("of the body, and of a tunnel, from the client")]
+    bytesOut: Annotated[int, _says("of the body, and of a tunnel, to the client")]
+    stages: Annotated[
+        dict[str, float], _says("seconds spent in each: `authentication`, `authorization`, `upstream`")
+    ]
 
 
 class Context(msgspec.Struct, omit_defaults=True, gc=False):
     """The other fields of a line, in their order: what many exchanges have in common.
 
-    Empty ones are left out, as HTTP/1.1 is.  `cut`: some text is longer than it stands here.
+    Empty ones are left out.
     """
 
-    user: str = ""
-    actingAs: str = ""
-    verb: str = ""
-    resource: str = ""
-    namespace: str = ""
-    name: str = ""
-    host: str = ""
-    endpoint: str = ""
-    tls: str = ""
-    word: str = ""
-    hop: str = ""
-    error: str = ""
-    cause: str = ""
-    outcome: str = ""
-    userAgent: str = ""
-    protocol: str = ""
-    audit_id_from: str = ""
-    cut: bool = False
+    user: Annotated[str, _says("who asks")] = ""
+    actingAs: Annotated[str, _says("as whom, where the request impersonates somebody")] = ""
+    verb: Annotated[str, _says("Kubernetes' verb that was asked for")] = ""
+    resource: Annotated[str, _says("`services`, `pods` or `nodes`; of a passed call its resource")] = ""
+    namespace: Annotated[str, _says("of the target")] = ""
+    name: Annotated[str, _says("of the target, as it stands in the URL: `[scheme:]name[:port]`")] = ""
+    host: Annotated[str, _says("the host name of an application that has one of its own")] = ""
+    endpoint: Annotated[str, _says("the address that the request went to")] = ""
+    tls: Annotated[str, _says("to it: `verified` or `unverified`; empty for plain text")] = ""
+    word: Annotated[str, _says("of an error that the bastion itself answered: docs/reference/errors.md")] = ""
+    hop: Annotated[str, _says("that failed: client, bastion, apiserver, service, endpoint or backend")] = ""
+    error: Annotated[str, _says("the reason and the message of that error")] = ""
+    cause: Annotated[
+        str, _says("why no user is known, or what lies behind the error: never told to the client")
+    ] = ""
+    outcome: Annotated[
+        str, _says("how the exchange was cut short, why a tunnel ended, or what came of signing in")
+    ] = ""
+    userAgent: Annotated[str, _says("the client's, of bounded length")] = ""
+    protocol: Annotated[str, _says("`HTTP/2`; HTTP/1.1 is left out")] = ""
+    audit_id_from: Annotated[str, _says("`client` where the client chose the audit id")] = ""
+    cut: Annotated[bool, _says("some text is longer than it stands here")] = False
 
 
 Key = tuple[str, str, str, str, str, str, bytes, str, str, Word | None, str, str, str, bytes, bool, bool]

@@ -83,6 +83,11 @@ class Worker:
             return merged({self._number: self._families()})
 
 
+def workers(answered: int) -> Family:
+    help = "Worker processes that answered; of the others there are only the last counts."
+    return gauge("bastion_workers", help, (), {(): answered})
+
+
 class Collecting:
     """The supervisor's part."""
 
@@ -107,9 +112,8 @@ class Collecting:
             else [family for family in last.families if _counts(family)]
             for number, last in self._last.items()
         }
-        help = "Worker processes that answered; of the others there are only the last counts."
         return [
-            gauge("bastion_workers", help, (), {(): len(answered)}),
+            workers(len(answered)),
             *merged({**told, "": [*self._gone.values()]}),
         ]
 

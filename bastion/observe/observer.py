@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from bastion.http.fields import Field
+from bastion.message.tracecontext import Trace
 from bastion.observe.audit.auditor import Audit
 from bastion.observe.record import Record, Trail
 
@@ -19,24 +21,36 @@ class Sink(Protocol):
         ...
 
 
-class Audited(Protocol):
-    """What an exchange has of the audit log: who answers it tells `trail` of the response."""
+class Asked(Protocol):
+    """An exchange: who answers it tells `trail` of the response."""
 
     target: bytes
+    client: str
     trail: Trail | None
+
+    @property
+    def fields(self) -> list[Field]: ...
+
+
+Traces = Callable[[Asked], Trace]
 
 
 class Observer:
-    """`audit` is one of the sinks, None where nothing is audited."""
+    """`audit` is one of the sinks, None where nothing is audited; `traces` begins an exchange's trace, None
+    where nothing is traced.
+    """
 
-    def __init__(self, sinks: Sequence[Sink], audit: Audit | None = None) -> None:
+    def __init__(
+        self, sinks: Sequence[Sink], audit: Audit | None = None, traces: Traces | None = None
+    ) -> None:
         self._sinks = (*sinks, audit) if audit is not None else tuple(sinks)
         self.audit = audit
+        self._traces = traces
 
     def begin(
         self,
         record: Record,
-        exchange: Audited,
+        exchange: Asked,
         sources: Sequence[str] = (),
         *,
         secret_query: bool = False,
@@ -46,6 +60,8 @@ class Observer:
         `sources`: the addresses that it came over, where these are more than the record's client.
         `secret_query`: what the query holds is not for the log.
         """
+        if self._traces is not None:
+            record.trace = self._traces(exchange)
         if self.audit is not None:
             uri = exchange.target.partition(b"?")[0] if secret_query else exchange.target
             record.trail = exchange.trail = self.audit.begin(record, uri, sources)

@@ -16,11 +16,15 @@ from opentelemetry.trace import SpanContext, SpanKind, TraceFlags, TraceState
 from opentelemetry.trace.status import Status, StatusCode
 
 from bastion import __version__
+from bastion.http.ownpaths import PREFIX
+from bastion.kube.requestinfo import VERBS
 from bastion.message.tracecontext import Trace
 from bastion.observe.record import Record
 
 UPSTREAM = "upstream"  # the stage whose span the backend continues
 TIMEOUT = 5.0  # seconds of one export
+METHODS = frozenset((*VERBS, "CONNECT"))
+OWN = frozenset((b"", b"login", b"logout", b"probe", b"status", b"status.json", b"status.rss", b"ui", b"why"))
 _NANO = 1_000_000_000
 
 
@@ -47,7 +51,7 @@ class Spans:
             self._emit(name, _context(trace, number), own, kind, at, times)
         parent = _context(trace, trace.parent, remote=True) if trace.parent else None
         times = (trace.began, trace.began + int(record.seconds * _NANO))
-        name = f"{record.method} {_route(record)}"
+        name = f"{_method(record)} {_route(record)}"
         self._emit(name, own, parent, SpanKind.SERVER, _attributes(record), times, failed=record.code >= 500)
 
     def lasts(self, record: Record) -> None:
@@ -92,15 +96,26 @@ def _at(record: Record, trace: Trace, moment: float) -> int:
     return trace.began + int((moment - record.started) * _NANO)
 
 
+def _method(record: Record) -> str:
+    """OpenTelemetry's word for those that it does not know."""
+    return record.method if record.method in METHODS else "HTTP"
+
+
 def _route(record: Record) -> str:
-    """Few values: names and paths are attributes."""
-    return f"{record.info.attributes.resource}/proxy" if record.info is not None else "other"
+    """Few values: names and paths are attributes.  Of a resource with its subresource, or of an own page."""
+    if record.info is None:
+        first = record.path.removeprefix(PREFIX).split(b"/", 2)[1:2]
+        return f"/{first[0].decode()}" if first and first[0] in OWN else "other"
+    asked = record.info.attributes
+    if not asked.resource:
+        return "nonresource"
+    return f"{asked.resource}/{asked.subresource}" if asked.subresource else asked.resource
 
 
 def _attributes(record: Record) -> dict[str, str | int]:
     """OpenTelemetry's names for HTTP; no query, and nothing of a credential."""
     found: dict[str, str | int] = {
-        "http.request.method": record.method,
+        "http.request.method": record.method if record.method in METHODS else "_OTHER",
         "url.path": record.path.decode("utf-8", "replace"),
         "client.address": record.client,
         "bastion.audit_id": record.audit_id,
@@ -111,7 +126,8 @@ def _attributes(record: Record) -> dict[str, str | int]:
         found["enduser.id"] = record.acting_as.name
     if record.info is not None:
         asked = record.info.attributes
-        found |= {"k8s.namespace.name": asked.namespace, "bastion.target": f"{asked.resource}/{asked.name}"}
+        target = f"{asked.resource}/{asked.name}".rstrip("/") if asked.resource else asked.path
+        found |= {"k8s.namespace.name": asked.namespace, "bastion.target": target}
     if record.word is not None:
         found["error.type"] = record.word.name
     return found

@@ -128,6 +128,11 @@ class Record(msgspec.Struct, eq=False):
         self.tls = tls_word(endpoint)
 
     @property
+    def traced(self) -> bytes:
+        """Lines for whoever the request is sent to; empty where nothing is traced."""
+        return self.trace.lines() if self.trace is not None else b""
+
+    @property
     def told(self) -> str:
         """Whom a page names as its reader; empty where that is nobody who is known."""
         user = self.acting_as or self.user

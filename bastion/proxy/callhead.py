@@ -20,9 +20,17 @@ Withheld = Mapping[bool, Callable[[bytes], bool]]
 
 
 def call_head(
-    exchange: Exchange, authority: Authority, client: str, withheld: Withheld, asked: UpgradeRequest | None
+    exchange: Exchange,
+    authority: Authority,
+    client: str,
+    withheld: Withheld,
+    asked: UpgradeRequest | None,
+    trace: bytes,
 ) -> bytes:
-    """The whole request head, its framing written anew.  Raises StatusError 400."""
+    """The whole request head, its framing written anew.  `trace`: lines of it, empty where nothing is traced.
+
+    Raises StatusError 400.
+    """
     body, fields = exchange.body, exchange.fields
     target = origin_form(exchange.method, exchange.target)
     if target is None:
@@ -31,7 +39,7 @@ def call_head(
         fields, withheld[authority.impersonation], with_credentials=authority.with_credentials
     )
     lines += (*exchange.passed, *authority.lines)
-    lines.append(b"X-Forwarded-For: %b\r\n" % client.encode())
+    lines.append(b"X-Forwarded-For: %b\r\n%b" % (client.encode(), trace))
     if not any(line[:9].lower() == b"audit-id:" for line in lines):
         lines.append(b"Audit-ID: %b\r\n" % exchange.audit_id.encode())
     if asked is not None:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from bastion.kube.requestinfo import Proxied
 from bastion.message.identity import asserts_identity
 from bastion.message.ownorigin import RULES
-from bastion.message.tracecontext import Trace
 from bastion.observe.record import Record
 from bastion.proxy.admission import Admitted
 from bastion.proxy.envelope import Envelope
@@ -19,7 +18,7 @@ from bastion.proxy.permit import PolicyOf, nothing_said
 
 class Envelopes:
     """`withheld`: which headers are kept from backends.  `introductions` None: no backend is told who asks;
-    `policy_of`: what a service says of that.  `traces` begins an exchange's trace; None: nothing is traced.
+    `policy_of`: what a service says of that.
     """
 
     def __init__(
@@ -28,16 +27,11 @@ class Envelopes:
         withheld: Callable[[bytes], bool] = asserts_identity,
         introductions: Introductions | None = None,
         policy_of: PolicyOf = nothing_said,
-        traces: Callable[[Exchange], Trace] | None = None,
     ) -> None:
         self._origins = origins
         self._withheld = withheld
         self._introductions = introductions
         self._policy_of = policy_of
-        self._traces = traces
-
-    def trace(self, exchange: Exchange) -> Trace | None:
-        return self._traces(exchange) if self._traces is not None else None
 
     def of(self, exchange: Exchange, info: Proxied, admitted: Admitted, record: Record) -> Envelope:
         """Raises StatusError: 400 where a proxy does not say clearly where it comes from, or 403."""
@@ -48,7 +42,7 @@ class Envelopes:
             self._withheld,
             admitted.asker,
             introduction=self._introduction(admitted),
-            trace=record.trace.lines() if record.trace is not None else b"",
+            trace=record.traced,
         )
 
     def _introduction(self, admitted: Admitted) -> Introduction:

@@ -210,7 +210,7 @@ class PassedCall:
         body = exchange.body
         return Request(
             exchange.method,
-            call_head(exchange, authority, self._client, self._ways.withheld, asked),
+            call_head(exchange, authority, self._client, self._ways.withheld, asked, self._record.traced),
             body,
             authority.asker[1],
             once=exchange.method not in SAFE or body is not None,

@@ -118,12 +118,16 @@ def scalar_text(value: Any, schema: Mapping[str, Any]) -> str:
     if isinstance(value, bool):
         if "boolean" in types:
             return str(value).lower()
-    elif (isinstance(value, int) and "integer" in types) or (isinstance(value, str) and "string" in types):
+    elif (
+        (isinstance(value, int) and "integer" in types)
+        or (isinstance(value, int | float) and "number" in types)
+        or (isinstance(value, str) and "string" in types)
+    ):
         return str(value)
     raise ValueError(f"must be {_A[types[0]]}")
 
 
-_A = {"string": "a string", "integer": "an integer", "boolean": "true or false"}
+_A = {"string": "a string", "integer": "an integer", "number": "a number", "boolean": "true or false"}
 
 
 # --- what a text may be; each raises ValueError

@@ -12,6 +12,7 @@ from typing import Any
 
 from bastion.kube.annotation import DOMAIN, Annotation, rows
 from bastion.kube.annotations import SECTIONS
+from bastion.kube.annotationvalues import NUMBER
 from bastion.kube.values import show_duration
 from bastion.settings.allocating import AllocatingOptions, AnnouncingOptions
 from bastion.settings.balancing import BalancingOptions
@@ -80,17 +81,17 @@ def _section(section: Section) -> str:
 
 def _table(of: Iterable[Option], *, in_file: bool) -> str:
     head = ("flag", "variable", *(("in the file",) if in_file else ()), "default", "meaning")
-    return _lines(head, (_cells(row, in_file=in_file) for row in of))
+    return lines(head, (_cells(row, in_file=in_file) for row in of))
 
 
 def _cells(row: Option, *, in_file: bool) -> tuple[str, ...]:
     short = f"`-{row.short}`, " if row.short else ""
     return (
-        f"{short}`--{row.flag}` {_escaped(row.kind.metavar)}",
+        f"{short}`--{row.flag}` {escaped(row.kind.metavar)}",
         f"`{row.variable}`",
         *((f"`{row.path}`",) if in_file else ()),
         f"`{row.shown_default}`" if row.shown_default else "",
-        _escaped(row.help) + (" *(reloadable)*" if row.reloadable else ""),
+        escaped(row.help) + (" *(reloadable)*" if row.reloadable else ""),
     )
 
 
@@ -105,17 +106,20 @@ that is none, are told in the log once and change nothing: the default holds. Du
 def table_of_annotations() -> str:
     return ANNOTATIONS_INTRODUCTION + "".join(
         f"\n## {title}\n\n"
-        + _lines(("annotation", "on", "values", "default", "meaning"), map(_said, rows(part)))
+        + lines(("annotation", "on", "values", "default", "meaning"), map(_said, rows(part)))
         for part, title in SECTIONS
     )
 
 
 def _said(row: Annotation) -> tuple[str, ...]:
-    default = row.otherwise or (f"`{_shown(row.default)}`" if row.default not in (None, "") else "")
-    return f"`{row.key}`", ", ".join(row.kinds), row.value.shown, default, _escaped(row.help)
+    default = row.otherwise or (f"`{_shown(row)}`" if row.default not in (None, "") else "")
+    return f"`{row.key}`", ", ".join(row.kinds), row.value.shown, default, escaped(row.help)
 
 
-def _shown(value: Any) -> str:
+def _shown(row: Annotation) -> str:
+    value = row.default
+    if row.value is NUMBER:
+        return f"{value:g}"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, frozenset):
@@ -123,13 +127,15 @@ def _shown(value: Any) -> str:
     return show_duration(value) if isinstance(value, float) else str(value)
 
 
-def _lines(head: tuple[str, ...], cells: Iterable[tuple[str, ...]]) -> str:
+def lines(head: tuple[str, ...], cells: Iterable[tuple[str, ...]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in (head, ("---",) * len(head), *cells))
 
 
-def _escaped(text: str) -> str:
-    """As Markdown and HTML show it."""
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
+def escaped(text: str) -> str:
+    """As Markdown and HTML show it, in a table.  What stands between backquotes is shown as it is."""
+    parts = text.replace("|", "\\|").split("`")
+    parts[::2] = [plain.replace("<", "&lt;").replace("*", "\\*") for plain in parts[::2]]
+    return "`".join(parts)
 
 
 def schema() -> dict[str, Any]:

@@ -38,7 +38,7 @@ class Tracing:
     )
     ratio: float = option(
         "tracing-sampling-ratio",
-        Kind("RATIO", ratio),
+        Kind("RATIO", ratio, {"type": ["number", "string"], "minimum": 0, "maximum": 1}),
         1.0,
         "the part of requests that is traced, where no trusted proxy has decided it",
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 from bastion.network.connections import ConnectionPool
 from bastion.observe.expiry import Expiry
+from bastion.observe.families import Family
 from bastion.proxy.drain import Drains
 from bastion.proxy.origin import Origins
 from bastion.runtime.deadlines import Deadlines
@@ -38,7 +39,8 @@ from bastion.wiring.site import Around, site_of
 @dataclass(frozen=True, slots=True)
 class Bastion:
     """`app` answers; `state` is what its server shares, `metrics` that of --metrics-bind-address; `followed`
-    are the files that are read again when they change; `adjust` takes what is reloadable of other settings.
+    are the files that are read again when they change; `adjust` takes what is reloadable of other settings;
+    `families` are the metrics of this process.
     """
 
     app: App
@@ -49,6 +51,7 @@ class Bastion:
     expiry: Expiry
     followed: tuple[Followed[Any], ...]
     adjust: Callable[[Config], None]
+    families: Callable[[], list[Family]]
 
     async def synced(self) -> None:
         """Returns when the cluster is ready."""
@@ -81,11 +84,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
         standings = standings_of(config)
         access = await open_access(config, cluster.reviews, origins, stack, generation, standings)
         browsers = signing_in(
-            config,
-            access,
-            standings,
-            origins,
-            strict_transport=not config.serving.self_signed,
+            config, access, standings, origins, strict_transport=not config.serving.self_signed
         )
         share_revocations(config, cluster.client, standings, stack)
         long = long_exchanges(config.streams, cluster, access, observing.observer, deadlines)
@@ -123,6 +122,7 @@ async def open_bastion(config: Config, access_log: int) -> AsyncIterator[Bastion
             expiry=observing.expiry,
             followed=_followed(parts, observing, probing.modules.followed),
             adjust=_adjustable(cluster, parts, served, long.drains),
+            families=observing.metrics.families,
         )
 
 

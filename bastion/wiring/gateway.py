@@ -54,7 +54,6 @@ from bastion.wiring.backends import Backends
 from bastion.wiring.cluster import Cluster
 from bastion.wiring.introducing import Introducing
 from bastion.wiring.signin import SigningIn
-from bastion.wiring.tracing import Traces
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +142,6 @@ def gateway_of(config: Config, parts: Parts) -> Gateway:
             ),
             parts.introducing.introductions,
             parts.admission.permits.policy_of,
-            Traces(config.tracing.ratio, parts.origins) if config.tracing.endpoint else None,
         ),
         pass_through=parts.passing.pass_through if parts.passing is not None else None,
         plans=parts.plans,

@@ -21,7 +21,7 @@ from bastion.node.balancers.poolfile import pools_of
 from bastion.node.balancers.pools import Pool
 from bastion.node.balancers.services import Classes
 from bastion.node.events import Events
-from bastion.observe.families import gauge, text
+from bastion.observe.families import Family, gauge, text
 from bastion.observe.process import Process
 from bastion.runtime.errors import ConfigError, StartError
 from bastion.settings.allocating import Allocating, PoolText
@@ -86,6 +86,10 @@ async def serve(options: Allocating, found: tuple[Pool, ...]) -> int:
     return 0
 
 
+def leads(*, holds: bool) -> Family:
+    return gauge("bastion_lb_leads", "1 where this replica works.", (), {(): holds})
+
+
 async def _pages(
     options: Allocating, controller: Controller, election: Election, stack: AsyncExitStack
 ) -> None:
@@ -97,8 +101,7 @@ async def _pages(
 
     def page(path: str) -> Page:
         if path == "/metrics":
-            leads = gauge("bastion_lb_leads", "1 where this replica works.", (), {(): election.holds})
-            families = [leads, *controller.families(), *process.families()]
+            families = [leads(holds=election.holds), *controller.families(), *process.families()]
             return Page(200, text(families), "text/plain; version=0.0.4; charset=utf-8")
         if path == "/livez":
             return Page(200, b"ok\n")

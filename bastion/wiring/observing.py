@@ -17,18 +17,19 @@ from bastion.observe.recent import Recent
 from bastion.observe.record import Record
 from bastion.observe.requests import Requests
 from bastion.observe.signins import SignIns
+from bastion.proxy.origin import Origins
 from bastion.runtime.validity import Generation
 from bastion.settings.config import Config
 from bastion.wiring.auditing import Auditing, open_audit
 from bastion.wiring.background import in_background
 from bastion.wiring.exposition import open_exposition
-from bastion.wiring.tracing import open_spans
+from bastion.wiring.tracing import Traces, open_spans
 
 
 @dataclass(frozen=True, slots=True)
 class Observing:
-    """`observer` is for proxied requests, `page_observer` for the pages for signing in, `own_observer` for
-    the bastion's other paths, which only the audit log knows.
+    """`observer` is for proxied requests, `page_observer` for the pages for people, `own_observer` for
+    health, metrics and files, which only the audit log knows.
     """
 
     log: AccessLog[Record]
@@ -68,6 +69,8 @@ async def open_observing(
     in_background(stack, expiry.keep(), "the expiry of certificates")
     metrics = Metrics()
     spans = open_spans(config.tracing, stack)
+    traces = Traces(config.tracing.ratio, Origins(config.serving.trusted_proxies)) if spans else None
+    traced = () if spans is None else (spans,)
     auditing = await open_audit(config.audit, catalog, access_log, stack, generation)
     return Observing(
         log=log,
@@ -75,8 +78,8 @@ async def open_observing(
         sign_ins=sign_ins,
         expiry=expiry,
         recent=recent,
-        observer=Observer((log, requests, recent, *(() if spans is None else (spans,))), auditing.audit),
-        page_observer=Observer((log, requests, sign_ins), auditing.audit),
+        observer=Observer((log, requests, recent, *traced), auditing.audit, traces),
+        page_observer=Observer((log, requests, sign_ins, *traced), auditing.audit, traces),
         own_observer=Observer((), auditing.audit),
         auditing=auditing,
         metrics=metrics,

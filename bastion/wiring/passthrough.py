@@ -138,7 +138,11 @@ def _passing(
         deadlines=ground.deadlines,
         idle=config.streams.idle_timeout,
         hosts=ground.browsers.hosts,
-        withheld=withheld_of(ground.access.authenticators.headers, config.serving.allow_request_headers),
+        withheld=withheld_of(
+            ground.access.authenticators.headers,
+            config.serving.allow_request_headers,
+            traced=bool(config.tracing.endpoint),
+        ),
         plans=plans,
     )
     if plans is None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bastion.message.tracecontext import Trace, begin
-from bastion.proxy.exchange import Exchange
+from bastion.observe.observer import Asked
 from bastion.proxy.origin import Origins
 from bastion.runtime.errors import StartError
 from bastion.settings.tracing import Tracing
@@ -26,7 +26,7 @@ class Traces:
     ratio: float
     origins: Origins
 
-    def __call__(self, exchange: Exchange) -> Trace:
+    def __call__(self, exchange: Asked) -> Trace:
         return begin(
             exchange.fields,
             trusted=self.origins.trusts(exchange.client),

@@ -1,4 +1,4 @@
-"""Charts rendered by Helm's own library, and what kustomize would make of deploy/, for comparison."""
+"""Charts rendered by Helm's own library, objects made comparable, and Kubernetes' schemas."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ import yaml
 from helm_python import Chart
 from referencing import Registry, Resource
 
+from bastion.settings.load import load
+from bastion.settings.option import options_of
+from bastion.settings.options import Options
 from tests.deploy.test_manifests import DEPLOY
 
 CHART = DEPLOY / "helm" / "bastion"
@@ -22,6 +25,7 @@ OF_THE_CHART = {
     "app.kubernetes.io/version",
     "app.kubernetes.io/managed-by",
     "helm.sh/chart",
+    "checksum/config",
 }
 
 
@@ -42,50 +46,21 @@ def render(values: Any, *, name: str = "bastion", namespace: str = "bastion") ->
     ]
 
 
-def kustomized(folder: str, *components: str) -> list[dict[str, Any]]:
-    """Resources, and components with JSON patches that add to the one Deployment or DaemonSet."""
-    found = _resources(DEPLOY / folder)
-    for component in components:
-        found += _resources(DEPLOY / component)
-        for patch in _kustomization(DEPLOY / component).get("patches", ()):
-            (target,) = [
-                one
-                for one in found
-                if (one["kind"], one["metadata"]["name"])
-                == (patch["target"]["kind"], patch["target"]["name"])
-            ]
-            for step in yaml.safe_load(patch["patch"]):
-                _add(target, step["path"], step["value"])
-    return found
-
-
-def _kustomization(folder: Any) -> Any:
-    return yaml.safe_load((folder / "kustomization.yaml").read_text())
-
-
-def _resources(folder: Any) -> list[dict[str, Any]]:
-    return [
-        document
-        for name in _kustomization(folder)["resources"]
-        for document in yaml.safe_load_all((folder / name).read_text())
-    ]
-
-
-def _add(target: Any, path: str, value: Any) -> None:
-    *way, last = path.strip("/").split("/")
-    assert last == "-"
-    for part in way:
-        target = target[int(part) if part.isdigit() else part]
-    target.append(value)
-
-
 def compared(objects: list[dict[str, Any]]) -> dict[tuple[str, str], Any]:
-    """By kind and name, without what only one of the two ways has: labels of Helm, its Namespace, tags."""
-    return {
+    """By kind and name, without what only one of the two ways has: labels of Helm, its Namespace, tags.
+
+    What the bastion is given by flags here and by the chart's file there is compared as the options that
+    follow from it.
+    """
+    found = {
         (one["kind"], one["metadata"]["name"]): _plain(copy.deepcopy(one))
         for one in objects
         if one["kind"] != "Namespace"
     }
+    file = found.pop(("ConfigMap", "bastion-config"), None)
+    if (deployment := found.get(("Deployment", "bastion"))) is not None:
+        _options(deployment["spec"]["template"], file["data"]["bastion.yaml"] if file is not None else {})
+    return found
 
 
 def _plain(value: Any) -> Any:
@@ -98,9 +73,25 @@ def _plain(value: Any) -> Any:
         plain["args"] = [plain["args"][0], *sorted(plain["args"][1:])]
     if isinstance(plain.get("image"), str):
         plain["image"] = plain["image"].partition(":")[0]
-    if plain.get("kind") == "ConfigMap":
+    if plain.get("kind") == "ConfigMap" and "data" in plain:
         plain["data"] = {key: yaml.safe_load(text) for key, text in plain["data"].items()}
     return plain
+
+
+def _options(template: Any, file: Any) -> None:
+    """Puts in the place of the arguments what they mean."""
+    (container,) = template["spec"]["containers"]
+    loaded = load(Options, container["args"][1:], {}, read=lambda _: json.dumps(file))
+    assert loaded.mistakes == ()
+    container["args"] = {
+        row.key: getattr(getattr(loaded.options, row.section), row.name)
+        for row in options_of(Options)
+        if row.section
+    }
+    for volumes in (template["spec"]["volumes"], container["volumeMounts"]):
+        volumes[:] = [one for one in volumes if one["name"] != "config"]
+    if not template["metadata"].get("annotations"):
+        template["metadata"].pop("annotations", None)
 
 
 @cache

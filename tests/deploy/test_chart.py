@@ -21,7 +21,7 @@ from bastion.observe.audit.reading import read_policy
 from bastion.settings.load import load
 from bastion.settings.options import Options
 from bastion.standalone.manifests import load as load_manifests
-from tests.deploy.charts import CHART, NEWEST, OLDEST, chart, compared, known, kustomized, mistakes, render
+from tests.deploy.charts import CHART, NEWEST, OLDEST, chart, compared, known, mistakes, render
 from tests.e2e.harness import ROOT
 
 SCHEMA = runpy.run_path(str(ROOT / "tools/chart_schema.py"))
@@ -117,7 +117,7 @@ def test_every_flag_and_option_exists(file: Path, tmp_path: Path) -> None:
 def test_every_name_that_is_referred_to_is_there(file: Path) -> None:
     objects = rendered(file)
     there = {(one["kind"], one["metadata"]["name"]) for one in objects}
-    given = {"bastion-oidc", "bastion-session", "proxies-session"} | (
+    given = {"bastion-oidc", "bastion-assertion", "bastion-session", "proxies-session"} | (
         {"bastion-tls"} if values(file).get("certificate") else set()
     )
     for one in objects:
@@ -152,6 +152,7 @@ TYPOS: list[tuple[Any, str]] = [
     ({"config": {"limits": {"exchangesPerUsr": 3}}}, "exchangesPerUsr"),
     ({"config": {"limits": {"exchangesPerUser": "many"}}}, "exchangesPerUser"),
     ({"config": {"serving": {"port": 9443}}}, "port"),
+    ({"config": {"tracing": {"ratio": 2}}}, "ratio"),
     ({"config": {"browsers": {"hostSuffix": "apps.example.net"}}}, "hostSuffix"),
     ({"hostNames": {"publicURL": "http://bastion.example.org"}}, "publicURL"),
     ({"ingress": {"annotations": {"proxy-body-size": 0}}}, "proxy-body-size"),
@@ -195,62 +196,18 @@ def test_every_option_is_in_the_schema_or_set_by_the_chart() -> None:
         assert OWNED.get(name, set()) <= fields
 
 
-# --- the same as kustomize
-
-SECRETS = {"certificate": {"mode": "secret"}, "session": {"secretName": "bastion-session"}}
-HOST_NAMES = {"suffix": "apps.example.net", "publicURL": "https://bastion.example.org"}
-CERTIFICATE = {"mode": "certManager", "issuerRef": {"kind": "ClusterIssuer", "name": "letsencrypt-dns"}}
-POOLS = [{"name": "default", "addresses": ["192.0.2.240/28", "2001:db8::f0/124"]}]
-BALANCING = {"loadBalancer": {"enabled": True, "pools": POOLS}}
-WAYS: list[tuple[str, Any, list[tuple[str, ...]]]] = [
-    ("base", {}, [(".",)]),
-    ("nodes", {"nodes": {"enabled": True}}, [(".", "components/nodes")]),
-    ("backend TLS", {"backendTLS": {"enabled": True}}, [(".", "components/backend-tls")]),
-    ("flow control", {"flowSchema": {"enabled": True}}, [(".", "components/flowcontrol")]),
-    (
-        "ended sessions",
-        {"session": {**SECRETS["session"], "shareEnded": True}},
-        [(".", "components/revocations")],
-    ),
-    ("audit", {"audit": {"enabled": True}}, [(".", "components/audit")]),
-    (
-        "pass-through",
-        {"passThrough": {"enabled": True, "impersonate": True, "groups": ["developers"]}},
-        [(".", "components/pass-through")],
-    ),
-    ("host names", {"hostNames": HOST_NAMES, "certificate": CERTIFICATE}, [(".", "components/host-names")]),
-    ("node proxy", {"nodeProxy": {"enabled": True}}, [(".",), ("node",)]),
-    ("load balancer", BALANCING, [(".",), ("load-balancer",)]),
-    (
-        "announced by nodes",
-        {**BALANCING, "nodeProxy": {"enabled": True, "announce": True}},
-        [(".",), ("node", "load-balancer/announce"), ("load-balancer",)],
-    ),
-]
-
-
-@pytest.mark.parametrize(("switches", "folders"), [way[1:] for way in WAYS], ids=[way[0] for way in WAYS])
-def test_kustomize_and_chart_agree(switches: Any, folders: Any) -> None:
-    plain = [one for folder in folders for one in kustomized(*folder)]
-    expected, found = compared(plain), compared(render({**SECRETS, **switches}))
-    assert found.keys() == expected.keys()
-    for key in expected:
-        if key == ("Certificate", "bastion-tls"):  # the Service's own name as well: Prometheus asks by it
-            found[key]["spec"]["dnsNames"].remove("bastion.bastion.svc")
-        assert found[key] == expected[key]
-
-
 # --- what Helm makes
 
 
 def test_the_certificate_that_helm_makes_is_for_the_names() -> None:
-    secret = of_kind(render({"hostNames": HOST_NAMES}), "Secret", "bastion-tls")
+    names = {"suffix": "apps.example.net", "publicURL": "https://bastion.example.org"}
+    secret = of_kind(render({"hostNames": names}), "Secret", "bastion-tls")
     certificate, authority = (
         x509.load_pem_x509_certificate(b64decode(secret["data"][name])) for name in ("tls.crt", "ca.crt")
     )
     certificate.verify_directly_issued_by(authority)
-    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    assert set(names.get_values_for_type(x509.DNSName)) == {
+    alternative = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert set(alternative.get_values_for_type(x509.DNSName)) == {
         "bastion.bastion.svc",
         "bastion.example.org",
         "*.svc.apps.example.net",
@@ -290,7 +247,9 @@ def test_the_audit_policy_is_one() -> None:
 def test_it_is_of_this_version_and_can_be_packed(tmp_path: Path) -> None:
     assert chart().metadata["appVersion"] == chart().metadata["version"] == __version__
     packed = Chart.load(package(CHART, destination=tmp_path))
-    assert {"files/rules.yaml", "files/dashboard.json"} <= {file["name"] for file in packed.files}
+    assert {"files/rules.yaml", "files/dashboard.json", "files/bastion-dashboard.json"} <= {
+        file["name"] for file in packed.files
+    }
     assert not [file for file in packed.files if file["name"].startswith("ci/")]
 
 

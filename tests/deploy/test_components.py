@@ -11,6 +11,7 @@ import yaml
 from bastion.observe.audit.reading import read_policy
 from bastion.settings.load import load
 from bastion.settings.options import Options
+from tests.deploy.kustomized import kustomization
 from tests.deploy.test_manifests import CONTAINER, DEPLOY, LABELS, one
 
 COMPONENTS = sorted(path.parent for path in DEPLOY.glob("components/*/kustomization.yaml"))
@@ -19,7 +20,7 @@ BASTION = {"name": "bastion", "namespace": "bastion"}
 
 
 def documents(component: Any) -> Any:
-    names = yaml.safe_load((component / "kustomization.yaml").read_text())["resources"]
+    names = kustomization(component).get("resources", ())
     return [document for name in names for document in yaml.safe_load_all((component / name).read_text())]
 
 
@@ -29,10 +30,9 @@ def named(name: Any) -> Any:
 
 def test_the_certificate_has_all_names_that_the_flags_need() -> None:
     """One of the wildcard's depth: `*` stands for one label."""
-    kustomization = yaml.safe_load((DEPLOY / "components" / "host-names" / "kustomization.yaml").read_text())
     flags = dict(
         step["value"].removeprefix("--").split("=", 1)
-        for patch in kustomization["patches"]
+        for patch in kustomization(DEPLOY / "components" / "host-names")["patches"]
         for step in yaml.safe_load(patch["patch"])
     )
     spec = named("host-names")["Certificate"]["spec"]
@@ -45,17 +45,19 @@ def test_the_certificate_has_all_names_that_the_flags_need() -> None:
 
 VOLUMES = ("/spec/template/spec/volumes/-", "/spec/template/spec/containers/0/volumeMounts/-")
 
+STEPS = {
+    *(("add", path) for path in (*VOLUMES, "/spec/type", "/spec/externalTrafficPolicy")),
+    ("remove", "/spec/replicas"),
+}
+
 components = pytest.mark.parametrize("component", COMPONENTS, ids=lambda path: path.name)
 
 
 @components
 def test_a_component_is_whole_and_says_what_it_is_for(component: Any) -> None:
-    kustomization = yaml.safe_load((component / "kustomization.yaml").read_text())
-    assert (kustomization["apiVersion"], kustomization["kind"]) == (
-        "kustomize.config.k8s.io/v1alpha1",
-        "Component",
-    )
-    assert {path.name for path in component.iterdir()} == {"kustomization.yaml", *kustomization["resources"]}
+    said = kustomization(component)
+    assert (said["apiVersion"], said["kind"]) == ("kustomize.config.k8s.io/v1alpha1", "Component")
+    assert {path.name for path in component.iterdir()} == {"kustomization.yaml", *said.get("resources", ())}
     assert all(re.match(r"# .*\?", path.read_text()) for path in component.iterdir())
     assert f"`components/{component.name}`" in (DEPLOY / "README.md").read_text()
 
@@ -72,16 +74,18 @@ def test_its_objects_are_labelled_and_in_their_place(component: Any) -> None:
 
 
 @components
-def test_its_patches_fit_the_deployment(component: Any) -> None:
-    for patch in yaml.safe_load((component / "kustomization.yaml").read_text()).get("patches", ()):
+def test_its_patches_fit(component: Any) -> None:
+    """All flags of a component together: some need others."""
+    added = []
+    for patch in kustomization(component).get("patches", ()):
         assert one(patch["target"]["kind"], patch["target"]["name"])
         for step in yaml.safe_load(patch["patch"]):
-            assert step["op"] == "add"
             if step["path"] == "/spec/template/spec/containers/0/args/-":
-                assert step["value"] not in CONTAINER["args"]
-                assert load(Options, [*CONTAINER["args"][1:], step["value"]], {}).mistakes == ()
+                assert step["op"] == "add" and step["value"] not in CONTAINER["args"]
+                added.append(step["value"])
             else:
-                assert step["path"] in VOLUMES
+                assert (step["op"], step["path"]) in STEPS
+    assert load(Options, [*CONTAINER["args"][1:], *added], {}).mistakes == ()
 
 
 def test_who_serves_nodes_may_see_them_and_nothing_else() -> None:
@@ -135,8 +139,7 @@ def test_the_audit_policy_is_one_and_its_volumes_belong_together() -> None:
     policy, warnings = read_policy(named("audit")["ConfigMap"]["data"]["policy.yaml"])
     assert warnings == []
     assert [rule.level for rule in policy.rules] == ["None", "RequestResponse", "RequestResponse", "Metadata"]
-    kustomization = yaml.safe_load((DEPLOY / "components/audit/kustomization.yaml").read_text())
-    steps = yaml.safe_load(kustomization["patches"][0]["patch"])
+    steps = yaml.safe_load(kustomization(DEPLOY / "components/audit")["patches"][0]["patch"])
     volumes = [step["value"] for step in steps if step["path"] == VOLUMES[0]]
     mounts = {
         step["value"]["name"]: step["value"]["mountPath"] for step in steps if step["path"] == VOLUMES[1]

@@ -69,8 +69,24 @@ def test_all_stages_have_the_same_python() -> None:
 
 def test_it_installs_what_the_lock_says_and_nothing_else() -> None:
     locked, own = every("RUN", BUILDER)[1:]
-    assert {"--require-hashes", "requirements.lock"} <= set(locked.split())
+    assert {"--require-hashes", "requirements-image.lock"} <= set(locked.split())
     assert "--no-deps" in own.split()
+
+
+def test_the_image_has_what_runs_and_the_extra_for_tracing() -> None:
+    runs, image, dev = (
+        set(
+            re.findall(
+                r"^[a-z0-9][^ ]*==[^ ]+", (ROOT / f"requirements{name}.lock").read_text(), re.MULTILINE
+            )
+        )
+        for name in ("", "-image", "-dev")
+    )
+    assert runs < image <= dev | runs
+    assert {one.partition("==")[0] for one in image - runs} >= {
+        "opentelemetry-sdk",
+        "opentelemetry-exporter-otlp-proto-http",
+    }
 
 
 def test_it_runs_as_a_user_that_is_not_root() -> None:
@@ -78,6 +94,11 @@ def test_it_runs_as_a_user_that_is_not_root() -> None:
     assert [name for name, _ in FINAL].index("USER") > max(
         i for i, (name, _) in enumerate(FINAL) if name == "COPY"
     )
+
+
+def test_it_begins_where_its_user_may_write() -> None:
+    assert only("WORKDIR", FINAL) == "/tmp"
+    assert [name for name, _ in FINAL].index("USER") < [name for name, _ in FINAL].index("WORKDIR")
 
 
 def test_it_starts_bastion_without_a_shell_and_stops_by_sigterm() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,18 @@ from tests.debian import lacks
 FOLDER = Path(__file__).parents[2] / "deploy" / "prometheus"
 ROOT = FOLDER.parents[1] / "bastion"
 RULES = yaml.safe_load((FOLDER / "rules.yaml").read_text())
-DASHBOARD = json.loads((FOLDER / "dashboard.json").read_text())
+DASHBOARDS = {
+    name: json.loads((FOLDER / name).read_text()) for name in ("dashboard.json", "bastion-dashboard.json")
+}
+dashboards = pytest.mark.parametrize("dashboard", DASHBOARDS.values(), ids=DASHBOARDS)
 EXPRESSIONS = [
     *(rule["expr"] for group in RULES["groups"] for rule in group["rules"]),
-    *(target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]),
+    *(
+        target["expr"]
+        for dashboard in DASHBOARDS.values()
+        for panel in dashboard["panels"]
+        for target in panel["targets"]
+    ),
 ]
 
 
@@ -50,11 +59,26 @@ def test_the_operators_resources_ask_the_bastion_by_id() -> None:
     assert discovery["url"].endswith("/probe/targets")
 
 
-def test_each_panel_has_an_identity_and_a_place() -> None:
-    panels: list[dict[str, Any]] = DASHBOARD["panels"]
+@dashboards
+def test_each_panel_has_an_identity_and_a_place(dashboard: Any) -> None:
+    panels: list[dict[str, Any]] = dashboard["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
     places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels]
     assert len(set(places)) == len(places)
+
+
+def test_the_operators_rules_follow_from_the_rules() -> None:
+    made = runpy.run_path(str(ROOT.parent / "tools/prometheus_rule.py"))["text"](FOLDER)
+    assert (FOLDER / "prometheusrule.yaml").read_text() == made
+    assert yaml.safe_load(made)["spec"] == RULES
+
+
+def test_the_guide_names_each_alert_of_the_bastion_and_no_other() -> None:
+    page = (ROOT.parent / "docs/hardening.md").read_text()
+    (group,) = [one for one in RULES["groups"] if one["name"] == "bastion"]
+    assert re.findall(r"^\| `(Bastion\w+)` \|", page, re.MULTILINE) == [
+        one["alert"] for one in group["rules"]
+    ]
 
 
 @pytest.mark.parametrize(
@@ -67,12 +91,13 @@ def test_promtool_takes_it(arguments: tuple[str, ...]) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_promtool_takes_the_dashboards_expressions(tmp_path: Path) -> None:
+@dashboards
+def test_promtool_takes_the_dashboards_expressions(dashboard: Any, tmp_path: Path) -> None:
     if missing := lacks("prometheus"):
         pytest.skip(missing)
     rules = [
         {"record": f"panel:{number}", "expr": target["expr"]}
-        for number, panel in enumerate(DASHBOARD["panels"])
+        for number, panel in enumerate(dashboard["panels"])
         for target in panel["targets"]
     ]
     checked("rules", tmp_path, {"groups": [{"name": "panels", "rules": rules}]})
@@ -84,6 +109,12 @@ DOWN = [
     {"series": 'probe_ssl_earliest_cert_expiry{job="p",instance="c"}', "values": "864000x30"},
     {"series": 'probe_success{job="p",instance="d"}', "values": "0 1 0 1 0 1 0 1 0 1 0 1 1x20"},
     {"series": "bastion_probe_prober_broken", "values": "0x10 1x20"},
+    {"series": 'bastion_api_right_granted{instance="e",resource="pods"}', "values": "1x10 0x20"},
+    {"series": 'bastion_watch_age_seconds{instance="f",resource="pods"}', "values": "0x10 100x20"},
+    {"series": 'bastion_requests_total{instance="g",code="401"}', "values": "0x10 0+120x20"},
+    {"series": 'process_open_fds{instance="h"}', "values": "90x30"},
+    {"series": 'process_max_fds{instance="h"}', "values": "100x30"},
+    {"series": 'bastion_client_connections{instance="h"}', "values": "1x30"},
 ]
 FIRING = [
     ("5m", "BastionProbeFailed", []),
@@ -92,6 +123,13 @@ FIRING = [
     ("25m", "BastionProbeFlapping", ["d"]),
     ("5m", "BastionProberBroken", []),
     ("25m", "BastionProberBroken", [""]),
+    ("5m", "BastionLacksRight", []),
+    ("25m", "BastionLacksRight", ["e"]),
+    ("5m", "BastionWatchIsSilent", []),
+    ("25m", "BastionWatchIsSilent", ["f"]),
+    ("5m", "BastionTokensTried", []),
+    ("25m", "BastionTokensTried", ["g"]),
+    ("25m", "BastionNearlyFull", ["h"]),
 ]
 
 

@@ -78,5 +78,5 @@ def test_the_steps_by_hand_are_those_of_the_dockerfile() -> None:
     assert f"--reuid {user} --regid {user}" in text
     for setting in ("PYTHONDONTWRITEBYTECODE=1", "PYTHONUNBUFFERED=1", "HOME=/tmp"):
         assert setting in text and setting in only("ENV", STAGES[-1])
-    for word in ("--require-hashes", "requirements.lock", "--no-deps", "uninstall"):
+    for word in ("--require-hashes", "requirements-image.lock", "--no-deps", "uninstall"):
         assert word in text

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tests.e2e.harness import ROOT
 
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
+WITH_COMMANDS = [*PAGES, ROOT / "README.md", ROOT / "deploy" / "README.md"]
 _BLOCK = re.compile(
     r"(?:<!-- (?P<mark>.*?) -->\n)?```(?P<kind>\w*)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL
 )
@@ -40,7 +41,7 @@ class Block:
 def blocks() -> list[Block]:
     return [
         Block(path.relative_to(ROOT).as_posix(), found["kind"], found["text"], found["mark"] or "")
-        for path in PAGES
+        for path in WITH_COMMANDS
         for found in _BLOCK.finditer(path.read_text())
     ]
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests.deploy.charts import NEWEST, chart, known, mistakes
-from tests.docs.pages import COMMANDS, PAGES, YAML
+from tests.docs.pages import COMMANDS, PAGES, WITH_COMMANDS, YAML
 from tests.e2e.harness import ROOT
 
 
@@ -40,7 +40,10 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
         path.relative_to(tmp_path / "site").with_suffix(".md") for path in (tmp_path / "site").rglob("*.html")
     }
     pages = {path.relative_to(ROOT / "docs") for path in PAGES}
-    assert {page.parent / "index.md" if page.name == "README.md" else page for page in pages} <= built
+    there = {page.parent / "index.md" if page.name == "README.md" else page for page in pages}
+    assert there <= built
+    menu = (tmp_path / "site" / "index.html").read_text()
+    assert [page for page in there if f'href="{page.with_suffix(".html").as_posix()}"' not in menu] == []
 
 
 @pytest.mark.parametrize(
@@ -48,6 +51,17 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
 )
 def test_commands_are_run_or_say_why_not(block: Any) -> None:
     assert block.marked, f"{block.page}: <!-- run --> or <!-- not run: why --> before\n{block.text}"
+
+
+COMMAND = re.compile(
+    r"^    (?:\(cd|(?:bastion|kubectl|curl|helm|pip|openssl|make|docker|grpcurl|cosign) )", re.MULTILINE
+)
+
+
+@pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: page.name)
+def test_no_command_stands_outside_of_the_blocks(page: Path) -> None:
+    outside = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    assert COMMAND.findall(outside) == []
 
 
 @pytest.mark.parametrize("block", YAML, ids=lambda block: f"{block.page}: {block.text.splitlines()[0][:40]}")

@@ -2,66 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import os
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from bastion.http.fields import Field
 from bastion.message.tracecontext import Trace, begin
+from bastion.settings.config import serve_config
+from bastion.wiring.bastion import open_bastion
 from tests.fakes import run, until
-from tests.probe.world import backend, may, pod, response, service, world
+from tests.observe.collector import collector
+from tests.probe.world import World, address, backend, may, pod, response, service, world
 
 CLIENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-
-
-class Sink:
-    """A collector: `spans` are those that were sent, by name."""
-
-    def __init__(self) -> None:
-        self.spans: dict[str, Any] = {}
-        self.service = ""
-
-    def take(self, body: bytes) -> None:
-        for of in ExportTraceServiceRequest.FromString(body).resource_spans:
-            names = {one.key: one.value.string_value for one in of.resource.attributes}
-            self.service = names["service.name"]
-            self.spans |= {span.name: span for scope in of.scope_spans for span in scope.spans}
-
-
-@contextmanager
-def collector() -> Iterator[tuple[str, Sink]]:
-    sink = Sink()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            if self.headers.get("content-encoding") == "gzip":
-                import gzip
-
-                body = gzip.decompress(body)
-            sink.take(body)
-            self.send_response(200)
-            self.send_header("content-length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None:
-            """Nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1/traces", sink
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 OBJECTS = [pod("web-0", 10), service("web"), *may("alice", ["get"], ["pods/proxy"], "shop")]
@@ -112,6 +70,68 @@ def test_one_trace_across_client_bastion_and_backend(tmp_path: Path, trusted: bo
     said = {one.key: one.value.string_value or one.value.int_value for one in server.attributes}
     assert (said["http.response.status_code"], said["enduser.id"]) == (200, "alice")
     assert "secret" not in str(server) + str(upstream)
+
+
+CALL = "/api/v1/namespaces/shop/pods"
+
+
+def passed(tmp_path: Path, *flags: str, **fields: str) -> dict[str, str]:
+    """The fields that an API server saw of a call that was passed on."""
+    cluster = {"name": "a", "cluster": {"server": f"http://{address(11)}:8080"}}
+    context = {"name": "a", "context": {"cluster": "a", "user": "a"}}
+    users = [{"name": "a", "user": {"token": "own"}}]
+    kubeconfig = {"clusters": [cluster], "contexts": [context], "users": users, "current-context": "a"}
+    (tmp_path / "kubeconfig").write_text(json.dumps(kubeconfig))
+    given = ["--kubeconfig", str(tmp_path / "kubeconfig"), "--pass-through", *flags]
+
+    async def main() -> dict[str, str]:
+        says = {b"/readyz": response(), CALL.encode(): response(b"{}")}
+        async with (
+            backend(11, says=says) as api,
+            open_bastion(serve_config(given), os.open(os.devnull, os.O_WRONLY)) as bastion,
+        ):
+            async with asyncio.timeout(20):
+                while (await World(bastion).get(CALL, "alice", "GET", None, **fields)).status != 200:
+                    await asyncio.sleep(0.05)
+            (head,) = [one.decode() for one in api.seen if b"Bearer alice" in one]
+            lines = [line.partition(": ") for line in head.split("\r\n")[1:-2]]
+            return {name.lower(): value for name, _, value in lines}
+
+    return run(main())
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_a_call_that_is_passed_on_is_of_the_same_trace(tmp_path: Path, trusted: bool) -> None:
+    with collector() as (url, sink):
+        flags = ("--tracing-endpoint", url, *(TRUST if trusted else ()))
+        seen = passed(tmp_path, *flags, traceparent=CLIENT, tracestate="acme=1")
+    server = sink.spans["GET pods"]
+    assert sink.children("GET pods").keys() == {"authentication", "upstream"}
+    _, trace, parent, _ = seen["traceparent"].split("-")
+    assert (trace, parent) == (server.trace_id.hex(), sink.spans["upstream"].span_id.hex())
+    assert (trace in CLIENT) == trusted == ("tracestate" in seen)
+
+
+def test_off_the_context_of_a_passed_call_passes_as_it_came(tmp_path: Path) -> None:
+    seen = passed(tmp_path, traceparent=CLIENT, tracestate="acme=1")
+    assert (seen["traceparent"], seen["tracestate"]) == (CLIENT, "acme=1")
+
+
+def test_pages_of_the_bastions_own_have_spans_and_health_has_none(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with world(tmp_path, OBJECTS, "", "--tracing-endpoint", url) as bastion:
+            for path in ("/login", "/ui/pods/shop/web-0", "/why?target=pods/shop/web-0&verb=get", "/livez"):
+                await bastion.get(path, "alice", traceparent=CLIENT)
+            await bastion.get("/no/such", "alice", "BREW")
+
+    with collector() as (url, sink):
+        run(main())
+    assert {name for name, span in sink.spans.items() if not span.parent_span_id} == {
+        "GET /login",
+        "GET /ui",
+        "GET /why",
+        "HTTP other",
+    }
 
 
 def test_what_is_not_sampled_is_told_to_the_backend_and_sent_nowhere(tmp_path: Path) -> None:

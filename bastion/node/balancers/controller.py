@@ -65,12 +65,17 @@ class Controller:
         allocator = self._round.allocator
         counts = list(allocator.counts()) if self._round.running else []
         waiting = len(allocator.waiting()) if self._round.running else 0
-        help = "Addresses of a pool that Services have."
-        return [
-            gauge("bastion_lb_pool_addresses", "Addresses of a pool.", ("pool",), _by(counts, 1)),
-            gauge("bastion_lb_pool_addresses_in_use", help, ("pool",), _by(counts, 2)),
-            gauge("bastion_lb_services_waiting", "Services that get no address.", (), {(): waiting}),
-        ]
+        return families(counts, waiting)
+
+
+def families(counts: Iterable[tuple[str, int, int]], waiting: int) -> list[Family]:
+    """`counts`: of each pool its name, its addresses and those in use; `waiting` Services have none."""
+    help = "Addresses of a pool that Services have."
+    return [
+        gauge("bastion_lb_pool_addresses", "Addresses of a pool.", ("pool",), _by(counts, 1)),
+        gauge("bastion_lb_pool_addresses_in_use", help, ("pool",), _by(counts, 2)),
+        gauge("bastion_lb_services_waiting", "Services that get no address.", (), {(): waiting}),
+    ]
 
 
 def _by(counts: Iterable[tuple[str, int, int]], index: int) -> dict[tuple[str], float]:
