@@ -74,7 +74,7 @@ def asked(server: str, target: str, *, token: str = "all", module: str = "http_2
         ("pods/shop/web-0:8080", "all", 0, 1, ""),
         ("services/shop/web:http", "none", 2, 0, "cannot get resource"),
         ("services/shop/absent", "all", 2, 0, "not found"),
-        ("http://web.shop/", "all", 2, 0, "target"),
+        ("http://web.shop/", "all", 2, 0, "http://web.shop/"),
     ],
     ids=["healthy", "one is not", "no endpoint", "a pod", "may not", "not there", "no target"],
 )
