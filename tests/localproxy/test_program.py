@@ -22,9 +22,14 @@ NOWHERE = "http://127.0.0.1:9"  # nothing listens there, and nothing is asked be
 @contextlib.contextmanager
 def started(folder: Path, *flags: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The program, and its first line."""
-    process = subprocess.Popen(
-        command(folder, *flags), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder
-    )
+    # `nohup make test` would have it ignore the hangup that one test sends
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        process = subprocess.Popen(
+            command(folder, *flags), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder
+        )
+    finally:
+        signal.signal(signal.SIGHUP, before)
     try:
         assert process.stdout is not None
         yield process, process.stdout.readline().rstrip("\n")
