@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.harness import Bastion, Cluster, Place, serving
+from tests.e2e.harness import Bastion, Cluster, Place, serving, standalone
+from tests.standalone.objects import binding
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +37,16 @@ def bastion(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def pod(cluster: Cluster) -> Place:
     """A pod that no other test uses."""
     return cluster.pod()
+
+
+@pytest.fixture(scope="module")
+def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bastion]:
+    """`bastion standalone` with all of its API behind a bastion, where alice may do everything."""
+    folder = tmp_path_factory.mktemp("front")
+    (folder / "api").mkdir()
+    cluster = Cluster(folder, binding("alice-admin", "ClusterRole/cluster-admin", "User/alice"))
+    with (
+        standalone(cluster, folder / "api") as (_, kubeconfig),
+        serving(cluster, folder, "--pass-through", source=("--kubeconfig", kubeconfig)) as running,
+    ):
+        yield running

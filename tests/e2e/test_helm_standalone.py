@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,7 @@ import helm_python
 import pytest
 from helm_python import Config
 
-from tests.e2e.harness import ALICE, BOB, Bastion, Cluster, serving, standalone
-from tests.standalone.objects import binding
+from tests.e2e.harness import ALICE, BOB, Bastion
 
 TEMPLATE = """
 apiVersion: apps/v1
@@ -35,18 +33,6 @@ metadata: {name: {{ .Release.Name }}-extra}
 data: {replicas: "{{ .Values.replicas }}"}
 {{- end }}
 """
-
-
-@pytest.fixture(scope="module")
-def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bastion]:
-    folder = tmp_path_factory.mktemp("helm")
-    (folder / "api").mkdir()
-    cluster = Cluster(folder, binding("alice-admin", "ClusterRole/cluster-admin", "User/alice"))
-    with (
-        standalone(cluster, folder / "api") as (_, kubeconfig),
-        serving(cluster, folder, "--pass-through", source=("--kubeconfig", kubeconfig)) as bastion,
-    ):
-        yield bastion
 
 
 @pytest.fixture

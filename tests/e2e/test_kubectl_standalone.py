@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.harness import ALICE, Bastion, Cluster, serving, standalone
+from tests.e2e.harness import ALICE, Bastion
 from tests.e2e.test_clients import KUBECTL, needs_kubectl
-from tests.standalone.objects import binding
 
 pytestmark = needs_kubectl
 
@@ -31,18 +30,6 @@ kind: Service
 metadata: {name: shop}
 spec: {selector: {app: shop}, ports: [{name: a, port: 80}]}
 """
-
-
-@pytest.fixture(scope="module")
-def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bastion]:
-    folder = tmp_path_factory.mktemp("kubectl")
-    (folder / "api").mkdir()
-    cluster = Cluster(folder, binding("alice-admin", "ClusterRole/cluster-admin", "User/alice"))
-    with (
-        standalone(cluster, folder / "api") as (_, kubeconfig),
-        serving(cluster, folder, "--pass-through", source=("--kubeconfig", kubeconfig)) as bastion,
-    ):
-        yield bastion
 
 
 @pytest.fixture
